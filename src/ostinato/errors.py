@@ -1,0 +1,85 @@
+"""The error family: every failure a user can cause, or can mend, is one of these.
+
+    OstinatoError
+    ├── UsageError                an argument is wrong: an option, a type, a combination   (also ValueError)
+    │   └── ShapeError            a tensor or array of the wrong shape
+    ├── DataError                 something in a file, table or stream row is wrong        (also ValueError)
+    │   ├── ColumnError           a column is missing, doubled or of the wrong kind
+    │   └── StreamRowError        a row pushed into a stream does not fit the model
+    ├── TrainingError             training could not go on
+    │   └── NonFiniteLoss         the loss became NaN or infinite
+    ├── ArtifactError             a model folder cannot be read
+    │   ├── CorruptArtifact       it is cut short or changed
+    │   └── NewerArtifact         it was written by a newer version
+    ├── OutputError               a file or folder cannot be written                       (also OSError)
+    └── MissingExtra              an optional dependency is not installed                  (also ImportError)
+
+A message is one sentence: what was wrong, where (file, row, column, shape), what was expected, what to do.
+Each class carries the exit code the command line ends with, so that a script can tell them apart.
+"""
+
+
+class OstinatoError(Exception):
+    """Base of every error raised on purpose by this package."""
+
+    exit_code = 1
+
+
+class UsageError(OstinatoError, ValueError):
+    """An argument or a combination of arguments is wrong."""
+
+    exit_code = 2
+
+
+class ShapeError(UsageError):
+    """A tensor or array does not have the shape that was expected."""
+
+
+class DataError(OstinatoError, ValueError):
+    """Something in a file, table or stream is wrong."""
+
+    exit_code = 3
+
+
+class ColumnError(DataError):
+    """A column is missing, doubled or of the wrong kind."""
+
+
+class StreamRowError(DataError):
+    """A row pushed into a stream does not fit the model."""
+
+
+class TrainingError(OstinatoError):
+    """Training could not go on."""
+
+    exit_code = 4
+
+
+class NonFiniteLoss(TrainingError):
+    """The training loss became NaN or infinite; the last good weights are kept."""
+
+
+class ArtifactError(OstinatoError):
+    """A model folder cannot be read."""
+
+    exit_code = 5
+
+
+class CorruptArtifact(ArtifactError):
+    """A model folder is cut short, changed or not a model at all."""
+
+
+class NewerArtifact(ArtifactError):
+    """A model folder was written by a newer version of this package."""
+
+
+class OutputError(OstinatoError, OSError):
+    """A file or folder cannot be written."""
+
+    exit_code = 6
+
+
+class MissingExtra(OstinatoError, ImportError):
+    """An optional dependency is not installed; the message names the extra to install."""
+
+    exit_code = 7
