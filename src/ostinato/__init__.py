@@ -1,3 +1,37 @@
 """Ostinato: recurrent sequence models, from a raw file to a live stream."""
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0.dev0"
+
+if TYPE_CHECKING:
+    from ostinato import cells, data, engine, nn, streaming, training
+    from ostinato.engine import scan
+    from ostinato.streaming import stepper
+    from ostinato.tasks.forecast import Forecaster, load
+
+# where each public name lives; nothing heavy is imported until one is used, so that `ostinato --help` is quick
+_HOMES = {
+    "Forecaster": "ostinato.tasks.forecast",
+    "load": "ostinato.tasks.forecast",
+    "scan": "ostinato.engine",
+    "stepper": "ostinato.streaming",
+}
+_ROOMS = ("cells", "data", "engine", "nn", "streaming", "training")
+
+__all__ = ["Forecaster", "cells", "data", "engine", "load", "nn", "scan", "stepper", "streaming", "training"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    if name in _ROOMS:
+        return importlib.import_module(f"ostinato.{name}")
+    raise AttributeError(f"module 'ostinato' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

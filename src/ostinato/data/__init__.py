@@ -1,0 +1,36 @@
+"""From files to windows: readers, roles of columns, the regular grid, scaling, splits in time order."""
+
+from ostinato.data.calendar import calendar_cycles, calendar_features
+from ostinato.data.frequency import Frequency, infer_frequency
+from ostinato.data.future import load_future
+from ostinato.data.load import load_panel
+from ostinato.data.panel import Panel, Series, format_time
+from ostinato.data.readers import read_table
+from ostinato.data.scaling import Affine, Scaler, Scaling
+from ostinato.data.schema import MISSING, Schema
+from ostinato.data.splits import Part, Split, split_by_time
+from ostinato.data.windows import WindowArrays, Windows, window_origins
+
+__all__ = [
+    "MISSING",
+    "Affine",
+    "Frequency",
+    "Panel",
+    "Part",
+    "Scaler",
+    "Scaling",
+    "Schema",
+    "Series",
+    "Split",
+    "WindowArrays",
+    "Windows",
+    "calendar_cycles",
+    "calendar_features",
+    "format_time",
+    "infer_frequency",
+    "load_future",
+    "load_panel",
+    "read_table",
+    "split_by_time",
+    "window_origins",
+]

@@ -1,0 +1,5 @@
+"""Layers made of cells."""
+
+from ostinato.nn.recurrent import Recurrent
+
+__all__ = ["Recurrent"]

@@ -99,7 +99,9 @@ class FitRecord:
     parameters: int  # number of trained weights
     seconds: float  # wall-clock time of the fit
     data: DataSummary
-    history: tuple[Mapping[str, float], ...]  # one row an epoch: epoch, loss, validation_loss, learning_rate, seconds...
+    history: tuple[
+        Mapping[str, float], ...
+    ]  # one row an epoch: epoch, loss, validation_loss, learning_rate, seconds...
     best_epoch: int
     stopped: str  # why training stopped, in words
     evaluation: Evaluation | None

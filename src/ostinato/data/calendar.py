@@ -1,0 +1,40 @@
+"""Where in the day, the week and the year a time lies, as smooth features."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ostinato.data.frequency import DAY, Frequency, Times
+
+_FEATURES = {"time of day": DAY, "day of week": 7 * DAY, "day of year": int(365.2425 * DAY)}
+_MONDAY = 4 * DAY  # 1970-01-01 was a Thursday, so that this much later a week begins
+
+
+def calendar_cycles(frequency: Frequency) -> tuple[str, ...]:
+    """Return which cycles can be told apart at a frequency: those several steps long."""
+    if frequency.unit == "row":
+        return ()
+    if frequency.unit == "month":
+        return ("day of year",) if frequency.step < 12 else ()
+    if frequency.unit == "business":
+        return ("day of week", "day of year")
+    return tuple(name for name, length in _FEATURES.items() if frequency.step * 2 <= length)
+
+
+def calendar_features(times: Times, frequency: Frequency) -> NDArray[np.float32]:
+    """Return sine and cosine of each cycle's phase.
+
+    Args:
+        times: `datetime64[us]` of any shape.
+        frequency: the grid they lie on, which decides the cycles.
+
+    Returns:
+        Shape `(*times.shape, 2 * cycles)`, values from -1 to 1; no features for numbered rows.
+    """
+    cycles = calendar_cycles(frequency)
+    if not cycles:
+        return np.zeros((*times.shape, 0), np.float32)
+    stamps = times.astype("datetime64[us]").astype(np.int64) - _MONDAY
+    phases = np.stack([(stamps % _FEATURES[name]) / _FEATURES[name] for name in cycles], -1) * (2 * np.pi)
+    return np.concatenate([np.sin(phases), np.cos(phases)], -1).astype(np.float32)

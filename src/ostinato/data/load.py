@@ -1,0 +1,293 @@
+"""From a table to a panel: roles found, times checked, gaps filled with missing rows, text encoded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ostinato.data.frequency import Frequency, Times, infer_frequency
+from ostinato.data.panel import Panel, Series, format_time
+from ostinato.data.readers import read_table
+from ostinato.data.schema import Schema
+from ostinato.data.table import Table, check_finite, is_numeric, is_text, numbers, texts
+from ostinato.data.times import guess_time_column, read_times
+from ostinato.errors import ColumnError, DataError
+
+_SPARSE = 20  # a grid with this many times more rows than the input is not believed
+
+
+@dataclass(frozen=True)
+class _Group:
+    """The rows of one series in the table, in order, with their times."""
+
+    id: str
+    rows: NDArray[np.int64]
+    times: Times
+
+
+def load_panel(
+    source: Any,
+    schema: Schema | None = None,
+    *,
+    delimiter: str | None = None,
+    categories: Mapping[str, tuple[str, ...]] | None = None,
+    fitting: bool = True,
+) -> Panel:
+    """Read a table and lay its series on a regular grid.
+
+    Args:
+        source: what `read_table` takes.
+        schema: the roles of the columns; `None`: all found by themselves.
+        delimiter: what separates the columns of a text file; `None`: found.
+        categories: the categories of text columns, from an earlier panel; one not among them encodes as all zeros.
+        fitting: whether a model will be trained on it: a constant or wholly missing target is then refused.
+
+    Returns:
+        The panel, its schema completed with what was found.
+
+    Raises:
+        DataError: something in the table is wrong; the message says what and in which row.
+    """
+    table = read_table(source, delimiter=delimiter)
+    schema = resolve_schema(table, schema or Schema())
+    if table.rows < 2 and fitting:
+        raise DataError(f"{table.origin} has one row of data; a series needs at least two, and training many more")
+    groups = list(_groups(table, schema))
+    frequency = _frequency(table, schema, groups)
+    encoded = _Columns.read(table, schema, categories)
+    if fitting:
+        _check_targets(table, schema)
+    series, gaps = _lay_out(table, groups, frequency, encoded)
+    return Panel(
+        origin=table.origin,
+        schema=replace(schema, frequency=frequency.alias()),
+        frequency=frequency,
+        columns=encoded.names,
+        targets=len(schema.target),
+        past=encoded.past,
+        known=encoded.known,
+        static_columns=encoded.static_names,
+        categories=encoded.categories,
+        gaps=gaps,
+        series=series,
+    )
+
+
+def resolve_schema(table: Table, schema: Schema) -> Schema:
+    """Return the schema with every role that was left open found in the table."""
+    time = schema.time if schema.time is not None else guess_time_column(table)
+    series_id = schema.series_id or ("unique_id" if "unique_id" in table.columns else None)
+    stamps = time.split("+") if time and time not in table.columns else [time]
+    named = (*schema.used, *schema.static_covariates, *(name for name in (*stamps, series_id) if name))
+    table.require(named)
+    target = schema.target
+    if not target:
+        rest = [name for name in table.columns if name not in named]
+        target = ("y",) if "y" in rest else tuple(name for name in rest if is_numeric(table, name, schema.missing))
+    if not target:
+        raise ColumnError(f"{table.origin} has no numeric column to forecast; name one with target=... (--target)")
+    return replace(schema, time=time, series_id=series_id, target=target)
+
+
+def _groups(table: Table, schema: Schema) -> Iterator[_Group]:
+    times = read_times(table, schema.time) if schema.time else None
+    for name, rows in _rows_by_series(table, schema.series_id):
+        own = np.arange(len(rows)) if times is None else times[rows]
+        if times is not None:
+            _check_order(table, schema, name, rows, own)
+        yield _Group(name, rows, own)
+
+
+def _rows_by_series(table: Table, series_id: str | None) -> list[tuple[str, NDArray[np.int64]]]:
+    if series_id is None:
+        return [("", np.arange(table.rows))]
+    names = texts(table, series_id, ())
+    rows: dict[str, list[int]] = {}
+    for row, name in enumerate(names):
+        if name is None:
+            raise DataError(f'{table.place(row)}: column "{series_id}" is empty; every row must name its series')
+        rows.setdefault(name, []).append(row)
+    return [(name, np.asarray(own)) for name, own in rows.items()]
+
+
+def _check_order(table: Table, schema: Schema, name: str, rows: NDArray[np.int64], times: Times) -> None:
+    wrong = np.flatnonzero(times[1:] <= times[:-1])
+    if not wrong.size:
+        return
+    place = int(wrong[0]) + 1
+    here, before = table.place(int(rows[place])), int(rows[place - 1]) + table.first_row
+    of_series = f' of series "{name}"' if name else ""
+    when = format_time(times[place])
+    twin = np.flatnonzero(times[:place] == times[place])
+    if twin.size:
+        hint = (
+            "keep one row a time"
+            if schema.series_id
+            else "keep one row a time, or name the column that tells series apart"
+        )
+        first = int(rows[twin[0]]) + table.first_row
+        raise DataError(f"{here}: the time {when}{of_series} is already in row {first}; {hint}")
+    raise DataError(
+        f"{here}: the time {when}{of_series} comes before that of row {before}, {format_time(times[place - 1])}; "
+        "sort the rows by time"
+    )
+
+
+def _frequency(table: Table, schema: Schema, groups: list[_Group]) -> Frequency:
+    frequency = Frequency.parse(schema.frequency) if schema.frequency else None
+    if frequency is not None and frequency.unit == "row":
+        return frequency
+    if schema.time is None:
+        return Frequency("row")
+    try:
+        return frequency or infer_frequency([group.times for group in groups])
+    except DataError as error:
+        raise DataError(f"{table.origin}: {error}") from error
+
+
+def _check_targets(table: Table, schema: Schema) -> None:
+    for name in schema.target:
+        if table.matrix is not None and table.matrix.nbytes > 1 << 28:
+            continue  # an array this large is not read whole only to be checked
+        values = numbers(table, name, schema.missing)
+        if np.isnan(values).all():
+            raise DataError(f'column "{name}" of {table.origin} has no value at all; choose another target')
+        if np.nanmin(values) == np.nanmax(values):
+            raise DataError(
+                f'column "{name}" of {table.origin} is constant ({np.nanmin(values):g} in every row); '
+                "there is nothing to learn: choose another target"
+            )
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """The table's values in the panel's order, text encoded."""
+
+    names: tuple[str, ...]
+    past: int
+    known: int
+    values: NDArray[Any]  # (rows, columns)
+    take: tuple[int, ...] | None
+    static_names: tuple[str, ...]
+    static: NDArray[np.float64]  # (rows, static columns)
+    categories: Mapping[str, tuple[str, ...]]
+
+    @classmethod
+    def read(cls, table: Table, schema: Schema, categories: Mapping[str, tuple[str, ...]] | None) -> _Columns:
+        known_categories: dict[str, tuple[str, ...]] = dict(categories or {})
+        if table.matrix is not None:
+            take = tuple(table.names.index(name) for name in schema.used)
+            _check_matrix(table)
+            whole = take == tuple(range(table.matrix.shape[1]))
+            static = np.zeros((table.rows, 0))
+            counts = len(schema.past_covariates), len(schema.known_covariates)
+            return cls(schema.used, *counts, table.matrix, None if whole else take, (), static, {})
+        parts = {
+            role: [encode(table, name, schema.missing, known_categories) for name in getattr(schema, role)]
+            for role in ("target", "past_covariates", "known_covariates", "static_covariates")
+        }
+        names = {role: tuple(n for part in group for n in part[0]) for role, group in parts.items()}
+        arrays = {role: _side_by_side(table, [part[1] for part in group]) for role, group in parts.items()}
+        temporal = ("target", "past_covariates", "known_covariates")
+        return cls(
+            names=tuple(n for role in temporal for n in names[role]),
+            past=len(names["past_covariates"]),
+            known=len(names["known_covariates"]),
+            values=np.concatenate([arrays[role] for role in temporal], 1),
+            take=None,
+            static_names=names["static_covariates"],
+            static=arrays["static_covariates"],
+            categories=known_categories,
+        )
+
+
+def encode(
+    table: Table, name: str, missing: tuple[str, ...], categories: dict[str, tuple[str, ...]]
+) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+    """Return a column as numbers, `(rows, width)`, with a name for each: itself, or one a category for a text column.
+
+    The categories found are added to `categories`; those already there are used as they are.
+    """
+    if name not in categories and (not is_text(table, name) or is_numeric(table, name, missing)):
+        return (name,), numbers(table, name, missing)[:, None]
+    cells = texts(table, name, missing)
+    if name not in categories:
+        categories[name] = tuple(sorted({cell for cell in cells if cell is not None}))
+        if len(categories[name]) > 200:
+            numbers(table, name, missing)  # more likely a number column with a bad cell: this says which
+    place = {category: i for i, category in enumerate(categories[name])}
+    codes = np.array([-1 if cell is None else place.get(cell, -2) for cell in cells])
+    hot = (codes[:, None] == np.arange(len(place))).astype(np.float64)
+    hot[codes == -1] = np.nan
+    return tuple(f"{name}={category}" for category in categories[name]), hot
+
+
+def _side_by_side(table: Table, parts: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    return np.concatenate(parts, 1) if parts else np.zeros((table.rows, 0))
+
+
+def _check_matrix(table: Table) -> None:
+    assert table.matrix is not None
+    for first in range(0, table.rows, 1 << 18):
+        block = np.asarray(table.matrix[first : first + (1 << 18)])
+        if np.isinf(block).any():
+            column = int(np.isinf(block).any(0).argmax())
+            check_finite(table, table.names[column], block[:, column], first)
+
+
+def _lay_out(
+    table: Table, groups: list[_Group], frequency: Frequency, encoded: _Columns
+) -> tuple[tuple[Series, ...], int]:
+    series, gaps = [], 0
+    for group in groups:
+        rows_only = frequency.unit == "row" and group.times.dtype.kind == "M"
+        times = np.arange(len(group.rows)) if rows_only else group.times
+        places = frequency.places(times[0], times)
+        _check_places(table, group, frequency, places)
+        length = int(places[-1]) + 1
+        gaps += length - len(places)
+        values = _on_grid(encoded.values, group.rows, places, length)
+        series.append(Series(group.id, times[0], values, _static(table, group, encoded), encoded.take))
+    return tuple(series), gaps
+
+
+def _check_places(table: Table, group: _Group, frequency: Frequency, places: NDArray[np.int64]) -> None:
+    if (places < 0).any():
+        row = int((places < 0).argmax())
+        raise DataError(
+            f"{table.place(int(group.rows[row]))}: the time {format_time(group.times[row])} is not on the grid of "
+            f"{frequency.describe()} from {format_time(group.times[0])}; pass another frequency (--frequency), "
+            'or "rows" to take the rows as equally spaced'
+        )
+    if places[-1] + 1 > _SPARSE * len(places) + 1000:
+        raise DataError(
+            f"{table.origin}: at {frequency.describe()} a step, {len(places)} rows would be spread over "
+            f'{places[-1] + 1} steps; pass a longer frequency (--frequency), or "rows"'
+        )
+
+
+def _on_grid(values: NDArray[Any], rows: NDArray[np.int64], places: NDArray[np.int64], length: int) -> NDArray[Any]:
+    contiguous = len(rows) == 0 or int(rows[-1]) - int(rows[0]) + 1 == len(rows)
+    if length == len(rows) and contiguous:
+        return values[int(rows[0]) : int(rows[-1]) + 1]  # a view: a memory-mapped file stays on disk
+    grid = np.full((length, values.shape[1]), np.nan, np.float64)
+    grid[places] = values[rows]
+    return grid
+
+
+def _static(table: Table, group: _Group, encoded: _Columns) -> NDArray[np.float64]:
+    values = encoded.static[group.rows]
+    first = values[0]
+    changed = np.flatnonzero(~((values == first) | (np.isnan(values) & np.isnan(first))).all(1))
+    if changed.size:
+        row = int(changed[0])
+        column = encoded.static_names[int(np.flatnonzero(values[row] != first)[0])]
+        raise DataError(
+            f'{table.place(int(group.rows[row]))}: static column "{column}" changes within series "{group.id}"; '
+            "name it as a past or known covariate instead"
+        )
+    return np.asarray(first)

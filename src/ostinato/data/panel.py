@@ -1,0 +1,99 @@
+"""Many series on one regular grid, with the roles of their columns: what every task starts from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ostinato.data.frequency import Frequency, Times
+from ostinato.data.schema import Schema
+
+
+@dataclass(frozen=True)
+class Series:
+    """One series on the regular grid.
+
+    Args:
+        id: its name; empty when there is only one.
+        start: the time of its first row.
+        values: `(time, columns)`, NaN where missing; perhaps memory-mapped, and never written to.
+        static: what does not change in it, `(static columns,)`.
+        take: which columns of `values` the panel's columns are; `None`: all of them, in order.
+    """
+
+    id: str
+    start: Any
+    values: NDArray[Any]
+    static: NDArray[np.float64]
+    take: tuple[int, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def rows(self, first: int, stop: int) -> NDArray[np.float64]:
+        """Return rows `first` to `stop` as floats, `(rows, columns)`, in the order of the panel's columns."""
+        part = self.values[first:stop]
+        return np.asarray(part if self.take is None else part[:, list(self.take)], np.float64)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Series that share their columns and their grid.
+
+    `columns` names what `values` holds: first the targets, then the covariates known only up to now (past), then those
+    known for the coming steps too (known). A text column stands there once for each category, as `wind=NW`.
+    `gaps` counts the rows that were absent from the input and stand here as missing.
+    """
+
+    origin: str
+    schema: Schema
+    frequency: Frequency
+    columns: tuple[str, ...]
+    targets: int
+    past: int
+    known: int
+    static_columns: tuple[str, ...]
+    categories: Mapping[str, tuple[str, ...]]
+    gaps: int
+    series: tuple[Series, ...]
+
+    @property
+    def target_columns(self) -> tuple[str, ...]:
+        """The names of the targets."""
+        return self.columns[: self.targets]
+
+    @property
+    def rows(self) -> int:
+        """How many rows all series have together."""
+        return sum(len(series) for series in self.series)
+
+    def index(self, series_id: str) -> int:
+        """Return the place of the series with this name."""
+        return next(i for i, series in enumerate(self.series) if series.id == series_id)
+
+    def times(self, series: int, first: int, count: int) -> Times:
+        """Return `count` times of a series from row `first` on; they may reach past its end."""
+        return self.frequency.times(self.series[series].start, first, count)
+
+    def fingerprint(self) -> str:
+        """Return a SHA-256 of the columns, the times and the values, in hexadecimal."""
+        digest = hashlib.sha256(json.dumps([self.columns, self.frequency.alias()]).encode())
+        for series in self.series:
+            digest.update(f"{series.id}\0{series.start}\0{len(series)}".encode())
+            for first in range(0, len(series), 65536):
+                digest.update(np.ascontiguousarray(series.rows(first, first + 65536)).tobytes())
+        return digest.hexdigest()
+
+
+def format_time(time: Any) -> str:
+    """Return a time for people: without the clock where it is midnight, a row number as it is."""
+    if not isinstance(time, np.datetime64):
+        return str(int(time))
+    text = str(time.astype("datetime64[s]")).replace("T", " ")
+    return text.removesuffix(" 00:00:00").removesuffix(":00") if not text.endswith(" 00:00:00") else text[:10]

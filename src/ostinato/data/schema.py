@@ -1,0 +1,61 @@
+"""What each column of a table is for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from ostinato.errors import UsageError
+
+MISSING = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None", "none", "?", "-", "#N/A")
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The roles of the columns of a table, in the wide form or in the long form (`unique_id, ds, y`).
+
+    Args:
+        target: columns to forecast; empty: `y` if it is there, else every numeric column without another role.
+        time: column of times, or several joined by `+` (`year+month+day+hour`); `None`: guessed by its name, or its rows
+            are numbered if there is none.
+        series_id: column that says which series a row belongs to; `None`: `unique_id` if it is there.
+        past_covariates: columns known only up to now; text columns are one-hot encoded.
+        known_covariates: columns known for the coming steps too (a plan, a holiday); text likewise.
+        static_covariates: columns that do not change within a series; text likewise.
+        frequency: `"h"`, `"D"`, `"B"` (business day), `"W"`, `"MS"`, `"QS"`, `"YS"`, with a number before it if need be
+            (`"15min"`), or `"rows"` for equally spaced rows without a clock; `None`: inferred.
+        missing: the texts that mean a missing value.
+    """
+
+    target: tuple[str, ...] = ()
+    time: str | None = None
+    series_id: str | None = None
+    past_covariates: tuple[str, ...] = ()
+    known_covariates: tuple[str, ...] = ()
+    static_covariates: tuple[str, ...] = ()
+    frequency: str | None = None
+    missing: tuple[str, ...] = MISSING
+
+    def __post_init__(self) -> None:
+        """Refuse a column with two roles."""
+        seen: dict[str, str] = {}
+        for role in ("target", "past_covariates", "known_covariates", "static_covariates"):
+            for name in getattr(self, role):
+                if name in seen:
+                    raise UsageError(f'column "{name}" is given twice, as {seen[name]} and as {role}; keep one')
+                seen[name] = role
+
+    @property
+    def used(self) -> tuple[str, ...]:
+        """The value columns, targets first."""
+        return (*self.target, *self.past_covariates, *self.known_covariates)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the schema as plain data."""
+        return {f.name: list(v) if isinstance(v := getattr(self, f.name), tuple) else v for f in fields(self)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Schema:
+        """Return the schema that `to_json` wrote."""
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})

@@ -1,0 +1,55 @@
+"""Making more cells like a given one: the other layers and the other direction of a stack."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from torch import nn
+
+from ostinato.errors import UsageError
+
+CellFactory: TypeAlias = "Callable[[int], nn.Module]"
+
+
+def factory_of(cell: nn.Module) -> CellFactory:
+    """Return a function `input_size -> cell` that makes new cells of the same kind and settings as `cell`.
+
+    The settings are read off the cell: every argument of its constructor must be kept in an attribute of the same
+    name, as `torch.nn` cells and those of `ostinato.cells` do.
+    """
+
+    def make(input_size: int) -> nn.Module:
+        arguments = {name: _argument(cell, name, parameter) for name, parameter in _constructor(cell).items()}
+        if "input_size" not in arguments:
+            raise _cannot(cell, "its constructor has no argument input_size")
+        reference = next(cell.parameters(), None)
+        twin: nn.Module = type(cell)(**{**arguments, "input_size": input_size})
+        return twin if reference is None else twin.to(device=reference.device, dtype=reference.dtype)
+
+    return make
+
+
+def _constructor(cell: nn.Module) -> dict[str, inspect.Parameter]:
+    parameters = inspect.signature(type(cell).__init__).parameters.values()
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    skipped = {"self", "device", "dtype"}
+    return {p.name: p for p in parameters if p.name not in skipped and p.kind not in variadic}
+
+
+def _argument(cell: nn.Module, name: str, parameter: inspect.Parameter) -> Any:
+    value = getattr(cell, name, parameter.default)
+    if name == "bias" and not isinstance(value, bool):
+        value = value is not None
+    if value is inspect.Parameter.empty:
+        raise _cannot(cell, f'it does not keep its argument "{name}" in an attribute of that name')
+    return value
+
+
+def _cannot(cell: nn.Module, why: str) -> UsageError:
+    name = type(cell).__name__
+    return UsageError(
+        f"more cells like this {name} are needed (num_layers or bidirectional), but {why}; "
+        f"pass a function instead: Recurrent(lambda input_size: {name}(input_size, ...), input_size=...)"
+    )
