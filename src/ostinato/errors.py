@@ -18,6 +18,8 @@ A message is one sentence: what was wrong, where (file, row, column, shape), wha
 Each class carries the exit code the command line ends with, so that a script can tell them apart.
 """
 
+from typing import Any
+
 
 class OstinatoError(Exception):
     """Base of every error raised on purpose by this package."""
@@ -56,7 +58,12 @@ class TrainingError(OstinatoError):
 
 
 class NonFiniteLoss(TrainingError):
-    """The training loss became NaN or infinite; the last good weights are kept."""
+    """The training loss became NaN or infinite; the last good weights are kept.
+
+    `history` is the `ostinato.training.History` of the epochs before it.
+    """
+
+    history: Any = None
 
 
 class ArtifactError(OstinatoError):

@@ -17,8 +17,8 @@ class Schema:
 
     Args:
         target: columns to forecast; empty: `y` if it is there, else every numeric column without another role.
-        time: column of times, or several joined by `+` (`year+month+day+hour`); `None`: guessed by its name, or its rows
-            are numbered if there is none.
+        time: column of times, or several joined by `+` (`year+month+day+hour`); `None`: guessed, or the rows are
+            numbered if there is none.
         series_id: column that says which series a row belongs to; `None`: `unique_id` if it is there.
         past_covariates: columns known only up to now; text columns are one-hot encoded.
         known_covariates: columns known for the coming steps too (a plan, a holiday); text likewise.
@@ -58,4 +58,5 @@ class Schema:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Schema:
         """Return the schema that `to_json` wrote."""
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+        return cls(**fields)

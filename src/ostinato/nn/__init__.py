@@ -1,5 +1,5 @@
 """Layers made of cells."""
 
-from ostinato.nn.recurrent import Recurrent
+from ostinato.nn.recurrent import LayerStates, Recurrent
 
-__all__ = ["Recurrent"]
+__all__ = ["LayerStates", "Recurrent"]

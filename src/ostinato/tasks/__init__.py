@@ -1,0 +1,1 @@
+"""Applications, one a room: records to tensors, model, loss, metrics, decoding."""

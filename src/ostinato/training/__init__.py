@@ -1,0 +1,19 @@
+"""Training: the fit loop, truncated backpropagation through time, optimisers and schedules, checkpoints."""
+
+from ostinato.training.config import OPTIMIZERS, SCHEDULES, TrainingConfig
+from ostinato.training.history import EpochRow, History
+from ostinato.training.loop import train
+from ostinato.training.objective import Batch, BatchSource, Objective, Step
+
+__all__ = [
+    "OPTIMIZERS",
+    "SCHEDULES",
+    "Batch",
+    "BatchSource",
+    "EpochRow",
+    "History",
+    "Objective",
+    "Step",
+    "TrainingConfig",
+    "train",
+]

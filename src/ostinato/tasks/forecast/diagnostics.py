@@ -1,0 +1,71 @@
+"""What happens inside the recurrence: gradients through its steps, and hidden states."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ostinato.data import Panel
+from ostinato.engine import leaves
+from ostinato.tasks.forecast.batches import ForecastObjective
+from ostinato.tasks.forecast.fitted import Fitted
+from ostinato.tasks.record import Diagnostics
+
+_WINDOWS = 32
+
+
+def diagnose(fitted: Fitted, panel: Panel, origins: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> Diagnostics:
+    """Measure the gradient of the loss by the state after each recurrent step, on some windows of a panel.
+
+    The state's norm is taken over all its parts in the top layer, and averaged over windows.
+    """
+    chosen = origins[np.linspace(0, len(origins) - 1, min(_WINDOWS, len(origins))).round().astype(np.int64)]
+    inputs = fitted.maker(panel)(fitted.windows(panel, chosen).gather(np.arange(len(chosen))))
+    network = fitted.network
+    steps = network.context_steps(inputs).detach()
+    state = network.recurrent.initial_state(inputs.history.new_zeros((len(inputs.history), steps.shape[2])))
+    seen: list[list[Tensor]] = []
+    for x in steps:
+        _, state = network.recurrent.step(x, state)
+        seen.append(leaves(state[-1]))
+        for leaf in seen[-1]:
+            leaf.retain_grad()
+    if not seen:
+        return Diagnostics(np.zeros(0), np.zeros((0, 0)), _label(fitted))
+    objective = ForecastObjective(network)
+    objective(_Decoder(network, state), inputs, None).loss.backward()  # type: ignore[arg-type]
+    norms = [float(torch.cat([_gradient(leaf) for leaf in parts], 1).norm(dim=1).mean()) for parts in reversed(seen)]
+    network.zero_grad(set_to_none=True)
+    # the first target of the newest window
+    row = -fitted.settings.targets
+    hidden = np.stack([parts[0][row].detach().double().numpy() for parts in seen])
+    return Diagnostics(np.array(norms), hidden, _label(fitted))
+
+
+class _Decoder:
+    """The network from the state on, called as the network is."""
+
+    def __init__(self, network: torch.nn.Module, state: object) -> None:
+        self.network, self.state = network, state
+
+    def __call__(self, inputs: object) -> Tensor:
+        numbers: Tensor = self.network.decode(self.state, inputs)  # type: ignore[operator]
+        return numbers
+
+
+def _gradient(leaf: Tensor) -> Tensor:
+    return torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
+
+
+def _label(fitted: Fitted) -> str:
+    from dataclasses import replace
+
+    segment, frequency = fitted.settings.segment, fitted.frequency
+    if segment == 1:
+        return frequency.describe()
+    return (
+        f"{replace(frequency, step=frequency.step * segment).describe()}, one segment"
+        if frequency.unit != "business"
+        else f"{segment} business days, one segment"
+    )

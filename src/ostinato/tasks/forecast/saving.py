@@ -1,0 +1,153 @@
+"""A forecaster to and from plain data and arrays, as the artifact keeps them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ostinato.artifact import Artifact
+from ostinato.data import Frequency, Panel, Part, Scaler, Schema, Series
+from ostinato.errors import CorruptArtifact
+from ostinato.tasks.forecast.fitted import Fitted
+from ostinato.tasks.forecast.network import make_network
+from ostinato.tasks.forecast.settings import NetworkSettings
+from ostinato.tasks.record import ColumnSummary, DataSummary, Diagnostics, Evaluation, FitRecord, ForecastExample
+
+Arrays = dict[str, NDArray[Any]]
+
+
+def pack(fitted: Fitted, record: FitRecord, parameters: Mapping[str, Any]) -> tuple[dict[str, Any], Arrays]:
+    """Return a fitted forecaster as plain data and arrays."""
+    arrays: Arrays = {f"network.{name}": value.numpy() for name, value in fitted.network.state_dict().items()}
+    arrays |= fitted.scaler.to_arrays()
+    arrays["mase_scales"] = fitted.mase_scales
+    if fitted.test is not None:
+        arrays |= {"test.start": fitted.test.start, "test.stop": fitted.test.stop}
+    for i, series in enumerate(fitted.tail.series):
+        arrays |= {f"tail.{i}.values": np.asarray(series.values, np.float64), f"tail.{i}.static": series.static}
+    body = {
+        "parameters": dict(parameters),
+        "network": asdict(fitted.settings),
+        "scaling": fitted.scaler.kind,
+        "series": list(fitted.scaler.series_ids),
+        "starts": [_start_to_json(series.start) for series in fitted.tail.series],
+        "schema": fitted.schema.to_json(),
+        "columns": list(fitted.columns),
+        "static_columns": list(fitted.static_columns),
+        "categories": {name: list(own) for name, own in fitted.categories.items()},
+        "frequency": asdict(fitted.frequency),
+        "season": fitted.season,
+        "fingerprint": fitted.fingerprint,
+        "seed": fitted.seed,
+        "past": fitted.tail.past,
+        "known": fitted.tail.known,
+        "origin": fitted.tail.origin,
+        "record": _without_arrays(asdict(record), "record", arrays),
+    }
+    return body, arrays
+
+
+def unpack(artifact: Artifact) -> tuple[Fitted, FitRecord, dict[str, Any]]:
+    """Return what `pack` took apart.
+
+    Raises:
+        CorruptArtifact: something that a forecaster needs is not there.
+    """
+    try:
+        return _unpack(artifact.body, artifact.tensors)
+    except (KeyError, TypeError, ValueError, RuntimeError, IndexError) as error:
+        raise CorruptArtifact(f"the model lacks something that a forecaster needs ({error}); fit it again") from error
+
+
+def _unpack(body: dict[str, Any], arrays: Arrays) -> tuple[Fitted, FitRecord, dict[str, Any]]:
+    settings = NetworkSettings.from_json(body["network"])
+    network = make_network(settings)
+    prefix = "network."
+    weights = {
+        name.removeprefix(prefix): torch.from_numpy(own) for name, own in arrays.items() if name.startswith(prefix)
+    }
+    network.load_state_dict(weights)
+    frequency = Frequency(**body["frequency"])
+    schema = Schema.from_json(body["schema"])
+    series = tuple(
+        Series(name, _start_from_json(start), arrays[f"tail.{i}.values"], arrays[f"tail.{i}.static"])
+        for i, (name, start) in enumerate(zip(body["series"], body["starts"], strict=True))
+    )
+    categories = {name: tuple(own) for name, own in body["categories"].items()}
+    columns, static_columns = tuple(body["columns"]), tuple(body["static_columns"])
+    tail = Panel(
+        origin=body["origin"],
+        schema=schema,
+        frequency=frequency,
+        columns=columns,
+        targets=settings.targets,
+        past=body["past"],
+        known=body["known"],
+        static_columns=static_columns,
+        categories=categories,
+        gaps=0,
+        series=series,
+    )
+    fitted = Fitted(
+        settings=settings,
+        network=network.eval(),
+        scaler=Scaler.from_arrays(body["scaling"], tuple(body["series"]), arrays),
+        schema=schema,
+        columns=columns,
+        static_columns=static_columns,
+        categories=categories,
+        frequency=frequency,
+        season=body["season"],
+        mase_scales=arrays["mase_scales"],
+        test=Part(arrays["test.start"], arrays["test.stop"]) if "test.start" in arrays else None,
+        fingerprint=body["fingerprint"],
+        tail=tail,
+        seed=body["seed"],
+    )
+    return fitted, _record(_with_arrays(body["record"], arrays)), body["parameters"]
+
+
+def _start_to_json(start: Any) -> Any:
+    return str(start) if isinstance(start, np.datetime64) else int(start)
+
+
+def _start_from_json(start: Any) -> Any:
+    return np.datetime64(start, "us") if isinstance(start, str) else int(start)
+
+
+def _without_arrays(value: Any, name: str, arrays: Arrays) -> Any:
+    """Move every array of a tree into `arrays`, leaving its name."""
+    if isinstance(value, np.ndarray):
+        arrays[name] = value
+        return {"$array": name}
+    if isinstance(value, Mapping):
+        return {key: _without_arrays(own, f"{name}.{key}", arrays) for key, own in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_arrays(own, f"{name}.{i}", arrays) for i, own in enumerate(value)]
+    return value
+
+
+def _with_arrays(value: Any, arrays: Arrays) -> Any:
+    if isinstance(value, dict):
+        if set(value) == {"$array"}:
+            return arrays[value["$array"]]
+        return {key: _with_arrays(own, arrays) for key, own in value.items()}
+    if isinstance(value, list):
+        return tuple(_with_arrays(own, arrays) for own in value)
+    return value
+
+
+def _record(plain: dict[str, Any]) -> FitRecord:
+    data = plain["data"]
+    made = {
+        "data": DataSummary(**{**data, "columns": tuple(ColumnSummary(**own) for own in data["columns"])}),
+        "evaluation": Evaluation(**plain["evaluation"]) if plain["evaluation"] else None,
+        "examples": tuple(ForecastExample(**own) for own in plain["examples"]),
+        "diagnostics": Diagnostics(**plain["diagnostics"]) if plain["diagnostics"] else None,
+    }
+    return FitRecord(**{field.name: made.get(field.name, plain[field.name]) for field in fields(FitRecord)})

@@ -1,0 +1,116 @@
+"""The choices of a forecaster that its network depends on, after everything automatic was decided."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ostinato.data import Frequency
+from ostinato.errors import UsageError
+from ostinato.nn.heads import Gaussian, Head, NegativeBinomialHead, Point, PointLoss, Quantiles, StudentTHead
+
+Output = Literal["point", "quantiles", "gaussian", "student_t", "negative_binomial"]
+Decoding = Literal["direct", "recursive"]
+Normalization = Literal["none", "last", "mean", "standard", "last_std", "mean_abs"]
+
+OUTPUTS = ("point", "quantiles", "gaussian", "student_t", "negative_binomial")
+DECODINGS = ("direct", "recursive")
+NORMALIZATIONS = ("none", "last", "mean", "standard", "last_std", "mean_abs")
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """What a forecasting network is built from.
+
+    `targets`, `past`, `known`, `calendar` and `static` count columns; `masked` says whether a mask of the observed
+    values is among the inputs; the rest is explained at `Forecaster`.
+    """
+
+    horizon: int
+    context: int
+    segment: int
+    targets: int
+    past: int
+    known: int
+    calendar: int
+    static: int
+    masked: bool
+    cell: str
+    hidden_size: int
+    num_layers: int
+    dropout: float
+    decoding: Decoding
+    normalization: Normalization
+    highway: bool
+    output: Output
+    quantiles: tuple[float, ...]
+    loss: PointLoss
+
+    @property
+    def context_segments(self) -> int:
+        """Segments of the context."""
+        return self.context // self.segment
+
+    @property
+    def future_segments(self) -> int:
+        """Segments that cover the horizon."""
+        return -(-self.horizon // self.segment)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> NetworkSettings:
+        """Return settings from plain data."""
+        return cls(**{**data, "quantiles": tuple(data["quantiles"])})
+
+
+def make_head(settings: NetworkSettings) -> Head:
+    """Return the head that the settings name."""
+    if settings.output == "point":
+        return Point(settings.loss)
+    if settings.output == "quantiles":
+        return Quantiles(settings.quantiles)
+    heads: dict[str, type[Head]] = {
+        "gaussian": Gaussian,
+        "student_t": StudentTHead,
+        "negative_binomial": NegativeBinomialHead,
+    }
+    return heads[settings.output]()
+
+
+def choose_season(season: int | None, frequency: Frequency, rows: int) -> int:
+    """Return the season length in steps: the one given, else the longest usual one that the training part holds thrice.
+
+    The longest of the short ones: a week of hours is taken rather than a day, but not a year of days.
+    """
+    if season is not None:
+        if season < 1:
+            raise UsageError(f"season is {season}; expected 1 (none) or more steps")
+        return season
+    fitting = [length for length in frequency.seasons if 3 * length <= rows and length <= 200]
+    return fitting[0] if fitting else 1
+
+
+def choose_context(context: int | None, horizon: int, frequency: Frequency, rows: int) -> int:
+    """Return how many steps a forecast looks back on.
+
+    By default as far as two horizons and two of the shortest seasons (the second season whole, where it is short), but
+    not more than a third of the shortest training part, so that windows are left to learn from.
+    """
+    if context is not None:
+        if context < 1:
+            raise UsageError(f"context is {context}; expected one step or more")
+        return context
+    seasons = [length for length in frequency.seasons if length <= 200]
+    wish = max([2 * horizon, 16, *(2 * length for length in seasons[:1]), *seasons[1:2]])
+    return max(1, min(wish, 1024, max(rows // 3, min(horizon, rows // 2))))
+
+
+def choose_segment(segment: int | Literal["auto"], context: int, frequency: Frequency, decoding: Decoding) -> int:
+    """Return how many steps one recurrent step reads: by default the shortest season, else an eighth of the context."""
+    if segment != "auto":
+        if not isinstance(segment, int) or not 1 <= segment <= context:
+            raise UsageError(f"segment is {segment}; expected 1 to {context} steps (the context), or auto")
+        return segment
+    if decoding == "recursive":
+        return 1
+    natural = [length for length in frequency.seasons if length <= 48 and 2 * length <= context]
+    return natural[0] if natural else max(1, min(24, context // 8))

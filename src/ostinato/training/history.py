@@ -1,0 +1,82 @@
+"""What happened in each epoch, on disk as CSV and, if wished, as TensorBoard logs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from ostinato.errors import MissingExtra, OutputError
+from ostinato.files import reason, write_atomically
+
+
+@dataclass(frozen=True)
+class EpochRow:
+    """One epoch: mean losses, the learning rate at its end, the mean gradient norm before clipping, seconds so far."""
+
+    epoch: int
+    loss: float
+    validation_loss: float
+    learning_rate: float
+    gradient_norm: float
+    seconds: float
+    steps_per_second: float
+
+
+@dataclass(frozen=True)
+class History:
+    """All epochs, which of them (counted from 1) gave the weights that were kept, and why training stopped."""
+
+    rows: tuple[EpochRow, ...]
+    best_epoch: int
+    stopped: str
+
+
+class Log:
+    """`history.csv` and TensorBoard logs in a run's folder; nothing without a folder."""
+
+    def __init__(self, directory: Path | None, rows: list[EpochRow], tensorboard: bool) -> None:
+        self.path = directory / "history.csv" if directory else None
+        self._writer = _tensorboard(directory / "tensorboard") if directory and tensorboard else None
+        if self.path:
+            write_atomically(self.path, _as_csv(rows, header=True))
+
+    def add(self, row: EpochRow) -> None:
+        """Append an epoch."""
+        if self.path:
+            try:
+                with self.path.open("ab") as file:
+                    file.write(_as_csv([row], header=False))
+            except OSError as error:
+                raise OutputError(f"{self.path} cannot be written ({reason(error)}); free the disk") from error
+        if self._writer is not None:
+            for name, value in asdict(row).items():
+                if name != "epoch" and not math.isnan(value):
+                    self._writer.add_scalar(name, value, row.epoch)
+
+    def close(self) -> None:
+        """Finish the logs."""
+        if self._writer is not None:
+            self._writer.close()
+
+
+def _as_csv(rows: list[EpochRow], *, header: bool) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    if header:
+        writer.writerow([field.name for field in fields(EpochRow)])
+    writer.writerows([list(asdict(row).values()) for row in rows])
+    return text.getvalue().encode()
+
+
+def _tensorboard(folder: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise MissingExtra(
+            "TensorBoard logs need the extra tensorboard: pip install 'ostinato[tensorboard]'"
+        ) from error
+    return SummaryWriter(str(folder))

@@ -1,0 +1,292 @@
+"""The fit loop: epochs of steps, validation, early stopping, checkpoints."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree
+
+from ostinato.errors import NonFiniteLoss, UsageError
+from ostinato.training.checkpoint import load_checkpoint, remove_checkpoint, require_same, save_checkpoint
+from ostinato.training.config import TrainingConfig
+from ostinato.training.history import EpochRow, History, Log
+from ostinato.training.objective import BatchSource, Carry, Objective, Step
+from ostinato.training.optimisers import LearningRate, make_optimizer
+from ostinato.training.progress import Bar
+
+
+def train(
+    module: nn.Module,
+    objective: Objective,
+    batches: BatchSource,
+    validation: BatchSource | None,
+    config: TrainingConfig,
+    *,
+    directory: Path | None = None,
+    resume: bool = False,
+    on_epoch: Callable[[EpochRow], None] | None = None,
+) -> History:
+    """Train a module in place; it holds the best weights afterwards.
+
+    Args:
+        module: what is trained.
+        objective: the loss of one batch.
+        batches: training batches.
+        validation: batches that decide which epoch was best and when to stop; `None`: the training loss decides.
+        config: the settings.
+        directory: where `history.csv`, TensorBoard logs and the checkpoint are kept; `None`: nothing is written. The
+            checkpoint is removed when training ends.
+        resume: go on from the directory's checkpoint, if there is one, to the very numbers of a run never stopped.
+        on_epoch: called after each epoch.
+
+    Returns:
+        The history of all epochs.
+
+    Raises:
+        NonFiniteLoss: the loss or the gradient became NaN or infinite; the best weights so far are put back, and the
+            error's `history` tells how far it came.
+        TrainingError: the checkpoint is broken or of other settings.
+        OutputError: the directory cannot be written.
+        UsageError: there are no batches.
+    """
+    if len(batches) == 0:
+        raise UsageError("there are no training batches; give more data or a smaller batch size")
+    # the caller's random numbers go on as if nothing had been drawn
+    with torch.random.fork_rng():
+        torch.manual_seed(config.seed)
+        run = _Run(module, objective, batches, validation, config, directory)
+        if resume and directory is not None and (saved := load_checkpoint(directory)) is not None:
+            run.restore(saved)
+        return run.complete(on_epoch)
+
+
+@dataclass
+class _Position:
+    """Where a run stands; all of it goes into a checkpoint."""
+
+    epoch: int = 0
+    batch: int = 0
+    loss: float = 0.0  # sums over the epoch so far
+    weight: float = 0.0
+    norm: float = 0.0
+    seconds: float = 0.0
+    best_loss: float = math.inf
+    best_epoch: int = 0
+    rows: list[EpochRow] = field(default_factory=list)
+
+
+class _Run:
+    """One training run; `complete` reads as its course."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        objective: Objective,
+        batches: BatchSource,
+        validation: BatchSource | None,
+        config: TrainingConfig,
+        directory: Path | None,
+    ) -> None:
+        from lightning_fabric import Fabric
+
+        accelerator = config.device.split(":")[0]
+        self.fabric = Fabric(accelerator=accelerator, devices=1, precision=config.precision)  # type: ignore[arg-type]
+        self.module, self.objective, self.batches, self.validation = module, objective, batches, validation
+        self.config, self.directory = config, directory
+        optimizer = make_optimizer((p for p in module.parameters() if p.requires_grad), config)
+        self.wrapped, self.optimizer = self.fabric.setup(module, optimizer)
+        self.rate = LearningRate(self.optimizer, config, config.epochs * len(batches))
+        self.at = _Position()
+        self.carry: Carry | None = None
+        self.best: dict[str, Tensor] = {}
+        self.started = self.saved = time.monotonic()
+
+    def complete(self, on_epoch: Callable[[EpochRow], None] | None) -> History:
+        """Run every epoch that is left, put the best weights in and return the history."""
+        log = Log(self.directory, self.at.rows, self.config.tensorboard)
+        bar = Bar(self.config.progress, self.config.epochs, len(self.batches), self._steps_done())
+        stopped = self._stop()
+        try:
+            while stopped is None:
+                row = self._epoch(bar)
+                log.add(row)
+                bar.epoch(row)
+                if on_epoch is not None:
+                    on_epoch(row)
+                stopped = self._stop()
+        except KeyboardInterrupt:
+            self._checkpoint()
+            raise
+        finally:
+            bar.close()
+            log.close()
+            self._put_best_back()
+        if self.directory is not None:
+            remove_checkpoint(self.directory)
+        return self._history(stopped)
+
+    def _epoch(self, bar: Bar) -> EpochRow:
+        began, first = time.monotonic(), self.at.batch
+        self.wrapped.train()
+        for number, batch in enumerate(self.batches.batches(self.at.epoch)):
+            if number < first:
+                continue  # these were done before the run was stopped
+            self._step(batch.data, batch.continues)
+            bar.step(self.at.epoch, self.at.loss / max(self.at.weight, 1e-12))
+            if self._out_of_time():
+                break
+            if self.directory is not None and time.monotonic() - self.saved > self.config.checkpoint_seconds:
+                self._checkpoint()
+        steps = self.at.batch - first
+        row = self._finish_epoch(steps / max(time.monotonic() - began, 1e-9))
+        if self.directory is not None:
+            self._checkpoint()
+        return row
+
+    def _step(self, data: Any, continues: bool) -> None:
+        rate_step = self._steps_done()
+        self.rate.set(rate_step)
+        step = self._run(data, self.carry if continues else None)
+        loss = float(step.loss.detach())
+        if not math.isfinite(loss):
+            raise self._non_finite("loss", loss)
+        self.optimizer.zero_grad()
+        self.fabric.backward(step.loss)
+        limit = self.config.gradient_clip or math.inf
+        norm = float(nn.utils.clip_grad_norm_(self.module.parameters(), limit))
+        if not math.isfinite(norm):
+            raise self._non_finite("gradient", norm)
+        self.optimizer.step()
+        self.carry = _pytree.tree_map_only(Tensor, Tensor.detach, step.carry)
+        at = self.at
+        at.batch += 1
+        at.loss, at.weight, at.norm = at.loss + loss * step.weight, at.weight + step.weight, at.norm + norm
+
+    def _run(self, data: Any, carry: Carry | None) -> Step:
+        return self.objective(self.wrapped, self.fabric.to_device(data), carry)
+
+    def _finish_epoch(self, steps_per_second: float) -> EpochRow:
+        at = self.at
+        now = time.monotonic()
+        at.seconds, self.started = at.seconds + now - self.started, now
+        row = EpochRow(
+            epoch=at.epoch + 1,
+            loss=at.loss / max(at.weight, 1e-12),
+            validation_loss=self._validate(),
+            learning_rate=float(self.optimizer.param_groups[0]["lr"]),
+            gradient_norm=at.norm / max(at.batch, 1),
+            seconds=at.seconds,
+            steps_per_second=steps_per_second,
+        )
+        at.rows.append(row)
+        self._keep_if_best(row)
+        at.epoch, at.batch, at.loss, at.weight, at.norm = at.epoch + 1, 0, 0.0, 0.0, 0.0
+        self.carry = None
+        return row
+
+    def _keep_if_best(self, row: EpochRow) -> None:
+        loss = row.loss if math.isnan(row.validation_loss) else row.validation_loss
+        self.rate.after_epoch(loss)
+        if loss < self.at.best_loss - self.config.min_delta or not self.best:
+            self.at.best_loss, self.at.best_epoch = loss, row.epoch
+            self.best = {name: value.detach().clone() for name, value in self.module.state_dict().items()}
+
+    def _validate(self) -> float:
+        """Return the mean loss of the validation batches, NaN if there are none."""
+        if self.validation is None or len(self.validation) == 0:
+            return math.nan
+        total, weight = 0.0, 0.0
+        carry: Carry | None = None
+        self.wrapped.eval()
+        with torch.no_grad():
+            for batch in self.validation.batches(0):
+                step = self._run(batch.data, carry if batch.continues else None)
+                carry = step.carry
+                total, weight = total + float(step.loss) * step.weight, weight + step.weight
+        self.wrapped.train()
+        mean = total / max(weight, 1e-12)
+        if not math.isfinite(mean):
+            raise self._non_finite("validation loss", mean)
+        return mean
+
+    def _stop(self) -> str | None:
+        at, patience = self.at, self.config.patience
+        if at.rows and patience is not None and len(at.rows) - at.best_epoch >= patience:
+            return f"no better loss for {patience} epochs (the best was epoch {at.best_epoch})"
+        if at.epoch >= self.config.epochs:
+            return f"all {self.config.epochs} epochs done"
+        if at.rows and self._out_of_time():
+            return f"the time limit of {self.config.max_seconds:g} s was reached"
+        return None
+
+    def _out_of_time(self) -> bool:
+        limit = self.config.max_seconds
+        return limit is not None and self.at.seconds + time.monotonic() - self.started > limit
+
+    def _steps_done(self) -> int:
+        return self.at.epoch * len(self.batches) + self.at.batch
+
+    def _history(self, stopped: str | None) -> History:
+        return History(tuple(self.at.rows), self.at.best_epoch, stopped or "")
+
+    def _put_best_back(self) -> None:
+        if self.best:
+            self.module.load_state_dict(self.best)
+        self.module.cpu().eval()
+
+    def _non_finite(self, what: str, value: float) -> NonFiniteLoss:
+        at = self.at
+        kept = f"the weights of epoch {at.best_epoch} are kept" if self.best else "no weights were good yet"
+        error = NonFiniteLoss(
+            f"the {what} became {value} in epoch {at.epoch + 1}, batch {at.batch + 1}; {kept}; try a smaller "
+            f"learning rate (now {self.config.learning_rate:g}), a smaller gradient_clip (now {self.config.gradient_clip}), "
+            "or look for outliers in the data"
+        )
+        error.history = self._history(str(error))
+        return error
+
+    def _settings(self) -> dict[str, str]:
+        shapes = {f"shape of {name}": str(tuple(value.shape)) for name, value in self.module.state_dict().items()}
+        return {**self.config.numeric(), "batches in an epoch": str(len(self.batches)), **shapes}
+
+    def _checkpoint(self) -> None:
+        if self.directory is None:
+            return
+        now = time.monotonic()
+        self.at.seconds, self.started = self.at.seconds + now - self.started, now
+        position = {**vars(self.at), "rows": [asdict(row) for row in self.at.rows]}
+        state = {
+            "settings": self._settings(),
+            "position": position,
+            "model": self.module.state_dict(),
+            "best": self.best,
+            "optimizer": self.optimizer.state_dict(),
+            "rate": self.rate.state(),
+            "carry": self.carry,
+            "random": torch.get_rng_state(),
+            "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        }
+        save_checkpoint(self.directory, state)
+        self.saved = time.monotonic()
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        require_same(state["settings"], self._settings())
+        self.module.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.rate.restore(state["rate"])
+        rows = [EpochRow(**row) for row in state["position"]["rows"]]
+        self.at = _Position(**{**state["position"], "rows": rows})
+        self.best = {name: value.to(self.fabric.device) for name, value in state["best"].items()}
+        self.carry = self.fabric.to_device(state["carry"])
+        torch.set_rng_state(state["random"])
+        if state["random_cuda"] and torch.cuda.is_available():
+            torch.cuda.set_rng_state_all(state["random_cuda"])
+        self.started = time.monotonic()
