@@ -1,0 +1,6 @@
+"""What a fit leaves, drawn: the HTML report and single plots."""
+
+from ostinato.report.page import write_report
+from ostinato.report.plots import forecast_plot, training_plot
+
+__all__ = ["forecast_plot", "training_plot", "write_report"]

@@ -44,7 +44,22 @@ from ostinato.tasks.record import Evaluation, FitRecord
 from ostinato.training import History, TrainingConfig, train
 
 _VALIDATION_WINDOWS = 2048
-_TRAINING = ["epochs", "optimizer", "learning_rate", "schedule", "warmup_steps", "weight_decay", "gradient_clip", "patience", "max_seconds", "seed", "device", "precision", "progress", "tensorboard"]
+_TRAINING = [
+    "epochs",
+    "optimizer",
+    "learning_rate",
+    "schedule",
+    "warmup_steps",
+    "weight_decay",
+    "gradient_clip",
+    "patience",
+    "max_seconds",
+    "seed",
+    "device",
+    "precision",
+    "progress",
+    "tensorboard",
+]
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,12 @@ class ForecastStream:
         """
         values, time = self._read(row)
         self._advance(values, time)
+        return self.forecast(future)
+
+    def forecast(self, future: Any = None) -> Forecast:
+        """Forecast the steps after the last row, without taking in another."""
+        if self._next is None:
+            raise UsageError("the stream is cold and has seen no row yet; push one")
         return self._fitted.ahead(self._panel(), future) if self._fitted.tail.known else self._ahead()
 
     def state(self) -> dict[str, Any]:

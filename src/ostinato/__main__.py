@@ -1,0 +1,7 @@
+"""`python -m ostinato`."""
+
+import sys
+
+from ostinato.cli.main import main
+
+sys.exit(main())

@@ -1,0 +1,110 @@
+"""`ostinato demo [NAME]`: the whole way on a real series, in under a minute."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from ostinato.cli.demos import Demo
+    from ostinato.tasks.forecast import Forecaster
+
+_EPILOG = """examples:
+  ostinato demo                     hourly temperatures of a year at New York's airports
+  ostinato demo stocks              a random walk, and a report that says so
+  ostinato demo --list
+"""
+
+
+def add_parser(verbs: Any) -> None:
+    """Add the verb."""
+    parser = verbs.add_parser(
+        "demo",
+        help="see it work on a real series",
+        description="Train, evaluate, save, report and stream on a real series that an installed package carries.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("name", nargs="?", default="temperature", metavar="NAME", help="which one (temperature)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("demo-model"), metavar="DIR", help="where to write (demo-model)"
+    )
+    parser.add_argument("--list", action="store_true", help="say which demos there are")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run a demo from data to stream."""
+    from ostinato.cli.demos import DEMOS, find_demo
+
+    if arguments.list:
+        for demo in DEMOS:
+            print(f"{demo.name:14}{demo.about}")
+        return 0
+    demo = find_demo(arguments.name)
+    started = time.monotonic()
+    print(f"{demo.about}. Forecasting {demo.horizon} steps ahead with a GRU.\n")
+    past, held_back = demo.tables()
+    model = _fit(demo, past, arguments.out)
+    _evaluate(model)
+    _stream(demo, model, held_back)
+    _next(arguments.out, demo, time.monotonic() - started)
+    return 0
+
+
+def _fit(demo: Demo, past: pl.DataFrame, out: Path) -> Forecaster:
+    from ostinato.cli.fit import fit_and_save
+    from ostinato.report import forecast_plot
+    from ostinato.tasks.forecast import Forecaster
+
+    model = Forecaster(demo.horizon, progress=True, **demo.options)
+    failure = fit_and_save(model, past, out)
+    if failure is not None:
+        raise failure
+    forecast_plot(model.record_, out / "forecast.png")
+    return model
+
+
+def _evaluate(model: Forecaster) -> None:
+    from ostinato.cli.show import print_evaluation
+
+    evaluation = model.record_.evaluation
+    assert evaluation is not None
+    print()
+    print_evaluation(evaluation)
+    seasonal = evaluation.scores.get("seasonal naive")
+    if seasonal is not None:
+        ratio = evaluation.scores["model"]["MAE"] / seasonal["MAE"]
+        word = "beats" if ratio < 1 else "does NOT beat"
+        print(f"It {word} the seasonal naive forecast: its mean absolute error is {100 * ratio:.0f} % of that.")
+
+
+def _stream(demo: Demo, model: Forecaster, held_back: pl.DataFrame) -> None:
+    """Push the rows held back through a stream, one by one, each forecast before it is seen."""
+    target, clock = demo.options["target"], demo.options["time"]
+    stream = model.stream(demo.stream_series)
+    print(f"\nThe last {demo.streamed} rows of {demo.stream_series}, which it has never seen, streamed one by one:")
+    print(f"{clock:>22}  {'expected':>9}  {'80 % interval':>18}  {'came':>9}")
+    forecast, elapsed = stream.forecast(), 0.0
+    for row in held_back.iter_rows(named=True):
+        low, high = (forecast.quantiles[0, 0, 0, i] for i in (0, -1))
+        expected = f"{forecast.point[0, 0, 0]:9.2f}  {low:8.2f} to {high:6.2f}"
+        print(f"{row[clock]:>22}  {expected}  {row[target]:>9}")
+        began = time.perf_counter()
+        forecast = stream.push({clock: row[clock], target: row[target]})
+        elapsed += time.perf_counter() - began
+    print(f"{1000 * elapsed / demo.streamed:.2f} ms a row.")
+
+
+def _next(out: Path, demo: Demo, seconds: float) -> None:
+    row = json.dumps({demo.options["target"]: 40.0})
+    print(f"\nDone in {seconds:.0f} s. In {out}: the model, report.html, forecast.png, history.csv. Try next:")
+    print(f"  open {out / 'report.html'} in a browser")
+    print(f"  ostinato predict {out}")
+    print(f"  echo '{row}' | ostinato stream {out} --series-id {demo.stream_series}")
+    print("  ostinato fit forecast YOUR.csv --target COLUMN --horizon 24 --out my-model")

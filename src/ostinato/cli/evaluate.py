@@ -1,0 +1,41 @@
+"""`ostinato evaluate DIR FILE`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+_EPILOG = """examples:
+  ostinato evaluate model load.csv              the training file: on its held-out end
+  ostinato evaluate model newer.csv --stride 24 another file: on all of it, one forecast a day
+"""
+
+
+def add_parser(verbs: Any) -> None:
+    """Add the verb."""
+    parser = verbs.add_parser(
+        "evaluate",
+        help="compare a model's forecasts with what came, beside baselines",
+        description="Forecast from a rolling origin and compare with what came, beside simple baselines.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", type=Path, metavar="DIR", help="folder of the model")
+    parser.add_argument("file", metavar="FILE", help="the data")
+    parser.add_argument("--stride", type=int, metavar="ROWS", help="rows from one forecast to the next (1)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Load, evaluate, print."""
+    from ostinato.cli.show import evaluation_json, print_evaluation, print_json
+    from ostinato.tasks.forecast import load
+
+    evaluation = load(arguments.model).evaluate(arguments.file, stride=arguments.stride)
+    if arguments.json:
+        print_json(evaluation_json(evaluation))
+    else:
+        print_evaluation(evaluation)
+    return 0

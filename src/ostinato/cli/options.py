@@ -1,0 +1,137 @@
+"""The options of a forecaster on the command line: one table, from which the parser and the call are made."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option: its group, its name as a parameter, its type, what it is for, and its choices."""
+
+    group: str
+    name: str
+    type: Any
+    help: str
+    choices: tuple[str, ...] | None = None
+
+    @property
+    def flag(self) -> str:
+        """The option as it is typed."""
+        return "--" + self.name.replace("_", "-")
+
+
+def _columns(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _levels(text: str) -> tuple[float, ...]:
+    return tuple(float(part) for part in text.split(","))
+
+
+def _segment(text: str) -> int | str:
+    return text if text == "auto" else int(text)
+
+
+def _limit(text: str) -> float | str:
+    return text if text == "none" else float(text)
+
+
+def _count(text: str) -> int | str:
+    return text if text == "none" else int(text)
+
+
+FORECASTER_OPTIONS = (
+    Option("data", "time", str, "column of times (found if not given); several joined by +, as year+month+day+hour"),
+    Option("data", "series_id", str, "column that names the series (unique_id if it is there)"),
+    Option("data", "frequency", str, 'step of the grid: h, 15min, D, B, W, MS, ... or "rows" (found if not given)'),
+    Option("data", "past_covariates", _columns, "columns known up to now, joined by commas; text is encoded"),
+    Option("data", "known_covariates", _columns, "columns known for the coming steps too"),
+    Option("data", "static_covariates", _columns, "columns that do not change within a series"),
+    Option("data", "validation", float, "share or rows at the end of training that decide when to stop (0.1)"),
+    Option("data", "test", float, "share or rows at the end held out for the evaluation (0.1)"),
+    Option("model", "context", int, "steps a forecast looks back on (two horizons and two seasons)"),
+    Option("model", "season", int, "steps of a season, for baselines and MASE (from the frequency)"),
+    Option("model", "cell", str, "recurrent cell (gru)", ("rnn", "lstm", "gru")),
+    Option("model", "hidden_size", int, "units of a layer (64)"),
+    Option("model", "num_layers", int, "layers (1)"),
+    Option("model", "dropout", float, "share of outputs dropped in training (0.1)"),
+    Option("model", "segment", _segment, "steps that one recurrent step reads, 1 for each by itself (auto)"),
+    Option("model", "decoding", str, "all steps at once, or each fed back (direct)", ("direct", "recursive")),
+    Option(
+        "model",
+        "normalization",
+        str,
+        "what each window is brought to (auto)",
+        ("auto", "none", "last", "mean", "standard", "last_std", "mean_abs"),
+    ),
+    Option("model", "scaling", str, "of each series (auto)", ("auto", "standard", "mean_abs", "none")),
+    Option(
+        "model",
+        "output",
+        str,
+        "what is forecast (quantiles)",
+        ("quantiles", "point", "gaussian", "student_t", "negative_binomial"),
+    ),
+    Option("model", "quantiles", _levels, "levels, joined by commas (0.1,0.2,...,0.9)"),
+    Option("model", "loss", str, "of a point forecast (mae)", ("mae", "mse", "huber")),
+    Option("training", "epochs", int, "passes, at most (30)"),
+    Option("training", "batch_size", int, "windows in a batch (128)"),
+    Option("training", "windows_per_epoch", int, "windows drawn in an epoch, at most (8192)"),
+    Option("training", "optimizer", str, "(adamw)", ("sgd", "adam", "adamw")),
+    Option("training", "learning_rate", float, "(0.001)"),
+    Option(
+        "training",
+        "schedule",
+        str,
+        "of the learning rate (one_cycle)",
+        ("constant", "cosine", "one_cycle", "exponential", "step", "plateau"),
+    ),
+    Option("training", "weight_decay", float, "(0)"),
+    Option("training", "gradient_clip", _limit, 'greatest gradient norm, or "none" (1)'),
+    Option("training", "patience", _count, 'epochs without a better validation loss before it stops, or "none" (8)'),
+    Option("training", "max_seconds", float, "time limit of the training"),
+    Option("training", "seed", int, "of all random numbers (0)"),
+    Option("training", "device", str, "cpu, cuda, mps or auto (cpu)"),
+    Option("training", "precision", str, "32-true, bf16-mixed, ... (32-true)"),
+)
+_OPTIONAL = ("gradient_clip", "patience")  # these can be switched off by "none"
+_FLAGS = {
+    "no_calendar": ("model", "calendar", False, "do not use time of day, day of week and day of year"),
+    "no_highway": ("model", "highway", False, "no linear map beside the recurrence"),
+    "no_progress": ("training", "progress", False, "show no progress bar"),
+    "tensorboard": ("training", "tensorboard", True, "write TensorBoard logs to DIR/tensorboard"),
+}
+
+
+def add_options(parser: argparse.ArgumentParser, options: Sequence[Option]) -> None:
+    """Add a forecaster's options in their groups."""
+    groups = {name: parser.add_argument_group(name) for name in ("data", "model", "training")}
+    groups["data"].add_argument(
+        "--target",
+        action="append",
+        metavar="COL",
+        help="column to forecast; may be given again (y, or all numeric ones)",
+    )
+    for option in options:
+        groups[option.group].add_argument(
+            option.flag,
+            type=option.type,
+            choices=option.choices,
+            default=None,
+            metavar=None if option.choices else option.name.split("_")[-1].upper(),
+            help=option.help,
+        )
+    for flag, (group, _, _, text) in _FLAGS.items():
+        groups[group].add_argument(f"--{flag.replace('_', '-')}", action="store_true", help=text)
+
+
+def chosen(arguments: argparse.Namespace, options: Sequence[Option]) -> dict[str, Any]:
+    """Return the parameters that were given; the rest keep the estimator's own defaults."""
+    given = {option.name: value for option in options if (value := getattr(arguments, option.name)) is not None}
+    given = {name: None if value == "none" and name in _OPTIONAL else value for name, value in given.items()}
+    switches = {name: value for flag, (_, name, value, _) in _FLAGS.items() if getattr(arguments, flag)}
+    return {**given, **switches}

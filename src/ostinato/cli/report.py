@@ -1,0 +1,34 @@
+"""`ostinato report DIR`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+
+def add_parser(verbs: Any) -> None:
+    """Add the verb."""
+    parser = verbs.add_parser(
+        "report",
+        help="write the report of a fitted model",
+        description="Write one HTML file with everything there is to see of a fitted model; it needs no network.",
+        epilog="example:\n  ostinato report model --out report.html",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", type=Path, metavar="DIR", help="folder of the model")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="where to write it (DIR/report.html)")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="also write the forecast plot as a PNG file")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Load and write."""
+    from ostinato.report import forecast_plot, write_report
+    from ostinato.tasks.forecast import load
+
+    record = load(arguments.model).record_
+    print(write_report(record, arguments.out or arguments.model / "report.html"))
+    if arguments.plot:
+        print(forecast_plot(record, arguments.plot))
+    return 0

@@ -1,0 +1,121 @@
+"""`ostinato stream DIR`: rows on stdin, forecasts on stdout, one a step."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ostinato.errors import StreamRowError
+
+if TYPE_CHECKING:
+    from ostinato.tasks.forecast import Forecast, ForecastStream
+
+_EPILOG = """rows are JSON objects, one a line, or CSV with a header; which of them is seen from the first line.
+Each answer is one line of JSON: {"row": 1, "time": [...], "forecast": {"load": [...]}, "quantiles": {"load": {"0.1": ...}}}
+
+examples:
+  tail -n 24 load.csv | ostinato stream model --columns time,load
+  some-sensor | ostinato stream model --cold
+"""
+
+
+def add_parser(verbs: Any) -> None:
+    """Add the verb."""
+    parser = verbs.add_parser(
+        "stream",
+        help="forecast after each row that comes in on stdin",
+        description="Take one row at a time on stdin and answer each with a forecast, at once and in constant memory.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", type=Path, metavar="DIR", help="folder of the model")
+    parser.add_argument("--series-id", metavar="NAME", help="which series it is, if the model has several")
+    parser.add_argument("--cold", action="store_true", help="start from nothing, not from the end of the training data")
+    parser.add_argument("--columns", metavar="A,B,...", help="the names of CSV columns, if the rows have no header")
+    parser.add_argument("--skip-bad", action="store_true", help="report a bad row and go on, rather than stop")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Answer each row until there are no more."""
+    from ostinato.tasks.forecast import load
+
+    stream = load(arguments.model).stream(arguments.series_id, warm=not arguments.cold)
+    columns = arguments.columns.split(",") if arguments.columns else None
+    for number, row in _rows(sys.stdin, columns):
+        try:
+            answer = _answer(stream, number, row)
+        except StreamRowError as error:
+            if not arguments.skip_bad:
+                raise StreamRowError(f"row {number} of stdin: {error}") from error
+            print(f"ostinato: row {number} of stdin skipped: {error}", file=sys.stderr)
+            continue
+        sys.stdout.write(answer + "\n")
+        sys.stdout.flush()
+    return 0
+
+
+def _rows(lines: Any, columns: list[str] | None) -> Iterator[tuple[int, Any]]:
+    number = 0
+    # readline, and not iteration over the file, which would read ahead and answer late
+    for line in iter(lines.readline, ""):
+        text = line.strip()
+        if not text:
+            continue
+        if not text.startswith("{"):
+            cells = next(csv.reader([text]))
+            if columns is None:
+                columns = [cell.strip() for cell in cells]
+                continue
+            number += 1
+            yield number, _Cells(columns, cells)
+        else:
+            number += 1
+            yield number, text
+
+
+class _Cells:
+    """A CSV row, not yet matched with its columns."""
+
+    def __init__(self, columns: list[str], cells: list[str]) -> None:
+        self.columns, self.cells = columns, cells
+
+    def mapping(self) -> Mapping[str, Any]:
+        if len(self.cells) != len(self.columns):
+            raise StreamRowError(
+                f"it has {len(self.cells)} cells; expected {len(self.columns)}: {', '.join(self.columns)}"
+            )
+        return dict(zip(self.columns, self.cells, strict=True))
+
+
+def _answer(stream: ForecastStream, number: int, row: Any) -> str:
+    if isinstance(row, _Cells):
+        return _as_json(number, stream.push(row.mapping()))
+    try:
+        values = json.loads(row)
+    except ValueError as error:
+        raise StreamRowError(f"it is no JSON object ({error})") from error
+    future = values.pop("future", None) if isinstance(values, dict) else None
+    if not isinstance(values, dict):
+        raise StreamRowError('it is no JSON object; expected one such as {"load": 3.5}')
+    return _as_json(number, stream.push(values, future))
+
+
+def _as_json(number: int, forecast: Forecast) -> str:
+    point, quantiles = forecast.point[0], forecast.quantiles[0]
+    answer: dict[str, Any] = {
+        "row": number,
+        "time": [str(time) for time in forecast.times[0]],
+        "forecast": {name: point[:, i].tolist() for i, name in enumerate(forecast.targets)},
+    }
+    if forecast.levels:
+        answer["quantiles"] = {
+            name: {f"{level:g}": quantiles[:, i, j].tolist() for j, level in enumerate(forecast.levels)}
+            for i, name in enumerate(forecast.targets)
+        }
+    return json.dumps(answer)

@@ -1,0 +1,191 @@
+"""The figures of a report, drawn by matplotlib as SVG that follows the page's light or dark colours."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ostinato.errors import MissingExtra
+from ostinato.tasks.record import Diagnostics, Evaluation, FitRecord, ForecastExample
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, which people with any colour vision tell apart; ink and paper are put in by the page
+MODEL, TRUTH, RIVAL, WARM, GREEN = "#0072B2", "#000001", "#E69F00", "#D55E00", "#009E73"
+_INK = {"#000001": "var(--ink)", "#808081": "var(--faint)", "#fffffe": "var(--paper)"}
+_LINES = {"naive": "#999999", "seasonal naive": RIVAL, "drift": "#CC79A7", "linear autoregression": GREEN}
+
+
+def new_figure(width: float, height: float, columns: int = 1) -> tuple[Figure, list[Axes]]:
+    """Return an empty figure with axes in a row, in the report's style.
+
+    Raises:
+        MissingExtra: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtra("reports and plots need the extra report: pip install 'ostinato[report]'") from error
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.patch.set_alpha(0)
+    axes = [figure.add_subplot(1, columns, i + 1) for i in range(columns)]
+    for one in axes:
+        one.set_facecolor("none")
+        for side in ("top", "right"):
+            one.spines[side].set_visible(False)
+        for side in ("left", "bottom"):
+            one.spines[side].set_color("#808081")
+        one.tick_params(colors="#000001", labelsize=9)
+        one.grid(axis="y", color="#808081", alpha=0.25, linewidth=0.6)
+    return figure, axes
+
+
+def as_svg(figure: Figure, label: str) -> str:
+    """Return a figure as inline SVG: text as text, a label for those who cannot see it, colours from the page."""
+    import matplotlib as mpl
+
+    buffer = io.StringIO()
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "ostinato", "font.family": "sans-serif"}):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    for plain, themed in _INK.items():
+        text = text.replace(plain, themed)
+    text = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font: \1 inherit; font-family: inherit", text)
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = _own_names(text, label)
+    name = label.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+    return re.sub(
+        r'<svg [^>]*?viewBox="([^"]+)"[^>]*>', rf'<svg role="img" aria-label="{name}" viewBox="\1">', text, count=1
+    )
+
+
+def _own_names(text: str, label: str) -> str:
+    """Make the ids of one figure its own: several stand on one page."""
+    prefix = "f" + format(abs(hash_text(label)), "x")
+    return re.sub(r'(id="|url\(#|href="#)', rf"\1{prefix}-", text)
+
+
+def hash_text(text: str) -> int:
+    """Return a number for a text that is the same in every process."""
+    import zlib
+
+    return zlib.crc32(text.encode())
+
+
+def training_curves(record: FitRecord) -> Figure:
+    """Draw the losses of all epochs, the best one marked, and the learning rate."""
+    figure, (losses, rates) = new_figure(9, 3.2, 2)
+    epochs = [row["epoch"] for row in record.history]
+    mark = "o" if len(epochs) < 2 else None
+    losses.plot(epochs, [row["loss"] for row in record.history], color=RIVAL, label="training", marker=mark)
+    validation = [row["validation_loss"] for row in record.history]
+    if not all(math.isnan(value) for value in validation):
+        losses.plot(epochs, validation, color=MODEL, label="validation", marker=mark)
+    if record.best_epoch:
+        losses.axvline(record.best_epoch, color="#808081", linestyle=":", linewidth=1)
+        losses.annotate("kept", (record.best_epoch, 1), xycoords=("data", "axes fraction"), color="#000001", fontsize=9)
+    _finish(losses, "epoch", "loss")
+    rates.plot(epochs, [row["learning_rate"] for row in record.history], color=WARM, label="learning rate", marker=mark)
+    _finish(rates, "epoch", "learning rate")
+    return figure
+
+
+def forecast_figure(example: ForecastExample, height: float = 3.2) -> Figure:
+    """Draw one forecast with its intervals against what came."""
+    figure, (axes,) = new_figure(9, height)
+    before, ahead = np.arange(-len(example.history), 0), np.arange(len(example.times))
+    axes.plot(before, example.history, color=TRUTH, linewidth=1.2)
+    axes.plot(
+        np.r_[before[-1:], ahead], np.r_[example.history[-1:], example.truth], color=TRUTH, linewidth=1.6, label="came"
+    )
+    for low, high, alpha in _bands(example.levels):
+        name = f"{100 * (example.levels[high] - example.levels[low]):.0f} % interval"
+        band = example.quantiles[:, low], example.quantiles[:, high]
+        axes.fill_between(ahead, *band, color=MODEL, alpha=alpha, linewidth=0, label=name)
+    for name, values in example.baselines.items():
+        axes.plot(ahead, values, color=_LINES.get(name, RIVAL), linewidth=1, linestyle="--", label=name)
+    axes.plot(ahead, example.point, color=MODEL, linewidth=1.8, label="forecast")
+    axes.axvline(-0.5, color="#808081", linewidth=0.8, linestyle=":")
+    _time_ticks(axes, [*example.history_times, *example.times], -len(example.history))
+    _finish(axes, "", example.target)
+    return figure
+
+
+def _bands(levels: Sequence[float]) -> list[tuple[int, int, float]]:
+    """Return the central intervals, the widest first, with how opaque each is drawn; four at most."""
+    pairs = [(i, len(levels) - 1 - i) for i in range(len(levels) // 2)]
+    central = [(i, j) for i, j in pairs if abs(levels[i] + levels[j] - 1) < 1e-6][:4]
+    return [(i, j, 0.16) for i, j in central]
+
+
+def _time_ticks(axes: Axes, times: Sequence[str], first: int) -> None:
+    places = np.unique(np.linspace(0, len(times) - 1, 6).round().astype(int))
+    axes.set_xticks([first + int(place) for place in places], [times[place] for place in places])
+
+
+def step_errors(evaluation: Evaluation) -> Figure:
+    """Draw the mean absolute error of each forecast step, the model's and the baselines'."""
+    figure, (axes,) = new_figure(9, 3.2)
+    for name, errors in evaluation.by_step.items():
+        own = name == "model"
+        colour = MODEL if own else _LINES.get(name, RIVAL)
+        steps = range(1, len(errors) + 1)
+        mark = "o" if len(errors) < 2 else None
+        axes.plot(
+            steps, errors, color=colour, linewidth=2.2 if own else 1.2, label=name, marker=mark, zorder=3 if own else 2
+        )
+    axes.set_ylim(bottom=0)
+    _finish(axes, "forecast step", "mean absolute error")
+    return figure
+
+
+def gradient_flow(diagnostics: Diagnostics) -> Figure:
+    """Draw the gradient norm against how many recurrent steps back it has come."""
+    figure, (axes,) = new_figure(9, 3.0)
+    norms = np.asarray(diagnostics.gradient_norm)
+    axes.plot(np.arange(len(norms)), np.where(norms > 0, norms, np.nan), color=MODEL, marker="o", markersize=3.5)
+    if (norms > 0).any():
+        axes.set_yscale("log")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    _finish(axes, f"recurrent steps back (1 step = {diagnostics.step_label})", "gradient norm")
+    return figure
+
+
+def hidden_states(diagnostics: Diagnostics) -> Figure:
+    """Draw the hidden state of one window as a heat map: units up, recurrent steps to the right."""
+    figure, (axes,) = new_figure(9, 3.4)
+    states = np.asarray(diagnostics.hidden).T
+    limit = float(np.nanmax(np.abs(states))) or 1.0
+    # units that move alike stand together
+    order = np.argsort(states[:, -1])
+    image = axes.imshow(states[order], aspect="auto", cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
+    axes.grid(visible=False)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    bar = figure.colorbar(image, ax=axes, pad=0.01)
+    bar.ax.tick_params(colors="#000001", labelsize=8)
+    bar.outline.set_visible(False)  # type: ignore[operator]
+    _finish(axes, f"recurrent step (1 step = {diagnostics.step_label})", "units, by their last value")
+    return figure
+
+
+def _finish(axes: Axes, across: str, up: str) -> None:
+    axes.set_xlabel(across, color="#000001", fontsize=9.5)
+    axes.set_ylabel(up, color="#000001", fontsize=9.5)
+    handles, _ = axes.get_legend_handles_labels()
+    if len(handles) > 1:
+        axes.legend(frameon=False, fontsize=8.5, labelcolor="#000001", ncols=min(4, len(handles)), loc="best")
+
+
+def drawn(draw: Callable[..., Figure], *arguments: Any, label: str) -> str:
+    """Draw a figure and return its SVG."""
+    return as_svg(draw(*arguments), label)

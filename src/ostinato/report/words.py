@@ -1,0 +1,56 @@
+"""What the report says in words about what it shows."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ostinato.tasks.record import Diagnostics, FitRecord
+
+# how far a gradient may shrink or grow per recurrent step: beyond these, it is a thousandth or a thousandfold within the
+# context, which is what Pascanu, Mikolov and Bengio (2013) call vanishing and exploding
+_RANGE = 1e3
+
+
+def judge_gradients(diagnostics: Diagnostics) -> str:
+    """Say whether gradients vanish, explode or reach back well."""
+    norms = np.asarray(diagnostics.gradient_norm, np.float64)
+    norms = norms[np.isfinite(norms) & (norms > 0)]
+    if len(norms) < 2:
+        return "There are too few recurrent steps to see how gradients travel."
+    ratio = norms[-1] / norms[0]
+    a_step = ratio ** (1 / (len(norms) - 1))
+    numbers = (
+        f"From the last recurrent step to the first, the gradient is multiplied by {ratio:.2g} ({a_step:.2f} a step)."
+    )
+    if ratio < 1 / _RANGE:
+        return f"{numbers} It vanishes: the model can hardly learn from the beginning of its context. Try a longer segment, or a gated cell."
+    if ratio > _RANGE:
+        return f"{numbers} It explodes: lower gradient_clip or the learning rate, or try a gated cell."
+    return f"{numbers} It reaches all of the context."
+
+
+def judge_training(record: FitRecord) -> str:
+    """Say why training stopped and whether it overfitted."""
+    rows = record.history
+    text = f"Training took {record.seconds:.0f} s in all and ended after {len(rows)} epochs: {record.stopped}."
+    validation = [row["validation_loss"] for row in rows]
+    if len(rows) < 3 or math.isnan(validation[-1]):
+        return text
+    best = min(validation)
+    if validation[-1] > 1.05 * best and rows[-1]["loss"] < rows[int(np.argmin(validation))]["loss"]:
+        return (
+            f"{text} After epoch {record.best_epoch} the validation loss rose while the training loss went on falling, which "
+            f"is overfitting; the weights of epoch {record.best_epoch} are the ones kept."
+        )
+    return f"{text} The weights of epoch {record.best_epoch} are kept; the validation loss shows no overfitting to speak of."
+
+
+def number(value: float) -> str:
+    """Return a number in sensible digits; `n/a` for none."""
+    if value is None or not math.isfinite(value):
+        return "n/a"
+    if value == 0 or 1e-3 <= abs(value) < 1e6:
+        return f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
+    return f"{value:.3g}"
