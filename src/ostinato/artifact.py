@@ -1,7 +1,7 @@
 """A fitted model as a folder that holds only data: `model.json` and a safetensors file.
 
-The weights' file is named by its checksum and `model.json`, which names it, is replaced in one rename. So a save that is
-killed at any moment leaves the model that was there before, or the new one; and a model can be saved over another.
+The weights' file is named by its checksum and `model.json`, which names it, is replaced in one rename. So a save that
+is killed at any moment leaves the model that was there before, or the new one; and a model can be saved over another.
 """
 
 from __future__ import annotations

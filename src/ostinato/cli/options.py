@@ -79,7 +79,7 @@ FORECASTER_OPTIONS = (
     Option("model", "quantiles", _levels, "levels, joined by commas (0.1,0.2,...,0.9)"),
     Option("model", "loss", str, "of a point forecast (mae)", ("mae", "mse", "huber")),
     Option("training", "epochs", int, "passes, at most (30)"),
-    Option("training", "batch_size", int, "windows in a batch (128)"),
+    Option("training", "batch_size", int, "windows in a batch (128, or fewer for small data)"),
     Option("training", "windows_per_epoch", int, "windows drawn in an epoch, at most (8192)"),
     Option("training", "optimizer", str, "(adamw)", ("sgd", "adam", "adamw")),
     Option("training", "learning_rate", float, "(0.001)"),

@@ -45,7 +45,12 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f'--out has the ending "{suffix}"; expected .csv, .jsonl or .parquet')
     frame = load(arguments.model).predict(arguments.file, future=arguments.future).to_frame()
     content = io.BytesIO()
-    {".csv": frame.write_csv, ".jsonl": frame.write_ndjson, ".parquet": frame.write_parquet}[suffix](content)
+    if suffix == ".csv":
+        frame.write_csv(content)
+    elif suffix == ".jsonl":
+        frame.write_ndjson(content)
+    else:
+        frame.write_parquet(content)
     if arguments.out:
         write_atomically(arguments.out, content.getvalue())
     else:

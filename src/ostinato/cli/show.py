@@ -24,14 +24,13 @@ def score_table(evaluation: Evaluation) -> str:
             cells[row][column] += " *"
     widths = [max(len(measure), *(len(row[i]) for row in cells)) for i, measure in enumerate(measures)]
     head = max(len(name) for name in names)
-    lines = [
-        " " * head + "  " + "  ".join(measure.rjust(width) for measure, width in zip(measures, widths, strict=True))
-    ]
-    for name, row in zip(names, cells, strict=True):
-        lines.append(
-            name.ljust(head) + "  " + "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
-        )
+    table = [("", measures), *zip(names, cells, strict=True)]
+    lines = [_line(name.ljust(head), row, widths) for name, row in table]
     return "\n".join(lines)
+
+
+def _line(name: str, cells: list[str], widths: list[int]) -> str:
+    return "  ".join([name, *(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))])
 
 
 def print_evaluation(evaluation: Evaluation) -> None:
@@ -43,7 +42,8 @@ def print_evaluation(evaluation: Evaluation) -> None:
 
 def evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
     """Return an evaluation as plain data for `--json`; a number that is not finite becomes null."""
-    return _plain(asdict(evaluation))
+    plain: dict[str, Any] = _plain(asdict(evaluation))
+    return plain
 
 
 def print_json(value: Any) -> None:

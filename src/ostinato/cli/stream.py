@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from ostinato.tasks.forecast import Forecast, ForecastStream
 
 _EPILOG = """rows are JSON objects, one a line, or CSV with a header; which of them is seen from the first line.
-Each answer is one line of JSON: {"row": 1, "time": [...], "forecast": {"load": [...]}, "quantiles": {"load": {"0.1": ...}}}
+Each answer is one line of JSON:
+  {"row": 1, "time": [...], "forecast": {"load": [...]}, "quantiles": {"load": {"0.1": [...], ...}}}
 
 examples:
   tail -n 24 load.csv | ostinato stream model --columns time,load

@@ -11,7 +11,7 @@ from ostinato.data.calendar import calendar_features
 from ostinato.data.panel import Panel
 from ostinato.data.splits import Part
 
-Floats = NDArray[np.floating]
+Floats = NDArray[np.float64]
 _IN_MEMORY = 1 << 24  # numbers; above this a panel is read window by window
 
 
@@ -27,7 +27,7 @@ class WindowArrays:
     history: Floats
     past: Floats
     known: Floats
-    calendar: Floats
+    calendar: NDArray[np.float32]
     static: Floats
     future: Floats
     series: NDArray[np.int64]
@@ -96,7 +96,7 @@ class Windows:
             origin=origin,
         )
 
-    def _from_series(self, series: NDArray[np.int64], rows: NDArray[np.int64]) -> tuple[Floats, Floats]:
+    def _from_series(self, series: NDArray[np.int64], rows: NDArray[np.int64]) -> tuple[Floats, NDArray[np.float32]]:
         """Read rows from where they lie: only what is asked for of a file larger than memory is read."""
         values = np.empty((*rows.shape, len(self.panel.columns)))
         calendar = [np.zeros((*rows.shape, 0), np.float32)]
@@ -125,7 +125,7 @@ class _Flat:
     """All series one after the other, each with missing rows around it, so that a batch is one look-up."""
 
     values: Floats  # (rows of all series with their margins, columns)
-    calendar: Floats
+    calendar: NDArray[np.float32]
     first: NDArray[np.int64]  # where row 0 of each series stands, (series,)
 
     @classmethod
@@ -143,6 +143,6 @@ class _Flat:
             calendars.append(np.concatenate([calendar_features(own, panel.frequency) for own in times]))
         return cls(values, calendars[-1], first)
 
-    def take(self, series: NDArray[np.int64], rows: NDArray[np.int64]) -> tuple[Floats, Floats]:
+    def take(self, series: NDArray[np.int64], rows: NDArray[np.int64]) -> tuple[Floats, NDArray[np.float32]]:
         places = self.first[series][:, None] + rows
         return self.values[places], self.calendar[places]

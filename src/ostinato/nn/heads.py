@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
-from torch.distributions import NegativeBinomial, Normal, StudentT
+from torch.distributions import Distribution, NegativeBinomial, Normal, StudentT
 from torch.nn import functional
 
 from ostinato.errors import UsageError
@@ -113,7 +113,7 @@ class Gaussian:
 
     def loss(self, raw: Tensor, target: Tensor, scale: Tensor) -> Tensor:  # noqa: ARG002
         """Return the negative log-likelihood of each value."""
-        return -self._distribution(raw).log_prob(target)
+        return _negative_log_likelihood(self._distribution(raw), target)
 
     def point(self, raw: Tensor, scale: Tensor) -> Tensor:  # noqa: ARG002
         """Return the mean, which is the median."""
@@ -122,8 +122,9 @@ class Gaussian:
     def quantiles(self, raw: Tensor, levels: Sequence[float], scale: Tensor) -> Tensor:  # noqa: ARG002
         """Return the distribution's quantiles."""
         own = self._distribution(raw)
-        unit = Normal(0.0, 1.0).icdf(torch.tensor(levels, dtype=raw.dtype)).to(raw.device)
-        return own.loc[..., None] + own.scale[..., None] * unit
+        unit: Tensor = torch.special.ndtri(raw.new_tensor(levels))
+        values: Tensor = own.loc[..., None] + own.scale[..., None] * unit
+        return values
 
     def sample(self, raw: Tensor, scale: Tensor, generator: torch.Generator | None = None) -> Tensor:  # noqa: ARG002
         """Draw from the distribution."""
@@ -142,7 +143,7 @@ class StudentTHead:
 
     def loss(self, raw: Tensor, target: Tensor, scale: Tensor) -> Tensor:  # noqa: ARG002
         """Return the negative log-likelihood of each value."""
-        return -self._distribution(raw).log_prob(target)
+        return _negative_log_likelihood(self._distribution(raw), target)
 
     def point(self, raw: Tensor, scale: Tensor) -> Tensor:  # noqa: ARG002
         """Return the location: mean and median."""
@@ -178,7 +179,7 @@ class NegativeBinomialHead:
     def loss(self, raw: Tensor, target: Tensor, scale: Tensor) -> Tensor:
         """Return the negative log-likelihood of each count, which is `target * scale`."""
         counts = (target * scale).round().clamp_min(0)
-        return -self._distribution(raw, scale).log_prob(counts)
+        return _negative_log_likelihood(self._distribution(raw, scale), counts)
 
     def point(self, raw: Tensor, scale: Tensor) -> Tensor:
         """Return the mean."""
@@ -207,6 +208,11 @@ class NegativeBinomialHead:
         mean = functional.softplus(raw[..., 0]) * scale + _TINY
         count = 1 / (functional.softplus(raw[..., 1]) + 1e-4)  # 1 / alpha: the shape
         return NegativeBinomial(count, probs=mean / (mean + count), validate_args=False)
+
+
+def _negative_log_likelihood(distribution: Distribution, values: Tensor) -> Tensor:
+    log_prob: Tensor = distribution.log_prob(values)
+    return -log_prob
 
 
 def _interpolate(values: Tensor, at: Sequence[float], wanted: Tensor) -> Tensor:

@@ -156,7 +156,7 @@ def gradient_flow(diagnostics: Diagnostics) -> Figure:
     axes.plot(np.arange(len(norms)), np.where(norms > 0, norms, np.nan), color=MODEL, marker="o", markersize=3.5)
     if (norms > 0).any():
         axes.set_yscale("log")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params(axis="x", integer=True)
     _finish(axes, f"recurrent steps back (1 step = {diagnostics.step_label})", "gradient norm")
     return figure
 
@@ -170,10 +170,10 @@ def hidden_states(diagnostics: Diagnostics) -> Figure:
     order = np.argsort(states[:, -1])
     image = axes.imshow(states[order], aspect="auto", cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
     axes.grid(visible=False)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.locator_params(axis="x", integer=True)
     bar = figure.colorbar(image, ax=axes, pad=0.01)
     bar.ax.tick_params(colors="#000001", labelsize=8)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     _finish(axes, f"recurrent step (1 step = {diagnostics.step_label})", "units, by their last value")
     return figure
 

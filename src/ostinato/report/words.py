@@ -8,8 +8,8 @@ import numpy as np
 
 from ostinato.tasks.record import Diagnostics, FitRecord
 
-# how far a gradient may shrink or grow per recurrent step: beyond these, it is a thousandth or a thousandfold within the
-# context, which is what Pascanu, Mikolov and Bengio (2013) call vanishing and exploding
+# how far a gradient may shrink or grow over the context before it is said to vanish or explode, which is what Pascanu,
+# Mikolov and Bengio (2013) call it
 _RANGE = 1e3
 
 
@@ -25,7 +25,10 @@ def judge_gradients(diagnostics: Diagnostics) -> str:
         f"From the last recurrent step to the first, the gradient is multiplied by {ratio:.2g} ({a_step:.2f} a step)."
     )
     if ratio < 1 / _RANGE:
-        return f"{numbers} It vanishes: the model can hardly learn from the beginning of its context. Try a longer segment, or a gated cell."
+        return (
+            f"{numbers} It vanishes: the model can hardly learn from the beginning of its context. Try a longer "
+            "segment, or a gated cell."
+        )
     if ratio > _RANGE:
         return f"{numbers} It explodes: lower gradient_clip or the learning rate, or try a gated cell."
     return f"{numbers} It reaches all of the context."
@@ -41,10 +44,10 @@ def judge_training(record: FitRecord) -> str:
     best = min(validation)
     if validation[-1] > 1.05 * best and rows[-1]["loss"] < rows[int(np.argmin(validation))]["loss"]:
         return (
-            f"{text} After epoch {record.best_epoch} the validation loss rose while the training loss went on falling, which "
-            f"is overfitting; the weights of epoch {record.best_epoch} are the ones kept."
+            f"{text} After epoch {record.best_epoch} the validation loss rose while the training loss went on falling, "
+            "which is overfitting; the weights of that epoch are the ones kept."
         )
-    return f"{text} The weights of epoch {record.best_epoch} are kept; the validation loss shows no overfitting to speak of."
+    return f"{text} The weights of epoch {record.best_epoch} are kept; the validation loss shows no overfitting."
 
 
 def number(value: float) -> str:

@@ -246,8 +246,8 @@ class _Run:
         kept = f"the weights of epoch {at.best_epoch} are kept" if self.best else "no weights were good yet"
         error = NonFiniteLoss(
             f"the {what} became {value} in epoch {at.epoch + 1}, batch {at.batch + 1}; {kept}; try a smaller "
-            f"learning rate (now {self.config.learning_rate:g}), a smaller gradient_clip (now {self.config.gradient_clip}), "
-            "or look for outliers in the data"
+            f"learning_rate (now {self.config.learning_rate:g}), a smaller gradient_clip (now "
+            f"{self.config.gradient_clip}), or look for outliers in the data"
         )
         error.history = self._history(str(error))
         return error

@@ -14,6 +14,7 @@ from ostinato.tasks.forecast.baselines import drift, naive, seasonal_naive
 from ostinato.tasks.forecast.evaluation import Forecasts, evaluate_forecasts
 from ostinato.tasks.forecast.fitted import Fitted
 from ostinato.tasks.forecast.linear import LinearAutoregression
+from ostinato.tasks.forecast.metrics import mase_scale
 from ostinato.tasks.record import Evaluation
 
 Floats = NDArray[np.float64]
@@ -58,18 +59,16 @@ def backtest(
     truth, own = fitted.forecast_windows(panel, origins)
     before = train or Part(np.zeros_like(part.start), part.start)
     forecasts = {"model": own, **_baselines(fitted, panel, before, origins)}
-    scale = fitted.scaler.for_panel(panel).scale if fitted.mase_scales.size == 0 else mase_scales(fitted, panel)
+    scale = mase_scales(fitted, panel)
     protocol = (
-        f"rolling origin: {len(origins):,} forecasts of {horizon} steps, one every {stride} row{'s' if stride > 1 else ''}, "
-        "without refitting"
+        f"rolling origin: {len(origins):,} forecasts of {horizon} steps, one every "
+        f"{'row' if stride == 1 else f'{stride} rows'}, without refitting"
     )
     return evaluate_forecasts(truth, forecasts, fitted.levels, scale[origins[:, 0]], protocol=protocol, split=split)
 
 
 def mase_scales(fitted: Fitted, panel: Panel) -> Floats:
     """Return the MASE scale of each series of a panel: of its training part, or of all its rows if it is a new one."""
-    from ostinato.tasks.forecast.metrics import mase_scale
-
     place = {name: i for i, name in enumerate(fitted.scaler.series_ids)}
     rows = [
         fitted.mase_scales[place[series.id]]

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from ostinato.data import Panel
 from ostinato.engine import leaves
+from ostinato.nn import LayerStates
 from ostinato.tasks.forecast.batches import ForecastObjective
 from ostinato.tasks.forecast.fitted import Fitted
+from ostinato.tasks.forecast.inputs import Inputs
+from ostinato.tasks.forecast.network import ForecastNetwork
 from ostinato.tasks.record import Diagnostics
 
 _WINDOWS = 32
 
 
-def diagnose(fitted: Fitted, panel: Panel, origins: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> Diagnostics:
+def diagnose(fitted: Fitted, panel: Panel, origins: NDArray[np.int64]) -> Diagnostics:
     """Measure the gradient of the loss by the state after each recurrent step, on some windows of a panel.
 
     The state's norm is taken over all its parts in the top layer, and averaged over windows.
@@ -34,7 +40,8 @@ def diagnose(fitted: Fitted, panel: Panel, origins: np.ndarray[tuple[int, ...], 
     if not seen:
         return Diagnostics(np.zeros(0), np.zeros((0, 0)), _label(fitted))
     objective = ForecastObjective(network)
-    objective(_Decoder(network, state), inputs, None).loss.backward()  # type: ignore[arg-type]
+    loss = objective(_Decoder(network, state), inputs, None).loss
+    torch.autograd.backward(loss)
     norms = [float(torch.cat([_gradient(leaf) for leaf in parts], 1).norm(dim=1).mean()) for parts in reversed(seen)]
     network.zero_grad(set_to_none=True)
     # the first target of the newest window
@@ -43,15 +50,15 @@ def diagnose(fitted: Fitted, panel: Panel, origins: np.ndarray[tuple[int, ...], 
     return Diagnostics(np.array(norms), hidden, _label(fitted))
 
 
-class _Decoder:
+class _Decoder(nn.Module):
     """The network from the state on, called as the network is."""
 
-    def __init__(self, network: torch.nn.Module, state: object) -> None:
+    def __init__(self, network: ForecastNetwork, state: LayerStates) -> None:
+        super().__init__()
         self.network, self.state = network, state
 
-    def __call__(self, inputs: object) -> Tensor:
-        numbers: Tensor = self.network.decode(self.state, inputs)  # type: ignore[operator]
-        return numbers
+    def forward(self, inputs: Inputs) -> Tensor:
+        return self.network.decode(self.state, inputs)
 
 
 def _gradient(leaf: Tensor) -> Tensor:
@@ -59,13 +66,9 @@ def _gradient(leaf: Tensor) -> Tensor:
 
 
 def _label(fitted: Fitted) -> str:
-    from dataclasses import replace
-
     segment, frequency = fitted.settings.segment, fitted.frequency
     if segment == 1:
         return frequency.describe()
-    return (
-        f"{replace(frequency, step=frequency.step * segment).describe()}, one segment"
-        if frequency.unit != "business"
-        else f"{segment} business days, one segment"
-    )
+    if frequency.unit == "business":
+        return f"{segment} business days, one segment"
+    return f"{replace(frequency, step=frequency.step * segment).describe()}, one segment"

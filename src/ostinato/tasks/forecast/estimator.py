@@ -43,7 +43,7 @@ class Forecaster:
         decoding: `"direct"`: all steps at once; `"recursive"`: each fed back, with 200 sampled futures.
         normalization: what each window is brought to by itself: `"last"` subtracts the last value, `"mean"` the mean,
             `"standard"` also divides by the standard deviation (RevIN), `"last_std"`, `"mean_abs"` (DeepAR), `"none"`;
-            `"auto"`: last, or mean_abs for counts.
+            `"auto"`: last_std, or mean_abs for counts.
         highway: whether a linear map from context to horizon runs beside the recurrence (LSTNet).
         scaling: of each series by its training part: `"standard"`, `"mean_abs"`, `"none"`; `"auto"`: standard, or none
             for counts.
@@ -52,7 +52,7 @@ class Forecaster:
         loss: of a point forecast: `"mae"`, `"mse"` or `"huber"`.
         validation, test: shares (below 1) or rows at the end of each series: validation decides when training stops,
             test is held out for `evaluate`.
-        batch_size: windows in a batch.
+        batch_size: windows in a batch; `"auto"`: 128, or fewer where an epoch would have less than 32 steps.
         windows_per_epoch: windows drawn in an epoch, at most.
         epochs, optimizer, learning_rate, schedule, warmup_steps, weight_decay, gradient_clip, patience, max_seconds,
         seed, device, precision, progress, tensorboard: see `ostinato.training.TrainingConfig`.
@@ -99,7 +99,7 @@ class Forecaster:
         loss: PointLoss = "mae",
         validation: float = 0.1,
         test: float = 0.1,
-        batch_size: int = 128,
+        batch_size: int | Literal["auto"] = "auto",
         windows_per_epoch: int = 8192,
         epochs: int = 30,
         optimizer: Optimizer = "adamw",
@@ -221,7 +221,8 @@ class Forecaster:
             ArtifactError: it is no model, is cut short or changed, or was written by a newer version.
         """
         fitted, record, parameters = unpack(load_artifact(Path(folder), KIND))
-        model = cls(**{name: tuple(own) if isinstance(own, list) else own for name, own in parameters.items()})
+        known: dict[str, Any] = {name: tuple(own) if isinstance(own, list) else own for name, own in parameters.items()}
+        model = cls(**known)
         model.fitted_, model.record_ = fitted, record
         return model
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ostinato.data import Frequency, Panel, Part, Scaler, Schema, Series, WindowArrays, Windows, load_future, load_panel
 from ostinato.errors import DataError
+from ostinato.tasks.forecast.calibration import calibrate
 from ostinato.tasks.forecast.evaluation import Forecasts
 from ostinato.tasks.forecast.inputs import InputMaker, Inputs
 from ostinato.tasks.forecast.network import DirectNetwork, RecursiveNetwork
@@ -40,6 +41,7 @@ class Fitted:
         fingerprint: of the training data.
         tail: the newest rows of each series, from which a forecast can start without the data.
         seed: of sampled paths.
+        calibration: how far each quantile is moved, `(levels,)`; see `calibration`.
     """
 
     settings: NetworkSettings
@@ -56,6 +58,7 @@ class Fitted:
     fingerprint: str
     tail: Panel
     seed: int
+    calibration: NDArray[np.float64]
 
     @property
     def levels(self) -> tuple[float, ...]:
@@ -99,8 +102,8 @@ class Fitted:
         if future is None:
             names = ", ".join(self.schema.known_covariates)
             raise DataError(
-                f"the model uses covariates that are known for the coming steps ({names}); pass a table with their next "
-                f"{self.settings.horizon} rows as future=... (--future)"
+                f"the model uses covariates that are known for the coming steps ({names}); pass a table with their "
+                f"next {self.settings.horizon} rows as future=... (--future)"
             )
         coming = load_future(future, panel, self.settings.horizon)
         known = np.concatenate([windows.known[:, : self.settings.context], coming], 1)
@@ -122,7 +125,7 @@ class Fitted:
         )
 
     def forecast_windows(self, panel: Panel, origins: NDArray[np.int64]) -> tuple[NDArray[np.float64], Forecasts]:
-        """Forecast from many origins, a batch at a time; return what came, `(windows, horizon, targets)`, and the forecasts."""
+        """Return what came, `(windows, horizon, targets)`, and the forecasts from many origins, made batch by batch."""
         windows, make = self.windows(panel, origins), self.maker(panel)
         truth, parts = [], []
         for index in self._batches(len(origins)):
@@ -149,7 +152,9 @@ class Fitted:
         def restored(values: torch.Tensor) -> NDArray[np.float64]:
             return make.to_data_units(values.double().numpy(), inputs, windows.series)
 
-        return Forecasts(restored(point), None if quantiles is None else restored(quantiles))
+        if quantiles is None:
+            return Forecasts(restored(point))
+        return Forecasts(restored(point), calibrate(restored(quantiles), self.calibration, self.levels))
 
     def _direct(self, inputs: Inputs) -> tuple[torch.Tensor, torch.Tensor | None]:
         head, unit = self.network.head, inputs.unit[:, None]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from ostinato.data import (
     Panel,
     Part,
     Scaler,
+    Scaling,
     Schema,
     Split,
     Windows,
@@ -27,6 +28,7 @@ from ostinato.errors import DataError, NonFiniteLoss, UsageError
 from ostinato.files import make_folder
 from ostinato.tasks.forecast.backtest import backtest
 from ostinato.tasks.forecast.batches import ForecastObjective, WindowBatches
+from ostinato.tasks.forecast.calibration import measure_calibration
 from ostinato.tasks.forecast.fitted import Fitted, tail_of
 from ostinato.tasks.forecast.metrics import mase_scale
 from ostinato.tasks.forecast.network import make_network
@@ -99,10 +101,11 @@ def fit_forecaster(parameters: Mapping[str, Any], data: Any, directory: Path | N
     panel = load_panel(data, _schema(parameters))
     fitted, split = _prepare(parameters, panel)
     make = fitted.maker(panel)
+    windows = _windows(fitted, panel, split.train)
     batches = WindowBatches(
-        _windows(fitted, panel, split.train),
+        windows,
         make,
-        batch_size=parameters["batch_size"],
+        batch_size=_batch_size(parameters["batch_size"], len(windows)),
         per_epoch=parameters["windows_per_epoch"],
         seed=parameters["seed"],
     )
@@ -118,6 +121,7 @@ def fit_forecaster(parameters: Mapping[str, Any], data: Any, directory: Path | N
         if not error.history.rows:
             raise
         failure, history = error, error.history
+    fitted = _calibrated(fitted, panel, held_out)
     evaluation = None
     if split.test is not None:
         evaluation = backtest(fitted, panel, split.test, split.train, None, "test: the held-out end of each series")
@@ -130,9 +134,16 @@ def whole(panel: Panel, context: int) -> Part:
     return Part(np.minimum(context, lengths // 2), lengths)
 
 
+def _batch_size(wish: int | Literal["auto"], windows: int) -> int:
+    """Return the windows in a batch: by default 128, or fewer where an epoch would have less than 32 steps."""
+    return max(8, min(128, windows // 32)) if wish == "auto" else int(wish)
+
+
 def _check(parameters: Mapping[str, Any]) -> None:
     for name in ("horizon", "hidden_size", "num_layers", "batch_size", "windows_per_epoch"):
         value = parameters[name]
+        if name == "batch_size" and value == "auto":
+            continue
         if not isinstance(value, (int, np.integer)) or value < 1:
             raise UsageError(f"{name} is {value}; expected a whole number of 1 or more")
     if not 0 <= parameters["dropout"] < 1:
@@ -146,8 +157,8 @@ def _check(parameters: Mapping[str, Any]) -> None:
         or parameters["scaling"] not in ("auto", "mean_abs", "none")
     ):
         raise UsageError(
-            "output negative_binomial is for counts, which cannot be shifted; use normalization and scaling auto, mean_abs "
-            "or none"
+            "output negative_binomial is for counts, which cannot be shifted; use normalization and scaling auto, "
+            "mean_abs or none"
         )
 
 
@@ -178,7 +189,7 @@ def _prepare(parameters: Mapping[str, Any], panel: Panel) -> tuple[Fitted, Split
     segment = choose_segment(parameters["segment"], context, panel.frequency, parameters["decoding"])
     context = -(-context // segment) * segment
     split = split_by_time(panel, **sizes, horizon=horizon, context=context)
-    scaling = parameters["scaling"] if parameters["scaling"] != "auto" else "none" if counts else "standard"
+    scaling: Scaling = parameters["scaling"] if parameters["scaling"] != "auto" else "none" if counts else "standard"
     scaler = Scaler.fit(panel, split.train, scaling)
     season = choose_season(parameters["season"], panel.frequency, rows)
     settings = _network_settings(parameters, panel, split, context, segment)
@@ -201,6 +212,7 @@ def _prepare(parameters: Mapping[str, Any], panel: Panel) -> tuple[Fitted, Split
         fingerprint=panel.fingerprint(),
         tail=tail_of(panel, max(context, 2 * season)),
         seed=parameters["seed"],
+        calibration=np.zeros(len(settings.quantiles)),
     )
     return fitted, split
 
@@ -221,7 +233,7 @@ def _network_settings(
         calendar=2 * len(calendar_cycles(panel.frequency)) if parameters["calendar"] else 0,
         static=len(panel.static_columns),
         masked=_has_missing(panel, split.train, context),
-        normalization=wish if wish != "auto" else "mean_abs" if counts else "last",
+        normalization=wish if wish != "auto" else "mean_abs" if counts else "last_std",
         quantiles=tuple(sorted(set(parameters["quantiles"]))),
         **{name: parameters[name] for name in copied},
     )
@@ -280,6 +292,17 @@ def _validation(fitted: Fitted, panel: Panel, split: Split) -> Windows | None:
         return None
     origins = window_origins(panel, split.validation, horizon=fitted.settings.horizon)
     return fitted.windows(panel, origins) if len(origins) else None
+
+
+def _calibrated(fitted: Fitted, panel: Panel, held_out: Windows | None) -> Fitted:
+    """Return the forecaster with its intervals calibrated on the validation windows, if it has both."""
+    if held_out is None or not fitted.levels:
+        return fitted
+    count = min(len(held_out), _VALIDATION_WINDOWS)
+    origins = held_out.origins[np.linspace(0, len(held_out) - 1, count).round().astype(np.int64)]
+    truth, forecasts = fitted.forecast_windows(panel, origins)
+    assert forecasts.quantiles is not None
+    return replace(fitted, calibration=measure_calibration(truth, forecasts.quantiles, fitted.levels))
 
 
 def _held_out(panel: Panel, split: Split, horizon: int) -> NDArray[np.int64]:

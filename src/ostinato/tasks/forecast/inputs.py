@@ -85,7 +85,8 @@ class InputMaker:
         center, scale = (np.reshape(part, (-1, *tail)) for part in (affine.center, affine.scale))
         restored = (values * size + shift) * scale + center
         split = restored.reshape(len(series), -1, *restored.shape[1:])
-        return np.moveaxis(split, 1, 2)
+        moved: NDArray[np.float64] = np.moveaxis(split, 1, 2)
+        return moved
 
     def _of_series(self, series: NDArray[np.int64]) -> Affine:
         """Return the scales of each window's series, `(batch, 1, targets)`."""

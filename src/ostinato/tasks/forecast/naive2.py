@@ -37,10 +37,8 @@ def is_seasonal(history: Floats, season: int) -> bool:
 
 def multiplicative_indices(history: Floats, season: int) -> Floats:
     """Return the seasonal indices of the classical multiplicative decomposition, their mean being one, `(season,)`."""
-    if season % 2:
-        weights = np.full(season, 1 / season)
-    else:
-        weights = np.r_[0.5, np.ones(season - 1), 0.5] / season
+    # an even season's moving average is centred by halving its two ends
+    weights = (np.ones(season) if season % 2 else np.r_[0.5, np.ones(season - 1), 0.5]) / season
     trend = np.convolve(history, weights, mode="valid")
     margin = (len(history) - len(trend)) // 2
     ratio = np.full(len(history), np.nan)

@@ -71,14 +71,14 @@ class ForecastNetwork(nn.Module):
         if settings.calendar:
             starts = _window(inputs.calendar, cut, steps)[:, :: settings.segment]
             segments = torch.cat([segments, self._per_target(starts)], -1)
-        embedded = self.embed(segments)
+        embedded: Tensor = self.embed(segments)
         if self.static is not None:
             embedded = embedded + self._per_target(self.static(inputs.static)[:, None])
         return torch.relu(embedded).transpose(0, 1)
 
     def read(self, features: Tensor) -> Tensor:
         """Turn the stack's outputs, `(segments, rows, hidden)`, into numbers for the head, `(rows, steps, size)`."""
-        numbers = self.output(self.dropout(features)).transpose(0, 1)
+        numbers: Tensor = self.output(self.dropout(features)).transpose(0, 1)
         return numbers.reshape(numbers.shape[0], -1, self.head.size)
 
     def add_highway(self, numbers: Tensor, inputs: Inputs) -> Tensor:

@@ -25,7 +25,7 @@ def pack(fitted: Fitted, record: FitRecord, parameters: Mapping[str, Any]) -> tu
     """Return a fitted forecaster as plain data and arrays."""
     arrays: Arrays = {f"network.{name}": value.numpy() for name, value in fitted.network.state_dict().items()}
     arrays |= fitted.scaler.to_arrays()
-    arrays["mase_scales"] = fitted.mase_scales
+    arrays |= {"mase_scales": fitted.mase_scales, "calibration": fitted.calibration}
     if fitted.test is not None:
         arrays |= {"test.start": fitted.test.start, "test.stop": fitted.test.stop}
     for i, series in enumerate(fitted.tail.series):
@@ -108,6 +108,7 @@ def _unpack(body: dict[str, Any], arrays: Arrays) -> tuple[Fitted, FitRecord, di
         fingerprint=body["fingerprint"],
         tail=tail,
         seed=body["seed"],
+        calibration=arrays["calibration"],
     )
     return fitted, _record(_with_arrays(body["record"], arrays)), body["parameters"]
 

@@ -210,7 +210,7 @@ class ForecastStream:
             ) from None
 
 
-def _as_time(cell: Any) -> np.datetime64:
+def _as_time(cell: Any) -> Any:
     """Return a time in UTC without an offset, as the readers make them."""
     if isinstance(cell, np.datetime64):
         return cell.astype(_TIME_UNITS)
@@ -223,7 +223,7 @@ def _as_time(cell: Any) -> np.datetime64:
     return np.datetime64(moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment, "us")
 
 
-def _read_time(cell: str) -> np.datetime64:
+def _read_time(cell: str) -> Any:
     """Read a time that is not written the ISO way as the file readers do."""
     import polars as pl
 
