@@ -47,4 +47,4 @@ def _filled_forward(values: Floats) -> Floats:
     """Put the newest value before it in place of each missing one, along axis 1."""
     places = np.arange(values.shape[1]).reshape(1, -1, *[1] * (values.ndim - 2))
     newest = np.maximum.accumulate(np.where(np.isnan(values), 0, places), 1)
-    return np.take_along_axis(values, newest, 1)
+    return np.asarray(np.take_along_axis(values, newest, 1))

@@ -1,0 +1,104 @@
+#!/usr/bin/env python3
+"""The task runner: needs Python 3.11 and pip, and does all its own set-up in `.venv`.
+
+    python3 dev.py demo             train, evaluate and stream a forecaster on a real series (arguments go to it)
+    python3 dev.py test             run the tests (arguments go to pytest)
+    python3 dev.py check            linters, types and import contracts
+    python3 dev.py bench [NAME]     run a benchmark; without a name, list them
+    python3 dev.py setup            only make .venv and install
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
+PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
+EXTRAS = {"demo": "demo", "setup": "dev"}
+CHECKS = (
+    ("ruff", "check", "."),
+    ("ruff", "format", "--check", "."),
+    ("mypy",),
+    ("lint-imports",),
+)
+
+
+def main() -> int:
+    """Run one task and return its exit code."""
+    if sys.version_info < (3, 11):
+        return fail(f"Python 3.11 or newer is needed; this is {sys.version.split()[0]}")
+    task, *rest = sys.argv[1:] or ["help"]
+    tasks = {"demo": demo, "test": test, "check": check, "bench": bench, "setup": lambda _: 0}
+    if task not in tasks:
+        print(__doc__.strip())
+        return 0 if task in ("help", "-h", "--help") else 2
+    code = install(EXTRAS.get(task, "dev"))
+    return code or tasks[task](rest)
+
+
+def demo(rest: list[str]) -> int:
+    """Run the demo."""
+    return run(PYTHON, "-m", "ostinato", "demo", *rest)
+
+
+def test(rest: list[str]) -> int:
+    """Run pytest; without arguments, all but the slow tests, on two processes."""
+    return run(PYTHON, "-m", "pytest", *(rest or ["-m", "not slow", "-n", "2"]))
+
+
+def check(_: list[str]) -> int:
+    """Run every check, the later ones too if one fails."""
+    return max(run(BIN / command, *arguments) for command, *arguments in CHECKS)
+
+
+def bench(rest: list[str]) -> int:
+    """Run a benchmark, or list them."""
+    names = sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py") if path.stem != "common")
+    if not rest or rest[0] not in names:
+        print("benchmarks: " + ", ".join(names))
+        return 2 if rest else 0
+    return run(PYTHON, ROOT / "benchmarks" / f"{rest[0]}.py", *rest[1:])
+
+
+def install(extra: str) -> int:
+    """Make `.venv` and install under the constraints, unless that was done already for these files."""
+    stamp = VENV / f"installed-{extra}"
+    wanted = fingerprint()
+    if stamp.exists() and stamp.read_text() == wanted:
+        return 0
+    if not PYTHON.exists() and run(sys.executable, "-m", "venv", VENV):
+        return fail("the virtual environment could not be made; on Debian, install python3-venv")
+    print(f"installing into {VENV.name} (once; a few minutes on a slow network) ...", flush=True)
+    # pip of older Pythons is slow to resolve; the constraints pin everything all the same
+    code = run(PYTHON, "-m", "pip", "install", "-q", "-c", ROOT / "constraints.txt", "-e", f"{ROOT}[{extra}]")
+    if code:
+        return fail("pip could not install; its message is above: check the network, then run this again")
+    stamp.write_text(wanted)
+    return 0
+
+
+def fingerprint() -> str:
+    """Return a checksum of what decides an installation."""
+    files = [ROOT / "pyproject.toml", ROOT / "constraints.txt"]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+
+
+def run(*command: object) -> int:
+    """Run a command in the repository and return its exit code."""
+    return subprocess.run([str(part) for part in command], cwd=ROOT, check=False).returncode
+
+
+def fail(sentence: str) -> int:
+    """Print what went wrong and return an exit code."""
+    print(f"dev.py: {sentence}", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

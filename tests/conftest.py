@@ -1,0 +1,25 @@
+"""Fixtures that all rooms share."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    if not SHARED.is_dir():
+        pytest.skip(f"the real data is not there ({SHARED})")
+    return SHARED
+
+
+@pytest.fixture(autouse=True)
+def _same_random_numbers() -> None:
+    torch.manual_seed(0)
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
