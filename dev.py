@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """The task runner: needs Python 3.11 and pip, and does all its own set-up in `.venv`.
 
-    python3 dev.py demo             train, evaluate and stream a forecaster on a real series (arguments go to it)
-    python3 dev.py test             run the tests (arguments go to pytest)
-    python3 dev.py check            linters, types and import contracts
-    python3 dev.py bench [NAME]     run a benchmark; without a name, list them
-    python3 dev.py setup            only make .venv and install
+python3 dev.py demo             train, evaluate and stream a forecaster on a real series (arguments go to it)
+python3 dev.py test             run the tests (arguments go to pytest)
+python3 dev.py check            linters, types and import contracts
+python3 dev.py bench [NAME]     run a benchmark; without a name, list them
+python3 dev.py setup            only make .venv and install
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ CHECKS = (
 
 def main() -> int:
     """Run one task and return its exit code."""
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036  (whoever starts it may have an older one)
         return fail(f"Python 3.11 or newer is needed; this is {sys.version.split()[0]}")
     task, *rest = sys.argv[1:] or ["help"]
     tasks = {"demo": demo, "test": test, "check": check, "bench": bench, "setup": lambda _: 0}

@@ -2,8 +2,9 @@
 
     python benchmarks/m4.py [hourly] [weekly]
 
-Measures are those of the competition (sMAPE, MASE) and GluonTS's mean weighted quantile loss at 0.1, ..., 0.9. Published:
-Naive2 and the winner ES-RNN from Makridakis et al., 2020 (hourly 18.383 and 9.328 sMAPE, weekly 9.161 and 7.817);
+Measures are those of the competition (sMAPE, MASE) and GluonTS's mean weighted quantile loss at 0.1, ..., 0.9.
+Published: Naive2 and the winner ES-RNN (Makridakis et al., 2020; sMAPE hourly 18.383 and 9.328,
+weekly 9.161 and 7.817);
 DeepAR's wQL from GluonTS's evaluation (hourly .294, weekly .060).
 """
 
@@ -14,13 +15,13 @@ import datetime
 import gzip
 import sys
 import time
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import polars as pl
-from common import data_file, keep, machine, table
 from numpy.typing import NDArray
 
+from common import data_file, keep, machine, table
 from ostinato import Forecaster
 from ostinato.tasks.forecast.baselines import seasonal_naive
 from ostinato.tasks.forecast.metrics import coverage, mase, mase_scale, smape, weighted_quantile_loss
@@ -45,14 +46,15 @@ SETS: dict[str, dict[str, Any]] = {
 
 def read(name: str) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.float64]]:
     """Return the training series by name, and the test values `(series, horizon, 1)` in the same order."""
-    train, test = (
-        {row[0]: np.array([float(cell) for cell in row[1:] if cell]) for row in list(csv.reader(file))[1:]}
-        for file in (
-            gzip.open(data_file(f"m4_{name}/{name.title()}-train.csv.gz"), "rt"),
-            data_file(f"m4_{name}/{name.title()}-test.csv").open(),
-        )
-    )
+    with gzip.open(data_file(f"m4_{name}/{name.title()}-train.csv.gz"), "rt") as file:
+        train = _values(file)
+    with data_file(f"m4_{name}/{name.title()}-test.csv").open() as file:
+        test = _values(file)
     return train, np.stack([test[key] for key in train])[..., None]
+
+
+def _values(file: TextIO) -> dict[str, NDArray[np.float64]]:
+    return {row[0]: np.array([float(cell) for cell in row[1:] if cell]) for row in list(csv.reader(file))[1:]}
 
 
 def long_frame(series: dict[str, NDArray[np.float64]]) -> pl.DataFrame:
@@ -89,7 +91,7 @@ def run(name: str, **override: Any) -> str:
     ]
     head = ["forecaster", "sMAPE", "MASE", "wQL", "80 % interval held"]
     losses = model.record_.history[model.record_.best_epoch - 1]["validation_loss"]
-    note = f"validation loss {losses:.5f}, epoch {model.record_.best_epoch}; published (sMAPE / MASE): {choice['published']}"
+    note = f"validation loss {losses:.5f}; published (sMAPE / MASE): {choice['published']}"
     return f"## M4 {name}\n\n{table(head, rows)}\n\n{note}"
 
 

@@ -38,12 +38,16 @@ def test_a_frequency_is_seen_even_with_gaps(alias, gaps) -> None:
 
 
 def test_irregular_times_are_refused_with_the_first_that_is_off() -> None:
-    times = np.datetime64("2020-01-01", "us") + np.array([0, 60, 120, 180, 247, 300, 360]) * np.timedelta64(1_000_000, "us")
+    times = np.datetime64("2020-01-01", "us") + np.array([0, 60, 120, 180, 247, 300, 360]) * np.timedelta64(
+        1_000_000, "us"
+    )
     with pytest.raises(DataError, match=r"most rows are 1 minute apart, but the one at 2020-01-01T00:04:07"):
         infer_frequency([times])
 
 
-@pytest.mark.parametrize(("alias", "seasons"), [("h", (24, 168)), ("D", (7,)), ("B", (5,)), ("MS", (12,)), ("rows", ())])
+@pytest.mark.parametrize(
+    ("alias", "seasons"), [("h", (24, 168)), ("D", (7,)), ("B", (5,)), ("MS", (12,)), ("rows", ())]
+)
 def test_usual_seasons(alias, seasons) -> None:
     assert Frequency.parse(alias).seasons == seasons
 

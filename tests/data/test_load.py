@@ -97,7 +97,9 @@ def test_text_covariates_are_encoded_by_the_categories_of_the_fit(tmp_path) -> N
 
 
 def test_offsets_are_brought_to_utc(tmp_path) -> None:
-    found = panel(tmp_path, "t,y\n2020-03-29T00:00:00+01:00,1\n2020-03-29T01:00:00+01:00,2\n2020-03-29T03:00:00+02:00,3\n")
+    found = panel(
+        tmp_path, "t,y\n2020-03-29T00:00:00+01:00,1\n2020-03-29T01:00:00+01:00,2\n2020-03-29T03:00:00+02:00,3\n"
+    )
     assert str(found.series[0].start) == "2020-03-28T23:00:00.000000"
     assert (found.gaps, len(found.series[0])) == (0, 3)
 
@@ -110,11 +112,23 @@ def test_offsets_are_brought_to_utc(tmp_path) -> None:
         ("time,y\n2020-01-01,3\n", {}, "load.csv has one row of data; a series needs at least two"),
         (GOOD, {"target": ("yy",)}, r'load.csv has no column "yy"; did you mean "y"'),
         (GOOD.replace(",", ":"), {"target": ("y",)}, r"its only column is .*the delimiter is likely ':'"),
-        (GOOD.replace(",7,", ",seven,"), {"target": ("y",)}, r'row 8 of load.csv: "seven" in column "y" is not a number'),
+        (
+            GOOD.replace(",7,", ",seven,"),
+            {"target": ("y",)},
+            r'row 8 of load.csv: "seven" in column "y" is not a number',
+        ),
         (GOOD.replace(",7,", ",inf,"), {"target": ("y",)}, r'row 8 of load.csv: column "y" is infinite'),
         (GOOD.replace("2020-01-07", "2020-01-06"), {}, r"row 8 of load.csv: the time 2020-01-06 is already in row 7"),
-        (GOOD.replace("2020-01-07", "2019-01-06"), {}, r"row 8 of load.csv: .* comes before that of row 7.*sort the rows"),
-        (GOOD.replace("2020-01-07", "soon"), {"time": "time"}, r'row 8 of load.csv: "soon" in column "time" is not a time'),
+        (
+            GOOD.replace("2020-01-07", "2019-01-06"),
+            {},
+            r"row 8 of load.csv: .* comes before that of row 7.*sort the rows",
+        ),
+        (
+            GOOD.replace("2020-01-07", "soon"),
+            {"time": "time"},
+            r'row 8 of load.csv: "soon" in column "time" is not a time',
+        ),
         (GOOD.replace("2020-01-07", ""), {"time": "time"}, r'row 8 of load.csv: column "time" has no time'),
         (
             "time,y\n" + "".join(f"2020-01-0{d},NA\n" for d in range(1, 6)),

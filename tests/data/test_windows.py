@@ -18,7 +18,9 @@ def make_panel(lengths, columns=2, seed=0):
     data["y0"][0] = 1.0
     plan = {"plan": rng.normal(size=len(names))}
     targets = tuple(data)
-    return load_panel({"unique_id": names, **data, **plan}, Schema(target=targets, known_covariates=("plan",)), fitting=False)
+    return load_panel(
+        {"unique_id": names, **data, **plan}, Schema(target=targets, known_covariates=("plan",)), fitting=False
+    )
 
 
 @settings(max_examples=50, deadline=None)
@@ -35,7 +37,7 @@ def test_windows_are_what_a_loop_cuts(lengths, context, horizon, stride, on_disk
     origins = window_origins(panel, part, horizon=horizon, stride=stride)
     for i, n in enumerate(lengths):
         mine = origins[origins[:, 0] == i, 1]
-        expected = [o for o in range(n - horizon, max(n // 3, 1) - 1, -stride)][::-1]
+        expected = list(range(n - horizon, max(n // 3, 1) - 1, -stride))[::-1]
         assert mine.tolist() == expected
     limit, windows_module._IN_MEMORY = windows_module._IN_MEMORY, 0 if on_disk else windows_module._IN_MEMORY
     try:
@@ -58,7 +60,9 @@ def test_windows_of_a_file_read_only_what_they_need(tmp_path) -> None:
     shape = (400_000, 50)  # 160 MB that is never written: a sparse file
     np.lib.format.open_memmap(tmp_path / "big.npy", "w+", np.float64, shape).flush()
     panel = load_panel(tmp_path / "big.npy", fitting=False)
-    windows = Windows(panel, window_origins(panel, Part(np.zeros(1, int), np.array([400_000])), horizon=5), context=9, horizon=5)
+    windows = Windows(
+        panel, window_origins(panel, Part(np.zeros(1, int), np.array([400_000])), horizon=5), context=9, horizon=5
+    )
     assert windows._flat is None
     assert windows.gather(np.array([0, 399_000])).history.shape == (2, 9, 50)
 

@@ -51,7 +51,13 @@ def _by_hand(module, rows, optimizer, epochs, clip, rate):
 def test_training_equals_a_loop_written_by_hand(name, make, schedule, clip) -> None:
     ours, theirs, rows = make_module(), make_module(), Rows(24)
     config = replace(
-        QUIET, optimizer=name, learning_rate=1e-2, weight_decay=0.1, schedule=schedule, gradient_clip=clip, warmup_steps=4
+        QUIET,
+        optimizer=name,
+        learning_rate=1e-2,
+        weight_decay=0.1,
+        schedule=schedule,
+        gradient_clip=clip,
+        warmup_steps=4,
     )
     train(ours, squared_error, rows, None, replace(config, min_delta=-0.0))
     _by_hand(
@@ -208,7 +214,9 @@ def test_a_gradient_that_is_infinite_stops_before_it_spoils_the_weights() -> Non
 
 def test_the_history_is_on_disk_and_the_checkpoint_is_gone_when_all_is_done(tmp_path) -> None:
     module = make_module()
-    history = train(module, squared_error, Rows(), Rows(32, seed=1), replace(QUIET, tensorboard=True), directory=tmp_path)
+    history = train(
+        module, squared_error, Rows(), Rows(32, seed=1), replace(QUIET, tensorboard=True), directory=tmp_path
+    )
     with (tmp_path / "history.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [float(row["validation_loss"]) for row in rows] == [row.validation_loss for row in history.rows]

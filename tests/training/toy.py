@@ -41,7 +41,13 @@ def make_module():
 
 
 CONFIG = TrainingConfig(
-    epochs=4, schedule="cosine", optimizer="adamw", learning_rate=1e-2, checkpoint_seconds=0.0, patience=None, progress=False
+    epochs=4,
+    schedule="cosine",
+    optimizer="adamw",
+    learning_rate=1e-2,
+    checkpoint_seconds=0.0,
+    patience=None,
+    progress=False,
 )
 
 

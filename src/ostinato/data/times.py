@@ -43,6 +43,7 @@ _FORMATS = (
     "%d-%b-%y",
 )
 _GUESSES = ("ds", "date", "time", "timestamp", "datetime", "date_time", "month", "day", "week", "year", "period")
+_NAMES = _GUESSES[:6]
 _PARTS = ("year", "month", "day", "hour", "minute", "second")
 
 
@@ -60,7 +61,9 @@ def guess_time_column(table: Table) -> str | None:
     parts = [lowered[part] for lowered in [{n.lower(): n for n in table.columns}] for part in _PARTS if part in lowered]
     joined = ["+".join(parts)] if [part.lower() for part in parts[:3]] == list(_PARTS[:3]) else []
     years = [name for name in texts if name.lower() in _GUESSES and _reads(table, name)]
-    return next(iter([*typed, *plain, *joined, *years]), None)
+    # a column that is called a time but does not read as one is taken all the same: reading it then says what is wrong
+    named = [name for name in texts if name.lower() in _NAMES and not _whole_numbers(table, name)]
+    return next(iter([*typed, *plain, *joined, *years, *named]), None)
 
 
 def _reads(table: Table, name: str) -> bool:
@@ -138,6 +141,8 @@ def _read(texts: pl.Series) -> pl.Series | None:
     for form in _FORMATS:
         if _strptime(head, form).null_count() == 0 and (whole := _strptime(texts, form)).null_count() == 0:
             return whole
+    if texts.str.contains(r"^\d{4}-\d{2}-\d{2}[T ]\d{2}$").all():
+        return _strptime(texts.str.replace("T", " ") + ":00", "%Y-%m-%d %H:%M")
     if texts.str.contains(r"^\d{4}-\d{1,2}$").all():
         return _strptime(texts + "-01", "%Y-%m-%d")
     if texts.str.contains(r"^(1[5-9]|20|21)\d\d$").all():

@@ -5,6 +5,8 @@ Source: L. Tashman, "Out-of-sample tests of forecasting accuracy", International
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -86,22 +88,20 @@ def _baselines(fitted: Fitted, panel: Panel, train: Part, origins: NDArray[np.in
     linear = LinearAutoregression(settings.context, settings.horizon)
     past = _fit_origins(fitted, panel, train)
     history, future = _arrays(panel, past, rows, settings.horizon)
-    linear.fit(history, future)
-    methods = {
+    methods: dict[str, Callable[[Floats], Floats]] = {
         "naive": lambda h: naive(h, settings.horizon),
         "seasonal naive": lambda h: seasonal_naive(h, settings.horizon, season),
         "drift": lambda h: drift(h, settings.horizon),
-        "linear autoregression": linear.predict,
     }
     if season == 1:
         del methods["seasonal naive"]
-    if not len(past):
-        del methods["linear autoregression"]
+    if len(past):
+        methods["linear autoregression"] = linear.fit(history, future).predict
     now, _ = _arrays(panel, origins, rows, settings.horizon)
     scale = fitted.scaler.for_panel(panel).scale
     found = {}
     for name, method in methods.items():
-        errors = (future - method(history)) / scale[past[:, 0]][:, None]
+        errors = (future - method(history)) / scale[past[:, 0]][:, None] if len(past) else future
         found[name] = _with_quantiles(method(now), errors, scale[origins[:, 0]][:, None], fitted.levels)
     return found
 

@@ -40,7 +40,8 @@ def drift(history: Floats, horizon: int) -> Floats:
     slope = (filled[:, -1] - start) / np.maximum(last - first, 1)
     # steps are counted from the last observed value, which may lie before the end
     steps = np.arange(1, horizon + 1)[None, :, None] + (rows - 1 - last)[:, None]
-    return filled[:, -1:] + slope[:, None] * steps
+    line: Floats = filled[:, -1:] + slope[:, None] * steps
+    return line
 
 
 def _filled_forward(values: Floats) -> Floats:

@@ -105,7 +105,8 @@ def _shift(by: str, history: NDArray[np.float64], seen: NDArray[np.bool_]) -> ND
         return np.where(seen, history, 0.0).sum(1) / np.maximum(seen.sum(1), 1)
     last = history.shape[1] - 1 - seen[:, ::-1].argmax(1)
     value = history[np.arange(len(history)), last]
-    return np.where(np.isnan(value), 0.0, value)
+    filled: NDArray[np.float64] = np.where(np.isnan(value), 0.0, value)
+    return filled
 
 
 def _size(by: str, history: NDArray[np.float64], seen: NDArray[np.bool_]) -> NDArray[np.float64]:

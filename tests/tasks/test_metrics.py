@@ -1,0 +1,127 @@
+"""Metrics and baselines against scikit-learn, published figures and numbers worked by hand."""
+
+import csv
+import gzip
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.linear_model import Ridge
+from sklearn.metrics import mean_absolute_error, mean_pinball_loss, mean_squared_error
+
+from ostinato.tasks.forecast import metrics
+from ostinato.tasks.forecast.baselines import drift, naive, seasonal_naive
+from ostinato.tasks.forecast.calibration import calibrate, measure_calibration
+from ostinato.tasks.forecast.evaluation import verdict
+from ostinato.tasks.forecast.linear import LinearAutoregression
+from ostinato.tasks.forecast.naive2 import naive2
+
+NAN = float("nan")
+RNG = np.random.default_rng(0)
+
+
+def test_errors_are_those_of_scikit_learn_on_the_observed_values() -> None:
+    truth, point = RNG.normal(size=(2, 5, 4, 3))
+    truth[1, 2, 0] = NAN
+    seen = ~np.isnan(truth)
+    assert metrics.mae(truth, point) == pytest.approx(mean_absolute_error(truth[seen], point[seen]))
+    assert metrics.rmse(truth, point) == pytest.approx(mean_squared_error(truth[seen], point[seen]) ** 0.5)
+    quantiles = np.sort(RNG.normal(size=(5, 4, 3, 3)), -1)
+    levels = (0.1, 0.5, 0.9)
+    losses = [mean_pinball_loss(truth[seen], quantiles[seen][:, i], alpha=level) for i, level in enumerate(levels)]
+    assert metrics.crps_from_quantiles(truth, quantiles, levels) == pytest.approx(2 * np.mean(losses))
+    expected = 2 * np.mean(losses) * seen.sum() / np.abs(truth[seen]).sum()
+    assert metrics.weighted_quantile_loss(truth, quantiles, levels) == pytest.approx(expected)
+
+
+def test_measures_worked_by_hand() -> None:
+    truth, point = np.array([[[2.0], [4.0]]]), np.array([[[3.0], [4.0]]])
+    assert metrics.smape(truth, point) == pytest.approx(100 * (2 * 1 / 5 + 0) / 2)
+    assert metrics.mase(truth, point, np.array([[0.25]])) == pytest.approx(2.0)
+    assert np.isnan(metrics.mase(truth, point, np.zeros((1, 1))))
+    np.testing.assert_allclose(metrics.mase_scale(np.array([[1.0], [3.0], [2.0], [7.0]]), 2), [2.5])
+    assert metrics.coverage(truth, point - 1, point - 0.5) == 0.5
+    assert metrics.mae_by_step(truth, point) == (1.0, 0.0)
+
+
+def test_baselines_worked_by_hand() -> None:
+    history = np.array([1.0, 2.0, 3.0, 4.0, 5.0, NAN])[None, :, None]
+    assert naive(history, 2)[0, :, 0].tolist() == [5, 5]
+    assert seasonal_naive(history, 4, 3)[0, :, 0].tolist() == [4, 5, 3, 4]  # the missing one is taken a season before
+    assert drift(history, 2)[0, :, 0].tolist() == [7, 8]  # one a step, and one step is missing
+    assert np.isnan(naive(np.full((1, 3, 1), NAN), 2)).all()
+
+
+@given(season=st.integers(1, 6), rows=st.integers(12, 30), horizon=st.integers(1, 15))
+def test_the_seasonal_naive_forecast_of_a_periodic_series_is_exact(season, rows, horizon) -> None:
+    whole = np.resize(RNG.normal(size=season), rows + horizon)
+    forecast = seasonal_naive(whole[None, :rows, None], horizon, season)
+    np.testing.assert_array_equal(forecast[0, :, 0], whole[rows:])
+
+
+@pytest.mark.parametrize(("name", "horizon", "season"), [("hourly", 48, 24), ("weekly", 13, 1)])
+def test_naive2_has_the_figures_that_the_m4_competition_published(shared_data, name, horizon, season) -> None:
+    folder = shared_data / f"m4_{name}"
+    with gzip.open(folder / f"{name.title()}-train.csv.gz", "rt") as file:
+        train = [np.array([float(cell) for cell in row[1:] if cell]) for row in list(csv.reader(file))[1:]]
+    with (folder / f"{name.title()}-test.csv").open() as file:
+        truth = np.array([[float(cell) for cell in row[1:]] for row in list(csv.reader(file))[1:]])[..., None]
+    point = np.stack([naive2(values, horizon, season) for values in train])[..., None]
+    scale = np.stack([metrics.mase_scale(values[:, None], season) for values in train])
+    published = {"hourly": (18.383, 2.395), "weekly": (9.161, 2.777)}[name]
+    assert (round(metrics.smape(truth, point), 3), round(metrics.mase(truth, point, scale), 3)) == published
+
+
+def test_the_linear_autoregression_is_a_ridge_regression_on_lags() -> None:
+    history = RNG.normal(size=(200, 6, 1)).cumsum(1)
+    future = np.concatenate([history[:, -1:] * 1.1 - 0.3 * history[:, -2:-1], history[:, -3:-2]], 1)
+    ours = LinearAutoregression(6, 2, ridge=1e-9).fit(history, future)
+    fresh = RNG.normal(size=(20, 6, 1)).cumsum(1)
+    size = np.abs(history[:, :, 0] - history[:, -1:, 0]).mean(1, keepdims=True)
+    x = (history[:, :, 0] - history[:, -1:, 0]) / size
+    peer = Ridge(alpha=1e-6).fit(x, (future[:, :, 0] - history[:, -1:, 0]) / size)
+    new = np.abs(fresh[:, :, 0] - fresh[:, -1:, 0]).mean(1, keepdims=True)
+    expected = peer.predict((fresh[:, :, 0] - fresh[:, -1:, 0]) / new) * new + fresh[:, -1:, 0]
+    np.testing.assert_allclose(ours.predict(fresh)[:, :, 0], expected, rtol=1e-3, atol=1e-3)
+
+
+def test_calibration_makes_intervals_hold_what_they_promise() -> None:
+    levels = (0.1, 0.25, 0.5, 0.75, 0.9)
+    spread = np.exp(RNG.normal(size=(4000, 1, 1)))
+    truth = RNG.normal(size=(4000, 1, 1)) * spread
+    narrow = 0.4 * np.array([-1.28, -0.67, 0, 0.67, 1.28]) * spread[..., None]
+    offsets = measure_calibration(truth[:2000], narrow[:2000], levels)
+    moved = calibrate(narrow[2000:], offsets, levels)
+    for low, high in ((0, 4), (1, 3)):
+        held = metrics.coverage(truth[2000:], moved[..., low], moved[..., high])
+        assert held == pytest.approx(levels[high] - levels[low], abs=0.03)
+    assert (np.diff(moved, axis=-1) >= 0).all()
+    np.testing.assert_array_equal(moved[..., 2], narrow[2000:, ..., 2])
+    assert not measure_calibration(truth[:5], narrow[:5], levels).any()
+
+
+@pytest.mark.parametrize(
+    ("model", "rivals", "words"),
+    [
+        (
+            0.8,
+            {"naive": 1.3, "seasonal naive": 1.0},
+            "beats every baseline; the best of them, seasonal naive, is worse by 25 %",
+        ),
+        (1.2, {"naive": 1.5, "seasonal naive": 1.0}, "LOSES to the seasonal naive baseline by 20 %"),
+        (1.01, {"naive": 1.0, "drift": 1.1}, "no better than the naive baseline within 2 %"),
+        (1.01, {"naive": 1.0, "drift": 1.1}, '"tomorrow is like today" is not beaten'),
+        (NAN, {"naive": NAN}, "nothing to compare"),
+        (0.5, {"naive": 0.0}, "exact here"),
+    ],
+)
+def test_the_verdict_is_plain(model, rivals, words) -> None:
+    scores = {
+        "model": {"MASE": model, "MAE": model, "coverage 80 %": 71.0},
+        **{n: {"MASE": v, "MAE": v} for n, v in rivals.items()},
+    }
+    said = verdict(scores)
+    assert words in said
+    if "nothing" not in words:
+        assert "80 % interval held 71.0 % of the values (too narrow)" in said
