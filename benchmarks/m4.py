@@ -33,7 +33,7 @@ SETS: dict[str, dict[str, Any]] = {
         "horizon": 48,
         "season": 24,
         "published": "Naive2 18.383 / 2.395, ES-RNN 9.328 / 0.893, DeepAR wQL .294",
-        "options": {"context": 336, "segment": 24, "hidden_size": 128, "epochs": 40, "patience": 10},
+        "options": {"context": 504, "segment": 24, "hidden_size": 128, "epochs": 40, "patience": 10},
     },
     "weekly": {
         "horizon": 13,

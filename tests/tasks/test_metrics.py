@@ -78,11 +78,8 @@ def test_the_linear_autoregression_is_a_ridge_regression_on_lags() -> None:
     future = np.concatenate([history[:, -1:] * 1.1 - 0.3 * history[:, -2:-1], history[:, -3:-2]], 1)
     ours = LinearAutoregression(6, 2, ridge=1e-9).fit(history, future)
     fresh = RNG.normal(size=(20, 6, 1)).cumsum(1)
-    size = np.abs(history[:, :, 0] - history[:, -1:, 0]).mean(1, keepdims=True)
-    x = (history[:, :, 0] - history[:, -1:, 0]) / size
-    peer = Ridge(alpha=1e-6).fit(x, (future[:, :, 0] - history[:, -1:, 0]) / size)
-    new = np.abs(fresh[:, :, 0] - fresh[:, -1:, 0]).mean(1, keepdims=True)
-    expected = peer.predict((fresh[:, :, 0] - fresh[:, -1:, 0]) / new) * new + fresh[:, -1:, 0]
+    peer = Ridge(alpha=1e-6).fit(history[:, :, 0] - history[:, -1:, 0], future[:, :, 0] - history[:, -1:, 0])
+    expected = peer.predict(fresh[:, :, 0] - fresh[:, -1:, 0]) + fresh[:, -1:, 0]
     np.testing.assert_allclose(ours.predict(fresh)[:, :, 0], expected, rtol=1e-3, atol=1e-3)
 
 

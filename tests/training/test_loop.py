@@ -16,7 +16,7 @@ from torch import nn
 from toy import CONFIG, Rows, make_module, run, squared_error
 
 from ostinato.errors import NonFiniteLoss, OutputError, TrainingError, UsageError
-from ostinato.training import Batch, Step, TrainingConfig, train
+from ostinato.training import Batch, Step, TrainingConfig, remove_checkpoint, train
 from ostinato.training.optimisers import schedule_factor
 
 QUIET = TrainingConfig(epochs=3, patience=None, progress=False)
@@ -212,7 +212,7 @@ def test_a_gradient_that_is_infinite_stops_before_it_spoils_the_weights() -> Non
     assert module.weight.isfinite().all()
 
 
-def test_the_history_is_on_disk_and_the_checkpoint_is_gone_when_all_is_done(tmp_path) -> None:
+def test_the_history_is_on_disk_and_a_finished_run_can_be_resumed(tmp_path) -> None:
     module = make_module()
     history = train(
         module, squared_error, Rows(), Rows(32, seed=1), replace(QUIET, tensorboard=True), directory=tmp_path
@@ -221,15 +221,22 @@ def test_the_history_is_on_disk_and_the_checkpoint_is_gone_when_all_is_done(tmp_
         rows = list(csv.DictReader(file))
     assert [float(row["validation_loss"]) for row in rows] == [row.validation_loss for row in history.rows]
     assert list((tmp_path / "tensorboard").glob("events*"))
+    again = make_module()
+    train(again, squared_error, Rows(), Rows(32, seed=1), QUIET, directory=tmp_path, resume=True)
+    assert all(torch.equal(a, b) for a, b in zip(module.parameters(), again.parameters(), strict=True))
+    with pytest.raises(TrainingError, match="fingerprint of the data = , but this run has abc"):
+        train(again, squared_error, Rows(), None, QUIET, directory=tmp_path, resume=True, fingerprint="abc")
+    remove_checkpoint(tmp_path)
     assert not (tmp_path / "checkpoint").exists()
 
 
 def _stop_after(steps):
     def objective(module, batch, carry):
         objective.seen += module.training
+        step = squared_error(module, batch, carry)
         if objective.seen > steps:
-            raise KeyboardInterrupt
-        return squared_error(module, batch, carry)
+            raise KeyboardInterrupt  # dropout has drawn its random numbers already
+        return step
 
     objective.seen = 0
     return objective
@@ -291,6 +298,8 @@ def test_what_cannot_be_is_refused(tmp_path) -> None:
         TrainingConfig(epochs=0)
     with pytest.raises(UsageError, match='optimizer is "lion"; expected one of sgd, adam, adamw'):
         TrainingConfig(optimizer="lion")
+    with pytest.raises(UsageError, match='device "cuda:7" .* cannot be had here'):
+        train(make_module(), squared_error, Rows(), None, replace(QUIET, device="cuda:7"))
     with pytest.raises(UsageError, match="there are no training batches"):
         train(make_module(), squared_error, Rows(0), None, QUIET)
     (tmp_path / "file").write_text("")

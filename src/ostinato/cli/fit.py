@@ -78,6 +78,8 @@ def fit_and_save(
 
     Returns the error that broke training off, if there were good weights to keep before it.
     """
+    from ostinato.training import remove_checkpoint
+
     was_there = out.exists()
     failure = None
     try:
@@ -88,6 +90,7 @@ def fit_and_save(
                 raise
             failure = error
         model.save(out)
+        remove_checkpoint(out)
     except OstinatoError:
         if not was_there and not (out / "checkpoint").exists() and not (out / "model.json").exists():
             shutil.rmtree(out, ignore_errors=True)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,9 @@ from ostinato.training.objective import BatchSource, Carry, Objective, Step
 from ostinato.training.optimisers import LearningRate, make_optimizer
 from ostinato.training.progress import Bar
 
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
 
 def train(
     module: nn.Module,
@@ -31,6 +34,7 @@ def train(
     *,
     directory: Path | None = None,
     resume: bool = False,
+    fingerprint: str = "",
     on_epoch: Callable[[EpochRow], None] | None = None,
 ) -> History:
     """Train a module in place; it holds the best weights afterwards.
@@ -42,8 +46,10 @@ def train(
         validation: batches that decide which epoch was best and when to stop; `None`: the training loss decides.
         config: the settings.
         directory: where `history.csv`, TensorBoard logs and the checkpoint are kept; `None`: nothing is written. The
-            checkpoint is removed when training ends.
-        resume: go on from the directory's checkpoint, if there is one, to the very numbers of a run never stopped.
+            checkpoint stays when training ends: `remove_checkpoint` deletes it once the model is safe elsewhere.
+        resume: go on from the directory's checkpoint, if there is one, to the very numbers of a run never stopped;
+            otherwise a checkpoint that is there is deleted.
+        fingerprint: of the data, if a checkpoint of other data is to be refused.
         on_epoch: called after each epoch.
 
     Returns:
@@ -61,10 +67,27 @@ def train(
     # the caller's random numbers go on as if nothing had been drawn
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
-        run = _Run(module, objective, batches, validation, config, directory)
+        run = _Run(module, objective, batches, validation, config, directory, fingerprint)
+        if directory is not None and not resume:
+            remove_checkpoint(directory)
         if resume and directory is not None and (saved := load_checkpoint(directory)) is not None:
             run.restore(saved)
         return run.complete(on_epoch)
+
+
+def _fabric(config: TrainingConfig) -> Fabric:
+    """Return what puts module, optimiser and batches on the device that the configuration names."""
+    from lightning_fabric import Fabric
+
+    kind, _, index = config.device.partition(":")
+    devices = [int(index)] if index.isdigit() else 1
+    try:
+        return Fabric(accelerator=kind, devices=devices, precision=config.precision)  # type: ignore[arg-type]
+    except (RuntimeError, ValueError) as error:
+        raise UsageError(
+            f'device "{config.device}" with precision "{config.precision}" cannot be had here ({error}); '
+            "use cpu and 32-true"
+        ) from error
 
 
 @dataclass
@@ -93,20 +116,20 @@ class _Run:
         validation: BatchSource | None,
         config: TrainingConfig,
         directory: Path | None,
+        fingerprint: str,
     ) -> None:
-        from lightning_fabric import Fabric
-
-        accelerator = config.device.split(":")[0]
-        self.fabric = Fabric(accelerator=accelerator, devices=1, precision=config.precision)  # type: ignore[arg-type]
+        self.fabric = _fabric(config)
         self.module, self.objective, self.batches, self.validation = module, objective, batches, validation
-        self.config, self.directory = config, directory
-        optimizer = make_optimizer((p for p in module.parameters() if p.requires_grad), config)
+        self.config, self.directory, self.fingerprint = config, directory, fingerprint
+        self.parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        optimizer = make_optimizer(self.parameters, config)
         self.wrapped, self.optimizer = self.fabric.setup(module, optimizer)
         self.rate = LearningRate(self.optimizer, config, config.epochs * len(batches))
         self.at = _Position()
         self.carry: Carry | None = None
         self.best: dict[str, Tensor] = {}
         self.started = self.saved = time.monotonic()
+        self.between_steps = True
 
     def complete(self, on_epoch: Callable[[EpochRow], None] | None) -> History:
         """Run every epoch that is left, put the best weights in and return the history."""
@@ -122,14 +145,14 @@ class _Run:
                     on_epoch(row)
                 stopped = self._stop()
         except KeyboardInterrupt:
-            self._checkpoint()
+            # within a step weights and random numbers may be half moved on; the checkpoint before it is then the one kept
+            if self.between_steps:
+                self._checkpoint()
             raise
         finally:
             bar.close()
             log.close()
             self._put_best_back()
-        if self.directory is not None:
-            remove_checkpoint(self.directory)
         return self._history(stopped)
 
     def _epoch(self, bar: Bar) -> EpochRow:
@@ -151,8 +174,8 @@ class _Run:
         return row
 
     def _step(self, data: Any, continues: bool) -> None:
-        rate_step = self._steps_done()
-        self.rate.set(rate_step)
+        self.between_steps = False
+        self.rate.set(self._steps_done())
         step = self._run(data, self.carry if continues else None)
         loss = float(step.loss.detach())
         if not math.isfinite(loss):
@@ -160,7 +183,7 @@ class _Run:
         self.optimizer.zero_grad()
         self.fabric.backward(step.loss)
         limit = self.config.gradient_clip or math.inf
-        norm = float(nn.utils.clip_grad_norm_(self.module.parameters(), limit))
+        norm = float(nn.utils.clip_grad_norm_(self.parameters, limit))
         if not math.isfinite(norm):
             raise self._non_finite("gradient", norm)
         self.optimizer.step()
@@ -168,6 +191,7 @@ class _Run:
         at = self.at
         at.batch += 1
         at.loss, at.weight, at.norm = at.loss + loss * step.weight, at.weight + step.weight, at.norm + norm
+        self.between_steps = True
 
     def _run(self, data: Any, carry: Carry | None) -> Step:
         return self.objective(self.wrapped, self.fabric.to_device(data), carry)
@@ -254,7 +278,8 @@ class _Run:
 
     def _settings(self) -> dict[str, str]:
         shapes = {f"shape of {name}": str(tuple(value.shape)) for name, value in self.module.state_dict().items()}
-        return {**self.config.numeric(), "batches in an epoch": str(len(self.batches)), **shapes}
+        other = {"batches in an epoch": str(len(self.batches)), "fingerprint of the data": self.fingerprint}
+        return {**self.config.numeric(), **other, **shapes}
 
     def _checkpoint(self) -> None:
         if self.directory is None:

@@ -17,6 +17,7 @@ from ostinato.tasks.forecast.evaluation import Forecasts, evaluate_forecasts
 from ostinato.tasks.forecast.fitted import Fitted
 from ostinato.tasks.forecast.linear import LinearAutoregression
 from ostinato.tasks.forecast.metrics import mase_scale
+from ostinato.tasks.forecast.settings import NetworkSettings
 from ostinato.tasks.record import Evaluation
 
 Floats = NDArray[np.float64]
@@ -85,25 +86,32 @@ def _baselines(fitted: Fitted, panel: Panel, train: Part, origins: NDArray[np.in
     """Forecast from the same origins with each baseline; its quantiles are those of its errors before the part."""
     settings, season = fitted.settings, fitted.season
     rows = max(settings.context, 2 * season + settings.horizon)
-    linear = LinearAutoregression(settings.context, settings.horizon)
     past = _fit_origins(fitted, panel, train)
-    history, future = _arrays(panel, past, rows, settings.horizon)
-    methods: dict[str, Callable[[Floats], Floats]] = {
-        "naive": lambda h: naive(h, settings.horizon),
-        "seasonal naive": lambda h: seasonal_naive(h, settings.horizon, season),
-        "drift": lambda h: drift(h, settings.horizon),
-    }
-    if season == 1:
-        del methods["seasonal naive"]
-    if len(past):
-        methods["linear autoregression"] = linear.fit(history, future).predict
-    now, _ = _arrays(panel, origins, rows, settings.horizon)
-    scale = fitted.scaler.for_panel(panel).scale
+    affine = fitted.scaler.for_panel(panel)
+    before = affine.scale[past[:, 0]][:, None]
+    now = affine.scale[origins[:, 0]][:, None]
+    # baselines work on scaled series, so that the one regression sees them all at one size
+    history, future = (values / before for values in _arrays(panel, past, rows, settings.horizon))
+    current = _arrays(panel, origins, rows, settings.horizon)[0] / now
     found = {}
-    for name, method in methods.items():
-        errors = (future - method(history)) / scale[past[:, 0]][:, None] if len(past) else future
-        found[name] = _with_quantiles(method(now), errors, scale[origins[:, 0]][:, None], fitted.levels)
+    for name, method in _methods(settings, season, history, future).items():
+        errors = future - method(history) if len(past) else future
+        found[name] = _with_quantiles(method(current) * now, errors, now, fitted.levels)
     return found
+
+
+def _methods(
+    settings: NetworkSettings, season: int, history: Floats, future: Floats
+) -> dict[str, Callable[[Floats], Floats]]:
+    """Return the baselines by name; those that have something to learn learn it from the windows given."""
+    horizon = settings.horizon
+    methods: dict[str, Callable[[Floats], Floats]] = {"naive": lambda h: naive(h, horizon)}
+    if season > 1:
+        methods["seasonal naive"] = lambda h: seasonal_naive(h, horizon, season)
+    methods["drift"] = lambda h: drift(h, horizon)
+    if len(history):
+        methods["linear autoregression"] = LinearAutoregression(settings.context, horizon).fit(history, future).predict
+    return methods
 
 
 def _with_quantiles(point: Floats, errors: Floats, scale: Floats, levels: tuple[float, ...]) -> Forecasts:

@@ -125,7 +125,8 @@ class Forecaster:
 
         Args:
             data: a path, a data frame, a mapping or an array; see `ostinato.data.read_table`.
-            directory: where the history and the checkpoint of the run are kept; `None`: nowhere.
+            directory: where the history and the checkpoint of the run are kept; `None`: nowhere. The checkpoint stays
+                there until the run is begun anew, so that nothing is lost before the model is saved.
             resume: go on from the directory's checkpoint if there is one.
 
         Returns:

@@ -116,7 +116,16 @@ def fit_forecaster(parameters: Mapping[str, Any], data: Any, directory: Path | N
     failure = None
     objective = ForecastObjective(fitted.network)
     try:
-        history = train(fitted.network, objective, batches, validation, config, directory=directory, resume=resume)
+        history = train(
+            fitted.network,
+            objective,
+            batches,
+            validation,
+            config,
+            directory=directory,
+            resume=resume,
+            fingerprint=fitted.fingerprint,
+        )
     except NonFiniteLoss as error:
         if not error.history.rows:
             raise

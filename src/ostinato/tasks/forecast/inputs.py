@@ -102,7 +102,8 @@ def _shift(by: str, history: NDArray[np.float64], seen: NDArray[np.bool_]) -> ND
     if by == "zero":
         return np.zeros(len(history))
     if by == "mean":
-        return np.where(seen, history, 0.0).sum(1) / np.maximum(seen.sum(1), 1)
+        mean: NDArray[np.float64] = np.where(seen, history, 0.0).sum(1) / np.maximum(seen.sum(1), 1)
+        return mean
     last = history.shape[1] - 1 - seen[:, ::-1].argmax(1)
     value = history[np.arange(len(history)), last]
     filled: NDArray[np.float64] = np.where(np.isnan(value), 0.0, value)

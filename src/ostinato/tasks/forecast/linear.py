@@ -6,14 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-_RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)  # relative to the mean variance of the lags
+_RIDGES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # relative to the mean variance of the lags
 
 
 class LinearAutoregression:
     """A direct linear forecast of every step from the context, the last value subtracted (NLinear: Zeng et al., 2023).
 
-    One regression serves all series and targets, each window being divided by its mean absolute deviation from its last
-    value, so that large series do not drown small ones. Missing values are put at the last observed one.
+    One regression serves all series and targets, which should come scaled to a common size. Missing values are put at
+    the last observed one.
 
     Args:
         context: rows looked back on.
@@ -27,40 +27,38 @@ class LinearAutoregression:
 
     def fit(self, history: Floats, future: Floats) -> LinearAutoregression:
         """Fit on windows in time order: `history (windows, context, targets)`, `future (windows, horizon, targets)`."""
-        x, y, _, _ = _normalised(history[:, -self.context :], future)
+        x, last = _lags(history[:, -self.context :])
+        y = np.swapaxes(future, 1, 2).reshape(len(x), self.horizon) - last[:, None]
         complete = ~np.isnan(y).any(1)
         x, y = x[complete], y[complete]
-        if not len(x):
-            return self
-        if self.ridge is None:
-            cut = len(x) - max(1, len(x) // 10)
-            gram, moment = _gram(x[:cut], y[:cut])
-            errors = [np.abs(x[cut:] @ _solve(gram, moment, ridge) - y[cut:]).mean() for ridge in _RIDGES]
-            self.ridge = _RIDGES[int(np.argmin(errors))]
-        self.weights = _solve(*_gram(x, y), self.ridge)
+        if len(x) and self.ridge is None:
+            self.ridge = _choose_ridge(x, y)
+        if len(x) and self.ridge is not None:
+            self.weights = _solve(*_gram(x, y), self.ridge)
         return self
 
     def predict(self, history: Floats) -> Floats:
         """Forecast windows, `(windows, horizon, targets)`."""
-        x, _, last, size = _normalised(history[:, -self.context :], None)
-        forecast = (x @ self.weights) * size[:, None] + last[:, None]
-        return np.swapaxes(forecast.reshape(len(history), -1, self.horizon), 1, 2)
+        x, last = _lags(history[:, -self.context :])
+        forecast = x @ self.weights + last[:, None]
+        return np.swapaxes(forecast.reshape(len(history), history.shape[2], self.horizon), 1, 2)
 
 
-def _normalised(history: Floats, future: Floats | None) -> tuple[Floats, Floats, Floats, Floats]:
-    """Return lags and a one, `(rows, context + 1)`, futures `(rows, horizon)`, last values and sizes `(rows,)`."""
+def _lags(history: Floats) -> tuple[Floats, Floats]:
+    """Return lags less the last value, and a one, `(rows, context + 1)`, and last values `(rows,)`."""
     rows = np.swapaxes(history, 1, 2).reshape(-1, history.shape[1])
     seen = ~np.isnan(rows)
     newest = rows.shape[1] - 1 - seen[:, ::-1].argmax(1)
     last = rows[np.arange(len(rows)), newest]
     lags = np.where(seen, rows - last[:, None], 0.0)
-    size = np.abs(lags).sum(1) / np.maximum(seen.sum(1), 1)
-    size = np.where(size > 1e-8 * np.maximum(np.abs(np.nan_to_num(last)), 1e-12), size, 1.0)
-    x = np.concatenate([lags / size[:, None], np.ones((len(rows), 1))], 1)
-    if future is None:
-        return x, np.zeros((len(rows), 0)), last, size
-    ahead = np.swapaxes(future, 1, 2).reshape(len(rows), -1)
-    return x, (ahead - last[:, None]) / size[:, None], last, size
+    return np.concatenate([lags, np.ones((len(rows), 1))], 1), last
+
+
+def _choose_ridge(x: Floats, y: Floats) -> float:
+    cut = len(x) - max(1, len(x) // 10)
+    gram, moment = _gram(x[:cut], y[:cut])
+    errors = [np.abs(x[cut:] @ _solve(gram, moment, ridge) - y[cut:]).mean() for ridge in _RIDGES]
+    return _RIDGES[int(np.argmin(errors))]
 
 
 def _gram(x: Floats, y: Floats) -> tuple[Floats, Floats]:
