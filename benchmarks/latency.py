@@ -15,9 +15,9 @@ from collections.abc import Callable
 import numpy as np
 import polars as pl
 import torch
-from common import data_file, keep, machine, table
 
 import ostinato
+from common import data_file, keep, machine, table
 from ostinato import Forecaster
 
 

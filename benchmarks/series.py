@@ -2,7 +2,7 @@
 
     python benchmarks/series.py
 
-Every series' last tenth is held out; the table stands beside the best baseline, with the share that the 80 % interval held.
+The last tenth of every series is held out; each line has the best baseline, and the share that the interval held.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import sys
 from typing import Any
 
 from common import data_file, keep, machine, table
-
 from ostinato import Forecaster
 
 SERIES: dict[str, tuple[str, dict[str, Any]]] = {

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from toy import CONFIG, Rows, make_module, run, squared_error
 
 from ostinato.errors import NonFiniteLoss, OutputError, TrainingError, UsageError
 from ostinato.training import Batch, Step, TrainingConfig, remove_checkpoint, train
 from ostinato.training.optimisers import schedule_factor
+from toy import CONFIG, Rows, make_module, run, squared_error
 
 QUIET = TrainingConfig(epochs=3, patience=None, progress=False)
 
