@@ -25,7 +25,7 @@ OPTIONS = {
     "context": 96,
     "segment": 48,
     "hidden_size": 256,
-    "dropout": 0.2,
+    "dropout": 0.5,
     "normalization": "last",
     "highway": False,
     "calendar": False,
@@ -34,7 +34,7 @@ OPTIONS = {
     "batch_size": 64,
     "windows_per_epoch": 10_000,
     "learning_rate": 7e-4,
-    "epochs": 8,
+    "epochs": 10,
     "patience": 3,
 }
 

@@ -145,7 +145,7 @@ class _Run:
                     on_epoch(row)
                 stopped = self._stop()
         except KeyboardInterrupt:
-            # within a step weights and random numbers may be half moved on; the checkpoint before it is then the one kept
+            # within a step, weights and random numbers may be half moved on; the last checkpoint is then the one kept
             if self.between_steps:
                 self._checkpoint()
             raise
