@@ -98,6 +98,13 @@ def test_calibration_makes_intervals_hold_what_they_promise() -> None:
     assert not measure_calibration(truth[:5], narrow[:5], levels).any()
 
 
+def test_a_series_that_a_regression_forecasts_is_not_called_a_random_walk() -> None:
+    rivals = {"naive": 0.8, "drift": 0.7, "linear autoregression": 0.5}
+    said = verdict({name: {"MASE": score, "MAE": score} for name, score in {"model": 1.2, **rivals}.items()})
+    assert "LOSES to the linear autoregression baseline by 140 %" in said
+    assert "random walk" not in said
+
+
 @pytest.mark.parametrize(
     ("model", "rivals", "words"),
     [

@@ -81,8 +81,9 @@ def _standing(measure: str, model: float, name: str, best: float) -> str:
 
 
 def _random_walk(model: float, rivals: Mapping[str, float]) -> list[str]:
-    walk = min((rivals[name] for name in ("naive", "drift") if name in rivals), default=math.inf)
-    if walk > model * (1 + _CLOSE):
+    walks = [rivals[name] for name in ("naive", "drift") if name in rivals]
+    others = [model, *(score for name, score in rivals.items() if name not in ("naive", "drift"))]
+    if not walks or min(walks) > min(others) * (1 + _CLOSE):
         return []
     return [
         'The series behaves like a random walk here: "tomorrow is like today" is not beaten, and nothing in these '
