@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ostinato import files
 from ostinato.cli import main
 
 QUICK = ["--context", "24", "--segment", "6", "--hidden-size", "8", "--epochs", "2", "--no-progress"]
@@ -163,6 +164,23 @@ def test_bad_input_gets_one_sentence_and_leaves_nothing(tmp_path, capsys, text, 
     assert said.startswith("ostinato: error: ")
     assert said.count("\n") == 1
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_disk_that_fills_up_during_the_fit_leaves_nothing(tmp_path, capsys, monkeypatch) -> None:
+    (tmp_path / "load.csv").write_text(table())
+    original, calls = os.fsync, []
+
+    def full(handle):
+        calls.append(handle)
+        if len(calls) > 1:  # the empty history still fits, the checkpoint does not
+            raise OSError(28, "No space left on device")
+        original(handle)
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    command = ["fit", "forecast", str(tmp_path / "load.csv"), "--horizon", "6", "--out", str(tmp_path / "m"), *QUICK]
+    assert main(command) == 6
+    assert "no space left on device" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["load.csv"]
 
 
 def test_bad_models_and_folders_get_one_sentence(fitted, tmp_path, capsys) -> None:

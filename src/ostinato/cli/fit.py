@@ -78,7 +78,7 @@ def fit_and_save(
 
     Returns the error that broke training off, if there were good weights to keep before it.
     """
-    from ostinato.training import remove_checkpoint
+    from ostinato.training import checkpoint_path, remove_checkpoint
 
     was_there = out.exists()
     failure = None
@@ -92,7 +92,7 @@ def fit_and_save(
         model.save(out)
         remove_checkpoint(out)
     except OstinatoError:
-        if not was_there and not (out / "checkpoint").exists() and not (out / "model.json").exists():
+        if not was_there and not checkpoint_path(out).exists() and not (out / "model.json").exists():
             shutil.rmtree(out, ignore_errors=True)
         raise
     if report:

@@ -106,8 +106,8 @@ class Quantiles:
         return _interpolate(raw.sort(-1).values, self.levels, uniform)[..., 0]
 
 
-class Gaussian:
-    """A normal distribution, by its likelihood."""
+class _LocationScale:
+    """A distribution with a location, the first number, and a spread, the second: what its kinds share."""
 
     size, probabilistic = 2, True
 
@@ -116,59 +116,51 @@ class Gaussian:
         return _negative_log_likelihood(self._distribution(raw), target)
 
     def point(self, raw: Tensor, scale: Tensor) -> Tensor:  # noqa: ARG002
-        """Return the mean, which is the median."""
+        """Return the location, which is mean and median."""
         return raw[..., 0]
 
     def quantiles(self, raw: Tensor, levels: Sequence[float], scale: Tensor) -> Tensor:  # noqa: ARG002
         """Return the distribution's quantiles."""
-        own = self._distribution(raw)
-        unit: Tensor = torch.special.ndtri(raw.new_tensor(levels))
-        values: Tensor = own.loc[..., None] + own.scale[..., None] * unit
-        return values
-
-    def sample(self, raw: Tensor, scale: Tensor, generator: torch.Generator | None = None) -> Tensor:  # noqa: ARG002
-        """Draw from the distribution."""
-        own = self._distribution(raw)
-        noise = torch.randn(own.loc.shape, generator=generator, device=raw.device, dtype=raw.dtype)
-        return own.loc + own.scale * noise
-
-    def _distribution(self, raw: Tensor) -> Normal:
-        return Normal(raw[..., 0], functional.softplus(raw[..., 1]) + _TINY, validate_args=False)
-
-
-class StudentTHead:
-    """Student's t distribution, for heavy tails; its degrees of freedom, above two, are learned."""
-
-    size, probabilistic = 3, True
-
-    def loss(self, raw: Tensor, target: Tensor, scale: Tensor) -> Tensor:  # noqa: ARG002
-        """Return the negative log-likelihood of each value."""
-        return _negative_log_likelihood(self._distribution(raw), target)
-
-    def point(self, raw: Tensor, scale: Tensor) -> Tensor:  # noqa: ARG002
-        """Return the location: mean and median."""
-        return raw[..., 0]
-
-    def quantiles(self, raw: Tensor, levels: Sequence[float], scale: Tensor) -> Tensor:  # noqa: ARG002
-        """Return the distribution's quantiles."""
-        own = self._distribution(raw)
-        return own.loc[..., None] + own.scale[..., None] * self._unit(own.df, raw.new_tensor(levels))
+        return raw[..., :1] + _spread(raw)[..., None] * self._unit(raw, raw.new_tensor(levels))
 
     def sample(self, raw: Tensor, scale: Tensor, generator: torch.Generator | None = None) -> Tensor:  # noqa: ARG002
         """Draw from the distribution, by its quantile function."""
-        own = self._distribution(raw)
-        uniform = torch.rand((*own.loc.shape, 1), generator=generator, device=raw.device, dtype=raw.dtype)
-        return own.loc + own.scale * self._unit(own.df, uniform.clamp(1e-5, 1 - 1e-5))[..., 0]
+        uniform = torch.rand((*raw.shape[:-1], 1), generator=generator, device=raw.device, dtype=raw.dtype)
+        return raw[..., 0] + _spread(raw) * self._unit(raw, uniform.clamp(1e-5, 1 - 1e-5))[..., 0]
 
-    def _unit(self, freedom: Tensor, levels: Tensor) -> Tensor:
-        from scipy.special import stdtrit
+    def _distribution(self, raw: Tensor) -> Distribution:
+        raise NotImplementedError
 
-        values = stdtrit(freedom.detach().cpu().double().numpy()[..., None], levels.cpu().double().numpy())
-        return torch.as_tensor(values, dtype=freedom.dtype, device=freedom.device)
+    def _unit(self, raw: Tensor, levels: Tensor) -> Tensor:
+        """Return the quantiles at location zero and spread one, `(..., levels)`."""
+        raise NotImplementedError
+
+
+class Gaussian(_LocationScale):
+    """A normal distribution, by its likelihood."""
+
+    def _distribution(self, raw: Tensor) -> Normal:
+        return Normal(raw[..., 0], _spread(raw), validate_args=False)
+
+    def _unit(self, raw: Tensor, levels: Tensor) -> Tensor:  # noqa: ARG002
+        values: Tensor = torch.special.ndtri(levels)
+        return values
+
+
+class StudentTHead(_LocationScale):
+    """Student's t distribution, for heavy tails; its degrees of freedom, above two, are learned."""
+
+    size = 3
 
     def _distribution(self, raw: Tensor) -> StudentT:
-        freedom = 2 + functional.softplus(raw[..., 2])
-        return StudentT(freedom, raw[..., 0], functional.softplus(raw[..., 1]) + _TINY, validate_args=False)
+        return StudentT(2 + functional.softplus(raw[..., 2]), raw[..., 0], _spread(raw), validate_args=False)
+
+    def _unit(self, raw: Tensor, levels: Tensor) -> Tensor:
+        from scipy.special import stdtrit
+
+        freedom = 2 + functional.softplus(raw[..., 2:])
+        values = stdtrit(freedom.detach().cpu().double().numpy(), levels.cpu().double().numpy())
+        return torch.as_tensor(values, dtype=raw.dtype, device=raw.device)
 
 
 class NegativeBinomialHead:
@@ -208,6 +200,10 @@ class NegativeBinomialHead:
         mean = functional.softplus(raw[..., 0]) * scale + _TINY
         count = 1 / (functional.softplus(raw[..., 1]) + 1e-4)  # 1 / alpha: the shape
         return NegativeBinomial(count, probs=mean / (mean + count), validate_args=False)
+
+
+def _spread(raw: Tensor) -> Tensor:
+    return functional.softplus(raw[..., 1]) + _TINY
 
 
 def _negative_log_likelihood(distribution: Distribution, values: Tensor) -> Tensor:

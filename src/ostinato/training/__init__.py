@@ -1,6 +1,6 @@
 """Training: the fit loop, truncated backpropagation through time, optimisers and schedules, checkpoints."""
 
-from ostinato.training.checkpoint import remove_checkpoint
+from ostinato.training.checkpoint import checkpoint_path, remove_checkpoint
 from ostinato.training.config import OPTIMIZERS, SCHEDULES, TrainingConfig
 from ostinato.training.history import EpochRow, History
 from ostinato.training.loop import train
@@ -16,6 +16,7 @@ __all__ = [
     "Objective",
     "Step",
     "TrainingConfig",
+    "checkpoint_path",
     "remove_checkpoint",
     "train",
 ]
