@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,13 +16,11 @@ from torch.utils import _pytree
 from ostinato.errors import NonFiniteLoss, UsageError
 from ostinato.training.checkpoint import load_checkpoint, remove_checkpoint, require_same, save_checkpoint
 from ostinato.training.config import TrainingConfig
+from ostinato.training.device import make_fabric
 from ostinato.training.history import EpochRow, History, Log
 from ostinato.training.objective import BatchSource, Carry, Objective, Step
 from ostinato.training.optimisers import LearningRate, make_optimizer
 from ostinato.training.progress import Bar
-
-if TYPE_CHECKING:
-    from lightning_fabric import Fabric
 
 
 def train(
@@ -75,21 +73,6 @@ def train(
         return run.complete(on_epoch)
 
 
-def _fabric(config: TrainingConfig) -> Fabric:
-    """Return what puts module, optimiser and batches on the device that the configuration names."""
-    from lightning_fabric import Fabric
-
-    kind, _, index = config.device.partition(":")
-    devices = [int(index)] if index.isdigit() else 1
-    try:
-        return Fabric(accelerator=kind, devices=devices, precision=config.precision)  # type: ignore[arg-type]
-    except (RuntimeError, ValueError) as error:
-        raise UsageError(
-            f'device "{config.device}" with precision "{config.precision}" cannot be had here ({error}); '
-            "use cpu and 32-true"
-        ) from error
-
-
 @dataclass
 class _Position:
     """Where a run stands; all of it goes into a checkpoint."""
@@ -118,7 +101,7 @@ class _Run:
         directory: Path | None,
         fingerprint: str,
     ) -> None:
-        self.fabric = _fabric(config)
+        self.fabric = make_fabric(config)
         self.module, self.objective, self.batches, self.validation = module, objective, batches, validation
         self.config, self.directory, self.fingerprint = config, directory, fingerprint
         self.parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
