@@ -35,7 +35,7 @@ OPTIONS = {
     "windows_per_epoch": 10_000,
     "learning_rate": 7e-4,
     "epochs": 10,
-    "patience": 3,
+    "patience": None,
 }
 
 

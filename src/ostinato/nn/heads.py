@@ -98,6 +98,8 @@ class Quantiles:
         ordered = raw.sort(-1).values
         if tuple(levels) == self.levels:
             return ordered
+        if set(levels) <= set(self.levels):
+            return ordered[..., [self.levels.index(level) for level in levels]]
         return _interpolate(ordered, self.levels, raw.new_tensor(levels).expand(*raw.shape[:-1], len(levels)))
 
     def sample(self, raw: Tensor, scale: Tensor, generator: torch.Generator | None = None) -> Tensor:  # noqa: ARG002

@@ -130,4 +130,4 @@ def _tensor(values: NDArray[np.generic]) -> Tensor:
 
 def _filled(values: NDArray[np.float64]) -> Tensor:
     """Return covariates with their mean (zero, once scaled) where they are missing."""
-    return _tensor(np.nan_to_num(values, nan=0.0))
+    return _tensor(np.where(np.isnan(values), 0.0, values))

@@ -101,7 +101,7 @@ class ForecastStream:
         history = self._rows[None]
         panel = self._panel()
         row = len(panel.series[0])
-        times = panel.times(0, row - settings.context, settings.context + settings.horizon)
+        times = fitted.frequency.times(self._next, -settings.context, settings.context + settings.horizon)
         calendar = (
             calendar_features(times, fitted.frequency) if settings.calendar else np.zeros((len(times), 0), np.float32)
         )
