@@ -33,16 +33,15 @@ def choose_stride(fitted: Fitted, panel: Panel, part: Part) -> int:
     return max(1, -(-values // _VALUES))
 
 
-def backtest(
-    fitted: Fitted, panel: Panel, part: Part, train: Part | None, stride: int | None, split: str
-) -> Evaluation:
+def backtest(fitted: Fitted, panel: Panel, part: Part, stride: int | None, split: str) -> Evaluation:
     """Evaluate the model and its baselines from every origin whose forecast lies inside a part.
+
+    Baselines that learn do so from all rows before the part, those of the validation too.
 
     Args:
         fitted: the model.
         panel: the data.
         part: which rows of it.
-        train: the rows before it, on which the baselines are fitted; `None`: all rows before the part.
         stride: rows from one origin to the next; `None`: one, or what memory allows.
         split: the part's name, for the protocol.
 
@@ -60,7 +59,7 @@ def backtest(
             f"{panel.origin}: no series has {horizon} rows (the horizon) after at least one of history; give more rows"
         )
     truth, own = fitted.forecast_windows(panel, origins)
-    before = train or Part(np.zeros_like(part.start), part.start)
+    before = Part(np.zeros_like(part.start), part.start)
     forecasts = {"model": own, **_baselines(fitted, panel, before, origins)}
     scale = mase_scales(fitted, panel)
     protocol = (

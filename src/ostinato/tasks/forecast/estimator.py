@@ -179,12 +179,11 @@ class Forecaster:
         if panel is None:
             raise DataError("the model was loaded without its data; pass the file to evaluate on")
         if panel.fingerprint() != fitted.fingerprint:
-            return backtest(
-                fitted, panel, whole(panel, fitted.settings.context), None, stride, "all rows of other data"
-            )
+            part = whole(panel, fitted.settings.context)
+            return backtest(fitted, panel, part, stride, "all rows of other data")
         if fitted.test is None:
             raise DataError("no test part was held out (test=0); fit with one, or pass other data")
-        return backtest(fitted, panel, fitted.test, None, stride, "test: the held-out end of each series")
+        return backtest(fitted, panel, fitted.test, stride, "test: the held-out end of each series")
 
     def score(self, data: Any = None) -> float:
         """Return the skill: the share of the seasonal naive forecast's absolute error (or the naive one's) saved.

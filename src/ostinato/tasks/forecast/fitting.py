@@ -110,7 +110,7 @@ def fit_forecaster(parameters: Mapping[str, Any], data: Any, directory: Path | N
     fitted = _calibrated(fitted, panel, held_out)
     evaluation = None
     if split.test is not None:
-        evaluation = backtest(fitted, panel, split.test, split.train, None, "test: the held-out end of each series")
+        evaluation = backtest(fitted, panel, split.test, None, "test: the held-out end of each series")
     return Outcome(fitted, panel, split, history, evaluation, failure)
 
 
