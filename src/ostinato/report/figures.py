@@ -108,10 +108,13 @@ def forecast_figure(example: ForecastExample, height: float = 3.2) -> Figure:
     axes.plot(
         np.r_[before[-1:], ahead], np.r_[example.history[-1:], example.truth], color=TRUTH, linewidth=1.6, label="came"
     )
-    for low, high, alpha in _bands(example.levels):
-        name = f"{100 * (example.levels[high] - example.levels[low]):.0f} % interval"
+    bands = _bands(example.levels)
+    widths = ", ".join(f"{100 * (example.levels[high] - example.levels[low]):.0f}" for low, high in bands)
+    for i, (low, high) in enumerate(bands):
+        # the bands lie upon each other, so one entry of the legend stands for all
+        name = f"{widths} % interval" if i == 0 else "_nolegend_"
         band = example.quantiles[:, low], example.quantiles[:, high]
-        axes.fill_between(ahead, *band, color=MODEL, alpha=alpha, linewidth=0, label=name)
+        axes.fill_between(ahead, *band, color=MODEL, alpha=0.16, linewidth=0, label=name)
     for name, values in example.baselines.items():
         axes.plot(ahead, values, color=_LINES.get(name, RIVAL), linewidth=1, linestyle="--", label=name)
     axes.plot(ahead, example.point, color=MODEL, linewidth=1.8, label="forecast")
@@ -121,11 +124,10 @@ def forecast_figure(example: ForecastExample, height: float = 3.2) -> Figure:
     return figure
 
 
-def _bands(levels: Sequence[float]) -> list[tuple[int, int, float]]:
-    """Return the central intervals, the widest first, with how opaque each is drawn; four at most."""
+def _bands(levels: Sequence[float]) -> list[tuple[int, int]]:
+    """Return the central intervals, the widest first; four at most."""
     pairs = [(i, len(levels) - 1 - i) for i in range(len(levels) // 2)]
-    central = [(i, j) for i, j in pairs if abs(levels[i] + levels[j] - 1) < 1e-6][:4]
-    return [(i, j, 0.16) for i, j in central]
+    return [(i, j) for i, j in pairs if abs(levels[i] + levels[j] - 1) < 1e-6][:4]
 
 
 def _time_ticks(axes: Axes, times: Sequence[str], first: int) -> None:
