@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import shutil
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,8 +106,10 @@ def _stream(demo: Demo, model: Forecaster, held_back: pl.DataFrame) -> None:
 
 def _next(out: Path, demo: Demo, seconds: float) -> None:
     row = json.dumps({demo.options["target"]: 40.0})
+    # dev.py runs this from a virtual environment that the user's shell has not entered
+    ostinato = "ostinato" if shutil.which("ostinato") else f"{os.path.relpath(sys.executable)} -m ostinato"
     print(f"\nDone in {seconds:.0f} s. In {out}: the model, report.html, forecast.png, history.csv. Try next:")
     print(f"  open {out / 'report.html'} in a browser")
-    print(f"  ostinato predict {out}")
-    print(f"  echo '{row}' | ostinato stream {out} --series-id {demo.stream_series}")
-    print("  ostinato fit forecast YOUR.csv --target COLUMN --horizon 24 --out my-model")
+    print(f"  {ostinato} predict {out}")
+    print(f"  echo '{row}' | {ostinato} stream {out} --series-id {demo.stream_series}")
+    print(f"  {ostinato} fit forecast YOUR.csv --target COLUMN --horizon 24 --out my-model")
