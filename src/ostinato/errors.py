@@ -14,6 +14,8 @@
     ├── OutputError               a file or folder cannot be written                       (also OSError)
     └── MissingExtra              an optional dependency is not installed                  (also ImportError)
 
+    EngineWarning                 a cell runs in the eager loop, right but slower          (a UserWarning)
+
 A message is one sentence: what was wrong, where (file, row, column, shape), what was expected, what to do.
 Each class carries the exit code the command line ends with, so that a script can tell them apart.
 """
@@ -90,3 +92,7 @@ class MissingExtra(OstinatoError, ImportError):
     """An optional dependency is not installed; the message names the extra to install."""
 
     exit_code = 7
+
+
+class EngineWarning(UserWarning):
+    """A cell, or an operation in it, that the engine does not take: it runs in the eager loop, right but slower."""

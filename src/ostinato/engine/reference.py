@@ -12,13 +12,19 @@ from ostinato.engine.state import State, call_cell, map_state
 
 
 def scan_eagerly(
-    cell: nn.Module, xs: Tensor, state: State, lengths: Tensor | None, reverse: bool
+    cell: nn.Module,
+    xs: Tensor,
+    state: State,
+    lengths: Tensor | None,
+    reverse: bool,
+    resets: Tensor | None = None,
 ) -> tuple[Tensor, State]:
     """Walk a cell over `xs`, `(time, batch, features)`, from `state`; return all outputs and the last state.
 
     With `lengths`, `(batch,)`, a row's state moves only at its own steps, whichever way it is walked, and its outputs
-    elsewhere are zero.
+    elsewhere are zero. With `resets`, boolean `(time, batch)`, a marked row is back in `state` before that step.
     """
+    start = state
     steps = range(xs.shape[0])
     outputs: list[Tensor] = []
     if lengths is not None:
@@ -26,6 +32,9 @@ def scan_eagerly(
         real = torch.arange(xs.shape[0], device=xs.device)[:, None] < lengths
         xs = xs.masked_fill(~real.reshape(*real.shape, *[1] * (xs.dim() - 2)), 0)
     for t in reversed(steps) if reverse else steps:
+        if resets is not None:
+            marked = resets[t]
+            state = map_state(lambda old, first: torch.where(_as_column(marked, old), first, old), state, start)  # noqa: B023
         output, new_state = call_cell(cell, xs[t], state)
         if lengths is None:
             state = new_state

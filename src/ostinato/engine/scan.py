@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from contextlib import nullcontext
+
 import torch
 from torch import Tensor, nn
 
+from ostinato.engine.compiled import scan_compiled, suits
 from ostinato.engine.reference import scan_eagerly
-from ostinato.engine.state import State, initial_state, leaves
+from ostinato.engine.state import State, call_cell, initial_state, leaves, map_state
 from ostinato.errors import ShapeError
 
 
@@ -18,8 +22,13 @@ def scan(
     lengths: Tensor | None = None,
     reverse: bool = False,
     batch_first: bool = False,
-) -> tuple[Tensor, State]:
-    """Run a cell over time.
+    resets: Tensor | None = None,
+    return_states: bool = False,
+) -> tuple[Tensor, State] | tuple[Tensor, State, State]:
+    """Run a cell over time: in one compiled loop on the CPU where the engine takes the cell, else step by step.
+
+    Gradients flow to `xs`, `state` and the parameters of the cell; gradients of gradients go through the eager loop.
+    Under autocast a scan runs in the precision of the cell's parameters.
 
     Args:
         cell: a module whose `forward(x, state)` returns `(output, new_state)`, the state being a tensor or a tuple of
@@ -29,13 +38,17 @@ def scan(
         lengths: whole numbers `(batch,)` between 0 and `time`: the steps that each row really has. A row's outputs
             after its length are zero and its last state is the one at its last real step.
         reverse: walk each row from its own last step to its first; outputs stay in the order of `xs`.
-        batch_first: whether the first dimension of `xs` and of the outputs is the batch.
+        batch_first: whether the first dimension of `xs`, `resets` and of the outputs is the batch.
+        resets: boolean `(time, batch)`: before a marked step the row goes back to `state`. It is how several sequences
+            are put one after the other in a row.
+        return_states: whether the states after every step are returned as well.
 
     Returns:
-        The outputs, `(time, batch, output features)`, and the last state. Both are differentiable.
+        The outputs, `(time, batch, output features)`, and the last state; with `return_states` also all states, each
+        tensor `(time, batch, ...)`, zero past a row's length. All are differentiable.
 
     Raises:
-        ShapeError: `xs`, `state` or `lengths` have shapes that do not fit.
+        ShapeError: `xs`, `state`, `lengths` or `resets` have shapes that do not fit.
         UsageError: the cell breaks the contract, or its initial state cannot be found.
 
     >>> import torch, ostinato
@@ -50,16 +63,82 @@ def scan(
         xs = xs.transpose(0, 1)
     if lengths is not None:
         lengths = _checked_lengths(lengths, xs)
+    if resets is not None:
+        resets = _checked_resets(resets.transpose(0, 1) if batch_first else resets, xs)
+    xs = _in_precision_of(cell, xs)
     if state is None:
         state = initial_state(cell, xs[0] if xs.shape[0] else xs.new_zeros(xs.shape[1:]))
     _check_state(state, xs)
-    ys, last = _dispatch(cell, xs, state, lengths, reverse)
-    return (ys.transpose(0, 1) if batch_first else ys), last
+    ys, last = _dispatch(cell, _WithStates(cell) if return_states else cell, xs, state, lengths, reverse, resets)
+    if not return_states:
+        return (ys.transpose(0, 1) if batch_first else ys), last
+    ys, states = _unpacked(cell, ys, xs, state)
+    if batch_first:
+        ys, states = ys.transpose(0, 1), map_state(lambda leaf: leaf.transpose(0, 1), states)
+    return ys, last, states
 
 
-def _dispatch(cell: nn.Module, xs: Tensor, state: State, lengths: Tensor | None, reverse: bool) -> tuple[Tensor, State]:
-    """Choose who runs the loop. A compiled engine takes its place here; the reference runs what nothing else takes."""
-    return scan_eagerly(cell, xs, state, lengths, reverse)
+def _dispatch(
+    owner: nn.Module,
+    cell: nn.Module,
+    xs: Tensor,
+    state: State,
+    lengths: Tensor | None,
+    reverse: bool,
+    resets: Tensor | None,
+) -> tuple[Tensor, State]:
+    """Choose who runs the loop: the compiled engine, or the reference for what it does not take."""
+    with torch.autocast(xs.device.type, enabled=False) if _autocast(xs) else nullcontext():
+        if suits(xs, state):
+            done = scan_compiled(owner, cell, xs, state, lengths, reverse, resets)
+            if done is not None:
+                return done
+        return scan_eagerly(cell, xs, state, lengths, reverse, resets)
+
+
+class _WithStates(nn.Module):
+    """A cell whose output carries its new state along."""
+
+    def __init__(self, cell: nn.Module) -> None:
+        super().__init__()
+        self.cell = cell
+
+    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """Advance one step; the output is flat, the cell's own first."""
+        output, new_state = call_cell(self.cell, x, state)
+        return torch.cat([part.flatten(1) for part in (output, *leaves(new_state))], -1), new_state
+
+
+def _unpacked(cell: nn.Module, packed: Tensor, xs: Tensor, state: State) -> tuple[Tensor, State]:
+    """Take apart what `_WithStates` has put together."""
+    sizes = [leaf[:1].flatten(1).shape[1] if leaf.shape[0] else math.prod(leaf.shape[1:]) for leaf in leaves(state)]
+    flat, *parts = packed.split([packed.shape[-1] - sum(sizes), *sizes], -1)
+    rest = iter(parts)
+    states = map_state(lambda leaf: next(rest).reshape(*packed.shape[:2], *leaf.shape[1:]), state)
+    with torch.no_grad():
+        row = call_cell(cell, xs.new_zeros((1, *xs.shape[2:])), map_state(lambda leaf: leaf[:1].detach(), state))[0]
+    return flat.reshape(*packed.shape[:2], *row.shape[1:]), states
+
+
+def _in_precision_of(cell: nn.Module, xs: Tensor) -> Tensor:
+    """Under autocast, bring half-precision sequences back to the precision of the cell: it runs in that throughout."""
+    if not _autocast(xs):
+        return xs
+    like = next(cell.parameters(), xs)
+    return xs.to(like.dtype) if like.is_floating_point() else xs
+
+
+def _autocast(xs: Tensor) -> bool:
+    return xs.device.type != "meta" and torch.is_autocast_enabled(xs.device.type)
+
+
+def _checked_resets(resets: Tensor, xs: Tensor) -> Tensor:
+    if resets.dtype is not torch.bool or resets.shape != xs.shape[:2]:
+        raise ShapeError(
+            f"resets has shape {tuple(resets.shape)} and type {resets.dtype}; expected booleans (time, batch), "
+            f"{tuple(xs.shape[:2])} as in xs"
+        )
+    return resets.to(xs.device)
 
 
 def _checked_lengths(lengths: Tensor, xs: Tensor) -> Tensor:

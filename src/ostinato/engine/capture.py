@@ -1,0 +1,216 @@
+"""Capture: one step of a cell and its vector-Jacobian product, traced by PyTorch into one flat graph.
+
+The trace is made on tensors without data, so its cost does not depend on sizes, and with a batch of a size that
+nothing else in the graph has, so that the batch can be told from the features wherever it goes.
+"""
+
+from __future__ import annotations
+
+import inspect
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._decomp import core_aten_decompositions
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx import GraphModule
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from ostinato.engine.graph import Unsupported
+from ostinato.engine.state import State, call_cell, leaves
+
+# prime, and larger than any feature dimension: no product of feature sizes is a multiple of it
+BATCH = 1000003
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a captured step takes and gives; the placeholders of its graph stand in this order."""
+
+    parameters: tuple[str, ...]
+    """All tensors of the cell, by name."""
+    rows: tuple[str, ...]
+    """Those of them that have one row for each sequence of the batch, such as a dropout mask that lasts."""
+    states: int
+    gradients: tuple[bool, ...]
+    """For each of parameters, x, states: whether a gradient is wanted."""
+    outputs: tuple[tuple[int, ...], ...]
+    """Feature shapes of the output and the new states."""
+    backward: bool
+
+
+@dataclass(frozen=True)
+class Captured:
+    """A traced step: `graph(parameters..., x, states..., dy, dstates...) -> (y, new states..., gradients...)`."""
+
+    graph: GraphModule
+    signature: Signature
+
+
+def capture(
+    cell: nn.Module,
+    x: Tensor,
+    state: State,
+    tensors: dict[str, Tensor],
+    gradients: Sequence[bool],
+    *,
+    backward: bool,
+    rows: Sequence[str] = (),
+    locate: bool = False,
+) -> Captured:
+    """Trace one step of a cell.
+
+    Args:
+        cell: the cell; it is called a few times on tensors without data.
+        x: one step `(batch, ...)` whose features and dtype are taken; the batch is not.
+        state: a state likewise.
+        tensors: the parameters, buffers and plain tensors of the cell by name.
+        gradients: whether a gradient is wanted, for each of `tensors`, `x` and the leaves of `state`.
+        backward: whether the vector-Jacobian product is traced as well.
+        rows: the tensors that have the batch first.
+        locate: whether the line of the cell is kept for each operation; it costs time.
+
+    Raises:
+        Unsupported: PyTorch cannot trace the cell, for instance because it branches on values.
+    """
+    mode = FakeTensorMode(allow_non_fake_inputs=False)
+    spec = torch.utils._pytree.tree_flatten(state)[1]
+    names = tuple(tensors)
+    fakes = [
+        _fake(mode, tensors[name], (BATCH, *tensors[name].shape[1:]) if name in rows else tensors[name].shape)
+        for name in names
+    ]
+    fakes.append(_fake(mode, x, (BATCH, *x.shape[1:])))
+    fakes += [_fake(mode, leaf, (BATCH, *leaf.shape[1:])) for leaf in leaves(state)]
+    shapes: list[tuple[int, ...]] = []
+
+    def step(primals: list[Tensor], tangents: list[Tensor]) -> list[Tensor | None]:
+        results = _call(cell, names, primals, spec)
+        if not backward:
+            return list(results)
+        wanted = [primal for primal, needed in zip(primals, gradients, strict=True) if needed]
+        outputs = [(result, tangent) for result, tangent in zip(results, tangents, strict=True) if result.requires_grad]
+        grads: list[Tensor | None] = [None] * len(wanted)
+        if wanted and outputs:
+            found = torch.autograd.grad(
+                [output for output, _ in outputs], wanted, [tangent for _, tangent in outputs], allow_unused=True
+            )
+            grads = list(found)
+        spread = iter(grads)
+        return [*results, *(next(spread) if needed else None for needed in gradients)]
+
+    try:
+        with mode:
+            for fake, needed in zip(fakes, gradients, strict=True):
+                fake.requires_grad_(needed and backward)
+            with torch.set_grad_enabled(backward):
+                probe = _call(cell, names, fakes, spec)
+            shapes = [tuple(result.shape) for result in probe]
+            if any(not shape or shape[0] != BATCH for shape in shapes):
+                raise Unsupported("the cell's output or state does not have the batch first")
+            tangents = [torch.empty(shape, dtype=like.dtype) for shape, like in zip(shapes, probe, strict=True)]
+            with torch.set_grad_enabled(backward):
+                traced = make_fx(step, decomposition_table=_decompositions(), **_options(locate))
+                graph = traced(fakes, tangents if backward else [])
+    except Unsupported:
+        raise
+    except Exception as error:  # noqa: BLE001 - tracing runs the user's code on stand-ins: whatever fails, eager decides
+        reason = (str(error).splitlines() or [""])[0][:200]
+        raise Unsupported(f"it cannot be traced{_line_of(error)} ({type(error).__name__}: {reason})") from error
+    signature = Signature(
+        names, tuple(rows), len(leaves(state)), tuple(gradients), tuple(shape[1:] for shape in shapes), backward
+    )  # fmt: skip
+    return Captured(graph, signature)
+
+
+def _call(cell: nn.Module, names: tuple[str, ...], primals: Sequence[Tensor], spec: Any) -> list[Tensor]:
+    count = len(names)
+    state = torch.utils._pytree.tree_unflatten(list(primals[count + 1 :]), spec)
+    bound = _Bound(cell, dict(zip(names, primals[:count], strict=True)))
+    output, new_state = call_cell(bound, primals[count], state)
+    return [output, *leaves(new_state)]
+
+
+class _Bound(nn.Module):
+    """The cell with other tensors in the place of its own, while it is called."""
+
+    def __init__(self, cell: nn.Module, tensors: dict[str, Tensor]) -> None:
+        super().__init__()
+        # kept out of the module tree: the cell is not a part of this
+        self.__dict__["_cell"], self.__dict__["_tensors"] = cell, tensors
+
+    def forward(self, x: Tensor, state: State) -> Any:
+        """Call the cell."""
+        plain = [name for name in self._tensors if _is_plain(self._cell, name)]
+        registered = {name: tensor for name, tensor in self._tensors.items() if name not in plain}
+        kept = {name: _swap(self._cell, name, self._tensors[name]) for name in plain}
+        try:
+            return torch.func.functional_call(self._cell, registered, (x, state))  # type: ignore[arg-type]
+        finally:
+            for name, tensor in kept.items():
+                _swap(self._cell, name, tensor)
+
+
+def _owner(cell: nn.Module, name: str) -> tuple[nn.Module, str]:
+    path, _, attribute = name.rpartition(".")
+    return cell.get_submodule(path), attribute
+
+
+def _is_plain(cell: nn.Module, name: str) -> bool:
+    module, attribute = _owner(cell, name)
+    return attribute in module.__dict__
+
+
+def _swap(cell: nn.Module, name: str, tensor: Tensor) -> Tensor:
+    module, attribute = _owner(cell, name)
+    before: Tensor = module.__dict__[attribute]
+    module.__dict__[attribute] = tensor
+    return before
+
+
+def _options(locate: bool) -> dict[str, Any]:
+    known = "record_stack_traces" in inspect.signature(make_fx).parameters
+    return {"record_stack_traces": True} if locate and known else {}
+
+
+_LIBRARIES = tuple(str(Path(module.__file__ or "").parent) for module in (torch,)) + (str(Path(__file__).parent),)
+
+
+def _line_of(error: BaseException) -> str:
+    """Return where in the user's code an error came from."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(_LIBRARIES)]
+    return f" at {Path(frames[-1].filename).name}, line {frames[-1].lineno}: {frames[-1].line}" if frames else ""
+
+
+def _fake(mode: FakeTensorMode, like: Tensor, shape: Sequence[int]) -> Tensor:
+    with mode:
+        return torch.empty(tuple(shape), dtype=like.dtype)
+
+
+def _decompositions() -> dict[Any, Any]:
+    table: dict[Any, Any] = dict(core_aten_decompositions())
+    extra = torch._decomp.get_decompositions(
+        [
+            torch.ops.aten.native_group_norm,
+            torch.ops.aten._softmax,
+            torch.ops.aten._log_softmax,
+            torch.ops.aten.gelu,
+            torch.ops.aten.silu,
+            torch.ops.aten.softplus,
+            torch.ops.aten.elu,
+            torch.ops.aten.leaky_relu,
+            torch.ops.aten.hardtanh,
+            torch.ops.aten.addcmul,
+            torch.ops.aten.addcdiv,
+            torch.ops.aten.lerp,
+            torch.ops.aten.baddbmm,
+            torch.ops.aten.mv,
+            torch.ops.aten._fused_rms_norm,
+        ]
+    )
+    table.update(extra)
+    return table

@@ -1,0 +1,94 @@
+"""Programs as compiled functions: made once for a plan, found again in memory or on disk."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
+
+import llvmlite.binding as llvm
+
+from ostinato.engine import graph as g
+from ostinato.engine.cpu.compiler import compile_cached, machine, new_module
+from ostinato.engine.cpu.emit import emit_kernel
+from ostinato.engine.cpu.gemm import define_gemm, define_pack
+from ostinato.engine.cpu.lanes import Dtype
+from ostinato.engine.cpu.layout import Layout, all_products, make_layout
+from ostinato.engine.cpu.schedule import Schedule, schedule
+from ostinato.engine.plan import Program
+
+CODE_VERSION = 1
+"""To be raised when the emitted code changes: compiled objects in users' caches are then made anew."""
+
+_word, _address = ctypes.c_int64, ctypes.c_void_p
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A compiled program."""
+
+    schedule: Schedule
+    layout: Layout
+    dtype: Dtype
+    address: int
+    run: Any
+    """The function, of the address of an argument block."""
+    work: int
+    """Multiply-adds of the products of one row at one step: what decides on threads."""
+
+
+@cache
+def products(dtype: Dtype) -> tuple[Any, str]:
+    """Return the packing function, and the name under which kernels find the product."""
+    names = [f"ostinato_gemm_{dtype}", f"ostinato_pack_{dtype}"]
+    width, registers = machine().width(dtype), machine().registers
+
+    def build() -> Any:
+        module = new_module("products")
+        define_gemm(module, names[0], dtype, width, registers)
+        define_pack(module, names[1], dtype, width)
+        return module
+
+    found = compile_cached(f"products {dtype} {width} {registers} {CODE_VERSION}", build, names)
+    llvm.add_symbol(names[0], found[names[0]])
+    pack = ctypes.CFUNCTYPE(None, _word, _word, _address, _word, _word, _address)(found[names[1]])
+    return pack, names[0]
+
+
+def compile_program(program: Program, dtype: Dtype, resets: Literal["before", "after"]) -> Kernel:
+    """Compile a program for this machine, or take it from the cache on disk."""
+    _, gemm = products(dtype)
+    planned = schedule(program)
+    width = machine().width(dtype)
+    layout = make_layout(planned, width, 4 if dtype == "float32" else 8)
+
+    def build() -> Any:
+        module = new_module("kernel")
+        emit_kernel(module, "run", planned, layout, dtype, gemm, resets)
+        return module
+
+    key = f"kernel {CODE_VERSION} {dtype} {width} {resets}\n{fingerprint(planned.program)}"
+    address = compile_cached(key, build, ["run"])["run"]
+    return Kernel(planned, layout, dtype, address, ctypes.CFUNCTYPE(None, _address)(address), _work(planned))
+
+
+def fingerprint(program: Program) -> str:
+    """Return a text that two programs share only if they are the same."""
+    order = g.topological(sink.node for sink in program.sinks)
+    number = {node: index for index, node in enumerate(order)}
+    lines = [
+        f"{number[node]} {node.op} {node.attr!r} {node.shape} {node.boolean} {[number[child] for child in node.inputs]}"
+        for node in order
+    ]
+    lines += [f"{sink.kind} {sink.index} {number[sink.node]}" for sink in program.sinks]
+    return "\n".join([*lines, str(program.carries)])
+
+
+def _work(planned: Schedule) -> int:
+    total = sum(
+        product.node.size * product.node.inputs[2 * pair].shape[-1]
+        for product in all_products(planned)
+        for pair in range(len(product.operands))
+    )
+    return total + 16 * sum(node.size for region in planned.regions for nest in region.nests for node in nest.nodes)

@@ -1,0 +1,240 @@
+"""Calling a compiled program: packed weights, the argument block, scratch memory, threads."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ostinato.engine.cpu.kernels import Kernel, products
+from ostinato.engine.cpu.layout import HEADER, all_products, round_up
+from ostinato.engine.cpu.schedule import locate
+
+_SMALL = 1_000_000
+"""Multiply-adds below which waking a second thread costs more than it saves: about 10 microseconds of work."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Which steps the rows of a batch have, and where their streams lie."""
+
+    steps: int
+    batch: int
+    order: Tensor | None = None
+    """Rows by falling length, `(batch,)`."""
+    lengths: Tensor | None = None
+    """Steps of the rows in that order."""
+    starts: Tensor | None = None
+    """First position of each row in streams."""
+    total: int = 0
+    """Positions that are in use."""
+
+    @property
+    def stride(self) -> int:
+        """Return how far two steps of a row lie apart in streams."""
+        return 1 if self.starts is not None else self.batch
+
+
+def rows_of(steps: int, batch: int, lengths: Tensor | None) -> Rows:
+    """Sort the rows of a batch for the kernel."""
+    if lengths is None:
+        return Rows(steps, batch, total=steps * batch)
+    lengths = lengths.to(torch.int64)
+    falling, order = torch.sort(lengths, descending=True, stable=True)
+    ends = torch.cumsum(lengths, 0)
+    return Rows(steps, batch, order, falling, ends - lengths, int(ends[-1]))
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """What a kernel is called with."""
+
+    views: dict[tuple[str, int], Tensor]
+    """`x`, `dy` and `out`: `(time, batch, ...)`, the features dense."""
+    streams: dict[tuple[str, int], Tensor]
+    carries: Sequence[tuple[Tensor, Tensor, Tensor | None]]
+    totals: dict[int, Tensor]
+    constants: Sequence[Tensor]
+    packed: dict[Any, int]
+
+
+def pack_weights(kernel: Kernel, constants: Sequence[Tensor]) -> tuple[Tensor | None, dict[Any, int]]:
+    """Lay the weights of all products out as the product reads them; return the memory and the addresses."""
+    pack, _ = products(kernel.dtype)
+    width, size = kernel.layout.width, kernel.layout.element_bytes
+    jobs, total = [], 0
+    for product in all_products(kernel.schedule):
+        node = product.node
+        for pair in range(len(product.operands)):
+            weights = node.inputs[2 * pair + 1]
+            depth, cols = weights.shape[-2:]
+            jobs.append((node, pair, weights, depth, cols, total))
+            total += round_up(product.heads * depth * round_up(cols, width), 64 // size)
+    if not jobs:
+        return None, {}
+    memory = torch.empty(total + 64, dtype=constants[0].dtype)
+    base = (memory.data_ptr() + 63) // 64 * 64
+    addresses = {}
+    for node, pair, weights, depth, cols, offset in jobs:
+        pointer, strides = _weight_memory(weights, constants)
+        target = addresses[node, pair] = base + offset * size
+        heads = weights.shape[0] if len(weights.shape) == 3 else 1
+        for head in range(heads):
+            pack(
+                depth, cols, pointer + (head * strides[0] * size if heads > 1 else 0), strides[-2], strides[-1],
+                target + head * depth * round_up(cols, width) * size,
+            )  # fmt: skip
+    return memory, addresses
+
+
+def _weight_memory(weights: Any, constants: Sequence[Tensor]) -> tuple[int, Sequence[int]]:
+    if weights.op == "const":
+        tensor = constants[weights.attr[0]]
+        return tensor.data_ptr(), tensor.stride()
+    view = locate(weights)
+    tensor = constants[view.base.attr[0]]
+    if not tensor.is_contiguous():
+        raise AssertionError("a constant that is looked at through a view is dense")
+    return tensor.data_ptr() + view.offset * tensor.element_size(), view.strides
+
+
+def dense_constants(kernels: Sequence[Kernel]) -> set[int]:
+    """Return the constants that kernels read in order: all but the weights that are packed from where they lie."""
+    from ostinato.engine.cpu.layout import constant_indices
+
+    found: set[int] = set()
+    for kernel in kernels:
+        found |= constant_indices(kernel.schedule)
+        for product in all_products(kernel.schedule):
+            pairs = len(product.operands)
+            for weights in product.node.inputs[1 : 2 * pairs : 2]:
+                if weights.op != "const":
+                    found.add(locate(weights).base.attr[0])
+    return found
+
+
+def launch(
+    kernel: Kernel, arguments: Arguments, rows: Rows, *, reverse: bool, seed: int, resets: Tensor | None
+) -> None:
+    """Run a kernel over a batch on as many threads as the work is worth."""
+    layout = kernel.layout
+    threads = _threads(kernel, rows)
+    chunk = 0 if rows.lengths is not None else -(-rows.batch // threads)
+    per_thread = layout.scratch_bytes(-(-rows.batch // threads))
+    scratch = torch.empty(threads * per_thread + 64, dtype=torch.uint8)
+    words = [0] * layout.words
+    header = {
+        "steps": rows.steps,
+        "batch": rows.batch,
+        "reverse": int(reverse),
+        "order": _pointer(rows.order),
+        "lengths": _pointer(rows.lengths),
+        "starts": _pointer(rows.starts),
+        "stride": rows.stride,
+        "scratch": (scratch.data_ptr() + 63) // 64 * 64,
+        "scratch_bytes": round_up(per_thread - 64, 64),
+        "seed": seed,
+        "resets": _pointer(resets),
+        "chunk": chunk,
+        "threads": threads,
+        "ticket": 0,
+    }
+    words[: len(HEADER)] = [header[name] for name in HEADER]
+    for key, word in layout.views.items():
+        tensor = arguments.views[key]
+        words[word : word + 3] = [tensor.data_ptr(), tensor.stride(0), tensor.stride(1)]
+    for key, word in layout.streams.items():
+        words[word] = arguments.streams[key].data_ptr()
+    for word, carry in zip(layout.carries, arguments.carries, strict=True):
+        words[word : word + 3] = [_pointer(tensor) for tensor in carry]
+    for index, word in layout.totals.items():
+        words[word] = arguments.totals[index].data_ptr()
+    for index, word in layout.constants.items():
+        words[word] = arguments.constants[index].data_ptr()
+    for key, word in layout.panels.items():
+        words[word] = arguments.packed[key]
+    block = (ctypes.c_int64 * len(words))(*words)
+    if threads == 1:
+        kernel.run(block)
+    else:
+        run_threads(kernel, block, threads)
+
+
+def _pointer(tensor: Tensor | None) -> int:
+    return 0 if tensor is None else tensor.data_ptr()
+
+
+def _threads(kernel: Kernel, rows: Rows) -> int:
+    wanted = min(torch.get_num_threads(), rows.batch)
+    return wanted if wanted > 1 and kernel.work * rows.total > _SMALL else 1
+
+
+# --- threads -----------------------------------------------------------------------------------------------------
+
+
+def run_threads(kernel: Kernel, block: Any, threads: int) -> None:
+    """Enter a kernel from several threads; each takes on shares of the rows until none is left."""
+    team = None if _forked else openmp_team()
+    if team is not None:
+        team(kernel.address, ctypes.addressof(block), threads, 0)
+        return
+    futures = [_pool().submit(kernel.run, block) for _ in range(threads - 1)]
+    kernel.run(block)
+    for future in futures:
+        future.result()
+
+
+@cache
+def openmp_team() -> Callable[..., None] | None:
+    """Return `GOMP_parallel` of the OpenMP library that PyTorch itself uses: its threads are already awake.
+
+    None where PyTorch was built with another; Python's threads do the same work then.
+    """
+    candidates = [*(Path(torch.__file__).parent / "lib").glob("libgomp*.so*"), *_mapped("libgomp")]
+    for path in candidates:
+        try:
+            function = ctypes.CDLL(str(path), mode=os.RTLD_NOLOAD | os.RTLD_NOW).GOMP_parallel
+        except (OSError, AttributeError):
+            continue
+        function.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
+        function.restype = None
+        team: Callable[..., None] = function
+        return team
+    return None
+
+
+def _mapped(name: str) -> list[Path]:
+    """Return the libraries of this name that the process has loaded, where the system tells."""
+    try:
+        lines = Path("/proc/self/maps").read_text().splitlines()
+    except OSError:
+        return []
+    return list(dict.fromkeys(Path(line.split(None, 5)[5]) for line in lines if name in line and "/" in line))
+
+
+_forked = False
+_threads_of_ours: ThreadPoolExecutor | None = None
+
+
+def _pool() -> ThreadPoolExecutor:
+    global _threads_of_ours
+    if _threads_of_ours is None:
+        _threads_of_ours = ThreadPoolExecutor(max_workers=os.cpu_count() or 1, thread_name_prefix="ostinato")
+    return _threads_of_ours
+
+
+def _after_fork() -> None:
+    # neither OpenMP's threads nor ours exist in a forked process, though both libraries believe they do
+    global _forked, _threads_of_ours
+    _forked, _threads_of_ours = True, None
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,287 @@
+"""The order of a step on a CPU: products between regions, and in a region what is done row by row.
+
+A step is `region 0, products 1, region 1, products 2, region 2, ...`. A product needs its input for all rows of the
+thread, and reads each panel of weights once for them; a region does all its pointwise work and sums for one row before
+it goes to the next, so that what passes between its nests stays in the first-level cache.
+
+A region is a list of nests; a nest is one loop over the features of a row in which values pass in registers. What is
+used under another shape, from another nest or by a product is stored in scratch memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ostinato.engine import graph as g
+from ostinato.engine.graph import Node, Shape, Unsupported
+from ostinato.engine.plan import Program
+
+
+@dataclass(frozen=True)
+class View:
+    """Where the numbers of a node lie: in the memory of `base`, which is contiguous, at these strides."""
+
+    base: Node
+    offset: int
+    strides: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Store:
+    """Where a nest puts a value: `kind` is `scratch`, `stream`, `carry` or `total`; `offset` in numbers of a row."""
+
+    kind: Literal["scratch", "stream", "carry", "total"]
+    target: Node | int
+    offset: int = 0
+
+
+@dataclass(eq=False)
+class Nest:
+    """One loop over `shape`: the nodes in order, all of that shape, and reductions over its last axis."""
+
+    shape: Shape
+    nodes: list[Node] = field(default_factory=list)
+    reductions: list[Node] = field(default_factory=list)
+
+
+@dataclass
+class Region:
+    """What is done for one row after another."""
+
+    nests: list[Nest] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Product:
+    """One product: `node` is a `matmul`; the views of its row operands, dense in scratch memory."""
+
+    node: Node
+    operands: tuple[View, ...]
+
+    @property
+    def heads(self) -> int:
+        """How many independent blocks the weights have."""
+        return self.node.shape[0] if len(self.node.shape) == 2 else 1
+
+
+@dataclass
+class Schedule:
+    """A step in order: `regions[i]` follows `products[i]`."""
+
+    program: Program
+    regions: list[Region]
+    products: list[list[Product]]
+    stores: dict[Node, list[Store]]
+    scratch: list[Node]
+    """Nodes that have a row of scratch memory for each row of the batch."""
+
+
+def contiguous(shape: Shape) -> tuple[int, ...]:
+    """Return the strides of a dense array."""
+    strides, step = [], 1
+    for size in reversed(shape):
+        strides.append(step)
+        step *= size
+    return tuple(reversed(strides))
+
+
+def locate(node: Node) -> View:
+    """Return where a node's numbers lie, through all views.
+
+    Raises:
+        Unsupported: a reshape that the strides cannot follow (the schedule puts a copy there first).
+    """
+    if node.op not in g.VIEWS:
+        return View(node, 0, contiguous(node.shape))
+    source = locate(node.inputs[0])
+    if node.op == "slice":
+        axis, start = node.attr
+        return View(source.base, source.offset + start * source.strides[axis], source.strides)
+    if node.op == "permute":
+        return View(source.base, source.offset, tuple(source.strides[axis] for axis in node.attr))
+    if node.op == "expand":
+        return View(source.base, source.offset, broadcast_strides(source, node.inputs[0].shape, node.shape))
+    strides = reshape_strides(node.inputs[0].shape, source.strides, node.shape)
+    if strides is None:
+        raise Unsupported("a reshape that needs a copy")
+    return View(source.base, source.offset, strides)
+
+
+def broadcast_strides(view: View, shape: Shape, target: Shape) -> tuple[int, ...]:
+    """Return strides under which a view of `shape` fills `target`."""
+    missing = len(target) - len(shape)
+    spread = [0 if size == 1 else stride for size, stride in zip(shape, view.strides, strict=True)]
+    return (*[0] * missing, *spread)
+
+
+def reshape_strides(shape: Shape, strides: tuple[int, ...], target: Shape) -> tuple[int, ...] | None:
+    """Return the strides of the same numbers under another shape, or none where a copy is needed."""
+    if 0 in shape:
+        return contiguous(target)
+    # runs of axes that are dense in themselves, as (count, innermost stride)
+    runs: list[tuple[int, int]] = []
+    for size, stride in zip(shape, strides, strict=True):
+        if size == 1:
+            continue
+        if runs and runs[-1][1] == stride * size:
+            runs[-1] = (runs[-1][0] * size, stride)
+        else:
+            runs.append((size, stride))
+    result: list[int] = []
+    rest = list(reversed(runs))
+    count, stride = rest.pop(0) if rest else (1, 1)
+    for size in reversed(target):
+        if size == 1:
+            result.append(0)
+            continue
+        if count == 1 and rest:
+            count, stride = rest.pop(0)
+        if count % size:
+            return None
+        result.append(stride)
+        count, stride = count // size, stride * size
+    return tuple(reversed(result))
+
+
+def needs_copy(node: Node) -> bool:
+    """Tell whether a view cannot be read in place."""
+    try:
+        locate(node)
+    except Unsupported:
+        return True
+    return False
+
+
+def is_dense(node: Node) -> bool:
+    """Tell whether a product can read a row operand where it lies: in scratch memory, each block contiguous."""
+    view = locate(node)
+    resident = view.base.op not in g.SOURCES or (view.base.op == "input" and view.base.attr[0] in ("state", "dstate"))
+    return resident and (view.strides[-1] == 1 or node.shape[-1] == 1)
+
+
+def prepare(program: Program) -> Program:
+    """Put copies where a value must lie in memory in order: under odd reshapes, before products, in each sink."""
+    from ostinato.engine.plan import Sink
+
+    def change(node: Node, inputs: tuple[Node, ...]) -> Node:
+        new = g.with_inputs(node, inputs)
+        if new.op == "reshape" and needs_copy(new):
+            return g.reshape(_copy(new.inputs[0]), new.shape)
+        if new.op == "matmul":
+            pairs = len(inputs) - new.attr[0]
+            dense = [
+                _copy(child) if index < pairs and index % 2 == 0 and not is_dense(child) else child
+                for index, child in enumerate(inputs)
+            ]
+            return g.with_inputs(new, tuple(dense))
+        if new.op == "cat":
+            return g.with_inputs(new, tuple(_stored(child) for child in inputs))
+        return new
+
+    nodes = g.rebuild([sink.node for sink in program.sinks], change)
+    sinks = [Sink(sink.kind, sink.index, _stored(node)) for sink, node in zip(program.sinks, nodes, strict=True)]
+    from ostinato.engine.simplify import share
+
+    final = share([sink.node for sink in sinks])
+    return Program(
+        tuple(Sink(sink.kind, sink.index, node) for sink, node in zip(sinks, final, strict=True)), program.carries
+    )
+
+
+def _copy(node: Node) -> Node:
+    return Node("copy", (node,), node.shape, (), node.boolean)
+
+
+def _stored(node: Node) -> Node:
+    """Return a node that a nest computes and can store anywhere: pointwise, a float."""
+    if node.boolean:
+        return Node("to_float", (node,), node.shape)
+    return node if node.op in g.POINTWISE and node.op != "random" else _copy(node)
+
+
+def schedule(program: Program) -> Schedule:
+    """Order a program for a CPU."""
+    program = prepare(program)
+    order = g.topological(sink.node for sink in program.sinks)
+    stage = _stages(order)
+    level = _levels(order, stage)
+    count = max(stage.values(), default=0) + 1
+    regions = [Region() for _ in range(count)]
+    products: list[list[Product]] = [[] for _ in range(count)]
+    nests: dict[tuple[int, int, Shape], Nest] = {}
+    for node in sorted((node for node in order if _in_nest(node)), key=lambda node: (stage[node], level[node])):
+        shape = node.inputs[0].shape if node.op in g.REDUCTIONS else node.shape
+        key = (stage[node], level[node], shape)
+        if key not in nests:
+            nests[key] = Nest(shape)
+            regions[stage[node]].nests.append(nests[key])
+        (nests[key].reductions if node.op in g.REDUCTIONS else nests[key].nodes).append(node)
+    for node in order:
+        if node.op == "matmul":
+            pairs = len(node.inputs) - node.attr[0]
+            views = tuple(locate(child) for child in node.inputs[:pairs:2])
+            products[stage[node]].append(Product(node, views))
+    stores, scratch = _stores(program, order, nests)
+    return Schedule(program, regions, products, stores, scratch)
+
+
+def _in_nest(node: Node) -> bool:
+    return node.op in g.POINTWISE or node.op in g.REDUCTIONS
+
+
+def _stages(order: list[Node]) -> dict[Node, int]:
+    stage: dict[Node, int] = {}
+    for node in order:
+        before = max((stage[child] for child in node.inputs), default=0)
+        stage[node] = before + 1 if node.op == "matmul" else before
+    return stage
+
+
+def in_register(user: Node, child: Node) -> bool:
+    """Tell whether a user takes a value from the nest that computes it: same shape, no view between."""
+    shape = user.inputs[0].shape if user.op in g.REDUCTIONS else user.shape
+    return child.op in g.POINTWISE and child.shape == shape
+
+
+def _levels(order: list[Node], stage: dict[Node, int]) -> dict[Node, int]:
+    """Return the nest of its region that a node belongs to; what lies in memory before the region is at -1."""
+    level: dict[Node, int] = {}
+    for node in order:
+        ready = [-1 if stage[child] != stage[node] else level[child] for child in node.inputs]
+        if not _in_nest(node):
+            level[node] = -1 if node.op in (*g.SOURCES, "matmul") else max(ready, default=-1)
+            continue
+        fused = [in_register(node, child) and place >= 0 for child, place in zip(node.inputs, ready, strict=True)]
+        level[node] = max((place + (not same) for place, same in zip(ready, fused, strict=True)), default=0)
+    return level
+
+
+def _stores(
+    program: Program, order: list[Node], nests: dict[tuple[int, int, Shape], Nest]
+) -> tuple[dict[Node, list[Store]], list[Node]]:
+    home = {node: nest for nest in nests.values() for node in [*nest.nodes, *nest.reductions]}
+    stores: dict[Node, list[Store]] = {}
+    scratch: list[Node] = []
+
+    def keep(node: Node) -> None:
+        if node not in scratch:
+            scratch.append(node)
+            if _in_nest(node):
+                stores.setdefault(node, []).append(Store("scratch", node))
+
+    for node in order:
+        if node.op == "matmul" or node.op == "cat":
+            keep(node)
+        if node.op == "cat":
+            for part, start in zip(node.inputs, node.attr[0], strict=True):
+                stores.setdefault(part, []).append(Store("scratch", node, start))
+            continue
+        for child in node.inputs:
+            base = locate(child).base if not needs_copy(child) else child
+            fused = _in_nest(node) and in_register(node, child) and home.get(child) is home[node]
+            if node.op not in g.VIEWS and not fused and base.op not in g.SOURCES:
+                keep(base)
+    for sink in program.sinks:
+        stores.setdefault(sink.node, []).append(Store(sink.kind, sink.index))  # type: ignore[arg-type]
+    return stores, scratch
