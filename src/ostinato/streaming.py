@@ -12,11 +12,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ostinato.engine import State, call_cell, initial_state
+from ostinato.engine import State, call_cell, initial_state, leaves, map_state
+from ostinato.engine.stepping import StepKernel, step_kernel
 from ostinato.errors import ShapeError, UsageError
 from ostinato.nn import Recurrent
 
 ArrayState: TypeAlias = "NDArray[Any] | tuple[ArrayState, ...]"
+
+
+class _StackStep(nn.Module):
+    """A stack of layers as one cell, so that one compiled step runs all of it."""
+
+    def __init__(self, stack: Recurrent) -> None:
+        super().__init__()
+        self.stack = stack
+
+    def forward(self, x: Tensor, state: tuple[State, ...]) -> tuple[Tensor, tuple[State, ...]]:
+        """Advance every layer one step."""
+        return self.stack.step(x, state)
 
 
 class Stepper:
@@ -30,7 +43,12 @@ class Stepper:
         self.module = module
         self.batch_size = batch_size
         self._reference = next(module.parameters(), torch.zeros(()))
+        # where the state is: in the compiled kernel's memory while `_running`, else here
         self._state: State | None = None
+        self._runner: nn.Module = _StackStep(module) if isinstance(module, Recurrent) else module
+        self._kernel: StepKernel | None = None
+        self._compiling = True
+        self._running = False
 
     def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
         """Advance one step.
@@ -44,7 +62,17 @@ class Stepper:
         Raises:
             ShapeError: `x` has another shape.
         """
-        array = np.asarray(x)
+        if self._running and type(x) is np.ndarray:
+            kernel = self._kernel
+            assert kernel is not None
+            if x.shape == kernel.x.shape:
+                kernel.x[...] = x
+                kernel.advance()
+                return kernel.y.copy()
+        return self._general(np.asarray(x))
+
+    def _general(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Check the shape, begin or go on from a state, and advance by whichever way there is."""
         rows = array[None] if array.ndim == 1 and self.batch_size == 1 else array
         if rows.ndim != 2 or rows.shape[0] != self.batch_size:
             raise ShapeError(f"x has shape {array.shape}; expected (batch, features) with a batch of {self.batch_size}")
@@ -59,30 +87,46 @@ class Stepper:
         finally:
             if training:
                 self.module.train()
-        result: NDArray[Any] = output.cpu().numpy()
-        return result[0] if array.ndim == 1 else result
+        return output[0] if array.ndim == 1 else output
 
     def state(self) -> ArrayState | None:
         """Return a copy of the state as NumPy arrays, `(batch, ...)` each; `None` before the first step."""
-        return None if self._state is None else _to_arrays(self._state)
+        state = self._current()
+        return None if state is None else _to_arrays(state)
 
     def restore(self, state: ArrayState | None) -> None:
         """Go on from a state that `state()` gave, on this machine or another."""
+        self._running = False
         self._state = None if state is None else self._to_tensors(state)
 
     def reset(self) -> None:
         """Start again from the initial state."""
-        self._state = None
+        self._running, self._state = False, None
 
-    def _advance(self, x: Tensor) -> Tensor:
-        stack = self.module if isinstance(self.module, Recurrent) else None
-        if self._state is None:
-            self._state = stack.initial_state(x) if stack else initial_state(self.module, x)
-        if stack:
-            output, self._state = stack.step(x, self._state)  # type: ignore[arg-type]
-        else:
-            output, self._state = call_cell(self.module, x, self._state)
-        return output
+    def _current(self) -> State | None:
+        if not self._running or self._kernel is None or self._state is None:
+            return self._state
+        rest = iter(self._kernel.state())
+        return map_state(lambda _: next(rest), self._state)
+
+    def _advance(self, x: Tensor) -> NDArray[Any]:
+        state = self._current()
+        if state is None:
+            state = self.module.initial_state(x) if isinstance(self.module, Recurrent) else initial_state(self.module, x)
+        if self._compiling:
+            self._compiling = False
+            self._kernel = step_kernel(self._runner, x, state)
+        if self._kernel is None:
+            output, self._state = call_cell(self._runner, x, state)
+            array: NDArray[Any] = output.cpu().numpy()
+            return array
+        if not self._running:
+            self._kernel.set_state(leaves(state))
+            # from here on only its structure is used
+            self._state, self._running = state, True
+        self._kernel.x[...] = x.numpy()
+        self._kernel.advance()
+        return self._kernel.y.copy()
 
     def _to_tensors(self, state: ArrayState) -> State:
         if isinstance(state, (tuple, list)):

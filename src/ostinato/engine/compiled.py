@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from ostinato.engine.capture import capture
 from ostinato.engine.executable import Executable
 from ostinato.engine.graph import Unsupported
-from ostinato.engine.operator import keep_reference, register, scan_operator
+from ostinato.engine.operator import register
+from ostinato.engine.operator import scan as run_scan
 from ostinato.engine.plan import make_plan
 from ostinato.engine.reference import scan_eagerly
 from ostinato.engine.state import State, leaves, map_state, structure
@@ -78,7 +79,7 @@ def scan_compiled(
     flat = leaves(state)
     save = torch.is_grad_enabled() and ready.executable.plan.backward is not None
     seed = int(torch.randint(2**62, ())) if ready.executable.is_random else 0
-    results = scan_operator(values, xs, flat, lengths, resets, reverse, seed, ready.number, save)
+    results = run_scan(values, xs, flat, lengths, resets, reverse, seed, ready.number, save)
     last = iter(results[1 : 1 + len(flat)])
     return results[0], map_state(lambda _: next(last), state)
 
@@ -89,7 +90,9 @@ def find(
     """Return the plan for a call, made now if there is none yet, or why there can be none."""
     flat = leaves(state)
     grad = torch.is_grad_enabled()
-    gradients = tuple(grad and tensor.requires_grad for tensor in (*tensors.values(), xs, *flat))
+    wanted = [grad and tensor.requires_grad for tensor in (*tensors.values(), xs)]
+    # gradients run through the states whoever wants them
+    gradients = (*wanted, *[any(wanted) or (grad and any(leaf.requires_grad for leaf in flat))] * len(flat))
     key = (
         fingerprint(cell), gradients, xs.dtype, xs.shape[2:], structure(state), tuple(leaf.shape[1:] for leaf in flat),
     )  # fmt: skip
@@ -120,15 +123,14 @@ def _make(
         executable = Executable(plan, xs.dtype)
     except Unsupported as reason:
         return reason
-    number = register(executable)
     user, wrap = weakref.ref(owner), type(cell)
 
     def again() -> nn.Module | None:
         module = user()
         return module if module is None or cell_is_owner else wrap(module)
 
-    keep_reference(number, _eager_gradients(again, tuple(tensors), structure(state), tuple(gradients)))
-    return Ready(executable, number)
+    reference = _eager_gradients(again, tuple(tensors), structure(state), tuple(gradients))
+    return Ready(executable, register(executable, reference))
 
 
 def _planned(

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from ostinato.engine import graph as g
 from ostinato.engine.cpu.kernels import Kernel, compile_program
-from ostinato.engine.cpu.launch import Arguments, Rows, dense_constants, launch, pack_weights, rows_of
+from ostinato.engine.cpu.launch import Arguments, Rows, launch, rows_of
 from ostinato.engine.graph import Node
+from ostinato.engine.memory import empty
 from ostinato.engine.plan import Contraction, Factor, Plan, run_graph
 
 
@@ -46,10 +47,12 @@ def make_call(
 
 def dense(x: Tensor) -> Tensor:
     """Return `(time, batch, ...)` whose features lie one after the other; time and batch may lie anyhow."""
-    expected = torch.empty(x.shape[2:], device="meta").stride()
-    strides = x.stride()[2:]
-    same = all(size == 1 or a == b for size, a, b in zip(x.shape[2:], strides, expected, strict=True))
-    return x if same else x.contiguous()
+    step = 1
+    for size, stride in zip(reversed(x.shape[2:]), reversed(x.stride()[2:]), strict=True):
+        if size != 1 and stride != step:
+            return x.contiguous()
+        step *= size
+    return x
 
 
 class Executable:
@@ -90,7 +93,7 @@ class Executable:
     def constants(self, parameters: Sequence[Tensor], kernel: Kernel) -> list[Tensor]:
         """Compute the constants of a kernel from the parameters, dense where it reads them itself."""
         values = run_graph(self.plan.constants, parameters)
-        in_order = dense_constants([kernel])
+        in_order = kernel.dense_constants
         return [
             (value.to(self.dtype) if value.dtype is torch.bool else value).contiguous() if index in in_order else value
             for index, value in enumerate(values)
@@ -107,22 +110,18 @@ class Executable:
         constants = self.constants(parameters, kernel)
         time, batch = call.xs[0].shape[:2]
         shape = (time, batch, *self.plan.outputs[0])
-        make = torch.empty if call.lengths is None else torch.zeros
-        y = make(shape, dtype=self.dtype)
+        y = _output(shape, self.dtype, call)
         last = [torch.empty_like(leaf) for leaf in call.state]
         kept = self.plan.saved if save else ()
-        saved = [torch.empty((time * batch, *node.shape), dtype=self.dtype) for node in kept]
-        memory, packed = pack_weights(kernel, constants)
+        saved = [empty((time * batch, *node.shape), self.dtype) for node in kept]
         arguments = Arguments(
             _views(call) | {("out", 0): y},
             {("out", index + 1): stream for index, stream in enumerate(saved)},
             [(start, end, None) for start, end in zip(call.state, last, strict=True)],
             {},
             constants,
-            packed,
         )
         launch(kernel, arguments, call.rows, reverse=call.reverse, seed=call.seed, resets=call.resets)
-        del memory
         return y, last, saved
 
     def backward(
@@ -147,17 +146,15 @@ class Executable:
         ]
         dstate = [torch.empty_like(leaf) for leaf in call.state]
         cut = [None if call.resets is None else torch.zeros_like(leaf) for leaf in call.state]
-        make = torch.empty if call.lengths is None else torch.zeros
-        dx = make(call.xs[0].shape, dtype=self.dtype) if self.plan.has_dx else None
+        dx = _output(call.xs[0].shape, self.dtype, call) if self.plan.has_dx else None
         streams = {
-            sink.index: torch.empty((time * batch, *sink.node.shape), dtype=self.dtype)
+            sink.index: empty((time * batch, *sink.node.shape), self.dtype)
             for sink in program.of("stream")
             if not (self.plan.has_dx and sink.index == 0)
         }
         totals = {
             sink.index: torch.zeros((batch, *sink.node.shape), dtype=self.dtype) for sink in program.of("total")
         }
-        memory, packed = pack_weights(kernel, constants)
         views = _views(call) | {("dy", 0): cotangent}
         if dx is not None:
             views["out", 0] = dx
@@ -168,10 +165,8 @@ class Executable:
             list(zip(starts, dstate, cut, strict=True)),
             totals,
             constants,
-            packed,
         )
         launch(kernel, arguments, call.rows, reverse=not call.reverse, seed=call.seed, resets=call.resets)
-        del memory
         sums = _contractions(self.plan.contractions, call, saved, streams, totals)
         assert self.plan.weights is not None
         gradients = run_graph(self.plan.weights, [*parameters, *sums])
@@ -213,6 +208,11 @@ def _contractions(
             a, b = a.flatten(1, -2), b.flatten(1, -2)
             sums.append(torch.bmm(a.permute(1, 2, 0), b.permute(1, 0, 2)).reshape(*heads, a.shape[-1], b.shape[-1]))
     return sums
+
+
+def _output(shape: Sequence[int], dtype: torch.dtype, call: Call) -> Tensor:
+    """Return memory for results; what is past a row's length is zero."""
+    return empty(shape, dtype) if call.lengths is None else empty(shape, dtype).zero_()
 
 
 def _views(call: Call) -> dict[tuple[str, int], Tensor]:

@@ -1,9 +1,9 @@
-"""The engine as operators of PyTorch: autograd, `torch.compile` and export see one node for a whole scan."""
+"""The engine as operators of PyTorch: what traces a model sees one node for a whole scan, with its gradient."""
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any
 
@@ -14,22 +14,55 @@ from ostinato.engine.executable import Executable, make_call
 
 _numbers = count()
 _executables: weakref.WeakValueDictionary[int, Executable] = weakref.WeakValueDictionary()
-_references: dict[int, Any] = {}
+_references: dict[int, Callable[..., list[Tensor]]] = {}
 
 _ARGUMENTS = (
     "Tensor[] parameters, Tensor x, Tensor[] state, Tensor? lengths, Tensor? resets, bool reverse, int seed, int plan"
 )
+_library = torch.library.Library("ostinato", "DEF")
+_library.define(f"scan({_ARGUMENTS}, bool save) -> Tensor[]", tags=(torch.Tag.pt2_compliant_tag,))
+_library.define(
+    f"scan_backward({_ARGUMENTS}, Tensor[] saved, Tensor? dy, Tensor?[] dlast) -> Tensor[]",
+    tags=(torch.Tag.pt2_compliant_tag,),
+)
 
 
-def register(executable: Executable) -> int:
-    """Return the number by which the operators find an executable as long as it lives."""
+def register(executable: Executable, reference: Callable[..., list[Tensor]]) -> int:
+    """Return the number by which the operators find an executable as long as it lives.
+
+    `reference` is the eager way to its gradients, for gradients of gradients.
+    """
     number = next(_numbers)
     _executables[number] = executable
+    _references[number] = reference
+    weakref.finalize(executable, _references.pop, number, None)
     return number
 
 
-@torch.library.custom_op("ostinato::scan", mutates_args=(), schema=f"({_ARGUMENTS}, bool save) -> Tensor[]")
-def scan_operator(
+def scan(
+    parameters: Sequence[Tensor],
+    x: Tensor,
+    state: Sequence[Tensor],
+    lengths: Tensor | None,
+    resets: Tensor | None,
+    reverse: bool,
+    seed: int,
+    plan: int,
+    save: bool,
+) -> Sequence[Tensor]:
+    """Run a plan over time; returns the outputs, the last states, and, with `save`, what the backward pass needs.
+
+    With nothing tracing, the way through PyTorch's dispatcher is left out: it takes longer than a short scan.
+    """
+    if torch._C._len_torch_dispatch_stack():
+        results: Sequence[Tensor] = torch.ops.ostinato.scan.default(
+            parameters, x, state, lengths, resets, reverse, seed, plan, save
+        )
+        return results
+    return _differentiable(parameters, x, state, lengths, resets, reverse, seed, plan, save)
+
+
+def _forward(
     parameters: Sequence[Tensor],
     x: Tensor,
     state: Sequence[Tensor],
@@ -40,15 +73,13 @@ def scan_operator(
     plan: int,
     save: bool,
 ) -> list[Tensor]:
-    """Run a plan over time; returns the outputs, the last states, and what the backward pass needs."""
     executable = _executables[plan]
     call = make_call(x, state, lengths, resets, reverse, seed, executable.rows(parameters))
     y, last, saved = executable.forward(parameters, call, save=save)
     return [y, *last, *saved]
 
 
-@scan_operator.register_fake
-def _(
+def _forward_shapes(
     parameters: Sequence[Tensor],
     x: Tensor,
     state: Sequence[Tensor],
@@ -68,12 +99,7 @@ def _(
     ]
 
 
-@torch.library.custom_op(
-    "ostinato::scan_backward",
-    mutates_args=(),
-    schema=f"({_ARGUMENTS}, Tensor[] saved, Tensor? dy, Tensor?[] dlast) -> Tensor[]",
-)
-def scan_backward_operator(
+def _gradients(
     parameters: Sequence[Tensor],
     x: Tensor,
     state: Sequence[Tensor],
@@ -98,8 +124,7 @@ def scan_backward_operator(
     return found
 
 
-@scan_backward_operator.register_fake
-def _(
+def _gradient_shapes(
     parameters: Sequence[Tensor],
     x: Tensor,
     state: Sequence[Tensor],
@@ -117,42 +142,82 @@ def _(
     return [tensor.new_empty(tensor.shape) for tensor, needed in zip(inputs, wanted, strict=True) if needed]
 
 
-def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
-    parameters, x, state, lengths, resets, reverse, seed, plan, save = inputs
-    ctx.set_materialize_grads(False)
-    ctx.counts = (len(parameters), len(state))
-    ctx.options = (reverse, seed, plan)
-    # the cell, and with it the plan, may be gone when the backward pass comes
-    ctx.executable = _executables.get(plan)
-    if not save:
-        raise RuntimeError("ostinato::scan was called with save=False although a gradient is wanted")
-    ctx.save_for_backward(*parameters, x, *state, lengths, resets, *output[1 + len(state) :])
+class _Scan(torch.autograd.Function):
+    """A scan with its gradient; the tensors come flat, as autograd wants them."""
+
+    @staticmethod
+    def forward(ctx: Any, run: Any, options: Any, counts: Any, *tensors: Tensor | None) -> tuple[Tensor, ...]:
+        """Run the plan and keep what the backward pass needs."""
+        (parameters, x, state, lengths, resets), (reverse, seed, plan) = _unflatten(counts, tensors), options
+        results = run(parameters, x, state, lengths, resets, reverse, seed, plan, True)
+        saved = results[1 + len(state) :]
+        ctx.set_materialize_grads(False)
+        ctx.mark_non_differentiable(*saved)
+        ctx.options, ctx.counts = options, counts
+        # the cell, and with it the plan, may be gone when the backward pass comes
+        ctx.executable = _executables[plan]
+        ctx.save_for_backward(*tensors, *saved)
+        return tuple(results)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        """Run the plan's backward program; through the eager loop if the gradients are to be differentiated."""
+        (reverse, seed, plan), executable = ctx.options, ctx.executable
+        size = sum(ctx.counts) + 3
+        tensors, saved = ctx.saved_tensors[:size], ctx.saved_tensors[size:]
+        parameters, x, state, lengths, resets = _unflatten(ctx.counts, tensors)
+        dy, dlast = grads[0], list(grads[1 : 1 + len(state)])
+        common = (parameters, x, state, lengths, resets, reverse)
+        if torch.is_grad_enabled():
+            found = _references[plan](*common, dy, dlast)
+        else:
+            traced = torch._C._len_torch_dispatch_stack()
+            run = torch.ops.ostinato.scan_backward.default if traced else _gradients
+            found = run(*common, seed, plan, list(saved), dy, dlast)
+        spread = iter(found)
+        wanted = executable.plan.captured.signature.gradients
+        return (None, None, None, *(next(spread) if needed else None for needed in wanted), None, None)
 
 
-def _backward(ctx: Any, grads: Sequence[Tensor | None]) -> tuple[Any, ...]:
-    (count, states), (reverse, seed, plan) = ctx.counts, ctx.options
-    tensors = ctx.saved_tensors
-    parameters, x = list(tensors[:count]), tensors[count]
-    state = list(tensors[count + 1 : count + 1 + states])
-    lengths, resets = tensors[count + 1 + states : count + 3 + states]
-    saved = list(tensors[count + 3 + states :])
-    dy, dlast = grads[0], list(grads[1 : 1 + states])
-    wanted = _executables[plan].plan.captured.signature.gradients
-    if torch.is_grad_enabled():
-        found = _references[plan](parameters, x, state, lengths, resets, reverse, dy, dlast)
-    else:
-        found = scan_backward_operator(
-            parameters, x, state, lengths, resets, reverse, seed, plan, saved, dy, dlast
-        )
-    spread = iter(found)
-    gradients = [next(spread) if needed else None for needed in wanted]
-    return gradients[:count], gradients[count], gradients[count + 1 :], None, None, None, None, None, None
+def _unflatten(counts: tuple[int, int], tensors: Sequence[Any]) -> tuple[list[Tensor], Tensor, list[Tensor], Any, Any]:
+    parameters, states = counts
+    flat = list(tensors)
+    state = flat[parameters + 1 : parameters + 1 + states]
+    return flat[:parameters], flat[parameters], state, *flat[parameters + 1 + states : parameters + 3 + states]
 
 
-scan_operator.register_autograd(_backward, setup_context=_setup_context)
+def _differentiable(
+    parameters: Sequence[Tensor],
+    x: Tensor,
+    state: Sequence[Tensor],
+    lengths: Tensor | None,
+    resets: Tensor | None,
+    reverse: bool,
+    seed: int,
+    plan: int,
+    save: bool,
+    run: Callable[..., list[Tensor]] = _forward,
+) -> Sequence[Tensor]:
+    if not save or not torch.is_grad_enabled():
+        return run(parameters, x, state, lengths, resets, reverse, seed, plan, save)
+    results: Sequence[Tensor] = _Scan.apply(
+        run, (reverse, seed, plan), (len(parameters), len(state)), *parameters, x, *state, lengths, resets
+    )
+    return results
 
 
-def keep_reference(plan: int, function: Any) -> None:
-    """Keep the eager way to a plan's gradients, for gradients of gradients."""
-    _references[plan] = function
-    weakref.finalize(_executables[plan], _references.pop, plan, None)
+def _below_autograd(*arguments: Any) -> list[Tensor]:
+    with torch._C._AutoDispatchBelowAutograd():
+        results: list[Tensor] = torch.ops.ostinato.scan.default(*arguments)
+    return results
+
+
+def _autograd(*arguments: Any) -> list[Tensor]:
+    return list(_differentiable(*arguments, run=_below_autograd))
+
+
+_library.impl("scan", _forward, "CPU")
+_library.impl("scan", _autograd, "Autograd")
+_library.impl("scan_backward", _gradients, "CPU")
+torch.library.register_fake("ostinato::scan", _forward_shapes)
+torch.library.register_fake("ostinato::scan_backward", _gradient_shapes)

@@ -306,5 +306,5 @@ def _extract(
 def run_graph(graph: fx.GraphModule, values: Sequence[torch.Tensor]) -> list[Any]:
     """Run an extracted graph without recording gradients."""
     with torch.no_grad():
-        results: list[Any] = graph(*values)
+        results: list[Any] = graph.forward(*values)
     return results

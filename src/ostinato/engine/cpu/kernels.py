@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, Literal
 
 import llvmlite.binding as llvm
@@ -14,14 +14,28 @@ from ostinato.engine.cpu.compiler import compile_cached, machine, new_module
 from ostinato.engine.cpu.emit import emit_kernel
 from ostinato.engine.cpu.gemm import define_gemm, define_pack
 from ostinato.engine.cpu.lanes import Dtype
-from ostinato.engine.cpu.layout import Layout, all_products, make_layout
-from ostinato.engine.cpu.schedule import Schedule, schedule
+from ostinato.engine.cpu.layout import Layout, all_products, constant_indices, make_layout, round_up
+from ostinato.engine.cpu.schedule import Schedule, locate, schedule
+from ostinato.engine.graph import Node
 from ostinato.engine.plan import Program
 
 CODE_VERSION = 1
 """To be raised when the emitted code changes: compiled objects in users' caches are then made anew."""
 
 _word, _address = ctypes.c_int64, ctypes.c_void_p
+
+
+@dataclass(frozen=True)
+class Packing:
+    """One matrix of weights to lay out as the product reads it."""
+
+    word: int
+    """Of the argument block."""
+    weights: Node
+    heads: int
+    depth: int
+    cols: int
+    offset: int
 
 
 @dataclass(frozen=True)
@@ -36,6 +50,37 @@ class Kernel:
     """The function, of the address of an argument block."""
     work: int
     """Multiply-adds of the products of one row at one step: what decides on threads."""
+
+    @cached_property
+    def dense_constants(self) -> frozenset[int]:
+        """The constants that are read in order: all but the weights that are packed from where they lie."""
+        found = set(constant_indices(self.schedule))
+        for job in self.packing:
+            if job.weights.op != "const":
+                found.add(locate(job.weights).base.attr[0])
+        return frozenset(found)
+
+    @cached_property
+    def packing(self) -> tuple[Packing, ...]:
+        """What is packed for a call."""
+        jobs, total = [], 0
+        width, line = self.layout.width, 64 // self.layout.element_bytes
+        for product in all_products(self.schedule):
+            for pair in range(len(product.operands)):
+                weights = product.node.inputs[2 * pair + 1]
+                depth, cols = weights.shape[-2:]
+                heads = weights.shape[0] if len(weights.shape) == 3 else 1
+                jobs.append(Packing(self.layout.panels[product.node, pair], weights, heads, depth, cols, total))
+                total += round_up(heads * depth * round_up(cols, width), line)
+        return tuple(jobs)
+
+    @cached_property
+    def packed_elements(self) -> int:
+        """How much memory the packed weights take."""
+        return sum(
+            round_up(job.heads * job.depth * round_up(job.cols, self.layout.width), 64 // self.layout.element_bytes)
+            for job in self.packing
+        )
 
 
 @cache

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ostinato.engine.cpu.kernels import Kernel, products
-from ostinato.engine.cpu.layout import HEADER, all_products, round_up
+from ostinato.engine.cpu.layout import HEADER, round_up
 from ostinato.engine.cpu.schedule import locate
 
 _SMALL = 1_000_000
@@ -63,36 +63,26 @@ class Arguments:
     carries: Sequence[tuple[Tensor, Tensor, Tensor | None]]
     totals: dict[int, Tensor]
     constants: Sequence[Tensor]
-    packed: dict[Any, int]
 
 
-def pack_weights(kernel: Kernel, constants: Sequence[Tensor]) -> tuple[Tensor | None, dict[Any, int]]:
-    """Lay the weights of all products out as the product reads them; return the memory and the addresses."""
+def pack_weights(kernel: Kernel, constants: Sequence[Tensor]) -> tuple[Tensor | None, list[tuple[int, int]]]:
+    """Lay the weights of all products out as the product reads them; return the memory, and words with addresses."""
+    if not kernel.packing:
+        return None, []
     pack, _ = products(kernel.dtype)
     width, size = kernel.layout.width, kernel.layout.element_bytes
-    jobs, total = [], 0
-    for product in all_products(kernel.schedule):
-        node = product.node
-        for pair in range(len(product.operands)):
-            weights = node.inputs[2 * pair + 1]
-            depth, cols = weights.shape[-2:]
-            jobs.append((node, pair, weights, depth, cols, total))
-            total += round_up(product.heads * depth * round_up(cols, width), 64 // size)
-    if not jobs:
-        return None, {}
-    memory = torch.empty(total + 64, dtype=constants[0].dtype)
+    memory = torch.empty(kernel.packed_elements + 64 // size, dtype=constants[0].dtype)
     base = (memory.data_ptr() + 63) // 64 * 64
-    addresses = {}
-    for node, pair, weights, depth, cols, offset in jobs:
-        pointer, strides = _weight_memory(weights, constants)
-        target = addresses[node, pair] = base + offset * size
-        heads = weights.shape[0] if len(weights.shape) == 3 else 1
-        for head in range(heads):
-            pack(
-                depth, cols, pointer + (head * strides[0] * size if heads > 1 else 0), strides[-2], strides[-1],
-                target + head * depth * round_up(cols, width) * size,
-            )  # fmt: skip
-    return memory, addresses
+    words = []
+    for job in kernel.packing:
+        pointer, strides = _weight_memory(job.weights, constants)
+        target = base + job.offset * size
+        words.append((job.word, target))
+        step = job.depth * round_up(job.cols, width) * size
+        for head in range(job.heads):
+            source = pointer + head * strides[0] * size if job.heads > 1 else pointer
+            pack(job.depth, job.cols, source, strides[-2], strides[-1], target + head * step)
+    return memory, words
 
 
 def _weight_memory(weights: Any, constants: Sequence[Tensor]) -> tuple[int, Sequence[int]]:
@@ -101,53 +91,47 @@ def _weight_memory(weights: Any, constants: Sequence[Tensor]) -> tuple[int, Sequ
         return tensor.data_ptr(), tensor.stride()
     view = locate(weights)
     tensor = constants[view.base.attr[0]]
-    if not tensor.is_contiguous():
-        raise AssertionError("a constant that is looked at through a view is dense")
     return tensor.data_ptr() + view.offset * tensor.element_size(), view.strides
-
-
-def dense_constants(kernels: Sequence[Kernel]) -> set[int]:
-    """Return the constants that kernels read in order: all but the weights that are packed from where they lie."""
-    from ostinato.engine.cpu.layout import constant_indices
-
-    found: set[int] = set()
-    for kernel in kernels:
-        found |= constant_indices(kernel.schedule)
-        for product in all_products(kernel.schedule):
-            pairs = len(product.operands)
-            for weights in product.node.inputs[1 : 2 * pairs : 2]:
-                if weights.op != "const":
-                    found.add(locate(weights).base.attr[0])
-    return found
 
 
 def launch(
     kernel: Kernel, arguments: Arguments, rows: Rows, *, reverse: bool, seed: int, resets: Tensor | None
 ) -> None:
     """Run a kernel over a batch on as many threads as the work is worth."""
-    layout = kernel.layout
     threads = _threads(kernel, rows)
+    block, alive = argument_block(
+        kernel, arguments, rows, threads=threads, reverse=reverse, seed=seed, resets=resets
+    )
+    if threads == 1:
+        kernel.run(block)
+    else:
+        run_threads(kernel, block, threads)
+    del alive
+
+
+def argument_block(
+    kernel: Kernel,
+    arguments: Arguments,
+    rows: Rows,
+    *,
+    threads: int,
+    reverse: bool = False,
+    seed: int = 0,
+    resets: Tensor | None = None,
+) -> tuple[Any, Any]:
+    """Return what a kernel is called with, and the memory that must live as long as the block is in use."""
+    layout = kernel.layout
+    memory, packed = pack_weights(kernel, arguments.constants)
     chunk = 0 if rows.lengths is not None else -(-rows.batch // threads)
-    per_thread = layout.scratch_bytes(-(-rows.batch // threads))
+    per_thread = round_up(layout.scratch_bytes(-(-rows.batch // threads)), 64)
     scratch = torch.empty(threads * per_thread + 64, dtype=torch.uint8)
     words = [0] * layout.words
-    header = {
-        "steps": rows.steps,
-        "batch": rows.batch,
-        "reverse": int(reverse),
-        "order": _pointer(rows.order),
-        "lengths": _pointer(rows.lengths),
-        "starts": _pointer(rows.starts),
-        "stride": rows.stride,
-        "scratch": (scratch.data_ptr() + 63) // 64 * 64,
-        "scratch_bytes": round_up(per_thread - 64, 64),
-        "seed": seed,
-        "resets": _pointer(resets),
-        "chunk": chunk,
-        "threads": threads,
-        "ticket": 0,
-    }
-    words[: len(HEADER)] = [header[name] for name in HEADER]
+    # in the order of HEADER
+    words[: len(HEADER)] = [
+        rows.steps, rows.batch, int(reverse), _pointer(rows.order), _pointer(rows.lengths), _pointer(rows.starts),
+        rows.stride, (scratch.data_ptr() + 63) // 64 * 64, per_thread, seed, _pointer(resets),
+        chunk, threads, 0,
+    ]  # fmt: skip
     for key, word in layout.views.items():
         tensor = arguments.views[key]
         words[word : word + 3] = [tensor.data_ptr(), tensor.stride(0), tensor.stride(1)]
@@ -159,13 +143,9 @@ def launch(
         words[word] = arguments.totals[index].data_ptr()
     for index, word in layout.constants.items():
         words[word] = arguments.constants[index].data_ptr()
-    for key, word in layout.panels.items():
-        words[word] = arguments.packed[key]
-    block = (ctypes.c_int64 * len(words))(*words)
-    if threads == 1:
-        kernel.run(block)
-    else:
-        run_threads(kernel, block, threads)
+    for word, address in packed:
+        words[word] = address
+    return (ctypes.c_int64 * len(words))(*words), (memory, scratch)
 
 
 def _pointer(tensor: Tensor | None) -> int:

@@ -1,0 +1,81 @@
+"""Memory for what a scan keeps between its forward and its backward pass, used again from call to call.
+
+Fresh memory is dear: the system clears each page when it is first touched, which took longer than the whole backward
+loop of a GRU (32 rows, 100 steps, 64 units: 3.0 ms with fresh pages, 0.9 with used ones). Blocks come back here when
+the last tensor on them is gone.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import os
+import weakref
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+_SMALLEST = 1 << 16
+"""Bytes below which PyTorch's own allocator is as good."""
+_HUGE = 1 << 22
+_limit = 1 << 29
+"""Bytes that are kept for later at most."""
+
+_free: dict[int, list[mmap.mmap]] = {}
+_kept = 0
+
+
+def empty(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+    """Return a dense tensor whose numbers are not set, on memory that was used before if there is any."""
+    count = math.prod(shape)
+    wanted = count * dtype.itemsize
+    if wanted < _SMALLEST:
+        return torch.empty(tuple(shape), dtype=dtype)
+    size = _rounded(wanted)
+    block = _take(size)
+    array = np.frombuffer(block, dtype=np.uint8)
+    weakref.finalize(array, _give_back, block, size, os.getpid()).atexit = False
+    return torch.from_numpy(array)[:wanted].view(dtype).view(tuple(shape))
+
+
+def release() -> None:
+    """Give all memory that is kept for later back to the system."""
+    global _kept
+    _free.clear()
+    _kept = 0
+
+
+def _rounded(size: int) -> int:
+    """Return a size that many requests share: eight steps from one power of two to the next."""
+    step = 1 << max(12, size.bit_length() - 4)
+    return -(-size // step) * step
+
+
+def _take(size: int) -> mmap.mmap:
+    global _kept
+    blocks = _free.get(size)
+    if blocks:
+        try:
+            block = blocks.pop()
+        except IndexError:  # another thread was quicker
+            return _fresh(size)
+        _kept -= size
+        return block
+    return _fresh(size)
+
+
+def _fresh(size: int) -> mmap.mmap:
+    block = mmap.mmap(-1, size)
+    if size >= _HUGE and hasattr(mmap, "MADV_HUGEPAGE"):
+        block.madvise(mmap.MADV_HUGEPAGE)
+    return block
+
+
+def _give_back(block: mmap.mmap, size: int, owner: int) -> None:
+    global _kept
+    # a forked process has its own copy of the page tables: what it lets go is not its parent's
+    if owner == os.getpid() and _kept + size <= _limit:
+        _free.setdefault(size, []).append(block)
+        _kept += size

@@ -1,0 +1,96 @@
+"""One step of a compiled cell on fixed memory: what streams are made of. A call copies x in and the output out."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ostinato.engine.compiled import Ready, find, suits, tensors_of
+from ostinato.engine.cpu.launch import Arguments, argument_block, rows_of
+from ostinato.engine.cpu.layout import HEADER
+from ostinato.engine.state import State, leaves
+
+_TICKET = HEADER.index("ticket")
+
+
+class StepKernel:
+    """A cell in evaluation mode that advances `batch` rows one step a call.
+
+    The weights are laid out once; they are laid out again when PyTorch's version counters say that they have changed.
+    """
+
+    def __init__(self, cell: nn.Module, ready: Ready, x: Tensor, state: State) -> None:
+        self._executable, self._cell = ready.executable, cell
+        self._kernel = self._executable.infer
+        self._watched = list(tensors_of(cell).values())
+        dtype = x.dtype
+        self._x = torch.zeros((1, *x.shape), dtype=dtype)
+        self._y = torch.zeros((1, x.shape[0], *self._executable.plan.outputs[0]), dtype=dtype)
+        # two copies of the state: a step reads one and writes the other
+        self._states = [[leaf.detach().clone().contiguous() for leaf in leaves(state)] for _ in range(2)]
+        self._now = 0
+        self.x: NDArray[Any] = self._x[0].numpy()
+        self.y: NDArray[Any] = self._y[0].numpy()
+        self._rows = rows_of(1, x.shape[0], None)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Lay out weights and arguments; both argument blocks keep what they point to alive."""
+        self._versions = [tensor._version for tensor in self._watched]
+        parameters = [tensor.detach() for tensor in self._watched]
+        constants = self._executable.constants(parameters, self._kernel)
+        self._blocks, self._alive = [], []
+        for now in range(2):
+            carries = [(a, b, None) for a, b in zip(self._states[now], self._states[1 - now], strict=True)]
+            views = {("x", 0): self._x, ("out", 0): self._y}
+            for index, row in enumerate(self._executable.rows(parameters)):
+                views["x", 1 + index] = row.contiguous()[None]
+            arguments = Arguments(views, {}, carries, {}, constants)
+            block, alive = argument_block(self._kernel, arguments, self._rows, threads=1)
+            self._blocks.append(block)
+            self._alive.append((arguments, alive))
+        self._addresses = [ctypes.addressof(block) for block in self._blocks]
+        self._run = self._kernel.run
+
+    def advance(self) -> None:
+        """Read `x`, go one step, write `y`."""
+        for tensor, version in zip(self._watched, self._versions, strict=True):
+            if tensor._version != version:
+                self._prepare()
+                break
+        now = self._now
+        self._blocks[now][_TICKET] = 0
+        self._run(self._addresses[now])
+        self._now = 1 - now
+
+    def state(self) -> list[Tensor]:
+        """Return the tensors of the state as they are now; they change with the next steps."""
+        return self._states[self._now]
+
+    def set_state(self, values: Sequence[Tensor]) -> None:
+        """Go on from another state."""
+        for mine, value in zip(self._states[self._now], values, strict=True):
+            mine.copy_(value)
+
+
+def step_kernel(cell: nn.Module, x: Tensor, state: State) -> StepKernel | None:
+    """Return a compiled step of a cell, or none where the engine does not take it.
+
+    Args:
+        cell: in evaluation mode.
+        x: one step `(batch, features)`; only its shape and dtype matter.
+        state: to begin with, `(batch, ...)` each.
+    """
+    if not suits(x[None], state):
+        return None
+    with torch.no_grad():
+        ready = find(cell, cell, x[None], state, tensors_of(cell))
+    if not isinstance(ready, Ready) or ready.executable.is_random:
+        return None
+    return StepKernel(cell, ready, x, state)
