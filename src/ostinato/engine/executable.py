@@ -95,7 +95,7 @@ class Executable:
         values = run_graph(self.plan.constants, parameters)
         in_order = kernel.dense_constants
         return [
-            (value.to(self.dtype) if value.dtype is torch.bool else value).contiguous() if index in in_order else value
+            value.to(self.dtype).contiguous() if index in in_order else value.to(self.dtype)
             for index, value in enumerate(values)
         ]
 

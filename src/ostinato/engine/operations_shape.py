@@ -147,6 +147,20 @@ def moments(node: Node, axes: Sequence[int], correction: float) -> tuple[Node, N
     return mean, g.pointwise("mul", squares, g.scalar(1.0 / divisor if divisor > 0 else math.inf))
 
 
+@handles("linalg_vector_norm")
+def _norm(converter: Converter, node: fx.Node) -> Value:
+    order = node.args[1] if len(node.args) > 1 else node.kwargs.get("ord", 2)
+    axes = node.args[2] if len(node.args) > 2 else node.kwargs.get("dim")
+    row, full = row_of(converter, node.args[0]), shape_of(node.args[0])  # type: ignore[arg-type]
+    given = [axis % len(full) for axis in (range(len(full)) if axes is None else axes)]  # type: ignore[union-attr, operator]
+    if order != 2 or row.axis in given:
+        raise Unsupported(describe(node))
+    features = [axis - (axis > row.axis) for axis in given]
+    root = g.pointwise("sqrt", reduce("sum", g.pointwise("mul", row.node, row.node), features))
+    axis = batch_axis(node)
+    return Row(g.reshape(root, without(shape_of(node), axis)), axis)
+
+
 @handles("native_layer_norm")
 def _layer_norm(converter: Converter, node: fx.Node) -> Value:
     source, normalized, weight, bias, epsilon = node.args

@@ -33,7 +33,7 @@ def scan_eagerly(
         xs = xs.masked_fill(~real.reshape(*real.shape, *[1] * (xs.dim() - 2)), 0)
     for t in reversed(steps) if reverse else steps:
         if resets is not None:
-            marked = resets[t]
+            marked = resets[t] if lengths is None else resets[t] & real[t]
             state = map_state(lambda old, first: torch.where(_as_column(marked, old), first, old), state, start)  # noqa: B023
         output, new_state = call_cell(cell, xs[t], state)
         if lengths is None:

@@ -71,7 +71,7 @@ def pack_weights(kernel: Kernel, constants: Sequence[Tensor]) -> tuple[Tensor | 
         return None, []
     pack, _ = products(kernel.dtype)
     width, size = kernel.layout.width, kernel.layout.element_bytes
-    memory = torch.empty(kernel.packed_elements + 64 // size, dtype=constants[0].dtype)
+    memory = torch.empty(kernel.packed_elements + 64 // size, dtype=getattr(torch, kernel.dtype))
     base = (memory.data_ptr() + 63) // 64 * 64
     words = []
     for job in kernel.packing:

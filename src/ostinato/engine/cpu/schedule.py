@@ -205,6 +205,7 @@ def schedule(program: Program) -> Schedule:
     program = prepare(program)
     order = g.topological(sink.node for sink in program.sinks)
     stage = _stages(order)
+    _delay(order, stage, {sink.node for sink in program.sinks})
     level = _levels(order, stage)
     count = max(stage.values(), default=0) + 1
     regions = [Region() for _ in range(count)]
@@ -236,6 +237,15 @@ def _stages(order: list[Node]) -> dict[Node, int]:
         before = max((stage[child] for child in node.inputs), default=0)
         stage[node] = before + 1 if node.op == "matmul" else before
     return stage
+
+
+def _delay(order: list[Node], stage: dict[Node, int], sinks: set[Node]) -> None:
+    """Move pointwise work to the region that first needs it, where it passes in registers instead of memory."""
+    uses = g.users(order)
+    for node in reversed(order):
+        if node in sinks or not uses[node] or node.op in (*g.SOURCES, "matmul"):
+            continue
+        stage[node] = min(stage[user] - (user.op == "matmul") for user in uses[node])
 
 
 def in_register(user: Node, child: Node) -> bool:
