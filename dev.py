@@ -5,6 +5,7 @@ python3 dev.py demo             train, evaluate and stream a forecaster on a rea
 python3 dev.py test             run the tests (arguments go to pytest)
 python3 dev.py check            linters, types and import contracts
 python3 dev.py bench [NAME]     run a benchmark; without a name, list them
+python3 dev.py catalogue        write docs/cells.md anew from the cells
 python3 dev.py setup            only make .venv and install
 """
 
@@ -34,7 +35,14 @@ def main() -> int:
     if sys.version_info < (3, 11):  # noqa: UP036  (whoever starts it may have an older one)
         return fail(f"Python 3.11 or newer is needed; this is {sys.version.split()[0]}")
     task, *rest = sys.argv[1:] or ["help"]
-    tasks = {"demo": demo, "test": test, "check": check, "bench": bench, "setup": lambda _: 0}
+    tasks = {
+        "demo": demo,
+        "test": test,
+        "check": check,
+        "bench": bench,
+        "catalogue": catalogue,
+        "setup": lambda _: 0,
+    }
     if task not in tasks:
         print(__doc__.strip())
         return 0 if task in ("help", "-h", "--help") else 2
@@ -64,6 +72,11 @@ def bench(rest: list[str]) -> int:
         print("benchmarks: " + ", ".join(names))
         return 2 if rest else 0
     return run(PYTHON, ROOT / "benchmarks" / f"{rest[0]}.py", *rest[1:])
+
+
+def catalogue(_: list[str]) -> int:
+    """Write the page of the catalogue."""
+    return run(PYTHON, ROOT / "docs" / "cells.py")
 
 
 def install(extra: str) -> int:

@@ -1,11 +1,12 @@
-"""Cells against torch.nn's, and their gradients against finite differences."""
+"""The three classical cells against those of torch.nn, and how cells start."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+import ostinato
 from ostinato.cells import CATALOGUE, GRUCell, LSTMCell, RNNCell
-from ostinato.engine import initial_state, map_state
 
 
 def _copy(ours: nn.Module, peer: nn.Module) -> None:
@@ -44,24 +45,6 @@ def test_an_lstm_step_equals_that_of_torch() -> None:
     assert y is h
 
 
-@pytest.mark.parametrize("name", CATALOGUE)
-def test_gradients_equal_finite_differences(name: str) -> None:
-    cell = CATALOGUE[name](2, 3).double()
-    x = torch.randn(2, 2, dtype=torch.double, requires_grad=True)
-    state = map_state(lambda leaf: torch.randn_like(leaf).requires_grad_(), initial_state(cell, x.detach()))
-    leaves = list(state) if isinstance(state, tuple) else [state]
-    parameters = dict(cell.named_parameters())
-
-    def step(x, *rest):
-        given, weights = rest[: len(leaves)], rest[len(leaves) :]
-        own = tuple(given) if isinstance(state, tuple) else given[0]
-        named = dict(zip(parameters, weights, strict=True))
-        y, new = torch.func.functional_call(cell, named, (x, own))
-        return (y, *new) if isinstance(new, tuple) else (y, new)
-
-    assert torch.autograd.gradcheck(step, (x, *leaves, *parameters.values()))
-
-
 @pytest.mark.parametrize("activation", ["tanh", "relu", "sigmoid", "identity", torch.sin])
 def test_an_rnn_takes_any_activation(activation) -> None:
     cell = RNNCell(2, 3, activation)
@@ -82,3 +65,107 @@ def test_recurrent_weights_start_orthogonal_and_the_forget_bias_at_one() -> None
         torch.testing.assert_close(block @ block.T, torch.eye(6), atol=1e-5, rtol=0)
     assert cell.input.bias.chunk(4)[1].eq(1).all()
     assert cell.input.bias.chunk(4)[0].eq(0).all()
+
+
+@pytest.mark.parametrize("make", [RNNCell, LSTMCell, GRUCell])
+def test_recurrent_weights_start_as_they_are_named(make) -> None:
+    identity = make(4, 6, recurrent_init="identity").recurrent.weight
+    assert all(torch.equal(block, torch.eye(6)) for block in identity.split(6))
+    uniform = make(4, 400, recurrent_init="uniform").recurrent.weight
+    assert 0.045 < uniform.abs().max() <= 0.05
+    glorot = make(4, 400, recurrent_init="glorot").recurrent.weight
+    assert 0.08 < glorot.abs().max() <= (6 / 800) ** 0.5
+    with pytest.raises(ValueError, match='"eye" is not a known initialisation; choose one of orthogonal, identity'):
+        make(4, 6, recurrent_init="eye")
+
+
+def test_chrono_biases_are_the_logarithms_of_times_up_to_the_longest() -> None:
+    cell = LSTMCell(2, 4000, recurrent_init="identity", longest_memory=50)
+    i, f, _, o = cell.input.bias.detach().chunk(4)
+    times = f.exp()
+    assert times.min() >= 1
+    assert times.max() <= 49.001
+    assert abs(times.mean() - 25) < 1
+    assert torch.equal(i, -f)
+    assert not o.any()
+    with pytest.raises(ValueError, match="the longest memory is 2 steps; expected three or more"):
+        CATALOGUE["janet"](2, 3, longest_memory=2)
+
+
+def test_the_lru_starts_evenly_on_a_ring() -> None:
+    cell = CATALOGUE["lru"](2, 5000, r_min=0.5, r_max=0.9)
+    size, angle = torch.exp(-cell.nu.exp()).detach(), cell.theta.exp().detach()
+    assert 0.5 <= size.min() < 0.51
+    assert 0.89 < size.max() <= 0.9
+    inner = (size**2 < (0.5**2 + 0.9**2) / 2).float().mean()  # half of a ring's area lies inside this circle
+    assert abs(inner - 0.5) < 0.03
+    assert angle.min() > 0
+    assert abs(angle.mean() - torch.pi) < 0.1
+    torch.testing.assert_close(cell.gamma.exp().detach() ** 2, 1 - size**2)
+    with pytest.raises(ValueError, match="expected 0 <= r_min < r_max < 1"):
+        CATALOGUE["lru"](2, 5, r_max=1.0)
+
+
+def test_the_rglru_starts_with_slowest_decays_from_090_to_0999() -> None:
+    decay = CATALOGUE["rglru"](2, 2000).decay.sigmoid().detach() ** 8
+    assert 0.9 <= decay.min() < 0.901
+    assert 0.998 < decay.max() <= 0.9991
+
+
+@pytest.mark.parametrize("radius", [0.5, 0.95])
+def test_a_reservoir_has_its_spectral_radius_and_forgets_where_it_started(radius: float) -> None:
+    cell = CATALOGUE["echo-state"](3, 60, spectral_radius=radius)
+    assert np.abs(np.linalg.eigvals(cell.recurrent.double().numpy())).max() == pytest.approx(radius, rel=1e-4)
+    assert ((cell.recurrent != 0).sum(1) == 10).all()
+    one, other = torch.zeros(1, 60), torch.ones(1, 60)
+    for x in torch.randn(300, 1, 3):
+        one, other = cell(x, one)[1], cell(x, other)[1]
+    torch.testing.assert_close(one, other, atol=1e-4, rtol=0)
+
+
+def test_forget_gates_start_open() -> None:
+    for name, position, count in [
+        ("lstm-peephole", 1, 4),
+        ("lstm-coupled", 0, 3),
+        ("lstm-projected", 1, 4),
+        ("lstm-multiplicative", 1, 4),
+        ("minlstm", 0, 3),
+        ("qrnn", 1, 3),
+        ("t-lstm", 1, 4),
+        ("conv-lstm", 1, 4),
+    ]:
+        biases = CATALOGUE[name](4, 6).input.bias.chunk(count)
+        assert biases[position].eq(1).all(), name
+        assert sum(block.abs().sum() for block in biases) == 6, name
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: CATALOGUE["gru-d"](7, 3), "input_size is 7; expected a multiple of three"),
+        (lambda: CATALOGUE["t-lstm"](1, 3), "input_size is 1; expected two or more"),
+        (lambda: CATALOGUE["cfc"](1, 3), "input_size is 1; expected two or more"),
+        (lambda: CATALOGUE["slstm"](2, 6, heads=4), "4 heads do not divide 6 units"),
+        (lambda: CATALOGUE["mlstm"](2, 6, heads=0), "0 heads do not divide 6 units"),
+        (lambda: CATALOGUE["conv-gru"](2, 6, kernel_size=4), "kernel_size is 4; expected an odd number"),
+        (lambda: CATALOGUE["echo-state"](2, 6, leak=0.0), "leak 0.0"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_refused(make, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_exponential_gates_stay_in_range_where_plain_exponentials_do_not() -> None:
+    for name in ("slstm", "mlstm"):
+        ys, _ = ostinato.scan(CATALOGUE[name](3, 4), 1e4 * torch.randn(50, 2, 3))
+        assert ys.isfinite().all(), name
+
+
+def test_a_minlstm_whose_gates_are_shut_stays_finite() -> None:
+    cell = CATALOGUE["minlstm"](2, 3)
+    torch.nn.init.constant_(cell.input.bias, -200.0)
+    y, _ = cell(torch.randn(4, 2), torch.randn(4, 3))
+    assert y.isfinite().all()
+    y.sum().backward()
+    assert cell.input.bias.grad.isfinite().all()

@@ -9,6 +9,7 @@ from sklearn.base import clone
 
 import ostinato
 from ostinato import Forecaster
+from ostinato.cells import PLAIN
 from ostinato.errors import CorruptArtifact, DataError, NonFiniteLoss, StreamRowError, UsageError
 
 QUIET = {"progress": False, "hidden_size": 16}
@@ -329,3 +330,13 @@ def test_what_happens_inside_is_measured(model) -> None:
     assert inside.hidden.shape == (4, 16)
     assert np.abs(inside.hidden).max() <= 1
     assert inside.step_label == "6 hours, one segment"
+
+
+@pytest.mark.parametrize("cell", PLAIN)
+def test_every_plain_cell_of_the_catalogue_forecasts_and_is_saved(cell, tmp_path) -> None:
+    model = Forecaster(6, context=24, segment=6, epochs=1, windows_per_epoch=64, cell=cell, **QUIET).fit(waves())
+    expected = model.predict().point
+    assert np.isfinite(expected).all()
+    model.save(tmp_path / "m")
+    np.testing.assert_array_equal(ostinato.load(tmp_path / "m").predict().point, expected)
+    assert np.isfinite(model.record_.diagnostics.gradient_norm).all()

@@ -14,6 +14,10 @@ ACTIVATIONS: dict[str, Activation] = {
     "relu": torch.relu,
     "sigmoid": torch.sigmoid,
     "identity": torch.nn.Identity(),
+    "silu": torch.nn.functional.silu,
+    "gelu": torch.nn.functional.gelu,
+    "softplus": torch.nn.functional.softplus,
+    "sin": torch.sin,
 }
 
 

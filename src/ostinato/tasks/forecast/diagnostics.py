@@ -36,7 +36,8 @@ def diagnose(fitted: Fitted, panel: Panel, origins: NDArray[np.int64]) -> Diagno
         _, state = network.recurrent.step(x, state)
         seen.append(leaves(state[-1]))
         for leaf in seen[-1]:
-            leaf.retain_grad()
+            if leaf.requires_grad:  # not what a cell only keeps of its inputs (QRNN), nor an untrained reservoir
+                leaf.retain_grad()
     if not seen:
         return Diagnostics(np.zeros(0), np.zeros((0, 0)), _label(fitted))
     objective = ForecastObjective(network)
@@ -46,7 +47,7 @@ def diagnose(fitted: Fitted, panel: Panel, origins: NDArray[np.int64]) -> Diagno
     network.zero_grad(set_to_none=True)
     # the first target of the newest window
     row = -fitted.settings.targets
-    hidden = np.stack([parts[0][row].detach().double().numpy() for parts in seen])
+    hidden = np.stack([parts[0][row].detach().flatten().double().numpy() for parts in seen])
     return Diagnostics(np.array(norms), hidden, _label(fitted))
 
 
@@ -62,7 +63,8 @@ class _Decoder(nn.Module):
 
 
 def _gradient(leaf: Tensor) -> Tensor:
-    return torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
+    """Return the gradient of a part of the state, `(batch, numbers)`: a matrix memory is laid out flat."""
+    return (torch.zeros_like(leaf) if leaf.grad is None else leaf.grad).flatten(1)
 
 
 def _label(fitted: Fitted) -> str:

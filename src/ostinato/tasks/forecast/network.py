@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ostinato.cells import CATALOGUE
+from ostinato.cells import CATALOGUE, PLAIN
 from ostinato.engine import map_state
 from ostinato.errors import UsageError
 from ostinato.nn import LayerStates, Recurrent
@@ -25,8 +25,8 @@ class ForecastNetwork(nn.Module):
 
     def __init__(self, settings: NetworkSettings) -> None:
         super().__init__()
-        if settings.cell not in CATALOGUE:
-            raise UsageError(f'cell "{settings.cell}" is not known; choose one of {", ".join(CATALOGUE)}')
+        if settings.cell not in PLAIN:
+            raise UsageError(f'cell "{settings.cell}" is not known; choose one of {", ".join(PLAIN)}')
         self.settings = settings
         self.head: Head = make_head(settings)
         width, size = settings.segment, settings.hidden_size
