@@ -217,7 +217,10 @@ def _backward(
     totals: dict[Node, int] = {}
     for place, node in sums.items():
         if node.op == "rowsum":
-            total = totals.setdefault(new[node.inputs[0]], len(totals))
+            summed = new[node.inputs[0]]
+            while summed.op == "reshape":
+                summed = summed.inputs[0]
+            total = totals.setdefault(summed, len(totals))
             contractions.append(Contraction(place, None, total, node.shape))
             continue
         a, b = (_factor(new[child], streams) for child in node.inputs)

@@ -56,8 +56,16 @@ class Machine:
         )
 
     def describe(self) -> str:
-        """Return what a compiled object depends on."""
-        return f"{self.triple} {self.cpu} {self.features} llvmlite {llvmlite.__version__}"
+        """Return what a compiled object depends on, the code that emits it included."""
+        return f"{self.triple} {self.cpu} {self.features} llvmlite {llvmlite.__version__} {_own_digest()}"
+
+
+@cache
+def _own_digest() -> str:
+    digest = hashlib.sha256()
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()
 
 
 @cache

@@ -19,9 +19,6 @@ from ostinato.engine.cpu.schedule import Schedule, locate, schedule
 from ostinato.engine.graph import Node
 from ostinato.engine.plan import Program
 
-CODE_VERSION = 1
-"""To be raised when the emitted code changes: compiled objects in users' caches are then made anew."""
-
 _word, _address = ctypes.c_int64, ctypes.c_void_p
 
 
@@ -95,7 +92,7 @@ def products(dtype: Dtype) -> tuple[Any, str]:
         define_pack(module, names[1], dtype, width)
         return module
 
-    found = compile_cached(f"products {dtype} {width} {registers} {CODE_VERSION}", build, names)
+    found = compile_cached(f"products {dtype} {width} {registers}", build, names)
     llvm.add_symbol(names[0], found[names[0]])
     pack = ctypes.CFUNCTYPE(None, _word, _word, _address, _word, _word, _address)(found[names[1]])
     return pack, names[0]
@@ -113,7 +110,7 @@ def compile_program(program: Program, dtype: Dtype, resets: Literal["before", "a
         emit_kernel(module, "run", planned, layout, dtype, gemm, resets)
         return module
 
-    key = f"kernel {CODE_VERSION} {dtype} {width} {resets}\n{fingerprint(planned.program)}"
+    key = f"kernel {dtype} {width} {resets}\n{fingerprint(planned.program)}"
     address = compile_cached(key, build, ["run"])["run"]
     return Kernel(planned, layout, dtype, address, ctypes.CFUNCTYPE(None, _address)(address), _work(planned))
 

@@ -47,22 +47,22 @@ class Row:
             return self._once(node, lambda: self._view(self.layout.views[kind, index]))
         return self._once(node, lambda: self._scratch(node))
 
-    def target(self, store: Store, node: Node) -> Value:
+    def target(self, store: Store) -> Value:
         """Return the address that a store writes from."""
-        if store.kind == "scratch":
-            assert isinstance(store.target, Node)
+        if isinstance(store.target, Node):
             base = self.of(store.target)
-            return self.code.at(base, i64(store.offset), self.kernel.element) if store.offset else base
-        assert isinstance(store.target, int)
-        index = store.target
-        if store.kind == "carry":
-            odd = self.code.builder.not_(self.odd)
-            return self._once(("carry", index), lambda: self.kernel._carry_row(index, odd, self.j))
-        if store.kind == "total":
-            return self._once(("total", index), lambda: self._total(index, node.size))
+        else:
+            base = self._once((store.kind, store.target), lambda: self._outside(store.kind, int(store.target), store.size))  # type: ignore[call-overload]
+        return self.code.at(base, i64(store.offset), self.kernel.element) if store.offset else base
+
+    def _outside(self, kind: str, index: int, size: int) -> Value:
+        if kind == "carry":
+            return self.kernel._carry_row(index, self.code.builder.not_(self.odd), self.j)
+        if kind == "total":
+            return self._total(index, size)
         if index == 0:
-            return self._once("out", lambda: self._view(self.layout.views["out", 0]))
-        return self._once(("out", index), lambda: self._stream(self.layout.streams["out", index], node.size))
+            return self._view(self.layout.views["out", 0])
+        return self._stream(self.layout.streams["out", index], size)
 
     def number(self, table: str) -> Value:
         """Return an entry of the row tables."""
@@ -162,7 +162,7 @@ class NestEmitter:
                 if child in self.views and (base := self.views[child].base).op != "scalar":
                     self.addresses[base] = self.row.of(base)
             for store in self.stores.get(node, []):
-                self.addresses[store] = self.row.target(store, node)
+                self.addresses[store] = self.row.target(store)
             if node.op == "random":
                 for table in ("time", "batch"):
                     self.row.number(table)

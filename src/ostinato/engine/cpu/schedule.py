@@ -10,7 +10,7 @@ used under another shape, from another nest or by a product is stored in scratch
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from ostinato.engine import graph as g
@@ -29,10 +29,11 @@ class View:
 
 @dataclass(frozen=True)
 class Store:
-    """Where a nest puts a value: `kind` is `scratch`, `stream`, `carry` or `total`; `offset` in numbers of a row."""
+    """Where a nest puts a value: at `offset` in a row of `size` numbers of scratch memory, a stream, a carry, a total."""
 
     kind: Literal["scratch", "stream", "carry", "total"]
     target: Node | int
+    size: int
     offset: int = 0
 
 
@@ -176,7 +177,7 @@ def prepare(program: Program) -> Program:
             ]
             return g.with_inputs(new, tuple(dense))
         if new.op == "cat":
-            return g.with_inputs(new, tuple(_stored(child) for child in inputs))
+            return g.with_inputs(new, tuple(_copy(child) if child.op == "cat" else _stored(child) for child in inputs))
         return new
 
     nodes = g.rebuild([sink.node for sink in program.sinks], change)
@@ -197,7 +198,9 @@ def _stored(node: Node) -> Node:
     """Return a node that a nest computes and can store anywhere: pointwise, a float."""
     if node.boolean:
         return Node("to_float", (node,), node.shape)
-    return node if node.op in g.POINTWISE and node.op != "random" else _copy(node)
+    if node.op == "reshape" and node.inputs[0].op == "cat":
+        return node.inputs[0]
+    return node if node.op == "cat" or node.op in g.POINTWISE and node.op != "random" else _copy(node)
 
 
 def schedule(program: Program) -> Schedule:
@@ -278,20 +281,23 @@ def _stores(
         if node not in scratch:
             scratch.append(node)
             if _in_nest(node):
-                stores.setdefault(node, []).append(Store("scratch", node))
+                stores.setdefault(node, []).append(Store("scratch", node, node.size))
 
     for node in order:
-        if node.op == "matmul" or node.op == "cat":
+        if node.op == "matmul":
             keep(node)
         if node.op == "cat":
-            for part, start in zip(node.inputs, node.attr[0], strict=True):
-                stores.setdefault(part, []).append(Store("scratch", node, start))
             continue
         for child in node.inputs:
             base = locate(child).base if not needs_copy(child) else child
             fused = _in_nest(node) and in_register(node, child) and home.get(child) is home[node]
             if node.op not in g.VIEWS and not fused and base.op not in g.SOURCES:
                 keep(base)
-    for sink in program.sinks:
-        stores.setdefault(sink.node, []).append(Store(sink.kind, sink.index))  # type: ignore[arg-type]
+    places: list[tuple[Node, Store]] = [(node, Store("scratch", node, node.size)) for node in scratch if node.op == "cat"]
+    places += [(sink.node, Store(sink.kind, sink.index, sink.node.size)) for sink in program.sinks]  # type: ignore[arg-type]
+    for node, store in places:
+        # the parts of a concatenation go straight to their places in it
+        parts = list(zip(node.inputs, node.attr[0], strict=True)) if node.op == "cat" else [(node, 0)]
+        for part, start in parts:
+            stores.setdefault(part, []).append(replace(store, offset=start))
     return stores, scratch
