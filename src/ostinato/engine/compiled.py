@@ -179,11 +179,13 @@ def _eager_gradients(
         ys, last = scan_eagerly(bound, x, _built(shape, iter(state)), lengths, reverse, resets)
         pairs = [(out, grad) for out, grad in zip([ys, *leaves(last)], [dy, *dlast], strict=True) if grad is not None]
         pairs = [(out, grad) for out, grad in pairs if out.requires_grad]
-        inputs = [tensor for tensor, needed in zip([*parameters, x, *state], wanted, strict=True) if needed]
+        asked = [tensor for tensor, needed in zip([*parameters, x, *state], wanted, strict=True) if needed]
+        inputs = [tensor for tensor in asked if tensor.requires_grad]
         found = torch.autograd.grad(
             [out for out, _ in pairs], inputs, [grad for _, grad in pairs], create_graph=True, allow_unused=True
         )
-        return [torch.zeros_like(one) if grad is None else grad for one, grad in zip(inputs, found, strict=True)]
+        known = {id(tensor): grad for tensor, grad in zip(inputs, found, strict=True) if grad is not None}
+        return [known.get(id(tensor), torch.zeros_like(tensor)) for tensor in asked]
 
     return gradients
 

@@ -255,6 +255,7 @@ def _convert_type(converter: Converter, node: fx.Node) -> Value:
 
 
 @handles("full", "zeros", "ones", "full_like", "zeros_like", "ones_like", "new_zeros", "new_ones", "new_full")
+@handles("empty", "empty_like", "new_empty", "empty_permuted", "empty_strided")
 def _fill(converter: Converter, node: fx.Node) -> Value:
     name = name_of(node)
     value: Any = 1.0 if "ones" in name else 0.0

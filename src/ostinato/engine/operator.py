@@ -79,6 +79,16 @@ def _forward(
     return [y, *last, *saved]
 
 
+def _forward_defined(*arguments: Any) -> list[Tensor]:
+    """Run a plan; what no row wrote is zero, so that two runs give the same tensors whole."""
+    results = _forward(*arguments)
+    _, _, state, lengths, *_ = arguments
+    if lengths is not None:
+        for stream in results[1 + len(state) :]:
+            stream[int(lengths.sum()) :].zero_()
+    return results
+
+
 def _forward_shapes(
     parameters: Sequence[Tensor],
     x: Tensor,
@@ -216,7 +226,7 @@ def _autograd(*arguments: Any) -> list[Tensor]:
     return list(_differentiable(*arguments, run=_below_autograd))
 
 
-_library.impl("scan", _forward, "CPU")
+_library.impl("scan", _forward_defined, "CPU")
 _library.impl("scan", _autograd, "Autograd")
 _library.impl("scan_backward", _gradients, "CPU")
 torch.library.register_fake("ostinato::scan", _forward_shapes)
