@@ -1,0 +1,123 @@
+"""The vector math library against NumPy's extended precision, over the whole range of each type."""
+
+import functools
+
+import numpy as np
+import pytest
+import torch
+from compiled import Compiled
+
+from ostinato.engine.cpu.mathlib import UNARY
+
+WIDTHS = {"float32": (16, 8, 4, 1), "float64": (8, 4, 2, 1)}
+CASES = [(dtype, width) for dtype, widths in WIDTHS.items() for width in widths]
+WIDEST = [(dtype, widths[0]) for dtype, widths in WIDTHS.items()]
+INT = {"float32": np.int32, "float64": np.int64}
+
+REFERENCE = {
+    "exp": np.exp,
+    "exp2": np.exp2,
+    "expm1": np.expm1,
+    "reciprocal_sqrt": lambda x: 1 / np.sqrt(x),
+    "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "tanh": np.tanh,
+}
+# The largest error allowed, in units in the last place.
+BOUND = {"exp": 1.1, "exp2": 1.1, "expm1": 2.0, "reciprocal_sqrt": 1.6, "sigmoid": 2.0, "tanh": 2.0}
+# Results below the least normal number come out as 0 here; everywhere else denormals are within the bound.
+FLUSHED = {"sigmoid"}
+TORCH = {"reciprocal_sqrt": "rsqrt"}
+
+
+@functools.cache
+def compiled(dtype, width):
+    return Compiled(dtype, width)
+
+
+def every_exponent(dtype):
+    """300 random mantissas for each exponent and sign, denormals included."""
+    info = np.finfo(dtype)
+    exponents = np.arange(0, 2 * info.maxexp - 1, dtype=INT[dtype])
+    mantissas = np.random.default_rng(0).integers(0, 1 << info.nmant, (len(exponents), 300), dtype=INT[dtype])
+    positive = ((exponents[:, None] << info.nmant) | mantissas).ravel().view(dtype)
+    return np.concatenate([positive, -positive])
+
+
+def usual_range(dtype):
+    """Dense where the functions bend, and up to where exp over- and underflows."""
+    random = np.random.default_rng(1)
+    limit = 110 if dtype == "float32" else 760
+    parts = [random.normal(0, scale, 40_000) for scale in (0.1, 1, 5, 20)]
+    parts += [random.uniform(-limit, limit, 60_000), random.uniform(0.3, 3, 40_000)]
+    return np.concatenate(parts).astype(dtype)
+
+
+def special(dtype):
+    info = np.finfo(dtype)
+    positive = [0, 1, 0.5, 2, info.smallest_subnormal, info.tiny, info.max, info.eps, np.inf, np.pi, np.log(2)]
+    values = np.array(positive, dtype)
+    with np.errstate(over="ignore"):
+        values = np.concatenate([values, np.nextafter(values, dtype(np.inf)), np.nextafter(values, dtype(0))])
+    return np.concatenate([values, -values, np.array([np.nan], dtype)])
+
+
+def reference(name, x):
+    with np.errstate(all="ignore"):
+        return REFERENCE[name](x.astype(np.longdouble))
+
+
+def ulps(got, expected, dtype):
+    """The error in units in the last place of the exact result; a wrong NaN, or a wrong infinity, is infinitely far."""
+    info = np.finfo(dtype)
+    top = np.longdouble(2) ** info.maxexp
+    got, clipped = np.clip(got.astype(np.longdouble), -top, top), np.clip(expected, -top, top)
+    with np.errstate(all="ignore"):
+        unit = np.exp2(np.floor(np.log2(np.abs(clipped))) - info.nmant)
+        unit = np.maximum(np.nan_to_num(unit), np.longdouble(info.smallest_subnormal))
+        error = np.abs(got - clipped) / unit
+    return np.where(np.isnan(got) & np.isnan(expected), 0, np.where(np.isnan(error), np.inf, error))
+
+
+@pytest.mark.parametrize("name", REFERENCE)
+@pytest.mark.parametrize(("dtype", "width"), WIDEST)
+def test_the_error_stays_within_its_bound_over_the_whole_range(dtype, width, name):
+    x = np.concatenate([every_exponent(dtype), usual_range(dtype), special(np.dtype(dtype).type)])
+    expected = reference(name, x)
+    error = ulps(compiled(dtype, width)(name, x), expected, dtype)
+    if name in FLUSHED:
+        error = np.where(np.abs(expected) < np.finfo(dtype).tiny, 0, error)
+    worst = np.argmax(error)
+    assert error[worst] <= BOUND[name], f"{name}({x[worst]!r}) is off by {error[worst]} ulp"
+
+
+@pytest.mark.parametrize(("dtype", "width"), [case for case in CASES if case not in WIDEST])
+def test_every_width_gives_the_same_bits(dtype, width):
+    x = np.concatenate([usual_range(dtype)[::7], every_exponent(dtype)[::31], special(np.dtype(dtype).type)])
+    for name in UNARY:
+        wide = compiled(dtype, WIDTHS[dtype][0])(name, x)
+        np.testing.assert_array_equal(compiled(dtype, width)(name, x).view(INT[dtype]), wide.view(INT[dtype]), name)
+
+
+@pytest.mark.parametrize("name", UNARY)
+@pytest.mark.parametrize("dtype", WIDTHS)
+def test_infinities_zeros_and_nan_are_those_of_torch(dtype, name):
+    x = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, -1.0, -2.5], dtype)
+    got = compiled(dtype, WIDTHS[dtype][0])(name, x)
+    expected = getattr(torch, TORCH.get(name, name))(torch.from_numpy(x)).numpy()
+    edge = ~np.isfinite(expected) | (expected == 0) | (np.abs(expected) == 1)
+    np.testing.assert_array_equal(got[edge], expected[edge])
+    np.testing.assert_array_equal(np.isfinite(got), np.isfinite(expected))
+    np.testing.assert_array_equal(np.signbit(got[edge & (got == 0)]), np.signbit(expected[edge & (got == 0)]))
+
+
+def test_sigmoid_vanishes_only_where_the_result_is_denormal():
+    for dtype, width in WIDEST:
+        x = -np.linspace(80, 800, 100_000).astype(dtype)
+        got, expected = compiled(dtype, width)("sigmoid", x), reference("sigmoid", x)
+        denormal = expected < np.finfo(dtype).tiny
+        assert (got[denormal] >= 0).all()
+        assert (np.abs(got - expected)[denormal] < np.finfo(dtype).tiny).all()
+
+
+def test_every_function_of_the_table_is_tested():
+    assert set(UNARY) == set(REFERENCE) == set(BOUND)
