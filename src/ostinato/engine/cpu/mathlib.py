@@ -6,8 +6,22 @@ from collections.abc import Callable
 
 from ostinato.engine.cpu.lanes import Lanes, Value
 from ostinato.engine.cpu.mathlib_exp import exp, exp2, expm1, sigmoid, tanh
+from ostinato.engine.cpu.mathlib_log import log, log1p, log2, softplus
 
-__all__ = ["BINARY", "UNARY", "exp", "exp2", "expm1", "reciprocal_sqrt", "sigmoid", "tanh"]
+__all__ = [
+    "BINARY",
+    "UNARY",
+    "exp",
+    "exp2",
+    "expm1",
+    "log",
+    "log1p",
+    "log2",
+    "reciprocal_sqrt",
+    "sigmoid",
+    "softplus",
+    "tanh",
+]
 
 
 def reciprocal_sqrt(lanes: Lanes, x: Value) -> Value:
@@ -19,8 +33,12 @@ UNARY: dict[str, Callable[[Lanes, Value], Value]] = {
     "exp": exp,
     "exp2": exp2,
     "expm1": expm1,
+    "log": log,
+    "log1p": log1p,
+    "log2": log2,
     "reciprocal_sqrt": reciprocal_sqrt,
     "sigmoid": sigmoid,
+    "softplus": softplus,
     "tanh": tanh,
 }
 BINARY: dict[str, Callable[[Lanes, Value, Value], Value]] = {}
