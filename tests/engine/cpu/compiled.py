@@ -36,7 +36,7 @@ class Compiled:
 
     def address(self, name, arguments=1):
         pointers = [ctypes.c_void_p] * (arguments + 1)
-        return ctypes.CFUNCTYPE(None, *pointers, ctypes.c_int64)(self.engine.get_function_address(name))
+        return ctypes.CFUNCTYPE(None, *pointers, ctypes.c_int64)(self.engine.get_function_address(f"over_{name}"))
 
 
 def _machine():
@@ -54,10 +54,13 @@ def _optimise(module, machine):
 
 
 def _loop(module, name, dtype, width, arguments, function):
-    """`for i in range(0, n, width): out[i : i + width] = function(x[i : i + width], ...)`."""
+    """`for i in range(0, n, width): out[i : i + width] = function(x[i : i + width], ...)`.
+
+    A function of its own called `sin` would catch the calls to libm.
+    """
     index, pointer = ir.IntType(64), ir.PointerType()
     signature = ir.FunctionType(ir.VoidType(), [pointer] * (arguments + 1) + [index])
-    *inputs, out, count = (loop := ir.Function(module, signature, name)).args
+    *inputs, out, count = (loop := ir.Function(module, signature, f"over_{name}")).args
     entry, body, done = (loop.append_basic_block(label) for label in ("entry", "body", "done"))
     ir.IRBuilder(entry).branch(body)
     builder = ir.IRBuilder(body)

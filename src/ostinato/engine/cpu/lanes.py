@@ -153,6 +153,11 @@ class Lanes:
         """The lanes set in one of the two masks."""
         return self.builder.xor(a, b)
 
+    def any(self, mask: Value) -> Value:
+        """A scalar `i1`: whether the mask is set in any lane."""
+        signature = ir.FunctionType(ir.IntType(1), [self.mask_type])
+        return self.builder.call(self._declared(f"llvm.vector.reduce.or.v{self.width}i1", signature), [mask])
+
     # Whole numbers and bits
 
     def to_int(self, x: Value) -> Value:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ostinato.engine.cpu.lanes import Lanes, Value
+from ostinato.engine.cpu.mathlib_erf import erf
 from ostinato.engine.cpu.mathlib_exp import exp, exp2, expm1, sigmoid, tanh
 from ostinato.engine.cpu.mathlib_log import log, log1p, log2, softplus
+from ostinato.engine.cpu.mathlib_power import power
+from ostinato.engine.cpu.mathlib_trig import cos, sin
 
 __all__ = [
     "BINARY",
@@ -30,6 +33,8 @@ def reciprocal_sqrt(lanes: Lanes, x: Value) -> Value:
 
 
 UNARY: dict[str, Callable[[Lanes, Value], Value]] = {
+    "cos": cos,
+    "erf": erf,
     "exp": exp,
     "exp2": exp2,
     "expm1": expm1,
@@ -38,7 +43,8 @@ UNARY: dict[str, Callable[[Lanes, Value], Value]] = {
     "log2": log2,
     "reciprocal_sqrt": reciprocal_sqrt,
     "sigmoid": sigmoid,
+    "sin": sin,
     "softplus": softplus,
     "tanh": tanh,
 }
-BINARY: dict[str, Callable[[Lanes, Value, Value], Value]] = {}
+BINARY: dict[str, Callable[[Lanes, Value, Value], Value]] = {"power": power}

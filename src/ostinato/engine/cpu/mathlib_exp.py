@@ -125,6 +125,12 @@ def tanh(lanes: Lanes, x: Value) -> Value:
     return copy_sign(lanes, lanes.div(numerator, denominator), x)
 
 
+def one_minus_exp(lanes: Lanes, x: Value) -> Value:
+    """`1 - e^x` for `x` between -60 and 0."""
+    r, scale = _reduced(lanes, x, _shifter(lanes, 0))
+    return lanes.fma(lanes.neg(scale), _expm1_polynomial(lanes, r), lanes.sub(lanes.const(1.0), scale))
+
+
 def _reduced(lanes: Lanes, x: Value, shifter: Value, *, rough: bool = False) -> tuple[Value, Value]:
     """`r` and `2^(n + offset)` such that `e^x = 2^n e^r`; `rough` leaves out the second half of ln 2."""
     form = _FORMATS[lanes.dtype]
