@@ -1,4 +1,4 @@
-"""Machine code of `mathlib` for the tests: every function of one lane type and width in one module, over arrays."""
+"""Machine code for the tests: all functions on lanes of one type and width in one module, each a loop over arrays."""
 
 import ctypes
 
@@ -7,20 +7,19 @@ import numpy as np
 from llvmlite import ir
 
 from ostinato.engine.cpu.lanes import Lanes
-from ostinato.engine.cpu.mathlib import BINARY, UNARY
 
 
 class Compiled:
-    """Callables by name on float arrays whose size is a multiple of the width; `compiled("exp", x)`."""
+    """`Compiled("float32", 16, {"exp": exp}, {"power": power})("power", x, y)`, on one-dimensional arrays."""
 
-    def __init__(self, dtype, width):
+    def __init__(self, dtype, width, unary, binary, cpu=None):
         self.dtype, self.width = np.dtype(dtype), width
         module = ir.Module()
-        for name, function in UNARY.items():
+        for name, function in unary.items():
             _loop(module, name, dtype, width, 1, function)
-        for name, function in BINARY.items():
+        for name, function in binary.items():
             _loop(module, name, dtype, width, 2, function)
-        self.machine = _machine()
+        self.machine = _machine(cpu)
         self.module = llvm.parse_assembly(str(module))
         self.module.verify()
         _optimise(self.module, self.machine)
@@ -39,12 +38,13 @@ class Compiled:
         return ctypes.CFUNCTYPE(None, *pointers, ctypes.c_int64)(self.engine.get_function_address(f"over_{name}"))
 
 
-def _machine():
+def _machine(cpu):
+    """The target of the host with all its features, or of an older CPU of its family by name."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    features = llvm.get_host_cpu_features().flatten() + ",-prefer-256-bit"
+    features = "" if cpu else llvm.get_host_cpu_features().flatten() + ",-prefer-256-bit"
     return llvm.Target.from_default_triple().create_target_machine(
-        cpu=llvm.get_host_cpu_name(), features=features, opt=3
+        cpu=cpu or llvm.get_host_cpu_name(), features=features, opt=3
     )
 
 

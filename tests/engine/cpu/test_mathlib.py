@@ -1,6 +1,7 @@
 """The vector math library against NumPy's extended precision, over the whole range of each type."""
 
 import functools
+import platform
 
 import mpmath
 import numpy as np
@@ -60,8 +61,8 @@ TORCH = {"reciprocal_sqrt": torch.rsqrt, "softplus": torch.nn.functional.softplu
 
 
 @functools.cache
-def compiled(dtype, width):
-    return Compiled(dtype, width)
+def compiled(dtype, width, cpu=None):
+    return Compiled(dtype, width, UNARY, BINARY, cpu)
 
 
 def every_exponent(dtype):
@@ -123,12 +124,23 @@ def test_the_error_stays_within_its_bound_over_the_whole_range(dtype, width, nam
 
 @pytest.mark.parametrize(("dtype", "width"), [case for case in CASES if case not in WIDEST])
 def test_every_width_gives_the_same_bits(dtype, width):
-    x = np.concatenate([usual_range(dtype)[::7], every_exponent(dtype)[::31], special(np.dtype(dtype).type)])
+    assert_same_bits(compiled(dtype, width), compiled(dtype, WIDTHS[dtype][0]))
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="names an x86 CPU")
+@pytest.mark.parametrize(("dtype", "width"), WIDEST)
+def test_avx2_gives_the_same_bits_as_the_host(dtype, width):
+    assert_same_bits(compiled(dtype, width, "x86-64-v3"), compiled(dtype, width))
+
+
+def assert_same_bits(one, other):
+    dtype = one.dtype.name
+    x = np.concatenate([usual_range(dtype)[::7], every_exponent(dtype)[::31], special(one.dtype.type)])
     for name in UNARY:
-        wide, narrow = (compiled(dtype, lanes)(name, x) for lanes in (WIDTHS[dtype][0], width))
-        number = ~np.isnan(wide)  # IEEE 754 says nothing on a NaN's sign
-        np.testing.assert_array_equal(narrow[~number], np.nan)
-        np.testing.assert_array_equal(narrow[number].view(INT[dtype]), wide[number].view(INT[dtype]), name)
+        got, expected = one(name, x), other(name, x)
+        number = ~np.isnan(expected)  # IEEE 754 says nothing on a NaN's sign
+        np.testing.assert_array_equal(got[~number], np.nan)
+        np.testing.assert_array_equal(got[number].view(INT[dtype]), expected[number].view(INT[dtype]), name)
 
 
 @pytest.mark.parametrize("name", UNARY)
