@@ -51,7 +51,7 @@ BOUND = {
     "sigmoid": 2.0,
     "sin": 1.6,
     "softplus": 2.1,
-    "tanh": 2.0,
+    "tanh": 2.1,
 }
 # Where the reference is slow, every so many values.
 STRIDE = {"erf": 29}

@@ -1,4 +1,14 @@
-"""Elementary functions on `Lanes`, as vector polynomials; the table of those that take one argument."""
+"""Elementary functions on `Lanes`, as vector polynomials; the tables of those that take one argument and two.
+
+The largest errors found, in units in the last place: float32 over every number between the function's linear and its
+constant range, float64 over some millions drawn at random.
+
+    function   exp   exp2  expm1  sigmoid  tanh  log   log1p  log2  softplus  sin   cos   erf
+    float32    1.04  1.04  1.55   2.00     1.91  0.93  1.48   1.51  1.74      1.53  1.53  0.99
+    float64    0.97  1.02  1.82   2.00     2.05  1.16  1.75   1.46  2.01      1.41  1.45  0.87
+
+`sin`, `cos` and the float64 `power` can call libm: a kernel that uses them must not itself be named `sin` or `pow`.
+"""
 
 from __future__ import annotations
 
