@@ -1,7 +1,8 @@
 """Elementary functions on `Lanes`, as vector polynomials; the tables of those that take one argument and two.
 
 The largest errors found, in units in the last place: float32 over every number between the function's linear and its
-constant range, float64 over some millions drawn at random.
+constant range (`log`, `log2`: from 1/8 to 8; `sin`, `cos`: up to 2^15) against the float64 functions here; float64 over
+one to six million random numbers (`erf`: 19,000) against extended precision.
 
     function   exp   exp2  expm1  sigmoid  tanh  log   log1p  log2  softplus  sin   cos   erf
     float32    1.04  1.04  1.55   2.00     1.91  0.93  1.48   1.51  1.74      1.53  1.53  0.99
