@@ -1,4 +1,4 @@
-"""Vectors of numbers in LLVM code: a thin layer over llvmlite's builder, one method an instruction."""
+"""`Lanes`: elementwise arithmetic on vectors, as LLVM instructions; what the kernels and `mathlib` are written in."""
 
 from __future__ import annotations
 
@@ -6,188 +6,184 @@ from typing import Any, Literal
 
 from llvmlite import ir
 
-Dtype = Literal["float32", "float64"]
-Value = Any
-"""An `llvmlite.ir.Value`; llvmlite has no types of its own for a checker."""
+DType = Literal["float32", "float64"]
+Value = Any  # an `llvmlite.ir.Value`; llvmlite carries no types
 
 
 class Lanes:
-    """Emits elementwise code on vectors of `width` floats or doubles."""
+    """Emits elementwise code on values of type `<width x float>` or `<width x double>`.
 
-    def __init__(self, builder: Any, dtype: Dtype, width: int) -> None:
-        self.builder, self.dtype, self.width = builder, dtype, width
+    Every method appends instructions at the builder's position and returns the new value. No fast-math flags are set:
+    the results are those of IEEE 754 arithmetic, and the same at every width.
+
+    Args:
+        builder: where the instructions go.
+        dtype: the type of one lane, `"float32"` or `"float64"`.
+        width: the number of lanes; 1 gives vectors of one lane, not scalars.
+
+    >>> function = ir.Function(ir.Module(), ir.FunctionType(ir.VoidType(), [ir.FloatType()]), "f")
+    >>> lanes = Lanes(ir.IRBuilder(function.append_basic_block()), "float32", 16)
+    >>> str(lanes.fma(lanes.splat(function.args[0]), lanes.const(2.0), lanes.const(1.0)).type)
+    '<16 x float>'
+    """
+
+    def __init__(self, builder: Value, dtype: DType, width: int) -> None:
         single = dtype == "float32"
-        self.element = ir.FloatType() if single else ir.DoubleType()
-        self.type = ir.VectorType(self.element, width)
-        self.integer = ir.IntType(32 if single else 64)
-        self.int_type = ir.VectorType(self.integer, width)
-        self.mask_type = ir.VectorType(ir.IntType(1), width)
+        self.builder = builder
+        self.dtype = dtype
+        self.width = width
+        self.element: Any = ir.FloatType() if single else ir.DoubleType()
+        self.type: Any = ir.VectorType(self.element, width)
+        self.int_type: Any = ir.VectorType(ir.IntType(32 if single else 64), width)
+        self.mask_type: Any = ir.VectorType(ir.IntType(1), width)
 
-    def const(self, value: float) -> Value:
-        """Return a number in every lane."""
-        return ir.Constant(self.type, [float(value)] * self.width)
+    # Constants and broadcasts
 
-    def int_const(self, value: int) -> Value:
-        """Return a whole number in every lane."""
-        return ir.Constant(self.int_type, [value] * self.width)
+    def const(self, x: float) -> Value:
+        """`x` in every lane, rounded to the lanes' type."""
+        return ir.Constant(self.type, [float(x)] * self.width)
+
+    def int_const(self, x: int) -> Value:
+        """The whole number `x` in every lane, as wide as a lane; negative numbers in two's complement."""
+        return ir.Constant(self.int_type, [x] * self.width)
 
     def splat(self, scalar: Value) -> Value:
-        """Return a scalar in every lane."""
-        return self._splat(scalar, self.type)
+        """A scalar (a lane's type, or any other first-class type) in every lane."""
+        vector = ir.VectorType(scalar.type, self.width)
+        first = self.builder.insert_element(ir.Constant(vector, ir.Undefined), scalar, ir.Constant(ir.IntType(32), 0))
+        everywhere = ir.Constant(ir.VectorType(ir.IntType(32), self.width), [0] * self.width)
+        return self.builder.shuffle_vector(first, ir.Constant(vector, ir.Undefined), everywhere)
 
-    def int_splat(self, scalar: Value) -> Value:
-        """Return a whole number in every lane."""
-        return self._splat(scalar, self.int_type)
-
-    def _splat(self, scalar: Value, kind: Any) -> Value:
-        first = self.builder.insert_element(ir.Constant(kind, ir.Undefined), scalar, ir.IntType(32)(0))
-        zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.width), [0] * self.width)
-        return self.builder.shuffle_vector(first, ir.Constant(kind, ir.Undefined), zeros)
+    # Arithmetic
 
     def add(self, a: Value, b: Value) -> Value:
-        """Return a + b."""
+        """`a + b`."""
         return self.builder.fadd(a, b)
 
     def sub(self, a: Value, b: Value) -> Value:
-        """Return a - b."""
+        """`a - b`."""
         return self.builder.fsub(a, b)
 
     def mul(self, a: Value, b: Value) -> Value:
-        """Return a * b."""
+        """`a * b`."""
         return self.builder.fmul(a, b)
 
     def div(self, a: Value, b: Value) -> Value:
-        """Return a / b."""
+        """`a / b`."""
         return self.builder.fdiv(a, b)
 
     def neg(self, a: Value) -> Value:
-        """Return -a."""
+        """`-a`; flips the sign of zeros and NaNs too."""
         return self.builder.fneg(a)
 
     def fma(self, a: Value, b: Value, c: Value) -> Value:
-        """Return a * b + c, rounded once."""
-        return self.call("fma", a, b, c)
+        """`a * b + c`, rounded once."""
+        return self.intrinsic("llvm.fma", a, b, c)
 
-    def sqrt(self, a: Value) -> Value:
-        """Return the square root."""
-        return self.call("sqrt", a)
+    def sqrt(self, x: Value) -> Value:
+        """The square root, correctly rounded; NaN below zero."""
+        return self.intrinsic("llvm.sqrt", x)
 
-    def abs(self, a: Value) -> Value:
-        """Return the magnitude."""
-        return self.call("fabs", a)
+    def abs(self, x: Value) -> Value:
+        """`x` without its sign."""
+        return self.intrinsic("llvm.fabs", x)
 
-    def floor(self, a: Value) -> Value:
-        """Return the whole number below."""
-        return self.call("floor", a)
+    def floor(self, x: Value) -> Value:
+        """The largest whole number not above `x`."""
+        return self.intrinsic("llvm.floor", x)
 
-    def ceil(self, a: Value) -> Value:
-        """Return the whole number above."""
-        return self.call("ceil", a)
-
-    def trunc(self, a: Value) -> Value:
-        """Return the whole number towards zero."""
-        return self.call("trunc", a)
-
-    def round_even(self, a: Value) -> Value:
-        """Return the nearest whole number, the even one of two."""
-        return self.call("rint", a)
-
-    def copysign(self, magnitude: Value, sign: Value) -> Value:
-        """Return the magnitude of one with the sign of the other."""
-        return self.call("copysign", magnitude, sign)
+    def round_even(self, x: Value) -> Value:
+        """The nearest whole number, ties to even, as `torch.round`."""
+        return self.intrinsic("llvm.roundeven", x)
 
     def minimum(self, a: Value, b: Value) -> Value:
-        """Return the smaller; NaN if either is, as `torch.minimum`."""
-        smaller = self.select(self.builder.fcmp_ordered("<", a, b), a, b)
-        return self.select(self.not_equal(a, a), a, smaller)
+        """The smaller one; NaN where either is NaN, as `torch.minimum`. Of two zeros it returns `b`."""
+        # Two selects rather than `llvm.minimum`, which takes three more instructions on x86-64 to order -0 and +0.
+        return self.select(self.not_equal(a, a), a, self.select(self.less(a, b), a, b))
 
     def maximum(self, a: Value, b: Value) -> Value:
-        """Return the larger; NaN if either is, as `torch.maximum`."""
-        larger = self.select(self.builder.fcmp_ordered(">", a, b), a, b)
-        return self.select(self.not_equal(a, a), a, larger)
+        """The larger one; NaN where either is NaN, as `torch.maximum`. Of two zeros it returns `b`."""
+        return self.select(self.not_equal(a, a), a, self.select(self.greater(a, b), a, b))
+
+    # Comparisons: masks, false where a side is NaN (`not_equal`: true)
 
     def less(self, a: Value, b: Value) -> Value:
-        """Return the mask a < b."""
+        """The mask `a < b`."""
         return self.builder.fcmp_ordered("<", a, b)
 
     def less_equal(self, a: Value, b: Value) -> Value:
-        """Return the mask a <= b."""
+        """The mask `a <= b`."""
         return self.builder.fcmp_ordered("<=", a, b)
 
     def greater(self, a: Value, b: Value) -> Value:
-        """Return the mask a > b."""
+        """The mask `a > b`."""
         return self.builder.fcmp_ordered(">", a, b)
 
     def greater_equal(self, a: Value, b: Value) -> Value:
-        """Return the mask a >= b."""
+        """The mask `a >= b`."""
         return self.builder.fcmp_ordered(">=", a, b)
 
     def equal(self, a: Value, b: Value) -> Value:
-        """Return the mask a == b."""
+        """The mask `a == b`."""
         return self.builder.fcmp_ordered("==", a, b)
 
     def not_equal(self, a: Value, b: Value) -> Value:
-        """Return the mask a != b, true for NaN."""
+        """The mask `a != b`, true where either is NaN: `not_equal(x, x)` finds the NaNs."""
         return self.builder.fcmp_unordered("!=", a, b)
 
+    # Masks
+
     def select(self, mask: Value, a: Value, b: Value) -> Value:
-        """Return a where the mask is true, b elsewhere."""
+        """`a` in the lanes where the mask is set, `b` in the others."""
         return self.builder.select(mask, a, b)
 
     def logical_and(self, a: Value, b: Value) -> Value:
-        """Return both masks."""
+        """The lanes set in both masks."""
         return self.builder.and_(a, b)
 
     def logical_or(self, a: Value, b: Value) -> Value:
-        """Return either mask."""
+        """The lanes set in either mask."""
         return self.builder.or_(a, b)
 
-    def logical_xor(self, a: Value, b: Value) -> Value:
-        """Return where the masks differ."""
-        return self.builder.xor(a, b)
-
     def logical_not(self, a: Value) -> Value:
-        """Return the opposite mask."""
+        """The lanes not set in the mask."""
         return self.builder.xor(a, ir.Constant(self.mask_type, [1] * self.width))
 
-    def to_int(self, a: Value) -> Value:
-        """Return whole numbers of the same size, towards zero."""
-        return self.builder.fptosi(a, self.int_type)
+    def logical_xor(self, a: Value, b: Value) -> Value:
+        """The lanes set in one of the two masks."""
+        return self.builder.xor(a, b)
 
-    def from_int(self, a: Value) -> Value:
-        """Return floats from whole numbers."""
-        return self.builder.sitofp(a, self.type)
+    def any(self, mask: Value) -> Value:
+        """A scalar `i1`: whether the mask is set in any lane."""
+        signature = ir.FunctionType(ir.IntType(1), [self.mask_type])
+        return self.builder.call(self._declared(f"llvm.vector.reduce.or.v{self.width}i1", signature), [mask])
 
-    def bitcast_int(self, a: Value) -> Value:
-        """Return the bits as whole numbers."""
-        return self.builder.bitcast(a, self.int_type)
+    # Whole numbers and bits
 
-    def bitcast_float(self, a: Value) -> Value:
-        """Return bits as floats."""
-        return self.builder.bitcast(a, self.type)
+    def to_int(self, x: Value) -> Value:
+        """Whole numbers as wide as a lane, towards zero; undefined for NaN and outside the integers' range."""
+        return self.builder.fptosi(x, self.int_type)
 
-    def shift_left(self, a: Value, count: int) -> Value:
-        """Shift whole numbers left."""
-        return self.builder.shl(a, self.int_const(count))
+    def from_int(self, i: Value) -> Value:
+        """Signed whole numbers as floating point, rounded to the nearest."""
+        return self.builder.sitofp(i, self.type)
 
-    def call(self, name: str, *values: Value) -> Value:
-        """Call one of LLVM's own functions, such as `fma`, on vectors."""
-        suffix = f"v{self.width}f{32 if self.dtype == 'float32' else 64}"
-        kind = ir.FunctionType(self.type, [self.type] * len(values))
-        full = f"llvm.{name}.{suffix}"
+    def bitcast_int(self, x: Value) -> Value:
+        """The bits of each lane as a whole number."""
+        return self.builder.bitcast(x, self.int_type)
+
+    def bitcast_float(self, i: Value) -> Value:
+        """Each whole number's bits as a lane."""
+        return self.builder.bitcast(i, self.type)
+
+    # Intrinsics
+
+    def intrinsic(self, name: str, *operands: Value) -> Value:
+        """Call an elementwise LLVM intrinsic whose operands and result are all of the lanes' type."""
+        suffix = "f32" if self.dtype == "float32" else "f64"
+        signature = ir.FunctionType(self.type, [self.type] * len(operands))
+        return self.builder.call(self._declared(f"{name}.v{self.width}{suffix}", signature), operands)
+
+    def _declared(self, name: str, signature: Any) -> Any:
         module = self.builder.module
-        function = module.globals.get(full) or ir.Function(module, kind, full)
-        return self.builder.call(function, values)
-
-    def lane_by_lane(self, name: str, *values: Value) -> Value:
-        """Call a function of the C library on each lane: right, and slow."""
-        module = self.builder.module
-        full = name + ("f" if self.dtype == "float32" else "")
-        kind = ir.FunctionType(self.element, [self.element] * len(values))
-        function = module.globals.get(full) or ir.Function(module, kind, full)
-        result = ir.Constant(self.type, ir.Undefined)
-        for lane in range(self.width):
-            index = ir.IntType(32)(lane)
-            scalars = [self.builder.extract_element(value, index) for value in values]
-            result = self.builder.insert_element(result, self.builder.call(function, scalars), index)
-        return result
+        return module.globals.get(name) or ir.Function(module, signature, name)
