@@ -112,7 +112,9 @@ class Stepper:
     def _advance(self, x: Tensor) -> NDArray[Any]:
         state = self._current()
         if state is None:
-            state = self.module.initial_state(x) if isinstance(self.module, Recurrent) else initial_state(self.module, x)
+            state = (
+                self.module.initial_state(x) if isinstance(self.module, Recurrent) else initial_state(self.module, x)
+            )
         if self._compiling:
             self._compiling = False
             self._kernel = step_kernel(self._runner, x, state)

@@ -91,7 +91,9 @@ class RandomCell(nn.Module):
     def _draw(self, draw: random.Random, sizes: list[int]) -> None:
         source = draw.randrange(len(sizes))
         size = sizes[source]
-        kind = draw.choice(["linear", "linear", "unary", "unary", "unary", "binary", "gates", "heads", "affine", "outer"])
+        kind = draw.choice(
+            ["linear", "linear", "unary", "unary", "unary", "binary", "gates", "heads", "affine", "outer"]
+        )
         if kind == "linear":
             width = draw.choice([1, 2, 4, 7, 16, 19, 33, 64])
             self.program.append((kind, source, self._weight(draw, (size, width))))

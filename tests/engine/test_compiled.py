@@ -84,7 +84,11 @@ MAKERS = {
 
 
 def start(cell, x, *, random=True):
-    zeros = initial_state(cell, x[0]) if not isinstance(cell, SLSTM) else tuple(x.new_zeros(x.shape[1], 20) for _ in range(4))
+    zeros = (
+        initial_state(cell, x[0])
+        if not isinstance(cell, SLSTM)
+        else tuple(x.new_zeros(x.shape[1], 20) for _ in range(4))
+    )
     if not random:
         return zeros
     parts = [(torch.randn_like(leaf) * 0.5).requires_grad_() for leaf in leaves(zeros)]

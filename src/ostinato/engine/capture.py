@@ -118,7 +118,7 @@ def capture(
                 graph = traced(fakes, tangents if backward else [])
     except Unsupported:
         raise
-    except Exception as error:  # noqa: BLE001 - tracing runs the user's code on stand-ins: whatever fails, eager decides
+    except Exception as error:
         reason = (str(error).splitlines() or [""])[0][:200]
         raise Unsupported(f"it cannot be traced{_line_of(error)} ({type(error).__name__}: {reason})") from error
     signature = Signature(
@@ -145,14 +145,16 @@ class _Bound(nn.Module):
 
     def forward(self, x: Tensor, state: State) -> Any:
         """Call the cell."""
-        plain = [name for name in self._tensors if _is_plain(self._cell, name)]
-        registered = {name: tensor for name, tensor in self._tensors.items() if name not in plain}
-        kept = {name: _swap(self._cell, name, self._tensors[name]) for name in plain}
+        cell: nn.Module = self.__dict__["_cell"]
+        tensors: dict[str, Tensor] = self.__dict__["_tensors"]
+        plain = [name for name in tensors if _is_plain(cell, name)]
+        registered = {name: tensor for name, tensor in tensors.items() if name not in plain}
+        kept = {name: _swap(cell, name, tensors[name]) for name in plain}
         try:
-            return torch.func.functional_call(self._cell, registered, (x, state))  # type: ignore[arg-type]
+            return torch.func.functional_call(cell, registered, (x, state))
         finally:
             for name, tensor in kept.items():
-                _swap(self._cell, name, tensor)
+                _swap(cell, name, tensor)
 
 
 def _owner(cell: nn.Module, name: str) -> tuple[nn.Module, str]:
@@ -177,7 +179,7 @@ def _options(locate: bool) -> dict[str, Any]:
     return {"record_stack_traces": True} if locate and known else {}
 
 
-_LIBRARIES = tuple(str(Path(module.__file__ or "").parent) for module in (torch,)) + (str(Path(__file__).parent),)
+_LIBRARIES = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
 
 
 def _line_of(error: BaseException) -> str:

@@ -21,7 +21,7 @@ from ostinato.engine.operator import scan as run_scan
 from ostinato.engine.plan import make_plan
 from ostinato.engine.reference import scan_eagerly
 from ostinato.engine.state import State, leaves, map_state, structure
-from ostinato.errors import EngineWarning, OstinatoError
+from ostinato.errors import EngineWarning
 
 _PLAIN = (int, float, bool, str, type(None), torch.dtype, types.FunctionType, types.BuiltinFunctionType, type)
 _DTYPES = (torch.float32, torch.float64)
@@ -55,7 +55,7 @@ def suits(xs: Tensor, state: State) -> bool:
     return type(xs) in (Tensor, nn.Parameter)
 
 
-@torch.compiler.disable
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def scan_compiled(
     owner: nn.Module,
     cell: nn.Module,
@@ -64,17 +64,15 @@ def scan_compiled(
     lengths: Tensor | None,
     reverse: bool,
     resets: Tensor | None,
-) -> tuple[Tensor, State] | None:
-    """Run a scan through a compiled plan; none where the engine cannot take the cell, after one warning.
+) -> tuple[Tensor, State] | Unsupported:
+    """Run a scan through a compiled plan, or return why the engine cannot take the cell.
 
     `owner` is the user's cell, which plans are kept with; `cell` is itself or a short-lived wrapper made of it alone.
     """
     tensors = tensors_of(cell)
     ready = find(owner, cell, xs, state, tensors)
     if isinstance(ready, Unsupported):
-        if not isinstance(ready.__cause__, OstinatoError):  # the eager loop will raise that one better
-            _warn(owner, ready)
-        return None
+        return ready
     values = list(tensors.values())
     flat = leaves(state)
     save = torch.is_grad_enabled() and ready.executable.plan.backward is not None
@@ -226,12 +224,13 @@ def fingerprint(cell: nn.Module) -> tuple[Any, ...]:
     return tuple(parts)
 
 
-def _warn(cell: nn.Module, reason: Unsupported) -> None:
+def warn_once(cell: nn.Module, reason: Unsupported) -> None:
+    """Say that a cell has run eagerly, and why."""
     if cell in _warned:
         return
     _warned.add(cell)
     warnings.warn(
         f"{type(cell).__name__} runs in the eager loop, right but slower: the engine does not take {reason}",
         EngineWarning,
-        stacklevel=5,
+        stacklevel=4,
     )

@@ -144,7 +144,6 @@ class Converter:
         if not isinstance(value, fx.Node):
             raise Unsupported(f"an output that is {value}")
         known = self.values[value]
-        shape = tuple(value.meta["val"].shape[1:])
         if isinstance(known, Row):
             if known.axis != 0:
                 raise Unsupported("an output without the batch first")
@@ -195,8 +194,26 @@ def _ancestors(node: fx.Node) -> list[fx.Node]:
 
 
 VIEW_NAMES = frozenset(
-    "view _unsafe_view permute t transpose slice select unsqueeze squeeze expand split_with_sizes split unbind alias "
-    "detach diagonal unfold as_strided".split()
+    [
+        "view",
+        "_unsafe_view",
+        "permute",
+        "t",
+        "transpose",
+        "slice",
+        "select",
+        "unsqueeze",
+        "squeeze",
+        "expand",
+        "split_with_sizes",
+        "split",
+        "unbind",
+        "alias",
+        "detach",
+        "diagonal",
+        "unfold",
+        "as_strided",
+    ]
 )
 
 

@@ -137,8 +137,10 @@ class Executable:
         assert program is not None
         constants = self.constants(parameters, kernel)
         time, batch = call.xs[0].shape[:2]
-        cotangent = dense(dy) if dy is not None else torch.zeros(self.plan.outputs[0], dtype=self.dtype).expand(
-            (time, batch, *self.plan.outputs[0])
+        cotangent = (
+            dense(dy)
+            if dy is not None
+            else torch.zeros(self.plan.outputs[0], dtype=self.dtype).expand((time, batch, *self.plan.outputs[0]))
         )
         starts = [
             torch.zeros_like(leaf) if given is None else given.contiguous()
@@ -152,9 +154,7 @@ class Executable:
             for sink in program.of("stream")
             if not (self.plan.has_dx and sink.index == 0)
         }
-        totals = {
-            sink.index: torch.zeros((batch, *sink.node.shape), dtype=self.dtype) for sink in program.of("total")
-        }
+        totals = {sink.index: torch.zeros((batch, *sink.node.shape), dtype=self.dtype) for sink in program.of("total")}
         views = _views(call) | {("dy", 0): cotangent}
         if dx is not None:
             views["out", 0] = dx

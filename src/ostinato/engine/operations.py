@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
-from torch import fx
 
 from ostinato.engine import graph as g
 from ostinato.engine.capture import BATCH
 from ostinato.engine.convert import Constant, Converter, Row, Value, describe, name_of
 from ostinato.engine.graph import Node, Unsupported
 
-Handler = Callable[[Converter, fx.Node], Value]
+FxNode: TypeAlias = Any
+"""A `torch.fx.Node`, whose arguments may be anything: no use to a type checker."""
+Handler = Callable[[Converter, FxNode], Value]
 HANDLERS: dict[str, Handler] = {}
 
 
-def convert_operation(converter: Converter, node: fx.Node) -> Value:
+def convert_operation(converter: Converter, node: FxNode) -> Value:
     """Convert one operation that has the batch among its axes.
 
     Raises:
@@ -50,12 +51,12 @@ def handles(*names: str) -> Callable[[Handler], Handler]:
     return register
 
 
-def shape_of(node: fx.Node) -> tuple[int, ...]:
+def shape_of(node: FxNode) -> tuple[int, ...]:
     """Return the shape of a value in PyTorch's graph, the batch among its axes."""
     return tuple(node.meta["val"].shape)
 
 
-def batch_axis(node: fx.Node) -> int:
+def batch_axis(node: FxNode) -> int:
     """Return where the batch stands in the shape of a value of PyTorch's graph.
 
     Raises:
@@ -83,7 +84,7 @@ def without(shape: Sequence[int], axis: int) -> tuple[int, ...]:
 # --- pointwise ---------------------------------------------------------------------------------------------------
 
 
-def elementwise(converter: Converter, node: fx.Node, build: Callable[..., Node], args: Sequence[Any]) -> Value:
+def elementwise(converter: Converter, node: FxNode, build: Callable[..., Node], args: Sequence[Any]) -> Value:
     """Convert a pointwise operation, its operands aligned from the right as PyTorch aligns them."""
     if node.meta["val"].dtype in (torch.complex64, torch.complex128):
         raise Unsupported(f"{describe(node)} on complex numbers")
@@ -116,7 +117,7 @@ def aligned(converter: Converter, arg: Any, axis: int) -> Node:
     return constant_operand(converter, arg, axis)
 
 
-def constant_operand(converter: Converter, arg: fx.Node, axis: int) -> Node:
+def constant_operand(converter: Converter, arg: FxNode, axis: int) -> Node:
     """Return a constant without the axis of size 1 that stands where the batch does in the other operand."""
     node, shape = converter.constant(arg), shape_of(arg)
     if node.op == "scalar" or len(shape) < -axis:
@@ -141,25 +142,25 @@ def as_float(node: Node) -> Node:
 
 
 @handles("add", "sub")
-def _add(converter: Converter, node: fx.Node) -> Value:
+def _add(converter: Converter, node: FxNode) -> Value:
     op, alpha = name_of(node), node.kwargs.get("alpha", 1)
 
     def build(a: Node, b: Node) -> Node:
         b = as_float(b)
         if alpha != 1:
-            b = g.pointwise("mul", b, number(alpha))  # type: ignore[arg-type]
+            b = g.pointwise("mul", b, number(alpha))
         return g.pointwise(op, as_float(a), b)
 
     return elementwise(converter, node, build, node.args[:2])
 
 
 @handles("rsub")
-def _rsub(converter: Converter, node: fx.Node) -> Value:
+def _rsub(converter: Converter, node: FxNode) -> Value:
     return elementwise(converter, node, lambda a, b: g.pointwise("sub", b, a), node.args[:2])
 
 
 @handles("mul")
-def _mul(converter: Converter, node: fx.Node) -> Value:
+def _mul(converter: Converter, node: FxNode) -> Value:
     def build(a: Node, b: Node) -> Node:
         if a.boolean and b.boolean:
             return g.pointwise("logical_and", a, b)
@@ -169,14 +170,14 @@ def _mul(converter: Converter, node: fx.Node) -> Value:
 
 
 @handles("div", "true_divide")
-def _div(converter: Converter, node: fx.Node) -> Value:
+def _div(converter: Converter, node: FxNode) -> Value:
     if node.kwargs.get("rounding_mode"):
         raise Unsupported(describe(node))
     return elementwise(converter, node, lambda a, b: g.pointwise("div", as_float(a), as_float(b)), node.args[:2])
 
 
 @handles("pow")
-def _pow(converter: Converter, node: fx.Node) -> Value:
+def _pow(converter: Converter, node: FxNode) -> Value:
     return elementwise(converter, node, power, node.args[:2])
 
 
@@ -193,7 +194,7 @@ def power(base: Node, exponent: Node) -> Node:
 
 
 @handles("where")
-def _where(converter: Converter, node: fx.Node) -> Value:
+def _where(converter: Converter, node: FxNode) -> Value:
     def build(mask: Node, a: Node, b: Node) -> Node:
         if not (a.boolean and b.boolean):
             a, b = as_float(a), as_float(b)
@@ -203,7 +204,7 @@ def _where(converter: Converter, node: fx.Node) -> Value:
 
 
 @handles("clamp", "clamp_min", "clamp_max")
-def _clamp(converter: Converter, node: fx.Node) -> Value:
+def _clamp(converter: Converter, node: FxNode) -> Value:
     bounds = dict(zip(("x", "min", "max"), node.args, strict=False)) | dict(node.kwargs)
     if name_of(node) == "clamp_max":
         bounds = {"max": node.args[1]}
@@ -222,28 +223,28 @@ def _clamp(converter: Converter, node: fx.Node) -> Value:
 
 
 @handles("isnan")
-def _isnan(converter: Converter, node: fx.Node) -> Value:
+def _isnan(converter: Converter, node: FxNode) -> Value:
     return elementwise(converter, node, lambda x: g.pointwise("ne", x, x), node.args[:1])
 
 
 @handles("square")
-def _square(converter: Converter, node: fx.Node) -> Value:
+def _square(converter: Converter, node: FxNode) -> Value:
     return elementwise(converter, node, lambda x: g.pointwise("mul", x, x), node.args[:1])
 
 
 @handles("copy")
-def _copy(converter: Converter, node: fx.Node) -> Value:
+def _copy(converter: Converter, node: FxNode) -> Value:
     return elementwise(converter, node, lambda x: x, node.args[1:2])
 
 
 @handles("clone", "alias", "detach", "lift_fresh", "contiguous", "lift_fresh_copy")
-def _identity(converter: Converter, node: fx.Node) -> Value:
+def _identity(converter: Converter, node: FxNode) -> Value:
     return row_of(converter, node.args[0])
 
 
 @handles("_to_copy", "convert_element_type", "_to_dense")
-def _convert_type(converter: Converter, node: fx.Node) -> Value:
-    source, target = node.args[0].meta["val"].dtype, node.meta["val"].dtype  # type: ignore[union-attr]
+def _convert_type(converter: Converter, node: FxNode) -> Value:
+    source, target = node.args[0].meta["val"].dtype, node.meta["val"].dtype
     row = row_of(converter, node.args[0])
     if source is torch.bool and target.is_floating_point:
         return Row(as_float(row.node), row.axis)
@@ -256,7 +257,7 @@ def _convert_type(converter: Converter, node: fx.Node) -> Value:
 
 @handles("full", "zeros", "ones", "full_like", "zeros_like", "ones_like", "new_zeros", "new_ones", "new_full")
 @handles("empty", "empty_like", "new_empty", "empty_permuted", "empty_strided")
-def _fill(converter: Converter, node: fx.Node) -> Value:
+def _fill(converter: Converter, node: FxNode) -> Value:  # noqa: ARG001
     name = name_of(node)
     value: Any = 1.0 if "ones" in name else 0.0
     if name in ("full", "full_like"):
@@ -273,7 +274,7 @@ def _fill(converter: Converter, node: fx.Node) -> Value:
 
 
 @handles("rand_like", "rand", "uniform")
-def _rand(converter: Converter, node: fx.Node) -> Value:
+def _rand(converter: Converter, node: FxNode) -> Value:
     if name_of(node) == "uniform" and tuple(node.args[1:3]) not in ((), (0.0, 1.0), (0, 1)):
         raise Unsupported(describe(node))
     axis = batch_axis(node)
@@ -281,7 +282,7 @@ def _rand(converter: Converter, node: fx.Node) -> Value:
 
 
 @handles("bernoulli")
-def _bernoulli(converter: Converter, node: fx.Node) -> Value:
+def _bernoulli(converter: Converter, node: FxNode) -> Value:
     axis, shape = batch_axis(node), shape_of(node)
     chance = node.args[1] if len(node.args) > 1 else node.args[0]
     bound = aligned(converter, chance, axis - len(shape))
@@ -290,13 +291,13 @@ def _bernoulli(converter: Converter, node: fx.Node) -> Value:
 
 
 @handles("native_dropout")
-def _dropout(converter: Converter, node: fx.Node) -> Value:
+def _dropout(converter: Converter, node: FxNode) -> Value:
     row = row_of(converter, node.args[0])
     share, training = node.args[1], node.args[2]
-    kept = g.pointwise("ge", _uniform(converter, row.node.shape), g.scalar(float(share)))  # type: ignore[arg-type]
+    kept = g.pointwise("ge", _uniform(converter, row.node.shape), g.scalar(float(share)))
     if not training:
         return [row, Row(kept, row.axis)]
-    scale = 0.0 if share == 1 else 1.0 / (1.0 - float(share))  # type: ignore[arg-type]
+    scale = 0.0 if share == 1 else 1.0 / (1.0 - float(share))
     scaled = g.pointwise("mul", row.node, g.pointwise("mul", as_float(kept), g.scalar(scale)))
     return [Row(scaled, row.axis), Row(kept, row.axis)]
 

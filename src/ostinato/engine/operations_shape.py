@@ -11,18 +11,18 @@ from torch import fx
 from ostinato.engine import graph as g
 from ostinato.engine.convert import Constant, Converter, Row, Value, describe, name_of
 from ostinato.engine.graph import Node, Unsupported
-from ostinato.engine.operations import batch_axis, constant_operand, handles, row_of, shape_of, without
+from ostinato.engine.operations import FxNode, batch_axis, constant_operand, handles, row_of, shape_of, without
 
 # --- products ----------------------------------------------------------------------------------------------------
 
 
 @handles("mm", "matmul")
-def _mm(converter: Converter, node: fx.Node) -> Value:
+def _mm(converter: Converter, node: FxNode) -> Value:
     return product(converter, node, node.args[0], node.args[1])
 
 
 @handles("addmm", "baddbmm")
-def _addmm(converter: Converter, node: fx.Node) -> Value:
+def _addmm(converter: Converter, node: FxNode) -> Value:
     if node.kwargs.get("alpha", 1) != 1 or node.kwargs.get("beta", 1) != 1:
         raise Unsupported(describe(node))
     result = product(converter, node, node.args[1], node.args[2])
@@ -37,11 +37,11 @@ def _addmm(converter: Converter, node: fx.Node) -> Value:
 
 
 @handles("bmm")
-def _bmm(converter: Converter, node: fx.Node) -> Value:
+def _bmm(converter: Converter, node: FxNode) -> Value:
     return product(converter, node, node.args[0], node.args[1])
 
 
-def product(converter: Converter, node: fx.Node, left: Any, right: Any) -> Value:
+def product(converter: Converter, node: FxNode, left: Any, right: Any) -> Value:
     """Convert `left @ right`, matrices or stacks of them, by where the batch stands in each."""
     a, b = converter.values[left], converter.values[right]
     rank = len(shape_of(left))
@@ -80,11 +80,11 @@ def _row_product(a: Node, b: Node) -> Node:
 
 
 @handles("sum", "mean", "amax", "amin")
-def _reduce(converter: Converter, node: fx.Node) -> Value:
+def _reduce(converter: Converter, node: FxNode) -> Value:
     name, row = name_of(node), row_of(converter, node.args[0])
-    shape = shape_of(node.args[0])  # type: ignore[arg-type]
+    shape = shape_of(node.args[0])
     given = node.args[1] if len(node.args) > 1 and node.args[1] else list(range(len(shape)))
-    axes = sorted(axis % len(shape) for axis in (given if isinstance(given, (list, tuple)) else [given]))  # type: ignore[operator]
+    axes = sorted(axis % len(shape) for axis in (given if isinstance(given, (list, tuple)) else [given]))
     keep = bool(node.args[2]) if len(node.args) > 2 else bool(node.kwargs.get("keepdim", False))
     over_batch = row.axis in axes
     if over_batch and name != "sum":
@@ -92,8 +92,10 @@ def _reduce(converter: Converter, node: fx.Node) -> Value:
     features = [axis - (axis > row.axis) for axis in axes if axis != row.axis]
     result = reduce(name, row.node, features) if features else row.node
     if over_batch:
-        final = tuple(1 if axis in axes else size for axis, size in enumerate(shape)) if keep else tuple(
-            size for axis, size in enumerate(shape) if axis not in axes
+        final = (
+            tuple(1 if axis in axes else size for axis, size in enumerate(shape))
+            if keep
+            else tuple(size for axis, size in enumerate(shape) if axis not in axes)
         )
         return converter.contract(node, Node("rowsum", (g.reshape(result, final),), final))
     kept = [1 if axis in axes else size for axis, size in enumerate(shape)]
@@ -116,13 +118,13 @@ def reduce(name: str, node: Node, axes: Sequence[int]) -> Node:
 
 
 @handles("var", "var_mean")
-def _var(converter: Converter, node: fx.Node) -> Value:
-    row, full = row_of(converter, node.args[0]), shape_of(node.args[0])  # type: ignore[arg-type]
+def _var(converter: Converter, node: FxNode) -> Value:
+    row, full = row_of(converter, node.args[0]), shape_of(node.args[0])
     given = node.args[1] if len(node.args) > 1 and node.args[1] is not None else list(range(len(full)))
-    axes = sorted(axis % len(full) for axis in given)  # type: ignore[union-attr, operator]
+    axes = sorted(axis % len(full) for axis in given)
     if row.axis in axes:
         raise Unsupported(f"{describe(node)} over the batch")
-    correction = float(node.kwargs.get("correction", node.args[2] if len(node.args) > 2 else 1))  # type: ignore[arg-type]
+    correction = float(node.kwargs.get("correction", node.args[2] if len(node.args) > 2 else 1))
     keep = bool(node.kwargs.get("keepdim", False))
     features = [axis - (axis > row.axis) for axis in axes]
     mean, spread = moments(row.node, features, correction)
@@ -148,11 +150,11 @@ def moments(node: Node, axes: Sequence[int], correction: float) -> tuple[Node, N
 
 
 @handles("linalg_vector_norm")
-def _norm(converter: Converter, node: fx.Node) -> Value:
+def _norm(converter: Converter, node: FxNode) -> Value:
     order = node.args[1] if len(node.args) > 1 else node.kwargs.get("ord", 2)
     axes = node.args[2] if len(node.args) > 2 else node.kwargs.get("dim")
-    row, full = row_of(converter, node.args[0]), shape_of(node.args[0])  # type: ignore[arg-type]
-    given = [axis % len(full) for axis in (range(len(full)) if axes is None else axes)]  # type: ignore[union-attr, operator]
+    row, full = row_of(converter, node.args[0]), shape_of(node.args[0])
+    given = [axis % len(full) for axis in (range(len(full)) if axes is None else axes)]
     if order != 2 or row.axis in given:
         raise Unsupported(describe(node))
     features = [axis - (axis > row.axis) for axis in given]
@@ -162,14 +164,14 @@ def _norm(converter: Converter, node: fx.Node) -> Value:
 
 
 @handles("native_layer_norm")
-def _layer_norm(converter: Converter, node: fx.Node) -> Value:
+def _layer_norm(converter: Converter, node: FxNode) -> Value:
     source, normalized, weight, bias, epsilon = node.args
-    row, full = row_of(converter, source), shape_of(source)  # type: ignore[arg-type]
-    features = list(range(len(full) - len(normalized) - 1, len(full) - 1))  # type: ignore[arg-type]
+    row, full = row_of(converter, source), shape_of(source)
+    features = list(range(len(full) - len(normalized) - 1, len(full) - 1))
     if row.axis > min(features):
         raise Unsupported(f"{describe(node)} over the batch")
     mean, spread = moments(row.node, features, 0.0)
-    scale = g.pointwise("rsqrt", g.pointwise("add", spread, g.scalar(float(epsilon))))  # type: ignore[arg-type]
+    scale = g.pointwise("rsqrt", g.pointwise("add", spread, g.scalar(float(epsilon))))
     kept = (*row.node.shape[: features[0]], *[1] * len(features))
     mean, scale = g.reshape(mean, kept), g.reshape(scale, kept)
     result = g.pointwise("mul", g.pointwise("sub", row.node, mean), scale)
@@ -183,47 +185,47 @@ def _layer_norm(converter: Converter, node: fx.Node) -> Value:
 
 
 @handles("permute", "t", "transpose")
-def _permute(converter: Converter, node: fx.Node) -> Value:
+def _permute(converter: Converter, node: FxNode) -> Value:
     row, rank = row_of(converter, node.args[0]), len(shape_of(node))
     if name_of(node) == "permute":
-        order = [axis % rank for axis in node.args[1]]  # type: ignore[union-attr]
+        order = [axis % rank for axis in node.args[1]]
     else:
         order = list(range(rank))
-        first, second = (0, 1) if name_of(node) == "t" else (node.args[1] % rank, node.args[2] % rank)  # type: ignore[operator]
+        first, second = (0, 1) if name_of(node) == "t" else (node.args[1] % rank, node.args[2] % rank)
         order[first], order[second] = order[second], order[first]
     features = [axis - (axis > row.axis) for axis in order if axis != row.axis]
     return Row(g.permute(row.node, features), order.index(row.axis))
 
 
 @handles("view", "reshape", "_unsafe_view", "flatten")
-def _view(converter: Converter, node: fx.Node) -> Value:
+def _view(converter: Converter, node: FxNode) -> Value:
     row, shape = row_of(converter, node.args[0]), shape_of(node)
     axis = batch_axis(node)
-    before = shape_of(node.args[0])[: row.axis]  # type: ignore[arg-type]
+    before = shape_of(node.args[0])[: row.axis]
     if math.prod(shape[:axis]) != math.prod(before):
         raise Unsupported(f"{describe(node)} moves the batch")
     return Row(g.reshape(row.node, without(shape, axis)), axis)
 
 
 @handles("unsqueeze", "squeeze")
-def _squeeze(converter: Converter, node: fx.Node) -> Value:
+def _squeeze(converter: Converter, node: FxNode) -> Value:
     row, axis = row_of(converter, node.args[0]), batch_axis(node)
     return Row(g.reshape(row.node, without(shape_of(node), axis)), axis)
 
 
 @handles("expand")
-def _expand(converter: Converter, node: fx.Node) -> Value:
+def _expand(converter: Converter, node: FxNode) -> Value:
     row, shape, axis = row_of(converter, node.args[0]), shape_of(node), batch_axis(node)
-    missing = len(shape) - len(shape_of(node.args[0]))  # type: ignore[arg-type]
+    missing = len(shape) - len(shape_of(node.args[0]))
     if row.axis + missing != axis:
         raise Unsupported(describe(node))
     return Row(g.expand(row.node, without(shape, axis)), axis)
 
 
 @handles("slice")
-def _slice(converter: Converter, node: fx.Node) -> Value:
+def _slice(converter: Converter, node: FxNode) -> Value:
     row, shape = row_of(converter, node.args[0]), shape_of(node)
-    full = shape_of(node.args[0])  # type: ignore[arg-type]
+    full = shape_of(node.args[0])
     axis, start, step = _bounds(node, full)
     if axis == row.axis:
         if shape[axis] != full[axis]:
@@ -234,30 +236,30 @@ def _slice(converter: Converter, node: fx.Node) -> Value:
     return Row(g.take(row.node, axis - (axis > row.axis), start, shape[axis]), row.axis)
 
 
-def _bounds(node: fx.Node, full: Sequence[int]) -> tuple[int, int, int]:
+def _bounds(node: FxNode, full: Sequence[int]) -> tuple[int, int, int]:
     values = [*node.args[1:], *[None] * 4]
-    axis = int(values[0] or 0) % len(full)  # type: ignore[call-overload]
-    start = int(values[1] or 0)  # type: ignore[call-overload]
+    axis = int(values[0] or 0) % len(full)
+    start = int(values[1] or 0)
     start = min(start + full[axis] if start < 0 else start, full[axis])
-    return axis, start, int(values[3] or 1)  # type: ignore[call-overload]
+    return axis, start, int(values[3] or 1)
 
 
 @handles("select")
-def _select(converter: Converter, node: fx.Node) -> Value:
-    row, full = row_of(converter, node.args[0]), shape_of(node.args[0])  # type: ignore[arg-type]
-    axis, index = node.args[1] % len(full), node.args[2]  # type: ignore[operator]
+def _select(converter: Converter, node: FxNode) -> Value:
+    row, full = row_of(converter, node.args[0]), shape_of(node.args[0])
+    axis, index = node.args[1] % len(full), node.args[2]
     if axis == row.axis:
         raise Unsupported(f"{describe(node)} takes one row of the batch")
-    taken = g.take(row.node, axis - (axis > row.axis), index % full[axis], 1)  # type: ignore[operator]
+    taken = g.take(row.node, axis - (axis > row.axis), index % full[axis], 1)
     return Row(g.reshape(taken, without(row.node.shape, axis - (axis > row.axis))), row.axis - (axis < row.axis))
 
 
 @handles("split_with_sizes", "split", "unbind", "chunk")
-def _split(converter: Converter, node: fx.Node) -> Value:
-    row, full = row_of(converter, node.args[0]), shape_of(node.args[0])  # type: ignore[arg-type]
+def _split(converter: Converter, node: FxNode) -> Value:
+    row, full = row_of(converter, node.args[0]), shape_of(node.args[0])
     unbind = name_of(node) == "unbind"
     place = node.args[1] if unbind and len(node.args) > 1 else node.args[2] if len(node.args) > 2 else 0
-    axis = place % len(full)  # type: ignore[operator]
+    axis = place % len(full)
     if axis == row.axis:
         raise Unsupported(f"{describe(node)} divides the batch")
     feature, start, parts = axis - (axis > row.axis), 0, []
@@ -272,13 +274,13 @@ def _split(converter: Converter, node: fx.Node) -> Value:
 
 
 @handles("cat", "stack")
-def _cat(converter: Converter, node: fx.Node) -> Value:
+def _cat(converter: Converter, node: FxNode) -> Value:
     shape, axis = shape_of(node), batch_axis(node)
-    place = (node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)) % len(shape)  # type: ignore[operator]
+    place = (node.args[1] if len(node.args) > 1 else node.kwargs.get("dim", 0)) % len(shape)
     if place == axis or name_of(node) == "stack":
         raise Unsupported(f"{describe(node)} along the batch")
     parts = []
-    for arg in node.args[0]:  # type: ignore[union-attr]
+    for arg in node.args[0]:
         assert isinstance(arg, fx.Node)
         if isinstance(converter.values[arg], Constant):
             raise Unsupported(f"{describe(node)} of a constant")
@@ -300,22 +302,22 @@ def _joined(parts: Sequence[Node], axis: int) -> Node:
 
 
 @handles("slice_scatter", "select_scatter")
-def _scatter(converter: Converter, node: fx.Node) -> Value:
+def _scatter(converter: Converter, node: FxNode) -> Value:
     base, source = row_of(converter, node.args[0]), row_of(converter, node.args[1])
     full = shape_of(node)
     values = [*node.args[2:], *[None] * 4]
-    axis = int(values[0] or 0) % len(full)  # type: ignore[call-overload]
+    axis = int(values[0] or 0) % len(full)
     if axis == base.axis:
-        if name_of(node) == "slice_scatter" and shape_of(node.args[1]) == full:  # type: ignore[arg-type]
+        if name_of(node) == "slice_scatter" and shape_of(node.args[1]) == full:
             return source
         raise Unsupported(f"{describe(node)} writes some rows of the batch")
     feature = axis - (axis > base.axis)
-    start = int(values[1] or 0)  # type: ignore[call-overload]
+    start = int(values[1] or 0)
     start = start + full[axis] if start < 0 else start
     piece = source.node
     if name_of(node) == "select_scatter":
         piece = g.reshape(piece, (*base.node.shape[:feature], 1, *base.node.shape[feature + 1 :]))
-    elif int(values[3] or 1) != 1:  # type: ignore[call-overload]
+    elif int(values[3] or 1) != 1:
         raise Unsupported(f"{describe(node)} with a step")
     end = start + piece.shape[feature]
     parts = [piece]

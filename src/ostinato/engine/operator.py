@@ -19,7 +19,7 @@ _references: dict[int, Callable[..., list[Tensor]]] = {}
 _ARGUMENTS = (
     "Tensor[] parameters, Tensor x, Tensor[] state, Tensor? lengths, Tensor? resets, bool reverse, int seed, int plan"
 )
-_library = torch.library.Library("ostinato", "DEF")
+_library: Any = torch.library.Library("ostinato", "DEF")  # type: ignore[no-untyped-call]
 _library.define(f"scan({_ARGUMENTS}, bool save) -> Tensor[]", tags=(torch.Tag.pt2_compliant_tag,))
 _library.define(
     f"scan_backward({_ARGUMENTS}, Tensor[] saved, Tensor? dy, Tensor?[] dlast) -> Tensor[]",
@@ -59,7 +59,7 @@ def scan(
             parameters, x, state, lengths, resets, reverse, seed, plan, save
         )
         return results
-    return _differentiable(parameters, x, state, lengths, resets, reverse, seed, plan, save)
+    return _differentiable(_forward, parameters, x, state, lengths, resets, reverse, seed, plan, save)
 
 
 def _forward(
@@ -89,17 +89,8 @@ def _forward_defined(*arguments: Any) -> list[Tensor]:
     return results
 
 
-def _forward_shapes(
-    parameters: Sequence[Tensor],
-    x: Tensor,
-    state: Sequence[Tensor],
-    lengths: Tensor | None,
-    resets: Tensor | None,
-    reverse: bool,
-    seed: int,
-    plan: int,
-    save: bool,
-) -> list[Tensor]:
+def _forward_shapes(*arguments: Any) -> list[Tensor]:
+    _, x, state, _, _, _, _, plan, save = arguments
     programs = _executables[plan].plan
     kept = programs.saved if save else ()
     return [
@@ -134,19 +125,8 @@ def _gradients(
     return found
 
 
-def _gradient_shapes(
-    parameters: Sequence[Tensor],
-    x: Tensor,
-    state: Sequence[Tensor],
-    lengths: Tensor | None,
-    resets: Tensor | None,
-    reverse: bool,
-    seed: int,
-    plan: int,
-    saved: Sequence[Tensor],
-    dy: Tensor | None,
-    dlast: Sequence[Tensor | None],
-) -> list[Tensor]:
+def _gradient_shapes(*arguments: Any) -> list[Tensor]:
+    parameters, x, state, _, _, _, _, plan, *_ = arguments
     wanted = _executables[plan].plan.captured.signature.gradients
     inputs = [*parameters, x, *state]
     return [tensor.new_empty(tensor.shape) for tensor, needed in zip(inputs, wanted, strict=True) if needed]
@@ -197,6 +177,7 @@ def _unflatten(counts: tuple[int, int], tensors: Sequence[Any]) -> tuple[list[Te
 
 
 def _differentiable(
+    run: Callable[..., list[Tensor]],
     parameters: Sequence[Tensor],
     x: Tensor,
     state: Sequence[Tensor],
@@ -206,11 +187,10 @@ def _differentiable(
     seed: int,
     plan: int,
     save: bool,
-    run: Callable[..., list[Tensor]] = _forward,
 ) -> Sequence[Tensor]:
     if not save or not torch.is_grad_enabled():
         return run(parameters, x, state, lengths, resets, reverse, seed, plan, save)
-    results: Sequence[Tensor] = _Scan.apply(
+    results: Sequence[Tensor] = _Scan.apply(  # type: ignore[no-untyped-call]
         run, (reverse, seed, plan), (len(parameters), len(state)), *parameters, x, *state, lengths, resets
     )
     return results
@@ -223,7 +203,7 @@ def _below_autograd(*arguments: Any) -> list[Tensor]:
 
 
 def _autograd(*arguments: Any) -> list[Tensor]:
-    return list(_differentiable(*arguments, run=_below_autograd))
+    return list(_differentiable(_below_autograd, *arguments))
 
 
 _library.impl("scan", _forward_defined, "CPU")

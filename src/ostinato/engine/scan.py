@@ -4,14 +4,44 @@ from __future__ import annotations
 
 import math
 from contextlib import nullcontext
+from typing import Literal, overload
 
 import torch
 from torch import Tensor, nn
 
-from ostinato.engine.compiled import scan_compiled, suits
+from ostinato.engine.compiled import scan_compiled, suits, warn_once
+from ostinato.engine.graph import Unsupported
 from ostinato.engine.reference import scan_eagerly
 from ostinato.engine.state import State, call_cell, initial_state, leaves, map_state
 from ostinato.errors import ShapeError
+
+
+@overload
+def scan(
+    cell: nn.Module,
+    xs: Tensor,
+    state: State | None = None,
+    *,
+    lengths: Tensor | None = None,
+    reverse: bool = False,
+    batch_first: bool = False,
+    resets: Tensor | None = None,
+    return_states: Literal[False] = False,
+) -> tuple[Tensor, State]: ...
+
+
+@overload
+def scan(
+    cell: nn.Module,
+    xs: Tensor,
+    state: State | None = None,
+    *,
+    lengths: Tensor | None = None,
+    reverse: bool = False,
+    batch_first: bool = False,
+    resets: Tensor | None = None,
+    return_states: Literal[True],
+) -> tuple[Tensor, State, State]: ...
 
 
 def scan(
@@ -89,11 +119,15 @@ def _dispatch(
 ) -> tuple[Tensor, State]:
     """Choose who runs the loop: the compiled engine, or the reference for what it does not take."""
     with torch.autocast(xs.device.type, enabled=False) if _autocast(xs) else nullcontext():
-        if suits(xs, state):
-            done = scan_compiled(owner, cell, xs, state, lengths, reverse, resets)
-            if done is not None:
-                return done
-        return scan_eagerly(cell, xs, state, lengths, reverse, resets)
+        if not suits(xs, state):
+            return scan_eagerly(cell, xs, state, lengths, reverse, resets)
+        done: tuple[Tensor, State] | Unsupported = scan_compiled(owner, cell, xs, state, lengths, reverse, resets)
+        if isinstance(done, Unsupported):
+            result = scan_eagerly(cell, xs, state, lengths, reverse, resets)
+            # not before: a cell that breaks the contract has just raised what is wrong with it
+            warn_once(owner, done)
+            return result
+        return done
 
 
 class _WithStates(nn.Module):
@@ -112,7 +146,7 @@ class _WithStates(nn.Module):
 def _unpacked(cell: nn.Module, packed: Tensor, xs: Tensor, state: State) -> tuple[Tensor, State]:
     """Take apart what `_WithStates` has put together."""
     sizes = [leaf[:1].flatten(1).shape[1] if leaf.shape[0] else math.prod(leaf.shape[1:]) for leaf in leaves(state)]
-    flat, *parts = packed.split([packed.shape[-1] - sum(sizes), *sizes], -1)
+    flat, *parts = torch.split(packed, [packed.shape[-1] - sum(sizes), *sizes], -1)
     rest = iter(parts)
     states = map_state(lambda leaf: next(rest).reshape(*packed.shape[:2], *leaf.shape[1:]), state)
     with torch.no_grad():

@@ -1,1 +1,1 @@
-"""The CPU engine: what lowers a captured cell to machine code through LLVM."""
+"""The engine's backend for CPUs: programs become LLVM code for the machine that the process runs on."""

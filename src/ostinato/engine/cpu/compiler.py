@@ -15,7 +15,7 @@ import llvmlite
 import llvmlite.binding as llvm
 from llvmlite import ir
 
-from ostinato.engine.cpu.lanes import Dtype
+from ostinato.engine.cpu.lanes import DType
 from ostinato.files import write_atomically
 
 _CACHE_LIMIT_BYTES = 256 * 2**20
@@ -45,7 +45,7 @@ class Machine:
             self.bytes, self.registers = 16, 32 if self.triple.startswith(("aarch64", "arm64")) else 16
         self.target = llvm.Target.from_triple(self.triple)
 
-    def width(self, dtype: Dtype) -> int:
+    def width(self, dtype: DType) -> int:
         """Return how many numbers a vector register holds."""
         return self.bytes // (4 if dtype == "float32" else 8)
 

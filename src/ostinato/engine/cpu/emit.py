@@ -8,7 +8,7 @@ from llvmlite import ir
 
 from ostinato.engine.cpu.code import Code, i64, pointer
 from ostinato.engine.cpu.gemm import ACCUMULATE, START_FROM_INIT, START_FROM_ZERO, gemm_type
-from ostinato.engine.cpu.lanes import Dtype, Lanes, Value
+from ostinato.engine.cpu.lanes import DType, Lanes, Value
 from ostinato.engine.cpu.layout import HEADER, ROW_TABLES, Layout
 from ostinato.engine.cpu.nest import NestEmitter, Row, tail_mask
 from ostinato.engine.cpu.schedule import Product, Schedule, locate
@@ -16,11 +16,13 @@ from ostinato.engine.graph import Node
 
 
 def emit_kernel(
-    module: ir.Module, name: str, schedule: Schedule, layout: Layout, dtype: Dtype, gemm: str, resets: str
+    module: ir.Module, name: str, schedule: Schedule, layout: Layout, dtype: DType, gemm: str, resets: str
 ) -> Any:
     """Add `void name(i64* arguments)` to a module; the threads of a call run it with the same arguments.
 
     Args:
+        module: the module.
+        name: of the function.
         schedule: what a step does.
         layout: where its arguments and its scratch memory lie.
         dtype: of all numbers.
@@ -34,7 +36,7 @@ class Kernel:
     """Emits one kernel."""
 
     def __init__(
-        self, module: ir.Module, name: str, schedule: Schedule, layout: Layout, dtype: Dtype, gemm: str, resets: str
+        self, module: ir.Module, name: str, schedule: Schedule, layout: Layout, dtype: DType, gemm: str, resets: str
     ) -> None:
         self.schedule, self.layout, self.dtype, self.resets = schedule, layout, dtype, resets
         self.name = name
@@ -288,9 +290,7 @@ class Kernel:
                 offset = view.offset + (head * view.strides[0] if product.heads > 1 else 0)
                 rows = self.code.at(base, i64(offset), self.element)
                 packed = depth * -(-cols // self.layout.width) * self.layout.width
-                panels = self.code.at(
-                    self.argument(self.layout.panels[node, pair]), i64(head * packed), self.element
-                )
+                panels = self.code.at(self.argument(self.layout.panels[node, pair]), i64(head * packed), self.element)
                 mode, init = (ACCUMULATE, 0) if pair else (START_FROM_ZERO, 0)
                 if not pair and bias is not None:
                     mode, init = START_FROM_INIT, bias + head * cols

@@ -12,7 +12,7 @@ from typing import Any
 from llvmlite import ir
 
 from ostinato.engine.cpu.code import Code
-from ostinato.engine.cpu.lanes import Dtype, Lanes, Value
+from ostinato.engine.cpu.lanes import DType, Lanes, Value
 
 PANEL_VECTORS = 4
 START_FROM_ZERO, ACCUMULATE, START_FROM_INIT = 0, 1, 2
@@ -32,7 +32,7 @@ def gemm_type() -> Any:
     return ir.FunctionType(ir.VoidType(), [_i64, _i64, _i64, pointer, _i64, pointer, pointer, pointer, _i64, _i64])
 
 
-def define_gemm(module: ir.Module, name: str, dtype: Dtype, width: int, registers: int) -> Any:
+def define_gemm(module: ir.Module, name: str, dtype: DType, width: int, registers: int) -> Any:
     """Add the product to a module: `out[r, c] = start + sum over k of a[r, k] w[k, c]`.
 
     `cols` are rounded up to whole vectors: `out` has room for them and the panels hold zeros there. It starts from
@@ -73,9 +73,7 @@ class _Tile:
         self.code, self.lanes, self.depth = code, lanes, depth
         self.a_stride, self.out_stride, self.mode = a_stride, out_stride, mode
 
-    def rows(
-        self, rows: Value, vectors: int, registers: int, a: Value, panel: Value, init: Value, out: Value
-    ) -> None:
+    def rows(self, rows: Value, vectors: int, registers: int, a: Value, panel: Value, init: Value, out: Value) -> None:
         """Emit all rows of one panel: the largest tile as often as it fits, then smaller ones."""
         builder = self.code.builder
         largest = max(1, min(_LARGEST_TILE, (registers - vectors - 1) // vectors))
@@ -90,14 +88,10 @@ class _Tile:
                 self._tile(row, height, vectors, a, panel, init, out)
             builder.store(builder.add(begin, builder.mul(count, _i64(height))), done)
 
-    def _tile(
-        self, row: Value, height: int, vectors: int, a: Value, panel: Value, init: Value, out: Value
-    ) -> None:
+    def _tile(self, row: Value, height: int, vectors: int, a: Value, panel: Value, init: Value, out: Value) -> None:
         code, builder, lanes = self.code, self.code.builder, self.lanes
         element = lanes.element
-        a_rows = [
-            code.at(a, builder.mul(builder.add(row, _i64(r)), self.a_stride), element) for r in range(height)
-        ]
+        a_rows = [code.at(a, builder.mul(builder.add(row, _i64(r)), self.a_stride), element) for r in range(height)]
         out_rows = [
             code.at(out, builder.mul(builder.add(row, _i64(r)), self.out_stride), element) for r in range(height)
         ]
@@ -130,7 +124,7 @@ class _Tile:
                     builder.store(value, row[v])
 
 
-def define_pack(module: ir.Module, name: str, dtype: Dtype, width: int) -> Any:
+def define_pack(module: ir.Module, name: str, dtype: DType, width: int) -> Any:
     """Add `pack(depth, cols, w, depth_stride, col_stride, panels)`: lay a matrix out as `gemm` reads it."""
     pointer = ir.PointerType()
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [_i64, _i64, pointer, _i64, _i64, pointer]), name)

@@ -13,7 +13,7 @@ from ostinato.engine import graph as g
 from ostinato.engine.cpu.compiler import compile_cached, machine, new_module
 from ostinato.engine.cpu.emit import emit_kernel
 from ostinato.engine.cpu.gemm import define_gemm, define_pack
-from ostinato.engine.cpu.lanes import Dtype
+from ostinato.engine.cpu.lanes import DType
 from ostinato.engine.cpu.layout import Layout, all_products, constant_indices, make_layout, round_up
 from ostinato.engine.cpu.schedule import Schedule, locate, schedule
 from ostinato.engine.graph import Node
@@ -41,7 +41,7 @@ class Kernel:
 
     schedule: Schedule
     layout: Layout
-    dtype: Dtype
+    dtype: DType
     address: int
     run: Any
     """The function, of the address of an argument block."""
@@ -81,7 +81,7 @@ class Kernel:
 
 
 @cache
-def products(dtype: Dtype) -> tuple[Any, str]:
+def products(dtype: DType) -> tuple[Any, str]:
     """Return the packing function, and the name under which kernels find the product."""
     names = [f"ostinato_gemm_{dtype}", f"ostinato_pack_{dtype}"]
     width, registers = machine().width(dtype), machine().registers
@@ -98,7 +98,7 @@ def products(dtype: Dtype) -> tuple[Any, str]:
     return pack, names[0]
 
 
-def compile_program(program: Program, dtype: Dtype, resets: Literal["before", "after"]) -> Kernel:
+def compile_program(program: Program, dtype: DType, resets: Literal["before", "after"]) -> Kernel:
     """Compile a program for this machine, or take it from the cache on disk."""
     _, gemm = products(dtype)
     planned = schedule(program)

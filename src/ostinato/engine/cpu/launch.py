@@ -99,9 +99,7 @@ def launch(
 ) -> None:
     """Run a kernel over a batch on as many threads as the work is worth."""
     threads = _threads(kernel, rows)
-    block, alive = argument_block(
-        kernel, arguments, rows, threads=threads, reverse=reverse, seed=seed, resets=resets
-    )
+    block, alive = argument_block(kernel, arguments, rows, threads=threads, reverse=reverse, seed=seed, resets=resets)
     if threads == 1:
         kernel.run(block)
     else:

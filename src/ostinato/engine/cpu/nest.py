@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from llvmlite import ir
 
 from ostinato.engine import graph as g
-from ostinato.engine.cpu import mathlib
+from ostinato.engine.cpu import pointwise
 from ostinato.engine.cpu.code import i64
 from ostinato.engine.cpu.lanes import Lanes, Value
 from ostinato.engine.cpu.random import uniform
@@ -52,7 +52,9 @@ class Row:
         if isinstance(store.target, Node):
             base = self.of(store.target)
         else:
-            base = self._once((store.kind, store.target), lambda: self._outside(store.kind, int(store.target), store.size))  # type: ignore[call-overload]
+            base = self._once(
+                (store.kind, store.target), lambda: self._outside(store.kind, int(store.target), store.size)
+            )
         return self.code.at(base, i64(store.offset), self.kernel.element) if store.offset else base
 
     def _outside(self, kind: str, index: int, size: int) -> Value:
@@ -120,7 +122,8 @@ class NestEmitter:
 
     def _operand_views(self) -> dict[object, View]:
         """Return everything in memory that the nest touches, spread over its shape."""
-        shape, found = self.nest.shape, {}
+        shape = self.nest.shape
+        found: dict[object, View] = {}
         for node in [*self.nest.nodes, *self.nest.reductions]:
             for child in node.inputs:
                 if not self._inside(node, child):
@@ -129,7 +132,9 @@ class NestEmitter:
         dense = contiguous(shape)
         found["dense"] = View(Node("scalar"), 0, dense)
         for node in self.nest.reductions:
-            found["reduced"] = View(node, 0, broadcast_strides(View(node, 0, contiguous(node.shape)), node.shape, shape))
+            found["reduced"] = View(
+                node, 0, broadcast_strides(View(node, 0, contiguous(node.shape)), node.shape, shape)
+            )
         return found
 
     def _inside(self, user: Node, child: Node) -> bool:
@@ -143,9 +148,14 @@ class NestEmitter:
         for place, size in enumerate(self.nest.shape):
             strides = tuple(view.strides[place] for view in views)
             separate = bool(self.nest.reductions) and place == last
-            if axes and not separate and (size == 1 or all(
-                outer == inner * size for outer, inner in zip(axes[-1].strides, strides, strict=True)
-            )):
+            if (
+                axes
+                and not separate
+                and (
+                    size == 1
+                    or all(outer == inner * size for outer, inner in zip(axes[-1].strides, strides, strict=True))
+                )
+            ):
                 kept = axes[-1].strides if size == 1 else strides
                 axes[-1] = _Axis(axes[-1].size * size, kept)
             elif axes and not separate and axes[-1].size == 1:
@@ -156,7 +166,7 @@ class NestEmitter:
 
     def emit(self) -> None:
         """Emit the loops, the outermost first."""
-        self.addresses = {}
+        self.addresses: dict[object, Value] = {}
         for node in [*self.nest.nodes, *self.nest.reductions]:
             for child in node.inputs:
                 if child in self.views and (base := self.views[child].base).op != "scalar":
@@ -261,11 +271,18 @@ class NestEmitter:
         elif node.op in g.COMPARISONS:
             operands = [self._number(child, value) for child, value in zip(node.inputs, operands, strict=True)]
         if node.op == "random":
-            return uniform(self.code, lanes, self.kernel.header["seed"], node.attr[0],
-                           self.row.number("batch"), self.row.number("time"), place)
-        if node.op in mathlib.BINARY:
-            return mathlib.BINARY[node.op](lanes, *operands)
-        return mathlib.UNARY[node.op](lanes, *operands)
+            return uniform(
+                self.code,
+                lanes,
+                self.kernel.header["seed"],
+                node.attr[0],
+                self.row.number("batch"),
+                self.row.number("time"),
+                place,
+            )
+        if node.op in pointwise.BINARY:
+            return pointwise.BINARY[node.op](lanes, *operands)
+        return pointwise.UNARY[node.op](lanes, *operands)
 
     def _mask(self, node: Node, value: Value) -> Value:
         return value if node.boolean else self.lanes.not_equal(value, self.lanes.const(0.0))

@@ -17,9 +17,7 @@ _GOLDEN = 0x9E3779B97F4A7C15
 _MASK = (1 << 64) - 1
 
 
-def uniform(
-    code: Code, lanes: Lanes, seed: Value, stream: int, batch: Value, time: Value, feature: Value
-) -> Value:
+def uniform(code: Code, lanes: Lanes, seed: Value, stream: int, batch: Value, time: Value, feature: Value) -> Value:
     """Return numbers in [0, 1), 24 bits each, for consecutive features."""
     builder = code.builder
     key = builder.add(seed, i64(stream * _GOLDEN & _MASK))
@@ -27,7 +25,9 @@ def uniform(
         key = _mixed(builder, builder.add(builder.xor(key, part), i64(_GOLDEN)))
     kind = ir.VectorType(_i32, lanes.width)
     low, high = builder.trunc(key, _i32), builder.trunc(builder.lshr(key, i64(32)), _i32)
-    first = builder.add(_splat(builder, builder.trunc(feature, _i32), kind), ir.Constant(kind, list(range(lanes.width))))
+    first = builder.add(
+        _splat(builder, builder.trunc(feature, _i32), kind), ir.Constant(kind, list(range(lanes.width)))
+    )
     bits = builder.add(builder.mul(first, _constant(kind, 0x9E3779B1)), _splat(builder, low, kind))
     bits = _finalised(builder, kind, bits)
     bits = _finalised(builder, kind, builder.xor(bits, _splat(builder, high, kind)))

@@ -29,7 +29,7 @@ class View:
 
 @dataclass(frozen=True)
 class Store:
-    """Where a nest puts a value: at `offset` in a row of `size` numbers of scratch memory, a stream, a carry, a total."""
+    """Where a nest puts a value: at `offset` in a row of `size` numbers of scratch, a stream, a carry or a total."""
 
     kind: Literal["scratch", "stream", "carry", "total"]
     target: Node | int
@@ -200,7 +200,7 @@ def _stored(node: Node) -> Node:
         return Node("to_float", (node,), node.shape)
     if node.op == "reshape" and node.inputs[0].op == "cat":
         return node.inputs[0]
-    return node if node.op == "cat" or node.op in g.POINTWISE and node.op != "random" else _copy(node)
+    return node if node.op == "cat" or (node.op in g.POINTWISE and node.op != "random") else _copy(node)
 
 
 def schedule(program: Program) -> Schedule:
@@ -293,7 +293,9 @@ def _stores(
             fused = _in_nest(node) and in_register(node, child) and home.get(child) is home[node]
             if node.op not in g.VIEWS and not fused and base.op not in g.SOURCES:
                 keep(base)
-    places: list[tuple[Node, Store]] = [(node, Store("scratch", node, node.size)) for node in scratch if node.op == "cat"]
+    places: list[tuple[Node, Store]] = [
+        (node, Store("scratch", node, node.size)) for node in scratch if node.op == "cat"
+    ]
     places += [(sink.node, Store(sink.kind, sink.index, sink.node.size)) for sink in program.sinks]  # type: ignore[arg-type]
     for node, store in places:
         # the parts of a concatenation go straight to their places in it
