@@ -55,7 +55,6 @@ def suits(xs: Tensor, state: State) -> bool:
     return type(xs) in (Tensor, nn.Parameter)
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]
 def scan_compiled(
     owner: nn.Module,
     cell: nn.Module,
@@ -69,6 +68,21 @@ def scan_compiled(
 
     `owner` is the user's cell, which plans are kept with; `cell` is itself or a short-lived wrapper made of it alone.
     """
+    # looking a plan up is not for `torch.compile` to trace; its guard against that costs, so only there
+    run = _scan_untraced if torch.compiler.is_compiling() else _scan_compiled
+    result: tuple[Tensor, State] | Unsupported = run(owner, cell, xs, state, lengths, reverse, resets)
+    return result
+
+
+def _scan_compiled(
+    owner: nn.Module,
+    cell: nn.Module,
+    xs: Tensor,
+    state: State,
+    lengths: Tensor | None,
+    reverse: bool,
+    resets: Tensor | None,
+) -> tuple[Tensor, State] | Unsupported:
     tensors = tensors_of(cell)
     ready = find(owner, cell, xs, state, tensors)
     if isinstance(ready, Unsupported):
@@ -80,6 +94,9 @@ def scan_compiled(
     results = run_scan(values, xs, flat, lengths, resets, reverse, seed, ready.number, save)
     last = iter(results[1 : 1 + len(flat)])
     return results[0], map_state(lambda _: next(last), state)
+
+
+_scan_untraced = torch.compiler.disable(_scan_compiled)
 
 
 def find(

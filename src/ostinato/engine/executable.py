@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ostinato.engine import graph as g
 from ostinato.engine.cpu.kernels import Kernel, compile_program
-from ostinato.engine.cpu.launch import Arguments, Rows, launch, rows_of
+from ostinato.engine.cpu.launch import Arguments, Rows, contract, launch, rows_of
 from ostinato.engine.graph import Node
 from ostinato.engine.memory import empty
 from ostinato.engine.plan import Contraction, Factor, Plan, run_graph
@@ -90,9 +90,27 @@ class Executable:
         order = g.topological(sink.node for sink in self.plan.infer.sinks)
         return any(node.op == "random" for node in order)
 
+    @cached_property
+    def _simple_constants(self) -> list[tuple[int, bool]] | None:
+        """Constants that are parameters, some transposed: the usual case, for which PyTorch's graph is a detour."""
+        nodes = list(self.plan.constants.graph.nodes)
+        places = {node: index for index, node in enumerate(nodes) if node.op == "placeholder"}
+        found = []
+        for node in nodes[-1].args[0]:
+            turned = node.target is torch.ops.aten.permute.default and list(node.args[1]) == [1, 0]
+            source = node.args[0] if turned else node
+            if source not in places:
+                return None
+            found.append((places[source], turned))
+        return found
+
     def constants(self, parameters: Sequence[Tensor], kernel: Kernel) -> list[Tensor]:
         """Compute the constants of a kernel from the parameters, dense where it reads them itself."""
-        values = run_graph(self.plan.constants, parameters)
+        simple = self._simple_constants
+        if simple is not None:
+            values = [parameters[index].detach().t() if turned else parameters[index].detach() for index, turned in simple]
+        else:
+            values = run_graph(self.plan.constants, parameters)
         in_order = kernel.dense_constants
         return [
             value.to(self.dtype).contiguous() if index in in_order else value.to(self.dtype)
@@ -195,19 +213,30 @@ def _contractions(
             known[of] = _viewed(source[: call.rows.total], of.views)
         return known[of]
 
+    column_sums: dict[int, Tensor] = {}
     sums = []
     for contraction in contractions:
         if contraction.factors is None:
-            sums.append(totals[contraction.total].sum(0).reshape(contraction.shape))
-            continue
-        a, b = (factor(part) for part in contraction.factors)
-        if a.dim() == 2:
-            sums.append(a.t() @ b)
+            if contraction.total not in column_sums:
+                column_sums[contraction.total] = totals[contraction.total].sum(0)
+            sums.append(column_sums[contraction.total].reshape(contraction.shape))
         else:
-            heads = tuple(contraction.shape[:-2])
-            a, b = a.flatten(1, -2), b.flatten(1, -2)
-            sums.append(torch.bmm(a.permute(1, 2, 0), b.permute(1, 0, 2)).reshape(*heads, a.shape[-1], b.shape[-1]))
+            a, b = (factor(part) for part in contraction.factors)
+            sums.append(_outer(a, b).reshape(contraction.shape))
     return sums
+
+
+def _outer(a: Tensor, b: Tensor) -> Tensor:
+    """Return the sum over the first axis of outer products of the last, block by block of those between."""
+    if a.dim() == 2:
+        return contract(_dense_rows(a), _dense_rows(b))
+    a, b = a.flatten(1, -2), b.flatten(1, -2)
+    heads = [contract(_dense_rows(a[:, head]), _dense_rows(b[:, head])) for head in range(a.shape[1])]
+    return torch.stack(heads)
+
+
+def _dense_rows(factor: Tensor) -> Tensor:
+    return factor if factor.stride(1) == 1 or factor.shape[1] == 1 else factor.contiguous()
 
 
 def _output(shape: Sequence[int], dtype: torch.dtype, call: Call) -> Tensor:

@@ -301,9 +301,20 @@ def _extract(
             stack += node.all_input_nodes
     for node in source.graph.nodes:
         if node in needed:
-            copied[node] = graph.node_copy(node, lambda child: copied[child])
+            copied[node] = _undone(node, copied) or graph.node_copy(node, lambda child: copied[child])
     graph.output([None if node is None else copied[node] for node in wanted])
+    graph.eliminate_dead_code()
     return fx.GraphModule(source, graph)
+
+
+def _undone(node: fx.Node, copied: dict[fx.Node, fx.Node]) -> fx.Node | None:
+    """Return what a transposition of a transposition is."""
+    permute = torch.ops.aten.permute.default
+    if node.target is not permute or list(node.args[1]) != [1, 0]:  # type: ignore[arg-type]
+        return None
+    inner = copied[node.args[0]]  # type: ignore[index]
+    again = inner.target is permute and list(inner.args[1]) == [1, 0]  # type: ignore[arg-type]
+    return inner.args[0] if again else None  # type: ignore[return-value]
 
 
 def run_graph(graph: fx.GraphModule, values: Sequence[torch.Tensor]) -> list[Any]:

@@ -11,6 +11,7 @@ import llvmlite.binding as llvm
 
 from ostinato.engine import graph as g
 from ostinato.engine.cpu.compiler import compile_cached, machine, new_module
+from ostinato.engine.cpu.contract import define_contract
 from ostinato.engine.cpu.emit import emit_kernel
 from ostinato.engine.cpu.gemm import define_gemm, define_pack
 from ostinato.engine.cpu.lanes import DType
@@ -80,27 +81,39 @@ class Kernel:
         )
 
 
+@dataclass(frozen=True)
+class Products:
+    """Compiled functions that every cell shares."""
+
+    gemm: str
+    """The name under which kernels find the product."""
+    pack: Any
+    contract_address: int
+    contract: Any
+
+
 @cache
-def products(dtype: DType) -> tuple[Any, str]:
-    """Return the packing function, and the name under which kernels find the product."""
-    names = [f"ostinato_gemm_{dtype}", f"ostinato_pack_{dtype}"]
+def products(dtype: DType) -> Products:
+    """Return the functions that do not depend on a cell."""
+    names = [f"ostinato_gemm_{dtype}", f"ostinato_pack_{dtype}", f"ostinato_contract_{dtype}"]
     width, registers = machine().width(dtype), machine().registers
 
     def build() -> Any:
         module = new_module("products")
         define_gemm(module, names[0], dtype, width, registers)
         define_pack(module, names[1], dtype, width)
+        define_contract(module, names[2], dtype, width, registers)
         return module
 
     found = compile_cached(f"products {dtype} {width} {registers}", build, names)
     llvm.add_symbol(names[0], found[names[0]])
     pack = ctypes.CFUNCTYPE(None, _word, _word, _address, _word, _word, _address)(found[names[1]])
-    return pack, names[0]
+    return Products(names[0], pack, found[names[2]], ctypes.CFUNCTYPE(None, _address)(found[names[2]]))
 
 
 def compile_program(program: Program, dtype: DType, resets: Literal["before", "after"]) -> Kernel:
     """Compile a program for this machine, or take it from the cache on disk."""
-    _, gemm = products(dtype)
+    gemm = products(dtype).gemm
     planned = schedule(program)
     width = machine().width(dtype)
     layout = make_layout(planned, width, 4 if dtype == "float32" else 8)

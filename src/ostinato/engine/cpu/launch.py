@@ -69,7 +69,7 @@ def pack_weights(kernel: Kernel, constants: Sequence[Tensor]) -> tuple[Tensor | 
     """Lay the weights of all products out as the product reads them; return the memory, and words with addresses."""
     if not kernel.packing:
         return None, []
-    pack, _ = products(kernel.dtype)
+    pack = products(kernel.dtype).pack
     width, size = kernel.layout.width, kernel.layout.element_bytes
     memory = torch.empty(kernel.packed_elements + 64 // size, dtype=getattr(torch, kernel.dtype))
     base = (memory.data_ptr() + 63) // 64 * 64
@@ -103,7 +103,7 @@ def launch(
     if threads == 1:
         kernel.run(block)
     else:
-        run_threads(kernel, block, threads)
+        run_threads(kernel.address, kernel.run, block, threads)
     del alive
 
 
@@ -155,17 +155,37 @@ def _threads(kernel: Kernel, rows: Rows) -> int:
     return wanted if wanted > 1 and kernel.work * rows.total > _SMALL else 1
 
 
+def contract(a: Tensor, b: Tensor) -> Tensor:
+    """Return `a.T @ b` of `(depth, n)` and `(depth, m)`, whose rows are dense: sums over all rows and steps."""
+    (depth, n), m = a.shape, b.shape[1]
+    out = torch.empty((n, m), dtype=a.dtype) if depth else torch.zeros((n, m), dtype=a.dtype)
+    if not depth:
+        return out
+    known = products("float32" if a.dtype is torch.float32 else "float64")
+    threads = min(torch.get_num_threads(), n) if depth * n * m > _SMALL else 1
+    share = -(-n // threads)
+    # in the order of contract.WORDS
+    block = (ctypes.c_int64 * 12)(
+        0, threads, depth, n, m, a.data_ptr(), a.stride(0), b.data_ptr(), b.stride(0), out.data_ptr(), m, share
+    )  # fmt: skip
+    if threads == 1:
+        known.contract(block)
+    else:
+        run_threads(known.contract_address, known.contract, block, threads)
+    return out
+
+
 # --- threads -----------------------------------------------------------------------------------------------------
 
 
-def run_threads(kernel: Kernel, block: Any, threads: int) -> None:
-    """Enter a kernel from several threads; each takes on shares of the rows until none is left."""
+def run_threads(address: int, run: Any, block: Any, threads: int) -> None:
+    """Enter a compiled function from several threads; each takes on shares of the work until none is left."""
     team = None if _forked else openmp_team()
     if team is not None:
-        team(kernel.address, ctypes.addressof(block), threads, 0)
+        team(address, ctypes.addressof(block), threads, 0)
         return
-    futures = [_pool().submit(kernel.run, block) for _ in range(threads - 1)]
-    kernel.run(block)
+    futures = [_pool().submit(run, block) for _ in range(threads - 1)]
+    run(block)
     for future in futures:
         future.result()
 
