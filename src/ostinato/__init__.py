@@ -9,7 +9,7 @@ __version__ = "0.1.0.dev0"
 
 if TYPE_CHECKING:
     from ostinato import cells, data, engine, nn, streaming, training
-    from ostinato.engine import scan
+    from ostinato.engine import compile, explain, scan  # noqa: A004
     from ostinato.streaming import stepper
     from ostinato.tasks.forecast import Forecaster, load
 
@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 _HOMES = {
     "Forecaster": "ostinato.tasks.forecast",
     "load": "ostinato.tasks.forecast",
+    "compile": "ostinato.engine",
+    "explain": "ostinato.engine",
     "scan": "ostinato.engine",
     "stepper": "ostinato.streaming",
 }
 _ROOMS = ("cells", "data", "engine", "nn", "streaming", "training")
 
-__all__ = ["Forecaster", "cells", "data", "engine", "load", "nn", "scan", "stepper", "streaming", "training"]
+__all__ = ["Forecaster", "cells", "compile", "data", "engine", "explain", "load", "nn", "scan", "stepper", "streaming", "training"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,6 +1,8 @@
-"""Running a cell over time. `scan` is the public face; `reference` is the oracle."""
+"""Running a cell over time. `scan` is the public face; `reference` is the oracle, `cpu` the compiled backend."""
 
+from ostinato.engine.explain import Explanation, explain
+from ostinato.engine.explain import compile_cell as compile  # noqa: A004 - as `torch.compile`
 from ostinato.engine.scan import scan
 from ostinato.engine.state import State, call_cell, initial_state, leaves, map_state
 
-__all__ = ["State", "call_cell", "initial_state", "leaves", "map_state", "scan"]
+__all__ = ["Explanation", "State", "call_cell", "compile", "explain", "initial_state", "leaves", "map_state", "scan"]

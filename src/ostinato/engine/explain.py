@@ -1,0 +1,231 @@
+"""`explain` and `compile`: what the engine makes of a cell, in words and numbers, and on request."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ostinato.engine import graph as g
+from ostinato.engine.compiled import Ready, find, tensors_of
+from ostinato.engine.cpu.kernels import Kernel
+from ostinato.engine.cpu.layout import all_products
+from ostinato.engine.graph import Node, Unsupported
+from ostinato.engine.plan import Plan, Program
+from ostinato.engine.state import State, initial_state, leaves
+from ostinato.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A plan in numbers. `str()` of it is a page to read."""
+
+    cell: str
+    compiled: bool
+    reason: str
+    """Why the cell runs in the eager loop; empty if it does not."""
+    step: tuple[str, ...] = ()
+    """What one step of the forward program does, in order."""
+    backward: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
+    """Sums over all steps that are made once, after the backward loop."""
+    saved: tuple[str, ...] = ()
+    linear: bool = False
+    """Whether the recurrence is linear and elementwise in the state."""
+    saved_bytes: int = 0
+    """Bytes kept between the passes, for one row and step."""
+    forward_flops: int = 0
+    """Of the products, for one row and step; a multiply and an add count as two."""
+    backward_flops: int = 0
+    outside_flops: int = 0
+    compile_seconds: float = 0.0
+
+    def __str__(self) -> str:
+        if not self.compiled:
+            return f"{self.cell}: runs in the eager loop; the engine does not take {self.reason}"
+        lines = [f"{self.cell}: compiled in {self.compile_seconds:.2f} s"]
+        if self.linear:
+            lines.append("the recurrence is linear and elementwise in the state")
+        lines += ["", "forward, each step:", *(f"  {line}" for line in self.step)]
+        if self.backward:
+            lines += ["", f"kept for the backward pass, {self.saved_bytes:,} bytes a row and step:"]
+            lines += [f"  {line}" for line in self.saved]
+            lines += ["", "backward, each step:", *(f"  {line}" for line in self.backward)]
+            lines += ["", "once, over all steps:", *(f"  {line}" for line in self.outside)]
+        lines += ["", f"floating-point operations a row and step: forward {self.forward_flops:,}"]
+        if self.backward:
+            lines[-1] += f", backward {self.backward_flops:,}, gradients of weights {self.outside_flops:,}"
+        return "\n".join(lines)
+
+
+def explain(cell: nn.Module, input_shape: Sequence[int], state: State | None = None) -> Explanation:
+    """Compile a cell as for training and tell what its plan is.
+
+    Args:
+        cell: any cell that `ostinato.scan` takes.
+        input_shape: `(time, batch, features)`; only the features matter to a plan, as it serves every time and batch.
+        state: a state to start from, where the cell's own cannot be found; see `ostinato.scan`.
+
+    Returns:
+        The explanation; `print(...)` shows it.
+
+    Raises:
+        UsageError: the shape has no features, or the cell breaks the contract.
+
+    >>> import torch, ostinato
+    >>> found = ostinato.explain(torch.nn.GRUCell(8, 16), (100, 32, 8))
+    >>> found.compiled, found.saved_bytes
+    (True, 320)
+    """
+    began = time.perf_counter()
+    ready = _prepared(cell, input_shape, state, training=True)
+    if isinstance(ready, Unsupported):
+        return Explanation(type(cell).__name__, False, str(ready))
+    executable, plan = ready.executable, ready.executable.plan
+    forward = executable.forward_kernel
+    backward = executable.backward_kernel if plan.backward is not None else None
+    size = executable.dtype.itemsize
+    return Explanation(
+        cell=type(cell).__name__,
+        compiled=True,
+        reason="",
+        step=tuple(_steps(forward)),
+        backward=tuple(_steps(backward)) if backward else (),
+        outside=tuple(_outside(plan)),
+        saved=tuple(f"{_named(node)}, {node.size} numbers" for node in plan.saved),
+        linear=is_linear(plan.infer),
+        saved_bytes=size * sum(node.size for node in plan.saved),
+        forward_flops=_flops(forward),
+        backward_flops=_flops(backward) if backward else 0,
+        outside_flops=sum(2 * _count(part.shape) for part in plan.contractions if part.factors),
+        compile_seconds=time.perf_counter() - began,
+    )
+
+
+def compile_cell(cell: nn.Module, input_shape: Sequence[int], state: State | None = None) -> nn.Module:
+    """Compile a cell now, for inference and training, rather than when `ostinato.scan` first meets it.
+
+    Args:
+        cell: any cell that `ostinato.scan` takes.
+        input_shape: `(time, batch, features)`; the code serves every time and batch.
+        state: a state to start from, where the cell's own cannot be found.
+
+    Returns:
+        The cell itself: there is nothing else to call.
+
+    Raises:
+        UsageError: the engine does not take the cell; the message names the operation and the line.
+
+    >>> import torch, ostinato
+    >>> cell = ostinato.compile(torch.nn.LSTMCell(8, 16), (100, 32, 8))
+    """
+    for training in (True, False):
+        ready = _prepared(cell, input_shape, state, training=training)
+        if isinstance(ready, Unsupported):
+            raise UsageError(f"{type(cell).__name__} cannot be compiled: the engine does not take {ready}")
+        if training and ready.executable.plan.backward is not None:
+            assert ready.executable.forward_kernel
+            assert ready.executable.backward_kernel
+        else:
+            assert ready.executable.infer
+    return cell
+
+
+def _prepared(cell: nn.Module, shape: Sequence[int], state: State | None, *, training: bool) -> Ready | Unsupported:
+    if len(shape) < 3 or 0 in shape[2:]:
+        raise UsageError(f"input_shape is {tuple(shape)}; expected (time, batch, features)")
+    like: Tensor = next((one for one in cell.parameters() if one.is_floating_point()), torch.zeros(()))
+    xs = torch.zeros((1, 1, *shape[2:]), dtype=like.dtype)
+    if state is None:
+        state = initial_state(cell, xs[0])
+    with torch.set_grad_enabled(training):
+        return find(cell, cell, xs, state, tensors_of(cell))
+
+
+def is_linear(program: Program) -> bool:
+    """Tell whether every new state is elementwise `a * state + b`, with `a` and `b` free of the state.
+
+    minGRU, minLSTM, LRU, RG-LRU and exponential smoothing are; it is seen in the graph, not in a name.
+    """
+    order = g.topological(sink.node for sink in program.of("carry"))
+    degree: dict[Node, int] = {}
+    for node in order:
+        degree[node] = _degree(node, [degree[child] for child in node.inputs])
+    return all(degree[sink.node] <= 1 for sink in program.of("carry")) and any(degree.values())
+
+
+def _degree(node: Node, inputs: list[int]) -> int:
+    """Return 0 for what is free of the state, 1 for what is linear and elementwise in it, 2 for all else."""
+    if node.op == "input":
+        return int(node.attr[0] == "state")
+    if not any(inputs):
+        return 0
+    if node.op in ("add", "sub", "neg", "copy", *g.VIEWS, "cat"):
+        return max(inputs)
+    if node.op == "mul" or (node.op == "div" and inputs[1] == 0):
+        return sum(inputs) if sum(inputs) <= 1 else 2
+    return 2
+
+
+def _steps(kernel: Kernel) -> list[str]:
+    lines = []
+    schedule = kernel.schedule
+    for products, region in zip(schedule.products, schedule.regions, strict=True):
+        for product in products:
+            pairs = len(product.operands)
+            parts = " + ".join(f"{_of(product.node.inputs[2 * i])} {_size(product.node.inputs[2 * i + 1])}" for i in range(pairs))
+            start = " from the bias" if product.node.attr[0] else ""
+            lines.append(f"product {parts} -> {_size(product.node)}{start}")
+        for nest in region.nests:
+            counts: dict[str, int] = {}
+            for node in [*nest.nodes, *nest.reductions]:
+                counts[node.op] = counts.get(node.op, 0) + 1
+            work = ", ".join(f"{op} {count}" if count > 1 else op for op, count in counts.items())
+            lines.append(f"fused loop over {'x'.join(map(str, nest.shape)) or 1}: {work}")
+    return lines
+
+
+def _outside(plan: Plan) -> list[str]:
+    lines = []
+    for part in plan.contractions:
+        if part.factors is None:
+            lines.append(f"sum of {_count(part.shape)} numbers over rows")
+        else:
+            a, b = (f"{factor.kind} {factor.index}" for factor in part.factors)
+            lines.append(f"product of {a} and {b} over rows and steps -> {'x'.join(map(str, part.shape))}")
+    return lines
+
+
+def _of(node: Node) -> str:
+    while node.op in (*g.VIEWS, "copy"):
+        node = node.inputs[0]
+    if node.op == "input":
+        kind, index = node.attr
+        return kind if kind in ("x", "dy") else f"{kind} {index}"
+    return node.op
+
+
+def _named(node: Node) -> str:
+    return _of(node) if node.op in ("input", "copy") else f"result of {node.op}"
+
+
+def _size(node: Node) -> str:
+    return "x".join(map(str, node.shape))
+
+
+def _count(shape: Sequence[int]) -> int:
+    total = 1
+    for size in shape:
+        total *= size
+    return total
+
+
+def _flops(kernel: Kernel) -> int:
+    return sum(
+        2 * product.node.size * product.node.inputs[2 * pair].shape[-1]
+        for product in all_products(kernel.schedule)
+        for pair in range(len(product.operands))
+    )
