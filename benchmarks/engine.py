@@ -1,12 +1,14 @@
 """How fast the engine runs cells over time, against torch.nn, the eager cell, torch.compile and JAX.
 
-    python benchmarks/engine.py                     everything; about a quarter of an hour
-    python benchmarks/engine.py --quick             under a minute
+    python benchmarks/engine.py --output benchmarks/results       everything; about a quarter of an hour
+    python benchmarks/engine.py --quick                           under a minute
     python benchmarks/engine.py --only 'gru*,lstm' --sizes 0,1 --threads 1
 
 A training step is forward and backward: the outputs, and the gradients of the inputs and of all weights. Before
 anything is timed the peer's outputs and gradients must equal ours, from the same weights and inputs. Ours and the peers
 then run in turns in one process, warmed up; the figures are medians. Each number of threads has its own process.
+JAX, llvmlite (for the machine's peak), matplotlib and a C++ compiler (for torch.compile) are optional: what needs one
+that is missing says `n/a` and why.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from importlib import metadata
 from pathlib import Path
 
 from engine_plot import plot
-from engine_records import KEYS, Begun, Figure, Ratio, Record, Settings, append, read
+from engine_records import ALL_PEERS, KEYS, Begun, Figure, Ratio, Record, Settings, append, read, spread
 from engine_tables import compile_times, details, figure_tables, summary
 
 _SIZES = 6
@@ -35,10 +37,10 @@ _QUICK = ("gru", "rnn", "lstm", "gru-lengths", "layernorm", "slstm", "peak", "st
 def main() -> int:
     """Measure and write; return the exit code."""
     arguments = _parser().parse_args()
-    runs = [_settings(arguments, threads) for threads in arguments.threads or ((1,) if arguments.quick else (1, 2))]
+    runs = [_settings(arguments, threads) for threads in _thread_counts(arguments)]
     machine = _machine()
     records = [record for settings in runs for record in _measure(settings)]
-    ratios = [own for own in records if isinstance(own, Ratio)]
+    ratios = spread([own for own in records if isinstance(own, Ratio)])
     text = _page(machine, runs[0], ratios, [own for own in records if isinstance(own, Figure)])
     print(text)
     if arguments.output:
@@ -82,6 +84,16 @@ def _numbers(allowed: range) -> Callable[[str], tuple[int, ...]]:
     return parse
 
 
+def _thread_counts(arguments: argparse.Namespace) -> list[int]:
+    """Return the numbers of threads that this machine has processors for."""
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    wanted = arguments.threads or ((1,) if arguments.quick else (1, 2))
+    for threads in wanted:
+        if threads > processors:
+            print(f"{threads} threads are left out: there are {processors} processors", file=sys.stderr)
+    return [threads for threads in wanted if threads <= processors] or [processors]
+
+
 def _settings(arguments: argparse.Namespace, threads: int) -> Settings:
     quick = arguments.quick
     return Settings(
@@ -103,7 +115,7 @@ def _measure(settings: Settings) -> list[Record]:
                 sys.exit(f"the measuring process ended with code {code} before it began; its message is above")
             last = begun[-1]
             reason = f"the process ended with code {code}"
-            append(file, Ratio(last.what, last.size, settings.threads, "all peers", None, reason=reason))
+            append(file, Ratio(last.what, last.size, settings.threads, ALL_PEERS, None, reason=reason))
             skip = last.job + 1
         return list(read(file))
 
@@ -120,16 +132,20 @@ def _run_worker(settings: Settings, file: Path, skip: int, folder: Path) -> int:
 def _page(machine: str, settings: Settings, ratios: list[Ratio], figures: list[Figure]) -> str:
     parts = [
         f"# Engine\n\n{machine}; `{' '.join(['engine.py', *sys.argv[1:]])}`",
-        "A training step: outputs, and gradients of inputs and weights, equal to the peer's before it is timed. Medians "
-        f"of runs in turns, {settings.budget:g} s for each. Sizes are batch x steps x input x hidden. A ratio above one "
-        "says that ours is faster; `in the mean` says that the geometric mean meets the target and not every size does.",
+        "A training step: outputs, and gradients of inputs and weights, equal to the peer's before it is timed. "
+        f"Medians of runs in turns, {settings.budget:g} s for each. Sizes are batch x steps x input x hidden. A ratio "
+        "above one says that ours is faster; `in the mean` says that the geometric mean meets the target and not every "
+        "size does.",
     ]
     if any(own.peer == "torch.compile" for own in ratios):
         steps = settings.compile_steps
         parts.append(f"torch.compile unrolls the loop, which takes minutes for 100 steps: here both run {steps} steps.")
     if ratios:
         parts += ["## Summary", summary(ratios)]
-        parts += ["## First call, beyond a later one (caches on disk empty)", compile_times(ratios)]
+        parts += [
+            "## First call beyond a later one: median and largest over the sizes (caches on disk empty)",
+            compile_times(ratios),
+        ]
     if figures:
         parts.append(figure_tables(figures))
     if ratios:

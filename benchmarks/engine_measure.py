@@ -8,7 +8,7 @@ from functools import partial
 
 from engine_cases import SIZES, Case, all_cases
 from engine_figures import figure_jobs
-from engine_records import Figure, Ratio, Record, Settings
+from engine_records import ALL_PEERS, Figure, Ratio, Record, Settings
 from engine_timing import Step, alternate, difference, timed
 
 
@@ -39,12 +39,12 @@ def _figures(measure: Callable[[], Iterator[Figure]], what: str, size: str, sett
 
 
 def _ratios(case: Case, settings: Settings) -> Iterator[Record]:
-    record = Ratio(case.what, str(case.size), settings.threads, "ours", None)
+    record = Ratio(case.what, str(case.size), settings.threads, ALL_PEERS, None)
     try:
         ours, peers = case.make()
         expected, first = timed(ours)
     except Exception as error:  # noqa: BLE001
-        yield replace(record, reason=_sentence(error))
+        yield replace(record, reason=f"ours failed, {_sentence(error)}")
         return
     ways: dict[str, Step] = {"ours": ours}
     found: list[Ratio] = []

@@ -1,6 +1,7 @@
 """What a training step keeps in memory, measured in a process of its own: `measure` starts it.
 
-Two figures: the bytes that autograd saves between forward and backward, and how far the process grows above what it
+Two figures: the bytes that autograd saves between forward and backward (an operator may keep more by ways of its own,
+which shows in the second), and how far the process grows above what it
 held before the first step of this size. The peak counts buffers that are kept from step to step, not what compiling
 takes: it is that of the second step, after the system's record of the peak was set back.
 """

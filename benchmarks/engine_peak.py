@@ -26,14 +26,19 @@ def peak_gflops(threads: int) -> float:
     Raises:
         ImportError: llvmlite is not installed.
     """
-    best = 0.0
+    kernels = [(width * chains, _compile(width, chains)) for width, chains in itertools.product(_WIDTHS, _CHAINS)]
     with ThreadPoolExecutor(threads) as pool:
-        for width, chains in itertools.product(_WIDTHS, _CHAINS):
-            run = _compile(width, chains)
-            loops = _calibrated(run)
-            elapsed = min(_together(pool, threads, run, loops) for _ in range(_REPEATS))
-            best = max(best, 2e-9 * width * chains * loops * threads / elapsed)
-    return best
+        rates = [_rate(pool, threads, lanes, run, _REPEATS) for lanes, run in kernels]
+        # the best once more and for longer: all threads must find a moment when nothing else runs
+        lanes, run = kernels[rates.index(max(rates))]
+        return max(*rates, _rate(pool, threads, lanes, run, 10 * _REPEATS))
+
+
+def _rate(pool: ThreadPoolExecutor, threads: int, lanes: int, run: Callable[[int], None], repeats: int) -> float:
+    """Return the best of so many tries, in GFLOP/s; `lanes` is the number of multiply-adds in a loop."""
+    loops = _calibrated(run)
+    elapsed = min(_together(pool, threads, run, loops) for _ in range(repeats))
+    return 2e-9 * lanes * loops * threads / elapsed
 
 
 def _calibrated(run: Callable[[int], None]) -> int:

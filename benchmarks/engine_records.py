@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+# the peer of a record that says why ours itself failed
+ALL_PEERS = "all peers"
 # what `--only` chooses from
 KEYS = (
     "compile",
@@ -110,3 +112,22 @@ def read(path: Path) -> Iterator[Record]:
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
         plain = json.loads(line)
         yield _KINDS[plain.pop("kind")](**plain)
+
+
+def spread(ratios: Sequence[Ratio]) -> list[Ratio]:
+    """Return the records with each failure of ours set against every peer that the same row has at other sizes.
+
+    Otherwise a size at which ours fails would be missing from the row, and the row might look as if it met its target.
+    """
+    peers: dict[tuple[str, int], dict[str, float | None]] = {}
+    for own in ratios:
+        if own.peer != ALL_PEERS:
+            peers.setdefault((own.what, own.threads), {})[own.peer] = own.target
+    whole: list[Ratio] = []
+    for own in ratios:
+        known = peers.get((own.what, own.threads))
+        if own.peer == ALL_PEERS and known:
+            whole += [replace(own, peer=peer, target=target) for peer, target in known.items()]
+        else:
+            whole.append(own)
+    return whole

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -69,17 +70,21 @@ def _detail(own: Ratio) -> list[object]:
 
 
 def compile_times(ratios: Sequence[Ratio]) -> str:
-    """Return what the first call took beyond a later one, for each cell at the size where ours took longest."""
+    """Return what the first call took beyond a later one, over the sizes: the median and the largest, in seconds."""
     lines = []
     for (what, threads), own in grouped(ratios, lambda record: (record.what, record.threads)).items():
-        longest = max(own, key=lambda record: _extra(record.ours_first, record.ours) or 0)
-        theirs = {
-            record.peer: _extra(record.theirs_first, record.theirs) for record in own if record.size == longest.size
-        }
-        compilers = (theirs.get("torch.compile"), theirs.get("jax.lax.scan"))
-        extras = [_extra(longest.ours_first, longest.ours), *compilers]
-        lines.append([what, threads, longest.size, *("" if own is None else f"{own:.2f}" for own in extras)])
-    return table(["ours", "threads", "size", "ours, s", "torch.compile, s", "jax.jit, s"], lines)
+        ours = {record.size: _extra(record.ours_first, record.ours) for record in own}
+        compilers = [
+            [_extra(record.theirs_first, record.theirs) for record in own if record.peer == peer]
+            for peer in ("torch.compile", "jax.lax.scan")
+        ]
+        lines.append([what, threads, *(_median_and_largest(extras) for extras in (list(ours.values()), *compilers))])
+    return table(["ours", "threads", "ours, s", "torch.compile, s", "jax.jit, s"], lines)
+
+
+def _median_and_largest(extras: Sequence[float | None]) -> str:
+    known = [own for own in extras if own is not None]
+    return f"{statistics.median(known):.2f}, {max(known):.2f}" if known else ""
 
 
 def _extra(first: float | None, later: float | None) -> float | None:
