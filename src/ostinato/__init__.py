@@ -24,7 +24,20 @@ _HOMES = {
 }
 _ROOMS = ("cells", "data", "engine", "nn", "streaming", "training")
 
-__all__ = ["Forecaster", "cells", "compile", "data", "engine", "explain", "load", "nn", "scan", "stepper", "streaming", "training"]
+__all__ = [
+    "Forecaster",
+    "cells",
+    "compile",
+    "data",
+    "engine",
+    "explain",
+    "load",
+    "nn",
+    "scan",
+    "stepper",
+    "streaming",
+    "training",
+]
 
 
 def __getattr__(name: str) -> Any:

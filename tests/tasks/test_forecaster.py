@@ -9,6 +9,7 @@ from sklearn.base import clone
 
 import ostinato
 from ostinato import Forecaster
+from ostinato.artifact import load_artifact, save_artifact
 from ostinato.cells import PLAIN
 from ostinato.errors import CorruptArtifact, DataError, NonFiniteLoss, StreamRowError, UsageError
 
@@ -65,6 +66,19 @@ def test_a_saved_model_gives_the_same_bits(model, tmp_path) -> None:
     weights.write_bytes(weights.read_bytes()[:-9])
     with pytest.raises(CorruptArtifact, match="is cut short or was changed"):
         ostinato.load(tmp_path / "m")
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [("categories", []), ("network", []), ("network", {"cell": "gru"}), ("series", 3), ("parameters", {"odd": 1}),
+     ("parameters", 3), ("record", None), ("frequency", {"odd": 1})],
+)  # fmt: skip
+def test_a_model_folder_that_holds_no_forecaster_is_refused(model, tmp_path, place, value) -> None:
+    model.save(tmp_path)
+    artifact = load_artifact(tmp_path, "forecaster")
+    save_artifact(tmp_path, "forecaster", {**artifact.body, place: value}, artifact.tensors)
+    with pytest.raises(CorruptArtifact, match="fit it again"):
+        ostinato.load(tmp_path)
 
 
 def test_predicting_from_a_history_equals_predicting_from_the_end_of_training(model) -> None:

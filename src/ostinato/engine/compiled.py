@@ -96,7 +96,7 @@ def _scan_compiled(
     return results[0], map_state(lambda _: next(last), state)
 
 
-_scan_untraced = torch.compiler.disable(_scan_compiled)
+_scan_untraced = torch.compiler.disable(_scan_compiled)  # type: ignore[no-untyped-call]
 
 
 def find(

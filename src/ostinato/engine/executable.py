@@ -108,7 +108,9 @@ class Executable:
         """Compute the constants of a kernel from the parameters, dense where it reads them itself."""
         simple = self._simple_constants
         if simple is not None:
-            values = [parameters[index].detach().t() if turned else parameters[index].detach() for index, turned in simple]
+            values = [
+                parameters[index].detach().t() if turned else parameters[index].detach() for index, turned in simple
+            ]
         else:
             values = run_graph(self.plan.constants, parameters)
         in_order = kernel.dense_constants

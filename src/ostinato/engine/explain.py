@@ -176,7 +176,9 @@ def _steps(kernel: Kernel) -> list[str]:
     for products, region in zip(schedule.products, schedule.regions, strict=True):
         for product in products:
             pairs = len(product.operands)
-            parts = " + ".join(f"{_of(product.node.inputs[2 * i])} {_size(product.node.inputs[2 * i + 1])}" for i in range(pairs))
+            parts = " + ".join(
+                f"{_of(product.node.inputs[2 * i])} {_size(product.node.inputs[2 * i + 1])}" for i in range(pairs)
+            )
             start = " from the bias" if product.node.attr[0] else ""
             lines.append(f"product {parts} -> {_size(product.node)}{start}")
         for nest in region.nests:

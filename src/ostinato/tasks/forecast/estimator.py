@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from ostinato.artifact import load_artifact, save_artifact
-from ostinato.errors import DataError, UsageError
+from ostinato.errors import CorruptArtifact, DataError, UsageError
 from ostinato.nn.heads import PointLoss
 from ostinato.tasks.forecast.backtest import backtest
 from ostinato.tasks.forecast.fitted import Fitted
@@ -222,7 +222,12 @@ class Forecaster:
         """
         fitted, record, parameters = unpack(load_artifact(Path(folder), KIND))
         known: dict[str, Any] = {name: tuple(own) if isinstance(own, list) else own for name, own in parameters.items()}
-        model = cls(**known)
+        try:
+            model = cls(**known)
+        except TypeError as error:
+            raise CorruptArtifact(
+                f"{folder} has parameters that no Forecaster takes ({error}); fit it again"
+            ) from error
         model.fitted_, model.record_ = fitted, record
         return model
 

@@ -60,7 +60,7 @@ def unpack(artifact: Artifact) -> tuple[Fitted, FitRecord, dict[str, Any]]:
     """
     try:
         return _unpack(artifact.body, artifact.tensors)
-    except (KeyError, TypeError, ValueError, RuntimeError, IndexError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
         raise CorruptArtifact(f"the model lacks something that a forecaster needs ({error}); fit it again") from error
 
 
@@ -110,7 +110,7 @@ def _unpack(body: dict[str, Any], arrays: Arrays) -> tuple[Fitted, FitRecord, di
         seed=body["seed"],
         calibration=arrays["calibration"],
     )
-    return fitted, _record(_with_arrays(body["record"], arrays)), body["parameters"]
+    return fitted, _record(_with_arrays(body["record"], arrays)), dict(body["parameters"])
 
 
 def _start_to_json(start: Any) -> Any:
