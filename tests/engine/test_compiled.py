@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import ostinato
-from ostinato.engine import compiled, memory
+from ostinato.engine import compiled, executable, memory
 from ostinato.engine.reference import scan_eagerly
 from ostinato.engine.state import initial_state, leaves
 from ostinato.errors import EngineWarning
@@ -146,6 +146,55 @@ def compare_random_cell(seed) -> None:
 @pytest.mark.parametrize("seed", range(25))
 def test_random_cells_give_what_the_eager_loop_gives(seed) -> None:
     compare_random_cell(seed)
+
+
+@pytest.fixture
+def outside(monkeypatch):
+    """Take work out of the loop for every batch, as else for one row and much work."""
+    monkeypatch.setattr(executable, "_FEW_ROWS", 1000)
+    monkeypatch.setattr(executable, "_WORTH", 0)
+
+
+@pytest.mark.parametrize("seed", range(0, 40, 2))
+def test_random_cells_are_right_with_work_taken_out_of_the_loop(outside, seed) -> None:
+    compare_random_cell(seed)
+
+
+@pytest.mark.parametrize("name", [*sorted(MAKERS), "mingru", "lru"])
+def test_work_taken_out_of_the_loop_gives_the_same_bits(monkeypatch, name) -> None:
+    cell = MAKERS[name]() if name in MAKERS else ostinato.cells.CATALOGUE[name](5, 20)
+    x = torch.randn(300, 3, 5, requires_grad=True)
+    state = start(cell, x, random=False)
+    inside = ostinato.scan(cell, x, state)[0]
+    grads = torch.autograd.grad(inside.sum(), [x, *cell.parameters()], allow_unused=True)
+    monkeypatch.setattr(executable, "_FEW_ROWS", 1000)
+    monkeypatch.setattr(executable, "_WORTH", 0)
+    out = ostinato.scan(cell, x, state)[0]
+    assert torch.equal(out, inside)
+    for a, b in zip(torch.autograd.grad(out.sum(), [x, *cell.parameters()], allow_unused=True), grads, strict=True):
+        assert (a is None and b is None) or torch.equal(a, b)
+
+
+@pytest.mark.parametrize("name", ["mingru", "minlstm", "lru", "rglru"])
+def test_linear_recurrences_are_recognised_by_their_graph(name) -> None:
+    assert ostinato.explain(ostinato.cells.CATALOGUE[name](5, 20), (1, 1, 5)).linear
+    assert not ostinato.explain(nn.GRUCell(5, 20), (1, 1, 5)).linear
+
+
+def test_a_hundred_thousand_steps_in_one_call() -> None:
+    torch.manual_seed(0)
+    cell = ostinato.cells.CATALOGUE["mingru"](3, 8).double()
+    x = torch.randn(100_000, 1, 3, dtype=torch.double, requires_grad=True)
+    ys, last = ostinato.scan(cell, x)
+    weight = torch.randn(1, 8, dtype=torch.double)
+    (grad,) = torch.autograd.grad((ys[-1] * weight).sum(), x)
+    # the same from the last 2,000 steps on: before that, nothing of a gradient is left
+    _, middle = ostinato.scan(cell, x[:-2000].detach())
+    tail = x[-2000:].detach().requires_grad_()
+    short, end = scan_eagerly(cell, tail, middle, None, False)
+    torch.testing.assert_close(short, ys[-2000:])
+    torch.testing.assert_close(torch.autograd.grad((short[-1] * weight).sum(), tail)[0], grad[-2000:])
+    torch.testing.assert_close(leaves(end), leaves(last))
 
 
 @pytest.mark.slow

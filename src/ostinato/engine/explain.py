@@ -15,7 +15,7 @@ from ostinato.engine.cpu.kernels import Kernel
 from ostinato.engine.cpu.layout import all_products
 from ostinato.engine.graph import Node, Unsupported
 from ostinato.engine.plan import Plan, Program
-from ostinato.engine.state import State, initial_state, leaves
+from ostinato.engine.state import State, initial_state
 from ostinato.errors import UsageError
 
 

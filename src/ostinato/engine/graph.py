@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 Shape = tuple[int, ...]
 
@@ -67,6 +67,7 @@ POINTWISE = UNARY | BINARY | {"where", "random"}
 REDUCTIONS = frozenset(["sum", "amax", "amin"])
 VIEWS = frozenset(["slice", "reshape", "permute", "expand"])
 SOURCES = frozenset(["input", "const", "scalar"])
+PRODUCTS = frozenset(["matmul", "accumulate"])
 CONTRACTIONS = frozenset(["contract", "rowsum"])
 COSTLY = frozenset(
     [
@@ -96,13 +97,15 @@ class Node:
 
     `op` is one of:
 
-    - `input`: `attr` is `(kind, index)`, kind one of `x`, `state`, `dy`, `dstate`, `saved`;
+    - `input`: `attr` is `(kind, index)`, kind one of `x`, `state`, `dy`, `dstate`,
+      `saved`, and `early` and `late` where work has left the loop;
     - `const`: the same for every row and step; `attr` is `(index,)` into the plan's constants;
     - `scalar`: a number, `attr` is `(value,)`;
     - the pointwise operations, with NumPy's broadcasting; `random` draws uniform numbers, `attr` is `(stream,)`;
     - `sum`, `amax`, `amin` over the last dimension, which stays with size 1;
     - `matmul`: pairs of a row value `(k,)` and a constant `(k, n)`, or `(heads, k)` and `(heads, k, n)`, whose products
       are summed in order; `attr` is `(has_bias,)`, a bias being the last input;
+    - `accumulate`: as `matmul`, but the last input is a row value that the products are added to;
     - the views `slice` `(axis, start)`, `reshape`, `permute` `(order)`, `expand`;
     - `cat`: the inputs one after the other along axis 0, `attr` is `(starts,)`; what no input covers is zero;
     - `contract`: the sum over rows and steps of outer products; `rowsum`: the sum over rows and steps.
@@ -243,6 +246,3 @@ def users(order: Iterable[Node]) -> dict[Node, list[Node]]:
 def same_kind(first: Node, second: Node) -> bool:
     """Tell whether two nodes over the same inputs are the same value."""
     return (first.op, first.shape, first.attr, first.boolean) == (second.op, second.shape, second.attr, second.boolean)
-
-
-Kind = Literal["x", "state", "dy", "dstate", "saved"]

@@ -31,11 +31,12 @@ def scan_eagerly(
         # a NaN in the padding must not reach the gradient of a real step
         real = torch.arange(xs.shape[0], device=xs.device)[:, None] < lengths
         xs = xs.masked_fill(~real.reshape(*real.shape, *[1] * (xs.dim() - 2)), 0)
+    rows = xs.unbind(0)  # taken apart once: an index at every step costs a full-size gradient each
     for t in reversed(steps) if reverse else steps:
         if resets is not None:
             marked = resets[t] if lengths is None else resets[t] & real[t]
             state = map_state(lambda old, first: torch.where(_as_column(marked, old), first, old), state, start)  # noqa: B023
-        output, new_state = call_cell(cell, xs[t], state)
+        output, new_state = call_cell(cell, rows[t], state)
         if lengths is None:
             state = new_state
         else:

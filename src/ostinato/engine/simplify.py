@@ -82,13 +82,22 @@ def _computed(op: str, values: list[float]) -> Node:
 
 def _merge_products(roots: Sequence[Node]) -> list[Node]:
     """Turn `x W + h U + b` into one product of several pairs that starts from the bias, summed in that order."""
-    uses = g.users(g.topological(roots))
+    order = g.topological(roots)
+    uses = g.users(order)
     kept = set(roots)
+    carried: set[int] = set()  # new nodes that depend on a state; the others come first in a sum of products
 
     def alone(old: Node) -> bool:
         return len(uses[old]) == 1 and old not in kept
 
     def change(node: Node, inputs: tuple[Node, ...]) -> Node:
+        new = merged(node, inputs)
+        state = new.op == "input" and new.attr[0] in ("state", "dstate")
+        if state or any(id(child) in carried for child in new.inputs):
+            carried.add(id(new))
+        return new
+
+    def merged(node: Node, inputs: tuple[Node, ...]) -> Node:
         if node.op != "add" or len(inputs) != 2:
             return g.with_inputs(node, inputs)
         for one, other in ((0, 1), (1, 0)):
@@ -96,7 +105,7 @@ def _merge_products(roots: Sequence[Node]) -> list[Node]:
             if product.op != "matmul" or product.shape != node.shape or not alone(node.inputs[one]):
                 continue
             if addend.op == "matmul" and addend.shape == node.shape and alone(node.inputs[other]):
-                return _joined(inputs[0], inputs[1])
+                return _joined(inputs[0], inputs[1], carried)
             if addend.op == "const" and addend.shape == node.shape and not addend.boolean:
                 return Node("matmul", (*product.inputs, addend), node.shape, (product.attr[0] + 1,))
         return g.with_inputs(node, inputs)
@@ -104,15 +113,16 @@ def _merge_products(roots: Sequence[Node]) -> list[Node]:
     return g.rebuild(roots, change)
 
 
-def _joined(first: Node, second: Node) -> Node:
+def _joined(first: Node, second: Node, carried: set[int]) -> Node:
     """Return the sum of two products as one."""
-    pairs: list[Node] = []
+    pairs: list[tuple[Node, Node]] = []
     biases: list[Node] = []
     for node in (first, second):
         count = len(node.inputs) - node.attr[0]
-        pairs += node.inputs[:count]
+        pairs += zip(node.inputs[:count:2], node.inputs[1:count:2], strict=True)
         biases += node.inputs[count:]
-    return Node("matmul", (*pairs, *biases), first.shape, (len(biases),))
+    pairs.sort(key=lambda pair: id(pair[0]) in carried)
+    return Node("matmul", (*[part for pair in pairs for part in pair], *biases), first.shape, (len(biases),))
 
 
 def _push_views(roots: Sequence[Node]) -> list[Node]:

@@ -43,7 +43,7 @@ class StepKernel:
         """Lay out weights and arguments; both argument blocks keep what they point to alive."""
         self._versions = [tensor._version for tensor in self._watched]
         parameters = [tensor.detach() for tensor in self._watched]
-        constants = self._executable.constants(parameters, self._kernel)
+        constants = self._executable.constants(parameters, [self._kernel])
         self._blocks, self._alive = [], []
         for now in range(2):
             carries = [(a, b, None) for a, b in zip(self._states[now], self._states[1 - now], strict=True)]

@@ -291,7 +291,7 @@ class Kernel:
                 rows = self.code.at(base, i64(offset), self.element)
                 packed = depth * -(-cols // self.layout.width) * self.layout.width
                 panels = self.code.at(self.argument(self.layout.panels[node, pair]), i64(head * packed), self.element)
-                mode, init = (ACCUMULATE, 0) if pair else (START_FROM_ZERO, 0)
+                mode, init = (ACCUMULATE if pair or node.op == "accumulate" else START_FROM_ZERO), 0
                 if not pair and bias is not None:
                     mode, init = START_FROM_INIT, bias + head * cols
                 start = self.code.at(self.fixed, i64(init), self.element)

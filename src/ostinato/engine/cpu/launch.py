@@ -62,7 +62,7 @@ class Arguments:
     streams: dict[tuple[str, int], Tensor]
     carries: Sequence[tuple[Tensor, Tensor, Tensor | None]]
     totals: dict[int, Tensor]
-    constants: Sequence[Tensor]
+    constants: Sequence[Tensor] = ()
 
 
 def pack_weights(kernel: Kernel, constants: Sequence[Tensor]) -> tuple[Tensor | None, list[tuple[int, int]]]:
@@ -95,7 +95,13 @@ def _weight_memory(weights: Any, constants: Sequence[Tensor]) -> tuple[int, Sequ
 
 
 def launch(
-    kernel: Kernel, arguments: Arguments, rows: Rows, *, reverse: bool, seed: int, resets: Tensor | None
+    kernel: Kernel,
+    arguments: Arguments,
+    rows: Rows,
+    *,
+    reverse: bool = False,
+    seed: int = 0,
+    resets: Tensor | None = None,
 ) -> None:
     """Run a kernel over a batch on as many threads as the work is worth."""
     threads = _threads(kernel, rows)

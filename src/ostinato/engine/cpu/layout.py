@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ostinato.engine.cpu.schedule import Product, Schedule
+from ostinato.engine import graph as g
+from ostinato.engine.cpu.schedule import Product, Schedule, locate
 from ostinato.engine.graph import Node
 
 ROW_TABLES = ("batch", "length", "start", "time", "position")
@@ -85,9 +86,10 @@ def make_layout(schedule: Schedule, width: int, element_bytes: int) -> Layout:
         for index in program.inputs(kind):
             views[kind, index] = word
             word += 3
-    for index in program.inputs("saved"):
-        streams["saved", index] = word
-        word += 1
+    for kind in ("saved", "early", "late"):
+        for index in program.inputs(kind):
+            streams[kind, index] = word
+            word += 1
     for sink in program.of("stream"):
         if sink.index == 0:
             views["out", 0] = word
@@ -114,7 +116,8 @@ def make_layout(schedule: Schedule, width: int, element_bytes: int) -> Layout:
     strides: dict[Node | tuple[str, int], int] = {}
     row_elements = 0
     buffers: list[tuple[Node | tuple[str, int], int]] = [
-        (node, node.size + (width if node.op == "matmul" and len(node.shape) == 2 else 0)) for node in schedule.scratch
+        (node, node.size + (width if node.op in g.PRODUCTS and len(node.shape) == 2 else 0))
+        for node in schedule.scratch
     ]
     for index, shape in enumerate(program.carries):
         size = 1
@@ -126,7 +129,7 @@ def make_layout(schedule: Schedule, width: int, element_bytes: int) -> Layout:
         row_elements += strides[key]
     biases, fixed = {}, 0
     for product in all_products(schedule):
-        if product.node.attr[0]:
+        if product.node.op == "matmul" and product.node.attr[0]:
             biases[product.node] = fixed
             fixed += round_up(product.node.size, width) + width
     fixed = round_up(fixed, max(1, 64 // element_bytes))
@@ -143,14 +146,11 @@ def all_products(schedule: Schedule) -> list[Product]:
 
 def constant_indices(schedule: Schedule) -> set[int]:
     """Return the constants that a kernel reads itself; weights of products it sees only packed."""
-    from ostinato.engine import graph as g
-    from ostinato.engine.cpu.schedule import locate
-
     found: set[int] = set()
     for node in g.topological(sink.node for sink in schedule.program.sinks):
-        pairs = len(node.inputs) - node.attr[0] if node.op == "matmul" else 0
+        pairs = len(node.inputs) - node.attr[0] if node.op in g.PRODUCTS else 0
         for place, child in enumerate(node.inputs):
-            if node.op == "matmul" and place < pairs:
+            if place < pairs:
                 continue
             if node.op not in g.VIEWS and (base := locate(child).base).op == "const":
                 found.add(base.attr[0])

@@ -42,8 +42,8 @@ class Row:
             kind, index = node.attr
             if kind in ("state", "dstate"):
                 return self._once(node, lambda: self.kernel._carry_row(index, self.odd, self.j))
-            if kind == "saved":
-                return self._once(node, lambda: self._stream(self.layout.streams["saved", index], node.size))
+            if kind in ("saved", "early", "late"):
+                return self._once(node, lambda: self._stream(self.layout.streams[kind, index], node.size))
             return self._once(node, lambda: self._view(self.layout.views[kind, index]))
         return self._once(node, lambda: self._scratch(node))
 

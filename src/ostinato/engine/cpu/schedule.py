@@ -55,7 +55,7 @@ class Region:
 
 @dataclass(frozen=True)
 class Product:
-    """One product: `node` is a `matmul`; the views of its row operands, dense in scratch memory."""
+    """One product: `node` is a `matmul` or `accumulate`; the views of its row operands, dense in scratch memory."""
 
     node: Node
     operands: tuple[View, ...]
@@ -169,12 +169,15 @@ def prepare(program: Program) -> Program:
         new = g.with_inputs(node, inputs)
         if new.op == "reshape" and needs_copy(new):
             return g.reshape(_copy(new.inputs[0]), new.shape)
-        if new.op == "matmul":
+        if new.op in g.PRODUCTS:
             pairs = len(inputs) - new.attr[0]
             dense = [
                 _copy(child) if index < pairs and index % 2 == 0 and not is_dense(child) else child
                 for index, child in enumerate(inputs)
             ]
+            if new.op == "accumulate":
+                # a copy of its own: the products are added to it where it lies
+                dense[-1] = _copy(dense[-1])
             return g.with_inputs(new, tuple(dense))
         if new.op == "cat":
             return g.with_inputs(new, tuple(_copy(child) if child.op == "cat" else _stored(child) for child in inputs))
@@ -222,7 +225,7 @@ def schedule(program: Program) -> Schedule:
             regions[stage[node]].nests.append(nests[key])
         (nests[key].reductions if node.op in g.REDUCTIONS else nests[key].nodes).append(node)
     for node in order:
-        if node.op == "matmul":
+        if node.op in g.PRODUCTS:
             pairs = len(node.inputs) - node.attr[0]
             views = tuple(locate(child) for child in node.inputs[:pairs:2])
             products[stage[node]].append(Product(node, views))
@@ -238,7 +241,7 @@ def _stages(order: list[Node]) -> dict[Node, int]:
     stage: dict[Node, int] = {}
     for node in order:
         before = max((stage[child] for child in node.inputs), default=0)
-        stage[node] = before + 1 if node.op == "matmul" else before
+        stage[node] = before + 1 if node.op in g.PRODUCTS else before
     return stage
 
 
@@ -246,9 +249,9 @@ def _delay(order: list[Node], stage: dict[Node, int], sinks: set[Node]) -> None:
     """Move pointwise work to the region that first needs it, where it passes in registers instead of memory."""
     uses = g.users(order)
     for node in reversed(order):
-        if node in sinks or not uses[node] or node.op in (*g.SOURCES, "matmul"):
+        if node in sinks or not uses[node] or node.op in (*g.SOURCES, *g.PRODUCTS):
             continue
-        stage[node] = min(stage[user] - (user.op == "matmul") for user in uses[node])
+        stage[node] = min(stage[user] - (user.op in g.PRODUCTS) for user in uses[node])
 
 
 def in_register(user: Node, child: Node) -> bool:
@@ -263,7 +266,7 @@ def _levels(order: list[Node], stage: dict[Node, int]) -> dict[Node, int]:
     for node in order:
         ready = [-1 if stage[child] != stage[node] else level[child] for child in node.inputs]
         if not _in_nest(node):
-            level[node] = -1 if node.op in (*g.SOURCES, "matmul") else max(ready, default=-1)
+            level[node] = -1 if node.op in (*g.SOURCES, *g.PRODUCTS) else max(ready, default=-1)
             continue
         fused = [in_register(node, child) and place >= 0 for child, place in zip(node.inputs, ready, strict=True)]
         level[node] = max((place + (not same) for place, same in zip(ready, fused, strict=True)), default=0)
@@ -284,11 +287,13 @@ def _stores(
                 stores.setdefault(node, []).append(Store("scratch", node, node.size))
 
     for node in order:
-        if node.op == "matmul":
+        if node.op in g.PRODUCTS:
             keep(node)
+        if node.op == "accumulate":
+            stores.setdefault(node.inputs[-1], []).append(Store("scratch", node, node.size))
         if node.op == "cat":
             continue
-        for child in node.inputs:
+        for child in node.inputs[: -1 if node.op == "accumulate" else None]:
             base = locate(child).base if not needs_copy(child) else child
             fused = _in_nest(node) and in_register(node, child) and home.get(child) is home[node]
             if node.op not in g.VIEWS and not fused and base.op not in g.SOURCES:
