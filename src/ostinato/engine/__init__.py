@@ -2,7 +2,19 @@
 
 from ostinato.engine.explain import Explanation, explain
 from ostinato.engine.explain import compile_cell as compile  # noqa: A004 - as `torch.compile`
+from ostinato.engine.memory import release as release_memory
 from ostinato.engine.scan import scan
 from ostinato.engine.state import State, call_cell, initial_state, leaves, map_state
 
-__all__ = ["Explanation", "State", "call_cell", "compile", "explain", "initial_state", "leaves", "map_state", "scan"]
+__all__ = [
+    "Explanation",
+    "State",
+    "call_cell",
+    "compile",
+    "explain",
+    "initial_state",
+    "leaves",
+    "map_state",
+    "release_memory",
+    "scan",
+]

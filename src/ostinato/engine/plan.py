@@ -166,10 +166,11 @@ def choose_saved(outputs: Sequence[Node], roots: Sequence[Node]) -> list[Node]:
     """Return the forward values to keep for the backward program: a minimum cut by numbers kept a step."""
     order = g.topological([*outputs, *roots])
     backward = backward_nodes(order)
-    needed = {child for node in order if node in backward for child in node.inputs if child not in backward}
+    wanted = {child for node in order if node in backward for child in node.inputs if child not in backward}
     # a forward value may itself be a factor of an outer product
-    needed |= {child for node in roots if node.op in g.CONTRACTIONS for child in node.inputs if child not in backward}
-    needed = {node for node in needed if not _is_free(node)}
+    wanted |= {child for node in roots if node.op in g.CONTRACTIONS for child in node.inputs if child not in backward}
+    # in the order of the graph: a set's own order differs from process to process, and with it the compiled code
+    needed = [node for node in order if node in wanted and not _is_free(node)]
     if not needed:
         return []
     network: Any = networkx.DiGraph()

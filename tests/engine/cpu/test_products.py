@@ -1,0 +1,99 @@
+"""The product, packing and contraction against float64, and the bits that rows keep."""
+
+import ctypes
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from llvmlite import ir
+
+from ostinato.engine.cpu import gemm
+from ostinato.engine.cpu.compiler import emit_object, load_object, machine, new_module
+from ostinato.engine.cpu.launch import contract
+
+_word, _address = ctypes.c_int64, ctypes.c_void_p
+FORMATS = [("float32", 16), ("float32", 8), ("float32", 4), ("float64", 8), ("float64", 4), ("float64", 2)]
+
+
+@pytest.fixture(scope="module")
+def kernels():
+    """Products of every format and width; vectors wider than the machine's are split by LLVM."""
+    module = new_module("products")
+    names = []
+    for dtype, width in FORMATS:
+        for kind, define in (("gemm", gemm.define_gemm), ("pack", gemm.define_pack)):
+            name = f"{kind}_{dtype}_{width}"
+            extra = (machine().registers,) if kind == "gemm" else ()
+            assert isinstance(define(module, name, dtype, width, *extra), ir.Function)
+            names.append(name)
+    found = load_object(emit_object(module), names)
+    gemm_type = ctypes.CFUNCTYPE(None, _word, _word, _word, _address, _word, _address, _address, _address, _word, _word)
+    pack_type = ctypes.CFUNCTYPE(None, _word, _word, _address, _word, _word, _address)
+    return {name: (gemm_type if name.startswith("gemm") else pack_type)(found[name]) for name in names}
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    form=st.sampled_from(FORMATS),
+    rows=st.integers(0, 40),
+    depth=st.integers(0, 70),
+    cols=st.integers(1, 200),
+    mode=st.integers(0, 2),
+    turned=st.booleans(),
+)
+def test_a_product_is_right_and_each_row_has_the_bits_it_has_alone(
+    kernels, form, rows, depth, cols, mode, turned
+) -> None:
+    dtype, width = form
+    kind = getattr(torch, dtype)
+    a = torch.randn(rows, depth + 3, dtype=kind)[:, :depth]
+    weights = torch.randn(cols, depth, dtype=kind).t() if turned else torch.randn(depth, cols, dtype=kind)
+    padded = -(-cols // width) * width
+    panels = torch.full((gemm.packed_size(depth, cols, width) + 1,), float("nan"), dtype=kind)
+    kernels[f"pack_{dtype}_{width}"](depth, cols, weights.data_ptr(), *weights.stride(), panels.data_ptr())
+    assert panels[-1].isnan()
+    init = torch.randn(padded, dtype=kind)
+    start = torch.randn(rows, padded + 5, dtype=kind)
+
+    def run(part, out):
+        kernels[f"gemm_{dtype}_{width}"](
+            part.shape[0], depth, cols, part.data_ptr(), a.stride(0), panels.data_ptr(), init.data_ptr(),
+            out.data_ptr(), out.stride(0), mode,
+        )  # fmt: skip
+        return out
+
+    out = run(a, start.clone())
+    begin = [torch.zeros(()), start[:, :cols], init[:cols]][mode].double()
+    expected = begin + a.double() @ weights.double()
+    tolerance = 1e-12 if dtype == "float64" else 2e-5
+    torch.testing.assert_close(out[:, :cols].double(), expected.expand(rows, cols), rtol=tolerance, atol=tolerance)
+    assert torch.equal(out[:, padded:], start[:, padded:])
+    for row in range(0, rows, 7):
+        alone = run(a[row : row + 1], start[row : row + 1].clone())
+        assert torch.equal(alone[0, :cols], out[row, :cols])
+
+
+@settings(max_examples=80, deadline=None)
+@given(depth=st.integers(0, 600), n=st.integers(1, 70), m=st.integers(1, 150), double=st.booleans(), wide=st.booleans())
+def test_a_contraction_is_right_with_any_sizes(depth, n, m, double, wide) -> None:
+    kind = torch.double if double else torch.float
+    a, b = (torch.randn(depth, size + 4 * wide, dtype=kind)[:, :size] for size in (n, m))
+    tolerance = 1e-11 if double else 1e-4
+    torch.testing.assert_close(
+        contract(a, b).double(), a.double().t() @ b.double(), rtol=tolerance, atol=10 * tolerance
+    )
+
+
+def test_a_contraction_has_the_same_bits_on_any_number_of_threads() -> None:
+    a, b = torch.randn(2000, 96), torch.randn(2000, 33)
+    before = torch.get_num_threads()
+    try:
+        results = []
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            results.append(contract(a, b))
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(results[0], results[1])
+    assert torch.equal(results[0], results[2])
