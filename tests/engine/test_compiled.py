@@ -308,6 +308,33 @@ def test_a_cell_is_captured_again_when_its_settings_change() -> None:
     torch.testing.assert_close(changed, scan_eagerly(cell, x, torch.zeros(3, 20), None, False)[0])
 
 
+def test_a_setting_that_changes_at_every_call_ends_in_the_eager_loop() -> None:
+    class Tempered(nn.Module):
+        hidden_size, temperature = 3, 1.0
+
+        def forward(self, x, h):
+            h = torch.tanh(x / self.temperature + h)
+            return h, h
+
+    cell, x = Tempered(), torch.randn(2, 2, 3)
+    with pytest.warns(EngineWarning, match="settings or sizes that keep changing"):  # noqa: PT031
+        for step in range(70):
+            cell.temperature = 1.0 + step
+            torch.testing.assert_close(
+                ostinato.scan(cell, x, torch.zeros(2, 3))[0], scan_eagerly(cell, x, torch.zeros(2, 3), None, False)[0]
+            )
+
+
+@pytest.mark.parametrize("lengths", [False, True])
+def test_many_rows_are_shared_out(lengths) -> None:
+    cell, x = LayerNormLSTM(5, 20), torch.randn(4, 300, 5)
+    limits = torch.randint(0, 5, (300,)) if lengths else None
+    ys, last = ostinato.scan(cell, x, lengths=limits)
+    expected, end = scan_eagerly(cell, x, (torch.zeros(300, 20),) * 2, limits, False)
+    torch.testing.assert_close(ys, expected)
+    torch.testing.assert_close(leaves(last), leaves(end))
+
+
 def test_a_mask_with_one_row_for_each_sequence_is_followed() -> None:
     cell = Masked(5, 20).double()
     for batch in (3, 20, 6):

@@ -25,6 +25,8 @@ from ostinato.errors import EngineWarning
 
 _PLAIN = (int, float, bool, str, type(None), torch.dtype, types.FunctionType, types.BuiltinFunctionType, type)
 _DTYPES = (torch.float32, torch.float64)
+_MOST_PLANS = 64
+"""Of one cell. A number that is an attribute and changes at every call would else compile at every call."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,8 @@ def find(
     plans = _plans.setdefault(owner, {})
     ready = plans.get(key) or plans.get((key, xs.shape[1]))
     if ready is None:
+        if len(plans) >= _MOST_PLANS:
+            return Unsupported("settings or sizes that keep changing (make what changes a buffer of the cell)")
         rows = [
             name
             for name, tensor in tensors.items()

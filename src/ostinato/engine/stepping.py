@@ -51,7 +51,7 @@ class StepKernel:
             for index, row in enumerate(self._executable.rows(parameters)):
                 views["x", 1 + index] = row.contiguous()[None]
             arguments = Arguments(views, {}, carries, {}, constants)
-            block, alive = argument_block(self._kernel, arguments, self._rows, threads=1)
+            block, alive = argument_block(self._kernel, arguments, self._rows, shares=1)
             self._blocks.append(block)
             self._alive.append((arguments, alive))
         self._addresses = [ctypes.addressof(block) for block in self._blocks]

@@ -17,7 +17,10 @@ from torch import Tensor
 from ostinato.engine.cpu.kernels import Kernel, products
 from ostinato.engine.cpu.layout import HEADER, round_up
 from ostinato.engine.cpu.schedule import locate
+from ostinato.engine.memory import empty
 
+_SHARE = 128
+"""Rows that go through all steps together at most: their scratch memory should stay in the second-level cache."""
 _SMALL = 1_000_000
 """Multiply-adds below which waking a second thread costs more than it saves: about 10 microseconds of work."""
 
@@ -105,7 +108,8 @@ def launch(
 ) -> None:
     """Run a kernel over a batch on as many threads as the work is worth."""
     threads = _threads(kernel, rows)
-    block, alive = argument_block(kernel, arguments, rows, threads=threads, reverse=reverse, seed=seed, resets=resets)
+    shares = max(threads, -(-rows.batch // _SHARE))
+    block, alive = argument_block(kernel, arguments, rows, shares=shares, reverse=reverse, seed=seed, resets=resets)
     if threads == 1:
         kernel.run(block)
     else:
@@ -118,7 +122,7 @@ def argument_block(
     arguments: Arguments,
     rows: Rows,
     *,
-    threads: int,
+    shares: int,
     reverse: bool = False,
     seed: int = 0,
     resets: Tensor | None = None,
@@ -126,15 +130,15 @@ def argument_block(
     """Return what a kernel is called with, and the memory that must live as long as the block is in use."""
     layout = kernel.layout
     memory, packed = pack_weights(kernel, arguments.constants)
-    chunk = 0 if rows.lengths is not None else -(-rows.batch // threads)
-    per_thread = round_up(layout.scratch_bytes(-(-rows.batch // threads)), 64)
-    scratch = torch.empty(threads * per_thread + 64, dtype=torch.uint8)
+    chunk = 0 if rows.lengths is not None else -(-rows.batch // shares)
+    per_share = round_up(layout.scratch_bytes(-(-rows.batch // shares)), 64)
+    scratch = empty((shares * per_share + 64,), torch.uint8)
     words = [0] * layout.words
     # in the order of HEADER
     words[: len(HEADER)] = [
         rows.steps, rows.batch, int(reverse), _pointer(rows.order), _pointer(rows.lengths), _pointer(rows.starts),
-        rows.stride, (scratch.data_ptr() + 63) // 64 * 64, per_thread, seed, _pointer(resets),
-        chunk, threads, 0,
+        rows.stride, (scratch.data_ptr() + 63) // 64 * 64, per_share, seed, _pointer(resets),
+        chunk, shares, 0,
     ]  # fmt: skip
     for key, word in layout.views.items():
         tensor = arguments.views[key]
