@@ -241,8 +241,3 @@ def users(order: Iterable[Node]) -> dict[Node, list[Node]]:
         for child in node.inputs:
             result.setdefault(child, []).append(node)
     return result
-
-
-def same_kind(first: Node, second: Node) -> bool:
-    """Tell whether two nodes over the same inputs are the same value."""
-    return (first.op, first.shape, first.attr, first.boolean) == (second.op, second.shape, second.attr, second.boolean)
