@@ -50,6 +50,9 @@ def rows_of(steps: int, batch: int, lengths: Tensor | None) -> Rows:
     """Sort the rows of a batch for the kernel."""
     if lengths is None:
         return Rows(steps, batch, total=steps * batch)
+    if batch == 1:
+        length = int(lengths[0])
+        return Rows(length, 1, total=length)
     lengths = lengths.to(torch.int64)
     falling, order = torch.sort(lengths, descending=True, stable=True)
     ends = torch.cumsum(lengths, 0)
