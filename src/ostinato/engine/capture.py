@@ -103,8 +103,10 @@ def capture(
         spread = iter(grads)
         return [*results, *(next(spread) if needed else None for needed in gradients)]
 
+    plain = torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor)
     try:
-        with mode:
+        # the user's own hooks are not for tensors without data
+        with mode, plain:
             for fake, needed in zip(fakes, gradients, strict=True):
                 fake.requires_grad_(needed and backward)
             with torch.set_grad_enabled(backward):
