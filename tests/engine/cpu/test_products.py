@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from llvmlite import ir
 
-from ostinato.engine.cpu import gemm
+from ostinato.engine.cpu import gemm, launch
 from ostinato.engine.cpu.compiler import emit_object, load_object, machine, new_module
 from ostinato.engine.cpu.launch import contract
 
@@ -85,7 +85,8 @@ def test_a_contraction_is_right_with_any_sizes(depth, n, m, double, wide) -> Non
     )
 
 
-def test_a_contraction_has_the_same_bits_on_any_number_of_threads() -> None:
+def test_a_contraction_has_the_same_bits_on_any_number_of_threads(monkeypatch) -> None:
+    monkeypatch.setattr(launch, "_SMALL", 0)
     a, b = torch.randn(2000, 96), torch.randn(2000, 33)
     before = torch.get_num_threads()
     try:

@@ -21,8 +21,9 @@ from ostinato.engine.memory import empty
 
 _SHARE = 128
 """Rows that go through all steps together at most: their scratch memory should stay in the second-level cache."""
-_SMALL = 1_000_000
-"""Multiply-adds below which waking a second thread costs more than it saves: about 10 microseconds of work."""
+_SMALL = 8_000_000
+"""Multiply-adds below which one thread does all, about 0.1 milliseconds. A second one would save half of that, and lose
+many times as much where another program has its core: both must be awake for the work to end."""
 
 
 @dataclass(frozen=True)
