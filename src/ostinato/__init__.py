@@ -10,6 +10,7 @@ __version__ = "0.1.0.dev0"
 if TYPE_CHECKING:
     from ostinato import cells, data, engine, nn, streaming, training
     from ostinato.engine import compile, explain, scan  # noqa: A004
+    from ostinato.nn import accelerate
     from ostinato.streaming import stepper
     from ostinato.tasks.forecast import Forecaster, load
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Forecaster": "ostinato.tasks.forecast",
     "load": "ostinato.tasks.forecast",
+    "accelerate": "ostinato.nn",
     "compile": "ostinato.engine",
     "explain": "ostinato.engine",
     "scan": "ostinato.engine",
@@ -26,6 +28,7 @@ _ROOMS = ("cells", "data", "engine", "nn", "streaming", "training")
 
 __all__ = [
     "Forecaster",
+    "accelerate",
     "cells",
     "compile",
     "data",

@@ -1,0 +1,64 @@
+"""Whether a call is faster through the engine than through PyTorch: a count of what each has to do.
+
+The engine lays the weights out and starts once a call; PyTorch starts several operations a step. So short runs, single
+steps above all, are left to PyTorch, and so is what oneDNN runs for it: padded LSTMs in float32, unless they train on
+much work. The constants are microseconds on one thread of an AVX-512 core, from `benchmarks/dropins.py choice`; what
+they decide is only who computes the same numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What a call costs more, and a step less, through the engine than through PyTorch's loop over operations."""
+
+    call: float
+    call_weight: float
+    """For each weight: it is copied into the order that the loop reads."""
+    step: dict[str, float]
+    step_weight: float
+    """For each weight and step: products with few rows wait for memory."""
+    step_multiply: float
+    """For each weight, step and row."""
+
+
+INFERENCE = Costs(110, 2.0e-3, {"LSTM": 12, "GRU": 10, "RNN_TANH": 4, "RNN_RELU": 4}, 25e-6, 6e-6)
+TRAINING = Costs(300, 2.7e-3, {"LSTM": 80, "GRU": 75, "RNN_TANH": 25, "RNN_RELU": 25}, 140e-6, 9e-6)
+PACKED = 60.0
+"""Packed sequences are padded first and packed again."""
+ONEDNN_MULTIPLIES = 25e6
+"""From so many multiply-adds a training call, the engine's padded LSTM is ahead of oneDNN's."""
+
+
+def pays(layer: nn.RNNBase, dtype: torch.dtype, steps: int, rows: float, ragged: bool) -> bool:
+    """Tell whether the engine is expected to be faster for one layer.
+
+    Args:
+        layer: for its sizes.
+        dtype: of the sequences.
+        steps: of the longest sequence.
+        rows: of the batch, on the average over steps.
+        ragged: whether the sequences differ in length.
+    """
+    training = torch.is_grad_enabled()
+    output = layer.proj_size or layer.hidden_size
+    gates = {"LSTM": 4, "GRU": 3}.get(layer.mode, 1)
+    weights = gates * layer.hidden_size * (layer.input_size + output)
+    if _onednn_runs(layer, dtype, ragged):
+        return training and steps * rows * weights > ONEDNN_MULTIPLIES
+    costs = TRAINING if training else INFERENCE
+    gain = steps * (costs.step[layer.mode] + weights * (costs.step_weight + rows * costs.step_multiply))
+    return gain > costs.call + weights * costs.call_weight + (PACKED if ragged else 0)
+
+
+def _onednn_runs(layer: nn.RNNBase, dtype: torch.dtype, ragged: bool) -> bool:
+    if layer.mode != "LSTM" or layer.proj_size or ragged or dtype is not torch.float32:
+        return False
+    enabled: bool = torch._C._get_mkldnn_enabled()
+    return enabled and bool(torch._C._has_mkldnn)
