@@ -18,7 +18,7 @@ from ostinato.engine import State, leaves, scan
 from ostinato.engine.compiled import suits
 from ostinato.nn.dropin import choice
 from ostinato.nn.dropin.sequences import Batch, Given, extent_of, open_batch, values_of
-from ostinato.nn.dropin.steps import Step, steps_of
+from ostinato.nn.dropin.steps import Walk, walks_of
 
 _TORCH = {"LSTM": nn.LSTM, "GRU": nn.GRU, "RNN_TANH": nn.RNN, "RNN_RELU": nn.RNN}
 
@@ -34,10 +34,10 @@ class _EngineLoop(nn.RNNBase):
             return super().forward(input, hx)
         # as in torch.nn, and as often: a parametrisation may count how many times it is computed
         self._update_flat_weights()
-        steps = steps_of(self, input if isinstance(input, Tensor) else input.data)
-        if steps is None:
+        walks = walks_of(self, input if isinstance(input, Tensor) else input.data)
+        if walks is None:
             return super().forward(input, hx)
-        return self._run(steps, open_batch(input, self.batch_first), hx)
+        return self._run(walks, open_batch(input, self.batch_first), hx)
 
     def _takes(self, given: Given, hx: Any) -> bool:
         """Tell whether a call is well formed, and one that the engine takes and gains by."""
@@ -67,16 +67,16 @@ class _EngineLoop(nn.RNNBase):
         output = self.proj_size or self.hidden_size
         return (output, self.hidden_size) if self.mode == "LSTM" else (output,)
 
-    def _run(self, steps: list[Step], batch: Batch, hx: Any) -> tuple[Given, Any]:
+    def _run(self, walks: list[Walk], batch: Batch, hx: Any) -> tuple[Given, Any]:
         """Walk layer by layer, each in one direction or both."""
         xs, ways = batch.xs, 2 if self.bidirectional else 1
         starts = self._starts(batch, hx)
         lasts: list[State] = []
-        for place in range(0, len(steps), ways):
+        for place in range(0, len(walks), ways):
             if place and self.training and self.dropout:
                 xs = batch.dropout(xs, self.dropout)
             runs = [
-                scan(steps[place + way], xs, starts[place + way], lengths=batch.lengths, reverse=way == 1)
+                scan(walks[place + way].ready(), xs, starts[place + way], lengths=batch.lengths, reverse=way == 1)
                 for way in range(ways)
             ]
             xs = runs[0][0] if ways == 1 else torch.cat([ys for ys, _ in runs], -1)

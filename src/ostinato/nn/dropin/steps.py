@@ -1,18 +1,23 @@
 """One step of each of PyTorch's recurrent layers, as cells for `scan`, reading weights that belong to the layer.
 
-A step module is kept as long as its layer, because the engine keeps a compiled plan with each cell; which tensors it
-reads is said anew at every call, because a layer's weights may be other tensors each time: parametrised, pruned,
-dropped out, or put in by `torch.func.functional_call`.
+A step module is kept as long as its layer, because the engine keeps a compiled plan with each cell; it serves all
+layers and directions of one shape. Which tensors it reads is said anew before every walk, because a layer's weights may
+be other tensors each time: parametrised, pruned, dropped out, or put in by `torch.func.functional_call`.
 """
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+Shapes: TypeAlias = "tuple[tuple[int, ...], ...]"
 
 _PLAIN = (Tensor, nn.Parameter, nn.Buffer)
 
@@ -29,11 +34,7 @@ class Step(nn.Module):
         self._names = tuple(names)
 
     def read(self, weights: Sequence[Tensor]) -> None:
-        """Use these tensors from now on: parameters as parameters, results of a computation as buffers.
-
-        Nothing is taken away before it is replaced, and nothing is touched that stays the same: threads that share a
-        layer may run it while another one enters here.
-        """
+        """Use these tensors from now on: parameters as parameters, results of a computation as buffers."""
         for name, weight in zip(self._names, weights, strict=True):
             table, other = self._parameters, self._buffers
             if not isinstance(weight, nn.Parameter):
@@ -94,30 +95,51 @@ class GRUStep(Step):
         return h, (h,)
 
 
-# beside the layers, not in them: their state_dict, pickles, copies and replicas stay those of torch.nn
-_steps: weakref.WeakKeyDictionary[nn.RNNBase, list[Step]] = weakref.WeakKeyDictionary()
+@dataclass(frozen=True)
+class Walk:
+    """One layer in one direction: a cell, and the weights that it reads on this walk."""
+
+    step: Step
+    weights: Sequence[Tensor]
+
+    def ready(self) -> Step:
+        """Return the cell, reading its weights."""
+        self.step.read(self.weights)
+        return self.step
 
 
-def steps_of(layer: nn.RNNBase, like: Tensor) -> list[Step] | None:
-    """Return the cells of a layer, reading its present weights: layer 0 forward, layer 0 backward, layer 1 forward, ...
+class _Pool(threading.local):
+    """The cells of each layer, by the shapes of their weights; a thread has its own, because it sets what they read.
+
+    They stand beside the layers, not in them: state_dict, pickles, copies and replicas stay those of torch.nn.
+    """
+
+    def __init__(self) -> None:
+        self.steps: weakref.WeakKeyDictionary[nn.RNNBase, dict[Shapes, Step]] = weakref.WeakKeyDictionary()
+
+
+_pool = _Pool()
+
+
+def walks_of(layer: nn.RNNBase, like: Tensor) -> list[Walk] | None:
+    """Return how a layer is walked with its present weights: layer 0 forward, layer 0 backward, layer 1 forward, ...
 
     `None` if a weight is not what the engine can read beside `like`, or not of the shape that the layer's sizes ask
     for: then PyTorch has to run the layer, or to say what is wrong with it.
     """
-    flat = layer._flat_weights
-    names = layer._all_weights
+    flat, names = layer._flat_weights, layer._all_weights
     width = len(names[0])
-    if len(flat) != width * len(names):
-        return None
-    steps = _steps.get(layer)
-    if steps is None:
-        steps = _steps.setdefault(layer, [_make_step(layer, each) for each in names])
-    for place, step in enumerate(steps):
+    known = _pool.steps.setdefault(layer, {})
+    walks: list[Walk] = []
+    for place, own in enumerate(names):
         weights = flat[place * width : (place + 1) * width]
-        if not _readable(layer, place, weights, like):
+        shapes = _shapes(layer, place)
+        if not _readable(weights, shapes, like):
             return None
-        step.read(weights)  # type: ignore[arg-type]
-    return steps
+        if shapes not in known:
+            known[shapes] = _make_step(layer, own)
+        walks.append(Walk(known[shapes], weights))  # type: ignore[arg-type]
+    return walks
 
 
 def _make_step(layer: nn.RNNBase, names: Sequence[str]) -> Step:
@@ -127,13 +149,18 @@ def _make_step(layer: nn.RNNBase, names: Sequence[str]) -> Step:
     return GRUStep(roots) if layer.mode == "GRU" else RNNStep(roots, layer.mode)
 
 
-def _readable(layer: nn.RNNBase, place: int, weights: Sequence[Tensor | None], like: Tensor) -> bool:
+def _shapes(layer: nn.RNNBase, place: int) -> Shapes:
+    """Return the shapes that the weights must have, by the layer's sizes."""
     rows = {"LSTM": 4, "GRU": 3}.get(layer.mode, 1) * layer.hidden_size
     ways = 2 if layer.bidirectional else 1
     output = layer.proj_size or layer.hidden_size
-    shapes: list[tuple[int, ...]] = [(rows, layer.input_size if place < ways else ways * output), (rows, output)]
-    shapes += [(rows,), (rows,)] if layer.bias else []
-    shapes += [(layer.proj_size, layer.hidden_size)] if layer.proj_size else []
+    products = ((rows, layer.input_size if place < ways else ways * output), (rows, output))
+    biases = ((rows,), (rows,)) if layer.bias else ()
+    projection = ((layer.proj_size, layer.hidden_size),) if layer.proj_size else ()
+    return (*products, *biases, *projection)
+
+
+def _readable(weights: Sequence[Tensor | None], shapes: Shapes, like: Tensor) -> bool:
     return len(weights) == len(shapes) and all(
         type(weight) in _PLAIN
         and weight.shape == shape  # type: ignore[union-attr]
