@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import types
 import warnings
 import weakref
@@ -38,6 +39,7 @@ class Ready:
 
 
 _plans: weakref.WeakKeyDictionary[nn.Module, dict[Any, Ready | Unsupported]] = weakref.WeakKeyDictionary()
+_tracing = threading.Lock()
 _warned: weakref.WeakSet[nn.Module] = weakref.WeakSet()
 
 
@@ -123,7 +125,9 @@ def find(
             for name, tensor in tensors.items()
             if tensor.dim() and tensor.shape[0] == xs.shape[1] and not isinstance(tensor, nn.Parameter)
         ]
-        ready = _make(owner, cell, xs, state, tensors, gradients, rows)
+        # PyTorch's tracer patches modules for the whole process while it runs
+        with _tracing:
+            ready = _make(owner, cell, xs, state, tensors, gradients, rows)
         if fingerprint(cell) != key[0]:
             ready = Unsupported("attributes that change as the cell runs")
         # a tensor with as many rows as this batch may be a row for each sequence, or may only look like it
