@@ -154,7 +154,8 @@ class _Scan(torch.autograd.Function):
         """Run the plan's backward program; through the eager loop if the gradients are to be differentiated."""
         (reverse, seed, plan), executable = ctx.options, ctx.executable
         size = sum(ctx.counts) + 3
-        tensors, saved = ctx.saved_tensors[:size], ctx.saved_tensors[size:]
+        everything = ctx.saved_tensors  # asked for once: gradient checkpointing gives them once
+        tensors, saved = everything[:size], everything[size:]
         parameters, x, state, lengths, resets = _unflatten(ctx.counts, tensors)
         dy, dlast = grads[0], list(grads[1 : 1 + len(state)])
         common = (parameters, x, state, lengths, resets, reverse)
