@@ -42,9 +42,9 @@ class _EngineLoop(nn.RNNBase):
     def _takes(self, given: Given, hx: Any) -> bool:
         """Tell whether a call is well formed, and one that the engine takes and gains by."""
         xs, state = values_of(given), self._state(hx)
-        if xs is None or state is None or not suits(xs, state):
+        if xs is None or state is None or torch._C._is_tracing():
             return False
-        if torch.is_autocast_enabled(xs.device.type) or torch._C._is_tracing():
+        if not suits(xs, state) or torch.is_autocast_enabled(xs.device.type):
             return False
         extent = extent_of(given, self.batch_first)
         if extent is None or xs.shape[-1] != self.input_size:
@@ -100,7 +100,10 @@ class _EngineLoop(nn.RNNBase):
         )
 
     def __prepare_scriptable__(self) -> nn.RNNBase:
-        """Let `torch.jit.script` see the layer of torch.nn, with the very same parameters."""
+        """Let `torch.jit.script` see the layer of torch.nn, with the very same parameters.
+
+        It also puts what it is shown in the place of the drop-in; `accelerate` turns that back.
+        """
         twin = copy.copy(self)
         twin.__class__ = _TORCH[self.mode]
         return twin
