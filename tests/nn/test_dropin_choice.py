@@ -1,0 +1,44 @@
+"""Which calls the drop-ins send to the engine when they may choose."""
+
+from collections import Counter
+
+import pytest
+import torch
+from torch import nn
+
+import ostinato
+from ostinato.nn.dropin import layers
+
+
+@pytest.fixture
+def scans(monkeypatch) -> Counter[str]:
+    counted: Counter[str] = Counter()
+    run = layers.scan
+
+    def counting(cell, *args, **kwargs):
+        counted[type(cell).__name__] += 1
+        return run(cell, *args, **kwargs)
+
+    monkeypatch.setattr(layers, "scan", counting)
+    return counted
+
+
+def test_a_single_step_is_left_to_torch_and_a_long_sequence_is_not(scans) -> None:
+    layer = ostinato.nn.GRU(16, 16)
+    layer(torch.randn(1, 4, 16))
+    assert scans.total() == 0
+    layer(torch.randn(100, 4, 16))
+    assert scans.total() == 1
+
+
+@pytest.mark.skipif(not torch._C._has_mkldnn, reason="PyTorch was built without oneDNN")
+def test_padded_lstms_without_gradients_are_left_to_onednn_and_ragged_ones_are_not(scans) -> None:
+    layer = ostinato.nn.LSTM(16, 16)
+    sequences = [torch.randn(length, 16) for length in (100, 60, 30, 10)]
+    with torch.no_grad():
+        layer(torch.randn(100, 4, 16))
+        assert scans.total() == 0
+        layer(nn.utils.rnn.pack_sequence(sequences))
+        assert scans.total() == 1
+        layer.double()(torch.randn(100, 4, 16, dtype=torch.float64))
+        assert scans.total() == 2
