@@ -54,8 +54,7 @@ def run(script: Path) -> list[object]:
     whole = sum(seconds["torch"]) / sum(seconds["ostinato"])
     return [
         script.stem,
-        f"{losses['torch'][0]:.4f} → {losses['torch'][-1]:.4f}",
-        f"{losses['ostinato'][0]:.4f} → {losses['ostinato'][-1]:.4f}",
+        *(f"{each[0]:.4f} → {statistics.mean(each[-10:]):.4f}" for each in losses.values()),
         f"{apart:.0e}",
         f"{theirs:.1f}",
         f"{ours:.1f}",
