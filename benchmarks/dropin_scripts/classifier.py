@@ -25,7 +25,7 @@ class Classifier(nn.Module):
 
 
 def train() -> Iterator[float]:
-    """Learn whether the symbols below five are the more frequent ones; yield each step's loss."""
+    """Learn whether the first and the last symbol add up to ten or more; yield each step's loss."""
     generator = torch.Generator().manual_seed(1)
     torch.manual_seed(0)
     model = Classifier()
@@ -33,7 +33,7 @@ def train() -> Iterator[float]:
     while True:
         lengths = torch.randint(10, 150, (32,), generator=generator).tolist()
         sequences = [torch.randint(10, (length,), generator=generator) for length in lengths]
-        labels = torch.stack([(each < 5).sum() > (each >= 5).sum() for each in sequences]).long()
+        labels = torch.stack([each[0] + each[-1] >= 10 for each in sequences]).long()
         loss = nn.functional.cross_entropy(model(sequences), labels)
         optimiser.zero_grad()
         loss.backward()
