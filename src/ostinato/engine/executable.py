@@ -185,20 +185,46 @@ class Executable:
             for index, value in enumerate(values)
         ]
 
+    @cached_property
+    def _followed(self) -> dict[int, int]:
+        """Saved states at the start of a step, each with the saved value at the end of the step: the next one's."""
+        ends = {sink.index: sink.node for sink in self.plan.forward.of("carry")}
+        saved = {node: index for index, node in enumerate(self.plan.saved)}
+        return {
+            index: saved[ends[node.attr[1]]]
+            for index, node in enumerate(self.plan.saved)
+            if node.op == "input" and node.attr[0] == "state" and ends[node.attr[1]] in saved
+        }
+
+    def _keep(self, call: Call, *, apart: bool) -> list[Tensor]:
+        """Return memory for what is saved. Where a state is kept at both ends of every step, one array holds both."""
+        time, batch = call.xs[0].shape[:2]
+        regular = not apart and call.lengths is None and call.resets is None
+        followed = self._followed if regular else {}
+        kept: list[Tensor | None] = [None] * len(self.plan.saved)
+        for start, end in followed.items():
+            both = empty(((time + 1) * batch, *self.plan.saved[end].shape), self.dtype)
+            early, late = both[: time * batch], both[batch:]
+            kept[start], kept[end] = (late, early) if call.reverse else (early, late)
+        return [
+            empty((time * batch, *node.shape), self.dtype) if found is None else found
+            for node, found in zip(self.plan.saved, kept, strict=True)
+        ]
+
     def forward(
-        self, parameters: Sequence[Tensor], call: Call, *, save: bool
+        self, parameters: Sequence[Tensor], call: Call, *, save: bool, apart: bool = False
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """Run the forward program: outputs `(time, batch, ...)`, last states, and what is saved.
 
-        Saved streams are `(time * batch, ...)`; with lengths the rows' steps follow one another from the front.
+        Saved streams are `(time * batch, ...)`; with lengths the rows' steps follow one another from the front. Two of
+        them may lie in the same memory unless they have to be `apart`.
         """
         kernel = self.forward_kernel if save else self.infer
         time, batch = call.xs[0].shape[:2]
         shape = (time, batch, *self.plan.outputs[0])
         y = _output(shape, self.dtype, call)
         last = [torch.empty_like(leaf) for leaf in call.state]
-        kept = self.plan.saved if save else ()
-        saved = [empty((time * batch, *node.shape), self.dtype) for node in kept]
+        saved = self._keep(call, apart=apart) if save else []
         arguments = Arguments(
             _views(call) | {("out", 0): y},
             {("out", index + 1): stream for index, stream in enumerate(saved)},

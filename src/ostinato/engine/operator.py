@@ -72,16 +72,18 @@ def _forward(
     seed: int,
     plan: int,
     save: bool,
+    *,
+    apart: bool = False,
 ) -> list[Tensor]:
     executable = _executables[plan]
     call = make_call(x, state, lengths, resets, reverse, seed, executable.rows(parameters))
-    y, last, saved = executable.forward(parameters, call, save=save)
+    y, last, saved = executable.forward(parameters, call, save=save, apart=apart)
     return [y, *last, *saved]
 
 
 def _forward_defined(*arguments: Any) -> list[Tensor]:
-    """Run a plan; what no row wrote is zero, so that two runs give the same tensors whole."""
-    results = _forward(*arguments)
+    """Run a plan as an operator must: its results lie apart, and what no row wrote is zero."""
+    results = _forward(*arguments, apart=True)
     _, _, state, lengths, *_ = arguments
     if lengths is not None:
         for stream in results[1 + len(state) :]:
