@@ -295,6 +295,23 @@ def test_inference_keeps_nothing_and_training_may_outlive_the_cell() -> None:
     assert weight.grad.abs().sum() > 0
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+def test_outputs_that_are_kept_for_gradients_are_guarded_against_changes_in_place(reverse) -> None:
+    cell = ostinato.cells.GRUCell(3, 5)
+    xs = torch.randn(7, 2, 3)
+    storages = set()
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        storages.add(tensor.untyped_storage().data_ptr())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        ys, _ = ostinato.scan(cell, xs, reverse=reverse)
+    assert ys.untyped_storage().data_ptr() in storages  # kept once, as output and as the next step's state
+    with pytest.raises(RuntimeError, match="modified inplace"):  # at once, not first in the backward pass
+        ys.mul_(2)
+
+
 def test_weights_that_a_parametrisation_makes_get_their_gradients() -> None:
     cell = nn.utils.parametrizations.weight_norm(nn.GRUCell(5, 20).double(), "weight_hh")
     x = torch.randn(4, 3, 5, dtype=torch.double, requires_grad=True)

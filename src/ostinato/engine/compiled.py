@@ -67,6 +67,7 @@ def scan_compiled(
     lengths: Tensor | None,
     reverse: bool,
     resets: Tensor | None,
+    apart: bool,
 ) -> tuple[Tensor, State] | Unsupported:
     """Run a scan through a compiled plan, or return why the engine cannot take the cell.
 
@@ -74,7 +75,7 @@ def scan_compiled(
     """
     # looking a plan up is not for `torch.compile` to trace; its guard against that costs, so only there
     run = _scan_untraced if torch.compiler.is_compiling() else _scan_compiled
-    result: tuple[Tensor, State] | Unsupported = run(owner, cell, xs, state, lengths, reverse, resets)
+    result: tuple[Tensor, State] | Unsupported = run(owner, cell, xs, state, lengths, reverse, resets, apart)
     return result
 
 
@@ -86,6 +87,7 @@ def _scan_compiled(
     lengths: Tensor | None,
     reverse: bool,
     resets: Tensor | None,
+    apart: bool,
 ) -> tuple[Tensor, State] | Unsupported:
     tensors = tensors_of(cell)
     ready = find(owner, cell, xs, state, tensors)
@@ -95,7 +97,7 @@ def _scan_compiled(
     flat = leaves(state)
     save = torch.is_grad_enabled() and ready.executable.plan.backward is not None
     seed = int(torch.randint(2**62, ())) if ready.executable.is_random else 0
-    results = run_scan(values, xs, flat, lengths, resets, reverse, seed, ready.number, save)
+    results = run_scan(values, xs, flat, lengths, resets, reverse, seed, ready.number, save, apart)
     last = iter(results[1 : 1 + len(flat)])
     return results[0], map_state(lambda _: next(last), state)
 

@@ -186,45 +186,56 @@ class Executable:
         ]
 
     @cached_property
-    def _followed(self) -> dict[int, int]:
-        """Saved states at the start of a step, each with the saved value at the end of the step: the next one's."""
+    def _followed(self) -> dict[int, tuple[int | None, bool]]:
+        """Saved states at the start of a step, each with what else holds the state at its end: saved, output."""
         ends = {sink.index: sink.node for sink in self.plan.forward.of("carry")}
+        output = self.plan.forward.of("stream")[0].node
         saved = {node: index for index, node in enumerate(self.plan.saved)}
-        return {
-            index: saved[ends[node.attr[1]]]
-            for index, node in enumerate(self.plan.saved)
-            if node.op == "input" and node.attr[0] == "state" and ends[node.attr[1]] in saved
-        }
+        found = {}
+        for index, node in enumerate(self.plan.saved):
+            end = ends[node.attr[1]] if node.op == "input" and node.attr[0] == "state" else None
+            if end is not None and (end in saved or end is output):
+                found[index] = (saved.get(end), end is output)
+        return found
 
-    def _keep(self, call: Call, *, apart: bool) -> list[Tensor]:
-        """Return memory for what is saved. Where a state is kept at both ends of every step, one array holds both."""
+    def _memory(self, call: Call, *, apart: bool) -> tuple[Tensor, list[Tensor]]:
+        """Return memory for the outputs and for what is saved.
+
+        Where a state is kept at both ends of every step, one array holds both: a step's start is the end of another.
+        """
         time, batch = call.xs[0].shape[:2]
-        regular = not apart and call.lengths is None and call.resets is None
-        followed = self._followed if regular else {}
+        y: Tensor | None = None
         kept: list[Tensor | None] = [None] * len(self.plan.saved)
-        for start, end in followed.items():
-            both = empty(((time + 1) * batch, *self.plan.saved[end].shape), self.dtype)
+        regular = not apart and call.lengths is None and call.resets is None
+        for start, (end, is_output) in self._followed.items() if regular else ():
+            both = empty(((time + 1) * batch, *self.plan.saved[start].shape), self.dtype)
             early, late = both[: time * batch], both[batch:]
-            kept[start], kept[end] = (late, early) if call.reverse else (early, late)
-        return [
+            starts, ends = (late, early) if call.reverse else (early, late)
+            kept[start] = starts
+            if end is not None:
+                kept[end] = ends
+            if is_output:
+                y = ends.view(time, batch, *self.plan.outputs[0])
+        saved = [
             empty((time * batch, *node.shape), self.dtype) if found is None else found
             for node, found in zip(self.plan.saved, kept, strict=True)
         ]
+        return _output((time, batch, *self.plan.outputs[0]), self.dtype, call) if y is None else y, saved
 
     def forward(
         self, parameters: Sequence[Tensor], call: Call, *, save: bool, apart: bool = False
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """Run the forward program: outputs `(time, batch, ...)`, last states, and what is saved.
 
-        Saved streams are `(time * batch, ...)`; with lengths the rows' steps follow one another from the front. Two of
-        them may lie in the same memory unless they have to be `apart`.
+        Saved streams are `(time * batch, ...)`; with lengths the rows' steps follow one another from the front. Some may
+        lie in the memory of others or of the outputs, unless all have to be `apart`.
         """
         kernel = self.forward_kernel if save else self.infer
-        time, batch = call.xs[0].shape[:2]
-        shape = (time, batch, *self.plan.outputs[0])
-        y = _output(shape, self.dtype, call)
+        if save:
+            y, saved = self._memory(call, apart=apart)
+        else:
+            y, saved = _output((*call.xs[0].shape[:2], *self.plan.outputs[0]), self.dtype, call), []
         last = [torch.empty_like(leaf) for leaf in call.state]
-        saved = self._keep(call, apart=apart) if save else []
         arguments = Arguments(
             _views(call) | {("out", 0): y},
             {("out", index + 1): stream for index, stream in enumerate(saved)},

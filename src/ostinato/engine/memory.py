@@ -12,6 +12,7 @@ import mmap
 import os
 import weakref
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,7 +38,9 @@ def empty(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     block = _take(size)
     array = np.frombuffer(block, dtype=np.uint8)
     weakref.finalize(array, _give_back, block, size, os.getpid()).atexit = False
-    return torch.from_numpy(array)[:wanted].view(dtype).view(tuple(shape))
+    # no view of another tensor: PyTorch would then refuse to let a user change an output in place
+    storage: Any = torch.from_numpy(array).untyped_storage()
+    return torch.empty(0, dtype=dtype).set_(storage, 0, tuple(shape))
 
 
 def release() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -49,17 +50,20 @@ def scan(
     seed: int,
     plan: int,
     save: bool,
+    apart: bool,
 ) -> Sequence[Tensor]:
     """Run a plan over time; returns the outputs, the last states, and, with `save`, what the backward pass needs.
 
-    With nothing tracing, the way through PyTorch's dispatcher is left out: it takes longer than a short scan.
+    With nothing tracing, the way through PyTorch's dispatcher is left out: it takes longer than a short scan. Unless
+    they have to be `apart`, the outputs may lie in the memory of what is saved, and so must not be changed in place.
     """
     if torch._C._len_torch_dispatch_stack():
         results: Sequence[Tensor] = torch.ops.ostinato.scan.default(
             parameters, x, state, lengths, resets, reverse, seed, plan, save
         )
         return results
-    return _differentiable(_forward, parameters, x, state, lengths, resets, reverse, seed, plan, save)
+    run = _forward_apart if apart else _forward
+    return _differentiable(run, parameters, x, state, lengths, resets, reverse, seed, plan, save)
 
 
 def _forward(
@@ -81,9 +85,12 @@ def _forward(
     return [y, *last, *saved]
 
 
+_forward_apart = partial(_forward, apart=True)
+
+
 def _forward_defined(*arguments: Any) -> list[Tensor]:
     """Run a plan as an operator must: its results lie apart, and what no row wrote is zero."""
-    results = _forward(*arguments, apart=True)
+    results = _forward_apart(*arguments)
     _, _, state, lengths, *_ = arguments
     if lengths is not None:
         for stream in results[1 + len(state) :]:

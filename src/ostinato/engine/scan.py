@@ -75,7 +75,8 @@ def scan(
 
     Returns:
         The outputs, `(time, batch, output features)`, and the last state; with `return_states` also all states, each
-        tensor `(time, batch, ...)`, zero past a row's length. All are differentiable.
+        tensor `(time, batch, ...)`, zero past a row's length. All are differentiable. As with other operations of
+        PyTorch, outputs that are needed for gradients must not be changed in place; PyTorch refuses the backward pass.
 
     Raises:
         ShapeError: `xs`, `state`, `lengths` or `resets` have shapes that do not fit.
@@ -108,6 +109,13 @@ def scan(
     return ys, last, states
 
 
+def scan_checked(
+    cell: nn.Module, xs: Tensor, state: State, *, lengths: Tensor | None, reverse: bool, apart: bool
+) -> tuple[Tensor, State]:
+    """Run `scan` on arguments that are known to fit; the outputs may be changed in place if they are kept `apart`."""
+    return _dispatch(cell, cell, xs, state, lengths, reverse, None, apart)
+
+
 def _dispatch(
     owner: nn.Module,
     cell: nn.Module,
@@ -116,12 +124,15 @@ def _dispatch(
     lengths: Tensor | None,
     reverse: bool,
     resets: Tensor | None,
+    apart: bool = False,
 ) -> tuple[Tensor, State]:
     """Choose who runs the loop: the compiled engine, or the reference for what it does not take."""
     with torch.autocast(xs.device.type, enabled=False) if _autocast(xs) else nullcontext():
         if not suits(xs, state):
             return scan_eagerly(cell, xs, state, lengths, reverse, resets)
-        done: tuple[Tensor, State] | Unsupported = scan_compiled(owner, cell, xs, state, lengths, reverse, resets)
+        done: tuple[Tensor, State] | Unsupported = scan_compiled(
+            owner, cell, xs, state, lengths, reverse, resets, apart
+        )
         if isinstance(done, Unsupported):
             result = scan_eagerly(cell, xs, state, lengths, reverse, resets)
             # not before: a cell that breaks the contract has just raised what is wrong with it

@@ -10,12 +10,12 @@ from ostinato.nn.dropin import choice, layers
 @pytest.fixture(autouse=True)
 def scans(monkeypatch) -> Counter[str]:
     counted: Counter[str] = Counter()
-    run = layers.scan
+    run = layers.scan_checked
 
     def counting(cell, *args, **kwargs):
         counted[type(cell).__name__] += 1
         return run(cell, *args, **kwargs)
 
-    monkeypatch.setattr(layers, "scan", counting)
+    monkeypatch.setattr(layers, "scan_checked", counting)
     monkeypatch.setattr(choice, "pays", lambda *_: True)
     return counted

@@ -189,3 +189,18 @@ def test_scan_runs_a_drop_in_cell_over_time(kind) -> None:
 def test_a_batch_that_is_packed_at_equal_lengths_is_one_without_padding() -> None:
     theirs, ours = pair(nn.LSTM, 3, 4, 2, bidirectional=True)
     assert_same_call(theirs, ours, pack_padded_sequence(torch.randn(5, 3, 3), torch.tensor([5, 5, 5])))
+
+
+@pytest.mark.parametrize("kind", [nn.GRU, nn.RNN], ids=lambda kind: kind.__name__)
+def test_outputs_may_be_changed_in_place_before_the_backward_pass(kind, scans) -> None:
+    theirs, ours = pair(kind, 3, 64)
+    xs = torch.randn(80, 16, 3)
+    found = []
+    for module in (theirs, ours):
+        ys, _ = module(xs)
+        ys.mul_(2)
+        ys[0] = 0
+        ys.square().mean().backward()
+        found.append([parameter.grad for parameter in module.parameters()])
+    assert scans.total() == 1
+    torch.testing.assert_close(found[1], found[0], atol=1e-4, rtol=1e-4)

@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from ostinato.engine import State, leaves, scan
+from ostinato.engine import State, leaves
 from ostinato.engine.compiled import suits
+from ostinato.engine.scan import scan_checked
 from ostinato.nn.dropin import choice
 from ostinato.nn.dropin.sequences import Batch, Given, extent_of, open_batch, values_of
 from ostinato.nn.dropin.steps import Walk, walks_of
@@ -75,8 +76,17 @@ class _EngineLoop(nn.RNNBase):
         for place in range(0, len(walks), ways):
             if place and self.training and self.dropout:
                 xs = batch.dropout(xs, self.dropout)
+            # what a user is given may be changed in place, as the outputs of torch.nn on the CPU may
+            apart = ways == 1 and place + 1 == len(walks)
             runs = [
-                scan(walks[place + way].ready(), xs, starts[place + way], lengths=batch.lengths, reverse=way == 1)
+                scan_checked(
+                    walks[place + way].ready(),
+                    xs,
+                    starts[place + way],
+                    lengths=batch.lengths,
+                    reverse=way == 1,
+                    apart=apart,
+                )
                 for way in range(ways)
             ]
             xs = runs[0][0] if ways == 1 else torch.cat([ys for ys, _ in runs], -1)
