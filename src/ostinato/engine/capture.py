@@ -191,8 +191,10 @@ def _line_of(error: BaseException) -> str:
 
 
 def _fake(mode: FakeTensorMode, like: Tensor, shape: Sequence[int]) -> Tensor:
+    # bfloat16 is how numbers are kept; what is computed is float32
+    dtype = torch.float32 if like.dtype is torch.bfloat16 else like.dtype
     with mode:
-        return torch.empty(tuple(shape), dtype=like.dtype)
+        return torch.empty(tuple(shape), dtype=dtype)
 
 
 def _decompositions() -> dict[Any, Any]:

@@ -25,7 +25,7 @@ from ostinato.engine.state import State, leaves, map_state, structure
 from ostinato.errors import EngineWarning
 
 _PLAIN = (int, float, bool, str, type(None), torch.dtype, types.FunctionType, types.BuiltinFunctionType, type)
-_DTYPES = (torch.float32, torch.float64)
+_DTYPES = (torch.float32, torch.float64, torch.bfloat16)
 _MOST_PLANS = 64
 """Of one cell. A number that is an attribute and changes at every call would else compile at every call."""
 

@@ -24,6 +24,8 @@ _FEW_ROWS, _WORTH = 1, 4_000_000
 A minGRU of 256 units over 10,000 steps of one row takes 26 ms rather than 49 so (one thread); an LSTM of 32 units over
 100 steps would take .22 rather than .16. From two rows on there is nothing to gain on one thread.
 """
+_WIDENED = 8192
+"""Rows of halves that are widened at once."""
 _BLOCK = 256
 """Rows of such work that go through the products together."""
 
@@ -80,7 +82,11 @@ class Executable:
     def __init__(self, plan: Plan, dtype: torch.dtype) -> None:
         self.plan = plan
         self.dtype = dtype
-        self._name: Any = "float32" if dtype is torch.float32 else "float64"
+        """Of sequences, outputs and what is kept."""
+        self.half = dtype is torch.bfloat16
+        self.computed = torch.float32 if self.half else dtype
+        """Of the state and of all sums."""
+        self._name: Any = "float64" if dtype is torch.float64 else "float32"
 
     @cached_property
     def _parts(self) -> dict[int, Parts | None]:
@@ -107,7 +113,12 @@ class Executable:
         """Run a program over a batch, in one loop or, with few rows, with less in the loop."""
         rows = call.rows
         options: Any = {"reverse": reverse, "seed": call.seed, "resets": call.resets}
-        few = rows.lengths is None and rows.batch <= _FEW_ROWS and kernel.work * rows.total >= _WORTH
+        few = (
+            rows.lengths is None
+            and rows.batch <= _FEW_ROWS
+            and kernel.work * rows.total >= _WORTH
+            and not self.half  # what passes between the parts would be rounded
+        )
         parts = self._split(kernel, program) if few else None
         if parts is None:
             launch(kernel, replace(arguments, constants=self.constants(parameters, [kernel])), rows, **options)
@@ -132,18 +143,18 @@ class Executable:
     @cached_property
     def infer(self) -> Kernel:
         """The forward program that saves nothing."""
-        return compile_program(self.plan.infer, self._name, "before")
+        return compile_program(self.plan.infer, self._name, "before", half=self.half)
 
     @cached_property
     def forward_kernel(self) -> Kernel:
         """The forward program that saves what the backward program needs."""
-        return compile_program(self.plan.forward, self._name, "before")
+        return compile_program(self.plan.forward, self._name, "before", half=self.half)
 
     @cached_property
     def backward_kernel(self) -> Kernel:
         """The backward program."""
         assert self.plan.backward is not None
-        return compile_program(self.plan.backward, self._name, "after")
+        return compile_program(self.plan.backward, self._name, "after", half=self.half)
 
     def rows(self, parameters: Sequence[Tensor]) -> list[Tensor]:
         """Return the tensors of the cell that have one row for each sequence."""
@@ -178,12 +189,16 @@ class Executable:
                 parameters[index].detach().t() if turned else parameters[index].detach() for index, turned in simple
             ]
         else:
-            values = run_graph(self.plan.constants, parameters)
+            values = run_graph(self.plan.constants, self._widened(parameters))
         in_order = {index for kernel in kernels for index in kernel.dense_constants}
         return [
-            value.to(self.dtype).contiguous() if index in in_order else value.to(self.dtype)
+            value.to(self.computed).contiguous() if index in in_order else value.to(self.computed)
             for index, value in enumerate(values)
         ]
+
+    def _widened(self, values: Sequence[Tensor]) -> list[Tensor]:
+        """Return values in the precision that is computed in."""
+        return [value.float() if value.dtype is torch.bfloat16 else value for value in values]
 
     @cached_property
     def _followed(self) -> dict[int, tuple[int | None, bool]]:
@@ -227,24 +242,24 @@ class Executable:
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """Run the forward program: outputs `(time, batch, ...)`, last states, and what is saved.
 
-        Saved streams are `(time * batch, ...)`; with lengths the rows' steps follow one another from the front. Some may
-        lie in the memory of others or of the outputs, unless all have to be `apart`.
+        Saved streams are `(time * batch, ...)`; with lengths the rows' steps follow one another from the front. Some
+        may lie in the memory of others or of the outputs, unless all have to be `apart`.
         """
         kernel = self.forward_kernel if save else self.infer
         if save:
             y, saved = self._memory(call, apart=apart)
         else:
             y, saved = _output((*call.xs[0].shape[:2], *self.plan.outputs[0]), self.dtype, call), []
-        last = [torch.empty_like(leaf) for leaf in call.state]
+        last = [torch.empty(leaf.shape, dtype=self.computed) for leaf in call.state]
         arguments = Arguments(
             _views(call) | {("out", 0): y},
             {("out", index + 1): stream for index, stream in enumerate(saved)},
-            [(start, end, None) for start, end in zip(call.state, last, strict=True)],
+            [(start, end, None) for start, end in zip(self._widened(call.state), last, strict=True)],
             {},
         )
         program = self.plan.forward if save else self.plan.infer
         self._run(kernel, program, parameters, call, arguments, call.reverse)
-        return y, last, saved
+        return y, [end.to(leaf.dtype) for end, leaf in zip(last, call.state, strict=True)], saved
 
     def backward(
         self,
@@ -264,18 +279,20 @@ class Executable:
             else torch.zeros(self.plan.outputs[0], dtype=self.dtype).expand((time, batch, *self.plan.outputs[0]))
         )
         starts = [
-            torch.zeros_like(leaf) if given is None else given.contiguous()
+            torch.zeros(leaf.shape, dtype=self.computed) if given is None else given.to(self.computed).contiguous()
             for leaf, given in zip(call.state, dlast, strict=True)
         ]
-        dstate = [torch.empty_like(leaf) for leaf in call.state]
-        cut = [None if call.resets is None else torch.zeros_like(leaf) for leaf in call.state]
+        dstate = [torch.empty_like(start) for start in starts]
+        cut = [None if call.resets is None else torch.zeros_like(start) for start in starts]
         dx = _output(call.xs[0].shape, self.dtype, call) if self.plan.has_dx else None
         streams = {
             sink.index: empty((time * batch, *sink.node.shape), self.dtype)
             for sink in program.of("stream")
             if not (self.plan.has_dx and sink.index == 0)
         }
-        totals = {sink.index: torch.zeros((batch, *sink.node.shape), dtype=self.dtype) for sink in program.of("total")}
+        totals = {
+            sink.index: torch.zeros((batch, *sink.node.shape), dtype=self.computed) for sink in program.of("total")
+        }
         views = _views(call) | {("dy", 0): cotangent}
         if dx is not None:
             views["out", 0] = dx
@@ -289,7 +306,7 @@ class Executable:
         self._run(kernel, program, parameters, call, arguments, not call.reverse)
         sums = _contractions(self.plan.contractions, call, saved, streams, totals)
         assert self.plan.weights is not None
-        gradients = run_graph(self.plan.weights, [*parameters, *sums])
+        gradients = run_graph(self.plan.weights, [*self._widened(parameters), *sums])
         state_gradients: list[Tensor | None] = [
             end if part is None else end + part for end, part in zip(dstate, cut, strict=True)
         ]
@@ -331,10 +348,20 @@ def _contractions(
 def _outer(a: Tensor, b: Tensor) -> Tensor:
     """Return the sum over the first axis of outer products of the last, block by block of those between."""
     if a.dim() == 2:
-        return contract(_dense_rows(a), _dense_rows(b))
+        return _sum_of_products(a, b)
     a, b = a.flatten(1, -2), b.flatten(1, -2)
-    heads = [contract(_dense_rows(a[:, head]), _dense_rows(b[:, head])) for head in range(a.shape[1])]
+    heads = [_sum_of_products(a[:, head], b[:, head]) for head in range(a.shape[1])]
     return torch.stack(heads)
+
+
+def _sum_of_products(a: Tensor, b: Tensor) -> Tensor:
+    """Return `a.T @ b`; halves are widened block by block and summed in float32."""
+    if a.dtype is not torch.bfloat16:
+        return contract(_dense_rows(a), _dense_rows(b))
+    total = torch.zeros((a.shape[1], b.shape[1]))
+    for start in range(0, len(a), _WIDENED):
+        total += contract(a[start : start + _WIDENED].float(), b[start : start + _WIDENED].float())
+    return total
 
 
 def _dense_rows(factor: Tensor) -> Tensor:

@@ -39,8 +39,8 @@ def empty(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     array = np.frombuffer(block, dtype=np.uint8)
     weakref.finalize(array, _give_back, block, size, os.getpid()).atexit = False
     # no view of another tensor: PyTorch would then refuse to let a user change an output in place
-    storage: Any = torch.from_numpy(array).untyped_storage()
-    return torch.empty(0, dtype=dtype).set_(storage, 0, tuple(shape))
+    tensor: Any = torch.empty(0, dtype=dtype)
+    return tensor.set_(torch.from_numpy(array).untyped_storage(), 0, tuple(shape))  # type: ignore[no-any-return]
 
 
 def release() -> None:

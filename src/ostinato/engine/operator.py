@@ -130,7 +130,7 @@ def _gradients(
     found: list[Tensor] = []
     for gradient, like, needed in zip([*weights, dx, *dstate], [*parameters, x, *state], wanted, strict=True):
         if needed:
-            found.append(torch.zeros_like(like) if gradient is None else gradient.contiguous())
+            found.append(torch.zeros_like(like) if gradient is None else gradient.to(like.dtype).contiguous())
     return found
 
 

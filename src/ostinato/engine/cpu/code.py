@@ -8,6 +8,7 @@ from typing import Any
 
 from llvmlite import ir
 
+from ostinato.engine.cpu.halves import i16, narrow, widen
 from ostinato.engine.cpu.lanes import Lanes, Value
 
 i64 = ir.IntType(64)
@@ -60,26 +61,44 @@ class Code:
     def load_vector(self, lanes: Lanes, base: Value, offset: int = 0, mask: Value | None = None) -> Value:
         """Return a vector from memory; where the mask is false, zeros."""
         address = self.at(base, i64(offset), lanes.element) if offset else base
-        if mask is None:
-            return self.builder.load(address, typ=lanes.type, align=_bytes(lanes))
-        function = self._masked("load", lanes, lanes.type, [pointer, i32, lanes.mask_type, lanes.type])
-        return self.builder.call(function, [address, i32(_bytes(lanes)), mask, lanes.const(0.0)])
+        return self._load(lanes.type, address, mask)
 
     def store_vector(self, lanes: Lanes, value: Value, base: Value, offset: int = 0, mask: Value | None = None) -> None:
         """Write a vector to memory, where the mask is true."""
         address = self.at(base, i64(offset), lanes.element) if offset else base
-        if mask is None:
-            self.builder.store(value, address, align=_bytes(lanes))
-            return
-        function = self._masked("store", lanes, ir.VoidType(), [lanes.type, pointer, i32, lanes.mask_type])
-        self.builder.call(function, [value, address, i32(_bytes(lanes)), mask])
+        self._store(value, address, mask)
 
-    def _masked(self, what: str, lanes: Lanes, result: Any, arguments: list[Any]) -> Any:
-        suffix = f"v{lanes.width}f{32 if lanes.dtype == 'float32' else 64}"
-        name = f"llvm.masked.{what}.{suffix}.p0"
+    def load_halves(self, lanes: Lanes, address: Value, mask: Value | None = None) -> Value:
+        """Return a vector of what lies in memory as bfloat16; where the mask is false, zeros."""
+        return widen(self.builder, self._load(ir.VectorType(i16, lanes.width), address, mask))
+
+    def store_halves(self, value: Value, address: Value, mask: Value | None = None) -> None:
+        """Write a vector to memory as bfloat16, where the mask is true."""
+        self._store(narrow(self.builder, value), address, mask)
+
+    def _load(self, kind: Any, address: Value, mask: Value | None) -> Value:
+        if mask is None:
+            return self.builder.load(address, typ=kind, align=_bytes(kind))
+        function = self._masked("load", kind, kind, [pointer, i32, mask.type, kind])
+        zeros = ir.Constant(kind, [0.0 if kind.element != i16 else 0] * kind.count)
+        return self.builder.call(function, [address, i32(_bytes(kind)), mask, zeros])
+
+    def _store(self, value: Value, address: Value, mask: Value | None) -> None:
+        kind = value.type
+        if mask is None:
+            self.builder.store(value, address, align=_bytes(kind))
+            return
+        function = self._masked("store", kind, ir.VoidType(), [kind, pointer, i32, mask.type])
+        self.builder.call(function, [value, address, i32(_bytes(kind)), mask])
+
+    def _masked(self, what: str, kind: Any, result: Any, arguments: list[Any]) -> Any:
+        name = f"llvm.masked.{what}.v{kind.count}{'i' if kind.element == i16 else 'f'}{8 * _bytes(kind)}.p0"
         module = self.builder.module
         return module.globals.get(name) or ir.Function(module, ir.FunctionType(result, arguments), name)
 
 
-def _bytes(lanes: Lanes) -> int:
-    return 4 if lanes.dtype == "float32" else 8
+def _bytes(kind: Any) -> int:
+    """Return how large an element of a vector is."""
+    if kind.element == i16:
+        return 2
+    return 4 if kind.element == ir.FloatType() else 8

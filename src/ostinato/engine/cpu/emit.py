@@ -8,6 +8,7 @@ from llvmlite import ir
 
 from ostinato.engine.cpu.code import Code, i64, pointer
 from ostinato.engine.cpu.gemm import ACCUMULATE, START_FROM_INIT, START_FROM_ZERO, gemm_type
+from ostinato.engine.cpu.halves import i16
 from ostinato.engine.cpu.lanes import DType, Lanes, Value
 from ostinato.engine.cpu.layout import HEADER, ROW_TABLES, Layout
 from ostinato.engine.cpu.nest import NestEmitter, Row, tail_mask
@@ -16,7 +17,15 @@ from ostinato.engine.graph import Node
 
 
 def emit_kernel(
-    module: ir.Module, name: str, schedule: Schedule, layout: Layout, dtype: DType, gemm: str, resets: str
+    module: ir.Module,
+    name: str,
+    schedule: Schedule,
+    layout: Layout,
+    dtype: DType,
+    gemm: str,
+    resets: str,
+    *,
+    half: bool = False,
 ) -> Any:
     """Add `void name(i64* arguments)` to a module; the threads of a call run it with the same arguments.
 
@@ -28,15 +37,25 @@ def emit_kernel(
         dtype: of all numbers.
         gemm: the name of the product, linked from elsewhere.
         resets: `before` a step a row returns to its start (forward), or `after` it (backward).
+        half: whether views and streams lie in memory as bfloat16.
     """
-    return Kernel(module, name, schedule, layout, dtype, gemm, resets).emit()
+    return Kernel(module, name, schedule, layout, dtype, gemm, resets, half=half).emit()
 
 
 class Kernel:
     """Emits one kernel."""
 
     def __init__(
-        self, module: ir.Module, name: str, schedule: Schedule, layout: Layout, dtype: DType, gemm: str, resets: str
+        self,
+        module: ir.Module,
+        name: str,
+        schedule: Schedule,
+        layout: Layout,
+        dtype: DType,
+        gemm: str,
+        resets: str,
+        *,
+        half: bool,
     ) -> None:
         self.schedule, self.layout, self.dtype, self.resets = schedule, layout, dtype, resets
         self.name = name
@@ -46,6 +65,9 @@ class Kernel:
         self.code = Code(ir.IRBuilder(self.function.append_basic_block("entry")))
         self.lanes = Lanes(self.code.builder, dtype, layout.width)
         self.element = self.lanes.element
+        self.half = half
+        self.outside: Any = i16 if half else self.element
+        """What views and streams consist of."""
 
     def emit(self) -> Any:
         """Emit the function that walks one share of the rows, and the one that threads enter."""

@@ -111,8 +111,10 @@ def products(dtype: DType) -> Products:
     return Products(names[0], pack, found[names[2]], ctypes.CFUNCTYPE(None, _address)(found[names[2]]))
 
 
-def compile_program(program: Program, dtype: DType, resets: Literal["before", "after"]) -> Kernel:
-    """Compile a program for this machine, or take it from the cache on disk."""
+def compile_program(
+    program: Program, dtype: DType, resets: Literal["before", "after"], *, half: bool = False
+) -> Kernel:
+    """Compile a program for this machine, or take it from the cache on disk; see `emit_kernel`."""
     gemm = products(dtype).gemm
     planned = schedule(program)
     width = machine().width(dtype)
@@ -120,10 +122,10 @@ def compile_program(program: Program, dtype: DType, resets: Literal["before", "a
 
     def build() -> Any:
         module = new_module("kernel")
-        emit_kernel(module, "run", planned, layout, dtype, gemm, resets)
+        emit_kernel(module, "run", planned, layout, dtype, gemm, resets, half=half)
         return module
 
-    key = f"kernel {dtype} {width} {resets}\n{fingerprint(planned.program)}"
+    key = f"kernel {dtype} {width} {resets}{' half' if half else ''}\n{fingerprint(planned.program)}"
     address = compile_cached(key, build, ["run"])["run"]
     return Kernel(planned, layout, dtype, address, ctypes.CFUNCTYPE(None, _address)(address), _work(planned))
 

@@ -10,6 +10,7 @@ from llvmlite import ir
 from ostinato.engine import graph as g
 from ostinato.engine.cpu import pointwise
 from ostinato.engine.cpu.code import i64
+from ostinato.engine.cpu.halves import i16, narrow, widen
 from ostinato.engine.cpu.lanes import Lanes, Value
 from ostinato.engine.cpu.random import uniform
 from ostinato.engine.cpu.schedule import Nest, Store, View, broadcast_strides, contiguous, in_register, locate
@@ -55,7 +56,13 @@ class Row:
             base = self._once(
                 (store.kind, store.target), lambda: self._outside(store.kind, int(store.target), store.size)
             )
-        return self.code.at(base, i64(store.offset), self.kernel.element) if store.offset else base
+        element = self.kernel.outside if store.kind == "stream" else self.kernel.element
+        return self.code.at(base, i64(store.offset), element) if store.offset else base
+
+    def is_half(self, base: Node) -> bool:
+        """Tell whether a node's numbers lie in memory as bfloat16."""
+        outside = base.op == "input" and base.attr[0] not in ("state", "dstate")
+        return self.kernel.half and outside
 
     def _outside(self, kind: str, index: int, size: int) -> Value:
         if kind == "carry":
@@ -82,7 +89,7 @@ class Row:
 
     def _stream(self, word: int, size: int) -> Value:
         offset = self.code.builder.mul(self.number("position"), i64(size))
-        return self.code.at(self.kernel.argument(word), offset, self.kernel.element)
+        return self.code.at(self.kernel.argument(word), offset, self.kernel.outside)
 
     def _view(self, word: int) -> Value:
         builder = self.code.builder
@@ -90,7 +97,7 @@ class Row:
             builder.mul(self.number("time"), self.kernel.word(word + 1)),
             builder.mul(self.number("batch"), self.kernel.word(word + 2)),
         )
-        return self.code.at(self.kernel.argument(word), offset, self.kernel.element)
+        return self.code.at(self.kernel.argument(word), offset, self.kernel.outside)
 
     def _total(self, index: int, size: int) -> Value:
         offset = self.code.builder.mul(self.number("batch"), i64(size))
@@ -224,7 +231,9 @@ class NestEmitter:
             key = (view.base, view.offset, view.strides)
             if key not in loaded:
                 offset = builder.add(offsets[child], builder.mul(start, i64(stride)))
-                loaded[key] = self._load(self.code.at(self.addresses[view.base], offset, lanes.element), stride, count)
+                half = self.row.is_half(view.base)
+                address = self.code.at(self.addresses[view.base], offset, i16 if half else lanes.element)
+                loaded[key] = self._load(address, stride, count, half=half)
             value = loaded[key]
             return lanes.not_equal(value, lanes.const(0.0)) if child.boolean else value
 
@@ -241,15 +250,23 @@ class NestEmitter:
                 value = lanes.select(mask, value, lanes.const(_NEUTRAL[node.op]))
             builder.store(_combine(lanes, node.op, builder.load(sums[node], typ=lanes.type), value), sums[node])
 
-    def _load(self, address: Value, stride: int, count: int) -> Value:
+    def _load(self, address: Value, stride: int, count: int, *, half: bool) -> Value:
         builder, lanes = self.code.builder, self.lanes
         if stride == 1:
-            return self.code.load_vector(lanes, address, 0, None if count == lanes.width else tail_mask(lanes, count))
+            mask = None if count == lanes.width else tail_mask(lanes, count)
+            if half:
+                return self.code.load_halves(lanes, address, mask)
+            return self.code.load_vector(lanes, address, 0, mask)
+
+        def one(place: int) -> Value:
+            number = self.code.load(address, i64(place), i16 if half else lanes.element)
+            return widen(builder, number) if half else number
+
         if stride == 0:
-            return lanes.splat(builder.load(address, typ=lanes.element))
+            return lanes.splat(one(0))
         value = lanes.const(0.0)
         for lane in range(count):
-            number = self.code.load(address, i64(lane * stride), lanes.element)
+            number = one(lane * stride)
             value = builder.insert_element(value, number, _i32(lane))
         return value
 
@@ -294,6 +311,9 @@ class NestEmitter:
 
     def _store(self, node: Node, store: Store, value: Value, place: Value, mask: Value | None) -> None:
         value = self._number(node, value)
+        if self._goes_out(store):
+            self.code.store_halves(value, self.code.at(self.addresses[store], place, i16), mask)
+            return
         address = self.code.at(self.addresses[store], place, self.lanes.element)
         if store.kind == "total":
             value = self.lanes.add(value, self.code.load_vector(self.lanes, address, 0, mask))
@@ -305,7 +325,7 @@ class NestEmitter:
         width = lanes.width
         while width > 1:
             width //= 2
-            narrow = Lanes(builder, lanes.dtype, width)
+            part = Lanes(builder, lanes.dtype, width)
             halves = [
                 builder.shuffle_vector(
                     total,
@@ -314,10 +334,14 @@ class NestEmitter:
                 )
                 for start in (0, width)
             ]
-            total = _combine(narrow, node.op, *halves)
+            total = _combine(part, node.op, *halves)
         value = builder.extract_element(total, _i32(0))
         for store in self.stores.get(node, []):
-            self.code.store(value, self.addresses[store], place)
+            self.code.store(narrow(builder, value) if self._goes_out(store) else value, self.addresses[store], place)
+
+    def _goes_out(self, store: Store) -> bool:
+        """Tell whether a store writes bfloat16."""
+        return self.kernel.half and store.kind == "stream"
 
 
 _NEUTRAL = {"sum": 0.0, "amax": float("-inf"), "amin": float("inf")}

@@ -45,8 +45,8 @@ class _EngineLoop(nn.RNNBase):
         xs, state = values_of(given), self._state(hx)
         if xs is None or state is None or torch._C._is_tracing():
             return False
-        if not suits(xs, state) or torch.is_autocast_enabled(xs.device.type):
-            return False
+        if not suits(xs, state) or torch.is_autocast_enabled(xs.device.type) or xs.dtype is torch.bfloat16:
+            return False  # PyTorch multiplies in bfloat16, the engine widens first
         extent = extent_of(given, self.batch_first)
         if extent is None or xs.shape[-1] != self.input_size:
             return False
