@@ -176,10 +176,18 @@ def test_work_taken_out_of_the_loop_gives_the_same_bits(monkeypatch, name) -> No
         assert (a is None and b is None) or torch.equal(a, b)
 
 
-@pytest.mark.parametrize("name", ["mingru", "minlstm", "lru", "rglru"])
-def test_linear_recurrences_are_recognised_by_their_graph(name) -> None:
-    assert ostinato.explain(ostinato.cells.CATALOGUE[name](5, 20), (1, 1, 5)).linear
-    assert not ostinato.explain(nn.GRUCell(5, 20), (1, 1, 5)).linear
+def test_a_single_row_may_end_before_its_tensor_does(monkeypatch) -> None:
+    monkeypatch.setattr(executable, "_WORTH", 0)
+    cell = ostinato.cells.MinGRUCell(5, 8).double()
+    xs = torch.randn(12, 1, 5, dtype=torch.double, requires_grad=True)
+    ys, last = ostinato.scan(cell, xs, lengths=torch.tensor([7]))
+    short, end = ostinato.scan(cell, xs[:7])
+    assert torch.equal(ys[:7], short)
+    assert torch.equal(last, end)
+    assert (ys[7:] == 0).all()
+    wanted = [xs, *cell.parameters()]
+    found, expected = (torch.autograd.grad(part.square().sum(), wanted) for part in (ys, short))
+    torch.testing.assert_close(found, expected)
 
 
 def test_a_hundred_thousand_steps_in_one_call() -> None:

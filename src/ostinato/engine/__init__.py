@@ -2,6 +2,7 @@
 
 from ostinato.engine.explain import Explanation, explain
 from ostinato.engine.explain import compile_cell as compile  # noqa: A004 - as `torch.compile`
+from ostinato.engine.linear import parallel_in_time
 from ostinato.engine.memory import release as release_memory
 from ostinato.engine.scan import scan
 from ostinato.engine.state import State, call_cell, initial_state, leaves, map_state
@@ -15,6 +16,7 @@ __all__ = [
     "initial_state",
     "leaves",
     "map_state",
+    "parallel_in_time",
     "release_memory",
     "scan",
 ]

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ostinato.engine.capture import capture
 from ostinato.engine.executable import Executable
 from ostinato.engine.graph import Unsupported
+from ostinato.engine.linear import is_wanted
 from ostinato.engine.operator import register
 from ostinato.engine.operator import scan as run_scan
 from ostinato.engine.plan import make_plan
@@ -115,7 +116,8 @@ def find(
     # gradients run through the states whoever wants them
     gradients = (*wanted, *[any(wanted) or (grad and any(leaf.requires_grad for leaf in flat))] * len(flat))
     key = (
-        fingerprint(cell), gradients, xs.dtype, xs.shape[2:], structure(state), tuple(leaf.shape[1:] for leaf in flat),
+        fingerprint(cell), is_wanted(), gradients, xs.dtype, xs.shape[2:], structure(state),
+        tuple(leaf.shape[1:] for leaf in flat),
     )  # fmt: skip
     plans = _plans.setdefault(owner, {})
     ready = plans.get(key) or plans.get((key, xs.shape[1]))
@@ -145,7 +147,7 @@ def _make(
     try:
         _check_tensors(cell, tensors, xs.dtype)
         plan = _planned(cell, xs, state, tensors, gradients, candidates)
-        executable = Executable(plan, xs.dtype)
+        executable = Executable(plan, xs.dtype, parallel=is_wanted())
     except Unsupported as reason:
         return reason
     user, wrap = weakref.ref(owner), type(cell)

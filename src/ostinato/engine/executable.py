@@ -14,6 +14,7 @@ from ostinato.engine import graph as g
 from ostinato.engine.cpu.kernels import Kernel, compile_program
 from ostinato.engine.cpu.launch import Arguments, Rows, contract, launch, rows_of
 from ostinato.engine.graph import Node
+from ostinato.engine.linear import Pieces, count_of, ends_of, factors_of, is_linear, run_in_pieces
 from ostinato.engine.memory import empty
 from ostinato.engine.plan import Contraction, Factor, Plan, Program, run_graph
 from ostinato.engine.split import Split, split
@@ -74,13 +75,22 @@ class Parts:
     split: Split
     kernels: list[Kernel | None]
     """Before the loop, in it, after it."""
+    pieces: Pieces | None
+    """For a linear core, if it may be cut."""
 
 
 class Executable:
-    """The compiled programs of one plan; each is compiled when it is first needed."""
+    """The compiled programs of one plan; each is compiled when it is first needed.
 
-    def __init__(self, plan: Plan, dtype: torch.dtype) -> None:
+    Args:
+        plan: what is done.
+        dtype: of the sequences.
+        parallel: whether one row's steps may be shared among threads, see `linear`.
+    """
+
+    def __init__(self, plan: Plan, dtype: torch.dtype, *, parallel: bool = False) -> None:
         self.plan = plan
+        self.parallel = parallel
         self.dtype = dtype
         """Of sequences, outputs and what is kept."""
         self.half = dtype is torch.bfloat16
@@ -95,15 +105,20 @@ class Executable:
     def _split(self, kernel: Kernel, program: Program) -> Parts | None:
         """Return a program with what need not be in the loop taken out of it, compiled."""
         if id(kernel) not in self._parts:
-            found = split(program)
             resets: Literal["before", "after"] = "after" if program is self.plan.backward else "before"
+
+            def compiled(part: Program) -> Kernel:
+                return compile_program(part, self._name, resets)
+
             self._parts[id(kernel)] = None
+            found = split(program)
+            cut = self.parallel and not self.is_random and is_linear(program if found is None else found.core)
+            if found is None and cut:
+                found = Split(None, program, None, (), ())
             if found is not None:
-                kernels = [
-                    None if part is None else compile_program(part, self._name, resets)
-                    for part in (found.before, found.core, found.after)
-                ]
-                self._parts[id(kernel)] = Parts(found, kernels)
+                kernels = [None if part is None else compiled(part) for part in (found.before, found.core, found.after)]
+                pieces = Pieces(compiled(ends_of(found.core)), compiled(factors_of(found.core))) if cut else None
+                self._parts[id(kernel)] = Parts(found, kernels, pieces)
         return self._parts[id(kernel)]
 
     def _run(
@@ -116,7 +131,7 @@ class Executable:
         few = (
             rows.lengths is None
             and rows.batch <= _FEW_ROWS
-            and kernel.work * rows.total >= _WORTH
+            and (kernel.work * rows.total >= _WORTH or self.parallel)
             and not self.half  # what passes between the parts would be rounded
         )
         parts = self._split(kernel, program) if few else None
@@ -125,17 +140,24 @@ class Executable:
             return
         before, core, after = parts.kernels
         assert core is not None
+        # a single row with a length ends before the tensors do
+        arguments = replace(arguments, views={key: view[: rows.steps] for key, view in arguments.views.items()})
         streams = dict(arguments.streams)
         for index, node in enumerate(parts.split.early):
             streams["early", index] = empty((rows.total, *node.shape), self.dtype)
         for index, node in parts.split.late:
             streams["out", index] = empty((rows.total, *node.shape), self.dtype)
+        pieces = parts.pieces if call.resets is None and count_of(rows.steps) > 1 else None
         known = [part for part in parts.kernels if part is not None]
+        known += [pieces.ends, pieces.factors] if pieces else []
         everything = replace(arguments, streams=streams, constants=self.constants(parameters, known))
         if before is not None:
             made = {("out", index + 1): streams["early", index] for index in range(len(parts.split.early))}
             _all_steps_at_once(before, replace(everything, streams=streams | made), rows)
-        launch(core, everything, rows, **options)
+        if pieces is not None:
+            run_in_pieces(core, pieces, everything, rows.steps, count_of(rows.steps), reverse=reverse)
+        else:
+            launch(core, everything, rows, **options)
         if after is not None:
             read = {("late", index): stream for (kind, index), stream in streams.items() if kind == "out"}
             _all_steps_at_once(after, replace(everything, streams=streams | read), rows)

@@ -14,7 +14,8 @@ from ostinato.engine.compiled import Ready, find, tensors_of
 from ostinato.engine.cpu.kernels import Kernel
 from ostinato.engine.cpu.layout import all_products
 from ostinato.engine.graph import Node, Unsupported
-from ostinato.engine.plan import Plan, Program
+from ostinato.engine.linear import is_linear
+from ostinato.engine.plan import Plan
 from ostinato.engine.state import State, initial_state
 from ostinato.errors import UsageError
 
@@ -143,31 +144,6 @@ def _prepared(cell: nn.Module, shape: Sequence[int], state: State | None, *, tra
         state = initial_state(cell, xs[0])
     with torch.set_grad_enabled(training):
         return find(cell, cell, xs, state, tensors_of(cell))
-
-
-def is_linear(program: Program) -> bool:
-    """Tell whether every new state is elementwise `a * state + b`, with `a` and `b` free of the state.
-
-    minGRU, minLSTM, LRU, RG-LRU and exponential smoothing are; it is seen in the graph, not in a name.
-    """
-    order = g.topological(sink.node for sink in program.of("carry"))
-    degree: dict[Node, int] = {}
-    for node in order:
-        degree[node] = _degree(node, [degree[child] for child in node.inputs])
-    return all(degree[sink.node] <= 1 for sink in program.of("carry")) and any(degree.values())
-
-
-def _degree(node: Node, inputs: list[int]) -> int:
-    """Return 0 for what is free of the state, 1 for what is linear and elementwise in it, 2 for all else."""
-    if node.op == "input":
-        return int(node.attr[0] == "state")
-    if not any(inputs):
-        return 0
-    if node.op in ("add", "sub", "neg", "copy", *g.VIEWS, "cat"):
-        return max(inputs)
-    if node.op == "mul" or (node.op == "div" and inputs[1] == 0):
-        return sum(inputs) if sum(inputs) <= 1 else 2
-    return 2
 
 
 def _steps(kernel: Kernel) -> list[str]:
