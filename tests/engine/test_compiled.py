@@ -326,6 +326,35 @@ def test_weights_that_a_parametrisation_makes_get_their_gradients() -> None:
     assert_equal_to_eager(cell, x, start(cell, x))
 
 
+class _Shared(nn.Module):
+    """One layer under two names, one tensor in two layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(6, 6)
+        self.second = self.first
+        self.third = nn.Linear(6, 6)
+        self.third.weight = self.first.weight
+
+    def forward(self, x, h):
+        h = torch.tanh(self.first(x) + self.second(h) + self.third(h))
+        return h, h
+
+
+def test_shared_modules_and_weights_stay_as_they_are_and_add_up_their_gradients() -> None:
+    cell = _Shared().double()
+    before = {name: id(tensor) for name, tensor in cell.named_parameters(remove_duplicate=False)}
+    xs, state = torch.randn(5, 3, 6, dtype=torch.double), torch.zeros(3, 6, dtype=torch.double)
+    assert ostinato.explain(cell, xs.shape, state).compiled
+    assert {name: id(tensor) for name, tensor in cell.named_parameters(remove_duplicate=False)} == before
+    ours, _ = ostinato.scan(cell, xs, state)
+    theirs, _ = scan_eagerly(cell, xs, state, None, False)
+    wanted = list(cell.parameters())
+    found = [torch.autograd.grad(ys.square().sum(), wanted) for ys in (ours, theirs)]
+    torch.testing.assert_close(ours, theirs)
+    torch.testing.assert_close(*found)
+
+
 def test_a_cell_is_captured_again_when_its_settings_change() -> None:
     cell, x = Dropped(5, 20).eval(), torch.randn(4, 3, 5)
     kept, _ = ostinato.scan(cell, x)

@@ -149,31 +149,29 @@ class _Bound(nn.Module):
         """Call the cell."""
         cell: nn.Module = self.__dict__["_cell"]
         tensors: dict[str, Tensor] = self.__dict__["_tensors"]
-        plain = [name for name in tensors if _is_plain(cell, name)]
-        registered = {name: tensor for name, tensor in tensors.items() if name not in plain}
-        kept = {name: _swap(cell, name, tensors[name]) for name in plain}
+        new = {id(_own(cell, name)): tensor for name, tensor in tensors.items()}
+        # each place once: a module may be there under several names, a tensor in several modules. PyTorch's
+        # functional_call puts back the wrong tensors into a module that has two names.
+        places: list[tuple[dict[str, Any], str, Tensor]] = [
+            (table, name, value)
+            for module in cell.modules()
+            for table in (module._parameters, module._buffers, module.__dict__)
+            for name, value in table.items()
+            if isinstance(value, Tensor) and id(value) in new
+        ]
         try:
-            return torch.func.functional_call(cell, registered, (x, state))
+            for table, name, value in places:
+                table[name] = new[id(value)]
+            return cell(x, state)
         finally:
-            for name, tensor in kept.items():
-                _swap(cell, name, tensor)
+            for table, name, value in places:
+                table[name] = value
 
 
-def _owner(cell: nn.Module, name: str) -> tuple[nn.Module, str]:
+def _own(cell: nn.Module, name: str) -> Tensor:
     path, _, attribute = name.rpartition(".")
-    return cell.get_submodule(path), attribute
-
-
-def _is_plain(cell: nn.Module, name: str) -> bool:
-    module, attribute = _owner(cell, name)
-    return attribute in module.__dict__
-
-
-def _swap(cell: nn.Module, name: str, tensor: Tensor) -> Tensor:
-    module, attribute = _owner(cell, name)
-    before: Tensor = module.__dict__[attribute]
-    module.__dict__[attribute] = tensor
-    return before
+    tensor: Tensor = getattr(cell.get_submodule(path), attribute)
+    return tensor
 
 
 def _options(locate: bool) -> dict[str, Any]:

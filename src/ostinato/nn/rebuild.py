@@ -17,18 +17,28 @@ def factory_of(cell: nn.Module) -> CellFactory:
     """Return a function `input_size -> cell` that makes new cells of the same kind and settings as `cell`.
 
     The settings are read off the cell: every argument of its constructor must be kept in an attribute of the same
-    name, as `torch.nn` cells and those of `ostinato.cells` do.
+    name, as `torch.nn` cells and those of `ostinato.cells` do. A wrapper's cell is made anew as well.
     """
 
     def make(input_size: int) -> nn.Module:
         arguments = {name: _argument(cell, name, parameter) for name, parameter in _constructor(cell).items()}
-        if "input_size" not in arguments:
+        # a wrapper is made anew around a new cell inside
+        inside: dict[str, Any] = {
+            name: factory_of(value)(input_size) for name, value in arguments.items() if _is_cell(value)
+        }
+        if "input_size" in arguments:
+            inside["input_size"] = input_size
+        if not inside:
             raise _cannot(cell, "its constructor has no argument input_size")
         reference = next(cell.parameters(), None)
-        twin: nn.Module = type(cell)(**{**arguments, "input_size": input_size})
+        twin: nn.Module = type(cell)(**{**arguments, **inside})
         return twin if reference is None else twin.to(device=reference.device, dtype=reference.dtype)
 
     return make
+
+
+def _is_cell(value: object) -> bool:
+    return isinstance(value, nn.Module) and "input_size" in {*_constructor(value), *vars(value)}
 
 
 def _constructor(cell: nn.Module) -> dict[str, inspect.Parameter]:

@@ -2,37 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from ostinato.engine import State, call_cell, initial_state, scan
 from ostinato.errors import UsageError
-from ostinato.nn.rebuild import CellFactory, factory_of
+from ostinato.nn.building import make_cells, output_size
+from ostinato.nn.dropout import VariationalDropout
+from ostinato.nn.norms import SequenceBatchNorm, real_steps
+from ostinato.nn.rebuild import CellFactory
+from ostinato.nn.skips import HighwaySkip, ResidualSkip
+from ostinato.nn.starts import LearnedStarts
 
 LayerStates: TypeAlias = "tuple[State, ...]"
+Merge = Literal["concat", "sum", "mean"]
+Skip = Literal["residual", "highway"]
+Norm = Literal["layer", "batch"]
+_CHOICES = {
+    "merge": ("concat", "sum", "mean"),
+    "skip": (None, "residual", "highway"),
+    "norm": (None, "layer", "batch"),
+}
 
 
 class Recurrent(nn.Module):
     """A stack of recurrent layers of any cell.
 
+    Layer `l` reads `z = dropout(norm(x))` and gives `skip(x, merge(cells(z)))`; the first layer reads `x` itself.
+
     Args:
         cell: a cell (used as the first layer; further layers and directions are new cells of the same settings), or a
-            function `input_size -> cell`.
-        num_layers: how many layers; each reads the outputs of the one before.
+            function `input_size -> cell`; or a list of these with one for each layer.
+        num_layers: how many layers; each reads the outputs of the one before. As many as are listed, else one.
         input_size: features of a step; needed only when `cell` is a function.
-        bidirectional: also walk each sequence from its end; the two outputs are concatenated, forward first.
+        bidirectional: also walk each sequence from its end.
+        merge: how the outputs of two directions become one: concatenated, forward first; their sum; their mean.
         dropout: share of each layer's outputs set to zero in training before the next layer reads them (0 to 1).
+        variational: draw the mask of that once for each sequence and call, rather than at every step.
+        norm: normalise what a layer reads from the one before: each step over its features (`"layer"`), or each feature
+            over all real steps of the batch (`"batch"`, see `SequenceBatchNorm`).
+        skip: lead what a layer reads around it: `"residual"` or `"highway"`; around the first only if its input and
+            output are equally wide.
+        tie: make all layers the same cells, with the same weights.
+        learn_initial_state: start from parameters, which begin at the cells' own starts.
         batch_first: whether inputs and outputs are `(batch, time, features)` rather than `(time, batch, features)`.
 
     Raises:
         UsageError: an argument is out of range, or more cells like the given one cannot be made.
 
     Sources: M. Schuster and K. Paliwal, "Bidirectional recurrent neural networks", 1997; dropout between layers as in
-    W. Zaremba, I. Sutskever and O. Vinyals, "Recurrent neural network regularization", 2014.
+    W. Zaremba, I. Sutskever and O. Vinyals, "Recurrent neural network regularization", 2014; the others with the
+    modules of their names.
 
     >>> import torch, ostinato
     >>> layer = ostinato.nn.Recurrent(ostinato.cells.GRUCell(3, 5), num_layers=2, bidirectional=True)
@@ -43,22 +67,58 @@ class Recurrent(nn.Module):
 
     def __init__(
         self,
-        cell: nn.Module | CellFactory,
-        num_layers: int = 1,
+        cell: nn.Module | CellFactory | Sequence[nn.Module | CellFactory],
+        num_layers: int | None = None,
         *,
         input_size: int | None = None,
         bidirectional: bool = False,
+        merge: Merge = "concat",
         dropout: float = 0.0,
+        variational: bool = False,
+        norm: Norm | None = None,
+        skip: Skip | None = None,
+        tie: bool = False,
+        learn_initial_state: bool = False,
         batch_first: bool = False,
     ) -> None:
         super().__init__()
-        if num_layers < 1:
-            raise UsageError(f"num_layers is {num_layers}; expected one or more")
+        self.num_layers = _layer_count(cell, num_layers)
         if not 0.0 <= dropout <= 1.0:
             raise UsageError(f"dropout is {dropout}; expected a share from 0 to 1")
-        self.num_layers, self.bidirectional, self.batch_first = num_layers, bidirectional, batch_first
-        self.dropout = nn.Dropout(dropout)
-        self.cells = nn.ModuleList(_make_cells(cell, num_layers, 2 if bidirectional else 1, input_size))
+        for name, value in (("merge", merge), ("skip", skip), ("norm", norm)):
+            if value not in _CHOICES[name]:
+                raise UsageError(f"{name} is {value!r}; expected one of {', '.join(map(repr, _CHOICES[name]))}")
+        self.bidirectional, self.batch_first, self.merge = bidirectional, batch_first, merge
+        self.dropout = VariationalDropout(dropout) if variational else nn.Dropout(dropout)
+        ways = 2 if bidirectional else 1
+        widened = ways if merge == "concat" else 1
+        cells = make_cells(cell, self.num_layers, ways, input_size, widened=widened, tie=tie)
+        self.cells = nn.ModuleList(cells)
+        self.norms, self.skips = nn.ModuleList(), nn.ModuleDict()
+        if norm or skip:
+            self._add_norms_and_skips(norm, skip, input_size, widened)
+        self.starts = LearnedStarts(cells, input_size) if learn_initial_state else None
+
+    def _add_norms_and_skips(self, norm: Norm | None, skip: Skip | None, input_size: int | None, widened: int) -> None:
+        ways = 2 if self.bidirectional else 1
+        width = getattr(self.cells[0], "input_size", input_size)
+        if not isinstance(width, int):
+            raise UsageError(f"the input size of {type(self.cells[0]).__name__} is not known; pass input_size=...")
+        like = next(self.cells.parameters(), torch.zeros(()))
+        for index in range(self.num_layers):
+            if norm and index:
+                made = nn.LayerNorm(width) if norm == "layer" else SequenceBatchNorm(width)
+                self.norms.append(made.to(like.device, like.dtype))
+            given = output_size(self.cells, ways, index, width, widened)  # type: ignore[arg-type]
+            if skip and given == width:
+                made_skip = ResidualSkip() if skip == "residual" else HighwaySkip(width).to(like.device, like.dtype)
+                self.skips[str(index)] = made_skip
+            elif skip and index:
+                raise UsageError(
+                    f'skip="{skip}" leads what layer {index} reads, {width} features, around it, but it gives {given}; '
+                    "make them equal"
+                )
+            width = given
 
     def forward(
         self, xs: Tensor, state: LayerStates | None = None, *, lengths: Tensor | None = None
@@ -71,25 +131,27 @@ class Recurrent(nn.Module):
             lengths: `(batch,)`; see `ostinato.scan`.
 
         Returns:
-            The last layer's outputs, `(time, batch, directions * output features)`, and the last states: a tuple of
-            layer 0 forward, layer 0 backward, layer 1 forward, and so on.
+            The last layer's outputs, `(time, batch, output features)`, and the last states: a tuple of layer 0 forward,
+            layer 0 backward, layer 1 forward, and so on.
         """
         if self.batch_first:
             xs = xs.transpose(0, 1)
-        states = self._starts(state)
+        states = self._starts(state, xs)
         last: list[State] = []
         for index, directions in enumerate(self._layers()):
-            if index:
-                xs = self.dropout(xs)
+            read = self._read(index, xs, lengths)
             runs = [
-                scan(cell, xs, next(states), lengths=lengths, reverse=way == 1) for way, cell in enumerate(directions)
+                scan(cell, read, next(states), lengths=lengths, reverse=way == 1) for way, cell in enumerate(directions)
             ]
-            xs = torch.cat([ys for ys, _ in runs], -1) if len(runs) > 1 else runs[0][0]
+            ys = self._merged([ys for ys, _ in runs])
+            xs = self._around(index, xs, ys, lengths)
             last += [final for _, final in runs]
         return (xs.transpose(0, 1) if self.batch_first else xs), tuple(last)
 
     def step(self, x: Tensor, state: LayerStates) -> tuple[Tensor, LayerStates]:
-        """Advance the stack one step: `x` is `(batch, features)`; dropout between layers acts as in `forward`.
+        """Advance the stack one step: `x` is `(batch, features)`.
+
+        In training, dropout draws anew at every step; batch normalisation needs two rows or more.
 
         Raises:
             UsageError: the stack is bidirectional, so that its first output needs the whole sequence.
@@ -98,29 +160,60 @@ class Recurrent(nn.Module):
             raise UsageError("a bidirectional stack cannot run step by step: its outputs need the end of the sequence")
         new_states: list[State] = []
         for index, cell in enumerate(self.cells):
-            x, new_state = call_cell(cell, self.dropout(x) if index else x, state[index])
+            y, new_state = call_cell(cell, self._read(index, x, None), state[index])
+            x = self._around(index, x, y, None)
             new_states.append(new_state)
         return x, tuple(new_states)
 
     def initial_state(self, x: Tensor) -> LayerStates:
         """Return the states that the stack starts from, for one step `x` of shape `(batch, features)`."""
+        if self.starts is not None:
+            learned: LayerStates = self.starts(x.shape[0])
+            return learned
         states: list[State] = []
         for directions in self._layers():
             starts = [initial_state(cell, x) for cell in directions]
             with torch.no_grad():
                 outputs = [call_cell(cell, x, start)[0] for cell, start in zip(directions, starts, strict=True)]
-            x = torch.cat(outputs, -1)
+            x = self._merged(outputs)
             states += starts
         return tuple(states)
+
+    def _read(self, index: int, xs: Tensor, lengths: Tensor | None) -> Tensor:
+        """Return what a layer reads."""
+        if index == 0:
+            return xs
+        if self.norms:
+            norm = self.norms[index - 1]
+            xs = norm(xs, lengths) if isinstance(norm, SequenceBatchNorm) else norm(xs)
+        dropped: Tensor = self.dropout(xs)
+        return dropped
+
+    def _merged(self, outputs: list[Tensor]) -> Tensor:
+        if len(outputs) == 1:
+            return outputs[0]
+        if self.merge == "concat":
+            return torch.cat(outputs, -1)
+        total = outputs[0] + outputs[1]
+        return total / 2 if self.merge == "mean" else total
+
+    def _around(self, index: int, xs: Tensor, ys: Tensor, lengths: Tensor | None) -> Tensor:
+        """Return a layer's output with its input led around it."""
+        if str(index) not in self.skips:
+            return ys
+        if index == 0 and (real := real_steps(xs, lengths)) is not None:
+            xs = xs.masked_fill(~real[..., None], 0.0)  # outputs past a row's length stay zero, whatever was there
+        joined: Tensor = self.skips[str(index)](xs, ys)
+        return joined
 
     def _layers(self) -> Iterator[list[nn.Module]]:
         width = 2 if self.bidirectional else 1
         bounds = range(0, len(self.cells) + 1, width)
         return ([self.cells[i] for i in range(a, b)] for a, b in pairwise(bounds))
 
-    def _starts(self, state: LayerStates | None) -> Iterator[State | None]:
+    def _starts(self, state: LayerStates | None, xs: Tensor) -> Iterator[State | None]:
         if state is None:
-            return iter([None] * len(self.cells))
+            return iter([None] * len(self.cells) if self.starts is None else self.starts(xs.shape[1]))
         if not isinstance(state, tuple) or len(state) != len(self.cells):
             found = f"{len(state)} states" if isinstance(state, tuple) else type(state).__name__
             raise UsageError(
@@ -129,32 +222,13 @@ class Recurrent(nn.Module):
         return iter(state)
 
 
-def _make_cells(
-    cell: nn.Module | CellFactory, num_layers: int, directions: int, input_size: int | None
-) -> list[nn.Module]:
-    if isinstance(cell, nn.Module):
-        make, first = factory_of(cell), cell
-        input_size = getattr(cell, "input_size", input_size)
-    else:
-        if input_size is None:
-            raise UsageError("Recurrent was given a function that makes cells; pass input_size=... as well")
-        make, first = cell, cell(input_size)
-    cells = [first]
-    if directions == 1 and num_layers == 1:
-        return cells
-    if input_size is None:
-        raise UsageError(f"the input size of {type(first).__name__} is not known; pass input_size=...")
-    cells += [make(input_size) for _ in range(directions - 1)]
-    for _ in range(num_layers - 1):
-        width = directions * _output_size(first, input_size)
-        cells += [make(width) for _ in range(directions)]
-    return cells
-
-
-def _output_size(cell: nn.Module, input_size: int) -> int:
-    """Return how wide a cell's outputs are, by trying one row: a projection makes them narrower than the state."""
-    reference = next(cell.parameters(), torch.zeros(()))
-    row = torch.zeros((1, input_size), device=reference.device, dtype=reference.dtype)
-    with torch.no_grad():
-        output, _ = call_cell(cell, row, initial_state(cell, row))
-    return output.shape[-1]
+def _layer_count(cell: object, num_layers: int | None) -> int:
+    listed = len(cell) if isinstance(cell, Sequence) else None
+    if listed == 0:
+        raise UsageError("the list of cells is empty; expected one for each layer")
+    if listed is not None and num_layers not in (None, listed):
+        raise UsageError(f"num_layers is {num_layers}, but {listed} cells are listed; leave num_layers out")
+    count = listed or (1 if num_layers is None else num_layers)
+    if count < 1:
+        raise UsageError(f"num_layers is {count}; expected one or more")
+    return count
