@@ -26,6 +26,8 @@ from ostinato.engine.state import State, leaves, map_state, structure
 from ostinato.errors import EngineWarning
 
 _PLAIN = (int, float, bool, str, type(None), torch.dtype, types.FunctionType, types.BuiltinFunctionType, type)
+_OF_MODULES = frozenset(nn.Module().__dict__) - {"training"}
+"""What PyTorch itself keeps in every module."""
 _DTYPES = (torch.float32, torch.float64, torch.bfloat16)
 _MOST_PLANS = 64
 """Of one cell. A number that is an attribute and changes at every call would else compile at every call."""
@@ -229,6 +231,8 @@ def tensors_of(cell: nn.Module) -> dict[str, Tensor]:
         lead = f"{prefix}." if prefix else ""
         for table in (module._parameters, module._buffers, module.__dict__):
             for name, value in table.items():
+                if name in _OF_MODULES:
+                    continue
                 if isinstance(value, Tensor) and id(value) not in seen and not name.startswith("_ostinato"):
                     seen.add(id(value))
                     found[lead + name] = value
@@ -241,6 +245,8 @@ def fingerprint(cell: nn.Module) -> tuple[Any, ...]:
     for module in cell.modules():
         parts += [type(module), len(module._forward_hooks) + len(module._forward_pre_hooks)]
         for name, value in module.__dict__.items():
+            if name in _OF_MODULES:
+                continue
             if isinstance(value, _PLAIN):
                 parts += [name, value]
             elif isinstance(value, Tensor) and not name.startswith("_ostinato"):

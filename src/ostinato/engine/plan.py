@@ -309,7 +309,9 @@ def _extract(
 
 
 def _undone(node: fx.Node, copied: dict[fx.Node, fx.Node]) -> fx.Node | None:
-    """Return what a transposition of a transposition is."""
+    """Return what a transposition of a transposition is, or what another name stands for."""
+    if node.target is torch.ops.aten.alias.default:
+        return copied[node.args[0]]  # type: ignore[index]
     permute = torch.ops.aten.permute.default
     if node.target is not permute or list(node.args[1]) != [1, 0]:  # type: ignore[arg-type]
         return None

@@ -1,21 +1,27 @@
 """Layers made of cells, and drop-ins for those of `torch.nn`."""
 
 from ostinato.nn.batch_norm_lstm import BatchNormLSTM
+from ostinato.nn.decoder import Bridge, DecoderState, RecurrentDecoder
 from ostinato.nn.dropin import GRU, LSTM, RNN, GRUCell, LSTMCell, Report, RNNCell, accelerate, from_torch
 from ostinato.nn.dropout import VariationalDropout
 from ostinato.nn.norms import SequenceBatchNorm
 from ostinato.nn.recurrent import LayerStates, Recurrent
+from ostinato.nn.seq2seq import EncoderDecoder
 
 __all__ = [
     "GRU",
     "LSTM",
     "RNN",
     "BatchNormLSTM",
+    "Bridge",
+    "DecoderState",
+    "EncoderDecoder",
     "GRUCell",
     "LSTMCell",
     "LayerStates",
     "RNNCell",
     "Recurrent",
+    "RecurrentDecoder",
     "Report",
     "SequenceBatchNorm",
     "VariationalDropout",

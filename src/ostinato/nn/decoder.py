@@ -1,0 +1,304 @@
+"""A recurrent decoder with attention: one token after the other, or all of them at once where nothing feeds back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from ostinato.engine import leaves, map_state
+from ostinato.errors import UsageError
+from ostinato.nn.attention.memory import Attention, Memory
+from ostinato.nn.recurrent import LayerStates, Recurrent
+
+Reading = Literal["after", "before"]
+
+
+@dataclass(frozen=True)
+class DecoderState:
+    """Where decoding stands, one row a hypothesis."""
+
+    layers: LayerStates
+    """Of the recurrent stack."""
+    memory: Memory | None
+    fed: Tensor | None
+    """The readout that the next step is fed with, `(batch, features)`."""
+    weights: Tensor | None
+    """Of the last look into the memory, `(batch, source)`."""
+    output: Tensor | None
+    """The stack's last output where the next step asks with it, `(batch, features)`."""
+
+    def select(self, rows: Tensor) -> DecoderState:
+        """Return the state of some rows in a given order, as beam search wants it: `rows` holds their numbers."""
+
+        def chosen(leaf: Tensor) -> Tensor:
+            return leaf.index_select(0, rows)
+
+        return replace(
+            self,
+            layers=tuple(map_state(chosen, layer) for layer in self.layers),
+            memory=None if self.memory is None else self.memory.select(rows),
+            fed=None if self.fed is None else chosen(self.fed),
+            weights=None if self.weights is None else chosen(self.weights),
+            output=None if self.output is None else chosen(self.output),
+        )
+
+
+class RecurrentDecoder(nn.Module):
+    """A stack of any cells that reads tokens and looks into a memory.
+
+    With `reading="after"` (Luong) the step comes first and its output is the query; the readout is
+    `tanh(W [output, context])`. With `reading="before"` (Bahdanau) the last output is the query, and the step reads the
+    context beside the token. Without attention the readout is the output.
+
+    Args:
+        embedding: of tokens.
+        stack: the recurrent layers, in one direction; they read the embedding and, behind it, what is fed.
+        vocabulary_size: how many tokens there are to choose from.
+        attention: over the memory, its queries as wide as the stack's outputs; `None` for none.
+        reading: see above.
+        input_feeding: also read the readout of the step before (Luong et al., section 3.3).
+        tie_weights: use the embedding's matrix as that of the scores; the readout must be as wide.
+        dropout: on embeddings and readouts, in training.
+
+    Raises:
+        UsageError: the parts do not fit together.
+
+    Sources: D. Bahdanau, K. Cho and Y. Bengio, ICLR 2015; M. Luong, H. Pham and C. Manning, EMNLP 2015.
+    """
+
+    def __init__(
+        self,
+        embedding: nn.Embedding,
+        stack: Recurrent,
+        vocabulary_size: int,
+        *,
+        attention: Attention | None = None,
+        reading: Reading = "after",
+        input_feeding: bool = False,
+        tie_weights: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if reading not in ("after", "before"):
+            raise UsageError(f'reading is {reading!r}; expected "after" or "before"')
+        if stack.bidirectional or stack.batch_first:
+            raise UsageError("a decoder's stack runs in one direction, with time first")
+        self.embedding, self.stack, self.attention = embedding, stack, attention
+        self.reading, self.input_feeding = reading, input_feeding
+        self.dropout = nn.Dropout(dropout)
+        self.output_size = _output_size(stack, self._input_size(embedding.embedding_dim, attention, stack))
+        self.readout: nn.Module = nn.Identity()
+        if attention is not None:
+            if attention.query_size != self.output_size:
+                raise UsageError(
+                    f"the attention takes queries of {attention.query_size} features, but the stack gives "
+                    f"{self.output_size}"
+                )
+            width = self.output_size + context_size(attention)
+            self.readout = nn.Sequential(nn.Linear(width, self.output_size, bias=False), nn.Tanh())
+        self.scores = nn.Linear(self.output_size, vocabulary_size)
+        if tie_weights:
+            if tuple(embedding.weight.shape) != (vocabulary_size, self.output_size):
+                raise UsageError(
+                    f"tie_weights needs an embedding of {vocabulary_size} x {self.output_size}; this one is "
+                    f"{embedding.num_embeddings} x {embedding.embedding_dim}"
+                )
+            self.scores.weight = embedding.weight
+
+    def _input_size(self, embedded: int, attention: Attention | None, stack: Recurrent) -> int:
+        fed = 0
+        if attention is not None and self.reading == "before":
+            fed += context_size(attention)
+        if self.input_feeding:
+            fed += attention.query_size if attention is not None else _known_size(stack)
+        wanted, found = embedded + fed, getattr(stack.cells[0], "input_size", None)
+        if isinstance(found, int) and found != wanted:
+            raise UsageError(
+                f"the stack reads {found} features, but a step gives it {wanted}: {embedded} of the embedding"
+                + (f" and {fed} that are fed back" if fed else "")
+            )
+        return wanted
+
+    @property
+    def feeds_back(self) -> bool:
+        """Whether a step reads what the step before gave, beside the stack's own state."""
+        looks = self.attention is not None and (self.reading == "before" or self.attention.feeds_back)
+        return looks or self.input_feeding
+
+    def start(self, layers: LayerStates, memory: Tensor, lengths: Tensor | None = None) -> DecoderState:
+        """Return where decoding begins.
+
+        Args:
+            layers: the states that the stack starts from.
+            memory: `(source, batch, features)`.
+            lengths: `(batch,)` of the memories.
+        """
+        batch = memory.shape[1]
+        prepared = None if self.attention is None else self.attention.prepare(memory, lengths)
+        fed = memory.new_zeros(batch, self.output_size) if self.input_feeding else None
+        output = self._first_query(layers, memory) if self.reading == "before" else None
+        return DecoderState(layers, prepared, fed, None, output)
+
+    def _first_query(self, layers: LayerStates, memory: Tensor) -> Tensor:
+        """Return the start of the top layer's hidden state, which most cells give out; else zeros."""
+        hidden = leaves(layers[-1])[0]
+        shape = (memory.shape[1], self.output_size)
+        return hidden if hidden.shape == shape else memory.new_zeros(shape)
+
+    def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        """Read one token a row and return scores for the next, `(batch, vocabulary)`, and the new state.
+
+        The new state's `weights` say where the step looked.
+        """
+        readout, state = self._advance(self.dropout(self.embedding(tokens)), state)
+        return self.scores(self.dropout(readout)), state
+
+    def forward(
+        self,
+        tokens: Tensor,
+        state: DecoderState,
+        *,
+        lengths: Tensor | None = None,
+        teacher_forcing: float = 1.0,
+        choose: Callable[[Tensor], Tensor] | None = None,
+    ) -> tuple[Tensor, Tensor | None, DecoderState]:
+        """Read whole targets.
+
+        Args:
+            tokens: `(time, batch)`, the first one the mark of the beginning.
+            state: from `start`.
+            lengths: `(batch,)` of the targets; matters only to how much is computed.
+            teacher_forcing: the probability that a step reads the given token rather than what the step before chose
+                (scheduled sampling; S. Bengio et al., NeurIPS 2015), drawn for each token.
+            choose: of scores `(batch, vocabulary)` the tokens `(batch,)`; the best ones if left out.
+
+        Returns:
+            Scores `(time, batch, vocabulary)`, attention weights `(time, batch, source)` if there is attention, and the
+            state after the last step.
+        """
+        if teacher_forcing >= 1.0:
+            embedded = self.dropout(self.embedding(tokens))
+            if not self.feeds_back:
+                return self._all_at_once(embedded, state, lengths)
+        readouts: list[Tensor] = []
+        weights: list[Tensor | None] = []
+        for t in range(tokens.shape[0]):
+            if teacher_forcing >= 1.0:
+                read = embedded[t]
+            else:
+                given = tokens[t] if t == 0 else self._mixed(tokens[t], readouts[-1], teacher_forcing, choose)
+                read = self.dropout(self.embedding(given))
+            readout, state = self._advance(read, state)
+            readouts.append(readout)
+            weights.append(state.weights)
+        if not readouts:
+            return self.scores(self.embedding(tokens).new_zeros(*tokens.shape, self.output_size)), None, state
+        scores = self.scores(self.dropout(torch.stack(readouts)))
+        looked = None if self.attention is None else torch.stack([own for own in weights if own is not None])
+        return scores, looked, state
+
+    def _mixed(self, given: Tensor, readout: Tensor, share: float, choose: Callable[[Tensor], Tensor] | None) -> Tensor:
+        """Return the given tokens, some of them replaced by what the model itself would have gone on with."""
+        with torch.no_grad():
+            scores = self.scores(readout)
+            own = scores.argmax(-1) if choose is None else choose(scores)
+            return torch.where(torch.rand(given.shape, device=given.device) < share, given, own)
+
+    def _advance(self, embedded: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
+        """Take one step from embedded tokens, `(batch, features)`, to the readout."""
+        fed = [embedded]
+        context, weights = None, state.weights
+        if self.attention is not None and self.reading == "before":
+            assert state.memory is not None
+            assert state.output is not None
+            context, weights = self.attention(state.output, state.memory, state.weights)
+            fed.append(context)
+        if state.fed is not None:
+            fed.append(state.fed)
+        output, layers = self.stack.step(torch.cat(fed, -1) if len(fed) > 1 else embedded, state.layers)
+        if self.attention is not None and self.reading == "after":
+            assert state.memory is not None
+            context, weights = self.attention(output, state.memory, state.weights)
+        readout: Tensor = output if context is None else self.readout(torch.cat([output, context], -1))
+        fed_next = readout if self.input_feeding else None
+        asks_next = output if self.reading == "before" else None
+        return readout, replace(state, layers=layers, fed=fed_next, weights=weights, output=asks_next)
+
+    def _all_at_once(
+        self, embedded: Tensor, state: DecoderState, lengths: Tensor | None
+    ) -> tuple[Tensor, Tensor | None, DecoderState]:
+        """Run the stack over all steps in one scan, then look for all of them at once."""
+        outputs, layers = self.stack(embedded, state.layers, lengths=lengths)
+        weights, readouts = None, outputs
+        if self.attention is not None:
+            assert state.memory is not None
+            contexts, weights = self.attention(outputs, state.memory)
+            readouts = self.readout(torch.cat([outputs, contexts], -1))
+        last = None if weights is None or not len(weights) else weights[-1]
+        return self.scores(self.dropout(readouts)), weights, replace(state, layers=layers, weights=last)
+
+
+
+def context_size(attention: Attention) -> int:
+    """Return how wide the contexts of an attention are."""
+    from ostinato.nn.attention.multihead import MultiHeadAttention
+
+    return attention.query_size if isinstance(attention, MultiHeadAttention) else attention.memory_size
+
+
+def _known_size(stack: Recurrent) -> int:
+    size = getattr(stack.cells[-1], "hidden_size", None)
+    if not isinstance(size, int):
+        raise UsageError(f"the output size of {type(stack.cells[-1]).__name__} is not known; it has no hidden_size")
+    return size
+
+
+def _output_size(stack: Recurrent, input_size: int) -> int:
+    like = next(stack.parameters(), torch.zeros(()))
+    row = torch.zeros((1, input_size), device=like.device, dtype=like.dtype)
+    training = stack.training
+    stack.eval()
+    with torch.no_grad():
+        output, _ = stack.step(row, stack.initial_state(row))
+    stack.train(training)
+    return output.shape[-1]
+
+
+class Bridge(nn.Module):
+    """From what an encoder ended with to what a decoder starts from: `tanh(W h)` for each tensor of its state.
+
+    `h` is the first tensor of the last states of the encoder's top layer, those of both directions side by side.
+
+    Args:
+        encoder: the encoder's stack.
+        decoder: the decoder's stack.
+        input_size: features of a decoder's step.
+
+    Source: D. Bahdanau, K. Cho and Y. Bengio, ICLR 2015, appendix A.2.2.
+    """
+
+    def __init__(self, encoder: Recurrent, decoder: Recurrent, input_size: int) -> None:
+        super().__init__()
+        like = next(decoder.parameters(), torch.zeros(()))
+        row = torch.zeros((1, input_size), device=like.device, dtype=like.dtype)
+        self._like = [map_state(lambda leaf: leaf[0].clone(), own) for own in decoder.initial_state(row)]
+        ways = 2 if encoder.bidirectional else 1
+        width = ways * _known_size(encoder)
+        sizes = [leaf.numel() for own in self._like for leaf in leaves(own)]
+        self.maps = nn.ModuleList(nn.Linear(width, size) for size in sizes)
+        self.ways = ways
+
+    def forward(self, last: LayerStates) -> LayerStates:
+        """Return the decoder's start."""
+        ends = torch.cat([leaves(own)[0].flatten(1) for own in last[-self.ways :]], -1)
+        maps = iter(self.maps)
+
+        def start(leaf: Tensor) -> Tensor:
+            made: Tensor = torch.tanh(next(maps)(ends))
+            return made.reshape(-1, *leaf.shape)
+
+        return tuple(map_state(start, own) for own in self._like)
