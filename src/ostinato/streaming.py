@@ -15,19 +15,20 @@ from torch import Tensor, nn
 from ostinato.engine import State, call_cell, initial_state, leaves, map_state
 from ostinato.engine.stepping import StepKernel, step_kernel
 from ostinato.errors import ShapeError, UsageError
-from ostinato.nn import Recurrent
+from ostinato.nn import Recurrent, TransformerStack
 
+_STACKS = (Recurrent, TransformerStack)
 ArrayState: TypeAlias = "NDArray[Any] | tuple[ArrayState, ...]"
 
 
 class _StackStep(nn.Module):
     """A stack of layers as one cell, so that one compiled step runs all of it."""
 
-    def __init__(self, stack: Recurrent) -> None:
+    def __init__(self, stack: Recurrent | TransformerStack) -> None:
         super().__init__()
         self.stack = stack
 
-    def forward(self, x: Tensor, state: tuple[State, ...]) -> tuple[Tensor, tuple[State, ...]]:
+    def forward(self, x: Tensor, state: Any) -> tuple[Tensor, tuple[State, ...]]:
         """Advance every layer one step."""
         return self.stack.step(x, state)
 
@@ -38,16 +39,18 @@ class Stepper:
     def __init__(self, module: nn.Module, batch_size: int) -> None:
         if batch_size < 1:
             raise UsageError(f"batch_size is {batch_size}; expected one or more")
-        if isinstance(module, Recurrent) and module.bidirectional:
-            raise UsageError("a bidirectional layer cannot run step by step: its outputs need the end of the sequence")
+        if isinstance(module, _STACKS) and module.bidirectional:
+            what = "bidirectional layer" if isinstance(module, Recurrent) else "Transformer that is not causal"
+            raise UsageError(f"a {what} cannot run step by step: its outputs need the end of the sequence")
         self.module = module
         self.batch_size = batch_size
         self._reference = next(module.parameters(), torch.zeros(()))
         # where the state is: in the compiled kernel's memory while `_running`, else here
         self._state: State | None = None
-        self._runner: nn.Module = _StackStep(module) if isinstance(module, Recurrent) else module
+        self._runner: nn.Module = _StackStep(module) if isinstance(module, _STACKS) else module
         self._kernel: StepKernel | None = None
-        self._compiling = True
+        # a Transformer's state grows from step to step: no compiled step has its shape
+        self._compiling = not isinstance(module, TransformerStack)
         self._running = False
 
     def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
@@ -112,9 +115,7 @@ class Stepper:
     def _advance(self, x: Tensor) -> NDArray[Any]:
         state = self._current()
         if state is None:
-            state = (
-                self.module.initial_state(x) if isinstance(self.module, Recurrent) else initial_state(self.module, x)
-            )
+            state = self.module.initial_state(x) if isinstance(self.module, _STACKS) else initial_state(self.module, x)
         if self._compiling:
             self._compiling = False
             self._kernel = step_kernel(self._runner, x, state)
@@ -147,7 +148,8 @@ def stepper(layer_or_cell: nn.Module, batch_size: int = 1) -> Stepper:
     It gives the numbers that the layer gives on the whole sequence, in evaluation mode, and keeps only the state.
 
     Args:
-        layer_or_cell: an `ostinato.nn.Recurrent` (not bidirectional) or any cell that `ostinato.scan` takes.
+        layer_or_cell: an `ostinato.nn.Recurrent` (not bidirectional), a causal `ostinato.nn.TransformerStack`, or any
+            cell that `ostinato.scan` takes.
         batch_size: how many independent streams advance together.
 
     Raises:

@@ -115,7 +115,9 @@ def test_without_teacher_forcing_a_step_reads_what_the_model_chose(kind) -> None
     scores, _ = model(sources, targets, teacher_forcing=0.0)
     chosen = torch.cat([targets[:1], scores.argmax(-1)[:-1]])
     torch.testing.assert_close(model(sources, chosen)[0], scores)
-    marked, _ = model(sources, targets, teacher_forcing=0.0, choose=lambda found: torch.full_like(found[:, 0], 7).long())
+    marked, _ = model(
+        sources, targets, teacher_forcing=0.0, choose=lambda found: torch.full_like(found[:, 0], 7).long()
+    )
     sevens = torch.cat([targets[:1], torch.full_like(targets[1:], 7)])
     torch.testing.assert_close(model(sources, sevens)[0], marked)
 

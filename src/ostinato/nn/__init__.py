@@ -7,6 +7,7 @@ from ostinato.nn.dropout import VariationalDropout
 from ostinato.nn.norms import SequenceBatchNorm
 from ostinato.nn.recurrent import LayerStates, Recurrent
 from ostinato.nn.seq2seq import EncoderDecoder
+from ostinato.nn.transformer import TransformerEncoderDecoder, TransformerStack
 
 __all__ = [
     "GRU",
@@ -24,6 +25,8 @@ __all__ = [
     "RecurrentDecoder",
     "Report",
     "SequenceBatchNorm",
+    "TransformerEncoderDecoder",
+    "TransformerStack",
     "VariationalDropout",
     "accelerate",
     "from_torch",

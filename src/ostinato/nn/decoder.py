@@ -242,7 +242,6 @@ class RecurrentDecoder(nn.Module):
         return self.scores(self.dropout(readouts)), weights, replace(state, layers=layers, weights=last)
 
 
-
 def context_size(attention: Attention) -> int:
     """Return how wide the contexts of an attention are."""
     from ostinato.nn.attention.multihead import MultiHeadAttention
@@ -287,7 +286,11 @@ class Bridge(nn.Module):
         row = torch.zeros((1, input_size), device=like.device, dtype=like.dtype)
         self._like = [map_state(lambda leaf: leaf[0].clone(), own) for own in decoder.initial_state(row)]
         ways = 2 if encoder.bidirectional else 1
-        width = ways * _known_size(encoder)
+        reads = getattr(encoder.cells[0], "input_size", None)
+        if not isinstance(reads, int):
+            raise UsageError(f"the input size of {type(encoder.cells[0]).__name__} is not known; it has no input_size")
+        starts = encoder.initial_state(torch.zeros((1, reads), device=like.device, dtype=like.dtype))
+        width = sum(leaves(own)[0].numel() for own in starts[-ways:])
         sizes = [leaf.numel() for own in self._like for leaf in leaves(own)]
         self.maps = nn.ModuleList(nn.Linear(width, size) for size in sizes)
         self.ways = ways

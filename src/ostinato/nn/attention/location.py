@@ -48,5 +48,7 @@ class LocationAttention(AdditiveAttention):
         real = memory.real.transpose(0, 1)
         if previous is None:
             previous = real.to(query.dtype) / real.sum(1, keepdim=True).clamp_min(1)
+        if not previous.shape[1]:
+            return previous[None]
         seen = self.location(self.filters(previous[:, None]).transpose(1, 2))
         return masked_softmax(self.energies(query, memory, seen), memory.real)
