@@ -1,5 +1,6 @@
 """Layers made of cells, and drop-ins for those of `torch.nn`."""
 
+from ostinato.nn import losses
 from ostinato.nn.batch_norm_lstm import BatchNormLSTM
 from ostinato.nn.decoder import Bridge, DecoderState, RecurrentDecoder
 from ostinato.nn.dropin import GRU, LSTM, RNN, GRUCell, LSTMCell, Report, RNNCell, accelerate, from_torch
@@ -30,4 +31,5 @@ __all__ = [
     "VariationalDropout",
     "accelerate",
     "from_torch",
+    "losses",
 ]
