@@ -2,13 +2,16 @@
 
 from ostinato.nn import losses
 from ostinato.nn.batch_norm_lstm import BatchNormLSTM
+from ostinato.nn.convolutional import ConvolutionalFront, SpectrogramFront
 from ostinato.nn.decoder import Bridge, DecoderState, RecurrentDecoder
 from ostinato.nn.dropin import GRU, LSTM, RNN, GRUCell, LSTMCell, Report, RNNCell, accelerate, from_torch
 from ostinato.nn.dropout import VariationalDropout
+from ostinato.nn.embeddings import TokenEmbedding
 from ostinato.nn.norms import SequenceBatchNorm
 from ostinato.nn.recurrent import LayerStates, Recurrent
 from ostinato.nn.seq2seq import EncoderDecoder
 from ostinato.nn.transformer import TransformerEncoderDecoder, TransformerStack
+from ostinato.nn.weight_drop import weight_drop
 
 __all__ = [
     "GRU",
@@ -16,6 +19,7 @@ __all__ = [
     "RNN",
     "BatchNormLSTM",
     "Bridge",
+    "ConvolutionalFront",
     "DecoderState",
     "EncoderDecoder",
     "GRUCell",
@@ -26,10 +30,13 @@ __all__ = [
     "RecurrentDecoder",
     "Report",
     "SequenceBatchNorm",
+    "SpectrogramFront",
+    "TokenEmbedding",
     "TransformerEncoderDecoder",
     "TransformerStack",
     "VariationalDropout",
     "accelerate",
     "from_torch",
     "losses",
+    "weight_drop",
 ]
