@@ -6,6 +6,7 @@ python dev.py catalogue
 from __future__ import annotations
 
 import inspect
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from ostinato.cells import CATALOGUE, WRAPPERS
 from ostinato.engine import initial_state, leaves
 
 PAGE = Path(__file__).with_suffix(".md")
+SPEEDS = Path(__file__).with_name("cell_speed.json")
 SIZE = 64
 FRAME = (8, 8)
 
@@ -92,12 +94,24 @@ def page() -> str:
 
 
 def table(costs: dict[str, Cost]) -> str:
-    """Return the costs of all cells as a table."""
-    lines = ["| cell | parameters | multiply-adds | pointwise | state |", "| --- | ---: | ---: | ---: | ---: |"]
+    """Return the costs of all cells as a table, with what `benchmarks/catalogue.py` has measured."""
+    measured = json.loads(SPEEDS.read_text(encoding="utf-8"))
+    batch, steps, features, units = measured["size"]
+    lines = [
+        "| cell | parameters | multiply-adds | pointwise | state | training step, ms | eagerly, ms |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
     for name, cost in costs.items():
         numbers = (cost.parameters, cost.multiply_adds, cost.pointwise, cost.state)
-        lines.append(f"| [{name}](#{name}) | " + " | ".join(f"{number:,}" for number in numbers) + " |")
-    return "\n".join(lines) + "\n"
+        times = measured["milliseconds"].get(name, ("", ""))
+        lines.append(
+            f"| [{name}](#{name}) | " + " | ".join([*(f"{own:,}" for own in numbers), *map(str, times)]) + " |"
+        )
+    note = (
+        f"A training step is measured on {batch} sequences of {steps} steps, {features} features and {units} units, "
+        f"through the engine and in the eager loop ({measured['machine']}; `python3 dev.py bench catalogue`)."
+    )
+    return "\n".join([*lines, "", note]) + "\n"
 
 
 def section(name: str, cell: type[nn.Module], cost: Cost | None) -> str:

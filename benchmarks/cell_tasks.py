@@ -1,0 +1,187 @@
+"""What comparisons of cells share: equal numbers of parameters, runs to be taken up again, tables of seeds."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import statistics
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from common import RESULTS, machine
+from ostinato.cells import CATALOGUE, PLAIN
+from ostinato.nn import Recurrent, TransformerStack
+
+TRANSFORMER = "transformer"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line of every comparison says."""
+
+    cells: tuple[str, ...]
+    seeds: int
+    seconds: float
+
+
+def options(doc: str, *, seconds: float, transformer: bool = False) -> Options:
+    """Read the command line."""
+    known = (*PLAIN, TRANSFORMER) if transformer else PLAIN
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    parser.add_argument("--cells", default=",".join(known), help=f"names with commas, of: {', '.join(known)}")
+    parser.add_argument("--seeds", type=int, default=1, help="runs of each cell; 1 by default")
+    parser.add_argument("--seconds", type=float, default=seconds, help=f"for one run at most; {seconds:g} by default")
+    found = parser.parse_args()
+    cells = tuple(found.cells.split(","))
+    if unknown := [name for name in cells if name not in known]:
+        parser.error(f'there is no cell "{unknown[0]}"; choose from {", ".join(known)}')
+    return Options(cells, found.seeds, found.seconds)
+
+
+def matched(name: str, input_size: int, parameters: int) -> nn.Module:
+    """Return a stack of one layer, of the most units with no more than so many parameters.
+
+    Raises:
+        ValueError: not even a few units are that small.
+    """
+
+    def make(units: int) -> nn.Module:
+        if name == TRANSFORMER:
+            return TransformerStack(input_size, units, 2, heads=2, feed_forward=2 * units, positions="learned")
+        return Recurrent(CATALOGUE[name](input_size, units))
+
+    # some cells want units in fours or threes
+    step, low, high = 12, 0, 400
+    while low < high:
+        middle = (low + high + 1) // 2
+        fits = sum(own.numel() for own in make(step * middle).parameters()) <= parameters
+        low, high = (middle, high) if fits else (low, middle - 1)
+    if not low:
+        raise ValueError(f"{name} has more than {parameters} parameters with {step} units")
+    return make(step * low)
+
+
+class Model(nn.Module):
+    """A stack and a linear layer on its outputs."""
+
+    def __init__(self, name: str, input_size: int, outputs: int, parameters: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.stack = matched(name, input_size, parameters)
+        width = output_width(self.stack, input_size)
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(width, outputs)
+
+    def forward(self, xs: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Return `(time, batch, outputs)`."""
+        ys, _ = self.stack(xs, lengths=lengths)
+        result: Tensor = self.head(self.dropout(ys))
+        return result
+
+
+def output_width(stack: nn.Module, input_size: int) -> int:
+    """Return how wide a stack's outputs are."""
+    with torch.no_grad():
+        return int(stack(torch.zeros(1, 1, input_size))[0].shape[-1])
+
+
+class Records:
+    """Finished runs, a line of JSON each: what is there is not run again."""
+
+    def __init__(self, name: str) -> None:
+        RESULTS.mkdir(exist_ok=True)
+        self.path: Path = RESULTS / f"{name}.jsonl"
+        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
+        self.runs: list[dict[str, Any]] = [json.loads(line) for line in lines]
+
+    def find(self, **key: Any) -> dict[str, Any] | None:
+        """Return the run of a task, cell and seed, if it is finished."""
+        return next((own for own in self.runs if all(own.get(name) == value for name, value in key.items())), None)
+
+    def add(self, **run: Any) -> None:
+        """Keep a finished run."""
+        self.runs.append(run)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(run) + "\n")
+
+
+def run_all(
+    name: str, tasks: Sequence[str], own: Options, train: Callable[[str, str, int, float], dict[str, Any]]
+) -> Records:
+    """Run `train(task, cell, seed, seconds)` for all that is not finished yet."""
+    torch.set_num_threads(1)
+    records = Records(name)
+    for task in tasks:
+        for seed in range(own.seeds):
+            for cell in own.cells:
+                if records.find(task=task, cell=cell, seed=seed) is None:
+                    torch.manual_seed(seed)
+                    found = train(task, cell, seed, own.seconds)
+                    records.add(task=task, cell=cell, seed=seed, **found)
+                    print(task, cell, seed, found, flush=True)
+    return records
+
+
+def spread(values: Iterable[float], digits: int = 3) -> str:
+    """Return the median of some runs, with the least and the greatest if there are several."""
+    known = sorted(values)
+    if not known:
+        return ""
+    middle = f"{statistics.median(known):.{digits}g}"
+    return middle if len(known) == 1 else f"{middle} ({known[0]:.{digits}g} to {known[-1]:.{digits}g})"
+
+
+def stamp() -> str:
+    """Return date and machine."""
+    return f"{datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d}, {machine()}"
+
+
+@dataclass
+class Clock:
+    """Counts the seconds of training; evaluation is not counted."""
+
+    spent: float = 0.0
+    _since: float | None = None
+
+    def __enter__(self) -> Clock:
+        """Start."""
+        self._since = time.perf_counter()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop."""
+        assert self._since is not None
+        self.spent += time.perf_counter() - self._since
+        self._since = None
+
+
+def bars(path: Path, title: str, label: str, columns: dict[str, dict[str, float]], lines: dict[str, float]) -> None:
+    """Draw a bar for each cell and task, and lines that are published or trivial figures."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    names = sorted({cell for values in columns.values() for cell in values})
+    figure, axes = plt.subplots(figsize=(7, 0.9 + 0.22 * len(names) * max(1, len(columns))), layout="constrained")
+    height = 0.8 / len(columns)
+    for place, (task, values) in enumerate(columns.items()):
+        at = [index + place * height for index, name in enumerate(names) if name in values]
+        axes.barh(at, [values[name] for name in names if name in values], height, label=task)
+    for text, value in lines.items():
+        axes.axvline(value, color="gray", linestyle="--", linewidth=1)
+        axes.text(value, len(names), f" {text}", fontsize=7, va="bottom", ha="center")
+    axes.set_yticks([index + 0.4 - height / 2 for index in range(len(names))], names, fontsize=7)
+    axes.invert_yaxis()
+    axes.set_xlabel(label)
+    axes.set_title(title, fontsize=10, pad=14)
+    if len(columns) > 1:
+        axes.legend(fontsize=7)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
