@@ -53,7 +53,11 @@ def problem(name: str) -> tuple[nn.Module, Tensor]:
         xs = torch.rand(STEPS, BATCH, features)
         xs[..., 22:44] = (xs[..., 22:44] < 0.8).float()
         return CATALOGUE[name](features, UNITS), xs
-    return CATALOGUE[name](FEATURES, UNITS), torch.randn(STEPS, BATCH, FEATURES)
+    xs = torch.randn(STEPS, BATCH, FEATURES)
+    if name in ("cfc", "t-lstm"):
+        xs[..., 0] = xs[..., 0].abs()  # the time since the step before
+        xs[..., -1] = xs[..., -1].abs()
+    return CATALOGUE[name](FEATURES, UNITS), xs
 
 
 def measure(name: str) -> Figure:

@@ -346,8 +346,8 @@ def test_what_happens_inside_is_measured(model) -> None:
     assert inside.step_label == "6 hours, one segment"
 
 
-@pytest.mark.parametrize("cell", PLAIN)
-def test_every_plain_cell_of_the_catalogue_forecasts_and_is_saved(cell, tmp_path) -> None:
+@pytest.mark.parametrize("cell", [*PLAIN, "transformer"])
+def test_every_plain_cell_and_the_transformer_forecast_and_are_saved(cell, tmp_path) -> None:
     model = Forecaster(6, context=24, segment=6, epochs=1, windows_per_epoch=64, cell=cell, **QUIET).fit(waves())
     expected = model.predict().point
     assert np.isfinite(expected).all()

@@ -55,7 +55,7 @@ FORECASTER_OPTIONS = (
     Option("data", "test", float, "share or rows at the end held out for the evaluation (0.1)"),
     Option("model", "context", int, "steps a forecast looks back on (two horizons and two seasons)"),
     Option("model", "season", int, "steps of a season, for baselines and MASE (from the frequency)"),
-    Option("model", "cell", str, "recurrent cell (gru)", ("rnn", "lstm", "gru")),
+    Option("model", "cell", str, "recurrent cell, any of docs/cells.md, or transformer (gru)"),
     Option("model", "hidden_size", int, "units of a layer (64)"),
     Option("model", "num_layers", int, "layers (1)"),
     Option("model", "dropout", float, "share of outputs dropped in training (0.1)"),

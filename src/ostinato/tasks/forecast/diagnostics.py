@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ostinato.data import Panel
 from ostinato.engine import leaves
-from ostinato.nn import LayerStates
+from ostinato.nn import LayerStates, TransformerStack
 from ostinato.tasks.forecast.batches import ForecastObjective
 from ostinato.tasks.forecast.fitted import Fitted
 from ostinato.tasks.forecast.inputs import Inputs
@@ -29,6 +29,8 @@ def diagnose(fitted: Fitted, panel: Panel, origins: NDArray[np.int64]) -> Diagno
     chosen = origins[np.linspace(0, len(origins) - 1, min(_WINDOWS, len(origins))).round().astype(np.int64)]
     inputs = fitted.maker(panel)(fitted.windows(panel, chosen).gather(np.arange(len(chosen))))
     network = fitted.network
+    if isinstance(network.recurrent, TransformerStack):  # nothing is passed on from step to step
+        return Diagnostics(np.zeros(0), np.zeros((0, 0)), _label(fitted))
     steps = network.context_steps(inputs).detach()
     state = network.recurrent.initial_state(inputs.history.new_zeros((len(inputs.history), steps.shape[2])))
     seen: list[list[Tensor]] = []

@@ -35,7 +35,7 @@ class Forecaster:
         context: steps a forecast looks back on; `None`: two horizons and two seasons.
         season: steps of a season, for the seasonal baselines and MASE; `None`: from the frequency.
         calendar: whether time of day, day of week and day of year are inputs, as far as the frequency shows them.
-        cell: a name from `ostinato.cells.PLAIN`.
+        cell: a name from `ostinato.cells.PLAIN`, or `"transformer"`.
         hidden_size, num_layers: units and layers of the recurrent stack.
         dropout: share of outputs dropped in training, between layers and before the last linear layer.
         segment: steps that one recurrent step reads (SegRNN); 1 for a plain recurrent network; `"auto"`: the shortest

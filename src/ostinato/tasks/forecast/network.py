@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-from ostinato.cells import CATALOGUE, PLAIN
 from ostinato.engine import map_state
 from ostinato.errors import UsageError
-from ostinato.nn import LayerStates, Recurrent
+from ostinato.nn import LayerStates
+from ostinato.nn.by_name import stack_of
 from ostinato.nn.heads import Head
 from ostinato.tasks.forecast.inputs import Inputs
 from ostinato.tasks.forecast.settings import NetworkSettings, make_head
@@ -25,16 +27,13 @@ class ForecastNetwork(nn.Module):
 
     def __init__(self, settings: NetworkSettings) -> None:
         super().__init__()
-        if settings.cell not in PLAIN:
-            raise UsageError(f'cell "{settings.cell}" is not known; choose one of {", ".join(PLAIN)}')
         self.settings = settings
         self.head: Head = make_head(settings)
         width, size = settings.segment, settings.hidden_size
         features = width * (1 + settings.masked + settings.past + settings.known) + settings.calendar
         self.embed = nn.Linear(features, size)
         self.static = nn.Linear(settings.static, size, bias=False) if settings.static else None
-        cell = CATALOGUE[settings.cell](size, size)
-        self.recurrent = Recurrent(cell, settings.num_layers, dropout=settings.dropout)
+        self.recurrent: Any = stack_of(settings.cell, size, size, settings.num_layers, dropout=settings.dropout)
         self.dropout = nn.Dropout(settings.dropout)
         self.output = nn.Linear(size, width * self.head.size)
         self.highway = nn.Linear(settings.context, settings.horizon, bias=False) if settings.highway else None

@@ -1,0 +1,51 @@
+"""Stacks by name, so that an application can say `cell="gru"` or `cell="transformer"`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ostinato.cells import CATALOGUE, PLAIN
+from ostinato.errors import UsageError
+from ostinato.nn.recurrent import Recurrent
+from ostinato.nn.transformer import TransformerStack
+
+TRANSFORMER = "transformer"
+
+
+def stack_of(
+    cell: str,
+    input_size: int,
+    hidden_size: int,
+    num_layers: int = 1,
+    *,
+    dropout: float = 0.0,
+    bidirectional: bool = False,
+    **options: Any,
+) -> Recurrent | TransformerStack:
+    """Return a stack of layers.
+
+    Args:
+        cell: a name from `ostinato.cells.PLAIN`, or `"transformer"`.
+        input_size: features of a step.
+        hidden_size: units, or features within the Transformer.
+        num_layers: how many layers.
+        dropout: between layers; in the Transformer within them too.
+        bidirectional: read both ways; a Transformer is then not causal, and its output is as wide as two directions.
+        options: more of `Recurrent`, or of `TransformerStack`.
+
+    Raises:
+        UsageError: there is no such cell.
+
+    >>> stack_of("transformer", 3, 12).causal
+    True
+    """
+    if cell == TRANSFORMER:
+        width = 2 * hidden_size if bidirectional else hidden_size
+        heads = next(count for count in (8, 4, 2, 1) if width % count == 0 and width // count >= min(width, 16))
+        return TransformerStack(
+            input_size, width, num_layers, heads=heads, causal=not bidirectional, dropout=dropout, **options
+        )
+    if cell not in PLAIN:
+        raise UsageError(f'cell "{cell}" is not known; choose one of {", ".join((*PLAIN, TRANSFORMER))}')
+    made = CATALOGUE[cell](input_size, hidden_size)
+    return Recurrent(made, num_layers, input_size=input_size, dropout=dropout, bidirectional=bidirectional, **options)
