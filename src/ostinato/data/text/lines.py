@@ -90,9 +90,7 @@ class TextFile:
 
     def normalise(self, text: str) -> str:
         """Return a text in the normal form; lone surrogates and NUL are let through."""
-        if self.normal_form == "none" or text.isascii():
-            return text
-        return unicodedata.normalize(self.normal_form, text)
+        return normalise(text, self.normal_form)
 
     def _open(self) -> gzip.GzipFile | BufferedReader:
         with self.path.open("rb") as file:
@@ -100,9 +98,20 @@ class TextFile:
         return gzip.open(self.path, "rb") if zipped else self.path.open("rb")
 
 
+def normalise(text: str, form: NormalForm) -> str:
+    """Return a text in a Unicode normal form."""
+    return text if form == "none" or text.isascii() else unicodedata.normalize(form, text)
+
+
 def is_blank(line: str) -> bool:
     """Tell whether a line holds white space only."""
     return not line or line.isspace()
+
+
+def check_normal_form(form: str) -> None:
+    """Raise `UsageError` for a name that is no normal form."""
+    if form not in get_args(NormalForm):
+        raise UsageError(f'normal_form is "{form}"; expected one of {", ".join(get_args(NormalForm))}')
 
 
 def _checked(decoding: Decoding) -> tuple[str, codecs.CodecInfo]:
@@ -113,8 +122,7 @@ def _checked(decoding: Decoding) -> tuple[str, codecs.CodecInfo]:
     errors, form = decoding.get("errors", "strict"), decoding.get("normal_form", "NFC")
     if errors not in ("strict", "replace"):
         raise UsageError(f'errors is "{errors}"; expected "strict" or "replace"')
-    if form not in get_args(NormalForm):
-        raise UsageError(f'normal_form is "{form}"; expected one of {", ".join(get_args(NormalForm))}')
+    check_normal_form(form)
     encoding = decoding.get("encoding", "utf-8")
     try:
         codec = codecs.lookup(encoding)
