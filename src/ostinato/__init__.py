@@ -12,12 +12,15 @@ if TYPE_CHECKING:
     from ostinato.engine import compile, explain, scan  # noqa: A004
     from ostinato.nn import accelerate
     from ostinato.streaming import stepper
-    from ostinato.tasks.forecast import Forecaster, load
+    from ostinato.tasks.forecast import Forecaster
+    from ostinato.tasks.language import LanguageModel
+    from ostinato.tasks.loading import load
 
 # where each public name lives; nothing heavy is imported until one is used, so that `ostinato --help` is quick
 _HOMES = {
     "Forecaster": "ostinato.tasks.forecast",
-    "load": "ostinato.tasks.forecast",
+    "LanguageModel": "ostinato.tasks.language",
+    "load": "ostinato.tasks.loading",
     "accelerate": "ostinato.nn",
     "compile": "ostinato.engine",
     "explain": "ostinato.engine",
@@ -28,6 +31,7 @@ _ROOMS = ("cells", "data", "engine", "nn", "streaming", "training")
 
 __all__ = [
     "Forecaster",
+    "LanguageModel",
     "accelerate",
     "cells",
     "compile",

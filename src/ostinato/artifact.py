@@ -114,6 +114,11 @@ def _sweep(folder: Path, current: str) -> None:
     sweep_leftovers(folder, _WEIGHTS)
 
 
+def kind_of(folder: Path) -> str:
+    """Return what sort of model a folder holds; errors as `load_artifact`."""
+    return _read_manifest(folder).kind
+
+
 def load_artifact(folder: Path, kind: str) -> Artifact:
     """Read a model; nothing in it is ever executed.
 

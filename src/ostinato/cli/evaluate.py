@@ -9,6 +9,7 @@ from typing import Any
 _EPILOG = """examples:
   ostinato evaluate model load.csv              the training file: on its held-out end
   ostinato evaluate model newer.csv --stride 24 another file: on all of it, one forecast a day
+  ostinato evaluate model other.txt             a language model: how well it foretells another text
 """
 
 
@@ -16,7 +17,7 @@ def add_parser(verbs: Any) -> None:
     """Add the verb."""
     parser = verbs.add_parser(
         "evaluate",
-        help="compare a model's forecasts with what came, beside baselines",
+        help="compare what a model foretells with what came, beside baselines",
         description="Forecast from a rolling origin and compare with what came, beside simple baselines.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -31,9 +32,21 @@ def add_parser(verbs: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Load, evaluate, print."""
     from ostinato.cli.show import evaluation_json, print_evaluation, print_json
-    from ostinato.tasks.forecast import load
+    from ostinato.errors import UsageError
+    from ostinato.tasks.forecast import Forecaster
+    from ostinato.tasks.loading import load
 
-    evaluation = load(arguments.model).evaluate(arguments.file, stride=arguments.stride)
+    model = load(arguments.model)
+    if not isinstance(model, Forecaster):
+        if arguments.stride is not None:
+            raise UsageError("--stride is for forecasts; leave it out for a language model")
+        scores = model.evaluate(arguments.file)
+        if arguments.json:
+            print_json({"tokens": scores.tokens, "losses": dict(scores.losses), "perplexity": scores.perplexity})
+        else:
+            print(scores)
+        return 0
+    evaluation = model.evaluate(arguments.file, stride=arguments.stride)
     if arguments.json:
         print_json(evaluation_json(evaluation))
     else:

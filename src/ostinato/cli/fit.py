@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ostinato.cli import fit_language
 from ostinato.cli.options import FORECASTER_OPTIONS, add_options, chosen
 from ostinato.errors import NonFiniteLoss, OstinatoError
 
@@ -44,6 +45,7 @@ def add_parser(verbs: Any) -> None:
     task.add_argument("--json", action="store_true", help="print the evaluation as JSON")
     add_options(task, FORECASTER_OPTIONS)
     task.set_defaults(run=run)
+    fit_language.add_task(tasks)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from ostinato import __version__
-from ostinato.cli import demo, evaluate, fit, predict, report, stream
+from ostinato.cli import demo, evaluate, fit, generate, predict, report, stream
 from ostinato.errors import OstinatoError
 
 _EPILOG = """examples:
@@ -16,6 +16,7 @@ _EPILOG = """examples:
   ostinato fit forecast load.csv --target load --horizon 24 --out model
   ostinato predict model                                            the next 24 rows
   tail -f rows.jsonl | ostinato stream model                        a forecast after each row
+  ostinato fit language book.txt --out model                        then: ostinato generate model
 
 exit codes: 0 done, 2 wrong usage, 3 wrong data, 4 training broke off, 5 unreadable model, 6 cannot write,
 7 an extra is not installed, 130 interrupted
@@ -33,7 +34,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"ostinato {__version__}")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
-    for verb in (fit, predict, evaluate, stream, report, demo):
+    for verb in (fit, predict, evaluate, stream, generate, report, demo):
         verb.add_parser(verbs)
     return parser
 

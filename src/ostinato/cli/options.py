@@ -36,11 +36,13 @@ def _segment(text: str) -> int | str:
     return text if text == "auto" else int(text)
 
 
-def _limit(text: str) -> float | str:
+def limit(text: str) -> float | str:
+    """Return a number, or the word that there is none."""
     return text if text == "none" else float(text)
 
 
-def _count(text: str) -> int | str:
+def count(text: str) -> int | str:
+    """Return a whole number, or the word that there is none."""
     return text if text == "none" else int(text)
 
 
@@ -91,8 +93,8 @@ FORECASTER_OPTIONS = (
         ("constant", "cosine", "one_cycle", "exponential", "step", "plateau"),
     ),
     Option("training", "weight_decay", float, "(0)"),
-    Option("training", "gradient_clip", _limit, 'greatest gradient norm, or "none" (1)'),
-    Option("training", "patience", _count, 'epochs without a better validation loss before it stops, or "none" (8)'),
+    Option("training", "gradient_clip", limit, 'greatest gradient norm, or "none" (1)'),
+    Option("training", "patience", count, 'epochs without a better validation loss before it stops, or "none" (8)'),
     Option("training", "max_seconds", float, "time limit of the training"),
     Option("training", "seed", int, "of all random numbers (0)"),
     Option("training", "device", str, "cpu, cuda, mps or auto (cpu)"),
@@ -129,9 +131,9 @@ def add_options(parser: argparse.ArgumentParser, options: Sequence[Option]) -> N
         groups[group].add_argument(f"--{flag.replace('_', '-')}", action="store_true", help=text)
 
 
-def chosen(arguments: argparse.Namespace, options: Sequence[Option]) -> dict[str, Any]:
+def chosen(arguments: argparse.Namespace, options: Sequence[Option], flags: dict[str, Any] = _FLAGS) -> dict[str, Any]:
     """Return the parameters that were given; the rest keep the estimator's own defaults."""
     given = {option.name: value for option in options if (value := getattr(arguments, option.name)) is not None}
     given = {name: None if value == "none" and name in _OPTIONAL else value for name, value in given.items()}
-    switches = {name: value for flag, (_, name, value, _) in _FLAGS.items() if getattr(arguments, flag)}
+    switches = {name: value for flag, (_, name, value, _) in flags.items() if getattr(arguments, flag)}
     return {**given, **switches}

@@ -1,0 +1,52 @@
+"""`ostinato generate DIR`: what a language model writes, token by token."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+_EPILOG = """examples:
+  ostinato generate model --prompt "ROMEO:" --length 500 --temperature 0.8
+  ostinato generate model --prompt "the price of" --top-k 20 --seed 3
+"""
+
+
+def add_parser(verbs: Any) -> None:
+    """Add the verb."""
+    parser = verbs.add_parser(
+        "generate",
+        help="let a language model write on",
+        description="Write what a language model draws after a prompt, token by token as it comes.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("model", type=Path, metavar="DIR", help="folder of the model")
+    parser.add_argument("--prompt", default="", metavar="TEXT", help="what to go on from (the beginning of a line)")
+    parser.add_argument("--length", type=int, default=200, metavar="N", help="tokens (200)")
+    parser.add_argument("--temperature", type=float, default=1.0, help="below 1 safer, above 1 bolder, 0 the best (1)")
+    parser.add_argument("--top-k", type=int, metavar="K", help="draw from the K best tokens only")
+    parser.add_argument("--top-p", type=float, default=1.0, metavar="P", help="draw from the best with a share P (1)")
+    parser.add_argument("--repetition-penalty", type=float, default=1.0, metavar="X", help="above 1: repeat less (1)")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed writes the same text (0)")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Load and write."""
+    from ostinato.errors import UsageError
+    from ostinato.tasks.language import LanguageModel
+
+    if arguments.length < 0:
+        raise UsageError(f"--length is {arguments.length}; expected 0 or more tokens")
+    names = ("temperature", "top_k", "top_p", "repetition_penalty")
+    sampling = {name: getattr(arguments, name) for name in names}
+    pieces = LanguageModel.load(arguments.model).stream(arguments.prompt, seed=arguments.seed, **sampling)
+    sys.stdout.write(arguments.prompt)
+    for piece in islice(pieces, arguments.length):
+        sys.stdout.write(piece)
+        sys.stdout.flush()
+    sys.stdout.write("\n")
+    return 0

@@ -1,0 +1,262 @@
+"""`LanguageModel`: fit, evaluate, generate, score, save, in the scikit-learn manner."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from ostinato.artifact import load_artifact, save_artifact
+from ostinato.errors import CorruptArtifact, UsageError
+from ostinato.tasks.language.corpus import Level, Texts, encode
+from ostinato.tasks.language.evaluation import LanguageScores, corpus_loss
+from ostinato.tasks.language.fitting import Outcome, fit_language
+from ostinato.tasks.language.generation import Sampling, generate_tokens
+from ostinato.tasks.language.saving import pack, unpack
+from ostinato.tasks.language.spelling import beginning, never_drawn, spelled
+from ostinato.training import History
+from ostinato.training.config import Optimizer, Schedule
+
+KIND = "language model"
+
+
+class LanguageModel:
+    """A recurrent language model of characters, words or subwords.
+
+    It is trained by truncated backpropagation through time over a corpus that is read in rows side by side; the state
+    is carried from piece to piece.
+
+    Args:
+        level: what a token is: `"character"`, `"word"` (split at white space) or `"subword"` (byte-level BPE; needs
+            `ostinato[text]`).
+        vocabulary_size: tokens at most; the rest is unknown. `None`: all for characters and words, 8,000 subwords.
+        min_count: how often a character or word must occur to be known.
+        lower: make texts lower-case.
+        cell: a name from `ostinato.cells.PLAIN`, or `"transformer"` (causal, over the last `steps` tokens).
+        embedding_size: features of a token; `None`: as `hidden_size`.
+        hidden_size, num_layers: of the stack.
+        tie_weights: whether the scores' matrix is the embedding (H. Inan, K. Khosravi and R. Socher, ICLR 2017).
+        dropout: of layers' outputs, with one mask for each piece; input_dropout: of embeddings likewise;
+            embedding_dropout: of whole words; weight_drop: of recurrent weights. All of S. Merity et al., ICLR 2018.
+        activation_penalty, slowness_penalty: weights of penalties on outputs and on their changes (Merity et al.).
+        steps: of a piece; jitter: whether pieces differ in length.
+        batch_size: rows.
+        validation, test: the shares of the corpus's end that are held out, where `fit` is not given texts for them.
+        epochs, optimizer, learning_rate, momentum, schedule, warmup_steps, weight_decay, gradient_clip, patience,
+        max_seconds, seed, device, precision, progress, tensorboard: see `ostinato.training.TrainingConfig`.
+
+    After `fit`, `history_` has the epochs and `scores_` how the model foretells the test part, beside baselines.
+
+    Sources: T. Mikolov et al., "Recurrent neural network based language model", Interspeech 2010; W. Zaremba,
+    I. Sutskever and O. Vinyals, 2014; S. Merity, N. Keskar and R. Socher, ICLR 2018.
+
+    >>> from ostinato import LanguageModel
+    >>> model = LanguageModel(hidden_size=16, epochs=2, steps=8, batch_size=2, progress=False)
+    >>> model = model.fit(["the cat sat on the mat and the dog sat on the cat " * 8])
+    >>> len(model.generate("the ", length=5))
+    5
+    """
+
+    def __init__(
+        self,
+        *,
+        level: Level = "character",
+        vocabulary_size: int | None = None,
+        min_count: int = 1,
+        lower: bool = False,
+        cell: str = "lstm",
+        embedding_size: int | None = None,
+        hidden_size: int = 256,
+        num_layers: int = 1,
+        tie_weights: bool = False,
+        dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        embedding_dropout: float = 0.0,
+        weight_drop: float = 0.0,
+        activation_penalty: float = 0.0,
+        slowness_penalty: float = 0.0,
+        steps: int = 64,
+        jitter: bool = False,
+        batch_size: int = 32,
+        validation: float = 0.05,
+        test: float = 0.05,
+        epochs: int = 20,
+        optimizer: Optimizer = "adamw",
+        learning_rate: float = 2e-3,
+        momentum: float = 0.0,
+        schedule: Schedule = "one_cycle",
+        warmup_steps: int = 0,
+        weight_decay: float = 0.0,
+        gradient_clip: float | None = 1.0,
+        patience: int | None = 3,
+        max_seconds: float | None = None,
+        seed: int = 0,
+        device: str = "cpu",
+        precision: str = "32-true",
+        progress: bool | Literal["auto"] = "auto",
+        tensorboard: bool = False,
+    ) -> None:
+        values = dict(locals())
+        for name in self._names():
+            setattr(self, name, values[name])
+
+    def fit(
+        self,
+        data: Texts,
+        *,
+        validation: Texts | None = None,
+        test: Texts | None = None,
+        directory: str | Path | None = None,
+        resume: bool = False,
+    ) -> Self:
+        """Train on texts.
+
+        Args:
+            data: a path of a text, plain or `.gz`, or a list of texts. Words and subwords are read line by line, with a
+                mark at each end; characters as they stand.
+            validation: a text that decides which epoch is best and when to stop; `None`: a share of the end of `data`.
+            test: a text for `scores_`; likewise.
+            directory: where the history and the checkpoint of the run are kept; `None`: nowhere.
+            resume: go on from the directory's checkpoint if there is one.
+
+        Raises:
+            DataError: something in a text is wrong, or there is too little of it.
+            UsageError: a parameter is out of range.
+            NonFiniteLoss: training broke off; with an epoch done before, the model is fitted with its weights.
+        """
+        folder = None if directory is None else Path(directory)
+        self._keep(fit_language(self.get_params(), data, validation, test, folder, resume))
+        if self.fitted_.failure is not None:
+            raise self.fitted_.failure
+        return self
+
+    def evaluate(self, data: Texts) -> LanguageScores:
+        """Return how well the model foretells a text, read as one stream.
+
+        Raises:
+            DataError: the text cannot be read, or has fewer than two tokens.
+        """
+        fitted = self._checked()
+        tokens = encode(data, fitted.vocabulary, self._level())
+        loss = corpus_loss(fitted.network, tokens)
+        unknown = float((tokens[1:] == fitted.vocabulary.specials.unk).mean())
+        return LanguageScores("other text, read as one stream", len(tokens) - 1, unknown, {"model": loss})
+
+    def score(self, data: Texts) -> float:
+        """Return the mean log-likelihood of a token, in nats: higher is better, as scikit-learn has it."""
+        return -self.evaluate(data).losses["model"]
+
+    def stream(self, prompt: str = "", *, seed: int = 0, **sampling: Any) -> Iterator[str]:
+        """Yield text after a prompt, token by token, without end.
+
+        Args:
+            prompt: what to go on from; if empty, the beginning of a line.
+            seed: the same seed writes the same text.
+            sampling: `temperature`, `top_k`, `top_p`, `repetition_penalty`, `memory`; see `Sampling` in
+                `ostinato.tasks.language.generation`.
+
+        Raises:
+            UsageError: a number is out of range.
+        """
+        fitted, level = self._checked(), self._level()
+        try:
+            chosen = Sampling(**sampling)
+        except TypeError as error:
+            known = ", ".join(inspect.signature(Sampling).parameters)
+            raise UsageError(f"sampling takes {known}, not {', '.join(sampling)}") from error
+        vocabulary = fitted.vocabulary
+        begin = beginning(prompt, vocabulary, level)
+        tokens = generate_tokens(fitted.network, begin, chosen, never=never_drawn(vocabulary, level), seed=seed)
+        return spelled(tokens, vocabulary, level)
+
+    def generate(
+        self, prompt: str = "", *, length: int = 200, stop: str | Sequence[str] = (), seed: int = 0, **sampling: Any
+    ) -> str:
+        """Return what the model writes after a prompt.
+
+        Args:
+            prompt: see `stream`.
+            length: tokens at most.
+            stop: texts that end it where they come; they are left out.
+            seed: see `stream`.
+            sampling: see `stream`.
+        """
+        if length < 0:
+            raise UsageError(f"length is {length}; expected 0 or more tokens")
+        stops = [mark for mark in ([stop] if isinstance(stop, str) else stop) if mark]
+        written = ""
+        for _, piece in zip(range(length), self.stream(prompt, seed=seed, **sampling), strict=False):
+            written += piece
+            ends = [written.find(mark) for mark in stops if mark in written]
+            if ends:
+                return written[: min(ends)]
+        return written
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the model to a folder, in place of one that is there already; return the folder.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        body, arrays = pack(self._checked())
+        save_artifact(Path(folder), KIND, {"parameters": self.get_params(), **body}, arrays)
+        return Path(folder)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> LanguageModel:
+        """Read a model that `save` wrote; nothing in it is executed.
+
+        Raises:
+            ArtifactError: it is no model, is cut short or changed, or was written by a newer version.
+        """
+        artifact = load_artifact(Path(folder), KIND)
+        fitted = unpack(artifact)
+        try:
+            model = cls(**artifact.body["parameters"])
+        except (TypeError, KeyError) as error:
+            raise CorruptArtifact(
+                f"{folder} lacks the parameters of a language model ({error}); fit it again"
+            ) from error
+        model._keep(fitted)
+        return model
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002
+        """Return the parameters, as scikit-learn's estimators do."""
+        return {name: getattr(self, name) for name in self._names()}
+
+    def set_params(self, **parameters: Any) -> Self:
+        """Set parameters.
+
+        Raises:
+            UsageError: there is no such parameter.
+        """
+        for name, value in parameters.items():
+            if name not in self._names():
+                raise UsageError(f'a LanguageModel has no parameter "{name}"; it has {", ".join(self._names())}')
+            setattr(self, name, value)
+        return self
+
+    def __repr__(self) -> str:
+        defaults = inspect.signature(type(self).__init__).parameters
+        changed = [f"{name}={value!r}" for name, value in self.get_params().items() if value != defaults[name].default]
+        return f"LanguageModel({', '.join(changed)})"
+
+    @classmethod
+    def _names(cls) -> list[str]:
+        return [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
+
+    def _level(self) -> Level:
+        level: Level = self.get_params()["level"]
+        return level
+
+    def _keep(self, fitted: Outcome) -> None:
+        self.fitted_ = fitted
+        self.history_: History = fitted.history
+        self.scores_: LanguageScores | None = fitted.scores
+
+    def _checked(self) -> Outcome:
+        fitted: Outcome | None = getattr(self, "fitted_", None)
+        if fitted is None:
+            raise UsageError("the language model is not fitted; call fit first, or load a model")
+        return fitted

@@ -1,0 +1,95 @@
+"""One fit, from texts to a trained network, its vocabulary and its scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ostinato.data.text import Vocabulary
+from ostinato.errors import NonFiniteLoss
+from ostinato.files import make_folder
+from ostinato.tasks.language.baselines import largest_order, ngram_loss, unigram_loss
+from ostinato.tasks.language.batches import CorpusBatches, LanguageObjective
+from ostinato.tasks.language.corpus import Corpus, Texts, read_corpus
+from ostinato.tasks.language.evaluation import LanguageScores, corpus_loss
+from ostinato.tasks.language.network import LanguageNetwork, NetworkSettings, check_settings
+from ostinato.training import History, TrainingConfig, train
+
+_TRAINING = [
+    "epochs", "optimizer", "learning_rate", "momentum", "schedule", "warmup_steps", "weight_decay", "gradient_clip",
+    "patience", "max_seconds", "seed", "device", "precision", "progress", "tensorboard",
+]  # fmt: skip
+_VALIDATION_ROWS = 10
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a fit gives; `failure` is set when training broke off but left good weights."""
+
+    network: LanguageNetwork
+    vocabulary: Vocabulary
+    history: History
+    scores: LanguageScores | None
+    failure: NonFiniteLoss | None
+
+
+def fit_language(
+    parameters: Mapping[str, Any],
+    data: Texts,
+    validation: Texts | None,
+    test: Texts | None,
+    directory: Path | None,
+    resume: bool,
+) -> Outcome:
+    """Read texts, train on them, evaluate on what was held out. `parameters` are those of `LanguageModel`, by name."""
+    config = TrainingConfig(**{name: parameters[name] for name in _TRAINING})
+    corpus = read_corpus(parameters, data, validation, test)
+    settings = _settings(parameters, len(corpus.vocabulary))
+    check_settings(settings)
+    with torch.random.fork_rng():
+        torch.manual_seed(config.seed)
+        network = LanguageNetwork(settings)
+    steps = settings.steps
+    batches = CorpusBatches(
+        corpus.train, batch_size=parameters["batch_size"], steps=steps, jitter=parameters["jitter"], seed=config.seed
+    )
+    held_out = None
+    if len(corpus.validation) > 1:
+        held_out = CorpusBatches(corpus.validation, batch_size=_VALIDATION_ROWS, steps=4 * steps)
+    objective = LanguageObjective(parameters["activation_penalty"], parameters["slowness_penalty"])
+    if directory is not None:
+        make_folder(directory)
+    failure = None
+    try:
+        history = train(
+            network, objective, batches, held_out, config,
+            directory=directory, resume=resume, fingerprint=corpus.fingerprint,
+        )  # fmt: skip
+    except NonFiniteLoss as error:
+        if not error.history.rows:
+            raise
+        failure, history = error, error.history
+    network.eval()
+    scores = _scores(network, corpus) if len(corpus.test) > 1 else None
+    return Outcome(network, corpus.vocabulary, history, scores, failure)
+
+
+def _settings(parameters: Mapping[str, Any], vocabulary_size: int) -> NetworkSettings:
+    own = {field.name: parameters[field.name] for field in fields(NetworkSettings) if field.name in parameters}
+    own["embedding_size"] = parameters["embedding_size"] or parameters["hidden_size"]
+    return NetworkSettings(**{**own, "vocabulary_size": vocabulary_size})
+
+
+def _scores(network: LanguageNetwork, corpus: Corpus) -> LanguageScores:
+    """Score the test part, beside models that count what was trained on."""
+    size = len(corpus.vocabulary)
+    losses = {"model": corpus_loss(network, corpus.test)}
+    for order in sorted({2, largest_order(size)}, reverse=True):
+        losses[f"{order}-gram, Witten-Bell"] = ngram_loss(corpus.train, corpus.test, size, order)
+    losses["unigram"] = unigram_loss(corpus.train, corpus.test, size)
+    unknown = float((corpus.test[1:] == corpus.vocabulary.specials.unk).mean())
+    return LanguageScores(corpus.protocol, len(corpus.test) - 1, unknown, losses)

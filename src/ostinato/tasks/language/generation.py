@@ -1,0 +1,105 @@
+"""Writing on: the next token drawn from the model's scores, one after the other."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ostinato.errors import UsageError
+from ostinato.tasks.language.network import LanguageNetwork
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a token is drawn.
+
+    Args:
+        temperature: scores are divided by it; towards 0 the best token is taken always, 0 itself says so.
+        top_k: draw from so many of the best only; `None`: from all.
+        top_p: draw from the fewest best tokens that have this share of the likelihood (A. Holtzman et al., ICLR 2020).
+        repetition_penalty: positive scores of tokens that came lately are divided by it, negative ones multiplied (N.
+            Keskar et al., "CTRL", 2019); 1 for none.
+        memory: how many tokens are "lately".
+
+    Raises:
+        UsageError: a number is out of range.
+    """
+
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0
+    memory: int = 64
+
+    def __post_init__(self) -> None:
+        if self.temperature < 0:
+            raise UsageError(f"temperature is {self.temperature}; expected 0 or more")
+        if self.top_k is not None and self.top_k < 1:
+            raise UsageError(f"top_k is {self.top_k}; expected one or more")
+        if not 0 < self.top_p <= 1:
+            raise UsageError(f"top_p is {self.top_p}; expected more than 0, up to 1")
+        if self.repetition_penalty < 1:
+            raise UsageError(f"repetition_penalty is {self.repetition_penalty}; expected 1 or more")
+
+
+def draw(
+    scores: Tensor, sampling: Sampling, lately: Sequence[int], never: Sequence[int], generator: torch.Generator
+) -> int:
+    """Return a token drawn by its scores, `(vocabulary,)`; those in `never` are not."""
+    scores = scores.float().clone()
+    if sampling.repetition_penalty != 1 and lately:
+        known = torch.tensor(sorted(set(lately)))
+        own = scores[known]
+        scores[known] = torch.where(own > 0, own / sampling.repetition_penalty, own * sampling.repetition_penalty)
+    scores[list(never)] = float("-inf")
+    if sampling.temperature == 0:
+        return int(scores.argmax())
+    scores = scores / sampling.temperature
+    if sampling.top_k is not None and sampling.top_k < len(scores):
+        least = scores.topk(sampling.top_k).values[-1]
+        scores = scores.masked_fill(scores < least, float("-inf"))
+    chances = scores.softmax(-1)
+    if sampling.top_p < 1:
+        ordered, places = chances.sort(descending=True, stable=True)
+        beyond = ordered.cumsum(-1) - ordered >= sampling.top_p  # what comes before them is enough
+        chances[places[beyond]] = 0.0
+    return int(torch.multinomial(chances, 1, generator=generator))
+
+
+def generate_tokens(
+    network: LanguageNetwork,
+    prompt: Sequence[int],
+    sampling: Sampling,
+    *,
+    never: Sequence[int],
+    seed: int,
+) -> Iterator[int]:
+    """Yield tokens after a prompt without end; the model reads each, step by step, with constant memory.
+
+    Args:
+        network: in evaluation mode.
+        prompt: tokens to begin with, one or more.
+        sampling: how tokens are drawn.
+        never: tokens that are not drawn.
+        seed: of what is drawn.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    lately: deque[int] = deque(prompt, maxlen=sampling.memory)
+    with torch.inference_mode():
+        scores, state = _read(network, list(prompt), None)
+    while True:
+        token = draw(scores, sampling, list(lately), never, generator)
+        yield token
+        lately.append(token)
+        with torch.inference_mode():
+            scores, state = _read(network, [token], state)
+
+
+def _read(network: LanguageNetwork, tokens: list[int], state: Any) -> tuple[Tensor, Any]:
+    scores, _, state = network(torch.tensor(tokens)[:, None], state)
+    return scores[-1, 0].clone(), state

@@ -1,0 +1,258 @@
+"""The language model: its loss, its baselines, what it writes, what it keeps."""
+
+import itertools
+import math
+import time
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import ostinato
+from ostinato import LanguageModel
+from ostinato.errors import ArtifactError, DataError, UsageError
+from ostinato.tasks.language import fitting
+from ostinato.tasks.language.baselines import ngram_loss, unigram_loss
+from ostinato.tasks.language.batches import CorpusBatches
+from ostinato.tasks.language.evaluation import corpus_loss
+from ostinato.tasks.language.generation import Sampling, draw
+
+TEXT = "the cat sat on the mat. the dog sat on the log. a bird sang to the cat and the dog.\n" * 60
+QUIET = {"progress": False, "steps": 16, "batch_size": 8}
+
+
+@pytest.fixture(scope="module")
+def model() -> LanguageModel:
+    return LanguageModel(hidden_size=48, epochs=6, learning_rate=1e-2, **QUIET).fit([TEXT])
+
+
+# --- what it learns --------------------------------------------------------------------------------------------------
+
+
+def test_a_repeating_text_is_learned_better_than_by_pairs(model) -> None:
+    losses = model.scores_.losses
+    assert losses["model"] < 0.3
+    assert losses["model"] < losses["2-gram, Witten-Bell"] < losses["unigram"]
+    assert model.scores_.perplexity == pytest.approx(math.exp(losses["model"]))
+    assert "perplexity" in str(model.scores_)
+
+
+def test_the_loss_is_that_of_reading_token_by_token(model) -> None:
+    network = model.fitted_.network
+    tokens = model.fitted_.vocabulary.encode(TEXT[:700])
+    state, total = network.start(1), 0.0
+    with torch.no_grad():
+        for token, following in itertools.pairwise(tokens):
+            y, state = network.stack.step(network.embedding(torch.tensor([token])), state)
+            total -= float(network.scores(y).log_softmax(-1)[0, following])
+    assert corpus_loss(network, np.array(tokens, np.int32)) == pytest.approx(total / (len(tokens) - 1), rel=1e-4)
+    assert model.score([TEXT[:700]]) == pytest.approx(-total / (len(tokens) - 1), rel=1e-4)
+
+
+@pytest.mark.parametrize("level", ["character", "word", "subword"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"cell": "gru", "num_layers": 2, "dropout": 0.2, "input_dropout": 0.1, "jitter": True},
+        {"cell": "lstm", "tie_weights": True, "embedding_size": 12, "embedding_dropout": 0.1, "weight_drop": 0.3},
+        {"cell": "transformer", "activation_penalty": 1.0, "slowness_penalty": 1.0},
+    ],
+    ids=["gru", "awd-lstm", "transformer"],
+)
+def test_every_level_and_option_is_trained_saved_and_writes_the_same_after(level, options, tmp_path) -> None:
+    if level == "subword":
+        pytest.importorskip("tokenizers")
+        options = {**options, "vocabulary_size": 300}
+    own = LanguageModel(level=level, hidden_size=16, epochs=2, **QUIET, **options).fit([TEXT])
+    assert math.isfinite(own.scores_.losses["model"])
+    written = own.generate("the ", length=30, seed=3)
+    assert written == own.generate("the ", length=30, seed=3)
+    own.save(tmp_path / "m")
+    other = ostinato.load(tmp_path / "m")
+    assert isinstance(other, LanguageModel)
+    assert other.generate("the ", length=30, seed=3) == written
+    assert other.scores_ == own.scores_
+    assert other.get_params() == own.get_params()
+    assert other.score([TEXT[:300]]) == own.score([TEXT[:300]])
+
+
+def test_a_text_of_its_own_may_be_held_out_and_unknown_words_are_counted() -> None:
+    own = LanguageModel(level="word", hidden_size=8, epochs=1, validation=0.0, **QUIET)
+    own.fit([TEXT], test=["the zebra sat"])
+    assert own.scores_.tokens == 3
+    assert own.scores_.unknown == pytest.approx(1 / 3)
+    assert "text of its own" in own.scores_.protocol
+
+
+def test_a_stopped_run_goes_on_to_the_numbers_of_one_that_was_not(tmp_path, monkeypatch) -> None:
+    options = {"hidden_size": 8, "dropout": 0.2, "jitter": True, **QUIET}
+    whole = LanguageModel(epochs=3, **options).fit([TEXT])
+    train = fitting.train
+
+    def stopped(*args, **kwargs):
+        def stop(_):
+            raise KeyboardInterrupt
+
+        return train(*args, **kwargs, on_epoch=stop)
+
+    monkeypatch.setattr(fitting, "train", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        LanguageModel(epochs=3, **options).fit([TEXT], directory=tmp_path)
+    monkeypatch.undo()
+    rest = LanguageModel(epochs=3, **options).fit([TEXT], directory=tmp_path, resume=True)
+    assert len(rest.history_.rows) == 3
+    assert rest.scores_.losses == whole.scores_.losses
+
+
+# --- the corpus ------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(2, 300), st.integers(1, 9), st.integers(1, 40), st.booleans(), st.integers(0, 3))
+def test_pieces_follow_one_another_and_foretell_the_next_token(tokens, rows, steps, jitter, epoch) -> None:
+    corpus = np.arange(tokens, dtype=np.int32)
+    source = CorpusBatches(corpus, batch_size=rows, steps=steps, jitter=jitter)
+    pieces = list(source.batches(epoch))
+    assert not pieces[0].continues
+    assert all(piece.continues for piece in pieces[1:])
+    read = torch.cat([piece.data[0] for piece in pieces])
+    wanted = torch.cat([piece.data[1] for piece in pieces])
+    assert torch.equal(wanted, read + 1)
+    assert torch.equal(read[1:], read[:-1] + 1), "every row goes on where it was"
+    assert read.numel() > (tokens - 1) * 0.5
+    assert len(read.unique()) == read.numel()
+    again = [piece.data[0] for piece in source.batches(epoch)]
+    assert all(torch.equal(a, b.data[0]) for a, b in zip(again, pieces, strict=True))
+
+
+# --- baselines -------------------------------------------------------------------------------------------------------
+
+
+def _witten_bell(corpus, context, token, size):
+    """The recursion as it is written, with dictionaries."""
+    shorter = 1 / size if not context else _witten_bell(corpus, context[1:], token, size)
+    length = len(context)
+    followers = Counter(
+        corpus[i + length] for i in range(len(corpus) - length) if tuple(corpus[i : i + length]) == context
+    )
+    n, d = sum(followers.values()), len(followers)
+    return shorter if n == 0 else (followers[token] + d * shorter) / (n + d)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(st.integers(0, 3), min_size=1, max_size=30), st.lists(st.integers(0, 4), min_size=2, max_size=12),
+    st.integers(1, 4),
+)  # fmt: skip
+def test_ngrams_are_those_of_the_recursion_and_add_up_to_one(corpus, test, order) -> None:
+    size = 5
+    found = ngram_loss(np.array(corpus, np.int32), np.array(test, np.int32), size, order)
+    expected = 0.0
+    for i in range(1, len(test)):
+        context = tuple(test[max(0, i - order + 1) : i])
+        expected -= math.log(_witten_bell(corpus, context, test[i], size)) / (len(test) - 1)
+    assert found == pytest.approx(expected)
+    context = tuple(test[: order - 1])
+    assert sum(_witten_bell(corpus, context, token, size) for token in range(size)) == pytest.approx(1)
+
+
+def test_unigrams_count_shares() -> None:
+    corpus, test = np.array([0, 0, 1], np.int32), np.array([2, 0, 1], np.int32)
+    assert unigram_loss(corpus, test, 3) == pytest.approx(-(math.log(3 / 6) + math.log(2 / 6)) / 2)
+
+
+# --- what it writes --------------------------------------------------------------------------------------------------
+
+
+def test_the_best_tokens_are_drawn_as_often_as_they_should(model) -> None:
+    scores = torch.tensor([2.0, 1.0, 0.0, -1.0])
+    generator = torch.Generator().manual_seed(0)
+
+    def shares(sampling, lately=(), never=()):
+        counts = Counter(draw(scores, sampling, lately, never, generator) for _ in range(4000))
+        return [counts[token] / 4000 for token in range(4)]
+
+    chances = scores.softmax(-1).tolist()
+    assert shares(Sampling()) == pytest.approx(chances, abs=0.03)
+    assert shares(Sampling(temperature=0.5)) == pytest.approx((2 * scores).softmax(-1).tolist(), abs=0.03)
+    assert shares(Sampling(temperature=0)) == [1, 0, 0, 0]
+    assert shares(Sampling(top_k=2))[2:] == [0, 0]
+    assert shares(Sampling(top_p=0.6)) == [1, 0, 0, 0]
+    assert shares(Sampling(top_p=0.65))[2:] == [0, 0]
+    penalised = torch.tensor([1.0, 1.0, 0.0, -2.0]).softmax(-1).tolist()
+    assert shares(Sampling(repetition_penalty=2.0), lately=[0, 3]) == pytest.approx(penalised, abs=0.03)
+    assert shares(Sampling(), never=[0])[0] == 0
+
+
+def test_what_is_written_follows_the_prompt_and_stops_where_it_is_told(model) -> None:
+    best = model.generate("the cat sat on the ", length=40, temperature=0)
+    assert best[:4] in ("mat.", "log.", "dog.", "cat ")
+    assert model.generate("the cat sat on the ", length=40, temperature=0, stop=[best[3], "zz"]) == best[:3]
+    streamed = "".join(itertools.islice(model.stream("the cat sat on the ", temperature=0), 40))
+    assert streamed == best
+    assert model.generate(length=0) == ""
+    assert len(model.generate("", length=10)) == 10
+    assert "�" not in model.generate("ÿ☃ strange ", length=200, temperature=2.0)
+
+
+def test_subwords_are_spelled_as_their_whole_is() -> None:
+    pytest.importorskip("tokenizers")
+    text = ["ein Mädchen hört Musik – schön, größer und süß ☃\n" * 40]
+    own = LanguageModel(level="subword", vocabulary_size=280, hidden_size=8, epochs=1, **QUIET).fit(text)
+    vocabulary = own.fitted_.vocabulary
+    from ostinato.tasks.language.spelling import spelled
+
+    tokens = vocabulary.encode("größer ☃ hört")
+    assert "".join(spelled(tokens, vocabulary, "subword")) == vocabulary.decode(tokens)
+
+
+def test_a_saved_model_answers_quickly(model, tmp_path) -> None:
+    began = time.perf_counter()
+    model.generate("the", length=50)
+    assert time.perf_counter() - began < 5
+
+
+# --- what is refused -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"level": "letters"}, 'expected "character", "word" or "subword"'),
+        ({"cell": "grru"}, 'cell "grru" is not known'),
+        ({"dropout": 1.0}, "dropout is 1.0; expected a probability"),
+        ({"test": 0.6}, "test is 0.6; expected a share from 0 to 0.5"),
+        ({"hidden_size": 0}, "size is 0; expected one or more"),
+        ({"cell": "transformer", "weight_drop": 0.5}, "a transformer has none"),
+        ({"epochs": 0}, "epochs is 0"),
+    ],
+)
+def test_parameters_that_cannot_be_meant_are_refused(options, said) -> None:
+    with pytest.raises(UsageError, match=said):
+        LanguageModel(**{**QUIET, **options}).fit([TEXT])
+
+
+def test_texts_that_are_missing_or_too_short_are_refused(tmp_path, model) -> None:
+    with pytest.raises(DataError, match="does not exist"):
+        LanguageModel(**QUIET).fit(tmp_path / "nothing.txt")
+    (tmp_path / "empty.txt").write_text("")
+    with pytest.raises(DataError):
+        LanguageModel(**QUIET).fit(tmp_path / "empty.txt")
+    (tmp_path / "bad.txt").write_bytes(b"fine\nnot \xff fine\n")
+    with pytest.raises(DataError, match=r"bad.txt"):
+        LanguageModel(**QUIET).fit(tmp_path / "bad.txt")
+    with pytest.raises(DataError, match="two or more"):
+        model.evaluate(["x"])
+    with pytest.raises(UsageError, match="not fitted"):
+        LanguageModel().generate("x")
+    with pytest.raises(UsageError, match="top_p is 0"):
+        model.generate("x", top_p=0)
+    with pytest.raises(UsageError, match="sampling takes temperature"):
+        model.generate("x", heat=2)
+    with pytest.raises(UsageError, match='no parameter "width"'):
+        model.set_params(width=3)
+    with pytest.raises(ArtifactError, match='kind "language model"; expected "forecaster"'):
+        ostinato.Forecaster.load(model.save(tmp_path / "m"))
