@@ -1,5 +1,13 @@
 """From text files to batches of token numbers: readers, vocabularies, batches, pretrained vectors."""
 
+from ostinato.data.text.batches import (
+    BucketedBatches,
+    Chunk,
+    ChunkedCorpus,
+    PairBatch,
+    SequenceBatch,
+    TextBatch,
+)
 from ostinato.data.text.corpus import build_pair, encode_corpus
 from ostinato.data.text.lines import Decoding, Rows
 from ostinato.data.text.readers import read_delimited, read_json_lines, read_lines, read_parallel, read_text
@@ -15,12 +23,18 @@ from ostinato.data.text.vocabulary import (
 )
 
 __all__ = [
+    "BucketedBatches",
     "CharacterVocabulary",
+    "Chunk",
+    "ChunkedCorpus",
     "Decoding",
+    "PairBatch",
     "Rows",
+    "SequenceBatch",
     "Specials",
     "SubwordVocabulary",
     "TaggedSentence",
+    "TextBatch",
     "Vocabulary",
     "WordVocabulary",
     "build_pair",
