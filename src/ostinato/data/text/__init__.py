@@ -14,6 +14,7 @@ from ostinato.data.text.readers import read_delimited, read_json_lines, read_lin
 from ostinato.data.text.splitting import split_words
 from ostinato.data.text.subwords import SubwordVocabulary
 from ostinato.data.text.tagged import TaggedSentence, read_conllu, read_tagged
+from ostinato.data.text.vectors import WordVectors, read_vectors
 from ostinato.data.text.vocabulary import (
     CharacterVocabulary,
     Specials,
@@ -36,6 +37,7 @@ __all__ = [
     "TaggedSentence",
     "TextBatch",
     "Vocabulary",
+    "WordVectors",
     "WordVocabulary",
     "build_pair",
     "encode_corpus",
@@ -46,6 +48,7 @@ __all__ = [
     "read_parallel",
     "read_tagged",
     "read_text",
+    "read_vectors",
     "split_words",
     "vocabulary_from_dict",
 ]
