@@ -1,5 +1,6 @@
 """From text files to batches of token numbers: readers, vocabularies, batches, pretrained vectors."""
 
+from ostinato.data.lines import Decoding, Rows
 from ostinato.data.text.batches import (
     BucketedBatches,
     Chunk,
@@ -9,7 +10,6 @@ from ostinato.data.text.batches import (
     TextBatch,
 )
 from ostinato.data.text.corpus import build_pair, encode_corpus
-from ostinato.data.text.lines import Decoding, Rows
 from ostinato.data.text.readers import read_delimited, read_json_lines, read_lines, read_parallel, read_text
 from ostinato.data.text.splitting import split_words
 from ostinato.data.text.subwords import SubwordVocabulary

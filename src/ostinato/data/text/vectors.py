@@ -10,7 +10,7 @@ from typing import Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from ostinato.data.text.lines import Decoding, TextFile, is_blank
+from ostinato.data.lines import Decoding, TextFile, is_blank
 from ostinato.data.text.vocabulary import CharacterVocabulary, Specials, WordVocabulary
 from ostinato.errors import DataError
 
