@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, Unpack
 
-from ostinato.data.text.lines import Decoding, Rows, TextFile, is_blank
+from ostinato.data.lines import Decoding, Rows, TextFile, is_blank
 from ostinato.errors import ColumnError, DataError, UsageError
 
 _TABBED = (".tsv", ".tab")

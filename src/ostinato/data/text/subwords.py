@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal
 
-from ostinato.data.text.lines import NormalForm, check_normal_form, normalise
+from ostinato.data.lines import NormalForm, check_normal_form, normalise
 from ostinato.data.text.vocabulary import UNKNOWN_CHARACTER, Specials, is_unicode, several
 from ostinato.errors import DataError, MissingExtra, UsageError
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Unpack
 
-from ostinato.data.text.lines import Decoding, Rows, TextFile, is_blank
+from ostinato.data.lines import Decoding, Rows, TextFile, is_blank
 from ostinato.errors import ColumnError, DataError, UsageError
 
 _CONLLU = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from ostinato.data.text.lines import NormalForm, check_normal_form, normalise
+from ostinato.data.lines import NormalForm, check_normal_form, normalise
 from ostinato.data.text.splitting import Split, split_words
 from ostinato.errors import DataError, UsageError
 

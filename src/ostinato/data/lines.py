@@ -21,7 +21,7 @@ _GZIP = b"\x1f\x8b"
 
 
 class Decoding(TypedDict, total=False):
-    """How bytes become text; every reader of this room takes these as keywords.
+    """How bytes become text; every reader of `ostinato.data.text` takes these as keywords.
 
     Args:
         encoding: of the bytes, UTF-8 unless told; any in which a line ends with the byte 10 (not UTF-16 or UTF-32).

@@ -1,0 +1,92 @@
+"""Event logs: what happened in each case, in order, and how long after the event before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ostinato.data.frequency import Times
+from ostinato.data.readers import read_table
+from ostinato.data.sequences import group_rows, in_seconds
+from ostinato.data.table import texts
+from ostinato.data.times import read_times
+from ostinato.errors import DataError
+
+
+@dataclass(frozen=True)
+class EventLog:
+    """Cases, each a sequence of activities with times.
+
+    Args:
+        origin: what to call it in a message.
+        cases: the names of the cases, in the order in which they first come.
+        activities: for each case, its activities in the order of time.
+        gaps: for each case `(events,)`, the seconds since the event before (or the difference of whole numbers), 0 at
+            the first.
+        starts: `(cases,)`, the time of each case's first event, to split by.
+    """
+
+    origin: str
+    cases: tuple[str, ...]
+    activities: tuple[tuple[str, ...], ...]
+    gaps: tuple[NDArray[np.float64], ...]
+    starts: Times
+
+    def __len__(self) -> int:
+        return len(self.cases)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The different activities, sorted."""
+        return tuple(sorted({name for case in self.activities for name in case}))
+
+    def encode(self, kinds: tuple[str, ...] | None = None) -> tuple[NDArray[np.int64], ...]:
+        """Return the activities of each case as numbers, `(events,)`.
+
+        Args:
+            kinds: the activities that have the numbers from 1 on; any other is 0. `None`: those of this log.
+        """
+        index = {name: number for number, name in enumerate(self.kinds if kinds is None else kinds, 1)}
+        return tuple(np.array([index.get(name, 0) for name in case], np.int64) for case in self.activities)
+
+
+def read_event_log(source: Any, *, case: str, activity: str, time: str, delimiter: str | None = None) -> EventLog:
+    """Read an event log: one event a row, in any order.
+
+    Args:
+        source: what `read_table` takes.
+        case: the column that says to which case an event belongs.
+        activity: the column of what happened.
+        time: the column of when; events of one case and time stay in the order of the rows.
+        delimiter: what separates the columns of a text file; `None`: found.
+
+    Raises:
+        ColumnError: there is no such column.
+        DataError: a case, an activity or a time is missing, or one is not a time; the row is named.
+
+    >>> log = read_event_log(
+    ...     {"id": [7, 7, 8], "what": ["close", "open", "open"], "when": ["2024-01-02", "2024-01-01", "2024-01-01"]},
+    ...     case="id", activity="what", time="when",
+    ... )
+    >>> log.cases, log.activities, log.gaps[0].tolist()
+    (('7', '8'), (('open', 'close'), ('open',)), [0.0, 86400.0])
+    """
+    table = read_table(source, delimiter=delimiter)
+    table.require((case, activity, time))
+    names, times = texts(table, activity, ()), read_times(table, time)
+    if None in names:
+        raise DataError(
+            f'{table.place(names.index(None))}: column "{activity}" is empty; every event needs an activity'
+        )
+    groups = group_rows(table, case)
+    ordered = [rows[np.argsort(times[rows], kind="stable")] for rows in groups.values()]
+    return EventLog(
+        origin=table.origin,
+        cases=tuple(groups),
+        activities=tuple(tuple(str(names[row]) for row in rows) for rows in ordered),
+        gaps=tuple(in_seconds(np.diff(times[rows], prepend=times[rows[:1]])) for rows in ordered),
+        starts=times[[rows[0] for rows in ordered]],
+    )

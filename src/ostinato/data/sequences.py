@@ -1,0 +1,174 @@
+"""Sets of whole sequences, for classification and regression; here from long tables, in `ts_files.py` from `.ts`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ostinato.data.frequency import Times
+from ostinato.data.panel import format_time
+from ostinato.data.readers import read_table
+from ostinato.data.schema import MISSING
+from ostinato.data.table import Table, is_numeric, numbers, texts
+from ostinato.data.times import read_times
+from ostinato.errors import ColumnError, DataError
+
+Floats = NDArray[np.float32]
+# the largest number of float32
+LARGEST = float(np.finfo(np.float32).max)
+
+
+@dataclass(frozen=True)
+class SequenceSet:
+    """Sequences of several channels, each with what it is to be told by.
+
+    Args:
+        origin: what to call it in a message.
+        channels: the names of the channels.
+        sequences: each `(time, channels)`, float32, NaN where missing.
+        ids: a name for each: the table's, or its number, from 1, in the file.
+        labels: the class of each, or `None`.
+        classes: the classes there are, in the order of the file's header, else sorted; empty without labels.
+        targets: `(sequences,)`, the number to be told for each (regression), or `None`.
+        times: for each `(time,)`, seconds since its first row (or, of whole numbers, the difference); or `None`.
+    """
+
+    origin: str
+    channels: tuple[str, ...]
+    sequences: tuple[Floats, ...]
+    ids: tuple[str, ...]
+    labels: tuple[str, ...] | None = None
+    classes: tuple[str, ...] = ()
+    targets: NDArray[np.float64] | None = None
+    times: tuple[NDArray[np.float64], ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.sequences)
+
+
+def read_sequences(
+    source: Any,
+    *,
+    series_id: str,
+    time: str | None = None,
+    channels: tuple[str, ...] = (),
+    label: str | None = None,
+    delimiter: str | None = None,
+    missing: tuple[str, ...] = MISSING,
+) -> SequenceSet:
+    """Read a long table: one row a sequence and time, the rows of a sequence in the order of time.
+
+    Args:
+        source: what `read_table` takes.
+        series_id: the column that says to which sequence a row belongs.
+        time: the column of times, or of whole numbers; `None`: the rows are in order and equally spaced.
+        channels: the columns of values; none: all other numeric ones.
+        label: the column of the class, the same in all rows of a sequence.
+        delimiter: what separates the columns of a text file; `None`: found.
+        missing: cells that mean there is no value; so does an empty one.
+
+    Returns:
+        The sequences in the order in which they first come.
+
+    Raises:
+        ColumnError: there is no such column.
+        DataError: the times of a sequence do not rise, its label changes or is missing, or a value is no number.
+
+    >>> import numpy as np
+    >>> table = {"id": ["a", "a", "b"], "second": [0, 2, 0], "x": [1.0, np.nan, 5.0], "kind": ["on", "on", "off"]}
+    >>> found = read_sequences(table, series_id="id", time="second", label="kind")
+    >>> found.ids, found.channels, found.sequences[0].tolist(), found.times[0].tolist(), found.labels
+    (('a', 'b'), ('x',), [[1.0], [nan]], [0.0, 2.0], ('on', 'off'))
+    """
+    table = read_table(source, delimiter=delimiter)
+    table.require([series_id, *filter(None, (time, label)), *channels])
+    channels = tuple(channels) or _numeric(table, (series_id, time, label), missing)
+    values = np.stack([_column(table, name, missing) for name in channels], 1)
+    groups = group_rows(table, series_id)
+    stamps = None if time is None else read_times(table, time)
+    labels = None if label is None else _labels(table, label, groups)
+    if stamps is not None:
+        for name, rows in groups.items():
+            _check_rising(table, name, rows, stamps)
+    return SequenceSet(
+        origin=table.origin,
+        channels=channels,
+        sequences=tuple(values[rows] for rows in groups.values()),
+        ids=tuple(groups),
+        labels=labels,
+        classes=() if labels is None else tuple(sorted(set(labels))),
+        times=None if stamps is None else tuple(elapsed(stamps[rows]) for rows in groups.values()),
+    )
+
+
+def group_rows(table: Table, column: str) -> dict[str, NDArray[np.int64]]:
+    """Return the rows of each value of a column, in the order in which the values first come.
+
+    Raises:
+        DataError: the column is empty somewhere.
+    """
+    rows: dict[str, list[int]] = {}
+    for row, name in enumerate(texts(table, column, ())):
+        if name is None:
+            raise DataError(f'{table.place(row)}: column "{column}" is empty; every row must name its sequence')
+        rows.setdefault(name, []).append(row)
+    return {name: np.asarray(own, np.int64) for name, own in rows.items()}
+
+
+def elapsed(times: Times) -> NDArray[np.float64]:
+    """Return the seconds since the first of some times, or the difference of whole numbers, `(time,)`."""
+    return in_seconds(times - times[0])
+
+
+def in_seconds(differences: NDArray[Any]) -> NDArray[np.float64]:
+    """Return differences of times as seconds; those of whole numbers stay as they are."""
+    if differences.dtype.kind == "m":
+        differences = differences / np.timedelta64(1, "s")
+    return np.asarray(differences, np.float64)
+
+
+def _numeric(table: Table, others: tuple[str | None, ...], missing: tuple[str, ...]) -> tuple[str, ...]:
+    found = tuple(name for name in table.columns if name not in others and is_numeric(table, name, missing))
+    if not found:
+        raise ColumnError(f"{table.origin} has no numeric column beside those named; name one with channels=(...)")
+    return found
+
+
+def _column(table: Table, name: str, missing: tuple[str, ...]) -> Floats:
+    values = numbers(table, name, missing)
+    large = np.abs(values) > LARGEST
+    if large.any():
+        row = int(large.argmax())
+        raise DataError(f'{table.place(row)}: {values[row]:g} in column "{name}" is too large for float32; scale it')
+    return values.astype(np.float32)
+
+
+def _labels(table: Table, column: str, groups: dict[str, NDArray[np.int64]]) -> tuple[str, ...]:
+    cells, labels = texts(table, column, ()), list[str]()
+    for name, rows in groups.items():
+        first = cells[rows[0]]
+        for row in rows.tolist():
+            if cells[row] is None:
+                raise DataError(f'{table.place(row)}: column "{column}" is empty; every sequence needs its label')
+            if cells[row] != first:
+                raise DataError(
+                    f'{table.place(row)}: column "{column}" is "{cells[row]}", but sequence "{name}" begins with '
+                    f'"{first}"; expected one label for all its rows'
+                )
+        labels.append(str(first))
+    return tuple(labels)
+
+
+def _check_rising(table: Table, name: str, rows: NDArray[np.int64], times: Times) -> None:
+    own = times[rows]
+    wrong = np.flatnonzero(own[1:] <= own[:-1])
+    if wrong.size:
+        place = int(wrong[0]) + 1
+        before = int(rows[place - 1]) + table.first_row
+        raise DataError(
+            f'{table.place(int(rows[place]))}: the time {format_time(own[place])} of sequence "{name}" does not come '
+            f"after that of row {before}, {format_time(own[place - 1])}; sort the rows by time, one row a time"
+        )
