@@ -16,7 +16,6 @@ from ostinato import LanguageModel
 from ostinato.errors import ArtifactError, DataError, UsageError
 from ostinato.tasks.language import fitting
 from ostinato.tasks.language.baselines import ngram_loss, unigram_loss
-from ostinato.tasks.language.batches import CorpusBatches
 from ostinato.tasks.language.evaluation import corpus_loss
 from ostinato.tasks.language.generation import Sampling, draw
 
@@ -105,27 +104,6 @@ def test_a_stopped_run_goes_on_to_the_numbers_of_one_that_was_not(tmp_path, monk
     rest = LanguageModel(epochs=3, **options).fit([TEXT], directory=tmp_path, resume=True)
     assert len(rest.history_.rows) == 3
     assert rest.scores_.losses == whole.scores_.losses
-
-
-# --- the corpus ------------------------------------------------------------------------------------------------------
-
-
-@settings(max_examples=40, deadline=None)
-@given(st.integers(2, 300), st.integers(1, 9), st.integers(1, 40), st.booleans(), st.integers(0, 3))
-def test_pieces_follow_one_another_and_foretell_the_next_token(tokens, rows, steps, jitter, epoch) -> None:
-    corpus = np.arange(tokens, dtype=np.int32)
-    source = CorpusBatches(corpus, batch_size=rows, steps=steps, jitter=jitter)
-    pieces = list(source.batches(epoch))
-    assert not pieces[0].continues
-    assert all(piece.continues for piece in pieces[1:])
-    read = torch.cat([piece.data[0] for piece in pieces])
-    wanted = torch.cat([piece.data[1] for piece in pieces])
-    assert torch.equal(wanted, read + 1)
-    assert torch.equal(read[1:], read[:-1] + 1), "every row goes on where it was"
-    assert read.numel() > (tokens - 1) * 0.5
-    assert len(read.unique()) == read.numel()
-    again = [piece.data[0] for piece in source.batches(epoch)]
-    assert all(torch.equal(a, b.data[0]) for a, b in zip(again, pieces, strict=True))
 
 
 # --- baselines -------------------------------------------------------------------------------------------------------

@@ -34,13 +34,25 @@ class Step:
     carry: Carry | None = None
 
 
+class AnyBatch(Protocol):
+    """What a `Batch` has, for sources that must not import this room."""
+
+    @property
+    def data(self) -> Any:
+        """One step's data."""
+
+    @property
+    def continues(self) -> bool:
+        """Whether its sequences go on from those of the batch before."""
+
+
 class BatchSource(Protocol):
     """Batches of an epoch. The same epoch must give the same batches each time, so that a resumed run can skip."""
 
     def __len__(self) -> int:
         """Return how many batches an epoch has."""
 
-    def batches(self, epoch: int) -> Iterator[Batch]:
+    def batches(self, epoch: int) -> Iterator[AnyBatch]:
         """Return the batches of an epoch, counted from 0."""
 
 

@@ -13,7 +13,7 @@ from ostinato.data.text import Vocabulary
 from ostinato.errors import NonFiniteLoss
 from ostinato.files import make_folder
 from ostinato.tasks.language.baselines import largest_order, ngram_loss, unigram_loss
-from ostinato.tasks.language.batches import CorpusBatches, LanguageObjective
+from ostinato.tasks.language.batches import LanguageObjective, corpus_batches
 from ostinato.tasks.language.corpus import Corpus, Texts, read_corpus
 from ostinato.tasks.language.evaluation import LanguageScores, corpus_loss
 from ostinato.tasks.language.network import LanguageNetwork, NetworkSettings, check_settings
@@ -54,12 +54,12 @@ def fit_language(
         torch.manual_seed(config.seed)
         network = LanguageNetwork(settings)
     steps = settings.steps
-    batches = CorpusBatches(
+    batches = corpus_batches(
         corpus.train, batch_size=parameters["batch_size"], steps=steps, jitter=parameters["jitter"], seed=config.seed
     )
     held_out = None
     if len(corpus.validation) > 1:
-        held_out = CorpusBatches(corpus.validation, batch_size=_VALIDATION_ROWS, steps=4 * steps)
+        held_out = corpus_batches(corpus.validation, batch_size=_VALIDATION_ROWS, steps=4 * steps)
     objective = LanguageObjective(parameters["activation_penalty"], parameters["slowness_penalty"])
     if directory is not None:
         make_folder(directory)

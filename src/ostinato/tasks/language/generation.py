@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from ostinato.errors import UsageError
+from ostinato.streaming import stepper
 from ostinato.tasks.language.network import LanguageNetwork
 
 
@@ -90,16 +90,18 @@ def generate_tokens(
     """
     generator = torch.Generator().manual_seed(seed)
     lately: deque[int] = deque(prompt, maxlen=sampling.memory)
-    with torch.inference_mode():
-        scores, state = _read(network, list(prompt), None)
+    advance = stepper(network.stack)
+
+    def read(token: int) -> Tensor:
+        with torch.inference_mode():
+            output = advance(network.embedding.weight[token].numpy()[None])
+            scores: Tensor = network.scores(network.narrow(torch.from_numpy(output)))
+        return scores[0]
+
+    for token in prompt:
+        scores = read(token)
     while True:
         token = draw(scores, sampling, list(lately), never, generator)
         yield token
         lately.append(token)
-        with torch.inference_mode():
-            scores, state = _read(network, [token], state)
-
-
-def _read(network: LanguageNetwork, tokens: list[int], state: Any) -> tuple[Tensor, Any]:
-    scores, _, state = network(torch.tensor(tokens)[:, None], state)
-    return scores[-1, 0].clone(), state
+        scores = read(token)
