@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ostinato.cli import fit_language
 from ostinato.cli.options import FORECASTER_OPTIONS, add_options, chosen
-from ostinato.errors import NonFiniteLoss, OstinatoError
+from ostinato.cli.saving import fit_into
+from ostinato.errors import NonFiniteLoss
 
 if TYPE_CHECKING:
     from ostinato.tasks.forecast import Forecaster
@@ -76,27 +76,8 @@ def run(arguments: argparse.Namespace) -> int:
 def fit_and_save(
     model: Forecaster, data: Any, out: Path, *, resume: bool = False, report: bool = True
 ) -> NonFiniteLoss | None:
-    """Fit and write model and report; leave nothing behind if it fails before there is a model or a checkpoint.
-
-    Returns the error that broke training off, if there were good weights to keep before it.
-    """
-    from ostinato.training import checkpoint_path, remove_checkpoint
-
-    was_there = out.exists()
-    failure = None
-    try:
-        try:
-            model.fit(data, directory=out, resume=resume)
-        except NonFiniteLoss as error:
-            if not error.history.rows:
-                raise
-            failure = error
-        model.save(out)
-        remove_checkpoint(out)
-    except OstinatoError:
-        if not was_there and not checkpoint_path(out).exists() and not (out / "model.json").exists():
-            shutil.rmtree(out, ignore_errors=True)
-        raise
+    """Fit and write model and report; see `fit_into`."""
+    failure = fit_into(out, lambda: model.fit(data, directory=out, resume=resume), model.save)
     if report:
         from ostinato.report import write_report
 

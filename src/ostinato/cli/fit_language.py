@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import shutil
 from pathlib import Path
 from typing import Any
 
 from ostinato.cli.options import Option, chosen, count, limit
-from ostinato.errors import NonFiniteLoss, OstinatoError
+from ostinato.cli.saving import fit_into
 
 _EPILOG = """examples:
   ostinato fit language shakespeare.txt --out model
@@ -83,28 +82,22 @@ def add_task(tasks: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Fit, save, print."""
     from ostinato.tasks.language import LanguageModel
-    from ostinato.training import checkpoint_path, remove_checkpoint
 
     arguments.interrupted = "; the checkpoint is kept: the same command with --resume goes on from it"
     given = chosen(arguments, OPTIONS, flags={}) | {name: True for name in _FLAGS if getattr(arguments, name)}
     model = LanguageModel(progress=False if arguments.no_progress else "auto", **given)
-    out, was_there, failure = arguments.out, arguments.out.exists(), None
-    try:
-        try:
-            model.fit(
-                arguments.file, validation=arguments.validation_file, test=arguments.test_file,
-                directory=out, resume=arguments.resume,
-            )  # fmt: skip
-        except NonFiniteLoss as error:
-            if not error.history.rows:
-                raise
-            failure = error
-        model.save(out)
-        remove_checkpoint(out)
-    except OstinatoError:
-        if not was_there and not checkpoint_path(out).exists() and not (out / "model.json").exists():
-            shutil.rmtree(out, ignore_errors=True)
-        raise
+    out = arguments.out
+
+    def fit() -> None:
+        model.fit(
+            arguments.file,
+            validation=arguments.validation_file,
+            test=arguments.test_file,
+            directory=out,
+            resume=arguments.resume,
+        )
+
+    failure = fit_into(out, fit, model.save)
     if model.scores_ is not None:
         print(model.scores_)
     print(f"written to {out}; ostinato generate {out} lets it write")

@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 
 from ostinato.engine import graph as g
+from ostinato.engine.calls import Call, dense
 from ostinato.engine.cpu.kernels import Kernel, compile_program
-from ostinato.engine.cpu.launch import Arguments, Rows, contract, launch, rows_of
-from ostinato.engine.graph import Node
+from ostinato.engine.cpu.launch import Arguments, Rows, launch
 from ostinato.engine.linear import Pieces, count_of, ends_of, factors_of, is_linear, run_in_pieces
 from ostinato.engine.memory import empty
-from ostinato.engine.plan import Contraction, Factor, Plan, Program, run_graph
+from ostinato.engine.plan import Plan, Program, run_graph
 from ostinato.engine.split import Split, split
+from ostinato.engine.sums import contractions
 
 _FEW_ROWS, _WORTH = 1, 4_000_000
 """Up to so many rows, and from so many multiply-adds, what does not pass through the state is done outside the loop.
@@ -25,47 +26,8 @@ _FEW_ROWS, _WORTH = 1, 4_000_000
 A minGRU of 256 units over 10,000 steps of one row takes 26 ms rather than 49 so (one thread); an LSTM of 32 units over
 100 steps would take .22 rather than .16. From two rows on there is nothing to gain on one thread.
 """
-_WIDENED = 8192
-"""Rows of halves that are widened at once."""
 _BLOCK = 256
 """Rows of such work that go through the products together."""
-
-
-@dataclass(frozen=True)
-class Call:
-    """One call of `scan`, as kernels see it."""
-
-    xs: tuple[Tensor, ...]
-    """`(time, batch, ...)`, the features dense: x, then the tensors of the cell that have one row for each sequence,
-    spread over time."""
-    state: tuple[Tensor, ...]
-    rows: Rows
-    lengths: Tensor | None
-    resets: Tensor | None
-    reverse: bool
-    seed: int
-
-
-def make_call(
-    x: Tensor, state: Sequence[Tensor], lengths: Tensor | None, resets: Tensor | None, reverse: bool, seed: int,
-    rows: Sequence[Tensor] = (),
-) -> Call:  # fmt: skip
-    """Bring the tensors of a call into the layout that kernels read."""
-    places = rows_of(x.shape[0], x.shape[1], lengths)
-    marks = None if resets is None else resets.to(torch.uint8).contiguous()
-    spread = (row.to(x.dtype).contiguous().expand(x.shape[0], *row.shape) for row in rows)
-    start = tuple(leaf.contiguous() for leaf in state)
-    return Call((dense(x), *spread), start, places, lengths, marks, reverse, seed)
-
-
-def dense(x: Tensor) -> Tensor:
-    """Return `(time, batch, ...)` whose features lie one after the other; time and batch may lie anyhow."""
-    step = 1
-    for size, stride in zip(reversed(x.shape[2:]), reversed(x.stride()[2:]), strict=True):
-        if size != 1 and stride != step:
-            return x.contiguous()
-        step *= size
-    return x
 
 
 @dataclass(frozen=True)
@@ -326,68 +288,13 @@ class Executable:
             totals,
         )
         self._run(kernel, program, parameters, call, arguments, not call.reverse)
-        sums = _contractions(self.plan.contractions, call, saved, streams, totals)
+        sums = contractions(self.plan.contractions, call, saved, streams, totals)
         assert self.plan.weights is not None
         gradients = run_graph(self.plan.weights, [*self._widened(parameters), *sums])
         state_gradients: list[Tensor | None] = [
             end if part is None else end + part for end, part in zip(dstate, cut, strict=True)
         ]
         return gradients, dx, state_gradients
-
-
-def _contractions(
-    contractions: Sequence[Contraction],
-    call: Call,
-    saved: Sequence[Tensor],
-    streams: dict[int, Tensor],
-    totals: dict[int, Tensor],
-) -> list[Tensor]:
-    """Sum over all rows and steps: one large product for each weight."""
-    known: dict[Factor, Tensor] = {}
-
-    def factor(of: Factor) -> Tensor:
-        if of not in known:
-            if of.kind == "x":
-                source = _flat(call, call.xs[of.index])
-            else:
-                source = saved[of.index] if of.kind == "saved" else streams[of.index]
-            known[of] = _viewed(source[: call.rows.total], of.views)
-        return known[of]
-
-    column_sums: dict[int, Tensor] = {}
-    sums = []
-    for contraction in contractions:
-        if contraction.factors is None:
-            if contraction.total not in column_sums:
-                column_sums[contraction.total] = totals[contraction.total].sum(0)
-            sums.append(column_sums[contraction.total].reshape(contraction.shape))
-        else:
-            a, b = (factor(part) for part in contraction.factors)
-            sums.append(_outer(a, b).reshape(contraction.shape))
-    return sums
-
-
-def _outer(a: Tensor, b: Tensor) -> Tensor:
-    """Return the sum over the first axis of outer products of the last, block by block of those between."""
-    if a.dim() == 2:
-        return _sum_of_products(a, b)
-    a, b = a.flatten(1, -2), b.flatten(1, -2)
-    heads = [_sum_of_products(a[:, head], b[:, head]) for head in range(a.shape[1])]
-    return torch.stack(heads)
-
-
-def _sum_of_products(a: Tensor, b: Tensor) -> Tensor:
-    """Return `a.T @ b`; halves are widened block by block and summed in float32."""
-    if a.dtype is not torch.bfloat16:
-        return contract(_dense_rows(a), _dense_rows(b))
-    total = torch.zeros((a.shape[1], b.shape[1]))
-    for start in range(0, len(a), _WIDENED):
-        total += contract(a[start : start + _WIDENED].float(), b[start : start + _WIDENED].float())
-    return total
-
-
-def _dense_rows(factor: Tensor) -> Tensor:
-    return factor if factor.stride(1) == 1 or factor.shape[1] == 1 else factor.contiguous()
 
 
 def _all_steps_at_once(kernel: Kernel, arguments: Arguments, rows: Rows) -> None:
@@ -414,23 +321,3 @@ def _output(shape: Sequence[int], dtype: torch.dtype, call: Call) -> Tensor:
 
 def _views(call: Call) -> dict[tuple[str, int], Tensor]:
     return {("x", index): x for index, x in enumerate(call.xs)}
-
-
-def _flat(call: Call, x: Tensor) -> Tensor:
-    """Return the steps of x in the order of the streams, `(total, ...)`, without what is past a row's length."""
-    if call.lengths is None:
-        return x.reshape(-1, *x.shape[2:])
-    real = torch.arange(x.shape[0]) < call.lengths[:, None]
-    return x.transpose(0, 1)[real]
-
-
-def _viewed(stream: Tensor, views: Sequence[Node]) -> Tensor:
-    for view in views:
-        if view.op == "slice":
-            axis, start = view.attr
-            stream = stream.narrow(axis + 1, start, view.shape[axis])
-        elif view.op == "permute":
-            stream = stream.permute(0, *(axis + 1 for axis in view.attr))
-        else:
-            stream = stream.reshape(-1, *view.shape)
-    return stream

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ostinato.engine.executable import Executable, make_call
+from ostinato.engine.calls import make_call
+from ostinato.engine.executable import Executable
 
 _numbers = count()
 _executables: weakref.WeakValueDictionary[int, Executable] = weakref.WeakValueDictionary()

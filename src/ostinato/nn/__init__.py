@@ -2,8 +2,9 @@
 
 from ostinato.nn import losses
 from ostinato.nn.batch_norm_lstm import BatchNormLSTM
+from ostinato.nn.bridge import Bridge
 from ostinato.nn.convolutional import ConvolutionalFront, SpectrogramFront
-from ostinato.nn.decoder import Bridge, DecoderState, RecurrentDecoder
+from ostinato.nn.decoder import DecoderState, RecurrentDecoder
 from ostinato.nn.dropin import GRU, LSTM, RNN, GRUCell, LSTMCell, Report, RNNCell, accelerate, from_torch
 from ostinato.nn.dropout import VariationalDropout
 from ostinato.nn.embeddings import TokenEmbedding

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from ostinato.nn.decoder import Bridge, DecoderState, RecurrentDecoder
+from ostinato.nn.bridge import Bridge
+from ostinato.nn.decoder import DecoderState, RecurrentDecoder
 from ostinato.nn.recurrent import LayerStates, Recurrent
 
 

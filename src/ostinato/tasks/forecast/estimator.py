@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import time as clock
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Literal, Self
 from ostinato.artifact import load_artifact, save_artifact
 from ostinato.errors import CorruptArtifact, DataError, UsageError
 from ostinato.nn.heads import PointLoss
+from ostinato.tasks.estimator import Estimator
 from ostinato.tasks.forecast.backtest import backtest
 from ostinato.tasks.forecast.fitted import Fitted
 from ostinato.tasks.forecast.fitting import fit_forecaster, whole
@@ -24,7 +24,7 @@ from ostinato.training.config import Optimizer, Schedule
 KIND = "forecaster"
 
 
-class Forecaster:
+class Forecaster(Estimator):
     """A recurrent forecaster of one or many series.
 
     Args:
@@ -230,31 +230,6 @@ class Forecaster:
             ) from error
         model.fitted_, model.record_ = fitted, record
         return model
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002
-        """Return the parameters, as scikit-learn's estimators do."""
-        return {name: getattr(self, name) for name in self._names()}
-
-    def set_params(self, **parameters: Any) -> Self:
-        """Set parameters.
-
-        Raises:
-            UsageError: there is no such parameter.
-        """
-        for name, value in parameters.items():
-            if name not in self._names():
-                raise UsageError(f'a Forecaster has no parameter "{name}"; it has {", ".join(self._names())}')
-            setattr(self, name, value)
-        return self
-
-    def __repr__(self) -> str:
-        defaults = inspect.signature(type(self).__init__).parameters
-        changed = [f"{name}={value!r}" for name, value in self.get_params().items() if value != defaults[name].default]
-        return f"Forecaster({', '.join(changed)})"
-
-    @classmethod
-    def _names(cls) -> list[str]:
-        return [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
 
     def _checked(self) -> Fitted:
         fitted: Fitted | None = getattr(self, "fitted_", None)

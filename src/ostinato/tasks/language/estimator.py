@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 
 from ostinato.artifact import load_artifact, save_artifact
 from ostinato.errors import CorruptArtifact, UsageError
+from ostinato.tasks.estimator import Estimator
 from ostinato.tasks.language.corpus import Level, Texts, encode
 from ostinato.tasks.language.evaluation import LanguageScores, corpus_loss
 from ostinato.tasks.language.fitting import Outcome, fit_language
@@ -21,7 +22,7 @@ from ostinato.training.config import Optimizer, Schedule
 KIND = "language model"
 
 
-class LanguageModel:
+class LanguageModel(Estimator):
     """A recurrent language model of characters, words or subwords.
 
     It is trained by truncated backpropagation through time over a corpus that is read in rows side by side; the state
@@ -220,31 +221,6 @@ class LanguageModel:
             ) from error
         model._keep(fitted)
         return model
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002
-        """Return the parameters, as scikit-learn's estimators do."""
-        return {name: getattr(self, name) for name in self._names()}
-
-    def set_params(self, **parameters: Any) -> Self:
-        """Set parameters.
-
-        Raises:
-            UsageError: there is no such parameter.
-        """
-        for name, value in parameters.items():
-            if name not in self._names():
-                raise UsageError(f'a LanguageModel has no parameter "{name}"; it has {", ".join(self._names())}')
-            setattr(self, name, value)
-        return self
-
-    def __repr__(self) -> str:
-        defaults = inspect.signature(type(self).__init__).parameters
-        changed = [f"{name}={value!r}" for name, value in self.get_params().items() if value != defaults[name].default]
-        return f"LanguageModel({', '.join(changed)})"
-
-    @classmethod
-    def _names(cls) -> list[str]:
-        return [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
 
     def _level(self) -> Level:
         level: Level = self.get_params()["level"]
