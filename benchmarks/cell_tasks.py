@@ -20,6 +20,8 @@ from ostinato.cells import CATALOGUE, PLAIN
 from ostinato.nn import Recurrent, TransformerStack
 
 TRANSFORMER = "transformer"
+_STEP = 12
+"""Units are multiples of this: some cells want them in fours or threes."""
 
 
 @dataclass(frozen=True)
@@ -57,15 +59,20 @@ def matched(name: str, input_size: int, parameters: int) -> nn.Module:
             return TransformerStack(input_size, units, 2, heads=2, feed_forward=2 * units, positions="learned")
         return Recurrent(CATALOGUE[name](input_size, units))
 
-    # some cells want units in fours or threes
-    step, low, high = 12, 0, 400
-    while low < high:
-        middle = (low + high + 1) // 2
-        fits = sum(own.numel() for own in make(step * middle).parameters()) <= parameters
-        low, high = (middle, high) if fits else (low, middle - 1)
+    def fits(count: int) -> bool:
+        # a reservoir has no parameters, but as many numbers
+        return sum(own.numel() for own in make(_STEP * count).state_dict().values()) <= parameters
+
+    high = 1
+    while fits(high):
+        high *= 2
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
     if not low:
-        raise ValueError(f"{name} has more than {parameters} parameters with {step} units")
-    return make(step * low)
+        raise ValueError(f"{name} has more than {parameters} parameters with {_STEP} units")
+    return make(_STEP * low)
 
 
 class Model(nn.Module):
