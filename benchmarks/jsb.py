@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from cell_tasks import Clock, Model, bars, options, run_all, spread, stamp
 from common import RESULTS, data_file, keep, table
 from ostinato.nn import VariationalDropout
-from ostinato.nn.losses import frame_cross_entropy
+from ostinato.nn.losses import binary_cross_entropy
 
 PARAMETERS, BATCH = 150_000, 16
 DROPOUT_IN, DROPOUT_OUT, RATE = 0.2, 0.5, 4e-3
@@ -49,7 +49,7 @@ def test_loss(model: nn.Module, pieces: list[Tensor]) -> float:
     model.eval()
     with torch.no_grad():
         for xs, ys, lengths in batches(pieces, list(range(len(pieces)))):
-            total += float(frame_cross_entropy(model(xs, lengths), ys, lengths, reduction="sum"))
+            total += float(binary_cross_entropy(model(xs, lengths), ys, lengths, reduction="sum"))
             frames += int(lengths.sum())
     model.train()
     return total / frames
@@ -67,7 +67,7 @@ def train(_: str, cell: str, seed: int, seconds: float) -> dict[str, Any]:
         with clock:
             order = torch.randperm(len(data["train"]), generator=generator).tolist()
             for xs, ys, lengths in batches(data["train"], order):
-                loss = frame_cross_entropy(model(missing(xs), lengths), ys, lengths)
+                loss = binary_cross_entropy(model(missing(xs), lengths), ys, lengths)
                 optimiser.zero_grad()
                 loss.backward()
                 nn.utils.clip_grad_norm_(model.parameters(), 1.0)

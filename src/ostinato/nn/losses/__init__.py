@@ -1,42 +1,69 @@
-"""Losses of sequences, each over the real steps only. Those of distributions are with `ostinato.nn.heads`."""
+"""Losses of padded sequences: one file a family.
 
-from ostinato.nn.losses.crf import LinearChainCRF, forbidden_transitions
-from ostinato.nn.losses.ctc import ctc_align, ctc_beam_search, ctc_greedy, ctc_loss
-from ostinato.nn.losses.hazard import brier_score, concordance, hazard_loss, survival_curve
-from ostinato.nn.losses.sequence import (
-    activation_penalty,
-    bits_per_step,
-    class_weights,
-    cross_entropy,
-    frame_cross_entropy,
+- `sequence`: a class, a value or a frame at each step; `weights`: classes of unequal size; `language`: perplexity, AR.
+- `ctc`, `ctc_decoding`: labels that nobody aligned.
+- `transducer`, `transducer_parts`, `transducer_decoding`: such labels, where each hears those before it.
+- `crf`, `crf_constraints`, `crf_partition`: tags judged together.
+- `hazard`: the time to an event, some rows censored; `survival`: its metrics.
+
+Shapes are `(time, batch, ...)`, `lengths` is `(batch,)`, and padding changes nothing.
+"""
+
+from ostinato.nn.losses.crf import LinearChainCRF
+from ostinato.nn.losses.crf_constraints import TagConstraints, tag_constraints
+from ostinato.nn.losses.ctc import Alignment, ctc_align, ctc_loss
+from ostinato.nn.losses.ctc_decoding import WordList, ctc_beam_search, ctc_greedy
+from ostinato.nn.losses.hazard import deephit_loss, deephit_survival, discretise, hazard_loss, survival_curve
+from ostinato.nn.losses.hypotheses import Hypothesis, LanguageModel
+from ostinato.nn.losses.language import (
+    activation_regularisation,
+    bits_per_character,
     perplexity,
-    quantile_loss,
-    slowness_penalty,
-    squared_error,
+    temporal_activation_regularisation,
 )
-from ostinato.nn.losses.transducer import Joint, transducer_greedy, transducer_loss
+from ostinato.nn.losses.sequence import binary_cross_entropy, cross_entropy, quantile_loss, squared_error
+from ostinato.nn.losses.survival import brier_scores, concordance_index, integrated_brier_score, kaplan_meier
+from ostinato.nn.losses.transducer import transducer_loss
+from ostinato.nn.losses.transducer_decoding import GreedyTransducer, transducer_beam_search, transducer_greedy
+from ostinato.nn.losses.transducer_parts import TransducerJoint, TransducerPredictor
+from ostinato.nn.losses.weights import binary_focal_loss, class_weights, focal_loss
 
 __all__ = [
-    "Joint",
+    "Alignment",
+    "GreedyTransducer",
+    "Hypothesis",
+    "LanguageModel",
     "LinearChainCRF",
-    "activation_penalty",
-    "bits_per_step",
-    "brier_score",
+    "TagConstraints",
+    "TransducerJoint",
+    "TransducerPredictor",
+    "WordList",
+    "activation_regularisation",
+    "binary_cross_entropy",
+    "binary_focal_loss",
+    "bits_per_character",
+    "brier_scores",
     "class_weights",
-    "concordance",
+    "concordance_index",
     "cross_entropy",
     "ctc_align",
     "ctc_beam_search",
     "ctc_greedy",
     "ctc_loss",
-    "forbidden_transitions",
-    "frame_cross_entropy",
+    "deephit_loss",
+    "deephit_survival",
+    "discretise",
+    "focal_loss",
     "hazard_loss",
+    "integrated_brier_score",
+    "kaplan_meier",
     "perplexity",
     "quantile_loss",
-    "slowness_penalty",
     "squared_error",
     "survival_curve",
+    "tag_constraints",
+    "temporal_activation_regularisation",
+    "transducer_beam_search",
     "transducer_greedy",
     "transducer_loss",
 ]

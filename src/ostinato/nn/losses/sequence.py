@@ -1,211 +1,227 @@
-"""Losses of each step of a sequence: cross-entropy, squared error, pinball; and penalties on activations."""
+"""Losses of every step of padded sequences, and of one answer a sequence.
+
+Values are `(time, batch, ...)` and `lengths` is `(batch,)`; a padded batch has exactly the losses of its sequences one
+by one. With `reduction="mean"` the sum is divided by the number of real elements, as each function says; with "none"
+the losses of padding are zero.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from ostinato.errors import ShapeError, UsageError
-from ostinato.nn.norms import real_steps
-
-Reduction = Literal["mean", "sum", "none"]
+from ostinato.nn.heads import Quantiles
+from ostinato.nn.losses.masking import (
+    Reduction,
+    check_classes,
+    check_same,
+    check_steps,
+    checked_lengths,
+    fill_padding,
+    real_steps,
+    reduce,
+)
 
 
 def cross_entropy(
-    scores: Tensor,
-    targets: Tensor,
+    logits: Tensor,
+    target: Tensor,
     lengths: Tensor | None = None,
     *,
     weight: Tensor | None = None,
+    ignore_index: int = -100,
     label_smoothing: float = 0.0,
-    focus: float = 0.0,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    """Return the negative log-likelihood of the target classes, in nats.
+    """Return the cross-entropy, in nats, of a class at each step, or of one class for each sequence.
 
     Args:
-        scores: before the softmax, `(time, batch, classes)`, or `(batch, classes)` for one target a sequence.
-        targets: class numbers `(time, batch)` or `(batch,)`.
-        lengths: `(batch,)` real steps; what stands after them counts for nothing.
-        weight: of each class, `(classes,)`; the mean is then over weights.
-        label_smoothing: the share of the likelihood that is spread over all classes (Szegedy et al., 2016).
-        focus: of the focal loss: steps are weighed by `(1 - p) ** focus` (Lin et al., 2017).
-        reduction: `"mean"` over the real steps, `"sum"`, or `"none"` for one loss a step, zero past the end.
+        logits: unnormalised scores: `(time, batch, classes)`, or `(batch, classes)`, one answer a sequence.
+        target: classes: `(time, batch)`, one a step; or `(batch,)`, one a sequence: logits of steps are then read at
+            each row's last real step. What stands in padding is not read.
+        lengths: `(batch,)`; `None` if all steps are real. A row of length 0 counts nowhere.
+        weight: `(classes,)`, how much each class counts; see `class_weights`.
+        ignore_index: a target that counts nowhere.
+        label_smoothing: share of the target given to all classes alike, 0 to 1 (Szegedy et al., 2016, section 7).
+        reduction: "mean" divides by the number of real targets (with `weight`, by the sum of their weights), "sum",
+            or "none", which has the shape of `target`.
 
     Raises:
-        ShapeError: the shapes do not fit.
-        UsageError: there are no real steps to take a mean over.
+        ShapeError: shapes do not fit each other.
+        UsageError: a real target is no class, or a setting is out of range.
+
+    Source: C. Szegedy et al., "Rethinking the Inception architecture for computer vision", 2016; weights and smoothing
+    together as in `torch.nn.functional.cross_entropy`.
 
     >>> import torch
-    >>> round(cross_entropy(torch.zeros(7, 2, 4), torch.zeros(7, 2, dtype=torch.long), torch.tensor([7, 3])).item(), 4)
+    >>> logits = torch.zeros(3, 2, 4)
+    >>> target = torch.tensor([[0, 1], [2, 3], [1, 77]])
+    >>> loss = cross_entropy(logits, target, torch.tensor([3, 2]))
+    >>> round(loss.item(), 4)
     1.3863
     """
-    if scores.shape[:-1] != targets.shape:
-        raise ShapeError(
-            f"scores have shape {tuple(scores.shape)} and targets {tuple(targets.shape)}; expected scores "
-            "(time, batch, classes) and targets (time, batch), or both without time"
-        )
-    real = _real(targets, lengths)
-    weight = None if weight is None else weight.to(scores)
-    shown = targets if real is None else targets.masked_fill(~real, 0)
-    if real is not None:
-        scores = scores.masked_fill(~real[..., None], 0.0)
-    flat = functional.cross_entropy(
-        scores.flatten(0, -2), shown.flatten(), weight, reduction="none", label_smoothing=label_smoothing
-    )
-    losses = flat.view(targets.shape)
-    if focus:
-        chance = scores.log_softmax(-1).gather(-1, shown[..., None])[..., 0].exp()
-        losses = losses * (1 - chance) ** focus
-    counts = torch.ones_like(losses) if weight is None else weight.to(losses)[shown]
-    return _reduced(losses, real, reduction, counts)
-
-
-def frame_cross_entropy(
-    scores: Tensor, targets: Tensor, lengths: Tensor | None = None, *, reduction: Reduction = "mean"
-) -> Tensor:
-    """Return the negative log-likelihood of frames of yes and no, such as the notes that sound: summed over a frame.
-
-    Args:
-        scores: before the sigmoid, `(time, batch, notes)`.
-        targets: zeros and ones of that shape.
-        lengths: `(batch,)` real frames.
-        reduction: `"mean"` over the real frames of the batch, `"sum"`, or `"none"`.
-
-    Source: N. Boulanger-Lewandowski, Y. Bengio and P. Vincent, ICML 2012, who report this mean.
-
-    >>> import torch
-    >>> round(frame_cross_entropy(torch.zeros(5, 2, 88), torch.zeros(5, 2, 88)).item(), 3)
-    60.997
-    """
-    _same_shape(scores, targets)
-    real = _real(targets[..., 0], lengths)
-    scores, targets = _blanked(scores, real), _blanked(targets, real)
-    losses = functional.binary_cross_entropy_with_logits(scores, targets, reduction="none").sum(-1)
-    return _reduced(losses, real, reduction)
+    if not 0.0 <= label_smoothing <= 1.0:
+        raise UsageError(f"label_smoothing is {label_smoothing}; expected a share from 0 to 1")
+    logits, target, real = real_targets(logits, target, lengths, ignore_index)
+    if weight is not None:
+        check_same(weight, (logits.shape[-1],), "weight", "one number a class")
+    losses = functional.cross_entropy(
+        logits.flatten(0, -2), target.flatten(), weight=weight, label_smoothing=label_smoothing, reduction="none"
+    ).reshape(target.shape)
+    losses = losses.masked_fill(~real, 0.0)
+    counted = real if weight is None else weight[target].masked_fill(~real, 0.0)
+    return reduce(losses, counted.sum(), reduction)
 
 
 def squared_error(
-    values: Tensor, targets: Tensor, lengths: Tensor | None = None, *, reduction: Reduction = "mean"
+    prediction: Tensor, target: Tensor, lengths: Tensor | None = None, *, reduction: Reduction = "mean"
 ) -> Tensor:
-    """Return the squared difference, the mean over features; `(time, batch, features)` both. See `cross_entropy`.
+    """Return the squared error of values at each step.
+
+    Args:
+        prediction: `(time, batch, ...)`, any number of features.
+        target: the same shape.
+        lengths: `(batch,)`; `None` if all steps are real.
+        reduction: "mean" divides by the number of real values (real steps times features), "sum", or "none".
+
+    Raises:
+        ShapeError: shapes do not fit each other.
+
+    Source: the plain squared error; its minimum is the conditional mean.
 
     >>> import torch
-    >>> squared_error(torch.zeros(5, 2, 3), torch.ones(5, 2, 3), torch.tensor([5, 1])).item()
-    1.0
+    >>> prediction = torch.tensor([[[1.0], [1.0]], [[2.0], [float("nan")]]])
+    >>> squared_error(prediction, torch.zeros(2, 2, 1), torch.tensor([2, 1])).item()
+    2.0
     """
-    _same_shape(values, targets)
-    real = _real(targets[..., 0], lengths)
-    return _reduced((_blanked(values, real) - _blanked(targets, real)).square().mean(-1), real, reduction)
+    check_same(target, prediction.shape, "target", "as prediction")
+    real = _real(prediction, lengths)
+    losses = (fill_padding(prediction, real) - fill_padding(target, real)).square()
+    return reduce(losses, real.sum() * math.prod(losses.shape[2:]), reduction)
 
 
 def quantile_loss(
-    values: Tensor,
-    targets: Tensor,
+    prediction: Tensor,
+    target: Tensor,
     levels: Sequence[float],
     lengths: Tensor | None = None,
     *,
     reduction: Reduction = "mean",
 ) -> Tensor:
-    """Return the pinball loss, the mean over levels; `ostinato.nn.heads.Quantiles` is the head that goes with it.
+    """Return the pinball loss of quantiles at each step, averaged over the levels and doubled, as `heads.Quantiles`.
 
     Args:
-        values: a quantile for each level, `(time, batch, levels)`.
-        targets: `(time, batch)`.
-        levels: between 0 and 1.
-        lengths: `(batch,)` real steps.
-        reduction: see `cross_entropy`.
+        prediction: `(time, batch, ..., levels)`.
+        target: `(time, batch, ...)`.
+        levels: rising, each between 0 and 1.
+        lengths: `(batch,)`; `None` if all steps are real.
+        reduction: "mean" divides by the number of real values of `target`, "sum", or "none", the shape of `target`.
 
-    Source: R. Koenker and G. Bassett, "Regression quantiles", Econometrica 46, 1978.
+    Raises:
+        ShapeError: shapes do not fit each other.
+        UsageError: the levels do not rise or are out of range.
+
+    Source: R. Koenker and G. Bassett, "Regression quantiles", 1978.
 
     >>> import torch
-    >>> quantile_loss(torch.zeros(5, 2, 1), torch.ones(5, 2), [0.9]).item()
-    0.8999999761581421
+    >>> quantile_loss(torch.zeros(1, 1, 2), torch.ones(1, 1), (0.25, 0.75)).item()
+    1.0
     """
-    if values.shape != (*targets.shape, len(levels)):
-        raise ShapeError(
-            f"values have shape {tuple(values.shape)}; expected {(*targets.shape, len(levels))}, one for each level"
+    head = Quantiles(levels)
+    if any(low >= high for low, high in pairwise(levels)):
+        raise UsageError(
+            f"levels are {tuple(levels)}; expected them to rise, each once, as the last dimension has them"
         )
-    real = _real(targets, lengths)
-    values = _blanked(values, real)
-    targets = targets if real is None else targets.masked_fill(~real, 0.0)
-    at = values.new_tensor(list(levels))
-    error = targets[..., None] - values
-    return _reduced(torch.maximum(at * error, (at - 1) * error).mean(-1), real, reduction)
+    check_same(prediction, (*target.shape, head.size), "prediction", "the shape of target, then the levels")
+    real = _real(target, lengths)
+    losses = head.loss(fill_padding(prediction, real), fill_padding(target, real), target.new_ones(()))
+    return reduce(losses, real.sum() * math.prod(losses.shape[2:]), reduction)
 
 
-def activation_penalty(ys: Tensor, lengths: Tensor | None = None) -> Tensor:
-    """Return the mean square of activations `(time, batch, features)`: "AR" of Merity, McCann and Socher, 2017."""
-    return _reduced(ys.square().mean(-1), _real(ys[..., 0], lengths), "mean")
+def binary_cross_entropy(
+    logits: Tensor,
+    target: Tensor,
+    lengths: Tensor | None = None,
+    *,
+    positive_weight: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    """Return the negative log-likelihood, in nats, of frames of independent yes-or-no labels, as notes that sound.
 
+    Args:
+        logits: `(time, batch, notes)`, before the sigmoid.
+        target: the same shape, 0 or 1 (or a probability).
+        lengths: `(batch,)`; `None` if all frames are real.
+        positive_weight: `(notes,)` or one number, how much a sounding note counts against a silent one.
+        reduction: notes are always summed; "mean" divides by the number of real frames, "sum", or "none", which is
+            `(time, batch)`.
 
-def slowness_penalty(ys: Tensor, lengths: Tensor | None = None) -> Tensor:
-    """Return the mean square of the change from step to step: "TAR" of Merity, McCann and Socher, 2017."""
-    later = None if lengths is None else (lengths - 1).clamp_min(0)
-    changes = (ys[1:] - ys[:-1]).square().mean(-1)
-    if changes.numel() == 0 or (later is not None and int(later.sum()) == 0):
-        return ys.sum() * 0
-    return _reduced(changes, _real(changes, later), "mean")
+    Raises:
+        ShapeError: shapes do not fit each other.
 
+    Source: N. Boulanger-Lewandowski, Y. Bengio and P. Vincent, "Modeling temporal dependencies in high-dimensional
+    sequences: application to polyphonic music generation and transcription", 2012 (log-likelihood of a frame).
 
-def perplexity(loss: float) -> float:
-    """Return `exp(loss)` of a mean loss in nats; infinite where that is more than a float holds."""
-    return math.exp(loss) if loss < 709 else math.inf
-
-
-def bits_per_step(loss: float) -> float:
-    """Return a mean loss in bits rather than nats: bits per character, if a step is one."""
-    return loss / math.log(2)
-
-
-def class_weights(counts: Sequence[int]) -> Tensor:
-    """Return weights that make all classes count the same, `total / (classes * count)`.
-
-    >>> class_weights([10, 30]).tolist()
-    [2.0, 0.6666666865348816]
+    >>> import torch
+    >>> round(binary_cross_entropy(torch.zeros(5, 1, 88), torch.zeros(5, 1, 88)).item(), 3)
+    60.997
     """
-    if not counts or min(counts) < 1:
-        raise UsageError(f"class counts are {list(counts)}; expected one or more of each class")
-    total = sum(counts)
-    return torch.tensor([total / (len(counts) * count) for count in counts])
+    check_steps(logits, 3, "(time, batch, notes)", "logits")
+    check_same(target, logits.shape, "target", "as logits")
+    real = _real(logits, lengths)
+    losses = functional.binary_cross_entropy_with_logits(
+        fill_padding(logits, real),
+        fill_padding(target, real).to(logits.dtype),
+        pos_weight=positive_weight,
+        reduction="none",
+    )
+    return reduce(fill_padding(losses, real).sum(-1), real.sum(), reduction)
 
 
-def _real(steps: Tensor, lengths: Tensor | None) -> Tensor | None:
-    """Return the mask of real steps, of the shape of `(time, batch)` or `(batch,)`."""
-    if lengths is None or steps.dim() == 1:
-        return None
-    if lengths.shape != steps.shape[1:]:
-        raise ShapeError(f"lengths have shape {tuple(lengths.shape)}; expected ({steps.shape[1]},), one for each row")
-    return real_steps(steps, lengths)
+def real_targets(
+    logits: Tensor, target: Tensor, lengths: Tensor | None, ignore_index: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return logits and targets with 0 where nothing counts, and where something does; shapes as `cross_entropy`'s.
+
+    Raises:
+        ShapeError: shapes do not fit each other.
+        UsageError: a target that counts is no class.
+    """
+    logits, real = _answers(logits, target, lengths)
+    check_same(target, logits.shape[:-1], "target", "one class for each row of logits")
+    real = real & (target != ignore_index)
+    check_classes(target, real, logits.shape[-1], "target")
+    return fill_padding(logits, real), target.masked_fill(~real, 0).long(), real
 
 
-def _blanked(values: Tensor, real: Tensor | None) -> Tensor:
-    return values if real is None else values.masked_fill(~real[..., None], 0.0)
-
-
-def _same_shape(values: Tensor, targets: Tensor) -> None:
-    if values.shape != targets.shape:
+def _answers(logits: Tensor, target: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return the logits that the targets are held against, and which of them are real."""
+    if logits.dim() == 2 and lengths is not None:
         raise ShapeError(
-            f"values have shape {tuple(values.shape)} and targets {tuple(targets.shape)}; expected the same"
+            f"logits has shape {tuple(logits.shape)}, one answer a sequence, but lengths were given; "
+            "pass logits (time, batch, classes), or no lengths"
         )
+    if logits.dim() == 2:
+        return logits, torch.ones(logits.shape[:1], dtype=torch.bool, device=logits.device)
+    check_steps(logits, 3, "(time, batch, classes) or (batch, classes)", "logits")
+    steps, batch = logits.shape[:2]
+    lengths = checked_lengths(lengths, steps, batch, logits.device)
+    if target.dim() == 2:
+        return logits, real_steps(lengths, steps)
+    if not steps:
+        return logits.sum(0), lengths > 0
+    last = (lengths - 1).clamp_min(0)
+    return logits[last, torch.arange(batch, device=logits.device)], lengths > 0
 
 
-def _reduced(losses: Tensor, real: Tensor | None, reduction: Reduction, counts: Tensor | None = None) -> Tensor:
-    if real is not None:
-        losses = torch.where(real, losses, torch.zeros_like(losses))
-    if reduction == "none":
-        return losses
-    if reduction == "sum":
-        return losses.sum()
-    if reduction != "mean":
-        raise UsageError(f'reduction is {reduction!r}; expected "mean", "sum" or "none"')
-    ones = torch.ones_like(losses) if counts is None else counts
-    total = (ones if real is None else ones * real).sum()
-    if not losses.numel() or not bool(total > 0):
-        raise UsageError("there are no real steps to take a mean over; every length is zero")
-    return losses.sum() / total
+def _real(values: Tensor, lengths: Tensor | None) -> Tensor:
+    if values.dim() < 2:
+        raise ShapeError(f"values have shape {tuple(values.shape)}; expected (time, batch, ...)")
+    steps, batch = values.shape[:2]
+    return real_steps(checked_lengths(lengths, steps, batch, values.device), steps)

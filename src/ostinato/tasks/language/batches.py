@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from ostinato.data.text import ChunkedCorpus
 from ostinato.errors import DataError
-from ostinato.nn.losses import activation_penalty, slowness_penalty
+from ostinato.nn.losses import activation_regularisation, temporal_activation_regularisation
 from ostinato.training.objective import Carry, Step
 
 
@@ -46,7 +46,7 @@ class LanguageObjective:
         scores, ys, state = module(tokens, carry)
         loss = functional.cross_entropy(scores.flatten(0, 1), targets.flatten())  # -100: there is no next token
         if module.training and self.activation:
-            loss = loss + self.activation * activation_penalty(ys)
+            loss = loss + activation_regularisation(ys, scale=self.activation)
         if module.training and self.slowness:
-            loss = loss + self.slowness * slowness_penalty(ys)
+            loss = loss + temporal_activation_regularisation(ys, scale=self.slowness)
         return Step(loss, int((targets >= 0).sum()), state)

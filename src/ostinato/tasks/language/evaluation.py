@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from ostinato.errors import DataError
-from ostinato.nn.losses import bits_per_step, perplexity
+from ostinato.nn.losses import bits_per_character, perplexity
 from ostinato.tasks.language.network import LanguageNetwork
 
 _PIECE = 512
@@ -38,13 +38,13 @@ class LanguageScores:
     @property
     def bits(self) -> float:
         """Of the model, a token."""
-        return bits_per_step(self.losses["model"])
+        return bits_per_character(self.losses["model"])
 
     def __str__(self) -> str:
         lines = [f"{self.protocol}; {self.tokens:,} tokens, {100 * self.unknown:.1f} % of them unknown", ""]
         lines.append(f"{'':>24} {'nats':>8} {'bits':>8} {'perplexity':>11}")
         for name, loss in self.losses.items():
-            lines.append(f"{name:>24} {loss:8.4f} {bits_per_step(loss):8.4f} {perplexity(loss):11.2f}")
+            lines.append(f"{name:>24} {loss:8.4f} {bits_per_character(loss):8.4f} {perplexity(loss):11.2f}")
         return "\n".join(lines)
 
 
