@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from common import RESULTS, machine
 from ostinato.cells import CATALOGUE, PLAIN
+from ostinato.engine import leaves
 from ostinato.nn import Recurrent, TransformerStack
 
 TRANSFORMER = "transformer"
@@ -60,8 +61,11 @@ def matched(name: str, input_size: int, parameters: int) -> nn.Module:
         return Recurrent(CATALOGUE[name](input_size, units))
 
     def fits(count: int) -> bool:
-        # a reservoir has no parameters, but as many numbers
-        return sum(own.numel() for own in make(_STEP * count).state_dict().values()) <= parameters
+        stack = make(_STEP * count)
+        # a reservoir has no parameters, but as many numbers; a matrix memory has few, and a state of many
+        numbers = sum(own.numel() for own in stack.state_dict().values())
+        state = sum(leaf.numel() for own in stack.initial_state(torch.zeros(1, input_size)) for leaf in leaves(own))
+        return numbers <= parameters and state <= parameters // 8
 
     high = 1
     while fits(high):

@@ -94,7 +94,7 @@ def main() -> None:
         runs = [run for run in records.runs if run["cell"] == cell]
         parts = [spread((run[part] for run in runs), 4) for part in ("test", "validation", "epochs", "seconds")]
         rows.append([cell, runs[0]["units"], *parts])
-    rows.sort(key=lambda row: str(row[2]))
+    rows.sort(key=lambda row: float(str(row[2]).split()[0]))
     head = ["cell", "units", "test", "validation", "epochs", "seconds"]
     text = (__doc__ or "").split("\n\n", 2)
     keep("jsb.md", f"# {text[0]}\n\n{stamp()}; about {PARAMETERS:,} parameters\n\n{text[2]}\n{table(head, rows)}")
