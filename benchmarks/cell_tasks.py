@@ -190,6 +190,10 @@ def bars(path: Path, title: str, label: str, columns: dict[str, dict[str, float]
         axes.text(value, len(names), f" {text}", fontsize=7, va="bottom", ha="center")
     axes.set_yticks([index + 0.4 - height / 2 for index in range(len(names))], names, fontsize=7)
     axes.invert_yaxis()
+    # a cell that diverged must not flatten the others
+    known = sorted(value for values in columns.values() for value in values.values())
+    if known and known[-1] > 3 * known[len(known) // 2]:
+        axes.set_xlim(0, 1.5 * known[int(0.9 * (len(known) - 1))])
     axes.set_xlabel(label)
     axes.set_title(title, fontsize=10, pad=14)
     if len(columns) > 1:
