@@ -185,18 +185,17 @@ def bars(path: Path, title: str, label: str, columns: dict[str, dict[str, float]
     for place, (task, values) in enumerate(columns.items()):
         at = [index + place * height for index, name in enumerate(names) if name in values]
         axes.barh(at, [values[name] for name in names if name in values], height, label=task)
-    for text, value in lines.items():
-        axes.axvline(value, color="gray", linestyle="--", linewidth=1)
-        axes.text(value, len(names), f" {text}", fontsize=7, va="bottom", ha="center")
+    for style, (text, value) in zip(("--", ":", "-."), lines.items(), strict=False):
+        axes.axvline(value, color="black", linestyle=style, linewidth=1, label=f"{text}, {value:g}")
     axes.set_yticks([index + 0.4 - height / 2 for index in range(len(names))], names, fontsize=7)
-    axes.invert_yaxis()
+    axes.set_ylim(len(names), -0.4)
     # a cell that diverged must not flatten the others
     known = sorted(value for values in columns.values() for value in values.values())
     if known and known[-1] > 3 * known[len(known) // 2]:
         axes.set_xlim(0, 1.5 * known[int(0.9 * (len(known) - 1))])
     axes.set_xlabel(label)
-    axes.set_title(title, fontsize=10, pad=14)
-    if len(columns) > 1:
+    axes.set_title(title, fontsize=10)
+    if len(columns) > 1 or lines:
         axes.legend(fontsize=7)
     figure.savefig(path, dpi=120)
     plt.close(figure)
