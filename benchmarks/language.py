@@ -30,7 +30,7 @@ SHAKESPEARE: dict[str, Any] = {
     "cell": "lstm", "hidden_size": 320, "steps": 64, "batch_size": 32, "learning_rate": 4e-3, "validation": 0.0005,
     "test": 0.1, "epochs": 8, "patience": None,
 }  # fmt: skip
-LONGER: dict[str, Any] = {**SHAKESPEARE, "epochs": 40, "dropout": 0.2}
+LONGER: dict[str, Any] = {**SHAKESPEARE, "epochs": 18, "dropout": 0.2}
 PTB: dict[str, Any] = {
     "level": "word", "cell": "lstm", "hidden_size": 200, "num_layers": 2, "steps": 20, "batch_size": 20, "epochs": 13,
     "learning_rate": 2e-3, "dropout": 0.2, "tie_weights": True, "patience": None,
