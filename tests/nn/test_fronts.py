@@ -124,3 +124,15 @@ def test_dropped_weights_get_gradients_where_they_were_not_missing() -> None:
         weight_drop(GRUCell(3, 8), "hidden.weight")
     with pytest.raises(UsageError, match="rate is 1"):
         weight_drop(GRUCell(3, 8), "recurrent.weight", 1)
+
+
+def test_gradients_belong_to_the_weights_that_were_used() -> None:
+    torch.manual_seed(0)
+    cell = weight_drop(GRUCell(3, 4), "recurrent.weight", 0.5).double()
+    xs = torch.randn(6, 2, 3, dtype=torch.double, requires_grad=True)
+
+    def run(xs):
+        torch.manual_seed(5)  # the same weights are missing each time
+        return ostinato.scan(cell, xs)[0]
+
+    assert torch.autograd.gradcheck(run, (xs,))

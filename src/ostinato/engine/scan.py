@@ -8,6 +8,7 @@ from typing import Literal, overload
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from ostinato.engine.compiled import scan_compiled, suits, warn_once
 from ostinato.engine.graph import Unsupported
@@ -128,6 +129,10 @@ def _dispatch(
 ) -> tuple[Tensor, State]:
     """Choose who runs the loop: the compiled engine, or the reference for what it does not take."""
     with torch.autocast(xs.device.type, enabled=False) if _autocast(xs) else nullcontext():
+        if any(getattr(own, "draws_anew", False) and own.training for own in cell.modules()):
+            # a weight that is drawn at random is drawn once a call; the engine would draw it again going backward
+            with parametrize.cached():
+                return scan_eagerly(cell, xs, state, lengths, reverse, resets)
         if not suits(xs, state):
             return scan_eagerly(cell, xs, state, lengths, reverse, resets)
         done: tuple[Tensor, State] | Unsupported = scan_compiled(
