@@ -29,23 +29,26 @@ _STEP = 12
 class Options:
     """What the command line of every comparison says."""
 
+    tasks: tuple[str, ...]
     cells: tuple[str, ...]
     seeds: int
     seconds: float
 
 
-def options(doc: str, *, seconds: float, transformer: bool = False) -> Options:
+def options(doc: str, tasks: Sequence[str], *, seconds: float, transformer: bool = False) -> Options:
     """Read the command line."""
     known = (*PLAIN, TRANSFORMER) if transformer else PLAIN
     parser = argparse.ArgumentParser(description=doc.splitlines()[0])
     parser.add_argument("--cells", default=",".join(known), help=f"names with commas, of: {', '.join(known)}")
+    parser.add_argument("--tasks", default=",".join(tasks), help=f"with commas, of: {', '.join(tasks)}")
     parser.add_argument("--seeds", type=int, default=1, help="runs of each cell; 1 by default")
     parser.add_argument("--seconds", type=float, default=seconds, help=f"for one run at most; {seconds:g} by default")
     found = parser.parse_args()
-    cells = tuple(found.cells.split(","))
-    if unknown := [name for name in cells if name not in known]:
-        parser.error(f'there is no cell "{unknown[0]}"; choose from {", ".join(known)}')
-    return Options(cells, found.seeds, found.seconds)
+    cells, chosen = tuple(found.cells.split(",")), tuple(found.tasks.split(","))
+    for what, given, there in (("cell", cells, known), ("task", chosen, tasks)):
+        if unknown := [name for name in given if name not in there]:
+            parser.error(f'there is no {what} "{unknown[0]}"; choose from {", ".join(there)}')
+    return Options(chosen, cells, found.seeds, found.seconds)
 
 
 def matched(name: str, input_size: int, parameters: int) -> nn.Module:
@@ -122,14 +125,12 @@ class Records:
             file.write(json.dumps(run) + "\n")
 
 
-def run_all(
-    name: str, tasks: Sequence[str], own: Options, train: Callable[[str, str, int, float], dict[str, Any]]
-) -> Records:
+def run_all(name: str, own: Options, train: Callable[[str, str, int, float], dict[str, Any]]) -> Records:
     """Run `train(task, cell, seed, seconds)` for all that is not finished yet."""
     torch.set_num_threads(1)
     records = Records(name)
-    for task in tasks:
-        for seed in range(own.seeds):
+    for seed in range(own.seeds):
+        for task in own.tasks:
             for cell in own.cells:
                 if records.find(task=task, cell=cell, seed=seed) is None:
                     torch.manual_seed(seed)
@@ -155,20 +156,20 @@ def stamp() -> str:
 
 @dataclass
 class Clock:
-    """Counts the seconds of training; evaluation is not counted."""
+    """Counts the processor's seconds of training, whatever else the machine has to do; evaluation is not counted."""
 
     spent: float = 0.0
     _since: float | None = None
 
     def __enter__(self) -> Clock:
         """Start."""
-        self._since = time.perf_counter()
+        self._since = time.process_time()
         return self
 
     def __exit__(self, *_: object) -> None:
         """Stop."""
         assert self._since is not None
-        self.spent += time.perf_counter() - self._since
+        self.spent += time.process_time() - self._since
         self._since = None
 
 

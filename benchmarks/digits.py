@@ -1,10 +1,10 @@
 """Handwritten digits, one pixel after the other: 8 x 8 from scikit-learn, in their order and in a random one.
 
-    python benchmarks/digits.py [--cells lstm,transformer] [--seeds 3] [--seconds 60]
+    python benchmarks/digits.py [--cells lstm,transformer] [--seeds 3] [--tasks permuted] [--seconds 60]
 
 1,797 digits, a fifth of each kind held out for the test; 64 steps of one number, the class from the last output. Every
 cell has one layer and the same number of parameters, the Transformer two layers; Adam at .003, batches of 64, gradients
-clipped at 1, the same seconds of training on one thread. Permuted: the same random order of pixels for all.
+clipped at 1, the same seconds of processor time on one thread. Permuted: the same random order of pixels for all.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ def train(task: str, cell: str, seed: int, seconds: float) -> dict[str, Any]:
 
 def main() -> None:
     """Run what is not finished and write the table of all that is."""
-    own = options(__doc__ or "", seconds=40, transformer=True)
-    records = run_all("digits", TASKS, own, train)
+    own = options(__doc__ or "", TASKS, seconds=40, transformer=True)
+    records = run_all("digits", own, train)
     rows, columns = [], {task: {} for task in TASKS}  # type: dict[str, dict[str, float]]
     for cell in dict.fromkeys(run["cell"] for run in records.runs):
         row = [cell]

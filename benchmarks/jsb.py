@@ -87,8 +87,8 @@ def train(_: str, cell: str, seed: int, seconds: float) -> dict[str, Any]:
 
 def main() -> None:
     """Run what is not finished and write the table of all that is."""
-    own = options(__doc__ or "", seconds=120)
-    records = run_all("jsb", ["jsb"], own, train)
+    own = options(__doc__ or "", ("jsb",), seconds=120)
+    records = run_all("jsb", own, train)
     rows = []
     for cell in dict.fromkeys(run["cell"] for run in records.runs):
         runs = [run for run in records.runs if run["cell"] == cell]
