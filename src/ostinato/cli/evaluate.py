@@ -39,10 +39,10 @@ def run(arguments: argparse.Namespace) -> int:
     model = load(arguments.model)
     if not isinstance(model, Forecaster):
         if arguments.stride is not None:
-            raise UsageError("--stride is for forecasts; leave it out for a language model")
+            raise UsageError("--stride is for forecasts; leave it out for this model")
         scores = model.evaluate(arguments.file)
         if arguments.json:
-            print_json({"tokens": scores.tokens, "losses": dict(scores.losses), "perplexity": scores.perplexity})
+            print_json(scores.plain())
         else:
             print(scores)
         return 0

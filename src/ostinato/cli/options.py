@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +46,18 @@ def count(text: str) -> int | str:
     return text if text == "none" else int(text)
 
 
+OPTIMISATION = (
+    Option("training", "optimizer", str, "(adamw)", ("sgd", "adam", "adamw")),
+    Option("training", "learning_rate", float, "(the task's own)"),
+    Option(
+        "training",
+        "schedule",
+        str,
+        "of the learning rate (one_cycle)",
+        ("constant", "cosine", "one_cycle", "exponential", "step", "plateau"),
+    ),
+    Option("training", "weight_decay", float, "(0)"),
+)
 FORECASTER_OPTIONS = (
     Option("data", "time", str, "column of times (found if not given); several joined by +, as year+month+day+hour"),
     Option("data", "series_id", str, "column that names the series (unique_id if it is there)"),
@@ -83,16 +95,7 @@ FORECASTER_OPTIONS = (
     Option("training", "epochs", int, "passes, at most (30)"),
     Option("training", "batch_size", int, "windows in a batch (128, or fewer for small data)"),
     Option("training", "windows_per_epoch", int, "windows drawn in an epoch, at most (8192)"),
-    Option("training", "optimizer", str, "(adamw)", ("sgd", "adam", "adamw")),
-    Option("training", "learning_rate", float, "(0.001)"),
-    Option(
-        "training",
-        "schedule",
-        str,
-        "of the learning rate (one_cycle)",
-        ("constant", "cosine", "one_cycle", "exponential", "step", "plateau"),
-    ),
-    Option("training", "weight_decay", float, "(0)"),
+    *OPTIMISATION,
     Option("training", "gradient_clip", limit, 'greatest gradient norm, or "none" (1)'),
     Option("training", "patience", count, 'epochs without a better validation loss before it stops, or "none" (8)'),
     Option("training", "max_seconds", float, "time limit of the training"),
@@ -118,6 +121,13 @@ def add_options(parser: argparse.ArgumentParser, options: Sequence[Option]) -> N
         metavar="COL",
         help="column to forecast; may be given again (y, or all numeric ones)",
     )
+    add_table(groups, options)
+    for flag, (group, _, _, text) in _FLAGS.items():
+        groups[group].add_argument(f"--{flag.replace('_', '-')}", action="store_true", help=text)
+
+
+def add_table(groups: Mapping[str, Any], options: Sequence[Option]) -> None:
+    """Add options to their groups."""
     for option in options:
         groups[option.group].add_argument(
             option.flag,
@@ -127,8 +137,6 @@ def add_options(parser: argparse.ArgumentParser, options: Sequence[Option]) -> N
             metavar=None if option.choices else option.name.split("_")[-1].upper(),
             help=option.help,
         )
-    for flag, (group, _, _, text) in _FLAGS.items():
-        groups[group].add_argument(f"--{flag.replace('_', '-')}", action="store_true", help=text)
 
 
 def chosen(arguments: argparse.Namespace, options: Sequence[Option], flags: dict[str, Any] = _FLAGS) -> dict[str, Any]:

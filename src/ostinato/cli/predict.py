@@ -6,15 +6,20 @@ import argparse
 import io
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ostinato.cli.show import as_line, stdin_lines
 from ostinato.errors import UsageError
+
+if TYPE_CHECKING:
+    from ostinato.tasks.forecast import Forecaster
 
 _EPILOG = """examples:
   ostinato predict model                              the steps after the end of the training data
   ostinato predict model newer.csv                    the steps after the end of newer.csv
   ostinato predict model --future plan.csv            with the coming values of the known covariates
   ostinato predict model --json | jq .forecast
+  echo "a fine film" | ostinato predict sentiment
 """
 
 
@@ -22,8 +27,9 @@ def add_parser(verbs: Any) -> None:
     """Add the verb."""
     parser = verbs.add_parser(
         "predict",
-        help="forecast with a fitted model",
-        description="Forecast the steps after the end of a file, or of the data that the model was trained on.",
+        help="forecast, classify, tag or translate with a fitted model",
+        description="Forecast the steps after the end of a file, or of the data that the model was trained on; or "
+        "answer each line of a file, or of stdin, with what the model makes of it.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -36,14 +42,39 @@ def add_parser(verbs: Any) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Load, forecast, write."""
+    """Load, forecast or answer, write."""
+    from ostinato.tasks.forecast import Forecaster
+    from ostinato.tasks.loading import load
+
+    model = load(arguments.model)
+    return _forecast(model, arguments) if isinstance(model, Forecaster) else _answer(model, arguments)
+
+
+def _answer(model: Any, arguments: argparse.Namespace) -> int:
+    """Answer each item of a file, or each line of stdin; answers come as they are found."""
+    if arguments.future is not None:
+        raise UsageError("--future is for forecasts; leave it out for this model")
+    if not hasattr(model, "answers"):
+        raise UsageError(f"a {model.KIND} does not predict; ostinato generate lets a language model write")
+    lines = (as_line(answer, json=arguments.json) for answer in model.answers(arguments.file or stdin_lines()))
+    if arguments.out:
+        from ostinato.files import write_atomically
+
+        write_atomically(arguments.out, "".join(line + "\n" for line in lines).encode())
+        return 0
+    for line in lines:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+    return 0
+
+
+def _forecast(model: Forecaster, arguments: argparse.Namespace) -> int:
     from ostinato.files import write_atomically
-    from ostinato.tasks.forecast import load
 
     suffix = arguments.out.suffix if arguments.out else ".jsonl" if arguments.json else ".csv"
     if suffix not in (".csv", ".jsonl", ".parquet"):
         raise UsageError(f'--out has the ending "{suffix}"; expected .csv, .jsonl or .parquet')
-    frame = load(arguments.model).predict(arguments.file, future=arguments.future).to_frame()
+    frame = model.predict(arguments.file, future=arguments.future).to_frame()
     content = io.BytesIO()
     if suffix == ".csv":
         frame.write_csv(content)

@@ -24,11 +24,18 @@ def add_parser(verbs: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Load and write."""
-    from ostinato.report import forecast_plot, write_report
-    from ostinato.tasks.forecast import load
+    from ostinato.errors import UsageError
+    from ostinato.report import forecast_plot, write_report, write_summary
+    from ostinato.tasks.forecast import Forecaster
+    from ostinato.tasks.loading import load
 
-    record = load(arguments.model).record_
-    print(write_report(record, arguments.out or arguments.model / "report.html"))
+    model, out = load(arguments.model), arguments.out or arguments.model / "report.html"
+    if isinstance(model, Forecaster):
+        print(write_report(model.record_, out))
+        if arguments.plot:
+            print(forecast_plot(model.record_, arguments.plot))
+        return 0
     if arguments.plot:
-        print(forecast_plot(record, arguments.plot))
+        raise UsageError("--plot is for forecasts; the report of this model has its figures")
+    print(write_summary(model.summary_, out))
     return 0

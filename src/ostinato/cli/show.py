@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from json import dumps
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from ostinato.tasks.record import Evaluation
+    from ostinato.tasks.summary import Summary
 
 
-def score_table(evaluation: Evaluation) -> str:
-    """Return the scores as a table, the model first, the best of each column marked."""
-    names = list(evaluation.scores)
-    measures = list(evaluation.scores["model"])
-    cells = [[_number(evaluation.scores[name].get(measure, math.nan)) for measure in measures] for name in names]
+Scores: TypeAlias = "Mapping[str, Mapping[str, float]]"
+
+
+def score_table(scores: Scores, better: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Return scores as a table, the model first, the best of each column marked; `better` is "lower" if left out."""
+    names = list(scores)
+    measures = list(scores["model"])
+    cells = [[_number(scores[name].get(measure, math.nan)) for measure in measures] for name in names]
     for column, measure in enumerate(measures):
-        row = _best(evaluation.scores, names, measure)
+        row = _best(scores, names, measure, better.get(measure, "lower"))
         if row is not None:
             cells[row][column] += " *"
     widths = [max(len(measure), *(len(row[i]) for row in cells)) for i, measure in enumerate(measures)]
@@ -35,9 +40,17 @@ def _line(name: str, cells: list[str], widths: list[int]) -> str:
 
 def print_evaluation(evaluation: Evaluation) -> None:
     """Print the table, how it was made, and the verdict."""
-    print(score_table(evaluation))
+    print(score_table(evaluation.scores))
     print(f"* best. {evaluation.split}; {evaluation.protocol}.")
     print(evaluation.verdict)
+
+
+def print_summary(summary: Summary) -> None:
+    """Print the scores of a fit, how they were made, and the verdict."""
+    if summary.scores:
+        print(score_table(summary.scores, summary.better))
+        print(f"* best. {summary.protocol}.")
+    print(summary.verdict)
 
 
 def evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
@@ -48,7 +61,22 @@ def evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
 
 def print_json(value: Any) -> None:
     """Print one JSON document on one line."""
-    sys.stdout.write(json.dumps(_plain(value)) + "\n")
+    sys.stdout.write(dumps(_plain(value)) + "\n")
+
+
+def as_line(answer: Mapping[str, Any], *, json: bool) -> str:
+    """Return what a model answered in one line: as JSON, or its plain values with tabs between them."""
+    if json:
+        return dumps(_plain(answer), ensure_ascii=False)
+    plain = [value for value in answer.values() if isinstance(value, (str, int, float))]
+    return "\t".join(f"{value:.4g}" if isinstance(value, float) else str(value) for value in plain)
+
+
+def stdin_lines() -> Iterator[str]:
+    """Yield the lines of stdin without their ends, each as soon as it is there."""
+    # readline, and not iteration over the file, which would read ahead and answer late
+    for line in iter(sys.stdin.readline, ""):
+        yield line.rstrip("\r\n")
 
 
 def _plain(value: Any) -> Any:
@@ -63,10 +91,11 @@ def _number(value: float) -> str:
     return "n/a" if math.isnan(value) else f"{value:.4g}" if abs(value) < 1e5 else f"{value:.3e}"
 
 
-def _best(scores: Mapping[str, Mapping[str, float]], names: list[str], measure: str) -> int | None:
+def _best(scores: Scores, names: list[str], measure: str, better: str) -> int | None:
     values = [scores[name].get(measure, math.nan) for name in names]
     if measure.startswith("coverage"):
         wanted = float(measure.removeprefix("coverage ").removesuffix(" %"))
         values = [abs(value - wanted) for value in values]
     seen = [value for value in values if not math.isnan(value)]
-    return values.index(min(seen)) if seen else None
+    best = max if better == "higher" else min
+    return values.index(best(seen)) if seen else None

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ostinato.cli.show import as_line, stdin_lines
 from ostinato.errors import StreamRowError
 
 if TYPE_CHECKING:
-    from ostinato.tasks.forecast import Forecast, ForecastStream
+    from ostinato.tasks.forecast import Forecast, Forecaster, ForecastStream
 
 _EPILOG = """rows are JSON objects, one a line, or CSV with a header; which of them is seen from the first line.
 Each answer is one line of JSON:
@@ -44,9 +45,35 @@ def add_parser(verbs: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Answer each row until there are no more."""
-    from ostinato.tasks.forecast import load
+    from ostinato.tasks.forecast import Forecaster
+    from ostinato.tasks.loading import load
 
-    stream = load(arguments.model).stream(arguments.series_id, warm=not arguments.cold)
+    model = load(arguments.model)
+    return _forecasts(model, arguments) if isinstance(model, Forecaster) else _answers(model, arguments)
+
+
+def _answers(model: Any, arguments: argparse.Namespace) -> int:
+    """Push each line into the model's stream, and write what it answers, as JSON."""
+    from ostinato.errors import UsageError
+
+    if not hasattr(model, "answers"):
+        raise UsageError(f"a {model.KIND} does not answer rows; ostinato generate lets a language model write")
+    stream = model.stream()
+    for number, line in enumerate(stdin_lines(), 1):
+        try:
+            answer = stream.push(json.loads(line) if line.startswith(("{", "[")) else line)
+        except ValueError as error:  # of JSON, or of a row that does not fit
+            if not arguments.skip_bad:
+                raise StreamRowError(f"row {number} of stdin: {error}") from error
+            print(f"ostinato: row {number} of stdin skipped: {error}", file=sys.stderr)
+            continue
+        sys.stdout.write(as_line({"row": number, **answer}, json=True) + "\n")
+        sys.stdout.flush()
+    return 0
+
+
+def _forecasts(model: Forecaster, arguments: argparse.Namespace) -> int:
+    stream = model.stream(arguments.series_id, warm=not arguments.cold)
     columns = arguments.columns.split(",") if arguments.columns else None
     for number, row in _rows(sys.stdin, columns):
         try:

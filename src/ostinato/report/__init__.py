@@ -2,5 +2,6 @@
 
 from ostinato.report.page import write_report
 from ostinato.report.plots import forecast_plot, training_plot
+from ostinato.report.summary_page import write_summary
 
-__all__ = ["forecast_plot", "training_plot", "write_report"]
+__all__ = ["forecast_plot", "training_plot", "write_report", "write_summary"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -31,19 +30,31 @@ def write_report(record: FitRecord, path: Path) -> Path:
 
 def render(record: FitRecord) -> str:
     """Return the report as HTML; it refers to nothing outside itself."""
+    text: str = template("report.html.j2").render(
+        record=record, figures=_figures(record), table=_table(record.evaluation), words=_words(record)
+    )
+    return text
+
+
+def template(name: str) -> Any:
+    """Return a template of the report.
+
+    Raises:
+        MissingExtra: jinja2 is not installed.
+    """
     try:
         import jinja2
     except ImportError as error:
         raise MissingExtra("reports and plots need the extra report: pip install 'ostinato[report]'") from error
-    source = resources.files("ostinato.report").joinpath("templates/report.html.j2").read_text(encoding="utf-8")
     environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+        loader=jinja2.PackageLoader("ostinato.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
     )
     environment.filters["number"] = number
-    template = environment.from_string(source)
-    return template.render(
-        record=record, figures=_figures(record), table=_table(record.evaluation), words=_words(record)
-    )
+    return environment.get_template(name)
 
 
 def _words(record: FitRecord) -> Mapping[str, str]:

@@ -1,11 +1,18 @@
-"""What all estimators share: their parameters, in the manner of scikit-learn."""
+"""What all estimators share: their parameters, in the manner of scikit-learn, and their way to and from disk."""
 
 from __future__ import annotations
 
 import inspect
-from typing import Any, Self
+from abc import abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
-from ostinato.errors import UsageError
+from numpy.typing import NDArray
+
+from ostinato.artifact import Artifact, load_artifact, save_artifact
+from ostinato.errors import CorruptArtifact, UsageError
+
+F = TypeVar("F")
 
 
 class Estimator:
@@ -36,3 +43,65 @@ class Estimator:
     @classmethod
     def _names(cls) -> list[str]:
         return [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
+
+
+class SavedEstimator(Estimator, Generic[F]):
+    """An estimator that keeps what `fit` found in `fitted_`, and goes to a folder and back.
+
+    A task says what its models are called (`KIND`), how a fitted model becomes plain data and arrays (`_pack`) and
+    comes back (`_unpack`), and what else is to be seen after a fit (`_keep`).
+    """
+
+    KIND: ClassVar[str]
+    fitted_: F
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the model to a folder, in place of one that is there already; return the folder.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        body, arrays = self._pack(self._checked())
+        save_artifact(Path(folder), self.KIND, {"parameters": self.get_params(), **body}, arrays)
+        return Path(folder)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Read a model that `save` wrote; nothing in it is executed.
+
+        Raises:
+            ArtifactError: it is no model, is cut short or changed, or was written by a newer version.
+        """
+        artifact = load_artifact(Path(folder), cls.KIND)
+        try:
+            fitted = cls._unpack(artifact)
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise CorruptArtifact(f"{folder} lacks what a {cls.KIND} needs ({error}); fit it again") from error
+        known = artifact.body.get("parameters", {})
+        parameters = {name: tuple(own) if isinstance(own, list) else own for name, own in known.items()}
+        try:
+            model = cls(**parameters)
+        except TypeError as error:
+            raise CorruptArtifact(f"{folder} lacks the parameters of a {cls.KIND} ({error}); fit it again") from error
+        model._keep(fitted)
+        return model
+
+    @classmethod
+    @abstractmethod
+    def _pack(cls, fitted: F) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return a fitted model as plain data and arrays."""
+
+    @classmethod
+    @abstractmethod
+    def _unpack(cls, artifact: Artifact) -> F:
+        """Return what `_pack` took apart."""
+
+    def _keep(self, fitted: F) -> None:
+        """Take a fitted model, and show what else there is to see of it."""
+        self.fitted_ = fitted
+
+    def _checked(self) -> F:
+        fitted: F | None = getattr(self, "fitted_", None)
+        if fitted is None:
+            raise UsageError(f"the {self.KIND} is not fitted; call fit first, or load a model")
+        return fitted

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
 from ostinato.artifact import kind_of
 from ostinato.errors import ArtifactError
 
+_HOMES = {
+    "forecaster": ("ostinato.tasks.forecast", "Forecaster"),
+    "language model": ("ostinato.tasks.language", "LanguageModel"),
+}
+"""Where the estimator of each kind of model lives: a task is imported when one of its models is."""
+
 
 def load(folder: str | Path) -> Any:
     """Read a model that `save` wrote, of whichever task; nothing in it is executed.
 
     Returns:
-        A `Forecaster` or a `LanguageModel`.
+        An estimator of the task, fitted.
 
     Raises:
         ArtifactError: it is no model, is cut short or changed, or was written by a newer version.
     """
     kind = kind_of(Path(folder))
-    if kind == "forecaster":
-        from ostinato.tasks.forecast import Forecaster
-
-        return Forecaster.load(folder)
-    if kind == "language model":
-        from ostinato.tasks.language import LanguageModel
-
-        return LanguageModel.load(folder)
-    raise ArtifactError(f'{folder} holds a model of kind "{kind}", which this version does not know; upgrade ostinato')
+    if kind not in _HOMES:
+        raise ArtifactError(
+            f'{folder} holds a model of kind "{kind}", which this version does not know; upgrade ostinato'
+        )
+    module, name = _HOMES[kind]
+    return getattr(importlib.import_module(module), name).load(folder)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
 from ostinato.errors import UsageError
 
@@ -70,6 +71,12 @@ class TrainingConfig:
         for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
             if getattr(self, name) not in known:
                 raise UsageError(f'{name} is "{getattr(self, name)}"; expected one of {", ".join(known)}')
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, Any]) -> TrainingConfig:
+        """Return the settings that are among an estimator's parameters; the others are left at their defaults."""
+        names = [field.name for field in fields(cls)]
+        return cls(**{name: parameters[name] for name in names if name in parameters})
 
     def numeric(self) -> dict[str, str]:
         """Return the settings that the numbers of a run depend on, as text: a resumed run must share them."""

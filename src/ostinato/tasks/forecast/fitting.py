@@ -23,22 +23,6 @@ from ostinato.tasks.record import Evaluation, FitRecord
 from ostinato.training import History, TrainingConfig, train
 
 _VALIDATION_WINDOWS = 2048
-_TRAINING = [
-    "epochs",
-    "optimizer",
-    "learning_rate",
-    "schedule",
-    "warmup_steps",
-    "weight_decay",
-    "gradient_clip",
-    "patience",
-    "max_seconds",
-    "seed",
-    "device",
-    "precision",
-    "progress",
-    "tensorboard",
-]
 
 
 @dataclass(frozen=True)
@@ -74,7 +58,7 @@ def fit_forecaster(parameters: Mapping[str, Any], data: Any, directory: Path | N
     `parameters` are those of `Forecaster`, by name.
     """
     check_parameters(parameters)
-    config = TrainingConfig(**{name: parameters[name] for name in _TRAINING})
+    config = TrainingConfig.of(parameters)
     panel = load_panel(data, schema_of(parameters))
     fitted, split = prepare(parameters, panel)
     make = fitted.maker(panel)

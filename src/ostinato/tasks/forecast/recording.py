@@ -15,6 +15,7 @@ from ostinato.tasks.forecast.baselines import seasonal_naive
 from ostinato.tasks.forecast.diagnostics import diagnose
 from ostinato.tasks.forecast.fitted import Fitted
 from ostinato.tasks.record import ColumnSummary, DataSummary, Evaluation, FitRecord, ForecastExample
+from ostinato.tasks.summary import in_words
 from ostinato.training import History
 
 _EXAMPLES = 4
@@ -36,7 +37,7 @@ def make_record(
     targets = ", ".join(panel.target_columns[:3]) + (", …" if panel.targets > 3 else "")
     return FitRecord(
         title=f"Forecast of {targets}",
-        settings={name: _words(value) for name, value in settings.items()},
+        settings=in_words(settings),
         parameters=sum(p.numel() for p in fitted.network.parameters()),
         seconds=seconds,
         data=_summary(fitted, panel, split),
@@ -48,12 +49,6 @@ def make_record(
         diagnostics=diagnose(fitted, panel, origins) if len(origins) else None,
         versions=versions(),
     )
-
-
-def _words(value: Any) -> str:
-    if isinstance(value, (tuple, list)):
-        return ", ".join(str(own) for own in value) or "none"
-    return str(value)
 
 
 def _summary(fitted: Fitted, panel: Panel, split: Split) -> DataSummary:

@@ -7,9 +7,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from ostinato.artifact import load_artifact, save_artifact
-from ostinato.errors import CorruptArtifact, UsageError
-from ostinato.tasks.estimator import Estimator
+from numpy.typing import NDArray
+
+from ostinato.artifact import Artifact
+from ostinato.errors import UsageError
+from ostinato.tasks.estimator import SavedEstimator
 from ostinato.tasks.language.corpus import Level, Texts, encode
 from ostinato.tasks.language.evaluation import LanguageScores, corpus_loss
 from ostinato.tasks.language.fitting import Outcome, fit_language
@@ -19,10 +21,8 @@ from ostinato.tasks.language.spelling import beginning, never_drawn, spelled
 from ostinato.training import History
 from ostinato.training.config import Optimizer, Schedule
 
-KIND = "language model"
 
-
-class LanguageModel(Estimator):
+class LanguageModel(SavedEstimator[Outcome]):
     """A recurrent language model of characters, words or subwords.
 
     It is trained by truncated backpropagation through time over a corpus that is read in rows side by side; the state
@@ -58,6 +58,8 @@ class LanguageModel(Estimator):
     >>> len(model.generate("the ", length=5))
     5
     """
+
+    KIND = "language model"
 
     def __init__(
         self,
@@ -194,45 +196,19 @@ class LanguageModel(Estimator):
                 return written[: min(ends)]
         return written
 
-    def save(self, folder: str | Path) -> Path:
-        """Write the model to a folder, in place of one that is there already; return the folder.
-
-        Raises:
-            OutputError: it cannot be written.
-        """
-        body, arrays = pack(self._checked())
-        save_artifact(Path(folder), KIND, {"parameters": self.get_params(), **body}, arrays)
-        return Path(folder)
+    @classmethod
+    def _pack(cls, fitted: Outcome) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        return pack(fitted)
 
     @classmethod
-    def load(cls, folder: str | Path) -> LanguageModel:
-        """Read a model that `save` wrote; nothing in it is executed.
-
-        Raises:
-            ArtifactError: it is no model, is cut short or changed, or was written by a newer version.
-        """
-        artifact = load_artifact(Path(folder), KIND)
-        fitted = unpack(artifact)
-        try:
-            model = cls(**artifact.body["parameters"])
-        except (TypeError, KeyError) as error:
-            raise CorruptArtifact(
-                f"{folder} lacks the parameters of a language model ({error}); fit it again"
-            ) from error
-        model._keep(fitted)
-        return model
+    def _unpack(cls, artifact: Artifact) -> Outcome:
+        return unpack(artifact)
 
     def _level(self) -> Level:
         level: Level = self.get_params()["level"]
         return level
 
     def _keep(self, fitted: Outcome) -> None:
-        self.fitted_ = fitted
+        super()._keep(fitted)
         self.history_: History = fitted.history
         self.scores_: LanguageScores | None = fitted.scores
-
-    def _checked(self) -> Outcome:
-        fitted: Outcome | None = getattr(self, "fitted_", None)
-        if fitted is None:
-            raise UsageError("the language model is not fitted; call fit first, or load a model")
-        return fitted

@@ -40,6 +40,10 @@ class LanguageScores:
         """Of the model, a token."""
         return bits_per_character(self.losses["model"])
 
+    def plain(self) -> dict[str, Any]:
+        """Return the scores as plain data."""
+        return {"tokens": self.tokens, "losses": dict(self.losses), "perplexity": self.perplexity}
+
     def __str__(self) -> str:
         lines = [f"{self.protocol}; {self.tokens:,} tokens, {100 * self.unknown:.1f} % of them unknown", ""]
         lines.append(f"{'':>24} {'nats':>8} {'bits':>8} {'perplexity':>11}")

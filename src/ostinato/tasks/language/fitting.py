@@ -19,10 +19,6 @@ from ostinato.tasks.language.evaluation import LanguageScores, corpus_loss
 from ostinato.tasks.language.network import LanguageNetwork, NetworkSettings, check_settings
 from ostinato.training import History, TrainingConfig, train
 
-_TRAINING = [
-    "epochs", "optimizer", "learning_rate", "momentum", "schedule", "warmup_steps", "weight_decay", "gradient_clip",
-    "patience", "max_seconds", "seed", "device", "precision", "progress", "tensorboard",
-]  # fmt: skip
 _VALIDATION_ROWS = 10
 
 
@@ -46,7 +42,7 @@ def fit_language(
     resume: bool,
 ) -> Outcome:
     """Read texts, train on them, evaluate on what was held out. `parameters` are those of `LanguageModel`, by name."""
-    config = TrainingConfig(**{name: parameters[name] for name in _TRAINING})
+    config = TrainingConfig.of(parameters)
     corpus = read_corpus(parameters, data, validation, test)
     settings = _settings(parameters, len(corpus.vocabulary))
     check_settings(settings)

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from ostinato.artifact import Artifact
 from ostinato.data.text import vocabulary_from_dict
-from ostinato.errors import CorruptArtifact
 from ostinato.tasks.language.evaluation import LanguageScores
 from ostinato.tasks.language.fitting import Outcome
 from ostinato.tasks.language.network import LanguageNetwork, NetworkSettings
@@ -36,18 +35,8 @@ def pack(fitted: Outcome) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
 
 
 def unpack(artifact: Artifact) -> Outcome:
-    """Return what `pack` took apart.
-
-    Raises:
-        CorruptArtifact: something that a language model needs is not there.
-    """
-    try:
-        return _unpack(artifact.body, artifact.tensors)
-    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        raise CorruptArtifact(f"the model lacks what a language model needs ({error}); fit it again") from error
-
-
-def _unpack(body: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Outcome:
+    """Return what `pack` took apart."""
+    body, arrays = artifact.body, artifact.tensors
     network = LanguageNetwork(NetworkSettings(**body["network"]))
     weights = {name: torch.from_numpy(value) for name, value in arrays.items()}
     if network.settings.tie_weights:
