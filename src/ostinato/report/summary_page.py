@@ -1,4 +1,4 @@
-"""The report of a `Summary` as one self-contained HTML file: every task's but the forecaster's, which has its own page."""
+"""The report of a `Summary` as one HTML file: of every task but the forecaster, which has a page of its own."""
 
 from __future__ import annotations
 
