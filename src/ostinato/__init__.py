@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ostinato.engine import compile, explain, scan  # noqa: A004
     from ostinato.nn import accelerate
     from ostinato.streaming import stepper
+    from ostinato.tasks.classify import SequenceClassifier, TextClassifier
     from ostinato.tasks.forecast import Forecaster
     from ostinato.tasks.language import LanguageModel
     from ostinato.tasks.loading import load
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "Forecaster": "ostinato.tasks.forecast",
     "LanguageModel": "ostinato.tasks.language",
+    "SequenceClassifier": "ostinato.tasks.classify",
+    "TextClassifier": "ostinato.tasks.classify",
     "load": "ostinato.tasks.loading",
     "accelerate": "ostinato.nn",
     "compile": "ostinato.engine",
@@ -32,6 +35,8 @@ _ROOMS = ("cells", "data", "engine", "nn", "streaming", "training")
 __all__ = [
     "Forecaster",
     "LanguageModel",
+    "SequenceClassifier",
+    "TextClassifier",
     "accelerate",
     "cells",
     "compile",

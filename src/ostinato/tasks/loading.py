@@ -12,6 +12,8 @@ from ostinato.errors import ArtifactError
 _HOMES = {
     "forecaster": ("ostinato.tasks.forecast", "Forecaster"),
     "language model": ("ostinato.tasks.language", "LanguageModel"),
+    "sequence classifier": ("ostinato.tasks.classify", "SequenceClassifier"),
+    "text classifier": ("ostinato.tasks.classify", "TextClassifier"),
 }
 """Where the estimator of each kind of model lives: a task is imported when one of its models is."""
 
