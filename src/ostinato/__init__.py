@@ -12,12 +12,14 @@ if TYPE_CHECKING:
     from ostinato.engine import compile, explain, scan  # noqa: A004
     from ostinato.nn import accelerate
     from ostinato.streaming import stepper
+    from ostinato.tasks.events import EventPredictor
     from ostinato.tasks.forecast import Forecaster
     from ostinato.tasks.language import LanguageModel
     from ostinato.tasks.loading import load
 
 # where each public name lives; nothing heavy is imported until one is used, so that `ostinato --help` is quick
 _HOMES = {
+    "EventPredictor": "ostinato.tasks.events",
     "Forecaster": "ostinato.tasks.forecast",
     "LanguageModel": "ostinato.tasks.language",
     "load": "ostinato.tasks.loading",
@@ -30,6 +32,7 @@ _HOMES = {
 _ROOMS = ("cells", "data", "engine", "nn", "streaming", "training")
 
 __all__ = [
+    "EventPredictor",
     "Forecaster",
     "LanguageModel",
     "accelerate",
