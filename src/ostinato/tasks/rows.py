@@ -1,4 +1,4 @@
-"""Batches of examples that are made on demand, bucketed by length: for tasks whose steps are more than token numbers."""
+"""Batches made on demand, of examples of like length: for tasks whose steps are more than token numbers."""
 
 from __future__ import annotations
 

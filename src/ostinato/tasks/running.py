@@ -95,6 +95,7 @@ def summary_of(
         data: see `Summary`.
         panels: see `Summary`.
     """
+    said = "Nothing was held out, so nothing is said of how good it is." if scores is None else scores.verdict(measure)
     return Summary(
         title=title,
         task=task,
@@ -108,8 +109,6 @@ def summary_of(
         protocol="" if scores is None else f"{scores.protocol}; {scores.count:,} {scores.of}",
         scores={} if scores is None else scores.values,
         better={} if scores is None else scores.better,
-        verdict="Nothing was held out, so nothing is said of how good it is."
-        if scores is None
-        else scores.verdict(measure),
+        verdict=said,
         panels=tuple(panels),
     )

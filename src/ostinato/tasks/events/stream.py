@@ -58,22 +58,22 @@ class EventStream:
         """Take an event; return what comes next in its case.
 
         Args:
-            row: with the columns of the training data: `{"case": 7, "activity": "open", "time": "2024-01-31 13:00"}`, or
-                a line of CSV with case, activity and time in that order. The time is a text, a `datetime`, a number
+            row: with the columns of the training data, `{"case": 7, "activity": "open", "time": "2024-01-31 13:00"}`,
+                or a line of CSV with case, activity and time in that order. The time is a text, a `datetime`, a number
                 where the training data has numbers, or `None` if it is not known.
 
         Returns:
             `next`, its `probability`, when (`in_days`), and more; see `EventPredictor.answers`.
 
         Raises:
-            StreamRowError: a column is missing, the time cannot be read, or lies before that of the event before it. The
-                case stays as it was.
+            StreamRowError: a column is missing, the time cannot be read, or lies before that of the event before it.
+                The case stays as it was.
         """
         case, activity, moment = self._parsed(row)
         own = self._cases.get(case, _Open())
         if moment < own.last:
             raise StreamRowError(
-                f'case "{case}": the event "{activity}" lies {own.last - moment:.6g} before the one before it; push the '
+                f'case "{case}": the event "{activity}" lies {own.last - moment:.6g} before the last one; push the '
                 "events of a case in the order of time"
             )
         begun = own.first if own.events else moment

@@ -84,7 +84,8 @@ class TimeScale:
         if self.loss != "lognormal":
             raise UsageError(f'time_loss is "{self.loss}", which foretells a median only; fit with "lognormal"')
         normal = Normal(raw[..., :1].double(), _bounded(raw[..., 1:]).double().exp())
-        return self._back(normal.icdf(torch.tensor(list(levels), dtype=torch.float64)).numpy())
+        own = normal.icdf(torch.tensor(list(levels), dtype=torch.float64))  # type: ignore[no-untyped-call]
+        return self._back(own.numpy())
 
     def _back(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
         own = z * self.spread + self.centre
