@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from ostinato.nn import accelerate
     from ostinato.streaming import stepper
     from ostinato.tasks.classify import SequenceClassifier, TextClassifier
+    from ostinato.tasks.events import EventPredictor
     from ostinato.tasks.forecast import Forecaster
     from ostinato.tasks.language import LanguageModel
     from ostinato.tasks.loading import load
 
 # where each public name lives; nothing heavy is imported until one is used, so that `ostinato --help` is quick
 _HOMES = {
+    "EventPredictor": "ostinato.tasks.events",
     "Forecaster": "ostinato.tasks.forecast",
     "LanguageModel": "ostinato.tasks.language",
     "SequenceClassifier": "ostinato.tasks.classify",
@@ -33,6 +35,7 @@ _HOMES = {
 _ROOMS = ("cells", "data", "engine", "nn", "streaming", "training")
 
 __all__ = [
+    "EventPredictor",
     "Forecaster",
     "LanguageModel",
     "SequenceClassifier",

@@ -10,6 +10,7 @@ from ostinato.artifact import kind_of
 from ostinato.errors import ArtifactError
 
 _HOMES = {
+    "event predictor": ("ostinato.tasks.events", "EventPredictor"),
     "forecaster": ("ostinato.tasks.forecast", "Forecaster"),
     "language model": ("ostinato.tasks.language", "LanguageModel"),
     "sequence classifier": ("ostinato.tasks.classify", "SequenceClassifier"),

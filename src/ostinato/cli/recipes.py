@@ -1,0 +1,13 @@
+"""All recipes, in the order in which the command line lists them."""
+
+from __future__ import annotations
+
+from ostinato.cli import fit_classification, fit_events, fit_language
+from ostinato.cli.recipe import Recipe
+
+RECIPES: tuple[Recipe, ...] = (
+    fit_language.RECIPE,
+    fit_classification.TEXTS,
+    fit_classification.SEQUENCES,
+    fit_events.RECIPE,
+)
