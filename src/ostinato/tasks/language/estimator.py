@@ -18,6 +18,7 @@ from ostinato.tasks.language.fitting import Outcome, fit_language
 from ostinato.tasks.language.generation import Sampling, generate_tokens
 from ostinato.tasks.language.saving import pack, unpack
 from ostinato.tasks.language.spelling import beginning, never_drawn, spelled
+from ostinato.tasks.summary import Summary
 from ostinato.training import History
 from ostinato.training.config import Optimizer, Schedule
 
@@ -47,7 +48,8 @@ class LanguageModel(SavedEstimator[Outcome]):
         epochs, optimizer, learning_rate, momentum, schedule, warmup_steps, weight_decay, gradient_clip, patience,
         max_seconds, seed, device, precision, progress, tensorboard: see `ostinato.training.TrainingConfig`.
 
-    After `fit`, `history_` has the epochs and `scores_` how the model foretells the test part, beside baselines.
+    After `fit`, `history_` has the epochs, `scores_` how the model foretells the test part, beside baselines, and
+    `summary_` all that a report shows.
 
     Sources: T. Mikolov et al., "Recurrent neural network based language model", Interspeech 2010; W. Zaremba,
     I. Sutskever and O. Vinyals, 2014; S. Merity, N. Keskar and R. Socher, ICLR 2018.
@@ -212,3 +214,4 @@ class LanguageModel(SavedEstimator[Outcome]):
         super()._keep(fitted)
         self.history_: History = fitted.history
         self.scores_: LanguageScores | None = fitted.scores
+        self.summary_: Summary = fitted.summary
