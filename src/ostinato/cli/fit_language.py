@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ostinato.cli.options import OPTIMISATION, Option, count, limit
-from ostinato.cli.recipe import Recipe
+from ostinato.cli.recipe import AVERAGING, Recipe
 
 _EPILOG = """examples:
   ostinato fit language shakespeare.txt --out model
@@ -32,6 +32,7 @@ OPTIONS = (
     *OPTIMISATION,
     Option("training", "momentum", float, "of sgd (0)"),
     Option("training", "warmup_steps", int, "steps over which the learning rate first rises (0)"),
+    *AVERAGING,
     Option("training", "gradient_clip", limit, 'greatest gradient norm, or "none" (1)'),
     Option("training", "patience", count, 'epochs without a better validation loss before it stops, or "none" (3)'),
     Option("training", "max_seconds", float, "time limit of the training"),
