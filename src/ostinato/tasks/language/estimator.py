@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from ostinato.artifact import Artifact
 from ostinato.errors import UsageError
+from ostinato.nn.softmax import Proposal
 from ostinato.tasks.estimator import SavedEstimator
 from ostinato.tasks.language.corpus import Level, Texts, encode
 from ostinato.tasks.language.evaluation import LanguageScores, corpus_loss
 from ostinato.tasks.language.fitting import Outcome, fit_language
 from ostinato.tasks.language.generation import Sampling, generate_tokens
+from ostinato.tasks.language.network import Output
 from ostinato.tasks.language.saving import pack, unpack
 from ostinato.tasks.language.spelling import beginning, never_drawn, spelled
 from ostinato.tasks.summary import Summary
@@ -39,6 +41,10 @@ class LanguageModel(SavedEstimator[Outcome]):
         embedding_size: features of a token; `None`: as `hidden_size`.
         hidden_size, num_layers: of the stack.
         tie_weights: whether the scores' matrix is the embedding (H. Inan, K. Khosravi and R. Socher, ICLR 2017).
+        output: `"softmax"` over all tokens; for large vocabularies `"adaptive"`, narrower for rare tokens, or
+            `"sampled"`, whose training loss is over the target and some tokens drawn: see `ostinato.nn.softmax`. Losses
+            that are reported are over all tokens, whichever it is.
+        samples: how many tokens `"sampled"` draws for a batch; proposal: by what, `"unigram"` or `"log_uniform"`.
         dropout: of layers' outputs, with one mask for each piece; input_dropout: of embeddings likewise;
             embedding_dropout: of whole words; weight_drop: of recurrent weights. All of S. Merity et al., ICLR 2018.
         activation_penalty, slowness_penalty: weights of penalties on outputs and on their changes (Merity et al.).
@@ -76,6 +82,9 @@ class LanguageModel(SavedEstimator[Outcome]):
         hidden_size: int = 256,
         num_layers: int = 1,
         tie_weights: bool = False,
+        output: Output = "softmax",
+        samples: int = 1024,
+        proposal: Proposal = "unigram",
         dropout: float = 0.0,
         input_dropout: float = 0.0,
         embedding_dropout: float = 0.0,

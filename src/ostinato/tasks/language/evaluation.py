@@ -16,6 +16,7 @@ from ostinato.nn.losses import bits_per_character, perplexity
 from ostinato.tasks.language.network import LanguageNetwork
 
 _PIECE = 512
+_SCORES = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,9 @@ def token_losses(network: LanguageNetwork, corpus: NDArray[np.int32]) -> NDArray
     training = network.training
     network.eval()
     with torch.inference_mode():
-        for start in range(0, len(tokens) - 1, _PIECE):
-            stop = min(start + _PIECE, len(tokens) - 1)
+        together = max(1, min(_PIECE, _SCORES // network.settings.vocabulary_size))
+        for start in range(0, len(tokens) - 1, together):
+            stop = min(start + together, len(tokens) - 1)
             scores, _, state = _read(network, tokens[start:stop], state)
             own = functional.cross_entropy(scores[:, 0], tokens[start + 1 : stop + 1, 0], reduction="none")
             losses[start:stop] = own.numpy()
