@@ -18,12 +18,13 @@ from torch.nn import functional
 
 from ostinato.errors import ShapeError, UsageError
 from ostinato.nn.losses.output import linear_cross_entropy
+from ostinato.nn.products import QuickLinear
 
 Proposal = Literal["unigram", "log_uniform"]
 _NARROWER = 4.0
 
 
-class FullSoftmax(nn.Linear):
+class FullSoftmax(QuickLinear):
     """A linear layer; its loss is the cross-entropy over the whole vocabulary.
 
     >>> import torch
