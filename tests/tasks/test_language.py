@@ -229,7 +229,7 @@ def test_what_is_written_follows_the_prompt_and_stops_where_it_is_told(model) ->
     best = model.generate("the cat sat on the ", length=40, temperature=0)
     assert best[:4] in ("mat.", "log.", "dog.", "cat ")
     assert model.generate("the cat sat on the ", length=40, temperature=0, stop=[best[3], "zz"]) == best[:3]
-    streamed = "".join(itertools.islice(model.stream("the cat sat on the ", temperature=0), 40))
+    streamed = "".join(itertools.islice(model.write("the cat sat on the ", temperature=0), 40))
     assert streamed == best
     assert model.generate(length=0) == ""
     assert len(model.generate("", length=10)) == 10

@@ -87,11 +87,16 @@ class LanguageNetwork(nn.Module):
             Scores `(steps, batch, vocabulary)`, or their mean loss if there are targets; the stack's outputs before
             dropout, and its state.
         """
-        read = self.input_dropout(self.embedding(tokens))
-        ys, state = self.stack(read, state)
-        features = self.narrow(self.output_dropout(ys))
+        features, ys, state = self.read(tokens, state)
         found: Tensor = self.scores(features) if targets is None else self.scores.loss(features, targets)
         return found, ys, state
+
+    def read(self, tokens: Tensor, state: Any = None) -> tuple[Tensor, Tensor, Any]:
+        """Read tokens; as `forward`, but return what the scores are made of, `(steps, batch, features)`."""
+        read = self.input_dropout(self.embedding(tokens))
+        ys, state = self.stack(read, state)
+        features: Tensor = self.narrow(self.output_dropout(ys))
+        return features, ys, state
 
     def start(self, batch: int) -> Any:
         """Return the state at the beginning of a text."""
