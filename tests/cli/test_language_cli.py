@@ -19,7 +19,7 @@ def folder(tmp_path, capsys):
 
 
 def test_a_model_is_fitted_writes_and_is_evaluated(folder, capsys) -> None:
-    assert {path.name for path in folder.iterdir()} >= {"model.json", "history.csv"}
+    assert {path.name for path in folder.iterdir()} >= {"model.json", "history.csv", "report.html"}
     assert main(["generate", str(folder), "--prompt", "the ", "--length", "20"]) == 0
     written = capsys.readouterr().out
     assert written.startswith("the ")
@@ -27,6 +27,15 @@ def test_a_model_is_fitted_writes_and_is_evaluated(folder, capsys) -> None:
     assert main(["evaluate", str(folder), str(folder.parent / "text.txt"), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["tokens"] == len(TEXT) - 1
+
+
+def test_the_report_is_written_again_from_the_model_alone(folder, tmp_path, capsys) -> None:
+    assert main(["report", str(folder), "--out", str(tmp_path / "again.html")]) == 0
+    assert "again.html" in capsys.readouterr().out
+    page = (tmp_path / "again.html").read_text()
+    assert page == (folder / "report.html").read_text()
+    assert "Language model of text.txt" in page
+    assert "5-gram" in page
 
 
 def test_mistakes_get_one_sentence(folder, tmp_path, capsys) -> None:

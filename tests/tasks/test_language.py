@@ -16,8 +16,10 @@ from ostinato import LanguageModel
 from ostinato.errors import ArtifactError, DataError, UsageError
 from ostinato.tasks.language import fitting
 from ostinato.tasks.language.baselines import ngram_loss, unigram_loss
+from ostinato.tasks.language.diagnostics import gradient_through_time, windows
 from ostinato.tasks.language.evaluation import corpus_loss
 from ostinato.tasks.language.generation import Sampling, draw
+from ostinato.tasks.language.saving import pack
 
 TEXT = "the cat sat on the mat. the dog sat on the log. a bird sang to the cat and the dog.\n" * 60
 QUIET = {"progress": False, "steps": 16, "batch_size": 8}
@@ -104,6 +106,61 @@ def test_a_stopped_run_goes_on_to_the_numbers_of_one_that_was_not(tmp_path, monk
     rest = LanguageModel(epochs=3, **options).fit([TEXT], directory=tmp_path, resume=True)
     assert len(rest.history_.rows) == 3
     assert rest.scores_.losses == whole.scores_.losses
+
+
+# --- what a report shows ---------------------------------------------------------------------------------------------
+
+
+def test_the_summary_has_the_scores_and_panels_and_is_saved_with_the_model(model, tmp_path) -> None:
+    summary = model.summary_
+    assert {name: own["nats"] for name, own in summary.scores.items()} == model.scores_.losses
+    assert "perplexity" in summary.verdict
+    titles = [panel.title for panel in summary.panels]
+    assert titles == [
+        "What it writes", "Rare and frequent tokens", "What surprised it", "What memory is worth",
+        "The gradient through time", "Hidden states",
+    ]  # fmt: skip
+    rows = {panel.title: panel for panel in summary.panels}["Rare and frequent tokens"].rows
+    assert sum(row[1] for row in rows) == pytest.approx(100)
+    assert sum(row[1] * row[2] / 100 for row in rows) == pytest.approx(model.scores_.losses["model"])
+    assert ostinato.load(model.save(tmp_path / "m")).summary_ == summary
+
+
+def test_a_summary_says_so_when_counting_does_better() -> None:
+    summary = LanguageModel(hidden_size=4, epochs=1, **QUIET).fit([TEXT]).summary_
+    assert "counting does better" in summary.verdict
+
+
+def test_the_gradient_through_time_is_that_of_autograd_through_the_whole_window(model) -> None:
+    network = model.fitted_.network
+    corpus = np.array(model.fitted_.vocabulary.encode(TEXT[:200]), np.int32)
+    norms = gradient_through_time(network, corpus, 6)
+    tokens = windows(corpus, 6, 16)
+    expected = np.zeros(6)
+    for column in range(tokens.shape[1]):
+        for back in range(6):  # split the window at the state, and differentiate what comes after by it
+            state = network.start(1)
+            for token in tokens[: 6 - back, column]:
+                y, state = network.stack.step(network.embedding(token[None]), state)
+            parts = [leaf.detach().requires_grad_() for leaf in state[0]]
+            end = (tuple(parts),)
+            y = parts[0]  # of an LSTM, the output is the first part of the state
+            for token in tokens[6 - back : 6, column]:
+                y, end = network.stack.step(network.embedding(token[None]), end)
+            loss = torch.nn.functional.cross_entropy(network.scores(y), tokens[-1, column][None])
+            found = torch.autograd.grad(loss, parts, allow_unused=True)
+            gradient = torch.cat([torch.zeros(1) if part is None else part[0] for part in found])
+            expected[back] += float(gradient.norm()) / tokens.shape[1]
+    assert norms == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_model_saved_without_a_summary_gets_one_sentence(model, tmp_path, monkeypatch) -> None:
+    plain = {name: value for name, value in pack(model.fitted_)[0].items() if name != "summary"}
+    arrays = pack(model.fitted_)[1]
+    monkeypatch.setattr(LanguageModel, "_pack", lambda *_: (plain, arrays))
+    model.save(tmp_path / "m")
+    with pytest.raises(ArtifactError, match="lacks what a language model needs .*summary.*fit it again"):
+        LanguageModel.load(tmp_path / "m")
 
 
 # --- baselines -------------------------------------------------------------------------------------------------------

@@ -45,7 +45,7 @@ def add_parser(verbs: Any) -> None:
     task.add_argument("--json", action="store_true", help="print the evaluation as JSON")
     add_options(task, FORECASTER_OPTIONS)
     task.set_defaults(run=run)
-    fit_language.add_task(tasks)
+    fit_language.RECIPE.add_fit(tasks)
     fit_classification.TEXTS.add_fit(tasks)
     fit_classification.SEQUENCES.add_fit(tasks)
 

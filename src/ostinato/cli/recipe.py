@@ -12,6 +12,7 @@ from typing import Any
 from ostinato.cli.options import OPTIMISATION, Option, add_table, chosen, count, limit
 from ostinato.cli.saving import fit_into
 
+AVERAGINGS = ("polyak", "triggered", "ema")
 TRAINING = (
     Option("training", "batch_size", int, "sequences of a batch (the task's own)"),
     Option("training", "epochs", int, "passes, at most (the task's own)"),
@@ -23,6 +24,13 @@ TRAINING = (
     Option("training", "device", str, "cpu, cuda, mps or auto (cpu)"),
 )
 """The options of training that all tasks have."""
+AVERAGING = (
+    Option("training", "averaging", str, "of weights over steps: the average is what is kept (none)", AVERAGINGS),
+    Option("training", "averaging_start", int, "epochs before it begins, of polyak and ema (0)"),
+    Option("training", "averaging_decay", float, "of ema: what is left of it after a step (0.999)"),
+    Option("training", "averaging_patience", int, "of triggered: epochs without a better loss before it begins (5)"),
+)
+"""Those of the average of weights, for tasks that have it."""
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,13 @@
 """Training: the fit loop, truncated backpropagation through time, optimisers and schedules, checkpoints."""
 
 from ostinato.training.checkpoint import checkpoint_path, remove_checkpoint
-from ostinato.training.config import OPTIMIZERS, SCHEDULES, TrainingConfig
+from ostinato.training.config import AVERAGINGS, OPTIMIZERS, SCHEDULES, TrainingConfig
 from ostinato.training.history import EpochRow, History
 from ostinato.training.loop import train
 from ostinato.training.objective import Batch, BatchSource, Objective, Step
 
 __all__ = [
+    "AVERAGINGS",
     "OPTIMIZERS",
     "SCHEDULES",
     "Batch",

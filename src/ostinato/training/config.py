@@ -10,8 +10,10 @@ from ostinato.errors import UsageError
 
 Optimizer = Literal["sgd", "adam", "adamw"]
 Schedule = Literal["constant", "cosine", "one_cycle", "exponential", "step", "plateau"]
+Averaged = Literal["polyak", "triggered", "ema"]
 OPTIMIZERS: tuple[Optimizer, ...] = ("sgd", "adam", "adamw")
 SCHEDULES: tuple[Schedule, ...] = ("constant", "cosine", "one_cycle", "exponential", "step", "plateau")
+AVERAGINGS: tuple[Averaged, ...] = ("polyak", "triggered", "ema")
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,12 @@ class TrainingConfig:
         schedule: how the learning rate falls from the first step to the last; see `schedule_factor`.
         warmup_steps: steps over which it first rises from zero.
         gradient_clip: greatest L2 norm of the gradient (Pascanu, Mikolov and Bengio, 2013); `None` for no limit.
+        averaging: `"polyak"`, `"triggered"` or `"ema"`: weights averaged over steps are validated and kept, while
+            training goes on with its own; see `ostinato.training.averaging`. `None`: the weights as they are.
+        averaging_start: epochs before it begins (`"polyak"`, `"ema"`).
+        averaging_decay: what is left of the average after a step (`"ema"`).
+        averaging_patience: epochs without a better validation loss before it begins (`"triggered"`); `patience` is
+            counted from there on.
         patience: epochs without a better validation loss before training stops; `None`: never.
         min_delta: how much lower a loss must be to count as better.
         seed: of weights' dropout and of batches; the same seed gives the same numbers on one machine.
@@ -49,6 +57,10 @@ class TrainingConfig:
     schedule: Schedule = "constant"
     warmup_steps: int = 0
     gradient_clip: float | None = 1.0
+    averaging: Averaged | None = None
+    averaging_start: int = 0
+    averaging_decay: float = 0.999
+    averaging_patience: int = 5
     patience: int | None = 10
     min_delta: float = 0.0
     seed: int = 0
@@ -61,13 +73,17 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
-        for name in ("epochs", "learning_rate", "gradient_clip", "patience", "max_seconds"):
+        for name in ("epochs", "learning_rate", "gradient_clip", "averaging_patience", "patience", "max_seconds"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise UsageError(f"{name} is {value}; expected more than 0")
-        for name in ("momentum", "weight_decay", "warmup_steps", "min_delta"):
+        for name in ("momentum", "weight_decay", "warmup_steps", "averaging_start", "min_delta"):
             if getattr(self, name) < 0:
                 raise UsageError(f"{name} is {getattr(self, name)}; expected 0 or more")
+        if not 0 < self.averaging_decay < 1:
+            raise UsageError(f"averaging_decay is {self.averaging_decay}; expected a share between 0 and 1, as 0.999")
+        if self.averaging not in (None, *AVERAGINGS):
+            raise UsageError(f'averaging is "{self.averaging}"; expected one of {", ".join(AVERAGINGS)}, or none')
         for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
             if getattr(self, name) not in known:
                 raise UsageError(f'{name} is "{getattr(self, name)}"; expected one of {", ".join(known)}')

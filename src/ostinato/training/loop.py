@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree
 
 from ostinato.errors import NonFiniteLoss, UsageError
+from ostinato.training.averaging import Averaging
 from ostinato.training.checkpoint import load_checkpoint, remove_checkpoint, require_same, save_checkpoint
 from ostinato.training.config import TrainingConfig
 from ostinato.training.device import make_fabric
@@ -108,6 +109,7 @@ class _Run:
         optimizer = make_optimizer(self.parameters, config)
         self.wrapped, self.optimizer = self.fabric.setup(module, optimizer)
         self.rate = LearningRate(self.optimizer, config, config.epochs * len(batches))
+        self.averaging = Averaging(self.parameters, config)
         self.at = _Position()
         self.carry: Carry | None = None
         self.best: dict[str, Tensor] = {}
@@ -170,6 +172,7 @@ class _Run:
         if not math.isfinite(norm):
             raise self._non_finite("gradient", norm)
         self.optimizer.step()
+        self.averaging.after_step()
         self.carry = _pytree.tree_map_only(Tensor, Tensor.detach, step.carry)
         at = self.at
         at.batch += 1
@@ -183,17 +186,18 @@ class _Run:
         at = self.at
         now = time.monotonic()
         at.seconds, self.started = at.seconds + now - self.started, now
-        row = EpochRow(
-            epoch=at.epoch + 1,
-            loss=at.loss / max(at.weight, 1e-12),
-            validation_loss=self._validate(),
-            learning_rate=float(self.optimizer.param_groups[0]["lr"]),
-            gradient_norm=at.norm / max(at.batch, 1),
-            seconds=at.seconds,
-            steps_per_second=steps_per_second,
-        )
-        at.rows.append(row)
-        self._keep_if_best(row)
+        with self.averaging.applied():
+            row = EpochRow(
+                epoch=at.epoch + 1,
+                loss=at.loss / max(at.weight, 1e-12),
+                validation_loss=self._validate(),
+                learning_rate=float(self.optimizer.param_groups[0]["lr"]),
+                gradient_norm=at.norm / max(at.batch, 1),
+                seconds=at.seconds,
+                steps_per_second=steps_per_second,
+            )
+            at.rows.append(row)
+            self._keep_if_best(row)
         at.epoch, at.batch, at.loss, at.weight, at.norm = at.epoch + 1, 0, 0.0, 0.0, 0.0
         self.carry = None
         return row
@@ -201,6 +205,7 @@ class _Run:
     def _keep_if_best(self, row: EpochRow) -> None:
         loss = row.loss if math.isnan(row.validation_loss) else row.validation_loss
         self.rate.after_epoch(loss)
+        self.averaging.after_epoch(loss)
         if loss < self.at.best_loss - self.config.min_delta or not self.best:
             self.at.best_loss, self.at.best_epoch = loss, row.epoch
             self.best = {name: value.detach().clone() for name, value in self.module.state_dict().items()}
@@ -225,7 +230,9 @@ class _Run:
 
     def _stop(self) -> str | None:
         at, patience = self.at, self.config.patience
-        if at.rows and patience is not None and len(at.rows) - at.best_epoch >= patience:
+        since = max(at.best_epoch, self.averaging.began or 0)
+        waits = self.averaging.waits()
+        if at.rows and patience is not None and not waits and len(at.rows) - since >= patience:
             return f"no better loss for {patience} epochs (the best was epoch {at.best_epoch})"
         if at.epoch >= self.config.epochs:
             return f"all {self.config.epochs} epochs done"
@@ -277,6 +284,7 @@ class _Run:
             "best": self.best,
             "optimizer": self.optimizer.state_dict(),
             "rate": self.rate.state(),
+            "averaging": self.averaging.state(),
             "carry": self.carry,
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
@@ -290,6 +298,7 @@ class _Run:
         self.module.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.rate.restore(state["rate"])
+        self.averaging.restore(state["averaging"])
         rows = [EpochRow(**row) for row in state["position"]["rows"]]
         self.at = _Position(**{**state["position"], "rows": rows})
         self.best = {name: value.to(self.fabric.device) for name, value in state["best"].items()}

@@ -18,8 +18,9 @@ from ostinato.tasks.language.fitting import Outcome, fit_language
 from ostinato.tasks.language.generation import Sampling, generate_tokens
 from ostinato.tasks.language.saving import pack, unpack
 from ostinato.tasks.language.spelling import beginning, never_drawn, spelled
+from ostinato.tasks.summary import Summary
 from ostinato.training import History
-from ostinato.training.config import Optimizer, Schedule
+from ostinato.training.config import Averaged, Optimizer, Schedule
 
 
 class LanguageModel(SavedEstimator[Outcome]):
@@ -44,10 +45,12 @@ class LanguageModel(SavedEstimator[Outcome]):
         steps: of a piece; jitter: whether pieces differ in length.
         batch_size: rows.
         validation, test: the shares of the corpus's end that are held out, where `fit` is not given texts for them.
-        epochs, optimizer, learning_rate, momentum, schedule, warmup_steps, weight_decay, gradient_clip, patience,
-        max_seconds, seed, device, precision, progress, tensorboard: see `ostinato.training.TrainingConfig`.
+        epochs, optimizer, learning_rate, momentum, schedule, warmup_steps, weight_decay, gradient_clip, averaging,
+        averaging_start, averaging_decay, averaging_patience, patience, max_seconds, seed, device, precision, progress,
+        tensorboard: see `ostinato.training.TrainingConfig`.
 
-    After `fit`, `history_` has the epochs and `scores_` how the model foretells the test part, beside baselines.
+    After `fit`, `history_` has the epochs, `scores_` how the model foretells the test part, beside baselines, and
+    `summary_` all that a report shows.
 
     Sources: T. Mikolov et al., "Recurrent neural network based language model", Interspeech 2010; W. Zaremba,
     I. Sutskever and O. Vinyals, 2014; S. Merity, N. Keskar and R. Socher, ICLR 2018.
@@ -92,6 +95,10 @@ class LanguageModel(SavedEstimator[Outcome]):
         warmup_steps: int = 0,
         weight_decay: float = 0.0,
         gradient_clip: float | None = 1.0,
+        averaging: Averaged | None = None,
+        averaging_start: int = 0,
+        averaging_decay: float = 0.999,
+        averaging_patience: int = 5,
         patience: int | None = 3,
         max_seconds: float | None = None,
         seed: int = 0,
@@ -212,3 +219,4 @@ class LanguageModel(SavedEstimator[Outcome]):
         super()._keep(fitted)
         self.history_: History = fitted.history
         self.scores_: LanguageScores | None = fitted.scores
+        self.summary_: Summary = fitted.summary

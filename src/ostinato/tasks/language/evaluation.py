@@ -58,19 +58,25 @@ def corpus_loss(network: LanguageNetwork, corpus: NDArray[np.int32]) -> float:
     Raises:
         DataError: the text has fewer than two tokens.
     """
+    return float(token_losses(network, corpus).mean())
+
+
+def token_losses(network: LanguageNetwork, corpus: NDArray[np.int32]) -> NDArray[np.float64]:
+    """Return the negative log-likelihood of each token but the first, in nats, `(tokens - 1,)`; see `corpus_loss`."""
     if len(corpus) < 2:
         raise DataError(f"the text has {len(corpus)} tokens; expected two or more, to read and to foretell")
     tokens = torch.from_numpy(np.asarray(corpus, np.int64))[:, None]
-    total, state = 0.0, None
+    losses, state = np.empty(len(tokens) - 1), None
     training = network.training
     network.eval()
     with torch.inference_mode():
         for start in range(0, len(tokens) - 1, _PIECE):
             stop = min(start + _PIECE, len(tokens) - 1)
             scores, _, state = _read(network, tokens[start:stop], state)
-            total += float(functional.cross_entropy(scores[:, 0], tokens[start + 1 : stop + 1, 0], reduction="sum"))
+            own = functional.cross_entropy(scores[:, 0], tokens[start + 1 : stop + 1, 0], reduction="none")
+            losses[start:stop] = own.numpy()
     network.train(training)
-    return total / (len(tokens) - 1)
+    return losses
 
 
 def _read(network: LanguageNetwork, tokens: torch.Tensor, state: Any) -> tuple[torch.Tensor, torch.Tensor, Any]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ostinato.data.text import Vocabulary
 from ostinato.errors import NonFiniteLoss
@@ -15,8 +18,10 @@ from ostinato.files import make_folder
 from ostinato.tasks.language.baselines import largest_order, ngram_loss, unigram_loss
 from ostinato.tasks.language.batches import LanguageObjective, corpus_batches
 from ostinato.tasks.language.corpus import Corpus, Texts, read_corpus
-from ostinato.tasks.language.evaluation import LanguageScores, corpus_loss
+from ostinato.tasks.language.evaluation import LanguageScores, token_losses
 from ostinato.tasks.language.network import LanguageNetwork, NetworkSettings, check_settings
+from ostinato.tasks.language.summarising import summarise
+from ostinato.tasks.summary import Summary
 from ostinato.training import History, TrainingConfig, train
 
 _VALIDATION_ROWS = 10
@@ -30,6 +35,7 @@ class Outcome:
     vocabulary: Vocabulary
     history: History
     scores: LanguageScores | None
+    summary: Summary
     failure: NonFiniteLoss | None
 
 
@@ -42,6 +48,7 @@ def fit_language(
     resume: bool,
 ) -> Outcome:
     """Read texts, train on them, evaluate on what was held out. `parameters` are those of `LanguageModel`, by name."""
+    began = time.monotonic()
     config = TrainingConfig.of(parameters)
     corpus = read_corpus(parameters, data, validation, test)
     settings = _settings(parameters, len(corpus.vocabulary))
@@ -70,8 +77,11 @@ def fit_language(
             raise
         failure, history = error, error.history
     network.eval()
-    scores = _scores(network, corpus) if len(corpus.test) > 1 else None
-    return Outcome(network, corpus.vocabulary, history, scores, failure)
+    losses = token_losses(network, corpus.test) if len(corpus.test) > 1 else np.zeros(0)
+    scores = _scores(losses, corpus) if len(losses) else None
+    seconds = time.monotonic() - began
+    summary = summarise(parameters, data, corpus, network, history, scores, losses, seconds)
+    return Outcome(network, corpus.vocabulary, history, scores, summary, failure)
 
 
 def _settings(parameters: Mapping[str, Any], vocabulary_size: int) -> NetworkSettings:
@@ -80,10 +90,10 @@ def _settings(parameters: Mapping[str, Any], vocabulary_size: int) -> NetworkSet
     return NetworkSettings(**{**own, "vocabulary_size": vocabulary_size})
 
 
-def _scores(network: LanguageNetwork, corpus: Corpus) -> LanguageScores:
+def _scores(own: NDArray[np.float64], corpus: Corpus) -> LanguageScores:
     """Score the test part, beside models that count what was trained on."""
     size = len(corpus.vocabulary)
-    losses = {"model": corpus_loss(network, corpus.test)}
+    losses = {"model": float(own.mean())}
     for order in sorted({2, largest_order(size)}, reverse=True):
         losses[f"{order}-gram, Witten-Bell"] = ngram_loss(corpus.train, corpus.test, size, order)
     losses["unigram"] = unigram_loss(corpus.train, corpus.test, size)

@@ -13,6 +13,7 @@ from ostinato.data.text import vocabulary_from_dict
 from ostinato.tasks.language.evaluation import LanguageScores
 from ostinato.tasks.language.fitting import Outcome
 from ostinato.tasks.language.network import LanguageNetwork, NetworkSettings
+from ostinato.tasks.summary import summary_from
 from ostinato.training import History
 from ostinato.training.history import EpochRow
 
@@ -27,6 +28,7 @@ def pack(fitted: Outcome) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         "best_epoch": fitted.history.best_epoch,
         "stopped": fitted.history.stopped,
         "scores": None if scores is None else {**vars(scores), "losses": dict(scores.losses)},
+        "summary": fitted.summary.plain(),
     }
     arrays = {name: value.numpy() for name, value in network.state_dict().items()}
     if network.settings.tie_weights:
@@ -45,4 +47,6 @@ def unpack(artifact: Artifact) -> Outcome:
     rows = tuple(EpochRow(**row) for row in body["history"])
     scores = None if body["scores"] is None else LanguageScores(**body["scores"])
     history = History(rows, body["best_epoch"], body["stopped"])
-    return Outcome(network.eval(), vocabulary_from_dict(body["vocabulary"]), history, scores, None)
+    return Outcome(
+        network.eval(), vocabulary_from_dict(body["vocabulary"]), history, scores, summary_from(body["summary"]), None
+    )
