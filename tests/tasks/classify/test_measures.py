@@ -192,7 +192,9 @@ def test_statistics_tell_what_their_numbers_tell_as_scikit_learn_does() -> None:
     told = statistics(quiet + loud, np.repeat([0, 1], 20), quiet + loud, 2)
     assert (told.classes == np.repeat([0, 1], 20)).mean() > 0.9
     assert STATISTICS.startswith("statistics")
-    assert np.isfinite(statistics([np.full((3, 1), NAN)] * 4, np.array([0, 1, 0, 1]), quiet[0][None, :, :1], 2).chances).all()
+    assert np.isfinite(
+        statistics([np.full((3, 1), NAN)] * 4, np.array([0, 1, 0, 1]), quiet[0][None, :, :1], 2).chances
+    ).all()
 
 
 def test_words_are_counted_and_a_class_without_examples_has_no_chance() -> None:

@@ -43,10 +43,14 @@ def test_padding_changes_nothing(cell, bidirectional) -> None:
 @pytest.mark.parametrize("convolutions", [(), (4,), (4, 6)])
 def test_padding_changes_nothing_behind_convolutions_either(convolutions) -> None:
     for bidirectional in (False, True):
-        own = network(bidirectional=bidirectional, channels=2, masked=True, convolutions=convolutions, stride=2, width=3)
+        own = network(
+            bidirectional=bidirectional, channels=2, masked=True, convolutions=convolutions, stride=2, width=3
+        )
         sequences = [RNG.normal(size=(length, 4)).astype(np.float32) for length in (1, 9, 4)]
         together = own(*padded(sequences))
-        torch.testing.assert_close(together, torch.cat([own(*padded([one])) for one in sequences]), atol=2e-6, rtol=1e-5)
+        torch.testing.assert_close(
+            together, torch.cat([own(*padded([one])) for one in sequences]), atol=2e-6, rtol=1e-5
+        )
 
 
 def test_scores_come_back_in_the_order_of_the_examples() -> None:
@@ -132,9 +136,7 @@ def test_words_that_are_dropped_are_read_as_unknown() -> None:
 
 
 def test_values_that_are_dropped_are_marked_as_missing() -> None:
-    front = ChannelFront(
-        2, masked=True, timed=True, value_dropout=0.3, convolutions=(), width=1, stride=1, causal=True
-    )
+    front = ChannelFront(2, masked=True, timed=True, value_dropout=0.3, convolutions=(), width=1, stride=1, causal=True)
     features = torch.cat([torch.ones(500, 1, 2), torch.zeros(500, 1, 2), torch.ones(500, 1, 1)], -1)
     found, _ = front(features, torch.tensor([500]))
     assert (found[..., :2] + found[..., 2:4]).eq(1).all()

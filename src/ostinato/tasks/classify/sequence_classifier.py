@@ -115,7 +115,7 @@ class SequenceClassifier(Classifier):
         Raises:
             UsageError: the model is not fitted, is bidirectional, or has convolutions.
         """
-        return SequenceStream(self._checked(), self._answer)
+        return SequenceStream(self._checked(), self._answer, self.get_params()["time"] or "time")
 
     def _task(self) -> SequenceTask:
         return SequenceTask(self.get_params())
