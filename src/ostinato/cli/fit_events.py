@@ -15,8 +15,8 @@ RECIPE = Recipe(
     name="events",
     estimator="ostinato.tasks.events:EventPredictor",
     help="foretell the next event of a case, and when it comes",
-    description="Train a recurrent model on an event log, hold out its last cases, and show it beside models that count "
-    "what follows the last activities.",
+    description="Train a recurrent model on an event log, hold out its last cases, and show it beside models that "
+    "count what follows the last activities.",
     epilog="""examples:
   ostinato fit events helpdesk.csv --case CaseID --activity ActivityID --time CompleteTimestamp --out model
   ostinato fit events clicks.jsonl --case session --activity page --time at --cell gru --out model
