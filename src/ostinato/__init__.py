@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from ostinato.tasks.forecast import Forecaster
     from ostinato.tasks.language import LanguageModel
     from ostinato.tasks.loading import load
+    from ostinato.tasks.tag import SequenceTagger
 
 # where each public name lives; nothing heavy is imported until one is used, so that `ostinato --help` is quick
 _HOMES = {
     "EventPredictor": "ostinato.tasks.events",
     "Forecaster": "ostinato.tasks.forecast",
     "LanguageModel": "ostinato.tasks.language",
+    "SequenceTagger": "ostinato.tasks.tag",
     "load": "ostinato.tasks.loading",
     "accelerate": "ostinato.nn",
     "compile": "ostinato.engine",
@@ -35,6 +37,7 @@ __all__ = [
     "EventPredictor",
     "Forecaster",
     "LanguageModel",
+    "SequenceTagger",
     "accelerate",
     "cells",
     "compile",

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ostinato.cli import fit_events, fit_language
+from ostinato.cli import fit_events, fit_language, fit_tagging
 from ostinato.cli.options import FORECASTER_OPTIONS, add_options, chosen
 from ostinato.cli.saving import fit_into
 from ostinato.errors import NonFiniteLoss
@@ -46,6 +46,7 @@ def add_parser(verbs: Any) -> None:
     add_options(task, FORECASTER_OPTIONS)
     task.set_defaults(run=run)
     fit_language.add_task(tasks)
+    fit_tagging.RECIPE.add_fit(tasks)
     fit_events.RECIPE.add_fit(tasks)
 
 
