@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ostinato.tasks.forecast import Forecaster
     from ostinato.tasks.language import LanguageModel
     from ostinato.tasks.loading import load
+    from ostinato.tasks.tag import SequenceTagger
 
 # where each public name lives; nothing heavy is imported until one is used, so that `ostinato --help` is quick
 _HOMES = {
@@ -25,6 +26,7 @@ _HOMES = {
     "LanguageModel": "ostinato.tasks.language",
     "SequenceClassifier": "ostinato.tasks.classify",
     "TextClassifier": "ostinato.tasks.classify",
+    "SequenceTagger": "ostinato.tasks.tag",
     "load": "ostinato.tasks.loading",
     "accelerate": "ostinato.nn",
     "compile": "ostinato.engine",
@@ -40,6 +42,7 @@ __all__ = [
     "LanguageModel",
     "SequenceClassifier",
     "TextClassifier",
+    "SequenceTagger",
     "accelerate",
     "cells",
     "compile",

@@ -12,6 +12,7 @@ from ostinato.errors import ArtifactError
 _HOMES = {
     "event predictor": ("ostinato.tasks.events", "EventPredictor"),
     "forecaster": ("ostinato.tasks.forecast", "Forecaster"),
+    "sequence tagger": ("ostinato.tasks.tag", "SequenceTagger"),
     "language model": ("ostinato.tasks.language", "LanguageModel"),
     "sequence classifier": ("ostinato.tasks.classify", "SequenceClassifier"),
     "text classifier": ("ostinato.tasks.classify", "TextClassifier"),
