@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from ostinato.tasks.forecast import Forecaster
     from ostinato.tasks.language import LanguageModel
     from ostinato.tasks.loading import load
+    from ostinato.tasks.translate import Translator
 
 # where each public name lives; nothing heavy is imported until one is used, so that `ostinato --help` is quick
 _HOMES = {
     "Forecaster": "ostinato.tasks.forecast",
     "LanguageModel": "ostinato.tasks.language",
+    "Translator": "ostinato.tasks.translate",
     "load": "ostinato.tasks.loading",
     "accelerate": "ostinato.nn",
     "compile": "ostinato.engine",
@@ -32,6 +34,7 @@ _ROOMS = ("cells", "data", "engine", "nn", "streaming", "training")
 __all__ = [
     "Forecaster",
     "LanguageModel",
+    "Translator",
     "accelerate",
     "cells",
     "compile",

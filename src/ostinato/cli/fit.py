@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ostinato.cli import fit_language
+from ostinato.cli import fit_language, fit_translation
 from ostinato.cli.options import FORECASTER_OPTIONS, add_options, chosen
 from ostinato.cli.saving import fit_into
 from ostinato.errors import NonFiniteLoss
@@ -46,6 +46,7 @@ def add_parser(verbs: Any) -> None:
     add_options(task, FORECASTER_OPTIONS)
     task.set_defaults(run=run)
     fit_language.add_task(tasks)
+    fit_translation.RECIPE.add_fit(tasks)
 
 
 def run(arguments: argparse.Namespace) -> int:
