@@ -252,6 +252,47 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(tmp_path, steps) -> None:
     assert all(torch.equal(resumed[name], value) for name, value in expected.items())
 
 
+def test_averaged_weights_are_those_of_the_formula_and_are_the_ones_that_are_kept() -> None:
+    config = replace(QUIET, optimizer="sgd", momentum=0.0, learning_rate=0.01, gradient_clip=None, average=0.9)
+    torch.manual_seed(5)
+    module = nn.Linear(4, 1)
+    torch.manual_seed(5)
+    other = nn.Linear(4, 1)
+    history = train(module, squared_error, Rows(), Rows(32, seed=1, shuffle=False), config)
+    assert history.best_epoch == 3
+    optimizer = torch.optim.SGD(other.parameters(), lr=0.01)
+    average, step = [own.detach().double() for own in other.parameters()], 0
+    for epoch in range(3):
+        for batch in Rows().batches(epoch):
+            optimizer.zero_grad()
+            squared_error(other, batch.data, None).loss.backward()
+            optimizer.step()
+            step += 1
+            kept = min(0.9, (1 + step) / (10 + step))
+            average = [kept * a + (1 - kept) * own.detach() for a, own in zip(average, other.parameters(), strict=True)]
+    for found, expected in zip(module.parameters(), average, strict=True):
+        torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-6)
+    batch = next(iter(Rows(32, seed=1, shuffle=False, size=32).batches(0)))
+    assert float(squared_error(module, batch.data, None).loss.detach()) == pytest.approx(history.rows[-1].validation_loss)
+    with pytest.raises(UsageError, match="average is 1.0; expected a decay"):
+        replace(QUIET, average=1.0)
+
+
+def test_a_run_with_averaged_weights_goes_on_to_the_same_bits(tmp_path) -> None:
+    config = replace(CONFIG, average=0.95)
+
+    def trained(objective, folder):
+        module = make_module()
+        train(module, objective, Rows(), Rows(32, seed=1, shuffle=False), config, directory=folder, resume=True)
+        return module.state_dict()
+
+    expected = trained(squared_error, None)
+    with pytest.raises(KeyboardInterrupt):
+        trained(_stop_after(17), tmp_path)
+    resumed = trained(squared_error, tmp_path)
+    assert all(torch.equal(resumed[name], value) for name, value in expected.items())
+
+
 @pytest.mark.slow
 @pytest.mark.ci
 def test_a_run_killed_again_and_again_ends_at_the_same_bits(tmp_path) -> None:

@@ -28,6 +28,8 @@ class TrainingConfig:
         warmup_steps: steps over which it first rises from zero.
         gradient_clip: greatest L2 norm of the gradient (Pascanu, Mikolov and Bengio, 2013); `None` for no limit.
         patience: epochs without a better validation loss before training stops; `None`: never.
+        average: decay of an average of the weights, such as 0.999, which is validated and kept in their place (see
+            `WeightAverage`); 0 for none.
         min_delta: how much lower a loss must be to count as better.
         seed: of weights' dropout and of batches; the same seed gives the same numbers on one machine.
         device: `"cpu"`, `"cuda"`, `"mps"`, or `"auto"` for an accelerator where there is one.
@@ -50,6 +52,7 @@ class TrainingConfig:
     warmup_steps: int = 0
     gradient_clip: float | None = 1.0
     patience: int | None = 10
+    average: float = 0.0
     min_delta: float = 0.0
     seed: int = 0
     device: str = "cpu"
@@ -68,6 +71,8 @@ class TrainingConfig:
         for name in ("momentum", "weight_decay", "warmup_steps", "min_delta"):
             if getattr(self, name) < 0:
                 raise UsageError(f"{name} is {getattr(self, name)}; expected 0 or more")
+        if not 0 <= self.average < 1:
+            raise UsageError(f"average is {self.average}; expected a decay from 0 to 1, 1 excluded")
         for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
             if getattr(self, name) not in known:
                 raise UsageError(f'{name} is "{getattr(self, name)}"; expected one of {", ".join(known)}')

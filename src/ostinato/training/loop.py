@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,14 @@ from torch import Tensor, nn
 from torch.utils import _pytree
 
 from ostinato.errors import NonFiniteLoss, UsageError
+from ostinato.training.averaging import WeightAverage
 from ostinato.training.checkpoint import load_checkpoint, remove_checkpoint, require_same, save_checkpoint
 from ostinato.training.config import TrainingConfig
 from ostinato.training.device import make_fabric
 from ostinato.training.history import EpochRow, History, Log
 from ostinato.training.objective import BatchSource, Carry, Objective, Step
 from ostinato.training.optimisers import LearningRate, make_optimizer
+from ostinato.training.position import Position
 from ostinato.training.progress import Bar
 
 
@@ -73,21 +75,6 @@ def train(
         return run.complete(on_epoch)
 
 
-@dataclass
-class _Position:
-    """Where a run stands; all of it goes into a checkpoint."""
-
-    epoch: int = 0
-    batch: int = 0
-    loss: float = 0.0  # sums over the epoch so far
-    weight: float = 0.0
-    norm: float = 0.0
-    seconds: float = 0.0
-    best_loss: float = math.inf
-    best_epoch: int = 0
-    rows: list[EpochRow] = field(default_factory=list)
-
-
 class _Run:
     """One training run; `complete` reads as its course."""
 
@@ -107,8 +94,9 @@ class _Run:
         self.parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
         optimizer = make_optimizer(self.parameters, config)
         self.wrapped, self.optimizer = self.fabric.setup(module, optimizer)
+        self.average = WeightAverage(self.parameters, config.average)
         self.rate = LearningRate(self.optimizer, config, config.epochs * len(batches))
-        self.at = _Position()
+        self.at = Position()
         self.carry: Carry | None = None
         self.best: dict[str, Tensor] = {}
         self.started = self.saved = time.monotonic()
@@ -170,6 +158,7 @@ class _Run:
         if not math.isfinite(norm):
             raise self._non_finite("gradient", norm)
         self.optimizer.step()
+        self.average.update()
         self.carry = _pytree.tree_map_only(Tensor, Tensor.detach, step.carry)
         at = self.at
         at.batch += 1
@@ -183,17 +172,18 @@ class _Run:
         at = self.at
         now = time.monotonic()
         at.seconds, self.started = at.seconds + now - self.started, now
-        row = EpochRow(
-            epoch=at.epoch + 1,
-            loss=at.loss / max(at.weight, 1e-12),
-            validation_loss=self._validate(),
-            learning_rate=float(self.optimizer.param_groups[0]["lr"]),
-            gradient_norm=at.norm / max(at.batch, 1),
-            seconds=at.seconds,
-            steps_per_second=steps_per_second,
-        )
-        at.rows.append(row)
-        self._keep_if_best(row)
+        with self.average.in_place():
+            row = EpochRow(
+                epoch=at.epoch + 1,
+                loss=at.loss / max(at.weight, 1e-12),
+                validation_loss=self._validate(),
+                learning_rate=float(self.optimizer.param_groups[0]["lr"]),
+                gradient_norm=at.norm / max(at.batch, 1),
+                seconds=at.seconds,
+                steps_per_second=steps_per_second,
+            )
+            at.rows.append(row)
+            self._keep_if_best(row)
         at.epoch, at.batch, at.loss, at.weight, at.norm = at.epoch + 1, 0, 0.0, 0.0, 0.0
         self.carry = None
         return row
@@ -277,6 +267,7 @@ class _Run:
             "best": self.best,
             "optimizer": self.optimizer.state_dict(),
             "rate": self.rate.state(),
+            "average": self.average.state(),
             "carry": self.carry,
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
@@ -290,8 +281,9 @@ class _Run:
         self.module.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.rate.restore(state["rate"])
+        self.average.restore(state["average"])
         rows = [EpochRow(**row) for row in state["position"]["rows"]]
-        self.at = _Position(**{**state["position"], "rows": rows})
+        self.at = Position(**{**state["position"], "rows": rows})
         self.best = {name: value.to(self.fabric.device) for name, value in state["best"].items()}
         self.carry = self.fabric.to_device(state["carry"])
         torch.set_rng_state(state["random"])

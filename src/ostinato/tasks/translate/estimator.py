@@ -77,7 +77,8 @@ class Translator(SavedEstimator[Outcome]):
 
     >>> from ostinato import Translator
     >>> pairs = [("ein Hund", "a dog"), ("eine Katze", "a cat"), ("ein Hund läuft", "a dog runs")] * 20
-    >>> model = Translator(level="word", hidden_size=32, dropout=0.0, batch_tokens=64, learning_rate=0.01, progress=False)
+    >>> options = {"hidden_size": 32, "dropout": 0.0, "batch_tokens": 64, "learning_rate": 0.01, "progress": False}
+    >>> model = Translator(level="word", **options)
     >>> model.fit(pairs).translate("ein Hund läuft")
     'a dog runs'
     """

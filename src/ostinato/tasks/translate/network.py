@@ -153,7 +153,7 @@ def _heads(width: int) -> int:
 
 def _embedding(size: int, width: int) -> nn.Embedding:
     table = nn.Embedding(size, width)
-    nn.init.uniform_(table.weight, -0.1, 0.1)
+    nn.init.normal_(table.weight, std=width**-0.5)
     return table
 
 
