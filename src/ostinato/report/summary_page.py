@@ -40,6 +40,6 @@ def _score_rows(summary: Summary) -> list[tuple[str, list[tuple[str, bool]]]]:
 
 
 def _best(summary: Summary, measure: str) -> str | None:
-    known = {name: own[measure] for name, own in summary.scores.items() if own.get(measure, math.nan) == own[measure]}
+    known = {name: value for name, own in summary.scores.items() if (value := own.get(measure, math.nan)) == value}
     choose = max if summary.better.get(measure) == "higher" else min
     return choose(known, key=known.__getitem__) if known else None
