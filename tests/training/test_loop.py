@@ -273,7 +273,9 @@ def test_averaged_weights_are_those_of_the_formula_and_are_the_ones_that_are_kep
     for found, expected in zip(module.parameters(), average, strict=True):
         torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-6)
     batch = next(iter(Rows(32, seed=1, shuffle=False, size=32).batches(0)))
-    assert float(squared_error(module, batch.data, None).loss.detach()) == pytest.approx(history.rows[-1].validation_loss)
+    assert float(squared_error(module, batch.data, None).loss.detach()) == pytest.approx(
+        history.rows[-1].validation_loss
+    )
     with pytest.raises(UsageError, match="average is 1.0; expected a decay"):
         replace(QUIET, average=1.0)
 

@@ -206,6 +206,8 @@ class Translator(SavedEstimator[Outcome]):
         own = self._checked().languages
         if not own.network.looks:
             raise UsageError('the model was fitted with attention="none"; there is nothing to look at')
+        if len(own.read(text)) == 1:
+            raise UsageError("the text is empty; there is nothing to look at")
         return attention_matrix(own, text, self.get_params()["level"])
 
     def evaluate(self, data: Pairs, *, tokenize: str = "13a", **search: Any) -> TranslationScores:

@@ -50,9 +50,13 @@ class Languages:
 def translate_texts(
     own: Languages, texts: Sequence[str], search: Search, *, attention: bool = False
 ) -> list[list[Translation]]:
-    """Return translations of each text, the best first; texts of like length are searched together."""
+    """Return translations of each text, the best first; texts of like length are searched together.
+
+    A text without tokens, such as a blank line, has the empty translation.
+    """
     sources = [own.read(text) for text in texts]
-    found: list[list[Translation]] = [[] for _ in texts]
+    nothing = Translation("", 0.0, 0.0, Hypothesis((), 0.0, 0.0))
+    found: list[list[Translation]] = [[nothing] for _ in texts]
     for rows in _batches(sources, search.beam_size, own.network.settings.hidden_size):
         for row, hypotheses in zip(
             rows, _searched(own, [sources[row] for row in rows], search, attention), strict=True
@@ -65,15 +69,18 @@ def translate_texts(
 def translated_pieces(own: Languages, text: str, search: Search) -> Iterator[str]:
     """Yield the greedy translation of a text piece by piece."""
     source = torch.tensor(own.read(text))
+    if len(source) == 1:
+        return iter(())
     limit = int(search.limits(torch.tensor([len(source)]), own.longest))
     words = source_words(text, own.source) if own.copy_unknown else []
     return pieces(greedy_tokens(own.network, source, limit, search), own.target, words)
 
 
 def _batches(sources: list[list[int]], beam_size: int, features: int) -> Iterator[list[int]]:
-    """Yield the places of sources in batches, the shortest first."""
+    """Yield the places of sources that have tokens in batches, the shortest first."""
     rows: list[int] = []
-    for place in sorted(range(len(sources)), key=lambda place: len(sources[place])):
+    known = [place for place, source in enumerate(sources) if len(source) > 1]
+    for place in sorted(known, key=lambda place: len(sources[place])):
         count = (len(rows) + 1) * beam_size
         if rows and (count > _ROWS or count * len(sources[place]) * features > _NUMBERS):
             yield rows
