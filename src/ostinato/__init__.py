@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ostinato.tasks.language import LanguageModel
     from ostinato.tasks.loading import load
     from ostinato.tasks.tag import SequenceTagger
+    from ostinato.tasks.translate import Translator
 
 # where each public name lives; nothing heavy is imported until one is used, so that `ostinato --help` is quick
 _HOMES = {
@@ -27,6 +28,7 @@ _HOMES = {
     "SequenceClassifier": "ostinato.tasks.classify",
     "TextClassifier": "ostinato.tasks.classify",
     "SequenceTagger": "ostinato.tasks.tag",
+    "Translator": "ostinato.tasks.translate",
     "load": "ostinato.tasks.loading",
     "accelerate": "ostinato.nn",
     "compile": "ostinato.engine",
@@ -41,8 +43,9 @@ __all__ = [
     "Forecaster",
     "LanguageModel",
     "SequenceClassifier",
-    "TextClassifier",
     "SequenceTagger",
+    "TextClassifier",
+    "Translator",
     "accelerate",
     "cells",
     "compile",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from ostinato.cli import fit_classification, fit_events, fit_language, fit_tagging
+from ostinato.cli import fit_classification, fit_events, fit_language, fit_tagging, fit_translation
 from ostinato.cli.recipe import Recipe
 
 RECIPES: tuple[Recipe, ...] = (
     fit_language.RECIPE,
+    fit_translation.RECIPE,
     fit_classification.TEXTS,
     fit_classification.SEQUENCES,
     fit_tagging.RECIPE,

@@ -16,6 +16,7 @@ _HOMES = {
     "language model": ("ostinato.tasks.language", "LanguageModel"),
     "sequence classifier": ("ostinato.tasks.classify", "SequenceClassifier"),
     "text classifier": ("ostinato.tasks.classify", "TextClassifier"),
+    "translator": ("ostinato.tasks.translate", "Translator"),
 }
 """Where the estimator of each kind of model lives: a task is imported when one of its models is."""
 
