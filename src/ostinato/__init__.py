@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ostinato.engine import compile, explain, scan  # noqa: A004
     from ostinato.nn import accelerate
     from ostinato.streaming import stepper
+    from ostinato.tasks.comparing import compare
     from ostinato.tasks.forecast import Forecaster
     from ostinato.tasks.language import LanguageModel
     from ostinato.tasks.loading import load
@@ -22,6 +23,7 @@ _HOMES = {
     "LanguageModel": "ostinato.tasks.language",
     "load": "ostinato.tasks.loading",
     "accelerate": "ostinato.nn",
+    "compare": "ostinato.tasks.comparing",
     "compile": "ostinato.engine",
     "explain": "ostinato.engine",
     "scan": "ostinato.engine",
@@ -34,6 +36,7 @@ __all__ = [
     "LanguageModel",
     "accelerate",
     "cells",
+    "compare",
     "compile",
     "data",
     "engine",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -202,6 +202,11 @@ class LanguageModel(SavedEstimator[Outcome]):
             if ends:
                 return written[: min(ends)]
         return written
+
+    def one_answer(self) -> tuple[str, Callable[[], object]]:
+        """Return the writing of one token."""
+        written = self.stream()
+        return "one token written", lambda: next(written)
 
     @classmethod
     def _pack(cls, fitted: Outcome) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
