@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ostinato.tasks.forecast import Forecaster
     from ostinato.tasks.language import LanguageModel
     from ostinato.tasks.loading import load
+    from ostinato.tasks.tuning import tune
 
 # where each public name lives; nothing heavy is imported until one is used, so that `ostinato --help` is quick
 _HOMES = {
@@ -28,6 +29,7 @@ _HOMES = {
     "explain": "ostinato.engine",
     "scan": "ostinato.engine",
     "stepper": "ostinato.streaming",
+    "tune": "ostinato.tasks.tuning",
 }
 _ROOMS = ("cells", "data", "engine", "nn", "streaming", "training")
 
@@ -47,6 +49,7 @@ __all__ = [
     "stepper",
     "streaming",
     "training",
+    "tune",
 ]
 
 

@@ -77,6 +77,8 @@ def comparison_figure(comparison: Comparison) -> Figure:
         axes.tick_params(left=False)
         axes.locator_params(axis="x", nbins=3)
         axes.margins(x=0.15)
+        if column in COSTS and rows:
+            axes.set_xlim(left=0.0)  # a cost of twice as much is drawn twice as long
         side = {"higher": " →", "lower": " ←"}.get(comparison.better.get(column, ""), "")
         axes.set_xlabel(f"{visible(column)}{side}", fontsize=9.5, color="#000001")
     return figure

@@ -42,6 +42,31 @@ def open_study(folder: Path, plan: Mapping[str, Any]) -> None:
 
 
 @contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep other processes out of a study while the block runs; the system frees it however this process ends.
+
+    Raises:
+        UsageError: another process is at work there.
+        OutputError: the folder cannot be written.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows has no such lock: two at once are then the user's to avoid
+        yield
+        return
+    try:
+        lock = (folder / ".lock").open("wb")
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be written ({reason(error)}); give another folder") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UsageError(f"another process is at work in {folder}; wait for it, or give another folder") from error
+        yield
+
+
+@contextmanager
 def fresh_or_gone(folder: Path) -> Iterator[None]:
     """Take a folder that the block made away again, if the block fails by one of our errors."""
     was_there = folder.exists()

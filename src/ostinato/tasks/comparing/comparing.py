@@ -15,7 +15,7 @@ from ostinato.tasks.comparing.measuring import RESULT, Job
 from ostinato.tasks.comparing.result import CellRun, Comparison, run_from
 from ostinato.tasks.comparing.sizes import Size, count_weights, match_size
 from ostinato.tasks.estimator import Estimator
-from ostinato.tasks.study import fingerprint, fresh_or_gone, open_study, read_json, source_of, write_json
+from ostinato.tasks.study import alone_in, fingerprint, fresh_or_gone, open_study, read_json, source_of, write_json
 from ostinato.tasks.summary import in_words
 
 CELLS = ("rnn", "lstm", "gru", "mingru", "transformer")
@@ -106,6 +106,23 @@ def _compare(
         open_study(folder, _plan(estimator, shared, data, parameters))
         sizes = _Sizes(estimator, data, parameters, folder / _SIZES)
         sizes.wanted()  # what is wrong with the data, or with all fits, is said here
+    with alone_in(folder):
+        ordered = _runs(estimator, data, cells, seeds, sizes, folder, on_run)
+        source = source_of(data["data"])
+        found = Comparison(type(estimator).__name__, source, sizes.wanted(), seeds, in_words(shared), ordered)
+        write_json(folder / "compare.json", found.plain())
+    return found
+
+
+def _runs(
+    estimator: Estimator,
+    data: Mapping[str, Any],
+    cells: Sequence[str],
+    seeds: int,
+    sizes: _Sizes,
+    folder: Path,
+    on_run: Callable[[CellRun], None] | None,
+) -> tuple[CellRun, ...]:
     first = int(estimator.get_params()["seed"])
     runs: dict[tuple[str, int], CellRun] = {}
     # seed by seed, so that what there is after a while can be compared
@@ -114,11 +131,7 @@ def _compare(
             runs[cell, seed] = _run(estimator, data, cell, seed, sizes, folder)
             if on_run is not None:
                 on_run(runs[cell, seed])
-    ordered = tuple(runs[cell, seed] for cell in cells for seed in range(first, first + seeds))
-    source = source_of(data["data"])
-    found = Comparison(type(estimator).__name__, source, sizes.wanted(), seeds, in_words(shared), ordered)
-    write_json(folder / "compare.json", found.plain())
-    return found
+    return tuple(runs[cell, seed] for cell in cells for seed in range(first, first + seeds))
 
 
 _FREE = {"cell", "hidden_size", "seed", "progress"}

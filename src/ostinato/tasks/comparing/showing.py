@@ -133,8 +133,11 @@ def summary_of(comparison: Comparison) -> Summary:
         settings=comparison.settings,
         parameters=0,
         seconds=0.0,
-        data=(("source", comparison.source), ("weights", f"about {comparison.wanted:,}"),
-              ("seeds", str(comparison.seeds))),
+        data=(
+            ("source", comparison.source),
+            ("size", f"about {comparison.wanted:,} trained weights each"),
+            ("fits", f"{len(comparison.runs)}, {comparison.seeds} of each cell"),
+        ),
         history=(),
         best_epoch=0,
         stopped="",
