@@ -47,6 +47,7 @@ class Recipe:
         options: parameters of the estimator; `flags`: those that are switched on, with their group and help.
         files: how many files the data may be in; several are handed to `fit` as a tuple of paths.
         hint: what to do next, with `{out}` for the model's folder.
+        search: what `tune` searches where nothing is said, as `--search` has it; empty: what all tasks have.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Recipe:
     flags: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     files: int = 1
     hint: str = "ostinato report {out} shows it"
+    search: tuple[str, ...] = ()
 
     def make(self, **parameters: Any) -> Any:
         """Return an estimator that is not fitted."""

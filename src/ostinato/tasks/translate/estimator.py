@@ -68,7 +68,8 @@ class Translator(SavedEstimator[Outcome]):
         batch_tokens: tokens of a side in a batch, padding counted.
         validation, test: the shares of the pairs that are held out, where `fit` is not given files for them.
         epochs, optimizer, learning_rate, schedule, warmup_steps, weight_decay, gradient_clip, patience, max_seconds,
-        averaging, averaging_decay, seed, device, precision, progress, tensorboard: see `ostinato.training.TrainingConfig`.
+        averaging, averaging_decay, seed, device, precision, progress, tensorboard: see
+        `ostinato.training.TrainingConfig`.
 
     After `fit`, `history_` has the epochs and `summary_` the scores, beside baselines, and what attention looked at.
 
