@@ -96,7 +96,7 @@ VARIANTS = {
     "unigram": {"level": "subword", "subwords": "unigram", "vocabulary_size": 290, "attention": "dot"},
     "character": {"level": "character", "attention": "multihead", "tie_weights": False, "num_layers": 2},
     "bahdanau": {"attention": "additive", "reading": "before", "input_feeding": True, "embedding_size": 12},
-    "sampled": {"teacher_forcing": 0.5, "attention": "none", "lower": True, "average": 0.9, "cell": "mingru"},
+    "sampled": {"teacher_forcing": 0.5, "attention": "none", "lower": True, "averaging": "ema", "cell": "mingru"},
     "transformer": {"cell": "transformer", "hidden_size": 16, "shared_vocabulary": True, "teacher_forcing": 0.6},
 }
 
@@ -157,7 +157,7 @@ def test_padding_changes_neither_loss_nor_gradient(model) -> None:
 
 
 def test_a_stopped_run_goes_on_to_the_numbers_of_one_that_was_not(tmp_path, monkeypatch) -> None:
-    options = {**SMALL, "epochs": 3, "dropout": 0.2, "average": 0.9, "teacher_forcing": 0.5}
+    options = {**SMALL, "epochs": 3, "dropout": 0.2, "averaging": "ema", "teacher_forcing": 0.5}
     whole = Translator(**options).fit(PAIRS[:80])
     train = fitting.train
 

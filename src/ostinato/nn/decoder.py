@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from ostinato.engine import leaves, map_state
 from ostinato.errors import UsageError
 from ostinato.nn.attention.memory import Attention, Memory
+from ostinato.nn.losses.output import linear_cross_entropy
+from ostinato.nn.products import QuickLinear
 from ostinato.nn.recurrent import LayerStates, Recurrent
 
 Reading = Literal["after", "before"]
@@ -107,8 +109,8 @@ class RecurrentDecoder(nn.Module):
             )
         width = self.output_size + (0 if attention is None else context_size(attention))
         if width != self.readout_size or attention is not None:
-            self.readout = nn.Sequential(nn.Linear(width, self.readout_size, bias=False), nn.Tanh())
-        self.scores = nn.Linear(self.readout_size, vocabulary_size)
+            self.readout = nn.Sequential(QuickLinear(width, self.readout_size, bias=False), nn.Tanh())
+        self.scores = QuickLinear(self.readout_size, vocabulary_size)
         if tie_weights:
             if tuple(embedding.weight.shape) != (vocabulary_size, self.readout_size):
                 raise UsageError(
@@ -197,6 +199,13 @@ class RecurrentDecoder(nn.Module):
         """Return scores `(..., vocabulary)` of readouts `(..., features)`."""
         scores: Tensor = self.scores(self.dropout(readouts))
         return scores
+
+    def loss(self, readouts: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
+        """Return the mean cross-entropy of tokens `(...)` by readouts `(..., features)`; see `linear_cross_entropy`."""
+        scores = self.scores
+        return linear_cross_entropy(
+            self.dropout(readouts), scores.weight, targets, scores.bias, label_smoothing=label_smoothing
+        )
 
     def read(
         self,

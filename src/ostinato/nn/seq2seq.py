@@ -116,3 +116,7 @@ class EncoderDecoder(nn.Module):
     def score(self, readouts: Tensor) -> Tensor:
         """Return scores `(..., vocabulary)` of readouts `(..., features)`."""
         return self.decoder.score(readouts)
+
+    def loss(self, readouts: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
+        """Return the mean cross-entropy of tokens `(...)` by readouts `(..., features)`; see `linear_cross_entropy`."""
+        return self.decoder.loss(readouts, targets, label_smoothing=label_smoothing)

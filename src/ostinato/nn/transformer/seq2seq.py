@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from ostinato.nn.attention import Memory, MultiHeadAttention
+from ostinato.nn.losses.output import linear_cross_entropy
+from ostinato.nn.products import QuickLinear
 from ostinato.nn.transformer.blocks import Activation, Cache, FeedForward, Frame, Part, SelfAttention
 from ostinato.nn.transformer.positions import sinusoids
 from ostinato.nn.transformer.stack import TransformerStack, frame_of
@@ -93,7 +95,7 @@ class TransformerEncoderDecoder(nn.Module):
             for _ in range(num_layers)
         )
         self.norm = nn.LayerNorm(hidden_size) if pre_norm else nn.Identity()
-        self.scores = nn.Linear(hidden_size, target_size)
+        self.scores = QuickLinear(hidden_size, target_size)
         if tie_weights:
             self.scores.weight = self.embedding.weight
 
@@ -137,6 +139,11 @@ class TransformerEncoderDecoder(nn.Module):
         """Return scores `(..., vocabulary)` of readouts `(..., features)`."""
         scores: Tensor = self.scores(readouts)
         return scores
+
+    def loss(self, readouts: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
+        """Return the mean cross-entropy of tokens `(...)` by readouts `(..., features)`; see `linear_cross_entropy`."""
+        scores = self.scores
+        return linear_cross_entropy(readouts, scores.weight, targets, scores.bias, label_smoothing=label_smoothing)
 
     def read(
         self,

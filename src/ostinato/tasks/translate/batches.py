@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
-from torch.nn import functional
 
 from ostinato.data.text import BucketedBatches, TextBatch
 from ostinato.tasks.translate.corpus import Encoded
@@ -75,6 +74,5 @@ class TranslationObjective:
 
     def __call__(self, module: nn.Module, batch: Any, carry: Carry | None) -> Step:  # noqa: ARG002
         """Read a batch."""
-        scores, targets = module(*batch)
-        smoothing = self.label_smoothing if module.training else 0.0
-        return Step(functional.cross_entropy(scores, targets, label_smoothing=smoothing), len(targets))
+        loss, tokens = module(*batch, label_smoothing=self.label_smoothing if module.training else 0.0)
+        return Step(loss, tokens)

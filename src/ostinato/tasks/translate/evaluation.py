@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.nn import functional
 
 from ostinato.errors import DataError, MissingExtra
 from ostinato.tasks.summary import Better
@@ -73,9 +72,8 @@ def reference_loss(network: TranslationNetwork, pairs: Encoded) -> float:
     total, count = 0.0, 0
     with torch.inference_mode():
         for batch in TranslationBatches(pairs, batch_tokens=_TOKENS, shuffle=False).batches(0):
-            scores, targets = network(*batch.data)
-            total += float(functional.cross_entropy(scores, targets, reduction="sum"))
-            count += len(targets)
+            loss, tokens = network(*batch.data)
+            total, count = total + float(loss) * tokens, count + tokens
     return total / count
 
 

@@ -52,9 +52,15 @@ class TranslationNetwork(nn.Module):
         self.model: Any = _transformer(settings) if settings.cell == TRANSFORMER else _recurrent(settings)
 
     def forward(
-        self, source: Tensor, source_lengths: Tensor, target: Tensor, target_lengths: Tensor, given: float = 1.0
-    ) -> tuple[Tensor, Tensor]:
-        """Return scores `(real tokens, vocabulary)` of all real tokens of a batch, and these tokens.
+        self,
+        source: Tensor,
+        source_lengths: Tensor,
+        target: Tensor,
+        target_lengths: Tensor,
+        given: float = 1.0,
+        label_smoothing: float = 0.0,
+    ) -> tuple[Tensor, int]:
+        """Return the mean cross-entropy of all real tokens of a batch, in nats, and how many they are.
 
         Args:
             source: `(source, batch)`.
@@ -62,6 +68,7 @@ class TranslationNetwork(nn.Module):
             target: `(time, batch)`, from the mark of the beginning to that of the end.
             target_lengths: `(batch,)`, both marks counted.
             given: the share of tokens that the decoder reads as they are in the target; the others are its own.
+            label_smoothing: the share of each target that goes to all tokens alike.
         """
         readouts, _ = self.model.read(
             source, target[:-1], source_lengths=source_lengths, target_lengths=target_lengths - 1, teacher_forcing=given
@@ -69,7 +76,9 @@ class TranslationNetwork(nn.Module):
         # scores are most of the work: none for padding
         places = torch.arange(len(target) - 1, device=target.device)[:, None]
         real = places < target_lengths - 1
-        return self.model.score(readouts[real]), target[1:][real]
+        targets = target[1:][real]
+        loss: Tensor = self.model.loss(readouts[real], targets, label_smoothing=label_smoothing)
+        return loss, len(targets)
 
     def start(self, sources: Tensor, lengths: Tensor) -> State:
         """Read sources, `(source, batch)`; return where decoding begins."""
