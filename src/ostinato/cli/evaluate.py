@@ -11,6 +11,7 @@ _EPILOG = """examples:
   ostinato evaluate model newer.csv --stride 24 another file: on all of it, one forecast a day
   ostinato evaluate model other.txt             a language model: how well it foretells another text
   ostinato evaluate model other.txt --dynamic --cache 2000
+  ostinato evaluate model test.de test.en       a translator: BLEU beside a dictionary
 """
 
 
@@ -24,7 +25,7 @@ def add_parser(verbs: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", type=Path, metavar="DIR", help="folder of the model")
-    parser.add_argument("file", metavar="FILE", help="the data")
+    parser.add_argument("file", nargs="+", metavar="FILE", help="the data; for a translator also two parallel files")
     parser.add_argument("--stride", type=int, metavar="ROWS", help="rows from one forecast to the next (1)")
     parser.add_argument(
         "--dynamic",
@@ -48,23 +49,29 @@ def add_parser(verbs: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Load, evaluate, print."""
+    from ostinato.artifact import kind_of
+    from ostinato.cli.recipe import path_or_paths
     from ostinato.cli.show import evaluation_json, print_evaluation, print_json
     from ostinato.errors import UsageError
     from ostinato.tasks.forecast import Forecaster
     from ostinato.tasks.loading import load
 
     model = load(arguments.model)
+    data = path_or_paths(arguments.file)
+    kind = kind_of(arguments.model)
+    if isinstance(data, tuple) and kind != "translator":
+        raise UsageError(f"there are {len(data)} files; a {kind} is evaluated on one")
     if not isinstance(model, Forecaster):
         if arguments.stride is not None:
             raise UsageError("--stride is for forecasts; leave it out for this model")
-        scores = model.evaluate(arguments.file, **_adapted(model, arguments))
+        scores = model.evaluate(data, **_adapted(model, arguments))
         if arguments.json:
             print_json(scores.plain())
         else:
             print(scores)
         return 0
     _adapted(model, arguments)
-    evaluation = model.evaluate(arguments.file, stride=arguments.stride)
+    evaluation = model.evaluate(data, stride=arguments.stride)
     if arguments.json:
         print_json(evaluation_json(evaluation))
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ostinato.cli.options import Option
-from ostinato.cli.recipe import TRAINING, Recipe
+from ostinato.cli.recipe import AVERAGING, TRAINING, Recipe
 
 
 def column(text: str) -> int | str:
@@ -76,6 +76,7 @@ TEXTS = Recipe(
         Option("model", "word_dropout", float, "of single words, which become unknown"),
         *_LOSS,
         *TRAINING,
+        *AVERAGING,
     ),
     flags={
         "unquoted": ("data", 'take " as an ordinary character of CSV and TSV files'),
@@ -110,6 +111,7 @@ SEQUENCES = Recipe(
         Option("data", "dtw_window", float, "how far the DTW baseline may stray, a share of the length (1)"),
         *_LOSS,
         *TRAINING,
+        *AVERAGING,
     ),
     hint="ostinato predict {out} FILE",
 )

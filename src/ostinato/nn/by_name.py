@@ -12,6 +12,16 @@ from ostinato.nn.transformer import TransformerStack
 TRANSFORMER = "transformer"
 
 
+def check_cell(cell: str) -> None:
+    """Refuse a name that is no cell's.
+
+    Raises:
+        UsageError: there is no such cell.
+    """
+    if cell != TRANSFORMER and cell not in PLAIN:
+        raise UsageError(f'cell "{cell}" is not known; choose one of {", ".join((*PLAIN, TRANSFORMER))}')
+
+
 def stack_of(
     cell: str,
     input_size: int,
@@ -45,7 +55,6 @@ def stack_of(
         return TransformerStack(
             input_size, width, num_layers, heads=heads, causal=not bidirectional, dropout=dropout, **options
         )
-    if cell not in PLAIN:
-        raise UsageError(f'cell "{cell}" is not known; choose one of {", ".join((*PLAIN, TRANSFORMER))}')
+    check_cell(cell)
     made = CATALOGUE[cell](input_size, hidden_size)
     return Recurrent(made, num_layers, input_size=input_size, dropout=dropout, bidirectional=bidirectional, **options)

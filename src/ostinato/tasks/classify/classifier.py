@@ -76,7 +76,8 @@ class Classifier(SavedEstimator[Fitted]):
 
     def predict(self, data: Any) -> NDArray[Any]:
         """Return the likeliest class of each example, `(examples,)`; arguments as `predict_proba`."""
-        told: NDArray[Any] = self.classes_[self.predict_proba(data).argmax(1)]
+        best = self.predict_proba(data).argmax(1)
+        told: NDArray[Any] = self.classes_[best]
         return told
 
     def evaluate(self, data: Any) -> ClassScores:

@@ -12,7 +12,7 @@ from ostinato.tasks.classify.classifier import Classifier
 from ostinato.tasks.classify.examples import Examples
 from ostinato.tasks.classify.sequence_task import SequenceTask
 from ostinato.tasks.classify.stream import SequenceStream
-from ostinato.training.config import Optimizer, Schedule
+from ostinato.training.config import Averaged, Optimizer, Schedule
 
 
 class SequenceClassifier(Classifier):
@@ -43,7 +43,8 @@ class SequenceClassifier(Classifier):
         batch_size: sequences of a batch.
         validation, test: the shares of every class that are held out, where `fit` is not given data for them.
         epochs, optimizer, learning_rate, momentum, schedule, warmup_steps, weight_decay, gradient_clip, patience,
-        max_seconds, seed, device, precision, progress, tensorboard: see `ostinato.training.TrainingConfig`.
+        max_seconds, averaging, averaging_start, averaging_decay, averaging_patience, seed, device, precision, progress,
+        tensorboard: see `ostinato.training.TrainingConfig`.
 
     After `fit`, `classes_` has the labels, `history_` the epochs, and `summary_` how the model does on the test part,
     beside the nearest neighbour under dynamic time warping and a regression on statistics of each channel.
@@ -94,6 +95,10 @@ class SequenceClassifier(Classifier):
         gradient_clip: float | None = 1.0,
         patience: int | None = 20,
         max_seconds: float | None = None,
+        averaging: Averaged | None = None,
+        averaging_start: int = 0,
+        averaging_decay: float = 0.999,
+        averaging_patience: int = 5,
         seed: int = 0,
         device: str = "cpu",
         precision: str = "32-true",
@@ -110,7 +115,7 @@ class SequenceClassifier(Classifier):
         Raises:
             UsageError: the model is not fitted, is bidirectional, or has convolutions.
         """
-        return SequenceStream(self._checked(), self._answer)
+        return SequenceStream(self._checked(), self._answer, self.get_params()["time"] or "time")
 
     def _task(self) -> SequenceTask:
         return SequenceTask(self.get_params())

@@ -46,12 +46,13 @@ class SequenceStream:
     Args:
         fitted: a model whose layers read forward only and which has no convolutions.
         answer: from probabilities to what is returned.
+        time: the name of the time in rows by name.
 
     Raises:
         UsageError: the model needs the end of a sequence.
     """
 
-    def __init__(self, fitted: Fitted, answer: Answer) -> None:
+    def __init__(self, fitted: Fitted, answer: Answer, time: str = "time") -> None:
         settings = fitted.network.settings
         if settings.bidirectional or settings.convolutions:
             reason = "reads sequences from their end too" if settings.bidirectional else "has convolutions in front"
@@ -59,7 +60,7 @@ class SequenceStream:
                 f"the model {reason}, so that it cannot answer step by step; fit one with bidirectional=False and no "
                 "convolutions, or predict whole sequences"
             )
-        self.fitted, self._answer = fitted, answer
+        self.fitted, self._answer, self._name = fitted, answer, time
         self._advance = stepper(fitted.network.stack)
         self.reset()
 
@@ -69,13 +70,14 @@ class SequenceStream:
         self._kept = self.fitted.network.pooling.start()
         self._time: float | None = None
 
-    def push(self, row: Mapping[str, Any] | Sequence[Any] | NDArray[Any], time: float | None = None) -> dict[str, Any]:
+    def push(self, row: Mapping[str, Any] | Sequence[Any] | NDArray[Any], time: Any = None) -> dict[str, Any]:
         """Take in a step and return the answer so far.
 
         Args:
             row: a value a channel, in their order or by name; `None` or NaN where missing. By name, it may have the
-                `"time"` of the step too, and `"reset": true` at the first step of a new sequence.
-            time: of the step, for a model that was trained with times: seconds, or whole numbers.
+                time of the step too, and `"reset": true` at the first step of a new sequence.
+            time: of the step, for a model that was trained with times: a number (of seconds, unless the training
+                data had others), or a date with its clock.
 
         Raises:
             StreamRowError: the row does not fit the model.
@@ -85,7 +87,7 @@ class SequenceStream:
         if isinstance(row, Mapping):
             if row.get("reset") is True:
                 self.reset()
-            time = row.get("time", time)
+            time = row.get(self._name, time)
         values = self._values(row)
         gap = self._gap(time)
         try:
@@ -120,12 +122,27 @@ class SequenceStream:
     def _gap(self, time: Any) -> float | None:
         if self.fitted.encoder.gap is None:
             return None
-        try:
-            now = float(time)
-        except (TypeError, ValueError) as error:
-            raise StreamRowError("it has no time; the model was trained with times: give a number") from error
+        now = _seconds(time)
+        if now is None:
+            raise StreamRowError(
+                f'it has no "{self._name}" that is a time; the model was trained with times: give a number, or a date '
+                "such as 2024-01-31 13:00"
+            )
         before, self._time = self._time, now
         if before is not None and now <= before:
             self._time = before
             raise StreamRowError(f"its time {now:g} does not come after that of the step before, {before:g}")
         return 0.0 if before is None else now - before
+
+
+def _seconds(time: Any) -> float | None:
+    """Return a number as it is, a date as seconds, `None` for anything else."""
+    try:
+        return float(time)
+    except (TypeError, ValueError):
+        pass
+    try:
+        moment = np.datetime64(time.removesuffix("Z") if isinstance(time, str) else time, "us")
+    except (TypeError, ValueError):
+        return None
+    return None if np.isnat(moment) else float(moment.astype(np.int64)) / 1e6

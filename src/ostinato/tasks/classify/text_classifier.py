@@ -12,7 +12,7 @@ from ostinato.tasks.classify.examples import Examples
 from ostinato.tasks.classify.stream import TextStream
 from ostinato.tasks.classify.text_task import TextTask
 from ostinato.tasks.classify.texts import Column, Level
-from ostinato.training.config import Optimizer, Schedule
+from ostinato.training.config import Averaged, Optimizer, Schedule
 
 
 class TextClassifier(Classifier):
@@ -46,7 +46,8 @@ class TextClassifier(Classifier):
         batch_size: texts of a batch.
         validation, test: the shares of every class that are held out, where `fit` is not given data for them.
         epochs, optimizer, learning_rate, momentum, schedule, warmup_steps, weight_decay, gradient_clip, patience,
-        max_seconds, seed, device, precision, progress, tensorboard: see `ostinato.training.TrainingConfig`.
+        max_seconds, averaging, averaging_start, averaging_decay, averaging_patience, seed, device, precision, progress,
+        tensorboard: see `ostinato.training.TrainingConfig`.
 
     After `fit`, `classes_` has the labels, `history_` the epochs, and `summary_` how the model does on the test part,
     beside a bag of words with logistic regression.
@@ -99,6 +100,10 @@ class TextClassifier(Classifier):
         gradient_clip: float | None = 1.0,
         patience: int | None = 5,
         max_seconds: float | None = None,
+        averaging: Averaged | None = None,
+        averaging_start: int = 0,
+        averaging_decay: float = 0.999,
+        averaging_patience: int = 5,
         seed: int = 0,
         device: str = "cpu",
         precision: str = "32-true",

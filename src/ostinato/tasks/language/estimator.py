@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -243,6 +243,11 @@ class LanguageModel(SavedEstimator[Outcome]):
     def generate(self, prompt: str = "", *, length: int = 200, **options: Any) -> str:
         """Return what the model writes after a prompt; `options` are those of `write`."""
         return "".join(self.write(prompt, length=length, **options))
+
+    def one_answer(self) -> tuple[str, Callable[[], object]]:
+        """Return the writing of one token."""
+        written = self.write()
+        return "one token written", lambda: next(written)
 
     @classmethod
     def _pack(cls, fitted: Outcome) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
