@@ -11,6 +11,7 @@ from torch.nn import functional
 from ostinato.tasks.summary import Curve
 from ostinato.tasks.translate.batches import TranslationBatches
 from ostinato.tasks.translate.corpus import encode_pairs
+from ostinato.tasks.translate.network import TranslationNetwork
 from ostinato.tasks.translate.pairs import Pair
 from ostinato.tasks.translate.translating import Languages
 
@@ -49,7 +50,7 @@ def gradient_flow(languages: Languages, pairs: Sequence[Pair]) -> Curve | None:
     )
 
 
-def _norms(network: nn.Module, batch: Sequence[Tensor]) -> Tensor:
+def _norms(network: TranslationNetwork, batch: Sequence[Tensor]) -> Tensor:
     """Return the gradient's norm at each embedded source token, `(source, batch)`."""
     read: list[Tensor] = []
 
@@ -57,9 +58,7 @@ def _norms(network: nn.Module, batch: Sequence[Tensor]) -> Tensor:
         vectors.retain_grad()
         read.append(vectors)
 
-    front = network.model.front
-    assert isinstance(front, nn.Module)
-    handle = front.register_forward_hook(keep)
+    handle = network.model.front.register_forward_hook(keep)
     try:
         with torch.enable_grad():
             scores, targets = network(*batch)
