@@ -47,9 +47,10 @@ def test_texts_are_told_from_stdin_a_file_and_a_stream(texts, capsys, monkeypatc
     answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [answer["label"] for answer in answers] == [label for _, label in ROWS]
     assert set(answers[0]["probabilities"]) == {"good", "bad"}
-    monkeypatch.setattr("sys.stdin", io.StringIO("fine\n"))
+    monkeypatch.setattr("sys.stdin", io.StringIO('fine\n[sic] fine\n{"text": "dull"}\n'))
     assert main(["stream", str(texts / "m")]) == 0
-    assert json.loads(capsys.readouterr().out)["label"] == "good"
+    told = [json.loads(line)["label"] for line in capsys.readouterr().out.splitlines()]
+    assert told == ["good", "good", "bad"]
 
 
 def test_sequences_are_told_and_streamed_row_by_row(waves, capsys, monkeypatch) -> None:

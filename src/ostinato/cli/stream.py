@@ -61,8 +61,8 @@ def _answers(model: Any, arguments: argparse.Namespace) -> int:
     stream = model.stream()
     for number, line in enumerate(stdin_lines(), 1):
         try:
-            answer = stream.push(json.loads(line) if line.startswith(("{", "[")) else line)
-        except ValueError as error:  # of JSON, or of a row that does not fit
+            answer = stream.push(_row(line))
+        except ValueError as error:
             if not arguments.skip_bad:
                 raise StreamRowError(f"row {number} of stdin: {error}") from error
             print(f"ostinato: row {number} of stdin skipped: {error}", file=sys.stderr)
@@ -70,6 +70,16 @@ def _answers(model: Any, arguments: argparse.Namespace) -> int:
         sys.stdout.write(as_line({"row": number, **answer}, json=True) + "\n")
         sys.stdout.flush()
     return 0
+
+
+def _row(line: str) -> Any:
+    """Return what a line of JSON holds, any other line as it stands: a text may begin with a bracket too."""
+    if not line.startswith(("{", "[")):
+        return line
+    try:
+        return json.loads(line)
+    except ValueError:
+        return line
 
 
 def _forecasts(model: Forecaster, arguments: argparse.Namespace) -> int:
