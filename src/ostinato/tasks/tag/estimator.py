@@ -147,7 +147,7 @@ class SequenceTagger(SavedEstimator[Outcome]):
         return self
 
     def predict(self, sentences: Sequence[Sequence[str]]) -> list[list[str]]:
-        """Return the tags of sentences, each a list of tokens or a text with spaces between them; an empty one has none."""
+        """Return the tags of sentences, each a list of tokens or a text with spaces; an empty one has none."""
         tagger = self._checked().tagger
         return [tagger.named(tags) for tags in tagger.read([tokens_of(tokens) for tokens in sentences])]
 
