@@ -205,3 +205,15 @@ def test_the_help_desk_log_has_its_events(shared_data) -> None:
 def test_the_data_room_is_imported_without_torch() -> None:
     code = "import sys, ostinato.data; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_times_with_decimals_are_seconds(tmp_path) -> None:
+    path = put(tmp_path / "a.csv", "id,second,x\na,0.25,1\na,1.5,2\nb,7.125,3\n")
+    found = read_sequences(path, series_id="id", time="second")
+    assert [times.tolist() for times in found.times] == [[0, 1.25], [0]]
+    put(path, "id,second,x\na,0.25,1\na,0.25,2\n")
+    with pytest.raises(DataError, match=r"the time 0.25 of sequence \"a\" does not come after that of row 2, 0.25"):
+        read_sequences(path, series_id="id", time="second")
+    put(path, "id,second,x\na,0.25,1\na,,2\n")
+    with pytest.raises(DataError, match="second"):
+        read_sequences(path, series_id="id", time="second")

@@ -271,3 +271,13 @@ def test_times_and_tokens_in_words() -> None:
         "90 min", "2.5 min", "75 s", "1.5 s", "12.3 ms", "42 µs", "0 s", "n/a",
     ]  # fmt: skip
     assert visible("a\nb\t\x07") == "a↵b⇥\ufffd"
+
+
+def test_a_measure_that_a_baseline_lacks_is_left_open() -> None:
+    scores = {"model": {"accuracy": 0.9, "loss": 0.4}, "neighbours": {"accuracy": 0.95}, "other": {"loss": 0.3}}
+    summary = Summary(
+        "t", "text classifier", {}, 1, 1.0, (), (), 0, "", "test", scores, {"accuracy": "higher", "loss": "lower"}, "v"
+    )
+    page = render_summary(summary)
+    assert "neighbours" in page
+    assert page.count("n/a") == 2

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ostinato.cli.recipe import Recipe
-from ostinato.cli.recipes import all_recipes
+from ostinato.cli.recipes import COMPARED
 from ostinato.errors import MissingExtra, UsageError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def add_parser(verbs: Any) -> None:
     """Add the verb."""
     parser = verbs.add_parser("compare", help="fit a task with several cells of equal size, side by side")
     tasks = parser.add_subparsers(title="tasks", metavar="TASK", required=True)
-    for recipe in all_recipes():
+    for recipe in COMPARED:
         _add_task(tasks, recipe)
 
 

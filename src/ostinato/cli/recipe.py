@@ -87,7 +87,7 @@ class Recipe:
     def data(self, arguments: argparse.Namespace) -> dict[str, Any]:
         """Return what `fit` reads."""
         named = {"data": arguments.file, "validation": arguments.validation_file, "test": arguments.test_file}
-        return {name: own if self.files == 1 else _path_or_paths(own) for name, own in named.items()}
+        return {name: own if self.files == 1 else path_or_paths(own) for name, own in named.items()}
 
     def add_fit(self, tasks: Any) -> None:
         """Add the task to the verb `fit`."""
@@ -133,5 +133,6 @@ class Recipe:
         return 0
 
 
-def _path_or_paths(given: Sequence[str] | None) -> Any:
+def path_or_paths(given: Sequence[str] | None) -> Any:
+    """Return one path as it is, several as a tuple."""
     return given if given is None else given[0] if len(given) == 1 else tuple(given)

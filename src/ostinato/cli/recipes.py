@@ -1,17 +1,18 @@
-"""The recipes of all tasks, found by their files: each `fit_TASK.py` of this room has one."""
+"""All recipes, in the order in which the command line lists them; a new task adds its line here."""
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-
-from ostinato import cli
+from ostinato.cli import fit_classification, fit_events, fit_forecast, fit_language, fit_tagging, fit_translation
 from ostinato.cli.recipe import Recipe
 
+RECIPES: tuple[Recipe, ...] = (
+    fit_language.RECIPE,
+    fit_translation.RECIPE,
+    fit_classification.TEXTS,
+    fit_classification.SEQUENCES,
+    fit_tagging.RECIPE,
+    fit_events.RECIPE,
+)
 
-def all_recipes() -> list[Recipe]:
-    """Return the recipes by name, the forecaster's first: it is what most begin with."""
-    names = [module.name for module in pkgutil.iter_modules(cli.__path__) if module.name.startswith("fit_")]
-    modules = [importlib.import_module(f"ostinato.cli.{name}") for name in names]
-    recipes = [module.RECIPE for module in modules if hasattr(module, "RECIPE")]
-    return sorted(recipes, key=lambda recipe: (recipe.name != "forecast", recipe.name))
+COMPARED = (fit_forecast.RECIPE, *RECIPES)
+"""What `compare` and `tune` take: all of them, and forecasts, whose `fit` is in a file of its own."""

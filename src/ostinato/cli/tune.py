@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ostinato.cli.recipe import Recipe
-from ostinato.cli.recipes import all_recipes
+from ostinato.cli.recipes import COMPARED
 from ostinato.errors import MissingExtra, UsageError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def add_parser(verbs: Any) -> None:
     """Add the verb."""
     parser = verbs.add_parser("tune", help="search for the parameters of a task, and fit with the best")
     tasks = parser.add_subparsers(title="tasks", metavar="TASK", required=True)
-    for recipe in all_recipes():
+    for recipe in COMPARED:
         _add_task(tasks, recipe)
 
 

@@ -92,8 +92,8 @@ class Panel:
 
 
 def format_time(time: Any) -> str:
-    """Return a time for people: without the clock where it is midnight, a row number as it is."""
+    """Return a time for people: without the clock where it is midnight, a number as it is."""
     if not isinstance(time, np.datetime64):
-        return str(int(time))
+        return str(int(time)) if float(time).is_integer() else f"{time:.10g}"
     text = str(time.astype("datetime64[s]")).replace("T", " ")
     return text.removesuffix(" 00:00:00").removesuffix(":00") if not text.endswith(" 00:00:00") else text[:10]

@@ -33,7 +33,7 @@ class SequenceSet:
         labels: the class of each, or `None`.
         classes: the classes there are, in the order of the file's header, else sorted; empty without labels.
         targets: `(sequences,)`, the number to be told for each (regression), or `None`.
-        times: for each `(time,)`, seconds since its first row (or, of whole numbers, the difference); or `None`.
+        times: for each `(time,)`, seconds since its first row (or, of numbers, the difference); or `None`.
     """
 
     origin: str
@@ -64,7 +64,7 @@ def read_sequences(
     Args:
         source: what `read_table` takes.
         series_id: the column that says to which sequence a row belongs.
-        time: the column of times, or of whole numbers; `None`: the rows are in order and equally spaced.
+        time: the column of times, or of numbers; `None`: the rows are in order and equally spaced.
         channels: the columns of values; none: all other numeric ones.
         label: the column of the class, the same in all rows of a sequence.
         delimiter: what separates the columns of a text file; `None`: found.
@@ -88,7 +88,7 @@ def read_sequences(
     channels = tuple(channels) or _numeric(table, (series_id, time, label), missing)
     values = np.stack([_column(table, name, missing) for name in channels], 1)
     groups = group_rows(table, series_id)
-    stamps = None if time is None else read_times(table, time)
+    stamps = None if time is None else _stamps(table, time)
     labels = None if label is None else _labels(table, label, groups)
     if stamps is not None:
         for name, rows in groups.items():
@@ -119,12 +119,12 @@ def group_rows(table: Table, column: str) -> dict[str, NDArray[np.int64]]:
 
 
 def elapsed(times: Times) -> NDArray[np.float64]:
-    """Return the seconds since the first of some times, or the difference of whole numbers, `(time,)`."""
+    """Return the seconds since the first of some times, or the difference of numbers, `(time,)`."""
     return in_seconds(times - times[0])
 
 
 def in_seconds(differences: NDArray[Any]) -> NDArray[np.float64]:
-    """Return differences of times as seconds; those of whole numbers stay as they are."""
+    """Return differences of times as seconds; those of numbers stay as they are."""
     if differences.dtype.kind == "m":
         differences = differences / np.timedelta64(1, "s")
     return np.asarray(differences, np.float64)
@@ -144,6 +144,15 @@ def _column(table: Table, name: str, missing: tuple[str, ...]) -> Floats:
         row = int(large.argmax())
         raise DataError(f'{table.place(row)}: {values[row]:g} in column "{name}" is too large for float32; scale it')
     return values.astype(np.float32)
+
+
+def _stamps(table: Table, name: str) -> Times:
+    """Return times, or numbers with decimals as they are: seconds since some moment."""
+    if name in table.columns and table.frame is not None and is_numeric(table, name, ()):
+        values = numbers(table, name, ())
+        if not np.isnan(values).any() and (values != np.floor(values)).any():
+            return values
+    return read_times(table, name)
 
 
 def _labels(table: Table, column: str, groups: dict[str, NDArray[np.int64]]) -> tuple[str, ...]:

@@ -1,0 +1,199 @@
+"""Numeric sequences as a classifier reads them: from files and arrays to examples, from examples to features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ostinato.data.sequences import SequenceSet, read_sequences
+from ostinato.data.ts_files import read_ts
+from ostinato.errors import DataError, UsageError
+from ostinato.tasks.classify.examples import Examples, checked_labels
+
+
+class Steps(NamedTuple):
+    """A numeric sequence: `values (time, channels)`, NaN where missing, and `times (time,)`, or `None`."""
+
+    values: NDArray[np.float32]
+    times: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True)
+class SequenceColumns:
+    """Where sequences stand in a long table.
+
+    Args:
+        series_id, label, time: the columns; without `time` the rows of a sequence are in order and equally spaced.
+        channels: the columns of values; none: all other numeric ones.
+    """
+
+    series_id: str
+    label: str
+    time: str | None
+    channels: tuple[str, ...]
+
+    def read(self, data: Any, *, labelled: bool = True, channels: tuple[str, ...] = ()) -> Examples:
+        """Read sequences, and their labels if there are to be any.
+
+        Args:
+            data: a path of a `.ts` file or of a long table; a data frame or mapping of columns; a `SequenceSet`; a pair
+                of sequences and labels, each sequence `(time, channels)` or `(time,)`; or, without labels, sequences.
+            labelled: whether each must have a label.
+            channels: the channels that a model was fitted on, if it was.
+
+        Raises:
+            DataError: the file cannot be read, a column is not there, a label is missing, or the channels differ.
+            UsageError: the data is of another kind.
+        """
+        if isinstance(data, (str, Path)) and [own.lower() for own in Path(data).suffixes if own != ".gz"][-1:] == [
+            ".ts"
+        ]:
+            data = read_ts(data)
+        elif isinstance(data, (str, Path, Mapping)) or hasattr(data, "columns"):
+            data = read_sequences(
+                data,
+                series_id=self.series_id,
+                time=self.time,
+                channels=channels or self.channels,
+                label=self.label if labelled else None,
+            )
+        examples = _from_set(data, labelled) if isinstance(data, SequenceSet) else _from_lists(data, labelled, channels)
+        _check(examples, channels)
+        return examples
+
+
+def _from_set(data: SequenceSet, labelled: bool) -> Examples:
+    times = data.times or [None] * len(data)
+    items = tuple(Steps(*pair) for pair in zip(data.sequences, times, strict=True))
+    if labelled and data.labels is None:
+        numbers = " (it has numbers to be told, a regression)" if data.targets is not None else ""
+        raise DataError(f"{data.origin} has no classes{numbers}; expected a label for each sequence")
+    return Examples(
+        data.origin, items, checked_labels(data.labels or (), data.origin) if labelled else None, data.channels
+    )
+
+
+def _from_lists(data: Any, labelled: bool, channels: tuple[str, ...]) -> Examples:
+    origin, labels = "the data", None
+    if labelled:
+        if not isinstance(data, tuple) or len(data) != 2:
+            raise UsageError(
+                f"data is a {type(data).__name__}; expected a path, a data frame or a pair (sequences, labels)"
+            )
+        data, given = data
+        labels = checked_labels(list(given), origin)
+    if not isinstance(data, (Sequence, np.ndarray)) or isinstance(data, str):
+        raise UsageError(f"data is a {type(data).__name__}; expected sequences, each (time, channels)")
+    items = tuple(_steps(own, row) for row, own in enumerate(data))
+    if labels is not None and len(items) != len(labels):
+        raise DataError(f"there are {len(items)} sequences but {len(labels)} labels; expected one for each")
+    count = items[0].values.shape[1] if items else 0
+    names = channels if len(channels) == count else tuple(f"channel_{i + 1}" for i in range(count))
+    return Examples(origin, items, labels, names)
+
+
+def _steps(given: Any, row: int) -> Steps:
+    try:
+        values = np.asarray(given, np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"sequence {row + 1} does not hold numbers ({error}); expected (time, channels)") from error
+    values = values[:, None] if values.ndim == 1 else values
+    if values.ndim != 2:
+        raise DataError(f"sequence {row + 1} has the shape {values.shape}; expected (time, channels)")
+    with np.errstate(over="ignore"):
+        return Steps(values.astype(np.float32))
+
+
+def _check(examples: Examples, channels: tuple[str, ...]) -> None:
+    """Refuse what is empty, infinite, or has other channels than the model."""
+    if not len(examples):
+        raise DataError(f"{examples.origin} is empty; expected sequences")
+    expected = len(channels or examples.channels)
+    for row, (values, _) in enumerate(examples.items, 1):
+        if values.shape[1] != expected:
+            raise DataError(
+                f"sequence {row} of {examples.origin} has {values.shape[1]} channels; expected {expected}"
+                + (f": {', '.join(channels[:12])}" if channels else ", as the first")
+            )
+        if not len(values):
+            raise DataError(f"sequence {row} of {examples.origin} has no steps; leave it out")
+        if np.isinf(values).any():
+            raise DataError(
+                f"sequence {row} of {examples.origin} holds an infinite number; expected finite ones, or NaN"
+            )
+
+
+@dataclass(frozen=True)
+class ChannelEncoder:
+    """From sequences to features of steps: standardised values, marks of what is missing, time gaps.
+
+    Args:
+        channels: their names.
+        center, scale: of each channel, from the training part.
+        masked: whether steps have marks: if something was missing in training, or is hidden in it.
+        gap: the median of the training part's time gaps; `None`: there are no times.
+    """
+
+    channels: tuple[str, ...]
+    center: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    masked: bool
+    gap: float | None
+
+    @classmethod
+    def fit(cls, examples: Examples, *, hidden: bool) -> ChannelEncoder:
+        """Measure training sequences; missing values do not count.
+
+        Raises:
+            DataError: a channel has no value at all.
+        """
+        rows = np.concatenate([own.values for own in examples.items]).astype(np.float64)
+        seen = ~np.isnan(rows)
+        count = seen.sum(0)
+        if not count.all():
+            empty = examples.channels[int(count.argmin())]
+            raise DataError(f'{examples.origin}: channel "{empty}" has no value in training; leave it out')
+        center = np.where(seen, rows, 0).sum(0) / count
+        scale = np.sqrt(np.where(seen, (rows - center) ** 2, 0).sum(0) / count)
+        scale[scale <= 1e-7 * np.maximum(np.abs(center), 1e-20)] = 1.0
+        gaps = [np.diff(own.times) for own in examples.items if own.times is not None]
+        gap = float(np.median(np.concatenate(gaps))) if gaps and sum(map(len, gaps)) else None
+        return cls(examples.channels, center, scale, hidden or not bool(seen.all()), gap)
+
+    def encode(self, examples: Examples) -> list[NDArray[np.float32]]:
+        """Return the features of each sequence, `(time, features)`.
+
+        Raises:
+            DataError: a value is missing, and the model has never seen that; or times are missing, and it has.
+        """
+        found = []
+        for row, (values, times) in enumerate(examples.items, 1):
+            if self.gap is not None and times is None:
+                raise DataError(f"sequence {row} of {examples.origin} has no times, but those in training had")
+            gaps = None if times is None else np.diff(times, prepend=times[0])
+            found.append(self.features(values, gaps, f"sequence {row} of {examples.origin}"))
+        return found
+
+    def features(self, values: NDArray[Any], gaps: NDArray[Any] | None, where: str) -> NDArray[np.float32]:
+        """Return features `(time, features)` of values `(time, channels)` and gaps `(time,)`; errors as `encode`."""
+        missing = np.isnan(values)
+        if not self.masked and missing.any():
+            name = self.channels[int(missing.any(0).argmax())]
+            raise DataError(
+                f'{where} has a missing value in "{name}", but nothing was missing in training; fill it in, or fit '
+                "with value_dropout=0.1, which teaches the model what missing values are"
+            )
+        standard = np.where(missing, 0.0, (values - self.center) / self.scale)
+        parts = [standard, *([missing] if self.masked else [])]
+        if self.gap is not None and gaps is not None:
+            parts.append(np.log1p(gaps / max(self.gap, 1e-12))[:, None])
+        return np.concatenate(parts, 1).astype(np.float32)
+
+    def standard(self, examples: Examples) -> list[NDArray[np.float64]]:
+        """Return standardised values with NaN where missing, `(time, channels)` each."""
+        return [(own.values - self.center) / self.scale for own in examples.items]

@@ -1,0 +1,144 @@
+"""What classifiers are given: items, each with the class it belongs to, and parts of them held out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ostinato.errors import DataError, UsageError
+
+Label: TypeAlias = "str | int"
+Integers: TypeAlias = "NDArray[np.int64]"
+_SHOWN = 12
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Items in the order of their source.
+
+    Args:
+        origin: what to call the source in a message.
+        items: texts, or `Steps` of numeric sequences.
+        labels: the class of each; `None`: not given.
+        channels: the names of the channels of numeric sequences.
+    """
+
+    origin: str
+    items: tuple[Any, ...]
+    labels: tuple[Label, ...] | None = None
+    channels: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def part(self, rows: Integers) -> Examples:
+        """Return the examples of some rows, in their order."""
+        labels = None if self.labels is None else tuple(self.labels[row] for row in rows)
+        return replace(self, items=tuple(self.items[row] for row in rows), labels=labels)
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The classes a model tells apart, in the order of its probabilities."""
+
+    names: tuple[Label, ...]
+
+    @classmethod
+    def of(cls, examples: Examples) -> Classes:
+        """Return the classes of training examples, sorted.
+
+        Raises:
+            DataError: there are fewer than two.
+        """
+        names = set(examples.labels or ())
+        if len(names) < 2:
+            only = f'all {len(examples)} have the label "{next(iter(names))}"' if names else "there are none"
+            raise DataError(f"{examples.origin}: {only}; expected examples of two classes or more to learn from")
+        return cls(tuple(sorted(names, key=lambda name: (isinstance(name, str), name))))
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def numbers(self, examples: Examples) -> Integers:
+        """Return the class of each example as a number, `(examples,)`.
+
+        Raises:
+            DataError: an example has no label, or one that was not there in training.
+        """
+        index = {str(name): number for number, name in enumerate(self.names)}
+        if examples.labels is None:
+            raise DataError(f"{examples.origin} has no labels; expected one for each example")
+        wrong = next((row for row, label in enumerate(examples.labels) if str(label) not in index), None)
+        if wrong is not None:
+            known = ", ".join(f'"{name}"' for name in self.names[:_SHOWN]) + (", ..." if len(self) > _SHOWN else "")
+            raise DataError(
+                f'example {wrong + 1} of {examples.origin} has the label "{examples.labels[wrong]}", which none of the '
+                f"training examples has; expected one of {known}"
+            )
+        return np.array([index[str(label)] for label in examples.labels], np.int64)
+
+    def as_array(self) -> NDArray[Any]:
+        """Return the names as an array: of integers if all are, else of texts."""
+        return np.array(self.names)
+
+
+def checked_labels(labels: Sequence[Any], origin: str) -> tuple[Label, ...]:
+    """Return labels as whole numbers, if all are, or as texts.
+
+    Raises:
+        DataError: one is missing or empty.
+    """
+    plain = [label.item() if isinstance(label, np.generic) else label for label in labels]
+    for row, label in enumerate(plain):
+        if label is None or label != label or (isinstance(label, str) and not label.strip()):
+            raise DataError(f"example {row + 1} of {origin} has no label; give it one, or leave it out")
+    if all(isinstance(label, int) and not isinstance(label, bool) for label in plain):
+        return tuple(plain)
+    return tuple(str(label).strip() for label in plain)
+
+
+def hold_out(labels: Sequence[Label], shares: Sequence[float], seed: int) -> list[Integers]:
+    """Draw parts with the same shares of every class; what is left, the training part, comes first.
+
+    Every class keeps an example in training, so that one with a single example is never held out.
+
+    Args:
+        labels: of all examples.
+        shares: of each part, 0 for none.
+        seed: of the draw.
+
+    Returns:
+        Rows of the training part and of each part, each in ascending order.
+    """
+    rng = np.random.default_rng(seed)
+    parts: list[list[int]] = [[] for _ in range(len(shares) + 1)]
+    rows_of: dict[Label, list[int]] = {}
+    for row, label in enumerate(labels):
+        rows_of.setdefault(label, []).append(row)
+    for label in sorted(rows_of, key=str):
+        rows = rng.permutation(rows_of[label]).tolist()
+        for number, share in enumerate(shares, 1):
+            # the fraction of an example is drawn, so that many small classes give the share on the whole
+            count = min(int(len(rows_of[label]) * share + rng.random()), len(rows) - 1) if share else 0
+            parts[number] += rows[:count]
+            rows = rows[count:]
+        parts[0] += rows
+    return [np.array(sorted(part), np.int64) for part in parts]
+
+
+def check_share(name: str, share: float) -> None:
+    """Raise `UsageError` for a share that cannot be held out."""
+    if not 0 <= share < 0.5:
+        raise UsageError(f"{name} is {share}; expected a share from 0 to 0.5")
+
+
+def counts_in_words(classes: Classes, targets: Integers) -> str:
+    """Return how many examples each class has, the largest first."""
+    counts = Counter(targets.tolist()).most_common()
+    listed = ", ".join(f"{classes.names[number]} {count:,}" for number, count in counts[:_SHOWN])
+    return listed + (f", and {len(counts) - _SHOWN} classes more" if len(counts) > _SHOWN else "")

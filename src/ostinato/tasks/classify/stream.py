@@ -1,0 +1,148 @@
+"""Classifiers that answer as their input comes: line by line, or step by step within one sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ostinato.errors import DataError, StreamRowError, UsageError
+from ostinato.streaming import stepper
+from ostinato.tasks.classify.calibration import with_temperature
+from ostinato.tasks.classify.fitting import Fitted
+from ostinato.tasks.classify.metrics import Floats
+
+Answer = Callable[[Floats], dict[str, Any]]
+
+
+class TextStream:
+    """Texts, one a push, each answered by itself."""
+
+    def __init__(self, answers: Callable[[list[str]], dict[str, Any]]) -> None:
+        self._answers = answers
+
+    def push(self, line: Any) -> dict[str, Any]:
+        """Return the label of a text, its probability and those of all classes.
+
+        Raises:
+            StreamRowError: it is no text.
+        """
+        if isinstance(line, Mapping) and isinstance(line.get("text"), str):
+            line = line["text"]
+        if not isinstance(line, str):
+            raise StreamRowError(f'it is a {type(line).__name__}; expected a text, or {{"text": "..."}}')
+        return self._answers([line])
+
+
+class SequenceStream:
+    """One numeric sequence, a step a push, each answered by what the model makes of the steps so far.
+
+    What is kept does not grow: the states of the layers, and of the pooling its running last, sum, maximum or weighted
+    sum. After the last step the answer is that of the whole sequence.
+
+    Args:
+        fitted: a model whose layers read forward only and which has no convolutions.
+        answer: from probabilities to what is returned.
+        time: the name of the time in rows by name.
+
+    Raises:
+        UsageError: the model needs the end of a sequence.
+    """
+
+    def __init__(self, fitted: Fitted, answer: Answer, time: str = "time") -> None:
+        settings = fitted.network.settings
+        if settings.bidirectional or settings.convolutions:
+            reason = "reads sequences from their end too" if settings.bidirectional else "has convolutions in front"
+            raise UsageError(
+                f"the model {reason}, so that it cannot answer step by step; fit one with bidirectional=False and no "
+                "convolutions, or predict whole sequences"
+            )
+        self.fitted, self._answer, self._name = fitted, answer, time
+        self._advance = stepper(fitted.network.stack)
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin a new sequence."""
+        self._advance.reset()
+        self._kept = self.fitted.network.pooling.start()
+        self._time: float | None = None
+
+    def push(self, row: Mapping[str, Any] | Sequence[Any] | NDArray[Any], time: Any = None) -> dict[str, Any]:
+        """Take in a step and return the answer so far.
+
+        Args:
+            row: a value a channel, in their order or by name; `None` or NaN where missing. By name, it may have the
+                time of the step too, and `"reset": true` at the first step of a new sequence.
+            time: of the step, for a model that was trained with times: a number (of seconds, unless the training
+                data had others), or a date with its clock.
+
+        Raises:
+            StreamRowError: the row does not fit the model.
+        """
+        if isinstance(row, str):
+            row = [None if not cell.strip() else cell for cell in row.split(",")]
+        if isinstance(row, Mapping):
+            if row.get("reset") is True:
+                self.reset()
+            time = row.get(self._name, time)
+        values = self._values(row)
+        gap = self._gap(time)
+        try:
+            features = self.fitted.encoder.features(values[None], None if gap is None else np.array([gap]), "the row")
+        except DataError as error:
+            raise StreamRowError(str(error)) from error
+        network = self.fitted.network
+        with torch.inference_mode():
+            self._kept = network.pooling.advance(self._kept, torch.from_numpy(self._advance(features)))
+            scores = network.head(network.pooling.finish(self._kept)).double().numpy()
+        return self._answer(with_temperature(scores, self.fitted.temperature)[0])
+
+    def _values(self, row: Any) -> Floats:
+        channels = self.fitted.encoder.channels
+        if isinstance(row, Mapping):
+            unknown = next((name for name in channels if name not in row), None)
+            if unknown is not None:
+                raise StreamRowError(f'it has no "{unknown}"; expected {", ".join(channels[:12])}')
+            row = [row[name] for name in channels]
+        try:
+            values = np.array([np.nan if own is None else float(own) for own in row], np.float64)
+        except (TypeError, ValueError) as error:
+            raise StreamRowError(
+                f"it holds something that is no number ({error}); expected a value a channel"
+            ) from error
+        if values.shape != (len(channels),):
+            raise StreamRowError(f"it has {len(values)} values; expected {len(channels)}: {', '.join(channels[:12])}")
+        if np.isinf(values).any():
+            raise StreamRowError("it holds an infinite number; expected finite ones, or null where missing")
+        return values
+
+    def _gap(self, time: Any) -> float | None:
+        if self.fitted.encoder.gap is None:
+            return None
+        now = _seconds(time)
+        if now is None:
+            raise StreamRowError(
+                f'it has no "{self._name}" that is a time; the model was trained with times: give a number, or a date '
+                "such as 2024-01-31 13:00"
+            )
+        before, self._time = self._time, now
+        if before is not None and now <= before:
+            self._time = before
+            raise StreamRowError(f"its time {now:g} does not come after that of the step before, {before:g}")
+        return 0.0 if before is None else now - before
+
+
+def _seconds(time: Any) -> float | None:
+    """Return a number as it is, a date as seconds, `None` for anything else."""
+    try:
+        return float(time)
+    except (TypeError, ValueError):
+        pass
+    try:
+        moment = np.datetime64(time.removesuffix("Z") if isinstance(time, str) else time, "us")
+    except (TypeError, ValueError):
+        return None
+    return None if np.isnat(moment) else float(moment.astype(np.int64)) / 1e6

@@ -1,0 +1,174 @@
+"""Texts as a classifier reads them: from files and lists to examples, from examples to token numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ostinato.data.readers import read_table
+from ostinato.data.table import texts as text_column
+from ostinato.data.text import (
+    CharacterVocabulary,
+    SubwordVocabulary,
+    Vocabulary,
+    WordVocabulary,
+    read_delimited,
+    read_json_lines,
+    read_lines,
+    split_words,
+)
+from ostinato.errors import DataError, UsageError
+from ostinato.tasks.classify.examples import Examples, checked_labels
+
+Level = Literal["character", "word", "subword"]
+Column: TypeAlias = "str | int"
+_JSON = (".jsonl", ".ndjson")
+_TABLES = (".csv", ".tsv", ".tab")
+_PARQUET = (".parquet", ".pq")
+_SUBWORDS = 4000
+
+
+@dataclass(frozen=True)
+class TextColumns:
+    """Where texts and labels stand in a file: columns by name, or by number where the file has no header.
+
+    Args:
+        text, label: the columns, or the keys of JSON lines.
+        quoted: whether a cell of a CSV or TSV file that begins with `"` is quoted.
+    """
+
+    text: Column
+    label: Column
+    quoted: bool
+
+    def read(self, data: Any, *, labelled: bool = True) -> Examples:
+        """Read texts, and their labels if there are to be any.
+
+        Args:
+            data: a path of a CSV, TSV, JSON lines or Parquet file; a data frame or a mapping of columns; a pair of
+                texts and labels; pairs of a text and a label; or, without labels, texts.
+            labelled: whether each must have a label.
+
+        Raises:
+            DataError: the file cannot be read, a column is not there, a label is missing, or there is nothing.
+            UsageError: the data is of another kind.
+        """
+        if isinstance(data, (str, Path)):
+            examples = self._from_file(Path(data), labelled)
+        elif isinstance(data, Mapping) or hasattr(data, "columns"):
+            examples = self._from_table(data, labelled)
+        else:
+            examples = _from_lists(data, labelled)
+        if not len(examples):
+            raise DataError(f"{examples.origin} is empty; expected texts, one a row")
+        return examples
+
+    def _from_file(self, path: Path, labelled: bool) -> Examples:
+        suffixes = [suffix.lower() for suffix in path.suffixes]
+        if path.is_file() and path.stat().st_size == 0:
+            raise DataError(f"{path.name} is empty; expected texts, one a row")
+        if not labelled and not any(suffix in (*_JSON, *_TABLES, *_PARQUET) for suffix in suffixes):
+            return Examples(path.name, tuple(read_lines(path, keep_blank=True)))
+        if any(suffix in _PARQUET for suffix in suffixes):
+            return self._from_table(path, labelled)
+        wanted = (self.text, self.label) if labelled else (self.text,)
+        rows: Iterable[tuple[str, ...]]
+        if any(suffix in _JSON for suffix in suffixes):
+            rows = read_json_lines(path, [str(column) for column in wanted])
+        else:
+            rows = read_delimited(path, wanted, header=isinstance(self.text, str), quoted=self.quoted)
+        return _examples(path.name, list(rows), labelled)
+
+    def _from_table(self, source: Any, labelled: bool) -> Examples:
+        table = read_table(source)
+        names = [str(name) for name in ((self.text, self.label) if labelled else (self.text,))]
+        table.require(names)
+        columns = [text_column(table, name, ()) for name in names]
+        return _examples(
+            table.origin, [tuple(own or "" for own in row) for row in zip(*columns, strict=True)], labelled
+        )
+
+
+def _examples(origin: str, rows: list[tuple[str, ...]], labelled: bool) -> Examples:
+    texts = tuple(row[0] for row in rows)
+    return Examples(origin, texts, checked_labels([row[1] for row in rows], origin) if labelled else None)
+
+
+def _from_lists(data: Any, labelled: bool) -> Examples:
+    origin = "the data"
+    expected = "a path, a data frame, (texts, labels) or [(text, label), ...]" if labelled else "a path or texts"
+    if not isinstance(data, (Sequence, np.ndarray)) and isinstance(data, Iterable):
+        data = list(data)
+    if not isinstance(data, (Sequence, np.ndarray)):
+        raise UsageError(f"data is a {type(data).__name__}; expected {expected}")
+    if not labelled:
+        return Examples(origin, _texts(data, origin))
+    if isinstance(data, tuple) and len(data) == 2 and not isinstance(data[0], str):
+        texts, labels = _texts(data[0], origin), list(data[1])
+    elif all(isinstance(pair, Sequence) and not isinstance(pair, str) and len(pair) == 2 for pair in data):
+        texts, labels = _texts([pair[0] for pair in data], origin), [pair[1] for pair in data]
+    else:
+        raise UsageError(f"data holds something else than texts with labels; expected {expected}")
+    if len(texts) != len(labels):
+        raise DataError(f"there are {len(texts)} texts but {len(labels)} labels; expected one for each")
+    return Examples(origin, texts, checked_labels(labels, origin))
+
+
+def _texts(data: Iterable[Any], origin: str) -> tuple[str, ...]:
+    texts = [own.item() if isinstance(own, np.generic) else own for own in data]
+    wrong = next((row for row, own in enumerate(texts) if not isinstance(own, str)), None)
+    if wrong is not None:
+        raise DataError(f"text {wrong + 1} of {origin} is a {type(texts[wrong]).__name__}; expected a text")
+    return tuple(texts)
+
+
+@dataclass(frozen=True)
+class TextEncoder:
+    """From texts to token numbers."""
+
+    vocabulary: Vocabulary
+    level: Level
+
+    @classmethod
+    def fit(cls, examples: Examples, parameters: Mapping[str, Any]) -> TextEncoder:
+        """Build the vocabulary of training texts.
+
+        Raises:
+            DataError: no text has a token.
+            UsageError: a parameter is out of range.
+        """
+        level = parameters["level"]
+        size, count, lower = parameters["vocabulary_size"], parameters["min_count"], parameters["lower"]
+        if level == "character":
+            made: Vocabulary = CharacterVocabulary.build(examples.items, lower=lower, min_count=count, max_size=size)
+        elif level == "word":
+            made = WordVocabulary.build(
+                examples.items, split=parameters["split"], lower=lower, min_count=count, max_size=size
+            )
+        elif level == "subword":
+            made = SubwordVocabulary.build(examples.items, size=size or _SUBWORDS, lower=lower)
+        else:
+            raise UsageError(f'level is {level!r}; expected "word", "subword" or "character"')
+        return cls(made, level)
+
+    def encode(self, examples: Examples) -> list[NDArray[np.int64]]:
+        """Return the tokens of each text, `(time,)`; a text without any is the end of a sentence alone."""
+        empty = [self.vocabulary.specials.eos]
+        return [np.array(self.vocabulary.encode(text) or empty, np.int64) for text in examples.items]
+
+    def tokens(self, text: str) -> tuple[str, ...]:
+        """Return the tokens of a text as they are read, to be shown; unknown ones as they stand if they are words."""
+        if isinstance(self.vocabulary, WordVocabulary):
+            return tuple(self.vocabulary.split_text(text))
+        return tuple(self.vocabulary.decode([number]) for number in self.vocabulary.encode(text))
+
+    def words(self, text: str) -> list[str]:
+        """Return the words of a text, for counting."""
+        if isinstance(self.vocabulary, WordVocabulary):
+            return self.vocabulary.split_text(text)
+        return split_words(text, "words")

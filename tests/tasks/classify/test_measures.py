@@ -1,0 +1,223 @@
+"""Measures, calibration, the drawing of parts, and baselines, against definitions and peers."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ostinato.errors import DataError, UsageError
+from ostinato.tasks.classify.baselines import STATISTICS, bag_of_words, commonest, nearest, statistics
+from ostinato.tasks.classify.calibration import find_temperature, with_temperature
+from ostinato.tasks.classify.dtw import WarpedNeighbours
+from ostinato.tasks.classify.examples import Classes, Examples, checked_labels, hold_out
+from ostinato.tasks.classify.metrics import Prediction, calibration_error, confusion, per_class, scores_for
+from ostinato.tasks.classify.panels import verdict
+
+NAN = float("nan")
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=40))
+def test_measures_are_those_of_scikit_learn(pairs) -> None:
+    peer = pytest.importorskip("sklearn.metrics")
+    targets, told = (np.array(own) for own in zip(*pairs, strict=True))
+    counts = confusion(told, targets, 4)
+    assert (counts == peer.confusion_matrix(targets, told, labels=range(4))).all()
+    options = {"labels": range(4), "average": None, "zero_division": 0}
+    theirs = [peer.precision_score, peer.recall_score, peer.f1_score]
+    for ours, score in zip(per_class(counts), theirs, strict=True):
+        assert ours == pytest.approx(score(targets, told, **options))
+    chances = np.random.default_rng(0).dirichlet(np.ones(4), len(told))
+    found = scores_for(Prediction(told, chances), targets, 4)
+    assert found["accuracy"] == pytest.approx(peer.accuracy_score(targets, told))
+    assert found["macro F1"] == pytest.approx(peer.f1_score(targets, told, average="macro"))
+    assert found["cross-entropy"] == pytest.approx(peer.log_loss(targets, chances, labels=range(4)))
+
+
+def test_the_calibration_error_is_that_of_its_definition() -> None:
+    rng = np.random.default_rng(1)
+    chances, targets = rng.dirichlet(np.ones(3), 200), rng.integers(0, 3, 200)
+    expected = 0.0
+    for low in np.arange(10) / 10:
+        inside = [i for i in range(200) if low < chances[i].max() <= low + 0.1 + 1e-12]
+        if inside:
+            accuracy = np.mean([chances[i].argmax() == targets[i] for i in inside])
+            expected += len(inside) / 200 * abs(accuracy - np.mean([chances[i].max() for i in inside]))
+    assert calibration_error(chances, targets) == pytest.approx(expected)
+    assert calibration_error(np.array([[0.75, 0.25]] * 4), np.array([0, 0, 0, 1])) == 0
+
+
+def test_the_temperature_is_the_one_that_scores_were_sharpened_by() -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.normal(0, 2, (20000, 3))
+    targets = np.array([rng.choice(3, p=own) for own in with_temperature(scores, 1.0)])
+    assert find_temperature(2.5 * scores, targets) == pytest.approx(2.5, rel=0.05)
+    raw, after = with_temperature(2.5 * scores, 1.0), with_temperature(2.5 * scores, 2.5)
+    assert (raw.argmax(1) == after.argmax(1)).all()
+    assert calibration_error(after, targets) < 0.02 < calibration_error(raw, targets)
+
+
+def test_held_out_parts_have_every_class_in_its_share_and_training_all_of_them() -> None:
+    labels = ["a"] * 100 + ["b"] * 30 + ["c"]
+    train, validation, test = hold_out(labels, (0.1, 0.2), seed=1)
+    assert sorted([*train, *validation, *test]) == list(range(131))
+    counts = [[sum(labels[row] == name for row in part) for name in "abc"] for part in (train, validation, test)]
+    assert counts == [[70, 21, 1], [10, 3, 0], [20, 6, 0]]
+    again = hold_out(labels, (0.1, 0.2), seed=1)
+    assert all((a == b).all() for a, b in zip((train, validation, test), again, strict=True))
+    assert hold_out(labels, (0.1, 0.2), seed=2)[1].tolist() != validation.tolist()
+    many = [number // 3 for number in range(300)]  # a hundred classes of three
+    assert 15 <= len(hold_out(many, (0.1, 0.0), seed=0)[1]) <= 45
+
+
+def test_labels_stay_whole_numbers_or_become_texts() -> None:
+    assert checked_labels(np.array([3, 1]), "x") == (3, 1)
+    assert checked_labels(["b ", "a"], "x") == ("b", "a")
+    assert checked_labels([1, "a"], "x") == ("1", "a")
+    for label in (None, NAN, " "):
+        with pytest.raises(DataError, match="example 2 of x has no label"):
+            checked_labels(["a", label], "x")
+    classes = Classes.of(Examples("x", ("p", "q", "r"), (10, 9, 10)))
+    assert classes.names == (9, 10)
+    assert classes.numbers(Examples("y", ("p", "q"), ("10", "9"))).tolist() == [1, 0]
+    with pytest.raises(DataError, match='example 1 of y has the label "7", which none of the training'):
+        classes.numbers(Examples("y", ("p",), (7,)))
+    with pytest.raises(DataError, match='all 2 have the label "a"'):
+        Classes.of(Examples("x", ("p", "q"), ("a", "a")))
+
+
+# --- dynamic time warping --------------------------------------------------------------------------------------------
+
+
+def _warped(a, b, window=math.inf):
+    """The recursion as it is written, cell by cell."""
+    sums = {(-1, -1): 0.0}
+    for i in range(len(a)):
+        for j in range(len(b)):
+            if len(a) == len(b) and abs(i - j) > window * len(a) + 1e-6:
+                continue
+            seen = ~np.isnan(a[i]) & ~np.isnan(b[j])
+            cost = ((a[i] - b[j])[seen] ** 2).sum() * len(a[i]) / seen.sum() if seen.any() else 0.0
+            before = [sums.get(cell, math.inf) for cell in ((i - 1, j), (i, j - 1), (i - 1, j - 1))]
+            sums[i, j] = cost + min(before)
+    return sums[len(a) - 1, len(b) - 1]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.integers(1, 9), min_size=1, max_size=5), st.integers(1, 9), st.integers(1, 3), st.booleans(),
+    st.integers(0, 2**31),
+)  # fmt: skip
+def test_distances_are_those_of_the_recursion(lengths, own, channels, missing, seed) -> None:
+    rng = np.random.default_rng(seed)
+    sequences = [rng.normal(size=(length, channels)) for length in lengths]
+    sequence = rng.normal(size=(own, channels))
+    if missing:
+        for array in (*sequences, sequence):
+            array[rng.random(array.shape) < 0.3] = NAN
+    found = WarpedNeighbours(sequences).distances(sequence)
+    assert found == pytest.approx([_warped(sequence, other) for other in sequences], rel=1e-4, abs=1e-4)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 10), st.sampled_from([0.0, 0.1, 0.3, 0.5]), st.integers(0, 2**31))
+def test_a_window_keeps_the_path_near_the_diagonal(length, window, seed) -> None:
+    rng = np.random.default_rng(seed)
+    sequences, sequence = [rng.normal(size=(length, 2)) for _ in range(3)], rng.normal(size=(length, 2))
+    found = WarpedNeighbours(sequences, window).distances(sequence)
+    if window == 0:
+        expected = [((sequence - other) ** 2).sum() for other in sequences]
+    else:
+        # a step of the path is at most length / (length - 1) steps from the diagonal's cells
+        expected = [_warped(sequence, other, window * (length - 1) / length) for other in sequences]
+    assert found == pytest.approx(expected, rel=1e-4)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 14), st.integers(1, 14), st.sampled_from([0.0, 0.05, 0.4]))
+def test_sequences_of_any_lengths_can_be_warped_within_any_window(own, other, window) -> None:
+    sequence, training = np.zeros((own, 1)), [np.ones((other, 1)), np.zeros((3, 1))]
+    found = WarpedNeighbours(training, window).distances(sequence)
+    assert np.isfinite(found).all()
+    assert found[0] >= max(own, other) - 1e-3
+    assert found[1] == 0
+
+
+def test_published_neighbours_are_found(shared_data) -> None:
+    from ostinato.data.ts_files import read_ts
+
+    folder = shared_data / "ucr_uea" / "BasicMotions"
+    train, test = (read_ts(folder / f"BasicMotions_{part}.ts") for part in ("TRAIN", "TEST"))
+    names = sorted(set(train.labels))
+    targets = [np.array([names.index(label) for label in part.labels]) for part in (train, test)]
+    name, told = nearest(train.sequences, targets[0], test.sequences, 1.0, 0)
+    assert name == "1-NN DTW"
+    assert (told.classes == targets[1]).mean() == 0.975  # A. Bagnall et al., 2018, DTW_D not normalised
+
+
+def test_a_set_that_is_too_large_is_made_smaller_and_says_so(monkeypatch) -> None:
+    from ostinato.tasks.classify import baselines
+
+    rng = np.random.default_rng(0)
+    targets = np.arange(60) % 2
+    sequences = [rng.normal(10.0 * target, 1, (450, 1)) for target in targets]
+    sequences[0][:300] = NAN
+    monkeypatch.setattr(baselines, "_CELLS", 40 * 150 * 150 * 60)
+    name, told = nearest(sequences, targets, sequences, 0.5, 0)
+    assert name == "1-NN DTW (40 of 60, means of 3 steps, window 0.5)"
+    assert (told.classes == targets).all()
+
+
+# --- the others ------------------------------------------------------------------------------------------------------
+
+
+def test_the_commonest_class_has_the_share_it_had() -> None:
+    told = commonest(np.array([0, 1, 1]), 3, 2)
+    assert told.classes.tolist() == [1, 1]
+    assert told.chances[0] == pytest.approx([2 / 6, 3 / 6, 1 / 6])
+
+
+def test_statistics_tell_what_their_numbers_tell_as_scikit_learn_does() -> None:
+    peer = pytest.importorskip("sklearn.linear_model")
+    from ostinato.tasks.classify.baselines import _logistic
+
+    rng = np.random.default_rng(0)
+    features, targets = rng.normal(size=(80, 4)), rng.integers(0, 3, 80)
+    model = peer.LogisticRegression(C=1.0, tol=1e-8, max_iter=1000).fit(features, targets)
+    weights = _logistic(features, targets, 3)
+    assert weights[:-1] == pytest.approx(model.coef_.T, abs=2e-3)
+    quiet, loud = ([scale * rng.normal(size=(int(rng.integers(5, 30)), 2)) for _ in range(20)] for scale in (1, 4))
+    told = statistics(quiet + loud, np.repeat([0, 1], 20), quiet + loud, 2)
+    assert (told.classes == np.repeat([0, 1], 20)).mean() > 0.9
+    assert STATISTICS.startswith("statistics")
+    assert np.isfinite(
+        statistics([np.full((3, 1), NAN)] * 4, np.array([0, 1, 0, 1]), quiet[0][None, :, :1], 2).chances
+    ).all()
+
+
+def test_words_are_counted_and_a_class_without_examples_has_no_chance() -> None:
+    pytest.importorskip("sklearn")
+    texts = ["a fine film", "a dull film"] * 10 + [""]
+    told = bag_of_words(str.split, texts, np.array([0, 2] * 10 + [0]), None, ["fine", "dull", ""], 3)
+    assert told.classes.tolist()[:2] == [0, 2]
+    assert told.chances[:, 1].tolist() == [0, 0, 0]
+
+
+def test_the_verdict_says_who_wins_and_when_nobody_does() -> None:
+    targets = np.zeros(100, np.int64)
+
+    def right(count, first=0):
+        told = np.ones(100, np.int64)
+        told[first : first + count] = 0
+        return Prediction(told)
+
+    assert verdict({"model": right(90), "words": right(60), "none": right(50)}, targets).startswith("The model beats")
+    assert verdict({"model": right(60), "words": right(90)}, targets).startswith("A baseline beats the model: 60.0 %")
+    assert verdict({"model": right(52), "words": right(51, 49)}, targets).startswith("The model is level")
+
+
+def test_a_window_out_of_range_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"window is 1.5"):
+        WarpedNeighbours([np.zeros((2, 1))], 1.5)

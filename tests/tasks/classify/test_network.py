@@ -1,0 +1,163 @@
+"""The network of a classifier: padding changes nothing, running pooling is pooling, weights of steps add up."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ostinato.errors import UsageError
+from ostinato.tasks.classify.batches import ExampleBatches, padded, reading_order, scores_of
+from ostinato.tasks.classify.fronts import ChannelFront, TokenFront
+from ostinato.tasks.classify.looking import gradients_back, step_weights
+from ostinato.tasks.classify.network import ClassifierNetwork, NetworkSettings
+from ostinato.tasks.classify.pooling import POOLINGS, Pooling
+
+ALL = "+".join(POOLINGS)
+BASE = {
+    "classes": 3, "hidden_size": 6, "num_layers": 2, "dropout": 0.3, "input_dropout": 0.2, "weight_drop": 0.0,
+}  # fmt: skip
+RNG = np.random.default_rng(0)
+
+
+def network(cell="gru", bidirectional=False, pooling=ALL, **own) -> ClassifierNetwork:
+    own = own or {"tokens": 20, "embedding_size": 5}
+    return ClassifierNetwork(
+        NetworkSettings(**{**BASE, "cell": cell, "bidirectional": bidirectional, "pooling": pooling, **own})
+    ).eval()
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("cell", ["gru", "slstm", "mingru", "transformer"])
+def test_padding_changes_nothing(cell, bidirectional) -> None:
+    own = network(cell, bidirectional)
+    texts = [RNG.integers(0, 20, length) for length in (1, 7, 4)]
+    together = own(*padded(texts))
+    apart = torch.cat([own(*padded([text])) for text in texts])
+    torch.testing.assert_close(together, apart, atol=2e-6, rtol=1e-5)
+    inputs, lengths = padded(texts)
+    inputs[lengths[0] :, 0] = 19  # whatever stands in padding
+    torch.testing.assert_close(own(inputs, lengths), together, atol=2e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("convolutions", [(), (4,), (4, 6)])
+def test_padding_changes_nothing_behind_convolutions_either(convolutions) -> None:
+    for bidirectional in (False, True):
+        own = network(
+            bidirectional=bidirectional, channels=2, masked=True, convolutions=convolutions, stride=2, width=3
+        )
+        sequences = [RNG.normal(size=(length, 4)).astype(np.float32) for length in (1, 9, 4)]
+        together = own(*padded(sequences))
+        torch.testing.assert_close(
+            together, torch.cat([own(*padded([one])) for one in sequences]), atol=2e-6, rtol=1e-5
+        )
+
+
+def test_scores_come_back_in_the_order_of_the_examples() -> None:
+    own = network()
+    texts = [RNG.integers(0, 20, length) for length in (5, 1, 9, 1, 3)]
+    expected = np.concatenate([own(*padded([text])).detach().double().numpy() for text in texts])
+    np.testing.assert_allclose(scores_of(own, texts), expected, atol=2e-6)
+    assert list(reading_order([3, 1, 1 << 17, 2])) == [[1, 3, 0], [2]]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 12), st.integers(0, 2**31), st.sampled_from([*POOLINGS, "mean+max", ALL]))
+def test_pooling_step_by_step_is_pooling_at_once(steps, seed, kinds) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    ys = 30 * torch.randn(steps, 1, 4, generator=generator)
+    pooling = Pooling(kinds, 4, two_ways=False)
+    kept = pooling.start()
+    with torch.no_grad():
+        for step in range(steps):
+            kept = pooling.advance(kept, ys[step])
+            lengths = torch.tensor([step + 1])
+            torch.testing.assert_close(pooling.finish(kept), pooling(ys, lengths), atol=1e-5, rtol=1e-5)
+
+
+def test_pooling_is_what_its_name_says() -> None:
+    ys, lengths = torch.randn(5, 2, 4), torch.tensor([3, 5])
+    rows = [ys[:3, 0], ys[:, 1]]
+    means, largest = torch.stack([row.mean(0) for row in rows]), torch.stack([row.amax(0) for row in rows])
+    torch.testing.assert_close(Pooling("mean+max", 4, two_ways=False)(ys, lengths), torch.cat([means, largest], -1))
+    ends = torch.stack([torch.cat([row[-1, :2], row[0, 2:]]) for row in rows])
+    torch.testing.assert_close(Pooling("last", 4, two_ways=True)(ys, lengths), ends)
+
+
+def test_attention_weights_add_up_to_one_and_padding_has_none() -> None:
+    pool = Pooling("max+attention", 4, two_ways=False).attention
+    weights = pool.weights(torch.randn(6, 2, 4), torch.tensor([6, 2]))
+    torch.testing.assert_close(weights.sum(0), torch.ones(2))
+    assert weights[2:, 1].eq(0).all()
+
+
+@pytest.mark.parametrize("pooling", ["attention", "max"])
+def test_each_step_has_a_weight_and_the_largest_is_one(pooling) -> None:
+    weights = step_weights(network(pooling=pooling), RNG.integers(0, 20, 7))
+    assert weights.shape == (7,)
+    assert weights.min() >= 0
+    assert weights.max() == 1
+
+
+def test_gradients_back_are_those_of_numerical_differences() -> None:
+    own = network(pooling="mean", channels=1).double()
+    array = RNG.normal(size=(4, 1))
+    found = gradients_back(own, [array], np.array([1]))
+    slopes = []
+    for step in reversed(range(4)):
+        change = np.zeros_like(array)
+        change[step] = 1e-5
+        losses = [-own(*padded([array + sign * change])).log_softmax(-1)[0, 1].item() for sign in (1, -1)]
+        slopes.append(abs(losses[0] - losses[1]) / 2e-5)
+    assert found == pytest.approx(slopes, rel=1e-4)
+
+
+def test_every_example_comes_once_an_epoch_in_as_many_batches_as_are_promised() -> None:
+    arrays = [np.full(1 + number % 7, number) for number in range(103)]
+    batches = ExampleBatches(arrays, np.arange(103), batch_size=4, seed=3)
+    epochs = [list(batches.batches(epoch)) for epoch in (0, 1, 0)]
+    for epoch in epochs:
+        assert len(epoch) == len(batches)
+        assert sorted(int(own) for batch in epoch for own in batch.data.targets) == list(range(103))
+        for batch in epoch:
+            for column, (length, target) in enumerate(zip(batch.data.lengths, batch.data.targets, strict=True)):
+                assert batch.data.inputs[:length, column].eq(target).all()
+    firsts = [epoch[0].data.targets.tolist() for epoch in epochs]
+    assert firsts[0] == firsts[2] != firsts[1]
+
+
+def test_words_that_are_dropped_are_read_as_unknown() -> None:
+    front = TokenFront(5, 3, embedding_dropout=0.0, word_dropout=0.5, vectors=None, frozen=False)
+    vectors, _ = front(torch.full((1000, 1), 4), torch.tensor([1000]))
+    unknown = (vectors[:, 0] == front.embedding.weight[1]).all(-1)
+    known = (vectors[:, 0] == front.embedding.weight[4]).all(-1)
+    assert (unknown ^ known).all()
+    assert unknown.double().mean().item() == pytest.approx(0.5, abs=0.06)
+
+
+def test_values_that_are_dropped_are_marked_as_missing() -> None:
+    front = ChannelFront(2, masked=True, timed=True, value_dropout=0.3, convolutions=(), width=1, stride=1, causal=True)
+    features = torch.cat([torch.ones(500, 1, 2), torch.zeros(500, 1, 2), torch.ones(500, 1, 1)], -1)
+    found, _ = front(features, torch.tensor([500]))
+    assert (found[..., :2] + found[..., 2:4]).eq(1).all()
+    assert found[..., 4].eq(1).all()
+    assert found[..., 2:4].mean().item() == pytest.approx(0.3, abs=0.05)
+    assert front.eval()(features, torch.tensor([500]))[0] is features
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"pooling": "min"}, "pooling is 'min'; expected last, mean, max, attention"),
+        ({"pooling": "max+max"}, "pooling is 'max"),
+        ({"hidden_size": 0}, "hidden_size is 0"),
+        ({"word_dropout": 1.0}, "word_dropout is 1.0"),
+        ({"cell": "transformer", "weight_drop": 0.2}, "a transformer has none"),
+        ({"cell": "elman"}, 'cell "elman" is not known'),
+        ({"embedding_size": 0}, "embedding_size is 0"),
+    ],
+)
+def test_settings_that_cannot_be_meant_are_refused(options, said) -> None:
+    own = {**BASE, "cell": "gru", "bidirectional": False, "pooling": "max", "tokens": 9, "embedding_size": 4}
+    with pytest.raises(UsageError, match=said):
+        ClassifierNetwork(NetworkSettings(**{**own, **options}))
