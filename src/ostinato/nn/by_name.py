@@ -51,7 +51,11 @@ def stack_of(
     """
     if cell == TRANSFORMER:
         width = 2 * hidden_size if bidirectional else hidden_size
-        heads = next(count for count in (8, 4, 2, 1) if width % count == 0 and width // count >= min(width, 16))
+        # rotary positions turn pairs of features, so that a head needs an even number of them
+        unit = 2 if options.get("positions") == "rotary" and width % 2 == 0 else 1
+        heads = next(
+            count for count in (8, 4, 2, 1) if width % (unit * count) == 0 and width // count >= min(width, 16)
+        )
         return TransformerStack(
             input_size, width, num_layers, heads=heads, causal=not bidirectional, dropout=dropout, **options
         )

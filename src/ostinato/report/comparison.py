@@ -73,7 +73,7 @@ def comparison_figure(comparison: Comparison) -> Figure:
                 ha="center", va="bottom",
             )  # fmt: skip
         axes.set_yticks(range(len(rows)), [visible(row.name) for row in rows] if place == 0 else [""] * len(rows))
-        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.set_ylim(max(1, len(rows)) - 0.5, -0.5)
         axes.tick_params(left=False)
         axes.locator_params(axis="x", nbins=3)
         axes.margins(x=0.15)

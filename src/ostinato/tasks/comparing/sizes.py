@@ -17,6 +17,8 @@ TOLERANCE = 0.02
 """How far from the wanted number of weights a round width may be."""
 _ROUND = (16, 8, 4, 2, 1)
 _TRIES = 12
+_STEPS = 30
+_WIDEST = 1 << 15
 
 
 @dataclass(frozen=True)
@@ -69,47 +71,88 @@ def match_size(count: Callable[[int], int], wanted: int, start: int) -> Size:
     >>> match_size(lambda width: 4 * width * (width + 30), 50_000, 64)
     Size(hidden_size=98, parameters=50176)
     """
-    known: dict[int, int] = {}
-    nearest, power = _approach(count, wanted, start, known)
+    counts = _Counts(count)
+    power = _approach(counts, wanted, start)
     for step in _ROUND:
+        nearest = counts.nearest(wanted)
         for width in {max(step, nearest // step * step), (nearest // step + 1) * step}:
             # counting reads the data, so that it is done where it may help only
-            about = known[nearest] * (width / nearest) ** power
-            if width not in known and abs(about / wanted - 1) < 2 * TOLERANCE:
-                _try(count, width, known)
-        fitting = [width for width in known if width % step == 0 and abs(known[width] / wanted - 1) <= TOLERANCE]
+            if abs(counts.known[nearest] / wanted * (width / nearest) ** power - 1) < 2 * TOLERANCE:
+                counts.of(width)
+        fitting = [own for own, n in counts.known.items() if own % step == 0 and abs(n / wanted - 1) <= TOLERANCE]
         if fitting:
-            break
-    best = min(fitting or known, key=lambda width: abs(known[width] - wanted))
-    return Size(best, known[best])
+            best = min(fitting, key=lambda own: abs(counts.known[own] - wanted))
+            return Size(best, counts.known[best])
+    _close_in(counts, wanted)
+    best = counts.nearest(wanted)
+    return Size(best, counts.known[best])
 
 
-def _approach(count: Callable[[int], int], wanted: int, start: int, known: dict[int, int]) -> tuple[int, float]:
-    """Return the width nearest to what is wanted, and the power of the width by which weights grow there."""
-    width, power = _possible(count, max(1, start), known), 1.5
+class _Counts:
+    """The weights of widths, each counted once; `None` for a width that cannot be."""
+
+    def __init__(self, count: Callable[[int], int]) -> None:
+        self.count, self.known, self.impossible = count, dict[int, int](), dict[int, UsageError]()
+
+    def of(self, width: int) -> int | None:
+        """Return the weights of a width."""
+        if width not in self.known and width not in self.impossible:
+            try:
+                self.known[width] = self.count(width)
+            except UsageError as error:
+                self.impossible[width] = error
+        return self.known.get(width)
+
+    def nearest(self, wanted: int) -> int:
+        """Return the width counted so far whose weights come nearest."""
+        return min(self.known, key=lambda width: abs(self.known[width] - wanted))
+
+    def possible(self, width: int) -> int:
+        """Return the width nearest to one that can be; the first that is tried."""
+        for own in (width, width + 1, width - 1, width + 2, -(-width // 4) * 4, -(-width // 16) * 16):
+            if own >= 1 and self.of(own) is not None:
+                return own
+        raise self.impossible[width]
+
+
+def _approach(counts: _Counts, wanted: int, start: int) -> float:
+    """Count widths nearer and nearer to what is wanted; return the power of the width by which weights grow there."""
+    width, power = counts.possible(max(1, start)), 1.5
     for _ in range(_TRIES):
-        following = max(1, round(width * (wanted / known[width]) ** (1 / power)))
-        if following in known:
+        before = width
+        width = counts.possible(max(1, round(before * (wanted / counts.known[before]) ** (1 / power))))
+        if width == before:
             break
-        before, width = width, _possible(count, following, known)
-        if width != before and known[width] != known[before]:
-            power = math.log(known[width] / known[before]) / math.log(width / before)
-            power = min(3.0, max(0.5, power))
-    return min(known, key=lambda own: abs(known[own] - wanted)), power
+        growth = math.log(max(1, counts.known[width]) / counts.known[before]) / math.log(width / before)
+        power = min(3.0, max(0.5, growth))
+        if width in list(counts.known)[:-1]:
+            break  # it was counted before: the search goes to and fro between neighbours
+    return power
 
 
-def _possible(count: Callable[[int], int], width: int, known: dict[int, int]) -> int:
-    """Return the first width from one upwards, or just below it, that can be; it is counted."""
-    for own in (width, width + 1, width - 1, width + 2, -(-width // 4) * 4, -(-width // 16) * 16):
-        if own >= 1 and (own in known or _try(count, own, known)):
-            return own
-    count(width)  # says what is wrong
-    raise AssertionError("a width that could not be counted now can")
+def _close_in(counts: _Counts, wanted: int) -> None:
+    """Halve the gap between a width with too few weights and one with too many, until they are neighbours."""
+    low, high = _between(counts, wanted)
+    for _ in range(_STEPS):
+        inside = [width for width in _from_the_middle(low, high) if width not in counts.impossible]
+        if not inside:
+            break
+        own = counts.of(inside[0])
+        if own is not None:
+            low, high = (inside[0], high) if own < wanted else (low, inside[0])
 
 
-def _try(count: Callable[[int], int], width: int, known: dict[int, int]) -> bool:
-    try:
-        known[width] = count(width)
-    except UsageError:
-        return False
-    return True
+def _from_the_middle(low: int, high: int) -> list[int]:
+    """Return some widths between two others, the middle one first."""
+    middle = (low + high) // 2
+    near = [middle, middle + 1, middle - 1, middle + 2, middle - 2]
+    return [width for width in near if low < width < high]
+
+
+def _between(counts: _Counts, wanted: int) -> tuple[int, int]:
+    """Return a width with too few weights, or 0, and one with as many as wanted or more, or none so wide."""
+    low = max((width for width, own in counts.known.items() if own < wanted), default=0)
+    while not (above := [width for width, own in counts.known.items() if own >= wanted]) and low < _WIDEST:
+        low = counts.possible(2 * low)
+    low = max((width for width, own in counts.known.items() if own < wanted), default=0)
+    return low, min(above, default=low)

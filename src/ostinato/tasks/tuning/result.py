@@ -122,20 +122,16 @@ class Search:
         return tuple(panels)
 
     def _course(self) -> Curve:
-        done = [trial for trial in self.trials if trial.state == "complete"]
         least, so_far = math.inf, []
         for trial in self.trials:
             least = min(least, trial.value) if trial.state == "complete" else least
             so_far.append(least if math.isfinite(least) else math.nan)
-        values = {trial.number: trial.value for trial in done}
-        return Curve(
-            "The course of the search",
-            tuple(float(trial.number) for trial in self.trials),
-            {"best so far": tuple(so_far), "trial": tuple(values.get(t.number, math.nan) for t in self.trials)},
-            "trial",
-            "validation loss",
-            note="Trials that were stopped early or failed are gaps.",
-        )
+        lines = {"best so far": tuple(so_far)}
+        for state, name in (("complete", "trained to the end"), ("pruned", "stopped early, at its last epoch")):
+            if any(trial.state == state for trial in self.trials):
+                lines[name] = tuple(trial.value if trial.state == state else math.nan for trial in self.trials)
+        x = tuple(float(trial.number) for trial in self.trials)
+        return Curve("The course of the search", x, lines, "trial", "validation loss")
 
     def _table(self) -> Table:
         ordered = sorted(self.trials, key=lambda one: (one.state != "complete", math.isnan(one.value), one.value))
