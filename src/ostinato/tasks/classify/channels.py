@@ -194,6 +194,6 @@ class ChannelEncoder:
             parts.append(np.log1p(gaps / max(self.gap, 1e-12))[:, None])
         return np.concatenate(parts, 1).astype(np.float32)
 
-    def standard(self, examples: Examples) -> list[NDArray[np.float64]]:
+    def standard(self, examples: Examples) -> list[NDArray[Any]]:
         """Return standardised values with NaN where missing, `(time, channels)` each."""
         return [(own.values - self.center) / self.scale for own in examples.items]

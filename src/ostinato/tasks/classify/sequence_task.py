@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from ostinato.tasks.classify.parts import Part, Parts
 from ostinato.tasks.summary import Curve, Panel
 
 _SHOWN = 4
+Sequences: TypeAlias = "list[NDArray[Any]]"
 
 
 class SequenceTask:
@@ -59,12 +60,24 @@ class SequenceTask:
         }
 
     def baselines(self, parts: Parts, encoder: ChannelEncoder) -> dict[str, Prediction]:
-        """See `Task`."""
+        """See `Task`; as they need no validation part, they learn from it too."""
         assert parts.test is not None
-        train, test = encoder.standard(parts.train.examples), encoder.standard(parts.test.examples)
-        targets = parts.train.targets
-        name, told = nearest(train, targets, test, self.parameters["dtw_window"], self.parameters["seed"])
-        return {name: told, STATISTICS: statistics(train, targets, test, len(parts.classes))}
+        known = [part for part in (parts.train, parts.validation) if part is not None]
+        targets = np.concatenate([part.targets for part in known])
+        options = self.parameters["dtw_window"], self.parameters["seed"]
+
+        def read(values: Callable[[Examples], Sequences]) -> tuple[Sequences, Sequences]:
+            assert parts.test is not None
+            return [own for part in known for own in values(part.examples)], values(parts.test.examples)
+
+        train, test = read(encoder.standard)
+        found = {STATISTICS: statistics(train, targets, test, len(parts.classes))}
+        name, told = nearest(train, targets, test, *options)
+        if len(encoder.channels) == 1:  # the scale of a single channel changes no neighbour
+            return {name: told, **found}
+        raw, raw_test = read(lambda examples: [own.values for own in examples.items])
+        raw_name, raw_told = nearest(raw, targets, raw_test, *options)
+        return {name: told, f"{raw_name}, not standardised": raw_told, **found}
 
     def described(self, encoder: ChannelEncoder) -> list[tuple[str, str]]:
         """See `Task`."""
