@@ -15,7 +15,7 @@ import ostinato
 from ostinato import EventPredictor
 from ostinato.data import EventLog, read_event_log
 from ostinato.errors import ColumnError, DataError, StreamRowError, UsageError
-from ostinato.tasks.events import fitting
+from ostinato.tasks import running
 from ostinato.tasks.events.baselines import FollowerCounts, WaitsByActivity
 from ostinato.tasks.events.cases import Case, encode_log, read_parts
 from ostinato.tasks.events.evaluation import Protocol, truth_of
@@ -86,17 +86,16 @@ def test_every_option_is_trained_saved_and_answers_the_same_after(options, tmp_p
     assert other.evaluate(log) == own.evaluate(log)
 
 
-def test_a_stopped_run_goes_on_to_the_numbers_of_one_that_was_not(tmp_path, monkeypatch) -> None:
+@pytest.mark.parametrize("epochs", [1, 4], ids=["in training", "in training again"])
+def test_a_stopped_run_goes_on_to_the_numbers_of_one_that_was_not(tmp_path, monkeypatch, epochs) -> None:
     log, options = make_log(60), {**SMALL, "epochs": 3, "dropout": 0.3}
     whole = EventPredictor(**options).fit(log)
-    run = fitting.run_training
-    from ostinato.tasks import running
-
-    train = running.train
+    train, done = running.train, iter(range(1, 99))
 
     def stopped(*args, **kwargs):
         def stop(_):
-            raise KeyboardInterrupt
+            if next(done) == epochs:
+                raise KeyboardInterrupt
 
         return train(*args, **kwargs, on_epoch=stop)
 
@@ -104,10 +103,22 @@ def test_a_stopped_run_goes_on_to_the_numbers_of_one_that_was_not(tmp_path, monk
     with pytest.raises(KeyboardInterrupt):
         EventPredictor(**options).fit(log, directory=tmp_path)
     monkeypatch.undo()
-    assert fitting.run_training is run
     rest = EventPredictor(**options).fit(log, directory=tmp_path, resume=True)
     assert len(rest.history_.rows) == 3
     assert rest.scores_ == whole.scores_
+
+
+def test_newest_cases_are_learned_from_too_when_it_is_trained_again() -> None:
+    log = make_log(60)
+    newest = [int(case[1:]) >= 40 for case in log["case"]]
+    log["activity"] = [f"new {name}" if new else name for new, name in zip(newest, log["activity"], strict=True)]
+    own = {}
+    for refit in (False, True):
+        own[refit] = EventPredictor(refit=refit, test=0.0, validation=1 / 3, **{**SMALL, "epochs": 4}).fit(log)
+    assert "new open" in own[True].fitted_.reader.known
+    assert "new open" not in own[False].fitted_.reader.known
+    assert own[True].history_.rows[0].validation_loss > 0  # of the first training, which chose the epoch
+    assert own[True].summary_.scores == {}
 
 
 # --- streams ---------------------------------------------------------------------------------------------------------

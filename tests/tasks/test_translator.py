@@ -1,5 +1,6 @@
 """The translator: what it learns, reads, finds, shows and keeps."""
 
+import copy
 import gzip
 import itertools
 import json
@@ -17,9 +18,10 @@ import ostinato
 from ostinato import Translator
 from ostinato.data.text import WordVocabulary
 from ostinato.errors import DataError, MissingExtra, StreamRowError, UsageError
-from ostinato.tasks.summary import Matrix, Table
+from ostinato.tasks.summary import Curve, Matrix, Table
 from ostinato.tasks.translate import evaluation, fitting
 from ostinato.tasks.translate.corpus import encode_pairs, read_corpus
+from ostinato.tasks.translate.diagnostics import gradient_flow
 from ostinato.tasks.translate.dictionary import by_dictionary, learn_dictionary
 from ostinato.tasks.translate.pairs import read_pairs
 from ostinato.tasks.translate.spelling import as_text, pieces
@@ -89,6 +91,24 @@ def test_attention_looks_from_the_end_to_the_beginning(model) -> None:
     assert len(matrices) == 3
     samples = next(panel for panel in model.summary_.panels if isinstance(panel, Table))
     assert all(WORDS[source.split()[0]] in reference for source, _, reference in samples.rows)
+
+
+def test_the_gradient_at_a_source_token_is_that_of_a_small_change(model) -> None:
+    own = model.fitted_.languages
+    pairs = [PAIRS[0]] * 8
+    curve = gradient_flow(own, pairs)
+    encoded = encode_pairs(pairs[:1], own.source, own.target)
+    source, target = torch.tensor(encoded.sources[0]), torch.tensor(encoded.targets[0])
+    vectors = own.network.model.front.embedding(source).detach()[:, None].double().requires_grad_()
+    network = copy.deepcopy(own.network).double().eval()
+    memory, last = network.model.encoder(vectors)
+    state = network.model.decoder.start(network.model.bridge(last), memory)
+    scores, _, _ = network.model.decoder(target[:-1, None], state)
+    torch.nn.functional.cross_entropy(scores[:, 0], target[1:], reduction="sum").backward()
+    expected = vectors.grad[:, 0].norm(dim=-1).flip(0).tolist()
+    assert curve.lines["mean norm"] == pytest.approx(expected, rel=1e-3)
+    assert isinstance(model.summary_.panels[-1], Curve)
+    assert gradient_flow(own, pairs[:7]) is None
 
 
 VARIANTS = {

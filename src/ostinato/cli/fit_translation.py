@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ostinato.cli.options import Option
+from ostinato.cli.options import Option, columns
 from ostinato.cli.recipe import TRAINING, Recipe
 
 _EPILOG = """examples:
@@ -26,6 +26,7 @@ RECIPE = Recipe(
         Option("data", "level", str, "what a token is (subword)", ("subword", "word", "character")),
         Option("data", "subwords", str, "how subwords are learned (bpe)", ("bpe", "unigram")),
         Option("data", "split", str, "how words are parted (words)", ("words", "whitespace")),
+        Option("data", "columns", columns, "names of source and target in a file of pairs, joined by a comma"),
         Option("data", "vocabulary_size", int, "tokens of a side at most (all; 8000 subwords)"),
         Option("data", "min_count", int, "how often a word or character must occur to be known (1)"),
         Option("data", "max_length", int, "tokens of a side; longer pairs are left out (250; 1000 characters)"),

@@ -83,7 +83,8 @@ def _parsed(line: str, *, takes_text: bool) -> Any:
         if takes_text:
             return line
         raise
-    return line if takes_text and not (isinstance(found, dict) and "text" in found) else found
+    named = isinstance(found, dict) and ("text" in found or "source" in found)
+    return line if takes_text and not named else found
 
 
 def _forecasts(model: Forecaster, arguments: argparse.Namespace) -> int:

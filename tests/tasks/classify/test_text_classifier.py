@@ -52,6 +52,7 @@ def test_the_summary_has_scores_beside_baselines_and_all_panels(model) -> None:
     said = dict(summary.data)
     assert said["classes"] == "bad 39, good 39" or "bad" in said["classes"]
     assert "before" in said["calibration"]
+    assert said["repeated"].endswith("of the test examples are in the training part too")  # as this toy data has it
     kinds = [type(panel) for panel in summary.panels]
     assert kinds[:5] == [Matrix, Table, Curve, Table, Curve]
     assert kinds[5:].count(WeightedText) == len(kinds) - 5 > 0

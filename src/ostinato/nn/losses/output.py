@@ -7,12 +7,15 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional
 
 from ostinato.errors import ShapeError, UsageError
 from ostinato.nn.products import product
 
 _PIECE = 2**21
 """Scores that are held at once: eight megabytes, which the caches of a processor hold."""
+_MULTIPLE = 16
+"""Rows are filled up to a multiple of this with zeros, so that the pieces have few different sizes; see `products`."""
 _ROWS = 128
 """At least, however large the vocabulary: the gradient of its matrix is gone through once a piece."""
 
@@ -87,7 +90,8 @@ class _Fused(torch.autograd.Function):
             torch.zeros_like(bias) if bias is not None and wanted[2] else None,
         )
         total = rows.new_zeros(())
-        for start in range(0, len(rows), piece := max(_ROWS, _PIECE // len(weight))):
+        piece = max(_ROWS, _PIECE // len(weight) // _MULTIPLE * _MULTIPLE)
+        for start in range(0, len(rows), piece):
             part = slice(start, start + piece)
             total += _piece(rows[part], weight, bias, classes[part], smoothing, part, grads)
         ctx.save_for_backward(*grads)
@@ -105,25 +109,33 @@ def _piece(
     grads: tuple[Tensor | None, Tensor | None, Tensor | None],
 ) -> Tensor:  # fmt: skip
     """Return the loss of some rows, and add their share to the gradients."""
+    rows, count = _filled(rows), len(rows)
     logs = product(rows, weight, bias).log_softmax(-1)
-    found = logs.gather(1, classes[:, None])
+    found = logs[:count].gather(1, classes[:, None])
     loss = -found.sum()
     if smoothing:
-        loss = (1 - smoothing) * loss - smoothing * logs.mean(-1).sum()
+        loss = (1 - smoothing) * loss - smoothing * logs[:count].mean(-1).sum()
     by_rows, by_weight, by_bias = grads
     if by_rows is None and by_weight is None and by_bias is None:
         return loss
     given = logs.exp_()
     if smoothing:
         given -= smoothing / len(weight)
-    given.scatter_add_(1, classes[:, None], torch.full_like(found, smoothing - 1.0))
+    given[:count].scatter_add_(1, classes[:, None], torch.full_like(found, smoothing - 1.0))
+    given[count:] = 0
     if by_rows is not None:
-        by_rows[part] = product(given, weight.t())
+        by_rows[part] = product(given, weight.t())[:count]
     if by_weight is not None:
         by_weight += product(given.t(), rows.t())
     if by_bias is not None:
         by_bias += given.sum(0)
     return loss
+
+
+def _filled(rows: Tensor) -> Tensor:
+    """Return rows with zeros below them, to a multiple of `_MULTIPLE`."""
+    missing = -len(rows) % _MULTIPLE
+    return functional.pad(rows, (0, 0, 0, missing)) if missing else rows
 
 
 def _check(hidden: Tensor, weight: Tensor, target: Tensor, bias: Tensor | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from ostinato.tasks.classify.baselines import COMMONEST, commonest
@@ -13,28 +14,51 @@ from ostinato.tasks.classify.metrics import BETTER, Floats, Prediction, calibrat
 from ostinato.tasks.classify.network import ClassifierNetwork
 from ostinato.tasks.classify.panels import class_panels, verdict
 from ostinato.tasks.classify.parts import Part, Parts
-from ostinato.tasks.summary import Panel, Summary, history_rows, in_words
+from ostinato.tasks.summary import Summary, history_rows, in_words
 from ostinato.training import History
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A part with the probabilities that the network gives, before and after the temperature."""
+
+    part: Part
+    raw: Floats
+    chances: Floats
+
+    @classmethod
+    def of(cls, network: ClassifierNetwork, part: Part | None, temperature: float) -> _Read | None:
+        if part is None:
+            return None
+        scores = scores_of(network, part.arrays)
+        return cls(part, with_temperature(scores, 1.0), with_temperature(scores, temperature))
+
+    def calibration(self) -> str:
+        errors = [calibration_error(own, self.part.targets) for own in (self.raw, self.chances)]
+        return f"{errors[0]:.4f} before and {errors[1]:.4f} after"
 
 
 def summarise(
     task: Task, network: ClassifierNetwork, encoder: Any, parts: Parts, temperature: float, history: History
 ) -> Summary:
     """Return what there is to see of a fit."""
-    scores: dict[str, dict[str, float]] = {}
-    words = "Nothing was held out for a test, so that there is nothing to compare."
-    if parts.test is not None:
-        chances = with_temperature(scores_of(network, parts.test.arrays), temperature)
-        told = {"model": Prediction.of(chances), **_baselines(task, parts, encoder)}
-        scores = {name: scores_for(own, parts.test.targets, len(parts.classes)) for name, own in told.items()}
-        words = verdict(told, parts.test.targets)
+    validation, test = (_Read.of(network, part, temperature) for part in (parts.validation, parts.test))
+    seen = test or validation or _Read.of(network, parts.train, temperature)
+    assert seen is not None
+    scores, words = _compared(task, parts, encoder, test)
+    part = seen.part
+    panels = class_panels(network, part, parts.classes, seen.raw, seen.chances, lambda row: task.show(part, row))
     return Summary(
         title=f"Classes of {parts.train.examples.origin}",
         task=task.kind,
         settings=in_words(task.parameters),
         parameters=trained_weights(network),
         seconds=history.rows[-1].seconds if history.rows else 0.0,
-        data=tuple(_described(task, network, encoder, parts, temperature)),
+        data=(
+            *_described(parts),
+            *task.described(encoder),
+            ("calibration", _calibration(validation, test, temperature)),
+        ),
         history=history_rows(history),
         best_epoch=history.best_epoch,
         stopped=history.stopped,
@@ -42,37 +66,36 @@ def summarise(
         scores=scores,
         better=BETTER if scores else {},
         verdict=words,
-        panels=tuple(_panels(task, network, encoder, parts, temperature)),
+        panels=(*panels, *task.panels(network, part, parts.classes, encoder)),
     )
 
 
-def _baselines(task: Task, parts: Parts, encoder: Any) -> dict[str, Prediction]:
-    assert parts.test is not None
-    count = len(parts.test)
-    return {
+def _compared(task: Task, parts: Parts, encoder: Any, test: _Read | None) -> tuple[dict[str, dict[str, float]], str]:
+    """Return the scores of the model and its baselines on the test part, and the verdict."""
+    if test is None:
+        return {}, "Nothing was held out for a test, so that there is nothing to compare."
+    classes, targets = len(parts.classes), test.part.targets
+    told = {
+        "model": Prediction.of(test.chances),
         **task.baselines(parts, encoder),
-        COMMONEST: commonest(parts.train.targets, len(parts.classes), count),
+        COMMONEST: commonest(parts.train.targets, classes, len(targets)),
     }
+    return {name: scores_for(own, targets, classes) for name, own in told.items()}, verdict(told, targets)
 
 
-def _described(
-    task: Task, network: ClassifierNetwork, encoder: Any, parts: Parts, temperature: float
-) -> list[tuple[str, str]]:
+def _described(parts: Parts) -> list[tuple[str, str]]:
     found = [("source", parts.train.examples.origin), ("classes", counts_in_words(parts.classes, parts.train.targets))]
     for name, part in (("training", parts.train), ("validation", parts.validation), ("test", parts.test)):
         found.append((name, "none" if part is None else f"{len(part):,} examples, {_lengths(part)}"))
-    found += task.described(encoder)
-    if parts.validation is None:
-        return [*found, ("calibration", "none: no examples are held out to find a temperature on")]
-    errors = [f"on the validation part {_before_and_after(network, parts.validation, temperature)}"]
-    if parts.test is not None:
-        errors.append(f"on the test part {_before_and_after(network, parts.test, temperature)}")
-    return [*found, ("calibration", f"temperature {temperature:.3f}; expected calibration error {', '.join(errors)}")]
+    if parts.test is not None and (count := _repeated(parts.train, parts.test)):
+        found.append(("repeated", f"{count:,} of the test examples are in the training part too"))
+    return found
 
 
-def _before_and_after(network: ClassifierNetwork, part: Part, temperature: float) -> str:
-    raw, after = _chances(network, part, temperature)
-    return f"{calibration_error(raw, part.targets):.4f} before and {calibration_error(after, part.targets):.4f} after"
+def _repeated(train: Part, test: Part) -> int:
+    """Return how many test examples read the same as one of training."""
+    known = {array.tobytes() for array in train.arrays}
+    return sum(array.tobytes() in known for array in test.arrays)
 
 
 def _lengths(part: Part) -> str:
@@ -80,13 +103,9 @@ def _lengths(part: Part) -> str:
     return f"{sizes[0]} to {sizes[-1]} steps, median {sizes[len(sizes) // 2]}"
 
 
-def _panels(task: Task, network: ClassifierNetwork, encoder: Any, parts: Parts, temperature: float) -> list[Panel]:
-    part = parts.test or parts.validation or parts.train
-    raw, after = _chances(network, part, temperature)
-    panels = class_panels(network, part, parts.classes, raw, after, lambda row: task.show(part, row))
-    return [*panels, *task.panels(network, part, parts.classes, encoder)]
-
-
-def _chances(network: ClassifierNetwork, part: Part, temperature: float) -> tuple[Floats, Floats]:
-    scores = scores_of(network, part.arrays)
-    return with_temperature(scores, 1.0), with_temperature(scores, temperature)
+def _calibration(validation: _Read | None, test: _Read | None, temperature: float) -> str:
+    if validation is None:
+        return "none: no examples are held out to find a temperature on"
+    errors = [f"on the validation part {validation.calibration()}"]
+    errors += [] if test is None else [f"on the test part {test.calibration()}"]
+    return f"temperature {temperature:.3f}; expected calibration error {', '.join(errors)}"

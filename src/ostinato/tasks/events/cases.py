@@ -29,15 +29,6 @@ class Parts:
     test: EventLog | None
     protocol: str
 
-    @property
-    def fingerprint(self) -> str:
-        """A checksum of what is trained on."""
-        digest = hashlib.sha256()
-        for log in filter(None, (self.train, self.validation)):
-            digest.update(repr((log.cases, log.activities)).encode())
-            digest.update(np.concatenate(log.gaps).tobytes())
-        return digest.hexdigest()
-
 
 @dataclass(frozen=True)
 class Case:
@@ -98,6 +89,32 @@ def read_parts(parameters: Mapping[str, Any], data: Log, validation: Log | None,
     by = "that start last" if order == "start" else "of the file"
     which = f"the last {100 * parameters['test']:.4g} % of cases, {by}" if test is None else "a log of its own"
     return Parts(log.take(rows), parts["validation"], parts["test"], f"test: {which}")
+
+
+def joined(first: EventLog, second: EventLog) -> EventLog:
+    """Return the cases of two logs, one behind the other.
+
+    Raises:
+        DataError: one has times and the other numbers.
+    """
+    if first.starts.dtype.kind != second.starts.dtype.kind:
+        raise DataError(f"{first.origin} has other times than {second.origin}; expected times, or numbers, in both")
+    return EventLog(
+        first.origin,
+        first.cases + second.cases,
+        first.activities + second.activities,
+        first.gaps + second.gaps,
+        np.concatenate([first.starts, second.starts]),
+    )
+
+
+def fingerprint_of(*logs: EventLog | None) -> str:
+    """Return a checksum of what is trained on."""
+    digest = hashlib.sha256()
+    for log in filter(None, logs):
+        digest.update(repr((log.cases, log.activities)).encode("utf-8", "surrogatepass"))
+        digest.update(np.concatenate(log.gaps).tobytes())
+    return digest.hexdigest()
 
 
 def encode_case(

@@ -36,6 +36,8 @@ class EventPredictor(SavedEstimator[Outcome]):
         order: what "last" means when cases are held out: by their `"start"`, or in the `"file"`.
         test: the share of cases, the last ones, that is held out for `scores_`, where `fit` is not given a log for it.
         validation: likewise of the cases that are left, to decide when to stop.
+        refit: train once more, on the cases that decided as well, for as many epochs as were best: the newest cases are
+            then learned from too.
         first_prefix: events that a prefix has, at least, to be judged; count_end: whether the end of a case is judged.
         cell: a name from `ostinato.cells.PLAIN`, or `"transformer"` (causal, over the last `context` events).
         embedding_size: features of an activity; hidden_size, num_layers: of the stack; dropout: of its outputs.
@@ -75,6 +77,7 @@ class EventPredictor(SavedEstimator[Outcome]):
         order: Literal["start", "file"] = "start",
         validation: float = 0.2,
         test: float = 1 / 3,
+        refit: bool = True,
         first_prefix: int = 1,
         count_end: bool = True,
         cell: str = "lstm",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import torch
 
 from ostinato.data import EventLog
 from ostinato.tasks.events.batches import EventObjective, event_batches
-from ostinato.tasks.events.cases import Case, Encoded, Log, Parts, encode_log, read_parts
+from ostinato.tasks.events.cases import Case, Encoded, Log, encode_log, fingerprint_of, joined, read_parts
 from ostinato.tasks.events.evaluation import Baselines, Protocol, score_events
 from ostinato.tasks.events.features import TimeFeatures
 from ostinato.tasks.events.network import TIMES, EventNetwork, NetworkSettings, check_settings
@@ -24,12 +24,12 @@ from ostinato.tasks.events.times import TimeScale
 from ostinato.tasks.running import Run, run_training, summary_of
 from ostinato.tasks.scores import Scores
 from ostinato.tasks.summary import Summary
-from ostinato.training import TrainingConfig
+from ostinato.training import TrainingConfig, checkpoint_path
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a fit gives; `firsts` are how many training cases began with each activity, to score whole cases."""
+    """What a fit gives: `run` as it was before a refit, `firsts` how many cases began with each activity."""
 
     reader: Reader
     firsts: Mapping[str, int]
@@ -52,8 +52,16 @@ def fit_events(
     protocol = Protocol(parameters["first_prefix"], parameters["count_end"])
     parts = read_parts(parameters, data, validation, test)
     reader = make_reader(parameters, parts.train, config.seed)
+    run = _train(parameters, reader, parts.train, parts.validation, config, directory, resume)
+    learned = parts.train
+    left = None if config.max_seconds is None else config.max_seconds - (time.monotonic() - began)
+    if parameters["refit"] and parts.validation is not None and run.failure is None and (left is None or left > 0):
+        learned = joined(parts.train, parts.validation)
+        reader = make_reader(parameters, learned, config.seed)
+        again = replace(config, epochs=max(run.history.best_epoch, 1), patience=None, max_seconds=left)
+        folder = None if directory is None else checkpoint_path(directory).parent / "refit"  # goes with the checkpoint
+        run = replace(run, failure=_train(parameters, reader, learned, None, again, folder, resume).failure)
     cases = Encoded(*(encode_part(reader, own) for own in (parts.train, parts.validation, parts.test)))
-    run = _train(parameters, reader, cases, config, parts, directory, resume)
     foretold = reader.read(cases.test)
     scores = None
     if cases.test:
@@ -64,7 +72,7 @@ def fit_events(
         f"What comes next in {parts.train.origin}", "event predictor", parameters, reader.network, run, scores,
         measure="accuracy", seconds=time.monotonic() - began, data=described(parts, reader), panels=panels,
     )  # fmt: skip
-    firsts = Counter(own[0] for own in parts.train.activities)
+    firsts = Counter(own[0] for own in learned.activities)
     return Outcome(reader, dict(firsts), run, scores, summary)
 
 
@@ -97,21 +105,21 @@ def encode_part(reader: Reader, log: EventLog | None) -> list[Case]:
 def _train(
     parameters: Mapping[str, Any],
     reader: Reader,
-    cases: Encoded,
+    log: EventLog,
+    validation: EventLog | None,
     config: TrainingConfig,
-    parts: Parts,
     directory: Path | None,
     resume: bool,
 ) -> Run:
-    size, activities = parameters["batch_size"], len(reader.known)
-    batches = event_batches(cases.train, reader.scales, activities, batch_size=size, shuffle=True, seed=config.seed)
+    """Train the network of a reader on the cases of a log."""
+    size, activities, seed = parameters["batch_size"], len(reader.known), config.seed
+    train, decide = encode_part(reader, log), encode_part(reader, validation)
+    batches = event_batches(train, reader.scales, activities, batch_size=size, shuffle=True, seed=seed)
     held_out = None
-    if cases.validation:
-        held_out = event_batches(
-            cases.validation, reader.scales, activities, batch_size=256, shuffle=False, seed=config.seed
-        )
+    if decide:
+        held_out = event_batches(decide, reader.scales, activities, batch_size=256, shuffle=False, seed=seed)
     objective = EventObjective(reader.scales, parameters["time_weight"] if reader.unit[0] else 0.0)
     return run_training(
         reader.network, objective, batches, held_out, config,
-        directory=directory, resume=resume, fingerprint=parts.fingerprint,
+        directory=directory, resume=resume, fingerprint=fingerprint_of(log, validation),
     )  # fmt: skip

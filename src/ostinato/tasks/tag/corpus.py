@@ -117,11 +117,12 @@ def build_words(parameters: Mapping[str, Any], sentences: Iterable[TaggedSentenc
         more: words that are known besides, such as those with pretrained vectors.
 
     Raises:
-        UsageError: `min_count` is not positive.
+        UsageError: `min_count` or `longest_word` is not positive.
     """
+    for name in ("min_count", "longest_word"):
+        if parameters[name] < 1:
+            raise UsageError(f"{name} is {parameters[name]}; expected one or more")
     lower, least = parameters["lower"], parameters["min_count"]
-    if least < 1:
-        raise UsageError(f"min_count is {least}; expected one or more")
     tokens = [normalise(token, "NFC") for sentence in sentences for token in sentence.tokens]
     counts = Counter(token.lower() if lower else token for token in tokens)
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))

@@ -147,17 +147,16 @@ class SequenceTagger(SavedEstimator[Outcome]):
         return self
 
     def predict(self, sentences: Sequence[Sequence[str]]) -> list[list[str]]:
-        """Return the tags of sentences, each a sequence of tokens; one without tokens has none."""
+        """Return the tags of sentences, each a list of tokens or a text with spaces; an empty one has none."""
         tagger = self._checked().tagger
-        own = [tokens_of({"tokens": list(tokens)} if not isinstance(tokens, str) else tokens) for tokens in sentences]
-        return [tagger.named(tags) for tags in tagger.read(own)]
+        return [tagger.named(tags) for tags in tagger.read([tokens_of(tokens) for tokens in sentences])]
 
     def probabilities(self, sentences: Sequence[Sequence[str]]) -> list[NDArray[np.float64]]:
         """Return the probability of each tag at each token, `(tokens, tags)` a sentence; of a CRF, marginal.
 
         The tags are in the order of `classes_`.
         """
-        return [own.chances for own in self._checked().tagger.read(list(sentences))]
+        return [own.chances for own in self._checked().tagger.read([tokens_of(tokens) for tokens in sentences])]
 
     def evaluate(self, data: Tagged) -> Scores:
         """Return how well other sentences are tagged.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -29,11 +29,11 @@ class SentenceStream:
     def __init__(self, tagger: Tagger) -> None:
         self.tagger = tagger
 
-    def push(self, row: str | Mapping[str, Any]) -> Answer:
-        """Take a sentence, its tokens with spaces between or `{"tokens": [...]}`; return its tags.
+    def push(self, row: str | Sequence[str] | Mapping[str, Any]) -> Answer:
+        """Take a sentence, its tokens with spaces between, in a list, or as `{"tokens": [...]}`; return its tags.
 
         Raises:
-            StreamRowError: it is neither.
+            StreamRowError: it is none of these.
         """
         tokens = tokens_of(row)
         return answer_of(self.tagger, tokens, self.tagger.read([tokens])[0])
@@ -73,11 +73,11 @@ class TokenStream:
         self._step.reset()
 
 
-def tokens_of(row: str | Mapping[str, Any]) -> list[str]:
-    """Return the tokens of a line, or of `{"tokens": [...]}`.
+def tokens_of(row: str | Sequence[str] | Mapping[str, Any]) -> list[str]:
+    """Return the tokens of a line, a list, or `{"tokens": [...]}`.
 
     Raises:
-        StreamRowError: it is neither.
+        StreamRowError: it is none of these.
     """
     if isinstance(row, str):
         return row.split()

@@ -43,11 +43,9 @@ def leading_words(path: str | Path, count: int) -> Iterator[str]:
     """
     if count < 0:
         raise UsageError(f"vector_words is {count}; expected 0 or more")
-    lines = (line for line in TextFile(path, {}).lines() if not is_blank(line))
-    for line in islice(lines, count + 1):
-        cells = line.split(" ")
-        if len(cells) > 2:  # a header has two numbers
-            yield cells[0]
+    cells = (line.split(" ") for line in TextFile(path, {}).lines() if not is_blank(line))
+    words = (own[0] for own in cells if len(own) > 2)  # a header has two numbers
+    yield from islice(words, count)
 
 
 def vectors_for(path: str | Path, words: Words) -> Vectors:

@@ -23,6 +23,7 @@ from ostinato.tasks.translate.network import AttentionName
 from ostinato.tasks.translate.pairs import Pairs, name_of, read_pairs
 from ostinato.tasks.translate.saving import pack, unpack
 from ostinato.tasks.translate.scoring import judge
+from ostinato.tasks.translate.search import Search
 from ostinato.tasks.translate.seeing import attention_matrix
 from ostinato.tasks.translate.stream import TranslationStream
 from ostinato.tasks.translate.translating import Translation, translate_texts, translated_pieces
@@ -269,8 +270,8 @@ class Translator(SavedEstimator[Outcome]):
     def _unpack(cls, artifact: Artifact) -> Outcome:
         return unpack(artifact)
 
-    def _search(self, options: dict[str, Any]) -> Any:
-        return search_of(self.get_params()).changed(options)
+    def _search(self, options: dict[str, Any]) -> Search:
+        return search_of(vars(self)).changed(options)
 
     def _keep(self, fitted: Outcome) -> None:
         super()._keep(fitted)

@@ -112,16 +112,17 @@ def forbid(scores: Tensor, written: Tensor, limits: Tensor, marks: tuple[int, ..
         search: see `Search`.
     """
     length = written.shape[1]
-    scores[:, list(marks)] = float("-inf")
-    full = limits <= length
-    if bool(full.any()):
+    for mark in marks:
+        scores[:, mark] = float("-inf")
+    if length < search.min_length:
+        scores[:, eos] = float("-inf")
+    if 0 < search.block_ngrams <= length:
+        _block(scores, written, search.block_ngrams)
+    if length >= int(limits.min()):
+        full = limits <= length
         ends = scores[:, eos].clone()
         scores[full] = float("-inf")
         scores[:, eos] = ends
-    if length < search.min_length:
-        scores[~full, eos] = float("-inf")
-    if 0 < search.block_ngrams <= length:
-        _block(scores, written, search.block_ngrams)
 
 
 def _block(scores: Tensor, written: Tensor, size: int) -> None:

@@ -9,6 +9,7 @@ import torch
 
 from ostinato.tasks.summary import Matrix, Panel, Summary, Table, history_rows, in_words
 from ostinato.tasks.translate.corpus import Corpus, Level
+from ostinato.tasks.translate.diagnostics import gradient_flow
 from ostinato.tasks.translate.evaluation import BETTER
 from ostinato.tasks.translate.scoring import BASELINES, Judged
 from ostinato.tasks.translate.search import Search
@@ -82,10 +83,12 @@ def _panels(languages: Languages, judged: Judged, level: Level) -> tuple[Panel, 
         ),
         "as they come, not chosen",
     )
+    flow = gradient_flow(languages, judged.pairs)
+    flows = () if flow is None else (flow,)
     if not languages.network.looks:
-        return (samples,)
+        return (samples, *flows)
     short = [source for source, _ in judged.pairs if 0 < len(languages.source.encode(source)) <= _LONGEST]
-    return (samples, *(attention_matrix(languages, source, level) for source in short[:_MATRICES]))
+    return (samples, *(attention_matrix(languages, source, level) for source in short[:_MATRICES]), *flows)
 
 
 def attention_matrix(languages: Languages, source: str, level: Level) -> Matrix:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from ostinato.errors import StreamRowError
 from ostinato.tasks.translate.search import Search
@@ -12,6 +12,8 @@ from ostinato.tasks.translate.translating import Languages, translated_pieces
 
 class TranslationStream:
     """Greedy translations of lines that come one by one; a line knows nothing of those before it."""
+
+    takes_text: ClassVar[bool] = True
 
     def __init__(self, languages: Languages, search: Search) -> None:
         self._languages, self._search = languages, search
