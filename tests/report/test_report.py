@@ -203,10 +203,8 @@ def test_numbers_have_sensible_digits() -> None:
 
 
 def test_a_baseline_that_lacks_a_measure_leaves_the_best_of_it_to_the_others() -> None:
-    from ostinato.report.summary_page import _best
-    from ostinato.tasks.summary import Summary
+    from ostinato.tasks.summary import best_of
 
     scores = {"model": {"accuracy": 0.7, "days": 3.0}, "mean": {"days": 2.0}, "none": {"days": NAN}}
     better = {"accuracy": "higher", "days": "lower"}
-    summary = Summary("t", "k", {}, 0, 0.0, (), (), 1, "", "p", scores, better, "v")
-    assert (_best(summary, "accuracy"), _best(summary, "days")) == ("model", "mean")
+    assert (best_of(scores, "accuracy", better), best_of(scores, "days", better)) == ("model", "mean")

@@ -1,9 +1,11 @@
 """Cells compared: sizes that match, runs that are kept, failures that stay their own."""
 
+import gzip
 import json
 import math
 import os
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from ostinato.errors import DataError, UsageError
 from ostinato.report.comparison import write_comparison
 from ostinato.tasks.comparing import CellRun, Comparison
 from ostinato.tasks.comparing import comparing as course
+from ostinato.tasks.comparing.measuring import _latency
 from ostinato.tasks.comparing.result import run_from
 from ostinato.tasks.comparing.showing import markdown, summary_of, verdict
 from ostinato.tasks.comparing.sizes import TOLERANCE, count_weights, match_size
@@ -169,6 +172,37 @@ def test_a_cell_that_cannot_be_built_is_a_failure_of_its_own(tmp_path, monkeypat
     model = LanguageModel(weight_drop=0.2, hidden_size=16)
     found = ostinato.compare(model, TEXT, ["gru", "transformer"], directory=tmp_path / "new")
     assert "a transformer has none" in found.failures["transformer"]
+
+
+class Answering:
+    """A model that answers lines, and refuses a file without its data."""
+
+    def one_answer(self):
+        return None
+
+    def answers(self, source):
+        lines = [line for line in Path(source).read_text().splitlines() if line[0] not in "#@"]
+        if not lines:
+            raise DataError("no data")
+        return [{"label": line} for line in lines]
+
+
+def test_the_latency_of_a_task_that_does_not_say_is_that_of_its_first_lines(tmp_path) -> None:
+    (tmp_path / "a.ts").write_text("#by hand\n" + "@head\n" * 5 + "@data\n1,2:a\n3,4:b\n5,6:c\n")
+    with gzip.open(tmp_path / "b.txt.gz", "wt") as file:
+        file.write("ein Hund\nzwei\ndrei\n")
+    (tmp_path / "c.txt").write_text("#nothing\n#more\n@")
+    (tmp_path / "d.npy").write_bytes(b"\0\1\2")
+    for data, what in (
+        (tmp_path / "a.ts", "2 items read from a file"),
+        ((tmp_path / "b.txt.gz", tmp_path / "a.ts"), "2 items read from a file"),
+        (tmp_path / "c.txt", ""),
+        (tmp_path / "d.npy", ""),
+        ([1, 2], ""),
+    ):
+        found, latency = _latency(Answering(), data)
+        assert found == what
+        assert math.isnan(latency) == (not what)
 
 
 # --- what is shown ---

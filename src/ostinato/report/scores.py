@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -36,7 +37,7 @@ def score_table(scores: Scores, better: Mapping[str, str]) -> ScoreTable | None:
         return None
     best = {measure: best_of(scores, measure, better) for measure in measures}
     rows = [
-        (name, tuple((number(own[measure]) if measure in own else "", best[measure] == name) for measure in measures))
+        (name, tuple((number(own.get(measure, math.nan)), best[measure] == name) for measure in measures))
         for name, own in scores.items()
     ]
     return ScoreTable(tuple((measure, _ARROWS.get(better.get(measure, ""), "")) for measure in measures), tuple(rows))

@@ -157,15 +157,23 @@ def _one_answer(model: Any, data: Any) -> Iterator[tuple[str, Callable[[], objec
     own = model.one_answer()
     if own is not None:
         yield own
-    elif hasattr(model, "answers") and (lines := _first_lines(data)):
+    elif hasattr(model, "answers") and (lines := _first_lines(source := data[0] if isinstance(data, tuple) else data)):
         with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / Path(str(data)).name.removesuffix(".gz")
+            path = Path(folder) / Path(str(source)).name.removesuffix(".gz")
             path.write_bytes(lines)
-            items = len(list(model.answers(str(path)))) or 1
+            items = _answered(model, path)
             what = "one item read from a file" if items == 1 else f"{items} items read from a file"
-            yield what, lambda: list(model.answers(str(path)))
+            yield (what, lambda: list(model.answers(str(path)))) if items else ("", None)
     else:
         yield "", None
+
+
+def _answered(model: Any, path: Path) -> int:
+    """Return how many answers a file gives; 0 where the beginning of the data is no file of its own."""
+    try:
+        return len(list(model.answers(str(path))))
+    except OstinatoError:
+        return 0  # the latency is then not known, but all else is
 
 
 def _first_lines(data: Any, count: int = 2) -> bytes:
@@ -173,6 +181,12 @@ def _first_lines(data: Any, count: int = 2) -> bytes:
     if not isinstance(data, (str, os.PathLike)) or not Path(data).is_file():
         return b""
     reader = gzip.open if str(data).endswith(".gz") else open
+    content, left = b"", count
     with reader(data, "rb") as file:
-        content = b"".join(line for _, line in zip(range(count), file, strict=False))
+        for line in file:
+            content += line
+            # the head of a .ts file is as long as it is
+            left -= not (str(data).endswith(".ts") and line.startswith((b"#", b"@")))
+            if not left:
+                break
     return b"" if b"\0" in content else content

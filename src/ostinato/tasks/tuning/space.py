@@ -108,7 +108,9 @@ def default_space(estimator: Estimator) -> dict[str, Dimension]:
     if isinstance(rate := known.get("learning_rate"), float):
         space["learning_rate"] = Range(rate / 5, rate * 5, log=True)
     if isinstance(width := known.get("hidden_size"), int):
-        space["hidden_size"] = Range(max(2, width // 2), 2 * width, log=True, whole=True)
+        # even numbers: two directions share a width, and so do the heads of attention
+        steps = {2 * max(1, round(width * factor / 2)) for factor in (0.5, 0.75, 1.5, 2.0)}
+        space["hidden_size"] = Choice(tuple(sorted({*steps, width})))
     if isinstance(known.get("dropout"), (int, float)):
         space["dropout"] = Range(0.0, 0.5)
     if not space:
