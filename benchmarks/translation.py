@@ -22,9 +22,9 @@ from common import data_file, keep
 from ostinato import Translator
 
 RECIPE: dict[str, Any] = {
-    "level": "subword", "vocabulary_size": 6000, "shared_vocabulary": True, "tie_weights": True,
-    "embedding_size": 256, "hidden_size": 512, "dropout": 0.4, "label_smoothing": 0.1, "batch_tokens": 2048,
-    "learning_rate": 2e-3, "schedule": "one_cycle", "epochs": 24, "patience": None,
+    "level": "subword", "vocabulary_size": 4000, "shared_vocabulary": True, "tie_weights": True,
+    "embedding_size": 256, "hidden_size": 384, "dropout": 0.35, "label_smoothing": 0.1, "batch_tokens": 1024,
+    "learning_rate": 3e-3, "schedule": "one_cycle", "epochs": 20, "patience": None,
 }  # fmt: skip
 MODELS: dict[str, dict[str, Any]] = {
     "gru": {**RECIPE, "cell": "gru", "attention": "general"},
@@ -51,6 +51,7 @@ def multi30k(own: argparse.Namespace) -> None:
         files("train", own.direction),
         validation=files("val", own.direction),
         test=files("test_2016_flickr", own.direction),
+        directory=(own.out or "/tmp/x") + "-run",
     )
     spent = time.perf_counter() - began
     summary = model.summary_
