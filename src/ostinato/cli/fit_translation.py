@@ -43,7 +43,7 @@ RECIPE = Recipe(
         Option("model", "beam_size", int, "hypotheses followed side by side (5)"),
         Option("model", "length_penalty", float, "towards 1, longer translations are preferred (0.6)"),
         Option("model", "coverage_penalty", float, "on source tokens that were not looked at (0)"),
-        Option("training", "batch_tokens", int, "tokens of a side in a batch (2048)"),
+        Option("training", "batch_tokens", int, "tokens of a side in a batch (1024)"),
         Option("training", "label_smoothing", float, "(0.1)"),
         Option("training", "teacher_forcing", float, "share of given tokens in the last epoch (1)"),
         Option("training", "averaging", str, "of weights (none)", ("polyak", "triggered", "ema")),
