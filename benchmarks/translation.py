@@ -51,7 +51,7 @@ def multi30k(own: argparse.Namespace) -> None:
         files("train", own.direction),
         validation=files("val", own.direction),
         test=files("test_2016_flickr", own.direction),
-        directory=(own.out or "/tmp/x") + "-run",
+        directory=f"{own.out}-run" if own.out else None,
     )
     spent = time.perf_counter() - began
     summary = model.summary_
