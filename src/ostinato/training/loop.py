@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from ostinato.training.history import EpochRow, History, Log
 from ostinato.training.listening import tell_begin, tell_end, tell_epoch
 from ostinato.training.objective import BatchSource, Carry, Objective, Step
 from ostinato.training.optimisers import LearningRate, make_optimizer
+from ostinato.training.position import Position
 from ostinato.training.progress import Bar
 
 
@@ -78,21 +79,6 @@ def train(
     return history
 
 
-@dataclass
-class _Position:
-    """Where a run stands; all of it goes into a checkpoint."""
-
-    epoch: int = 0
-    batch: int = 0
-    loss: float = 0.0  # sums over the epoch so far
-    weight: float = 0.0
-    norm: float = 0.0
-    seconds: float = 0.0
-    best_loss: float = math.inf
-    best_epoch: int = 0
-    rows: list[EpochRow] = field(default_factory=list)
-
-
 class _Run:
     """One training run; `complete` reads as its course."""
 
@@ -114,7 +100,7 @@ class _Run:
         self.wrapped, self.optimizer = self.fabric.setup(module, optimizer)
         self.rate = LearningRate(self.optimizer, config, config.epochs * len(batches))
         self.averaging = Averaging(self.parameters, config)
-        self.at = _Position()
+        self.at = Position()
         self.carry: Carry | None = None
         self.best: dict[str, Tensor] = {}
         self.started = self.saved = time.monotonic()
@@ -305,7 +291,7 @@ class _Run:
         self.rate.restore(state["rate"])
         self.averaging.restore(state["averaging"])
         rows = [EpochRow(**row) for row in state["position"]["rows"]]
-        self.at = _Position(**{**state["position"], "rows": rows})
+        self.at = Position(**{**state["position"], "rows": rows})
         self.best = {name: value.to(self.fabric.device) for name, value in state["best"].items()}
         self.carry = self.fabric.to_device(state["carry"])
         torch.set_rng_state(state["random"])
