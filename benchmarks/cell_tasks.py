@@ -21,6 +21,8 @@ from ostinato.engine import leaves
 from ostinato.nn import Recurrent, TransformerStack
 
 TRANSFORMER = "transformer"
+APART = ("indrnn", "mingru", "minlstm", "qrnn", "sru", "lru", "rglru", "unicornn")
+"""Cells whose units read nothing of one another's past: their papers stack them, and here they have two layers."""
 _STEP = 12
 """Units are multiples of this: some cells want them in fours or threes."""
 
@@ -51,8 +53,8 @@ def options(doc: str, tasks: Sequence[str], *, seconds: float, transformer: bool
     return Options(chosen, cells, found.seeds, found.seconds)
 
 
-def matched(name: str, input_size: int, parameters: int) -> nn.Module:
-    """Return a stack of one layer, of the most units with no more than so many parameters.
+def matched(name: str, input_size: int, parameters: int, layers: int = 1) -> nn.Module:
+    """Return a stack of the most units with no more than so many parameters; a Transformer has two layers always.
 
     Raises:
         ValueError: not even a few units are that small.
@@ -61,7 +63,7 @@ def matched(name: str, input_size: int, parameters: int) -> nn.Module:
     def make(units: int) -> nn.Module:
         if name == TRANSFORMER:
             return TransformerStack(input_size, units, 2, heads=2, feed_forward=2 * units, positions="learned")
-        return Recurrent(CATALOGUE[name](input_size, units))
+        return Recurrent(CATALOGUE[name](input_size, units), layers)
 
     def fits(count: int) -> bool:
         stack = make(_STEP * count)
@@ -83,11 +85,13 @@ def matched(name: str, input_size: int, parameters: int) -> nn.Module:
 
 
 class Model(nn.Module):
-    """A stack and a linear layer on its outputs."""
+    """A stack of one layer, or of two where units stand apart (`APART`), and a linear layer on its outputs."""
 
-    def __init__(self, name: str, input_size: int, outputs: int, parameters: int, dropout: float = 0.0) -> None:
+    def __init__(
+        self, name: str, input_size: int, outputs: int, parameters: int, dropout: float = 0.0, layers: int | None = None
+    ) -> None:
         super().__init__()
-        self.stack = matched(name, input_size, parameters)
+        self.stack = matched(name, input_size, parameters, layers or (2 if name in APART else 1))
         width = output_width(self.stack, input_size)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(width, outputs)

@@ -3,8 +3,9 @@
     python benchmarks/digits.py [--cells lstm,transformer] [--seeds 3] [--tasks permuted] [--seconds 60]
 
 1,797 digits, a fifth of each kind held out for the test; 64 steps of one number, the class from the last output. Every
-cell has one layer and the same number of parameters, the Transformer two layers; Adam at .003, batches of 64, gradients
-clipped at 1, the same seconds of processor time on one thread. Permuted: the same random order of pixels for all.
+cell has one layer (two where a cell's units stand apart) and the same number of parameters, the Transformer two layers;
+Adam at .003, batches of 64, gradients clipped at 1, the same seconds of processor time on one thread. Permuted: the
+same random order of pixels for all.
 """
 
 from __future__ import annotations

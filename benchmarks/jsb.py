@@ -58,7 +58,7 @@ def test_loss(model: nn.Module, pieces: list[Tensor]) -> float:
 def train(_: str, cell: str, seed: int, seconds: float) -> dict[str, Any]:
     """Train one cell; the validation loss chooses the epoch."""
     data = chorales()
-    model, missing = Model(cell, 88, 88, PARAMETERS, DROPOUT_OUT), VariationalDropout(DROPOUT_IN)
+    model, missing = Model(cell, 88, 88, PARAMETERS, DROPOUT_OUT, layers=1), VariationalDropout(DROPOUT_IN)
     optimiser = torch.optim.Adam(model.parameters(), RATE)
     schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(optimiser, factor=0.5, patience=6)
     generator = torch.Generator().manual_seed(seed)

@@ -13,32 +13,46 @@ if TYPE_CHECKING:
     from ostinato.nn import accelerate
     from ostinato.streaming import stepper
     from ostinato.tasks.classify import SequenceClassifier, TextClassifier
+    from ostinato.tasks.comparing import compare
+    from ostinato.tasks.events import EventPredictor
     from ostinato.tasks.forecast import Forecaster
     from ostinato.tasks.language import LanguageModel
     from ostinato.tasks.loading import load
+    from ostinato.tasks.tag import SequenceTagger
+    from ostinato.tasks.translate import Translator
+    from ostinato.tasks.tuning import tune
 
 # where each public name lives; nothing heavy is imported until one is used, so that `ostinato --help` is quick
 _HOMES = {
+    "EventPredictor": "ostinato.tasks.events",
     "Forecaster": "ostinato.tasks.forecast",
     "LanguageModel": "ostinato.tasks.language",
     "SequenceClassifier": "ostinato.tasks.classify",
     "TextClassifier": "ostinato.tasks.classify",
+    "SequenceTagger": "ostinato.tasks.tag",
+    "Translator": "ostinato.tasks.translate",
     "load": "ostinato.tasks.loading",
     "accelerate": "ostinato.nn",
+    "compare": "ostinato.tasks.comparing",
     "compile": "ostinato.engine",
     "explain": "ostinato.engine",
     "scan": "ostinato.engine",
     "stepper": "ostinato.streaming",
+    "tune": "ostinato.tasks.tuning",
 }
 _ROOMS = ("cells", "data", "engine", "nn", "streaming", "training")
 
 __all__ = [
+    "EventPredictor",
     "Forecaster",
     "LanguageModel",
     "SequenceClassifier",
+    "SequenceTagger",
     "TextClassifier",
+    "Translator",
     "accelerate",
     "cells",
+    "compare",
     "compile",
     "data",
     "engine",
@@ -49,6 +63,7 @@ __all__ = [
     "stepper",
     "streaming",
     "training",
+    "tune",
 ]
 
 

@@ -1,5 +1,7 @@
 """What stands in front of stacks: embeddings, convolutions; and weights that are dropped."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from torch import nn
 
 import ostinato
 from ostinato.cells import GRUCell, LSTMCell
+from ostinato.engine.graph import Unsupported
 from ostinato.errors import ShapeError, UsageError
 from ostinato.nn import ConvolutionalFront, Recurrent, SpectrogramFront, TokenEmbedding, weight_drop
 
@@ -40,6 +43,9 @@ def test_a_padded_row_gives_what_it_gives_alone(name, lengths) -> None:
         torch.testing.assert_close(own[:, 0], ys[:count, row])
         assert (ys[count:, row] == 0).all()
         torch.testing.assert_close(torch.autograd.grad(own.square().sum(), alone)[0][:, 0], grad[:length, row])
+
+
+engine_scan = sys.modules["ostinato.engine.scan"]
 
 
 def test_a_causal_front_does_not_look_ahead() -> None:
@@ -136,3 +142,30 @@ def test_gradients_belong_to_the_weights_that_were_used() -> None:
         return ostinato.scan(cell, xs)[0]
 
     assert torch.autograd.gradcheck(run, (xs,))
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru-reset-before", "indrnn"])
+def test_dropped_weights_are_compiled_and_equal_the_eager_loop(name, monkeypatch) -> None:
+    torch.manual_seed(0)
+    cell = ostinato.cells.CATALOGUE[name](3, 8)
+    which = next(own for own, _ in cell.named_parameters() if own.startswith("recurrent"))
+    weight_drop(cell, which, 0.5)
+    xs, lengths = torch.randn(9, 4, 3, requires_grad=True), torch.tensor([9, 1, 5, 9])
+
+    def run() -> list[torch.Tensor]:
+        torch.manual_seed(3)
+        cell.zero_grad()
+        xs.grad = None
+        ys, _ = ostinato.scan(cell, xs, lengths=lengths)
+        ys.square().sum().backward()
+        return [ys.detach(), xs.grad.clone(), *[own.grad.clone() for own in cell.parameters()]]
+
+    calls = []
+    whole = engine_scan.scan_compiled
+    monkeypatch.setattr(engine_scan, "scan_compiled", lambda *own: calls.append(whole(*own)) or calls[-1])
+    compiled = run()
+    assert len(calls) == 1
+    assert not isinstance(calls[0], Unsupported)
+    monkeypatch.setenv("OSTINATO_ENGINE", "off")
+    torch.testing.assert_close(compiled, run(), rtol=1e-4, atol=1e-5)
+    assert len(calls) == 1

@@ -185,3 +185,47 @@ def test_parts_that_do_not_fit_are_refused_in_a_sentence() -> None:
         RecurrentDecoder(embedding, Recurrent(ostinato.cells.GRUCell(5, 8), bidirectional=True), 11)
     with pytest.raises(UsageError, match="reading is 'never'"):
         RecurrentDecoder(embedding, stack, 11, reading="never")
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "transformer"])
+@torch.no_grad()
+def test_what_is_read_and_then_scored_is_what_is_scored_at_once(kind) -> None:
+    model = (_transformer() if kind == "transformer" else _model(kind)).eval()
+    sources, targets = torch.randint(9, (6, 3)), torch.randint(11, (5, 3))
+    lengths = {"source_lengths": torch.tensor([6, 2, 4]), "target_lengths": torch.tensor([5, 5, 3])}
+    scores, _ = model(sources, targets, **lengths)
+    readouts, _ = model.read(sources, targets, **lengths)
+    real = torch.arange(5)[:, None] < lengths["target_lengths"]
+    torch.testing.assert_close(model.score(readouts[real]), scores[real])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@torch.no_grad()
+def test_readouts_of_another_width_are_scored_by_the_embedding(kind) -> None:
+    options = dict(KINDS[kind])
+    make = options.pop("attention")
+    fed = (12 if options.get("reading") == "before" else 0) + (5 if options.get("input_feeding") else 0)
+    stack = Recurrent(CATALOGUE["gru"](5 + fed, 8))
+    decoder = RecurrentDecoder(
+        nn.Embedding(11, 5), stack, 11, attention=make() if make else None, readout_size=5, tie_weights=True, **options
+    )
+    assert decoder.scores.weight is decoder.embedding.weight
+    encoder = Recurrent(CATALOGUE["gru"](5, 6), bidirectional=True)
+    model = EncoderDecoder(nn.Embedding(9, 5), encoder, decoder).double().eval()
+    sources, targets = torch.randint(9, (6, 3)), torch.randint(11, (5, 3))
+    whole, _ = model(sources, targets)
+    state = model.start(model.encode(sources))
+    for t, tokens in enumerate(targets):
+        scores, state = model.step(tokens, state)
+        torch.testing.assert_close(scores, whole[t])
+
+
+@torch.no_grad()
+def test_rows_of_one_source_need_no_new_memory() -> None:
+    for model in (_model().eval(), _transformer().eval()):
+        state = model.start(model.encode(torch.randint(9, (6, 1)).expand(-1, 3)))
+        _, state = model.step(torch.tensor([1, 2, 3]), state)
+        rows, tokens = torch.tensor([2, 0, 0]), torch.tensor([4, 5, 6])
+        whole, _ = model.step(tokens, state.select(rows))
+        kept, _ = model.step(tokens, state.select(rows, memory=False))
+        torch.testing.assert_close(whole, kept)

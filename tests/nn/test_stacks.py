@@ -276,3 +276,28 @@ def test_recurrent_batch_norm_learns() -> None:
     xs = torch.rand(10, 500, 1)
     assert losses[-1] < 0.1 * losses[0]
     assert (head(layer(xs)[0][-1])[:, 0] - xs.sum(0)[:, 0]).square().mean() < 0.2 * losses[0]
+
+
+def test_layers_made_anew_drop_their_weights_as_the_first_does() -> None:
+    stack = ostinato.nn.Recurrent(
+        ostinato.nn.weight_drop(LSTMCell(3, 4), "recurrent.weight", 0.5), 2, bidirectional=True
+    )
+    for cell in stack.cells:
+        weight = cell.recurrent.weight
+        assert 0 < int((weight == 0).sum()) < weight.numel()
+    assert len({id(cell.recurrent.parametrizations.weight.original) for cell in stack.cells}) == 4
+
+
+def test_a_cell_whose_own_weight_is_normed_is_made_again() -> None:
+    cell = ostinato.cells.IndRNNCell(3, 4)
+    torch.nn.utils.parametrizations.weight_norm(cell.input, "weight")
+    stack = Recurrent(cell, 2)
+    names = [name for name, _ in stack.named_parameters() if "original0" in name]
+    assert len(names) == 2
+
+
+def test_a_parametrisation_with_numbers_of_its_own_is_not_copied_silently() -> None:
+    cell = LSTMCell(3, 4)
+    torch.nn.utils.parametrizations.spectral_norm(cell.recurrent, "weight")
+    with pytest.raises(UsageError, match="numbers of its own"):
+        Recurrent(cell, 2)

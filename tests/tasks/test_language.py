@@ -60,8 +60,11 @@ def test_the_loss_is_that_of_reading_token_by_token(model) -> None:
         {"cell": "gru", "num_layers": 2, "dropout": 0.2, "input_dropout": 0.1, "jitter": True},
         {"cell": "lstm", "tie_weights": True, "embedding_size": 12, "embedding_dropout": 0.1, "weight_drop": 0.3},
         {"cell": "transformer", "activation_penalty": 1.0, "slowness_penalty": 1.0},
+        {"output": "adaptive"},
+        {"output": "sampled", "samples": 8, "tie_weights": True, "proposal": "log_uniform"},
+        {"averaging": "ema", "averaging_decay": 0.9},
     ],
-    ids=["gru", "awd-lstm", "transformer"],
+    ids=["gru", "awd-lstm", "transformer", "adaptive", "sampled", "averaged"],
 )
 def test_every_level_and_option_is_trained_saved_and_writes_the_same_after(level, options, tmp_path) -> None:
     if level == "subword":
@@ -226,7 +229,7 @@ def test_what_is_written_follows_the_prompt_and_stops_where_it_is_told(model) ->
     best = model.generate("the cat sat on the ", length=40, temperature=0)
     assert best[:4] in ("mat.", "log.", "dog.", "cat ")
     assert model.generate("the cat sat on the ", length=40, temperature=0, stop=[best[3], "zz"]) == best[:3]
-    streamed = "".join(itertools.islice(model.stream("the cat sat on the ", temperature=0), 40))
+    streamed = "".join(itertools.islice(model.write("the cat sat on the ", temperature=0), 40))
     assert streamed == best
     assert model.generate(length=0) == ""
     assert len(model.generate("", length=10)) == 10
@@ -263,6 +266,9 @@ def test_a_saved_model_answers_quickly(model, tmp_path) -> None:
         ({"hidden_size": 0}, "size is 0; expected one or more"),
         ({"cell": "transformer", "weight_drop": 0.5}, "a transformer has none"),
         ({"epochs": 0}, "epochs is 0"),
+        ({"output": "full"}, 'output is "full"; expected one of softmax, sampled, adaptive'),
+        ({"output": "adaptive", "tie_weights": True}, "an adaptive softmax has not"),
+        ({"averaging": "mean"}, 'averaging is "mean"'),
     ],
 )
 def test_parameters_that_cannot_be_meant_are_refused(options, said) -> None:

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ostinato.cli import fit_classification, fit_language
 from ostinato.cli.options import FORECASTER_OPTIONS, add_options, chosen
+from ostinato.cli.recipes import RECIPES
 from ostinato.cli.saving import fit_into
 from ostinato.errors import NonFiniteLoss
 
@@ -45,9 +45,8 @@ def add_parser(verbs: Any) -> None:
     task.add_argument("--json", action="store_true", help="print the evaluation as JSON")
     add_options(task, FORECASTER_OPTIONS)
     task.set_defaults(run=run)
-    fit_language.RECIPE.add_fit(tasks)
-    fit_classification.TEXTS.add_fit(tasks)
-    fit_classification.SEQUENCES.add_fit(tasks)
+    for recipe in RECIPES:
+        recipe.add_fit(tasks)
 
 
 def run(arguments: argparse.Namespace) -> int:

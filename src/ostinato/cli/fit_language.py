@@ -10,6 +10,7 @@ _EPILOG = """examples:
   ostinato fit language train.txt --level word --validation-file valid.txt --test-file test.txt --out model
   ostinato generate model --prompt "ROMEO:"
 """
+OUTPUTS = ("softmax", "sampled", "adaptive")
 OPTIONS = (
     Option("data", "level", str, "what a token is (character)", ("character", "word", "subword")),
     Option("data", "vocabulary_size", int, "tokens at most (all; 8000 subwords)"),
@@ -20,6 +21,9 @@ OPTIONS = (
     Option("model", "embedding_size", int, "features of a token (as hidden-size)"),
     Option("model", "hidden_size", int, "units (256)"),
     Option("model", "num_layers", int, "layers (1)"),
+    Option("model", "output", str, "over all tokens, or for large vocabularies (softmax)", OUTPUTS),
+    Option("model", "samples", int, "of sampled: tokens drawn for a batch (1024)"),
+    Option("model", "proposal", str, "of sampled: what they are drawn by (unigram)", ("unigram", "log_uniform")),
     Option("model", "dropout", float, "of layers' outputs, one mask for each piece (0)"),
     Option("model", "input_dropout", float, "of embeddings (0)"),
     Option("model", "embedding_dropout", float, "of whole words (0)"),

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 _EPILOG = """examples:
   ostinato generate model --prompt "ROMEO:" --length 500 --temperature 0.8
-  ostinato generate model --prompt "the price of" --top-k 20 --seed 3
+  ostinato generate model --prompt "the price of" --top-k 20 --seed 3 --stop "\\n"
 """
 
 
@@ -30,6 +29,8 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument("--top-k", type=int, metavar="K", help="draw from the K best tokens only")
     parser.add_argument("--top-p", type=float, default=1.0, metavar="P", help="draw from the best with a share P (1)")
     parser.add_argument("--repetition-penalty", type=float, default=1.0, metavar="X", help="above 1: repeat less (1)")
+    parser.add_argument("--stop", action="append", metavar="TEXT", help="end before this text; may be given again")
+    parser.add_argument("--cache", action="store_true", help="mix in the tokens that came lately (a neural cache)")
     parser.add_argument("--seed", type=int, default=0, help="the same seed writes the same text (0)")
     parser.set_defaults(run=run)
 
@@ -37,15 +38,20 @@ def add_parser(verbs: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Load and write."""
     from ostinato.errors import UsageError
-    from ostinato.tasks.language import LanguageModel
+    from ostinato.tasks.loading import load
 
     if arguments.length < 0:
         raise UsageError(f"--length is {arguments.length}; expected 0 or more tokens")
-    names = ("temperature", "top_k", "top_p", "repetition_penalty")
-    sampling = {name: getattr(arguments, name) for name in names}
-    pieces = LanguageModel.load(arguments.model).stream(arguments.prompt, seed=arguments.seed, **sampling)
+    model = load(arguments.model)
+    if not hasattr(model, "write"):
+        raise UsageError(f"{arguments.model} holds a {model.KIND}, which does not write; ostinato predict uses it")
+    names = ("temperature", "top_k", "top_p", "repetition_penalty", "cache", "seed")
+    pieces = model.write(
+        arguments.prompt, length=arguments.length, stop=[mark.replace("\\n", "\n") for mark in arguments.stop or ()],
+        **{name: getattr(arguments, name) for name in names},
+    )  # fmt: skip
     sys.stdout.write(arguments.prompt)
-    for piece in islice(pieces, arguments.length):
+    for piece in pieces:
         sys.stdout.write(piece)
         sys.stdout.flush()
     sys.stdout.write("\n")

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from ostinato import __version__
-from ostinato.cli import demo, evaluate, fit, generate, predict, report, stream
+from ostinato.cli import compare, demo, evaluate, fit, generate, predict, report, stream, tune
 from ostinato.errors import OstinatoError
 
 _EPILOG = """examples:
@@ -34,7 +34,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"ostinato {__version__}")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
-    for verb in (fit, predict, evaluate, stream, generate, report, demo):
+    for verb in (fit, predict, evaluate, stream, generate, report, compare, tune, demo):
         verb.add_parser(verbs)
     return parser
 

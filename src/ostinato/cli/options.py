@@ -24,7 +24,8 @@ class Option:
         return "--" + self.name.replace("_", "-")
 
 
-def _columns(text: str) -> tuple[str, ...]:
+def columns(text: str) -> tuple[str, ...]:
+    """Return names that are joined by commas."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
@@ -62,9 +63,9 @@ FORECASTER_OPTIONS = (
     Option("data", "time", str, "column of times (found if not given); several joined by +, as year+month+day+hour"),
     Option("data", "series_id", str, "column that names the series (unique_id if it is there)"),
     Option("data", "frequency", str, 'step of the grid: h, 15min, D, B, W, MS, ... or "rows" (found if not given)'),
-    Option("data", "past_covariates", _columns, "columns known up to now, joined by commas; text is encoded"),
-    Option("data", "known_covariates", _columns, "columns known for the coming steps too"),
-    Option("data", "static_covariates", _columns, "columns that do not change within a series"),
+    Option("data", "past_covariates", columns, "columns known up to now, joined by commas; text is encoded"),
+    Option("data", "known_covariates", columns, "columns known for the coming steps too"),
+    Option("data", "static_covariates", columns, "columns that do not change within a series"),
     Option("data", "validation", float, "share or rows at the end of training that decide when to stop (0.1)"),
     Option("data", "test", float, "share or rows at the end held out for the evaluation (0.1)"),
     Option("model", "context", int, "steps a forecast looks back on (two horizons and two seasons)"),

@@ -55,7 +55,7 @@ def _answer(model: Any, arguments: argparse.Namespace) -> int:
     if arguments.future is not None:
         raise UsageError("--future is for forecasts; leave it out for this model")
     if not hasattr(model, "answers"):
-        raise UsageError(f"a {model.KIND} does not predict; ostinato generate lets a language model write")
+        raise UsageError(f"a {model.KIND} does not predict")
     lines = (as_line(answer, json=arguments.json) for answer in model.answers(arguments.file or stdin_lines()))
     if arguments.out:
         from ostinato.files import write_atomically

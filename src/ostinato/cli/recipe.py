@@ -47,6 +47,7 @@ class Recipe:
         options: parameters of the estimator; `flags`: those that are switched on, with their group and help.
         files: how many files the data may be in; several are handed to `fit` as a tuple of paths.
         hint: what to do next, with `{out}` for the model's folder.
+        search: what `tune` searches where nothing is said, as `--search` has it; empty: what all tasks have.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Recipe:
     flags: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     files: int = 1
     hint: str = "ostinato report {out} shows it"
+    search: tuple[str, ...] = ()
 
     def make(self, **parameters: Any) -> Any:
         """Return an estimator that is not fitted."""
@@ -85,7 +87,7 @@ class Recipe:
     def data(self, arguments: argparse.Namespace) -> dict[str, Any]:
         """Return what `fit` reads."""
         named = {"data": arguments.file, "validation": arguments.validation_file, "test": arguments.test_file}
-        return {name: own if self.files == 1 else _path_or_paths(own) for name, own in named.items()}
+        return {name: own if self.files == 1 else path_or_paths(own) for name, own in named.items()}
 
     def add_fit(self, tasks: Any) -> None:
         """Add the task to the verb `fit`."""
@@ -131,5 +133,6 @@ class Recipe:
         return 0
 
 
-def _path_or_paths(given: Sequence[str] | None) -> Any:
+def path_or_paths(given: Sequence[str] | None) -> Any:
+    """Return one path as it is, several as a tuple."""
     return given if given is None else given[0] if len(given) == 1 else tuple(given)

@@ -18,14 +18,13 @@ def add_parser(verbs: Any) -> None:
     )
     parser.add_argument("model", type=Path, metavar="DIR", help="folder of the model")
     parser.add_argument("--out", type=Path, metavar="FILE", help="where to write it (DIR/report.html)")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="also write the forecast plot as a PNG file")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="also write its first figure as a PNG file")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Load and write."""
-    from ostinato.errors import UsageError
-    from ostinato.report import forecast_plot, write_report, write_summary
+    from ostinato.report import forecast_plot, summary_plot, write_report, write_summary
     from ostinato.tasks.forecast import Forecaster
     from ostinato.tasks.loading import load
 
@@ -35,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.plot:
             print(forecast_plot(model.record_, arguments.plot))
         return 0
-    if arguments.plot:
-        raise UsageError("--plot is for forecasts; the report of this model has its figures")
     print(write_summary(model.summary_, out))
+    if arguments.plot:
+        print(summary_plot(model.summary_, arguments.plot))
     return 0

@@ -20,13 +20,15 @@ Scores: TypeAlias = "Mapping[str, Mapping[str, float]]"
 
 def score_table(scores: Scores, better: Mapping[str, str] = MappingProxyType({})) -> str:
     """Return scores as a table, the model first, the best of each column marked; `better` is "lower" if left out."""
+    from ostinato.tasks.summary import best_of
+
     names = list(scores)
-    measures = list(scores["model"])
+    measures = list(scores[names[0]])
     cells = [[_number(scores[name].get(measure, math.nan)) for measure in measures] for name in names]
     for column, measure in enumerate(measures):
-        row = _best(scores, names, measure, better.get(measure, "lower"))
-        if row is not None:
-            cells[row][column] += " *"
+        best = best_of(scores, measure, {measure: "lower", **better})
+        if best is not None:
+            cells[names.index(best)][column] += " *"
     widths = [max(len(measure), *(len(row[i]) for row in cells)) for i, measure in enumerate(measures)]
     head = max(len(name) for name in names)
     table = [("", measures), *zip(names, cells, strict=True)]
@@ -89,13 +91,3 @@ def _plain(value: Any) -> Any:
 
 def _number(value: float) -> str:
     return "n/a" if math.isnan(value) else f"{value:.4g}" if abs(value) < 1e5 else f"{value:.3e}"
-
-
-def _best(scores: Scores, names: list[str], measure: str, better: str) -> int | None:
-    values = [scores[name].get(measure, math.nan) for name in names]
-    if measure.startswith("coverage"):
-        wanted = float(measure.removeprefix("coverage ").removesuffix(" %"))
-        values = [abs(value - wanted) for value in values]
-    seen = [value for value in values if not math.isnan(value)]
-    best = max if better == "higher" else min
-    return values.index(best(seen)) if seen else None

@@ -30,8 +30,9 @@ def add_parser(verbs: Any) -> None:
     """Add the verb."""
     parser = verbs.add_parser(
         "stream",
-        help="forecast after each row that comes in on stdin",
-        description="Take one row at a time on stdin and answer each with a forecast, at once and in constant memory.",
+        help="answer each row that comes in on stdin",
+        description="Take one row at a time on stdin and answer each with a forecast, or with what the model makes of "
+        "it, at once and in constant memory.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -57,12 +58,12 @@ def _answers(model: Any, arguments: argparse.Namespace) -> int:
     from ostinato.errors import UsageError
 
     if not hasattr(model, "answers"):
-        raise UsageError(f"a {model.KIND} does not answer rows; ostinato generate lets a language model write")
+        raise UsageError(f"a {model.KIND} does not answer rows")
     stream = model.stream()
     for number, line in enumerate(stdin_lines(), 1):
         try:
-            answer = stream.push(_row(line))
-        except ValueError as error:
+            answer = stream.push(_parsed(line, takes_text=getattr(stream, "takes_text", False)))
+        except ValueError as error:  # of JSON, or of a row that does not fit
             if not arguments.skip_bad:
                 raise StreamRowError(f"row {number} of stdin: {error}") from error
             print(f"ostinato: row {number} of stdin skipped: {error}", file=sys.stderr)
@@ -72,14 +73,18 @@ def _answers(model: Any, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _row(line: str) -> Any:
-    """Return what a line of JSON holds, any other line as it stands: a text may begin with a bracket too."""
+def _parsed(line: str, *, takes_text: bool) -> Any:
+    """Return a line as it stands, or what it is in JSON; a line of text may begin with a bracket too."""
     if not line.startswith(("{", "[")):
         return line
     try:
-        return json.loads(line)
+        found = json.loads(line)
     except ValueError:
-        return line
+        if takes_text:
+            return line
+        raise
+    named = isinstance(found, dict) and ("text" in found or "source" in found)
+    return line if takes_text and not named else found
 
 
 def _forecasts(model: Forecaster, arguments: argparse.Namespace) -> int:

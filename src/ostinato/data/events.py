@@ -25,8 +25,8 @@ class EventLog:
         cases: the names of the cases, in the order in which they first come.
         activities: for each case, its activities in the order of time.
         gaps: for each case `(events,)`, the seconds since the event before (or the difference of whole numbers), 0 at
-            the first.
-        starts: `(cases,)`, the time of each case's first event, to split by.
+            the first; NaN where that is not known.
+        starts: `(cases,)`, the time of each case's first event, to split by; without times, its row.
     """
 
     origin: str
@@ -43,6 +43,24 @@ class EventLog:
         """The different activities, sorted."""
         return tuple(sorted({name for case in self.activities for name in case}))
 
+    @property
+    def moments(self) -> tuple[NDArray[np.float64], ...]:
+        """For each case `(events,)`, the seconds from 1970 on to each event; NaN where times are whole numbers."""
+        if self.starts.dtype.kind != "M":
+            return tuple(np.full(len(own), np.nan) for own in self.gaps)
+        first = self.starts.astype("datetime64[us]").astype(np.int64) / 1e6
+        return tuple(start + np.cumsum(own) for start, own in zip(first, self.gaps, strict=True))
+
+    def take(self, rows: NDArray[np.int64]) -> EventLog:
+        """Return some of the cases, by their places, in that order."""
+        return EventLog(
+            self.origin,
+            tuple(self.cases[row] for row in rows),
+            tuple(self.activities[row] for row in rows),
+            tuple(self.gaps[row] for row in rows),
+            self.starts[rows],
+        )
+
     def encode(self, kinds: tuple[str, ...] | None = None) -> tuple[NDArray[np.int64], ...]:
         """Return the activities of each case as numbers, `(events,)`.
 
@@ -53,14 +71,17 @@ class EventLog:
         return tuple(np.array([index.get(name, 0) for name in case], np.int64) for case in self.activities)
 
 
-def read_event_log(source: Any, *, case: str, activity: str, time: str, delimiter: str | None = None) -> EventLog:
+def read_event_log(
+    source: Any, *, case: str, activity: str, time: str | None, delimiter: str | None = None
+) -> EventLog:
     """Read an event log: one event a row, in any order.
 
     Args:
         source: what `read_table` takes.
         case: the column that says to which case an event belongs.
         activity: the column of what happened.
-        time: the column of when; events of one case and time stay in the order of the rows.
+        time: the column of when; events of one case and time stay in the order of the rows. `None`: there is none, and
+            the rows are in order.
         delimiter: what separates the columns of a text file; `None`: found.
 
     Raises:
@@ -75,18 +96,20 @@ def read_event_log(source: Any, *, case: str, activity: str, time: str, delimite
     (('7', '8'), (('open', 'close'), ('open',)), [0.0, 86400.0])
     """
     table = read_table(source, delimiter=delimiter)
-    table.require((case, activity, time))
-    names, times = texts(table, activity, ()), read_times(table, time)
+    table.require([case, activity, *filter(None, [time])])
+    names = texts(table, activity, ())
+    times = np.arange(len(names)) if time is None else read_times(table, time)
     if None in names:
         raise DataError(
             f'{table.place(names.index(None))}: column "{activity}" is empty; every event needs an activity'
         )
     groups = group_rows(table, case)
     ordered = [rows[np.argsort(times[rows], kind="stable")] for rows in groups.values()]
+    gaps = tuple(in_seconds(np.diff(times[rows], prepend=times[rows[:1]])) for rows in ordered)
     return EventLog(
         origin=table.origin,
         cases=tuple(groups),
         activities=tuple(tuple(str(names[row]) for row in rows) for rows in ordered),
-        gaps=tuple(in_seconds(np.diff(times[rows], prepend=times[rows[:1]])) for rows in ordered),
+        gaps=gaps if time is not None else tuple(np.full(len(own), np.nan) for own in gaps),
         starts=times[[rows[0] for rows in ordered]],
     )

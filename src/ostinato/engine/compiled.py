@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._compile import _disable_dynamo
 
 from ostinato.engine.capture import capture
 from ostinato.engine.executable import Executable
@@ -105,7 +106,8 @@ def _scan_compiled(
     return results[0], map_state(lambda _: next(last), state)
 
 
-_scan_untraced = torch.compiler.disable(_scan_compiled)  # type: ignore[no-untyped-call]
+# as torch.compiler.disable, but importing the compiler of PyTorch, which takes a second, only when it is called
+_scan_untraced = _disable_dynamo(_scan_compiled)
 
 
 def find(

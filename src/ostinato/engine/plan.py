@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import networkx
 import torch
 from torch import fx
 
@@ -173,6 +172,8 @@ def choose_saved(outputs: Sequence[Node], roots: Sequence[Node]) -> list[Node]:
     needed = [node for node in order if node in wanted and not _is_free(node)]
     if not needed:
         return []
+    import networkx  # for a machine that has its plans already, this would be a tenth of a second for nothing
+
     network: Any = networkx.DiGraph()
     forward = [node for node in g.topological(needed) if not _is_free(node)]
     for node in forward:

@@ -8,9 +8,9 @@ from typing import Literal, overload
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from ostinato.engine.compiled import scan_compiled, suits, warn_once
+from ostinato.engine.drawn import Drawn, draws_weights
 from ostinato.engine.graph import Unsupported
 from ostinato.engine.reference import scan_eagerly
 from ostinato.engine.state import State, call_cell, initial_state, leaves, map_state
@@ -129,10 +129,10 @@ def _dispatch(
 ) -> tuple[Tensor, State]:
     """Choose who runs the loop: the compiled engine, or the reference for what it does not take."""
     with torch.autocast(xs.device.type, enabled=False) if _autocast(xs) else nullcontext():
-        if any(getattr(own, "draws_anew", False) and own.training for own in cell.modules()):
-            # a weight that is drawn at random is drawn once a call; the engine would draw it again going backward
-            with parametrize.cached():
-                return scan_eagerly(cell, xs, state, lengths, reverse, resets)
+        if draws_weights(cell):
+            if cell is not owner:
+                return scan_eagerly(Drawn(cell), xs, state, lengths, reverse, resets)
+            cell = Drawn(cell)
         if not suits(xs, state):
             return scan_eagerly(cell, xs, state, lengths, reverse, resets)
         done: tuple[Tensor, State] | Unsupported = scan_compiled(

@@ -11,6 +11,7 @@ from ostinato.nn.embeddings import TokenEmbedding
 from ostinato.nn.norms import SequenceBatchNorm
 from ostinato.nn.recurrent import LayerStates, Recurrent
 from ostinato.nn.seq2seq import EncoderDecoder
+from ostinato.nn.softmax import AdaptiveSoftmax, FullSoftmax, SampledSoftmax
 from ostinato.nn.transformer import TransformerEncoderDecoder, TransformerStack
 from ostinato.nn.weight_drop import weight_drop
 
@@ -18,11 +19,13 @@ __all__ = [
     "GRU",
     "LSTM",
     "RNN",
+    "AdaptiveSoftmax",
     "BatchNormLSTM",
     "Bridge",
     "ConvolutionalFront",
     "DecoderState",
     "EncoderDecoder",
+    "FullSoftmax",
     "GRUCell",
     "LSTMCell",
     "LayerStates",
@@ -30,6 +33,7 @@ __all__ = [
     "Recurrent",
     "RecurrentDecoder",
     "Report",
+    "SampledSoftmax",
     "SequenceBatchNorm",
     "SpectrogramFront",
     "TokenEmbedding",

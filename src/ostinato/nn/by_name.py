@@ -12,6 +12,16 @@ from ostinato.nn.transformer import TransformerStack
 TRANSFORMER = "transformer"
 
 
+def check_cell(cell: str) -> None:
+    """Refuse a name that is no cell's.
+
+    Raises:
+        UsageError: there is no such cell.
+    """
+    if cell != TRANSFORMER and cell not in PLAIN:
+        raise UsageError(f'cell "{cell}" is not known; choose one of {", ".join((*PLAIN, TRANSFORMER))}')
+
+
 def stack_of(
     cell: str,
     input_size: int,
@@ -41,11 +51,14 @@ def stack_of(
     """
     if cell == TRANSFORMER:
         width = 2 * hidden_size if bidirectional else hidden_size
-        heads = next(count for count in (8, 4, 2, 1) if width % count == 0 and width // count >= min(width, 16))
+        # rotary positions turn pairs of features, so that a head needs an even number of them
+        unit = 2 if options.get("positions") == "rotary" and width % 2 == 0 else 1
+        heads = next(
+            count for count in (8, 4, 2, 1) if width % (unit * count) == 0 and width // count >= min(width, 16)
+        )
         return TransformerStack(
             input_size, width, num_layers, heads=heads, causal=not bidirectional, dropout=dropout, **options
         )
-    if cell not in PLAIN:
-        raise UsageError(f'cell "{cell}" is not known; choose one of {", ".join((*PLAIN, TRANSFORMER))}')
+    check_cell(cell)
     made = CATALOGUE[cell](input_size, hidden_size)
     return Recurrent(made, num_layers, input_size=input_size, dropout=dropout, bidirectional=bidirectional, **options)

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from ostinato.engine import leaves, map_state
 from ostinato.errors import UsageError
 from ostinato.nn.attention.memory import Attention, Memory
+from ostinato.nn.losses.output import linear_cross_entropy
+from ostinato.nn.products import QuickLinear
 from ostinato.nn.recurrent import LayerStates, Recurrent
 
 Reading = Literal["after", "before"]
@@ -31,8 +33,13 @@ class DecoderState:
     output: Tensor | None
     """The stack's last output where the next step asks with it, `(batch, features)`."""
 
-    def select(self, rows: Tensor) -> DecoderState:
-        """Return the state of some rows in a given order, as beam search wants it: `rows` holds their numbers."""
+    def select(self, rows: Tensor, *, memory: bool = True) -> DecoderState:
+        """Return the state of some rows in a given order, as beam search wants it.
+
+        Args:
+            rows: their numbers.
+            memory: whether the memories are put in that order too; not needed where every row keeps its source.
+        """
 
         def chosen(leaf: Tensor) -> Tensor:
             return leaf.index_select(0, rows)
@@ -40,7 +47,7 @@ class DecoderState:
         return replace(
             self,
             layers=tuple(map_state(chosen, layer) for layer in self.layers),
-            memory=None if self.memory is None else self.memory.select(rows),
+            memory=self.memory.select(rows) if memory and self.memory is not None else self.memory,
             fed=None if self.fed is None else chosen(self.fed),
             weights=None if self.weights is None else chosen(self.weights),
             output=None if self.output is None else chosen(self.output),
@@ -52,7 +59,7 @@ class RecurrentDecoder(nn.Module):
 
     With `reading="after"` (Luong) the step comes first and its output is the query; the readout is
     `tanh(W [output, context])`. With `reading="before"` (Bahdanau) the last output is the query, and the step reads the
-    context beside the token. Without attention the readout is the output.
+    context beside the token. Without attention the readout is the output, or `tanh(W output)` if it has another width.
 
     Args:
         embedding: of tokens.
@@ -61,6 +68,7 @@ class RecurrentDecoder(nn.Module):
         attention: over the memory, its queries as wide as the stack's outputs; `None` for none.
         reading: see above.
         input_feeding: also read the readout of the step before (Luong et al., section 3.3).
+        readout_size: features of a readout; as many as the stack gives if left out.
         tie_weights: use the embedding's matrix as that of the scores; the readout must be as wide.
         dropout: on embeddings and readouts, in training.
 
@@ -79,6 +87,7 @@ class RecurrentDecoder(nn.Module):
         attention: Attention | None = None,
         reading: Reading = "after",
         input_feeding: bool = False,
+        readout_size: int | None = None,
         tie_weights: bool = False,
         dropout: float = 0.0,
     ) -> None:
@@ -90,31 +99,32 @@ class RecurrentDecoder(nn.Module):
         self.embedding, self.stack, self.attention = embedding, stack, attention
         self.reading, self.input_feeding = reading, input_feeding
         self.dropout = nn.Dropout(dropout)
-        self.output_size = _output_size(stack, self._input_size(embedding.embedding_dim, attention, stack))
+        self.output_size = _output_size(stack, self._input_size(embedding.embedding_dim, attention, readout_size))
+        self.readout_size = readout_size or self.output_size
         self.readout: nn.Module = nn.Identity()
-        if attention is not None:
-            if attention.query_size != self.output_size:
-                raise UsageError(
-                    f"the attention takes queries of {attention.query_size} features, but the stack gives "
-                    f"{self.output_size}"
-                )
-            width = self.output_size + context_size(attention)
-            self.readout = nn.Sequential(nn.Linear(width, self.output_size, bias=False), nn.Tanh())
-        self.scores = nn.Linear(self.output_size, vocabulary_size)
+        if attention is not None and attention.query_size != self.output_size:
+            raise UsageError(
+                f"the attention takes queries of {attention.query_size} features, but the stack gives "
+                f"{self.output_size}"
+            )
+        width = self.output_size + (0 if attention is None else context_size(attention))
+        if width != self.readout_size or attention is not None:
+            self.readout = nn.Sequential(QuickLinear(width, self.readout_size, bias=False), nn.Tanh())
+        self.scores = QuickLinear(self.readout_size, vocabulary_size)
         if tie_weights:
-            if tuple(embedding.weight.shape) != (vocabulary_size, self.output_size):
+            if tuple(embedding.weight.shape) != (vocabulary_size, self.readout_size):
                 raise UsageError(
-                    f"tie_weights needs an embedding of {vocabulary_size} x {self.output_size}; this one is "
+                    f"tie_weights needs an embedding of {vocabulary_size} x {self.readout_size}; this one is "
                     f"{embedding.num_embeddings} x {embedding.embedding_dim}"
                 )
             self.scores.weight = embedding.weight
 
-    def _input_size(self, embedded: int, attention: Attention | None, stack: Recurrent) -> int:
-        fed = 0
+    def _input_size(self, embedded: int, attention: Attention | None, readout_size: int | None) -> int:
+        fed, stack = 0, self.stack
         if attention is not None and self.reading == "before":
             fed += context_size(attention)
         if self.input_feeding:
-            fed += attention.query_size if attention is not None else _known_size(stack)
+            fed += readout_size or (attention.query_size if attention is not None else _known_size(stack))
         wanted, found = embedded + fed, getattr(stack.cells[0], "input_size", None)
         if isinstance(found, int) and found != wanted:
             raise UsageError(
@@ -139,7 +149,7 @@ class RecurrentDecoder(nn.Module):
         """
         batch = memory.shape[1]
         prepared = None if self.attention is None else self.attention.prepare(memory, lengths)
-        fed = memory.new_zeros(batch, self.output_size) if self.input_feeding else None
+        fed = memory.new_zeros(batch, self.readout_size) if self.input_feeding else None
         output = self._first_query(layers, memory) if self.reading == "before" else None
         return DecoderState(layers, prepared, fed, None, output)
 
@@ -180,6 +190,36 @@ class RecurrentDecoder(nn.Module):
             Scores `(time, batch, vocabulary)`, attention weights `(time, batch, source)` if there is attention, and the
             state after the last step.
         """
+        readouts, weights, state = self.read(
+            tokens, state, lengths=lengths, teacher_forcing=teacher_forcing, choose=choose
+        )
+        return self.score(readouts), weights, state
+
+    def score(self, readouts: Tensor) -> Tensor:
+        """Return scores `(..., vocabulary)` of readouts `(..., features)`."""
+        scores: Tensor = self.scores(self.dropout(readouts))
+        return scores
+
+    def loss(self, readouts: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
+        """Return the mean cross-entropy of tokens `(...)` by readouts `(..., features)`; see `linear_cross_entropy`."""
+        scores = self.scores
+        return linear_cross_entropy(
+            self.dropout(readouts), scores.weight, targets, scores.bias, label_smoothing=label_smoothing
+        )
+
+    def read(
+        self,
+        tokens: Tensor,
+        state: DecoderState,
+        *,
+        lengths: Tensor | None = None,
+        teacher_forcing: float = 1.0,
+        choose: Callable[[Tensor], Tensor] | None = None,
+    ) -> tuple[Tensor, Tensor | None, DecoderState]:
+        """Return readouts `(time, batch, features)` in the place of their scores; all else as in `forward`.
+
+        A loss then pays for the scores of real steps only, see `score`.
+        """
         if teacher_forcing >= 1.0:
             embedded = self.dropout(self.embedding(tokens))
             if not self.feeds_back:
@@ -188,18 +228,17 @@ class RecurrentDecoder(nn.Module):
         weights: list[Tensor | None] = []
         for t in range(tokens.shape[0]):
             if teacher_forcing >= 1.0:
-                read = embedded[t]
+                step = embedded[t]
             else:
                 given = tokens[t] if t == 0 else self._mixed(tokens[t], readouts[-1], teacher_forcing, choose)
-                read = self.dropout(self.embedding(given))
-            readout, state = self._advance(read, state)
+                step = self.dropout(self.embedding(given))
+            readout, state = self._advance(step, state)
             readouts.append(readout)
             weights.append(state.weights)
         if not readouts:
-            return self.scores(self.embedding(tokens).new_zeros(*tokens.shape, self.output_size)), None, state
-        scores = self.scores(self.dropout(torch.stack(readouts)))
+            return self.embedding(tokens).new_zeros(*tokens.shape, self.readout_size), None, state
         looked = None if self.attention is None else torch.stack([own for own in weights if own is not None])
-        return scores, looked, state
+        return torch.stack(readouts), looked, state
 
     def _mixed(self, given: Tensor, readout: Tensor, share: float, choose: Callable[[Tensor], Tensor] | None) -> Tensor:
         """Return the given tokens, some of them replaced by what the model itself would have gone on with."""
@@ -223,7 +262,7 @@ class RecurrentDecoder(nn.Module):
         if self.attention is not None and self.reading == "after":
             assert state.memory is not None
             context, weights = self.attention(output, state.memory, state.weights)
-        readout: Tensor = output if context is None else self.readout(torch.cat([output, context], -1))
+        readout: Tensor = self.readout(output if context is None else torch.cat([output, context], -1))
         fed_next = readout if self.input_feeding else None
         asks_next = output if self.reading == "before" else None
         return readout, replace(state, layers=layers, fed=fed_next, weights=weights, output=asks_next)
@@ -233,13 +272,13 @@ class RecurrentDecoder(nn.Module):
     ) -> tuple[Tensor, Tensor | None, DecoderState]:
         """Run the stack over all steps in one scan, then look for all of them at once."""
         outputs, layers = self.stack(embedded, state.layers, lengths=lengths)
-        weights, readouts = None, outputs
+        weights, read = None, outputs
         if self.attention is not None:
             assert state.memory is not None
             contexts, weights = self.attention(outputs, state.memory)
-            readouts = self.readout(torch.cat([outputs, contexts], -1))
+            read = torch.cat([outputs, contexts], -1)
         last = None if weights is None or not len(weights) else weights[-1]
-        return self.scores(self.dropout(readouts)), weights, replace(state, layers=layers, weights=last)
+        return self.readout(read), weights, replace(state, layers=layers, weights=last)
 
 
 def context_size(attention: Attention) -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from torch import nn
+from torch.nn.utils import parametrize
 
 from ostinato.errors import UsageError
 
@@ -31,10 +33,30 @@ def factory_of(cell: nn.Module) -> CellFactory:
         if not inside:
             raise _cannot(cell, "its constructor has no argument input_size")
         reference = next(cell.parameters(), None)
-        twin: nn.Module = type(cell)(**{**arguments, **inside})
-        return twin if reference is None else twin.to(device=reference.device, dtype=reference.dtype)
+        twin: nn.Module = parametrize.type_before_parametrizations(cell)(**{**arguments, **inside})
+        if reference is not None:
+            twin.to(device=reference.device, dtype=reference.dtype)
+        _parametrize_alike(cell, twin)
+        return twin
 
     return make
+
+
+def _parametrize_alike(cell: nn.Module, twin: nn.Module) -> None:
+    """Put the parametrisations of a cell's weights, such as weight drop or weight norm, onto those of its twin."""
+    for path, part in cell.named_modules():
+        if not parametrize.is_parametrized(part):
+            continue
+        own = twin.get_submodule(path)
+        for name, maps in part.parametrizations.items():
+            if parametrize.is_parametrized(own, name):
+                continue  # a wrapper's cell, which was made anew with its own
+            for kind in maps:
+                if next(kind.parameters(), None) is not None or next(kind.buffers(), None) is not None:
+                    raise _cannot(
+                        cell, f'its weight "{path}.{name}" has a {type(kind).__name__} with numbers of its own'
+                    )
+                parametrize.register_parametrization(own, name, copy.deepcopy(kind), unsafe=True)
 
 
 def _is_cell(value: object) -> bool:
@@ -42,7 +64,8 @@ def _is_cell(value: object) -> bool:
 
 
 def _constructor(cell: nn.Module) -> dict[str, inspect.Parameter]:
-    parameters = inspect.signature(type(cell).__init__).parameters.values()
+    # the signature is the one of calling the class; a parametrised weight changes a cell's class
+    parameters = inspect.signature(parametrize.type_before_parametrizations(cell)).parameters.values()
     variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     skipped = {"self", "device", "dtype"}
     return {p.name: p for p in parameters if p.name not in skipped and p.kind not in variadic}
@@ -58,7 +81,7 @@ def _argument(cell: nn.Module, name: str, parameter: inspect.Parameter) -> Any:
 
 
 def _cannot(cell: nn.Module, why: str) -> UsageError:
-    name = type(cell).__name__
+    name = parametrize.type_before_parametrizations(cell).__name__
     return UsageError(
         f"more cells like this {name} are needed (num_layers or bidirectional), but {why}; "
         f"pass a function instead: Recurrent(lambda input_size: {name}(input_size, ...), input_size=...)"

@@ -90,8 +90,33 @@ class EncoderDecoder(nn.Module):
             teacher_forcing: see `RecurrentDecoder.forward`.
             choose: likewise.
         """
+        readouts, weights = self.read(
+            sources, targets, source_lengths=source_lengths, target_lengths=target_lengths,
+            teacher_forcing=teacher_forcing, choose=choose,
+        )  # fmt: skip
+        return self.score(readouts), weights
+
+    def read(
+        self,
+        sources: Tensor,
+        targets: Tensor,
+        *,
+        source_lengths: Tensor | None = None,
+        target_lengths: Tensor | None = None,
+        teacher_forcing: float = 1.0,
+        choose: Callable[[Tensor], Tensor] | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return readouts `(time, batch, features)`, which `score` makes scores of; all else as in `forward`."""
         state = self.start(self.encode(sources, source_lengths))
-        scores, weights, _ = self.decoder(
+        readouts, weights, _ = self.decoder.read(
             targets, state, lengths=target_lengths, teacher_forcing=teacher_forcing, choose=choose
         )
-        return scores, weights
+        return readouts, weights
+
+    def score(self, readouts: Tensor) -> Tensor:
+        """Return scores `(..., vocabulary)` of readouts `(..., features)`."""
+        return self.decoder.score(readouts)
+
+    def loss(self, readouts: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
+        """Return the mean cross-entropy of tokens `(...)` by readouts `(..., features)`; see `linear_cross_entropy`."""
+        return self.decoder.loss(readouts, targets, label_smoothing=label_smoothing)

@@ -14,7 +14,7 @@ from ostinato.errors import UsageError
 class DropConnect(nn.Module):
     """The parametrisation behind `weight_drop`: a weight with some of its numbers missing, in training.
 
-    While it draws, `ostinato.scan` walks the cell in the eager loop, with one weight for the whole call.
+    `draws_anew` tells `ostinato.scan` to draw the weight once for a whole call.
     """
 
     draws_anew = True

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import html
 import io
 import math
 import re
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ostinato.errors import MissingExtra
-from ostinato.tasks.record import Diagnostics, Evaluation, FitRecord, ForecastExample
+from ostinato.report.words import Trained, visible
+from ostinato.tasks.record import Diagnostics, Evaluation, ForecastExample
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,6 +24,13 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours, which people with any colour vision tell apart; ink and paper are put in by the page
 MODEL, TRUTH, RIVAL, WARM, GREEN = "#0072B2", "#000001", "#E69F00", "#D55E00", "#009E73"
 _INK = {"#000001": "var(--ink)", "#808081": "var(--faint)", "#fffffe": "var(--paper)"}
+LINES = (MODEL, RIVAL, GREEN, WARM, "#CC79A7", "#56B4E9", "#999999")
+# fonts of other scripts, tried in this order where the first has no glyph
+_SCRIPTS = (
+    "Noto Sans CJK JP", "Noto Sans CJK SC", "Source Han Sans", "Noto Sans Arabic", "Noto Sans Hebrew",
+    "Noto Sans Devanagari", "Noto Sans Thai", "Noto Sans", "Arial Unicode MS", "PingFang SC", "Microsoft YaHei",
+)  # fmt: skip
+FULL_WIDTH = 9.0  # inches of a figure that is as wide as the page
 _LINES = {"naive": "#999999", "seasonal naive": RIVAL, "drift": "#CC79A7", "linear autoregression": GREEN}
 
 
@@ -29,11 +40,10 @@ def new_figure(width: float, height: float, columns: int = 1) -> tuple[Figure, l
     Raises:
         MissingExtra: matplotlib is not installed.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtra("reports and plots need the extra report: pip install 'ostinato[report]'") from error
+    require_matplotlib()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     figure.patch.set_alpha(0)
@@ -49,6 +59,18 @@ def new_figure(width: float, height: float, columns: int = 1) -> tuple[Figure, l
     return figure, axes
 
 
+def require_matplotlib() -> None:
+    """Refuse to go on without matplotlib.
+
+    Raises:
+        MissingExtra: it is not installed.
+    """
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise MissingExtra("reports and plots need the extra report: pip install 'ostinato[report]'") from error
+
+
 def as_svg(figure: Figure, label: str) -> str:
     """Return a figure as inline SVG: text as text, a label for those who cannot see it, colours from the page."""
     import matplotlib as mpl
@@ -58,21 +80,22 @@ def as_svg(figure: Figure, label: str) -> str:
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
-    for plain, themed in _INK.items():
-        text = text.replace(plain, themed)
-    text = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font: \1 inherit; font-family: inherit", text)
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = _own_names(text, label)
-    name = label.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
-    return re.sub(
-        r'<svg [^>]*?viewBox="([^"]+)"[^>]*>', rf'<svg role="img" aria-label="{name}" viewBox="\1">', text, count=1
-    )
+    prefix = "f" + format(hash_text(text + label), "x")
+    # within the tags only: what stands between them is a user's text
+    text = re.sub(r"<[^>]*>", lambda tag: _themed(tag.group(), prefix), text)
+    name = html.escape(label)
+    width = 62 * figure.get_figwidth() / FULL_WIDTH
+    opening = f'<svg role="img" aria-label="{name}" style="--width: {width:.3g}rem" viewBox="'
+    return re.sub(r'<svg [^>]*?viewBox="([^"]+)"[^>]*>', lambda tag: f'{opening}{tag[1]}">', text, count=1)
 
 
-def _own_names(text: str, label: str) -> str:
-    """Make the ids of one figure its own: several stand on one page."""
-    prefix = "f" + format(abs(hash_text(label)), "x")
-    return re.sub(r'(id="|url\(#|href="#)', rf"\1{prefix}-", text)
+def _themed(tag: str, prefix: str) -> str:
+    """Give a tag the page's colours and font, and names of its own: several figures stand on one page."""
+    for plain, themed in _INK.items():
+        tag = tag.replace(plain, themed)
+    tag = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font: \1 inherit; font-family: inherit", tag)
+    return re.sub(r'(id="|url\(#|href="#)', rf"\1{prefix}-", tag)
 
 
 def hash_text(text: str) -> int:
@@ -82,9 +105,9 @@ def hash_text(text: str) -> int:
     return zlib.crc32(text.encode())
 
 
-def training_curves(record: FitRecord) -> Figure:
+def training_curves(record: Trained) -> Figure:
     """Draw the losses of all epochs, the best one marked, and the learning rate."""
-    figure, (losses, rates) = new_figure(9, 3.2, 2)
+    figure, (losses, rates) = new_figure(FULL_WIDTH, 3.2, 2)
     epochs = [row["epoch"] for row in record.history]
     mark = "o" if len(epochs) < 2 else None
     losses.plot(epochs, [row["loss"] for row in record.history], color=RIVAL, label="training", marker=mark)
@@ -94,15 +117,15 @@ def training_curves(record: FitRecord) -> Figure:
     if record.best_epoch:
         losses.axvline(record.best_epoch, color="#808081", linestyle=":", linewidth=1)
         losses.annotate("kept", (record.best_epoch, 1), xycoords=("data", "axes fraction"), color="#000001", fontsize=9)
-    _finish(losses, "epoch", "loss")
+    finish(losses, "epoch", "loss")
     rates.plot(epochs, [row["learning_rate"] for row in record.history], color=WARM, label="learning rate", marker=mark)
-    _finish(rates, "epoch", "learning rate")
+    finish(rates, "epoch", "learning rate")
     return figure
 
 
 def forecast_figure(example: ForecastExample, height: float = 3.2) -> Figure:
     """Draw one forecast with its intervals against what came."""
-    figure, (axes,) = new_figure(9, height)
+    figure, (axes,) = new_figure(FULL_WIDTH, height)
     before, ahead = np.arange(-len(example.history), 0), np.arange(len(example.times))
     axes.plot(before, example.history, color=TRUTH, linewidth=1.2)
     axes.plot(
@@ -120,7 +143,7 @@ def forecast_figure(example: ForecastExample, height: float = 3.2) -> Figure:
     axes.plot(ahead, example.point, color=MODEL, linewidth=1.8, label="forecast")
     axes.axvline(-0.5, color="#808081", linewidth=0.8, linestyle=":")
     _time_ticks(axes, [*example.history_times, *example.times], -len(example.history))
-    _finish(axes, "", example.target)
+    finish(axes, "", example.target)
     return figure
 
 
@@ -137,7 +160,7 @@ def _time_ticks(axes: Axes, times: Sequence[str], first: int) -> None:
 
 def step_errors(evaluation: Evaluation) -> Figure:
     """Draw the mean absolute error of each forecast step, the model's and the baselines'."""
-    figure, (axes,) = new_figure(9, 3.2)
+    figure, (axes,) = new_figure(FULL_WIDTH, 3.2)
     for name, errors in evaluation.by_step.items():
         own = name == "model"
         colour = MODEL if own else _LINES.get(name, RIVAL)
@@ -147,25 +170,25 @@ def step_errors(evaluation: Evaluation) -> Figure:
             steps, errors, color=colour, linewidth=2.2 if own else 1.2, label=name, marker=mark, zorder=3 if own else 2
         )
     axes.set_ylim(bottom=0)
-    _finish(axes, "forecast step", "mean absolute error")
+    finish(axes, "forecast step", "mean absolute error")
     return figure
 
 
 def gradient_flow(diagnostics: Diagnostics) -> Figure:
     """Draw the gradient norm against how many recurrent steps back it has come."""
-    figure, (axes,) = new_figure(9, 3.0)
+    figure, (axes,) = new_figure(FULL_WIDTH, 3.0)
     norms = np.asarray(diagnostics.gradient_norm)
     axes.plot(np.arange(len(norms)), np.where(norms > 0, norms, np.nan), color=MODEL, marker="o", markersize=3.5)
     if (norms > 0).any():
-        axes.set_yscale("log")
+        logarithmic(axes)
     axes.locator_params(axis="x", integer=True)
-    _finish(axes, f"recurrent steps back (1 step = {diagnostics.step_label})", "gradient norm")
+    finish(axes, f"recurrent steps back (1 step = {diagnostics.step_label})", "gradient norm")
     return figure
 
 
 def hidden_states(diagnostics: Diagnostics) -> Figure:
     """Draw the hidden state of one window as a heat map: units up, recurrent steps to the right."""
-    figure, (axes,) = new_figure(9, 3.4)
+    figure, (axes,) = new_figure(FULL_WIDTH, 3.4)
     states = np.asarray(diagnostics.hidden).T
     limit = float(np.nanmax(np.abs(states))) or 1.0
     # units that move alike stand together
@@ -176,13 +199,21 @@ def hidden_states(diagnostics: Diagnostics) -> Figure:
     bar = figure.colorbar(image, ax=axes, pad=0.01)
     bar.ax.tick_params(colors="#000001", labelsize=8)
     bar.outline.set_visible(False)
-    _finish(axes, f"recurrent step (1 step = {diagnostics.step_label})", "units, by their last value")
+    finish(axes, f"recurrent step (1 step = {diagnostics.step_label})", "units, by their last value")
     return figure
 
 
-def _finish(axes: Axes, across: str, up: str) -> None:
-    axes.set_xlabel(across, color="#000001", fontsize=9.5)
-    axes.set_ylabel(up, color="#000001", fontsize=9.5)
+def logarithmic(axes: Axes) -> None:
+    """Make the vertical axis logarithmic, its numbers written without formulas."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.yaxis.set_minor_formatter(lambda _value, _place: "")
+
+
+def finish(axes: Axes, across: str, up: str) -> None:
+    """Name the axes, and the lines where there are several."""
+    axes.set_xlabel(visible(across), color="#000001", fontsize=9.5)
+    axes.set_ylabel(visible(up), color="#000001", fontsize=9.5)
     handles, _ = axes.get_legend_handles_labels()
     if len(handles) > 1:
         axes.legend(frameon=False, fontsize=8.5, labelcolor="#000001", ncols=min(4, len(handles)), loc="best")
@@ -190,4 +221,22 @@ def _finish(axes: Axes, across: str, up: str) -> None:
 
 def drawn(draw: Callable[..., Figure], *arguments: Any, label: str) -> str:
     """Draw a figure and return its SVG."""
-    return as_svg(draw(*arguments), label)
+    with plain_text():
+        return as_svg(draw(*arguments), label)
+
+
+@contextlib.contextmanager
+def plain_text() -> Iterator[None]:
+    """Draw text as it stands, in any script: a `$` is no formula, and a missing glyph no warning.
+
+    matplotlib measures with its own font; the page's reader has others.
+    """
+    require_matplotlib()
+    import matplotlib as mpl
+    from matplotlib.font_manager import fontManager
+
+    known = {font.name for font in fontManager.ttflist}
+    family = ["DejaVu Sans", *(name for name in _SCRIPTS if name in known)]
+    with mpl.rc_context({"text.parse_math": False, "font.family": family}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        yield

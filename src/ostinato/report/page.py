@@ -9,11 +9,11 @@ from typing import Any
 from ostinato.errors import MissingExtra
 from ostinato.files import write_atomically
 from ostinato.report import figures
+from ostinato.report.scores import score_table, score_tiles
 from ostinato.report.words import judge_gradients, judge_training, number
-from ostinato.tasks.record import Evaluation, FitRecord
+from ostinato.tasks.record import FitRecord
 
 _EXAMPLES = 12  # more forecasts than this are not drawn
-_LESS_IS_BETTER = ("MAE", "RMSE", "sMAPE", "MASE", "wQL", "CRPS")
 
 
 def write_report(record: FitRecord, path: Path) -> Path:
@@ -24,14 +24,19 @@ def write_report(record: FitRecord, path: Path) -> Path:
         OutputError: the file cannot be written; nothing half-written is left.
     """
     path = Path(path)
-    write_atomically(path, render(record).encode())
+    write_atomically(path, render(record).encode(errors="replace"))
     return path
 
 
 def render(record: FitRecord) -> str:
     """Return the report as HTML; it refers to nothing outside itself."""
+    scores = record.evaluation.scores if record.evaluation else {}
     text: str = template("report.html.j2").render(
-        record=record, figures=_figures(record), table=_table(record.evaluation), words=_words(record)
+        record=record,
+        figures=_figures(record),
+        tiles=score_tiles(scores, record.better),
+        table=score_table(scores, record.better),
+        words=_words(record),
     )
     return text
 
@@ -87,23 +92,3 @@ def _figures(record: FitRecord) -> Mapping[str, Any]:
         if inside is not None and inside.hidden.size
         else None,
     }
-
-
-def _table(evaluation: Evaluation | None) -> Mapping[str, Any] | None:
-    """Return the scores as rows of cells, the best of each column marked."""
-    if evaluation is None:
-        return None
-    measures = list(evaluation.scores["model"])
-    best = {measure: _best(evaluation, measure) for measure in measures}
-    rows = [
-        (name, [(number(own.get(m, float("nan"))), best[m] == name) for m in measures])
-        for name, own in evaluation.scores.items()
-    ]
-    return {"measures": measures, "rows": rows}
-
-
-def _best(evaluation: Evaluation, measure: str) -> str | None:
-    aim = 0.0 if measure in _LESS_IS_BETTER else float(measure.removeprefix("coverage ").removesuffix(" %"))
-    gaps = {name: abs(own[measure] - aim) for name, own in evaluation.scores.items() if measure in own}
-    gaps = {name: gap for name, gap in gaps.items() if gap == gap}
-    return min(gaps, key=gaps.__getitem__) if gaps else None

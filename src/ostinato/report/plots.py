@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ostinato.errors import UsageError
 from ostinato.files import write_atomically
-from ostinato.report.figures import forecast_figure, training_curves
+from ostinato.report.figures import forecast_figure, plain_text, training_curves
+from ostinato.report.panels import curve_figure, matrix_figure, scores_figure
+from ostinato.report.words import visible
 from ostinato.tasks.record import FitRecord
+from ostinato.tasks.summary import Curve, Matrix, Summary
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,10 +30,9 @@ def forecast_plot(record: FitRecord, path: Path) -> Path:
     if not record.examples:
         raise UsageError("the model has no example forecast to plot; it was fitted on too little data")
     example = record.examples[-1]
-    figure = forecast_figure(example, height=3.8)
     name = f" of {example.series_id}" if example.series_id else ""
-    figure.axes[0].set_title(f"Forecast{name} from {example.times[0]}, held out from training", fontsize=11, loc="left")
-    return _write(figure, path)
+    title = f"Forecast{name} from {example.times[0]}, held out from training"
+    return _write(lambda: forecast_figure(example, height=3.8), title, path)
 
 
 def training_plot(record: FitRecord, path: Path) -> Path:
@@ -39,13 +42,51 @@ def training_plot(record: FitRecord, path: Path) -> Path:
         MissingExtra: matplotlib is not installed.
         OutputError: the file cannot be written.
     """
-    return _write(training_curves(record), path)
+    return _write(lambda: training_curves(record), "", path)
 
 
-def _write(figure: Figure, path: Path) -> Path:
-    figure.patch.set_alpha(1)
-    figure.patch.set_facecolor("white")
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=144)
+def summary_plot(summary: Summary, path: str | Path) -> Path:
+    """Write the first figure among a summary's panels, or its scores, or its training curves, as a PNG file.
+
+    Returns:
+        Its path.
+
+    Raises:
+        UsageError: there is nothing to plot.
+        MissingExtra: matplotlib is not installed.
+        OutputError: the file cannot be written.
+    """
+    for panel in summary.panels:
+        if isinstance(panel, Matrix) and panel.rows and panel.columns:
+            return panel_plot(panel, path)
+        if isinstance(panel, Curve) and panel.x and panel.lines:
+            return panel_plot(panel, path)
+    if any(summary.scores.values()):
+        return _write(lambda: scores_figure(summary.scores, summary.better), summary.title, path)
+    if summary.history:
+        return _write(lambda: training_curves(summary), "", path)
+    raise UsageError("the model's summary has no panel, score or epoch to plot; its report has all there is")
+
+
+def panel_plot(panel: Matrix | Curve, path: str | Path) -> Path:
+    """Write one panel as a PNG file; return its path.
+
+    Raises:
+        MissingExtra: matplotlib is not installed.
+        OutputError: the file cannot be written.
+    """
+    draw = (lambda: matrix_figure(panel)) if isinstance(panel, Matrix) else (lambda: curve_figure(panel))
+    return _write(draw, panel.title, path)
+
+
+def _write(draw: Callable[[], Figure], title: str, path: str | Path) -> Path:
+    content, path = io.BytesIO(), Path(path)
+    with plain_text():
+        figure = draw()
+        if title:
+            figure.suptitle(visible(title), fontsize=11, x=0.01, ha="left")
+        figure.patch.set_alpha(1)
+        figure.patch.set_facecolor("white")
+        figure.savefig(content, format="png", dpi=144)
     write_atomically(path, content.getvalue())
     return path

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ostinato.files import write_atomically
+from ostinato.report import figures
 from ostinato.report.page import template
-from ostinato.report.words import number
-from ostinato.tasks.summary import Summary
+from ostinato.report.panels import curve_figure, matrix_figure
+from ostinato.report.scores import Tile, score_table, score_tiles
+from ostinato.report.words import duration, judge_training, number, visible
+from ostinato.tasks.summary import Curve, Matrix, Summary, WeightedText
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+    from matplotlib.figure import Figure
 
 
 def write_summary(summary: Summary, path: str | Path) -> Path:
@@ -19,27 +28,75 @@ def write_summary(summary: Summary, path: str | Path) -> Path:
         OutputError: the file cannot be written; nothing half-written is left.
     """
     path = Path(path)
-    write_atomically(path, render_summary(summary).encode())
+    # half a surrogate pair, which a token may be, has no bytes
+    write_atomically(path, render_summary(summary).encode(errors="replace"))
     return path
 
 
-def render_summary(summary: Summary) -> str:
-    """Return the report as HTML; it refers to nothing outside itself."""
-    text: str = template("summary.html.j2").render(summary=summary, table=_score_rows(summary))
+def render_summary(summary: Summary, figure: Callable[[], Figure] | None = None) -> str:
+    """Return the report as HTML; it refers to nothing outside itself.
+
+    Args:
+        summary: what there is to see.
+        figure: draws one figure more, before the scores.
+    """
+    trained = bool(summary.history)
+    text: str = template("summary.html.j2").render(
+        summary=summary,
+        tiles=_tiles(summary),
+        table=score_table(summary.scores, summary.better),
+        figure=figure and _svg(figure, f"{summary.title}, as a figure"),
+        words=judge_training(summary) if trained else "",
+        training=_svg(lambda: figures.training_curves(summary), "training and validation loss by epoch")
+        if trained
+        else None,
+        panels=[_panel(i, panel) for i, panel in enumerate(summary.panels)],
+    )
     return text
 
 
-def _score_rows(summary: Summary) -> list[tuple[str, list[tuple[str, bool]]]]:
-    """Return the scores as rows of cells, each with whether it is the best of its column."""
-    measures = list(summary.scores.get("model", {}))
-    best = {measure: _best(summary, measure) for measure in measures}
-    return [
-        (name, [(number(own.get(measure, math.nan)), best[measure] == name) for measure in measures])
-        for name, own in summary.scores.items()
+def _tiles(summary: Summary) -> list[Tile]:
+    """Return the model's scores, its size and its time as large numbers."""
+    tiles = score_tiles(summary.scores, summary.better)
+    if summary.parameters:
+        tiles.append(Tile(f"{summary.parameters:,}", "trained weights"))
+    if summary.seconds:
+        tiles.append(Tile(duration(summary.seconds), "to fit"))
+    return tiles
+
+
+def _svg(draw: Callable[[], Figure], label: str) -> Markup:
+    from markupsafe import Markup
+
+    # the figures' own text comes from matplotlib, which escapes it
+    return Markup(figures.drawn(draw, label=label))
+
+
+def _panel(place: int, panel: Any) -> dict[str, Any]:
+    """Return a panel as the template takes it: its kind, the panel, and what is drawn of it."""
+    kind = type(panel).__name__
+    content: Any = None
+    label = f"panel {place + 1}: {panel.title}"
+    if isinstance(panel, Matrix) and panel.rows and panel.columns:
+        content = _svg(lambda: matrix_figure(panel), label)
+    elif isinstance(panel, Curve) and panel.x and panel.lines:
+        content = _svg(lambda: curve_figure(panel), label)
+    elif isinstance(panel, WeightedText):
+        content = _shaded(panel.tokens, panel.weights)
+    return {"kind": kind, "own": panel, "content": content}
+
+
+def _shaded(tokens: Sequence[str], weights: Sequence[float]) -> dict[str, Any]:
+    """Return tokens with how much colour lies under each, from 0 to 1, and whether a space goes between them."""
+    own = [weights[i] if i < len(weights) else math.nan for i in range(len(tokens))]
+    shades = [min(1.0, max(0.0, weight)) if math.isfinite(weight) else 0.0 for weight in own]
+    # pieces of words and characters stand close; words apart
+    spaced = not any(len(token) == 1 or token != token.strip() for token in tokens if token) or (
+        sum(len(token) for token in tokens) > 2 * len(tokens) and not any(token != token.strip() for token in tokens)
+    )
+    texts = [visible(token) for token in tokens]
+    rows = [
+        (text, f"{shade:.3f}", f"{text}: {number(weight)}")
+        for text, shade, weight in zip(texts, shades, own, strict=True)
     ]
-
-
-def _best(summary: Summary, measure: str) -> str | None:
-    known = {name: own[measure] for name, own in summary.scores.items() if not math.isnan(own.get(measure, math.nan))}
-    choose = max if summary.better.get(measure) == "higher" else min
-    return choose(known, key=known.__getitem__) if known else None
+    return {"tokens": rows, "spaced": spaced}

@@ -3,14 +3,38 @@
 from __future__ import annotations
 
 import math
+import unicodedata
+from collections.abc import Mapping
+from typing import Protocol
 
 import numpy as np
 
-from ostinato.tasks.record import Diagnostics, FitRecord
+from ostinato.tasks.record import Diagnostics
 
 # how far a gradient may shrink or grow over the context before it is said to vanish or explode, which is what Pascanu,
 # Mikolov and Bengio (2013) call it
 _RANGE = 1e3
+_SEEN = {"\n": "↵", "\t": "⇥", "\r": "␍"}
+
+
+class Trained(Protocol):
+    """What a `FitRecord` and a `Summary` both tell of the training."""
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock time of the fit."""
+
+    @property
+    def history(self) -> tuple[Mapping[str, float], ...]:
+        """One row an epoch."""
+
+    @property
+    def best_epoch(self) -> int:
+        """Which one was kept, counted from 1."""
+
+    @property
+    def stopped(self) -> str:
+        """Why training stopped, in words."""
 
 
 def judge_gradients(diagnostics: Diagnostics) -> str:
@@ -34,10 +58,11 @@ def judge_gradients(diagnostics: Diagnostics) -> str:
     return f"{numbers} It reaches all of the context."
 
 
-def judge_training(record: FitRecord) -> str:
+def judge_training(record: Trained) -> str:
     """Say why training stopped and whether it overfitted."""
     rows = record.history
-    text = f"Training took {record.seconds:.0f} s in all and ended after {len(rows)} epochs: {record.stopped}."
+    epochs = f"{len(rows)} epoch{'' if len(rows) == 1 else 's'}"
+    text = f"Training took {duration(record.seconds)} in all and ended after {epochs}: {record.stopped}."
     validation = [row["validation_loss"] for row in rows]
     if len(rows) < 3 or math.isnan(validation[-1]):
         return text
@@ -57,3 +82,23 @@ def number(value: float) -> str:
     if value == 0 or 1e-3 <= abs(value) < 1e6:
         return f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
     return f"{value:.3g}"
+
+
+def duration(seconds: float) -> str:
+    """Return a time in the unit that suits it: `"0.4 ms"`, `"12 s"`, `"3 min"`, `"1.5 h"`."""
+    if not math.isfinite(seconds):
+        return "n/a"
+    for size, unit in ((3600.0, "h"), (60.0, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.3g} {unit}"
+    for size, unit in ((1.0, "s"), (1e-3, "ms")):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds * 1e6:.3g} µs" if seconds > 0 else "0 s"
+
+
+def visible(text: str) -> str:
+    """Return a token as it can be seen in a figure: line ends and tabs as signs, what cannot be printed as `�`."""
+    return "".join(
+        _SEEN.get(sign) or ("�" if unicodedata.category(sign) in ("Cc", "Cs", "Cn") else sign) for sign in text
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from abc import abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
@@ -34,6 +35,21 @@ class Estimator:
                 raise UsageError(f'a {type(self).__name__} has no parameter "{name}"; it has {", ".join(names)}')
             setattr(self, name, value)
         return self
+
+    def unfitted(self, **changes: Any) -> Self:
+        """Return an estimator of the same parameters but for some changes, not fitted.
+
+        Raises:
+            UsageError: there is no such parameter.
+        """
+        return type(self)(**self.get_params()).set_params(**changes)
+
+    def one_answer(self) -> tuple[str, Callable[[], object]] | None:
+        """Return what one answer of the fitted model is, in words, and what gives one: its time is the latency.
+
+        `None`: the task does not say; where it has `answers`, that of one line is measured.
+        """
+        return None
 
     def __repr__(self) -> str:
         defaults = inspect.signature(type(self).__init__).parameters

@@ -10,10 +10,13 @@ from ostinato.artifact import kind_of
 from ostinato.errors import ArtifactError
 
 _HOMES = {
+    "event predictor": ("ostinato.tasks.events", "EventPredictor"),
     "forecaster": ("ostinato.tasks.forecast", "Forecaster"),
+    "sequence tagger": ("ostinato.tasks.tag", "SequenceTagger"),
     "language model": ("ostinato.tasks.language", "LanguageModel"),
     "sequence classifier": ("ostinato.tasks.classify", "SequenceClassifier"),
     "text classifier": ("ostinato.tasks.classify", "TextClassifier"),
+    "translator": ("ostinato.tasks.translate", "Translator"),
 }
 """Where the estimator of each kind of model lives: a task is imported when one of its models is."""
 

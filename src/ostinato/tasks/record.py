@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,3 +109,9 @@ class FitRecord:
     examples: tuple[ForecastExample, ...]
     diagnostics: Diagnostics | None
     versions: Mapping[str, str]  # library -> version
+
+    @property
+    def better(self) -> dict[str, Literal["higher", "lower"]]:
+        """Which side of each measure is better: all are errors, but for coverage, which should keep its promise."""
+        measures = self.evaluation.scores["model"] if self.evaluation else {}
+        return {measure: "lower" for measure in measures if not measure.startswith("coverage ")}

@@ -6,6 +6,7 @@ training data. A task fills in a `Summary`; it knows nothing of figures.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, TypeAlias
@@ -135,6 +136,21 @@ def summary_from(plain: Mapping[str, Any]) -> Summary:
         return Summary(**{**own, "panels": tuple(_panel(panel) for panel in plain["panels"])})
     except (LookupError, TypeError, AttributeError) as error:
         raise CorruptArtifact(f"the model's summary is not whole ({error}); fit it again") from error
+
+
+def best_of(scores: Mapping[str, Mapping[str, float]], measure: str, better: Mapping[str, Better | str]) -> str | None:
+    """Return whose score of a measure is best; `None` if nobody has one, or if it is not said what is better.
+
+    Coverage is best where it is nearest to what it promises: `"coverage 80 %"` to 80.
+    """
+    known = {name: float(own[measure]) for name, own in scores.items() if math.isfinite(own.get(measure, math.nan))}
+    if measure.startswith("coverage "):
+        promised = float(measure.removeprefix("coverage ").removesuffix(" %"))
+        known = {name: abs(value - promised) for name, value in known.items()}
+    elif measure not in better:
+        return None
+    choose = max if better.get(measure) == "higher" else min
+    return choose(known, key=known.__getitem__) if known else None
 
 
 def history_rows(history: History) -> tuple[Mapping[str, float], ...]:

@@ -3,6 +3,7 @@
 from ostinato.training.checkpoint import checkpoint_path, remove_checkpoint
 from ostinato.training.config import AVERAGINGS, OPTIMIZERS, SCHEDULES, TrainingConfig
 from ostinato.training.history import EpochRow, History
+from ostinato.training.listening import Listener, listening
 from ostinato.training.loop import train
 from ostinato.training.objective import Batch, BatchSource, Objective, Step
 
@@ -14,10 +15,12 @@ __all__ = [
     "BatchSource",
     "EpochRow",
     "History",
+    "Listener",
     "Objective",
     "Step",
     "TrainingConfig",
     "checkpoint_path",
+    "listening",
     "remove_checkpoint",
     "train",
 ]

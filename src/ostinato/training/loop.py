@@ -19,6 +19,7 @@ from ostinato.training.checkpoint import load_checkpoint, remove_checkpoint, req
 from ostinato.training.config import TrainingConfig
 from ostinato.training.device import make_fabric
 from ostinato.training.history import EpochRow, History, Log
+from ostinato.training.listening import tell_begin, tell_end, tell_epoch
 from ostinato.training.objective import BatchSource, Carry, Objective, Step
 from ostinato.training.optimisers import LearningRate, make_optimizer
 from ostinato.training.progress import Bar
@@ -49,7 +50,7 @@ def train(
         resume: go on from the directory's checkpoint, if there is one, to the very numbers of a run never stopped;
             otherwise a checkpoint that is there is deleted.
         fingerprint: of the data, if a checkpoint of other data is to be refused.
-        on_epoch: called after each epoch.
+        on_epoch: called after each epoch. Who stands around an estimator's `fit` listens with `listening`.
 
     Returns:
         The history of all epochs.
@@ -71,7 +72,10 @@ def train(
             remove_checkpoint(directory)
         if resume and directory is not None and (saved := load_checkpoint(directory)) is not None:
             run.restore(saved)
-        return run.complete(on_epoch)
+        tell_begin(module)
+        history = run.complete(on_epoch)
+    tell_end(history)
+    return history
 
 
 @dataclass
@@ -128,6 +132,7 @@ class _Run:
                 bar.epoch(row)
                 if on_epoch is not None:
                     on_epoch(row)
+                tell_epoch(row)
                 stopped = self._stop()
         except KeyboardInterrupt:
             # within a step, weights and random numbers may be half moved on; the last checkpoint is then the one kept

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ostinato.nn.attention.memory import Attention, Memory, masked_softmax
+from ostinato.nn.products import QuickLinear
 
 
 class AdditiveAttention(Attention):
@@ -33,8 +34,8 @@ class AdditiveAttention(Attention):
         super().__init__(query_size, memory_size)
         hidden_size = hidden_size or query_size
         self.hidden_size = hidden_size
-        self.query = nn.Linear(query_size, hidden_size, bias=False)
-        self.key = nn.Linear(memory_size, hidden_size)
+        self.query = QuickLinear(query_size, hidden_size, bias=False)
+        self.key = QuickLinear(memory_size, hidden_size)
         self.score = nn.Linear(hidden_size, 1, bias=False)
 
     def keys(self, values: Tensor) -> Tensor:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ostinato.errors import UsageError
 from ostinato.nn.attention.memory import Attention, Memory, masked_softmax
+from ostinato.nn.products import QuickLinear
 
 
 class MultiHeadAttention(Attention):
@@ -38,9 +39,9 @@ class MultiHeadAttention(Attention):
         if query_size % heads:
             raise UsageError(f"query_size is {query_size}; expected a multiple of the {heads} heads")
         self.heads = heads
-        self.query = nn.Linear(query_size, query_size)
-        self.key = nn.Linear(memory_size, 2 * query_size)  # keys, then values
-        self.output = nn.Linear(query_size, query_size)
+        self.query = QuickLinear(query_size, query_size)
+        self.key = QuickLinear(memory_size, 2 * query_size)  # keys, then values
+        self.output = QuickLinear(query_size, query_size)
 
     def keys(self, values: Tensor) -> Tensor:
         """Return keys and values of all heads, `(source, batch, 2 * query_size)`."""

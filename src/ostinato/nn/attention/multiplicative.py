@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ostinato.errors import UsageError
 from ostinato.nn.attention.memory import Attention, Memory, masked_softmax
+from ostinato.nn.products import QuickLinear
 
 
 class DotAttention(Attention):
@@ -69,7 +70,7 @@ class GeneralAttention(DotAttention):
     def __init__(self, query_size: int, memory_size: int, *, scaled: bool = False) -> None:
         super().__init__(query_size, query_size, scaled=scaled)
         self.memory_size = memory_size
-        self.key = nn.Linear(memory_size, query_size, bias=False)
+        self.key = QuickLinear(memory_size, query_size, bias=False)
 
     def keys(self, values: Tensor) -> Tensor:
         """Return `W memory`."""

@@ -1,5 +1,6 @@
 """Losses of padded sequences: one file a family.
 
+- `output`: a class of many, the output layer and its loss in one.
 - `sequence`: a class, a value or a frame at each step; `weights`: classes of unequal size; `language`: perplexity, AR.
 - `ctc`, `ctc_decoding`: labels that nobody aligned.
 - `transducer`, `transducer_parts`, `transducer_decoding`: such labels, where each hears those before it.
@@ -21,6 +22,7 @@ from ostinato.nn.losses.language import (
     perplexity,
     temporal_activation_regularisation,
 )
+from ostinato.nn.losses.output import linear_cross_entropy
 from ostinato.nn.losses.sequence import binary_cross_entropy, cross_entropy, quantile_loss, squared_error
 from ostinato.nn.losses.survival import brier_scores, concordance_index, integrated_brier_score, kaplan_meier
 from ostinato.nn.losses.transducer import transducer_loss
@@ -57,6 +59,7 @@ __all__ = [
     "hazard_loss",
     "integrated_brier_score",
     "kaplan_meier",
+    "linear_cross_entropy",
     "perplexity",
     "quantile_loss",
     "squared_error",

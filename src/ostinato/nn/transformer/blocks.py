@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ostinato.errors import UsageError
+from ostinato.nn.products import QuickLinear
 from ostinato.nn.transformer.positions import rotated
 
 Activation = Literal["relu", "gelu", "swiglu"]
@@ -55,8 +56,8 @@ class SelfAttention(nn.Module):
             raise UsageError(f"hidden_size is {width}; expected {what} of the {heads} heads")
         self.heads, self.causal, self.context = heads, causal, context
         self.rotary, self.dropout = rotary, dropout
-        self.inputs = nn.Linear(width, 3 * width)
-        self.output = nn.Linear(width, width)
+        self.inputs = QuickLinear(width, 3 * width)
+        self.output = QuickLinear(width, width)
 
     def forward(self, xs: Tensor, frame: Frame, cache: Cache | None) -> tuple[Tensor, Cache]:
         """Look at steps `(batch, time, width)` and at those of the cache; return outputs, and the cache with both."""
@@ -111,8 +112,8 @@ class FeedForward(nn.Module):
         if activation not in ("relu", "gelu", "swiglu"):
             raise UsageError(f'activation is {activation!r}; expected "relu", "gelu" or "swiglu"')
         self.activation, self.dropout = activation, nn.Dropout(dropout)
-        self.inner = nn.Linear(width, 2 * hidden if activation == "swiglu" else hidden)
-        self.outer = nn.Linear(hidden, width)
+        self.inner = QuickLinear(width, 2 * hidden if activation == "swiglu" else hidden)
+        self.outer = QuickLinear(hidden, width)
 
     def forward(self, xs: Tensor) -> Tensor:
         """Return `(..., width)` of `(..., width)`."""

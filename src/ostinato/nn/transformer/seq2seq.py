@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from ostinato.nn.attention import Memory, MultiHeadAttention
+from ostinato.nn.losses.output import linear_cross_entropy
+from ostinato.nn.products import QuickLinear
 from ostinato.nn.transformer.blocks import Activation, Cache, FeedForward, Frame, Part, SelfAttention
 from ostinato.nn.transformer.positions import sinusoids
 from ostinato.nn.transformer.stack import TransformerStack, frame_of
@@ -24,11 +26,11 @@ class TransformerState:
     weights: Tensor | None
     """Of the last look into the source, `(batch, source)`: the mean of the top layer's heads."""
 
-    def select(self, rows: Tensor) -> TransformerState:
-        """Return the state of some rows in a given order: `rows` holds their numbers."""
+    def select(self, rows: Tensor, *, memory: bool = True) -> TransformerState:
+        """Return the state of some rows in a given order; see `DecoderState.select`."""
         return TransformerState(
             tuple(Cache(*(part.index_select(0, rows) for part in cache)) for cache in self.caches),
-            tuple(memory.select(rows) for memory in self.memories),
+            tuple(own.select(rows) for own in self.memories) if memory else self.memories,
             None if self.weights is None else self.weights.index_select(0, rows),
         )
 
@@ -93,7 +95,7 @@ class TransformerEncoderDecoder(nn.Module):
             for _ in range(num_layers)
         )
         self.norm = nn.LayerNorm(hidden_size) if pre_norm else nn.Identity()
-        self.scores = nn.Linear(hidden_size, target_size)
+        self.scores = QuickLinear(hidden_size, target_size)
         if tie_weights:
             self.scores.weight = self.embedding.weight
 
@@ -113,8 +115,8 @@ class TransformerEncoderDecoder(nn.Module):
 
     def step(self, tokens: Tensor, state: TransformerState) -> tuple[Tensor, TransformerState]:
         """Read one token a row, `(batch,)`; return scores `(batch, vocabulary)` and the new state."""
-        scores, weights, state = self._read(tokens[None], state, None)
-        return scores[0], replace(state, weights=weights[0])
+        rows, weights, state = self._read(tokens[None], state, None)
+        return self.score(rows[0]), replace(state, weights=weights[0])
 
     def forward(
         self,
@@ -127,22 +129,50 @@ class TransformerEncoderDecoder(nn.Module):
         choose: Callable[[Tensor], Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return scores and attention weights; arguments as in `EncoderDecoder.forward`."""
+        rows, weights = self.read(
+            sources, targets, source_lengths=source_lengths, target_lengths=target_lengths,
+            teacher_forcing=teacher_forcing, choose=choose,
+        )  # fmt: skip
+        return self.score(rows), weights
+
+    def score(self, readouts: Tensor) -> Tensor:
+        """Return scores `(..., vocabulary)` of readouts `(..., features)`."""
+        scores: Tensor = self.scores(readouts)
+        return scores
+
+    def loss(self, readouts: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
+        """Return the mean cross-entropy of tokens `(...)` by readouts `(..., features)`; see `linear_cross_entropy`."""
+        scores = self.scores
+        return linear_cross_entropy(readouts, scores.weight, targets, scores.bias, label_smoothing=label_smoothing)
+
+    def read(
+        self,
+        sources: Tensor,
+        targets: Tensor,
+        *,
+        source_lengths: Tensor | None = None,
+        target_lengths: Tensor | None = None,
+        teacher_forcing: float = 1.0,
+        choose: Callable[[Tensor], Tensor] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return readouts `(time, batch, features)` and attention weights; see `EncoderDecoder.read`."""
         state = self.start(self.encode(sources, source_lengths))
         if teacher_forcing >= 1.0 or not len(targets):
-            scores, weights, _ = self._read(targets, state, target_lengths)
-            return scores, weights
-        rows: list[Tensor] = []
-        looks: list[Tensor | None] = []
+            rows, weights, _ = self._read(targets, state, target_lengths)
+            return rows, weights
+        read: list[Tensor] = []
+        looks: list[Tensor] = []
         given = targets[0]
         for t in range(len(targets)):
             if t:
-                own = rows[-1].detach().argmax(-1) if choose is None else choose(rows[-1].detach())
+                scores = self.score(read[-1].detach())
+                own = scores.argmax(-1) if choose is None else choose(scores)
                 forced = torch.rand(own.shape, device=own.device) < teacher_forcing
                 given = torch.where(forced, targets[t], own)
-            one, state = self.step(given, state)
-            rows.append(one)
-            looks.append(state.weights)
-        return torch.stack(rows), torch.stack([own for own in looks if own is not None])
+            row, weights, state = self._read(given[None], state, None)
+            read.append(row[0])
+            looks.append(weights[0])
+        return torch.stack(read), torch.stack(looks)
 
     def _read(
         self, targets: Tensor, state: TransformerState, lengths: Tensor | None
@@ -157,8 +187,7 @@ class TransformerEncoderDecoder(nn.Module):
         for layer, cache, memory in zip(self.layers, state.caches, state.memories, strict=True):
             rows, cache, weights = layer(rows, frame, cache, memory)
             caches.append(cache)
-        scores = self.scores(self.norm(rows)).transpose(0, 1)
-        return scores, weights, replace(state, caches=tuple(caches))
+        return self.norm(rows).transpose(0, 1), weights, replace(state, caches=tuple(caches))
 
 
 class _DecoderLayer(nn.Module):

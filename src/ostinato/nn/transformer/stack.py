@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ostinato.errors import ShapeError, UsageError
+from ostinato.nn.products import QuickLinear
 from ostinato.nn.transformer.blocks import Activation, Cache, FeedForward, Frame, Part, SelfAttention
 from ostinato.nn.transformer.positions import LearnedPositions, sinusoids
 
@@ -77,7 +78,7 @@ class TransformerStack(nn.Module):
         self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
         self.causal, self.bidirectional, self.batch_first = causal, not causal, batch_first
         self.positions = positions
-        self.input = nn.Linear(input_size, hidden_size) if input_size != hidden_size else nn.Identity()
+        self.input = QuickLinear(input_size, hidden_size) if input_size != hidden_size else nn.Identity()
         self.learned = LearnedPositions(max_positions, hidden_size) if positions == "learned" else None
         self.dropout = nn.Dropout(dropout)
         rotary = positions == "rotary"

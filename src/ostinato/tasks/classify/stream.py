@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -20,6 +20,8 @@ Answer = Callable[[Floats], dict[str, Any]]
 
 class TextStream:
     """Texts, one a push, each answered by itself."""
+
+    takes_text: ClassVar[bool] = True
 
     def __init__(self, answers: Callable[[list[str]], dict[str, Any]]) -> None:
         self._answers = answers

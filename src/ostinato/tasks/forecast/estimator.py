@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time as clock
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -14,11 +14,13 @@ from ostinato.tasks.estimator import Estimator
 from ostinato.tasks.forecast.backtest import backtest
 from ostinato.tasks.forecast.fitted import Fitted
 from ostinato.tasks.forecast.fitting import fit_forecaster, whole
+from ostinato.tasks.forecast.recording import summary_of
 from ostinato.tasks.forecast.result import Forecast
 from ostinato.tasks.forecast.saving import pack, unpack
 from ostinato.tasks.forecast.settings import Decoding, Normalization, Output
 from ostinato.tasks.forecast.stream import ForecastStream
 from ostinato.tasks.record import Evaluation, FitRecord
+from ostinato.tasks.summary import Summary
 from ostinato.training.config import Optimizer, Schedule
 
 KIND = "forecaster"
@@ -202,6 +204,15 @@ class Forecaster(Estimator):
             warm: whether it starts from the end of the training data, rather than from nothing.
         """
         return ForecastStream(self._checked(), series_id, warm=warm)
+
+    def one_answer(self) -> tuple[str, Callable[[], object]]:
+        """Return one forecast from the end of the training data."""
+        return "one forecast", self.predict
+
+    @property
+    def summary_(self) -> Summary:
+        """What the record says, as a summary has it: how other tasks' models tell of their fit."""
+        return summary_of(self.record_)
 
     def save(self, folder: str | Path) -> Path:
         """Write the model to a folder, in place of one that is there already; return the folder.

@@ -15,7 +15,7 @@ from ostinato.tasks.forecast.baselines import seasonal_naive
 from ostinato.tasks.forecast.diagnostics import diagnose
 from ostinato.tasks.forecast.fitted import Fitted
 from ostinato.tasks.record import ColumnSummary, DataSummary, Evaluation, FitRecord, ForecastExample
-from ostinato.tasks.summary import in_words
+from ostinato.tasks.summary import Summary, in_words
 from ostinato.training import History
 
 _EXAMPLES = 4
@@ -48,6 +48,27 @@ def make_record(
         examples=_examples(fitted, panel, origins) if len(origins) else (),
         diagnostics=diagnose(fitted, panel, origins) if len(origins) else None,
         versions=versions(),
+    )
+
+
+def summary_of(record: FitRecord) -> Summary:
+    """Return a record as a summary, which all tasks have: the same scores, without the figures of forecasts."""
+    evaluation, data = record.evaluation, record.data
+    return Summary(
+        title=record.title,
+        task="forecast",
+        settings=record.settings,
+        parameters=record.parameters,
+        seconds=record.seconds,
+        data=(("source", data.source), ("rows", f"{data.rows:,}"), ("split", data.split)),
+        history=record.history,
+        best_epoch=record.best_epoch,
+        stopped=record.stopped,
+        protocol=f"{evaluation.split}; {evaluation.protocol}" if evaluation else "",
+        scores=evaluation.scores if evaluation else {},
+        better=record.better,
+        verdict=evaluation.verdict if evaluation else "Nothing was held out.",
+        versions=record.versions,
     )
 
 

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
-from torch.nn import functional
 
 from ostinato.data.text import ChunkedCorpus
 from ostinato.errors import DataError
@@ -43,8 +42,7 @@ class LanguageObjective:
     def __call__(self, module: nn.Module, batch: Any, carry: Carry | None) -> Step:
         """Read a piece of the corpus."""
         tokens, targets = batch
-        scores, ys, state = module(tokens, carry)
-        loss = functional.cross_entropy(scores.flatten(0, 1), targets.flatten())  # -100: there is no next token
+        loss, ys, state = module(tokens, carry, targets)
         if module.training and self.activation:
             loss = loss + activation_regularisation(ys, scale=self.activation)
         if module.training and self.slowness:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -11,13 +12,18 @@ from numpy.typing import NDArray
 
 from ostinato.artifact import Artifact
 from ostinato.errors import UsageError
+from ostinato.nn.softmax import Proposal
 from ostinato.tasks.estimator import SavedEstimator
+from ostinato.tasks.language.adapting import DynamicEvaluation
+from ostinato.tasks.language.cache import NeuralCache
 from ostinato.tasks.language.corpus import Level, Texts, encode
 from ostinato.tasks.language.evaluation import LanguageScores, corpus_loss
 from ostinato.tasks.language.fitting import Outcome, fit_language
 from ostinato.tasks.language.generation import Sampling, generate_tokens
+from ostinato.tasks.language.network import Output
+from ostinato.tasks.language.reading import LanguageStream, answers
 from ostinato.tasks.language.saving import pack, unpack
-from ostinato.tasks.language.spelling import beginning, never_drawn, spelled
+from ostinato.tasks.language.spelling import beginning, never_drawn, spelled, until
 from ostinato.tasks.summary import Summary
 from ostinato.training import History
 from ostinato.training.config import Averaged, Optimizer, Schedule
@@ -39,6 +45,10 @@ class LanguageModel(SavedEstimator[Outcome]):
         embedding_size: features of a token; `None`: as `hidden_size`.
         hidden_size, num_layers: of the stack.
         tie_weights: whether the scores' matrix is the embedding (H. Inan, K. Khosravi and R. Socher, ICLR 2017).
+        output: `"softmax"` over all tokens; for large vocabularies `"adaptive"`, narrower for rare tokens, or
+            `"sampled"`, whose training loss is over the target and some tokens drawn: see `ostinato.nn.softmax`. Losses
+            that are reported are over all tokens, whichever it is.
+        samples: how many tokens `"sampled"` draws for a batch; proposal: by what, `"unigram"` or `"log_uniform"`.
         dropout: of layers' outputs, with one mask for each piece; input_dropout: of embeddings likewise;
             embedding_dropout: of whole words; weight_drop: of recurrent weights. All of S. Merity et al., ICLR 2018.
         activation_penalty, slowness_penalty: weights of penalties on outputs and on their changes (Merity et al.).
@@ -76,6 +86,9 @@ class LanguageModel(SavedEstimator[Outcome]):
         hidden_size: int = 256,
         num_layers: int = 1,
         tie_weights: bool = False,
+        output: Output = "softmax",
+        samples: int = 1024,
+        proposal: Proposal = "unigram",
         dropout: float = 0.0,
         input_dropout: float = 0.0,
         embedding_dropout: float = 0.0,
@@ -141,67 +154,100 @@ class LanguageModel(SavedEstimator[Outcome]):
             raise self.fitted_.failure
         return self
 
-    def evaluate(self, data: Texts) -> LanguageScores:
+    def evaluate(
+        self, data: Texts, *, dynamic: DynamicEvaluation | bool = False, cache: NeuralCache | bool = False
+    ) -> LanguageScores:
         """Return how well the model foretells a text, read as one stream.
+
+        Args:
+            data: a path, or a list of texts.
+            dynamic: go on learning from what has been scored (dynamic evaluation); the model is left as it is.
+            cache: mix in the tokens that came lately (a neural cache). With either, the scores of the model alone
+                stand beside.
 
         Raises:
             DataError: the text cannot be read, or has fewer than two tokens.
         """
         fitted = self._checked()
         tokens = encode(data, fitted.vocabulary, self._level())
-        loss = corpus_loss(fitted.network, tokens)
+        learning = DynamicEvaluation() if dynamic is True else dynamic or None
+        holding = NeuralCache() if cache is True else cache or None
+        losses = {"model": corpus_loss(fitted.network, tokens, learning, holding)}
+        protocol = "other text, read as one stream"
+        if learning or holding:
+            how = [name for name, own in (("dynamic evaluation", learning), ("a cache", holding)) if own]
+            protocol = f"{protocol}, with {' and '.join(how)}"
+            losses["model as trained"] = corpus_loss(fitted.network, tokens)
         unknown = float((tokens[1:] == fitted.vocabulary.specials.unk).mean())
-        return LanguageScores("other text, read as one stream", len(tokens) - 1, unknown, {"model": loss})
+        return LanguageScores(protocol, len(tokens) - 1, unknown, losses)
 
     def score(self, data: Texts) -> float:
         """Return the mean log-likelihood of a token, in nats: higher is better, as scikit-learn has it."""
         return -self.evaluate(data).losses["model"]
 
-    def stream(self, prompt: str = "", *, seed: int = 0, **sampling: Any) -> Iterator[str]:
-        """Yield text after a prompt, token by token, without end.
+    def stream(self) -> LanguageStream:
+        r"""Return what reads line after line, remembers those before, and says how well each was foretold.
+
+        >>> from ostinato import LanguageModel
+        >>> model = LanguageModel(hidden_size=8, epochs=1, steps=8, batch_size=2, progress=False)
+        >>> answer = model.fit(["the cat sat on the mat\n" * 9]).stream().push("the cat")
+        >>> list(answer), answer["tokens"]
+        (['perplexity', 'bits', 'tokens', 'surprisal'], 8)
+        """
+        fitted = self._checked()
+        return LanguageStream(fitted.network, fitted.vocabulary, self._level())
+
+    def answers(self, source: str | Path | Iterable[str]) -> Iterator[dict[str, Any]]:
+        """Yield how well each line of a file, or of lines, was foretold, each read by itself; see `stream`.
+
+        Raises:
+            DataError: the file cannot be read.
+        """
+        return answers(self.stream(), source)
+
+    def write(
+        self,
+        prompt: str = "",
+        *,
+        length: int | None = None,
+        stop: str | Sequence[str] = (),
+        seed: int = 0,
+        cache: NeuralCache | bool = False,
+        **sampling: Any,
+    ) -> Iterator[str]:
+        """Return an iterator over the text after a prompt, token by token.
 
         Args:
             prompt: what to go on from; if empty, the beginning of a line.
+            length: tokens at most; `None`: without end.
+            stop: texts that end it where they come; they are left out.
             seed: the same seed writes the same text.
+            cache: mix in the tokens that came lately (a neural cache).
             sampling: `temperature`, `top_k`, `top_p`, `repetition_penalty`, `memory`; see `Sampling` in
                 `ostinato.tasks.language.generation`.
 
         Raises:
             UsageError: a number is out of range.
         """
-        fitted, level = self._checked(), self._level()
-        try:
-            chosen = Sampling(**sampling)
-        except TypeError as error:
-            known = ", ".join(inspect.signature(Sampling).parameters)
-            raise UsageError(f"sampling takes {known}, not {', '.join(sampling)}") from error
-        vocabulary = fitted.vocabulary
-        begin = beginning(prompt, vocabulary, level)
-        tokens = generate_tokens(fitted.network, begin, chosen, never=never_drawn(vocabulary, level), seed=seed)
-        return spelled(tokens, vocabulary, level)
-
-    def generate(
-        self, prompt: str = "", *, length: int = 200, stop: str | Sequence[str] = (), seed: int = 0, **sampling: Any
-    ) -> str:
-        """Return what the model writes after a prompt.
-
-        Args:
-            prompt: see `stream`.
-            length: tokens at most.
-            stop: texts that end it where they come; they are left out.
-            seed: see `stream`.
-            sampling: see `stream`.
-        """
-        if length < 0:
+        fitted, level, chosen = self._checked(), self._level(), _sampling(sampling)
+        if length is not None and length < 0:
             raise UsageError(f"length is {length}; expected 0 or more tokens")
+        vocabulary = fitted.vocabulary
+        tokens = generate_tokens(
+            fitted.network, beginning(prompt, vocabulary, level), chosen,
+            never=never_drawn(vocabulary, level), seed=seed, cache=NeuralCache() if cache is True else cache or None,
+        )  # fmt: skip
         stops = [mark for mark in ([stop] if isinstance(stop, str) else stop) if mark]
-        written = ""
-        for _, piece in zip(range(length), self.stream(prompt, seed=seed, **sampling), strict=False):
-            written += piece
-            ends = [written.find(mark) for mark in stops if mark in written]
-            if ends:
-                return written[: min(ends)]
-        return written
+        return until(spelled(islice(tokens, length), vocabulary, level), stops)
+
+    def generate(self, prompt: str = "", *, length: int = 200, **options: Any) -> str:
+        """Return what the model writes after a prompt; `options` are those of `write`."""
+        return "".join(self.write(prompt, length=length, **options))
+
+    def one_answer(self) -> tuple[str, Callable[[], object]]:
+        """Return the writing of one token."""
+        written = self.write()
+        return "one token written", lambda: next(written)
 
     @classmethod
     def _pack(cls, fitted: Outcome) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
@@ -220,3 +266,11 @@ class LanguageModel(SavedEstimator[Outcome]):
         self.history_: History = fitted.history
         self.scores_: LanguageScores | None = fitted.scores
         self.summary_: Summary = fitted.summary
+
+
+def _sampling(given: dict[str, Any]) -> Sampling:
+    try:
+        return Sampling(**given)
+    except TypeError as error:
+        known = ", ".join(inspect.signature(Sampling).parameters)
+        raise UsageError(f"sampling takes {known}, not {', '.join(given)}") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ostinato.data.text import Vocabulary
 from ostinato.errors import NonFiniteLoss
 from ostinato.files import make_folder
+from ostinato.nn.softmax import adaptive_cutoffs
 from ostinato.tasks.language.baselines import largest_order, ngram_loss, unigram_loss
 from ostinato.tasks.language.batches import LanguageObjective, corpus_batches
 from ostinato.tasks.language.corpus import Corpus, Texts, read_corpus
@@ -51,11 +52,11 @@ def fit_language(
     began = time.monotonic()
     config = TrainingConfig.of(parameters)
     corpus = read_corpus(parameters, data, validation, test)
-    settings = _settings(parameters, len(corpus.vocabulary))
-    check_settings(settings)
+    counts = np.bincount(corpus.train, minlength=len(corpus.vocabulary))
+    settings = _settings(parameters, counts)
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
-        network = LanguageNetwork(settings)
+        network = LanguageNetwork(settings, counts)
     steps = settings.steps
     batches = corpus_batches(
         corpus.train, batch_size=parameters["batch_size"], steps=steps, jitter=parameters["jitter"], seed=config.seed
@@ -84,10 +85,14 @@ def fit_language(
     return Outcome(network, corpus.vocabulary, history, scores, summary, failure)
 
 
-def _settings(parameters: Mapping[str, Any], vocabulary_size: int) -> NetworkSettings:
+def _settings(parameters: Mapping[str, Any], counts: NDArray[np.int64]) -> NetworkSettings:
     own = {field.name: parameters[field.name] for field in fields(NetworkSettings) if field.name in parameters}
     own["embedding_size"] = parameters["embedding_size"] or parameters["hidden_size"]
-    return NetworkSettings(**{**own, "vocabulary_size": vocabulary_size})
+    settings = NetworkSettings(**{**own, "vocabulary_size": len(counts)})
+    check_settings(settings)
+    if settings.output != "adaptive":
+        return settings
+    return replace(settings, cutoffs=adaptive_cutoffs(counts, settings.hidden_size))
 
 
 def _scores(own: NDArray[np.float64], corpus: Corpus) -> LanguageScores:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ostinato.errors import UsageError
 from ostinato.streaming import stepper
+from ostinato.tasks.language.cache import Memory, NeuralCache
 from ostinato.tasks.language.network import LanguageNetwork
 
 
@@ -78,6 +79,7 @@ def generate_tokens(
     *,
     never: Sequence[int],
     seed: int,
+    cache: NeuralCache | None = None,
 ) -> Iterator[int]:
     """Yield tokens after a prompt without end; the model reads each, step by step, with constant memory.
 
@@ -87,21 +89,34 @@ def generate_tokens(
         sampling: how tokens are drawn.
         never: tokens that are not drawn.
         seed: of what is drawn.
+        cache: whether, and how, to mix in what came lately, the prompt included.
     """
     generator = torch.Generator().manual_seed(seed)
     lately: deque[int] = deque(prompt, maxlen=sampling.memory)
     advance = stepper(network.stack)
+    memory = None if cache is None else Memory(cache)
 
     def read(token: int) -> Tensor:
-        with torch.inference_mode():
-            output = advance(network.embedding.weight[token].numpy()[None])
-            scores: Tensor = network.scores(network.narrow(torch.from_numpy(output)))
-        return scores[0]
+        output = advance(network.embedding.weight[token].numpy()[None])
+        features: Tensor = network.narrow(torch.from_numpy(output))[0]
+        return features
 
-    for token in prompt:
-        scores = read(token)
+    def scored(features: Tensor) -> Tensor:
+        scores: Tensor = network.scores(features)
+        return scores if memory is None else memory.scores(features, scores)
+
+    with torch.inference_mode():
+        features = read(prompt[0])
+        for token in prompt[1:]:
+            if memory is not None:
+                memory.hold(features, token)
+            features = read(token)
     while True:
-        token = draw(scores, sampling, list(lately), never, generator)
+        with torch.inference_mode():
+            token = draw(scored(features), sampling, list(lately), never, generator)
         yield token
         lately.append(token)
-        scores = read(token)
+        with torch.inference_mode():
+            if memory is not None:
+                memory.hold(features, token)
+            features = read(token)

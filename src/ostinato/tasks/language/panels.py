@@ -15,7 +15,7 @@ from ostinato.tasks.language.corpus import Corpus, Level
 from ostinato.tasks.language.diagnostics import gradient_through_time, hidden_states, loss_by_context
 from ostinato.tasks.language.generation import Sampling, generate_tokens
 from ostinato.tasks.language.network import LanguageNetwork
-from ostinato.tasks.language.spelling import beginning, never_drawn, spelled
+from ostinato.tasks.language.spelling import beginning, named, never_drawn, spelled
 from ostinato.tasks.summary import Curve, Matrix, Panel, Sample, Table, WeightedText
 
 _SHOWN = 120
@@ -75,7 +75,7 @@ def _surprise(corpus: Corpus, level: Level, losses: NDArray[np.float64]) -> Weig
     shown = min(_SHOWN * (4 if level == "character" else 1), len(losses))
     bits = losses[:shown] / math.log(2.0)
     weights = bits / max(float(bits.max()), 1e-12)
-    tokens = pieces(corpus.test[1 : shown + 1], corpus.vocabulary, level)
+    tokens = named(corpus.test[1 : shown + 1], corpus.vocabulary, level)
     note = f"the beginning of the test text; the darkest token was worth {bits.max():.1f} bits"
     return WeightedText("What surprised it", tokens, tuple(weights.tolist()), note)
 
@@ -107,13 +107,6 @@ def _hidden(network: LanguageNetwork, vocabulary: Vocabulary, held_out: NDArray[
     units, values = hidden_states(network, held_out[:_READ], _UNITS)
     note = "outputs of the top layer as it reads the beginning of what was held out; the units that move most"
     return Matrix(
-        "Hidden states", tuple(f"unit {unit}" for unit in units), pieces(held_out[:_READ], vocabulary, level),
+        "Hidden states", tuple(f"unit {unit}" for unit in units), named(held_out[:_READ], vocabulary, level),
         tuple(tuple(row) for row in values.round(4).tolist()), "unit", "token read", note,
     )  # fmt: skip
-
-
-def pieces(tokens: NDArray[np.int32], vocabulary: Vocabulary, level: Level) -> tuple[str, ...]:
-    """Return each token as text by itself; the end of a line and unknown tokens have names."""
-    specials = vocabulary.specials
-    names = {specials.eos: "\n" if level == "character" else "<eos>", specials.unk: "<unk>"}
-    return tuple(names.get(token) or vocabulary.decode([token]) for token in map(int, tokens))

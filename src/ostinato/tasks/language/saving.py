@@ -39,7 +39,8 @@ def pack(fitted: Outcome) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
 def unpack(artifact: Artifact) -> Outcome:
     """Return what `pack` took apart."""
     body, arrays = artifact.body, artifact.tensors
-    network = LanguageNetwork(NetworkSettings(**body["network"]))
+    settings = NetworkSettings(**{**body["network"], "cutoffs": tuple(body["network"]["cutoffs"])})
+    network = LanguageNetwork(settings)
     weights = {name: torch.from_numpy(value) for name, value in arrays.items()}
     if network.settings.tie_weights:
         weights["scores.weight"] = weights["embedding.weight"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from ostinato.data.text import Vocabulary
 from ostinato.tasks.language.corpus import Level
@@ -49,3 +49,37 @@ def never_drawn(vocabulary: Vocabulary, level: Level) -> list[int]:
     """Return the tokens that are not text."""
     specials = vocabulary.specials
     return [specials.pad, specials.unk, specials.bos, *([specials.eos] if level == "character" else [])]
+
+
+def named(tokens: Iterable[int], vocabulary: Vocabulary, level: Level) -> tuple[str, ...]:
+    """Return each token as text by itself; the end of a line and unknown tokens have names."""
+    specials = vocabulary.specials
+    names = {specials.eos: "\n" if level == "character" else "<eos>", specials.unk: "<unk>"}
+    return tuple(names.get(token) or vocabulary.decode([token]) for token in map(int, tokens))
+
+
+def until(pieces: Iterable[str], stops: Sequence[str]) -> Iterator[str]:
+    """Yield text up to where one of some texts comes, which is left out; what may become one is held back.
+
+    >>> list(until(["a c", "at", " or a d", "og"], ["dog", "cow"]))
+    ['a ', 'cat', ' or a ']
+    """
+    held = ""
+    for piece in pieces:
+        held += piece
+        ends = [held.find(stop) for stop in stops if stop in held]
+        if ends:
+            if min(ends):
+                yield held[: min(ends)]
+            return
+        sure = len(held) - max((_begun(held, stop) for stop in stops), default=0)
+        if sure:
+            yield held[:sure]
+        held = held[sure:]
+    if held:
+        yield held
+
+
+def _begun(text: str, stop: str) -> int:
+    """Return how many characters at the end of a text are the beginning of another."""
+    return next((count for count in range(min(len(text), len(stop) - 1), 0, -1) if text.endswith(stop[:count])), 0)

@@ -1,0 +1,18 @@
+"""All recipes, in the order in which the command line lists them; a new task adds its line here."""
+
+from __future__ import annotations
+
+from ostinato.cli import fit_classification, fit_events, fit_forecast, fit_language, fit_tagging, fit_translation
+from ostinato.cli.recipe import Recipe
+
+RECIPES: tuple[Recipe, ...] = (
+    fit_language.RECIPE,
+    fit_translation.RECIPE,
+    fit_classification.TEXTS,
+    fit_classification.SEQUENCES,
+    fit_tagging.RECIPE,
+    fit_events.RECIPE,
+)
+
+COMPARED = (fit_forecast.RECIPE, *RECIPES)
+"""What `compare` and `tune` take: all of them, and forecasts, whose `fit` is in a file of its own."""

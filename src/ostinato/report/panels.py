@@ -1,0 +1,171 @@
+"""The panels of a summary that are figures: heat maps and curves, and scores side by side."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ostinato.report.figures import FULL_WIDTH, LINES, MODEL, WARM, finish, logarithmic, new_figure
+from ostinato.report.words import number, visible
+from ostinato.tasks.summary import Curve, Matrix, best_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_INK, _PAPER = "#000001", "#ffffff"
+_LABEL = 28  # letters of a label, at most
+_TICKS = 64  # labels of an axis, at most
+_PRINTED = 14  # rows and columns of a matrix whose numbers are printed, at most
+_LINES = 12  # of a curve, at most
+_CELL = (0.3, 0.24)  # inches of a cell, across and up
+
+
+def matrix_figure(panel: Matrix) -> Figure:
+    """Draw numbers by row and column as shades: of blue above zero, of red below it; nothing where there is none.
+
+    A shade is a colour laid over the page with more or less of it, so that it reads on light and on dark paper.
+    """
+    values = _rectangle(panel)
+    rows, columns = [_label(text) for text in panel.rows], [_label(text) for text in panel.columns]
+    printed = max(values.shape) <= _PRINTED
+    figure, (axes,) = new_figure(*_size(rows, columns, values, printed))
+    axes.grid(visible=False)
+    axes.imshow(_shades(values), aspect="auto", interpolation="none")
+    _name_cells(axes, rows, columns)
+    if printed:
+        _print_numbers(axes, values)
+    finish(axes, panel.column_axis, panel.row_axis)
+    axes.xaxis.set_label_position("top")
+    return figure
+
+
+def _rectangle(panel: Matrix) -> NDArray[np.float64]:
+    """Return the values as `(rows, columns)`; where a row is too short, NaN."""
+    values = np.full((len(panel.rows), len(panel.columns)), np.nan)
+    for i, row in enumerate(panel.values[: len(values)]):
+        own = row[: values.shape[1]]
+        values[i, : len(own)] = own
+    return values
+
+
+def _size(rows: list[str], columns: list[str], values: NDArray[np.float64], printed: bool) -> tuple[float, float]:
+    """Return the inches of a matrix: as large as its cells and labels need, and no wider than the page."""
+    texts = _numbers(values) if printed else {}
+    across = max(map(len, texts.values()), default=0) * 0.085 + 0.25 if printed else _CELL[0]
+    labels = 0.085 * max(map(len, rows), default=0) + 0.6
+    turned = _turned(columns, across)
+    above = (0.08 * max(map(len, columns), default=0) if turned else 0.2) + 0.5
+    width = min(FULL_WIDTH, max(2.6, labels + across * len(columns)))
+    height = min(14.0, max(1.2, above + (0.34 if printed else _CELL[1]) * len(rows)))
+    return width, height
+
+
+def _turned(columns: list[str], across: float) -> bool:
+    return max(map(len, columns), default=0) * 0.085 > across
+
+
+def _shades(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return colours `(rows, columns, 4)`, whose last channel is how much of it is laid on."""
+    limit = np.nanmax(np.abs(values), initial=0.0, where=np.isfinite(values)) or 1.0
+    share = np.clip(np.nan_to_num(np.abs(values) / limit, nan=0.0, posinf=1.0), 0.0, 1.0)
+    colours = np.where((values < 0)[..., None], _channels(WARM), _channels(MODEL))
+    return np.concatenate([colours, share[..., None]], -1)
+
+
+def _channels(colour: str) -> NDArray[np.float64]:
+    return np.array([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+
+
+def _name_cells(axes: Axes, rows: list[str], columns: list[str]) -> None:
+    width = axes.figure.get_figwidth() - 0.085 * max(map(len, rows), default=0) - 0.6  # type: ignore[union-attr]
+    turned = _turned(columns, width / max(1, len(columns)))
+    across, down = _spread(len(columns)), _spread(len(rows))
+    axes.set_xticks(across, [columns[i] for i in across], rotation=90 if turned else 0)
+    axes.set_yticks(down, [rows[i] for i in down])
+    axes.tick_params(top=False, bottom=False, left=False, labeltop=True, labelbottom=False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_visible(False)
+
+
+def _spread(count: int) -> list[int]:
+    """Return which of so many labels are written: all of them, or every so many."""
+    return list(range(0, count, -(-count // _TICKS))) if count else []
+
+
+def _print_numbers(axes: Axes, values: NDArray[np.float64]) -> None:
+    strength = _shades(values)[..., 3]
+    for (i, j), text in _numbers(values).items():
+        # white upon the darkest shades, which are as dark in both of the page's lights
+        colour = _PAPER if strength[i, j] > 0.6 else _INK
+        axes.text(j, i, text, ha="center", va="center", color=colour, fontsize=9)
+
+
+def _numbers(values: NDArray[np.float64]) -> dict[tuple[int, ...], str]:
+    """Return the numbers that there are, all with as many decimals as the largest needs for two or three digits."""
+    seen = values[np.isfinite(values)]
+    limit = float(np.abs(seen).max(initial=0.0))
+    whole = bool((seen == np.round(seen)).all()) and limit < 1e6
+    decimals = 0 if whole else max(0, 1 - math.floor(math.log10(limit)))
+    write = (lambda value: f"{value:,.{decimals}f}") if whole or 1e-4 < limit < 1e6 else number
+    return {place: write(value) for place, value in np.ndenumerate(values) if not math.isnan(value)}
+
+
+def curve_figure(panel: Curve) -> Figure:
+    """Draw lines over a common axis; a gap where a number is missing, or not above zero on a logarithmic axis."""
+    figure, (axes,) = new_figure(FULL_WIDTH, 3.4)
+    x = np.asarray(panel.x, np.float64)
+    positive = False
+    for i, (name, values) in enumerate(list(panel.lines.items())[:_LINES]):
+        y = np.full(len(x), np.nan)
+        y[: len(values)] = values[: len(x)]
+        if panel.logarithmic:
+            y = np.where(y > 0, y, np.nan)
+            positive |= bool(np.isfinite(y).any())
+        mark = "o" if np.isfinite(y).sum() <= 30 else None
+        style = "-" if i < len(LINES) else "--"
+        axes.plot(x, y, style, color=LINES[i % len(LINES)], label=_legend(name), marker=mark, markersize=3.5)
+    if panel.diagonal and len(x):
+        ends = [float(np.nanmin(x)), float(np.nanmax(x))]
+        axes.plot(ends, ends, color="#808081", linestyle=":", linewidth=1, label="y = x")
+    if positive:
+        logarithmic(axes)
+    if len(x) and bool((np.mod(x, 1) == 0).all()):
+        axes.locator_params(axis="x", integer=True)
+    finish(axes, panel.x_axis, panel.y_axis)
+    return figure
+
+
+def _legend(name: str) -> str:
+    """Return a line's name as a legend takes it: matplotlib leaves those with a `_` before them out."""
+    text = _label(name)
+    return "\u200b" + text if text.startswith("_") else text
+
+
+def scores_figure(scores: Mapping[str, Mapping[str, float]], better: Mapping[str, str]) -> Figure:
+    """Draw who scored what: a row each, a column for each measure, the best in colour."""
+    measures = list(dict.fromkeys(measure for own in scores.values() for measure in own))[:5]
+    names = list(scores)
+    figure, panels = new_figure(FULL_WIDTH, 0.9 + 0.3 * len(names), max(1, len(measures)))
+    for i, (axes, measure) in enumerate(zip(panels, measures, strict=True)):
+        best = best_of(scores, measure, better)
+        for row, name in enumerate(names):
+            value = scores[name].get(measure, math.nan)
+            axes.plot([value], [row], "o", color=MODEL if name == best else "#808081")
+        axes.set_yticks(range(len(names)), [_label(name) for name in names] if i == 0 else [""] * len(names))
+        axes.set_ylim(len(names) - 0.5, -0.5)
+        axes.tick_params(left=False)
+        axes.locator_params(axis="x", nbins=3)
+        axes.margins(x=0.15)
+        side = {"higher": " →", "lower": " ←"}.get(better.get(measure, ""), "")
+        axes.set_title(f"{_label(measure)}{side}", fontsize=9.5, color=_INK, loc="left")
+    return figure
+
+
+def _label(text: str) -> str:
+    seen = visible(str(text))
+    return seen if len(seen) <= _LABEL else seen[: _LABEL - 1] + "…"

@@ -1,0 +1,168 @@
+"""Events one at a time, of many cases at once: what comes next in the case of each."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import torch
+
+from ostinato.errors import StreamRowError, UsageError
+from ostinato.streaming import ArrayState, stepper
+from ostinato.tasks.events.answering import Answer, answer_of
+from ostinato.tasks.events.prediction import Reader
+
+
+@dataclass
+class _Open:
+    """What is kept of a case: the recurrent state, and when it began and last went on."""
+
+    state: ArrayState | None = None
+    events: int = 0
+    first: float = math.nan
+    last: float = math.nan
+
+
+class EventStream:
+    """Cases as they go on; what is kept of each does not grow with its events.
+
+    Args:
+        reader: of the model.
+        columns: the names of the case, the activity and the time in a row; the last `None` if there are no times.
+        most: cases held at a time; of more, the one that has not gone on for longest is forgotten.
+
+    Raises:
+        UsageError: `most` is not positive.
+    """
+
+    def __init__(self, reader: Reader, columns: tuple[str, str, str | None], most: int) -> None:
+        if most < 1:
+            raise UsageError(f"max_cases is {most}; expected one or more")
+        self.reader, self.columns, self.most = reader, columns, most
+        self._index = {name: number for number, name in enumerate(reader.known, 1)}
+        self._step = stepper(reader.network.stack)
+        self._cases: OrderedDict[str, _Open] = OrderedDict()
+        self._vectors = reader.network.embedding.weight.detach().numpy()
+
+    def __len__(self) -> int:
+        """Return how many cases are held."""
+        return len(self._cases)
+
+    def push(self, row: Mapping[str, Any] | str) -> Answer:
+        """Take an event; return what comes next in its case.
+
+        Args:
+            row: with the columns of the training data, `{"case": 7, "activity": "open", "time": "2024-01-31 13:00"}`,
+                or a line of CSV with case, activity and time in that order. The time is a text, a `datetime`, a number
+                where the training data has numbers, or `None` if it is not known.
+
+        Returns:
+            `next`, its `probability`, when (`in_days`), and more; see `EventPredictor.answers`.
+
+        Raises:
+            StreamRowError: a column is missing, the time cannot be read, or lies before that of the event before it.
+                The case stays as it was.
+        """
+        case, activity, moment = self._parsed(row)
+        own = self._cases.get(case, _Open())
+        if moment < own.last:
+            raise StreamRowError(
+                f'case "{case}": the event "{activity}" lies {own.last - moment:.6g} before the last one; push the '
+                "events of a case in the order of time"
+            )
+        begun = own.first if own.events else moment
+        y = self._advance(own, activity, moment, begun)
+        known = moment if math.isfinite(moment) else own.last
+        self._cases[case] = _Open(self._step.state(), own.events + 1, begun, known)
+        self._cases.move_to_end(case)
+        if len(self._cases) > self.most:
+            self._cases.popitem(last=False)
+        with torch.inference_mode():
+            scores, times = self.reader.network.said(torch.from_numpy(y))
+        return answer_of(self.reader, scores[0].double().softmax(-1).numpy(), times[0], case)
+
+    def close(self, case: Any) -> bool:
+        """Forget a case that has ended; return whether it was there."""
+        return self._cases.pop(str(case), None) is not None
+
+    def _advance(self, own: _Open, activity: str, moment: float, begun: float) -> np.ndarray[Any, Any]:
+        calendar = self.reader.unit[0] == "days"
+        gap = moment - own.last if own.events else math.nan
+        features = self.reader.features([gap], [moment - begun], [own.events], [moment if calendar else math.nan])
+        vector = self._vectors[self._index.get(activity, 0)]
+        self._step.restore(own.state)
+        return self._step(np.concatenate([vector, features[0].astype(np.float32)])[None].astype(np.float32))
+
+    def _parsed(self, row: Mapping[str, Any] | str) -> tuple[str, str, float]:
+        if isinstance(row, str):
+            row = self._cells(row)
+        if not isinstance(row, Mapping):
+            raise StreamRowError(f"it is a {type(row).__name__}; expected a mapping with {self._wanted()}")
+        case, activity = (row.get(name) for name in self.columns[:2])
+        for name, value in zip(self.columns, (case, activity), strict=False):
+            if value is None or value == "":
+                raise StreamRowError(f'it has no "{name}"; expected {self._wanted()}')
+        time = None if self.columns[2] is None else row.get(self.columns[2])
+        if self.columns[2] is not None and self.columns[2] not in row:
+            raise StreamRowError(f'it has no "{self.columns[2]}"; expected {self._wanted()} (null where not known)')
+        return str(case), str(activity), moment_of(self.reader, time)
+
+    def _cells(self, line: str) -> dict[str, str]:
+        names = [name for name in self.columns if name is not None]
+        cells = [cell.strip() for cell in next(csv.reader([line]), [])]
+        if len(cells) != len(names):
+            raise StreamRowError(
+                f"it has {len(cells)} cells; expected {self._wanted()}, in that order, or a JSON object"
+            )
+        return dict(zip(names, cells, strict=True))
+
+    def _wanted(self) -> str:
+        return ", ".join(f'"{name}"' for name in self.columns if name is not None)
+
+
+def moment_of(reader: Reader, time: Any) -> float:
+    """Return seconds from 1970 on, or the number that stands for the time; NaN if it is not known.
+
+    Raises:
+        StreamRowError: it cannot be read as the times of the training data are.
+    """
+    if time is None or time == "" or (isinstance(time, float) and not math.isfinite(time)):
+        return math.nan
+    if reader.unit[0] != "days":
+        try:
+            return float(time)
+        except (TypeError, ValueError) as error:
+            raise StreamRowError(f"its time is {time!r}; expected a number, as in the training data") from error
+    return _seconds(time)
+
+
+def _seconds(time: Any) -> float:
+    if isinstance(time, np.datetime64):
+        return float(time.astype("datetime64[us]").astype(np.int64) / 1e6)
+    if isinstance(time, str):
+        time = _read(time)
+    if not isinstance(time, datetime):
+        raise StreamRowError(f"its time is {time!r}; expected one such as 2024-01-31 13:00")
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+
+
+def _read(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text.strip())
+    except ValueError:
+        pass
+    from ostinato.data.readers import read_table
+    from ostinato.data.times import read_times
+    from ostinato.errors import DataError
+
+    try:
+        found = read_times(read_table({"time": [text]}), "time")
+    except DataError as error:
+        raise StreamRowError(f'its time is "{text}"; expected one such as 2024-01-31 13:00') from error
+    return datetime.fromisoformat(str(found[0]))

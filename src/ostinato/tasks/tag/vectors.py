@@ -1,0 +1,58 @@
+"""Pretrained vectors in the place of an embedding's own start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ostinato.data.lines import TextFile, is_blank
+from ostinato.data.text import read_vectors
+from ostinato.errors import UsageError
+from ostinato.nn import TokenEmbedding
+from ostinato.tasks.tag.corpus import Words
+
+
+@dataclass(frozen=True)
+class Vectors:
+    """Vectors of words: `weights (words, width)`, `found (words,)`, and how many there are in words, `said`."""
+
+    weights: NDArray[np.float32]
+    found: NDArray[np.bool_]
+    said: str
+
+    def put_into(self, embedding: TokenEmbedding) -> None:
+        """Start an embedding from the vectors found; the other words are drawn with a deviation like theirs."""
+        own = torch.from_numpy(self.weights[self.found])
+        with torch.no_grad():
+            embedding.weight.mul_(float(own.std()))
+            embedding.weight[torch.from_numpy(self.found)] = own
+
+
+def leading_words(path: str | Path, count: int) -> Iterator[str]:
+    """Yield the first words of a file of vectors, which are the most frequent ones, so that they are known too.
+
+    Raises:
+        DataError: there is no such file.
+        UsageError: `count` is negative.
+    """
+    if count < 0:
+        raise UsageError(f"vector_words is {count}; expected 0 or more")
+    cells = (line.split(" ") for line in TextFile(path, {}).lines() if not is_blank(line))
+    words = (own[0] for own in cells if len(own) > 2)  # a header has two numbers
+    yield from islice(words, count)
+
+
+def vectors_for(path: str | Path, words: Words) -> Vectors:
+    """Read the vectors of known words.
+
+    Raises:
+        DataError: the file is no file of vectors, or has none of the words.
+    """
+    own = read_vectors(path, words.words)
+    return Vectors(own.weights, own.found, f"{Path(path).name}: {own.coverage:.1%} of the words")

@@ -1,0 +1,34 @@
+"""Translating line by line, each answered at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+from ostinato.errors import StreamRowError
+from ostinato.tasks.translate.search import Search
+from ostinato.tasks.translate.translating import Languages, translated_pieces
+
+
+class TranslationStream:
+    """Greedy translations of lines that come one by one; a line knows nothing of those before it."""
+
+    takes_text: ClassVar[bool] = True
+
+    def __init__(self, languages: Languages, search: Search) -> None:
+        self._languages, self._search = languages, search
+
+    def push(self, line: str | Mapping[str, Any]) -> dict[str, Any]:
+        """Return the translation of a line, or of the `source` (or `text`) of a JSON row.
+
+        Raises:
+            StreamRowError: the row has no text.
+        """
+        return {"translation": "".join(self.pieces(line))}
+
+    def pieces(self, line: str | Mapping[str, Any]) -> Iterator[str]:
+        """Yield the translation of a line piece by piece."""
+        text = line.get("source", line.get("text")) if isinstance(line, Mapping) else line
+        if not isinstance(text, str):
+            raise StreamRowError('it has no text; expected a line, or {"source": "..."}')
+        return translated_pieces(self._languages, text, self._search)

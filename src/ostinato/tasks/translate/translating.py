@@ -1,0 +1,107 @@
+"""Texts in, translations out: batches by length, searched, spelled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ostinato.data.text import Vocabulary
+from ostinato.tasks.translate.beam import beam_search
+from ostinato.tasks.translate.greedy import greedy_search, greedy_tokens
+from ostinato.tasks.translate.network import TranslationNetwork
+from ostinato.tasks.translate.search import Hypothesis, Search
+from ostinato.tasks.translate.spelling import as_text, copied, pieces, source_words
+
+_ROWS = 320
+"""Hypotheses of a batch."""
+_NUMBERS = 2**22
+"""Source positions times hypotheses times features of a batch's memory, at most: 16 MiB."""
+
+
+@dataclass(frozen=True)
+class Translation:
+    """A text in the other language, and how it was found."""
+
+    text: str
+    score: float
+    log_probability: float
+    hypothesis: Hypothesis
+
+
+@dataclass(frozen=True)
+class Languages:
+    """What translates: a network with the vocabularies of both sides."""
+
+    network: TranslationNetwork
+    source: Vocabulary
+    target: Vocabulary
+    longest: int
+    """The most tokens that are written, unless told."""
+    copy_unknown: bool
+
+    def read(self, text: str) -> list[int]:
+        """Return a source as the network reads it."""
+        return [*self.source.encode(text), self.source.specials.eos]
+
+
+def translate_texts(
+    own: Languages, texts: Sequence[str], search: Search, *, attention: bool = False
+) -> list[list[Translation]]:
+    """Return translations of each text, the best first; texts of like length are searched together.
+
+    A text without tokens, such as a blank line, has the empty translation.
+    """
+    sources = [own.read(text) for text in texts]
+    nothing = Translation("", 0.0, 0.0, Hypothesis((), 0.0, 0.0))
+    found: list[list[Translation]] = [[nothing] for _ in texts]
+    for rows in _batches(sources, search.beam_size, own.network.settings.hidden_size):
+        for row, hypotheses in zip(
+            rows, _searched(own, [sources[row] for row in rows], search, attention), strict=True
+        ):
+            words = source_words(texts[row], own.source) if own.copy_unknown else []
+            found[row] = [_spelled(own, one, words) for one in hypotheses]
+    return found
+
+
+def translated_pieces(own: Languages, text: str, search: Search) -> Iterator[str]:
+    """Yield the greedy translation of a text piece by piece."""
+    source = torch.tensor(own.read(text))
+    if len(source) == 1:
+        return iter(())
+    limit = int(search.limits(torch.tensor([len(source)]), own.longest))
+    words = source_words(text, own.source) if own.copy_unknown else []
+    return pieces(greedy_tokens(own.network, source, limit, search), own.target, words)
+
+
+def _batches(sources: list[list[int]], beam_size: int, features: int) -> Iterator[list[int]]:
+    """Yield the places of sources that have tokens in batches, the shortest first."""
+    rows: list[int] = []
+    known = [place for place, source in enumerate(sources) if len(source) > 1]
+    for place in sorted(known, key=lambda place: len(sources[place])):
+        count = (len(rows) + 1) * beam_size
+        if rows and (count > _ROWS or count * len(sources[place]) * features > _NUMBERS):
+            yield rows
+            rows = []
+        rows.append(place)
+    if rows:
+        yield rows
+
+
+def _searched(own: Languages, sources: list[list[int]], search: Search, attention: bool) -> list[list[Hypothesis]]:
+    lengths = torch.tensor([len(source) for source in sources])
+    tokens = torch.full((int(lengths.max()), len(sources)), own.source.specials.pad)
+    for column, source in enumerate(sources):
+        tokens[: len(source), column] = torch.tensor(source)
+    limits: Tensor = search.limits(lengths, own.longest)
+    with torch.inference_mode():
+        if search.beam_size == 1:
+            return [[one] for one in greedy_search(own.network, tokens, lengths, limits, search, attention=attention)]
+        return beam_search(own.network, tokens, lengths, limits, search, attention=attention)
+
+
+def _spelled(own: Languages, found: Hypothesis, words: Sequence[str]) -> Translation:
+    text = as_text(found.tokens, own.target, copied(found.looked, words) if words else ())
+    return Translation(text, found.score, found.log_probability, found)

@@ -1,0 +1,430 @@
+"""The event predictor: what comes next, when, in whole logs and in a stream, and what it is measured against."""
+
+import json
+import math
+from collections import Counter
+from datetime import datetime, timedelta
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import ostinato
+from ostinato import EventPredictor
+from ostinato.data import EventLog, read_event_log
+from ostinato.errors import ColumnError, DataError, StreamRowError, UsageError
+from ostinato.tasks import running
+from ostinato.tasks.events.baselines import FollowerCounts, WaitsByActivity
+from ostinato.tasks.events.cases import Case, encode_log, read_parts
+from ostinato.tasks.events.evaluation import Protocol, truth_of
+from ostinato.tasks.events.features import FEATURES, TimeFeatures
+from ostinato.tasks.events.times import TimeScale
+
+SMALL = {"hidden_size": 16, "embedding_size": 6, "progress": False, "learning_rate": 1e-2, "batch_size": 16}
+HOURS = {"open": 1.0, "check": 24.0, "fix": 5.0, "wait": 48.0, "close": 0.0, "reject": 0.0}
+
+
+def make_log(cases: int, seed: int = 0) -> dict[str, list]:
+    """A log in which the end of a case and its waits depend on its first event."""
+    rng = np.random.default_rng(seed)
+    rows: dict[str, list] = {"case": [], "activity": [], "time": []}
+    for number in range(cases):
+        kind = rng.integers(2)
+        steps = ["open", "check"] if kind else ["fix", "check"]
+        steps += ["wait"] * int(rng.integers(1, 3)) + (["close"] if kind else ["reject"])
+        at = datetime(2024, 1, 1) + timedelta(hours=7 * number)
+        for step in steps:
+            for name, value in (("case", f"c{number}"), ("activity", step), ("time", at)):
+                rows[name].append(value)
+            at += timedelta(hours=HOURS[step] * (1 + 3 * int(kind)) * float(rng.uniform(0.9, 1.1)))
+    return rows
+
+
+def rows_of(log: dict[str, list]) -> list[dict]:
+    return [dict(zip(log, row, strict=True)) for row in zip(*log.values(), strict=True)]
+
+
+@pytest.fixture(scope="module")
+def model() -> EventPredictor:
+    return EventPredictor(epochs=15, **SMALL).fit(make_log(240))
+
+
+# --- what it learns --------------------------------------------------------------------------------------------------
+
+
+def test_an_end_that_depends_on_the_beginning_and_waits_are_learned_better_than_by_counting(model) -> None:
+    values = model.scores_.values
+    assert values["model"]["accuracy"] > values["last activity (Markov)"]["accuracy"] + 0.05
+    assert values["model"]["MAE next, days"] < values["mean by last activity"]["MAE next, days"]
+    assert values["model"]["MAE left, days"] < values["mean by last activity"]["MAE left, days"]
+    assert model.summary_.verdict.startswith("accuracy")
+    assert "better than the best baseline" in model.summary_.verdict
+    assert "MAE next, days" in str(model.scores_)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"cell": "gru", "num_layers": 2, "dropout": 0.1, "time_loss": "mae"},
+        {"cell": "transformer", "context": 6, "time_loss": "log_mae", "order": "file"},
+        {"cell": "lstm", "time_weight": 0.0, "first_prefix": 2, "count_end": False},
+    ],
+    ids=["gru", "transformer", "lstm"],
+)
+def test_every_option_is_trained_saved_and_answers_the_same_after(options, tmp_path) -> None:
+    log = make_log(60)
+    own = EventPredictor(epochs=2, **{**SMALL, **options}).fit(log)
+    own.save(tmp_path / "m")
+    other = ostinato.load(tmp_path / "m")
+    assert isinstance(other, EventPredictor)
+    assert other.get_params() == own.get_params()
+    assert other.scores_ == own.scores_
+    assert other.summary_ == own.summary_
+    assert list(other.answers(log)) == list(own.answers(log))
+    assert other.evaluate(log) == own.evaluate(log)
+
+
+@pytest.mark.parametrize("epochs", [1, 4], ids=["in training", "in training again"])
+def test_a_stopped_run_goes_on_to_the_numbers_of_one_that_was_not(tmp_path, monkeypatch, epochs) -> None:
+    log, options = make_log(60), {**SMALL, "epochs": 3, "dropout": 0.3}
+    whole = EventPredictor(**options).fit(log)
+    train, done = running.train, iter(range(1, 99))
+
+    def stopped(*args, **kwargs):
+        def stop(_):
+            if next(done) == epochs:
+                raise KeyboardInterrupt
+
+        return train(*args, **kwargs, on_epoch=stop)
+
+    monkeypatch.setattr(running, "train", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        EventPredictor(**options).fit(log, directory=tmp_path)
+    monkeypatch.undo()
+    rest = EventPredictor(**options).fit(log, directory=tmp_path, resume=True)
+    assert len(rest.history_.rows) == 3
+    assert rest.scores_ == whole.scores_
+
+
+def test_newest_cases_are_learned_from_too_when_it_is_trained_again() -> None:
+    log = make_log(60)
+    newest = [int(case[1:]) >= 40 for case in log["case"]]
+    log["activity"] = [f"new {name}" if new else name for new, name in zip(newest, log["activity"], strict=True)]
+    own = {}
+    for refit in (False, True):
+        own[refit] = EventPredictor(refit=refit, test=0.0, validation=1 / 3, **{**SMALL, "epochs": 4}).fit(log)
+    assert "new open" in own[True].fitted_.reader.known
+    assert "new open" not in own[False].fitted_.reader.known
+    assert own[True].history_.rows[0].validation_loss > 0  # of the first training, which chose the epoch
+    assert own[True].summary_.scores == {}
+
+
+# --- streams ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "transformer"])
+@pytest.mark.parametrize("times", ["dates", "numbers", "none"])
+def test_a_stream_of_many_cases_says_what_the_batch_says(cell, times) -> None:
+    log = make_log(40, seed=3)
+    if times == "numbers":
+        log["time"] = [round((at - datetime(2024, 1, 1)).total_seconds()) for at in log["time"]]
+    if times == "none":
+        del log["time"]
+    own = EventPredictor(cell=cell, epochs=1, time=None if times == "none" else "time", **SMALL).fit(log)
+    expected = {answer["case"]: answer for answer in own.answers(log)}
+    stream, last = own.stream(), {}
+    # events of all cases side by side, the first ones of each first
+    seen: Counter[str] = Counter()
+    placed = []
+    for row in rows_of(log):
+        placed.append((seen[row["case"]], row))
+        seen[row["case"]] += 1
+    for _, row in sorted(placed, key=lambda pair: pair[0]):
+        last[row["case"]] = stream.push(row)
+    assert len(stream) == len(expected) == 40
+    for case, answer in expected.items():
+        assert last[case]["next"] == answer["next"]
+        for name, value in answer["probabilities"].items():
+            assert last[case]["probabilities"][name] == pytest.approx(value, abs=1e-5)
+        for name in answer:
+            if name.startswith(("in_", "left_")):
+                assert last[case][name] == pytest.approx(answer[name], rel=1e-3, abs=1e-4)
+    assert ("in_days" in answer) == (times == "dates")
+
+
+def test_what_is_kept_of_a_case_does_not_grow_and_the_oldest_case_is_forgotten(model) -> None:
+    stream = model.stream(max_cases=2)
+    sizes = set()
+    for number in range(30):
+        stream.push({"case": "a", "activity": "wait", "time": f"2024-01-{number + 1:02}"})
+        sizes.add(sum(part.nbytes for part in _leaves(stream._cases["a"].state)))
+    assert len(sizes) == 1
+    fresh = stream.push({"case": "b", "activity": "open", "time": "2024-01-01"})
+    stream.push({"case": "c", "activity": "open", "time": "2024-01-01"})
+    assert len(stream) == 2  # "a" is forgotten
+    again = stream.push({"case": "a", "activity": "open", "time": "2024-01-01"})
+    assert again["probabilities"] == pytest.approx(fresh["probabilities"])
+    assert stream.close("a")
+    assert not stream.close("a")
+
+
+def _leaves(state):
+    return [state] if isinstance(state, np.ndarray) else [leaf for part in state for leaf in _leaves(part)]
+
+
+def test_an_unknown_activity_and_a_missing_time_are_answered(model) -> None:
+    stream = model.stream()
+    for row in (
+        {"case": 1, "activity": "sang", "time": "2024-05-01 10:00"},
+        {"case": 1, "activity": "check", "time": None},
+        "1,wait,2024-05-01 11:00",
+        {"case": 1, "activity": "wait", "time": datetime(2024, 5, 2)},
+        {"case": 1, "activity": "wait", "time": "2024-05-02T02:00:00+01:00"},
+    ):
+        answer = stream.push(row)
+        assert sum(answer["probabilities"].values()) == pytest.approx(1)
+        assert math.isfinite(answer["in_days"])
+    json.dumps(answer)
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"activity": "wait", "time": "2024-01-01"}, 'it has no "case"'),
+        ({"case": 1, "activity": "", "time": "2024-01-01"}, 'it has no "activity"'),
+        ({"case": 1, "activity": "wait"}, 'it has no "time"'),
+        ({"case": 1, "activity": "wait", "time": "soon"}, 'its time is "soon"; expected one such as'),
+        ({"case": 1, "activity": "wait", "time": 7}, "its time is 7; expected one such as"),
+        ("1,wait", "it has 2 cells"),
+        ([1, 2], "it is a list"),
+        ({"case": 0, "activity": "wait", "time": "2023-12-31"}, "in the order of time"),
+    ],
+)
+def test_a_bad_event_is_named_and_changes_nothing(model, row, said) -> None:
+    stream, other = model.stream(), model.stream()
+    for own in (stream, other):
+        own.push({"case": 0, "activity": "open", "time": "2024-01-01"})
+    with pytest.raises(StreamRowError, match=said):
+        stream.push(row)
+    good = {"case": 0, "activity": "check", "time": "2024-01-02"}
+    assert stream.push(good) == other.push(good)
+
+
+# --- what is said of cases -------------------------------------------------------------------------------------------
+
+
+def test_a_case_goes_on_to_its_end_with_times_that_rise(model) -> None:
+    begun = [{"activity": "open", "time": "2024-02-01 08:00"}, {"activity": "check", "time": "2024-02-01 09:00"}]
+    expected = model.continue_case(begun)
+    assert expected[-1] == {"activity": "(end of case)"}
+    assert "close" in [event["activity"] for event in expected]
+    times = [event["time"] for event in expected[:-1]]
+    assert times == sorted(times)
+    assert times[0] > "2024-02-01 09:00"
+    drawn = model.continue_case(begun, sample=True, seed=1, length=2)
+    assert drawn == model.continue_case(begun, sample=True, seed=1, length=2)
+    assert len(drawn) <= 2
+    with pytest.raises(UsageError, match="one or more to go on from"):
+        model.continue_case([])
+
+
+def test_the_score_of_a_case_is_its_mean_log_likelihood_and_highest_for_the_strange(model) -> None:
+    log = make_log(20, seed=5)
+    for activity, hour in (("close", 0), ("open", 1), ("sang", 2)):
+        for name, value in (("case", "odd"), ("activity", activity), ("time", datetime(2024, 3, 1, hour))):
+            log[name].append(value)
+    scores = {own["case"]: own for own in model.score_cases(log)}
+    assert max(scores, key=lambda case: scores[case]["score"]) == "odd"
+    case = "c0"
+    events = [row for row in rows_of(log) if row["case"] == case]
+    stream, losses = model.stream(), []
+    firsts = model.fitted_.firsts
+    losses.append(-math.log((firsts[events[0]["activity"]] + 1) / (sum(firsts.values()) + len(HOURS) + 1)))
+    for row, following in zip(events, [*(own["activity"] for own in events[1:]), "(end of case)"], strict=True):
+        losses.append(-math.log(stream.push(row)["probabilities"][following]))
+    assert scores[case]["score"] == pytest.approx(np.mean(losses), rel=1e-3)
+
+
+def test_lines_are_read_as_the_file_is(model) -> None:
+    log = make_log(5)
+    text = [f"{c},{a},{t}" for c, a, t in zip(log["case"], log["activity"], log["time"], strict=True)]
+    expected = list(model.answers(log))
+    assert list(model.answers(["case,activity,time", *text])) == expected
+    as_json = [json.dumps({**row, "time": str(row["time"])}) for row in rows_of(log)]
+    assert list(model.answers(iter(as_json))) == expected
+    with pytest.raises(DataError, match="there are no events"):
+        list(model.answers([]))
+    with pytest.raises(DataError, match='event 1 has no "time"'):
+        list(model.answers(["case,activity", "1,open"]))
+    with pytest.raises(DataError, match="no JSON object"):
+        list(model.answers(['{"case": 1}', "{oh"]))
+
+
+def test_padding_changes_nothing(model) -> None:
+    log = read_event_log(make_log(30), case="case", activity="activity", time="time")
+    reader = model.fitted_.reader
+    cases = encode_log(log, reader.known, reader.features)
+    together = reader.read(cases)
+    alone = [reader.read([case]) for case in cases]
+    np.testing.assert_allclose(together.chances, np.concatenate([own.chances for own in alone]), atol=1e-6)
+    np.testing.assert_allclose(together.seconds, np.concatenate([own.seconds for own in alone]), rtol=1e-3)
+
+
+# --- times -----------------------------------------------------------------------------------------------------------
+
+
+def test_features_tell_weekday_hour_and_what_is_missing() -> None:
+    features = TimeFeatures((0.0, 1.0), (0.0, 2.0))
+    moment = datetime(2024, 1, 3, 6)  # a Wednesday
+    seconds = (moment - datetime(1970, 1, 1)).total_seconds()
+    row = features([math.e - 1], [math.e**2 - 1], [0], [seconds])[0]
+    assert row[:8] == pytest.approx([1, 0, 1, 0, 0, 1, 0, 0], abs=1e-9)
+    assert row[8:].tolist() == [float(moment.weekday() == day) for day in range(7)]
+    row = features([math.nan], [math.nan], [3], [math.nan])[0]
+    assert row.tolist() == [0, 1, 0, 1, math.log(4), 0, 0, 1, *[0] * 7]
+    assert len(row) == FEATURES
+
+
+def test_the_losses_of_times_are_those_of_their_distributions() -> None:
+    seconds = np.array([0.0, 10.0, 5000.0, 1e6])
+    scale = TimeScale.fit("lognormal", seconds)
+    raw = torch.randn(4, 2, dtype=torch.float64)
+    wanted = torch.from_numpy(scale.scaled(seconds))
+    deviation = (7 * torch.tanh(raw[:, 1] / 7)).exp()
+    peer = -torch.distributions.Normal(raw[:, 0], deviation).log_prob(wanted)
+    torch.testing.assert_close(scale.losses(raw, wanted), peer)
+    np.testing.assert_allclose(scale.seconds(raw)[:, None], scale.quantiles(raw, [0.5]))
+    for kind in ("lognormal", "log_mae", "mae"):
+        own = TimeScale.fit(kind, np.append(seconds, np.nan))
+        exact = torch.stack([torch.from_numpy(own.scaled(seconds)), torch.zeros(4)], -1)
+        np.testing.assert_allclose(own.seconds(exact), seconds, rtol=1e-9, atol=1e-6)
+    with pytest.raises(UsageError, match="a median only"):
+        own.quantiles(exact, [0.1])
+
+
+# --- baselines and protocols -----------------------------------------------------------------------------------------
+
+
+def case_of(kinds: list[int], activities: int) -> Case:
+    own = np.array(kinds)
+    following = np.append(own[1:] - 1, activities)
+    return Case(own, np.zeros((len(own), FEATURES)), following, np.full((len(own), 2), np.nan))
+
+
+CASES = st.lists(st.lists(st.integers(1, 3), min_size=1, max_size=6), min_size=1, max_size=6)
+
+
+def _recursion(train: list[list[int]], run: tuple[int, ...], following: int) -> float:
+    """Witten and Bell's rule as it is written; 0 stands before a case, 4 for its end."""
+    shorter = 1 / 4 if not run else _recursion(train, run[1:], following)
+    counts: Counter[int] = Counter()
+    for case in train:
+        padded = [0] * 3 + case
+        for place in range(3, len(padded)):
+            before = tuple(padded[place - len(run) + 1 : place + 1])
+            if before == run:
+                counts[[*padded, 4][place + 1]] += 1
+    n, d = sum(counts.values()), len(counts)
+    return shorter if n == 0 else (counts[following] + d * shorter) / (n + d)
+
+
+@settings(max_examples=25, deadline=None)
+@given(CASES, st.lists(st.integers(1, 3), min_size=1, max_size=5), st.integers(1, 3))
+def test_counts_backed_off_are_those_of_the_recursion_and_add_up_to_one(train, test, order) -> None:
+    found = FollowerCounts([case_of(own, 3) for own in train], 4, order).chances([case_of(test, 3)])
+    assert found.sum(-1) == pytest.approx(np.ones(len(test)))
+    padded = [0] * order + test
+    for place in range(len(test)):
+        run = tuple(padded[place + 1 : place + 1 + order])
+        expected = [_recursion(train, run, following) for following in range(1, 5)]
+        assert found[place] == pytest.approx(expected)
+
+
+def test_waits_are_means_and_medians_of_each_activity() -> None:
+    own = Case(
+        np.array([1, 1, 2, 1]), np.zeros((4, FEATURES)), np.zeros(4, np.int64),
+        np.stack([np.array([1.0, 2.0, 7.0, np.nan]), np.array([1.0, 1.0, 1.0, np.nan])], -1),
+    )  # fmt: skip
+    assert WaitsByActivity([own], 0, "mean").seconds([case_of([1, 2, 3], 3)]) == pytest.approx([1.5, 7, 10 / 3])
+    assert WaitsByActivity([own], 0, "median").seconds([case_of([2, 3], 3)]) == pytest.approx([7, 2])
+
+
+@pytest.mark.parametrize(
+    ("protocol", "judged"),
+    [(Protocol(), [0, 1, 2, 3]), (Protocol(2, True), [1, 2]), (Protocol(2, False), [1]), (Protocol(1, False), [0, 1])],
+)
+def test_a_protocol_judges_the_prefixes_that_it_says(protocol, judged) -> None:
+    truth = truth_of([case_of([1, 2, 1], 3), case_of([3], 3)], 4, protocol)
+    assert truth.judged.tolist() == judged
+    assert truth.lengths.tolist() == [[1, 2, 3, 1][place] for place in judged]
+
+
+def test_cases_are_held_out_by_their_start_or_as_they_stand() -> None:
+    log = make_log(9)
+    turned = {name: own[::-1] for name, own in log.items()}
+    options = {**EventPredictor().get_params(), "validation": 0.5}
+    parts = read_parts(options, turned, None, None)
+    assert parts.test.cases == ("c6", "c7", "c8")
+    assert parts.validation.cases == ("c3", "c4", "c5")
+    parts = read_parts({**options, "order": "file"}, turned, None, None)
+    assert parts.test.cases == ("c2", "c1", "c0")
+
+
+def test_the_help_desk_is_parted_and_counted_as_the_published_script_does(shared_data) -> None:
+    columns = {"case": "CaseID", "activity": "ActivityID", "time": "CompleteTimestamp"}
+    path = shared_data / "helpdesk_events/helpdesk.csv"
+    parts = read_parts({**EventPredictor(order="file", validation=0.0, **columns).get_params()}, path, None, None)
+    assert (len(parts.train), len(parts.test)) == (2536, 1268)
+    cases = encode_log(parts.test, parts.train.kinds, TimeFeatures((0, 1), (0, 1)))
+    truth = truth_of(cases, len(parts.train.kinds) + 1, Protocol(2, count_end=False))
+    # events from the third on, counted from the file by hand
+    assert len(truth.judged) == sum(max(len(own) - 2, 0) for own in parts.test.activities) == 1993
+    seconds = np.concatenate([own[2:] for own in parts.test.gaps])
+    np.testing.assert_allclose(np.sort(truth.waits[:, 0]), np.sort(seconds))
+
+
+# --- what is refused -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"cell": "grru"}, 'cell "grru" is not known'),
+        ({"dropout": 1.0}, "dropout is 1.0; expected a probability"),
+        ({"test": 1.0}, "test is 1.0; expected a share"),
+        ({"hidden_size": 0}, "hidden_size is 0; expected one or more"),
+        ({"order": "time"}, 'order is "time"; expected "start" or "file"'),
+        ({"time_loss": "mse"}, 'time_loss is "mse"; expected one of lognormal'),
+        ({"first_prefix": 0}, "first_prefix is 0"),
+        ({"batch_size": 0}, "batch_tokens is 0|batch_size is 0"),
+        ({"epochs": 0}, "epochs is 0"),
+    ],
+)
+def test_parameters_that_cannot_be_meant_are_refused(options, said) -> None:
+    with pytest.raises(UsageError, match=said):
+        EventPredictor(**{**SMALL, **options}).fit(make_log(12))
+
+
+def test_logs_that_are_missing_wrong_or_too_short_are_refused(tmp_path, model) -> None:
+    with pytest.raises(DataError, match="does not exist"):
+        EventPredictor(**SMALL).fit(tmp_path / "nothing.csv")
+    with pytest.raises(ColumnError, match='no column "Case"'):
+        EventPredictor(case="Case", **SMALL).fit(make_log(5))
+    with pytest.raises(DataError, match="leaves 0 cases to train on"):
+        EventPredictor(validation=0.9, test=0.6, **SMALL).fit(make_log(1))
+    one = {"case": [1], "activity": ["open"], "time": ["2024-01-01"]}
+    with pytest.raises(DataError, match="nothing to judge"):
+        model.evaluate(one, count_end=False)
+    with pytest.raises(UsageError, match="not fitted"):
+        EventPredictor().stream()
+    with pytest.raises(UsageError, match="max_cases is 0"):
+        model.stream(max_cases=0)
+
+
+def test_a_log_of_one_kind_of_case_of_one_event_is_learned() -> None:
+    log = EventLog("cases", ("a", "b", "c"), (("x",),) * 3, (np.zeros(1),) * 3, np.arange(3))
+    own = EventPredictor(epochs=2, **SMALL).fit(log)
+    assert own.scores_.values["model"].keys() == {"accuracy", "macro F1", "cross-entropy"}
+    assert next(own.answers(log))["probabilities"].keys() == {"x", "(end of case)"}
