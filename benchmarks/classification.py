@@ -5,7 +5,7 @@
     python benchmarks/classification.py ucr        four sets of the UCR/UEA archive, beside 1-NN DTW
     python benchmarks/classification.py latency    one answer of a warm model, and of a cold process
 
-Settings were chosen by the validation part; each test part was read once they stood.
+Settings were chosen by validation parts, and are the same for all seeds, and for all sets of the archive.
 """
 
 from __future__ import annotations

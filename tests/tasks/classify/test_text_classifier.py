@@ -91,6 +91,12 @@ def test_weights_of_classes_are_those_of_their_examples_counted_more_often() -> 
     assert chances[0] < chances[1] < chances[2]
 
 
+def test_small_sets_are_passed_over_more_often() -> None:
+    found = [fitting._epochs({"epochs": None, "batch_size": 32}, count) for count in (50, 1500, 6920, 10**6)]
+    assert found == [100, 37, 8, 8]
+    assert fitting._epochs({"epochs": 3, "batch_size": 32}, 50) == 3
+
+
 def test_whole_numbers_stay_labels_as_scikit_learn_has_them(tmp_path) -> None:
     own = TextClassifier(epochs=1, test=0.0, **QUIET).fit((TEXTS, [1, 0] * 48))
     assert own.predict(TEXTS[:2]).dtype.kind == "i"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -23,6 +24,8 @@ from ostinato.tasks.classify.network import ClassifierNetwork, NetworkSettings
 from ostinato.tasks.classify.parts import Part, Parts, check_enough, read_parts
 from ostinato.tasks.summary import Panel, Summary
 from ostinato.training import History, TrainingConfig, train
+
+_STEPS, _FEWEST_EPOCHS, _MOST_EPOCHS = 1750, 8, 100
 
 
 class Task(Protocol):
@@ -77,12 +80,12 @@ def fit_classifier(task: Task, data: Any, validation: Any, test: Any, directory:
     from ostinato.tasks.classify.summarising import summarise
 
     parameters = task.parameters
-    config = TrainingConfig.of(parameters)
     task.check(test is not None or parameters["test"] > 0)
     parts, encoder = read_parts(
         parameters, lambda own, channels: task.read(own, channels=channels), task.encoder, data, validation, test
     )
     check_enough(parts.train)
+    config = TrainingConfig.of({**parameters, "epochs": _epochs(parameters, len(parts.train))})
     network = _network(task, encoder, len(parts.classes), config.seed)
     weights = _weights(parameters["class_weights"], parts)
     if not 0 <= parameters["label_smoothing"] < 1:
@@ -98,6 +101,14 @@ def fit_classifier(task: Task, data: Any, validation: Any, test: Any, directory:
         temperature = find_temperature(scores_of(network, parts.validation.arrays), parts.validation.targets)
     summary = summarise(task, network, encoder, parts, temperature, history)
     return Fitted(network, encoder, parts.classes, temperature, history, summary, failure)
+
+
+def _epochs(parameters: Mapping[str, Any], examples: int) -> int:
+    """Return the passes that were asked for, or as many as make enough steps for a set of this size."""
+    if parameters["epochs"] is not None:
+        return int(parameters["epochs"])
+    batches = math.ceil(examples / max(parameters["batch_size"], 1))
+    return int(np.clip(round(_STEPS / batches), _FEWEST_EPOCHS, _MOST_EPOCHS))
 
 
 def _network(task: Task, encoder: Any, classes: int, seed: int) -> ClassifierNetwork:

@@ -45,7 +45,8 @@ class TextClassifier(Classifier):
         label_smoothing: share of the target given to all classes alike.
         batch_size: texts of a batch.
         validation, test: the shares of every class that are held out, where `fit` is not given data for them.
-        epochs, optimizer, learning_rate, momentum, schedule, warmup_steps, weight_decay, gradient_clip, patience,
+        epochs: passes, at most; `None`: as many as make about 1,750 steps, 8 to 100.
+        optimizer, learning_rate, momentum, schedule, warmup_steps, weight_decay, gradient_clip, patience,
         max_seconds, averaging, averaging_start, averaging_decay, averaging_patience, seed, device, precision, progress,
         tensorboard: see `ostinato.training.TrainingConfig`.
 
@@ -90,7 +91,7 @@ class TextClassifier(Classifier):
         batch_size: int = 32,
         validation: float = 0.1,
         test: float = 0.1,
-        epochs: int = 10,
+        epochs: int | None = None,
         optimizer: Optimizer = "adamw",
         learning_rate: float = 2e-3,
         momentum: float = 0.0,
