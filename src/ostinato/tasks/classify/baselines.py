@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import logsumexp, softmax
 
 from ostinato.errors import MissingExtra
@@ -118,6 +117,8 @@ def _numbers(sequence: NDArray[np.floating]) -> Floats:
 
 def _logistic(features: Floats, targets: Integers, classes: int, penalty: float = 1.0) -> Floats:
     """Return the weights `(features + 1, classes)` of a regression whose squared size is penalised, the last free."""
+    from scipy.optimize import minimize
+
     inputs, rows = _with_one(features), np.arange(len(targets))
     shape = (inputs.shape[1], classes)
 

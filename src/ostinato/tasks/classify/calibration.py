@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp, softmax
 
 from ostinato.tasks.classify.examples import Integers
@@ -26,6 +25,8 @@ def find_temperature(scores: Floats, targets: Integers) -> float:
     >>> with_temperature(scores, temperature)[0].round(3).tolist()
     [0.75, 0.25]
     """
+    from scipy.optimize import minimize_scalar
+
     rows = np.arange(len(targets))
 
     def loss(log_temperature: float) -> float:
