@@ -52,6 +52,7 @@ def multi30k(own: argparse.Namespace) -> None:
         validation=files("val", own.direction),
         test=files("test_2016_flickr", own.direction),
         directory=f"{own.out}-run" if own.out else None,
+        resume=True,
     )
     spent = time.perf_counter() - began
     summary = model.summary_

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from ostinato.tasks.summary import Curve
 from ostinato.tasks.translate.batches import TranslationBatches
@@ -61,9 +60,8 @@ def _norms(network: TranslationNetwork, batch: Sequence[Tensor]) -> Tensor:
     handle = network.model.front.register_forward_hook(keep)
     try:
         with torch.enable_grad():
-            scores, targets = network(*batch)
-            loss = functional.cross_entropy(scores, targets, reduction="sum")
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss, tokens = network(*batch)
+            (loss * tokens).backward()  # type: ignore[no-untyped-call]
     finally:
         handle.remove()
         network.zero_grad(set_to_none=True)
