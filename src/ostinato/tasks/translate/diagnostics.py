@@ -61,7 +61,7 @@ def _norms(network: TranslationNetwork, batch: Sequence[Tensor]) -> Tensor:
     try:
         with torch.enable_grad():
             loss, tokens = network(*batch)
-            (loss * tokens).backward()  # type: ignore[no-untyped-call]
+            (loss * tokens).backward()
     finally:
         handle.remove()
         network.zero_grad(set_to_none=True)
