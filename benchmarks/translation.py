@@ -46,7 +46,6 @@ def multi30k(own: argparse.Namespace) -> None:
     """Fit, and translate the test."""
     options = {**MODELS[own.model], **({"epochs": own.epochs} if own.epochs else {}), "max_seconds": own.seconds}
     model = Translator(**options)
-    began = time.perf_counter()
     model.fit(
         files("train", own.direction),
         validation=files("val", own.direction),
@@ -54,7 +53,6 @@ def multi30k(own: argparse.Namespace) -> None:
         directory=f"{own.out}-run" if own.out else None,
         resume=True,
     )
-    spent = time.perf_counter() - began
     summary = model.summary_
     last, facts = summary.history[-1], dict(summary.data)
     samples = "\n".join(
@@ -67,7 +65,7 @@ def multi30k(own: argparse.Namespace) -> None:
     keep(
         f"translation-{own.direction}-{own.model}.md",
         f"# Multi30k, {own.direction}, {own.model}\n\n{stamp()}; {summary.parameters:,} weights, {last['epoch']:.0f} "
-        f"epochs, {spent:.0f} s in all, {last['seconds']:.0f} s of them training; {facts['tokens in training']}\n\n"
+        f"epochs in {last['seconds']:.0f} s; {facts['tokens in training']}\n\n"
         f"`{model!r}`\n\n```\n{scores}\n```\n\n{summary.protocol}\n\n{samples}",
     )
     if own.out:
