@@ -12,7 +12,7 @@ from torch import nn
 from ostinato.errors import NonFiniteLoss
 from ostinato.files import make_folder
 from ostinato.tasks.scores import Scores
-from ostinato.tasks.summary import Panel, Summary, history_rows, in_words
+from ostinato.tasks.summary import Panel, Summary, history_rows, in_words, whole_seconds
 from ostinato.training import History, TrainingConfig, train
 from ostinato.training.history import EpochRow
 from ostinato.training.objective import BatchSource, Objective
@@ -101,7 +101,7 @@ def summary_of(
         task=task,
         settings=in_words(parameters),
         parameters=sum(own.numel() for own in network.parameters() if own.requires_grad),
-        seconds=seconds,
+        seconds=whole_seconds(seconds, run.history),
         data=tuple(data),
         history=history_rows(run.history),
         best_epoch=run.history.best_epoch,

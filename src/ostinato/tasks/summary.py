@@ -153,6 +153,11 @@ def best_of(scores: Mapping[str, Mapping[str, float]], measure: str, better: Map
     return choose(known, key=known.__getitem__) if known else None
 
 
+def whole_seconds(seconds: float, history: History) -> float:
+    """Return how long a fit took, with what it took before it was broken off and taken up again."""
+    return max(seconds, history.rows[-1].seconds if history.rows else 0.0)
+
+
 def history_rows(history: History) -> tuple[Mapping[str, float], ...]:
     """Return a history as a summary has it."""
     return tuple(asdict(row) for row in history.rows)

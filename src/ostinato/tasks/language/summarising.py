@@ -14,7 +14,7 @@ from ostinato.tasks.language.corpus import Corpus, Texts
 from ostinato.tasks.language.evaluation import LanguageScores
 from ostinato.tasks.language.network import LanguageNetwork
 from ostinato.tasks.language.panels import panels
-from ostinato.tasks.summary import Summary, history_rows, in_words
+from ostinato.tasks.summary import Summary, history_rows, in_words, whole_seconds
 from ostinato.training import History
 
 
@@ -34,7 +34,7 @@ def summarise(
         task="language model",
         settings=in_words(parameters),
         parameters=sum(weight.numel() for weight in network.parameters()),
-        seconds=seconds,
+        seconds=whole_seconds(seconds, history),
         data=_data(parameters, data, corpus, scores),
         history=history_rows(history),
         best_epoch=history.best_epoch,

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ostinato.tasks.summary import Matrix, Panel, Summary, Table, history_rows, in_words
+from ostinato.tasks.summary import Matrix, Panel, Summary, Table, history_rows, in_words, whole_seconds
 from ostinato.tasks.translate.corpus import Corpus, Level
 from ostinato.tasks.translate.diagnostics import gradient_flow
 from ostinato.tasks.translate.evaluation import BETTER
@@ -36,7 +36,7 @@ def summarise(
         task="translator",
         settings=in_words(parameters),
         parameters=sum(own.numel() for own in languages.network.parameters()),
-        seconds=seconds,
+        seconds=whole_seconds(seconds, history),
         data=corpus.facts,
         history=history_rows(history),
         best_epoch=history.best_epoch,
