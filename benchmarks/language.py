@@ -41,7 +41,10 @@ SHAKESPEARE: dict[str, Any] = {
     "cell": "lstm", "hidden_size": 320, "steps": 64, "batch_size": 32, "learning_rate": 4e-3, "validation": 0.0005,
     "test": 0.1, "epochs": 8, "patience": None,
 }  # fmt: skip
-LONGER: dict[str, Any] = {**SHAKESPEARE, "epochs": 18, "dropout": 0.2}
+LONGER: dict[str, Any] = {
+    **SHAKESPEARE, "hidden_size": 340, "steps": 128, "epochs": 26, "dropout": 0.3, "input_dropout": 0.1,
+    "weight_drop": 0.2, "validation": 0.01,
+}  # fmt: skip
 PTB: dict[str, Any] = {
     "level": "word", "cell": "lstm", "hidden_size": 200, "num_layers": 2, "steps": 20, "batch_size": 20, "epochs": 13,
     "learning_rate": 2e-3, "dropout": 0.2, "tie_weights": True, "patience": None,
