@@ -7,7 +7,7 @@ import datetime
 import json
 import statistics
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,9 @@ def options(doc: str, tasks: Sequence[str], *, seconds: float, transformer: bool
     return Options(chosen, cells, found.seeds, found.seconds)
 
 
-def matched(name: str, input_size: int, parameters: int, layers: int = 1) -> nn.Module:
+def matched(
+    name: str, input_size: int, parameters: int, layers: int = 1, constants: Mapping[str, float] | None = None
+) -> nn.Module:
     """Return a stack of the most units with no more than so many parameters; a Transformer has two layers always.
 
     Raises:
@@ -63,7 +65,7 @@ def matched(name: str, input_size: int, parameters: int, layers: int = 1) -> nn.
     def make(units: int) -> nn.Module:
         if name == TRANSFORMER:
             return TransformerStack(input_size, units, 2, heads=2, feed_forward=2 * units, positions="learned")
-        return Recurrent(CATALOGUE[name](input_size, units), layers)
+        return Recurrent(CATALOGUE[name](input_size, units, **(constants or {})), layers)
 
     def fits(count: int) -> bool:
         stack = make(_STEP * count)
@@ -88,10 +90,17 @@ class Model(nn.Module):
     """A stack of one layer, or of two where units stand apart (`APART`), and a linear layer on its outputs."""
 
     def __init__(
-        self, name: str, input_size: int, outputs: int, parameters: int, dropout: float = 0.0, layers: int | None = None
+        self,
+        name: str,
+        input_size: int,
+        outputs: int,
+        parameters: int,
+        dropout: float = 0.0,
+        layers: int | None = None,
+        constants: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__()
-        self.stack = matched(name, input_size, parameters, layers or (2 if name in APART else 1))
+        self.stack = matched(name, input_size, parameters, layers or (2 if name in APART else 1), constants)
         width = output_width(self.stack, input_size)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(width, outputs)
