@@ -30,8 +30,8 @@ MODELS: dict[str, dict[str, Any]] = {
     "gru": {**RECIPE, "cell": "gru", "attention": "general"},
     "none": {**RECIPE, "cell": "gru", "attention": "none"},
     "transformer": {
-        **RECIPE, "cell": "transformer", "embedding_size": None, "hidden_size": 256, "num_layers": 3, "dropout": 0.3,
-        "learning_rate": 1e-3,
+        **RECIPE, "cell": "transformer", "embedding_size": None, "hidden_size": 160, "num_layers": 3, "dropout": 0.2,
+        "learning_rate": 1.5e-3,
     },
 }  # fmt: skip
 
