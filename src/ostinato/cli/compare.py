@@ -34,14 +34,11 @@ def add_parser(verbs: Any) -> None:
 
 
 def _add_task(tasks: Any, recipe: Recipe) -> None:
-    files = "load.csv --horizon 24" if recipe.name == "forecast" else " ".join(["FILE"] * recipe.files)
-    parser = tasks.add_parser(
-        recipe.name,
-        help=recipe.help,
-        description="Fit a task once for each cell, with as many trained weights, on the same data, split, seeds and "
+    parser = recipe.add_parser(
+        tasks,
+        "Fit a task once for each cell, with as many trained weights, on the same data, split, seeds and "
         "budget, each fit in a process of its own; show quality, training time, memory and latency in one table.",
-        epilog=_EPILOG.format(name=recipe.name, files=files),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        _EPILOG.format(name=recipe.name, files=recipe.example),
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the models and the table")
     parser.add_argument("--cells", default=_CELLS, metavar="A,B,...", help=f"cells to compare ({_CELLS})")

@@ -14,6 +14,11 @@ from ostinato.cli.recipe import Recipe
 class ForecastRecipe(Recipe):
     """A recipe whose data is one file, with the horizon and the target beside it."""
 
+    @property
+    def example(self) -> str:
+        """What stands for the data in an example of a verb's help."""
+        return "load.csv --horizon 24"
+
     def add_data(self, parser: argparse.ArgumentParser) -> None:
         """Add the file, the horizon and the estimator's parameters to a parser."""
         parser.add_argument("file", metavar="FILE", help=self.file_help)

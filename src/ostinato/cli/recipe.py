@@ -89,15 +89,25 @@ class Recipe:
         named = {"data": arguments.file, "validation": arguments.validation_file, "test": arguments.test_file}
         return {name: own if self.files == 1 else path_or_paths(own) for name, own in named.items()}
 
-    def add_fit(self, tasks: Any) -> None:
-        """Add the task to the verb `fit`."""
-        parser = tasks.add_parser(
+    @property
+    def example(self) -> str:
+        """What stands for the data in an example of a verb's help."""
+        return " ".join(["FILE"] * self.files)
+
+    def add_parser(self, tasks: Any, description: str, epilog: str) -> argparse.ArgumentParser:
+        """Add the task to a verb and return its parser, which has no arguments yet."""
+        parser: argparse.ArgumentParser = tasks.add_parser(
             self.name,
             help=self.help,
-            description=self.description,
-            epilog=self.epilog,
+            description=description,
+            epilog=epilog,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
+        return parser
+
+    def add_fit(self, tasks: Any) -> None:
+        """Add the task to the verb `fit`."""
+        parser = self.add_parser(tasks, self.description, self.epilog)
         parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the model and its report")
         parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in DIR, if there is one")
         parser.add_argument("--no-report", action="store_true", help="do not write report.html")

@@ -35,14 +35,11 @@ def add_parser(verbs: Any) -> None:
 
 
 def _add_task(tasks: Any, recipe: Recipe) -> None:
-    files = "load.csv --horizon 24" if recipe.name == "forecast" else " ".join(["FILE"] * recipe.files)
-    parser = tasks.add_parser(
-        recipe.name,
-        help=recipe.help,
-        description="Search for the parameters with the lowest validation loss, stop trials that are not worth going "
+    parser = recipe.add_parser(
+        tasks,
+        "Search for the parameters with the lowest validation loss, stop trials that are not worth going "
         "on, and fit with the best of them; the test part is looked at once, at the end.",
-        epilog=_EPILOG.format(name=recipe.name, files=files),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        _EPILOG.format(name=recipe.name, files=recipe.example),
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the model and the search")
     parser.add_argument("--search", action="append", metavar="NAME=RANGE", help="what to search; may be given again")

@@ -12,8 +12,9 @@ from ostinato.tasks.classify.baselines import STATISTICS, bag_of_words, commones
 from ostinato.tasks.classify.calibration import find_temperature, with_temperature
 from ostinato.tasks.classify.dtw import WarpedNeighbours
 from ostinato.tasks.classify.examples import Classes, Examples, checked_labels, hold_out
-from ostinato.tasks.classify.metrics import Prediction, calibration_error, confusion, per_class, scores_for
+from ostinato.tasks.classify.metrics import Prediction, calibration_error, scores_for
 from ostinato.tasks.classify.panels import verdict
+from ostinato.tasks.panels import class_scores, confusion_counts
 
 NAN = float("nan")
 
@@ -23,11 +24,12 @@ NAN = float("nan")
 def test_measures_are_those_of_scikit_learn(pairs) -> None:
     peer = pytest.importorskip("sklearn.metrics")
     targets, told = (np.array(own) for own in zip(*pairs, strict=True))
-    counts = confusion(told, targets, 4)
+    counts = confusion_counts(targets, told, 4)
     assert (counts == peer.confusion_matrix(targets, told, labels=range(4))).all()
     options = {"labels": range(4), "average": None, "zero_division": 0}
     theirs = [peer.precision_score, peer.recall_score, peer.f1_score]
-    for ours, score in zip(per_class(counts), theirs, strict=True):
+    found = class_scores(counts)
+    for ours, score in zip((found.precision, found.recall, found.f1), theirs, strict=True):
         assert ours == pytest.approx(score(targets, told, **options))
     chances = np.random.default_rng(0).dirichlet(np.ones(4), len(told))
     found = scores_for(Prediction(told, chances), targets, 4)

@@ -33,8 +33,8 @@ def linear_cross_entropy(
     """Return `cross_entropy(hidden @ weight.T + bias, target)`, and have its gradients ready at once.
 
     The scores are made piece by piece; each piece gives its loss and its share of the gradients before the next one
-    takes its memory. Targets that are ignored cost nothing. Forward and backward took 38 ms where the two steps after
-    one another take 59 (400 x 200 numbers, 10,000 classes; one core of Zen 5), and 129 where they take 322 (2,048 x
+    takes its memory. Targets that are ignored cost nothing. Forward and backward took 35 ms where the two steps after
+    one another take 57 (400 x 200 numbers, 10,000 classes; one core of Zen 5), and 133 where they take 283 (2,048 x
     256, 6,000 classes, smoothed): `python3 dev.py bench output`.
 
     Args:

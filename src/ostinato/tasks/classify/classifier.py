@@ -15,9 +15,10 @@ from ostinato.tasks.classify.batches import scores_of
 from ostinato.tasks.classify.calibration import with_temperature
 from ostinato.tasks.classify.examples import Examples
 from ostinato.tasks.classify.fitting import Fitted, Task, fit_classifier
-from ostinato.tasks.classify.metrics import ClassScores, Floats, Prediction, confusion, scores_for
+from ostinato.tasks.classify.metrics import ClassScores, Floats, Prediction, scores_for
 from ostinato.tasks.classify.saving import pack, unpack
 from ostinato.tasks.estimator import SavedEstimator
+from ostinato.tasks.panels import confusion_counts
 from ostinato.tasks.summary import Summary
 from ostinato.training import History
 
@@ -91,7 +92,7 @@ class Classifier(SavedEstimator[Fitted]):
         targets = fitted.classes.numbers(examples)
         chances = self._chances(examples)
         measures = scores_for(Prediction.of(chances), targets, len(fitted.classes))
-        counts = confusion(chances.argmax(1), targets, len(fitted.classes))
+        counts = confusion_counts(targets, chances.argmax(1), len(fitted.classes))
         names = tuple(str(name) for name in fitted.classes.names)
         return ClassScores(examples.origin, len(examples), measures, names, tuple(map(tuple, counts.tolist())))
 

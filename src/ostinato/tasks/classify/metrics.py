@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.tasks.classify.examples import Integers
+from ostinato.tasks.panels import class_scores, confusion_counts, macro_f1
 from ostinato.tasks.summary import Better
 
 Floats: TypeAlias = "NDArray[np.float64]"
@@ -42,31 +43,12 @@ class Prediction:
 
 def scores_for(prediction: Prediction, targets: Integers, classes: int) -> dict[str, float]:
     """Return the measures of `BETTER`; without probabilities, those that need none."""
-    counts = confusion(prediction.classes, targets, classes)
+    counts = confusion_counts(targets, prediction.classes, classes)
     found = {"accuracy": float((prediction.classes == targets).mean()), "macro F1": macro_f1(counts)}
     if prediction.chances is not None:
         found["cross-entropy"] = cross_entropy(prediction.chances, targets)
         found["calibration error"] = calibration_error(prediction.chances, targets)
     return found
-
-
-def confusion(told: Integers, targets: Integers, classes: int) -> Integers:
-    """Return how many of each class (rows) were told to be each class (columns)."""
-    return np.bincount(targets * classes + told, minlength=classes * classes).reshape(classes, classes)
-
-
-def per_class(counts: Integers) -> tuple[Floats, Floats, Floats]:
-    """Return precision, recall and F1 of each class; 0 where nothing was told to be it, or nothing was."""
-    right = counts.diagonal().astype(np.float64)
-    told, there = counts.sum(0), counts.sum(1)
-    precision, recall = right / np.maximum(told, 1), right / np.maximum(there, 1)
-    return precision, recall, 2 * right / np.maximum(told + there, 1)
-
-
-def macro_f1(counts: Integers) -> float:
-    """Return the mean F1 of the classes that are there or were told, each counting alike."""
-    known = (counts.sum(0) + counts.sum(1)) > 0
-    return float(per_class(counts)[2][known].mean())
 
 
 def cross_entropy(chances: Floats, targets: Integers) -> float:
@@ -120,6 +102,7 @@ class ClassScores:
         lines = [f"{self.protocol}; {self.examples:,} examples", ""]
         lines += [f"{name:>{width}} {value:9.4f}" for name, value in self.measures.items()]
         lines += ["", f"{'class':>{width}} {'precision':>9} {'recall':>9} {'F1':>9} {'examples':>9}"]
-        for row in zip(self.classes, *per_class(counts), counts.sum(1), strict=True):
+        found = class_scores(counts)
+        for row in zip(self.classes, found.precision, found.recall, found.f1, found.support, strict=True):
             lines.append(f"{row[0]:>{width}} {row[1]:9.4f} {row[2]:9.4f} {row[3]:9.4f} {row[4]:9,}")
         return "\n".join(lines)

@@ -8,9 +8,10 @@ import numpy as np
 
 from ostinato.tasks.classify.examples import Classes
 from ostinato.tasks.classify.looking import gradients_back
-from ostinato.tasks.classify.metrics import BINS, Floats, Prediction, confusion, per_class, reliability
+from ostinato.tasks.classify.metrics import BINS, Floats, Prediction, reliability
 from ostinato.tasks.classify.network import ClassifierNetwork
 from ostinato.tasks.classify.parts import Part
+from ostinato.tasks.panels import class_scores, confusion_counts
 from ostinato.tasks.summary import Curve, Matrix, Panel, Table
 
 _MISTAKES = 12
@@ -32,9 +33,11 @@ def class_panels(
         show: an example of the part, in a line.
     """
     names = tuple(str(name) for name in classes.names)
-    counts = confusion(chances.argmax(1), part.targets, len(classes))
+    counts = confusion_counts(part.targets, chances.argmax(1), len(classes))
+    scores = class_scores(counts)
     matrix = Matrix("Confusion", names, names, _rows(counts.astype(float)), "class", "told", "examples")
-    columns = (names, *(own.round(4).tolist() for own in per_class(counts)), counts.sum(1).tolist())
+    shares = (own.round(4).tolist() for own in (scores.precision, scores.recall, scores.f1))
+    columns = (names, *shares, scores.support.tolist())
     table = Table("Each class", ("class", "precision", "recall", "F1", "examples"), tuple(zip(*columns, strict=True)))
     return [
         matrix,
