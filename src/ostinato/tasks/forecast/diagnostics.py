@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ostinato.data import Panel
-from ostinato.engine import leaves
 from ostinato.nn import LayerStates, TransformerStack
+from ostinato.tasks.backflow import gradient_norms, watched_steps
 from ostinato.tasks.forecast.batches import ForecastObjective
 from ostinato.tasks.forecast.fitted import Fitted
 from ostinato.tasks.forecast.inputs import Inputs
@@ -33,24 +33,18 @@ def diagnose(fitted: Fitted, panel: Panel, origins: NDArray[np.int64]) -> Diagno
         return Diagnostics(np.zeros(0), np.zeros((0, 0)), _label(fitted))
     steps = network.context_steps(inputs).detach()
     state = network.recurrent.initial_state(inputs.history.new_zeros((len(inputs.history), steps.shape[2])))
-    seen: list[list[Tensor]] = []
-    for x in steps:
-        _, state = network.recurrent.step(x, state)
-        seen.append(leaves(state[-1]))
-        for leaf in seen[-1]:
-            if leaf.requires_grad:  # not what a cell only keeps of its inputs (QRNN), nor an untrained reservoir
-                leaf.retain_grad()
+    _, state, seen = watched_steps(network.recurrent, steps, state)
     if not seen:
         return Diagnostics(np.zeros(0), np.zeros((0, 0)), _label(fitted))
     objective = ForecastObjective(network)
     loss = objective(_Decoder(network, state), inputs, None).loss
     torch.autograd.backward(loss)
-    norms = [float(torch.cat([_gradient(leaf) for leaf in parts], 1).norm(dim=1).mean()) for parts in reversed(seen)]
+    norms = gradient_norms(reversed(seen))
     network.zero_grad(set_to_none=True)
     # the first target of the newest window
     row = -fitted.settings.targets
     hidden = np.stack([parts[0][row].detach().flatten().double().numpy() for parts in seen])
-    return Diagnostics(np.array(norms), hidden, _label(fitted))
+    return Diagnostics(norms, hidden, _label(fitted))
 
 
 class _Decoder(nn.Module):
@@ -62,11 +56,6 @@ class _Decoder(nn.Module):
 
     def forward(self, inputs: Inputs) -> Tensor:
         return self.network.decode(self.state, inputs)
-
-
-def _gradient(leaf: Tensor) -> Tensor:
-    """Return the gradient of a part of the state, `(batch, numbers)`: a matrix memory is laid out flat."""
-    return (torch.zeros_like(leaf) if leaf.grad is None else leaf.grad).flatten(1)
 
 
 def _label(fitted: Fitted) -> str:

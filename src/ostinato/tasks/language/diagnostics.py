@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from ostinato.engine import leaves, map_state
 from ostinato.nn import TransformerStack
+from ostinato.tasks.backflow import gradient_norms, watch, watched_steps
 from ostinato.tasks.language.network import LanguageNetwork
 
 _WINDOWS = 256
@@ -52,21 +52,16 @@ def gradient_through_time(network: LanguageNetwork, corpus: NDArray[np.int32], s
     if isinstance(network.stack, TransformerStack):
         return np.zeros(0)
     tokens = windows(corpus, min(steps, _GRADIENT_STEPS), _GRADIENT_WINDOWS)
-    seen: list[list[Tensor]] = []
-    state = network.start(tokens.shape[1])
-    for x in network.embedding(tokens[:-1]).detach():
-        y, state = network.stack.step(x, state)
-        # copies: within a step one part of the state may be made of another, and is not to be counted twice
-        state = map_state(Tensor.clone, state)
-        seen.append(leaves(state[-1]))
-        _watch(seen[-1])
+    xs = network.embedding(tokens[:-1]).detach()
+    y, _, seen = watched_steps(network.stack, xs, network.start(tokens.shape[1]))
+    assert y is not None
     seen[-1] = [y]
-    _watch(seen[-1])
+    watch(seen[-1])
     loss = functional.cross_entropy(network.scores(network.narrow(y)), tokens[-1], reduction="sum")
     torch.autograd.backward(loss)
-    norms = [float(torch.cat([_gradient(leaf) for leaf in parts], 1).norm(dim=1).mean()) for parts in reversed(seen)]
+    norms = gradient_norms(reversed(seen))
     network.zero_grad(set_to_none=True)
-    return np.array(norms)
+    return norms
 
 
 def hidden_states(network: LanguageNetwork, tokens: NDArray[np.int32], units: int) -> tuple[list[int], NDArray[Any]]:
@@ -76,14 +71,3 @@ def hidden_states(network: LanguageNetwork, tokens: NDArray[np.int32], units: in
     values = ys[:, 0].double().numpy()
     most = np.sort(np.argsort(-values.std(0), kind="stable")[:units])
     return most.tolist(), values[:, most].T
-
-
-def _watch(parts: list[Tensor]) -> None:
-    for leaf in parts:
-        if leaf.requires_grad:  # not what a cell only keeps of its inputs (QRNN), nor an untrained reservoir
-            leaf.retain_grad()
-
-
-def _gradient(leaf: Tensor) -> Tensor:
-    """Return the gradient of a part of the state, `(batch, numbers)`: a matrix memory is laid out flat."""
-    return (torch.zeros_like(leaf) if leaf.grad is None else leaf.grad).flatten(1)
