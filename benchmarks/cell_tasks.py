@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import math
 import statistics
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,23 +35,26 @@ class Options:
     tasks: tuple[str, ...]
     cells: tuple[str, ...]
     seeds: int
-    seconds: float
+    most: dict[str, float]
+    """The steps, epochs or seconds of a run, by task."""
 
 
-def options(doc: str, tasks: Sequence[str], *, seconds: float, transformer: bool = False) -> Options:
-    """Read the command line."""
+def options(doc: str, limit: str, most: Mapping[str, float], *, transformer: bool = False) -> Options:
+    """Read the command line of a comparison whose runs have so many steps, epochs or seconds (`limit`), by task."""
+    tasks = tuple(most)
     known = (*PLAIN, TRANSFORMER) if transformer else PLAIN
     parser = argparse.ArgumentParser(description=doc.splitlines()[0])
     parser.add_argument("--cells", default=",".join(known), help=f"names with commas, of: {', '.join(known)}")
     parser.add_argument("--tasks", default=",".join(tasks), help=f"with commas, of: {', '.join(tasks)}")
     parser.add_argument("--seeds", type=int, default=1, help="runs of each cell; 1 by default")
-    parser.add_argument("--seconds", type=float, default=seconds, help=f"for one run at most; {seconds:g} by default")
+    usual = ", ".join(f"{value:g} ({task})" for task, value in most.items())
+    parser.add_argument(f"--{limit}", type=float, dest="most", help=f"of one run at most; by default {usual}")
     found = parser.parse_args()
     cells, chosen = tuple(found.cells.split(",")), tuple(found.tasks.split(","))
     for what, given, there in (("cell", cells, known), ("task", chosen, tasks)):
         if unknown := [name for name in given if name not in there]:
             parser.error(f'there is no {what} "{unknown[0]}"; choose from {", ".join(there)}')
-    return Options(chosen, cells, found.seeds, found.seconds)
+    return Options(chosen, cells, found.seeds, {task: found.most or most[task] for task in chosen})
 
 
 def matched(
@@ -131,6 +135,11 @@ class Records:
         """Return the run of a task, cell and seed, if it is finished."""
         return next((own for own in self.runs if all(own.get(name) == value for name, value in key.items())), None)
 
+    def cells(self) -> list[str]:
+        """Return the names that have runs, in the catalogue's order."""
+        there = {run["cell"] for run in self.runs}
+        return [name for name in (*PLAIN, TRANSFORMER) if name in there]
+
     def add(self, **run: Any) -> None:
         """Keep a finished run."""
         self.runs.append(run)
@@ -139,7 +148,7 @@ class Records:
 
 
 def run_all(name: str, own: Options, train: Callable[[str, str, int, float], dict[str, Any]]) -> Records:
-    """Run `train(task, cell, seed, seconds)` for all that is not finished yet."""
+    """Run `train(task, cell, seed, most)` for all that is not finished yet."""
     torch.set_num_threads(1)
     records = Records(name)
     for seed in range(own.seeds):
@@ -147,19 +156,23 @@ def run_all(name: str, own: Options, train: Callable[[str, str, int, float], dic
             for cell in own.cells:
                 if records.find(task=task, cell=cell, seed=seed) is None:
                     torch.manual_seed(seed)
-                    found = train(task, cell, seed, own.seconds)
+                    found = train(task, cell, seed, own.most[task])
                     records.add(task=task, cell=cell, seed=seed, **found)
                     print(task, cell, seed, found, flush=True)
     return records
 
 
 def spread(values: Iterable[float], digits: int = 3) -> str:
-    """Return the median of some runs, with the least and the greatest if there are several."""
+    """Return the median of some runs, with the least and the greatest if there are several; no number: diverged."""
+
+    def text(value: float) -> str:
+        return f"{value:.{digits}g}" if math.isfinite(value) else "diverged"
+
     known = sorted(values)
     if not known:
         return ""
-    middle = f"{statistics.median(known):.{digits}g}"
-    return middle if len(known) == 1 else f"{middle} ({known[0]:.{digits}g} to {known[-1]:.{digits}g})"
+    middle = text(statistics.median_high(known))
+    return middle if len(known) == 1 else f"{middle} ({text(known[0])} to {text(known[-1])})"
 
 
 def stamp() -> str:
@@ -197,14 +210,15 @@ def bars(path: Path, title: str, label: str, columns: dict[str, dict[str, float]
     figure, axes = plt.subplots(figsize=(7, 0.9 + 0.22 * len(names) * max(1, len(columns))), layout="constrained")
     height = 0.8 / len(columns)
     for place, (task, values) in enumerate(columns.items()):
-        at = [index + place * height for index, name in enumerate(names) if name in values]
-        axes.barh(at, [values[name] for name in names if name in values], height, label=task)
+        shown = [name for name in names if math.isfinite(values.get(name, math.nan))]
+        at = [names.index(name) + place * height for name in shown]
+        axes.barh(at, [values[name] for name in shown], height, label=task)
     for style, (text, value) in zip(("--", ":", "-."), lines.items(), strict=False):
         axes.axvline(value, color="black", linestyle=style, linewidth=1, label=f"{text}, {value:g}")
     axes.set_yticks([index + 0.4 - height / 2 for index in range(len(names))], names, fontsize=7)
     axes.set_ylim(len(names), -0.4)
     # a cell that diverged must not flatten the others
-    known = sorted(value for values in columns.values() for value in values.values())
+    known = sorted(value for values in columns.values() for value in values.values() if math.isfinite(value))
     if known and known[-1] > 3 * known[len(known) // 2]:
         axes.set_xlim(0, 1.5 * known[int(0.9 * (len(known) - 1))])
     axes.set_xlabel(label)

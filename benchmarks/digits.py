@@ -1,11 +1,12 @@
 """Handwritten digits, one pixel after the other: 8 x 8 from scikit-learn, in their order and in a random one.
 
-    python benchmarks/digits.py [--cells lstm,transformer] [--seeds 3] [--tasks permuted] [--seconds 60]
+    python benchmarks/digits.py [--cells lstm,transformer] [--seeds 3] [--tasks permuted] [--epochs 100]
 
 1,797 digits, a fifth of each kind held out for the test; 64 steps of one number, the class from the last output. Every
 cell has one layer (two where a cell's units stand apart) and the same number of parameters, the Transformer two layers;
-Adam at .003, batches of 64, gradients clipped at 1, the same seconds of processor time on one thread. Permuted: the
-same random order of pixels for all.
+60 epochs of Adam, from .003 down in a straight line, batches of 64, gradients clipped at 1. Permuted: the same random
+order of pixels for all. Test accuracy after the last epoch, the median of the seeds, with the least and the greatest;
+"diverged" where the loss was finite no more.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from cell_tasks import Clock, Model, bars, options, run_all, spread, stamp
 from common import RESULTS, keep, table
 
 PARAMETERS, BATCH = 17_000, 64
-TASKS = ("in order", "permuted")
+EPOCHS = 60
+TASKS = {"in order": EPOCHS, "permuted": EPOCHS}
 
 
 def digits(task: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -34,14 +36,15 @@ def digits(task: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return xs, test_xs, ys, test_ys
 
 
-def train(task: str, cell: str, seed: int, seconds: float) -> dict[str, Any]:
-    """Train one model and return its accuracy when the time is over."""
+def train(task: str, cell: str, seed: int, most: float) -> dict[str, Any]:
+    """Train one model and return its accuracy at the end."""
     xs, test_xs, ys, test_ys = digits(task)
     model = Model(cell, 1, 10, PARAMETERS)
     optimiser = torch.optim.Adam(model.parameters(), 3e-3)
     generator = torch.Generator().manual_seed(seed)
-    clock, epochs = Clock(), 0
-    while clock.spent < seconds:
+    clock = Clock()
+    for epoch in range(int(most)):
+        optimiser.param_groups[0]["lr"] = 3e-3 * (1 - epoch / most)
         for rows in torch.randperm(len(ys), generator=generator).split(BATCH):
             with clock:
                 loss = nn.functional.cross_entropy(model(xs[:, rows])[-1], ys[rows])
@@ -49,31 +52,29 @@ def train(task: str, cell: str, seed: int, seconds: float) -> dict[str, Any]:
                 loss.backward()
                 nn.utils.clip_grad_norm_(model.parameters(), 1.0)
                 optimiser.step()
-            if clock.spent >= seconds:
-                break
-        epochs += 1
-        optimiser.param_groups[0]["lr"] = 3e-3 * max(0.02, 1 - clock.spent / seconds)
+        if not loss.isfinite():
+            return {"accuracy": float("-inf"), "epochs": epoch + 1, "seconds": round(clock.spent, 1)}
     with torch.no_grad():
         accuracy = float((model(test_xs)[-1].argmax(-1) == test_ys).float().mean())
-    return {"accuracy": accuracy, "epochs": epochs, "seconds": round(clock.spent, 1)}
+    return {"accuracy": accuracy, "epochs": int(most), "seconds": round(clock.spent, 1)}
 
 
 def main() -> None:
     """Run what is not finished and write the table of all that is."""
-    own = options(__doc__ or "", TASKS, seconds=40, transformer=True)
+    own = options(__doc__ or "", "epochs", TASKS, transformer=True)
     records = run_all("digits", own, train)
     rows, columns = [], {task: {} for task in TASKS}  # type: dict[str, dict[str, float]]
-    for cell in dict.fromkeys(run["cell"] for run in records.runs):
+    for cell in records.cells():
         row = [cell]
         for task in TASKS:
             runs = [run for run in records.runs if run["cell"] == cell and run["task"] == task]
-            row += [spread(run["accuracy"] for run in runs), spread(run["epochs"] for run in runs)]
+            row.append(spread(run["accuracy"] for run in runs))
             if runs:
                 columns[task][cell] = max(run["accuracy"] for run in runs)
         rows.append(row)
-    head = ["model", *(f"{part}, {task}" for task in TASKS for part in ("accuracy", "epochs"))]
+    head = ["model", *(f"accuracy, {task}" for task in TASKS)]
     text = (__doc__ or "").split("\n\n", 2)
-    where = f"{stamp()}; about {PARAMETERS:,} parameters, {own.seconds:g} s a run"
+    where = f"{stamp()}; about {PARAMETERS:,} parameters"
     keep("digits.md", f"# {text[0]}\n\n{where}\n\n{text[2]}\n{table(head, rows)}")
     bars(RESULTS / "digits.png", "Digits, pixel by pixel", "accuracy", columns, {"chance": 0.1})
 

@@ -87,10 +87,10 @@ def train(_: str, cell: str, seed: int, seconds: float) -> dict[str, Any]:
 
 def main() -> None:
     """Run what is not finished and write the table of all that is."""
-    own = options(__doc__ or "", ("jsb",), seconds=120)
+    own = options(__doc__ or "", "seconds", {"jsb": 60})
     records = run_all("jsb", own, train)
     rows = []
-    for cell in dict.fromkeys(run["cell"] for run in records.runs):
+    for cell in records.cells():
         runs = [run for run in records.runs if run["cell"] == cell]
         parts = [spread((run[part] for run in runs), 4) for part in ("test", "validation", "epochs", "seconds")]
         rows.append([cell, runs[0]["units"], *parts])
