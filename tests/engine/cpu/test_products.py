@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from llvmlite import ir
 
-from ostinato.engine.cpu import gemm, launch
+from ostinato.engine.cpu import gemm, launch, pack
 from ostinato.engine.cpu.compiler import emit_object, load_object, machine, new_module
 from ostinato.engine.cpu.launch import contract
 
@@ -22,7 +22,7 @@ def kernels():
     module = new_module("products")
     names = []
     for dtype, width in FORMATS:
-        for kind, define in (("gemm", gemm.define_gemm), ("pack", gemm.define_pack)):
+        for kind, define in (("gemm", gemm.define_gemm), ("pack", pack.define_pack)):
             name = f"{kind}_{dtype}_{width}"
             extra = (machine().registers,) if kind == "gemm" else ()
             assert isinstance(define(module, name, dtype, width, *extra), ir.Function)
@@ -40,15 +40,19 @@ def kernels():
     depth=st.integers(0, 70),
     cols=st.integers(1, 200),
     mode=st.integers(0, 2),
-    turned=st.booleans(),
+    lying=st.sampled_from(["straight", "turned", "spread"]),
 )
 def test_a_product_is_right_and_each_row_has_the_bits_it_has_alone(
-    kernels, form, rows, depth, cols, mode, turned
+    kernels, form, rows, depth, cols, mode, lying
 ) -> None:
     dtype, width = form
     kind = getattr(torch, dtype)
     a = torch.randn(rows, depth + 3, dtype=kind)[:, :depth]
-    weights = torch.randn(cols, depth, dtype=kind).t() if turned else torch.randn(depth, cols, dtype=kind)
+    weights = {
+        "straight": torch.randn(depth, cols, dtype=kind),
+        "turned": torch.randn(cols, depth, dtype=kind).t(),
+        "spread": torch.randn(3 * depth, 2 * cols, dtype=kind)[::3, ::2],
+    }[lying]
     padded = -(-cols // width) * width
     panels = torch.full((gemm.packed_size(depth, cols, width) + 1,), float("nan"), dtype=kind)
     kernels[f"pack_{dtype}_{width}"](depth, cols, weights.data_ptr(), *weights.stride(), panels.data_ptr())

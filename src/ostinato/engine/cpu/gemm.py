@@ -122,31 +122,3 @@ class _Tile:
                 value = code.load_vector(lanes, init, v * lanes.width)
                 for row in sums:
                     builder.store(value, row[v])
-
-
-def define_pack(module: ir.Module, name: str, dtype: DType, width: int) -> Any:
-    """Add `pack(depth, cols, w, depth_stride, col_stride, panels)`: lay a matrix out as `gemm` reads it."""
-    pointer = ir.PointerType()
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [_i64, _i64, pointer, _i64, _i64, pointer]), name)
-    depth, cols, weights, depth_stride, col_stride, panels = function.args
-    code = Code(ir.IRBuilder(function.append_basic_block("entry")))
-    builder, element = code.builder, Lanes(code.builder, dtype, width).element
-    panel = PANEL_VECTORS * width
-    count = builder.udiv(builder.add(cols, _i64(panel - 1)), _i64(panel))
-    with code.loop(count, "panel") as index:
-        first = builder.mul(index, _i64(panel))
-        left = builder.sub(cols, first)
-        real = builder.select(builder.icmp_signed("<", left, _i64(panel)), left, _i64(panel))
-        padded = builder.mul(builder.udiv(builder.add(real, _i64(width - 1)), _i64(width)), _i64(width))
-        target = code.at(panels, builder.mul(first, depth), element)
-        source = code.at(weights, builder.mul(first, col_stride), element)
-        with code.loop(depth, "k") as k:
-            line = code.at(target, builder.mul(k, padded), element)
-            numbers = code.at(source, builder.mul(k, depth_stride), element)
-            with code.loop(real, "c") as c:
-                value = builder.load(code.at(numbers, builder.mul(c, col_stride), element), typ=element)
-                builder.store(value, code.at(line, c, element))
-            with code.loop(builder.sub(padded, real), "pad") as c:
-                builder.store(ir.Constant(element, 0.0), code.at(line, builder.add(real, c), element))
-    builder.ret_void()
-    return function

@@ -13,9 +13,10 @@ from ostinato.engine import graph as g
 from ostinato.engine.cpu.compiler import compile_cached, machine, new_module
 from ostinato.engine.cpu.contract import define_contract
 from ostinato.engine.cpu.emit import emit_kernel
-from ostinato.engine.cpu.gemm import define_gemm, define_pack
+from ostinato.engine.cpu.gemm import define_gemm
 from ostinato.engine.cpu.lanes import DType
 from ostinato.engine.cpu.layout import Layout, all_products, constant_indices, make_layout, round_up
+from ostinato.engine.cpu.pack import define_pack
 from ostinato.engine.cpu.schedule import Schedule, locate, schedule
 from ostinato.engine.graph import Node
 from ostinato.engine.plan import Program
