@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cell_tasks import Clock, Model, bars, options, run_all, spread, stamp
+from cell_tasks import Clock, Model, Records, bars, options, run_all, spread, stamp
 from common import RESULTS, keep, table
 
 PARAMETERS, BATCH, SOLVED = 17_000, 50, 0.01
@@ -69,15 +69,24 @@ def train(task: str, cell: str, seed: int, most: float) -> dict[str, Any]:
     return {"error": best, "steps": steps, "solved": solved, "seconds": round(clock.spent, 1)}
 
 
+def _longer(records: Records) -> str:
+    rows = [
+        [run["cell"], run["task"], run["steps"], run["solved"] or "", spread([run["error"]])]
+        for run in records.longer()
+    ]
+    head = ["cell", "length", "steps", f"below {SOLVED} after", "error"]
+    return f"\n\nLonger runs (`--steps`):\n\n{table(head, rows)}" if rows else ""
+
+
 def main() -> None:
     """Run what is not finished and write the table of all that is."""
     own = options(__doc__ or "", "steps", LENGTHS)
     records = run_all("adding", own, train)
     rows, columns = [], {length: {} for length in LENGTHS}  # type: dict[str, dict[str, float]]
-    for cell in records.cells():
+    for cell, all_runs in records.usual().items():
         row = [cell]
         for length in LENGTHS:
-            runs = [run for run in records.runs if run["cell"] == cell and run["task"] == length]
+            runs = [run for run in all_runs if run["task"] == length]
             solved = [run for run in runs if run["solved"]]
             row += [
                 spread(run["error"] for run in runs),
@@ -90,7 +99,8 @@ def main() -> None:
     parts = ("error", f"below {SOLVED}", "after steps")
     head = ["cell", *(f"{part}, {length}" for length in LENGTHS for part in parts)]
     text = (__doc__ or "").split("\n\n", 2)
-    keep("adding.md", f"# {text[0]}\n\n{stamp()}; about {PARAMETERS:,} parameters\n\n{text[2]}\n{table(head, rows)}")
+    where = f"{stamp()}; about {PARAMETERS:,} parameters"
+    keep("adding.md", f"# {text[0]}\n\n{where}\n\n{text[2]}\n{table(head, rows)}{_longer(records)}")
     lines = {"always one": 0.1667, "solved": SOLVED}
     bars(RESULTS / "adding.png", "The adding problem", "mean squared error", columns, lines)
 

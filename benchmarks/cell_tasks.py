@@ -22,6 +22,7 @@ from ostinato.engine import leaves
 from ostinato.nn import Recurrent, TransformerStack
 
 TRANSFORMER = "transformer"
+_ALL = (*PLAIN, TRANSFORMER)
 APART = ("indrnn", "mingru", "minlstm", "qrnn", "sru", "lru", "rglru", "unicornn")
 """Cells whose units read nothing of one another's past: their papers stack them, and here they have two layers."""
 _STEP = 12
@@ -37,6 +38,8 @@ class Options:
     seeds: int
     most: dict[str, float]
     """The steps, epochs or seconds of a run, by task."""
+    usual: bool
+    """Whether that is what the comparison gives; other runs are kept apart."""
 
 
 def options(doc: str, limit: str, most: Mapping[str, float], *, transformer: bool = False) -> Options:
@@ -54,7 +57,7 @@ def options(doc: str, limit: str, most: Mapping[str, float], *, transformer: boo
     for what, given, there in (("cell", cells, known), ("task", chosen, tasks)):
         if unknown := [name for name in given if name not in there]:
             parser.error(f'there is no {what} "{unknown[0]}"; choose from {", ".join(there)}')
-    return Options(chosen, cells, found.seeds, {task: found.most or most[task] for task in chosen})
+    return Options(chosen, cells, found.seeds, {task: found.most or most[task] for task in chosen}, not found.most)
 
 
 def matched(
@@ -135,10 +138,14 @@ class Records:
         """Return the run of a task, cell and seed, if it is finished."""
         return next((own for own in self.runs if all(own.get(name) == value for name, value in key.items())), None)
 
-    def cells(self) -> list[str]:
-        """Return the names that have runs, in the catalogue's order."""
-        there = {run["cell"] for run in self.runs}
-        return [name for name in (*PLAIN, TRANSFORMER) if name in there]
+    def usual(self) -> dict[str, list[dict[str, Any]]]:
+        """Return the runs of the comparison by cell, in the catalogue's order."""
+        found = {name: [run for run in self.runs if run["cell"] == name and "most" not in run] for name in _ALL}
+        return {name: runs for name, runs in found.items() if runs}
+
+    def longer(self) -> list[dict[str, Any]]:
+        """Return the runs that were given more or less than the comparison gives."""
+        return [run for run in self.runs if "most" in run]
 
     def add(self, **run: Any) -> None:
         """Keep a finished run."""
@@ -154,10 +161,11 @@ def run_all(name: str, own: Options, train: Callable[[str, str, int, float], dic
     for seed in range(own.seeds):
         for task in own.tasks:
             for cell in own.cells:
-                if records.find(task=task, cell=cell, seed=seed) is None:
+                apart = {} if own.usual else {"most": own.most[task]}
+                if records.find(task=task, cell=cell, seed=seed, most=apart.get("most")) is None:
                     torch.manual_seed(seed)
                     found = train(task, cell, seed, own.most[task])
-                    records.add(task=task, cell=cell, seed=seed, **found)
+                    records.add(task=task, cell=cell, seed=seed, **apart, **found)
                     print(task, cell, seed, found, flush=True)
     return records
 

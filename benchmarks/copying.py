@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cell_tasks import Clock, Model, bars, options, run_all, spread, stamp
+from cell_tasks import Clock, Model, Records, bars, options, run_all, spread, stamp
 from common import RESULTS, keep, table
 
 PARAMETERS, BATCH, SYMBOLS = 17_000, 32, 10
@@ -67,15 +67,24 @@ def train(task: str, cell: str, seed: int, most: float) -> dict[str, Any]:
     return {"loss": best, "right": right, "steps": steps, "seconds": round(clock.spent, 1)}
 
 
+def _longer(records: Records) -> str:
+    rows = [
+        [run["cell"], run["task"], run["steps"], spread([run["loss"]]), spread([run["right"]])]
+        for run in records.longer()
+    ]
+    head = ["cell", "delay", "steps", "loss", "right"]
+    return f"\n\nLonger runs (`--steps`):\n\n{table(head, rows)}" if rows else ""
+
+
 def main() -> None:
     """Run what is not finished and write the table of all that is."""
     own = options(__doc__ or "", "steps", DELAYS)
     records = run_all("copying", own, train)
     rows, columns = [], {delay: {} for delay in DELAYS}  # type: dict[str, dict[str, float]]
-    for cell in records.cells():
+    for cell, all_runs in records.usual().items():
         row = [cell]
         for delay in DELAYS:
-            runs = [run for run in records.runs if run["cell"] == cell and run["task"] == delay]
+            runs = [run for run in all_runs if run["task"] == delay]
             row += [spread(run[part] for run in runs) for part in ("loss", "right")]
             if runs:
                 columns[delay][cell] = max(run["right"] for run in runs)
@@ -84,7 +93,7 @@ def main() -> None:
     trivial = ", ".join(f"{SYMBOLS * math.log(8) / (int(delay) + 20):.4f} at {delay}" for delay in DELAYS)
     text = (__doc__ or "").split("\n\n", 2)
     where = f"{stamp()}; about {PARAMETERS:,} parameters; remembering nothing: {trivial}"
-    keep("copying.md", f"# {text[0]}\n\n{where}\n\n{text[2]}\n{table(head, rows)}")
+    keep("copying.md", f"# {text[0]}\n\n{where}\n\n{text[2]}\n{table(head, rows)}{_longer(records)}")
     bars(RESULTS / "copying.png", "Copy memory", "share of symbols that are right", columns, {"chance": 1 / 8})
 
 

@@ -64,10 +64,10 @@ def main() -> None:
     own = options(__doc__ or "", "epochs", TASKS, transformer=True)
     records = run_all("digits", own, train)
     rows, columns = [], {task: {} for task in TASKS}  # type: dict[str, dict[str, float]]
-    for cell in records.cells():
+    for cell, all_runs in records.usual().items():
         row = [cell]
         for task in TASKS:
-            runs = [run for run in records.runs if run["cell"] == cell and run["task"] == task]
+            runs = [run for run in all_runs if run["task"] == task]
             row.append(spread(run["accuracy"] for run in runs))
             if runs:
                 columns[task][cell] = max(run["accuracy"] for run in runs)

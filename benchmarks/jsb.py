@@ -90,8 +90,7 @@ def main() -> None:
     own = options(__doc__ or "", "seconds", {"jsb": 60})
     records = run_all("jsb", own, train)
     rows = []
-    for cell in records.cells():
-        runs = [run for run in records.runs if run["cell"] == cell]
+    for cell, runs in records.usual().items():
         parts = [spread((run[part] for run in runs), 4) for part in ("test", "validation", "epochs", "seconds")]
         rows.append([cell, runs[0]["units"], *parts])
     rows.sort(key=lambda row: float(str(row[2]).split()[0]))
