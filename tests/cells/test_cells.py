@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 import ostinato
-from ostinato.cells import CATALOGUE, GRUCell, LSTMCell, RNNCell
+from ostinato.cells import CATALOGUE, GRUCell, IndRNNCell, LSTMCell, RNNCell
 
 
 def _copy(ours: nn.Module, peer: nn.Module) -> None:
@@ -169,3 +169,24 @@ def test_a_minlstm_whose_gates_are_shut_stays_finite() -> None:
     assert y.isfinite().all()
     y.sum().backward()
     assert cell.input.bias.grad.isfinite().all()
+
+
+def test_a_bounded_indrnn_counts_no_weight_beyond_its_bound_and_learns_back_from_there() -> None:
+    cell, plain, xs = IndRNNCell(3, 4, bound=1.0), IndRNNCell(3, 4), torch.randn(2000, 2, 3)
+    plain.load_state_dict(cell.state_dict())
+    with torch.no_grad():
+        cell.recurrent.copy_(torch.tensor([1.5, -1.5, 0.5, 1.0]))
+        plain.recurrent.copy_(torch.tensor([1.0, -1.0, 0.5, 1.0]))
+    ys, _ = ostinato.scan(cell, xs)
+    expected, _ = ostinato.scan(plain, xs)
+    torch.testing.assert_close(ys, expected)
+    ys.sum().backward()
+    expected.sum().backward()
+    torch.testing.assert_close(cell.recurrent.grad, plain.recurrent.grad)
+    assert cell.recurrent.grad[0] > 0
+
+
+@pytest.mark.parametrize("bound", [0.0, -1.0, float("nan")])
+def test_a_bound_that_is_not_positive_is_refused(bound: float) -> None:
+    with pytest.raises(ValueError, match="bound must be positive, but it is"):
+        IndRNNCell(3, 4, bound=bound)
