@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cell_tasks import Clock, Model, Records, bars, options, run_all, spread, stamp
+from cell_tasks import Clock, Columns, Model, Records, bars, options, run_all, spread, stamp
 from common import RESULTS, keep, table
 
 PARAMETERS, BATCH, SOLVED = 17_000, 50, 0.01
@@ -87,7 +87,8 @@ def main() -> None:
     """Run what is not finished and write the table of all that is."""
     own = options(__doc__ or "", "steps", LENGTHS)
     records = run_all("adding", own, train)
-    rows, columns = [], {length: {} for length in LENGTHS}  # type: dict[str, dict[str, float]]
+    rows: list[list[object]] = []
+    columns: Columns = {length: {} for length in LENGTHS}
     for cell, all_runs in records.usual().items():
         row = [cell]
         for length in LENGTHS:
@@ -96,10 +97,10 @@ def main() -> None:
             row += [
                 spread(run["error"] for run in runs),
                 f"{len(solved)} of {len(runs)}" if runs else "",
-                spread(run["solved"] for run in solved),
+                spread((run["solved"] for run in solved), 4),
             ]
             if runs:
-                columns[length][cell] = min(run["error"] for run in runs)
+                columns[length][cell] = [run["error"] for run in runs]
         rows.append(row)
     parts = ("error", f"below {SOLVED}", "after steps")
     head = ["cell", *(f"{part}, {length}" for length in LENGTHS for part in parts)]
@@ -107,7 +108,7 @@ def main() -> None:
     where = f"{stamp()}; about {PARAMETERS:,} parameters"
     keep("adding.md", f"# {text[0]}\n\n{where}\n\n{text[2]}\n{table(head, rows)}{_longer(records)}")
     lines = {"always one": 0.1667, "solved": SOLVED}
-    bars(RESULTS / "adding.png", "The adding problem", "mean squared error", columns, lines)
+    bars(RESULTS / "adding.png", "The adding problem", "mean squared error", columns, lines, log=True)
 
 
 if __name__ == "__main__":

@@ -134,10 +134,10 @@ def main() -> None:
     text = (__doc__ or "").split("\n\n", 2)
     keep("catalogue.md", f"# {text[0]}\n\n{stamp()}\n\n{text[2]}\n{table(head, rows)}")
     columns = {
-        "engine": {name: own.engine for name, own in found.items()},
-        "eager": {name: own.eager for name, own in found.items()},
+        "engine": {name: [own.engine] for name, own in found.items()},
+        "eager": {name: [own.eager] for name, own in found.items()},
     }
-    bars(RESULTS / "catalogue.png", "A training step of every cell", "milliseconds", columns, {})
+    bars(RESULTS / "catalogue.png", "A training step of every cell", "milliseconds", columns, {}, log=True)
     speeds = {name: [round(own.engine, 1), round(own.eager, 1)] for name, own in found.items()}
     page = {"machine": machine(), "size": [BATCH, STEPS, FEATURES, UNITS], "milliseconds": speeds}
     if set(names) == set(CATALOGUE):

@@ -207,8 +207,18 @@ class Clock:
         self._since = None
 
 
-def bars(path: Path, title: str, label: str, columns: dict[str, dict[str, float]], lines: dict[str, float]) -> None:
-    """Draw a bar for each cell and task, and lines that are published or trivial figures."""
+Columns = dict[str, dict[str, list[float]]]
+"""For each task, the values of each cell: one, or one of each seed."""
+
+
+def bars(
+    path: Path, title: str, label: str, columns: Columns, lines: dict[str, float], *,
+    log: bool = False, most: float | None = None,
+) -> None:  # fmt: skip
+    """Draw the median of each cell and task as a bar, least and greatest as a whisker, other known figures as lines.
+
+    `most` ends the axis where a cell that is far off would flatten the others: its value stands at the edge.
+    """
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -216,22 +226,29 @@ def bars(path: Path, title: str, label: str, columns: dict[str, dict[str, float]
 
     names = sorted({cell for values in columns.values() for cell in values})
     figure, axes = plt.subplots(figsize=(7, 0.9 + 0.22 * len(names) * max(1, len(columns))), layout="constrained")
+    axes.set_xscale("log" if log else "linear")
     height = 0.8 / len(columns)
     for place, (task, values) in enumerate(columns.items()):
-        shown = [name for name in names if math.isfinite(values.get(name, math.nan))]
+        medians = {name: statistics.median_high(runs) for name, runs in values.items()}
+        shown = [name for name in values if math.isfinite(medians[name])]
         at = [names.index(name) + place * height for name in shown]
-        axes.barh(at, [values[name] for name in shown], height, label=task)
+        axes.barh(at, [medians[name] for name in shown], height, label=task)
+        for name, y in zip(shown, at, strict=True):
+            ends = [value for value in values[name] if math.isfinite(value)]
+            axes.plot([min(ends), max(ends)], [y, y], color="black", linewidth=1)
+            if most is not None and medians[name] > most:
+                axes.text(most, y, f"{medians[name]:.3g} ", fontsize=6, va="center", ha="right", color="white")
+        for name in values.keys() - shown:
+            y, left = names.index(name) + place * height, axes.get_yaxis_transform()
+            axes.text(0.01, y, "diverged", transform=left, fontsize=6, va="center")
     for style, (text, value) in zip(("--", ":", "-."), lines.items(), strict=False):
         axes.axvline(value, color="black", linestyle=style, linewidth=1, label=f"{text}, {value:g}")
     axes.set_yticks([index + 0.4 - height / 2 for index in range(len(names))], names, fontsize=7)
     axes.set_ylim(len(names), -0.4)
-    # a cell that diverged must not flatten the others
-    known = sorted(value for values in columns.values() for value in values.values() if math.isfinite(value))
-    if known and known[-1] > 3 * known[len(known) // 2]:
-        axes.set_xlim(0, 1.5 * known[int(0.9 * (len(known) - 1))])
+    axes.set_xlim(right=most)
     axes.set_xlabel(label)
     axes.set_title(title, fontsize=10)
     if len(columns) > 1 or lines:
-        axes.legend(fontsize=7)
+        figure.legend(fontsize=7, loc="outside upper right", ncols=len(columns) + len(lines))
     figure.savefig(path, dpi=120)
     plt.close(figure)

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cell_tasks import Clock, Model, Records, bars, options, run_all, spread, stamp
+from cell_tasks import Clock, Columns, Model, Records, bars, options, run_all, spread, stamp
 from common import RESULTS, keep, table
 
 PARAMETERS, BATCH, SYMBOLS = 17_000, 32, 10
@@ -80,14 +80,15 @@ def main() -> None:
     """Run what is not finished and write the table of all that is."""
     own = options(__doc__ or "", "steps", DELAYS)
     records = run_all("copying", own, train)
-    rows, columns = [], {delay: {} for delay in DELAYS}  # type: dict[str, dict[str, float]]
+    rows: list[list[object]] = []
+    columns: Columns = {delay: {} for delay in DELAYS}
     for cell, all_runs in records.usual().items():
         row = [cell]
         for delay in DELAYS:
             runs = [run for run in all_runs if run["task"] == delay]
             row += [spread(run[part] for run in runs) for part in ("loss", "right")]
             if runs:
-                columns[delay][cell] = max(run["right"] for run in runs)
+                columns[delay][cell] = [run["right"] for run in runs]
         rows.append(row)
     head = ["cell", *(f"{part}, {delay}" for delay in DELAYS for part in ("loss", "right"))]
     trivial = ", ".join(f"{SYMBOLS * math.log(8) / (int(delay) + 20):.4f} at {delay}" for delay in DELAYS)

@@ -18,7 +18,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 
-from cell_tasks import Clock, Model, bars, options, run_all, spread, stamp
+from cell_tasks import Clock, Columns, Model, bars, options, run_all, spread, stamp
 from common import RESULTS, keep, table
 
 PARAMETERS, BATCH = 17_000, 64
@@ -63,14 +63,15 @@ def main() -> None:
     """Run what is not finished and write the table of all that is."""
     own = options(__doc__ or "", "epochs", TASKS, transformer=True)
     records = run_all("digits", own, train)
-    rows, columns = [], {task: {} for task in TASKS}  # type: dict[str, dict[str, float]]
+    rows: list[list[object]] = []
+    columns: Columns = {task: {} for task in TASKS}
     for cell, all_runs in records.usual().items():
         row = [cell]
         for task in TASKS:
             runs = [run for run in all_runs if run["task"] == task]
             row.append(spread(run["accuracy"] for run in runs))
             if runs:
-                columns[task][cell] = max(run["accuracy"] for run in runs)
+                columns[task][cell] = [run["accuracy"] for run in runs]
         rows.append(row)
     head = ["model", *(f"accuracy, {task}" for task in TASKS)]
     text = (__doc__ or "").split("\n\n", 2)
