@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import statistics
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from ostinato.engine import initial_state, leaves
 
 PAGE = Path(__file__).with_suffix(".md")
 SPEEDS = Path(__file__).with_name("cell_speed.json")
+RESULTS = Path(__file__).resolve().parents[1] / "benchmarks" / "results"
 SIZE = 64
 FRAME = (8, 8)
 
@@ -90,7 +92,7 @@ def page() -> str:
     sections = [section(name, CATALOGUE[name], costs[name]) for name in CATALOGUE]
     wrapped = [section(name, WRAPPERS[name], None) for name in WRAPPERS]
     around = "## Wrappers\n\nEach is made by `ostinato.cells.WRAPPERS[name](cell)`, of any cell, and is a cell again.\n"
-    return "\n".join([HEAD, table(costs), *sections, around, *wrapped])
+    return "\n".join([HEAD, table(costs), compared(), *sections, around, *wrapped])
 
 
 def table(costs: dict[str, Cost]) -> str:
@@ -112,6 +114,53 @@ def table(costs: dict[str, Cost]) -> str:
         f"through the engine and in the eager loop ({measured['machine']}; `python3 dev.py bench catalogue`)."
     )
     return "\n".join([*lines, "", note]) + "\n"
+
+
+def compared() -> str:
+    """Return what cells reach on the same tasks with as many parameters, as the benchmarks have kept it."""
+    runs = {name: _runs(name) for name in ("adding", "copying", "digits", "jsb")}
+    lines = [
+        "## What they learn",
+        "",
+        "As many parameters for all cells, 17,000 (chorales: 150,000), and as many training steps (chorales: a minute); "
+        "the median of the seeds, up to three (`python3 dev.py bench adding`, `copying`, `digits`, `jsb`; all of it with "
+        "spreads in `benchmarks/results`). *Adding*: after how many steps two marked numbers among 200 or 600 were added "
+        "with an error below .01, within 4,000 and 2,000. *Copy*: the share of ten symbols that are said again after a "
+        "wait of 200 or 1,000 steps, within 3,000 and 1,000 training steps; chance is .125. *Digits*: accuracy on 8 x 8 "
+        "pixels, one by one, in order and permuted, after 60 epochs. *Chorales*: nats a frame on the test set.",
+        "",
+        "| cell | adding, 200 | adding, 600 | copy, 200 | copy, 1,000 | digits | permuted | chorales |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for name in (*CATALOGUE, "transformer"):
+        values = [_solved(runs["adding"], name, task) for task in ("200", "600")]
+        values += [_median(runs["copying"], name, task, "right", ".2f") for task in ("200", "1000")]
+        values += [_median(runs["digits"], name, task, "accuracy", ".2f") for task in ("in order", "permuted")]
+        values.append(_median(runs["jsb"], name, "jsb", "test", ".2f"))
+        if any(values):
+            link = f"[{name}](#{name})" if name in CATALOGUE else name
+            lines.append(f"| {link} | " + " | ".join(values) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _runs(name: str) -> list[dict[str, Any]]:
+    lines = (RESULTS / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()
+    return [run for run in map(json.loads, lines) if "most" not in run]
+
+
+def _solved(runs: list[dict[str, Any]], cell: str, task: str) -> str:
+    """Return the median steps of the runs that solved a task, and how many did where not all."""
+    own = [run for run in runs if (run["cell"], run["task"]) == (cell, task)]
+    steps = [run["solved"] for run in own if run["solved"]]
+    if not steps:
+        return "never" if own else ""
+    share = f", {len(steps)} of {len(own)}" if len(steps) < len(own) else ""
+    return f"{statistics.median_high(steps):,}{share}"
+
+
+def _median(runs: list[dict[str, Any]], cell: str, task: str, what: str, form: str) -> str:
+    values = [run[what] for run in runs if (run["cell"], run["task"]) == (cell, task)]
+    return format(statistics.median_high(values), form) if values else ""
 
 
 def section(name: str, cell: type[nn.Module], cost: Cost | None) -> str:
