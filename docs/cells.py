@@ -39,6 +39,15 @@ matrix products and convolutions; *pointwise*, the numbers that every other arit
 the numbers carried to the next step. `gru-d` is counted on 66 features (22 variables), the convolutional cells on
 frames of {FRAME[0]} by {FRAME[1]}.
 """
+COMPARED = """## What they learn
+
+As many parameters for all cells, 17,000 (chorales: 150,000), and as many training steps (chorales: a minute); the
+median of the seeds, up to three (`python3 dev.py bench adding`, `copying`, `digits`, `jsb`; all of it with spreads in
+`benchmarks/results`). *Adding*: after how many steps two marked numbers among 200 or 600 were added with an error below
+.01, within 4,000 and 2,000. *Copy*: the share of ten symbols that are said again after a wait of 200 or 1,000 steps,
+within 3,000 and 1,000 training steps; chance is .125. *Digits*: accuracy on 8 x 8 pixels, one by one, in order and
+permuted, after 60 epochs. *Chorales*: nats a frame on the test set.
+"""
 NOT_ARITHMETIC = {"cat", "clone", "copy_", "_to_copy", "empty", "zeros"}
 
 
@@ -120,15 +129,7 @@ def compared() -> str:
     """Return what cells reach on the same tasks with as many parameters, as the benchmarks have kept it."""
     runs = {name: _runs(name) for name in ("adding", "copying", "digits", "jsb")}
     lines = [
-        "## What they learn",
-        "",
-        "As many parameters for all cells, 17,000 (chorales: 150,000), and as many training steps (chorales: a minute); "
-        "the median of the seeds, up to three (`python3 dev.py bench adding`, `copying`, `digits`, `jsb`; all of it with "
-        "spreads in `benchmarks/results`). *Adding*: after how many steps two marked numbers among 200 or 600 were added "
-        "with an error below .01, within 4,000 and 2,000. *Copy*: the share of ten symbols that are said again after a "
-        "wait of 200 or 1,000 steps, within 3,000 and 1,000 training steps; chance is .125. *Digits*: accuracy on 8 x 8 "
-        "pixels, one by one, in order and permuted, after 60 epochs. *Chorales*: nats a frame on the test set.",
-        "",
+        COMPARED,
         "| cell | adding, 200 | adding, 600 | copy, 200 | copy, 1,000 | digits | permuted | chorales |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
