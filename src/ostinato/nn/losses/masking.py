@@ -102,4 +102,6 @@ def reduce(losses: Tensor, count: Tensor | float, reduction: Reduction) -> Tenso
     if reduction == "sum":
         return total
     share = torch.as_tensor(count, dtype=losses.dtype, device=losses.device)
-    return total / torch.where(share == 0, torch.ones_like(share), share)
+    # smoothed targets have a loss even where their own classes weigh nothing
+    mean = total / torch.where(share == 0, torch.ones_like(share), share)
+    return torch.where(share == 0, torch.zeros_like(mean), mean)
