@@ -96,7 +96,9 @@ def _give_back(block: mmap.mmap, size: int, owner: int) -> None:
 def _forget() -> None:
     """Give back what was not wanted for longest, until no more is kept than may be."""
     global _kept
-    for size, blocks in list(_free.items()):
+    # the sizes, not pairs: a pair is new memory, at which the collector may let go a tensor and so reorder them
+    for size in list(_free):
+        blocks = _free[size]
         while blocks and _kept > _limit:
             try:
                 blocks.pop()
