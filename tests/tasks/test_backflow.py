@@ -32,10 +32,9 @@ def test_it_is_the_gradient_of_what_comes_after_by_the_state_alone(name) -> None
         state = (*state[:-1], top)
         for x in xs[step + 1 :]:
             y, state = stack.step(x, state)
-        parts = leaves(top)
-        found = torch.autograd.grad(y.square().sum(), parts, allow_unused=True)
-        seen_parts = zip(parts, found, leaves(seen[step]), strict=True)
-        rows = [g.flatten(1) for part, g, own in seen_parts if g is not None and own.requires_grad]
+        found = torch.autograd.grad(y.square().sum(), leaves(top), allow_unused=True)
+        pairs = zip(found, seen[step], strict=True)
+        rows = [gradient.flatten(1) for gradient, leaf in pairs if gradient is not None and leaf.requires_grad]
         expected = float(torch.cat(rows, 1).norm(dim=1).mean()) if rows else 0.0
         assert norms[step] == pytest.approx(expected, rel=1e-9, abs=1e-12)
 

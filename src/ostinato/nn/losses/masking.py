@@ -103,5 +103,4 @@ def reduce(losses: Tensor, count: Tensor | float, reduction: Reduction) -> Tenso
         return total
     share = torch.as_tensor(count, dtype=losses.dtype, device=losses.device)
     # smoothed targets have a loss even where their own classes weigh nothing
-    mean = total / torch.where(share == 0, torch.ones_like(share), share)
-    return torch.where(share == 0, torch.zeros_like(mean), mean)
+    return total.masked_fill(share == 0, 0.0) / torch.where(share == 0, torch.ones_like(share), share)
