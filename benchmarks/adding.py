@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cell_tasks import Clock, Columns, Model, Records, bars, options, run_all, spread, stamp
+from cell_tasks import Clock, Columns, Model, bars, options, run_all, spread, stamp
 from common import RESULTS, keep, table
 
 PARAMETERS, BATCH, SOLVED = 17_000, 50, 0.01
@@ -30,7 +30,7 @@ RATES = {"cornn": 2e-2}
 
 
 def constants(cell: str, length: int) -> dict[str, float]:
-    """Return what the authors of a cell give it for this very task, beside its sizes."""
+    """Return what the authors of a cell give it for this very task, beside its sizes (`RATES`; S. Li et al., 2018)."""
     own = {"cornn": {"step": 0.06, "stiffness": 66.0, "damping": 15.0}, "indrnn": {"bound": 2 ** (1 / length)}}
     return own.get(cell, {})
 
@@ -74,15 +74,6 @@ def train(task: str, cell: str, seed: int, most: float) -> dict[str, Any]:
     return {"error": best, "steps": steps, "solved": solved, "seconds": round(clock.spent, 1)}
 
 
-def _longer(records: Records) -> str:
-    rows = [
-        [run["cell"], run["task"], run["steps"], run["solved"] or "", spread([run["error"]])]
-        for run in records.longer()
-    ]
-    head = ["cell", "length", "steps", f"below {SOLVED} after", "error"]
-    return f"\n\nLonger runs (`--steps`):\n\n{table(head, rows)}" if rows else ""
-
-
 def main() -> None:
     """Run what is not finished and write the table of all that is."""
     own = options(__doc__ or "", "steps", LENGTHS)
@@ -106,7 +97,8 @@ def main() -> None:
     head = ["cell", *(f"{part}, {length}" for length in LENGTHS for part in parts)]
     text = (__doc__ or "").split("\n\n", 2)
     where = f"{stamp()}; about {PARAMETERS:,} parameters"
-    keep("adding.md", f"# {text[0]}\n\n{where}\n\n{text[2]}\n{table(head, rows)}{_longer(records)}")
+    others = records.apart("error")
+    keep("adding.md", f"# {text[0]}\n\n{where}\n\n{text[2]}\n{table(head, rows)}{others}")
     lines = {"always one": 0.1667, "solved": SOLVED}
     bars(RESULTS / "adding.png", "The adding problem", "mean squared error", columns, lines, log=True)
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from common import RESULTS, machine
+from common import RESULTS, machine, table
 from ostinato.cells import CATALOGUE, PLAIN
 from ostinato.engine import leaves
 from ostinato.nn import Recurrent, TransformerStack
@@ -45,7 +45,7 @@ class Options:
 def options(doc: str, limit: str, most: Mapping[str, float], *, transformer: bool = False) -> Options:
     """Read the command line of a comparison whose runs have so many steps, epochs or seconds (`limit`), by task."""
     tasks = tuple(most)
-    known = (*PLAIN, TRANSFORMER) if transformer else PLAIN
+    known = _ALL if transformer else PLAIN
     parser = argparse.ArgumentParser(description=doc.splitlines()[0])
     parser.add_argument("--cells", default=",".join(known), help=f"names with commas, of: {', '.join(known)}")
     parser.add_argument("--tasks", default=",".join(tasks), help=f"with commas, of: {', '.join(tasks)}")
@@ -53,6 +53,10 @@ def options(doc: str, limit: str, most: Mapping[str, float], *, transformer: boo
     usual = ", ".join(f"{value:g} ({task})" for task, value in most.items())
     parser.add_argument(f"--{limit}", type=float, dest="most", help=f"of one run at most; by default {usual}")
     found = parser.parse_args()
+    for name in ("most", "seeds"):
+        value = getattr(found, name)
+        if value is not None and not value > 0:
+            parser.error(f"--{limit if name == 'most' else name} is {value:g}; expected more than zero")
     cells, chosen = tuple(found.cells.split(",")), tuple(found.tasks.split(","))
     for what, given, there in (("cell", cells, known), ("task", chosen, tasks)):
         if unknown := [name for name in given if name not in there]:
@@ -143,9 +147,14 @@ class Records:
         found = {name: [run for run in self.runs if run["cell"] == name and "most" not in run] for name in _ALL}
         return {name: runs for name, runs in found.items() if runs}
 
-    def longer(self) -> list[dict[str, Any]]:
-        """Return the runs that were given more or less than the comparison gives."""
-        return [run for run in self.runs if "most" in run]
+    def apart(self, *parts: str) -> str:
+        """Return a table of these parts of the runs that were given more or less than the comparison gives, if any."""
+        rows = [
+            [run["cell"], run["task"], f"{run['most']:g}", *(spread([run[part]]) for part in parts)]
+            for run in self.runs
+            if "most" in run
+        ]
+        return f"\n\nWith other limits:\n\n{table(['cell', 'task', 'at most', *parts], rows)}" if rows else ""
 
     def add(self, **run: Any) -> None:
         """Keep a finished run."""
@@ -179,7 +188,7 @@ def spread(values: Iterable[float], digits: int = 3) -> str:
     known = sorted(values)
     if not known:
         return ""
-    middle = text(statistics.median_high(known))
+    middle = text(statistics.median(known))
     return middle if len(known) == 1 else f"{middle} ({text(known[0])} to {text(known[-1])})"
 
 
@@ -229,7 +238,7 @@ def bars(
     axes.set_xscale("log" if log else "linear")
     height = 0.8 / len(columns)
     for place, (task, values) in enumerate(columns.items()):
-        medians = {name: statistics.median_high(runs) for name, runs in values.items()}
+        medians = {name: statistics.median(runs) for name, runs in values.items()}
         shown = [name for name in values if math.isfinite(medians[name])]
         at = [names.index(name) + place * height for name in shown]
         axes.barh(at, [medians[name] for name in shown], height, label=task)

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cell_tasks import Clock, Columns, Model, Records, bars, options, run_all, spread, stamp
+from cell_tasks import Clock, Columns, Model, bars, options, run_all, spread, stamp
 from common import RESULTS, keep, table
 
 PARAMETERS, BATCH, SYMBOLS = 17_000, 32, 10
@@ -67,15 +67,6 @@ def train(task: str, cell: str, seed: int, most: float) -> dict[str, Any]:
     return {"loss": best, "right": right, "steps": steps, "seconds": round(clock.spent, 1)}
 
 
-def _longer(records: Records) -> str:
-    rows = [
-        [run["cell"], run["task"], run["steps"], spread([run["loss"]]), spread([run["right"]])]
-        for run in records.longer()
-    ]
-    head = ["cell", "delay", "steps", "loss", "right"]
-    return f"\n\nLonger runs (`--steps`):\n\n{table(head, rows)}" if rows else ""
-
-
 def main() -> None:
     """Run what is not finished and write the table of all that is."""
     own = options(__doc__ or "", "steps", DELAYS)
@@ -94,7 +85,8 @@ def main() -> None:
     trivial = ", ".join(f"{SYMBOLS * math.log(8) / (int(delay) + 20):.4f} at {delay}" for delay in DELAYS)
     text = (__doc__ or "").split("\n\n", 2)
     where = f"{stamp()}; about {PARAMETERS:,} parameters; remembering nothing: {trivial}"
-    keep("copying.md", f"# {text[0]}\n\n{where}\n\n{text[2]}\n{table(head, rows)}{_longer(records)}")
+    others = records.apart("loss", "right")
+    keep("copying.md", f"# {text[0]}\n\n{where}\n\n{text[2]}\n{table(head, rows)}{others}")
     bars(RESULTS / "copying.png", "Copy memory", "share of symbols that are right", columns, {"chance": 1 / 8})
 
 

@@ -76,7 +76,8 @@ def main() -> None:
     head = ["model", *(f"accuracy, {task}" for task in TASKS)]
     text = (__doc__ or "").split("\n\n", 2)
     where = f"{stamp()}; about {PARAMETERS:,} parameters"
-    keep("digits.md", f"# {text[0]}\n\n{where}\n\n{text[2]}\n{table(head, rows)}")
+    others = records.apart("accuracy")
+    keep("digits.md", f"# {text[0]}\n\n{where}\n\n{text[2]}\n{table(head, rows)}{others}")
     bars(RESULTS / "digits.png", "Digits, pixel by pixel", "accuracy", columns, {"chance": 0.1})
 
 

@@ -19,7 +19,7 @@ import torch
 from scipy.io import loadmat
 from torch import Tensor, nn
 
-from cell_tasks import Clock, Model, bars, options, run_all, spread, stamp
+from cell_tasks import Clock, Columns, Model, bars, options, run_all, spread, stamp
 from common import RESULTS, data_file, keep, table
 from ostinato.nn import VariationalDropout
 from ostinato.nn.losses import binary_cross_entropy
@@ -90,14 +90,17 @@ def main() -> None:
     own = options(__doc__ or "", "seconds", {"jsb": 60})
     records = run_all("jsb", own, train)
     rows = []
+    columns: Columns = {"test": {}}
     for cell, runs in records.usual().items():
         parts = [spread((run[part] for run in runs), 4) for part in ("test", "validation", "epochs", "seconds")]
         rows.append([cell, runs[0]["units"], *parts])
+        columns["test"][cell] = [run["test"] for run in runs]
     rows.sort(key=lambda row: float(str(row[2]).split()[0]))
     head = ["cell", "units", "test", "validation", "epochs", "seconds"]
     text = (__doc__ or "").split("\n\n", 2)
-    keep("jsb.md", f"# {text[0]}\n\n{stamp()}; about {PARAMETERS:,} parameters\n\n{text[2]}\n{table(head, rows)}")
-    columns = {"test": {cell: [run["test"] for run in runs] for cell, runs in records.usual().items()}}
+    where = f"{stamp()}; about {PARAMETERS:,} parameters"
+    others = records.apart("test")
+    keep("jsb.md", f"# {text[0]}\n\n{where}\n\n{text[2]}\n{table(head, rows)}{others}")
     lines = {"GRU, published": 8.43, "TCN, published": 8.10}
     bars(RESULTS / "jsb.png", "Chorales", "nats a frame, test", columns, lines, most=14)
 

@@ -156,12 +156,12 @@ def _solved(runs: list[dict[str, Any]], cell: str, task: str) -> str:
     if not steps:
         return "never" if own else ""
     share = f", {len(steps)} of {len(own)}" if len(steps) < len(own) else ""
-    return f"{statistics.median_high(steps):,}{share}"
+    return f"{statistics.median(steps):,.0f}{share}"
 
 
 def _median(runs: list[dict[str, Any]], cell: str, task: str, what: str, form: str) -> str:
     values = [run[what] for run in runs if (run["cell"], run["task"]) == (cell, task)]
-    return format(statistics.median_high(values), form) if values else ""
+    return format(statistics.median(values), form) if values else ""
 
 
 def section(name: str, cell: type[nn.Module], cost: Cost | None) -> str:
