@@ -1,25 +1,90 @@
-"""Whether two traces of a step, with batches of different sizes, are one program: then it is a program for any batch."""
+"""Whether a plan, made of a trace with a batch of no real size, is right for a batch of the size that there is.
+
+Where the cell's code may compute with the number of its rows, or runs code of other libraries, the step is traced again
+with as many rows as there are. Mostly the two traces are the same operations. PyTorch takes some operations apart
+differently where a size is one; then both are run on random numbers.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 
+from ostinato.engine.calls import make_call
 from ostinato.engine.capture import BATCH, Captured
 from ostinato.engine.convert import describe
+from ostinato.engine.executable import Executable
 from ostinato.engine.graph import Unsupported
 
+_SAMPLES = 3
 
-def check_agreement(wide: Captured, true: Captured, batch: int) -> None:
-    """Compare a trace of `BATCH` rows with one of as many rows as there are.
 
-    Sizes of tensors may be multiples of the batch; no number that is computed with may depend on it.
+def check_agreement(executable: Executable, true: Captured, tensors: Sequence[Tensor], batch: int) -> None:
+    """Compare a plan with a trace of as many rows as there are.
 
     Raises:
-        Unsupported: the traces differ, so the cell computes with the size of its batch, or with something else that is
+        Unsupported: they differ, so the cell computes with the size of its batch, or with something else that is
             different each time.
+    """
+    try:
+        _check_operations(executable.plan.captured, true, batch)
+    except Unsupported:
+        if executable.is_random or not all(_numbers_agree(executable, true, tensors) for _ in range(_SAMPLES)):
+            raise
+
+
+def _numbers_agree(executable: Executable, true: Captured, tensors: Sequence[Tensor]) -> bool:
+    """Run one step of the plan, and the trace, on the same random numbers."""
+    signature, generator = true.signature, torch.Generator().manual_seed(0)
+    given = [node.meta["val"] for node in true.graph.graph.nodes if node.op == "placeholder"]
+
+    def drawn(like: Tensor) -> Tensor:
+        return torch.randn(like.shape, dtype=like.dtype, generator=generator) * 0.7
+
+    count = len(signature.parameters)
+    # buffers of whole numbers have values that mean something
+    values = [tensor.detach() if not tensor.is_floating_point() else drawn(tensor) for tensor in tensors]
+    rest = [drawn(like) for like in given[count:]]
+    x, state, tangents = rest[0], rest[1 : 1 + signature.states], rest[1 + signature.states :]
+    with torch.no_grad():
+        interpreter: Any = fx.Interpreter(true.graph)
+        results = interpreter.run(*values, *rest, enable_io_processing=False)
+        theirs = torch.utils._pytree.tree_leaves(results, is_leaf=lambda leaf: leaf is None)
+        ours = _step_of(executable, values, x, state, tangents)
+    return len(ours) == len(theirs) and all(_close(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+def _step_of(
+    executable: Executable, values: Sequence[Tensor], x: Tensor, state: Sequence[Tensor], tangents: Sequence[Tensor]
+) -> list[Tensor | None]:
+    """Run one step of a plan: the output, the new states and, if the plan has them, the gradients that are wanted."""
+    if executable.half:
+        x, state, tangents = x.bfloat16(), [leaf.bfloat16() for leaf in state], [leaf.bfloat16() for leaf in tangents]
+    call = make_call(x[None], state, None, None, False, 0, executable.rows(values))
+    backward = executable.plan.backward is not None
+    y, last, saved = executable.forward(values, call, save=backward)
+    if not backward:
+        return [y[0], *last]
+    weights, dx, dstate = executable.backward(values, call, saved, tangents[0][None], tangents[1:])
+    gradients = [*weights, None if dx is None else dx[0], *dstate]
+    wanted = executable.plan.captured.signature.gradients
+    return [y[0], *last, *(one if needed else None for one, needed in zip(gradients, wanted, strict=True))]
+
+
+def _close(a: Tensor | None, b: Tensor | None) -> bool:
+    if a is None or b is None:
+        return all(one is None or not bool(one.any()) for one in (a, b))
+    error = {torch.float64: 1e-9, torch.float32: 1e-3}.get(a.dtype, 0.05)
+    return torch.allclose(a, b.to(a.dtype).expand_as(a), rtol=error, atol=error, equal_nan=True)
+
+
+def _check_operations(wide: Captured, true: Captured, batch: int) -> None:
+    """Compare two traces, operation by operation.
+
+    Sizes of tensors may be multiples of the batch; no number that is computed with may depend on it.
     """
     nodes = [list(captured.graph.graph.nodes) for captured in (wide, true)]
     if len(nodes[0]) != len(nodes[1]):

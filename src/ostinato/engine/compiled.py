@@ -17,7 +17,7 @@ from torch._compile import _disable_dynamo
 from ostinato.engine.agreement import check_agreement
 from ostinato.engine.capture import Captured, capture
 from ostinato.engine.executable import Executable
-from ostinato.engine.graph import Unsupported
+from ostinato.engine.graph import NotNow, Unsupported
 from ostinato.engine.linear import is_wanted
 from ostinato.engine.operator import register
 from ostinato.engine.operator import scan as run_scan
@@ -26,7 +26,7 @@ from ostinato.engine.reference import scan_eagerly
 from ostinato.engine.scope import Scope
 from ostinato.engine.shell import Snapshot, shell_of
 from ostinato.engine.state import State, leaves, map_state, structure
-from ostinato.engine.watch import Look, look, look_anew, tensors_of
+from ostinato.engine.watch import Look, look, look_anew, watched_by_all_modules
 from ostinato.errors import EngineWarning
 
 _DTYPES = (torch.float32, torch.float64, torch.bfloat16)
@@ -68,7 +68,9 @@ def suits(xs: Tensor, state: State) -> bool:
         return False
     if torch._C._len_torch_function_stack() and not _only_places_on_cpu():
         return False
-    return all(type(tensor) in (Tensor, nn.Parameter) and tensor.layout is torch.strided for tensor in (xs, *leaves(state)))
+    return all(
+        type(tensor) in (Tensor, nn.Parameter) and tensor.layout is torch.strided for tensor in (xs, *leaves(state))
+    )
 
 
 def _only_places_on_cpu() -> bool:
@@ -76,7 +78,7 @@ def _only_places_on_cpu() -> bool:
     from torch.overrides import _get_current_function_mode_stack
     from torch.utils._device import DeviceContext
 
-    modes = _get_current_function_mode_stack()
+    modes = _get_current_function_mode_stack()  # type: ignore[no-untyped-call]
     return all(type(mode) is DeviceContext and mode.device.type == "cpu" for mode in modes)
 
 
@@ -127,11 +129,8 @@ def _scan_compiled(
 _scan_untraced = _disable_dynamo(_scan_compiled)
 
 
-def find(
-    owner: nn.Module, cell: nn.Module, xs: Tensor, state: State, tensors: dict[str, Tensor] | None = None
-) -> Ready | Unsupported:
+def find(owner: nn.Module, cell: nn.Module, xs: Tensor, state: State) -> Ready | Unsupported:
     """Return the plan for a call, made now if there is none yet, or why there can be none."""
-    del tensors  # the look has them
     return _find(owner, cell, xs, state, look(cell) if cell is owner else _look_at_wrapper(owner, cell))
 
 
@@ -188,6 +187,8 @@ class _Wanted:
 
 def _made(plans: dict[Any, Ready | Unsupported], key: Any, call: _Wanted) -> Ready | Unsupported:
     """Make the plan of a call, or take that of an equal cell, and keep it."""
+    if watched_by_all_modules():  # by a counter of operations, say, which would see the trace
+        return NotNow("hooks on all modules")
     with _tracing:
         ready = plans.get(key) or plans.get((key, call.batch))  # another thread may have made it
         if ready is not None:
@@ -223,8 +224,9 @@ def _agreed(plans: dict[Any, Ready | Unsupported], key: Any, call: _Wanted) -> R
         return batches[key, call.batch]
     if isinstance(ready, Ready):
         try:
-            captured = ready.executable.plan.captured
-            check_agreement(captured, call.capture(rows=captured.signature.rows, batch=call.batch), call.batch)
+            rows = ready.executable.plan.captured.signature.rows
+            true = call.capture(rows=rows, batch=call.batch)
+            check_agreement(ready.executable, true, list(call.seen.tensors.values()), call.batch)
         except Unsupported as reason:
             ready = reason
     if len(batches) >= _MOST_BATCHES:
@@ -314,7 +316,7 @@ def _look_at_wrapper(owner: nn.Module, cell: nn.Module) -> Look:
 
 def warn_once(cell: nn.Module, reason: Unsupported) -> None:
     """Say that a cell has run eagerly, and why."""
-    if cell in _warned:
+    if cell in _warned or isinstance(reason, NotNow):
         return
     _warned.add(cell)
     warnings.warn(

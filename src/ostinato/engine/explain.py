@@ -156,7 +156,8 @@ def _shape_of_input(cell: nn.Module) -> tuple[int, ...]:
     size = getattr(cell, "input_size", None)
     if not isinstance(size, int):
         raise UsageError(
-            f"input_shape is missing, and {type(cell).__name__} has no input_size; pass input_shape=(time, batch, features)"
+            f"input_shape is missing, and {type(cell).__name__} has no input_size; "
+            "pass input_shape=(time, batch, features)"
         )
     return (1, 1, size)
 

@@ -32,6 +32,7 @@ _AS_THEY_ARE = (
     types.WrapperDescriptorType, types.MethodDescriptorType, types.ClassMethodDescriptorType,
     types.GetSetDescriptorType, types.MemberDescriptorType, types.MethodWrapperType,
 )  # fmt: skip
+_CACHED = type(functools.lru_cache(lambda: None))
 _MOST = 20_000
 """Values looked at in a cell's settings."""
 _LARGEST = 1 << 20
@@ -109,7 +110,7 @@ class Freezer:
             return self._array(value, label)
         if isinstance(value, types.BuiltinFunctionType):
             return self._builtin(value, label)
-        if isinstance(value, _AS_THEY_ARE) or isinstance(value, PurePath) or kind.__module__ == "typing":
+        if isinstance(value, (*_AS_THEY_ARE, PurePath)) or kind.__module__ == "typing":
             return value
         return None
 
@@ -150,8 +151,8 @@ class Freezer:
             return kind, self.freeze(value.__func__, label), self.freeze(value.__self__, label)
         if isinstance(value, (property, functools.cached_property, staticmethod, classmethod)):
             return kind, *(self.freeze(getattr(value, name, None), label) for name in ("fget", "func", "__func__"))
-        if hasattr(value, "__wrapped__") and callable(value) and kind.__module__ == "functools":
-            return kind, self.freeze(value.__wrapped__, label)  # lru_cache
+        if isinstance(value, _CACHED):
+            return kind, self.freeze(value.__wrapped__, label)
         if isinstance(value, slice):
             return kind, *(self.freeze(part, label) for part in (value.start, value.stop, value.step))
         if isinstance(value, types.MappingProxyType):
@@ -187,18 +188,25 @@ class Freezer:
 
     def _attributes(self, value: Any, kind: type, label: str) -> Any:
         """Return the attributes of an object that can be read, by name; none if it has no such thing."""
-        table = getattr(value, "__dict__", None)
+        table = _plainly(value, "__dict__")
         slots = [name for base in kind.__mro__ for name in _slots_of(base)]
-        if table is None and not slots:
+        if table is MISSING and not slots:
             return None
         everything = self.names is None or any(is_trusted(base.__module__, self.own) for base in kind.__mro__[:-1])
-        found: dict[str, Any] = {name: getattr(value, name) for name in slots if hasattr(value, name)}
-        found |= table or {}
+        found = {name: _plainly(value, name) for name in slots} | ({} if table is MISSING else table)
         return tuple(
             (name, self.freeze(item, f"{label}.{name}"))
             for name, item in found.items()
             if everything or name in (self.names or ())
         )
+
+
+def _plainly(value: Any, name: str) -> Any:
+    """Return an attribute as it stands, without what a class's own `__getattr__` makes of it."""
+    try:
+        return object.__getattribute__(value, name)
+    except AttributeError:
+        return MISSING
 
 
 def _slots_of(base: type) -> Iterable[str]:

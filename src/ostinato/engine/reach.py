@@ -21,25 +21,37 @@ from ostinato.engine.graph import Unsupported
 MISSING: Any = type("Missing", (), {"__repr__": lambda _: "nothing"})()
 
 _IMPURE = frozenset(
-    "random time secrets uuid os posix nt sys io _io socket threading _thread multiprocessing asyncio contextvars "
-    "_contextvars _random tempfile subprocess signal gc select queue _queue logging pdb inspect platform getpass "
-    "shutil glob sqlite3 urllib http ctypes _ctypes pickle _pickle shelve importlib weakref _weakref atexit faulthandler "
-    "resource sched concurrent".split()
+    """
+    random time secrets uuid os posix nt sys io _io socket threading _thread multiprocessing asyncio contextvars
+    _contextvars _random tempfile subprocess signal gc select queue _queue logging pdb inspect platform getpass
+    shutil glob sqlite3 urllib http ctypes _ctypes pickle _pickle shelve importlib weakref _weakref atexit
+    faulthandler resource sched concurrent
+    """.split()  # noqa: SIM905 - a list of words
 )
 """Modules whose functions do not follow from their arguments, or do more than return something."""
-_IMPURE_BUILTINS = frozenset(["print", "open", "input", "breakpoint", "id", "eval", "exec", "globals", "locals"])
+_IMPURE_BUILTINS = frozenset(
+    """
+    print open input breakpoint id eval exec globals locals __import__
+    """.split()  # noqa: SIM905 - a list of words
+)
 _IMPURE_TORCH = frozenset(
-    "seed initial_seed manual_seed get_rng_state set_rng_state fork_rng default_generator Generator load save "
-    "get_num_threads set_num_threads is_inference_mode_enabled set_default_dtype set_printoptions".split()
+    """
+    seed initial_seed manual_seed get_rng_state set_rng_state fork_rng default_generator Generator load save
+    get_num_threads set_num_threads is_inference_mode_enabled set_default_dtype set_printoptions
+    """.split()  # noqa: SIM905 - a list of words
 )
 _IMPURE_METHODS = frozenset(["now", "utcnow", "today"])
 """Of dates: what a calendar says now."""
 _OF_TENSORS = frozenset(
-    "requires_grad grad_fn is_leaf _version data_ptr register_hook untyped_storage retain_grad".split()
+    ["requires_grad", "grad_fn", "is_leaf", "_version", "data_ptr", "register_hook", "untyped_storage", "retain_grad"]
 )
 """What an attribute of a traced tensor says of the trace and not of the step."""
 _DYNAMIC = frozenset(["getattr", "hasattr", "vars", "dir", "setattr", "delattr", "attrgetter", "methodcaller"])
-_OF_SIZES = frozenset(["shape", "size", "numel", "nelement", "len", "nbytes", "stride", "size_bytes", "broadcast_shapes"])
+_OF_SIZES = frozenset(
+    """
+    shape size numel nelement len nbytes stride size_bytes broadcast_shapes
+    """.split()  # noqa: SIM905 - a list of words
+)
 
 
 @dataclass(frozen=True)
@@ -222,9 +234,11 @@ def refuse_impure(value: Any, label: str) -> None:
 
 
 _TRUSTED = frozenset(
-    "builtins torch numpy math cmath operator _operator functools _functools itertools collections _collections "
-    "_collections_abc typing typing_extensions types abc _abc enum dataclasses copy copyreg numbers string re "
-    "contextlib warnings fractions decimal _decimal statistics bisect heapq scipy".split()
+    """
+    builtins torch numpy math cmath operator _operator functools _functools itertools collections _collections
+    _collections_abc typing typing_extensions types abc _abc enum dataclasses copy copyreg numbers string re
+    contextlib warnings fractions decimal _decimal statistics bisect heapq scipy
+    """.split()  # noqa: SIM905 - a list of words
 )
 
 

@@ -49,7 +49,7 @@ def scan_eagerly(
         outputs.append(output)
     if reverse:
         outputs.reverse()
-    return _stack(cell, outputs, xs, state), state
+    return _stack(cell, outputs, xs, state), state if outputs else start
 
 
 def _stack(cell: nn.Module, outputs: list[Tensor], xs: Tensor, state: State) -> Tensor:

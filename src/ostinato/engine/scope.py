@@ -27,10 +27,12 @@ _ALWAYS = frozenset(["forward"])
 _OF_FUNCTIONS = frozenset(["forward", "backward", "setup_context", "jvp", "vmap", "apply"])
 """What PyTorch calls of a `torch.autograd.Function`."""
 _NOT_RUN = frozenset(
-    "__init__ __repr__ __str__ __module__ __doc__ __dict__ __weakref__ __annotations__ __qualname__ __setstate__ "
-    "__getstate__ __reduce__ __reduce_ex__ __deepcopy__ __copy__ __init_subclass__ __del__ __dir__ "
-    "__static_attributes__ __firstlineno__ __dataclass_params__ __dataclass_fields__ __match_args__ __slots__ "
-    "__abstractmethods__ _abc_impl __orig_bases__ __parameters__ __type_params__".split()
+    """
+    __init__ __repr__ __str__ __module__ __doc__ __dict__ __weakref__ __annotations__ __qualname__ __setstate__
+    __getstate__ __reduce__ __reduce_ex__ __deepcopy__ __copy__ __init_subclass__ __del__ __dir__
+    __static_attributes__ __firstlineno__ __dataclass_params__ __dataclass_fields__ __match_args__ __slots__
+    __abstractmethods__ _abc_impl __orig_bases__ __parameters__ __type_params__
+    """.split()  # noqa: SIM905 - a list of words
 )
 """Of a module in the cell: no step calls these, or they are no code."""
 
@@ -142,4 +144,3 @@ def functions_in(value: Any) -> Iterator[FunctionType]:
 def is_users_class(kind: type, own: frozenset[str]) -> bool:
     """Tell whether a class has code that must be looked at."""
     return not is_trusted(kind.__module__, own)
-

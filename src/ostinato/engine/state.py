@@ -55,7 +55,9 @@ def check_cell(cell: Any) -> None:
 def _what_is_no_cell(cell: Any) -> str:
     expected = "expected a cell, a module whose forward(x, state) returns (output, new_state)"
     if isinstance(cell, str):
-        return f'cell is the text "{cell}"; {expected}, such as ostinato.cells.CATALOGUE["lstm"](input_size, hidden_size)'
+        return (
+            f'cell is the text "{cell}"; {expected}, such as ostinato.cells.CATALOGUE["lstm"](input_size, hidden_size)'
+        )
     if isinstance(cell, nn.RNNBase):
         name = type(cell).__name__
         return f"cell is a {name} layer, which walks over whole sequences itself; call it, or pass a {name}Cell"
@@ -121,10 +123,13 @@ def _probe(cell: nn.Module, x: Tensor) -> State:
     from ostinato.engine.shell import probe_of
 
     row = x.detach()[:1] if x.shape[0] else x.new_zeros((1, *x.shape[1:]))
+    # a cell that keeps something for each row wants as many as there are
+    rows = [row, x.detach()] if x.shape[0] > 1 else [row]
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        for candidate in _candidates(cell, row):
-            if _accepts(probe_of(cell), row, candidate):
-                return candidate
+        for few in rows:
+            for candidate in _candidates(cell, few):
+                if _accepts(probe_of(cell), few, candidate):
+                    return map_state(lambda leaf: leaf[:1], candidate)
     raise UsageError(
         f"the initial state of {type(cell).__name__} could not be found by trying zeros; "
         "pass state=..., or give the cell a method initial_state(x)"
@@ -133,7 +138,7 @@ def _probe(cell: nn.Module, x: Tensor) -> State:
 
 def _candidates(cell: nn.Module, row: Tensor) -> Iterator[State]:
     for width in _widths(cell):
-        zeros = row.new_zeros((1, width))
+        zeros = row.new_zeros((row.shape[0], width))
         yield zeros
         for count in (2, 3, 4):
             yield tuple(zeros for _ in range(count))

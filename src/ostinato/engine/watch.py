@@ -6,6 +6,7 @@ only where something was replaced, or can change in place, is it taken down agai
 
 from __future__ import annotations
 
+import copyreg
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from operator import is_
@@ -179,7 +180,9 @@ def _of_module(module: nn.Module, lead: str, freezer: Freezer, found: Look) -> I
     found.hooks += hooks
     for table in (module.__dict__, module._parameters, module._buffers, module._modules):
         found.tables.append((table, list(table), list(table.values())))
-    yield from (kind, kind.forward, kind.__call__, module.training)
+    yield from (kind, _whole(freezer, kind.forward, f"{kind.__name__}.forward", found), module.training)
+    if not users:
+        found.places += [(vars(base), "forward", kind.forward) for base in kind.__mro__ if "forward" in vars(base)][:1]
     for name, value in module.__dict__.items():
         if name in _OF_MODULES or name == "training":
             continue
@@ -196,6 +199,8 @@ def _of_class(kind: type, freezer: Freezer, found: Look) -> Iterator[Any]:
     for base in kind.__mro__:
         if not is_users_class(base, freezer.own):
             continue
+        # kept in the class by whatever copies an object, so that it comes to no class later
+        copyreg._slotnames(base)  # type: ignore[attr-defined]
         table = vars(base)
         found.tables.append((table, list(table), list(table.values())))
         for name, value in list(table.items()):
