@@ -24,6 +24,8 @@ def scan_eagerly(
     With `lengths`, `(batch,)`, a row's state moves only at its own steps, whichever way it is walked, and its outputs
     elsewhere are zero. With `resets`, boolean `(time, batch)`, a marked row is back in `state` before that step.
     """
+    if torch.is_grad_enabled():
+        xs = xs.contiguous()  # as torch.nn does: what it transposes it copies, and the user's own may be changed
     start = state
     steps = range(xs.shape[0])
     outputs: list[Tensor] = []
