@@ -307,6 +307,132 @@ def test_a_forward_that_is_replaced_is_seen(monkeypatch) -> None:
     Base.gain.__code__ = (lambda self: 1.0).__code__
 
 
+class Meta(type):
+    @property
+    def gain_of_all(cls):
+        return cls.level
+
+    level = 2.0
+
+
+class Described(Base, metaclass=Meta):
+    def gain(self):
+        return type(self).gain_of_all
+
+
+class Descriptor:
+    def __init__(self, value):
+        self.value = value
+
+    def __get__(self, instance, owner=None):
+        return self.value
+
+
+class WithDescriptor(Base):
+    level = Descriptor(2.0)
+
+    def gain(self):
+        return self.level
+
+
+class Matching(Base):
+    def gain(self):
+        match self.s:
+            case Config(gain=level):
+                return level
+        return 1.0
+
+
+class Showing(Base):
+    def gain(self):
+        return {"2.0": 2.0, "0.5": 0.5}[f"{self.s.inner}"]
+
+
+def twice(function):
+    @functools.wraps(function)
+    def wrapper(*arguments):
+        return 2.0 * function(*arguments) * wrapper.level
+
+    wrapper.level = 1.0
+    return wrapper
+
+
+class Decorated(Base):
+    @twice
+    def gain(self):
+        return self.factor
+
+
+class Cached(Base):
+    @functools.cached_property
+    def factor(self):
+        return self.base * 2.0
+
+    def gain(self):
+        return self.factor
+
+
+class UnderNoGrad(Base):
+    @torch.no_grad()
+    def gain(self):
+        return self.factor
+
+
+def test_what_a_class_makes_of_an_attribute_is_watched(monkeypatch) -> None:
+    assert_follows(Described(), lambda: monkeypatch.setattr(Meta, "level", 0.5))
+    assert_follows(WithDescriptor(), lambda: setattr(vars(WithDescriptor)["level"], "value", 0.5))
+    cell = Matching(s=Config())
+    assert_follows(cell, lambda: setattr(cell.s, "gain", 0.5))
+    cell = Showing(s=Config(inner=2.0))
+    assert_follows(cell, lambda: setattr(cell.s, "inner", 0.5))
+    cell = Decorated(factor=1.0)
+    assert_follows(cell, lambda: setattr(cell, "factor", 0.5), compiles=False)
+    assert_follows(cell, lambda: setattr(Decorated.gain, "level", 0.25), compiles=False)
+    cell = Cached(base=1.0)
+    assert_follows(cell, lambda: (setattr(cell, "base", 0.25), cell.__dict__.pop("factor")), compiles=False)
+    cell = UnderNoGrad(factor=2.0)
+    assert_follows(cell, lambda: setattr(cell, "factor", 0.5))
+
+
+def test_a_module_of_settings_is_watched_however_it_is_reached(monkeypatch) -> None:
+    module = types.ModuleType("ostinato_test_settings")
+    module.gain, module.inner = 2.0, types.SimpleNamespace(gain=2.0)
+    monkeypatch.setitem(sys.modules, "ostinato_test_settings", module)
+    monkeypatch.setitem(globals(), "settings_module", module)
+
+    class ByGlobal(Base):
+        def gain(self):
+            return settings_module.gain  # noqa: F821 - put there above
+
+    class ByImport(Base):
+        def gain(self):
+            import ostinato_test_settings as found
+
+            return found.inner.gain
+
+    class ByAttribute(Base):
+        def gain(self):
+            return self.module.gain
+
+    assert_follows(ByGlobal(), lambda: setattr(module, "gain", 0.5))
+    assert_follows(ByImport(), lambda: setattr(module.inner, "gain", 0.5))
+    assert_follows(ByAttribute(module=module), lambda: setattr(module, "gain", 0.25))
+    module.__getattr__ = lambda name: module.inner.gain
+    del module.gain
+    assert_follows(ByGlobal(), lambda: setattr(module.inner, "gain", 3.0), compiles=False)
+    assert_follows(ByAttribute(module=module), lambda: setattr(module.inner, "gain", 0.3), compiles=False)
+
+
+def test_a_function_elsewhere_that_is_replaced_is_seen(monkeypatch) -> None:
+    monkeypatch.setitem(globals(), "helper", lambda: 2.0)
+
+    class Cell(Base):
+        def gain(self):
+            return helper() * np.sqrt(4.0)  # noqa: F821 - put there above
+
+    assert_follows(Cell(), lambda: monkeypatch.setitem(globals(), "helper", lambda: 0.5))
+
+
 CHANGES = {
     "a weight is replaced": lambda c: setattr(c.a, "weight", nn.Parameter(torch.randn(4, 3))),
     "a weight's data is replaced": lambda c: setattr(c.b.weight, "data", torch.randn(4, 4)),
@@ -681,7 +807,8 @@ def test_a_mode_that_is_on_at_the_first_call_leaves_nothing_behind() -> None:
         first = layer(xs)[0]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys.modules["ostinato.engine.scan"], "scan_eagerly", None)
-        assert torch.equal(layer(xs)[0], first)
+        second = layer(xs)[0]
+        torch.testing.assert_close(second, first)
 
 
 @pytest.mark.parametrize("lengths", [[5, 2, 0], (5, 2, 0), np.array([5, 2, 0])])

@@ -59,6 +59,10 @@ class Freezer:
         self._seen: dict[int, int] = {}
         self._count = 0
 
+    def reads(self, name: str) -> bool:
+        """Tell whether the cell's code can read an attribute of this name."""
+        return self.names is None or name in self.names
+
     def whole(self, value: Any, label: str) -> Any:
         """Return a key for a value that depends on nothing looked at before; see `freeze`."""
         self._seen.clear()
@@ -92,8 +96,14 @@ class Freezer:
         refuse_impure(value, label)
         module = value.__name__ if isinstance(value, types.ModuleType) else home(value)
         if not is_trusted(module, self.own):
-            self.met.setdefault(id(value), value)
+            self.meet(value)
         return value
+
+    def meet(self, value: Any) -> None:
+        """Note a function, class or module whose code or attributes matter."""
+        self.met.setdefault(id(value), value)
+        if isinstance(value, type) and not is_trusted(type(value).__module__, self.own):
+            self.met.setdefault(id(type(value)), type(value))
 
     def _simple(self, value: Any, kind: type, label: str) -> Any:
         """Return a key for what is one thing, and not a container."""
@@ -110,8 +120,10 @@ class Freezer:
             return self._array(value, label)
         if isinstance(value, types.BuiltinFunctionType):
             return self._builtin(value, label)
-        if isinstance(value, (*_AS_THEY_ARE, PurePath)) or kind.__module__ == "typing":
+        if isinstance(value, (*_AS_THEY_ARE, PurePath)) or kind.__module__ in ("typing", "torch._ops"):
             return value
+        if callable(value) and kind.__module__.startswith("numpy"):  # a function that is no Python function
+            return self._code(value, label)
         return None
 
     def _tensor(self, value: Tensor, label: str) -> Any:
@@ -197,7 +209,7 @@ class Freezer:
         return tuple(
             (name, self.freeze(item, f"{label}.{name}"))
             for name, item in found.items()
-            if everything or name in (self.names or ())
+            if everything or self.reads(name)
         )
 
 

@@ -46,7 +46,9 @@ _OF_TENSORS = frozenset(
     ["requires_grad", "grad_fn", "is_leaf", "_version", "data_ptr", "register_hook", "untyped_storage", "retain_grad"]
 )
 """What an attribute of a traced tensor says of the trace and not of the step."""
-_DYNAMIC = frozenset(["getattr", "hasattr", "vars", "dir", "setattr", "delattr", "attrgetter", "methodcaller"])
+_DYNAMIC = frozenset(
+    ["getattr", "hasattr", "vars", "dir", "setattr", "delattr", "attrgetter", "methodcaller", "str", "repr", "format"]
+)
 _OF_SIZES = frozenset(
     """
     shape size numel nelement len nbytes stride size_bytes broadcast_shapes
@@ -106,6 +108,8 @@ def _read(code: CodeType) -> Facts:
             names.add(value)
         elif op in ("STORE_GLOBAL", "DELETE_GLOBAL"):
             stores.append(value)
+        elif op == "MATCH_CLASS" or op.startswith("FORMAT_"):
+            names.add("__dict__")  # a pattern, or what shows an object, reads attributes that are not named here
     for inner in code.co_consts:
         if isinstance(inner, CodeType):
             found = facts_of(inner)
@@ -192,6 +196,8 @@ def _followed(table: Mapping[str, Any], chain: tuple[str, ...]) -> list[Place]:
         places.append(place)
         value = place.value()
         refuse_impure(value, label)
+        if value is MISSING and index and "__getattr__" in table and not is_trusted(str(table.get("__name__")), _NONE):
+            raise Unsupported(f"{label}, which a module makes whenever it is asked")
         if not isinstance(value, ModuleType):
             if index + 1 < len(chain) and chain[index + 1] in _IMPURE_METHODS:
                 raise Unsupported(f"{'.'.join(chain[: index + 2])}, which gives another value at every step")
@@ -257,9 +263,24 @@ def is_trusted(module: str, own: frozenset[str]) -> bool:
     return root in sys.stdlib_module_names or is_installed(module)
 
 
+_NONE: frozenset[str] = frozenset()
+
+
+def is_library_code(function: FunctionType, own: frozenset[str]) -> bool:
+    """Tell whether a function is a library's wrapper around the user's: a decorator's, that goes by another name."""
+    return is_trusted(str(function.__globals__.get("__name__")), own)
+
+
+def variables_of(function: FunctionType) -> list[Place]:
+    """Return the places of what a function reads of enclosing functions."""
+    table = Variables(function)
+    return [Place(table, name, name) for name in table]
+
+
 def is_installed(module: str) -> bool:
     """Tell whether a module is that of an installed library."""
-    file = getattr(sys.modules.get(module), "__file__", None) or ""
+    known = sys.modules.get(module)
+    file = str(vars(known).get("__file__")) if isinstance(known, ModuleType) else ""
     return "site-packages" in file or "dist-packages" in file
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from types import FunctionType, MethodType
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 import torch
@@ -16,11 +16,13 @@ from ostinato.engine.reach import (
     facts_of,
     home,
     is_known_pure,
+    is_library_code,
     is_trusted,
     places_of,
     reads_anything,
     reads_sizes,
     refuse_reads_of_the_trace,
+    variables_of,
 )
 
 _ALWAYS = frozenset(["forward"])
@@ -49,6 +51,8 @@ class Scope:
     """The attributes that can be read; `None` if any can."""
     functions: tuple[FunctionType, ...]
     classes: tuple[type, ...]
+    modules: tuple[ModuleType, ...]
+    """Modules of the user's that are passed around whole."""
     places: tuple[Place, ...]
     """What the functions read through globals and enclosing functions."""
     sizes: bool
@@ -62,7 +66,7 @@ class Scope:
 def empty_scope(cell: nn.Module) -> Scope:
     """Return the scope of a cell before anything is known."""
     roots = {type(module).__module__.partition(".")[0] for module in cell.modules()}
-    return Scope(frozenset(roots - {"torch", "builtins"}), {}, _ALWAYS, (), (), (), False, False, False)
+    return Scope(frozenset(roots - {"torch", "builtins"}), {}, _ALWAYS, (), (), (), (), False, False, False)
 
 
 def extended(scope: Scope, met: Iterable[Any]) -> Scope:
@@ -81,6 +85,8 @@ def extended(scope: Scope, met: Iterable[Any]) -> Scope:
         for each in classes:
             functions |= {id(function): function for function in _methods(each, wanted, scope.own)}
         for function in functions.values():
+            if is_library_code(function, scope.own):
+                continue
             facts = facts_of(function.__code__)
             names |= facts.names
             everything |= _is_users(function) and reads_anything(facts)
@@ -91,11 +97,14 @@ def _with_code(
     scope: Scope, known: dict[int, Any], classes: tuple[type, ...], functions: tuple[FunctionType, ...],
     names: frozenset[str] | None,
 ) -> Scope:  # fmt: skip
-    facts = {function: facts_of(function.__code__) for function in functions}
-    for function in functions:
+    read = [function for function in functions if not is_library_code(function, scope.own)]
+    wrappers = [function for function in functions if is_library_code(function, scope.own)]
+    facts = {function: facts_of(function.__code__) for function in read}
+    for function in read:
         if _is_users(function):
             refuse_reads_of_the_trace(facts[function], function.__qualname__)
-    places = {(id(place.table), place.name): place for function in functions for place in places_of(function)}
+    found = [*map(places_of, read), *map(variables_of, wrappers)]
+    places = {(id(place.table), place.name): place for each in found for place in each}
     values = [place.value() for place in places.values()]
     called = [value for value in values if callable(value) and is_trusted(home(value), scope.own)]
     return Scope(
@@ -104,10 +113,11 @@ def _with_code(
         names,
         functions,
         classes,
+        tuple(value for value in known.values() if isinstance(value, ModuleType)),
         tuple(places.values()),
-        any(reads_sizes(facts[function]) for function in functions if _is_users(function)),
-        any(not is_known_pure(home(value)) for value in called),
-        any("is_grad_enabled" in facts[function].names for function in functions),
+        any(reads_sizes(facts[function]) for function in read if _is_users(function)),
+        any(not is_known_pure(home(value)) for value in [*called, *wrappers]),
+        any("is_grad_enabled" in each.names for each in facts.values()),
     )
 
 

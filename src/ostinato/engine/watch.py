@@ -10,7 +10,7 @@ import copyreg
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from operator import is_
-from types import FunctionType
+from types import FunctionType, ModuleType
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -88,7 +88,8 @@ class Look:
             if table.get(name, MISSING) is not value:
                 return False
         for function, parts in self.codes:
-            if not all(map(is_, _parts_of(function), parts)):
+            now = _parts_of(function)
+            if len(now) != len(parts) or not all(map(is_, now, parts)):
                 return False
         for tensor, meta in zip(self.tensors.values(), self.metas, strict=True):
             if _meta(tensor) != meta:
@@ -159,8 +160,12 @@ def _taken_down(cell: nn.Module, scope: Scope, tensors: dict[str, Tensor]) -> tu
         found.codes.append((function, _parts_of(function)))
         parts += [function.__code__, _whole(freezer, function.__defaults__, f"defaults of {function.__name__}", found)]
         parts.append(_whole(freezer, function.__kwdefaults__, f"defaults of {function.__name__}", found))
+        attributes = {name: value for name, value in function.__dict__.items() if freezer.reads(name)}
+        parts.append(_whole(freezer, attributes, function.__name__, found) if attributes else ())
     for kind in scope.classes:
         parts += _of_class(kind, freezer, found)
+    for namespace in scope.modules:
+        parts += _of_namespace(namespace, freezer, found)
     found.mutable = list(freezer.mutable)
     found.fingerprint = Fingerprint(tuple(parts))
     return freezer, found
@@ -173,7 +178,7 @@ def _of_module(module: nn.Module, lead: str, freezer: Freezer, found: Look) -> I
         raise Unsupported(f"{kind.__name__}, a scripted module, whose settings are out of sight")
     users = is_users_class(kind, freezer.own)
     if users:
-        freezer.met.setdefault(id(kind), kind)
+        freezer.meet(kind)
     hooks = [module.__dict__[name] for name in _HOOKS if name in module.__dict__]
     if any(hooks):
         raise Unsupported(f"{kind.__name__} with hooks, which must run at every step")
@@ -188,7 +193,7 @@ def _of_module(module: nn.Module, lead: str, freezer: Freezer, found: Look) -> I
             continue
         if isinstance(value, Tensor):
             yield name, found.number(value)
-        elif not users or freezer.names is None or name in freezer.names:
+        elif not users or freezer.reads(name):
             yield name, _whole(freezer, value, lead + name, found)
     for table in (module._parameters, module._buffers, module._modules):
         yield tuple((name, None if value is None else found.number(value)) for name, value in table.items())
@@ -206,8 +211,20 @@ def _of_class(kind: type, freezer: Freezer, found: Look) -> Iterator[Any]:
         for name, value in list(table.items()):
             if name.startswith("__") and name.endswith("__"):
                 yield value if isinstance(value, FunctionType) else name
-            elif freezer.names is None or name in freezer.names:
+            elif freezer.reads(name):
                 yield name, _whole(freezer, value, f"{base.__name__}.{name}", found)
+
+
+def _of_namespace(module: ModuleType, freezer: Freezer, found: Look) -> Iterator[Any]:
+    """Take down what code that is handed a module can read of it."""
+    table = vars(module)
+    if "__getattr__" in table:
+        raise Unsupported(f"the module {module.__name__}, which makes its attributes whenever it is asked")
+    for name in table if freezer.names is None else freezer.names:
+        value = table.get(name, MISSING)
+        found.places.append((table, name, value))
+        if not name.startswith("__"):
+            yield name, _whole(freezer, value, f"{module.__name__}.{name}", found)
 
 
 def _whole(freezer: Freezer, value: Any, label: str, found: Look) -> Any:
@@ -220,7 +237,7 @@ def _whole(freezer: Freezer, value: Any, label: str, found: Look) -> Any:
 
 
 def _parts_of(function: Any) -> tuple[Any, ...]:
-    return function.__code__, function.__defaults__, function.__kwdefaults__
+    return function.__code__, function.__defaults__, function.__kwdefaults__, *function.__dict__.values()
 
 
 def _meta(tensor: Tensor) -> tuple[Any, ...]:
