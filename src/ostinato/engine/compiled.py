@@ -91,14 +91,16 @@ def scan_compiled(
     reverse: bool,
     resets: Tensor | None,
     apart: bool,
+    seen: Look,
 ) -> tuple[Tensor, State] | Unsupported:
     """Run a scan through a compiled plan, or return why the engine cannot take the cell.
 
-    `owner` is the user's cell, which plans are kept with; `cell` is itself or a short-lived wrapper made of it alone.
+    `owner` is the user's cell, which plans are kept with, as it was `seen`; `cell` is itself or a short-lived wrapper
+    made of it alone.
     """
     # looking a plan up is not for `torch.compile` to trace; its guard against that costs, so only there
     run = _scan_untraced if torch.compiler.is_compiling() else _scan_compiled
-    result: tuple[Tensor, State] | Unsupported = run(owner, cell, xs, state, lengths, reverse, resets, apart)
+    result: tuple[Tensor, State] | Unsupported = run(owner, cell, xs, state, lengths, reverse, resets, apart, seen)
     return result
 
 
@@ -111,8 +113,10 @@ def _scan_compiled(
     reverse: bool,
     resets: Tensor | None,
     apart: bool,
+    seen: Look,
 ) -> tuple[Tensor, State] | Unsupported:
-    seen = look(cell) if cell is owner else _look_at_wrapper(owner, cell)
+    if cell is not owner:
+        seen = _look_at_wrapper(owner, cell)
     ready = _find(owner, cell, xs, state, seen)
     if isinstance(ready, Unsupported):
         return ready

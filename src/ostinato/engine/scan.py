@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ostinato.engine.compiled import scan_compiled, suits, warn_once
-from ostinato.engine.drawn import Drawn, draws_weights
+from ostinato.engine.drawn import Drawn
 from ostinato.engine.graph import Unsupported
 from ostinato.engine.reference import scan_eagerly
 from ostinato.engine.shell import probe_of
 from ostinato.engine.state import State, call_cell, check_cell, initial_state, leaves, map_state
-from ostinato.engine.watch import watched_by_all_modules
+from ostinato.engine.watch import Look, look_now, watched_by_all_modules
 from ostinato.errors import ShapeError, UsageError
 
 Lengths: TypeAlias = "Tensor | Sequence[int] | NDArray[Any]"
@@ -107,12 +107,13 @@ def scan(
     if resets is not None:
         resets = _checked_resets(resets.transpose(0, 1) if batch_first else resets, xs)
     xs = _in_precision_of(cell, xs)
+    seen = look_now(cell)
     if state is None:
-        state = initial_state(cell, xs[0] if xs.shape[0] else xs.new_zeros(xs.shape[1:]))
+        state = initial_state(cell, xs[0] if xs.shape[0] else xs.new_zeros(xs.shape[1:]), seen.fingerprint)
     _check_state(state, xs)
     given = xs.resolve_neg() if xs.is_neg() else xs
     run = _run_watched if watched_by_all_modules() else _dispatch
-    ys, last = run(cell, _WithStates(cell) if return_states else cell, given, state, lengths, reverse, resets)
+    ys, last = run(cell, _WithStates(cell) if return_states else cell, given, state, lengths, reverse, resets, seen)
     if not return_states:
         return (ys.transpose(0, 1) if batch_first else ys), last
     ys, states = _unpacked(cell, ys, xs, state)
@@ -128,7 +129,7 @@ def scan_checked(
 
     The outputs may be changed in place if they are kept `apart`. Hooks on all modules see the layer, not its steps.
     """
-    return _dispatch(cell, cell, xs, state, lengths, reverse, None, apart)
+    return _dispatch(cell, cell, xs, state, lengths, reverse, None, look_now(cell), apart)
 
 
 def _dispatch(
@@ -139,18 +140,19 @@ def _dispatch(
     lengths: Tensor | None,
     reverse: bool,
     resets: Tensor | None,
+    seen: Look,
     apart: bool = False,
 ) -> tuple[Tensor, State]:
     """Choose who runs the loop: the compiled engine, or the reference for what it does not take."""
     with torch.autocast(xs.device.type, enabled=False) if _autocast(xs) else nullcontext():
-        if draws_weights(cell):
+        if seen.draws:
             if cell is not owner:
                 return scan_eagerly(Drawn(cell), xs, state, lengths, reverse, resets)
             cell = Drawn(cell)
         if not suits(xs, state):
             return scan_eagerly(cell, xs, state, lengths, reverse, resets)
         done: tuple[Tensor, State] | Unsupported = scan_compiled(
-            owner, cell, xs, state, lengths, reverse, resets, apart
+            owner, cell, xs, state, lengths, reverse, resets, apart, seen
         )
         if isinstance(done, Unsupported):
             result = scan_eagerly(cell, xs, state, lengths, reverse, resets)
@@ -168,8 +170,10 @@ def _run_watched(
     lengths: Tensor | None,
     reverse: bool,
     resets: Tensor | None,
+    seen: Look,
 ) -> tuple[Tensor, State]:
     """Run step by step, as hooks that are set on all modules want to see."""
+    del seen
     result = scan_eagerly(cell, xs, state, lengths, reverse, resets)
     warn_once(owner, Unsupported("hooks on all modules, which must run at every step"))
     return result

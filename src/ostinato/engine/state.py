@@ -84,12 +84,14 @@ def call_cell(cell: nn.Module, x: Tensor, state: State) -> tuple[Tensor, State]:
     )
 
 
-def initial_state(cell: nn.Module, x: Tensor) -> State:
+def initial_state(cell: nn.Module, x: Tensor, fingerprint: object = None) -> State:
     """Return the state that a cell starts from when none is given: its own, or zeros of the right structure.
 
     A cell may say its own with a method `initial_state(x)`, `x` being one step `(batch, features)`. For any other the
     structure is found once, by trying zeros on one row: a tensor or a tuple of two, three or four, as wide as
     `hidden_size` or else as a parameter of the cell.
+
+    `fingerprint` tells what the cell is now, if the caller knows it already.
 
     Raises:
         UsageError: no structure was found that the cell accepts.
@@ -98,16 +100,17 @@ def initial_state(cell: nn.Module, x: Tensor) -> State:
     if callable(own):
         state: State = own(x)
         return state
-    widths = _zero_state_widths(cell, x)
+    widths = _zero_state_widths(cell, x, fingerprint)
     return map_state(lambda leaf: x.new_zeros((x.shape[0], *leaf.shape[1:])), widths)
 
 
-def _zero_state_widths(cell: nn.Module, x: Tensor) -> State:
+def _zero_state_widths(cell: nn.Module, x: Tensor, fingerprint: object) -> State:
     """Return a state of one row that the cell accepts and gives back unchanged in shape."""
-    from ostinato.engine.watch import look
+    if fingerprint is None:
+        from ostinato.engine.watch import look_now
 
-    # a cell that cannot be watched may want another state by now
-    fingerprint = look(cell).fingerprint
+        # a cell that cannot be watched has none: it may want another state by now
+        fingerprint = look_now(cell).fingerprint
     known = _widths_found.get(cell) or _widths_found.setdefault(cell, {})
     found = None if fingerprint is None else known.get((fingerprint, x.shape[1:]))
     if found is None:

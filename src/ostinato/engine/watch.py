@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
+from torch._compile import _disable_dynamo
 from torch.nn.modules import module as _module
 
 from ostinato.engine.freeze import Freezer
@@ -63,12 +64,14 @@ class Look:
     """What cannot be watched; then the cell runs eagerly."""
     drawing: tuple[nn.Module, ...] = ()
     """Parametrisations that give another weight each time."""
-    tables: list[tuple[Mapping[str, Any], list[str], list[Any]]] = field(default_factory=list)
+    tables: list[tuple[Mapping[str, Any], list[str] | None, list[Any]]] = field(default_factory=list)
+    """Tables of attributes with what stands in them; those of PyTorch's classes have the names that they have."""
+    empty: list[Mapping[Any, Any]] = field(default_factory=list)
+    """Tables with nothing in them, hooks above all."""
     codes: list[tuple[Any, tuple[Any, ...]]] = field(default_factory=list)
     places: list[tuple[Mapping[str, Any], str, Any]] = field(default_factory=list)
     metas: list[tuple[Any, ...]] = field(default_factory=list)
     deep: list[tuple[Any, str, Any]] = field(default_factory=list)
-    hooks: list[Mapping[int, Any]] = field(default_factory=list)
     mutable: list[Any] = field(default_factory=list)
     numbers: dict[int, int] = field(default_factory=dict)
 
@@ -79,10 +82,12 @@ class Look:
 
     def holds(self) -> bool:
         """Tell whether the cell and all that its code reads are as they were."""
-        if self.refusal or any(self.hooks):
+        if self.refusal or any(self.empty):
             return False
         for table, names, values in self.tables:
-            if len(table) != len(names) or not all(map(is_, table.values(), values)) or list(table) != names:
+            if len(table) != len(values) or not all(map(is_, table.values(), values)):
+                return False
+            if names is not None and list(table) != names:
                 return False
         for table, name, value in self.places:
             if table.get(name, MISSING) is not value:
@@ -120,6 +125,15 @@ def look(cell: nn.Module) -> Look:
     return found
 
 
+def look_now(cell: nn.Module) -> Look:
+    """Return what a cell is, wherever PyTorch's compiler may be: looking is not for it to trace."""
+    return _look_untraced(cell) if torch.compiler.is_compiling() else look(cell)
+
+
+# as torch.compiler.disable, but importing the compiler of PyTorch, which takes a second, only when it is called
+_look_untraced = _disable_dynamo(look)
+
+
 def look_anew(cell: nn.Module, scope: Scope | None = None) -> Look:
     """Take down all that a plan of a cell depends on.
 
@@ -148,7 +162,7 @@ def _taken_down(cell: nn.Module, scope: Scope, tensors: dict[str, Tensor]) -> tu
     found.metas = [_meta(tensor) for tensor in tensors.values()]
     freezer = Freezer(scope.names, scope.own, found.number)
     paths = {id(module): path for path, module in cell.named_modules()}
-    parts: list[Any] = [tuple(tensors), tuple(found.metas)]
+    parts: list[Any] = [tuple(tensors), tuple(map(type, tensors.values())), tuple(found.metas)]
     for module in modules:
         path = paths[id(module)]
         parts += _of_module(module, f"self.{path}." if path else "self.", freezer, found)
@@ -182,9 +196,12 @@ def _of_module(module: nn.Module, lead: str, freezer: Freezer, found: Look) -> I
     hooks = [module.__dict__[name] for name in _HOOKS if name in module.__dict__]
     if any(hooks):
         raise Unsupported(f"{kind.__name__} with hooks, which must run at every step")
-    found.hooks += hooks
+    found.empty += hooks
     for table in (module.__dict__, module._parameters, module._buffers, module._modules):
-        found.tables.append((table, list(table), list(table.values())))
+        if table:
+            found.tables.append((table, list(table) if users else None, list(table.values())))
+        else:
+            found.empty.append(table)
     yield from (kind, _whole(freezer, kind.forward, f"{kind.__name__}.forward", found), module.training)
     if not users:
         found.places += [(vars(base), "forward", kind.forward) for base in kind.__mro__ if "forward" in vars(base)][:1]
@@ -241,7 +258,7 @@ def _parts_of(function: Any) -> tuple[Any, ...]:
 
 
 def _meta(tensor: Tensor) -> tuple[Any, ...]:
-    return type(tensor), tensor.shape, tensor.dtype, tensor.requires_grad, tensor.is_cpu
+    return tensor.shape, tensor.dtype, tensor.requires_grad, tensor.is_cpu
 
 
 def _drawing(cell: nn.Module) -> tuple[nn.Module, ...]:
