@@ -6,6 +6,7 @@ import os
 import threading
 import warnings
 import weakref
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +45,9 @@ class Ready:
 
 _shared: weakref.WeakValueDictionary[Any, Ready] = weakref.WeakValueDictionary()
 """The plans of all cells: equal cells have one."""
+_recent: OrderedDict[Any, Ready] = OrderedDict()
+"""Those wanted last, for the next model of the same kind when the last one is gone."""
+_MOST_RECENT = 256
 _scopes: weakref.WeakKeyDictionary[nn.Module, dict[type, Scope]] = weakref.WeakKeyDictionary()
 _plans: weakref.WeakKeyDictionary[nn.Module, dict[Any, Ready | Unsupported]] = weakref.WeakKeyDictionary()
 _batches: weakref.WeakKeyDictionary[nn.Module, dict[Any, Ready | Unsupported]] = weakref.WeakKeyDictionary()
@@ -209,13 +213,14 @@ def _made(plans: dict[Any, Ready | Unsupported], key: Any, call: _Wanted) -> Rea
 
 
 def _shared_or_made(key: Any, call: _Wanted) -> Ready | Unsupported:
-    ready = _shared.get(key)
-    if ready is not None:
-        return ready
-    made = _make(call)
-    if isinstance(made, Ready):
-        _shared[key] = made
-    return made
+    """Return the plan that an equal cell has, or had not long ago, or make it."""
+    ready = _shared.get(key) or _make(call)
+    if isinstance(ready, Ready):
+        _shared[key] = _recent[key] = ready
+        _recent.move_to_end(key)
+        if len(_recent) > _MOST_RECENT:
+            _recent.popitem(last=False)
+    return ready
 
 
 def _agreed(plans: dict[Any, Ready | Unsupported], key: Any, call: _Wanted) -> Ready | Unsupported:
