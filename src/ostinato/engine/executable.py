@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, Literal
 
 import torch
@@ -14,6 +13,7 @@ from ostinato.engine import graph as g
 from ostinato.engine.calls import Call, dense
 from ostinato.engine.cpu.kernels import Kernel, compile_program
 from ostinato.engine.cpu.launch import Arguments, Rows, launch
+from ostinato.engine.forks import lazy
 from ostinato.engine.linear import Pieces, count_of, ends_of, factors_of, is_linear, run_in_pieces
 from ostinato.engine.memory import empty
 from ostinato.engine.plan import Plan, Program, run_graph
@@ -60,7 +60,7 @@ class Executable:
         """Of the state and of all sums."""
         self._name: Any = "float64" if dtype is torch.float64 else "float32"
 
-    @cached_property
+    @lazy
     def _parts(self) -> dict[int, Parts | None]:
         return {}
 
@@ -124,17 +124,17 @@ class Executable:
             read = {("late", index): stream for (kind, index), stream in streams.items() if kind == "out"}
             _all_steps_at_once(after, replace(everything, streams=streams | read), rows)
 
-    @cached_property
+    @lazy
     def infer(self) -> Kernel:
         """The forward program that saves nothing."""
         return compile_program(self.plan.infer, self._name, "before", half=self.half)
 
-    @cached_property
+    @lazy
     def forward_kernel(self) -> Kernel:
         """The forward program that saves what the backward program needs."""
         return compile_program(self.plan.forward, self._name, "before", half=self.half)
 
-    @cached_property
+    @lazy
     def backward_kernel(self) -> Kernel:
         """The backward program."""
         assert self.plan.backward is not None
@@ -145,7 +145,7 @@ class Executable:
         signature = self.plan.captured.signature
         return [parameters[signature.parameters.index(name)] for name in signature.rows]
 
-    @cached_property
+    @lazy
     def read_backward(self) -> tuple[bool, ...]:
         """For each of parameters, x and states: whether the backward pass reads its numbers.
 
@@ -167,18 +167,18 @@ class Executable:
         states = {node.attr[1] for node in order if node.op == "input" and node.attr[0] == "state"}
         return (*parameters, 0 in spread, *(index in states for index in range(signature.states)))
 
-    @cached_property
+    @lazy
     def reads_x(self) -> bool:
         """Whether the backward pass reads the sequences."""
         return self.read_backward[len(self.plan.captured.signature.parameters)]
 
-    @cached_property
+    @lazy
     def is_random(self) -> bool:
         """Whether a step draws random numbers."""
         order = g.topological(sink.node for sink in self.plan.infer.sinks)
         return any(node.op == "random" for node in order)
 
-    @cached_property
+    @lazy
     def _simple_constants(self) -> list[tuple[int, bool]] | None:
         """Constants that are parameters, some transposed: the usual case, for which PyTorch's graph is a detour."""
         nodes = list(self.plan.constants.graph.nodes)
@@ -211,7 +211,7 @@ class Executable:
         """Return values in the precision that is computed in."""
         return [value.float() if value.dtype is torch.bfloat16 else value for value in values]
 
-    @cached_property
+    @lazy
     def _followed(self) -> dict[int, tuple[int | None, bool]]:
         """Saved states at the start of a step, each with what else holds the state at its end: saved, output."""
         ends = {sink.index: sink.node for sink in self.plan.forward.of("carry")}

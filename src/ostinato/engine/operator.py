@@ -10,9 +10,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import register_flop_formula
 
 from ostinato.engine.calls import make_call
 from ostinato.engine.executable import Executable
+from ostinato.engine.flops import flops
 
 _numbers = count()
 _executables: weakref.WeakValueDictionary[int, Executable] = weakref.WeakValueDictionary()
@@ -295,6 +297,15 @@ _library.impl("scan", _autograd, "Autograd")
 _library.impl("scan_backward", _gradients, "CPU")
 torch.library.register_fake("ostinato::scan", _forward_shapes)
 torch.library.register_fake("ostinato::scan_backward", _gradient_shapes)
+
+
+def _flops(*arguments: Any, backward: bool, out_val: Any = None, **_: Any) -> int:  # noqa: ARG001
+    x, lengths, plan = (arguments[place] for place in (1, 3, 7))
+    return flops(_executables[plan].plan.captured, x, lengths, backward=backward)
+
+
+register_flop_formula(torch.ops.ostinato.scan, get_raw=True)(partial(_flops, backward=False))
+register_flop_formula(torch.ops.ostinato.scan_backward, get_raw=True)(partial(_flops, backward=True))
 
 
 def _vmapped(operator: Any) -> Callable[..., tuple[list[Tensor], list[int]]]:
