@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from random_cells import RandomCell
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
@@ -14,10 +15,9 @@ from ostinato.cells import CATALOGUE
 from ostinato.engine.reference import scan_eagerly
 from ostinato.engine.state import initial_state, leaves, map_state
 from ostinato.nn.dropin import choice
-from random_cells import RandomCell
 
 sys.path.append(str(Path(__file__).parents[1] / "cells"))
-import samples  # noqa: E402 - the inputs of the catalogue's tests
+import samples
 
 Loss = Callable[[], Tensor]
 
@@ -84,9 +84,7 @@ def _assert_laws_of_a_cell(cell: nn.Module, xs: Tensor) -> None:
         return _weighted([ys, *leaves(last)])
 
     found = _assert_laws(loss, given)
-    expected = torch.autograd.grad(
-        loss(lambda *call: scan_eagerly(*call, None, False)), given, materialize_grads=True
-    )
+    expected = torch.autograd.grad(loss(lambda *call: scan_eagerly(*call, None, False)), given, materialize_grads=True)
     for mine, other in zip(found, expected, strict=True):
         torch.testing.assert_close(mine, other, rtol=1e-6, atol=1e-7 * float(1 + other.abs().max()))
 

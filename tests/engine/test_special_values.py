@@ -1,4 +1,4 @@
-"""Every pointwise operation that the engine knows, at infinities, NaN, zeros, subnormal and huge numbers, as PyTorch."""
+"""Every pointwise operation that the engine knows, at infinities, NaN, zeros, subnormal and huge numbers."""
 
 import math
 
@@ -194,7 +194,10 @@ UNSIGNED = {"maximum", "minimum", "amax_2", "amin_2", "softmax_2", "log_softmax_
 """Where PyTorch's own zeros have one sign or the other by how the numbers lie in memory, or by the order of a sum."""
 SIGMOID = "infinity, or the largest numbers, times a sigmoid that is below the normal numbers and here zero"
 EXCEPT = {
-    ("gelu", "value"): "PyTorch's float32 operation gives NaN at infinity where the numbers lie dense, and else infinity",
+    (
+        "gelu",
+        "value",
+    ): "PyTorch's float32 operation gives NaN at infinity where the numbers lie dense, and else infinity",
     ("logit", "gradient"): "at -0.0 PyTorch's own decomposition gives -inf, its operation inf",
     ("hardsigmoid", "gradient"): "PyTorch's operation has the sixth in float32 even in float64",
     ("addcmul", "value"): "overflows where the product of the two does, as PyTorch's decomposition",

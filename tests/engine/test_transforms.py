@@ -76,8 +76,12 @@ def test_vmap_over_the_gradients_of_an_output_that_is_there() -> None:
     ys, _ = ostinato.scan(cell, xs)
     dys = torch.randn(4, *ys.shape, dtype=torch.double)
     found = torch.func.vmap(lambda dy: torch.autograd.grad(ys, xs, dy, retain_graph=True)[0])(dys)
-    torch.testing.assert_close(found, torch.stack([torch.autograd.grad(ys, xs, dy, retain_graph=True)[0] for dy in dys]))
-    twice = torch.func.vmap(torch.func.vmap(lambda dy: torch.autograd.grad(ys, xs, dy, retain_graph=True)[0]))(dys[None])
+    torch.testing.assert_close(
+        found, torch.stack([torch.autograd.grad(ys, xs, dy, retain_graph=True)[0] for dy in dys])
+    )
+    twice = torch.func.vmap(torch.func.vmap(lambda dy: torch.autograd.grad(ys, xs, dy, retain_graph=True)[0]))(
+        dys[None]
+    )
     torch.testing.assert_close(twice[0], found)
 
 

@@ -1,4 +1,4 @@
-"""How many floating-point operations a scan is: for `torch.utils.flop_counter.FlopCounterMode`, which sees one operator.
+"""How many floating-point operations a scan is, for PyTorch's `FlopCounterMode`, which sees one operator.
 
 Counted is what PyTorch would count in the eager loop: the products of the traced step, by PyTorch's own formulas, times
 the steps of all rows.

@@ -177,7 +177,7 @@ class _Scan(torch.autograd.Function):
         marks = [None if mark is None else mark.clone() for mark in (lengths, resets)]
         # what the backward program does not read may be changed too, the biases for instance
         read = ctx.executable.read_backward
-        inputs = list(zip(tensors[:-2], read, strict=True))
+        inputs = list(zip([*parameters, x, *state], read, strict=True))
         ctx.unread = [None if needed else (tensor, _version(tensor)) for tensor, needed in inputs]
         ctx.save_for_backward(*(tensor if needed else None for tensor, needed in inputs), *marks, *saved)
         return tuple(results)

@@ -109,7 +109,9 @@ def _computed(op: str, values: list[float]) -> Node:
     if op == "div":
         if second:
             return g.scalar(first / second)
-        return g.scalar(math.nan if first == 0 or math.isnan(first) else math.copysign(math.inf, first) * math.copysign(1.0, second))
+        return g.scalar(
+            math.nan if first == 0 or math.isnan(first) else math.copysign(math.inf, first) * math.copysign(1.0, second)
+        )
     return g.scalar({"add": first + second, "sub": first - second, "mul": first * second}[op])
 
 
