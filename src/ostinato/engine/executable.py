@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor
 
 from ostinato.engine import graph as g
 from ostinato.engine.calls import Call, dense
@@ -17,6 +17,7 @@ from ostinato.engine.forks import lazy
 from ostinato.engine.linear import Pieces, count_of, ends_of, factors_of, is_linear, run_in_pieces
 from ostinato.engine.memory import empty
 from ostinato.engine.plan import Plan, Program, run_graph
+from ostinato.engine.reads import read_backward
 from ostinato.engine.split import Split, split
 from ostinato.engine.sums import contractions
 
@@ -147,23 +148,8 @@ class Executable:
 
     @lazy
     def read_backward(self) -> tuple[bool, ...]:
-        """For each of parameters, x and states: whether the backward pass reads its numbers.
-
-        What it does not read, a bias that is only added for instance, may be changed in place before it runs.
-        """
-        plan, signature = self.plan, self.plan.captured.signature
-        if plan.backward is None:
-            return (False,) * len(signature.gradients)
-        order = g.topological(sink.node for sink in plan.backward.sinks)
-        constants = {node.attr[0] for node in order if node.op == "const"}
-        names = _placeholders_behind(plan.constants, constants) | _placeholders_behind(plan.weights, None)
-        spread = {node.attr[1] for node in order if node.op == "input" and node.attr[0] == "x"}
-        factors = [factor for each in plan.contractions for factor in each.factors or ()]
-        spread |= {factor.index for factor in factors if factor.kind == "x"}
-        rows = {signature.rows[index - 1] for index in spread if index}
-        parameters = [f"parameter_{index}" in names or name in rows for index, name in enumerate(signature.parameters)]
-        states = {node.attr[1] for node in order if node.op == "input" and node.attr[0] == "state"}
-        return (*parameters, 0 in spread, *(index in states for index in range(signature.states)))
+        """For each of parameters, x and states: whether the backward pass reads its numbers."""
+        return read_backward(self.plan)
 
     @lazy
     def reads_x(self) -> bool:
@@ -320,21 +306,6 @@ class Executable:
             end if part is None else end + part for end, part in zip(dstate, cut, strict=True)
         ]
         return gradients, dx, state_gradients
-
-
-def _placeholders_behind(graph: fx.GraphModule | None, outputs: set[int] | None) -> set[str]:
-    """Return the names of the placeholders that some outputs of a graph are computed from, or all that are used."""
-    if graph is None:
-        return set()
-    *_, result = graph.graph.nodes
-    found = [node for index, node in enumerate(result.args[0]) if outputs is None or index in outputs]
-    stack, seen = [node for node in found if node is not None], set()
-    while stack:
-        node = stack.pop()
-        if node not in seen:
-            seen.add(node)
-            stack += node.all_input_nodes
-    return {node.name for node in seen if node.op == "placeholder"}
 
 
 def _all_steps_at_once(kernel: Kernel, arguments: Arguments, rows: Rows) -> None:

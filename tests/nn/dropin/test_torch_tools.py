@@ -1,5 +1,6 @@
 """Tracers and tools of PyTorch that know recurrent layers find them; an input may be changed after the call."""
 
+import copy
 from collections import Counter
 from itertools import product
 
@@ -25,12 +26,12 @@ def test_strict_export_finds_the_operations_of_torch(kind) -> None:
 
 @pytest.mark.parametrize("backend", ["eager", "aot_eager"])
 @KINDS
-def test_torch_compile_that_may_enter_recurrent_layers_makes_one_graph(kind, backend, monkeypatch) -> None:
-    monkeypatch.setattr(torch._dynamo.config, "allow_rnn", True)
+def test_torch_compile_that_may_enter_recurrent_layers_makes_one_graph(kind, backend) -> None:
     torch._dynamo.reset()
     theirs, ours = pair(kind, 3, 5, batch_first=True)
     xs = torch.randn(6, 2, 3)
-    found, expected = torch.compile(ours, fullgraph=True, backend=backend)(xs), theirs(xs)
+    with torch._dynamo.config.patch(allow_rnn=True):
+        found, expected = torch.compile(ours, fullgraph=True, backend=backend)(xs), theirs(xs)
     torch.testing.assert_close(found, expected)
     found[0].sum().backward()
     expected[0].sum().backward()
@@ -94,6 +95,7 @@ def test_restoring_undoes_accelerate(kind) -> None:
 def _trained(layer: nn.Module, changed: str, arrangement: str, wanted: bool) -> list[Tensor] | None:
     """Return the gradients where an input was changed before the backward pass; `None` if PyTorch refuses it."""
     torch.manual_seed(3)
+    layer = copy.deepcopy(layer)
     lstm, batch_first = layer.mode == "LSTM", layer.batch_first
     leaves = [torch.randn(3, 4, 3) if batch_first else torch.randn(4, 3, 3)]
     leaves += [torch.randn(1, 3, 5) for _ in range(1 + lstm)]
@@ -115,7 +117,6 @@ def _trained(layer: nn.Module, changed: str, arrangement: str, wanted: bool) -> 
     with torch.no_grad():
         if targets.get(changed) is not None:
             targets[changed].mul_(3)
-    layer.zero_grad()
     try:
         loss.backward()
     except RuntimeError as error:
