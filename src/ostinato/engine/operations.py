@@ -214,17 +214,32 @@ def _clamp(converter: Converter, node: FxNode) -> Value:
     def build(x: Node, *limits: Node) -> Node:
         rest = iter(limits)
         if low is not None:
-            x = g.pointwise("maximum", x, next(rest))
+            x = _bounded(x, next(rest), "maximum")
         if high is not None:
-            x = g.pointwise("minimum", x, next(rest))
+            x = _bounded(x, next(rest), "minimum")
         return x
 
     return elementwise(converter, node, build, [node.args[0], *present])
 
 
+def _bounded(x: Node, bound: Node, op: str) -> Node:
+    """Return the larger or smaller of two; -0.0 stays what it is at a bound of zero, which is no larger."""
+    if bound.op != "scalar" or math.isnan(bound.attr[0]):
+        return g.pointwise(op, x, bound)
+    return g.pointwise("where", g.pointwise("lt" if op == "maximum" else "gt", x, bound), bound, x)
+
+
 @handles("isnan")
 def _isnan(converter: Converter, node: FxNode) -> Value:
     return elementwise(converter, node, lambda x: g.pointwise("ne", x, x), node.args[:1])
+
+
+@handles("isinf")
+def _isinf(converter: Converter, node: FxNode) -> Value:
+    def build(x: Node) -> Node:
+        return g.pointwise("eq", g.pointwise("abs", x), g.scalar(math.inf))
+
+    return elementwise(converter, node, build, node.args[:1])
 
 
 @handles("square")

@@ -5,14 +5,17 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import count, repeat
+from itertools import count
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import register_flop_formula
 
+from ostinato.engine.batches import is_batched, one_by_one, over_batch
 from ostinato.engine.calls import make_call
 from ostinato.engine.executable import Executable
+from ostinato.engine.flops import flops
 
 _numbers = count()
 _executables: weakref.WeakValueDictionary[int, Executable] = weakref.WeakValueDictionary()
@@ -175,7 +178,7 @@ class _Scan(torch.autograd.Function):
         marks = [None if mark is None else mark.clone() for mark in (lengths, resets)]
         # what the backward program does not read may be changed too, the biases for instance
         read = ctx.executable.read_backward
-        inputs = list(zip(tensors[:-2], read, strict=True))
+        inputs = list(zip([*parameters, x, *state], read, strict=True))
         ctx.unread = [None if needed else (tensor, _version(tensor)) for tensor, needed in inputs]
         ctx.save_for_backward(*(tensor if needed else None for tensor, needed in inputs), *marks, *saved)
         return tuple(results)
@@ -228,26 +231,12 @@ def _renamed(tensors: Sequence[Tensor]) -> list[Tensor]:
 
 def _run_backward(arguments: tuple[Any, ...], grads: Sequence[Tensor | None]) -> list[Tensor]:
     """Run the plan's backward program once, or, for a batch of gradients under `vmap`, once for each."""
-    is_batched = torch._C._functorch.is_legacy_batchedtensor
     if any(grad is not None and is_batched(grad) for grad in grads):
-        return _one_by_one(arguments, grads)
+        return over_batch(partial(_run_backward, arguments), grads)
     watched = torch._C._len_torch_dispatch_stack() or torch._C._functorch.peek_interpreter_stack() is not None
     run: Any = torch.ops.ostinato.scan_backward.default if watched else _gradients
     found: list[Tensor] = run(*arguments, grads[0], list(grads[1:]))
     return found
-
-
-def _one_by_one(arguments: tuple[Any, ...], grads: Sequence[Tensor | None]) -> list[Tensor]:
-    """Run the backward program for each gradient of a batch that `is_grads_batched` or `vectorize` has made."""
-    torch._C._vmapmode_increment_nesting()
-    level = torch._C._vmapmode_decrement_nesting()
-    is_batched = torch._C._functorch.is_legacy_batchedtensor
-    rows: list[Any] = [
-        repeat(grad) if grad is None or not is_batched(grad) else torch._remove_batch_dim(grad, level, 1, 0).unbind(0)
-        for grad in grads
-    ]
-    found = [_run_backward(arguments, row) for row in zip(*rows, strict=False)]
-    return [torch._add_batch_dim(torch.stack(parts), 0, level) for parts in zip(*found, strict=True)]
 
 
 def _unflatten(counts: tuple[int, int], tensors: Sequence[Any]) -> tuple[list[Tensor], Tensor, list[Tensor], Any, Any]:
@@ -297,26 +286,16 @@ torch.library.register_fake("ostinato::scan", _forward_shapes)
 torch.library.register_fake("ostinato::scan_backward", _gradient_shapes)
 
 
-def _vmapped(operator: Any) -> Callable[..., tuple[list[Tensor], list[int]]]:
-    """Return the rule by which `torch.func.vmap` runs an operator: once for each row."""
-
-    def run(info: Any, in_dims: Any, *arguments: Any) -> tuple[list[Tensor], list[int]]:
-        found = [operator(*_row(arguments, in_dims, index)) for index in range(info.batch_size)]
-        stacked = [torch.stack(parts) for parts in zip(*found, strict=True)]
-        return stacked, [0] * len(stacked)
-
-    return run
+def _flops(*arguments: Any, backward: bool, out_val: Any = None, **_: Any) -> int:  # noqa: ARG001
+    x, lengths, plan = (arguments[place] for place in (1, 3, 7))
+    return flops(_executables[plan].plan.captured, x, lengths, backward=backward)
 
 
-def _row(value: Any, axis: Any, index: int) -> Any:
-    """Return one row of the tensors among arguments that have rows; lists of tensors have a list of axes."""
-    if isinstance(value, (tuple, list)):
-        axes = axis if isinstance(axis, (tuple, list)) else [axis] * len(value)
-        return [_row(part, place, index) for part, place in zip(value, axes, strict=True)]
-    return value if axis is None else value.select(axis, index)
+register_flop_formula(torch.ops.ostinato.scan, get_raw=True)(partial(_flops, backward=False))
+register_flop_formula(torch.ops.ostinato.scan_backward, get_raw=True)(partial(_flops, backward=True))
 
 
 for _name in ("scan", "scan_backward"):
     torch.library.register_vmap(
-        f"ostinato::{_name}", _vmapped(getattr(torch.ops.ostinato, _name).default), lib=_library
+        f"ostinato::{_name}", one_by_one(getattr(torch.ops.ostinato, _name).default), lib=_library
     )

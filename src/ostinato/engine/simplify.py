@@ -9,6 +9,8 @@ from ostinato.engine import graph as g
 from ostinato.engine.graph import POINTWISE, Node
 
 _ROUNDS = 40
+_NEVER_NEGATIVE_ZERO = frozenset(["matmul", "exp", "exp2", "sigmoid", "abs", "to_float", "random"])
+"""Products are summed from 0.0 on."""
 
 
 def simplify(roots: Sequence[Node]) -> list[Node]:
@@ -28,7 +30,9 @@ def share(roots: Sequence[Node]) -> list[Node]:
     known: dict[tuple[object, ...], Node] = {}
 
     def change(node: Node, inputs: tuple[Node, ...]) -> Node:
-        key = (node.op, tuple(map(id, inputs)), node.shape, node.attr, node.boolean)
+        # as text: 0.0 equals -0.0, and is another number
+        attr = repr(node.attr) if node.op == "scalar" else node.attr
+        key = (node.op, tuple(map(id, inputs)), node.shape, attr, node.boolean)
         return known.setdefault(key, g.with_inputs(node, inputs))
 
     return g.rebuild(roots, change)
@@ -39,7 +43,10 @@ def _signature(roots: Sequence[Node]) -> list[tuple[object, ...]]:
 
 
 def _fold(roots: Sequence[Node]) -> list[Node]:
-    """Leave out products by one and sums with zero; compute with numbers that are known."""
+    """Leave out products by one and sums with zero; compute with numbers that are known.
+
+    Only what is exact for every number: `x * 0` is NaN for infinities, and `x + 0.0` is 0.0 for -0.0.
+    """
 
     def change(node: Node, inputs: tuple[Node, ...]) -> Node:
         first = inputs[0] if inputs else None
@@ -48,9 +55,15 @@ def _fold(roots: Sequence[Node]) -> list[Node]:
         values = [_number(child) for child in inputs]
         if node.op == "mul" and 1.0 in values:
             return _shaped(inputs[1 - values.index(1.0)], node)
-        if node.op == "add" and 0.0 in values:
-            return _shaped(inputs[1 - values.index(0.0)], node)
-        if node.op in ("sub", "div") and values[1] == (0.0 if node.op == "sub" else 1.0):
+        if node.op == "add":
+            for one, other in (inputs, inputs[::-1]):
+                if _is_zero(one, negative=True) or (_is_zero(one) and not _may_be_negative_zero(other)):
+                    return _shaped(other, node)
+        if node.op == "sub" and (
+            _is_zero(inputs[1]) or (_is_zero(inputs[1], negative=True) and not _may_be_negative_zero(inputs[0]))
+        ):
+            return _shaped(inputs[0], node)
+        if node.op == "div" and values[1] == 1.0:
             return _shaped(inputs[0], node)
         if node.op in ("add", "sub", "mul", "div", "neg") and None not in values and values:
             return _shaped(_computed(node.op, [value for value in values if value is not None]), node)
@@ -67,6 +80,24 @@ def _number(node: Node) -> float | None:
     return float(node.attr[0]) if node.op == "scalar" and not node.boolean else None
 
 
+def _is_zero(node: Node, *, negative: bool = False) -> bool:
+    value = _number(node)
+    return value == 0.0 and (math.copysign(1.0, value) < 0) is negative
+
+
+def _may_be_negative_zero(node: Node) -> bool:
+    """Tell whether a value could be -0.0; a sum is, only if all its parts are."""
+    while node.op in ("add", "sub", "expand", "reshape"):
+        if node.op == "add" and not _may_be_negative_zero(node.inputs[1]):
+            return False
+        node = node.inputs[0]
+    if node.op == "scalar":
+        return _is_zero(node, negative=True)
+    if node.op == "mul" and node.inputs[0] is node.inputs[1]:
+        return False
+    return node.op not in _NEVER_NEGATIVE_ZERO
+
+
 def _shaped(node: Node, like: Node) -> Node:
     return g.expand(node, like.shape)
 
@@ -76,7 +107,11 @@ def _computed(op: str, values: list[float]) -> Node:
         return g.scalar(-values[0])
     first, second = values
     if op == "div":
-        return g.scalar(first / second if second else math.nan if first == 0 else math.copysign(math.inf, first))
+        if second:
+            return g.scalar(first / second)
+        return g.scalar(
+            math.nan if first == 0 or math.isnan(first) else math.copysign(math.inf, first) * math.copysign(1.0, second)
+        )
     return g.scalar({"add": first + second, "sub": first - second, "mul": first * second}[op])
 
 

@@ -9,7 +9,8 @@ from ostinato.engine.cpu.lanes import Lanes, Value
 
 
 def _relu(lanes: Lanes, x: Value) -> Value:
-    return lanes.select(lanes.less_equal(x, lanes.const(0.0)), lanes.const(0.0), x)
+    """-0.0 stays, as in PyTorch."""
+    return lanes.select(lanes.less(x, lanes.const(0.0)), lanes.const(0.0), x)
 
 
 def _sign(lanes: Lanes, x: Value) -> Value:

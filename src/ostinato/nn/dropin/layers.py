@@ -49,14 +49,24 @@ class _EngineLoop(Restored, nn.RNNBase):
         xs, state = values_of(given), self._state(hx)
         if xs is None or state is None or torch._C._is_tracing():
             return False
+        if _under_vmap():
+            return self._fits(given, state)  # in the eager loop: torch.nn has no rule for `vmap`
         if not suits(xs, state) or torch.is_autocast_enabled(xs.device.type) or xs.dtype is torch.bfloat16:
             return False  # PyTorch multiplies in bfloat16, the engine widens first
         extent = extent_of(given, self.batch_first)
-        if extent is None or xs.shape[-1] != self.input_size:
+        return (
+            extent is not None
+            and self._fits(given, state)
+            and choice.pays(self, xs.dtype, extent.steps, extent.rows, extent.ragged)
+        )
+
+    def _fits(self, given: Given, state: tuple[Tensor, ...]) -> bool:
+        """Tell whether sequences and state have the layer's sizes."""
+        extent, xs = extent_of(given, self.batch_first), values_of(given)
+        if extent is None or xs is None or xs.shape[-1] != self.input_size:
             return False
         rows = (len(self._all_weights), *extent.batch)
-        fits = all(part.shape == (*rows, width) for part, width in zip(state, self._widths(), strict=False))
-        return fits and choice.pays(self, xs.dtype, extent.steps, extent.rows, extent.ragged)
+        return all(part.shape == (*rows, width) for part, width in zip(state, self._widths(), strict=False))
 
     def _state(self, hx: Any) -> tuple[Tensor, ...] | None:
         """Return the tensors of a given state, none of them if it is left out; `None` if it is not one."""
@@ -121,6 +131,15 @@ class _EngineLoop(Restored, nn.RNNBase):
         twin = copy.copy(self)
         twin.__class__ = _TORCH[self.mode]
         return twin
+
+
+def _under_vmap() -> bool:
+    """Tell whether `torch.func.vmap` runs this call, as it does for `jacfwd` and others."""
+    if torch._C._functorch.peek_interpreter_stack() is None:
+        return False
+    return any(
+        level.key() == torch._C._functorch.TransformType.Vmap for level in torch._C._functorch.get_interpreter_stack()
+    )
 
 
 class RNN(_EngineLoop, nn.RNN):

@@ -25,11 +25,13 @@ class Restored(nn.Module):
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute; see above."""
-        if name == "qconfig":
-            if value is None:
-                _warn(self)
-            else:
-                to_torch(self)
+        if name == "qconfig" and value is None:
+            _warn(self)
+        elif name == "qconfig":
+            to_torch(self)
+            if not isinstance(self, Restored):
+                setattr(self, name, value)
+                return
         super().__setattr__(name, value)
 
 
