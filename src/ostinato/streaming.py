@@ -187,8 +187,8 @@ class Stepper:
         try:
             check_state(state, like, self.batch_size, self._reference.dtype, grows=self._grows)
         except ShapeError:
-            # a cell without a word on its state may take several; whether it takes this one is found by trying
-            if strict or like is None or not self._takes(module, state, width):
+            # of a cell without a word on its state only one that it takes is known; whether it takes this too is tried
+            if strict or like is self._like or not self._takes(module, state, width):
                 raise
             check_state(state, None, self.batch_size, self._reference.dtype)
         if self._grows:
@@ -199,7 +199,7 @@ class Stepper:
 
     def _takes(self, module: nn.Module, state: State, width: int | None) -> bool:
         zeros = self._zeros(module, width)
-        if zeros is None:
+        if zeros is None or any(leaf.dim() != 2 for leaf in leaves(state)):
             return False
         try:
             with torch.inference_mode():
@@ -218,6 +218,9 @@ class Stepper:
         """Advance one step from a step of the right number of rows, or raise what is wrong and leave all as it was."""
         if self._width is not None:
             return self._advanced(x)
+        if self._state is not None:
+            restored, self._state = self._state, None  # restored before it could be told whether it fits
+            self._state = self._fitting(restored, self._copy, x.shape[1])
         given, compiling, like = self._state, self._compiling, self._like
         try:
             return self._advanced(x)
@@ -236,12 +239,6 @@ class Stepper:
         state = self._current()
         if state is None:
             state = self._initial(x)
-        elif self._like is None:
-            try:
-                state = self._fitting(state, self._copy, x.shape[1])
-            except UsageError:
-                self._state = None  # it was restored before it could be told that it does not fit
-                raise
         if self._kernel is not None and [leaf.shape for leaf in leaves(state)] != self._kernel.shapes:
             self._kernel, self._compiling = None, True
         if self._compiling:

@@ -195,26 +195,30 @@ def _fake(mode: FakeTensorMode, like: Tensor, shape: Sequence[int]) -> Tensor:
         return torch.empty(tuple(shape), dtype=dtype)
 
 
+_DECOMPOSED = (
+    "native_group_norm",
+    "_softmax",
+    "_log_softmax",
+    "gelu",
+    "silu",
+    "softplus",
+    "elu",
+    "leaky_relu",
+    "hardtanh",
+    "addcmul",
+    "addcdiv",
+    "lerp",
+    "baddbmm",
+    "mv",
+    "_fused_rms_norm",
+)
+"""Operators that are taken apart, besides those that PyTorch takes apart by itself."""
+
+
 def _decompositions() -> dict[Any, Any]:
     table: dict[Any, Any] = dict(core_aten_decompositions())
-    extra = torch._decomp.get_decompositions(
-        [
-            torch.ops.aten.native_group_norm,
-            torch.ops.aten._softmax,
-            torch.ops.aten._log_softmax,
-            torch.ops.aten.gelu,
-            torch.ops.aten.silu,
-            torch.ops.aten.softplus,
-            torch.ops.aten.elu,
-            torch.ops.aten.leaky_relu,
-            torch.ops.aten.hardtanh,
-            torch.ops.aten.addcmul,
-            torch.ops.aten.addcdiv,
-            torch.ops.aten.lerp,
-            torch.ops.aten.baddbmm,
-            torch.ops.aten.mv,
-            torch.ops.aten._fused_rms_norm,
-        ]
-    )
+    # by name: older versions of PyTorch do not have them all
+    known = [getattr(torch.ops.aten, name) for name in _DECOMPOSED if hasattr(torch.ops.aten, name)]
+    extra = torch._decomp.get_decompositions(known)
     table.update(extra)
     return table
