@@ -5,7 +5,12 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+import math
+import operator
+import os
+import threading
+import weakref
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,12 +18,24 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ostinato.engine import State, call_cell, initial_state, leaves, map_state
+from ostinato.engine.arrays import (
+    ArrayState,
+    check_caches,
+    check_finite,
+    check_state,
+    describe,
+    read_step,
+    to_arrays,
+    to_tensors,
+)
+from ostinato.engine.snapshot import snapshot
 from ostinato.engine.stepping import StepKernel, step_kernel
-from ostinato.errors import ShapeError, UsageError
+from ostinato.errors import OstinatoError, ShapeError, UsageError
 from ostinato.nn import Recurrent, TransformerStack
 
 _STACKS = (Recurrent, TransformerStack)
-ArrayState: TypeAlias = "NDArray[Any] | tuple[ArrayState, ...]"
+_OF_CELLS = (RuntimeError, ValueError, TypeError, IndexError, AttributeError)
+"""What a cell raises where sizes do not fit."""
 
 
 class _StackStep(nn.Module):
@@ -34,24 +51,33 @@ class _StackStep(nn.Module):
 
 
 class Stepper:
-    """A cell or a stack of layers that advances one step a call; see `stepper`."""
+    """A copy of a cell or a stack of layers that advances one step a call; see `stepper`."""
 
     def __init__(self, module: nn.Module, batch_size: int) -> None:
-        if batch_size < 1:
-            raise UsageError(f"batch_size is {batch_size}; expected one or more")
-        if isinstance(module, _STACKS) and module.bidirectional:
-            what = "bidirectional layer" if isinstance(module, Recurrent) else "Transformer that is not causal"
-            raise UsageError(f"a {what} cannot run step by step: its outputs need the end of the sequence")
         self.module = module
-        self.batch_size = batch_size
-        self._reference = next(module.parameters(), torch.zeros(()))
+        """The one that was copied, and that `refresh` copies again."""
+        self.batch_size = _checked_batch(batch_size)
+        _check_module(module)
+        self._start(snapshot(module), None)
+
+    def _start(self, copied: nn.Module, state: State | None) -> None:
+        """Run on a copy from here on, from a state."""
+        self._copy = copied
+        self._runner: nn.Module = _StackStep(copied) if isinstance(copied, _STACKS) else copied
+        self._reference = next((own for own in copied.parameters() if own.is_floating_point()), torch.zeros(()))
         # where the state is: in the compiled kernel's memory while `_running`, else here
-        self._state: State | None = None
-        self._runner: nn.Module = _StackStep(module) if isinstance(module, _STACKS) else module
+        self._state = state
+        self._running = False
         self._kernel: StepKernel | None = None
         # a Transformer's state grows from step to step: no compiled step has its shape
-        self._compiling = not isinstance(module, TransformerStack)
-        self._running = False
+        self._grows = isinstance(copied, TransformerStack)
+        self._compiling = not self._grows
+        self._like: State | None = None
+        """A state that is known to fit, once there is one."""
+        self._width: int | None = None
+        """Features of a step, once one was taken."""
+        self._lock = threading.Lock()
+        _alive.add(self)
 
     def __call__(self, x: NDArray[Any]) -> NDArray[Any]:
         """Advance one step.
@@ -63,48 +89,83 @@ class Stepper:
             The layer's output, `(batch, output features)`.
 
         Raises:
-            ShapeError: `x` has another shape.
+            ShapeError: `x` has another shape; the state is as it was.
+            UsageError: `x` holds no numbers, or infinite ones, or NaN that the cell does not take for missing, so that
+                the state would become NaN; the state is as it was.
         """
-        if self._running and type(x) is np.ndarray:
-            kernel = self._kernel
-            assert kernel is not None
-            if x.shape == kernel.x.shape:
-                kernel.x[...] = x
-                kernel.advance()
-                return kernel.y.copy()
-        return self._general(np.asarray(x))
+        with self._lock:
+            if self._running and type(x) is np.ndarray:
+                kernel = self._kernel
+                assert kernel is not None
+                if x.shape == kernel.x.shape and x.dtype.kind == "f":
+                    kernel.x[...] = x
+                    return self._run(kernel)
+            return self._general(x)
 
-    def _general(self, array: NDArray[Any]) -> NDArray[Any]:
-        """Check the shape, begin or go on from a state, and advance by whichever way there is."""
-        rows = array[None] if array.ndim == 1 and self.batch_size == 1 else array
-        if rows.ndim != 2 or rows.shape[0] != self.batch_size:
-            raise ShapeError(f"x has shape {array.shape}; expected (batch, features) with a batch of {self.batch_size}")
-        step = torch.as_tensor(rows, dtype=self._reference.dtype, device=self._reference.device)
-        # the caller's training mode is left as it was: the same layer may be in training elsewhere
-        training = self.module.training
-        if training:
-            self.module.eval()
-        try:
-            with torch.inference_mode():
-                output = self._advance(step)
-        finally:
-            if training:
-                self.module.train()
-        return output[0] if array.ndim == 1 else output
+    def _run(self, kernel: StepKernel) -> NDArray[Any]:
+        """Advance from what is in the kernel's memory."""
+        kernel.advance()
+        # one number tells that all are finite, in a tenth of the time that asking each takes; it may itself overflow
+        if not kernel.numbers.dot(kernel.numbers) < math.inf:
+            try:
+                check_finite(kernel.x, [kernel.y, *(leaf.numpy() for leaf in kernel.state())])
+            except UsageError:
+                kernel.go_back()
+                raise
+        return kernel.y.copy()
+
+    def _general(self, x: Any) -> NDArray[Any]:
+        """Check what comes, begin or go on from a state, and advance by whichever way there is."""
+        rows = read_step(x, self.batch_size, self._width)
+        like = self._reference
+        with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused as such
+            numbers = np.array(rows, np.float64 if like.dtype is torch.float64 else np.float32, order="C")
+        step = torch.from_numpy(numbers).to(like.device, like.dtype)
+        with torch.inference_mode():
+            output = self._advance(step)
+        self._width = rows.shape[1]
+        return output[0] if np.ndim(x) == 1 else output
 
     def state(self) -> ArrayState | None:
         """Return a copy of the state as NumPy arrays, `(batch, ...)` each; `None` before the first step."""
-        state = self._current()
-        return None if state is None else _to_arrays(state)
+        with self._lock:
+            state = self._current()
+            return None if state is None else to_arrays(state)
 
     def restore(self, state: ArrayState | None) -> None:
-        """Go on from a state that `state()` gave, on this machine or another."""
-        self._running = False
-        self._state = None if state is None else self._to_tensors(state)
+        """Go on from a state that `state()` gave, on this machine or another; `None` is the beginning.
+
+        Raises:
+            ShapeError: it is the state of another cell, or of another number of rows; the own state is as it was.
+            UsageError: it holds no numbers, numbers of another type, or some that are not finite; likewise.
+        """
+        with self._lock:
+            tensors = None if state is None else to_tensors(state, self._reference.device)
+            if tensors is not None:
+                tensors = self._fitting(tensors, self._copy, self._width)
+            self._running, self._state = False, tensors
 
     def reset(self) -> None:
         """Start again from the initial state."""
-        self._running, self._state = False, None
+        with self._lock:
+            self._running, self._state = False, None
+
+    def refresh(self) -> None:
+        """Copy the module again, as it is now, and go on from the same state.
+
+        Raises:
+            UsageError: the state does not fit the module any more; `reset()` first. All is as it was.
+        """
+        with self._lock:
+            copied = snapshot(self.module)
+            state = self._current()
+            if state is not None:
+                state = map_state(lambda leaf: leaf.detach().clone(), state)
+                try:
+                    state = self._fitting(state, copied, self._width)
+                except UsageError as error:
+                    raise UsageError(f"the module has changed ({error}); call reset() before refresh()") from error
+            self._start(copied, state)
 
     def _current(self) -> State | None:
         if not self._running or self._kernel is None or self._state is None:
@@ -112,40 +173,175 @@ class Stepper:
         rest = iter(self._kernel.state())
         return map_state(lambda _: next(rest), self._state)
 
+    def _fitting(self, state: State, module: nn.Module, width: int | None) -> State:
+        """Return a state from outside, checked as far as it can be without knowing how wide a step is.
+
+        Raises:
+            ShapeError: it does not fit.
+            UsageError: its numbers are of another type, or not finite.
+        """
+        like = self._like if module is self._copy else None
+        if like is None:
+            like = _first_state(module, self._zeros(module, width))
+        strict = isinstance(module, _STACKS) or callable(getattr(module, "initial_state", None))
+        try:
+            check_state(state, like, self.batch_size, self._reference.dtype, grows=self._grows)
+        except ShapeError:
+            # of a cell without a word on its state only one that it takes is known; whether it takes this too is tried
+            if strict or like is self._like or not self._takes(module, state, width):
+                raise
+            check_state(state, None, self.batch_size, self._reference.dtype)
+        if self._grows:
+            check_caches(state, getattr(module.layers[0].attention, "context", None))  # type: ignore[index, union-attr]
+        # halves come as float32, of which NumPy has a type
+        half = self._reference.dtype is torch.bfloat16
+        return map_state(lambda leaf: leaf.to(torch.bfloat16) if half and leaf.is_floating_point() else leaf, state)
+
+    def _takes(self, module: nn.Module, state: State, width: int | None) -> bool:
+        zeros = self._zeros(module, width)
+        if zeros is None or any(leaf.dim() != 2 for leaf in leaves(state)):
+            return False
+        try:
+            with torch.inference_mode():
+                _, new = call_cell(module, zeros, state)
+        except _OF_CELLS:
+            return False
+        return [leaf.shape for leaf in leaves(new)] == [leaf.shape for leaf in leaves(state)]
+
+    def _zeros(self, module: nn.Module, width: int | None) -> Tensor | None:
+        """Return a step of zeros, if it can be told how wide one is."""
+        first = module.cells[0] if isinstance(module, Recurrent) else module
+        size = getattr(first, "input_size", None) if width is None else width
+        return self._reference.new_zeros((self.batch_size, size)) if isinstance(size, int) else None
+
     def _advance(self, x: Tensor) -> NDArray[Any]:
+        """Advance one step from a step of the right number of rows, or raise what is wrong and leave all as it was."""
+        if self._width is not None:
+            return self._advanced(x)
+        if self._state is not None:
+            restored, self._state = self._state, None  # restored before it could be told whether it fits
+            self._state = self._fitting(restored, self._copy, x.shape[1])
+        given, compiling, like = self._state, self._compiling, self._like
+        try:
+            return self._advanced(x)
+        except (*_OF_CELLS, OstinatoError) as error:
+            self._state, self._running, self._compiling, self._like = given, False, compiling, like
+            if isinstance(error, OstinatoError):
+                raise
+            start = "" if given is None else f" with a state of {describe(given)}"
+            reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+            raise ShapeError(
+                f"{type(self._copy).__name__} takes no step of shape {tuple(x.shape)}{start} ({reason}); expected "
+                "(batch, features) as it was made for"
+            ) from error
+
+    def _advanced(self, x: Tensor) -> NDArray[Any]:
         state = self._current()
         if state is None:
-            state = self.module.initial_state(x) if isinstance(self.module, _STACKS) else initial_state(self.module, x)
+            state = self._initial(x)
+        if self._kernel is not None and [leaf.shape for leaf in leaves(state)] != self._kernel.shapes:
+            self._kernel, self._compiling = None, True
         if self._compiling:
-            self._compiling = False
             self._kernel = step_kernel(self._runner, x, state)
+            self._compiling = False
         if self._kernel is None:
-            output, self._state = call_cell(self._runner, x, state)
-            array: NDArray[Any] = output.cpu().numpy()
-            return array
+            return self._stepped_eagerly(x, state)
         if not self._running:
             self._kernel.set_state(leaves(state))
             # from here on only its structure is used
-            self._state, self._running = state, True
+            self._like = self._state = state
+            self._running = True
         self._kernel.x[...] = x.numpy()
-        self._kernel.advance()
-        return self._kernel.y.copy()
+        return self._run(self._kernel)
 
-    def _to_tensors(self, state: ArrayState) -> State:
-        if isinstance(state, (tuple, list)):
-            return tuple(self._to_tensors(part) for part in state)
-        array = np.array(state)
-        if array.ndim == 0 or array.shape[0] != self.batch_size:
+    def _initial(self, x: Tensor) -> State:
+        try:
+            return _initial(self._copy, x)
+        except UsageError as error:  # found by trying steps such as this one, which may be at fault
+            zeros = self._zeros(self._copy, None)
+            known = "(batch, features) as it was made for" if zeros is None else str(tuple(zeros.shape))
             raise ShapeError(
-                f"an array of the state has shape {array.shape}; its first dimension must be {self.batch_size}"
-            )
-        return torch.as_tensor(array, device=self._reference.device)
+                f"{type(self._copy).__name__} takes no step of shape {tuple(x.shape)}; expected {known} ({error})"
+            ) from error
+
+    def _stepped_eagerly(self, x: Tensor, state: State) -> NDArray[Any]:
+        output, new = call_cell(self._runner, x, state)
+        if not x.isfinite().all():
+            check_finite(x.float().cpu().numpy(), [own.float().cpu().numpy() for own in (output, *leaves(new))])
+        self._like = self._state = new
+        array = to_arrays(output)
+        assert isinstance(array, np.ndarray)
+        return array
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is copied or pickled: not the compiled step, which the copy makes for itself."""
+        with self._lock:
+            state = self._current()
+            kept = None if state is None else map_state(lambda leaf: leaf.detach().clone(), state)
+            return {"module": self.module, "batch_size": self.batch_size, "copy": self._copy, "state": kept}
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        """Go on where the other was."""
+        self.module, self.batch_size = kept["module"], kept["batch_size"]
+        self._start(kept["copy"], kept["state"])
+
+
+_alive: weakref.WeakSet[Stepper] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    # another thread may have been in a step: its lock would stay held for ever, and its state is that before the step
+    for own in _alive:
+        own._lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def _checked_batch(batch_size: Any) -> int:
+    try:
+        count = operator.index(batch_size)
+    except TypeError as error:
+        raise UsageError(f"batch_size is {batch_size!r}; expected a whole number, one or more") from error
+    if count < 1:
+        raise UsageError(f"batch_size is {count}; expected one or more")
+    return count
+
+
+def _check_module(module: Any) -> None:
+    if not isinstance(module, nn.Module):
+        raise UsageError(
+            f"a {type(module).__name__} cannot run step by step; expected a layer or a cell, a torch.nn.Module"
+        )
+    if isinstance(module, _STACKS) and module.bidirectional:
+        what = "bidirectional layer" if isinstance(module, Recurrent) else "Transformer that is not causal"
+        raise UsageError(f"a {what} cannot run step by step: its outputs need the end of the sequence")
+
+
+def _initial(module: nn.Module, x: Tensor) -> State:
+    return module.initial_state(x) if isinstance(module, _STACKS) else initial_state(module, x)
+
+
+def _first_state(module: nn.Module, x: Tensor | None) -> State | None:
+    """Return the state that a module starts from, or none where that cannot be told yet."""
+    if x is None:
+        return None
+    try:
+        with torch.inference_mode():
+            return _initial(module, x)
+    except (*_OF_CELLS, OstinatoError):
+        return None
 
 
 def stepper(layer_or_cell: nn.Module, batch_size: int = 1) -> Stepper:
     """Return a function of NumPy arrays that advances a recurrent layer or cell one step a call.
 
-    It gives the numbers that the layer gives on the whole sequence, in evaluation mode, and keeps only the state.
+    It gives the numbers that the layer gives on the whole sequence, in evaluation mode, and keeps only the state. It
+    runs on a copy, made here: what is done to the layer afterwards (training, other weights, another mode) it does not
+    see until `refresh()` is called, and the layer itself is never touched. It can be copied and pickled, and goes on in
+    a forked process as if alone. Threads that share one take turns, each call a step; for streams of their own they
+    need steppers of their own.
 
     Args:
         layer_or_cell: an `ostinato.nn.Recurrent` (not bidirectional), a causal `ostinato.nn.TransformerStack`, or any
@@ -153,7 +349,7 @@ def stepper(layer_or_cell: nn.Module, batch_size: int = 1) -> Stepper:
         batch_size: how many independent streams advance together.
 
     Raises:
-        UsageError: the layer is bidirectional, or the batch size is not positive.
+        UsageError: the layer is bidirectional or cannot be copied, or the batch size is not positive.
 
     >>> import numpy as np, ostinato
     >>> step = stepper(ostinato.cells.GRUCell(3, 5))
@@ -163,13 +359,6 @@ def stepper(layer_or_cell: nn.Module, batch_size: int = 1) -> Stepper:
     (1, 5)
     """
     return Stepper(layer_or_cell, batch_size)
-
-
-def _to_arrays(state: State) -> ArrayState:
-    if isinstance(state, Tensor):
-        array: NDArray[Any] = state.cpu().numpy().copy()
-        return array
-    return tuple(_to_arrays(part) for part in state)
 
 
 __all__ = ["ArrayState", "Stepper", "stepper"]

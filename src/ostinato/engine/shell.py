@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ostinato.engine.reach import MISSING, Variables
 from ostinato.engine.scope import is_users_class
-from ostinato.engine.watch import Look
+from ostinato.engine.watch import OF_MODULES, Look
 
 _TABLES = ("_parameters", "_buffers", "_modules")
 
@@ -45,6 +45,8 @@ def _fill(shell: nn.Module, module: nn.Module, memo: dict[int, Any], names: froz
             shell.__dict__[name] = table
         elif isinstance(value, Tensor):
             shell.__dict__[name] = memo.get(id(value), value)
+        elif name in OF_MODULES:
+            shell.__dict__[name] = copy.copy(value)  # tables of hooks
         elif names is None or name in names:
             shell.__dict__[name] = _copy(value, memo)
         else:

@@ -22,28 +22,28 @@ _TICKET = HEADER.index("ticket")
 class StepKernel:
     """A cell in evaluation mode that advances `batch` rows one step a call.
 
-    The weights are laid out once; they are laid out again when PyTorch's version counters say that they have changed.
+    The weights are laid out once: the cell must not be changed afterwards, so a copy that nobody else has is given.
     """
 
     def __init__(self, cell: nn.Module, ready: Ready, x: Tensor, state: State) -> None:
-        self._executable, self._cell = ready.executable, cell
+        self._executable = ready.executable
         self._kernel = self._executable.infer
-        self._watched = list(tensors_of(cell).values())
         dtype = x.dtype
         self._x = torch.zeros((1, *x.shape), dtype=dtype)
         self._y = torch.zeros((1, x.shape[0], *self._executable.plan.outputs[0]), dtype=dtype)
         # two copies of the state: a step reads one and writes the other
         self._states = [[leaf.detach().clone().contiguous() for leaf in leaves(state)] for _ in range(2)]
+        self.shapes = [leaf.shape for leaf in leaves(state)]
         self._now = 0
         self.x: NDArray[Any] = self._x[0].numpy()
+        self.numbers: NDArray[Any] = self.x.reshape(-1)
+        """The same memory, flat."""
         self.y: NDArray[Any] = self._y[0].numpy()
-        self._rows = rows_of(1, x.shape[0], None)
-        self._prepare()
+        self._lay_out([tensor.detach() for tensor in tensors_of(cell).values()])
 
-    def _prepare(self) -> None:
+    def _lay_out(self, parameters: Sequence[Tensor]) -> None:
         """Lay out weights and arguments; both argument blocks keep what they point to alive."""
-        self._versions = [tensor._version for tensor in self._watched]
-        parameters = [tensor.detach() for tensor in self._watched]
+        rows = rows_of(1, self._x.shape[1], None)
         constants = self._executable.constants(parameters, [self._kernel])
         self._blocks, self._alive = [], []
         for now in range(2):
@@ -52,7 +52,7 @@ class StepKernel:
             for index, row in enumerate(self._executable.rows(parameters)):
                 views["x", 1 + index] = row.contiguous()[None]
             arguments = Arguments(views, {}, carries, {}, constants)
-            block, alive = argument_block(self._kernel, arguments, self._rows, shares=1)
+            block, alive = argument_block(self._kernel, arguments, rows, shares=1)
             self._blocks.append(block)
             self._alive.append((arguments, alive))
         self._addresses = [ctypes.addressof(block) for block in self._blocks]
@@ -60,21 +60,21 @@ class StepKernel:
 
     def advance(self) -> None:
         """Read `x`, go one step, write `y`."""
-        for tensor, version in zip(self._watched, self._versions, strict=True):
-            if tensor._version != version:
-                self._prepare()
-                break
         now = self._now
         self._blocks[now][_TICKET] = 0
         self._run(self._addresses[now])
         self._now = 1 - now
+
+    def go_back(self) -> None:
+        """Undo the last step: what it started from is still there."""
+        self._now = 1 - self._now
 
     def state(self) -> list[Tensor]:
         """Return the tensors of the state as they are now; they change with the next steps."""
         return self._states[self._now]
 
     def set_state(self, values: Sequence[Tensor]) -> None:
-        """Go on from another state."""
+        """Go on from another state, of the same shapes."""
         for mine, value in zip(self._states[self._now], values, strict=True):
             mine.copy_(value)
 
@@ -83,7 +83,7 @@ def step_kernel(cell: nn.Module, x: Tensor, state: State) -> StepKernel | None:
     """Return a compiled step of a cell, or none where the engine does not take it.
 
     Args:
-        cell: in evaluation mode.
+        cell: in evaluation mode; it must not be changed as long as the kernel is in use.
         x: one step `(batch, features)`; only its shape and dtype matter.
         state: to begin with, `(batch, ...)` each.
     """

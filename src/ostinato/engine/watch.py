@@ -24,7 +24,7 @@ from ostinato.engine.graph import Unsupported
 from ostinato.engine.reach import MISSING
 from ostinato.engine.scope import Scope, empty_scope, extended, is_users_class
 
-_OF_MODULES = frozenset(nn.Module().__dict__) - {"training"}
+OF_MODULES = frozenset(nn.Module().__dict__) - {"training"}
 """What PyTorch itself keeps in every module."""
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 _GLOBAL_HOOKS = tuple(getattr(_module, f"_global{name}") for name in _HOOKS if hasattr(_module, f"_global{name}"))
@@ -206,7 +206,7 @@ def _of_module(module: nn.Module, lead: str, freezer: Freezer, found: Look) -> I
     if not users:
         found.places += [(vars(base), "forward", kind.forward) for base in kind.__mro__ if "forward" in vars(base)][:1]
     for name, value in module.__dict__.items():
-        if name in _OF_MODULES or name == "training":
+        if name in OF_MODULES or name == "training":
             continue
         if isinstance(value, Tensor):
             yield name, found.number(value)
@@ -278,7 +278,7 @@ def settings_of(shell: nn.Module, scope: Scope, numbers: Mapping[int, int]) -> d
             found |= {lead + name: None if value is None else number(value) for name, value in table.items()}
         found[f"{lead}training"] = module.training
         for name, value in module.__dict__.items():
-            if name in _OF_MODULES or name == "training":
+            if name in OF_MODULES or name == "training":
                 continue
             if isinstance(value, Tensor):
                 found[lead + name] = number(value)
@@ -301,7 +301,7 @@ def tensors_of(cell: nn.Module) -> dict[str, Tensor]:
         lead = f"{prefix}." if prefix else ""
         for table in (module._parameters, module._buffers, module.__dict__):
             for name, value in table.items():
-                if isinstance(value, Tensor) and id(value) not in seen and name not in _OF_MODULES:
+                if isinstance(value, Tensor) and id(value) not in seen and name not in OF_MODULES:
                     seen.add(id(value))
                     found[lead + name] = value
     return found

@@ -1,4 +1,4 @@
-"""Compiled objects on disk: a folder of the user's own, from which nothing is run that somebody else may have put there.
+"""Compiled objects on disk: a folder of the user's own, of which nothing is run that others may have put there.
 
 What is read from here is executed. So a folder and an object in it are used only if they belong to this user (or to
 root) and nobody else can write to them; both are judged by the opened file, not by its name, so that neither can be
@@ -36,9 +36,9 @@ def cache_folder() -> Path | None:
     named = os.environ.get("OSTINATO_CACHE_DIR")
     if named is not None:
         return Path(named) if named else None
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    if os.path.isabs(base):
-        return Path(base) / "ostinato"
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if base.is_absolute():
+        return base / "ostinato"
     try:
         home = Path.home()
     except RuntimeError:  # neither HOME nor an entry in the list of users
