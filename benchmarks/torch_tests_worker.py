@@ -43,9 +43,15 @@ def put_in_place(engine: bool) -> None:
 
 def load(path: Path) -> types.ModuleType:
     """Import a file of tests."""
+    # not before our layers are in place: it lists the modules of torch.nn
+    from torch.testing._internal import common_utils
+
     sys.path.insert(0, str(path.parent))
     sys.path.insert(0, str(Path.cwd()))
     sys.argv = [str(path)]
+    settings: Any = common_utils
+    if hasattr(settings, "parse_cmd_line_args"):  # a script of tests calls it itself; older versions, at import
+        settings.parse_cmd_line_args()
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
