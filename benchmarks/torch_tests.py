@@ -228,19 +228,30 @@ def slower(runs: dict[str, dict[str, Outcome]], way: str) -> str:
     if not gaps:
         return ""
     worst = sorted(gaps, key=lambda test: gaps[test][1] - gaps[test][0])[:10]
-    return table([f"slower, {way}", "s", "torch, s"], [[test, f"{gaps[test][0]:.1f}", f"{gaps[test][1]:.1f}"] for test in worst])
+    return table(
+        [f"slower, {way}", "s", "torch, s"], [[test, f"{gaps[test][0]:.1f}", f"{gaps[test][1]:.1f}"] for test in worst]
+    )
 
 
 def arguments() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path, help="the folder `test` of PyTorch's source")
-    parser.add_argument("--files", help="files in it, with commas between them; all that are known and there by default")
+    parser.add_argument("--files", help="files in it, with commas between them; by default all that are known")
     parser.add_argument("--ways", default=",".join(WAYS), help="of torch, ours, engine; torch is always run")
     parser.add_argument("--match", default="", help="a regular expression that the names of tests must match as well")
     parser.add_argument("--timeout", type=float, default=120.0, help="seconds that one test may take")
     parser.add_argument("--json", type=Path, help="where every outcome goes")
     return parser.parse_args()
+
+
+def as_json(runs: dict[str, dict[str, dict[str, Outcome]]]) -> str:
+    """Return every outcome as text."""
+    plain = {
+        file: {way: {test: asdict(outcome) for test, outcome in own.items()} for way, own in each.items()}
+        for file, each in runs.items()
+    }
+    return json.dumps({"torch": torch.__version__, "runs": plain}, indent=1) + "\n"
 
 
 def main() -> int:
@@ -250,19 +261,22 @@ def main() -> int:
     files = [file for file in (given.files.split(",") if given.files else FILES) if (folder / file).exists()]
     ways = [way for way in WAYS if way == "torch" or way in given.ways.split(",")]
     if not files:
-        sys.exit(f"{folder} holds none of {given.files or ', '.join(FILES)}; give the folder `test` of PyTorch's source")
+        sys.exit(
+            f"{folder} holds none of {given.files or ', '.join(FILES)}; give the folder `test` of PyTorch's source"
+        )
     runs: dict[str, dict[str, dict[str, Outcome]]] = {}
     for file in files:
         runs[file] = {}
         for way in ways:
             runs[file][way] = run_job(Job(folder, file, way, given.match, given.timeout))
-            print(f"{file}, {way}: {counts(runs[file][way])}, {seconds(runs[file][way])} s", file=sys.stderr, flush=True)
+            print(
+                f"{file}, {way}: {counts(runs[file][way])}, {seconds(runs[file][way])} s", file=sys.stderr, flush=True
+            )
     stamp = f"{datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d}, {machine()}"
     print(f"# PyTorch's own recurrent tests\n\n{stamp}\n\n{report(runs, ways)}")
     if given.json is not None:
-        plain = {file: {way: {t: asdict(o) for t, o in own.items()} for way, own in each.items()} for file, each in runs.items()}
-        given.json.write_text(json.dumps({"torch": torch.__version__, "runs": plain}, indent=1) + "\n", encoding="utf-8")
-    bad = any(worse(own, way) for own in runs.values() for way in ways[1:])
+        given.json.write_text(as_json(runs), encoding="utf-8")
+    bad = any(worse(each, way) for each in runs.values() for way in ways[1:])
     return int(bad)
 
 

@@ -24,7 +24,7 @@ SOURCES = re.compile(
 )
 LAYERS = ("RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell")
 FEW = 12
-"""A test with more variants than that (one for each module, operation or type) is run for those alone whose name fits."""
+"""Of a test with more variants (one for each module, operation or type), those alone are run whose names fit."""
 MOST_GONE = 40
 """Names that a file of tests may import and that are gone; each is a new try to import it."""
 
@@ -118,8 +118,7 @@ def chosen(module: types.ModuleType, match: str) -> list[tuple[str, unittest.Tes
     return [
         (name, test)
         for name, test, text in tests
-        if (NAMES.search(name) or (SOURCES.search(text) and variants[text] <= FEW))
-        and re.search(match, name)
+        if (NAMES.search(name) or (SOURCES.search(text) and variants[text] <= FEW)) and re.search(match, name)
     ]
 
 
