@@ -67,9 +67,10 @@ def check(_: list[str]) -> int:
 
 def bench(rest: list[str]) -> int:
     """Run a benchmark, or list them."""
-    stems = [path.stem for path in (ROOT / "benchmarks").glob("*.py")]
-    # `engine_cases.py` and its like are parts of `engine.py`
-    names = sorted(stem for stem in stems if stem != "common" and "_" not in stem)
+    scripts = [path for path in (ROOT / "benchmarks").glob("*.py") if "__main__" in path.read_text(encoding="utf-8")]
+    stems = {path.stem for path in scripts}
+    # `engine_worker.py` and its like are parts of `engine.py`
+    names = sorted(stem for stem in stems if not any(stem.startswith(f"{other}_") for other in stems))
     if not rest or rest[0] not in names:
         print("benchmarks: " + ", ".join(names))
         return 2 if rest else 0
