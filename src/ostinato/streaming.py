@@ -349,7 +349,7 @@ def stepper(layer_or_cell: nn.Module, batch_size: int = 1) -> Stepper:
         batch_size: how many independent streams advance together.
 
     Raises:
-        UsageError: the layer is bidirectional or cannot be copied, or the batch size is not positive.
+        UsageError: the layer is bidirectional, or the batch size is not positive.
 
     >>> import numpy as np, ostinato
     >>> step = stepper(ostinato.cells.GRUCell(3, 5))

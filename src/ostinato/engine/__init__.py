@@ -1,9 +1,9 @@
 """Running a cell over time. `scan` is the public face; `reference` is the oracle, `cpu` the compiled backend."""
 
+from ostinato.engine.compiled import release_memory
 from ostinato.engine.explain import Explanation, explain
 from ostinato.engine.explain import compile_cell as compile  # noqa: A004 - as `torch.compile`
 from ostinato.engine.linear import parallel_in_time
-from ostinato.engine.memory import release as release_memory
 from ostinato.engine.scan import scan
 from ostinato.engine.state import State, call_cell, initial_state, leaves, map_state
 

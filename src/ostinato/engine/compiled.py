@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch._compile import _disable_dynamo
 
+from ostinato.engine import memory
 from ostinato.engine.agreement import check_agreement
 from ostinato.engine.capture import Captured, capture
 from ostinato.engine.executable import Executable
@@ -321,6 +322,13 @@ def _look_at_wrapper(owner: nn.Module, cell: nn.Module) -> Look:
     seen = look_anew(cell, scopes.get(type(cell)))
     scopes[type(cell)] = seen.scope
     return seen
+
+
+def release_memory() -> None:
+    """Give back what is kept for later: memory of outputs, and plans of cells that are gone."""
+    with _tracing:
+        _recent.clear()
+    memory.release()
 
 
 def warn_once(cell: nn.Module, reason: Unsupported) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copyreg
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from operator import is_
 from types import FunctionType, ModuleType
@@ -210,8 +211,12 @@ def _of_module(module: nn.Module, lead: str, freezer: Freezer, found: Look) -> I
             continue
         if isinstance(value, Tensor):
             yield name, found.number(value)
-        elif not users or freezer.reads(name):
+        elif freezer.reads(name):
             yield name, _whole(freezer, value, lead + name, found)
+        elif not users:
+            # a layer of PyTorch reads plain settings; what else is put there is not for it
+            with suppress(Unsupported):
+                yield name, _whole(freezer, value, lead + name, found)
     for table in (module._parameters, module._buffers, module._modules):
         yield tuple((name, None if value is None else found.number(value)) for name, value in table.items())
 

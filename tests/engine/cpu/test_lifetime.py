@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 import ostinato
-from ostinato.engine.compiled import find, tensors_of
+from ostinato.engine import compiled
+from ostinato.engine.compiled import find
 from ostinato.engine.cpu import compiler
 
 _MAPS = Path("/proc/self/maps")
@@ -44,7 +45,7 @@ def _run(cell, **options):
 def _ready(cell):
     x = torch.ones(4, 2, 3)
     with torch.no_grad():
-        return find(cell, cell, x, cell.initial_state(x[0]), tensors_of(cell))
+        return find(cell, cell, x, cell.initial_state(x[0]))
 
 
 def _maps():
@@ -64,6 +65,7 @@ def test_code_of_cells_that_are_gone_is_freed() -> None:
         for rate in rates:
             with torch.no_grad():
                 _run(Decay(rate))
+        ostinato.engine.release_memory()  # plans wanted last are kept for the next equal cell
         gc.collect()
         return len(compiler._loaded), _maps()
 
@@ -72,6 +74,16 @@ def test_code_of_cells_that_are_gone_is_freed() -> None:
     after, maps_after = make([0.53 + 0.01 * number for number in range(12)])
     assert after == before
     assert maps_after <= maps_before + 3
+
+
+def test_plans_of_cells_that_are_gone_are_few(monkeypatch) -> None:
+    monkeypatch.setattr(compiled, "_MOST_RECENT", 5)
+    ostinato.engine.release_memory()
+    for number in range(12):
+        with torch.no_grad():
+            _run(Decay(0.3 + 0.01 * number))
+    gc.collect()
+    assert len(compiled._recent) == 5
 
 
 def test_code_lives_as_long_as_a_gradient_may_need_it() -> None:
@@ -88,6 +100,7 @@ def test_a_function_keeps_its_code_and_the_code_goes_with_it() -> None:
     kernel = _ready(Decay(0.375)).executable.infer
     function, code = kernel.run, weakref.ref(kernel.run.code)
     del kernel
+    ostinato.engine.release_memory()
     gc.collect()
     assert code() is not None
     del function
