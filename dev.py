@@ -3,6 +3,8 @@
 
 python3 dev.py demo             train, evaluate and stream a forecaster on a real series (arguments go to it)
 python3 dev.py test             run the tests (arguments go to pytest)
+python3 dev.py oldest           run a part of the tests with the oldest versions that are declared (arguments go to pytest);
+                                its `.venv-oldest` takes some 8 GB, since PyTorch of that age comes with CUDA
 python3 dev.py check            linters, types and import contracts
 python3 dev.py bench [NAME]     run a benchmark; without a name, list them
 python3 dev.py catalogue        write docs/cells.md anew from the cells
@@ -19,9 +21,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
+OLDEST = ROOT / ".venv-oldest"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
-PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
 EXTRAS = {"demo": "demo", "setup": "dev"}
+OLDEST_TESTS = (
+    "tests/engine",
+    "tests/nn",
+    "tests/cells",
+    "tests/data",
+    "tests/test_stepper.py",
+    "tests/test_artifact.py",
+)
 CHECKS = (
     ("ruff", "check", "."),
     ("ruff", "format", "--check", "."),
@@ -38,6 +48,7 @@ def main() -> int:
     tasks = {
         "demo": demo,
         "test": test,
+        "oldest": oldest,
         "check": check,
         "bench": bench,
         "catalogue": catalogue,
@@ -46,18 +57,25 @@ def main() -> int:
     if task not in tasks:
         print(__doc__.strip())
         return 0 if task in ("help", "-h", "--help") else 2
-    code = install(EXTRAS.get(task, "dev"))
+    code = 0 if task == "oldest" else install(EXTRAS.get(task, "dev"))
     return code or tasks[task](rest)
 
 
 def demo(rest: list[str]) -> int:
     """Run the demo."""
-    return run(PYTHON, "-m", "ostinato", "demo", *rest)
+    return run(python_of(VENV), "-m", "ostinato", "demo", *rest)
 
 
 def test(rest: list[str]) -> int:
     """Run pytest; without arguments, all but the slow tests, on two processes."""
-    return run(PYTHON, "-m", "pytest", *(rest or ["-m", "not slow", "-n", "2"]))
+    return run(python_of(VENV), "-m", "pytest", *(rest or ["-m", "not slow", "-n", "2"]))
+
+
+def oldest(rest: list[str]) -> int:
+    """Run tests with the lower bounds of pyproject.toml; without arguments, those of the rooms that meet libraries."""
+    code = install("dev", OLDEST, "constraints-oldest.txt")
+    options = rest or ["-m", "not slow", "-n", "2", *OLDEST_TESTS]
+    return code or run(python_of(OLDEST), "-m", "pytest", *options)
 
 
 def check(_: list[str]) -> int:
@@ -74,35 +92,41 @@ def bench(rest: list[str]) -> int:
     if not rest or rest[0] not in names:
         print("benchmarks: " + ", ".join(names))
         return 2 if rest else 0
-    return run(PYTHON, ROOT / "benchmarks" / f"{rest[0]}.py", *rest[1:])
+    return run(python_of(VENV), ROOT / "benchmarks" / f"{rest[0]}.py", *rest[1:])
 
 
 def catalogue(_: list[str]) -> int:
     """Write the page of the catalogue."""
-    return run(PYTHON, ROOT / "docs" / "cells.py")
+    return run(python_of(VENV), ROOT / "docs" / "cells.py")
 
 
-def install(extra: str) -> int:
-    """Make `.venv` and install under the constraints, unless that was done already for these files."""
-    stamp = VENV / f"installed-{extra}"
-    wanted = fingerprint()
+def install(extra: str, venv: Path = VENV, constraints: str = "constraints.txt") -> int:
+    """Make a virtual environment and install under the constraints, unless that was done already for these files."""
+    stamp = venv / f"installed-{extra}"
+    wanted = fingerprint(constraints)
     if stamp.exists() and stamp.read_text() == wanted:
         return 0
-    if not PYTHON.exists() and run(sys.executable, "-m", "venv", VENV):
+    python = python_of(venv)
+    if not python.exists() and run(sys.executable, "-m", "venv", venv):
         return fail("the virtual environment could not be made; on Debian, install python3-venv")
-    print(f"installing into {VENV.name} (once; a few minutes on a slow network) ...", flush=True)
+    print(f"installing into {venv.name} (once; a few minutes on a slow network) ...", flush=True)
     # pip of older Pythons is slow to resolve; the constraints pin everything all the same
-    code = run(PYTHON, "-m", "pip", "install", "-q", "-c", ROOT / "constraints.txt", "-e", f"{ROOT}[{extra}]")
+    code = run(python, "-m", "pip", "install", "-q", "-c", ROOT / constraints, "-e", f"{ROOT}[{extra}]")
     if code:
         return fail("pip could not install; its message is above: check the network, then run this again")
     stamp.write_text(wanted)
     return 0
 
 
-def fingerprint() -> str:
+def fingerprint(constraints: str) -> str:
     """Return a checksum of what decides an installation."""
-    files = [ROOT / "pyproject.toml", ROOT / "constraints.txt"]
+    files = [ROOT / "pyproject.toml", ROOT / constraints]
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+
+
+def python_of(venv: Path) -> Path:
+    """Return the interpreter of a virtual environment."""
+    return venv / "Scripts" / "python.exe" if os.name == "nt" else venv / "bin" / "python"
 
 
 def run(*command: object) -> int:

@@ -81,7 +81,7 @@ def test_a_key_has_the_processor_the_compiler_and_all_code_of_the_engine(folder,
     for owner, name, value in (
         (compiler.llvmlite, "__version__", "0.0"),
         (compiler.llvm, "llvm_version_info", (1, 0, 0)),
-        (compiler.machine(), "features", "-none"),
+        (compiler.machine(), "features", "-sse4a"),
         (compiler, "_own_digest", lambda: "another"),
     ):
         with monkeypatch.context() as changed:

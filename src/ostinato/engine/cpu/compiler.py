@@ -182,7 +182,9 @@ def load_object(data: bytes, names: Sequence[str]) -> Code:
     """Link an object file into the process and find its functions; the address of one that it has not is 0."""
     with _lock:
         _free()
-        engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine().target_machine())
+        # llvmlite's own memory manager lays all sections of an object side by side. LLVM's takes a mapping for each, and
+        # ends the process where two lie more than 2 GB apart, as happens beside the libraries of a GPU
+        engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine().target_machine(), use_lmm=True)
         engine.add_object_file(llvm.ObjectFileRef.from_data(data))
         engine.finalize_object()
         return Code(engine, {name: engine.get_function_address(name) for name in names})
