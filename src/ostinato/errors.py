@@ -14,6 +14,7 @@
     ├── OutputError               a file or folder cannot be written                       (also OSError)
     └── MissingExtra              an optional dependency is not installed                  (also ImportError)
 
+    DataWarning                   data that can be read in two ways, or holds what is new      (a UserWarning)
     EngineWarning                 a cell runs in the eager loop, right but slower          (a UserWarning)
 
 A message is one sentence: what was wrong, where (file, row, column, shape), what was expected, what to do.
@@ -92,6 +93,10 @@ class MissingExtra(OstinatoError, ImportError):
     """An optional dependency is not installed; the message names the extra to install."""
 
     exit_code = 7
+
+
+class DataWarning(UserWarning):
+    """Data that can be taken in more than one way, or has what training had not; it says how it is taken."""
 
 
 class EngineWarning(UserWarning):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ostinato.data.load import encode
 from ostinato.data.panel import Panel, format_time
 from ostinato.data.readers import read_table
-from ostinato.data.table import texts
+from ostinato.data.table import names as names_of
 from ostinato.data.times import read_times
 from ostinato.errors import DataError
 
@@ -30,12 +30,12 @@ def load_future(source: Any, panel: Panel, horizon: int) -> NDArray[np.float64]:
     Raises:
         DataError: a step of a series has no row.
     """
-    table = read_table(source)
     schema = panel.schema
+    table = read_table(source, custom=schema.decimal)
     table.require(name for name in (schema.time, schema.series_id, *schema.known_covariates) if name)
-    parts = [encode(table, name, schema.missing, dict(panel.categories))[1] for name in schema.known_covariates]
+    parts = [encode(table, name, schema.missing, dict(panel.categories), False)[1] for name in schema.known_covariates]
     values = np.concatenate(parts, 1) if parts else np.zeros((table.rows, 0))
-    names = texts(table, schema.series_id, ()) if schema.series_id else [""] * table.rows
+    names = names_of(table, schema.series_id, "must name its series") if schema.series_id else [""] * table.rows
     times = read_times(table, schema.time) if schema.time else None
     future = np.full((len(panel.series), horizon, panel.known), np.nan)
     for i, series in enumerate(panel.series):

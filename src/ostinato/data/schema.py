@@ -26,6 +26,7 @@ class Schema:
         frequency: `"h"`, `"D"`, `"B"` (business day), `"W"`, `"MS"`, `"QS"`, `"YS"`, with a number before it if need be
             (`"15min"`), or `"rows"` for equally spaced rows without a clock; `None`: inferred.
         missing: the texts that mean a missing value.
+        decimal: the mark before decimals, `"."` or `","`, in cells that can be read two ways; `None`: found.
     """
 
     target: tuple[str, ...] = ()
@@ -36,9 +37,12 @@ class Schema:
     static_covariates: tuple[str, ...] = ()
     frequency: str | None = None
     missing: tuple[str, ...] = MISSING
+    decimal: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a column with two roles."""
+        """Refuse a column with two roles, and what is no decimal mark."""
+        if self.decimal not in (None, ".", ","):
+            raise UsageError(f'decimal is "{self.decimal}"; expected "." or ","')
         seen: dict[str, str] = {}
         for role in ("target", "past_covariates", "known_covariates", "static_covariates"):
             for name in getattr(self, role):

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import difflib
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ostinato.errors import ColumnError, DataError
+from ostinato.data.cells import (
+    NO,
+    YES,
+    as_flags,
+    as_numbers,
+    decimal_evidence,
+    is_ambiguous,
+    listed,
+)
+from ostinato.errors import ColumnError, DataError, DataWarning
 
 if TYPE_CHECKING:
     import polars as pl
@@ -26,6 +37,10 @@ class Table:
         matrix: in place of a frame: a two-dimensional array `(rows, columns)`, perhaps memory-mapped.
         names: the names of the matrix's columns.
         first_row: the number a person would give the first row of data: 2 for a file with a header.
+        line_of: where rows of a file are not one below the other: the number of each, `(rows,)`.
+        missing: further texts that mean a missing value.
+        decimal: the decimal mark of text cells that can be read two ways, as asked for; `None`: found.
+        custom: the mark where nothing else decides: of a table that a model remembers, or by the delimiter.
     """
 
     origin: str
@@ -33,6 +48,20 @@ class Table:
     matrix: NDArray[Any] | None = None
     names: tuple[str, ...] = ()
     first_row: int = 1
+    line_of: NDArray[np.int64] | None = None
+    missing: tuple[str, ...] = ()
+    decimal: str | None = None
+    custom: str | None = None
+
+    @cached_property
+    def evidence(self) -> str | None:
+        """The decimal mark that the text columns show, `None` if none or both do."""
+        shown = {decimal_evidence(self.frame[name]) for name in self.columns if is_text(self, name)} - {None}
+        return shown.pop() if len(shown) == 1 else None
+
+    def mark(self, cells: pl.Series) -> str:
+        """Return the decimal mark of a column's text cells, itself deciding first."""
+        return decimal_evidence(cells) or self.decimal or self.evidence or self.custom or "."
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -46,7 +75,11 @@ class Table:
 
     def place(self, row: int) -> str:
         """Return how to name a row in a message, `row` counted from 0."""
-        return f"row {row + self.first_row} of {self.origin}"
+        return f"row {self.number(row)} of {self.origin}"
+
+    def number(self, row: int) -> int:
+        """Return the number a person would give a row, `row` counted from 0."""
+        return row + self.first_row if self.line_of is None else int(self.line_of[row])
 
     def require(self, names: Iterable[str]) -> None:
         """Raise `ColumnError` for the first name that is no column, with what was likely meant."""
@@ -74,7 +107,7 @@ def is_text(table: Table, name: str) -> bool:
 
 
 def is_numeric(table: Table, name: str, missing: tuple[str, ...]) -> bool:
-    """Tell whether every value of a column is a number or missing, and one at least is a number."""
+    """Tell whether every value of a column is a number, true or false, or missing, and one at least is not missing."""
     import polars as pl
 
     if table.frame is None:
@@ -82,12 +115,12 @@ def is_numeric(table: Table, name: str, missing: tuple[str, ...]) -> bool:
     column = table.frame[name]
     if not is_text(table, name):
         return column.dtype.is_numeric() or column.dtype == pl.Boolean
-    texts = _without_missing(column, missing)
-    return texts.count() > 0 and texts.cast(pl.Float64, strict=False).null_count() == texts.null_count()
+    cells = _without_missing(table, column, missing)
+    return cells.count() > 0 and _parsed(table, cells).null_count() == cells.null_count()
 
 
 def numbers(table: Table, name: str, missing: tuple[str, ...]) -> NDArray[np.float64]:
-    """Return a column as floats, `(rows,)`, NaN where missing.
+    """Return a column as floats, `(rows,)`, NaN where missing, 1 for true and 0 for false.
 
     Raises:
         DataError: a value is not a number, or is infinite; the message names its row.
@@ -100,17 +133,83 @@ def numbers(table: Table, name: str, missing: tuple[str, ...]) -> NDArray[np.flo
     else:
         column = table.frame[name]
         if is_text(table, name):
-            column = _without_missing(column, missing)
-        cast = column.cast(pl.Float64, strict=False)
+            column = _without_missing(table, column, missing)
+            cast = _parsed(table, column)
+            _say_how_read(table, name, column, cast)
+        else:
+            cast = column.cast(pl.Float64, strict=False)
         if cast.null_count() > column.null_count():
             row = int((cast.is_null() & column.is_not_null()).arg_max() or 0)
             raise DataError(
-                f'{table.place(row)}: "{column[row]}" in column "{name}" is not a number; '
-                "clean the file, or name it as a missing value (--missing)"
+                f'{table.place(row)}: "{str(column[row])[:80]}" in column "{name}" is not a number; '
+                f"{_mend([str(column[row])])}"
             )
         values = cast.to_numpy().astype(np.float64)
+    values = _drop_marked(table, values, missing)
     check_finite(table, name, values)
     return values
+
+
+def _parsed(table: Table, cells: pl.Series) -> pl.Series:
+    """Return text cells as floats, null where they are none."""
+    flags = as_flags(cells)
+    return flags if flags is not None else as_numbers(cells, table.mark(cells))
+
+
+def _say_how_read(table: Table, name: str, cells: pl.Series, read: pl.Series) -> None:
+    """Warn of a column whose cells can be read two ways, if nothing but custom decided."""
+    if decimal_evidence(cells) or table.decimal or table.evidence or not is_ambiguous(cells, ","):
+        return
+    row = int(cells.str.contains(r"^\s*[+-]?[1-9]\d{0,2},\d{3}\s*$").fill_null(False).arg_max() or 0)
+    warnings.warn(
+        f'column "{name}" of {table.origin}: "{cells[row]}" is read as {read[row]:g}; if it is not, say which mark '
+        'stands before decimals: decimal="," or decimal="." (--decimal)',
+        DataWarning,
+        stacklevel=2,
+    )
+
+
+def _drop_marked(table: Table, values: NDArray[np.float64], missing: tuple[str, ...]) -> NDArray[np.float64]:
+    """Return numbers with NaN in place of those that stand for a missing value, such as -999."""
+    marks = [float(text) for text in (*missing, *table.missing) if _is_number(text)]
+    return np.where(np.isin(values, marks), np.nan, values) if marks else values
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return float(text) == float(text)
+    except ValueError:
+        return False
+
+
+def stray_cells(table: Table, name: str, missing: tuple[str, ...]) -> list[tuple[int, str]]:
+    """Return the few cells of a text column of numbers that are none, with their rows; none where few are numbers."""
+    if not is_text(table, name):
+        return []
+    assert table.frame is not None
+    cells = _without_missing(table, table.frame[name], missing)
+    wrong = cells.is_not_null() & as_numbers(cells, table.mark(cells)).is_null()
+    if 2 * wrong.sum() >= cells.count() or as_flags(cells) is not None:
+        return []
+    return [(table.number(row), str(cells[row])) for row in wrong.arg_true().to_list()]
+
+
+def refuse_stray_cells(table: Table, name: str, missing: tuple[str, ...]) -> None:
+    """Raise `DataError` for a column that is numeric but for a few cells; the message names them."""
+    stray = stray_cells(table, name, missing)
+    if stray:
+        (row, text), others = stray[0], stray[1:]
+        also = f", nor {'is' if len(others) == 1 else 'are'} {listed(others)}" if others else ""
+        raise DataError(
+            f'row {row} of {table.origin}: "{text[:80]}" in column "{name}" is not a number{also}, but its other cells '
+            f"are; {_mend([text for _, text in stray])}"
+        )
+
+
+def _mend(cells: list[str]) -> str:
+    marks = list(dict.fromkeys(cells))[:4]
+    given = ", ".join(f'"{mark[:40]}"' for mark in marks)
+    return f"mend the file, or take such cells as missing: missing=[{given}] (--missing TEXT)"
 
 
 def check_finite(table: Table, name: str, values: NDArray[Any], first: int = 0) -> None:
@@ -124,18 +223,96 @@ def check_finite(table: Table, name: str, values: NDArray[Any], first: int = 0) 
 
 
 def texts(table: Table, name: str, missing: tuple[str, ...]) -> list[str | None]:
-    """Return a column as texts, `None` where missing."""
-    import polars as pl
-
+    """Return a column as texts, `None` where missing; each number as it is written in full."""
     if table.frame is None:
-        return [f"{value:g}" for value in numbers(table, name, missing)]
-    column = table.frame[name].cast(pl.String)
-    values: list[str | None] = _without_missing(column, missing).to_list()
+        assert table.matrix is not None
+        column = table.matrix[:, table.names.index(name)]
+        return [None if value != value else str(value) for value in column.tolist()]
+    cells = _as_texts(table.frame[name])
+    values: list[str | None] = _without_missing(table, cells, missing).to_list()
     return values
 
 
-def _without_missing(column: pl.Series, missing: tuple[str, ...]) -> pl.Series:
+def _as_texts(column: pl.Series) -> pl.Series:
+    """Return a column as texts: NaN is missing, true is "True" as in a file that Python wrote."""
+    import polars as pl
+
+    if column.dtype.is_float():
+        column = column.fill_nan(None)
+    if column.dtype == pl.Boolean:
+        return column.replace_strict({True: "True", False: "False"}, default=None, return_dtype=pl.String)
+    return column.cast(pl.String)
+
+
+_NO_NAMES = ("NaN", "nan", "NaT", "<NA>", "None")
+"""How libraries write that there is nothing; never a name."""
+
+
+def names(table: Table, name: str, what: str) -> list[str]:
+    """Return a column of names: series, cases, labels; one text for each different value, and no other.
+
+    Args:
+        table: the table.
+        name: the column.
+        what: what every row needs, for the message: `"must name its series"`.
+
+    Raises:
+        DataError: one is missing, or a float too large to tell whole numbers apart.
+    """
+    _refuse_rounded(table, name)
+    found = texts(table, name, _NO_NAMES)
+    if None in found:
+        raise DataError(f'{table.place(found.index(None))}: column "{name}" is empty; every row {what}')
+    return [str(own) for own in found]
+
+
+def _refuse_rounded(table: Table, name: str) -> None:
+    column = table.matrix[:, table.names.index(name)] if table.matrix is not None else None
+    if table.frame is not None and table.frame[name].dtype.is_float():
+        column = table.frame[name].to_numpy()
+    if column is None or column.dtype.kind != "f":
+        return
+    large = np.abs(column) >= 2.0 ** (np.finfo(column.dtype).nmant + 1)
+    if large.any():
+        row = int(large.argmax())
+        raise DataError(
+            f'{table.place(row)}: column "{name}" holds {column[row]:.0f} as a {column.dtype} number, which cannot tell '
+            "whole numbers of that size apart; give the column as whole numbers or as text"
+        )
+
+
+def category_codes(
+    table: Table, name: str, missing: tuple[str, ...], categories: tuple[str, ...]
+) -> NDArray[np.int64]:
+    """Return the place of each cell among categories, `(rows,)`: -1 where missing, -2 where it is none of them.
+
+    True and false find their word however it is written. What is not known is said once, in a warning.
+    """
+    place = {category: i for i, category in enumerate(categories)}
+    cells = texts(table, name, missing)
+    lowered = {category.lower(): i for i, category in enumerate(categories) if category.lower() in (*YES, *NO)}
+    codes = [-1 if own is None else place.get(own, lowered.get(own.lower(), -2)) for own in cells]
+    found = np.array(codes, np.int64)
+    _say_unknown(table, name, [own for own, code in zip(cells, codes, strict=True) if code == -2])
+    return found
+
+
+def _say_unknown(table: Table, name: str, unknown: list[str | None]) -> None:
+    if not unknown:
+        return
+    kinds = sorted({str(own) for own in unknown})
+    shown = ", ".join(f'"{kind[:40]}"' for kind in kinds[:4]) + (", ..." if len(kinds) > 4 else "")
+    rows = "1 row" if len(unknown) == 1 else f"{len(unknown)} rows"
+    warnings.warn(
+        f'column "{name}" of {table.origin} has in {rows} what was not there in training ({shown}); such rows count as '
+        "none of the categories known",
+        DataWarning,
+        stacklevel=2,
+    )
+
+
+def _without_missing(table: Table, column: pl.Series, missing: tuple[str, ...]) -> pl.Series:
     import polars as pl
 
     stripped = column.cast(pl.String).str.strip_chars()
-    return stripped.set(stripped.is_in(list(missing)).fill_null(True), None)
+    return stripped.set(stripped.is_in(["", *missing, *table.missing]).fill_null(True), None)
