@@ -61,7 +61,8 @@ def parse_delimited(name: str, content: bytes, delimiter: str | None, decimal: s
     body = text.split("\n", layout.skipped)[layout.skipped] if layout.skipped else text
     frame = _parsed(name, body, layout)
     custom = "," if layout.delimiter == ";" else None
-    return Table(name, frame, first_row=layout.skipped + (2 if layout.has_header else 1), custom=custom)
+    first = layout.skipped + (2 if layout.has_header else 1)
+    return Table(name, frame, first_row=first, custom=custom, untyped=True)
 
 
 def decode(name: str, content: bytes) -> str:
@@ -106,7 +107,7 @@ def _one_line_end(name: str, text: str) -> str:
     r"""Return a text whose lines end in `\n`, having ended in it, in `\r\n`, or as on old Macs in `\r`."""
     if "\r" not in text:
         return text
-    text = text.replace("\r\n", "\n")
+    text = re.sub("\r+\n", "\n", text)
     if "\r" not in text:
         return text
     if "\n" in (bare := re.sub(r'"[^"]*"', lambda found: " " * len(found[0]), text)) and "\r" in bare:

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from ostinato.data.frequency import Times
 from ostinato.data.readers import read_table
 from ostinato.data.sequences import group_rows, in_seconds
-from ostinato.data.table import texts
+from ostinato.data.table import names
 from ostinato.data.times import read_times
-from ostinato.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -97,19 +96,15 @@ def read_event_log(
     """
     table = read_table(source, delimiter=delimiter)
     table.require([case, activity, *filter(None, [time])])
-    names = texts(table, activity, ())
-    times = np.arange(len(names)) if time is None else read_times(table, time)
-    if None in names:
-        raise DataError(
-            f'{table.place(names.index(None))}: column "{activity}" is empty; every event needs an activity'
-        )
+    found = names(table, activity, "needs an activity")
+    times = np.arange(len(found)) if time is None else read_times(table, time)
     groups = group_rows(table, case)
     ordered = [rows[np.argsort(times[rows], kind="stable")] for rows in groups.values()]
     gaps = tuple(in_seconds(np.diff(times[rows], prepend=times[rows[:1]])) for rows in ordered)
     return EventLog(
         origin=table.origin,
         cases=tuple(groups),
-        activities=tuple(tuple(str(names[row]) for row in rows) for rows in ordered),
+        activities=tuple(tuple(found[row] for row in rows) for rows in ordered),
         gaps=gaps if time is not None else tuple(np.full(len(own), np.nan) for own in gaps),
         starts=times[[rows[0] for rows in ordered]],
     )

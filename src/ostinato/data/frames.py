@@ -6,7 +6,6 @@ says it (`None`, NaN, `NaT`, `pd.NA`, a mask), and values of several kinds in on
 
 from __future__ import annotations
 
-import datetime
 import decimal
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -40,28 +39,34 @@ def series_of_values(name: str, values: Sequence[Any]) -> pl.Series:
 
 
 def _cell(name: str, row: int, value: Any) -> Any:
-    """Return a value as one of Python's own, `None` where it is missing."""
+    found = plain_value(value)
+    if found is None or isinstance(found, (str, bool, int, float)):
+        return found
+    raise DataError(
+        f'row {row + 1}: "{name}" holds a {type(value).__name__}; expected one value a row, such as a number or a text'
+    )
+
+
+def plain_value(value: Any) -> Any:
+    """Return a value as one of Python's own kinds, `None` where it is missing; lists and the like as they are."""
+    if hasattr(value, "detach"):
+        value = value.detach().cpu().numpy()
+    if isinstance(value, (np.generic, np.ndarray)) and value.ndim == 0:
+        value = value.item() if value.dtype.kind not in "mM" else None if np.isnat(value) else str(value)
     if value is None or type(value) in (str, bool, int):
         return value
-    if isinstance(value, np.generic):
-        value = value.item() if value.dtype.kind not in "mM" else None if np.isnat(value) else str(value)
-    if type(value).__name__ in ("NAType", "NaTType") or value is None:
+    if type(value).__name__ in ("NAType", "NaTType"):
         return None
     if isinstance(value, float):
         return None if value != value else float(value)
+    if isinstance(value, int):
+        return int(value)
     if isinstance(value, bytes):
-        try:
-            return value.decode()
-        except UnicodeDecodeError as error:
-            raise DataError(f'row {row + 1}: "{name}" holds bytes that are no UTF-8 text; decode them first') from error
+        return value.decode("utf-8", "replace")
     if isinstance(value, decimal.Decimal):
         return None if value.is_nan() else str(value)
-    if isinstance(value, (str, bool, int, datetime.date, datetime.time, datetime.timedelta)):
-        return str(value) if not isinstance(value, int) else int(value)
-    if isinstance(value, (Mapping, Sequence, set, np.ndarray)):
-        raise DataError(
-            f'row {row + 1}: "{name}" holds a {type(value).__name__}; expected one value a row, such as a number or a text'
-        )
+    if isinstance(value, (Mapping, Sequence, set, np.ndarray)) and not isinstance(value, str):
+        return value
     return str(value)
 
 

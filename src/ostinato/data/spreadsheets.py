@@ -75,7 +75,7 @@ def _as_table(name: str, found: Any, errors: Any) -> Table:
         word = error.detail.partition("Error(")[2].partition(")")[0]
         if row < frame.height and column < frame.width:
             frame[row, column] = _ERRORS.get(word, f"#{word or 'ERROR'}")
-    return Table(name, frame, first_row=2)
+    return Table(name, frame, first_row=2, untyped=True)
 
 
 def _choose(name: str, there: Sequence[str], wanted: str | int | None, what: str) -> int:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,8 @@ from ostinato.errors import ColumnError, DataError, DataWarning
 if TYPE_CHECKING:
     import polars as pl
 
+Label: TypeAlias = "str | bool | int | float"
+
 
 @dataclass(frozen=True)
 class Table:
@@ -37,7 +40,7 @@ class Table:
         matrix: in place of a frame: a two-dimensional array `(rows, columns)`, perhaps memory-mapped.
         names: the names of the matrix's columns.
         first_row: the number a person would give the first row of data: 2 for a file with a header.
-        line_of: where rows of a file are not one below the other: the number of each, `(rows,)`.
+        untyped: whether every column is text because its file knows nothing else.
         missing: further texts that mean a missing value.
         decimal: the decimal mark of text cells that can be read two ways, as asked for; `None`: found.
         custom: the mark where nothing else decides: of a table that a model remembers, or by the delimiter.
@@ -48,7 +51,7 @@ class Table:
     matrix: NDArray[Any] | None = None
     names: tuple[str, ...] = ()
     first_row: int = 1
-    line_of: NDArray[np.int64] | None = None
+    untyped: bool = False
     missing: tuple[str, ...] = ()
     decimal: str | None = None
     custom: str | None = None
@@ -79,7 +82,7 @@ class Table:
 
     def number(self, row: int) -> int:
         """Return the number a person would give a row, `row` counted from 0."""
-        return row + self.first_row if self.line_of is None else int(self.line_of[row])
+        return row + self.first_row
 
     def require(self, names: Iterable[str]) -> None:
         """Raise `ColumnError` for the first name that is no column, with what was likely meant."""
@@ -244,7 +247,7 @@ def _as_texts(column: pl.Series) -> pl.Series:
     return column.cast(pl.String)
 
 
-_NO_NAMES = ("NaN", "nan", "NaT", "<NA>", "None")
+NO_NAMES = ("NaN", "nan", "NaT", "<NA>", "None")
 """How libraries write that there is nothing; never a name."""
 
 
@@ -260,10 +263,39 @@ def names(table: Table, name: str, what: str) -> list[str]:
         DataError: one is missing, or a float too large to tell whole numbers apart.
     """
     _refuse_rounded(table, name)
-    found = texts(table, name, _NO_NAMES)
+    found = texts(table, name, NO_NAMES)
     if None in found:
         raise DataError(f'{table.place(found.index(None))}: column "{name}" is empty; every row {what}')
     return [str(own) for own in found]
+
+
+def labels(table: Table, name: str, what: str) -> list[Label]:
+    """Return a column of classes in the type that they have: whole numbers, floats, true and false, or texts.
+
+    The cells of a text file are what all of them are when written as Python writes them: `1` and `2` whole numbers,
+    but not `01`; errors as `names`.
+    """
+    import polars as pl
+
+    found = names(table, name, what)
+    if table.frame is None or table.untyped:
+        return typed(found)
+    column = table.frame[name]
+    if column.dtype.is_integer() or column.dtype.is_float() or column.dtype == pl.Boolean:
+        values: list[Label] = column.to_list()
+        return values
+    return list(found)
+
+
+def typed(texts: Sequence[str]) -> list[Label]:
+    """Return texts as what all of them are: whole numbers, floats, true and false as Python writes them, or texts."""
+    if all(re.fullmatch(r"0|-?[1-9]\d{0,17}", own) for own in texts):
+        return [int(own) for own in texts]
+    if all(own.lower() in ("true", "false") for own in texts):
+        return [own.lower() == "true" for own in texts]
+    if all(re.fullmatch(r"-?\d+\.\d+(e[+-]?\d+)?", own) and repr(float(own)) == own for own in texts):
+        return [float(own) for own in texts]
+    return list(texts)
 
 
 def _refuse_rounded(table: Table, name: str) -> None:

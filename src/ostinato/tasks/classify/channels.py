@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ostinato.data.frames import as_array
 from ostinato.data.sequences import SequenceSet, read_sequences
 from ostinato.data.ts_files import read_ts
 from ostinato.errors import DataError, UsageError
@@ -86,7 +87,7 @@ def _from_lists(data: Any, labelled: bool, channels: tuple[str, ...]) -> Example
                 f"data is a {type(data).__name__}; expected a path, a data frame or a pair (sequences, labels)"
             )
         data, given = data
-        labels = checked_labels(list(given), origin)
+        labels = checked_labels(as_array(given), origin)
     if not isinstance(data, (Sequence, np.ndarray)) or isinstance(data, str):
         raise UsageError(f"data is a {type(data).__name__}; expected sequences, each (time, channels)")
     items = tuple(_steps(own, row) for row, own in enumerate(data))
