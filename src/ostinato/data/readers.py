@@ -9,12 +9,14 @@ import io
 import lzma
 import zipfile
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ostinato.data.indexes import index_columns, series_of_times
 from ostinato.data.table import Table
 from ostinato.errors import DataError, UsageError
 
@@ -160,17 +162,15 @@ def _from_frame(frame: Any) -> Table:
     if isinstance(frame, pl.DataFrame):
         return _checked(Table("the data frame", frame))
     columns = {str(name): frame[name] for name in frame.columns}
-    index = getattr(frame, "index", None)
-    if index is not None and str(getattr(index, "dtype", "")).startswith("datetime64"):
-        columns = {str(index.name or "time"): index.to_series(), **columns}
-    return _from_columns("the data frame", {name: _from_pandas(column) for name, column in columns.items()})
+    extra, roles = index_columns(frame) if hasattr(frame, "index") else ({}, {})
+    table = _from_columns("the data frame", {name: _from_pandas(own) for name, own in {**extra, **columns}.items()})
+    return replace(table, index=roles)
 
 
-def _from_pandas(column: Any) -> NDArray[Any]:
-    if str(column.dtype).startswith("datetime64"):
-        if getattr(column.dt, "tz", None) is not None:
-            column = column.dt.tz_convert("UTC").dt.tz_localize(None)
-        return np.asarray(column.to_numpy().astype("datetime64[us]"))
+def _from_pandas(column: Any) -> Any:
+    times = series_of_times("", column)
+    if times is not None:
+        return times
     if column.dtype.kind in "iufb" and type(column.dtype).__module__.startswith("numpy"):
         return np.asarray(column.to_numpy())
     if column.dtype.kind in "iufb":
@@ -194,6 +194,9 @@ def _from_columns(name: str, columns: Mapping[str, Any]) -> Table:
 
     arrays: dict[str, Any] = {}
     for key, value in columns.items():
+        if isinstance(value, pl.Series):
+            arrays[str(key)] = value
+            continue
         array = np.asarray(value)
         if array.ndim == 2 and array.dtype.kind in "iufb":
             arrays |= {f"{key}_{i + 1}": array[:, i] for i in range(array.shape[1])}
@@ -212,8 +215,8 @@ def _from_columns(name: str, columns: Mapping[str, Any]) -> Table:
 def _as_series(array: NDArray[Any]) -> pl.Series:
     import polars as pl
 
-    if array.dtype.kind == "M":
-        return pl.Series(values=array.astype("datetime64[us]"))
+    if array.dtype.kind in "mM":
+        return pl.Series(values=array.astype(f"{'datetime' if array.dtype.kind == 'M' else 'timedelta'}64[us]"))
     if array.dtype.kind in "iufb":
         return pl.Series(values=np.ascontiguousarray(array))
     return pl.Series(values=[None if value is None else str(value) for value in array.tolist()], dtype=pl.String)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,6 +26,8 @@ class Table:
         matrix: in place of a frame: a two-dimensional array `(rows, columns)`, perhaps memory-mapped.
         names: the names of the matrix's columns.
         first_row: the number a person would give the first row of data: 2 for a file with a header.
+        index: the columns that were the index of a data frame, which are no targets, with what they are for: `"time"`,
+            `"series_id"` or nothing.
     """
 
     origin: str
@@ -33,6 +35,7 @@ class Table:
     matrix: NDArray[Any] | None = None
     names: tuple[str, ...] = ()
     first_row: int = 1
+    index: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def columns(self) -> tuple[str, ...]:
