@@ -14,7 +14,8 @@
     ├── OutputError               a file or folder cannot be written                       (also OSError)
     └── MissingExtra              an optional dependency is not installed                  (also ImportError)
 
-    DataWarning                   data that can be read in two ways, or holds what is new      (a UserWarning)
+    DataWarning                   data were read in one of several ways that are possible, or give no answer
+                                  (a UserWarning)
     EngineWarning                 a cell runs in the eager loop, right but slower          (a UserWarning)
 
 A message is one sentence: what was wrong, where (file, row, column, shape), what was expected, what to do.
@@ -95,9 +96,12 @@ class MissingExtra(OstinatoError, ImportError):
     exit_code = 7
 
 
-class DataWarning(UserWarning):
-    """Data that can be taken in more than one way, or has what training had not; it says how it is taken."""
-
-
 class EngineWarning(UserWarning):
     """A cell, or an operation in it, that the engine does not take: it runs in the eager loop, right but slower."""
+
+
+class DataWarning(UserWarning):
+    """Data can be read in several ways, and one was taken, or there are too few of them for an answer.
+
+    The message says which and what changes it; the command line prints it as a note.
+    """

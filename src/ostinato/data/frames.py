@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ostinato.data.indexes import series_of_times
 from ostinato.errors import DataError
 
 if TYPE_CHECKING:
@@ -81,8 +82,8 @@ def series_of_array(name: str, array: Any) -> pl.Series:
     if isinstance(array, np.ma.MaskedArray):
         return series_of_values(name, array.tolist())
     array = as_array(array)
-    if isinstance(array, np.ndarray) and array.dtype.kind == "M":
-        return pl.Series(name, array.astype("datetime64[us]"))
+    if isinstance(array, np.ndarray) and array.dtype.kind in "mM":
+        return pl.Series(name, array.astype(f"{'datetime' if array.dtype.kind == 'M' else 'timedelta'}64[us]"))
     if isinstance(array, np.ndarray) and array.dtype.kind in "iufb":
         odd = array.dtype.kind == "f" and array.dtype.itemsize not in (4, 8)
         return pl.Series(name, np.ascontiguousarray(array, np.float64 if odd else array.dtype.newbyteorder("=")))
@@ -117,8 +118,9 @@ def series_of_pandas(name: str, column: Any) -> pl.Series:
     kind, text = column.dtype, str(column.dtype)
     if hasattr(kind, "categories") and text == "category":
         return _categories(name, column)
-    if text.startswith("datetime64"):
-        return pl.Series(name, _moments(column))
+    times = series_of_times(name, column)
+    if times is not None:
+        return times
     if hasattr(kind, "pyarrow_dtype"):
         return pl.Series(name, pl.from_arrow(column.array.__arrow_array__()))
     if not isinstance(kind, np.dtype) and getattr(kind, "kind", "O") in "iufb":
@@ -126,12 +128,6 @@ def series_of_pandas(name: str, column: Any) -> pl.Series:
     if isinstance(kind, np.dtype) and kind.kind in "iufb":
         return series_of_array(name, column.to_numpy())
     return series_of_values(name, list(column))
-
-
-def _moments(column: Any) -> NDArray[Any]:
-    if getattr(column.dt, "tz", None) is not None:
-        column = column.dt.tz_convert("UTC").dt.tz_localize(None)
-    return np.asarray(column.to_numpy().astype("datetime64[us]"))
 
 
 def _masked(name: str, column: Any) -> pl.Series:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ostinato.data.frequency import Frequency, Times, infer_frequency
+from ostinato.data.frequency import Frequency, Times
+from ostinato.data.guessing import guess_time_column, numbers_rows
+from ostinato.data.inference import check_anchor, infer_frequency, settled
 from ostinato.data.panel import Panel, Series, format_time
 from ostinato.data.readers import read_table
 from ostinato.data.schema import Schema
@@ -24,8 +26,8 @@ from ostinato.data.table import (
     refuse_stray_cells,
     texts,
 )
-from ostinato.data.times import guess_time_column, read_times
-from ostinato.errors import ColumnError, DataError
+from ostinato.data.times import TimeFormat, decide_times
+from ostinato.errors import ColumnError, DataError, UsageError
 
 _SPARSE = 20  # a grid with this many times more rows than the input is not believed
 
@@ -45,6 +47,8 @@ def load_panel(
     *,
     delimiter: str | None = None,
     categories: Mapping[str, tuple[str, ...]] | None = None,
+    frequency: Frequency | None = None,
+    time_format: TimeFormat | None = None,
     fitting: bool = True,
 ) -> Panel:
     """Read a table and lay its series on a regular grid.
@@ -54,6 +58,8 @@ def load_panel(
         schema: the roles of the columns; `None`: all found by themselves.
         delimiter: what separates the columns of a text file; `None`: found.
         categories: the categories of text columns, from an earlier panel; one not among them encodes as all zeros.
+        frequency: the grid, from an earlier panel; `None`: as the schema says, or found.
+        time_format: how times are written, likewise.
         fitting: whether a model will be trained on it: a constant or wholly missing target is then refused.
 
     Returns:
@@ -69,8 +75,11 @@ def load_panel(
     schema = resolve_schema(table, schema)
     if table.rows < 2 and fitting:
         raise DataError(f"{table.origin} has one row of data; a series needs at least two, and training many more")
-    groups = list(_groups(table, schema))
-    frequency = _frequency(table, schema, groups)
+    time_format = time_format or TimeFormat.wanted(
+        day_first=schema.day_first, time_format=schema.time_format, time_zone=schema.time_zone
+    )
+    groups, time_format = _groups(table, schema, time_format)
+    frequency = frequency or _frequency(table, schema, groups, time_format.zone)
     encoded = _Columns.read(table, schema, categories, fitting)
     if fitting:
         _check_targets(table, schema)
@@ -87,6 +96,7 @@ def load_panel(
         categories=encoded.categories,
         gaps=gaps,
         series=series,
+        time_format=time_format,
     )
 
 
@@ -103,13 +113,14 @@ def _decided(table: Table, schema: Schema, fitting: bool) -> dict[str, Any]:
 def resolve_schema(table: Table, schema: Schema) -> Schema:
     """Return the schema with every role that was left open found in the table."""
     time = schema.time if schema.time is not None else guess_time_column(table)
-    series_id = schema.series_id or ("unique_id" if "unique_id" in table.columns else None)
+    series_id = schema.series_id or _guess_series(table)
     stamps = time.split("+") if time and time not in table.columns else [time]
     named = (*schema.used, *schema.static_covariates, *(name for name in (*stamps, series_id) if name))
     table.require(named)
     target = schema.target
     if not target:
-        rest = [name for name in table.columns if name not in named]
+        rest = [name for name in table.columns if name not in named and name not in table.index]
+        rest = [name for name in rest if not numbers_rows(table, name)]
         if "y" not in rest:
             for name in rest:
                 refuse_stray_cells(table, name, schema.missing)
@@ -119,13 +130,21 @@ def resolve_schema(table: Table, schema: Schema) -> Schema:
     return replace(schema, time=time, series_id=series_id, target=target)
 
 
-def _groups(table: Table, schema: Schema) -> Iterator[_Group]:
-    times = read_times(table, schema.time) if schema.time else None
-    for name, rows in _rows_by_series(table, schema.series_id):
-        own = np.arange(len(rows)) if times is None else times[rows]
-        if times is not None:
-            _check_order(table, schema, name, rows, own)
-        yield _Group(name, rows, own)
+def _guess_series(table: Table) -> str | None:
+    if "unique_id" in table.columns:
+        return "unique_id"
+    return next((name for name, role in table.index.items() if role == "series_id"), None)
+
+
+def _groups(table: Table, schema: Schema, wanted: TimeFormat) -> tuple[list[_Group], TimeFormat]:
+    """Return the series of a table with their times, and how those are written."""
+    rows_of = _rows_by_series(table, schema.series_id)
+    if schema.time is None:
+        return [_Group(name, rows, np.arange(len(rows))) for name, rows in rows_of], wanted
+    times, found = decide_times(table, schema.time, wanted, [rows for _, rows in rows_of])
+    for name, rows in rows_of:
+        _check_order(table, schema, name, rows, times[rows], found.zone)
+    return [_Group(name, rows, times[rows]) for name, rows in rows_of], found
 
 
 def _rows_by_series(table: Table, series_id: str | None) -> list[tuple[str, NDArray[np.int64]]]:
@@ -137,14 +156,16 @@ def _rows_by_series(table: Table, series_id: str | None) -> list[tuple[str, NDAr
     return [(name, np.asarray(own)) for name, own in rows.items()]
 
 
-def _check_order(table: Table, schema: Schema, name: str, rows: NDArray[np.int64], times: Times) -> None:
+def _check_order(
+    table: Table, schema: Schema, name: str, rows: NDArray[np.int64], times: Times, zone: str | None
+) -> None:
     wrong = np.flatnonzero(times[1:] <= times[:-1])
     if not wrong.size:
         return
     place = int(wrong[0]) + 1
     here, before = table.place(int(rows[place])), int(rows[place - 1]) + table.first_row
     of_series = f' of series "{name}"' if name else ""
-    when = format_time(times[place])
+    when = format_time(times[place], zone)
     twin = np.flatnonzero(times[:place] == times[place])
     if twin.size:
         hint = (
@@ -155,21 +176,28 @@ def _check_order(table: Table, schema: Schema, name: str, rows: NDArray[np.int64
         first = int(rows[twin[0]]) + table.first_row
         raise DataError(f"{here}: the time {when}{of_series} is already in row {first}; {hint}")
     raise DataError(
-        f"{here}: the time {when}{of_series} comes before that of row {before}, {format_time(times[place - 1])}; "
+        f"{here}: the time {when}{of_series} comes before that of row {before}, {format_time(times[place - 1], zone)}; "
         "sort the rows by time"
     )
 
 
-def _frequency(table: Table, schema: Schema, groups: list[_Group]) -> Frequency:
-    frequency = Frequency.parse(schema.frequency) if schema.frequency else None
-    if frequency is not None and frequency.unit == "row":
-        return frequency
+def _frequency(table: Table, schema: Schema, groups: list[_Group], zone: str | None) -> Frequency:
+    times = [group.times for group in groups]
+    wanted = Frequency.parse(schema.frequency) if schema.frequency else None
     if schema.time is None:
+        if wanted is not None and wanted.unit != "row":
+            raise UsageError(
+                f'frequency "{schema.frequency}" needs times, and {table.origin} has no column of them that is found; '
+                "name it with time=... (--time)"
+            )
         return Frequency("row")
     try:
-        return frequency or infer_frequency([group.times for group in groups])
+        found = settled(wanted, times, zone) if wanted is not None else infer_frequency(times, zone)
     except DataError as error:
         raise DataError(f"{table.origin}: {error}") from error
+    for own in times:
+        check_anchor(found, own[0])
+    return found
 
 
 def _check_targets(table: Table, schema: Schema) -> None:
@@ -279,23 +307,24 @@ def _lay_out(
 ) -> tuple[tuple[Series, ...], int]:
     series, gaps = [], 0
     for group in groups:
-        rows_only = frequency.unit == "row" and group.times.dtype.kind == "M"
-        times = np.arange(len(group.rows)) if rows_only else group.times
-        places = frequency.places(times[0], times)
+        rows_only = frequency.unit == "row"
+        start, last = (0, group.times[-1]) if rows_only else (group.times[0], None)
+        places = np.arange(len(group.rows)) if rows_only else frequency.places(start, group.times)
         _check_places(table, group, frequency, places)
         length = int(places[-1]) + 1
         gaps += length - len(places)
         values = _on_grid(encoded.values, group.rows, places, length)
-        series.append(Series(group.id, times[0], values, _static(table, group, encoded), encoded.take))
+        series.append(Series(group.id, start, values, _static(table, group, encoded), encoded.take, last))
     return tuple(series), gaps
 
 
 def _check_places(table: Table, group: _Group, frequency: Frequency, places: NDArray[np.int64]) -> None:
     if (places < 0).any():
         row = int((places < 0).argmax())
+        when, first = (format_time(time, frequency.zone) for time in (group.times[row], group.times[0]))
         raise DataError(
-            f"{table.place(int(group.rows[row]))}: the time {format_time(group.times[row])} is not on the grid of "
-            f"{frequency.describe()} from {format_time(group.times[0])}; pass another frequency (--frequency), "
+            f"{table.place(int(group.rows[row]))}: the time {when} is not on the grid of "
+            f"{frequency.describe()} from {first}; pass another frequency (--frequency), "
             'or "rows" to take the rows as equally spaced'
         )
     if places[-1] + 1 > _SPARSE * len(places) + 1000:

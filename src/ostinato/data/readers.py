@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ostinato.data.delimited import decode, parse_delimited
 from ostinato.data.frames import as_array, is_pandas, series_of_array, series_of_pandas, series_of_values
+from ostinato.data.indexes import index_columns
 from ostinato.data.numpy_files import ZIP_ERRORS, read_npy, read_npz
 from ostinato.data.spreadsheets import DATABASES, SPREADSHEETS, read_database, read_spreadsheet
 from ostinato.data.table import Table
@@ -263,11 +264,9 @@ def _from_frame(frame: Any) -> Table:
     if not is_pandas(frame):  # such as an Arrow table
         return _from_columns("the data frame", {name: frame[name] for name in frame.columns})
     columns = {str(name): frame[name] for name in frame.columns}
-    index = getattr(frame, "index", None)
-    if index is not None and str(getattr(index, "dtype", "")).startswith("datetime64"):
-        columns = {str(index.name or "time"): index.to_series(), **columns}
-    found = pl.DataFrame([series_of_pandas(name, column) for name, column in columns.items()])
-    return _checked(Table("the data frame", found))
+    extra, roles = index_columns(frame)
+    found = pl.DataFrame([series_of_pandas(name, column) for name, column in {**extra, **columns}.items()])
+    return _checked(Table("the data frame", found, index=roles))
 
 
 def _from_series(series: Any) -> Table:

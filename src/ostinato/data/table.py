@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 import re
 import warnings
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -44,6 +44,8 @@ class Table:
         missing: further texts that mean a missing value.
         decimal: the decimal mark of text cells that can be read two ways, as asked for; `None`: found.
         custom: the mark where nothing else decides: of a table that a model remembers, or by the delimiter.
+        index: the columns that were the index of a data frame, which are no targets, with what they are for: `"time"`,
+            `"series_id"` or nothing.
     """
 
     origin: str
@@ -55,6 +57,7 @@ class Table:
     missing: tuple[str, ...] = ()
     decimal: str | None = None
     custom: str | None = None
+    index: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def evidence(self) -> str | None:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from ostinato.artifact import Artifact
-from ostinato.data import Frequency, Panel, Part, Scaler, Schema, Series
+from ostinato.data import Frequency, Panel, Part, Scaler, Schema, Series, TimeFormat
 from ostinato.errors import CorruptArtifact
 from ostinato.tasks.forecast.fitted import Fitted
 from ostinato.tasks.forecast.network import make_network
@@ -35,7 +35,9 @@ def pack(fitted: Fitted, record: FitRecord, parameters: Mapping[str, Any]) -> tu
         "network": asdict(fitted.settings),
         "scaling": fitted.scaler.kind,
         "series": list(fitted.scaler.series_ids),
-        "starts": [_start_to_json(series.start) for series in fitted.tail.series],
+        "starts": [time_to_json(series.start) for series in fitted.tail.series],
+        "lasts": [time_to_json(series.last) for series in fitted.tail.series],
+        "times": fitted.tail.time_format.to_json(),
         "schema": fitted.schema.to_json(),
         "columns": list(fitted.columns),
         "static_columns": list(fitted.static_columns),
@@ -74,9 +76,17 @@ def _unpack(body: dict[str, Any], arrays: Arrays) -> tuple[Fitted, FitRecord, di
     network.load_state_dict(weights)
     frequency = Frequency(**body["frequency"])
     schema = Schema.from_json(body["schema"])
+    time_format = TimeFormat.from_json(body["times"]) if "times" in body else TimeFormat()
+    lasts = body.get("lasts", [None] * len(body["series"]))
     series = tuple(
-        Series(name, _start_from_json(start), arrays[f"tail.{i}.values"], arrays[f"tail.{i}.static"])
-        for i, (name, start) in enumerate(zip(body["series"], body["starts"], strict=True))
+        Series(
+            name,
+            time_from_json(start),
+            arrays[f"tail.{i}.values"],
+            arrays[f"tail.{i}.static"],
+            last=time_from_json(last),
+        )
+        for i, (name, start, last) in enumerate(zip(body["series"], body["starts"], lasts, strict=True))
     )
     categories = {name: tuple(own) for name, own in body["categories"].items()}
     columns, static_columns = tuple(body["columns"]), tuple(body["static_columns"])
@@ -92,6 +102,7 @@ def _unpack(body: dict[str, Any], arrays: Arrays) -> tuple[Fitted, FitRecord, di
         categories=categories,
         gaps=0,
         series=series,
+        time_format=time_format,
     )
     fitted = Fitted(
         settings=settings,
@@ -109,16 +120,25 @@ def _unpack(body: dict[str, Any], arrays: Arrays) -> tuple[Fitted, FitRecord, di
         tail=tail,
         seed=body["seed"],
         calibration=arrays["calibration"],
+        no_values=body["parameters"].get("no_values", "nan"),
     )
     return fitted, _record(_with_arrays(body["record"], arrays)), dict(body["parameters"])
 
 
-def _start_to_json(start: Any) -> Any:
-    return str(start) if isinstance(start, np.datetime64) else int(start)
+def time_to_json(time: Any) -> Any:
+    """Return a time of a grid as plain data: a date as text, a time gone by as microseconds, a number as it is."""
+    if isinstance(time, np.datetime64):
+        return str(time)
+    if isinstance(time, np.timedelta64):
+        return {"microseconds": int(time.astype("timedelta64[us]").astype(np.int64))}
+    return time if time is None or isinstance(time, float) and not time.is_integer() else int(time)
 
 
-def _start_from_json(start: Any) -> Any:
-    return np.datetime64(start, "us") if isinstance(start, str) else int(start)
+def time_from_json(time: Any) -> Any:
+    """Return what `time_to_json` wrote."""
+    if isinstance(time, str):
+        return np.datetime64(time, "us")
+    return np.timedelta64(time["microseconds"], "us") if isinstance(time, Mapping) else time
 
 
 def _without_arrays(value: Any, name: str, arrays: Arrays) -> Any:
