@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ostinato.data.frames import plain_value
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -114,8 +116,33 @@ def number_of(cell: str, decimal: str | None = None) -> float:
     texts = pl.Series([cell], dtype=pl.String)
     found = as_numbers(texts, decimal_evidence(texts) or decimal or ".")[0]
     if found is None:
-        raise ValueError(cell)
+        raise ValueError(f'"{cell[:40]}" is no number')
     return float(found)
+
+
+def cell_number(cell: object, decimal: str | None = None, missing: Sequence[str] = ("",)) -> float:
+    """Return a value of a streamed row as the readers of tables read it: a number, true or false, or a text of one.
+
+    Args:
+        cell: the value; `None`, NaN, pandas' `NA` and the texts of `missing` are missing.
+        decimal: the mark before decimals where a text shows none.
+        missing: texts that mean a missing value.
+
+    Returns:
+        The number, NaN where missing.
+
+    Raises:
+        ValueError: it is no number.
+        OverflowError: it is a whole number that no float holds.
+    """
+    value = plain_value(cell)
+    if value is None or (isinstance(value, str) and value.strip() in missing):
+        return float("nan")
+    if isinstance(value, str):
+        return number_of(value, decimal)
+    if not isinstance(value, (bool, int, float)):
+        raise ValueError(f"it is a {type(cell).__name__}")
+    return float(value)
 
 
 def listed(cells: Sequence[tuple[int, str]], shown: int = 4) -> str:

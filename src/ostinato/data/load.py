@@ -16,6 +16,7 @@ from ostinato.data.panel import Panel, Series, format_time
 from ostinato.data.readers import read_table
 from ostinato.data.schema import Schema
 from ostinato.data.table import (
+    LARGEST,
     Table,
     category_codes,
     check_finite,
@@ -297,8 +298,9 @@ def _check_matrix(table: Table) -> None:
     assert table.matrix is not None
     for first in range(0, table.rows, 1 << 18):
         block = np.asarray(table.matrix[first : first + (1 << 18)])
-        if np.isinf(block).any():
-            column = int(np.isinf(block).any(0).argmax())
+        wrong = np.abs(block) > LARGEST if block.dtype.kind == "f" else np.zeros((1, 1), np.bool_)
+        if wrong.any():
+            column = int(wrong.any(0).argmax())
             check_finite(table, table.names[column], block[:, column], first)
 
 

@@ -17,8 +17,6 @@ from ostinato.data.times import read_times
 from ostinato.errors import ColumnError, DataError
 
 Floats = NDArray[np.float32]
-# the largest number of float32
-LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -141,12 +139,7 @@ def _numeric(table: Table, others: tuple[str | None, ...], missing: tuple[str, .
 
 
 def _column(table: Table, name: str, missing: tuple[str, ...]) -> Floats:
-    values = numbers(table, name, missing)
-    large = np.abs(values) > LARGEST
-    if large.any():
-        row = int(large.argmax())
-        raise DataError(f'{table.place(row)}: {values[row]:g} in column "{name}" is too large for float32; scale it')
-    return values.astype(np.float32)
+    return numbers(table, name, missing).astype(np.float32)
 
 
 def _stamps(table: Table, name: str) -> Times:

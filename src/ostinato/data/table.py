@@ -27,6 +27,8 @@ from ostinato.errors import ColumnError, DataError, DataWarning
 if TYPE_CHECKING:
     import polars as pl
 
+# the largest number of float32, in which models compute
+LARGEST = float(np.finfo(np.float32).max)
 Label: TypeAlias = "str | bool | int | float"
 
 
@@ -219,13 +221,22 @@ def _mend(cells: list[str]) -> str:
 
 
 def check_finite(table: Table, name: str, values: NDArray[Any], first: int = 0) -> None:
-    """Raise `DataError` at the first infinite value of a column, `first` being the row that `values` starts at."""
-    if np.isinf(values).any():
-        row = first + int(np.isinf(values).argmax())
+    """Raise `DataError` at the first infinite value, or one too large to compute with, of a column.
+
+    `first` is the row that `values` starts at.
+    """
+    wrong = np.abs(values) > LARGEST if values.dtype.kind == "f" else np.zeros(0, np.bool_)
+    if not wrong.any():
+        return
+    row = int(wrong.argmax())
+    if np.isinf(values[row]):
         raise DataError(
-            f'{table.place(row)}: column "{name}" is infinite; expected a finite number, '
+            f'{table.place(first + row)}: column "{name}" is infinite; expected a finite number, '
             "or an empty cell for a missing one"
         )
+    raise DataError(
+        f'{table.place(first + row)}: {values[row]:g} in column "{name}" is too large for float32; scale the column'
+    )
 
 
 def texts(table: Table, name: str, missing: tuple[str, ...]) -> list[str | None]:
