@@ -81,7 +81,7 @@ def as_numbers(texts: pl.Series, decimal: str) -> pl.Series:
 
 
 def as_flags(texts: pl.Series) -> pl.Series | None:
-    """Return a column of true and false, yes and no, 0 and 1 as floats; `None` if it holds anything else, or no word."""
+    """Return a column of true and false, yes and no, 0 and 1 as floats; `None` if it holds more, or no word."""
     import polars as pl
 
     found = texts.str.strip_chars().str.to_lowercase()

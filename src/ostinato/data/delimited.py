@@ -113,8 +113,8 @@ def _one_line_end(name: str, text: str) -> str:
     if "\n" in (bare := re.sub(r'"[^"]*"', lambda found: " " * len(found[0]), text)) and "\r" in bare:
         line = bare.count("\n", 0, bare.index("\r")) + 1
         raise DataError(
-            f"line {line} of {name} has a carriage return within it, though its lines end otherwise; it is damaged: save "
-            "it anew with one kind of line end"
+            f"line {line} of {name} has a carriage return within it, though its lines end otherwise; it is damaged: "
+            "save it anew with one kind of line end"
         )
     return text.replace("\r", "\n")
 
@@ -265,7 +265,7 @@ def _ragged(name: str, body: str, layout: _Layout) -> str | None:
                 number = reader.line_num + layout.skipped
                 return (
                     f"row {number} of {name} has {len(row)} cells; expected {expected} as in its first row; mend that "
-                    "row, or say what parts the columns: delimiter=... (--delimiter)"
+                    "row, or say what parts the columns: TableFile(path, delimiter=...) (--delimiter)"
                 )
     except csv.Error:
         return None

@@ -88,7 +88,8 @@ class TextFile:
         number = 0
         try:
             with self._open() as file:
-                for number, line in enumerate(self._decoded(file), 1):
+                for line in self._decoded(file):
+                    number += 1
                     yield line
         except UnicodeDecodeError as error:
             number += 1
@@ -122,8 +123,8 @@ class TextFile:
             left -= len(raw)
             if left < 0:
                 raise DataError(
-                    f"{self.name} unpacks to more than {(_LEAST + _RATIO * self.path.stat().st_size) >> 20:,} MiB, as no "
-                    "text of its size does; if it is one, unpack it first and give the unpacked file"
+                    f"{self.name} unpacks to more than {(_LEAST + _RATIO * self.path.stat().st_size) >> 20:,} MiB, as "
+                    "no text of its size does; if it is one, unpack it first and give the unpacked file"
                 )
             yield raw
 

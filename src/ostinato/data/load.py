@@ -71,8 +71,8 @@ def load_panel(
     """
     schema = schema or Schema()
     # what training decided about the decimal mark is only custom for a later table, which may show another
-    mark = {"decimal": schema.decimal} if fitting else {"custom": schema.decimal}
-    table = read_table(source, delimiter=delimiter, **mark)
+    asked, custom = (schema.decimal, None) if fitting else (None, schema.decimal)
+    table = read_table(source, delimiter=delimiter, decimal=asked, custom=custom)
     schema = resolve_schema(table, schema)
     if table.rows < 2 and fitting:
         raise DataError(f"{table.origin} has one row of data; a series needs at least two, and training many more")
@@ -106,7 +106,7 @@ def _decided(table: Table, schema: Schema, fitting: bool) -> dict[str, Any]:
     if not fitting:
         return {}
     return {
-        "decimal": schema.decimal or table.evidence,
+        "decimal": schema.decimal or table.decimal or table.evidence,
         "missing": (*schema.missing, *(own for own in table.missing if own not in schema.missing)),
     }
 

@@ -1,4 +1,4 @@
-"""NumPy's files, read without believing what they claim: no pickles, and no array larger than the file that holds it."""
+"""NumPy's files, read without believing what they claim: no pickles, no array larger than the file that holds it."""
 
 from __future__ import annotations
 
@@ -85,7 +85,11 @@ def _header(name: str, file: Any) -> tuple[np.dtype[Any], tuple[int, ...], bool,
     text = file.read(size)
     fields = _parsed(name, text)
     kind, shape = _kind(name, fields.get("descr")), fields.get("shape")
-    if not isinstance(shape, tuple) or not all(type(own) is int and 0 <= own < 2**63 for own in shape) or len(shape) > 32:
+    if (
+        not isinstance(shape, tuple)
+        or not all(type(own) is int and 0 <= own < 2**63 for own in shape)
+        or len(shape) > 32
+    ):
         raise DataError(f"the header of {name} gives no shape; it is damaged: save the array anew")
     return kind, shape, fields.get("fortran_order") is True, 8 + width + size
 

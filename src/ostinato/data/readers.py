@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +29,8 @@ _FORMATS = "CSV, TSV, Parquet, Feather, JSON lines (.jsonl), .json, .xlsx, .ods,
 _PICKLED = (".pkl", ".pickle", ".joblib", ".pt", ".pth")
 
 
-@dataclass(frozen=True)
-class TableFile(os.PathLike[str]):
-    """A file together with how it is to be read: goes wherever a path of a table goes.
+class TableFile(str):
+    r"""A path together with how its file is to be read: goes wherever the path of a table goes.
 
     Args:
         path: the file.
@@ -43,24 +41,31 @@ class TableFile(os.PathLike[str]):
 
     >>> import pathlib, tempfile
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "load.csv"
-    >>> _ = path.write_text("Zeit;Last\\n01.01.2024;1.234,5\\n02.01.2024;kaputt\\n")
-    >>> table = read_table(TableFile(path, missing=("kaputt",)))
+    >>> _ = path.write_text("Zeit;Last\n01.01.2024;1.234,5\n02.01.2024;kaputt\n")
+    >>> table = read_table(TableFile(path, missing=["kaputt"]))
     >>> table.columns, table.rows
     (('Zeit', 'Last'), 2)
     """
 
-    path: str | Path
-    delimiter: str | None = None
-    decimal: str | None = None
-    missing: tuple[str, ...] = ()
-    sheet: str | int | None = None
+    delimiter: str | None
+    decimal: str | None
+    missing: tuple[str, ...]
+    sheet: str | int | None
 
-    def __fspath__(self) -> str:
-        """Return the path as text."""
-        return str(self.path)
-
-    def __str__(self) -> str:
-        return str(self.path)
+    def __new__(
+        cls,
+        path: str | Path,
+        *,
+        delimiter: str | None = None,
+        decimal: str | None = None,
+        missing: str | Sequence[str] = (),
+        sheet: str | int | None = None,
+    ) -> TableFile:
+        """Return the path with what is said of it."""
+        made = super().__new__(cls, path)
+        made.delimiter, made.decimal, made.sheet = delimiter, decimal, sheet
+        made.missing = (missing,) if isinstance(missing, str) else tuple(missing)
+        return made
 
 
 def read_table(
@@ -93,7 +98,7 @@ def read_table(
     if isinstance(source, TableFile):
         own = source
         return read_table(
-            Path(own.path),
+            Path(own),
             delimiter=own.delimiter or delimiter,
             decimal=own.decimal or decimal,
             custom=custom,
@@ -134,8 +139,8 @@ def _read_file(path: Path, delimiter: str | None, decimal: str | None, sheet: st
         if isinstance(error, (DataError, UsageError)):
             raise
         raise DataError(
-            f"{path.name} cannot be read ({_first_line(error)}); it is cut short or damaged, or not of the kind that its "
-            f"name says: expected {_FORMATS}"
+            f"{path.name} cannot be read ({_first_line(error)}); it is cut short or damaged, or not of the kind that "
+            f"its name says: expected {_FORMATS}"
         ) from error
 
 
@@ -185,11 +190,11 @@ def _columnar(name: str, content: bytes, suffix: str) -> Any:
         # what the file's statistics say is not asked: they may be wrong in a damaged one
         if suffix in _PARQUET:
             return pl.read_parquet(io.BytesIO(content), use_statistics=False)
-        return pl.read_ipc(io.BytesIO(content), memory_map=False)
+        return pl.read_ipc(io.BytesIO(content))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise DataError(
-            f"{name} cannot be read as {suffix[1:]} ({_first_line(error)}); the file may be cut short or damaged: fetch "
-            "or write it anew"
+            f"{name} cannot be read as {suffix[1:]} ({_first_line(error)}); the file may be cut short or damaged: "
+            "fetch or write it anew"
         ) from error
 
 
@@ -207,7 +212,8 @@ def _from_json(name: str, content: bytes) -> Table:
         raise DataError(f"{name} is nested too deeply to be read; expected objects with one value a key") from error
     except json.JSONDecodeError as error:
         raise DataError(
-            f"line {error.lineno} of {name} is not JSON ({error.msg} in place {error.colno}); expected a list of objects"
+            f"line {error.lineno} of {name} is not JSON ({error.msg} in place {error.colno}); expected a list of "
+            "objects"
         ) from error
     if len(rows) == 1 and all(isinstance(own, list) for own in rows[0].values()):
         return _from_columns(name, rows[0])
@@ -225,7 +231,9 @@ def _object(name: str, number: int, line: str) -> dict[str, Any]:
     except ValueError as error:
         raise DataError(f"line {number} of {name} holds a number of thousands of digits; mend that line") from error
     if not isinstance(row, dict):
-        raise DataError(f"line {number} of {name} holds a {type(row).__name__}; expected one object a line, such as {{...}}")
+        raise DataError(
+            f"line {number} of {name} holds a {type(row).__name__}; expected one object a line, such as {{...}}"
+        )
     return row
 
 
@@ -283,7 +291,7 @@ def _from_array(name: str, array: NDArray[Any]) -> Table:
         if array.ndim == 1 and array.dtype.kind in "OUM":
             return _from_columns(name, {"y": array})
         if isinstance(array, np.ma.MaskedArray) and array.ndim in (1, 2) and array.dtype.kind in "iufb":
-            return _from_array(name, array.astype(np.float64).filled(np.nan))
+            return _from_array(name, np.ma.filled(array.astype(np.float64), np.nan))
         raise DataError(
             f"{name} holds an array of shape {array.shape} and type {array.dtype}; expected numbers, "
             "(rows,) or (rows, columns)"

@@ -28,7 +28,7 @@ class SequenceSet:
         channels: the names of the channels.
         sequences: each `(time, channels)`, float32, NaN where missing.
         ids: a name for each: the table's, or its number, from 1, in the file.
-        labels: the class of each, in the type that it has in a data frame (see `ostinato.data.table.labels`); or `None`.
+        labels: the class of each, in the type that it has in a data frame, or `None`.
         classes: the classes there are, in the order of the file's header, else sorted; empty without labels.
         targets: `(sequences,)`, the number to be told for each (regression), or `None`.
         times: for each `(time,)`, seconds since its first row (or, of numbers, the difference); or `None`.

@@ -45,7 +45,7 @@ def read_spreadsheet(name: str, content: bytes, sheet: str | int | None) -> Tabl
     """
     try:
         import fastexcel
-        import pyarrow  # noqa: F401, which the errors of cells need
+        import pyarrow  # type: ignore[import-untyped]  # noqa: F401, which the errors of cells need
     except ImportError as error:
         raise MissingExtra(
             f"reading {name} needs fastexcel; install it: pip install 'ostinato[excel]', or save it as CSV"
@@ -87,7 +87,7 @@ def _choose(name: str, there: Sequence[str], wanted: str | int | None, what: str
         if len(there) > 1:
             warnings.warn(
                 f'{name} has {len(there)} {what}s ({listed}); the first, "{there[0]}", is read: name another with '
-                "sheet=... (--sheet)",
+                "TableFile(path, sheet=...) (--sheet)",
                 DataWarning,
                 stacklevel=2,
             )
@@ -126,7 +126,7 @@ def read_database(path: Path, table: str | int | None) -> Table:
             query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
             names = [str(row[0]) for row in base.execute(query)]
             wanted = names[_choose(path.name, names, table, "table")].replace('"', '""')
-            cursor = base.execute(f'SELECT * FROM "{wanted}"')  # noqa: S608, a name that the database gave, quoted
+            cursor = base.execute(f'SELECT * FROM "{wanted}"')
             columns = [str(own[0]) for own in cursor.description]
             rows = cursor.fetchall()
     except (sqlite3.Error, sqlite3.Warning, OverflowError, UnicodeDecodeError) as error:

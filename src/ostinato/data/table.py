@@ -22,6 +22,7 @@ from ostinato.data.cells import (
     is_ambiguous,
     listed,
 )
+from ostinato.data.frames import plain_value
 from ostinato.errors import ColumnError, DataError, DataWarning
 
 if TYPE_CHECKING:
@@ -64,7 +65,8 @@ class Table:
     @cached_property
     def evidence(self) -> str | None:
         """The decimal mark that the text columns show, `None` if none or both do."""
-        shown = {decimal_evidence(self.frame[name]) for name in self.columns if is_text(self, name)} - {None}
+        columns = [] if self.frame is None else [self.frame[name] for name in self.columns if is_text(self, name)]
+        shown = {decimal_evidence(column) for column in columns} - {None}
         return shown.pop() if len(shown) == 1 else None
 
     def mark(self, cells: pl.Series) -> str:
@@ -100,7 +102,10 @@ class Table:
             only = self.columns[0]
             split = next((mark for mark in (";", "\t", "|", ",", ":", " ") if mark in only), None)
             if split is not None:
-                return f'its only column is "{only}", so the delimiter is likely {split!r}: pass delimiter={split!r}'
+                return (
+                    f'its only column is "{only}", so the delimiter is likely {split!r}: pass '
+                    f"TableFile(path, delimiter={split!r}) (--delimiter)"
+                )
         near = difflib.get_close_matches(name, self.columns, n=2)
         shown = near or self.columns[:12]
         words = "did you mean " if near else "it has "
@@ -171,7 +176,7 @@ def _say_how_read(table: Table, name: str, cells: pl.Series, read: pl.Series) ->
     row = int(cells.str.contains(r"^\s*[+-]?[1-9]\d{0,2},\d{3}\s*$").fill_null(False).arg_max() or 0)
     warnings.warn(
         f'column "{name}" of {table.origin}: "{cells[row]}" is read as {read[row]:g}; if it is not, say which mark '
-        'stands before decimals: decimal="," or decimal="." (--decimal)',
+        'stands before decimals: TableFile(path, decimal=",") or "." (--decimal)',
         DataWarning,
         stacklevel=2,
     )
@@ -322,36 +327,48 @@ def _refuse_rounded(table: Table, name: str) -> None:
     if large.any():
         row = int(large.argmax())
         raise DataError(
-            f'{table.place(row)}: column "{name}" holds {column[row]:.0f} as a {column.dtype} number, which cannot tell '
-            "whole numbers of that size apart; give the column as whole numbers or as text"
+            f'{table.place(row)}: column "{name}" holds {column[row]:.0f} as a {column.dtype} number, which cannot '
+            "tell whole numbers of that size apart; give the column as whole numbers or as text"
         )
 
 
-def category_codes(
-    table: Table, name: str, missing: tuple[str, ...], categories: tuple[str, ...]
-) -> NDArray[np.int64]:
+def category_codes(table: Table, name: str, missing: tuple[str, ...], categories: tuple[str, ...]) -> NDArray[np.int64]:
     """Return the place of each cell among categories, `(rows,)`: -1 where missing, -2 where it is none of them.
 
     True and false find their word however it is written. What is not known is said once, in a warning.
     """
-    place = {category: i for i, category in enumerate(categories)}
     cells = texts(table, name, missing)
-    lowered = {category.lower(): i for i, category in enumerate(categories) if category.lower() in (*YES, *NO)}
-    codes = [-1 if own is None else place.get(own, lowered.get(own.lower(), -2)) for own in cells]
-    found = np.array(codes, np.int64)
-    _say_unknown(table, name, [own for own, code in zip(cells, codes, strict=True) if code == -2])
-    return found
+    place = _places(categories)
+    codes = [-1 if own is None else place.get(own, place.get(own.lower(), -2)) for own in cells]
+    unknown = [str(own) for own, code in zip(cells, codes, strict=True) if code == -2]
+    if unknown:
+        warn_unknown(name, table.origin, unknown)
+    return np.array(codes, np.int64)
 
 
-def _say_unknown(table: Table, name: str, unknown: list[str | None]) -> None:
-    if not unknown:
-        return
-    kinds = sorted({str(own) for own in unknown})
+def category_of(cell: Any, categories: tuple[str, ...], missing: tuple[str, ...]) -> int:
+    """Return the place of one value among categories, as `category_codes` does for a column."""
+    value = plain_value(cell)
+    if value is None or str(value).strip() in ("", *missing):
+        return -1
+    place, text = _places(categories), str(value).strip()
+    return place.get(text, place.get(text.lower(), -2))
+
+
+def _places(categories: tuple[str, ...]) -> dict[str, int]:
+    """Return the place of each category by its text; of words for true and false in small letters too."""
+    words = {own.lower(): i for i, own in enumerate(categories) if own.lower() in (*YES, *NO)}
+    return words | {own: i for i, own in enumerate(categories)}
+
+
+def warn_unknown(name: str, origin: str, unknown: Sequence[str]) -> None:
+    """Warn of values of a column that are none of the categories known."""
+    kinds = sorted(set(unknown))
     shown = ", ".join(f'"{kind[:40]}"' for kind in kinds[:4]) + (", ..." if len(kinds) > 4 else "")
     rows = "1 row" if len(unknown) == 1 else f"{len(unknown)} rows"
     warnings.warn(
-        f'column "{name}" of {table.origin} has in {rows} what was not there in training ({shown}); such rows count as '
-        "none of the categories known",
+        f'column "{name}" of {origin} has in {rows} what was not there in training ({shown}); such rows count as none '
+        "of the categories known",
         DataWarning,
         stacklevel=2,
     )

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.data.frames import as_array
-from ostinato.data.readers import read_table
+from ostinato.data.readers import TableFile, read_table
+from ostinato.data.spreadsheets import DATABASES, SPREADSHEETS
 from ostinato.data.table import labels, typed
 from ostinato.data.table import texts as text_column
 from ostinato.data.text import (
@@ -31,7 +32,7 @@ Level = Literal["character", "word", "subword"]
 Column: TypeAlias = "str | int"
 _JSON = (".jsonl", ".ndjson")
 _TABLES = (".csv", ".tsv", ".tab")
-_PARQUET = (".parquet", ".pq")
+_PARQUET = (".parquet", ".pq", ".feather", ".arrow", ".json", ".zst", *SPREADSHEETS, *DATABASES)
 _SUBWORDS = 4000
 
 
@@ -60,9 +61,9 @@ class TextColumns:
             DataError: the file cannot be read, a column is not there, a label is missing, or there is nothing.
             UsageError: the data is of another kind.
         """
-        if isinstance(data, (str, Path)):
+        if isinstance(data, (str, Path)) and not isinstance(data, TableFile):
             examples = self._from_file(Path(data), labelled)
-        elif isinstance(data, Mapping) or hasattr(data, "columns"):
+        elif isinstance(data, Mapping) or hasattr(data, "columns") or isinstance(data, TableFile):
             examples = self._from_table(data, labelled)
         else:
             examples = _from_lists(data, labelled)
