@@ -6,6 +6,7 @@ import io
 import lzma
 import sqlite3
 import warnings
+import zipfile
 import zlib
 
 import numpy as np
@@ -104,10 +105,23 @@ FILES = {
     "a.tagged": (lambda _: b"EU NNP B-ORG\nrejects VBZ O\n\nHello UH O\n" * 20, lambda path: list(read_tagged(path))),
     "a.conllu": (lambda _: CONLLU.encode(), lambda path: list(read_conllu(path))),
     "a.vec": (
-        lambda _: b"3 2\nthe 0.5 -1\ncat 1 2\nunwanted 3 4\n" * 5,
+        lambda _: b"3 2\n" + b"the 0.5 -1\ncat 1 2\nunwanted 3 4\n" * 5,
         lambda path: read_vectors(path, WordVocabulary(("the", "cat"))),
     ),
 }
+
+
+# packed files whose content is damaged before it is packed, so that the package itself is whole
+INNER = {"a.xlsx": "xl/worksheets/sheet1.xml", "a.ods": "content.xml", "a.npz": "y.npy"}
+
+
+def _mutated_within(whole: bytes, member: str, rng: np.random.Generator) -> bytes:
+    held = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(whole)) as before, zipfile.ZipFile(held, "w") as after:
+        for name in before.namelist():
+            content = before.read(name)
+            after.writestr(name, _mutated(content, rng) if name == member else content)
+    return held.getvalue()
 
 
 def _mutated(content: bytes, rng: np.random.Generator) -> bytes:
@@ -155,7 +169,8 @@ def _try_all(name: str, folder, count: int) -> None:
     read(path)  # as it was written, it is read
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     for number in range(count):
-        path.write_bytes(_mutated(whole, rng))
+        within = name in INNER and number % 2
+        path.write_bytes(_mutated_within(whole, INNER[name], rng) if within else _mutated(whole, rng))
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")

@@ -7,6 +7,7 @@ column is for; `table.py` does.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -78,6 +79,12 @@ def as_numbers(texts: pl.Series, decimal: str) -> pl.Series:
     # what the pattern leaves out, NaN and infinity, is for the caller to judge
     words = words.set(~words.str.contains(r"(?i)^[+-]?(?:nan|inf|infinity)$").fill_null(True), None)
     return read.fill_null(words.cast(pl.Float64, strict=False))
+
+
+def looks_like_number(cell: str) -> bool:
+    """Tell whether a cell is a number with one decimal mark or the other."""
+    bare = cell.strip()
+    return len(bare) < 400 and any(re.match(pattern, bare) is not None for pattern in _NUMBER.values())
 
 
 def as_flags(texts: pl.Series) -> pl.Series | None:

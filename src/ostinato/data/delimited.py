@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ostinato.data.cells import as_numbers
+from ostinato.data.cells import looks_like_number
 from ostinato.data.table import Table
 from ostinato.errors import DataError, UsageError
 
@@ -28,7 +28,6 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-_DATE = re.compile(r"^\d{1,4}[-./]\d{1,2}[-./]\d{1,4}([T ].*)?$")
 
 
 @dataclass(frozen=True)
@@ -209,13 +208,10 @@ def _judge(lines: list[str], mark: str) -> tuple[float, float, int]:
 
 
 def _is_number(cell: str) -> bool:
-    import polars as pl
-
     try:
         float(cell)
     except ValueError:
-        texts = pl.Series([cell], dtype=pl.String)
-        return any(as_numbers(texts, mark)[0] is not None for mark in ".,")
+        return looks_like_number(cell)
     return True
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
-from collections.abc import Mapping, Sequence
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -187,15 +190,30 @@ def _columnar(name: str, content: bytes, suffix: str) -> Any:
     import polars as pl
 
     try:
-        # what the file's statistics say is not asked: they may be wrong in a damaged one
-        if suffix in _PARQUET:
-            return pl.read_parquet(io.BytesIO(content), use_statistics=False)
-        return pl.read_ipc(io.BytesIO(content))
+        with _without_panics():
+            # what the file's statistics say is not asked: they may be wrong in a damaged one
+            if suffix in _PARQUET:
+                return pl.read_parquet(io.BytesIO(content), use_statistics=False)
+            return pl.read_ipc(io.BytesIO(content))
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise DataError(
             f"{name} cannot be read as {suffix[1:]} ({_first_line(error)}); the file may be cut short or damaged: "
             "fetch or write it anew"
         ) from error
+
+
+@contextlib.contextmanager
+def _without_panics() -> Iterator[None]:
+    """Keep what polars' threads write of a damaged file, page after page, from the standard error."""
+    with contextlib.ExitStack() as after:
+        with contextlib.suppress(OSError):
+            sys.stderr.flush()
+            kept = os.dup(2)
+            after.callback(os.close, kept)
+            with Path(os.devnull).open("wb") as nowhere:
+                os.dup2(nowhere.fileno(), 2)
+            after.callback(os.dup2, kept, 2)
+        yield
 
 
 def _from_json(name: str, content: bytes) -> Table:

@@ -101,8 +101,7 @@ def _zstandard(content: bytes) -> _Zstandard:
         import zstandard
     except ImportError as error:
         raise MissingExtra("reading .zst needs zstandard; install it: pip install 'ostinato[zst]'") from error
-    size = zstandard.frame_content_size(content) if len(content) > 4 else 0
-    if size == 0 and len(content) <= 4:
+    if len(content) < 5:
         raise _Damaged("it is too short")
     reader = zstandard.ZstdDecompressor(max_window_size=_MEMORY // 2).stream_reader(
         io.BytesIO(content), read_across_frames=True
