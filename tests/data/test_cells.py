@@ -13,7 +13,13 @@ from ostinato.data.cells import as_flags, cell_number, decimal_evidence
 from ostinato.data.table import is_numeric, numbers
 from ostinato.errors import DataError, DataWarning, UsageError
 
-STYLES = {"1234.56": ("", "."), "1,234.56": (",", "."), "1.234,56": (".", ","), "1 234,56": (" ", ","), "1'234.56": ("'", ".")}
+STYLES = {
+    "1234.56": ("", "."),
+    "1,234.56": (",", "."),
+    "1.234,56": (".", ","),
+    "1 234,56": (" ", ","),
+    "1'234.56": ("'", "."),
+}
 STYLES |= {"1\u202f234,56": ("\u202f", ","), "1234,56": ("", ",")}
 
 
@@ -54,7 +60,7 @@ def test_what_only_custom_decides_is_said_and_an_option_changes_it(tmp_path) -> 
 
 def test_what_training_decided_about_the_decimal_mark_holds_for_later_tables_that_do_not_show_it() -> None:
     days = [f"2024-01-{day:02d}" for day in range(1, 11)]
-    first = load_panel({"ds": days, "y": [f"1.{day}00,5" for day in range(10, 20)]})
+    first = load_panel({"ds": days, "y": [f"1.{day}0,5" for day in range(10, 20)]})
     again = load_panel({"ds": days, "y": ["1.234"] * 10}, first.schema, fitting=False)
     assert again.series[0].values[0, 0] == 1234
     shown = load_panel({"ds": days, "y": ["1.234", "1.5"] * 5}, first.schema, fitting=False)
@@ -80,7 +86,16 @@ def test_flags(cells, expected) -> None:
 
 @pytest.mark.parametrize(
     ("cell", "value"),
-    [(True, 1), (np.bool_(False), 0), ("yes", 1), ("3,5", 3.5), (" 7 ", 7), (np.int64(4), 4), ("1'000", 1000), ("−2", -2)],
+    [
+        (True, 1),
+        (np.bool_(False), 0),
+        ("yes", 1),
+        ("3,5", 3.5),
+        (" 7 ", 7),
+        (np.int64(4), 4),
+        ("1'000", 1000),
+        ("−2", -2),
+    ],
 )
 def test_a_streamed_cell_is_read_as_one_of_a_table(cell, value) -> None:
     assert cell_number(cell) == value

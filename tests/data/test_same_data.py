@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from books import write_ods, write_xlsx
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from books import write_ods, write_xlsx
 from ostinato.data import Schema, load_panel, read_event_log, read_sequences, read_table
 from ostinato.data.table import labels
 from ostinato.errors import DataError, DataWarning
@@ -53,7 +53,9 @@ def database(path, columns):
     path.unlink(missing_ok=True)
     base = sqlite3.connect(path)
     base.execute(f"CREATE TABLE measured ({', '.join(columns)})")
-    base.executemany(f"INSERT INTO measured VALUES ({','.join('?' * len(columns))})", zip(*columns.values(), strict=True))
+    base.executemany(
+        f"INSERT INTO measured VALUES ({','.join('?' * len(columns))})", zip(*columns.values(), strict=True)
+    )
     base.commit()
     base.close()
     return path
@@ -79,7 +81,9 @@ def sources(folder, columns: dict[str, list]):
         "a.jsonl": "".join(
             json.dumps(dict(zip(columns, row, strict=True))) + "\n" for row in zip(*columns.values(), strict=True)
         ).encode(),
-        "a.json": json.dumps([dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]).encode(),
+        "a.json": json.dumps(
+            [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        ).encode(),
     }
     for name, content in texts.items():
         (folder / name).write_bytes(content)
@@ -208,7 +212,14 @@ def test_doubled_columns_are_one_sentence() -> None:
 def test_series_lists_and_tensors_are_columns() -> None:
     torch = pytest.importorskip("torch")
     wave = [1.0, 2.5, 3.0, 2.0]
-    held = [wave, tuple(wave), pd.Series(wave), pl.Series(wave), torch.tensor(wave), pd.Series(wave, name="y", dtype="Float64")]
+    held = [
+        wave,
+        tuple(wave),
+        pd.Series(wave),
+        pl.Series(wave),
+        torch.tensor(wave),
+        pd.Series(wave, name="y", dtype="Float64"),
+    ]
     for source in (*held, *[{"y": own} for own in held], torch.tensor(wave, dtype=torch.bfloat16)):
         panel = load_panel(source)
         assert panel.columns == ("y",)
@@ -238,7 +249,9 @@ def test_the_delimiter_is_the_one_by_which_all_rows_agree(tmp_path, rows) -> Non
 
 
 def test_rows_are_numbered_as_an_editor_does_whatever_stands_before_the_header(tmp_path) -> None:
-    (tmp_path / "a.csv").write_text("# by us\n\nds,y\n" + "".join(f"2024-01-{d:02d},{d}\n" for d in range(1, 9)) + "x,1\n")
+    (tmp_path / "a.csv").write_text(
+        "# by us\n\nds,y\n" + "".join(f"2024-01-{d:02d},{d}\n" for d in range(1, 9)) + "x,1\n"
+    )
     with pytest.raises(DataError, match="row 12 of a.csv"):
         load_panel(tmp_path / "a.csv", Schema(time="ds"))
 

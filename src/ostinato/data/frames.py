@@ -115,6 +115,10 @@ def series_of_pandas(name: str, column: Any) -> pl.Series:
     """Return a column of pandas, of whichever of its kinds, as a column."""
     import polars as pl
 
+    if not hasattr(column, "iloc"):  # an array or an index, which lack what a series has
+        import pandas
+
+        column = pandas.Series(column)
     kind, text = column.dtype, str(column.dtype)
     if hasattr(kind, "categories") and text == "category":
         return _categories(name, column)

@@ -182,8 +182,6 @@ def _off(times: Times, common: int) -> bool:
     return bool((np.diff(times).astype(np.int64) % common != 0).any())
 
 
-
-
 def irregularity(series_times: Sequence[Times]) -> tuple[int, float]:
     """Return how little some readings of times look like series: rows out of order, and rows that a grid lacks."""
     falls = sum(int((np.diff(times) <= np.timedelta64(0, "us")).sum()) for times in series_times)

@@ -79,9 +79,7 @@ def read_times(table: Table, name: str, wanted: TimeFormat | None = None) -> Tim
     return decide_times(table, name, wanted or TimeFormat())[0]
 
 
-def decide_times(
-    table: Table, name: str, wanted: TimeFormat, groups: Groups | None = None
-) -> tuple[Times, TimeFormat]:
+def decide_times(table: Table, name: str, wanted: TimeFormat, groups: Groups | None = None) -> tuple[Times, TimeFormat]:
     """Return a column of times and how it is written.
 
     Where the order of day and month is open, it is the one by which every row is a date; if both do, the one by which
@@ -333,5 +331,3 @@ def _one(value: Any) -> pl.Series:
     if isinstance(value, np.generic):
         value = value.item()
     return pl.Series(values=[value])
-
-
