@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from ostinato import __version__
 from ostinato.cli import compare, demo, evaluate, fit, generate, predict, report, stream, tune
+from ostinato.cli.notes import notes_on_stderr
 from ostinato.errors import OstinatoError
 
 _EPILOG = """examples:
@@ -43,7 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     arguments = make_parser().parse_args(argv)
     try:
-        code: int = arguments.run(arguments)
+        with notes_on_stderr():
+            code: int = arguments.run(arguments)
         sys.stdout.flush()
         return code
     except OstinatoError as error:

@@ -61,7 +61,9 @@ def _of_objects(name: str, column: Any) -> pl.Series | None:
         return pl.Series(name, [str(value) if value is not None and value == value else None for value in values])
     zone = zones.pop()
     plain = [
-        None if value is None or value != value else np.datetime64((value.astimezone(_utc()) if zone else value).replace(tzinfo=None), "us")
+        None
+        if value is None or value != value
+        else np.datetime64((value.astimezone(_utc()) if zone else value).replace(tzinfo=None), "us")
         for value in values
     ]
     return _in_zone(name, np.array([own or np.datetime64("NaT") for own in plain], "datetime64[us]"), zone)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -13,17 +12,21 @@ from numpy.typing import NDArray
 from ostinato.data.formats import FORMS, Form, Order, Parts, assemble, form_of, match
 from ostinato.data.frequency import Times
 from ostinato.data.inference import irregularity
+from ostinato.data.notes import note
 from ostinato.data.table import Table
-from ostinato.data.times import Groups, TimeFormat, localised, refuse_missing, refuse_zone
+from ostinato.data.times import Groups, TimeFormat, localised, refuse_missing, takes_utc
 from ostinato.data.zones import checked_zone, offset_name
-from ostinato.errors import DataError, DataWarning
+from ostinato.errors import DataError
 
 if TYPE_CHECKING:
     import polars as pl
 
 _HEAD = 20
 _ORDER_WORDS = {"dmy": "day-first", "mdy": "month-first", "ymd": "year-first"}
-_ELAPSED = r"^\s*(?P<sign>[+-])?\s*(?P<days>\d+)\s*days?,?\s*(?:(?P<clocksign>[+-])?(?P<hour>\d{1,2}):(?P<minute>\d{2}):(?P<second>\d{2})(?:\.(?P<fraction>\d{1,9}))?)?\s*$"
+_ELAPSED = (
+    r"^\s*(?P<sign>[+-])?\s*(?P<days>\d+)\s*days?,?\s*(?:(?P<clocksign>[+-])?(?P<hour>\d{1,2}):(?P<minute>\d{2})"
+    r":(?P<second>\d{2})(?:\.(?P<fraction>\d{1,9}))?)?\s*$"
+)
 
 
 def read_texts(
@@ -115,12 +118,10 @@ def _judged(
     )
     other = "day_first=False (--no-day-first)" if order == "dmy" else "day_first=True (--day-first)"
     known = "" if why.startswith("nothing") else ", if that is wrong"
-    warnings.warn(
+    note(
         f'{table.place(row)}: "{texts[row]}" in column "{name}" is {readings}; the column is read '
         f"{_ORDER_WORDS[order]}, since {why}; pass {other}{known or ' if it is the other'}, or time_format "
-        "(--time-format) to say how it is written",
-        DataWarning,
-        stacklevel=2,
+        "(--time-format) to say how it is written"
     )
     return order, walls
 
@@ -167,7 +168,8 @@ def finish(
         if wanted.zone is None:
             return walls, replace(decided, zone=None)
         return localised(table, name, walls, wanted.zone, groups), decided
-    refuse_zone(table, name, int(given.argmax()), wanted)
+    if takes_utc(table, name, int(given.argmax()), wanted):
+        return walls - np.where(given, parts.offset, 0).astype("timedelta64[m]"), replace(decided, zone=None)
     offsets = np.unique(parts.offset[given])
     zone = wanted.zone or (checked_zone(parts.zones[0]) if len(parts.zones) == 1 else None)
     if zone is None and (len(offsets) > 1 or not given.all()):

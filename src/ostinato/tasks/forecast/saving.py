@@ -131,7 +131,7 @@ def time_to_json(time: Any) -> Any:
         return str(time)
     if isinstance(time, np.timedelta64):
         return {"microseconds": int(time.astype("timedelta64[us]").astype(np.int64))}
-    return time if time is None or isinstance(time, float) and not time.is_integer() else int(time)
+    return time if time is None or (isinstance(time, float) and not time.is_integer()) else int(time)
 
 
 def time_from_json(time: Any) -> Any:
