@@ -5,7 +5,8 @@ Nothing here imports pandas: what is handed in brings its own methods.
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,14 +39,16 @@ def series_of_times(name: str, column: Any) -> pl.Series | None:
             return pl.Series(name, column.to_numpy().astype("datetime64[us]"))
         instants = column.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy().astype("datetime64[us]")
         return _in_zone(name, instants, zone_of(info))
-    return _of_objects(name, column) if kind == "object" else None
+    return series_of_moments(name, list(column)) if kind == "object" else None
 
 
-def _of_objects(name: str, column: Any) -> pl.Series | None:
-    """Return a column of `date`, `datetime` or `Period` objects; moments of different zones as texts."""
+def series_of_moments(name: str, values: Sequence[Any]) -> pl.Series | None:
+    """Return `date`, `datetime` or `Period` objects as a column, moments of different zones as texts.
+
+    `None` if they are others.
+    """
     import polars as pl
 
-    values = list(column)
     kept = [value for value in values if value is not None and value == value]
     if not kept:
         return None
@@ -60,19 +63,13 @@ def _of_objects(name: str, column: Any) -> pl.Series | None:
     if len(zones) > 1:
         return pl.Series(name, [str(value) if value is not None and value == value else None for value in values])
     zone = zones.pop()
-    plain = [
-        None
-        if value is None or value != value
-        else np.datetime64((value.astimezone(_utc()) if zone else value).replace(tzinfo=None), "us")
-        for value in values
-    ]
-    return _in_zone(name, np.array([own or np.datetime64("NaT") for own in plain], "datetime64[us]"), zone)
+    return _in_zone(name, np.array([_instant(value, zone) for value in values], "datetime64[us]"), zone)
 
 
-def _utc() -> Any:
-    from datetime import UTC
-
-    return UTC
+def _instant(value: Any, zone: str | None) -> np.datetime64:
+    if value is None or value != value:
+        return np.datetime64("NaT")
+    return np.datetime64((value.astimezone(UTC) if zone else value).replace(tzinfo=None), "us")
 
 
 def _in_zone(name: str, instants: Any, zone: str | None) -> pl.Series:

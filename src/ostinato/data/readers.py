@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ostinato.data.indexes import index_columns, series_of_times
+from ostinato.data.indexes import index_columns, series_of_moments, series_of_times
 from ostinato.data.table import Table
 from ostinato.errors import DataError, UsageError
 
@@ -194,8 +194,9 @@ def _from_columns(name: str, columns: Mapping[str, Any]) -> Table:
 
     arrays: dict[str, Any] = {}
     for key, value in columns.items():
-        if isinstance(value, pl.Series):
-            arrays[str(key)] = value
+        moments = series_of_moments(str(key), value) if isinstance(value, (list, tuple)) else None
+        if moments is not None or isinstance(value, pl.Series):
+            arrays[str(key)] = value if moments is None else moments
             continue
         array = np.asarray(value)
         if array.ndim == 2 and array.dtype.kind in "iufb":

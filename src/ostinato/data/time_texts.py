@@ -40,18 +40,29 @@ def read_texts(
     refuse_missing(table, name, texts)
     form = form_of(wanted.pattern) if wanted.pattern else _form_of(texts, wanted)
     parts = None if form is None else match(texts, form)
+    decimals = None if form or wanted.kind == "stamps" else _decimals(texts)
+    if decimals is not None:
+        return decimals, TimeFormat("numbers")
     if form is None or parts is None or not parts.matched.all():
         raise _no_time(table, name, texts, form or _likeliest(texts), wanted)
     readings = list(_readings(form, parts, texts, wanted))
     possible = [(order, walls) for order, walls, good in readings if good.all()]
     if not possible:
-        raise _impossible(table, name, texts, readings, wanted)
+        raise _impossible(table, name, texts, parts, readings, wanted)
     order, walls = possible[0]
     different = [own for own in possible if (own[1] != walls).any()]
     if different:
         order, walls = _judged(table, name, texts, possible, groups)
     decided = replace(wanted, kind="stamps", order=order or wanted.order, form=form.name)
     return finish(table, name, walls, parts, wanted, decided, groups)
+
+
+def _decimals(texts: pl.Series) -> Times | None:
+    """Return texts as numbers with decimals, or `None` when they are others."""
+    import polars as pl
+
+    values = texts.str.strip_chars().cast(pl.Float64, strict=False)
+    return None if values.null_count() or not values.is_finite().all() else values.to_numpy()
 
 
 def reads_as_time(texts: pl.Series, *, weak: bool) -> bool:
@@ -91,11 +102,17 @@ def _readings(
     elif len(orders) > 1 and bool(texts.str.contains(r"^\s*\d+\.\d+\.").all()):
         orders = sorted(orders, key=lambda order: order != "dmy")  # after a dot the day is first, if nothing tells
     two = bool(texts.str.contains(r"^\s*\d{2}\D").all())
+    if "c" in parts.numbers and len(orders) > 1 and _constant(parts.numbers["a"]) and not _constant(parts.numbers["c"]):
+        orders = sorted(orders, key=lambda order: order != "ymd")  # the year is what changes least
     for order in orders:
         # a year of two digits has two of them, and a count of years has not from its beginning
         if len(orders) > 1 and ((order in ("ymd", "ym") and not two) or (order == "index" and two)):
             continue
         yield order, *assemble(parts, order)
+
+
+def _constant(numbers: NDArray[np.int64]) -> bool:
+    return bool((numbers == numbers[0]).all())
 
 
 def _judged(
@@ -136,15 +153,22 @@ def _impossible(
     table: Table,
     name: str,
     texts: pl.Series,
+    parts: Parts,
     readings: list[tuple[Order, Times, NDArray[np.bool_]]],
     wanted: TimeFormat,
 ) -> DataError:
-    order, _, good = max(readings, key=lambda reading: int(reading[2].sum()))
+
+    def months(order: Order) -> int:
+        """Return how many rows have a month by an order."""
+        place = order.find("m")
+        return int((parts.numbers["abc"[place]] <= 12).sum()) if order in _ORDER_WORDS else 0
+
+    order, _, good = max(readings, key=lambda reading: (int(reading[2].sum()), months(reading[0])))
     row = int((~good).argmax())
     by = f" {_ORDER_WORDS[order]}" if order in _ORDER_WORDS else ""
     as_before = ", as the times that the model was trained on are read" if wanted.kind and by else ""
     return DataError(
-        f'{table.place(row)}: "{texts[row]}" in column "{name}" is no date that there is{by and f", read{by}"}'
+        f'{table.place(row)}: "{texts[row]}" in column "{name}" is not a time that exists{by and f", read{by}"}'
         f"{as_before}; mend the row"
     )
 

@@ -241,7 +241,7 @@ def _joined(table: Table, name: str, wanted: TimeFormat, groups: Groups) -> tupl
     if not good.all():
         row = int((~good).argmax())
         cells = ", ".join(f"{part} {table.frame[part][row]}" for part in names)
-        raise DataError(f"{table.place(row)}: {cells} is no date that there is; mend the row")
+        raise DataError(f"{table.place(row)}: {cells} is not a time that exists; mend the row")
     return finish(table, name, walls, parts, wanted, replace(wanted, kind="stamps"), groups)
 
 

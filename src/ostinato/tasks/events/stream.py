@@ -155,7 +155,7 @@ def moment_of(reader: Reader, row: Mapping[str, Any], column: str | None) -> flo
         found = read_cell(row, column, reader.time_format)
     except (DataError, ValueError, TypeError, OverflowError) as error:
         shown = " ".join(map(str, cells)) if len(cells) > 1 or isinstance(time, datetime) else repr(time)
-        if "no date" in str(error):
+        if "not a time that exists" in str(error):
             raise StreamRowError(str(error)) from error
         raise StreamRowError(f"its time is {shown}; expected one such as 2024-01-31 13:00".replace("'", '"')) from error
     return float(found.astype(f"{found.dtype.kind}8[us]").astype(np.int64) / 1e6)

@@ -229,7 +229,7 @@ class ForecastStream:
         try:
             time = read_cell(row, name, wanted)
         except (DataError, ValueError, TypeError, OverflowError) as error:
-            if "no date" in str(error):
+            if "not a time that exists" in str(error):
                 raise StreamRowError(str(error)) from error
             cell = ", ".join(str(row[part]) for part in clock)
             raise StreamRowError(
