@@ -98,7 +98,9 @@ def test_text_covariates_are_encoded_by_the_categories_of_the_fit(tmp_path) -> N
 
 def test_offsets_that_differ_need_a_zone_and_have_one_then(tmp_path) -> None:
     text = "t,y\n2020-03-29T00:00:00+01:00,1\n2020-03-29T01:00:00+01:00,2\n2020-03-29T03:00:00+02:00,3\n"
-    with pytest.raises(DataError, match=r'row 4 of load.csv: column "t" has times at \+01:00 and.*at \+02:00.*time_zone'):
+    with pytest.raises(
+        DataError, match=r'row 4 of load.csv: column "t" has times at \+01:00 and.*at \+02:00.*time_zone'
+    ):
         panel(tmp_path, text)
     found = panel(tmp_path, text, time_zone="Europe/Berlin")
     assert [str(time) for time in found.times(0, 0, 3)] == [

@@ -190,8 +190,8 @@ def test_a_missing_name_is_an_error_that_names_its_row(missing, kind) -> None:
         read_event_log(
             source(case=[1, 1, 1], activity=["x", "y", missing]), case="case", activity="activity", time=None
         )
+    table = read_table(source(label=[1, 2, missing], x=[1, 2, 3]))
     with pytest.raises(DataError, match=r'row 3 of the data( frame)?: column "label" is empty'):
-        table = read_table(source(label=[1, 2, missing], x=[1, 2, 3]))
         labels(table, "label", "needs its label")
 
 

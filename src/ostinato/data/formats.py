@@ -79,13 +79,15 @@ FORMS = (
     Form("week year", r"[Ww](?:eek)?\s?(?P<week>\d{1,2})[-/, ]+(?P<year>\d{4})"),
     Form(
         "period",
-        r"(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})(?: \d{2}:\d{2}:\d{2})?/\d{4}-\d{2}-\d{2}(?: \d{2}:\d{2}:\d{2})?",
+        r"(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})(?: \d{2}:\d{2}:\d{2})?"
+        r"/\d{4}-\d{2}-\d{2}(?: \d{2}:\d{2}:\d{2})?",
     ),
     Form("year day", r"(?P<year>\d{4})-(?P<ordinal>\d{3})"),
     Form(
         "digits",
         r"(?P<year>(?:1[5-9]|2[01])\d{2})(?P<month>\d{2})(?P<day>\d{2})"
-        rf"(?:[Tt ]?(?P<hour>\d{{2}}):?(?P<minute>\d{{2}})(?::?(?P<second>\d{{2}})(?:\.(?P<fraction>\d{{1,9}}))?)?{_OFFSET}?)?",
+        r"(?:[Tt ]?(?P<hour>\d{2}):?(?P<minute>\d{2})(?::?(?P<second>\d{2})(?:\.(?P<fraction>\d{1,9}))?)?"
+        rf"{_OFFSET}?)?",
         weak=True,
     ),
     Form("digits month", r"(?P<year>(?:1[5-9]|2[01])\d{2})(?P<month>\d{2})", weak=True),
@@ -166,6 +168,7 @@ def match(texts: pl.Series, form: Form) -> Parts:
 
 
 def month_numbers(names: pl.Series) -> NDArray[np.int64]:
+    """Return the months, from 1 on, that English names stand for; -2 for another name, -1 for none."""
     return _code(names.str.to_lowercase(), _MONTH_NUMBERS)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ostinato.data.indexes import series_of_times
+from ostinato.data.indexes import is_missing, series_of_moments, series_of_times
 from ostinato.errors import DataError
 
 if TYPE_CHECKING:
@@ -28,6 +28,10 @@ def series_of_values(name: str, values: Sequence[Any]) -> pl.Series:
     """
     import polars as pl
 
+    first = next((value for value in values if not is_missing(value)), None)
+    moments = series_of_moments(name, values) if hasattr(first, "year") else None
+    if moments is not None:
+        return moments
     cells = [_cell(name, row, value) for row, value in enumerate(values)]
     kinds = {type(cell) for cell in cells if cell is not None}
     if kinds == {bool}:

@@ -97,11 +97,11 @@ class Frequency:
         month = origin.astype("datetime64[M]")
         months = month + (places * self.step).astype("timedelta64[M]")
         if self.month_end or self.day or self.business:
-            return np.asarray(self._days_of(months).astype("datetime64[us]") + (origin - day))
+            return np.asarray(self.days_of(months).astype("datetime64[us]") + (origin - day))
         return np.asarray(months.astype("datetime64[us]") + (origin - month))
 
-    def _days_of(self, months: Times) -> Times:
-        """Return the day of each month that is stamped."""
+    def days_of(self, months: Times) -> Times:
+        """Return the day of each month that is stamped, of a monthly series that says which."""
         first = months.astype("datetime64[D]")
         last = (months + np.timedelta64(1, "M")).astype("datetime64[D]") - _ONE_DAY
         if self.business:

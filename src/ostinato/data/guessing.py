@@ -21,8 +21,8 @@ _HEAD = 50
 def guess_time_column(table: Table) -> str | None:
     """Return the column that holds the times: by its type, its usual names, or because its texts read as times.
 
-    Several columns that make a time together (`year`, `month`, `day` and perhaps `hour`; `date` and `time`) are returned
-    joined by `+`.
+    Several columns that make a time together (`year`, `month`, `day` and perhaps `hour`; `date` and `time`) are
+    returned joined by `+`.
     """
     if table.frame is None:
         return None

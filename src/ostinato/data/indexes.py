@@ -5,7 +5,8 @@ Nothing here imports pandas: what is handed in brings its own methods.
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,39 +39,42 @@ def series_of_times(name: str, column: Any) -> pl.Series | None:
             return pl.Series(name, column.to_numpy().astype("datetime64[us]"))
         instants = column.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy().astype("datetime64[us]")
         return _in_zone(name, instants, zone_of(info))
-    return _of_objects(name, column) if kind == "object" else None
+    return series_of_moments(name, list(column)) if kind == "object" else None
 
 
-def _of_objects(name: str, column: Any) -> pl.Series | None:
-    """Return a column of `date`, `datetime` or `Period` objects; moments of different zones as texts."""
+def series_of_moments(name: str, values: Sequence[Any]) -> pl.Series | None:
+    """Return `date`, `datetime` or `Period` objects as a column, moments of different zones as texts.
+
+    `None` if they are others.
+    """
     import polars as pl
 
-    values = list(column)
-    kept = [value for value in values if value is not None and value == value]
+    kept = [value for value in values if not is_missing(value)]
     if not kept:
         return None
     if all(hasattr(value, "to_timestamp") and hasattr(value, "freqstr") for value in kept):
-        moments = [value.to_timestamp() if value == value and value is not None else None for value in values]
+        moments = [None if is_missing(value) else value.to_timestamp() for value in values]
         return pl.Series(name, [None if own is None else own.to_datetime64() for own in moments], pl.Datetime("us"))
     if all(type(value) is date for value in kept):
-        return pl.Series(name, [value if isinstance(value, date) and value == value else None for value in values])
+        return pl.Series(name, [None if is_missing(value) else value for value in values])
     if not all(isinstance(value, datetime) for value in kept):
         return None
     zones = {zone_of(value.tzinfo) for value in kept}
     if len(zones) > 1:
-        return pl.Series(name, [str(value) if value is not None and value == value else None for value in values])
+        return pl.Series(name, [None if is_missing(value) else str(value) for value in values])
     zone = zones.pop()
-    plain = [
-        None if value is None or value != value else np.datetime64((value.astimezone(_utc()) if zone else value).replace(tzinfo=None), "us")
-        for value in values
-    ]
-    return _in_zone(name, np.array([own or np.datetime64("NaT") for own in plain], "datetime64[us]"), zone)
+    return _in_zone(name, np.array([_instant(value, zone) for value in values], "datetime64[us]"), zone)
 
 
-def _utc() -> Any:
-    from datetime import UTC
+def is_missing(value: Any) -> bool:
+    """Tell whether a value is `None`, NaN, `NaT` or pandas' `NA`, which nothing may be compared with."""
+    return value is None or type(value).__name__ in ("NAType", "NaTType") or bool(np.all(value != value))
 
-    return UTC
+
+def _instant(value: Any, zone: str | None) -> np.datetime64:
+    if is_missing(value):
+        return np.datetime64("NaT")
+    return np.datetime64((value.astimezone(UTC) if zone else value).replace(tzinfo=None), "us")
 
 
 def _in_zone(name: str, instants: Any, zone: str | None) -> pl.Series:
@@ -130,7 +134,7 @@ def _is_time(level: Any) -> bool:
         return True
     if kind not in ("object", "str", "string") and not kind.startswith(("string", "large_string")):
         return level.name is not None and str(level.name).lower() in ("ds", "t", "time", "year", "step", "timestamp")
-    head = [value for value in level[:50] if value is not None and value == value]
+    head = [value for value in level[:50] if not is_missing(value)]
     if not head:
         return False
     if all(isinstance(value, date) or hasattr(value, "to_timestamp") for value in head):

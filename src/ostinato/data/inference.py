@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +32,7 @@ def infer_frequency(series_times: Sequence[Times], zone: str | None = None) -> F
     if steps.dtype.kind == "f":
         raise DataError(f"the times are numbers with decimals, which are no grid; {_ROWS_HINT}")
     if steps.dtype.kind == "i":
-        return _fixed(series_times, steps, Frequency("integer"))
+        return _fixed(series_times, steps.astype(np.int64), Frequency("integer"))
     if steps.dtype.kind == "m" and series_times[0].dtype.kind == "m":
         return _fixed(series_times, steps.astype(np.int64), Frequency("elapsed"))
     walls = [_walls_of(times, zone) for times in series_times]
@@ -68,7 +67,8 @@ def settled(frequency: Frequency, series_times: Sequence[Times], zone: str | Non
     if frequency.unit == "month":
         walls = [_walls_of(times, zone) for times in series_times]
         found = _day_of_month(np.concatenate(walls))
-        frequency = replace(frequency, **found) if found is not None else frequency
+        if found is not None:
+            frequency = replace(frequency, month_end=found.month_end, day=found.day, business=found.business)
     return frequency
 
 
@@ -103,29 +103,26 @@ def _monthly(walls: Sequence[Times], steps: Times) -> Frequency | None:
     if found is None:
         return None
     apart = np.concatenate([np.diff(times.astype("datetime64[M]")).astype(np.int64) for times in walls])
-    return replace(Frequency("month", int(np.gcd.reduce(apart))), **found) if apart.min() > 0 else None
+    return replace(found, step=int(np.gcd.reduce(apart))) if apart.min() > 0 else None
 
 
-def _day_of_month(stamps: Times) -> dict[str, bool | int] | None:
-    """Return on which day of its month every time lies, as a `Frequency` says it."""
+def _day_of_month(stamps: Times) -> Frequency | None:
+    """Return a monthly frequency that has every time on its day of the month, whichever months there are."""
     months, dates = stamps.astype("datetime64[M]"), stamps.astype("datetime64[D]")
     if not _same_clock([stamps]):
         return None
     day = (dates - months.astype("datetime64[D]")).astype(int) + 1
     greatest = int(day.max())
-    rules = chain(
-        [{"month_end": True}] if greatest > 27 else [],
-        [{"month_end": False, "day": 0}] if (day == day[0]).all() and greatest < 29 else [],
-        [{"month_end": False, "day": greatest}] if greatest in (29, 30) else [],
-        [{"month_end": end, "business": True} for end in (True, False)],
-    )
-    for rule in rules:
-        if "day" in rule and not rule["day"]:
-            return {**rule, "business": False}
-        own = replace(Frequency("month"), **rule)  # type: ignore[arg-type]
-        if (own._days_of(months) == dates).all():
-            return {"business": False, **rule}
-    return None
+    if (day == day[0]).all() and greatest < 28:
+        return Frequency("month")
+    rules = [
+        Frequency("month", month_end=True),
+        Frequency("month", day=min(greatest, 30)),
+        Frequency("month", month_end=True, business=True),
+        Frequency("month", business=True),
+    ]
+    found = next((rule for rule in rules if (rule.days_of(months) == dates).all()), None)
+    return replace(found, day=found.day if found.day > 28 else 0) if found is not None else None
 
 
 def _same_clock(walls: Sequence[Times]) -> bool:

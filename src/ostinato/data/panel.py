@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ostinato.data.frequency import Frequency, Times
 from ostinato.data.schema import Schema
-from ostinato.data.times import TimeFormat
+from ostinato.data.times import ANY, TimeFormat
 from ostinato.data.zones import aware
 
 
@@ -68,7 +68,7 @@ class Panel:
     categories: Mapping[str, tuple[str, ...]]
     gaps: int
     series: tuple[Series, ...]
-    time_format: TimeFormat = TimeFormat()
+    time_format: TimeFormat = ANY
 
     @property
     def target_columns(self) -> tuple[str, ...]:

@@ -23,15 +23,15 @@ class Schema:
         past_covariates: columns known only up to now; text columns are one-hot encoded.
         known_covariates: columns known for the coming steps too (a plan, a holiday); text likewise.
         static_covariates: columns that do not change within a series; text likewise.
-        frequency: `"h"`, `"D"`, `"B"` (business day), `"W"` (`"W-SUN"`), `"MS"`, `"ME"`, `"BME"`, `"QS"`, `"YS"`, with a
-            number before it if need be (`"15min"`); `"5"` for times that are whole numbers; or `"rows"` for equally
+        frequency: `"h"`, `"D"`, `"B"` (business day), `"W"` (`"W-SUN"`), `"MS"`, `"ME"`, `"BME"`, `"QS"`, `"YS"`, with
+            a number before it if need be (`"15min"`); `"5"` for times that are whole numbers; or `"rows"` for equally
             spaced rows, whatever their times; `None`: inferred.
         missing: the texts that mean a missing value.
         decimal: the mark before decimals, `"."` or `","`, in cells that can be read two ways; `None`: found.
         day_first: whether `01/02/2024` is 1 February; `None`: found from all rows, and said where that is a guess.
         time_format: how times are written, as `strptime` has it (`"%d.%m.%y %H:%M"`; `%q` is a quarter); `None`: found.
-        time_zone: the zone of the times, `"Europe/Berlin"`, `"UTC"` or `"+01:00"`: times without one are as clocks there
-            show them, others are brought to it; `None`: that of the times, if they have one.
+        time_zone: the zone of the times, `"Europe/Berlin"`, `"UTC"` or `"+01:00"`: times without one are as clocks
+            there show them, others are brought to it; `None`: that of the times, if they have one.
     """
 
     target: tuple[str, ...] = ()

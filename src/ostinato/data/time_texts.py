@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -13,17 +12,21 @@ from numpy.typing import NDArray
 from ostinato.data.formats import FORMS, Form, Order, Parts, assemble, form_of, match
 from ostinato.data.frequency import Times
 from ostinato.data.inference import irregularity
+from ostinato.data.notes import note
 from ostinato.data.table import Table
-from ostinato.data.times import Groups, TimeFormat, localised, refuse_missing, refuse_zone
+from ostinato.data.times import Groups, TimeFormat, localised, refuse_missing, takes_utc
 from ostinato.data.zones import checked_zone, offset_name
-from ostinato.errors import DataError, DataWarning
+from ostinato.errors import DataError
 
 if TYPE_CHECKING:
     import polars as pl
 
 _HEAD = 20
 _ORDER_WORDS = {"dmy": "day-first", "mdy": "month-first", "ymd": "year-first"}
-_ELAPSED = r"^\s*(?P<sign>[+-])?\s*(?P<days>\d+)\s*days?,?\s*(?:(?P<clocksign>[+-])?(?P<hour>\d{1,2}):(?P<minute>\d{2}):(?P<second>\d{2})(?:\.(?P<fraction>\d{1,9}))?)?\s*$"
+_ELAPSED = (
+    r"^\s*(?P<sign>[+-])?\s*(?P<days>\d+)\s*days?,?\s*(?:(?P<clocksign>[+-])?(?P<hour>\d{1,2}):(?P<minute>\d{2})"
+    r":(?P<second>\d{2})(?:\.(?P<fraction>\d{1,9}))?)?\s*$"
+)
 
 
 def read_texts(
@@ -37,18 +40,29 @@ def read_texts(
     refuse_missing(table, name, texts)
     form = form_of(wanted.pattern) if wanted.pattern else _form_of(texts, wanted)
     parts = None if form is None else match(texts, form)
+    decimals = None if form or wanted.kind == "stamps" else _decimals(texts)
+    if decimals is not None:
+        return decimals, TimeFormat("numbers")
     if form is None or parts is None or not parts.matched.all():
         raise _no_time(table, name, texts, form or _likeliest(texts), wanted)
     readings = list(_readings(form, parts, texts, wanted))
     possible = [(order, walls) for order, walls, good in readings if good.all()]
     if not possible:
-        raise _impossible(table, name, texts, readings, wanted)
+        raise _impossible(table, name, texts, parts, readings, wanted)
     order, walls = possible[0]
     different = [own for own in possible if (own[1] != walls).any()]
     if different:
         order, walls = _judged(table, name, texts, possible, groups)
     decided = replace(wanted, kind="stamps", order=order or wanted.order, form=form.name)
     return finish(table, name, walls, parts, wanted, decided, groups)
+
+
+def _decimals(texts: pl.Series) -> Times | None:
+    """Return texts as numbers with decimals, or `None` when they are others."""
+    import polars as pl
+
+    values = texts.str.strip_chars().cast(pl.Float64, strict=False)
+    return None if values.null_count() or not values.is_finite().all() else values.to_numpy()
 
 
 def reads_as_time(texts: pl.Series, *, weak: bool) -> bool:
@@ -88,11 +102,17 @@ def _readings(
     elif len(orders) > 1 and bool(texts.str.contains(r"^\s*\d+\.\d+\.").all()):
         orders = sorted(orders, key=lambda order: order != "dmy")  # after a dot the day is first, if nothing tells
     two = bool(texts.str.contains(r"^\s*\d{2}\D").all())
+    if "c" in parts.numbers and len(orders) > 1 and _constant(parts.numbers["a"]) and not _constant(parts.numbers["c"]):
+        orders = sorted(orders, key=lambda order: order != "ymd")  # the year is what changes least
     for order in orders:
         # a year of two digits has two of them, and a count of years has not from its beginning
         if len(orders) > 1 and ((order in ("ymd", "ym") and not two) or (order == "index" and two)):
             continue
         yield order, *assemble(parts, order)
+
+
+def _constant(numbers: NDArray[np.int64]) -> bool:
+    return bool((numbers == numbers[0]).all())
 
 
 def _judged(
@@ -115,12 +135,10 @@ def _judged(
     )
     other = "day_first=False (--no-day-first)" if order == "dmy" else "day_first=True (--day-first)"
     known = "" if why.startswith("nothing") else ", if that is wrong"
-    warnings.warn(
+    note(
         f'{table.place(row)}: "{texts[row]}" in column "{name}" is {readings}; the column is read '
         f"{_ORDER_WORDS[order]}, since {why}; pass {other}{known or ' if it is the other'}, or time_format "
-        "(--time-format) to say how it is written",
-        DataWarning,
-        stacklevel=2,
+        "(--time-format) to say how it is written"
     )
     return order, walls
 
@@ -135,15 +153,22 @@ def _impossible(
     table: Table,
     name: str,
     texts: pl.Series,
+    parts: Parts,
     readings: list[tuple[Order, Times, NDArray[np.bool_]]],
     wanted: TimeFormat,
 ) -> DataError:
-    order, _, good = max(readings, key=lambda reading: int(reading[2].sum()))
+
+    def months(order: Order) -> int:
+        """Return how many rows have a month by an order."""
+        place = order.find("m")
+        return int((parts.numbers["abc"[place]] <= 12).sum()) if order in _ORDER_WORDS else 0
+
+    order, _, good = max(readings, key=lambda reading: (int(reading[2].sum()), months(reading[0])))
     row = int((~good).argmax())
     by = f" {_ORDER_WORDS[order]}" if order in _ORDER_WORDS else ""
     as_before = ", as the times that the model was trained on are read" if wanted.kind and by else ""
     return DataError(
-        f'{table.place(row)}: "{texts[row]}" in column "{name}" is no date that there is{by and f", read{by}"}'
+        f'{table.place(row)}: "{texts[row]}" in column "{name}" is not a time that exists{by and f", read{by}"}'
         f"{as_before}; mend the row"
     )
 
@@ -167,7 +192,8 @@ def finish(
         if wanted.zone is None:
             return walls, replace(decided, zone=None)
         return localised(table, name, walls, wanted.zone, groups), decided
-    refuse_zone(table, name, int(given.argmax()), wanted)
+    if takes_utc(table, name, int(given.argmax()), wanted):
+        return walls - np.where(given, parts.offset, 0).astype("timedelta64[m]"), replace(decided, zone=None)
     offsets = np.unique(parts.offset[given])
     zone = wanted.zone or (checked_zone(parts.zones[0]) if len(parts.zones) == 1 else None)
     if zone is None and (len(offsets) > 1 or not given.all()):

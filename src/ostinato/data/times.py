@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ostinato.data.formats import Order, Parts, assemble
 from ostinato.data.frequency import Times
+from ostinato.data.notes import note
 from ostinato.data.table import Table, is_text, numbers
 from ostinato.data.zones import as_instant, checked_zone, instants_of, zone_of
 from ostinato.errors import DataError
@@ -63,6 +64,10 @@ class TimeFormat:
     def from_json(cls, data: Mapping[str, Any]) -> TimeFormat:
         """Return what `to_json` wrote."""
         return cls(**data)
+
+
+ANY = TimeFormat()
+STAMPS = TimeFormat("stamps")
 
 
 def read_times(table: Table, name: str, wanted: TimeFormat | None = None) -> Times:
@@ -143,20 +148,22 @@ def _typed(table: Table, name: str, column: pl.Series, wanted: TimeFormat, group
     if isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone is not None:
         zone = wanted.zone or checked_zone(column.dtype.time_zone)
         column = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
-        refuse_zone(table, name, 0, wanted)
+        zone = None if takes_utc(table, name, 0, wanted) else zone
     walls = np.asarray(column.cast(pl.Datetime("us")).to_numpy().astype("datetime64[us]"))
     if zone is None and wanted.zone is not None:
         walls, zone = localised(table, name, walls, wanted.zone, groups), wanted.zone
     return walls, replace(wanted, kind="stamps", zone=zone)
 
 
-def refuse_zone(table: Table, name: str, row: int, wanted: TimeFormat) -> None:
-    """Refuse a time with a zone where the training data have none."""
-    if wanted.kind == "stamps" and wanted.zone is None:
-        raise DataError(
-            f'{table.place(row)}: the times in column "{name}" have a zone, but those that the model was trained on '
-            "have none; write them without, as the clock shows them there, or fit with time_zone (--time-zone)"
-        )
+def takes_utc(table: Table, name: str, row: int, wanted: TimeFormat) -> bool:
+    """Tell whether times with a zone are brought to UTC, since the training data have none, and say so."""
+    if wanted.kind != "stamps" or wanted.zone is not None:
+        return False
+    note(
+        f'{table.place(row)}: the times in column "{name}" have a zone, but those that the model was trained on have '
+        "none: these are taken to be in UTC; write times without a zone, or fit with time_zone (--time-zone)"
+    )
+    return True
 
 
 def _whole_numbers(column: pl.Series) -> pl.Series | None:
@@ -234,7 +241,7 @@ def _joined(table: Table, name: str, wanted: TimeFormat, groups: Groups) -> tupl
     if not good.all():
         row = int((~good).argmax())
         cells = ", ".join(f"{part} {table.frame[part][row]}" for part in names)
-        raise DataError(f"{table.place(row)}: {cells} is no date that there is; mend the row")
+        raise DataError(f"{table.place(row)}: {cells} is not a time that exists; mend the row")
     return finish(table, name, walls, parts, wanted, replace(wanted, kind="stamps"), groups)
 
 
@@ -278,14 +285,21 @@ def refuse_missing(table: Table, name: str, column: pl.Series) -> None:
         raise DataError(f'{table.place(row)}: column "{name}" has no time; every row needs one')
 
 
-def read_cell(cells: Mapping[str, Any], name: str, wanted: TimeFormat, origin: str = "the row") -> Any:
+class _Row(Table):
+    """A row that came by itself."""
+
+    def place(self, row: int) -> str:  # noqa: ARG002
+        """Return how to name it."""
+        return "the row"
+
+
+def read_cell(cells: Mapping[str, Any], name: str, wanted: TimeFormat) -> Any:
     """Return the time of one row, as `read_times` reads it in a column.
 
     Args:
         cells: of the row.
         name: the column, or several joined by `+`.
         wanted: how the times of the training data are written.
-        origin: what to call the row in a message.
 
     Raises:
         DataError: it is not such a time.
@@ -300,7 +314,7 @@ def read_cell(cells: Mapping[str, Any], name: str, wanted: TimeFormat, origin: s
     parts = [name] if name in cells else name.split("+")
     values = {part: cell if part == name else cells[part] for part in parts}
     frame = pl.DataFrame({part: _one(value) for part, value in values.items()})
-    return read_times(Table(origin, frame), name, wanted)[0]
+    return read_times(_Row("the row", frame), name, wanted)[0]
 
 
 def _iso(text: str) -> Any:

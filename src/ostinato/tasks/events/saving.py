@@ -8,6 +8,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ostinato.artifact import Artifact
+from ostinato.data import TimeFormat
+from ostinato.data.times import STAMPS
 from ostinato.tasks.events.features import TimeFeatures
 from ostinato.tasks.events.fitting import Outcome
 from ostinato.tasks.events.network import EventNetwork, NetworkSettings
@@ -28,6 +30,7 @@ def pack(fitted: Outcome) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         "features": asdict(reader.features),
         "scales": [asdict(scale) for scale in reader.scales],
         "unit": list(reader.unit),
+        "times": reader.time_format.to_json(),
         "firsts": dict(fitted.firsts),
         "run": fitted.run.plain(),
         "scores": None if fitted.scores is None else fitted.scores.plain(),
@@ -47,6 +50,7 @@ def unpack(artifact: Artifact) -> Outcome:
         TimeFeatures(**{name: (own[0], own[1]) for name, own in body["features"].items()}),
         tuple(TimeScale(**scale) for scale in body["scales"]),
         (body["unit"][0], body["unit"][1]),
+        TimeFormat.from_json(body["times"]) if "times" in body else STAMPS,
     )
     return Outcome(
         reader, dict(body["firsts"]), run_from(body["run"]), scores_from(body["scores"]), summary_from(body["summary"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from ostinato.data import Frequency, Panel, Part, Scaler, Schema, Series, WindowArrays, Windows, load_future, load_panel
-from ostinato.errors import DataError, DataWarning
+from ostinato.data.notes import note
+from ostinato.errors import DataError
 from ostinato.tasks.forecast.calibration import calibrate
 from ostinato.tasks.forecast.evaluation import Forecasts
 from ostinato.tasks.forecast.inputs import InputMaker, Inputs
@@ -127,11 +127,7 @@ class Fitted:
         )
         if self.no_values == "error":
             raise DataError(f'{message}; leave it out, or fit with no_values="nan" to have NaN for it')
-        warnings.warn(
-            f'{message}: its forecast is NaN; fit with no_values="error" (--no-values error) to stop there',
-            DataWarning,
-            stacklevel=3,
-        )
+        note(f'{message}: its forecast is NaN; fit with no_values="error" (--no-values error) to stop there')
 
     def _with_future(self, panel: Panel, windows: WindowArrays, future: Any) -> WindowArrays:
         if future is None:

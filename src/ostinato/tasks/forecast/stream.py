@@ -231,10 +231,12 @@ class ForecastStream:
         try:
             time = read_cell(row, name, wanted)
         except (DataError, ValueError, TypeError, OverflowError) as error:
+            if "not a time that exists" in str(error):
+                raise StreamRowError(str(error)) from error
             cell = ", ".join(str(row[part]) for part in clock)
             raise StreamRowError(
-                f'"{cell}" in column "{name}" is not a time; expected one such as {self._words(self._expected())} ({error})'
-            ) from None
+                f'"{cell}" in column "{name}" is not a time; expected one such as {self._words(self._expected())}'
+            ) from error
         return self._second_hour(row, name, time)
 
     def _expected(self) -> Any:
@@ -243,7 +245,7 @@ class ForecastStream:
         return self._next if self._next is not None else self._fitted.tail.series[self._series].start
 
     def _second_hour(self, row: Mapping[str, Any], name: str, time: Any) -> Any:
-        """Return the later of the two instants that a clock without an offset may mean as it goes back, once that is due."""
+        """Return the later of the two instants that a clock may mean as it goes back, once the first has passed."""
         zone = self._fitted.frequency.zone
         if zone is None or self._next is None or time >= self._next:
             return time
