@@ -1,5 +1,6 @@
 """A model's file with right checksums and wrong sizes is refused by one sentence, before anything is allocated."""
 
+import contextlib
 import copy
 import hashlib
 import json
@@ -31,6 +32,7 @@ def models(tmp_path_factory):
             np.sin(np.arange(120) / 3)
         ),
         "sequences": SequenceClassifier(convolutions=(4,), test=0, **FEW).fit((WAVES, [0, 1] * 12)),
+        "steps": SequenceClassifier(test=0, **FEW).fit((WAVES, [0, 1] * 12)),
         "texts": TextClassifier(embedding_size=4, test=0, **FEW).fit(
             (["a fine film", "a dull film"] * 12, [0, 1] * 12)
         ),
@@ -106,6 +108,38 @@ def test_sizes_that_the_weights_do_not_have_are_refused_at_once(models, tmp_path
     assert grown < 500_000, f"{grown} KiB"
 
 
+USES = {
+    "forecaster": lambda model: model.predict(),
+    "recursive": lambda model: model.predict(),
+    "sequences": lambda model: model.predict(WAVES[:2]),
+    "texts": lambda model: model.predict(["a fine film"]),
+    "tagger": lambda model: model.predict(["the dog"]),
+    "events": lambda model: list(model.answers({"case": [1, 1], "activity": ["a", "b"], "time": [0, 1]})),
+    "language": lambda model: model.generate("the", length=3),
+}
+
+
+@pytest.mark.parametrize("name", USES)
+def test_any_other_number_is_refused_when_it_is_read_or_does_no_harm(models, tmp_path, name) -> None:
+    body = json.loads((models[name] / "model.json").read_text())["body"]
+    passive = ("history", "summary", "record", "scores", "run", "network", "parameters", "vocabulary")
+    paths = [path for path in _numbers(body) if path[0] not in passive]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for path in paths[:12]:
+        for number in (2**63, -(2**63), -1, 10**18):
+
+            def change(body, path=path, number=number) -> None:
+                for key in path[:-1]:
+                    body = body[key]
+                body[path[-1]] = number
+
+            folder = _rewritten(models[name], tmp_path / "m", change)
+            if not _refusal(folder):
+                with contextlib.suppress(OstinatoError):
+                    USES[name](ostinato.load(folder))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000
+
+
 def test_a_number_of_four_hundred_digits_is_no_number_of_a_model(models, tmp_path) -> None:
     for number in (10**400, 10**5000):
         text = (models["sequences"] / "model.json").read_text()
@@ -137,14 +171,11 @@ def test_a_classifier_with_other_classes_or_scales_than_its_network_is_refused(m
 @pytest.mark.parametrize(
     "value", [1e308, -1e308, 1e39, 10**400, float("inf"), "1e400", "1" + "0" * 400, [1], {}, "abc"]
 )
-@pytest.mark.parametrize("name", ["forecaster", "sequences"])
+@pytest.mark.parametrize("name", ["forecaster", "steps"])
 def test_a_number_too_large_to_compute_with_is_refused_and_leaves_the_stream_as_it_was(models, name, value) -> None:
     model = ostinato.load(models[name])
     stream = model.stream()
     row = {"y": 0.5} if name == "forecaster" else {"channel_1": 0.5}
-    if name == "sequences":
-        model = SequenceClassifier(test=0, **FEW).fit((WAVES, [0, 1] * 12))
-        stream = model.stream()
     stream.push(row)
     with pytest.raises(StreamRowError) as caught:
         stream.push(dict.fromkeys(row, value))

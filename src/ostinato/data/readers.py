@@ -121,6 +121,8 @@ def _read(source: Any, delimiter: str | None, sheet: str | int | None) -> Table:
         return _from_array("the array", source)
     if isinstance(source, Mapping):
         return _from_columns("the data", source)
+    if hasattr(source, "collect_schema") and hasattr(source, "lazy"):
+        return _from_frame(source.lazy().collect())
     if hasattr(source, "columns") and hasattr(source, "__getitem__"):
         return _from_frame(source)
     if type(source).__name__ == "Series" and hasattr(source, "name"):
@@ -279,8 +281,6 @@ def _checked(table: Table) -> Table:
 def _from_frame(frame: Any) -> Table:
     import polars as pl
 
-    if isinstance(frame, pl.LazyFrame):
-        frame = frame.collect()
     if isinstance(frame, pl.DataFrame):
         return _checked(Table("the data frame", frame))
     if hasattr(frame, "column_names"):  # an Arrow table, whose `columns` are the values

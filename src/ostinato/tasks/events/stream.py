@@ -14,6 +14,8 @@ import numpy as np
 import torch
 
 from ostinato.data.events import wall_seconds
+from ostinato.data.frames import plain_value
+from ostinato.data.table import NO_NAMES
 from ostinato.data.times import read_cell
 from ostinato.errors import DataError, StreamRowError, UsageError
 from ostinato.streaming import ArrayState, stepper
@@ -107,14 +109,14 @@ class EventStream:
             row = self._cells(row)
         if not isinstance(row, Mapping):
             raise StreamRowError(f"it is a {type(row).__name__}; expected a mapping with {self._wanted()}")
-        case, activity = (row.get(name) for name in self.columns[:2])
+        case, activity = (plain_value(row.get(name)) for name in self.columns[:2])
         for name, value in zip(self.columns, (case, activity), strict=False):
-            if value is None or value == "":
+            if value is None or str(value).strip() in ("", *NO_NAMES):
                 raise StreamRowError(f'it has no "{name}"; expected {self._wanted()}')
         time = self.columns[2]
         if time is not None and not all(name in row for name in ([time] if time in row else time.split("+"))):
             raise StreamRowError(f'it has no "{self.columns[2]}"; expected {self._wanted()} (null where not known)')
-        return str(case), str(activity), moment_of(self.reader, row, time)
+        return str(case).strip(), str(activity).strip(), moment_of(self.reader, row, time)
 
     def _cells(self, line: str) -> dict[str, str]:
         names = [name for name in self.columns if name is not None]
@@ -149,8 +151,8 @@ def moment_of(reader: Reader, row: Mapping[str, Any], column: str | None) -> flo
     if reader.unit[0] != "days":
         try:
             return float(time)  # type: ignore[arg-type]
-        except (TypeError, ValueError) as error:
-            raise StreamRowError(f"its time is {time!r}; expected a number, as in the training data") from error
+        except (TypeError, ValueError, OverflowError) as error:
+            raise StreamRowError(f"its time is {str(time)[:80]!r}; expected a number, as in the training data") from error
     try:
         found = read_cell(row, column, reader.time_format)
     except (DataError, ValueError, TypeError, OverflowError) as error:
