@@ -111,7 +111,7 @@ def read_table(
     if decimal not in (None, ".", ","):
         raise UsageError(f'decimal is "{decimal}"; expected "." or ","')
     table = _read(source, delimiter, sheet)
-    return replace(table, missing=tuple(missing), decimal=decimal, custom=custom or table.custom)
+    return replace(table, missing=tuple(missing), decimal=decimal, custom=custom)
 
 
 def _read(source: Any, delimiter: str | None, sheet: str | int | None) -> Table:

@@ -46,7 +46,8 @@ class Table:
         untyped: whether every column is text because its file knows nothing else.
         missing: further texts that mean a missing value.
         decimal: the decimal mark of text cells that can be read two ways, as asked for; `None`: found.
-        custom: the mark where nothing else decides: of a table that a model remembers, or by the delimiter.
+        custom: the mark where the table does not show it: of the table that a model was trained on.
+        semicolons: whether these part the columns, as programs write that have the comma for decimals.
         index: the columns that were the index of a data frame, which are no targets, with what they are for: `"time"`,
             `"series_id"` or nothing.
     """
@@ -60,6 +61,7 @@ class Table:
     missing: tuple[str, ...] = ()
     decimal: str | None = None
     custom: str | None = None
+    semicolons: bool = False
     index: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
@@ -71,7 +73,13 @@ class Table:
 
     def mark(self, cells: pl.Series) -> str:
         """Return the decimal mark of a column's text cells, itself deciding first."""
-        return decimal_evidence(cells) or self.decimal or self.evidence or self.custom or "."
+        known = decimal_evidence(cells) or self.decimal or self.evidence or self.custom
+        return known or ("," if self.semicolons and is_ambiguous(cells, ",") else ".")
+
+    @cached_property
+    def said(self) -> set[str]:
+        """The columns of which it was said already how they are read."""
+        return set()
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -171,9 +179,14 @@ def _parsed(table: Table, cells: pl.Series) -> pl.Series:
 
 def _say_how_read(table: Table, name: str, cells: pl.Series, read: pl.Series) -> None:
     """Warn of a column whose cells can be read two ways, if nothing but custom decided."""
-    if decimal_evidence(cells) or table.decimal or table.evidence or not is_ambiguous(cells, ","):
+    if name in table.said or decimal_evidence(cells) or table.decimal or table.evidence or table.custom:
         return
-    row = int(cells.str.contains(r"^\s*[+-]?[1-9]\d{0,2},\d{3}\s*$").fill_null(False).arg_max() or 0)
+    mark = next((own for own in (",", ".") if is_ambiguous(cells, own)), None)
+    # a point stands before decimals, unless a file shows that its writer has commas there
+    if mark is None or (mark == "." and not table.semicolons):
+        return
+    table.said.add(name)
+    row = int(cells.str.contains(rf"^\s*[+-]?[1-9]\d{{0,2}}\{mark}\d{{3}}\s*$").fill_null(False).arg_max() or 0)
     warnings.warn(
         f'column "{name}" of {table.origin}: "{cells[row]}" is read as {read[row]:g}; if it is not, say which mark '
         'stands before decimals: TableFile(path, decimal=",") or "." (--decimal)',

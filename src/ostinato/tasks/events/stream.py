@@ -152,7 +152,9 @@ def moment_of(reader: Reader, row: Mapping[str, Any], column: str | None) -> flo
         try:
             return float(time)  # type: ignore[arg-type]
         except (TypeError, ValueError, OverflowError) as error:
-            raise StreamRowError(f"its time is {str(time)[:80]!r}; expected a number, as in the training data") from error
+            raise StreamRowError(
+                f"its time is {str(time)[:80]!r}; expected a number, as in the training data"
+            ) from error
     try:
         found = read_cell(row, column, reader.time_format)
     except (DataError, ValueError, TypeError, OverflowError) as error:
