@@ -50,5 +50,6 @@ RECIPE = Recipe(
         Option("training", "refit", _yes, '"yes": once more, with the cases that decided when to stop; "no" (yes)'),
         *TRAINING,
     ),
+    tables=True,
     hint="ostinato predict {out} FILE tells what comes next; ostinato report {out} shows the model",
 )

@@ -70,6 +70,7 @@ FORECASTER_OPTIONS = (
     Option("data", "frequency", str, 'step of the grid: h, 15min, D, B, W, MS, ..., 5 or "rows" (found if not given)'),
     *TIME_OPTIONS,
     Option("data", "no_values", str, "the forecast of a series without a value to go by (nan)", ("nan", "error")),
+    Option("data", "missing", columns, "cells that mean a missing value beside NA, NaN, null, ..., joined by commas"),
     Option("data", "past_covariates", columns, "columns known up to now, joined by commas; text is encoded"),
     Option("data", "known_covariates", columns, "columns known for the coming steps too"),
     Option("data", "static_covariates", columns, "columns that do not change within a series"),

@@ -7,7 +7,7 @@ from ostinato.data.future import load_future
 from ostinato.data.inference import infer_frequency
 from ostinato.data.load import load_panel
 from ostinato.data.panel import Panel, Series, format_time
-from ostinato.data.readers import read_table
+from ostinato.data.readers import TableFile, read_table
 from ostinato.data.scaling import Affine, Scaler, Scaling
 from ostinato.data.schema import MISSING, Schema
 from ostinato.data.sequences import SequenceSet, read_sequences
@@ -29,6 +29,7 @@ __all__ = [
     "SequenceSet",
     "Series",
     "Split",
+    "TableFile",
     "TimeFormat",
     "WindowArrays",
     "Windows",

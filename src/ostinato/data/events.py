@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from ostinato.data.frequency import Times
 from ostinato.data.readers import read_table
 from ostinato.data.sequences import group_rows, in_seconds
-from ostinato.data.table import texts
+from ostinato.data.table import names
 from ostinato.data.times import ANY, TimeFormat, decide_times
 from ostinato.data.zones import wall_times
-from ostinato.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -114,13 +113,9 @@ def read_event_log(
     table = read_table(source, delimiter=delimiter)
     clock = [] if time is None else [time] if time in table.columns else time.split("+")
     table.require([case, activity, *clock])
-    names = texts(table, activity, ())
-    if None in names:
-        raise DataError(
-            f'{table.place(names.index(None))}: column "{activity}" is empty; every event needs an activity'
-        )
+    found = names(table, activity, "needs an activity")
     groups = group_rows(table, case)
-    times, time_format = np.arange(len(names)), time_format or TimeFormat()
+    times, time_format = np.arange(len(found)), time_format or TimeFormat()
     if time is not None:
         times, time_format = decide_times(table, time, time_format, list(groups.values()))
     ordered = [rows[np.argsort(times[rows], kind="stable")] for rows in groups.values()]
@@ -128,7 +123,7 @@ def read_event_log(
     return EventLog(
         origin=table.origin,
         cases=tuple(groups),
-        activities=tuple(tuple(str(names[row]) for row in rows) for rows in ordered),
+        activities=tuple(tuple(found[row] for row in rows) for rows in ordered),
         gaps=gaps if time is not None else tuple(np.full(len(own), np.nan) for own in gaps),
         starts=times[[rows[0] for rows in ordered]],
         time_format=time_format,

@@ -11,7 +11,8 @@ from ostinato.data.frequency import Times
 from ostinato.data.load import encode
 from ostinato.data.panel import Panel, Series, format_time
 from ostinato.data.readers import read_table
-from ostinato.data.table import Table, texts
+from ostinato.data.table import Table
+from ostinato.data.table import names as names_of
 from ostinato.data.times import decide_times
 from ostinato.errors import DataError
 
@@ -31,13 +32,13 @@ def load_future(source: Any, panel: Panel, horizon: int) -> NDArray[np.float64]:
     Raises:
         DataError: a step of a series has no row.
     """
-    table = read_table(source)
     schema = panel.schema
+    table = read_table(source, custom=schema.decimal)
     clock = schema.time.split("+") if schema.time and schema.time not in table.columns else [schema.time]
     table.require(name for name in (*clock, schema.series_id, *schema.known_covariates) if name)
-    parts = [encode(table, name, schema.missing, dict(panel.categories))[1] for name in schema.known_covariates]
+    parts = [encode(table, name, schema.missing, dict(panel.categories), False)[1] for name in schema.known_covariates]
     values = np.concatenate(parts, 1) if parts else np.zeros((table.rows, 0))
-    names = texts(table, schema.series_id, ()) if schema.series_id else [""] * table.rows
+    names = names_of(table, schema.series_id, "must name its series") if schema.series_id else [""] * table.rows
     rows_of = [np.array([row for row, name in enumerate(names) if name == series.id], int) for series in panel.series]
     times = decide_times(table, schema.time, panel.time_format, rows_of)[0] if schema.time else None
     future = np.full((len(panel.series), horizon, panel.known), np.nan)

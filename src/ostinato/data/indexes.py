@@ -49,25 +49,35 @@ def series_of_moments(name: str, values: Sequence[Any]) -> pl.Series | None:
     """
     import polars as pl
 
-    kept = [value for value in values if value is not None and value == value]
-    if not kept:
+    kept = [value for value in values if not _is_missing(value)]
+    if not kept or not (isinstance(kept[0], date) or _is_period(kept[0])):
         return None
-    if all(hasattr(value, "to_timestamp") and hasattr(value, "freqstr") for value in kept):
-        moments = [value.to_timestamp() if value == value and value is not None else None for value in values]
-        return pl.Series(name, [None if own is None else own.to_datetime64() for own in moments], pl.Datetime("us"))
+    if all(_is_period(value) for value in kept):
+        moments = [None if _is_missing(value) else value.to_timestamp().to_pydatetime() for value in values]
+        return pl.Series(name, moments, pl.Datetime("us"))
     if all(type(value) is date for value in kept):
-        return pl.Series(name, [value if isinstance(value, date) and value == value else None for value in values])
+        return pl.Series(name, [None if _is_missing(value) else value for value in values], pl.Date)
     if not all(isinstance(value, datetime) for value in kept):
         return None
     zones = {zone_of(value.tzinfo) for value in kept}
     if len(zones) > 1:
-        return pl.Series(name, [str(value) if value is not None and value == value else None for value in values])
+        return pl.Series(name, [None if _is_missing(value) else str(value) for value in values])
     zone = zones.pop()
     return _in_zone(name, np.array([_instant(value, zone) for value in values], "datetime64[us]"), zone)
 
 
+def _is_missing(value: Any) -> bool:
+    return (
+        value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and value != value)
+    )
+
+
+def _is_period(value: Any) -> bool:
+    return hasattr(value, "to_timestamp") and hasattr(value, "freqstr")
+
+
 def _instant(value: Any, zone: str | None) -> np.datetime64:
-    if value is None or value != value:
+    if _is_missing(value):
         return np.datetime64("NaT")
     return np.datetime64((value.astimezone(UTC) if zone else value).replace(tzinfo=None), "us")
 
@@ -129,10 +139,10 @@ def _is_time(level: Any) -> bool:
         return True
     if kind not in ("object", "str", "string") and not kind.startswith(("string", "large_string")):
         return level.name is not None and str(level.name).lower() in ("ds", "t", "time", "year", "step", "timestamp")
-    head = [value for value in level[:50] if value is not None and value == value]
+    head = [value for value in level[:50] if not _is_missing(value)]
     if not head:
         return False
-    if all(isinstance(value, date) or hasattr(value, "to_timestamp") for value in head):
+    if all(isinstance(value, date) or _is_period(value) for value in head):
         return True
     if not all(isinstance(value, str) for value in head):
         return False

@@ -15,7 +15,18 @@ from ostinato.data.inference import check_anchor, infer_frequency, settled
 from ostinato.data.panel import Panel, Series, format_time
 from ostinato.data.readers import read_table
 from ostinato.data.schema import Schema
-from ostinato.data.table import Table, check_finite, is_numeric, is_text, numbers, texts
+from ostinato.data.table import (
+    LARGEST,
+    Table,
+    category_codes,
+    check_finite,
+    is_numeric,
+    is_text,
+    names,
+    numbers,
+    refuse_stray_cells,
+    texts,
+)
 from ostinato.data.times import TimeFormat, decide_times
 from ostinato.errors import ColumnError, DataError, UsageError
 
@@ -58,8 +69,11 @@ def load_panel(
     Raises:
         DataError: something in the table is wrong; the message says what and in which row.
     """
-    table = read_table(source, delimiter=delimiter)
-    schema = resolve_schema(table, schema or Schema())
+    schema = schema or Schema()
+    # what training decided about the decimal mark is only custom for a later table, which may show another
+    asked, custom = (schema.decimal, None) if fitting else (None, schema.decimal)
+    table = read_table(source, delimiter=delimiter, decimal=asked, custom=custom)
+    schema = resolve_schema(table, schema)
     if table.rows < 2 and fitting:
         raise DataError(f"{table.origin} has one row of data; a series needs at least two, and training many more")
     time_format = time_format or TimeFormat.wanted(
@@ -67,13 +81,13 @@ def load_panel(
     )
     groups, time_format = _groups(table, schema, time_format)
     frequency = frequency or _frequency(table, schema, groups, time_format.zone)
-    encoded = _Columns.read(table, schema, categories)
+    encoded = _Columns.read(table, schema, categories, fitting)
     if fitting:
         _check_targets(table, schema)
     series, gaps = _lay_out(table, groups, frequency, encoded)
     return Panel(
         origin=table.origin,
-        schema=replace(schema, frequency=frequency.alias()),
+        schema=replace(schema, frequency=frequency.alias(), **_decided(table, schema, fitting)),
         frequency=frequency,
         columns=encoded.names,
         targets=len(schema.target),
@@ -87,6 +101,16 @@ def load_panel(
     )
 
 
+def _decided(table: Table, schema: Schema, fitting: bool) -> dict[str, Any]:
+    """Return what the training table decided, for every later one."""
+    if not fitting:
+        return {}
+    return {
+        "decimal": schema.decimal or table.decimal or table.evidence,
+        "missing": (*schema.missing, *(own for own in table.missing if own not in schema.missing)),
+    }
+
+
 def resolve_schema(table: Table, schema: Schema) -> Schema:
     """Return the schema with every role that was left open found in the table."""
     time = schema.time if schema.time is not None else guess_time_column(table)
@@ -98,6 +122,9 @@ def resolve_schema(table: Table, schema: Schema) -> Schema:
     if not target:
         rest = [name for name in table.columns if name not in named and name not in table.index]
         rest = [name for name in rest if not numbers_rows(table, name)]
+        if "y" not in rest:
+            for name in rest:
+                refuse_stray_cells(table, name, schema.missing)
         target = ("y",) if "y" in rest else tuple(name for name in rest if is_numeric(table, name, schema.missing))
     if not target:
         raise ColumnError(f"{table.origin} has no numeric column to forecast; name one with target=... (--target)")
@@ -124,11 +151,8 @@ def _groups(table: Table, schema: Schema, wanted: TimeFormat) -> tuple[list[_Gro
 def _rows_by_series(table: Table, series_id: str | None) -> list[tuple[str, NDArray[np.int64]]]:
     if series_id is None:
         return [("", np.arange(table.rows))]
-    names = texts(table, series_id, ())
     rows: dict[str, list[int]] = {}
-    for row, name in enumerate(names):
-        if name is None:
-            raise DataError(f'{table.place(row)}: column "{series_id}" is empty; every row must name its series')
+    for row, name in enumerate(names(table, series_id, "must name its series")):
         rows.setdefault(name, []).append(row)
     return [(name, np.asarray(own)) for name, own in rows.items()]
 
@@ -205,7 +229,9 @@ class _Columns:
     categories: Mapping[str, tuple[str, ...]]
 
     @classmethod
-    def read(cls, table: Table, schema: Schema, categories: Mapping[str, tuple[str, ...]] | None) -> _Columns:
+    def read(
+        cls, table: Table, schema: Schema, categories: Mapping[str, tuple[str, ...]] | None, fitting: bool
+    ) -> _Columns:
         known_categories: dict[str, tuple[str, ...]] = dict(categories or {})
         if table.matrix is not None:
             take = tuple(table.names.index(name) for name in schema.used)
@@ -215,41 +241,51 @@ class _Columns:
             counts = len(schema.past_covariates), len(schema.known_covariates)
             return cls(schema.used, *counts, table.matrix, None if whole else take, (), static, {})
         parts = {
-            role: [encode(table, name, schema.missing, known_categories) for name in getattr(schema, role)]
+            role: [encode(table, name, schema.missing, known_categories, fitting) for name in getattr(schema, role)]
             for role in ("target", "past_covariates", "known_covariates", "static_covariates")
         }
-        names = {role: tuple(n for part in group for n in part[0]) for role, group in parts.items()}
+        columns = {role: tuple(n for part in group for n in part[0]) for role, group in parts.items()}
         arrays = {role: _side_by_side(table, [part[1] for part in group]) for role, group in parts.items()}
         temporal = ("target", "past_covariates", "known_covariates")
         return cls(
-            names=tuple(n for role in temporal for n in names[role]),
-            past=len(names["past_covariates"]),
-            known=len(names["known_covariates"]),
+            names=tuple(n for role in temporal for n in columns[role]),
+            past=len(columns["past_covariates"]),
+            known=len(columns["known_covariates"]),
             values=np.concatenate([arrays[role] for role in temporal], 1),
             take=None,
-            static_names=names["static_covariates"],
+            static_names=columns["static_covariates"],
             static=arrays["static_covariates"],
             categories=known_categories,
         )
 
 
 def encode(
-    table: Table, name: str, missing: tuple[str, ...], categories: dict[str, tuple[str, ...]]
+    table: Table,
+    name: str,
+    missing: tuple[str, ...],
+    categories: dict[str, tuple[str, ...]],
+    fitting: bool = True,
 ) -> tuple[tuple[str, ...], NDArray[np.float64]]:
     """Return a column as numbers, `(rows, width)`, with a name for each: itself, or one a category for a text column.
 
-    The categories found are added to `categories`; those already there are used as they are.
+    In a fit, the categories found are added to `categories`. Later a column is what it was then: those that are there
+    already are used as they are, and any other column holds numbers.
+
+    Raises:
+        DataError: a column of numbers holds something else, in a fit a few cells of it.
     """
-    if name not in categories and (not is_text(table, name) or is_numeric(table, name, missing)):
-        return (name,), numbers(table, name, missing)[:, None]
-    cells = texts(table, name, missing)
     if name not in categories:
-        categories[name] = tuple(sorted({cell for cell in cells if cell is not None}))
-        if len(categories[name]) > 200:
+        if fitting:
+            refuse_stray_cells(table, name, missing)
+        cells = texts(table, name, missing) if fitting and is_text(table, name) else []
+        kinds = {cell for cell in cells if cell is not None}
+        if not kinds or is_numeric(table, name, missing):
+            return (name,), numbers(table, name, missing)[:, None]
+        if len(kinds) > 200:
             numbers(table, name, missing)  # more likely a number column with a bad cell: this says which
-    place = {category: i for i, category in enumerate(categories[name])}
-    codes = np.array([-1 if cell is None else place.get(cell, -2) for cell in cells])
-    hot = (codes[:, None] == np.arange(len(place))).astype(np.float64)
+        categories[name] = tuple(sorted(kinds))
+    codes = category_codes(table, name, missing, categories[name])
+    hot = (codes[:, None] == np.arange(len(categories[name]))).astype(np.float64)
     hot[codes == -1] = np.nan
     return tuple(f"{name}={category}" for category in categories[name]), hot
 
@@ -262,8 +298,9 @@ def _check_matrix(table: Table) -> None:
     assert table.matrix is not None
     for first in range(0, table.rows, 1 << 18):
         block = np.asarray(table.matrix[first : first + (1 << 18)])
-        if np.isinf(block).any():
-            column = int(np.isinf(block).any(0).argmax())
+        wrong = np.abs(block) > LARGEST if block.dtype.kind == "f" else np.zeros((1, 1), np.bool_)
+        if wrong.any():
+            column = int(wrong.any(0).argmax())
             check_finite(table, table.names[column], block[:, column], first)
 
 

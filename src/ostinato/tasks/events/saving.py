@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-import torch
 from numpy.typing import NDArray
 
 from ostinato.artifact import Artifact
@@ -16,6 +15,7 @@ from ostinato.tasks.events.fitting import Outcome
 from ostinato.tasks.events.network import EventNetwork, NetworkSettings
 from ostinato.tasks.events.prediction import Reader
 from ostinato.tasks.events.times import TimeScale
+from ostinato.tasks.restoring import restored
 from ostinato.tasks.running import run_from
 from ostinato.tasks.scores import scores_from
 from ostinato.tasks.summary import summary_from
@@ -42,10 +42,10 @@ def pack(fitted: Outcome) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
 def unpack(artifact: Artifact) -> Outcome:
     """Return what `pack` took apart."""
     body = artifact.body
-    network = EventNetwork(NetworkSettings(**body["network"]))
-    network.load_state_dict({name: torch.from_numpy(value) for name, value in artifact.tensors.items()})
+    settings = NetworkSettings(**body["network"])
+    network = restored(lambda: EventNetwork(settings), body["network"], artifact.tensors)
     reader = Reader(
-        network.eval(),
+        network,
         tuple(body["known"]),
         TimeFeatures(**{name: (own[0], own[1]) for name, own in body["features"].items()}),
         tuple(TimeScale(**scale) for scale in body["scales"]),

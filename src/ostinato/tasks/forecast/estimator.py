@@ -34,6 +34,8 @@ class Forecaster(Estimator):
         target: the column or columns to forecast; `None`: `y`, or else every numeric column without another role.
         time, series_id, frequency, day_first, time_format, time_zone: see `ostinato.data.Schema`; found when `None`,
             and kept for all later data.
+        missing: cells that mean a missing value, beside those that always do (`ostinato.data.MISSING`); kept for all
+            later data.
         no_values: what the forecast of a series is that has no value in its context: `"nan"` or `"error"`.
         past_covariates, known_covariates, static_covariates: see `ostinato.data.Schema`.
         context: steps a forecast looks back on; `None`: two horizons and two seasons.
@@ -87,6 +89,7 @@ class Forecaster(Estimator):
         time_format: str | None = None,
         time_zone: str | None = None,
         no_values: NoValues = "nan",
+        missing: str | Sequence[str] = (),
         past_covariates: Sequence[str] = (),
         known_covariates: Sequence[str] = (),
         static_covariates: Sequence[str] = (),

@@ -9,7 +9,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ostinato.data import Frequency, Panel, Part, Scaler, Scaling, Schema, Split, calendar_cycles, split_by_time
+from ostinato.data import (
+    MISSING,
+    Frequency,
+    Panel,
+    Part,
+    Scaler,
+    Scaling,
+    Schema,
+    Split,
+    calendar_cycles,
+    split_by_time,
+)
 from ostinato.errors import DataError, UsageError
 from ostinato.tasks.forecast.fitted import Fitted, tail_of
 from ostinato.tasks.forecast.metrics import mase_scale
@@ -69,6 +80,7 @@ def schema_of(parameters: Mapping[str, Any]) -> Schema:
         past_covariates=_names(parameters["past_covariates"]),
         known_covariates=_names(parameters["known_covariates"]),
         static_covariates=_names(parameters["static_covariates"]),
+        missing=(*MISSING, *_names(parameters["missing"])),
         frequency=None if parameters["frequency"] is None else Frequency.parse(parameters["frequency"]).alias(),
         day_first=parameters["day_first"],
         time_format=parameters["time_format"],

@@ -7,7 +7,6 @@ from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ostinato.artifact import Artifact
@@ -17,6 +16,7 @@ from ostinato.tasks.forecast.fitted import Fitted
 from ostinato.tasks.forecast.network import make_network
 from ostinato.tasks.forecast.settings import NetworkSettings
 from ostinato.tasks.record import ColumnSummary, DataSummary, Diagnostics, Evaluation, FitRecord, ForecastExample
+from ostinato.tasks.restoring import restored
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -68,12 +68,10 @@ def unpack(artifact: Artifact) -> tuple[Fitted, FitRecord, dict[str, Any]]:
 
 def _unpack(body: dict[str, Any], arrays: Arrays) -> tuple[Fitted, FitRecord, dict[str, Any]]:
     settings = NetworkSettings.from_json(body["network"])
-    network = make_network(settings)
     prefix = "network."
-    weights = {
-        name.removeprefix(prefix): torch.from_numpy(own) for name, own in arrays.items() if name.startswith(prefix)
-    }
-    network.load_state_dict(weights)
+    weights = {name.removeprefix(prefix): own for name, own in arrays.items() if name.startswith(prefix)}
+    _check_context(settings, body, arrays)
+    network = restored(lambda: make_network(settings), body["network"], weights)
     frequency = Frequency(**body["frequency"])
     schema = Schema.from_json(body["schema"])
     time_format = TimeFormat.from_json(body["times"]) if "times" in body else TimeFormat()
@@ -106,7 +104,7 @@ def _unpack(body: dict[str, Any], arrays: Arrays) -> tuple[Fitted, FitRecord, di
     )
     fitted = Fitted(
         settings=settings,
-        network=network.eval(),
+        network=network,
         scaler=Scaler.from_arrays(body["scaling"], tuple(body["series"]), arrays),
         schema=schema,
         columns=columns,
@@ -161,6 +159,31 @@ def _with_arrays(value: Any, arrays: Arrays) -> Any:
     if isinstance(value, list):
         return tuple(_with_arrays(own, arrays) for own in value)
     return value
+
+
+def _check_context(settings: NetworkSettings, body: Mapping[str, Any], arrays: Arrays) -> None:
+    """Refuse sizes that no weights speak of: of the context and the season, of the scaler and the rows."""
+    if (
+        not 0 < settings.context <= 1_000_000
+        or not 0 < body["season"] <= 1_000_000
+        or not 0 < settings.horizon <= 1_000_000
+    ):
+        raise ValueError(
+            f"its context is {settings.context}, its horizon {settings.horizon}, its season {body['season']}"
+        )
+    width, count = settings.targets + settings.past + settings.known, len(body["series"])
+    shapes: dict[str, tuple[int, ...]] = {
+        "scaler.targets.center": (count, settings.targets),
+        "scaler.targets.scale": (count, settings.targets),
+    }
+    shapes |= {"mase_scales": (count, settings.targets), "calibration": (len(settings.quantiles),)}
+    for name, shape in shapes.items():
+        if arrays[name].shape != shape:
+            raise ValueError(f'its array "{name}" has the shape {arrays[name].shape}; expected {shape}')
+    for place in range(count):
+        rows = arrays[f"tail.{place}.values"]
+        if rows.ndim != 2 or rows.shape[1] != width:
+            raise ValueError(f"its rows have the shape {rows.shape}; expected {width} columns")
 
 
 def _record(plain: dict[str, Any]) -> FitRecord:

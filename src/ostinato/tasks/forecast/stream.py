@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.data import Panel, Series, format_time
+from ostinato.data.cells import cell_number
+from ostinato.data.table import LARGEST, category_of, warn_unknown
 from ostinato.data.times import read_cell
 from ostinato.data.zones import aware, instants_of, wall_times
 from ostinato.errors import DataError, StreamRowError, UsageError
@@ -194,23 +196,23 @@ class ForecastStream:
         return values, self._time(row, clock)
 
     def _cells(self, name: str, cell: Any) -> NDArray[np.float64]:
-        empty = (
-            cell is None
-            or (isinstance(cell, float) and cell != cell)
-            or str(cell).strip() in self._fitted.schema.missing
-        )
-        categories = self._fitted.categories.get(name)
+        schema, categories = self._fitted.schema, self._fitted.categories.get(name)
         if categories is not None:
-            hot = np.array([float(str(cell) == category) for category in categories])
-            return np.full(len(categories), np.nan) if empty else hot
+            code = category_of(cell, categories, schema.missing)
+            if code == -2:
+                warn_unknown(name, "the row", [str(cell)])
+            hot = np.equal(np.arange(len(categories)), code).astype(np.float64)
+            return np.full(len(categories), np.nan) if code == -1 else hot
         try:
-            value = np.nan if empty else float(cell)
-        except (TypeError, ValueError):
+            value = cell_number(cell, schema.decimal, schema.missing)
+        except (TypeError, ValueError, OverflowError):
             raise StreamRowError(
-                f'"{cell}" in column "{name}" is not a number; expected one, or null if missing'
+                f'"{str(cell)[:80]}" in column "{name}" is not a number; expected one, or null if missing'
             ) from None
         if np.isinf(value):
             raise StreamRowError(f'column "{name}" is infinite; expected a finite number, or null if missing')
+        if abs(value) > LARGEST:
+            raise StreamRowError(f'{value:g} in column "{name}" is too large for float32; expected a smaller number')
         return np.array([value])
 
     def _time(self, row: Mapping[str, Any], clock: list[str]) -> Any:
