@@ -60,7 +60,7 @@ def test_what_only_custom_decides_is_said_and_an_option_changes_it(tmp_path) -> 
 
 def test_what_training_decided_about_the_decimal_mark_holds_for_later_tables_that_do_not_show_it() -> None:
     days = [f"2024-01-{day:02d}" for day in range(1, 11)]
-    first = load_panel({"ds": days, "y": [f"1.{day}00,5" for day in range(10, 20)]})
+    first = load_panel({"ds": days, "y": [f"1.{day}0,5" for day in range(10, 20)]})
     again = load_panel({"ds": days, "y": ["1.234"] * 10}, first.schema, fitting=False)
     assert again.series[0].values[0, 0] == 1234
     shown = load_panel({"ds": days, "y": ["1.234", "1.5"] * 5}, first.schema, fitting=False)

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from books import write_ods, write_xlsx
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from books import write_ods, write_xlsx
 from ostinato.data import Schema, load_panel, read_event_log, read_sequences, read_table
 from ostinato.data.table import labels
 from ostinato.errors import DataError, DataWarning
@@ -190,8 +190,8 @@ def test_a_missing_name_is_an_error_that_names_its_row(missing, kind) -> None:
         read_event_log(
             source(case=[1, 1, 1], activity=["x", "y", missing]), case="case", activity="activity", time=None
         )
+    table = read_table(source(label=[1, 2, missing], x=[1, 2, 3]))
     with pytest.raises(DataError, match=r'row 3 of the data( frame)?: column "label" is empty'):
-        table = read_table(source(label=[1, 2, missing], x=[1, 2, 3]))
         labels(table, "label", "needs its label")
 
 

@@ -40,14 +40,13 @@ class _Layout:
     has_header: bool
 
 
-def parse_delimited(name: str, content: bytes, delimiter: str | None, decimal: str | None) -> Table:
+def parse_delimited(name: str, content: bytes, delimiter: str | None) -> Table:
     """Return the table of a text file; every cell a text.
 
     Args:
         name: of the file, for a message.
         content: of the file, in UTF-8, UTF-16 or UTF-32 with a mark, or else cp1252.
         delimiter: between columns; `None`: by a line `sep=;` at its top, or found.
-        decimal: the mark before decimals, where the user says so; it may decide about the delimiter too.
 
     Raises:
         DataError: it is empty, damaged, or its rows do not fit its header.
@@ -56,7 +55,7 @@ def parse_delimited(name: str, content: bytes, delimiter: str | None, decimal: s
     if delimiter is not None and (len(delimiter.encode()) != 1 or delimiter in '"\r\n'):
         raise UsageError(f"delimiter is {delimiter!r}; expected one character, such as a comma or a tab")
     text = _one_line_end(name, decode(name, content))
-    layout = _layout(name, text, delimiter, decimal)
+    layout = _layout(name, text, delimiter)
     body = text.split("\n", layout.skipped)[layout.skipped] if layout.skipped else text
     frame = _parsed(name, body, layout)
     custom = "," if layout.delimiter == ";" else None
@@ -118,7 +117,7 @@ def _one_line_end(name: str, text: str) -> str:
     return text.replace("\r", "\n")
 
 
-def _layout(name: str, text: str, delimiter: str | None, decimal: str | None) -> _Layout:
+def _layout(name: str, text: str, delimiter: str | None) -> _Layout:
     skipped, said, commented = 0, None, None
     lines = _lines(text)
     head = ""
@@ -136,7 +135,7 @@ def _layout(name: str, text: str, delimiter: str | None, decimal: str | None) ->
             raise DataError(f"{name} is empty; expected a table with a header and rows")
         skipped, head, commented = 0, commented[1], None
     sample = list(itertools.islice(_lines_from(text, skipped), _SAMPLE))
-    mark = delimiter or said or sniff(sample, decimal)
+    mark = delimiter or said or sniff(sample)
     header = _cells(head if '"' not in head else "\n".join(sample), mark)
     if commented is not None and _is_header(_cells(commented[1].lstrip("# \t"), mark), header):
         skipped, header = commented[0], _cells(commented[1], mark)
@@ -178,17 +177,16 @@ def _is_header(comment: list[str], first: list[str]) -> bool:
     return len(comment) == len(first) > 1 and any(_is_number(cell) for cell in first)
 
 
-def sniff(lines: list[str], decimal: str | None = None) -> str:
+def sniff(lines: list[str]) -> str:
     """Return the delimiter of some lines.
 
     The one that gives all rows the same number of columns, two or more; of several, the one whose cells are the
     cleanest: numbers, dates and texts without another delimiter in them.
     """
     filled = [line for line in lines if line.strip()]
-    marks = [mark for mark in _DELIMITERS if mark != decimal]
-    judged = {mark: _judge(filled, mark) for mark in marks}
-    best = max(marks, key=lambda mark: judged[mark])
-    return best if judged[best][0] else max(marks, key=filled[0].count)
+    judged = {mark: _judge(filled, mark) for mark in _DELIMITERS}
+    best = max(_DELIMITERS, key=lambda mark: judged[mark])
+    return best if judged[best][0] else max(_DELIMITERS, key=filled[0].count)
 
 
 def _judge(lines: list[str], mark: str) -> tuple[float, float, int]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ostinato.data.indexes import series_of_moments, series_of_times
+from ostinato.data.indexes import is_missing, series_of_moments, series_of_times
 from ostinato.errors import DataError
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ def series_of_values(name: str, values: Sequence[Any]) -> pl.Series:
     """
     import polars as pl
 
-    moments = series_of_moments(name, values)
+    first = next((value for value in values if not is_missing(value)), None)
+    moments = series_of_moments(name, values) if hasattr(first, "year") else None
     if moments is not None:
         return moments
     cells = [_cell(name, row, value) for row, value in enumerate(values)]
@@ -118,6 +119,10 @@ def series_of_pandas(name: str, column: Any) -> pl.Series:
     """Return a column of pandas, of whichever of its kinds, as a column."""
     import polars as pl
 
+    if not hasattr(column, "iloc"):  # an array or an index, which lack what a series has
+        import pandas
+
+        column = pandas.Series(column)
     kind, text = column.dtype, str(column.dtype)
     if hasattr(kind, "categories") and text == "category":
         return _categories(name, column)

@@ -49,24 +49,25 @@ def series_of_moments(name: str, values: Sequence[Any]) -> pl.Series | None:
     """
     import polars as pl
 
-    kept = [value for value in values if not _is_missing(value)]
+    kept = [value for value in values if not is_missing(value)]
     if not kept or not (isinstance(kept[0], date) or _is_period(kept[0])):
         return None
     if all(_is_period(value) for value in kept):
-        moments = [None if _is_missing(value) else value.to_timestamp().to_pydatetime() for value in values]
+        moments = [None if is_missing(value) else value.to_timestamp().to_pydatetime() for value in values]
         return pl.Series(name, moments, pl.Datetime("us"))
     if all(type(value) is date for value in kept):
-        return pl.Series(name, [None if _is_missing(value) else value for value in values], pl.Date)
+        return pl.Series(name, [None if is_missing(value) else value for value in values], pl.Date)
     if not all(isinstance(value, datetime) for value in kept):
         return None
     zones = {zone_of(value.tzinfo) for value in kept}
     if len(zones) > 1:
-        return pl.Series(name, [None if _is_missing(value) else str(value) for value in values])
+        return pl.Series(name, [None if is_missing(value) else str(value) for value in values])
     zone = zones.pop()
     return _in_zone(name, np.array([_instant(value, zone) for value in values], "datetime64[us]"), zone)
 
 
-def _is_missing(value: Any) -> bool:
+def is_missing(value: Any) -> bool:
+    """Tell whether a value is `None`, NaN, `NaT` or pandas' `NA`, which nothing may be compared with."""
     return (
         value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and value != value)
     )
@@ -77,7 +78,7 @@ def _is_period(value: Any) -> bool:
 
 
 def _instant(value: Any, zone: str | None) -> np.datetime64:
-    if _is_missing(value):
+    if is_missing(value):
         return np.datetime64("NaT")
     return np.datetime64((value.astimezone(UTC) if zone else value).replace(tzinfo=None), "us")
 
@@ -139,7 +140,7 @@ def _is_time(level: Any) -> bool:
         return True
     if kind not in ("object", "str", "string") and not kind.startswith(("string", "large_string")):
         return level.name is not None and str(level.name).lower() in ("ds", "t", "time", "year", "step", "timestamp")
-    head = [value for value in level[:50] if not _is_missing(value)]
+    head = [value for value in level[:50] if not is_missing(value)]
     if not head:
         return False
     if all(isinstance(value, date) or _is_period(value) for value in head):

@@ -110,13 +110,13 @@ def read_table(
         )
     if decimal not in (None, ".", ","):
         raise UsageError(f'decimal is "{decimal}"; expected "." or ","')
-    table = _read(source, delimiter, decimal, sheet)
+    table = _read(source, delimiter, sheet)
     return replace(table, missing=tuple(missing), decimal=decimal, custom=custom or table.custom)
 
 
-def _read(source: Any, delimiter: str | None, decimal: str | None, sheet: str | int | None) -> Table:
+def _read(source: Any, delimiter: str | None, sheet: str | int | None) -> Table:
     if isinstance(source, (str, Path)):
-        return _checked(_read_file(Path(source), delimiter, decimal, sheet))
+        return _checked(_read_file(Path(source), delimiter, sheet))
     if isinstance(source, np.ndarray) and source.dtype.names is None:
         return _from_array("the array", source)
     if isinstance(source, Mapping):
@@ -134,10 +134,10 @@ def _read(source: Any, delimiter: str | None, decimal: str | None, sheet: str | 
     )
 
 
-def _read_file(path: Path, delimiter: str | None, decimal: str | None, sheet: str | int | None) -> Table:
+def _read_file(path: Path, delimiter: str | None, sheet: str | int | None) -> Table:
     try:
         _check_there(path)
-        return _by_suffix(path, delimiter, decimal, sheet)
+        return _by_suffix(path, delimiter, sheet)
     except (*DAMAGED, *ZIP_ERRORS, MemoryError, RecursionError) as error:
         if isinstance(error, (DataError, UsageError)):
             raise
@@ -156,7 +156,7 @@ def _check_there(path: Path) -> None:
         raise DataError(f"{path.name} is empty; expected a table with a header and rows")
 
 
-def _by_suffix(path: Path, delimiter: str | None, decimal: str | None, sheet: str | int | None) -> Table:
+def _by_suffix(path: Path, delimiter: str | None, sheet: str | int | None) -> Table:
     name, suffix, inner = path.name, path.suffix.lower(), Path(path.stem).suffix.lower()
     if suffix == ".npy":
         return _from_array(name, read_npy(path))
@@ -173,12 +173,12 @@ def _by_suffix(path: Path, delimiter: str | None, decimal: str | None, sheet: st
             raise DataError(f"{name} is empty; expected a table with a header and rows")
     if suffix in SPREADSHEETS:
         return read_spreadsheet(name, content, sheet)
-    return _parse(name, content, suffix, delimiter, decimal)
+    return _parse(name, content, suffix, delimiter)
 
 
-def _parse(name: str, content: bytes, suffix: str, delimiter: str | None, decimal: str | None) -> Table:
+def _parse(name: str, content: bytes, suffix: str, delimiter: str | None) -> Table:
     if suffix in _DELIMITED:
-        return parse_delimited(name, content, delimiter or ("\t" if suffix in (".tsv", ".tab") else None), decimal)
+        return parse_delimited(name, content, delimiter or ("\t" if suffix in (".tsv", ".tab") else None))
     if suffix in _JSON:
         return _from_json(name, content)
     if suffix not in (*_PARQUET, *_ARROW):
@@ -283,11 +283,13 @@ def _from_frame(frame: Any) -> Table:
         frame = frame.collect()
     if isinstance(frame, pl.DataFrame):
         return _checked(Table("the data frame", frame))
+    if hasattr(frame, "column_names"):  # an Arrow table, whose `columns` are the values
+        return _checked(Table("the data frame", pl.DataFrame(pl.from_arrow(frame))))
     names = [str(name) for name in frame.columns]
     doubled = next((name for name in names if names.count(name) > 1), None)
     if doubled is not None:
         raise DataError(f'the data frame has two columns named "{doubled}"; give each column its own name')
-    if not is_pandas(frame):  # such as an Arrow table
+    if not is_pandas(frame):
         return _from_columns("the data frame", {name: frame[name] for name in frame.columns})
     columns = {str(name): frame[name] for name in frame.columns}
     extra, roles = index_columns(frame)
