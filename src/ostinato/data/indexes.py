@@ -50,13 +50,13 @@ def series_of_moments(name: str, values: Sequence[Any]) -> pl.Series | None:
     import polars as pl
 
     kept = [value for value in values if not is_missing(value)]
-    if not kept:
+    if not kept or not (isinstance(kept[0], date) or _is_period(kept[0])):
         return None
-    if all(hasattr(value, "to_timestamp") and hasattr(value, "freqstr") for value in kept):
-        moments = [None if is_missing(value) else value.to_timestamp() for value in values]
-        return pl.Series(name, [None if own is None else own.to_datetime64() for own in moments], pl.Datetime("us"))
+    if all(_is_period(value) for value in kept):
+        moments = [None if is_missing(value) else value.to_timestamp().to_pydatetime() for value in values]
+        return pl.Series(name, moments, pl.Datetime("us"))
     if all(type(value) is date for value in kept):
-        return pl.Series(name, [None if is_missing(value) else value for value in values])
+        return pl.Series(name, [None if is_missing(value) else value for value in values], pl.Date)
     if not all(isinstance(value, datetime) for value in kept):
         return None
     zones = {zone_of(value.tzinfo) for value in kept}
@@ -68,7 +68,13 @@ def series_of_moments(name: str, values: Sequence[Any]) -> pl.Series | None:
 
 def is_missing(value: Any) -> bool:
     """Tell whether a value is `None`, NaN, `NaT` or pandas' `NA`, which nothing may be compared with."""
-    return value is None or type(value).__name__ in ("NAType", "NaTType") or bool(np.all(value != value))
+    return (
+        value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and value != value)
+    )
+
+
+def _is_period(value: Any) -> bool:
+    return hasattr(value, "to_timestamp") and hasattr(value, "freqstr")
 
 
 def _instant(value: Any, zone: str | None) -> np.datetime64:
@@ -137,7 +143,7 @@ def _is_time(level: Any) -> bool:
     head = [value for value in level[:50] if not is_missing(value)]
     if not head:
         return False
-    if all(isinstance(value, date) or hasattr(value, "to_timestamp") for value in head):
+    if all(isinstance(value, date) or _is_period(value) for value in head):
         return True
     if not all(isinstance(value, str) for value in head):
         return False
