@@ -15,7 +15,7 @@ import torch
 
 from ostinato.data.events import wall_seconds
 from ostinato.data.frames import plain_value
-from ostinato.data.table import NO_NAMES
+from ostinato.data.identities import NO_NAMES
 from ostinato.data.times import read_cell
 from ostinato.errors import DataError, StreamRowError, UsageError
 from ostinato.streaming import ArrayState, stepper
