@@ -48,7 +48,7 @@ class ShapeError(UsageError):
 class DataError(OstinatoError, ValueError):
     """Something in a file, table or stream is wrong.
 
-    The message is one line whatever of the data it quotes: line ends and the like are written as `\\n`.
+    The message is one line, whatever of the data it quotes: line ends and the like are escaped.
     """
 
     exit_code = 3
