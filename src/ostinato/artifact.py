@@ -174,13 +174,31 @@ def _parse(path: Path) -> Any:
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read ({reason(error)}); check the path and its permissions") from error
     try:
-        return json.loads(content, parse_constant=_refuse)
+        return json.loads(content, parse_constant=_refuse, parse_int=_whole, parse_float=_finite)
     except (ValueError, RecursionError) as error:
-        raise CorruptArtifact(f"{path} is cut short or was changed (it is no JSON); copy the model again") from error
+        raise CorruptArtifact(f"{path} is cut short or was changed ({_why(error)}); copy the model again") from error
+
+
+def _why(error: Exception) -> str:
+    return "it is no JSON" if isinstance(error, (json.JSONDecodeError, RecursionError)) else str(error)[:80]
 
 
 def _refuse(name: str) -> float:
     raise ValueError(f"{name} is no JSON")
+
+
+def _whole(text: str) -> int:
+    """Return a whole number; those of more digits than 64 bits hold are none of a model's."""
+    if len(text) > 20:
+        raise ValueError(f"{text[:20]}... is no number of a model")
+    return int(text)
+
+
+def _finite(text: str) -> float:
+    found = float(text)
+    if math.isinf(found):
+        raise ValueError(f"{text[:20]} is no number of a model")
+    return found
 
 
 def _checked(path: Path, core: Mapping[str, Any]) -> _Manifest:

@@ -14,6 +14,8 @@
     ├── OutputError               a file or folder cannot be written                       (also OSError)
     └── MissingExtra              an optional dependency is not installed                  (also ImportError)
 
+    DataWarning                   data were read in one of several ways that are possible, or give no answer
+                                  (a UserWarning)
     EngineWarning                 a cell runs in the eager loop, right but slower          (a UserWarning)
 
 A message is one sentence: what was wrong, where (file, row, column, shape), what was expected, what to do.
@@ -21,6 +23,10 @@ Each class carries the exit code the command line ends with, so that a script ca
 """
 
 from typing import Any
+
+
+def _one_line(text: str) -> str:
+    return text if text.isprintable() else "".join(own if own.isprintable() else repr(own)[1:-1] for own in text)
 
 
 class OstinatoError(Exception):
@@ -40,9 +46,15 @@ class ShapeError(UsageError):
 
 
 class DataError(OstinatoError, ValueError):
-    """Something in a file, table or stream is wrong."""
+    """Something in a file, table or stream is wrong.
+
+    The message is one line, whatever of the data it quotes: line ends and the like are escaped.
+    """
 
     exit_code = 3
+
+    def __init__(self, *parts: Any) -> None:
+        super().__init__(*(_one_line(part) if isinstance(part, str) else part for part in parts))
 
 
 class ColumnError(DataError):
@@ -96,3 +108,10 @@ class MissingExtra(OstinatoError, ImportError):
 
 class EngineWarning(UserWarning):
     """A cell, or an operation in it, that the engine does not take: it runs in the eager loop, right but slower."""
+
+
+class DataWarning(UserWarning):
+    """Data can be read in several ways, and one was taken, or there are too few of them for an answer.
+
+    The message says which and what changes it; the command line prints it as a note.
+    """

@@ -96,11 +96,18 @@ def test_text_covariates_are_encoded_by_the_categories_of_the_fit(tmp_path) -> N
     np.testing.assert_array_equal(again.series[0].values[:, 1:], [[1, 0], [0, 0], [1, 0], [np.nan, np.nan], [0, 0]])
 
 
-def test_offsets_are_brought_to_utc(tmp_path) -> None:
-    found = panel(
-        tmp_path, "t,y\n2020-03-29T00:00:00+01:00,1\n2020-03-29T01:00:00+01:00,2\n2020-03-29T03:00:00+02:00,3\n"
-    )
-    assert str(found.series[0].start) == "2020-03-28T23:00:00.000000"
+def test_offsets_that_differ_need_a_zone_and_have_one_then(tmp_path) -> None:
+    text = "t,y\n2020-03-29T00:00:00+01:00,1\n2020-03-29T01:00:00+01:00,2\n2020-03-29T03:00:00+02:00,3\n"
+    with pytest.raises(
+        DataError, match=r'row 4 of load.csv: column "t" has times at \+01:00 and.*at \+02:00.*time_zone'
+    ):
+        panel(tmp_path, text)
+    found = panel(tmp_path, text, time_zone="Europe/Berlin")
+    assert [str(time) for time in found.times(0, 0, 3)] == [
+        "2020-03-29 00:00:00+01:00",
+        "2020-03-29 01:00:00+01:00",
+        "2020-03-29 03:00:00+02:00",
+    ]
     assert (found.gaps, len(found.series[0])) == (0, 3)
 
 

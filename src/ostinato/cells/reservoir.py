@@ -72,6 +72,8 @@ class EchoStateCell(nn.Module):
         self.input.uniform_(-self.input_scale, self.input_scale)
         self.bias.uniform_(-self.input_scale, self.input_scale)
         self.recurrent.copy_(_sparse_normal(self.hidden_size, self.connections))
+        if self.recurrent.is_meta:  # only its shape is wanted
+            return
         radius = torch.linalg.eigvals(self.recurrent.double()).abs().max().item()
         # a matrix with no cycle has radius zero (possible with very few connections): it keeps its own scale
         self.recurrent.mul_(self.spectral_radius / radius if radius > 1e-6 else 1.0)

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from ostinato.cli.reading import add_reading
+
 _EPILOG = """examples:
   ostinato evaluate model load.csv              the training file: on its held-out end
   ostinato evaluate model newer.csv --stride 24 another file: on all of it, one forecast a day
@@ -44,6 +46,7 @@ def add_parser(verbs: Any) -> None:
         help="of a language model: mix in its last N tokens by a neural cache (500)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
+    add_reading(parser)
     parser.set_defaults(run=run)
 
 

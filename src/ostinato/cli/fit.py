@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ostinato.cli.options import FORECASTER_OPTIONS, add_options, chosen
+from ostinato.cli.reading import add_reading
 from ostinato.cli.recipes import RECIPES
 from ostinato.cli.saving import fit_into
 from ostinato.errors import NonFiniteLoss
@@ -44,6 +45,7 @@ def add_parser(verbs: Any) -> None:
     task.add_argument("--no-report", action="store_true", help="do not write report.html")
     task.add_argument("--json", action="store_true", help="print the evaluation as JSON")
     add_options(task, FORECASTER_OPTIONS)
+    add_reading(task, missing=False)
     task.set_defaults(run=run)
     for recipe in RECIPES:
         recipe.add_fit(tasks)

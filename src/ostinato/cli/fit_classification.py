@@ -82,6 +82,7 @@ TEXTS = Recipe(
         "unquoted": ("data", 'take " as an ordinary character of CSV and TSV files'),
         "frozen": ("model", "keep the word vectors as they are"),
     },
+    tables=True,
     hint='echo "..." | ostinato predict {out}',
 )
 SEQUENCES = Recipe(
@@ -102,6 +103,7 @@ SEQUENCES = Recipe(
         Option("data", "label", str, "column of the class (label)"),
         Option("data", "time", str, "column of the times (none: rows are in order and equally spaced)"),
         Option("data", "channels", names, "columns of values, joined by commas (all other numeric ones)"),
+        Option("data", "missing", names, "cells that mean a missing value beside NA, NaN, null, ..., joined by commas"),
         *_SHARES,
         *_MODEL,
         Option("model", "convolutions", sizes, "channels after each convolution before the stack, as 32,32 (none)"),
@@ -113,5 +115,6 @@ SEQUENCES = Recipe(
         *TRAINING,
         *AVERAGING,
     ),
+    tables=True,
     hint="ostinato predict {out} FILE",
 )

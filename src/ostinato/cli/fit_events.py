@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ostinato.cli.options import Option
+from ostinato.cli.options import TIME_OPTIONS, Option
 from ostinato.cli.recipe import TRAINING, Recipe
 
 
@@ -33,6 +33,7 @@ RECIPE = Recipe(
         Option("data", "case", str, "column that says to which case an event belongs (case)"),
         Option("data", "activity", str, "column of what happened (activity)"),
         Option("data", "time", _column_or_none, 'column of when (time), or "none": rows are in order'),
+        *TIME_OPTIONS,
         Option("data", "order", str, "by what cases are the last ones (start)", ("start", "file")),
         Option("data", "validation", float, "share of the cases, after the test's, that decides when to stop (0.2)"),
         Option("data", "test", float, "share of the last cases that is held out (1/3)"),
@@ -49,5 +50,6 @@ RECIPE = Recipe(
         Option("training", "refit", _yes, '"yes": once more, with the cases that decided when to stop; "no" (yes)'),
         *TRAINING,
     ),
+    tables=True,
     hint="ostinato predict {out} FILE tells what comes next; ostinato report {out} shows the model",
 )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ostinato.cli.options import FORECASTER_OPTIONS, add_options, chosen
+from ostinato.cli.reading import add_reading
 from ostinato.cli.recipe import Recipe
 
 
@@ -24,6 +25,7 @@ class ForecastRecipe(Recipe):
         parser.add_argument("file", metavar="FILE", help=self.file_help)
         parser.add_argument("--horizon", type=int, required=True, metavar="N", help="steps to forecast")
         add_options(parser, self.options)
+        add_reading(parser, missing=False)
 
     def parameters(self, arguments: argparse.Namespace) -> dict[str, Any]:
         """Return the estimator's parameters that were given."""

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 from ostinato import __version__
 from ostinato.cli import compare, demo, evaluate, fit, generate, predict, report, stream, tune
+from ostinato.cli.notes import notes_on_stderr
+from ostinato.cli.reading import with_reading
 from ostinato.errors import OstinatoError
 
 _EPILOG = """examples:
@@ -41,9 +43,10 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    arguments = make_parser().parse_args(argv)
+    arguments = with_reading(make_parser().parse_args(argv))
     try:
-        code: int = arguments.run(arguments)
+        with notes_on_stderr():
+            code: int = arguments.run(arguments)
         sys.stdout.flush()
         return code
     except OstinatoError as error:

@@ -59,10 +59,18 @@ OPTIMISATION = (
     ),
     Option("training", "weight_decay", float, "(0)"),
 )
+TIME_OPTIONS = (
+    Option("data", "day_first", bool, "01/02/2024 is 1 February, or is not (found if not given)"),
+    Option("data", "time_format", str, 'how times are written, as strptime has it: "%%d.%%m.%%y %%H:%%M" (found)'),
+    Option("data", "time_zone", str, "zone of the times: Europe/Berlin, UTC, +01:00 (that of the times, if any)"),
+)
 FORECASTER_OPTIONS = (
     Option("data", "time", str, "column of times (found if not given); several joined by +, as year+month+day+hour"),
     Option("data", "series_id", str, "column that names the series (unique_id if it is there)"),
-    Option("data", "frequency", str, 'step of the grid: h, 15min, D, B, W, MS, ... or "rows" (found if not given)'),
+    Option("data", "frequency", str, 'step of the grid: h, 15min, D, B, W, MS, ..., 5 or "rows" (found if not given)'),
+    *TIME_OPTIONS,
+    Option("data", "no_values", str, "the forecast of a series without a value to go by (nan)", ("nan", "error")),
+    Option("data", "missing", columns, "cells that mean a missing value beside NA, NaN, null, ..., joined by commas"),
     Option("data", "past_covariates", columns, "columns known up to now, joined by commas; text is encoded"),
     Option("data", "known_covariates", columns, "columns known for the coming steps too"),
     Option("data", "static_covariates", columns, "columns that do not change within a series"),
@@ -130,6 +138,10 @@ def add_options(parser: argparse.ArgumentParser, options: Sequence[Option]) -> N
 def add_table(groups: Mapping[str, Any], options: Sequence[Option]) -> None:
     """Add options to their groups."""
     for option in options:
+        if option.type is bool:
+            group = groups[option.group]
+            group.add_argument(option.flag, action=argparse.BooleanOptionalAction, default=None, help=option.help)
+            continue
         groups[option.group].add_argument(
             option.flag,
             type=option.type,

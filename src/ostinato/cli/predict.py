@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ostinato.cli.reading import add_reading
 from ostinato.cli.show import as_line, stdin_lines
 from ostinato.errors import UsageError
 
@@ -38,6 +39,7 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument("--future", metavar="FILE", help="the known covariates of the coming steps")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write here: .csv, .jsonl or .parquet (CSV to stdout)")
     parser.add_argument("--json", action="store_true", help="print JSON lines rather than CSV")
+    add_reading(parser)
     parser.set_defaults(run=run)
 
 

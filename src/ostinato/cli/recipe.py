@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ostinato.cli.options import OPTIMISATION, Option, add_table, chosen, count, limit
+from ostinato.cli.reading import add_reading
 from ostinato.cli.saving import fit_into
 
 AVERAGINGS = ("polyak", "triggered", "ema")
@@ -47,6 +48,7 @@ class Recipe:
         options: parameters of the estimator; `flags`: those that are switched on, with their group and help.
         files: how many files the data may be in; several are handed to `fit` as a tuple of paths.
         hint: what to do next, with `{out}` for the model's folder.
+        tables: whether the files are tables, with options of how they are read.
         search: what `tune` searches where nothing is said, as `--search` has it; empty: what all tasks have.
     """
 
@@ -61,6 +63,7 @@ class Recipe:
     files: int = 1
     hint: str = "ostinato report {out} shows it"
     search: tuple[str, ...] = ()
+    tables: bool = False
 
     def make(self, **parameters: Any) -> Any:
         """Return an estimator that is not fitted."""
@@ -78,6 +81,8 @@ class Recipe:
         add_table(groups, self.options)
         for name, (group, text) in self.flags.items():
             groups[group].add_argument(f"--{name.replace('_', '-')}", action="store_true", help=text)
+        if self.tables:
+            add_reading(parser, missing=all(option.name != "missing" for option in self.options))
 
     def parameters(self, arguments: argparse.Namespace) -> dict[str, Any]:
         """Return the estimator's parameters that were given."""

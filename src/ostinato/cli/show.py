@@ -70,8 +70,10 @@ def as_line(answer: Mapping[str, Any], *, json: bool) -> str:
     """Return what a model answered in one line: as JSON, or its plain values with tabs between them."""
     if json:
         return dumps(_plain(answer), ensure_ascii=False)
-    plain = [value for value in answer.values() if isinstance(value, (str, int, float))]
-    return "\t".join(f"{value:.4g}" if isinstance(value, float) else str(value) for value in plain)
+    plain = {name: value for name, value in answer.items() if isinstance(value, (str, int, float))}
+    # a label that is a number is a name: never rounded
+    rounded = {name: isinstance(value, float) and name != "label" for name, value in plain.items()}
+    return "\t".join(f"{value:.4g}" if rounded[name] else str(value) for name, value in plain.items())
 
 
 def stdin_lines() -> Iterator[str]:

@@ -150,10 +150,12 @@ def _answer(stream: ForecastStream, number: int, row: Any) -> str:
 
 
 def _as_json(number: int, forecast: Forecast) -> str:
+    from ostinato.data.panel import time_text
+
     point, quantiles = forecast.point[0], forecast.quantiles[0]
     answer: dict[str, Any] = {
         "row": number,
-        "time": [str(time) for time in forecast.times[0]],
+        "time": [time_text(time) for time in forecast.times[0]],
         "forecast": {name: point[:, i].tolist() for i, name in enumerate(forecast.targets)},
     }
     if forecast.levels:
@@ -161,4 +163,4 @@ def _as_json(number: int, forecast: Forecast) -> str:
             name: {f"{level:g}": quantiles[:, i, j].tolist() for j, level in enumerate(forecast.levels)}
             for i, name in enumerate(forecast.targets)
         }
-    return json.dumps(answer)
+    return as_line(answer, json=True)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.data.frequency import DAY, Frequency, Times
+from ostinato.data.zones import wall_times
 
 _FEATURES = {"time of day": DAY, "day of week": 7 * DAY, "day of year": int(365.2425 * DAY)}
 _MONDAY = 4 * DAY  # 1970-01-01 was a Thursday, so that this much later a week begins
@@ -13,7 +14,7 @@ _MONDAY = 4 * DAY  # 1970-01-01 was a Thursday, so that this much later a week b
 
 def calendar_cycles(frequency: Frequency) -> tuple[str, ...]:
     """Return which cycles can be told apart at a frequency: those several steps long."""
-    if frequency.unit == "row":
+    if not frequency.has_calendar:
         return ()
     if frequency.unit == "month":
         return ("day of year",) if frequency.step < 12 else ()
@@ -26,7 +27,7 @@ def calendar_features(times: Times, frequency: Frequency) -> NDArray[np.float32]
     """Return sine and cosine of each cycle's phase.
 
     Args:
-        times: `datetime64[us]` of any shape.
+        times: `datetime64[us]` of any shape; instants in UTC, where the frequency has a zone: its clocks count.
         frequency: the grid they lie on, which decides the cycles.
 
     Returns:
@@ -35,6 +36,6 @@ def calendar_features(times: Times, frequency: Frequency) -> NDArray[np.float32]
     cycles = calendar_cycles(frequency)
     if not cycles:
         return np.zeros((*times.shape, 0), np.float32)
-    stamps = times.astype("datetime64[us]").astype(np.int64) - _MONDAY
+    stamps = wall_times(times.astype("datetime64[us]"), frequency.zone).astype(np.int64) - _MONDAY
     phases = np.stack([(stamps % _FEATURES[name]) / _FEATURES[name] for name in cycles], -1) * (2 * np.pi)
     return np.concatenate([np.sin(phases), np.cos(phases)], -1).astype(np.float32)

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.data.frequency import Times
+from ostinato.data.identities import names
 from ostinato.data.readers import read_table
 from ostinato.data.sequences import group_rows, in_seconds
-from ostinato.data.table import texts
-from ostinato.data.times import read_times
-from ostinato.errors import DataError
+from ostinato.data.times import ANY, TimeFormat, decide_times
+from ostinato.data.zones import wall_times
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,9 @@ class EventLog:
         activities: for each case, its activities in the order of time.
         gaps: for each case `(events,)`, the seconds since the event before (or the difference of whole numbers), 0 at
             the first; NaN where that is not known.
-        starts: `(cases,)`, the time of each case's first event, to split by; without times, its row.
+        starts: `(cases,)`, the time of each case's first event, to split by: an instant in UTC, if the times have a
+            zone; without times, its row.
+        time_format: how the times are written.
     """
 
     origin: str
@@ -34,6 +36,7 @@ class EventLog:
     activities: tuple[tuple[str, ...], ...]
     gaps: tuple[NDArray[np.float64], ...]
     starts: Times
+    time_format: TimeFormat = ANY
 
     def __len__(self) -> int:
         return len(self.cases)
@@ -45,11 +48,15 @@ class EventLog:
 
     @property
     def moments(self) -> tuple[NDArray[np.float64], ...]:
-        """For each case `(events,)`, the seconds from 1970 on to each event; NaN where times are whole numbers."""
+        """For each case `(events,)`, the seconds from 1970 on to each event, as clocks in its zone show it.
+
+        NaN where times are no dates.
+        """
         if self.starts.dtype.kind != "M":
             return tuple(np.full(len(own), np.nan) for own in self.gaps)
         first = self.starts.astype("datetime64[us]").astype(np.int64) / 1e6
-        return tuple(start + np.cumsum(own) for start, own in zip(first, self.gaps, strict=True))
+        instants = [start + np.cumsum(own) for start, own in zip(first, self.gaps, strict=True)]
+        return tuple(wall_seconds(own, self.time_format.zone) for own in instants)
 
     def take(self, rows: NDArray[np.int64]) -> EventLog:
         """Return some of the cases, by their places, in that order."""
@@ -59,6 +66,7 @@ class EventLog:
             tuple(self.activities[row] for row in rows),
             tuple(self.gaps[row] for row in rows),
             self.starts[rows],
+            self.time_format,
         )
 
     def encode(self, kinds: tuple[str, ...] | None = None) -> tuple[NDArray[np.int64], ...]:
@@ -72,7 +80,13 @@ class EventLog:
 
 
 def read_event_log(
-    source: Any, *, case: str, activity: str, time: str | None, delimiter: str | None = None
+    source: Any,
+    *,
+    case: str,
+    activity: str,
+    time: str | None,
+    delimiter: str | None = None,
+    time_format: TimeFormat | None = None,
 ) -> EventLog:
     """Read an event log: one event a row, in any order.
 
@@ -83,6 +97,7 @@ def read_event_log(
         time: the column of when; events of one case and time stay in the order of the rows. `None`: there is none, and
             the rows are in order.
         delimiter: what separates the columns of a text file; `None`: found.
+        time_format: how times are written; `None`: found.
 
     Raises:
         ColumnError: there is no such column.
@@ -96,20 +111,30 @@ def read_event_log(
     (('7', '8'), (('open', 'close'), ('open',)), [0.0, 86400.0])
     """
     table = read_table(source, delimiter=delimiter)
-    table.require([case, activity, *filter(None, [time])])
-    names = texts(table, activity, ())
-    times = np.arange(len(names)) if time is None else read_times(table, time)
-    if None in names:
-        raise DataError(
-            f'{table.place(names.index(None))}: column "{activity}" is empty; every event needs an activity'
-        )
+    clock = [] if time is None else [time] if time in table.columns else time.split("+")
+    table.require([case, activity, *clock])
+    found = names(table, activity, "needs an activity")
     groups = group_rows(table, case)
+    times, time_format = np.arange(len(found)), time_format or TimeFormat()
+    if time is not None:
+        times, time_format = decide_times(table, time, time_format, list(groups.values()))
     ordered = [rows[np.argsort(times[rows], kind="stable")] for rows in groups.values()]
     gaps = tuple(in_seconds(np.diff(times[rows], prepend=times[rows[:1]])) for rows in ordered)
     return EventLog(
         origin=table.origin,
         cases=tuple(groups),
-        activities=tuple(tuple(str(names[row]) for row in rows) for rows in ordered),
+        activities=tuple(tuple(found[row] for row in rows) for rows in ordered),
         gaps=gaps if time is not None else tuple(np.full(len(own), np.nan) for own in gaps),
         starts=times[[rows[0] for rows in ordered]],
+        time_format=time_format,
     )
+
+
+def wall_seconds(seconds: NDArray[np.float64], zone: str | None) -> NDArray[np.float64]:
+    """Return seconds from 1970 on, in UTC, as clocks in a zone show them; NaN stays."""
+    if zone is None:
+        return seconds
+    known = np.isfinite(seconds)
+    instants = (np.where(known, seconds, 0.0) * 1e6).round().astype(np.int64).astype("datetime64[us]")
+    walls = wall_times(instants, zone).astype("datetime64[us]").astype(np.int64) / 1e6
+    return np.where(known, walls, np.nan)

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ostinato.data.frequency import Times
+from ostinato.data.identities import names as names_of
 from ostinato.data.load import encode
-from ostinato.data.panel import Panel, format_time
+from ostinato.data.panel import Panel, Series, format_time
 from ostinato.data.readers import read_table
-from ostinato.data.table import texts
-from ostinato.data.times import read_times
+from ostinato.data.table import Table
+from ostinato.data.times import decide_times
 from ostinato.errors import DataError
 
 
@@ -19,8 +21,8 @@ def load_future(source: Any, panel: Panel, horizon: int) -> NDArray[np.float64]:
     """Read the known covariates of the `horizon` steps after the end of each series of a panel.
 
     Args:
-        source: a table with the panel's time and series columns (without a time column: the rows in order) and its
-            known covariates.
+        source: a table with the panel's time and series columns and its known covariates; it may hold the past too.
+            Where the panel has no times, the coming rows in order.
         panel: the history.
         horizon: how many steps; further rows are not read.
 
@@ -30,24 +32,21 @@ def load_future(source: Any, panel: Panel, horizon: int) -> NDArray[np.float64]:
     Raises:
         DataError: a step of a series has no row.
     """
-    table = read_table(source)
     schema = panel.schema
-    table.require(name for name in (schema.time, schema.series_id, *schema.known_covariates) if name)
-    parts = [encode(table, name, schema.missing, dict(panel.categories))[1] for name in schema.known_covariates]
+    table = read_table(source, custom=schema.decimal)
+    clock = schema.time.split("+") if schema.time and schema.time not in table.columns else [schema.time]
+    table.require(name for name in (*clock, schema.series_id, *schema.known_covariates) if name)
+    parts = [encode(table, name, schema.missing, dict(panel.categories), False)[1] for name in schema.known_covariates]
     values = np.concatenate(parts, 1) if parts else np.zeros((table.rows, 0))
-    names = texts(table, schema.series_id, ()) if schema.series_id else [""] * table.rows
-    times = read_times(table, schema.time) if schema.time else None
+    names = names_of(table, schema.series_id, "must name its series") if schema.series_id else [""] * table.rows
+    rows_of = [np.array([row for row, name in enumerate(names) if name == series.id], int) for series in panel.series]
+    times = decide_times(table, schema.time, panel.time_format, rows_of)[0] if schema.time else None
     future = np.full((len(panel.series), horizon, panel.known), np.nan)
-    for i, series in enumerate(panel.series):
-        rows = np.array([row for row, name in enumerate(names) if name == series.id], np.int64)
-        clock = times is not None and times.dtype.kind == np.asarray(series.start).dtype.kind
-        places = (
-            panel.frequency.places(series.start, times[rows]) - len(series)
-            if clock and times is not None
-            else np.arange(len(rows))
-        )
+    for i, (series, rows) in enumerate(zip(panel.series, rows_of, strict=True)):
+        places = _places(panel, series, rows, times)
         wanted = (places >= 0) & (places < horizon)
         found = np.zeros(horizon, bool)
+        _refuse_twins(table, rows[wanted], places[wanted])
         found[places[wanted]] = True
         if not found.all():
             step = int((~found).argmax())
@@ -59,3 +58,26 @@ def load_future(source: Any, panel: Panel, horizon: int) -> NDArray[np.float64]:
             )
         future[i, places[wanted]] = values[rows[wanted]]
     return future
+
+
+def _places(panel: Panel, series: Series, rows: NDArray[np.int64], times: Times | None) -> NDArray[np.int64]:
+    """Return which step of the horizon each row is, from 0; less than 0 for one of the past."""
+    if times is None:
+        return np.arange(len(rows))
+    own = times[rows]
+    if panel.frequency.unit == "row":
+        # rows on no grid are still in order: those after the last one of the history are the coming ones
+        order = np.argsort(own, kind="stable")
+        places = np.empty(len(rows), np.int64)
+        places[order] = np.arange(len(rows)) - int((own <= series.last).sum() if series.last is not None else 0)
+        return places
+    return panel.frequency.places(series.start, own) - len(series)
+
+
+def _refuse_twins(table: Table, rows: NDArray[np.int64], places: NDArray[np.int64]) -> None:
+    values, first, counts = np.unique(places, return_index=True, return_counts=True)
+    if (counts > 1).any():
+        place = values[counts > 1][0]
+        again = int(rows[np.flatnonzero(places == place)[1]])
+        earlier = int(rows[first[values == place][0]]) + table.first_row
+        raise DataError(f"{table.place(again)}: its time is already that of row {earlier}; keep one row a time")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import gzip
+import io
 import unicodedata
 import zlib
 from collections.abc import Callable, Iterator
@@ -18,6 +19,15 @@ T = TypeVar("T", covariant=True)
 NormalForm = Literal["NFC", "NFD", "NFKC", "NFKD", "none"]
 _BOM = codecs.BOM_UTF8
 _GZIP = b"\x1f\x8b"
+_WIDE = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_HEAD = 1 << 16
+_LEAST, _RATIO = 256 << 20, 50
+"""A packed text may unpack to so many bytes, and to so many times its size."""
 
 
 class Decoding(TypedDict, total=False):
@@ -25,7 +35,7 @@ class Decoding(TypedDict, total=False):
 
     Args:
         encoding: of the bytes, UTF-8 unless told; any in which a line ends with the byte 10 (not UTF-16 or UTF-32).
-            The byte order mark of a UTF-8 file is skipped.
+            The byte order mark of a UTF-8 file is skipped; one of UTF-16 or UTF-32 says that the file is that.
         errors: `"strict"`: a byte that is not in the encoding is a `DataError` that names its line; `"replace"`: it is
             read as U+FFFD.
         normal_form: the Unicode normal form of what is returned: `"NFC"` unless told (é is one character however it
@@ -72,21 +82,51 @@ class TextFile:
     def lines(self) -> Iterator[str]:
         r"""Return the lines with their ends (`\n`, or `\r\n` turned into it), not yet in the normal form.
 
-        Only `\n` ends a line: U+2028 and its like are ordinary characters, so that parallel files stay in step.
+        Only `\n` ends a line (where the file's beginning has none, `\r`, as on old Macs): U+2028 and its like are
+        ordinary characters, so that parallel files stay in step.
         """
-        decode, errors, utf8 = self.codec.decode, self.errors, self.codec.name == "utf-8"
         number = 0
         try:
             with self._open() as file:
-                for number, raw in enumerate(file, 1):
-                    if number == 1 and utf8 and raw.startswith(_BOM):
-                        raw = raw[len(_BOM) :]
-                    yield decode(raw[:-2] + b"\n" if raw.endswith(b"\r\n") else raw, errors)[0]
+                for line in self._decoded(file):
+                    number += 1
+                    yield line
         except UnicodeDecodeError as error:
+            number += 1
             raise DataError(_bad_byte(self.name, number, error, self.codec.name)) from error
         except (OSError, EOFError, zlib.error) as error:
             why = reason(error) if isinstance(error, OSError) else "the compressed data is cut short or damaged"
             raise DataError(f"{self.name} cannot be read after line {number} ({why}); fetch or pack it anew") from error
+
+    def _decoded(self, file: gzip.GzipFile | BufferedReader) -> Iterator[str]:
+        head = file.read(_HEAD)
+        file.seek(0)
+        utf8, decode, errors = self.codec.name == "utf-8", self.codec.decode, self.errors
+        wide = next((name for mark, name in _WIDE if utf8 and head.startswith(mark)), None)
+        if wide is not None:
+            for line in io.TextIOWrapper(file, wide, errors, newline="\n"):
+                yield line.removesuffix("\r\n") + "\n" if line.endswith("\r\n") else line
+            return
+        old_mac = b"\r" in head and b"\n" not in head
+        for number, raw in enumerate(_ended_by_returns(file) if old_mac else self._bounded(file)):
+            if number == 0 and utf8 and raw.startswith(_BOM):
+                raw = raw[len(_BOM) :]
+            yield decode(raw[:-2] + b"\n" if raw.endswith(b"\r\n") else raw, errors)[0]
+
+    def _bounded(self, file: gzip.GzipFile | BufferedReader) -> Iterator[bytes]:
+        """Yield the lines of a file, of a packed one no more than can be believed of its size."""
+        if not isinstance(file, gzip.GzipFile):
+            yield from file
+            return
+        left = _LEAST + _RATIO * self.path.stat().st_size
+        while raw := file.readline(left + 1):
+            left -= len(raw)
+            if left < 0:
+                raise DataError(
+                    f"{self.name} unpacks to more than {(_LEAST + _RATIO * self.path.stat().st_size) >> 20:,} MiB, as "
+                    "no text of its size does; if it is one, unpack it first and give the unpacked file"
+                )
+            yield raw
 
     def normalise(self, text: str) -> str:
         """Return a text in the normal form; lone surrogates and NUL are let through."""
@@ -96,6 +136,16 @@ class TextFile:
         with self.path.open("rb") as file:
             zipped = file.read(2) == _GZIP
         return gzip.open(self.path, "rb") if zipped else self.path.open("rb")
+
+
+def _ended_by_returns(file: gzip.GzipFile | BufferedReader) -> Iterator[bytes]:
+    r"""Yield the lines of a file that end in `\r`, with `\n` in its place."""
+    rest = b""
+    while chunk := file.read(1 << 20):
+        *whole, rest = (rest + chunk).replace(b"\r\n", b"\r").split(b"\r")
+        yield from (line + b"\n" for line in whole)
+    if rest:
+        yield rest
 
 
 def normalise(text: str, form: NormalForm) -> str:
@@ -138,8 +188,6 @@ def _checked(decoding: Decoding) -> tuple[str, codecs.CodecInfo]:
 
 def _bad_byte(name: str, line: int, error: UnicodeDecodeError, encoding: str) -> str:
     what = f"line {line} of {name}: the byte 0x{error.object[error.start]:02x} in place {error.start + 1}"
-    if line == 1 and error.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return f"{what} begins a UTF-16 file; convert it to UTF-8 (iconv -f utf-16 -t utf-8)"
     return (
         f'{what} is not {encoding}; convert the file to UTF-8, name its encoding (encoding="cp1252"), '
         'or pass errors="replace"'

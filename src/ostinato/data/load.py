@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ostinato.data.frequency import Frequency, Times, infer_frequency
+from ostinato.data.categories import category_codes
+from ostinato.data.frequency import Frequency, Times
+from ostinato.data.guessing import guess_time_column, numbers_rows
+from ostinato.data.identities import names
+from ostinato.data.inference import check_anchor, infer_frequency, settled
 from ostinato.data.panel import Panel, Series, format_time
 from ostinato.data.readers import read_table
 from ostinato.data.schema import Schema
-from ostinato.data.table import Table, check_finite, is_numeric, is_text, numbers, texts
-from ostinato.data.times import guess_time_column, read_times
-from ostinato.errors import ColumnError, DataError
+from ostinato.data.table import LARGEST, Table, check_finite, is_numeric, is_text, numbers, refuse_stray_cells, texts
+from ostinato.data.times import TimeFormat, decide_times
+from ostinato.errors import ColumnError, DataError, UsageError
 
 _SPARSE = 20  # a grid with this many times more rows than the input is not believed
 
@@ -35,6 +39,8 @@ def load_panel(
     *,
     delimiter: str | None = None,
     categories: Mapping[str, tuple[str, ...]] | None = None,
+    frequency: Frequency | None = None,
+    time_format: TimeFormat | None = None,
     fitting: bool = True,
 ) -> Panel:
     """Read a table and lay its series on a regular grid.
@@ -44,6 +50,8 @@ def load_panel(
         schema: the roles of the columns; `None`: all found by themselves.
         delimiter: what separates the columns of a text file; `None`: found.
         categories: the categories of text columns, from an earlier panel; one not among them encodes as all zeros.
+        frequency: the grid, from an earlier panel; `None`: as the schema says, or found.
+        time_format: how times are written, likewise.
         fitting: whether a model will be trained on it: a constant or wholly missing target is then refused.
 
     Returns:
@@ -52,19 +60,25 @@ def load_panel(
     Raises:
         DataError: something in the table is wrong; the message says what and in which row.
     """
-    table = read_table(source, delimiter=delimiter)
-    schema = resolve_schema(table, schema or Schema())
+    schema = schema or Schema()
+    # what training decided about the decimal mark is only custom for a later table, which may show another
+    asked, custom = (schema.decimal, None) if fitting else (None, schema.decimal)
+    table = read_table(source, delimiter=delimiter, decimal=asked, custom=custom)
+    schema = resolve_schema(table, schema)
     if table.rows < 2 and fitting:
         raise DataError(f"{table.origin} has one row of data; a series needs at least two, and training many more")
-    groups = list(_groups(table, schema))
-    frequency = _frequency(table, schema, groups)
-    encoded = _Columns.read(table, schema, categories)
+    time_format = time_format or TimeFormat.wanted(
+        day_first=schema.day_first, time_format=schema.time_format, time_zone=schema.time_zone
+    )
+    groups, time_format = _groups(table, schema, time_format)
+    frequency = frequency or _frequency(table, schema, groups, time_format.zone)
+    encoded = _Columns.read(table, schema, categories, fitting)
     if fitting:
         _check_targets(table, schema)
     series, gaps = _lay_out(table, groups, frequency, encoded)
     return Panel(
         origin=table.origin,
-        schema=replace(schema, frequency=frequency.alias()),
+        schema=replace(schema, frequency=frequency.alias(), **_decided(table, schema, fitting)),
         frequency=frequency,
         columns=encoded.names,
         targets=len(schema.target),
@@ -74,54 +88,76 @@ def load_panel(
         categories=encoded.categories,
         gaps=gaps,
         series=series,
+        time_format=time_format,
     )
+
+
+def _decided(table: Table, schema: Schema, fitting: bool) -> dict[str, Any]:
+    """Return what the training table decided, for every later one."""
+    if not fitting:
+        return {}
+    return {
+        "decimal": schema.decimal or table.decimal or table.evidence,
+        "missing": (*schema.missing, *(own for own in table.missing if own not in schema.missing)),
+    }
 
 
 def resolve_schema(table: Table, schema: Schema) -> Schema:
     """Return the schema with every role that was left open found in the table."""
     time = schema.time if schema.time is not None else guess_time_column(table)
-    series_id = schema.series_id or ("unique_id" if "unique_id" in table.columns else None)
+    series_id = schema.series_id or _guess_series(table)
     stamps = time.split("+") if time and time not in table.columns else [time]
     named = (*schema.used, *schema.static_covariates, *(name for name in (*stamps, series_id) if name))
     table.require(named)
     target = schema.target
     if not target:
-        rest = [name for name in table.columns if name not in named]
+        rest = [name for name in table.columns if name not in named and name not in table.index]
+        rest = [name for name in rest if not numbers_rows(table, name)]
+        if "y" not in rest:
+            for name in rest:
+                refuse_stray_cells(table, name, schema.missing)
         target = ("y",) if "y" in rest else tuple(name for name in rest if is_numeric(table, name, schema.missing))
     if not target:
         raise ColumnError(f"{table.origin} has no numeric column to forecast; name one with target=... (--target)")
     return replace(schema, time=time, series_id=series_id, target=target)
 
 
-def _groups(table: Table, schema: Schema) -> Iterator[_Group]:
-    times = read_times(table, schema.time) if schema.time else None
-    for name, rows in _rows_by_series(table, schema.series_id):
-        own = np.arange(len(rows)) if times is None else times[rows]
-        if times is not None:
-            _check_order(table, schema, name, rows, own)
-        yield _Group(name, rows, own)
+def _guess_series(table: Table) -> str | None:
+    if "unique_id" in table.columns:
+        return "unique_id"
+    return next((name for name, role in table.index.items() if role == "series_id"), None)
+
+
+def _groups(table: Table, schema: Schema, wanted: TimeFormat) -> tuple[list[_Group], TimeFormat]:
+    """Return the series of a table with their times, and how those are written."""
+    rows_of = _rows_by_series(table, schema.series_id)
+    if schema.time is None:
+        return [_Group(name, rows, np.arange(len(rows))) for name, rows in rows_of], wanted
+    times, found = decide_times(table, schema.time, wanted, [rows for _, rows in rows_of])
+    for name, rows in rows_of:
+        _check_order(table, schema, name, rows, times[rows], found.zone)
+    return [_Group(name, rows, times[rows]) for name, rows in rows_of], found
 
 
 def _rows_by_series(table: Table, series_id: str | None) -> list[tuple[str, NDArray[np.int64]]]:
     if series_id is None:
         return [("", np.arange(table.rows))]
-    names = texts(table, series_id, ())
     rows: dict[str, list[int]] = {}
-    for row, name in enumerate(names):
-        if name is None:
-            raise DataError(f'{table.place(row)}: column "{series_id}" is empty; every row must name its series')
+    for row, name in enumerate(names(table, series_id, "must name its series")):
         rows.setdefault(name, []).append(row)
     return [(name, np.asarray(own)) for name, own in rows.items()]
 
 
-def _check_order(table: Table, schema: Schema, name: str, rows: NDArray[np.int64], times: Times) -> None:
+def _check_order(
+    table: Table, schema: Schema, name: str, rows: NDArray[np.int64], times: Times, zone: str | None
+) -> None:
     wrong = np.flatnonzero(times[1:] <= times[:-1])
     if not wrong.size:
         return
     place = int(wrong[0]) + 1
     here, before = table.place(int(rows[place])), int(rows[place - 1]) + table.first_row
     of_series = f' of series "{name}"' if name else ""
-    when = format_time(times[place])
+    when = format_time(times[place], zone)
     twin = np.flatnonzero(times[:place] == times[place])
     if twin.size:
         hint = (
@@ -132,21 +168,28 @@ def _check_order(table: Table, schema: Schema, name: str, rows: NDArray[np.int64
         first = int(rows[twin[0]]) + table.first_row
         raise DataError(f"{here}: the time {when}{of_series} is already in row {first}; {hint}")
     raise DataError(
-        f"{here}: the time {when}{of_series} comes before that of row {before}, {format_time(times[place - 1])}; "
+        f"{here}: the time {when}{of_series} comes before that of row {before}, {format_time(times[place - 1], zone)}; "
         "sort the rows by time"
     )
 
 
-def _frequency(table: Table, schema: Schema, groups: list[_Group]) -> Frequency:
-    frequency = Frequency.parse(schema.frequency) if schema.frequency else None
-    if frequency is not None and frequency.unit == "row":
-        return frequency
+def _frequency(table: Table, schema: Schema, groups: list[_Group], zone: str | None) -> Frequency:
+    times = [group.times for group in groups]
+    wanted = Frequency.parse(schema.frequency) if schema.frequency else None
     if schema.time is None:
+        if wanted is not None and wanted.unit != "row":
+            raise UsageError(
+                f'frequency "{schema.frequency}" needs times, and {table.origin} has no column of them that is found; '
+                "name it with time=... (--time)"
+            )
         return Frequency("row")
     try:
-        return frequency or infer_frequency([group.times for group in groups])
+        found = settled(wanted, times, zone) if wanted is not None else infer_frequency(times, zone)
     except DataError as error:
         raise DataError(f"{table.origin}: {error}") from error
+    for own in times:
+        check_anchor(found, own[0])
+    return found
 
 
 def _check_targets(table: Table, schema: Schema) -> None:
@@ -177,7 +220,9 @@ class _Columns:
     categories: Mapping[str, tuple[str, ...]]
 
     @classmethod
-    def read(cls, table: Table, schema: Schema, categories: Mapping[str, tuple[str, ...]] | None) -> _Columns:
+    def read(
+        cls, table: Table, schema: Schema, categories: Mapping[str, tuple[str, ...]] | None, fitting: bool
+    ) -> _Columns:
         known_categories: dict[str, tuple[str, ...]] = dict(categories or {})
         if table.matrix is not None:
             take = tuple(table.names.index(name) for name in schema.used)
@@ -187,41 +232,51 @@ class _Columns:
             counts = len(schema.past_covariates), len(schema.known_covariates)
             return cls(schema.used, *counts, table.matrix, None if whole else take, (), static, {})
         parts = {
-            role: [encode(table, name, schema.missing, known_categories) for name in getattr(schema, role)]
+            role: [encode(table, name, schema.missing, known_categories, fitting) for name in getattr(schema, role)]
             for role in ("target", "past_covariates", "known_covariates", "static_covariates")
         }
-        names = {role: tuple(n for part in group for n in part[0]) for role, group in parts.items()}
+        columns = {role: tuple(n for part in group for n in part[0]) for role, group in parts.items()}
         arrays = {role: _side_by_side(table, [part[1] for part in group]) for role, group in parts.items()}
         temporal = ("target", "past_covariates", "known_covariates")
         return cls(
-            names=tuple(n for role in temporal for n in names[role]),
-            past=len(names["past_covariates"]),
-            known=len(names["known_covariates"]),
+            names=tuple(n for role in temporal for n in columns[role]),
+            past=len(columns["past_covariates"]),
+            known=len(columns["known_covariates"]),
             values=np.concatenate([arrays[role] for role in temporal], 1),
             take=None,
-            static_names=names["static_covariates"],
+            static_names=columns["static_covariates"],
             static=arrays["static_covariates"],
             categories=known_categories,
         )
 
 
 def encode(
-    table: Table, name: str, missing: tuple[str, ...], categories: dict[str, tuple[str, ...]]
+    table: Table,
+    name: str,
+    missing: tuple[str, ...],
+    categories: dict[str, tuple[str, ...]],
+    fitting: bool = True,
 ) -> tuple[tuple[str, ...], NDArray[np.float64]]:
     """Return a column as numbers, `(rows, width)`, with a name for each: itself, or one a category for a text column.
 
-    The categories found are added to `categories`; those already there are used as they are.
+    In a fit, the categories found are added to `categories`. Later a column is what it was then: those that are there
+    already are used as they are, and any other column holds numbers.
+
+    Raises:
+        DataError: a column of numbers holds something else, in a fit a few cells of it.
     """
-    if name not in categories and (not is_text(table, name) or is_numeric(table, name, missing)):
-        return (name,), numbers(table, name, missing)[:, None]
-    cells = texts(table, name, missing)
     if name not in categories:
-        categories[name] = tuple(sorted({cell for cell in cells if cell is not None}))
-        if len(categories[name]) > 200:
+        if fitting:
+            refuse_stray_cells(table, name, missing)
+        cells = texts(table, name, missing) if fitting and is_text(table, name) else []
+        kinds = {cell for cell in cells if cell is not None}
+        if not kinds or is_numeric(table, name, missing):
+            return (name,), numbers(table, name, missing)[:, None]
+        if len(kinds) > 200:
             numbers(table, name, missing)  # more likely a number column with a bad cell: this says which
-    place = {category: i for i, category in enumerate(categories[name])}
-    codes = np.array([-1 if cell is None else place.get(cell, -2) for cell in cells])
-    hot = (codes[:, None] == np.arange(len(place))).astype(np.float64)
+        categories[name] = tuple(sorted(kinds))
+    codes = category_codes(table, name, missing, categories[name])
+    hot = (codes[:, None] == np.arange(len(categories[name]))).astype(np.float64)
     hot[codes == -1] = np.nan
     return tuple(f"{name}={category}" for category in categories[name]), hot
 
@@ -234,8 +289,9 @@ def _check_matrix(table: Table) -> None:
     assert table.matrix is not None
     for first in range(0, table.rows, 1 << 18):
         block = np.asarray(table.matrix[first : first + (1 << 18)])
-        if np.isinf(block).any():
-            column = int(np.isinf(block).any(0).argmax())
+        wrong = np.abs(block) > LARGEST if block.dtype.kind == "f" else np.zeros((1, 1), np.bool_)
+        if wrong.any():
+            column = int(wrong.any(0).argmax())
             check_finite(table, table.names[column], block[:, column], first)
 
 
@@ -244,23 +300,24 @@ def _lay_out(
 ) -> tuple[tuple[Series, ...], int]:
     series, gaps = [], 0
     for group in groups:
-        rows_only = frequency.unit == "row" and group.times.dtype.kind == "M"
-        times = np.arange(len(group.rows)) if rows_only else group.times
-        places = frequency.places(times[0], times)
+        rows_only = frequency.unit == "row"
+        start, last = (0, group.times[-1]) if rows_only else (group.times[0], None)
+        places = np.arange(len(group.rows)) if rows_only else frequency.places(start, group.times)
         _check_places(table, group, frequency, places)
         length = int(places[-1]) + 1
         gaps += length - len(places)
         values = _on_grid(encoded.values, group.rows, places, length)
-        series.append(Series(group.id, times[0], values, _static(table, group, encoded), encoded.take))
+        series.append(Series(group.id, start, values, _static(table, group, encoded), encoded.take, last))
     return tuple(series), gaps
 
 
 def _check_places(table: Table, group: _Group, frequency: Frequency, places: NDArray[np.int64]) -> None:
     if (places < 0).any():
         row = int((places < 0).argmax())
+        when, first = (format_time(time, frequency.zone) for time in (group.times[row], group.times[0]))
         raise DataError(
-            f"{table.place(int(group.rows[row]))}: the time {format_time(group.times[row])} is not on the grid of "
-            f"{frequency.describe()} from {format_time(group.times[0])}; pass another frequency (--frequency), "
+            f"{table.place(int(group.rows[row]))}: the time {when} is not on the grid of "
+            f"{frequency.describe()} from {first}; pass another frequency (--frequency), "
             'or "rows" to take the rows as equally spaced'
         )
     if places[-1] + 1 > _SPARSE * len(places) + 1000:

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 
 from ostinato.data.frequency import Frequency, Times
 from ostinato.data.schema import Schema
+from ostinato.data.times import ANY, TimeFormat
+from ostinato.data.zones import aware
 
 
 @dataclass(frozen=True)
@@ -21,10 +24,11 @@ class Series:
 
     Args:
         id: its name; empty when there is only one.
-        start: the time of its first row.
+        start: the time of its first row; an instant in UTC, if the times have a zone.
         values: `(time, columns)`, NaN where missing; perhaps memory-mapped, and never written to.
         static: what does not change in it, `(static columns,)`.
         take: which columns of `values` the panel's columns are; `None`: all of them, in order.
+        last: of rows that are only numbered: the time of its last row in the input, if that has times.
     """
 
     id: str
@@ -32,6 +36,7 @@ class Series:
     values: NDArray[Any]
     static: NDArray[np.float64]
     take: tuple[int, ...] | None = None
+    last: Any = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -48,7 +53,8 @@ class Panel:
 
     `columns` names what `values` holds: first the targets, then the covariates known only up to now (past), then those
     known for the coming steps too (known). A text column stands there once for each category, as `wind=NW`.
-    `gaps` counts the rows that were absent from the input and stand here as missing.
+    `gaps` counts the rows that were absent from the input and stand here as missing. `time_format` is how the times
+    are written.
     """
 
     origin: str
@@ -62,6 +68,7 @@ class Panel:
     categories: Mapping[str, tuple[str, ...]]
     gaps: int
     series: tuple[Series, ...]
+    time_format: TimeFormat = ANY
 
     @property
     def target_columns(self) -> tuple[str, ...]:
@@ -78,8 +85,11 @@ class Panel:
         return next(i for i, series in enumerate(self.series) if series.id == series_id)
 
     def times(self, series: int, first: int, count: int) -> Times:
-        """Return `count` times of a series from row `first` on; they may reach past its end."""
-        return self.frequency.times(self.series[series].start, first, count)
+        """Return `count` times of a series from row `first` on; they may reach past its end.
+
+        They are `datetime64[us]`, numbers or `timedelta64[us]`; `datetime` objects where the times have a zone.
+        """
+        return aware(self.frequency.times(self.series[series].start, first, count), self.frequency.zone)
 
     def fingerprint(self) -> str:
         """Return a SHA-256 of the columns, the times and the values, in hexadecimal."""
@@ -91,8 +101,30 @@ class Panel:
         return digest.hexdigest()
 
 
-def format_time(time: Any) -> str:
-    """Return a time for people: without the clock where it is midnight, a number as it is."""
+def time_text(time: Any) -> str:
+    """Return a time of a panel as text that `read_times` reads back: ISO, with the offset if it has a zone."""
+    if isinstance(time, datetime):
+        return time.isoformat()
+    if isinstance(time, np.timedelta64):
+        days, rest = divmod(time.astype("timedelta64[us]").astype(object), timedelta(days=1))
+        return f"{days} days {rest}"
+    return str(time)
+
+
+def format_time(time: Any, zone: str | None = None) -> str:
+    """Return a time for people: without the clock where it is midnight, a number as it is.
+
+    Args:
+        time: of a panel.
+        zone: of an instant that is `datetime64`.
+    """
+    if isinstance(time, np.datetime64) and zone is not None:
+        time = aware(np.array([time], "datetime64[us]"), zone)[0]
+    if isinstance(time, datetime):
+        text = str(time.replace(microsecond=0))
+        return text.replace(":00+", "+", 1) if time.second == 0 else text
+    if isinstance(time, (np.timedelta64, timedelta)):
+        return time_text(np.timedelta64(time, "us"))
     if not isinstance(time, np.datetime64):
         return str(int(time)) if float(time).is_integer() else f"{time:.10g}"
     text = str(time.astype("datetime64[s]")).replace("T", " ")

@@ -1,151 +1,184 @@
-"""Reading tables: CSV, TSV, Parquet, JSON lines and NumPy files, compressed or not, data frames and arrays."""
+"""Reading tables: text, Parquet, Arrow, JSON, spreadsheets, databases and NumPy files, data frames and arrays."""
 
 from __future__ import annotations
 
-import bz2
-import csv
-import gzip
+import contextlib
 import io
-import lzma
-import zipfile
-from collections.abc import Callable, Mapping
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ostinato.data.delimited import parse_delimited
+from ostinato.data.frames import as_array, is_pandas, series_of_array, series_of_pandas
+from ostinato.data.indexes import index_columns
+from ostinato.data.json_tables import parse_json, table_of_rows
+from ostinato.data.numpy_files import ZIP_ERRORS, read_npy, read_npz
+from ostinato.data.spreadsheets import DATABASES, SPREADSHEETS, read_database, read_spreadsheet
 from ostinato.data.table import Table
+from ostinato.data.table_file import TableFile
+from ostinato.data.unpacking import DAMAGED, PACKED, unpack
 from ostinato.errors import DataError, UsageError
 
-if TYPE_CHECKING:
-    import polars as pl
-
-_OPENERS: dict[str, Callable[[bytes], bytes]] = {
-    ".gz": gzip.decompress,
-    ".bz2": bz2.decompress,
-    ".xz": lzma.decompress,
-}
 _DELIMITED = (".csv", ".tsv", ".txt", ".tab", ".dat", "")
-_JSON_LINES = (".jsonl", ".ndjson")
+_JSON = (".jsonl", ".ndjson", ".json")
 _PARQUET = (".parquet", ".pq")
-_FORMATS = "CSV, TSV, Parquet, JSON lines (.jsonl), .npy or .npz"
-_DELIMITERS = ",;\t|"
+_ARROW = (".feather", ".arrow", ".ipc")
+_FORMATS = "CSV, TSV, Parquet, Feather, JSON lines (.jsonl), .json, .xlsx, .ods, .sqlite, .npy or .npz"
+_PICKLED = (".pkl", ".pickle", ".joblib", ".pt", ".pth")
 
 
-def read_table(source: Any, *, delimiter: str | None = None) -> Table:
+def read_table(
+    source: Any,
+    *,
+    delimiter: str | None = None,
+    decimal: str | None = None,
+    custom: str | None = None,
+    missing: Sequence[str] = (),
+    sheet: str | int | None = None,
+) -> Table:
     """Read a table.
 
     Args:
-        source: a path (`.csv .tsv .txt .parquet .jsonl .ndjson .npy .npz`, the text ones also with `.gz`, `.bz2` or
-            `.xz` behind it), a pandas or polars data frame, a mapping from names to arrays, or an array `(rows,)` or
-            `(rows, columns)`. A `.npy` file is memory-mapped: it may be larger than memory.
-        delimiter: what separates the columns of a text file; `None`: found from its first lines.
+        source: a path, alone or as a `TableFile` (`.csv .tsv .txt .json .jsonl .ndjson .parquet .feather .xlsx .xls
+            .ods .sqlite .npy .npz`; text and JSON also with `.gz`, `.bz2`, `.xz` or `.zst` behind it); a pandas or
+            polars data frame or series; a mapping from names to arrays; a list of numbers or of rows by name; an array
+            or tensor `(rows,)` or `(rows, columns)`. A `.npy` file is memory-mapped: it may be larger than memory.
+        delimiter: what separates the columns of a text file; `None`: found from its rows.
+        decimal: the mark before decimals in text cells that can be read two ways; `None`: found.
+        custom: that mark where neither the cell, nor its column, nor the table shows it.
+        missing: texts that mean a missing value, beside those that always do.
+        sheet: of a spreadsheet or database: which sheet or table; `None`: the first.
 
     Raises:
         DataError: the file is missing, empty, of an unknown kind or broken.
         UsageError: `source` is none of these.
+        MissingExtra: a library that the file's kind needs is not installed.
     """
+    if isinstance(source, TableFile):
+        own = source
+        return read_table(
+            Path(own),
+            delimiter=own.delimiter or delimiter,
+            decimal=own.decimal or decimal,
+            custom=custom,
+            missing=(*missing, *own.missing),
+            sheet=own.sheet if own.sheet is not None else sheet,
+        )
+    if decimal not in (None, ".", ","):
+        raise UsageError(f'decimal is "{decimal}"; expected "." or ","')
+    table = _read(source, delimiter, sheet)
+    return replace(table, missing=tuple(missing), decimal=decimal, custom=custom)
+
+
+def _read(source: Any, delimiter: str | None, sheet: str | int | None) -> Table:
     if isinstance(source, (str, Path)):
-        return _read_file(Path(source), delimiter)
-    if isinstance(source, np.ndarray):
+        return _checked(_read_file(Path(source), delimiter, sheet))
+    if isinstance(source, np.ndarray) and source.dtype.names is None:
         return _from_array("the array", source)
     if isinstance(source, Mapping):
         return _from_columns("the data", source)
+    if hasattr(source, "collect_schema") and hasattr(source, "lazy"):
+        return _from_frame(source.lazy().collect())
     if hasattr(source, "columns") and hasattr(source, "__getitem__"):
         return _from_frame(source)
+    if type(source).__name__ == "Series" and hasattr(source, "name"):
+        return _from_series(source)
+    if isinstance(source, (list, tuple)) and source and all(isinstance(row, Mapping) for row in source):
+        return table_of_rows("the rows", source)
+    if isinstance(source, (list, tuple)) or hasattr(source, "detach"):
+        return _from_array("the data", np.asarray(as_array(source)))
     raise UsageError(
         f"data is a {type(source).__name__}; expected a path, a pandas or polars data frame, a mapping or an array"
     )
 
 
-def _read_file(path: Path, delimiter: str | None) -> Table:
-    name = path.name
-    if not path.exists():
-        raise DataError(f"{path} does not exist; check the path")
+def _read_file(path: Path, delimiter: str | None, sheet: str | int | None) -> Table:
+    try:
+        _check_there(path)
+        return _by_suffix(path, delimiter, sheet)
+    except (*DAMAGED, *ZIP_ERRORS, MemoryError, RecursionError) as error:
+        if isinstance(error, (DataError, UsageError)):
+            raise
+        raise DataError(
+            f"{path.name} cannot be read ({_first_line(error)}); it is cut short or damaged, or not of the kind that "
+            f"its name says: expected {_FORMATS}"
+        ) from error
+
+
+def _check_there(path: Path) -> None:
+    if "\0" in str(path) or not path.exists():
+        raise DataError(f"{str(path)[:200]!r} does not exist; check the path".replace("'", "", 2))
     if path.is_dir():
         raise DataError(f"{path} is a folder; expected a file: {_FORMATS}")
     if path.stat().st_size == 0:
-        raise DataError(f"{name} is empty; expected a table with a header and rows")
-    suffix, inner = path.suffix.lower(), Path(path.stem).suffix.lower()
-    try:
-        if suffix == ".npy":
-            return _from_array(name, np.load(path, mmap_mode="r", allow_pickle=False))
-        if suffix == ".npz":
-            with np.load(path, allow_pickle=False) as arrays:
-                return _from_columns(name, dict(arrays))
-        content = path.read_bytes()
-        if suffix in _OPENERS:
-            return _parse(name, _OPENERS[suffix](content), inner, delimiter)
-        return _parse(name, content, suffix, delimiter)
-    except (OSError, EOFError, lzma.LZMAError, ValueError, zipfile.BadZipFile) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{name} cannot be read ({_first_line(error)}); expected {_FORMATS}") from error
+        raise DataError(f"{path.name} is empty; expected a table with a header and rows")
+
+
+def _by_suffix(path: Path, delimiter: str | None, sheet: str | int | None) -> Table:
+    name, suffix, inner = path.name, path.suffix.lower(), Path(path.stem).suffix.lower()
+    if suffix == ".npy":
+        return _from_array(name, read_npy(path))
+    if suffix == ".npz":
+        return _from_columns(name, read_npz(path))
+    if suffix in DATABASES:
+        return read_database(path, sheet)
+    if suffix in _PICKLED:
+        raise DataError(f"{name} is a pickle, which could run code and is not read; save the table as CSV or Parquet")
+    content = path.read_bytes()
+    if suffix in PACKED:
+        content, suffix = unpack(name, content, suffix), inner
+        if not content:
+            raise DataError(f"{name} is empty; expected a table with a header and rows")
+    if suffix in SPREADSHEETS:
+        return read_spreadsheet(name, content, sheet)
+    return _parse(name, content, suffix, delimiter)
 
 
 def _parse(name: str, content: bytes, suffix: str, delimiter: str | None) -> Table:
-    import polars as pl
-
     if suffix in _DELIMITED:
-        return _parse_delimited(name, content, delimiter or ("\t" if suffix in (".tsv", ".tab") else None))
-    reader = pl.read_ndjson if suffix in _JSON_LINES else pl.read_parquet if suffix in _PARQUET else None
-    if reader is None:
+        return parse_delimited(name, content, delimiter or ("\t" if suffix in (".tsv", ".tab") else None))
+    if suffix in _JSON:
+        found = parse_json(name, content)
+        return found if isinstance(found, Table) else _from_columns(name, found)
+    if suffix not in (*_PARQUET, *_ARROW):
         raise DataError(f'{name} has the ending "{suffix}", which is not known; expected {_FORMATS}')
-    try:
-        frame = reader(io.BytesIO(content))
-    except pl.exceptions.PolarsError as error:
-        raise DataError(
-            f"{name} cannot be read as {suffix[1:]} ({_first_line(error)}); the file may be cut short"
-        ) from error
-    return _checked(Table(name, frame, first_row=1))
+    return Table(name, _columnar(name, content, suffix))
 
 
-def _parse_delimited(name: str, content: bytes, delimiter: str | None) -> Table:
+def _columnar(name: str, content: bytes, suffix: str) -> Any:
     import polars as pl
 
     try:
-        content.decode("utf-8")
-    except UnicodeDecodeError:
-        content = content.decode("latin-1").encode()
-    lines = [line for line in content[:65536].decode("utf-8", "ignore").lstrip("\ufeff").splitlines() if line.strip()]
-    if not lines:
-        raise DataError(f"{name} is empty; expected a table with a header and rows")
-    delimiter = delimiter or _sniff(lines)
-    header = next(csv.reader([lines[0]], delimiter=delimiter))
-    has_header = not all(_is_number(cell) for cell in header)
-    try:
-        frame = pl.read_csv(
-            io.BytesIO(content), separator=delimiter, has_header=has_header, infer_schema=False, raise_if_empty=True
-        )
-    except pl.exceptions.PolarsError as error:
-        raise DataError(_ragged(name, content, delimiter, len(header)) or f"{name}: {_first_line(error)}") from error
-    doubled = next((cell for cell in header if has_header and header.count(cell) > 1), None)
-    if doubled is not None:
-        raise DataError(f'{name} has two columns named "{doubled}"; give each column its own name')
-    return _checked(Table(name, frame.rename(str.strip), first_row=2 if has_header else 1))
+        with _without_panics():
+            # what the file's statistics say is not asked: they may be wrong in a damaged one
+            if suffix in _PARQUET:
+                return pl.read_parquet(io.BytesIO(content), use_statistics=False)
+            return pl.read_ipc(io.BytesIO(content))
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        raise DataError(
+            f"{name} cannot be read as {suffix[1:]} ({_first_line(error)}); the file may be cut short or damaged: "
+            "fetch or write it anew"
+        ) from error
 
 
-def _sniff(lines: list[str]) -> str:
-    """Return the delimiter that splits the first lines into the most columns, the same number in each."""
-    sample = lines[:20]
-
-    def columns(mark: str) -> int:
-        counts = {len(row) for row in csv.reader(sample, delimiter=mark)}
-        return counts.pop() if len(counts) == 1 else 0
-
-    best = max(_DELIMITERS, key=columns)
-    return best if columns(best) > 1 else max(_DELIMITERS, key=lines[0].count)
-
-
-def _ragged(name: str, content: bytes, delimiter: str, expected: int) -> str | None:
-    rows = csv.reader(io.StringIO(content.decode("utf-8")), delimiter=delimiter)
-    for number, row in enumerate(rows, 1):
-        if row and len(row) > expected:
-            return (
-                f"row {number} of {name} has {len(row)} cells; expected {expected} as in its first row; mend that row"
-            )
-    return None
+@contextlib.contextmanager
+def _without_panics() -> Iterator[None]:
+    """Keep what polars' threads write of a damaged file, page after page, from the standard error."""
+    with contextlib.ExitStack() as after:
+        with contextlib.suppress(OSError):
+            sys.stderr.flush()
+            kept = os.dup(2)
+            after.callback(os.close, kept)
+            with Path(os.devnull).open("wb") as nowhere:
+                os.dup2(nowhere.fileno(), 2)
+            after.callback(os.dup2, kept, 2)
+        yield
 
 
 def _checked(table: Table) -> Table:
@@ -159,27 +192,35 @@ def _from_frame(frame: Any) -> Table:
 
     if isinstance(frame, pl.DataFrame):
         return _checked(Table("the data frame", frame))
+    if hasattr(frame, "column_names"):  # an Arrow table, whose `columns` are the values
+        return _checked(Table("the data frame", pl.DataFrame(pl.from_arrow(frame))))
+    names = [str(name) for name in frame.columns]
+    doubled = next((name for name in names if names.count(name) > 1), None)
+    if doubled is not None:
+        raise DataError(f'the data frame has two columns named "{doubled}"; give each column its own name')
+    if not is_pandas(frame):
+        return _from_columns("the data frame", {name: frame[name] for name in frame.columns})
     columns = {str(name): frame[name] for name in frame.columns}
-    index = getattr(frame, "index", None)
-    if index is not None and str(getattr(index, "dtype", "")).startswith("datetime64"):
-        columns = {str(index.name or "time"): index.to_series(), **columns}
-    return _from_columns("the data frame", {name: _from_pandas(column) for name, column in columns.items()})
+    extra, roles = index_columns(frame)
+    found = pl.DataFrame([series_of_pandas(name, column) for name, column in {**extra, **columns}.items()])
+    return _checked(Table("the data frame", found, index=roles))
 
 
-def _from_pandas(column: Any) -> NDArray[Any]:
-    if str(column.dtype).startswith("datetime64"):
-        if getattr(column.dt, "tz", None) is not None:
-            column = column.dt.tz_convert("UTC").dt.tz_localize(None)
-        return np.asarray(column.to_numpy().astype("datetime64[us]"))
-    if column.dtype.kind in "iufb" and type(column.dtype).__module__.startswith("numpy"):
-        return np.asarray(column.to_numpy())
-    if column.dtype.kind in "iufb":
-        return np.asarray(column.to_numpy(dtype=float, na_value=np.nan))
-    return np.asarray([None if value != value or value is None else str(value) for value in column], dtype=object)
+def _from_series(series: Any) -> Table:
+    import polars as pl
+
+    name = str(series.name or "y")
+    if is_pandas(series):
+        return _from_frame(series.to_frame(name))
+    return _checked(Table("the series", pl.DataFrame([series.alias(name)])))
 
 
 def _from_array(name: str, array: NDArray[Any]) -> Table:
-    if array.ndim not in (1, 2) or array.dtype.kind not in "iufb":
+    if array.ndim not in (1, 2) or array.dtype.kind not in "iufb" or isinstance(array, np.ma.MaskedArray):
+        if array.ndim == 1 and array.dtype.kind in "OUM":
+            return _from_columns(name, {"y": array})
+        if isinstance(array, np.ma.MaskedArray) and array.ndim in (1, 2) and array.dtype.kind in "iufb":
+            return _from_array(name, np.ma.filled(array.astype(np.float64), np.nan))
         raise DataError(
             f"{name} holds an array of shape {array.shape} and type {array.dtype}; expected numbers, "
             "(rows,) or (rows, columns)"
@@ -192,40 +233,24 @@ def _from_array(name: str, array: NDArray[Any]) -> Table:
 def _from_columns(name: str, columns: Mapping[str, Any]) -> Table:
     import polars as pl
 
-    arrays: dict[str, Any] = {}
+    found: dict[str, pl.Series] = {}
     for key, value in columns.items():
-        array = np.asarray(value)
-        if array.ndim == 2 and array.dtype.kind in "iufb":
-            arrays |= {f"{key}_{i + 1}": array[:, i] for i in range(array.shape[1])}
-        elif array.ndim == 1:
-            arrays[str(key)] = _as_series(array)
+        array = value if is_pandas(value) or isinstance(value, pl.Series) else as_array(value)
+        if isinstance(array, np.ndarray) and array.ndim == 2 and array.dtype.kind in "iufb":
+            found |= {f"{key}_{i + 1}": series_of_array(f"{key}_{i + 1}", array[:, i]) for i in range(array.shape[1])}
+        elif isinstance(array, (list, tuple)) or getattr(array, "ndim", 1) == 1:
+            if str(key) in found:
+                raise DataError(f'{name} has two columns named "{key}"; give each column its own name')
+            found[str(key)] = series_of_array(str(key), array)
         else:
             raise DataError(f'"{key}" of {name} has shape {array.shape}; expected (rows,) or (rows, columns)')
-    sizes = {key: len(array) for key, array in arrays.items()}
+    sizes = {key: len(column) for key, column in found.items()}
     if len(set(sizes.values())) > 1:
         raise DataError(
             f"the columns of {name} have different lengths: {sizes}; expected the same number of rows in each"
         )
-    return _checked(Table(name, pl.DataFrame(arrays)))
+    return _checked(Table(name, pl.DataFrame(list(found.values()))))
 
 
-def _as_series(array: NDArray[Any]) -> pl.Series:
-    import polars as pl
-
-    if array.dtype.kind == "M":
-        return pl.Series(values=array.astype("datetime64[us]"))
-    if array.dtype.kind in "iufb":
-        return pl.Series(values=np.ascontiguousarray(array))
-    return pl.Series(values=[None if value is None else str(value) for value in array.tolist()], dtype=pl.String)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")[:200]

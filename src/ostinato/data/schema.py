@@ -23,9 +23,15 @@ class Schema:
         past_covariates: columns known only up to now; text columns are one-hot encoded.
         known_covariates: columns known for the coming steps too (a plan, a holiday); text likewise.
         static_covariates: columns that do not change within a series; text likewise.
-        frequency: `"h"`, `"D"`, `"B"` (business day), `"W"`, `"MS"`, `"QS"`, `"YS"`, with a number before it if need be
-            (`"15min"`), or `"rows"` for equally spaced rows without a clock; `None`: inferred.
+        frequency: `"h"`, `"D"`, `"B"` (business day), `"W"` (`"W-SUN"`), `"MS"`, `"ME"`, `"BME"`, `"QS"`, `"YS"`, with
+            a number before it if need be (`"15min"`); `"5"` for times that are whole numbers; or `"rows"` for equally
+            spaced rows, whatever their times; `None`: inferred.
         missing: the texts that mean a missing value.
+        decimal: the mark before decimals, `"."` or `","`, in cells that can be read two ways; `None`: found.
+        day_first: whether `01/02/2024` is 1 February; `None`: found from all rows, and said where that is a guess.
+        time_format: how times are written, as `strptime` has it (`"%d.%m.%y %H:%M"`; `%q` is a quarter); `None`: found.
+        time_zone: the zone of the times, `"Europe/Berlin"`, `"UTC"` or `"+01:00"`: times without one are as clocks
+            there show them, others are brought to it; `None`: that of the times, if they have one.
     """
 
     target: tuple[str, ...] = ()
@@ -36,9 +42,15 @@ class Schema:
     static_covariates: tuple[str, ...] = ()
     frequency: str | None = None
     missing: tuple[str, ...] = MISSING
+    decimal: str | None = None
+    day_first: bool | None = None
+    time_format: str | None = None
+    time_zone: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a column with two roles."""
+        """Refuse a column with two roles, and what is no decimal mark."""
+        if self.decimal not in (None, ".", ","):
+            raise UsageError(f'decimal is "{self.decimal}"; expected "." or ","')
         seen: dict[str, str] = {}
         for role in ("target", "past_covariates", "known_covariates", "static_covariates"):
             for name in getattr(self, role):

@@ -9,16 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.data.frequency import Times
+from ostinato.data.identities import Label, labels, names
 from ostinato.data.panel import format_time
 from ostinato.data.readers import read_table
 from ostinato.data.schema import MISSING
-from ostinato.data.table import Table, is_numeric, numbers, texts
+from ostinato.data.table import Table, is_numeric, numbers, refuse_stray_cells
 from ostinato.data.times import read_times
 from ostinato.errors import ColumnError, DataError
 
 Floats = NDArray[np.float32]
-# the largest number of float32
-LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class SequenceSet:
         channels: the names of the channels.
         sequences: each `(time, channels)`, float32, NaN where missing.
         ids: a name for each: the table's, or its number, from 1, in the file.
-        labels: the class of each, or `None`.
+        labels: the class of each, in the type that it has in a data frame, or `None`.
         classes: the classes there are, in the order of the file's header, else sorted; empty without labels.
         targets: `(sequences,)`, the number to be told for each (regression), or `None`.
         times: for each `(time,)`, seconds since its first row (or, of numbers, the difference); or `None`.
@@ -40,8 +39,8 @@ class SequenceSet:
     channels: tuple[str, ...]
     sequences: tuple[Floats, ...]
     ids: tuple[str, ...]
-    labels: tuple[str, ...] | None = None
-    classes: tuple[str, ...] = ()
+    labels: tuple[Label, ...] | None = None
+    classes: tuple[Label, ...] = ()
     targets: NDArray[np.float64] | None = None
     times: tuple[NDArray[np.float64], ...] | None = None
 
@@ -57,6 +56,7 @@ def read_sequences(
     channels: tuple[str, ...] = (),
     label: str | None = None,
     delimiter: str | None = None,
+    decimal: str | None = None,
     missing: tuple[str, ...] = MISSING,
 ) -> SequenceSet:
     """Read a long table: one row a sequence and time, the rows of a sequence in the order of time.
@@ -68,6 +68,7 @@ def read_sequences(
         channels: the columns of values; none: all other numeric ones.
         label: the column of the class, the same in all rows of a sequence.
         delimiter: what separates the columns of a text file; `None`: found.
+        decimal: the mark before decimals in text cells that can be read two ways; `None`: found.
         missing: cells that mean there is no value; so does an empty one.
 
     Returns:
@@ -83,13 +84,13 @@ def read_sequences(
     >>> found.ids, found.channels, found.sequences[0].tolist(), found.times[0].tolist(), found.labels
     (('a', 'b'), ('x',), [[1.0], [nan]], [0.0, 2.0], ('on', 'off'))
     """
-    table = read_table(source, delimiter=delimiter)
+    table = read_table(source, delimiter=delimiter, decimal=decimal)
     table.require([series_id, *filter(None, (time, label)), *channels])
     channels = tuple(channels) or _numeric(table, (series_id, time, label), missing)
     values = np.stack([_column(table, name, missing) for name in channels], 1)
     groups = group_rows(table, series_id)
     stamps = None if time is None else _stamps(table, time)
-    labels = None if label is None else _labels(table, label, groups)
+    told = None if label is None else _labels(table, label, groups)
     if stamps is not None:
         for name, rows in groups.items():
             _check_rising(table, name, rows, stamps)
@@ -98,8 +99,8 @@ def read_sequences(
         channels=channels,
         sequences=tuple(values[rows] for rows in groups.values()),
         ids=tuple(groups),
-        labels=labels,
-        classes=() if labels is None else tuple(sorted(set(labels))),
+        labels=told,
+        classes=() if told is None else tuple(sorted(set(told))),
         times=None if stamps is None else tuple(elapsed(stamps[rows]) for rows in groups.values()),
     )
 
@@ -111,9 +112,7 @@ def group_rows(table: Table, column: str) -> dict[str, NDArray[np.int64]]:
         DataError: the column is empty somewhere.
     """
     rows: dict[str, list[int]] = {}
-    for row, name in enumerate(texts(table, column, ())):
-        if name is None:
-            raise DataError(f'{table.place(row)}: column "{column}" is empty; every row must name its sequence')
+    for row, name in enumerate(names(table, column, "must name its sequence")):
         rows.setdefault(name, []).append(row)
     return {name: np.asarray(own, np.int64) for name, own in rows.items()}
 
@@ -131,19 +130,17 @@ def in_seconds(differences: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _numeric(table: Table, others: tuple[str | None, ...], missing: tuple[str, ...]) -> tuple[str, ...]:
-    found = tuple(name for name in table.columns if name not in others and is_numeric(table, name, missing))
+    rest = [name for name in table.columns if name not in others]
+    for name in rest:
+        refuse_stray_cells(table, name, missing)
+    found = tuple(name for name in rest if is_numeric(table, name, missing))
     if not found:
         raise ColumnError(f"{table.origin} has no numeric column beside those named; name one with channels=(...)")
     return found
 
 
 def _column(table: Table, name: str, missing: tuple[str, ...]) -> Floats:
-    values = numbers(table, name, missing)
-    large = np.abs(values) > LARGEST
-    if large.any():
-        row = int(large.argmax())
-        raise DataError(f'{table.place(row)}: {values[row]:g} in column "{name}" is too large for float32; scale it')
-    return values.astype(np.float32)
+    return numbers(table, name, missing).astype(np.float32)
 
 
 def _stamps(table: Table, name: str) -> Times:
@@ -155,20 +152,18 @@ def _stamps(table: Table, name: str) -> Times:
     return read_times(table, name)
 
 
-def _labels(table: Table, column: str, groups: dict[str, NDArray[np.int64]]) -> tuple[str, ...]:
-    cells, labels = texts(table, column, ()), list[str]()
+def _labels(table: Table, column: str, groups: dict[str, NDArray[np.int64]]) -> tuple[Label, ...]:
+    cells, found = labels(table, column, "needs the label of its sequence"), list[Label]()
     for name, rows in groups.items():
         first = cells[rows[0]]
         for row in rows.tolist():
-            if cells[row] is None:
-                raise DataError(f'{table.place(row)}: column "{column}" is empty; every sequence needs its label')
             if cells[row] != first:
                 raise DataError(
                     f'{table.place(row)}: column "{column}" is "{cells[row]}", but sequence "{name}" begins with '
                     f'"{first}"; expected one label for all its rows'
                 )
-        labels.append(str(first))
-    return tuple(labels)
+        found.append(first)
+    return tuple(found)
 
 
 def _check_rising(table: Table, name: str, rows: NDArray[np.int64], times: Times) -> None:

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
-from dataclasses import dataclass
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ostinato.errors import ColumnError, DataError
+from ostinato.data.cells import (
+    as_flags,
+    as_numbers,
+    decimal_evidence,
+    is_ambiguous,
+    listed,
+)
+from ostinato.errors import ColumnError, DataError, DataWarning
 
 if TYPE_CHECKING:
     import polars as pl
+
+# the largest number of float32, in which models compute
+LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -26,6 +38,13 @@ class Table:
         matrix: in place of a frame: a two-dimensional array `(rows, columns)`, perhaps memory-mapped.
         names: the names of the matrix's columns.
         first_row: the number a person would give the first row of data: 2 for a file with a header.
+        untyped: whether every column is text because its file knows nothing else.
+        missing: further texts that mean a missing value.
+        decimal: the decimal mark of text cells that can be read two ways, as asked for; `None`: found.
+        custom: the mark where the table does not show it: of the table that a model was trained on.
+        semicolons: whether these part the columns, as programs write that have the comma for decimals.
+        index: the columns that were the index of a data frame, which are no targets, with what they are for: `"time"`,
+            `"series_id"` or nothing.
     """
 
     origin: str
@@ -33,6 +52,29 @@ class Table:
     matrix: NDArray[Any] | None = None
     names: tuple[str, ...] = ()
     first_row: int = 1
+    untyped: bool = False
+    missing: tuple[str, ...] = ()
+    decimal: str | None = None
+    custom: str | None = None
+    semicolons: bool = False
+    index: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def evidence(self) -> str | None:
+        """The decimal mark that the text columns show, `None` if none or both do."""
+        columns = [] if self.frame is None else [self.frame[name] for name in self.columns if is_text(self, name)]
+        shown = {decimal_evidence(column) for column in columns} - {None}
+        return shown.pop() if len(shown) == 1 else None
+
+    def mark(self, cells: pl.Series) -> str:
+        """Return the decimal mark of a column's text cells, itself deciding first."""
+        known = decimal_evidence(cells) or self.decimal or self.evidence or self.custom
+        return known or ("," if self.semicolons and is_ambiguous(cells, ",") else ".")
+
+    @cached_property
+    def said(self) -> set[str]:
+        """The columns of which it was said already how they are read."""
+        return set()
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -46,7 +88,11 @@ class Table:
 
     def place(self, row: int) -> str:
         """Return how to name a row in a message, `row` counted from 0."""
-        return f"row {row + self.first_row} of {self.origin}"
+        return f"row {self.number(row)} of {self.origin}"
+
+    def number(self, row: int) -> int:
+        """Return the number a person would give a row, `row` counted from 0."""
+        return row + self.first_row
 
     def require(self, names: Iterable[str]) -> None:
         """Raise `ColumnError` for the first name that is no column, with what was likely meant."""
@@ -59,7 +105,10 @@ class Table:
             only = self.columns[0]
             split = next((mark for mark in (";", "\t", "|", ",", ":", " ") if mark in only), None)
             if split is not None:
-                return f'its only column is "{only}", so the delimiter is likely {split!r}: pass delimiter={split!r}'
+                return (
+                    f'its only column is "{only}", so the delimiter is likely {split!r}: pass '
+                    f"TableFile(path, delimiter={split!r}) (--delimiter)"
+                )
         near = difflib.get_close_matches(name, self.columns, n=2)
         shown = near or self.columns[:12]
         words = "did you mean " if near else "it has "
@@ -74,7 +123,7 @@ def is_text(table: Table, name: str) -> bool:
 
 
 def is_numeric(table: Table, name: str, missing: tuple[str, ...]) -> bool:
-    """Tell whether every value of a column is a number or missing, and one at least is a number."""
+    """Tell whether every value of a column is a number, true or false, or missing, and one at least is not missing."""
     import polars as pl
 
     if table.frame is None:
@@ -82,12 +131,12 @@ def is_numeric(table: Table, name: str, missing: tuple[str, ...]) -> bool:
     column = table.frame[name]
     if not is_text(table, name):
         return column.dtype.is_numeric() or column.dtype == pl.Boolean
-    texts = _without_missing(column, missing)
-    return texts.count() > 0 and texts.cast(pl.Float64, strict=False).null_count() == texts.null_count()
+    cells = _without_missing(table, column, missing)
+    return cells.count() > 0 and _parsed(table, cells).null_count() == cells.null_count()
 
 
 def numbers(table: Table, name: str, missing: tuple[str, ...]) -> NDArray[np.float64]:
-    """Return a column as floats, `(rows,)`, NaN where missing.
+    """Return a column as floats, `(rows,)`, NaN where missing, 1 for true and 0 for false.
 
     Raises:
         DataError: a value is not a number, or is infinite; the message names its row.
@@ -100,42 +149,133 @@ def numbers(table: Table, name: str, missing: tuple[str, ...]) -> NDArray[np.flo
     else:
         column = table.frame[name]
         if is_text(table, name):
-            column = _without_missing(column, missing)
-        cast = column.cast(pl.Float64, strict=False)
+            column = _without_missing(table, column, missing)
+            cast = _parsed(table, column)
+            _say_how_read(table, name, column, cast)
+        else:
+            cast = column.cast(pl.Float64, strict=False)
         if cast.null_count() > column.null_count():
             row = int((cast.is_null() & column.is_not_null()).arg_max() or 0)
             raise DataError(
-                f'{table.place(row)}: "{column[row]}" in column "{name}" is not a number; '
-                "clean the file, or name it as a missing value (--missing)"
+                f'{table.place(row)}: "{str(column[row])[:80]}" in column "{name}" is not a number; '
+                f"{_mend([str(column[row])])}"
             )
         values = cast.to_numpy().astype(np.float64)
+    values = _drop_marked(table, values, missing)
     check_finite(table, name, values)
     return values
 
 
-def check_finite(table: Table, name: str, values: NDArray[Any], first: int = 0) -> None:
-    """Raise `DataError` at the first infinite value of a column, `first` being the row that `values` starts at."""
-    if np.isinf(values).any():
-        row = first + int(np.isinf(values).argmax())
+def _parsed(table: Table, cells: pl.Series) -> pl.Series:
+    """Return text cells as floats, null where they are none."""
+    flags = as_flags(cells)
+    return flags if flags is not None else as_numbers(cells, table.mark(cells))
+
+
+def _say_how_read(table: Table, name: str, cells: pl.Series, read: pl.Series) -> None:
+    """Warn of a column whose cells can be read two ways, if nothing but custom decided."""
+    if name in table.said or decimal_evidence(cells) or table.decimal or table.evidence or table.custom:
+        return
+    mark = next((own for own in (",", ".") if is_ambiguous(cells, own)), None)
+    # a point stands before decimals, unless a file shows that its writer has commas there
+    if mark is None or (mark == "." and not table.semicolons):
+        return
+    table.said.add(name)
+    row = int(cells.str.contains(rf"^\s*[+-]?[1-9]\d{{0,2}}\{mark}\d{{3}}\s*$").fill_null(False).arg_max() or 0)
+    warnings.warn(
+        f'column "{name}" of {table.origin}: "{cells[row]}" is read as {read[row]:g}; if it is not, say which mark '
+        'stands before decimals: TableFile(path, decimal=",") or "." (--decimal)',
+        DataWarning,
+        stacklevel=2,
+    )
+
+
+def _drop_marked(table: Table, values: NDArray[np.float64], missing: tuple[str, ...]) -> NDArray[np.float64]:
+    """Return numbers with NaN in place of those that stand for a missing value, such as -999."""
+    marks = [float(text) for text in (*missing, *table.missing) if _is_number(text)]
+    return np.where(np.isin(values, marks), np.nan, values) if marks else values
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return float(text) == float(text)
+    except ValueError:
+        return False
+
+
+def stray_cells(table: Table, name: str, missing: tuple[str, ...]) -> list[tuple[int, str]]:
+    """Return the few cells of a text column of numbers that are none, with their rows; none where few are numbers."""
+    if not is_text(table, name):
+        return []
+    assert table.frame is not None
+    cells = _without_missing(table, table.frame[name], missing)
+    wrong = cells.is_not_null() & as_numbers(cells, table.mark(cells)).is_null()
+    if 2 * wrong.sum() >= cells.count() or as_flags(cells) is not None:
+        return []
+    return [(table.number(row), str(cells[row])) for row in wrong.arg_true().to_list()]
+
+
+def refuse_stray_cells(table: Table, name: str, missing: tuple[str, ...]) -> None:
+    """Raise `DataError` for a column that is numeric but for a few cells; the message names them."""
+    stray = stray_cells(table, name, missing)
+    if stray:
+        (row, text), others = stray[0], stray[1:]
+        also = f", nor {'is' if len(others) == 1 else 'are'} {listed(others)}" if others else ""
         raise DataError(
-            f'{table.place(row)}: column "{name}" is infinite; expected a finite number, '
-            "or an empty cell for a missing one"
+            f'row {row} of {table.origin}: "{text[:80]}" in column "{name}" is not a number{also}, but its other cells '
+            f"are; {_mend([text for _, text in stray])}"
         )
 
 
-def texts(table: Table, name: str, missing: tuple[str, ...]) -> list[str | None]:
-    """Return a column as texts, `None` where missing."""
-    import polars as pl
+def _mend(cells: list[str]) -> str:
+    marks = list(dict.fromkeys(cells))[:4]
+    given = ", ".join(f'"{mark[:40]}"' for mark in marks)
+    return f"mend the file, or take such cells as missing: missing=[{given}] (--missing TEXT)"
 
+
+def check_finite(table: Table, name: str, values: NDArray[Any], first: int = 0) -> None:
+    """Raise `DataError` at the first infinite value, or one too large to compute with, of a column.
+
+    `first` is the row that `values` starts at.
+    """
+    wrong = np.abs(values) > LARGEST if values.dtype.kind == "f" else np.zeros(0, np.bool_)
+    if not wrong.any():
+        return
+    row = int(wrong.argmax())
+    if np.isinf(values[row]):
+        raise DataError(
+            f'{table.place(first + row)}: column "{name}" is infinite; expected a finite number, '
+            "or an empty cell for a missing one"
+        )
+    raise DataError(
+        f'{table.place(first + row)}: {values[row]:g} in column "{name}" is too large for float32; scale the column'
+    )
+
+
+def texts(table: Table, name: str, missing: tuple[str, ...]) -> list[str | None]:
+    """Return a column as texts, `None` where missing; each number as it is written in full."""
     if table.frame is None:
-        return [f"{value:g}" for value in numbers(table, name, missing)]
-    column = table.frame[name].cast(pl.String)
-    values: list[str | None] = _without_missing(column, missing).to_list()
+        assert table.matrix is not None
+        column = table.matrix[:, table.names.index(name)]
+        return [None if value != value else str(value) for value in column.tolist()]
+    cells = _as_texts(table.frame[name])
+    values: list[str | None] = _without_missing(table, cells, missing).to_list()
     return values
 
 
-def _without_missing(column: pl.Series, missing: tuple[str, ...]) -> pl.Series:
+def _as_texts(column: pl.Series) -> pl.Series:
+    """Return a column as texts: NaN is missing, true is "True" as in a file that Python wrote."""
+    import polars as pl
+
+    if column.dtype.is_float():
+        column = column.fill_nan(None)
+    if column.dtype == pl.Boolean:
+        return column.replace_strict({True: "True", False: "False"}, default=None, return_dtype=pl.String)
+    return column.cast(pl.String)
+
+
+def _without_missing(table: Table, column: pl.Series, missing: tuple[str, ...]) -> pl.Series:
     import polars as pl
 
     stripped = column.cast(pl.String).str.strip_chars()
-    return stripped.set(stripped.is_in(list(missing)).fill_null(True), None)
+    return stripped.set(stripped.is_in(["", *missing, *table.missing]).fill_null(True), None)

@@ -1,163 +1,347 @@
-"""Reading a column of times in whatever common way it is written."""
+"""Reading a column of times in whatever common way it is written, and remembering how that was."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ostinato.data.formats import Order, Parts, assemble
 from ostinato.data.frequency import Times
+from ostinato.data.notes import note
 from ostinato.data.table import Table, is_text, numbers
+from ostinato.data.zones import as_instant, checked_zone, instants_of, zone_of
 from ostinato.errors import DataError
 
 if TYPE_CHECKING:
     import polars as pl
 
-# tried in this order; the first that reads every value is taken, so month-first before day-first
-_FORMATS = (
-    "%Y-%m-%d %H:%M:%S%.f",
-    "%Y-%m-%dT%H:%M:%S%.f",
-    "%Y-%m-%d %H:%M",
-    "%Y-%m-%dT%H:%M",
-    "%Y-%m-%dT%H:%M:%S%.f%z",
-    "%Y-%m-%d %H:%M:%S%.f%z",
-    "%Y-%m-%d",
-    "%Y/%m/%d %H:%M:%S",
-    "%Y/%m/%d %H:%M",
-    "%Y/%m/%d",
-    "%Y%m%d",
-    "%d.%m.%Y %H:%M:%S",
-    "%d.%m.%Y %H:%M",
-    "%d.%m.%Y",
-    "%m/%d/%Y %H:%M:%S",
-    "%m/%d/%Y %H:%M",
-    "%m/%d/%Y",
-    "%d/%m/%Y %H:%M:%S",
-    "%d/%m/%Y %H:%M",
-    "%d/%m/%Y",
-    "%b %d %Y",
-    "%b %d, %Y",
-    "%B %d, %Y",
-    "%d %b %Y",
-    "%d-%b-%Y",
-    "%d-%b-%y",
-)
-_GUESSES = ("ds", "date", "time", "timestamp", "datetime", "date_time", "month", "day", "week", "year", "period")
-_NAMES = _GUESSES[:6]
-_PARTS = ("year", "month", "day", "hour", "minute", "second")
+Kind: TypeAlias = Literal["", "stamps", "integers", "numbers", "elapsed"]
+Groups: TypeAlias = "Sequence[NDArray[np.int64]]"
+_WORDS = {"stamps": "dates", "integers": "whole numbers", "numbers": "numbers", "elapsed": "times gone by"}
+PARTS = ("year", "month", "day", "hour", "minute", "second")
+# what a column of numbers is called that only counts, so that 1999 in it is no year
+COUNTERS = ("t", "step", "time_step", "timestep", "time_idx", "index", "idx", "row", "tick", "n")
 
 
-def guess_time_column(table: Table) -> str | None:
-    """Return the column that holds the times: by its type, its usual names, or because its texts read as times.
+@dataclass(frozen=True)
+class TimeFormat:
+    """How times are written: what was asked for and, once a column was read, what was found.
 
-    Several columns that make a time together (`year`, `month`, `day` and perhaps `hour`) are returned joined by `+`.
+    Args:
+        kind: dates, whole numbers, numbers with decimals or times gone by; empty: not known yet.
+        order: of day, month and year, where all are numbers.
+        form: the name of the form; see `ostinato.data.formats.FORMS`.
+        pattern: a format of `strptime` that was given.
+        zone: the zone of the times; without one they are as a clock shows them.
     """
-    if table.frame is None:
-        return None
-    typed = [name for name in table.columns if table.frame[name].dtype.is_temporal()]
-    texts = [name for name in table.columns if is_text(table, name)]
-    texts.sort(key=lambda name: _GUESSES.index(name.lower()) if name.lower() in _GUESSES else len(_GUESSES))
-    plain = [name for name in texts if _reads(table, name) and not _whole_numbers(table, name)]
-    parts = [lowered[part] for lowered in [{n.lower(): n for n in table.columns}] for part in _PARTS if part in lowered]
-    joined = ["+".join(parts)] if [part.lower() for part in parts[:3]] == list(_PARTS[:3]) else []
-    years = [name for name in texts if name.lower() in _GUESSES and _reads(table, name)]
-    # a column that is called a time but does not read as one is taken all the same: reading it then says what is wrong
-    named = [name for name in texts if name.lower() in _NAMES and not _whole_numbers(table, name)]
-    return next(iter([*typed, *plain, *joined, *years, *named]), None)
+
+    kind: Kind = ""
+    order: Order = ""
+    form: str = ""
+    pattern: str | None = None
+    zone: str | None = None
+
+    @classmethod
+    def wanted(cls, *, day_first: bool | None, time_format: str | None, time_zone: str | None) -> TimeFormat:
+        """Return what the options of a user say.
+
+        Raises:
+            UsageError: there is no such zone.
+        """
+        order: Order = "" if day_first is None else "dmy" if day_first else "mdy"
+        return cls(order=order, pattern=time_format, zone=None if time_zone is None else checked_zone(time_zone))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> TimeFormat:
+        """Return what `to_json` wrote."""
+        return cls(**data)
 
 
-def _reads(table: Table, name: str) -> bool:
-    assert table.frame is not None
-    head = table.frame[name].head(50).drop_nulls()
-    return len(head) > 0 and _read(head) is not None
+ANY = TimeFormat()
+STAMPS = TimeFormat("stamps")
 
 
-def _whole_numbers(table: Table, name: str) -> bool:
-    assert table.frame is not None
-    return bool(table.frame[name].head(50).drop_nulls().str.contains(r"^\s*\d+\s*$").all())
+def read_times(table: Table, name: str, wanted: TimeFormat | None = None) -> Times:
+    """Return a column of times: `datetime64[us]`, instants in UTC where it has a zone; or numbers, where it has those.
 
-
-def read_times(table: Table, name: str) -> Times:
-    """Return a column of times as `datetime64[us]` in UTC where an offset is given, or as integers where it has those.
+    Args:
+        table: with the column.
+        name: the column, or several joined by `+`.
+        wanted: how they are written; `None`: found.
 
     Raises:
         DataError: a value is missing or is not a time; the message names its row.
     """
-    import polars as pl
+    return decide_times(table, name, wanted or TimeFormat())[0]
 
+
+def decide_times(table: Table, name: str, wanted: TimeFormat, groups: Groups | None = None) -> tuple[Times, TimeFormat]:
+    """Return a column of times and how it is written.
+
+    Where the order of day and month is open, it is the one by which every row is a date; if both do, the one by which
+    the rows of each series are in order and regular; if nothing tells, the month is first after `/` and `-`, the day
+    after a dot. The last two are said in a `DataWarning`.
+
+    Args:
+        table: with the column.
+        name: the column, or several joined by `+`: year, month, day, ...; or a date and a time of day.
+        wanted: what is asked for, or was found in the training data.
+        groups: the rows of each series, in order.
+
+    Raises:
+        DataError: a value is missing, is not a time, or not of the kind that is wanted; the message names its row.
+    """
     if table.frame is None:
         raise DataError(f'{table.origin} is a plain array, so "{name}" cannot be a column of times')
+    groups = groups if groups is not None else [np.arange(table.rows)]
     if name not in table.columns:
-        return _joined(table, name)
+        return _joined(table, name, wanted, groups)
     column = table.frame[name]
-    if column.dtype.is_temporal():
-        if isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone is not None:
-            column = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
-        column = column.cast(pl.Datetime("us"))
-    elif column.dtype.is_integer():
-        _refuse_missing(table, name, column)
-        return column.to_numpy().astype(np.int64)
-    else:
-        texts = column.cast(pl.String)
-        parsed = None if texts.null_count() else _read(texts)
-        if (
-            parsed is None
-            and texts.null_count() == 0
-            and (whole := texts.cast(pl.Int64, strict=False)).null_count() == 0
-        ):
-            return whole.to_numpy().astype(np.int64)
-        column = _parse(table, name, texts)
-    _refuse_missing(table, name, column)
-    return np.asarray(column.to_numpy().astype("datetime64[us]"))
+    refuse_missing(table, name, column)
+    times, found = _by_type(table, name, column, wanted, groups)
+    if wanted.kind and found.kind != wanted.kind:
+        raise DataError(
+            f'{table.place(0)}: "{column[0]}" in column "{name}" is not of the kind that the training data have; '
+            f"expected {_WORDS[wanted.kind]}, as there"
+        )
+    return times, found
 
 
-def _joined(table: Table, name: str) -> Times:
-    """Read times from the columns that `name` joins by `+`: year, month, day and perhaps hour, minute and second."""
-    parts = [numbers(table, part, ()).astype(np.int64) for part in name.split("+")]
-    parts += [np.zeros_like(parts[0])] * (6 - len(parts))
-    year, month, day, hour, minute, second = parts
-    days = (year - 1970).astype("datetime64[Y]").astype("datetime64[M]") + (month - 1).astype("timedelta64[M]")
-    clock = ((hour * 60 + minute) * 60 + second).astype("timedelta64[s]")
-    return np.asarray(days.astype("datetime64[us]") + (day - 1).astype("timedelta64[D]") + clock)
-
-
-def _parse(table: Table, name: str, column: pl.Series) -> pl.Series:
-    _refuse_missing(table, name, column)
-    parsed = _read(column)
-    if parsed is not None:
-        return parsed
-    best = max((_strptime(column, form) for form in _FORMATS), key=lambda series: series.count())
-    row = int(best.is_null().arg_max() or 0)
-    raise DataError(
-        f'{table.place(row)}: "{column[row]}" in column "{name}" is not a time; expected the form of its other rows, '
-        "such as 2024-01-31 13:00"
-    )
-
-
-def _read(texts: pl.Series) -> pl.Series | None:
-    """Return texts as times, or `None` when no known form reads all of them."""
-    texts = texts.str.strip_chars().str.replace(r"[Zz]$", "+00:00")
-    head = texts.head(20)
-    for form in _FORMATS:
-        if _strptime(head, form).null_count() == 0 and (whole := _strptime(texts, form)).null_count() == 0:
-            return whole
-    if texts.str.contains(r"^\d{4}-\d{2}-\d{2}[T ]\d{2}$").all():
-        return _strptime(texts.str.replace("T", " ") + ":00", "%Y-%m-%d %H:%M")
-    if texts.str.contains(r"^\d{4}-\d{1,2}$").all():
-        return _strptime(texts + "-01", "%Y-%m-%d")
-    if texts.str.contains(r"^(1[5-9]|20|21)\d\d$").all():
-        return _strptime(texts + "-01-01", "%Y-%m-%d")
-    return None
-
-
-def _strptime(texts: pl.Series, form: str) -> pl.Series:
+def _by_type(
+    table: Table, name: str, column: pl.Series, wanted: TimeFormat, groups: Groups
+) -> tuple[Times, TimeFormat]:
     import polars as pl
 
-    parsed = texts.str.strptime(pl.Datetime("us", "UTC" if "%z" in form else None), form, strict=False)
-    return parsed.dt.replace_time_zone(None) if "%z" in form else parsed
+    if column.dtype == pl.Duration:
+        return column.cast(pl.Duration("us")).to_numpy(), TimeFormat("elapsed")
+    if column.dtype == pl.Time:
+        raise DataError(f'column "{name}" of {table.origin} has times of day without a date; expected dates')
+    if column.dtype.is_temporal():
+        return _typed(table, name, column, wanted, groups)
+    whole = _whole_numbers(column)
+    if whole is not None and not (wanted.kind == "stamps" or _are_dates(name, whole, wanted)):
+        return whole.to_numpy().astype(np.int64), TimeFormat("integers")
+    if whole is None and column.dtype.is_numeric():
+        return column.cast(pl.Float64).to_numpy(), TimeFormat("numbers")
+    from ostinato.data.time_texts import read_elapsed, read_texts
+
+    texts = column.cast(pl.String) if whole is None else whole.cast(pl.String)
+    elapsed = read_elapsed(texts)
+    if elapsed is not None:
+        return elapsed, TimeFormat("elapsed")
+    return read_texts(table, name, texts, wanted, groups)
 
 
-def _refuse_missing(table: Table, name: str, column: pl.Series) -> None:
+def _typed(table: Table, name: str, column: pl.Series, wanted: TimeFormat, groups: Groups) -> tuple[Times, TimeFormat]:
+    import polars as pl
+
+    zone = None
+    if isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone is not None:
+        zone = wanted.zone or checked_zone(column.dtype.time_zone)
+        column = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+        zone = None if takes_utc(table, name, 0, wanted) else zone
+    walls = np.asarray(column.cast(pl.Datetime("us")).to_numpy().astype("datetime64[us]"))
+    if zone is None and wanted.zone is not None:
+        walls, zone = localised(table, name, walls, wanted.zone, groups), wanted.zone
+    return walls, replace(wanted, kind="stamps", zone=zone)
+
+
+def takes_utc(table: Table, name: str, row: int, wanted: TimeFormat) -> bool:
+    """Tell whether times with a zone are brought to UTC, since the training data have none, and say so."""
+    if wanted.kind != "stamps" or wanted.zone is not None:
+        return False
+    note(
+        f'{table.place(row)}: the times in column "{name}" have a zone, but those that the model was trained on have '
+        "none: these are taken to be in UTC; write times without a zone, or fit with time_zone (--time-zone)"
+    )
+    return True
+
+
+def _whole_numbers(column: pl.Series) -> pl.Series | None:
+    """Return a column of whole numbers as such, be they text or floats; `None` if it is another."""
+    import polars as pl
+
+    if column.dtype.is_integer():
+        return column
+    if column.dtype.is_float():
+        return column.cast(pl.Int64) if bool((column == column.round()).all()) else None
+    if column.dtype not in (pl.String, pl.Categorical, pl.Enum):
+        return None
+    texts = column.cast(pl.String).str.strip_chars()
+    if not texts.str.contains(r"^[+-]?\d+(\.0*)?$").all():
+        return None
+    whole = texts.str.replace(r"\.0*$", "").cast(pl.Int64, strict=False)
+    return whole if whole.null_count() == 0 else None
+
+
+def _are_dates(name: str, whole: pl.Series, wanted: TimeFormat) -> bool:
+    """Tell whether whole numbers are years, months (`202401`) or days (`20240131`)."""
+    import polars as pl
+
+    from ostinato.data.time_texts import reads_as_time
+
+    if wanted.kind == "integers" or name.strip().lower() in COUNTERS:
+        return False
+    return wanted.pattern is not None or reads_as_time(whole.cast(pl.String), weak=True)
+
+
+def localised(table: Table, name: str, walls: Times, zone: str, groups: Groups) -> Times:
+    """Return the instants at which clocks in a zone show some times.
+
+    Of an hour that comes twice the first is meant, unless the row before is already later.
+
+    Raises:
+        DataError: clocks never show such a time, since they go forward; the row is named.
+    """
+    early, late = instants_of(walls, zone), instants_of(walls, zone, later=True)
+    from ostinato.data.zones import wall_times
+
+    midnight = walls == walls.astype("datetime64[D]")  # a day begins all the same
+    never = (wall_times(early, zone) != walls) & ~midnight
+    if never.any():
+        row = int(never.argmax())
+        shown = str(walls[row]).replace("T", " ")[:16]
+        raise DataError(
+            f'{table.place(row)}: clocks in {zone} never show {shown} (column "{name}"), since they go forward then; '
+            "mend the row, or pass the zone that the times are in (time_zone, --time-zone)"
+        )
+    if (early != late).any():
+        for rows in groups:
+            for place in np.flatnonzero(early[rows] != late[rows]):
+                if place and early[rows[place]] <= early[rows[place - 1]]:
+                    early[rows[place]] = late[rows[place]]
+    return early
+
+
+def _joined(table: Table, name: str, wanted: TimeFormat, groups: Groups) -> tuple[Times, TimeFormat]:
+    """Read times from the columns that `name` joins by `+`."""
+    from ostinato.data.time_texts import finish, read_texts
+
+    names = name.split("+")
+    table.require(names)
+    assert table.frame is not None
+    for part in names:
+        refuse_missing(table, part, table.frame[part])
+    if not all(_whole_numbers(table.frame[part]) is not None or _is_month(table, part) for part in names):
+        import polars as pl
+
+        texts = [table.frame[part].cast(pl.String) for part in names]
+        return read_texts(table, name, pl.select(pl.concat_str(texts, separator=" ")).to_series(), wanted, groups)
+    parts = _parts_of(table, names)
+    walls, good = assemble(parts, "")
+    if not good.all():
+        row = int((~good).argmax())
+        cells = ", ".join(f"{part} {table.frame[part][row]}" for part in names)
+        raise DataError(f"{table.place(row)}: {cells} is not a time that exists; mend the row")
+    return finish(table, name, walls, parts, wanted, replace(wanted, kind="stamps"), groups)
+
+
+def _is_month(table: Table, name: str) -> bool:
+    from ostinato.data.formats import month_numbers
+
+    return name.lower() == "month" and is_text(table, name) and bool((month_numbers(_column(table, name)) > 0).all())
+
+
+def _column(table: Table, name: str) -> pl.Series:
+    import polars as pl
+
+    assert table.frame is not None
+    return table.frame[name].cast(pl.String)
+
+
+def _parts_of(table: Table, names: Sequence[str]) -> Parts:
+    from ostinato.data.formats import month_numbers
+
+    roles = [part.lower() for part in names]
+    known = (*PARTS, "quarter", "week")
+    if not all(role in known for role in roles):
+        roles = list(PARTS[: len(names)])
+    found = {
+        role: month_numbers(_column(table, part)) if _is_month(table, part) else numbers(table, part, ()).astype(int)
+        for role, part in zip(roles, names, strict=False)
+    }
+    rows = table.rows
+    digits = np.where(found["year"] < 100, 2, 4)
+    return Parts(found, digits, np.full(rows, np.nan), (), np.full(rows, True))
+
+
+def refuse_missing(table: Table, name: str, column: pl.Series) -> None:
+    """Refuse a column of times in which one is missing.
+
+    Raises:
+        DataError: it is; the row is named.
+    """
     if column.null_count():
         row = int(column.is_null().arg_max() or 0)
         raise DataError(f'{table.place(row)}: column "{name}" has no time; every row needs one')
+
+
+class _Row(Table):
+    """A row that came by itself."""
+
+    def place(self, row: int) -> str:  # noqa: ARG002
+        """Return how to name it."""
+        return "the row"
+
+
+def read_cell(cells: Mapping[str, Any], name: str, wanted: TimeFormat) -> Any:
+    """Return the time of one row, as `read_times` reads it in a column.
+
+    Args:
+        cells: of the row.
+        name: the column, or several joined by `+`.
+        wanted: how the times of the training data are written.
+
+    Raises:
+        DataError: it is not such a time.
+    """
+    cell = cells.get(name)
+    if isinstance(cell, str) and wanted.kind == "stamps" and wanted.pattern is None and len(cell) >= 10:
+        cell = _iso(cell)  # much quicker than a column of one
+    if isinstance(cell, datetime) and cell.tzinfo is not None and wanted.zone is not None:
+        return as_instant(cell)
+    import polars as pl
+
+    parts = [name] if name in cells else name.split("+")
+    values = {part: cell if part == name else cells[part] for part in parts}
+    frame = pl.DataFrame({part: _one(value) for part, value in values.items()})
+    return read_times(_Row("the row", frame), name, wanted)[0]
+
+
+def _iso(text: str) -> Any:
+    if text[4:5] != "-" or not text[:4].isdigit() or "W" in text:
+        return text
+    try:
+        return datetime.fromisoformat(text.strip())
+    except ValueError:
+        return text
+
+
+def _one(value: Any) -> pl.Series:
+    """Return a value as a column of one row."""
+    import polars as pl
+
+    if isinstance(value, np.datetime64):
+        return pl.Series(values=np.array([value], "datetime64[us]"))
+    if isinstance(value, np.timedelta64):
+        return pl.Series(values=np.array([value], "timedelta64[us]"))
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        zone = zone_of(value.tzinfo)
+        text = value.isoformat() + (f"[{zone}]" if zone and zone[0] not in "+-" and zone != "UTC" else "")
+        return pl.Series(values=[text])
+    if isinstance(value, datetime):
+        return pl.Series(values=np.array([np.datetime64(value, "us")]))
+    if hasattr(value, "to_timestamp") and hasattr(value, "freqstr"):  # a Period of pandas
+        return pl.Series(values=np.array([value.to_timestamp().to_datetime64()], "datetime64[us]"))
+    if isinstance(value, np.generic):
+        value = value.item()
+    return pl.Series(values=[value])

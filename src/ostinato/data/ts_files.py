@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from ostinato.data.lines import TextFile
-from ostinato.data.sequences import LARGEST, Floats, SequenceSet
+from ostinato.data.sequences import Floats, SequenceSet
+from ostinato.data.table import LARGEST
 from ostinato.errors import DataError
 
 
@@ -98,7 +99,7 @@ def _read_header(name: str, lines: Iterator[tuple[int, str]]) -> _Header:
 
 
 def _whole(name: str, number: int, tag: str, value: str) -> int:
-    if not value.strip().isdecimal():
+    if not value.strip().isdecimal() or len(value.strip()) > 12:
         raise DataError(f'line {number} of {name}: "{value}" behind {tag} is not a whole number')
     return int(value)
 

@@ -73,7 +73,7 @@ class Windows:
     ) -> None:
         self.panel, self.origins = panel, origins
         self.context, self.horizon = context, horizon
-        self.calendar = calendar and panel.frequency.unit != "row"
+        self.calendar = calendar and panel.frequency.has_calendar
         self._flat = _Flat.build(self) if panel.rows * max(1, len(panel.columns)) <= _IN_MEMORY else None
 
     def __len__(self) -> int:
@@ -139,7 +139,10 @@ class _Flat:
         for start, length, series in zip(first, lengths, panel.series, strict=True):
             values[start : start + length] = series.rows(0, length)
         if windows.calendar:
-            times = [panel.times(i, -margin[0], length + sum(margin)) for i, length in enumerate(lengths)]
+            times = [
+                panel.frequency.times(series.start, -margin[0], length + sum(margin))
+                for series, length in zip(panel.series, lengths, strict=True)
+            ]
             calendars.append(np.concatenate([calendar_features(own, panel.frequency) for own in times]))
         return cls(values, calendars[-1], first)
 

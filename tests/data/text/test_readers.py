@@ -69,9 +69,16 @@ def test_a_bad_byte_is_named_by_line_and_place_or_replaced(tmp_path) -> None:
     assert list(read_lines(path, encoding="latin-1")) == ["fine", "café au lait"]
 
 
-def test_a_utf_16_file_is_recognised(tmp_path) -> None:
-    with pytest.raises(DataError, match="UTF-16"):
-        list(read_lines(put(tmp_path / "a.txt", "hello".encode("utf-16"))))
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig"])
+def test_a_file_with_a_byte_order_mark_is_what_it_says(tmp_path, encoding) -> None:
+    text = "à la\r\ncarte\u2028so\n"
+    for pack in (bytes, gzip.compress):
+        assert list(read_lines(put(tmp_path / "a.txt", pack(text.encode(encoding))))) == ["à la", "carte\u2028so"]
+
+
+def test_lines_of_old_macs_end_in_returns(tmp_path) -> None:
+    assert list(read_lines(put(tmp_path / "a.txt", b"one\rtwo\r\rthree"))) == ["one", "two", "three"]
+    assert list(read_lines(put(tmp_path / "b.txt", b"one\rtwo\nthree"))) == ["one\rtwo", "three"]
 
 
 @pytest.mark.parametrize(

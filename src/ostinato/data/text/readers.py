@@ -127,7 +127,7 @@ def _value(found: dict[str, Any], key: str, where: str) -> str:
 def _inner(value: Any, part: str, key: str, where: str) -> Any:
     if isinstance(value, dict) and part in value:
         return value[part]
-    if isinstance(value, list) and part.isdecimal() and int(part) < len(value):
+    if isinstance(value, list) and part.isdecimal() and len(part) < 10 and int(part) < len(value):
         return value[int(part)]
     there = ", ".join(f'"{name}"' for name in list(value)[:12]) if isinstance(value, dict) else f"a {_kind(value)}"
     raise ColumnError(f'{where} has no "{key}": where "{part}" was looked for is {there or "nothing"}; mend the key')

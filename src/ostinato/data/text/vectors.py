@@ -101,7 +101,7 @@ def _wanted(file: TextFile, index: Mapping[str, int]) -> Iterator[tuple[int, lis
 def _declared(line: str) -> int:
     """Return the width that a header declares, 0 if the line is none."""
     cells = line.split()
-    return int(cells[1]) if len(cells) == 2 and all(cell.isdecimal() for cell in cells) else 0
+    return int(cells[1]) if len(cells) == 2 and all(cell.isdecimal() and len(cell) < 10 for cell in cells) else 0
 
 
 def _check_width(file: TextFile, number: int, cells: list[str], width: int) -> None:

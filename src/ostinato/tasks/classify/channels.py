@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ostinato.data.frames import as_array
+from ostinato.data.schema import MISSING
 from ostinato.data.sequences import SequenceSet, read_sequences
 from ostinato.data.ts_files import read_ts
 from ostinato.errors import DataError, UsageError
@@ -30,12 +32,14 @@ class SequenceColumns:
     Args:
         series_id, label, time: the columns; without `time` the rows of a sequence are in order and equally spaced.
         channels: the columns of values; none: all other numeric ones.
+        missing: cells that mean a missing value, beside those that always do.
     """
 
     series_id: str
     label: str
     time: str | None
     channels: tuple[str, ...]
+    missing: tuple[str, ...] = ()
 
     def read(self, data: Any, *, labelled: bool = True, channels: tuple[str, ...] = ()) -> Examples:
         """Read sequences, and their labels if there are to be any.
@@ -61,6 +65,7 @@ class SequenceColumns:
                 time=self.time,
                 channels=channels or self.channels,
                 label=self.label if labelled else None,
+                missing=(*MISSING, *self.missing),
             )
         examples = _from_set(data, labelled) if isinstance(data, SequenceSet) else _from_lists(data, labelled, channels)
         _check(examples, channels)
@@ -86,7 +91,7 @@ def _from_lists(data: Any, labelled: bool, channels: tuple[str, ...]) -> Example
                 f"data is a {type(data).__name__}; expected a path, a data frame or a pair (sequences, labels)"
             )
         data, given = data
-        labels = checked_labels(list(given), origin)
+        labels = checked_labels(as_array(given), origin)
     if not isinstance(data, (Sequence, np.ndarray)) or isinstance(data, str):
         raise UsageError(f"data is a {type(data).__name__}; expected sequences, each (time, channels)")
     items = tuple(_steps(own, row) for row, own in enumerate(data))

@@ -112,10 +112,11 @@ class Classifier(SavedEstimator[Fitted]):
                 yield from (self._answer(chances) for chances in self._chances(part))
 
     def _answer(self, chances: Floats) -> dict[str, Any]:
-        names = [str(name) for name in self._checked().classes.names]
+        labels = self._checked().classes.names
+        names = [str(name) for name in labels]
         best = int(chances.argmax())
         return {
-            "label": names[best],
+            "label": labels[best],
             "probability": float(chances[best]),
             "probabilities": dict(zip(names, chances.tolist(), strict=True)),
         }

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ostinato.data.cells import flag_of
+from ostinato.data.frames import plain_value
+from ostinato.data.identities import NO_NAMES, Label
 from ostinato.errors import DataError, UsageError
 
-Label: TypeAlias = "str | int"
 Integers: TypeAlias = "NDArray[np.int64]"
 _SHOWN = 12
 
@@ -70,36 +72,62 @@ class Classes:
         Raises:
             DataError: an example has no label, or one that was not there in training.
         """
-        index = {str(name): number for number, name in enumerate(self.names)}
         if examples.labels is None:
             raise DataError(f"{examples.origin} has no labels; expected one for each example")
-        wrong = next((row for row, label in enumerate(examples.labels) if str(label) not in index), None)
+        place = self.places(set(examples.labels))
+        wrong = next((row for row, label in enumerate(examples.labels) if place[_exactly(label)] is None), None)
         if wrong is not None:
             known = ", ".join(f'"{name}"' for name in self.names[:_SHOWN]) + (", ..." if len(self) > _SHOWN else "")
             raise DataError(
                 f'example {wrong + 1} of {examples.origin} has the label "{examples.labels[wrong]}", which none of the '
                 f"training examples has; expected one of {known}"
             )
-        return np.array([index[str(label)] for label in examples.labels], np.int64)
+        return np.array([place[_exactly(label)] for label in examples.labels], np.int64)
+
+    def places(self, labels: set[Label]) -> dict[tuple[type, Label], int | None]:
+        """Return which class each label is: by its text, else by its number where those tell all classes apart."""
+        by_text = {str(name): number for number, name in enumerate(self.names)}
+        by_value = {_value(name): number for number, name in enumerate(self.names)}
+        if None in by_value or len(by_value) < len(self):
+            by_value = {}
+        return {
+            _exactly(label): by_text.get(str(label), by_value.get(_value(label)) if by_value else None)
+            for label in labels
+        }
 
     def as_array(self) -> NDArray[Any]:
-        """Return the names as an array: of integers if all are, else of texts."""
+        """Return the names as an array of their type: integers, floats, booleans or texts."""
         return np.array(self.names)
 
 
-def checked_labels(labels: Sequence[Any], origin: str) -> tuple[Label, ...]:
-    """Return labels as whole numbers, if all are, or as texts.
+def _exactly(label: Label) -> tuple[type, Label]:
+    """Return a key that tells 1, 1.0 and True apart."""
+    return type(label), label
+
+
+def _value(label: Label) -> float | None:
+    """Return what a label is as a number, true and yes being 1, however it is written; `None` if it is none."""
+    flag = flag_of(label) if isinstance(label, str) else None
+    try:
+        return float(label if flag is None else flag)
+    except (ValueError, OverflowError):
+        return None
+
+
+def checked_labels(labels: Iterable[Any], origin: str) -> tuple[Label, ...]:
+    """Return labels in the type that they have - booleans, whole numbers, floats - if all have one, else as texts.
 
     Raises:
         DataError: one is missing or empty.
     """
-    plain = [label.item() if isinstance(label, np.generic) else label for label in labels]
+    plain = [plain_value(label) for label in labels]
     for row, label in enumerate(plain):
-        if label is None or label != label or (isinstance(label, str) and not label.strip()):
+        if label is None or (isinstance(label, str) and (not label.strip() or label.strip() in NO_NAMES)):
             raise DataError(f"example {row + 1} of {origin} has no label; give it one, or leave it out")
-    if all(isinstance(label, int) and not isinstance(label, bool) for label in plain):
-        return tuple(plain)
-    return tuple(str(label).strip() for label in plain)
+    kinds = set(map(type, plain))
+    if kinds == {int, float}:
+        return tuple(float(label) for label in plain)
+    return tuple(plain) if kinds in ({bool}, {int}, {float}) else tuple(str(label).strip() for label in plain)
 
 
 def hold_out(labels: Sequence[Label], shares: Sequence[float], seed: int) -> list[Integers]:

@@ -129,13 +129,11 @@ def _weights(given: Any, parts: Parts) -> Tensor | None:
         return class_weights(torch.from_numpy(np.bincount(parts.train.targets, minlength=len(parts.classes))))
     if not isinstance(given, Mapping):
         raise UsageError(f'class_weights is {given!r}; expected "none", "balanced" or a mapping from labels to weights')
-    named = {str(name): weight for name, weight in given.items()}
-    names = [str(name) for name in parts.classes.names]
-    if set(named) != set(names):
-        raise UsageError(
-            f"class_weights names {', '.join(sorted(named))}; expected a weight for each of {', '.join(names)}"
-        )
-    weights = torch.tensor([float(named[name]) for name in names])
+    named = {place: float(given[name]) for (_, name), place in parts.classes.places(set(given)).items()}
+    if len(named) < len(given) or set(named) != set(range(len(parts.classes))):
+        names, wanted = sorted(map(str, given)), ", ".join(map(str, parts.classes.names))
+        raise UsageError(f"class_weights names {', '.join(names)}; expected a weight for each of {wanted}")
+    weights = torch.tensor([named[place] for place in range(len(parts.classes))])
     if not bool((weights >= 0).all()) or not bool((weights > 0).any()):
         raise UsageError(f"class_weights are {weights.tolist()}; expected none below zero and one above")
     return weights

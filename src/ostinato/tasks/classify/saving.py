@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-import torch
 from numpy.typing import NDArray
 
 from ostinato.artifact import Artifact
@@ -16,6 +15,7 @@ from ostinato.tasks.classify.examples import Classes
 from ostinato.tasks.classify.fitting import Fitted
 from ostinato.tasks.classify.network import ClassifierNetwork, NetworkSettings
 from ostinato.tasks.classify.texts import TextEncoder
+from ostinato.tasks.restoring import restored
 from ostinato.tasks.summary import summary_from
 from ostinato.training import History
 from ostinato.training.history import EpochRow
@@ -44,14 +44,16 @@ def unpack(artifact: Artifact) -> Fitted:
     """Return what `pack` took apart."""
     body, arrays = artifact.body, artifact.tensors
     settings = {**body["network"], "convolutions": tuple(body["network"]["convolutions"])}
-    network = ClassifierNetwork(NetworkSettings(**settings))
     weights = {name.removeprefix(_WEIGHTS): own for name, own in arrays.items() if name.startswith(_WEIGHTS)}
-    network.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
+    network = restored(lambda: ClassifierNetwork(NetworkSettings(**settings)), body["network"], weights)
+    names = tuple(body["classes"])
+    if len(names) != network.settings.classes or not all(isinstance(name, (str, bool, int, float)) for name in names):
+        raise ValueError(f"it has {len(names)} classes; its network tells {network.settings.classes} apart")
     history = History(tuple(EpochRow(**row) for row in body["history"]), body["best_epoch"], body["stopped"])
     return Fitted(
-        network.eval(),
+        network,
         _unpack_encoder(body["encoder"], arrays),
-        Classes(tuple(body["classes"])),
+        Classes(names),
         body["temperature"],
         history,
         summary_from(body["summary"]),
@@ -69,4 +71,6 @@ def _unpack_encoder(plain: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
     if "vocabulary" in plain:
         return TextEncoder(vocabulary_from_dict(plain["vocabulary"]), plain["level"])
     center, scale = arrays["scaler.center"], arrays["scaler.scale"]
+    if not center.shape == scale.shape == (len(plain["channels"]),):
+        raise ValueError(f"its scaler is of {center.shape} channels; expected {len(plain['channels'])}")
     return ChannelEncoder(tuple(plain["channels"]), center, scale, plain["masked"], plain["gap"])

@@ -31,6 +31,7 @@ class SequenceClassifier(Classifier):
         series_id, label, time: columns of a long table: which sequence a row belongs to, its class, its time (`None`:
             rows are in order and equally spaced).
         channels: columns of values; none: all other numeric ones.
+        missing: cells of a long table that mean a missing value, beside those that always do (`ostinato.data.MISSING`).
         cell: a name from `ostinato.cells.PLAIN`, or `"transformer"`.
         hidden_size, num_layers, bidirectional: of the stack.
         pooling: `"last"`, `"mean"`, `"max"`, `"attention"`, or several with `+` between.
@@ -67,6 +68,7 @@ class SequenceClassifier(Classifier):
         label: str = "label",
         time: str | None = None,
         channels: Sequence[str] = (),
+        missing: str | Sequence[str] = (),
         cell: str = "gru",
         hidden_size: int = 64,
         num_layers: int = 1,

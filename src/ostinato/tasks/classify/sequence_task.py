@@ -39,7 +39,8 @@ class SequenceTask:
     def read(self, data: Any, *, labelled: bool = True, channels: tuple[str, ...] = ()) -> Examples:
         """See `Task`."""
         own = self.parameters
-        columns = SequenceColumns(own["series_id"], own["label"], own["time"], tuple(own["channels"]))
+        more = (own["missing"],) if isinstance(own["missing"], str) else tuple(own["missing"])
+        columns = SequenceColumns(own["series_id"], own["label"], own["time"], tuple(own["channels"]), more)
         return columns.read(data, labelled=labelled, channels=channels)
 
     def encoder(self, training: Examples) -> ChannelEncoder:

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ostinato.data.cells import cell_number
+from ostinato.data.table import LARGEST
 from ostinato.errors import DataError, StreamRowError, UsageError
 from ostinato.streaming import stepper
 from ostinato.tasks.classify.calibration import with_temperature
@@ -110,15 +112,17 @@ class SequenceStream:
                 raise StreamRowError(f'it has no "{unknown}"; expected {", ".join(channels[:12])}')
             row = [row[name] for name in channels]
         try:
-            values = np.array([np.nan if own is None else float(own) for own in row], np.float64)
-        except (TypeError, ValueError) as error:
+            values = np.array([cell_number(own) for own in row], np.float64)
+        except (TypeError, ValueError, OverflowError) as error:
             raise StreamRowError(
-                f"it holds something that is no number ({error}); expected a value a channel"
+                f"it holds something that is no number ({str(error)[:80]}); expected a value a channel"
             ) from error
         if values.shape != (len(channels),):
             raise StreamRowError(f"it has {len(values)} values; expected {len(channels)}: {', '.join(channels[:12])}")
-        if np.isinf(values).any():
-            raise StreamRowError("it holds an infinite number; expected finite ones, or null where missing")
+        if (np.abs(values) > LARGEST).any():
+            raise StreamRowError(
+                "it holds an infinite number, or one too large for float32; expected finite ones, or null where missing"
+            )
         return values
 
     def _gap(self, time: Any) -> float | None:
@@ -143,8 +147,10 @@ def _seconds(time: Any) -> float | None:
         return float(time)
     except (TypeError, ValueError):
         pass
+    except OverflowError:
+        return None
     try:
         moment = np.datetime64(time.removesuffix("Z") if isinstance(time, str) else time, "us")
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return None if np.isnat(moment) else float(moment.astype(np.int64)) / 1e6

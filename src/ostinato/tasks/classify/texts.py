@@ -10,8 +10,12 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from ostinato.data.frames import as_array
+from ostinato.data.identities import labels, typed
 from ostinato.data.readers import read_table
+from ostinato.data.spreadsheets import DATABASES, SPREADSHEETS
 from ostinato.data.table import texts as text_column
+from ostinato.data.table_file import TableFile
 from ostinato.data.text import (
     CharacterVocabulary,
     SubwordVocabulary,
@@ -29,7 +33,7 @@ Level = Literal["character", "word", "subword"]
 Column: TypeAlias = "str | int"
 _JSON = (".jsonl", ".ndjson")
 _TABLES = (".csv", ".tsv", ".tab")
-_PARQUET = (".parquet", ".pq")
+_PARQUET = (".parquet", ".pq", ".feather", ".arrow", ".json", ".zst", *SPREADSHEETS, *DATABASES)
 _SUBWORDS = 4000
 
 
@@ -58,9 +62,9 @@ class TextColumns:
             DataError: the file cannot be read, a column is not there, a label is missing, or there is nothing.
             UsageError: the data is of another kind.
         """
-        if isinstance(data, (str, Path)):
+        if isinstance(data, (str, Path)) and not isinstance(data, TableFile):
             examples = self._from_file(Path(data), labelled)
-        elif isinstance(data, Mapping) or hasattr(data, "columns"):
+        elif isinstance(data, Mapping) or hasattr(data, "columns") or isinstance(data, TableFile):
             examples = self._from_table(data, labelled)
         else:
             examples = _from_lists(data, labelled)
@@ -88,15 +92,17 @@ class TextColumns:
         table = read_table(source)
         names = [str(name) for name in ((self.text, self.label) if labelled else (self.text,))]
         table.require(names)
-        columns = [text_column(table, name, ()) for name in names]
-        return _examples(
-            table.origin, [tuple(own or "" for own in row) for row in zip(*columns, strict=True)], labelled
-        )
+        texts = tuple(own or "" for own in text_column(table, names[0], ()))
+        told = tuple(labels(table, names[1], "needs its label")) if labelled else None
+        return Examples(table.origin, texts, None if told is None else checked_labels(told, table.origin))
 
 
 def _examples(origin: str, rows: list[tuple[str, ...]], labelled: bool) -> Examples:
     texts = tuple(row[0] for row in rows)
-    return Examples(origin, texts, checked_labels([row[1] for row in rows], origin) if labelled else None)
+    if not labelled:
+        return Examples(origin, texts)
+    told = checked_labels([row[1] for row in rows], origin)
+    return Examples(origin, texts, tuple(typed([str(label) for label in told])))
 
 
 def _from_lists(data: Any, labelled: bool) -> Examples:
@@ -109,14 +115,14 @@ def _from_lists(data: Any, labelled: bool) -> Examples:
     if not labelled:
         return Examples(origin, _texts(data, origin))
     if isinstance(data, tuple) and len(data) == 2 and not isinstance(data[0], str):
-        texts, labels = _texts(data[0], origin), list(data[1])
+        texts, told = _texts(data[0], origin), list(as_array(data[1]))
     elif all(isinstance(pair, Sequence) and not isinstance(pair, str) and len(pair) == 2 for pair in data):
-        texts, labels = _texts([pair[0] for pair in data], origin), [pair[1] for pair in data]
+        texts, told = _texts([pair[0] for pair in data], origin), [pair[1] for pair in data]
     else:
         raise UsageError(f"data holds something else than texts with labels; expected {expected}")
-    if len(texts) != len(labels):
-        raise DataError(f"there are {len(texts)} texts but {len(labels)} labels; expected one for each")
-    return Examples(origin, texts, checked_labels(labels, origin))
+    if len(texts) != len(told):
+        raise DataError(f"there are {len(texts)} texts but {len(told)} labels; expected one for each")
+    return Examples(origin, texts, checked_labels(told, origin))
 
 
 def _texts(data: Iterable[Any], origin: str) -> tuple[str, ...]:

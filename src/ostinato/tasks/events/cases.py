@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ostinato.data import EventLog, read_event_log
+from ostinato.data import EventLog, TimeFormat, read_event_log
 from ostinato.errors import DataError, UsageError
 from ostinato.tasks.events.features import Floats, TimeFeatures
 
@@ -55,12 +55,20 @@ class Encoded:
     test: list[Case]
 
 
-def read_log(parameters: Mapping[str, Any], source: Log) -> EventLog:
-    """Read a log by the columns that an `EventPredictor` is told."""
+def read_log(parameters: Mapping[str, Any], source: Log, time_format: TimeFormat | None = None) -> EventLog:
+    """Read a log by the columns that an `EventPredictor` is told.
+
+    Args:
+        parameters: of the predictor.
+        source: the log.
+        time_format: how the times of the training data are written; `None`: these are they.
+    """
     if isinstance(source, EventLog):
         return source
     columns = {name: parameters[name] for name in ("case", "activity")}
-    return read_event_log(source, **columns, time=parameters["time"] or None)
+    options = {name: parameters[name] for name in ("day_first", "time_format", "time_zone")}
+    time_format = time_format or TimeFormat.wanted(**options)
+    return read_event_log(source, **columns, time=parameters["time"] or None, time_format=time_format)
 
 
 def read_parts(parameters: Mapping[str, Any], data: Log, validation: Log | None, test: Log | None) -> Parts:
@@ -83,7 +91,9 @@ def read_parts(parameters: Mapping[str, Any], data: Log, validation: Log | None,
             raise UsageError(f"{name} is {share}; expected a share from 0 to 1, 1 excluded")
         count = 0 if given is not None else round(len(rows) * share)
         rows, last = rows[: len(rows) - count], rows[len(rows) - count :]
-        parts[name] = read_log(parameters, given) if given is not None else log.take(last) if count else None
+        parts[name] = (
+            read_log(parameters, given, log.time_format) if given is not None else log.take(last) if count else None
+        )
     if not len(rows) or not any(len(log.activities[row]) for row in rows):
         raise DataError(f"{log.origin} leaves {len(rows)} cases to train on; give more, or hold fewer out")
     by = "that start last" if order == "start" else "of the file"
@@ -105,6 +115,7 @@ def joined(first: EventLog, second: EventLog) -> EventLog:
         first.activities + second.activities,
         first.gaps + second.gaps,
         np.concatenate([first.starts, second.starts]),
+        first.time_format,
     )
 
 

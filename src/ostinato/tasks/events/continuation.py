@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 
+from ostinato.data.panel import time_text
+from ostinato.data.zones import aware
 from ostinato.errors import UsageError
 from ostinato.tasks.events.answering import Answer
 from ostinato.tasks.events.cases import END
+from ostinato.tasks.events.prediction import Reader
 from ostinato.tasks.events.stream import EventStream, moment_of
 
 
@@ -31,7 +33,7 @@ def continue_case(
     case, activity, time = stream.columns
     for event in events:
         answer = stream.push({**event, case: "it"})
-    moment = moment_of(stream.reader, None if time is None else events[-1].get(time))
+    moment = moment_of(stream.reader, events[-1], time)
     expected: list[Answer] = []
     word, seconds = stream.reader.unit
     while len(expected) < length:
@@ -40,7 +42,7 @@ def continue_case(
             expected.append({activity: END})
             break
         moment += answer.get(f"in_{word}", 0.0) * seconds
-        row = {activity: chosen} | ({} if time is None else {time: _time(moment, word)})
+        row = {activity: chosen} | ({} if time is None else {time: _time(moment, stream.reader)})
         expected.append({**row, "probability": answer["probabilities"][chosen]})
         answer = stream.push({**row, case: "it"})
     return expected
@@ -52,10 +54,14 @@ def _chosen(answer: Answer, rng: np.random.Generator) -> str:
     return list(chances)[int(rng.choice(len(values), p=values / values.sum()))]
 
 
-def _time(moment: float, word: str) -> Any:
+def _time(moment: float, reader: Reader) -> Any:
+    """Return a moment as the times of the training data are: with their zone, if they have one."""
     if not np.isfinite(moment):
         return None
-    if word != "days":
+    if reader.unit[0] != "days":
         return moment
-    when = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=moment)
-    return when.replace(tzinfo=None).isoformat(sep=" ", timespec="seconds")
+    if reader.time_format.kind == "elapsed":
+        return time_text(np.timedelta64(round(moment), "s"))
+    instant = np.array([round(moment)]).astype("datetime64[s]").astype("datetime64[us]")
+    when = aware(instant, reader.time_format.zone).item(0)
+    return when.isoformat(sep=" ", timespec="seconds")

@@ -33,6 +33,7 @@ class EventPredictor(SavedEstimator[Outcome]):
 
     Args:
         case, activity, time: the columns of a log; `time=None` if it has none: rows are then in order.
+        day_first, time_format, time_zone: see `ostinato.data.Schema`; found when `None`, and kept for all later events.
         order: what "last" means when cases are held out: by their `"start"`, or in the `"file"`.
         test: the share of cases, the last ones, that is held out for `scores_`, where `fit` is not given a log for it.
         validation: likewise of the cases that are left, to decide when to stop.
@@ -74,6 +75,9 @@ class EventPredictor(SavedEstimator[Outcome]):
         case: str = "case",
         activity: str = "activity",
         time: str | None = "time",
+        day_first: bool | None = None,
+        time_format: str | None = None,
+        time_zone: str | None = None,
         order: Literal["start", "file"] = "start",
         validation: float = 0.2,
         test: float = 1 / 3,
@@ -152,7 +156,7 @@ class EventPredictor(SavedEstimator[Outcome]):
             DataError: the log cannot be read, or there is nothing to judge.
         """
         reader, own = self._checked().reader, self.get_params()
-        log = read_log(own, data)
+        log = read_log(own, data, reader.time_format)
         cases = encode_log(log, reader.known, reader.features)
         protocol = Protocol(
             own["first_prefix"] if first_prefix is None else first_prefix,
@@ -225,7 +229,8 @@ class EventPredictor(SavedEstimator[Outcome]):
 
     def _read(self, source: Any) -> Any:
         names = tuple(name for name in self._columns() if name)
-        return read_log(self.get_params(), source if is_path(source) else columns_of(source, names))
+        source = source if is_path(source) else columns_of(source, names)
+        return read_log(self.get_params(), source, self._checked().reader.time_format)
 
     def _columns(self) -> tuple[str, str, str | None]:
         own = self.get_params()

@@ -93,8 +93,8 @@ def make_reader(parameters: Mapping[str, Any], log: EventLog, seed: int) -> Read
     waits = np.concatenate([case.waits for case in encode_log(log, known, features)])
     scales = tuple(TimeScale.fit(parameters["time_loss"], waits[:, place]) for place in range(TIMES))
     timed = bool(np.isfinite(waits).any())
-    unit = ("", 1.0) if not timed else ("days", 86400.0) if log.starts.dtype.kind == "M" else ("units", 1.0)
-    return Reader(network, known, features, scales, unit)
+    unit = ("", 1.0) if not timed else ("days", 86400.0) if log.starts.dtype.kind in "mM" else ("units", 1.0)
+    return Reader(network, known, features, scales, unit, log.time_format)
 
 
 def encode_part(reader: Reader, log: EventLog | None) -> list[Case]:

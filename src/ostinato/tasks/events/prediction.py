@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ostinato.data import TimeFormat
+from ostinato.data.times import STAMPS
 from ostinato.tasks.events.batches import collate
 from ostinato.tasks.events.cases import Case
 from ostinato.tasks.events.features import TimeFeatures
@@ -29,6 +31,7 @@ class Reader:
         scales: of the times that are foretold: until the next event, until the last one.
         unit: what times are shown in, and how many seconds that is; `("days", 86400)`, or `("units", 1)` where the log
             has whole numbers rather than times, or `("", 1)` where it has none.
+        time_format: how the times of the training data are written, and later ones are read.
     """
 
     network: EventNetwork
@@ -36,6 +39,7 @@ class Reader:
     features: TimeFeatures
     scales: tuple[TimeScale, ...]
     unit: tuple[str, float]
+    time_format: TimeFormat = STAMPS
 
     def read(self, cases: Sequence[Case]) -> Foretold:
         """Return what comes after each event of cases, one case behind the other."""

@@ -7,13 +7,17 @@ import math
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 import torch
 
-from ostinato.errors import StreamRowError, UsageError
+from ostinato.data.events import wall_seconds
+from ostinato.data.frames import plain_value
+from ostinato.data.identities import NO_NAMES
+from ostinato.data.times import read_cell
+from ostinato.errors import DataError, StreamRowError, UsageError
 from ostinato.streaming import ArrayState, stepper
 from ostinato.tasks.events.answering import Answer, answer_of
 from ostinato.tasks.events.prediction import Reader
@@ -92,9 +96,10 @@ class EventStream:
         return self._cases.pop(str(case), None) is not None
 
     def _advance(self, own: _Open, activity: str, moment: float, begun: float) -> np.ndarray[Any, Any]:
-        calendar = self.reader.unit[0] == "days"
+        calendar = self.reader.unit[0] == "days" and self.reader.time_format.kind != "elapsed"
+        shown = wall_seconds(np.array([moment]), self.reader.time_format.zone) if calendar else [math.nan]
         gap = moment - own.last if own.events else math.nan
-        features = self.reader.features([gap], [moment - begun], [own.events], [moment if calendar else math.nan])
+        features = self.reader.features([gap], [moment - begun], [own.events], shown)
         vector = self._vectors[self._index.get(activity, 0)]
         self._step.restore(own.state)
         return self._step(np.concatenate([vector, features[0].astype(np.float32)])[None].astype(np.float32))
@@ -104,14 +109,14 @@ class EventStream:
             row = self._cells(row)
         if not isinstance(row, Mapping):
             raise StreamRowError(f"it is a {type(row).__name__}; expected a mapping with {self._wanted()}")
-        case, activity = (row.get(name) for name in self.columns[:2])
+        case, activity = (plain_value(row.get(name)) for name in self.columns[:2])
         for name, value in zip(self.columns, (case, activity), strict=False):
-            if value is None or value == "":
+            if value is None or str(value).strip() in ("", *NO_NAMES):
                 raise StreamRowError(f'it has no "{name}"; expected {self._wanted()}')
-        time = None if self.columns[2] is None else row.get(self.columns[2])
-        if self.columns[2] is not None and self.columns[2] not in row:
+        time = self.columns[2]
+        if time is not None and not all(name in row for name in ([time] if time in row else time.split("+"))):
             raise StreamRowError(f'it has no "{self.columns[2]}"; expected {self._wanted()} (null where not known)')
-        return str(case), str(activity), moment_of(self.reader, time)
+        return str(case).strip(), str(activity).strip(), moment_of(self.reader, row, time)
 
     def _cells(self, line: str) -> dict[str, str]:
         names = [name for name in self.columns if name is not None]
@@ -126,43 +131,35 @@ class EventStream:
         return ", ".join(f'"{name}"' for name in self.columns if name is not None)
 
 
-def moment_of(reader: Reader, time: Any) -> float:
-    """Return seconds from 1970 on, or the number that stands for the time; NaN if it is not known.
+def moment_of(reader: Reader, row: Mapping[str, Any], column: str | None) -> float:
+    """Return seconds from 1970 on, in UTC, or the number that stands for the time; NaN if it is not known.
+
+    Args:
+        reader: of the model, which knows how times are written.
+        row: with the event.
+        column: of the time, or several joined by `+`.
 
     Raises:
         StreamRowError: it cannot be read as the times of the training data are.
     """
-    if time is None or time == "" or (isinstance(time, float) and not math.isfinite(time)):
+    if column is None:
         return math.nan
+    cells = [row.get(name) for name in ([column] if column in row else column.split("+"))]
+    if any(cell is None or cell == "" or (isinstance(cell, float) and not math.isfinite(cell)) for cell in cells):
+        return math.nan
+    time = cells[0]
     if reader.unit[0] != "days":
         try:
-            return float(time)
-        except (TypeError, ValueError) as error:
-            raise StreamRowError(f"its time is {time!r}; expected a number, as in the training data") from error
-    return _seconds(time)
-
-
-def _seconds(time: Any) -> float:
-    if isinstance(time, np.datetime64):
-        return float(time.astype("datetime64[us]").astype(np.int64) / 1e6)
-    if isinstance(time, str):
-        time = _read(time)
-    if not isinstance(time, datetime):
-        raise StreamRowError(f"its time is {time!r}; expected one such as 2024-01-31 13:00")
-    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
-
-
-def _read(text: str) -> datetime:
+            return float(time)  # type: ignore[arg-type]
+        except (TypeError, ValueError, OverflowError) as error:
+            raise StreamRowError(
+                f"its time is {str(time)[:80]!r}; expected a number, as in the training data"
+            ) from error
     try:
-        return datetime.fromisoformat(text.strip())
-    except ValueError:
-        pass
-    from ostinato.data.readers import read_table
-    from ostinato.data.times import read_times
-    from ostinato.errors import DataError
-
-    try:
-        found = read_times(read_table({"time": [text]}), "time")
-    except DataError as error:
-        raise StreamRowError(f'its time is "{text}"; expected one such as 2024-01-31 13:00') from error
-    return datetime.fromisoformat(str(found[0]))
+        found = read_cell(row, column, reader.time_format)
+    except (DataError, ValueError, TypeError, OverflowError) as error:
+        shown = " ".join(map(str, cells)) if len(cells) > 1 or isinstance(time, datetime) else repr(time)
+        if "not a time that exists" in str(error):
+            raise StreamRowError(str(error)) from error
+        raise StreamRowError(f"its time is {shown}; expected one such as 2024-01-31 13:00".replace("'", '"')) from error
+    return float(found.astype(f"{found.dtype.kind}8[us]").astype(np.int64) / 1e6)

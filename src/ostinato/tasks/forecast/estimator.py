@@ -17,7 +17,7 @@ from ostinato.tasks.forecast.fitting import fit_forecaster, whole
 from ostinato.tasks.forecast.recording import summary_of
 from ostinato.tasks.forecast.result import Forecast
 from ostinato.tasks.forecast.saving import pack, unpack
-from ostinato.tasks.forecast.settings import Decoding, Normalization, Output
+from ostinato.tasks.forecast.settings import Decoding, Normalization, NoValues, Output
 from ostinato.tasks.forecast.stream import ForecastStream
 from ostinato.tasks.record import Evaluation, FitRecord
 from ostinato.tasks.summary import Summary
@@ -32,7 +32,11 @@ class Forecaster(Estimator):
     Args:
         horizon: how many steps to forecast.
         target: the column or columns to forecast; `None`: `y`, or else every numeric column without another role.
-        time, series_id, frequency: see `ostinato.data.Schema`; found when `None`.
+        time, series_id, frequency, day_first, time_format, time_zone: see `ostinato.data.Schema`; found when `None`,
+            and kept for all later data.
+        missing: cells that mean a missing value, beside those that always do (`ostinato.data.MISSING`); kept for all
+            later data.
+        no_values: what the forecast of a series is that has no value in its context: `"nan"` or `"error"`.
         past_covariates, known_covariates, static_covariates: see `ostinato.data.Schema`.
         context: steps a forecast looks back on; `None`: two horizons and two seasons.
         season: steps of a season, for the seasonal baselines and MASE; `None`: from the frequency.
@@ -80,7 +84,12 @@ class Forecaster(Estimator):
         target: str | Sequence[str] | None = None,
         time: str | None = None,
         series_id: str | None = None,
-        frequency: str | None = None,
+        frequency: str | int | None = None,
+        day_first: bool | None = None,
+        time_format: str | None = None,
+        time_zone: str | None = None,
+        no_values: NoValues = "nan",
+        missing: str | Sequence[str] = (),
         past_covariates: Sequence[str] = (),
         known_covariates: Sequence[str] = (),
         static_covariates: Sequence[str] = (),

@@ -11,13 +11,14 @@ import torch
 from numpy.typing import NDArray
 
 from ostinato.data import Frequency, Panel, Part, Scaler, Schema, Series, WindowArrays, Windows, load_future, load_panel
+from ostinato.data.notes import note
 from ostinato.errors import DataError
 from ostinato.tasks.forecast.calibration import calibrate
 from ostinato.tasks.forecast.evaluation import Forecasts
 from ostinato.tasks.forecast.inputs import InputMaker, Inputs
 from ostinato.tasks.forecast.network import DirectNetwork, RecursiveNetwork
 from ostinato.tasks.forecast.result import Forecast
-from ostinato.tasks.forecast.settings import NetworkSettings
+from ostinato.tasks.forecast.settings import NetworkSettings, NoValues
 
 PATHS = 200  # sampled futures of a recursive forecast
 _VALUES_AT_ONCE = 1 << 21  # numbers a batch of forecasts may hold
@@ -42,6 +43,7 @@ class Fitted:
         tail: the newest rows of each series, from which a forecast can start without the data.
         seed: of sampled paths.
         calibration: how far each quantile is moved, `(levels,)`; see `calibration`.
+        no_values: what the forecast of a series is in whose context there is no value: `"nan"`, or an `"error"`.
     """
 
     settings: NetworkSettings
@@ -59,6 +61,7 @@ class Fitted:
     tail: Panel
     seed: int
     calibration: NDArray[np.float64]
+    no_values: NoValues = "nan"
 
     @property
     def levels(self) -> tuple[float, ...]:
@@ -71,7 +74,14 @@ class Fitted:
         Raises:
             DataError: a column is missing or something in it is wrong.
         """
-        panel = load_panel(source, self.schema, categories=self.categories, fitting=False)
+        panel = load_panel(
+            source,
+            self.schema,
+            categories=self.categories,
+            frequency=self.frequency,
+            time_format=self.tail.time_format,
+            fitting=False,
+        )
         if panel.columns != self.columns:
             raise DataError(
                 f"{panel.origin} has the columns {panel.columns}, but the model was trained on {self.columns}"
@@ -96,7 +106,28 @@ class Fitted:
         if panel.known:
             windows = self._with_future(panel, windows, future)
         forecasts = self.run(windows, self.maker(panel))
+        self.check_values(panel, origins, forecasts)
         return self.result(panel, origins, forecasts)
+
+    def check_values(self, panel: Panel, origins: NDArray[np.int64], forecasts: Forecasts) -> None:
+        """Say which series have no forecast, since their context has no value.
+
+        Raises:
+            DataError: there is one, and the forecaster was told that this is an error.
+        """
+        empty = np.argwhere(np.isnan(forecasts.point[:, 0]))
+        if not len(empty):
+            return
+        name, target = panel.series[origins[empty[0, 0], 0]].id, panel.columns[empty[0, 1]]
+        whose = f'"{target}" of series "{name}"' if name else f'"{target}"'
+        others = f" (and {len(empty) - 1} more)" if len(empty) > 1 else ""
+        message = (
+            f"{whose}{others} has no value in the {self.settings.context} rows that a forecast looks back on, so that "
+            "there is nothing to forecast from"
+        )
+        if self.no_values == "error":
+            raise DataError(f'{message}; leave it out, or fit with no_values="nan" to have NaN for it')
+        note(f'{message}: its forecast is NaN; fit with no_values="error" (--no-values error) to stop there')
 
     def _with_future(self, panel: Panel, windows: WindowArrays, future: Any) -> WindowArrays:
         if future is None:
@@ -130,8 +161,9 @@ class Fitted:
         truth, parts = [], []
         for index in self._batches(len(origins)):
             batch = windows.gather(index)
-            truth.append(batch.future)
             parts.append(self.run(batch, make))
+            # where nothing is forecast, nothing is judged
+            truth.append(np.where(np.isnan(parts[-1].point), np.nan, batch.future))
         quantiles = [part.quantiles for part in parts if part.quantiles is not None]
         point = np.concatenate([part.point for part in parts])
         return np.concatenate(truth), Forecasts(point, np.concatenate(quantiles) if quantiles else None)
@@ -149,8 +181,12 @@ class Fitted:
         with torch.inference_mode():
             point, quantiles = self._direct(inputs) if self.settings.decoding == "direct" else self._recursive(inputs)
 
+        empty = np.isnan(windows.history).all(1)  # (batch, targets): there is nothing to forecast from
+
         def restored(values: torch.Tensor) -> NDArray[np.float64]:
-            return make.to_data_units(values.double().numpy(), inputs, windows.series)
+            found = make.to_data_units(values.double().numpy(), inputs, windows.series)
+            np.moveaxis(found, 2, 1)[empty] = np.nan
+            return found
 
         if quantiles is None:
             return Forecasts(restored(point))
@@ -174,10 +210,10 @@ class Fitted:
 def tail_of(panel: Panel, rows: int) -> Panel:
     """Return the newest rows of each series as a panel of its own."""
     series = []
-    for i, one in enumerate(panel.series):
+    for one in panel.series:
         first = max(0, len(one) - rows)
-        start = panel.times(i, first, 1)[0]
-        series.append(Series(one.id, start, one.rows(first, len(one)), one.static))
+        start = panel.frequency.times(one.start, first, 1)[0]
+        series.append(Series(one.id, start, one.rows(first, len(one)), one.static, last=one.last))
     return replace(panel, series=tuple(series))
 
 

@@ -9,13 +9,25 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ostinato.data import Panel, Part, Scaler, Scaling, Schema, Split, calendar_cycles, split_by_time
+from ostinato.data import (
+    MISSING,
+    Frequency,
+    Panel,
+    Part,
+    Scaler,
+    Scaling,
+    Schema,
+    Split,
+    calendar_cycles,
+    split_by_time,
+)
 from ostinato.errors import DataError, UsageError
 from ostinato.tasks.forecast.fitted import Fitted, tail_of
 from ostinato.tasks.forecast.metrics import mase_scale
 from ostinato.tasks.forecast.network import make_network
 from ostinato.tasks.forecast.settings import (
     DECODINGS,
+    NO_VALUES,
     NORMALIZATIONS,
     OUTPUTS,
     NetworkSettings,
@@ -39,7 +51,12 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
             raise UsageError(f"{name} is {value}; expected a whole number of 1 or more")
     if not 0 <= parameters["dropout"] < 1:
         raise UsageError(f"dropout is {parameters['dropout']}; expected a share from 0 to below 1")
-    known = {"output": OUTPUTS, "decoding": DECODINGS, "normalization": ("auto", *NORMALIZATIONS)}
+    known = {
+        "output": OUTPUTS,
+        "decoding": DECODINGS,
+        "normalization": ("auto", *NORMALIZATIONS),
+        "no_values": NO_VALUES,
+    }
     for name, choices in known.items():
         if parameters[name] not in choices:
             raise UsageError(f'{name} is "{parameters[name]}"; expected one of {", ".join(choices)}')
@@ -63,7 +80,11 @@ def schema_of(parameters: Mapping[str, Any]) -> Schema:
         past_covariates=_names(parameters["past_covariates"]),
         known_covariates=_names(parameters["known_covariates"]),
         static_covariates=_names(parameters["static_covariates"]),
-        frequency=parameters["frequency"],
+        missing=(*MISSING, *_names(parameters["missing"])),
+        frequency=None if parameters["frequency"] is None else Frequency.parse(parameters["frequency"]).alias(),
+        day_first=parameters["day_first"],
+        time_format=parameters["time_format"],
+        time_zone=parameters["time_zone"],
     )
 
 
@@ -105,6 +126,7 @@ def prepare(parameters: Mapping[str, Any], panel: Panel) -> tuple[Fitted, Split]
         tail=tail_of(panel, max(context, 2 * season)),
         seed=parameters["seed"],
         calibration=np.zeros(len(settings.quantiles)),
+        no_values=parameters["no_values"],
     )
     return fitted, split
 

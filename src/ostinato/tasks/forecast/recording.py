@@ -73,15 +73,15 @@ def summary_of(record: FitRecord) -> Summary:
 
 
 def _summary(fitted: Fitted, panel: Panel, split: Split) -> DataSummary:
-    starts = [panel.times(i, 0, 1)[0] for i in range(len(panel.series))]
-    ends = [panel.times(i, len(series) - 1, 1)[0] for i, series in enumerate(panel.series)]
+    starts = [series.start for series in panel.series]
+    ends = [panel.frequency.times(series.start, len(series) - 1, 1)[0] for series in panel.series]
     return DataSummary(
         source=panel.origin,
         fingerprint=fitted.fingerprint,
         series=len(panel.series),
         rows=panel.rows,
-        first_time=format_time(min(starts)),
-        last_time=format_time(max(ends)),
+        first_time=format_time(min(starts), panel.frequency.zone),
+        last_time=format_time(max(ends), panel.frequency.zone),
         frequency=panel.frequency.describe(),
         season=fitted.season,
         gaps=panel.gaps,

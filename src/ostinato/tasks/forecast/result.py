@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ostinato.data.zones import time_series
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -18,7 +20,8 @@ class Forecast:
 
     Args:
         series_ids: `(series,)`; a single unnamed series is `""`.
-        times: `(series, horizon)`, `datetime64[us]` or row numbers.
+        times: `(series, horizon)`, `datetime64[us]`, row numbers or `timedelta64[us]`; where the data's times have a
+            zone, `datetime` objects in it.
         targets: names of the targets.
         point: `(series, horizon, targets)`: the median, or the value of a point forecast.
         levels: quantile levels; empty for a point forecast.
@@ -37,14 +40,17 @@ class Forecast:
     series_column: str | None = None
 
     def to_frame(self) -> pl.DataFrame:
-        """Return the long table: series (if named), time, target, forecast, and a column `q0.1` for each quantile."""
+        """Return the long table: series (if named), time, target, forecast, and a column `q0.1` for each quantile.
+
+        Times have their zone; one that polars cannot name (`+05:30`) is written into texts.
+        """
         import polars as pl
 
         series, horizon, targets = self.point.shape
         columns: dict[str, Any] = {}
         if self.series_column is not None:
             columns[self.series_column] = np.repeat(np.array(self.series_ids, dtype=object), horizon * targets).tolist()
-        columns[self.time_column] = np.repeat(self.times.reshape(-1), targets)
+        columns[self.time_column] = time_series(np.repeat(self.times.reshape(-1), targets))
         columns["target"] = list(self.targets) * (series * horizon)
         columns["forecast"] = self.point.reshape(-1)
         for i, level in enumerate(self.levels):

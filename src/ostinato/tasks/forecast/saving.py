@@ -7,16 +7,16 @@ from dataclasses import asdict, fields
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ostinato.artifact import Artifact
-from ostinato.data import Frequency, Panel, Part, Scaler, Schema, Series
+from ostinato.data import Frequency, Panel, Part, Scaler, Schema, Series, TimeFormat
 from ostinato.errors import CorruptArtifact
 from ostinato.tasks.forecast.fitted import Fitted
 from ostinato.tasks.forecast.network import make_network
 from ostinato.tasks.forecast.settings import NetworkSettings
 from ostinato.tasks.record import ColumnSummary, DataSummary, Diagnostics, Evaluation, FitRecord, ForecastExample
+from ostinato.tasks.restoring import restored
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -35,7 +35,9 @@ def pack(fitted: Fitted, record: FitRecord, parameters: Mapping[str, Any]) -> tu
         "network": asdict(fitted.settings),
         "scaling": fitted.scaler.kind,
         "series": list(fitted.scaler.series_ids),
-        "starts": [_start_to_json(series.start) for series in fitted.tail.series],
+        "starts": [time_to_json(series.start) for series in fitted.tail.series],
+        "lasts": [time_to_json(series.last) for series in fitted.tail.series],
+        "times": fitted.tail.time_format.to_json(),
         "schema": fitted.schema.to_json(),
         "columns": list(fitted.columns),
         "static_columns": list(fitted.static_columns),
@@ -66,17 +68,23 @@ def unpack(artifact: Artifact) -> tuple[Fitted, FitRecord, dict[str, Any]]:
 
 def _unpack(body: dict[str, Any], arrays: Arrays) -> tuple[Fitted, FitRecord, dict[str, Any]]:
     settings = NetworkSettings.from_json(body["network"])
-    network = make_network(settings)
     prefix = "network."
-    weights = {
-        name.removeprefix(prefix): torch.from_numpy(own) for name, own in arrays.items() if name.startswith(prefix)
-    }
-    network.load_state_dict(weights)
+    weights = {name.removeprefix(prefix): own for name, own in arrays.items() if name.startswith(prefix)}
+    _check_context(settings, body, arrays)
+    network = restored(lambda: make_network(settings), body["network"], weights)
     frequency = Frequency(**body["frequency"])
     schema = Schema.from_json(body["schema"])
+    time_format = TimeFormat.from_json(body["times"]) if "times" in body else TimeFormat()
+    lasts = body.get("lasts", [None] * len(body["series"]))
     series = tuple(
-        Series(name, _start_from_json(start), arrays[f"tail.{i}.values"], arrays[f"tail.{i}.static"])
-        for i, (name, start) in enumerate(zip(body["series"], body["starts"], strict=True))
+        Series(
+            name,
+            time_from_json(start),
+            arrays[f"tail.{i}.values"],
+            arrays[f"tail.{i}.static"],
+            last=time_from_json(last),
+        )
+        for i, (name, start, last) in enumerate(zip(body["series"], body["starts"], lasts, strict=True))
     )
     categories = {name: tuple(own) for name, own in body["categories"].items()}
     columns, static_columns = tuple(body["columns"]), tuple(body["static_columns"])
@@ -92,10 +100,11 @@ def _unpack(body: dict[str, Any], arrays: Arrays) -> tuple[Fitted, FitRecord, di
         categories=categories,
         gaps=0,
         series=series,
+        time_format=time_format,
     )
     fitted = Fitted(
         settings=settings,
-        network=network.eval(),
+        network=network,
         scaler=Scaler.from_arrays(body["scaling"], tuple(body["series"]), arrays),
         schema=schema,
         columns=columns,
@@ -109,16 +118,25 @@ def _unpack(body: dict[str, Any], arrays: Arrays) -> tuple[Fitted, FitRecord, di
         tail=tail,
         seed=body["seed"],
         calibration=arrays["calibration"],
+        no_values=body["parameters"].get("no_values", "nan"),
     )
     return fitted, _record(_with_arrays(body["record"], arrays)), dict(body["parameters"])
 
 
-def _start_to_json(start: Any) -> Any:
-    return str(start) if isinstance(start, np.datetime64) else int(start)
+def time_to_json(time: Any) -> Any:
+    """Return a time of a grid as plain data: a date as text, a time gone by as microseconds, a number as it is."""
+    if isinstance(time, np.datetime64):
+        return str(time)
+    if isinstance(time, np.timedelta64):
+        return {"microseconds": int(time.astype("timedelta64[us]").astype(np.int64))}
+    return time if time is None or (isinstance(time, float) and not time.is_integer()) else int(time)
 
 
-def _start_from_json(start: Any) -> Any:
-    return np.datetime64(start, "us") if isinstance(start, str) else int(start)
+def time_from_json(time: Any) -> Any:
+    """Return what `time_to_json` wrote."""
+    if isinstance(time, str):
+        return np.datetime64(time, "us")
+    return np.timedelta64(time["microseconds"], "us") if isinstance(time, Mapping) else time
 
 
 def _without_arrays(value: Any, name: str, arrays: Arrays) -> Any:
@@ -141,6 +159,34 @@ def _with_arrays(value: Any, arrays: Arrays) -> Any:
     if isinstance(value, list):
         return tuple(_with_arrays(own, arrays) for own in value)
     return value
+
+
+def _check_context(settings: NetworkSettings, body: Mapping[str, Any], arrays: Arrays) -> None:
+    """Refuse sizes that no weights speak of: of the context and the season, of the scaler and the rows."""
+    if (
+        not 0 < settings.context <= 1_000_000
+        or not 0 < body["season"] <= 1_000_000
+        or not 0 < settings.horizon <= 1_000_000
+    ):
+        raise ValueError(
+            f"its context is {settings.context}, its horizon {settings.horizon}, its season {body['season']}"
+        )
+    starts = [own for own in body["starts"] if isinstance(own, (int, float))]
+    if any(not abs(own) < 2**62 for own in starts) or not 0 < body["frequency"]["step"] < 2**50:
+        raise ValueError(f"its series begin at {str(starts[:1])[:40]}, {str(body['frequency'])[:80]} a step")
+    width, count = settings.targets + settings.past + settings.known, len(body["series"])
+    shapes: dict[str, tuple[int, ...]] = {
+        "scaler.targets.center": (count, settings.targets),
+        "scaler.targets.scale": (count, settings.targets),
+    }
+    shapes |= {"mase_scales": (count, settings.targets), "calibration": (len(settings.quantiles),)}
+    for name, shape in shapes.items():
+        if arrays[name].shape != shape:
+            raise ValueError(f'its array "{name}" has the shape {arrays[name].shape}; expected {shape}')
+    for place in range(count):
+        rows = arrays[f"tail.{place}.values"]
+        if rows.ndim != 2 or rows.shape[1] != width:
+            raise ValueError(f"its rows have the shape {rows.shape}; expected {width} columns")
 
 
 def _record(plain: dict[str, Any]) -> FitRecord:

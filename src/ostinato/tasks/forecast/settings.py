@@ -13,8 +13,11 @@ Output = Literal["point", "quantiles", "gaussian", "student_t", "negative_binomi
 Decoding = Literal["direct", "recursive"]
 Normalization = Literal["none", "last", "mean", "standard", "last_std", "mean_abs"]
 
+NoValues = Literal["nan", "error"]
+
 OUTPUTS = ("point", "quantiles", "gaussian", "student_t", "negative_binomial")
 DECODINGS = ("direct", "recursive")
+NO_VALUES = ("nan", "error")
 NORMALIZATIONS = ("none", "last", "mean", "standard", "last_std", "mean_abs")
 
 

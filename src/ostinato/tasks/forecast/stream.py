@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.data import Panel, Series, format_time
-from ostinato.errors import StreamRowError, UsageError
+from ostinato.data.categories import category_of, warn_unknown
+from ostinato.data.cells import cell_number
+from ostinato.data.table import LARGEST
+from ostinato.data.times import read_cell
+from ostinato.data.zones import aware, instants_of, wall_times
+from ostinato.errors import DataError, StreamRowError, UsageError
 from ostinato.tasks.forecast.fitted import Fitted, tail_of
 from ostinato.tasks.forecast.result import Forecast
-
-_TIME_UNITS = "datetime64[us]"
+from ostinato.tasks.forecast.saving import time_from_json, time_to_json
 
 
 class ForecastStream:
@@ -30,6 +33,7 @@ class ForecastStream:
         one = tail_of(fitted.tail, fitted.settings.context).series[self._series]
         self._rows = np.full((fitted.settings.context, len(fitted.columns)), np.nan)
         self._seen = 0
+        self._last: Any = one.last if warm else None
         self._next: Any = fitted.frequency.times(one.start, len(one), 1)[0] if warm else None
         if warm and len(one):
             self._rows[-len(one) :] = one.values[-fitted.settings.context :]
@@ -41,8 +45,11 @@ class ForecastStream:
 
     @property
     def next_time(self) -> Any:
-        """The time that the next row is expected to have; `None` before the first row of a cold stream."""
-        return self._next
+        """The time that the next row is expected to have; `None` before the first row of a cold stream.
+
+        It has a zone if the times of the training data have one.
+        """
+        return None if self._next is None else aware(np.array([self._next]), self._fitted.frequency.zone)[0]
 
     def push(self, row: Mapping[str, Any] | Sequence[Any], future: Any = None) -> Forecast:
         """Take in one row and forecast the steps after it.
@@ -50,7 +57,8 @@ class ForecastStream:
         Args:
             row: a mapping from column names (targets, past and known covariates; perhaps the time), or their values in
                 that order without the time. `None`, NaN or an empty text is a missing value. A row whose time is later
-                than expected leaves the steps between missing.
+                than expected leaves the steps between missing; one without a time is the next. Times are read as those
+                of the training data; without a zone they are as a clock in the zone of the model shows them.
             future: the known covariates of the coming steps, as `predict` takes them, if the model has any.
 
         Raises:
@@ -69,12 +77,12 @@ class ForecastStream:
 
     def state(self) -> dict[str, Any]:
         """Return a copy of all that the stream holds, as plain data and one array."""
-        following = self._next
         return {
             "series": self._fitted.tail.series[self._series].id,
             "rows": self._rows.copy(),
             "seen": self._seen,
-            "next": str(following) if isinstance(following, np.datetime64) else following,
+            "next": time_to_json(self._next),
+            "last": time_to_json(self._last),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -91,8 +99,7 @@ class ForecastStream:
                 f"{self._rows.shape}"
             )
         self._rows, self._seen = rows, int(state["seen"])
-        following = state["next"]
-        self._next = np.datetime64(following, "us") if isinstance(following, str) else following
+        self._next, self._last = time_from_json(state["next"]), time_from_json(state.get("last"))
 
     def _ahead(self) -> Forecast:
         from ostinato.data import WindowArrays, calendar_features
@@ -116,14 +123,17 @@ class ForecastStream:
             series=np.zeros(1, np.int64),
             origin=np.array([row]),
         )
-        return fitted.result(panel, np.array([[0, row]]), fitted.run(windows, self._maker))
+        origins, forecasts = np.array([[0, row]]), fitted.run(windows, self._maker)
+        fitted.check_values(panel, origins, forecasts)
+        return fitted.result(panel, origins, forecasts)
 
     def _panel(self) -> Panel:
         """Return the rows held as a panel of one series, its start reckoned back from the next time."""
         held = max(1, min(self._seen, len(self._rows)))
         start = self._fitted.frequency.times(self._next, -held, 1)[0]
         one = self._fitted.tail.series[self._series]
-        return replace(self._fitted.tail, series=(Series(one.id, start, self._rows[-held:], one.static),))
+        series = Series(one.id, start, self._rows[-held:], one.static, last=self._last)
+        return replace(self._fitted.tail, series=(series,))
 
     def _advance(self, values: NDArray[np.float64], time: Any) -> None:
         skipped = self._skipped(time)
@@ -131,26 +141,35 @@ class ForecastStream:
         rows = np.full((min(skipped, keep), len(values)), np.nan)
         self._rows = np.concatenate([self._rows, rows, values[None]])[-keep:]
         self._seen = min(self._seen + skipped + 1, keep)
-        at = time if time is not None else self._next
-        if self._next is not None:
-            at = self._fitted.frequency.times(self._next, skipped, 1)[0]
+        at = time if self._next is None else self._fitted.frequency.times(self._next, skipped, 1)[0]
+        if self._fitted.frequency.unit == "row":
+            at, self._last = self._next or 0, time if time is not None else self._last
         self._next = self._fitted.frequency.times(at, 1, 1)[0]
 
     def _skipped(self, time: Any) -> int:
         """Return how many steps lie between the row before and this one."""
-        if time is None or self._next is None:
-            if self._next is None and time is None:
-                if self._fitted.frequency.unit != "row":
-                    raise StreamRowError("the first row of a cold stream needs its time; pass it with the row")
-                self._next = 0
+        frequency = self._fitted.frequency
+        if frequency.unit == "row":  # rows are one after the other, whatever their times
+            if time is None or self._last is None or time > self._last:
+                return 0
+            raise StreamRowError(
+                f"the row's time {self._words(time)} is not after that of the row before, {self._words(self._last)}; "
+                "push rows in time order, each once"
+            )
+        if self._next is None and time is None:
+            raise StreamRowError("the first row of a cold stream needs its time; pass it with the row")
+        if self._next is None or time is None:
             return 0
-        place = int(self._fitted.frequency.places(self._next, np.array([time]))[0])
+        place = int(frequency.places(self._next, np.array([time]))[0])
         if place >= 0:
             return place
         raise StreamRowError(
-            f"the row's time {format_time(time)} is not on the grid of {self._fitted.frequency.describe()} at or after "
-            f"{format_time(self._next)}; push rows in time order, each once"
+            f"the row's time {self._words(time)} is not on the grid of {frequency.describe()} at or after "
+            f"{self._words(self._next)}; push rows in time order, each once"
         )
+
+    def _words(self, time: Any) -> str:
+        return format_time(time, self._fitted.frequency.zone)
 
     def _read(self, row: Mapping[str, Any] | Sequence[Any]) -> tuple[NDArray[np.float64], Any]:
         if not isinstance(row, Mapping):
@@ -178,62 +197,64 @@ class ForecastStream:
         return values, self._time(row, clock)
 
     def _cells(self, name: str, cell: Any) -> NDArray[np.float64]:
-        empty = (
-            cell is None
-            or (isinstance(cell, float) and cell != cell)
-            or str(cell).strip() in self._fitted.schema.missing
-        )
-        categories = self._fitted.categories.get(name)
+        schema, categories = self._fitted.schema, self._fitted.categories.get(name)
         if categories is not None:
-            hot = np.array([float(str(cell) == category) for category in categories])
-            return np.full(len(categories), np.nan) if empty else hot
+            code = category_of(cell, categories, schema.missing)
+            if code == -2:
+                warn_unknown(name, "the row", [str(cell)])
+            hot = np.equal(np.arange(len(categories)), code).astype(np.float64)
+            return np.full(len(categories), np.nan) if code == -1 else hot
         try:
-            value = np.nan if empty else float(cell)
-        except (TypeError, ValueError):
+            value = cell_number(cell, schema.decimal, schema.missing)
+        except (TypeError, ValueError, OverflowError):
             raise StreamRowError(
-                f'"{cell}" in column "{name}" is not a number; expected one, or null if missing'
+                f'"{str(cell)[:80]}" in column "{name}" is not a number; expected one, or null if missing'
             ) from None
         if np.isinf(value):
             raise StreamRowError(f'column "{name}" is infinite; expected a finite number, or null if missing')
+        if abs(value) > LARGEST:
+            raise StreamRowError(f'{value:g} in column "{name}" is too large for float32; expected a smaller number')
         return np.array([value])
 
     def _time(self, row: Mapping[str, Any], clock: list[str]) -> Any:
-        name = clock[0] if clock[0] in row else "time" if "time" in row and "time" not in self._names else None
-        if name is None or self._fitted.frequency.unit == "row" or len(clock) > 1 or row[name] is None:
+        """Return the time of a row, an instant where times have a zone; `None` if it does not say."""
+        if self._fitted.schema.time is None:
             return None
-        cell = row[name]
+        given = [name for name in clock if name in row]
+        if not given and "time" in row and "time" not in self._names:
+            given = clock = ["time"]
+        if not given or all(row[name] is None for name in given):
+            return None
+        absent = [name for name in clock if row.get(name) is None]
+        if absent:
+            raise StreamRowError(f'the row lacks "{absent[0]}" of its time; expected {", ".join(clock)}')
+        name, wanted = "+".join(clock), self._fitted.tail.time_format
         try:
-            return _as_time(cell)
-        except (ValueError, TypeError):
+            time = read_cell(row, name, wanted)
+        except (DataError, ValueError, TypeError, OverflowError) as error:
+            if "not a time that exists" in str(error):
+                raise StreamRowError(str(error)) from error
+            cell = ", ".join(str(row[part]) for part in clock)
             raise StreamRowError(
-                f'"{cell}" in column "{name}" is not a time; expected one such as {self._next}'
-            ) from None
+                f'"{cell}" in column "{name}" is not a time; expected one such as {self._words(self._expected())}'
+            ) from error
+        return self._second_hour(row, name, time)
 
+    def _expected(self) -> Any:
+        if self._fitted.frequency.unit == "row":
+            return self._fitted.tail.series[self._series].last
+        return self._next if self._next is not None else self._fitted.tail.series[self._series].start
 
-def _as_time(cell: Any) -> Any:
-    """Return a time in UTC without an offset, as the readers make them."""
-    if isinstance(cell, np.datetime64):
-        return cell.astype(_TIME_UNITS)
-    if not isinstance(cell, str):
-        return np.datetime64(cell).astype(_TIME_UNITS)
-    try:
-        moment = datetime.fromisoformat(cell)
-    except ValueError:
-        return _read_time(cell)
-    return np.datetime64(moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment, "us")
-
-
-def _read_time(cell: str) -> Any:
-    """Read a time that is not written the ISO way as the file readers do."""
-    import polars as pl
-
-    from ostinato.data.table import Table
-    from ostinato.data.times import read_times
-
-    found = read_times(Table("the row", pl.DataFrame({"time": [cell]})), "time")[0]
-    if not isinstance(found, np.datetime64):
-        raise ValueError(cell)
-    return found
+    def _second_hour(self, row: Mapping[str, Any], name: str, time: Any) -> Any:
+        """Return the later of the two instants that a clock may mean as it goes back, once the first has passed."""
+        zone = self._fitted.frequency.zone
+        if zone is None or self._next is None or time >= self._next:
+            return time
+        wall = wall_times(np.array([time]), zone)
+        later = instants_of(wall, zone, later=True)[0]
+        # a time with an offset says by itself which hour it is
+        plain = read_cell(row, name, replace(self._fitted.tail.time_format, zone="UTC")) == wall[0]
+        return later if later != time and plain else time
 
 
 def _find(fitted: Fitted, series_id: str | None) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-import torch
 from numpy.typing import NDArray
 
 from ostinato.artifact import Artifact
@@ -13,6 +12,7 @@ from ostinato.data.text import vocabulary_from_dict
 from ostinato.tasks.language.evaluation import LanguageScores
 from ostinato.tasks.language.fitting import Outcome
 from ostinato.tasks.language.network import LanguageNetwork, NetworkSettings
+from ostinato.tasks.restoring import restored
 from ostinato.tasks.summary import summary_from
 from ostinato.training import History
 from ostinato.training.history import EpochRow
@@ -40,14 +40,10 @@ def unpack(artifact: Artifact) -> Outcome:
     """Return what `pack` took apart."""
     body, arrays = artifact.body, artifact.tensors
     settings = NetworkSettings(**{**body["network"], "cutoffs": tuple(body["network"]["cutoffs"])})
-    network = LanguageNetwork(settings)
-    weights = {name: torch.from_numpy(value) for name, value in arrays.items()}
-    if network.settings.tie_weights:
-        weights["scores.weight"] = weights["embedding.weight"]
-    network.load_state_dict(weights)
+    network = restored(lambda: LanguageNetwork(settings), body["network"], arrays)
     rows = tuple(EpochRow(**row) for row in body["history"])
     scores = None if body["scores"] is None else LanguageScores(**body["scores"])
     history = History(rows, body["best_epoch"], body["stopped"])
     return Outcome(
-        network.eval(), vocabulary_from_dict(body["vocabulary"]), history, scores, summary_from(body["summary"]), None
+        network, vocabulary_from_dict(body["vocabulary"]), history, scores, summary_from(body["summary"]), None
     )

@@ -180,13 +180,13 @@ class SequenceTagger(SavedEstimator[Outcome]):
             source: a path of a text, or lines: tokens with spaces between.
 
         Yields:
-            `tags` in one text; `tokens`, and the `probabilities` of their tags. A line without tokens has none.
+            `tags` in one text; `tokens`, and the `probabilities` of their tags. A blank line has none, but its answer.
 
         Raises:
             DataError: the file cannot be read.
         """
         tagger = self._checked().tagger
-        for line in read_lines(source) if isinstance(source, (str, Path)) else source:
+        for line in read_lines(source, keep_blank=True) if isinstance(source, (str, Path)) else source:
             tokens = tokens_of(line)
             yield answer_of(tagger, tokens, tagger.read([tokens])[0])
 

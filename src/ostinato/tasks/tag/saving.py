@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-import torch
 from numpy.typing import NDArray
 
 from ostinato.artifact import Artifact
 from ostinato.data.text import CharacterVocabulary, WordVocabulary, vocabulary_from_dict
+from ostinato.tasks.restoring import restored
 from ostinato.tasks.running import run_from
 from ostinato.tasks.scores import scores_from
 from ostinato.tasks.summary import summary_from
@@ -37,10 +37,10 @@ def pack(fitted: Outcome) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
 def unpack(artifact: Artifact) -> Outcome:
     """Return what `pack` took apart."""
     body = artifact.body
-    network = TagNetwork(NetworkSettings(**{**body["network"], "tags": tuple(body["network"]["tags"])}))
-    network.load_state_dict({name: torch.from_numpy(value) for name, value in artifact.tensors.items()})
+    settings = NetworkSettings(**{**body["network"], "tags": tuple(body["network"]["tags"])})
+    network = restored(lambda: TagNetwork(settings), body["network"], artifact.tensors)
     words, characters = vocabulary_from_dict(body["words"]), vocabulary_from_dict(body["characters"])
     if not isinstance(words, WordVocabulary) or not isinstance(characters, CharacterVocabulary):
         raise TypeError("its vocabularies are of another kind")
-    tagger = Tagger(network.eval(), Words(words, characters, body["longest"]))
+    tagger = Tagger(network, Words(words, characters, body["longest"]))
     return Outcome(tagger, run_from(body["run"]), scores_from(body["scores"]), summary_from(body["summary"]))

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 
+from ostinato.data.lines import is_blank
 from ostinato.errors import StreamRowError, UsageError
 from ostinato.streaming import stepper
 from ostinato.tasks.tag.batches import collate_words
 from ostinato.tasks.tag.prediction import Tagger, Tags
 
 Answer: TypeAlias = "dict[str, Any]"
+_BLANKS = re.compile(r"[ \t\r\n\f\v]+")  # not str.split(): a token may hold U+00A0
 
 
 def answer_of(tagger: Tagger, tokens: list[str], tags: Tags) -> Answer:
@@ -80,7 +83,7 @@ def tokens_of(row: str | Sequence[str] | Mapping[str, Any]) -> list[str]:
         StreamRowError: it is none of these.
     """
     if isinstance(row, str):
-        return row.split()
+        return [] if is_blank(row) else _BLANKS.split(row.strip(" \t\r\n\f\v"))
     tokens = row.get("tokens") if isinstance(row, Mapping) else row
     if not isinstance(tokens, (list, tuple)) or not all(isinstance(token, str) for token in tokens):
         raise StreamRowError('it is no sentence; expected tokens with spaces between, or {"tokens": ["The", "dog"]}')

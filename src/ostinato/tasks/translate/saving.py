@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-import torch
 from numpy.typing import NDArray
 
 from ostinato.artifact import Artifact
 from ostinato.data.text import vocabulary_from_dict
+from ostinato.tasks.restoring import restored
 from ostinato.tasks.summary import summary_from
 from ostinato.tasks.translate.fitting import Outcome
 from ostinato.tasks.translate.network import NetworkSettings, TranslationNetwork
@@ -40,13 +40,11 @@ def pack(fitted: Outcome) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
 def unpack(artifact: Artifact) -> Outcome:
     """Return what `pack` took apart."""
     body, arrays = artifact.body, artifact.tensors
-    network = TranslationNetwork(NetworkSettings(**body["network"]))
-    with torch.no_grad():
-        for name, value in network.named_parameters():
-            value.copy_(torch.from_numpy(arrays[name]))
+    settings = NetworkSettings(**body["network"])
+    network = restored(lambda: TranslationNetwork(settings), body["network"], arrays, buffers=False)
     source = vocabulary_from_dict(body["source"])
     target = source if body["target"] is None else vocabulary_from_dict(body["target"])
     rows = tuple(EpochRow(**row) for row in body["history"])
     history = History(rows, body["best_epoch"], body["stopped"])
-    languages = Languages(network.eval(), source, target, body["longest"], body["copy_unknown"])
+    languages = Languages(network, source, target, body["longest"], body["copy_unknown"])
     return Outcome(languages, body["dictionary"], history, summary_from(body["summary"]), None)

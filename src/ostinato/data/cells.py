@@ -1,0 +1,158 @@
+"""What the cells of a text column are: numbers, however they are written, or yes and no.
+
+The decimal mark is decided once a column: by cells that can be read one way only (`3,5`, `1.234,56`), else by what was
+asked for, by the other columns of the table, by what a model remembers, and last by custom. Nothing here asks what a
+column is for; `table.py` does.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ostinato.data.frames import plain_value
+
+if TYPE_CHECKING:
+    import polars as pl
+
+YES = ("true", "yes", "wahr", "vrai")
+NO = ("false", "no", "falsch", "faux")
+_SPACE = " \u00a0\u202f\u2009"
+_QUOTES = "'’"
+_EXPONENT = r"(?:[eE][+-]?\d+)?"
+_OTHER = rf"(?:[{_SPACE}]\d{{3}})+|(?:[{_QUOTES}]\d{{3}})+"
+
+
+def _grouped(mark: str) -> str:
+    """Return a pattern of digits in groups of thousands, by this mark, spaces or apostrophes."""
+    return rf"[1-9]\d{{0,2}}(?:(?:{mark}\d{{3}})+|{_OTHER})"
+
+
+def _written(decimal: str, thousands: str) -> str:
+    """Return the pattern of a number with these marks."""
+    return rf"^[+-]?(?:(?:{_grouped(thousands)}|\d+)(?:{decimal}\d*)?|{decimal}\d+){_EXPONENT}$"
+
+
+_NUMBER = {".": _written(r"\.", ","), ",": _written(",", r"\.")}
+"""How a number is written with each decimal mark."""
+_EITHER = {".": r"^[+-]?[1-9]\d{0,2}\.\d{3}$", ",": r"^[+-]?[1-9]\d{0,2},\d{3}$"}
+"""Cells in which the mark may stand for decimals or for one group of thousands."""
+
+
+def plain(texts: pl.Series) -> pl.Series:
+    """Return texts without the white space around them, a minus sign as a hyphen."""
+    return texts.str.strip_chars().str.replace("^−", "-")
+
+
+def decimal_evidence(texts: pl.Series) -> str | None:
+    """Return the decimal mark that a column shows beyond doubt, `None` if none or both do."""
+    marked = plain(texts.drop_nulls()).unique()
+    marked = marked.filter(marked.str.contains(r"\d[.,]|[.,]\d"))
+    shown = [mark for mark in ".," if _shows(marked, mark)]
+    return shown[0] if len(shown) == 1 else None
+
+
+def _shows(marked: pl.Series, mark: str) -> bool:
+    other = "," if mark == "." else "."
+    written = marked.str.contains(_NUMBER[mark]) & ~marked.str.contains(_NUMBER[other])
+    return bool(written.any())
+
+
+def is_ambiguous(texts: pl.Series, mark: str) -> bool:
+    """Tell whether a column has cells such as `1,234`, which may be 1234 or 1.234."""
+    return bool(plain(texts).str.contains(_EITHER[mark]).fill_null(False).any())
+
+
+def as_numbers(texts: pl.Series, decimal: str) -> pl.Series:
+    """Return texts as floats, null where one is no number with this decimal mark."""
+    import polars as pl
+
+    found = plain(texts)
+    thousands = "," if decimal == "." else r"\."
+    fits = found.str.contains(_NUMBER[decimal])
+    bare = found.str.replace_all(rf"[{thousands}{_SPACE}{_QUOTES}]", "").str.replace(decimal, ".", literal=True)
+    read = bare.set(~fits.fill_null(True), None).cast(pl.Float64, strict=False)
+    words = found.set(fits.fill_null(True), None)
+    if not words.count():
+        return read
+    # what the pattern leaves out, NaN and infinity, is for the caller to judge
+    words = words.set(~words.str.contains(r"(?i)^[+-]?(?:nan|inf|infinity)$").fill_null(True), None)
+    return read.fill_null(words.cast(pl.Float64, strict=False))
+
+
+def looks_like_number(cell: str) -> bool:
+    """Tell whether a cell is a number with one decimal mark or the other."""
+    bare = cell.strip()
+    return len(bare) < 400 and any(re.match(pattern, bare) is not None for pattern in _NUMBER.values())
+
+
+def as_flags(texts: pl.Series) -> pl.Series | None:
+    """Return a column of true and false, yes and no, 0 and 1 as floats; `None` if it holds more, or no word."""
+    import polars as pl
+
+    found = texts.str.strip_chars().str.to_lowercase()
+    words = found.is_in([*YES, *NO])
+    if not words.fill_null(False).any():
+        return None
+    number = found.cast(pl.Float64, strict=False)
+    if not (words | number.is_in([0.0, 1.0])).fill_null(True).all():
+        return None
+    if (found.is_not_null() & ~words.fill_null(False) & number.is_null()).any():
+        return None
+    return number.set(found.is_in(list(YES)).fill_null(False), 1.0).set(found.is_in(list(NO)).fill_null(False), 0.0)
+
+
+def flag_of(cell: str) -> bool | None:
+    """Return what a word for true or false says, `None` for any other."""
+    word = cell.strip().lower()
+    return True if word in YES else False if word in NO else None
+
+
+def number_of(cell: str, decimal: str | None = None) -> float:
+    """Return one cell as a number, as a column that holds it alone is read.
+
+    Raises:
+        ValueError: it is none.
+    """
+    import polars as pl
+
+    flag = flag_of(cell)
+    if flag is not None:
+        return float(flag)
+    texts = pl.Series([cell], dtype=pl.String)
+    found = as_numbers(texts, decimal_evidence(texts) or decimal or ".")[0]
+    if found is None:
+        raise ValueError(f'"{cell[:40]}" is no number')
+    return float(found)
+
+
+def cell_number(cell: object, decimal: str | None = None, missing: Sequence[str] = ("",)) -> float:
+    """Return a value of a streamed row as the readers of tables read it: a number, true or false, or a text of one.
+
+    Args:
+        cell: the value; `None`, NaN, pandas' `NA` and the texts of `missing` are missing.
+        decimal: the mark before decimals where a text shows none.
+        missing: texts that mean a missing value.
+
+    Returns:
+        The number, NaN where missing.
+
+    Raises:
+        ValueError: it is no number.
+        OverflowError: it is a whole number that no float holds.
+    """
+    value = plain_value(cell)
+    if value is None or (isinstance(value, str) and value.strip() in missing):
+        return float("nan")
+    if isinstance(value, str):
+        return number_of(value, decimal)
+    if not isinstance(value, (bool, int, float)):
+        raise ValueError(f"it is a {type(cell).__name__}")
+    return float(value)
+
+
+def listed(cells: Sequence[tuple[int, str]], shown: int = 4) -> str:
+    """Return cells with their rows, the first ones written out."""
+    parts = [f'row {row} "{text[:40]}"' for row, text in cells[:shown]]
+    return ", ".join(parts) + (f" and {len(cells) - shown} more" if len(cells) > shown else "")

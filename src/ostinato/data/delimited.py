@@ -1,0 +1,267 @@
+"""Text files of columns as programs and people write them: CSV of any dialect, TSV, with or without a preamble."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import itertools
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ostinato.data.cells import looks_like_number
+from ostinato.data.table import Table
+from ostinato.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_DELIMITERS = ",;\t|"
+_SAMPLE = 2000  # rows that decide about the delimiter
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How a text lies: what stands before its header, and what parts its columns."""
+
+    skipped: int  # lines before the header
+    delimiter: str
+    header: tuple[str, ...]
+    has_header: bool
+
+
+def parse_delimited(name: str, content: bytes, delimiter: str | None) -> Table:
+    """Return the table of a text file; every cell a text.
+
+    Args:
+        name: of the file, for a message.
+        content: of the file, in UTF-8, UTF-16 or UTF-32 with a mark, or else cp1252.
+        delimiter: between columns; `None`: by a line `sep=;` at its top, or found.
+
+    Raises:
+        DataError: it is empty, damaged, or its rows do not fit its header.
+        UsageError: the delimiter is not one character.
+    """
+    if delimiter is not None and (len(delimiter.encode()) != 1 or delimiter in '"\r\n'):
+        raise UsageError(f"delimiter is {delimiter!r}; expected one character, such as a comma or a tab")
+    text = _one_line_end(name, decode(name, content))
+    layout = _layout(name, text, delimiter)
+    body = text.split("\n", layout.skipped)[layout.skipped] if layout.skipped else text
+    frame = _parsed(name, body, layout)
+    first = layout.skipped + (2 if layout.has_header else 1)
+    return Table(name, frame, first_row=first, semicolons=layout.delimiter == ";", untyped=True)
+
+
+def decode(name: str, content: bytes) -> str:
+    """Return the text of a file, by its byte order mark, else as UTF-8, else as cp1252.
+
+    Raises:
+        DataError: it holds zero bytes, or what its mark does not announce.
+    """
+    mark, encoding = next(((mark, own) for mark, own in _MARKS if content.startswith(mark)), (b"", ""))
+    try:
+        text = content[len(mark) :].decode(encoding or "utf-8")
+    except UnicodeDecodeError as error:
+        if encoding:
+            raise DataError(
+                f"{name} begins as {encoding.upper()}, but its byte {error.start + 1:,} is not; it is cut short or "
+                "damaged: save it anew, best as UTF-8"
+            ) from error
+        text = content.decode("cp1252", "replace") if b"\0" not in content else _without_mark(name, content)
+    if "\0" in text:
+        text = _without_mark(name, content) if not mark else text
+        if "\0" in text:
+            line = text.count("\n", 0, text.index("\0")) + 1
+            raise DataError(f"line {line} of {name} holds a zero byte; it is damaged, or no text file: save it anew")
+    return text
+
+
+def _without_mark(name: str, content: bytes) -> str:
+    """Return what is UTF-16 without a mark: every other byte of plain text is zero."""
+    head = content[:4096]
+    for first, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
+        zeros = head[first::2].count(0)
+        if zeros > 0.7 * len(head) / 2 and head[1 - first :: 2].count(0) == 0 and len(content) % 2 == 0:
+            try:
+                return content.decode(encoding)
+            except UnicodeDecodeError:
+                break
+    line = content.count(b"\n", 0, content.index(b"\0")) + 1
+    raise DataError(f"line {line} of {name} holds a zero byte; it is damaged, or no text file: save it anew")
+
+
+def _one_line_end(name: str, text: str) -> str:
+    r"""Return a text whose lines end in `\n`, having ended in it, in `\r\n`, or as on old Macs in `\r`."""
+    if "\r" not in text:
+        return text
+    text = re.sub("\r+\n", "\n", text)
+    if "\r" not in text:
+        return text
+    if "\n" in (bare := re.sub(r'"[^"]*"', lambda found: " " * len(found[0]), text)) and "\r" in bare:
+        line = bare.count("\n", 0, bare.index("\r")) + 1
+        raise DataError(
+            f"line {line} of {name} has a carriage return within it, though its lines end otherwise; it is damaged: "
+            "save it anew with one kind of line end"
+        )
+    return text.replace("\r", "\n")
+
+
+def _layout(name: str, text: str, delimiter: str | None) -> _Layout:
+    skipped, said, commented = 0, None, None
+    lines = _lines(text)
+    head = ""
+    for head in lines:
+        bare = head.strip("\ufeff \t")
+        if bare.lower().startswith("sep=") and said is None and len(bare) <= 5:
+            said = bare[4:] or "\t"
+        elif bare.startswith("#"):
+            commented = (skipped, bare)
+        elif bare:
+            break
+        skipped += 1
+    else:
+        if commented is None or said is not None:
+            raise DataError(f"{name} is empty; expected a table with a header and rows")
+        skipped, head, commented = 0, commented[1], None
+    sample = list(itertools.islice(_lines_from(text, skipped), _SAMPLE))
+    mark = delimiter or said or sniff(sample)
+    header = _cells(head if '"' not in head else "\n".join(sample), mark)
+    if commented is not None and _is_header(_cells(commented[1].lstrip("# \t"), mark), header):
+        skipped, header = commented[0], _cells(commented[1], mark)
+    has_header = not all(_is_number(cell) for cell in header)
+    return _Layout(skipped, mark, tuple(header), has_header)
+
+
+def _lines(text: str) -> Iterator[str]:
+    start = 0
+    while start < len(text):
+        stop = text.find("\n", start)
+        stop = len(text) if stop < 0 else stop
+        yield text[start:stop]
+        start = stop + 1
+
+
+def _lines_from(text: str, skipped: int) -> Iterator[str]:
+    return itertools.islice(_lines(text), skipped, None)
+
+
+def _cells(lines: str, delimiter: str) -> list[str]:
+    return next(iter(_rows(lines.split("\n"), delimiter)), [])
+
+
+def _rows(lines: list[str], delimiter: str) -> list[list[str]]:
+    """Return lines as rows of cells; up to a quote that is not closed, or a cell without end."""
+    found = []
+    try:
+        for row in csv.reader([line + "\n" for line in lines], delimiter=delimiter):
+            if row:
+                found.append(row)
+    except csv.Error:
+        pass
+    return found
+
+
+def _is_header(comment: list[str], first: list[str]) -> bool:
+    """Tell whether a commented line names the columns of the row below it."""
+    return len(comment) == len(first) > 1 and any(_is_number(cell) for cell in first)
+
+
+def sniff(lines: list[str]) -> str:
+    """Return the delimiter of some lines.
+
+    The one that gives all rows the same number of columns, two or more; of several, the one whose cells are the
+    cleanest: numbers, dates and texts without another delimiter in them.
+    """
+    filled = [line for line in lines if line.strip()]
+    judged = {mark: _judge(filled, mark) for mark in _DELIMITERS}
+    best = max(_DELIMITERS, key=lambda mark: judged[mark])
+    if judged[best][0] < 1 and best not in filled[0] and all(map(looks_like_number, filled[1:])):
+        return "\x1f"  # one column, of numbers with a decimal comma
+    return best if judged[best][0] else max(_DELIMITERS, key=filled[0].count)
+
+
+def _judge(lines: list[str], mark: str) -> tuple[float, float, int]:
+    """Return how well a delimiter fits: the share of rows of the usual width, of clean cells, and that width."""
+    rows = _rows(lines, mark)
+    if not rows:
+        return (0.0, 0.0, 0)
+    width, count = Counter(map(len, rows)).most_common(1)[0]
+    if width < 2:
+        return (0.0, 0.0, 0)
+    others = [other for other in _DELIMITERS if other != mark]
+    cells = [cell for row in rows[1:200] if len(row) == width for cell in row] or rows[0]
+    clean = sum(_is_number(cell) or not any(other in cell for other in others) for cell in cells)
+    # a title or a note below the table does not make another delimiter the better one
+    share = 1.0 if count == len(rows) else count / len(rows) / 2
+    return (share, clean / len(cells), width)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return looks_like_number(cell)
+    return True
+
+
+def _parsed(name: str, body: str, layout: _Layout) -> pl.DataFrame:
+    import polars as pl
+
+    names = [cell.strip().lstrip("\ufeff") for cell in layout.header]
+    if layout.has_header and names and layout.skipped and names[0].startswith("#"):
+        names[0] = names[0].lstrip("# \t")
+    try:
+        frame = pl.read_csv(
+            io.BytesIO(body.encode("utf-8", "replace")),
+            separator=layout.delimiter,
+            has_header=layout.has_header,
+            infer_schema=False,
+            raise_if_empty=True,
+        )
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        reason = (str(error).splitlines() or ["it is no table"])[0].rstrip(".")
+        raise DataError(
+            _ragged(name, body, layout) or f"{name} cannot be read as a table ({reason[:200]}); mend the file"
+        ) from error
+    if not layout.has_header:
+        return frame
+    if len(names) != frame.width:
+        raise DataError(f"{name} has a header of {len(names)} columns that cannot be read; mend its first row")
+    return _named(name, frame, names)
+
+
+def _named(name: str, frame: pl.DataFrame, names: list[str]) -> pl.DataFrame:
+    """Return a frame with its header's names; columns of nothing, as a delimiter at each line's end makes, left out."""
+    kept = [
+        place for place, own in enumerate(names) if own or frame.to_series(place).null_count() < max(frame.height, 1)
+    ]
+    doubled = next((own for own, count in Counter(names[place] for place in kept).items() if count > 1), None)
+    if doubled is not None:
+        raise DataError(f'{name} has two columns named "{doubled}"; give each column its own name')
+    return frame.select(frame.to_series(place).alias(names[place]) for place in kept)
+
+
+def _ragged(name: str, body: str, layout: _Layout) -> str | None:
+    reader = csv.reader(io.StringIO(body), delimiter=layout.delimiter)
+    expected = len(layout.header)
+    try:
+        for row in reader:
+            if len(row) > expected:
+                number = reader.line_num + layout.skipped
+                return (
+                    f"row {number} of {name} has {len(row)} cells; expected {expected} as in its first row; mend that "
+                    "row, or say what parts the columns: TableFile(path, delimiter=...) (--delimiter)"
+                )
+    except csv.Error:
+        return None
+    return None

@@ -1,0 +1,271 @@
+"""The forms that people write times in, as patterns, and from what they match to times.
+
+A two-digit year is of 1969 to 2068, as POSIX has it: 68 is 2068 and 69 is 1969. A quarter, a month, a week (its Monday)
+and a year stand for their first day.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ostinato.errors import UsageError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Order: TypeAlias = Literal["", "dmy", "mdy", "ymd", "index", "ym", "my"]
+"""Of day, month and year as numbers; `index`: years are counted from 1, as in `1-01` to `13-12`."""
+_MONTHS = ("january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
+           "december")  # fmt: skip
+_MONTH_NUMBERS = {
+    **{short: at for at, name in enumerate(_MONTHS, 1) for short in (name, name[:3], name[:4])},
+}
+PIVOT = 69
+_CLOCK = (
+    r"(?P<hour>\d{1,2})(?::(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,](?P<fraction>\d{1,9}))?)?)?"
+    r"\s*(?P<half>[AaPp]\.?[Mm]\.?)?"
+)
+_OFFSET = r"(?P<offset>Z|z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)"
+_TIME = rf"(?:(?:[Tt]|,?\s+){_CLOCK}\s*(?:{_OFFSET})?(?:\[(?P<zone>[A-Za-z_/+-]+)\])?)?"
+_WEEKDAY = r"(?:(?:[Mm]on|[Tt]ue|[Ww]ed|[Tt]hu|[Ff]ri|[Ss]at|[Ss]un)[a-z]*\.?,?\s+)?"
+_NAME = r"(?P<name>[A-Za-z]{3,9})\.?"
+_YEAR = r"(?P<year>\d{4}|\d{2})"
+_DAY = r"(?P<day>\d{1,2})(?:st|nd|rd|th)?"
+
+
+@dataclass(frozen=True)
+class Form:
+    """A way of writing times.
+
+    Args:
+        name: what to remember it by.
+        pattern: with a group for each part; `a`, `b` and `c` are those whose order is not said.
+        orders: in which `a`, `b` and `c` may stand.
+        weak: it may as well be something else, a number or a score; taken only of a column that is meant as times.
+    """
+
+    name: str
+    pattern: str
+    orders: tuple[Order, ...] = ("",)
+    weak: bool = False
+
+
+FORMS = (
+    Form("date", rf"(?P<year>\d{{4}})[-/.](?P<month>\d{{1,2}})[-/.](?P<day>\d{{1,2}}){_TIME}"),
+    Form("numbers", rf"(?P<a>\d{{1,2}})[-/. ](?P<b>\d{{1,2}})[-/. ](?P<year>\d{{4}}){_TIME}", ("mdy", "dmy")),
+    Form(
+        "short numbers",
+        rf"(?P<a>\d{{1,2}})[-/. ](?P<b>\d{{1,2}})[-/. ](?P<c>\d{{2}}){_TIME}",
+        ("mdy", "dmy", "ymd"),
+    ),
+    Form("day name year", rf"{_WEEKDAY}{_DAY}[-/. ]*{_NAME}[-/., ]*{_YEAR}{_TIME}"),
+    Form("name day year", rf"{_WEEKDAY}{_NAME}[-/ ]{_DAY},?[-/ ]+{_YEAR}{_TIME}"),
+    Form("name day time year", rf"{_WEEKDAY}{_NAME}\s+{_DAY}\s+{_CLOCK}\s+(?:{_OFFSET}\s+)?(?P<year>\d{{4}})"),
+    Form("year name day", rf"(?P<year>\d{{4}})[-/. ]?{_NAME}[-/. ]?{_DAY}{_TIME}"),
+    Form("year month", r"(?P<year>\d{4})[-/](?P<month>\d{1,2})"),
+    Form("year M month", r"(?P<year>\d{4})[ -]?[Mm:](?P<month>\d{1,2})"),
+    Form("month year", r"(?P<month>\d{1,2})[-/](?P<year>\d{4})"),
+    Form("name year", rf"{_NAME}[-/ ,']*{_YEAR}"),
+    Form("year name", rf"(?P<year>\d{{4}})[-/ ]?{_NAME}"),
+    Form("year quarter", r"(?P<year>\d{4})[-/:. ]*[Qq](?P<quarter>\d)"),
+    Form("quarter year", rf"[Qq](?P<quarter>\d)[-/:.' ]*{_YEAR}"),
+    Form("number quarter year", rf"(?P<quarter>\d)\.?\s?[Qq][-/:.' ]*{_YEAR}"),
+    Form("half year", r"(?P<year>\d{4})[-/ ]?[HhSs](?P<halfyear>\d)"),
+    Form("year week", r"(?P<year>\d{4})[-/ ]?[Ww](?P<week>\d{1,2})(?:-?(?P<weekday>\d))?"),
+    Form("week year", r"[Ww](?:eek)?\s?(?P<week>\d{1,2})[-/, ]+(?P<year>\d{4})"),
+    Form(
+        "period",
+        r"(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})(?: \d{2}:\d{2}:\d{2})?"
+        r"/\d{4}-\d{2}-\d{2}(?: \d{2}:\d{2}:\d{2})?",
+    ),
+    Form("year day", r"(?P<year>\d{4})-(?P<ordinal>\d{3})"),
+    Form(
+        "digits",
+        r"(?P<year>(?:1[5-9]|2[01])\d{2})(?P<month>\d{2})(?P<day>\d{2})"
+        r"(?:[Tt ]?(?P<hour>\d{2}):?(?P<minute>\d{2})(?::?(?P<second>\d{2})(?:\.(?P<fraction>\d{1,9}))?)?"
+        rf"{_OFFSET}?)?",
+        weak=True,
+    ),
+    Form("digits month", r"(?P<year>(?:1[5-9]|2[01])\d{2})(?P<month>\d{2})", weak=True),
+    Form("year", r"(?P<year>(?:1[5-9]|2[01])\d{2})", weak=True),
+    Form("month index", r"(?P<a>\d{1,4})[-/](?P<b>\d{1,2})", ("index", "ym", "my"), weak=True),
+)
+_DIRECTIVES = {
+    "Y": r"(?P<year>\d{4})", "y": r"(?P<year>\d{2})", "m": r"(?P<month>\d{1,2})", "d": r"(?P<day>\d{1,2})",
+    "e": r"\s*(?P<day>\d{1,2})", "b": _NAME, "B": _NAME, "h": _NAME, "H": r"(?P<hour>\d{1,2})",
+    "I": r"(?P<hour>\d{1,2})", "M": r"(?P<minute>\d{1,2})", "S": r"(?P<second>\d{1,2})",
+    "f": r"(?P<fraction>\d{1,9})", "p": r"(?P<half>[AaPp]\.?[Mm]\.?)", "z": _OFFSET, "j": r"(?P<ordinal>\d{1,3})",
+    "q": r"(?P<quarter>\d)", "a": r"[A-Za-z]+\.?", "A": r"[A-Za-z]+\.?", "G": r"(?P<year>\d{4})",
+    "V": r"(?P<week>\d{1,2})", "u": r"(?P<weekday>\d)", "%": "%",
+}  # fmt: skip
+_COMPOSED = {"F": "%Y-%m-%d", "T": "%H:%M:%S", "R": "%H:%M", "D": "%m/%d/%y"}
+
+
+def form_of(time_format: str) -> Form:
+    """Return the form that a format of `strptime` describes; `%q` is a quarter.
+
+    Raises:
+        UsageError: it has a directive that is not known, or says no year.
+    """
+    pattern, rest = "", time_format
+    for letter, text in _COMPOSED.items():
+        rest = rest.replace(f"%{letter}", text)
+    while rest:
+        head, rest = rest[0], rest[1:]
+        if head != "%":
+            pattern += r"\s+" if head.isspace() else f"\\{head}" if not head.isalnum() else head
+            continue
+        letter, rest = rest[:1], rest[1:]
+        if letter not in _DIRECTIVES:
+            known = ", ".join(f"%{name}" for name in _DIRECTIVES)
+            raise UsageError(f'time_format "{time_format}" has "%{letter}", which is not known; expected of {known}')
+        pattern += _DIRECTIVES[letter]
+    if pattern.count("?P<year>") != 1:
+        raise UsageError(f'time_format "{time_format}" has no year, or two; expected one such as %d/%m/%Y %H:%M')
+    return Form("format", pattern)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a form finds in texts, a number each: `year`, `month` and so on, `(rows,)`, -1 where it is not there.
+
+    `digits` counts those of each year, `offset` is in minutes and `nan` where there is none, `zones` are names in
+    brackets, `matched` says where the form fits at all.
+    """
+
+    numbers: dict[str, NDArray[np.int64]]
+    digits: NDArray[np.int64]
+    offset: NDArray[np.float64]
+    zones: tuple[str, ...]
+    matched: NDArray[np.bool_]
+
+
+def match(texts: pl.Series, form: Form) -> Parts:
+    """Return what a form finds in texts; a text that it does not fit is not `matched`."""
+    import polars as pl
+
+    groups = texts.str.extract_groups(rf"^\s*(?:{form.pattern})\s*$").struct.unnest()
+    year = groups["year"] if "year" in groups.columns else groups["c"] if "c" in groups.columns else groups["a"]
+    numbers: dict[str, NDArray[np.int64]] = {}
+    for name in groups.columns:
+        if name not in ("name", "half", "offset", "zone", "fraction"):
+            numbers[name] = groups[name].cast(pl.Int64).fill_null(-1).to_numpy()
+    if "fraction" in groups.columns:
+        micro = groups["fraction"].str.pad_end(6, "0").str.slice(0, 6).cast(pl.Int64)
+        numbers["fraction"] = micro.fill_null(0).to_numpy()
+    if "name" in groups.columns:
+        numbers["month"] = month_numbers(groups["name"])
+    if "half" in groups.columns:
+        numbers["half"] = _code(groups["half"].str.to_lowercase().str.slice(0, 1), {"a": 0, "p": 1})
+    zones = groups["zone"].drop_nulls().unique().sort().to_list() if "zone" in groups.columns else []
+    digits = year.str.len_chars().fill_null(0).cast(pl.Int64).to_numpy()
+    offset = _minutes(groups["offset"]) if "offset" in groups.columns else np.full(len(texts), np.nan)
+    return Parts(numbers, digits, offset, tuple(zones), year.is_not_null().to_numpy())
+
+
+def month_numbers(names: pl.Series) -> NDArray[np.int64]:
+    """Return the months, from 1 on, that English names stand for; -2 for another name, -1 for none."""
+    return _code(names.str.to_lowercase(), _MONTH_NUMBERS)
+
+
+def _code(texts: pl.Series, numbers: dict[str, int]) -> NDArray[np.int64]:
+    import polars as pl
+
+    coded = texts.replace_strict(numbers, default=-2, return_dtype=pl.Int64)
+    return np.asarray(coded.set(texts.is_null(), -1).to_numpy())
+
+
+def _minutes(offsets: pl.Series) -> NDArray[np.float64]:
+    import polars as pl
+
+    digits = offsets.str.replace_all(r"[^0-9+-]", "")
+    sign = digits.str.starts_with("-").replace_strict({True: -1, False: 1}, return_dtype=pl.Int64)
+    hours = digits.str.slice(1, 2).cast(pl.Int64, strict=False).fill_null(0)
+    minutes = digits.str.slice(3, 2).cast(pl.Int64, strict=False).fill_null(0)
+    found = (sign * (hours * 60 + minutes)).cast(pl.Float64).to_numpy().copy()
+    found[offsets.is_null().to_numpy()] = np.nan
+    return np.asarray(found)
+
+
+def assemble(parts: Parts, order: Order) -> tuple[NDArray[np.datetime64], NDArray[np.bool_]]:
+    """Return walls `(rows,)`, `datetime64[us]`, and where the parts are a time that there is.
+
+    Args:
+        parts: from `match`.
+        order: of `a`, `b` and `c`.
+    """
+    rows = len(parts.matched)
+    numbers = {**parts.numbers, **_ordered(parts.numbers, order)}
+
+    def part(name: str, default: int) -> NDArray[np.int64]:
+        found = numbers.get(name)
+        return np.full(rows, default) if found is None else np.where(found == -1, default, found)
+
+    year = part("year", 1970)
+    if order != "index":
+        short = (year < 100) & (parts.digits < 3)
+        year = np.where(short, year + np.where(year >= PIVOT, 1900, 2000), year)
+    month = part("month", 1)
+    month = np.where(part("quarter", 0) > 0, 3 * part("quarter", 1) - 2, month)
+    month = np.where(part("halfyear", 0) > 0, 6 * part("halfyear", 1) - 5, month)
+    good = parts.matched & (month >= 1) & (month <= 12) & (year >= 1)
+    months = (np.where(good, year, 1970) - 1970) * 12 + np.where(good, month, 1) - 1
+    first = months.astype("datetime64[M]").astype("datetime64[D]")
+    length = ((months + 1).astype("datetime64[M]").astype("datetime64[D]") - first).astype(int)
+    day = part("day", 1)
+    good &= (day >= 1) & (day <= length)
+    days = first + (np.where(good, day, 1) - 1).astype("timedelta64[D]")
+    for name, rule in (("week", _of_week), ("ordinal", _of_ordinal)):
+        if name in numbers:
+            days, fits = rule(year, part(name, 1), part("weekday", 1))
+            good &= fits
+    clock, fits = _clock(part, "half" in numbers)
+    good &= fits
+    return np.asarray(days.astype("datetime64[us]") + np.where(good, clock, 0).astype("timedelta64[us]")), good
+
+
+def _ordered(numbers: dict[str, NDArray[np.int64]], order: Order) -> dict[str, NDArray[np.int64]]:
+    if not order or "a" not in numbers:
+        return {}
+    names = {"d": "day", "m": "month", "y": "year"}
+    letters = [name for name in ("a", "b", "c") if name in numbers]
+    written = "ym" if order == "index" else order
+    return {names[letter]: numbers[name] for letter, name in zip(written, letters, strict=False)}
+
+
+def _of_week(
+    year: NDArray[np.int64], week: NDArray[np.int64], weekday: NDArray[np.int64]
+) -> tuple[NDArray[np.datetime64], NDArray[np.bool_]]:
+    """Return the days of ISO weeks: the first week is the one with 4 January."""
+    starts, following = _first_monday(year), _first_monday(year + 1)
+    days = starts + (7 * (week - 1) + weekday - 1).astype("timedelta64[D]")
+    return days, (week >= 1) & (weekday >= 1) & (weekday <= 7) & (starts + (7 * (week - 1)) < following)
+
+
+def _first_monday(year: NDArray[np.int64]) -> NDArray[np.datetime64]:
+    fourth = (year - 1970).astype("datetime64[Y]").astype("datetime64[D]") + np.timedelta64(3, "D")
+    return np.asarray(fourth - (fourth.astype(int) + 3) % 7)
+
+
+def _of_ordinal(
+    year: NDArray[np.int64], day: NDArray[np.int64], _: NDArray[np.int64]
+) -> tuple[NDArray[np.datetime64], NDArray[np.bool_]]:
+    years = (year - 1970).astype("datetime64[Y]")
+    days = years.astype("datetime64[D]") + (day - 1).astype("timedelta64[D]")
+    return days, (day >= 1) & (days.astype("datetime64[Y]") == years)
+
+
+def _clock(part: object, halves: bool) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return microseconds since midnight; 24:00 is the midnight after, 12 AM the one before."""
+    assert callable(part)
+    hour, minute, second, micro = part("hour", 0), part("minute", 0), part("second", 0), part("fraction", 0)
+    good = (minute <= 59) & (second <= 59) & (hour <= 24) & ((hour < 24) | (minute + second + micro == 0))
+    if halves:
+        half = part("half", 2)
+        good &= (half == 2) | ((hour >= 1) & (hour <= 12))
+        hour = np.where(half < 2, hour % 12 + 12 * half, hour)
+    return ((hour * 60 + minute) * 60 + second) * 1_000_000 + micro, good

@@ -1,0 +1,135 @@
+"""Which column of a table holds the times, and which only numbers its rows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ostinato.data.table import Table, is_text
+from ostinato.data.time_texts import read_elapsed, reads_as_time
+from ostinato.data.times import PARTS
+
+_GUESSES = (
+    "ds", "date", "time", "timestamp", "datetime", "date_time", "month", "quarter", "day", "week", "year", "period",
+)  # fmt: skip
+_NAMES = _GUESSES[:6]
+_COUNTS = ("ds", "time", "timestamp", "t", "time_step", "timestep", "time_idx")
+_ROW_NUMBERS = ("", "rownames", "row_names", "rowname", "unnamed: 0", "unnamed:_0", "_duplicated_0", "index", "row",
+                "row_number", "rowid", "row_id", "column_1", "no", "nr", "#")  # fmt: skip
+_HEAD = 50
+
+
+def guess_time_column(table: Table) -> str | None:
+    """Return the column that holds the times: by its type, its usual names, or because its texts read as times.
+
+    Several columns that make a time together (`year`, `month`, `day` and perhaps `hour`; `date` and `time`) are
+    returned joined by `+`.
+    """
+    if table.frame is None:
+        return None
+    if "time" in table.index.values():
+        return next(name for name, role in table.index.items() if role == "time")
+    typed = [name for name in table.columns if table.frame[name].dtype.is_temporal()]
+    texts = [name for name in table.columns if is_text(table, name)]
+    texts.sort(key=lambda name: _GUESSES.index(name.lower()) if name.lower() in _GUESSES else len(_GUESSES))
+    plain = [name for name in texts if _reads(table, name, weak=_is_guess(name)) and not _whole_numbers(table, name)]
+    found = [*_date_and_time(table), *(name for name in typed if not _is_clock(table, name)), *plain]
+    lowered = {name.lower(): name for name in table.columns}
+    years = [name for name in table.columns if _is_guess(name) and _are_years(table, name)]
+    # a column that is called a time but does not read as one is taken all the same: reading it then says what is wrong
+    named = [name for name in texts if name.lower() in _NAMES and not _whole_numbers(table, name)]
+    counts = [lowered[name] for name in _COUNTS if name in lowered and _counts(table, lowered[name])]
+    return next(iter([*found, *_parts(lowered), *years, *named, *counts]), None)
+
+
+def _is_guess(name: str) -> bool:
+    return name.strip().lower() in _GUESSES
+
+
+def _parts(lowered: dict[str, str]) -> list[str]:
+    """Return the columns of a year and what divides it, joined."""
+    names = [part for part in PARTS if part in lowered]
+    if names[:2] != ["year", "month"]:
+        return ["+".join(lowered[part] for part in ("year", "quarter"))] if {"year", "quarter"} <= set(lowered) else []
+    kept = names[: next((at for at, part in enumerate(PARTS) if part not in names), len(PARTS))]
+    return ["+".join(lowered[part] for part in kept)]
+
+
+def _date_and_time(table: Table) -> list[str]:
+    """Return a column of dates and one of times of day, joined."""
+    lowered = {name.strip().lower(): name for name in table.columns}
+    for first, second in (("date", "time"), ("date", "hour"), ("day", "time")):
+        if first in lowered and second in lowered and _is_clock(table, lowered[second]):
+            return [f"{lowered[first]}+{lowered[second]}"]
+    return []
+
+
+def _is_clock(table: Table, name: str) -> bool:
+    import polars as pl
+
+    assert table.frame is not None
+    if table.frame[name].dtype == pl.Time:
+        return True
+    head = table.frame[name].head(_HEAD).drop_nulls()
+    pattern = r"^\s*\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?\s*([AaPp]\.?[Mm]\.?)?\s*$"
+    return is_text(table, name) and len(head) > 0 and bool(head.cast(pl.String).str.contains(pattern).all())
+
+
+def _reads(table: Table, name: str, *, weak: bool) -> bool:
+    import polars as pl
+
+    assert table.frame is not None
+    head = table.frame[name].head(_HEAD).drop_nulls().cast(pl.String)
+    return len(head) > 0 and (reads_as_time(head, weak=weak) or read_elapsed(head) is not None)
+
+
+def _whole_numbers(table: Table, name: str) -> bool:
+    import polars as pl
+
+    assert table.frame is not None
+    head = table.frame[name].head(_HEAD).drop_nulls().cast(pl.String)
+    return bool(head.str.contains(r"^\s*\d+\s*$").all())
+
+
+def _are_years(table: Table, name: str) -> bool:
+    """Tell whether whole numbers, as text or not, are years, months or days, one after the other."""
+    import polars as pl
+
+    assert table.frame is not None
+    column = table.frame[name]
+    whole = is_text(table, name) or column.dtype.is_integer()
+    return whole and _whole_numbers(table, name) and column.cast(pl.String).n_unique() > 1 and _reads(
+        table, name, weak=True
+    )  # fmt: skip
+
+
+def _counts(table: Table, name: str) -> bool:
+    """Tell whether a column counts: whole numbers that differ from one row to the next."""
+    values = _integers(table, name)
+    return values is not None and len(values) > 1 and bool((np.diff(values) != 0).all())
+
+
+def _integers(table: Table, name: str) -> np.ndarray[tuple[int], np.dtype[np.int64]] | None:
+    import polars as pl
+
+    assert table.frame is not None
+    column = table.frame[name]
+    if is_text(table, name):
+        column = column.cast(pl.String).str.strip_chars().cast(pl.Int64, strict=False)
+    if not column.dtype.is_integer() or column.null_count():
+        return None
+    return column.to_numpy().astype(np.int64)
+
+
+def numbers_rows(table: Table, name: str) -> bool:
+    """Tell whether a column only numbers the rows, from 0 or 1, and is called by nothing or by that."""
+    if table.frame is None or name.strip().lower() not in _ROW_NUMBERS:
+        return False
+    if name == "column_1" and name != table.columns[0]:
+        return False
+    values = _integers(table, name)
+    return (
+        values is not None
+        and len(table.columns) > 1
+        and int(values[0]) in (0, 1)
+        and bool((np.diff(values) == 1).all())
+    )

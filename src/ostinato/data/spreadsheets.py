@@ -1,0 +1,135 @@
+"""Spreadsheets (`.xlsx .xls .ods`) and SQLite databases: one sheet, or one table, of a file."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sqlite3
+import warnings
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ostinato.data.frames import series_of_values
+from ostinato.data.table import Table
+from ostinato.errors import DataError, DataWarning, MissingExtra, UsageError
+
+SPREADSHEETS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
+DATABASES = (".sqlite", ".sqlite3", ".db")
+_LEAST = 256 << 20
+_RATIO = 200
+_ERRORS = {
+    "Div0": "#DIV/0!",
+    "NA": "#N/A",
+    "Name": "#NAME?",
+    "Null": "#NULL!",
+    "Num": "#NUM!",
+    "Ref": "#REF!",
+    "Value": "#VALUE!",
+}
+
+
+def read_spreadsheet(name: str, content: bytes, sheet: str | int | None) -> Table:
+    """Return a sheet whose first row names its columns; every cell a text, an error of the sheet among them.
+
+    Args:
+        name: of the file, for a message.
+        content: of the file.
+        sheet: its name, or its number from 1; `None`: the first one.
+
+    Raises:
+        DataError: the file cannot be read, or the sheet is empty.
+        UsageError: there is no such sheet.
+        MissingExtra: `fastexcel` or `pyarrow` is not installed.
+    """
+    try:
+        import fastexcel
+        import pyarrow  # type: ignore[import-untyped]  # noqa: F401, which the errors of cells need
+    except ImportError as error:
+        raise MissingExtra(
+            f"reading {name} needs fastexcel; install it: pip install 'ostinato[excel]', or save it as CSV"
+        ) from error
+    _refuse_bomb(name, content)
+    try:
+        book = fastexcel.read_excel(content)
+        place = _choose(name, book.sheet_names, sheet, "sheet")
+        found, errors = book.load_sheet(place, dtypes="string").to_arrow_with_errors()
+    except fastexcel.FastExcelError as error:
+        reason = str(error).splitlines()[0] if str(error) else "it is no spreadsheet"
+        raise DataError(f"{name} cannot be read ({reason}); it is damaged, or no spreadsheet: save it anew") from error
+    return _as_table(name, found, errors)
+
+
+def _as_table(name: str, found: Any, errors: Any) -> Table:
+    import polars as pl
+
+    frame = pl.DataFrame([pl.from_arrow(found.column(place)) for place in range(found.num_columns)])
+    names = [str(own).strip() for own in found.schema.names]
+    doubled = next((own for own in names if names.count(own) > 1), None)
+    if doubled is not None:
+        raise DataError(f'{name} has two columns named "{doubled}"; give each column its own name')
+    frame = frame.rename(dict(zip(frame.columns, names, strict=True)))
+    for error in [] if errors is None else errors.errors:
+        row, column = error.offset_position
+        word = error.detail.partition("Error(")[2].partition(")")[0]
+        if row < frame.height and column < frame.width:
+            frame[row, column] = _ERRORS.get(word, f"#{word or 'ERROR'}")
+    return Table(name, frame, first_row=2, untyped=True)
+
+
+def _choose(name: str, there: Sequence[str], wanted: str | int | None, what: str) -> int:
+    """Return the place of a sheet or table; where there are several and none is asked for, say which is read."""
+    if not there:
+        raise DataError(f"{name} has no {what}s; expected one with a header and rows")
+    listed = ", ".join(f'"{own}"' for own in there[:12])
+    if wanted is None:
+        if len(there) > 1:
+            warnings.warn(
+                f'{name} has {len(there)} {what}s ({listed}); the first, "{there[0]}", is read: name another with '
+                "TableFile(path, sheet=...) (--sheet)",
+                DataWarning,
+                stacklevel=2,
+            )
+        return 0
+    if wanted in there:
+        return list(there).index(str(wanted))
+    if str(wanted).isdecimal() and 1 <= int(wanted) <= len(there):
+        return int(wanted) - 1
+    raise UsageError(f'{name} has no {what} "{wanted}"; it has {listed}')
+
+
+def _refuse_bomb(name: str, content: bytes) -> None:
+    """Refuse a zipped spreadsheet that claims to be far larger than it is; others are not zipped."""
+    with contextlib.suppress(zipfile.BadZipFile), zipfile.ZipFile(io.BytesIO(content)) as members:
+        size = sum(info.file_size for info in members.infolist())
+        if size > _LEAST + _RATIO * len(content):
+            raise DataError(f"{name} claims to unpack to {size:,} bytes, as no spreadsheet does; save it anew")
+
+
+def read_database(path: Path, table: str | int | None) -> Table:
+    """Return a table of a SQLite database; nothing but tables is read, and nothing in it is run.
+
+    Args:
+        path: the file.
+        table: its name, or its number from 1; `None`: the first one.
+
+    Raises:
+        DataError: the file is no SQLite database, or is damaged.
+        UsageError: there is no such table.
+    """
+    import polars as pl
+
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)) as base:
+            base.execute("PRAGMA trusted_schema = OFF")
+            query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+            names = [str(row[0]) for row in base.execute(query)]
+            wanted = names[_choose(path.name, names, table, "table")].replace('"', '""')
+            cursor = base.execute(f'SELECT * FROM "{wanted}"')
+            columns = [str(own[0]) for own in cursor.description]
+            rows = cursor.fetchall()
+    except (sqlite3.Error, sqlite3.Warning, OverflowError, UnicodeDecodeError) as error:
+        raise DataError(f"{path.name} cannot be read ({error}); it is damaged, or no SQLite database") from error
+    cells = list(zip(*rows, strict=True)) or [()] * len(columns)
+    return Table(path.name, pl.DataFrame([series_of_values(*pair) for pair in zip(columns, cells, strict=True)]))

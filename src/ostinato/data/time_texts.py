@@ -1,0 +1,227 @@
+"""Texts as times: the form they are written in, the order of day and month, the offset from UTC."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ostinato.data.formats import FORMS, Form, Order, Parts, assemble, form_of, match
+from ostinato.data.frequency import Times
+from ostinato.data.inference import irregularity
+from ostinato.data.notes import note
+from ostinato.data.table import Table
+from ostinato.data.times import Groups, TimeFormat, localised, refuse_missing, takes_utc
+from ostinato.data.zones import checked_zone, offset_name
+from ostinato.errors import DataError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_HEAD = 20
+_ORDER_WORDS = {"dmy": "day-first", "mdy": "month-first", "ymd": "year-first"}
+_ELAPSED = (
+    r"^\s*(?P<sign>[+-])?\s*(?P<days>\d+)\s*days?,?\s*(?:(?P<clocksign>[+-])?(?P<hour>\d{1,2}):(?P<minute>\d{2})"
+    r":(?P<second>\d{2})(?:\.(?P<fraction>\d{1,9}))?)?\s*$"
+)
+
+
+def read_texts(
+    table: Table, name: str, texts: pl.Series, wanted: TimeFormat, groups: Groups
+) -> tuple[Times, TimeFormat]:
+    """Return texts as times, and how they are written; see `decide_times`.
+
+    Raises:
+        DataError: a text is not a time; the row is named.
+    """
+    refuse_missing(table, name, texts)
+    form = form_of(wanted.pattern) if wanted.pattern else _form_of(texts, wanted)
+    parts = None if form is None else match(texts, form)
+    decimals = None if form or wanted.kind == "stamps" else _decimals(texts)
+    if decimals is not None:
+        return decimals, TimeFormat("numbers")
+    if form is None or parts is None or not parts.matched.all():
+        raise _no_time(table, name, texts, form or _likeliest(texts), wanted)
+    readings = list(_readings(form, parts, texts, wanted))
+    possible = [(order, walls) for order, walls, good in readings if good.all()]
+    if not possible:
+        raise _impossible(table, name, texts, parts, readings, wanted)
+    order, walls = possible[0]
+    different = [own for own in possible if (own[1] != walls).any()]
+    if different:
+        order, walls = _judged(table, name, texts, possible, groups)
+    decided = replace(wanted, kind="stamps", order=order or wanted.order, form=form.name)
+    return finish(table, name, walls, parts, wanted, decided, groups)
+
+
+def _decimals(texts: pl.Series) -> Times | None:
+    """Return texts as numbers with decimals, or `None` when they are others."""
+    import polars as pl
+
+    values = texts.str.strip_chars().cast(pl.Float64, strict=False)
+    return None if values.null_count() or not values.is_finite().all() else values.to_numpy()
+
+
+def reads_as_time(texts: pl.Series, *, weak: bool) -> bool:
+    """Tell whether some texts are times, by the first form that fits them all.
+
+    Args:
+        texts: without missing ones.
+        weak: whether numbers and scores that may be times are taken for them.
+    """
+    form = _form_of(texts, TimeFormat(), weak=weak)
+    if form is None:
+        return False
+    parts = match(texts, form)
+    return any(good.all() for _, _, good in _readings(form, parts, texts, TimeFormat()))
+
+
+def _form_of(texts: pl.Series, wanted: TimeFormat, *, weak: bool = True) -> Form | None:
+    head = texts.head(_HEAD)
+    # the form of the training data first, since a single row may be of several
+    for form in sorted(FORMS, key=lambda form: form.name != wanted.form):
+        if (weak or not form.weak) and match(head, form).matched.all() and match(texts, form).matched.all():
+            return form
+    return None
+
+
+def _likeliest(texts: pl.Series) -> Form:
+    return max(FORMS, key=lambda form: int(match(texts, form).matched.sum()))
+
+
+def _readings(
+    form: Form, parts: Parts, texts: pl.Series, wanted: TimeFormat
+) -> Iterator[tuple[Order, Times, NDArray[np.bool_]]]:
+    """Yield each order that is open with what the texts are by it, and where that is a date."""
+    orders: Sequence[Order] = form.orders
+    if wanted.order in orders:
+        orders = [wanted.order]
+    elif len(orders) > 1 and bool(texts.str.contains(r"^\s*\d+\.\d+\.").all()):
+        orders = sorted(orders, key=lambda order: order != "dmy")  # after a dot the day is first, if nothing tells
+    two = bool(texts.str.contains(r"^\s*\d{2}\D").all())
+    if "c" in parts.numbers and len(orders) > 1 and _constant(parts.numbers["a"]) and not _constant(parts.numbers["c"]):
+        orders = sorted(orders, key=lambda order: order != "ymd")  # the year is what changes least
+    for order in orders:
+        # a year of two digits has two of them, and a count of years has not from its beginning
+        if len(orders) > 1 and ((order in ("ymd", "ym") and not two) or (order == "index" and two)):
+            continue
+        yield order, *assemble(parts, order)
+
+
+def _constant(numbers: NDArray[np.int64]) -> bool:
+    return bool((numbers == numbers[0]).all())
+
+
+def _judged(
+    table: Table, name: str, texts: pl.Series, possible: list[tuple[Order, Times]], groups: Groups
+) -> tuple[Order, Times]:
+    """Choose among readings by which every row is a date, and say so."""
+    marks = [irregularity([walls[rows] for rows in groups]) for _, walls in possible]
+    best = min(range(len(possible)), key=lambda place: marks[place])
+    order, walls = possible[best]
+    others = [(own, found) for own, found in possible if own != order and (found != walls).any()]
+    if order not in _ORDER_WORDS:
+        return order, walls
+    equal = [own for own, mark in zip(possible, marks, strict=True) if mark == marks[best] and own[0] != order]
+    row = int((others[0][1] != walls).argmax())
+    readings = f"{str(walls[row])[:10]} or {str(others[0][1][row])[:10]}"
+    why = (
+        "nothing in it tells which"
+        if any((own[1] != walls).any() for own in equal)
+        else "the rows are in order and regular then"
+    )
+    other = "day_first=False (--no-day-first)" if order == "dmy" else "day_first=True (--day-first)"
+    known = "" if why.startswith("nothing") else ", if that is wrong"
+    note(
+        f'{table.place(row)}: "{texts[row]}" in column "{name}" is {readings}; the column is read '
+        f"{_ORDER_WORDS[order]}, since {why}; pass {other}{known or ' if it is the other'}, or time_format "
+        "(--time-format) to say how it is written"
+    )
+    return order, walls
+
+
+def _no_time(table: Table, name: str, texts: pl.Series, form: Form, wanted: TimeFormat) -> DataError:
+    row = int((~match(texts, form).matched).argmax())
+    expected = f'"{wanted.pattern}"' if wanted.pattern else "the form of its other rows, such as 2024-01-31 13:00"
+    return DataError(
+        f'{table.place(row)}: "{str(texts[row])[:80]}" in column "{name}" is not a time; expected {expected}'
+    )
+
+
+def _impossible(
+    table: Table,
+    name: str,
+    texts: pl.Series,
+    parts: Parts,
+    readings: list[tuple[Order, Times, NDArray[np.bool_]]],
+    wanted: TimeFormat,
+) -> DataError:
+
+    def months(order: Order) -> int:
+        """Return how many rows have a month by an order."""
+        place = order.find("m")
+        return int((parts.numbers["abc"[place]] <= 12).sum()) if order in _ORDER_WORDS else 0
+
+    order, _, good = max(readings, key=lambda reading: (int(reading[2].sum()), months(reading[0])))
+    row = int((~good).argmax())
+    by = f" {_ORDER_WORDS[order]}" if order in _ORDER_WORDS else ""
+    as_before = ", as the times that the model was trained on are read" if wanted.kind and by else ""
+    return DataError(
+        f'{table.place(row)}: "{texts[row]}" in column "{name}" is not a time that exists{by and f", read{by}"}'
+        f"{as_before}; mend the row"
+    )
+
+
+def finish(
+    table: Table,
+    name: str,
+    walls: Times,
+    parts: Parts,
+    wanted: TimeFormat,
+    decided: TimeFormat,
+    groups: Groups,
+) -> tuple[Times, TimeFormat]:
+    """Return instants, where the texts or the format say a zone, and what was decided.
+
+    Raises:
+        DataError: offsets from UTC are mixed and no zone is said, or the model has none.
+    """
+    given = ~np.isnan(parts.offset)
+    if not given.any():
+        if wanted.zone is None:
+            return walls, replace(decided, zone=None)
+        return localised(table, name, walls, wanted.zone, groups), decided
+    if takes_utc(table, name, int(given.argmax()), wanted):
+        return walls - np.where(given, parts.offset, 0).astype("timedelta64[m]"), replace(decided, zone=None)
+    offsets = np.unique(parts.offset[given])
+    zone = wanted.zone or (checked_zone(parts.zones[0]) if len(parts.zones) == 1 else None)
+    if zone is None and (len(offsets) > 1 or not given.all()):
+        other = int((parts.offset != parts.offset[0]).argmax())
+        words = ["no offset" if np.isnan(own) else offset_name(int(own)) for own in parts.offset[[0, other]]]
+        raise DataError(
+            f'{table.place(other)}: column "{name}" has times at {words[0]} and, from here on, at {words[1]}; say the '
+            'zone that they are of, time_zone="Europe/Berlin" (--time-zone) for example, or "UTC"'
+        )
+    instants = walls - np.where(given, parts.offset, 0).astype("timedelta64[m]")
+    if not given.all():
+        assert zone is not None
+        instants = np.where(given, instants, localised(table, name, walls, zone, groups))
+    return np.asarray(instants), replace(decided, zone=zone or offset_name(int(offsets[0])))
+
+
+def read_elapsed(texts: pl.Series) -> Times | None:
+    """Return texts such as `2 days 01:30:00` as `timedelta64[us]`, or `None` when they are others."""
+    import polars as pl
+
+    if not texts.head(_HEAD).str.contains(_ELAPSED).all() or not texts.str.contains(_ELAPSED).all():
+        return None
+    groups = texts.str.extract_groups(_ELAPSED).struct.unnest()
+    whole = {part: groups[part].cast(pl.Int64).fill_null(0).to_numpy() for part in ("days", "hour", "minute", "second")}
+    micro = groups["fraction"].str.pad_end(6, "0").str.slice(0, 6).cast(pl.Int64).fill_null(0).to_numpy()
+    clock = ((whole["hour"] * 60 + whole["minute"]) * 60 + whole["second"]) * 1_000_000 + micro
+    days = np.where((groups["sign"] == "-").fill_null(False).to_numpy(), -whole["days"], whole["days"])
+    clock = np.where((groups["clocksign"] == "-").fill_null(False).to_numpy(), -clock, clock)
+    return np.asarray((days * 86_400_000_000 + clock).astype("timedelta64[us]"))

@@ -1,0 +1,101 @@
+"""Spreadsheets written by hand, so that no library is needed to test what reads them."""
+
+import zipfile
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+_OFFICE = "http://schemas.openxmlformats.org"
+_ODS = "urn:oasis:names:tc:opendocument:xmlns"
+
+
+def write_xlsx(path: Path, sheets: dict[str, list[list]]) -> Path:
+    """Write sheets of rows of values; a text that begins with # is an error cell."""
+    names = "".join(f'<sheet name="{name}" sheetId="{i}" r:id="r{i}"/>' for i, name in enumerate(sheets, 1))
+    links = "".join(
+        f'<Relationship Id="r{i}" Type="{_OFFICE}/officeDocument/2006/relationships/worksheet" '
+        f'Target="worksheets/sheet{i}.xml"/>'
+        for i in range(1, len(sheets) + 1)
+    )
+    main = f"{_OFFICE}/spreadsheetml/2006/main"
+    kinds = "application/vnd.openxmlformats-"
+    with zipfile.ZipFile(path, "w") as book:
+        book.writestr(
+            "[Content_Types].xml",
+            f'<Types xmlns="{_OFFICE}/package/2006/content-types">'
+            f'<Default Extension="rels" ContentType="{kinds}package.relationships+xml"/>'
+            '<Default Extension="xml" ContentType="application/xml"/><Override PartName="/xl/workbook.xml" '
+            f'ContentType="{kinds}officedocument.spreadsheetml.sheet.main+xml"/></Types>',
+        )
+        book.writestr(
+            "_rels/.rels",
+            f'<Relationships xmlns="{_OFFICE}/package/2006/relationships"><Relationship Id="r1" '
+            f'Type="{_OFFICE}/officeDocument/2006/relationships/officeDocument" Target="xl/workbook.xml"/>'
+            "</Relationships>",
+        )
+        book.writestr(
+            "xl/workbook.xml",
+            f'<workbook xmlns="{main}" xmlns:r="{_OFFICE}/officeDocument/2006/relationships"><sheets>{names}</sheets>'
+            "</workbook>",
+        )
+        book.writestr(
+            "xl/_rels/workbook.xml.rels",
+            f'<Relationships xmlns="{_OFFICE}/package/2006/relationships">{links}</Relationships>',
+        )
+        for i, rows in enumerate(sheets.values(), 1):
+            data = "".join(
+                f'<row r="{r}">{"".join(_xlsx_cell(f"{chr(65 + c)}{r}", own) for c, own in enumerate(row))}</row>'
+                for r, row in enumerate(rows, 1)
+            )
+            book.writestr(
+                f"xl/worksheets/sheet{i}.xml", f'<worksheet xmlns="{main}"><sheetData>{data}</sheetData></worksheet>'
+            )
+    return path
+
+
+def _xlsx_cell(place: str, value) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return f'<c r="{place}" t="b"><v>{int(value)}</v></c>'
+    if isinstance(value, (int, float)):
+        return f'<c r="{place}"><v>{value!r}</v></c>'
+    if value.startswith("#"):
+        return f'<c r="{place}" t="e"><v>{value}</v></c>'
+    return f'<c r="{place}" t="inlineStr"><is><t>{escape(value)}</t></is></c>'
+
+
+def write_ods(path: Path, sheets: dict[str, list[list]]) -> Path:
+    """Write sheets of rows of values as an OpenDocument spreadsheet."""
+    tables = "".join(
+        f'<table:table table:name="{name}">'
+        + "".join(f"<table:table-row>{''.join(map(_ods_cell, row))}</table:table-row>" for row in rows)
+        + "</table:table>"
+        for name, rows in sheets.items()
+    )
+    kind = "application/vnd.oasis.opendocument.spreadsheet"
+    with zipfile.ZipFile(path, "w") as book:
+        book.writestr("mimetype", kind)
+        book.writestr(
+            "META-INF/manifest.xml",
+            f'<manifest:manifest xmlns:manifest="{_ODS}:manifest:1.0"><manifest:file-entry manifest:full-path="/" '
+            f'manifest:media-type="{kind}"/></manifest:manifest>',
+        )
+        book.writestr(
+            "content.xml",
+            f'<office:document-content xmlns:office="{_ODS}:office:1.0" xmlns:table="{_ODS}:table:1.0" '
+            f'xmlns:text="{_ODS}:text:1.0"><office:body><office:spreadsheet>{tables}</office:spreadsheet></office:body>'
+            "</office:document-content>",
+        )
+    return path
+
+
+def _ods_cell(value) -> str:
+    if value is None:
+        return "<table:table-cell/>"
+    if isinstance(value, bool):
+        said = f'office:value-type="boolean" office:boolean-value="{str(value).lower()}"'
+    elif isinstance(value, (int, float)):
+        said = f'office:value-type="float" office:value="{value!r}"'
+    else:
+        said = 'office:value-type="string"'
+    return f"<table:table-cell {said}><text:p>{escape(str(value))}</text:p></table:table-cell>"

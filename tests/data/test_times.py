@@ -1,0 +1,380 @@
+"""Times as people write them: forms, the order of day and month, what is impossible, zones and frames."""
+
+import io
+import warnings
+from datetime import date, datetime, timedelta, timezone
+from datetime import time as clock
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ostinato.data import Schema, TimeFormat, load_future, load_panel
+from ostinato.data.table import Table
+from ostinato.data.times import decide_times, read_cell, read_times
+from ostinato.errors import DataError, DataWarning, UsageError
+
+ANY = TimeFormat()
+
+
+def table(*cells, name="when"):
+    return Table("t.csv", pl.DataFrame({name: list(cells)}), first_row=2)
+
+
+def read(*cells, name="when", **options):
+    wanted = TimeFormat.wanted(**{"day_first": None, "time_format": None, "time_zone": None, **options})
+    return decide_times(table(*cells, name=name), name, wanted)
+
+
+# --- forms ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2024-01-31", "2024-01-31"),
+        ("2024-1-31 1:05", "2024-01-31T01:05"),
+        ("2024-01-31T13:05:09.25", "2024-01-31T13:05:09.25"),
+        ("2024-01-31 13", "2024-01-31T13:00"),
+        ("2024-01-31 24:00", "2024-02-01"),
+        ("20240131", "2024-01-31"),
+        ("20240131T130509Z", "2024-01-31T13:05:09"),
+        ("31.01.2024 13:05", "2024-01-31T13:05"),
+        ("1/31/24", "2024-01-31"),
+        ("12/31/68", "2068-12-31"),
+        ("12/31/69", "1969-12-31"),
+        ("1/31/2024 12:05 AM", "2024-01-31T00:05"),
+        ("1/31/2024, 12:05:09 pm", "2024-01-31T12:05:09"),
+        ("1/31/2024 3PM", "2024-01-31T15:00"),
+        ("31 Jan 2024", "2024-01-31"),
+        ("31-JAN-24", "2024-01-31"),
+        ("31st January 2024", "2024-01-31"),
+        ("January 31, 2024 1:05 p.m.", "2024-01-31T13:05"),
+        ("Wed, 31 Jan 2024 13:00:00 GMT", "2024-01-31T13:00"),
+        ("Wed Jan 31 13:00:00 2024", "2024-01-31T13:00"),
+        ("Sept 2024", "2024-09-01"),
+        ("Jan-24", "2024-01-01"),
+        ("2024-01", "2024-01-01"),
+        ("01/2024", "2024-01-01"),
+        ("2024M11", "2024-11-01"),
+        ("202411", "2024-11-01"),
+        ("1956", "1956-01-01"),
+        ("1956 Q2", "1956-04-01"),
+        ("Q2 1956", "1956-04-01"),
+        ("1956-Q2", "1956-04-01"),
+        ("1956q4", "1956-10-01"),
+        ("2Q2024", "2024-04-01"),
+        ("2024-H2", "2024-07-01"),
+        ("2024-W05", "2024-01-29"),
+        ("2020W53", "2020-12-28"),
+        ("2024-W05-3", "2024-01-31"),
+        ("2024-01-29/2024-02-04", "2024-01-29"),
+        ("2024-031", "2024-01-31"),
+    ],
+)
+def test_a_form_reads_as_the_time_it_means(text, expected) -> None:
+    assert read_times(table(text), "when")[0] == np.datetime64(expected)
+
+
+@given(
+    moments=st.lists(st.datetimes(datetime(1970, 1, 1), datetime(2068, 12, 31)), min_size=1, max_size=30),
+    form=st.sampled_from(
+        ["%Y-%m-%d %H:%M:%S.%f", "%Y-%m-%dT%H:%M:%S", "%d.%m.%Y %H:%M", "%m/%d/%Y %I:%M:%S %p", "%d/%m/%y", "%d %b %Y",
+         "%B %d, %Y", "%Y%m%d", "%a %b %d %H:%M:%S %Y", "%Y-%j", "%G-W%V-%u", "%b %Y", "%y-%m-%d %H:%M"],
+    ),
+)  # fmt: skip
+def test_a_format_that_is_given_reads_what_strftime_wrote(moments, form) -> None:
+    texts = [moment.strftime(form) for moment in moments]
+    expected = [datetime.strptime(text, form) for text in texts]
+    found = read(*texts, time_format=form)[0]
+    np.testing.assert_array_equal(found, np.array(expected, "datetime64[us]"))
+
+
+def test_a_format_that_cannot_be_meant_is_refused() -> None:
+    with pytest.raises(UsageError, match='has "%Q", which is not known'):
+        read("2024", time_format="%Y %Q")
+    with pytest.raises(UsageError, match="has no year"):
+        read("31.01.", time_format="%d.%m.")
+    with pytest.raises(DataError, match='row 3 .*: "2024-01-02" in column "when" is not a time; expected "%d/%m/%Y"'):
+        read("01/02/2024", "2024-01-02", time_format="%d/%m/%Y")
+
+
+def test_months_counted_from_the_first_year_are_a_regular_month() -> None:
+    cells = [f"{year}-{month:02d}" for year in range(1, 14) for month in range(1, 13)]
+    times, found = read(*cells)
+    np.testing.assert_array_equal(times, np.arange("0001-01", "0014-01", dtype="datetime64[M]"))
+    # a later row has two digits, and is of the same years all the same
+    assert read_cell({"when": "14-01"}, "when", found) == np.datetime64("0014-01")
+
+
+# --- the order of day and month ---------------------------------------------------------------------------------------
+
+
+def spoken(call):
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        return call(), [str(own.message) for own in said if issubclass(own.category, DataWarning)]
+
+
+@pytest.mark.parametrize("first", ["%d/%m/%Y", "%m/%d/%Y", "%d-%m-%y", "%m-%d-%y", "%d.%m.%y"])
+@pytest.mark.parametrize("alias", ["D", "MS", "QS", "W", "ME", "B"])
+def test_the_order_of_regular_dates_is_found_whichever_it_is(first, alias) -> None:
+    days = pd.date_range("2019-01-01", periods=60, freq=alias)
+    (times, found), _ = spoken(lambda: read(*days.strftime(first)))
+    np.testing.assert_array_equal(times, days.to_numpy().astype("datetime64[us]"))
+    assert found.order == ("dmy" if first.startswith("%d") else "mdy")
+
+
+def test_an_order_that_nothing_tells_is_said_with_the_option_that_changes_it() -> None:
+    cells = [f"01/{day:02d}/2024" for day in range(1, 11)]
+    (times, found), said = spoken(lambda: read(*cells))
+    assert (str(times[1])[:10], found.order) == ("2024-01-02", "mdy")
+    assert len(said) == 1
+    assert 'row 3 of t.csv: "01/02/2024"' in said[0]
+    assert "day_first=True (--day-first)" in said[0]
+    (times, found), said = spoken(lambda: read(*cells, day_first=True))
+    assert (str(times[1])[:10], found.order, said) == ("2024-02-01", "dmy", [])
+    (times, found), said = spoken(lambda: read("01.02.2024"))
+    assert (str(times[0])[:10], len(said)) == ("2024-02-01", 1)  # after a dot the day is first
+
+
+def test_what_was_found_holds_for_every_later_row() -> None:
+    days = pd.date_range("2024-01-01", periods=40)
+    _, found = read(*days.strftime("%d/%m/%Y"))
+    for cell in (
+        "08/04/2024",
+        "2024-04-08",
+        "8 Apr 2024",
+        datetime(2024, 4, 8),
+        date(2024, 4, 8),
+        np.datetime64("2024-04-08"),
+    ):
+        got, said = spoken(lambda cell=cell: read_cell({"when": cell}, "when", found))
+        assert (got, said) == (np.datetime64("2024-04-08"), [])
+    with pytest.raises(
+        DataError, match='the row: "04/13/2024" .* not a time that exists, read day-first, as the times that'
+    ):
+        read_cell({"when": "04/13/2024"}, "when", found)
+    assert TimeFormat.from_json(found.to_json()) == found
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["2024-02-30", "2023-02-29", "2024-13-01", "31/04/2024", "1956 Q5", "2024-W53", "2023-366", "2024-01-01 25:00",
+     "2024-01-01 10:61", "1/13/2024 13:00 PM"],
+)  # fmt: skip
+def test_a_time_that_does_not_exist_is_named_with_its_row(cell) -> None:
+    with pytest.raises(DataError, match=rf't.csv: "{cell}" in column "when" is not a time that exists'):
+        read(cell)
+
+
+def test_an_impossible_date_in_several_columns_is_named_with_its_row(tmp_path) -> None:
+    frame = pd.DataFrame({"year": 2023, "month": 2, "day": [27, 28, 29], "y": [1.0, 2.0, 3.0]})
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    with pytest.raises(DataError, match="row 4 of a.csv: year 2023, month 2, day 29 is not a time that exists"):
+        load_panel(tmp_path / "a.csv")
+
+
+# --- numbers ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["t", "step", "index"])
+def test_a_column_that_counts_has_no_years(name) -> None:
+    assert read(*range(1990, 2010), name=name)[1].kind == "integers"
+    assert read(*range(1990, 2010), name="year")[1].kind == "stamps"
+
+
+@pytest.mark.parametrize("cells", [[0, 5, 10], ["0", "5", "10"], [0.0, 5.0, 10.0], ["0.0", "5.0", "10.0"]])
+def test_whole_numbers_are_the_same_however_they_are_kept(cells) -> None:
+    times, found = read(*cells, name="t")
+    assert (times.tolist(), times.dtype.kind, found.kind) == ([0, 5, 10], "i", "integers")
+
+
+def test_numbers_with_decimals_are_refused_as_a_grid_and_taken_as_rows() -> None:
+    data = {"t": np.arange(20) / 4, "y": np.arange(20.0)}
+    with pytest.raises(DataError, match='numbers with decimals, which are no grid; pass frequency="rows"'):
+        load_panel(data, Schema(time="t"))
+    assert load_panel(data, Schema(time="t", frequency="rows")).frequency.unit == "row"
+
+
+# --- zones ------------------------------------------------------------------------------------------------------------
+
+ZONES = [
+    "UTC",
+    "Europe/Berlin",
+    "America/New_York",
+    "America/Sao_Paulo",
+    "Asia/Kolkata",
+    "Australia/Lord_Howe",
+    "+05:30",
+]
+ALIASES = ["h", "15min", "6h", "D", "2D", "W-SUN", "B", "MS", "ME", "QS", "QE", "YS", "BME", "BMS", "2MS"]
+
+
+def frame_of(index):
+    return pd.DataFrame({"y": np.arange(len(index), dtype=float)}, index=index)
+
+
+@settings(max_examples=80)
+@given(
+    zone=st.sampled_from([None, *ZONES]),
+    alias=st.sampled_from(ALIASES),
+    start=st.dates(date(2015, 1, 1), date(2030, 1, 1)),
+    rows=st.integers(30, 90),
+    drop=st.sets(st.integers(3, 25), max_size=4),
+)  # fmt: skip
+def test_frames_files_and_texts_give_one_grid_that_goes_on_as_pandas_does(zone, alias, start, rows, drop) -> None:
+    start = datetime.combine(start, clock(12 if alias not in ("h", "15min", "6h") else 0))
+    walls = pd.date_range(start, periods=rows + 5, freq=alias)
+    if alias in ("h", "15min", "6h"):
+        whole = walls.tz_localize("UTC").tz_convert(zone) if zone else walls
+    else:
+        whole = walls.tz_localize(zone) if zone else walls
+    seen = np.delete(whole[:rows], list(drop))
+    expected = [str(own) for own in whole[rows:].to_pydatetime()]
+    buffer = io.StringIO()
+    frame_of(seen).rename_axis("ds").to_csv(buffer)
+    sources = {
+        "index": frame_of(seen),
+        "column": frame_of(seen).rename_axis("ds").reset_index(),
+        "objects": pd.DataFrame({"ds": pd.Series(list(seen.to_pydatetime()), dtype=object), "y": np.arange(len(seen))}),
+        "texts": pd.read_csv(io.StringIO(buffer.getvalue())),
+    }
+    for name, source in sources.items():
+        panel = load_panel(source, Schema(target=("y",), time_zone=zone))
+        found = [str(own) for own in np.asarray(panel.times(0, rows, 5), object)]
+        assert found == expected, name
+        assert panel.gaps == len(drop)
+
+
+def test_a_clock_that_goes_back_shows_an_hour_twice_and_forward_one_never() -> None:
+    cells = [
+        "2024-10-27 01:30",
+        "2024-10-27 02:00",
+        "2024-10-27 02:30",
+        "2024-10-27 02:00",
+        "2024-10-27 02:30",
+        "2024-10-27 03:00",
+    ]
+    times = read(*cells, time_zone="Europe/Berlin")[0]
+    assert (np.diff(times) == np.timedelta64(30, "m")).all()
+    with pytest.raises(DataError, match="clocks in Europe/Berlin never show 2024-03-31 02:30"):
+        read("2024-03-31 01:30", "2024-03-31 02:30", time_zone="Europe/Berlin")
+    with pytest.raises(UsageError, match='time zone "Mars" is not known'):
+        read("2024-03-31", time_zone="Mars")
+
+
+def test_days_that_begin_at_one_are_days() -> None:
+    index = pd.DatetimeIndex(pd.date_range("2018-10-20", periods=30)).tz_localize(
+        "America/Sao_Paulo", nonexistent="shift_forward"
+    )
+    panel = load_panel(frame_of(index))
+    assert (panel.frequency.describe(), panel.gaps, len(panel.series[0])) == ("1 day", 0, 30)
+
+
+@pytest.mark.parametrize(
+    "zone", ["Europe/Berlin", "UTC", timezone(timedelta(hours=5, minutes=30)), timezone(timedelta(hours=-3))]
+)
+def test_times_of_one_zone_come_back_in_it_from_polars_arrow_and_python(zone) -> None:
+    index = pd.date_range("2024-03-25", periods=40, tz=zone)
+    arrow = None
+    if _arrow_type(index):
+        arrow = pd.DataFrame({"ds": pd.array(list(index), dtype=pd.ArrowDtype(_arrow_type(index))), "y": range(40)})
+    sources = [frame_of(index), {"ds": list(index.to_pydatetime()), "y": np.arange(40.0)}, arrow]
+    if isinstance(zone, str):
+        sources.append(pl.DataFrame({"ds": list(index.to_pydatetime()), "y": np.arange(40.0)}))
+    for source in filter(lambda own: own is not None, sources):
+        panel = load_panel(source)
+        after = panel.times(0, 40, 1)[0]
+        assert after == (index[-1] + pd.Timedelta(days=1)).to_pydatetime()
+        assert after.utcoffset() == (index[-1]).utcoffset()
+
+
+def _arrow_type(index):
+    pa = pytest.importorskip("pyarrow")
+    return pa.timestamp("us", tz=str(index.tz)) if index.tz is not None and "/" in str(index.tz) else None
+
+
+# --- frames -----------------------------------------------------------------------------------------------------------
+
+
+def test_every_index_of_pandas_gives_its_series_and_times() -> None:
+    y = np.arange(48.0)
+    days = pd.date_range("2024-01-01", periods=24)
+    cases = {
+        "MS": pd.date_range("2020-01-01", periods=48, freq="MS"),
+        "QS": pd.period_range("2010Q1", periods=48, freq="Q"),
+        "W": pd.period_range("2020-01-06", periods=48, freq="W-SUN"),
+        "D": pd.Index(pd.date_range("2024-01-01", periods=48).date),
+        "h": pd.date_range("2024-01-01", periods=48, freq="h").strftime("%d.%m.%Y %H:%M"),
+        "min": pd.timedelta_range("0s", periods=48, freq="min"),
+        "3": pd.Index(np.arange(48) * 3, name="t"),
+    }
+    for alias, index in cases.items():
+        panel = load_panel(pd.DataFrame({"y": y}, index=index))
+        assert (panel.frequency.alias(), [series.id for series in panel.series], panel.gaps) == (alias, [""], 0)
+    for names in (["unique_id", "ds"], ["shop", "date"], [None, None]):
+        index = pd.MultiIndex.from_product([["a", "b"], days], names=names)
+        panel = load_panel(pd.DataFrame({"y": y, "x": y}, index=index))
+        assert [(series.id, len(series)) for series in panel.series] == [("a", 24), ("b", 24)]
+        assert panel.frequency.alias() == "D"
+    index = pd.Index(np.repeat(["a", "b"], 24), name="unique_id")
+    assert len(load_panel(pd.DataFrame({"ds": [*days, *days], "y": y}, index=index)).series) == 2
+    assert load_panel(pd.DataFrame({"y": y}, index=y.astype(int)[::-1])).frequency.alias() == "rows"
+
+
+def test_times_gone_by_have_their_step_and_no_calendar() -> None:
+    panel = load_panel(frame_of(pd.timedelta_range("1h", periods=30, freq="15min")))
+    assert panel.frequency.describe() == "15 minutes"
+    assert panel.times(0, 30, 1)[0] == np.timedelta64(60 + 30 * 15, "m")
+    text = {"t": [str(own) for own in pd.timedelta_range("1h", periods=30, freq="15min")], "y": np.arange(30.0)}
+    again = load_panel(text)
+    assert (again.frequency, again.series[0].start) == (panel.frequency, panel.series[0].start)
+
+
+@pytest.mark.parametrize("name", ["", "rownames", "Unnamed: 0", "index"])
+@pytest.mark.parametrize("first", [0, 1])
+def test_row_numbers_are_no_target(tmp_path, name, first) -> None:
+    lines = [f"{at + first},2024-01-{at + 1:02d},{at * at % 7}" for at in range(20)]
+    (tmp_path / "a.csv").write_text(f"{name},date,load\n" + "\n".join(lines))
+    assert load_panel(tmp_path / "a.csv").target_columns == ("load",)
+
+
+def test_a_date_and_a_time_of_day_in_two_columns_are_one_time(tmp_path) -> None:
+    hours = pd.date_range("2024-01-31", periods=50, freq="h")
+    frame = pd.DataFrame({"Date": hours.strftime("%d/%m/%Y"), "Time": hours.strftime("%H:%M:%S"), "y": np.arange(50)})
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    panel = load_panel(tmp_path / "a.csv")
+    assert (panel.schema.time, panel.frequency.alias(), str(panel.series[0].start)[:10]) == (
+        "Date+Time",
+        "h",
+        "2024-01-31",
+    )
+
+
+# --- the coming rows --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("frequency", [None, "rows"])
+@pytest.mark.parametrize("kind", ["stamps", "integers", "columns"])
+def test_a_future_that_holds_the_past_too_is_matched_by_time(kind, frequency) -> None:
+    days = pd.date_range("2024-01-01", periods=60)
+    clock = {
+        "stamps": {"t": days.astype(str)},
+        "integers": {"t": np.arange(60) * 5},
+        "columns": {"year": days.year, "month": days.month, "day": days.day},
+    }[kind]
+    data = pd.DataFrame({**clock, "y": np.random.default_rng(0).normal(size=60), "plan": np.arange(60.0)})
+    time = "year+month+day" if kind == "columns" else "t"
+    schema = Schema(target=("y",), time=time, known_covariates=("plan",), frequency=frequency)
+    panel = load_panel(data.head(50), schema)
+    for rows in (data, data.tail(10), data.sample(frac=1, random_state=1)):
+        np.testing.assert_array_equal(load_future(rows, panel, 4)[0, :, 0], [50, 51, 52, 53])
+    with pytest.raises(DataError, match="has no row for"):
+        load_future(data.head(52), panel, 4)
+    if frequency is None:
+        with pytest.raises(DataError, match="already that of row"):
+            load_future(pd.concat([data, data.tail(10)]), panel, 4)
