@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import warnings
 import weakref
 from collections import OrderedDict
@@ -19,6 +18,7 @@ from ostinato.engine import memory
 from ostinato.engine.agreement import check_agreement
 from ostinato.engine.capture import Captured, capture
 from ostinato.engine.executable import Executable
+from ostinato.engine.forks import making
 from ostinato.engine.graph import NotNow, Unsupported
 from ostinato.engine.linear import is_wanted
 from ostinato.engine.operator import register
@@ -54,7 +54,6 @@ _plans: weakref.WeakKeyDictionary[nn.Module, dict[Any, Ready | Unsupported]] = w
 _batches: weakref.WeakKeyDictionary[nn.Module, dict[Any, Ready | Unsupported]] = weakref.WeakKeyDictionary()
 """For cells that may compute with the size of their batch: what holds for each size."""
 _MOST_BATCHES = 512
-_tracing = threading.Lock()
 _warned: weakref.WeakSet[nn.Module] = weakref.WeakSet()
 
 
@@ -198,7 +197,7 @@ def _made(plans: dict[Any, Ready | Unsupported], key: Any, call: _Wanted) -> Rea
     """Make the plan of a call, or take that of an equal cell, and keep it."""
     if watched_by_all_modules():  # by a counter of operations, say, which would see the trace
         return NotNow("hooks on all modules")
-    with _tracing:
+    with making:
         ready = plans.get(key) or plans.get((key, call.batch))  # another thread may have made it
         if ready is not None:
             return ready
@@ -326,7 +325,7 @@ def _look_at_wrapper(owner: nn.Module, cell: nn.Module) -> Look:
 
 def release_memory() -> None:
     """Give back what is kept for later: memory of outputs, and plans of cells that are gone."""
-    with _tracing:
+    with making:
         _recent.clear()
     memory.release()
 

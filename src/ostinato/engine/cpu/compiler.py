@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import os
-import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -23,12 +21,7 @@ from llvmlite import ir
 
 from ostinato.engine.cpu.disk import read_object, write_object
 from ostinato.engine.cpu.lanes import DType
-
-_lock = threading.RLock()
-"""Held by whoever compiles, loads or frees code."""
-if hasattr(os, "register_at_fork"):
-    # a process forked in the middle of that would have LLVM half-way through a change, for ever
-    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
+from ostinato.engine.forks import making
 
 
 class Machine:
@@ -59,7 +52,7 @@ class Machine:
     def target_machine(self) -> Any:
         """Return LLVM's description of the processor."""
         return self.target.create_target_machine(
-            cpu=self.cpu, features=self.features, opt=3, jit=True, reloc="pic", codemodel="small"
+            cpu=self.cpu, features=self.features, opt=3, jit=True, reloc="static", codemodel="large"
         )
 
     def describe(self) -> str:
@@ -119,11 +112,11 @@ def _let_go(engine: Any) -> None:
     _dead.append(engine)
     # the collector calls this in any thread at any time: it must not wait; whoever has the lock frees it, at the latest
     # when the next code is loaded
-    if _lock.acquire(blocking=False):
+    if making.acquire(blocking=False):
         try:
             _free()
         finally:
-            _lock.release()
+            making.release()
 
 
 def _free() -> None:
@@ -141,7 +134,7 @@ def compile_cached(key: str, build: Callable[[], ir.Module], names: Sequence[str
     """
     own = _own_digest()
     digest = hashlib.sha256(f"{machine().describe()} {own}\n{key}".encode()).hexdigest()
-    with _lock:
+    with making:
         known = _loaded.get(digest)
         if known is None:
             known = _loaded[digest] = _load_or_build(None if own is None else digest, build, names)
@@ -180,11 +173,12 @@ def emit_object(module: ir.Module) -> bytes:
 
 def load_object(data: bytes, names: Sequence[str]) -> Code:
     """Link an object file into the process and find its functions; the address of one that it has not is 0."""
-    with _lock:
+    with making:
         _free()
-        # llvmlite's own memory manager lays all sections of an object side by side. LLVM's takes a mapping for each, and
-        # ends the process where two lie more than 2 GB apart, as happens beside the libraries of a GPU
-        engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine().target_machine(), use_lmm=True)
+        # addresses are whole ones (the large code model): code and its constants come to lie in mappings of their own,
+        # which beside the libraries of a GPU are more than 2 GB apart. llvmlite's own memory manager, which lays them
+        # side by side, ends the process where a section fills its pages to the last bytes.
+        engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine().target_machine())
         engine.add_object_file(llvm.ObjectFileRef.from_data(data))
         engine.finalize_object()
         return Code(engine, {name: engine.get_function_address(name) for name in names})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import weakref
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from typing import Any, Literal
 
 import llvmlite.binding as llvm
@@ -19,6 +19,7 @@ from ostinato.engine.cpu.lanes import DType
 from ostinato.engine.cpu.layout import Layout, all_products, constant_indices, make_layout, round_up
 from ostinato.engine.cpu.pack import define_pack
 from ostinato.engine.cpu.schedule import Schedule, locate, schedule
+from ostinato.engine.forks import lazy
 from ostinato.engine.graph import Node
 from ostinato.engine.plan import Program
 
@@ -52,7 +53,7 @@ class Kernel:
     work: int
     """Multiply-adds of the products of one row at one step: what decides on threads."""
 
-    @cached_property
+    @lazy
     def dense_constants(self) -> frozenset[int]:
         """The constants that are read in order: all but the weights that are packed from where they lie."""
         found = set(constant_indices(self.schedule))
@@ -61,7 +62,7 @@ class Kernel:
                 found.add(locate(job.weights).base.attr[0])
         return frozenset(found)
 
-    @cached_property
+    @lazy
     def packing(self) -> tuple[Packing, ...]:
         """What is packed for a call."""
         jobs, total = [], 0
@@ -75,7 +76,7 @@ class Kernel:
                 total += round_up(heads * depth * round_up(cols, width), line)
         return tuple(jobs)
 
-    @cached_property
+    @lazy
     def packed_elements(self) -> int:
         """How much memory the packed weights take."""
         return sum(
