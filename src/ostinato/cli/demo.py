@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ostinato.cli.parsing import path
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -35,7 +37,7 @@ def add_parser(verbs: Any) -> None:
     )
     parser.add_argument("name", nargs="?", default="temperature", metavar="NAME", help="which one (temperature)")
     parser.add_argument(
-        "--out", type=Path, default=Path("demo-model"), metavar="DIR", help="where to write (demo-model)"
+        "--out", type=path, default=Path("demo-model"), metavar="DIR", help="where to write (demo-model)"
     )
     parser.add_argument("--list", action="store_true", help="say which demos there are")
     parser.set_defaults(run=run)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
+
+from ostinato.cli.parsing import file, path
 
 _EPILOG = """examples:
   ostinato evaluate model load.csv              the training file: on its held-out end
@@ -24,8 +25,8 @@ def add_parser(verbs: Any) -> None:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("model", type=Path, metavar="DIR", help="folder of the model")
-    parser.add_argument("file", nargs="+", metavar="FILE", help="the data; for a translator also two parallel files")
+    parser.add_argument("model", type=path, metavar="DIR", help="folder of the model")
+    parser.add_argument("file", type=file, nargs="+", metavar="FILE", help="the data; for a translator also two parallel files")
     parser.add_argument("--stride", type=int, metavar="ROWS", help="rows from one forecast to the next (1)")
     parser.add_argument(
         "--dynamic",

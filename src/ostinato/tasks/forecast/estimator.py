@@ -5,7 +5,7 @@ from __future__ import annotations
 import time as clock
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from ostinato.artifact import load_artifact, save_artifact
 from ostinato.errors import CorruptArtifact, DataError, UsageError
@@ -72,6 +72,8 @@ class Forecaster(Estimator):
     >>> model.predict().point.shape
     (1, 8, 1)
     """
+
+    KIND: ClassVar[str] = KIND
 
     def __init__(
         self,
