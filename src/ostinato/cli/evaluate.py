@@ -26,7 +26,9 @@ def add_parser(verbs: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", type=path, metavar="DIR", help="folder of the model")
-    parser.add_argument("file", type=file, nargs="+", metavar="FILE", help="the data; for a translator also two parallel files")
+    parser.add_argument(
+        "file", type=file, nargs="+", metavar="FILE", help="the data; for a translator also two parallel files"
+    )
     parser.add_argument("--stride", type=int, metavar="ROWS", help="rows from one forecast to the next (1)")
     parser.add_argument(
         "--dynamic",

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ostinato.cli.options import FORECASTER_OPTIONS, add_options, chosen
-from ostinato.cli.recipes import RECIPES
 from ostinato.cli.parsing import file, path
+from ostinato.cli.recipes import RECIPES
 from ostinato.cli.saving import fit_into, resume_hint, write_or_say
 from ostinato.errors import NonFiniteLoss
 

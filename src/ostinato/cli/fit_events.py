@@ -41,7 +41,9 @@ RECIPE = Recipe(
         Option("model", "activity_dropout", float, "share of activities taken for unknown ones (0.02)"),
         Option("model", "time_loss", str, "of times (lognormal)", ("lognormal", "log_mae", "mae")),
         Option("model", "time_weight", float, "of the loss of times beside that of activities (0.2)"),
-        Option("training", "refit", yes_or_no, '"yes": once more, with the cases that decided when to stop; "no" (yes)'),
+        Option(
+            "training", "refit", yes_or_no, '"yes": once more, with the cases that decided when to stop; "no" (yes)'
+        ),
         *TRAINING,
     ),
     hint="ostinato predict {out} FILE tells what comes next; ostinato report {out} shows the model",

@@ -44,7 +44,7 @@ def interruptible() -> Iterator[None]:
             signal.signal(number, own)
 
 
-def _raise(number: int, frame: FrameType | None) -> NoReturn:
+def _raise(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001
     raise KeyboardInterrupt
 
 

@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.debug:
             raise
         return _say("error: there is not enough memory; give less data, a smaller batch or a smaller model", 1)
-    except Exception as error:  # noqa: BLE001, the last resort: a fault of ours is said in a sentence too
+    except Exception as error:  # the last resort: a fault of ours is said in a sentence too
         if arguments.debug:
             raise
         said = " ".join(f"{type(error).__name__}: {error}".split())

@@ -38,6 +38,7 @@ class Kind(Generic[T]):
         self.expected, self._read = expected, read
 
     def __call__(self, text: str) -> T:
+        """Return the value."""
         return self._read(text)
 
 
@@ -56,9 +57,7 @@ sizes = Kind("whole numbers joined by commas, as 32,32", lambda text: tuple(int(
 limit = Kind('a number, or "none"', lambda text: text if text == "none" else float(text))
 count = Kind('a whole number, or "none"', lambda text: text if text == "none" else int(text))
 yes_or_no = Kind('"yes" or "no"', _yes)
-_levels = Kind(
-    "numbers joined by commas, as 0.1,0.5,0.9", lambda text: tuple(float(part) for part in text.split(","))
-)
+_levels = Kind("numbers joined by commas, as 0.1,0.5,0.9", lambda text: tuple(float(part) for part in text.split(",")))
 _segment = Kind('a whole number, or "auto"', lambda text: text if text == "auto" else int(text))
 
 

@@ -21,8 +21,8 @@ class Parser(argparse.ArgumentParser):
     An abbreviation that is understood today means something else when an option is added tomorrow.
     """
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, allow_abbrev=False, **options)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{**options, "allow_abbrev": False})
 
     def error(self, message: str) -> NoReturn:
         """Raise the message."""

@@ -34,7 +34,9 @@ def add_parser(verbs: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("model", type=path, metavar="DIR", help="folder of the model")
-    parser.add_argument("file", type=file, nargs="?", metavar="FILE", help="history, with the columns of the training data")
+    parser.add_argument(
+        "file", type=file, nargs="?", metavar="FILE", help="history, with the columns of the training data"
+    )
     parser.add_argument("--future", type=file, metavar="FILE", help="the known covariates of the coming steps")
     parser.add_argument("--out", type=path, metavar="FILE", help="write here: .csv, .jsonl or .parquet (CSV to stdout)")
     parser.add_argument("--json", action="store_true", help="print JSON lines rather than CSV")

@@ -66,6 +66,16 @@ def resume_hint(out: Path) -> Callable[[], str]:
     return hint
 
 
+def write_report_of(model: Any, path: Path) -> None:
+    """Write the report of any fitted model."""
+    from ostinato.report import write_report, write_summary
+
+    if hasattr(model, "record_"):
+        write_report(model.record_, path)
+    else:
+        write_summary(model.summary_, path)
+
+
 def write_or_say(what: str, write: Callable[[], Any]) -> None:
     """Write what a fit can do without; say on stderr what it needs where a library is missing."""
     try:

@@ -55,7 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _answers(model: Any, arguments: argparse.Namespace) -> int:
     """Push each line into the model's stream, and write what it answers, as JSON."""
-    for flag, given in (("--series-id", arguments.series_id), ("--cold", arguments.cold), ("--columns", arguments.columns)):
+    own = {"--series-id": arguments.series_id, "--cold": arguments.cold, "--columns": arguments.columns}
+    for flag, given in own.items():
         if given:
             raise UsageError(f"{flag} is for forecasts, and {arguments.model} holds a {model.KIND}; leave it out")
     stream = model.stream()

@@ -26,6 +26,7 @@ from ostinato.training.objective import BatchSource, Carry, Objective, Step
 from ostinato.training.optimisers import LearningRate, make_optimizer
 from ostinato.training.position import Position
 from ostinato.training.progress import Bar
+from ostinato.training.validating import mean_loss
 
 
 def train(
@@ -236,18 +237,7 @@ class _Run:
         return mean
 
     def _mean_loss(self, batches: BatchSource) -> float:
-        """Return the mean loss of batches, nothing learned from them."""
-        total, weight = 0.0, 0.0
-        carry: Carry | None = None
-        self.wrapped.eval()
-        with torch.no_grad():
-            for batch in batches.batches(0):
-                step = self._run(batch.data, carry if batch.continues else None)
-                carry = step.carry
-                total, weight = total + float(step.loss) * step.weight, weight + step.weight
-                self.interrupts.check()
-        self.wrapped.train()
-        return total / max(weight, 1e-12)
+        return mean_loss(self.wrapped, self._run, batches, self.interrupts.check)
 
     def _stop(self) -> str | None:
         at, patience = self.at, self.config.patience
