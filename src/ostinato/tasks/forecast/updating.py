@@ -88,7 +88,7 @@ def _joined(fitted: Fitted, tail: Series | None, one: Series, given: Panel) -> t
     missing = np.full((min(gap, fitted.settings.context), len(fitted.columns)), np.nan)
     values = np.concatenate([tail.rows(0, len(tail)), missing, one.rows(0, len(one))])
     front = len(tail) + len(missing)
-    start = frequency.times(one.start, -front, 1)[0]
+    start = tail.start if len(missing) == gap else frequency.times(one.start, -front, 1)[0]
     return Series(one.id, start, values, one.static), front, front
 
 
