@@ -23,6 +23,8 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{**options, "allow_abbrev": False})
+        if " " in self.prog:  # of a verb: the option of the whole command is taken behind it too
+            self.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
 
     def error(self, message: str) -> NoReturn:
         """Raise the message."""
@@ -61,10 +63,18 @@ class Parser(argparse.ArgumentParser):
         if action.choices is None or value in action.choices:
             return
         known = [str(choice) for choice in action.choices]
-        hint = suggestion(str(value), known) or f"; choose one of {', '.join(known)}"
+        hint = suggestion(str(value), known) or self._task(str(value)) or f"; choose one of {', '.join(known)}"
         if action.option_strings:
             self.error(f'{action.option_strings[-1]} is "{value}"{hint or ""}')
         self.error(f'there is no {str(action.metavar or action.dest).lower()} "{value}"{hint}')
+
+    def _task(self, given: str) -> str:
+        """Return a suggestion for a task that was typed where a verb belongs."""
+        from ostinato.cli.recipes import COMPARED
+
+        known = {} if " " in self.prog else {recipe.name: f"{self.prog} fit {recipe.name}" for recipe in COMPARED}
+        near = difflib.get_close_matches(given, known, 1, 0.6)
+        return f"; did you mean {known[near[0]]}?" if near else ""
 
     def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
         try:

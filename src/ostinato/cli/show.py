@@ -85,9 +85,12 @@ def stdin_lines() -> Iterator[str]:
     # readline, and not iteration over the file, which would read ahead and answer late
     try:
         for line in iter(sys.stdin.readline, ""):
+            if not line.isascii():
+                line.encode()  # fails for bytes that the locale lets pass though they are not UTF-8
             yield line.rstrip("\r\n")
-    except UnicodeDecodeError as error:
-        byte = error.object[error.start]
+    except UnicodeError as error:
+        odd = error.object[error.start] if isinstance(error, (UnicodeDecodeError, UnicodeEncodeError)) else 0
+        byte = odd if isinstance(odd, int) else ord(odd) & 0xFF
         raise DataError(
             f"stdin is not UTF-8 text (it has the byte 0x{byte:02x}); convert it: iconv -f LATIN1 -t UTF-8"
         ) from error
