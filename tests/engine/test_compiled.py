@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import ostinato
-from ostinato.engine import compiled, executable, memory
+from ostinato.engine import compiled, executable, memory, watch
 from ostinato.engine.cpu import launch
 from ostinato.engine.reference import scan_eagerly
 from ostinato.engine.state import initial_state, leaves
@@ -526,8 +526,8 @@ def test_a_forked_process_goes_on_computing() -> None:
 
 def test_the_operators_keep_pytorchs_rules() -> None:
     cell, x = nn.GRUCell(5, 8), torch.randn(4, 3, 5)
-    tensors = compiled.tensors_of(cell)
-    ready = compiled.find(cell, cell, x, torch.zeros(3, 8), tensors)
+    tensors = watch.tensors_of(cell)
+    ready = compiled.find(cell, cell, x, torch.zeros(3, 8))
     assert isinstance(ready, compiled.Ready)
     for lengths in (None, torch.tensor([4, 0, 2])):
         arguments = (list(tensors.values()), x, [torch.randn(3, 8)], lengths, None, False, 0, ready.number, True)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ostinato
-from ostinato.engine.compiled import find, tensors_of
+from ostinato.engine.compiled import find
 from ostinato.engine.reference import scan_eagerly
 from ostinato.engine.state import initial_state, leaves
 
@@ -99,5 +99,5 @@ def test_a_row_has_the_same_bits_alone_and_in_a_batch() -> None:
 def test_the_plan_is_compiled_and_steppers_go_on_in_pytorch() -> None:
     cell = ostinato.cells.GRUCell(3, 5).bfloat16()
     xs = torch.randn(4, 2, 3).bfloat16()
-    ready = find(cell, cell, xs, initial_state(cell, xs[0]), tensors_of(cell))
+    ready = find(cell, cell, xs, initial_state(cell, xs[0]))
     assert ready.executable.half

@@ -7,9 +7,12 @@ nothing else in the graph has, so that the batch can be told from the features w
 from __future__ import annotations
 
 import inspect
+import logging
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +24,14 @@ from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from ostinato.engine.graph import Unsupported
+from ostinato.engine.scope import Scope
+from ostinato.engine.shell import shell_of
 from ostinato.engine.state import State, call_cell, leaves
+from ostinato.engine.watch import look, numbers_of, settings_of
 
 # prime, and larger than any feature dimension: no product of feature sizes is a multiple of it
 BATCH = 1000003
+_MOST_OPERATIONS = 5_000
 
 
 @dataclass(frozen=True)
@@ -59,119 +66,137 @@ def capture(
     gradients: Sequence[bool],
     *,
     backward: bool,
+    scope: Scope | None = None,
     rows: Sequence[str] = (),
     locate: bool = False,
+    batch: int = BATCH,
 ) -> Captured:
-    """Trace one step of a cell.
+    """Trace one step of a cell. It is copies of the cell that run, on tensors without data; the cell stays untouched.
 
     Args:
-        cell: the cell; it is called a few times on tensors without data.
+        cell: the cell.
         x: one step `(batch, ...)` whose features and dtype are taken; the batch is not.
         state: a state likewise.
         tensors: the parameters, buffers and plain tensors of the cell by name.
         gradients: whether a gradient is wanted, for each of `tensors`, `x` and the leaves of `state`.
         backward: whether the vector-Jacobian product is traced as well.
+        scope: what the cell's code reads, so that copies of that are made.
         rows: the tensors that have the batch first.
         locate: whether the line of the cell is kept for each operation; it costs time.
+        batch: how many rows are traced; a plan is made of a trace with `BATCH` rows.
 
     Raises:
-        Unsupported: PyTorch cannot trace the cell, for instance because it branches on values.
+        Unsupported: PyTorch cannot trace the cell, for instance because it branches on values; or a step changes
+            the cell.
     """
-    mode = FakeTensorMode(allow_non_fake_inputs=False)
-    spec = torch.utils._pytree.tree_flatten(state)[1]
-    names = tuple(tensors)
+    tracer = _Tracer(cell, tensors, scope or look(cell).scope, torch.utils._pytree.tree_flatten(state)[1])
+    mode = _Mode(batch)
     fakes = [
-        _fake(mode, tensors[name], (BATCH, *tensors[name].shape[1:]) if name in rows else tensors[name].shape)
-        for name in names
+        _fake(mode, tensor, (batch, *tensor.shape[1:]) if name in rows else tensor.shape)
+        for name, tensor in tensors.items()
     ]
-    fakes.append(_fake(mode, x, (BATCH, *x.shape[1:])))
-    fakes += [_fake(mode, leaf, (BATCH, *leaf.shape[1:])) for leaf in leaves(state)]
-    shapes: list[tuple[int, ...]] = []
+    fakes.append(_fake(mode, x, (batch, *x.shape[1:])))
+    fakes += [_fake(mode, leaf, (batch, *leaf.shape[1:])) for leaf in leaves(state)]
+    recording = torch.is_grad_enabled()
 
     def step(primals: list[Tensor], tangents: list[Tensor]) -> list[Tensor | None]:
-        results = _call(cell, names, primals, spec)
-        if not backward:
-            return list(results)
-        wanted = [primal for primal, needed in zip(primals, gradients, strict=True) if needed]
-        outputs = [(result, tangent) for result, tangent in zip(results, tangents, strict=True) if result.requires_grad]
-        grads: list[Tensor | None] = [None] * len(wanted)
-        if wanted and outputs:
-            found = torch.autograd.grad(
-                [output for output, _ in outputs], wanted, [tangent for _, tangent in outputs], allow_unused=True
-            )
-            grads = list(found)
-        spread = iter(grads)
-        return [*results, *(next(spread) if needed else None for needed in gradients)]
+        results = tracer.call(primals)
+        return _with_gradients(results, primals, tangents, gradients) if backward else list(results)
 
-    plain = torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor)
     try:
-        # the user's own hooks are not for tensors without data
-        with mode, plain:
+        with _alone(), mode, torch.set_grad_enabled(backward or recording):
             for fake, needed in zip(fakes, gradients, strict=True):
                 fake.requires_grad_(needed and backward)
-            with torch.set_grad_enabled(backward):
-                probe = _call(cell, names, fakes, spec)
+            probe = tracer.call(fakes, watched=True)
             shapes = [tuple(result.shape) for result in probe]
-            if any(not shape or shape[0] != BATCH for shape in shapes):
-                raise Unsupported("the cell's output or state does not have the batch first")
+            if any(not shape or shape[0] != batch for shape in shapes):
+                raise Unsupported("a cell whose output or state does not have the batch first")
             tangents = [torch.empty(shape, dtype=like.dtype) for shape, like in zip(shapes, probe, strict=True)]
-            with torch.set_grad_enabled(backward):
-                traced = make_fx(step, decomposition_table=_decompositions(), **_options(locate))
-                graph = traced(fakes, tangents if backward else [])
+            traced = make_fx(step, decomposition_table=_decompositions(), **_options(locate))
+            graph = traced(fakes, tangents if backward else [])
     except Unsupported:
         raise
     except Exception as error:
         reason = (str(error).splitlines() or [""])[0][:200]
-        raise Unsupported(f"it cannot be traced{_line_of(error)} ({type(error).__name__}: {reason})") from error
-    signature = Signature(
-        names, tuple(rows), len(leaves(state)), tuple(gradients), tuple(shape[1:] for shape in shapes), backward
-    )  # fmt: skip
+        raise Unsupported(
+            f"a step that PyTorch cannot trace{_line_of(error)} ({type(error).__name__}: {reason})"
+        ) from error
+    outputs = tuple(shape[1:] for shape in shapes)
+    signature = Signature(tuple(tensors), tuple(rows), len(leaves(state)), tuple(gradients), outputs, backward)
     return Captured(graph, signature)
 
 
-def _call(cell: nn.Module, names: tuple[str, ...], primals: Sequence[Tensor], spec: Any) -> list[Tensor]:
-    count = len(names)
-    state = torch.utils._pytree.tree_unflatten(list(primals[count + 1 :]), spec)
-    bound = _Bound(cell, dict(zip(names, primals[:count], strict=True)))
-    output, new_state = call_cell(bound, primals[count], state)
-    return [output, *leaves(new_state)]
+def _with_gradients(
+    results: Sequence[Tensor], primals: Sequence[Tensor], tangents: Sequence[Tensor], gradients: Sequence[bool]
+) -> list[Tensor | None]:
+    """Return the results of a step, then the gradients of what is given, `None` where none is wanted."""
+    wanted = [primal for primal, needed in zip(primals, gradients, strict=True) if needed]
+    outputs = [(result, tangent) for result, tangent in zip(results, tangents, strict=True) if result.requires_grad]
+    found: Sequence[Tensor | None] = [None] * len(wanted)
+    if wanted and outputs:
+        found = torch.autograd.grad(
+            [output for output, _ in outputs], wanted, [tangent for _, tangent in outputs], allow_unused=True
+        )
+    spread = iter(found)
+    return [*results, *(next(spread) if needed else None for needed in gradients)]
 
 
-class _Bound(nn.Module):
-    """The cell with other tensors in the place of its own, while it is called."""
+class _Tracer:
+    """Calls copies of a cell, each with the tensors that are given in the place of its own."""
 
-    def __init__(self, cell: nn.Module, tensors: dict[str, Tensor]) -> None:
-        super().__init__()
-        # kept out of the module tree: the cell is not a part of this
-        self.__dict__["_cell"], self.__dict__["_tensors"] = cell, tensors
+    def __init__(self, cell: nn.Module, tensors: dict[str, Tensor], scope: Scope, spec: Any) -> None:
+        self.cell, self.tensors, self.scope, self.spec = cell, list(tensors.values()), scope, spec
 
-    def forward(self, x: Tensor, state: State) -> Any:
-        """Call the cell."""
-        cell: nn.Module = self.__dict__["_cell"]
-        tensors: dict[str, Tensor] = self.__dict__["_tensors"]
-        new = {id(_own(cell, name)): tensor for name, tensor in tensors.items()}
-        # each place once: a module may be there under several names, a tensor in several modules. PyTorch's
-        # functional_call puts back the wrong tensors into a module that has two names.
-        places: list[tuple[dict[str, Any], str, Tensor]] = [
-            (table, name, value)
-            for module in cell.modules()
-            for table in (module._parameters, module._buffers, module.__dict__)
-            for name, value in table.items()
-            if isinstance(value, Tensor) and id(value) in new
-        ]
-        try:
-            for table, name, value in places:
-                table[name] = new[id(value)]
-            return cell(x, state)
-        finally:
-            for table, name, value in places:
-                table[name] = value
+    def call(self, primals: Sequence[Tensor], *, watched: bool = False) -> list[Tensor]:
+        """Run one step: the output and the leaves of the new state. A step that is `watched` must change nothing."""
+        count = len(self.tensors)
+        shell = shell_of(self.cell, dict(zip(map(id, self.tensors), primals[:count], strict=True)), self.scope.names)
+        numbers = numbers_of(shell) if watched else {}
+        before = settings_of(shell, self.scope, numbers) if watched else {}
+        state = torch.utils._pytree.tree_unflatten(list(primals[count + 1 :]), self.spec)
+        output, new_state = call_cell(shell, primals[count], state)
+        if watched:
+            after = settings_of(shell, self.scope, numbers)
+            changed = [name for name in after.keys() | before.keys() if after.get(name) != before.get(name)]
+            if changed:
+                raise Unsupported(f"{min(changed)}, which every step changes")
+        return [output, *leaves(new_state)]
 
 
-def _own(cell: nn.Module, name: str) -> Tensor:
-    path, _, attribute = name.rpartition(".")
-    tensor: Tensor = getattr(cell.get_submodule(path), attribute)
-    return tensor
+class _Mode(FakeTensorMode):  # type: ignore[no-untyped-call]
+    """Tensors without data, for a step of moderate size that does not walk over the rows of its batch."""
+
+    def __init__(self, batch: int) -> None:
+        super().__init__(allow_non_fake_inputs=False)
+        self._batch, self._operations = batch, 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run one operation on shapes alone."""
+        self._operations += 1
+        # from within a question such as where a tensor is, PyTorch lets no exception out: the process would end
+        if self._operations > _MOST_OPERATIONS and func.namespace == "aten":
+            raise Unsupported(f"a step of more than {_MOST_OPERATIONS:,} operations")
+        if func is torch.ops.aten.unbind.int and self._batch == BATCH:
+            axis = args[1] if len(args) > 1 else 0
+            if args[0].shape[axis] % BATCH == 0:
+                raise Unsupported("a step that walks over the rows of the batch")
+        return super().__torch_dispatch__(func, types, args, kwargs or {})
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Let nothing of the caller's see the trace, or change it: modes, hooks on saved tensors, inference mode, logs."""
+    from torch.utils._python_dispatch import _disable_current_modes
+
+    plain = torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor)
+    log = logging.getLogger("torch._subclasses.fake_tensor")
+    silent = log.disabled
+    log.disabled = True  # an error here is the reason for the eager loop, and no error of the user's
+    try:
+        with _disable_current_modes(), torch.inference_mode(False), plain:
+            yield
+    finally:
+        log.disabled = silent
 
 
 def _options(locate: bool) -> dict[str, Any]:
@@ -195,26 +220,18 @@ def _fake(mode: FakeTensorMode, like: Tensor, shape: Sequence[int]) -> Tensor:
         return torch.empty(tuple(shape), dtype=dtype)
 
 
+_ALSO = tuple(
+    """
+    native_group_norm _softmax _log_softmax gelu silu softplus elu leaky_relu hardtanh addcmul addcdiv lerp baddbmm
+    mv _fused_rms_norm
+    """.split()  # noqa: SIM905 - a list of words
+)
+"""Operations that are taken apart although PyTorch counts them among its core."""
+
+
+@cache
 def _decompositions() -> dict[Any, Any]:
+    # the oldest PyTorch does not have all of them
+    packets = [getattr(torch.ops.aten, name) for name in _ALSO if hasattr(torch.ops.aten, name)]
     table: dict[Any, Any] = dict(core_aten_decompositions())
-    extra = torch._decomp.get_decompositions(
-        [
-            torch.ops.aten.native_group_norm,
-            torch.ops.aten._softmax,
-            torch.ops.aten._log_softmax,
-            torch.ops.aten.gelu,
-            torch.ops.aten.silu,
-            torch.ops.aten.softplus,
-            torch.ops.aten.elu,
-            torch.ops.aten.leaky_relu,
-            torch.ops.aten.hardtanh,
-            torch.ops.aten.addcmul,
-            torch.ops.aten.addcdiv,
-            torch.ops.aten.lerp,
-            torch.ops.aten.baddbmm,
-            torch.ops.aten.mv,
-            torch.ops.aten._fused_rms_norm,
-        ]
-    )
-    table.update(extra)
-    return table
+    return table | torch._decomp.get_decompositions(packets)

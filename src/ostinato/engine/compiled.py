@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-import types
 import warnings
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,20 +14,21 @@ import torch
 from torch import Tensor, nn
 from torch._compile import _disable_dynamo
 
-from ostinato.engine.capture import capture
+from ostinato.engine.agreement import check_agreement
+from ostinato.engine.capture import Captured, capture
 from ostinato.engine.executable import Executable
-from ostinato.engine.graph import Unsupported
+from ostinato.engine.graph import NotNow, Unsupported
 from ostinato.engine.linear import is_wanted
 from ostinato.engine.operator import register
 from ostinato.engine.operator import scan as run_scan
-from ostinato.engine.plan import make_plan
+from ostinato.engine.plan import Plan, make_plan
 from ostinato.engine.reference import scan_eagerly
+from ostinato.engine.scope import Scope
+from ostinato.engine.shell import Snapshot, shell_of
 from ostinato.engine.state import State, leaves, map_state, structure
+from ostinato.engine.watch import Look, look, look_anew, watched_by_all_modules
 from ostinato.errors import EngineWarning
 
-_PLAIN = (int, float, bool, str, type(None), torch.dtype, types.FunctionType, types.BuiltinFunctionType, type)
-_OF_MODULES = frozenset(nn.Module().__dict__) - {"training"}
-"""What PyTorch itself keeps in every module."""
 _DTYPES = (torch.float32, torch.float64, torch.bfloat16)
 _MOST_PLANS = 64
 """Of one cell. A number that is an attribute and changes at every call would else compile at every call."""
@@ -42,7 +42,13 @@ class Ready:
     number: int
 
 
+_shared: weakref.WeakValueDictionary[Any, Ready] = weakref.WeakValueDictionary()
+"""The plans of all cells: equal cells have one."""
+_scopes: weakref.WeakKeyDictionary[nn.Module, dict[type, Scope]] = weakref.WeakKeyDictionary()
 _plans: weakref.WeakKeyDictionary[nn.Module, dict[Any, Ready | Unsupported]] = weakref.WeakKeyDictionary()
+_batches: weakref.WeakKeyDictionary[nn.Module, dict[Any, Ready | Unsupported]] = weakref.WeakKeyDictionary()
+"""For cells that may compute with the size of their batch: what holds for each size."""
+_MOST_BATCHES = 512
 _tracing = threading.Lock()
 _warned: weakref.WeakSet[nn.Module] = weakref.WeakSet()
 
@@ -58,9 +64,22 @@ def suits(xs: Tensor, state: State) -> bool:
         return False
     if torch._C._functorch.peek_interpreter_stack() is not None or torch.autograd.forward_ad._current_level >= 0:
         return False
-    if any(leaf.dtype is not xs.dtype or leaf.device.type != "cpu" for leaf in leaves(state)):
+    if any(leaf.dtype is not xs.dtype or leaf.device.type != "cpu" or leaf.is_neg() for leaf in leaves(state)):
         return False
-    return type(xs) in (Tensor, nn.Parameter)
+    if torch._C._len_torch_function_stack() and not _only_places_on_cpu():
+        return False
+    return all(
+        type(tensor) in (Tensor, nn.Parameter) and tensor.layout is torch.strided for tensor in (xs, *leaves(state))
+    )
+
+
+def _only_places_on_cpu() -> bool:
+    """Tell whether the modes that watch PyTorch's functions only say that new tensors are on the CPU."""
+    from torch.overrides import _get_current_function_mode_stack
+    from torch.utils._device import DeviceContext
+
+    modes = _get_current_function_mode_stack()  # type: ignore[no-untyped-call]
+    return all(type(mode) is DeviceContext and mode.device.type == "cpu" for mode in modes)
 
 
 def scan_compiled(
@@ -93,11 +112,11 @@ def _scan_compiled(
     resets: Tensor | None,
     apart: bool,
 ) -> tuple[Tensor, State] | Unsupported:
-    tensors = tensors_of(cell)
-    ready = find(owner, cell, xs, state, tensors)
+    seen = look(cell) if cell is owner else _look_at_wrapper(owner, cell)
+    ready = _find(owner, cell, xs, state, seen)
     if isinstance(ready, Unsupported):
         return ready
-    values = list(tensors.values())
+    values = list(seen.tensors.values())
     flat = leaves(state)
     save = torch.is_grad_enabled() and ready.executable.plan.backward is not None
     seed = int(torch.randint(2**62, ())) if ready.executable.is_random else 0
@@ -110,103 +129,165 @@ def _scan_compiled(
 _scan_untraced = _disable_dynamo(_scan_compiled)
 
 
-def find(
-    owner: nn.Module, cell: nn.Module, xs: Tensor, state: State, tensors: dict[str, Tensor]
-) -> Ready | Unsupported:
+def find(owner: nn.Module, cell: nn.Module, xs: Tensor, state: State) -> Ready | Unsupported:
     """Return the plan for a call, made now if there is none yet, or why there can be none."""
+    return _find(owner, cell, xs, state, look(cell) if cell is owner else _look_at_wrapper(owner, cell))
+
+
+def _find(owner: nn.Module, cell: nn.Module, xs: Tensor, state: State, seen: Look) -> Ready | Unsupported:
+    if seen.fingerprint is None:
+        return Unsupported(seen.refusal)
     flat = leaves(state)
     grad = torch.is_grad_enabled()
-    wanted = [grad and tensor.requires_grad for tensor in (*tensors.values(), xs)]
+    wanted = [grad and tensor.requires_grad for tensor in (*seen.tensors.values(), xs)]
     # gradients run through the states whoever wants them
     gradients = (*wanted, *[any(wanted) or (grad and any(leaf.requires_grad for leaf in flat))] * len(flat))
     key = (
-        fingerprint(cell), is_wanted(), gradients, xs.dtype, xs.shape[2:], structure(state),
-        tuple(leaf.shape[1:] for leaf in flat),
+        seen.fingerprint, is_wanted(), gradients, xs.dtype, xs.shape[2:], structure(state),
+        tuple(leaf.shape[1:] for leaf in flat), torch.get_default_dtype(), grad and seen.scope.grad_mode,
     )  # fmt: skip
-    plans = _plans.setdefault(owner, {})
-    ready = plans.get(key) or plans.get((key, xs.shape[1]))
-    if ready is None:
+    plans = _plans.get(owner) or _plans.setdefault(owner, {})
+    ready = plans.get(key) or plans.get((key, xs.shape[1])) or _batches.get(owner, {}).get((key, xs.shape[1]))
+    return _made(plans, key, _Wanted(owner, cell, xs, state, seen, gradients)) if ready is None else ready
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """A call for which there is no plan yet."""
+
+    owner: nn.Module
+    cell: nn.Module
+    xs: Tensor
+    state: State
+    seen: Look
+    gradients: tuple[bool, ...]
+
+    @property
+    def batch(self) -> int:
+        """How many rows there are."""
+        return self.xs.shape[1]
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """Tensors with as many rows as this batch: each may be a row for each sequence, or may only look like it."""
+        return tuple(
+            name
+            for name, tensor in self.seen.tensors.items()
+            if tensor.dim() and tensor.shape[0] == self.batch and not isinstance(tensor, nn.Parameter)
+        )
+
+    def capture(self, **options: Any) -> Captured:
+        """Trace a step."""
+        backward = any(self.gradients)
+        seen, gradients = self.seen, self.gradients
+        return capture(
+            self.cell, self.xs[0], self.state, seen.tensors, gradients, backward=backward, scope=seen.scope, **options
+        )
+
+
+def _made(plans: dict[Any, Ready | Unsupported], key: Any, call: _Wanted) -> Ready | Unsupported:
+    """Make the plan of a call, or take that of an equal cell, and keep it."""
+    if watched_by_all_modules():  # by a counter of operations, say, which would see the trace
+        return NotNow("hooks on all modules")
+    with _tracing:
+        ready = plans.get(key) or plans.get((key, call.batch))  # another thread may have made it
+        if ready is not None:
+            return ready
         if len(plans) >= _MOST_PLANS:
             return Unsupported("settings or sizes that keep changing (make what changes a buffer of the cell)")
-        rows = [
-            name
-            for name, tensor in tensors.items()
-            if tensor.dim() and tensor.shape[0] == xs.shape[1] and not isinstance(tensor, nn.Parameter)
-        ]
-        # PyTorch's tracer patches modules for the whole process while it runs
-        with _tracing:
-            ready = _make(owner, cell, xs, state, tensors, gradients, rows)
-        if fingerprint(cell) != key[0]:
-            ready = Unsupported("attributes that change as the cell runs")
-        # a tensor with as many rows as this batch may be a row for each sequence, or may only look like it
-        plans[(key, xs.shape[1]) if rows else key] = ready
+        if call.rows:
+            ready = plans[key, call.batch] = _shared_or_made((key, call.batch, call.rows), call)
+        elif call.seen.scope.sizes or call.seen.scope.opaque:
+            ready = _agreed(plans, key, call)
+        else:
+            ready = plans[key] = _shared_or_made(key, call)
+        return ready
+
+
+def _shared_or_made(key: Any, call: _Wanted) -> Ready | Unsupported:
+    ready = _shared.get(key)
+    if ready is not None:
+        return ready
+    made = _make(call)
+    if isinstance(made, Ready):
+        _shared[key] = made
+    return made
+
+
+def _agreed(plans: dict[Any, Ready | Unsupported], key: Any, call: _Wanted) -> Ready | Unsupported:
+    """Return the plan of a cell that may compute with the size of its batch, if a step of this many rows agrees."""
+    ready = plans.get(("any batch", key))
+    if ready is None:
+        ready = plans["any batch", key] = _shared_or_made(("any batch", key), call)
+    batches = _batches.get(call.owner) or _batches.setdefault(call.owner, {})
+    if (key, call.batch) in batches:
+        return batches[key, call.batch]
+    if isinstance(ready, Ready):
+        try:
+            rows = ready.executable.plan.captured.signature.rows
+            true = call.capture(rows=rows, batch=call.batch)
+            check_agreement(ready.executable, true, list(call.seen.tensors.values()), call.batch)
+        except Unsupported as reason:
+            ready = reason
+    if len(batches) >= _MOST_BATCHES:
+        batches.clear()
+    batches[key, call.batch] = ready
     return ready
 
 
-def _make(
-    owner: nn.Module, cell: nn.Module, xs: Tensor, state: State, tensors: dict[str, Tensor], gradients: Sequence[bool],
-    candidates: Sequence[str],
-) -> Ready | Unsupported:  # fmt: skip
-    cell_is_owner = cell is owner
+def _make(call: _Wanted) -> Ready | Unsupported:
+    snapshot = Snapshot(call.seen)
     try:
-        _check_tensors(cell, tensors, xs.dtype)
-        plan = _planned(cell, xs, state, tensors, gradients, candidates)
-        executable = Executable(plan, xs.dtype, parallel=is_wanted())
+        _check_tensors(call.seen.tensors, call.xs.dtype)
+        plan = _planned(call)
+        executable = Executable(plan, call.xs.dtype, parallel=is_wanted())
+        if call.cell is call.owner and not call.seen.holds():
+            raise Unsupported("settings outside of the cell that a step changes")
     except Unsupported as reason:
+        if not call.seen.holds():
+            snapshot.restore()
         return reason
-    user, wrap = weakref.ref(owner), type(cell)
-
-    def again() -> nn.Module | None:
-        module = user()
-        return module if module is None or cell_is_owner else wrap(module)
-
-    reference = _eager_gradients(again, tuple(tensors), structure(state), tuple(gradients))
+    tensors = call.seen.tensors
+    fakes = {id(tensor): torch.empty_like(tensor, device="meta") for tensor in tensors.values()}
+    blank = shell_of(call.cell, fakes, call.seen.scope.names)
+    reference = _eager_gradients(blank, list(fakes.values()), structure(call.state), call.gradients)
     return Ready(executable, register(executable, reference))
 
 
-def _planned(
-    cell: nn.Module, xs: Tensor, state: State, tensors: dict[str, Tensor], gradients: Sequence[bool],
-    candidates: Sequence[str],
-) -> Any:  # fmt: skip
+def _planned(call: _Wanted) -> Plan:
     """Capture and plan; if that fails and some tensors could be rows of the batch, try again with them as such."""
-    for chosen in [(), tuple(candidates)] if candidates else [()]:
+    candidates = call.rows
+    for chosen in [(), candidates] if candidates else [()]:
         try:
-            return make_plan(capture(cell, xs[0], state, tensors, gradients, backward=any(gradients), rows=chosen))
+            return make_plan(call.capture(rows=chosen))
         except Unsupported as error:
             last = error
     try:
-        make_plan(capture(cell, xs[0], state, tensors, gradients, backward=any(gradients), locate=True))
+        make_plan(call.capture(locate=True))
     except Unsupported as located:
         raise located from last
     raise last
 
 
-def _check_tensors(cell: nn.Module, tensors: dict[str, Tensor], dtype: torch.dtype) -> None:
+def _check_tensors(tensors: dict[str, Tensor], dtype: torch.dtype) -> None:
     for name, tensor in tensors.items():
         if type(tensor) not in (Tensor, nn.Parameter, nn.Buffer) or tensor.device.type != "cpu":
             raise Unsupported(f"{name} is a {type(tensor).__name__} on {tensor.device}")
         if tensor.is_floating_point() and tensor.dtype is not dtype:
             raise Unsupported(f"{name} is {tensor.dtype} and the sequences are {dtype}")
-    for module in cell.modules():
-        if module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks:
-            raise Unsupported(f"{type(module).__name__} has hooks, which must run at every step")
 
 
-def _eager_gradients(
-    cell: Callable[[], nn.Module | None], names: tuple[str, ...], shape: Any, wanted: tuple[bool, ...]
-) -> Any:
-    """Return a function that computes a scan's gradients eagerly, so that they can be differentiated again."""
+def _eager_gradients(blank: nn.Module, places: Sequence[Tensor], shape: Any, wanted: tuple[bool, ...]) -> Any:
+    """Return a function that computes a scan's gradients eagerly, so that they can be differentiated again.
+
+    `blank` is a copy of the cell on tensors without data, `places`, where each call puts its own.
+    """
 
     def gradients(
         parameters: Sequence[Tensor], x: Tensor, state: Sequence[Tensor], lengths: Tensor | None,
         resets: Tensor | None, reverse: bool, dy: Tensor | None, dlast: Sequence[Tensor | None],
     ) -> list[Tensor]:  # fmt: skip
-        module = cell()
-        if module is None:
-            raise RuntimeError("the cell of this scan is gone; keep it until the second backward pass")
-        from ostinato.engine.capture import _Bound
-
-        bound = _Bound(module, dict(zip(names, parameters, strict=True)))
+        bound = shell_of(blank, dict(zip(map(id, places), parameters, strict=True)), None)
         ys, last = scan_eagerly(bound, x, _built(shape, iter(state)), lengths, reverse, resets)
         pairs = [(out, grad) for out, grad in zip([ys, *leaves(last)], [dy, *dlast], strict=True) if grad is not None]
         pairs = [(out, grad) for out, grad in pairs if out.requires_grad]
@@ -225,45 +306,17 @@ def _built(shape: Any, parts: Any) -> State:
     return next(parts) if shape is None else tuple(_built(part, parts) for part in shape)
 
 
-def tensors_of(cell: nn.Module) -> dict[str, Tensor]:
-    """Return all tensors that a cell reads, by name: parameters, buffers, and plain attributes that are tensors."""
-    found: dict[str, Tensor] = {}
-    seen: set[int] = set()
-    for prefix, module in cell.named_modules():
-        lead = f"{prefix}." if prefix else ""
-        for table in (module._parameters, module._buffers, module.__dict__):
-            for name, value in table.items():
-                if name in _OF_MODULES:
-                    continue
-                if isinstance(value, Tensor) and id(value) not in seen and not name.startswith("_ostinato"):
-                    seen.add(id(value))
-                    found[lead + name] = value
-    return found
-
-
-def fingerprint(cell: nn.Module) -> tuple[Any, ...]:
-    """Return what a cell's graph depends on besides tensors' values: modules, their modes, settings and shapes."""
-    parts: list[Any] = []
-    for module in cell.modules():
-        parts += [type(module), len(module._forward_hooks) + len(module._forward_pre_hooks)]
-        for name, value in module.__dict__.items():
-            if name in _OF_MODULES:
-                continue
-            if isinstance(value, _PLAIN):
-                parts += [name, value]
-            elif isinstance(value, Tensor) and not name.startswith("_ostinato"):
-                parts += [name, value.shape, value.requires_grad]
-            elif isinstance(value, (tuple, list)) and name[0] != "_":
-                parts += [name, tuple(item if isinstance(item, _PLAIN) else id(item) for item in value)]
-        for table in (module._parameters, module._buffers):
-            for name, tensor in table.items():
-                parts += [name, None if tensor is None else tensor.shape]
-    return tuple(parts)
+def _look_at_wrapper(owner: nn.Module, cell: nn.Module) -> Look:
+    """Look at a short-lived wrapper around a cell; what is known of its code is kept with the cell."""
+    scopes = _scopes.get(owner) or _scopes.setdefault(owner, {})
+    seen = look_anew(cell, scopes.get(type(cell)))
+    scopes[type(cell)] = seen.scope
+    return seen
 
 
 def warn_once(cell: nn.Module, reason: Unsupported) -> None:
     """Say that a cell has run eagerly, and why."""
-    if cell in _warned:
+    if cell in _warned or isinstance(reason, NotNow):
         return
     _warned.add(cell)
     warnings.warn(

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, fx
 
 from ostinato.engine import graph as g
 from ostinato.engine.calls import Call, dense
@@ -144,6 +144,33 @@ class Executable:
         """Return the tensors of the cell that have one row for each sequence."""
         signature = self.plan.captured.signature
         return [parameters[signature.parameters.index(name)] for name in signature.rows]
+
+    @cached_property
+    def read_backward(self) -> tuple[bool, ...]:
+        """For each of parameters, x and states: whether the backward pass reads its numbers.
+
+        What it does not read, a bias that is only added for instance, may be changed in place before it runs.
+        """
+        plan, signature = self.plan, self.plan.captured.signature
+        if plan.backward is None:
+            return (False,) * len(signature.gradients)
+        order = g.topological(sink.node for sink in plan.backward.sinks)
+        constants = {node.attr[0] for node in order if node.op == "const"}
+        names = _placeholders_behind(plan.constants, constants) | _placeholders_behind(plan.weights, None)
+        spread = {node.attr[1] for node in order if node.op == "input" and node.attr[0] == "x"}
+        factors = [factor for each in plan.contractions for factor in each.factors or ()]
+        spread |= {factor.index for factor in factors if factor.kind == "x"}
+        rows = {signature.rows[index - 1] for index in spread if index}
+        parameters = [
+            f"parameter_{index}" in names or name in rows for index, name in enumerate(signature.parameters)
+        ]
+        states = {node.attr[1] for node in order if node.op == "input" and node.attr[0] == "state"}
+        return (*parameters, 0 in spread, *(index in states for index in range(signature.states)))
+
+    @cached_property
+    def reads_x(self) -> bool:
+        """Whether the backward pass reads the sequences."""
+        return self.read_backward[len(self.plan.captured.signature.parameters)]
 
     @cached_property
     def is_random(self) -> bool:
@@ -295,6 +322,21 @@ class Executable:
             end if part is None else end + part for end, part in zip(dstate, cut, strict=True)
         ]
         return gradients, dx, state_gradients
+
+
+def _placeholders_behind(graph: fx.GraphModule | None, outputs: set[int] | None) -> set[str]:
+    """Return the names of the placeholders that some outputs of a graph are computed from, or all that are used."""
+    if graph is None:
+        return set()
+    *_, result = graph.graph.nodes
+    found = [node for index, node in enumerate(result.args[0]) if outputs is None or index in outputs]
+    stack, seen = [node for node in found if node is not None], set()
+    while stack:
+        node = stack.pop()
+        if node not in seen:
+            seen.add(node)
+            stack += node.all_input_nodes
+    return {node.name for node in seen if node.op == "placeholder"}
 
 
 def _all_steps_at_once(kernel: Kernel, arguments: Arguments, rows: Rows) -> None:

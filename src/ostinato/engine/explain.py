@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from ostinato.engine import graph as g
-from ostinato.engine.compiled import Ready, find, tensors_of
+from ostinato.engine.compiled import Ready, find
 from ostinato.engine.cpu.kernels import Kernel
 from ostinato.engine.cpu.layout import all_products
 from ostinato.engine.graph import Node, Unsupported
 from ostinato.engine.linear import is_linear
 from ostinato.engine.plan import Plan
-from ostinato.engine.state import State, initial_state
+from ostinato.engine.state import State, check_cell, initial_state
 from ostinato.errors import UsageError
 
 
@@ -62,12 +62,13 @@ class Explanation:
         return "\n".join(lines)
 
 
-def explain(cell: nn.Module, input_shape: Sequence[int], state: State | None = None) -> Explanation:
+def explain(cell: nn.Module, input_shape: Sequence[int] | None = None, state: State | None = None) -> Explanation:
     """Compile a cell as for training and tell what its plan is.
 
     Args:
         cell: any cell that `ostinato.scan` takes.
         input_shape: `(time, batch, features)`; only the features matter to a plan, as it serves every time and batch.
+            Without it, the cell's own `input_size` is taken.
         state: a state to start from, where the cell's own cannot be found; see `ostinato.scan`.
 
     Returns:
@@ -106,12 +107,13 @@ def explain(cell: nn.Module, input_shape: Sequence[int], state: State | None = N
     )
 
 
-def compile_cell(cell: nn.Module, input_shape: Sequence[int], state: State | None = None) -> nn.Module:
+def compile_cell(cell: nn.Module, input_shape: Sequence[int] | None = None, state: State | None = None) -> nn.Module:
     """Compile a cell now, for inference and training, rather than when `ostinato.scan` first meets it.
 
     Args:
         cell: any cell that `ostinato.scan` takes.
-        input_shape: `(time, batch, features)`; the code serves every time and batch.
+        input_shape: `(time, batch, features)`; the code serves every time and batch. Without it, the cell's own
+            `input_size` is taken.
         state: a state to start from, where the cell's own cannot be found.
 
     Returns:
@@ -135,15 +137,29 @@ def compile_cell(cell: nn.Module, input_shape: Sequence[int], state: State | Non
     return cell
 
 
-def _prepared(cell: nn.Module, shape: Sequence[int], state: State | None, *, training: bool) -> Ready | Unsupported:
-    if len(shape) < 3 or 0 in shape[2:]:
-        raise UsageError(f"input_shape is {tuple(shape)}; expected (time, batch, features)")
+def _prepared(
+    cell: nn.Module, shape: Sequence[int] | None, state: State | None, *, training: bool
+) -> Ready | Unsupported:
+    check_cell(cell)
+    shape = _shape_of_input(cell) if shape is None else tuple(shape)
+    if len(shape) < 3 or 0 in shape[2:] or not all(isinstance(size, int) and size >= 0 for size in shape):
+        raise UsageError(f"input_shape is {shape}; expected (time, batch, features)")
     like: Tensor = next((one for one in cell.parameters() if one.is_floating_point()), torch.zeros(()))
     xs = torch.zeros((1, 1, *shape[2:]), dtype=like.dtype)
     if state is None:
         state = initial_state(cell, xs[0])
     with torch.set_grad_enabled(training):
-        return find(cell, cell, xs, state, tensors_of(cell))
+        return find(cell, cell, xs, state)
+
+
+def _shape_of_input(cell: nn.Module) -> tuple[int, ...]:
+    size = getattr(cell, "input_size", None)
+    if not isinstance(size, int):
+        raise UsageError(
+            f"input_shape is missing, and {type(cell).__name__} has no input_size; "
+            "pass input_shape=(time, batch, features)"
+        )
+    return (1, 1, size)
 
 
 def _steps(kernel: Kernel) -> list[str]:

@@ -131,6 +131,10 @@ class Unsupported(Exception):
     """The graph cannot hold this operation; the message names it. The caller falls back to the eager loop."""
 
 
+class NotNow(Unsupported):
+    """A plan cannot be made at this moment, and may be at the next call."""
+
+
 def broadcast(*shapes: Shape) -> Shape:
     """Return the shape that NumPy's rule gives."""
     rank = max((len(shape) for shape in shapes), default=0)

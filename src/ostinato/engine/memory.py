@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import mmap
-import os
 import weakref
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -25,6 +24,10 @@ _SMALLEST = 1 << 16
 _HUGE = 1 << 22
 _limit = 1 << 29
 """Bytes that are kept for later at most."""
+_OPTIONS: dict[str, int] = (
+    {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
+)
+"""Private: a forked process has a copy of what lies there. Python's own default is memory that both write into."""
 
 _free: OrderedDict[int, list[mmap.mmap]] = OrderedDict()
 """By size, the last wanted at the end. No size is ever taken out again: another thread may be about to use its list."""
@@ -40,7 +43,7 @@ def empty(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     size = _rounded(wanted)
     block = _take(size)
     array = np.frombuffer(block, dtype=np.uint8)
-    weakref.finalize(array, _give_back, block, size, os.getpid()).atexit = False
+    weakref.finalize(array, _give_back, block, size).atexit = False
     # no view of another tensor: PyTorch would then refuse to let a user change an output in place
     tensor: Any = torch.empty(0, dtype=dtype)
     return tensor.set_(torch.from_numpy(array).untyped_storage(), 0, tuple(shape))  # type: ignore[no-any-return]
@@ -75,16 +78,15 @@ def _take(size: int) -> mmap.mmap:
 
 
 def _fresh(size: int) -> mmap.mmap:
-    block = mmap.mmap(-1, size)
+    block = mmap.mmap(-1, size, **_OPTIONS)
     if size >= _HUGE and hasattr(mmap, "MADV_HUGEPAGE"):
         block.madvise(mmap.MADV_HUGEPAGE)
     return block
 
 
-def _give_back(block: mmap.mmap, size: int, owner: int) -> None:
+def _give_back(block: mmap.mmap, size: int) -> None:
     global _kept
-    # a forked process has its own copy of the page tables: what it lets go is not its parent's
-    if owner != os.getpid() or size > _limit:
+    if size > _limit:
         return
     _free.setdefault(size, []).append(block)
     _free.move_to_end(size)

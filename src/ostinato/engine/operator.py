@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import count
+from itertools import count, repeat
 from typing import Any
 
 import torch
@@ -132,7 +132,22 @@ def _gradients(
     for gradient, like, needed in zip([*weights, dx, *dstate], [*parameters, x, *state], wanted, strict=True):
         if needed:
             found.append(torch.zeros_like(like) if gradient is None else gradient.to(like.dtype).contiguous())
-    return found
+    return _each_on_its_own(found)
+
+
+def _each_on_its_own(gradients: list[Tensor]) -> list[Tensor]:
+    """Return gradients no two of which share memory; those that do are copied.
+
+    Two biases that are added have one sum for a gradient, and parts of a weight are views of the whole one's. Autograd
+    keeps what it is given, and then adds the next gradient to it, and clips it, in place.
+    """
+    known: set[int] = set()
+    for place, gradient in enumerate(gradients):
+        memory = gradient.untyped_storage().data_ptr()
+        if memory in known:
+            gradients[place] = gradient.clone()
+        known.add(memory)
+    return gradients
 
 
 def _gradient_shapes(*arguments: Any) -> list[Tensor]:
@@ -156,28 +171,83 @@ class _Scan(torch.autograd.Function):
         ctx.options, ctx.counts = options, counts
         # the cell, and with it the plan, may be gone when the backward pass comes
         ctx.executable = _executables[plan]
-        ctx.save_for_backward(*tensors, *saved)
+        # lengths and resets may be changed afterwards, as with the layers of torch.nn, which work with copies of them
+        marks = [None if mark is None else mark.clone() for mark in (lengths, resets)]
+        # what the backward program does not read may be changed too, the biases for instance
+        read = ctx.executable.read_backward
+        inputs = list(zip(tensors[:-2], read, strict=True))
+        ctx.unread = [None if needed else (tensor, _version(tensor)) for tensor, needed in inputs]
+        ctx.save_for_backward(*(tensor if needed else None for tensor, needed in inputs), *marks, *saved)
         return tuple(results)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         """Run the plan's backward program; through the eager loop if the gradients are to be differentiated."""
         (reverse, seed, plan), executable = ctx.options, ctx.executable
-        size = sum(ctx.counts) + 3
+        size = len(ctx.unread)
         everything = ctx.saved_tensors  # asked for once: gradient checkpointing gives them once
-        tensors, saved = everything[:size], everything[size:]
-        parameters, x, state, lengths, resets = _unflatten(ctx.counts, tensors)
+        twice = torch.is_grad_enabled()
+        tensors = _joined(everything[:size], ctx.unread, unchanged=twice)
+        parameters, x, state, lengths, resets = _unflatten(ctx.counts, [*tensors, *everything[size : size + 2]])
+        saved = everything[size + 2 :]
         dy, dlast = grads[0], list(grads[1 : 1 + len(state)])
-        common = (parameters, x, state, lengths, resets, reverse)
-        if torch.is_grad_enabled():
-            found = _references[plan](*common, dy, dlast)
+        if twice:
+            # other names of the same tensors: one may have been computed from another, and its gradient goes that way
+            named = [_renamed(parameters), *_renamed([x]), _renamed(state)]
+            found = _references[plan](*named, lengths, resets, reverse, dy, dlast)
         else:
-            traced = torch._C._len_torch_dispatch_stack()
-            run = torch.ops.ostinato.scan_backward.default if traced else _gradients
-            found = run(*common, seed, plan, list(saved), dy, dlast)
+            arguments = (parameters, x, state, lengths, resets, reverse, seed, plan, list(saved))
+            found = _run_backward(arguments, [dy, *dlast])
         spread = iter(found)
         wanted = executable.plan.captured.signature.gradients
         return (None, None, None, *(next(spread) if needed else None for needed in wanted), None, None)
+
+
+def _version(tensor: Tensor) -> int:
+    return 0 if tensor.is_inference() else tensor._version
+
+
+def _joined(saved: Sequence[Any], unread: Sequence[Any], *, unchanged: bool) -> list[Tensor]:
+    """Return all tensors of a call: those that autograd has saved, and those that the backward program does not read.
+
+    Raises:
+        RuntimeError: one has to be `unchanged`, because the eager loop will read it, and is not.
+    """
+    for kept in unread if unchanged else ():
+        if kept is not None and _version(kept[0]) != kept[1]:
+            raise RuntimeError(
+                f"gradients of gradients need a tensor {tuple(kept[0].shape)} that was given to a scan as it was then, "
+                "but it has been modified by an inplace operation; change a copy of it"
+            )
+    return [tensor if kept is None else kept[0] for tensor, kept in zip(saved, unread, strict=True)]
+
+
+def _renamed(tensors: Sequence[Tensor]) -> list[Tensor]:
+    return [tensor.view_as(tensor) if tensor.requires_grad else tensor for tensor in tensors]
+
+
+def _run_backward(arguments: tuple[Any, ...], grads: Sequence[Tensor | None]) -> list[Tensor]:
+    """Run the plan's backward program once, or, for a batch of gradients under `vmap`, once for each."""
+    is_batched = torch._C._functorch.is_legacy_batchedtensor
+    if any(grad is not None and is_batched(grad) for grad in grads):
+        return _one_by_one(arguments, grads)
+    watched = torch._C._len_torch_dispatch_stack() or torch._C._functorch.peek_interpreter_stack() is not None
+    run: Any = torch.ops.ostinato.scan_backward.default if watched else _gradients
+    found: list[Tensor] = run(*arguments, grads[0], list(grads[1:]))
+    return found
+
+
+def _one_by_one(arguments: tuple[Any, ...], grads: Sequence[Tensor | None]) -> list[Tensor]:
+    """Run the backward program for each gradient of a batch that `is_grads_batched` or `vectorize` has made."""
+    torch._C._vmapmode_increment_nesting()
+    level = torch._C._vmapmode_decrement_nesting()
+    is_batched = torch._C._functorch.is_legacy_batchedtensor
+    rows: list[Any] = [
+        repeat(grad) if grad is None or not is_batched(grad) else torch._remove_batch_dim(grad, level, 1, 0).unbind(0)
+        for grad in grads
+    ]
+    found = [_run_backward(arguments, row) for row in zip(*rows, strict=False)]
+    return [torch._add_batch_dim(torch.stack(parts), 0, level) for parts in zip(*found, strict=True)]
 
 
 def _unflatten(counts: tuple[int, int], tensors: Sequence[Any]) -> tuple[list[Tensor], Tensor, list[Tensor], Any, Any]:
@@ -201,6 +271,9 @@ def _differentiable(
 ) -> Sequence[Tensor]:
     if not save or not torch.is_grad_enabled():
         return run(parameters, x, state, lengths, resets, reverse, seed, plan, save)
+    if not x.is_contiguous() and _executables[plan].reads_x:
+        # as torch.nn does: what it transposes it copies, and the user's own may be changed afterwards
+        x = x.contiguous()
     results: Sequence[Tensor] = _Scan.apply(  # type: ignore[no-untyped-call]
         run, (reverse, seed, plan), (len(parameters), len(state)), *parameters, x, *state, lengths, resets
     )
@@ -222,3 +295,28 @@ _library.impl("scan", _autograd, "Autograd")
 _library.impl("scan_backward", _gradients, "CPU")
 torch.library.register_fake("ostinato::scan", _forward_shapes)
 torch.library.register_fake("ostinato::scan_backward", _gradient_shapes)
+
+
+def _vmapped(operator: Any) -> Callable[..., tuple[list[Tensor], list[int]]]:
+    """Return the rule by which `torch.func.vmap` runs an operator: once for each row."""
+
+    def run(info: Any, in_dims: Any, *arguments: Any) -> tuple[list[Tensor], list[int]]:
+        found = [operator(*_row(arguments, in_dims, index)) for index in range(info.batch_size)]
+        stacked = [torch.stack(parts) for parts in zip(*found, strict=True)]
+        return stacked, [0] * len(stacked)
+
+    return run
+
+
+def _row(value: Any, axis: Any, index: int) -> Any:
+    """Return one row of the tensors among arguments that have rows; lists of tensors have a list of axes."""
+    if isinstance(value, (tuple, list)):
+        axes = axis if isinstance(axis, (tuple, list)) else [axis] * len(value)
+        return [_row(part, place, index) for part, place in zip(value, axes, strict=True)]
+    return value if axis is None else value.select(axis, index)
+
+
+for _name in ("scan", "scan_backward"):
+    torch.library.register_vmap(
+        f"ostinato::{_name}", _vmapped(getattr(torch.ops.ostinato, _name).default), lib=_library
+    )

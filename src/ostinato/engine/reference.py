@@ -24,13 +24,16 @@ def scan_eagerly(
     With `lengths`, `(batch,)`, a row's state moves only at its own steps, whichever way it is walked, and its outputs
     elsewhere are zero. With `resets`, boolean `(time, batch)`, a marked row is back in `state` before that step.
     """
-    start = state
-    steps = range(xs.shape[0])
+    start, steps = state, range(xs.shape[0])
+    # a cell may change in place what it is given: that must not be the caller's
+    state = map_state(torch.clone, state)
     outputs: list[Tensor] = []
     if lengths is not None:
         # a NaN in the padding must not reach the gradient of a real step
         real = torch.arange(xs.shape[0], device=xs.device)[:, None] < lengths
         xs = xs.masked_fill(~real.reshape(*real.shape, *[1] * (xs.dim() - 2)), 0)
+    else:
+        xs = xs.clone()
     rows = xs.unbind(0)  # taken apart once: an index at every step costs a full-size gradient each
     for t in reversed(steps) if reverse else steps:
         if resets is not None:
@@ -46,7 +49,7 @@ def scan_eagerly(
         outputs.append(output)
     if reverse:
         outputs.reverse()
-    return _stack(cell, outputs, xs, state), state
+    return _stack(cell, outputs, xs, state), state if outputs else start
 
 
 def _stack(cell: nn.Module, outputs: list[Tensor], xs: Tensor, state: State) -> Tensor:

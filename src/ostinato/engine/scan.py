@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import Literal, overload
+from typing import Any, Literal, TypeAlias, overload
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ostinato.engine.compiled import scan_compiled, suits, warn_once
 from ostinato.engine.drawn import Drawn, draws_weights
 from ostinato.engine.graph import Unsupported
 from ostinato.engine.reference import scan_eagerly
-from ostinato.engine.state import State, call_cell, initial_state, leaves, map_state
-from ostinato.errors import ShapeError
+from ostinato.engine.shell import probe_of
+from ostinato.engine.state import State, call_cell, check_cell, initial_state, leaves, map_state
+from ostinato.engine.watch import watched_by_all_modules
+from ostinato.errors import ShapeError, UsageError
+
+Lengths: TypeAlias = "Tensor | Sequence[int] | NDArray[Any]"
 
 
 @overload
@@ -23,7 +29,7 @@ def scan(
     xs: Tensor,
     state: State | None = None,
     *,
-    lengths: Tensor | None = None,
+    lengths: Lengths | None = None,
     reverse: bool = False,
     batch_first: bool = False,
     resets: Tensor | None = None,
@@ -37,7 +43,7 @@ def scan(
     xs: Tensor,
     state: State | None = None,
     *,
-    lengths: Tensor | None = None,
+    lengths: Lengths | None = None,
     reverse: bool = False,
     batch_first: bool = False,
     resets: Tensor | None = None,
@@ -50,7 +56,7 @@ def scan(
     xs: Tensor,
     state: State | None = None,
     *,
-    lengths: Tensor | None = None,
+    lengths: Lengths | None = None,
     reverse: bool = False,
     batch_first: bool = False,
     resets: Tensor | None = None,
@@ -66,8 +72,8 @@ def scan(
             tensors whose first dimension is the batch; or one like `torch.nn.LSTMCell` that returns only the state.
         xs: the sequences, `(time, batch, features)`, or `(batch, time, features)` with `batch_first`.
         state: where to start, each tensor `(batch, ...)`; `None` for the cell's own `initial_state(x)` or zeros.
-        lengths: whole numbers `(batch,)` between 0 and `time`: the steps that each row really has. A row's outputs
-            after its length are zero and its last state is the one at its last real step.
+        lengths: whole numbers `(batch,)` between 0 and `time`, a tensor, an array or a list: the steps that each row
+            really has. A row's outputs after its length are zero and its last state is the one at its last real step.
         reverse: walk each row from its own last step to its first; outputs stay in the order of `xs`.
         batch_first: whether the first dimension of `xs`, `resets` and of the outputs is the batch.
         resets: boolean `(time, batch)`: before a marked step the row goes back to `state`. It is how several sequences
@@ -81,7 +87,7 @@ def scan(
 
     Raises:
         ShapeError: `xs`, `state`, `lengths` or `resets` have shapes that do not fit.
-        UsageError: the cell breaks the contract, or its initial state cannot be found.
+        UsageError: the cell is none, or breaks the contract, or its initial state cannot be found.
 
     >>> import torch, ostinato
     >>> cell = torch.nn.GRUCell(3, 5)
@@ -89,6 +95,9 @@ def scan(
     >>> tuple(ys.shape), bool((ys[4:, 1] == 0).all()), bool((ys[3, 1] == last[1]).all())
     ((7, 2, 5), True, True)
     """
+    check_cell(cell)
+    if not isinstance(xs, Tensor):
+        raise UsageError(f"xs is of type {type(xs).__name__}; expected a tensor (time, batch, features)")
     if xs.dim() < 3:
         raise ShapeError(f"xs has shape {tuple(xs.shape)}; expected three dimensions, (time, batch, features)")
     if batch_first:
@@ -101,7 +110,9 @@ def scan(
     if state is None:
         state = initial_state(cell, xs[0] if xs.shape[0] else xs.new_zeros(xs.shape[1:]))
     _check_state(state, xs)
-    ys, last = _dispatch(cell, _WithStates(cell) if return_states else cell, xs, state, lengths, reverse, resets)
+    given = xs.resolve_neg() if xs.is_neg() else xs
+    run = _run_watched if watched_by_all_modules() else _dispatch
+    ys, last = run(cell, _WithStates(cell) if return_states else cell, given, state, lengths, reverse, resets)
     if not return_states:
         return (ys.transpose(0, 1) if batch_first else ys), last
     ys, states = _unpacked(cell, ys, xs, state)
@@ -113,7 +124,10 @@ def scan(
 def scan_checked(
     cell: nn.Module, xs: Tensor, state: State, *, lengths: Tensor | None, reverse: bool, apart: bool
 ) -> tuple[Tensor, State]:
-    """Run `scan` on arguments that are known to fit; the outputs may be changed in place if they are kept `apart`."""
+    """Run a layer's own step on arguments that are known to fit.
+
+    The outputs may be changed in place if they are kept `apart`. Hooks on all modules see the layer, not its steps.
+    """
     return _dispatch(cell, cell, xs, state, lengths, reverse, None, apart)
 
 
@@ -146,6 +160,21 @@ def _dispatch(
         return done
 
 
+def _run_watched(
+    owner: nn.Module,
+    cell: nn.Module,
+    xs: Tensor,
+    state: State,
+    lengths: Tensor | None,
+    reverse: bool,
+    resets: Tensor | None,
+) -> tuple[Tensor, State]:
+    """Run step by step, as hooks that are set on all modules want to see."""
+    result = scan_eagerly(cell, xs, state, lengths, reverse, resets)
+    warn_once(owner, Unsupported("hooks on all modules, which must run at every step"))
+    return result
+
+
 class _WithStates(nn.Module):
     """A cell whose output carries its new state along."""
 
@@ -165,8 +194,9 @@ def _unpacked(cell: nn.Module, packed: Tensor, xs: Tensor, state: State) -> tupl
     flat, *parts = torch.split(packed, [packed.shape[-1] - sum(sizes), *sizes], -1)
     rest = iter(parts)
     states = map_state(lambda leaf: next(rest).reshape(*packed.shape[:2], *leaf.shape[1:]), state)
-    with torch.no_grad():
-        row = call_cell(cell, xs.new_zeros((1, *xs.shape[2:])), map_state(lambda leaf: leaf[:1].detach(), state))[0]
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        start = map_state(lambda leaf: leaf[:1].detach().clone(), state)
+        row = call_cell(probe_of(cell), xs.new_zeros((1, *xs.shape[2:])), start)[0]
     return flat.reshape(*packed.shape[:2], *row.shape[1:]), states
 
 
@@ -191,8 +221,10 @@ def _checked_resets(resets: Tensor, xs: Tensor) -> Tensor:
     return resets.to(xs.device)
 
 
-def _checked_lengths(lengths: Tensor, xs: Tensor) -> Tensor:
+def _checked_lengths(lengths: Lengths, xs: Tensor) -> Tensor:
     time, batch = xs.shape[:2]
+    if not isinstance(lengths, Tensor):
+        lengths = _as_tensor(lengths)
     if lengths.dim() != 1 or lengths.shape[0] != batch or lengths.is_floating_point() or lengths.dtype is torch.bool:
         raise ShapeError(
             f"lengths has shape {tuple(lengths.shape)} and type {lengths.dtype}; expected whole numbers, ({batch},), "
@@ -203,6 +235,13 @@ def _checked_lengths(lengths: Tensor, xs: Tensor) -> Tensor:
             f"lengths run from {int(lengths.min())} to {int(lengths.max())}; expected 0 to {time}, the steps of xs"
         )
     return lengths.to(xs.device)
+
+
+def _as_tensor(lengths: Any) -> Tensor:
+    try:
+        return torch.as_tensor(lengths)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UsageError(f"lengths is {lengths!r:.80}; expected whole numbers, one for each row of xs") from error
 
 
 def _check_state(state: State, xs: Tensor) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Any, TypeAlias
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,9 @@ from torch import Tensor, nn
 from ostinato.errors import UsageError
 
 State: TypeAlias = "Tensor | tuple[State, ...]"
+
+_widths_found: WeakKeyDictionary[nn.Module, dict[Any, State]] = WeakKeyDictionary()
+_MOST_WIDTHS = 64
 
 
 def leaves(state: State) -> list[Tensor]:
@@ -36,6 +40,30 @@ def structure(state: Any) -> Any:
     if isinstance(state, (tuple, list)):
         return tuple(structure(part) for part in state)
     raise UsageError(f"a state must be a tensor or a tuple of tensors, but it is {type(state).__name__}")
+
+
+def check_cell(cell: Any) -> None:
+    """Refuse what is no cell.
+
+    Raises:
+        UsageError: it is a name, a class, a function, or a layer that walks over whole sequences by itself.
+    """
+    if isinstance(cell, nn.RNNBase) or not isinstance(cell, nn.Module):
+        raise UsageError(_what_is_no_cell(cell))
+
+
+def _what_is_no_cell(cell: Any) -> str:
+    expected = "expected a cell, a module whose forward(x, state) returns (output, new_state)"
+    if isinstance(cell, str):
+        return (
+            f'cell is the text "{cell}"; {expected}, such as ostinato.cells.CATALOGUE["lstm"](input_size, hidden_size)'
+        )
+    if isinstance(cell, nn.RNNBase):
+        name = type(cell).__name__
+        return f"cell is a {name} layer, which walks over whole sequences itself; call it, or pass a {name}Cell"
+    if isinstance(cell, type):
+        return f"cell is the class {cell.__name__}; {expected}: make one with {cell.__name__}(input_size, hidden_size)"
+    return f"cell is of type {type(cell).__name__}; {expected}"
 
 
 def call_cell(cell: nn.Module, x: Tensor, state: State) -> tuple[Tensor, State]:
@@ -75,26 +103,33 @@ def initial_state(cell: nn.Module, x: Tensor) -> State:
 
 
 def _zero_state_widths(cell: nn.Module, x: Tensor) -> State:
-    """Return a state of one row that the cell accepts and gives back unchanged in shape; kept on the cell."""
-    known: State | None = cell.__dict__.get("_ostinato_state_like")
-    if known is None:
-        known = _probe(cell, x)
-        # kept in __dict__, not registered: it is neither a parameter nor a buffer
-        cell.__dict__["_ostinato_state_like"] = map_state(lambda leaf: leaf.to("meta"), known)
-    return known
+    """Return a state of one row that the cell accepts and gives back unchanged in shape."""
+    from ostinato.engine.watch import look
+
+    # a cell that cannot be watched may want another state by now
+    fingerprint = look(cell).fingerprint
+    known = _widths_found.get(cell) or _widths_found.setdefault(cell, {})
+    found = None if fingerprint is None else known.get((fingerprint, x.shape[1:]))
+    if found is None:
+        found = map_state(lambda leaf: leaf.to("meta"), _probe(cell, x))
+        if len(known) >= _MOST_WIDTHS:
+            known.clear()
+        if fingerprint is not None:
+            known[fingerprint, x.shape[1:]] = found
+    return found
 
 
 def _probe(cell: nn.Module, x: Tensor) -> State:
+    from ostinato.engine.shell import probe_of
+
     row = x.detach()[:1] if x.shape[0] else x.new_zeros((1, *x.shape[1:]))
-    training = cell.training
-    cell.eval()
-    try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            for candidate in _candidates(cell, row):
-                if _accepts(cell, row, candidate):
-                    return candidate
-    finally:
-        cell.train(training)
+    # a cell that keeps something for each row wants as many as there are
+    rows = [row, x.detach()] if x.shape[0] > 1 else [row]
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        for few in rows:
+            for candidate in _candidates(cell, few):
+                if _accepts(probe_of(cell), few, candidate):
+                    return map_state(lambda leaf: leaf[:1], candidate)
     raise UsageError(
         f"the initial state of {type(cell).__name__} could not be found by trying zeros; "
         "pass state=..., or give the cell a method initial_state(x)"
@@ -103,7 +138,7 @@ def _probe(cell: nn.Module, x: Tensor) -> State:
 
 def _candidates(cell: nn.Module, row: Tensor) -> Iterator[State]:
     for width in _widths(cell):
-        zeros = row.new_zeros((1, width))
+        zeros = row.new_zeros((row.shape[0], width))
         yield zeros
         for count in (2, 3, 4):
             yield tuple(zeros for _ in range(count))

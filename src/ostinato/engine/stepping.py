@@ -10,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ostinato.engine.compiled import Ready, find, suits, tensors_of
+from ostinato.engine.compiled import Ready, find, suits
 from ostinato.engine.cpu.launch import Arguments, argument_block, rows_of
 from ostinato.engine.cpu.layout import HEADER
 from ostinato.engine.state import State, leaves
+from ostinato.engine.watch import tensors_of
 
 _TICKET = HEADER.index("ticket")
 
@@ -89,7 +90,7 @@ def step_kernel(cell: nn.Module, x: Tensor, state: State) -> StepKernel | None:
     if x.dtype is torch.bfloat16 or not suits(x[None], state):  # NumPy has no such type
         return None
     with torch.no_grad():
-        ready = find(cell, cell, x[None], state, tensors_of(cell))
+        ready = find(cell, cell, x[None], state)
     if not isinstance(ready, Ready) or ready.executable.is_random:
         return None
     return StepKernel(cell, ready, x, state)

@@ -5,7 +5,7 @@ from ostinato.nn.batch_norm_lstm import BatchNormLSTM
 from ostinato.nn.bridge import Bridge
 from ostinato.nn.convolutional import ConvolutionalFront, SpectrogramFront
 from ostinato.nn.decoder import DecoderState, RecurrentDecoder
-from ostinato.nn.dropin import GRU, LSTM, RNN, GRUCell, LSTMCell, Report, RNNCell, accelerate, from_torch
+from ostinato.nn.dropin import GRU, LSTM, RNN, GRUCell, LSTMCell, Report, RNNCell, accelerate, from_torch, restore
 from ostinato.nn.dropout import VariationalDropout
 from ostinato.nn.embeddings import TokenEmbedding
 from ostinato.nn.norms import SequenceBatchNorm
@@ -43,5 +43,6 @@ __all__ = [
     "accelerate",
     "from_torch",
     "losses",
+    "restore",
     "weight_drop",
 ]

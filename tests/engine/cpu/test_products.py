@@ -28,9 +28,9 @@ def kernels():
             assert isinstance(define(module, name, dtype, width, *extra), ir.Function)
             names.append(name)
     found = load_object(emit_object(module), names)
-    gemm_type = ctypes.CFUNCTYPE(None, _word, _word, _word, _address, _word, _address, _address, _address, _word, _word)
-    pack_type = ctypes.CFUNCTYPE(None, _word, _word, _address, _word, _word, _address)
-    return {name: (gemm_type if name.startswith("gemm") else pack_type)(found[name]) for name in names}
+    gemm_words = (_word, _word, _word, _address, _word, _address, _address, _address, _word, _word)
+    pack_words = (_word, _word, _address, _word, _word, _address)
+    return {name: found.function(name, *(gemm_words if name.startswith("gemm") else pack_words)) for name in names}
 
 
 @settings(max_examples=150, deadline=None)

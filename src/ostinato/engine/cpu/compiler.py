@@ -1,12 +1,18 @@
-"""LLVM code to functions that can be called: the machine, the passes, and the cache of compiled objects."""
+"""LLVM code to functions that can be called: the machine, the passes, and the compiled code that is in memory.
+
+Code is shared by all who ask for the same, and freed when the last of them is gone: each piece takes a few memory maps,
+of which a process may have some ten thousand.
+"""
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
-import sys
 import threading
-from collections.abc import Callable
+import weakref
+from collections import deque
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,13 +21,14 @@ import llvmlite
 import llvmlite.binding as llvm
 from llvmlite import ir
 
+from ostinato.engine.cpu.disk import read_object, write_object
 from ostinato.engine.cpu.lanes import DType
-from ostinato.files import write_atomically
 
-_CACHE_LIMIT_BYTES = 256 * 2**20
 _lock = threading.RLock()
-_alive: list[Any] = []
-"""The engines that own compiled code: it must outlive every address given out."""
+"""Held by whoever compiles, loads or frees code."""
+if hasattr(os, "register_at_fork"):
+    # a process forked in the middle of that would have LLVM half-way through a change, for ever
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 class Machine:
@@ -56,16 +63,22 @@ class Machine:
         )
 
     def describe(self) -> str:
-        """Return what a compiled object depends on, the code that emits it included."""
-        return f"{self.triple} {self.cpu} {self.features} llvmlite {llvmlite.__version__} {_own_digest()}"
+        """Return what a compiled object depends on besides its program and the code that emits it."""
+        version = ".".join(map(str, llvm.llvm_version_info))
+        return f"{self.triple} {self.cpu} {self.features} {self.registers} llvmlite {llvmlite.__version__} {version}"
 
 
 @cache
-def _own_digest() -> str:
-    digest = hashlib.sha256()
-    for source in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(source.read_bytes())
-    return digest.hexdigest()
+def _own_digest() -> str | None:
+    """Return a checksum of the code that makes programs and emits them; none where it cannot be read.
+
+    The whole room counts: what a graph's operations mean is decided outside this folder.
+    """
+    digest, room = hashlib.sha256(), Path(__file__).parent.parent
+    sources = sorted(room.rglob("*.py"))
+    for source in sources:
+        digest.update(f"{source.relative_to(room)}\n".encode() + source.read_bytes())
+    return digest.hexdigest() if sources else None
 
 
 @cache
@@ -81,21 +94,75 @@ def new_module(name: str) -> ir.Module:
     return module
 
 
-def compile_cached(key: str, build: Callable[[], ir.Module], names: list[str]) -> dict[str, int]:
-    """Return the addresses of functions, compiled now or taken from the cache on disk.
+class Code:
+    """Compiled functions in memory: there as long as this object is, or a function that it gave out."""
+
+    def __init__(self, engine: Any, addresses: dict[str, int]) -> None:
+        self.addresses = addresses
+        """Of the functions, by name; valid as long as this object is there."""
+        weakref.finalize(self, _let_go, engine).atexit = False
+
+    def function(self, name: str, *arguments: Any) -> Any:
+        """Return a function of ctypes' types `arguments` without result, which keeps the code alive."""
+        made = ctypes.CFUNCTYPE(None, *arguments)(self.addresses[name])
+        made.code = self  # type: ignore[attr-defined]
+        return made
+
+
+_loaded: weakref.WeakValueDictionary[str, Code] = weakref.WeakValueDictionary()
+"""The code in memory, by the digest under which it is kept on disk."""
+_dead: deque[Any] = deque()
+"""Engines whose code nobody uses any more."""
+
+
+def _let_go(engine: Any) -> None:
+    _dead.append(engine)
+    # the collector calls this in any thread at any time: it must not wait; whoever has the lock frees it, at the latest
+    # when the next code is loaded
+    if _lock.acquire(blocking=False):
+        try:
+            _free()
+        finally:
+            _lock.release()
+
+
+def _free() -> None:
+    while _dead:
+        _dead.popleft().close()
+
+
+def compile_cached(key: str, build: Callable[[], ir.Module], names: Sequence[str]) -> Code:
+    """Return compiled functions: those in memory, or taken from the cache on disk, or compiled now.
 
     Args:
-        key: all that the code depends on besides the machine; the cache is asked for a hash of it.
-        build: makes the module; called only if the cache has nothing.
-        names: the functions wanted.
+        key: all that the code depends on besides the machine and the code that emits it.
+        build: makes the module; called only if the code is not found.
+        names: the functions wanted, the same for every call with this key.
     """
+    own = _own_digest()
+    digest = hashlib.sha256(f"{machine().describe()} {own}\n{key}".encode()).hexdigest()
     with _lock:
-        path = _cache_path(key)
-        data = _read(path)
-        if data is None:
-            data = emit_object(build())
-            _write(path, data)
-        return load_object(data, names)
+        known = _loaded.get(digest)
+        if known is None:
+            known = _loaded[digest] = _load_or_build(None if own is None else digest, build, names)
+        return known
+
+
+def _load_or_build(digest: str | None, build: Callable[[], ir.Module], names: Sequence[str]) -> Code:
+    """Load code from the disk, if it has a digest and is what it should be, or else compile and keep it."""
+    data = None if digest is None else read_object(digest)
+    if data is not None:
+        code = load_object(data, names)
+        if all(code.addresses.values()):
+            return code
+    data = emit_object(build())
+    if digest is not None:
+        write_object(digest, data)
+    code = load_object(data, names)
+    missing = [name for name, address in code.addresses.items() if not address]
+    if missing:
+        raise RuntimeError(f"compiled code has no function {missing}")
+    return code
 
 
 def emit_object(module: ir.Module) -> bytes:
@@ -111,68 +178,11 @@ def emit_object(module: ir.Module) -> bytes:
     return data
 
 
-def load_object(data: bytes, names: list[str]) -> dict[str, int]:
-    """Link an object file into the process and return where its functions are."""
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine().target_machine())
-    engine.add_object_file(llvm.ObjectFileRef.from_data(data))
-    engine.finalize_object()
-    _alive.append(engine)
-    addresses = {name: engine.get_function_address(name) for name in names}
-    missing = [name for name, address in addresses.items() if not address]
-    if missing:
-        raise RuntimeError(f"compiled code has no function {missing}")
-    return addresses
-
-
-def cache_folder() -> Path | None:
-    """Return where compiled objects are kept: `OSTINATO_CACHE_DIR`, or the user's cache; none if that is empty."""
-    named = os.environ.get("OSTINATO_CACHE_DIR")
-    if named is not None:
-        return Path(named) if named else None
-    base = os.environ.get("XDG_CACHE_HOME") or (
-        Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
-    )
-    return Path(base) / "ostinato"
-
-
-def _cache_path(key: str) -> Path | None:
-    folder = cache_folder()
-    if folder is None:
-        return None
-    digest = hashlib.sha256(f"{machine().describe()}\n{key}".encode()).hexdigest()
-    return folder / f"{digest[:40]}.o"
-
-
-def _read(path: Path | None) -> bytes | None:
-    """Return a cached object, or none if there is none or it is damaged."""
-    if path is None:
-        return None
-    try:
-        content = path.read_bytes()
-    except OSError:
-        return None
-    digest, data = content[:32], content[32:]
-    return data if hashlib.sha256(data).digest() == digest else None
-
-
-def _write(path: Path | None, data: bytes) -> None:
-    """Keep a compiled object; a cache that cannot be written is no error, only slower."""
-    if path is None:
-        return
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, hashlib.sha256(data).digest() + data)
-        _shrink(path.parent)
-    except Exception:  # noqa: BLE001 - a full or read-only disk must not stop a computation
-        return
-
-
-def _shrink(folder: Path) -> None:
-    """Remove the objects longest unused once the cache is larger than its limit."""
-    found = sorted(((entry.stat(), entry) for entry in folder.glob("*.o")), key=lambda pair: pair[0].st_mtime)
-    total = sum(status.st_size for status, _ in found)
-    for status, entry in found:
-        if total <= _CACHE_LIMIT_BYTES:
-            return
-        entry.unlink(missing_ok=True)
-        total -= status.st_size
+def load_object(data: bytes, names: Sequence[str]) -> Code:
+    """Link an object file into the process and find its functions; the address of one that it has not is 0."""
+    with _lock:
+        _free()
+        engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine().target_machine())
+        engine.add_object_file(llvm.ObjectFileRef.from_data(data))
+        engine.finalize_object()
+        return Code(engine, {name: engine.get_function_address(name) for name in names})

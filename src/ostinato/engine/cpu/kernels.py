@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import weakref
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any, Literal
@@ -45,8 +46,9 @@ class Kernel:
     layout: Layout
     dtype: DType
     address: int
+    """Of the function, valid as long as this kernel is there."""
     run: Any
-    """The function, of the address of an argument block."""
+    """The function, of the address of an argument block; it keeps its code alive."""
     work: int
     """Multiply-adds of the products of one row at one step: what decides on threads."""
 
@@ -106,16 +108,21 @@ def products(dtype: DType) -> Products:
         define_contract(module, names[2], dtype, width, registers)
         return module
 
-    found = compile_cached(f"products {dtype} {width} {registers}", build, names)
-    llvm.add_symbol(names[0], found[names[0]])
-    pack = ctypes.CFUNCTYPE(None, _word, _word, _address, _word, _word, _address)(found[names[1]])
-    return Products(names[0], pack, found[names[2]], ctypes.CFUNCTYPE(None, _address)(found[names[2]]))
+    # these are never freed: this function's own cache holds them
+    code = compile_cached(f"products {dtype} {width} {registers}", build, names)
+    llvm.add_symbol(names[0], code.addresses[names[0]])
+    pack = code.function(names[1], _word, _word, _address, _word, _word, _address)
+    return Products(names[0], pack, code.addresses[names[2]], code.function(names[2], _address))
+
+
+_kernels: weakref.WeakValueDictionary[str, Kernel] = weakref.WeakValueDictionary()
+"""The kernels in use, by what they were made from: equal cells run the same one."""
 
 
 def compile_program(
     program: Program, dtype: DType, resets: Literal["before", "after"], *, half: bool = False
 ) -> Kernel:
-    """Compile a program for this machine, or take it from the cache on disk; see `emit_kernel`."""
+    """Return a program as compiled for this machine: the kernel in use, or from the disk, or new; see `emit_kernel`."""
     gemm = products(dtype).gemm
     planned = schedule(program)
     width = machine().width(dtype)
@@ -127,8 +134,12 @@ def compile_program(
         return module
 
     key = f"kernel {dtype} {width} {resets}{' half' if half else ''}\n{fingerprint(planned.program)}"
-    address = compile_cached(key, build, ["run"])["run"]
-    return Kernel(planned, layout, dtype, address, ctypes.CFUNCTYPE(None, _address)(address), _work(planned))
+    kernel = _kernels.get(key)
+    if kernel is None:
+        code = compile_cached(key, build, ["run"])
+        run = code.function("run", _address)
+        kernel = _kernels[key] = Kernel(planned, layout, dtype, code.addresses["run"], run, _work(planned))
+    return kernel
 
 
 def fingerprint(program: Program) -> str:

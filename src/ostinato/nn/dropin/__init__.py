@@ -4,6 +4,7 @@ from ostinato.nn.dropin.accelerate import Left, Report, Swapped, accelerate
 from ostinato.nn.dropin.cells import GRUCell, LSTMCell, RNNCell
 from ostinato.nn.dropin.convert import from_torch
 from ostinato.nn.dropin.layers import GRU, LSTM, RNN
+from ostinato.nn.dropin.restored import restore
 
 __all__ = [
     "GRU",
@@ -17,4 +18,5 @@ __all__ = [
     "Swapped",
     "accelerate",
     "from_torch",
+    "restore",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import types
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +11,7 @@ from torch.nn.utils import parametrize
 from ostinato.errors import UsageError
 from ostinato.nn.dropin.cells import GRUCell, LSTMCell, RNNCell
 from ostinato.nn.dropin.layers import GRU, LSTM, RNN
+from ostinato.nn.dropin.restored import with_properties_of
 
 _SWAPS: dict[type[nn.Module], type[nn.Module]] = {
     nn.RNN: RNN,
@@ -134,13 +134,8 @@ def _swap(module: nn.Module) -> None:
     drop_in = _SWAPS[parametrize.type_before_parametrizations(module)]
     if parametrize.is_parametrized(module):
         # a parametrised module has a class of its own, made of its first class and a property for each weight
-        drop_in = _with_properties_of(type(module), drop_in)
+        drop_in = with_properties_of(type(module), drop_in)
     module.__class__ = drop_in
-
-
-def _with_properties_of(parametrised: type[nn.Module], drop_in: type[nn.Module]) -> type[nn.Module]:
-    kept = {name: value for name, value in vars(parametrised).items() if name not in ("__dict__", "__weakref__")}
-    return types.new_class(parametrised.__name__, (drop_in,), exec_body=lambda namespace: namespace.update(kept))
 
 
 def _note(module: nn.Module) -> str:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from torch import nn
 
+from ostinato.nn.dropin.restored import Restored
 
-class RNNCell(nn.RNNCell):
+
+class RNNCell(Restored, nn.RNNCell):
     """`torch.nn.RNNCell`, arguments and all; `ostinato.scan` runs it over whole sequences.
 
     >>> import torch, ostinato
@@ -20,7 +22,7 @@ class RNNCell(nn.RNNCell):
     """
 
 
-class LSTMCell(nn.LSTMCell):
+class LSTMCell(Restored, nn.LSTMCell):
     """`torch.nn.LSTMCell`, arguments and all; `ostinato.scan` runs it over whole sequences.
 
     >>> import torch, ostinato
@@ -31,7 +33,7 @@ class LSTMCell(nn.LSTMCell):
     """
 
 
-class GRUCell(nn.GRUCell):
+class GRUCell(Restored, nn.GRUCell):
     """`torch.nn.GRUCell`, arguments and all; `ostinato.scan` runs it over whole sequences.
 
     >>> import torch, ostinato

@@ -18,17 +18,21 @@ from ostinato.engine import State, leaves
 from ostinato.engine.compiled import suits
 from ostinato.engine.scan import scan_checked
 from ostinato.nn.dropin import choice
+from ostinato.nn.dropin.restored import Restored
 from ostinato.nn.dropin.sequences import Batch, Given, extent_of, open_batch, values_of
 from ostinato.nn.dropin.steps import Walk, walks_of
 
 _TORCH = {"LSTM": nn.LSTM, "GRU": nn.GRU, "RNN_TANH": nn.RNN, "RNN_RELU": nn.RNN}
 
 
-class _EngineLoop(nn.RNNBase):
+class _EngineLoop(Restored, nn.RNNBase):
     """What the three layers share: `forward` through the engine, or else as in `torch.nn`."""
 
     def forward(self, input: Given, hx: Any = None) -> Any:  # noqa: A002 - the name in torch.nn
         """Run the layer; arguments, results and errors are those of the layer's namesake in `torch.nn`."""
+        if torch.compiler.is_compiling():
+            # where PyTorch's tracers enter a recurrent layer at all, they are to find its operations
+            return super().forward(input, hx)
         if isinstance(input, fx.Proxy):
             return self._stay_whole(input, hx)
         if not self._takes(input, hx):

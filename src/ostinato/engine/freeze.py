@@ -1,0 +1,214 @@
+"""Values as hashable keys: two are equal only if a cell that reads them would trace to the same graph.
+
+Containers and objects are taken apart, so that a change inside is seen; what cannot be taken apart is refused by name.
+"""
+
+from __future__ import annotations
+
+import datetime
+import enum
+import functools
+import re
+import types
+from collections import deque
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ostinato.engine.graph import Unsupported
+from ostinato.engine.reach import MISSING, home, is_impure_module, is_trusted, refuse_impure
+
+_ATOMS = frozenset(
+    [int, bool, str, bytes, type(None), type(...), type(NotImplemented), complex, range, Decimal, torch.dtype,
+     torch.device, torch.layout, torch.memory_format, torch.Size, datetime.date, datetime.datetime, datetime.timedelta,
+     datetime.time, datetime.timezone, re.Pattern, types.CodeType, types.GenericAlias, types.UnionType, type(MISSING)]
+)  # fmt: skip
+_AS_THEY_ARE = (
+    types.WrapperDescriptorType, types.MethodDescriptorType, types.ClassMethodDescriptorType,
+    types.GetSetDescriptorType, types.MemberDescriptorType, types.MethodWrapperType,
+)  # fmt: skip
+_CACHED = type(functools.lru_cache(lambda: None))
+_MOST = 20_000
+"""Values looked at in a cell's settings."""
+_LARGEST = 1 << 20
+"""Bytes of an array or a tensor kept among settings."""
+
+
+class Freezer:
+    """Turns values into keys; one is made for each look at a cell.
+
+    Args:
+        names: the attributes that the cell's code can read; `None` for any.
+        own: packages of the cell's code; see `reach.is_trusted`.
+        number: the place of a tensor or module of the cell among all of its own, or none for a stranger.
+    """
+
+    def __init__(
+        self, names: frozenset[str] | None, own: frozenset[str], number: Callable[[Any], int | None] = lambda _: None
+    ) -> None:
+        self.names, self.own, self.number = names, own, number
+        self.met: dict[int, Any] = {}
+        """Functions, classes and modules whose code or attributes matter, by `id`."""
+        self.mutable: list[Any] = []
+        """Containers and objects that can change without being replaced."""
+        self._seen: dict[int, int] = {}
+        self._count = 0
+
+    def whole(self, value: Any, label: str) -> Any:
+        """Return a key for a value that depends on nothing looked at before; see `freeze`."""
+        self._seen.clear()
+        return self.freeze(value, label)
+
+    def freeze(self, value: Any, label: str) -> Any:
+        """Return a key for a value.
+
+        Raises:
+            Unsupported: the value can change unseen; the message names it by `label`.
+        """
+        kind = type(value)
+        if kind in _ATOMS:
+            return kind, value
+        if kind is float:
+            return kind, value.hex()  # tells -0.0 from 0.0, and a NaN is itself
+        self._count += 1
+        if self._count > _MOST:
+            raise Unsupported(f"{label}, which holds more than {_MOST:,} values to be watched")
+        if isinstance(value, (types.FunctionType, type, types.ModuleType)):
+            return self._code(value, label)
+        simple = self._simple(value, kind, label)
+        if simple is not None:
+            return simple
+        if id(value) in self._seen:
+            return "again", self._seen[id(value)]
+        self._seen[id(value)] = len(self._seen)
+        return self._compound(value, kind, label)
+
+    def _code(self, value: Any, label: str) -> Any:
+        refuse_impure(value, label)
+        module = value.__name__ if isinstance(value, types.ModuleType) else home(value)
+        if not is_trusted(module, self.own):
+            self.met.setdefault(id(value), value)
+        return value
+
+    def _simple(self, value: Any, kind: type, label: str) -> Any:
+        """Return a key for what is one thing, and not a container."""
+        if isinstance(value, Tensor):
+            return self._tensor(value, label)
+        if isinstance(value, nn.Module):
+            return self._module(value, label)
+        if isinstance(value, enum.Enum):
+            # `_value_` may itself be mutable
+            return self._code(kind, label), value.name, self.freeze(value._value_, f"{label}.value")
+        if isinstance(value, np.generic):
+            return kind, value.tobytes()
+        if isinstance(value, np.ndarray):
+            return self._array(value, label)
+        if isinstance(value, types.BuiltinFunctionType):
+            return self._builtin(value, label)
+        if isinstance(value, (*_AS_THEY_ARE, PurePath)) or kind.__module__ == "typing":
+            return value
+        return None
+
+    def _tensor(self, value: Tensor, label: str) -> Any:
+        number = self.number(value)
+        if number is not None:
+            return "tensor", number
+        if value.device.type != "cpu" or value.layout is not torch.strided or value.nbytes > _LARGEST:
+            raise Unsupported(f"{label}, a tensor that is kept in a container; register it as a buffer of the cell")
+        self.mutable.append(value)
+        numbers = value.detach().reshape(-1).view(torch.uint8).numpy().tobytes()
+        return "values", value.dtype, value.shape, value.requires_grad, numbers
+
+    def _module(self, value: nn.Module, label: str) -> Any:
+        number = self.number(value)
+        if number is None:
+            raise Unsupported(f"{label}, a module that is no part of the cell; use nn.ModuleList or an attribute")
+        return "module", number
+
+    def _array(self, value: Any, label: str) -> Any:
+        if value.dtype.hasobject or value.nbytes > _LARGEST:
+            raise Unsupported(f"{label}, an array that is too large to be watched, or holds objects")
+        self.mutable.append(value)
+        return type(value), value.shape, value.dtype.str, value.tobytes()
+
+    def _builtin(self, value: Any, label: str) -> Any:
+        refuse_impure(value, label)
+        holder = value.__self__
+        if holder is None or isinstance(holder, (types.ModuleType, type)):
+            return value
+        return "method", value.__name__, self.freeze(holder, label)
+
+    def _compound(self, value: Any, kind: type, label: str) -> Any:
+        if isinstance(value, functools.partial):
+            parts = (value.func, value.args, value.keywords)
+            return kind, *(self.freeze(part, label) for part in parts)
+        if isinstance(value, types.MethodType):
+            return kind, self.freeze(value.__func__, label), self.freeze(value.__self__, label)
+        if isinstance(value, (property, functools.cached_property, staticmethod, classmethod)):
+            return kind, *(self.freeze(getattr(value, name, None), label) for name in ("fget", "func", "__func__"))
+        if isinstance(value, _CACHED):
+            return kind, self.freeze(value.__wrapped__, label)
+        if isinstance(value, slice):
+            return kind, *(self.freeze(part, label) for part in (value.start, value.stop, value.step))
+        if isinstance(value, types.MappingProxyType):
+            return kind, self._items(dict(value), label)
+        return self._object(value, kind, label)
+
+    def _object(self, value: Any, kind: type, label: str) -> Any:
+        """Return a key for a container, or for an object by its attributes."""
+        content = self._content(value, label)
+        state = self._attributes(value, kind, label)
+        if content is None and state is None:
+            raise Unsupported(f"{label}, a {kind.__module__}.{kind.__qualname__}, which can change unseen")
+        if is_impure_module(kind.__module__):
+            raise Unsupported(f"{label}, a {kind.__module__}.{kind.__qualname__}, which can change unseen")
+        if not isinstance(value, (tuple, frozenset)) or state:
+            self.mutable.append(value)
+        return self._code(kind, label), content, state
+
+    def _content(self, value: Any, label: str) -> Any:
+        if isinstance(value, dict):
+            return self._items(value, label)
+        if isinstance(value, (list, tuple, deque, set, frozenset)):
+            return tuple(self.freeze(item, f"{label}[...]") for item in value)
+        if isinstance(value, (bytearray, memoryview)) or type(value).__module__ == "array":
+            return bytes(value)
+        for base in (bool, int, float, complex, str, bytes):
+            if isinstance(value, base):
+                return base, base.__repr__(value)
+        return None
+
+    def _items(self, value: dict[Any, Any], label: str) -> Any:
+        return tuple((self.freeze(key, label), self.freeze(item, f"{label}[{key!r}]")) for key, item in value.items())
+
+    def _attributes(self, value: Any, kind: type, label: str) -> Any:
+        """Return the attributes of an object that can be read, by name; none if it has no such thing."""
+        table = _plainly(value, "__dict__")
+        slots = [name for base in kind.__mro__ for name in _slots_of(base)]
+        if table is MISSING and not slots:
+            return None
+        everything = self.names is None or any(is_trusted(base.__module__, self.own) for base in kind.__mro__[:-1])
+        found = {name: _plainly(value, name) for name in slots} | ({} if table is MISSING else table)
+        return tuple(
+            (name, self.freeze(item, f"{label}.{name}"))
+            for name, item in found.items()
+            if everything or name in (self.names or ())
+        )
+
+
+def _plainly(value: Any, name: str) -> Any:
+    """Return an attribute as it stands, without what a class's own `__getattr__` makes of it."""
+    try:
+        return object.__getattribute__(value, name)
+    except AttributeError:
+        return MISSING
+
+
+def _slots_of(base: type) -> Iterable[str]:
+    slots = base.__dict__.get("__slots__", ())
+    return [name for name in ([slots] if isinstance(slots, str) else slots) if name not in ("__dict__", "__weakref__")]
