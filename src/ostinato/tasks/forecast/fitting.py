@@ -139,7 +139,14 @@ def calibrated(fitted: Fitted, panel: Panel, held_out: Windows | None) -> Fitted
     origins = held_out.origins[np.linspace(0, len(held_out) - 1, count).round().astype(np.int64)]
     truth, forecasts = fitted.forecast_windows(panel, origins)
     assert forecasts.quantiles is not None
-    return replace(fitted, calibration=measure_calibration(truth, forecasts.quantiles, fitted.levels))
+    offsets = measure_calibration(truth, forecasts.quantiles, fitted.levels, _apart(held_out, fitted.settings.horizon))
+    return replace(fitted, calibration=offsets)
+
+
+def _apart(windows: Windows, horizon: int) -> int:
+    """Return how many windows do not overlap: of each series, one in a horizon."""
+    counts = np.bincount(windows.origins[:, 0])
+    return int((-(-counts // horizon)).sum())
 
 
 def _held_out(panel: Panel, split: Split, horizon: int) -> NDArray[np.int64]:
