@@ -3,6 +3,7 @@
 
 python3 dev.py demo             train, evaluate and stream a forecaster on a real series (arguments go to it)
 python3 dev.py test             run the tests (arguments go to pytest)
+python3 dev.py targets          run the tests of engine and cells as on older x86 processors: AVX2, and without AVX
 python3 dev.py check            linters, types and import contracts
 python3 dev.py bench [NAME]     run a benchmark; without a name, list them
 python3 dev.py catalogue        write docs/cells.md anew from the cells
@@ -15,12 +16,15 @@ import hashlib
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
+ONE_THREAD = {name: os.environ.get(name, "1") for name in ("OMP_NUM_THREADS", "POLARS_MAX_THREADS")}
 EXTRAS = {"demo": "demo", "setup": "dev"}
 CHECKS = (
     ("ruff", "check", "."),
@@ -38,6 +42,7 @@ def main() -> int:
     tasks = {
         "demo": demo,
         "test": test,
+        "targets": targets,
         "check": check,
         "bench": bench,
         "catalogue": catalogue,
@@ -56,8 +61,24 @@ def demo(rest: list[str]) -> int:
 
 
 def test(rest: list[str]) -> int:
-    """Run pytest; without arguments, all but the slow tests, on two processes."""
-    return run(PYTHON, "-m", "pytest", *(rest or ["-m", "not slow", "-n", "2"]))
+    """Run pytest; without arguments, all but the slow tests, on two processes.
+
+    Several processes take one thread each: threads of one that wait for each other hold up those of the others.
+    """
+    given = rest or ["-m", "not slow", "-n", "2"]
+    several = any(argument.startswith(("-n", "--numprocesses")) for argument in given)
+    return run(PYTHON, "-m", "pytest", *given, environment=ONE_THREAD if several else {})
+
+
+def targets(rest: list[str]) -> int:
+    """Run the tests of the engine and of the cells once for each older processor, the later ones too if one fails."""
+    given = rest or ["tests/engine", "tests/cells", "-m", "not slow", "-n", "2"]
+    codes = []
+    for target in ("avx2", "baseline"):
+        print(f"compiled for {target}:", flush=True)
+        environment = {**ONE_THREAD, "OSTINATO_TARGET": target}
+        codes.append(run(PYTHON, "-m", "pytest", *given, environment=environment))
+    return max(codes)
 
 
 def check(_: list[str]) -> int:
@@ -104,9 +125,11 @@ def fingerprint() -> str:
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 
-def run(*command: object) -> int:
-    """Run a command in the repository and return its exit code."""
-    return subprocess.run([str(part) for part in command], cwd=ROOT, check=False).returncode
+def run(*command: object, environment: Mapping[str, str] = MappingProxyType({})) -> int:
+    """Run a command in the repository, with more in its environment, and return its exit code."""
+    return subprocess.run(
+        [str(part) for part in command], cwd=ROOT, check=False, env={**os.environ, **environment}
+    ).returncode
 
 
 def fail(sentence: str) -> int:

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from ostinato import __version__
 from ostinato.cli import compare, demo, evaluate, fit, generate, predict, report, stream, tune, update
 from ostinato.cli.interrupting import EXIT_CODE, interruptible
-from ostinato.cli.parsing import Parser
+from ostinato.cli.parsing import Parser, cores
+from ostinato.cli.threads import use_cores
 from ostinato.errors import OstinatoError
 from ostinato.files import reason
 
@@ -37,6 +38,7 @@ def make_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"ostinato {__version__}")
+    parser.add_argument("--threads", type=cores, metavar="N", help="cores to use at most (those that are free now)")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     for verb in (fit, predict, evaluate, stream, generate, update, report, compare, tune, demo):
@@ -52,6 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             given = list(sys.argv[1:] if argv is None else argv)
             arguments.debug = "--debug" in given[:1]
             make_parser().parse_args(given, arguments)
+            use_cores(arguments.threads)
             code: int = arguments.run(arguments)
             sys.stdout.flush()
             return code

@@ -23,8 +23,9 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{**options, "allow_abbrev": False})
-        if " " in self.prog:  # of a verb: the option of the whole command is taken behind it too
+        if " " in self.prog:  # of a verb: the options of the whole command are taken behind it too
             self.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+            self.add_argument("--threads", type=cores, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
 
     def error(self, message: str) -> NoReturn:
         """Raise the message."""
@@ -97,6 +98,17 @@ def suggestion(given: str, known: Iterable[str]) -> str:
         word for word in words if len(given.strip("-")) > 2 and word.startswith(given)
     ]
     return f"; did you mean {near[0]}?" if near else ""
+
+
+def cores(text: str) -> int:
+    """Return a number of cores.
+
+    Raises:
+        ArgumentTypeError: it is not one or more.
+    """
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f'"{text}" is no number of cores; expected 1 or more')
+    return int(text)
 
 
 def file(text: str) -> str:

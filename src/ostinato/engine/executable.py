@@ -161,9 +161,7 @@ class Executable:
         factors = [factor for each in plan.contractions for factor in each.factors or ()]
         spread |= {factor.index for factor in factors if factor.kind == "x"}
         rows = {signature.rows[index - 1] for index in spread if index}
-        parameters = [
-            f"parameter_{index}" in names or name in rows for index, name in enumerate(signature.parameters)
-        ]
+        parameters = [f"parameter_{index}" in names or name in rows for index, name in enumerate(signature.parameters)]
         states = {node.attr[1] for node in order if node.op == "input" and node.attr[0] == "state"}
         return (*parameters, 0 in spread, *(index in states for index in range(signature.states)))
 

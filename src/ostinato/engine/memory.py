@@ -24,9 +24,7 @@ _SMALLEST = 1 << 16
 _HUGE = 1 << 22
 _limit = 1 << 29
 """Bytes that are kept for later at most."""
-_OPTIONS: dict[str, int] = (
-    {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
-)
+_OPTIONS: dict[str, int] = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
 """Private: a forked process has a copy of what lies there. Python's own default is memory that both write into."""
 
 _free: OrderedDict[int, list[mmap.mmap]] = OrderedDict()
