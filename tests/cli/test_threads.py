@@ -51,7 +51,7 @@ def test_a_process_that_is_busy_is_counted() -> None:
 
 def test_the_option_stands_before_or_behind_the_verb(capsys, monkeypatch) -> None:
     seen = []
-    monkeypatch.setattr("ostinato.cli.main.use_cores", seen.append)
+    monkeypatch.setattr(sys.modules["ostinato.cli.main"], "use_cores", seen.append)
     for command in (["--threads", "3", "predict", "none"], ["predict", "none", "--threads", "3"], ["predict", "none"]):
         assert main(command) == 5
     assert seen == [3, 3, None]

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor
 
 from ostinato.engine import graph as g
 from ostinato.engine.calls import Call, dense
 from ostinato.engine.cpu.kernels import Kernel, compile_program
 from ostinato.engine.cpu.launch import Arguments, Rows, launch
+from ostinato.engine.forks import lazy
 from ostinato.engine.linear import Pieces, count_of, ends_of, factors_of, is_linear, run_in_pieces
 from ostinato.engine.memory import empty
 from ostinato.engine.plan import Plan, Program, run_graph
+from ostinato.engine.reads import read_backward
 from ostinato.engine.split import Split, split
 from ostinato.engine.sums import contractions
 
@@ -60,7 +61,7 @@ class Executable:
         """Of the state and of all sums."""
         self._name: Any = "float64" if dtype is torch.float64 else "float32"
 
-    @cached_property
+    @lazy
     def _parts(self) -> dict[int, Parts | None]:
         return {}
 
@@ -124,17 +125,17 @@ class Executable:
             read = {("late", index): stream for (kind, index), stream in streams.items() if kind == "out"}
             _all_steps_at_once(after, replace(everything, streams=streams | read), rows)
 
-    @cached_property
+    @lazy
     def infer(self) -> Kernel:
         """The forward program that saves nothing."""
         return compile_program(self.plan.infer, self._name, "before", half=self.half)
 
-    @cached_property
+    @lazy
     def forward_kernel(self) -> Kernel:
         """The forward program that saves what the backward program needs."""
         return compile_program(self.plan.forward, self._name, "before", half=self.half)
 
-    @cached_property
+    @lazy
     def backward_kernel(self) -> Kernel:
         """The backward program."""
         assert self.plan.backward is not None
@@ -145,38 +146,23 @@ class Executable:
         signature = self.plan.captured.signature
         return [parameters[signature.parameters.index(name)] for name in signature.rows]
 
-    @cached_property
+    @lazy
     def read_backward(self) -> tuple[bool, ...]:
-        """For each of parameters, x and states: whether the backward pass reads its numbers.
+        """For each of parameters, x and states: whether the backward pass reads its numbers."""
+        return read_backward(self.plan)
 
-        What it does not read, a bias that is only added for instance, may be changed in place before it runs.
-        """
-        plan, signature = self.plan, self.plan.captured.signature
-        if plan.backward is None:
-            return (False,) * len(signature.gradients)
-        order = g.topological(sink.node for sink in plan.backward.sinks)
-        constants = {node.attr[0] for node in order if node.op == "const"}
-        names = _placeholders_behind(plan.constants, constants) | _placeholders_behind(plan.weights, None)
-        spread = {node.attr[1] for node in order if node.op == "input" and node.attr[0] == "x"}
-        factors = [factor for each in plan.contractions for factor in each.factors or ()]
-        spread |= {factor.index for factor in factors if factor.kind == "x"}
-        rows = {signature.rows[index - 1] for index in spread if index}
-        parameters = [f"parameter_{index}" in names or name in rows for index, name in enumerate(signature.parameters)]
-        states = {node.attr[1] for node in order if node.op == "input" and node.attr[0] == "state"}
-        return (*parameters, 0 in spread, *(index in states for index in range(signature.states)))
-
-    @cached_property
+    @lazy
     def reads_x(self) -> bool:
         """Whether the backward pass reads the sequences."""
         return self.read_backward[len(self.plan.captured.signature.parameters)]
 
-    @cached_property
+    @lazy
     def is_random(self) -> bool:
         """Whether a step draws random numbers."""
         order = g.topological(sink.node for sink in self.plan.infer.sinks)
         return any(node.op == "random" for node in order)
 
-    @cached_property
+    @lazy
     def _simple_constants(self) -> list[tuple[int, bool]] | None:
         """Constants that are parameters, some transposed: the usual case, for which PyTorch's graph is a detour."""
         nodes = list(self.plan.constants.graph.nodes)
@@ -209,7 +195,7 @@ class Executable:
         """Return values in the precision that is computed in."""
         return [value.float() if value.dtype is torch.bfloat16 else value for value in values]
 
-    @cached_property
+    @lazy
     def _followed(self) -> dict[int, tuple[int | None, bool]]:
         """Saved states at the start of a step, each with what else holds the state at its end: saved, output."""
         ends = {sink.index: sink.node for sink in self.plan.forward.of("carry")}
@@ -320,21 +306,6 @@ class Executable:
             end if part is None else end + part for end, part in zip(dstate, cut, strict=True)
         ]
         return gradients, dx, state_gradients
-
-
-def _placeholders_behind(graph: fx.GraphModule | None, outputs: set[int] | None) -> set[str]:
-    """Return the names of the placeholders that some outputs of a graph are computed from, or all that are used."""
-    if graph is None:
-        return set()
-    *_, result = graph.graph.nodes
-    found = [node for index, node in enumerate(result.args[0]) if outputs is None or index in outputs]
-    stack, seen = [node for node in found if node is not None], set()
-    while stack:
-        node = stack.pop()
-        if node not in seen:
-            seen.add(node)
-            stack += node.all_input_nodes
-    return {node.name for node in seen if node.op == "placeholder"}
 
 
 def _all_steps_at_once(kernel: Kernel, arguments: Arguments, rows: Rows) -> None:
