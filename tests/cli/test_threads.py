@@ -14,7 +14,7 @@ TOLD = (
 
 
 def _threads(wanted, **environment) -> int:
-    clean = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    clean = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
     done = subprocess.run(
         [sys.executable, "-c", TOLD.format(wanted)], env={**clean, **environment}, capture_output=True, text=True,
         check=True,

@@ -12,6 +12,7 @@ _SPINS = "2000"
 """Turns that an OpenMP thread of GNU's library waits awake before it sleeps, some ten microseconds, as long as a step's
 own work. By default there are 300,000, several milliseconds: where another program has a core, threads that wait for
 the one that it holds up burn the rest."""
+_COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _SAMPLES, _APART = 5, 0.002  # seconds
 
 
@@ -19,14 +20,14 @@ def use_cores(wanted: int | None) -> None:
     """Set the threads of this process and of those it starts.
 
     Args:
-        wanted: `None`: what `OMP_NUM_THREADS` says, or as many as there are free cores.
+        wanted: `None`: what `OMP_NUM_THREADS` or `MKL_NUM_THREADS` say, or as many as there are free cores.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", _SPINS)
     os.environ.setdefault("KMP_BLOCKTIME", "1")  # milliseconds, of the library of other builds; by default 200
-    if wanted is None and "OMP_NUM_THREADS" in os.environ:
+    if wanted is None and any(name in os.environ for name in _COUNTS):
         return
     count = wanted or free_cores()
-    os.environ["OMP_NUM_THREADS"] = str(count)
+    os.environ.update(dict.fromkeys(_COUNTS, str(count)))
     if "torch" in sys.modules:  # it has read the environment already
         import torch
 
