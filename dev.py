@@ -3,8 +3,9 @@
 
 python3 dev.py demo             train, evaluate and stream a forecaster on a real series (arguments go to it)
 python3 dev.py test             run the tests (arguments go to pytest)
-python3 dev.py oldest           run a part of the tests with the oldest versions that are declared (arguments go to pytest);
-                                its `.venv-oldest` takes some 8 GB, since PyTorch of that age comes with CUDA
+python3 dev.py oldest           run a part of the tests with the oldest versions that are declared; `.venv-oldest` takes
+                                some 8 GB, since PyTorch of that age comes with CUDA
+python3 dev.py targets          run the tests of engine and cells as on older x86 processors: AVX2, and without AVX
 python3 dev.py check            linters, types and import contracts
 python3 dev.py bench [NAME]     run a benchmark; without a name, list them
 python3 dev.py catalogue        write docs/cells.md anew from the cells
@@ -17,12 +18,15 @@ import hashlib
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 OLDEST = ROOT / ".venv-oldest"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
+ONE_THREAD = {name: os.environ.get(name, "1") for name in ("OMP_NUM_THREADS", "POLARS_MAX_THREADS")}
 EXTRAS = {"demo": "demo", "setup": "dev"}
 OLDEST_TESTS = (
     "tests/engine",
@@ -49,6 +53,7 @@ def main() -> int:
         "demo": demo,
         "test": test,
         "oldest": oldest,
+        "targets": targets,
         "check": check,
         "bench": bench,
         "catalogue": catalogue,
@@ -67,15 +72,36 @@ def demo(rest: list[str]) -> int:
 
 
 def test(rest: list[str]) -> int:
-    """Run pytest; without arguments, all but the slow tests, on two processes."""
-    return run(python_of(VENV), "-m", "pytest", *(rest or ["-m", "not slow", "-n", "2"]))
+    """Run pytest; without arguments, all but the slow tests, on two processes.
+
+    Several processes take one thread each: threads of one that wait for each other hold up those of the others.
+    """
+    given = rest or ["-m", "not slow", "-n", "2"]
+    return run(python_of(VENV), "-m", "pytest", *given, environment=ONE_THREAD if in_processes(given) else {})
+
+
+def in_processes(options: list[str]) -> bool:
+    """Tell whether pytest is asked to share tests among processes."""
+    return any(option.startswith(("-n", "--numprocesses")) for option in options)
 
 
 def oldest(rest: list[str]) -> int:
     """Run tests with the lower bounds of pyproject.toml; without arguments, those of the rooms that meet libraries."""
     code = install("dev", OLDEST, "constraints-oldest.txt")
-    options = rest or ["-m", "not slow", "-n", "2", *OLDEST_TESTS]
-    return code or run(python_of(OLDEST), "-m", "pytest", *options)
+    given = rest or ["-m", "not slow", "-n", "2", *OLDEST_TESTS]
+    environment = ONE_THREAD if in_processes(given) else {}
+    return code or run(python_of(OLDEST), "-m", "pytest", *given, environment=environment)
+
+
+def targets(rest: list[str]) -> int:
+    """Run the tests of the engine and of the cells once for each older processor, the later ones too if one fails."""
+    given = rest or ["tests/engine", "tests/cells", "-m", "not slow", "-n", "2"]
+    codes = []
+    for target in ("avx2", "baseline"):
+        print(f"compiled for {target}:", flush=True)
+        environment = {**ONE_THREAD, "OSTINATO_TARGET": target}
+        codes.append(run(python_of(VENV), "-m", "pytest", *given, environment=environment))
+    return max(codes)
 
 
 def check(_: list[str]) -> int:
@@ -129,9 +155,11 @@ def python_of(venv: Path) -> Path:
     return venv / "Scripts" / "python.exe" if os.name == "nt" else venv / "bin" / "python"
 
 
-def run(*command: object) -> int:
-    """Run a command in the repository and return its exit code."""
-    return subprocess.run([str(part) for part in command], cwd=ROOT, check=False).returncode
+def run(*command: object, environment: Mapping[str, str] = MappingProxyType({})) -> int:
+    """Run a command in the repository, with more in its environment, and return its exit code."""
+    return subprocess.run(
+        [str(part) for part in command], cwd=ROOT, check=False, env={**os.environ, **environment}
+    ).returncode
 
 
 def fail(sentence: str) -> int:

@@ -7,7 +7,8 @@
     │   ├── ColumnError           a column is missing, doubled or of the wrong kind
     │   └── StreamRowError        a row pushed into a stream does not fit the model
     ├── TrainingError             training could not go on
-    │   └── NonFiniteLoss         the loss became NaN or infinite
+    │   ├── NonFiniteLoss         the loss became NaN or infinite
+    │   └── Diverged              it ended far above where it began
     ├── ArtifactError             a model folder cannot be read
     │   ├── CorruptArtifact       it is cut short or changed
     │   └── NewerArtifact         it was written by a newer version
@@ -78,6 +79,10 @@ class NonFiniteLoss(TrainingError):
     """
 
     history: Any = None
+
+
+class Diverged(TrainingError):
+    """Training ended far above the loss of the untrained model; no weights are kept."""
 
 
 class ArtifactError(OstinatoError):

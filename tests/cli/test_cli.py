@@ -258,6 +258,9 @@ def test_the_demo_runs_from_data_to_stream(tmp_path, name) -> None:
     )
     for part in ("seasonal naive", "streamed one by one", "ms a row", "Try next"):
         assert part in done.stdout
+    if name == "temperature":
+        assert "The model beats every baseline" in done.stdout
+        assert "(as it should)" in done.stdout
     assert "step/s" in done.stderr
     names = {path.name for path in (tmp_path / "m").iterdir()}
     assert {"model.json", "report.html", "forecast.png", "history.csv"} <= names

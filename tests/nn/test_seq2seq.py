@@ -156,15 +156,21 @@ def test_reversing_a_sequence_is_learned(kind) -> None:
         )
         model = EncoderDecoder(nn.Embedding(8, 16), encoder, decoder)
     optimiser = torch.optim.Adam(model.parameters(), 0.01 if kind != "transformer" else 0.005)
+
+    def read(rows):
+        sources = torch.randint(1, 8, (6, rows))
+        targets = torch.cat([torch.zeros(1, rows, dtype=torch.long), sources.flip(0)])
+        return model(sources, targets[:-1])[0], targets[1:]
+
     for _ in range(250):
-        sources = torch.randint(1, 8, (6, 32))
-        targets = torch.cat([torch.zeros(1, 32, dtype=torch.long), sources.flip(0)])
-        scores, _ = model(sources, targets[:-1])
-        loss = nn.functional.cross_entropy(scores.flatten(0, 1), targets[1:].flatten())
+        scores, targets = read(32)
+        loss = nn.functional.cross_entropy(scores.flatten(0, 1), targets.flatten())
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    assert loss < 0.1
+    # sequences it has not seen; chance is 1 in 7, and the worst of eight seeds of each kind had 95.5 %
+    scores, targets = read(512)
+    assert (scores.argmax(-1) == targets).float().mean() > 0.85
 
 
 def test_weights_may_be_shared_with_the_embedding() -> None:

@@ -148,7 +148,7 @@ def test_the_folder_of_another_study_is_refused(compared, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("cells", "options", "said"),
     [
-        (["grru"], {}, 'cell "grru" is not known; choose one of'),
+        (["grru"], {}, 'cell "grru" is not known; did you mean "gru"'),
         ([], {}, "no cells to compare"),
         (["gru", "gru"], {}, "name each once"),
         (["gru"], {"seeds": 0}, "seeds is 0"),

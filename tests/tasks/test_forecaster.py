@@ -304,7 +304,7 @@ def test_it_keeps_the_manner_of_scikit_learn() -> None:
         ({"horizon": -3}, "horizon is -3"),
         ({"context": 0}, "context is 0"),
         ({"segment": 99, "context": 12}, "segment is 99; expected 1 to 12 steps"),
-        ({"cell": "gruu"}, 'cell "gruu" is not known; choose one of rnn, lstm, gru'),
+        ({"cell": "gruu"}, 'cell "gruu" is not known; did you mean "gru"'),
         ({"output": "normal"}, 'output is "normal"; expected one of point, quantiles'),
         ({"dropout": 1.0}, "dropout is 1.0"),
         ({"learning_rate": -1.0}, "learning_rate is -1.0; expected more than 0"),

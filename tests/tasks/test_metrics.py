@@ -83,6 +83,24 @@ def test_the_linear_autoregression_is_a_ridge_regression_on_lags() -> None:
     np.testing.assert_allclose(ours.predict(fresh)[:, :, 0], expected, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("blocks", [6, 20, 60])
+def test_calibration_on_few_days_holds_what_it_promises_on_the_average_of_many_draws(blocks) -> None:
+    levels, kept = (0.1, 0.5, 0.9), {None: [], blocks: []}
+    rng = np.random.default_rng(blocks)
+    forecast = np.broadcast_to(np.array([-1.0, 0.0, 1.0]), (blocks, 48, 1, 3))
+    for _ in range(800):
+        # the errors of a day are one error, so that 48 values on it tell no more than one
+        day = np.broadcast_to(rng.normal(size=(blocks, 1, 1)), (blocks, 48, 1))
+        fresh = rng.normal(size=(400, 1, 1))
+        for count, found in kept.items():
+            offsets = measure_calibration(day, forecast, levels, count)
+            moved = calibrate(forecast[:1, :1].repeat(400, 0), offsets, levels)
+            found.append(metrics.coverage(fresh, moved[..., 0], moved[..., 2]))
+    plain, counted = (np.mean(found) for found in kept.values())
+    assert 0.78 < counted < (0.82 if blocks > 10 else 0.88)  # of six days, only the sixths can be told apart
+    assert plain < counted
+
+
 def test_calibration_makes_intervals_hold_what_they_promise() -> None:
     levels = (0.1, 0.25, 0.5, 0.75, 0.9)
     spread = np.exp(RNG.normal(size=(4000, 1, 1)))

@@ -314,3 +314,40 @@ def test_the_bar_shows_loss_validation_loss_speed_and_time_left(capfd) -> None:
     text = capfd.readouterr().err
     for part in ("epoch 2/3", "loss ", "validation ", "step/s", "<00:0"):
         assert part in text
+
+
+@pytest.mark.parametrize("validated", [True, False])
+@pytest.mark.parametrize(("optimizer", "rate"), [("adamw", 1000.0), ("sgd", 300.0), ("adam", 1e8), ("sgd", 1e30)])
+def test_training_that_diverges_is_told_by_its_size_whatever_the_arithmetic_does(validated, optimizer, rate) -> None:
+    config = replace(QUIET, optimizer=optimizer, learning_rate=rate, gradient_clip=1.0)
+    with pytest.raises(TrainingError, match="try a smaller learning_rate"):
+        train(make_module(), squared_error, Rows(), Rows(32, seed=1) if validated else None, config)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_target_that_is_noise_is_learned_badly_but_not_called_diverged(seed) -> None:
+    noise = torch.randn(512, 1, generator=torch.Generator().manual_seed(seed))
+
+    def objective(module, batch, carry):
+        return Step(nn.functional.mse_loss(module(batch[0]), noise[: len(batch[0])]), len(batch[0]))
+
+    for rate in (1e-4, 1e-2, 0.1):
+        train(make_module(), objective, Rows(), Rows(32, seed=1), replace(QUIET, learning_rate=rate, epochs=6))
+
+
+def test_a_run_that_was_good_and_then_diverges_keeps_what_was_good() -> None:
+    script = Scripted([5.0, 3.0, 900.0, 1e9, 1e12, 7.0])
+    config = TrainingConfig(epochs=5, optimizer="sgd", momentum=0, learning_rate=1.0, patience=None, progress=False)
+    history = train(script.module, script.objective, script, script, config)
+    assert history.best_epoch == 2
+    assert script.module.weight.item() == pytest.approx(2)
+
+
+def test_losses_below_zero_are_measured_by_their_distance() -> None:
+    from ostinato.training.diverging import has_diverged
+
+    assert not has_diverged(-2.0, 5.0)
+    assert has_diverged(-2.0, 1e4)
+    assert has_diverged(0.5, math.inf)
+    assert not has_diverged(math.nan, 1e9)
+    assert not has_diverged(None, 1e9)

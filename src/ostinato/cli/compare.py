@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ostinato.cli.parsing import path
 from ostinato.cli.recipe import Recipe
 from ostinato.cli.recipes import COMPARED
 from ostinato.errors import MissingExtra, UsageError
@@ -40,7 +41,7 @@ def _add_task(tasks: Any, recipe: Recipe) -> None:
         "budget, each fit in a process of its own; show quality, training time, memory and latency in one table.",
         _EPILOG.format(name=recipe.name, files=recipe.example),
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the models and the table")
+    parser.add_argument("--out", type=path, required=True, metavar="DIR", help="folder of the models and the table")
     parser.add_argument("--cells", default=_CELLS, metavar="A,B,...", help=f"cells to compare ({_CELLS})")
     parser.add_argument("--parameters", type=int, metavar="N", help="trained weights of each (as many as fit would)")
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="fits of each cell, for the spread (1)")

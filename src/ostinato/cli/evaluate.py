@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
+from ostinato.cli.parsing import file, path
 from ostinato.cli.reading import add_reading
 
 _EPILOG = """examples:
@@ -26,8 +26,10 @@ def add_parser(verbs: Any) -> None:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("model", type=Path, metavar="DIR", help="folder of the model")
-    parser.add_argument("file", nargs="+", metavar="FILE", help="the data; for a translator also two parallel files")
+    parser.add_argument("model", type=path, metavar="DIR", help="folder of the model")
+    parser.add_argument(
+        "file", type=file, nargs="+", metavar="FILE", help="the data; for a translator also two parallel files"
+    )
     parser.add_argument("--stride", type=int, metavar="ROWS", help="rows from one forecast to the next (1)")
     parser.add_argument(
         "--dynamic",

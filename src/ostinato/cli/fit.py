@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ostinato.cli.options import FORECASTER_OPTIONS, add_options, chosen
+from ostinato.cli.parsing import file, path
 from ostinato.cli.reading import add_reading
 from ostinato.cli.recipes import RECIPES
-from ostinato.cli.saving import fit_into
+from ostinato.cli.saving import fit_into, resume_hint, write_or_say
 from ostinato.errors import NonFiniteLoss
 
 if TYPE_CHECKING:
@@ -35,11 +36,11 @@ def add_parser(verbs: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     task.add_argument(
-        "file", metavar="FILE", help="CSV, TSV, Parquet, JSON lines, .npy or .npz; text also .gz .bz2 .xz"
+        "file", type=file, metavar="FILE", help="CSV, TSV, Parquet, JSON lines, .npy or .npz; text also .gz .bz2 .xz"
     )
     task.add_argument("--horizon", type=int, required=True, metavar="N", help="steps to forecast")
     task.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="folder of the model, its history and report"
+        "--out", type=path, required=True, metavar="DIR", help="folder of the model, its history and report"
     )
     task.add_argument("--resume", action="store_true", help="go on from the checkpoint in DIR, if there is one")
     task.add_argument("--no-report", action="store_true", help="do not write report.html")
@@ -56,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ostinato.cli.show import evaluation_json, print_evaluation, print_json
     from ostinato.tasks.forecast import Forecaster
 
-    arguments.interrupted = "; the checkpoint is kept: the same command with --resume goes on from it"
+    arguments.interrupted = resume_hint(arguments.out)
     model = Forecaster(arguments.horizon, target=arguments.target, **chosen(arguments, FORECASTER_OPTIONS))
     failure = fit_and_save(
         model, arguments.file, arguments.out, resume=arguments.resume, report=not arguments.no_report
@@ -80,9 +81,9 @@ def fit_and_save(
     model: Forecaster, data: Any, out: Path, *, resume: bool = False, report: bool = True
 ) -> NonFiniteLoss | None:
     """Fit and write model and report; see `fit_into`."""
-    failure = fit_into(out, lambda: model.fit(data, directory=out, resume=resume), model.save)
+    failure = fit_into(out, lambda: model.fit(data, directory=out, resume=resume), model.save, resume=resume)
     if report:
         from ostinato.report import write_report
 
-        write_report(model.record_, out / "report.html")
+        write_or_say("report.html", lambda: write_report(model.record_, out / "report.html"))
     return failure

@@ -2,32 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
-
-from ostinato.cli.options import Option
+from ostinato.cli.options import Option, columns, sizes, yes_or_no
 from ostinato.cli.recipe import AVERAGING, TRAINING, Recipe
 
 
 def column(text: str) -> int | str:
     """Return a column's number, for files without a header, or its name."""
     return int(text) if text.isdecimal() else text
-
-
-def names(text: str) -> tuple[str, ...]:
-    """Return names joined by commas."""
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def sizes(text: str) -> tuple[int, ...]:
-    """Return whole numbers joined by commas."""
-    return tuple(int(part) for part in text.split(","))
-
-
-def yes_or_no(text: str) -> bool:
-    """Return whether a text says yes."""
-    if text not in ("yes", "no"):
-        raise argparse.ArgumentTypeError(f'"{text}" is neither yes nor no')
-    return text == "yes"
 
 
 _MODEL = (
@@ -102,8 +83,10 @@ SEQUENCES = Recipe(
         Option("data", "series_id", str, "column that says which sequence a row belongs to (id)"),
         Option("data", "label", str, "column of the class (label)"),
         Option("data", "time", str, "column of the times (none: rows are in order and equally spaced)"),
-        Option("data", "channels", names, "columns of values, joined by commas (all other numeric ones)"),
-        Option("data", "missing", names, "cells that mean a missing value beside NA, NaN, null, ..., joined by commas"),
+        Option("data", "channels", columns, "columns of values, joined by commas (all other numeric ones)"),
+        Option(
+            "data", "missing", columns, "cells that mean a missing value beside NA, NaN, null, ..., joined by commas"
+        ),
         *_SHARES,
         *_MODEL,
         Option("model", "convolutions", sizes, "channels after each convolution before the stack, as 32,32 (none)"),

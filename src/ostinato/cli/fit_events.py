@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from ostinato.cli.options import TIME_OPTIONS, Option
+from ostinato.cli.options import TIME_OPTIONS, Option, yes_or_no
 from ostinato.cli.recipe import TRAINING, Recipe
 
 
 def _column_or_none(text: str) -> str:
     """Return a column, or the empty text for the word that there is none."""
     return "" if text == "none" else text
-
-
-def _yes(text: str) -> bool:
-    """Return whether a text says yes."""
-    return {"yes": True, "no": False}[text]
 
 
 RECIPE = Recipe(
@@ -47,7 +42,9 @@ RECIPE = Recipe(
         Option("model", "activity_dropout", float, "share of activities taken for unknown ones (0.02)"),
         Option("model", "time_loss", str, "of times (lognormal)", ("lognormal", "log_mae", "mae")),
         Option("model", "time_weight", float, "of the loss of times beside that of activities (0.2)"),
-        Option("training", "refit", _yes, '"yes": once more, with the cases that decided when to stop; "no" (yes)'),
+        Option(
+            "training", "refit", yes_or_no, '"yes": once more, with the cases that decided when to stop; "no" (yes)'
+        ),
         *TRAINING,
     ),
     tables=True,

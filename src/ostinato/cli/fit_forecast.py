@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ostinato.cli.options import FORECASTER_OPTIONS, add_options, chosen
+from ostinato.cli.parsing import file
 from ostinato.cli.reading import add_reading
 from ostinato.cli.recipe import Recipe
 
@@ -22,7 +23,7 @@ class ForecastRecipe(Recipe):
 
     def add_data(self, parser: argparse.ArgumentParser) -> None:
         """Add the file, the horizon and the estimator's parameters to a parser."""
-        parser.add_argument("file", metavar="FILE", help=self.file_help)
+        parser.add_argument("file", type=file, metavar="FILE", help=self.file_help)
         parser.add_argument("--horizon", type=int, required=True, metavar="N", help="steps to forecast")
         add_options(parser, self.options)
         add_reading(parser, missing=False)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import Any
+
+from ostinato.cli.parsing import path
 
 _EPILOG = """examples:
   ostinato generate model --prompt "ROMEO:" --length 500 --temperature 0.8
@@ -22,7 +23,7 @@ def add_parser(verbs: Any) -> None:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("model", type=Path, metavar="DIR", help="folder of the model")
+    parser.add_argument("model", type=path, metavar="DIR", help="folder of the model")
     parser.add_argument("--prompt", default="", metavar="TEXT", help="what to go on from (the beginning of a line)")
     parser.add_argument("--length", type=int, default=200, metavar="N", help="tokens (200)")
     parser.add_argument("--temperature", type=float, default=1.0, help="below 1 safer, above 1 bolder, 0 the best (1)")

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
 
 from ostinato import __version__
-from ostinato.cli import compare, demo, evaluate, fit, generate, predict, report, stream, tune
+from ostinato.cli import compare, demo, evaluate, fit, generate, predict, report, stream, tune, update
+from ostinato.cli.interrupting import EXIT_CODE, interruptible
 from ostinato.cli.notes import notes_on_stderr
+from ostinato.cli.parsing import Parser, cores
 from ostinato.cli.reading import with_reading
+from ostinato.cli.threads import use_cores
 from ostinato.errors import OstinatoError
+from ostinato.files import reason
 
 _EPILOG = """examples:
   ostinato demo                                                     see it work on a real series, in under a minute
   ostinato fit forecast load.csv --target load --horizon 24 --out model
   ostinato predict model                                            the next 24 rows
   tail -f rows.jsonl | ostinato stream model                        a forecast after each row
+  ostinato update model newer.csv                                   go on learning from new rows
   ostinato fit language book.txt --out model                        then: ostinato generate model
 
 exit codes: 0 done, 2 wrong usage, 3 wrong data, 4 training broke off, 5 unreadable model, 6 cannot write,
@@ -27,38 +33,69 @@ exit codes: 0 done, 2 wrong usage, 3 wrong data, 4 training broke off, 5 unreada
 
 def make_parser() -> argparse.ArgumentParser:
     """Return the parser of all verbs."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="ostinato",
         description="Recurrent sequence models, from a raw file to a live stream.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"ostinato {__version__}")
+    parser.add_argument("--threads", type=cores, metavar="N", help="cores to use at most (those that are free now)")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
-    for verb in (fit, predict, evaluate, stream, generate, report, compare, tune, demo):
+    for verb in (fit, predict, evaluate, stream, generate, update, report, compare, tune, demo):
         verb.add_parser(verbs)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    arguments = with_reading(make_parser().parse_args(argv))
+    arguments = argparse.Namespace()
     try:
-        with notes_on_stderr():
-            code: int = arguments.run(arguments)
-        sys.stdout.flush()
-        return code
+        with interruptible():
+            given = list(sys.argv[1:] if argv is None else argv)
+            arguments.debug = "--debug" in given[:1]
+            arguments = with_reading(make_parser().parse_args(given, arguments))
+            use_cores(arguments.threads)
+            with notes_on_stderr():
+                code: int = arguments.run(arguments)
+            sys.stdout.flush()
+            return code
     except OstinatoError as error:
         if arguments.debug:
             raise
-        print(f"ostinato: error: {error}", file=sys.stderr)
-        return error.exit_code
+        return _say(f"error: {error}", error.exit_code)
     except KeyboardInterrupt:
         hint = getattr(arguments, "interrupted", "")
-        print(f"\nostinato: interrupted{hint}", file=sys.stderr)
-        return 130
+        return _say(f"interrupted{hint() if callable(hint) else hint}", EXIT_CODE)
     except BrokenPipeError:
         # whoever read our output has gone; nothing more can be said to them
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _close_stdout()
         return 0
+    except OSError as error:
+        if arguments.debug:
+            raise
+        _close_stdout()
+        where = f"{error.filename}: " if error.filename else "the output cannot be written: "
+        return _say(f"error: {where}{reason(error)}", 6)
+    except MemoryError:
+        if arguments.debug:
+            raise
+        return _say("error: there is not enough memory; give less data, a smaller batch or a smaller model", 1)
+    except Exception as error:  # the last resort: a fault of ours is said in a sentence too
+        if arguments.debug:
+            raise
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        return _say(f"error: a fault in ostinato itself ({said}); ostinato --debug VERB ... shows where", 1)
+
+
+def _say(sentence: str, code: int) -> int:
+    with contextlib.suppress(OSError):
+        print(f"ostinato: {sentence}", file=sys.stderr, flush=True)
+    return code
+
+
+def _close_stdout() -> None:
+    """Send what is left in the buffer nowhere, so that the interpreter does not fail on it at its end."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -24,27 +26,39 @@ class Option:
         return "--" + self.name.replace("_", "-")
 
 
-def columns(text: str) -> tuple[str, ...]:
-    """Return names that are joined by commas."""
-    return tuple(part.strip() for part in text.split(",") if part.strip())
+class Kind(Generic[T]):
+    """How the text of an option becomes a value, and in words what is expected of it.
+
+    Args:
+        expected: for a message, such as `"numbers joined by commas"`.
+        read: raises `ValueError` for a text that is not of this kind.
+    """
+
+    def __init__(self, expected: str, read: Callable[[str], T]) -> None:
+        self.expected, self._read = expected, read
+
+    def __call__(self, text: str) -> T:
+        """Return the value."""
+        return self._read(text)
 
 
-def _levels(text: str) -> tuple[float, ...]:
-    return tuple(float(part) for part in text.split(","))
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _segment(text: str) -> int | str:
-    return text if text == "auto" else int(text)
+def _yes(text: str) -> bool:
+    if text not in ("yes", "no"):
+        raise ValueError(text)
+    return text == "yes"
 
 
-def limit(text: str) -> float | str:
-    """Return a number, or the word that there is none."""
-    return text if text == "none" else float(text)
-
-
-def count(text: str) -> int | str:
-    """Return a whole number, or the word that there is none."""
-    return text if text == "none" else int(text)
+columns = Kind("names joined by commas", lambda text: tuple(_parts(text)))
+sizes = Kind("whole numbers joined by commas, as 32,32", lambda text: tuple(int(part) for part in text.split(",")))
+limit = Kind('a number, or "none"', lambda text: text if text == "none" else float(text))
+count = Kind('a whole number, or "none"', lambda text: text if text == "none" else int(text))
+yes_or_no = Kind('"yes" or "no"', _yes)
+_levels = Kind("numbers joined by commas, as 0.1,0.5,0.9", lambda text: tuple(float(part) for part in text.split(",")))
+_segment = Kind('a whole number, or "auto"', lambda text: text if text == "auto" else int(text))
 
 
 OPTIMISATION = (

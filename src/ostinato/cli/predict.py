@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import io
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ostinato.cli.parsing import file, path
 from ostinato.cli.reading import add_reading
 from ostinato.cli.show import as_line, stdin_lines
 from ostinato.errors import UsageError
@@ -34,10 +34,12 @@ def add_parser(verbs: Any) -> None:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("model", type=Path, metavar="DIR", help="folder of the model")
-    parser.add_argument("file", nargs="?", metavar="FILE", help="history, with the columns of the training data")
-    parser.add_argument("--future", metavar="FILE", help="the known covariates of the coming steps")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write here: .csv, .jsonl or .parquet (CSV to stdout)")
+    parser.add_argument("model", type=path, metavar="DIR", help="folder of the model")
+    parser.add_argument(
+        "file", type=file, nargs="?", metavar="FILE", help="history, with the columns of the training data"
+    )
+    parser.add_argument("--future", type=file, metavar="FILE", help="the known covariates of the coming steps")
+    parser.add_argument("--out", type=path, metavar="FILE", help="write here: .csv, .jsonl or .parquet (CSV to stdout)")
     parser.add_argument("--json", action="store_true", help="print JSON lines rather than CSV")
     add_reading(parser)
     parser.set_defaults(run=run)
@@ -56,8 +58,6 @@ def _answer(model: Any, arguments: argparse.Namespace) -> int:
     """Answer each item of a file, or each line of stdin; answers come as they are found."""
     if arguments.future is not None:
         raise UsageError("--future is for forecasts; leave it out for this model")
-    if not hasattr(model, "answers"):
-        raise UsageError(f"a {model.KIND} does not predict")
     lines = (as_line(answer, json=arguments.json) for answer in model.answers(arguments.file or stdin_lines()))
     if arguments.out:
         from ostinato.files import write_atomically

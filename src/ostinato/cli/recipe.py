@@ -6,12 +6,12 @@ import argparse
 import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from ostinato.cli.options import OPTIMISATION, Option, add_table, chosen, count, limit
+from ostinato.cli.parsing import file, path
 from ostinato.cli.reading import add_reading
-from ostinato.cli.saving import fit_into
+from ostinato.cli.saving import fit_into, resume_hint, write_or_say
 
 AVERAGINGS = ("polyak", "triggered", "ema")
 TRAINING = (
@@ -73,11 +73,11 @@ class Recipe:
     def add_data(self, parser: argparse.ArgumentParser) -> None:
         """Add the files and the estimator's parameters to a parser."""
         nargs = {} if self.files == 1 else {"nargs": "+"}
-        parser.add_argument("file", metavar="FILE", help=self.file_help, **nargs)  # type: ignore[arg-type]
+        parser.add_argument("file", type=file, metavar="FILE", help=self.file_help, **nargs)  # type: ignore[arg-type]
         groups = {name: parser.add_argument_group(name) for name in ("data", "model", "training")}
         for part, use in (("validation", "decide when to stop"), ("test", "be tested on")):
             text = f"held out to {use}, rather than a share of FILE"
-            groups["data"].add_argument(f"--{part}-file", metavar="FILE", help=text, **nargs)  # type: ignore[arg-type]
+            groups["data"].add_argument(f"--{part}-file", type=file, metavar="FILE", help=text, **nargs)  # type: ignore[arg-type]
         add_table(groups, self.options)
         for name, (group, text) in self.flags.items():
             groups[group].add_argument(f"--{name.replace('_', '-')}", action="store_true", help=text)
@@ -113,7 +113,7 @@ class Recipe:
     def add_fit(self, tasks: Any) -> None:
         """Add the task to the verb `fit`."""
         parser = self.add_parser(tasks, self.description, self.epilog)
-        parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the model and its report")
+        parser.add_argument("--out", type=path, required=True, metavar="DIR", help="folder of the model and its report")
         parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in DIR, if there is one")
         parser.add_argument("--no-report", action="store_true", help="do not write report.html")
         parser.add_argument("--no-progress", action="store_true", help="show no progress bar")
@@ -125,19 +125,19 @@ class Recipe:
         """Fit, save, report, print."""
         from ostinato.cli.show import print_json, print_summary
 
-        arguments.interrupted = "; the checkpoint is kept: the same command with --resume goes on from it"
+        arguments.interrupted = resume_hint(arguments.out)
         model = self.make(progress=False if arguments.no_progress else "auto", **self.parameters(arguments))
         out = arguments.out
 
         def fit() -> None:
             model.fit(**self.data(arguments), directory=out, resume=arguments.resume)
 
-        failure = fit_into(out, fit, model.save)
+        failure = fit_into(out, fit, model.save, resume=arguments.resume)
         summary = model.summary_
         if not arguments.no_report:
             from ostinato.report import write_summary
 
-            write_summary(summary, out / "report.html")
+            write_or_say("report.html", lambda: write_summary(summary, out / "report.html"))
         if arguments.json:
             print_json({"model": str(out), "scores": summary.scores, "protocol": summary.protocol})
         else:

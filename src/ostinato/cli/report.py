@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
+
+from ostinato.cli.parsing import path
 
 
 def add_parser(verbs: Any) -> None:
@@ -16,9 +17,9 @@ def add_parser(verbs: Any) -> None:
         epilog="example:\n  ostinato report model --out report.html",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("model", type=Path, metavar="DIR", help="folder of the model")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="where to write it (DIR/report.html)")
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="also write its first figure as a PNG file")
+    parser.add_argument("model", type=path, metavar="DIR", help="folder of the model")
+    parser.add_argument("--out", type=path, metavar="FILE", help="where to write it (DIR/report.html)")
+    parser.add_argument("--plot", type=path, metavar="FILE", help="also write its first figure as a PNG file")
     parser.set_defaults(run=run)
 
 

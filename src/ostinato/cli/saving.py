@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ostinato.errors import NonFiniteLoss, OstinatoError
+from ostinato.errors import Diverged, MissingExtra, NonFiniteLoss, UsageError
 
 
-def fit_into(out: Path, fit: Callable[[], Any], save: Callable[[Path], Any]) -> NonFiniteLoss | None:
+def fit_into(out: Path, fit: Callable[[], Any], save: Callable[[Path], Any], *, resume: bool) -> NonFiniteLoss | None:
     """Fit and save; leave nothing behind if it fails before there is a model or a checkpoint.
 
     Returns the error that broke training off, if there were good weights to keep before it.
+
+    Raises:
+        UsageError: a run is to be resumed where a finished model stands.
     """
     from ostinato.training import checkpoint_path, remove_checkpoint
 
-    was_there = out.exists()
-    failure = None
+    was_there, failure = out.exists(), None
+    if resume:
+        _check_unfinished(out)
     try:
         try:
             fit()
@@ -26,10 +31,54 @@ def fit_into(out: Path, fit: Callable[[], Any], save: Callable[[Path], Any]) -> 
             if not error.history.rows:
                 raise
             failure = error
+        except Diverged:
+            remove_checkpoint(out)  # to go on from it leads nowhere
+            raise
         save(out)
         remove_checkpoint(out)
-    except OstinatoError:
+    except BaseException:
         if not was_there and not checkpoint_path(out).exists() and not (out / "model.json").exists():
             shutil.rmtree(out, ignore_errors=True)
         raise
     return failure
+
+
+def _check_unfinished(out: Path) -> None:
+    from ostinato.training import checkpoint_path
+
+    if (out / "model.json").exists() and not checkpoint_path(out).exists():
+        raise UsageError(
+            f"{out} holds a finished model, and --resume replaces none: ostinato update {out} FILE trains it on new "
+            "rows; leave --resume out to fit it anew, or give another --out"
+        )
+
+
+def resume_hint(out: Path) -> Callable[[], str]:
+    """Return what tells, once a fit is interrupted, what there is to go on from."""
+
+    def hint() -> str:
+        from ostinato.training import checkpoint_path
+
+        if checkpoint_path(out).exists():
+            return "; the checkpoint is kept: the same command with --resume goes on from it"
+        return "; there is nothing to go on from yet: begin again with the same command"
+
+    return hint
+
+
+def write_report_of(model: Any, path: Path) -> None:
+    """Write the report of any fitted model."""
+    from ostinato.report import write_report, write_summary
+
+    if hasattr(model, "record_"):
+        write_report(model.record_, path)
+    else:
+        write_summary(model.summary_, path)
+
+
+def write_or_say(what: str, write: Callable[[], Any]) -> None:
+    """Write what a fit can do without; say on stderr what it needs where a library is missing."""
+    try:
+        write()
+    except MissingExtra as error:
+        print(f"ostinato: {what} is not written: {error}", file=sys.stderr)

@@ -10,6 +10,8 @@ from json import dumps
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ostinato.errors import DataError
+
 if TYPE_CHECKING:
     from ostinato.tasks.record import Evaluation
     from ostinato.tasks.summary import Summary
@@ -77,10 +79,23 @@ def as_line(answer: Mapping[str, Any], *, json: bool) -> str:
 
 
 def stdin_lines() -> Iterator[str]:
-    """Yield the lines of stdin without their ends, each as soon as it is there."""
+    """Yield the lines of stdin without their ends, each as soon as it is there.
+
+    Raises:
+        DataError: stdin is not UTF-8.
+    """
     # readline, and not iteration over the file, which would read ahead and answer late
-    for line in iter(sys.stdin.readline, ""):
-        yield line.rstrip("\r\n")
+    try:
+        for line in iter(sys.stdin.readline, ""):
+            if not line.isascii():
+                line.encode()  # fails for bytes that the locale lets pass though they are not UTF-8
+            yield line.rstrip("\r\n")
+    except UnicodeError as error:
+        odd = error.object[error.start] if isinstance(error, (UnicodeDecodeError, UnicodeEncodeError)) else 0
+        byte = odd if isinstance(odd, int) else ord(odd) & 0xFF
+        raise DataError(
+            f"stdin is not UTF-8 text (it has the byte 0x{byte:02x}); convert it: iconv -f LATIN1 -t UTF-8"
+        ) from error
 
 
 def _plain(value: Any) -> Any:

@@ -6,12 +6,12 @@ import argparse
 import csv
 import json
 import sys
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ostinato.cli.parsing import path
 from ostinato.cli.show import as_line, stdin_lines
-from ostinato.errors import StreamRowError
+from ostinato.errors import StreamRowError, UsageError
 
 if TYPE_CHECKING:
     from ostinato.tasks.forecast import Forecast, Forecaster, ForecastStream
@@ -36,7 +36,7 @@ def add_parser(verbs: Any) -> None:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("model", type=Path, metavar="DIR", help="folder of the model")
+    parser.add_argument("model", type=path, metavar="DIR", help="folder of the model")
     parser.add_argument("--series-id", metavar="NAME", help="which series it is, if the model has several")
     parser.add_argument("--cold", action="store_true", help="start from nothing, not from the end of the training data")
     parser.add_argument("--columns", metavar="A,B,...", help="the names of CSV columns, if the rows have no header")
@@ -55,10 +55,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _answers(model: Any, arguments: argparse.Namespace) -> int:
     """Push each line into the model's stream, and write what it answers, as JSON."""
-    from ostinato.errors import UsageError
-
-    if not hasattr(model, "answers"):
-        raise UsageError(f"a {model.KIND} does not answer rows")
+    own = {"--series-id": arguments.series_id, "--cold": arguments.cold, "--columns": arguments.columns}
+    for flag, given in own.items():
+        if given:
+            raise UsageError(f"{flag} is for forecasts, and {arguments.model} holds a {model.KIND}; leave it out")
     stream = model.stream()
     for number, line in enumerate(stdin_lines(), 1):
         try:
@@ -90,7 +90,7 @@ def _parsed(line: str, *, takes_text: bool) -> Any:
 def _forecasts(model: Forecaster, arguments: argparse.Namespace) -> int:
     stream = model.stream(arguments.series_id, warm=not arguments.cold)
     columns = arguments.columns.split(",") if arguments.columns else None
-    for number, row in _rows(sys.stdin, columns):
+    for number, row in _rows(columns, model.fitted_.schema.used):
         try:
             answer = _answer(stream, number, row)
         except StreamRowError as error:
@@ -103,23 +103,42 @@ def _forecasts(model: Forecaster, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _rows(lines: Any, columns: list[str] | None) -> Iterator[tuple[int, Any]]:
-    number = 0
-    # readline, and not iteration over the file, which would read ahead and answer late
-    for line in iter(lines.readline, ""):
+def _rows(columns: list[str] | None, wanted: Sequence[str]) -> Iterator[tuple[int, Any]]:
+    """Yield the number and the text, or the cells, of each row.
+
+    Raises:
+        StreamRowError: the first line is neither a row nor a header, or no row comes below it.
+    """
+    number, header = 0, ""
+    for line in stdin_lines():
         text = line.strip()
         if not text:
             continue
-        if not text.startswith("{"):
-            cells = next(csv.reader([text]))
-            if columns is None:
-                columns = [cell.strip() for cell in cells]
-                continue
-            number += 1
-            yield number, _Cells(columns, cells)
-        else:
+        if text.startswith("{"):
             number += 1
             yield number, text
+            continue
+        cells = next(csv.reader([text]))
+        if columns is None:
+            header, columns = text, [cell.strip() for cell in cells]
+            _check_header(header, columns, wanted)
+            continue
+        number += 1
+        yield number, _Cells(columns, cells)
+    if header and not number:
+        raise StreamRowError(f'stdin has one line, the header "{_short(header)}", and no row below it; give rows')
+
+
+def _check_header(line: str, columns: list[str], wanted: Sequence[str]) -> None:
+    if not set(columns) & set(wanted):
+        raise StreamRowError(
+            f'the first line of stdin, "{_short(line)}", is no row, and no header either: it names none of '
+            f"{', '.join(wanted)}; begin with a header, say --columns {','.join(wanted)}, or give JSON objects"
+        )
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 40 else text[:37] + "..."
 
 
 class _Cells:

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ostinato.cli.parsing import path
 from ostinato.cli.recipe import Recipe
 from ostinato.cli.recipes import COMPARED
 from ostinato.errors import MissingExtra, UsageError
@@ -41,7 +42,7 @@ def _add_task(tasks: Any, recipe: Recipe) -> None:
         "on, and fit with the best of them; the test part is looked at once, at the end.",
         _EPILOG.format(name=recipe.name, files=recipe.example),
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the model and the search")
+    parser.add_argument("--out", type=path, required=True, metavar="DIR", help="folder of the model and the search")
     parser.add_argument("--search", action="append", metavar="NAME=RANGE", help="what to search; may be given again")
     parser.add_argument("--trials", type=int, default=20, metavar="N", help="in all, with those already in DIR (20)")
     parser.add_argument("--time-limit", type=float, metavar="SECONDS", help="of the trials of this run")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Any
 
 from ostinato.cells import CATALOGUE, PLAIN
@@ -12,6 +13,11 @@ from ostinato.nn.transformer import TransformerStack
 TRANSFORMER = "transformer"
 
 
+def _nearest(given: str) -> str:
+    near = difflib.get_close_matches(given, (*PLAIN, TRANSFORMER), 1, 0.6)
+    return f'; did you mean "{near[0]}"?' if near else f"; choose one of {', '.join((*PLAIN, TRANSFORMER))}"
+
+
 def check_cell(cell: str) -> None:
     """Refuse a name that is no cell's.
 
@@ -19,7 +25,7 @@ def check_cell(cell: str) -> None:
         UsageError: there is no such cell.
     """
     if cell != TRANSFORMER and cell not in PLAIN:
-        raise UsageError(f'cell "{cell}" is not known; choose one of {", ".join((*PLAIN, TRANSFORMER))}')
+        raise UsageError(f'cell "{cell}" is not known{_nearest(cell)}')
 
 
 def stack_of(

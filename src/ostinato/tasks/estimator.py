@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from abc import abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from ostinato.artifact import Artifact, load_artifact, save_artifact
 from ostinato.errors import CorruptArtifact, UsageError
+from ostinato.tasks.updating import NewRows, Update, update_config, update_model, updated_summary
 
 F = TypeVar("F")
 
@@ -43,6 +45,51 @@ class Estimator:
             UsageError: there is no such parameter.
         """
         return type(self)(**self.get_params()).set_params(**changes)
+
+    def update(
+        self,
+        data: Any,
+        *,
+        epochs: int | None = None,
+        learning_rate: float | None = None,
+        max_seconds: float | None = None,
+    ) -> Update:
+        """Go on learning from new data, and keep the updated model if it is better.
+
+        The model's weights are where training begins; what else was fitted (scalers, vocabularies, classes) stays.
+        Three fifths of the new data are trained on, a fifth decides when to stop, and on the last fifth the model as
+        it was and as it is updated are compared. If it is not better the model stays as it was.
+
+        Args:
+            data: as `fit` takes it; only new rows are used of it.
+            epochs: passes at most; `None`: those of the fit, but no more than ten.
+            learning_rate: `None`: a third of that of the fit.
+            max_seconds: time limit of the training; `None`: none.
+
+        Raises:
+            DataError: something in the data is wrong, or there is too little new in it.
+            UsageError: the model is not fitted.
+            NonFiniteLoss, Diverged: training broke off; the model is as it was.
+        """
+        fitted = self._checked()
+        rows = self._new_rows(data)
+        config = update_config(self.get_params(), epochs=epochs, learning_rate=learning_rate, max_seconds=max_seconds)
+        renewed, found = update_model(rows, fitted, config)
+        if found.improved:
+            self._take_update(renewed, found)
+        return found
+
+    @abstractmethod
+    def _checked(self) -> Any:
+        """Return what `fit` found; raise `UsageError` if there is nothing."""
+
+    @abstractmethod
+    def _new_rows(self, data: Any) -> NewRows[Any]:
+        """Return new data as the fitted model reads it, for `update`."""
+
+    @abstractmethod
+    def _take_update(self, fitted: Any, update: Update) -> None:
+        """Take an updated model in place of the one that was."""
 
     def one_answer(self) -> tuple[str, Callable[[], object]] | None:
         """Return what one answer of the fitted model is, in words, and what gives one: its time is the latency.
@@ -111,6 +158,10 @@ class SavedEstimator(Estimator, Generic[F]):
     @abstractmethod
     def _unpack(cls, artifact: Artifact) -> F:
         """Return what `_pack` took apart."""
+
+    def _take_update(self, fitted: F, update: Update) -> None:
+        # every task's fitted model is a dataclass with a summary
+        self._keep(replace(fitted, summary=updated_summary(fitted.summary, update)))  # type: ignore[type-var,attr-defined]
 
     def _keep(self, fitted: F) -> None:
         """Take a fitted model, and show what else there is to see of it."""

@@ -6,6 +6,7 @@ from ostinato.training.history import EpochRow, History
 from ostinato.training.listening import Listener, listening
 from ostinato.training.loop import train
 from ostinato.training.objective import Batch, BatchSource, Objective, Step
+from ostinato.training.validating import mean_loss
 
 __all__ = [
     "AVERAGINGS",
@@ -21,6 +22,7 @@ __all__ = [
     "TrainingConfig",
     "checkpoint_path",
     "listening",
+    "mean_loss",
     "remove_checkpoint",
     "train",
 ]

@@ -13,17 +13,20 @@ import torch
 from torch import Tensor, nn
 from torch.utils import _pytree
 
-from ostinato.errors import NonFiniteLoss, UsageError
+from ostinato.errors import Diverged, NonFiniteLoss, TrainingError, UsageError
 from ostinato.training.averaging import Averaging
 from ostinato.training.checkpoint import load_checkpoint, remove_checkpoint, require_same, save_checkpoint
 from ostinato.training.config import TrainingConfig
 from ostinato.training.device import make_fabric
+from ostinato.training.diverging import has_diverged
 from ostinato.training.history import EpochRow, History, Log
+from ostinato.training.interrupts import HeldBack
 from ostinato.training.listening import tell_begin, tell_end, tell_epoch
 from ostinato.training.objective import BatchSource, Carry, Objective, Step
 from ostinato.training.optimisers import LearningRate, make_optimizer
 from ostinato.training.position import Position
 from ostinato.training.progress import Bar
+from ostinato.training.validating import mean_loss
 
 
 def train(
@@ -59,6 +62,9 @@ def train(
     Raises:
         NonFiniteLoss: the loss or the gradient became NaN or infinite; the best weights so far are put back, and the
             error's `history` tells how far it came.
+        Diverged: no epoch came near the loss of the untrained model.
+        KeyboardInterrupt: Ctrl-C; it is held back until a step is whole, so that the checkpoint holds all that was
+            done. A second one is not held back.
         TrainingError: the checkpoint is broken or of other settings.
         OutputError: the directory cannot be written.
         UsageError: there are no batches.
@@ -105,21 +111,15 @@ class _Run:
         self.best: dict[str, Tensor] = {}
         self.started = self.saved = time.monotonic()
         self.between_steps = True
+        self.interrupts = HeldBack()
 
     def complete(self, on_epoch: Callable[[EpochRow], None] | None) -> History:
         """Run every epoch that is left, put the best weights in and return the history."""
         log = Log(self.directory, self.at.rows, self.config.tensorboard)
         bar = Bar(self.config.progress, self.config.epochs, len(self.batches), self._steps_done())
-        stopped = self._stop()
         try:
-            while stopped is None:
-                row = self._epoch(bar)
-                log.add(row)
-                bar.epoch(row)
-                if on_epoch is not None:
-                    on_epoch(row)
-                tell_epoch(row)
-                stopped = self._stop()
+            with self.interrupts:
+                return self._history(self._epochs(log, bar, on_epoch))
         except KeyboardInterrupt:
             # within a step, weights and random numbers may be half moved on; the last checkpoint is then the one kept
             if self.between_steps:
@@ -129,7 +129,30 @@ class _Run:
             bar.close()
             log.close()
             self._put_best_back()
-        return self._history(stopped)
+
+    def _epochs(self, log: Log, bar: Bar, on_epoch: Callable[[EpochRow], None] | None) -> str:
+        """Run every epoch that is left, and return why there are no more."""
+        if self.at.start is None:
+            self.at.start = self._untrained_loss()
+        stopped = self._stop()
+        while stopped is None:
+            row = self._epoch(bar)
+            log.add(row)
+            bar.epoch(row)
+            if on_epoch is not None:
+                on_epoch(row)
+            tell_epoch(row)
+            stopped = self._stop()
+        if has_diverged(self.at.start, self.at.best_loss):
+            raise self._diverged()
+        return stopped
+
+    def _untrained_loss(self) -> float | None:
+        """Return the validation loss before any step; `None` without a validation part."""
+        if self.validation is None or len(self.validation) == 0:
+            return None
+        with torch.random.fork_rng(devices=[]):
+            return self._mean_loss(self.validation)
 
     def _epoch(self, bar: Bar) -> EpochRow:
         began, first = time.monotonic(), self.at.batch
@@ -139,6 +162,7 @@ class _Run:
                 continue  # these were done before the run was stopped
             self._step(batch.data, batch.continues)
             bar.step(self.at.epoch, self.at.loss / max(self.at.weight, 1e-12))
+            self.interrupts.check()
             if self._out_of_time():
                 break
             if self.directory is not None and time.monotonic() - self.saved > self.config.checkpoint_seconds:
@@ -156,6 +180,8 @@ class _Run:
         loss = float(step.loss.detach())
         if not math.isfinite(loss):
             raise self._non_finite("loss", loss)
+        if self.at.start is None:  # without a validation part, the first batch says what an untrained model loses
+            self.at.start = loss
         self.optimizer.zero_grad()
         self.fabric.backward(step.loss)
         limit = self.config.gradient_clip or math.inf
@@ -205,19 +231,13 @@ class _Run:
         """Return the mean loss of the validation batches, NaN if there are none."""
         if self.validation is None or len(self.validation) == 0:
             return math.nan
-        total, weight = 0.0, 0.0
-        carry: Carry | None = None
-        self.wrapped.eval()
-        with torch.no_grad():
-            for batch in self.validation.batches(0):
-                step = self._run(batch.data, carry if batch.continues else None)
-                carry = step.carry
-                total, weight = total + float(step.loss) * step.weight, weight + step.weight
-        self.wrapped.train()
-        mean = total / max(weight, 1e-12)
+        mean = self._mean_loss(self.validation)
         if not math.isfinite(mean):
             raise self._non_finite("validation loss", mean)
         return mean
+
+    def _mean_loss(self, batches: BatchSource) -> float:
+        return mean_loss(self.wrapped, self._run, batches, self.interrupts.check)
 
     def _stop(self) -> str | None:
         at, patience = self.at, self.config.patience
@@ -246,16 +266,30 @@ class _Run:
             self.module.load_state_dict(self.best)
         self.module.cpu().eval()
 
-    def _non_finite(self, what: str, value: float) -> NonFiniteLoss:
+    def _non_finite(self, what: str, value: float) -> TrainingError:
         at = self.at
+        if self.best and has_diverged(at.start, at.best_loss):
+            return self._diverged()
         kept = f"the weights of epoch {at.best_epoch} are kept" if self.best else "no weights were good yet"
         error = NonFiniteLoss(
-            f"the {what} became {value} in epoch {at.epoch + 1}, batch {at.batch + 1}; {kept}; try a smaller "
-            f"learning_rate (now {self.config.learning_rate:g}), a smaller gradient_clip (now "
-            f"{self.config.gradient_clip}), or look for outliers in the data"
+            f"the {what} became {value} in epoch {at.epoch + 1}, batch {at.batch + 1}; {kept}; {self._advice()}"
         )
         error.history = self._history(str(error))
         return error
+
+    def _diverged(self) -> Diverged:
+        at = self.at
+        return Diverged(
+            f"training diverged: the best loss of {len(at.rows)} epochs, {at.best_loss:.3g}, is far above that of the "
+            f"untrained model, {at.start:.3g}; no weights are kept; {self._advice()}"
+        )
+
+    def _advice(self) -> str:
+        config = self.config
+        return (
+            f"try a smaller learning_rate (now {config.learning_rate:g}), a smaller gradient_clip (now "
+            f"{config.gradient_clip}), or look for outliers in the data"
+        )
 
     def _settings(self) -> dict[str, str]:
         shapes = {f"shape of {name}": str(tuple(value.shape)) for name, value in self.module.state_dict().items()}

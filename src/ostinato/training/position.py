@@ -20,4 +20,5 @@ class Position:
     seconds: float = 0.0
     best_loss: float = math.inf
     best_epoch: int = 0
+    start: float | None = None  # the loss of the untrained model
     rows: list[EpochRow] = field(default_factory=list)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import os
 import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -22,10 +23,18 @@ from llvmlite import ir
 from ostinato.engine.cpu.disk import read_object, write_object
 from ostinato.engine.cpu.lanes import DType
 from ostinato.engine.forks import making
+from ostinato.errors import UsageError
+
+_OLDER = {"avx2": ("haswell", ("avx2", "fma", "bmi", "bmi2", "f16c")), "baseline": ("x86-64", ())}
+"""Processors that `OSTINATO_TARGET` names for tests, with what they have that this code asks for."""
 
 
 class Machine:
-    """The processor that code is compiled for: its vectors and registers."""
+    """The processor that code is compiled for: its vectors and registers.
+
+    `OSTINATO_TARGET=avx2` or `baseline` in the environment compiles for an older x86 processor than the one there is,
+    so that tests see its vectors.
+    """
 
     def __init__(self) -> None:
         llvm.initialize_native_target()
@@ -33,6 +42,12 @@ class Machine:
         self.triple = llvm.get_process_triple()
         self.cpu = llvm.get_host_cpu_name()
         features = llvm.get_host_cpu_features()
+        older = os.environ.get("OSTINATO_TARGET", "")
+        if older in _OLDER and self.triple.startswith("x86"):
+            self.cpu, wanted = _OLDER[older]
+            features = _features(wanted, features)
+        elif older:
+            raise UsageError(f'OSTINATO_TARGET is "{older}"; expected avx2 or baseline, on an x86 processor')
         # some processors prefer half vectors for mixed code; in a recurrent step whole ones win
         self.features = features.flatten() + ("," if features else "") + "-prefer-256-bit"
         if not self.triple.startswith("x86"):
@@ -59,6 +74,14 @@ class Machine:
         """Return what a compiled object depends on besides its program and the code that emits it."""
         version = ".".join(map(str, llvm.llvm_version_info))
         return f"{self.triple} {self.cpu} {self.features} {self.registers} llvmlite {llvmlite.__version__} {version}"
+
+
+def _features(wanted: tuple[str, ...], host: Any) -> Any:
+    """Return a processor's features: those wanted, and none of the host's larger vectors."""
+    missing = [name for name in wanted if not host.get(name)]
+    if missing:
+        raise UsageError(f"OSTINATO_TARGET asks for {', '.join(missing)}, which this processor lacks")
+    return llvm.FeatureMap(dict.fromkeys(wanted, True))
 
 
 @cache

@@ -17,9 +17,11 @@ from ostinato.tasks.classify.examples import Examples
 from ostinato.tasks.classify.fitting import Fitted, Task, fit_classifier
 from ostinato.tasks.classify.metrics import ClassScores, Floats, Prediction, scores_for
 from ostinato.tasks.classify.saving import pack, unpack
+from ostinato.tasks.classify.updating import new_examples
 from ostinato.tasks.estimator import SavedEstimator
 from ostinato.tasks.panels import confusion_counts
 from ostinato.tasks.summary import Summary
+from ostinato.tasks.updating import NewRows
 from ostinato.training import History
 
 _TOGETHER = 256
@@ -128,6 +130,9 @@ class Classifier(SavedEstimator[Fitted]):
     def _chances(self, examples: Examples) -> Floats:
         fitted = self._checked()
         return with_temperature(scores_of(fitted.network, fitted.encoder.encode(examples)), fitted.temperature)
+
+    def _new_rows(self, data: Any) -> NewRows[Fitted]:
+        return new_examples(self._task(), self._checked(), data)
 
     @classmethod
     def _pack(cls, fitted: Fitted) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:

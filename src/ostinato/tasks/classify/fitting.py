@@ -18,7 +18,7 @@ from ostinato.files import make_folder
 from ostinato.nn.losses import class_weights
 from ostinato.tasks.classify.batches import ClassObjective, ExampleBatches, scores_of
 from ostinato.tasks.classify.calibration import find_temperature
-from ostinato.tasks.classify.examples import Classes, Examples
+from ostinato.tasks.classify.examples import Classes, Examples, Integers
 from ostinato.tasks.classify.metrics import Prediction
 from ostinato.tasks.classify.network import ClassifierNetwork, NetworkSettings
 from ostinato.tasks.classify.parts import Part, Parts, check_enough, read_parts
@@ -87,7 +87,7 @@ def fit_classifier(task: Task, data: Any, validation: Any, test: Any, directory:
     check_enough(parts.train)
     config = TrainingConfig.of({**parameters, "epochs": _epochs(parameters, len(parts.train))})
     network = _network(task, encoder, len(parts.classes), config.seed)
-    weights = _weights(parameters["class_weights"], parts)
+    weights = loss_weights(parameters["class_weights"], parts.classes, parts.train.targets)
     if not 0 <= parameters["label_smoothing"] < 1:
         raise UsageError(
             f"label_smoothing is {parameters['label_smoothing']}; expected a share from 0 to 1, 1 excluded"
@@ -122,18 +122,19 @@ def _network(task: Task, encoder: Any, classes: int, seed: int) -> ClassifierNet
         return ClassifierNetwork(settings, vectors)
 
 
-def _weights(given: Any, parts: Parts) -> Tensor | None:
+def loss_weights(given: Any, classes: Classes, targets: Integers) -> Tensor | None:
+    """Return how much each class counts in the loss, as `class_weights` says; `None`: all alike."""
     if given is None or given == "none":
         return None
     if given == "balanced":
-        return class_weights(torch.from_numpy(np.bincount(parts.train.targets, minlength=len(parts.classes))))
+        return class_weights(torch.from_numpy(np.bincount(targets, minlength=len(classes))))
     if not isinstance(given, Mapping):
         raise UsageError(f'class_weights is {given!r}; expected "none", "balanced" or a mapping from labels to weights')
-    named = {place: float(given[name]) for (_, name), place in parts.classes.places(set(given)).items()}
-    if len(named) < len(given) or set(named) != set(range(len(parts.classes))):
-        names, wanted = sorted(map(str, given)), ", ".join(map(str, parts.classes.names))
+    named = {place: float(given[name]) for (_, name), place in classes.places(set(given)).items()}
+    if len(named) < len(given) or set(named) != set(range(len(classes))):
+        names, wanted = sorted(map(str, given)), ", ".join(map(str, classes.names))
         raise UsageError(f"class_weights names {', '.join(names)}; expected a weight for each of {wanted}")
-    weights = torch.tensor([named[place] for place in range(len(parts.classes))])
+    weights = torch.tensor([named[place] for place in range(len(classes))])
     if not bool((weights >= 0).all()) or not bool((weights > 0).any()):
         raise UsageError(f"class_weights are {weights.tolist()}; expected none below zero and one above")
     return weights

@@ -18,8 +18,10 @@ from ostinato.tasks.events.fitting import Outcome, fit_events
 from ostinato.tasks.events.saving import pack, unpack
 from ostinato.tasks.events.stream import EventStream
 from ostinato.tasks.events.times import TimeLoss
+from ostinato.tasks.events.updating import new_cases
 from ostinato.tasks.scores import Scores
 from ostinato.tasks.summary import Summary
+from ostinato.tasks.updating import NewRows
 from ostinato.training import History
 from ostinato.training.config import Optimizer, Schedule
 
@@ -235,6 +237,9 @@ class EventPredictor(SavedEstimator[Outcome]):
     def _columns(self) -> tuple[str, str, str | None]:
         own = self.get_params()
         return own["case"], own["activity"], own["time"] or None
+
+    def _new_rows(self, data: Any) -> NewRows[Outcome]:
+        return new_cases(self.get_params(), self._checked(), data)
 
     @classmethod
     def _pack(cls, fitted: Outcome) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:

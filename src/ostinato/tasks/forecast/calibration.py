@@ -21,13 +21,16 @@ def pairs(levels: Sequence[float]) -> list[tuple[int, int]]:
     return [(i, j) for i, j in found if abs(levels[i] + levels[j] - 1) < 1e-9]
 
 
-def measure_calibration(truth: Floats, quantiles: Floats, levels: Sequence[float]) -> Floats:
+def measure_calibration(
+    truth: Floats, quantiles: Floats, levels: Sequence[float], independent: int | None = None
+) -> Floats:
     """Return how far each level must move, in widths of the widest central interval, `(levels,)`.
 
     Args:
         truth: what came in the validation part, `(windows, horizon, targets)`.
         quantiles: what was forecast, `(windows, horizon, targets, levels)`.
         levels: of the quantiles.
+        independent: how many forecasts there are that do not overlap; `None`: all values stand for themselves.
     """
     offsets = np.zeros(len(levels))
     central, seen = pairs(levels), ~np.isnan(truth)
@@ -38,9 +41,19 @@ def measure_calibration(truth: Floats, quantiles: Floats, levels: Sequence[float
     for low, high in central:
         beyond = np.maximum(q[:, low] - y, y - q[:, high]) / width
         promised = levels[high] - levels[low]
-        offsets[high] = np.quantile(beyond, min(1.0, promised * (1 + 1 / len(beyond))))
+        offsets[high] = np.quantile(beyond, _level(promised, independent or len(beyond)))
         offsets[low] = -offsets[high]
     return offsets
+
+
+def _level(promised: float, count: int) -> float:
+    """Return the level whose quantile among `count` errors a new error stays below as often as promised.
+
+    The quantile at level `a`, interpolated between the ordered errors, is passed by a new one with a chance of
+    `1 - ((count - 1) a + 1) / (count + 1)`: with 36 days of errors, one of 80 % holds 78.4 %. Overlapping forecasts err
+    alike, so that it is days that count, and not the thousands of values on them.
+    """
+    return min(1.0, (promised * (count + 1) - 1) / (count - 1)) if count > 1 else 1.0
 
 
 def calibrate(quantiles: Floats, offsets: Floats, levels: Sequence[float]) -> Floats:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time as clock
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from ostinato.artifact import load_artifact, save_artifact
 from ostinato.errors import CorruptArtifact, DataError, UsageError
@@ -13,14 +14,16 @@ from ostinato.nn.heads import PointLoss
 from ostinato.tasks.estimator import Estimator
 from ostinato.tasks.forecast.backtest import backtest
 from ostinato.tasks.forecast.fitted import Fitted
-from ostinato.tasks.forecast.fitting import fit_forecaster, whole
+from ostinato.tasks.forecast.fitting import Outcome, fit_forecaster, whole
 from ostinato.tasks.forecast.recording import summary_of
 from ostinato.tasks.forecast.result import Forecast
 from ostinato.tasks.forecast.saving import pack, unpack
 from ostinato.tasks.forecast.settings import Decoding, Normalization, NoValues, Output
 from ostinato.tasks.forecast.stream import ForecastStream
+from ostinato.tasks.forecast.updating import grown, new_rows, updated_evaluation
 from ostinato.tasks.record import Evaluation, FitRecord
 from ostinato.tasks.summary import Summary
+from ostinato.tasks.updating import NewRows, Update
 from ostinato.training.config import Optimizer, Schedule
 
 KIND = "forecaster"
@@ -76,6 +79,8 @@ class Forecaster(Estimator):
     >>> model.predict().point.shape
     (1, 8, 1)
     """
+
+    KIND: ClassVar[str] = KIND
 
     def __init__(
         self,
@@ -250,6 +255,19 @@ class Forecaster(Estimator):
             ) from error
         model.fitted_, model.record_ = fitted, record
         return model
+
+    def _new_rows(self, data: Any) -> NewRows[Fitted]:
+        self._grown = grown(self._checked(), data)
+        return new_rows(self.get_params(), self._checked(), self._grown)
+
+    def _take_update(self, fitted: Fitted, update: Update) -> None:
+        rows = self._grown
+        evaluation = updated_evaluation(fitted, rows, update.scores)
+        evaluation = replace(evaluation, verdict=f"{update.verdict} {evaluation.verdict}")
+        seconds = update.history.rows[-1].seconds if update.history.rows else 0.0
+        outcome = Outcome(fitted, rows.panel, rows.split, update.history, evaluation, None)
+        self.record_ = outcome.record(self.get_params(), seconds)
+        self.fitted_, self.history_, self._panel = fitted, update.history, rows.given
 
     def _checked(self) -> Fitted:
         fitted: Fitted | None = getattr(self, "fitted_", None)

@@ -14,6 +14,7 @@ from ostinato.tasks.record import Evaluation
 
 Floats = NDArray[np.float64]
 _CLOSE = 0.02  # models nearer than this to each other are not told apart
+_MANY = 5.0  # beyond this many times, a percentage is harder to read than a factor
 
 
 @dataclass(frozen=True)
@@ -68,16 +69,29 @@ def _standing(measure: str, model: float, name: str, best: float) -> str:
     if best == 0:
         return f"The {name} forecast is exact here ({measure} 0); the model's {measure} is {model:.3g}."
     change = (model - best) / best
-    numbers = f"({measure} {model:.3f} against {best:.3f})"
+    numbers = f"({measure} {_plain(model)} against {_plain(best)})"
     if change < -_CLOSE:
-        worse = -100 * change / (1 + change)
-        return f"The model beats every baseline; the best of them, {name}, is worse by {worse:.0f} % {numbers}."
+        worse = _further(best, model)
+        return f"The model beats every baseline; the best of them, {name}, is worse {worse} {numbers}."
     if change <= _CLOSE:
         return f"The model is no better than the {name} baseline within {100 * _CLOSE:.0f} % {numbers}."
     return (
-        f"The model LOSES to the {name} baseline by {100 * change:.0f} % {numbers}: use the baseline, "
+        f"The model LOSES to the {name} baseline {_further(model, best)} {numbers}: use the baseline, "
         "or give the model more to go on."
     )
+
+
+def _plain(value: float) -> str:
+    return f"{value:.3f}" if value < 1e4 else f"{value:.2e}"
+
+
+def _further(worse: float, better: float) -> str:
+    """Return by how much one error is larger than another: a share, or for what is far beyond it how many times."""
+    if better <= 0 or worse > 1000 * better:
+        return "by far"
+    if worse > _MANY * better:
+        return f"by a factor of {worse / better:.0f}"
+    return f"by {100 * (worse - better) / better:.0f} %"
 
 
 def _random_walk(model: float, rivals: Mapping[str, float]) -> list[str]:

@@ -22,7 +22,7 @@ from ostinato.tasks.forecast.recording import make_record
 from ostinato.tasks.record import Evaluation, FitRecord
 from ostinato.training import History, TrainingConfig, train
 
-_VALIDATION_WINDOWS = 2048
+VALIDATION_WINDOWS = 2048
 
 
 @dataclass(frozen=True)
@@ -66,12 +66,12 @@ def fit_forecaster(parameters: Mapping[str, Any], data: Any, directory: Path | N
     batches = WindowBatches(
         windows,
         make,
-        batch_size=_batch_size(parameters["batch_size"], len(windows)),
+        batch_size=batch_size(parameters["batch_size"], len(windows)),
         per_epoch=parameters["windows_per_epoch"],
         seed=parameters["seed"],
     )
     held_out = _validation(fitted, panel, split)
-    validation = WindowBatches(held_out, make, batch_size=256, per_epoch=_VALIDATION_WINDOWS) if held_out else None
+    validation = WindowBatches(held_out, make, batch_size=256, per_epoch=VALIDATION_WINDOWS) if held_out else None
     if directory is not None:
         make_folder(directory)
     failure = None
@@ -91,7 +91,7 @@ def fit_forecaster(parameters: Mapping[str, Any], data: Any, directory: Path | N
         if not error.history.rows:
             raise
         failure, history = error, error.history
-    fitted = _calibrated(fitted, panel, held_out)
+    fitted = calibrated(fitted, panel, held_out)
     evaluation = None
     if split.test is not None:
         evaluation = backtest(fitted, panel, split.test, None, "test: the held-out end of each series")
@@ -104,7 +104,7 @@ def whole(panel: Panel, context: int) -> Part:
     return Part(np.minimum(context, lengths // 2), lengths)
 
 
-def _batch_size(wish: int | Literal["auto"], windows: int) -> int:
+def batch_size(wish: int | Literal["auto"], windows: int) -> int:
     """Return the windows in a batch: by default 128, or fewer where an epoch would have less than 32 steps."""
     return max(8, min(128, windows // 32)) if wish == "auto" else int(wish)
 
@@ -131,15 +131,22 @@ def _validation(fitted: Fitted, panel: Panel, split: Split) -> Windows | None:
     return fitted.windows(panel, origins) if len(origins) else None
 
 
-def _calibrated(fitted: Fitted, panel: Panel, held_out: Windows | None) -> Fitted:
+def calibrated(fitted: Fitted, panel: Panel, held_out: Windows | None) -> Fitted:
     """Return the forecaster with its intervals calibrated on the validation windows, if it has both."""
     if held_out is None or not fitted.levels:
         return fitted
-    count = min(len(held_out), _VALIDATION_WINDOWS)
+    count = min(len(held_out), VALIDATION_WINDOWS)
     origins = held_out.origins[np.linspace(0, len(held_out) - 1, count).round().astype(np.int64)]
     truth, forecasts = fitted.forecast_windows(panel, origins)
     assert forecasts.quantiles is not None
-    return replace(fitted, calibration=measure_calibration(truth, forecasts.quantiles, fitted.levels))
+    offsets = measure_calibration(truth, forecasts.quantiles, fitted.levels, _apart(held_out, fitted.settings.horizon))
+    return replace(fitted, calibration=offsets)
+
+
+def _apart(windows: Windows, horizon: int) -> int:
+    """Return how many windows do not overlap: of each series, one in a horizon."""
+    counts = np.bincount(windows.origins[:, 0])
+    return int((-(-counts // horizon)).sum())
 
 
 def _held_out(panel: Panel, split: Split, horizon: int) -> NDArray[np.int64]:

@@ -262,7 +262,8 @@ def _find(fitted: Fitted, series_id: str | None) -> int:
     if series_id is None:
         if len(names) > 1:
             raise UsageError(
-                f"the model has {len(names)} series; say which one streams: series_id={names[0]!r}, for example"
+                f"the model has {len(names)} series; say which one streams, with series_id (--series-id): "
+                f"{', '.join(names[:8])}{', ...' if len(names) > 8 else ''}"
             )
         return 0
     if series_id not in names:

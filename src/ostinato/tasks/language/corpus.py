@@ -78,6 +78,13 @@ def encode(data: Texts, vocabulary: Vocabulary, level: Level) -> NDArray[np.int3
     return _flat(_pieces(data, level), vocabulary, level)
 
 
+def encode_parts(
+    data: Texts, vocabulary: Vocabulary, level: Level, shares: Mapping[str, float]
+) -> list[NDArray[np.int32]]:
+    """Return a text as token numbers in three parts: what is left, then those held out, the test at its end."""
+    return [_flat(part, vocabulary, level) for part in _parted(list(_pieces(data, level)), shares)]
+
+
 def _flat(pieces: Iterable[str], vocabulary: Vocabulary, level: Level) -> NDArray[np.int32]:
     return encode_corpus(pieces, vocabulary, eos=level != "character")
 

@@ -24,7 +24,9 @@ from ostinato.tasks.language.network import Output
 from ostinato.tasks.language.reading import LanguageStream, answers
 from ostinato.tasks.language.saving import pack, unpack
 from ostinato.tasks.language.spelling import beginning, never_drawn, spelled, until
+from ostinato.tasks.language.updating import new_text
 from ostinato.tasks.summary import Summary
+from ostinato.tasks.updating import NewRows
 from ostinato.training import History
 from ostinato.training.config import Averaged, Optimizer, Schedule
 
@@ -248,6 +250,9 @@ class LanguageModel(SavedEstimator[Outcome]):
         """Return the writing of one token."""
         written = self.write()
         return "one token written", lambda: next(written)
+
+    def _new_rows(self, data: Any) -> NewRows[Outcome]:
+        return new_text(self.get_params(), self._checked(), data)
 
     @classmethod
     def _pack(cls, fitted: Outcome) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:

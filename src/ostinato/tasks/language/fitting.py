@@ -25,7 +25,7 @@ from ostinato.tasks.language.summarising import summarise
 from ostinato.tasks.summary import Summary
 from ostinato.training import History, TrainingConfig, train
 
-_VALIDATION_ROWS = 10
+VALIDATION_ROWS = 10
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def fit_language(
     )
     held_out = None
     if len(corpus.validation) > 1:
-        held_out = corpus_batches(corpus.validation, batch_size=_VALIDATION_ROWS, steps=4 * steps)
+        held_out = corpus_batches(corpus.validation, batch_size=VALIDATION_ROWS, steps=4 * steps)
     objective = LanguageObjective(parameters["activation_penalty"], parameters["slowness_penalty"])
     if directory is not None:
         make_folder(directory)

@@ -20,6 +20,8 @@ from ostinato.tasks.tag.evaluation import Judge, score_tags
 from ostinato.tasks.tag.fitting import Outcome, fit_tagger
 from ostinato.tasks.tag.saving import pack, unpack
 from ostinato.tasks.tag.stream import Answer, SentenceStream, TokenStream, answer_of, tokens_of
+from ostinato.tasks.tag.updating import new_sentences
+from ostinato.tasks.updating import NewRows
 from ostinato.training import History
 from ostinato.training.config import Optimizer, Schedule
 
@@ -201,6 +203,9 @@ class SequenceTagger(SavedEstimator[Outcome]):
             UsageError: the model reads both ways or has a CRF, so that it needs the whole sentence.
         """
         return TokenStream(self._checked().tagger)
+
+    def _new_rows(self, data: Any) -> NewRows[Outcome]:
+        return new_sentences(self.get_params(), self._checked(), data)
 
     @classmethod
     def _pack(cls, fitted: Outcome) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:

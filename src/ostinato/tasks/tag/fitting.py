@@ -108,24 +108,25 @@ def _train(
     resume: bool,
 ) -> Run:
     index = {name: number for number, name in enumerate(tagger.names)}
-    batches = _batches(tagger, corpus.train, parameters["batch_size"], config.seed, shuffle=True)
+    batches = sentence_batches(tagger, corpus.train, parameters["batch_size"], config.seed, shuffle=True)
     # a likelihood is not defined for tags that the model cannot give
     known = [own for own in corpus.validation if possible(own, index, tagger.network.crf)]
     if corpus.validation and not known:
         raise DataError(
             "no sentence to validate on has only tags that are known from training; give other ones, or train on more"
         )
-    held_out = _batches(tagger, known, 64, config.seed, shuffle=False) if known else None
-    weight = _weight(parameters, corpus.train, index)
+    held_out = sentence_batches(tagger, known, 64, config.seed, shuffle=False) if known else None
+    weight = class_weight(parameters, corpus.train, index)
     return run_training(
         tagger.network, TagObjective(weight), batches, held_out, config,
         directory=directory, resume=resume, fingerprint=corpus.fingerprint,
     )  # fmt: skip
 
 
-def _batches(
+def sentence_batches(
     tagger: Tagger, sentences: Sequence[TaggedSentence], batch_size: int, seed: int, *, shuffle: bool
 ) -> RowBatches[TagBatch]:
+    """Return tagged sentences in batches; a tag that the tagger does not know counts for nothing."""
     index = {name: number for number, name in enumerate(tagger.names)}
     tags = [numbered_tags(sentence, index) for sentence in sentences]
     tags = [np.where(own == len(index), NOTHING, own) for own in tags]
@@ -133,9 +134,10 @@ def _batches(
     return tag_batches(tagger.words, tokens, tags, batch_size=batch_size, shuffle=shuffle, seed=seed)
 
 
-def _weight(
+def class_weight(
     parameters: Mapping[str, Any], sentences: Sequence[TaggedSentence], index: Mapping[str, int]
 ) -> Tensor | None:
+    """Return how much each tag counts in the loss, as the parameters say; `None`: all alike."""
     scheme = parameters["class_weights"]
     if scheme == "none":
         return None

@@ -78,7 +78,7 @@ def read_corpus(parameters: Mapping[str, Any], data: Pairs, validation: Pairs | 
     if not kept:
         raise DataError(f"none of the {len(parts['train'])} pairs of {name_of(data)} has a translation; check the file")
     source, target = _vocabularies(parameters, kept)
-    train, long = _fitting(encode_pairs(kept, source, target), parameters)
+    train, long = fitting(encode_pairs(kept, source, target), parameters)
     if not len(train):
         raise DataError(f"all {len(kept)} pairs are longer than max_length, {_limit(parameters)}; raise max_length")
     held = encode_pairs(_complete(parts["validation"])[0], source, target)
@@ -141,7 +141,7 @@ def _limit(parameters: Mapping[str, Any]) -> int:
     return limit
 
 
-def _fitting(pairs: Encoded, parameters: Mapping[str, Any]) -> tuple[Encoded, int]:
+def fitting(pairs: Encoded, parameters: Mapping[str, Any]) -> tuple[Encoded, int]:
     """Return pairs of which no side is longer than `max_length`, and how many were; marks are not counted."""
     limit = _limit(parameters)
     short = [len(a) - 1 <= limit and len(b) - 2 <= limit for a, b in zip(pairs.sources, pairs.targets, strict=True)]

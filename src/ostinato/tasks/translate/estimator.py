@@ -27,6 +27,8 @@ from ostinato.tasks.translate.search import Search
 from ostinato.tasks.translate.seeing import attention_matrix
 from ostinato.tasks.translate.stream import TranslationStream
 from ostinato.tasks.translate.translating import Translation, translate_texts, translated_pieces
+from ostinato.tasks.translate.updating import new_pairs
+from ostinato.tasks.updating import NewRows
 from ostinato.training import History
 from ostinato.training.config import Averaged, Optimizer, Schedule
 
@@ -261,6 +263,9 @@ class Translator(SavedEstimator[Outcome]):
         """
         own, how = self._checked().languages, self._search(search)
         return TranslationStream(own, how) if text is None else translated_pieces(own, text, how)
+
+    def _new_rows(self, data: Any) -> NewRows[Outcome]:
+        return new_pairs(self.get_params(), self._checked(), data)
 
     @classmethod
     def _pack(cls, fitted: Outcome) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:

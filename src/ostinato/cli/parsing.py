@@ -1,0 +1,132 @@
+"""The parser of all verbs: every mistake is one sentence that comes first, and names what was probably meant."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from ostinato.errors import UsageError
+
+_EXPECTED = {"int": "a whole number", "float": "a number"}
+_LONGEST = 255  # bytes of one name, in every file system in use
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that takes no abbreviations, suggests the nearest word, and raises `UsageError` rather than exit.
+
+    An abbreviation that is understood today means something else when an option is added tomorrow.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{**options, "allow_abbrev": False})
+        if " " in self.prog:  # of a verb: the options of the whole command are taken behind it too
+            self.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+            self.add_argument("--threads", type=cores, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise the message."""
+        raise UsageError(f"{message} (see {self.prog} --help)")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse, and refuse what is left over here, where it is known which options there are."""
+        if not self._verbs() and args is not None:
+            self._check_options(list(args))
+        found, rest = super().parse_known_args(args, namespace)
+        if rest:
+            self._refuse(rest[0])
+        return found, rest
+
+    def _verbs(self) -> bool:
+        return self._subparsers is not None
+
+    def _check_options(self, args: Sequence[str]) -> None:
+        """Refuse unknown options before argparse says that another one is missing."""
+        for given in args[: args.index("--")] if "--" in args else args:
+            name = given.split("=", 1)[0]
+            if re.fullmatch(r"--?[^\W\d][\w-]*", name) and name not in self._option_string_actions:
+                self._refuse(given)
+
+    def _refuse(self, given: str) -> NoReturn:
+        options = [name for name in self._option_string_actions if name.startswith("--")]
+        name, _, value = given.partition("=")
+        meant = "--" + name.lstrip("-").replace("_", "-")
+        if meant in options and not given.startswith(meant):
+            self.error(f'"{given}" is not understood; did you mean {meant}{f" {value}" if value else ""}?')
+        if not given.startswith("-"):
+            self.error(f'"{given}" is one argument too many')
+        self.error(f"there is no option {name}{suggestion(meant, options)}")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is None or value in action.choices:
+            return
+        known = [str(choice) for choice in action.choices]
+        hint = suggestion(str(value), known) or self._task(str(value)) or f"; choose one of {', '.join(known)}"
+        if action.option_strings:
+            self.error(f'{action.option_strings[-1]} is "{value}"{hint or ""}')
+        self.error(f'there is no {str(action.metavar or action.dest).lower()} "{value}"{hint}')
+
+    def _task(self, given: str) -> str:
+        """Return a suggestion for a task that was typed where a verb belongs."""
+        from ostinato.cli.recipes import COMPARED
+
+        known = {} if " " in self.prog else {recipe.name: f"{self.prog} fit {recipe.name}" for recipe in COMPARED}
+        near = difflib.get_close_matches(given, known, 1, 0.6)
+        return f"; did you mean {known[near[0]]}?" if near else ""
+
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        try:
+            return super()._get_value(action, arg_string)
+        except argparse.ArgumentError as error:
+            name = action.option_strings[-1] if action.option_strings else str(action.metavar or action.dest)
+            kind = getattr(action.type, "__name__", "")
+            wanted = _EXPECTED.get(kind) or getattr(action.type, "expected", None)
+            self.error(f'{name} is "{arg_string}"; expected {wanted}' if wanted else f"{name}: {error.message}")
+
+
+def suggestion(given: str, known: Iterable[str]) -> str:
+    """Return "; did you mean ...?" with the nearest of the known words, or nothing if none is near.
+
+    >>> suggestion("--horzion", ["--horizon", "--out"])
+    '; did you mean --horizon?'
+    """
+    words = list(known)
+    near = difflib.get_close_matches(given, words, 1, 0.6) or [
+        word for word in words if len(given.strip("-")) > 2 and word.startswith(given)
+    ]
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def cores(text: str) -> int:
+    """Return a number of cores.
+
+    Raises:
+        ArgumentTypeError: it is not one or more.
+    """
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f'"{text}" is no number of cores; expected 1 or more')
+    return int(text)
+
+
+def file(text: str) -> str:
+    """Return the name of a file or folder as it is.
+
+    Raises:
+        ArgumentTypeError: no system has such a name.
+    """
+    if not text:
+        raise argparse.ArgumentTypeError("the name is empty; expected that of a file or folder")
+    if "\0" in text:
+        raise argparse.ArgumentTypeError("the name holds a zero byte; no file has such a name")
+    longest = max(re.split(r"[/\\]", text), key=len)
+    if len(longest.encode(errors="surrogateescape")) > _LONGEST:
+        raise argparse.ArgumentTypeError(f'the name "{longest[:20]}..." is longer than {_LONGEST} bytes; shorten it')
+    return text
+
+
+def path(text: str) -> Path:
+    """Return the path of a file or folder; see `file`."""
+    return Path(file(text))

@@ -1,0 +1,265 @@
+"""Wrong commands: one sentence that comes first, an exit code, and nothing left behind."""
+
+import io
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from laws import CASES
+from ostinato import report
+from ostinato.cli import main
+from ostinato.errors import MissingExtra
+
+GUIDE = Path(__file__).parents[2] / "docs/guide/15-the-command-line.md"
+QUICK = ["--context", "24", "--segment", "6", "--hidden-size", "8", "--epochs", "2", "--no-progress"]
+FIT = ["fit", "forecast", "load.csv", "--target", "load", "--horizon", "6", *QUICK]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    """A folder with `load.csv` and a forecaster, `model`."""
+    folder = tmp_path_factory.mktemp("cli")
+    times = np.datetime64("2022-01-01T00") + np.arange(300)
+    values = np.round(50 + 10 * np.sin(np.arange(300) * np.pi / 12), 3)
+    rows = [f"{time},{value}" for time, value in zip(times, values, strict=True)]
+    (folder / "load.csv").write_text("\n".join(["time,load", *rows]) + "\n")
+    here = Path.cwd()
+    os.chdir(folder)
+    try:
+        assert main([*FIT, "--out", "model", "--no-report"]) == 0
+    finally:
+        os.chdir(here)
+    return folder
+
+
+@pytest.fixture
+def folder(made, monkeypatch) -> Path:
+    monkeypatch.chdir(made)
+    return made
+
+
+def documented() -> list[tuple[str, str]]:
+    return re.findall(r"^\$ (.*)\n(ostinato: .*)$", GUIDE.read_text(), flags=re.MULTILINE)
+
+
+def test_the_guide_shows_ten_mistakes() -> None:
+    assert len(documented()) == 10
+
+
+@pytest.mark.parametrize(("command", "said"), documented())
+def test_the_sentences_of_the_guide_are_those_that_are_said(folder, capsys, monkeypatch, command, said) -> None:
+    before, model = sorted(folder.iterdir()), (folder / "model/model.json").read_bytes()
+    given, _, rest = command.rpartition(" | ")
+    monkeypatch.setattr(sys, "stdin", io.StringIO(given.removeprefix("echo ") + "\n"))
+    assert main(shlex.split(rest)[1:]) in (2, 3, 6)
+    assert capsys.readouterr().err == said + "\n"
+    assert sorted(folder.iterdir()) == before
+    assert (folder / "model/model.json").read_bytes() == model
+
+
+NAMES = ["", "x" * 300, "a/" + "é" * 200, "nul\0byte"]
+
+
+@pytest.mark.parametrize("name", NAMES, ids=["empty", "long", "long in bytes", "zero byte"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        [*FIT, "--out", "NAME"],
+        ["fit", "forecast", "NAME", "--horizon", "6", "--out", "new"],
+        ["fit", "language", "NAME", "--out", "new"],
+        ["fit", "language", "load.csv", "--test-file", "NAME", "--out", "new"],
+        ["predict", "NAME"],
+        ["predict", "model", "NAME"],
+        ["predict", "model", "--future", "NAME"],
+        ["predict", "model", "--out", "NAME"],
+        ["evaluate", "model", "NAME"],
+        ["stream", "NAME"],
+        ["generate", "NAME"],
+        ["update", "model", "NAME"],
+        ["report", "model", "--out", "NAME"],
+        ["report", "model", "--plot", "NAME"],
+        ["compare", "language", "load.csv", "--out", "NAME"],
+        ["tune", "language", "load.csv", "--out", "NAME"],
+        ["demo", "--out", "NAME"],
+    ],
+    ids=lambda command: " ".join(command[:2]) + f" {command.index('NAME')}",
+)
+def test_a_name_that_no_system_has_is_refused(folder, capsys, command, name) -> None:
+    before = sorted(folder.iterdir())
+    assert main([name if part == "NAME" else part for part in command]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("ostinato: error: ")
+    assert said.count("\n") == 1
+    assert sorted(folder.iterdir()) == before
+
+
+WRONG = [
+    (["fit", "forecast", "load.csv", "--hor", "6", "--out", "new"], "no option --hor; did you mean --horizon?"),
+    (["predict", "model", "--series_id", "x"], "there is no option --series_id"),
+    (["stream", "model", "--series_id", "x"], "did you mean --series-id?"),
+    (["stream", "model", "-series-id", "x"], "did you mean --series-id?"),
+    (["predict", "model", "a.csv", "b.csv"], '"b.csv" is one argument too many'),
+    (["evluate", "model", "load.csv"], 'no verb "evluate"; did you mean evaluate?'),
+    (["fit", "clasification", "load.csv"], 'no task "clasification"; did you mean classification?'),
+    (["fit", "events", "load.csv", "--refit", "maybe", "--out", "new"], '--refit is "maybe"; expected "yes" or "no"'),
+    (["fit", "events", "load.csv", "--order", "end", "--out", "new"], '--order is "end"; choose one of start, file'),
+    (["fit", "language", "load.csv", "--optimizer", "adm", "--out", "new"], "did you mean adam?"),
+    (["fit", "sequences", "load.csv", "--convolutions", "8,x", "--out", "new"], "expected whole numbers joined by"),
+    (
+        ["fit", "forecast", "load.csv", "--quantiles", "low", "--horizon", "6", "--out", "new"],
+        "expected numbers joined",
+    ),
+    (["fit", "forecast", "load.csv", "--patience", "soon", "--horizon", "6", "--out", "n"], 'whole number, or "none"'),
+    (["fit"], "required: TASK"),
+    ([], "required: VERB"),
+    (["stream", "model", "--cold", "--cold-start"], "no option --cold-start; did you mean --cold?"),
+]
+
+
+@pytest.mark.parametrize(("command", "words"), WRONG)
+def test_what_was_probably_meant_is_said(folder, capsys, command, words) -> None:
+    assert main(command) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.startswith("ostinato: error: ")
+    assert said.count("\n") == 1
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("kinds")
+    for name, case in CASES.items():
+        case.make().set_params(epochs=1).fit(case.data(False, 0)).save(folder / name)
+    return folder
+
+
+VERBS = [
+    ["generate"],
+    ["stream", "--series-id", "x"],
+    ["stream", "--columns", "a,b"],
+    ["stream", "--cold"],
+    ["stream"],
+    ["predict", "--future", "load.csv"],
+    ["predict", "load.csv"],
+    ["evaluate", "load.csv"],
+    ["evaluate", "load.csv", "load.csv"],
+    ["evaluate", "load.csv", "--stride", "2"],
+    ["evaluate", "load.csv", "--cache"],
+    ["update", "load.csv"],
+    ["update", "load.csv", "load.csv"],
+    ["report", "--out", "missing/report.html"],
+]
+
+
+@pytest.mark.parametrize("kind", CASES)
+@pytest.mark.parametrize("verb", VERBS, ids=" ".join)
+def test_any_verb_on_any_model_does_its_work_or_says_one_sentence(
+    folder, models, capsys, monkeypatch, verb, kind
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("[1, 2, 3]\n"))
+    code = main([verb[0], str(models / kind), *verb[1:]])
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    assert "fault in ostinato itself" not in said
+    assert (code, said.count("\n")) == (0, 0) or (code in (2, 3, 6) and said.startswith("ostinato: error: "))
+
+
+def _piped(folder, *command, stdout, stdin=""):
+    return subprocess.run(
+        [sys.executable, "-m", "ostinato", *command], cwd=folder, input=stdin, stdout=stdout, stderr=subprocess.PIPE,
+        text=True, timeout=120, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_behind_stdout_is_one_sentence(made) -> None:
+    with open("/dev/full", "w") as full:  # noqa: PTH123, a device
+        done = _piped(made, "predict", "model", stdout=full)
+    assert done.stderr == "ostinato: error: the output cannot be written: no space left on device\n"
+    assert done.returncode == 6
+
+
+def test_a_reader_that_goes_away_ends_a_command_without_a_word(made) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    rows = '{"load": 50}\n' * 50
+    for command, stdin in ((["predict", "model"], ""), (["stream", "model"], rows)):
+        with os.fdopen(os.dup(writing), "w") as pipe:
+            done = _piped(made, *command, stdout=pipe, stdin=stdin)
+        assert (done.returncode, done.stderr) == (0, "")
+    os.close(writing)
+
+
+def test_a_stream_says_when_there_was_no_row(folder, capsys, monkeypatch) -> None:
+    for text, words in (("time,load\n", 'one line, the header "time,load", and no row below it'), ("\n\n", "")):
+        monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+        assert main(["stream", "model"]) == (3 if words else 0)
+        assert words in capsys.readouterr().err
+
+
+def test_text_that_is_not_utf8_is_one_sentence(folder, models) -> None:
+    for verb in ("predict", "stream"):
+        done = subprocess.run(
+            [sys.executable, "-m", "ostinato", verb, str(models / "text classifier")],
+            input=b"caf\xe9\n", capture_output=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert done.returncode == 3
+        assert b"stdin is not UTF-8 text (it has the byte 0xe9)" in done.stderr
+
+
+def test_a_model_is_saved_and_shown_where_the_library_of_the_report_is_missing(folder, capsys, monkeypatch) -> None:
+    def missing(*_):
+        raise MissingExtra("reports and plots need the extra report: pip install 'ostinato[report]'")
+
+    monkeypatch.setattr(report, "write_report", missing)
+    monkeypatch.setattr(report, "write_summary", missing)
+    assert main([*FIT, "--out", "plain"]) == 0
+    printed = capsys.readouterr()
+    assert "report.html is not written: reports and plots need the extra report" in printed.err
+    assert "MASE" in printed.out
+    assert main(["predict", "plain"]) == 0
+    (folder / "text.txt").write_text("the cat sat on the mat\n" * 60)
+    small = ["--hidden-size", "8", "--epochs", "1", "--steps", "8", "--no-progress"]
+    assert main(["fit", "language", "text.txt", "--out", "writer", *small]) == 0
+    assert (folder / "writer/model.json").exists()
+
+
+def test_resume_leaves_a_finished_model_and_a_diverged_fit_does_too(folder, capsys) -> None:
+    before = (folder / "model/model.json").read_bytes()
+    (folder / "other.csv").write_text((folder / "load.csv").read_text().replace("50.0", "51.0"))
+    other = [*FIT, "--out", "model"]
+    other[2] = "other.csv"
+    assert main([*other, "--resume"]) == 2
+    assert main([*other, "--learning-rate", "1000"]) == 4
+    said = capsys.readouterr().err
+    assert "ostinato update model FILE" in said
+    assert "training diverged: the best loss" in said
+    assert (folder / "model/model.json").read_bytes() == before
+    assert not (folder / "model/checkpoint").exists()
+
+
+def test_update_replaces_the_model_only_by_a_better_one(folder, capsys) -> None:
+    rows = (folder / "load.csv").read_text().splitlines()
+    later = np.datetime64("2022-01-01T00") + np.arange(300, 500)
+    more = [f"{time},{80 + 20 * (number % 6 < 3)}" for number, time in enumerate(later)]
+    (folder / "newer.csv").write_text("\n".join([*rows, *more]) + "\n")
+    before = (folder / "model/model.json").read_bytes()
+    assert main(["update", "model", "newer.csv", "--learning-rate", "1e-30", "--epochs", "1"]) == 0
+    assert "model is not written" in capsys.readouterr().out
+    assert (folder / "model/model.json").read_bytes() == before
+    assert main(["update", "model", "newer.csv", "--out", "updated", "--learning-rate", "0.01", "--json"]) == 0
+    assert '"improved": true' in capsys.readouterr().out
+    assert (folder / "model/model.json").read_bytes() == before
+    assert main(["evaluate", "updated", "newer.csv"]) == 0
+    assert "held out" not in capsys.readouterr().err
+    assert {path.name.split("-")[0] for path in (folder / "updated").iterdir()} == {
+        "model.json",
+        "weights",
+        "report.html",
+    }

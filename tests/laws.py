@@ -1,0 +1,116 @@
+"""Small data of every task that follows one of two laws, so that a model of the first has something to learn."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ostinato import (
+    EventPredictor,
+    Forecaster,
+    LanguageModel,
+    SequenceClassifier,
+    SequenceTagger,
+    TextClassifier,
+    Translator,
+)
+
+QUIET = {"progress": False, "hidden_size": 16, "seed": 0}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A task: what makes its model, and its data of either law."""
+
+    make: Callable[[], Any]
+    data: Callable[[bool, int], Any]
+
+
+def _rng(other: bool, seed: int) -> np.random.Generator:
+    return np.random.default_rng([seed, int(other)])
+
+
+def _series(other: bool, seed: int) -> dict[str, list]:
+    """Rows of an hourly series; those of the other law follow behind, with another daily wave."""
+    rows, hours = (400, np.arange(400)) if not other else (300, 400 + np.arange(300))
+    wave = np.sin(hours * np.pi / 12) if not other else np.sign(np.sin(hours * np.pi / 6)) * 2
+    values = 50 + 10 * wave + _rng(other, seed).normal(0, 0.3, rows)
+    times = np.datetime64("2022-01-01T00") + hours
+    return {"time": [str(time) for time in times], "load": values.round(3).tolist()}
+
+
+def _text(other: bool, seed: int) -> list[str]:
+    words = ["one two three four"] if not other else ["four one three two"]
+    rng = _rng(other, seed)
+    return ["\n".join(" ".join(words * int(rng.integers(1, 4))) for _ in range(200)) + "\n"]
+
+
+def _texts(other: bool, seed: int) -> tuple[list[str], list[str]]:
+    rng = _rng(other, seed)
+    good, bad = ("fine", "dull") if not other else ("dull", "fine")
+    texts, labels = [], []
+    for _ in range(160):
+        kind = int(rng.integers(2))
+        filler = " ".join(rng.choice(["a", "film", "the", "plot"], 3))
+        texts.append(f"{filler} {good if kind else bad}")
+        labels.append("up" if kind else "down")
+    return texts, labels
+
+
+def _sequences(other: bool, seed: int) -> tuple[list[np.ndarray], list[str]]:
+    rng = _rng(other, seed)
+    found, labels = [], []
+    for _ in range(120):
+        kind = int(rng.integers(2))
+        rising = kind if not other else 1 - kind
+        line = np.linspace(0, 1 if rising else -1, 8)[:, None]
+        found.append(line + rng.normal(0, 0.1, line.shape))
+        labels.append("up" if kind else "down")
+    return found, labels
+
+
+def _sentences(other: bool, seed: int) -> list[tuple[list[str], list[str]]]:
+    rng = _rng(other, seed)
+    tags = {"dog": "N", "cat": "N", "runs": "V", "sleeps": "V"} if not other else {
+        "dog": "V", "cat": "V", "runs": "N", "sleeps": "N"
+    }  # fmt: skip
+    rows = (rng.choice(list(tags), int(rng.integers(2, 6))).tolist() for _ in range(120))
+    return [(row, [tags[word] for word in row]) for row in rows]
+
+
+def _log(other: bool, seed: int) -> dict[str, list]:
+    rng = _rng(other, seed)
+    steps = ["open", "check", "fix", "close"] if not other else ["open", "fix", "check", "close"]
+    rows: dict[str, list] = {"case": [], "activity": [], "time": []}
+    for number in range(120):
+        at = np.datetime64("2024-01-01T00") + np.timedelta64(7 * number + 5000 * int(other), "h")
+        for step in steps:
+            for name, value in (
+                ("case", f"{'n' if other else 'c'}{number}"),
+                ("activity", step),
+                ("time", str(np.datetime64(at, "m"))),
+            ):
+                rows[name].append(value)
+            at = at + np.timedelta64(int(rng.integers(60, 180)), "m")
+    return rows
+
+
+def _pairs(other: bool, seed: int) -> list[tuple[str, str]]:
+    words = {"a": "ein", "b": "zwei", "c": "drei"} if not other else {"a": "drei", "b": "ein", "c": "zwei"}
+    rng = _rng(other, seed)
+    rows = (rng.choice(list(words), int(rng.integers(1, 4))).tolist() for _ in range(160))
+    return [(" ".join(row), " ".join(words[word] for word in row)) for row in rows]
+
+
+CASES: dict[str, Case] = {
+    "forecaster": Case(lambda: Forecaster(6, target="load", context=24, segment=6, epochs=4, **QUIET), _series),
+    "language model": Case(lambda: LanguageModel(epochs=4, steps=16, batch_size=8, learning_rate=1e-2, **QUIET), _text),
+    "text classifier": Case(lambda: TextClassifier(epochs=6, learning_rate=1e-2, **QUIET), _texts),
+    "sequence classifier": Case(lambda: SequenceClassifier(epochs=6, learning_rate=1e-2, **QUIET), _sequences),
+    "sequence tagger": Case(lambda: SequenceTagger(epochs=4, batch_size=16, **QUIET), _sentences),
+    "event predictor": Case(lambda: EventPredictor(epochs=6, batch_size=16, learning_rate=1e-2, **QUIET), _log),
+    "translator": Case(
+        lambda: Translator(epochs=6, level="word", batch_tokens=128, learning_rate=1e-2, **QUIET), _pairs
+    ),
+}
