@@ -50,7 +50,7 @@ def test_a_cell_that_is_no_number_is_named_and_the_option_it_names_takes_it_as_m
     assert fit(german, tmp_path / "m", "--missing", "k.A.") == 0
     capsys.readouterr()
     assert main(["predict", str(tmp_path / "m"), str(german), "--json"]) == 0  # the model remembers it
-    values = [json.loads(line)["Last"] for line in capsys.readouterr().out.splitlines()]
+    values = [json.loads(line)["forecast"] for line in capsys.readouterr().out.splitlines()]
     assert len(values) == 3
     assert all(900 < value < 1100 for value in values)
 
