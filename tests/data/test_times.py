@@ -79,6 +79,7 @@ def test_a_form_reads_as_the_time_it_means(text, expected) -> None:
     assert read_times(table(text), "when")[0] == np.datetime64(expected)
 
 
+@settings(deadline=None)
 @given(
     moments=st.lists(st.datetimes(datetime(1970, 1, 1), datetime(2068, 12, 31)), min_size=1, max_size=30),
     form=st.sampled_from(
@@ -218,7 +219,7 @@ def frame_of(index):
     return pd.DataFrame({"y": np.arange(len(index), dtype=float)}, index=index)
 
 
-@settings(max_examples=80)
+@settings(max_examples=80, deadline=None)
 @given(
     zone=st.sampled_from([None, *ZONES]),
     alias=st.sampled_from(ALIASES),
