@@ -94,6 +94,22 @@ def test_a_format_that_is_given_reads_what_strftime_wrote(moments, form) -> None
     np.testing.assert_array_equal(found, np.array(expected, "datetime64[us]"))
 
 
+@given(
+    moment=st.datetimes(datetime(1970, 1, 1), datetime(2068, 12, 31)),
+    form=st.sampled_from(
+        ["%d/%m/%Y %H:%M", "%m/%d/%y %I:%M:%S.%f %p", "%d %b %Y", "%B %d, %Y", "%G-W%V", "%Y%m%d", "%Y-%j",
+         "%d.%m.%Y %H:%M:%S+05:30", "%Y-%m-%d %H:%MZ", "%b-%y"],
+    ),
+)  # fmt: skip
+@settings(deadline=None)
+def test_a_row_by_itself_is_read_as_in_a_column(moment, form) -> None:
+    days = [datetime(2000, 5, 20), datetime(2000, 5, 21), moment]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        times, found = read(*(day.strftime(form) for day in days))
+    assert read_cell({"when": moment.strftime(form)}, "when", found) == times[-1]
+
+
 def test_a_format_that_cannot_be_meant_is_refused() -> None:
     with pytest.raises(UsageError, match='has "%Q", which is not known'):
         read("2024", time_format="%Y %Q")

@@ -329,11 +329,28 @@ def _quickly(cell: Any, wanted: TimeFormat) -> Any:
     """Return a value that is a time already as a column would have it, without making a column of it."""
     if wanted.kind == "integers" and type(cell) is int:
         return cell if abs(cell) < 2**63 else None
+    if wanted.kind == "stamps" and isinstance(cell, str):
+        return _by_form(cell, wanted)
     if wanted.kind != "stamps" or not isinstance(cell, datetime):
         return None
     if cell.tzinfo is not None:
         return None if wanted.zone is None else as_instant(cell)
     return np.datetime64(cell, "us") if wanted.zone is None else None
+
+
+def _by_form(text: str, wanted: TimeFormat) -> Any:
+    """Return the time of a text in the form of the training data; `None` where a column has to be made of it."""
+    from ostinato.data.formats import FORMS, form_of, match_one
+
+    form = form_of(wanted.pattern) if wanted.pattern else next((own for own in FORMS if own.name == wanted.form), None)
+    if form is None or (len(form.orders) > 1 and wanted.order not in form.orders):
+        return None
+    parts = match_one(text, form)
+    if parts is None or np.isnan(parts.offset[0]) != (wanted.zone is None):
+        return None
+    walls, good = assemble(parts, wanted.order)
+    offset = 0 if wanted.zone is None else int(parts.offset[0])
+    return walls[0] - np.timedelta64(offset, "m") if good[0] else None
 
 
 def _iso(text: str) -> Any:
