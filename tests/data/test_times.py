@@ -79,6 +79,7 @@ def test_a_form_reads_as_the_time_it_means(text, expected) -> None:
     assert read_times(table(text), "when")[0] == np.datetime64(expected)
 
 
+@settings(deadline=None)
 @given(
     moments=st.lists(st.datetimes(datetime(1970, 1, 1), datetime(2068, 12, 31)), min_size=1, max_size=30),
     form=st.sampled_from(
@@ -91,6 +92,22 @@ def test_a_format_that_is_given_reads_what_strftime_wrote(moments, form) -> None
     expected = [datetime.strptime(text, form) for text in texts]
     found = read(*texts, time_format=form)[0]
     np.testing.assert_array_equal(found, np.array(expected, "datetime64[us]"))
+
+
+@given(
+    moment=st.datetimes(datetime(1970, 1, 1), datetime(2068, 12, 31)),
+    form=st.sampled_from(
+        ["%d/%m/%Y %H:%M", "%m/%d/%y %I:%M:%S.%f %p", "%d %b %Y", "%B %d, %Y", "%G-W%V", "%Y%m%d", "%Y-%j",
+         "%d.%m.%Y %H:%M:%S+05:30", "%Y-%m-%d %H:%MZ", "%b-%y"],
+    ),
+)  # fmt: skip
+@settings(deadline=None)
+def test_a_row_by_itself_is_read_as_in_a_column(moment, form) -> None:
+    days = [datetime(2000, 5, 20), datetime(2000, 5, 21), moment]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        times, found = read(*(day.strftime(form) for day in days))
+    assert read_cell({"when": moment.strftime(form)}, "when", found) == times[-1]
 
 
 def test_a_format_that_cannot_be_meant_is_refused() -> None:
@@ -218,7 +235,7 @@ def frame_of(index):
     return pd.DataFrame({"y": np.arange(len(index), dtype=float)}, index=index)
 
 
-@settings(max_examples=80)
+@settings(max_examples=80, deadline=None)
 @given(
     zone=st.sampled_from([None, *ZONES]),
     alias=st.sampled_from(ALIASES),

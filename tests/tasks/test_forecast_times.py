@@ -199,6 +199,16 @@ def test_a_series_without_a_value_has_no_forecast_or_is_an_error(tmp_path) -> No
         load(tmp_path).predict()
 
 
+def test_an_order_that_is_open_is_decided_once_in_a_stream() -> None:
+    data = pd.DataFrame({"t": pd.date_range("2023-12-01", periods=ROWS), "y": values(ROWS)})
+    stream = Forecaster(**SMALL).fit(data).stream()
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        for day in pd.date_range("2024-04-29", periods=20):
+            stream.push({"t": f"{day:%m/%d/%Y}", "y": 1.0})
+    assert len([own for own in said if issubclass(own.category, DataWarning)]) <= 1
+
+
 def test_events_are_read_as_in_training_with_their_zone(tmp_path) -> None:
     rows = []
     for case in range(40):
@@ -215,14 +225,14 @@ def test_events_are_read_as_in_training_with_their_zone(tmp_path) -> None:
     for form in (
         lambda t: t,
         lambda t: t.tz_convert("UTC").isoformat(),
-        lambda t: t.strftime("%d.%m.%Y %H:%M"),
+        lambda t: t.strftime("%d %b %Y %H:%M"),
         lambda t: t.to_pydatetime(),
     ):
         stream = again.stream()
         for what, at in zip(("open", "check"), moments, strict=True):
             answer = stream.push({"case": "q", "activity": what, "time": form(at)})
         answers.append(answer)
-    written_log = log.assign(time=log["time"].dt.strftime("%d/%m/%Y %H:%M")).head(2)
+    written_log = log.assign(time=log["time"].dt.strftime("%Y-%m-%d %H:%M")).head(2)
     answers.append({**next(iter(again.answers(written_log))), "case": "q"})
     for answer in answers[1:]:
         assert answer["probability"] == pytest.approx(answers[0]["probability"], rel=1e-5)

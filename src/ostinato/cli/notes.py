@@ -23,6 +23,6 @@ def notes_on_stderr() -> Iterator[None]:
             usual(message, category, *rest, **options)
 
     with warnings.catch_warnings():
-        warnings.filterwarnings("always", category=DataWarning)
+        warnings.filterwarnings("default", category=DataWarning)
         warnings.showwarning = show
         yield

@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from ostinato.cli.parsing import file, path
+from ostinato.cli.reading import add_reading
 from ostinato.cli.saving import write_or_say, write_report_of
 
 _EPILOG = """examples:
@@ -37,6 +38,7 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument("--max-seconds", type=float, metavar="SECONDS", help="time limit of the training")
     parser.add_argument("--no-report", action="store_true", help="do not write report.html")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    add_reading(parser)
     parser.set_defaults(run=run)
 
 

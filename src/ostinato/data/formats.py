@@ -6,7 +6,9 @@ and a year stand for their first day.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
@@ -165,6 +167,41 @@ def match(texts: pl.Series, form: Form) -> Parts:
     digits = year.str.len_chars().fill_null(0).cast(pl.Int64).to_numpy()
     offset = _minutes(groups["offset"]) if "offset" in groups.columns else np.full(len(texts), np.nan)
     return Parts(numbers, digits, offset, tuple(zones), year.is_not_null().to_numpy())
+
+
+_COMPILED = lru_cache(maxsize=64)(re.compile)
+
+
+def match_one(text: str, form: Form) -> Parts | None:
+    """Return what a form finds in one text, as `match` does; `None` where it does not fit, or names its zone."""
+    found = _COMPILED(rf"\s*(?:{form.pattern})\s*", re.ASCII).fullmatch(text)
+    if found is None:
+        return None
+    groups = found.groupdict()
+    if groups.get("zone"):
+        return None
+    numbers = {
+        name: np.array([-1 if cell is None else int(cell)])
+        for name, cell in groups.items()
+        if name not in ("name", "half", "offset", "zone", "fraction")
+    }
+    if "fraction" in groups:
+        numbers["fraction"] = np.array([int((groups["fraction"] or "0").ljust(6, "0")[:6])])
+    if "name" in groups:
+        numbers["month"] = np.array([_MONTH_NUMBERS.get(groups["name"].lower(), -2)])
+    if "half" in groups:
+        numbers["half"] = np.array([-1 if groups["half"] is None else "ap".index(groups["half"][0].lower())])
+    year = next(groups[name] for name in ("year", "c", "a") if name in groups)
+    return Parts(numbers, np.array([len(year)]), np.array([_offset(groups.get("offset"))]), (), np.array([True]))
+
+
+def _offset(text: str | None) -> float:
+    """Return an offset in minutes; NaN without one."""
+    if text is None:
+        return np.nan
+    digits = re.sub(r"[^0-9]", "", text)
+    minutes = int(digits[:2] or 0) * 60 + int(digits[2:4] or 0)
+    return float(-minutes if text.startswith("-") else minutes)
 
 
 def month_numbers(names: pl.Series) -> NDArray[np.int64]:

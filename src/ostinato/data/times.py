@@ -294,7 +294,12 @@ class _Row(Table):
 
 
 def read_cell(cells: Mapping[str, Any], name: str, wanted: TimeFormat) -> Any:
-    """Return the time of one row, as `read_times` reads it in a column.
+    """Return the time of one row; see `decide_cell`."""
+    return decide_cell(cells, name, wanted)[0]
+
+
+def decide_cell(cells: Mapping[str, Any], name: str, wanted: TimeFormat) -> tuple[Any, TimeFormat]:
+    """Return the time of one row, read as in a column, and how the next row is to be read.
 
     Args:
         cells: of the row.
@@ -307,14 +312,45 @@ def read_cell(cells: Mapping[str, Any], name: str, wanted: TimeFormat) -> Any:
     cell = cells.get(name)
     if isinstance(cell, str) and wanted.kind == "stamps" and wanted.pattern is None and len(cell) >= 10:
         cell = _iso(cell)  # much quicker than a column of one
-    if isinstance(cell, datetime) and cell.tzinfo is not None and wanted.zone is not None:
-        return as_instant(cell)
+    quick = _quickly(cell, wanted)
+    if quick is not None:
+        return quick, wanted
     import polars as pl
 
     parts = [name] if name in cells else name.split("+")
     values = {part: cell if part == name else cells[part] for part in parts}
     frame = pl.DataFrame({part: _one(value) for part, value in values.items()})
-    return read_times(_Row("the row", frame), name, wanted)[0]
+    times, found = decide_times(_Row("the row", frame), name, wanted)
+    # an order that was open is decided once, and holds for the rows that follow
+    return times[0], wanted if wanted.order or not found.order else replace(wanted, order=found.order)
+
+
+def _quickly(cell: Any, wanted: TimeFormat) -> Any:
+    """Return a value that is a time already as a column would have it, without making a column of it."""
+    if wanted.kind == "integers" and type(cell) is int:
+        return cell if abs(cell) < 2**63 else None
+    if wanted.kind == "stamps" and isinstance(cell, str):
+        return _by_form(cell, wanted)
+    if wanted.kind != "stamps" or not isinstance(cell, datetime):
+        return None
+    if cell.tzinfo is not None:
+        return None if wanted.zone is None else as_instant(cell)
+    return np.datetime64(cell, "us") if wanted.zone is None else None
+
+
+def _by_form(text: str, wanted: TimeFormat) -> Any:
+    """Return the time of a text in the form of the training data; `None` where a column has to be made of it."""
+    from ostinato.data.formats import FORMS, form_of, match_one
+
+    form = form_of(wanted.pattern) if wanted.pattern else next((own for own in FORMS if own.name == wanted.form), None)
+    if form is None or (len(form.orders) > 1 and wanted.order not in form.orders):
+        return None
+    parts = match_one(text, form)
+    if parts is None or np.isnan(parts.offset[0]) != (wanted.zone is None):
+        return None
+    walls, good = assemble(parts, wanted.order)
+    offset = 0 if wanted.zone is None else int(parts.offset[0])
+    return walls[0] - np.timedelta64(offset, "m") if good[0] else None
 
 
 def _iso(text: str) -> Any:

@@ -13,7 +13,7 @@ from ostinato.errors import UsageError
 from ostinato.tasks.events.answering import Answer
 from ostinato.tasks.events.cases import END
 from ostinato.tasks.events.prediction import Reader
-from ostinato.tasks.events.stream import EventStream, moment_of
+from ostinato.tasks.events.stream import EventStream
 
 
 def continue_case(
@@ -33,7 +33,7 @@ def continue_case(
     case, activity, time = stream.columns
     for event in events:
         answer = stream.push({**event, case: "it"})
-    moment = moment_of(stream.reader, events[-1], time)
+    moment = stream.moment_of(events[-1])
     expected: list[Answer] = []
     word, seconds = stream.reader.unit
     while len(expected) < length:

@@ -16,7 +16,7 @@ import torch
 from ostinato.data.events import wall_seconds
 from ostinato.data.frames import plain_value
 from ostinato.data.identities import NO_NAMES
-from ostinato.data.times import read_cell
+from ostinato.data.times import decide_cell
 from ostinato.errors import DataError, StreamRowError, UsageError
 from ostinato.streaming import ArrayState, stepper
 from ostinato.tasks.events.answering import Answer, answer_of
@@ -49,6 +49,7 @@ class EventStream:
         if most < 1:
             raise UsageError(f"max_cases is {most}; expected one or more")
         self.reader, self.columns, self.most = reader, columns, most
+        self._format = reader.time_format
         self._index = {name: number for number, name in enumerate(reader.known, 1)}
         self._step = stepper(reader.network.stack)
         self._cases: OrderedDict[str, _Open] = OrderedDict()
@@ -116,7 +117,7 @@ class EventStream:
         time = self.columns[2]
         if time is not None and not all(name in row for name in ([time] if time in row else time.split("+"))):
             raise StreamRowError(f'it has no "{self.columns[2]}"; expected {self._wanted()} (null where not known)')
-        return str(case).strip(), str(activity).strip(), moment_of(self.reader, row, time)
+        return str(case).strip(), str(activity).strip(), self.moment_of(row)
 
     def _cells(self, line: str) -> dict[str, str]:
         names = [name for name in self.columns if name is not None]
@@ -130,36 +131,36 @@ class EventStream:
     def _wanted(self) -> str:
         return ", ".join(f'"{name}"' for name in self.columns if name is not None)
 
+    def moment_of(self, row: Mapping[str, Any]) -> float:
+        """Return seconds from 1970 on, in UTC, or the number that stands for the time; NaN if it is not known.
 
-def moment_of(reader: Reader, row: Mapping[str, Any], column: str | None) -> float:
-    """Return seconds from 1970 on, in UTC, or the number that stands for the time; NaN if it is not known.
+        Args:
+            row: with the event.
 
-    Args:
-        reader: of the model, which knows how times are written.
-        row: with the event.
-        column: of the time, or several joined by `+`.
-
-    Raises:
-        StreamRowError: it cannot be read as the times of the training data are.
-    """
-    if column is None:
-        return math.nan
-    cells = [row.get(name) for name in ([column] if column in row else column.split("+"))]
-    if any(cell is None or cell == "" or (isinstance(cell, float) and not math.isfinite(cell)) for cell in cells):
-        return math.nan
-    time = cells[0]
-    if reader.unit[0] != "days":
+        Raises:
+            StreamRowError: it cannot be read as the times of the training data are.
+        """
+        column = self.columns[2]
+        if column is None:
+            return math.nan
+        cells = [row.get(name) for name in ([column] if column in row else column.split("+"))]
+        if any(cell is None or cell == "" or (isinstance(cell, float) and not math.isfinite(cell)) for cell in cells):
+            return math.nan
+        time = cells[0]
+        if self.reader.unit[0] != "days":
+            try:
+                return float(time)  # type: ignore[arg-type]
+            except (TypeError, ValueError, OverflowError) as error:
+                raise StreamRowError(
+                    f"its time is {str(time)[:80]!r}; expected a number, as in the training data"
+                ) from error
         try:
-            return float(time)  # type: ignore[arg-type]
-        except (TypeError, ValueError, OverflowError) as error:
+            found, self._format = decide_cell(row, column, self._format)
+        except (DataError, ValueError, TypeError, OverflowError) as error:
+            shown = " ".join(map(str, cells)) if len(cells) > 1 or isinstance(time, datetime) else repr(time)
+            if "not a time that exists" in str(error):
+                raise StreamRowError(str(error)) from error
             raise StreamRowError(
-                f"its time is {str(time)[:80]!r}; expected a number, as in the training data"
+                f"its time is {shown}; expected one such as 2024-01-31 13:00".replace("'", '"')
             ) from error
-    try:
-        found = read_cell(row, column, reader.time_format)
-    except (DataError, ValueError, TypeError, OverflowError) as error:
-        shown = " ".join(map(str, cells)) if len(cells) > 1 or isinstance(time, datetime) else repr(time)
-        if "not a time that exists" in str(error):
-            raise StreamRowError(str(error)) from error
-        raise StreamRowError(f"its time is {shown}; expected one such as 2024-01-31 13:00".replace("'", '"')) from error
-    return float(found.astype(f"{found.dtype.kind}8[us]").astype(np.int64) / 1e6)
+        return float(found.astype(f"{found.dtype.kind}8[us]").astype(np.int64) / 1e6)

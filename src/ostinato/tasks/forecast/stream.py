@@ -13,7 +13,7 @@ from ostinato.data import Panel, Series, format_time
 from ostinato.data.categories import category_of, warn_unknown
 from ostinato.data.cells import cell_number
 from ostinato.data.table import LARGEST
-from ostinato.data.times import read_cell
+from ostinato.data.times import decide_cell, read_cell
 from ostinato.data.zones import aware, instants_of, wall_times
 from ostinato.errors import DataError, StreamRowError, UsageError
 from ostinato.tasks.forecast.fitted import Fitted, tail_of
@@ -32,6 +32,7 @@ class ForecastStream:
         self._series = _find(fitted, series_id)
         one = tail_of(fitted.tail, fitted.settings.context).series[self._series]
         self._rows = np.full((fitted.settings.context, len(fitted.columns)), np.nan)
+        self._format = fitted.tail.time_format
         self._seen = 0
         self._last: Any = one.last if warm else None
         self._next: Any = fitted.frequency.times(one.start, len(one), 1)[0] if warm else None
@@ -228,9 +229,9 @@ class ForecastStream:
         absent = [name for name in clock if row.get(name) is None]
         if absent:
             raise StreamRowError(f'the row lacks "{absent[0]}" of its time; expected {", ".join(clock)}')
-        name, wanted = "+".join(clock), self._fitted.tail.time_format
+        name = "+".join(clock)
         try:
-            time = read_cell(row, name, wanted)
+            time, self._format = decide_cell(row, name, self._format)
         except (DataError, ValueError, TypeError, OverflowError) as error:
             if "not a time that exists" in str(error):
                 raise StreamRowError(str(error)) from error
@@ -253,7 +254,7 @@ class ForecastStream:
         wall = wall_times(np.array([time]), zone)
         later = instants_of(wall, zone, later=True)[0]
         # a time with an offset says by itself which hour it is
-        plain = read_cell(row, name, replace(self._fitted.tail.time_format, zone="UTC")) == wall[0]
+        plain = read_cell(row, name, replace(self._format, zone="UTC")) == wall[0]
         return later if later != time and plain else time
 
 
