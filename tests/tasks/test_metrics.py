@@ -147,3 +147,13 @@ def test_the_verdict_is_plain(model, rivals, words) -> None:
     assert words in said
     if "nothing" not in words:
         assert "80 % interval held 71.0 % of the values (too narrow)" in said
+
+
+@pytest.mark.parametrize("independent", [1, 2, 3, 10])
+def test_a_calibration_on_few_forecasts_moves_levels_by_finite_amounts(independent) -> None:
+    levels = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+    rng = np.random.default_rng(independent)
+    quantiles = np.sort(rng.normal(size=(40, 8, 1, 9)), -1)
+    offsets = measure_calibration(rng.normal(size=(40, 8, 1)), quantiles, levels, independent)
+    assert np.isfinite(offsets).all()
+    assert (np.diff(calibrate(quantiles, offsets, levels), axis=-1) >= 0).all()

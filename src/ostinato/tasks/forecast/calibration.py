@@ -49,11 +49,12 @@ def measure_calibration(
 def _level(promised: float, count: int) -> float:
     """Return the level whose quantile among `count` errors a new error stays below as often as promised.
 
-    The quantile at level `a`, interpolated between the ordered errors, is passed by a new one with a chance of
+    The quantile at level `a`, interpolated between the ordered errors, is passed by a new one with probability
     `1 - ((count - 1) a + 1) / (count + 1)`: with 36 days of errors, one of 80 % holds 78.4 %. Overlapping forecasts err
     alike, so that it is days that count, and not the thousands of values on them.
     """
-    return min(1.0, (promised * (count + 1) - 1) / (count - 1)) if count > 1 else 1.0
+    # of few errors, none is small enough for the narrowest intervals, or large enough for the widest
+    return min(max((promised * (count + 1) - 1) / (count - 1), 0.0), 1.0) if count > 1 else 1.0
 
 
 def calibrate(quantiles: Floats, offsets: Floats, levels: Sequence[float]) -> Floats:
