@@ -6,14 +6,17 @@ of which a process may have some ten thousand.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
 import os
+import sys
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -97,10 +100,10 @@ def new_module(name: str) -> ir.Module:
 class Code:
     """Compiled functions in memory: there as long as this object is, or a function that it gave out."""
 
-    def __init__(self, engine: Any, addresses: dict[str, int]) -> None:
+    def __init__(self, loaded: Any, addresses: dict[str, int]) -> None:
         self.addresses = addresses
         """Of the functions, by name; valid as long as this object is there."""
-        weakref.finalize(self, _let_go, engine).atexit = False
+        weakref.finalize(self, _let_go, loaded).atexit = False
 
     def function(self, name: str, *arguments: Any) -> Any:
         """Return a function of ctypes' types `arguments` without result, which keeps the code alive."""
@@ -112,11 +115,12 @@ class Code:
 _loaded: weakref.WeakValueDictionary[str, Code] = weakref.WeakValueDictionary()
 """The code in memory, by the digest under which it is kept on disk."""
 _dead: deque[Any] = deque()
-"""Engines whose code nobody uses any more."""
+"""What holds code that nobody uses any more."""
+_numbers = count()
 
 
-def _let_go(engine: Any) -> None:
-    _dead.append(engine)
+def _let_go(loaded: Any) -> None:
+    _dead.append(loaded)
     # the collector calls this in any thread at any time: it must not wait; whoever has the lock frees it, at the latest
     # when the next code is loaded
     if _lock.acquire(blocking=False):
@@ -131,38 +135,38 @@ def _free() -> None:
         _dead.popleft().close()
 
 
-def compile_cached(key: str, build: Callable[[], ir.Module], names: Sequence[str]) -> Code:
+def compile_cached(
+    key: str, build: Callable[[], ir.Module], names: Sequence[str], imports: Mapping[str, int] | None = None
+) -> Code:
     """Return compiled functions: those in memory, or taken from the cache on disk, or compiled now.
 
     Args:
         key: all that the code depends on besides the machine and the code that emits it.
         build: makes the module; called only if the code is not found.
         names: the functions wanted, the same for every call with this key.
+        imports: addresses of functions that it calls, which never change.
     """
     own = _own_digest()
     digest = hashlib.sha256(f"{machine().describe()} {own}\n{key}".encode()).hexdigest()
     with _lock:
         known = _loaded.get(digest)
         if known is None:
-            known = _loaded[digest] = _load_or_build(None if own is None else digest, build, names)
+            known = _loaded[digest] = _load_or_build(None if own is None else digest, build, names, imports)
         return known
 
 
-def _load_or_build(digest: str | None, build: Callable[[], ir.Module], names: Sequence[str]) -> Code:
+def _load_or_build(
+    digest: str | None, build: Callable[[], ir.Module], names: Sequence[str], imports: Mapping[str, int] | None
+) -> Code:
     """Load code from the disk, if it has a digest and is what it should be, or else compile and keep it."""
     data = None if digest is None else read_object(digest)
     if data is not None:
-        code = load_object(data, names)
-        if all(code.addresses.values()):
-            return code
+        with contextlib.suppress(RuntimeError):  # whole, but not what it should be
+            return load_object(data, names, imports)
     data = emit_object(build())
     if digest is not None:
         write_object(digest, data)
-    code = load_object(data, names)
-    missing = [name for name, address in code.addresses.items() if not address]
-    if missing:
-        raise RuntimeError(f"compiled code has no function {missing}")
-    return code
+    return load_object(data, names, imports)
 
 
 def emit_object(module: ir.Module) -> bytes:
@@ -178,13 +182,31 @@ def emit_object(module: ir.Module) -> bytes:
     return data
 
 
-def load_object(data: bytes, names: Sequence[str]) -> Code:
-    """Link an object file into the process and find its functions; the address of one that it has not is 0."""
+def load_object(data: bytes, names: Sequence[str], imports: Mapping[str, int] | None = None) -> Code:
+    """Link an object file into the process and find its functions.
+
+    Args:
+        data: the object file.
+        names: the functions wanted.
+        imports: addresses of functions that it calls.
+
+    Raises:
+        RuntimeError: it is no object file for this machine, or has no such functions.
+    """
     with _lock:
         _free()
-        # llvmlite's own memory manager lays all sections of an object side by side. LLVM's takes a mapping for each, and
-        # ends the process where two lie more than 2 GB apart, as happens beside the libraries of a GPU
-        engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine().target_machine(), use_lmm=True)
-        engine.add_object_file(llvm.ObjectFileRef.from_data(data))
-        engine.finalize_object()
-        return Code(engine, {name: engine.get_function_address(name) for name in names})
+        linker = llvm.JITLibraryBuilder().add_object_img(data).add_current_process()
+        for name, address in (imports or {}).items():
+            linker.import_symbol(name, address)
+        for name in names:
+            linker.export_symbol(name)
+        loaded = linker.link(_linker(), f"code{next(_numbers)}")
+        return Code(loaded, {name: loaded[name] for name in names})
+
+
+@cache
+def _linker() -> Any:
+    # JITLink lays the sections of an object side by side. LLVM's older way takes memory for each where it finds some,
+    # and ends the process where two lie more than 2 GB apart, as happens beside the libraries of a GPU. For Windows'
+    # objects JITLink is young.
+    return llvm.create_lljit_compiler(machine().target_machine(), use_jit_link=sys.platform != "win32")

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any, Literal
 
-import llvmlite.binding as llvm
-
 from ostinato.engine import graph as g
 from ostinato.engine.cpu.compiler import compile_cached, machine, new_module
 from ostinato.engine.cpu.contract import define_contract
@@ -89,7 +87,8 @@ class Products:
     """Compiled functions that every cell shares."""
 
     gemm: str
-    """The name under which kernels find the product."""
+    """The name under which kernels call the product."""
+    gemm_address: int
     pack: Any
     contract_address: int
     contract: Any
@@ -110,9 +109,10 @@ def products(dtype: DType) -> Products:
 
     # these are never freed: this function's own cache holds them
     code = compile_cached(f"products {dtype} {width} {registers}", build, names)
-    llvm.add_symbol(names[0], code.addresses[names[0]])
     pack = code.function(names[1], _word, _word, _address, _word, _word, _address)
-    return Products(names[0], pack, code.addresses[names[2]], code.function(names[2], _address))
+    return Products(
+        names[0], code.addresses[names[0]], pack, code.addresses[names[2]], code.function(names[2], _address)
+    )
 
 
 _kernels: weakref.WeakValueDictionary[str, Kernel] = weakref.WeakValueDictionary()
@@ -123,20 +123,20 @@ def compile_program(
     program: Program, dtype: DType, resets: Literal["before", "after"], *, half: bool = False
 ) -> Kernel:
     """Return a program as compiled for this machine: the kernel in use, or from the disk, or new; see `emit_kernel`."""
-    gemm = products(dtype).gemm
+    shared = products(dtype)
     planned = schedule(program)
     width = machine().width(dtype)
     layout = make_layout(planned, width, 4 if dtype == "float32" else 8)
 
     def build() -> Any:
         module = new_module("kernel")
-        emit_kernel(module, "run", planned, layout, dtype, gemm, resets, half=half)
+        emit_kernel(module, "run", planned, layout, dtype, shared.gemm, resets, half=half)
         return module
 
     key = f"kernel {dtype} {width} {resets}{' half' if half else ''}\n{fingerprint(planned.program)}"
     kernel = _kernels.get(key)
     if kernel is None:
-        code = compile_cached(key, build, ["run"])
+        code = compile_cached(key, build, ["run"], {shared.gemm: shared.gemm_address})
         run = code.function("run", _address)
         kernel = _kernels[key] = Kernel(planned, layout, dtype, code.addresses["run"], run, _work(planned))
     return kernel
