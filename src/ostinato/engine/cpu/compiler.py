@@ -66,9 +66,14 @@ class Machine:
 
     def target_machine(self) -> Any:
         """Return LLVM's description of the processor."""
+        # Whole addresses, where LLVM's loader takes them: code and its constants come to lie in mappings of their own, and
+        # beside the libraries of a GPU these are more than 2 GB apart. (llvmlite's own memory manager lays them side by
+        # side, and ends the process where a section fills its pages to the last bytes.)
+        far = self.triple.startswith("x86_64") and "linux" in self.triple
         return self.target.create_target_machine(
-            cpu=self.cpu, features=self.features, opt=3, jit=True, reloc="static", codemodel="large"
-        )
+            cpu=self.cpu, features=self.features, opt=3, jit=True,
+            reloc="static" if far else "pic", codemodel="large" if far else "small",
+        )  # fmt: skip
 
     def describe(self) -> str:
         """Return what a compiled object depends on besides its program and the code that emits it."""
@@ -198,9 +203,6 @@ def load_object(data: bytes, names: Sequence[str]) -> Code:
     """Link an object file into the process and find its functions; the address of one that it has not is 0."""
     with making:
         _free()
-        # addresses are whole ones (the large code model): code and its constants come to lie in mappings of their own,
-        # which beside the libraries of a GPU are more than 2 GB apart. llvmlite's own memory manager, which lays them
-        # side by side, ends the process where a section fills its pages to the last bytes.
         engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine().target_machine())
         engine.add_object_file(llvm.ObjectFileRef.from_data(data))
         engine.finalize_object()
