@@ -3,14 +3,9 @@
 
 python3 dev.py demo             train, evaluate and stream a forecaster on a real series (arguments go to it)
 python3 dev.py test             run the tests (arguments go to pytest)
-<<<<<<< HEAD
 python3 dev.py oldest           run a part of the tests with the oldest versions that are declared; `.venv-oldest` takes
                                 some 8 GB, since PyTorch of that age comes with CUDA
 python3 dev.py targets          run the tests of engine and cells as on older x86 processors: AVX2, and without AVX
-=======
-python3 dev.py oldest           run tests with the lower bounds of pyproject.toml (arguments go to pytest);
-                                `.venv-oldest` takes some 8 GB, since PyTorch of that age comes with CUDA
->>>>>>> h-cache
 python3 dev.py check            linters, types and import contracts
 python3 dev.py bench [NAME]     run a benchmark; without a name, list them
 python3 dev.py catalogue        write docs/cells.md anew from the cells

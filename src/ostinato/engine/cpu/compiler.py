@@ -66,7 +66,7 @@ class Machine:
 
     def target_machine(self) -> Any:
         """Return LLVM's description of the processor."""
-        # Whole addresses, where LLVM's loader takes them: code and its constants come to lie in mappings of their own, and
+        # Whole addresses, where LLVM takes them: code and its constants come to lie in mappings of their own, and
         # beside the libraries of a GPU these are more than 2 GB apart. (llvmlite's own memory manager lays them side by
         # side, and ends the process where a section fills its pages to the last bytes.)
         far = self.triple.startswith("x86_64") and "linux" in self.triple
