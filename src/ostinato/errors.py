@@ -25,6 +25,10 @@ Each class carries the exit code the command line ends with, so that a script ca
 from typing import Any
 
 
+def _one_line(text: str) -> str:
+    return text if text.isprintable() else "".join(own if own.isprintable() else repr(own)[1:-1] for own in text)
+
+
 class OstinatoError(Exception):
     """Base of every error raised on purpose by this package."""
 
@@ -42,9 +46,15 @@ class ShapeError(UsageError):
 
 
 class DataError(OstinatoError, ValueError):
-    """Something in a file, table or stream is wrong."""
+    """Something in a file, table or stream is wrong.
+
+    The message is one line, whatever of the data it quotes: line ends and the like are escaped.
+    """
 
     exit_code = 3
+
+    def __init__(self, *parts: Any) -> None:
+        super().__init__(*(_one_line(part) if isinstance(part, str) else part for part in parts))
 
 
 class ColumnError(DataError):

@@ -168,3 +168,26 @@ def test_a_column_of_numbers_that_is_text_later_is_one_sentence() -> None:
     later = {"ds": days, "y": range(10), "temp": ["warm", "cold"] * 5}
     with pytest.raises(DataError, match='row 1 of the data: "warm" in column "temp" is not a number'):
         load_panel(later, first.schema, categories=first.categories, fitting=False)
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (["t;x", "1;1,100", "2;1,250"], [1.1, 1.25]),  # columns parted by semicolons: the comma is for decimals
+        (["t;x", "1;1.100", "2;1.250"], [1.1, 1.25]),
+        (["t;x;z", "1;1.100;0,5", "2;1.250;1,5"], [1100, 1250]),
+        (["t,x", '1,"1,100"', '2,"1,250"'], [1100, 1250]),
+    ],
+)
+def test_what_may_be_thousands_is_said_once_where_the_file_does_not_show_it(tmp_path, lines, expected) -> None:
+    (tmp_path / "a.csv").write_text("\n".join(lines))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        table = read_table(tmp_path / "a.csv")
+        assert [numbers(table, "x", ()).tolist() for _ in range(2)] == [expected] * 2
+    assert len(said) == (0 if len(table.columns) == 3 else 1)
+
+
+def test_one_column_of_decimal_commas_is_one_column(tmp_path) -> None:
+    (tmp_path / "a.csv").write_text("y\n" + "".join(f"{i},5\n" for i in range(9)))
+    assert numbers(read_table(tmp_path / "a.csv"), "y", ()).tolist() == [i + 0.5 for i in range(9)]

@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 
 from books import write_ods, write_xlsx
-from ostinato.data import load_panel, read_event_log, read_sequences, read_ts
+from ostinato.data import load_panel, read_event_log, read_sequences, read_table, read_ts
 from ostinato.data.text import (
     WordVocabulary,
     read_conllu,
@@ -76,18 +76,18 @@ panel = load_panel
 FILES = {
     "a.csv": (lambda _: TEXT, panel),
     "a.csv.gz": (lambda _: gzip.compress(TEXT, mtime=0), panel),
-    "a.csv.bz2": (lambda _: bz2.compress(TEXT), panel),
-    "a.csv.xz": (lambda _: lzma.compress(TEXT), panel),
-    "a.csv.zst": (lambda _: _zst(TEXT), panel),
-    "a.tsv": (lambda _: TEXT.replace(b",", b"\t"), panel),
-    "semicolons.txt": (lambda _: TEXT.replace(b",", b";").replace(b".", b","), panel),
+    "a.csv.bz2": (lambda _: bz2.compress(TEXT), read_table),
+    "a.csv.xz": (lambda _: lzma.compress(TEXT), read_table),
+    "a.csv.zst": (lambda _: _zst(TEXT), read_table),
+    "a.tsv": (lambda _: TEXT.replace(b",", b"\t"), read_table),
+    "semicolons.txt": (lambda _: TEXT.replace(b",", b";").replace(b".", b","), read_table),
     "a.jsonl": (lambda _: FRAME.write_ndjson().encode(), panel),
-    "a.json": (lambda _: FRAME.write_json().encode(), panel),
+    "a.json": (lambda _: FRAME.write_json().encode(), read_table),
     "a.parquet": (lambda _: _bytes(FRAME.write_parquet), panel),
-    "a.feather": (lambda _: _bytes(FRAME.write_ipc), panel),
+    "a.feather": (lambda _: _bytes(FRAME.write_ipc), read_table),
     "a.xlsx": (_with_path(lambda path: write_xlsx(path, {"one": ROWS})), panel),
-    "a.ods": (_with_path(lambda path: write_ods(path, {"one": ROWS})), panel),
-    "a.sqlite": (_with_path(_database), panel),
+    "a.ods": (_with_path(lambda path: write_ods(path, {"one": ROWS})), read_table),
+    "a.sqlite": (_with_path(_database), read_table),
     "a.npy": (lambda _: _bytes(lambda held: np.save(held, np.arange(60.0).reshape(20, 3))), panel),
     "a.npz": (lambda _: _bytes(lambda held: np.savez_compressed(held, y=np.arange(60.0), z=np.arange(60))), panel),
     "events.csv": (lambda _: TEXT, lambda path: read_event_log(path, case="temp", activity="shop", time="time")),

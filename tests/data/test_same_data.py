@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from books import write_ods, write_xlsx
 from ostinato.data import Schema, load_panel, read_event_log, read_sequences, read_table
-from ostinato.data.table import labels
+from ostinato.data.identities import labels
 from ostinato.errors import DataError, DataWarning
 
 

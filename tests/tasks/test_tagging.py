@@ -427,3 +427,16 @@ def test_panels_show_every_held_out_token_and_the_surest_mistake_first(model) ->
     assert surest == sorted(surest, reverse=True)
     counts = Counter(type(panel).__name__ for panel in model.summary_.panels)
     assert counts == {"Matrix": 1, "Table": 2, "Curve": 1, "Sample": 3}
+
+
+def test_blank_lines_are_answered_as_blank_and_a_no_break_space_stays_in_its_token(tmp_path) -> None:
+    pairs = [(("the", "dog", "10\u00a0000"), ("D", "N", "V"))] * 20
+    model = SequenceTagger(hidden_size=4, epochs=1, progress=False).fit(pairs)
+    lines = ["the dog 10\u00a0000", "", " \u00a0\t", "a  cat\tsleeps "]
+    (tmp_path / "lines.txt").write_text("".join(line + "\n" for line in lines))
+    expected = [["the", "dog", "10\u00a0000"], [], [], ["a", "cat", "sleeps"]]
+    for answers in (list(model.answers(tmp_path / "lines.txt")), list(model.answers(lines))):
+        assert [answer["tokens"] for answer in answers] == expected
+        assert [answer["tags"].count(" ") for answer in answers] == [2, 0, 0, 2]
+    assert model.stream().push("10\u00a0000")["tokens"] == ["10\u00a0000"]
+    assert list(map(len, model.predict(lines))) == [3, 0, 0, 3]

@@ -35,7 +35,7 @@ def with_reading(arguments: argparse.Namespace) -> argparse.Namespace:
         said["missing"] = arguments.missing
     if not said:
         return arguments
-    from ostinato.data.readers import TableFile
+    from ostinato.data.table_file import TableFile
 
     if said.get("delimiter") in ("tab", "\\t"):
         said["delimiter"] = "\t"

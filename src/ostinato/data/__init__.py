@@ -7,11 +7,12 @@ from ostinato.data.future import load_future
 from ostinato.data.inference import infer_frequency
 from ostinato.data.load import load_panel
 from ostinato.data.panel import Panel, Series, format_time
-from ostinato.data.readers import TableFile, read_table
+from ostinato.data.readers import read_table
 from ostinato.data.scaling import Affine, Scaler, Scaling
 from ostinato.data.schema import MISSING, Schema
 from ostinato.data.sequences import SequenceSet, read_sequences
 from ostinato.data.splits import Part, Split, split_by_time
+from ostinato.data.table_file import TableFile
 from ostinato.data.times import TimeFormat
 from ostinato.data.ts_files import read_ts
 from ostinato.data.windows import WindowArrays, Windows, window_origins

@@ -58,9 +58,8 @@ def parse_delimited(name: str, content: bytes, delimiter: str | None) -> Table:
     layout = _layout(name, text, delimiter)
     body = text.split("\n", layout.skipped)[layout.skipped] if layout.skipped else text
     frame = _parsed(name, body, layout)
-    custom = "," if layout.delimiter == ";" else None
     first = layout.skipped + (2 if layout.has_header else 1)
-    return Table(name, frame, first_row=first, custom=custom, untyped=True)
+    return Table(name, frame, first_row=first, semicolons=layout.delimiter == ";", untyped=True)
 
 
 def decode(name: str, content: bytes) -> str:
@@ -123,7 +122,7 @@ def _layout(name: str, text: str, delimiter: str | None) -> _Layout:
     head = ""
     for head in lines:
         bare = head.strip("\ufeff \t")
-        if bare.lower().startswith("sep=") and skipped == 0 and len(bare) <= 5:
+        if bare.lower().startswith("sep=") and said is None and len(bare) <= 5:
             said = bare[4:] or "\t"
         elif bare.startswith("#"):
             commented = (skipped, bare)
@@ -186,6 +185,8 @@ def sniff(lines: list[str]) -> str:
     filled = [line for line in lines if line.strip()]
     judged = {mark: _judge(filled, mark) for mark in _DELIMITERS}
     best = max(_DELIMITERS, key=lambda mark: judged[mark])
+    if judged[best][0] < 1 and best not in filled[0] and all(map(looks_like_number, filled[1:])):
+        return "\x1f"  # one column, of numbers with a decimal comma
     return best if judged[best][0] else max(_DELIMITERS, key=filled[0].count)
 
 

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.data.frequency import Times
+from ostinato.data.identities import names
 from ostinato.data.readers import read_table
 from ostinato.data.sequences import group_rows, in_seconds
-from ostinato.data.table import names
 from ostinato.data.times import ANY, TimeFormat, decide_times
 from ostinato.data.zones import wall_times
 

@@ -9,24 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ostinato.data.categories import category_codes
 from ostinato.data.frequency import Frequency, Times
 from ostinato.data.guessing import guess_time_column, numbers_rows
+from ostinato.data.identities import names
 from ostinato.data.inference import check_anchor, infer_frequency, settled
 from ostinato.data.panel import Panel, Series, format_time
 from ostinato.data.readers import read_table
 from ostinato.data.schema import Schema
-from ostinato.data.table import (
-    LARGEST,
-    Table,
-    category_codes,
-    check_finite,
-    is_numeric,
-    is_text,
-    names,
-    numbers,
-    refuse_stray_cells,
-    texts,
-)
+from ostinato.data.table import LARGEST, Table, check_finite, is_numeric, is_text, numbers, refuse_stray_cells, texts
 from ostinato.data.times import TimeFormat, decide_times
 from ostinato.errors import ColumnError, DataError, UsageError
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,12 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ostinato.data.delimited import decode, parse_delimited
-from ostinato.data.frames import as_array, is_pandas, series_of_array, series_of_pandas, series_of_values
+from ostinato.data.delimited import parse_delimited
+from ostinato.data.frames import as_array, is_pandas, series_of_array, series_of_pandas
 from ostinato.data.indexes import index_columns
+from ostinato.data.json_tables import parse_json, table_of_rows
 from ostinato.data.numpy_files import ZIP_ERRORS, read_npy, read_npz
 from ostinato.data.spreadsheets import DATABASES, SPREADSHEETS, read_database, read_spreadsheet
 from ostinato.data.table import Table
+from ostinato.data.table_file import TableFile
 from ostinato.data.unpacking import DAMAGED, PACKED, unpack
 from ostinato.errors import DataError, UsageError
 
@@ -30,45 +31,6 @@ _PARQUET = (".parquet", ".pq")
 _ARROW = (".feather", ".arrow", ".ipc")
 _FORMATS = "CSV, TSV, Parquet, Feather, JSON lines (.jsonl), .json, .xlsx, .ods, .sqlite, .npy or .npz"
 _PICKLED = (".pkl", ".pickle", ".joblib", ".pt", ".pth")
-
-
-class TableFile(str):
-    r"""A path together with how its file is to be read: goes wherever the path of a table goes.
-
-    Args:
-        path: the file.
-        delimiter: between the columns of a text; `None`: found.
-        decimal: the mark before decimals, `"."` or `","`, in cells that can be read two ways; `None`: found.
-        missing: texts that mean a missing value, beside those that always do.
-        sheet: of a spreadsheet or database: which sheet or table, by name or by number from 1; `None`: the first.
-
-    >>> import pathlib, tempfile
-    >>> path = pathlib.Path(tempfile.mkdtemp()) / "load.csv"
-    >>> _ = path.write_text("Zeit;Last\n01.01.2024;1.234,5\n02.01.2024;kaputt\n")
-    >>> table = read_table(TableFile(path, missing=["kaputt"]))
-    >>> table.columns, table.rows
-    (('Zeit', 'Last'), 2)
-    """
-
-    delimiter: str | None
-    decimal: str | None
-    missing: tuple[str, ...]
-    sheet: str | int | None
-
-    def __new__(
-        cls,
-        path: str | Path,
-        *,
-        delimiter: str | None = None,
-        decimal: str | None = None,
-        missing: str | Sequence[str] = (),
-        sheet: str | int | None = None,
-    ) -> TableFile:
-        """Return the path with what is said of it."""
-        made = super().__new__(cls, path)
-        made.delimiter, made.decimal, made.sheet = delimiter, decimal, sheet
-        made.missing = (missing,) if isinstance(missing, str) else tuple(missing)
-        return made
 
 
 def read_table(
@@ -111,7 +73,7 @@ def read_table(
     if decimal not in (None, ".", ","):
         raise UsageError(f'decimal is "{decimal}"; expected "." or ","')
     table = _read(source, delimiter, sheet)
-    return replace(table, missing=tuple(missing), decimal=decimal, custom=custom or table.custom)
+    return replace(table, missing=tuple(missing), decimal=decimal, custom=custom)
 
 
 def _read(source: Any, delimiter: str | None, sheet: str | int | None) -> Table:
@@ -121,12 +83,14 @@ def _read(source: Any, delimiter: str | None, sheet: str | int | None) -> Table:
         return _from_array("the array", source)
     if isinstance(source, Mapping):
         return _from_columns("the data", source)
+    if hasattr(source, "collect_schema") and hasattr(source, "lazy"):
+        return _from_frame(source.lazy().collect())
     if hasattr(source, "columns") and hasattr(source, "__getitem__"):
         return _from_frame(source)
     if type(source).__name__ == "Series" and hasattr(source, "name"):
         return _from_series(source)
     if isinstance(source, (list, tuple)) and source and all(isinstance(row, Mapping) for row in source):
-        return _from_rows("the rows", source)
+        return table_of_rows("the rows", source)
     if isinstance(source, (list, tuple)) or hasattr(source, "detach"):
         return _from_array("the data", np.asarray(as_array(source)))
     raise UsageError(
@@ -180,7 +144,8 @@ def _parse(name: str, content: bytes, suffix: str, delimiter: str | None) -> Tab
     if suffix in _DELIMITED:
         return parse_delimited(name, content, delimiter or ("\t" if suffix in (".tsv", ".tab") else None))
     if suffix in _JSON:
-        return _from_json(name, content)
+        found = parse_json(name, content)
+        return found if isinstance(found, Table) else _from_columns(name, found)
     if suffix not in (*_PARQUET, *_ARROW):
         raise DataError(f'{name} has the ending "{suffix}", which is not known; expected {_FORMATS}')
     return Table(name, _columnar(name, content, suffix))
@@ -216,60 +181,6 @@ def _without_panics() -> Iterator[None]:
         yield
 
 
-def _from_json(name: str, content: bytes) -> Table:
-    """Return JSON lines, or an array of objects, as a table; or an object of columns."""
-    text = decode(name, content).strip("\ufeff \t\r\n")
-    try:
-        if text.startswith("["):
-            return _from_rows(name, json.loads(text))
-        rows = []
-        for number, line in enumerate(text.split("\n"), 1):
-            if line.strip():
-                rows.append(_object(name, number, line))
-    except RecursionError as error:
-        raise DataError(f"{name} is nested too deeply to be read; expected objects with one value a key") from error
-    except json.JSONDecodeError as error:
-        raise DataError(
-            f"line {error.lineno} of {name} is not JSON ({error.msg} in place {error.colno}); expected a list of "
-            "objects"
-        ) from error
-    if len(rows) == 1 and all(isinstance(own, list) for own in rows[0].values()):
-        return _from_columns(name, rows[0])
-    return _from_rows(name, rows)
-
-
-def _object(name: str, number: int, line: str) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise DataError(
-            f"{name} cannot be read as JSON: line {number} is none ({error.msg} in place {error.colno}); expected one "
-            "object a line; the file may be cut short"
-        ) from error
-    except ValueError as error:
-        raise DataError(f"line {number} of {name} holds a number of thousands of digits; mend that line") from error
-    if not isinstance(row, dict):
-        raise DataError(
-            f"line {number} of {name} holds a {type(row).__name__}; expected one object a line, such as {{...}}"
-        )
-    return row
-
-
-def _from_rows(name: str, rows: Sequence[Any]) -> Table:
-    """Return rows by name as a table; what a row lacks is missing in it."""
-    import polars as pl
-
-    wrong = next((number for number, row in enumerate(rows, 1) if not isinstance(row, Mapping)), None)
-    if wrong is not None:
-        raise DataError(f"row {wrong} of {name} is a {type(rows[wrong - 1]).__name__}; expected an object by name")
-    columns = list(dict.fromkeys(str(key) for row in rows for key in row))
-    if not columns:
-        return Table(name, pl.DataFrame())
-    return Table(
-        name, pl.DataFrame([series_of_values(column, [row.get(column) for row in rows]) for column in columns])
-    )
-
-
 def _checked(table: Table) -> Table:
     if table.rows == 0:
         raise DataError(f"{table.origin} has no rows of data; expected a header and at least two rows")
@@ -279,8 +190,6 @@ def _checked(table: Table) -> Table:
 def _from_frame(frame: Any) -> Table:
     import polars as pl
 
-    if isinstance(frame, pl.LazyFrame):
-        frame = frame.collect()
     if isinstance(frame, pl.DataFrame):
         return _checked(Table("the data frame", frame))
     if hasattr(frame, "column_names"):  # an Arrow table, whose `columns` are the values

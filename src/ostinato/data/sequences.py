@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.data.frequency import Times
+from ostinato.data.identities import Label, labels, names
 from ostinato.data.panel import format_time
 from ostinato.data.readers import read_table
 from ostinato.data.schema import MISSING
-from ostinato.data.table import Label, Table, is_numeric, labels, names, numbers, refuse_stray_cells
+from ostinato.data.table import Table, is_numeric, numbers, refuse_stray_cells
 from ostinato.data.times import read_times
 from ostinato.errors import ColumnError, DataError
 

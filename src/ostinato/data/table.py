@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import difflib
-import re
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.data.cells import (
-    NO,
-    YES,
     as_flags,
     as_numbers,
     decimal_evidence,
     is_ambiguous,
     listed,
 )
-from ostinato.data.frames import plain_value
 from ostinato.errors import ColumnError, DataError, DataWarning
 
 if TYPE_CHECKING:
@@ -30,7 +26,6 @@ if TYPE_CHECKING:
 
 # the largest number of float32, in which models compute
 LARGEST = float(np.finfo(np.float32).max)
-Label: TypeAlias = "str | bool | int | float"
 
 
 @dataclass(frozen=True)
@@ -46,7 +41,8 @@ class Table:
         untyped: whether every column is text because its file knows nothing else.
         missing: further texts that mean a missing value.
         decimal: the decimal mark of text cells that can be read two ways, as asked for; `None`: found.
-        custom: the mark where nothing else decides: of a table that a model remembers, or by the delimiter.
+        custom: the mark where the table does not show it: of the table that a model was trained on.
+        semicolons: whether these part the columns, as programs write that have the comma for decimals.
         index: the columns that were the index of a data frame, which are no targets, with what they are for: `"time"`,
             `"series_id"` or nothing.
     """
@@ -60,6 +56,7 @@ class Table:
     missing: tuple[str, ...] = ()
     decimal: str | None = None
     custom: str | None = None
+    semicolons: bool = False
     index: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
@@ -71,7 +68,13 @@ class Table:
 
     def mark(self, cells: pl.Series) -> str:
         """Return the decimal mark of a column's text cells, itself deciding first."""
-        return decimal_evidence(cells) or self.decimal or self.evidence or self.custom or "."
+        known = decimal_evidence(cells) or self.decimal or self.evidence or self.custom
+        return known or ("," if self.semicolons and is_ambiguous(cells, ",") else ".")
+
+    @cached_property
+    def said(self) -> set[str]:
+        """The columns of which it was said already how they are read."""
+        return set()
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -171,9 +174,14 @@ def _parsed(table: Table, cells: pl.Series) -> pl.Series:
 
 def _say_how_read(table: Table, name: str, cells: pl.Series, read: pl.Series) -> None:
     """Warn of a column whose cells can be read two ways, if nothing but custom decided."""
-    if decimal_evidence(cells) or table.decimal or table.evidence or not is_ambiguous(cells, ","):
+    if name in table.said or decimal_evidence(cells) or table.decimal or table.evidence or table.custom:
         return
-    row = int(cells.str.contains(r"^\s*[+-]?[1-9]\d{0,2},\d{3}\s*$").fill_null(False).arg_max() or 0)
+    mark = next((own for own in (",", ".") if is_ambiguous(cells, own)), None)
+    # a point stands before decimals, unless a file shows that its writer has commas there
+    if mark is None or (mark == "." and not table.semicolons):
+        return
+    table.said.add(name)
+    row = int(cells.str.contains(rf"^\s*[+-]?[1-9]\d{{0,2}}\{mark}\d{{3}}\s*$").fill_null(False).arg_max() or 0)
     warnings.warn(
         f'column "{name}" of {table.origin}: "{cells[row]}" is read as {read[row]:g}; if it is not, say which mark '
         'stands before decimals: TableFile(path, decimal=",") or "." (--decimal)',
@@ -264,114 +272,6 @@ def _as_texts(column: pl.Series) -> pl.Series:
     if column.dtype == pl.Boolean:
         return column.replace_strict({True: "True", False: "False"}, default=None, return_dtype=pl.String)
     return column.cast(pl.String)
-
-
-NO_NAMES = ("NaN", "nan", "NaT", "<NA>", "None")
-"""How libraries write that there is nothing; never a name."""
-
-
-def names(table: Table, name: str, what: str) -> list[str]:
-    """Return a column of names: series, cases, labels; one text for each different value, and no other.
-
-    Args:
-        table: the table.
-        name: the column.
-        what: what every row needs, for the message: `"must name its series"`.
-
-    Raises:
-        DataError: one is missing, or a float too large to tell whole numbers apart.
-    """
-    _refuse_rounded(table, name)
-    found = texts(table, name, NO_NAMES)
-    if None in found:
-        raise DataError(f'{table.place(found.index(None))}: column "{name}" is empty; every row {what}')
-    return [str(own) for own in found]
-
-
-def labels(table: Table, name: str, what: str) -> list[Label]:
-    """Return a column of classes in the type that they have: whole numbers, floats, true and false, or texts.
-
-    The cells of a text file are what all of them are when written as Python writes them: `1` and `2` whole numbers,
-    but not `01`; errors as `names`.
-    """
-    import polars as pl
-
-    found = names(table, name, what)
-    if table.frame is None or table.untyped:
-        return typed(found)
-    column = table.frame[name]
-    if column.dtype.is_integer() or column.dtype.is_float() or column.dtype == pl.Boolean:
-        values: list[Label] = column.to_list()
-        return values
-    return list(found)
-
-
-def typed(texts: Sequence[str]) -> list[Label]:
-    """Return texts as what all of them are: whole numbers, floats, true and false as Python writes them, or texts."""
-    if all(re.fullmatch(r"0|-?[1-9]\d{0,17}", own) for own in texts):
-        return [int(own) for own in texts]
-    if all(own.lower() in ("true", "false") for own in texts):
-        return [own.lower() == "true" for own in texts]
-    if all(re.fullmatch(r"-?\d+\.\d+(e[+-]?\d+)?", own) and repr(float(own)) == own for own in texts):
-        return [float(own) for own in texts]
-    return list(texts)
-
-
-def _refuse_rounded(table: Table, name: str) -> None:
-    column = table.matrix[:, table.names.index(name)] if table.matrix is not None else None
-    if table.frame is not None and table.frame[name].dtype.is_float():
-        column = table.frame[name].to_numpy()
-    if column is None or column.dtype.kind != "f":
-        return
-    large = np.abs(column) >= 2.0 ** (np.finfo(column.dtype).nmant + 1)
-    if large.any():
-        row = int(large.argmax())
-        raise DataError(
-            f'{table.place(row)}: column "{name}" holds {column[row]:.0f} as a {column.dtype} number, which cannot '
-            "tell whole numbers of that size apart; give the column as whole numbers or as text"
-        )
-
-
-def category_codes(table: Table, name: str, missing: tuple[str, ...], categories: tuple[str, ...]) -> NDArray[np.int64]:
-    """Return the place of each cell among categories, `(rows,)`: -1 where missing, -2 where it is none of them.
-
-    True and false find their word however it is written. What is not known is said once, in a warning.
-    """
-    cells = texts(table, name, missing)
-    place = _places(categories)
-    codes = [-1 if own is None else place.get(own, place.get(own.lower(), -2)) for own in cells]
-    unknown = [str(own) for own, code in zip(cells, codes, strict=True) if code == -2]
-    if unknown:
-        warn_unknown(name, table.origin, unknown)
-    return np.array(codes, np.int64)
-
-
-def category_of(cell: Any, categories: tuple[str, ...], missing: tuple[str, ...]) -> int:
-    """Return the place of one value among categories, as `category_codes` does for a column."""
-    value = plain_value(cell)
-    if value is None or str(value).strip() in ("", *missing):
-        return -1
-    place, text = _places(categories), str(value).strip()
-    return place.get(text, place.get(text.lower(), -2))
-
-
-def _places(categories: tuple[str, ...]) -> dict[str, int]:
-    """Return the place of each category by its text; of words for true and false in small letters too."""
-    words = {own.lower(): i for i, own in enumerate(categories) if own.lower() in (*YES, *NO)}
-    return words | {own: i for i, own in enumerate(categories)}
-
-
-def warn_unknown(name: str, origin: str, unknown: Sequence[str]) -> None:
-    """Warn of values of a column that are none of the categories known."""
-    kinds = sorted(set(unknown))
-    shown = ", ".join(f'"{kind[:40]}"' for kind in kinds[:4]) + (", ..." if len(kinds) > 4 else "")
-    rows = "1 row" if len(unknown) == 1 else f"{len(unknown)} rows"
-    warnings.warn(
-        f'column "{name}" of {origin} has in {rows} what was not there in training ({shown}); such rows count as none '
-        "of the categories known",
-        DataWarning,
-        stacklevel=2,
-    )
 
 
 def _without_missing(table: Table, column: pl.Series, missing: tuple[str, ...]) -> pl.Series:

@@ -146,7 +146,9 @@ def _judged(
 def _no_time(table: Table, name: str, texts: pl.Series, form: Form, wanted: TimeFormat) -> DataError:
     row = int((~match(texts, form).matched).argmax())
     expected = f'"{wanted.pattern}"' if wanted.pattern else "the form of its other rows, such as 2024-01-31 13:00"
-    return DataError(f'{table.place(row)}: "{texts[row]}" in column "{name}" is not a time; expected {expected}')
+    return DataError(
+        f'{table.place(row)}: "{str(texts[row])[:80]}" in column "{name}" is not a time; expected {expected}'
+    )
 
 
 def _impossible(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ostinato.data.cells import flag_of
 from ostinato.data.frames import plain_value
-from ostinato.data.table import NO_NAMES, Label
+from ostinato.data.identities import NO_NAMES, Label
 from ostinato.errors import DataError, UsageError
 
 Integers: TypeAlias = "NDArray[np.int64]"

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.data.frames import as_array
-from ostinato.data.readers import TableFile, read_table
+from ostinato.data.identities import labels, typed
+from ostinato.data.readers import read_table
 from ostinato.data.spreadsheets import DATABASES, SPREADSHEETS
-from ostinato.data.table import labels, typed
 from ostinato.data.table import texts as text_column
+from ostinato.data.table_file import TableFile
 from ostinato.data.text import (
     CharacterVocabulary,
     SubwordVocabulary,

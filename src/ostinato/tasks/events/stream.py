@@ -14,6 +14,8 @@ import numpy as np
 import torch
 
 from ostinato.data.events import wall_seconds
+from ostinato.data.frames import plain_value
+from ostinato.data.identities import NO_NAMES
 from ostinato.data.times import decide_cell
 from ostinato.errors import DataError, StreamRowError, UsageError
 from ostinato.streaming import ArrayState, stepper
@@ -108,14 +110,14 @@ class EventStream:
             row = self._cells(row)
         if not isinstance(row, Mapping):
             raise StreamRowError(f"it is a {type(row).__name__}; expected a mapping with {self._wanted()}")
-        case, activity = (row.get(name) for name in self.columns[:2])
+        case, activity = (plain_value(row.get(name)) for name in self.columns[:2])
         for name, value in zip(self.columns, (case, activity), strict=False):
-            if value is None or value == "":
+            if value is None or str(value).strip() in ("", *NO_NAMES):
                 raise StreamRowError(f'it has no "{name}"; expected {self._wanted()}')
         time = self.columns[2]
         if time is not None and not all(name in row for name in ([time] if time in row else time.split("+"))):
             raise StreamRowError(f'it has no "{self.columns[2]}"; expected {self._wanted()} (null where not known)')
-        return str(case), str(activity), self.moment_of(row)
+        return str(case).strip(), str(activity).strip(), self.moment_of(row)
 
     def _cells(self, line: str) -> dict[str, str]:
         names = [name for name in self.columns if name is not None]
@@ -149,7 +151,9 @@ class EventStream:
             try:
                 return float(time)  # type: ignore[arg-type]
             except (TypeError, ValueError, OverflowError) as error:
-                raise StreamRowError(f"its time is {time!r}; expected a number, as in the training data") from error
+                raise StreamRowError(
+                    f"its time is {str(time)[:80]!r}; expected a number, as in the training data"
+                ) from error
         try:
             found, self._format = decide_cell(row, column, self._format)
         except (DataError, ValueError, TypeError, OverflowError) as error:

@@ -171,6 +171,9 @@ def _check_context(settings: NetworkSettings, body: Mapping[str, Any], arrays: A
         raise ValueError(
             f"its context is {settings.context}, its horizon {settings.horizon}, its season {body['season']}"
         )
+    starts = [own for own in body["starts"] if isinstance(own, (int, float))]
+    if any(not abs(own) < 2**62 for own in starts) or not 0 < body["frequency"]["step"] < 2**50:
+        raise ValueError(f"its series begin at {str(starts[:1])[:40]}, {str(body['frequency'])[:80]} a step")
     width, count = settings.targets + settings.past + settings.known, len(body["series"])
     shapes: dict[str, tuple[int, ...]] = {
         "scaler.targets.center": (count, settings.targets),

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.data import Panel, Series, format_time
+from ostinato.data.categories import category_of, warn_unknown
 from ostinato.data.cells import cell_number
-from ostinato.data.table import LARGEST, category_of, warn_unknown
+from ostinato.data.table import LARGEST
 from ostinato.data.times import decide_cell, read_cell
 from ostinato.data.zones import aware, instants_of, wall_times
 from ostinato.errors import DataError, StreamRowError, UsageError

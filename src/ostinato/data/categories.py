@@ -1,0 +1,57 @@
+"""Text columns as categories: their places, as training found them, and what is said of new ones."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ostinato.data.cells import NO, YES
+from ostinato.data.frames import plain_value
+from ostinato.data.table import Table, texts
+from ostinato.errors import DataWarning
+
+
+def category_codes(table: Table, name: str, missing: tuple[str, ...], categories: tuple[str, ...]) -> NDArray[np.int64]:
+    """Return the place of each cell among categories, `(rows,)`: -1 where missing, -2 where it is none of them.
+
+    True and false find their word however it is written. What is not known is said once, in a warning.
+    """
+    cells = texts(table, name, missing)
+    place = _places(categories)
+    codes = [-1 if own is None else place.get(own, place.get(own.lower(), -2)) for own in cells]
+    unknown = [str(own) for own, code in zip(cells, codes, strict=True) if code == -2]
+    if unknown:
+        warn_unknown(name, table.origin, unknown)
+    return np.array(codes, np.int64)
+
+
+def category_of(cell: Any, categories: tuple[str, ...], missing: tuple[str, ...]) -> int:
+    """Return the place of one value among categories, as `category_codes` does for a column."""
+    value = plain_value(cell)
+    if value is None or str(value).strip() in ("", *missing):
+        return -1
+    place, text = _places(categories), str(value).strip()
+    return place.get(text, place.get(text.lower(), -2))
+
+
+def _places(categories: tuple[str, ...]) -> dict[str, int]:
+    """Return the place of each category by its text; of words for true and false in small letters too."""
+    words = {own.lower(): i for i, own in enumerate(categories) if own.lower() in (*YES, *NO)}
+    return words | {own: i for i, own in enumerate(categories)}
+
+
+def warn_unknown(name: str, origin: str, unknown: Sequence[str]) -> None:
+    """Warn of values of a column that are none of the categories known."""
+    kinds = sorted(set(unknown))
+    shown = ", ".join(f'"{kind[:40]}"' for kind in kinds[:4]) + (", ..." if len(kinds) > 4 else "")
+    rows = "1 row" if len(unknown) == 1 else f"{len(unknown)} rows"
+    warnings.warn(
+        f'column "{name}" of {origin} has in {rows} what was not there in training ({shown}); such rows count as none '
+        "of the categories known",
+        DataWarning,
+        stacklevel=2,
+    )

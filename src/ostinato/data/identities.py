@@ -1,0 +1,78 @@
+"""Columns of names and of classes: one for each different value, never rounded, and none for what is missing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+
+from ostinato.data.table import Table, texts
+from ostinato.errors import DataError
+
+Label: TypeAlias = "str | bool | int | float"
+NO_NAMES = ("NaN", "nan", "NaT", "<NA>", "None")
+"""How libraries write that there is nothing; never a name."""
+
+
+def names(table: Table, name: str, what: str) -> list[str]:
+    """Return a column of names: series, cases, labels; one text for each different value, and no other.
+
+    Args:
+        table: the table.
+        name: the column.
+        what: what every row needs, for the message: `"must name its series"`.
+
+    Raises:
+        DataError: one is missing, or a float too large to tell whole numbers apart.
+    """
+    _refuse_rounded(table, name)
+    found = texts(table, name, NO_NAMES)
+    if None in found:
+        raise DataError(f'{table.place(found.index(None))}: column "{name}" is empty; every row {what}')
+    return [str(own) for own in found]
+
+
+def labels(table: Table, name: str, what: str) -> list[Label]:
+    """Return a column of classes in the type that they have: whole numbers, floats, true and false, or texts.
+
+    The cells of a text file are what all of them are when written as Python writes them: `1` and `2` whole numbers,
+    but not `01`; errors as `names`.
+    """
+    import polars as pl
+
+    found = names(table, name, what)
+    if table.frame is None or table.untyped:
+        return typed(found)
+    column = table.frame[name]
+    if column.dtype.is_integer() or column.dtype.is_float() or column.dtype == pl.Boolean:
+        values: list[Label] = column.to_list()
+        return values
+    return list(found)
+
+
+def typed(texts: Sequence[str]) -> list[Label]:
+    """Return texts as what all of them are: whole numbers, floats, true and false as Python writes them, or texts."""
+    if all(re.fullmatch(r"0|-?[1-9]\d{0,17}", own) for own in texts):
+        return [int(own) for own in texts]
+    if all(own.lower() in ("true", "false") for own in texts):
+        return [own.lower() == "true" for own in texts]
+    if all(re.fullmatch(r"-?\d+\.\d+(e[+-]?\d+)?", own) and repr(float(own)) == own for own in texts):
+        return [float(own) for own in texts]
+    return list(texts)
+
+
+def _refuse_rounded(table: Table, name: str) -> None:
+    column = table.matrix[:, table.names.index(name)] if table.matrix is not None else None
+    if table.frame is not None and table.frame[name].dtype.is_float():
+        column = table.frame[name].to_numpy()
+    if column is None or column.dtype.kind != "f":
+        return
+    large = np.abs(column) >= 2.0 ** (np.finfo(column.dtype).nmant + 1)
+    if large.any():
+        row = int(large.argmax())
+        raise DataError(
+            f'{table.place(row)}: column "{name}" holds {column[row]:.0f} as a {column.dtype} number, which cannot '
+            "tell whole numbers of that size apart; give the column as whole numbers or as text"
+        )
