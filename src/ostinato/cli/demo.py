@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ostinato.tasks.forecast import Forecaster
 
 _EPILOG = """examples:
-  ostinato demo                     hourly temperatures of a year at New York's airports
+  ostinato demo                     a year of hourly weather at New York's airports
   ostinato demo stocks              a random walk, and a report that says so
   ostinato demo --list
 """
@@ -35,7 +35,7 @@ def add_parser(verbs: Any) -> None:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("name", nargs="?", default="temperature", metavar="NAME", help="which one (temperature)")
+    parser.add_argument("name", nargs="?", default="humidity", metavar="NAME", help="which one (humidity)")
     parser.add_argument(
         "--out", type=path, default=Path("demo-model"), metavar="DIR", help="where to write (demo-model)"
     )

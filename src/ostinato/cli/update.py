@@ -8,6 +8,7 @@ from typing import Any
 from ostinato.cli.parsing import file, path
 from ostinato.cli.reading import add_reading
 from ostinato.cli.saving import write_or_say, write_report_of
+from ostinato.errors import UsageError
 
 _EPILOG = """examples:
   ostinato update model newer.csv               what came since the model was trained; the file may have older rows too
@@ -50,8 +51,11 @@ def run(arguments: argparse.Namespace) -> int:
 
     arguments.interrupted = "; the model is as it was"
     model, out = load(arguments.model), arguments.out or arguments.model
+    data = path_or_paths(arguments.file)
+    if isinstance(data, tuple) and model.KIND != "translator":
+        raise UsageError(f"there are {len(data)} files; a {model.KIND} is updated with one")
     found = model.update(
-        path_or_paths(arguments.file),
+        data,
         epochs=arguments.epochs,
         learning_rate=arguments.learning_rate,
         max_seconds=arguments.max_seconds,
