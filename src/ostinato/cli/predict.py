@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import sys
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from ostinato.cli.parsing import file, path
@@ -70,13 +71,27 @@ def _answer(model: Any, arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _with_spans_as_text(frame: Any) -> Any:
+    """Return a table whose spans of time are written as they are read: days, hours, minutes and seconds."""
+    import polars as pl
+
+    def text(span: Any) -> str:
+        seconds, rest = divmod(span // timedelta(microseconds=1), 1_000_000)
+        days, seconds = divmod(seconds, 86_400)
+        clock = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}" + (f".{rest:06}" if rest else "")
+        return f"{days} days {clock}"
+
+    spans = pl.selectors.duration()
+    return frame.with_columns(spans.map_elements(text, return_dtype=pl.String))
+
+
 def _forecast(model: Forecaster, arguments: argparse.Namespace) -> int:
     from ostinato.files import write_atomically
 
     suffix = arguments.out.suffix if arguments.out else ".jsonl" if arguments.json else ".csv"
     if suffix not in (".csv", ".jsonl", ".parquet"):
         raise UsageError(f'--out has the ending "{suffix}"; expected .csv, .jsonl or .parquet')
-    frame = model.predict(arguments.file, future=arguments.future).to_frame()
+    frame = _with_spans_as_text(model.predict(arguments.file, future=arguments.future).to_frame())
     content = io.BytesIO()
     if suffix == ".csv":
         frame.write_csv(content)

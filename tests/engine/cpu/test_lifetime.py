@@ -152,7 +152,7 @@ def test_a_process_forked_while_a_thread_compiles_can_compile() -> None:
     inside.wait()
     child = os.fork()
     if not child:
-        done = compiler._lock.acquire(timeout=5) and bool((_run(Decay(0.875))[1] == 1.875).all())
+        done = compiler.making.acquire(timeout=5) and bool((_run(Decay(0.875))[1] == 1.875).all())
         os._exit(0 if done else 1)
     thread.join()
     assert os.waitpid(child, 0)[1] == 0
