@@ -238,6 +238,58 @@ def test_a_function_elsewhere_that_is_replaced_is_seen(monkeypatch) -> None:
     assert_follows(Cell(), lambda: monkeypatch.setitem(globals(), "helper", lambda: 0.5))
 
 
+class ScaledNorm(nn.LayerNorm):
+    """A layer of PyTorch with a name of one's own: its `eps` is read by code that is not the cell's."""
+
+
+class Normed(Base):
+    def __init__(self, eps):
+        super().__init__()
+        self.norm = ScaledNorm(4, eps=eps)
+
+    def forward(self, x, h):
+        h = self.norm(torch.tanh(self.a(x) + self.b(h)))
+        return h, h
+
+
+def test_settings_of_layers_derived_from_pytorchs_are_watched() -> None:
+    cell = Normed(1e-5)
+    assert_follows(cell, lambda: setattr(cell.norm, "eps", 1.0))
+    xs, start = torch.randn(5, 3, 3), torch.zeros(3, 4)
+    for eps in (1e-5, 2.0):
+        torch.testing.assert_close(ostinato.scan(Normed(eps), xs, start)[0], loop(Normed(eps), xs, start))
+
+
+def test_a_cell_made_where_there_is_no_module_is_watched() -> None:
+    space = {"Base": Base, "LEVEL": 2.0}
+    exec("class Made(Base):\n    def gain(self):\n        return LEVEL\n", space)
+    space.pop("__name__", None)
+    assert_follows(space["Made"](), lambda: space.update(LEVEL=0.5))
+
+
+read = getattr
+
+
+class ByAnotherName(Base):
+    def gain(self):
+        return read(self, "lev" + "el")
+
+
+def test_reading_by_name_is_seen_under_any_name() -> None:
+    cell = ByAnotherName(level=2.0)
+    assert_follows(cell, lambda: setattr(cell, "level", 0.5))
+
+
+class Halved(Base):
+    def gain(self):
+        return 0.5
+
+
+def test_a_class_that_is_exchanged_is_seen() -> None:
+    cell = Base()
+    assert_follows(cell, lambda: setattr(cell, "__class__", Halved))
+
+
 CHANGES = {
     "a weight is replaced": lambda c: setattr(c.a, "weight", nn.Parameter(torch.randn(4, 3))),
     "a weight's data is replaced": lambda c: setattr(c.b.weight, "data", torch.randn(4, 4)),

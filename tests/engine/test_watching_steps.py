@@ -1,5 +1,6 @@
 """Cells that read their batch, keep something, draw numbers or ask for modes run as a plain loop runs them."""
 
+import functools
 import itertools
 import os
 import random
@@ -36,6 +37,8 @@ BATCH_READERS = {
     "first": lambda h: h + h[:1],
     "last": lambda h: h + h[-1],
     "softmax": lambda h: h * h.softmax(0),
+    "by name": lambda h: h / getattr(h, "shape")[0],  # noqa: B009
+    "len by its own name": lambda h: h / h.__len__(),
     "view": lambda h: h.view(h.shape[0], 2, 2).transpose(1, 2).reshape(h.size(0), -1),
     "zeros": lambda h: torch.cat([h, torch.zeros(h.shape[0], 2)], -1)[:, :4] * 0.9,
 }
@@ -153,6 +156,61 @@ def test_a_cell_that_changes_its_surroundings_runs_every_step_and_only_those(kin
     assert 5 in (TALLY[0], ClassCounting.total)
 
 
+class Toggling(Base):
+    on = False
+
+    def gain(self):
+        type(self).on = not type(self).on
+        return 2.0 if type(self).on else 0.5
+
+
+def test_a_switch_that_every_step_turns_is_turned_at_every_step() -> None:
+    xs, start = torch.randn(5, 3, 3), torch.zeros(3, 4)
+    Toggling.on = False
+    found = ostinato.scan(Toggling(), xs, start)[0]
+    assert Toggling.on
+    Toggling.on = False
+    torch.testing.assert_close(found, loop(Toggling(), xs, start))
+
+
+@functools.lru_cache
+def _kept_mask(width):
+    return torch.linspace(0.5, 1.0, width)
+
+
+class Masking(Base):
+    def forward(self, x, h):
+        h = torch.tanh(self.a(x) + self.b(h)) * _kept_mask(4)
+        return h, h
+
+
+def test_a_helper_that_keeps_its_results_keeps_real_ones() -> None:
+    _kept_mask.cache_clear()
+    xs, start = torch.randn(5, 3, 3), torch.zeros(3, 4)
+    for _ in range(2):
+        torch.testing.assert_close(ostinato.scan(Masking(), xs, start)[0], loop(Masking(), xs, start))
+    assert type(_kept_mask(4)) is torch.Tensor
+
+
+KEPT: dict = {}
+
+
+class Storing(Base):
+    def forward(self, x, h):
+        if "mask" not in KEPT:
+            KEPT["mask"] = torch.linspace(0.5, 1.0, 4)
+        h = torch.tanh(self.a(x) + self.b(h)) * KEPT["mask"]
+        return h, h
+
+
+def test_a_table_of_results_keeps_real_ones() -> None:
+    KEPT.clear()
+    xs, start = torch.randn(5, 3, 3), torch.zeros(3, 4)
+    for _ in range(3):
+        torch.testing.assert_close(ostinato.scan(Storing(), xs, start)[0], loop(Storing(), xs, start))
+    assert type(KEPT["mask"]) is torch.Tensor
+
+
 def test_states_are_returned_without_a_step_more() -> None:
     cell = Counting(count=0)
     ostinato.scan(cell, torch.randn(5, 3, 3), torch.zeros(3, 4), return_states=True)
@@ -161,6 +219,11 @@ def test_states_are_returned_without_a_step_more() -> None:
 
 DRAWS = np.random.default_rng(0)
 IMPURE = {
+    "torch, one number": lambda: torch.rand(()),
+    "torch, a row": lambda: torch.randn(4)[:1],
+    "torch, in place": lambda: torch.empty(1).normal_(),
+    "torch, whole numbers": lambda: torch.randint(0, 1 << 40, ()).double().float() / (1 << 40),
+    "hash": lambda: (hash(object()) % 1000003) / 1e6 + random.random(),
     "random": lambda: random.random(),
     "numpy": lambda: float(np.random.rand()),  # noqa: NPY002 - users do
     "generator": lambda: float(DRAWS.random()),

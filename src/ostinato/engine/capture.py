@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import logging
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -22,6 +22,7 @@ from torch._decomp import core_aten_decompositions
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils._python_dispatch import _disable_current_modes
 
 from ostinato.engine.graph import Unsupported
 from ostinato.engine.scope import Scope
@@ -70,6 +71,7 @@ def capture(
     rows: Sequence[str] = (),
     locate: bool = False,
     batch: int = BATCH,
+    unchanged: Callable[[], bool] = lambda: True,
 ) -> Captured:
     """Trace one step of a cell. It is copies of the cell that run, on tensors without data; the cell stays untouched.
 
@@ -84,6 +86,7 @@ def capture(
         rows: the tensors that have the batch first.
         locate: whether the line of the cell is kept for each operation; it costs time.
         batch: how many rows are traced; a plan is made of a trace with `BATCH` rows.
+        unchanged: tells whether all that the cell reads outside of itself still is as it was.
 
     Raises:
         Unsupported: PyTorch cannot trace the cell, for instance because it branches on values; or a step changes
@@ -108,6 +111,13 @@ def capture(
             for fake, needed in zip(fakes, gradients, strict=True):
                 fake.requires_grad_(needed and backward)
             probe = tracer.call(fakes, watched=True)
+            # asked after one step: a second one might change things back
+            with _disable_current_modes():
+                same = unchanged()
+            if not same:
+                raise Unsupported("settings outside of the cell that a step changes")
+            if any(result.dtype is not fakes[len(tensors)].dtype for result in probe):
+                raise Unsupported("an output or a state of another type than the sequences")
             shapes = [tuple(result.shape) for result in probe]
             if any(not shape or shape[0] != batch for shape in shapes):
                 raise Unsupported("a cell whose output or state does not have the batch first")
@@ -186,8 +196,6 @@ class _Mode(FakeTensorMode):  # type: ignore[no-untyped-call]
 @contextmanager
 def _alone() -> Iterator[None]:
     """Let nothing of the caller's see the trace, or change it: modes, hooks on saved tensors, inference mode, logs."""
-    from torch.utils._python_dispatch import _disable_current_modes
-
     plain = torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor)
     log = logging.getLogger("torch._subclasses.fake_tensor")
     silent = log.disabled

@@ -189,7 +189,15 @@ class _Wanted:
         backward = any(self.gradients)
         seen, gradients = self.seen, self.gradients
         return capture(
-            self.cell, self.xs[0], self.state, seen.tensors, gradients, backward=backward, scope=seen.scope, **options
+            self.cell,
+            self.xs[0],
+            self.state,
+            seen.tensors,
+            gradients,
+            backward=backward,
+            scope=seen.scope,
+            unchanged=seen.holds,
+            **options,
         )
 
 
@@ -205,7 +213,7 @@ def _made(plans: dict[Any, Ready | Unsupported], key: Any, call: _Wanted) -> Rea
             return Unsupported("settings or sizes that keep changing (make what changes a buffer of the cell)")
         if call.rows:
             ready = plans[key, call.batch] = _shared_or_made((key, call.batch, call.rows), call)
-        elif call.seen.scope.sizes or call.seen.scope.opaque:
+        elif call.seen.scope.sizes or call.seen.opaque:
             ready = _agreed(plans, key, call)
         else:
             ready = plans[key] = _shared_or_made(key, call)
@@ -250,12 +258,10 @@ def _make(call: _Wanted) -> Ready | Unsupported:
         _check_tensors(call.seen.tensors, call.xs.dtype)
         plan = _planned(call)
         executable = Executable(plan, call.xs.dtype, parallel=is_wanted())
-        if call.cell is call.owner and not call.seen.holds():
-            raise Unsupported("settings outside of the cell that a step changes")
-    except Unsupported as reason:
+    except Exception as error:  # noqa: BLE001 - whatever a plan stumbles over, the eager loop is right
         if not call.seen.holds():
             snapshot.restore()
-        return reason
+        return error if isinstance(error, Unsupported) else Unsupported(f"a step without a plan ({error!r:.200})")
     tensors = call.seen.tensors
     fakes = {id(tensor): torch.empty_like(tensor, device="meta") for tensor in tensors.values()}
     blank = shell_of(call.cell, fakes, call.seen.scope.names)
@@ -282,6 +288,8 @@ def _check_tensors(tensors: dict[str, Tensor], dtype: torch.dtype) -> None:
     for name, tensor in tensors.items():
         if type(tensor) not in (Tensor, nn.Parameter, nn.Buffer) or tensor.device.type != "cpu":
             raise Unsupported(f"{name} is a {type(tensor).__name__} on {tensor.device}")
+        if tensor.layout is not torch.strided or tensor.is_neg():
+            raise Unsupported(f"{name}, which is {tensor.layout} or is kept with its sign turned")
         if tensor.is_floating_point() and tensor.dtype is not dtype:
             raise Unsupported(f"{name} is {tensor.dtype} and the sequences are {dtype}")
 

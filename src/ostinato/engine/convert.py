@@ -99,6 +99,8 @@ class Converter:
         if any(isinstance(kind, (Row, list)) for kind in kinds) or _mentions_batch(node):
             result: Value = convert_operation(self, node)
             return result
+        if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
+            raise Unsupported(f"{describe(node)}, which draws numbers anew at every step, but not for each row")
         return Constant(_number(node))
 
     def _placeholders(self, nodes: list[fx.Node]) -> None:

@@ -21,17 +21,37 @@ import torch
 from torch import Tensor, nn
 
 from ostinato.engine.graph import Unsupported
-from ostinato.engine.reach import MISSING, home, is_impure_module, is_trusted, refuse_impure
+from ostinato.engine.reach import (
+    IMPURE_METHODS,
+    MISSING,
+    home,
+    is_impure_module,
+    is_known_pure,
+    is_trusted,
+    refuse_impure,
+)
 
 _ATOMS = frozenset(
-    [int, bool, str, bytes, type(None), type(...), type(NotImplemented), complex, range, Decimal, torch.dtype,
-     torch.device, torch.layout, torch.memory_format, torch.Size, datetime.date, datetime.datetime, datetime.timedelta,
-     datetime.time, datetime.timezone, re.Pattern, types.CodeType, types.GenericAlias, types.UnionType, type(MISSING)]
+    [int, bool, str, bytes, type(None), type(...), type(NotImplemented), torch.dtype, torch.device, torch.layout,
+     torch.memory_format, torch.Size, re.Pattern, types.CodeType, types.GenericAlias, types.UnionType, type(MISSING)]
 )  # fmt: skip
+_SHOWN = (
+    complex,
+    range,
+    Decimal,
+    datetime.date,
+    datetime.datetime,
+    datetime.timedelta,
+    datetime.time,
+    datetime.timezone,
+)
+"""Types two values of which may be equal and yet not the same."""
 _AS_THEY_ARE = (
     types.WrapperDescriptorType, types.MethodDescriptorType, types.ClassMethodDescriptorType,
-    types.GetSetDescriptorType, types.MemberDescriptorType, types.MethodWrapperType,
+    types.GetSetDescriptorType, types.MemberDescriptorType,
 )  # fmt: skip
+_CALENDARS = (datetime.datetime, datetime.date)
+_OF_MEMBERS = frozenset(["_value_", "_name_", "__objclass__", "_sort_order_"])
 _CACHED = type(functools.lru_cache(lambda: None))
 _MOST = 20_000
 """Values looked at in a cell's settings."""
@@ -56,6 +76,8 @@ class Freezer:
         """Functions, classes and modules whose code or attributes matter, by `id`."""
         self.mutable: list[Any] = []
         """Containers and objects that can change without being replaced."""
+        self.opaque = False
+        """Whether an object of a library was met, which may keep something from step to step."""
         self._seen: dict[int, int] = {}
         self._count = 0
 
@@ -94,6 +116,10 @@ class Freezer:
 
     def _code(self, value: Any, label: str) -> Any:
         refuse_impure(value, label)
+        if isinstance(value, types.FunctionType) and hasattr(value, "registry") and hasattr(value, "dispatch"):
+            raise Unsupported(f"{label}, which chooses among functions (functools.singledispatch)")
+        if value in _CALENDARS and any(map(self.reads, IMPURE_METHODS)):
+            raise Unsupported(f"{label}, a class that tells what time it is")
         module = value.__name__ if isinstance(value, types.ModuleType) else home(value)
         if not is_trusted(module, self.own):
             self.meet(value)
@@ -102,7 +128,7 @@ class Freezer:
     def meet(self, value: Any) -> None:
         """Note a function, class or module whose code or attributes matter."""
         self.met.setdefault(id(value), value)
-        if isinstance(value, type) and not is_trusted(type(value).__module__, self.own):
+        if isinstance(value, type) and not is_trusted(home(type(value)), self.own):
             self.met.setdefault(id(type(value)), type(value))
 
     def _simple(self, value: Any, kind: type, label: str) -> Any:
@@ -111,9 +137,12 @@ class Freezer:
             return self._tensor(value, label)
         if isinstance(value, nn.Module):
             return self._module(value, label)
+        if kind in _SHOWN:
+            return kind, repr(value)
         if isinstance(value, enum.Enum):
-            # `_value_` may itself be mutable
-            return self._code(kind, label), value.name, self.freeze(value._value_, f"{label}.value")
+            return self._member(value, kind, label)
+        if isinstance(value, types.MethodWrapperType):
+            return "method", value.__name__, self.freeze(value.__self__, label)
         if isinstance(value, np.generic):
             return kind, value.tobytes()
         if isinstance(value, np.ndarray):
@@ -125,6 +154,14 @@ class Freezer:
         if callable(value) and kind.__module__.startswith("numpy"):  # a function that is no Python function
             return self._code(value, label)
         return None
+
+    def _member(self, value: enum.Enum, kind: type, label: str) -> Any:
+        """Return a key for a member of an enumeration, which may have attributes besides its value."""
+        more = {name: item for name, item in value.__dict__.items() if name not in _OF_MEMBERS}
+        if more:
+            self.mutable.append(value)
+        parts = tuple((name, self.freeze(item, f"{label}.{name}")) for name, item in more.items())
+        return self._code(kind, label), value.name, self.freeze(value._value_, f"{label}.value"), parts
 
     def _tensor(self, value: Tensor, label: str) -> Any:
         number = self.number(value)
@@ -164,10 +201,12 @@ class Freezer:
         if isinstance(value, (property, functools.cached_property, staticmethod, classmethod)):
             return kind, *(self.freeze(getattr(value, name, None), label) for name in ("fget", "func", "__func__"))
         if isinstance(value, _CACHED):
-            return kind, self.freeze(value.__wrapped__, label)
+            # what a trace leaves there has no numbers, and would be given to whoever asks next
+            raise Unsupported(f"{label}, which keeps its results (functools.lru_cache)")
         if isinstance(value, slice):
             return kind, *(self.freeze(part, label) for part in (value.start, value.stop, value.step))
         if isinstance(value, types.MappingProxyType):
+            self.mutable.append(value)  # it shows a table that may change
             return kind, self._items(dict(value), label)
         return self._object(value, kind, label)
 
@@ -181,6 +220,8 @@ class Freezer:
             raise Unsupported(f"{label}, a {kind.__module__}.{kind.__qualname__}, which can change unseen")
         if not isinstance(value, (tuple, frozenset)) or state:
             self.mutable.append(value)
+        module = home(kind)
+        self.opaque |= is_trusted(module, self.own) and not is_known_pure(module)
         return self._code(kind, label), content, state
 
     def _content(self, value: Any, label: str) -> Any:
@@ -204,7 +245,7 @@ class Freezer:
         slots = [name for base in kind.__mro__ for name in _slots_of(base)]
         if table is MISSING and not slots:
             return None
-        everything = self.names is None or any(is_trusted(base.__module__, self.own) for base in kind.__mro__[:-1])
+        everything = self.names is None or any(is_trusted(home(base), self.own) for base in kind.__mro__[:-1])
         found = {name: _plainly(value, name) for name in slots} | ({} if table is MISSING else table)
         return tuple(
             (name, self.freeze(item, f"{label}.{name}"))

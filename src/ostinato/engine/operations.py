@@ -28,6 +28,8 @@ def convert_operation(converter: Converter, node: FxNode) -> Value:
     name = name_of(node)
     if name in HANDLERS:
         return HANDLERS[name](converter, node)
+    if len(node.args) + len(node.kwargs) > (2 if name in BINARY else 1) and name in UNARY.keys() | BINARY.keys():
+        raise Unsupported(f"{describe(node)} with options")
     if name in UNARY:
         return elementwise(converter, node, lambda x: g.pointwise(UNARY[name], x), node.args[:1])
     if name in BINARY:

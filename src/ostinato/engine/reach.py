@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import builtins
 import dis
+import operator
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from weakref import WeakKeyDictionary
 
 from ostinato.engine.graph import Unsupported
 
+_HEAP_TYPE = 1 << 9
 MISSING: Any = type("Missing", (), {"__repr__": lambda _: "nothing"})()
 
 _IMPURE = frozenset(
@@ -31,7 +33,7 @@ _IMPURE = frozenset(
 """Modules whose functions do not follow from their arguments, or do more than return something."""
 _IMPURE_BUILTINS = frozenset(
     """
-    print open input breakpoint id eval exec globals locals __import__
+    print open input breakpoint id hash eval exec globals locals __import__
     """.split()  # noqa: SIM905 - a list of words
 )
 _IMPURE_TORCH = frozenset(
@@ -40,7 +42,7 @@ _IMPURE_TORCH = frozenset(
     get_num_threads set_num_threads is_inference_mode_enabled set_default_dtype set_printoptions
     """.split()  # noqa: SIM905 - a list of words
 )
-_IMPURE_METHODS = frozenset(["now", "utcnow", "today"])
+IMPURE_METHODS = frozenset(["now", "utcnow", "today"])
 """Of dates: what a calendar says now."""
 _OF_TENSORS = frozenset(
     ["requires_grad", "grad_fn", "is_leaf", "_version", "data_ptr", "register_hook", "untyped_storage", "retain_grad"]
@@ -49,9 +51,22 @@ _OF_TENSORS = frozenset(
 _DYNAMIC = frozenset(
     ["getattr", "hasattr", "vars", "dir", "setattr", "delattr", "attrgetter", "methodcaller", "str", "repr", "format"]
 )
+_READERS = (
+    getattr,
+    hasattr,
+    vars,
+    dir,
+    setattr,
+    delattr,
+    str,
+    repr,
+    format,
+    operator.attrgetter,
+    operator.methodcaller,
+)
 _OF_SIZES = frozenset(
     """
-    shape size numel nelement len nbytes stride size_bytes broadcast_shapes
+    shape size numel nelement len __len__ __iter__ ndim nbytes stride broadcast_shapes
     """.split()  # noqa: SIM905 - a list of words
 )
 
@@ -198,21 +213,36 @@ def _followed(table: Mapping[str, Any], chain: tuple[str, ...]) -> list[Place]:
         refuse_impure(value, label)
         if value is MISSING and index and "__getattr__" in table and not is_trusted(str(table.get("__name__")), _NONE):
             raise Unsupported(f"{label}, which a module makes whenever it is asked")
+        if value is MISSING and index and _makes_attributes(table, chain[:index]):
+            raise Unsupported(f"{label}, which says how PyTorch is set now")
         if not isinstance(value, ModuleType):
-            if index + 1 < len(chain) and chain[index + 1] in _IMPURE_METHODS:
+            if index + 1 < len(chain) and chain[index + 1] in IMPURE_METHODS:
                 raise Unsupported(f"{'.'.join(chain[: index + 2])}, which gives another value at every step")
             break
         table = vars(value)
     return places
 
 
+def _makes_attributes(table: Mapping[str, Any], path: tuple[str, ...]) -> bool:
+    """Tell whether a module's attributes are not in its table, as the flags of `torch.backends` are not."""
+    module = sys.modules.get(str(table.get("__name__")))
+    return module is not None and type(module) is not ModuleType and "ops" not in path
+
+
 def home(value: Any) -> str:
     """Return the name of the module that a function or class comes from."""
     module = getattr(value, "__module__", None)
+    if module == "builtins" and (isinstance(value, FunctionType) or (isinstance(value, type) and _is_made(value))):
+        return "?"  # made by `exec` where there is no module: Python's own functions are not written in Python
     if module is None:
         holder = getattr(value, "__self__", None)
         module = holder.__name__ if isinstance(holder, ModuleType) else type(holder).__module__
     return str(module)
+
+
+def _is_made(kind: type) -> bool:
+    """Tell whether a class was made by a class statement, or like one, and not by Python itself."""
+    return bool(kind.__flags__ & _HEAP_TYPE)
 
 
 def is_impure_module(name: str) -> bool:
@@ -243,9 +273,14 @@ _TRUSTED = frozenset(
     """
     builtins torch numpy math cmath operator _operator functools _functools itertools collections _collections
     _collections_abc typing typing_extensions types abc _abc enum dataclasses copy copyreg numbers string re
-    contextlib warnings fractions decimal _decimal statistics bisect heapq scipy
+    contextlib warnings fractions decimal _decimal bisect heapq scipy
     """.split()  # noqa: SIM905 - a list of words
 )
+
+
+def is_dynamic(value: Any) -> bool:
+    """Tell whether a function reads attributes under names that it is given, by whatever name it goes."""
+    return any(value is each for each in _READERS)
 
 
 def is_trusted(module: str, own: frozenset[str]) -> bool:

@@ -15,6 +15,7 @@ from ostinato.engine.reach import (
     Place,
     facts_of,
     home,
+    is_dynamic,
     is_known_pure,
     is_library_code,
     is_trusted,
@@ -65,8 +66,10 @@ class Scope:
 
 def empty_scope(cell: nn.Module) -> Scope:
     """Return the scope of a cell before anything is known."""
-    roots = {type(module).__module__.partition(".")[0] for module in cell.modules()}
-    return Scope(frozenset(roots - {"torch", "builtins"}), {}, _ALWAYS, (), (), (), (), False, False, False)
+    roots = {home(base).partition(".")[0] for module in cell.modules() for base in type(module).__mro__}
+    return Scope(
+        frozenset(roots - {"torch", "builtins", "typing", "abc"}), {}, _ALWAYS, (), (), (), (), False, False, False
+    )
 
 
 def extended(scope: Scope, met: Iterable[Any]) -> Scope:
@@ -107,6 +110,8 @@ def _with_code(
     places = {(id(place.table), place.name): place for each in found for place in each}
     values = [place.value() for place in places.values()]
     called = [value for value in values if callable(value) and is_trusted(home(value), scope.own)]
+    if any(_is_users(function) and any(map(is_dynamic, _values_of(function))) for function in read):
+        names = None
     return Scope(
         scope.own,
         known | {id(function): function for function in functions},
@@ -115,10 +120,14 @@ def _with_code(
         classes,
         tuple(value for value in known.values() if isinstance(value, ModuleType)),
         tuple(places.values()),
-        any(reads_sizes(facts[function]) for function in read if _is_users(function)),
+        any(names is None or reads_sizes(facts[function]) for function in read if _is_users(function)),
         any(not is_known_pure(home(value)) for value in [*called, *wrappers]),
         any("is_grad_enabled" in each.names for each in facts.values()),
     )
+
+
+def _values_of(function: FunctionType) -> Iterator[Any]:
+    return (place.value() for place in places_of(function))
 
 
 def _is_users(function: FunctionType) -> bool:
@@ -132,7 +141,7 @@ def _methods(kind: type, names: set[str] | None, own: frozenset[str]) -> Iterato
         run = names | _OF_FUNCTIONS
     skipped = _NOT_RUN if issubclass(kind, nn.Module) else _NOT_RUN - {"__init__"}
     for base in kind.__mro__:
-        if is_trusted(base.__module__, own):
+        if is_trusted(home(base), own):
             continue
         for name, value in vars(base).items():
             if name not in skipped and (run is None or name in run or name.startswith("__") or name == "__init__"):
@@ -153,4 +162,4 @@ def functions_in(value: Any) -> Iterator[FunctionType]:
 
 def is_users_class(kind: type, own: frozenset[str]) -> bool:
     """Tell whether a class has code that must be looked at."""
-    return not is_trusted(kind.__module__, own)
+    return not is_trusted(home(kind), own)

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch._compile import _disable_dynamo
 from torch.nn.modules import module as _module
+from torch.nn.parameter import is_lazy
 
 from ostinato.engine.freeze import Freezer
 from ostinato.engine.graph import Unsupported
@@ -75,6 +76,11 @@ class Look:
     deep: list[tuple[Any, str, Any]] = field(default_factory=list)
     mutable: list[Any] = field(default_factory=list)
     numbers: dict[int, int] = field(default_factory=dict)
+    kinds: list[tuple[nn.Module, type]] = field(default_factory=list)
+    """The parts of the cell, without itself, which must not be kept alive here, with their classes."""
+    kind: type | None = None
+    opaque: bool = False
+    """Whether code of other libraries runs, which may keep something from step to step."""
 
     @property
     def draws(self) -> bool:
@@ -97,6 +103,8 @@ class Look:
             now = _parts_of(function)
             if len(now) != len(parts) or not all(map(is_, now, parts)):
                 return False
+        if any(type(module) is not kind for module, kind in self.kinds):
+            return False
         for tensor, meta in zip(self.tensors.values(), self.metas, strict=True):
             if _meta(tensor) != meta:
                 return False
@@ -120,7 +128,7 @@ _looks: WeakKeyDictionary[nn.Module, Look] = WeakKeyDictionary()
 def look(cell: nn.Module) -> Look:
     """Return what a cell is now; what is known of it already is only compared."""
     known = _looks.get(cell)
-    if known is not None and known.holds():
+    if known is not None and type(cell) is known.kind and known.holds():
         return known
     found = _looks[cell] = look_anew(cell, None if known is None else known.scope)
     return found
@@ -143,6 +151,8 @@ def look_anew(cell: nn.Module, scope: Scope | None = None) -> Look:
         scope: what is known of its code from an earlier look.
     """
     tensors = tensors_of(cell)
+    if any(is_lazy(tensor) for tensor in tensors.values()):
+        return Look(tensors, empty_scope(cell), None, "parameters that have no shape before the first call")
     try:
         scope = scope or empty_scope(cell)
         for _ in range(_ROUNDS):
@@ -159,7 +169,8 @@ def look_anew(cell: nn.Module, scope: Scope | None = None) -> Look:
 
 def _taken_down(cell: nn.Module, scope: Scope, tensors: dict[str, Tensor]) -> tuple[Freezer, Look]:
     modules = list(cell.modules())
-    found = Look(tensors, scope, drawing=_drawing(cell), numbers=numbers_of(cell))
+    found = Look(tensors, scope, drawing=_drawing(cell), numbers=numbers_of(cell), kind=type(cell))
+    found.kinds = [(module, type(module)) for module in modules[1:]]
     found.metas = [_meta(tensor) for tensor in tensors.values()]
     freezer = Freezer(scope.names, scope.own, found.number)
     paths = {id(module): path for path, module in cell.named_modules()}
@@ -181,7 +192,7 @@ def _taken_down(cell: nn.Module, scope: Scope, tensors: dict[str, Tensor]) -> tu
         parts += _of_class(kind, freezer, found)
     for namespace in scope.modules:
         parts += _of_namespace(namespace, freezer, found)
-    found.mutable = list(freezer.mutable)
+    found.mutable, found.opaque = list(freezer.mutable), scope.opaque or freezer.opaque
     found.fingerprint = Fingerprint(tuple(parts))
     return freezer, found
 
@@ -194,6 +205,7 @@ def _of_module(module: nn.Module, lead: str, freezer: Freezer, found: Look) -> I
     users = is_users_class(kind, freezer.own)
     if users:
         freezer.meet(kind)
+    layers = _layers_of(kind, freezer.own)
     hooks = [module.__dict__[name] for name in _HOOKS if name in module.__dict__]
     if any(hooks):
         raise Unsupported(f"{kind.__name__} with hooks, which must run at every step")
@@ -204,8 +216,7 @@ def _of_module(module: nn.Module, lead: str, freezer: Freezer, found: Look) -> I
         else:
             found.empty.append(table)
     yield from (kind, _whole(freezer, kind.forward, f"{kind.__name__}.forward", found), module.training)
-    if not users:
-        found.places += [(vars(base), "forward", kind.forward) for base in kind.__mro__ if "forward" in vars(base)][:1]
+    found.places += [(vars(base), "forward", vars(base)["forward"]) for base in layers]
     for name, value in module.__dict__.items():
         if name in OF_MODULES or name == "training":
             continue
@@ -213,7 +224,7 @@ def _of_module(module: nn.Module, lead: str, freezer: Freezer, found: Look) -> I
             yield name, found.number(value)
         elif freezer.reads(name):
             yield name, _whole(freezer, value, lead + name, found)
-        elif not users:
+        elif layers or not users:
             # a layer of PyTorch reads plain settings; what else is put there is not for it
             with suppress(Unsupported):
                 yield name, _whole(freezer, value, lead + name, found)
@@ -221,8 +232,18 @@ def _of_module(module: nn.Module, lead: str, freezer: Freezer, found: Look) -> I
         yield tuple((name, None if value is None else found.number(value)) for name, value in table.items())
 
 
+def _layers_of(kind: type, own: frozenset[str]) -> list[type]:
+    """Return the layers of libraries that a class is or derives from: they read settings that no code here names."""
+    return [
+        base
+        for base in kind.__mro__
+        if base is not nn.Module and "forward" in vars(base) and not is_users_class(base, own)
+    ]
+
+
 def _of_class(kind: type, freezer: Freezer, found: Look) -> Iterator[Any]:
     """Take down what a class holds that its objects can read."""
+    layers = _layers_of(kind, freezer.own) if issubclass(kind, nn.Module) else []
     for base in kind.__mro__:
         if not is_users_class(base, freezer.own):
             continue
@@ -233,8 +254,13 @@ def _of_class(kind: type, freezer: Freezer, found: Look) -> Iterator[Any]:
         for name, value in list(table.items()):
             if name.startswith("__") and name.endswith("__"):
                 yield value if isinstance(value, FunctionType) else name
+                if freezer.reads(name) and not isinstance(value, FunctionType):
+                    yield _whole(freezer, value, f"{base.__name__}.{name}", found)
             elif freezer.reads(name):
                 yield name, _whole(freezer, value, f"{base.__name__}.{name}", found)
+            elif layers:
+                with suppress(Unsupported):
+                    yield name, _whole(freezer, value, f"{base.__name__}.{name}", found)
 
 
 def _of_namespace(module: ModuleType, freezer: Freezer, found: Look) -> Iterator[Any]:
@@ -263,7 +289,7 @@ def _parts_of(function: Any) -> tuple[Any, ...]:
 
 
 def _meta(tensor: Tensor) -> tuple[Any, ...]:
-    return tensor.shape, tensor.dtype, tensor.requires_grad, tensor.is_cpu
+    return tensor.shape, tensor.dtype, tensor.requires_grad, tensor.is_cpu, tensor.is_neg()
 
 
 def _drawing(cell: nn.Module) -> tuple[nn.Module, ...]:
