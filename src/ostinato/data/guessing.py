@@ -105,7 +105,30 @@ def _are_years(table: Table, name: str) -> bool:
 def _counts(table: Table, name: str) -> bool:
     """Tell whether a column counts: whole numbers that differ from one row to the next."""
     values = _integers(table, name)
-    return values is not None and len(values) > 1 and bool((np.diff(values) != 0).all())
+    if values is not None:
+        return len(values) > 1 and bool((np.diff(values) != 0).all())
+    return _counts_with_holes(table, name)
+
+
+def _counts_with_holes(table: Table, name: str) -> bool:
+    """Tell whether a column would count if no cell of it were missing: reading it then says which one is."""
+    import polars as pl
+
+    assert table.frame is not None
+    column = table.frame[name]
+    if is_text(table, name):
+        cells = column.cast(pl.String).str.strip_chars()
+        column = cells.set(cells.str.to_lowercase().is_in(["", "nan", "null", "none", "na", "n/a"]), None)
+        if column.cast(pl.Float64, strict=False).null_count() > column.null_count():
+            return False
+    if column.dtype == pl.Boolean or column.dtype.is_temporal():
+        return False
+    values = column.cast(pl.Float64, strict=False).to_numpy()
+    shown = values[np.isfinite(values)]
+    if len(shown) < 2 or 2 * len(shown) < len(values) or (shown != np.round(shown)).any():
+        return False
+    steps = np.diff(shown)
+    return bool((steps != 0).all()) and bool((steps > 0).mean() >= 0.8)
 
 
 def _integers(table: Table, name: str) -> np.ndarray[tuple[int], np.dtype[np.int64]] | None:

@@ -14,7 +14,7 @@ from ostinato.data.frequency import Times
 from ostinato.data.inference import irregularity
 from ostinato.data.notes import note
 from ostinato.data.table import Table
-from ostinato.data.times import Groups, TimeFormat, localised, refuse_missing, takes_utc
+from ostinato.data.times import OPEN_ORDER, AloneRow, Groups, TimeFormat, localised, refuse_missing, takes_utc
 from ostinato.data.zones import checked_zone, offset_name
 from ostinato.errors import DataError
 
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 _HEAD = 20
 _ORDER_WORDS = {"dmy": "day-first", "mdy": "month-first", "ymd": "year-first"}
+_EXAMPLES = {
+    "date": "2024-01-31", "year month": "2024-01", "year quarter": "2024Q1", "year week": "2024-W05", "year": "2024",
+    "digits": "20240131", "digits month": "202401", "name year": "Jan 2024", "half year": "2024H1",
+}  # fmt: skip
 _ELAPSED = (
     r"^\s*(?P<sign>[+-])?\s*(?P<days>\d+)\s*days?,?\s*(?:(?P<clocksign>[+-])?(?P<hour>\d{1,2}):(?P<minute>\d{2})"
     r":(?P<second>\d{2})(?:\.(?P<fraction>\d{1,9}))?)?\s*$"
@@ -52,7 +56,7 @@ def read_texts(
     order, walls = possible[0]
     different = [own for own in possible if (own[1] != walls).any()]
     if different:
-        order, walls = _judged(table, name, texts, possible, groups)
+        order, walls = _judged(table, name, texts, possible, groups, known=wanted.kind == "stamps")
     decided = replace(wanted, kind="stamps", order=order or wanted.order, form=form.name)
     return finish(table, name, walls, parts, wanted, decided, groups)
 
@@ -116,9 +120,13 @@ def _constant(numbers: NDArray[np.int64]) -> bool:
 
 
 def _judged(
-    table: Table, name: str, texts: pl.Series, possible: list[tuple[Order, Times]], groups: Groups
+    table: Table, name: str, texts: pl.Series, possible: list[tuple[Order, Times]], groups: Groups, *, known: bool
 ) -> tuple[Order, Times]:
-    """Choose among readings by which every row is a date, and say so."""
+    """Choose among readings by which every row is a date, and say so.
+
+    Raises:
+        DataError: it is a row alone for a model whose training data did not tell: one wrong day would go unseen.
+    """
     marks = [irregularity([walls[rows] for rows in groups]) for _, walls in possible]
     best = min(range(len(possible)), key=lambda place: marks[place])
     order, walls = possible[best]
@@ -128,16 +136,22 @@ def _judged(
     equal = [own for own, mark in zip(possible, marks, strict=True) if mark == marks[best] and own[0] != order]
     row = int((others[0][1] != walls).argmax())
     readings = f"{str(walls[row])[:10]} or {str(others[0][1][row])[:10]}"
+    if known and isinstance(table, AloneRow):
+        raise DataError(
+            f'{table.place(row)}: "{texts[row]}" in column "{name}" is {readings}, and {OPEN_ORDER}; write '
+            f"{str(walls[row])[:10]}, or fit with day_first=True or False (--day-first, --no-day-first)"
+        )
     why = (
         "nothing in it tells which"
         if any((own[1] != walls).any() for own in equal)
         else "the rows are in order and regular then"
     )
     other = "day_first=False (--no-day-first)" if order == "dmy" else "day_first=True (--day-first)"
-    known = "" if why.startswith("nothing") else ", if that is wrong"
+    given = "" if why.startswith("nothing") else ", if that is wrong"
+    do = "fit with" if known else "pass"
     note(
         f'{table.place(row)}: "{texts[row]}" in column "{name}" is {readings}; the column is read '
-        f"{_ORDER_WORDS[order]}, since {why}; pass {other}{known or ' if it is the other'}, or time_format "
+        f"{_ORDER_WORDS[order]}, since {why}; {do} {other}{given or ' if it is the other'}, or time_format "
         "(--time-format) to say how it is written"
     )
     return order, walls
@@ -145,7 +159,10 @@ def _judged(
 
 def _no_time(table: Table, name: str, texts: pl.Series, form: Form, wanted: TimeFormat) -> DataError:
     row = int((~match(texts, form).matched).argmax())
-    expected = f'"{wanted.pattern}"' if wanted.pattern else "the form of its other rows, such as 2024-01-31 13:00"
+    matched = match(texts, form).matched
+    example = str(texts[int(matched.argmax())]) if matched.any() else _EXAMPLES.get(wanted.form, "2024-01-31 13:00")
+    of = "that of the training data" if wanted.kind and not matched.any() else "the form of its other rows"
+    expected = f'"{wanted.pattern}"' if wanted.pattern else f"{of}, such as {example}"
     return DataError(
         f'{table.place(row)}: "{str(texts[row])[:80]}" in column "{name}" is not a time; expected {expected}'
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -25,7 +25,14 @@ Groups: TypeAlias = "Sequence[NDArray[np.int64]]"
 _WORDS = {"stamps": "dates", "integers": "whole numbers", "numbers": "numbers", "elapsed": "times gone by"}
 PARTS = ("year", "month", "day", "hour", "minute", "second")
 # what a column of numbers is called that only counts, so that 1999 in it is no year
-COUNTERS = ("t", "step", "time_step", "timestep", "time_idx", "index", "idx", "row", "tick", "n")
+COUNTERS = (
+    "t", "step", "time_step", "timestep", "time_idx", "index", "idx", "row", "tick", "n", "elapsed", "seconds",
+    "minutes", "hours", "days", "ms", "cycle", "frame", "sample", "iteration",
+)  # fmt: skip
+_YEARS = ("year", "yr", "date", "ds", "period")
+FARTHEST = 2**62
+"""Whole numbers as times are smaller than this, so that a step more, or their difference, is a number too."""
+OPEN_ORDER = "the training data do not tell which"
 
 
 @dataclass(frozen=True)
@@ -107,6 +114,7 @@ def decide_times(table: Table, name: str, wanted: TimeFormat, groups: Groups | N
         return _joined(table, name, wanted, groups)
     column = table.frame[name]
     refuse_missing(table, name, column)
+    _refuse_far(table, name, column)
     times, found = _by_type(table, name, column, wanted, groups)
     if wanted.kind and found.kind != wanted.kind:
         raise DataError(
@@ -128,7 +136,7 @@ def _by_type(
     if column.dtype.is_temporal():
         return _typed(table, name, column, wanted, groups)
     whole = _whole_numbers(column)
-    if whole is not None and not (wanted.kind == "stamps" or _are_dates(name, whole, wanted)):
+    if whole is not None and not (wanted.kind == "stamps" or _are_dates(name, whole, wanted, groups)):
         return whole.to_numpy().astype(np.int64), TimeFormat("integers")
     if whole is None and column.dtype.is_numeric():
         return column.cast(pl.Float64).to_numpy(), TimeFormat("numbers")
@@ -173,7 +181,8 @@ def _whole_numbers(column: pl.Series) -> pl.Series | None:
     if column.dtype.is_integer():
         return column
     if column.dtype.is_float():
-        return column.cast(pl.Int64) if bool((column == column.round()).all()) else None
+        small = bool((column.abs() < FARTHEST).all())
+        return column.cast(pl.Int64) if small and bool((column == column.round()).all()) else None
     if column.dtype not in (pl.String, pl.Categorical, pl.Enum):
         return None
     texts = column.cast(pl.String).str.strip_chars()
@@ -183,15 +192,25 @@ def _whole_numbers(column: pl.Series) -> pl.Series | None:
     return whole if whole.null_count() == 0 else None
 
 
-def _are_dates(name: str, whole: pl.Series, wanted: TimeFormat) -> bool:
-    """Tell whether whole numbers are years, months (`202401`) or days (`20240131`)."""
+def _are_dates(name: str, whole: pl.Series, wanted: TimeFormat, groups: Groups) -> bool:
+    """Tell whether whole numbers are years, months (`202401`) or days (`20240131`).
+
+    Numbers from 1500 to 2199 may count something else: they are years if the column is called so, or if each follows
+    the one before.
+    """
     import polars as pl
 
     from ostinato.data.time_texts import reads_as_time
 
     if wanted.kind == "integers" or name.strip().lower() in COUNTERS:
         return False
-    return wanted.pattern is not None or reads_as_time(whole.cast(pl.String), weak=True)
+    if wanted.pattern is not None:
+        return True
+    if not reads_as_time(whole.cast(pl.String), weak=True):
+        return False
+    values = whole.to_numpy()
+    named = any(word in name.strip().lower() for word in _YEARS)
+    return named or int(values.max()) > 9999 or all((np.diff(values[rows]) == 1).all() for rows in groups)
 
 
 def localised(table: Table, name: str, walls: Times, zone: str, groups: Groups) -> Times:
@@ -234,7 +253,7 @@ def _joined(table: Table, name: str, wanted: TimeFormat, groups: Groups) -> tupl
     if not all(_whole_numbers(table.frame[part]) is not None or _is_month(table, part) for part in names):
         import polars as pl
 
-        texts = [table.frame[part].cast(pl.String) for part in names]
+        texts = [_as_part(table, part) for part in names]
         return read_texts(table, name, pl.select(pl.concat_str(texts, separator=" ")).to_series(), wanted, groups)
     parts = _parts_of(table, names)
     walls, good = assemble(parts, "")
@@ -243,6 +262,36 @@ def _joined(table: Table, name: str, wanted: TimeFormat, groups: Groups) -> tupl
         cells = ", ".join(f"{part} {table.frame[part][row]}" for part in names)
         raise DataError(f"{table.place(row)}: {cells} is not a time that exists; mend the row")
     return finish(table, name, walls, parts, wanted, replace(wanted, kind="stamps"), groups)
+
+
+def _as_part(table: Table, name: str) -> pl.Series:
+    """Return a column that is a part of a time as text: a day, or the clock of a time gone by since midnight.
+
+    Raises:
+        DataError: it is more than a part; the row is named.
+    """
+    import polars as pl
+
+    assert table.frame is not None
+    column = table.frame[name]
+    if isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone is None:
+        more = column.dt.time() != pl.Series([time()])
+        if more.any():
+            row = int(more.arg_max() or 0)
+            raise DataError(
+                f'{table.place(row)}: {column[row]} in column "{name}" has a time of day already; name only that one'
+            )
+        return column.dt.date().cast(pl.String)
+    if column.dtype == pl.Duration:
+        micro = column.dt.total_microseconds()
+        more = (micro < 0) | (micro >= 86_400_000_000)
+        if more.any():
+            row = int(more.arg_max() or 0)
+            raise DataError(
+                f'{table.place(row)}: {column[row]} in column "{name}" is no time of day; expected below 24 h'
+            )
+        return micro.cast(pl.Datetime("us")).dt.strftime("%H:%M:%S%.6f")
+    return column.cast(pl.String)
 
 
 def _is_month(table: Table, name: str) -> bool:
@@ -280,12 +329,36 @@ def refuse_missing(table: Table, name: str, column: pl.Series) -> None:
     Raises:
         DataError: it is; the row is named.
     """
-    if column.null_count():
-        row = int(column.is_null().arg_max() or 0)
+    absent = column.is_null()
+    if column.dtype.is_float():
+        absent |= column.is_nan().fill_null(True)
+    if absent.any():
+        row = int(absent.arg_max() or 0)
         raise DataError(f'{table.place(row)}: column "{name}" has no time; every row needs one')
 
 
-class _Row(Table):
+def _refuse_far(table: Table, name: str, column: pl.Series) -> None:
+    """Refuse numbers that are no times, or that times a little later could not be told from, or are not numbers."""
+    import polars as pl
+
+    if column.dtype.is_integer():
+        far = (column >= FARTHEST) | (column <= -FARTHEST)
+    elif column.dtype.is_float():
+        far = column.cast(pl.Float64).abs() >= FARTHEST
+    elif column.dtype == pl.String:
+        far = column.str.contains(r"^\s*[+-]?\d{19,}(\.0*)?\s*$")
+        far &= column.str.strip_chars().cast(pl.Float64, strict=False).abs().fill_null(0) >= FARTHEST
+    else:
+        return
+    if far.any():
+        row = int(far.arg_max() or 0)
+        raise DataError(
+            f'{table.place(row)}: {str(column[row])[:80]} in column "{name}" is too large for a time; expected dates, '
+            "or numbers below 2**62"
+        )
+
+
+class AloneRow(Table):
     """A row that came by itself."""
 
     def place(self, row: int) -> str:  # noqa: ARG002
@@ -319,16 +392,33 @@ def decide_cell(cells: Mapping[str, Any], name: str, wanted: TimeFormat) -> tupl
 
     parts = [name] if name in cells else name.split("+")
     values = {part: cell if part == name else cells[part] for part in parts}
-    frame = pl.DataFrame({part: _one(value) for part, value in values.items()})
-    times, found = decide_times(_Row("the row", frame), name, wanted)
+    for value in values.values():
+        _check_value(value, name)
+    try:
+        frame = pl.DataFrame({part: _one(value) for part, value in values.items()})
+        times, found = _decided(frame, name, wanted)
+    except (pl.exceptions.PolarsError, TypeError, OverflowError) as error:
+        raise DataError(f'the row: "{str(cell)[:80]}" in column "{name}" is not a time') from error
     # an order that was open is decided once, and holds for the rows that follow
     return times[0], wanted if wanted.order or not found.order else replace(wanted, order=found.order)
+
+
+def _decided(frame: pl.DataFrame, name: str, wanted: TimeFormat) -> tuple[Times, TimeFormat]:
+    return decide_times(AloneRow("the row", frame), name, wanted)
+
+
+def _check_value(value: Any, name: str) -> None:
+    """Refuse what no column of times has: lists, true and false, what is missing."""
+    known = isinstance(value, (str, int, float, date, time, timedelta, np.generic)) or hasattr(value, "to_timestamp")
+    # only what is missing differs from itself: NaN, NaT
+    if not known or isinstance(value, (bool, np.bool_)) or value != value:
+        raise DataError(f'the row: "{str(value)[:80]}" in column "{name}" is not a time')
 
 
 def _quickly(cell: Any, wanted: TimeFormat) -> Any:
     """Return a value that is a time already as a column would have it, without making a column of it."""
     if wanted.kind == "integers" and type(cell) is int:
-        return cell if abs(cell) < 2**63 else None
+        return cell if abs(cell) < FARTHEST else None
     if wanted.kind == "stamps" and isinstance(cell, str):
         return _by_form(cell, wanted)
     if wanted.kind != "stamps" or not isinstance(cell, datetime):

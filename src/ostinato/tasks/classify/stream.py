@@ -86,6 +86,18 @@ class SequenceStream:
         Raises:
             StreamRowError: the row does not fit the model.
         """
+        begins = isinstance(row, Mapping) and row.get("reset") is True
+        state = self._advance.state() if begins else None  # a step that is refused leaves it as it is
+        before = self._kept, self._time
+        try:
+            return self._pushed(row, time)
+        except BaseException:
+            self._kept, self._time = before
+            if begins:
+                self._advance.restore(state)
+            raise
+
+    def _pushed(self, row: Any, time: Any) -> dict[str, Any]:
         if isinstance(row, str):
             row = [None if not cell.strip() else cell for cell in row.split(",")]
         if isinstance(row, Mapping):
@@ -94,13 +106,15 @@ class SequenceStream:
             time = row.get(self._name, time)
         values = self._values(row)
         gap = self._gap(time)
+        network = self.fitted.network
         try:
             features = self.fitted.encoder.features(values[None], None if gap is None else np.array([gap]), "the row")
-        except DataError as error:
+            with np.errstate(over="ignore", invalid="ignore"):
+                stepped = self._advance(features)
+        except (DataError, UsageError) as error:
             raise StreamRowError(str(error)) from error
-        network = self.fitted.network
         with torch.inference_mode():
-            self._kept = network.pooling.advance(self._kept, torch.from_numpy(self._advance(features)))
+            self._kept = network.pooling.advance(self._kept, torch.from_numpy(stepped))
             scores = network.head(network.pooling.finish(self._kept)).double().numpy()
         return self._answer(with_temperature(scores, self.fitted.temperature)[0])
 
@@ -129,7 +143,7 @@ class SequenceStream:
         if self.fitted.encoder.gap is None:
             return None
         now = _seconds(time)
-        if now is None:
+        if now is None or not np.isfinite(now):
             raise StreamRowError(
                 f'it has no "{self._name}" that is a time; the model was trained with times: give a number, or a date '
                 "such as 2024-01-31 13:00"

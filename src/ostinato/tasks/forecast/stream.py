@@ -13,12 +13,13 @@ from ostinato.data import Panel, Series, format_time
 from ostinato.data.categories import category_of, warn_unknown
 from ostinato.data.cells import cell_number
 from ostinato.data.table import LARGEST
-from ostinato.data.times import decide_cell, read_cell
+from ostinato.data.times import OPEN_ORDER, decide_cell, read_cell
 from ostinato.data.zones import aware, instants_of, wall_times
 from ostinato.errors import DataError, StreamRowError, UsageError
 from ostinato.tasks.forecast.fitted import Fitted, tail_of
 from ostinato.tasks.forecast.result import Forecast
-from ostinato.tasks.forecast.saving import time_from_json, time_to_json
+from ostinato.tasks.forecast.saving import time_to_json
+from ostinato.tasks.forecast.stream_checks import check_jump, check_series, check_size, checked_state, model_mark
 
 
 class ForecastStream:
@@ -63,12 +64,18 @@ class ForecastStream:
             future: the known covariates of the coming steps, as `predict` takes them, if the model has any.
 
         Raises:
-            StreamRowError: a column is missing or unknown, a value is no number, or the time is not on the grid or not
-                after the row before; the stream is then as it was.
+            StreamRowError: a column is missing or unknown, the row names another series, a value is no number or too
+                large, or the time is not on the grid, not after the row before, or far beyond it; the stream is then
+                as it was.
         """
-        values, time = self._read(row)
-        self._advance(values, time)
-        return self.forecast(future)
+        before = self._rows, self._seen, self._next, self._last, self._format
+        try:
+            values, time = self._read(row)
+            self._advance(values, time)
+            return self.forecast(future)
+        except BaseException:
+            self._rows, self._seen, self._next, self._last, self._format = before
+            raise
 
     def forecast(self, future: Any = None) -> Forecast:
         """Forecast the steps after the last row, without taking in another."""
@@ -80,6 +87,7 @@ class ForecastStream:
         """Return a copy of all that the stream holds, as plain data and one array."""
         return {
             "series": self._fitted.tail.series[self._series].id,
+            "model": model_mark(self._fitted),
             "rows": self._rows.copy(),
             "seen": self._seen,
             "next": time_to_json(self._next),
@@ -90,17 +98,10 @@ class ForecastStream:
         """Go on from what `state` returned.
 
         Raises:
-            UsageError: the state is of another model or series.
+            UsageError: the state is of another model or series, or none at all; the stream is then as it was.
         """
-        rows = np.array(state["rows"], np.float64)
-        own = self._fitted.tail.series[self._series].id
-        if rows.shape != self._rows.shape or state["series"] != own:
-            raise UsageError(
-                f'the state is of series "{state["series"]}" with rows {rows.shape}; expected series "{own}" with '
-                f"{self._rows.shape}"
-            )
-        self._rows, self._seen = rows, int(state["seen"])
-        self._next, self._last = time_from_json(state["next"]), time_from_json(state.get("last"))
+        own = self._fitted.tail.series[self._series]
+        self._rows, self._seen, self._next, self._last = checked_state(state, self._fitted, own)
 
     def _ahead(self) -> Forecast:
         from ostinato.data import WindowArrays, calendar_features
@@ -146,6 +147,7 @@ class ForecastStream:
         if self._fitted.frequency.unit == "row":
             at, self._last = self._next or 0, time if time is not None else self._last
         self._next = self._fitted.frequency.times(at, 1, 1)[0]
+        check_jump(self._fitted, at, skipped, self._words(at))
 
     def _skipped(self, time: Any) -> int:
         """Return how many steps lie between the row before and this one."""
@@ -194,7 +196,10 @@ class ForecastStream:
         if missing or unknown:
             wrong = f'lacks "{missing[0]}"' if missing else f'has an unknown column "{unknown[0]}"'
             raise StreamRowError(f"the row {wrong}; expected the columns {', '.join(self._names)}")
+        if schema.series_id:
+            check_series(row.get(schema.series_id), schema.series_id, self._fitted.tail.series[self._series].id)
         values = np.concatenate([self._cells(name, row[name]) for name in self._names])
+        check_size(values, self._fitted, self._maker.targets)
         return values, self._time(row, clock)
 
     def _cells(self, name: str, cell: Any) -> NDArray[np.float64]:
@@ -224,18 +229,21 @@ class ForecastStream:
         given = [name for name in clock if name in row]
         if not given and "time" in row and "time" not in self._names:
             given = clock = ["time"]
-        if not given or all(row[name] is None for name in given):
+        if not given:
             return None
         absent = [name for name in clock if row.get(name) is None]
         if absent:
-            raise StreamRowError(f'the row lacks "{absent[0]}" of its time; expected {", ".join(clock)}')
+            raise StreamRowError(
+                f'the row has no "{absent[0]}", which tells its time; give it, or leave {" and ".join(clock)} out of '
+                "the row if it is that of the next step"
+            )
         name = "+".join(clock)
         try:
             time, self._format = decide_cell(row, name, self._format)
         except (DataError, ValueError, TypeError, OverflowError) as error:
-            if "not a time that exists" in str(error):
+            if any(words in str(error) for words in ("not a time that exists", OPEN_ORDER)):
                 raise StreamRowError(str(error)) from error
-            cell = ", ".join(str(row[part]) for part in clock)
+            cell = ", ".join(str(row[part])[:80] for part in clock)
             raise StreamRowError(
                 f'"{cell}" in column "{name}" is not a time; expected one such as {self._words(self._expected())}'
             ) from error
