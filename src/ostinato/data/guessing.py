@@ -6,7 +6,7 @@ import numpy as np
 
 from ostinato.data.table import Table, is_text
 from ostinato.data.time_texts import read_elapsed, reads_as_time
-from ostinato.data.times import PARTS
+from ostinato.data.times import FARTHEST, PARTS
 
 _GUESSES = (
     "ds", "date", "time", "timestamp", "datetime", "date_time", "month", "quarter", "day", "week", "year", "period",
@@ -111,7 +111,7 @@ def _counts(table: Table, name: str) -> bool:
 
 
 def _counts_with_holes(table: Table, name: str) -> bool:
-    """Tell whether a column would count if no cell of it were missing: reading it then says which one is."""
+    """Tell whether a column would count if no cell of it were missing or too large: reading it then says which one is."""
     import polars as pl
 
     assert table.frame is not None
@@ -127,6 +127,8 @@ def _counts_with_holes(table: Table, name: str) -> bool:
     shown = values[np.isfinite(values)]
     if len(shown) < 2 or 2 * len(shown) < len(values) or (shown != np.round(shown)).any():
         return False
+    if (np.abs(shown) >= FARTHEST).any():
+        return True
     steps = np.diff(shown)
     return bool((steps != 0).all()) and bool((steps > 0).mean() >= 0.8)
 

@@ -114,7 +114,7 @@ def decide_times(table: Table, name: str, wanted: TimeFormat, groups: Groups | N
         return _joined(table, name, wanted, groups)
     column = table.frame[name]
     refuse_missing(table, name, column)
-    _refuse_far(table, name, column)
+    _refuse_far(table, name, column, wanted)
     times, found = _by_type(table, name, column, wanted, groups)
     if wanted.kind and found.kind != wanted.kind:
         raise DataError(
@@ -337,17 +337,18 @@ def refuse_missing(table: Table, name: str, column: pl.Series) -> None:
         raise DataError(f'{table.place(row)}: column "{name}" has no time; every row needs one')
 
 
-def _refuse_far(table: Table, name: str, column: pl.Series) -> None:
+def _refuse_far(table: Table, name: str, column: pl.Series, wanted: TimeFormat) -> None:
     """Refuse numbers that are no times, or that times a little later could not be told from, or are not numbers."""
     import polars as pl
 
-    if column.dtype.is_integer():
-        far = (column >= FARTHEST) | (column <= -FARTHEST)
+    if column.dtype.is_unsigned_integer():
+        far = column.cast(pl.UInt64) >= FARTHEST
+    elif column.dtype.is_integer():
+        far = (column.cast(pl.Int64) >= FARTHEST) | (column.cast(pl.Int64) <= -FARTHEST)
     elif column.dtype.is_float():
         far = column.cast(pl.Float64).abs() >= FARTHEST
-    elif column.dtype == pl.String:
-        far = column.str.contains(r"^\s*[+-]?\d{19,}(\.0*)?\s*$")
-        far &= column.str.strip_chars().cast(pl.Float64, strict=False).abs().fill_null(0) >= FARTHEST
+    elif column.dtype == pl.String and wanted.pattern is None:  # a format may have this many digits
+        far = (column.str.strip_chars().cast(pl.Float64, strict=False).abs() >= FARTHEST).fill_null(False)
     else:
         return
     if far.any():

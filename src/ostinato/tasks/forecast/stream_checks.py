@@ -105,7 +105,7 @@ def checked_state(state: Any, fitted: Fitted, own: Series) -> tuple[NDArray[np.f
         UsageError: it is no state, or that of another model or series.
     """
     if not isinstance(state, Mapping) or any(key not in state for key in _KEYS):
-        what = f"lacks {_missing(state)}" if isinstance(state, Mapping) else f"is a {type(state).__name__}"
+        what = f"lacks {_missing(state)}" if isinstance(state, Mapping) else f"is of type {type(state).__name__}"
         raise UsageError(f"the state {what}; expected what state() gives")
     if state["series"] != own.id:
         raise UsageError(f'the state is of series "{str(state["series"])[:80]}"; expected series "{own.id}"')
@@ -161,14 +161,16 @@ def _time(given: Any, name: str, fitted: Fitted) -> Any:
 
 
 def _last(given: Any, own: Series) -> Any:
-    time = None if given is None else _parsed(given)
-    like = own.last
-    alike = like is None or (
-        isinstance(time, type(like))
-        if isinstance(like, (np.datetime64, np.timedelta64))
-        else isinstance(time, (int, float)) and not isinstance(time, bool) and math.isfinite(time)
-    )
-    if time is not None and (like is None or not alike):
+    if given is None:
+        return None
+    time, like = _parsed(given), own.last
+    if isinstance(like, np.datetime64):
+        good = isinstance(time, np.datetime64) and bool(_FIRST <= time <= _LAST)
+    elif isinstance(like, np.timedelta64):
+        good = isinstance(time, np.timedelta64)
+    else:
+        good = like is not None and (_whole(time) or isinstance(time, float)) and abs(time) < FARTHEST
+    if not good:
         raise UsageError(f'"last" of the state is {str(given)[:80]}, which is no time of the model; expected one')
     return time
 
