@@ -111,7 +111,7 @@ def _counts(table: Table, name: str) -> bool:
 
 
 def _counts_with_holes(table: Table, name: str) -> bool:
-    """Tell whether a column would count if no cell of it were missing or too large: reading it then says which one is."""
+    """Tell whether a column would count but for cells missing or too large: reading it then says which."""
     import polars as pl
 
     assert table.frame is not None
