@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from ostinato.data.cells import cell_number
 from ostinato.data.table import LARGEST
+from ostinato.data.times import FARTHEST
 from ostinato.errors import DataError, StreamRowError, UsageError
 from ostinato.streaming import stepper
 from ostinato.tasks.classify.calibration import with_temperature
 from ostinato.tasks.classify.fitting import Fitted
 from ostinato.tasks.classify.metrics import Floats
 
+_GAPS = 1e9  # usual gaps: what is later by more is no pause, and would make every later step one of the past
 Answer = Callable[[Floats], dict[str, Any]]
 
 
@@ -143,7 +145,7 @@ class SequenceStream:
         if self.fitted.encoder.gap is None:
             return None
         now = _seconds(time)
-        if now is None or not np.isfinite(now):
+        if now is None or not abs(now) < FARTHEST:
             raise StreamRowError(
                 f'it has no "{self._name}" that is a time; the model was trained with times: give a number, or a date '
                 "such as 2024-01-31 13:00"
@@ -152,7 +154,13 @@ class SequenceStream:
         if before is not None and now <= before:
             self._time = before
             raise StreamRowError(f"its time {now:g} does not come after that of the step before, {before:g}")
-        return 0.0 if before is None else now - before
+        gap = 0.0 if before is None else now - before
+        usual = self.fitted.encoder.gap
+        if usual > 0 and gap > _GAPS * usual:
+            raise StreamRowError(
+                f"its time {now:g} is {gap:g} after that of the step before, {before:g}, where {usual:g} is usual"
+            )
+        return gap
 
 
 def _seconds(time: Any) -> float | None:

@@ -16,7 +16,7 @@ import torch
 from ostinato.data.events import wall_seconds
 from ostinato.data.frames import plain_value
 from ostinato.data.identities import NO_NAMES
-from ostinato.data.times import decide_cell
+from ostinato.data.times import FARTHEST, OPEN_ORDER, decide_cell
 from ostinato.errors import DataError, StreamRowError, UsageError
 from ostinato.streaming import ArrayState, stepper
 from ostinato.tasks.events.answering import Answer, answer_of
@@ -149,16 +149,19 @@ class EventStream:
         time = cells[0]
         if self.reader.unit[0] != "days":
             try:
-                return float(time)  # type: ignore[arg-type]
+                number = float(time)  # type: ignore[arg-type]
             except (TypeError, ValueError, OverflowError) as error:
                 raise StreamRowError(
                     f"its time is {str(time)[:80]!r}; expected a number, as in the training data"
                 ) from error
+            if abs(number) < FARTHEST:
+                return number
+            raise StreamRowError(f"its time is {number:g}, which is too large for one; expected a number below 2**62")
         try:
             found, self._format = decide_cell(row, column, self._format)
         except (DataError, ValueError, TypeError, OverflowError) as error:
             shown = " ".join(map(str, cells)) if len(cells) > 1 or isinstance(time, datetime) else repr(time)
-            if "not a time that exists" in str(error):
+            if any(words in str(error) for words in ("not a time that exists", OPEN_ORDER)):
                 raise StreamRowError(str(error)) from error
             raise StreamRowError(
                 f"its time is {shown}; expected one such as 2024-01-31 13:00".replace("'", '"')

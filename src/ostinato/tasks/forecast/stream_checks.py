@@ -109,7 +109,7 @@ def checked_state(state: Any, fitted: Fitted, own: Series) -> tuple[NDArray[np.f
         raise UsageError(f"the state {what}; expected what state() gives")
     if state["series"] != own.id:
         raise UsageError(f'the state is of series "{str(state["series"])[:80]}"; expected series "{own.id}"')
-    # states of before 1.0 have no mark
+    # states that older versions gave have no mark
     if "model" in state and state["model"] != model_mark(fitted):
         raise UsageError("the state is of another model; expected one that a stream of this model gave")
     rows = _rows(state["rows"], (fitted.settings.context, len(fitted.columns)))
