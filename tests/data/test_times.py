@@ -395,3 +395,63 @@ def test_a_future_that_holds_the_past_too_is_matched_by_time(kind, frequency) ->
     if frequency is None:
         with pytest.raises(DataError, match="already that of row"):
             load_future(pd.concat([data, data.tail(10)]), panel, 4)
+
+
+@pytest.mark.parametrize("name", ["time", "ds", "timestamp"])
+@pytest.mark.parametrize("hole", [None, float("nan")])
+def test_an_empty_cell_among_whole_numbers_as_times_is_named(name, hole, tmp_path) -> None:
+    times = [hole if row == 3 else row * 5 for row in range(30)]
+    frame = pd.DataFrame({name: times, "y": np.arange(30.0)})
+    written = tmp_path / "a.csv"
+    frame.to_csv(written, index=False)
+    for source, place in ((frame, "row 4 of"), (frame.convert_dtypes(), "row 4 of"), (written, "row 5 of a.csv")):
+        for schema in (None, Schema(time=name)):
+            with pytest.raises(DataError, match=f'{place}.*column "{name}" has no time'):
+                load_panel(source, schema)
+
+
+@pytest.mark.parametrize("far", [2**62, 2**63 - 40, 2**63, -(2**63), 2**64 - 40, 10**25, 1e300])
+def test_numbers_too_large_for_times_are_named(far, tmp_path) -> None:
+    times = [far + row for row in range(30)]
+    (tmp_path / "a.csv").write_text("time,y\n" + "".join(f"{own},{row}\n" for row, own in enumerate(times)))
+    for source in ({"time": times, "y": np.arange(30.0)}, tmp_path / "a.csv"):
+        with pytest.raises(DataError, match='row [12] of .*in column "time" is too large for a time'):
+            load_panel(source, Schema(time="time"))
+    count = np.arange(30, dtype=np.uint64)
+    assert load_panel(pd.DataFrame({"time": count, "y": np.arange(30.0)})).frequency.alias() == "1"
+
+
+@pytest.mark.parametrize("kind", ["text", "timedelta", "time"])
+def test_a_day_and_a_clock_of_any_type_join(kind) -> None:
+    days = pd.date_range("2024-01-01", periods=10).repeat(4)
+    hours = [6 * (row % 4) for row in range(40)]
+    clocks = {
+        "text": [f"{hour:02d}:00" for hour in hours],
+        "timedelta": pd.to_timedelta(hours, unit="h"),
+        "time": [clock(hour) for hour in hours],
+    }
+    data = pd.DataFrame({"d": days, "c": clocks[kind], "y": np.arange(40.0)})
+    panel = load_panel(data, Schema(time="d+c"))
+    assert (panel.frequency.alias(), len(panel.series[0]), panel.gaps) == ("6h", 40, 0)
+    with pytest.raises(DataError, match='column "d" has a time of day already'):
+        load_panel(data.assign(d=days + pd.Timedelta("1h")), Schema(time="d+c"))
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "step", "alias"),
+    [
+        ("time", 1900, 1, "YS"),
+        ("year", 1900, 5, "5YS"),
+        ("time", 1500, 5, "5"),
+        ("time", 1990, 10, "10"),
+        ("elapsed", 1600, 1, "1"),
+    ],
+)
+def test_numbers_like_years_are_years_where_that_is_plausible(name, first, step, alias) -> None:
+    data = pd.DataFrame({name: first + step * np.arange(20), "y": np.arange(20.0)})
+    assert load_panel(data, Schema(time=name)).frequency.alias() == alias
+
+
+def test_what_is_no_time_is_told_by_an_example_of_the_own_form() -> None:
+    with pytest.raises(DataError, match="the form of its other rows, such as 1. Jan 2024"):
+        load_panel({"time": ["1. Jan 2024", "2. Jan 2024", "x"], "y": [1.0, 2.0, 3.0]}, Schema(time="time"))

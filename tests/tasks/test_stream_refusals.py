@@ -76,8 +76,8 @@ def test_the_command_line_refuses_a_row_of_another_series(several, tmp_path, cap
     assert 'row 2 of stdin skipped: the row is of "7"' in said.err
 
 
-NO_TIMES = [float("nan"), float("inf"), 1e300, 10**400, 2**63, [1], {}, (), b"x", 1j, True, None, "", "x", pd.NaT, pd.NA,
-            np.datetime64("NaT"), dt.time(3)]  # fmt: skip
+NO_TIMES = [float("nan"), float("inf"), 1e300, 10**400, 2**63, [1], {}, (), b"x", 1j, True, None, "", "x", pd.NaT,
+            pd.NA, np.datetime64("NaT"), dt.time(3)]  # fmt: skip
 
 
 @pytest.mark.parametrize("time", NO_TIMES, ids=str)
@@ -128,8 +128,7 @@ def test_a_hostile_state_is_refused_or_harmless(states, which, key, bad) -> None
     before = stream.state()
     try:
         stream.restore({**copy.deepcopy(state), key: bad})
-    except UsageError as error:
-        assert "\n" not in str(error)
+    except UsageError:
         assert same(stream.state(), before)
         return
     # only another time of the same kind is taken

@@ -110,8 +110,9 @@ class SequenceStream:
         gap = self._gap(time)
         network = self.fitted.network
         try:
-            features = self.fitted.encoder.features(values[None], None if gap is None else np.array([gap]), "the row")
-            with np.errstate(over="ignore", invalid="ignore"):
+            gaps = None if gap is None else np.array([gap])
+            with np.errstate(over="ignore", invalid="ignore"):  # what becomes infinite is refused as such
+                features = self.fitted.encoder.features(values[None], gaps, "the row")
                 stepped = self._advance(features)
         except (DataError, UsageError) as error:
             raise StreamRowError(str(error)) from error
