@@ -317,13 +317,13 @@ def _check_places(table: Table, group: _Group, frequency: Frequency, places: NDA
         when, first = (format_time(time, frequency.zone) for time in (group.times[row], group.times[0]))
         raise DataError(
             f"{table.place(int(group.rows[row]))}: the time {when} is not on the grid of "
-            f"{frequency.describe()} from {first}; pass another frequency (--frequency), "
+            f"{frequency.describe()} from {first}; fit with another frequency (--frequency), "
             'or "rows" to take the rows as equally spaced'
         )
     if places[-1] + 1 > _SPARSE * len(places) + 1000:
         raise DataError(
             f"{table.origin}: at {frequency.describe()} a step, {len(places)} rows would be spread over "
-            f'{places[-1] + 1} steps; pass a longer frequency (--frequency), or "rows"'
+            f'{places[-1] + 1} steps; fit with a longer frequency (--frequency), or "rows"'
         )
 
 

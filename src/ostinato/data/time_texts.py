@@ -219,8 +219,8 @@ def finish(
         other = int((parts.offset != parts.offset[0]).argmax())
         words = ["no offset" if np.isnan(own) else offset_name(int(own)) for own in parts.offset[[0, other]]]
         raise DataError(
-            f'{table.place(other)}: column "{name}" has times at {words[0]} and, from here on, at {words[1]}; say the '
-            'zone that they are of, time_zone="Europe/Berlin" (--time-zone) for example, or "UTC"'
+            f'{table.place(other)}: column "{name}" has times at {words[0]} and, from here on, at {words[1]}; fit with '
+            'the zone that they are of, time_zone="Europe/Berlin" (--time-zone) for example, or "UTC"'
         )
     instants = walls - np.where(given, parts.offset, 0).astype("timedelta64[m]")
     if not given.all():

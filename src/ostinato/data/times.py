@@ -231,7 +231,7 @@ def localised(table: Table, name: str, walls: Times, zone: str, groups: Groups) 
         shown = str(walls[row]).replace("T", " ")[:16]
         raise DataError(
             f'{table.place(row)}: clocks in {zone} never show {shown} (column "{name}"), since they go forward then; '
-            "mend the row, or pass the zone that the times are in (time_zone, --time-zone)"
+            "mend the row, or fit with the zone that the times are in (time_zone, --time-zone)"
         )
     if (early != late).any():
         for rows in groups:
