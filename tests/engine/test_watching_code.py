@@ -1,7 +1,9 @@
 """A plan is used again only while the code, the surroundings and the weights that its trace met are as they were."""
 
+import dataclasses
 import functools
 import itertools
+import logging
 import sys
 import types
 
@@ -252,6 +254,44 @@ class Normed(Base):
         return h, h
 
 
+@dataclasses.dataclass(frozen=True)
+class Frozen:
+    gain: float = 2.0
+
+
+class Stating(Base):
+    def forward(self, x, h):
+        if x.dim() != 2:
+            raise ValueError(f"x of {type(self)} has {x.dim()} dimensions")
+        return super().forward(x, h)
+
+    def gain(self):
+        return self.s.gain
+
+
+def test_a_frozen_dataclass_and_the_text_of_an_error_are_no_reason_to_run_eagerly() -> None:
+    cell = Stating(s=Frozen(), logger=logging.getLogger("test"), numbers=torch.Generator())
+    assert_follows(cell, lambda: setattr(cell, "s", Frozen(0.5)))
+
+
+def turn():
+    turn.on = not getattr(turn, "on", False)
+    return 2.0 if turn.on else 0.5
+
+
+class Turning(Base):
+    def gain(self):
+        return turn()
+
+
+def test_a_switch_kept_on_a_function_is_turned_at_every_step() -> None:
+    xs, start = torch.randn(5, 3, 3), torch.zeros(3, 4)
+    turn.on = False
+    found = ostinato.scan(Turning(), xs, start)[0]
+    turn.on = False
+    torch.testing.assert_close(found, loop(Turning(), xs, start))
+
+
 def test_settings_of_layers_derived_from_pytorchs_are_watched() -> None:
     cell = Normed(1e-5)
     assert_follows(cell, lambda: setattr(cell.norm, "eps", 1.0))
@@ -301,6 +341,7 @@ CHANGES = {
     "a part is replaced": lambda c: setattr(c, "a", nn.Sequential(nn.Linear(3, 4), nn.Tanh())),
     "a part is put under a parametrisation": lambda c: nn.utils.parametrizations.weight_norm(c.a),
     "parts are swapped": lambda c: c._modules.update(b=nn.Sequential(c.b, nn.Linear(4, 4))),
+    "a weight is kept with its sign turned": lambda c: setattr(c.b.weight, "data", torch._neg_view(torch.randn(4, 4))),
     "a bias is taken away": lambda c: c.a.register_parameter("bias", None),
     "a hook is set on a part": lambda c: c.a.register_forward_hook(lambda m, i, o: 2 * o),
     "a hook is set before a part": lambda c: c.a.register_forward_pre_hook(lambda m, i: (2 * i[0],)),

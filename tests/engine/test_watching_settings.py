@@ -28,6 +28,16 @@ class Level(enum.Enum):
     LOW, HIGH = 0.5, 2.0
 
 
+class Marked(enum.Enum):
+    ONE = 1
+
+    def __init__(self, _):
+        self.weight = 2.0
+
+
+TABLE = {"g": 2.0}
+
+
 class Lookup:
     """Reads whatever name it is asked for."""
 
@@ -64,6 +74,15 @@ HOLDERS = {
     "mapping proxy": (
         lambda: types.MappingProxyType({"g": 2.0}), lambda c: c.s["g"],
         lambda c: setattr(c, "s", types.MappingProxyType({"g": 0.5})),
+    ),
+    "mapping proxy over a table": (
+        lambda: types.MappingProxyType(TABLE), lambda c: c.s["g"], lambda c: TABLE.update(g=0.5),
+    ),
+    "attribute of an enum": (lambda: Marked.ONE, lambda c: c.s.weight, lambda c: setattr(Marked.ONE, "weight", 0.5)),
+    "equal ranges": (lambda: range(0, 3, 2), lambda c: float(c.s.stop), set_to("s", range(0, 4, 2))),
+    "complex zero": (lambda: 0j, lambda c: float(np.copysign(1.0, c.s.imag)), set_to("s", complex(0.0, -0.0))),
+    "bound item": (
+        lambda: collections.deque([2.0]).__getitem__, lambda c: c.s(0), lambda c: c.s.__self__.__setitem__(0, 0.5),
     ),
     "list": (lambda: [2.0], lambda c: c.s[0], lambda c: c.s.__setitem__(0, 0.5)),
     "list of lists": (lambda: [[2.0]], lambda c: c.s[0][0], lambda c: c.s[0].__setitem__(0, 0.5)),

@@ -164,6 +164,51 @@ class Toggling(Base):
         return 2.0 if type(self).on else 0.5
 
 
+class Growing(Base):
+    def forward(self, x, h):
+        h = self.a(x) + h
+        return h, h
+
+
+class Typed(Base):
+    def forward(self, x, h):
+        h = self.a(x) + h
+        return h > 0, h
+
+
+def test_a_state_that_changes_its_shape_and_outputs_of_another_type_are_those_of_a_loop() -> None:
+    xs = torch.randn(5, 3, 3)
+    for _ in range(5):
+        found, last = ostinato.scan(Growing(), xs, torch.ones(3, 1))
+        assert last.shape == (3, 4)
+        torch.testing.assert_close(found, loop(Growing(), xs, torch.ones(3, 1)))
+    assert ostinato.scan(Typed(), xs, torch.zeros(3, 4))[0].dtype is torch.bool
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize(
+    "drop",
+    [
+        lambda rate: nn.Dropout(rate),
+        lambda rate: lambda x: torch.nn.functional.dropout(x, rate, True),
+        lambda rate: lambda x: x * torch.empty_like(x).bernoulli_(1 - rate) / (1 - rate),
+        lambda rate: lambda x: x * torch.bernoulli(torch.full_like(x, 1 - rate)) / (1 - rate),
+    ],
+)
+def test_dropout_keeps_the_share_that_it_should(rate, drop) -> None:
+    class Cell(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.drop = drop(rate)
+
+        def forward(self, x, h):
+            return self.drop(x), h
+
+    ys, _ = ostinato.scan(Cell(), torch.ones(1000, 40, 3), torch.ones(40, 4))
+    assert abs(float(ys.mean()) - 1) < 0.05
+    assert abs(float((ys != 0).float().mean()) - (1 - rate)) < 0.01
+
+
 def test_a_switch_that_every_step_turns_is_turned_at_every_step() -> None:
     xs, start = torch.randn(5, 3, 3), torch.zeros(3, 4)
     Toggling.on = False

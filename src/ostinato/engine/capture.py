@@ -116,6 +116,8 @@ def capture(
                 same = unchanged()
             if not same:
                 raise Unsupported("settings outside of the cell that a step changes")
+            if any(new.shape != old.shape for new, old in zip(probe[1:], fakes[len(tensors) + 1 :], strict=True)):
+                raise Unsupported("a new state of another shape than the last one")
             if any(result.dtype is not fakes[len(tensors)].dtype for result in probe):
                 raise Unsupported("an output or a state of another type than the sequences")
             shapes = [tuple(result.shape) for result in probe]

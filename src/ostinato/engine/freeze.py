@@ -12,6 +12,7 @@ import re
 import types
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import PurePath
 from typing import Any
@@ -66,12 +67,18 @@ class Freezer:
         names: the attributes that the cell's code can read; `None` for any.
         own: packages of the cell's code; see `reach.is_trusted`.
         number: the place of a tensor or module of the cell among all of its own, or none for a stranger.
+        shows: whether objects are made texts, so that attributes without a name in the code count where they can.
     """
 
     def __init__(
-        self, names: frozenset[str] | None, own: frozenset[str], number: Callable[[Any], int | None] = lambda _: None
+        self,
+        names: frozenset[str] | None,
+        own: frozenset[str],
+        number: Callable[[Any], int | None] = lambda _: None,
+        *,
+        shows: bool = False,
     ) -> None:
-        self.names, self.own, self.number = names, own, number
+        self.names, self.own, self.number, self.shows = names, own, number, shows
         self.met: dict[int, Any] = {}
         """Functions, classes and modules whose code or attributes matter, by `id`."""
         self.mutable: list[Any] = []
@@ -247,11 +254,22 @@ class Freezer:
             return None
         everything = self.names is None or any(is_trusted(home(base), self.own) for base in kind.__mro__[:-1])
         found = {name: _plainly(value, name) for name in slots} | ({} if table is MISSING else table)
-        return tuple(
+        parts = [
             (name, self.freeze(item, f"{label}.{name}"))
             for name, item in found.items()
             if everything or self.reads(name)
-        )
+        ]
+        if self.shows and not everything:
+            parts += self.shown({name: item for name, item in found.items() if not self.reads(name)}, label)
+        return tuple(parts)
+
+    def shown(self, attributes: dict[str, Any], label: str) -> list[tuple[str, Any]]:
+        """Return keys for attributes that are not named in the code, of those that can be watched."""
+        parts = []
+        for name, item in attributes.items():
+            with suppress(Unsupported):
+                parts.append((name, self.freeze(item, f"{label}.{name}")))
+        return parts
 
 
 def _plainly(value: Any, name: str) -> Any:

@@ -301,10 +301,17 @@ def _rand(converter: Converter, node: FxNode) -> Value:
 @handles("bernoulli")
 def _bernoulli(converter: Converter, node: FxNode) -> Value:
     axis, shape = batch_axis(node), shape_of(node)
-    chance = node.args[1] if len(node.args) > 1 else node.args[0]
-    bound = aligned(converter, chance, axis - len(shape))
+    bound = aligned(converter, _probability(node), axis - len(shape))
     drawn = g.pointwise("lt", _uniform(converter, without(shape, axis)), bound)
     return Row(as_float(drawn), axis)
+
+
+def _probability(node: FxNode) -> Any:
+    """Return how likely a one is: a number or a tensor beside the one that is filled, or the numbers of a tensor."""
+    beside = node.target._overloadname in ("p", "float", "Tensor", "Tensor_p")
+    if not beside:
+        return node.args[0]
+    return node.args[1] if len(node.args) > 1 else node.kwargs.get("p", 0.5)  # a trace leaves defaults out
 
 
 @handles("native_dropout")

@@ -8,6 +8,7 @@ function is followed, hop by hop, to the value that stands there.
 from __future__ import annotations
 
 import builtins
+import datetime
 import dis
 import operator
 import sys
@@ -39,18 +40,31 @@ _IMPURE_BUILTINS = frozenset(
 _IMPURE_TORCH = frozenset(
     """
     seed initial_seed manual_seed get_rng_state set_rng_state fork_rng default_generator Generator load save
-    get_num_threads set_num_threads is_inference_mode_enabled set_default_dtype set_printoptions
+    get_num_threads set_num_threads are_deterministic_algorithms_enabled get_float32_matmul_precision
+    is_anomaly_enabled is_inference_mode_enabled set_default_dtype set_printoptions
     """.split()  # noqa: SIM905 - a list of words
 )
 IMPURE_METHODS = frozenset(["now", "utcnow", "today"])
 """Of dates: what a calendar says now."""
 _OF_TENSORS = frozenset(
-    ["requires_grad", "grad_fn", "is_leaf", "_version", "data_ptr", "register_hook", "untyped_storage", "retain_grad"]
+    [
+        "requires_grad",
+        "grad_fn",
+        "is_leaf",
+        "_version",
+        "data_ptr",
+        "register_hook",
+        "untyped_storage",
+        "retain_grad",
+        "storage_offset",
+        "is_contiguous",
+        "__bases__",
+        "__subclasses__",
+        "__mro__",
+    ]
 )
-"""What an attribute of a traced tensor says of the trace and not of the step."""
-_DYNAMIC = frozenset(
-    ["getattr", "hasattr", "vars", "dir", "setattr", "delattr", "attrgetter", "methodcaller", "str", "repr", "format"]
-)
+"""What an attribute of a traced tensor says of the trace and not of the step, or of a class that is not watched."""
+_DYNAMIC = frozenset(["getattr", "hasattr", "vars", "dir", "setattr", "delattr", "attrgetter", "methodcaller"])
 _READERS = (
     getattr,
     hasattr,
@@ -58,15 +72,12 @@ _READERS = (
     dir,
     setattr,
     delattr,
-    str,
-    repr,
-    format,
     operator.attrgetter,
     operator.methodcaller,
 )
 _OF_SIZES = frozenset(
     """
-    shape size numel nelement len __len__ __iter__ ndim nbytes stride broadcast_shapes
+    squeeze shape size numel nelement len __len__ __iter__ ndim nbytes stride broadcast_shapes
     """.split()  # noqa: SIM905 - a list of words
 )
 
@@ -123,8 +134,10 @@ def _read(code: CodeType) -> Facts:
             names.add(value)
         elif op in ("STORE_GLOBAL", "DELETE_GLOBAL"):
             stores.append(value)
-        elif op == "MATCH_CLASS" or op.startswith("FORMAT_"):
-            names.add("__dict__")  # a pattern, or what shows an object, reads attributes that are not named here
+        elif op == "MATCH_CLASS":
+            names.add("__dict__")  # a pattern reads attributes that are not named here
+        elif op.startswith("FORMAT_"):
+            names.add("__format__")
     for inner in code.co_consts:
         if isinstance(inner, CodeType):
             found = facts_of(inner)
@@ -262,7 +275,9 @@ def refuse_impure(value: Any, label: str) -> None:
         return
     module, name = home(value), getattr(value, "__name__", "")
     if (
-        is_impure_module(module)
+        (name in IMPURE_METHODS and getattr(value, "__self__", None) in (datetime.datetime, datetime.date))
+        or (module.startswith("numpy") and name == "geterr")
+        or is_impure_module(module)
         or (module == "builtins" and name in _IMPURE_BUILTINS and getattr(builtins, name, None) is value)
         or (module.startswith("torch") and name in _IMPURE_TORCH)
     ):
@@ -329,6 +344,14 @@ def reads_anything(facts: Facts) -> bool:
     return bool(facts.names & {"__dict__", "__getattribute__", "attrgetter", "methodcaller"}) or any(
         chain[-1] in _DYNAMIC for chain in facts.chains
     )
+
+
+def shows_objects(facts: Facts) -> bool:
+    """Tell whether objects are made texts, which reads attributes that the code does not name.
+
+    Mostly it is the text of an error. So what can be watched of them counts, and what cannot is no reason to refuse.
+    """
+    return "__format__" in facts.names or any(chain[-1] in ("str", "repr", "format") for chain in facts.chains)
 
 
 def reads_sizes(facts: Facts) -> bool:

@@ -112,7 +112,7 @@ def scan(
         state = initial_state(cell, xs[0] if xs.shape[0] else xs.new_zeros(xs.shape[1:]), seen.fingerprint)
     _check_state(state, xs)
     given = xs.resolve_neg() if xs.is_neg() else xs
-    run = _run_watched if watched_by_all_modules() else _dispatch
+    run = _run_watched if watched_by_all_modules(names_alone=False) else _dispatch
     ys, last = run(cell, _WithStates(cell) if return_states else cell, given, state, lengths, reverse, resets, seen)
     if not return_states:
         return (ys.transpose(0, 1) if batch_first else ys), last

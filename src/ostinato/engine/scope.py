@@ -23,6 +23,7 @@ from ostinato.engine.reach import (
     reads_anything,
     reads_sizes,
     refuse_reads_of_the_trace,
+    shows_objects,
     variables_of,
 )
 
@@ -56,6 +57,8 @@ class Scope:
     """Modules of the user's that are passed around whole."""
     places: tuple[Place, ...]
     """What the functions read through globals and enclosing functions."""
+    shows: bool
+    """Whether objects are made texts; see `reach.shows_objects`."""
     sizes: bool
     """Whether the user's code may use the number of rows as a number."""
     opaque: bool
@@ -68,7 +71,17 @@ def empty_scope(cell: nn.Module) -> Scope:
     """Return the scope of a cell before anything is known."""
     roots = {home(base).partition(".")[0] for module in cell.modules() for base in type(module).__mro__}
     return Scope(
-        frozenset(roots - {"torch", "builtins", "typing", "abc"}), {}, _ALWAYS, (), (), (), (), False, False, False
+        frozenset(roots - {"torch", "builtins", "typing", "abc"}),
+        {},
+        _ALWAYS,
+        (),
+        (),
+        (),
+        (),
+        False,
+        False,
+        False,
+        False,
     )
 
 
@@ -120,6 +133,7 @@ def _with_code(
         classes,
         tuple(value for value in known.values() if isinstance(value, ModuleType)),
         tuple(places.values()),
+        any(shows_objects(each) for each in facts.values()),
         any(names is None or reads_sizes(facts[function]) for function in read if _is_users(function)),
         any(not is_known_pure(home(value)) for value in [*called, *wrappers]),
         any("is_grad_enabled" in each.names for each in facts.values()),
@@ -139,7 +153,7 @@ def _methods(kind: type, names: set[str] | None, own: frozenset[str]) -> Iterato
     run = names
     if issubclass(kind, torch.autograd.Function) and names is not None:
         run = names | _OF_FUNCTIONS
-    skipped = _NOT_RUN if issubclass(kind, nn.Module) else _NOT_RUN - {"__init__"}
+    skipped = _NOT_RUN if issubclass(kind, nn.Module) else _NOT_RUN - {"__init__"} | {"__hash__"}
     for base in kind.__mro__:
         if is_trusted(home(base), own):
             continue

@@ -81,6 +81,7 @@ class Snapshot:
         self._seen = seen
         self._copies = [(value, _content(value)) for value in seen.mutable]
         own = seen.scope.own
+        self._functions = [(function, dict(function.__dict__)) for function in seen.scope.functions]
         bases = {base: None for kind in seen.scope.classes for base in kind.__mro__ if is_users_class(base, own)}
         self._classes = [(base, dict(vars(base))) for base in bases]
 
@@ -91,6 +92,9 @@ class Snapshot:
         for table, name, value in self._seen.places:
             if table.get(name, MISSING) is not value:
                 _set(table, name, value)
+        for function, attributes in self._functions:
+            function.__dict__.clear()
+            function.__dict__.update(attributes)
         for base, attributes in self._classes:
             now = dict(vars(base))
             for name in now.keys() - attributes.keys():

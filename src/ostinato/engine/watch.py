@@ -34,9 +34,16 @@ _ROUNDS = 50
 """Looks until no new code is met; each finds what the code of the last one reads."""
 
 
-def watched_by_all_modules() -> bool:
-    """Tell whether hooks are set that run whenever any module is called."""
-    return any(_GLOBAL_HOOKS)
+def watched_by_all_modules(*, names_alone: bool = True) -> bool:
+    """Tell whether hooks are set that run whenever any module is called.
+
+    Args:
+        names_alone: whether those count by which PyTorch's own counters know the name of the module they are in.
+    """
+    if not any(_GLOBAL_HOOKS):
+        return False
+    hooks = [hook for table in _GLOBAL_HOOKS for hook in table.values()]
+    return names_alone or any(getattr(hook, "__module__", "") != "torch.utils.module_tracker" for hook in hooks)
 
 
 class Fingerprint:
@@ -111,7 +118,7 @@ class Look:
         return not self.deep or self._settings_hold()
 
     def _settings_hold(self) -> bool:
-        freezer = Freezer(self.scope.names, self.scope.own, self.number)
+        freezer = Freezer(self.scope.names, self.scope.own, self.number, shows=self.scope.shows)
         try:
             return all(freezer.whole(value, label) == key for value, label, key in self.deep)
         except (Unsupported, RuntimeError):  # a container that another thread is changing
@@ -172,7 +179,7 @@ def _taken_down(cell: nn.Module, scope: Scope, tensors: dict[str, Tensor]) -> tu
     found = Look(tensors, scope, drawing=_drawing(cell), numbers=numbers_of(cell), kind=type(cell))
     found.kinds = [(module, type(module)) for module in modules[1:]]
     found.metas = [_meta(tensor) for tensor in tensors.values()]
-    freezer = Freezer(scope.names, scope.own, found.number)
+    freezer = Freezer(scope.names, scope.own, found.number, shows=scope.shows)
     paths = {id(module): path for path, module in cell.named_modules()}
     parts: list[Any] = [tuple(tensors), tuple(map(type, tensors.values())), tuple(found.metas)]
     for module in modules:
@@ -224,7 +231,7 @@ def _of_module(module: nn.Module, lead: str, freezer: Freezer, found: Look) -> I
             yield name, found.number(value)
         elif freezer.reads(name):
             yield name, _whole(freezer, value, lead + name, found)
-        elif layers or not users:
+        elif layers or not users or freezer.shows:
             # a layer of PyTorch reads plain settings; what else is put there is not for it
             with suppress(Unsupported):
                 yield name, _whole(freezer, value, lead + name, found)
@@ -289,7 +296,7 @@ def _parts_of(function: Any) -> tuple[Any, ...]:
 
 
 def _meta(tensor: Tensor) -> tuple[Any, ...]:
-    return tensor.shape, tensor.dtype, tensor.requires_grad, tensor.is_cpu, tensor.is_neg()
+    return tensor.shape, tensor.dtype, tensor.requires_grad, tensor.is_cpu, tensor.layout, tensor.is_neg()
 
 
 def _drawing(cell: nn.Module) -> tuple[nn.Module, ...]:

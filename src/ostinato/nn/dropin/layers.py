@@ -137,9 +137,8 @@ def _under_vmap() -> bool:
     """Tell whether `torch.func.vmap` runs this call, as it does for `jacfwd` and others."""
     if torch._C._functorch.peek_interpreter_stack() is None:
         return False
-    return any(
-        level.key() == torch._C._functorch.TransformType.Vmap for level in torch._C._functorch.get_interpreter_stack()
-    )
+    levels = torch._C._functorch.get_interpreter_stack() or ()
+    return any(level.key() == torch._C._functorch.TransformType.Vmap for level in levels)
 
 
 class RNN(_EngineLoop, nn.RNN):
