@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import json
+import re
+import shlex
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -45,6 +48,7 @@ class Table:
         semicolons: whether these part the columns, as programs write that have the comma for decimals.
         index: the columns that were the index of a data frame, which are no targets, with what they are for: `"time"`,
             `"series_id"` or nothing.
+        alike: columns of values of several kinds, two of which are one text: the first two such rows, from 0.
     """
 
     origin: str
@@ -58,6 +62,7 @@ class Table:
     custom: str | None = None
     semicolons: bool = False
     index: Mapping[str, str] = field(default_factory=dict)
+    alike: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     @cached_property
     def evidence(self) -> str | None:
@@ -229,8 +234,16 @@ def refuse_stray_cells(table: Table, name: str, missing: tuple[str, ...]) -> Non
 
 def _mend(cells: list[str]) -> str:
     marks = list(dict.fromkeys(cells))[:4]
-    given = ", ".join(f'"{mark[:40]}"' for mark in marks)
-    return f"mend the file, or take such cells as missing: missing=[{given}] (--missing TEXT)"
+    given = ", ".join(json.dumps(mark, ensure_ascii=False) for mark in marks)
+    options = " ".join(_as_option(mark) for mark in marks)
+    return f"mend the file, or take such cells as missing: missing=[{given}] ({options})"
+
+
+def _as_option(mark: str) -> str:
+    """Return how a text that means a missing value is typed on the command line, where a comma parts two of them."""
+    parted = re.search(r"^\"|(?<!\d),|,(?!\d)", mark)
+    text = shlex.quote('"' + mark.replace('"', '""') + '"' if parted else mark)
+    return f"--missing{'=' if mark.startswith('-') else ' '}{text}"
 
 
 def check_finite(table: Table, name: str, values: NDArray[Any], first: int = 0) -> None:

@@ -188,7 +188,9 @@ def read_delimited(
             if len(row) != width:
                 raise DataError(
                     f"line {number} of {file.name} has {len(row)} cells; expected {width} as in its first row; "
-                    f"mend that row, or pass another delimiter or quoted={not quoted}"
+                    f"mend that row, or pass another delimiter (delimiter=, or TableFile(path, delimiter=...) to a "
+                    f"classifier), or take a double quote {'as an ordinary character' if quoted else 'as quoting'}: "
+                    f"quoted={not quoted}, in TextClassifier unquoted={quoted}"
                 )
             yield tuple(file.normalise(row[place]) for place in places)
 
@@ -208,7 +210,8 @@ def _cells(file: TextFile, delimiter: str, *, quoted: bool) -> Iterator[tuple[in
     except csv.Error as error:
         raise DataError(
             f"the row of {file.name} that begins on line {first} cannot be read ({error}); close the quote or double "
-            'the " within the cell, or pass quoted=False if " is an ordinary character there'
+            'the " within the cell, or say that " is an ordinary character there: quoted=False in read_delimited, unquoted=True in "
+            "TextClassifier (--unquoted)"
         ) from error
 
 
