@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from datetime import timedelta
+from datetime import time, timedelta
 from typing import Any
 
 import pandas as pd
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from ostinato.cli.reading import add_reading
 from ostinato.data import Schema, load_panel, read_table
 from ostinato.data.table import _as_option
-from ostinato.errors import DataError
+from ostinato.errors import ColumnError, DataError, DataWarning
 
 
 def _frames(ids: list[Any]) -> list[Any]:
@@ -76,3 +76,47 @@ def test_one_text_is_one_text_and_not_its_letters() -> None:
 def test_rows_of_different_lengths_are_named() -> None:
     with pytest.raises(DataError, match="row 2 of the data has 1 value, and row 1 has 2 values"):
         load_panel([[1, 2], [3]])
+
+
+def test_a_time_is_neither_a_target_nor_a_covariate_whatever_it_is_read_from(tmp_path) -> None:
+    columns = {
+        "ds": pd.date_range("2024-01-01", periods=6),
+        "y": [1.0, 4, 2, 3, 9, 1],
+        "due": pd.date_range("2024-02-03", periods=6),
+    }
+    frame = pd.DataFrame(columns)
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    spans = frame.assign(due=frame["due"] - frame["ds"])
+    for source in (frame, tmp_path / "a.csv", spans):
+        for roles in (Schema(time="ds", target=("due",)), Schema(time="ds", past_covariates=("due",))):
+            with pytest.raises(DataError, match='column "due" of .* holds times, not numbers'):
+                load_panel(source, roles)
+
+
+def test_columns_that_look_like_values_are_not_left_out_without_a_word(tmp_path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("ds,a,b,c,note\n" + "\n".join(f"2024-01-0{i},{i * i},{i} kWh,{i}%,n{i}" for i in range(1, 7)) + "\n")
+    with pytest.warns(DataWarning, match=r'"b" \("1 kWh" is no number\), "c" \("1%" is no number\);'):
+        assert load_panel(path).schema.target == ("a",)
+    clock = pl.DataFrame({"time": [time(hour) for hour in range(5)], "value": [1.0, 3, 2, 5, 1]})
+    with pytest.warns(DataWarning, match=r'"time" \("00:00:00" is a time\)'):
+        load_panel(clock)
+
+
+def test_a_first_row_that_is_data_is_not_a_header(tmp_path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("\n".join(f"a,2024-01-0{day},{day * day}" for day in range(1, 8)) + "\n")
+    with pytest.warns(DataWarning, match="no header"):
+        table = read_table(path)
+    assert (table.rows, table.columns) == (7, ("column_1", "column_2", "column_3"))
+    path.write_text("series,2024-01-01,2024-01-02\na,1,2\nb,3,4\n")
+    assert read_table(path).columns == ("series", "2024-01-01", "2024-01-02")
+
+
+def test_a_delimiter_that_was_not_found_is_named(tmp_path) -> None:
+    (tmp_path / "a.tsv").write_text("ds,value\n2024-01-01,1\n2024-01-02,2\n")
+    with pytest.raises(ColumnError, match="so the delimiter is likely ','"):
+        load_panel(tmp_path / "a.tsv")
+    (tmp_path / "a.txt").write_text("ds         value\n2024-01-01 1\n2024-01-02 2\n")
+    with pytest.raises(ColumnError, match="parted by runs of spaces"):
+        load_panel(tmp_path / "a.txt")
