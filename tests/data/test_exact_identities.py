@@ -51,7 +51,7 @@ def test_durations_name_series_too() -> None:
     assert len(load_panel(frame, Schema(time="ds")).series) == 2
 
 
-_MARKS = st.text(st.sampled_from('a1,5" k-;\''), min_size=1, max_size=6).map(str.strip).filter(bool)
+_MARKS = st.text(st.sampled_from("a1,5\" k-;'"), min_size=1, max_size=6).map(str.strip).filter(bool)
 
 
 @given(st.lists(_MARKS, min_size=1, max_size=3))
@@ -95,7 +95,9 @@ def test_a_time_is_neither_a_target_nor_a_covariate_whatever_it_is_read_from(tmp
 
 def test_columns_that_look_like_values_are_not_left_out_without_a_word(tmp_path) -> None:
     path = tmp_path / "a.csv"
-    path.write_text("ds,a,b,c,note\n" + "\n".join(f"2024-01-0{i},{i * i},{i} kWh,{i}%,n{i}" for i in range(1, 7)) + "\n")
+    path.write_text(
+        "ds,a,b,c,note\n" + "\n".join(f"2024-01-0{i},{i * i},{i} kWh,{i}%,n{i}" for i in range(1, 7)) + "\n"
+    )
     with pytest.warns(DataWarning, match=r'"b" \("1 kWh" is no number\), "c" \("1%" is no number\);'):
         assert load_panel(path).schema.target == ("a",)
     clock = pl.DataFrame({"time": [time(hour) for hour in range(5)], "value": [1.0, 3, 2, 5, 1]})

@@ -139,7 +139,7 @@ def checked_labels(labels: Iterable[Any], origin: str) -> tuple[Label, ...]:
 def _fit_one_type(whole: Sequence[int]) -> bool:
     """Tell whether all are signed, or all unsigned, numbers of 64 bits."""
     least, most = min(whole), max(whole)
-    return -(2**63) <= least and most < (2**63 if least < 0 else 2**64)
+    return least >= -(2**63) and most < (2**63 if least < 0 else 2**64)
 
 
 def _as_texts(plain: Sequence[Any], origin: str) -> tuple[str, ...]:
