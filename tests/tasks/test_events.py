@@ -199,6 +199,8 @@ def test_an_unknown_activity_and_a_missing_time_are_answered(model) -> None:
         ({"case": 1, "activity": "wait", "time": 7}, "its time is 7; expected one such as"),
         ("1,wait", "it has 2 cells"),
         ([1, 2], "it is a list"),
+        ({"case": {"a": 1}, "activity": "wait", "time": "2024-01-01"}, 'its "case" is a dict'),
+        ({"case": 1, "activity": ["wait"], "time": "2024-01-01"}, 'its "activity" is a list'),
         ({"case": 0, "activity": "wait", "time": "2023-12-31"}, "in the order of time"),
     ],
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ostinato.cli.options import Option, columns, sizes, yes_or_no
+from ostinato.cli.options import Option, columns, sizes, texts, yes_or_no
 from ostinato.cli.recipe import AVERAGING, TRAINING, Recipe
 
 
@@ -85,7 +85,10 @@ SEQUENCES = Recipe(
         Option("data", "time", str, "column of the times (none: rows are in order and equally spaced)"),
         Option("data", "channels", columns, "columns of values, joined by commas (all other numeric ones)"),
         Option(
-            "data", "missing", columns, "cells that mean a missing value beside NA, NaN, null, ..., joined by commas"
+            "data",
+            "missing",
+            texts,
+            "cells that mean a missing value beside NA, NaN, null, ..., joined by commas; may be given again",
         ),
         *_SHARES,
         *_MODEL,

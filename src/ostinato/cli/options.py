@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -52,6 +53,13 @@ def _yes(text: str) -> bool:
     return text == "yes"
 
 
+def _texts(text: str) -> tuple[str, ...]:
+    """Return texts parted by commas; not by one between digits, nor by one within quotes."""
+    found = re.findall(r'\s*"((?:[^"]|"")*)"\s*(?:,|$)|((?:[^,]|(?<=\d),(?=\d))+)(?:,|$)', text)
+    return tuple(quoted.replace('""', '"') or bare.strip() for quoted, bare in found if quoted or bare.strip())
+
+
+texts = Kind("texts joined by commas, one with a comma in quotes", _texts)
 columns = Kind("names joined by commas", lambda text: tuple(_parts(text)))
 sizes = Kind("whole numbers joined by commas, as 32,32", lambda text: tuple(int(part) for part in text.split(",")))
 limit = Kind('a number, or "none"', lambda text: text if text == "none" else float(text))
@@ -59,6 +67,14 @@ count = Kind('a whole number, or "none"', lambda text: text if text == "none" el
 yes_or_no = Kind('"yes" or "no"', _yes)
 _levels = Kind("numbers joined by commas, as 0.1,0.5,0.9", lambda text: tuple(float(part) for part in text.split(",")))
 _segment = Kind('a whole number, or "auto"', lambda text: text if text == "auto" else int(text))
+
+
+class Together(argparse.Action):
+    """Several texts of an option that may be given again: all of them."""
+
+    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: Any = None) -> None:  # noqa: ARG002
+        """Add what is given to what was."""
+        setattr(namespace, self.dest, (*(getattr(namespace, self.dest) or ()), *values))
 
 
 OPTIMISATION = (
@@ -84,7 +100,12 @@ FORECASTER_OPTIONS = (
     Option("data", "frequency", str, 'step of the grid: h, 15min, D, B, W, MS, ..., 5 or "rows" (found if not given)'),
     *TIME_OPTIONS,
     Option("data", "no_values", str, "the forecast of a series without a value to go by (nan)", ("nan", "error")),
-    Option("data", "missing", columns, "cells that mean a missing value beside NA, NaN, null, ..., joined by commas"),
+    Option(
+        "data",
+        "missing",
+        texts,
+        "cells that mean a missing value beside NA, NaN, null, ..., joined by commas; may be given again",
+    ),
     Option("data", "past_covariates", columns, "columns known up to now, joined by commas; text is encoded"),
     Option("data", "known_covariates", columns, "columns known for the coming steps too"),
     Option("data", "static_covariates", columns, "columns that do not change within a series"),
@@ -158,6 +179,7 @@ def add_table(groups: Mapping[str, Any], options: Sequence[Option]) -> None:
             continue
         groups[option.group].add_argument(
             option.flag,
+            action=Together if option.type is texts else "store",
             type=option.type,
             choices=option.choices,
             default=None,

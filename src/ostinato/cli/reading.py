@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ostinato.cli.options import columns
+from ostinato.cli.options import Together, texts
 
 _FILES = ("file", "future", "validation_file", "test_file")
 
@@ -17,9 +17,10 @@ def add_reading(parser: argparse.ArgumentParser, *, missing: bool = True) -> Non
     if missing:
         group.add_argument(
             "--missing",
-            type=columns,
+            action=Together,
+            type=texts,
             metavar="TEXT",
-            help="cells that mean a missing value, joined by commas",
+            help="cells that mean a missing value, joined by commas; may be given again",
         )
     group.add_argument("--delimiter", metavar="CHAR", help="between the columns of a text file (found)")
     group.add_argument("--decimal", choices=(".", ","), help="the mark before decimals, where cells do not show it")

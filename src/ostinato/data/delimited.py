@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ostinato.data.cells import looks_like_number
+from ostinato.data.notes import note
 from ostinato.data.table import Table
+from ostinato.data.time_texts import reads_as_time
 from ostinato.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -139,7 +141,24 @@ def _layout(name: str, text: str, delimiter: str | None) -> _Layout:
     if commented is not None and _is_header(_cells(commented[1].lstrip("# \t"), mark), header):
         skipped, header = commented[0], _cells(commented[1], mark)
     has_header = not all(_is_number(cell) for cell in header)
+    if has_header and _is_data(header, _rows(sample[1:3], mark)):
+        has_header = False
+        note(
+            f'{name} seems to have no header: its first row, "{head[:60]}", is like the second; the columns are named '
+            "column_1, column_2 and so on: write a header into the file to name them"
+        )
     return _Layout(skipped, mark, tuple(header), has_header)
+
+
+def _is_data(first: list[str], below: list[list[str]]) -> bool:
+    """Tell whether the first row holds a date where the next one does: it is no header then."""
+    import polars as pl
+
+    if not below or len(below[0]) != len(first):
+        return False
+    pairs = [pl.Series(pair, dtype=pl.String) for pair in zip(first, below[0], strict=True)]
+    dated = [pair.str.contains(r"\d").all() and reads_as_time(pair, weak=False) for pair in pairs]
+    return any(dated) and pairs[dated.index(True)][0] != ""
 
 
 def _lines(text: str) -> Iterator[str]:
@@ -233,8 +252,8 @@ def _parsed(name: str, body: str, layout: _Layout) -> pl.DataFrame:
         raise DataError(
             _ragged(name, body, layout) or f"{name} cannot be read as a table ({reason[:200]}); mend the file"
         ) from error
-    if not layout.has_header:
-        return frame
+    if not layout.has_header:  # as the columns of an array are named, whichever way polars does it
+        return frame.rename({own: f"column_{place}" for place, own in enumerate(frame.columns, 1)})
     if len(names) != frame.width:
         raise DataError(f"{name} has a header of {len(names)} columns that cannot be read; mend its first row")
     return _named(name, frame, names)

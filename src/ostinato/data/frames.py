@@ -43,6 +43,28 @@ def series_of_values(name: str, values: Sequence[Any]) -> pl.Series:
     return pl.Series(name, [None if cell is None else str(cell) for cell in cells], pl.String)
 
 
+def alike(columns: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
+    """Return the columns in which values of two kinds are the same text, as 1 and "1", with the first two rows."""
+    found = {name: _alike(list(values)) for name, values in columns.items() if _of_objects(values)}
+    return {name: rows for name, rows in found.items() if rows is not None}
+
+
+def _of_objects(values: Any) -> bool:
+    return isinstance(values, (list, tuple)) or str(getattr(values, "dtype", "")) in ("object", "category")
+
+
+def _alike(values: Sequence[Any]) -> tuple[int, int] | None:
+    if len({type(value) for value in values}) < 2:
+        return None
+    rows: dict[str, tuple[bool, int]] = {}
+    for row, value in enumerate(map(plain_value, values)):
+        if isinstance(value, (str, bool, int, float)):
+            text, first = isinstance(value, str), rows.setdefault(str(value).strip(), (isinstance(value, str), row))
+            if first[0] != text:
+                return first[1], row
+    return None
+
+
 def _cell(name: str, row: int, value: Any) -> Any:
     found = plain_value(value)
     if found is None or isinstance(found, (str, bool, int, float)):
@@ -106,8 +128,26 @@ def as_array(value: Any) -> Any:
         if kinds in ({float}, {bool}) or (kinds == {int} and all(-(2**63) <= own < 2**63 for own in value)):
             return np.array(value)
         nested = any(isinstance(own, (list, tuple, np.ndarray)) for own in value)
-        return np.asarray(value) if nested else value
+        return _rectangle(value) if nested else value
     return np.asarray(value)
+
+
+def _rectangle(rows: Sequence[Any]) -> NDArray[Any]:
+    try:
+        return np.asarray(rows)
+    except ValueError as error:
+        shapes = [np.shape(row) if isinstance(row, np.ndarray) else (len(row) if hasattr(row, "__len__") else 1,)
+                  for row in rows]  # fmt: skip
+        odd = next((at for at, shape in enumerate(shapes) if shape != shapes[0]), 0)
+        raise DataError(
+            f"row {odd + 1} of the data has {_counted(shapes[odd])}, and row 1 has {_counted(shapes[0])}; expected as "
+            "many in every row"
+        ) from error
+
+
+def _counted(shape: tuple[int, ...]) -> str:
+    count = shape[0] if shape else 1
+    return f"{count} value{'' if count == 1 else 's'}"
 
 
 def is_pandas(value: Any) -> bool:

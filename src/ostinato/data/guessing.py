@@ -82,6 +82,31 @@ def _reads(table: Table, name: str, *, weak: bool) -> bool:
     return len(head) > 0 and (reads_as_time(head, weak=weak) or read_elapsed(head) is not None)
 
 
+def are_times(table: Table, name: str) -> bool:
+    """Tell whether a column holds times, by its type or as texts, which are no numbers and no categories."""
+    if table.frame is None:
+        return False
+    if table.frame[name].dtype.is_temporal():
+        return True
+    return is_text(table, name) and not _whole_numbers(table, name) and _reads(table, name, weak=False)
+
+
+def measures(table: Table, name: str) -> bool:
+    """Tell whether a column that is not numeric seems to hold values: times of day, spans, numbers with a unit."""
+    import polars as pl
+
+    if table.frame is None:
+        return False
+    column = table.frame[name].drop_nulls()
+    if not len(column):
+        return False
+    if not is_text(table, name):
+        return column.dtype in (pl.Time, pl.Duration)
+    head = column.head(_HEAD).cast(pl.String)
+    numbers = head.str.contains(r"^\s*[+-]?(?:[$€£¥]\s*)?\d[\d.,' ]*(?:\s*(?:%|‰|°|[^\W\d_]{1,4}))?[\s\w/%°²³]{0,6}$")
+    return bool(numbers.all()) and not are_times(table, name)
+
+
 def _whole_numbers(table: Table, name: str) -> bool:
     import polars as pl
 

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from ostinato.data.table import Table, texts
+from ostinato.data.table import Table, is_text, texts
 from ostinato.errors import DataError
 
 Label: TypeAlias = "str | bool | int | float"
@@ -31,7 +31,35 @@ def names(table: Table, name: str, what: str) -> list[str]:
     found = texts(table, name, NO_NAMES)
     if None in found:
         raise DataError(f'{table.place(found.index(None))}: column "{name}" is empty; every row {what}')
+    _refuse_merged(table, name)
     return [str(own) for own in found]
+
+
+def _refuse_merged(table: Table, name: str) -> None:
+    """Refuse names that differ, but only in the white space around them, or as a number and a text of it do."""
+    import polars as pl
+
+    if name in table.alike:
+        first, second = table.alike[name]
+        raise DataError(
+            f'{table.place(second)}: column "{name}" holds both a number and a text that are written alike, here and '
+            f"in row {table.number(first)}; write them all as texts, or all as numbers"
+        )
+    if not is_text(table, name):
+        return
+    assert table.frame is not None
+    kinds = table.frame[name].cast(pl.String).unique().drop_nulls()
+    bare = kinds.str.strip_chars()
+    if bare.n_unique() == len(bare):
+        return
+    twin = bare.filter(bare.is_duplicated())[0]
+    here = table.frame[name].cast(pl.String)
+    first, second = (int((here == own).arg_max() or 0) for own in kinds.filter(bare == twin).sort()[:2])
+    raise DataError(
+        f'{table.place(max(first, second))}: "{here[max(first, second)]}" in column "{name}" differs from '
+        f'"{here[min(first, second)]}" in row {table.number(min(first, second))} only by the white space around it; '
+        "write them alike if they are one, or rename one"
+    )
 
 
 def labels(table: Table, name: str, what: str) -> list[Label]:

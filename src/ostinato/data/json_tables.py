@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ostinato.data.delimited import decode
-from ostinato.data.frames import series_of_values
+from ostinato.data.frames import alike, series_of_values
 from ostinato.data.table import Table
 from ostinato.errors import DataError
 
@@ -61,6 +61,6 @@ def table_of_rows(name: str, rows: Sequence[Any]) -> Table:
     columns = list(dict.fromkeys(str(key) for row in rows for key in row))
     if not columns:
         return Table(name, pl.DataFrame())
-    return Table(
-        name, pl.DataFrame([series_of_values(column, [row.get(column) for row in rows]) for column in columns])
-    )
+    values = {column: [row.get(column) for row in rows] for column in columns}
+    frame = pl.DataFrame([series_of_values(column, own) for column, own in values.items()])
+    return Table(name, frame, alike=alike(values))

@@ -11,13 +11,24 @@ from numpy.typing import NDArray
 
 from ostinato.data.categories import category_codes
 from ostinato.data.frequency import Frequency, Times
-from ostinato.data.guessing import guess_time_column, numbers_rows
+from ostinato.data.guessing import are_times, guess_time_column, measures, numbers_rows
 from ostinato.data.identities import names
 from ostinato.data.inference import check_anchor, infer_frequency, settled
+from ostinato.data.notes import note
 from ostinato.data.panel import Panel, Series, format_time
 from ostinato.data.readers import read_table
 from ostinato.data.schema import Schema
-from ostinato.data.table import LARGEST, Table, check_finite, is_numeric, is_text, numbers, refuse_stray_cells, texts
+from ostinato.data.table import (
+    LARGEST,
+    Table,
+    check_finite,
+    is_numeric,
+    is_text,
+    numbers,
+    refuse_stray_cells,
+    refused_times,
+    texts,
+)
 from ostinato.data.times import TimeFormat, decide_times
 from ostinato.errors import ColumnError, DataError, UsageError
 
@@ -117,9 +128,35 @@ def resolve_schema(table: Table, schema: Schema) -> Schema:
             for name in rest:
                 refuse_stray_cells(table, name, schema.missing)
         target = ("y",) if "y" in rest else tuple(name for name in rest if is_numeric(table, name, schema.missing))
-    if not target:
-        raise ColumnError(f"{table.origin} has no numeric column to forecast; name one with target=... (--target)")
+        left = [] if "y" in rest else [name for name in rest if name not in target and measures(table, name)]
+        _say_left_out(table, left, target)
     return replace(schema, time=time, series_id=series_id, target=target)
+
+
+def _say_left_out(table: Table, left: list[str], target: tuple[str, ...]) -> None:
+    """Say which columns that look like values are no targets, and why; refuse a table that has none."""
+    import polars as pl
+
+    assert table.frame is not None or target
+    shown = []
+    for name in left[:6] if table.frame is not None else []:
+        column = table.frame[name] if table.frame is not None else pl.Series()
+        text = str(column.drop_nulls()[0])
+        shown.append(f'"{name}" ("{text[:40]}" is {"no number" if is_text(table, name) else "a time"})')
+    words = ", ".join(shown) + (f" and {len(left) - 6} more" if len(left) > 6 else "")
+    if target and left:
+        note(
+            f"{table.origin}: no {'targets are' if len(left) > 1 else 'target is'} {words}; write plain numbers there, "
+            "or name the targets with target=... (--target)"
+        )
+    if target:
+        return
+    hint = table.undivided()
+    raise ColumnError(
+        f"{table.origin} has no numeric column to forecast"
+        + (f": {words}; write plain numbers there" if left else f"; {hint}" if hint else "; name one with target=...")
+        + ("" if left or hint else " (--target)")
+    )
 
 
 def _guess_series(table: Table) -> str | None:
@@ -267,6 +304,8 @@ def encode(
     """
     if name not in categories:
         if fitting:
+            if are_times(table, name):
+                raise DataError(refused_times(table, name))
             refuse_stray_cells(table, name, missing)
         cells = texts(table, name, missing) if fitting and is_text(table, name) else []
         kinds = {cell for cell in cells if cell is not None}

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.data.delimited import parse_delimited
-from ostinato.data.frames import as_array, is_pandas, series_of_array, series_of_pandas
+from ostinato.data.frames import alike, as_array, is_pandas, series_of_array, series_of_pandas
 from ostinato.data.indexes import index_columns
 from ostinato.data.json_tables import parse_json, table_of_rows
 from ostinato.data.numpy_files import ZIP_ERRORS, read_npy, read_npz
@@ -39,7 +39,7 @@ def read_table(
     delimiter: str | None = None,
     decimal: str | None = None,
     custom: str | None = None,
-    missing: Sequence[str] = (),
+    missing: str | Sequence[str] = (),
     sheet: str | int | None = None,
 ) -> Table:
     """Read a table.
@@ -60,6 +60,7 @@ def read_table(
         UsageError: `source` is none of these.
         MissingExtra: a library that the file's kind needs is not installed.
     """
+    missing = (missing,) if isinstance(missing, str) else tuple(missing)
     if isinstance(source, TableFile):
         own = source
         return read_table(
@@ -73,7 +74,7 @@ def read_table(
     if decimal not in (None, ".", ","):
         raise UsageError(f'decimal is "{decimal}"; expected "." or ","')
     table = _read(source, delimiter, sheet)
-    return replace(table, missing=tuple(missing), decimal=decimal, custom=custom)
+    return replace(table, missing=missing, decimal=decimal, custom=custom)
 
 
 def _read(source: Any, delimiter: str | None, sheet: str | int | None) -> Table:
@@ -203,7 +204,7 @@ def _from_frame(frame: Any) -> Table:
     columns = {str(name): frame[name] for name in frame.columns}
     extra, roles = index_columns(frame)
     found = pl.DataFrame([series_of_pandas(name, column) for name, column in {**extra, **columns}.items()])
-    return _checked(Table("the data frame", found, index=roles))
+    return _checked(Table("the data frame", found, index=roles, alike=alike(columns)))
 
 
 def _from_series(series: Any) -> Table:
@@ -249,7 +250,7 @@ def _from_columns(name: str, columns: Mapping[str, Any]) -> Table:
         raise DataError(
             f"the columns of {name} have different lengths: {sizes}; expected the same number of rows in each"
         )
-    return _checked(Table(name, pl.DataFrame(list(found.values()))))
+    return _checked(Table(name, pl.DataFrame(list(found.values())), alike=alike(columns)))
 
 
 def _first_line(error: BaseException) -> str:

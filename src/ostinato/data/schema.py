@@ -51,6 +51,10 @@ class Schema:
         """Refuse a column with two roles, and what is no decimal mark."""
         if self.decimal not in (None, ".", ","):
             raise UsageError(f'decimal is "{self.decimal}"; expected "." or ","')
+        for name in ("target", "past_covariates", "known_covariates", "static_covariates", "missing"):
+            given = getattr(self, name)
+            # one text is one name, not its letters
+            object.__setattr__(self, name, (given,) if isinstance(given, str) else tuple(given))
         seen: dict[str, str] = {}
         for role in ("target", "past_covariates", "known_covariates", "static_covariates"):
             for name in getattr(self, role):

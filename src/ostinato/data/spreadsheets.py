@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import sqlite3
 import warnings
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ostinato.data.frames import series_of_values
 from ostinato.data.table import Table
 from ostinato.errors import DataError, DataWarning, MissingExtra, UsageError
+
+if TYPE_CHECKING:
+    import polars as pl
 
 SPREADSHEETS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 DATABASES = (".sqlite", ".sqlite3", ".db")
@@ -54,7 +58,7 @@ def read_spreadsheet(name: str, content: bytes, sheet: str | int | None) -> Tabl
     try:
         book = fastexcel.read_excel(content)
         place = _choose(name, book.sheet_names, sheet, "sheet")
-        found, errors = book.load_sheet(place, dtypes="string").to_arrow_with_errors()
+        found, errors = book.load_sheet(place, header_row=None, dtypes="string").to_arrow_with_errors()
     except fastexcel.FastExcelError as error:
         reason = str(error).splitlines()[0] if str(error) else "it is no spreadsheet"
         raise DataError(f"{name} cannot be read ({reason}); it is damaged, or no spreadsheet: save it anew") from error
@@ -64,18 +68,44 @@ def read_spreadsheet(name: str, content: bytes, sheet: str | int | None) -> Tabl
 def _as_table(name: str, found: Any, errors: Any) -> Table:
     import polars as pl
 
+    # the names are read as cells: as a header, two of one name would be renamed, and dates lost
     frame = pl.DataFrame([pl.from_arrow(found.column(place)) for place in range(found.num_columns)])
-    names = [str(own).strip() for own in found.schema.names]
-    doubled = next((own for own in names if names.count(own) > 1), None)
-    if doubled is not None:
-        raise DataError(f'{name} has two columns named "{doubled}"; give each column its own name')
-    frame = frame.rename(dict(zip(frame.columns, names, strict=True)))
     for error in [] if errors is None else errors.errors:
         row, column = error.offset_position
         word = error.detail.partition("Error(")[2].partition(")")[0]
         if row < frame.height and column < frame.width:
             frame[row, column] = _ERRORS.get(word, f"#{word or 'ERROR'}")
-    return Table(name, frame, first_row=2, untyped=True)
+    if not frame.height:
+        return Table(name, frame, first_row=2, untyped=True)
+    names = [_named(place, cell) for place, cell in enumerate(frame.row(0))]
+    doubled = next((own for own in names if names.count(own) > 1), None)
+    if doubled is not None:
+        raise DataError(f'{name} has two columns named "{doubled}"; give each column its own name')
+    frame = frame.rename(dict(zip(frame.columns, names, strict=True))).slice(1)
+    return Table(name, _without_false_days(frame), first_row=2, untyped=True)
+
+
+def _named(place: int, cell: str | None) -> str:
+    """Return the name of a column; a date stands for its day."""
+    return re.sub(r"^(\d{4}-\d{2}-\d{2}) 00:00:00$", r"\1", (cell or "").strip()) or f"__UNNAMED__{place}"
+
+
+def _without_false_days(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return a sheet with times of day, which its program counts from a day before 1900, without that day.
+
+    Days beside them are without a time of day likewise, so that the two can be joined.
+    """
+    clocks = [own.name for own in frame if _all_match(own, r"^1899-12-3[01] \d{2}:\d{2}:\d{2}")]
+    days = [own.name for own in frame if clocks and _all_match(own, r"^\d{4}-\d{2}-\d{2} 00:00:00$")]
+    return frame.with_columns(
+        *[frame[name].str.slice(11) for name in clocks],
+        *[frame[name].str.slice(0, 10) for name in days if name not in clocks],
+    )
+
+
+def _all_match(cells: pl.Series, pattern: str) -> bool:
+    kept = cells.drop_nulls()
+    return len(kept) > 0 and bool(kept.str.contains(pattern).all())
 
 
 def _choose(name: str, there: Sequence[str], wanted: str | int | None, what: str) -> int:

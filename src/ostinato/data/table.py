@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import json
+import re
+import shlex
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -45,6 +48,7 @@ class Table:
         semicolons: whether these part the columns, as programs write that have the comma for decimals.
         index: the columns that were the index of a data frame, which are no targets, with what they are for: `"time"`,
             `"series_id"` or nothing.
+        alike: columns of values of several kinds, two of which are one text: the first two such rows, from 0.
     """
 
     origin: str
@@ -58,6 +62,7 @@ class Table:
     custom: str | None = None
     semicolons: bool = False
     index: Mapping[str, str] = field(default_factory=dict)
+    alike: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     @cached_property
     def evidence(self) -> str | None:
@@ -100,15 +105,24 @@ class Table:
             if name not in self.columns:
                 raise ColumnError(f'{self.origin} has no column "{name}"; {self._hint(name)}')
 
+    def undivided(self) -> str | None:
+        """Return what to do about a text file that was read as one column, but seems to have more; else `None`."""
+        if len(self.columns) != 1 or not self.untyped:
+            return None
+        only = self.columns[0]
+        split = next((mark for mark in (";", "\t", "|", ",", ":", " ") if mark in only.strip()), None)
+        if split is None:
+            return None
+        if "  " in only.strip() and split == " ":
+            return f'its only column is "{only}", parted by runs of spaces: write one comma between columns'
+        return (
+            f'its only column is "{only}", so the delimiter is likely {split!r}: pass '
+            f"TableFile(path, delimiter={split!r}) (--delimiter)"
+        )
+
     def _hint(self, name: str) -> str:
-        if len(self.columns) == 1:
-            only = self.columns[0]
-            split = next((mark for mark in (";", "\t", "|", ",", ":", " ") if mark in only), None)
-            if split is not None:
-                return (
-                    f'its only column is "{only}", so the delimiter is likely {split!r}: pass '
-                    f"TableFile(path, delimiter={split!r}) (--delimiter)"
-                )
+        if (hint := self.undivided()) is not None:
+            return hint
         near = difflib.get_close_matches(name, self.columns, n=2)
         shown = near or self.columns[:12]
         words = "did you mean " if near else "it has "
@@ -148,6 +162,8 @@ def numbers(table: Table, name: str, missing: tuple[str, ...]) -> NDArray[np.flo
         values = np.asarray(table.matrix[:, table.names.index(name)], np.float64)
     else:
         column = table.frame[name]
+        if column.dtype.is_temporal():
+            raise DataError(refused_times(table, name))
         if is_text(table, name):
             column = _without_missing(table, column, missing)
             cast = _parsed(table, column)
@@ -164,6 +180,14 @@ def numbers(table: Table, name: str, missing: tuple[str, ...]) -> NDArray[np.flo
     values = _drop_marked(table, values, missing)
     check_finite(table, name, values)
     return values
+
+
+def refused_times(table: Table, name: str) -> str:
+    """Return why a column of times is neither a target nor a covariate, and what to do."""
+    return (
+        f'column "{name}" of {table.origin} holds times, not numbers; give a column computed from them, such as hours '
+        "as a number, or leave it out"
+    )
 
 
 def _parsed(table: Table, cells: pl.Series) -> pl.Series:
@@ -229,8 +253,16 @@ def refuse_stray_cells(table: Table, name: str, missing: tuple[str, ...]) -> Non
 
 def _mend(cells: list[str]) -> str:
     marks = list(dict.fromkeys(cells))[:4]
-    given = ", ".join(f'"{mark[:40]}"' for mark in marks)
-    return f"mend the file, or take such cells as missing: missing=[{given}] (--missing TEXT)"
+    given = ", ".join(json.dumps(mark, ensure_ascii=False) for mark in marks)
+    options = " ".join(_as_option(mark) for mark in marks)
+    return f"mend the file, or take such cells as missing: missing=[{given}] ({options})"
+
+
+def _as_option(mark: str) -> str:
+    """Return how a text that means a missing value is typed on the command line, where a comma parts two of them."""
+    parted = re.search(r"^\"|(?<!\d),|,(?!\d)|^--$", mark)
+    text = shlex.quote('"' + mark.replace('"', '""') + '"' if parted else mark)
+    return f"--missing{'=' if mark.startswith('-') else ' '}{text}"
 
 
 def check_finite(table: Table, name: str, values: NDArray[Any], first: int = 0) -> None:
@@ -269,6 +301,8 @@ def _as_texts(column: pl.Series) -> pl.Series:
 
     if column.dtype.is_float():
         column = column.fill_nan(None)
+    if column.dtype == pl.Duration:
+        return pl.Series(column.name, [None if own is None else str(own) for own in column.to_list()], pl.String)
     if column.dtype == pl.Boolean:
         return column.replace_strict({True: "True", False: "False"}, default=None, return_dtype=pl.String)
     return column.cast(pl.String)

@@ -17,6 +17,8 @@ _LEAST = 256 << 20
 _RATIO = 50  # of real tables; a bomb's is 1,000 and more
 _MEMORY = 256 << 20  # for the dictionary that an .xz or .zst file asks for
 _CHUNK = 1 << 20
+_BITE = 1 << 10  # of a .zst file at once: even of a bomb it unpacks to some 43 MiB, so that the limit is seen in time
+_TOO_EARLY = "the compressed data ends too early"
 DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError, ValueError)
 
 
@@ -57,7 +59,9 @@ def unpack(name: str, content: bytes, suffix: str) -> bytes:
 def _parts(content: bytes, suffix: str) -> Any:
     if suffix in (".bz2", ".xz"):
         return _streams(content, bz2.BZ2Decompressor if suffix == ".bz2" else _xz)
-    file = gzip.GzipFile(fileobj=io.BytesIO(content)) if suffix == ".gz" else _zstandard(content)
+    if suffix == ".zst":
+        return _frames(content)
+    file = gzip.GzipFile(fileobj=io.BytesIO(content))
     return iter(lambda: file.read(_CHUNK), b"")
 
 
@@ -71,39 +75,29 @@ def _streams(content: bytes, make: Callable[[], Any]) -> Any:
         decoder, given = make(), content
         while not decoder.eof:
             if decoder.needs_input and not given:
-                raise EOFError("the compressed data ends too early")
+                raise EOFError(_TOO_EARLY)
             part = decoder.decompress(given, _CHUNK)
             given = b""
             yield part
         content = decoder.unused_data.lstrip(b"\0")
 
 
-class _Damaged(ValueError):
-    """What zstandard says, as a kind of error that is ours to translate."""
-
-
-class _Zstandard:
-    """A reader of Zstandard data whose errors are `ValueError`s."""
-
-    def __init__(self, reader: Any, kinds: type[Exception]) -> None:
-        self._reader, self._kinds = reader, kinds
-
-    def read(self, size: int) -> bytes:
-        """Return up to `size` bytes more."""
-        try:
-            return bytes(self._reader.read(size))
-        except self._kinds as error:
-            raise _Damaged(str(error)) from error
-
-
-def _zstandard(content: bytes) -> _Zstandard:
+def _frames(content: bytes) -> Any:
+    """Yield the parts of one Zstandard frame after another, each of which must come to its end."""
     try:
         import zstandard
     except ImportError as error:
         raise MissingExtra("reading .zst needs zstandard; install it: pip install 'ostinato[zst]'") from error
-    if len(content) < 5:
-        raise _Damaged("it is too short")
-    reader = zstandard.ZstdDecompressor(max_window_size=_MEMORY // 2).stream_reader(
-        io.BytesIO(content), read_across_frames=True
-    )
-    return _Zstandard(reader, zstandard.ZstdError)
+    unpacker = zstandard.ZstdDecompressor(max_window_size=_MEMORY // 2)
+    place = 0
+    while place < len(content) or not place:
+        decoder = unpacker.decompressobj()
+        while not decoder.eof:
+            given = content[place : place + _BITE]
+            if not given:
+                raise EOFError(_TOO_EARLY)
+            try:
+                yield decoder.decompress(given)
+            except zstandard.ZstdError as error:
+                raise ValueError(str(error)) from error
+            place += len(given) - len(decoder.unused_data)

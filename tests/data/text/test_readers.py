@@ -202,7 +202,7 @@ def test_a_single_empty_cell_is_a_record_and_a_blank_line_is_none(tmp_path) -> N
         ("text,label\na,1\nb,c,2\n", ("text", "label"), "line 3 of a.csv has 3 cells; expected 2"),
         ("text,label\na\n", ("text", "label"), "line 2 of a.csv has 1 cells; expected 2"),
         ('text,label\n"a,1\nb,2\n', ("text", "label"), "begins on line 2 .*close the quote"),
-        ("text;label\na;1\n", ("text",), 'no column "text"; by the delimiter \',\' .*"text;label"'),
+        ("text:label\na:1\n", ("text",), 'no column "text"; by the delimiter \',\' .*"text:label"'),
         ("text,text\na,1\n", ("text",), 'two columns "text"'),
         ("text,label\na,1\n", (2,), "there is no column 2"),
         ("text,label\na,1\n", (-1,), "there is no column -1"),

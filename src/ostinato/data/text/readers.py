@@ -18,6 +18,8 @@ from ostinato.data.lines import Decoding, Rows, TextFile, is_blank
 from ostinato.errors import ColumnError, DataError, UsageError
 
 _TABBED = (".tsv", ".tab")
+_MARKS = (",", ";", "\t", "|")
+_SAMPLE = 50  # rows that decide about the delimiter
 
 
 def read_lines(path: str | Path, *, keep_blank: bool = False, **decoding: Unpack[Decoding]) -> Rows[str]:
@@ -153,8 +155,8 @@ def read_delimited(
         path: the file.
         columns: which, by name, or by number counted from 0.
         header: whether the first row names the columns; without one they go by number.
-        delimiter: between cells; `None`: a tab for `.tsv` and `.tab`, a comma for `.csv`, and for others a tab if the
-            first line has one, else a comma.
+        delimiter: between cells; `None`: a tab for `.tsv` and `.tab`; for others the one of comma, semicolon, tab and
+            `|` by which the first rows have the columns that are asked for.
         quoted: whether a cell that begins with `"` is quoted (and may then hold delimiters and line ends). Pass
             `False` for files whose `"` are ordinary characters, as in many TSV corpora.
         decoding: see `Decoding`.
@@ -177,7 +179,7 @@ def read_delimited(
         raise UsageError(f"delimiter is {delimiter!r}; expected one character, such as a comma or a tab")
 
     def rows() -> Iterator[tuple[str, ...]]:
-        mark = delimiter or _delimiter(file)
+        mark = delimiter or _delimiter(file, wanted, header=header, quoted=quoted)
         cells = _cells(file, mark, quoted=quoted)
         width, places = 0, list[int]()
         for number, row in cells:
@@ -188,7 +190,9 @@ def read_delimited(
             if len(row) != width:
                 raise DataError(
                     f"line {number} of {file.name} has {len(row)} cells; expected {width} as in its first row; "
-                    f"mend that row, or pass another delimiter or quoted={not quoted}"
+                    f"mend that row, or pass another delimiter (delimiter=, or TableFile(path, delimiter=...) to a "
+                    f"classifier), or take a double quote {'as an ordinary character' if quoted else 'as quoting'}: "
+                    f"quoted={not quoted}, in TextClassifier unquoted={quoted}"
                 )
             yield tuple(file.normalise(row[place]) for place in places)
 
@@ -208,16 +212,29 @@ def _cells(file: TextFile, delimiter: str, *, quoted: bool) -> Iterator[tuple[in
     except csv.Error as error:
         raise DataError(
             f"the row of {file.name} that begins on line {first} cannot be read ({error}); close the quote or double "
-            'the " within the cell, or pass quoted=False if " is an ordinary character there'
+            'the " within the cell, or say that " is an ordinary character there: quoted=False in read_delimited, '
+            "unquoted=True in TextClassifier (--unquoted)"
         ) from error
 
 
-def _delimiter(file: TextFile) -> str:
+def _delimiter(file: TextFile, wanted: Sequence[str | int], *, header: bool, quoted: bool) -> str:
     suffixes = [suffix.lower() for suffix in file.path.suffixes]
-    if ".csv" in suffixes:
-        return ","
-    first = next(file.lines(), "")
-    return "\t" if "\t" in first or any(suffix in _TABBED for suffix in suffixes) else ","
+    if any(suffix in _TABBED for suffix in suffixes):
+        return "\t"
+    usual = "," if ".csv" in suffixes or "\t" not in next(file.lines(), "") else "\t"
+    marks = (usual, *(mark for mark in _MARKS if mark != usual))
+    return next((mark for mark in marks if _parts_well(file, mark, wanted, header, quoted)), usual)
+
+
+def _parts_well(file: TextFile, mark: str, wanted: Sequence[str | int], header: bool, quoted: bool) -> bool:
+    """Tell whether the first rows, parted by this, have the columns that are asked for, and as many each."""
+    try:
+        rows = [row for _, row in itertools.islice(_cells(file, mark, quoted=quoted), _SAMPLE)]
+        for column in wanted:
+            _place(file, rows[0], column, header, mark)
+    except (DataError, IndexError):
+        return False
+    return all(len(row) == len(rows[0]) for row in rows)
 
 
 def _place(file: TextFile, row: list[str], column: str | int, header: bool, delimiter: str) -> int:

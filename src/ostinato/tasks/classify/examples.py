@@ -97,7 +97,8 @@ class Classes:
 
     def as_array(self) -> NDArray[Any]:
         """Return the names as an array of their type: integers, floats, booleans or texts."""
-        return np.array(self.names)
+        large = any(type(name) is int and name >= 2**63 for name in self.names)
+        return np.array(self.names, np.uint64 if large else None)
 
 
 def _exactly(label: Label) -> tuple[type, Label]:
@@ -117,17 +118,40 @@ def _value(label: Label) -> float | None:
 def checked_labels(labels: Iterable[Any], origin: str) -> tuple[Label, ...]:
     """Return labels in the type that they have - booleans, whole numbers, floats - if all have one, else as texts.
 
+    Whole numbers that no type of NumPy holds are texts too.
+
     Raises:
-        DataError: one is missing or empty.
+        DataError: one is missing or empty, or two that differ would be one text.
     """
     plain = [plain_value(label) for label in labels]
     for row, label in enumerate(plain):
         if label is None or (isinstance(label, str) and (not label.strip() or label.strip() in NO_NAMES)):
             raise DataError(f"example {row + 1} of {origin} has no label; give it one, or leave it out")
     kinds = set(map(type, plain))
-    if kinds == {int, float}:
+    whole = [label for label in plain if type(label) is int]
+    if kinds == {int, float} and all(abs(label) <= 2**53 for label in whole):
         return tuple(float(label) for label in plain)
-    return tuple(plain) if kinds in ({bool}, {int}, {float}) else tuple(str(label).strip() for label in plain)
+    if kinds in ({bool}, {float}) or (kinds == {int} and _fit_one_type(whole)):
+        return tuple(plain)
+    return _as_texts(plain, origin)
+
+
+def _fit_one_type(whole: Sequence[int]) -> bool:
+    """Tell whether all are signed, or all unsigned, numbers of 64 bits."""
+    least, most = min(whole), max(whole)
+    return least >= -(2**63) and most < (2**63 if least < 0 else 2**64)
+
+
+def _as_texts(plain: Sequence[Any], origin: str) -> tuple[str, ...]:
+    seen: dict[str, tuple[Any, int]] = {}
+    for row, label in enumerate(plain):
+        first, before = seen.setdefault(str(label).strip(), (label, row))
+        if _exactly(first) != _exactly(label):
+            raise DataError(
+                f"example {row + 1} of {origin} has the label {label!r}, and example {before + 1} {first!r}, which "
+                "are the same text; write them alike if they are one class, or rename one"
+            )
+    return tuple(str(label).strip() for label in plain)
 
 
 def hold_out(labels: Sequence[Label], shares: Sequence[float], seed: int) -> list[Integers]:

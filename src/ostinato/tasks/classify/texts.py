@@ -14,6 +14,7 @@ from ostinato.data.frames import as_array
 from ostinato.data.identities import labels, typed
 from ostinato.data.readers import read_table
 from ostinato.data.spreadsheets import DATABASES, SPREADSHEETS
+from ostinato.data.table import Table
 from ostinato.data.table import texts as text_column
 from ostinato.data.table_file import TableFile
 from ostinato.data.text import (
@@ -92,9 +93,18 @@ class TextColumns:
         table = read_table(source)
         names = [str(name) for name in ((self.text, self.label) if labelled else (self.text,))]
         table.require(names)
-        texts = tuple(own or "" for own in text_column(table, names[0], ()))
+        texts = _present(table, names[0])
         told = tuple(labels(table, names[1], "needs its label")) if labelled else None
         return Examples(table.origin, texts, None if told is None else checked_labels(told, table.origin))
+
+
+def _present(table: Table, name: str) -> tuple[str, ...]:
+    """Return a column of texts as they stand; an empty cell of a file is an empty text."""
+    found = text_column(table, name, ())
+    if not table.untyped and table.frame is not None and table.frame[name].null_count():
+        row = int(table.frame[name].is_null().arg_max() or 0)
+        raise DataError(f'{table.place(row)}: column "{name}" is missing; expected a text, if need be an empty one')
+    return tuple(own or "" for own in found)
 
 
 def _examples(origin: str, rows: list[tuple[str, ...]], labelled: bool) -> Examples:

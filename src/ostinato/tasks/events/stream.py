@@ -16,6 +16,7 @@ import torch
 from ostinato.data.events import wall_seconds
 from ostinato.data.frames import plain_value
 from ostinato.data.identities import NO_NAMES
+from ostinato.data.notes import note
 from ostinato.data.times import FARTHEST, OPEN_ORDER, decide_cell
 from ostinato.errors import DataError, StreamRowError, UsageError
 from ostinato.streaming import ArrayState, stepper
@@ -51,6 +52,7 @@ class EventStream:
         self.reader, self.columns, self.most = reader, columns, most
         self._format = reader.time_format
         self._index = {name: number for number, name in enumerate(reader.known, 1)}
+        self._said: set[str] = set()
         self._step = stepper(reader.network.stack)
         self._cases: OrderedDict[str, _Open] = OrderedDict()
         self._vectors = reader.network.embedding.weight.detach().numpy()
@@ -82,6 +84,9 @@ class EventStream:
                 "events of a case in the order of time"
             )
         begun = own.first if own.events else moment
+        if activity not in self._index and activity not in self._said:
+            self._said.add(activity)
+            note(f'the activity "{activity[:80]}" was not in training; it is taken as an unknown one')
         y = self._advance(own, activity, moment, begun)
         known = moment if math.isfinite(moment) else own.last
         self._cases[case] = _Open(self._step.state(), own.events + 1, begun, known)
@@ -114,6 +119,8 @@ class EventStream:
         for name, value in zip(self.columns, (case, activity), strict=False):
             if value is None or str(value).strip() in ("", *NO_NAMES):
                 raise StreamRowError(f'it has no "{name}"; expected {self._wanted()}')
+            if not isinstance(value, (str, bool, int, float)):
+                raise StreamRowError(f'its "{name}" is a {type(value).__name__}; expected one text or number')
         time = self.columns[2]
         if time is not None and not all(name in row for name in ([time] if time in row else time.split("+"))):
             raise StreamRowError(f'it has no "{self.columns[2]}"; expected {self._wanted()} (null where not known)')

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ostinato.artifact import Artifact
 from ostinato.data.text import read_lines
+from ostinato.errors import UsageError
 from ostinato.tasks.estimator import SavedEstimator
 from ostinato.tasks.scores import Scores
 from ostinato.tasks.summary import Summary
@@ -24,6 +25,12 @@ from ostinato.tasks.tag.updating import new_sentences
 from ostinato.tasks.updating import NewRows
 from ostinato.training import History
 from ostinato.training.config import Optimizer, Schedule
+
+
+def _tokens(sentences: Sequence[Sequence[str]]) -> list[list[str]]:
+    if isinstance(sentences, str):
+        raise UsageError(f"sentences is the text {sentences[:40]!r}; expected a list of sentences, such as [text]")
+    return [tokens_of(tokens) for tokens in sentences]
 
 
 class SequenceTagger(SavedEstimator[Outcome]):
@@ -149,16 +156,20 @@ class SequenceTagger(SavedEstimator[Outcome]):
         return self
 
     def predict(self, sentences: Sequence[Sequence[str]]) -> list[list[str]]:
-        """Return the tags of sentences, each a list of tokens or a text with spaces; an empty one has none."""
+        """Return the tags of sentences, each a list of tokens or a text with spaces; an empty one has none.
+
+        Raises:
+            UsageError: it is one text, not a list of sentences.
+        """
         tagger = self._checked().tagger
-        return [tagger.named(tags) for tags in tagger.read([tokens_of(tokens) for tokens in sentences])]
+        return [tagger.named(tags) for tags in tagger.read(_tokens(sentences))]
 
     def probabilities(self, sentences: Sequence[Sequence[str]]) -> list[NDArray[np.float64]]:
         """Return the probability of each tag at each token, `(tokens, tags)` a sentence; of a CRF, marginal.
 
         The tags are in the order of `classes_`.
         """
-        return [own.chances for own in self._checked().tagger.read([tokens_of(tokens) for tokens in sentences])]
+        return [own.chances for own in self._checked().tagger.read(_tokens(sentences))]
 
     def evaluate(self, data: Tagged) -> Scores:
         """Return how well other sentences are tagged.
