@@ -48,7 +48,7 @@ _shared: weakref.WeakValueDictionary[Any, Ready] = weakref.WeakValueDictionary()
 """The plans of all cells: equal cells have one."""
 _recent: OrderedDict[Any, Ready] = OrderedDict()
 """Those wanted last, for the next model of the same kind when the last one is gone."""
-_MOST_RECENT = 256
+_MOST_RECENT = 64
 _scopes: weakref.WeakKeyDictionary[nn.Module, dict[type, Scope]] = weakref.WeakKeyDictionary()
 _plans: weakref.WeakKeyDictionary[nn.Module, dict[Any, Ready | Unsupported]] = weakref.WeakKeyDictionary()
 _batches: weakref.WeakKeyDictionary[nn.Module, dict[Any, Ready | Unsupported]] = weakref.WeakKeyDictionary()
