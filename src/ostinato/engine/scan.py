@@ -112,8 +112,9 @@ def scan(
         state = initial_state(cell, xs[0] if xs.shape[0] else xs.new_zeros(xs.shape[1:]), seen.fingerprint)
     _check_state(state, xs)
     given = xs.resolve_neg() if xs.is_neg() else xs
-    run = _run_watched if watched_by_all_modules(names_alone=False) else _dispatch
-    ys, last = run(cell, _WithStates(cell) if return_states else cell, given, state, lengths, reverse, resets, seen)
+    ys, last = _dispatch(
+        cell, _WithStates(cell) if return_states else cell, given, state, lengths, reverse, resets, seen
+    )
     if not return_states:
         return (ys.transpose(0, 1) if batch_first else ys), last
     ys, states = _unpacked(cell, ys, xs, state)
@@ -129,7 +130,7 @@ def scan_checked(
 
     The outputs may be changed in place if they are kept `apart`. Hooks on all modules see the layer, not its steps.
     """
-    return _dispatch(cell, cell, xs, state, lengths, reverse, None, look_now(cell), apart)
+    return _dispatch(cell, cell, xs, state, lengths, reverse, None, look_now(cell), apart, inner=True)
 
 
 def _dispatch(
@@ -142,8 +143,13 @@ def _dispatch(
     resets: Tensor | None,
     seen: Look,
     apart: bool = False,
+    *,
+    inner: bool = False,
 ) -> tuple[Tensor, State]:
-    """Choose who runs the loop: the compiled engine, or the reference for what it does not take."""
+    """Choose who runs the loop: the compiled engine, or the reference for what it does not take.
+
+    Steps that are `inner`, a layer's own, are not for hooks on all modules to see.
+    """
     with torch.autocast(xs.device.type, enabled=False) if _autocast(xs) else nullcontext():
         if seen.draws:
             if cell is not owner:
@@ -151,32 +157,17 @@ def _dispatch(
             cell = Drawn(cell)
         if not suits(xs, state):
             return scan_eagerly(cell, xs, state, lengths, reverse, resets)
-        done: tuple[Tensor, State] | Unsupported = scan_compiled(
-            owner, cell, xs, state, lengths, reverse, resets, apart, seen
-        )
+        done: tuple[Tensor, State] | Unsupported
+        if not inner and watched_by_all_modules(names_alone=False):
+            done = Unsupported("hooks on all modules, which must run at every step")
+        else:
+            done = scan_compiled(owner, cell, xs, state, lengths, reverse, resets, apart, seen)
         if isinstance(done, Unsupported):
             result = scan_eagerly(cell, xs, state, lengths, reverse, resets)
             # not before: a cell that breaks the contract has just raised what is wrong with it
             warn_once(owner, done)
             return result
         return done
-
-
-def _run_watched(
-    owner: nn.Module,
-    cell: nn.Module,
-    xs: Tensor,
-    state: State,
-    lengths: Tensor | None,
-    reverse: bool,
-    resets: Tensor | None,
-    seen: Look,
-) -> tuple[Tensor, State]:
-    """Run step by step, as hooks that are set on all modules want to see."""
-    del seen
-    result = scan_eagerly(cell, xs, state, lengths, reverse, resets)
-    warn_once(owner, Unsupported("hooks on all modules, which must run at every step"))
-    return result
 
 
 class _WithStates(nn.Module):

@@ -119,11 +119,12 @@ def _with_code(
     for function in read:
         if _is_users(function):
             refuse_reads_of_the_trace(facts[function], function.__qualname__)
-    found = [*map(places_of, read), *map(variables_of, wrappers)]
-    places = {(id(place.table), place.name): place for each in found for place in each}
+    found = {function: places_of(function) for function in read}
+    found |= {function: variables_of(function) for function in wrappers}
+    places = {(id(place.table), place.name): place for each in found.values() for place in each}
     values = [place.value() for place in places.values()]
     called = [value for value in values if callable(value) and is_trusted(home(value), scope.own)]
-    if any(_is_users(function) and any(map(is_dynamic, _values_of(function))) for function in read):
+    if any(is_dynamic(place.value()) for function in read if _is_users(function) for place in found[function]):
         names = None
     return Scope(
         scope.own,
@@ -138,10 +139,6 @@ def _with_code(
         any(not is_known_pure(home(value)) for value in [*called, *wrappers]),
         any("is_grad_enabled" in each.names for each in facts.values()),
     )
-
-
-def _values_of(function: FunctionType) -> Iterator[Any]:
-    return (place.value() for place in places_of(function))
 
 
 def _is_users(function: FunctionType) -> bool:
