@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -37,9 +38,23 @@ def run(
     """
     rows = next(iter(inputs.values())).shape[0]
     known: dict[Node, Any] = {}
-    for node in g.topological(sink.node for sink in program.sinks):
+    for node in _order(program):
         known[node] = _value(node, [known[child] for child in node.inputs], inputs, constants, half, rows)
     return [_whole(known[sink.node], sink.node, rows, constants) for sink in program.sinks]
+
+
+_orders: weakref.WeakKeyDictionary[Program, list[Node]] = weakref.WeakKeyDictionary()
+
+
+def _order(program: Program) -> list[Node]:
+    if program not in _orders:
+        _orders[program] = g.topological(sink.node for sink in program.sinks)
+    return _orders[program]
+
+
+def read_by(program: Program) -> list[tuple[str, int]]:
+    """Return the inputs of a program, by kind and index."""
+    return [node.attr for node in _order(program) if node.op == "input"]
 
 
 def _whole(value: Any, node: Node, rows: int, constants: Sequence[Tensor]) -> Tensor:

@@ -72,6 +72,10 @@ class TritonExecutable(Executable):
         return {}
 
     @lazy
+    def _chosen(self) -> dict[Any, list[Form]]:
+        return {}
+
+    @lazy
     def _kernels(self) -> dict[Any, list[Kernel]]:
         return {}
 
@@ -180,8 +184,10 @@ class TritonExecutable(Executable):
         time: int,
         batch: int,
     ) -> list[tuple[Any, Tensor]]:
-        names = {node.attr for node in g.topological(sink.node for sink in program.sinks) if node.op == "input"}
-        given = {name: inputs[name].reshape(time * batch, *inputs[name].shape[2:]).to(self.computed) for name in names}
+        given = {
+            name: inputs[name].reshape(time * batch, *inputs[name].shape[2:]).to(self.computed)
+            for name in batched.read_by(program)
+        }
         found = batched.run(program, given, constants, self.dtype)
         return [(sink, value.unflatten(0, (time, batch))) for sink, value in zip(program.sinks, found, strict=True)]
 
@@ -195,19 +201,28 @@ class TritonExecutable(Executable):
     def _launch(self, which: str, on: Launch, resets: str, reverse: bool, x: Tensor) -> None:
         """Run the loop with the first tiling that the device takes."""
         limits = Limits.of(x.device)
-        for tiling in tilings(self._phases_of(which), on.batch, self.dtype.itemsize, limits):
-            form = Form(
-                tiling, _text(self.computed), _text(self.dtype), _precision(x), on.lengths is not None, resets, reverse,
-                widened=interpreted() and self.half,
-            )  # fmt: skip
-            kernels = self._compiled(which, form)
+        key = (which, on.batch, _precision(x), on.lengths is not None, resets, reverse, limits)
+        for form in self._forms(key):
             try:
-                launch(kernels, on, limits.programs)
+                launch(self._compiled(which, form), on, limits.programs)
                 return
             except out_of_resources() as error:
                 refused = error
-                self._kernels[which, form] = []
+                self._chosen[key] = self._chosen[key][1:]
         raise RuntimeError(f"no tiling of this cell fits {x.device}: {refused}")
+
+    def _forms(self, key: Any) -> list[Form]:
+        """Return what a kernel may be written for, the best first."""
+        if key not in self._chosen:
+            which, batch, precision, lengths, resets, reverse, limits = key
+            phases = order(self._parts(which).core, 1)
+            common: Any = {"computed": _text(self.computed), "operand": _text(self.dtype), "precision": precision}
+            common |= {"lengths": lengths, "resets": resets, "reverse": reverse}
+            self._chosen[key] = [
+                Form(tiling, widened=interpreted() and self.half, **common)
+                for tiling in tilings(phases, batch, self.dtype.itemsize, limits)
+            ]
+        return self._chosen[key]
 
     def _compiled(self, which: str, form: Form) -> list[Kernel]:
         if (which, form) not in self._kernels:
@@ -215,9 +230,6 @@ class TritonExecutable(Executable):
             apart = interpreted() and form.tiling.columns > 1
             self._kernels[which, form] = split_by_phase(phases, form) if apart else [make_kernel(phases, form)]
         return self._kernels[which, form]
-
-    def _phases_of(self, which: str) -> Phases:
-        return order(self._parts(which).core, 1)
 
     def _all_constants(self, parameters: Sequence[Tensor], device: torch.device) -> list[Tensor]:
         made = run_graph(self._graph("constants", device), self._widened(parameters))
