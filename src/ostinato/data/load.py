@@ -119,8 +119,10 @@ def resolve_schema(table: Table, schema: Schema) -> Schema:
     series_id = schema.series_id or _guess_series(table)
     stamps = time.split("+") if time and time not in table.columns else [time]
     named = (*schema.used, *schema.static_covariates, *(name for name in (*stamps, series_id) if name))
-    table.require(named)
+    table.require((*named, *table.categorical))
     target = schema.target
+    if wrong := next((name for name in target if name in table.categorical), None):
+        raise UsageError(f'column "{wrong}" is the target, which has to be of numbers; leave it out of categorical')
     if not target:
         rest = [name for name in table.columns if name not in named and name not in table.index]
         rest = [name for name in rest if not numbers_rows(table, name)]
@@ -192,7 +194,7 @@ def _check_order(
     if not wrong.size:
         return
     place = int(wrong[0]) + 1
-    here, before = table.place(int(rows[place])), int(rows[place - 1]) + table.first_row
+    here, before = table.place(int(rows[place])), table.number(int(rows[place - 1]))
     of_series = f' of series "{name}"' if name else ""
     when = format_time(times[place], zone)
     twin = np.flatnonzero(times[:place] == times[place])
@@ -202,7 +204,7 @@ def _check_order(
             if schema.series_id
             else "keep one row a time, or name the column that tells series apart"
         )
-        first = int(rows[twin[0]]) + table.first_row
+        first = table.number(int(rows[twin[0]]))
         raise DataError(f"{here}: the time {when}{of_series} is already in row {first}; {hint}")
     raise DataError(
         f"{here}: the time {when}{of_series} comes before that of row {before}, {format_time(times[place - 1], zone)}; "
@@ -307,7 +309,8 @@ def encode(
             if are_times(table, name):
                 raise DataError(refused_times(table, name))
             refuse_stray_cells(table, name, missing)
-        cells = texts(table, name, missing) if fitting and is_text(table, name) else []
+        categorical = is_text(table, name) or name in table.categorical
+        cells = texts(table, name, missing) if fitting and categorical else []
         kinds = {cell for cell in cells if cell is not None}
         if not kinds or is_numeric(table, name, missing):
             return (name,), numbers(table, name, missing)[:, None]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ostinato.data.frames import series_of_values
+from ostinato.data.headers import has_header, names_of_columns
 from ostinato.data.table import Table
 from ostinato.errors import DataError, DataWarning, MissingExtra, UsageError
 
@@ -23,6 +24,7 @@ SPREADSHEETS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 DATABASES = (".sqlite", ".sqlite3", ".db")
 _LEAST = 256 << 20
 _RATIO = 200
+_HEAD = 200
 _ERRORS = {
     "Div0": "#DIV/0!",
     "NA": "#N/A",
@@ -34,13 +36,14 @@ _ERRORS = {
 }
 
 
-def read_spreadsheet(name: str, content: bytes, sheet: str | int | None) -> Table:
+def read_spreadsheet(name: str, content: bytes, sheet: str | int | None, header: bool | None = None) -> Table:
     """Return a sheet whose first row names its columns; every cell a text, an error of the sheet among them.
 
     Args:
         name: of the file, for a message.
         content: of the file.
         sheet: its name, or its number from 1; `None`: the first one.
+        header: whether its first row names the columns; `None`: found.
 
     Raises:
         DataError: the file cannot be read, or the sheet is empty.
@@ -62,10 +65,10 @@ def read_spreadsheet(name: str, content: bytes, sheet: str | int | None) -> Tabl
     except fastexcel.FastExcelError as error:
         reason = str(error).splitlines()[0] if str(error) else "it is no spreadsheet"
         raise DataError(f"{name} cannot be read ({reason}); it is damaged, or no spreadsheet: save it anew") from error
-    return _as_table(name, found, errors)
+    return _as_table(name, found, errors, header)
 
 
-def _as_table(name: str, found: Any, errors: Any) -> Table:
+def _as_table(name: str, found: Any, errors: Any, header: bool | None) -> Table:
     import polars as pl
 
     # the names are read as cells: as a header, two of one name would be renamed, and dates lost
@@ -77,6 +80,10 @@ def _as_table(name: str, found: Any, errors: Any) -> Table:
             frame[row, column] = _ERRORS.get(word, f"#{word or 'ERROR'}")
     if not frame.height:
         return Table(name, frame, first_row=2, untyped=True)
+    cells = [[own or "" for own in row] for row in frame.head(_HEAD).iter_rows()]
+    if not has_header(name, cells[0], cells[1:], header):
+        frame.columns = names_of_columns(frame.width)
+        return Table(name, _without_false_days(frame), first_row=1, untyped=True)
     names = [_named(place, cell) for place, cell in enumerate(frame.row(0))]
     doubled = next((own for own in names if names.count(own) > 1), None)
     if doubled is not None:

@@ -41,6 +41,7 @@ class Table:
         matrix: in place of a frame: a two-dimensional array `(rows, columns)`, perhaps memory-mapped.
         names: the names of the matrix's columns.
         first_row: the number a person would give the first row of data: 2 for a file with a header.
+        lines: the numbers of all rows, `(rows,)`, where they are not one after the other.
         untyped: whether every column is text because its file knows nothing else.
         missing: further texts that mean a missing value.
         decimal: the decimal mark of text cells that can be read two ways, as asked for; `None`: found.
@@ -49,6 +50,8 @@ class Table:
         index: the columns that were the index of a data frame, which are no targets, with what they are for: `"time"`,
             `"series_id"` or nothing.
         alike: columns of values of several kinds, two of which are one text: the first two such rows, from 0.
+        categorical: columns whose values are categories, though they may be numbers.
+        of_file: whether it was read from a file, of which more can be said in a `TableFile`.
     """
 
     origin: str
@@ -56,6 +59,7 @@ class Table:
     matrix: NDArray[Any] | None = None
     names: tuple[str, ...] = ()
     first_row: int = 1
+    lines: NDArray[np.int64] | None = None
     untyped: bool = False
     missing: tuple[str, ...] = ()
     decimal: str | None = None
@@ -63,6 +67,8 @@ class Table:
     semicolons: bool = False
     index: Mapping[str, str] = field(default_factory=dict)
     alike: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    categorical: tuple[str, ...] = ()
+    of_file: bool = False
 
     @cached_property
     def evidence(self) -> str | None:
@@ -97,7 +103,7 @@ class Table:
 
     def number(self, row: int) -> int:
         """Return the number a person would give a row, `row` counted from 0."""
-        return row + self.first_row
+        return row + self.first_row if self.lines is None else int(self.lines[row])
 
     def require(self, names: Iterable[str]) -> None:
         """Raise `ColumnError` for the first name that is no column, with what was likely meant."""
@@ -142,6 +148,8 @@ def is_numeric(table: Table, name: str, missing: tuple[str, ...]) -> bool:
 
     if table.frame is None:
         return True
+    if name in table.categorical:
+        return False
     column = table.frame[name]
     if not is_text(table, name):
         return column.dtype.is_numeric() or column.dtype == pl.Boolean
@@ -229,7 +237,7 @@ def _is_number(text: str) -> bool:
 
 def stray_cells(table: Table, name: str, missing: tuple[str, ...]) -> list[tuple[int, str]]:
     """Return the few cells of a text column of numbers that are none, with their rows; none where few are numbers."""
-    if not is_text(table, name):
+    if not is_text(table, name) or name in table.categorical:
         return []
     assert table.frame is not None
     cells = _without_missing(table, table.frame[name], missing)
@@ -247,8 +255,18 @@ def refuse_stray_cells(table: Table, name: str, missing: tuple[str, ...]) -> Non
         also = f", nor {'is' if len(others) == 1 else 'are'} {listed(others)}" if others else ""
         raise DataError(
             f'row {row} of {table.origin}: "{text[:80]}" in column "{name}" is not a number{also}, but its other cells '
-            f"are; {_mend([text for _, text in stray])}"
+            f"are; {_mend([text for _, text in stray])}, or as categories all of them, if they are codes: "
+            f"{_as_categories(table, name)}"
         )
+
+
+def _as_categories(table: Table, name: str) -> str:
+    """Return what says that the values of a column are categories."""
+    if not table.of_file:
+        return 'a column of type "category"'
+    shown = name if len(name) < 80 else "..."
+    given = json.dumps(shown, ensure_ascii=False)
+    return f"TableFile(path, categorical=[{given}]) (--categorical {shlex.quote(shown)})"
 
 
 def _mend(cells: list[str]) -> str:
