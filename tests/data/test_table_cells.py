@@ -49,7 +49,7 @@ def test_a_cell_that_can_be_read_two_ways_is_read_as_its_column_or_its_table() -
 def test_what_only_custom_decides_is_said_and_an_option_changes_it(tmp_path) -> None:
     path = tmp_path / "a.csv"
     path.write_text('t,x\n1,"1,234"\n2,"2,345"\n')
-    with pytest.warns(DataWarning, match='"1,234" is read as 1234.*--decimal'):
+    with pytest.warns(DataWarning, match='"1,234" in column "[^"]*" is read as 1234.*--decimal'):
         assert numbers(read_table(path), "x", ()).tolist() == [1234, 2345]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -61,7 +61,8 @@ def test_what_only_custom_decides_is_said_and_an_option_changes_it(tmp_path) -> 
 def test_what_training_decided_about_the_decimal_mark_holds_for_later_tables_that_do_not_show_it() -> None:
     days = [f"2024-01-{day:02d}" for day in range(1, 11)]
     first = load_panel({"ds": days, "y": [f"1.{day}0,5" for day in range(10, 20)]})
-    again = load_panel({"ds": days, "y": ["1.234"] * 10}, first.schema, fitting=False)
+    with pytest.warns(DataWarning, match='row 1 of the data: "1.234" in column "y" is read as 1234, since "," stands'):
+        again = load_panel({"ds": days, "y": ["1.234"] * 10}, first.schema, fitting=False)
     assert again.series[0].values[0, 0] == 1234
     shown = load_panel({"ds": days, "y": ["1.234", "1.5"] * 5}, first.schema, fitting=False)
     assert shown.series[0].values[0, 0] == 1.234

@@ -6,7 +6,6 @@ import difflib
 import json
 import re
 import shlex
-import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,7 +21,8 @@ from ostinato.data.cells import (
     is_ambiguous,
     listed,
 )
-from ostinato.errors import ColumnError, DataError, DataWarning
+from ostinato.data.notes import note
+from ostinato.errors import ColumnError, DataError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -206,19 +206,24 @@ def _parsed(table: Table, cells: pl.Series) -> pl.Series:
 
 def _say_how_read(table: Table, name: str, cells: pl.Series, read: pl.Series) -> None:
     """Warn of a column whose cells can be read two ways, if nothing but custom decided."""
-    if name in table.said or decimal_evidence(cells) or table.decimal or table.evidence or table.custom:
+    if name in table.said or decimal_evidence(cells) or table.decimal or table.evidence:
         return
-    mark = next((own for own in (",", ".") if is_ambiguous(cells, own)), None)
-    # a point stands before decimals, unless a file shows that its writer has commas there
-    if mark is None or (mark == "." and not table.semicolons):
+    if table.custom:
+        # a model's own decimal mark before three digits is what it was in training; the other one parts thousands
+        marks: tuple[str, ...] = ("," if table.custom == "." else ".",)
+        why = f', since "{table.custom}" stands before decimals in the data that the model was trained on'
+    else:
+        # a point stands before decimals, unless a file shows that its writer has commas there
+        marks, why = (",", ".") if table.semicolons else (",",), ""
+    mark = next((own for own in marks if is_ambiguous(cells, own)), None)
+    if mark is None:
         return
     table.said.add(name)
     row = int(cells.str.contains(rf"^\s*[+-]?[1-9]\d{{0,2}}\{mark}\d{{3}}\s*$").fill_null(False).arg_max() or 0)
-    warnings.warn(
-        f'column "{name}" of {table.origin}: "{cells[row]}" is read as {read[row]:g}; if it is not, say which mark '
-        'stands before decimals: TableFile(path, decimal=",") or "." (--decimal)',
-        DataWarning,
-        stacklevel=2,
+    said = f'say which mark stands before decimals: TableFile(path, decimal="{mark}") (--decimal "{mark}")'
+    note(
+        f'{table.place(row)}: "{cells[row]}" in column "{name}" is read as {read[row]:.10g}{why}; if it is not, '
+        + (said if table.of_file else "give numbers, not texts")
     )
 
 
