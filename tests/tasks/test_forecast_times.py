@@ -199,7 +199,7 @@ def test_a_series_without_a_value_has_no_forecast_or_is_an_error(tmp_path) -> No
         load(tmp_path).predict()
 
 
-@pytest.mark.parametrize("form", ["%m/%d/%Y", "%d.%m.%Y", "%d-%m-%y"])
+@pytest.mark.parametrize("form", ["%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y"])
 def test_what_one_row_of_a_stream_shows_decides_nothing_for_the_next(form) -> None:
     data = pd.DataFrame({"t": pd.date_range("2023-12-01", periods=ROWS), "y": values(ROWS)})
     stream = Forecaster(**SMALL).fit(data).stream()

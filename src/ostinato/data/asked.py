@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ostinato.data.spreadsheets import DATABASES, SPREADSHEETS
+from ostinato.data.databases import DATABASES
+from ostinato.data.spreadsheets import SPREADSHEETS
 from ostinato.data.unpacking import PACKED
 from ostinato.errors import UsageError
 

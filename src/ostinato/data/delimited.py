@@ -179,6 +179,29 @@ def _is_header(comment: list[str], first: list[str]) -> bool:
     return len(comment) == len(first) > 1 and any(is_number(cell) for cell in first)
 
 
+def cells_of_line(line: str, width: int | None = None, delimiter: str | None = None) -> list[str]:
+    """Return the cells of one line that came by itself.
+
+    Args:
+        line: the line.
+        width: how many cells are expected; the delimiter is one that gives as many, and best without others in them.
+        delimiter: between them; `None`: found.
+
+    Raises:
+        DataError: a quote is not closed.
+
+    >>> cells_of_line("2024-01-31;3,5", 2), cells_of_line("2024-01-31,3.5", 2)
+    (['2024-01-31', '3,5'], ['2024-01-31', '3.5'])
+    """
+    marks = [delimiter] if delimiter is not None else list(_DELIMITERS)
+    try:
+        found = {mark: next(csv.reader([line], delimiter=mark, strict=True), []) for mark in marks}
+    except csv.Error as error:
+        raise DataError(f'"{line[:40]}" has a quote that is not closed where a cell ends; write it twice') from error
+    fitting = [mark for mark in marks if len(found[mark]) == width]
+    return found[max(fitting, key=lambda mark: _clean(found[mark], mark)) if fitting else marks[0]]
+
+
 def sniff(lines: list[str]) -> str:
     """Return the delimiter of some lines.
 
@@ -201,12 +224,16 @@ def _judge(lines: list[str], mark: str) -> tuple[float, float, int]:
     width, count = Counter(map(len, rows)).most_common(1)[0]
     if width < 2:
         return (0.0, 0.0, 0)
-    others = [other for other in _DELIMITERS if other != mark]
     cells = [cell for row in rows[1:200] if len(row) == width for cell in row] or rows[0]
-    clean = sum(is_number(cell) or not any(other in cell for other in others) for cell in cells)
     # a title or a note below the table does not make another delimiter the better one
     share = 1.0 if count == len(rows) else count / len(rows) / 2
-    return (share, clean / len(cells), width)
+    return (share, _clean(cells, mark), width)
+
+
+def _clean(cells: list[str], mark: str) -> float:
+    """Return the share of cells that are numbers, or have no other delimiter in them."""
+    others = [other for other in _DELIMITERS if other != mark]
+    return sum(is_number(cell) or not any(other in cell for other in others) for cell in cells) / len(cells)
 
 
 def _parsed(name: str, body: str, layout: _Layout) -> TextRows:

@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.data.asked import DELIMITED, Asked
+from ostinato.data.databases import DATABASES, read_database
 from ostinato.data.delimited import parse_delimited
 from ostinato.data.frames import alike, as_array, is_pandas, series_of_array, series_of_pandas
 from ostinato.data.indexes import index_columns
 from ostinato.data.json_tables import parse_json, table_of_rows
 from ostinato.data.numpy_files import ZIP_ERRORS, read_npy, read_npz
-from ostinato.data.spreadsheets import DATABASES, SPREADSHEETS, read_database, read_spreadsheet
+from ostinato.data.spreadsheets import SPREADSHEETS, read_spreadsheet
 from ostinato.data.table import Table
 from ostinato.data.table_file import TableFile
 from ostinato.data.unpacking import DAMAGED, PACKED, unpack
@@ -29,7 +30,7 @@ from ostinato.errors import DataError, UsageError
 _JSON = (".jsonl", ".ndjson", ".json")
 _PARQUET = (".parquet", ".pq")
 _ARROW = (".feather", ".arrow", ".ipc")
-_FORMATS = "CSV, TSV, Parquet, Feather, JSON lines (.jsonl), .json, .xlsx, .ods, .sqlite, .npy or .npz"
+_FORMATS = "CSV, TSV, Parquet, Feather, JSON lines (.jsonl), .json, .xlsx, .ods, .sqlite, .duckdb, .npy or .npz"
 _PICKLED = (".pkl", ".pickle", ".joblib", ".pt", ".pth")
 
 
@@ -46,9 +47,10 @@ def read_table(
 
     Args:
         source: a path, alone or as a `TableFile` (`.csv .tsv .txt .json .jsonl .ndjson .parquet .feather .xlsx .xls
-            .ods .sqlite .npy .npz`; text and JSON also with `.gz`, `.bz2`, `.xz` or `.zst` behind it); a pandas or
-            polars data frame or series; a mapping from names to arrays; a list of numbers or of rows by name; an array
-            or tensor `(rows,)` or `(rows, columns)`. A `.npy` file is memory-mapped: it may be larger than memory.
+            .xlsb .ods .sqlite .duckdb .npy .npz`; text and JSON also with `.gz`, `.bz2`, `.xz` or `.zst` behind it); a
+            pandas or polars data frame or series; a mapping from names to arrays; a list of numbers or of rows by name;
+            an array or tensor `(rows,)` or `(rows, columns)`. A `.npy` file is memory-mapped: it may be larger than
+            memory.
         delimiter: what separates the columns of a text file; `None`: found from its rows.
         decimal: the mark before decimals in text cells that can be read two ways; `None`: found.
         custom: that mark where neither the cell, nor its column, nor the table shows it.

@@ -1,18 +1,15 @@
-"""Spreadsheets (`.xlsx .xls .ods`) and SQLite databases: one sheet, or one table, of a file."""
+"""Spreadsheets (`.xlsx .xls .xlsb .ods`): one sheet of a file."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import re
-import sqlite3
 import warnings
 import zipfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ostinato.data.frames import series_of_values
 from ostinato.data.headers import has_header, names_of_columns
 from ostinato.data.table import Table
 from ostinato.errors import DataError, DataWarning, MissingExtra, UsageError
@@ -21,7 +18,6 @@ if TYPE_CHECKING:
     import polars as pl
 
 SPREADSHEETS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
-DATABASES = (".sqlite", ".sqlite3", ".db")
 _LEAST = 256 << 20
 _RATIO = 200
 _HEAD = 200
@@ -60,7 +56,7 @@ def read_spreadsheet(name: str, content: bytes, sheet: str | int | None, header:
     _refuse_bomb(name, content)
     try:
         book = fastexcel.read_excel(content)
-        place = _choose(name, book.sheet_names, sheet, "sheet")
+        place = choose(name, book.sheet_names, sheet, "sheet")
         found, errors = book.load_sheet(place, header_row=None, dtypes="string").to_arrow_with_errors()
     except fastexcel.FastExcelError as error:
         reason = str(error).splitlines()[0] if str(error) else "it is no spreadsheet"
@@ -115,7 +111,7 @@ def _all_match(cells: pl.Series, pattern: str) -> bool:
     return len(kept) > 0 and bool(kept.str.contains(pattern).all())
 
 
-def _choose(name: str, there: Sequence[str], wanted: str | int | None, what: str) -> int:
+def choose(name: str, there: Sequence[str], wanted: str | int | None, what: str) -> int:
     """Return the place of a sheet or table; where there are several and none is asked for, say which is read."""
     if not there:
         raise DataError(f"{name} has no {what}s; expected one with a header and rows")
@@ -142,31 +138,3 @@ def _refuse_bomb(name: str, content: bytes) -> None:
         size = sum(info.file_size for info in members.infolist())
         if size > _LEAST + _RATIO * len(content):
             raise DataError(f"{name} claims to unpack to {size:,} bytes, as no spreadsheet does; save it anew")
-
-
-def read_database(path: Path, table: str | int | None) -> Table:
-    """Return a table of a SQLite database; nothing but tables is read, and nothing in it is run.
-
-    Args:
-        path: the file.
-        table: its name, or its number from 1; `None`: the first one.
-
-    Raises:
-        DataError: the file is no SQLite database, or is damaged.
-        UsageError: there is no such table.
-    """
-    import polars as pl
-
-    try:
-        with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)) as base:
-            base.execute("PRAGMA trusted_schema = OFF")
-            query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
-            names = [str(row[0]) for row in base.execute(query)]
-            wanted = names[_choose(path.name, names, table, "table")].replace('"', '""')
-            cursor = base.execute(f'SELECT * FROM "{wanted}"')
-            columns = [str(own[0]) for own in cursor.description]
-            rows = cursor.fetchall()
-    except (sqlite3.Error, sqlite3.Warning, OverflowError, UnicodeDecodeError) as error:
-        raise DataError(f"{path.name} cannot be read ({error}); it is damaged, or no SQLite database") from error
-    cells = list(zip(*rows, strict=True)) or [()] * len(columns)
-    return Table(path.name, pl.DataFrame([series_of_values(*pair) for pair in zip(columns, cells, strict=True)]))

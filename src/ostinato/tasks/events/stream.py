@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ostinato.data.delimited import cells_of_line
 from ostinato.data.events import wall_seconds
 from ostinato.data.frames import plain_value
 from ostinato.data.identities import NO_NAMES
@@ -82,8 +82,8 @@ class EventStream:
         own = self._cases.get(case, _Open())
         if moment < own.last:
             raise StreamRowError(
-                f'case "{case}": the event "{activity}" lies {self._words(own.last - moment)} before the last one; push the '
-                "events of a case in the order of time"
+                f'case "{case}": the event "{activity}" lies {self._words(own.last - moment)} before the last one; '
+                "push the events of a case in the order of time"
             )
         self._check_gap(case, activity, moment - own.last)
         begun = own.first if own.events else moment
@@ -108,8 +108,8 @@ class EventStream:
         most = max(_STEPS * math.expm1(min(mean + 2 * deviation, 600.0)), _YEAR if dates else _STEPS)
         if gap > most:
             raise StreamRowError(
-                f'case "{case}": the event "{activity}" comes {self._words(gap)} after the one before it, which is more than a '
-                "pause; mend its time, or close the case and begin it anew"
+                f'case "{case}": the event "{activity}" comes {self._words(gap)} after the one before it, '
+                "which is more than a pause; mend its time, or close the case and begin it anew"
             )
 
     def _words(self, gap: float) -> str:
@@ -146,7 +146,7 @@ class EventStream:
 
     def _cells(self, line: str) -> dict[str, str]:
         names = [name for name in self.columns if name is not None]
-        cells = [cell.strip() for cell in next(csv.reader([line]), [])]
+        cells = [cell.strip() for cell in cells_of_line(line, len(names))]
         if len(cells) != len(names):
             raise StreamRowError(
                 f"it has {len(cells)} cells; expected {self._wanted()}, in that order, or a JSON object"

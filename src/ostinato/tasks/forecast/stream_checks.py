@@ -101,7 +101,7 @@ def check_far(time: Any, last: Any, words: str, before: str) -> None:
     """
     ahead = time - last
     if isinstance(ahead, np.timedelta64):
-        far = ahead > _DECADES
+        far = bool(ahead > _DECADES)
     else:
         far = float(ahead) > max(float(_STEPS), 100 * abs(float(last)))
     if far:

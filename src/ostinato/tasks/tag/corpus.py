@@ -165,7 +165,8 @@ def _checked(pair: Any, number: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if isinstance(tokens, str) or not all(isinstance(word, str) for side in own for word in side):
         raise DataError(f"sentence {number}: expected a list of tokens and a list of tags, all of them texts")
     if "" in own[0] or any(map(is_blank, own[1])):
-        raise DataError(f"sentence {number} has an empty {'token' if '' in own[0] else 'tag'}; expected a text for each")
+        empty = "token" if "" in own[0] else "tag"
+        raise DataError(f"sentence {number} has an empty {empty}; expected a text for each")
     if len(own[0]) != len(own[1]):
         raise DataError(f"sentence {number} has {len(own[0])} tokens and {len(own[1])} tags; expected as many")
     return own
