@@ -71,10 +71,24 @@ def read_table(
         missing, source = (*missing, *source.missing), Path(source)
     if decimal not in (None, ".", ","):
         raise UsageError(f'decimal is "{decimal}"; expected "." or ","')
-    table = _read(source, asked)
+    table = _with_plain_texts(_read(source, asked))
     return replace(
         table, missing=missing, decimal=decimal, custom=custom, categorical=(*table.categorical, *categorical)
     )
+
+
+def _with_plain_texts(table: Table) -> Table:
+    """Return a table whose columns of categories are texts, and known to be categories."""
+    import polars as pl
+
+    if table.frame is None:
+        return table
+    kinds = (pl.Categorical, pl.Enum)
+    coded = tuple(name for name, kind in zip(table.frame.columns, table.frame.dtypes, strict=True) if kind in kinds)
+    if not coded:
+        return table
+    frame = table.frame.with_columns(table.frame[name].cast(pl.String) for name in coded)
+    return replace(table, frame=frame, categorical=(*table.categorical, *coded))
 
 
 def _read(source: Any, asked: Asked) -> Table:
@@ -194,8 +208,7 @@ def _from_frame(frame: Any) -> Table:
     import polars as pl
 
     if isinstance(frame, pl.DataFrame):
-        codes = tuple(name for name in frame.columns if frame[name].dtype in (pl.Categorical, pl.Enum))
-        return _checked(Table("the data frame", frame, categorical=codes))
+        return _checked(Table("the data frame", frame))
     if hasattr(frame, "column_names"):  # an Arrow table, whose `columns` are the values
         return _checked(Table("the data frame", pl.DataFrame(pl.from_arrow(frame))))
     names = [str(name) for name in frame.columns]

@@ -113,7 +113,7 @@ def _one_row_a_line(body: str, delimiter: str) -> bool:
 
 def _cells_of(line: str, delimiter: str) -> int:
     """Return how many cells a line has; a blank one has none."""
-    if not line.strip():
+    if delimiter not in line and not line.strip():
         return 0
     return re.sub('"[^"]*"', "", line).count(delimiter) + 1
 
