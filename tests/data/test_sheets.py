@@ -2,11 +2,12 @@
 
 from datetime import time
 
+import numpy as np
 import polars as pl
 import pytest
 
-from books import write_xlsx
-from ostinato.data import load_panel, read_table
+from books import write_xls, write_xlsb, write_xlsx
+from ostinato.data import Schema, TableFile, load_panel, read_table
 from ostinato.data.spreadsheets import _named, _without_false_days
 from ostinato.errors import DataError
 
@@ -36,3 +37,23 @@ def test_dates_are_names_and_times_of_day_have_no_day() -> None:
     assert found["date"].to_list() == ["2024-01-01"] * 4
     assert [time.fromisoformat(own) for own in found["time"]] == [time(hour, 30) for hour in range(4)]
     assert found["y"].to_list() == frame["y"].to_list()
+
+
+@pytest.mark.parametrize("name", ["a.xls", "a.xlsb"])
+def test_binary_workbooks_are_read_as_others_are(tmp_path, name) -> None:
+    path, other = tmp_path / name, tmp_path / "a.xlsx"
+    days = [f"2024-01-{day:02d}" for day in range(1, 9)]
+    rows = [
+        [day, 1.5 * i, None if i == 5 else i % 7, "bé" if i % 3 else "a", bool(i % 2)] for i, day in enumerate(days, 1)
+    ]
+    sheets = {"one": [["time", "load", "temp", "shop", "on"], *rows], "two": [["y"], ["#DIV/0!"], [3.5]]}
+    write_xls(path) if name == "a.xls" else write_xlsb(path, sheets)
+    write_xlsx(other, sheets)
+    schema = Schema(target="load", past_covariates=("temp", "shop", "on"))
+    panels = [load_panel(TableFile(own, sheet="one"), schema) for own in (path, other)]
+    assert panels[0].columns == panels[1].columns == ("load", "temp", "shop=a", "shop=bé", "on")
+    assert np.array_equal(*(own.series[0].values for own in panels), equal_nan=True)
+    assert [own.frequency.describe() for own in panels] == ["1 day"] * 2
+    assert read_table(TableFile(path, sheet=2)).frame["y"].to_list() == ["#DIV/0!", "3.5"]
+    with pytest.raises(DataError, match=f'row 2 of {name}: "#DIV/0!" in column "y" is not a number'):
+        load_panel(TableFile(path, sheet="two"), Schema(target="y"))

@@ -41,7 +41,7 @@ def has_header(name: str, first: Sequence[str], below: Sequence[Sequence[str]], 
         )
         return False
     numbers = [first[place] for place in values]
-    if values and not (len(numbers) > 2 and _may_be_names(numbers)):
+    if values and not (_are_years(numbers) or (len(numbers) > 2 and _may_be_names(numbers))):
         note(
             f'the first row of {name}, "{shown}", is taken as its header, though "{numbers[0]}" is a number as those '
             "below are: if it is data, say so: TableFile(path, header=False) (--no-header)"
@@ -74,6 +74,10 @@ def _may_be_names(cells: Sequence[str]) -> bool:
         return False
     values = [int(cell) for cell in cells]
     return all(before < after for before, after in itertools.pairwise(values))
+
+
+def _are_years(cells: Sequence[str]) -> bool:
+    return all(cell.strip().isdecimal() and 1900 <= int(cell) <= 2100 for cell in cells)
 
 
 def _dated(first: Sequence[str], columns: Sequence[Sequence[str]]) -> bool:

@@ -143,6 +143,8 @@ def _by_type(
         cells = column.cast(pl.String) if whole is None or is_text(table, name) else whole
         return read_texts(table, name, with_zeros(cells, wanted.pattern), wanted, groups)
     if whole is not None and not (wanted.kind == "stamps" or _are_dates(name, whole, wanted, groups)):
+        if wanted.kind == "numbers":  # with decimals in the training data, which these rows happen to lack
+            return whole.cast(pl.Float64).to_numpy(), TimeFormat("numbers")
         return whole.to_numpy().astype(np.int64), TimeFormat("integers")
     if whole is None and column.dtype.is_numeric():
         return column.cast(pl.Float64).to_numpy(), TimeFormat("numbers")
@@ -208,7 +210,7 @@ def _are_dates(name: str, whole: pl.Series, wanted: TimeFormat, groups: Groups) 
 
     from ostinato.data.time_texts import reads_as_time
 
-    if wanted.kind == "integers" or name.strip().lower() in COUNTERS:
+    if wanted.kind in ("integers", "numbers") or name.strip().lower() in COUNTERS:
         return False
     if not reads_as_time(whole.cast(pl.String), weak=True):
         return False
