@@ -1,6 +1,8 @@
 """A sheet's names and times of day are what they are in it."""
 
+import zipfile
 from datetime import time
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -57,3 +59,29 @@ def test_binary_workbooks_are_read_as_others_are(tmp_path, name) -> None:
     assert read_table(TableFile(path, sheet=2)).frame["y"].to_list() == ["#DIV/0!", "3.5"]
     with pytest.raises(DataError, match=f'row 2 of {name}: "#DIV/0!" in column "y" is not a number'):
         load_panel(TableFile(path, sheet="two"), Schema(target="y"))
+
+
+@pytest.mark.parametrize("far", ["XFD1048576", "A99999999", "ZZ200000"])
+def test_a_cell_far_behind_the_table_is_refused_before_anything_is_read(tmp_path, far) -> None:
+    path = write_xlsx(tmp_path / "a.xlsx", {"one": [["y", "z"], [1, 2], [2, 3]]})
+    with zipfile.ZipFile(path) as book:
+        members = {name: book.read(name) for name in book.namelist()}
+    sheet = "xl/worksheets/sheet1.xml"
+    members[sheet] = members[sheet].replace(b'r="B3"', f'r="{far}"'.encode())
+    with zipfile.ZipFile(path, "w") as book:
+        for name, content in members.items():
+            book.writestr(name, content)
+    if far.startswith("A"):  # the library has a limit of its own
+        with pytest.raises(DataError):
+            read_table(path)
+        return
+    with pytest.raises(DataError, match="a.xlsx has a cell in row .* delete what lies behind the table"):
+        read_table(path)
+
+
+def test_a_reader_that_ends_is_one_sentence(tmp_path, monkeypatch) -> None:
+    path = write_xls(tmp_path / "a.xls")
+    for code in ("import os; os.abort()", 'print(\'{"failure": "a panic"}\')', "import sys; sys.stdin.read(1)"):
+        monkeypatch.setattr(Path, "read_text", lambda own, *_, code=code: code)
+        with pytest.raises(DataError, match=r"a.xls cannot be read \(.*\); it is damaged, or no spreadsheet"):
+            read_table(path)

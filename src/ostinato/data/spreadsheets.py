@@ -7,10 +7,13 @@ import io
 import re
 import warnings
 import zipfile
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ostinato.data.headers import has_header, names_of_columns
+from ostinato.data.sheet_process import Cells, broken, read_apart
 from ostinato.data.table import Table
 from ostinato.errors import DataError, DataWarning, MissingExtra, UsageError
 
@@ -18,6 +21,9 @@ if TYPE_CHECKING:
     import polars as pl
 
 SPREADSHEETS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
+_BINARY = (".xls", ".xlsb")
+"""Of these, damaged ones are read in a process of their own; see `sheet_process.py`."""
+_MOST = 50_000_000  # cells of a sheet, from its first to its last
 _LEAST = 256 << 20
 _RATIO = 200
 _HEAD = 200
@@ -42,36 +48,47 @@ def read_spreadsheet(name: str, content: bytes, sheet: str | int | None, header:
         header: whether its first row names the columns; `None`: found.
 
     Raises:
-        DataError: the file cannot be read, or the sheet is empty.
+        DataError: the file cannot be read, or is far larger than its table.
         UsageError: there is no such sheet.
         MissingExtra: `fastexcel` or `pyarrow` is not installed.
     """
     try:
-        import fastexcel
+        import fastexcel  # noqa: F401
         import pyarrow  # type: ignore[import-untyped]  # noqa: F401, which the errors of cells need
     except ImportError as error:
         raise MissingExtra(
             f"reading {name} needs fastexcel; install it: pip install 'ostinato[excel]', or save it as CSV"
         ) from error
     _refuse_bomb(name, content)
+    read = read_apart if Path(name).suffix.lower() in _BINARY else _read_here
+    return _as_table(name, read(name, content, lambda names: choose(name, names, sheet, "sheet")), header)
+
+
+def _read_here(name: str, content: bytes, chosen: Callable[[Sequence[str]], int]) -> Cells:
+    """Return the cells of a sheet as `read_apart` does, but in this process, which is quicker."""
+    import fastexcel
+    import pyarrow
+
     try:
         book = fastexcel.read_excel(content)
-        place = choose(name, book.sheet_names, sheet, "sheet")
+        place = chosen(book.sheet_names)
         found, errors = book.load_sheet(place, header_row=None, dtypes="string").to_arrow_with_errors()
-    except fastexcel.FastExcelError as error:
-        reason = str(error).splitlines()[0] if str(error) else "it is no spreadsheet"
-        raise DataError(f"{name} cannot be read ({reason}); it is damaged, or no spreadsheet: save it anew") from error
-    return _as_table(name, found, errors, header)
+    except BaseException as error:
+        if not isinstance(error, fastexcel.FastExcelError) and type(error).__name__ != "PanicException":
+            raise
+        raise broken(name, str(error)) from error
+    names = [str(own) for own in range(found.num_columns)]
+    table = pyarrow.Table.from_arrays([found.column(own) for own in range(len(names))], names)
+    return Cells(table, [(*own.offset_position, own.detail) for own in ([] if errors is None else errors.errors)])
 
 
-def _as_table(name: str, found: Any, errors: Any, header: bool | None) -> Table:
+def _as_table(name: str, found: Cells, header: bool | None) -> Table:
     import polars as pl
 
     # the names are read as cells: as a header, two of one name would be renamed, and dates lost
-    frame = pl.DataFrame([pl.from_arrow(found.column(place)) for place in range(found.num_columns)])
-    for error in [] if errors is None else errors.errors:
-        row, column = error.offset_position
-        word = error.detail.partition("Error(")[2].partition(")")[0]
+    frame = pl.DataFrame(pl.from_arrow(found.table))
+    for row, column, detail in found.errors:
+        word = detail.partition("Error(")[2].partition(")")[0]
         if row < frame.height and column < frame.width:
             frame[row, column] = _ERRORS.get(word, f"#{word or 'ERROR'}")
     if not frame.height:
@@ -138,3 +155,30 @@ def _refuse_bomb(name: str, content: bytes) -> None:
         size = sum(info.file_size for info in members.infolist())
         if size > _LEAST + _RATIO * len(content):
             raise DataError(f"{name} claims to unpack to {size:,} bytes, as no spreadsheet does; save it anew")
+        for info in members.infolist():
+            if re.fullmatch(r"xl/worksheets/[^/]+\.xml", info.filename):
+                with contextlib.suppress(zlib.error, EOFError, NotImplementedError, RuntimeError, OSError):
+                    _refuse_far_cell(name, members.read(info))
+
+
+def _refuse_far_cell(name: str, sheet: bytes) -> None:
+    """Refuse a sheet whose last cell is so far away that all those before it would fill the memory."""
+    found = re.findall(rb'<c\b[^>]*?\br="([A-Z]{1,3})(\d{1,7})"', sheet)
+    if not found:
+        return
+    columns, rows = ({own[place] for own in found} for place in (0, 1))
+    width = max(_column_number(own) for own in columns)
+    height = max(map(int, rows))
+    if width * height > _MOST:
+        raise DataError(
+            f"{name} has a cell in row {height:,} and one in column {width:,}, so that {width * height:,} cells would be "
+            "read; delete what lies behind the table"
+        )
+
+
+def _column_number(letters: bytes) -> int:
+    """Return the number of a column, from 1, that a sheet names by letters."""
+    number = 0
+    for letter in letters:
+        number = 26 * number + letter - 64
+    return number
