@@ -552,3 +552,21 @@ def test_a_number_too_large_for_a_time_is_named_by_its_row(cell) -> None:
     cells[5] = cell
     with pytest.raises(DataError, match="row 7 of t.csv: .* in column"):
         read(*cells, name="t")
+
+
+def test_the_row_from_which_on_an_offset_is_there_is_named() -> None:
+    with pytest.raises(DataError, match="row 3 of t.csv: .* times at no offset and, from here on, at UTC"):
+        read("2024-01-01T00:00", "2024-01-02T00:00Z", "2024-01-03T00:00")
+    with pytest.raises(DataError, match=r"row 4 of t.csv: .* times at UTC and, from here on, at no offset"):
+        read("2024-01-01T00:00Z", "2024-01-02T00:00Z", "2024-01-03T00:00")
+
+
+def test_numbers_called_dates_that_are_none_are_said_and_years_as_floats_are_years() -> None:
+    serials = pd.DataFrame({"date": np.arange(45292, 45332), "y": np.arange(40.0) % 7})
+    panel, said = spoken(lambda: load_panel(serials))
+    assert panel.frequency.unit == "row"
+    assert ['"date" of the data frame holds numbers' in own and 'time="date" (--time)' in own for own in said] == [True]
+    assert load_panel(serials, Schema(time="date")).frequency.alias() == "1"
+    years = pd.DataFrame({"year": np.arange(1990.0, 2020.0), "y": np.arange(30.0) % 7})
+    panel, said = spoken(lambda: load_panel(years))
+    assert (panel.frequency.describe(), str(panel.series[0].start)[:4], said) == ("1 year", "1990", [])

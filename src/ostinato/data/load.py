@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ostinato.data.categories import category_codes
 from ostinato.data.frequency import Frequency, Times
-from ostinato.data.guessing import are_times, guess_time_column, measures, numbers_rows
+from ostinato.data.guessing import are_times, guess_time_column, measures, numbers_named_as_times, numbers_rows
 from ostinato.data.identities import names
 from ostinato.data.inference import check_anchor, infer_frequency, settled
 from ostinato.data.notes import note
@@ -116,6 +116,11 @@ def _decided(table: Table, schema: Schema, fitting: bool) -> dict[str, Any]:
 def resolve_schema(table: Table, schema: Schema) -> Schema:
     """Return the schema with every role that was left open found in the table."""
     time = schema.time if schema.time is not None else guess_time_column(table)
+    if time is None and (passed := numbers_named_as_times(table)) is not None and passed not in schema.used:
+        note(
+            f'column "{passed}" of {table.origin} holds numbers that are no dates, and is not taken as times, so that '
+            f'the rows count as equally spaced; write dates, or name it with time="{passed}" (--time) for whole numbers'
+        )
     series_id = schema.series_id or _guess_series(table)
     stamps = time.split("+") if time and time not in table.columns else [time]
     named = (*schema.used, *schema.static_covariates, *(name for name in (*stamps, series_id) if name))

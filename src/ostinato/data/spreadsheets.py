@@ -163,7 +163,7 @@ def _refuse_bomb(name: str, content: bytes) -> None:
 
 def _refuse_far_cell(name: str, sheet: bytes) -> None:
     """Refuse a sheet whose last cell is so far away that all those before it would fill the memory."""
-    found = re.findall(rb'<c\b[^>]*?\br="([A-Z]{1,3})(\d{1,7})"', sheet)
+    found = re.findall(rb'<c\b[^>]*?\br="([A-Z]{1,3})(\d{1,9})"', sheet)
     if not found:
         return
     columns, rows = ({own[place] for own in found} for place in (0, 1))
@@ -171,8 +171,8 @@ def _refuse_far_cell(name: str, sheet: bytes) -> None:
     height = max(map(int, rows))
     if width * height > _MOST:
         raise DataError(
-            f"{name} has a cell in row {height:,} and one in column {width:,}, so that {width * height:,} cells would be "
-            "read; delete what lies behind the table"
+            f"{name} has a cell in row {height:,} and one in column {width:,}, so that {width * height:,} cells would "
+            "be read; delete what lies behind the table"
         )
 
 

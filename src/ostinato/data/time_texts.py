@@ -224,7 +224,8 @@ def finish(
     offsets = np.unique(parts.offset[given])
     zone = wanted.zone or (checked_zone(parts.zones[0]) if len(parts.zones) == 1 else None)
     if zone is None and (len(offsets) > 1 or not given.all()):
-        other = int((parts.offset != parts.offset[0]).argmax())
+        first = parts.offset[0]
+        other = int((given if np.isnan(first) else parts.offset != first).argmax())
         words = ["no offset" if np.isnan(own) else offset_name(int(own)) for own in parts.offset[[0, other]]]
         raise DataError(
             f'{table.place(other)}: column "{name}" has times at {words[0]} and, from here on, at {words[1]}; fit with '
