@@ -49,7 +49,7 @@ def enough_memory() -> Iterator[None]:
     ...     with enough_memory():
     ...         raise MemoryError("Unable to allocate 7.45 TiB for an array")
     ... except NotEnoughMemory as error:
-    ...     print(str(error)[:69])
+    ...     print(str(error)[:68])
     there is not enough memory (7.45 TiB were asked for at once); give a
     """
     try:
