@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ostinato.cli.parsing import path
 from ostinato.cli.show import as_line, stdin_lines
-from ostinato.errors import StreamRowError, UsageError
+from ostinato.errors import DataError, StreamRowError, UsageError
 
 if TYPE_CHECKING:
     from ostinato.tasks.forecast import Forecast, Forecaster, ForecastStream
@@ -40,6 +39,7 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument("--series-id", metavar="NAME", help="which series it is, if the model has several")
     parser.add_argument("--cold", action="store_true", help="start from nothing, not from the end of the training data")
     parser.add_argument("--columns", metavar="A,B,...", help="the names of CSV columns, if the rows have no header")
+    parser.add_argument("--delimiter", metavar="CHAR", help="between the cells of CSV rows (found from the first line)")
     parser.add_argument("--skip-bad", action="store_true", help="report a bad row and go on, rather than stop")
     parser.set_defaults(run=run)
 
@@ -56,6 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _answers(model: Any, arguments: argparse.Namespace) -> int:
     """Push each line into the model's stream, and write what it answers, as JSON."""
     own = {"--series-id": arguments.series_id, "--cold": arguments.cold, "--columns": arguments.columns}
+    own["--delimiter"] = arguments.delimiter
     for flag, given in own.items():
         if given:
             raise UsageError(f"{flag} is for forecasts, and {arguments.model} holds a {model.KIND}; leave it out")
@@ -90,7 +91,7 @@ def _parsed(line: str, *, takes_text: bool) -> Any:
 def _forecasts(model: Forecaster, arguments: argparse.Namespace) -> int:
     stream = model.stream(arguments.series_id, warm=not arguments.cold)
     columns = arguments.columns.split(",") if arguments.columns else None
-    for number, row in _rows(columns, model.fitted_.schema.used):
+    for number, row in _rows(columns, model.fitted_.schema.used, _mark(arguments.delimiter)):
         try:
             answer = _answer(stream, number, row)
         except StreamRowError as error:
@@ -103,12 +104,21 @@ def _forecasts(model: Forecaster, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _rows(columns: list[str] | None, wanted: Sequence[str]) -> Iterator[tuple[int, Any]]:
-    """Yield the number and the text, or the cells, of each row.
+def _mark(given: str | None) -> str | None:
+    mark = "\t" if given in ("tab", "\\t") else given
+    if mark is not None and (len(mark.encode()) != 1 or mark in '"\r\n'):
+        raise UsageError(f'--delimiter is "{given}"; expected one character, such as a comma or tab')
+    return mark
+
+
+def _rows(columns: list[str] | None, wanted: Sequence[str], delimiter: str | None = None) -> Iterator[tuple[int, Any]]:
+    """Yield the number and the text, or the cells, of each row; its delimiter is that of the first line.
 
     Raises:
         StreamRowError: the first line is neither a row nor a header, or no row comes below it.
     """
+    from ostinato.data.delimited import cells_of_line
+
     number, header = 0, ""
     for line in stdin_lines():
         text = line.strip()
@@ -118,15 +128,26 @@ def _rows(columns: list[str] | None, wanted: Sequence[str]) -> Iterator[tuple[in
             number += 1
             yield number, text
             continue
-        cells = next(csv.reader([text]))
         if columns is None:
-            header, columns = text, [cell.strip() for cell in cells]
+            header, delimiter = text, delimiter or _header_mark(text, wanted)
+            columns = [cell.strip() for cell in cells_of_line(text, delimiter=delimiter)]
             _check_header(header, columns, wanted)
             continue
         number += 1
-        yield number, _Cells(columns, cells)
+        yield number, _Cells(columns, text, delimiter)
     if header and not number:
         raise StreamRowError(f'stdin has one line, the header "{_short(header)}", and no row below it; give rows')
+
+
+def _header_mark(line: str, wanted: Sequence[str]) -> str | None:
+    """Return the delimiter by which a header names most of the wanted columns, and has the most."""
+    from ostinato.data.delimited import cells_of_line
+
+    def named(mark: str) -> tuple[int, int]:
+        cells = [cell.strip() for cell in cells_of_line(line, delimiter=mark)]
+        return len(set(cells) & set(wanted)), len(cells)
+
+    return max(",;\t|", key=named)
 
 
 def _check_header(line: str, columns: list[str], wanted: Sequence[str]) -> None:
@@ -144,15 +165,19 @@ def _short(text: str) -> str:
 class _Cells:
     """A CSV row, not yet matched with its columns."""
 
-    def __init__(self, columns: list[str], cells: list[str]) -> None:
-        self.columns, self.cells = columns, cells
+    def __init__(self, columns: list[str], text: str, delimiter: str | None) -> None:
+        self.columns, self.text, self.delimiter = columns, text, delimiter
 
     def mapping(self) -> Mapping[str, Any]:
-        if len(self.cells) != len(self.columns):
-            raise StreamRowError(
-                f"it has {len(self.cells)} cells; expected {len(self.columns)}: {', '.join(self.columns)}"
-            )
-        return dict(zip(self.columns, self.cells, strict=True))
+        from ostinato.data.delimited import cells_of_line
+
+        try:
+            cells = cells_of_line(self.text, len(self.columns), self.delimiter)
+        except DataError as error:
+            raise StreamRowError(str(error)) from error
+        if len(cells) != len(self.columns):
+            raise StreamRowError(f"it has {len(cells)} cells; expected {len(self.columns)}: {', '.join(self.columns)}")
+        return dict(zip(self.columns, cells, strict=True))
 
 
 def _answer(stream: ForecastStream, number: int, row: Any) -> str:

@@ -5,6 +5,7 @@ from ostinato.training.config import AVERAGINGS, OPTIMIZERS, SCHEDULES, Training
 from ostinato.training.history import EpochRow, History
 from ostinato.training.listening import Listener, listening
 from ostinato.training.loop import train
+from ostinato.training.memory import enough_memory, is_memory_error
 from ostinato.training.objective import Batch, BatchSource, Objective, Step
 from ostinato.training.validating import mean_loss
 
@@ -21,6 +22,8 @@ __all__ = [
     "Step",
     "TrainingConfig",
     "checkpoint_path",
+    "enough_memory",
+    "is_memory_error",
     "listening",
     "mean_loss",
     "remove_checkpoint",
