@@ -262,7 +262,7 @@ def _check_agreement(executable: Executable, true: Captured, call: _Wanted) -> N
     tensors = [tensor.detach().cpu() for tensor in call.seen.tensors.values()]
     if call.xs.device.type != "cpu":
         dtype = torch.float64 if call.xs.dtype is torch.float64 else torch.float32
-        executable = Executable(executable.plan, dtype)
+        executable = executable_for(torch.device("cpu"))(executable.plan, dtype)
     check_agreement(executable, true, tensors, call.batch)
 
 
@@ -273,6 +273,8 @@ def _make(call: _Wanted) -> Ready | Unsupported:
         _check_tensors(call.seen.tensors, call.xs)
         plan = _planned(call)
         executable = make(plan, call.xs.dtype, parallel=is_wanted())
+        if call.xs.device.type != "cpu":
+            executable.compile(training=plan.backward is not None)  # it is now that a cell can be refused
     except Exception as error:  # noqa: BLE001 - whatever a plan stumbles over, the eager loop is right
         if not call.seen.holds():
             snapshot.restore()

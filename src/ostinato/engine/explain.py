@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from ostinato.engine import graph as g
+from ostinato.engine.backends import executable_for
 from ostinato.engine.compiled import Ready, find
-from ostinato.engine.cpu.kernels import Kernel
-from ostinato.engine.cpu.layout import all_products
-from ostinato.engine.graph import Node, Unsupported
+from ostinato.engine.executable import Executable
+from ostinato.engine.graph import Unsupported
 from ostinato.engine.linear import is_linear
 from ostinato.engine.plan import Plan
 from ostinato.engine.state import State, check_cell, initial_state
+from ostinato.engine.words import named
 from ostinato.errors import UsageError
 
 
@@ -62,7 +62,13 @@ class Explanation:
         return "\n".join(lines)
 
 
-def explain(cell: nn.Module, input_shape: Sequence[int] | None = None, state: State | None = None) -> Explanation:
+def explain(
+    cell: nn.Module,
+    input_shape: Sequence[int] | None = None,
+    state: State | None = None,
+    *,
+    device: str | torch.device | None = None,
+) -> Explanation:
     """Compile a cell as for training and tell what its plan is.
 
     Args:
@@ -70,6 +76,8 @@ def explain(cell: nn.Module, input_shape: Sequence[int] | None = None, state: St
         input_shape: `(time, batch, features)`; only the features matter to a plan, as it serves every time and batch.
             Without it, the cell's own `input_size` is taken.
         state: a state to start from, where the cell's own cannot be found; see `ostinato.scan`.
+        device: `"cpu"` or `"cuda"`, where it would run; the cell's own device if left out. The plan for a GPU is made,
+            and its memory counted, without one; its kernels are compiled at their first call.
 
     Returns:
         The explanation; `print(...)` shows it.
@@ -86,22 +94,40 @@ def explain(cell: nn.Module, input_shape: Sequence[int] | None = None, state: St
     ready = _prepared(cell, input_shape, state, training=True)
     if isinstance(ready, Unsupported):
         return Explanation(type(cell).__name__, False, str(ready))
-    executable, plan = ready.executable, ready.executable.plan
-    forward = executable.forward_kernel
-    backward = executable.backward_kernel if plan.backward is not None else None
+    executable = ready.executable
+    if device is not None and torch.device(device).type != next(_devices(cell)).type:
+        try:
+            executable = executable_for(torch.device(device))(executable.plan, executable.dtype)
+        except Unsupported as reason:
+            return Explanation(type(cell).__name__, False, str(reason))
+    return _explained(cell, executable, began)
+
+
+def _devices(cell: nn.Module) -> Iterator[torch.device]:
+    yield from (tensor.device for tensor in (*cell.parameters(), *cell.buffers()))
+    yield torch.device("cpu")
+
+
+def _explained(cell: nn.Module, executable: Executable, began: float) -> Explanation:
+    plan = executable.plan
+    try:
+        executable.compile(training=True)
+    except Unsupported as reason:
+        return Explanation(type(cell).__name__, False, str(reason))
+    backward = plan.backward is not None
     size = executable.dtype.itemsize
     return Explanation(
         cell=type(cell).__name__,
         compiled=True,
         reason="",
-        step=tuple(_steps(forward)),
-        backward=tuple(_steps(backward)) if backward else (),
+        step=tuple(executable.steps(backward=False)),
+        backward=tuple(executable.steps(backward=True)) if backward else (),
         outside=tuple(_outside(plan)),
-        saved=tuple(f"{_named(node)}, {node.size} numbers" for node in plan.saved),
+        saved=tuple(f"{named(node)}, {node.size} numbers" for node in plan.saved),
         linear=is_linear(plan.infer),
         saved_bytes=size * sum(node.size for node in plan.saved),
-        forward_flops=_flops(forward),
-        backward_flops=_flops(backward) if backward else 0,
+        forward_flops=executable.flops(backward=False),
+        backward_flops=executable.flops(backward=True) if backward else 0,
         outside_flops=sum(2 * _count(part.shape) for part in plan.contractions if part.factors),
         compile_seconds=time.perf_counter() - began,
     )
@@ -129,11 +155,7 @@ def compile_cell(cell: nn.Module, input_shape: Sequence[int] | None = None, stat
         ready = _prepared(cell, input_shape, state, training=training)
         if isinstance(ready, Unsupported):
             raise UsageError(f"{type(cell).__name__} cannot be compiled: the engine does not take {ready}")
-        if training and ready.executable.plan.backward is not None:
-            assert ready.executable.forward_kernel
-            assert ready.executable.backward_kernel
-        else:
-            assert ready.executable.infer
+        ready.executable.compile(training=training)
     return cell
 
 
@@ -145,7 +167,7 @@ def _prepared(
     if len(shape) < 3 or 0 in shape[2:] or not all(isinstance(size, int) and size >= 0 for size in shape):
         raise UsageError(f"input_shape is {shape}; expected (time, batch, features)")
     like: Tensor = next((one for one in cell.parameters() if one.is_floating_point()), torch.zeros(()))
-    xs = torch.zeros((1, 1, *shape[2:]), dtype=like.dtype)
+    xs = torch.zeros((1, 1, *shape[2:]), dtype=like.dtype, device=like.device)
     if state is None:
         state = initial_state(cell, xs[0])
     with torch.set_grad_enabled(training):
@@ -162,26 +184,6 @@ def _shape_of_input(cell: nn.Module) -> tuple[int, ...]:
     return (1, 1, size)
 
 
-def _steps(kernel: Kernel) -> list[str]:
-    lines = []
-    schedule = kernel.schedule
-    for products, region in zip(schedule.products, schedule.regions, strict=True):
-        for product in products:
-            pairs = len(product.operands)
-            parts = " + ".join(
-                f"{_of(product.node.inputs[2 * i])} {_size(product.node.inputs[2 * i + 1])}" for i in range(pairs)
-            )
-            start = " from the bias" if product.node.attr[0] else ""
-            lines.append(f"product {parts} -> {_size(product.node)}{start}")
-        for nest in region.nests:
-            counts: dict[str, int] = {}
-            for node in [*nest.nodes, *nest.reductions]:
-                counts[node.op] = counts.get(node.op, 0) + 1
-            work = ", ".join(f"{op} {count}" if count > 1 else op for op, count in counts.items())
-            lines.append(f"fused loop over {'x'.join(map(str, nest.shape)) or 1}: {work}")
-    return lines
-
-
 def _outside(plan: Plan) -> list[str]:
     lines = []
     for part in plan.contractions:
@@ -193,33 +195,8 @@ def _outside(plan: Plan) -> list[str]:
     return lines
 
 
-def _of(node: Node) -> str:
-    while node.op in (*g.VIEWS, "copy"):
-        node = node.inputs[0]
-    if node.op == "input":
-        kind, index = node.attr
-        return kind if kind in ("x", "dy") else f"{kind} {index}"
-    return node.op
-
-
-def _named(node: Node) -> str:
-    return _of(node) if node.op in ("input", "copy") else f"result of {node.op}"
-
-
-def _size(node: Node) -> str:
-    return "x".join(map(str, node.shape))
-
-
 def _count(shape: Sequence[int]) -> int:
     total = 1
     for size in shape:
         total *= size
     return total
-
-
-def _flops(kernel: Kernel) -> int:
-    return sum(
-        2 * product.node.size * product.node.inputs[2 * pair].shape[-1]
-        for product in all_products(kernel.schedule)
-        for pair in range(len(product.operands))
-    )

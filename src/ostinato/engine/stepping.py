@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ostinato.engine.compiled import Ready, find, suits
+from ostinato.engine.cpu.executable import CpuExecutable
 from ostinato.engine.cpu.launch import Arguments, argument_block, rows_of
 from ostinato.engine.cpu.layout import HEADER
 from ostinato.engine.state import State, leaves
@@ -26,6 +27,7 @@ class StepKernel:
     """
 
     def __init__(self, cell: nn.Module, ready: Ready, x: Tensor, state: State) -> None:
+        assert isinstance(ready.executable, CpuExecutable)  # see `step_kernel`
         self._executable = ready.executable
         self._kernel = self._executable.infer
         dtype = x.dtype

@@ -18,9 +18,9 @@ def executable_for(device: torch.device) -> Any:
         Unsupported: what it needs is not installed.
     """
     if device.type == "cpu":
-        from ostinato.engine.executable import Executable
+        from ostinato.engine.cpu.executable import CpuExecutable
 
-        return Executable
+        return CpuExecutable
     try:
         from ostinato.engine.backends.triton.kernels import device_functions
 

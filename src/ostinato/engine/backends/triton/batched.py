@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -60,7 +59,8 @@ def read_by(program: Program) -> list[tuple[str, int]]:
 def _whole(value: Any, node: Node, rows: int, constants: Sequence[Tensor]) -> Tensor:
     if not isinstance(value, Tensor):
         value = constants[0].new_full((), value)
-    return value.expand(rows, *node.shape) if value.dim() <= len(node.shape) else value
+    whole: Tensor = value
+    return whole.expand(rows, *node.shape) if whole.dim() <= len(node.shape) else whole
 
 
 def _value(
@@ -80,13 +80,13 @@ def _value(
         value = constants[node.attr[0]]
         return value != 0 if node.boolean else value
     if node.op == "matmul":
-        return _product(node, values, half, rows)
+        return _product(node, values, half)
     if node.op == "cat":
         return _joined(node, values, rows)
     if node.op in g.REDUCTIONS:
         return getattr(torch, node.op)(values[0], -1, keepdim=True)
     if node.op in g.VIEWS:
-        return _view(node, values[0], rows)
+        return _view(node, values[0])
     return _pointwise(node, values)
 
 
@@ -104,7 +104,7 @@ def _pointwise(node: Node, values: list[Any]) -> Any:
     device = None if like is None else like.device
     given = [value if isinstance(value, Tensor) else _as_tensor(value, device) for value in spread]
     if node.op == "to_float":
-        kind = torch.get_default_dtype() if like is None else _float_of(values, like)
+        kind = torch.get_default_dtype() if like is None else _float_of(like)
         return given[0].to(kind)
     if node.op == "where" and not node.boolean:
         kind = next(value.dtype for value in given[1:] if value.is_floating_point())
@@ -121,20 +121,18 @@ def _as_tensor(value: Any, device: Any) -> Tensor:
     return torch.as_tensor(value, dtype=kind, device=device)
 
 
-def _float_of(values: list[Any], like: Tensor) -> torch.dtype:
+def _float_of(like: Tensor) -> torch.dtype:
     return like.dtype if like.is_floating_point() else torch.float32
 
 
-def _product(node: Node, values: list[Any], half: Any, rows: int) -> Tensor:
+def _product(node: Node, values: list[Any], half: Any) -> Tensor:
     pairs = len(values) - node.attr[0]
     total: Any = None
     for row, weights in zip(values[:pairs:2], values[1:pairs:2], strict=True):
         kind = row.dtype
         left, right = row.to(half), weights.to(half)
-        if row.dim() == 2:
-            part = (left @ right).to(kind)
-        else:
-            part = torch.einsum("bhk,hkn->bhn", left, right).to(kind)
+        part = left @ right if row.dim() == 2 else torch.einsum("bhk,hkn->bhn", left, right)
+        part = part.to(kind)
         total = part if total is None else total + part
     for bias in values[pairs:]:
         total = total + bias
@@ -149,7 +147,7 @@ def _joined(node: Node, values: list[Any], rows: int) -> Tensor:
     return joined
 
 
-def _view(node: Node, value: Any, rows: int) -> Any:
+def _view(node: Node, value: Any) -> Any:
     if not isinstance(value, Tensor):
         return value
     child = node.inputs[0]
@@ -164,8 +162,3 @@ def _view(node: Node, value: Any, rows: int) -> Any:
     missing = len(node.shape) - len(child.shape)
     aligned = value.reshape(*value.shape[:lead], *[1] * missing, *child.shape)
     return aligned.expand(*value.shape[:lead], *node.shape)
-
-
-def sizes(program: Program) -> int:
-    """Return the numbers that a row has in all streams of a program."""
-    return sum(math.prod(sink.node.shape) for sink in program.sinks)

@@ -4,7 +4,7 @@ Importing this file needs Triton.
 """
 
 # Triton reads these functions as source: its arguments have no types that a checker knows
-# mypy: disable-error-code="no-untyped-def,no-untyped-call"
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,untyped-decorator"
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ jit: Any = triton.jit
 
 @jit
 def sigmoid(x):
+    """Return 1 / (1 + exp(-x))."""
     return 1.0 / (1.0 + tl.exp(-x))
 
 
 @jit
 def tanh(x):
+    """Return the hyperbolic tangent."""
     # near zero by its series: 1 - 2 / (exp(2x) + 1) would lose all digits there
     square = x * x
     series = x * (
@@ -43,14 +45,17 @@ def tanh(x):
 
 @jit
 def root(x):
-    if x.dtype == tl.float64:
-        return tl.sqrt(x)
+    """Return the square root, correctly rounded."""
+    if x.dtype == tl.float64:  # noqa: SIM108 - Triton has no such expression
+        result = tl.sqrt(x)
     else:
-        return tl.sqrt_rn(x)
+        result = tl.sqrt_rn(x)
+    return result
 
 
 @jit
 def expm1(x):
+    """Return exp(x) - 1."""
     # W. Kahan's way: the rounding of exp is divided out again
     u = tl.exp(x)
     known = (u - 1.0) * x / tl.log(u)
@@ -60,6 +65,7 @@ def expm1(x):
 
 @jit
 def log1p(x):
+    """Return log(1 + x)."""
     u = 1.0 + x
     known = tl.log(u) * x / (u - 1.0)
     return tl.where(u == 1.0, x, tl.where(u == float("inf"), u, known))
@@ -67,21 +73,25 @@ def log1p(x):
 
 @jit
 def sign(x):
+    """Return -1, 0 or 1; 0 for NaN."""
     return tl.where(x > 0, 1.0, tl.where(x < 0, -1.0, 0.0)).to(x.dtype)
 
 
 @jit
 def relu(x):
+    """Return x, or zero below zero; -0.0 and NaN stay."""
     return tl.where(x < 0, 0.0, x)
 
 
 @jit
 def trunc(x):
+    """Round towards zero."""
     return tl.where(x < 0, tl.ceil(x), tl.floor(x))
 
 
 @jit
 def round_even(x):
+    """Round to the nearest whole number, halves to the even one."""
     low = tl.floor(x)
     rest = x - low
     odd = low - 2.0 * tl.floor(low * 0.5)
@@ -90,16 +100,19 @@ def round_even(x):
 
 @jit
 def maximum(a, b):
+    """Return the larger, NaN if one is."""
     return tl.where(a != a, a, tl.where(b != b, b, tl.maximum(a, b)))
 
 
 @jit
 def minimum(a, b):
+    """Return the smaller, NaN if one is."""
     return tl.where(a != a, a, tl.where(b != b, b, tl.minimum(a, b)))
 
 
 @jit
 def power(a, b):
+    """Return a to the power of b."""
     # in double: the rounding of the logarithm is multiplied by its size
     base, exponent = tl.abs(a).to(tl.float64), b.to(tl.float64)
     size = tl.exp2(exponent * tl.log2(base))
@@ -112,33 +125,39 @@ def power(a, b):
 
 @jit
 def row_sum(x):
+    """Sum the columns of `(rows, columns)`."""
     return tl.sum(x, 1, keep_dims=True)
 
 
 @jit
 def row_max(x):
+    """Return the largest column, NaN if one is."""
     missing = tl.max((x != x).to(tl.int32), 1, keep_dims=True)
     return tl.where(missing > 0, float("nan"), tl.max(x, 1, keep_dims=True))
 
 
 @jit
 def row_min(x):
+    """Return the smallest column, NaN if one is."""
     missing = tl.max((x != x).to(tl.int32), 1, keep_dims=True)
     return tl.where(missing > 0, float("nan"), tl.min(x, 1, keep_dims=True))
 
 
 @jit
 def row_sum_last(x):
+    """Sum the last axis of `(rows, columns, length)`."""
     return tl.sum(x, 2)
 
 
 @jit
 def row_max_last(x):
+    """Return the largest of the last axis, NaN if one is."""
     return tl.where(tl.max((x != x).to(tl.int32), 2) > 0, float("nan"), tl.max(x, 2))
 
 
 @jit
 def row_min_last(x):
+    """Return the smallest of the last axis, NaN if one is."""
     return tl.where(tl.max((x != x).to(tl.int32), 2) > 0, float("nan"), tl.min(x, 2))
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, fx
 
 from ostinato.engine import graph as g
+from ostinato.engine import words
 from ostinato.engine.backends.triton import batched
 from ostinato.engine.backends.triton.kernels import (
     Kernel,
@@ -24,15 +25,13 @@ from ostinato.engine.backends.triton.kernels import (
 from ostinato.engine.backends.triton.phases import Phases, order
 from ostinato.engine.backends.triton.prepare import Prepared, prepare
 from ostinato.engine.backends.triton.source import Form
-from ostinato.engine.backends.triton.tiles import Limits, tilings
+from ostinato.engine.backends.triton.tiles import LEAST, Limits, tilings
 from ostinato.engine.calls import dense
 from ostinato.engine.executable import Executable
 from ostinato.engine.forks import lazy
 from ostinato.engine.graph import Node
 from ostinato.engine.plan import Contraction, Factor, Plan, Program, run_graph
 from ostinato.engine.split import Split, split
-
-_HALVES = (torch.bfloat16, torch.float16)
 
 
 @dataclass(frozen=True)
@@ -59,13 +58,12 @@ class Parts:
 class TritonExecutable(Executable):
     """The programs of one plan; each is compiled when it is first needed."""
 
-    def __init__(self, plan: Plan, dtype: torch.dtype, *, parallel: bool = False) -> None:
-        super().__init__(plan, dtype, parallel=parallel)
-        self.half = dtype in _HALVES
-        self.computed = torch.float32 if self.half else dtype
-        self._placed: dict[tuple[str, torch.device], fx.GraphModule] = {}
-
     streams_are_packed = False
+
+    def __init__(self, plan: Plan, dtype: torch.dtype, *, parallel: bool = False) -> None:
+        del parallel  # programs walk over rows
+        super().__init__(plan, dtype)
+        self._placed: dict[tuple[str, torch.device], fx.GraphModule] = {}
 
     @lazy
     def _prepared(self) -> dict[str, Parts]:
@@ -78,6 +76,47 @@ class TritonExecutable(Executable):
     @lazy
     def _kernels(self) -> dict[Any, list[Kernel]]:
         return {}
+
+    def compile(self, *, training: bool) -> None:
+        """Choose tilings, of 16 rows; Triton compiles at the first call, for its types.
+
+        Raises:
+            Unsupported: none fits.
+        """
+        names = ["forward", "backward"] if training and self.plan.backward is not None else ["infer"]
+        for which in names:
+            self._phases(which)
+
+    def _phases(self, which: str) -> Phases:
+        """Return a program's phases under the tiling for few rows, without a device at hand."""
+        limits = Limits.of(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+        core = self._parts_of(which).core
+        best = tilings(order(core, 1), LEAST, self.dtype.itemsize, limits)[0]
+        return order(core, best.columns)
+
+    def steps(self, *, backward: bool) -> list[str]:
+        """Return what is done at a step: outside of the loop, then in each phase."""
+        which = "backward" if backward else "forward"
+        parts, phases = self._parts_of(which), self._phases(which)
+        lines = self._at_once_in_words(parts.split.before, "before the loop")
+        shared = f", {phases.columns} programs share the columns" if phases.columns > 1 else ""
+        for number, nodes in enumerate(phases.nodes):
+            lines.append(f"phase {number + 1} of {phases.count}{shared}: {words.counted(nodes)}")
+            lines += [f"  {words.product(node)}" for node in nodes if node.op == "matmul"]
+        return lines + self._at_once_in_words(parts.split.after, "after the loop")
+
+    def _at_once_in_words(self, program: Program | None, when: str) -> list[str]:
+        nodes = [] if program is None else g.topological(sink.node for sink in program.sinks)
+        return [f"{when}, all steps at once: {words.product(node)}" for node in nodes if node.op == "matmul"]
+
+    def flops(self, *, backward: bool) -> int:
+        """Return the floating-point operations of the products of one row at one step."""
+        total = 0
+        for node in g.topological(sink.node for sink in self._program("backward" if backward else "forward").sinks):
+            if node.op in g.PRODUCTS:
+                pairs = len(node.inputs) - node.attr[0]
+                total += sum(2 * node.size * matrix.shape[-2] for matrix in node.inputs[1:pairs:2])
+        return total
 
     # --- what the operator calls --------------------------------------------------------------------------------
 
@@ -94,7 +133,7 @@ class TritonExecutable(Executable):
     def forward(
         self, parameters: Sequence[Tensor], call: Any, *, save: bool, apart: bool = False
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        """Run the forward program: outputs `(time, batch, ...)`, last states, and what is saved, `(time * batch, ...)`."""
+        """Run the forward program: outputs, last states, and what is saved; see `Executable.forward`."""
         del apart  # nothing shares memory here
         which: Literal["forward", "infer"] = "forward" if save else "infer"
         start = [leaf.to(self.computed).contiguous() for leaf in call.state]
@@ -120,7 +159,7 @@ class TritonExecutable(Executable):
             for leaf, given in zip(call.state, dlast, strict=True)
         ]
         views = {("x", index): part for index, part in enumerate(call.xs)} | {("dy", 0): dense(dy)}
-        views |= {("saved", index): stream.unflatten(0, (time, batch)) for index, stream in enumerate(saved)}
+        views |= {("saved", index): stream.view(time, batch, *stream.shape[1:]) for index, stream in enumerate(saved)}
         streams, dstate, cut = self._run("backward", parameters, call, views, start, not call.reverse)
         sums = _contractions(self.plan.contractions, call, saved, streams, self.dtype)
         gradients = self._weight_gradients(parameters, sums, x.device)
@@ -136,7 +175,7 @@ class TritonExecutable(Executable):
         assert program is not None
         return program
 
-    def _parts(self, which: str) -> Parts:
+    def _parts_of(self, which: str) -> Parts:
         if which not in self._prepared:
             program = self._program(which)
             found = split(program) or Split(None, program, None, (), ())
@@ -148,7 +187,7 @@ class TritonExecutable(Executable):
         start: Sequence[Tensor], reverse: bool,
     ) -> tuple[dict[int, Tensor], list[Tensor], list[Tensor | None]]:  # fmt: skip
         """Return all streams of a program, totals among them (as `-1 - index`), the last carries and what resets cut."""
-        parts = self._parts(which)
+        parts = self._parts_of(which)
         x = call.xs[0]
         constants = self._all_constants(parameters, x.device)
         time, batch = x.shape[:2]
@@ -189,7 +228,10 @@ class TritonExecutable(Executable):
             for name in batched.read_by(program)
         }
         found = batched.run(program, given, constants, self.dtype)
-        return [(sink, value.unflatten(0, (time, batch))) for sink, value in zip(program.sinks, found, strict=True)]
+        return [
+            (sink, value.reshape(time, batch, *value.shape[1:]))
+            for sink, value in zip(program.sinks, found, strict=True)
+        ]
 
     def _stream(self, node: Node, index: int, core: Prepared, call: Call, x: Tensor) -> Tensor:
         dtype = self.computed if index in core.totals.values() else self.dtype
@@ -209,13 +251,15 @@ class TritonExecutable(Executable):
             except out_of_resources() as error:
                 refused = error
                 self._chosen[key] = self._chosen[key][1:]
-        raise RuntimeError(f"no tiling of this cell fits {x.device}: {refused}")
+            except Exception as error:
+                raise RuntimeError(_not_started(which, x, error)) from error
+        raise RuntimeError(_not_started(which, x, refused)) from refused
 
     def _forms(self, key: Any) -> list[Form]:
         """Return what a kernel may be written for, the best first."""
         if key not in self._chosen:
             which, batch, precision, lengths, resets, reverse, limits = key
-            phases = order(self._parts(which).core, 1)
+            phases = order(self._parts_of(which).core, 1)
             common: Any = {"computed": _text(self.computed), "operand": _text(self.dtype), "precision": precision}
             common |= {"lengths": lengths, "resets": resets, "reverse": reverse}
             self._chosen[key] = [
@@ -226,7 +270,7 @@ class TritonExecutable(Executable):
 
     def _compiled(self, which: str, form: Form) -> list[Kernel]:
         if (which, form) not in self._kernels:
-            phases = order(self._parts(which).core, form.tiling.columns)
+            phases = order(self._parts_of(which).core, form.tiling.columns)
             apart = interpreted() and form.tiling.columns > 1
             self._kernels[which, form] = split_by_phase(phases, form) if apart else [make_kernel(phases, form)]
         return self._kernels[which, form]
@@ -248,8 +292,13 @@ class TritonExecutable(Executable):
             self._placed[name, device] = _on_device(graph, device)
         return self._placed[name, device]
 
-    def _widened(self, values: Sequence[Tensor]) -> list[Tensor]:
-        return [value.float() if value.dtype in _HALVES else value for value in values]
+
+def _not_started(which: str, x: Tensor, error: BaseException) -> str:
+    reason = (str(error).splitlines() or [""])[0][:200]
+    return (
+        f"the kernel of the {which} program did not run on {x.device} ({type(error).__name__}: {reason}); set "
+        "OSTINATO_ENGINE=off in the environment to run the eager loop"
+    )
 
 
 def _on_device(graph: fx.GraphModule, device: torch.device) -> fx.GraphModule:
@@ -314,7 +363,7 @@ def _contractions(
 
 
 def _sum_type(stream: Tensor) -> torch.dtype:
-    return torch.float32 if stream.dtype in _HALVES else stream.dtype
+    return torch.float32 if stream.dtype in (torch.bfloat16, torch.float16) else stream.dtype
 
 
 def _outer(a: Tensor, b: Tensor) -> Tensor:

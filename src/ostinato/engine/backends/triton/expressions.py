@@ -87,7 +87,8 @@ def expression(node: Node, operands: Sequence[str], kind: str) -> str:
 
 
 def _is_tile(text: str) -> bool:
-    return text[0].isalpha() and not text.startswith(("float", "True", "False")) or text.startswith("(")
+    named = text[0].isalpha() and not text.startswith(("float", "True", "False"))
+    return named or text.startswith("(")
 
 
 def _tile(number: str, kind: str) -> str:

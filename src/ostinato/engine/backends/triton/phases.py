@@ -20,8 +20,7 @@ from ostinato.engine.plan import Sink
 
 @dataclass(frozen=True)
 class Slot:
-    """Memory that programs, or phases, pass a value through: for each row `size` numbers, twice, for even and odd
-    steps."""
+    """Memory that programs, or phases, pass a value through: `size` numbers a row, for even and for odd steps."""
 
     size: int
     start: int

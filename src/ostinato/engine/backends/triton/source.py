@@ -142,8 +142,7 @@ class _Writer:
     def _fetch_next(self) -> Iterator[str]:
         if self.fetched or self._resets_before:
             yield "s_next = tl.minimum(s + 1, T - 1)"
-            for line in self._time("s_next", "_next"):
-                yield line
+            yield from self._time("s_next", "_next")
         for name, text in self.fetched:
             yield f"{name} = {_next(text)}"
 
@@ -390,7 +389,8 @@ class _Writer:
             where = self._in_slot("values", slot, "now")
             mask = f"rm & ({lanes} < {self.phases.columns})"
             self.body.append(
-                f'{name} = {_REDUCE[node.op]}(tl.load({where} + {lanes}, mask={mask}, other={other}, cache_modifier=".cg"))'
+                f"{name} = {_REDUCE[node.op]}(tl.load({where} + {lanes}, mask={mask}, other={other}, "
+                f'cache_modifier=".cg"))'
             )
         elif is_row_reduction(node):
             self.body.append(f"{name} = {self._row_sum(node)}")
@@ -579,7 +579,8 @@ class _Writer:
             for pair, view in enumerate(line):
                 self.constants[view.base.attr[0]] = None
                 row = f"({place} - {pair * depth})[:, :, None]"
-                where = f"c{view.base.attr[0]} + {view.offset} + {row} * {view.strides[0]} + column[None] * {view.strides[1]}"
+                down, across = view.strides
+                where = f"c{view.base.attr[0]} + {view.offset} + {row} * {down} + column[None] * {across}"
                 mask = f"((which == {member}) & (column < {size}))[None] & {inside}[:, :, None]"
                 mask += f" & ({row} >= 0) & ({row} < {depth})"
                 parts.append(f"tl.load({where}, mask={mask}, other=0.0)")

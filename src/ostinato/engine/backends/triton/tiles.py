@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
@@ -117,7 +118,7 @@ def tilings(phases: Phases, batch: int, bytes_each: int, limits: Limits) -> list
     def rounds(tiling: Tiling) -> int:
         """Return how often the device is filled, programs of a tile being there together."""
         at_once = max(1, limits.programs // tiling.columns)
-        return -(-(-(-batch // tiling.rows)) // at_once)
+        return math.ceil(math.ceil(batch / tiling.rows) / at_once)
 
     return sorted(found, key=lambda tiling: (tiling.columns > 1, rounds(tiling)))
 
