@@ -98,7 +98,7 @@ def stream(fitted, capsys, monkeypatch):
 
 
 def test_stream_answers_each_row_in_json_or_csv(stream) -> None:
-    done = stream( '{"load": 50}\n{"load": null, "time": "2022-01-13 14:00"}\n')
+    done = stream('{"load": 50}\n{"load": null, "time": "2022-01-13 14:00"}\n')
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert [answer["row"] for answer in answers] == [1, 2]
     assert answers[1]["time"][0].startswith("2022-01-13T15")
