@@ -1,9 +1,11 @@
 """The Triton backend through `scan`, its choice of tiles, its numbers drawn from a counter, and what it refuses."""
 
+import sys
 import warnings
+from itertools import pairwise
+from pathlib import Path
 
 import pytest
-import samples
 import torch
 from torch import nn
 from triton_cases import VARIANTS, both, share_columns
@@ -21,6 +23,9 @@ from ostinato.engine.reference import scan_eagerly
 from ostinato.engine.split import split
 from ostinato.engine.state import initial_state
 from ostinato.errors import EngineWarning
+
+sys.path.append(str(Path(__file__).parents[1] / "cells"))
+import samples
 
 pytest.importorskip("triton")
 H100 = Limits(132, 232_448)
@@ -111,7 +116,7 @@ def test_one_program_has_one_phase_and_programs_that_share_a_norm_wait_for_its_s
 def test_parts_of_a_row_cover_it_once(depth):
     parts = chunks(depth)
     assert parts[0][0] == 0
-    assert all(a + width == b for (a, width), (b, _) in zip(parts, parts[1:], strict=False))
+    assert all(a + width == b for (a, width), (b, _) in pairwise(parts))
     assert sum(parts[-1]) >= depth > parts[-1][0]
     assert all(width & (width - 1) == 0 and width >= 16 for _, width in parts)
 

@@ -1,12 +1,17 @@
 """Triton's kernels of every cell, and of random ones, beside the CPU's: values and gradients, interpreted."""
 
+import sys
+from pathlib import Path
+
 import pytest
-import samples
 import torch
 from random_cells import RandomCell
 from triton_cases import VARIANTS, as_type, largest_error, share_columns
 
 from ostinato.cells import CATALOGUE
+
+sys.path.append(str(Path(__file__).parents[1] / "cells"))
+import samples
 
 pytest.importorskip("triton")
 NAMES = [name for name in CATALOGUE if not name.startswith("conv")]
