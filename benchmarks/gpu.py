@@ -27,13 +27,14 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests" / "engine")]
+# ruff: noqa: E402
 
 import torch
 from random_cells import RandomCell
 from torch import Tensor, nn
 
 import ostinato
-from ostinato.cells import CATALOGUE
+from ostinato.cells import CATALOGUE, Zoneout
 from ostinato.engine.reference import scan_eagerly
 from ostinato.engine.state import initial_state, leaves, map_state
 
@@ -143,6 +144,7 @@ def cases() -> Iterator[tuple[str, int, int, str]]:
             yield name, 24, 40, ("plain", "lengths", "resets", "reverse")[place % 4]
     for name in ("lstm", "gru", "lstm-layernorm", "slstm"):
         yield name, 48, 272, "lengths"  # several programs a tile
+    yield "zoneout", 24, 40, "reverse"
     for seed in range(50):
         yield f"random {seed}", 0, 0, ("plain", "lengths", "resets", "reverse")[seed % 4]
 
@@ -154,6 +156,9 @@ def agree(name: str, inputs: int, width: int, variant: str) -> str:
     if name.startswith("random"):
         cell: nn.Module = RandomCell(int(name.split()[1])).cuda()
         inputs = cell.input_size
+    elif name == "zoneout":
+        # in training its numbers are drawn: here the forward pass and the gradients must draw the same ones
+        cell = Zoneout(CATALOGUE["gru"](inputs, width), 0.0).cuda()
     else:
         cell = CATALOGUE[name](inputs, width).cuda()
     xs = torch.randn(9, 5, inputs, device="cuda") * 0.7

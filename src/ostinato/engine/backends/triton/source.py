@@ -614,10 +614,11 @@ class _Writer:
     def _pairs(self, read: Read, matrices: list[Node], size: int) -> Iterator[tuple[str, str]]:
         depth = matrices[0].shape[0]
         if read.kind == "register":
-            tile = self._full(self._register(read.base), read.shape)
-            if self._block(depth) != depth:
-                tile = f"tl.where({self._mask_of(depth)}, {tile}, 0.0)"
-            yield self._as_operand(tile), self._weights(matrices, 0, self._block(depth), size)
+            tile, width = self._full(self._register(read.base), read.shape), self._width(depth)
+            if width != depth:  # a product has no fewer rows of weights
+                real = f"(tl.arange(0, {width})[None, :] < {depth})" if depth == 1 else self._mask_of(depth)
+                tile = f"tl.where({real}, {tile}, 0.0)"
+            yield self._as_operand(tile), self._weights(matrices, 0, width, size)
             return
         for start, width in chunks(depth):
             key = ("shared", "operand", read.base, read.offset, read.strides, read.shape, start)
