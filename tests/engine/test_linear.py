@@ -5,7 +5,9 @@ import torch
 from torch import nn
 
 import ostinato
-from ostinato.engine import executable, leaves, linear
+from ostinato.engine import leaves
+from ostinato.engine.backends.cpu import executable
+from ostinato.engine.plan import linear
 
 
 class Smoothing(nn.Module):

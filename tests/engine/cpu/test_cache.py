@@ -9,7 +9,7 @@ import warnings
 import pytest
 from llvmlite import ir
 
-from ostinato.engine.cpu import compiler, disk
+from ostinato.engine.backends.cpu import compiler, disk
 from ostinato.errors import EngineWarning
 
 I64 = ir.IntType(64)
@@ -241,7 +241,7 @@ def test_where_files_have_no_owners_the_cache_works(folder, monkeypatch) -> None
 
 PROGRAM = """
 import torch, ostinato
-from ostinato.engine.cpu import compiler
+from ostinato.engine.backends.cpu import compiler
 made = []
 emit = compiler.emit_object
 compiler.emit_object = lambda module: made.append(1) or emit(module)

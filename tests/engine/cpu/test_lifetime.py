@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 import ostinato
-from ostinato.engine import compiled
-from ostinato.engine.compiled import find
-from ostinato.engine.cpu import compiler
+from ostinato.engine.backends.cpu import compiler
+from ostinato.engine.run import compiled
+from ostinato.engine.run.compiled import find
 
 _MAPS = Path("/proc/self/maps")
 

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from llvmlite import ir
 
-from ostinato.engine.cpu import gemm, launch, pack
-from ostinato.engine.cpu.compiler import emit_object, load_object, machine, new_module
-from ostinato.engine.cpu.launch import contract
+from ostinato.engine.backends.cpu import gemm, launch, pack
+from ostinato.engine.backends.cpu.compiler import emit_object, load_object, machine, new_module
+from ostinato.engine.backends.cpu.launch import contract
 
 _word, _address = ctypes.c_int64, ctypes.c_void_p
 FORMATS = [("float32", 16), ("float32", 8), ("float32", 4), ("float64", 8), ("float64", 4), ("float64", 2)]

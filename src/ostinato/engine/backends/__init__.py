@@ -1,10 +1,13 @@
-"""Where a plan runs: one folder for each kind of machine."""
+"""Where a plan runs: one folder for each kind of machine, which all satisfy `executable.Executable`.
+
+This file is the one door: nothing else outside of a backend's folder names it.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ostinato.engine.graph import Unsupported
+from ostinato.engine.plan.graph import Unsupported
 from ostinato.errors import MissingExtra
 
 if TYPE_CHECKING:
@@ -18,7 +21,7 @@ def executable_for(device: torch.device) -> Any:
         Unsupported: what it needs is not installed.
     """
     if device.type == "cpu":
-        from ostinato.engine.cpu.executable import CpuExecutable
+        from ostinato.engine.backends.cpu.executable import CpuExecutable
 
         return CpuExecutable
     try:
@@ -30,3 +33,10 @@ def executable_for(device: torch.device) -> Any:
     from ostinato.engine.backends.triton.executable import TritonExecutable
 
     return TritonExecutable
+
+
+def release_memory() -> None:
+    """Give back the memory that backends keep for later."""
+    from ostinato.engine.backends.cpu import memory
+
+    memory.release()

@@ -10,8 +10,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, fx
 
-from ostinato.engine import graph as g
-from ostinato.engine import words
+from ostinato.engine.backends.calls import dense
+from ostinato.engine.backends.executable import Executable
 from ostinato.engine.backends.triton import batched
 from ostinato.engine.backends.triton.kernels import (
     Kernel,
@@ -26,12 +26,12 @@ from ostinato.engine.backends.triton.phases import Phases, order
 from ostinato.engine.backends.triton.prepare import Prepared, prepare
 from ostinato.engine.backends.triton.source import Form
 from ostinato.engine.backends.triton.tiles import LEAST, Limits, tilings
-from ostinato.engine.calls import dense
-from ostinato.engine.executable import Executable
 from ostinato.engine.forks import lazy
-from ostinato.engine.graph import Node
-from ostinato.engine.plan import Contraction, Factor, Plan, Program, run_graph
-from ostinato.engine.split import Split, split
+from ostinato.engine.plan import graph as g
+from ostinato.engine.plan import words
+from ostinato.engine.plan.graph import Node
+from ostinato.engine.plan.plan import Contraction, Factor, Plan, Program, run_graph
+from ostinato.engine.plan.split import Split, split
 
 
 @dataclass(frozen=True)
