@@ -74,7 +74,7 @@ class Executable(ABC):
 
     def rows(self, parameters: Sequence[Tensor]) -> list[Tensor]:
         """Return the tensors of the cell that have one row for each sequence."""
-        signature = self.plan.captured.signature
+        signature = self.plan.signature
         return [parameters[signature.parameters.index(name)] for name in signature.rows]
 
     @lazy
@@ -85,7 +85,7 @@ class Executable(ABC):
     @lazy
     def reads_x(self) -> bool:
         """Whether the backward pass reads the sequences."""
-        return self.read_backward[len(self.plan.captured.signature.parameters)]
+        return self.read_backward[len(self.plan.signature.parameters)]
 
     @lazy
     def is_random(self) -> bool:

@@ -16,8 +16,12 @@ import torch
 from torch import fx
 
 from ostinato.engine.front.capture import BATCH, Captured
+from ostinato.engine.front.extract import extract
+from ostinato.engine.front.flops import work_of
+from ostinato.engine.front.simplify import simplify
 from ostinato.engine.plan import graph as g
 from ostinato.engine.plan.graph import Node, Unsupported
+from ostinato.engine.plan.step import Step
 
 aten = torch.ops.aten
 
@@ -46,7 +50,7 @@ Value: TypeAlias = "Row | Contracted | Constant | list[Any]"
 
 
 @dataclass
-class Converted:
+class _Converted:
     """A step as nodes, with the places in PyTorch's graph where the two meet."""
 
     outputs: list[Node]
@@ -67,8 +71,9 @@ class Converter:
         self.contractions: dict[fx.Node, Node] = {}
         self.random_streams = 0
 
-    def run(self) -> Converted:
+    def run(self) -> _Converted:
         """Convert the whole graph."""
+        from ostinato.engine.front import operations_shape  # noqa: F401 - for the handlers that it registers
         from ostinato.engine.front.operations import convert_operation
 
         nodes = list(self.captured.graph.graph.nodes)
@@ -124,7 +129,7 @@ class Converter:
             shape = tuple(node.meta["val"].shape[1:])
             self.values[node] = Row(Node("input", (), shape, (kind, number)), 0)
 
-    def _finish(self, node: fx.Node) -> Converted:
+    def _finish(self, node: fx.Node) -> _Converted:
         results = torch.utils._pytree.tree_leaves(node.args[0], is_leaf=lambda leaf: leaf is None)
         count = len(self.captured.signature.outputs)
         outputs = [self.row(result) for result in results[:count]]
@@ -139,7 +144,7 @@ class Converter:
                 if isinstance(self.values[result], Row):
                     raise Unsupported("a gradient of a weight with the batch in it")
                 gradients.append(result)
-        return Converted(outputs, gradients, list(self.constants), self.contractions)
+        return _Converted(outputs, gradients, list(self.constants), self.contractions)
 
     def row(self, value: Any) -> Node:
         """Return an output of the graph as a node with the batch first."""
@@ -258,10 +263,25 @@ def _number(node: fx.Node) -> float | None:
     return None
 
 
-def convert(captured: Captured) -> Converted:
-    """Turn a captured step into nodes.
+def convert(captured: Captured) -> Step:
+    """Turn a captured step into data.
 
     Raises:
         Unsupported: an operation that the engine does not know, or one that mixes rows of the batch.
     """
-    return Converter(captured).run()
+    found, signature = Converter(captured).run(), captured.signature
+    count, places = len(signature.parameters), list(found.contractions)
+    gradients = [node if isinstance(node, Node) else None for node in found.gradients[count:]]
+    roots = simplify([*found.outputs, *(node for node in gradients if node), *found.contractions.values()])
+    outputs, rest = tuple(roots[: signature.states + 1]), iter(roots[signature.states + 1 :])
+    shortened = tuple(next(rest) if node is not None else None for node in gradients)
+    wanted = [node if isinstance(node, fx.Node) else None for node in found.gradients[:count]]
+    return Step(
+        signature,
+        outputs,
+        shortened,
+        tuple(rest),
+        extract(captured.graph, count, [], found.constants),
+        extract(captured.graph, count, places, wanted),
+        work_of(captured),
+    )

@@ -1,7 +1,6 @@
-"""How many floating-point operations a scan is, for PyTorch's `FlopCounterMode`, which sees one operator.
+"""How many floating-point operations a step is, for PyTorch's `FlopCounterMode`, which sees one operator for a scan.
 
-Counted is what PyTorch would count in the eager loop: the products of the traced step, by PyTorch's own formulas, times
-the steps of all rows.
+Counted is what PyTorch would count in the eager loop: the products of the traced step, by PyTorch's own formulas.
 """
 
 from __future__ import annotations
@@ -9,28 +8,18 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.utils.flop_counter import flop_registry
 
 from ostinato.engine.front.capture import Captured
+from ostinato.engine.plan.step import Work
 
 
-def flops(captured: Captured, x: Tensor, lengths: Tensor | None, *, backward: bool) -> int:
-    """Return the floating-point operations of a scan or of its gradient.
-
-    Args:
-        captured: the step.
-        x: the sequences, `(time, batch, ...)`.
-        lengths: `(batch,)`: then only real steps are counted, as for packed sequences.
-        backward: which of the two.
-    """
-    known = lengths is not None and type(lengths) is Tensor
-    rows = int(lengths.sum()) if known else x.shape[0] * x.shape[1]  # type: ignore[union-attr]
-    each, once = per_row(captured, backward=backward)
-    return each * rows + once
+def work_of(captured: Captured) -> Work:
+    """Return the operations of a step and of its gradient."""
+    return Work(_per_row(captured, backward=False), _per_row(captured, backward=True))
 
 
-def per_row(captured: Captured, *, backward: bool) -> tuple[int, int]:
+def _per_row(captured: Captured, *, backward: bool) -> tuple[int, int]:
     """Return the operations of one row at one step, and those on weights alone, which are done once."""
     nodes = list(captured.graph.graph.nodes)
     given = [node for node in nodes if node.op == "placeholder"]

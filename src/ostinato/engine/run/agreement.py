@@ -21,15 +21,17 @@ from ostinato.engine.plan.graph import Unsupported
 _SAMPLES = 3
 
 
-def check_agreement(executable: Executable, true: Captured, tensors: Sequence[Tensor], batch: int) -> None:
-    """Compare a plan with a trace of as many rows as there are.
+def check_agreement(
+    executable: Executable, wide: Captured, true: Captured, tensors: Sequence[Tensor], batch: int
+) -> None:
+    """Compare a plan, made of a `wide` trace, with a trace of as many rows as there are.
 
     Raises:
         Unsupported: they differ, so the cell computes with the size of its batch, or with something else that is
             different each time.
     """
     try:
-        _check_operations(executable.plan.captured, true, batch)
+        _check_operations(wide, true, batch)
     except Unsupported:
         if executable.is_random or not all(_numbers_agree(executable, true, tensors) for _ in range(_SAMPLES)):
             raise
@@ -69,7 +71,7 @@ def _step_of(
         return [y[0], *last]
     weights, dx, dstate = executable.backward(values, call, saved, tangents[0][None], tangents[1:])
     gradients = [*weights, None if dx is None else dx[0], *dstate]
-    wanted = executable.plan.captured.signature.gradients
+    wanted = executable.plan.signature.gradients
     return [y[0], *last, *(one if needed else None for one, needed in zip(gradients, wanted, strict=True))]
 
 

@@ -19,13 +19,15 @@ from ostinato.engine.backends import executable_for
 from ostinato.engine.backends.executable import Executable
 from ostinato.engine.forks import making
 from ostinato.engine.front.capture import Captured, capture
+from ostinato.engine.front.convert import convert
 from ostinato.engine.front.scope import Scope
 from ostinato.engine.front.shell import Snapshot, shell_of
 from ostinato.engine.front.state import State, leaves, map_state, structure
 from ostinato.engine.front.watch import Look, look, look_anew, watched_by_all_modules
+from ostinato.engine.plan.divide import make_plan
 from ostinato.engine.plan.graph import NotNow, Unsupported
 from ostinato.engine.plan.linear import is_wanted
-from ostinato.engine.plan.plan import Plan, make_plan
+from ostinato.engine.plan.plan import Plan
 from ostinato.engine.run.agreement import check_agreement
 from ostinato.engine.run.operator import register
 from ostinato.engine.run.operator import scan as run_scan
@@ -46,6 +48,8 @@ class Ready:
     """A compiled plan, and the number by which the operators know it."""
 
     executable: Executable
+    captured: Captured
+    """What the plan was made of."""
     number: int
 
 
@@ -246,9 +250,9 @@ def _agreed(plans: dict[Any, Ready | Unsupported], key: Any, call: _Wanted) -> R
         return batches[key, call.batch]
     if isinstance(ready, Ready):
         try:
-            rows = ready.executable.plan.captured.signature.rows
+            rows = ready.executable.plan.signature.rows
             true = call.capture(rows=rows, batch=call.batch)
-            _check_agreement(ready.executable, true, call)
+            _check_agreement(ready, true, call)
         except Unsupported as reason:
             ready = reason
     if len(batches) >= _MOST_BATCHES:
@@ -257,13 +261,13 @@ def _agreed(plans: dict[Any, Ready | Unsupported], key: Any, call: _Wanted) -> R
     return ready
 
 
-def _check_agreement(executable: Executable, true: Captured, call: _Wanted) -> None:
+def _check_agreement(ready: Ready, true: Captured, call: _Wanted) -> None:
     """Compare a plan with a trace of the true batch; on the CPU, whichever device it is for."""
-    tensors = [tensor.detach().cpu() for tensor in call.seen.tensors.values()]
+    tensors, executable = [tensor.detach().cpu() for tensor in call.seen.tensors.values()], ready.executable
     if call.xs.device.type != "cpu":
         dtype = torch.float64 if call.xs.dtype is torch.float64 else torch.float32
         executable = executable_for(torch.device("cpu"))(executable.plan, dtype)
-    check_agreement(executable, true, tensors, call.batch)
+    check_agreement(executable, ready.captured, true, tensors, call.batch)
 
 
 def _make(call: _Wanted) -> Ready | Unsupported:
@@ -271,7 +275,7 @@ def _make(call: _Wanted) -> Ready | Unsupported:
     try:
         make = executable_for(call.xs.device)
         _check_tensors(call.seen.tensors, call.xs)
-        plan = _planned(call)
+        captured, plan = _planned(call)
         executable = make(plan, call.xs.dtype, parallel=is_wanted())
         if call.xs.device.type != "cpu":
             executable.compile(training=plan.backward is not None)  # it is now that a cell can be refused
@@ -283,19 +287,20 @@ def _make(call: _Wanted) -> Ready | Unsupported:
     fakes = {id(tensor): torch.empty_like(tensor, device="meta") for tensor in tensors.values()}
     blank = shell_of(call.cell, fakes, call.seen.scope.names)
     reference = _eager_gradients(blank, list(fakes.values()), structure(call.state), call.gradients)
-    return Ready(executable, register(executable, reference))
+    return Ready(executable, captured, register(executable, reference))
 
 
-def _planned(call: _Wanted) -> Plan:
+def _planned(call: _Wanted) -> tuple[Captured, Plan]:
     """Capture and plan; if that fails and some tensors could be rows of the batch, try again with them as such."""
     candidates = call.rows
     for chosen in [(), candidates] if candidates else [()]:
         try:
-            return make_plan(call.capture(rows=chosen))
+            captured = call.capture(rows=chosen)
+            return captured, make_plan(convert(captured))
         except Unsupported as error:
             last = error
     try:
-        make_plan(call.capture(locate=True))
+        convert(call.capture(locate=True))
     except Unsupported as located:
         raise located from last
     raise last

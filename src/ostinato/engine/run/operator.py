@@ -13,7 +13,6 @@ from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
 from ostinato.engine.backends.executable import Executable
-from ostinato.engine.front.flops import flops
 from ostinato.engine.run.batches import is_batched, one_by_one, over_batch
 
 _numbers = count()
@@ -129,7 +128,7 @@ def _gradients(
     executable = _executables[plan]
     call = executable.call(x, state, lengths, resets, reverse, seed, executable.rows(parameters))
     weights, dx, dstate = executable.backward(parameters, call, saved, dy, dlast)
-    wanted = executable.plan.captured.signature.gradients
+    wanted = executable.plan.signature.gradients
     found: list[Tensor] = []
     for gradient, like, needed in zip([*weights, dx, *dstate], [*parameters, x, *state], wanted, strict=True):
         if needed:
@@ -154,7 +153,7 @@ def _each_on_its_own(gradients: list[Tensor]) -> list[Tensor]:
 
 def _gradient_shapes(*arguments: Any) -> list[Tensor]:
     parameters, x, state, _, _, _, _, plan, *_ = arguments
-    wanted = _executables[plan].plan.captured.signature.gradients
+    wanted = _executables[plan].plan.signature.gradients
     inputs = [*parameters, x, *state]
     return [tensor.new_empty(tensor.shape) for tensor, needed in zip(inputs, wanted, strict=True) if needed]
 
@@ -201,7 +200,7 @@ class _Scan(torch.autograd.Function):
             arguments = (parameters, x, state, lengths, resets, reverse, seed, plan, list(saved))
             found = _run_backward(arguments, [dy, *dlast])
         spread = iter(found)
-        wanted = executable.plan.captured.signature.gradients
+        wanted = executable.plan.signature.gradients
         return (None, None, None, *(next(spread) if needed else None for needed in wanted), None, None)
 
 
@@ -287,8 +286,12 @@ torch.library.register_fake("ostinato::scan_backward", _gradient_shapes)
 
 
 def _flops(*arguments: Any, backward: bool, out_val: Any = None, **_: Any) -> int:  # noqa: ARG001
+    """Count the real steps of all rows, as for packed sequences."""
     x, lengths, plan = (arguments[place] for place in (1, 3, 7))
-    return flops(_executables[plan].plan.captured, x, lengths, backward=backward)
+    work = _executables[plan].plan.work
+    each, once = work.backward if backward else work.forward
+    known = lengths is not None and type(lengths) is Tensor
+    return each * (int(lengths.sum()) if known else x.shape[0] * x.shape[1]) + once
 
 
 register_flop_formula(torch.ops.ostinato.scan, get_raw=True)(partial(_flops, backward=False))

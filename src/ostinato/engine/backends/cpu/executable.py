@@ -20,8 +20,9 @@ from ostinato.engine.backends.cpu.sums import contractions
 from ostinato.engine.backends.executable import Executable
 from ostinato.engine.forks import lazy
 from ostinato.engine.plan import words
+from ostinato.engine.plan.formulas import run_graph
 from ostinato.engine.plan.linear import ends_of, factors_of, is_linear
-from ostinato.engine.plan.plan import Plan, Program, run_graph
+from ostinato.engine.plan.plan import Plan, Program
 from ostinato.engine.plan.split import Split, split
 
 _FEW_ROWS, _WORTH = 1, 4_000_000
@@ -179,16 +180,13 @@ class CpuExecutable(Executable):
     @lazy
     def _simple_constants(self) -> list[tuple[int, bool]] | None:
         """Constants that are parameters, some transposed: the usual case, for which PyTorch's graph is a detour."""
-        nodes = list(self.plan.constants.graph.nodes)
-        places = {node: index for index, node in enumerate(nodes) if node.op == "placeholder"}
-        found = []
-        for node in nodes[-1].args[0]:
-            turned = node.target is torch.ops.aten.permute.default and list(node.args[1]) == [1, 0]
-            source = node.args[0] if turned else node
-            if source not in places:
-                return None
-            found.append((places[source], turned))
-        return found
+        formulas = self.plan.constants
+        turned = {}
+        for number, operation in enumerate(formulas.operations, formulas.given + len(formulas.tensors)):
+            if operation.target is torch.ops.aten.permute.default and list(operation.arguments[1]) == [1, 0]:
+                turned[number] = operation.arguments[0].index
+        found = [(turned.get(number, number), number in turned) for number in formulas.wanted if number is not None]
+        return found if all(source < formulas.given for source, _ in found) else None
 
     def constants(self, parameters: Sequence[Tensor], kernels: Sequence[Kernel]) -> list[Tensor]:
         """Compute the constants of kernels from the parameters, dense where they are read in order."""
