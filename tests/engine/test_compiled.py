@@ -18,8 +18,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn import functional as F
 
 import ostinato
-from ostinato.engine.backends import executable
-from ostinato.engine.backends.cpu import launch, memory
+from ostinato.engine.backends.cpu import executable, launch, memory
 from ostinato.engine.front import watch
 from ostinato.engine.front.state import initial_state, leaves
 from ostinato.engine.run import compiled
