@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from ostinato.engine.backends.target import Target
 from ostinato.engine.forks import lazy
 from ostinato.engine.plan import graph as g
 from ostinato.engine.plan.plan import Plan
@@ -23,13 +24,15 @@ class Executable(ABC):
     Args:
         plan: what is done.
         dtype: of the sequences.
+        target: the machine that runs it.
     """
 
     streams_are_packed: ClassVar[bool]
     """Whether, with lengths, the steps of a row follow one another in what is saved, with no place for what is past."""
 
-    def __init__(self, plan: Plan, dtype: torch.dtype) -> None:
+    def __init__(self, plan: Plan, dtype: torch.dtype, target: Target) -> None:
         self.plan = plan
+        self.target = target
         self.dtype = dtype
         """Of sequences, outputs and what is kept."""
         self.half = dtype in _HALVES

@@ -21,7 +21,9 @@ _PANEL_VECTORS = 4
 _LARGEST_TILE = 8
 
 
-def define_contract(module: ir.Module, name: str, dtype: DType, width: int, registers: int) -> Any:
+def define_contract(
+    module: ir.Module, name: str, dtype: DType, width: int, registers: int, *, fused: bool = True
+) -> Any:
     """Add `void name(i64* arguments)` to a module; several threads may enter it with the same arguments."""
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [pointer]), name)
     code = Code(ir.IRBuilder(function.append_basic_block("entry")))
@@ -34,7 +36,7 @@ def define_contract(module: ir.Module, name: str, dtype: DType, width: int, regi
     share = builder.atomic_rmw("add", block, i64(1), "monotonic")
     builder.cbranch(builder.icmp_signed("<", share, values["shares"]), work, done)
     builder.position_at_end(work)
-    _Share(code, Lanes(builder, dtype, width), values, registers).emit(share)
+    _Share(code, Lanes(builder, dtype, width), values, registers, fused).emit(share)
     builder.branch(take)
     builder.position_at_end(done)
     builder.ret_void()
@@ -44,8 +46,9 @@ def define_contract(module: ir.Module, name: str, dtype: DType, width: int, regi
 class _Share:
     """Emits the work of one share."""
 
-    def __init__(self, code: Code, lanes: Lanes, values: dict[str, Value], registers: int) -> None:
+    def __init__(self, code: Code, lanes: Lanes, values: dict[str, Value], registers: int, fused: bool) -> None:
         self.code, self.lanes, self.registers = code, lanes, registers
+        self.fused = fused
         self.values = values
         self.a, self.b, self.out = (code.builder.inttoptr(values[name], pointer) for name in ("a", "b", "out"))
 
@@ -130,7 +133,7 @@ class _Share:
                 spread = lanes.splat(code.load(line_a, i64(r), lanes.element))
                 for v in range(vectors):
                     total = builder.load(sums[r][v], typ=lanes.type)
-                    builder.store(lanes.fma(spread, columns[v], total), sums[r][v])
+                    builder.store(lanes.mul_add(spread, columns[v], total, fused=self.fused), sums[r][v])
         for pointer_, line in zip(outs, sums, strict=True):
             for v, total in enumerate(line):
                 code.store_vector(lanes, builder.load(total, typ=lanes.type), pointer_, v * lanes.width, mask)

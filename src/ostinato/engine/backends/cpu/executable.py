@@ -11,13 +11,14 @@ from torch import Tensor
 
 from ostinato.engine.backends.calls import dense
 from ostinato.engine.backends.cpu.calls import Call, make_call
-from ostinato.engine.backends.cpu.kernels import Kernel, compile_program
+from ostinato.engine.backends.cpu.kernels import Kernel, Products, compile_program, products
 from ostinato.engine.backends.cpu.launch import Arguments, Rows, launch
 from ostinato.engine.backends.cpu.layout import all_products
 from ostinato.engine.backends.cpu.memory import empty
 from ostinato.engine.backends.cpu.pieces import Pieces, count_of, run_in_pieces
 from ostinato.engine.backends.cpu.sums import contractions
 from ostinato.engine.backends.executable import Executable
+from ostinato.engine.backends.target import Target
 from ostinato.engine.forks import lazy
 from ostinato.engine.plan import words
 from ostinato.engine.plan.formulas import run_graph
@@ -52,13 +53,14 @@ class CpuExecutable(Executable):
     Args:
         plan: what is done.
         dtype: of the sequences.
+        target: the machine that runs it.
         parallel: whether one row's steps may be shared among threads, see `linear`.
     """
 
     streams_are_packed = True
 
-    def __init__(self, plan: Plan, dtype: torch.dtype, *, parallel: bool = False) -> None:
-        super().__init__(plan, dtype)
+    def __init__(self, plan: Plan, dtype: torch.dtype, target: Target, *, parallel: bool = False) -> None:
+        super().__init__(plan, dtype, target)
         self.parallel = parallel
         self._name: Any = "float64" if dtype is torch.float64 else "float32"
 
@@ -79,7 +81,7 @@ class CpuExecutable(Executable):
             resets: Literal["before", "after"] = "after" if program is self.plan.backward else "before"
 
             def compiled(part: Program) -> Kernel:
-                return compile_program(part, self._name, resets)
+                return compile_program(part, self._name, resets, self.target)
 
             self._parts[id(kernel)] = None
             found = split(program)
@@ -145,8 +147,8 @@ class CpuExecutable(Executable):
         """Return what is done at a step: products, and loops over what is done row by row."""
         lines = []
         schedule = (self.backward_kernel if backward else self.forward_kernel).schedule
-        for products, region in zip(schedule.products, schedule.regions, strict=True):
-            lines += [words.product(product.node) for product in products]
+        for before, region in zip(schedule.products, schedule.regions, strict=True):
+            lines += [words.product(product.node) for product in before]
             for nest in region.nests:
                 work = words.counted([*nest.nodes, *nest.reductions])
                 lines.append(f"fused loop over {'x'.join(map(str, nest.shape)) or 1}: {work}")
@@ -162,20 +164,24 @@ class CpuExecutable(Executable):
         )
 
     @lazy
+    def _products(self) -> Products:
+        return products(self._name, self.target)
+
+    @lazy
     def infer(self) -> Kernel:
         """The forward program that saves nothing."""
-        return compile_program(self.plan.infer, self._name, "before", half=self.half)
+        return compile_program(self.plan.infer, self._name, "before", self.target, half=self.half)
 
     @lazy
     def forward_kernel(self) -> Kernel:
         """The forward program that saves what the backward program needs."""
-        return compile_program(self.plan.forward, self._name, "before", half=self.half)
+        return compile_program(self.plan.forward, self._name, "before", self.target, half=self.half)
 
     @lazy
     def backward_kernel(self) -> Kernel:
         """The backward program."""
         assert self.plan.backward is not None
-        return compile_program(self.plan.backward, self._name, "after", half=self.half)
+        return compile_program(self.plan.backward, self._name, "after", self.target, half=self.half)
 
     @lazy
     def _simple_constants(self) -> list[tuple[int, bool]] | None:
@@ -307,7 +313,7 @@ class CpuExecutable(Executable):
             totals,
         )
         self._run(kernel, program, parameters, call, arguments, not call.reverse)
-        sums = contractions(self.plan.contractions, call, saved, streams, totals)
+        sums = contractions(self.plan.contractions, call, saved, streams, totals, self._products)
         assert self.plan.weights is not None
         gradients = run_graph(self.plan.weights, [*self._widened(parameters), *sums])
         state_gradients: list[Tensor | None] = [

@@ -32,7 +32,7 @@ def gemm_type() -> Any:
     return ir.FunctionType(ir.VoidType(), [_i64, _i64, _i64, pointer, _i64, pointer, pointer, pointer, _i64, _i64])
 
 
-def define_gemm(module: ir.Module, name: str, dtype: DType, width: int, registers: int) -> Any:
+def define_gemm(module: ir.Module, name: str, dtype: DType, width: int, registers: int, *, fused: bool = True) -> Any:
     """Add the product to a module: `out[r, c] = start + sum over k of a[r, k] w[k, c]`.
 
     `cols` are rounded up to whole vectors: `out` has room for them and the panels hold zeros there. It starts from
@@ -42,7 +42,7 @@ def define_gemm(module: ir.Module, name: str, dtype: DType, width: int, register
     rows, depth, cols, a, a_stride, panels, init, out, out_stride, mode = function.args
     code = Code(ir.IRBuilder(function.append_basic_block("entry")))
     lanes = Lanes(code.builder, dtype, width)
-    tile = _Tile(code, lanes, depth, a_stride, out_stride, mode)
+    tile = _Tile(code, lanes, depth, a_stride, out_stride, mode, fused)
     vectors = code.builder.udiv(code.builder.add(cols, _i64(width - 1)), _i64(width))
     full = code.builder.udiv(vectors, _i64(PANEL_VECTORS))
     panel_numbers = code.builder.mul(depth, _i64(PANEL_VECTORS * width))
@@ -69,9 +69,12 @@ def define_gemm(module: ir.Module, name: str, dtype: DType, width: int, register
 class _Tile:
     """Emits the register tiles of one panel."""
 
-    def __init__(self, code: Code, lanes: Lanes, depth: Value, a_stride: Value, out_stride: Value, mode: Value) -> None:
+    def __init__(
+        self, code: Code, lanes: Lanes, depth: Value, a_stride: Value, out_stride: Value, mode: Value, fused: bool
+    ) -> None:
         self.code, self.lanes, self.depth = code, lanes, depth
         self.a_stride, self.out_stride, self.mode = a_stride, out_stride, mode
+        self.fused = fused
 
     def rows(self, rows: Value, vectors: int, registers: int, a: Value, panel: Value, init: Value, out: Value) -> None:
         """Emit all rows of one panel: the largest tile as often as it fits, then smaller ones."""
@@ -105,7 +108,7 @@ class _Tile:
                 spread = lanes.splat(scalar)
                 for v in range(vectors):
                     total = builder.load(sums[r][v], typ=lanes.type)
-                    builder.store(lanes.fma(spread, columns[v], total), sums[r][v])
+                    builder.store(lanes.mul_add(spread, columns[v], total, fused=self.fused), sums[r][v])
         for r in range(height):
             for v in range(vectors):
                 total = builder.load(sums[r][v], typ=lanes.type)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import weakref
 from dataclasses import dataclass
 from functools import cache
@@ -10,7 +11,7 @@ from typing import Any, Literal
 
 import llvmlite.binding as llvm
 
-from ostinato.engine.backends.cpu.compiler import compile_cached, machine, new_module
+from ostinato.engine.backends.cpu.compiler import compile_cached, new_module
 from ostinato.engine.backends.cpu.contract import define_contract
 from ostinato.engine.backends.cpu.emit import emit_kernel
 from ostinato.engine.backends.cpu.gemm import define_gemm
@@ -18,6 +19,8 @@ from ostinato.engine.backends.cpu.lanes import DType
 from ostinato.engine.backends.cpu.layout import Layout, all_products, constant_indices, make_layout, round_up
 from ostinato.engine.backends.cpu.pack import define_pack
 from ostinato.engine.backends.cpu.schedule import Schedule, schedule
+from ostinato.engine.backends.cpu.target import describe
+from ostinato.engine.backends.target import Target
 from ostinato.engine.forks import lazy
 from ostinato.engine.plan import graph as g
 from ostinato.engine.plan.graph import Node
@@ -41,12 +44,25 @@ class Packing:
 
 
 @dataclass(frozen=True)
+class Products:
+    """Compiled functions that every cell shares."""
+
+    gemm: str
+    """The name under which kernels find the product."""
+    pack: Any
+    contract_address: int
+    contract: Any
+
+
+@dataclass(frozen=True)
 class Kernel:
     """A compiled program."""
 
     schedule: Schedule
     layout: Layout
     dtype: DType
+    shared: Products
+    """The functions that it shares with all others."""
     address: int
     """Of the function, valid as long as this kernel is there."""
     run: Any
@@ -86,61 +102,59 @@ class Kernel:
         )
 
 
-@dataclass(frozen=True)
-class Products:
-    """Compiled functions that every cell shares."""
-
-    gemm: str
-    """The name under which kernels find the product."""
-    pack: Any
-    contract_address: int
-    contract: Any
+def size_of(dtype: DType) -> int:
+    """Return the bytes of a number."""
+    return 4 if dtype == "float32" else 8
 
 
 @cache
-def products(dtype: DType) -> Products:
+def products(dtype: DType, target: Target) -> Products:
     """Return the functions that do not depend on a cell."""
-    names = [f"ostinato_gemm_{dtype}", f"ostinato_pack_{dtype}", f"ostinato_contract_{dtype}"]
-    width, registers = machine().width(dtype), machine().registers
+    # kernels find the product by its name, and one process may have code for several targets
+    mark = hashlib.sha256(describe(target).encode()).hexdigest()[:12]
+    names = [f"ostinato_{name}_{dtype}_{mark}" for name in ("gemm", "pack", "contract")]
+    width, registers = target.width(size_of(dtype)), target.registers
 
     def build() -> Any:
-        module = new_module("products")
-        define_gemm(module, names[0], dtype, width, registers)
+        module = new_module("products", target)
+        define_gemm(module, names[0], dtype, width, registers, fused=target.fused)
         define_pack(module, names[1], dtype, width)
-        define_contract(module, names[2], dtype, width, registers)
+        define_contract(module, names[2], dtype, width, registers, fused=target.fused)
         return module
 
     # these are never freed: this function's own cache holds them
-    code = compile_cached(f"products {dtype} {width} {registers}", build, names)
+    code = compile_cached(f"products {dtype} {width} {registers}", build, names, target)
     llvm.add_symbol(names[0], code.addresses[names[0]])
     pack = code.function(names[1], _word, _word, _address, _word, _word, _address)
     return Products(names[0], pack, code.addresses[names[2]], code.function(names[2], _address))
 
 
-_kernels: weakref.WeakValueDictionary[str, Kernel] = weakref.WeakValueDictionary()
+_kernels: weakref.WeakValueDictionary[tuple[Target, str], Kernel] = weakref.WeakValueDictionary()
 """The kernels in use, by what they were made from: equal cells run the same one."""
 
 
 def compile_program(
-    program: Program, dtype: DType, resets: Literal["before", "after"], *, half: bool = False
+    program: Program, dtype: DType, resets: Literal["before", "after"], target: Target, *, half: bool = False
 ) -> Kernel:
-    """Return a program as compiled for this machine: the kernel in use, or from the disk, or new; see `emit_kernel`."""
-    gemm = products(dtype).gemm
+    """Return a program as compiled for a target: the kernel in use, or from the disk, or new; see `emit_kernel`."""
+    shared = products(dtype, target)
     planned = schedule(program)
-    width = machine().width(dtype)
-    layout = make_layout(planned, width, 4 if dtype == "float32" else 8)
+    width = target.width(size_of(dtype))
+    layout = make_layout(planned, width, size_of(dtype))
 
     def build() -> Any:
-        module = new_module("kernel")
-        emit_kernel(module, "run", planned, layout, dtype, gemm, resets, half=half)
+        module = new_module("kernel", target)
+        emit_kernel(module, "run", planned, layout, dtype, shared.gemm, resets, half=half)
         return module
 
     key = f"kernel {dtype} {width} {resets}{' half' if half else ''}\n{fingerprint(planned.program)}"
-    kernel = _kernels.get(key)
+    kernel = _kernels.get((target, key))
     if kernel is None:
-        code = compile_cached(key, build, ["run"])
+        code = compile_cached(key, build, ["run"], target)
         run = code.function("run", _address)
-        kernel = _kernels[key] = Kernel(planned, layout, dtype, code.addresses["run"], run, _work(planned))
+        kernel = _kernels[target, key] = Kernel(
+            planned, layout, dtype, shared, code.addresses["run"], run, _work(planned)
+        )
     return kernel
 
 

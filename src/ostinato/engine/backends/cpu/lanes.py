@@ -80,6 +80,10 @@ class Lanes:
         """`a * b + c`, rounded once."""
         return self.intrinsic("llvm.fma", a, b, c)
 
+    def mul_add(self, a: Value, b: Value, c: Value, *, fused: bool) -> Value:
+        """`a * b + c`, rounded once if `fused`, else twice."""
+        return self.fma(a, b, c) if fused else self.add(self.mul(a, b), c)
+
     def sqrt(self, x: Value) -> Value:
         """The square root, correctly rounded; NaN below zero."""
         return self.intrinsic("llvm.sqrt", x)

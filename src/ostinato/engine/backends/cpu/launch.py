@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ostinato.engine.backends.cpu.kernels import Kernel, products
+from ostinato.engine.backends.cpu.kernels import Kernel, Products
 from ostinato.engine.backends.cpu.layout import HEADER, round_up
 from ostinato.engine.backends.cpu.memory import empty
 from ostinato.engine.plan.views import locate
@@ -76,7 +76,7 @@ def pack_weights(kernel: Kernel, constants: Sequence[Tensor]) -> tuple[Tensor | 
     """Lay the weights of all products out as the product reads them; return the memory, and words with addresses."""
     if not kernel.packing:
         return None, []
-    pack = products(kernel.dtype).pack
+    pack = kernel.shared.pack
     width, size = kernel.layout.width, kernel.layout.element_bytes
     memory = torch.empty(kernel.packed_elements + 64 // size, dtype=getattr(torch, kernel.dtype))
     base = (memory.data_ptr() + 63) // 64 * 64
@@ -169,13 +169,12 @@ def _threads(kernel: Kernel, rows: Rows) -> int:
     return wanted if wanted > 1 and kernel.work * rows.total > _SMALL else 1
 
 
-def contract(a: Tensor, b: Tensor) -> Tensor:
+def contract(known: Products, a: Tensor, b: Tensor) -> Tensor:
     """Return `a.T @ b` of `(depth, n)` and `(depth, m)`, whose rows are dense: sums over all rows and steps."""
     (depth, n), m = a.shape, b.shape[1]
     out = torch.empty((n, m), dtype=a.dtype) if depth else torch.zeros((n, m), dtype=a.dtype)
     if not depth:
         return out
-    known = products("float32" if a.dtype is torch.float32 else "float64")
     threads = min(torch.get_num_threads(), n) if depth * n * m > _SMALL else 1
     share = -(-n // threads)
     # in the order of contract.WORDS

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ostinato.engine.backends.cpu.calls import Call
+from ostinato.engine.backends.cpu.kernels import Products
 from ostinato.engine.backends.cpu.launch import contract
 from ostinato.engine.plan.graph import Node
 from ostinato.engine.plan.plan import Contraction, Factor
@@ -22,8 +23,9 @@ def contractions(
     saved: Sequence[Tensor],
     streams: dict[int, Tensor],
     totals: dict[int, Tensor],
+    by: Products,
 ) -> list[Tensor]:
-    """Sum over all rows and steps: one large product for each weight."""
+    """Sum over all rows and steps: one large product for each weight, by the compiled function."""
     known: dict[Factor, Tensor] = {}
 
     def factor(of: Factor) -> Tensor:
@@ -44,26 +46,26 @@ def contractions(
             sums.append(column_sums[contraction.total].reshape(contraction.shape))
         else:
             a, b = (factor(part) for part in contraction.factors)
-            sums.append(_outer(a, b).reshape(contraction.shape))
+            sums.append(_outer(a, b, by).reshape(contraction.shape))
     return sums
 
 
-def _outer(a: Tensor, b: Tensor) -> Tensor:
+def _outer(a: Tensor, b: Tensor, by: Products) -> Tensor:
     """Return the sum over the first axis of outer products of the last, block by block of those between."""
     if a.dim() == 2:
-        return _sum_of_products(a, b)
+        return _sum_of_products(a, b, by)
     a, b = a.flatten(1, -2), b.flatten(1, -2)
-    heads = [_sum_of_products(a[:, head], b[:, head]) for head in range(a.shape[1])]
+    heads = [_sum_of_products(a[:, head], b[:, head], by) for head in range(a.shape[1])]
     return torch.stack(heads)
 
 
-def _sum_of_products(a: Tensor, b: Tensor) -> Tensor:
+def _sum_of_products(a: Tensor, b: Tensor, by: Products) -> Tensor:
     """Return `a.T @ b`; halves are widened block by block and summed in float32."""
     if a.dtype is not torch.bfloat16:
-        return contract(_dense_rows(a), _dense_rows(b))
+        return contract(by, _dense_rows(a), _dense_rows(b))
     total = torch.zeros((a.shape[1], b.shape[1]))
     for start in range(0, len(a), _WIDENED):
-        total += contract(a[start : start + _WIDENED].float(), b[start : start + _WIDENED].float())
+        total += contract(by, a[start : start + _WIDENED].float(), b[start : start + _WIDENED].float())
     return total
 
 

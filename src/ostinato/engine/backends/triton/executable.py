@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ostinato.engine.backends.calls import dense
 from ostinato.engine.backends.executable import Executable
+from ostinato.engine.backends.target import Target
 from ostinato.engine.backends.triton import batched
 from ostinato.engine.backends.triton.kernels import (
     Kernel,
@@ -32,6 +33,9 @@ from ostinato.engine.plan.formulas import Formulas, run_graph
 from ostinato.engine.plan.graph import Node
 from ostinato.engine.plan.plan import Contraction, Factor, Plan, Program
 from ostinato.engine.plan.split import Split, split
+
+_GPU = Target("cuda")
+"""What a kernel may use of the GPU that it runs on is asked when it is launched: see `tiles.Limits`."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +64,9 @@ class TritonExecutable(Executable):
 
     streams_are_packed = False
 
-    def __init__(self, plan: Plan, dtype: torch.dtype, *, parallel: bool = False) -> None:
+    def __init__(self, plan: Plan, dtype: torch.dtype, target: Target = _GPU, *, parallel: bool = False) -> None:
         del parallel  # programs walk over rows
-        super().__init__(plan, dtype)
+        super().__init__(plan, dtype, target)
 
     @lazy
     def _prepared(self) -> dict[str, Parts]:
