@@ -1,4 +1,4 @@
-"""A plan made runnable: what every backend has to give, and what all of them share."""
+"""A plan made runnable: what all backends share, and what each has to give; `backend` has the verbs for users."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from ostinato.engine.backends.backend import Backend, StepKernel
+from ostinato.engine.backends.calls import ScanCall
 from ostinato.engine.backends.target import Target
 from ostinato.engine.forks import lazy
 from ostinato.engine.plan import graph as g
+from ostinato.engine.plan.graph import Unsupported
 from ostinato.engine.plan.plan import Plan
 from ostinato.engine.plan.reads import read_backward
 
 _HALVES = (torch.bfloat16, torch.float16)
 
 
-class Executable(ABC):
+class Executable(Backend, ABC):
     """The programs of one plan on one kind of device; each is compiled when it is first needed.
 
     Args:
@@ -38,6 +41,33 @@ class Executable(ABC):
         self.half = dtype in _HALVES
         self.computed = torch.float32 if self.half else dtype
         """Of the state and of all sums."""
+
+    def launch(self, call: ScanCall, *, save: bool, apart: bool = False) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """Run a call forward; see `forward`."""
+        return self.forward(call.parameters, self._laid_out(call), save=save, apart=apart)
+
+    def launch_backward(
+        self, call: ScanCall, saved: Sequence[Tensor], dy: Tensor | None, dlast: Sequence[Tensor | None]
+    ) -> tuple[list[Tensor | None], Tensor | None, list[Tensor | None]]:
+        """Run a call backward; see `backward`."""
+        return self.backward(call.parameters, self._laid_out(call), saved, dy, dlast)
+
+    def _laid_out(self, call: ScanCall) -> Any:
+        parameters, x, state, lengths, resets, reverse, seed, _ = call
+        return self.call(x, state, lengths, resets, reverse, seed, self.rows(parameters))
+
+    def step(self, parameters: Sequence[Tensor], x: Tensor, state: Sequence[Tensor]) -> StepKernel:
+        """Return one step on memory of its own.
+
+        Raises:
+            Unsupported: this backend has no single steps.
+        """
+        del parameters, x, state
+        raise Unsupported(f"single steps on a device of the kind {self.target.kind}")
+
+    def allocate(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+        """Return memory of the machine, whose numbers are not set."""
+        return torch.empty(tuple(shape), dtype=dtype, device=self.target.kind)
 
     @abstractmethod
     def call(

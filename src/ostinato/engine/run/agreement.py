@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
+from ostinato.engine.backends.calls import ScanCall
 from ostinato.engine.backends.executable import Executable
 from ostinato.engine.front.capture import BATCH, Captured
 from ostinato.engine.front.convert import describe
@@ -64,12 +65,12 @@ def _step_of(
     """Run one step of a plan: the output, the new states and, if the plan has them, the gradients that are wanted."""
     if executable.half:
         x, state, tangents = x.bfloat16(), [leaf.bfloat16() for leaf in state], [leaf.bfloat16() for leaf in tangents]
-    call = executable.call(x[None], state, None, None, False, 0, executable.rows(values))
+    call = ScanCall(values, x[None], state)
     backward = executable.plan.backward is not None
-    y, last, saved = executable.forward(values, call, save=backward)
+    y, last, saved = executable.launch(call, save=backward)
     if not backward:
         return [y[0], *last]
-    weights, dx, dstate = executable.backward(values, call, saved, tangents[0][None], tangents[1:])
+    weights, dx, dstate = executable.launch_backward(call, saved, tangents[0][None], tangents[1:])
     gradients = [*weights, None if dx is None else dx[0], *dstate]
     wanted = executable.plan.signature.gradients
     return [y[0], *last, *(one if needed else None for one, needed in zip(gradients, wanted, strict=True))]

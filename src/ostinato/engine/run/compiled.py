@@ -8,7 +8,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from torch._compile import _disable_dynamo
 
 from ostinato.engine import backends
 from ostinato.engine.backends import executable_for
+from ostinato.engine.backends.calls import ScanCall
 from ostinato.engine.backends.executable import Executable
 from ostinato.engine.forks import making
 from ostinato.engine.front.capture import Captured, capture
@@ -41,6 +42,18 @@ _DTYPES = {
 """What is taken on each kind of device."""
 _MOST_PLANS = 64
 """Of one cell. A number that is an attribute and changes at every call would else compile at every call."""
+
+
+class Request(NamedTuple):
+    """A scan that is asked for: of arguments that fit, each as `scan` describes it."""
+
+    xs: Tensor
+    state: State
+    lengths: Tensor | None
+    resets: Tensor | None
+    reverse: bool
+    apart: bool = False
+    """Whether the outputs may be changed in place, and so must not lie in the memory of anything else."""
 
 
 @dataclass(frozen=True)
@@ -96,15 +109,7 @@ def _only_places_on(kind: str) -> bool:
 
 
 def scan_compiled(
-    owner: nn.Module,
-    cell: nn.Module,
-    xs: Tensor,
-    state: State,
-    lengths: Tensor | None,
-    reverse: bool,
-    resets: Tensor | None,
-    apart: bool,
-    seen: Look,
+    owner: nn.Module, cell: nn.Module, request: Request, seen: Look
 ) -> tuple[Tensor, State] | Unsupported:
     """Run a scan through a compiled plan, or return why the engine cannot take the cell.
 
@@ -113,23 +118,16 @@ def scan_compiled(
     """
     # looking a plan up is not for `torch.compile` to trace; its guard against that costs, so only there
     run = _scan_untraced if torch.compiler.is_compiling() else _scan_compiled
-    result: tuple[Tensor, State] | Unsupported = run(owner, cell, xs, state, lengths, reverse, resets, apart, seen)
+    result: tuple[Tensor, State] | Unsupported = run(owner, cell, request, seen)
     return result
 
 
 def _scan_compiled(
-    owner: nn.Module,
-    cell: nn.Module,
-    xs: Tensor,
-    state: State,
-    lengths: Tensor | None,
-    reverse: bool,
-    resets: Tensor | None,
-    apart: bool,
-    seen: Look,
+    owner: nn.Module, cell: nn.Module, request: Request, seen: Look
 ) -> tuple[Tensor, State] | Unsupported:
     if cell is not owner:
         seen = _look_at_wrapper(owner, cell)
+    xs, state, lengths, resets, reverse, apart = request
     ready = _find(owner, cell, xs, state, seen)
     if isinstance(ready, Unsupported):
         return ready
@@ -137,7 +135,7 @@ def _scan_compiled(
     flat = leaves(state)
     save = torch.is_grad_enabled() and ready.executable.plan.backward is not None
     seed = int(torch.randint(2**62, ())) if ready.executable.is_random else 0
-    results = run_scan(values, xs, flat, lengths, resets, reverse, seed, ready.number, save, apart)
+    results = run_scan(ScanCall(values, xs, flat, lengths, resets, reverse, seed, ready.number), save, apart)
     last = iter(results[1 : 1 + len(flat)])
     return results[0], map_state(lambda _: next(last), state)
 
@@ -325,10 +323,8 @@ def _eager_gradients(blank: nn.Module, places: Sequence[Tensor], shape: Any, wan
     `blank` is a copy of the cell on tensors without data, `places`, where each call puts its own.
     """
 
-    def gradients(
-        parameters: Sequence[Tensor], x: Tensor, state: Sequence[Tensor], lengths: Tensor | None,
-        resets: Tensor | None, reverse: bool, dy: Tensor | None, dlast: Sequence[Tensor | None],
-    ) -> list[Tensor]:  # fmt: skip
+    def gradients(call: ScanCall, dy: Tensor | None, dlast: Sequence[Tensor | None]) -> list[Tensor]:
+        parameters, x, state, lengths, resets, reverse, *_ = call
         bound = shell_of(blank, dict(zip(map(id, places), parameters, strict=True)), None)
         ys, last = scan_eagerly(bound, x, _built(shape, iter(state)), lengths, reverse, resets)
         pairs = [(out, grad) for out, grad in zip([ys, *leaves(last)], [dy, *dlast], strict=True) if grad is not None]

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
+from ostinato.engine.backends.calls import ScanCall
 from ostinato.engine.backends.executable import Executable
 from ostinato.engine.run.batches import is_batched, one_by_one, over_batch
 
@@ -42,98 +43,65 @@ def register(executable: Executable, reference: Callable[..., list[Tensor]]) -> 
     return number
 
 
-def scan(
-    parameters: Sequence[Tensor],
-    x: Tensor,
-    state: Sequence[Tensor],
-    lengths: Tensor | None,
-    resets: Tensor | None,
-    reverse: bool,
-    seed: int,
-    plan: int,
-    save: bool,
-    apart: bool,
-) -> Sequence[Tensor]:
+def scan(call: ScanCall, save: bool, apart: bool) -> Sequence[Tensor]:
     """Run a plan over time; returns the outputs, the last states, and, with `save`, what the backward pass needs.
 
     With nothing tracing, the way through PyTorch's dispatcher is left out: it takes longer than a short scan. Unless
     they have to be `apart`, the outputs may lie in the memory of what is saved, and so must not be changed in place.
     """
     if torch._C._len_torch_dispatch_stack():
-        results: Sequence[Tensor] = torch.ops.ostinato.scan.default(
-            parameters, x, state, lengths, resets, reverse, seed, plan, save
-        )
+        results: Sequence[Tensor] = torch.ops.ostinato.scan.default(*call, save)
         return results
-    run = _forward_apart if apart else _forward
-    return _differentiable(run, parameters, x, state, lengths, resets, reverse, seed, plan, save)
+    return _differentiable(_forward_apart if apart else _forward, call, save)
 
 
-def _forward(
-    parameters: Sequence[Tensor],
-    x: Tensor,
-    state: Sequence[Tensor],
-    lengths: Tensor | None,
-    resets: Tensor | None,
-    reverse: bool,
-    seed: int,
-    plan: int,
-    save: bool,
-    *,
-    apart: bool = False,
-) -> list[Tensor]:
-    executable = _executables[plan]
-    call = executable.call(x, state, lengths, resets, reverse, seed, executable.rows(parameters))
-    y, last, saved = executable.forward(parameters, call, save=save, apart=apart)
+def _forward(call: ScanCall, save: bool, *, apart: bool = False) -> list[Tensor]:
+    y, last, saved = _executables[call.plan].launch(call, save=save, apart=apart)
     return [y, *last, *saved]
 
 
 _forward_apart = partial(_forward, apart=True)
+_WIDTH = len(ScanCall._fields)
 
 
 def _forward_defined(*arguments: Any) -> list[Tensor]:
     """Run a plan as an operator must: its results lie apart, and what no row wrote is zero."""
-    results = _forward_apart(*arguments)
-    _, _, state, lengths, _, _, _, plan, _ = arguments
-    if lengths is not None and _executables[plan].streams_are_packed:
-        for stream in results[1 + len(state) :]:
-            stream[int(lengths.sum()) :].zero_()
+    call, (save,) = ScanCall(*arguments[:_WIDTH]), arguments[_WIDTH:]
+    results = _forward_apart(call, save)
+    if call.lengths is not None and _executables[call.plan].streams_are_packed:
+        for stream in results[1 + len(call.state) :]:
+            stream[int(call.lengths.sum()) :].zero_()
     return results
 
 
 def _forward_shapes(*arguments: Any) -> list[Tensor]:
-    _, x, state, _, _, _, _, plan, save = arguments
-    programs = _executables[plan].plan
+    call, (save,) = ScanCall(*arguments[:_WIDTH]), arguments[_WIDTH:]
+    programs, x = _executables[call.plan].plan, call.x
     kept = programs.saved if save else ()
     return [
         x.new_empty((*x.shape[:2], *programs.outputs[0])),
-        *(leaf.new_empty(leaf.shape) for leaf in state),
+        *(leaf.new_empty(leaf.shape) for leaf in call.state),
         *(x.new_empty((x.shape[0] * x.shape[1], *node.shape)) for node in kept),
     ]
 
 
 def _gradients(
-    parameters: Sequence[Tensor],
-    x: Tensor,
-    state: Sequence[Tensor],
-    lengths: Tensor | None,
-    resets: Tensor | None,
-    reverse: bool,
-    seed: int,
-    plan: int,
-    saved: Sequence[Tensor],
-    dy: Tensor | None,
-    dlast: Sequence[Tensor | None],
+    call: ScanCall, saved: Sequence[Tensor], dy: Tensor | None, dlast: Sequence[Tensor | None]
 ) -> list[Tensor]:
     """Return the gradients that the plan computes: of parameters, x and states, those that are wanted, in order."""
-    executable = _executables[plan]
-    call = executable.call(x, state, lengths, resets, reverse, seed, executable.rows(parameters))
-    weights, dx, dstate = executable.backward(parameters, call, saved, dy, dlast)
+    executable = _executables[call.plan]
+    weights, dx, dstate = executable.launch_backward(call, saved, dy, dlast)
     wanted = executable.plan.signature.gradients
     found: list[Tensor] = []
-    for gradient, like, needed in zip([*weights, dx, *dstate], [*parameters, x, *state], wanted, strict=True):
+    inputs = [*call.parameters, call.x, *call.state]
+    for gradient, like, needed in zip([*weights, dx, *dstate], inputs, wanted, strict=True):
         if needed:
             found.append(torch.zeros_like(like) if gradient is None else gradient.to(like.dtype).contiguous())
     return _each_on_its_own(found)
+
+
+def _gradients_defined(*arguments: Any) -> list[Tensor]:
+    return _gradients(ScanCall(*arguments[:_WIDTH]), *arguments[_WIDTH:])
 
 
 def _each_on_its_own(gradients: list[Tensor]) -> list[Tensor]:
@@ -152,9 +120,9 @@ def _each_on_its_own(gradients: list[Tensor]) -> list[Tensor]:
 
 
 def _gradient_shapes(*arguments: Any) -> list[Tensor]:
-    parameters, x, state, _, _, _, _, plan, *_ = arguments
-    wanted = _executables[plan].plan.signature.gradients
-    inputs = [*parameters, x, *state]
+    call = ScanCall(*arguments[:_WIDTH])
+    wanted = _executables[call.plan].plan.signature.gradients
+    inputs = [*call.parameters, call.x, *call.state]
     return [tensor.new_empty(tensor.shape) for tensor, needed in zip(inputs, wanted, strict=True) if needed]
 
 
@@ -164,8 +132,9 @@ class _Scan(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, run: Any, options: Any, counts: Any, *tensors: Tensor | None) -> tuple[Tensor, ...]:
         """Run the plan and keep what the backward pass needs."""
-        (parameters, x, state, lengths, resets), (reverse, seed, plan) = _unflatten(counts, tensors), options
-        results = run(parameters, x, state, lengths, resets, reverse, seed, plan, True)
+        call = _unflatten(counts, tensors, options)
+        parameters, x, state, lengths, resets, _, _, plan = call
+        results = run(call, True)
         saved = results[1 + len(state) :]
         ctx.set_materialize_grads(False)
         ctx.mark_non_differentiable(*saved)
@@ -184,21 +153,21 @@ class _Scan(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         """Run the plan's backward program; through the eager loop if the gradients are to be differentiated."""
-        (reverse, seed, plan), executable = ctx.options, ctx.executable
+        executable = ctx.executable
         size = len(ctx.unread)
         everything = ctx.saved_tensors  # asked for once: gradient checkpointing gives them once
         twice = torch.is_grad_enabled()
         tensors = _joined(everything[:size], ctx.unread, unchanged=twice)
-        parameters, x, state, lengths, resets = _unflatten(ctx.counts, [*tensors, *everything[size : size + 2]])
+        call = _unflatten(ctx.counts, [*tensors, *everything[size : size + 2]], ctx.options)
         saved = everything[size + 2 :]
-        dy, dlast = grads[0], list(grads[1 : 1 + len(state)])
+        dy, dlast = grads[0], list(grads[1 : 1 + len(call.state)])
         if twice:
             # other names of the same tensors: one may have been computed from another, and its gradient goes that way
-            named = [_renamed(parameters), *_renamed([x]), _renamed(state)]
-            found = _references[plan](*named, lengths, resets, reverse, dy, dlast)
+            (x,) = _renamed([call.x])
+            named = call._replace(parameters=_renamed(call.parameters), x=x, state=_renamed(call.state))
+            found = _references[call.plan](named, dy, dlast)
         else:
-            arguments = (parameters, x, state, lengths, resets, reverse, seed, plan, list(saved))
-            found = _run_backward(arguments, [dy, *dlast])
+            found = _run_backward(call, list(saved), [dy, *dlast])
         spread = iter(found)
         wanted = executable.plan.signature.gradients
         return (None, None, None, *(next(spread) if needed else None for needed in wanted), None, None)
@@ -227,59 +196,51 @@ def _renamed(tensors: Sequence[Tensor]) -> list[Tensor]:
     return [tensor.view_as(tensor) if tensor.requires_grad else tensor for tensor in tensors]
 
 
-def _run_backward(arguments: tuple[Any, ...], grads: Sequence[Tensor | None]) -> list[Tensor]:
+def _run_backward(call: ScanCall, saved: list[Tensor], grads: Sequence[Tensor | None]) -> list[Tensor]:
     """Run the plan's backward program once, or, for a batch of gradients under `vmap`, once for each."""
     if any(grad is not None and is_batched(grad) for grad in grads):
-        return over_batch(partial(_run_backward, arguments), grads)
+        return over_batch(partial(_run_backward, call, saved), grads)
     watched = torch._C._len_torch_dispatch_stack() or torch._C._functorch.peek_interpreter_stack() is not None
-    run: Any = torch.ops.ostinato.scan_backward.default if watched else _gradients
-    found: list[Tensor] = run(*arguments, grads[0], list(grads[1:]))
+    dy, dlast = grads[0], list(grads[1:])
+    if not watched:
+        return _gradients(call, saved, dy, dlast)
+    found: list[Tensor] = torch.ops.ostinato.scan_backward.default(*call, saved, dy, dlast)
     return found
 
 
-def _unflatten(counts: tuple[int, int], tensors: Sequence[Any]) -> tuple[list[Tensor], Tensor, list[Tensor], Any, Any]:
+def _unflatten(counts: tuple[int, int], tensors: Sequence[Any], options: tuple[bool, int, int]) -> ScanCall:
     parameters, states = counts
     flat = list(tensors)
-    state = flat[parameters + 1 : parameters + 1 + states]
-    return flat[:parameters], flat[parameters], state, *flat[parameters + 1 + states : parameters + 3 + states]
+    end = parameters + 1 + states
+    return ScanCall(flat[:parameters], flat[parameters], flat[parameters + 1 : end], *flat[end : end + 2], *options)
 
 
-def _differentiable(
-    run: Callable[..., list[Tensor]],
-    parameters: Sequence[Tensor],
-    x: Tensor,
-    state: Sequence[Tensor],
-    lengths: Tensor | None,
-    resets: Tensor | None,
-    reverse: bool,
-    seed: int,
-    plan: int,
-    save: bool,
-) -> Sequence[Tensor]:
+def _differentiable(run: Callable[..., list[Tensor]], call: ScanCall, save: bool) -> Sequence[Tensor]:
     if not save or not torch.is_grad_enabled():
-        return run(parameters, x, state, lengths, resets, reverse, seed, plan, save)
-    if not x.is_contiguous() and _executables[plan].reads_x:
+        return run(call, save)
+    parameters, x, state, lengths, resets, *options = call
+    if not x.is_contiguous() and _executables[call.plan].reads_x:
         # as torch.nn does: what it transposes it copies, and the user's own may be changed afterwards
         x = x.contiguous()
     results: Sequence[Tensor] = _Scan.apply(  # type: ignore[no-untyped-call]
-        run, (reverse, seed, plan), (len(parameters), len(state)), *parameters, x, *state, lengths, resets
+        run, tuple(options), (len(parameters), len(state)), *parameters, x, *state, lengths, resets
     )
     return results
 
 
-def _below_autograd(*arguments: Any) -> list[Tensor]:
+def _below_autograd(call: ScanCall, save: bool) -> list[Tensor]:
     with torch._C._AutoDispatchBelowAutograd():
-        results: list[Tensor] = torch.ops.ostinato.scan.default(*arguments)
+        results: list[Tensor] = torch.ops.ostinato.scan.default(*call, save)
     return results
 
 
 def _autograd(*arguments: Any) -> list[Tensor]:
-    return list(_differentiable(_below_autograd, *arguments))
+    return list(_differentiable(_below_autograd, ScanCall(*arguments[:_WIDTH]), *arguments[_WIDTH:]))
 
 
 for _device in ("CPU", "CUDA"):
     _library.impl("scan", _forward_defined, _device)
-    _library.impl("scan_backward", _gradients, _device)
+    _library.impl("scan_backward", _gradients_defined, _device)
 _library.impl("scan", _autograd, "Autograd")
 torch.library.register_fake("ostinato::scan", _forward_shapes)
 torch.library.register_fake("ostinato::scan_backward", _gradient_shapes)
@@ -287,8 +248,8 @@ torch.library.register_fake("ostinato::scan_backward", _gradient_shapes)
 
 def _flops(*arguments: Any, backward: bool, out_val: Any = None, **_: Any) -> int:  # noqa: ARG001
     """Count the real steps of all rows, as for packed sequences."""
-    x, lengths, plan = (arguments[place] for place in (1, 3, 7))
-    work = _executables[plan].plan.work
+    call = ScanCall(*arguments[:_WIDTH])
+    x, lengths, work = call.x, call.lengths, _executables[call.plan].plan.work
     each, once = work.backward if backward else work.forward
     known = lengths is not None and type(lengths) is Tensor
     return each * (int(lengths.sum()) if known else x.shape[0] * x.shape[1]) + once

@@ -15,7 +15,7 @@ from ostinato.engine.front.shell import probe_of
 from ostinato.engine.front.state import State, call_cell, check_cell, initial_state, leaves, map_state
 from ostinato.engine.front.watch import Look, look_now, watched_by_all_modules
 from ostinato.engine.plan.graph import Unsupported
-from ostinato.engine.run.compiled import scan_compiled, suits, warn_once
+from ostinato.engine.run.compiled import Request, scan_compiled, suits, warn_once
 from ostinato.engine.run.drawn import Drawn
 from ostinato.engine.run.reference import scan_eagerly
 from ostinato.errors import ShapeError, UsageError
@@ -112,9 +112,8 @@ def scan(
         state = initial_state(cell, xs[0] if xs.shape[0] else xs.new_zeros(xs.shape[1:]), seen.fingerprint)
     _check_state(state, xs)
     given = xs.resolve_neg() if xs.is_neg() else xs
-    ys, last = _dispatch(
-        cell, _WithStates(cell) if return_states else cell, given, state, lengths, reverse, resets, seen
-    )
+    request = Request(given, state, lengths, resets, reverse)
+    ys, last = _dispatch(cell, _WithStates(cell) if return_states else cell, request, seen)
     if not return_states:
         return (ys.transpose(0, 1) if batch_first else ys), last
     ys, states = _unpacked(cell, ys, xs, state)
@@ -130,26 +129,17 @@ def scan_checked(
 
     The outputs may be changed in place if they are kept `apart`. Hooks on all modules see the layer, not its steps.
     """
-    return _dispatch(cell, cell, xs, state, lengths, reverse, None, look_now(cell), apart, inner=True)
+    return _dispatch(cell, cell, Request(xs, state, lengths, None, reverse, apart), look_now(cell), inner=True)
 
 
 def _dispatch(
-    owner: nn.Module,
-    cell: nn.Module,
-    xs: Tensor,
-    state: State,
-    lengths: Tensor | None,
-    reverse: bool,
-    resets: Tensor | None,
-    seen: Look,
-    apart: bool = False,
-    *,
-    inner: bool = False,
+    owner: nn.Module, cell: nn.Module, request: Request, seen: Look, *, inner: bool = False
 ) -> tuple[Tensor, State]:
     """Choose who runs the loop: the compiled engine, or the reference for what it does not take.
 
     Steps that are `inner`, a layer's own, are not for hooks on all modules to see.
     """
+    xs, state, lengths, resets, reverse, _ = request
     with torch.autocast(xs.device.type, enabled=False) if _autocast(xs) else nullcontext():
         if seen.draws:
             if cell is not owner:
@@ -161,7 +151,7 @@ def _dispatch(
         if not inner and watched_by_all_modules(names_alone=False):
             done = Unsupported("hooks on all modules, which must run at every step")
         else:
-            done = scan_compiled(owner, cell, xs, state, lengths, reverse, resets, apart, seen)
+            done = scan_compiled(owner, cell, request, seen)
         if isinstance(done, Unsupported):
             result = scan_eagerly(cell, xs, state, lengths, reverse, resets)
             # not before: a cell that breaks the contract has just raised what is wrong with it

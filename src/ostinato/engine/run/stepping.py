@@ -1,84 +1,17 @@
-"""One step of a compiled cell on fixed memory: what streams are made of. A call copies x in and the output out."""
+"""One compiled step of a cell, where the backend of its device has such: what streams are made of."""
 
 from __future__ import annotations
 
-import ctypes
-from collections.abc import Sequence
-from typing import Any
-
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ostinato.engine.backends.cpu.executable import CpuExecutable
-from ostinato.engine.backends.cpu.launch import Arguments, argument_block, rows_of
-from ostinato.engine.backends.cpu.layout import HEADER
+from ostinato.engine.backends.backend import StepKernel
 from ostinato.engine.front.state import State, leaves
 from ostinato.engine.front.watch import tensors_of
+from ostinato.engine.plan.graph import Unsupported
 from ostinato.engine.run.compiled import Ready, find, suits
 
-_TICKET = HEADER.index("ticket")
-
-
-class StepKernel:
-    """A cell in evaluation mode that advances `batch` rows one step a call.
-
-    The weights are laid out once: the cell must not be changed afterwards, so a copy that nobody else has is given.
-    """
-
-    def __init__(self, cell: nn.Module, ready: Ready, x: Tensor, state: State) -> None:
-        assert isinstance(ready.executable, CpuExecutable)  # see `step_kernel`
-        self._executable = ready.executable
-        self._kernel = self._executable.infer
-        dtype = x.dtype
-        self._x = torch.zeros((1, *x.shape), dtype=dtype)
-        self._y = torch.zeros((1, x.shape[0], *self._executable.plan.outputs[0]), dtype=dtype)
-        # two copies of the state: a step reads one and writes the other
-        self._states = [[leaf.detach().clone().contiguous() for leaf in leaves(state)] for _ in range(2)]
-        self.shapes = [leaf.shape for leaf in leaves(state)]
-        self._now = 0
-        self.x: NDArray[Any] = self._x[0].numpy()
-        self.numbers: NDArray[Any] = self.x.reshape(-1)
-        """The same memory, flat."""
-        self.y: NDArray[Any] = self._y[0].numpy()
-        self._lay_out([tensor.detach() for tensor in tensors_of(cell).values()])
-
-    def _lay_out(self, parameters: Sequence[Tensor]) -> None:
-        """Lay out weights and arguments; both argument blocks keep what they point to alive."""
-        rows = rows_of(1, self._x.shape[1], None)
-        constants = self._executable.constants(parameters, [self._kernel])
-        self._blocks, self._alive = [], []
-        for now in range(2):
-            carries = [(a, b, None) for a, b in zip(self._states[now], self._states[1 - now], strict=True)]
-            views = {("x", 0): self._x, ("out", 0): self._y}
-            for index, row in enumerate(self._executable.rows(parameters)):
-                views["x", 1 + index] = row.contiguous()[None]
-            arguments = Arguments(views, {}, carries, {}, constants)
-            block, alive = argument_block(self._kernel, arguments, rows, shares=1)
-            self._blocks.append(block)
-            self._alive.append((arguments, alive))
-        self._addresses = [ctypes.addressof(block) for block in self._blocks]
-        self._run = self._kernel.run
-
-    def advance(self) -> None:
-        """Read `x`, go one step, write `y`."""
-        now = self._now
-        self._blocks[now][_TICKET] = 0
-        self._run(self._addresses[now])
-        self._now = 1 - now
-
-    def go_back(self) -> None:
-        """Undo the last step: what it started from is still there."""
-        self._now = 1 - self._now
-
-    def state(self) -> list[Tensor]:
-        """Return the tensors of the state as they are now; they change with the next steps."""
-        return self._states[self._now]
-
-    def set_state(self, values: Sequence[Tensor]) -> None:
-        """Go on from another state, of the same shapes."""
-        for mine, value in zip(self._states[self._now], values, strict=True):
-            mine.copy_(value)
+__all__ = ["StepKernel", "step_kernel"]
 
 
 def step_kernel(cell: nn.Module, x: Tensor, state: State) -> StepKernel | None:
@@ -89,10 +22,14 @@ def step_kernel(cell: nn.Module, x: Tensor, state: State) -> StepKernel | None:
         x: one step `(batch, features)`; only its shape and dtype matter.
         state: to begin with, `(batch, ...)` each.
     """
-    if x.device.type != "cpu" or x.dtype is torch.bfloat16 or not suits(x[None], state):  # NumPy has no such type
+    # steps go in and out as NumPy arrays, which lie on the CPU and have no bfloat16
+    if x.device.type != "cpu" or x.dtype is torch.bfloat16 or not suits(x[None], state):
         return None
     with torch.no_grad():
         ready = find(cell, cell, x[None], state)
     if not isinstance(ready, Ready) or ready.executable.is_random:
         return None
-    return StepKernel(cell, ready, x, state)
+    try:
+        return ready.executable.step([tensor.detach() for tensor in tensors_of(cell).values()], x, leaves(state))
+    except Unsupported:
+        return None

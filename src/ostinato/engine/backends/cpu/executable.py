@@ -16,6 +16,7 @@ from ostinato.engine.backends.cpu.launch import Arguments, Rows, launch
 from ostinato.engine.backends.cpu.layout import all_products
 from ostinato.engine.backends.cpu.memory import empty
 from ostinato.engine.backends.cpu.pieces import Pieces, count_of, run_in_pieces
+from ostinato.engine.backends.cpu.stepping import StepKernel
 from ostinato.engine.backends.cpu.sums import contractions
 from ostinato.engine.backends.executable import Executable
 from ostinato.engine.backends.target import Target
@@ -71,6 +72,13 @@ class CpuExecutable(Executable):
         """Bring the tensors of a call into the layout that kernels read."""
         return make_call(x, state, lengths, resets, reverse, seed, rows)
 
+    allocate = staticmethod(empty)
+    """Return memory, used before if there is any; see `memory`."""
+
+    def step(self, parameters: Sequence[Tensor], x: Tensor, state: Sequence[Tensor]) -> StepKernel:
+        """Return one step of the program that saves nothing, on memory of its own."""
+        return StepKernel(self, parameters, x, state)
+
     @lazy
     def _parts(self) -> dict[int, Parts | None]:
         return {}
@@ -117,9 +125,9 @@ class CpuExecutable(Executable):
         arguments = replace(arguments, views={key: view[: rows.steps] for key, view in arguments.views.items()})
         streams = dict(arguments.streams)
         for index, node in enumerate(parts.split.early):
-            streams["early", index] = empty((rows.total, *node.shape), self.dtype)
+            streams["early", index] = self.allocate((rows.total, *node.shape), self.dtype)
         for index, node in parts.split.late:
-            streams["out", index] = empty((rows.total, *node.shape), self.dtype)
+            streams["out", index] = self.allocate((rows.total, *node.shape), self.dtype)
         pieces = parts.pieces if call.resets is None and count_of(rows.steps) > 1 else None
         known = [part for part in parts.kernels if part is not None]
         known += [pieces.ends, pieces.factors] if pieces else []
@@ -232,7 +240,7 @@ class CpuExecutable(Executable):
         kept: list[Tensor | None] = [None] * len(self.plan.saved)
         regular = not apart and call.lengths is None and call.resets is None
         for start, (end, is_output) in self._followed.items() if regular else ():
-            both = empty(((time + 1) * batch, *self.plan.saved[start].shape), self.dtype)
+            both = self.allocate(((time + 1) * batch, *self.plan.saved[start].shape), self.dtype)
             early, late = both[: time * batch], both[batch:]
             starts, ends = (late, early) if call.reverse else (early, late)
             kept[start] = starts
@@ -241,7 +249,7 @@ class CpuExecutable(Executable):
             if is_output:
                 y = ends.view(time, batch, *self.plan.outputs[0])
         saved = [
-            empty((time * batch, *node.shape), self.dtype) if found is None else found
+            self.allocate((time * batch, *node.shape), self.dtype) if found is None else found
             for node, found in zip(self.plan.saved, kept, strict=True)
         ]
         return _output((time, batch, *self.plan.outputs[0]), self.dtype, call) if y is None else y, saved
@@ -295,7 +303,7 @@ class CpuExecutable(Executable):
         cut = [None if call.resets is None else torch.zeros_like(start) for start in starts]
         dx = _output(call.xs[0].shape, self.dtype, call) if self.plan.has_dx else None
         streams = {
-            sink.index: empty((time * batch, *sink.node.shape), self.dtype)
+            sink.index: self.allocate((time * batch, *sink.node.shape), self.dtype)
             for sink in program.of("stream")
             if not (self.plan.has_dx and sink.index == 0)
         }
