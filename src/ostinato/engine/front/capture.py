@@ -119,7 +119,17 @@ def capture(
             f"a step that PyTorch cannot trace{_line_of(error)} ({type(error).__name__}: {reason})"
         ) from error
     outputs = tuple(shape[1:] for shape in shapes)
-    signature = Signature(tuple(tensors), tuple(rows), len(leaves(state)), tuple(gradients), outputs, backward)
+    signature = Signature(
+        tuple(tensors),
+        tuple(rows),
+        len(leaves(state)),
+        tuple(gradients),
+        outputs,
+        backward,
+        features=tuple(x.shape[1:]),
+        sizes=tuple(tuple(tensor.shape[name in rows :]) for name, tensor in tensors.items()),
+        types=tuple(str(fake.dtype).removeprefix("torch.") for fake in fakes[: len(tensors)]),
+    )
     return Captured(graph, signature)
 
 

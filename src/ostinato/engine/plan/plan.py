@@ -84,3 +84,25 @@ class Plan:
     weights: Formulas | None
     """From parameters and contractions to gradients of the parameters."""
     has_dx: bool
+
+    def to_json(self) -> str:
+        """Write the plan down.
+
+        Raises:
+            UsageError: outside of its steps it computes with an operation that a file cannot hold; the message has it.
+        """
+        from ostinato.engine.plan.written import to_json
+
+        return to_json(self)
+
+    @staticmethod
+    def from_json(text: str) -> Plan:
+        """Read a plan that was written down: it gives the same bits.
+
+        Raises:
+            CorruptArtifact: it is cut short, changed, or no plan.
+            NewerArtifact: it was written by a newer version.
+        """
+        from ostinato.engine.plan.written import from_json
+
+        return from_json(text)

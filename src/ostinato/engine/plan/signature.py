@@ -19,3 +19,9 @@ class Signature:
     outputs: tuple[tuple[int, ...], ...]
     """Feature shapes of the output and the new states."""
     backward: bool
+    features: tuple[int, ...]
+    """Of x."""
+    sizes: tuple[tuple[int, ...], ...]
+    """Of the parameters; of `rows`, without the batch."""
+    types: tuple[str, ...]
+    """Of the parameters as they are computed with: `float32` for halves."""

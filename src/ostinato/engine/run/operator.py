@@ -212,7 +212,8 @@ def _unflatten(counts: tuple[int, int], tensors: Sequence[Any], options: tuple[b
     parameters, states = counts
     flat = list(tensors)
     end = parameters + 1 + states
-    return ScanCall(flat[:parameters], flat[parameters], flat[parameters + 1 : end], *flat[end : end + 2], *options)
+    lengths, resets = flat[end : end + 2]
+    return ScanCall(flat[:parameters], flat[parameters], flat[parameters + 1 : end], lengths, resets, *options)
 
 
 def _differentiable(run: Callable[..., list[Tensor]], call: ScanCall, save: bool) -> Sequence[Tensor]:
@@ -251,8 +252,8 @@ def _flops(*arguments: Any, backward: bool, out_val: Any = None, **_: Any) -> in
     call = ScanCall(*arguments[:_WIDTH])
     x, lengths, work = call.x, call.lengths, _executables[call.plan].plan.work
     each, once = work.backward if backward else work.forward
-    known = lengths is not None and type(lengths) is Tensor
-    return each * (int(lengths.sum()) if known else x.shape[0] * x.shape[1]) + once
+    rows = int(lengths.sum()) if lengths is not None and type(lengths) is Tensor else x.shape[0] * x.shape[1]
+    return each * rows + once
 
 
 register_flop_formula(torch.ops.ostinato.scan, get_raw=True)(partial(_flops, backward=False))
