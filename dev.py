@@ -5,7 +5,7 @@ python3 dev.py demo             train, evaluate and stream a forecaster on a rea
 python3 dev.py test             run the tests (arguments go to pytest)
 python3 dev.py oldest           run a part of the tests with the oldest versions that are declared; `.venv-oldest` takes
                                 some 8 GB, since PyTorch of that age comes with CUDA
-python3 dev.py targets          run the tests of engine and cells as on older x86 processors: AVX2, and without AVX
+python3 dev.py targets          run the tests of compiled code as on older x86 processors: AVX2, and without AVX
 python3 dev.py check            linters, types and import contracts
 python3 dev.py bench [NAME]     run a benchmark; without a name, list them
 python3 dev.py catalogue        write docs/cells.md anew from the cells
@@ -18,7 +18,7 @@ import hashlib
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -36,6 +36,27 @@ OLDEST_TESTS = (
     "tests/test_stepper.py",
     "tests/test_artifact.py",
 )
+TARGET_TESTS = (
+    "tests/engine/cpu/test_lanes.py",
+    "tests/engine/cpu/test_mathlib.py",
+    "tests/engine/cpu/test_products.py",
+    "tests/engine/test_compiled.py",
+    "tests/engine/test_gradients_law.py",
+    "tests/engine/test_halves.py",
+    "tests/engine/test_linear.py",
+    "tests/engine/test_scan.py",
+    "tests/engine/test_special_values.py",
+    "tests/engine/test_torch_samples.py",
+    "tests/cells/test_laws.py",
+    "tests/cells/test_references.py",
+    "tests/nn/dropin/test_layers.py",
+    "tests/nn/test_recurrent.py",
+    "tests/nn/test_stacks.py",
+    "tests/test_stepper.py",
+)
+"""Whose numbers come from compiled code; what the engine watches, keeps and refuses is the same on every processor."""
+QUICK_ONES = ("-m", "not slow", "-n", "2", "--dist", "worksteal")
+"""On two processes: each begins with one half of the tests, in order, and takes over from the other when it is done."""
 CHECKS = (
     ("ruff", "check", "."),
     ("ruff", "format", "--check", "."),
@@ -76,11 +97,11 @@ def test(rest: list[str]) -> int:
 
     Several processes take one thread each: threads of one that wait for each other hold up those of the others.
     """
-    given = rest or ["-m", "not slow", "-n", "2"]
+    given = rest or QUICK_ONES
     return run(python_of(VENV), "-m", "pytest", *given, environment=ONE_THREAD if in_processes(given) else {})
 
 
-def in_processes(options: list[str]) -> bool:
+def in_processes(options: Sequence[str]) -> bool:
     """Tell whether pytest is asked to share tests among processes."""
     return any(option.startswith(("-n", "--numprocesses")) for option in options)
 
@@ -88,14 +109,14 @@ def in_processes(options: list[str]) -> bool:
 def oldest(rest: list[str]) -> int:
     """Run tests with the lower bounds of pyproject.toml; without arguments, those of the rooms that meet libraries."""
     code = install("dev", OLDEST, "constraints-oldest.txt")
-    given = rest or ["-m", "not slow", "-n", "2", *OLDEST_TESTS]
+    given = rest or [*QUICK_ONES, *OLDEST_TESTS]
     environment = ONE_THREAD if in_processes(given) else {}
     return code or run(python_of(OLDEST), "-m", "pytest", *given, environment=environment)
 
 
 def targets(rest: list[str]) -> int:
-    """Run the tests of the engine and of the cells once for each older processor, the later ones too if one fails."""
-    given = rest or ["tests/engine", "tests/cells", "-m", "not slow", "-n", "2"]
+    """Run the tests of compiled code once for each older processor, the later ones too if one fails."""
+    given = rest or [*QUICK_ONES, *TARGET_TESTS]
     codes = []
     for target in ("avx2", "baseline"):
         print(f"compiled for {target}:", flush=True)

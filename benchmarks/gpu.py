@@ -1,30 +1,35 @@
 """Cells on a GPU: every one against the eager loop, then times beside cuDNN's LSTM and GRU.
 
-    python3 dev.py bench gpu [--steps 1024] [--workers 12] [--only correct|times] [--json gpu.json]
+    python3 dev.py bench gpu [--steps 1024] [--workers 15] [--seconds 150] [--json gpu.json]
 
-Correct: outputs and gradients of every cell of the catalogue, and of random ones, against the eager loop in float64 on
-the same device, with lengths, resets and reverse. Times: width 64, 256 and 768, batch 16 and 128, forward and with
-backward, in microseconds a step; the median of ten calls, by events of the device. float32 with TF32 on for all, and
-bfloat16. The kernels are compiled by several processes first; how long that took is said.
+Correct: outputs and gradients of every cell of the catalogue, and of 50 random ones, against the eager loop in float64
+on the same device, with lengths, resets and reverse. Times: width 64, 256 and 768, batch 16 and 128, forward and with
+backward, in microseconds a step; the median of ten calls, by events of the device; float32 with TF32 on for all, and
+bfloat16. Kernels are compiled by several processes first, for at most so many seconds.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import statistics
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests" / "engine")]
 
 import torch
+from random_cells import RandomCell
 from torch import Tensor, nn
 
 import ostinato
@@ -33,33 +38,33 @@ from ostinato.engine.front.state import initial_state, leaves, map_state
 from ostinato.engine.run.reference import scan_eagerly
 
 WIDTHS, BATCHES = (64, 256, 768), (16, 128)
-CELLS = ("lstm", "gru", "lstm-layernorm", "mgu")
+CELLS = ("lstm", "gru", "lstm-layernorm")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def main() -> None:
-    """Run what is asked for."""
+    """Check and measure."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--steps", type=int, default=1024)
-    parser.add_argument("--workers", type=int, default=min(12, os.cpu_count() or 1))
-    parser.add_argument("--only", choices=("correct", "times"))
+    parser.add_argument("--workers", type=int, default=min(15, os.cpu_count() or 1))
+    parser.add_argument("--seconds", type=float, default=150)
     parser.add_argument("--share", help="internal: which share of the work a worker does, I/N")
-    parser.add_argument("--warm", action="store_true", help="internal: compile what is timed")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     if not torch.cuda.is_available():
         sys.exit("no GPU: torch.cuda.is_available() is False")
     if options.share:
-        worker(options)
+        worker(options.share)
         return
-    found: dict[str, Any] = {"machine": describe()}
-    print(found["machine"], flush=True)
-    if options.only != "times":
-        found["correct"] = correct(options)
-    if options.only != "correct":
-        found["compile_seconds"] = in_parallel(options, ["--warm"], quiet=True)
-        print(f"compiled what is timed in {found['compile_seconds']:.0f} s by {options.workers} processes", flush=True)
-        found["times"] = times(options.steps)
+    print(describe(), flush=True)
+    lines = in_parallel(options)
+    found: dict[str, Any] = {"machine": describe(), "correct": lines}
+    right = sum(" right " in line for line in lines)
+    print(
+        f"{right} of {len(list(cases()))} cells right, {sum(' right ' not in line for line in lines)} not", flush=True
+    )
+    found["captured"] = captured(options.steps)
+    found["times"] = times(options.steps)
     if options.json:
         options.json.write_text(json.dumps(found, indent=1))
 
@@ -74,45 +79,61 @@ def describe() -> str:
     )
 
 
-def in_parallel(options: argparse.Namespace, more: list[str], *, quiet: bool = False) -> float:
-    """Run this file in several processes, each on its share; their lines come out as they are written."""
+def in_parallel(options: argparse.Namespace) -> list[str]:
+    """Check cells and compile what is timed in several processes, each on its share; return what they say of cells."""
     began = time.perf_counter()
-    command = [sys.executable, __file__, "--steps", str(options.steps), *more]
     shares = [f"{index}/{options.workers}" for index in range(options.workers)]
-    output = subprocess.DEVNULL if quiet else None
-    running = [subprocess.Popen([*command, "--share", share], stdout=output) for share in shares]
+    running = [
+        subprocess.Popen([sys.executable, __file__, "--share", share], stdout=subprocess.PIPE, text=True)
+        for share in shares
+    ]
+    lines: list[str] = []
+
+    def read(process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.append(line.rstrip())
+            print(line.rstrip(), flush=True)
+
+    readers = [threading.Thread(target=read, args=(process,)) for process in running]
+    for reader in readers:
+        reader.start()
     for process in running:
-        process.wait()
-    return time.perf_counter() - began
+        try:
+            process.wait(max(1.0, options.seconds - (time.perf_counter() - began)))
+        except subprocess.TimeoutExpired:
+            process.kill()
+    for reader in readers:
+        reader.join()
+    print(f"checked and compiled in {time.perf_counter() - began:.0f} s by {options.workers} processes", flush=True)
+    return lines
 
 
-def worker(options: argparse.Namespace) -> None:
-    """Do one share."""
-    index, count = map(int, options.share.split("/"))
-    if options.warm:
-        torch.backends.cuda.matmul.allow_tf32 = True
-        for place, (dtype, width, batch, name) in enumerate(timed()):
-            if place % count == index:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    step, _ = ours(name, width, batch, 8, dtype)
-                    step(False)
-                    step(True)
-                    torch.cuda.synchronize()
-        return
-    for place, case in enumerate(cases()):
-        if place % count == index:
-            print(agree(*case), flush=True)
+def worker(share: str) -> None:
+    """Do one share: what takes longest to compile first."""
+    index, count = map(int, share.split("/"))
+    jobs: list[tuple[Any, ...]] = sorted(timed(), key=lambda job: -job[1] * (3 if "norm" in job[3] else 1))
+    checks = [("check", *case) for case in cases()]
+    together = [job for pair in itertools.zip_longest(jobs, checks) for job in pair if job is not None]
+    for job in together[index::count]:
+        if job[0] == "check":
+            print(agree(*job[1:]), flush=True)
+        else:
+            warm(*job)
+
+
+def warm(dtype: str, width: int, batch: int, name: str) -> None:
+    """Compile what is timed."""
+    torch.backends.cuda.matmul.allow_tf32 = True
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        call, _ = ours(name, width, batch, 8, dtype)
+        call(False)
+        call(True)
+        torch.cuda.synchronize()
 
 
 # --- correct -----------------------------------------------------------------------------------------------------
-
-
-def correct(options: argparse.Namespace) -> float:
-    """Check every cell, in several processes."""
-    seconds = in_parallel(options, [])
-    print(f"checked {len(list(cases()))} cases in {seconds:.0f} s", flush=True)
-    return seconds
 
 
 def cases() -> Iterator[tuple[str, int, int, str]]:
@@ -122,13 +143,19 @@ def cases() -> Iterator[tuple[str, int, int, str]]:
             yield name, 24, 40, ("plain", "lengths", "resets", "reverse")[place % 4]
     for name in ("lstm", "gru", "lstm-layernorm", "slstm"):
         yield name, 48, 272, "lengths"  # several programs a tile
+    for seed in range(50):
+        yield f"random {seed}", 0, 0, ("plain", "lengths", "resets", "reverse")[seed % 4]
 
 
 def agree(name: str, inputs: int, width: int, variant: str) -> str:
     """Compare one cell with the eager loop in float64; the error beside that of the eager loop in float32."""
     torch.manual_seed(0)
     torch.backends.cuda.matmul.allow_tf32 = False
-    cell = CATALOGUE[name](inputs, width).cuda()
+    if name.startswith("random"):
+        cell: nn.Module = RandomCell(int(name.split()[1])).cuda()
+        inputs = cell.input_size
+    else:
+        cell = CATALOGUE[name](inputs, width).cuda()
     xs = torch.randn(9, 5, inputs, device="cuda") * 0.7
     lengths = torch.tensor([9, 3, 0, 7, 5], device="cuda") if variant == "lengths" else None
     resets = torch.rand(9, 5, device="cuda") < 0.3 if variant == "resets" else None
@@ -163,13 +190,14 @@ def agree(name: str, inputs: int, width: int, variant: str) -> str:
     exact = run(eagerly, cell.double(), torch.float64)
     errors = [max(relative(a, b) for a, b in zip(found, exact, strict=True)) for found in (mine, eager)]
     verdict = "right" if errors[0] < max(20 * errors[1], 1e-4) else "WRONG"
-    return f"{name:20s} {width:4d} {variant:8s} {verdict}  error {errors[0]:.1e}, eager loop's {errors[1]:.1e}; first call {seconds:.1f} s"
+    compared = f"error {errors[0]:.1e}, eager loop's {errors[1]:.1e}"
+    return f"{name:20s} {width:4d} {variant:8s} {verdict}  {compared}; first call {seconds:.1f} s"
 
 
 def relative(a: Tensor, b: Tensor) -> float:
     """Return how far two tensors are apart, relative to the size of the second."""
-    size = float(b.double().norm())
-    difference = float((a.double() - b.double()).norm())
+    size = float(b.detach().double().norm())
+    difference = float((a.detach().double() - b.detach().double()).norm())
     return difference / size if size else difference
 
 
@@ -226,6 +254,29 @@ def median(call: Callable[[], None], repeats: int = 10) -> float:
     return statistics.median(spent)
 
 
+def captured(steps: int) -> dict[str, Any]:
+    """Capture a forward pass in a CUDA graph; its replay must give the same, and shows the time of the device alone."""
+    found: dict[str, Any] = {}
+    for width in (64, 256):
+        cell = CATALOGUE["lstm"](width, width).cuda().bfloat16()
+        xs = torch.randn(steps, 16, width, device="cuda", dtype=torch.bfloat16)
+        graph = torch.cuda.CUDAGraph()
+        try:
+            with torch.no_grad():
+                expected = ostinato.scan(cell, xs)[0].clone()
+                torch.cuda.synchronize()
+                with torch.cuda.graph(graph):
+                    ys = ostinato.scan(cell, xs)[0]
+                graph.replay()
+            torch.cuda.synchronize()
+            same = bool(torch.equal(ys, expected))
+            found[f"lstm {width}"] = {"same": same, "step": median(graph.replay) * 1e3 / steps}
+        except Exception as error:  # noqa: BLE001 - the table says what happened
+            found[f"lstm {width}"] = f"{type(error).__name__}: {str(error).splitlines()[0][:200]}"
+    print(f"captured in a CUDA graph, bfloat16, batch 16: {found}", flush=True)
+    return found
+
+
 def times(steps: int) -> list[dict[str, Any]]:
     """Measure and print the table."""
     rows = []
@@ -251,7 +302,7 @@ def both(call: Callable[[bool], None], steps: int) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", ostinato.errors.EngineWarning)
-            return [median(lambda: call(training)) * 1e3 / steps for training in (False, True)]
+            return [median(partial(call, training)) * 1e3 / steps for training in (False, True)]
     except Exception as error:  # noqa: BLE001 - the table says what happened
         return f"{type(error).__name__}: {str(error).splitlines()[0][:120]}"
 

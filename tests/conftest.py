@@ -1,9 +1,14 @@
 """Fixtures that all rooms share."""
 
+import os
 from pathlib import Path
 
 import pytest
 import torch
+
+if not torch.cuda.is_available():
+    # before anyone imports Triton: its kernels are then interpreted, on tensors of the CPU
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 

@@ -27,7 +27,8 @@ def test_outputs_and_states_have_the_shapes_that_are_promised(name: str) -> None
 
 @CELLS
 def test_two_hundred_steps_of_random_input_stay_finite(name: str) -> None:
-    ys, last = ostinato.scan(CATALOGUE[name](INPUT, 32), 3 * steps(name, 200, 2).abs())
+    with torch.no_grad():
+        ys, last = ostinato.scan(CATALOGUE[name](INPUT, 32), 3 * steps(name, 200, 2).abs())
     assert ys.isfinite().all()
     assert all(leaf.isfinite().all() for leaf in leaves(last))
     assert ys[-1].abs().max() < 1e4
@@ -77,7 +78,8 @@ def test_gradients_equal_finite_differences(name: str) -> None:
     features = 3
     cell, xs = random_cell(name, features, 2), steps(name, 3, 2, features, dtype=torch.double)
     # a state the cell has reached: some cells divide by a part of it that is never near zero there
-    _, reached = ostinato.scan(cell, xs[:2])
+    with torch.no_grad():
+        _, reached = ostinato.scan(cell, xs[:2])
     reached = map_state(lambda leaf: leaf.detach().requires_grad_(), reached)
     given, parameters = leaves(reached), dict(cell.named_parameters())
 
@@ -134,7 +136,8 @@ def test_the_documentation_is_complete(name: str) -> None:
 @pytest.mark.parametrize("name", PLAIN)
 def test_a_plain_cell_stacks_in_both_directions(name: str) -> None:
     layer = ostinato.nn.Recurrent(CATALOGUE[name](3, HIDDEN), 2, bidirectional=True)
-    assert layer(torch.randn(4, 2, 3))[0].shape == (4, 2, 2 * HIDDEN)
+    with torch.no_grad():
+        assert layer(torch.randn(4, 2, 3))[0].shape == (4, 2, 2 * HIDDEN)
 
 
 def test_the_names_that_are_not_plain_are_those_with_steps_or_outputs_of_their_own() -> None:

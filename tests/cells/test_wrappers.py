@@ -18,6 +18,7 @@ WRAPPERS = pytest.mark.parametrize("wrap", [Zoneout, RecurrentDropout, Residual]
 
 @CELLS
 @WRAPPERS
+@torch.no_grad()
 def test_a_wrapped_cell_is_a_cell(name: str, wrap) -> None:
     cell = wrap(CATALOGUE[name](SIZE, SIZE)).eval()
     xs = steps(name, 7, 3, SIZE)
@@ -34,6 +35,7 @@ def test_a_wrapped_cell_is_a_cell(name: str, wrap) -> None:
 
 
 @CELLS
+@torch.no_grad()
 def test_no_rate_is_no_change(name: str) -> None:
     cell, xs = CATALOGUE[name](SIZE, SIZE), steps(name, 5, 2, SIZE)
     expected, _ = ostinato.scan(cell, xs)
@@ -76,6 +78,7 @@ def test_recurrent_dropout_holds_one_mask_for_a_sequence() -> None:
         torch.testing.assert_close(y, h)
 
 
+@torch.no_grad()
 def test_recurrent_dropout_draws_anew_for_each_sequence_and_rests_in_evaluation() -> None:
     cell, xs = RecurrentDropout(LSTMCell(3, 50)), torch.randn(4, 2, 3)
     assert not torch.equal(ostinato.scan(cell, xs)[0], ostinato.scan(cell, xs)[0])
@@ -85,6 +88,7 @@ def test_recurrent_dropout_draws_anew_for_each_sequence_and_rests_in_evaluation(
 
 @pytest.mark.parametrize("peer", [torch.nn.GRUCell, torch.nn.LSTMCell])
 @WRAPPERS
+@torch.no_grad()
 def test_a_cell_of_torch_is_wrapped_as_it_is(peer, wrap) -> None:
     """With two rows: a GRU's new state must not be taken for a pair."""
     cell, xs = peer(SIZE, SIZE), torch.randn(5, 2, SIZE)

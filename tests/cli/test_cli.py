@@ -1,5 +1,6 @@
 """The command line as it is typed: what it prints, what it leaves, how it ends."""
 
+import io
 import json
 import os
 import signal
@@ -84,19 +85,26 @@ def test_report_writes_the_page_and_the_plot(fitted, tmp_path, capsys) -> None:
     assert capsys.readouterr().out.split() == [str(tmp_path / "r.html"), str(tmp_path / "p.png")]
 
 
-def _stream(model, text, *options):
-    command = [sys.executable, "-m", "ostinato", "stream", str(model), *options]
-    return subprocess.run(command, input=text, capture_output=True, text=True, timeout=60, check=False)
+@pytest.fixture
+def stream(fitted, capsys, monkeypatch):
+    """Run the verb in this process; `test_stream_answers_at_once` runs it in one of its own."""
+
+    def run(text, *options) -> subprocess.CompletedProcess[str]:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode()), encoding="utf-8"))
+        code = main(["stream", str(fitted), *options])
+        return subprocess.CompletedProcess([], code, *capsys.readouterr())
+
+    return run
 
 
-def test_stream_answers_each_row_in_json_or_csv(fitted) -> None:
-    done = _stream(fitted, '{"load": 50}\n{"load": null, "time": "2022-01-13 14:00"}\n')
+def test_stream_answers_each_row_in_json_or_csv(stream) -> None:
+    done = stream('{"load": 50}\n{"load": null, "time": "2022-01-13 14:00"}\n')
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert [answer["row"] for answer in answers] == [1, 2]
     assert answers[1]["time"][0].startswith("2022-01-13T15")
     assert len(answers[0]["quantiles"]["load"]["0.1"]) == 6
-    with_header = _stream(fitted, "time,load\n2022-01-13 12:00,50\n")
-    named = _stream(fitted, "50\n", "--columns", "load")
+    with_header = stream("time,load\n2022-01-13 12:00,50\n")
+    named = stream("50\n", "--columns", "load")
     for other in (with_header, named):
         assert json.loads(other.stdout)["forecast"] == answers[0]["forecast"]
 
@@ -112,16 +120,16 @@ def test_stream_answers_at_once(fitted) -> None:
         assert child.wait(30) == 0
 
 
-def test_a_bad_row_ends_the_stream_or_is_skipped(fitted) -> None:
+def test_a_bad_row_ends_the_stream_or_is_skipped(stream) -> None:
     rows = '{"load": 50}\n{"lood": 50}\n{"load": 51}\n'
-    done = _stream(fitted, rows)
+    done = stream(rows)
     assert (done.returncode, len(done.stdout.splitlines())) == (3, 1)
     assert done.stderr == 'ostinato: error: row 2 of stdin: the row lacks "load"; expected the columns load\n'
-    skipped = _stream(fitted, rows, "--skip-bad")
+    skipped = stream(rows, "--skip-bad")
     assert (skipped.returncode, len(skipped.stdout.splitlines())) == (0, 2)
     assert "row 2 of stdin skipped" in skipped.stderr
-    assert _stream(fitted, "{\n").returncode == 3
-    assert _stream(fitted, "1,2\n3\n", "--columns", "time,load").returncode == 3
+    assert stream("{\n").returncode == 3
+    assert stream("1,2\n3\n", "--columns", "time,load").returncode == 3
 
 
 BAD = [

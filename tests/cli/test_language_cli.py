@@ -1,5 +1,6 @@
 """A language model on the command line."""
 
+import contextlib
 import io
 import json
 
@@ -10,13 +11,28 @@ from ostinato.cli import main
 TEXT = "the cat sat on the mat. the dog sat on the log.\n" * 80
 
 
-@pytest.fixture
-def folder(tmp_path, capsys):
-    (tmp_path / "text.txt").write_text(TEXT)
+@pytest.fixture(scope="module")
+def fit(tmp_path_factory):
+    """A fitted model's folder, and what the fit printed."""
+    here, printed = tmp_path_factory.mktemp("language"), io.StringIO()
+    (here / "text.txt").write_text(TEXT)
     small = ["--hidden-size", "16", "--epochs", "2", "--steps", "16", "--batch-size", "8", "--no-progress"]
-    assert main(["fit", "language", str(tmp_path / "text.txt"), "--out", str(tmp_path / "m"), *small]) == 0
-    assert "unigram" in capsys.readouterr().out
-    return tmp_path / "m"
+    with contextlib.redirect_stdout(printed):
+        assert main(["fit", "language", str(here / "text.txt"), "--out", str(here / "m"), *small]) == 0
+    return here / "m", printed.getvalue()
+
+
+@pytest.fixture
+def folder(fit):
+    """The model that all tests read and none changes."""
+    folder, _ = fit
+    before = sorted(folder.iterdir()), (folder / "model.json").read_bytes()
+    yield folder
+    assert (sorted(folder.iterdir()), (folder / "model.json").read_bytes()) == before
+
+
+def test_a_fit_prints_the_baselines(fit) -> None:
+    assert "unigram" in fit[1]
 
 
 def test_a_model_is_fitted_writes_and_is_evaluated(folder, capsys) -> None:

@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
@@ -170,30 +171,32 @@ def test_any_verb_on_any_model_does_its_work_or_says_one_sentence(
     assert (code, said.count("\n")) == (0, 0) or (code in (2, 3, 6) and said.startswith("ostinato: error: "))
 
 
-def _piped(folder, *command, stdout, stdin=""):
-    return subprocess.run(
-        [sys.executable, "-m", "ostinato", *command], cwd=folder, input=stdin, stdout=stdout, stderr=subprocess.PIPE,
-        text=True, timeout=120, check=False,
-    )  # fmt: skip
-
-
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-def test_a_full_disk_behind_stdout_is_one_sentence(made) -> None:
+def test_a_full_disk_behind_stdout_is_one_sentence(folder, capsys, monkeypatch) -> None:
     with open("/dev/full", "w") as full:  # noqa: PTH123, a device
-        done = _piped(made, "predict", "model", stdout=full)
-    assert done.stderr == "ostinato: error: the output cannot be written: no space left on device\n"
-    assert done.returncode == 6
+        monkeypatch.setattr(sys, "stdout", full)
+        assert main(["predict", "model"]) == 6
+        # closing, as the interpreter does at its end, must not fail on what is left in the buffer
+    assert capsys.readouterr().err == "ostinato: error: the output cannot be written: no space left on device\n"
 
 
-def test_a_reader_that_goes_away_ends_a_command_without_a_word(made) -> None:
+def test_a_reader_that_goes_away_ends_a_command_without_a_word(folder, capsys, monkeypatch) -> None:
+    with _without_a_reader() as pipe:
+        monkeypatch.setattr(sys, "stdout", pipe)
+        assert main(["predict", "model"]) == 0
+    assert capsys.readouterr().err == ""
+    with _without_a_reader() as pipe:
+        done = subprocess.run(
+            [sys.executable, "-m", "ostinato", "stream", "model"], input='{"load": 50}\n' * 50, stdout=pipe,
+            stderr=subprocess.PIPE, text=True, timeout=120, check=False,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def _without_a_reader() -> IO[str]:
     reading, writing = os.pipe()
     os.close(reading)
-    rows = '{"load": 50}\n' * 50
-    for command, stdin in ((["predict", "model"], ""), (["stream", "model"], rows)):
-        with os.fdopen(os.dup(writing), "w") as pipe:
-            done = _piped(made, *command, stdout=pipe, stdin=stdin)
-        assert (done.returncode, done.stderr) == (0, "")
-    os.close(writing)
+    return os.fdopen(writing, "w")
 
 
 def test_a_stream_says_when_there_was_no_row(folder, capsys, monkeypatch) -> None:
@@ -203,14 +206,13 @@ def test_a_stream_says_when_there_was_no_row(folder, capsys, monkeypatch) -> Non
         assert words in capsys.readouterr().err
 
 
-def test_text_that_is_not_utf8_is_one_sentence(folder, models) -> None:
+def test_text_that_is_not_utf8_is_one_sentence(models, capsys, monkeypatch) -> None:
     for verb in ("predict", "stream"):
-        done = subprocess.run(
-            [sys.executable, "-m", "ostinato", verb, str(models / "text classifier")],
-            input=b"caf\xe9\n", capture_output=True, timeout=60, check=False,
-        )  # fmt: skip
-        assert done.returncode == 3
-        assert b"stdin is not UTF-8 text (it has the byte 0xe9)" in done.stderr
+        for errors in ("strict", "surrogateescape"):  # of a locale of UTF-8, and of the locale C
+            stdin = io.TextIOWrapper(io.BytesIO(b"caf\xe9\n"), encoding="utf-8", errors=errors)
+            monkeypatch.setattr(sys, "stdin", stdin)
+            assert main([verb, str(models / "text classifier")]) == 3
+            assert "stdin is not UTF-8 text (it has the byte 0xe9)" in capsys.readouterr().err
 
 
 def test_a_model_is_saved_and_shown_where_the_library_of_the_report_is_missing(folder, capsys, monkeypatch) -> None:

@@ -167,7 +167,7 @@ def test_a_cold_stream_starts_from_nothing() -> None:
 @pytest.mark.parametrize("decoding", ["direct", "recursive"])
 def test_every_output_and_decoding_learns_the_wave(output, decoding) -> None:
     model = Forecaster(
-        4, context=24, segment=2, output=output, decoding=decoding, epochs=10, learning_rate=3e-3, season=12, **QUIET
+        4, context=24, segment=2, output=output, decoding=decoding, epochs=5, learning_rate=6e-3, season=12, **QUIET
     ).fit(waves(500, noise=0.5))
     scores = model.record_.evaluation.scores
     assert scores["model"]["MAE"] < 1.05 * scores["seasonal naive"]["MAE"]
@@ -198,8 +198,8 @@ def test_a_known_covariate_that_decides_the_target_is_used() -> None:
         "target": "y",
         "context": 12,
         "segment": 2,
-        "epochs": 25,
-        "learning_rate": 5e-3,
+        "epochs": 12,
+        "learning_rate": 1e-2,
         "calendar": False,
         **QUIET,
     }

@@ -128,10 +128,11 @@ def test_what_is_left_is_said_with_the_reason() -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(data=st.data(), kind=st.sampled_from(list(LAYERS)), layers=st.integers(1, 2), both=st.booleans())
+@torch.no_grad()
 def test_from_torch_gives_the_outputs_and_last_states_of_the_layer(data, kind, layers, both) -> None:
     options = {"bias": data.draw(st.booleans()), "batch_first": data.draw(st.booleans()), "bidirectional": both}
     if kind is nn.LSTM:
-        options["proj_size"] = data.draw(st.integers(0, 3))
+        options["proj_size"] = data.draw(st.sampled_from([0, 1, 3]))
     if kind is nn.RNN:
         options["nonlinearity"] = data.draw(st.sampled_from(["tanh", "relu"]))
     if data.draw(st.booleans()):
@@ -146,8 +147,7 @@ def test_from_torch_gives_the_outputs_and_last_states_of_the_layer(data, kind, l
     parts = [list(part) for part in zip(*states, strict=True)] if isinstance(layer, nn.LSTM) else [list(states)]
     for mine, other in zip(parts, last if isinstance(layer, nn.LSTM) else [last], strict=True):
         torch.testing.assert_close(torch.stack(mine), other)
-    with torch.no_grad():
-        ours.cells[0].recurrent.weight.add_(1)
+    ours.cells[0].recurrent.weight.add_(1)
     torch.testing.assert_close(layer(xs)[0], expected)  # copied, not shared
 
 

@@ -176,10 +176,10 @@ def _finalised(bits):
 
 
 @jit
-def uniform(seed, stream, row, time, feature):
-    """Return numbers in [0, 1) from a counter, the same ones as on the CPU (`engine/cpu/random.py`)."""
+def uniform(seed, stream: tl.constexpr, row, time, feature):
+    """Return numbers in [0, 1) from a counter, the same ones as on the CPU; `stream` comes multiplied by `golden`."""
     golden = tl.full([1, 1], 0x9E3779B97F4A7C15, tl.uint64)
-    key = seed.to(tl.uint64) + stream.to(tl.uint64) * golden
+    key = seed.to(tl.uint64) + tl.full([1, 1], stream, tl.uint64)
     key = _mixed((key ^ row.to(tl.uint64)) + golden)
     key = _mixed((key ^ time.to(tl.uint64)) + golden)
     low, high = key.to(tl.uint32), (key >> 32).to(tl.uint32)

@@ -189,7 +189,7 @@ class TritonExecutable(Executable):
         self, which: str, parameters: Sequence[Tensor], call: Call, views: dict[tuple[str, int], Tensor],
         start: Sequence[Tensor], reverse: bool,
     ) -> tuple[dict[int, Tensor], list[Tensor], list[Tensor | None]]:  # fmt: skip
-        """Return all streams of a program, totals among them (as `-1 - index`), the last carries and what resets cut."""
+        """Return all streams of a program, totals among them as `-1 - index`, the last carries and what resets cut."""
         parts = self._parts_of(which)
         x = call.xs[0]
         constants = self._all_constants(parameters, x.device)
@@ -197,7 +197,7 @@ class TritonExecutable(Executable):
         inputs = dict(views)
         if parts.split.before is not None:
             made = self._at_once(parts.split.before, inputs, constants, time, batch)
-            inputs |= {("early", sink.index - 1): value for sink, value in made}
+            inputs |= {("early", sink.index - 1): dense(value) for sink, value in made}
         outputs = {
             sink.index: self._stream(sink.node, sink.index, parts.core, call, x)
             for sink in parts.core.sinks

@@ -184,7 +184,9 @@ class _Writer:
         elif node.op in g.REDUCTIONS:
             self._reduce(node, name)
         elif node.op == "random":
-            self.body.append(f"{name} = uniform(seed, {node.attr[0]}, r, t, {self._index(node.size)}).to({self._type})")
+            stream = node.attr[0] * _GOLDEN % (1 << 64)
+            drawn = f"uniform(seed, {stream}, r, t, {self._index(node.size)})"
+            self.body.append(f"{name} = {drawn}.to({self._type})")
         else:
             operands = [self._value(read) for read, _ in all_reads(node, self.phases.columns)]
             self.body.append(f"{name} = {expression(node, operands, self._type)}")
@@ -339,6 +341,10 @@ class _Writer:
 
     def _block(self, size: int) -> int:
         return self.tiling.block(size)
+
+    def _width(self, size: int) -> int:
+        """Return the columns of a product's tile: of a single number there are more, all but one zero."""
+        return LEAST if size == 1 else self._block(size)
 
     def _index(self, size: int) -> str:
         """Return the columns of a value that this program has."""
@@ -499,7 +505,7 @@ class _Writer:
         """Write the products of a group as one."""
         total, first = "", group[0]
         reads = [operand_read(read, self.phases.columns) for read, _ in operands_of(first)]
-        lanes = self._lanes(reads, padded(len(group), 1) * self._block(first.size))
+        lanes = self._lanes(reads, padded(len(group), 1) * self._width(first.size))
         if lanes > 1:
             return self._products_by_lanes(group, reads, lanes)
         for place, read in enumerate(reads):
@@ -591,8 +597,11 @@ class _Writer:
 
     def _columns_together(self, count: int, size: int) -> None:
         """Write which product, and which column of it, each column of several products together is."""
-        together, block = padded(count, 1), self._block(size)
+        together, block = padded(count, 1), self._width(size)
         self.head.append(f"place = tl.arange(0, {together * block})[None, :]")
+        if size == 1:  # all programs have it
+            self.head += ["which = place * 0", "column = place"]
+            return
         # see `_apart`: first pairs of products, then columns, then which of the pair
         which = f"place // {2 * block} * 2 + place % 2" if together > 1 else "place * 0"
         self.head.append(f"which = {which}")
@@ -732,6 +741,8 @@ def _rows(node: Node) -> list[Node]:
     pairs = len(node.inputs) - node.attr[0]
     return list(node.inputs[:pairs:2])
 
+
+_GOLDEN = 0x9E3779B97F4A7C15
 
 _REDUCE = {"sum": "row_sum", "amax": "row_max", "amin": "row_min"}
 

@@ -1,0 +1,89 @@
+"""Plans run by Triton's interpreter beside the same plans run on the CPU."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ostinato.engine.backends.triton import executable as executables
+from ostinato.engine.backends.triton.executable import TritonExecutable
+from ostinato.engine.backends.triton.tiles import Tiling
+from ostinato.engine.compiled import Ready, find
+from ostinato.engine.state import initial_state, leaves, map_state
+from ostinato.engine.watch import look
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a cell is run on."""
+
+    steps: int = 4
+    batch: int = 3
+    lengths: tuple[int, ...] | None = None
+    resets: bool = False
+    reverse: bool = False
+    dtype: torch.dtype = torch.float64
+
+
+VARIANTS = {
+    "plain": Case(),
+    "lengths": Case(lengths=(4, 0, 2)),
+    "resets": Case(resets=True),
+    "reversed lengths": Case(lengths=(3, 4, 1), reverse=True),
+    "reversed": Case(reverse=True, batch=17),  # more than one tile of rows
+}
+
+
+def share_columns(monkeypatch: Any, programs: int) -> None:
+    """Let so many programs share the columns of a tile, whatever would be chosen."""
+    monkeypatch.setattr(executables, "tilings", lambda *_: [Tiling(16, programs, 4)])
+
+
+def both(cell: nn.Module, features: int, case: Case) -> tuple[list[Tensor], list[Tensor]]:
+    """Return outputs, last states and all gradients: by the CPU's kernels, then by Triton's."""
+    # above zero: some cells take a time gap among their features
+    xs = torch.rand(case.steps, case.batch, features, dtype=case.dtype).requires_grad_()
+    start = map_state(lambda leaf: torch.randn_like(leaf).requires_grad_(), initial_state(cell, xs[0].detach()))
+    ready = find(cell, cell, xs, start)
+    assert isinstance(ready, Ready), ready
+    plan = ready.executable.plan
+    parameters = [tensor.detach() for tensor in look(cell).tensors.values()]
+    results = []
+    cotangents: list[Tensor] = []
+    for executable in (ready.executable, TritonExecutable(plan, case.dtype)):
+        state = [leaf.detach() for leaf in leaves(start)]
+        lengths = None if case.lengths is None else torch.tensor(case.lengths)
+        resets = (torch.arange(case.steps * case.batch) % 3 == 1).view(case.steps, -1) if case.resets else None
+        call = executable.call(
+            xs.detach(), state, lengths, resets, case.reverse, 7, executable.rows(parameters)
+        )  # fmt: skip
+        save = plan.backward is not None
+        y, last, saved = executable.forward(parameters, call, save=save, apart=True)
+        found = [y, *last]
+        if save:
+            cotangents = cotangents or [torch.randn_like(tensor) for tensor in found]
+            for row, length in enumerate(case.lengths or ()):
+                cotangents[0][length:, row] = 0
+            weights, dx, dstate = executable.backward(parameters, call, saved, cotangents[0], cotangents[1:])
+            found += [gradient for gradient in [*weights, dx, *dstate] if gradient is not None]
+        results.append(found)
+    return results[0], results[1]
+
+
+def largest_error(cell: nn.Module, features: int, case: Case) -> float:
+    """Return the largest difference between the two, relative to the size of each tensor."""
+    ours, theirs = both(cell, features, case)
+    assert len(ours) == len(theirs)
+    errors = [
+        float((a.double() - b.double()).abs().max() / (1 + a.double().abs().max()))
+        for a, b in zip(ours, theirs, strict=True)
+        if a.numel()
+    ]
+    assert all(b.isfinite().all() for b in theirs)
+    return max(errors)
+
+
+def as_type(case: Case, dtype: torch.dtype) -> Case:
+    """Return a case in another precision."""
+    return replace(case, dtype=dtype)
