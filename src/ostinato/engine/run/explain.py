@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +43,8 @@ class Explanation:
     backward_flops: int = 0
     outside_flops: int = 0
     compile_seconds: float = 0.0
+    plan: Plan | None = field(default=None, repr=False, compare=False)
+    """The plan itself; `plan.to_json()` writes it down."""
 
     def __str__(self) -> str:
         if not self.compiled:
@@ -130,6 +132,7 @@ def _explained(cell: nn.Module, executable: Executable, began: float) -> Explana
         backward_flops=executable.flops(backward=True) if backward else 0,
         outside_flops=sum(2 * _count(part.shape) for part in plan.contractions if part.factors),
         compile_seconds=time.perf_counter() - began,
+        plan=plan,
     )
 
 
