@@ -8,15 +8,16 @@ import warnings
 from dataclasses import replace
 
 import pytest
+import torch
 from llvmlite import ir
 
+from ostinato.engine.backends import default_target
 from ostinato.engine.backends.cpu import compiler, disk
 from ostinato.engine.backends.cpu import target as targets
-from ostinato.engine.backends.cpu.target import host_target
 from ostinato.errors import EngineWarning
 
 I64 = ir.IntType(64)
-TARGET = host_target()
+TARGET = default_target(torch.device("cpu"))
 posix = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="files have no owners here")
 as_root = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can give files away")
 

@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from llvmlite import ir
 
+from ostinato.engine.backends import default_target
 from ostinato.engine.backends.cpu import gemm, launch, pack
 from ostinato.engine.backends.cpu.compiler import emit_object, load_object, new_module
 from ostinato.engine.backends.cpu.kernels import products
 from ostinato.engine.backends.cpu.launch import contract
-from ostinato.engine.backends.cpu.target import host_target
 
-TARGET = host_target()
+TARGET = default_target(torch.device("cpu"))
 _word, _address = ctypes.c_int64, ctypes.c_void_p
 FORMATS = [("float32", 16), ("float32", 8), ("float32", 4), ("float64", 8), ("float64", 4), ("float64", 2)]
 
