@@ -25,7 +25,7 @@ from cell_tasks import bars, stamp
 from common import RESULTS, ROOT, keep, machine, table
 from ostinato.cells import CATALOGUE
 from ostinato.engine import initial_state, scan
-from ostinato.engine.reference import scan_eagerly
+from ostinato.engine.run.reference import scan_eagerly
 from ostinato.errors import EngineWarning
 
 STEPS, BATCH, FEATURES, UNITS = 100, 32, 64, 128

@@ -35,8 +35,8 @@ from torch import Tensor, nn
 
 import ostinato
 from ostinato.cells import CATALOGUE, Zoneout
-from ostinato.engine.reference import scan_eagerly
-from ostinato.engine.state import initial_state, leaves, map_state
+from ostinato.engine.front.state import initial_state, leaves, map_state
+from ostinato.engine.run.reference import scan_eagerly
 
 WIDTHS, BATCHES = (64, 256, 768), (16, 128)
 CELLS = ("lstm", "gru", "lstm-layernorm")

@@ -31,7 +31,8 @@ from torch import Tensor, nn
 import ostinato
 from common import machine, table
 from ostinato.cells import CATALOGUE, PLAIN
-from ostinato.engine import compiled, memory
+from ostinato.engine.backends.cpu import memory
+from ostinato.engine.run import compiled
 from ostinato.errors import EngineWarning
 
 MARKS = (0.0, 0.05, 0.25, 0.5, 0.75, 1.0)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ostinato.engine import State, call_cell, initial_state, leaves, map_state
-from ostinato.engine.arrays import (
+from ostinato.engine.run.arrays import (
     ArrayState,
     check_caches,
     check_finite,
@@ -28,8 +28,8 @@ from ostinato.engine.arrays import (
     to_arrays,
     to_tensors,
 )
-from ostinato.engine.snapshot import snapshot
-from ostinato.engine.stepping import StepKernel, step_kernel
+from ostinato.engine.run.snapshot import snapshot
+from ostinato.engine.run.stepping import StepKernel, step_kernel
 from ostinato.errors import OstinatoError, ShapeError, UsageError
 from ostinato.nn import Recurrent, TransformerStack
 

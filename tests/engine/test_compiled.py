@@ -19,10 +19,11 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn import functional as F
 
 import ostinato
-from ostinato.engine import compiled, executable, memory, watch
-from ostinato.engine.cpu import launch
-from ostinato.engine.reference import scan_eagerly
-from ostinato.engine.state import initial_state, leaves
+from ostinato.engine.backends.cpu import executable, launch, memory
+from ostinato.engine.front import watch
+from ostinato.engine.front.state import initial_state, leaves
+from ostinato.engine.run import compiled
+from ostinato.engine.run.reference import scan_eagerly
 from ostinato.errors import EngineWarning
 
 pytestmark = pytest.mark.filterwarnings("error::ostinato.errors.EngineWarning")

@@ -11,7 +11,9 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 import ostinato
-from ostinato.engine import compiled, forks, memory
+from ostinato.engine import forks
+from ostinato.engine.backends.cpu import memory
+from ostinato.engine.run import compiled
 from ostinato.nn.dropin import choice
 
 pytestmark = [

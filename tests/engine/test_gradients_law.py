@@ -12,8 +12,8 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 import ostinato
 from ostinato.cells import CATALOGUE
-from ostinato.engine.reference import scan_eagerly
-from ostinato.engine.state import initial_state, leaves, map_state
+from ostinato.engine.front.state import initial_state, leaves, map_state
+from ostinato.engine.run.reference import scan_eagerly
 from ostinato.nn.dropin import choice
 
 sys.path.append(str(Path(__file__).parents[1] / "cells"))

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ostinato
-from ostinato.engine.compiled import find
-from ostinato.engine.reference import scan_eagerly
-from ostinato.engine.state import initial_state, leaves
+from ostinato.engine.front.state import initial_state, leaves
+from ostinato.engine.run.compiled import find
+from ostinato.engine.run.reference import scan_eagerly
 
 NAMES = ["lstm", "gru", "rnn", "lstm-layernorm", "slstm", "mingru", "indrnn"]
 

@@ -5,7 +5,10 @@ import torch
 from torch import nn
 
 import ostinato
-from ostinato.engine import executable, leaves, linear
+from ostinato.engine import leaves
+from ostinato.engine.backends.cpu import executable
+from ostinato.engine.backends.cpu import pieces as walks
+from ostinato.engine.plan import linear
 
 
 class Smoothing(nn.Module):
@@ -47,7 +50,7 @@ CELLS = {
 @pytest.fixture
 def pieces(monkeypatch):
     """Let short sequences be cut, and count how often that is done."""
-    monkeypatch.setattr(linear, "_SHORTEST", 7)
+    monkeypatch.setattr(walks, "_SHORTEST", 7)
     counts: list[int] = []
     run = executable.run_in_pieces
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ostinato.engine import memory
+from ostinato.engine.backends.cpu import memory
 
 PAGE = memory._SMALLEST
 

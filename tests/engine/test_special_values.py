@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import ostinato
-from ostinato.engine import compiled
+from ostinato.engine.run import compiled
 
 UNARY = {
     "abs": torch.abs,

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import ostinato
-from ostinato.engine.reference import scan_eagerly
+from ostinato.engine.run.reference import scan_eagerly
 from ostinato.nn.dropin import choice
 
 

@@ -12,16 +12,16 @@ from triton_cases import VARIANTS, both, share_columns
 
 import ostinato
 from ostinato.cells import Zoneout
-from ostinato.engine import compiled
 from ostinato.engine.backends.triton.executable import TritonExecutable
 from ostinato.engine.backends.triton.phases import order
 from ostinato.engine.backends.triton.prepare import prepare
 from ostinato.engine.backends.triton.tiles import Limits, chunks, tilings
-from ostinato.engine.compiled import find
-from ostinato.engine.graph import Unsupported
-from ostinato.engine.reference import scan_eagerly
-from ostinato.engine.split import split
-from ostinato.engine.state import initial_state
+from ostinato.engine.front.state import initial_state
+from ostinato.engine.plan.graph import Unsupported
+from ostinato.engine.plan.split import split
+from ostinato.engine.run import compiled
+from ostinato.engine.run.compiled import find
+from ostinato.engine.run.reference import scan_eagerly
 from ostinato.errors import EngineWarning
 
 sys.path.append(str(Path(__file__).parents[1] / "cells"))

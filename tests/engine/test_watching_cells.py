@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 import ostinato
-from ostinato.engine import compiled, watch
-from ostinato.engine.reference import scan_eagerly
+from ostinato.engine.front import watch
+from ostinato.engine.run import compiled
+from ostinato.engine.run.reference import scan_eagerly
 
 pytestmark = pytest.mark.filterwarnings("ignore::ostinato.errors.EngineWarning")
 
@@ -108,7 +109,7 @@ def test_a_mode_that_is_on_at_the_first_call_leaves_nothing_behind() -> None:
     with FlopCounterMode(display=False):
         first = layer(xs)[0]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys.modules["ostinato.engine.scan"], "scan_eagerly", None)
+        patch.setattr(sys.modules["ostinato.engine.run.scan"], "scan_eagerly", None)
         second = layer(xs)[0]
         torch.testing.assert_close(second, first)
 

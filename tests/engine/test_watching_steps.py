@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 import ostinato
-from ostinato.engine import compiled
+from ostinato.engine.run import compiled
 from ostinato.errors import EngineWarning
 from watched import Base, assert_follows, loop
 

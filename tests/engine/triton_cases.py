@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from ostinato.engine.backends.triton import executable as executables
 from ostinato.engine.backends.triton.executable import TritonExecutable
 from ostinato.engine.backends.triton.tiles import Tiling
-from ostinato.engine.compiled import Ready, find
-from ostinato.engine.state import initial_state, leaves, map_state
-from ostinato.engine.watch import look
+from ostinato.engine.front.state import initial_state, leaves, map_state
+from ostinato.engine.front.watch import look
+from ostinato.engine.run.compiled import Ready, find
 
 
 @dataclass(frozen=True)

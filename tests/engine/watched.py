@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 import ostinato
-from ostinato.engine import compiled
-from ostinato.engine.state import call_cell
+from ostinato.engine.front.state import call_cell
+from ostinato.engine.run import compiled
 
 
 class Base(nn.Module):

@@ -11,7 +11,7 @@ from torch import nn
 
 import ostinato
 from ostinato.cells import GRUCell, LSTMCell
-from ostinato.engine.graph import Unsupported
+from ostinato.engine.plan.graph import Unsupported
 from ostinato.errors import ShapeError, UsageError
 from ostinato.nn import ConvolutionalFront, Recurrent, SpectrogramFront, TokenEmbedding, weight_drop
 
@@ -45,7 +45,7 @@ def test_a_padded_row_gives_what_it_gives_alone(name, lengths) -> None:
         torch.testing.assert_close(torch.autograd.grad(own.square().sum(), alone)[0][:, 0], grad[:length, row])
 
 
-engine_scan = sys.modules["ostinato.engine.scan"]
+engine_scan = sys.modules["ostinato.engine.run.scan"]
 
 
 def test_a_causal_front_does_not_look_ahead() -> None:

@@ -6,7 +6,7 @@ import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
 
-from ostinato.engine.cpu.lanes import Lanes
+from ostinato.engine.backends.cpu.lanes import Lanes
 
 
 class Compiled:

@@ -5,14 +5,19 @@ import os
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 
 import pytest
+import torch
 from llvmlite import ir
 
-from ostinato.engine.cpu import compiler, disk
+from ostinato.engine.backends import default_target
+from ostinato.engine.backends.cpu import compiler, disk
+from ostinato.engine.backends.cpu import target as targets
 from ostinato.errors import EngineWarning
 
 I64 = ir.IntType(64)
+TARGET = default_target(torch.device("cpu"))
 posix = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="files have no owners here")
 as_root = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can give files away")
 
@@ -20,7 +25,7 @@ as_root = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, re
 def module_that_returns(number, calls, name="answer"):
     def build():
         calls.append(number)
-        module = compiler.new_module("test")
+        module = compiler.new_module("test", TARGET)
         function = ir.Function(module, ir.FunctionType(I64, []), name)
         ir.IRBuilder(function.append_basic_block()).ret(I64(number))
         return module
@@ -28,9 +33,11 @@ def module_that_returns(number, calls, name="answer"):
     return build
 
 
-def answer(key, number=1, calls=None, name="answer"):
+def answer(key, number=1, calls=None, name="answer", target=TARGET):
     """What the function says, after it was compiled or found; nothing of it stays in memory."""
-    code = compiler.compile_cached(key, module_that_returns(number, [] if calls is None else calls, name), [name])
+    code = compiler.compile_cached(
+        key, module_that_returns(number, [] if calls is None else calls, name), [name], target
+    )
     return ctypes.CFUNCTYPE(ctypes.c_int64)(code.addresses[name])()
 
 
@@ -79,19 +86,20 @@ def test_a_key_has_the_processor_the_compiler_and_all_code_of_the_engine(folder,
     calls: list[int] = []
     answer("one", 1, calls)
     for owner, name, value in (
-        (compiler.llvmlite, "__version__", "0.0"),
-        (compiler.llvm, "llvm_version_info", (1, 0, 0)),
-        (compiler.machine(), "features", "-sse4a"),
+        (targets.llvmlite, "__version__", "0.0"),
+        (targets.llvm, "llvm_version_info", (1, 0, 0)),
         (compiler, "_own_digest", lambda: "another"),
     ):
         with monkeypatch.context() as changed:
             changed.setattr(owner, name, value)
             answer("one", 1, calls)
-    assert len(calls) == 5
-    assert len(list(folder.glob("*.o"))) == 5
+    answer("one", 1, calls, target=replace(TARGET, features=f"{TARGET.features},-sse4a"))
+    answer("one", 1, calls, target=replace(TARGET, fused=False))
+    assert len(calls) == 6
+    assert len(list(folder.glob("*.o"))) == 6
     monkeypatch.setattr(compiler, "_own_digest", lambda: None)  # no sources to be read: nothing is kept
     answer("two", 2, calls)
-    assert len(list(folder.glob("*.o"))) == 5
+    assert len(list(folder.glob("*.o"))) == 6
 
 
 def test_the_cache_is_bounded_and_drops_what_was_unused_for_longest(folder, monkeypatch) -> None:
@@ -241,10 +249,10 @@ def test_where_files_have_no_owners_the_cache_works(folder, monkeypatch) -> None
 
 PROGRAM = """
 import torch, ostinato
-from ostinato.engine.cpu import compiler
+from ostinato.engine.backends.cpu import compiler
 made = []
 emit = compiler.emit_object
-compiler.emit_object = lambda module: made.append(1) or emit(module)
+compiler.emit_object = lambda *given: made.append(1) or emit(*given)
 torch.manual_seed(0)
 ys, _ = ostinato.scan(torch.nn.GRUCell(3, 4), torch.ones(5, 2, 3))
 ys.sum().backward()

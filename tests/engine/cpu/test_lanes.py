@@ -8,7 +8,7 @@ import torch
 from compiled import Compiled
 from llvmlite import ir
 
-from ostinato.engine.cpu.lanes import Lanes
+from ostinato.engine.backends.cpu.lanes import Lanes
 
 CASES = [(dtype, width) for dtype in ("float32", "float64") for width in (1, 8, 16)]
 

@@ -11,9 +11,10 @@ import torch
 from torch import nn
 
 import ostinato
-from ostinato.engine import compiled
-from ostinato.engine.compiled import find
-from ostinato.engine.cpu import compiler
+from ostinato.engine.backends import default_target
+from ostinato.engine.backends.cpu import compiler
+from ostinato.engine.run import compiled
+from ostinato.engine.run.compiled import find
 
 _MAPS = Path("/proc/self/maps")
 
@@ -143,11 +144,13 @@ def test_a_process_forked_while_a_thread_compiles_can_compile() -> None:
 
     def build():
         inside.set()
-        module = compiler.new_module("slow")
+        module = compiler.new_module("slow", default_target(torch.device("cpu")))
         threading.Event().wait(0.3)
         return module
 
-    thread = threading.Thread(target=lambda: compiler.compile_cached("slow", build, []))
+    thread = threading.Thread(
+        target=lambda: compiler.compile_cached("slow", build, [], default_target(torch.device("cpu")))
+    )
     thread.start()
     inside.wait()
     child = os.fork()

@@ -9,7 +9,7 @@ import pytest
 import torch
 from compiled import Compiled
 
-from ostinato.engine.cpu.mathlib import BINARY, UNARY
+from ostinato.engine.backends.cpu.mathlib import BINARY, UNARY
 
 WIDTHS = {"float32": (16, 8, 4, 1), "float64": (8, 4, 2, 1)}
 CASES = [(dtype, width) for dtype, widths in WIDTHS.items() for width in widths]

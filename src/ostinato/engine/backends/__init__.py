@@ -1,26 +1,41 @@
-"""Where a plan runs: one folder for each kind of machine."""
+"""Where a plan runs: one folder for each kind of machine, which all satisfy `executable.Executable`.
+
+This file is the one door: nothing else outside of a backend's folder names it.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import os
+from functools import partial
+from typing import TYPE_CHECKING
 
-from ostinato.engine.graph import Unsupported
+from ostinato.engine.plan.graph import Unsupported
 from ostinato.errors import MissingExtra
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
 
+    from ostinato.engine.backends.executable import Executable
+    from ostinato.engine.backends.target import Target
 
-def executable_for(device: torch.device) -> Any:
+
+def executable_for(device: torch.device, target: Target | None = None) -> Callable[..., Executable]:
     """Return what makes a plan runnable on a device, `(plan, dtype, parallel=...) -> Executable`.
+
+    Args:
+        device: where the tensors are.
+        target: the machine that code is made for; `default_target` of the device if left out.
 
     Raises:
         Unsupported: what it needs is not installed.
     """
+    target = target or default_target(device)
     if device.type == "cpu":
-        from ostinato.engine.cpu.executable import CpuExecutable
+        from ostinato.engine.backends.cpu.executable import CpuExecutable
 
-        return CpuExecutable
+        return partial(CpuExecutable, target=target)
     try:
         from ostinato.engine.backends.triton.kernels import device_functions
 
@@ -29,4 +44,26 @@ def executable_for(device: torch.device) -> Any:
         raise Unsupported(f"a GPU without Triton ({error})") from error
     from ostinato.engine.backends.triton.executable import TritonExecutable
 
-    return TritonExecutable
+    return partial(TritonExecutable, target=target)
+
+
+def default_target(device: torch.device) -> Target:
+    """Return the machine that code for a device is made for.
+
+    `OSTINATO_TARGET=avx2` or `baseline` in the environment names an older x86 processor than the one there is, so that
+    tests see its vectors.
+    """
+    from ostinato.engine.backends.target import Target
+
+    if device.type != "cpu":
+        return Target(device.type)
+    from ostinato.engine.backends.cpu.target import host_target
+
+    return host_target(os.environ.get("OSTINATO_TARGET", ""))
+
+
+def release_memory() -> None:
+    """Give back the memory that backends keep for later."""
+    from ostinato.engine.backends.cpu import memory
+
+    memory.release()

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, fx, nn
 
 from ostinato.engine import State, leaves
-from ostinato.engine.compiled import suits
-from ostinato.engine.scan import scan_checked
+from ostinato.engine.run.compiled import suits
+from ostinato.engine.run.scan import scan_checked
 from ostinato.nn.dropin import choice
 from ostinato.nn.dropin.restored import Restored
 from ostinato.nn.dropin.sequences import Batch, Given, extent_of, open_batch, values_of

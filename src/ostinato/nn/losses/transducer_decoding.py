@@ -8,7 +8,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from ostinato.engine.state import State, map_state
+from ostinato.engine.front.state import State, map_state
 from ostinato.errors import UsageError
 from ostinato.nn.losses.hypotheses import Hypothesis, log_add
 from ostinato.nn.losses.masking import check_steps, checked_lengths, real_steps

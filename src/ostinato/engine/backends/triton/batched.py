@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ostinato.engine import graph as g
-from ostinato.engine.graph import Node
-from ostinato.engine.plan import Program
+from ostinato.engine.plan import graph as g
+from ostinato.engine.plan.graph import Node
+from ostinato.engine.plan.plan import Program
 
 _FUNCTIONS: dict[str, Callable[..., Tensor]] = {
     name: getattr(torch, name)

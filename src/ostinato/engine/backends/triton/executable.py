@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor
 
-from ostinato.engine import graph as g
-from ostinato.engine import words
+from ostinato.engine.backends.calls import dense
+from ostinato.engine.backends.executable import Executable
+from ostinato.engine.backends.target import Target
 from ostinato.engine.backends.triton import batched
 from ostinato.engine.backends.triton.kernels import (
     Kernel,
@@ -26,12 +26,16 @@ from ostinato.engine.backends.triton.phases import Phases, order
 from ostinato.engine.backends.triton.prepare import Prepared, prepare
 from ostinato.engine.backends.triton.source import Form
 from ostinato.engine.backends.triton.tiles import LEAST, Limits, tilings
-from ostinato.engine.calls import dense
-from ostinato.engine.executable import Executable
 from ostinato.engine.forks import lazy
-from ostinato.engine.graph import Node
-from ostinato.engine.plan import Contraction, Factor, Plan, Program, run_graph
-from ostinato.engine.split import Split, split
+from ostinato.engine.plan import graph as g
+from ostinato.engine.plan import words
+from ostinato.engine.plan.formulas import Formulas, run_graph
+from ostinato.engine.plan.graph import Node
+from ostinato.engine.plan.plan import Contraction, Factor, Plan, Program
+from ostinato.engine.plan.split import Split, split
+
+_GPU = Target("cuda")
+"""What a kernel may use of the GPU that it runs on is asked when it is launched: see `tiles.Limits`."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +64,9 @@ class TritonExecutable(Executable):
 
     streams_are_packed = False
 
-    def __init__(self, plan: Plan, dtype: torch.dtype, *, parallel: bool = False) -> None:
+    def __init__(self, plan: Plan, dtype: torch.dtype, target: Target = _GPU, *, parallel: bool = False) -> None:
         del parallel  # programs walk over rows
-        super().__init__(plan, dtype)
-        self._placed: dict[tuple[str, torch.device], fx.GraphModule] = {}
+        super().__init__(plan, dtype, target)
 
     @lazy
     def _prepared(self) -> dict[str, Parts]:
@@ -284,13 +287,10 @@ class TritonExecutable(Executable):
     ) -> list[Tensor | None]:
         return run_graph(self._graph("weights", device), [*self._widened(parameters), *sums])
 
-    def _graph(self, name: Literal["constants", "weights"], device: torch.device) -> fx.GraphModule:
-        """Return a part of PyTorch's graph that makes its tensors on a device; it was traced on the CPU."""
-        if (name, device) not in self._placed:
-            graph = getattr(self.plan, name)
-            assert graph is not None
-            self._placed[name, device] = _on_device(graph, device)
-        return self._placed[name, device]
+    def _graph(self, name: Literal["constants", "weights"], device: torch.device) -> Formulas:
+        """Return formulas of the plan that make their tensors on a device."""
+        formulas: Formulas = getattr(self.plan, name)
+        return formulas.on(device)
 
 
 def _not_started(which: str, x: Tensor, error: BaseException) -> str:
@@ -299,20 +299,6 @@ def _not_started(which: str, x: Tensor, error: BaseException) -> str:
         f"the kernel of the {which} program did not run on {x.device} ({type(error).__name__}: {reason}); set "
         "OSTINATO_ENGINE=off in the environment to run the eager loop"
     )
-
-
-def _on_device(graph: fx.GraphModule, device: torch.device) -> fx.GraphModule:
-    if device.type == "cpu":
-        return graph
-    placed = copy.deepcopy(graph).to(device)
-    for name, value in list(vars(placed).items()):
-        if isinstance(value, Tensor):
-            setattr(placed, name, value.to(device))
-    for node in placed.graph.nodes:
-        if "device" in node.kwargs:
-            node.kwargs = {**node.kwargs, "device": device}
-    placed.recompile()
-    return placed
 
 
 def _text(dtype: torch.dtype) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ostinato.engine.graph import Node
+from ostinato.engine.plan.graph import Node
 
 _UNARY = {
     "neg": "-({0})",

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from ostinato.engine import graph as g
 from ostinato.engine.backends.triton.prepare import Prepared
 from ostinato.engine.backends.triton.reads import Read, in_tiles, is_state, operands_of, read_of, reads_of
-from ostinato.engine.cpu.schedule import contiguous
-from ostinato.engine.graph import Node
-from ostinato.engine.plan import Sink
+from ostinato.engine.plan import graph as g
+from ostinato.engine.plan.graph import Node
+from ostinato.engine.plan.plan import Sink
+from ostinato.engine.plan.views import contiguous
 
 
 @dataclass(frozen=True)

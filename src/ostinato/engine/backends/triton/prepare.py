@@ -10,12 +10,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ostinato.engine import graph as g
 from ostinato.engine.backends.triton.reads import in_order
-from ostinato.engine.cpu.schedule import locate, needs_copy
-from ostinato.engine.graph import Node
-from ostinato.engine.plan import Program, Sink
-from ostinato.engine.simplify import push_views, share
+from ostinato.engine.plan import graph as g
+from ostinato.engine.plan.graph import Node
+from ostinato.engine.plan.plan import Program, Sink
+from ostinato.engine.plan.rewrite import push_views, share
+from ostinato.engine.plan.views import locate, needs_copy
 
 _ROUNDS = 40
 _MOST_BLOCKS = 8

@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from ostinato.engine import graph as g
-from ostinato.engine.cpu.schedule import broadcast_strides, contiguous, locate
-from ostinato.engine.graph import Node, Shape
+from ostinato.engine.plan import graph as g
+from ostinato.engine.plan.graph import Node, Shape
+from ostinato.engine.plan.views import broadcast_strides, contiguous, locate
 
 Kind = Literal["number", "register", "memory", "shared"]
 

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ostinato.engine import graph as g
 from ostinato.engine.backends.triton.expressions import expression, literal
 from ostinato.engine.backends.triton.phases import (
     Phases,
@@ -22,9 +21,10 @@ from ostinato.engine.backends.triton.phases import (
 )
 from ostinato.engine.backends.triton.reads import Read, in_order, is_state, operands_of, read_of
 from ostinato.engine.backends.triton.tiles import LEAST, Tiling, chunks, padded
-from ostinato.engine.cpu.schedule import locate
-from ostinato.engine.graph import Node, Shape
-from ostinato.engine.plan import Sink
+from ostinato.engine.plan import graph as g
+from ostinato.engine.plan.graph import Node, Shape
+from ostinato.engine.plan.plan import Sink
+from ostinato.engine.plan.views import locate
 
 
 @dataclass(frozen=True)

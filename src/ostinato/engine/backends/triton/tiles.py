@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ostinato.engine import graph as g
-from ostinato.engine.graph import Node, Unsupported
+from ostinato.engine.plan import graph as g
+from ostinato.engine.plan.graph import Node, Unsupported
 
 if TYPE_CHECKING:
     from ostinato.engine.backends.triton.phases import Phases

@@ -1,0 +1,371 @@
+"""Cells and their compiled plans: when one can be used again, when another is needed, when the eager loop runs."""
+
+from __future__ import annotations
+
+import os
+import warnings
+import weakref
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch._compile import _disable_dynamo
+
+from ostinato.engine import backends
+from ostinato.engine.backends import executable_for
+from ostinato.engine.backends.calls import ScanCall
+from ostinato.engine.backends.executable import Executable
+from ostinato.engine.forks import making
+from ostinato.engine.front.capture import Captured, capture
+from ostinato.engine.front.convert import convert
+from ostinato.engine.front.scope import Scope
+from ostinato.engine.front.shell import Snapshot, shell_of
+from ostinato.engine.front.state import State, leaves, map_state, structure
+from ostinato.engine.front.watch import Look, look, look_anew, watched_by_all_modules
+from ostinato.engine.plan.divide import make_plan
+from ostinato.engine.plan.graph import NotNow, Unsupported
+from ostinato.engine.plan.linear import is_wanted
+from ostinato.engine.plan.plan import Plan
+from ostinato.engine.run.agreement import check_agreement
+from ostinato.engine.run.operator import register
+from ostinato.engine.run.operator import scan as run_scan
+from ostinato.engine.run.reference import scan_eagerly
+from ostinato.errors import EngineWarning
+
+_DTYPES = {
+    "cpu": (torch.float32, torch.float64, torch.bfloat16),
+    "cuda": (torch.float32, torch.float64, torch.bfloat16, torch.float16),
+}
+"""What is taken on each kind of device."""
+_MOST_PLANS = 64
+"""Of one cell. A number that is an attribute and changes at every call would else compile at every call."""
+
+
+class Request(NamedTuple):
+    """A scan that is asked for: of arguments that fit, each as `scan` describes it."""
+
+    xs: Tensor
+    state: State
+    lengths: Tensor | None
+    resets: Tensor | None
+    reverse: bool
+    apart: bool = False
+    """Whether the outputs may be changed in place, and so must not lie in the memory of anything else."""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A compiled plan, and the number by which the operators know it."""
+
+    executable: Executable
+    captured: Captured
+    """What the plan was made of."""
+    number: int
+
+
+_shared: weakref.WeakValueDictionary[Any, Ready] = weakref.WeakValueDictionary()
+"""The plans of all cells: equal cells have one."""
+_recent: OrderedDict[Any, Ready] = OrderedDict()
+"""Those wanted last, for the next model of the same kind when the last one is gone."""
+_MOST_RECENT = 64
+_scopes: weakref.WeakKeyDictionary[nn.Module, dict[type, Scope]] = weakref.WeakKeyDictionary()
+_plans: weakref.WeakKeyDictionary[nn.Module, dict[Any, Ready | Unsupported]] = weakref.WeakKeyDictionary()
+_batches: weakref.WeakKeyDictionary[nn.Module, dict[Any, Ready | Unsupported]] = weakref.WeakKeyDictionary()
+"""For cells that may compute with the size of their batch: what holds for each size."""
+_MOST_BATCHES = 512
+_warned: weakref.WeakSet[nn.Module] = weakref.WeakSet()
+
+
+def engine_is_on() -> bool:
+    """Tell whether cells are compiled; `OSTINATO_ENGINE=off` in the environment leaves all to the eager loop."""
+    return os.environ.get("OSTINATO_ENGINE", "on").lower() not in ("off", "0", "eager")
+
+
+def suits(xs: Tensor, state: State) -> bool:
+    """Tell whether a call is one that the engine may try: plain tensors, with nothing else watching each step."""
+    if not engine_is_on() or xs.dtype not in _DTYPES.get(xs.device.type, ()) or 0 in xs.shape:
+        return False
+    if torch._C._functorch.peek_interpreter_stack() is not None or torch.autograd.forward_ad._current_level >= 0:
+        return False
+    if any(leaf.dtype is not xs.dtype or leaf.device != xs.device or leaf.is_neg() for leaf in leaves(state)):
+        return False
+    if torch._C._len_torch_function_stack() and not _only_places_on(xs.device.type):
+        return False
+    return all(
+        type(tensor) in (Tensor, nn.Parameter) and tensor.layout is torch.strided for tensor in (xs, *leaves(state))
+    )
+
+
+def _only_places_on(kind: str) -> bool:
+    """Tell whether the modes that watch PyTorch's functions only say that new tensors are on this kind of device."""
+    from torch.overrides import _get_current_function_mode_stack
+    from torch.utils._device import DeviceContext
+
+    modes = _get_current_function_mode_stack()  # type: ignore[no-untyped-call]
+    return all(type(mode) is DeviceContext and mode.device.type == kind for mode in modes)
+
+
+def scan_compiled(
+    owner: nn.Module, cell: nn.Module, request: Request, seen: Look
+) -> tuple[Tensor, State] | Unsupported:
+    """Run a scan through a compiled plan, or return why the engine cannot take the cell.
+
+    `owner` is the user's cell, which plans are kept with, as it was `seen`; `cell` is itself or a short-lived wrapper
+    made of it alone.
+    """
+    # looking a plan up is not for `torch.compile` to trace; its guard against that costs, so only there
+    run = _scan_untraced if torch.compiler.is_compiling() else _scan_compiled
+    result: tuple[Tensor, State] | Unsupported = run(owner, cell, request, seen)
+    return result
+
+
+def _scan_compiled(
+    owner: nn.Module, cell: nn.Module, request: Request, seen: Look
+) -> tuple[Tensor, State] | Unsupported:
+    if cell is not owner:
+        seen = _look_at_wrapper(owner, cell)
+    xs, state, lengths, resets, reverse, apart = request
+    ready = _find(owner, cell, xs, state, seen)
+    if isinstance(ready, Unsupported):
+        return ready
+    values = list(seen.tensors.values())
+    flat = leaves(state)
+    save = torch.is_grad_enabled() and ready.executable.plan.backward is not None
+    seed = int(torch.randint(2**62, ())) if ready.executable.is_random else 0
+    results = run_scan(ScanCall(values, xs, flat, lengths, resets, reverse, seed, ready.number), save, apart)
+    last = iter(results[1 : 1 + len(flat)])
+    return results[0], map_state(lambda _: next(last), state)
+
+
+# as torch.compiler.disable, but importing the compiler of PyTorch, which takes a second, only when it is called
+_scan_untraced = _disable_dynamo(_scan_compiled)
+
+
+def find(owner: nn.Module, cell: nn.Module, xs: Tensor, state: State) -> Ready | Unsupported:
+    """Return the plan for a call, made now if there is none yet, or why there can be none."""
+    return _find(owner, cell, xs, state, look(cell) if cell is owner else _look_at_wrapper(owner, cell))
+
+
+def _find(owner: nn.Module, cell: nn.Module, xs: Tensor, state: State, seen: Look) -> Ready | Unsupported:
+    if seen.fingerprint is None:
+        return Unsupported(seen.refusal)
+    flat = leaves(state)
+    grad = torch.is_grad_enabled()
+    wanted = [grad and tensor.requires_grad for tensor in (*seen.tensors.values(), xs)]
+    # gradients run through the states whoever wants them
+    gradients = (*wanted, *[any(wanted) or (grad and any(leaf.requires_grad for leaf in flat))] * len(flat))
+    key = (
+        seen.fingerprint, is_wanted(), gradients, xs.dtype, xs.device, xs.shape[2:], structure(state),
+        tuple(leaf.shape[1:] for leaf in flat), torch.get_default_dtype(), grad and seen.scope.grad_mode,
+    )  # fmt: skip
+    plans = _plans.get(owner) or _plans.setdefault(owner, {})
+    ready = plans.get(key) or plans.get((key, xs.shape[1])) or _batches.get(owner, {}).get((key, xs.shape[1]))
+    return _made(plans, key, _Wanted(owner, cell, xs, state, seen, gradients)) if ready is None else ready
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """A call for which there is no plan yet."""
+
+    owner: nn.Module
+    cell: nn.Module
+    xs: Tensor
+    state: State
+    seen: Look
+    gradients: tuple[bool, ...]
+
+    @property
+    def batch(self) -> int:
+        """How many rows there are."""
+        return self.xs.shape[1]
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """Tensors with as many rows as this batch: each may be a row for each sequence, or may only look like it."""
+        return tuple(
+            name
+            for name, tensor in self.seen.tensors.items()
+            if tensor.dim() and tensor.shape[0] == self.batch and not isinstance(tensor, nn.Parameter)
+        )
+
+    def capture(self, **options: Any) -> Captured:
+        """Trace a step."""
+        backward = any(self.gradients)
+        seen, gradients = self.seen, self.gradients
+        return capture(
+            self.cell,
+            self.xs[0],
+            self.state,
+            seen.tensors,
+            gradients,
+            backward=backward,
+            scope=seen.scope,
+            unchanged=seen.holds,
+            **options,
+        )
+
+
+def _made(plans: dict[Any, Ready | Unsupported], key: Any, call: _Wanted) -> Ready | Unsupported:
+    """Make the plan of a call, or take that of an equal cell, and keep it."""
+    if watched_by_all_modules():  # by a counter of operations, say, which would see the trace
+        return NotNow("hooks on all modules")
+    with making:
+        ready = plans.get(key) or plans.get((key, call.batch))  # another thread may have made it
+        if ready is not None:
+            return ready
+        if len(plans) >= _MOST_PLANS:
+            return Unsupported("settings or sizes that keep changing (make what changes a buffer of the cell)")
+        if call.rows:
+            ready = plans[key, call.batch] = _shared_or_made((key, call.batch, call.rows), call)
+        elif call.seen.scope.sizes or call.seen.opaque:
+            ready = _agreed(plans, key, call)
+        else:
+            ready = plans[key] = _shared_or_made(key, call)
+        return ready
+
+
+def _shared_or_made(key: Any, call: _Wanted) -> Ready | Unsupported:
+    """Return the plan that an equal cell has, or had not long ago, or make it."""
+    ready = _shared.get(key) or _make(call)
+    if isinstance(ready, Ready):
+        _shared[key] = _recent[key] = ready
+        _recent.move_to_end(key)
+        if len(_recent) > _MOST_RECENT:
+            _recent.popitem(last=False)
+    return ready
+
+
+def _agreed(plans: dict[Any, Ready | Unsupported], key: Any, call: _Wanted) -> Ready | Unsupported:
+    """Return the plan of a cell that may compute with the size of its batch, if a step of this many rows agrees."""
+    ready = plans.get(("any batch", key))
+    if ready is None:
+        ready = plans["any batch", key] = _shared_or_made(("any batch", key), call)
+    batches = _batches.get(call.owner) or _batches.setdefault(call.owner, {})
+    if (key, call.batch) in batches:
+        return batches[key, call.batch]
+    if isinstance(ready, Ready):
+        try:
+            rows = ready.executable.plan.signature.rows
+            true = call.capture(rows=rows, batch=call.batch)
+            _check_agreement(ready, true, call)
+        except Unsupported as reason:
+            ready = reason
+    if len(batches) >= _MOST_BATCHES:
+        batches.clear()
+    batches[key, call.batch] = ready
+    return ready
+
+
+def _check_agreement(ready: Ready, true: Captured, call: _Wanted) -> None:
+    """Compare a plan with a trace of the true batch; on the CPU, whichever device it is for."""
+    tensors, executable = [tensor.detach().cpu() for tensor in call.seen.tensors.values()], ready.executable
+    if call.xs.device.type != "cpu":
+        dtype = torch.float64 if call.xs.dtype is torch.float64 else torch.float32
+        executable = executable_for(torch.device("cpu"))(executable.plan, dtype)
+    check_agreement(executable, ready.captured, true, tensors, call.batch)
+
+
+def _make(call: _Wanted) -> Ready | Unsupported:
+    snapshot = Snapshot(call.seen)
+    try:
+        make = executable_for(call.xs.device)
+        _check_tensors(call.seen.tensors, call.xs)
+        captured, plan = _planned(call)
+        executable = make(plan, call.xs.dtype, parallel=is_wanted())
+        if call.xs.device.type != "cpu":
+            executable.compile(training=plan.backward is not None)  # it is now that a cell can be refused
+    except Exception as error:  # noqa: BLE001 - whatever a plan stumbles over, the eager loop is right
+        if not call.seen.holds():
+            snapshot.restore()
+        return error if isinstance(error, Unsupported) else Unsupported(f"a step without a plan ({error!r:.200})")
+    tensors = call.seen.tensors
+    fakes = {id(tensor): torch.empty_like(tensor, device="meta") for tensor in tensors.values()}
+    blank = shell_of(call.cell, fakes, call.seen.scope.names)
+    reference = _eager_gradients(blank, list(fakes.values()), structure(call.state), call.gradients)
+    return Ready(executable, captured, register(executable, reference))
+
+
+def _planned(call: _Wanted) -> tuple[Captured, Plan]:
+    """Capture and plan; if that fails and some tensors could be rows of the batch, try again with them as such."""
+    candidates = call.rows
+    for chosen in [(), candidates] if candidates else [()]:
+        try:
+            captured = call.capture(rows=chosen)
+            return captured, make_plan(convert(captured))
+        except Unsupported as error:
+            last = error
+    try:
+        convert(call.capture(locate=True))
+    except Unsupported as located:
+        raise located from last
+    raise last
+
+
+def _check_tensors(tensors: dict[str, Tensor], xs: Tensor) -> None:
+    dtype, device = xs.dtype, xs.device
+    for name, tensor in tensors.items():
+        if type(tensor) not in (Tensor, nn.Parameter, nn.Buffer) or tensor.device != device:
+            raise Unsupported(
+                f"{name} is a {type(tensor).__name__} on {tensor.device} and the sequences are on {device}"
+            )
+        if tensor.layout is not torch.strided or tensor.is_neg():
+            raise Unsupported(f"{name}, which is {tensor.layout} or is kept with its sign turned")
+        if tensor.is_floating_point() and tensor.dtype is not dtype:
+            raise Unsupported(f"{name} is {tensor.dtype} and the sequences are {dtype}")
+
+
+def _eager_gradients(blank: nn.Module, places: Sequence[Tensor], shape: Any, wanted: tuple[bool, ...]) -> Any:
+    """Return a function that computes a scan's gradients eagerly, so that they can be differentiated again.
+
+    `blank` is a copy of the cell on tensors without data, `places`, where each call puts its own.
+    """
+
+    def gradients(call: ScanCall, dy: Tensor | None, dlast: Sequence[Tensor | None]) -> list[Tensor]:
+        parameters, x, state, lengths, resets, reverse, *_ = call
+        bound = shell_of(blank, dict(zip(map(id, places), parameters, strict=True)), None)
+        ys, last = scan_eagerly(bound, x, _built(shape, iter(state)), lengths, reverse, resets)
+        pairs = [(out, grad) for out, grad in zip([ys, *leaves(last)], [dy, *dlast], strict=True) if grad is not None]
+        pairs = [(out, grad) for out, grad in pairs if out.requires_grad]
+        asked = [tensor for tensor, needed in zip([*parameters, x, *state], wanted, strict=True) if needed]
+        inputs = [tensor for tensor in asked if tensor.requires_grad]
+        found = torch.autograd.grad(
+            [out for out, _ in pairs], inputs, [grad for _, grad in pairs], create_graph=True, allow_unused=True
+        )
+        known = {id(tensor): grad for tensor, grad in zip(inputs, found, strict=True) if grad is not None}
+        return [known.get(id(tensor), torch.zeros_like(tensor)) for tensor in asked]
+
+    return gradients
+
+
+def _built(shape: Any, parts: Any) -> State:
+    return next(parts) if shape is None else tuple(_built(part, parts) for part in shape)
+
+
+def _look_at_wrapper(owner: nn.Module, cell: nn.Module) -> Look:
+    """Look at a short-lived wrapper around a cell; what is known of its code is kept with the cell."""
+    scopes = _scopes.get(owner) or _scopes.setdefault(owner, {})
+    seen = look_anew(cell, scopes.get(type(cell)))
+    scopes[type(cell)] = seen.scope
+    return seen
+
+
+def release_memory() -> None:
+    """Give back what is kept for later: memory of outputs, and plans of cells that are gone."""
+    with making:
+        _recent.clear()
+    backends.release_memory()
+
+
+def warn_once(cell: nn.Module, reason: Unsupported) -> None:
+    """Say that a cell has run eagerly, and why."""
+    if cell in _warned or isinstance(reason, NotNow):
+        return
+    _warned.add(cell)
+    warnings.warn(
+        f"{type(cell).__name__} runs in the eager loop, right but slower: the engine does not take {reason}",
+        EngineWarning,
+        stacklevel=4,
+    )

@@ -1,0 +1,238 @@
+"""`scan`: any recurrent cell over a batch of sequences, and the one place that chooses how it runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any, Literal, TypeAlias, overload
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ostinato.engine.front.shell import probe_of
+from ostinato.engine.front.state import State, call_cell, check_cell, initial_state, leaves, map_state
+from ostinato.engine.front.watch import Look, look_now, watched_by_all_modules
+from ostinato.engine.plan.graph import Unsupported
+from ostinato.engine.run.compiled import Request, scan_compiled, suits, warn_once
+from ostinato.engine.run.drawn import Drawn
+from ostinato.engine.run.reference import scan_eagerly
+from ostinato.errors import ShapeError, UsageError
+
+Lengths: TypeAlias = "Tensor | Sequence[int] | NDArray[Any]"
+
+
+@overload
+def scan(
+    cell: nn.Module,
+    xs: Tensor,
+    state: State | None = None,
+    *,
+    lengths: Lengths | None = None,
+    reverse: bool = False,
+    batch_first: bool = False,
+    resets: Tensor | None = None,
+    return_states: Literal[False] = False,
+) -> tuple[Tensor, State]: ...
+
+
+@overload
+def scan(
+    cell: nn.Module,
+    xs: Tensor,
+    state: State | None = None,
+    *,
+    lengths: Lengths | None = None,
+    reverse: bool = False,
+    batch_first: bool = False,
+    resets: Tensor | None = None,
+    return_states: Literal[True],
+) -> tuple[Tensor, State, State]: ...
+
+
+def scan(
+    cell: nn.Module,
+    xs: Tensor,
+    state: State | None = None,
+    *,
+    lengths: Lengths | None = None,
+    reverse: bool = False,
+    batch_first: bool = False,
+    resets: Tensor | None = None,
+    return_states: bool = False,
+) -> tuple[Tensor, State] | tuple[Tensor, State, State]:
+    """Run a cell over time: in one compiled loop on the CPU where the engine takes the cell, else step by step.
+
+    Gradients flow to `xs`, `state` and the parameters of the cell; gradients of gradients go through the eager loop.
+    Under autocast a scan runs in the precision of the cell's parameters.
+
+    Args:
+        cell: a module whose `forward(x, state)` returns `(output, new_state)`, the state being a tensor or a tuple of
+            tensors whose first dimension is the batch; or one like `torch.nn.LSTMCell` that returns only the state.
+        xs: the sequences, `(time, batch, features)`, or `(batch, time, features)` with `batch_first`.
+        state: where to start, each tensor `(batch, ...)`; `None` for the cell's own `initial_state(x)` or zeros.
+        lengths: whole numbers `(batch,)` between 0 and `time`, a tensor, an array or a list: the steps that each row
+            really has. A row's outputs after its length are zero and its last state is the one at its last real step.
+        reverse: walk each row from its own last step to its first; outputs stay in the order of `xs`.
+        batch_first: whether the first dimension of `xs`, `resets` and of the outputs is the batch.
+        resets: boolean `(time, batch)`: before a marked step the row goes back to `state`. It is how several sequences
+            are put one after the other in a row.
+        return_states: whether the states after every step are returned as well.
+
+    Returns:
+        The outputs, `(time, batch, output features)`, and the last state; with `return_states` also all states, each
+        tensor `(time, batch, ...)`, zero past a row's length. All are differentiable. As with other operations of
+        PyTorch, outputs that are needed for gradients must not be changed in place; PyTorch refuses the backward pass.
+
+    Raises:
+        ShapeError: `xs`, `state`, `lengths` or `resets` have shapes that do not fit.
+        UsageError: the cell is none, or breaks the contract, or its initial state cannot be found.
+
+    >>> import torch, ostinato
+    >>> cell = torch.nn.GRUCell(3, 5)
+    >>> ys, last = scan(cell, torch.randn(7, 2, 3), lengths=torch.tensor([7, 4]))
+    >>> tuple(ys.shape), bool((ys[4:, 1] == 0).all()), bool((ys[3, 1] == last[1]).all())
+    ((7, 2, 5), True, True)
+    """
+    check_cell(cell)
+    if not isinstance(xs, Tensor):
+        raise UsageError(f"xs is of type {type(xs).__name__}; expected a tensor (time, batch, features)")
+    if xs.dim() < 3:
+        raise ShapeError(f"xs has shape {tuple(xs.shape)}; expected three dimensions, (time, batch, features)")
+    if batch_first:
+        xs = xs.transpose(0, 1)
+    if lengths is not None:
+        lengths = _checked_lengths(lengths, xs)
+    if resets is not None:
+        resets = _checked_resets(resets.transpose(0, 1) if batch_first else resets, xs)
+    xs = _in_precision_of(cell, xs)
+    seen = look_now(cell)
+    if state is None:
+        state = initial_state(cell, xs[0] if xs.shape[0] else xs.new_zeros(xs.shape[1:]), seen.fingerprint)
+    _check_state(state, xs)
+    given = xs.resolve_neg() if xs.is_neg() else xs
+    request = Request(given, state, lengths, resets, reverse)
+    ys, last = _dispatch(cell, _WithStates(cell) if return_states else cell, request, seen)
+    if not return_states:
+        return (ys.transpose(0, 1) if batch_first else ys), last
+    ys, states = _unpacked(cell, ys, xs, state)
+    if batch_first:
+        ys, states = ys.transpose(0, 1), map_state(lambda leaf: leaf.transpose(0, 1), states)
+    return ys, last, states
+
+
+def scan_checked(
+    cell: nn.Module, xs: Tensor, state: State, *, lengths: Tensor | None, reverse: bool, apart: bool
+) -> tuple[Tensor, State]:
+    """Run a layer's own step on arguments that are known to fit.
+
+    The outputs may be changed in place if they are kept `apart`. Hooks on all modules see the layer, not its steps.
+    """
+    return _dispatch(cell, cell, Request(xs, state, lengths, None, reverse, apart), look_now(cell), inner=True)
+
+
+def _dispatch(
+    owner: nn.Module, cell: nn.Module, request: Request, seen: Look, *, inner: bool = False
+) -> tuple[Tensor, State]:
+    """Choose who runs the loop: the compiled engine, or the reference for what it does not take.
+
+    Steps that are `inner`, a layer's own, are not for hooks on all modules to see.
+    """
+    xs, state, lengths, resets, reverse, _ = request
+    with torch.autocast(xs.device.type, enabled=False) if _autocast(xs) else nullcontext():
+        if seen.draws:
+            if cell is not owner:
+                return scan_eagerly(Drawn(cell), xs, state, lengths, reverse, resets)
+            cell = Drawn(cell)
+        if not suits(xs, state):
+            return scan_eagerly(cell, xs, state, lengths, reverse, resets)
+        done: tuple[Tensor, State] | Unsupported
+        if not inner and watched_by_all_modules(names_alone=False):
+            done = Unsupported("hooks on all modules, which must run at every step")
+        else:
+            done = scan_compiled(owner, cell, request, seen)
+        if isinstance(done, Unsupported):
+            result = scan_eagerly(cell, xs, state, lengths, reverse, resets)
+            # not before: a cell that breaks the contract has just raised what is wrong with it
+            warn_once(owner, done)
+            return result
+        return done
+
+
+class _WithStates(nn.Module):
+    """A cell whose output carries its new state along."""
+
+    def __init__(self, cell: nn.Module) -> None:
+        super().__init__()
+        self.cell = cell
+
+    def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """Advance one step; the output is flat, the cell's own first."""
+        output, new_state = call_cell(self.cell, x, state)
+        return torch.cat([part.flatten(1) for part in (output, *leaves(new_state))], -1), new_state
+
+
+def _unpacked(cell: nn.Module, packed: Tensor, xs: Tensor, state: State) -> tuple[Tensor, State]:
+    """Take apart what `_WithStates` has put together."""
+    sizes = [leaf[:1].flatten(1).shape[1] if leaf.shape[0] else math.prod(leaf.shape[1:]) for leaf in leaves(state)]
+    flat, *parts = torch.split(packed, [packed.shape[-1] - sum(sizes), *sizes], -1)
+    rest = iter(parts)
+    states = map_state(lambda leaf: next(rest).reshape(*packed.shape[:2], *leaf.shape[1:]), state)
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        start = map_state(lambda leaf: leaf[:1].detach().clone(), state)
+        row = call_cell(probe_of(cell), xs.new_zeros((1, *xs.shape[2:])), start)[0]
+    return flat.reshape(*packed.shape[:2], *row.shape[1:]), states
+
+
+def _in_precision_of(cell: nn.Module, xs: Tensor) -> Tensor:
+    """Under autocast, bring half-precision sequences back to the precision of the cell: it runs in that throughout."""
+    if not _autocast(xs):
+        return xs
+    like = next(cell.parameters(), xs)
+    return xs.to(like.dtype) if like.is_floating_point() else xs
+
+
+def _autocast(xs: Tensor) -> bool:
+    return xs.device.type != "meta" and torch.is_autocast_enabled(xs.device.type)
+
+
+def _checked_resets(resets: Tensor, xs: Tensor) -> Tensor:
+    if resets.dtype is not torch.bool or resets.shape != xs.shape[:2]:
+        raise ShapeError(
+            f"resets has shape {tuple(resets.shape)} and type {resets.dtype}; expected booleans (time, batch), "
+            f"{tuple(xs.shape[:2])} as in xs"
+        )
+    return resets.to(xs.device)
+
+
+def _checked_lengths(lengths: Lengths, xs: Tensor) -> Tensor:
+    time, batch = xs.shape[:2]
+    if not isinstance(lengths, Tensor):
+        lengths = _as_tensor(lengths)
+    if lengths.dim() != 1 or lengths.shape[0] != batch or lengths.is_floating_point() or lengths.dtype is torch.bool:
+        raise ShapeError(
+            f"lengths has shape {tuple(lengths.shape)} and type {lengths.dtype}; expected whole numbers, ({batch},), "
+            f"one for each row of xs {tuple(xs.shape)}"
+        )
+    if batch and (int(lengths.min()) < 0 or int(lengths.max()) > time):
+        raise ShapeError(
+            f"lengths run from {int(lengths.min())} to {int(lengths.max())}; expected 0 to {time}, the steps of xs"
+        )
+    return lengths.to(xs.device)
+
+
+def _as_tensor(lengths: Any) -> Tensor:
+    try:
+        return torch.as_tensor(lengths)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UsageError(f"lengths is {lengths!r:.80}; expected whole numbers, one for each row of xs") from error
+
+
+def _check_state(state: State, xs: Tensor) -> None:
+    for leaf in leaves(state):
+        if leaf.dim() == 0 or leaf.shape[0] != xs.shape[1]:
+            raise ShapeError(
+                f"a tensor of the state has shape {tuple(leaf.shape)}; its first dimension must be the batch, "
+                f"{xs.shape[1]} rows as in xs {tuple(xs.shape)}"
+            )
