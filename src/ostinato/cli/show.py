@@ -14,7 +14,7 @@ from ostinato.errors import DataError
 
 if TYPE_CHECKING:
     from ostinato.tasks.record import Evaluation
-    from ostinato.tasks.summary import Summary
+    from ostinato.tasks.base.summary import Summary
 
 
 Scores: TypeAlias = "Mapping[str, Mapping[str, float]]"
@@ -22,7 +22,7 @@ Scores: TypeAlias = "Mapping[str, Mapping[str, float]]"
 
 def score_table(scores: Scores, better: Mapping[str, str] = MappingProxyType({})) -> str:
     """Return scores as a table, the model first, the best of each column marked; `better` is "lower" if left out."""
-    from ostinato.tasks.summary import best_of
+    from ostinato.tasks.base.summary import best_of
 
     names = list(scores)
     measures = list(scores[names[0]])

@@ -14,7 +14,7 @@ from ostinato.report.words import visible
 from ostinato.tasks.comparing import Comparison
 from ostinato.tasks.comparing.result import COSTS
 from ostinato.tasks.comparing.showing import markdown, summary_of
-from ostinato.tasks.summary import best_of
+from ostinato.tasks.base.summary import best_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ostinato.report.figures import FULL_WIDTH, LINES, MODEL, WARM, finish, logarithmic, new_figure
 from ostinato.report.words import number, visible
-from ostinato.tasks.summary import Curve, Matrix, best_of
+from ostinato.tasks.base.summary import Curve, Matrix, best_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,7 +13,7 @@ from ostinato.report.figures import forecast_figure, plain_text, training_curves
 from ostinato.report.panels import curve_figure, matrix_figure, scores_figure
 from ostinato.report.words import visible
 from ostinato.tasks.record import FitRecord
-from ostinato.tasks.summary import Curve, Matrix, Summary
+from ostinato.tasks.base.summary import Curve, Matrix, Summary
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -13,7 +13,7 @@ from ostinato.report.page import template
 from ostinato.report.panels import curve_figure, matrix_figure
 from ostinato.report.scores import Tile, score_table, score_tiles
 from ostinato.report.words import duration, judge_training, number, visible
-from ostinato.tasks.summary import Curve, Matrix, Summary, WeightedText
+from ostinato.tasks.base.summary import Curve, Matrix, Summary, WeightedText
 
 if TYPE_CHECKING:
     from markupsafe import Markup

@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ostinato.artifact import kind_of
-from ostinato.errors import ArtifactError
 
 _HOMES = {
-    "event predictor": ("ostinato.tasks.events", "EventPredictor"),
     "forecaster": ("ostinato.tasks.forecast", "Forecaster"),
     "sequence tagger": ("ostinato.tasks.tag", "SequenceTagger"),
     "language model": ("ostinato.tasks.language", "LanguageModel"),
@@ -32,8 +30,8 @@ def load(folder: str | Path) -> Any:
     """
     kind = kind_of(Path(folder))
     if kind not in _HOMES:
-        raise ArtifactError(
-            f'{folder} holds a model of kind "{kind}", which this version does not know; upgrade ostinato'
-        )
+        from ostinato.tasks.base.registry import load as load_base
+
+        return load_base(folder)
     module, name = _HOMES[kind]
     return getattr(importlib.import_module(module), name).load(folder)

@@ -12,7 +12,7 @@ from torch import nn
 from ostinato.errors import NonFiniteLoss
 from ostinato.files import make_folder
 from ostinato.tasks.scores import Scores
-from ostinato.tasks.summary import Panel, Summary, history_rows, in_words, whole_seconds
+from ostinato.tasks.base.summary import Panel, Summary, history_rows, in_words, whole_seconds
 from ostinato.training import History, TrainingConfig, train
 from ostinato.training.history import EpochRow
 from ostinato.training.objective import BatchSource, Objective

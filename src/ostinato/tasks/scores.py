@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ostinato.errors import CorruptArtifact
-from ostinato.tasks.summary import Better
+from ostinato.tasks.base.summary import Better
 
 
 @dataclass(frozen=True)

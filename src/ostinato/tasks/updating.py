@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ostinato.errors import DataError
-from ostinato.tasks.summary import Better, Summary, history_rows
+from ostinato.tasks.base.summary import Better, Summary, history_rows
 from ostinato.training import History, Objective, TrainingConfig, mean_loss, train
 from ostinato.training.objective import BatchSource
 

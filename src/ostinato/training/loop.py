@@ -21,7 +21,7 @@ from ostinato.training.device import make_fabric
 from ostinato.training.diverging import has_diverged
 from ostinato.training.history import EpochRow, History, Log
 from ostinato.training.interrupts import HeldBack
-from ostinato.training.listening import tell_begin, tell_end, tell_epoch
+from ostinato.training.listeners import tell_begin, tell_end, tell_epoch
 from ostinato.training.objective import BatchSource, Carry, Objective, Step
 from ostinato.training.optimisers import LearningRate, make_optimizer
 from ostinato.training.position import Position

@@ -19,8 +19,8 @@ from ostinato.tasks.classify.metrics import ClassScores, Floats, Prediction, sco
 from ostinato.tasks.classify.saving import pack, unpack
 from ostinato.tasks.classify.updating import new_examples
 from ostinato.tasks.estimator import SavedEstimator
-from ostinato.tasks.panels import confusion_counts
-from ostinato.tasks.summary import Summary
+from ostinato.tasks.base.classes import confusion_counts
+from ostinato.tasks.base.summary import Summary
 from ostinato.tasks.updating import NewRows
 from ostinato.training import History
 

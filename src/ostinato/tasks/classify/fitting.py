@@ -22,7 +22,7 @@ from ostinato.tasks.classify.examples import Classes, Examples, Integers
 from ostinato.tasks.classify.metrics import Prediction
 from ostinato.tasks.classify.network import ClassifierNetwork, NetworkSettings
 from ostinato.tasks.classify.parts import Part, Parts, check_enough, read_parts
-from ostinato.tasks.summary import Panel, Summary
+from ostinato.tasks.base.summary import Panel, Summary
 from ostinato.training import History, TrainingConfig, train
 
 _STEPS, _FEWEST_EPOCHS, _MOST_EPOCHS = 1750, 8, 100

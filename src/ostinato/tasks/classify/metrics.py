@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.tasks.classify.examples import Integers
-from ostinato.tasks.panels import class_scores, confusion_counts, macro_f1
-from ostinato.tasks.summary import Better
+from ostinato.tasks.base.classes import class_scores, confusion_counts, macro_f1
+from ostinato.tasks.base.summary import Better
 
 Floats: TypeAlias = "NDArray[np.float64]"
 BETTER: dict[str, Better] = {

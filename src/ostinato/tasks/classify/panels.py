@@ -11,8 +11,8 @@ from ostinato.tasks.classify.looking import gradients_back
 from ostinato.tasks.classify.metrics import BINS, Floats, Prediction, reliability
 from ostinato.tasks.classify.network import ClassifierNetwork
 from ostinato.tasks.classify.parts import Part
-from ostinato.tasks.panels import class_scores, confusion_counts
-from ostinato.tasks.summary import Curve, Matrix, Panel, Table
+from ostinato.tasks.base.classes import class_scores, confusion_counts
+from ostinato.tasks.base.summary import Curve, Matrix, Panel, Table
 
 _MISTAKES = 12
 _LOOKED_AT = 64

@@ -15,8 +15,8 @@ from ostinato.tasks.classify.examples import Classes
 from ostinato.tasks.classify.fitting import Fitted
 from ostinato.tasks.classify.network import ClassifierNetwork, NetworkSettings
 from ostinato.tasks.classify.texts import TextEncoder
-from ostinato.tasks.restoring import restored
-from ostinato.tasks.summary import summary_from
+from ostinato.tasks.base.restoring import restored
+from ostinato.tasks.base.summary import summary_from
 from ostinato.training import History
 from ostinato.training.history import EpochRow
 

@@ -16,7 +16,7 @@ from ostinato.tasks.classify.looking import attended, step_weights
 from ostinato.tasks.classify.metrics import Prediction
 from ostinato.tasks.classify.network import ClassifierNetwork
 from ostinato.tasks.classify.parts import Part, Parts
-from ostinato.tasks.summary import Curve, Panel
+from ostinato.tasks.base.summary import Curve, Panel
 
 _SHOWN = 4
 Sequences: TypeAlias = "list[NDArray[Any]]"

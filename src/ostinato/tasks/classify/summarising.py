@@ -14,7 +14,7 @@ from ostinato.tasks.classify.metrics import BETTER, Floats, Prediction, calibrat
 from ostinato.tasks.classify.network import ClassifierNetwork
 from ostinato.tasks.classify.panels import class_panels, verdict
 from ostinato.tasks.classify.parts import Part, Parts
-from ostinato.tasks.summary import Summary, history_rows, in_words
+from ostinato.tasks.base.summary import Summary, history_rows, in_words
 from ostinato.training import History
 
 

@@ -17,7 +17,7 @@ from ostinato.tasks.classify.metrics import Prediction
 from ostinato.tasks.classify.network import ClassifierNetwork
 from ostinato.tasks.classify.parts import Part, Parts
 from ostinato.tasks.classify.texts import TextColumns, TextEncoder
-from ostinato.tasks.summary import Panel, WeightedText
+from ostinato.tasks.base.summary import Panel, WeightedText
 
 _SHOWN = 6
 _TOKENS = 300

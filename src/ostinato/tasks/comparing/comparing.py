@@ -16,7 +16,7 @@ from ostinato.tasks.comparing.result import CellRun, Comparison, run_from
 from ostinato.tasks.comparing.sizes import Size, count_weights, match_size
 from ostinato.tasks.estimator import Estimator
 from ostinato.tasks.study import alone_in, fingerprint, fresh_or_gone, open_study, read_json, source_of, write_json
-from ostinato.tasks.summary import in_words
+from ostinato.tasks.base.summary import in_words
 
 CELLS = ("rnn", "lstm", "gru", "mingru", "transformer")
 """What is compared where nothing is said."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,8 +20,7 @@ from ostinato.data.notes import note
 from ostinato.data.times import FARTHEST, OPEN_ORDER, decide_cell
 from ostinato.errors import DataError, StreamRowError, UsageError
 from ostinato.streaming import ArrayState, stepper
-from ostinato.tasks.events.answering import Answer, answer_of
-from ostinato.tasks.events.prediction import Reader
+from ostinato.tasks.base.task import Model
 
 
 @dataclass
@@ -38,30 +37,32 @@ class EventStream:
     """Cases as they go on; what is kept of each does not grow with its events.
 
     Args:
-        reader: of the model.
-        columns: the names of the case, the activity and the time in a row; the last `None` if there are no times.
+        model: fitted.
+        answer: from probabilities, times and the name of a case to what is said of it.
         most: cases held at a time; of more, the one that has not gone on for longest is forgotten.
 
     Raises:
         UsageError: `most` is not positive.
     """
 
-    def __init__(self, reader: Reader, columns: tuple[str, str, str | None], most: int) -> None:
+    def __init__(self, model: Model[Any, Any], answer: Callable[..., dict[str, Any]], most: int) -> None:
         if most < 1:
             raise UsageError(f"max_cases is {most}; expected one or more")
-        self.reader, self.columns, self.most = reader, columns, most
-        self._format = reader.time_format
-        self._index = {name: number for number, name in enumerate(reader.known, 1)}
+        own = model.parameters
+        self.model, self.encoder, self.most, self._answer = model, model.encoder, most, answer
+        self.columns: tuple[str, str, str | None] = (own.case, own.activity, own.time or None)
+        self._format = self.encoder.reading
+        self._index = {name: number for number, name in enumerate(self.encoder.known, 1)}
         self._said: set[str] = set()
-        self._step = stepper(reader.network.stack)
+        self._step = stepper(model.network.stack)
         self._cases: OrderedDict[str, _Open] = OrderedDict()
-        self._vectors = reader.network.embedding.weight.detach().numpy()
+        self._vectors = model.network.embedding.weight.detach().numpy()
 
     def __len__(self) -> int:
         """Return how many cases are held."""
         return len(self._cases)
 
-    def push(self, row: Mapping[str, Any] | str) -> Answer:
+    def push(self, row: Mapping[str, Any] | str) -> dict[str, Any]:
         """Take an event; return what comes next in its case.
 
         Args:
@@ -94,18 +95,18 @@ class EventStream:
         if len(self._cases) > self.most:
             self._cases.popitem(last=False)
         with torch.inference_mode():
-            scores, times = self.reader.network.said(torch.from_numpy(y))
-        return answer_of(self.reader, scores[0].double().softmax(-1).numpy(), times[0], case)
+            scores, times = self.model.network.predicted(torch.from_numpy(y))
+        return self._answer(scores[0].double().softmax(-1).numpy(), times[0], case)
 
     def close(self, case: Any) -> bool:
         """Forget a case that has ended; return whether it was there."""
         return self._cases.pop(str(case), None) is not None
 
     def _advance(self, own: _Open, activity: str, moment: float, begun: float) -> np.ndarray[Any, Any]:
-        calendar = self.reader.unit[0] == "days" and self.reader.time_format.kind != "elapsed"
-        shown = wall_seconds(np.array([moment]), self.reader.time_format.zone) if calendar else [math.nan]
+        calendar = self.encoder.unit[0] == "days" and self.encoder.reading.kind != "elapsed"
+        shown = wall_seconds(np.array([moment]), self.encoder.reading.zone) if calendar else [math.nan]
         gap = moment - own.last if own.events else math.nan
-        features = self.reader.features([gap], [moment - begun], [own.events], shown)
+        features = self.encoder.features([gap], [moment - begun], [own.events], shown)
         vector = self._vectors[self._index.get(activity, 0)]
         self._step.restore(own.state)
         return self._step(np.concatenate([vector, features[0].astype(np.float32)])[None].astype(np.float32))
@@ -154,7 +155,7 @@ class EventStream:
         if any(cell is None or cell == "" or (isinstance(cell, float) and not math.isfinite(cell)) for cell in cells):
             return math.nan
         time = cells[0]
-        if self.reader.unit[0] != "days":
+        if self.encoder.unit[0] != "days":
             try:
                 number = float(time)  # type: ignore[arg-type]
             except (TypeError, ValueError, OverflowError) as error:

@@ -22,7 +22,7 @@ from ostinato.tasks.forecast.settings import Decoding, Normalization, NoValues, 
 from ostinato.tasks.forecast.stream import ForecastStream
 from ostinato.tasks.forecast.updating import grown, new_rows, updated_evaluation
 from ostinato.tasks.record import Evaluation, FitRecord
-from ostinato.tasks.summary import Summary
+from ostinato.tasks.base.summary import Summary
 from ostinato.tasks.updating import NewRows, Update
 from ostinato.training.config import Optimizer, Schedule
 

@@ -15,7 +15,7 @@ from ostinato.tasks.forecast.baselines import seasonal_naive
 from ostinato.tasks.forecast.diagnostics import diagnose
 from ostinato.tasks.forecast.fitted import Fitted
 from ostinato.tasks.record import ColumnSummary, DataSummary, Evaluation, FitRecord, ForecastExample
-from ostinato.tasks.summary import Summary, in_words
+from ostinato.tasks.base.summary import Summary, in_words
 from ostinato.training import History
 
 _EXAMPLES = 4

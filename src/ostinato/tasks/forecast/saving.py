@@ -16,7 +16,7 @@ from ostinato.tasks.forecast.fitted import Fitted
 from ostinato.tasks.forecast.network import make_network
 from ostinato.tasks.forecast.settings import NetworkSettings
 from ostinato.tasks.record import ColumnSummary, DataSummary, Diagnostics, Evaluation, FitRecord, ForecastExample
-from ostinato.tasks.restoring import restored
+from ostinato.tasks.base.restoring import restored
 
 Arrays = dict[str, NDArray[Any]]
 

@@ -17,7 +17,7 @@ from ostinato.tasks.forecast.fitted import Fitted, tail_of
 from ostinato.tasks.forecast.fitting import VALIDATION_WINDOWS, batch_size, calibrated
 from ostinato.tasks.forecast.network import DirectNetwork, RecursiveNetwork
 from ostinato.tasks.record import Evaluation
-from ostinato.tasks.summary import Better
+from ostinato.tasks.base.summary import Better
 from ostinato.tasks.updating import TEST, VALIDATION, NewRows
 
 Ints = NDArray[np.int64]

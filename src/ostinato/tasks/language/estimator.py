@@ -25,7 +25,7 @@ from ostinato.tasks.language.reading import LanguageStream, answers
 from ostinato.tasks.language.saving import pack, unpack
 from ostinato.tasks.language.spelling import beginning, never_drawn, spelled, until
 from ostinato.tasks.language.updating import new_text
-from ostinato.tasks.summary import Summary
+from ostinato.tasks.base.summary import Summary
 from ostinato.tasks.updating import NewRows
 from ostinato.training import History
 from ostinato.training.config import Averaged, Optimizer, Schedule

@@ -22,7 +22,7 @@ from ostinato.tasks.language.corpus import Corpus, Texts, read_corpus
 from ostinato.tasks.language.evaluation import LanguageScores, token_losses
 from ostinato.tasks.language.network import LanguageNetwork, NetworkSettings, check_settings
 from ostinato.tasks.language.summarising import summarise
-from ostinato.tasks.summary import Summary
+from ostinato.tasks.base.summary import Summary
 from ostinato.training import History, TrainingConfig, train
 
 VALIDATION_ROWS = 10

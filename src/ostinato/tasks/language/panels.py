@@ -16,7 +16,7 @@ from ostinato.tasks.language.diagnostics import gradient_through_time, hidden_st
 from ostinato.tasks.language.generation import Sampling, generate_tokens
 from ostinato.tasks.language.network import LanguageNetwork
 from ostinato.tasks.language.spelling import beginning, named, never_drawn, spelled
-from ostinato.tasks.summary import Curve, Matrix, Panel, Sample, Table, WeightedText
+from ostinato.tasks.base.summary import Curve, Matrix, Panel, Sample, Table, WeightedText
 
 _SHOWN = 120
 _READ = 48

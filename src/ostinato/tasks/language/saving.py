@@ -12,8 +12,8 @@ from ostinato.data.text import vocabulary_from_dict
 from ostinato.tasks.language.evaluation import LanguageScores
 from ostinato.tasks.language.fitting import Outcome
 from ostinato.tasks.language.network import LanguageNetwork, NetworkSettings
-from ostinato.tasks.restoring import restored
-from ostinato.tasks.summary import summary_from
+from ostinato.tasks.base.restoring import restored
+from ostinato.tasks.base.summary import summary_from
 from ostinato.training import History
 from ostinato.training.history import EpochRow
 

@@ -14,7 +14,7 @@ from ostinato.tasks.language.corpus import Corpus, Texts
 from ostinato.tasks.language.evaluation import LanguageScores
 from ostinato.tasks.language.network import LanguageNetwork
 from ostinato.tasks.language.panels import panels
-from ostinato.tasks.summary import Summary, history_rows, in_words, whole_seconds
+from ostinato.tasks.base.summary import Summary, history_rows, in_words, whole_seconds
 from ostinato.training import History
 
 

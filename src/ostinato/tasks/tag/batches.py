@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from ostinato.errors import UsageError
-from ostinato.tasks.rows import RowBatches
+from ostinato.tasks.base.batches import RowBatches
 from ostinato.tasks.tag.corpus import NOTHING, Words
 from ostinato.tasks.tag.network import Sentences, TagNetwork
 from ostinato.training.objective import Carry, Step

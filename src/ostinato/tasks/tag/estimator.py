@@ -14,7 +14,7 @@ from ostinato.data.text import read_lines
 from ostinato.errors import UsageError
 from ostinato.tasks.estimator import SavedEstimator
 from ostinato.tasks.scores import Scores
-from ostinato.tasks.summary import Summary
+from ostinato.tasks.base.summary import Summary
 from ostinato.tasks.tag.characters import CharacterReader
 from ostinato.tasks.tag.corpus import Tagged, read_sentences
 from ostinato.tasks.tag.evaluation import Judge, score_tags

@@ -9,9 +9,9 @@ import numpy as np
 
 from ostinato.data.text import Specials, TaggedSentence
 from ostinato.errors import DataError
-from ostinato.tasks.panels import accuracy, confusion_counts, macro_f1
+from ostinato.tasks.base.classes import accuracy, confusion_counts, macro_f1
 from ostinato.tasks.scores import Scores
-from ostinato.tasks.summary import Better
+from ostinato.tasks.base.summary import Better
 from ostinato.tasks.tag.baselines import FrequentTags, HiddenMarkov
 from ostinato.tasks.tag.corpus import Words, numbered_tags
 from ostinato.tasks.tag.prediction import Tags

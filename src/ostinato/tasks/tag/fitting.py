@@ -15,10 +15,10 @@ from torch import Tensor
 from ostinato.data.text import TaggedSentence
 from ostinato.errors import DataError, UsageError
 from ostinato.nn.losses import class_weights
-from ostinato.tasks.rows import RowBatches
+from ostinato.tasks.base.batches import RowBatches
 from ostinato.tasks.running import Run, run_training, summary_of
 from ostinato.tasks.scores import Scores
-from ostinato.tasks.summary import Summary
+from ostinato.tasks.base.summary import Summary
 from ostinato.tasks.tag.batches import TagBatch, TagObjective, tag_batches
 from ostinato.tasks.tag.constraints import possible, scheme_for
 from ostinato.tasks.tag.corpus import NOTHING, Corpus, Tagged, Words, build_words, numbered_tags, read_corpus, tags_of

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from ostinato.data.text import TaggedSentence
-from ostinato.tasks.panels import class_table, confusion_panel, reliability_curve
-from ostinato.tasks.summary import Panel, Sample, Table
+from ostinato.tasks.base.classes import class_table, confusion_panel, reliability_curve
+from ostinato.tasks.base.summary import Panel, Sample, Table
 from ostinato.tasks.tag.corpus import UNSEEN, Corpus, numbered_tags
 from ostinato.tasks.tag.prediction import Tagger, Tags
 

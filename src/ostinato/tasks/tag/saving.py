@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from ostinato.artifact import Artifact
 from ostinato.data.text import CharacterVocabulary, WordVocabulary, vocabulary_from_dict
-from ostinato.tasks.restoring import restored
+from ostinato.tasks.base.restoring import restored
 from ostinato.tasks.running import run_from
 from ostinato.tasks.scores import scores_from
-from ostinato.tasks.summary import summary_from
+from ostinato.tasks.base.summary import summary_from
 from ostinato.tasks.tag.corpus import Words
 from ostinato.tasks.tag.fitting import Outcome
 from ostinato.tasks.tag.network import NetworkSettings, TagNetwork

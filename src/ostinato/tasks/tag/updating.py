@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ostinato.tasks.summary import Better
+from ostinato.tasks.base.summary import Better
 from ostinato.tasks.tag.batches import TagObjective
 from ostinato.tasks.tag.constraints import possible
 from ostinato.tasks.tag.corpus import Tagged, read_sentences

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ostinato.tasks.summary import Curve
+from ostinato.tasks.base.summary import Curve
 from ostinato.tasks.translate.batches import TranslationBatches
 from ostinato.tasks.translate.corpus import encode_pairs
 from ostinato.tasks.translate.network import TranslationNetwork

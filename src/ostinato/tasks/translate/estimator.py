@@ -15,7 +15,7 @@ from ostinato.data.text.subwords import Model
 from ostinato.errors import UsageError
 from ostinato.nn.decoder import Reading
 from ostinato.tasks.estimator import SavedEstimator
-from ostinato.tasks.summary import Matrix, Summary
+from ostinato.tasks.base.summary import Matrix, Summary
 from ostinato.tasks.translate.corpus import Level
 from ostinato.tasks.translate.evaluation import TranslationScores
 from ostinato.tasks.translate.fitting import Outcome, fit_translator, search_of

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from ostinato.errors import DataError, MissingExtra
-from ostinato.tasks.summary import Better
+from ostinato.tasks.base.summary import Better
 from ostinato.tasks.translate.batches import TranslationBatches
 from ostinato.tasks.translate.corpus import Encoded
 from ostinato.tasks.translate.network import TranslationNetwork

@@ -12,7 +12,7 @@ import torch
 
 from ostinato.errors import MissingExtra, NonFiniteLoss, UsageError
 from ostinato.files import make_folder
-from ostinato.tasks.summary import Summary
+from ostinato.tasks.base.summary import Summary
 from ostinato.tasks.translate.batches import TranslationBatches, TranslationObjective
 from ostinato.tasks.translate.corpus import Corpus, read_corpus
 from ostinato.tasks.translate.dictionary import learn_dictionary

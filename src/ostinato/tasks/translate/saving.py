@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from ostinato.artifact import Artifact
 from ostinato.data.text import vocabulary_from_dict
-from ostinato.tasks.restoring import restored
-from ostinato.tasks.summary import summary_from
+from ostinato.tasks.base.restoring import restored
+from ostinato.tasks.base.summary import summary_from
 from ostinato.tasks.translate.fitting import Outcome
 from ostinato.tasks.translate.network import NetworkSettings, TranslationNetwork
 from ostinato.tasks.translate.translating import Languages

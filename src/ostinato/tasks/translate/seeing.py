@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from ostinato.tasks.summary import Matrix, Panel, Summary, Table, history_rows, in_words, whole_seconds
+from ostinato.tasks.base.summary import Matrix, Panel, Summary, Table, history_rows, in_words, whole_seconds
 from ostinato.tasks.translate.corpus import Corpus, Level
 from ostinato.tasks.translate.diagnostics import gradient_flow
 from ostinato.tasks.translate.evaluation import BETTER

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ostinato.tasks.summary import Curve, Panel, Summary, Table
+from ostinato.tasks.base.summary import Curve, Panel, Summary, Table
 
 if TYPE_CHECKING:
     from optuna import Study

@@ -15,7 +15,7 @@ from ostinato.tasks import children
 from ostinato.tasks.comparing.sizes import count_weights
 from ostinato.tasks.estimator import Estimator
 from ostinato.tasks.study import alone_in, fingerprint, fresh_or_gone, open_study, read_json, source_of, write_json
-from ostinato.tasks.summary import in_words
+from ostinato.tasks.base.summary import in_words
 from ostinato.tasks.tuning.result import Search, Trial, importances_of, trial_of
 from ostinato.tasks.tuning.space import Dimension, Space, default_space, read_space
 from ostinato.tasks.tuning.storage import counted, drop_running, mend_journal, open_trials, require_optuna

@@ -1,20 +1,21 @@
-"""Panels and measures of anything that chooses among classes: confusion, scores of each class, calibration.
+"""Measures and panels of anything that chooses among classes: confusion, scores of each class, calibration, mistakes.
 
-Nothing here knows a task: truth and choice are class numbers, chances are numbers from 0 to 1.
+Nothing here knows a task: truth and choice are class numbers, probabilities are numbers from 0 to 1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ostinato.errors import ShapeError, UsageError
-from ostinato.tasks.summary import Curve, Matrix, Table
+from ostinato.tasks.base.summary import Curve, Matrix, Table
 
 Counts = NDArray[np.int64]
+_LEAST = 1e-12
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,39 @@ def accuracy(counts: Counts) -> float:
     return float(np.trace(counts) / max(counts.sum(), 1))
 
 
+def cross_entropy(truth: ArrayLike, probabilities: NDArray[np.float64]) -> float:
+    """Return the mean negative log-likelihood of the true classes, in nats; a class without a probability is left out.
+
+    Args:
+        truth: class numbers; one that is not below the number of probabilities was not seen in training.
+        probabilities: `(answers, classes)`.
+    """
+    classes = np.asarray(truth)
+    seen = classes < probabilities.shape[1]
+    given = probabilities[seen, classes[seen]]
+    return float(-np.log(np.maximum(given, _LEAST)).mean()) if seen.any() else 0.0
+
+
+def class_measures(
+    truth: ArrayLike, found: ArrayLike, probabilities: NDArray[np.float64] | None, classes: int
+) -> dict[str, float]:
+    """Return the measures of a choice among classes.
+
+    Args:
+        truth: class numbers; `classes`: one that was not seen in training.
+        found: as many.
+        probabilities: `(answers, classes)`, or `None`: none were given.
+        classes: how many there are.
+    """
+    counts = confusion_counts(truth, found, classes + 1)
+    measures = {"accuracy": accuracy(counts), "macro F1": macro_f1(counts)}
+    if probabilities is not None:
+        given = probabilities[np.arange(len(probabilities)), np.asarray(found)]
+        measures["cross-entropy"] = cross_entropy(truth, probabilities)
+        measures["calibration error"] = calibration_error(given, np.asarray(truth) == np.asarray(found))
+    return measures
+
+
 def confusion_panel(
     labels: Sequence[str],
     truth: ArrayLike,
@@ -121,12 +155,13 @@ def class_table(labels: Sequence[str], truth: ArrayLike, found: ArrayLike, *, ti
 
 
 def calibration_error(probabilities: ArrayLike, right: ArrayLike, *, bins: int = 10) -> float:
-    """Return the expected calibration error: how far the chances given are from how often they came true.
+    """Return the expected calibration error: how far the probabilities given are from how often answers were right.
 
     Args:
-        probabilities: `(answers,)`, the chance given to each answer.
+        probabilities: `(answers,)`, that given to each answer.
         right: `(answers,)`, whether it was right.
-        bins: of equal width; the error is the mean over them, each weighed by its answers.
+        bins: of equal width, `((m - 1) / bins, m / bins]`, so that .5 lies in the fifth of ten and .55 in the sixth;
+            the error is the mean over them of |share right - mean probability|, each weighed by its answers.
 
     Raises:
         ShapeError: there are not as many of both.
@@ -136,6 +171,8 @@ def calibration_error(probabilities: ArrayLike, right: ArrayLike, *, bins: int =
 
     >>> calibration_error([0.9, 0.9, 0.6, 0.6], [1, 1, 1, 0])
     0.1
+    >>> calibration_error([0.5, 0.55], [0, 1])
+    0.475
     """
     counts, said, came = _bins(probabilities, right, bins)
     return float(round((counts * np.abs(said - came)).sum() / max(counts.sum(), 1), 12))
@@ -144,12 +181,12 @@ def calibration_error(probabilities: ArrayLike, right: ArrayLike, *, bins: int =
 def reliability_curve(
     probabilities: ArrayLike, right: ArrayLike, *, bins: int = 10, title: str = "Reliability"
 ) -> Curve:
-    """Return how often answers came true by the chance that was given to them; bins without answers are left out.
+    """Return how often answers were right by the probability that was given to them; bins without answers are left out.
 
     Args:
-        probabilities: `(answers,)`, the chance given to each answer.
+        probabilities: `(answers,)`, that given to each answer.
         right: `(answers,)`, whether it was right.
-        bins: of equal width.
+        bins: see `calibration_error`.
         title: of the panel.
 
     Raises:
@@ -163,7 +200,7 @@ def reliability_curve(
     return Curve(
         title,
         x=tuple(map(float, said)),
-        lines={"came true": tuple(map(float, came))},
+        lines={"right": tuple(map(float, came))},
         x_axis="probability given",
         y_axis="share that was right",
         diagonal=True,
@@ -172,18 +209,34 @@ def reliability_curve(
 
 
 def _bins(probabilities: ArrayLike, right: ArrayLike, bins: int) -> tuple[NDArray[np.float64], ...]:
-    """Return, of each bin with answers, how many, the mean chance given and the share that was right."""
-    chances, hits = np.asarray(probabilities, np.float64).ravel(), np.asarray(right, np.float64).ravel()
-    if len(chances) != len(hits):
-        raise ShapeError(f"there are {len(chances)} probabilities and {len(hits)} answers; expected as many")
-    if not ((chances >= -1e-6) & (chances <= 1 + 1e-6)).all():
-        raise UsageError("a probability is not from 0 to 1; give chances, not scores")
+    """Return, of each bin with answers, how many, the mean probability given and the share that was right."""
+    given, hits = np.asarray(probabilities, np.float64).ravel(), np.asarray(right, np.float64).ravel()
+    if len(given) != len(hits):
+        raise ShapeError(f"there are {len(given)} probabilities and {len(hits)} answers; expected as many")
+    if not ((given >= -1e-6) & (given <= 1 + 1e-6)).all():
+        raise UsageError("a probability is not from 0 to 1; give probabilities, not scores")
     if bins < 1:
         raise UsageError(f"bins is {bins}; expected one or more")
-    place = np.clip((chances * bins).astype(np.int64), 0, bins - 1)
-    counts, said, came = (np.bincount(place, weights, bins) for weights in (None, chances, hits))
+    place = np.searchsorted(np.arange(1, bins) / bins, given)  # a value on an edge lies below it
+    counts, said, came = (np.bincount(place, weights, bins) for weights in (None, given, hits))
     there = counts > 0
     return counts[there].astype(np.float64), said[there] / counts[there], came[there] / counts[there]
+
+
+def mistakes_table(
+    rows: Iterable[tuple[float, tuple[str | float, ...]]], columns: Sequence[str], *, at_most: int = 12
+) -> Table:
+    """Return the mistakes of which a model was most confident.
+
+    Args:
+        rows: of each mistake, the probability that was given to it, and what is to be shown before that.
+        columns: the names of what is shown.
+        at_most: mistakes that are shown.
+    """
+    ordered = sorted(rows, key=lambda row: -row[0])
+    shown = tuple((*row, round(given, 4)) for given, row in ordered[:at_most])
+    note = f"{len(ordered):,} mistakes in all" if ordered else "there are none"
+    return Table("The most confident mistakes", (*columns, "probability"), shown, note)
 
 
 def _gathered(counts: Counts, kept: Counts, others: Counts) -> Counts:
