@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ostinato.cli import fit_classification, fit_events, fit_forecast, fit_language, fit_tagging, fit_translation
+from ostinato.cli import fit_classification, fit_forecast, fit_language, fit_tagging, fit_translation
+from ostinato.cli.command import commands
 from ostinato.cli.recipe import Recipe
 
 RECIPES: tuple[Recipe, ...] = (
@@ -11,7 +12,7 @@ RECIPES: tuple[Recipe, ...] = (
     fit_classification.TEXTS,
     fit_classification.SEQUENCES,
     fit_tagging.RECIPE,
-    fit_events.RECIPE,
+    *commands().values(),  # type: ignore[arg-type]
 )
 
 COMPARED = (fit_forecast.RECIPE, *RECIPES)

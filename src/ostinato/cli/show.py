@@ -63,6 +63,12 @@ def evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
     return plain
 
 
+def fit_json(out: object, summary: Summary) -> dict[str, Any]:
+    """Return what a fit of any task prints with `--json`."""
+    own = {name: getattr(summary, name) for name in ("scores", "better", "protocol", "verdict", "best_epoch", "stopped")}
+    return {"model": str(out), "task": summary.task, **own}
+
+
 def print_json(value: Any) -> None:
     """Print one JSON document on one line."""
     sys.stdout.write(dumps(_plain(value)) + "\n")
