@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ostinato.cli import fit_classification, fit_forecast, fit_language, fit_tagging, fit_translation
+from ostinato.cli import fit_classification, fit_forecast, fit_language, fit_translation
 from ostinato.cli.command import commands
 from ostinato.cli.recipe import Recipe
 
@@ -11,7 +11,6 @@ RECIPES: tuple[Recipe, ...] = (
     fit_translation.RECIPE,
     fit_classification.TEXTS,
     fit_classification.SEQUENCES,
-    fit_tagging.RECIPE,
     *commands().values(),  # type: ignore[arg-type]
 )
 

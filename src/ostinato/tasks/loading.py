@@ -10,7 +10,6 @@ from ostinato.artifact import kind_of
 
 _HOMES = {
     "forecaster": ("ostinato.tasks.forecast", "Forecaster"),
-    "sequence tagger": ("ostinato.tasks.tag", "SequenceTagger"),
     "language model": ("ostinato.tasks.language", "LanguageModel"),
     "sequence classifier": ("ostinato.tasks.classify", "SequenceClassifier"),
     "text classifier": ("ostinato.tasks.classify", "TextClassifier"),

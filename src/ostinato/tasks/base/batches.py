@@ -95,7 +95,7 @@ def read_in_batches(
         rows, steps: see `like_lengths`.
     """
     found: dict[int, T] = {}
-    with torch.inference_mode():
+    with torch.no_grad():  # not inference mode: marginals of a CRF are gradients
         for places in like_lengths(lengths, rows=rows, steps=steps):
             found.update(zip(places, read(places), strict=True))
     return [found[row] for row in range(len(lengths))]

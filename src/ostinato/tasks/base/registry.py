@@ -53,6 +53,7 @@ def _ours(name: str, kind: str, folder: str, module: str, estimator: str, prefix
 _TASKS: dict[str, Home] = {
     own.name: own
     for own in (
+        _ours("tagging", "sequence tagger", "tag", "parameters", "SequenceTagger", "Tag"),
         _ours("events", "event predictor", "events", "parameters", "EventPredictor", "Event"),
     )
 }
