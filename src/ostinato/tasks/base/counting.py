@@ -42,7 +42,7 @@ class FollowerCounts:
 
     >>> counts = FollowerCounts.of([[0, 1, 0, 1, 0]], 2, order=1)
     >>> counts.distribution(counts.contexts([[0, 1]]))[0].round(3).tolist()
-    [0.167, 0.833]
+    [0.19, 0.81]
     """
 
     symbols: int
@@ -79,12 +79,14 @@ class FollowerCounts:
         followers = symbols if followers is None else followers
         made = cls(symbols, followers, tuple(_EMPTY for _ in range(1 + largest_order(symbols, followers, order))))
         contexts = made.contexts(sequences, begins=begins)
-        if following is None:
-            following = [np.append(np.asarray(own)[1:], -1) for own in sequences]
-        after = np.concatenate([np.asarray(own, np.int64) for own in following] or [np.zeros(0, np.int64)])
+        given = following or [np.append(np.asarray(own)[1:], -1) for own in sequences]
+        after = _joined(given)
         known = (after >= 0) & (after < followers)
-        tables = tuple(_table(own[known], after[known], followers) for own in contexts)
-        return cls(symbols, followers, tables)
+        tables = [_table(own[known], after[known], followers) for own in contexts]
+        if following is None:  # the first symbols come after nothing, and count there
+            whole = _joined(sequences)
+            tables[0] = _table(np.zeros(len(whole), np.int64), whole, followers)
+        return cls(symbols, followers, tuple(tables))
 
     def contexts(self, sequences: Sequence[Sequence[int] | Ints], *, begins: bool = False) -> list[Ints]:
         """Return, for each length, the number of the context up to each symbol, -1 where there are too few before it.
@@ -96,8 +98,7 @@ class FollowerCounts:
         arrays = [np.asarray(own, np.int64) + 1 for own in sequences]
         found = []
         for length in range(self.order + 1):
-            parts = [self._keys(own, length, begins) for own in arrays]
-            found.append(np.concatenate(parts or [np.zeros(0, np.int64)]))
+            found.append(_joined([self._keys(own, length, begins) for own in arrays]))
         return found
 
     def _keys(self, own: Ints, length: int, begins: bool) -> Ints:
@@ -149,6 +150,10 @@ def largest_order(symbols: int, followers: int, most: int) -> int:
 
 
 _EMPTY = _Table(*(np.zeros(0, np.int64) for _ in range(5)))
+
+
+def _joined(arrays: Sequence[Sequence[int] | Ints]) -> Ints:
+    return np.concatenate([np.zeros(0, np.int64), *(np.asarray(own, np.int64) for own in arrays)])
 
 
 def _table(contexts: Ints, following: Ints, followers: int) -> _Table:

@@ -101,7 +101,7 @@ def build(task: AnyTask, parameters: Any, train: Any, seed: int) -> Model[Any, A
 def encoded(task: AnyTask, model: Model[Any, Any], parts: Held[Any]) -> Held[Any]:
     """Return parts as the network reads them."""
     own = {name: None if part is None else task.encode(model, part) for name, part in parts.named().items()}
-    return Held(own["train"], own["validation"], own["test"], parts.words)
+    return without_empty(Held(own["train"], own["validation"], own["test"], parts.words))
 
 
 def _trained(

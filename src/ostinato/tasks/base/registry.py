@@ -53,6 +53,7 @@ def _ours(name: str, kind: str, folder: str, module: str, estimator: str, prefix
 _TASKS: dict[str, Home] = {
     own.name: own
     for own in (
+        _ours("language", "language model", "language", "parameters", "LanguageModel", "Language"),
         _ours("classification", "text classifier", "classify", "parameters", "TextClassifier", "Text"),
         _ours("sequences", "sequence classifier", "classify", "parameters", "SequenceClassifier", "Sequence"),
         _ours("tagging", "sequence tagger", "tag", "parameters", "SequenceTagger", "Tag"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from ostinato.data.text import Vocabulary
-from ostinato.tasks.language.corpus import Level
+from ostinato.tasks.language.texts import Level
 
 
 def spelled(tokens: Iterable[int], vocabulary: Vocabulary, level: Level) -> Iterator[str]:
