@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from ostinato.cli import fit_forecast, fit_translation
+from ostinato.cli import fit_forecast
 from ostinato.cli.command import commands
 from ostinato.cli.recipe import Recipe
 
 RECIPES: tuple[Recipe, ...] = (
-    fit_translation.RECIPE,
     *commands().values(),  # type: ignore[arg-type]
 )
 

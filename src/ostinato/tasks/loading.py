@@ -10,7 +10,6 @@ from ostinato.artifact import kind_of
 
 _HOMES = {
     "forecaster": ("ostinato.tasks.forecast", "Forecaster"),
-    "translator": ("ostinato.tasks.translate", "Translator"),
 }
 """Where the estimator of each kind of model lives: a task is imported when one of its models is."""
 

@@ -54,6 +54,7 @@ _TASKS: dict[str, Home] = {
     own.name: own
     for own in (
         _ours("language", "language model", "language", "parameters", "LanguageModel", "Language"),
+        _ours("translation", "translator", "translate", "parameters", "Translator", "Translation"),
         _ours("classification", "text classifier", "classify", "parameters", "TextClassifier", "Text"),
         _ours("sequences", "sequence classifier", "classify", "parameters", "SequenceClassifier", "Sequence"),
         _ours("tagging", "sequence tagger", "tag", "parameters", "SequenceTagger", "Tag"),

@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from ostinato.data.text import Vocabulary, WordVocabulary
-from ostinato.tasks.translate.corpus import Level
 
 _CLOSING = re.compile(r" (?=[.,;:!?%…)\]}»”’](?: |$))")
 _OPENING = re.compile(r"(?<=[(\[{«“‘]) ")
@@ -71,7 +70,7 @@ def pieces(tokens: Iterable[tuple[int, int | None]], vocabulary: Vocabulary, wor
             shown = whole
 
 
-def token_names(tokens: Sequence[int], vocabulary: Vocabulary, level: Level) -> tuple[str, ...]:
+def token_names(tokens: Sequence[int], vocabulary: Vocabulary, level: str) -> tuple[str, ...]:
     """Return tokens one by one, as a figure shows them."""
     named = []
     for token in tokens:
