@@ -39,6 +39,7 @@ class About:
         files: what the data files are.
         count: how many files the data may be in; several are handed to `fit` as a tuple.
         tables: whether the files are tables, with options of how they are read.
+        answers: how the command line prints answers: `"lines"`, or `"table"` for the rows of a table.
         hint: what to do next, with `{out}` for the model's folder.
         extras: by verb (`predict`, `evaluate`, `stream`), options that no other task has.
         search: what `tune` searches where nothing is said, as `--search` has it; empty: what all tasks have.
@@ -52,6 +53,7 @@ class About:
     files: str = "the data"
     count: int = 1
     tables: bool = False
+    answers: Literal["lines", "table"] = "lines"
     hint: str = "ostinato report {out} shows the model"
     extras: Mapping[str, tuple[Extra, ...]] = field(default_factory=dict)
     search: tuple[str, ...] = ()

@@ -53,6 +53,7 @@ def _ours(name: str, kind: str, folder: str, module: str, estimator: str, prefix
 _TASKS: dict[str, Home] = {
     own.name: own
     for own in (
+        _ours("forecast", "forecaster", "forecast", "parameters", "Forecaster", "Forecast"),
         _ours("language", "language model", "language", "parameters", "LanguageModel", "Language"),
         _ours("translation", "translator", "translate", "parameters", "Translator", "Translation"),
         _ours("classification", "text classifier", "classify", "parameters", "TextClassifier", "Text"),

@@ -77,8 +77,29 @@ class Sample:
     note: str = ""
 
 
-Panel: TypeAlias = "Table | Matrix | WeightedText | Curve | Sample"
-_PANELS: dict[str, type[Any]] = {kind.__name__: kind for kind in (Table, Matrix, WeightedText, Curve, Sample)}
+@dataclass(frozen=True)
+class Fan:
+    """One forecast with its intervals against what came, in the data's own units; NaN where a value is missing.
+
+    Shapes: `history_times`, `history (context,)`; `times`, `truth`, `point (horizon,)`; `quantiles (horizon, levels)`;
+    `baselines` are other forecasts by name.
+    """
+
+    title: str
+    target: str
+    history_times: tuple[str, ...]
+    history: tuple[float, ...]
+    times: tuple[str, ...]
+    truth: tuple[float, ...]
+    point: tuple[float, ...]
+    levels: tuple[float, ...]
+    quantiles: tuple[tuple[float, ...], ...]
+    baselines: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    note: str = ""
+
+
+Panel: TypeAlias = "Table | Matrix | WeightedText | Curve | Sample | Fan"
+_PANELS: dict[str, type[Any]] = {kind.__name__: kind for kind in (Table, Matrix, WeightedText, Curve, Sample, Fan)}
 
 
 @dataclass(frozen=True)
