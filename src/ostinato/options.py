@@ -130,7 +130,9 @@ class Parameter:
         parts = []
         if self.choices:
             parts.append(f"one of {', '.join(map(str, self.choices))}")
-        numbers = next((word for kind, word in ((float, "a number"), (int, "a whole number")) if kind in self.kinds), "")
+        numbers = next(
+            (word for kind, word in ((float, "a number"), (int, "a whole number")) if kind in self.kinds), ""
+        )
         if numbers:
             said = self.range()
             parts.append(f"{numbers} of {said}" if said[:1].isdigit() or said.startswith("one") else numbers)
@@ -162,7 +164,7 @@ class Parameter:
             and (above is None or value > above)
             and (high is None or value <= high)
             and (below is None or value < below)
-            and value == value  # noqa: PLR0124, not NaN
+            and value == value
         )
 
     def _default(self) -> str:
@@ -235,7 +237,7 @@ def _annotation(kind: type, name: str) -> Any:
     """Return the type of a field, as the class that has it says."""
     home = next(own for own in kind.__mro__ if name in own.__dict__.get("__annotations__", {}))
     given = home.__annotations__[name]
-    return eval(given, vars(sys.modules[home.__module__])) if isinstance(given, str) else given  # noqa: S307, our code
+    return eval(given, vars(sys.modules[home.__module__])) if isinstance(given, str) else given
 
 
 def _parts(annotation: Any) -> tuple[Any, ...]:

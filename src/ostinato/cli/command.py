@@ -8,13 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass
 from typing import Any
 
+from ostinato.cli.opened import path_or_paths
 from ostinato.cli.options import Kind, Together, texts
 from ostinato.cli.parsing import file, path
 from ostinato.cli.reading import add_reading
 from ostinato.cli.saving import fit_into, resume_hint, write_or_say
 from ostinato.options import GROUPS, Parameter, parameters_of
 from ostinato.tasks.base.about import About
-from ostinato.tasks.base.registry import Home
+from ostinato.tasks.base.registry import Home, homes
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ class Command:
         if not arguments.no_report:
             write_or_say("report.html", lambda: model.report(out / "report.html"))
         if arguments.json:
-            print_json(fit_json(out, model.summary_))
+            print_json(fit_json(out, model))
         else:
             print_summary(model.summary_)
             print(f"written to {out}; {self.about.hint.format(out=out)}")
@@ -161,13 +162,6 @@ def _reader(own: Parameter) -> Callable[[str], Any]:
     return read
 
 
-def path_or_paths(given: Sequence[str] | None) -> Any:
-    """Return one path as it is, several as a tuple."""
-    return given if given is None else given[0] if len(given) == 1 else tuple(given)
-
-
 def commands() -> Mapping[str, Command]:
     """Return all tasks, in the order in which the command line lists them."""
-    from ostinato.tasks.base.registry import homes
-
     return {name: Command(home) for name, home in homes().items()}

@@ -31,9 +31,7 @@ def add_reading(parser: argparse.ArgumentParser, *, missing: bool = True, decima
 def with_reading(arguments: argparse.Namespace) -> argparse.Namespace:
     """Put how they are to be read beside the files among the arguments."""
     names = ["delimiter", "sheet", *(["decimal"] if getattr(arguments, "decimal_mark", False) else [])]
-    said: dict[str, Any] = {
-        name: own for name in names if (own := getattr(arguments, name, None)) is not None
-    }
+    said: dict[str, Any] = {name: own for name in names if (own := getattr(arguments, name, None)) is not None}
     if getattr(arguments, "missing_cells", False) and arguments.missing is not None:
         said["missing"] = arguments.missing
     if not said:

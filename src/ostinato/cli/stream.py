@@ -6,15 +6,13 @@ import argparse
 import csv
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
 
-from ostinato.cli.parsing import path
+from ostinato.cli.opened import add_extras, add_model, extras_of, open_model
 from ostinato.cli.show import as_line, stdin_lines
 from ostinato.errors import StreamRowError, UsageError
-
-if TYPE_CHECKING:
-    from ostinato.tasks.forecast import Forecast, Forecaster, ForecastStream
 
 _EPILOG = """rows are JSON objects, one a line, or CSV with a header; which of them is seen from the first line.
 Each answer is one line of JSON:
@@ -36,41 +34,45 @@ def add_parser(verbs: Any) -> None:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("model", type=path, metavar="DIR", help="folder of the model")
-    parser.add_argument("--series-id", metavar="NAME", help="which series it is, if the model has several")
-    parser.add_argument("--cold", action="store_true", help="start from nothing, not from the end of the training data")
-    parser.add_argument("--columns", metavar="A,B,...", help="the names of CSV columns, if the rows have no header")
-    parser.add_argument("--skip-bad", action="store_true", help="report a bad row and go on, rather than stop")
+    add_model(parser)
+    add_extras(parser, "stream")
+    parser.add_argument("--columns", metavar="A,B,...", help="of tables: the names of CSV columns without a header")
+    parser.add_argument("--skip-bad", action="store_true", help="report a bad row and go to the next, rather than stop")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Answer each row until there are no more."""
-    from ostinato.tasks.forecast import Forecaster
-    from ostinato.tasks.loading import load
-
-    model = load(arguments.model)
-    return _forecasts(model, arguments) if isinstance(model, Forecaster) else _answers(model, arguments)
-
-
-def _answers(model: Any, arguments: argparse.Namespace) -> int:
-    """Push each line into the model's stream, and write what it answers, as JSON."""
-    own = {"--series-id": arguments.series_id, "--cold": arguments.cold, "--columns": arguments.columns}
-    for flag, given in own.items():
-        if given:
-            raise UsageError(f"{flag} is for forecasts, and {arguments.model} holds a {model.KIND}; leave it out")
-    stream = model.stream()
-    for number, line in enumerate(stdin_lines(), 1):
+    model = open_model(arguments)
+    columns = arguments.columns.split(",") if arguments.columns else None
+    if columns is not None and not model.about.tables:
+        raise UsageError(
+            f"--columns is for rows of tables, and {arguments.model} holds a {model.about.kind}; leave it out"
+        )
+    stream = model.stream(**extras_of(model.about, "stream", arguments))
+    for number, row in _rows(stream, columns):
         try:
-            answer = stream.push(_parsed(line, takes_text=getattr(stream, "takes_text", False)))
+            answer = stream.push(row())
         except ValueError as error:  # of JSON, or of a row that does not fit
             if not arguments.skip_bad:
                 raise StreamRowError(f"row {number} of stdin: {error}") from error
             print(f"ostinato: row {number} of stdin skipped: {error}", file=sys.stderr)
             continue
-        sys.stdout.write(as_line({"row": number, **answer}, json=True) + "\n")
+        plain = answer if isinstance(answer, Mapping) else answer.plain()
+        sys.stdout.write(as_line({"row": number, **plain}, json=True) + "\n")
         sys.stdout.flush()
     return 0
+
+
+def _rows(stream: Any, columns: list[str] | None) -> Iterator[tuple[int, Callable[[], Any]]]:
+    """Yield the number of each row, and what reads it."""
+    header = getattr(stream, "header", None)
+    if columns is None and header is None:
+        takes_text = getattr(stream, "takes_text", False)
+        for number, line in enumerate(stdin_lines(), 1):
+            yield number, partial(_parsed, line, takes_text=takes_text)
+        return
+    yield from _named(columns, header or ())
 
 
 def _parsed(line: str, *, takes_text: bool) -> Any:
@@ -87,24 +89,8 @@ def _parsed(line: str, *, takes_text: bool) -> Any:
     return line if takes_text and not named else found
 
 
-def _forecasts(model: Forecaster, arguments: argparse.Namespace) -> int:
-    stream = model.stream(arguments.series_id, warm=not arguments.cold)
-    columns = arguments.columns.split(",") if arguments.columns else None
-    for number, row in _rows(columns, model.fitted_.schema.used):
-        try:
-            answer = _answer(stream, number, row)
-        except StreamRowError as error:
-            if not arguments.skip_bad:
-                raise StreamRowError(f"row {number} of stdin: {error}") from error
-            print(f"ostinato: row {number} of stdin skipped: {error}", file=sys.stderr)
-            continue
-        sys.stdout.write(answer + "\n")
-        sys.stdout.flush()
-    return 0
-
-
-def _rows(columns: list[str] | None, wanted: Sequence[str]) -> Iterator[tuple[int, Any]]:
-    """Yield the number and the text, or the cells, of each row.
+def _named(columns: list[str] | None, wanted: Sequence[str]) -> Iterator[tuple[int, Callable[[], Any]]]:
+    """Yield the number and what reads the cells of each row, whose names a header has if `columns` has not.
 
     Raises:
         StreamRowError: the first line is neither a row nor a header, or no row comes below it.
@@ -116,7 +102,7 @@ def _rows(columns: list[str] | None, wanted: Sequence[str]) -> Iterator[tuple[in
             continue
         if text.startswith("{"):
             number += 1
-            yield number, text
+            yield number, partial(_object, text)
             continue
         cells = next(csv.reader([text]))
         if columns is None:
@@ -124,7 +110,7 @@ def _rows(columns: list[str] | None, wanted: Sequence[str]) -> Iterator[tuple[in
             _check_header(header, columns, wanted)
             continue
         number += 1
-        yield number, _Cells(columns, cells)
+        yield number, partial(_mapping, columns, cells)
     if header and not number:
         raise StreamRowError(f'stdin has one line, the header "{_short(header)}", and no row below it; give rows')
 
@@ -141,45 +127,17 @@ def _short(text: str) -> str:
     return text if len(text) <= 40 else text[:37] + "..."
 
 
-class _Cells:
-    """A CSV row, not yet matched with its columns."""
-
-    def __init__(self, columns: list[str], cells: list[str]) -> None:
-        self.columns, self.cells = columns, cells
-
-    def mapping(self) -> Mapping[str, Any]:
-        if len(self.cells) != len(self.columns):
-            raise StreamRowError(
-                f"it has {len(self.cells)} cells; expected {len(self.columns)}: {', '.join(self.columns)}"
-            )
-        return dict(zip(self.columns, self.cells, strict=True))
+def _mapping(columns: list[str], cells: list[str]) -> Mapping[str, Any]:
+    if len(cells) != len(columns):
+        raise StreamRowError(f"it has {len(cells)} cells; expected {len(columns)}: {', '.join(columns)}")
+    return dict(zip(columns, cells, strict=True))
 
 
-def _answer(stream: ForecastStream, number: int, row: Any) -> str:
-    if isinstance(row, _Cells):
-        return _as_json(number, stream.push(row.mapping()))
+def _object(text: str) -> Mapping[str, Any]:
     try:
-        values = json.loads(row)
+        values = json.loads(text)
     except ValueError as error:
         raise StreamRowError(f"it is no JSON object ({error})") from error
-    future = values.pop("future", None) if isinstance(values, dict) else None
     if not isinstance(values, dict):
         raise StreamRowError('it is no JSON object; expected one such as {"load": 3.5}')
-    return _as_json(number, stream.push(values, future))
-
-
-def _as_json(number: int, forecast: Forecast) -> str:
-    from ostinato.data.panel import time_text
-
-    point, quantiles = forecast.point[0], forecast.quantiles[0]
-    answer: dict[str, Any] = {
-        "row": number,
-        "time": [time_text(time) for time in forecast.times[0]],
-        "forecast": {name: point[:, i].tolist() for i, name in enumerate(forecast.targets)},
-    }
-    if forecast.levels:
-        answer["quantiles"] = {
-            name: {f"{level:g}": quantiles[:, i, j].tolist() for j, level in enumerate(forecast.levels)}
-            for i, name in enumerate(forecast.targets)
-        }
-    return as_line(answer, json=True)
+    return values

@@ -47,7 +47,9 @@ def _made(cell: Callable[..., Any], input_size: int, hidden_size: int) -> nn.Mod
     except OstinatoError:
         raise
     except TypeError as error:
-        raise UsageError(f"the cell {name} is made of an input and a hidden size, {name}(8, 16), but {error}") from error
+        raise UsageError(
+            f"the cell {name} is made of an input and a hidden size, {name}(8, 16), but {error}"
+        ) from error
     if not isinstance(made, nn.Module):
         raise UsageError(f"the cell {name} gives a {type(made).__name__}; expected a torch.nn.Module")
     return made

@@ -62,8 +62,6 @@ class TrainingConfig(TrainingOptions):
     def of(cls, options: TrainingOptions, **changes: Any) -> TrainingConfig:
         """Return the settings that are among an estimator's parameters, some of them changed."""
         names = [own.name for own in fields(TrainingOptions)]
-        if isinstance(options, dict):  # TODO
-            return cls(**{**{name: options[name] for name in names if name in options}, **changes})
         return cls(**{**{name: getattr(options, name) for name in names}, **changes})
 
     def numeric(self) -> dict[str, str]:

@@ -80,7 +80,9 @@ class Tables(Parameters):
     """The parameters of tasks that read tables; they are kept in the model and hold for all later files."""
 
     missing: str | Sequence[str] = data((), "cells that mean a missing value, beside NA, NaN, null and the like")
-    decimal: Literal[".", ","] | None = data(None, "the mark before decimals, where cells do not show it", absent="found")
+    decimal: Literal[".", ","] | None = data(
+        None, "the mark before decimals, where cells do not show it", absent="found"
+    )
 
     @property
     def all_missing(self) -> tuple[str, ...]:

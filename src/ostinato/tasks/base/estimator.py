@@ -233,7 +233,7 @@ class Estimator(Generic[T]):
         """
         self._checked()
         # the room of reports lies above this one: it is named here, and nowhere else
-        written: Path = importlib.import_module("ostinato.report").write_summary(self.summary_, path)
+        written: Path = importlib.import_module("ostinato.report").write_report(self.summary_, path)
         return written
 
     # --- what is left to the tasks -----------------------------------------------------------------------------------

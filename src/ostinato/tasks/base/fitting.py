@@ -75,7 +75,8 @@ def read_parts(task: AnyTask, parameters: Any, given: Given) -> Held[Any]:
     """Return records in their parts: read where data is given for them, else held out."""
     whole = task.read(parameters, given.data)
     shares = Shares(
-        0.0 if given.validation is not None else parameters.validation, 0.0 if given.test is not None else parameters.test
+        0.0 if given.validation is not None else parameters.validation,
+        0.0 if given.test is not None else parameters.test,
     )
     held = task.hold_out(parameters, whole, shares)
     for name, own in (("validation", given.validation), ("test", given.test)):
@@ -126,7 +127,7 @@ def _trained(
 def _of_model(parameters: Any) -> dict[str, Any]:
     """Return the parameters, in words, that the numbers of a training depend on beside the data and its own."""
     names = [own.name for own in parameters_of(type(parameters)) if own.group == "model"]
-    return in_words(_shown({name: getattr(parameters, name) for name in names}))
+    return in_words({name: getattr(parameters, name) for name in names})
 
 
 def replace_epochs(parameters: Any, config: TrainingConfig) -> Any:
@@ -137,7 +138,13 @@ def replace_epochs(parameters: Any, config: TrainingConfig) -> Any:
 
 
 def _refitted(
-    task: AnyTask, model: Model[Any, Any], run: Run, parts: Held[Any], config: TrainingConfig, began: float, given: Given
+    task: AnyTask,
+    model: Model[Any, Any],
+    run: Run,
+    parts: Held[Any],
+    config: TrainingConfig,
+    began: float,
+    given: Given,
 ) -> tuple[Model[Any, Any], Run]:
     """Train once more, on what decided when to stop as well, for as many epochs as were best, if that is asked for."""
     left = None if config.max_seconds is None else config.max_seconds - (time.monotonic() - began)
@@ -208,7 +215,7 @@ def summarise(
     return Summary(
         title=task.title(parts.train),
         task=about.kind,
-        settings=in_words(_shown({**values_of(model.parameters), **task.settings(model)})),
+        settings=in_words({**values_of(model.parameters), **task.settings(model)}),
         parameters=sum(own.numel() for own in model.network.parameters() if own.requires_grad),
         # with what it took before it was broken off and resumed
         seconds=max(seconds, history.rows[-1].seconds if history.rows else 0.0),
@@ -222,13 +229,6 @@ def summarise(
         verdict=_NOTHING if scores is None else scores.verdict,
         panels=tuple(panels),
     )
-
-
-def _shown(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return parameters with a cell of the user's own by its name."""
-    from ostinato.nn.by_name import cell_name
-
-    return {name: cell_name(own) if callable(own) else own for name, own in values.items()}
 
 
 def _check_cell(cell: Cell | None) -> None:

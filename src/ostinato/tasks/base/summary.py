@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 
 from ostinato.artifact import versions
 from ostinato.errors import CorruptArtifact
-from ostinato.training import History
+from ostinato.nn.by_name import cell_name
 
 Better = Literal["higher", "lower"]
 
@@ -174,22 +174,14 @@ def best_of(scores: Mapping[str, Mapping[str, float]], measure: str, better: Map
     return choose(known, key=known.__getitem__) if known else None
 
 
-def whole_seconds(seconds: float, history: History) -> float:
-    """Return how long a fit took, with what it took before it was broken off and taken up again."""
-    return max(seconds, history.rows[-1].seconds if history.rows else 0.0)
-
-
-def history_rows(history: History) -> tuple[Mapping[str, float], ...]:
-    """Return a history as a summary has it."""
-    return tuple(asdict(row) for row in history.rows)
-
-
 def in_words(parameters: Mapping[str, Any]) -> dict[str, str]:
     """Return parameters as a summary has them."""
     return {name: _words(value) for name, value in parameters.items()}
 
 
 def _words(value: Any) -> str:
+    if callable(value):
+        return cell_name(value)
     if isinstance(value, (tuple, list)):
         return ", ".join(str(own) for own in value) or "none"
     return str(value)

@@ -101,7 +101,9 @@ def update(
     network = copy.deepcopy(base.network)
     batches = [task.batches(base, own, training=i == 0) for i, own in enumerate(examples.named().values())]
     assert all(own is not None for own in batches)
-    history = train(network, task.objective(replace(base, network=network), examples.train), batches[0], batches[1], config)  # type: ignore[arg-type]
+    history = train(
+        network, task.objective(replace(base, network=network), examples.train), batches[0], batches[1], config
+    )  # type: ignore[arg-type]
     network.eval()
     new = replace(base, network=network)
     new = replace(new, encoder=task.updated(new, parts))

@@ -121,9 +121,7 @@ class ClassTask(Task[P, Examples, C, Part, Prediction], Generic[P, C]):
         return with_temperature(scores_of(model.network, examples.arrays), temperature)
 
     def measures(self, model: Model[P, C], examples: Part, predicted: Prediction) -> dict[str, float]:
-        return class_measures(
-            examples.targets, predicted.classes, predicted.probabilities, len(model.encoder.classes)
-        )
+        return class_measures(examples.targets, predicted.classes, predicted.probabilities, len(model.encoder.classes))
 
     def right(self, model: Model[P, C], examples: Part, predicted: Prediction) -> NDArray[np.bool_]:  # noqa: ARG002
         return np.asarray(predicted.classes == examples.targets)
@@ -205,7 +203,12 @@ class TextTask(ClassTask[TextParameters, TextEncoder]):
             raise UsageError("freeze_vectors is for pretrained vectors; pass vectors=..., or leave it out")
 
     def read(
-        self, parameters: TextParameters, source: Any, reading: Any = None, *, labelled: bool = True  # noqa: ARG002
+        self,
+        parameters: TextParameters,
+        source: Any,
+        reading: Any = None,
+        *,
+        labelled: bool = True,  # noqa: ARG002
     ) -> Examples:
         own = parameters
         return TextColumns(own.text, own.label, not own.unquoted, own.all_missing).read(source, labelled=labelled)

@@ -102,7 +102,6 @@ class TextColumns:
         told = tuple(labels(table, names[1], "needs its label")) if labelled else None
         return Examples(table.origin, texts, None if told is None else checked_labels(told, table.origin))
 
-
     def _examples(self, origin: str, rows: list[tuple[str, ...]], labelled: bool) -> Examples:
         texts = tuple("" if row[0] in self.missing else row[0] for row in rows)
         if not labelled:

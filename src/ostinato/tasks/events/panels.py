@@ -67,9 +67,7 @@ def _gradients(model: Model[Any, Any], cases: Cases) -> Curve:
     return gradient_panel(norms, step="events", note=f"Mean over the {len(longest)} longest held-out cases.")
 
 
-def _least_expected(
-    labels: tuple[str, ...], log: EventLog, cases: Cases, probabilities: NDArray[np.float64]
-) -> Table:
+def _least_expected(labels: tuple[str, ...], log: EventLog, cases: Cases, probabilities: NDArray[np.float64]) -> Table:
     """Return the events that were least expected."""
     ends, classes = np.cumsum(cases.lengths), probabilities.shape[1]
     known = cases.following < classes
@@ -80,6 +78,8 @@ def _least_expected(
         place = int(at - (ends[row] - cases.lengths[row]))
         names = (*log.activities[row], labels[-2])
         before = " ".join(names[max(0, place - 3) : place + 1])
-        rows.append((log.cases[row], before, names[place + 1], labels[int(probabilities[at].argmax())], float(given[at])))
+        rows.append(
+            (log.cases[row], before, names[place + 1], labels[int(probabilities[at].argmax())], float(given[at]))
+        )
     columns = ("case", "last activities", "came", "predicted", "probability given to what came")
     return Table("The least expected", columns, tuple(rows))

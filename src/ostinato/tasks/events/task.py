@@ -40,7 +40,12 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
     kept = "the activities that are known, and the scales of times"
 
     def read(
-        self, parameters: EventParameters, source: Any, reading: Any = None, *, labelled: bool = True  # noqa: ARG002
+        self,
+        parameters: EventParameters,
+        source: Any,
+        reading: Any = None,
+        *,
+        labelled: bool = True,  # noqa: ARG002
     ) -> EventLog:
         """Read a log by its columns."""
         if isinstance(source, EventLog):
@@ -165,7 +170,10 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
         return examples.judged(own.first_prefix, own.count_end, len(model.encoder.known) + 1)
 
     def facts(
-        self, model: Events, parts: Held[EventLog], examples: Held[Cases]  # noqa: ARG002
+        self,
+        model: Events,
+        parts: Held[EventLog],
+        examples: Held[Cases],  # noqa: ARG002
     ) -> Iterable[tuple[str, str]]:
         """Say how large the parts are, and what there is in them."""
         for name, log in parts.named().items():
@@ -219,9 +227,7 @@ def seconds_of(encoder: EventEncoder, times: Tensor) -> NDArray[np.float64]:
     return np.stack([scale.seconds(times[..., place, :]) for place, scale in enumerate(encoder.scales)], -1)
 
 
-def answer_of(
-    encoder: EventEncoder, probabilities: NDArray[np.float64], times: Tensor, case: str
-) -> dict[str, Any]:
+def answer_of(encoder: EventEncoder, probabilities: NDArray[np.float64], times: Tensor, case: str) -> dict[str, Any]:
     """Return what is said after the last event of a case.
 
     Args:

@@ -53,9 +53,7 @@ class ForecastParameters(TimedTables):
     static_covariates: str | Sequence[str] = data((), "columns that do not change within a series")
     validation: float = data(0.1, "share or rows at the end of training that decide when to stop", low=0)
     test: float = data(0.1, "share or rows at the end that are held out to be judged on", low=0)
-    context: int | None = model(
-        None, "steps a forecast looks back on", low=1, absent="two horizons and two seasons"
-    )
+    context: int | None = model(None, "steps a forecast looks back on", low=1, absent="two horizons and two seasons")
     season: int | None = model(
         None, "steps of a season, for baselines and MASE; 1 for none", low=1, absent="from the frequency"
     )

@@ -18,7 +18,14 @@ from ostinato.data.zones import aware, instants_of, wall_times
 from ostinato.errors import DataError, StreamRowError, UsageError
 from ostinato.tasks.forecast.fitted import Fitted
 from ostinato.tasks.forecast.result import Forecast
-from ostinato.tasks.forecast.stream_checks import check_jump, check_series, check_size, checked_state, model_mark, time_to_json
+from ostinato.tasks.forecast.stream_checks import (
+    check_jump,
+    check_series,
+    check_size,
+    checked_state,
+    model_mark,
+    time_to_json,
+)
 from ostinato.tasks.forecast.windows import tail_of
 
 
@@ -61,7 +68,8 @@ class ForecastStream:
                 that order without the time. `None`, NaN or an empty text is a missing value. A row whose time is later
                 than expected leaves the steps between missing; one without a time is the next. Times are read as those
                 of the training data; without a zone they are as a clock in the zone of the model shows them.
-            future: the known covariates of the coming steps, as `predict` takes them, if the model has any.
+            future: the known covariates of the coming steps, as `predict` takes them, if the model has any; a row may
+                have them as its `"future"`.
 
         Raises:
             StreamRowError: a column is missing or unknown, the row names another series, a value is no number or too
@@ -69,6 +77,9 @@ class ForecastStream:
                 as it was.
         """
         before = self._rows, self._seen, self._next, self._last, self._format
+        if isinstance(row, Mapping) and "future" in row and "future" not in self.header:
+            future = row["future"]
+            row = {name: own for name, own in row.items() if name != "future"}
         try:
             values, time = self._read(row)
             self._advance(values, time)
@@ -76,6 +87,11 @@ class ForecastStream:
         except BaseException:
             self._rows, self._seen, self._next, self._last, self._format = before
             raise
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """The names that a row may have."""
+        return tuple(self._fitted.encoder.schema.used)
 
     def forecast(self, future: Any = None) -> Forecast:
         """Forecast the steps after the last row, without taking in another."""
@@ -112,7 +128,9 @@ class ForecastStream:
         row = len(panel.series[0])
         times = fitted.encoder.frequency.times(self._next, -settings.context, settings.context + settings.horizon)
         calendar = (
-            calendar_features(times, fitted.encoder.frequency) if settings.calendar else np.zeros((len(times), 0), np.float32)
+            calendar_features(times, fitted.encoder.frequency)
+            if settings.calendar
+            else np.zeros((len(times), 0), np.float32)
         )
         targets = settings.targets
         windows = WindowArrays(

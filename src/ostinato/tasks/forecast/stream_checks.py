@@ -93,7 +93,12 @@ def check_jump(fitted: Fitted, time: Any, skipped: int, words: str) -> None:
 
 def model_mark(fitted: Fitted) -> str:
     """Return what tells a model's states from those of models of other data, columns or steps."""
-    own = [fitted.encoder.fingerprint, list(fitted.encoder.columns), fitted.encoder.frequency.alias(), fitted.settings.context]
+    own = [
+        fitted.encoder.fingerprint,
+        list(fitted.encoder.columns),
+        fitted.encoder.frequency.alias(),
+        fitted.settings.context,
+    ]
     return hashlib.sha256(json.dumps(own).encode()).hexdigest()[:16]
 
 

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -24,7 +23,6 @@ from ostinato.data import (
     load_panel,
     split_by_time,
 )
-from ostinato.data.panel import time_text
 from ostinato.errors import DataError, UsageError
 from ostinato.tasks.base.holding_out import Held, Shares
 from ostinato.tasks.base.lines import is_table
@@ -72,7 +70,9 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
     def joined(self, data: Any, labels: Any) -> Any:
         """Return covariates and a target as columns, the target called `y`."""
         if isinstance(data, Mapping) or hasattr(data, "columns"):
-            columns = {str(name): np.asarray(data[name]) for name in (data if isinstance(data, Mapping) else data.columns)}
+            columns = {
+                str(name): np.asarray(data[name]) for name in (data if isinstance(data, Mapping) else data.columns)
+            }
         else:
             rows = np.asarray(data)
             rows = rows[:, None] if rows.ndim == 1 else rows
@@ -80,7 +80,12 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         return {**columns, "y": np.asarray(labels)}
 
     def read(
-        self, parameters: ForecastParameters, source: Any, reading: Reading | None = None, *, labelled: bool = True  # noqa: ARG002
+        self,
+        parameters: ForecastParameters,
+        source: Any,
+        reading: Reading | None = None,
+        *,
+        labelled: bool = True,  # noqa: ARG002
     ) -> Rows:
         if isinstance(source, Rows):
             return source
@@ -106,9 +111,7 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         held = sum(size for size in (shares.validation, shares.test) if size < 1)
         rows = int(np.median(lengths) * max(0.1, 1 - held))
         context, _ = context_of(parameters, panel, rows)
-        split = split_by_time(
-            panel, validation=shares.validation, test=shares.test, horizon=horizon, context=context
-        )
+        split = split_by_time(panel, validation=shares.validation, test=shares.test, horizon=horizon, context=context)
         parts = [Rows(panel, part, split, rows) if part is not None else None for part in vars(split).values()]
         return Held(parts[0], parts[1], parts[2], HELD_OUT)  # type: ignore[arg-type]
 
@@ -240,7 +243,9 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         for row in frame.iter_rows(named=True):
             yield row
 
-    def stream(self, model: Forecasting, *, series_id: str | None = None, warm: bool = True, **options: Any) -> ForecastStream:  # noqa: ARG002
+    def stream(
+        self, model: Forecasting, *, series_id: str | None = None, warm: bool = True, **options: Any
+    ) -> ForecastStream:  # noqa: ARG002
         return ForecastStream(Fitted.of(model), series_id, warm=warm)
 
     def extended(self, model: Forecasting, records: Rows, shares: Shares) -> tuple[Forecasting, Held[Rows]]:

@@ -98,7 +98,10 @@ class LanguageModel(Estimator[LanguageTask], LanguageParameters):
         model = self._changed(changes)
         tokens = self.task.encode(model, self.task.read(model.parameters, data)).numbers
         how = [name for name, own in (("dynamic evaluation", learning), ("a cache", holding)) if own]
-        values = {MODEL: measures(token_losses(model.network, tokens, learning, holding)), "model as trained": scores.model}
+        values = {
+            MODEL: measures(token_losses(model.network, tokens, learning, holding)),
+            "model as trained": scores.model,
+        }
         values |= {name: own for name, own in scores.values.items() if name != MODEL}
         protocol = f"{scores.protocol}, with {' and '.join(how)}"
         return replace(scores, values=values, protocol=protocol, better=better_of(self.task, values))

@@ -15,6 +15,7 @@ from ostinato.tasks.language.parameters import LanguageParameters
 from ostinato.tasks.language.texts import LanguageEncoder
 from ostinato.training.objective import Carry, Step
 
+
 class LanguageNetwork(nn.Module):
     """Scores for the token after each token.
 

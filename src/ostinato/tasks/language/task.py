@@ -47,7 +47,12 @@ class LanguageTask(Task[LanguageParameters, Texts, LanguageEncoder, Tokens, Loss
             )
 
     def read(
-        self, parameters: LanguageParameters, source: Any, reading: Any = None, *, labelled: bool = True  # noqa: ARG002
+        self,
+        parameters: LanguageParameters,
+        source: Any,
+        reading: Any = None,
+        *,
+        labelled: bool = True,  # noqa: ARG002
     ) -> Texts:
         return read_texts(source, parameters.level)
 

@@ -18,6 +18,7 @@ from ostinato.tasks.tag.parameters import TagParameters
 from ostinato.tasks.tag.sentences import NOTHING, TagEncoder
 from ostinato.training.objective import Carry, Step
 
+
 class Sentences(NamedTuple):
     """Padded sentences.
 

@@ -47,9 +47,7 @@ class TagTask(Task[TagParameters, Corpus, TagEncoder, Examples, list[Tags]]):
     """Tagged sentences."""
 
     records = "sentences"
-    higher = frozenset(
-        {"accuracy", "macro F1", "accuracy, unknown words", "span precision", "span recall", "span F1"}
-    )
+    higher = frozenset({"accuracy", "macro F1", "accuracy, unknown words", "span precision", "span recall", "span F1"})
     decides = ("span F1", "accuracy")
     encoder_type = TagEncoder
     baseline_types = (HiddenMarkov, FrequentTags)

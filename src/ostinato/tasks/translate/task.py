@@ -71,7 +71,9 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
             if own.embedding_size not in (None, own.hidden_size):
                 raise UsageError("a transformer's embedding_size is its hidden_size; leave embedding_size out")
             if own.input_feeding or own.reading != "after":
-                raise UsageError("input_feeding and reading are of recurrent decoders; leave them out for a transformer")
+                raise UsageError(
+                    "input_feeding and reading are of recurrent decoders; leave them out for a transformer"
+                )
         elif own.hidden_size % 2:
             raise UsageError(f"hidden_size is {own.hidden_size}; expected an even number, half for each direction")
 
@@ -83,7 +85,12 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
         return list(zip(data, labels, strict=True))
 
     def read(
-        self, parameters: TranslationParameters, source: Any, reading: Any = None, *, labelled: bool = True  # noqa: ARG002
+        self,
+        parameters: TranslationParameters,
+        source: Any,
+        reading: Any = None,
+        *,
+        labelled: bool = True,  # noqa: ARG002
     ) -> Corpus:
         if isinstance(source, Corpus):
             return source
@@ -105,7 +112,10 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
         return TranslationEncoder.fit(parameters, train)
 
     def network(
-        self, parameters: TranslationParameters, encoder: TranslationEncoder, train: Corpus | None  # noqa: ARG002
+        self,
+        parameters: TranslationParameters,
+        encoder: TranslationEncoder,
+        train: Corpus | None,  # noqa: ARG002
     ) -> nn.Module:
         return TranslationNetwork(parameters, len(encoder.source), len(encoder.written))
 
@@ -152,7 +162,7 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
         size = model.parameters.beam_size
         return f"beam of {size}" if size > 1 else "greedy"
 
-    def details(self, model: Translation, examples: Encoded, predicted: Mapping[str, Translated]) -> Mapping[str, Any]:  # noqa: ARG002
+    def details(self, model: Translation, examples: Encoded, predicted: Mapping[str, Translated]) -> Mapping[str, Any]:
         """Say what was counted and how, as sacrebleu writes it."""
         if (counters := self._counters(model)) is None:
             return {}
@@ -171,7 +181,10 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
 
     def facts(self, model: Translation, parts: Held[Corpus], examples: Held[Encoded]) -> Iterable[tuple[str, str]]:
         own, encoder = model.parameters, model.encoder
-        yield "pairs", " / ".join(f"{0 if part is None else len(part):,} {name}" for name, part in parts.named().items())
+        yield (
+            "pairs",
+            " / ".join(f"{0 if part is None else len(part):,} {name}" for name, part in parts.named().items()),
+        )
         train, long = fitting(examples.train, own)
         yield "longer than max_length", f"{long:,} pairs, {'cut' if own.long_pairs == 'cut' else 'left out'}"
         yield "without a translation", f"{parts.train.dropped:,} pairs, left out"

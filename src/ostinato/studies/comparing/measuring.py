@@ -21,8 +21,8 @@ from torch import nn
 
 from ostinato.errors import NonFiniteLoss, OstinatoError
 from ostinato.files import make_folder
-from ostinato.tasks.comparing.result import CellRun
-from ostinato.tasks.study import write_json
+from ostinato.studies.comparing.result import CellRun
+from ostinato.studies.study import write_json
 from ostinato.training import History, Listener, listening, remove_checkpoint
 
 RESULT = "result.json"

@@ -116,7 +116,7 @@ class Comparison:
                 "failures": self.failures, "runs": [asdict(run) for run in self.runs]}  # fmt: skip
 
     def __str__(self) -> str:
-        from ostinato.tasks.comparing.showing import text_table, verdict
+        from ostinato.studies.comparing.showing import text_table, verdict
 
         lines = [text_table(self), ""]
         lines += [f"{cell} failed: {error}" for cell, error in self.failures.items()]

@@ -9,13 +9,15 @@ from typing import Any
 
 from ostinato.errors import OstinatoError, UsageError
 from ostinato.files import make_folder
-from ostinato.nn.by_name import check_cell
-from ostinato.tasks import children
-from ostinato.tasks.comparing.measuring import RESULT, Job
-from ostinato.tasks.comparing.result import CellRun, Comparison, run_from
-from ostinato.tasks.comparing.sizes import Size, count_weights, match_size
-from ostinato.tasks.estimator import Estimator
-from ostinato.tasks.study import alone_in, fingerprint, fresh_or_gone, open_study, read_json, source_of, write_json
+from ostinato.nn.by_name import cell_name, check_cell
+from ostinato.options import Cell
+from ostinato.studies import children
+from ostinato.studies.comparing.measuring import RESULT, Job
+from ostinato.studies.comparing.measuring import run as measure
+from ostinato.studies.comparing.result import CellRun, Comparison, run_from
+from ostinato.studies.comparing.sizes import Size, count_weights, match_size
+from ostinato.studies.study import alone_in, fingerprint, fresh_or_gone, open_study, read_json, source_of, write_json
+from ostinato.tasks.base.estimator import Estimator
 from ostinato.tasks.base.summary import in_words
 
 CELLS = ("rnn", "lstm", "gru", "mingru", "transformer")
@@ -24,9 +26,9 @@ _SIZES = "sizes.json"
 
 
 def compare(
-    estimator: Estimator,
+    estimator: Estimator[Any],
     data: Any,
-    cells: Sequence[str] = CELLS,
+    cells: Sequence[Cell] = CELLS,
     *,
     validation: Any = None,
     test: Any = None,
@@ -39,14 +41,16 @@ def compare(
 
     Data, split, seeds and budget (`epochs`, `max_seconds` of the estimator) are the same for all; the hidden size of
     each cell is searched so that its trained weights match. Each fit has a process of its own, one after the other; one
-    that fails is told of in the result and does not stop the others.
+    that fails is told of in the result and does not stop the others. A cell that another process cannot import, such as
+    one of a notebook or of the script that is run, is fitted in this process.
 
     Args:
         estimator: not fitted; its parameters but for `cell`, `hidden_size` and `seed` are the same in all fits.
         data: what its `fit` takes.
         validation: likewise, where it takes one.
         test: likewise.
-        cells: names from `ostinato.cells.PLAIN`, or `"transformer"`.
+        cells: names from `ostinato.cells.PLAIN`, `"transformer"`, or classes or functions of the user's own, which make
+            a cell of an input and a hidden size.
         parameters: trained weights of each; `None`: as many as the estimator has as it stands.
         seeds: fits of each cell, with the estimator's `seed` and those after it.
         directory: where fitted models and results are kept, so that the same call goes on after it was broken off;
@@ -67,13 +71,14 @@ def compare(
     given = {"data": data, "validation": validation, "test": test}
     arguments = {name: own for name, own in given.items() if own is not None}
     _check(estimator, cells, seeds, parameters)
+    named = {cell_name(cell): cell for cell in cells}
     if directory is None:
         with tempfile.TemporaryDirectory() as folder:
-            return _compare(estimator, arguments, cells, parameters, seeds, Path(folder), on_run)
-    return _compare(estimator, arguments, cells, parameters, seeds, Path(directory), on_run)
+            return _compare(estimator, arguments, named, parameters, seeds, Path(folder), on_run)
+    return _compare(estimator, arguments, named, parameters, seeds, Path(directory), on_run)
 
 
-def _check(estimator: Estimator, cells: Sequence[str], seeds: int, parameters: int | None) -> None:
+def _check(estimator: Estimator[Any], cells: Sequence[Cell], seeds: int, parameters: int | None) -> None:
     known = estimator.get_params()
     for name in ("cell", "hidden_size", "seed"):
         if name not in known:
@@ -84,8 +89,9 @@ def _check(estimator: Estimator, cells: Sequence[str], seeds: int, parameters: i
         raise UsageError("there are no cells to compare; give one or more, such as gru,lstm")
     for cell in cells:
         check_cell(cell)
-    if len(set(cells)) < len(cells):
-        raise UsageError(f"cells are {', '.join(cells)}; name each once")
+    names = [cell_name(cell) for cell in cells]
+    if len(set(names)) < len(names):
+        raise UsageError(f"cells are {', '.join(names)}; name each once")
     if seeds < 1:
         raise UsageError(f"seeds is {seeds}; expected one or more")
     if parameters is not None and parameters < 1:
@@ -93,9 +99,9 @@ def _check(estimator: Estimator, cells: Sequence[str], seeds: int, parameters: i
 
 
 def _compare(
-    estimator: Estimator,
+    estimator: Estimator[Any],
     data: Mapping[str, Any],
-    cells: Sequence[str],
+    cells: Mapping[str, Cell],
     parameters: int | None,
     seeds: int,
     folder: Path,
@@ -104,7 +110,7 @@ def _compare(
     shared = {name: own for name, own in estimator.get_params().items() if name not in _FREE}
     with fresh_or_gone(folder):
         open_study(folder, _plan(estimator, shared, data, parameters))
-        sizes = _Sizes(estimator, data, parameters, folder / _SIZES)
+        sizes = _Sizes(estimator, data, cells, parameters, folder / _SIZES)
         sizes.wanted()  # what is wrong with the data, or with all fits, is said here
     with alone_in(folder):
         ordered = _runs(estimator, data, cells, seeds, sizes, folder, on_run)
@@ -115,9 +121,9 @@ def _compare(
 
 
 def _runs(
-    estimator: Estimator,
+    estimator: Estimator[Any],
     data: Mapping[str, Any],
-    cells: Sequence[str],
+    cells: Mapping[str, Cell],
     seeds: int,
     sizes: _Sizes,
     folder: Path,
@@ -138,10 +144,10 @@ _FREE = {"cell", "hidden_size", "seed", "progress"}
 
 
 def _plan(
-    estimator: Estimator, shared: Mapping[str, Any], data: Mapping[str, Any], parameters: int | None
+    estimator: Estimator[Any], shared: Mapping[str, Any], data: Mapping[str, Any], parameters: int | None
 ) -> dict[str, Any]:
     own = estimator.get_params()
-    aim = parameters if parameters is not None else f"those of {own['cell']} with {own['hidden_size']} units"
+    aim = parameters if parameters is not None else f"those of {cell_name(own['cell'])} with {own['hidden_size']} units"
     prints = {f"fingerprint of {name}": fingerprint(value) for name, value in data.items()}
     kind = {"kind": "comparison of cells", "task": type(estimator).__name__, "number of weights": aim}
     return {**kind, "first seed": own["seed"], **prints, **in_words(shared)}
@@ -150,8 +156,15 @@ def _plan(
 class _Sizes:
     """The hidden size of each cell, found when it is first asked for, and kept in a file."""
 
-    def __init__(self, estimator: Estimator, data: Mapping[str, Any], wanted: int | None, path: Path) -> None:
-        self.estimator, self.data, self.path = estimator, data, path
+    def __init__(
+        self,
+        estimator: Estimator[Any],
+        data: Mapping[str, Any],
+        cells: Mapping[str, Cell],
+        wanted: int | None,
+        path: Path,
+    ) -> None:
+        self.estimator, self.data, self.cells, self.path = estimator, data, cells, path
         self.known: dict[str, Any] = read_json(path) if path.exists() else {}
         if wanted is not None:
             self.known["wanted"] = wanted
@@ -170,7 +183,7 @@ class _Sizes:
             own = self.estimator.get_params()
 
             def count(width: int) -> int:
-                return count_weights(self.estimator.unfitted(cell=cell, hidden_size=width), self.data)
+                return count_weights(self.estimator.unfitted(cell=self.cells[cell], hidden_size=width), self.data)
 
             size = match_size(count, wanted, own["hidden_size"])
             self.known[cell] = [size.hidden_size, size.parameters]
@@ -178,7 +191,9 @@ class _Sizes:
         return Size(*self.known[cell])
 
 
-def _run(estimator: Estimator, data: Mapping[str, Any], cell: str, seed: int, sizes: _Sizes, folder: Path) -> CellRun:
+def _run(
+    estimator: Estimator[Any], data: Mapping[str, Any], cell: str, seed: int, sizes: _Sizes, folder: Path
+) -> CellRun:
     """Return a run, from its folder if it is finished there."""
     own = folder / "runs" / f"{cell}-{seed}"
     if (own / RESULT).exists() and not (found := run_from(read_json(own / RESULT))).error:
@@ -187,16 +202,19 @@ def _run(estimator: Estimator, data: Mapping[str, Any], cell: str, seed: int, si
         size = sizes.of(cell)
     except OstinatoError as error:
         return CellRun(cell, seed, 0, error=f"no width of it can have {sizes.wanted():,} weights: {error}")
-    quiet = {"progress": False} if "progress" in estimator.get_params() else {}
-    made = estimator.unfitted(cell=cell, hidden_size=size.hidden_size, seed=seed, **quiet)
+    made = estimator.unfitted(cell=sizes.cells[cell], hidden_size=size.hidden_size, seed=seed, progress=False)
     make_folder(own)
     (own / RESULT).unlink(missing_ok=True)
-    return _in_process(Job(made, data, own, cell, seed, size.hidden_size))
+    job = Job(made, data, own, cell, seed, size.hidden_size)
+    if not children.can_take(job, sizes.cells[cell]):
+        measure(job)
+        return run_from(read_json(own / RESULT))
+    return _in_process(job)
 
 
 def _in_process(job: Job) -> CellRun:
     log = job.folder / "log.txt"
-    child = children.start("ostinato.tasks.comparing.measuring:run", job, log)
+    child = children.start("ostinato.studies.comparing.measuring:run", job, log)
     try:
         code = child.wait()
     finally:

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from ostinato.errors import NonFiniteLoss, TrainingError, UsageError
 from ostinato.files import write_atomically
-from ostinato.tasks import children
-from ostinato.tasks.comparing.sizes import count_weights
-from ostinato.tasks.estimator import Estimator
-from ostinato.tasks.study import alone_in, fingerprint, fresh_or_gone, open_study, read_json, source_of, write_json
+from ostinato.studies import children
+from ostinato.studies.comparing.sizes import count_weights
+from ostinato.studies.study import alone_in, fingerprint, fresh_or_gone, open_study, read_json, source_of, write_json
+from ostinato.studies.tuning.result import Search, Trial, importances_of, trial_of
+from ostinato.studies.tuning.space import Dimension, Range, Space, default_space, plain_of, read_space
+from ostinato.studies.tuning.storage import counted, drop_running, mend_journal, open_trials, require_optuna
+from ostinato.studies.tuning.worker import Work, do_trials
+from ostinato.tasks.base.estimator import Estimator
 from ostinato.tasks.base.summary import in_words
-from ostinato.tasks.tuning.result import Search, Trial, importances_of, trial_of
-from ostinato.tasks.tuning.space import Dimension, Space, default_space, read_space
-from ostinato.tasks.tuning.storage import counted, drop_running, mend_journal, open_trials, require_optuna
-from ostinato.tasks.tuning.worker import Work, do_trials
 from ostinato.training import remove_checkpoint
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _POLL = 0.5  # seconds between two looks at what workers have done
 
 
 def tune(
-    estimator: Estimator,
+    estimator: Estimator[Any],
     data: Any,
     space: Space | None = None,
     *,
@@ -103,6 +103,11 @@ def _search(work: Work, on_trial: Callable[[Trial], None] | None) -> Search:
         mend_journal(work.folder)
         study = _study(work)
         news = _News(study, on_trial)
+        if work.workers > 1 and not _can_be_sent(work):
+            raise UsageError(
+                "a cell of your own that is written in a notebook or in the script that is run has no home that other "
+                "processes can import; write it in a module, or use workers=1"
+            )
         if work.workers == 1:
             do_trials(work, study, news)
         else:
@@ -132,11 +137,11 @@ def _study(work: Work) -> Study:
     return study
 
 
-def _given(estimator: Estimator, space: Mapping[str, Dimension]) -> dict[str, Any]:
+def _given(estimator: Estimator[Any], space: Mapping[str, Dimension]) -> dict[str, Any]:
     """Return the parameters as they are given, if the space holds all of them."""
     known = estimator.get_params()
     inside = all(dimension.holds(known[name]) for name, dimension in space.items())
-    return {name: known[name] for name in space} if inside else {}
+    return {name: plain_of(known[name]) for name in space} if inside else {}
 
 
 class _News:
@@ -157,6 +162,12 @@ class _News:
         return [trial for trial in counted(self.study) if trial.state.is_finished()]
 
 
+def _can_be_sent(work: Work) -> bool:
+    own = [work.estimator.get_params().get("cell")]
+    own += [value for one in work.space.values() if not isinstance(one, Range) for value in one.values]
+    return all(children.can_take(work, value) for value in own)
+
+
 def _side_by_side(work: Work, study: Study, news: _News) -> None:
     """Let several processes do the trials; should this one end, they end with it."""
     begun = len(study.get_trials(deepcopy=False))
@@ -165,7 +176,7 @@ def _side_by_side(work: Work, study: Study, news: _News) -> None:
     try:
         for i, log in enumerate(logs):
             own = {**vars(work), "seed": begun + 1000 * (i + 1)}
-            started.append(children.start("ostinato.tasks.tuning.worker:run", Work(**own), log))
+            started.append(children.start("ostinato.studies.tuning.worker:run", Work(**own), log))
         while any(child.poll() is None for child in started):
             time.sleep(_POLL)
             news()
@@ -193,11 +204,13 @@ def _best(study: Study) -> Trial:
 def _model(work: Work, best: Trial) -> Any:
     """Return the estimator fitted with the best parameters, from the folder if it was fitted there before."""
     path, estimator = work.folder / _TUNED, work.estimator
+    chosen = {name: _value(work.space[name], own) for name, own in best.parameters.items()}
     note = {"trial": best.number, "parameters": dict(best.parameters), "validation_loss": best.value}
     if path.exists() and (work.folder / "model.json").exists() and read_json(path) == note:
-        return type(estimator).load(work.folder)
+        cell = chosen.get("cell", estimator.get_params().get("cell"))
+        return type(estimator).load(work.folder, cell=cell if callable(cell) else None)
     path.unlink(missing_ok=True)
-    model: Any = estimator.unfitted(**best.parameters)
+    model: Any = estimator.unfitted(**chosen)
     try:
         model.fit(**work.data, directory=work.folder)
     except NonFiniteLoss as error:
@@ -207,6 +220,10 @@ def _model(work: Work, best: Trial) -> Any:
     remove_checkpoint(work.folder)
     write_json(path, note)
     return model
+
+
+def _value(dimension: Dimension, own: Any) -> Any:
+    return own if isinstance(dimension, Range) else dimension.value_of(own)
 
 
 def _found(work: Work, study: Study, best: Trial, model: Any) -> Search:

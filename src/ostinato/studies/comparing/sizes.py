@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from ostinato.errors import UsageError
-from ostinato.tasks.estimator import Estimator
+from ostinato.tasks.base.estimator import Estimator
 from ostinato.training import Listener, listening
 
 TOLERANCE = 0.02
@@ -42,17 +42,17 @@ class _Counter(Listener):
         raise _Counted(sum(weight.numel() for weight in module.parameters() if weight.requires_grad))
 
 
-def count_weights(estimator: Estimator, data: Mapping[str, Any]) -> int:
+def count_weights(estimator: Estimator[Any], data: Mapping[str, Any]) -> int:
     """Return how many weights a fit would train: it reads the data, builds the network and ends there.
 
     Args:
         estimator: what would be fitted.
         data: the arguments of its `fit`.
     """
-    own = estimator.unfitted(**({"progress": False} if "progress" in estimator.get_params() else {}))
+    own = estimator.unfitted(progress=False)
     try:
         with listening(_Counter()):
-            own.fit(**data)  # type: ignore[attr-defined]
+            own.fit(**data)
     except _Counted as counted:
         return counted.weights
     raise UsageError(f"a {type(own).__name__} trains without ostinato.training.train: its weights cannot be counted")

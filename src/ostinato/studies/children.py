@@ -16,6 +16,17 @@ from pathlib import Path
 from typing import Any
 
 
+def can_take(job: Any, cell: Any) -> bool:
+    """Return whether another process can be given a job: it must find the class or function of a cell by its module."""
+    if callable(cell) and getattr(cell, "__module__", "__main__") == "__main__":
+        return False
+    try:
+        pickle.dumps(job)
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return False
+    return True
+
+
 def start(function: str, job: Any, log: Path) -> subprocess.Popen[bytes]:
     """Start `function`, as `"module:name"`, on a job in another process.
 
@@ -32,7 +43,7 @@ def start(function: str, job: Any, log: Path) -> subprocess.Popen[bytes]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     with log.open("wb") as printed:
         child = subprocess.Popen(
-            [sys.executable, "-c", "from ostinato.tasks.children import main; main()"],
+            [sys.executable, "-c", "from ostinato.studies.children import main; main()"],
             stdin=subprocess.PIPE,
             stdout=printed,
             stderr=subprocess.STDOUT,

@@ -17,12 +17,12 @@ from ostinato import Forecaster, LanguageModel
 from ostinato.cells import PLAIN
 from ostinato.errors import DataError, UsageError
 from ostinato.report.comparison import write_comparison
-from ostinato.tasks.comparing import CellRun, Comparison
-from ostinato.tasks.comparing import comparing as course
-from ostinato.tasks.comparing.measuring import _latency
-from ostinato.tasks.comparing.result import run_from
-from ostinato.tasks.comparing.showing import markdown, summary_of, verdict
-from ostinato.tasks.comparing.sizes import TOLERANCE, count_weights, match_size
+from ostinato.studies.comparing import CellRun, Comparison
+from ostinato.studies.comparing import comparing as course
+from ostinato.studies.comparing.measuring import _latency
+from ostinato.studies.comparing.result import run_from
+from ostinato.studies.comparing.showing import markdown, summary_of, verdict
+from ostinato.studies.comparing.sizes import TOLERANCE, count_weights, match_size
 
 TEXT = ["the cat sat on the mat. the dog sat on the log.\n" * 20]
 WAVE = {"y": [math.sin(i / 6) + 0.01 * i for i in range(260)]}
@@ -273,6 +273,6 @@ def test_a_run_comes_back_from_json_as_it_was() -> None:
 def course_plain(run):
     from dataclasses import asdict
 
-    from ostinato.tasks.study import _finite
+    from ostinato.studies.study import _finite
 
     return _finite(asdict(run))

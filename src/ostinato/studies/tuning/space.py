@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from ostinato.errors import UsageError
-from ostinato.tasks.estimator import Estimator
+from ostinato.nn.by_name import cell_name
+from ostinato.tasks.base.estimator import Estimator
 
-Value: TypeAlias = "float | int | str | bool | None"
+Value: TypeAlias = "float | int | str | bool | None | Callable[..., Any]"
 _WORDS: Mapping[str, Value] = {"none": None, "true": True, "false": False}
 _HOW = "expected LOW:HIGH, LOW:HIGH:log, LOW:HIGH:STEP or A,B,..., such as 64:512:log"
 
@@ -39,24 +40,38 @@ class Range:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of some values."""
+    """One of some values; a cell of the user's own is known by its name."""
 
     values: tuple[Value, ...]
 
     def __str__(self) -> str:
-        return ",".join("none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-                        for value in self.values)  # fmt: skip
+        own = (str(value).lower() if isinstance(value, bool) else value for value in self.names)
+        return ",".join("none" if value is None else str(value) for value in own)
+
+    @property
+    def names(self) -> tuple[Any, ...]:
+        """The values as they are written down."""
+        return tuple(map(plain_of, self.values))
+
+    def value_of(self, name: Any) -> Value:
+        """Return the value that is written down so."""
+        return self.values[self.names.index(name)]
 
     def holds(self, value: Any) -> bool:
         """Tell whether a value is among them."""
         return value in self.values
 
 
+def plain_of(value: Any) -> Any:
+    """Return a value as a study writes it down: a cell of the user's own by its name."""
+    return cell_name(value) if callable(value) else value
+
+
 Dimension: TypeAlias = "Range | Choice"
 Space: TypeAlias = "Mapping[str, Dimension | str | Sequence[Value]]"
 
 
-def read_space(space: Space, estimator: Estimator) -> dict[str, Dimension]:
+def read_space(space: Space, estimator: Estimator[Any]) -> dict[str, Dimension]:
     """Return a search space with every parameter checked.
 
     Args:
@@ -101,7 +116,7 @@ def parse_search(texts: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def default_space(estimator: Estimator) -> dict[str, Dimension]:
+def default_space(estimator: Estimator[Any]) -> dict[str, Dimension]:
     """Return what is searched where nothing is said: learning rate, width and dropout, around their values."""
     known = estimator.get_params()
     space: dict[str, Dimension] = {}
@@ -126,6 +141,8 @@ def _dimension(name: str, given: Dimension | str | Sequence[Value], like: Any) -
     values = given.values if isinstance(given, Choice) else tuple(given)
     if len(set(values)) < 2:
         raise UsageError(f"{name} is searched among {values}; expected two values or more")
+    if len(set(map(plain_of, values))) < len(set(values)):
+        raise UsageError(f"{name} is searched among cells of the same name; give each its own")
     return Choice(values)
 
 
@@ -140,7 +157,7 @@ def _value(name: str, text: str, like: Any) -> Value:
     """Return a value of the parameter's own type; of a parameter that has none now, of the type it looks like."""
     if text.lower() in _WORDS:
         return _WORDS[text.lower()]
-    if isinstance(like, str):
+    if isinstance(like, str) or callable(like):
         return text
     for kind in (int, float):
         if isinstance(like, bool) or (isinstance(like, int) and kind is float):
@@ -158,7 +175,7 @@ def _range(name: str, text: str, like: Any) -> Range:
     parts = [part.strip() for part in text.split(":")]
     if len(parts) not in (2, 3):
         raise UsageError(f'{name} is searched in "{text}"; {_HOW}')
-    if isinstance(like, (str, bool)):
+    if isinstance(like, (str, bool)) or callable(like):
         raise UsageError(f'{name} is searched in "{text}", but is no number (now {like!r}); expected A,B,...')
     log = len(parts) == 3 and parts[2].lower() == "log"
     numbers = parts[:2] if log else parts

@@ -18,13 +18,13 @@ import ostinato
 from ostinato import Forecaster
 from ostinato.errors import DataError, TrainingError, UsageError
 from ostinato.report.summary_page import render_summary
-from ostinato.tasks.estimator import Estimator
+from ostinato.tasks.base.estimator import Estimator
 from ostinato.tasks.forecast import fitting
-from ostinato.tasks.study import alone_in
+from ostinato.studies.study import alone_in
 from ostinato.tasks.base.summary import Summary
-from ostinato.tasks.tuning import Choice, Range
-from ostinato.tasks.tuning.space import default_space, parse_search, read_space
-from ostinato.tasks.tuning.storage import mend_journal
+from ostinato.studies.tuning import Choice, Range
+from ostinato.studies.tuning.space import default_space, parse_search, read_space
+from ostinato.studies.tuning.storage import mend_journal
 from ostinato.training import EpochRow, History
 from ostinato.training.listeners import tell_begin, tell_end, tell_epoch
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from ostinato.artifact import versions
-from ostinato.tasks.comparing.result import COSTS, CellRun, Comparison, Row
+from ostinato.studies.comparing.result import COSTS, CellRun, Comparison, Row
 from ostinato.tasks.base.summary import Curve, Panel, Summary, Table, best_of
 
 _POINTS = 60  # of a curve over time

@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from ostinato.errors import DataError, NonFiniteLoss, OstinatoError, UsageError
-from ostinato.tasks.tuning.space import Dimension, Range
-from ostinato.tasks.tuning.storage import counted, open_trials
+from ostinato.studies.tuning.space import Dimension, Range
+from ostinato.studies.tuning.storage import counted, open_trials
 from ostinato.training import EpochRow, History, Listener, listening
 
 if TYPE_CHECKING:
@@ -74,8 +74,7 @@ def _do_trial(work: Work, study: Study) -> None:
 def _objective(work: Work, trial: Trial) -> float:
     """Train with the trial's parameters and return the best validation loss; the test part is not looked at."""
     chosen = {name: _suggest(trial, name, dimension) for name, dimension in work.space.items()}
-    quiet = {"progress": False} if "progress" in work.estimator.get_params() else {}
-    model, watch = work.estimator.unfitted(**{**quiet, **chosen}), _Watch(trial, work.deadline)
+    model, watch = work.estimator.unfitted(**{"progress": False, **chosen}), _Watch(trial, work.deadline)
     try:
         with listening(watch):
             model.fit(**work.data)
@@ -90,7 +89,7 @@ def _objective(work: Work, trial: Trial) -> float:
 
 def _suggest(trial: Trial, name: str, dimension: Dimension) -> Any:
     if not isinstance(dimension, Range):
-        return trial.suggest_categorical(name, dimension.values)
+        return dimension.value_of(trial.suggest_categorical(name, dimension.names))
     if dimension.whole:
         step = int(dimension.step or 1)
         return trial.suggest_int(name, int(dimension.low), int(dimension.high), step=step, log=dimension.log)
