@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +16,8 @@ from ostinato.tasks.forecast.settings import NetworkSettings
 Ints = NDArray[np.int64]
 
 
-class Reading(NamedTuple):
+@dataclass(frozen=True)
+class Reading:
     """How a table was read, which holds for all later ones: roles, columns, categories, grid and format of times."""
 
     schema: Schema
