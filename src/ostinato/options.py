@@ -65,7 +65,10 @@ def option(
         default: its value where nothing is said; `dataclasses.MISSING`: it must be given.
         help: what it is, in a line, without its default.
         group: one of `GROUPS`.
-        low, above, high, below: of a number, the limits: from, more than, up to, less than.
+        low: of a number, the least.
+        above: what it must be more than.
+        high: the greatest.
+        below: what it must be less than.
         absent: what `None` (or an empty sequence) stands for, in words, for the help.
         typed: whether the command line has it.
         more: of `dataclasses.field`.
@@ -179,9 +182,13 @@ class Parameter:
         return "none" if self.default is None else str(self.default)
 
 
-@cache
-def parameters_of(kind: type) -> tuple[Parameter, ...]:
+def parameters_of(kind: Any) -> tuple[Parameter, ...]:
     """Return the parameters of a dataclass: those of the data first, then of the model, then of the training."""
+    return _parameters_of(kind)
+
+
+@cache
+def _parameters_of(kind: Any) -> tuple[Parameter, ...]:
     found = [
         _parameter(own.name, _annotation(kind, own.name), own.default, own.metadata[_KEY])
         for own in fields(kind)
@@ -235,7 +242,7 @@ def _parameter(name: str, annotation: Any, default: Any, written: _Written) -> P
 
 def _annotation(kind: type, name: str) -> Any:
     """Return the type of a field, as the class that has it says."""
-    home = next(own for own in kind.__mro__ if name in own.__dict__.get("__annotations__", {}))
+    home = next(own for own in kind.__mro__ if name in vars(own).get("__annotations__", {}))
     given = home.__annotations__[name]
     return eval(given, vars(sys.modules[home.__module__])) if isinstance(given, str) else given
 

@@ -1,4 +1,4 @@
-"""A task on the command line: its files, its parameters as options, and what `fit`, `compare` and `tune` do with them."""
+"""A task on the command line: its files, its parameters as options, and what the verbs that fit do with them."""
 
 from __future__ import annotations
 

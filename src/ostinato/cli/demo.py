@@ -67,7 +67,7 @@ def _fit(demo: Demo, past: pl.DataFrame, out: Path) -> Forecaster:
     from ostinato.report import summary_plot
     from ostinato.tasks.forecast import Forecaster
 
-    model = Forecaster(demo.horizon, progress=True, **demo.options)
+    model = Forecaster(horizon=demo.horizon, progress=True, **demo.options)
     failure = fit_into(out, lambda: model.fit(past, directory=out), model.save, resume=False)
     if failure is not None:
         raise failure

@@ -89,7 +89,12 @@ def _as_table(answers: Iterable[Mapping[str, Any]], suffix: str) -> bytes:
         columns = {name: [_text(cell, json.dumps) for cell in column] for name, column in columns.items()}
     frame = pl.DataFrame({name: _column(column) for name, column in columns.items()}, strict=False)
     content = io.BytesIO()
-    {".csv": frame.write_csv, ".jsonl": frame.write_ndjson, ".parquet": frame.write_parquet}[suffix](content)
+    if suffix == ".csv":
+        frame.write_csv(content)
+    elif suffix == ".jsonl":
+        frame.write_ndjson(content)
+    else:
+        frame.write_parquet(content)
     return content.getvalue()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+from ostinato.errors import UsageError
 from ostinato.options import check, training
 
 Optimizer = Literal["sgd", "adam", "adamw"]
@@ -47,8 +48,8 @@ class TrainingOptions:
 class TrainingConfig(TrainingOptions):
     """How a model is trained: the values of `TrainingOptions`, checked.
 
-    Gradients are clipped as R. Pascanu, T. Mikolov and Y. Bengio (2013) do; schedules are in `schedule_factor`, averages
-    of weights in `ostinato.training.averaging`.
+    Gradients are clipped as R. Pascanu, T. Mikolov and Y. Bengio (2013) do; schedules are in `schedule_factor`,
+    averages of weights in `ostinato.training.averaging`.
 
     Raises:
         UsageError: a value is out of range.
@@ -57,6 +58,8 @@ class TrainingConfig(TrainingOptions):
     def __post_init__(self) -> None:
         """Refuse invalid values."""
         check(self)
+        if self.epochs is None:
+            raise UsageError("epochs is None; expected a whole number of one or more")
 
     @classmethod
     def of(cls, options: TrainingOptions, **changes: Any) -> TrainingConfig:

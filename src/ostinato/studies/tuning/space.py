@@ -11,7 +11,7 @@ from ostinato.errors import UsageError
 from ostinato.nn.by_name import cell_name
 from ostinato.tasks.base.estimator import Estimator
 
-Value: TypeAlias = "float | int | str | bool | None | Callable[..., Any]"
+Value: TypeAlias = "float | int | str | bool | Callable[..., Any] | None"
 _WORDS: Mapping[str, Value] = {"none": None, "true": True, "false": False}
 _HOW = "expected LOW:HIGH, LOW:HIGH:log, LOW:HIGH:STEP or A,B,..., such as 64:512:log"
 

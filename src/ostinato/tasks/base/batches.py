@@ -92,7 +92,8 @@ def read_in_batches(
     Args:
         lengths: of the examples.
         read: returns what there is of each of some places.
-        rows, steps: see `like_lengths`.
+        rows: see `like_lengths`.
+        steps: likewise.
     """
     found: dict[int, T] = {}
     with torch.no_grad():  # not inference mode: marginals of a CRF are gradients

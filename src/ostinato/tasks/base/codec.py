@@ -60,8 +60,8 @@ def from_plain(kind: Any, plain: Any, arrays: Mapping[str, NDArray[Any]]) -> Any
             raise ValueError(f"{str(plain)[:40]} is none of {', '.join(map(str, inner))}")
         return plain
     if kind is np.ndarray or origin is np.ndarray:
-        found = arrays[plain[_ARRAY]]
-        return found
+        own: NDArray[Any] = arrays[plain[_ARRAY]]
+        return own
     if kind is None or kind is type(None) or kind in (bool, int, float, str):
         return _simple(kind, plain)
     if origin is tuple and not (len(inner) == 2 and inner[1] is Ellipsis):
@@ -86,7 +86,7 @@ def _object(kind: Any, plain: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
         if isinstance(kind, type) and not getattr(kind, "_is_protocol", False) and not isinstance(found, kind):
             raise TypeError(f"its vocabulary is a {type(found).__name__}, not a {kind.__name__}")
         return found
-    if not is_dataclass(kind):
+    if not (isinstance(kind, type) and is_dataclass(kind)):
         raise TypeError(f"a {kind} is not kept in a model")
     hints, known = _hints(kind), _mapping(plain)
     names = [own.name for own in _saved(kind)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import MISSING
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from ostinato.artifact import Artifact, load_artifact, save_artifact
 from ostinato.errors import ArtifactError, CorruptArtifact, OstinatoError, UsageError
 from ostinato.nn.by_name import cell_name
-from ostinato.options import MISSING, Cell, parameters_of, values_of
+from ostinato.options import Cell, parameters_of, values_of
 from ostinato.tasks.base.codec import Arrays, from_plain, to_plain
 from ostinato.tasks.base.fitting import AnyTask, Fitted
 from ostinato.tasks.base.judging import Scores

@@ -92,7 +92,7 @@ class Task(Generic[P, R, C, E, D]):
         """
         raise NotImplementedError
 
-    def reading(self, records: R) -> Any:  # noqa: ARG002
+    def reading(self, records: R) -> Any:
         """Return what was found out as records were read, and holds for all later ones: formats of times, columns."""
         return None
 
@@ -112,7 +112,7 @@ class Task(Generic[P, R, C, E, D]):
         """Return the title of a report."""
         return self.origin(records)
 
-    def config(self, parameters: P, train: R) -> TrainingConfig:  # noqa: ARG002
+    def config(self, parameters: P, train: R) -> TrainingConfig:
         """Return the settings of the training."""
         return TrainingConfig.of(parameters)  # type: ignore[arg-type]
 
@@ -136,7 +136,7 @@ class Task(Generic[P, R, C, E, D]):
         """Return the loss of a batch."""
         raise NotImplementedError
 
-    def calibrate(self, model: Model[P, C], validation: E | None) -> C:  # noqa: ARG002
+    def calibrate(self, model: Model[P, C], validation: E | None) -> C:
         """Return the encoder with what is fitted once the network is trained."""
         return model.encoder
 
@@ -152,35 +152,35 @@ class Task(Generic[P, R, C, E, D]):
         """Return the measures of what a model, or a baseline, predicted; those that it has."""
         raise NotImplementedError
 
-    def right(self, model: Model[P, C], examples: E, predicted: D) -> NDArray[np.bool_] | None:  # noqa: ARG002
+    def right(self, model: Model[P, C], examples: E, predicted: D) -> NDArray[np.bool_] | None:
         """Return whether each answer was right, where answers are right or wrong."""
         return None
 
-    def counted(self, model: Model[P, C], examples: E) -> tuple[int, str]:  # noqa: ARG002
+    def counted(self, model: Model[P, C], examples: E) -> tuple[int, str]:
         """Return how many answers are judged, and what one is, in the plural."""
         return len(examples), self.records  # type: ignore[arg-type]
 
-    def protocol(self, model: Model[P, C]) -> str:  # noqa: ARG002
+    def protocol(self, model: Model[P, C]) -> str:
         """Return how answers are judged, in words."""
         return ""
 
-    def details(self, model: Model[P, C], examples: E, predicted: Mapping[str, D]) -> Mapping[str, Any]:  # noqa: ARG002
+    def details(self, model: Model[P, C], examples: E, predicted: Mapping[str, D]) -> Mapping[str, Any]:
         """Return more of the scores as plain data; `predicted` is by name, the model's under `"model"`."""
         return {}
 
-    def remarks(self, values: Mapping[str, Mapping[str, float]]) -> Sequence[str]:  # noqa: ARG002
+    def remarks(self, values: Mapping[str, Mapping[str, float]]) -> Sequence[str]:
         """Return sentences that follow the verdict."""
         return ()
 
-    def facts(self, model: Model[P, C], parts: Held[R], examples: Held[E]) -> Iterable[tuple[str, str]]:  # noqa: ARG002
+    def facts(self, model: Model[P, C], parts: Held[R], examples: Held[E]) -> Iterable[tuple[str, str]]:
         """Yield what there is to say of the data, in pairs of a word and what it says."""
         return ()
 
-    def settings(self, model: Model[P, C]) -> Mapping[str, Any]:  # noqa: ARG002
+    def settings(self, model: Model[P, C]) -> Mapping[str, Any]:
         """Return what was decided for parameters that were left open."""
         return {}
 
-    def panels(self, model: Model[P, C], records: R, examples: E, predicted: D) -> Iterable[Panel]:  # noqa: ARG002
+    def panels(self, model: Model[P, C], records: R, examples: E, predicted: D) -> Iterable[Panel]:
         """Yield what a report shows of held-out records."""
         return ()
 
@@ -192,7 +192,7 @@ class Task(Generic[P, R, C, E, D]):
         """Yield the records of a source without labels, as many at a time as are there."""
         yield self.read(model.parameters, source, reading_of(model), labelled=False)
 
-    def stream(self, model: Model[P, C], **options: Any) -> Any:  # noqa: ARG002
+    def stream(self, model: Model[P, C], **options: Any) -> Any:
         """Return what takes a row at a time and answers it.
 
         Raises:
@@ -204,7 +204,7 @@ class Task(Generic[P, R, C, E, D]):
         """Return new records in their parts, for an update, and the model as it reads them."""
         return model, self.hold_out(model.parameters, records, shares)
 
-    def updated(self, model: Model[P, C], parts: Held[R]) -> C:  # noqa: ARG002
+    def updated(self, model: Model[P, C], parts: Held[R]) -> C:
         """Return the encoder of a model that was updated."""
         return model.encoder
 

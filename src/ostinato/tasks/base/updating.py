@@ -99,11 +99,12 @@ def update(
     examples = encoded(task, base, parts)
     config = _config(task, old.parameters, parts.train, epochs, learning_rate, max_seconds)
     network = copy.deepcopy(base.network)
-    batches = [task.batches(base, own, training=i == 0) for i, own in enumerate(examples.named().values())]
-    assert all(own is not None for own in batches)
+    given = [task.batches(base, own, training=i == 0) for i, own in enumerate(examples.named().values())]
+    batches = [own for own in given if own is not None]
+    assert len(batches) == len(given), "no part is empty"
     history = train(
         network, task.objective(replace(base, network=network), examples.train), batches[0], batches[1], config
-    )  # type: ignore[arg-type]
+    )
     network.eval()
     new = replace(base, network=network)
     new = replace(new, encoder=task.updated(new, parts))
@@ -116,7 +117,7 @@ def update(
         for name, own in zip(names, (new, base), strict=True)
     }
     ordered = {name: values[name] for name in sorted(values, key=lambda name: name != MODEL)}
-    split = f"{percent(SHARES.test)} of {task.origin(records)}, {len(parts.test):,} {task.records}"
+    split = f"{percent(SHARES.test)} of {task.origin(records)}, {len(parts.test or ()):,} {task.records}"
     found = Update(improved, before, after, ordered, better_of(task, ordered), split, task.kept, history)
     return found, _renewed(task, fitted, new, found, examples.test)
 

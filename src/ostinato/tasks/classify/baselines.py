@@ -64,8 +64,9 @@ class BagOfWords:
 
     Args:
         words: what splits texts, with no word of its own; `None`: at spaces and punctuation.
-        terms: those counted, as UTF-8 with a line end behind each; weights: `(classes there, terms)`, or one row of two.
-        idf: `(terms,)`; offsets: `(rows of weights,)`; there: the classes that training has; classes: how many in all.
+        terms: those counted, as UTF-8 with a line end behind each.
+        weights: `(classes there, terms)`, or one row of two; offsets: `(rows of weights,)`.
+        idf: `(terms,)`; there: the classes that training has; classes: how many in all.
     """
 
     words: WordVocabulary | None

@@ -50,7 +50,7 @@ class Part:
     @property
     def fingerprint(self) -> tuple[Any, ...]:
         """What tells it from another in a checkpoint."""
-        return list(self.arrays), self.targets  # type: ignore[return-value]
+        return list(self.arrays), self.targets
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ class ClassTask(Task[P, Examples, C, Part, Prediction], Generic[P, C]):
     estimator_type = "classifier"
     kept = "the classes, and the vocabulary or the scales of channels"
 
-    def check(self, parameters: P, *, tested: bool) -> None:  # noqa: ARG002
+    def check(self, parameters: P, *, tested: bool) -> None:
         split_kinds(parameters.pooling)
         if parameters.weight_drop and parameters.cell == TRANSFORMER:
             raise UsageError("weight_drop is for recurrent weights; a transformer has none: leave it at 0")
@@ -123,10 +123,10 @@ class ClassTask(Task[P, Examples, C, Part, Prediction], Generic[P, C]):
     def measures(self, model: Model[P, C], examples: Part, predicted: Prediction) -> dict[str, float]:
         return class_measures(examples.targets, predicted.classes, predicted.probabilities, len(model.encoder.classes))
 
-    def right(self, model: Model[P, C], examples: Part, predicted: Prediction) -> NDArray[np.bool_]:  # noqa: ARG002
+    def right(self, model: Model[P, C], examples: Part, predicted: Prediction) -> NDArray[np.bool_]:
         return np.asarray(predicted.classes == examples.targets)
 
-    def protocol(self, model: Model[P, C]) -> str:  # noqa: ARG002
+    def protocol(self, model: Model[P, C]) -> str:
         return "seen by nothing before"
 
     def details(self, model: Model[P, C], examples: Part, predicted: Mapping[str, Prediction]) -> Mapping[str, Any]:
@@ -134,7 +134,7 @@ class ClassTask(Task[P, Examples, C, Part, Prediction], Generic[P, C]):
         counts = confusion_counts(examples.targets, predicted["model"].classes, len(names))
         return {"classes": names, "confusion": counts.tolist()}
 
-    def facts(self, model: Model[P, C], parts: Held[Examples], examples: Held[Part]) -> Iterable[tuple[str, str]]:  # noqa: ARG002
+    def facts(self, model: Model[P, C], parts: Held[Examples], examples: Held[Part]) -> Iterable[tuple[str, str]]:
         yield "classes", counts_in_words(model.encoder.classes, examples.train.targets)
         for name, part in examples.named().items():
             yield name, "none" if part is None else f"{len(part):,} examples, {_lengths(part)}"
@@ -165,7 +165,7 @@ class ClassTask(Task[P, Examples, C, Part, Prediction], Generic[P, C]):
         """Return an example in a line."""
         raise NotImplementedError
 
-    def panels(self, model: Model[P, C], records: Examples, examples: Part, predicted: Prediction) -> Iterable[Panel]:  # noqa: ARG002
+    def panels(self, model: Model[P, C], records: Examples, examples: Part, predicted: Prediction) -> Iterable[Panel]:
         yield from class_panels(model, examples, predicted, lambda row: self.show(examples, row))
 
     def pieces(self, model: Model[P, C], source: Any) -> Iterator[Examples]:
@@ -175,7 +175,7 @@ class ClassTask(Task[P, Examples, C, Part, Prediction], Generic[P, C]):
         for number, line in enumerate(source, 1):  # each is answered as soon as it is there
             yield self.read(model.parameters, [self.parsed(line, number)], reading_of(model), labelled=False)
 
-    def parsed(self, line: Any, number: int) -> Any:  # noqa: ARG002
+    def parsed(self, line: Any, number: int) -> Any:
         """Return what a line, or an item of a list, holds."""
         return line
 
@@ -208,7 +208,7 @@ class TextTask(ClassTask[TextParameters, TextEncoder]):
         source: Any,
         reading: Any = None,
         *,
-        labelled: bool = True,  # noqa: ARG002
+        labelled: bool = True,
     ) -> Examples:
         own = parameters
         return TextColumns(own.text, own.label, not own.unquoted, own.all_missing).read(source, labelled=labelled)
@@ -216,11 +216,12 @@ class TextTask(ClassTask[TextParameters, TextEncoder]):
     def encoder(self, parameters: TextParameters, train: Examples) -> TextEncoder:
         return TextEncoder.fit(train, parameters)
 
-    def network(self, parameters: TextParameters, encoder: TextEncoder, train: Examples | None) -> nn.Module:  # noqa: ARG002
+    def network(self, parameters: TextParameters, encoder: TextEncoder, train: Examples | None) -> nn.Module:
         return ClassifierNetwork(parameters, text_front(parameters, encoder), len(encoder.classes))
 
     def calibrate(self, model: Model[TextParameters, TextEncoder], validation: Part | None) -> TextEncoder:
-        return _calibrated(model, validation)
+        found: TextEncoder = _calibrated(model, validation)
+        return found
 
     def baselines(
         self, model: Model[TextParameters, TextEncoder], train: Part, validation: Part | None
@@ -247,7 +248,7 @@ class TextTask(ClassTask[TextParameters, TextEncoder]):
         yield from super().panels(model, records, examples, predicted)
         yield from text_panels(model, examples)
 
-    def stream(self, model: Model[TextParameters, TextEncoder], **options: Any) -> TextStream:  # noqa: ARG002
+    def stream(self, model: Model[TextParameters, TextEncoder], **options: Any) -> TextStream:
         return TextStream(lambda text: next(self.answers(model, next(self.pieces(model, [text])))))
 
 
@@ -267,11 +268,12 @@ class SequenceTask(ClassTask[SequenceParameters, ChannelEncoder]):
     def encoder(self, parameters: SequenceParameters, train: Examples) -> ChannelEncoder:
         return ChannelEncoder.fit(train, hidden=parameters.value_dropout > 0)
 
-    def network(self, parameters: SequenceParameters, encoder: ChannelEncoder, train: Examples | None) -> nn.Module:  # noqa: ARG002
+    def network(self, parameters: SequenceParameters, encoder: ChannelEncoder, train: Examples | None) -> nn.Module:
         return ClassifierNetwork(parameters, sequence_front(parameters, encoder), len(encoder.classes))
 
     def calibrate(self, model: Model[SequenceParameters, ChannelEncoder], validation: Part | None) -> ChannelEncoder:
-        return _calibrated(model, validation)
+        found: ChannelEncoder = _calibrated(model, validation)
+        return found
 
     def baselines(
         self, model: Model[SequenceParameters, ChannelEncoder], train: Part, validation: Part | None
@@ -314,7 +316,7 @@ class SequenceTask(ClassTask[SequenceParameters, ChannelEncoder]):
                 "steps, each a list of channels"
             ) from error
 
-    def stream(self, model: Model[SequenceParameters, ChannelEncoder], **options: Any) -> SequenceStream:  # noqa: ARG002
+    def stream(self, model: Model[SequenceParameters, ChannelEncoder], **options: Any) -> SequenceStream:
         return SequenceStream(model, lambda own: answer_of(model.encoder.classes, own))
 
 

@@ -45,7 +45,7 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
         source: Any,
         reading: Any = None,
         *,
-        labelled: bool = True,  # noqa: ARG002
+        labelled: bool = True,
     ) -> EventLog:
         """Read a log by its columns."""
         if isinstance(source, EventLog):
@@ -84,7 +84,7 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
         """Find activities and scales."""
         return fit_encoder(train, parameters.time_loss)
 
-    def network(self, parameters: EventParameters, encoder: EventEncoder, train: EventLog | None) -> nn.Module:  # noqa: ARG002
+    def network(self, parameters: EventParameters, encoder: EventEncoder, train: EventLog | None) -> nn.Module:
         """Return the network."""
         return EventNetwork(parameters, len(encoder.known))
 
@@ -102,7 +102,7 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
             seed=model.parameters.seed,
         )
 
-    def objective(self, model: Events, train: Cases) -> EventObjective:  # noqa: ARG002
+    def objective(self, model: Events, train: Cases) -> EventObjective:
         """Return the loss of activities and times."""
         weight = model.parameters.time_weight if model.encoder.unit[0] else 0.0
         return EventObjective(model.encoder.scales, weight)
@@ -173,7 +173,7 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
         self,
         model: Events,
         parts: Held[EventLog],
-        examples: Held[Cases],  # noqa: ARG002
+        examples: Held[Cases],
     ) -> Iterable[tuple[str, str]]:
         """Say how large the parts are, and what there is in them."""
         for name, log in parts.named().items():
@@ -205,7 +205,7 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
                 probabilities = scores[length - 1, row].double().softmax(-1).numpy()
                 yield answer_of(model.encoder, probabilities, times[length - 1, row], records.cases[first + row])
 
-    def stream(self, model: Events, *, max_cases: int = 100_000, **options: Any) -> EventStream:  # noqa: ARG002
+    def stream(self, model: Events, *, max_cases: int = 100_000, **options: Any) -> EventStream:
         """Return a stream of events of many cases."""
         return EventStream(model, lambda *own: answer_of(model.encoder, *own), max_cases)
 

@@ -108,12 +108,15 @@ class Forecaster(Estimator[ForecastTask], ForecastParameters):
         for records in self.task.pieces(model, model.encoder.tail_rows if source is None else source):
             yield from self.task.answers(model, records, future)
 
-    def stream(self, series_id: str | None = None, *, warm: bool = True, cold: bool = False) -> ForecastStream:
+    def stream(  # type: ignore[override]
+        self, series_id: str | None = None, *, warm: bool = True, cold: bool = False
+    ) -> ForecastStream:
         """Return a stream that takes one row at a time and forecasts after each.
 
         Args:
             series_id: which series it is; needed when the model has several.
-            warm: whether it starts from the end of the training data, rather than from nothing; `cold` is its opposite.
+            warm: whether it starts from the end of the training data, rather than from nothing.
+            cold: the opposite of `warm`.
         """
         found: ForecastStream = super().stream(series_id=series_id, warm=warm and not cold)
         return found

@@ -58,7 +58,7 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
     estimator_type = "regressor"
     kept = "the scale of each series (a new one gets its own), categories and frequency"
 
-    def check(self, parameters: ForecastParameters, *, tested: bool) -> None:  # noqa: ARG002
+    def check(self, parameters: ForecastParameters, *, tested: bool) -> None:
         own = parameters
         shifted = {own.normalization, own.scaling} - {"auto", "mean_abs", "none"}
         if own.output == "negative_binomial" and shifted:
@@ -85,7 +85,7 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         source: Any,
         reading: Reading | None = None,
         *,
-        labelled: bool = True,  # noqa: ARG002
+        labelled: bool = True,
     ) -> Rows:
         if isinstance(source, Rows):
             return source
@@ -142,7 +142,7 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
             tail_of(panel, max(context, 2 * season)), np.zeros(len(settings.quantiles)),
         )  # fmt: skip
 
-    def network(self, parameters: ForecastParameters, encoder: ForecastEncoder, train: Rows | None) -> nn.Module:  # noqa: ARG002
+    def network(self, parameters: ForecastParameters, encoder: ForecastEncoder, train: Rows | None) -> nn.Module:
         return make_network(encoder.settings, parameters.cell)
 
     def encode(self, model: Forecasting, records: Rows) -> Examples:
@@ -158,7 +158,7 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         size = max(8, min(128, len(windows) // 32)) if own.batch_size == "auto" else int(own.batch_size)
         return WindowBatches(windows, make, batch_size=size, per_epoch=own.windows_per_epoch, seed=own.seed)
 
-    def objective(self, model: Forecasting, train: Examples) -> ForecastObjective:  # noqa: ARG002
+    def objective(self, model: Forecasting, train: Examples) -> ForecastObjective:
         return ForecastObjective(model.network)
 
     def calibrate(self, model: Forecasting, validation: Examples | None) -> ForecastEncoder:
@@ -186,7 +186,7 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
             )
         return Fitted.of(model).forecast_windows(examples.panel, origins)[1]
 
-    def baselines(self, model: Forecasting, train: Examples, validation: Examples | None) -> Mapping[str, Baseline]:  # noqa: ARG002
+    def baselines(self, model: Forecasting, train: Examples, validation: Examples | None) -> Mapping[str, Baseline]:
         return {name: SimpleForecast(name) for name in methods_of(model.encoder)}
 
     def measures(self, model: Forecasting, examples: Examples, predicted: Forecasts) -> dict[str, float]:
@@ -197,17 +197,17 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
     def counted(self, model: Forecasting, examples: Examples) -> tuple[int, str]:
         return len(examples.origins), f"forecasts of {model.encoder.settings.horizon} steps"
 
-    def details(self, model: Forecasting, examples: Examples, predicted: Mapping[str, Forecasts]) -> Mapping[str, Any]:  # noqa: ARG002
+    def details(self, model: Forecasting, examples: Examples, predicted: Mapping[str, Forecasts]) -> Mapping[str, Any]:
         by_step = {name: list(mae_by_step(examples.truth, own.point)) for name, own in predicted.items()}
         return {"by_step": by_step, "stride": examples.chosen_stride}
 
-    def protocol(self, model: Forecasting) -> str:  # noqa: ARG002
+    def protocol(self, model: Forecasting) -> str:
         return "rolling origin, without refitting"
 
     def remarks(self, values: Mapping[str, Mapping[str, float]]) -> Sequence[str]:
         return [*_random_walk(values), *_interval(values["model"])]
 
-    def facts(self, model: Forecasting, parts: Held[Rows], examples: Held[Examples]) -> Iterable[tuple[str, str]]:  # noqa: ARG002
+    def facts(self, model: Forecasting, parts: Held[Rows], examples: Held[Examples]) -> Iterable[tuple[str, str]]:
         panel, frequency = parts.train.panel, model.encoder.frequency
         ends = [frequency.times(one.start, len(one) - 1, 1)[0] for one in panel.series]
         first, last = min(one.start for one in panel.series), max(ends)
@@ -240,12 +240,11 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
     def answers(self, model: Forecasting, records: Rows, future: Any = None) -> Iterator[Mapping[str, Any]]:
         """Yield the rows of the forecast after the end of each series, times as text."""
         frame = Fitted.of(model).ahead(records.panel, future).to_frame()
-        for row in frame.iter_rows(named=True):
-            yield row
+        yield from frame.iter_rows(named=True)
 
     def stream(
         self, model: Forecasting, *, series_id: str | None = None, warm: bool = True, **options: Any
-    ) -> ForecastStream:  # noqa: ARG002
+    ) -> ForecastStream:
         return ForecastStream(Fitted.of(model), series_id, warm=warm)
 
     def extended(self, model: Forecasting, records: Rows, shares: Shares) -> tuple[Forecasting, Held[Rows]]:

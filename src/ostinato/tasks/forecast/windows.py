@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -193,7 +194,7 @@ class Examples:
         parts = []
         for first in range(0, len(self.origins), _WINDOWS):
             own = windows.gather(np.arange(first, min(first + _WINDOWS, len(self.origins))))
-            empty = np.isnan(own.history).all(1)[:, None]
+            empty = np.isnan(np.asarray(own.history)).all(axis=1, keepdims=True)
             parts.append(np.where(empty, np.nan, own.future))
         return np.concatenate(parts)
 

@@ -127,6 +127,7 @@ def _hidden(network: LanguageNetwork, encoder: LanguageEncoder, tokens: Ints) ->
     most = np.sort(np.argsort(-values.std(0), kind="stable")[:_UNITS])
     note = "outputs of the top layer as it reads the beginning of what was held out; the units that move most"
     return Matrix(
-        "Hidden states", tuple(f"unit {unit}" for unit in most), named(tokens[:_READ], encoder.vocabulary, encoder.level),
+        "Hidden states", tuple(f"unit {unit}" for unit in most),
+        named(tokens[:_READ], encoder.vocabulary, encoder.level),
         tuple(tuple(row) for row in values[:, most].T.round(4).tolist()), "unit", "token read", note,
     )  # fmt: skip

@@ -35,7 +35,7 @@ class NGrams:
 
     def predict(self, tokens: Tokens) -> Losses:
         """Return the loss of each token but the first, in nats."""
-        contexts = self.counts.contexts([tokens.numbers])
+        contexts = self.counts.contexts([np.asarray(tokens.numbers, np.int64)])
         found: Losses = -np.log(
             self.counts.probabilities([own[:-1] for own in contexts], tokens.numbers[1:].astype(np.int64))
         )

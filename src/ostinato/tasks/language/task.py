@@ -37,7 +37,7 @@ class LanguageTask(Task[LanguageParameters, Texts, LanguageEncoder, Tokens, Loss
     baseline_types = (NGrams, Unigrams)
     kept = "the vocabulary"
 
-    def check(self, parameters: LanguageParameters, *, tested: bool) -> None:  # noqa: ARG002
+    def check(self, parameters: LanguageParameters, *, tested: bool) -> None:
         if parameters.weight_drop and parameters.cell == TRANSFORMER:
             raise UsageError("weight_drop is for recurrent weights; a transformer has none: leave it at 0")
         if parameters.output == "adaptive" and parameters.tie_weights:
@@ -52,11 +52,11 @@ class LanguageTask(Task[LanguageParameters, Texts, LanguageEncoder, Tokens, Loss
         source: Any,
         reading: Any = None,
         *,
-        labelled: bool = True,  # noqa: ARG002
+        labelled: bool = True,
     ) -> Texts:
         return read_texts(source, parameters.level)
 
-    def hold_out(self, parameters: LanguageParameters, records: Texts, shares: Shares) -> Held[Texts]:  # noqa: ARG002
+    def hold_out(self, parameters: LanguageParameters, records: Texts, shares: Shares) -> Held[Texts]:
         return hold_out_end(records, shares)
 
     def title(self, records: Texts) -> str:
@@ -65,7 +65,7 @@ class LanguageTask(Task[LanguageParameters, Texts, LanguageEncoder, Tokens, Loss
     def encoder(self, parameters: LanguageParameters, train: Texts) -> LanguageEncoder:
         return LanguageEncoder.fit(parameters, train)
 
-    def network(self, parameters: LanguageParameters, encoder: LanguageEncoder, train: Texts | None) -> nn.Module:  # noqa: ARG002
+    def network(self, parameters: LanguageParameters, encoder: LanguageEncoder, train: Texts | None) -> nn.Module:
         return LanguageNetwork(parameters, encoder)
 
     def encode(self, model: Language, records: Texts) -> Tokens:
@@ -82,31 +82,31 @@ class LanguageTask(Task[LanguageParameters, Texts, LanguageEncoder, Tokens, Loss
             return ChunkedCorpus(tokens, batch_size=rows, steps=4 * own.steps)
         return ChunkedCorpus(tokens, batch_size=rows, steps=own.steps, varied=own.jitter, seed=own.seed)
 
-    def objective(self, model: Language, train: Tokens) -> LanguageObjective:  # noqa: ARG002
+    def objective(self, model: Language, train: Tokens) -> LanguageObjective:
         own = model.parameters
         return LanguageObjective(own.activation_regularization, own.temporal_activation_regularization)
 
     def predict(self, model: Language, examples: Tokens) -> Losses:
         return token_losses(model.network, examples.numbers)
 
-    def baselines(self, model: Language, train: Tokens, validation: Tokens | None) -> Mapping[str, Baseline]:  # noqa: ARG002
+    def baselines(self, model: Language, train: Tokens, validation: Tokens | None) -> Mapping[str, Baseline]:
         size = len(model.encoder.vocabulary)
         found: dict[str, Baseline] = {}
         for order in sorted({1, largest_order(size, size, 4)}, reverse=True):
-            counts = FollowerCounts.of([train.numbers], size, order=order)
+            counts = FollowerCounts.of([np.asarray(train.numbers, np.int64)], size, order=order)
             found[f"{order + 1}-gram, Witten-Bell"] = NGrams(counts)
         return {**found, "unigram": Unigrams(np.bincount(train.numbers, minlength=size))}
 
-    def measures(self, model: Language, examples: Tokens, predicted: Losses) -> dict[str, float]:  # noqa: ARG002
+    def measures(self, model: Language, examples: Tokens, predicted: Losses) -> dict[str, float]:
         return measures(predicted)
 
-    def counted(self, model: Language, examples: Tokens) -> tuple[int, str]:  # noqa: ARG002
+    def counted(self, model: Language, examples: Tokens) -> tuple[int, str]:
         return len(examples), "tokens"
 
-    def details(self, model: Language, examples: Tokens, predicted: Mapping[str, Losses]) -> Mapping[str, Any]:  # noqa: ARG002
+    def details(self, model: Language, examples: Tokens, predicted: Mapping[str, Losses]) -> Mapping[str, Any]:
         return {"unknown": unknown_share(model, examples)}
 
-    def facts(self, model: Language, parts: Held[Texts], examples: Held[Tokens]) -> Iterable[tuple[str, str]]:  # noqa: ARG002
+    def facts(self, model: Language, parts: Held[Texts], examples: Held[Tokens]) -> Iterable[tuple[str, str]]:
         sizes = {name: 0 if own is None else len(own.numbers) for name, own in examples.named().items()}
         listed = ", ".join(f"{name} {size:,}" for name, size in sizes.items())
         yield "tokens", f"{listed} ({model.encoder.level}s)"
@@ -114,10 +114,10 @@ class LanguageTask(Task[LanguageParameters, Texts, LanguageEncoder, Tokens, Loss
         if examples.test is not None:
             yield "unknown in the test", f"{100 * unknown_share(model, examples.test):.2f} %"
 
-    def panels(self, model: Language, records: Texts, examples: Tokens, predicted: Losses) -> Iterable[Panel]:  # noqa: ARG002
+    def panels(self, model: Language, records: Texts, examples: Tokens, predicted: Losses) -> Iterable[Panel]:
         return language_panels(model, examples.numbers, predicted)
 
-    def pieces(self, model: Language, source: Any) -> Iterator[Texts]:  # noqa: ARG002
+    def pieces(self, model: Language, source: Any) -> Iterator[Texts]:
         """Yield each line by itself, blank ones too."""
         for line in read_lines(source, keep_blank=True) if is_path(source) else source:
             yield Texts("the line", (line,))
@@ -128,7 +128,7 @@ class LanguageTask(Task[LanguageParameters, Texts, LanguageEncoder, Tokens, Loss
             stream.reset()
             yield stream.push(line)
 
-    def stream(self, model: Language, **options: Any) -> LanguageStream:  # noqa: ARG002
+    def stream(self, model: Language, **options: Any) -> LanguageStream:
         return LanguageStream(model.network, model.encoder.vocabulary, model.encoder.level)
 
 

@@ -53,7 +53,7 @@ class TagTask(Task[TagParameters, Corpus, TagEncoder, Examples, list[Tags]]):
     baseline_types = (HiddenMarkov, FrequentTags)
     kept = "the words and tags that are known"
 
-    def check(self, parameters: TagParameters, *, tested: bool) -> None:  # noqa: ARG002
+    def check(self, parameters: TagParameters, *, tested: bool) -> None:
         if parameters.freeze_vectors and parameters.vectors is None:
             raise UsageError("freeze_vectors is for pretrained vectors; pass vectors=..., or leave it out")
         if parameters.class_weights != "none" and parameters.output == "crf":
@@ -64,10 +64,10 @@ class TagTask(Task[TagParameters, Corpus, TagEncoder, Examples, list[Tags]]):
             raise DataError(f"there are {len(data)} sentences but {len(labels)} lists of tags; expected one for each")
         return list(zip(data, labels, strict=True))
 
-    def read(self, parameters: TagParameters, source: Any, reading: Any = None, *, labelled: bool = True) -> Corpus:  # noqa: ARG002
+    def read(self, parameters: TagParameters, source: Any, reading: Any = None, *, labelled: bool = True) -> Corpus:
         return read_sentences(parameters, source)
 
-    def hold_out(self, parameters: TagParameters, records: Corpus, shares: Shares) -> Held[Corpus]:  # noqa: ARG002
+    def hold_out(self, parameters: TagParameters, records: Corpus, shares: Shares) -> Held[Corpus]:
         train, validation, test = (records.take(rows) for rows in cut(len(records), shares))
         if not len(train):
             raise DataError(f"{records.origin} leaves no sentences to train on; give more, or hold fewer out")
@@ -170,13 +170,13 @@ class TagTask(Task[TagParameters, Corpus, TagEncoder, Examples, list[Tags]]):
             measures |= {"span precision": spans.precision, "span recall": spans.recall, "span F1": spans.f1}
         return measures
 
-    def right(self, model: Tagger, examples: Examples, predicted: list[Tags]) -> NDArray[np.bool_]:  # noqa: ARG002
+    def right(self, model: Tagger, examples: Examples, predicted: list[Tags]) -> NDArray[np.bool_]:
         return np.asarray(_flat(predicted)[0] == examples.truth)
 
-    def counted(self, model: Tagger, examples: Examples) -> tuple[int, str]:  # noqa: ARG002
+    def counted(self, model: Tagger, examples: Examples) -> tuple[int, str]:
         return len(examples.truth), "tokens"
 
-    def facts(self, model: Tagger, parts: Held[Corpus], examples: Held[Examples]) -> Iterable[tuple[str, str]]:  # noqa: ARG002
+    def facts(self, model: Tagger, parts: Held[Corpus], examples: Held[Examples]) -> Iterable[tuple[str, str]]:
         for name, part in parts.named().items():
             yield name, "none" if part is None else f"{len(part):,} sentences, {part.tokens:,} tokens"
         encoder = model.encoder
@@ -187,10 +187,10 @@ class TagTask(Task[TagParameters, Corpus, TagEncoder, Examples, list[Tags]]):
         if encoder.vectors is not None:
             yield "vectors", encoder.vectors.said
 
-    def panels(self, model: Tagger, records: Corpus, examples: Examples, predicted: list[Tags]) -> Iterable[Panel]:  # noqa: ARG002
+    def panels(self, model: Tagger, records: Corpus, examples: Examples, predicted: list[Tags]) -> Iterable[Panel]:
         return tag_panels(model, examples, predicted)
 
-    def pieces(self, model: Tagger, source: Any) -> Iterator[Corpus]:  # noqa: ARG002
+    def pieces(self, model: Tagger, source: Any) -> Iterator[Corpus]:
         """Yield each line by itself, blank ones too."""
         for line in read_lines(source, keep_blank=True) if is_path(source) else source:
             tokens = tuple(tokens_of(line))
@@ -204,7 +204,7 @@ class TagTask(Task[TagParameters, Corpus, TagEncoder, Examples, list[Tags]]):
             named = [model.encoder.tags[number] for number in tags.found]
             yield {"tags": " ".join(named), "tokens": list(tokens), "probabilities": given}
 
-    def stream(self, model: Tagger, *, tokens: bool = False, **options: Any) -> SentenceStream | TokenStream:  # noqa: ARG002
+    def stream(self, model: Tagger, *, tokens: bool = False, **options: Any) -> SentenceStream | TokenStream:
         return TokenStream(model) if tokens else SentenceStream(lambda line: next(self._said(model, line)))
 
     def _said(self, model: Tagger, line: Any) -> Iterator[Mapping[str, Any]]:

@@ -19,8 +19,8 @@ from ostinato.tasks.translate.translating import Translation, translate_texts, t
 class Translator(Estimator[TranslationTask], TranslationParameters):
     """From texts to texts: an encoder reads a source, a decoder with attention writes what it means.
 
-    `fit` takes a TSV, CSV or JSON-lines file of pairs; a tuple of two files, of sources and of their translations, one a
-    line, plain or `.gz`; pairs in a list; or sources and translations apart. Its parameters are those of
+    `fit` takes a TSV, CSV or JSON-lines file of pairs; a tuple of two files, of sources and of their translations, one
+    a line, plain or `.gz`; pairs in a list; or sources and translations apart. Its parameters are those of
     `TranslationParameters`.
 
     Sources: I. Sutskever, O. Vinyals and Q. Le, NeurIPS 2014; D. Bahdanau, K. Cho and Y. Bengio, ICLR 2015; M. Luong,

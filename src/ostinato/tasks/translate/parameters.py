@@ -19,8 +19,8 @@ class TranslationParameters(Parameters):
         name="translation",
         kind="translator",
         help="translate, or rewrite, one sentence after the other",
-        description="Train a recurrent encoder and decoder with attention on pairs of texts, hold some out, and show it "
-        "beside a word-for-word dictionary.",
+        description="Train a recurrent encoder and decoder with attention on pairs of texts, hold some out, and show "
+        "it beside a word-for-word dictionary.",
         examples="""
   ostinato fit translation train.de.gz train.en.gz --validation-file val.de val.en --out model
   ostinato fit translation pairs.tsv --level word --cell lstm --attention additive --out model

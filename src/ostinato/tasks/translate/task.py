@@ -49,7 +49,7 @@ class TranslationObjective:
     def __init__(self, label_smoothing: float = 0.0) -> None:
         self.label_smoothing = label_smoothing
 
-    def __call__(self, module: nn.Module, batch: Any, carry: Carry | None) -> Step:  # noqa: ARG002
+    def __call__(self, module: nn.Module, batch: Any, carry: Carry | None) -> Step:
         """Read a batch."""
         loss, tokens = module(*batch, label_smoothing=self.label_smoothing if module.training else 0.0)
         return Step(loss, tokens)
@@ -65,7 +65,7 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
     baseline_types = (WordForWord, Untranslated)
     kept = "the vocabularies and the dictionary"
 
-    def check(self, parameters: TranslationParameters, *, tested: bool) -> None:  # noqa: ARG002
+    def check(self, parameters: TranslationParameters, *, tested: bool) -> None:
         own = parameters
         if own.cell == TRANSFORMER:
             if own.embedding_size not in (None, own.hidden_size):
@@ -90,7 +90,7 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
         source: Any,
         reading: Any = None,
         *,
-        labelled: bool = True,  # noqa: ARG002
+        labelled: bool = True,
     ) -> Corpus:
         if isinstance(source, Corpus):
             return source
@@ -98,7 +98,7 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
         # of training data, pairs without a translation are left out once parts are held out by share
         return whole if reading is None else whole.take(range(len(whole)))
 
-    def reading(self, records: Corpus) -> bool:  # noqa: ARG002
+    def reading(self, records: Corpus) -> bool:
         """Return that these are not the training data."""
         return True
 
@@ -115,7 +115,7 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
         self,
         parameters: TranslationParameters,
         encoder: TranslationEncoder,
-        train: Corpus | None,  # noqa: ARG002
+        train: Corpus | None,
     ) -> nn.Module:
         return TranslationNetwork(parameters, len(encoder.source), len(encoder.written))
 
@@ -131,7 +131,7 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
             train, batch_tokens=own.batch_tokens, given=own.teacher_forcing, epochs=own.epochs or 1, seed=own.seed
         )
 
-    def objective(self, model: Translation, train: Encoded) -> TranslationObjective:  # noqa: ARG002
+    def objective(self, model: Translation, train: Encoded) -> TranslationObjective:
         return TranslationObjective(model.parameters.label_smoothing)
 
     def predict(self, model: Translation, examples: Encoded) -> Translated:
@@ -141,7 +141,7 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
         found = translate_texts(languages, [source for source, _ in examples.pairs], search)
         return Translated([own[0].text for own in found], reference_loss(model.network, examples))
 
-    def baselines(self, model: Translation, train: Encoded, validation: Encoded | None) -> Mapping[str, Baseline]:  # noqa: ARG002
+    def baselines(self, model: Translation, train: Encoded, validation: Encoded | None) -> Mapping[str, Baseline]:
         return {
             "word for word, IBM model 1": WordForWord.fit(train.pairs),
             "the source as it is": Untranslated(),
@@ -194,10 +194,10 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
         yield "vocabulary", sizes
         yield "tokens in training", f"{sum(map(len, train.sources)):,} source, {train.tokens:,} target"
 
-    def panels(self, model: Translation, records: Corpus, examples: Encoded, predicted: Translated) -> Iterable[Panel]:  # noqa: ARG002
+    def panels(self, model: Translation, records: Corpus, examples: Encoded, predicted: Translated) -> Iterable[Panel]:
         return translation_panels(languages_of(model), examples, predicted.texts, model.parameters.level)
 
-    def pieces(self, model: Translation, source: Any) -> Iterator[Corpus]:  # noqa: ARG002
+    def pieces(self, model: Translation, source: Any) -> Iterator[Corpus]:
         """Yield lines, those of a file or a list several at a time, others each as it comes."""
         lines = iter(read_lines(source, keep_blank=True) if is_path(source) else source)
         together = _TOGETHER if is_path(source) or isinstance(source, (list, tuple)) else 1
@@ -231,6 +231,6 @@ def reference_loss(network: TranslationNetwork, pairs: Encoded) -> float:
     total, count = 0.0, 0
     with torch.inference_mode():
         for batch in TranslationBatches(pairs, batch_tokens=_TOKENS, shuffle=False).batches(0):
-            loss, tokens = network(*batch.data)  # type: ignore[misc]
+            loss, tokens = network(*batch.data)
             total, count = total + float(loss) * tokens, count + tokens
     return total / count
