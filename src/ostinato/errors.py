@@ -12,6 +12,7 @@
     ├── ArtifactError             a model folder cannot be read
     │   ├── CorruptArtifact       it is cut short or changed
     │   └── NewerArtifact         it was written by a newer version
+    ├── NotEnoughMemory           a model, a batch or the data are too large            (also MemoryError)
     ├── OutputError               a file or folder cannot be written                       (also OSError)
     └── MissingExtra              an optional dependency is not installed                  (also ImportError)
 
@@ -83,6 +84,10 @@ class NonFiniteLoss(TrainingError):
 
 class Diverged(TrainingError):
     """Training ended far above the loss of the untrained model; no weights are kept."""
+
+
+class NotEnoughMemory(OstinatoError, MemoryError):
+    """A model, a batch or the data are too large for the memory of this machine."""
 
 
 class ArtifactError(OstinatoError):

@@ -1,5 +1,7 @@
 """How a file is read, said on the command line: marks, delimiters, missing cells, sheets."""
 
+import argparse
+import io
 import json
 import sys
 from pathlib import Path
@@ -7,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from ostinato.cli import main
+from ostinato.cli.reading import with_reading
+from ostinato.tasks.base.registry import load
 
 ROWS = [f"2024-{month:02d}-{day:02d};{1000 + day}.{month}" for month in range(1, 5) for day in range(1, 29)]
 FEW = [
@@ -94,3 +98,52 @@ def test_sequences_and_events_have_the_options_too(tmp_path, capsys) -> None:
     path.write_text("case|activity\n" + "".join(f"{case}|{name}\n" for case in range(30) for name in "abc"))
     command = ["fit", "events", str(path), "--time", "none", "--out", str(tmp_path / "e"), *QUIET]
     assert main([*command, "--delimiter", "|"]) == 0
+
+
+def test_a_sheet_of_a_text_file_is_refused_and_of_two_files_each_is_told_its_own(tmp_path, german, capsys) -> None:
+    assert fit(german, tmp_path / "m", "--sheet", "2") == 2
+    assert "--sheet) is for spreadsheets and databases, and last.csv is none" in capsys.readouterr().err
+    given = argparse.Namespace(file="a.csv", future="b.xlsx", sheet="2", delimiter=";", header=False, categorical=["c"])
+    told = with_reading(given)
+    assert (told.file.sheet, told.file.delimiter, told.file.header, told.file.categorical) == (None, ";", False, ("c",))
+    assert (told.future.sheet, told.future.delimiter, told.future.header) == ("2", None, False)
+
+
+def test_headers_and_codes_are_said(tmp_path, capsys) -> None:
+    path = tmp_path / "codes.csv"
+    lines = [f"2024-{1 + i // 28:02d}-{1 + i % 28:02d},{i % 7},{'A' if i % 9 == 0 else i % 3}" for i in range(110)]
+    path.write_text("\n".join(lines))
+    columns = ["--target", "column_2", "--past-covariates", "column_3"]
+    assert fit(path, tmp_path / "m", *columns) == 3
+    assert "--categorical column_3" in capsys.readouterr().err
+    assert fit(path, tmp_path / "m", "--categorical", "column_3", "--no-header", *columns) == 0
+    assert main(["predict", str(tmp_path / "m"), str(path)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("rows", "options"),
+    [
+        ("Tag;Last\n2024-05-01;1.103,5\n", []),
+        ("Tag\tLast\n2024-05-01\t1.103,5\n", []),
+        ("2024-05-01;1.103,5\n", ["--columns", "Tag,Last"]),
+        ("2024-05-01:1.103,5\n", ["--columns", "Tag,Last", "--delimiter", ":"]),
+        ("Tag:Last\n2024-05-01:1.103,5\n", ["--delimiter", ":"]),
+        ('{"Tag": "2024-05-01", "Last": 1103.5}\n', []),
+    ],
+)
+def test_a_stream_is_parted_as_its_first_line_is(tmp_path, german, capsys, monkeypatch, rows, options) -> None:
+    assert fit(german, tmp_path / "m", "--missing", "k.A.") == 0
+    model = load(tmp_path / "m")
+    expected = model.stream().push({"Tag": "2024-05-01", "Last": 1103.5}).point[0, :, 0]
+    capsys.readouterr()
+    monkeypatch.setattr(sys, "stdin", io.StringIO(rows))
+    assert main(["stream", str(tmp_path / "m"), *options]) == 0
+    assert json.loads(capsys.readouterr().out)["forecast"]["Last"] == pytest.approx(expected.tolist())
+
+
+def test_a_model_too_large_for_memory_is_one_sentence(tmp_path, german, capsys) -> None:
+    assert fit(german, tmp_path / "m", "--missing", "k.A.", "--hidden-size", "10000000") == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("ostinato: error: there is not enough memory (")
+    assert "fault" not in said
+    assert not (tmp_path / "m" / "model.json").exists()

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from books import write_ods, write_xlsx
+from books import write_ods, write_xls, write_xlsb, write_xlsx
 from ostinato.data import load_panel, read_event_log, read_sequences, read_table, read_ts
 from ostinato.data.text import (
     WordVocabulary,
@@ -60,6 +60,13 @@ def _database(path):
     return path
 
 
+def _duckdb(path):
+    with pytest.importorskip("duckdb").connect(str(path)) as base:
+        base.execute("CREATE TABLE measured (time TEXT, load REAL, temp INTEGER, shop TEXT)")
+        base.executemany("INSERT INTO measured VALUES (?, ?, ?, ?)", FRAME.rows()[:40])
+    return path
+
+
 def _zst(content: bytes) -> bytes:
     return pytest.importorskip("zstandard").compress(content)
 
@@ -86,8 +93,11 @@ FILES = {
     "a.parquet": (lambda _: _bytes(FRAME.write_parquet), panel),
     "a.feather": (lambda _: _bytes(FRAME.write_ipc), read_table),
     "a.xlsx": (_with_path(lambda path: write_xlsx(path, {"one": ROWS})), panel),
+    "a.xls": (_with_path(write_xls), read_table),
+    "a.xlsb": (_with_path(lambda path: write_xlsb(path, {"one": ROWS})), read_table),
     "a.ods": (_with_path(lambda path: write_ods(path, {"one": ROWS})), read_table),
     "a.sqlite": (_with_path(_database), read_table),
+    "a.duckdb": (_with_path(_duckdb), read_table),
     "a.npy": (lambda _: _bytes(lambda held: np.save(held, np.arange(60.0).reshape(20, 3))), panel),
     "a.npz": (lambda _: _bytes(lambda held: np.savez_compressed(held, y=np.arange(60.0), z=np.arange(60))), panel),
     "events.csv": (lambda _: TEXT, lambda path: read_event_log(path, case="temp", activity="shop", time="time")),
@@ -102,7 +112,10 @@ FILES = {
         lambda _: FRAME.write_ndjson().encode(),
         lambda path: list(read_json_lines(path, ("shop", "load"))),
     ),
-    "a.tagged": (lambda _: b"EU NNP B-ORG\nrejects VBZ O\n\nHello UH O\n" * 20, lambda path: list(read_tagged(path))),
+    "a.tagged": (
+        lambda _: b"EU NNP B-ORG\nrejects VBZ O\n\n# # O\nHello UH O\n" * 20,
+        lambda path: list(read_tagged(path)),
+    ),
     "a.conllu": (lambda _: CONLLU.encode(), lambda path: list(read_conllu(path))),
     "a.vec": (
         lambda _: b"3 2\n" + b"the 0.5 -1\ncat 1 2\nunwanted 3 4\n" * 5,
@@ -112,7 +125,12 @@ FILES = {
 
 
 # packed files whose content is damaged before it is packed, so that the package itself is whole
-INNER = {"a.xlsx": "xl/worksheets/sheet1.xml", "a.ods": "content.xml", "a.npz": "y.npy"}
+INNER = {
+    "a.xlsx": "xl/worksheets/sheet1.xml",
+    "a.xlsb": "xl/worksheets/sheet1.bin",
+    "a.ods": "content.xml",
+    "a.npz": "y.npy",
+}
 
 
 def _mutated_within(whole: bytes, member: str, rng: np.random.Generator) -> bytes:
@@ -161,7 +179,7 @@ def _mutated(content: bytes, rng: np.random.Generator) -> bytes:
 
 def _try_all(name: str, folder, count: int) -> None:
     make, read = FILES[name]
-    if name.endswith((".xlsx", ".ods")):
+    if name.endswith((".xlsx", ".xls", ".xlsb", ".ods")):
         pytest.importorskip("fastexcel")
     whole = make(folder)
     path = folder / name

@@ -49,7 +49,7 @@ def test_a_cell_that_can_be_read_two_ways_is_read_as_its_column_or_its_table() -
 def test_what_only_custom_decides_is_said_and_an_option_changes_it(tmp_path) -> None:
     path = tmp_path / "a.csv"
     path.write_text('t,x\n1,"1,234"\n2,"2,345"\n')
-    with pytest.warns(DataWarning, match='"1,234" is read as 1234.*--decimal'):
+    with pytest.warns(DataWarning, match='"1,234" in column "[^"]*" is read as 1234.*--decimal'):
         assert numbers(read_table(path), "x", ()).tolist() == [1234, 2345]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -61,7 +61,8 @@ def test_what_only_custom_decides_is_said_and_an_option_changes_it(tmp_path) -> 
 def test_what_training_decided_about_the_decimal_mark_holds_for_later_tables_that_do_not_show_it() -> None:
     days = [f"2024-01-{day:02d}" for day in range(1, 11)]
     first = load_panel({"ds": days, "y": [f"1.{day}0,5" for day in range(10, 20)]})
-    again = load_panel({"ds": days, "y": ["1.234"] * 10}, first.schema, fitting=False)
+    with pytest.warns(DataWarning, match='row 1 of the data: "1.234" in column "y" is read as 1234, since "," stands'):
+        again = load_panel({"ds": days, "y": ["1.234"] * 10}, first.schema, fitting=False)
     assert again.series[0].values[0, 0] == 1234
     shown = load_panel({"ds": days, "y": ["1.234", "1.5"] * 5}, first.schema, fitting=False)
     assert shown.series[0].values[0, 0] == 1.234
@@ -191,3 +192,23 @@ def test_what_may_be_thousands_is_said_once_where_the_file_does_not_show_it(tmp_
 def test_one_column_of_decimal_commas_is_one_column(tmp_path) -> None:
     (tmp_path / "a.csv").write_text("y\n" + "".join(f"{i},5\n" for i in range(9)))
     assert numbers(read_table(tmp_path / "a.csv"), "y", ()).tolist() == [i + 0.5 for i in range(9)]
+
+
+@pytest.mark.parametrize(("own", "other"), [(",", "."), (".", ",")])
+def test_a_mark_that_training_decided_against_is_said_with_the_row_and_the_option(tmp_path, own, other) -> None:
+    days = [f"2024-01-{day:02d}" for day in range(1, 31)]
+    path = tmp_path / "first.csv"
+    path.write_text("ds;y\n" + "".join(f"{day};{100 + i}{own}{i % 7 + 1}\n" for i, day in enumerate(days)))
+    first = load_panel(path)
+    path.write_text("ds;y\n" + "".join(f"{day};1{other}{234 + i}\n" for i, day in enumerate(days)))
+    said = f'row 2 of first.csv: "1\\{other}234" in column "y" is read as 1234, since "{own}" stands .*--decimal'
+    with pytest.warns(DataWarning, match=said):
+        again = load_panel(path, first.schema, fitting=False)
+    assert again.series[0].values[0] == 1234
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert load_panel(TableFile(path, decimal=other), first.schema, fitting=False).series[0].values[0] == 1.234
+        path.write_text(path.read_text().replace(f"1{other}", f"1{own}"))  # its own mark is what it was
+        assert load_panel(path, first.schema, fitting=False).series[0].values[0] == 1.234
+    with pytest.warns(DataWarning, match='the row: .* in column "y" is read as 1234'):
+        assert cell_number(f"1{other}234", own, name="y") == 1234

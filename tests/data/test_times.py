@@ -455,3 +455,118 @@ def test_numbers_like_years_are_years_where_that_is_plausible(name, first, step,
 def test_what_is_no_time_is_told_by_an_example_of_the_own_form() -> None:
     with pytest.raises(DataError, match="the form of its other rows, such as 1. Jan 2024"):
         load_panel({"time": ["1. Jan 2024", "2. Jan 2024", "x"], "y": [1.0, 2.0, 3.0]}, Schema(time="time"))
+
+
+# --- numbers by a format, years of two digits, weeks without a Friday -------------------------------------------------
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.sampled_from(["%d%m%y", "%m%d%Y", "%y%m%d", "%d%m%Y", "%Y%j", "%H%d%m%Y"]),
+    st.dates(date(2001, 1, 1), date(2060, 12, 31)),
+    st.integers(1, 40),
+)
+def test_a_column_with_a_format_keeps_its_zeros_in_a_file_a_frame_and_a_stream(form, first, step) -> None:
+    days = pd.date_range(first, periods=5, freq=f"{step}D") + pd.Timedelta(hours=3 if "%H" in form else 0)
+    cells = [f"{day:{form}}" for day in days]
+    kinds = {
+        "texts": pl.Series(cells),
+        "numbers": pl.Series([int(own) for own in cells]),
+        "floats": pl.Series([float(own) for own in cells]),
+    }
+    for name, column in kinds.items():
+        wanted = TimeFormat.wanted(day_first=None, time_format=form, time_zone=None)
+        times, found = decide_times(Table("t.csv", pl.DataFrame({"when": column})), "when", wanted)
+        assert (times == days.to_numpy("datetime64[us]")).all(), name
+        assert read_cell({"when": column[3]}, "when", found) == times[3], name
+
+
+def test_texts_that_lost_a_zero_are_read_as_their_numbers_are() -> None:
+    cells = ["91124", "101124", "111124"]  # 9, 10 and 11 November; by itself the first could not be told from 9 1 1924
+    times, found = read(*cells, time_format="%d%m%y")
+    assert [str(own)[:10] for own in times] == ["2024-11-09", "2024-11-10", "2024-11-11"]
+    assert str(read_cell({"when": "11124"}, "when", found))[:10] == "2024-11-01"
+
+
+@pytest.mark.parametrize(
+    ("form", "example"), [("%b-%d", "%b-%y"), ("%m-%d", "%m-%y"), ("%B %d", "%b-%y"), ("%m/%d", "%m-%y")]
+)
+def test_days_without_a_year_are_never_taken_for_years_in_silence(form, example) -> None:
+    march = pd.date_range("2024-03-01", periods=24).strftime(form)
+    (times, found), said = spoken(lambda: read(*march, name="date"))
+    assert str(times[1])[:10] == "2002-03-01"
+    assert [f'"{march[0]}" in column "date" is read as the month 2001-03' in own for own in said] == [True]
+    assert f'time_format="{example}" (--time-format)' in said[0]
+    again, unsaid = spoken(lambda: decide_times(table(*march, name="date"), "date", found))
+    assert ((again[0] == times).all(), unsaid) == (True, [])
+    longer = pd.date_range("2024-03-01", periods=60).strftime(form)
+    with pytest.raises(DataError, match="row 2 of t.csv: .* a month and a day without a year"):
+        read(*longer, name="date")
+
+
+@pytest.mark.parametrize("form", ["%b-%y", "%m/%y", "%B %y", "%y-%m"])
+def test_months_with_years_of_two_digits_are_read_without_a_word(form) -> None:
+    months = pd.date_range("2001-03-01", periods=30, freq="MS")
+    (times, _), said = spoken(lambda: read(*months.strftime(form), name="date"))
+    assert ((times == months.to_numpy("datetime64[us]")).all(), said) == (True, [])
+
+
+def test_a_day_without_a_year_is_no_time_and_that_is_said() -> None:
+    with pytest.raises(DataError, match='"01-Mar" in column "date" is not a time; expected a date with its year'):
+        read("01-Mar", "02-Mar", name="date")
+
+
+def test_numbers_with_decimals_go_on_with_whole_ones_and_not_the_other_way() -> None:
+    _, found = read(0.5, 1.25, 3.0, name="t")
+    assert [read_cell({"t": own}, "t", found) for own in (4.0, 4, "4")] == [4, 4, 4]
+    assert decide_times(table(4, 2000, name="t"), "t", found)[0].tolist() == [4.0, 2000.0]
+    _, whole = read(1, 2, 3, name="t")
+    with pytest.raises(DataError, match="expected whole numbers, as there"):
+        read_cell({"t": 4.5}, "t", whole)
+
+
+@pytest.mark.parametrize("never", range(5))
+@pytest.mark.parametrize("series", [1, 3])
+def test_business_days_are_those_of_which_every_weekday_was_seen(never, series) -> None:
+    days = [day for day in pd.date_range("2024-01-01", periods=70) if day.weekday() < 5]
+    kept = [day for day in days if day.weekday() != never]
+    for own, alias in ((days, "B"), (kept, "D")):
+        parts = [pd.DataFrame({"unique_id": name, "ds": own, "y": range(len(own))}) for name in "abc"[:series]]
+        assert load_panel(pd.concat(parts)).frequency.alias() == alias
+
+
+def test_spans_are_written_as_they_are_read_in_messages() -> None:
+    spans = pd.to_timedelta(np.arange(30) * 0.5, unit="s").to_list()
+    assert load_panel(pd.DataFrame({"t": spans, "y": range(30)}), Schema(time="t")).frequency.describe() == (
+        "500 milliseconds"
+    )
+    spans[5] += pd.Timedelta("0.0731s")
+    with pytest.raises(DataError, match="500 milliseconds apart, but the one at 0 days 0:00:02.5731 is not") as caught:
+        load_panel(pd.DataFrame({"t": spans, "y": range(30)}), Schema(time="t"))
+    assert "microseconds" not in str(caught.value)
+
+
+@pytest.mark.parametrize("cell", [".1e300", "1e300", "-1e300", "9" * 400])
+def test_a_number_too_large_for_a_time_is_named_by_its_row(cell) -> None:
+    cells = [str(own) for own in range(10)]
+    cells[5] = cell
+    with pytest.raises(DataError, match="row 7 of t.csv: .* in column"):
+        read(*cells, name="t")
+
+
+def test_the_row_from_which_on_an_offset_is_there_is_named() -> None:
+    with pytest.raises(DataError, match="row 3 of t.csv: .* times at no offset and, from here on, at UTC"):
+        read("2024-01-01T00:00", "2024-01-02T00:00Z", "2024-01-03T00:00")
+    with pytest.raises(DataError, match=r"row 4 of t.csv: .* times at UTC and, from here on, at no offset"):
+        read("2024-01-01T00:00Z", "2024-01-02T00:00Z", "2024-01-03T00:00")
+
+
+def test_numbers_called_dates_that_are_none_are_said_and_years_as_floats_are_years() -> None:
+    serials = pd.DataFrame({"date": np.arange(45292, 45332), "y": np.arange(40.0) % 7})
+    panel, said = spoken(lambda: load_panel(serials))
+    assert panel.frequency.unit == "row"
+    assert ['"date" of the data frame holds numbers' in own and 'time="date" (--time)' in own for own in said] == [True]
+    assert load_panel(serials, Schema(time="date")).frequency.alias() == "1"
+    years = pd.DataFrame({"year": np.arange(1990.0, 2020.0), "y": np.arange(30.0) % 7})
+    panel, said = spoken(lambda: load_panel(years))
+    assert (panel.frequency.describe(), str(panel.series[0].start)[:4], said) == ("1 year", "1990", [])

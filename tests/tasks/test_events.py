@@ -201,6 +201,8 @@ def test_an_unknown_activity_and_a_missing_time_are_answered(model) -> None:
         ({"case": {"a": 1}, "activity": "wait", "time": "2024-01-01"}, 'its "case" is a dict'),
         ({"case": 1, "activity": ["wait"], "time": "2024-01-01"}, 'its "activity" is a list'),
         ({"case": 0, "activity": "wait", "time": "2023-12-31"}, "in the order of time"),
+        ({"case": 0, "activity": "wait", "time": "2924-01-02"}, r"comes 328[0-9]{3} days.* more than a pause"),
+        ({"case": 0, "activity": "wait", "time": "9999-12-31"}, "more than a pause"),
     ],
 )
 def test_a_bad_event_is_named_and_changes_nothing(model, row, said) -> None:

@@ -190,3 +190,31 @@ def test_an_event_at_a_number_that_is_no_time_is_refused() -> None:
     with pytest.raises(StreamRowError, match="too large"):
         stream.push({"case": 1, "activity": "a", "time": 1e300})
     assert json.dumps(stream.push({"case": 1, "activity": "a", "time": 200.0})["probability"])
+
+
+FAR = [
+    (DAYS, DAYS[-1] + pd.Timedelta("1D"), "2204-04-01"),
+    (np.arange(ROWS) ** 2, ROWS**2, 10**9),
+    (np.arange(ROWS) ** 1.5, 1000.5, 1e15),
+    (pd.to_timedelta(np.arange(ROWS) ** 2, unit="h"), "300 days 00:00:00", "99999 days 00:00:00"),
+]
+
+
+@pytest.mark.parametrize(("times", "following", "far"), FAR, ids=["dates", "counts", "decimals", "spans"])
+def test_rows_on_no_grid_refuse_a_time_that_is_rather_an_error(times, following, far) -> None:
+    model = fitted(times, time="time", frequency="rows")
+    stream, other = model.stream(), model.stream()
+    refuses(stream, {"y": 0.5, "time": far}, "more than a gap")
+    row = {"y": 0.5, "time": following}
+    assert np.array_equal(stream.push(row).point, other.push(row).point)
+    assert np.isfinite(model.stream(warm=False).push({"y": 0.5, "time": far}).point).all()  # the first one may be any
+
+
+def test_numbered_events_refuse_a_time_that_is_rather_an_error() -> None:
+    rows = [(case, what, 10 * case + step) for case in range(40) for step, what in enumerate("abc")]
+    log = pd.DataFrame(rows, columns=["case", "activity", "time"])
+    stream = EventPredictor(hidden_size=4, epochs=1, progress=False).fit(log).stream()
+    stream.push({"case": 1, "activity": "a", "time": 5})
+    with pytest.raises(StreamRowError, match="more than a pause"):
+        stream.push({"case": 1, "activity": "b", "time": 10**15})
+    stream.push({"case": 1, "activity": "b", "time": 500})

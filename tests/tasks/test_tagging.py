@@ -440,3 +440,19 @@ def test_blank_lines_are_answered_as_blank_and_a_no_break_space_stays_in_its_tok
         assert [answer["tags"].count(" ") for answer in answers] == [2, 0, 0, 2]
     assert model.stream().push("10\u00a0000")["tokens"] == ["10\u00a0000"]
     assert list(map(len, model.predict(lines))) == [3, 0, 0, 3]
+
+
+@pytest.mark.parametrize("method", ["predict", "probabilities"])
+@pytest.mark.parametrize("text", ["the dog", "", "lines.txt"])
+def test_one_text_is_no_list_of_sentences(model, method, text) -> None:
+    with pytest.raises(UsageError, match="is the text .*a list of sentences") as caught:
+        getattr(model, method)(text)
+    assert "[" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("pair", "what"), [((("a", ""), ("D", "N")), "token"), ((("a", "b"), ("D", "")), "tag"), ((("a",), (" ",)), "tag")]
+)
+def test_an_empty_token_or_tag_in_memory_is_named(pair, what) -> None:
+    with pytest.raises(DataError, match=f"sentence 2 has an empty {what}"):
+        SequenceTagger(progress=False).fit([(("a",), ("D",)), pair])

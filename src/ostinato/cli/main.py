@@ -15,7 +15,7 @@ from ostinato.cli.notes import notes_on_stderr
 from ostinato.cli.parsing import Parser, cores
 from ostinato.cli.reading import with_reading
 from ostinato.cli.threads import use_cores
-from ostinato.errors import OstinatoError
+from ostinato.errors import NotEnoughMemory, OstinatoError
 from ostinato.files import reason
 
 _EPILOG = """examples:
@@ -78,13 +78,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         _close_stdout()
         where = f"{error.filename}: " if error.filename else "the output cannot be written: "
         return _say(f"error: {where}{reason(error)}", 6)
-    except MemoryError:
-        if arguments.debug:
-            raise
-        return _say("error: there is not enough memory; give less data, a smaller batch or a smaller model", 1)
     except Exception as error:  # the last resort: a fault of ours is said in a sentence too
         if arguments.debug:
             raise
+        from ostinato.training.memory import is_memory_error, memory_sentence
+
+        if is_memory_error(error):
+            return _say(f"error: {memory_sentence(error)}", NotEnoughMemory.exit_code)
         said = " ".join(f"{type(error).__name__}: {error}".split())
         return _say(f"error: a fault in ostinato itself ({said}); ostinato --debug VERB ... shows where", 1)
 

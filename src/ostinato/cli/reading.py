@@ -8,6 +8,7 @@ from typing import Any
 from ostinato.cli.options import Together, texts
 
 _FILES = ("file", "future", "validation_file", "test_file")
+_SAID = ("delimiter", "decimal", "sheet", "header", "categorical")
 
 
 def add_reading(parser: argparse.ArgumentParser, *, missing: bool = True, decimal: bool = True) -> None:
@@ -26,24 +27,42 @@ def add_reading(parser: argparse.ArgumentParser, *, missing: bool = True, decima
     if decimal:
         group.add_argument("--decimal", choices=(".", ","), help="the mark before decimals, where cells do not show it")
     group.add_argument("--sheet", metavar="NAME", help="of a spreadsheet or database: its name, or number from 1 (1)")
+    group.add_argument(
+        "--header",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="the first row of a text file or spreadsheet names its columns, or does not (found)",
+    )
+    group.add_argument(
+        "--categorical",
+        action=Together,
+        type=texts,
+        metavar="COL",
+        help="columns whose values are categories though most are numbers, joined by commas; may be given again",
+    )
 
 
 def with_reading(arguments: argparse.Namespace) -> argparse.Namespace:
     """Put how they are to be read beside the files among the arguments."""
-    names = ["delimiter", "sheet", *(["decimal"] if getattr(arguments, "decimal_mark", False) else [])]
+    names = [name for name in _SAID if name != "decimal" or getattr(arguments, "decimal_mark", False)]
     said: dict[str, Any] = {name: own for name in names if (own := getattr(arguments, name, None)) is not None}
     if getattr(arguments, "missing_cells", False) and arguments.missing is not None:
         said["missing"] = arguments.missing
     if not said:
         return arguments
+    from ostinato.data.asked import TAKEN_BY, takes
     from ostinato.data.table_file import TableFile
 
     if said.get("delimiter") in ("tab", "\\t"):
         said["delimiter"] = "\t"
-    for name in _FILES:
-        given = getattr(arguments, name, None)
-        if isinstance(given, list):
-            setattr(arguments, name, [TableFile(own, **said) for own in given])
-        elif given is not None:
-            setattr(arguments, name, TableFile(given, **said))
+    given = {name: own for name in _FILES if (own := getattr(arguments, name, None)) is not None}
+    files = [file for own in given.values() for file in (own if isinstance(own, list) else [own])]
+    # of files of several kinds, each is told what is meant for it; what is meant for none, its reader refuses
+    meant = {option for option in TAKEN_BY if any(takes(option, str(file)) for file in files)}
+
+    def told(file: str) -> TableFile:
+        return TableFile(file, **{key: own for key, own in said.items() if key not in meant or takes(key, str(file))})
+
+    for name, own in given.items():
+        setattr(arguments, name, [told(file) for file in own] if isinstance(own, list) else told(own))
     return arguments

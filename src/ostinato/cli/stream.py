@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,7 +11,7 @@ from typing import Any
 
 from ostinato.cli.opened import add_extras, add_model, extras_of, open_model
 from ostinato.cli.show import as_line, stdin_lines
-from ostinato.errors import StreamRowError, UsageError
+from ostinato.errors import DataError, StreamRowError, UsageError
 
 _EPILOG = """rows are JSON objects, one a line, or CSV with a header; which of them is seen from the first line.
 Each answer is one line of JSON:
@@ -37,6 +36,7 @@ def add_parser(verbs: Any) -> None:
     add_model(parser)
     add_extras(parser, "stream")
     parser.add_argument("--columns", metavar="A,B,...", help="of tables: the names of CSV columns without a header")
+    parser.add_argument("--delimiter", metavar="CHAR", help="of tables: between the cells of CSV rows (found)")
     parser.add_argument("--skip-bad", action="store_true", help="report a bad row and go to the next, rather than stop")
     parser.set_defaults(run=run)
 
@@ -45,12 +45,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Answer each row until there are no more."""
     model = open_model(arguments)
     columns = arguments.columns.split(",") if arguments.columns else None
-    if columns is not None and not model.about.tables:
-        raise UsageError(
-            f"--columns is for rows of tables, and {arguments.model} holds a {model.about.kind}; leave it out"
-        )
+    for flag in ("columns", "delimiter"):
+        if getattr(arguments, flag) is not None and not model.about.tables:
+            raise UsageError(
+                f"--{flag} is for rows of tables, and {arguments.model} holds a {model.about.kind}; leave it out"
+            )
     stream = model.stream(**extras_of(model.about, "stream", arguments))
-    for number, row in _rows(stream, columns):
+    for number, row in _rows(stream, columns, _mark(arguments.delimiter)):
         try:
             answer = stream.push(row())
         except ValueError as error:  # of JSON, or of a row that does not fit
@@ -64,15 +65,15 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _rows(stream: Any, columns: list[str] | None) -> Iterator[tuple[int, Callable[[], Any]]]:
+def _rows(stream: Any, columns: list[str] | None, delimiter: str | None) -> Iterator[tuple[int, Callable[[], Any]]]:
     """Yield the number of each row, and what reads it."""
     header = getattr(stream, "header", None)
-    if columns is None and header is None:
+    if columns is None and delimiter is None and header is None:
         takes_text = getattr(stream, "takes_text", False)
         for number, line in enumerate(stdin_lines(), 1):
             yield number, partial(_parsed, line, takes_text=takes_text)
         return
-    yield from _named(columns, header or ())
+    yield from _named(columns, header or (), delimiter)
 
 
 def _parsed(line: str, *, takes_text: bool) -> Any:
@@ -89,12 +90,25 @@ def _parsed(line: str, *, takes_text: bool) -> Any:
     return line if takes_text and not named else found
 
 
-def _named(columns: list[str] | None, wanted: Sequence[str]) -> Iterator[tuple[int, Callable[[], Any]]]:
+def _mark(given: str | None) -> str | None:
+    mark = "\t" if given in ("tab", "\\t") else given
+    if mark is not None and (len(mark.encode()) != 1 or mark in '"\r\n'):
+        raise UsageError(f'--delimiter is "{given}"; expected one character, such as a comma or tab')
+    return mark
+
+
+def _named(
+    columns: list[str] | None, wanted: Sequence[str], delimiter: str | None
+) -> Iterator[tuple[int, Callable[[], Any]]]:
     """Yield the number and what reads the cells of each row, whose names a header has if `columns` has not.
+
+    The delimiter is that of the first line where none is given.
 
     Raises:
         StreamRowError: the first line is neither a row nor a header, or no row comes below it.
     """
+    from ostinato.data.delimited import cells_of_line
+
     number, header = 0, ""
     for line in stdin_lines():
         text = line.strip()
@@ -104,15 +118,26 @@ def _named(columns: list[str] | None, wanted: Sequence[str]) -> Iterator[tuple[i
             number += 1
             yield number, partial(_object, text)
             continue
-        cells = next(csv.reader([text]))
         if columns is None:
-            header, columns = text, [cell.strip() for cell in cells]
+            header, delimiter = text, delimiter or _header_mark(text, wanted)
+            columns = [cell.strip() for cell in cells_of_line(text, delimiter=delimiter)]
             _check_header(header, columns, wanted)
             continue
         number += 1
-        yield number, partial(_mapping, columns, cells)
+        yield number, partial(_mapping, columns, text, delimiter)
     if header and not number:
         raise StreamRowError(f'stdin has one line, the header "{_short(header)}", and no row below it; give rows')
+
+
+def _header_mark(line: str, wanted: Sequence[str]) -> str | None:
+    """Return the delimiter by which a header names most of the wanted columns, and has the most."""
+    from ostinato.data.delimited import cells_of_line
+
+    def named(mark: str) -> tuple[int, int]:
+        cells = [cell.strip() for cell in cells_of_line(line, delimiter=mark)]
+        return len(set(cells) & set(wanted)), len(cells)
+
+    return max(",;\t|", key=named)
 
 
 def _check_header(line: str, columns: list[str], wanted: Sequence[str]) -> None:
@@ -127,7 +152,13 @@ def _short(text: str) -> str:
     return text if len(text) <= 40 else text[:37] + "..."
 
 
-def _mapping(columns: list[str], cells: list[str]) -> Mapping[str, Any]:
+def _mapping(columns: list[str], text: str, delimiter: str | None) -> Mapping[str, Any]:
+    from ostinato.data.delimited import cells_of_line
+
+    try:
+        cells = cells_of_line(text, len(columns), delimiter)
+    except DataError as error:
+        raise StreamRowError(str(error)) from error
     if len(cells) != len(columns):
         raise StreamRowError(f"it has {len(cells)} cells; expected {len(columns)}: {', '.join(columns)}")
     return dict(zip(columns, cells, strict=True))

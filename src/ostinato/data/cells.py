@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ostinato.data.frames import plain_value
+from ostinato.data.notes import note
 
 if TYPE_CHECKING:
     import polars as pl
@@ -109,8 +110,16 @@ def flag_of(cell: str) -> bool | None:
     return True if word in YES else False if word in NO else None
 
 
-def number_of(cell: str, decimal: str | None = None) -> float:
+def number_of(cell: str, decimal: str | None = None, name: str = "") -> float:
     """Return one cell as a number, as a column that holds it alone is read.
+
+    Where its only mark may part thousands, and does not stand before decimals in the training data, it does; that is
+    said.
+
+    Args:
+        cell: the text.
+        decimal: the mark before decimals in the training data.
+        name: the column, for what is said.
 
     Raises:
         ValueError: it is none.
@@ -124,16 +133,29 @@ def number_of(cell: str, decimal: str | None = None) -> float:
     found = as_numbers(texts, decimal_evidence(texts) or decimal or ".")[0]
     if found is None:
         raise ValueError(f'"{cell[:40]}" is no number')
+    other = "." if decimal == "," else ","
+    if decimal_evidence(texts) is None and is_ambiguous(texts, other):
+        _say_thousands(cell, found, decimal, name)
     return float(found)
 
 
-def cell_number(cell: object, decimal: str | None = None, missing: Sequence[str] = ("",)) -> float:
+def _say_thousands(cell: str, found: float, decimal: str | None, name: str) -> None:
+    column = f' in column "{name}"' if name else ""
+    why = f', since "{decimal}" stands before decimals in the data that the model was trained on' if decimal else ""
+    note(
+        f'the row: "{cell}"{column} is read as {found:.10g}{why}; if it is not, give a number rather than a text, or '
+        "write it without that mark"
+    )
+
+
+def cell_number(cell: object, decimal: str | None = None, missing: Sequence[str] = ("",), name: str = "") -> float:
     """Return a value of a streamed row as the readers of tables read it: a number, true or false, or a text of one.
 
     Args:
         cell: the value; `None`, NaN, pandas' `NA` and the texts of `missing` are missing.
         decimal: the mark before decimals where a text shows none.
         missing: texts that mean a missing value.
+        name: the column, for what is said.
 
     Returns:
         The number, NaN where missing.
@@ -146,7 +168,7 @@ def cell_number(cell: object, decimal: str | None = None, missing: Sequence[str]
     if value is None or (isinstance(value, str) and value.strip() in missing):
         return float("nan")
     if isinstance(value, str):
-        return number_of(value, decimal)
+        return number_of(value, decimal, name)
     if not isinstance(value, (bool, int, float)):
         raise ValueError(f"it is a {type(cell).__name__}")
     return float(value)

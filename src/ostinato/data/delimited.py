@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import codecs
 import csv
-import io
 import itertools
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ostinato.data.cells import looks_like_number
-from ostinato.data.notes import note
+from ostinato.data.headers import has_header, is_number, names_of_columns
 from ostinato.data.table import Table
-from ostinato.data.time_texts import reads_as_time
+from ostinato.data.text_rows import TextRows, parse_rows
 from ostinato.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -42,13 +41,14 @@ class _Layout:
     has_header: bool
 
 
-def parse_delimited(name: str, content: bytes, delimiter: str | None) -> Table:
+def parse_delimited(name: str, content: bytes, delimiter: str | None, header: bool | None = None) -> Table:
     """Return the table of a text file; every cell a text.
 
     Args:
         name: of the file, for a message.
         content: of the file, in UTF-8, UTF-16 or UTF-32 with a mark, or else cp1252.
         delimiter: between columns; `None`: by a line `sep=;` at its top, or found.
+        header: whether its first row names the columns; `None`: found.
 
     Raises:
         DataError: it is empty, damaged, or its rows do not fit its header.
@@ -57,11 +57,12 @@ def parse_delimited(name: str, content: bytes, delimiter: str | None) -> Table:
     if delimiter is not None and (len(delimiter.encode()) != 1 or delimiter in '"\r\n'):
         raise UsageError(f"delimiter is {delimiter!r}; expected one character, such as a comma or a tab")
     text = _one_line_end(name, decode(name, content))
-    layout = _layout(name, text, delimiter)
+    layout = _layout(name, text, delimiter, header)
     body = text.split("\n", layout.skipped)[layout.skipped] if layout.skipped else text
-    frame = _parsed(name, body, layout)
+    rows = _parsed(name, body, layout)
     first = layout.skipped + (2 if layout.has_header else 1)
-    return Table(name, frame, first_row=first, semicolons=layout.delimiter == ";", untyped=True)
+    semicolons = layout.delimiter == ";"
+    return Table(name, rows.frame, first_row=first, lines=rows.lines, semicolons=semicolons, untyped=True)
 
 
 def decode(name: str, content: bytes) -> str:
@@ -118,7 +119,7 @@ def _one_line_end(name: str, text: str) -> str:
     return text.replace("\r", "\n")
 
 
-def _layout(name: str, text: str, delimiter: str | None) -> _Layout:
+def _layout(name: str, text: str, delimiter: str | None, said_header: bool | None) -> _Layout:
     skipped, said, commented = 0, None, None
     lines = _lines(text)
     head = ""
@@ -140,25 +141,8 @@ def _layout(name: str, text: str, delimiter: str | None) -> _Layout:
     header = _cells(head if '"' not in head else "\n".join(sample), mark)
     if commented is not None and _is_header(_cells(commented[1].lstrip("# \t"), mark), header):
         skipped, header = commented[0], _cells(commented[1], mark)
-    has_header = not all(_is_number(cell) for cell in header)
-    if has_header and _is_data(header, _rows(sample[1:3], mark)):
-        has_header = False
-        note(
-            f'{name} seems to have no header: its first row, "{head[:60]}", is like the second; the columns are named '
-            "column_1, column_2 and so on: write a header into the file to name them"
-        )
-    return _Layout(skipped, mark, tuple(header), has_header)
-
-
-def _is_data(first: list[str], below: list[list[str]]) -> bool:
-    """Tell whether the first row holds a date where the next one does: it is no header then."""
-    import polars as pl
-
-    if not below or len(below[0]) != len(first):
-        return False
-    pairs = [pl.Series(pair, dtype=pl.String) for pair in zip(first, below[0], strict=True)]
-    dated = [pair.str.contains(r"\d").all() and reads_as_time(pair, weak=False) for pair in pairs]
-    return any(dated) and pairs[dated.index(True)][0] != ""
+    named = has_header(name, header, _rows(sample[1:], mark), said_header)
+    return _Layout(skipped, mark, tuple(header), named)
 
 
 def _lines(text: str) -> Iterator[str]:
@@ -192,7 +176,30 @@ def _rows(lines: list[str], delimiter: str) -> list[list[str]]:
 
 def _is_header(comment: list[str], first: list[str]) -> bool:
     """Tell whether a commented line names the columns of the row below it."""
-    return len(comment) == len(first) > 1 and any(_is_number(cell) for cell in first)
+    return len(comment) == len(first) > 1 and any(is_number(cell) for cell in first)
+
+
+def cells_of_line(line: str, width: int | None = None, delimiter: str | None = None) -> list[str]:
+    """Return the cells of one line that came by itself.
+
+    Args:
+        line: the line.
+        width: how many cells are expected; the delimiter is one that gives as many, and best without others in them.
+        delimiter: between them; `None`: found.
+
+    Raises:
+        DataError: a quote is not closed.
+
+    >>> cells_of_line("2024-01-31;3,5", 2), cells_of_line("2024-01-31,3.5", 2)
+    (['2024-01-31', '3,5'], ['2024-01-31', '3.5'])
+    """
+    marks = [delimiter] if delimiter is not None else list(_DELIMITERS)
+    try:
+        found = {mark: next(csv.reader([line], delimiter=mark, strict=True), []) for mark in marks}
+    except csv.Error as error:
+        raise DataError(f'"{line[:40]}" has a quote that is not closed where a cell ends; write it twice') from error
+    fitting = [mark for mark in marks if len(found[mark]) == width]
+    return found[max(fitting, key=lambda mark: _clean(found[mark], mark)) if fitting else marks[0]]
 
 
 def sniff(lines: list[str]) -> str:
@@ -217,46 +224,30 @@ def _judge(lines: list[str], mark: str) -> tuple[float, float, int]:
     width, count = Counter(map(len, rows)).most_common(1)[0]
     if width < 2:
         return (0.0, 0.0, 0)
-    others = [other for other in _DELIMITERS if other != mark]
     cells = [cell for row in rows[1:200] if len(row) == width for cell in row] or rows[0]
-    clean = sum(_is_number(cell) or not any(other in cell for other in others) for cell in cells)
     # a title or a note below the table does not make another delimiter the better one
     share = 1.0 if count == len(rows) else count / len(rows) / 2
-    return (share, clean / len(cells), width)
+    return (share, _clean(cells, mark), width)
 
 
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return looks_like_number(cell)
-    return True
+def _clean(cells: list[str], mark: str) -> float:
+    """Return the share of cells that are numbers, or have no other delimiter in them."""
+    others = [other for other in _DELIMITERS if other != mark]
+    return sum(is_number(cell) or not any(other in cell for other in others) for cell in cells) / len(cells)
 
 
-def _parsed(name: str, body: str, layout: _Layout) -> pl.DataFrame:
-    import polars as pl
-
+def _parsed(name: str, body: str, layout: _Layout) -> TextRows:
     names = [cell.strip().lstrip("\ufeff") for cell in layout.header]
     if layout.has_header and names and layout.skipped and names[0].startswith("#"):
         names[0] = names[0].lstrip("# \t")
-    try:
-        frame = pl.read_csv(
-            io.BytesIO(body.encode("utf-8", "replace")),
-            separator=layout.delimiter,
-            has_header=layout.has_header,
-            infer_schema=False,
-            raise_if_empty=True,
-        )
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        reason = (str(error).splitlines() or ["it is no table"])[0].rstrip(".")
-        raise DataError(
-            _ragged(name, body, layout) or f"{name} cannot be read as a table ({reason[:200]}); mend the file"
-        ) from error
-    if not layout.has_header:  # as the columns of an array are named, whichever way polars does it
-        return frame.rename({own: f"column_{place}" for place, own in enumerate(frame.columns, 1)})
-    if len(names) != frame.width:
-        raise DataError(f"{name} has a header of {len(names)} columns that cannot be read; mend its first row")
-    return _named(name, frame, names)
+    width = len(names)
+    if layout.has_header:
+        # without the names that a delimiter at the end of the header makes, a row may lack that cell too
+        width = max((place for place, own in enumerate(names, 1) if own), default=width)
+    rows = parse_rows(
+        name, body, layout.delimiter, len(names), least=width, header=layout.has_header, skipped=layout.skipped
+    )
+    return replace(rows, frame=_named(name, rows.frame, names if layout.has_header else names_of_columns(len(names))))
 
 
 def _named(name: str, frame: pl.DataFrame, names: list[str]) -> pl.DataFrame:
@@ -268,19 +259,3 @@ def _named(name: str, frame: pl.DataFrame, names: list[str]) -> pl.DataFrame:
     if doubled is not None:
         raise DataError(f'{name} has two columns named "{doubled}"; give each column its own name')
     return frame.select(frame.to_series(place).alias(names[place]) for place in kept)
-
-
-def _ragged(name: str, body: str, layout: _Layout) -> str | None:
-    reader = csv.reader(io.StringIO(body), delimiter=layout.delimiter)
-    expected = len(layout.header)
-    try:
-        for row in reader:
-            if len(row) > expected:
-                number = reader.line_num + layout.skipped
-                return (
-                    f"row {number} of {name} has {len(row)} cells; expected {expected} as in its first row; mend that "
-                    "row, or say what parts the columns: TableFile(path, delimiter=...) (--delimiter)"
-                )
-    except csv.Error:
-        return None
-    return None

@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ostinato.errors import UsageError
-
 if TYPE_CHECKING:
     import polars as pl
 
@@ -31,10 +29,10 @@ _CLOCK = (
     r"(?P<hour>\d{1,2})(?::(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,](?P<fraction>\d{1,9}))?)?)?"
     r"\s*(?P<half>[AaPp]\.?[Mm]\.?)?"
 )
-_OFFSET = r"(?P<offset>Z|z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)"
-_TIME = rf"(?:(?:[Tt]|,?\s+){_CLOCK}\s*(?:{_OFFSET})?(?:\[(?P<zone>[A-Za-z_/+-]+)\])?)?"
+OFFSET = r"(?P<offset>Z|z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)"
+_TIME = rf"(?:(?:[Tt]|,?\s+){_CLOCK}\s*(?:{OFFSET})?(?:\[(?P<zone>[A-Za-z_/+-]+)\])?)?"
 _WEEKDAY = r"(?:(?:[Mm]on|[Tt]ue|[Ww]ed|[Tt]hu|[Ff]ri|[Ss]at|[Ss]un)[a-z]*\.?,?\s+)?"
-_NAME = r"(?P<name>[A-Za-z]{3,9})\.?"
+NAME = r"(?P<name>[A-Za-z]{3,9})\.?"
 _YEAR = r"(?P<year>\d{4}|\d{2})"
 _DAY = r"(?P<day>\d{1,2})(?:st|nd|rd|th)?"
 
@@ -64,15 +62,15 @@ FORMS = (
         rf"(?P<a>\d{{1,2}})[-/. ](?P<b>\d{{1,2}})[-/. ](?P<c>\d{{2}}){_TIME}",
         ("mdy", "dmy", "ymd"),
     ),
-    Form("day name year", rf"{_WEEKDAY}{_DAY}[-/. ]*{_NAME}[-/., ]*{_YEAR}{_TIME}"),
-    Form("name day year", rf"{_WEEKDAY}{_NAME}[-/ ]{_DAY},?[-/ ]+{_YEAR}{_TIME}"),
-    Form("name day time year", rf"{_WEEKDAY}{_NAME}\s+{_DAY}\s+{_CLOCK}\s+(?:{_OFFSET}\s+)?(?P<year>\d{{4}})"),
-    Form("year name day", rf"(?P<year>\d{{4}})[-/. ]?{_NAME}[-/. ]?{_DAY}{_TIME}"),
+    Form("day name year", rf"{_WEEKDAY}{_DAY}[-/. ]*{NAME}[-/., ]*{_YEAR}{_TIME}"),
+    Form("name day year", rf"{_WEEKDAY}{NAME}[-/ ]{_DAY},?[-/ ]+{_YEAR}{_TIME}"),
+    Form("name day time year", rf"{_WEEKDAY}{NAME}\s+{_DAY}\s+{_CLOCK}\s+(?:{OFFSET}\s+)?(?P<year>\d{{4}})"),
+    Form("year name day", rf"(?P<year>\d{{4}})[-/. ]?{NAME}[-/. ]?{_DAY}{_TIME}"),
     Form("year month", r"(?P<year>\d{4})[-/](?P<month>\d{1,2})"),
     Form("year M month", r"(?P<year>\d{4})[ -]?[Mm:](?P<month>\d{1,2})"),
     Form("month year", r"(?P<month>\d{1,2})[-/](?P<year>\d{4})"),
-    Form("name year", rf"{_NAME}[-/ ,']*{_YEAR}"),
-    Form("year name", rf"(?P<year>\d{{4}})[-/ ]?{_NAME}"),
+    Form("name year", rf"{NAME}[-/ ,']*{_YEAR}"),
+    Form("year name", rf"(?P<year>\d{{4}})[-/ ]?{NAME}"),
     Form("year quarter", r"(?P<year>\d{4})[-/:. ]*[Qq](?P<quarter>\d)"),
     Form("quarter year", rf"[Qq](?P<quarter>\d)[-/:.' ]*{_YEAR}"),
     Form("number quarter year", rf"(?P<quarter>\d)\.?\s?[Qq][-/:.' ]*{_YEAR}"),
@@ -89,46 +87,13 @@ FORMS = (
         "digits",
         r"(?P<year>(?:1[5-9]|2[01])\d{2})(?P<month>\d{2})(?P<day>\d{2})"
         r"(?:[Tt ]?(?P<hour>\d{2}):?(?P<minute>\d{2})(?::?(?P<second>\d{2})(?:\.(?P<fraction>\d{1,9}))?)?"
-        rf"{_OFFSET}?)?",
+        rf"{OFFSET}?)?",
         weak=True,
     ),
     Form("digits month", r"(?P<year>(?:1[5-9]|2[01])\d{2})(?P<month>\d{2})", weak=True),
     Form("year", r"(?P<year>(?:1[5-9]|2[01])\d{2})", weak=True),
     Form("month index", r"(?P<a>\d{1,4})[-/](?P<b>\d{1,2})", ("index", "ym", "my"), weak=True),
 )
-_DIRECTIVES = {
-    "Y": r"(?P<year>\d{4})", "y": r"(?P<year>\d{2})", "m": r"(?P<month>\d{1,2})", "d": r"(?P<day>\d{1,2})",
-    "e": r"\s*(?P<day>\d{1,2})", "b": _NAME, "B": _NAME, "h": _NAME, "H": r"(?P<hour>\d{1,2})",
-    "I": r"(?P<hour>\d{1,2})", "M": r"(?P<minute>\d{1,2})", "S": r"(?P<second>\d{1,2})",
-    "f": r"(?P<fraction>\d{1,9})", "p": r"(?P<half>[AaPp]\.?[Mm]\.?)", "z": _OFFSET, "j": r"(?P<ordinal>\d{1,3})",
-    "q": r"(?P<quarter>\d)", "a": r"[A-Za-z]+\.?", "A": r"[A-Za-z]+\.?", "G": r"(?P<year>\d{4})",
-    "V": r"(?P<week>\d{1,2})", "u": r"(?P<weekday>\d)", "%": "%",
-}  # fmt: skip
-_COMPOSED = {"F": "%Y-%m-%d", "T": "%H:%M:%S", "R": "%H:%M", "D": "%m/%d/%y"}
-
-
-def form_of(time_format: str) -> Form:
-    """Return the form that a format of `strptime` describes; `%q` is a quarter.
-
-    Raises:
-        UsageError: it has a directive that is not known, or says no year.
-    """
-    pattern, rest = "", time_format
-    for letter, text in _COMPOSED.items():
-        rest = rest.replace(f"%{letter}", text)
-    while rest:
-        head, rest = rest[0], rest[1:]
-        if head != "%":
-            pattern += r"\s+" if head.isspace() else f"\\{head}" if not head.isalnum() else head
-            continue
-        letter, rest = rest[:1], rest[1:]
-        if letter not in _DIRECTIVES:
-            known = ", ".join(f"%{name}" for name in _DIRECTIVES)
-            raise UsageError(f'time_format "{time_format}" has "%{letter}", which is not known; expected of {known}')
-        pattern += _DIRECTIVES[letter]
-    if pattern.count("?P<year>") != 1:
-        raise UsageError(f'time_format "{time_format}" has no year, or two; expected one such as %d/%m/%Y %H:%M')
-    return Form("format", pattern)
 
 
 @dataclass(frozen=True)

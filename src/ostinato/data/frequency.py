@@ -12,7 +12,15 @@ from ostinato.data.zones import instants_of, wall_times
 
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
-_WORDS = (("week", 7 * DAY), ("day", DAY), ("hour", 3_600 * SECOND), ("minute", 60 * SECOND), ("second", SECOND))
+_WORDS = (
+    ("week", 7 * DAY),
+    ("day", DAY),
+    ("hour", 3_600 * SECOND),
+    ("minute", 60 * SECOND),
+    ("second", SECOND),
+    ("millisecond", 1000),
+    ("microsecond", 1),
+)
 _ONE_DAY = np.timedelta64(1, "D")
 
 Times = NDArray[Any]  # datetime64[us] (instants where there is a zone), timedelta64[us] or int64
@@ -157,10 +165,8 @@ class Frequency:
         if self.unit == "month":
             size, word = next((size, word) for size, word in _MONTH_WORDS if self.step % size == 0)
             return _plural(self.step // size, word)
-        for word, size in _WORDS:
-            if self.step % size == 0:
-                return _plural(self.step // size, word)
-        return f"{self.step} microseconds"
+        word, size = next((word, size) for word, size in _WORDS if self.step % size == 0)
+        return _plural(self.step // size, word)
 
 
 _MONTH_WORDS = ((12, "year"), (3, "quarter"), (1, "month"))

@@ -79,5 +79,5 @@ def _refuse_twins(table: Table, rows: NDArray[np.int64], places: NDArray[np.int6
     if (counts > 1).any():
         place = values[counts > 1][0]
         again = int(rows[np.flatnonzero(places == place)[1]])
-        earlier = int(rows[first[values == place][0]]) + table.first_row
+        earlier = table.number(int(rows[first[values == place][0]]))
         raise DataError(f"{table.place(again)}: its time is already that of row {earlier}; keep one row a time")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ostinato.data.table import Table, is_text
+from ostinato.data.table import Table, is_numeric, is_text, numbers
 from ostinato.data.time_texts import read_elapsed, reads_as_time
 from ostinato.data.times import FARTHEST, PARTS
 
@@ -39,6 +39,18 @@ def guess_time_column(table: Table) -> str | None:
     named = [name for name in texts if name.lower() in _NAMES and not _whole_numbers(table, name)]
     counts = [lowered[name] for name in _COUNTS if name in lowered and _counts(table, lowered[name])]
     return next(iter([*found, *_parts(lowered), *years, *named, *counts]), None)
+
+
+def numbers_named_as_times(table: Table) -> str | None:
+    """Return a column of rising numbers that is called as times are, where no column holds times; else `None`."""
+    if table.frame is None:
+        return None
+    for name in table.columns:
+        if _is_guess(name) and is_numeric(table, name, ()):
+            values = numbers(table, name, ())
+            if len(values) > 1 and bool((np.diff(values) > 0).all()):
+                return name
+    return None
 
 
 def _is_guess(name: str) -> bool:
@@ -121,6 +133,13 @@ def _are_years(table: Table, name: str) -> bool:
 
     assert table.frame is not None
     column = table.frame[name]
+    if column.dtype.is_float():  # as a library makes of a column with a hole
+        kept = column.drop_nulls().drop_nans()
+        return (
+            bool(((kept == kept.round()) & (kept.abs() < FARTHEST)).all())
+            and reads_as_time(kept.cast(pl.Int64).cast(pl.String).head(_HEAD), weak=True)
+            and len(kept) == len(column) > 1
+        )
     whole = is_text(table, name) or column.dtype.is_integer()
     return whole and _whole_numbers(table, name) and column.cast(pl.String).n_unique() > 1 and _reads(
         table, name, weak=True

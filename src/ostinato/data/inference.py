@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ostinato.data.aliases import MONTHS, WEEKDAYS
 from ostinato.data.frequency import Frequency, Times
+from ostinato.data.time_words import format_time
 from ostinato.data.zones import instants_of, wall_times
 from ostinato.errors import DataError, UsageError
 
@@ -41,7 +42,12 @@ def infer_frequency(series_times: Sequence[Times], zone: str | None = None) -> F
     if found is None:
         # whole days are days of the calendar, 23 or 25 hours as clocks change; what is shorter is counted as it passes
         daily = zone is not None and _same_clock(walls)
-        found = _fixed(walls if daily else series_times, (apart if daily else steps).astype(np.int64), Frequency("us"))
+        found = _fixed(
+            walls if daily else series_times,
+            (apart if daily else steps).astype(np.int64),
+            Frequency("us"),
+            None if daily else zone,
+        )
     return replace(found, zone=zone)
 
 
@@ -154,10 +160,14 @@ def _walls_of(instants: Times, zone: str | None) -> Times:
 def _business(walls: Sequence[Times], steps: Times) -> Frequency | None:
     days = np.concatenate([times.astype("datetime64[D]") for times in walls])
     daily = steps.min() == np.timedelta64(1, "D") and _same_clock(walls)
-    return Frequency("business") if daily and len(steps) >= 5 and np.is_busday(days).all() else None
+    # Monday to Friday, each seen: of days that never have a Friday, every one would be put in as missing
+    each = len(np.unique((days.astype(np.int64) + 3) % 7)) == 5
+    return Frequency("business") if daily and each and np.is_busday(days).all() else None
 
 
-def _fixed(series_times: Sequence[Times], steps: NDArray[np.int64], unit: Frequency) -> Frequency:
+def _fixed(
+    series_times: Sequence[Times], steps: NDArray[np.int64], unit: Frequency, zone: str | None = None
+) -> Frequency:
     values, counts = np.unique(steps, return_counts=True)
     common, greatest = int(values[counts.argmax()]), int(np.gcd.reduce(steps))
     if (steps % common == 0).all():
@@ -170,8 +180,8 @@ def _fixed(series_times: Sequence[Times], steps: NDArray[np.int64], unit: Freque
         times[1:][np.diff(times).astype(np.int64) % common != 0][0] for times in series_times if _off(times, common)
     )
     raise DataError(
-        f"the times are not regular: most rows are {replace(unit, step=common).describe()} apart, but the one at {odd} "
-        f"is not on that grid; {_ROWS_HINT}, or resample the file"
+        f"the times are not regular: most rows are {replace(unit, step=common).describe()} apart, but the one at "
+        f"{format_time(odd, zone)} is not on that grid; {_ROWS_HINT}, or resample the file"
     )
 
 

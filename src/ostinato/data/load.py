@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ostinato.data.categories import category_codes
 from ostinato.data.frequency import Frequency, Times
-from ostinato.data.guessing import are_times, guess_time_column, measures, numbers_rows
+from ostinato.data.guessing import are_times, guess_time_column, measures, numbers_named_as_times, numbers_rows
 from ostinato.data.identities import names
 from ostinato.data.inference import check_anchor, infer_frequency, settled
 from ostinato.data.notes import note
@@ -116,11 +116,18 @@ def _decided(table: Table, schema: Schema, fitting: bool) -> dict[str, Any]:
 def resolve_schema(table: Table, schema: Schema) -> Schema:
     """Return the schema with every role that was left open found in the table."""
     time = schema.time if schema.time is not None else guess_time_column(table)
+    if time is None and (passed := numbers_named_as_times(table)) is not None and passed not in schema.used:
+        note(
+            f'column "{passed}" of {table.origin} holds numbers that are no dates, and is not taken as times, so that '
+            f'the rows count as equally spaced; write dates, or name it with time="{passed}" (--time) for whole numbers'
+        )
     series_id = schema.series_id or _guess_series(table)
     stamps = time.split("+") if time and time not in table.columns else [time]
     named = (*schema.used, *schema.static_covariates, *(name for name in (*stamps, series_id) if name))
-    table.require(named)
+    table.require((*named, *table.categorical))
     target = schema.target
+    if wrong := next((name for name in target if name in table.categorical), None):
+        raise UsageError(f'column "{wrong}" is the target, which has to be of numbers; leave it out of categorical')
     if not target:
         rest = [name for name in table.columns if name not in named and name not in table.index]
         rest = [name for name in rest if not numbers_rows(table, name)]
@@ -192,7 +199,7 @@ def _check_order(
     if not wrong.size:
         return
     place = int(wrong[0]) + 1
-    here, before = table.place(int(rows[place])), int(rows[place - 1]) + table.first_row
+    here, before = table.place(int(rows[place])), table.number(int(rows[place - 1]))
     of_series = f' of series "{name}"' if name else ""
     when = format_time(times[place], zone)
     twin = np.flatnonzero(times[:place] == times[place])
@@ -202,7 +209,7 @@ def _check_order(
             if schema.series_id
             else "keep one row a time, or name the column that tells series apart"
         )
-        first = int(rows[twin[0]]) + table.first_row
+        first = table.number(int(rows[twin[0]]))
         raise DataError(f"{here}: the time {when}{of_series} is already in row {first}; {hint}")
     raise DataError(
         f"{here}: the time {when}{of_series} comes before that of row {before}, {format_time(times[place - 1], zone)}; "
@@ -307,7 +314,8 @@ def encode(
             if are_times(table, name):
                 raise DataError(refused_times(table, name))
             refuse_stray_cells(table, name, missing)
-        cells = texts(table, name, missing) if fitting and is_text(table, name) else []
+        categorical = is_text(table, name) or name in table.categorical
+        cells = texts(table, name, missing) if fitting and categorical else []
         kinds = {cell for cell in cells if cell is not None}
         if not kinds or is_numeric(table, name, missing):
             return (name,), numbers(table, name, missing)[:, None]

@@ -14,22 +14,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ostinato.data.asked import DELIMITED, Asked
+from ostinato.data.databases import DATABASES, read_database
 from ostinato.data.delimited import parse_delimited
 from ostinato.data.frames import alike, as_array, is_pandas, series_of_array, series_of_pandas
 from ostinato.data.indexes import index_columns
 from ostinato.data.json_tables import parse_json, table_of_rows
 from ostinato.data.numpy_files import ZIP_ERRORS, read_npy, read_npz
-from ostinato.data.spreadsheets import DATABASES, SPREADSHEETS, read_database, read_spreadsheet
+from ostinato.data.spreadsheets import SPREADSHEETS, read_spreadsheet
 from ostinato.data.table import Table
 from ostinato.data.table_file import TableFile
 from ostinato.data.unpacking import DAMAGED, PACKED, unpack
 from ostinato.errors import DataError, UsageError
 
-_DELIMITED = (".csv", ".tsv", ".txt", ".tab", ".dat", "")
 _JSON = (".jsonl", ".ndjson", ".json")
 _PARQUET = (".parquet", ".pq")
 _ARROW = (".feather", ".arrow", ".ipc")
-_FORMATS = "CSV, TSV, Parquet, Feather, JSON lines (.jsonl), .json, .xlsx, .ods, .sqlite, .npy or .npz"
+_FORMATS = "CSV, TSV, Parquet, Feather, JSON lines (.jsonl), .json, .xlsx, .ods, .sqlite, .duckdb, .npy or .npz"
 _PICKLED = (".pkl", ".pickle", ".joblib", ".pt", ".pth")
 
 
@@ -46,9 +47,10 @@ def read_table(
 
     Args:
         source: a path, alone or as a `TableFile` (`.csv .tsv .txt .json .jsonl .ndjson .parquet .feather .xlsx .xls
-            .ods .sqlite .npy .npz`; text and JSON also with `.gz`, `.bz2`, `.xz` or `.zst` behind it); a pandas or
-            polars data frame or series; a mapping from names to arrays; a list of numbers or of rows by name; an array
-            or tensor `(rows,)` or `(rows, columns)`. A `.npy` file is memory-mapped: it may be larger than memory.
+            .xlsb .ods .sqlite .duckdb .npy .npz`; text and JSON also with `.gz`, `.bz2`, `.xz` or `.zst` behind it); a
+            pandas or polars data frame or series; a mapping from names to arrays; a list of numbers or of rows by name;
+            an array or tensor `(rows,)` or `(rows, columns)`. A `.npy` file is memory-mapped: it may be larger than
+            memory.
         delimiter: what separates the columns of a text file; `None`: found from its rows.
         decimal: the mark before decimals in text cells that can be read two ways; `None`: found.
         custom: that mark where neither the cell, nor its column, nor the table shows it.
@@ -61,25 +63,37 @@ def read_table(
         MissingExtra: a library that the file's kind needs is not installed.
     """
     missing = (missing,) if isinstance(missing, str) else tuple(missing)
+    asked = Asked(delimiter, sheet)
+    categorical: tuple[str, ...] = ()
     if isinstance(source, TableFile):
-        own = source
-        return read_table(
-            Path(own),
-            delimiter=own.delimiter or delimiter,
-            decimal=own.decimal or decimal,
-            custom=custom,
-            missing=(*missing, *own.missing),
-            sheet=own.sheet if own.sheet is not None else sheet,
-        )
+        asked = Asked(source.delimiter or delimiter, source.sheet if source.sheet is not None else sheet, source.header)
+        decimal, categorical = source.decimal or decimal, source.categorical
+        missing, source = (*missing, *source.missing), Path(source)
     if decimal not in (None, ".", ","):
         raise UsageError(f'decimal is "{decimal}"; expected "." or ","')
-    table = _read(source, delimiter, sheet)
-    return replace(table, missing=missing, decimal=decimal, custom=custom)
+    table = _with_plain_texts(_read(source, asked))
+    return replace(
+        table, missing=missing, decimal=decimal, custom=custom, categorical=(*table.categorical, *categorical)
+    )
 
 
-def _read(source: Any, delimiter: str | None, sheet: str | int | None) -> Table:
+def _with_plain_texts(table: Table) -> Table:
+    """Return a table whose columns of categories are texts, and known to be categories."""
+    import polars as pl
+
+    if table.frame is None:
+        return table
+    kinds = (pl.Categorical, pl.Enum)
+    coded = tuple(name for name, kind in zip(table.frame.columns, table.frame.dtypes, strict=True) if kind in kinds)
+    if not coded:
+        return table
+    frame = table.frame.with_columns(table.frame[name].cast(pl.String) for name in coded)
+    return replace(table, frame=frame, categorical=(*table.categorical, *coded))
+
+
+def _read(source: Any, asked: Asked) -> Table:
     if isinstance(source, (str, Path)):
-        return _checked(_read_file(Path(source), delimiter, sheet))
+        return replace(_checked(_read_file(Path(source), asked)), of_file=True)
     if isinstance(source, np.ndarray) and source.dtype.names is None:
         return _from_array("the array", source)
     if isinstance(source, Mapping):
@@ -99,10 +113,10 @@ def _read(source: Any, delimiter: str | None, sheet: str | int | None) -> Table:
     )
 
 
-def _read_file(path: Path, delimiter: str | None, sheet: str | int | None) -> Table:
+def _read_file(path: Path, asked: Asked) -> Table:
     try:
         _check_there(path)
-        return _by_suffix(path, delimiter, sheet)
+        return _by_suffix(path, asked)
     except (*DAMAGED, *ZIP_ERRORS, MemoryError, RecursionError) as error:
         if isinstance(error, (DataError, UsageError)):
             raise
@@ -121,14 +135,15 @@ def _check_there(path: Path) -> None:
         raise DataError(f"{path.name} is empty; expected a table with a header and rows")
 
 
-def _by_suffix(path: Path, delimiter: str | None, sheet: str | int | None) -> Table:
+def _by_suffix(path: Path, asked: Asked) -> Table:
     name, suffix, inner = path.name, path.suffix.lower(), Path(path.stem).suffix.lower()
+    asked.check(name)
     if suffix == ".npy":
         return _from_array(name, read_npy(path))
     if suffix == ".npz":
         return _from_columns(name, read_npz(path))
     if suffix in DATABASES:
-        return read_database(path, sheet)
+        return read_database(path, asked.sheet)
     if suffix in _PICKLED:
         raise DataError(f"{name} is a pickle, which could run code and is not read; save the table as CSV or Parquet")
     content = path.read_bytes()
@@ -137,13 +152,14 @@ def _by_suffix(path: Path, delimiter: str | None, sheet: str | int | None) -> Ta
         if not content:
             raise DataError(f"{name} is empty; expected a table with a header and rows")
     if suffix in SPREADSHEETS:
-        return read_spreadsheet(name, content, sheet)
-    return _parse(name, content, suffix, delimiter)
+        return read_spreadsheet(name, content, asked.sheet, asked.header)
+    return _parse(name, content, suffix, asked)
 
 
-def _parse(name: str, content: bytes, suffix: str, delimiter: str | None) -> Table:
-    if suffix in _DELIMITED:
-        return parse_delimited(name, content, delimiter or ("\t" if suffix in (".tsv", ".tab") else None))
+def _parse(name: str, content: bytes, suffix: str, asked: Asked) -> Table:
+    if suffix in DELIMITED:
+        tab = "\t" if suffix in (".tsv", ".tab") else None
+        return parse_delimited(name, content, asked.delimiter or tab, asked.header)
     if suffix in _JSON:
         found = parse_json(name, content)
         return found if isinstance(found, Table) else _from_columns(name, found)
@@ -204,7 +220,15 @@ def _from_frame(frame: Any) -> Table:
     columns = {str(name): frame[name] for name in frame.columns}
     extra, roles = index_columns(frame)
     found = pl.DataFrame([series_of_pandas(name, column) for name, column in {**extra, **columns}.items()])
-    return _checked(Table("the data frame", found, index=roles, alike=alike(columns)))
+    codes = tuple(name for name, column in columns.items() if _holds_codes(column))
+    return _checked(Table("the data frame", found, index=roles, alike=alike(columns), categorical=codes))
+
+
+def _holds_codes(column: Any) -> bool:
+    """Tell whether a column of pandas has the type of categories, and those are not all numbers."""
+    return hasattr(column.dtype, "categories") and str(column.dtype) == "category" and (
+        column.cat.categories.dtype.kind not in "iufb"
+    )  # fmt: skip
 
 
 def _from_series(series: Any) -> Table:

@@ -180,7 +180,7 @@ def _check_rising(table: Table, name: str, rows: NDArray[np.int64], times: Times
     wrong = np.flatnonzero(own[1:] <= own[:-1])
     if wrong.size:
         place = int(wrong[0]) + 1
-        before = int(rows[place - 1]) + table.first_row
+        before = table.number(int(rows[place - 1]))
         raise DataError(
             f'{table.place(int(rows[place]))}: the time {format_time(own[place])} of sequence "{name}" does not come '
             f"after that of row {before}, {format_time(own[place - 1])}; sort the rows by time, one row a time"

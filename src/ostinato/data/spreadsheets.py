@@ -1,18 +1,19 @@
-"""Spreadsheets (`.xlsx .xls .ods`) and SQLite databases: one sheet, or one table, of a file."""
+"""Spreadsheets (`.xlsx .xls .xlsb .ods`): one sheet of a file."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import re
-import sqlite3
 import warnings
 import zipfile
-from collections.abc import Sequence
+import zlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ostinato.data.frames import series_of_values
+from ostinato.data.headers import has_header, names_of_columns
+from ostinato.data.sheet_process import Cells, broken, read_apart
 from ostinato.data.table import Table
 from ostinato.errors import DataError, DataWarning, MissingExtra, UsageError
 
@@ -20,9 +21,12 @@ if TYPE_CHECKING:
     import polars as pl
 
 SPREADSHEETS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
-DATABASES = (".sqlite", ".sqlite3", ".db")
+_BINARY = (".xls", ".xlsb")
+"""Of these, damaged ones are read in a process of their own; see `sheet_process.py`."""
+_MOST = 50_000_000  # cells of a sheet, from its first to its last
 _LEAST = 256 << 20
 _RATIO = 200
+_HEAD = 200
 _ERRORS = {
     "Div0": "#DIV/0!",
     "NA": "#N/A",
@@ -34,49 +38,65 @@ _ERRORS = {
 }
 
 
-def read_spreadsheet(name: str, content: bytes, sheet: str | int | None) -> Table:
+def read_spreadsheet(name: str, content: bytes, sheet: str | int | None, header: bool | None = None) -> Table:
     """Return a sheet whose first row names its columns; every cell a text, an error of the sheet among them.
 
     Args:
         name: of the file, for a message.
         content: of the file.
         sheet: its name, or its number from 1; `None`: the first one.
+        header: whether its first row names the columns; `None`: found.
 
     Raises:
-        DataError: the file cannot be read, or the sheet is empty.
+        DataError: the file cannot be read, or is far larger than its table.
         UsageError: there is no such sheet.
         MissingExtra: `fastexcel` or `pyarrow` is not installed.
     """
     try:
-        import fastexcel
+        import fastexcel  # noqa: F401
         import pyarrow  # type: ignore[import-untyped]  # noqa: F401, which the errors of cells need
     except ImportError as error:
         raise MissingExtra(
             f"reading {name} needs fastexcel; install it: pip install 'ostinato[excel]', or save it as CSV"
         ) from error
     _refuse_bomb(name, content)
+    read = read_apart if Path(name).suffix.lower() in _BINARY else _read_here
+    return _as_table(name, read(name, content, lambda names: choose(name, names, sheet, "sheet")), header)
+
+
+def _read_here(name: str, content: bytes, chosen: Callable[[Sequence[str]], int]) -> Cells:
+    """Return the cells of a sheet as `read_apart` does, but in this process, which is quicker."""
+    import fastexcel
+    import pyarrow
+
     try:
         book = fastexcel.read_excel(content)
-        place = _choose(name, book.sheet_names, sheet, "sheet")
+        place = chosen(book.sheet_names)
         found, errors = book.load_sheet(place, header_row=None, dtypes="string").to_arrow_with_errors()
-    except fastexcel.FastExcelError as error:
-        reason = str(error).splitlines()[0] if str(error) else "it is no spreadsheet"
-        raise DataError(f"{name} cannot be read ({reason}); it is damaged, or no spreadsheet: save it anew") from error
-    return _as_table(name, found, errors)
+    except BaseException as error:
+        if not isinstance(error, fastexcel.FastExcelError) and type(error).__name__ != "PanicException":
+            raise
+        raise broken(name, str(error)) from error
+    names = [str(own) for own in range(found.num_columns)]
+    table = pyarrow.Table.from_arrays([found.column(own) for own in range(len(names))], names)
+    return Cells(table, [(*own.offset_position, own.detail) for own in ([] if errors is None else errors.errors)])
 
 
-def _as_table(name: str, found: Any, errors: Any) -> Table:
+def _as_table(name: str, found: Cells, header: bool | None) -> Table:
     import polars as pl
 
     # the names are read as cells: as a header, two of one name would be renamed, and dates lost
-    frame = pl.DataFrame([pl.from_arrow(found.column(place)) for place in range(found.num_columns)])
-    for error in [] if errors is None else errors.errors:
-        row, column = error.offset_position
-        word = error.detail.partition("Error(")[2].partition(")")[0]
+    frame = pl.DataFrame(pl.from_arrow(found.table))
+    for row, column, detail in found.errors:
+        word = detail.partition("Error(")[2].partition(")")[0]
         if row < frame.height and column < frame.width:
             frame[row, column] = _ERRORS.get(word, f"#{word or 'ERROR'}")
     if not frame.height:
         return Table(name, frame, first_row=2, untyped=True)
+    cells = [[own or "" for own in row] for row in frame.head(_HEAD).iter_rows()]
+    if not has_header(name, cells[0], cells[1:], header):
+        frame.columns = names_of_columns(frame.width)
+        return Table(name, _without_false_days(frame), first_row=1, untyped=True)
     names = [_named(place, cell) for place, cell in enumerate(frame.row(0))]
     doubled = next((own for own in names if names.count(own) > 1), None)
     if doubled is not None:
@@ -108,7 +128,7 @@ def _all_match(cells: pl.Series, pattern: str) -> bool:
     return len(kept) > 0 and bool(kept.str.contains(pattern).all())
 
 
-def _choose(name: str, there: Sequence[str], wanted: str | int | None, what: str) -> int:
+def choose(name: str, there: Sequence[str], wanted: str | int | None, what: str) -> int:
     """Return the place of a sheet or table; where there are several and none is asked for, say which is read."""
     if not there:
         raise DataError(f"{name} has no {what}s; expected one with a header and rows")
@@ -135,31 +155,30 @@ def _refuse_bomb(name: str, content: bytes) -> None:
         size = sum(info.file_size for info in members.infolist())
         if size > _LEAST + _RATIO * len(content):
             raise DataError(f"{name} claims to unpack to {size:,} bytes, as no spreadsheet does; save it anew")
+        for info in members.infolist():
+            if re.fullmatch(r"xl/worksheets/[^/]+\.xml", info.filename):
+                with contextlib.suppress(zlib.error, EOFError, NotImplementedError, RuntimeError, OSError):
+                    _refuse_far_cell(name, members.read(info))
 
 
-def read_database(path: Path, table: str | int | None) -> Table:
-    """Return a table of a SQLite database; nothing but tables is read, and nothing in it is run.
+def _refuse_far_cell(name: str, sheet: bytes) -> None:
+    """Refuse a sheet whose last cell is so far away that all those before it would fill the memory."""
+    found = re.findall(rb'<c\b[^>]*?\br="([A-Z]{1,3})(\d{1,9})"', sheet)
+    if not found:
+        return
+    columns, rows = ({own[place] for own in found} for place in (0, 1))
+    width = max(_column_number(own) for own in columns)
+    height = max(map(int, rows))
+    if width * height > _MOST:
+        raise DataError(
+            f"{name} has a cell in row {height:,} and one in column {width:,}, so that {width * height:,} cells would "
+            "be read; delete what lies behind the table"
+        )
 
-    Args:
-        path: the file.
-        table: its name, or its number from 1; `None`: the first one.
 
-    Raises:
-        DataError: the file is no SQLite database, or is damaged.
-        UsageError: there is no such table.
-    """
-    import polars as pl
-
-    try:
-        with contextlib.closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)) as base:
-            base.execute("PRAGMA trusted_schema = OFF")
-            query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
-            names = [str(row[0]) for row in base.execute(query)]
-            wanted = names[_choose(path.name, names, table, "table")].replace('"', '""')
-            cursor = base.execute(f'SELECT * FROM "{wanted}"')
-            columns = [str(own[0]) for own in cursor.description]
-            rows = cursor.fetchall()
-    except (sqlite3.Error, sqlite3.Warning, OverflowError, UnicodeDecodeError) as error:
-        raise DataError(f"{path.name} cannot be read ({error}); it is damaged, or no SQLite database") from error
-    cells = list(zip(*rows, strict=True)) or [()] * len(columns)
-    return Table(path.name, pl.DataFrame([series_of_values(*pair) for pair in zip(columns, cells, strict=True)]))
+def _column_number(letters: bytes) -> int:
+    """Return the number of a column, from 1, that a sheet names by letters."""
+    number = 0
+    for letter in letters:
+        number = 26 * number + letter - 64
+    return number

@@ -6,7 +6,6 @@ import difflib
 import json
 import re
 import shlex
-import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,7 +21,8 @@ from ostinato.data.cells import (
     is_ambiguous,
     listed,
 )
-from ostinato.errors import ColumnError, DataError, DataWarning
+from ostinato.data.notes import note
+from ostinato.errors import ColumnError, DataError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -41,6 +41,7 @@ class Table:
         matrix: in place of a frame: a two-dimensional array `(rows, columns)`, perhaps memory-mapped.
         names: the names of the matrix's columns.
         first_row: the number a person would give the first row of data: 2 for a file with a header.
+        lines: the numbers of all rows, `(rows,)`, where they are not one after the other.
         untyped: whether every column is text because its file knows nothing else.
         missing: further texts that mean a missing value.
         decimal: the decimal mark of text cells that can be read two ways, as asked for; `None`: found.
@@ -49,6 +50,8 @@ class Table:
         index: the columns that were the index of a data frame, which are no targets, with what they are for: `"time"`,
             `"series_id"` or nothing.
         alike: columns of values of several kinds, two of which are one text: the first two such rows, from 0.
+        categorical: columns whose values are categories, though they may be numbers.
+        of_file: whether it was read from a file, of which more can be said in a `TableFile`.
     """
 
     origin: str
@@ -56,6 +59,7 @@ class Table:
     matrix: NDArray[Any] | None = None
     names: tuple[str, ...] = ()
     first_row: int = 1
+    lines: NDArray[np.int64] | None = None
     untyped: bool = False
     missing: tuple[str, ...] = ()
     decimal: str | None = None
@@ -63,6 +67,8 @@ class Table:
     semicolons: bool = False
     index: Mapping[str, str] = field(default_factory=dict)
     alike: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    categorical: tuple[str, ...] = ()
+    of_file: bool = False
 
     @cached_property
     def evidence(self) -> str | None:
@@ -97,7 +103,7 @@ class Table:
 
     def number(self, row: int) -> int:
         """Return the number a person would give a row, `row` counted from 0."""
-        return row + self.first_row
+        return row + self.first_row if self.lines is None else int(self.lines[row])
 
     def require(self, names: Iterable[str]) -> None:
         """Raise `ColumnError` for the first name that is no column, with what was likely meant."""
@@ -142,6 +148,8 @@ def is_numeric(table: Table, name: str, missing: tuple[str, ...]) -> bool:
 
     if table.frame is None:
         return True
+    if name in table.categorical:
+        return False
     column = table.frame[name]
     if not is_text(table, name):
         return column.dtype.is_numeric() or column.dtype == pl.Boolean
@@ -198,19 +206,24 @@ def _parsed(table: Table, cells: pl.Series) -> pl.Series:
 
 def _say_how_read(table: Table, name: str, cells: pl.Series, read: pl.Series) -> None:
     """Warn of a column whose cells can be read two ways, if nothing but custom decided."""
-    if name in table.said or decimal_evidence(cells) or table.decimal or table.evidence or table.custom:
+    if name in table.said or decimal_evidence(cells) or table.decimal or table.evidence:
         return
-    mark = next((own for own in (",", ".") if is_ambiguous(cells, own)), None)
-    # a point stands before decimals, unless a file shows that its writer has commas there
-    if mark is None or (mark == "." and not table.semicolons):
+    if table.custom:
+        # a model's own decimal mark before three digits is what it was in training; the other one parts thousands
+        marks: tuple[str, ...] = ("," if table.custom == "." else ".",)
+        why = f', since "{table.custom}" stands before decimals in the data that the model was trained on'
+    else:
+        # a point stands before decimals, unless a file shows that its writer has commas there
+        marks, why = (",", ".") if table.semicolons else (",",), ""
+    mark = next((own for own in marks if is_ambiguous(cells, own)), None)
+    if mark is None:
         return
     table.said.add(name)
     row = int(cells.str.contains(rf"^\s*[+-]?[1-9]\d{{0,2}}\{mark}\d{{3}}\s*$").fill_null(False).arg_max() or 0)
-    warnings.warn(
-        f'column "{name}" of {table.origin}: "{cells[row]}" is read as {read[row]:g}; if it is not, say which mark '
-        'stands before decimals: TableFile(path, decimal=",") or "." (--decimal)',
-        DataWarning,
-        stacklevel=2,
+    said = f'say which mark stands before decimals: TableFile(path, decimal="{mark}") (--decimal "{mark}")'
+    note(
+        f'{table.place(row)}: "{cells[row]}" in column "{name}" is read as {read[row]:.10g}{why}; if it is not, '
+        + (said if table.of_file else "give numbers, not texts")
     )
 
 
@@ -229,7 +242,7 @@ def _is_number(text: str) -> bool:
 
 def stray_cells(table: Table, name: str, missing: tuple[str, ...]) -> list[tuple[int, str]]:
     """Return the few cells of a text column of numbers that are none, with their rows; none where few are numbers."""
-    if not is_text(table, name):
+    if not is_text(table, name) or name in table.categorical:
         return []
     assert table.frame is not None
     cells = _without_missing(table, table.frame[name], missing)
@@ -247,8 +260,18 @@ def refuse_stray_cells(table: Table, name: str, missing: tuple[str, ...]) -> Non
         also = f", nor {'is' if len(others) == 1 else 'are'} {listed(others)}" if others else ""
         raise DataError(
             f'row {row} of {table.origin}: "{text[:80]}" in column "{name}" is not a number{also}, but its other cells '
-            f"are; {_mend([text for _, text in stray])}"
+            f"are; {_mend([text for _, text in stray])}, or as categories all of them, if they are codes: "
+            f"{_as_categories(table, name)}"
         )
+
+
+def _as_categories(table: Table, name: str) -> str:
+    """Return what says that the values of a column are categories."""
+    if not table.of_file:
+        return 'a column of type "category"'
+    shown = name if len(name) < 80 else "..."
+    given = json.dumps(shown, ensure_ascii=False)
+    return f"TableFile(path, categorical=[{given}]) (--categorical {shlex.quote(shown)})"
 
 
 def _mend(cells: list[str]) -> str:

@@ -15,6 +15,8 @@ class TableFile(str):
         decimal: the mark before decimals, `"."` or `","`, in cells that can be read two ways; `None`: found.
         missing: texts that mean a missing value, beside those that always do.
         sheet: of a spreadsheet or database: which sheet or table, by name or by number from 1; `None`: the first.
+        header: whether the first row of a text file or spreadsheet names its columns; `None`: found.
+        categorical: columns whose values are categories, such as codes of digits and letters.
 
     >>> import pathlib, tempfile
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "load.csv"
@@ -29,6 +31,8 @@ class TableFile(str):
     decimal: str | None
     missing: tuple[str, ...]
     sheet: str | int | None
+    header: bool | None
+    categorical: tuple[str, ...]
 
     def __new__(
         cls,
@@ -38,9 +42,12 @@ class TableFile(str):
         decimal: str | None = None,
         missing: str | Sequence[str] = (),
         sheet: str | int | None = None,
+        header: bool | None = None,
+        categorical: str | Sequence[str] = (),
     ) -> TableFile:
         """Return the path with what is said of it."""
         made = super().__new__(cls, path)
-        made.delimiter, made.decimal, made.sheet = delimiter, decimal, sheet
+        made.delimiter, made.decimal, made.sheet, made.header = delimiter, decimal, sheet, header
+        made.categorical = (categorical,) if isinstance(categorical, str) else tuple(categorical)
         made.missing = (missing,) if isinstance(missing, str) else tuple(missing)
         return made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -9,10 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ostinato.data.formats import FORMS, Form, Order, Parts, assemble, form_of, match
+from ostinato.data.directives import form_of
+from ostinato.data.formats import FORMS, Form, Order, Parts, assemble, match
 from ostinato.data.frequency import Times
 from ostinato.data.inference import irregularity
 from ostinato.data.notes import note
+from ostinato.data.short_years import check_year
 from ostinato.data.table import Table
 from ostinato.data.times import OPEN_ORDER, AloneRow, Groups, TimeFormat, localised, refuse_missing, takes_utc
 from ostinato.data.zones import checked_zone, offset_name
@@ -27,6 +30,7 @@ _EXAMPLES = {
     "date": "2024-01-31", "year month": "2024-01", "year quarter": "2024Q1", "year week": "2024-W05", "year": "2024",
     "digits": "20240131", "digits month": "202401", "name year": "Jan 2024", "half year": "2024H1",
 }  # fmt: skip
+_YEARLESS = r"(?:\d{1,2}[-/. ]{0,2}[A-Za-z]{3,9}|[A-Za-z]{3,9}[-/. ]{0,2}\d{1,2}|\d{1,2}[-/.]\d{1,2})\.?$"
 _ELAPSED = (
     r"^\s*(?P<sign>[+-])?\s*(?P<days>\d+)\s*days?,?\s*(?:(?P<clocksign>[+-])?(?P<hour>\d{1,2}):(?P<minute>\d{2})"
     r":(?P<second>\d{2})(?:\.(?P<fraction>\d{1,9}))?)?\s*$"
@@ -57,6 +61,8 @@ def read_texts(
     different = [own for own in possible if (own[1] != walls).any()]
     if different:
         order, walls = _judged(table, name, texts, possible, groups, known=wanted.kind == "stamps")
+    if not wanted.kind and not wanted.pattern:
+        check_year(table, name, texts, parts, order, walls, groups)
     decided = replace(wanted, kind="stamps", order=order or wanted.order, form=form.name)
     return finish(table, name, walls, parts, wanted, decided, groups)
 
@@ -163,6 +169,8 @@ def _no_time(table: Table, name: str, texts: pl.Series, form: Form, wanted: Time
     example = str(texts[int(matched.argmax())]) if matched.any() else _EXAMPLES.get(wanted.form, "2024-01-31 13:00")
     of = "that of the training data" if wanted.kind and not matched.any() else "the form of its other rows"
     expected = f'"{wanted.pattern}"' if wanted.pattern else f"{of}, such as {example}"
+    if not wanted.pattern and re.match(_YEARLESS, str(texts[row]).strip()):
+        expected = "a date with its year, such as 2024-01-31"
     return DataError(
         f'{table.place(row)}: "{str(texts[row])[:80]}" in column "{name}" is not a time; expected {expected}'
     )
@@ -216,7 +224,8 @@ def finish(
     offsets = np.unique(parts.offset[given])
     zone = wanted.zone or (checked_zone(parts.zones[0]) if len(parts.zones) == 1 else None)
     if zone is None and (len(offsets) > 1 or not given.all()):
-        other = int((parts.offset != parts.offset[0]).argmax())
+        first = parts.offset[0]
+        other = int((given if np.isnan(first) else parts.offset != first).argmax())
         words = ["no offset" if np.isnan(own) else offset_name(int(own)) for own in parts.offset[[0, other]]]
         raise DataError(
             f'{table.place(other)}: column "{name}" has times at {words[0]} and, from here on, at {words[1]}; fit with '

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from ostinato.data.directives import digits_of, form_of, with_zeros
 from ostinato.data.formats import Order, Parts, assemble
 from ostinato.data.frequency import Times
 from ostinato.data.notes import note
@@ -136,7 +137,14 @@ def _by_type(
     if column.dtype.is_temporal():
         return _typed(table, name, column, wanted, groups)
     whole = _whole_numbers(column)
+    if wanted.pattern is not None:
+        from ostinato.data.time_texts import read_texts
+
+        cells = column.cast(pl.String) if whole is None or is_text(table, name) else whole
+        return read_texts(table, name, with_zeros(cells, wanted.pattern), wanted, groups)
     if whole is not None and not (wanted.kind == "stamps" or _are_dates(name, whole, wanted, groups)):
+        if wanted.kind == "numbers":  # with decimals in the training data, which these rows happen to lack
+            return whole.cast(pl.Float64).to_numpy(), TimeFormat("numbers")
         return whole.to_numpy().astype(np.int64), TimeFormat("integers")
     if whole is None and column.dtype.is_numeric():
         return column.cast(pl.Float64).to_numpy(), TimeFormat("numbers")
@@ -202,10 +210,8 @@ def _are_dates(name: str, whole: pl.Series, wanted: TimeFormat, groups: Groups) 
 
     from ostinato.data.time_texts import reads_as_time
 
-    if wanted.kind == "integers" or name.strip().lower() in COUNTERS:
+    if wanted.kind in ("integers", "numbers") or name.strip().lower() in COUNTERS:
         return False
-    if wanted.pattern is not None:
-        return True
     if not reads_as_time(whole.cast(pl.String), weak=True):
         return False
     values = whole.to_numpy()
@@ -368,12 +374,9 @@ class AloneRow(Table):
 
 
 def read_cell(cells: Mapping[str, Any], name: str, wanted: TimeFormat) -> Any:
-    """Return the time of one row; see `decide_cell`."""
-    return decide_cell(cells, name, wanted)[0]
+    """Return the time of one row, read as in a column.
 
-
-def decide_cell(cells: Mapping[str, Any], name: str, wanted: TimeFormat) -> tuple[Any, TimeFormat]:
-    """Return the time of one row, read as in a column, and how the next row is to be read.
+    What one row shows is not kept for the next: a stream that goes on from a state reads as one that never stopped.
 
     Args:
         cells: of the row.
@@ -388,7 +391,7 @@ def decide_cell(cells: Mapping[str, Any], name: str, wanted: TimeFormat) -> tupl
         cell = _iso(cell)  # much quicker than a column of one
     quick = _quickly(cell, wanted)
     if quick is not None:
-        return quick, wanted
+        return quick
     import polars as pl
 
     parts = [name] if name in cells else name.split("+")
@@ -397,11 +400,9 @@ def decide_cell(cells: Mapping[str, Any], name: str, wanted: TimeFormat) -> tupl
         _check_value(value, name)
     try:
         frame = pl.DataFrame({part: _one(value) for part, value in values.items()})
-        times, found = _decided(frame, name, wanted)
+        return _decided(frame, name, wanted)[0][0]
     except (pl.exceptions.PolarsError, TypeError, OverflowError) as error:
         raise DataError(f'the row: "{str(cell)[:80]}" in column "{name}" is not a time') from error
-    # an order that was open is decided once, and holds for the rows that follow
-    return times[0], wanted if wanted.order or not found.order else replace(wanted, order=found.order)
 
 
 def _decided(frame: pl.DataFrame, name: str, wanted: TimeFormat) -> tuple[Times, TimeFormat]:
@@ -431,8 +432,10 @@ def _quickly(cell: Any, wanted: TimeFormat) -> Any:
 
 def _by_form(text: str, wanted: TimeFormat) -> Any:
     """Return the time of a text in the form of the training data; `None` where a column has to be made of it."""
-    from ostinato.data.formats import FORMS, form_of, match_one
+    from ostinato.data.formats import FORMS, match_one
 
+    if wanted.pattern and len(text.strip()) != (digits_of(wanted.pattern) or len(text.strip())):
+        return None
     form = form_of(wanted.pattern) if wanted.pattern else next((own for own in FORMS if own.name == wanted.form), None)
     if form is None or (len(form.orders) > 1 and wanted.order not in form.orders):
         return None

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from ostinato.engine.calls import make_call
 from ostinato.engine.capture import BATCH, Captured
 from ostinato.engine.convert import describe
 from ostinato.engine.executable import Executable
@@ -63,7 +62,7 @@ def _step_of(
     """Run one step of a plan: the output, the new states and, if the plan has them, the gradients that are wanted."""
     if executable.half:
         x, state, tangents = x.bfloat16(), [leaf.bfloat16() for leaf in state], [leaf.bfloat16() for leaf in tangents]
-    call = make_call(x[None], state, None, None, False, 0, executable.rows(values))
+    call = executable.call(x[None], state, None, None, False, 0, executable.rows(values))
     backward = executable.plan.backward is not None
     y, last, saved = executable.forward(values, call, save=backward)
     if not backward:

@@ -224,8 +224,8 @@ def _line_of(error: BaseException) -> str:
 
 
 def _fake(mode: FakeTensorMode, like: Tensor, shape: Sequence[int]) -> Tensor:
-    # bfloat16 is how numbers are kept; what is computed is float32
-    dtype = torch.float32 if like.dtype is torch.bfloat16 else like.dtype
+    # halves are how numbers are kept; what is computed is float32
+    dtype = torch.float32 if like.dtype in (torch.bfloat16, torch.float16) else like.dtype
     with mode:
         return torch.empty(tuple(shape), dtype=dtype)
 

@@ -16,6 +16,7 @@ from torch._compile import _disable_dynamo
 
 from ostinato.engine import memory
 from ostinato.engine.agreement import check_agreement
+from ostinato.engine.backends import executable_for
 from ostinato.engine.capture import Captured, capture
 from ostinato.engine.executable import Executable
 from ostinato.engine.forks import making
@@ -31,7 +32,11 @@ from ostinato.engine.state import State, leaves, map_state, structure
 from ostinato.engine.watch import Look, look, look_anew, watched_by_all_modules
 from ostinato.errors import EngineWarning
 
-_DTYPES = (torch.float32, torch.float64, torch.bfloat16)
+_DTYPES = {
+    "cpu": (torch.float32, torch.float64, torch.bfloat16),
+    "cuda": (torch.float32, torch.float64, torch.bfloat16, torch.float16),
+}
+"""What is taken on each kind of device."""
 _MOST_PLANS = 64
 """Of one cell. A number that is an attribute and changes at every call would else compile at every call."""
 
@@ -63,27 +68,27 @@ def engine_is_on() -> bool:
 
 
 def suits(xs: Tensor, state: State) -> bool:
-    """Tell whether a call is one that the engine may try: plain CPU tensors, with nothing else watching each step."""
-    if not engine_is_on() or xs.device.type != "cpu" or xs.dtype not in _DTYPES or 0 in xs.shape:
+    """Tell whether a call is one that the engine may try: plain tensors, with nothing else watching each step."""
+    if not engine_is_on() or xs.dtype not in _DTYPES.get(xs.device.type, ()) or 0 in xs.shape:
         return False
     if torch._C._functorch.peek_interpreter_stack() is not None or torch.autograd.forward_ad._current_level >= 0:
         return False
-    if any(leaf.dtype is not xs.dtype or leaf.device.type != "cpu" or leaf.is_neg() for leaf in leaves(state)):
+    if any(leaf.dtype is not xs.dtype or leaf.device != xs.device or leaf.is_neg() for leaf in leaves(state)):
         return False
-    if torch._C._len_torch_function_stack() and not _only_places_on_cpu():
+    if torch._C._len_torch_function_stack() and not _only_places_on(xs.device.type):
         return False
     return all(
         type(tensor) in (Tensor, nn.Parameter) and tensor.layout is torch.strided for tensor in (xs, *leaves(state))
     )
 
 
-def _only_places_on_cpu() -> bool:
-    """Tell whether the modes that watch PyTorch's functions only say that new tensors are on the CPU."""
+def _only_places_on(kind: str) -> bool:
+    """Tell whether the modes that watch PyTorch's functions only say that new tensors are on this kind of device."""
     from torch.overrides import _get_current_function_mode_stack
     from torch.utils._device import DeviceContext
 
     modes = _get_current_function_mode_stack()  # type: ignore[no-untyped-call]
-    return all(type(mode) is DeviceContext and mode.device.type == "cpu" for mode in modes)
+    return all(type(mode) is DeviceContext and mode.device.type == kind for mode in modes)
 
 
 def scan_compiled(
@@ -151,7 +156,7 @@ def _find(owner: nn.Module, cell: nn.Module, xs: Tensor, state: State, seen: Loo
     # gradients run through the states whoever wants them
     gradients = (*wanted, *[any(wanted) or (grad and any(leaf.requires_grad for leaf in flat))] * len(flat))
     key = (
-        seen.fingerprint, is_wanted(), gradients, xs.dtype, xs.shape[2:], structure(state),
+        seen.fingerprint, is_wanted(), gradients, xs.dtype, xs.device, xs.shape[2:], structure(state),
         tuple(leaf.shape[1:] for leaf in flat), torch.get_default_dtype(), grad and seen.scope.grad_mode,
     )  # fmt: skip
     plans = _plans.get(owner) or _plans.setdefault(owner, {})
@@ -243,7 +248,7 @@ def _agreed(plans: dict[Any, Ready | Unsupported], key: Any, call: _Wanted) -> R
         try:
             rows = ready.executable.plan.captured.signature.rows
             true = call.capture(rows=rows, batch=call.batch)
-            check_agreement(ready.executable, true, list(call.seen.tensors.values()), call.batch)
+            _check_agreement(ready.executable, true, call)
         except Unsupported as reason:
             ready = reason
     if len(batches) >= _MOST_BATCHES:
@@ -252,12 +257,22 @@ def _agreed(plans: dict[Any, Ready | Unsupported], key: Any, call: _Wanted) -> R
     return ready
 
 
+def _check_agreement(executable: Executable, true: Captured, call: _Wanted) -> None:
+    """Compare a plan with a trace of the true batch; on the CPU, whichever device it is for."""
+    tensors = [tensor.detach().cpu() for tensor in call.seen.tensors.values()]
+    if call.xs.device.type != "cpu":
+        dtype = torch.float64 if call.xs.dtype is torch.float64 else torch.float32
+        executable = Executable(executable.plan, dtype)
+    check_agreement(executable, true, tensors, call.batch)
+
+
 def _make(call: _Wanted) -> Ready | Unsupported:
     snapshot = Snapshot(call.seen)
     try:
-        _check_tensors(call.seen.tensors, call.xs.dtype)
+        make = executable_for(call.xs.device)
+        _check_tensors(call.seen.tensors, call.xs)
         plan = _planned(call)
-        executable = Executable(plan, call.xs.dtype, parallel=is_wanted())
+        executable = make(plan, call.xs.dtype, parallel=is_wanted())
     except Exception as error:  # noqa: BLE001 - whatever a plan stumbles over, the eager loop is right
         if not call.seen.holds():
             snapshot.restore()
@@ -284,10 +299,13 @@ def _planned(call: _Wanted) -> Plan:
     raise last
 
 
-def _check_tensors(tensors: dict[str, Tensor], dtype: torch.dtype) -> None:
+def _check_tensors(tensors: dict[str, Tensor], xs: Tensor) -> None:
+    dtype, device = xs.dtype, xs.device
     for name, tensor in tensors.items():
-        if type(tensor) not in (Tensor, nn.Parameter, nn.Buffer) or tensor.device.type != "cpu":
-            raise Unsupported(f"{name} is a {type(tensor).__name__} on {tensor.device}")
+        if type(tensor) not in (Tensor, nn.Parameter, nn.Buffer) or tensor.device != device:
+            raise Unsupported(
+                f"{name} is a {type(tensor).__name__} on {tensor.device} and the sequences are on {device}"
+            )
         if tensor.layout is not torch.strided or tensor.is_neg():
             raise Unsupported(f"{name}, which is {tensor.layout} or is kept with its sign turned")
         if tensor.is_floating_point() and tensor.dtype is not dtype:

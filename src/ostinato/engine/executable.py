@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ostinato.engine import graph as g
-from ostinato.engine.calls import Call, dense
+from ostinato.engine.calls import Call, dense, make_call
 from ostinato.engine.cpu.kernels import Kernel, compile_program
 from ostinato.engine.cpu.launch import Arguments, Rows, launch
 from ostinato.engine.forks import lazy
@@ -60,6 +60,16 @@ class Executable:
         self.computed = torch.float32 if self.half else dtype
         """Of the state and of all sums."""
         self._name: Any = "float64" if dtype is torch.float64 else "float32"
+
+    streams_are_packed = True
+    """Whether, with lengths, the steps of a row follow one another in what is saved, with no place for what is past."""
+
+    def call(
+        self, x: Tensor, state: Sequence[Tensor], lengths: Tensor | None, resets: Tensor | None, reverse: bool,
+        seed: int, rows: Sequence[Tensor],
+    ) -> Any:  # fmt: skip
+        """Bring the tensors of a call into the layout that kernels read."""
+        return make_call(x, state, lengths, resets, reverse, seed, rows)
 
     @lazy
     def _parts(self) -> dict[int, Parts | None]:

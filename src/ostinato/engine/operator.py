@@ -13,7 +13,6 @@ from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
 from ostinato.engine.batches import is_batched, one_by_one, over_batch
-from ostinato.engine.calls import make_call
 from ostinato.engine.executable import Executable
 from ostinato.engine.flops import flops
 
@@ -84,7 +83,7 @@ def _forward(
     apart: bool = False,
 ) -> list[Tensor]:
     executable = _executables[plan]
-    call = make_call(x, state, lengths, resets, reverse, seed, executable.rows(parameters))
+    call = executable.call(x, state, lengths, resets, reverse, seed, executable.rows(parameters))
     y, last, saved = executable.forward(parameters, call, save=save, apart=apart)
     return [y, *last, *saved]
 
@@ -95,8 +94,8 @@ _forward_apart = partial(_forward, apart=True)
 def _forward_defined(*arguments: Any) -> list[Tensor]:
     """Run a plan as an operator must: its results lie apart, and what no row wrote is zero."""
     results = _forward_apart(*arguments)
-    _, _, state, lengths, *_ = arguments
-    if lengths is not None:
+    _, _, state, lengths, _, _, _, plan, _ = arguments
+    if lengths is not None and _executables[plan].streams_are_packed:
         for stream in results[1 + len(state) :]:
             stream[int(lengths.sum()) :].zero_()
     return results
@@ -128,7 +127,7 @@ def _gradients(
 ) -> list[Tensor]:
     """Return the gradients that the plan computes: of parameters, x and states, those that are wanted, in order."""
     executable = _executables[plan]
-    call = make_call(x, state, lengths, resets, reverse, seed, executable.rows(parameters))
+    call = executable.call(x, state, lengths, resets, reverse, seed, executable.rows(parameters))
     weights, dx, dstate = executable.backward(parameters, call, saved, dy, dlast)
     wanted = executable.plan.captured.signature.gradients
     found: list[Tensor] = []
@@ -279,9 +278,10 @@ def _autograd(*arguments: Any) -> list[Tensor]:
     return list(_differentiable(_below_autograd, *arguments))
 
 
-_library.impl("scan", _forward_defined, "CPU")
+for _device in ("CPU", "CUDA"):
+    _library.impl("scan", _forward_defined, _device)
+    _library.impl("scan_backward", _gradients, _device)
 _library.impl("scan", _autograd, "Autograd")
-_library.impl("scan_backward", _gradients, "CPU")
 torch.library.register_fake("ostinato::scan", _forward_shapes)
 torch.library.register_fake("ostinato::scan_backward", _gradient_shapes)
 

@@ -18,7 +18,7 @@ def simplify(roots: Sequence[Node]) -> list[Node]:
     current = share(_fold(roots))
     current = share(_merge_products(current))
     for _ in range(_ROUNDS):
-        pushed = share(_push_views(current))
+        pushed = share(push_views(current))
         if len(g.topological(pushed)) == len(g.topological(current)) and _signature(pushed) == _signature(current):
             break
         current = pushed
@@ -160,7 +160,7 @@ def _joined(first: Node, second: Node, carried: set[int]) -> Node:
     return Node("matmul", (*[part for pair in pairs for part in pair], *biases), first.shape, (len(biases),))
 
 
-def _push_views(roots: Sequence[Node]) -> list[Node]:
+def push_views(roots: Sequence[Node]) -> list[Node]:
     """Slice the operands rather than the result where only slices of a pointwise result are used."""
     uses = g.users(g.topological(roots))
     kept = set(roots)

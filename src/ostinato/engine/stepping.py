@@ -87,7 +87,7 @@ def step_kernel(cell: nn.Module, x: Tensor, state: State) -> StepKernel | None:
         x: one step `(batch, features)`; only its shape and dtype matter.
         state: to begin with, `(batch, ...)` each.
     """
-    if x.dtype is torch.bfloat16 or not suits(x[None], state):  # NumPy has no such type
+    if x.device.type != "cpu" or x.dtype is torch.bfloat16 or not suits(x[None], state):  # NumPy has no such type
         return None
     with torch.no_grad():
         ready = find(cell, cell, x[None], state)

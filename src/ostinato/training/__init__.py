@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ostinato.training.history import EpochRow, History
     from ostinato.training.listeners import Listener, listening
     from ostinato.training.loop import train
+    from ostinato.training.memory import enough_memory, is_memory_error
     from ostinato.training.objective import Batch, BatchSource, Objective, Step
     from ostinato.training.validating import mean_loss
 
@@ -21,6 +22,7 @@ _HOMES = {
     "history": ("EpochRow", "History"),
     "listeners": ("Listener", "listening"),
     "loop": ("train",),
+    "memory": ("enough_memory", "is_memory_error"),
     "objective": ("Batch", "BatchSource", "Objective", "Step"),
     "validating": ("mean_loss",),
 }
@@ -39,6 +41,8 @@ __all__ = [
     "TrainingConfig",
     "TrainingOptions",
     "checkpoint_path",
+    "enough_memory",
+    "is_memory_error",
     "listening",
     "mean_loss",
     "remove_checkpoint",

@@ -22,6 +22,7 @@ from ostinato.training.diverging import has_diverged
 from ostinato.training.history import EpochRow, History, Log
 from ostinato.training.interrupts import HeldBack
 from ostinato.training.listeners import tell_begin, tell_end, tell_epoch
+from ostinato.training.memory import enough_memory
 from ostinato.training.objective import BatchSource, Carry, Objective, Step
 from ostinato.training.optimisers import LearningRate, make_optimizer
 from ostinato.training.position import Position
@@ -68,11 +69,12 @@ def train(
         TrainingError: the checkpoint is broken or of other settings.
         OutputError: the directory cannot be written.
         UsageError: there are no batches.
+        NotEnoughMemory: the optimizer or a batch is too large.
     """
     if len(batches) == 0:
         raise UsageError("there are no training batches; give more data or a smaller batch size")
     # the caller's random numbers go on as if nothing had been drawn
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), enough_memory():
         torch.manual_seed(config.seed)
         run = _Run(module, objective, batches, validation, config, directory, fingerprint)
         if directory is not None and not resume:

@@ -275,6 +275,28 @@ def test_comments_may_be_switched_off(tmp_path) -> None:
     assert list(read_tagged(path, comments=None)) == [(("#", "a"), ("O", "B"))]
 
 
+@pytest.mark.parametrize("mark", [" ", "\t"])
+def test_a_token_that_begins_like_a_comment_is_one_where_its_tag_is_known(tmp_path, mark) -> None:
+    lines = ["# a corpus", "# O", "1 B", "", "#now B", "is O", "", "# sentence", "a O", "", "## heading", "b B"]
+    path = put(tmp_path / "a.txt", "\n".join(lines).replace(" ", mark) + "\n")
+    found = list(read_tagged(path))
+    assert [own.tokens for own in found] == [("#", "1"), ("#now", "is"), ("a",), ("b",)]
+    assert [own.tags for own in found] == [("O", "B"), ("B", "O"), ("O",), ("B",)]
+
+
+@pytest.mark.parametrize(
+    ("line", "what"), [("dog\t", "tag"), ("\tN", "token"), (" \tN", "token"), ("dog\t ", "tag"), ("dog\t\u00a0", "tag")]
+)
+def test_an_empty_token_or_tag_is_named_by_its_line(tmp_path, line, what) -> None:
+    path = put(tmp_path / "a.txt", f"the\tD\n{line}\nbarks\tV\n")
+    with pytest.raises(DataError, match=f"line 2 of a.txt has an empty {what}"):
+        list(read_tagged(path))
+
+
+def test_a_no_break_space_is_a_token(tmp_path) -> None:
+    assert next(iter(read_tagged(put(tmp_path / "a.txt", "\u00a0 S\nb N\n")))).tokens == ("\u00a0", "b")
+
+
 def test_universal_dependencies_gives_its_words(tmp_path) -> None:
     rest = "\t_" * 4
     text = (

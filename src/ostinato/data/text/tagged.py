@@ -37,8 +37,8 @@ def read_tagged(
         token: the column of the token, from 0; a negative one counts from the last.
         tag: the column of the tag; for CoNLL-2003 names, the last.
         delimiter: between columns; `None`: a tab if the first line of tokens has one, else runs of spaces.
-        comments: lines that begin so and stand before the first token of a sentence are skipped; `None`: there are
-            none (a corpus with sentences that begin with such a token).
+        comments: lines that begin so and stand before the first token of a sentence are skipped, but for one that is a
+            token with a tag that other lines have (`# SYM`, `#now HT`); `None`: there are none.
         decoding: see `Decoding`.
 
     Returns:
@@ -46,7 +46,7 @@ def read_tagged(
 
     Raises:
         ColumnError: there is no such column.
-        DataError: a line has more or fewer columns than the first.
+        DataError: a line has more or fewer columns than the first, or its token or tag is empty.
 
     >>> import pathlib, tempfile
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "eng.train"
@@ -88,14 +88,22 @@ def _sentences(
 ) -> Iterator[TaggedSentence]:
     tokens, tags = list[str](), list[str]()
     width = len(_CONLLU) if words_only else 0
+    known: _Known | None = None
     for number, line in enumerate(file.lines(), 1):
         if is_blank(line):
             if tokens:
                 yield TaggedSentence(tuple(tokens), tuple(tags))
             tokens, tags = [], []
             continue
-        if (comments and not tokens and line.startswith(comments)) or line.startswith("-DOCSTART-"):
+        if line.startswith("-DOCSTART-"):
             continue
+        if comments and not tokens and line.startswith(comments):
+            if words_only:
+                continue
+            known = known or _known(file, token, tag, delimiter, comments)
+            if not known.has(line):
+                continue
+            delimiter = known.delimiter
         delimiter = delimiter or ("\t" if "\t" in line else " ")
         cells = _split(line, delimiter)
         width = width or _checked_width(file, number, cells, token, tag)
@@ -105,10 +113,45 @@ def _sentences(
                 "mend that line, or put a blank one between sentences"
             )
         if not (words_only and not cells[0].isdecimal()):
+            _check_filled(file, number, cells[token], cells[tag])
             tokens.append(file.normalise(cells[token]))
             tags.append(file.normalise(cells[tag]))
     if tokens:
         yield TaggedSentence(tuple(tokens), tuple(tags))
+
+
+def _check_filled(file: TextFile, number: int, token: str, tag: str) -> None:
+    # a token may be a no-break space
+    empty = "token" if not token.strip(" \t\r\n") else "tag" if is_blank(tag) else None
+    if empty is not None:
+        raise DataError(f"line {number} of {file.name} has an empty {empty}; write it, or take the line out")
+
+
+class _Known(NamedTuple):
+    """What the lines of a file show that can be no comments."""
+
+    delimiter: str
+    width: int
+    tag: int
+    tags: frozenset[str]
+
+    def has(self, line: str) -> bool:
+        """Tell whether a line is a token with one of the tags."""
+        cells = _split(line, self.delimiter)
+        return len(cells) == self.width and cells[self.tag] in self.tags
+
+
+def _known(file: TextFile, token: int, tag: int, delimiter: str | None, comments: str) -> _Known:
+    width, tags = 0, set[str]()
+    for number, line in enumerate(file.lines(), 1):
+        if is_blank(line) or line.startswith((comments, "-DOCSTART-")):
+            continue
+        delimiter = delimiter or ("\t" if "\t" in line else " ")
+        cells = _split(line, delimiter)
+        width = width or _checked_width(file, number, cells, token, tag)
+        if len(cells) == width:
+            tags.add(cells[tag])
+    return _Known(delimiter or " ", width, tag, frozenset(tags))
 
 
 def _split(line: str, delimiter: str) -> list[str]:

@@ -51,6 +51,8 @@ class _EngineLoop(Restored, nn.RNNBase):
             return False
         if _under_vmap():
             return self._fits(given, state)  # in the eager loop: torch.nn has no rule for `vmap`
+        if xs.device.type != "cpu":
+            return False  # cuDNN has these layers
         if not suits(xs, state) or torch.is_autocast_enabled(xs.device.type) or xs.dtype is torch.bfloat16:
             return False  # PyTorch multiplies in bfloat16, the engine widens first
         extent = extent_of(given, self.batch_first)

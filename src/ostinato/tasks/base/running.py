@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from ostinato.errors import NonFiniteLoss, UsageError
+from ostinato.errors import NonFiniteLoss, NotEnoughMemory
 from ostinato.files import make_folder
-from ostinato.training import BatchSource, History, Objective, TrainingConfig, train
+from ostinato.training import BatchSource, History, Objective, TrainingConfig, enough_memory, train
 
 _COPIES = 4  # of each weight: itself, its gradient, and two averages of the optimiser
 
@@ -62,35 +62,26 @@ def make_network(make: Callable[[], nn.Module], seed: int) -> Any:
     """Return a network that is not trained, its weights drawn by a seed.
 
     Raises:
-        UsageError: it would not fit into the memory of this machine.
+        NotEnoughMemory: it would not fit into the memory of this machine.
     """
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), enough_memory():
         torch.manual_seed(seed)
-        try:
-            return make()
-        except (MemoryError, RuntimeError, OverflowError) as error:
-            if isinstance(error, RuntimeError) and "alloc" not in str(error) and "memory" not in str(error):
-                raise
-            raise _too_large("more numbers than a tensor can have") from error
+        return make()
 
 
 def check_memory(network: nn.Module) -> None:
     """Refuse a network that cannot be trained in the memory of this machine.
 
     Raises:
-        UsageError: it has too many weights.
+        NotEnoughMemory: it has too many weights.
     """
     needed = _COPIES * sum(own.numel() * own.element_size() for own in network.parameters())
     there = _memory()
     if there and needed > there:
-        raise _too_large(f"{needed / 2**30:,.0f} GiB to train, of {there / 2**30:,.0f} GiB")
-
-
-def _too_large(what: str) -> UsageError:
-    return UsageError(
-        f"the network is too large for this machine: its weights need {what}; choose a smaller hidden_size, "
-        "embedding_size, vocabulary_size or num_layers"
-    )
+        raise NotEnoughMemory(
+            f"there is not enough memory ({needed / 2**30:,.0f} GiB to train, of {there / 2**30:,.0f} GiB); "
+            "choose a smaller hidden_size, embedding_size, vocabulary_size or num_layers"
+        )
 
 
 def _memory() -> int:

@@ -10,10 +10,11 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from ostinato.data.databases import DATABASES
 from ostinato.data.frames import as_array
 from ostinato.data.identities import labels, typed
 from ostinato.data.readers import read_table
-from ostinato.data.spreadsheets import DATABASES, SPREADSHEETS
+from ostinato.data.spreadsheets import SPREADSHEETS
 from ostinato.data.table import Table
 from ostinato.data.table import texts as text_column
 from ostinato.data.table_file import TableFile

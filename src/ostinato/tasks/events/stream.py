@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 import torch
 
+from ostinato.data.delimited import cells_of_line
 from ostinato.data.events import wall_seconds
 from ostinato.data.frames import plain_value
 from ostinato.data.identities import NO_NAMES
 from ostinato.data.notes import note
-from ostinato.data.times import FARTHEST, OPEN_ORDER, decide_cell
+from ostinato.data.times import FARTHEST, OPEN_ORDER, read_cell
 from ostinato.errors import DataError, StreamRowError, UsageError
 from ostinato.streaming import ArrayState, stepper
 from ostinato.tasks.base.task import Model
+
+_DAY = 86_400.0
+_YEAR, _STEPS = 366 * _DAY, 10_000
 
 
 @dataclass
@@ -51,7 +54,6 @@ class EventStream:
         own = model.parameters
         self.model, self.encoder, self.most, self._answer = model, model.encoder, most, answer
         self.columns: tuple[str, str, str | None] = (own.case, own.activity, own.time or None)
-        self._format = self.encoder.reading
         self._index = {name: number for number, name in enumerate(self.encoder.known, 1)}
         self._said: set[str] = set()
         self._step = stepper(model.network.stack)
@@ -81,9 +83,10 @@ class EventStream:
         own = self._cases.get(case, _Open())
         if moment < own.last:
             raise StreamRowError(
-                f'case "{case}": the event "{activity}" lies {own.last - moment:.6g} before the last one; push the '
-                "events of a case in the order of time"
+                f'case "{case}": the event "{activity}" lies {self._words(own.last - moment)} before the last one; '
+                "push the events of a case in the order of time"
             )
+        self._check_gap(case, activity, moment - own.last)
         begun = own.first if own.events else moment
         if activity not in self._index and activity not in self._said:
             self._said.add(activity)
@@ -97,6 +100,21 @@ class EventStream:
         with torch.inference_mode():
             scores, times = self.model.network.predicted(torch.from_numpy(y))
         return self._answer(scores[0].double().softmax(-1).numpy(), times[0], case)
+
+    def _check_gap(self, case: str, activity: str, gap: float) -> None:
+        """Refuse a time so far after that of the event before that it is rather an error than a pause."""
+        dates = self.encoder.unit[0] == "days"
+        mean, deviation = self.encoder.features.gap
+        # ten thousand times a long pause of the training data, and a year at least
+        most = max(_STEPS * math.expm1(min(mean + 2 * deviation, 600.0)), _YEAR if dates else _STEPS)
+        if gap > most:
+            raise StreamRowError(
+                f'case "{case}": the event "{activity}" comes {self._words(gap)} after the one before it, '
+                "which is more than a pause; mend its time, or close the case and begin it anew"
+            )
+
+    def _words(self, gap: float) -> str:
+        return str(timedelta(seconds=min(gap, 1e12))) if self.encoder.unit[0] == "days" else f"{gap:.6g}"
 
     def close(self, case: Any) -> bool:
         """Forget a case that has ended; return whether it was there."""
@@ -129,7 +147,7 @@ class EventStream:
 
     def _cells(self, line: str) -> dict[str, str]:
         names = [name for name in self.columns if name is not None]
-        cells = [cell.strip() for cell in next(csv.reader([line]), [])]
+        cells = [cell.strip() for cell in cells_of_line(line, len(names))]
         if len(cells) != len(names):
             raise StreamRowError(
                 f"it has {len(cells)} cells; expected {self._wanted()}, in that order, or a JSON object"
@@ -166,7 +184,7 @@ class EventStream:
                 return number
             raise StreamRowError(f"its time is {number:g}, which is too large for one; expected a number below 2**62")
         try:
-            found, self._format = decide_cell(row, column, self._format)
+            found = read_cell(row, column, self.encoder.reading)
         except (DataError, ValueError, TypeError, OverflowError) as error:
             shown = " ".join(map(str, cells)) if len(cells) > 1 or isinstance(time, datetime) else repr(time)
             if any(words in str(error) for words in ("not a time that exists", OPEN_ORDER)):

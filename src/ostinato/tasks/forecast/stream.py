@@ -13,12 +13,13 @@ from ostinato.data import Panel, Series, format_time
 from ostinato.data.categories import category_of, warn_unknown
 from ostinato.data.cells import cell_number
 from ostinato.data.table import LARGEST
-from ostinato.data.times import OPEN_ORDER, decide_cell, read_cell
+from ostinato.data.times import OPEN_ORDER, read_cell
 from ostinato.data.zones import aware, instants_of, wall_times
 from ostinato.errors import DataError, StreamRowError, UsageError
 from ostinato.tasks.forecast.fitted import Fitted
 from ostinato.tasks.forecast.result import Forecast
 from ostinato.tasks.forecast.stream_checks import (
+    check_far,
     check_jump,
     check_series,
     check_size,
@@ -76,7 +77,7 @@ class ForecastStream:
                 large, or the time is not on the grid, not after the row before, or far beyond it; the stream is then
                 as it was.
         """
-        before = self._rows, self._seen, self._next, self._last, self._format
+        before = self._rows, self._seen, self._next, self._last
         if isinstance(row, Mapping) and "future" in row and "future" not in self.header:
             future = row["future"]
             row = {name: own for name, own in row.items() if name != "future"}
@@ -85,7 +86,7 @@ class ForecastStream:
             self._advance(values, time)
             return self.forecast(future)
         except BaseException:
-            self._rows, self._seen, self._next, self._last, self._format = before
+            self._rows, self._seen, self._next, self._last = before
             raise
 
     @property
@@ -171,7 +172,10 @@ class ForecastStream:
         """Return how many steps lie between the row before and this one."""
         frequency = self._fitted.encoder.frequency
         if frequency.unit == "row":  # rows are one after the other, whatever their times
-            if time is None or self._last is None or time > self._last:
+            if time is None or self._last is None:
+                return 0
+            if time > self._last:
+                check_far(time, self._last, self._words(time), self._words(self._last))
                 return 0
             raise StreamRowError(
                 f"the row's time {self._words(time)} is not after that of the row before, {self._words(self._last)}; "
@@ -229,7 +233,7 @@ class ForecastStream:
             hot = np.equal(np.arange(len(categories)), code).astype(np.float64)
             return np.full(len(categories), np.nan) if code == -1 else hot
         try:
-            value = cell_number(cell, schema.decimal, schema.missing)
+            value = cell_number(cell, schema.decimal, schema.missing, name)
         except (TypeError, ValueError, OverflowError):
             raise StreamRowError(
                 f'"{str(cell)[:80]}" in column "{name}" is not a number; expected one, or null if missing'
@@ -257,7 +261,7 @@ class ForecastStream:
             )
         name = "+".join(clock)
         try:
-            time, self._format = decide_cell(row, name, self._format)
+            time = read_cell(row, name, self._format)
         except (DataError, ValueError, TypeError, OverflowError) as error:
             if any(words in str(error) for words in ("not a time that exists", OPEN_ORDER)):
                 raise StreamRowError(str(error)) from error

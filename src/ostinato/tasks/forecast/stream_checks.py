@@ -22,6 +22,7 @@ from ostinato.tasks.forecast.fitted import Fitted
 
 _STEPS = 10_000  # a gap is believed up to here, or up to a year where that is longer
 _YEAR, _CENTURIES = np.timedelta64(366, "D"), np.timedelta64(73_050, "D")
+_DECADES = np.timedelta64(10_958, "D")  # thirty years
 _LAST = np.datetime64("9999-12-31T23:59:59.999999", "us")
 _FIRST = np.datetime64("0001-01-01", "us")
 _SCALED = math.sqrt(float(np.finfo(np.float32).max))  # its square is still a float32
@@ -88,6 +89,24 @@ def check_jump(fitted: Fitted, time: Any, skipped: int, words: str) -> None:
         raise StreamRowError(
             f"the row's time {words} is {skipped} steps of {frequency.describe()} after the one expected, which is "
             "more than a gap; mend the time, or begin a stream with warm=False (--cold) if it is right"
+        )
+
+
+def check_far(time: Any, last: Any, words: str, before: str) -> None:
+    """Refuse a time of rows on no grid that is so far after the one before that it is rather an error.
+
+    Raises:
+        StreamRowError: it is.
+    """
+    ahead = time - last
+    if isinstance(ahead, np.timedelta64):
+        far = bool(ahead > _DECADES)
+    else:
+        far = float(ahead) > max(float(_STEPS), 100 * abs(float(last)))
+    if far:
+        raise StreamRowError(
+            f"the row's time {words} is far beyond that of the row before, {before}, which is more than a gap; mend "
+            "the time, or begin a stream with warm=False (--cold) if it is right"
         )
 
 

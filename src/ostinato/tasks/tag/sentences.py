@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ostinato.data.lines import normalise
+from ostinato.data.lines import is_blank, normalise
 from ostinato.data.text import CharacterVocabulary, Specials, TaggedSentence, WordVocabulary, read_conllu, read_tagged
 from ostinato.data.text.vocabulary import UNKNOWN_WORD, is_unicode
 from ostinato.errors import DataError, UsageError
@@ -162,6 +162,9 @@ def _checked(pair: Any, number: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
         raise DataError(f"sentence {number} is not a pair of tokens and tags ({error})") from error
     if isinstance(tokens, str) or not all(isinstance(word, str) for side in own for word in side):
         raise DataError(f"sentence {number}: expected a list of tokens and a list of tags, all of them texts")
+    if "" in own[0] or any(map(is_blank, own[1])):
+        empty = "token" if "" in own[0] else "tag"
+        raise DataError(f"sentence {number} has an empty {empty}; expected a text for each")
     if len(own[0]) != len(own[1]):
         raise DataError(f"sentence {number} has {len(own[0])} tokens and {len(own[1])} tags; expected as many")
     return own

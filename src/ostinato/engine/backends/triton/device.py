@@ -1,0 +1,183 @@
+"""What all kernels share on the device: functions that Triton has not, random numbers, waiting for one another.
+
+Importing this file needs Triton.
+"""
+
+# Triton reads these functions as source: its arguments have no types that a checker knows
+# mypy: disable-error-code="no-untyped-def,no-untyped-call"
+
+from __future__ import annotations
+
+from typing import Any
+
+import triton
+import triton.language as tl
+
+jit: Any = triton.jit
+
+
+@jit
+def sigmoid(x):
+    return 1.0 / (1.0 + tl.exp(-x))
+
+
+@jit
+def tanh(x):
+    # near zero by its series: 1 - 2 / (exp(2x) + 1) would lose all digits there
+    square = x * x
+    series = x * (
+        1.0
+        + square
+        * (
+            -0.3333333333333333
+            + square
+            * (
+                0.13333333333333333
+                + square * (-0.05396825396825397 + square * (0.021869488536155203 - square * 0.008863235529902197))
+            )
+        )
+    )
+    far = 1.0 - 2.0 / (tl.exp(2.0 * tl.abs(x)) + 1.0)
+    return tl.where(tl.abs(x) < 0.25, series, tl.where(x < 0, -far, far))
+
+
+@jit
+def root(x):
+    if x.dtype == tl.float64:
+        return tl.sqrt(x)
+    else:
+        return tl.sqrt_rn(x)
+
+
+@jit
+def expm1(x):
+    # W. Kahan's way: the rounding of exp is divided out again
+    u = tl.exp(x)
+    known = (u - 1.0) * x / tl.log(u)
+    result = tl.where(u == 1.0, x, tl.where(u - 1.0 == -1.0, -1.0, known))
+    return tl.where(u == float("inf"), u, result)
+
+
+@jit
+def log1p(x):
+    u = 1.0 + x
+    known = tl.log(u) * x / (u - 1.0)
+    return tl.where(u == 1.0, x, tl.where(u == float("inf"), u, known))
+
+
+@jit
+def sign(x):
+    return tl.where(x > 0, 1.0, tl.where(x < 0, -1.0, 0.0)).to(x.dtype)
+
+
+@jit
+def relu(x):
+    return tl.where(x < 0, 0.0, x)
+
+
+@jit
+def trunc(x):
+    return tl.where(x < 0, tl.ceil(x), tl.floor(x))
+
+
+@jit
+def round_even(x):
+    low = tl.floor(x)
+    rest = x - low
+    odd = low - 2.0 * tl.floor(low * 0.5)
+    return tl.where((rest > 0.5) | ((rest == 0.5) & (odd == 1.0)), low + 1.0, low)
+
+
+@jit
+def maximum(a, b):
+    return tl.where(a != a, a, tl.where(b != b, b, tl.maximum(a, b)))
+
+
+@jit
+def minimum(a, b):
+    return tl.where(a != a, a, tl.where(b != b, b, tl.minimum(a, b)))
+
+
+@jit
+def power(a, b):
+    # in double: the rounding of the logarithm is multiplied by its size
+    base, exponent = tl.abs(a).to(tl.float64), b.to(tl.float64)
+    size = tl.exp2(exponent * tl.log2(base))
+    whole = tl.floor(exponent) == exponent
+    odd = whole & (exponent - 2.0 * tl.floor(exponent * 0.5) == 1.0)
+    size = tl.where((exponent == 0.0) | (base == 1.0), 1.0, size)
+    signed = tl.where((a < 0) & odd, -size, size)
+    return tl.where((a < 0) & (whole == 0) & (base != float("inf")), float("nan"), signed).to(a.dtype)
+
+
+@jit
+def row_sum(x):
+    return tl.sum(x, 1, keep_dims=True)
+
+
+@jit
+def row_max(x):
+    missing = tl.max((x != x).to(tl.int32), 1, keep_dims=True)
+    return tl.where(missing > 0, float("nan"), tl.max(x, 1, keep_dims=True))
+
+
+@jit
+def row_min(x):
+    missing = tl.max((x != x).to(tl.int32), 1, keep_dims=True)
+    return tl.where(missing > 0, float("nan"), tl.min(x, 1, keep_dims=True))
+
+
+@jit
+def row_sum_last(x):
+    return tl.sum(x, 2)
+
+
+@jit
+def row_max_last(x):
+    return tl.where(tl.max((x != x).to(tl.int32), 2) > 0, float("nan"), tl.max(x, 2))
+
+
+@jit
+def row_min_last(x):
+    return tl.where(tl.max((x != x).to(tl.int32), 2) > 0, float("nan"), tl.min(x, 2))
+
+
+@jit
+def _mixed(value):
+    value = (value ^ (value >> 30)) * 0xBF58476D1CE4E5B9
+    value = (value ^ (value >> 27)) * 0x94D049BB133111EB
+    return value ^ (value >> 31)
+
+
+@jit
+def _finalised(bits):
+    bits = (bits ^ (bits >> 16)) * 0x85EBCA6B
+    bits = (bits ^ (bits >> 13)) * 0xC2B2AE35
+    return bits ^ (bits >> 16)
+
+
+@jit
+def uniform(seed, stream, row, time, feature):
+    """Return numbers in [0, 1) from a counter, the same ones as on the CPU (`engine/cpu/random.py`)."""
+    golden = tl.full([1, 1], 0x9E3779B97F4A7C15, tl.uint64)
+    key = seed.to(tl.uint64) + stream.to(tl.uint64) * golden
+    key = _mixed((key ^ row.to(tl.uint64)) + golden)
+    key = _mixed((key ^ time.to(tl.uint64)) + golden)
+    low, high = key.to(tl.uint32), (key >> 32).to(tl.uint32)
+    first = tl.full([1, 1], 0x9E3779B1, tl.uint32)
+    bits = _finalised(feature.to(tl.uint32) * first + low)
+    bits = _finalised(bits ^ high)
+    return (bits >> 8).to(tl.float32) * 5.9604644775390625e-08
+
+
+@jit
+def barrier(flags, group, pid, value, count: tl.constexpr, width: tl.constexpr):
+    """Wait until all `count` programs of a group have come so far; what they wrote before is seen after."""
+    tl.debug_barrier()
+    tl.atomic_xchg(flags + group * count + pid, value, sem="release", scope="gpu")
+    lanes = tl.arange(0, width)
+    arrived = 0
+    while arrived == 0:
+        seen = tl.load(flags + group * count + lanes, mask=lanes < count, other=2147483647, volatile=True)
+        arrived = (tl.min(seen, 0) >= value).to(tl.int32)
+    tl.debug_barrier()
