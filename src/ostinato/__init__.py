@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0.dev0"
 
 if TYPE_CHECKING:
-    from ostinato import cells, data, engine, nn, streaming, training
+    from ostinato import cells, data, engine, errors, nn, streaming, training
     from ostinato.engine import compile, explain, scan  # noqa: A004
     from ostinato.nn import accelerate
     from ostinato.streaming import stepper
+    from ostinato.studies.comparing import compare
+    from ostinato.studies.tuning import tune
+    from ostinato.tasks.base.registry import load
     from ostinato.tasks.classify import SequenceClassifier, TextClassifier
-    from ostinato.tasks.comparing import compare
     from ostinato.tasks.events import EventPredictor
     from ostinato.tasks.forecast import Forecaster
     from ostinato.tasks.language import LanguageModel
-    from ostinato.tasks.loading import load
     from ostinato.tasks.tag import SequenceTagger
     from ostinato.tasks.translate import Translator
-    from ostinato.tasks.tuning import tune
 
 # where each public name lives; nothing heavy is imported until one is used, so that `ostinato --help` is quick
 _HOMES = {
@@ -31,16 +31,16 @@ _HOMES = {
     "TextClassifier": "ostinato.tasks.classify",
     "SequenceTagger": "ostinato.tasks.tag",
     "Translator": "ostinato.tasks.translate",
-    "load": "ostinato.tasks.loading",
+    "load": "ostinato.tasks.base.registry",
     "accelerate": "ostinato.nn",
-    "compare": "ostinato.tasks.comparing",
+    "compare": "ostinato.studies.comparing",
     "compile": "ostinato.engine",
     "explain": "ostinato.engine",
     "scan": "ostinato.engine",
     "stepper": "ostinato.streaming",
-    "tune": "ostinato.tasks.tuning",
+    "tune": "ostinato.studies.tuning",
 }
-_ROOMS = ("cells", "data", "engine", "nn", "streaming", "training")
+_ROOMS = ("cells", "data", "engine", "errors", "nn", "streaming", "training")
 
 __all__ = [
     "EventPredictor",
@@ -56,6 +56,7 @@ __all__ = [
     "compile",
     "data",
     "engine",
+    "errors",
     "explain",
     "load",
     "nn",
@@ -76,4 +77,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted((*__all__, "__version__"))

@@ -7,8 +7,8 @@ import math
 import pytest
 
 from ostinato.cli import main
-from ostinato.tasks.comparing import CellRun
-from ostinato.tasks.comparing import comparing as course
+from ostinato.studies.comparing import CellRun
+from ostinato.studies.comparing import comparing as course
 
 QUICK = ["--horizon", "4", "--context", "16", "--segment", "4", "--hidden-size", "6", "--epochs", "2"]
 

@@ -10,7 +10,7 @@ import pytest
 
 from ostinato.cli import main
 from ostinato.cli.reading import with_reading
-from ostinato.tasks.loading import load
+from ostinato.tasks.base.registry import load
 
 ROWS = [f"2024-{month:02d}-{day:02d};{1000 + day}.{month}" for month in range(1, 5) for day in range(1, 29)]
 FEW = [

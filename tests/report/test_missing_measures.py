@@ -1,7 +1,7 @@
 """A measure that only some of the scored have."""
 
 from ostinato.report.summary_page import render_summary
-from ostinato.tasks.summary import Summary
+from ostinato.tasks.base.summary import Summary
 
 
 def test_a_measure_that_a_baseline_lacks_is_shown_as_missing() -> None:

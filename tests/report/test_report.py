@@ -203,7 +203,7 @@ def test_numbers_have_sensible_digits() -> None:
 
 
 def test_a_baseline_that_lacks_a_measure_leaves_the_best_of_it_to_the_others() -> None:
-    from ostinato.tasks.summary import best_of
+    from ostinato.tasks.base.summary import best_of
 
     scores = {"model": {"accuracy": 0.7, "days": 3.0}, "mean": {"days": 2.0}, "none": {"days": NAN}}
     better = {"accuracy": "higher", "days": "lower"}

@@ -16,7 +16,7 @@ from ostinato.report import panel_plot, summary_plot, write_summary
 from ostinato.report.panels import matrix_figure
 from ostinato.report.summary_page import render_summary
 from ostinato.report.words import duration, visible
-from ostinato.tasks.summary import Curve, Matrix, Sample, Summary, Table, WeightedText, best_of, summary_from
+from ostinato.tasks.base.summary import Curve, Matrix, Sample, Summary, Table, WeightedText, best_of, summary_from
 
 NAN = float("nan")
 HOSTILE = '<script>alert("&")</script>'

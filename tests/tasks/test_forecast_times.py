@@ -11,7 +11,7 @@ import pytest
 from ostinato import EventPredictor, Forecaster
 from ostinato.cli.main import main
 from ostinato.errors import DataError, DataWarning, StreamRowError
-from ostinato.tasks.forecast import load
+from ostinato.tasks.base.registry import load
 
 MONTHS = pd.date_range("2001", periods=180, freq="MS")
 HOURS = pd.date_range("2024-01-28", periods=180, freq="h")

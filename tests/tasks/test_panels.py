@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ostinato.errors import ShapeError, UsageError
-from ostinato.tasks.panels import (
+from ostinato.tasks.base.classes import (
     accuracy,
     calibration_error,
     class_scores,

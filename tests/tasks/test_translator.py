@@ -18,7 +18,7 @@ import ostinato
 from ostinato import Translator
 from ostinato.data.text import WordVocabulary
 from ostinato.errors import DataError, MissingExtra, StreamRowError, UsageError
-from ostinato.tasks.summary import Curve, Matrix, Table
+from ostinato.tasks.base.summary import Curve, Matrix, Table
 from ostinato.tasks.translate import evaluation, fitting
 from ostinato.tasks.translate.corpus import encode_pairs, read_corpus
 from ostinato.tasks.translate.diagnostics import gradient_flow

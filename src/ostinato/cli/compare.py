@@ -8,13 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ostinato.cli.command import Command, commands
 from ostinato.cli.parsing import path
-from ostinato.cli.recipe import Recipe
-from ostinato.cli.recipes import COMPARED
 from ostinato.errors import MissingExtra, UsageError
 
 if TYPE_CHECKING:
-    from ostinato.tasks.comparing import CellRun
+    from ostinato.studies.comparing import CellRun
 
 _CELLS = "rnn,lstm,gru,mingru,transformer"
 _EPILOG = """examples:
@@ -22,7 +21,7 @@ _EPILOG = """examples:
   ostinato compare {name} {files} --cells lstm,gru,slstm --seeds 3 --max-seconds 60 --out cells
   ostinato compare {name} {files} --parameters 100000 --epochs 5 --out cells
 
-The same command goes on where it was broken off; more cells and more seeds may be asked for later.
+The same command resumes where it was broken off; more cells and more seeds may be asked for later.
 """
 
 
@@ -30,38 +29,38 @@ def add_parser(verbs: Any) -> None:
     """Add the verb."""
     parser = verbs.add_parser("compare", help="fit a task with several cells of equal size, side by side")
     tasks = parser.add_subparsers(title="tasks", metavar="TASK", required=True)
-    for recipe in COMPARED:
-        _add_task(tasks, recipe)
+    for command in commands().values():
+        _add_task(tasks, command)
 
 
-def _add_task(tasks: Any, recipe: Recipe) -> None:
-    parser = recipe.add_parser(
+def _add_task(tasks: Any, command: Command) -> None:
+    parser = command.add_parser(
         tasks,
         "Fit a task once for each cell, with as many trained weights, on the same data, split, seeds and "
         "budget, each fit in a process of its own; show quality, training time, memory and latency in one table.",
-        _EPILOG.format(name=recipe.name, files=recipe.example),
+        _EPILOG.format(name=command.name, files=command.example),
     )
     parser.add_argument("--out", type=path, required=True, metavar="DIR", help="folder of the models and the table")
     parser.add_argument("--cells", default=_CELLS, metavar="A,B,...", help=f"cells to compare ({_CELLS})")
     parser.add_argument("--parameters", type=int, metavar="N", help="trained weights of each (as many as fit would)")
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="fits of each cell, for the spread (1)")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    recipe.add_data(parser)
-    parser.set_defaults(run=partial(run, recipe))
+    command.add_data(parser)
+    parser.set_defaults(run=partial(run, command))
 
 
-def run(recipe: Recipe, arguments: argparse.Namespace) -> int:
+def run(command: Command, arguments: argparse.Namespace) -> int:
     """Fit all cells, write, print."""
     from ostinato.cli.show import print_json
-    from ostinato.tasks.comparing import compare
+    from ostinato.studies.comparing import compare
 
-    arguments.interrupted = "; the same command goes on from here"
+    arguments.interrupted = "; the same command resumes from here"
     if arguments.parameters is not None:
         for name in ("cell", "hidden_size"):
             if getattr(arguments, name, None) is not None:
                 flag = name.replace("_", "-")
                 raise UsageError(f"--parameters and --{flag} both say how large a model is; give one of them")
-    estimator = recipe.make(**recipe.parameters(arguments))
+    estimator = command.make(**command.parameters(arguments))
     found = compare(
         estimator,
         cells=[name.strip() for name in arguments.cells.split(",") if name.strip()],
@@ -69,7 +68,7 @@ def run(recipe: Recipe, arguments: argparse.Namespace) -> int:
         seeds=arguments.seeds,
         directory=arguments.out,
         on_run=_tell,
-        **recipe.data(arguments),
+        **command.data(arguments),
     )
     if arguments.json:
         print_json(found.plain())

@@ -63,28 +63,29 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _fit(demo: Demo, past: pl.DataFrame, out: Path) -> Forecaster:
-    from ostinato.cli.fit import fit_and_save
-    from ostinato.report import forecast_plot
+    from ostinato.cli.saving import fit_into, write_or_say
+    from ostinato.report import summary_plot
     from ostinato.tasks.forecast import Forecaster
 
-    model = Forecaster(demo.horizon, progress=True, **demo.options)
-    failure = fit_and_save(model, past, out)
+    model = Forecaster(horizon=demo.horizon, progress=True, **demo.options)
+    failure = fit_into(out, lambda: model.fit(past, directory=out), model.save, resume=False)
     if failure is not None:
         raise failure
-    forecast_plot(model.record_, out / "forecast.png")
+    write_or_say("report.html", lambda: model.report(out / "report.html"))
+    write_or_say("forecast.png", lambda: summary_plot(model.summary_, out / "forecast.png"))
     return model
 
 
 def _evaluate(model: Forecaster) -> None:
-    from ostinato.cli.show import print_evaluation
+    from ostinato.cli.show import print_scores
 
-    evaluation = model.record_.evaluation
-    assert evaluation is not None
+    scores = model.scores_
+    assert scores is not None
     print()
-    print_evaluation(evaluation)
-    seasonal = evaluation.scores.get("seasonal naive")
+    print_scores(scores)
+    seasonal = scores.values.get("seasonal naive")
     if seasonal is not None:
-        ratio = evaluation.scores["model"]["MAE"] / seasonal["MAE"]
+        ratio = scores["MAE"] / seasonal["MAE"]
         word = "beats" if ratio < 1 else "does NOT beat"
         print(f"It {word} the seasonal naive forecast: its mean absolute error is {100 * ratio:.0f} % of that.")
 

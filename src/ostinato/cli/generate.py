@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Any
 
-from ostinato.cli.parsing import path
+from ostinato.cli.opened import add_model, open_model
 
 _EPILOG = """examples:
   ostinato generate model --prompt "ROMEO:" --length 500 --temperature 0.8
@@ -18,13 +18,13 @@ def add_parser(verbs: Any) -> None:
     """Add the verb."""
     parser = verbs.add_parser(
         "generate",
-        help="let a language model write on",
+        help="let a language model write",
         description="Write what a language model draws after a prompt, token by token as it comes.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("model", type=path, metavar="DIR", help="folder of the model")
-    parser.add_argument("--prompt", default="", metavar="TEXT", help="what to go on from (the beginning of a line)")
+    add_model(parser)
+    parser.add_argument("--prompt", default="", metavar="TEXT", help="what comes before (the beginning of a line)")
     parser.add_argument("--length", type=int, default=200, metavar="N", help="tokens (200)")
     parser.add_argument("--temperature", type=float, default=1.0, help="below 1 safer, above 1 bolder, 0 the best (1)")
     parser.add_argument("--top-k", type=int, metavar="K", help="draw from the K best tokens only")
@@ -39,13 +39,14 @@ def add_parser(verbs: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Load and write."""
     from ostinato.errors import UsageError
-    from ostinato.tasks.loading import load
 
     if arguments.length < 0:
         raise UsageError(f"--length is {arguments.length}; expected 0 or more tokens")
-    model = load(arguments.model)
+    model = open_model(arguments)
     if not hasattr(model, "write"):
-        raise UsageError(f"{arguments.model} holds a {model.KIND}, which does not write; ostinato predict uses it")
+        raise UsageError(
+            f"{arguments.model} holds a {model.about.kind}, which does not write; ostinato predict uses it"
+        )
     names = ("temperature", "top_k", "top_p", "repetition_penalty", "cache", "seed")
     pieces = model.write(
         arguments.prompt, length=arguments.length, stop=[mark.replace("\\n", "\n") for mark in arguments.stop or ()],

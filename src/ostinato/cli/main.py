@@ -23,7 +23,7 @@ _EPILOG = """examples:
   ostinato fit forecast load.csv --target load --horizon 24 --out model
   ostinato predict model                                            the next 24 rows
   tail -f rows.jsonl | ostinato stream model                        a forecast after each row
-  ostinato update model newer.csv                                   go on learning from new rows
+  ostinato update model newer.csv                                   learn from new rows
   ostinato fit language book.txt --out model                        then: ostinato generate model
 
 exit codes: 0 done, 2 wrong usage, 3 wrong data, 4 training broke off, 5 unreadable model, 6 cannot write,

@@ -71,9 +71,9 @@ class Parser(argparse.ArgumentParser):
 
     def _task(self, given: str) -> str:
         """Return a suggestion for a task that was typed where a verb belongs."""
-        from ostinato.cli.recipes import COMPARED
+        from ostinato.tasks.base.registry import homes
 
-        known = {} if " " in self.prog else {recipe.name: f"{self.prog} fit {recipe.name}" for recipe in COMPARED}
+        known = {} if " " in self.prog else {name: f"{self.prog} fit {name}" for name in homes()}
         near = difflib.get_close_matches(given, known, 1, 0.6)
         return f"; did you mean {known[near[0]]}?" if near else ""
 

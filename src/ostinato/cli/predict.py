@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import io
 import sys
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
 
+from ostinato.cli.opened import add_extras, add_model, extras_of, open_model
 from ostinato.cli.parsing import file, path
 from ostinato.cli.reading import add_reading
 from ostinato.cli.show import as_line, stdin_lines
 from ostinato.errors import UsageError
-
-if TYPE_CHECKING:
-    from ostinato.tasks.forecast import Forecaster
 
 _EPILOG = """examples:
   ostinato predict model                              the steps after the end of the training data
@@ -23,6 +21,7 @@ _EPILOG = """examples:
   ostinato predict model --json | jq .forecast
   echo "a fine film" | ostinato predict sentiment
 """
+_TABLES = (".csv", ".jsonl", ".parquet")
 
 
 def add_parser(verbs: Any) -> None:
@@ -35,63 +34,60 @@ def add_parser(verbs: Any) -> None:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("model", type=path, metavar="DIR", help="folder of the model")
-    parser.add_argument(
-        "file", type=file, nargs="?", metavar="FILE", help="history, with the columns of the training data"
-    )
-    parser.add_argument("--future", type=file, metavar="FILE", help="the known covariates of the coming steps")
-    parser.add_argument("--out", type=path, metavar="FILE", help="write here: .csv, .jsonl or .parquet (CSV to stdout)")
-    parser.add_argument("--json", action="store_true", help="print JSON lines rather than CSV")
+    add_model(parser)
+    parser.add_argument("file", type=file, nargs="?", metavar="FILE", help="what to answer; else what comes on stdin")
+    add_extras(parser, "predict")
+    parser.add_argument("--out", type=path, metavar="FILE", help="write here: .csv, .jsonl or .parquet, or lines")
+    parser.add_argument("--json", action="store_true", help="print JSON lines")
     add_reading(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Load, forecast or answer, write."""
-    from ostinato.tasks.forecast import Forecaster
-    from ostinato.tasks.loading import load
-
-    model = load(arguments.model)
-    return _forecast(model, arguments) if isinstance(model, Forecaster) else _answer(model, arguments)
-
-
-def _answer(model: Any, arguments: argparse.Namespace) -> int:
-    """Answer each item of a file, or each line of stdin; answers come as they are found."""
-    if arguments.future is not None:
-        raise UsageError("--future is for forecasts; leave it out for this model")
-    lines = (as_line(answer, json=arguments.json) for answer in model.answers(arguments.file or stdin_lines()))
-    if arguments.out:
-        from ostinato.files import write_atomically
-
-        write_atomically(arguments.out, "".join(line + "\n" for line in lines).encode())
-        return 0
-    for line in lines:
-        sys.stdout.write(line + "\n")
-        sys.stdout.flush()
+    """Load, answer, write."""
+    model = open_model(arguments)
+    extras = extras_of(model.about, "predict", arguments)
+    table = model.about.answers == "table"
+    suffix = arguments.out.suffix if arguments.out else ""
+    if table and suffix not in ("", *_TABLES):
+        raise UsageError(f'--out has the ending "{suffix}"; expected {", ".join(_TABLES[:-1])} or {_TABLES[-1]}')
+    source = arguments.file if arguments.file is not None else None if table else stdin_lines()
+    answers = model.answers(source, **extras)
+    if arguments.out and (table or suffix in (".csv", ".parquet")):
+        _write(arguments.out, _as_table(answers, suffix or ".csv"))
+    elif table:
+        sys.stdout.write(_as_table(answers, ".jsonl" if arguments.json else ".csv").decode())
+    elif arguments.out:
+        lines = (as_line(answer, json=arguments.json or suffix == ".jsonl") + "\n" for answer in answers)
+        _write(arguments.out, "".join(lines).encode())
+    else:
+        for answer in answers:  # each as soon as it is found
+            sys.stdout.write(as_line(answer, json=arguments.json) + "\n")
+            sys.stdout.flush()
     return 0
 
 
-def _with_spans_as_text(frame: Any) -> Any:
-    """Return a table whose spans of time are written as they are read: days, hours, minutes and seconds."""
-    import polars as pl
-
-    def text(span: Any) -> str:
-        seconds, rest = divmod(span // timedelta(microseconds=1), 1_000_000)
-        days, seconds = divmod(seconds, 86_400)
-        clock = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}" + (f".{rest:06}" if rest else "")
-        return f"{days} days {clock}"
-
-    spans = pl.selectors.duration()
-    return frame.with_columns(spans.map_elements(text, return_dtype=pl.String))
-
-
-def _forecast(model: Forecaster, arguments: argparse.Namespace) -> int:
+def _write(out: Any, content: bytes) -> None:
     from ostinato.files import write_atomically
 
-    suffix = arguments.out.suffix if arguments.out else ".jsonl" if arguments.json else ".csv"
-    if suffix not in (".csv", ".jsonl", ".parquet"):
-        raise UsageError(f'--out has the ending "{suffix}"; expected .csv, .jsonl or .parquet')
-    frame = _with_spans_as_text(model.predict(arguments.file, future=arguments.future).to_frame())
+    write_atomically(out, content)
+
+
+def _as_table(answers: Iterable[Mapping[str, Any]], suffix: str) -> bytes:
+    """Return answers as the rows of a table: CSV, JSON lines or Parquet."""
+    import io
+    import json
+
+    import polars as pl
+
+    rows = list(answers)
+    columns: dict[str, list[Any]] = {name: [] for row in rows for name in row}
+    for row in rows:
+        for name, column in columns.items():
+            column.append(row.get(name))
+    if suffix != ".parquet":  # the cells of text have no lists
+        columns = {name: [_text(cell, json.dumps) for cell in column] for name, column in columns.items()}
+    frame = pl.DataFrame({name: _column(column) for name, column in columns.items()}, strict=False)
     content = io.BytesIO()
     if suffix == ".csv":
         frame.write_csv(content)
@@ -99,8 +95,28 @@ def _forecast(model: Forecaster, arguments: argparse.Namespace) -> int:
         frame.write_ndjson(content)
     else:
         frame.write_parquet(content)
-    if arguments.out:
-        write_atomically(arguments.out, content.getvalue())
-    else:
-        sys.stdout.write(content.getvalue().decode())
-    return 0
+    return content.getvalue()
+
+
+def _column(cells: list[Any]) -> Any:
+    from ostinato.data.zones import time_series
+
+    if any(isinstance(cell, timedelta) for cell in cells):
+        return [_span(cell) if isinstance(cell, timedelta) else cell for cell in cells]
+    if cells and isinstance(cells[0], datetime) and cells[0].tzinfo is not None:
+        import numpy as np
+
+        return time_series(np.array(cells, dtype=object))
+    return cells
+
+
+def _text(cell: Any, write: Any) -> Any:
+    return write(cell, ensure_ascii=False) if isinstance(cell, (list, tuple, dict)) else cell
+
+
+def _span(span: timedelta) -> str:
+    """Return a span of time as it is read: days, hours, minutes and seconds."""
+    seconds, rest = divmod(span // timedelta(microseconds=1), 1_000_000)
+    days, seconds = divmod(seconds, 86_400)
+    clock = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}" + (f".{rest:06}" if rest else "")
+    return f"{days} days {clock}"

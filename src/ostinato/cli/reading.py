@@ -11,9 +11,9 @@ _FILES = ("file", "future", "validation_file", "test_file")
 _SAID = ("delimiter", "decimal", "sheet", "header", "categorical")
 
 
-def add_reading(parser: argparse.ArgumentParser, *, missing: bool = True) -> None:
-    """Add the options; without `missing` where it is a parameter of the model itself."""
-    parser.set_defaults(missing_cells=missing)
+def add_reading(parser: argparse.ArgumentParser, *, missing: bool = True, decimal: bool = True) -> None:
+    """Add the options; without `missing` and `decimal` where they are parameters of the model itself."""
+    parser.set_defaults(missing_cells=missing, decimal_mark=decimal)
     group = parser.add_argument_group("tables")
     if missing:
         group.add_argument(
@@ -24,7 +24,8 @@ def add_reading(parser: argparse.ArgumentParser, *, missing: bool = True) -> Non
             help="cells that mean a missing value, joined by commas; may be given again",
         )
     group.add_argument("--delimiter", metavar="CHAR", help="between the columns of a text file (found)")
-    group.add_argument("--decimal", choices=(".", ","), help="the mark before decimals, where cells do not show it")
+    if decimal:
+        group.add_argument("--decimal", choices=(".", ","), help="the mark before decimals, where cells do not show it")
     group.add_argument("--sheet", metavar="NAME", help="of a spreadsheet or database: its name, or number from 1 (1)")
     group.add_argument(
         "--header",
@@ -43,7 +44,8 @@ def add_reading(parser: argparse.ArgumentParser, *, missing: bool = True) -> Non
 
 def with_reading(arguments: argparse.Namespace) -> argparse.Namespace:
     """Put how they are to be read beside the files among the arguments."""
-    said: dict[str, Any] = {name: own for name in _SAID if (own := getattr(arguments, name, None)) is not None}
+    names = [name for name in _SAID if name != "decimal" or getattr(arguments, "decimal_mark", False)]
+    said: dict[str, Any] = {name: own for name in names if (own := getattr(arguments, name, None)) is not None}
     if getattr(arguments, "missing_cells", False) and arguments.missing is not None:
         said["missing"] = arguments.missing
     if not said:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from ostinato.cli.opened import add_model, open_model
 from ostinato.cli.parsing import path
 
 
@@ -17,7 +18,7 @@ def add_parser(verbs: Any) -> None:
         epilog="example:\n  ostinato report model --out report.html",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("model", type=path, metavar="DIR", help="folder of the model")
+    add_model(parser)
     parser.add_argument("--out", type=path, metavar="FILE", help="where to write it (DIR/report.html)")
     parser.add_argument("--plot", type=path, metavar="FILE", help="also write its first figure as a PNG file")
     parser.set_defaults(run=run)
@@ -25,17 +26,10 @@ def add_parser(verbs: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Load and write."""
-    from ostinato.report import forecast_plot, summary_plot, write_report, write_summary
-    from ostinato.tasks.forecast import Forecaster
-    from ostinato.tasks.loading import load
+    from ostinato.report import summary_plot
 
-    model, out = load(arguments.model), arguments.out or arguments.model / "report.html"
-    if isinstance(model, Forecaster):
-        print(write_report(model.record_, out))
-        if arguments.plot:
-            print(forecast_plot(model.record_, arguments.plot))
-        return 0
-    print(write_summary(model.summary_, out))
+    model = open_model(arguments)
+    print(model.report(arguments.out or arguments.model / "report.html"))
     if arguments.plot:
         print(summary_plot(model.summary_, arguments.plot))
     return 0

@@ -32,7 +32,7 @@ def fit_into(out: Path, fit: Callable[[], Any], save: Callable[[Path], Any], *, 
                 raise
             failure = error
         except Diverged:
-            remove_checkpoint(out)  # to go on from it leads nowhere
+            remove_checkpoint(out)  # to resume from it leads nowhere
             raise
         save(out)
         remove_checkpoint(out)
@@ -54,26 +54,16 @@ def _check_unfinished(out: Path) -> None:
 
 
 def resume_hint(out: Path) -> Callable[[], str]:
-    """Return what tells, once a fit is interrupted, what there is to go on from."""
+    """Return what tells, once a fit is interrupted, what there is to resume from."""
 
     def hint() -> str:
         from ostinato.training import checkpoint_path
 
         if checkpoint_path(out).exists():
-            return "; the checkpoint is kept: the same command with --resume goes on from it"
-        return "; there is nothing to go on from yet: begin again with the same command"
+            return "; the checkpoint is kept: the same command with --resume starts from it"
+        return "; there is nothing to resume from yet: begin again with the same command"
 
     return hint
-
-
-def write_report_of(model: Any, path: Path) -> None:
-    """Write the report of any fitted model."""
-    from ostinato.report import write_report, write_summary
-
-    if hasattr(model, "record_"):
-        write_report(model.record_, path)
-    else:
-        write_summary(model.summary_, path)
 
 
 def write_or_say(what: str, write: Callable[[], Any]) -> None:

@@ -5,24 +5,20 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from json import dumps
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from ostinato.errors import DataError
 
 if TYPE_CHECKING:
-    from ostinato.tasks.record import Evaluation
-    from ostinato.tasks.summary import Summary
+    from ostinato.tasks.base.judging import Scores
+    from ostinato.tasks.base.summary import Summary
 
 
-Scores: TypeAlias = "Mapping[str, Mapping[str, float]]"
-
-
-def score_table(scores: Scores, better: Mapping[str, str] = MappingProxyType({})) -> str:
+def score_table(scores: Mapping[str, Mapping[str, float]], better: Mapping[str, str] = MappingProxyType({})) -> str:
     """Return scores as a table, the model first, the best of each column marked; `better` is "lower" if left out."""
-    from ostinato.tasks.summary import best_of
+    from ostinato.tasks.base.summary import best_of
 
     names = list(scores)
     measures = list(scores[names[0]])
@@ -42,11 +38,11 @@ def _line(name: str, cells: list[str], widths: list[int]) -> str:
     return "  ".join([name, *(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))])
 
 
-def print_evaluation(evaluation: Evaluation) -> None:
-    """Print the table, how it was made, and the verdict."""
-    print(score_table(evaluation.scores))
-    print(f"* best. {evaluation.split}; {evaluation.protocol}.")
-    print(evaluation.verdict)
+def print_scores(scores: Scores) -> None:
+    """Print what an evaluation gave: the table, how it was made, and the verdict."""
+    print(score_table(scores.values, scores.better))
+    print(f"* best. {scores.protocol}; {scores.count:,} {scores.of}.")
+    print(scores.verdict)
 
 
 def print_summary(summary: Summary) -> None:
@@ -57,10 +53,17 @@ def print_summary(summary: Summary) -> None:
     print(summary.verdict)
 
 
-def evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
-    """Return an evaluation as plain data for `--json`; a number that is not finite becomes null."""
-    plain: dict[str, Any] = _plain(asdict(evaluation))
-    return plain
+def scores_json(scores: Scores) -> dict[str, Any]:
+    """Return scores as `--json` has them after every verb."""
+    return {"scores": scores.values, **{name: own for name, own in scores.plain().items() if name != "values"}}
+
+
+def fit_json(out: object, model: Any) -> dict[str, Any]:
+    """Return what a fit of any task prints with `--json`."""
+    summary, scores = model.summary_, model.scores_
+    judged = {"scores": {}, "verdict": summary.verdict} if scores is None else scores_json(scores)
+    own = {"best_epoch": summary.best_epoch, "epochs": len(summary.history), "stopped": summary.stopped}
+    return {"model": str(out), "task": summary.task, **judged, **own}
 
 
 def print_json(value: Any) -> None:

@@ -8,13 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ostinato.cli.command import Command, commands
 from ostinato.cli.parsing import path
-from ostinato.cli.recipe import Recipe
-from ostinato.cli.recipes import COMPARED
 from ostinato.errors import MissingExtra, UsageError
 
 if TYPE_CHECKING:
-    from ostinato.tasks.tuning import Search, Trial
+    from ostinato.studies.tuning import Search, Trial
 
 _EPILOG = """examples:
   ostinato tune {name} {files} --out tuned                      learning rate, width and dropout
@@ -22,8 +21,8 @@ _EPILOG = """examples:
       --search hidden_size=64:512:log --search dropout=0:0.5 --search cell=gru,lstm
   ostinato predict tuned                                          DIR is a model as fit writes one
 
-A range is LOW:HIGH, LOW:HIGH:log or LOW:HIGH:STEP, a choice A,B,... The same command goes on where it was broken off;
-with a higher --trials it goes on further. Needs pip install 'ostinato[tune]'.
+A range is LOW:HIGH, LOW:HIGH:log or LOW:HIGH:STEP, a choice A,B,... The same command resumes where it was broken off;
+with a higher --trials it does more. Needs pip install 'ostinato[tune]'.
 """
 
 
@@ -31,16 +30,16 @@ def add_parser(verbs: Any) -> None:
     """Add the verb."""
     parser = verbs.add_parser("tune", help="search for the parameters of a task, and fit with the best")
     tasks = parser.add_subparsers(title="tasks", metavar="TASK", required=True)
-    for recipe in COMPARED:
-        _add_task(tasks, recipe)
+    for command in commands().values():
+        _add_task(tasks, command)
 
 
-def _add_task(tasks: Any, recipe: Recipe) -> None:
-    parser = recipe.add_parser(
+def _add_task(tasks: Any, command: Command) -> None:
+    parser = command.add_parser(
         tasks,
-        "Search for the parameters with the lowest validation loss, stop trials that are not worth going "
-        "on, and fit with the best of them; the test part is looked at once, at the end.",
-        _EPILOG.format(name=recipe.name, files=recipe.example),
+        "Search for the parameters with the lowest validation loss, stop trials that are not worth "
+        "their time, and fit with the best of them; the test part is looked at once, at the end.",
+        _EPILOG.format(name=command.name, files=command.example),
     )
     parser.add_argument("--out", type=path, required=True, metavar="DIR", help="folder of the model and the search")
     parser.add_argument("--search", action="append", metavar="NAME=RANGE", help="what to search; may be given again")
@@ -49,33 +48,32 @@ def _add_task(tasks: Any, recipe: Recipe) -> None:
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes side by side (1)")
     parser.add_argument("--no-pruning", action="store_true", help="let every trial train to its end")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    recipe.add_data(parser)
-    parser.set_defaults(run=partial(run, recipe))
+    command.add_data(parser)
+    parser.set_defaults(run=partial(run, command))
 
 
-def run(recipe: Recipe, arguments: argparse.Namespace) -> int:
+def run(command: Command, arguments: argparse.Namespace) -> int:
     """Search, fit, write, print."""
-    from ostinato.cli.show import print_json, print_summary
-    from ostinato.tasks.tuning import tune
+    from ostinato.cli.show import fit_json, print_json, print_summary
+    from ostinato.studies.tuning import tune
 
-    arguments.interrupted = "; the same command goes on from here"
-    fixed = recipe.parameters(arguments)
+    arguments.interrupted = "; the same command resumes from here"
+    fixed = command.parameters(arguments)
     found = tune(
-        recipe.make(**fixed),
-        space=_space(recipe, arguments, fixed),
+        command.make(**fixed),
+        space=_space(command, arguments, fixed),
         trials=arguments.trials,
         max_seconds=arguments.time_limit,
         workers=arguments.workers,
         pruning=not arguments.no_pruning,
         directory=arguments.out,
         on_trial=_tell,
-        **recipe.data(arguments),
+        **command.data(arguments),
     )
     _write(found, arguments.out)
     if arguments.json:
         best = {"trial": found.best.number, "validation_loss": found.best.value, "parameters": found.best.parameters}
-        scores = found.model.summary_.scores
-        print_json({"model": str(arguments.out), "best": best, "importances": found.importances, "scores": scores})
+        print_json({**fit_json(arguments.out, found.model), "best": best, "importances": found.importances})
     else:
         print_summary(found.model.summary_)
         print(f"\n{found}")
@@ -83,12 +81,12 @@ def run(recipe: Recipe, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _space(recipe: Recipe, arguments: argparse.Namespace, fixed: dict[str, Any]) -> dict[str, str] | None:
-    """Return what is searched: what was said, or the recipe's own but for what was set."""
-    from ostinato.tasks.tuning.space import parse_search
+def _space(command: Command, arguments: argparse.Namespace, fixed: dict[str, Any]) -> dict[str, str] | None:
+    """Return what is searched: what was said, or the task's own but for what was set."""
+    from ostinato.studies.tuning.space import parse_search
 
     if arguments.search is None:
-        own = {name: text for name, text in parse_search(recipe.search).items() if name not in fixed}
+        own = {name: text for name, text in parse_search(command.search).items() if name not in fixed}
         return own or None
     space = parse_search(arguments.search)
     for name in space:
@@ -101,7 +99,7 @@ def _space(recipe: Recipe, arguments: argparse.Namespace, fixed: dict[str, Any])
 
 def _tell(trial: Trial) -> None:
     """Say on stderr that a trial has ended."""
-    from ostinato.tasks.tuning.result import in_short
+    from ostinato.studies.tuning.result import in_short
 
     own = ", ".join(f"{name} {in_short(value)}" for name, value in trial.parameters.items())
     how = {"complete": f"validation loss {trial.value:.4g}", "failed": f"failed: {trial.note}"}.get(
@@ -111,14 +109,10 @@ def _tell(trial: Trial) -> None:
 
 
 def _write(found: Search, out: Path) -> None:
-    from ostinato.report import write_report, write_summary
-    from ostinato.tasks.forecast import Forecaster
+    from ostinato.report import write_report
 
     try:
-        write_summary(found.summary(), out / "search.html")
-        if isinstance(found.model, Forecaster):
-            write_report(found.model.record_, out / "report.html")
-        else:
-            write_summary(found.model.summary_, out / "report.html")
+        write_report(found.summary(), out / "search.html")
+        found.model.report(out / "report.html")
     except MissingExtra as error:
         print(f"ostinato: search.html and report.html are not written: {error}", file=sys.stderr)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from ostinato.cli.opened import add_model, files_of, open_model
 from ostinato.cli.parsing import file, path
 from ostinato.cli.reading import add_reading
-from ostinato.cli.saving import write_or_say, write_report_of
-from ostinato.errors import UsageError
+from ostinato.cli.saving import write_or_say
 
 _EPILOG = """examples:
   ostinato update model newer.csv               what came since the model was trained; the file may have older rows too
@@ -24,12 +24,12 @@ def add_parser(verbs: Any) -> None:
     parser = verbs.add_parser(
         "update",
         help="train a fitted model on with new rows",
-        description="Go on from a model's weights with new rows, compare the model as it was with the updated one on "
+        description="Train from a model's weights with new rows, compare the model as it was with the updated one on "
         "the last of them, and keep the better.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("model", type=path, metavar="DIR", help="folder of the model")
+    add_model(parser)
     parser.add_argument(
         "file", type=file, nargs="+", metavar="FILE", help="the new rows, with the columns of the training data"
     )
@@ -45,17 +45,12 @@ def add_parser(verbs: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Load, update, save if it is better, print."""
-    from ostinato.cli.recipe import path_or_paths
     from ostinato.cli.show import print_json
-    from ostinato.tasks.loading import load
 
     arguments.interrupted = "; the model is as it was"
-    model, out = load(arguments.model), arguments.out or arguments.model
-    data = path_or_paths(arguments.file)
-    if isinstance(data, tuple) and model.KIND != "translator":
-        raise UsageError(f"there are {len(data)} files; a {model.KIND} is updated with one")
+    model, out = open_model(arguments), arguments.out or arguments.model
     found = model.update(
-        data,
+        files_of(model.about, arguments, "updated with"),
         epochs=arguments.epochs,
         learning_rate=arguments.learning_rate,
         max_seconds=arguments.max_seconds,
@@ -63,9 +58,11 @@ def run(arguments: argparse.Namespace) -> int:
     if found.improved:
         model.save(out)
         if not arguments.no_report:
-            write_or_say("report.html", lambda: write_report_of(model, out / "report.html"))
+            write_or_say("report.html", lambda: model.report(out / "report.html"))
     if arguments.json:
-        print_json({"model": str(out if found.improved else arguments.model), **found.plain()})
+        print_json(
+            {"model": str(out if found.improved else arguments.model), "task": model.about.kind, **found.plain()}
+        )
     else:
         print(found)
         print(f"written to {out}" if found.improved else f"{arguments.model} is not written")

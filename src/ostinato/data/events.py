@@ -86,6 +86,8 @@ def read_event_log(
     activity: str,
     time: str | None,
     delimiter: str | None = None,
+    decimal: str | None = None,
+    missing: tuple[str, ...] = (),
     time_format: TimeFormat | None = None,
 ) -> EventLog:
     """Read an event log: one event a row, in any order.
@@ -97,6 +99,8 @@ def read_event_log(
         time: the column of when; events of one case and time stay in the order of the rows. `None`: there is none, and
             the rows are in order.
         delimiter: what separates the columns of a text file; `None`: found.
+        decimal: the mark before decimals in text cells that can be read two ways; `None`: found.
+        missing: cells that mean there is no value, beside those that always do.
         time_format: how times are written; `None`: found.
 
     Raises:
@@ -110,7 +114,7 @@ def read_event_log(
     >>> log.cases, log.activities, log.gaps[0].tolist()
     (('7', '8'), (('open', 'close'), ('open',)), [0.0, 86400.0])
     """
-    table = read_table(source, delimiter=delimiter)
+    table = read_table(source, delimiter=delimiter, decimal=decimal, missing=missing)
     clock = [] if time is None else [time] if time in table.columns else time.split("+")
     table.require([case, activity, *clock])
     found = names(table, activity, "needs an activity")

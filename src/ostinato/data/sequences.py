@@ -14,7 +14,7 @@ from ostinato.data.panel import format_time
 from ostinato.data.readers import read_table
 from ostinato.data.schema import MISSING
 from ostinato.data.table import Table, is_numeric, numbers, refuse_stray_cells
-from ostinato.data.times import read_times
+from ostinato.data.times import ANY, TimeFormat, decide_times
 from ostinato.errors import ColumnError, DataError
 
 Floats = NDArray[np.float32]
@@ -33,6 +33,7 @@ class SequenceSet:
         classes: the classes there are, in the order of the file's header, else sorted; empty without labels.
         targets: `(sequences,)`, the number to be told for each (regression), or `None`.
         times: for each `(time,)`, seconds since its first row (or, of numbers, the difference); or `None`.
+        time_format: how the times are written; decimal: the mark before decimals that the cells showed, if they did.
     """
 
     origin: str
@@ -43,6 +44,8 @@ class SequenceSet:
     classes: tuple[Label, ...] = ()
     targets: NDArray[np.float64] | None = None
     times: tuple[NDArray[np.float64], ...] | None = None
+    time_format: TimeFormat = ANY
+    decimal: str | None = None
 
     def __len__(self) -> int:
         return len(self.sequences)
@@ -58,6 +61,8 @@ def read_sequences(
     delimiter: str | None = None,
     decimal: str | None = None,
     missing: tuple[str, ...] = MISSING,
+    time_format: TimeFormat | None = None,
+    custom: str | None = None,
 ) -> SequenceSet:
     """Read a long table: one row a sequence and time, the rows of a sequence in the order of time.
 
@@ -70,6 +75,8 @@ def read_sequences(
         delimiter: what separates the columns of a text file; `None`: found.
         decimal: the mark before decimals in text cells that can be read two ways; `None`: found.
         missing: cells that mean there is no value; so does an empty one.
+        time_format: how times are written; `None`: found.
+        custom: the decimal mark where neither the cell, nor its column, nor the table shows it.
 
     Returns:
         The sequences in the order in which they first come.
@@ -84,12 +91,12 @@ def read_sequences(
     >>> found.ids, found.channels, found.sequences[0].tolist(), found.times[0].tolist(), found.labels
     (('a', 'b'), ('x',), [[1.0], [nan]], [0.0, 2.0], ('on', 'off'))
     """
-    table = read_table(source, delimiter=delimiter, decimal=decimal)
+    table = read_table(source, delimiter=delimiter, decimal=decimal, custom=custom)
     table.require([series_id, *filter(None, (time, label)), *channels])
     channels = tuple(channels) or _numeric(table, (series_id, time, label), missing)
     values = np.stack([_column(table, name, missing) for name in channels], 1)
     groups = group_rows(table, series_id)
-    stamps = None if time is None else _stamps(table, time)
+    stamps, time_format = (None, ANY) if time is None else _stamps(table, time, time_format or TimeFormat())
     told = None if label is None else _labels(table, label, groups)
     if stamps is not None:
         for name, rows in groups.items():
@@ -102,6 +109,8 @@ def read_sequences(
         labels=told,
         classes=() if told is None else tuple(sorted(set(told))),
         times=None if stamps is None else tuple(elapsed(stamps[rows]) for rows in groups.values()),
+        time_format=time_format,
+        decimal=decimal or table.decimal or table.evidence,
     )
 
 
@@ -143,13 +152,13 @@ def _column(table: Table, name: str, missing: tuple[str, ...]) -> Floats:
     return numbers(table, name, missing).astype(np.float32)
 
 
-def _stamps(table: Table, name: str) -> Times:
-    """Return times, or numbers with decimals as they are: seconds since some moment."""
+def _stamps(table: Table, name: str, wanted: TimeFormat) -> tuple[Times, TimeFormat]:
+    """Return times and how they are written, or numbers with decimals as they are: seconds since some moment."""
     if name in table.columns and table.frame is not None and is_numeric(table, name, ()):
         values = numbers(table, name, ())
         if not np.isnan(values).any() and (values != np.floor(values)).any():
-            return values
-    return read_times(table, name)
+            return values, wanted
+    return decide_times(table, name, wanted)
 
 
 def _labels(table: Table, column: str, groups: dict[str, NDArray[np.int64]]) -> tuple[Label, ...]:

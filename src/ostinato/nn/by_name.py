@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable
 from typing import Any
 
+from torch import nn
+
 from ostinato.cells import CATALOGUE, PLAIN
-from ostinato.errors import UsageError
+from ostinato.errors import OstinatoError, UsageError
 from ostinato.nn.recurrent import Recurrent
 from ostinato.nn.transformer import TransformerStack
+from ostinato.options import Cell
 
 TRANSFORMER = "transformer"
 
@@ -18,18 +22,41 @@ def _nearest(given: str) -> str:
     return f'; did you mean "{near[0]}"?' if near else f"; choose one of {', '.join((*PLAIN, TRANSFORMER))}"
 
 
-def check_cell(cell: str) -> None:
+def cell_name(cell: Cell) -> str:
+    """Return what a cell is called: its name, or that of a class or function of the user's own."""
+    return cell if isinstance(cell, str) else str(getattr(cell, "__name__", type(cell).__name__))
+
+
+def check_cell(cell: Cell) -> None:
     """Refuse a name that is no cell's.
 
     Raises:
         UsageError: there is no such cell.
     """
+    if callable(cell):
+        return
     if cell != TRANSFORMER and cell not in PLAIN:
         raise UsageError(f'cell "{cell}" is not known{_nearest(cell)}')
 
 
+def _made(cell: Callable[..., Any], input_size: int, hidden_size: int) -> nn.Module:
+    """Return a cell of the user's own."""
+    name = cell_name(cell)
+    try:
+        made = cell(input_size, hidden_size)
+    except OstinatoError:
+        raise
+    except TypeError as error:
+        raise UsageError(
+            f"the cell {name} is made of an input and a hidden size, {name}(8, 16), but {error}"
+        ) from error
+    if not isinstance(made, nn.Module):
+        raise UsageError(f"the cell {name} gives a {type(made).__name__}; expected a torch.nn.Module")
+    return made
+
+
 def stack_of(
-    cell: str,
+    cell: Cell,
     input_size: int,
     hidden_size: int,
     num_layers: int = 1,
@@ -41,7 +68,8 @@ def stack_of(
     """Return a stack of layers.
 
     Args:
-        cell: a name from `ostinato.cells.PLAIN`, or `"transformer"`.
+        cell: a name from `ostinato.cells.PLAIN`, `"transformer"`, or a class, or function, that makes a cell of an
+            input and a hidden size.
         input_size: features of a step.
         hidden_size: units, or features within the Transformer.
         num_layers: how many layers.
@@ -66,5 +94,5 @@ def stack_of(
             input_size, width, num_layers, heads=heads, causal=not bidirectional, dropout=dropout, **options
         )
     check_cell(cell)
-    made = CATALOGUE[cell](input_size, hidden_size)
+    made = _made(cell, input_size, hidden_size) if callable(cell) else CATALOGUE[cell](input_size, hidden_size)
     return Recurrent(made, num_layers, input_size=input_size, dropout=dropout, bidirectional=bidirectional, **options)

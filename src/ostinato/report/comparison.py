@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from ostinato.files import write_atomically
 from ostinato.report.figures import FULL_WIDTH, MODEL, new_figure, plain_text
-from ostinato.report.summary_page import render_summary
+from ostinato.report.page import render
 from ostinato.report.words import visible
-from ostinato.tasks.comparing import Comparison
-from ostinato.tasks.comparing.result import COSTS
-from ostinato.tasks.comparing.showing import markdown, summary_of
-from ostinato.tasks.summary import best_of
+from ostinato.studies.comparing import Comparison
+from ostinato.studies.comparing.result import COSTS
+from ostinato.studies.comparing.showing import markdown, summary_of
+from ostinato.tasks.base.summary import best_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,7 +28,7 @@ def write_comparison(comparison: Comparison, folder: str | Path) -> list[Path]:
         OutputError: a file cannot be written.
     """
     folder = Path(folder)
-    page = render_summary(summary_of(comparison), lambda: comparison_figure(comparison))
+    page = render(summary_of(comparison), lambda: comparison_figure(comparison))
     image = io.BytesIO()
     with plain_text():
         figure = comparison_figure(comparison)

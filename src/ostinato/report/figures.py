@@ -8,14 +8,11 @@ import io
 import math
 import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from ostinato.errors import MissingExtra
 from ostinato.report.words import Trained, visible
-from ostinato.tasks.record import Diagnostics, Evaluation, ForecastExample
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,7 +28,6 @@ _SCRIPTS = (
     "Noto Sans Devanagari", "Noto Sans Thai", "Noto Sans", "Arial Unicode MS", "PingFang SC", "Microsoft YaHei",
 )  # fmt: skip
 FULL_WIDTH = 9.0  # inches of a figure that is as wide as the page
-_LINES = {"naive": "#999999", "seasonal naive": RIVAL, "drift": "#CC79A7", "linear autoregression": GREEN}
 
 
 def new_figure(width: float, height: float, columns: int = 1) -> tuple[Figure, list[Axes]]:
@@ -120,86 +116,6 @@ def training_curves(record: Trained) -> Figure:
     finish(losses, "epoch", "loss")
     rates.plot(epochs, [row["learning_rate"] for row in record.history], color=WARM, label="learning rate", marker=mark)
     finish(rates, "epoch", "learning rate")
-    return figure
-
-
-def forecast_figure(example: ForecastExample, height: float = 3.2) -> Figure:
-    """Draw one forecast with its intervals against what came."""
-    figure, (axes,) = new_figure(FULL_WIDTH, height)
-    before, ahead = np.arange(-len(example.history), 0), np.arange(len(example.times))
-    axes.plot(before, example.history, color=TRUTH, linewidth=1.2)
-    axes.plot(
-        np.r_[before[-1:], ahead], np.r_[example.history[-1:], example.truth], color=TRUTH, linewidth=1.6, label="came"
-    )
-    bands = _bands(example.levels)
-    widths = ", ".join(f"{100 * (example.levels[high] - example.levels[low]):.0f}" for low, high in bands)
-    for i, (low, high) in enumerate(bands):
-        # the bands lie upon each other, so one entry of the legend stands for all
-        name = f"{widths} % interval" if i == 0 else "_nolegend_"
-        band = example.quantiles[:, low], example.quantiles[:, high]
-        axes.fill_between(ahead, *band, color=MODEL, alpha=0.16, linewidth=0, label=name)
-    for name, values in example.baselines.items():
-        axes.plot(ahead, values, color=_LINES.get(name, RIVAL), linewidth=1, linestyle="--", label=name)
-    axes.plot(ahead, example.point, color=MODEL, linewidth=1.8, label="forecast")
-    axes.axvline(-0.5, color="#808081", linewidth=0.8, linestyle=":")
-    _time_ticks(axes, [*example.history_times, *example.times], -len(example.history))
-    finish(axes, "", example.target)
-    return figure
-
-
-def _bands(levels: Sequence[float]) -> list[tuple[int, int]]:
-    """Return the central intervals, the widest first; four at most."""
-    pairs = [(i, len(levels) - 1 - i) for i in range(len(levels) // 2)]
-    return [(i, j) for i, j in pairs if abs(levels[i] + levels[j] - 1) < 1e-6][:4]
-
-
-def _time_ticks(axes: Axes, times: Sequence[str], first: int) -> None:
-    places = np.unique(np.linspace(0, len(times) - 1, 6).round().astype(int))
-    axes.set_xticks([first + int(place) for place in places], [times[place] for place in places])
-
-
-def step_errors(evaluation: Evaluation) -> Figure:
-    """Draw the mean absolute error of each forecast step, the model's and the baselines'."""
-    figure, (axes,) = new_figure(FULL_WIDTH, 3.2)
-    for name, errors in evaluation.by_step.items():
-        own = name == "model"
-        colour = MODEL if own else _LINES.get(name, RIVAL)
-        steps = range(1, len(errors) + 1)
-        mark = "o" if len(errors) < 2 else None
-        axes.plot(
-            steps, errors, color=colour, linewidth=2.2 if own else 1.2, label=name, marker=mark, zorder=3 if own else 2
-        )
-    axes.set_ylim(bottom=0)
-    finish(axes, "forecast step", "mean absolute error")
-    return figure
-
-
-def gradient_flow(diagnostics: Diagnostics) -> Figure:
-    """Draw the gradient norm against how many recurrent steps back it has come."""
-    figure, (axes,) = new_figure(FULL_WIDTH, 3.0)
-    norms = np.asarray(diagnostics.gradient_norm)
-    axes.plot(np.arange(len(norms)), np.where(norms > 0, norms, np.nan), color=MODEL, marker="o", markersize=3.5)
-    if (norms > 0).any():
-        logarithmic(axes)
-    axes.locator_params(axis="x", integer=True)
-    finish(axes, f"recurrent steps back (1 step = {diagnostics.step_label})", "gradient norm")
-    return figure
-
-
-def hidden_states(diagnostics: Diagnostics) -> Figure:
-    """Draw the hidden state of one window as a heat map: units up, recurrent steps to the right."""
-    figure, (axes,) = new_figure(FULL_WIDTH, 3.4)
-    states = np.asarray(diagnostics.hidden).T
-    limit = float(np.nanmax(np.abs(states))) or 1.0
-    # units that move alike stand together
-    order = np.argsort(states[:, -1])
-    image = axes.imshow(states[order], aspect="auto", cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
-    axes.grid(visible=False)
-    axes.locator_params(axis="x", integer=True)
-    bar = figure.colorbar(image, ax=axes, pad=0.01)
-    bar.ax.tick_params(colors="#000001", labelsize=8)
-    bar.outline.set_visible(False)
-    finish(axes, f"recurrent step (1 step = {diagnostics.step_label})", "units, by their last value")
     return figure
 
 

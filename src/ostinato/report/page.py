@@ -1,22 +1,26 @@
-"""The report: one self-contained HTML file."""
+"""The report of a fit, of any task: one HTML file that stands by itself."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ostinato.errors import MissingExtra
 from ostinato.files import write_atomically
 from ostinato.report import figures
-from ostinato.report.scores import score_table, score_tiles
-from ostinato.report.words import judge_gradients, judge_training, number
-from ostinato.tasks.record import FitRecord
+from ostinato.report.panels import curve_figure, fan_figure, matrix_figure
+from ostinato.report.scores import Tile, score_table, score_tiles
+from ostinato.report.words import duration, judge_training, number, visible
+from ostinato.tasks.base.summary import Curve, Fan, Matrix, Summary, WeightedText
 
-_EXAMPLES = 12  # more forecasts than this are not drawn
+if TYPE_CHECKING:
+    from markupsafe import Markup
+    from matplotlib.figure import Figure
 
 
-def write_report(record: FitRecord, path: Path) -> Path:
+def write_report(summary: Summary, path: str | Path) -> Path:
     """Write the report of a fit; return its path.
 
     Raises:
@@ -24,19 +28,29 @@ def write_report(record: FitRecord, path: Path) -> Path:
         OutputError: the file cannot be written; nothing half-written is left.
     """
     path = Path(path)
-    write_atomically(path, render(record).encode(errors="replace"))
+    # half a surrogate pair, which a token may be, has no bytes
+    write_atomically(path, render(summary).encode(errors="replace"))
     return path
 
 
-def render(record: FitRecord) -> str:
-    """Return the report as HTML; it refers to nothing outside itself."""
-    scores = record.evaluation.scores if record.evaluation else {}
+def render(summary: Summary, figure: Callable[[], Figure] | None = None) -> str:
+    """Return the report as HTML; it refers to nothing outside itself.
+
+    Args:
+        summary: what there is to see.
+        figure: draws one figure more, before the scores.
+    """
+    trained = bool(summary.history)
     text: str = template("report.html.j2").render(
-        record=record,
-        figures=_figures(record),
-        tiles=score_tiles(scores, record.better),
-        table=score_table(scores, record.better),
-        words=_words(record),
+        summary=summary,
+        tiles=_tiles(summary),
+        table=score_table(summary.scores, summary.better),
+        figure=figure and _svg(figure, f"{summary.title}, as a figure"),
+        words=judge_training(summary) if trained else "",
+        training=_svg(lambda: figures.training_curves(summary), "training and validation loss by epoch")
+        if trained
+        else None,
+        panels=[_panel(i, panel) for i, panel in enumerate(summary.panels)],
     )
     return text
 
@@ -62,33 +76,50 @@ def template(name: str) -> Any:
     return environment.get_template(name)
 
 
-def _words(record: FitRecord) -> Mapping[str, str]:
-    flow = judge_gradients(record.diagnostics) if record.diagnostics is not None else ""
-    return {"training": judge_training(record), "gradients": flow}
+def _tiles(summary: Summary) -> list[Tile]:
+    """Return the model's scores, its size and its time as large numbers."""
+    tiles = score_tiles(summary.scores, summary.better)
+    if summary.parameters:
+        tiles.append(Tile(f"{summary.parameters:,}", "trained weights"))
+    if summary.seconds:
+        tiles.append(Tile(duration(summary.seconds), "to fit"))
+    return tiles
 
 
-def _figures(record: FitRecord) -> Mapping[str, Any]:
+def _svg(draw: Callable[[], Figure], label: str) -> Markup:
     from markupsafe import Markup
 
-    def svg(draw: Any, what: Any, label: str) -> Markup:
-        # the figures' own text comes from matplotlib, which escapes it
-        return Markup(figures.drawn(draw, what, label=label))
+    # the figures' own text comes from matplotlib, which escapes it
+    return Markup(figures.drawn(draw, label=label))
 
-    inside, evaluation = record.diagnostics, record.evaluation
-    shown = record.examples[-_EXAMPLES:][::-1]
-    return {
-        "training": svg(figures.training_curves, record, "training and validation loss by epoch")
-        if record.history
-        else None,
-        "examples": [
-            (one, svg(figures.forecast_figure, one, f"forecast {i + 1} of {one.target} from {one.times[0]}"))
-            for i, one in enumerate(shown)
-        ],
-        "steps": svg(figures.step_errors, evaluation, "mean absolute error by forecast step") if evaluation else None,
-        "gradients": svg(figures.gradient_flow, inside, "gradient norm by recurrent steps back")
-        if inside is not None and len(inside.gradient_norm)
-        else None,
-        "hidden": svg(figures.hidden_states, inside, "hidden state by recurrent step")
-        if inside is not None and inside.hidden.size
-        else None,
-    }
+
+def _panel(place: int, panel: Any) -> dict[str, Any]:
+    """Return a panel as the template takes it: its kind, the panel, and what is drawn of it."""
+    kind = type(panel).__name__
+    content: Any = None
+    label = f"panel {place + 1}: {panel.title}"
+    if isinstance(panel, Matrix) and panel.rows and panel.columns:
+        content = _svg(lambda: matrix_figure(panel), label)
+    elif isinstance(panel, Curve) and panel.x and panel.lines:
+        content = _svg(lambda: curve_figure(panel), label)
+    elif isinstance(panel, Fan) and panel.times:
+        content = _svg(lambda: fan_figure(panel), label)
+    elif isinstance(panel, WeightedText):
+        content = _shaded(panel.tokens, panel.weights)
+    return {"kind": kind, "own": panel, "content": content}
+
+
+def _shaded(tokens: Sequence[str], weights: Sequence[float]) -> dict[str, Any]:
+    """Return tokens with how much colour lies under each, from 0 to 1, and whether a space goes between them."""
+    own = [weights[i] if i < len(weights) else math.nan for i in range(len(tokens))]
+    shades = [min(1.0, max(0.0, weight)) if math.isfinite(weight) else 0.0 for weight in own]
+    # pieces of words and characters stand close; words apart
+    spaced = not any(len(token) == 1 or token != token.strip() for token in tokens if token) or (
+        sum(len(token) for token in tokens) > 2 * len(tokens) and not any(token != token.strip() for token in tokens)
+    )
+    texts = [visible(token) for token in tokens]
+    rows = [
+        (text, f"{shade:.3f}", f"{text}: {number(weight)}")
+        for text, shade, weight in zip(texts, shades, own, strict=True)
+    ]
+    return {"tokens": rows, "spaced": spaced}

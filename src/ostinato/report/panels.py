@@ -1,17 +1,17 @@
-"""The panels of a summary that are figures: heat maps and curves, and scores side by side."""
+"""The panels of a summary that are figures: heat maps, curves and forecasts, and scores side by side."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ostinato.report.figures import FULL_WIDTH, LINES, MODEL, WARM, finish, logarithmic, new_figure
+from ostinato.report.figures import FULL_WIDTH, GREEN, LINES, MODEL, RIVAL, TRUTH, WARM, finish, logarithmic, new_figure
 from ostinato.report.words import number, visible
-from ostinato.tasks.summary import Curve, Matrix, best_of
+from ostinato.tasks.base.summary import Curve, Fan, Matrix, best_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,6 +22,7 @@ _LABEL = 28  # letters of a label, at most
 _TICKS = 64  # labels of an axis, at most
 _PRINTED = 14  # rows and columns of a matrix whose numbers are printed, at most
 _LINES = 12  # of a curve, at most
+_RIVALS = {"naive": "#999999", "seasonal naive": RIVAL, "drift": "#CC79A7", "linear autoregression": GREEN}
 _CELL = (0.3, 0.24)  # inches of a cell, across and up
 
 
@@ -138,6 +139,42 @@ def curve_figure(panel: Curve) -> Figure:
         axes.locator_params(axis="x", integer=True)
     finish(axes, panel.x_axis, panel.y_axis)
     return figure
+
+
+def fan_figure(panel: Fan, height: float = 3.4) -> Figure:
+    """Draw one forecast with its intervals against what came."""
+    figure, (axes,) = new_figure(FULL_WIDTH, height)
+    before, ahead = np.arange(-len(panel.history), 0), np.arange(len(panel.times))
+    axes.plot(before, panel.history, color=TRUTH, linewidth=1.2)
+    axes.plot(
+        np.r_[before[-1:], ahead], np.r_[panel.history[-1:], panel.truth], color=TRUTH, linewidth=1.6, label="came"
+    )
+    quantiles = np.asarray(panel.quantiles)
+    bands = _bands(panel.levels)
+    widths = ", ".join(f"{100 * (panel.levels[high] - panel.levels[low]):.0f}" for low, high in bands)
+    for i, (low, high) in enumerate(bands):
+        # the bands lie upon each other, so one entry of the legend stands for all
+        name = f"{widths} % interval" if i == 0 else "_nolegend_"
+        band = quantiles[:, low], quantiles[:, high]
+        axes.fill_between(ahead, *band, color=MODEL, alpha=0.16, linewidth=0, label=name)
+    for name, values in panel.baselines.items():
+        axes.plot(ahead, values, color=_RIVALS.get(name, RIVAL), linewidth=1, linestyle="--", label=name)
+    axes.plot(ahead, panel.point, color=MODEL, linewidth=1.8, label="forecast")
+    axes.axvline(-0.5, color="#808081", linewidth=0.8, linestyle=":")
+    _time_ticks(axes, [*panel.history_times, *panel.times], -len(panel.history))
+    finish(axes, "", panel.target)
+    return figure
+
+
+def _bands(levels: Sequence[float]) -> list[tuple[int, int]]:
+    """Return the central intervals, the widest first; four at most."""
+    pairs = [(i, len(levels) - 1 - i) for i in range(len(levels) // 2)]
+    return [(i, j) for i, j in pairs if abs(levels[i] + levels[j] - 1) < 1e-6][:4]
+
+
+def _time_ticks(axes: Axes, times: Sequence[str], first: int) -> None:
+    places = np.unique(np.linspace(0, len(times) - 1, 6).round().astype(int))
+    axes.set_xticks([first + int(place) for place in places], [times[place] for place in places])
 
 
 def _legend(name: str) -> str:

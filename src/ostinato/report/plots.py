@@ -4,45 +4,29 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ostinato.errors import UsageError
 from ostinato.files import write_atomically
-from ostinato.report.figures import forecast_figure, plain_text, training_curves
-from ostinato.report.panels import curve_figure, matrix_figure, scores_figure
+from ostinato.report.figures import plain_text, training_curves
+from ostinato.report.panels import curve_figure, fan_figure, matrix_figure, scores_figure
 from ostinato.report.words import visible
-from ostinato.tasks.record import FitRecord
-from ostinato.tasks.summary import Curve, Matrix, Summary
+from ostinato.tasks.base.summary import Curve, Fan, Matrix, Summary
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def forecast_plot(record: FitRecord, path: Path) -> Path:
-    """Write the newest held-out forecast of a record as a PNG file; return its path.
-
-    Raises:
-        UsageError: the record has no forecast.
-        MissingExtra: matplotlib is not installed.
-        OutputError: the file cannot be written.
-    """
-    if not record.examples:
-        raise UsageError("the model has no example forecast to plot; it was fitted on too little data")
-    example = record.examples[-1]
-    name = f" of {example.series_id}" if example.series_id else ""
-    title = f"Forecast{name} from {example.times[0]}, held out from training"
-    return _write(lambda: forecast_figure(example, height=3.8), title, path)
-
-
-def training_plot(record: FitRecord, path: Path) -> Path:
+def training_plot(summary: Summary, path: str | Path) -> Path:
     """Write the training curves as a PNG file; return its path.
 
     Raises:
         MissingExtra: matplotlib is not installed.
         OutputError: the file cannot be written.
     """
-    return _write(lambda: training_curves(record), "", path)
+    return _write(lambda: training_curves(summary), "", path)
 
 
 def summary_plot(summary: Summary, path: str | Path) -> Path:
@@ -59,7 +43,7 @@ def summary_plot(summary: Summary, path: str | Path) -> Path:
     for panel in summary.panels:
         if isinstance(panel, Matrix) and panel.rows and panel.columns:
             return panel_plot(panel, path)
-        if isinstance(panel, Curve) and panel.x and panel.lines:
+        if (isinstance(panel, Curve) and panel.x and panel.lines) or (isinstance(panel, Fan) and panel.times):
             return panel_plot(panel, path)
     if any(summary.scores.values()):
         return _write(lambda: scores_figure(summary.scores, summary.better), summary.title, path)
@@ -68,15 +52,18 @@ def summary_plot(summary: Summary, path: str | Path) -> Path:
     raise UsageError("the model's summary has no panel, score or epoch to plot; its report has all there is")
 
 
-def panel_plot(panel: Matrix | Curve, path: str | Path) -> Path:
+def panel_plot(panel: Matrix | Curve | Fan, path: str | Path) -> Path:
     """Write one panel as a PNG file; return its path.
 
     Raises:
         MissingExtra: matplotlib is not installed.
         OutputError: the file cannot be written.
     """
-    draw = (lambda: matrix_figure(panel)) if isinstance(panel, Matrix) else (lambda: curve_figure(panel))
+    draw: Callable[[], Figure] = partial(_DRAWN[type(panel)], panel)
     return _write(draw, panel.title, path)
+
+
+_DRAWN: dict[type, Callable[[Any], Figure]] = {Matrix: matrix_figure, Curve: curve_figure, Fan: fan_figure}
 
 
 def _write(draw: Callable[[], Figure], title: str, path: str | Path) -> Path:

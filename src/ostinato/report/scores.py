@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ostinato.report.words import number
-from ostinato.tasks.summary import best_of
+from ostinato.tasks.base.summary import best_of
 
 Scores = Mapping[str, Mapping[str, float]]
 _ARROWS = {"higher": "↑", "lower": "↓"}

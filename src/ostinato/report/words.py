@@ -9,16 +9,11 @@ from typing import Protocol
 
 import numpy as np
 
-from ostinato.tasks.record import Diagnostics
-
-# how far a gradient may shrink or grow over the context before it is said to vanish or explode, which is what Pascanu,
-# Mikolov and Bengio (2013) call it
-_RANGE = 1e3
 _SEEN = {"\n": "↵", "\t": "⇥", "\r": "␍"}
 
 
 class Trained(Protocol):
-    """What a `FitRecord` and a `Summary` both tell of the training."""
+    """What a summary tells of the training."""
 
     @property
     def seconds(self) -> float:
@@ -37,27 +32,6 @@ class Trained(Protocol):
         """Why training stopped, in words."""
 
 
-def judge_gradients(diagnostics: Diagnostics) -> str:
-    """Say whether gradients vanish, explode or reach back well."""
-    norms = np.asarray(diagnostics.gradient_norm, np.float64)
-    norms = norms[np.isfinite(norms) & (norms > 0)]
-    if len(norms) < 2:
-        return "There are too few recurrent steps to see how gradients travel."
-    ratio = norms[-1] / norms[0]
-    a_step = ratio ** (1 / (len(norms) - 1))
-    numbers = (
-        f"From the last recurrent step to the first, the gradient is multiplied by {ratio:.2g} ({a_step:.2f} a step)."
-    )
-    if ratio < 1 / _RANGE:
-        return (
-            f"{numbers} It vanishes: the model can hardly learn from the beginning of its context. Try a longer "
-            "segment, or a gated cell."
-        )
-    if ratio > _RANGE:
-        return f"{numbers} It explodes: lower gradient_clip or the learning rate, or try a gated cell."
-    return f"{numbers} It reaches all of the context."
-
-
 def judge_training(record: Trained) -> str:
     """Say why training stopped and whether it overfitted."""
     rows = record.history
@@ -69,7 +43,7 @@ def judge_training(record: Trained) -> str:
     best = min(validation)
     if validation[-1] > 1.05 * best and rows[-1]["loss"] < rows[int(np.argmin(validation))]["loss"]:
         return (
-            f"{text} After epoch {record.best_epoch} the validation loss rose while the training loss went on falling, "
+            f"{text} After epoch {record.best_epoch} the validation loss rose while the training loss still fell, "
             "which is overfitting; the weights of that epoch are the ones kept."
         )
     return f"{text} The weights of epoch {record.best_epoch} are kept; the validation loss shows no overfitting."

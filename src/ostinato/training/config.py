@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from ostinato.errors import UsageError
+from ostinato.options import check, training
 
 Optimizer = Literal["sgd", "adam", "adamw"]
 Schedule = Literal["constant", "cosine", "one_cycle", "exponential", "step", "plateau"]
@@ -14,87 +14,59 @@ Averaged = Literal["polyak", "triggered", "ema"]
 OPTIMIZERS: tuple[Optimizer, ...] = ("sgd", "adam", "adamw")
 SCHEDULES: tuple[Schedule, ...] = ("constant", "cosine", "one_cycle", "exponential", "step", "plateau")
 AVERAGINGS: tuple[Averaged, ...] = ("polyak", "triggered", "ema")
+_FREE = {"device", "max_seconds", "checkpoint_seconds", "progress", "tensorboard"}
 
 
-@dataclass(frozen=True)
-class TrainingConfig:
-    """How a model is trained.
+@dataclass(kw_only=True, eq=False, repr=False)
+class TrainingOptions:
+    """What all estimators can be told of their training; a task may have other defaults."""
 
-    Args:
-        epochs: passes over the training batches, at most.
-        optimizer: `"sgd"` (with `momentum`), `"adam"` or `"adamw"`.
-        learning_rate: the highest step size; the schedule moves below it.
-        momentum: of SGD.
-        weight_decay: L2 penalty (`sgd`, `adam`) or decoupled decay (`adamw`).
-        schedule: how the learning rate falls from the first step to the last; see `schedule_factor`.
-        warmup_steps: steps over which it first rises from zero.
-        gradient_clip: greatest L2 norm of the gradient (Pascanu, Mikolov and Bengio, 2013); `None` for no limit.
-        averaging: `"polyak"`, `"triggered"` or `"ema"`: weights averaged over steps are validated and kept, while
-            training goes on with its own; see `ostinato.training.averaging`. `None`: the weights as they are.
-        averaging_start: epochs before it begins (`"polyak"`, `"ema"`).
-        averaging_decay: what is left of the average after a step (`"ema"`).
-        averaging_patience: epochs without a better validation loss before it begins (`"triggered"`); `patience` is
-            counted from there on.
-        patience: epochs without a better validation loss before training stops; `None`: never.
-        min_delta: how much lower a loss must be to count as better.
-        seed: of weights' dropout and of batches; the same seed gives the same numbers on one machine.
-        device: `"cpu"`, `"cuda"`, `"mps"`, or `"auto"` for an accelerator where there is one.
-        precision: as Lightning Fabric names it: `"32-true"`, `"bf16-mixed"`, ...
-        max_seconds: time after which training stops at the next step; `None`: no limit.
-        checkpoint_seconds: least time between two checkpoints within an epoch (one is written after every epoch too).
-        progress: whether a bar is shown on stderr; `"auto"`: if that is a terminal.
-        tensorboard: whether TensorBoard logs are written (needs `ostinato[tensorboard]` and a directory).
+    epochs: int | None = training(100, "passes over the training batches, at most", low=1)
+    optimizer: Optimizer = training("adam", "what moves the weights; sgd with momentum")
+    learning_rate: float = training(1e-3, "the highest step size, which the schedule moves below", above=0)
+    momentum: float = training(0.0, "of sgd", low=0)
+    weight_decay: float = training(0.0, "L2 penalty (sgd, adam), or decoupled decay (adamw)", low=0)
+    schedule: Schedule = training("constant", "how the learning rate falls from the first step to the last")
+    warmup_steps: int = training(0, "steps over which the learning rate first rises from zero", low=0)
+    gradient_clip: float | None = training(1.0, "greatest L2 norm of the gradient", above=0)
+    averaging: Averaged | None = training(None, "of weights over steps: the average is validated and kept")
+    averaging_start: int = training(0, "epochs before averaging begins, of polyak and ema", low=0)
+    averaging_decay: float = training(0.999, "of ema: what is left of the average after a step", above=0, below=1)
+    averaging_patience: int = training(5, "of triggered: epochs without a better loss before it begins", low=1)
+    patience: int | None = training(10, "epochs without a better validation loss before training stops", low=1)
+    min_delta: float = training(0.0, "how much lower a loss must be to count as better", low=0)
+    max_seconds: float | None = training(None, "time limit of the training", above=0)
+    seed: int = training(0, "of all random numbers: the same seed gives the same numbers on one machine", low=0)
+    device: str = training("cpu", "cpu, cuda, mps, or auto for an accelerator where there is one")
+    precision: str = training("32-true", "32-true, bf16-mixed, ..., as Lightning Fabric has it")
+    checkpoint_seconds: float = training(30.0, "least time between two checkpoints within an epoch", low=0)
+    progress: bool | Literal["auto"] = training("auto", "show a progress bar on stderr; auto: if it is a terminal")
+    tensorboard: bool = training(False, "write TensorBoard logs into the folder of the run")
+
+
+@dataclass(kw_only=True)
+class TrainingConfig(TrainingOptions):
+    """How a model is trained: the values of `TrainingOptions`, checked.
+
+    Gradients are clipped as R. Pascanu, T. Mikolov and Y. Bengio (2013) do; schedules are in `schedule_factor`,
+    averages of weights in `ostinato.training.averaging`.
 
     Raises:
         UsageError: a value is out of range.
     """
 
-    epochs: int = 100
-    optimizer: Optimizer = "adam"
-    learning_rate: float = 1e-3
-    momentum: float = 0.9
-    weight_decay: float = 0.0
-    schedule: Schedule = "constant"
-    warmup_steps: int = 0
-    gradient_clip: float | None = 1.0
-    averaging: Averaged | None = None
-    averaging_start: int = 0
-    averaging_decay: float = 0.999
-    averaging_patience: int = 5
-    patience: int | None = 10
-    min_delta: float = 0.0
-    seed: int = 0
-    device: str = "cpu"
-    precision: str = "32-true"
-    max_seconds: float | None = None
-    checkpoint_seconds: float = 30.0
-    progress: bool | Literal["auto"] = "auto"
-    tensorboard: bool = False
-
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
-        for name in ("epochs", "learning_rate", "gradient_clip", "averaging_patience", "patience", "max_seconds"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise UsageError(f"{name} is {value}; expected more than 0")
-        for name in ("momentum", "weight_decay", "warmup_steps", "averaging_start", "min_delta"):
-            if getattr(self, name) < 0:
-                raise UsageError(f"{name} is {getattr(self, name)}; expected 0 or more")
-        if not 0 < self.averaging_decay < 1:
-            raise UsageError(f"averaging_decay is {self.averaging_decay}; expected a share between 0 and 1, as 0.999")
-        if self.averaging not in (None, *AVERAGINGS):
-            raise UsageError(f'averaging is "{self.averaging}"; expected one of {", ".join(AVERAGINGS)}, or none')
-        for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
-            if getattr(self, name) not in known:
-                raise UsageError(f'{name} is "{getattr(self, name)}"; expected one of {", ".join(known)}')
+        """Refuse invalid values."""
+        check(self)
+        if self.epochs is None:
+            raise UsageError("epochs is None; expected a whole number of one or more")
 
     @classmethod
-    def of(cls, parameters: Mapping[str, Any]) -> TrainingConfig:
-        """Return the settings that are among an estimator's parameters; the others are left at their defaults."""
-        names = [field.name for field in fields(cls)]
-        return cls(**{name: parameters[name] for name in names if name in parameters})
+    def of(cls, options: TrainingOptions, **changes: Any) -> TrainingConfig:
+        """Return the settings that are among an estimator's parameters, some of them changed."""
+        names = [own.name for own in fields(TrainingOptions)]
+        return cls(**{**{name: getattr(options, name) for name in names}, **changes})
 
     def numeric(self) -> dict[str, str]:
         """Return the settings that the numbers of a run depend on, as text: a resumed run must share them."""
-        free = {"device", "max_seconds", "checkpoint_seconds", "progress", "tensorboard"}
-        return {name: str(value) for name, value in vars(self).items() if name not in free}
+        return {name: str(value) for name, value in vars(self).items() if name not in _FREE}

@@ -21,7 +21,7 @@ from ostinato.training.device import make_fabric
 from ostinato.training.diverging import has_diverged
 from ostinato.training.history import EpochRow, History, Log
 from ostinato.training.interrupts import HeldBack
-from ostinato.training.listening import tell_begin, tell_end, tell_epoch
+from ostinato.training.listeners import tell_begin, tell_end, tell_epoch
 from ostinato.training.memory import enough_memory
 from ostinato.training.objective import BatchSource, Carry, Objective, Step
 from ostinato.training.optimisers import LearningRate, make_optimizer
@@ -103,10 +103,12 @@ class _Run:
         self.fabric = make_fabric(config)
         self.module, self.objective, self.batches, self.validation = module, objective, batches, validation
         self.config, self.directory, self.fingerprint = config, directory, fingerprint
+        assert config.epochs is not None, "TrainingConfig refuses None"
+        self.epochs = config.epochs
         self.parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
         optimizer = make_optimizer(self.parameters, config)
         self.wrapped, self.optimizer = self.fabric.setup(module, optimizer)
-        self.rate = LearningRate(self.optimizer, config, config.epochs * len(batches))
+        self.rate = LearningRate(self.optimizer, config, self.epochs * len(batches))
         self.averaging = Averaging(self.parameters, config)
         self.at = Position()
         self.carry: Carry | None = None
@@ -118,7 +120,7 @@ class _Run:
     def complete(self, on_epoch: Callable[[EpochRow], None] | None) -> History:
         """Run every epoch that is left, put the best weights in and return the history."""
         log = Log(self.directory, self.at.rows, self.config.tensorboard)
-        bar = Bar(self.config.progress, self.config.epochs, len(self.batches), self._steps_done())
+        bar = Bar(self.config.progress, self.epochs, len(self.batches), self._steps_done())
         try:
             with self.interrupts:
                 return self._history(self._epochs(log, bar, on_epoch))
@@ -247,8 +249,8 @@ class _Run:
         waits = self.averaging.waits()
         if at.rows and patience is not None and not waits and len(at.rows) - since >= patience:
             return f"no better loss for {patience} epochs (the best was epoch {at.best_epoch})"
-        if at.epoch >= self.config.epochs:
-            return f"all {self.config.epochs} epochs done"
+        if at.epoch >= self.epochs:
+            return f"all {self.epochs} epochs done"
         if at.rows and self._out_of_time():
             return f"the time limit of {self.config.max_seconds:g} s was reached"
         return None

@@ -14,7 +14,7 @@ from ostinato.tasks.classify.dtw import WarpedNeighbours
 from ostinato.tasks.classify.examples import Classes, Examples, checked_labels, hold_out
 from ostinato.tasks.classify.metrics import Prediction, calibration_error, scores_for
 from ostinato.tasks.classify.panels import verdict
-from ostinato.tasks.panels import class_scores, confusion_counts
+from ostinato.tasks.base.classes import class_scores, confusion_counts
 
 NAN = float("nan")
 

@@ -14,7 +14,7 @@ from ostinato.errors import ColumnError, DataError, StreamRowError, UsageError
 from ostinato.tasks.classify import baselines, fitting
 from ostinato.tasks.classify.channels import ChannelEncoder, SequenceColumns, Steps
 from ostinato.tasks.classify.examples import Examples
-from ostinato.tasks.summary import Curve, Matrix, Table
+from ostinato.tasks.base.summary import Curve, Matrix, Table
 
 QUIET = {"progress": False, "hidden_size": 12, "batch_size": 8, "learning_rate": 1e-2}
 NAN = float("nan")

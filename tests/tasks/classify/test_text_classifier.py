@@ -11,7 +11,7 @@ import ostinato
 from ostinato import TextClassifier
 from ostinato.errors import ColumnError, CorruptArtifact, DataError, MissingExtra, UsageError
 from ostinato.tasks.classify import baselines, fitting
-from ostinato.tasks.summary import Curve, Matrix, Table, WeightedText
+from ostinato.tasks.base.summary import Curve, Matrix, Table, WeightedText
 
 pytest.importorskip("sklearn")
 GOOD = ["a fine film", "fine acting and a good story", "good , good fun", "the story is fine"]

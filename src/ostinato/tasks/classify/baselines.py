@@ -1,9 +1,10 @@
-"""What a classifier has to beat: the commonest class, words counted, nearest neighbours, a few numbers a sequence."""
+"""What a classifier has to beat: the most frequent class, words counted, nearest neighbours, statistics of channels."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -11,24 +12,39 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp, softmax
 
+from ostinato.data.text import WordVocabulary, split_words
 from ostinato.errors import MissingExtra
+from ostinato.tasks.base.classes import cross_entropy
+from ostinato.tasks.classify.channels import ChannelEncoder
 from ostinato.tasks.classify.dtw import WarpedNeighbours
+from ostinato.tasks.classify.encoding import Floats, Part, Prediction
 from ostinato.tasks.classify.examples import Integers
-from ostinato.tasks.classify.metrics import Floats, Prediction, cross_entropy
 
-COMMONEST = "most frequent class"
+MOST_FREQUENT = "most frequent class"
 BAG_OF_WORDS = "bag of words, logistic regression"
 STATISTICS = "statistics, logistic regression"
+NEIGHBOURS = "1-NN DTW"
 _STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0)
 _CELLS = 3e9  # of all warping tables together: about half a minute
-_LEAST_NEIGHBOURS = 20
-_LONGEST = 200
+_LEAST_NEIGHBOURS, _LONGEST = 20, 200
+_KEPT = 1 << 24  # numbers of training sequences that are kept in a model, at most
 
 
-def commonest(targets: Integers, classes: int, count: int) -> Prediction:
-    """Return, for `count` examples, the shares of the classes in training, each example counted once more."""
-    shares = np.bincount(targets, minlength=classes) + 1.0
-    return Prediction.of(np.tile(shares / shares.sum(), (count, 1)))
+@dataclass(frozen=True)
+class MostFrequent:
+    """The shares of the classes in training, each example counted once more."""
+
+    shares: Floats
+
+    @classmethod
+    def fit(cls, part: Part, classes: int) -> MostFrequent:
+        """Count the classes of a part."""
+        counts = np.bincount(part.targets, minlength=classes) + 1.0
+        return cls(counts / counts.sum())
+
+    def predict(self, part: Part) -> Prediction:
+        """Return the same of every example."""
+        return Prediction.of(np.tile(self.shares, (len(part), 1)))
 
 
 def check_bag_of_words() -> None:
@@ -42,65 +58,126 @@ def check_bag_of_words() -> None:
         ) from error
 
 
-def bag_of_words(
-    split: Callable[[str], list[str]],
-    texts: Sequence[str],
-    targets: Integers,
-    validation: tuple[Sequence[str], Integers] | None,
-    test: Sequence[str],
-    classes: int,
-) -> Prediction:
-    """Return what a logistic regression on words and pairs of words tells of test texts.
+@dataclass(frozen=True)
+class BagOfWords:
+    """A logistic regression on words and pairs of words, counts weighted by `(1 + log tf) idf`.
 
-    Counts are weighted by `(1 + log tf) idf`; the strength of the penalty is the one with the least cross-entropy on
-    the validation part (1 without it).
-
-    Raises:
-        MissingExtra: scikit-learn is not installed.
+    Args:
+        words: what splits texts, with no word of its own; `None`: at spaces and punctuation.
+        terms: those counted, as UTF-8 with a line end behind each.
+        weights: `(classes there, terms)`, or one row of two; offsets: `(rows of weights,)`.
+        idf: `(terms,)`; there: the classes that training has; classes: how many in all.
     """
-    check_bag_of_words()
+
+    words: WordVocabulary | None
+    terms: NDArray[np.uint8]
+    idf: Floats
+    weights: Floats
+    offsets: Floats
+    there: Integers
+    classes: int
+    live: Any = field(default=None, metadata={"saved": False}, compare=False)
+
+    @classmethod
+    def fit(cls, words: WordVocabulary | None, train: Part, validation: Part | None, classes: int) -> BagOfWords:
+        """Fit on texts; the strength of the penalty is the one that is best on the validation part, 1 without it.
+
+        Raises:
+            MissingExtra: scikit-learn is not installed.
+        """
+        check_bag_of_words()
+        from sklearn.linear_model import LogisticRegression
+
+        counter = _counter(words)
+        counts = counter.fit_transform(train.examples.items)
+        best: tuple[float, Any] | None = None
+        for strength in _STRENGTHS if validation is not None else (1.0,):
+            model = LogisticRegression(C=strength, max_iter=1000).fit(counts, train.targets)
+            loss = 0.0
+            if validation is not None:
+                given = _all_classes(model, counter.transform(validation.examples.items), classes)
+                loss = cross_entropy(validation.targets, given)
+            if best is None or loss < best[0]:
+                best = loss, model
+        assert best is not None
+        terms = "".join(f"{term}\n" for term in counter.get_feature_names_out()).encode("utf-8", "surrogatepass")
+        own = best[1]
+        return cls(
+            words, np.frombuffer(terms, np.uint8), counter.idf_, own.coef_, own.intercept_,
+            np.asarray(own.classes_, np.int64), classes, (counter, own),
+        )  # fmt: skip
+
+    def predict(self, part: Part) -> Prediction:
+        """Return the probabilities of texts.
+
+        Raises:
+            MissingExtra: scikit-learn is not installed.
+        """
+        counter, model = self.live or self._restored()
+        return Prediction.of(_all_classes(model, counter.transform(part.examples.items), self.classes))
+
+    def _restored(self) -> tuple[Any, Any]:
+        check_bag_of_words()
+        from sklearn.linear_model import LogisticRegression
+
+        names = self.terms.tobytes().decode("utf-8", "surrogatepass").split("\n")[:-1]
+        counter = _counter(self.words, {name: number for number, name in enumerate(names)})
+        counter.idf_ = self.idf
+        model = LogisticRegression()
+        model.coef_, model.intercept_, model.classes_ = self.weights, self.offsets, self.there
+        return counter, model
+
+
+def _counter(words: WordVocabulary | None, vocabulary: dict[str, int] | None = None) -> Any:
     from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
 
-    counter = TfidfVectorizer(analyzer=lambda text: _words_and_pairs(split(text)), sublinear_tf=True)
-    counts, test_counts = counter.fit_transform(texts), counter.transform(test)
-    best: tuple[float, Any] | None = None
-    for strength in _STRENGTHS if validation is not None else (1.0,):
-        model = LogisticRegression(C=strength, max_iter=1000).fit(counts, targets)
-        loss = 0.0
-        if validation is not None:
-            loss = cross_entropy(_all_classes(model, counter.transform(validation[0]), classes), validation[1])
-        if best is None or loss < best[0]:
-            best = loss, model
-    assert best is not None
-    return Prediction.of(_all_classes(best[1], test_counts, classes))
+    def split(text: str) -> list[str]:
+        found = words.split_text(text) if words is not None else split_words(text, "words")
+        found = found or ["\0"]
+        return found + [f"{a} {b}" for a, b in pairwise(found)]
 
-
-def _words_and_pairs(words: list[str]) -> list[str]:
-    words = words or ["\0"]
-    return words + [f"{a} {b}" for a, b in pairwise(words)]
+    return TfidfVectorizer(analyzer=split, sublinear_tf=True, vocabulary=vocabulary)
 
 
 def _all_classes(model: Any, counts: Any, classes: int) -> Floats:
     """Return probabilities with a column for every class, those without a training example too."""
-    chances = np.zeros((counts.shape[0], classes))
-    chances[:, model.classes_] = model.predict_proba(counts)
-    return chances
+    found = np.zeros((counts.shape[0], classes))
+    found[:, model.classes_] = model.predict_proba(counts)
+    return found
 
 
-def statistics(
-    sequences: Sequence[NDArray[np.floating]], targets: Integers, test: Sequence[NDArray[np.floating]], classes: int
-) -> Prediction:
-    """Return what a logistic regression on a few numbers of each channel tells of test sequences.
+@dataclass(frozen=True)
+class Statistics:
+    """A logistic regression on a few numbers of each channel.
 
     They are mean, standard deviation, least, largest, first and last value, mean absolute change, share missing; and
     the length.
+
+    Args:
+        center, spread: of the channels, as the network has them; mean, scale: of the numbers; weights: `(numbers + 1,
+            classes)`.
     """
-    features, test_features = (np.stack([_numbers(own) for own in part]) for part in (sequences, test))
-    mean, scale = features.mean(0), features.std(0)
-    scale[scale < 1e-9] = 1.0
-    weights = _logistic((features - mean) / scale, targets, classes)
-    return Prediction.of(softmax(_with_one((test_features - mean) / scale) @ weights, axis=1))
+
+    center: Floats
+    spread: Floats
+    mean: Floats
+    scale: Floats
+    weights: Floats
+
+    @classmethod
+    def fit(cls, encoder: ChannelEncoder, part: Part) -> Statistics:
+        """Fit on sequences."""
+        features = np.stack([_numbers((own.values - encoder.center) / encoder.scale) for own in part.examples.items])
+        mean, scale = features.mean(0), features.std(0)
+        scale[scale < 1e-9] = 1.0
+        weights = _logistic((features - mean) / scale, part.targets, len(encoder.classes))
+        return cls(encoder.center, encoder.scale, mean, scale, weights)
+
+    def predict(self, part: Part) -> Prediction:
+        """Return the probabilities of sequences."""
+        items = part.examples.items
+        features = np.stack([_numbers((own.values - self.center) / self.spread) for own in items])
+        return Prediction.of(softmax(_with_one((features - self.mean) / self.scale) @ self.weights, axis=1))
 
 
 def _numbers(sequence: NDArray[np.floating]) -> Floats:
@@ -141,31 +218,50 @@ def _with_one(features: Floats) -> Floats:
     return np.hstack([features, np.ones((len(features), 1))])
 
 
-def nearest(
-    sequences: Sequence[NDArray[np.floating]],
-    targets: Integers,
-    test: Sequence[NDArray[np.floating]],
-    window: float,
-    seed: int,
-) -> tuple[str, Prediction]:
-    """Return the name of the nearest-neighbour baseline, with what it leaves out, and what it tells.
+@dataclass(frozen=True)
+class Neighbours:
+    """The class of the nearest training sequence under dynamic time warping; see `WarpedNeighbours`.
 
     Sets that would take minutes are made smaller: sequences of more than 200 steps by the means of neighbouring steps,
-    then the training part by a draw that keeps the classes' shares. Every test sequence is told.
+    then the training part by a draw that keeps the classes' shares. Every sequence is answered.
+
+    Args:
+        values: of the training sequences, one behind the other, `(steps, channels)`; lengths, targets: of each.
+        center, scale: by which channels are standardised, or none and ones.
+        window: how far a path may stray; seed: of the draw.
     """
-    longest = max(map(len, [*sequences, *test]))
-    every = -(-longest // _LONGEST)
-    sequences, test = ([_coarser(own, every) for own in part] for part in (sequences, test))
-    mean_steps = [float(np.mean([len(own) for own in part])) for part in (sequences, test)]
-    cells = len(sequences) * len(test) * mean_steps[0] * mean_steps[1]
-    kept = max(_LEAST_NEIGHBOURS, int(len(sequences) * _CELLS / cells)) if cells > _CELLS else len(sequences)
-    rows = _drawn(targets, kept, seed)
-    near = WarpedNeighbours([sequences[row] for row in rows], window)
-    told = np.array([targets[rows[near.distances(own).argmin()]] for own in test], np.int64)
-    left = [f"{len(rows):,} of {len(targets):,}"] if len(rows) < len(targets) else []
-    left += [f"means of {every} steps"] if every > 1 else []
-    left += [f"window {window:g}"] if window < 1 else []
-    return "1-NN DTW" + (f" ({', '.join(left)})" if left else ""), Prediction(told)
+
+    values: NDArray[np.float32]
+    lengths: Integers
+    targets: Integers
+    center: Floats
+    scale: Floats
+    window: float
+    seed: int
+
+    @classmethod
+    def fit(cls, part: Part, center: Floats, scale: Floats, window: float, seed: int) -> Neighbours:
+        """Keep sequences, or so many of them that they fit into a model's file."""
+        items = [own.values for own in part.examples.items]
+        sizes = sum(own.size for own in items)
+        rows = _drawn(part.targets, len(items) if sizes <= _KEPT else int(len(items) * _KEPT / sizes), seed)
+        lengths = np.array([len(items[row]) for row in rows], np.int64)
+        return cls(
+            np.concatenate([items[row] for row in rows]), lengths, part.targets[rows], center, scale, window, seed
+        )
+
+    def predict(self, part: Part) -> Prediction:
+        """Return the classes of the nearest."""
+        known = np.split(self.values, np.cumsum(self.lengths)[:-1])
+        test = [own.values for own in part.examples.items]
+        every = -(-max(map(len, [*known, *test])) // _LONGEST)
+        known, test = ([_coarser((own - self.center) / self.scale, every) for own in part] for part in (known, test))
+        mean_steps = [float(np.mean([len(own) for own in part])) for part in (known, test)]
+        cells = len(known) * len(test) * mean_steps[0] * mean_steps[1]
+        kept = max(_LEAST_NEIGHBOURS, int(len(known) * _CELLS / cells)) if cells > _CELLS else len(known)
+        rows = _drawn(self.targets, kept, self.seed)
+        near = WarpedNeighbours([known[row] for row in rows], self.window)
+        return Prediction(np.array([self.targets[rows[near.distances(own).argmin()]] for own in test], np.int64))
 
 
 def _coarser(sequence: NDArray[np.floating], every: int) -> NDArray[np.floating]:
@@ -189,3 +285,13 @@ def _drawn(targets: Integers, count: int, seed: int) -> Integers:
         rows = rng.permutation(np.flatnonzero(targets == number))
         parts.append(rows[: max(1, round(len(rows) * share))])
     return np.sort(np.concatenate(parts))
+
+
+def joined(parts: Sequence[Part | None]) -> Part:
+    """Return the examples of several parts as one."""
+    there = [part for part in parts if part is not None]
+    first = there[0].examples
+    items = tuple(own for part in there for own in part.examples.items)
+    arrays = [own for part in there for own in part.arrays]
+    examples = type(first)(first.origin, items, None, first.channels, first.reading)
+    return Part(examples, arrays, np.concatenate([part.targets for part in there]))

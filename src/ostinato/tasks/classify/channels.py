@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 from ostinato.data.frames import as_array
 from ostinato.data.schema import MISSING
 from ostinato.data.sequences import SequenceSet, read_sequences
+from ostinato.data.times import ANY, TimeFormat
 from ostinato.data.ts_files import read_ts
 from ostinato.errors import DataError, UsageError
-from ostinato.tasks.classify.examples import Examples, checked_labels
+from ostinato.tasks.classify.encoding import ClassEncoder
+from ostinato.tasks.classify.examples import Classes, Examples, checked_labels
+from ostinato.tasks.classify.parameters import SequenceParameters
 
 
 class Steps(NamedTuple):
@@ -26,50 +29,49 @@ class Steps(NamedTuple):
 
 
 @dataclass(frozen=True)
-class SequenceColumns:
-    """Where sequences stand in a long table.
+class SequenceReading:
+    """How sequences were read, which holds for all later ones: their channels, times and decimal mark."""
+
+    channels: tuple[str, ...]
+    time_format: TimeFormat
+    decimal: str | None
+
+
+def read_examples(
+    parameters: SequenceParameters, data: Any, reading: SequenceReading | None, *, labelled: bool
+) -> Examples:
+    """Read sequences, and their labels if there are to be any.
 
     Args:
-        series_id, label, time: the columns; without `time` the rows of a sequence are in order and equally spaced.
-        channels: the columns of values; none: all other numeric ones.
-        missing: cells that mean a missing value, beside those that always do.
+        parameters: the columns of a long table among them.
+        data: a path of a `.ts` file or of a long table; a data frame or mapping of columns; a `SequenceSet`; a pair of
+            sequences and labels, each sequence `(time, channels)` or `(time,)`; or, without labels, sequences.
+        reading: how those were read that a model was fitted on, if it was.
+        labelled: whether each must have a label.
+
+    Raises:
+        DataError: the file cannot be read, a column is not there, a label is missing, or the channels differ.
+        UsageError: the data is of another kind.
     """
-
-    series_id: str
-    label: str
-    time: str | None
-    channels: tuple[str, ...]
-    missing: tuple[str, ...] = ()
-
-    def read(self, data: Any, *, labelled: bool = True, channels: tuple[str, ...] = ()) -> Examples:
-        """Read sequences, and their labels if there are to be any.
-
-        Args:
-            data: a path of a `.ts` file or of a long table; a data frame or mapping of columns; a `SequenceSet`; a pair
-                of sequences and labels, each sequence `(time, channels)` or `(time,)`; or, without labels, sequences.
-            labelled: whether each must have a label.
-            channels: the channels that a model was fitted on, if it was.
-
-        Raises:
-            DataError: the file cannot be read, a column is not there, a label is missing, or the channels differ.
-            UsageError: the data is of another kind.
-        """
-        if isinstance(data, (str, Path)) and [own.lower() for own in Path(data).suffixes if own != ".gz"][-1:] == [
-            ".ts"
-        ]:
-            data = read_ts(data)
-        elif isinstance(data, (str, Path, Mapping)) or hasattr(data, "columns"):
-            data = read_sequences(
-                data,
-                series_id=self.series_id,
-                time=self.time,
-                channels=channels or self.channels,
-                label=self.label if labelled else None,
-                missing=(*MISSING, *self.missing),
-            )
-        examples = _from_set(data, labelled) if isinstance(data, SequenceSet) else _from_lists(data, labelled, channels)
-        _check(examples, channels)
-        return examples
+    own, channels = parameters, reading.channels if reading else ()
+    if isinstance(data, (str, Path)) and [one.lower() for one in Path(data).suffixes if one != ".gz"][-1:] == [".ts"]:
+        data = read_ts(data)
+    elif isinstance(data, (str, Path, Mapping)) or hasattr(data, "columns"):
+        wanted = TimeFormat.wanted(day_first=own.day_first, time_format=own.time_format, time_zone=own.time_zone)
+        data = read_sequences(
+            data,
+            series_id=own.series_id,
+            time=own.time,
+            channels=channels or tuple(own.channels),
+            label=own.label if labelled else None,
+            decimal=own.decimal,
+            missing=(*MISSING, *own.all_missing),
+            time_format=reading.time_format if reading else wanted,
+            custom=reading.decimal if reading else None,
+        )
+    examples = _from_set(data, labelled) if isinstance(data, SequenceSet) else _from_lists(data, labelled, channels)
+    _check(examples, channels)
+    return examples
 
 
 def _from_set(data: SequenceSet, labelled: bool) -> Examples:
@@ -78,9 +80,9 @@ def _from_set(data: SequenceSet, labelled: bool) -> Examples:
     if labelled and data.labels is None:
         numbers = " (it has numbers to be told, a regression)" if data.targets is not None else ""
         raise DataError(f"{data.origin} has no classes{numbers}; expected a label for each sequence")
-    return Examples(
-        data.origin, items, checked_labels(data.labels or (), data.origin) if labelled else None, data.channels
-    )
+    labels = checked_labels(data.labels or (), data.origin) if labelled else None
+    reading = SequenceReading(data.channels, data.time_format, data.decimal)
+    return Examples(data.origin, items, labels, data.channels, reading)
 
 
 def _from_lists(data: Any, labelled: bool, channels: tuple[str, ...]) -> Examples:
@@ -99,7 +101,7 @@ def _from_lists(data: Any, labelled: bool, channels: tuple[str, ...]) -> Example
         raise DataError(f"there are {len(items)} sequences but {len(labels)} labels; expected one for each")
     count = items[0].values.shape[1] if items else 0
     names = channels if len(channels) == count else tuple(f"channel_{i + 1}" for i in range(count))
-    return Examples(origin, items, labels, names)
+    return Examples(origin, items, labels, names, SequenceReading(names, ANY, None))
 
 
 def _steps(given: Any, row: int) -> Steps:
@@ -133,8 +135,8 @@ def _check(examples: Examples, channels: tuple[str, ...]) -> None:
             )
 
 
-@dataclass(frozen=True)
-class ChannelEncoder:
+@dataclass(frozen=True, kw_only=True)
+class ChannelEncoder(ClassEncoder):
     """From sequences to features of steps: standardised values, marks of what is missing, time gaps.
 
     Args:
@@ -142,6 +144,7 @@ class ChannelEncoder:
         center, scale: of each channel, from the training part.
         masked: whether steps have marks: if something was missing in training, or is hidden in it.
         gap: the median of the training part's time gaps; `None`: there are no times.
+        reading: how the training part was read.
     """
 
     channels: tuple[str, ...]
@@ -149,6 +152,12 @@ class ChannelEncoder:
     scale: NDArray[np.float64]
     masked: bool
     gap: float | None
+    reading: SequenceReading
+
+    def __post_init__(self) -> None:
+        """Refuse scales of other channels, which a file may hold."""
+        if not self.center.shape == self.scale.shape == (len(self.channels),):
+            raise ValueError(f"its scaler is of {self.center.shape} channels; expected {len(self.channels)}")
 
     @classmethod
     def fit(cls, examples: Examples, *, hidden: bool) -> ChannelEncoder:
@@ -168,7 +177,10 @@ class ChannelEncoder:
         scale[scale <= 1e-7 * np.maximum(np.abs(center), 1e-20)] = 1.0
         gaps = [np.diff(own.times) for own in examples.items if own.times is not None]
         gap = float(np.median(np.concatenate(gaps))) if gaps and sum(map(len, gaps)) else None
-        return cls(examples.channels, center, scale, hidden or not bool(seen.all()), gap)
+        return cls(
+            classes=Classes.of(examples), channels=examples.channels, center=center, scale=scale,
+            masked=hidden or not bool(seen.all()), gap=gap, reading=examples.reading,
+        )  # fmt: skip
 
     def encode(self, examples: Examples) -> list[NDArray[np.float32]]:
         """Return the features of each sequence, `(time, features)`.
@@ -198,7 +210,3 @@ class ChannelEncoder:
         if self.gap is not None and gaps is not None:
             parts.append(np.log1p(gaps / max(self.gap, 1e-12))[:, None])
         return np.concatenate(parts, 1).astype(np.float32)
-
-    def standard(self, examples: Examples) -> list[NDArray[Any]]:
-        """Return standardised values with NaN where missing, `(time, channels)` each."""
-        return [(own.values - self.center) / self.scale for own in examples.items]

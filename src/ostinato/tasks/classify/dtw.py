@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.errors import UsageError
-from ostinato.tasks.classify.metrics import Floats
 
 Values = NDArray[np.float32]
+Floats = NDArray[np.float64]
 
 
 class WarpedNeighbours:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ostinato.data.cells import flag_of
 from ostinato.data.frames import plain_value
 from ostinato.data.identities import NO_NAMES, Label
-from ostinato.errors import DataError, UsageError
+from ostinato.errors import DataError
 
 Integers: TypeAlias = "NDArray[np.int64]"
 _SHOWN = 12
@@ -28,12 +28,14 @@ class Examples:
         items: texts, or `Steps` of numeric sequences.
         labels: the class of each; `None`: not given.
         channels: the names of the channels of numeric sequences.
+        reading: how they were read, which holds for all later ones.
     """
 
     origin: str
     items: tuple[Any, ...]
     labels: tuple[Label, ...] | None = None
     channels: tuple[str, ...] = ()
+    reading: Any = None
 
     def __len__(self) -> int:
         return len(self.items)
@@ -154,7 +156,7 @@ def _as_texts(plain: Sequence[Any], origin: str) -> tuple[str, ...]:
     return tuple(str(label).strip() for label in plain)
 
 
-def hold_out(labels: Sequence[Label], shares: Sequence[float], seed: int) -> list[Integers]:
+def drawn_parts(labels: Sequence[Label], shares: Sequence[float], seed: int) -> list[Integers]:
     """Draw parts with the same shares of every class; what is left, the training part, comes first.
 
     Every class keeps an example in training, so that one with a single example is never held out.
@@ -181,12 +183,6 @@ def hold_out(labels: Sequence[Label], shares: Sequence[float], seed: int) -> lis
             rows = rows[count:]
         parts[0] += rows
     return [np.array(sorted(part), np.int64) for part in parts]
-
-
-def check_share(name: str, share: float) -> None:
-    """Raise `UsageError` for a share that cannot be held out."""
-    if not 0 <= share < 0.5:
-        raise UsageError(f"{name} is {share}; expected a share from 0 to 0.5")
 
 
 def counts_in_words(classes: Classes, targets: Integers) -> str:

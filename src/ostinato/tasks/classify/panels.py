@@ -1,106 +1,107 @@
-"""What is to be seen of a fitted classifier, as plain data: confusion, reliability, mistakes, gradients."""
+"""What a report shows of a classifier: which steps weighed in an answer, mistakes, gradients through time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
 
-from ostinato.tasks.classify.examples import Classes
-from ostinato.tasks.classify.looking import gradients_back
-from ostinato.tasks.classify.metrics import BINS, Floats, Prediction, reliability
+from ostinato.tasks.base.classes import class_table, confusion_panel, mistakes_table, reliability_curve
+from ostinato.tasks.base.gradients import gradient_norms, gradient_panel
+from ostinato.tasks.base.summary import Curve, Panel, WeightedText
+from ostinato.tasks.base.task import Model
+from ostinato.tasks.classify.encoding import Part, Prediction, padded
 from ostinato.tasks.classify.network import ClassifierNetwork
-from ostinato.tasks.classify.parts import Part
-from ostinato.tasks.panels import class_scores, confusion_counts
-from ostinato.tasks.summary import Curve, Matrix, Panel, Table
 
-_MISTAKES = 12
-_LOOKED_AT = 64
-_LONGEST = 240
+_LOOKED_AT, _LONGEST = 64, 240
+_TEXTS, _TOKENS, _SEQUENCES = 6, 300, 4
 
 
 def class_panels(
-    network: ClassifierNetwork, part: Part, classes: Classes, raw: Floats, chances: Floats, show: Callable[[int], str]
-) -> list[Panel]:
-    """Return the panels that texts and numeric sequences share.
-
-    Args:
-        network: fitted.
-        part: held out, or, where nothing is, the training part.
-        classes: their names.
-        raw: probabilities before the temperature, `(examples, classes)`.
-        chances: those after it.
-        show: an example of the part, in a line.
-    """
-    names = tuple(str(name) for name in classes.names)
-    counts = confusion_counts(part.targets, chances.argmax(1), len(classes))
-    scores = class_scores(counts)
-    matrix = Matrix("Confusion", names, names, _rows(counts.astype(float)), "class", "told", "examples")
-    shares = (own.round(4).tolist() for own in (scores.precision, scores.recall, scores.f1))
-    columns = (names, *shares, scores.support.tolist())
-    table = Table("Each class", ("class", "precision", "recall", "F1", "examples"), tuple(zip(*columns, strict=True)))
-    return [
-        matrix,
-        table,
-        _reliability(part, raw, chances),
-        _mistakes(part, names, chances, show),
-        _back(network, part),
-    ]
-
-
-def _rows(values: Floats) -> tuple[tuple[float, ...], ...]:
-    return tuple(tuple(row) for row in values.tolist())
-
-
-def _reliability(part: Part, raw: Floats, chances: Floats) -> Curve:
-    centres = tuple(((np.arange(BINS) + 0.5) / BINS).round(4).tolist())
-    lines = {
-        "calibrated": tuple(reliability(chances, part.targets)[1].tolist()),
-        "before the temperature": tuple(reliability(raw, part.targets)[1].tolist()),
-    }
-    counts = reliability(chances, part.targets)[0]
-    note = "On the diagonal a probability is what it says. Examples in each tenth: " + ", ".join(map(str, counts)) + "."
-    return Curve("Reliability", centres, lines, "probability told", "share that was right", diagonal=True, note=note)
-
-
-def _mistakes(part: Part, names: tuple[str, ...], chances: Floats, show: Callable[[int], str]) -> Table:
-    told = chances.argmax(1)
-    wrong = np.flatnonzero(told != part.targets)
-    order = wrong[np.argsort(-chances[wrong, told[wrong]], kind="stable")][:_MISTAKES]
-    rows = tuple(
-        (show(row)[:_LONGEST], names[part.targets[row]], names[told[row]], round(float(chances[row, told[row]]), 4))
-        for row in order.tolist()
+    model: Model[Any, Any], part: Part, predicted: Prediction, show: Callable[[int], str]
+) -> Iterator[Panel]:
+    """Yield the panels that texts and numeric sequences share; `show` gives an example of the part in a line."""
+    names = [str(name) for name in model.encoder.classes.names]
+    assert predicted.probabilities is not None
+    given = predicted.probabilities.max(1)
+    wrong = np.flatnonzero(predicted.classes != part.targets)
+    yield confusion_panel(names, part.targets, predicted.classes)
+    yield class_table(names, part.targets, predicted.classes, title="Each class")
+    yield reliability_curve(given, predicted.classes == part.targets)
+    rows = (
+        (float(given[row]), (show(row)[:_LONGEST], names[part.targets[row]], names[predicted.classes[row]]))
+        for row in wrong.tolist()
     )
-    note = f"{len(wrong):,} of {len(part):,} were told wrong."
-    return Table("The most confident mistakes", ("example", "class", "told", "probability"), rows, note)
+    yield mistakes_table(rows, ("example", "class", "predicted"))
+    yield _gradients(model.network, part)
 
 
-def _back(network: ClassifierNetwork, part: Part) -> Curve:
+def _gradients(network: ClassifierNetwork, part: Part) -> Curve:
     rows = np.linspace(0, len(part) - 1, min(_LOOKED_AT, len(part))).astype(np.int64)
-    norms = gradients_back(network, [part.arrays[row] for row in rows], part.targets[rows])
-    return Curve(
-        "Gradient through time",
-        tuple(float(step) for step in range(len(norms))),
-        {"norm at the stack's input": tuple(norms)},
-        "steps before the end",
-        "gradient of the loss",
-        logarithmic=True,
-        note=f"The mean of {len(rows)} examples.",
-    )
+    inputs, lengths = padded([part.arrays[row] for row in rows])
+    with torch.no_grad():
+        xs, lengths = network.front(inputs, lengths)
+
+    def loss(read: Tensor) -> Tensor:
+        return functional.cross_entropy(
+            network.scores(read, lengths), torch.from_numpy(part.targets[rows]), reduction="sum"
+        )
+
+    return gradient_panel(gradient_norms(xs, lengths, loss), note=f"Mean of {len(rows)} examples.")
 
 
-def verdict(scores: dict[str, Prediction], targets: np.ndarray) -> str:
-    """Return in one sentence whether the model beats the best baseline, by a paired test of who was right.
+def step_weights(network: ClassifierNetwork, array: NDArray[Any]) -> NDArray[np.float64]:
+    """Return how much each step weighed in what was predicted of one example, `(time,)`, the largest being one.
 
-    Source: Q. McNemar, Psychometrika 12, 1947.
+    With attention pooling, its weights; else the size of gradient times input, the gradient that of the most probable
+    class's score (A. Shrikumar et al., 2016).
     """
-    right = {name: own.classes == targets for name, own in scores.items()}
-    model = right.pop("model")
-    best = max(right, key=lambda name: right[name].mean())
-    ours, theirs = 100 * model.mean(), 100 * right[best].mean()
-    gained, lost = int((model & ~right[best]).sum()), int((~model & right[best]).sum())
-    sure = abs(gained - lost) > 1.96 * np.sqrt(max(gained + lost, 1))
-    figures = f"{ours:.1f} % right against {theirs:.1f} % of the best baseline ({best})"
-    if not sure:
-        return f"The model is level with a baseline: {figures}, a difference that chance explains."
-    return f"The model beats the baselines: {figures}." if gained > lost else f"A baseline beats the model: {figures}."
+    inputs, lengths = padded([array])
+    with torch.no_grad():
+        xs, lengths = network.front(inputs, lengths)
+    attention = network.pooling.attention
+    if attention is not None:
+        with torch.no_grad():
+            weights = attention.weights(network.outputs(xs, lengths), lengths)[:, 0].double().numpy()
+    else:
+        xs = xs.detach().clone().requires_grad_()
+        scores = network.scores(xs, lengths)
+        (gradient,) = torch.autograd.grad(scores[0, scores[0].argmax()], xs)
+        weights = (gradient * xs).sum(-1).abs()[:, 0].detach().double().numpy()
+    largest = float(weights.max())
+    return np.asarray(weights / largest if largest > 0 else weights).round(4)
+
+
+def attended(network: ClassifierNetwork) -> str:
+    """Return what `step_weights` shows, in words."""
+    return "attention" if network.pooling.attention is not None else "gradient times input"
+
+
+def text_panels(model: Model[Any, Any], part: Part) -> Iterator[Panel]:
+    """Yield some texts with what the model looked at."""
+    for row in np.linspace(0, len(part) - 1, min(_TEXTS, len(part))).astype(np.int64).tolist():
+        tokens = model.encoder.tokens(part.examples.items[row])
+        if tokens:
+            weights = step_weights(model.network, part.arrays[row]).tolist()
+            title = f'What it looked at: a text of class "{model.encoder.classes.names[part.targets[row]]}"'
+            yield WeightedText(title, tokens[:_TOKENS], tuple(weights[:_TOKENS]), attended(model.network))
+
+
+def sequence_panels(model: Model[Any, Any], part: Part, show: Callable[[int], str]) -> Iterator[Panel]:
+    """Yield which steps weighed most in some answers, one example of each of the first classes."""
+    rows = [int(np.flatnonzero(part.targets == own)[0]) for own in np.unique(part.targets)[:_SEQUENCES]]
+    weights = {row: step_weights(model.network, part.arrays[row]) for row in rows}
+    longest = max(map(len, weights.values()))
+    lines = {
+        f'{show(row)}, class "{model.encoder.classes.names[part.targets[row]]}"': tuple(
+            np.pad(own, (0, longest - len(own)), constant_values=np.nan).tolist()
+        )
+        for row, own in weights.items()
+    }
+    steps = tuple(float(step) for step in range(1, longest + 1))
+    yield Curve("Which steps it looked at", steps, lines, "step", attended(model.network))

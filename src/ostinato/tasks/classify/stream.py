@@ -14,9 +14,8 @@ from ostinato.data.table import LARGEST
 from ostinato.data.times import FARTHEST
 from ostinato.errors import DataError, StreamRowError, UsageError
 from ostinato.streaming import stepper
-from ostinato.tasks.classify.calibration import with_temperature
-from ostinato.tasks.classify.fitting import Fitted
-from ostinato.tasks.classify.metrics import Floats
+from ostinato.tasks.base.task import Model
+from ostinato.tasks.classify.encoding import Floats, with_temperature
 
 _GAPS = 1e9  # usual gaps: what is later by more is no pause, and would make every later step one of the past
 Answer = Callable[[Floats], dict[str, Any]]
@@ -27,10 +26,10 @@ class TextStream:
 
     takes_text: ClassVar[bool] = True
 
-    def __init__(self, answers: Callable[[list[str]], dict[str, Any]]) -> None:
-        self._answers = answers
+    def __init__(self, answer: Callable[[str], Mapping[str, Any]]) -> None:
+        self._answer = answer
 
-    def push(self, line: Any) -> dict[str, Any]:
+    def push(self, line: Any) -> Mapping[str, Any]:
         """Return the label of a text, its probability and those of all classes.
 
         Raises:
@@ -40,7 +39,7 @@ class TextStream:
             line = line["text"]
         if not isinstance(line, str):
             raise StreamRowError(f'it is a {type(line).__name__}; expected a text, or {{"text": "..."}}')
-        return self._answers([line])
+        return self._answer(line)
 
 
 class SequenceStream:
@@ -50,30 +49,29 @@ class SequenceStream:
     sum. After the last step the answer is that of the whole sequence.
 
     Args:
-        fitted: a model whose layers read forward only and which has no convolutions.
+        model: whose layers read forward only and which has no convolutions.
         answer: from probabilities to what is returned.
-        time: the name of the time in rows by name.
 
     Raises:
         UsageError: the model needs the end of a sequence.
     """
 
-    def __init__(self, fitted: Fitted, answer: Answer, time: str = "time") -> None:
-        settings = fitted.network.settings
-        if settings.bidirectional or settings.convolutions:
-            reason = "reads sequences from their end too" if settings.bidirectional else "has convolutions in front"
+    def __init__(self, model: Model[Any, Any], answer: Answer) -> None:
+        own = model.parameters
+        if own.bidirectional or own.convolutions:
+            reason = "reads sequences from their end too" if own.bidirectional else "has convolutions in front"
             raise UsageError(
                 f"the model {reason}, so that it cannot answer step by step; fit one with bidirectional=False and no "
                 "convolutions, or predict whole sequences"
             )
-        self.fitted, self._answer, self._name = fitted, answer, time
-        self._advance = stepper(fitted.network.stack)
+        self.model, self._answer, self._name = model, answer, own.time or "time"
+        self._advance = stepper(model.network.stack)
         self.reset()
 
     def reset(self) -> None:
         """Begin a new sequence."""
         self._advance.reset()
-        self._kept = self.fitted.network.pooling.start()
+        self._kept = self.model.network.pooling.start()
         self._time: float | None = None
 
     def push(self, row: Mapping[str, Any] | Sequence[Any] | NDArray[Any], time: Any = None) -> dict[str, Any]:
@@ -108,21 +106,21 @@ class SequenceStream:
             time = row.get(self._name, time)
         values = self._values(row)
         gap = self._gap(time)
-        network = self.fitted.network
+        network = self.model.network
         try:
             gaps = None if gap is None else np.array([gap])
             with np.errstate(over="ignore", invalid="ignore"):  # what becomes infinite is refused as such
-                features = self.fitted.encoder.features(values[None], gaps, "the row")
+                features = self.model.encoder.features(values[None], gaps, "the row")
                 stepped = self._advance(features)
         except (DataError, UsageError) as error:
             raise StreamRowError(str(error)) from error
         with torch.inference_mode():
             self._kept = network.pooling.advance(self._kept, torch.from_numpy(stepped))
             scores = network.head(network.pooling.finish(self._kept)).double().numpy()
-        return self._answer(with_temperature(scores, self.fitted.temperature)[0])
+        return self._answer(with_temperature(scores, self.model.encoder.temperature)[0])
 
     def _values(self, row: Any) -> Floats:
-        channels = self.fitted.encoder.channels
+        channels = self.model.encoder.channels
         if isinstance(row, Mapping):
             unknown = next((name for name in channels if name not in row), None)
             if unknown is not None:
@@ -143,7 +141,7 @@ class SequenceStream:
         return values
 
     def _gap(self, time: Any) -> float | None:
-        if self.fitted.encoder.gap is None:
+        if self.model.encoder.gap is None:
             return None
         now = _seconds(time)
         if now is None or not abs(now) < FARTHEST:
@@ -156,7 +154,7 @@ class SequenceStream:
             self._time = before
             raise StreamRowError(f"its time {now:g} does not come after that of the step before, {before:g}")
         gap = 0.0 if before is None else now - before
-        usual = self.fitted.encoder.gap
+        usual = self.model.encoder.gap
         if usual > 0 and gap > _GAPS * usual:
             raise StreamRowError(
                 f"its time {now:g} is {gap:g} after that of the step before, {before:g}, where {usual:g} is usual"

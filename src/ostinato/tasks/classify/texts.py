@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -26,12 +26,15 @@ from ostinato.data.text import (
     read_delimited,
     read_json_lines,
     read_lines,
+    read_vectors,
     split_words,
 )
 from ostinato.errors import DataError, UsageError
-from ostinato.tasks.classify.examples import Examples, checked_labels
+from ostinato.tasks.classify.encoding import ClassEncoder
+from ostinato.tasks.classify.examples import Classes, Examples, checked_labels
+from ostinato.tasks.classify.parameters import TextParameters
 
-Level = Literal["character", "word", "subword"]
+Level: TypeAlias = Literal["character", "word", "subword"]
 Column: TypeAlias = "str | int"
 _JSON = (".jsonl", ".ndjson")
 _TABLES = (".csv", ".tsv", ".tab")
@@ -46,11 +49,13 @@ class TextColumns:
     Args:
         text, label: the columns, or the keys of JSON lines.
         quoted: whether a cell of a CSV or TSV file that begins with `"` is quoted.
+        missing: cells that mean a missing value: a text that is one is empty, a label that is one is missing.
     """
 
     text: Column
     label: Column
     quoted: bool
+    missing: tuple[str, ...] = ()
 
     def read(self, data: Any, *, labelled: bool = True) -> Examples:
         """Read texts, and their labels if there are to be any.
@@ -88,15 +93,22 @@ class TextColumns:
             rows = read_json_lines(path, [str(column) for column in wanted])
         else:
             rows = read_delimited(path, wanted, header=isinstance(self.text, str), quoted=self.quoted)
-        return _examples(path.name, list(rows), labelled)
+        return self._examples(path.name, list(rows), labelled)
 
     def _from_table(self, source: Any, labelled: bool) -> Examples:
-        table = read_table(source)
+        table = read_table(source, missing=self.missing)
         names = [str(name) for name in ((self.text, self.label) if labelled else (self.text,))]
         table.require(names)
         texts = _present(table, names[0])
         told = tuple(labels(table, names[1], "needs its label")) if labelled else None
         return Examples(table.origin, texts, None if told is None else checked_labels(told, table.origin))
+
+    def _examples(self, origin: str, rows: list[tuple[str, ...]], labelled: bool) -> Examples:
+        texts = tuple("" if row[0] in self.missing else row[0] for row in rows)
+        if not labelled:
+            return Examples(origin, texts)
+        told = checked_labels(["" if row[1] in self.missing else row[1] for row in rows], origin)
+        return Examples(origin, texts, tuple(typed([str(label) for label in told])))
 
 
 def _present(table: Table, name: str) -> tuple[str, ...]:
@@ -106,14 +118,6 @@ def _present(table: Table, name: str) -> tuple[str, ...]:
         row = int(table.frame[name].is_null().arg_max() or 0)
         raise DataError(f'{table.place(row)}: column "{name}" is missing; expected a text, if need be an empty one')
     return tuple(own or "" for own in found)
-
-
-def _examples(origin: str, rows: list[tuple[str, ...]], labelled: bool) -> Examples:
-    texts = tuple(row[0] for row in rows)
-    if not labelled:
-        return Examples(origin, texts)
-    told = checked_labels([row[1] for row in rows], origin)
-    return Examples(origin, texts, tuple(typed([str(label) for label in told])))
 
 
 def _from_lists(data: Any, labelled: bool) -> Examples:
@@ -144,34 +148,43 @@ def _texts(data: Iterable[Any], origin: str) -> tuple[str, ...]:
     return tuple(texts)
 
 
-@dataclass(frozen=True)
-class TextEncoder:
-    """From texts to token numbers."""
+@dataclass(frozen=True, kw_only=True)
+class TextEncoder(ClassEncoder):
+    """From texts to token numbers.
+
+    Args:
+        vocabulary: of the training texts; level: what a token is; width: features of a token.
+        vectors: `(tokens, width)` to start from, while a model is fitted.
+    """
 
     vocabulary: Vocabulary
     level: Level
+    width: int
+    vectors: NDArray[np.float32] | None = field(default=None, metadata={"saved": False}, compare=False)
 
     @classmethod
-    def fit(cls, examples: Examples, parameters: Mapping[str, Any]) -> TextEncoder:
+    def fit(cls, examples: Examples, parameters: TextParameters) -> TextEncoder:
         """Build the vocabulary of training texts.
 
         Raises:
-            DataError: no text has a token.
-            UsageError: a parameter is out of range.
+            DataError: no text has a token, or there is one class only.
         """
-        level = parameters["level"]
-        size, count, lower = parameters["vocabulary_size"], parameters["min_count"], parameters["lower"]
-        if level == "character":
-            made: Vocabulary = CharacterVocabulary.build(examples.items, lower=lower, min_count=count, max_size=size)
-        elif level == "word":
-            made = WordVocabulary.build(
-                examples.items, split=parameters["split"], lower=lower, min_count=count, max_size=size
+        own = parameters
+        size, count = own.vocabulary_size, own.min_count
+        if own.level == "character":
+            made: Vocabulary = CharacterVocabulary.build(
+                examples.items, lower=own.lower, min_count=count, max_size=size
             )
-        elif level == "subword":
-            made = SubwordVocabulary.build(examples.items, size=size or _SUBWORDS, lower=lower)
+        elif own.level == "word":
+            made = WordVocabulary.build(
+                examples.items, split=own.split, lower=own.lower, min_count=count, max_size=size
+            )
         else:
-            raise UsageError(f'level is {level!r}; expected "word", "subword" or "character"')
-        return cls(made, level)
+            made = SubwordVocabulary.build(examples.items, size=size or _SUBWORDS, lower=own.lower)
+        vectors = None if own.vectors is None else _vectors(own.vectors, made, own.seed)
+        width = own.embedding_size if vectors is None else vectors.shape[1]
+        classes = Classes.of(examples)
+        return cls(classes=classes, vocabulary=made, level=own.level, width=width, vectors=vectors)
 
     def encode(self, examples: Examples) -> list[NDArray[np.int64]]:
         """Return the tokens of each text, `(time,)`; a text without any is the end of a sentence alone."""
@@ -189,3 +202,12 @@ class TextEncoder:
         if isinstance(self.vocabulary, WordVocabulary):
             return self.vocabulary.split_text(text)
         return split_words(text, "words")
+
+
+def _vectors(path: str, vocabulary: Vocabulary, seed: int) -> NDArray[np.float32]:
+    """Return the vectors of a file; words that it lacks get random ones of the same spread."""
+    assert isinstance(vocabulary, (WordVocabulary, CharacterVocabulary))
+    read = read_vectors(path, vocabulary)
+    spread = float(read.weights[read.found].std())
+    drawn = np.random.default_rng(seed).normal(0.0, spread, read.weights.shape).astype(np.float32)
+    return np.where(read.found[:, None], read.weights, drawn)

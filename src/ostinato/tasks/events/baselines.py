@@ -1,85 +1,89 @@
-"""What an event predictor has to beat: counts of what followed the last activities, and mean times."""
+"""What an event predictor has to beat: counts of what followed the last activities, and times by activity."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ostinato.tasks.events.cases import Case
+from ostinato.tasks.base.classes import cross_entropy
+from ostinato.tasks.base.counting import FollowerCounts
+from ostinato.tasks.events.cases import TIMES, Cases
+
+_ORDERS = range(2, 7)
 
 
-class FollowerCounts:
-    """What followed each run of activities: the distribution after the longest run that was seen, mixed with shorter.
+@dataclass(frozen=True)
+class Predicted:
+    """After each event of all cases: `probabilities (events, activities + 1)`, the end last; `seconds (events, TIMES)`.
 
-    Runs up to `order` are mixed by Witten and Bell's rule: a run that was followed by `d` different things in `n`
-    places leaves `d / (n + d)` to the next shorter one, the empty run to all classes alike.
-
-    Args:
-        cases: to count.
-        classes: what may follow, the end among them.
-        order: activities looked back on.
-
-    Source: I. Witten and T. Bell, "The zero-frequency problem", IEEE Transactions on Information Theory 37, 1991.
+    A baseline may have one of them only.
     """
 
-    def __init__(self, cases: Sequence[Case], classes: int, order: int) -> None:
-        self.classes, self.order = classes, order
-        counts: dict[tuple[int, ...], Counter[int]] = defaultdict(Counter)
-        for case in cases:
-            for place, following in enumerate(case.following.tolist()):
-                if 0 <= following < classes:
-                    for run in _runs(case.kinds, place, order):
-                        counts[run][following] += 1
-        self.counts = dict(counts)
-
-    def chances(self, cases: Sequence[Case]) -> NDArray[np.float64]:
-        """Return the distribution after each event of cases, `(events of all cases, classes)`."""
-        found: dict[tuple[int, ...], NDArray[np.float64]] = {}
-        rows = []
-        for case in cases:
-            for place in range(len(case.kinds)):
-                runs = _runs(case.kinds, place, self.order)
-                if runs[-1] not in found:
-                    found[runs[-1]] = self._mixed(runs)
-                rows.append(found[runs[-1]])
-        return np.array(rows).reshape(-1, self.classes)
-
-    def _mixed(self, runs: list[tuple[int, ...]]) -> NDArray[np.float64]:
-        chances = np.full(self.classes, 1.0 / self.classes)
-        for run in runs:  # from the shortest on
-            own = self.counts.get(run)
-            if own is None:
-                break
-            seen = np.zeros(self.classes)
-            seen[list(own)] = list(own.values())
-            chances = (seen + len(own) * chances) / (seen.sum() + len(own))
-        return chances
+    probabilities: NDArray[np.float64] | None
+    seconds: NDArray[np.float64] | None
 
 
+@dataclass(frozen=True)
+class LastActivities:
+    """What followed the last activities, by Witten and Bell's rule; see `FollowerCounts`."""
+
+    counts: FollowerCounts
+
+    @classmethod
+    def fit(cls, cases: Cases, classes: int, order: int) -> LastActivities:
+        """Count cases; `classes` may follow, the end among them."""
+        own = cases.cases
+        return cls(
+            FollowerCounts.of(
+                [case.kinds for case in own], classes, order=order, following=[case.following for case in own],
+                followers=classes, begins=True,
+            )
+        )  # fmt: skip
+
+    @classmethod
+    def chosen(cls, train: Cases, validation: Cases | None, classes: int) -> LastActivities:
+        """Look back on as many activities as is best on the validation part; without one, on three."""
+        order = 3
+        if validation is not None:
+            order = min(_ORDERS, key=lambda own: cls.fit(train, classes, own).loss(validation))
+        return cls.fit(train.joined(validation), classes, order)
+
+    def predict(self, cases: Cases) -> Predicted:
+        """Return the distribution after each event."""
+        contexts = self.counts.contexts([case.kinds for case in cases.cases], begins=True)
+        return Predicted(self.counts.distribution(contexts), None)
+
+    def loss(self, cases: Cases) -> float:
+        """Return the cross-entropy of what followed."""
+        found = self.predict(cases).probabilities
+        assert found is not None
+        return cross_entropy(cases.following, found)
+
+
+@dataclass(frozen=True)
 class WaitsByActivity:
-    """The mean, or the median, of a time after each activity; after one not seen, that of all."""
+    """The mean, or the median, of each time after each activity; after one not seen, that of all."""
 
-    def __init__(self, cases: Sequence[Case], place: int, statistic: Literal["mean", "median"]) -> None:
-        kinds, waits = _flat(cases, place)
-        own = np.mean if statistic == "mean" else np.median
-        known = np.isfinite(waits)
-        self.overall = float(own(waits[known])) if known.any() else np.nan
-        self.by_kind = {int(kind): float(own(waits[known & (kinds == kind)])) for kind in np.unique(kinds[known])}
+    by_kind: Mapping[int, tuple[float, ...]]
+    overall: tuple[float, ...]
 
-    def seconds(self, cases: Sequence[Case]) -> NDArray[np.float64]:
-        """Return the time after each event of cases, `(events of all cases,)`."""
-        return np.array([self.by_kind.get(int(kind), self.overall) for case in cases for kind in case.kinds])
+    @classmethod
+    def fit(cls, cases: Cases, statistic: Literal["mean", "median"]) -> WaitsByActivity:
+        """Find them in cases."""
+        own = np.nanmean if statistic == "mean" else np.nanmedian
 
+        def of(waits: NDArray[np.float64]) -> tuple[float, ...]:
+            columns = (waits[:, place] for place in range(TIMES))
+            return tuple(float(own(column)) if np.isfinite(column).any() else float("nan") for column in columns)
 
-def _runs(kinds: NDArray[np.int64], place: int, order: int) -> list[tuple[int, ...]]:
-    """Return the last activities up to a place, none of them first; the beginning of a case is told apart."""
-    before = [-1] * order + kinds[: place + 1].tolist()
-    return [tuple(before[len(before) - length :]) for length in range(order + 1)]
+        by_kind = {int(kind): of(cases.waits[cases.kinds == kind]) for kind in np.unique(cases.kinds)}
+        return cls(by_kind, of(cases.waits))
 
-
-def _flat(cases: Sequence[Case], place: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    return np.concatenate([case.kinds for case in cases]), np.concatenate([case.waits[:, place] for case in cases])
+    def predict(self, cases: Cases) -> Predicted:
+        """Return the times after each event."""
+        found = np.array([self.by_kind.get(int(kind), self.overall) for kind in cases.kinds])
+        return Predicted(None, np.where(np.isnan(found), np.array(self.overall), found))

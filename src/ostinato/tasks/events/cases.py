@@ -1,43 +1,64 @@
-"""From an event log to numbers: what a network reads at each event, and what it is to foretell after it."""
+"""From an event log to numbers: what a network reads at each event, and what it is to predict after it."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TypeAlias
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
-from ostinato.data import EventLog, TimeFormat, read_event_log
-from ostinato.errors import DataError, UsageError
+from ostinato.data import EventLog, TimeFormat
+from ostinato.data.notes import note
+from ostinato.errors import DataError
+from ostinato.tasks.base.batches import padded
 from ostinato.tasks.events.features import Floats, TimeFeatures
+from ostinato.tasks.events.times import TimeScale
 
-Log: TypeAlias = "str | Path | EventLog | Any"
-"""A path, an `EventLog`, or anything else that `read_table` takes."""
 END, UNSEEN = "(end of case)", "(not seen in training)"
+NOTHING = -100
+TIMES = 2
+"""Times that are predicted: until the next event, and until the last one."""
+_DAY = 86400.0
 
 
 @dataclass(frozen=True)
-class Parts:
-    """A log in its parts."""
+class EventEncoder:
+    """What makes numbers of events.
 
-    train: EventLog
-    validation: EventLog | None
-    test: EventLog | None
-    protocol: str
+    Args:
+        known: the activities, in the order of their numbers, from 1.
+        features: of times.
+        scales: of the times that are predicted.
+        unit: what times are shown in, and how many seconds that is; `("days", 86400)`, or `("units", 1)` where the log
+            has whole numbers rather than times, or `("", 1)` where it has none.
+        reading: how the times of the training data are written, and later ones are read.
+        firsts: how many cases began with each activity.
+    """
+
+    known: tuple[str, ...]
+    features: TimeFeatures
+    scales: tuple[TimeScale, ...]
+    unit: tuple[str, float]
+    reading: TimeFormat
+    firsts: Mapping[str, int]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of all that may follow, the end of the case and what was not seen last."""
+        return (*self.known, END, UNSEEN)
 
 
-@dataclass(frozen=True)
-class Case:
+class Case(NamedTuple):
     """A case as numbers, one an event, `(events,)`.
 
     `kinds`: the activity, from 1, 0 if it was not seen in training; `features`: `(events, FEATURES)`; `following`: the
     class of what comes next, `len(known)` for the end of the case and one more for what was not seen in training;
-    `waits`: `(events, 2)`, seconds until the next event and until the last one, NaN where there is none or it is not
-    known.
+    `waits`: `(events, TIMES)`, seconds until the next event and until the last one, NaN where there is none or it is
+    not known.
     """
 
     kinds: NDArray[np.int64]
@@ -47,61 +68,125 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Encoded:
-    """The parts of a log as numbers."""
+class Cases:
+    """Cases as numbers; all that is flat is over the events of all cases, one case behind the other."""
 
-    train: list[Case]
-    validation: list[Case]
-    test: list[Case]
+    cases: tuple[Case, ...]
+
+    def __len__(self) -> int:
+        return len(self.cases)
+
+    @property
+    def lengths(self) -> list[int]:
+        """Events of each case."""
+        return [len(case.kinds) for case in self.cases]
+
+    @cached_property
+    def kinds(self) -> NDArray[np.int64]:
+        """The activities, flat."""
+        return np.concatenate([case.kinds for case in self.cases])
+
+    @cached_property
+    def following(self) -> NDArray[np.int64]:
+        """What came next, flat."""
+        return np.concatenate([case.following for case in self.cases])
+
+    @cached_property
+    def waits(self) -> Floats:
+        """Times until the next event and the last one, flat `(events, TIMES)`."""
+        return np.concatenate([case.waits for case in self.cases])
+
+    @cached_property
+    def prefixes(self) -> NDArray[np.int64]:
+        """Events up to each one of its case, flat."""
+        return np.concatenate([np.arange(length) + 1 for length in self.lengths])
+
+    def judged(self, first_prefix: int, count_end: bool, classes: int) -> NDArray[np.bool_]:
+        """Return which events are judged by what came after them, flat.
+
+        Raises:
+            DataError: there is none.
+        """
+        kept = (self.following >= 0) & (self.prefixes >= first_prefix)
+        if not count_end:
+            kept &= self.following != classes - 1
+        if not kept.any():
+            raise DataError(
+                f"there is nothing to judge in {len(self)} cases by prefixes of {first_prefix} or more events; give "
+                "longer or more cases"
+            )
+        return kept
+
+    def joined(self, other: Cases | None) -> Cases:
+        """Return these cases and others."""
+        return self if other is None else Cases((*self.cases, *other.cases))
 
 
-def read_log(parameters: Mapping[str, Any], source: Log, time_format: TimeFormat | None = None) -> EventLog:
-    """Read a log by the columns that an `EventPredictor` is told.
+def fit_encoder(log: EventLog, time_loss: Any) -> EventEncoder:
+    """Find the activities and the scales of times of a log."""
+    features = TimeFeatures.fit(log.gaps)
+    firsts: dict[str, int] = {}
+    for activities in log.activities:
+        firsts[activities[0]] = firsts.get(activities[0], 0) + 1
+    encoder = EventEncoder(log.kinds, features, (), ("", 1.0), log.time_format, firsts)
+    waits = encode_log(encoder, log).waits
+    scales = tuple(TimeScale.fit(time_loss, waits[:, place]) for place in range(TIMES))
+    dates = log.starts.dtype.kind in "mM"
+    unit = ("", 1.0) if not np.isfinite(waits).any() else ("days", _DAY) if dates else ("units", 1.0)
+    return EventEncoder(log.kinds, features, scales, unit, log.time_format, firsts)
 
-    Args:
-        parameters: of the predictor.
-        source: the log.
-        time_format: how the times of the training data are written; `None`: these are they.
+
+def encode_log(encoder: EventEncoder, log: EventLog) -> Cases:
+    """Return all cases of a log as numbers, and say which activities are not known."""
+    index = {name: number for number, name in enumerate(encoder.known, 1)}
+    unknown = [name for name in log.kinds if name not in index]
+    if unknown:
+        shown = ", ".join(f'"{name[:80]}"' for name in unknown[:3]) + (", ..." if len(unknown) > 3 else "")
+        note(f"{log.origin}: activities that were not in training are taken as unknown ones: {shown}")
+    rows = zip(log.activities, log.gaps, log.moments, strict=True)
+    return Cases(tuple(_encoded(encoder.features, index, *row) for row in rows))
+
+
+def _encoded(
+    features: TimeFeatures, index: Mapping[str, int], activities: Sequence[str], gaps: Floats, moments: Floats
+) -> Case:
+    kinds = np.array([index.get(name, 0) for name in activities], np.int64)
+    following = np.append(np.where(kinds[1:] == 0, len(index) + 1, kinds[1:] - 1), len(index))
+    elapsed = np.cumsum(gaps)
+    left = np.append((elapsed[-1] - elapsed)[:-1], np.nan)
+    return Case(kinds, features.of_case(gaps, moments), following, np.stack([np.append(gaps[1:], np.nan), left], -1))
+
+
+class EventBatch(NamedTuple):
+    """Padded cases.
+
+    Shapes: `kinds (time, batch)`, `features (time, batch, FEATURES)`, `lengths (batch,)`, `following (time, batch)`,
+    -100 where there is nothing to predict, `waits (time, batch, TIMES)` in the scales of the losses, NaN likewise.
     """
-    if isinstance(source, EventLog):
-        return source
-    columns = {name: parameters[name] for name in ("case", "activity")}
-    options = {name: parameters[name] for name in ("day_first", "time_format", "time_zone")}
-    time_format = time_format or TimeFormat.wanted(**options)
-    return read_event_log(source, **columns, time=parameters["time"] or None, time_format=time_format)
+
+    kinds: Tensor
+    features: Tensor
+    lengths: Tensor
+    following: Tensor
+    waits: Tensor
 
 
-def read_parts(parameters: Mapping[str, Any], data: Log, validation: Log | None, test: Log | None) -> Parts:
-    """Read logs and hold out the last cases.
+def collate(encoder: EventEncoder, cases: Sequence[Case]) -> EventBatch:
+    """Return cases as one batch."""
+    import torch
 
-    Raises:
-        DataError: a log cannot be read, or too little is left to train on.
-        UsageError: a share or the order is out of range.
-    """
-    order = parameters["order"]
-    if order not in ("start", "file"):
-        raise UsageError(f'order is "{order}"; expected "start" or "file"')
-    log = read_log(parameters, data)
-    rows = np.argsort(log.starts, kind="stable") if order == "start" else np.arange(len(log))
-    held = {"test": test, "validation": validation}
-    parts: dict[str, EventLog | None] = {}
-    for name, given in held.items():
-        share = parameters[name]
-        if not 0 <= share < 1:
-            raise UsageError(f"{name} is {share}; expected a share from 0 to 1, 1 excluded")
-        count = 0 if given is not None else round(len(rows) * share)
-        rows, last = rows[: len(rows) - count], rows[len(rows) - count :]
-        parts[name] = (
-            read_log(parameters, given, log.time_format) if given is not None else log.take(last) if count else None
-        )
-    if not len(rows) or not any(len(log.activities[row]) for row in rows):
-        raise DataError(f"{log.origin} leaves {len(rows)} cases to train on; give more, or hold fewer out")
-    by = "that start last" if order == "start" else "of the file"
-    which = f"the last {100 * parameters['test']:.4g} % of cases, {by}" if test is None else "a log of its own"
-    return Parts(log.take(rows), parts["validation"], parts["test"], f"test: {which}")
+    waits = [np.stack([own.scaled(case.waits[:, i]) for i, own in enumerate(encoder.scales)], -1) for case in cases]
+    following = [np.where(case.following > len(encoder.known), NOTHING, case.following) for case in cases]
+    return EventBatch(
+        padded([case.kinds for case in cases]),
+        padded([case.features.astype(np.float32) for case in cases]),
+        torch.tensor([len(case.kinds) for case in cases]),
+        padded(following, NOTHING),
+        padded([own.astype(np.float32) for own in waits], float("nan")),
+    )
 
 
-def joined(first: EventLog, second: EventLog) -> EventLog:
+def join_logs(first: EventLog, second: EventLog) -> EventLog:
     """Return the cases of two logs, one behind the other.
 
     Raises:
@@ -117,40 +202,3 @@ def joined(first: EventLog, second: EventLog) -> EventLog:
         np.concatenate([first.starts, second.starts]),
         first.time_format,
     )
-
-
-def fingerprint_of(*logs: EventLog | None) -> str:
-    """Return a checksum of what is trained on."""
-    digest = hashlib.sha256()
-    for log in filter(None, logs):
-        digest.update(repr((log.cases, log.activities)).encode("utf-8", "surrogatepass"))
-        digest.update(np.concatenate(log.gaps).tobytes())
-    return digest.hexdigest()
-
-
-def encode_case(
-    log: EventLog, row: int, index: Mapping[str, int], features: TimeFeatures, moments: Floats, *, ended: bool = True
-) -> Case:
-    """Return one case of a log as numbers.
-
-    Args:
-        log: with the case.
-        row: its place.
-        index: activity -> number, from 1.
-        features: what makes features of times.
-        moments: of its events; see `EventLog.moments`.
-        ended: whether its last event is known to be the last.
-    """
-    gaps = log.gaps[row]
-    kinds = np.array([index.get(name, 0) for name in log.activities[row]], np.int64)
-    last = len(index) if ended else -100
-    following = np.append(np.where(kinds[1:] == 0, len(index) + 1, kinds[1:] - 1), last)
-    elapsed = np.cumsum(gaps)
-    left = np.append((elapsed[-1] - elapsed)[:-1], np.nan)
-    return Case(kinds, features.of_case(gaps, moments), following, np.stack([np.append(gaps[1:], np.nan), left], -1))
-
-
-def encode_log(log: EventLog, known: tuple[str, ...], features: TimeFeatures) -> list[Case]:
-    """Return all cases of a log as numbers."""
-    index = {name: number for number, name in enumerate(known, 1)}
-    return [encode_case(log, row, index, features, moments) for row, moments in enumerate(log.moments)]

@@ -10,15 +10,13 @@ import numpy as np
 from ostinato.data.panel import time_text
 from ostinato.data.zones import aware
 from ostinato.errors import UsageError
-from ostinato.tasks.events.answering import Answer
-from ostinato.tasks.events.cases import END
-from ostinato.tasks.events.prediction import Reader
+from ostinato.tasks.events.cases import END, EventEncoder
 from ostinato.tasks.events.stream import EventStream
 
 
 def continue_case(
     stream: EventStream, events: Sequence[Mapping[str, Any]], *, length: int, sample: bool, seed: int
-) -> list[Answer]:
+) -> list[dict[str, Any]]:
     """Return the events that are expected after some; see `EventPredictor.continue_case`.
 
     Raises:
@@ -34,34 +32,34 @@ def continue_case(
     for event in events:
         answer = stream.push({**event, case: "it"})
     moment = stream.moment_of(events[-1])
-    expected: list[Answer] = []
-    word, seconds = stream.reader.unit
+    expected: list[dict[str, Any]] = []
+    word, seconds = stream.encoder.unit
     while len(expected) < length:
         chosen = _chosen(answer, rng) if sample else answer["next"]
         if chosen == END:
             expected.append({activity: END})
             break
         moment += answer.get(f"in_{word}", 0.0) * seconds
-        row = {activity: chosen} | ({} if time is None else {time: _time(moment, stream.reader)})
+        row = {activity: chosen} | ({} if time is None else {time: _time(moment, stream.encoder)})
         expected.append({**row, "probability": answer["probabilities"][chosen]})
         answer = stream.push({**row, case: "it"})
     return expected
 
 
-def _chosen(answer: Answer, rng: np.random.Generator) -> str:
-    chances: dict[str, float] = answer["probabilities"]
-    values = np.array(list(chances.values()))
-    return list(chances)[int(rng.choice(len(values), p=values / values.sum()))]
+def _chosen(answer: dict[str, Any], rng: np.random.Generator) -> str:
+    probabilities: dict[str, float] = answer["probabilities"]
+    values = np.array(list(probabilities.values()))
+    return list(probabilities)[int(rng.choice(len(values), p=values / values.sum()))]
 
 
-def _time(moment: float, reader: Reader) -> Any:
+def _time(moment: float, encoder: EventEncoder) -> Any:
     """Return a moment as the times of the training data are: with their zone, if they have one."""
     if not np.isfinite(moment):
         return None
-    if reader.unit[0] != "days":
+    if encoder.unit[0] != "days":
         return moment
-    if reader.time_format.kind == "elapsed":
+    if encoder.reading.kind == "elapsed":
         return time_text(np.timedelta64(round(moment), "s"))
     instant = np.array([round(moment)]).astype("datetime64[s]").astype("datetime64[us]")
-    when = aware(instant, reader.time_format.zone).item(0)
+    when = aware(instant, encoder.reading.zone).item(0)
     return when.isoformat(sep=" ", timespec="seconds")

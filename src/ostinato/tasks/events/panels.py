@@ -2,116 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn import functional
 
 from ostinato.data import EventLog
-from ostinato.tasks.events.batches import collate
-from ostinato.tasks.events.cases import END, UNSEEN, Case, Parts
-from ostinato.tasks.events.evaluation import Protocol, Truth, truth_of
-from ostinato.tasks.events.prediction import Foretold, Reader
-from ostinato.tasks.panels import class_table, confusion_panel, reliability_curve
-from ostinato.tasks.summary import Curve, Panel, Table
+from ostinato.tasks.base.classes import class_table, confusion_panel, reliability_curve
+from ostinato.tasks.base.gradients import gradient_norms, gradient_panel
+from ostinato.tasks.base.summary import Curve, Panel, Table
+from ostinato.tasks.base.task import Model
+from ostinato.tasks.events.baselines import Predicted
+from ostinato.tasks.events.cases import Cases, collate
 
 _LEAST = 10
 """Prefixes of a length that a point of a curve stands on, at least."""
-_CASES = 64
-_SHOWN = 6
-
-
-def described(parts: Parts, reader: Reader) -> tuple[tuple[str, str], ...]:
-    """Return the data in pairs of a word and what it says."""
-
-    def size(log: EventLog | None) -> str:
-        return "none" if log is None else f"{len(log):,} cases, {sum(map(len, log.activities)):,} events"
-
-    return (
-        ("source", parts.train.origin),
-        ("train", size(parts.train)),
-        ("validation", size(parts.validation)),
-        ("test", size(parts.test)),
-        ("activities", f"{len(reader.known)}: {', '.join(reader.known[:20])}{', ...' * (len(reader.known) > 20)}"),
-        ("times", reader.unit[0] or "none"),
-    )
+_CASES, _SHOWN = 64, 6
 
 
 def event_panels(
-    reader: Reader, cases: Sequence[Case], log: EventLog | None, foretold: Foretold, protocol: Protocol
-) -> list[Panel]:
-    """Return the panels of held-out cases, none if there are none."""
-    if not cases or log is None:
-        return []
-    truth = truth_of(cases, len(reader.known) + 1, protocol)
-    chances = foretold.chances[truth.judged]
-    found = chances.argmax(-1)
-    labels = (*reader.known, END, UNSEEN)
-    panels: list[Panel] = [
-        confusion_panel(labels, truth.following, found, title="What came next, and what was foretold"),
-        class_table(labels, truth.following, found, title="Each activity as what comes next"),
-        _by_length(truth, found),
-        reliability_curve(chances.max(-1), found == truth.following, title="Reliability of the chances given"),
-        _gradients(reader, cases),
-        _strangest(reader, cases, log, foretold),
-    ]
-    return panels
+    model: Model[Any, Any], log: EventLog, cases: Cases, predicted: Predicted, judged: NDArray[np.bool_]
+) -> Iterator[Panel]:
+    """Yield the panels of held-out cases."""
+    assert predicted.probabilities is not None
+    probabilities, truth = predicted.probabilities[judged], cases.following[judged]
+    found, labels = probabilities.argmax(-1), model.encoder.labels
+    yield confusion_panel(labels, truth, found, title="What came next, and what was predicted")
+    yield class_table(labels, truth, found, title="Each activity as what comes next")
+    yield _by_length(cases.prefixes[judged], found == truth)
+    yield reliability_curve(probabilities.max(-1), found == truth)
+    yield _gradients(model, cases)
+    yield _least_expected(labels, log, cases, predicted.probabilities)
 
 
-def _by_length(truth: Truth, found: np.ndarray) -> Curve:
+def _by_length(prefixes: NDArray[np.int64], right: NDArray[np.bool_]) -> Curve:
     """Return accuracy by the length of the prefix, as far as there are enough of them."""
-    lengths, counts = np.unique(truth.lengths, return_counts=True)
+    lengths, counts = np.unique(prefixes, return_counts=True)
     lengths = lengths[counts >= min(_LEAST, counts.max())]
-    right = tuple(float((found == truth.following)[truth.lengths == length].mean()) for length in lengths)
     return Curve(
         "Accuracy by length of the prefix",
         x=tuple(map(float, lengths)),
-        lines={"accuracy": right},
+        lines={"accuracy": tuple(float(right[prefixes == length].mean()) for length in lengths)},
         x_axis="events seen",
         y_axis="share that was right",
         note=f"lengths with {_LEAST} prefixes or more",
     )
 
 
-def _gradients(reader: Reader, cases: Sequence[Case]) -> Curve:
+def _gradients(model: Model[Any, Any], cases: Cases) -> Curve:
     """Return how much an event some steps ago moves the loss of what comes next, over the longest cases."""
-    longest = sorted(cases, key=lambda case: -len(case.kinds))[:_CASES]
-    batch = collate(longest, reader.scales, len(reader.known))
-    with torch.enable_grad():
-        read = reader.network.read(batch.kinds, batch.features).detach().requires_grad_()
-        ys, _ = reader.network.stack(read, lengths=batch.lengths)
-        last = batch.lengths - 1
-        scores, _ = reader.network.said(ys[last, torch.arange(len(longest))])
-        wanted = batch.following[last, torch.arange(len(longest))]
-        (own,) = torch.autograd.grad(functional.cross_entropy(scores, wanted, reduction="sum"), read)
-    norms = own.norm(dim=-1)
-    ago = last - torch.arange(len(read))[:, None]
-    mean = [float(norms[ago == steps].mean()) for steps in range(len(read))]
-    return Curve(
-        "Gradient through time",
-        x=tuple(map(float, range(len(mean)))),
-        lines={"norm": tuple(mean)},
-        x_axis="events before the last",
-        y_axis="norm of the loss's gradient by what was read",
-        logarithmic=True,
-        note=f"mean over the {len(longest)} longest held-out cases that reach so far back",
-    )
+    longest = sorted(cases.cases, key=lambda case: -len(case.kinds))[:_CASES]
+    network, batch = model.network, collate(model.encoder, longest)
+    last = batch.lengths - 1, torch.arange(len(longest))
+
+    def loss(xs: Tensor) -> Tensor:
+        ys, _ = network.stack(xs, lengths=batch.lengths)
+        return functional.cross_entropy(network.predicted(ys[last])[0], batch.following[last], reduction="sum")
+
+    norms = gradient_norms(network.read(batch.kinds, batch.features), batch.lengths, loss)
+    return gradient_panel(norms, step="events", note=f"Mean over the {len(longest)} longest held-out cases.")
 
 
-def _strangest(reader: Reader, cases: Sequence[Case], log: EventLog, foretold: Foretold) -> Table:
+def _least_expected(labels: tuple[str, ...], log: EventLog, cases: Cases, probabilities: NDArray[np.float64]) -> Table:
     """Return the events that were least expected."""
-    ends = np.cumsum([len(case.kinds) for case in cases])
-    following = np.concatenate([case.following for case in cases])
-    own = np.where(following < foretold.chances.shape[1], following, 0)
-    chances = np.where(following < foretold.chances.shape[1], foretold.chances[np.arange(len(own)), own], 0.0)
-    labels = (*reader.known, END, UNSEEN)
+    ends, classes = np.cumsum(cases.lengths), probabilities.shape[1]
+    known = cases.following < classes
+    given = np.where(known, probabilities[np.arange(len(known)), np.where(known, cases.following, 0)], 0.0)
     rows = []
-    for at in np.argsort(chances, kind="stable")[:_SHOWN]:
+    for at in np.argsort(given, kind="stable")[:_SHOWN]:
         row = int(np.searchsorted(ends, at, side="right"))
-        place = int(at - (ends[row] - len(cases[row].kinds)))
-        before = " ".join(log.activities[row][max(0, place - 3) : place + 1])
-        came = log.activities[row][place + 1] if place + 1 < len(log.activities[row]) else END
-        rows.append((log.cases[row], before, came, labels[int(foretold.chances[at].argmax())], float(chances[at])))
-    columns = ("case", "last activities", "came", "foretold", "chance given to what came")
+        place = int(at - (ends[row] - cases.lengths[row]))
+        names = (*log.activities[row], labels[-2])
+        before = " ".join(names[max(0, place - 3) : place + 1])
+        rows.append(
+            (log.cases[row], before, names[place + 1], labels[int(probabilities[at].argmax())], float(given[at]))
+        )
+    columns = ("case", "last activities", "came", "predicted", "probability given to what came")
     return Table("The least expected", columns, tuple(rows))

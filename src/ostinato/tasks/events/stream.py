@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,8 +20,7 @@ from ostinato.data.notes import note
 from ostinato.data.times import FARTHEST, OPEN_ORDER, read_cell
 from ostinato.errors import DataError, StreamRowError, UsageError
 from ostinato.streaming import ArrayState, stepper
-from ostinato.tasks.events.answering import Answer, answer_of
-from ostinato.tasks.events.prediction import Reader
+from ostinato.tasks.base.task import Model
 
 _DAY = 86_400.0
 _YEAR, _STEPS = 366 * _DAY, 10_000
@@ -41,29 +40,31 @@ class EventStream:
     """Cases as they go on; what is kept of each does not grow with its events.
 
     Args:
-        reader: of the model.
-        columns: the names of the case, the activity and the time in a row; the last `None` if there are no times.
+        model: fitted.
+        answer: from probabilities, times and the name of a case to what is said of it.
         most: cases held at a time; of more, the one that has not gone on for longest is forgotten.
 
     Raises:
         UsageError: `most` is not positive.
     """
 
-    def __init__(self, reader: Reader, columns: tuple[str, str, str | None], most: int) -> None:
+    def __init__(self, model: Model[Any, Any], answer: Callable[..., dict[str, Any]], most: int) -> None:
         if most < 1:
             raise UsageError(f"max_cases is {most}; expected one or more")
-        self.reader, self.columns, self.most = reader, columns, most
-        self._index = {name: number for number, name in enumerate(reader.known, 1)}
+        own = model.parameters
+        self.model, self.encoder, self.most, self._answer = model, model.encoder, most, answer
+        self.columns: tuple[str, str, str | None] = (own.case, own.activity, own.time or None)
+        self._index = {name: number for number, name in enumerate(self.encoder.known, 1)}
         self._said: set[str] = set()
-        self._step = stepper(reader.network.stack)
+        self._step = stepper(model.network.stack)
         self._cases: OrderedDict[str, _Open] = OrderedDict()
-        self._vectors = reader.network.embedding.weight.detach().numpy()
+        self._vectors = model.network.embedding.weight.detach().numpy()
 
     def __len__(self) -> int:
         """Return how many cases are held."""
         return len(self._cases)
 
-    def push(self, row: Mapping[str, Any] | str) -> Answer:
+    def push(self, row: Mapping[str, Any] | str) -> dict[str, Any]:
         """Take an event; return what comes next in its case.
 
         Args:
@@ -97,13 +98,13 @@ class EventStream:
         if len(self._cases) > self.most:
             self._cases.popitem(last=False)
         with torch.inference_mode():
-            scores, times = self.reader.network.said(torch.from_numpy(y))
-        return answer_of(self.reader, scores[0].double().softmax(-1).numpy(), times[0], case)
+            scores, times = self.model.network.predicted(torch.from_numpy(y))
+        return self._answer(scores[0].double().softmax(-1).numpy(), times[0], case)
 
     def _check_gap(self, case: str, activity: str, gap: float) -> None:
         """Refuse a time so far after that of the event before that it is rather an error than a pause."""
-        dates = self.reader.unit[0] == "days"
-        mean, deviation = self.reader.features.gap
+        dates = self.encoder.unit[0] == "days"
+        mean, deviation = self.encoder.features.gap
         # ten thousand times a long pause of the training data, and a year at least
         most = max(_STEPS * math.expm1(min(mean + 2 * deviation, 600.0)), _YEAR if dates else _STEPS)
         if gap > most:
@@ -113,17 +114,17 @@ class EventStream:
             )
 
     def _words(self, gap: float) -> str:
-        return str(timedelta(seconds=min(gap, 1e12))) if self.reader.unit[0] == "days" else f"{gap:.6g}"
+        return str(timedelta(seconds=min(gap, 1e12))) if self.encoder.unit[0] == "days" else f"{gap:.6g}"
 
     def close(self, case: Any) -> bool:
         """Forget a case that has ended; return whether it was there."""
         return self._cases.pop(str(case), None) is not None
 
     def _advance(self, own: _Open, activity: str, moment: float, begun: float) -> np.ndarray[Any, Any]:
-        calendar = self.reader.unit[0] == "days" and self.reader.time_format.kind != "elapsed"
-        shown = wall_seconds(np.array([moment]), self.reader.time_format.zone) if calendar else [math.nan]
+        calendar = self.encoder.unit[0] == "days" and self.encoder.reading.kind != "elapsed"
+        shown = wall_seconds(np.array([moment]), self.encoder.reading.zone) if calendar else [math.nan]
         gap = moment - own.last if own.events else math.nan
-        features = self.reader.features([gap], [moment - begun], [own.events], shown)
+        features = self.encoder.features([gap], [moment - begun], [own.events], shown)
         vector = self._vectors[self._index.get(activity, 0)]
         self._step.restore(own.state)
         return self._step(np.concatenate([vector, features[0].astype(np.float32)])[None].astype(np.float32))
@@ -172,7 +173,7 @@ class EventStream:
         if any(cell is None or cell == "" or (isinstance(cell, float) and not math.isfinite(cell)) for cell in cells):
             return math.nan
         time = cells[0]
-        if self.reader.unit[0] != "days":
+        if self.encoder.unit[0] != "days":
             try:
                 number = float(time)  # type: ignore[arg-type]
             except (TypeError, ValueError, OverflowError) as error:
@@ -183,7 +184,7 @@ class EventStream:
                 return number
             raise StreamRowError(f"its time is {number:g}, which is too large for one; expected a number below 2**62")
         try:
-            found = read_cell(row, column, self.reader.time_format)
+            found = read_cell(row, column, self.encoder.reading)
         except (DataError, ValueError, TypeError, OverflowError) as error:
             shown = " ".join(map(str, cells)) if len(cells) > 1 or isinstance(time, datetime) else repr(time)
             if any(words in str(error) for words in ("not a time that exists", OPEN_ORDER)):

@@ -1,11 +1,10 @@
-"""How a time is foretold: the scale that a network's numbers are on, their loss, and the way back to seconds."""
+"""How a time is predicted: the scale that a network's numbers are on, their loss, and the way back to seconds."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -14,9 +13,8 @@ from torch import Tensor
 from torch.distributions import Normal
 
 from ostinato.errors import UsageError
+from ostinato.tasks.events.parameters import TimeLoss
 
-TimeLoss: TypeAlias = Literal["lognormal", "log_mae", "mae"]
-LOSSES: tuple[TimeLoss, ...] = ("lognormal", "log_mae", "mae")
 _HALF_LOG = 0.5 * math.log(2 * math.pi)
 _WIDEST = 30.0  # exponents beyond are years by the million
 
@@ -27,8 +25,8 @@ class TimeScale:
 
     Args:
         loss: `"lognormal"`: `log(1 + seconds)` is normal, with a deviation of its own at each event; its median is
-            foretold, and quantiles are known. `"log_mae"`: the absolute error of `log(1 + seconds)`. `"mae"`: the
-            absolute error of the time itself, in units of `spread`. All three foretell a median.
+            predicted, and quantiles are known. `"log_mae"`: the absolute error of `log(1 + seconds)`. `"mae"`: the
+            absolute error of the time itself, in units of `spread`. All three predict a median.
         centre: of what `z` counts from; spread: its unit.
     """
 
@@ -38,13 +36,7 @@ class TimeScale:
 
     @classmethod
     def fit(cls, loss: TimeLoss, seconds: NDArray[np.float64]) -> TimeScale:
-        """Find the scale of times; NaN is left out.
-
-        Raises:
-            UsageError: there is no such loss.
-        """
-        if loss not in LOSSES:
-            raise UsageError(f'time_loss is "{loss}"; expected one of {", ".join(LOSSES)}')
+        """Find the scale of times; NaN is left out."""
         known = seconds[np.isfinite(seconds)]
         if not len(known):
             return cls(loss, 0.0, 1.0)
@@ -82,7 +74,7 @@ class TimeScale:
             UsageError: the loss gives a median only.
         """
         if self.loss != "lognormal":
-            raise UsageError(f'time_loss is "{self.loss}", which foretells a median only; fit with "lognormal"')
+            raise UsageError(f'time_loss is "{self.loss}", which predicts a median only; fit with "lognormal"')
         normal = Normal(raw[..., :1].double(), _bounded(raw[..., 1:]).double().exp())
         own = normal.icdf(torch.tensor(list(levels), dtype=torch.float64))  # type: ignore[no-untyped-call]
         return self._back(own.numpy())

@@ -1,4 +1,4 @@
-"""Rolling-origin evaluation: the fitted model and its baselines from many origins, without fitting again.
+"""Simple methods beside a forecaster, from the same origins: rolling, without fitting the model again.
 
 Source: L. Tashman, "Out-of-sample tests of forecasting accuracy", International Journal of Forecasting 16, 2000.
 """
@@ -6,111 +6,65 @@ Source: L. Tashman, "Out-of-sample tests of forecasting accuracy", International
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.data import Panel, Part, Windows, window_origins
-from ostinato.errors import DataError, UsageError
 from ostinato.tasks.forecast.baselines import drift, naive, seasonal_naive
-from ostinato.tasks.forecast.evaluation import Forecasts, evaluate_forecasts
-from ostinato.tasks.forecast.fitted import Fitted
+from ostinato.tasks.forecast.fitted import Forecasts
 from ostinato.tasks.forecast.linear import LinearAutoregression
-from ostinato.tasks.forecast.metrics import mase_scale
 from ostinato.tasks.forecast.settings import NetworkSettings
-from ostinato.tasks.record import Evaluation
+from ostinato.tasks.forecast.windows import Examples, ForecastEncoder
 
 Floats = NDArray[np.float64]
-_VALUES = 30_000_000  # forecast values held at once, quantiles included: 240 MB
 _FIT_VALUES = 20_000_000  # values the linear autoregression is fitted on, at most
 
 
-def choose_stride(fitted: Fitted, panel: Panel, part: Part) -> int:
-    """Return 1, or as many rows between origins as are needed for their forecasts to fit in memory."""
-    settings = fitted.settings
-    windows = len(window_origins(panel, part, horizon=settings.horizon))
-    values = windows * settings.horizon * settings.targets * (1 + len(fitted.levels)) * 2
-    return max(1, -(-values // _VALUES))
+@dataclass(frozen=True)
+class SimpleForecast:
+    """A simple method, its quantiles those of its errors before the part that is judged.
 
-
-def backtest(fitted: Fitted, panel: Panel, part: Part, stride: int | None, split: str) -> Evaluation:
-    """Evaluate the model and its baselines from every origin whose forecast lies inside a part.
-
-    Baselines that learn do so from all rows before the part, those of the validation too.
+    What it has to learn, it learns from all rows before that part, those of the validation too.
 
     Args:
-        fitted: the model.
-        panel: the data.
-        part: which rows of it.
-        stride: rows from one origin to the next; `None`: one, or what memory allows.
-        split: the part's name, for the protocol.
-
-    Raises:
-        DataError: no forecast fits in the part.
-        UsageError: the stride is not positive.
+        method: `"naive"`, `"seasonal naive"`, `"drift"` or `"linear autoregression"`.
     """
-    if stride is not None and stride < 1:
-        raise UsageError(f"stride is {stride}; expected one row or more")
-    horizon = fitted.settings.horizon
-    stride = stride or choose_stride(fitted, panel, part)
-    origins = window_origins(panel, part, horizon=horizon, stride=stride)
-    if not len(origins):
-        raise DataError(
-            f"{panel.origin}: no series has {horizon} rows (the horizon) after at least one of history; give more rows"
-        )
-    truth, own = fitted.forecast_windows(panel, origins)
-    before = Part(np.zeros_like(part.start), part.start)
-    forecasts = {"model": own, **_baselines(fitted, panel, before, origins)}
-    scale = mase_scales(fitted, panel)
-    protocol = (
-        f"rolling origin: {len(origins):,} forecasts of {horizon} steps, one every "
-        f"{'row' if stride == 1 else f'{stride} rows'}, without refitting"
-    )
-    return evaluate_forecasts(truth, forecasts, fitted.levels, scale[origins[:, 0]], protocol=protocol, split=split)
+
+    method: str
+
+    def predict(self, examples: Examples) -> Forecasts:
+        """Forecast from the origins of examples."""
+        encoder, panel, origins = examples.encoder, examples.panel, examples.origins
+        settings, season = encoder.settings, encoder.season
+        rows = max(settings.context, 2 * season + settings.horizon)
+        past = _fit_origins(settings, panel, Part(np.zeros_like(examples.part.start), examples.part.start))
+        affine = encoder.scaler.for_panel(panel)
+        before, now = (affine.scale[own[:, 0]][:, None] for own in (past, origins))
+        # methods work on scaled series, so that the one regression sees them all at one size
+        history, future = (values / before for values in _arrays(panel, past, rows, settings.horizon))
+        current = _arrays(panel, origins, rows, settings.horizon)[0] / now
+        run = self._fitted(settings, season, history, future)
+        errors = future - run(history) if len(past) else future
+        return _with_quantiles(run(current) * now, errors, now, encoder.levels)
+
+    def _fitted(
+        self, settings: NetworkSettings, season: int, history: Floats, future: Floats
+    ) -> Callable[[Floats], Floats]:
+        horizon = settings.horizon
+        if self.method == "linear autoregression":
+            if not len(history):  # there is nothing to fit it on
+                return lambda own: np.full((len(own), horizon, own.shape[2]), np.nan)
+            return LinearAutoregression(settings.context, horizon).fit(history, future).predict
+        if self.method == "seasonal naive":
+            return lambda own: seasonal_naive(own, horizon, season)
+        return lambda own: (drift if self.method == "drift" else naive)(own, horizon)
 
 
-def mase_scales(fitted: Fitted, panel: Panel) -> Floats:
-    """Return the MASE scale of each series of a panel: of its training part, or of all its rows if it is a new one."""
-    place = {name: i for i, name in enumerate(fitted.scaler.series_ids)}
-    rows = [
-        fitted.mase_scales[place[series.id]]
-        if series.id in place
-        else mase_scale(series.rows(0, len(series))[:, : panel.targets], fitted.season)
-        for series in panel.series
-    ]
-    return np.stack(rows)
-
-
-def _baselines(fitted: Fitted, panel: Panel, train: Part, origins: NDArray[np.int64]) -> dict[str, Forecasts]:
-    """Forecast from the same origins with each baseline; its quantiles are those of its errors before the part."""
-    settings, season = fitted.settings, fitted.season
-    rows = max(settings.context, 2 * season + settings.horizon)
-    past = _fit_origins(fitted, panel, train)
-    affine = fitted.scaler.for_panel(panel)
-    before = affine.scale[past[:, 0]][:, None]
-    now = affine.scale[origins[:, 0]][:, None]
-    # baselines work on scaled series, so that the one regression sees them all at one size
-    history, future = (values / before for values in _arrays(panel, past, rows, settings.horizon))
-    current = _arrays(panel, origins, rows, settings.horizon)[0] / now
-    found = {}
-    for name, method in _methods(settings, season, history, future).items():
-        errors = future - method(history) if len(past) else future
-        found[name] = _with_quantiles(method(current) * now, errors, now, fitted.levels)
-    return found
-
-
-def _methods(
-    settings: NetworkSettings, season: int, history: Floats, future: Floats
-) -> dict[str, Callable[[Floats], Floats]]:
-    """Return the baselines by name; those that have something to learn learn it from the windows given."""
-    horizon = settings.horizon
-    methods: dict[str, Callable[[Floats], Floats]] = {"naive": lambda h: naive(h, horizon)}
-    if season > 1:
-        methods["seasonal naive"] = lambda h: seasonal_naive(h, horizon, season)
-    methods["drift"] = lambda h: drift(h, horizon)
-    if len(history):
-        methods["linear autoregression"] = LinearAutoregression(settings.context, horizon).fit(history, future).predict
-    return methods
+def methods_of(encoder: ForecastEncoder) -> list[str]:
+    """Return the simple methods that stand beside a model."""
+    return ["naive", *(["seasonal naive"] if encoder.season > 1 else []), "drift", "linear autoregression"]
 
 
 def _with_quantiles(point: Floats, errors: Floats, scale: Floats, levels: tuple[float, ...]) -> Forecasts:
@@ -121,8 +75,7 @@ def _with_quantiles(point: Floats, errors: Floats, scale: Floats, levels: tuple[
     return Forecasts(point, point[..., None] + np.moveaxis(spread, 0, -1) * scale[..., None])
 
 
-def _fit_origins(fitted: Fitted, panel: Panel, train: Part) -> NDArray[np.int64]:
-    settings = fitted.settings
+def _fit_origins(settings: NetworkSettings, panel: Panel, train: Part) -> NDArray[np.int64]:
     origins = window_origins(panel, train, horizon=settings.horizon, min_history=settings.context)
     width = settings.targets * (settings.horizon + settings.context)
     keep = max(1, _FIT_VALUES // width)

@@ -1,8 +1,8 @@
-"""A trained forecaster without its training: what predicts, evaluates, streams and is saved."""
+"""Forecasts in the data's units, from a network and what was fitted with it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,99 +10,68 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ostinato.data import Frequency, Panel, Part, Scaler, Schema, Series, WindowArrays, Windows, load_future, load_panel
+from ostinato.data import Panel, Schema, WindowArrays, load_future
 from ostinato.data.notes import note
 from ostinato.errors import DataError
+from ostinato.tasks.base.task import Model
 from ostinato.tasks.forecast.calibration import calibrate
-from ostinato.tasks.forecast.evaluation import Forecasts
 from ostinato.tasks.forecast.inputs import InputMaker, Inputs
 from ostinato.tasks.forecast.network import DirectNetwork, RecursiveNetwork
 from ostinato.tasks.forecast.result import Forecast
-from ostinato.tasks.forecast.settings import NetworkSettings, NoValues
+from ostinato.tasks.forecast.settings import NetworkSettings
+from ostinato.tasks.forecast.windows import ForecastEncoder
 
 PATHS = 200  # sampled futures of a recursive forecast
 _VALUES_AT_ONCE = 1 << 21  # numbers a batch of forecasts may hold
 
 
 @dataclass(frozen=True)
+class Forecasts:
+    """Forecasts: `point (windows, horizon, targets)` and `quantiles`, one dimension more, or none."""
+
+    point: NDArray[np.float64]
+    quantiles: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True)
 class Fitted:
-    """All that a forecast needs.
+    """What makes forecasts: a network with its encoder.
 
     Args:
-        settings: of the network.
-        network: with its trained weights.
-        scaler: fitted on the training part.
-        schema: the roles of the columns, complete.
-        columns: the names of the panel's columns; `static_columns` likewise.
-        categories: of text columns.
-        frequency: of the grid.
-        season: steps of the season that the baselines repeat.
-        mase_scales: `mase_scale` of each series' training part, `(series, targets)`.
-        test: rows of the training data that were held out; `None`: none.
-        fingerprint: of the training data.
-        tail: the newest rows of each series, from which a forecast can start without the data.
+        encoder: what was fitted.
+        network: in evaluation mode.
         seed: of sampled paths.
-        calibration: how far each quantile is moved, `(levels,)`; see `calibration`.
         no_values: what the forecast of a series is in whose context there is no value: `"nan"`, or an `"error"`.
     """
 
-    settings: NetworkSettings
+    encoder: ForecastEncoder
     network: DirectNetwork | RecursiveNetwork
-    scaler: Scaler
-    schema: Schema
-    columns: tuple[str, ...]
-    static_columns: tuple[str, ...]
-    categories: Mapping[str, tuple[str, ...]]
-    frequency: Frequency
-    season: int
-    mase_scales: NDArray[np.float64]
-    test: Part | None
-    fingerprint: str
-    tail: Panel
     seed: int
-    calibration: NDArray[np.float64]
-    no_values: NoValues = "nan"
+    no_values: str
+
+    @classmethod
+    def of(cls, model: Model[Any, ForecastEncoder]) -> Fitted:
+        """Return it of a model."""
+        return cls(model.encoder, model.network, model.parameters.seed, model.parameters.no_values)
+
+    @property
+    def settings(self) -> NetworkSettings:
+        """Of the network."""
+        return self.encoder.settings
 
     @property
     def levels(self) -> tuple[float, ...]:
         """The quantile levels of a forecast; none for a point forecast."""
-        return self.settings.quantiles if self.settings.output != "point" else ()
-
-    def load(self, source: Any) -> Panel:
-        """Read data of the same columns as the training data.
-
-        Raises:
-            DataError: a column is missing or something in it is wrong.
-        """
-        panel = load_panel(
-            source,
-            self.schema,
-            categories=self.categories,
-            frequency=self.frequency,
-            time_format=self.tail.time_format,
-            fitting=False,
-        )
-        if panel.columns != self.columns:
-            raise DataError(
-                f"{panel.origin} has the columns {panel.columns}, but the model was trained on {self.columns}"
-            )
-        return panel
+        return self.encoder.levels
 
     def maker(self, panel: Panel) -> InputMaker:
         """Return what turns windows of a panel into inputs."""
-        return InputMaker(self.scaler, self.scaler.for_panel(panel), self.settings.normalization)
-
-    def windows(self, panel: Panel, origins: NDArray[np.int64]) -> Windows:
-        """Return windows of a panel, as the network reads them."""
-        settings = self.settings
-        return Windows(
-            panel, origins, context=settings.context, horizon=settings.horizon, calendar=settings.calendar > 0
-        )
+        return InputMaker(self.encoder.scaler, self.encoder.scaler.for_panel(panel), self.settings.normalization)
 
     def ahead(self, panel: Panel, future: Any = None) -> Forecast:
         """Forecast the steps after the end of each series."""
         origins = np.array([(i, len(series)) for i, series in enumerate(panel.series)])
-        windows = self.windows(panel, origins).gather(np.arange(len(origins)))
+        windows = self.encoder.windows(panel, origins).gather(np.arange(len(origins)))
         if panel.known:
             windows = self._with_future(panel, windows, future)
         forecasts = self.run(windows, self.maker(panel))
@@ -131,7 +100,7 @@ class Fitted:
 
     def _with_future(self, panel: Panel, windows: WindowArrays, future: Any) -> WindowArrays:
         if future is None:
-            names = ", ".join(self.schema.known_covariates)
+            names = ", ".join(self.encoder.schema.known_covariates)
             raise DataError(
                 f"the model uses covariates that are known for the coming steps ({names}); pass a table with their "
                 f"next {self.settings.horizon} rows as future=... (--future)"
@@ -151,13 +120,13 @@ class Fitted:
             point=forecasts.point,
             levels=self.levels,
             quantiles=np.zeros((*forecasts.point.shape, 0)) if quantiles is None else quantiles,
-            time_column=_time_name(self.schema),
-            series_column=self.schema.series_id,
+            time_column=_time_name(self.encoder.schema),
+            series_column=self.encoder.schema.series_id,
         )
 
     def forecast_windows(self, panel: Panel, origins: NDArray[np.int64]) -> tuple[NDArray[np.float64], Forecasts]:
         """Return what came, `(windows, horizon, targets)`, and the forecasts from many origins, made batch by batch."""
-        windows, make = self.windows(panel, origins), self.maker(panel)
+        windows, make = self.encoder.windows(panel, origins), self.maker(panel)
         truth, parts = [], []
         for index in self._batches(len(origins)):
             batch = windows.gather(index)
@@ -190,7 +159,7 @@ class Fitted:
 
         if quantiles is None:
             return Forecasts(restored(point))
-        return Forecasts(restored(point), calibrate(restored(quantiles), self.calibration, self.levels))
+        return Forecasts(restored(point), calibrate(restored(quantiles), self.encoder.calibration, self.levels))
 
     def _direct(self, inputs: Inputs) -> tuple[torch.Tensor, torch.Tensor | None]:
         head, unit = self.network.head, inputs.unit[:, None]
@@ -205,16 +174,6 @@ class Fitted:
         paths = self.network.sample_paths(inputs, PATHS, generator)
         quantiles = torch.quantile(paths, torch.tensor((*self.levels, 0.5)), dim=0).movedim(0, -1)
         return quantiles[..., -1], quantiles[..., :-1]
-
-
-def tail_of(panel: Panel, rows: int) -> Panel:
-    """Return the newest rows of each series as a panel of its own."""
-    series = []
-    for one in panel.series:
-        first = max(0, len(one) - rows)
-        start = panel.frequency.times(one.start, first, 1)[0]
-        series.append(Series(one.id, start, one.rows(first, len(one)), one.static, last=one.last))
-    return replace(panel, series=tuple(series))
 
 
 def _time_name(schema: Schema) -> str:

@@ -12,6 +12,7 @@ from ostinato.errors import UsageError
 from ostinato.nn import LayerStates
 from ostinato.nn.by_name import stack_of
 from ostinato.nn.heads import Head
+from ostinato.options import Cell
 from ostinato.tasks.forecast.inputs import Inputs
 from ostinato.tasks.forecast.settings import NetworkSettings, make_head
 
@@ -25,7 +26,7 @@ class ForecastNetwork(nn.Module):
     autoregressive part of LSTNet: Lai et al., 2018, section 3.5).
     """
 
-    def __init__(self, settings: NetworkSettings) -> None:
+    def __init__(self, settings: NetworkSettings, cell: Cell) -> None:
         super().__init__()
         self.settings = settings
         self.head: Head = make_head(settings)
@@ -33,7 +34,7 @@ class ForecastNetwork(nn.Module):
         features = width * (1 + settings.masked + settings.past + settings.known) + settings.calendar
         self.embed = nn.Linear(features, size)
         self.static = nn.Linear(settings.static, size, bias=False) if settings.static else None
-        self.recurrent: Any = stack_of(settings.cell, size, size, settings.num_layers, dropout=settings.dropout)
+        self.recurrent: Any = stack_of(cell, size, size, settings.num_layers, dropout=settings.dropout)
         self.dropout = nn.Dropout(settings.dropout)
         self.output = nn.Linear(size, width * self.head.size)
         self.highway = nn.Linear(settings.context, settings.horizon, bias=False) if settings.highway else None
@@ -103,8 +104,8 @@ class DirectNetwork(ForecastNetwork):
     What tells the segments apart is an embedding of their place and of the target, with the future covariates.
     """
 
-    def __init__(self, settings: NetworkSettings) -> None:
-        super().__init__(settings)
+    def __init__(self, settings: NetworkSettings, cell: Cell) -> None:
+        super().__init__(settings, cell)
         size, half = settings.hidden_size, settings.hidden_size // 2
         self.place = nn.Parameter(torch.randn(settings.future_segments, size - half))
         self.target = nn.Parameter(torch.randn(settings.targets, half))
@@ -151,8 +152,8 @@ class RecursiveNetwork(ForecastNetwork):
     In training the true values are read back (teacher forcing; Williams and Zipser, 1989).
     """
 
-    def __init__(self, settings: NetworkSettings) -> None:
-        super().__init__(settings)
+    def __init__(self, settings: NetworkSettings, cell: Cell) -> None:
+        super().__init__(settings, cell)
         if settings.past:
             raise UsageError(
                 "recursive decoding cannot use past covariates: they are not known beyond the first step; use "
@@ -205,9 +206,9 @@ class RecursiveNetwork(ForecastNetwork):
         return embedded + self.target.repeat(batch, 1)
 
 
-def make_network(settings: NetworkSettings) -> DirectNetwork | RecursiveNetwork:
+def make_network(settings: NetworkSettings, cell: Cell) -> DirectNetwork | RecursiveNetwork:
     """Return the network that the settings describe."""
-    return DirectNetwork(settings) if settings.decoding == "direct" else RecursiveNetwork(settings)
+    return DirectNetwork(settings, cell) if settings.decoding == "direct" else RecursiveNetwork(settings, cell)
 
 
 def _window(values: Tensor, cut: slice, steps: int) -> Tensor:

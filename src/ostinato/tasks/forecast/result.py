@@ -56,3 +56,19 @@ class Forecast:
         for i, level in enumerate(self.levels):
             columns[f"q{level:g}"] = self.quantiles[..., i].reshape(-1)
         return pl.DataFrame(columns)
+
+    def plain(self) -> dict[str, Any]:
+        """Return the forecast of the first series as plain data, as a stream prints it."""
+        from ostinato.data.panel import time_text
+
+        point, quantiles = self.point[0], self.quantiles[0]
+        found: dict[str, Any] = {
+            "time": [time_text(time) for time in self.times[0]],
+            "forecast": {name: point[:, i].tolist() for i, name in enumerate(self.targets)},
+        }
+        if self.levels:
+            found["quantiles"] = {
+                name: {f"{level:g}": quantiles[:, i, j].tolist() for j, level in enumerate(self.levels)}
+                for i, name in enumerate(self.targets)
+            }
+        return found

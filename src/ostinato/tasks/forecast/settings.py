@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from ostinato.data import Frequency
 from ostinato.errors import UsageError
@@ -12,13 +12,6 @@ from ostinato.nn.heads import Gaussian, Head, NegativeBinomialHead, Point, Point
 Output = Literal["point", "quantiles", "gaussian", "student_t", "negative_binomial"]
 Decoding = Literal["direct", "recursive"]
 Normalization = Literal["none", "last", "mean", "standard", "last_std", "mean_abs"]
-
-NoValues = Literal["nan", "error"]
-
-OUTPUTS = ("point", "quantiles", "gaussian", "student_t", "negative_binomial")
-DECODINGS = ("direct", "recursive")
-NO_VALUES = ("nan", "error")
-NORMALIZATIONS = ("none", "last", "mean", "standard", "last_std", "mean_abs")
 
 
 @dataclass(frozen=True)
@@ -38,7 +31,6 @@ class NetworkSettings:
     calendar: int
     static: int
     masked: bool
-    cell: str
     hidden_size: int
     num_layers: int
     dropout: float
@@ -59,11 +51,6 @@ class NetworkSettings:
         """Segments that cover the horizon."""
         return -(-self.horizon // self.segment)
 
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> NetworkSettings:
-        """Return settings from plain data."""
-        return cls(**{**data, "quantiles": tuple(data["quantiles"])})
-
 
 def make_head(settings: NetworkSettings) -> Head:
     """Return the head that the settings name."""
@@ -80,13 +67,11 @@ def make_head(settings: NetworkSettings) -> Head:
 
 
 def choose_season(season: int | None, frequency: Frequency, rows: int) -> int:
-    """Return the season length in steps: the one given, else the longest usual one that the training part holds thrice.
+    """Return the season length in steps: the one given, else the longest usual one that training holds three times.
 
     The longest of the short ones: a week of hours is taken rather than a day, but not a year of days.
     """
     if season is not None:
-        if season < 1:
-            raise UsageError(f"season is {season}; expected 1 (none) or more steps")
         return season
     fitting = [length for length in frequency.seasons if 3 * length <= rows and length <= 200]
     return fitting[0] if fitting else 1
@@ -99,8 +84,6 @@ def choose_context(context: int | None, horizon: int, frequency: Frequency, rows
     not more than a third of the shortest training part, so that windows are left to learn from.
     """
     if context is not None:
-        if context < 1:
-            raise UsageError(f"context is {context}; expected one step or more")
         return context
     seasons = [length for length in frequency.seasons if length <= 200]
     wish = max([2 * horizon, 16, *(2 * length for length in seasons[:1]), *seasons[1:2]])
@@ -110,7 +93,7 @@ def choose_context(context: int | None, horizon: int, frequency: Frequency, rows
 def choose_segment(segment: int | Literal["auto"], context: int, frequency: Frequency, decoding: Decoding) -> int:
     """Return how many steps one recurrent step reads: by default the shortest season, else an eighth of the context."""
     if segment != "auto":
-        if not isinstance(segment, int) or not 1 <= segment <= context:
+        if segment > context:
             raise UsageError(f"segment is {segment}; expected 1 to {context} steps (the context), or auto")
         return segment
     if decoding == "recursive":

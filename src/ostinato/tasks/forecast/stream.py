@@ -16,9 +16,8 @@ from ostinato.data.table import LARGEST
 from ostinato.data.times import OPEN_ORDER, read_cell
 from ostinato.data.zones import aware, instants_of, wall_times
 from ostinato.errors import DataError, StreamRowError, UsageError
-from ostinato.tasks.forecast.fitted import Fitted, tail_of
+from ostinato.tasks.forecast.fitted import Fitted
 from ostinato.tasks.forecast.result import Forecast
-from ostinato.tasks.forecast.saving import time_to_json
 from ostinato.tasks.forecast.stream_checks import (
     check_far,
     check_jump,
@@ -26,7 +25,9 @@ from ostinato.tasks.forecast.stream_checks import (
     check_size,
     checked_state,
     model_mark,
+    time_to_json,
 )
+from ostinato.tasks.forecast.windows import tail_of
 
 
 class ForecastStream:
@@ -38,18 +39,18 @@ class ForecastStream:
     def __init__(self, fitted: Fitted, series_id: str | None = None, *, warm: bool = True) -> None:
         self._fitted = fitted
         self._series = _find(fitted, series_id)
-        one = tail_of(fitted.tail, fitted.settings.context).series[self._series]
-        self._rows = np.full((fitted.settings.context, len(fitted.columns)), np.nan)
-        self._format = fitted.tail.time_format
+        one = tail_of(fitted.encoder.tail, fitted.settings.context).series[self._series]
+        self._rows = np.full((fitted.settings.context, len(fitted.encoder.columns)), np.nan)
+        self._format = fitted.encoder.tail.time_format
         self._seen = 0
         self._last: Any = one.last if warm else None
-        self._next: Any = fitted.frequency.times(one.start, len(one), 1)[0] if warm else None
+        self._next: Any = fitted.encoder.frequency.times(one.start, len(one), 1)[0] if warm else None
         if warm and len(one):
             self._rows[-len(one) :] = one.values[-fitted.settings.context :]
             self._seen = len(one)
         self._names = _row_names(fitted)
-        scale = fitted.scaler.for_panel(replace(fitted.tail, series=(one,)))
-        self._maker = fitted.maker(replace(fitted.tail, series=(one,)))
+        scale = fitted.encoder.scaler.for_panel(replace(fitted.encoder.tail, series=(one,)))
+        self._maker = fitted.maker(replace(fitted.encoder.tail, series=(one,)))
         self._maker.targets = scale
 
     @property
@@ -58,7 +59,7 @@ class ForecastStream:
 
         It has a zone if the times of the training data have one.
         """
-        return None if self._next is None else aware(np.array([self._next]), self._fitted.frequency.zone)[0]
+        return None if self._next is None else aware(np.array([self._next]), self._fitted.encoder.frequency.zone)[0]
 
     def push(self, row: Mapping[str, Any] | Sequence[Any], future: Any = None) -> Forecast:
         """Take in one row and forecast the steps after it.
@@ -68,7 +69,8 @@ class ForecastStream:
                 that order without the time. `None`, NaN or an empty text is a missing value. A row whose time is later
                 than expected leaves the steps between missing; one without a time is the next. Times are read as those
                 of the training data; without a zone they are as a clock in the zone of the model shows them.
-            future: the known covariates of the coming steps, as `predict` takes them, if the model has any.
+            future: the known covariates of the coming steps, as `predict` takes them, if the model has any; a row may
+                have them as its `"future"`.
 
         Raises:
             StreamRowError: a column is missing or unknown, the row names another series, a value is no number or too
@@ -76,6 +78,9 @@ class ForecastStream:
                 as it was.
         """
         before = self._rows, self._seen, self._next, self._last
+        if isinstance(row, Mapping) and "future" in row and "future" not in self.header:
+            future = row["future"]
+            row = {name: own for name, own in row.items() if name != "future"}
         try:
             values, time = self._read(row)
             self._advance(values, time)
@@ -84,16 +89,21 @@ class ForecastStream:
             self._rows, self._seen, self._next, self._last = before
             raise
 
+    @property
+    def header(self) -> tuple[str, ...]:
+        """The names that a row may have."""
+        return tuple(self._fitted.encoder.schema.used)
+
     def forecast(self, future: Any = None) -> Forecast:
         """Forecast the steps after the last row, without taking in another."""
         if self._next is None:
             raise UsageError("the stream is cold and has seen no row yet; push one")
-        return self._fitted.ahead(self._panel(), future) if self._fitted.tail.known else self._ahead()
+        return self._fitted.ahead(self._panel(), future) if self._fitted.encoder.tail.known else self._ahead()
 
     def state(self) -> dict[str, Any]:
         """Return a copy of all that the stream holds, as plain data and one array."""
         return {
-            "series": self._fitted.tail.series[self._series].id,
+            "series": self._fitted.encoder.tail.series[self._series].id,
             "model": model_mark(self._fitted),
             "rows": self._rows.copy(),
             "seen": self._seen,
@@ -107,7 +117,7 @@ class ForecastStream:
         Raises:
             UsageError: the state is of another model or series, or none at all; the stream is then as it was.
         """
-        own = self._fitted.tail.series[self._series]
+        own = self._fitted.encoder.tail.series[self._series]
         self._rows, self._seen, self._next, self._last = checked_state(state, self._fitted, own)
 
     def _ahead(self) -> Forecast:
@@ -117,9 +127,11 @@ class ForecastStream:
         history = self._rows[None]
         panel = self._panel()
         row = len(panel.series[0])
-        times = fitted.frequency.times(self._next, -settings.context, settings.context + settings.horizon)
+        times = fitted.encoder.frequency.times(self._next, -settings.context, settings.context + settings.horizon)
         calendar = (
-            calendar_features(times, fitted.frequency) if settings.calendar else np.zeros((len(times), 0), np.float32)
+            calendar_features(times, fitted.encoder.frequency)
+            if settings.calendar
+            else np.zeros((len(times), 0), np.float32)
         )
         targets = settings.targets
         windows = WindowArrays(
@@ -139,10 +151,10 @@ class ForecastStream:
     def _panel(self) -> Panel:
         """Return the rows held as a panel of one series, its start reckoned back from the next time."""
         held = max(1, min(self._seen, len(self._rows)))
-        start = self._fitted.frequency.times(self._next, -held, 1)[0]
-        one = self._fitted.tail.series[self._series]
+        start = self._fitted.encoder.frequency.times(self._next, -held, 1)[0]
+        one = self._fitted.encoder.tail.series[self._series]
         series = Series(one.id, start, self._rows[-held:], one.static, last=self._last)
-        return replace(self._fitted.tail, series=(series,))
+        return replace(self._fitted.encoder.tail, series=(series,))
 
     def _advance(self, values: NDArray[np.float64], time: Any) -> None:
         skipped = self._skipped(time)
@@ -150,15 +162,15 @@ class ForecastStream:
         rows = np.full((min(skipped, keep), len(values)), np.nan)
         self._rows = np.concatenate([self._rows, rows, values[None]])[-keep:]
         self._seen = min(self._seen + skipped + 1, keep)
-        at = time if self._next is None else self._fitted.frequency.times(self._next, skipped, 1)[0]
-        if self._fitted.frequency.unit == "row":
+        at = time if self._next is None else self._fitted.encoder.frequency.times(self._next, skipped, 1)[0]
+        if self._fitted.encoder.frequency.unit == "row":
             at, self._last = self._next or 0, time if time is not None else self._last
-        self._next = self._fitted.frequency.times(at, 1, 1)[0]
+        self._next = self._fitted.encoder.frequency.times(at, 1, 1)[0]
         check_jump(self._fitted, at, skipped, self._words(at))
 
     def _skipped(self, time: Any) -> int:
         """Return how many steps lie between the row before and this one."""
-        frequency = self._fitted.frequency
+        frequency = self._fitted.encoder.frequency
         if frequency.unit == "row":  # rows are one after the other, whatever their times
             if time is None or self._last is None:
                 return 0
@@ -182,7 +194,7 @@ class ForecastStream:
         )
 
     def _words(self, time: Any) -> str:
-        return format_time(time, self._fitted.frequency.zone)
+        return format_time(time, self._fitted.encoder.frequency.zone)
 
     def _read(self, row: Mapping[str, Any] | Sequence[Any]) -> tuple[NDArray[np.float64], Any]:
         if not isinstance(row, Mapping):
@@ -192,7 +204,7 @@ class ForecastStream:
                     f"the row has {len(cells)} values; expected {len(self._names)}: {', '.join(self._names)}"
                 )
             row = dict(zip(self._names, cells, strict=True))
-        schema = self._fitted.schema
+        schema = self._fitted.encoder.schema
         clock = (schema.time or "time").split("+")
         allowed = {
             *self._names,
@@ -207,13 +219,13 @@ class ForecastStream:
             wrong = f'lacks "{missing[0]}"' if missing else f'has an unknown column "{unknown[0]}"'
             raise StreamRowError(f"the row {wrong}; expected the columns {', '.join(self._names)}")
         if schema.series_id:
-            check_series(row.get(schema.series_id), schema.series_id, self._fitted.tail.series[self._series].id)
+            check_series(row.get(schema.series_id), schema.series_id, self._fitted.encoder.tail.series[self._series].id)
         values = np.concatenate([self._cells(name, row[name]) for name in self._names])
         check_size(values, self._fitted, self._maker.targets)
         return values, self._time(row, clock)
 
     def _cells(self, name: str, cell: Any) -> NDArray[np.float64]:
-        schema, categories = self._fitted.schema, self._fitted.categories.get(name)
+        schema, categories = self._fitted.encoder.schema, self._fitted.encoder.categories.get(name)
         if categories is not None:
             code = category_of(cell, categories, schema.missing)
             if code == -2:
@@ -234,7 +246,7 @@ class ForecastStream:
 
     def _time(self, row: Mapping[str, Any], clock: list[str]) -> Any:
         """Return the time of a row, an instant where times have a zone; `None` if it does not say."""
-        if self._fitted.schema.time is None:
+        if self._fitted.encoder.schema.time is None:
             return None
         given = [name for name in clock if name in row]
         if not given and "time" in row and "time" not in self._names:
@@ -260,13 +272,13 @@ class ForecastStream:
         return self._second_hour(row, name, time)
 
     def _expected(self) -> Any:
-        if self._fitted.frequency.unit == "row":
-            return self._fitted.tail.series[self._series].last
-        return self._next if self._next is not None else self._fitted.tail.series[self._series].start
+        if self._fitted.encoder.frequency.unit == "row":
+            return self._fitted.encoder.tail.series[self._series].last
+        return self._next if self._next is not None else self._fitted.encoder.tail.series[self._series].start
 
     def _second_hour(self, row: Mapping[str, Any], name: str, time: Any) -> Any:
         """Return the later of the two instants that a clock may mean as it goes back, once the first has passed."""
-        zone = self._fitted.frequency.zone
+        zone = self._fitted.encoder.frequency.zone
         if zone is None or self._next is None or time >= self._next:
             return time
         wall = wall_times(np.array([time]), zone)
@@ -277,7 +289,7 @@ class ForecastStream:
 
 
 def _find(fitted: Fitted, series_id: str | None) -> int:
-    names = fitted.scaler.series_ids
+    names = fitted.encoder.scaler.series_ids
     if series_id is None:
         if len(names) > 1:
             raise UsageError(
@@ -291,4 +303,4 @@ def _find(fitted: Fitted, series_id: str | None) -> int:
 
 
 def _row_names(fitted: Fitted) -> tuple[str, ...]:
-    return fitted.schema.used
+    return fitted.encoder.schema.used

@@ -19,7 +19,6 @@ from ostinato.data.table import LARGEST
 from ostinato.data.times import FARTHEST
 from ostinato.errors import StreamRowError, UsageError
 from ostinato.tasks.forecast.fitted import Fitted
-from ostinato.tasks.forecast.saving import time_from_json
 
 _STEPS = 10_000  # a gap is believed up to here, or up to a year where that is longer
 _YEAR, _CENTURIES = np.timedelta64(366, "D"), np.timedelta64(73_050, "D")
@@ -57,14 +56,14 @@ def check_size(values: NDArray[np.float64], fitted: Fitted, targets: Affine) -> 
     Raises:
         StreamRowError: there is one; its column is named.
     """
-    center = np.concatenate([targets.center[0], fitted.scaler.past.center, fitted.scaler.known.center])
-    scale = np.concatenate([targets.scale[0], fitted.scaler.past.scale, fitted.scaler.known.scale])
+    center = np.concatenate([targets.center[0], fitted.encoder.scaler.past.center, fitted.encoder.scaler.known.center])
+    scale = np.concatenate([targets.scale[0], fitted.encoder.scaler.past.scale, fitted.encoder.scaler.known.scale])
     with np.errstate(over="ignore", invalid="ignore"):
         wrong = np.abs((values - center) / scale) > _SCALED
     if wrong.any():
         at = int(wrong.argmax())
         raise StreamRowError(
-            f'{values[at]:g} in column "{fitted.columns[at]}" is too far from the training data, about '
+            f'{values[at]:g} in column "{fitted.encoder.columns[at]}" is too far from the training data, about '
             f"{center[at]:.3g}, to compute with; expected a value of their size, or null if missing"
         )
 
@@ -75,7 +74,7 @@ def check_jump(fitted: Fitted, time: Any, skipped: int, words: str) -> None:
     Raises:
         StreamRowError: it is.
     """
-    frequency = fitted.frequency
+    frequency = fitted.encoder.frequency
     if frequency.has_calendar:
         ahead = frequency.times(time, fitted.settings.horizon + 1, 1)[0]
         if not _FIRST <= np.datetime64(time, "us") <= ahead <= _LAST:
@@ -113,7 +112,12 @@ def check_far(time: Any, last: Any, words: str, before: str) -> None:
 
 def model_mark(fitted: Fitted) -> str:
     """Return what tells a model's states from those of models of other data, columns or steps."""
-    own = [fitted.fingerprint, list(fitted.columns), fitted.frequency.alias(), fitted.settings.context]
+    own = [
+        fitted.encoder.fingerprint,
+        list(fitted.encoder.columns),
+        fitted.encoder.frequency.alias(),
+        fitted.settings.context,
+    ]
     return hashlib.sha256(json.dumps(own).encode()).hexdigest()[:16]
 
 
@@ -131,7 +135,7 @@ def checked_state(state: Any, fitted: Fitted, own: Series) -> tuple[NDArray[np.f
     # states that older versions gave have no mark
     if "model" in state and state["model"] != model_mark(fitted):
         raise UsageError("the state is of another model; expected one that a stream of this model gave")
-    rows = _rows(state["rows"], (fitted.settings.context, len(fitted.columns)))
+    rows = _rows(state["rows"], (fitted.settings.context, len(fitted.encoder.columns)))
     seen = state["seen"]
     if isinstance(seen, bool) or not isinstance(seen, (int, np.integer)) or not 0 <= seen <= len(rows):
         raise UsageError(f'"seen" of the state is {str(seen)[:80]}; expected a whole number from 0 to {len(rows)}')
@@ -166,7 +170,7 @@ def _time(given: Any, name: str, fitted: Fitted) -> Any:
     """Return a time of the grid, in the kind that the grid has."""
     if given is None:
         return None
-    unit = fitted.frequency.unit
+    unit = fitted.encoder.frequency.unit
     time = _parsed(given)
     if unit == "elapsed":
         good = isinstance(time, np.timedelta64)
@@ -207,3 +211,19 @@ def _parsed(given: Any) -> Any:
 
 def _whole(time: Any) -> bool:
     return isinstance(time, (int, np.integer)) and not isinstance(time, bool)
+
+
+def time_to_json(time: Any) -> Any:
+    """Return a time of a grid as plain data: a date as text, a time gone by as microseconds, a number as it is."""
+    if isinstance(time, np.datetime64):
+        return str(time)
+    if isinstance(time, np.timedelta64):
+        return {"microseconds": int(time.astype("timedelta64[us]").astype(np.int64))}
+    return time if time is None or (isinstance(time, float) and not time.is_integer()) else int(time)
+
+
+def time_from_json(time: Any) -> Any:
+    """Return what `time_to_json` wrote."""
+    if isinstance(time, str):
+        return np.datetime64(time, "us")
+    return np.timedelta64(time["microseconds"], "us") if isinstance(time, Mapping) else time

@@ -1,4 +1,4 @@
-"""A neural cache: what came lately is likely to come again where the model is in a like state."""
+"""A neural cache: what came recently is likely to come again where the model is in a like state."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from ostinato.errors import UsageError
 
 @dataclass(frozen=True)
 class NeuralCache:
-    """A mixture of the model with the tokens it has read lately.
+    """A mixture of the model with the tokens it has read recently.
 
     A token `x[i + 1]` that came after the output `h[i]` has the weight `exp(flatness * h[t] . h[i])` at `t`; the
-    weights of each token, as shares, are the cache's chances.
+    weights of each token, as shares, are the cache's probabilities.
 
     Args:
         window: how many tokens it holds.
@@ -73,7 +73,7 @@ class Memory:
         return torch.where(known, mixture, losses)
 
     def scores(self, feature: Tensor, scores: Tensor) -> Tensor:
-        """Return the logarithms of the mixture's chances, `(vocabulary,)`, after one output `(features,)`."""
+        """Return the logarithms of the mixture's probabilities, `(vocabulary,)`, after one output `(features,)`."""
         logs = scores.log_softmax(-1)
         if self.outputs is None:
             return logs

@@ -23,9 +23,9 @@ class Sampling:
         temperature: scores are divided by it; towards 0 the best token is taken always, 0 itself says so.
         top_k: draw from so many of the best only; `None`: from all.
         top_p: draw from the fewest best tokens that have this share of the likelihood (A. Holtzman et al., ICLR 2020).
-        repetition_penalty: positive scores of tokens that came lately are divided by it, negative ones multiplied (N.
+        repetition_penalty: positive scores of tokens that came recently are divided by it, negative ones multiplied (N.
             Keskar et al., "CTRL", 2019); 1 for none.
-        memory: how many tokens are "lately".
+        memory: how many tokens are "recently".
 
     Raises:
         UsageError: a number is out of range.
@@ -49,12 +49,12 @@ class Sampling:
 
 
 def draw(
-    scores: Tensor, sampling: Sampling, lately: Sequence[int], never: Sequence[int], generator: torch.Generator
+    scores: Tensor, sampling: Sampling, recent: Sequence[int], never: Sequence[int], generator: torch.Generator
 ) -> int:
     """Return a token drawn by its scores, `(vocabulary,)`; those in `never` are not."""
     scores = scores.float().clone()
-    if sampling.repetition_penalty != 1 and lately:
-        known = torch.tensor(sorted(set(lately)))
+    if sampling.repetition_penalty != 1 and recent:
+        known = torch.tensor(sorted(set(recent)))
         own = scores[known]
         scores[known] = torch.where(own > 0, own / sampling.repetition_penalty, own * sampling.repetition_penalty)
     scores[list(never)] = float("-inf")
@@ -89,10 +89,10 @@ def generate_tokens(
         sampling: how tokens are drawn.
         never: tokens that are not drawn.
         seed: of what is drawn.
-        cache: whether, and how, to mix in what came lately, the prompt included.
+        cache: whether, and how, to mix in what came recently, the prompt included.
     """
     generator = torch.Generator().manual_seed(seed)
-    lately: deque[int] = deque(prompt, maxlen=sampling.memory)
+    recent: deque[int] = deque(prompt, maxlen=sampling.memory)
     advance = stepper(network.stack)
     memory = None if cache is None else Memory(cache)
 
@@ -113,9 +113,9 @@ def generate_tokens(
             features = read(token)
     while True:
         with torch.inference_mode():
-            token = draw(scored(features), sampling, list(lately), never, generator)
+            token = draw(scored(features), sampling, list(recent), never, generator)
         yield token
-        lately.append(token)
+        recent.append(token)
         with torch.inference_mode():
             if memory is not None:
                 memory.hold(features, token)

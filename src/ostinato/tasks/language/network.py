@@ -2,77 +2,50 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ostinato.errors import UsageError
 from ostinato.nn import TokenEmbedding, VariationalDropout, weight_drop
 from ostinato.nn.by_name import TRANSFORMER, stack_of
-from ostinato.nn.softmax import AdaptiveSoftmax, FullSoftmax, Proposal, SampledSoftmax, proposal
-
-Output = Literal["softmax", "sampled", "adaptive"]
-OUTPUTS: tuple[Output, ...] = ("softmax", "sampled", "adaptive")
-
-
-@dataclass(frozen=True)
-class NetworkSettings:
-    """What the network is built from; see `LanguageModel`."""
-
-    vocabulary_size: int
-    cell: str
-    embedding_size: int
-    hidden_size: int
-    num_layers: int
-    steps: int
-    dropout: float
-    input_dropout: float
-    embedding_dropout: float
-    weight_drop: float
-    tie_weights: bool
-    output: Output = "softmax"
-    samples: int = 1024
-    proposal: Proposal = "unigram"
-    cutoffs: tuple[int, ...] = ()
+from ostinato.nn.losses import activation_regularisation, temporal_activation_regularisation
+from ostinato.nn.softmax import AdaptiveSoftmax, FullSoftmax, SampledSoftmax, proposal
+from ostinato.tasks.language.parameters import LanguageParameters
+from ostinato.tasks.language.texts import LanguageEncoder
+from ostinato.training.objective import Carry, Step
 
 
 class LanguageNetwork(nn.Module):
     """Scores for the token after each token.
 
     Args:
-        settings: what it is built from.
-        counts: `(vocabulary,)`, how often each token occurs in training, which a sampled or adaptive softmax goes by;
-            `None`: its weights and order are to be loaded.
-
-    Raises:
-        UsageError: the settings do not go together.
+        parameters: of the model.
+        encoder: its vocabulary, and how often each token occurs in training, which a sampled or adaptive softmax goes
+            by unless its weights and order are to be loaded.
     """
 
-    def __init__(self, settings: NetworkSettings, counts: NDArray[np.int64] | None = None) -> None:
+    def __init__(self, parameters: LanguageParameters, encoder: LanguageEncoder) -> None:
         super().__init__()
-        self.settings = settings
-        size, width = settings.vocabulary_size, settings.embedding_size
-        self.embedding = TokenEmbedding(size, width, dropout=settings.embedding_dropout)
-        self.input_dropout = VariationalDropout(settings.input_dropout)
+        size = len(encoder.vocabulary)
+        width = parameters.embedding_size or parameters.hidden_size
+        self.embedding = TokenEmbedding(size, width, dropout=parameters.embedding_dropout)
+        self.input_dropout = VariationalDropout(parameters.input_dropout)
         options: dict[str, Any] = {"variational": True}
-        if settings.cell == TRANSFORMER:
-            options = {"context": settings.steps, "positions": "rotary"}
+        if parameters.cell == TRANSFORMER:
+            options = {"context": parameters.steps, "positions": "rotary"}
         self.stack: Any = stack_of(
-            settings.cell, width, settings.hidden_size, settings.num_layers, dropout=settings.dropout, **options
+            parameters.cell, width, parameters.hidden_size, parameters.num_layers, dropout=parameters.dropout, **options
         )
-        if settings.weight_drop:
-            weight_drop(self.stack, "recurrent.weight", settings.weight_drop)
-        self.output_dropout = VariationalDropout(settings.dropout)
+        if parameters.weight_drop:
+            weight_drop(self.stack, "recurrent.weight", parameters.weight_drop)
+        self.output_dropout = VariationalDropout(parameters.dropout)
         # a tied matrix is as wide as the embedding: outputs are brought to that width
-        tied_elsewhere = settings.tie_weights and settings.hidden_size != width
-        self.narrow = nn.Linear(settings.hidden_size, width, bias=False) if tied_elsewhere else nn.Identity()
+        tied_elsewhere = parameters.tie_weights and parameters.hidden_size != width
+        self.narrow = nn.Linear(parameters.hidden_size, width, bias=False) if tied_elsewhere else nn.Identity()
         nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
-        self.scores = _scores(settings, width if settings.tie_weights else settings.hidden_size, counts)
-        if settings.tie_weights:
+        self.scores = _scores(parameters, encoder, width if parameters.tie_weights else parameters.hidden_size)
+        if parameters.tie_weights:
             self.scores.weight = self.embedding.weight
 
     def forward(self, tokens: Tensor, state: Any = None, targets: Tensor | None = None) -> tuple[Tensor, Tensor, Any]:
@@ -105,37 +78,36 @@ class LanguageNetwork(nn.Module):
 
 
 def _scores(
-    settings: NetworkSettings, width: int, counts: NDArray[np.int64] | None
+    parameters: LanguageParameters, encoder: LanguageEncoder, width: int
 ) -> FullSoftmax | SampledSoftmax | AdaptiveSoftmax:
-    size = settings.vocabulary_size
-    if settings.output == "adaptive":
-        return AdaptiveSoftmax(width, size, settings.cutoffs, counts)
+    size, counts = len(encoder.vocabulary), encoder.counts
+    if parameters.output == "adaptive":
+        return AdaptiveSoftmax(width, size, encoder.cutoffs, counts)
     made = FullSoftmax(width, size)
-    if settings.output == "sampled":
-        chances = None if counts is None else proposal(settings.proposal, counts)
-        made = SampledSoftmax(width, size, settings.samples, chances)
+    if parameters.output == "sampled":
+        weights = None if counts is None else proposal(parameters.proposal, counts)
+        made = SampledSoftmax(width, size, parameters.samples, weights)
     nn.init.zeros_(made.bias)
     return made
 
 
-def check_settings(settings: NetworkSettings) -> None:
-    """Refuse what cannot be meant.
+class LanguageObjective:
+    """Cross-entropy of the next token, and in training the penalties on activations.
 
-    Raises:
-        UsageError: a number is out of range.
+    Args:
+        activation: weight of the mean square of the stack's outputs.
+        temporal: weight of the mean square of their change from step to step.
     """
-    for name in ("embedding_size", "hidden_size", "num_layers", "steps", "samples"):
-        if getattr(settings, name) < 1:
-            raise UsageError(f"{name} is {getattr(settings, name)}; expected one or more")
-    for name in ("dropout", "input_dropout", "embedding_dropout", "weight_drop"):
-        if not 0.0 <= getattr(settings, name) < 1.0:
-            raise UsageError(f"{name} is {getattr(settings, name)}; expected a probability from 0 to 1, 1 excluded")
-    if settings.weight_drop and settings.cell == TRANSFORMER:
-        raise UsageError("weight_drop is for recurrent weights; a transformer has none: leave it at 0")
-    if settings.output not in OUTPUTS:
-        raise UsageError(f'output is "{settings.output}"; expected one of {", ".join(OUTPUTS)}')
-    if settings.output == "adaptive" and settings.tie_weights:
-        raise UsageError(
-            "tie_weights needs a matrix with a row for each token, which an adaptive softmax has not; leave it out, or "
-            'choose output="sampled"'
-        )
+
+    def __init__(self, activation: float = 0.0, temporal: float = 0.0) -> None:
+        self.activation, self.temporal = activation, temporal
+
+    def __call__(self, module: nn.Module, batch: Any, carry: Carry | None) -> Step:
+        """Read a piece of the text."""
+        tokens, targets = batch
+        loss, ys, state = module(tokens, carry, targets)
+        if module.training and self.activation:
+            loss = loss + activation_regularisation(ys, scale=self.activation)
+        if module.training and self.temporal:
+            loss = loss + temporal_activation_regularisation(ys, scale=self.temporal)
+        return Step(loss, int((targets >= 0).sum()), state)

@@ -1,108 +1,110 @@
-"""Lines as a language model reads them: how well each was foretold, token by token."""
+"""Reading a text as one stream: how well each token was predicted, by the model as it is or as it adapts."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
-from typing import Any, ClassVar
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn import functional
 
-from ostinato.data.text import Vocabulary, read_lines
-from ostinato.nn.losses import perplexity
-from ostinato.tasks.language.corpus import Level
+from ostinato.engine import map_state
+from ostinato.errors import DataError
+from ostinato.nn.losses import bits_per_character, perplexity
+from ostinato.tasks.base.counting import FollowerCounts
+from ostinato.tasks.language.adapting import Adapter, DynamicEvaluation
+from ostinato.tasks.language.cache import Memory, NeuralCache
 from ostinato.tasks.language.network import LanguageNetwork
-from ostinato.tasks.language.spelling import beginning, named
+from ostinato.tasks.language.texts import Tokens
 
+Losses = NDArray[np.float64]
 _PIECE = 512
-_SCORES = 1 << 22
+_SCORES = 1 << 24
 
 
-class LanguageStream:
-    """A language model that reads line after line and remembers those before; see `LanguageModel.stream`.
+@dataclass(frozen=True)
+class NGrams:
+    """What followed the few tokens before, by Witten and Bell's rule; see `FollowerCounts`."""
+
+    counts: FollowerCounts
+
+    def predict(self, tokens: Tokens) -> Losses:
+        """Return the loss of each token but the first, in nats."""
+        contexts = self.counts.contexts([np.asarray(tokens.numbers, np.int64)])
+        found: Losses = -np.log(
+            self.counts.probabilities([own[:-1] for own in contexts], tokens.numbers[1:].astype(np.int64))
+        )
+        return found
+
+
+@dataclass(frozen=True)
+class Unigrams:
+    """The share of each token in training, each counted once more."""
+
+    counts: NDArray[np.int64]
+
+    def predict(self, tokens: Tokens) -> Losses:
+        """Return the loss of each token but the first, in nats."""
+        counts = self.counts + 1.0
+        found: Losses = -np.log(counts[tokens.numbers[1:]] / counts.sum())
+        return found
+
+
+def measures(losses: Losses) -> dict[str, float]:
+    """Return a mean loss as it is usually told, all of them a token."""
+    loss = float(losses.mean())
+    return {"nats": loss, "bits": bits_per_character(loss), "perplexity": perplexity(loss)}
+
+
+def token_losses(
+    network: LanguageNetwork,
+    tokens: NDArray[Any],
+    dynamic: DynamicEvaluation | None = None,
+    cache: NeuralCache | None = None,
+) -> Losses:
+    """Return the negative log-likelihood of each token but the first, in nats, `(tokens - 1,)`.
+
+    Each token is scored before anything is learned or held of it.
 
     Args:
-        network: in evaluation mode.
-        vocabulary: its own.
-        level: what a token is.
+        network: left as it is.
+        tokens: `(tokens,)`.
+        dynamic: whether, and how, to learn while reading.
+        cache: whether, and how, to mix in what came recently.
+
+    Raises:
+        DataError: the text has fewer than two tokens.
     """
-
-    takes_text: ClassVar[bool] = True
-    """A row is a line as it stands, whatever it begins with."""
-
-    def __init__(self, network: LanguageNetwork, vocabulary: Vocabulary, level: Level) -> None:
-        self.network, self.vocabulary, self.level = network, vocabulary, level
-        self._begin = beginning("", vocabulary, level)[-1]
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget what was read."""
-        self._last, self._state = self._begin, None
-
-    def push(self, row: str | Mapping[str, Any]) -> dict[str, Any]:
-        """Read a line, its end included, and say how well it was foretold.
-
-        Args:
-            row: the line, or a mapping whose `"text"` it is.
-
-        Returns:
-            `perplexity` and `bits` a token, how many `tokens`, and for each its `surprisal` in bits, in pairs.
-
-        Raises:
-            ValueError: a mapping has no such text.
-        """
-        tokens = np.array(self._encoded(_text(row)), np.int64)
-        losses = self._read(np.concatenate([[self._last], tokens]))
-        bits = losses / math.log(2.0)
-        mean = float(losses.mean())
-        pairs = zip(named(tokens, self.vocabulary, self.level), bits.round(3).tolist(), strict=True)
-        return {
-            "perplexity": perplexity(mean),
-            "bits": float(bits.mean()),
-            "tokens": len(tokens),
-            "surprisal": [list(pair) for pair in pairs],
-        }
-
-    def _encoded(self, line: str) -> list[int]:
-        """Return the tokens of a line and its end."""
-        specials = self.vocabulary.specials
-        tokens = self.vocabulary.encode(line)
-        if self.level != "character":
-            return [*tokens, specials.eos]
-        end = self.vocabulary.encode("\n")[0]
-        # a text of one line has no character for its end
-        return tokens if end == specials.unk and tokens else [*tokens, end]
-
-    def _read(self, tokens: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the loss of each token but the first, `(tokens - 1,)`, and go on from there."""
-        given = torch.from_numpy(tokens)
-        losses = np.empty(len(tokens) - 1)
-        together = max(1, min(_PIECE, _SCORES // len(self.vocabulary)))
-        with torch.inference_mode():
-            for start in range(0, len(losses), together):
-                stop = min(start + together, len(losses))
-                features, _, self._state = self.network.read(given[start:stop, None], self._state)
-                scores = self.network.scores(features[:, 0])
-                own = functional.cross_entropy(scores, given[start + 1 : stop + 1], reduction="none")
-                losses[start:stop] = own.numpy()
-        self._last = int(tokens[-1])
-        return losses
+    if len(tokens) < 2:
+        raise DataError(f"the text has {len(tokens)} tokens; expected two or more, to read and to predict")
+    network = network if dynamic is None else deepcopy(network)
+    adapter = None if dynamic is None else Adapter(network, dynamic)
+    memory = None if cache is None else Memory(cache)
+    numbers = torch.from_numpy(np.asarray(tokens, np.int64))
+    losses, state = np.empty(len(numbers) - 1), None
+    training = network.training
+    network.eval()
+    with torch.inference_mode(adapter is None):
+        for first, stop in _pieces(len(losses), network, _PIECE if dynamic is None else dynamic.steps):
+            targets = numbers[first + 1 : stop + 1]
+            features, _, state = network.read(numbers[first:stop, None], state)
+            loss = functional.cross_entropy(network.scores(features[:, 0]), targets, reduction="none")
+            known = loss.detach().double()
+            if memory is not None:
+                known = memory.mixed(features[:, 0].detach(), targets, known)
+            losses[first:stop] = known.numpy()
+            if adapter is not None:
+                adapter.learn(loss.mean())
+                state = map_state(Tensor.detach, state)
+    network.train(training)
+    return losses
 
 
-def answers(stream: LanguageStream, source: str | Path | Iterable[str]) -> Iterator[dict[str, Any]]:
-    """Yield what `push` says of each line of a file, or of lines, each read by itself."""
-    lines = read_lines(source, keep_blank=True) if isinstance(source, (str, Path)) else source
-    for line in lines:
-        stream.reset()
-        yield stream.push(line)
-
-
-def _text(row: str | Mapping[str, Any]) -> str:
-    found = row.get("text") if isinstance(row, Mapping) else row
-    if not isinstance(found, str):
-        raise ValueError('it has no text; expected a line, or an object such as {"text": "to be or not"}')
-    return found
+def _pieces(count: int, network: LanguageNetwork, most: int) -> Iterator[tuple[int, int]]:
+    together = max(1, min(most, _SCORES // network.embedding.weight.shape[0]))
+    return ((first, min(first + together, count)) for first in range(0, count, together))

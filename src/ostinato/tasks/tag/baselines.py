@@ -3,32 +3,60 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.data.text import TaggedSentence
+from ostinato.tasks.tag.sentences import Examples
+
+Floats = NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class Tags:
+    """Of one sentence: the class of each token's tag, `(tokens,)`, and, if there are any, the probabilities of all.
+
+    Shape: `probabilities (tokens, tags)`.
+    """
+
+    found: NDArray[np.int64]
+    probabilities: Floats | None = None
+
+
+@dataclass(frozen=True)
 class FrequentTags:
     """The most frequent tag of each word; of a word not seen, the most frequent of all."""
 
-    def __init__(self, sentences: Sequence[TaggedSentence]) -> None:
+    names: tuple[str, ...]
+    overall: str
+    by_word: Mapping[str, str]
+
+    @classmethod
+    def fit(cls, sentences: Sequence[TaggedSentence], names: tuple[str, ...]) -> FrequentTags:
+        """Count sentences; `names` are the tags in the order of their classes."""
         counts: dict[str, Counter[str]] = defaultdict(Counter)
         whole: Counter[str] = Counter()
         for sentence in sentences:
             for token, tag in zip(sentence.tokens, sentence.tags, strict=True):
                 counts[token][tag] += 1
                 whole[tag] += 1
-        self.overall = _first(whole)
-        self.by_word = {word: _first(own) for word, own in counts.items()}
+        return cls(names, _first(whole), {word: _first(own) for word, own in counts.items()})
+
+    def predict(self, examples: Examples) -> list[Tags]:
+        """Return the tags of sentences."""
+        return _numbered([self.tags(own.tokens) for own in examples.sentences], self.names)
 
     def tags(self, tokens: Sequence[str]) -> list[str]:
         """Return the tag of each token."""
         return [self.by_word.get(token, self.overall) for token in tokens]
 
 
+@dataclass(frozen=True)
 class HiddenMarkov:
     """A hidden Markov model of pairs of tags, its best path found by Viterbi's algorithm.
 
@@ -36,37 +64,62 @@ class HiddenMarkov:
     words that came once, and of those with its last letters where there are some.
 
     Args:
-        sentences: to count.
+        names: the tags.
         suffix: letters of an unknown word's end that are looked at.
+        moves: log-probabilities of a tag after each, `(tags + 1, tags + 1)`; the beginning is last, and the end.
+        words, word_logs: log-likelihoods `(words, tags)` of words; ends, end_logs: of the ends of rare ones.
 
     Sources: L. Rabiner, "A tutorial on hidden Markov models", Proceedings of the IEEE 77, 1989; words that came once
     for those that never did, T. Brants, "TnT", ANLP 2000, section 2.3, in a simple form.
     """
 
-    def __init__(self, sentences: Sequence[TaggedSentence], suffix: int = 3) -> None:
-        self.names = sorted({tag for sentence in sentences for tag in sentence.tags})
-        self.suffix = suffix
-        index = {name: number for number, name in enumerate(self.names)}
-        size = len(self.names)
+    names: tuple[str, ...]
+    suffix: int
+    moves: Floats
+    words: tuple[str, ...]
+    word_logs: Floats
+    ends: tuple[str, ...]
+    end_logs: Floats
+
+    @classmethod
+    def fit(cls, sentences: Sequence[TaggedSentence], names: tuple[str, ...], suffix: int = 3) -> HiddenMarkov:
+        """Count sentences, whose tags are all among the names."""
+        size, index = len(names), {name: number for number, name in enumerate(names)}
         pairs = np.zeros((size + 1, size + 1))  # the last row is the beginning, the last column the end
-        words: dict[str, NDArray[np.float64]] = defaultdict(lambda: np.zeros(size))
+        words: dict[str, Any] = defaultdict(lambda: np.zeros(size))
         for sentence in sentences:
             own = [index[tag] for tag in sentence.tags]
             np.add.at(pairs, ([size, *own], [*own, size]), 1.0)
             for token, tag in zip(sentence.tokens, own, strict=True):
                 words[token][tag] += 1
-        self.shares = pairs.sum(0)[:size] / pairs.sum(0)[:size].sum()
-        self.moves = np.log(_mixed(pairs))
-        self.words = {word: _log_likelihood(own, self.shares) for word, own in words.items()}
+        shares = pairs.sum(0)[:size] / pairs.sum(0)[:size].sum()
         once = {word: own for word, own in words.items() if own.sum() == 1}
-        self.rare = self._ends(once or words)
+        ends: dict[str, Any] = defaultdict(lambda: np.zeros(size))
+        for word, counts in (once or words).items():
+            for length in range(min(suffix, len(word)) + 1):
+                ends[word[len(word) - length :]] += counts
+        word_logs = np.stack([_log_likelihood(own, shares) for own in words.values()])
+        end_logs = np.stack([_log_likelihood(own + shares, shares) for own in ends.values()])
+        return cls(names, suffix, np.log(_mixed(pairs)), tuple(words), word_logs, tuple(ends), end_logs)
+
+    @cached_property
+    def _place(self) -> dict[str, int]:
+        return {word: row for row, word in enumerate(self.words)}
+
+    @cached_property
+    def _end_place(self) -> dict[str, int]:
+        return {end: row for row, end in enumerate(self.ends)}
+
+    def predict(self, examples: Examples) -> list[Tags]:
+        """Return the tags of sentences."""
+        return _numbered([self.tags(own.tokens) for own in examples.sentences], self.names)
 
     def tags(self, tokens: Sequence[str]) -> list[str]:
         """Return the tags of the most probable path."""
         if not tokens:
             return []
         size = len(self.names)
-        emitted = [self.words.get(token, self._unknown(token)) for token in tokens]
+        emitted = [self._logs(token) for token in tokens]
         best = self.moves[size, :size] + emitted[0]
         back = []
         for own in emitted[1:]:
@@ -78,33 +131,32 @@ class HiddenMarkov:
             path.append(int(moves[path[-1]]))
         return [self.names[number] for number in reversed(path)]
 
-    def _unknown(self, token: str) -> NDArray[np.float64]:
+    def _logs(self, token: str) -> Floats:
+        if token in self._place:
+            return np.asarray(self.word_logs[self._place[token]])
         ends = (token[len(token) - length :] for length in range(min(self.suffix, len(token)), -1, -1))
-        return next(self.rare[end] for end in ends if end in self.rare)
+        return np.asarray(self.end_logs[next(self._end_place[end] for end in ends if end in self._end_place)])
 
-    def _ends(self, words: dict[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
-        """Return the likelihood of each end of the given words, the empty one among them."""
-        ends: dict[str, NDArray[np.float64]] = defaultdict(lambda: np.zeros(len(self.names)))
-        for word, counts in words.items():
-            for length in range(min(self.suffix, len(word)) + 1):
-                ends[word[len(word) - length :]] += counts
-        return {end: _log_likelihood(own + self.shares, self.shares) for end, own in ends.items()}
+
+def _numbered(found: Sequence[Sequence[str]], names: tuple[str, ...]) -> list[Tags]:
+    index = {name: number for number, name in enumerate(names)}
+    return [Tags(np.array([index[tag] for tag in tags], np.int64)) for tags in found]
 
 
 def _first(counts: Counter[str]) -> str:
     return min(counts, key=lambda tag: (-counts[tag], tag)) if counts else ""
 
 
-def _mixed(pairs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the chance of each tag after each, mixed with that of the tag alone."""
+def _mixed(pairs: Floats) -> Floats:
+    """Return the probability of each tag after each, mixed with that of the tag alone."""
     alone = (pairs.sum(0) + 1) / (pairs.sum() + pairs.shape[0])
     different = (pairs > 0).sum(1, keepdims=True)
-    mixed: NDArray[np.float64] = (pairs + different * alone) / np.maximum(pairs.sum(1, keepdims=True) + different, 1)
+    mixed: Floats = (pairs + different * alone) / np.maximum(pairs.sum(1, keepdims=True) + different, 1)
     return np.maximum(mixed, 1e-12)
 
 
-def _log_likelihood(counts: NDArray[np.float64], shares: NDArray[np.float64]) -> NDArray[np.float64]:
+def _log_likelihood(counts: Floats, shares: Floats) -> Floats:
     """Return the logarithm of what is proportional to the word's probability under each tag, by Bayes's rule."""
-    own = counts / counts.sum()
-    logs: NDArray[np.float64] = np.log(np.maximum(own / shares, 1e-12))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs: Floats = np.log(np.maximum(np.nan_to_num((counts / counts.sum()) / shares), 1e-12))
     return logs

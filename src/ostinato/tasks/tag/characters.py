@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
-
 import torch
 from torch import Tensor, nn
 
 from ostinato.cells import CATALOGUE
 from ostinato.errors import UsageError
 from ostinato.nn import Recurrent
-
-CharacterReader: TypeAlias = Literal["none", "cnn", "rnn"]
-READERS: tuple[CharacterReader, ...] = ("none", "cnn", "rnn")
 
 
 class CharacterCNN(nn.Module):
@@ -75,14 +70,8 @@ class CharacterRNN(nn.Module):
 
 
 def character_reader(kind: str, characters: int, embedding_size: int, output_size: int) -> nn.Module | None:
-    """Return what reads the characters of a word, by its name; `None` for `"none"`.
-
-    Raises:
-        UsageError: there is no such reader.
-    """
+    """Return what reads the characters of a word, by its name; `None` for `"none"`."""
     if kind == "none":
         return None
-    if kind not in READERS:
-        raise UsageError(f'characters is "{kind}"; expected one of {", ".join(READERS)}')
     made = CharacterCNN if kind == "cnn" else CharacterRNN
     return made(characters, embedding_size, output_size)

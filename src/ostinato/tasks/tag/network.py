@@ -2,44 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from ostinato.data.text import Specials
-from ostinato.errors import UsageError
 from ostinato.nn import TokenEmbedding, VariationalDropout
 from ostinato.nn.by_name import TRANSFORMER, stack_of
 from ostinato.nn.losses import LinearChainCRF, cross_entropy, tag_constraints
 from ostinato.tasks.tag.characters import character_reader
-
-OUTPUTS = ("softmax", "crf")
-
-
-@dataclass(frozen=True)
-class NetworkSettings:
-    """What the network is built from; see `SequenceTagger`. `scheme`: of the CRF's constraints, "" for none."""
-
-    words: int
-    letters: int
-    tags: tuple[str, ...]
-    output: str
-    scheme: str
-    cell: str
-    bidirectional: bool
-    embedding_size: int
-    characters: str
-    character_size: int
-    hidden_size: int
-    num_layers: int
-    context: int
-    dropout: float
-    input_dropout: float
-    word_dropout: float
-    freeze_vectors: bool
+from ostinato.tasks.tag.parameters import TagParameters
+from ostinato.tasks.tag.sentences import NOTHING, TagEncoder
+from ostinato.training.objective import Carry, Step
 
 
 class Sentences(NamedTuple):
@@ -56,45 +33,67 @@ class Sentences(NamedTuple):
     spellings: Tensor
 
 
+class TagBatch(NamedTuple):
+    """Padded sentences, see `Sentences`, and their tags, `(time, batch)`, -100 in padding."""
+
+    words: Tensor
+    lengths: Tensor
+    letters: Tensor
+    letter_lengths: Tensor
+    spellings: Tensor
+    tags: Tensor
+
+
+def collate_words(encoder: TagEncoder, sentences: Sequence[Sequence[str]]) -> Sentences:
+    """Return sentences of one or more tokens as one batch; a word that comes several times is spelled once."""
+    places: dict[str, int] = {}
+    spelled = [[places.setdefault(token, len(places)) for token in tokens] for tokens in sentences]
+    letters = [torch.tensor(encoder.spelled(token)) for token in places]
+    return Sentences(
+        pad_sequence([torch.tensor(encoder.numbers(tokens)) for tokens in sentences]),
+        torch.tensor([len(tokens) for tokens in sentences]),
+        pad_sequence(letters),
+        torch.tensor([len(own) for own in letters]),
+        pad_sequence([torch.tensor(own) for own in spelled]),
+    )
+
+
 class TagNetwork(nn.Module):
     """Scores of the tags of each token.
 
     Args:
-        settings: see `NetworkSettings`.
-        vectors: `(words, embedding_size)` to start from.
-
-    Raises:
-        UsageError: the settings do not go together.
+        parameters: of the tagger.
+        encoder: the words, characters and tags that it knows.
     """
 
-    def __init__(self, settings: NetworkSettings, vectors: NDArray[Any] | None = None) -> None:
+    def __init__(self, parameters: TagParameters, encoder: TagEncoder) -> None:
         super().__init__()
-        self.settings = settings
+        self.word_dropout = parameters.word_dropout
         self.embedding = TokenEmbedding(
-            settings.words, settings.embedding_size, Specials().pad, vectors=vectors, frozen=settings.freeze_vectors
+            len(encoder.words), encoder.width, Specials().pad, frozen=parameters.freeze_vectors
         )
-        self.letters = character_reader(settings.characters, settings.letters, 32, settings.character_size)
-        width = settings.embedding_size + (0 if self.letters is None else settings.character_size)
-        self.input_dropout = nn.Dropout(settings.input_dropout)
+        self.letters = character_reader(parameters.characters, len(encoder.characters), 32, parameters.character_size)
+        width = encoder.width + (0 if self.letters is None else parameters.character_size)
+        self.input_dropout = nn.Dropout(parameters.input_dropout)
         options: dict[str, Any] = {"variational": True}
-        if settings.cell == TRANSFORMER:
-            options = {"context": None if settings.bidirectional else settings.context}
+        if parameters.cell == TRANSFORMER:
+            options = {"context": None if parameters.bidirectional else parameters.context}
         self.stack: Any = stack_of(
-            settings.cell, width, settings.hidden_size, settings.num_layers,
-            dropout=settings.dropout, bidirectional=settings.bidirectional, **options,
+            parameters.cell, width, parameters.hidden_size, parameters.num_layers,
+            dropout=parameters.dropout, bidirectional=parameters.bidirectional, **options,
         )  # fmt: skip
-        self.dropout = VariationalDropout(settings.dropout)
-        self.scores = nn.Linear(settings.hidden_size * (2 if settings.bidirectional else 1), len(settings.tags))
+        self.dropout = VariationalDropout(parameters.dropout)
+        self.scores = nn.Linear(parameters.hidden_size * (2 if parameters.bidirectional else 1), len(encoder.tags))
         self.crf = None
-        if settings.output == "crf":
-            allowed = tag_constraints(settings.tags, settings.scheme) if settings.scheme else None  # type: ignore[arg-type]
-            self.crf = LinearChainCRF(len(settings.tags), allowed)
+        if parameters.output == "crf":
+            allowed = tag_constraints(encoder.tags, encoder.scheme) if encoder.scheme else None  # type: ignore[arg-type]
+            self.crf = LinearChainCRF(len(encoder.tags), allowed)
 
     def forward(self, sentences: Sentences) -> Tensor:
         """Return the scores of tags, `(time, batch, tags)`; what stands in padding means nothing."""
         words = sentences.words
-        if self.training and self.settings.word_dropout:
-            missing = torch.rand(words.shape, device=words.device) < self.settings.word_dropout
+        if self.training and self.word_dropout:
+            missing = torch.rand(words.shape, device=words.device) < self.word_dropout
             words = words.masked_fill(missing & (words != Specials().pad), Specials().unk)
         read = self.input_dropout(self.read(sentences._replace(words=words)))
         ys, _ = self.stack(read, lengths=sentences.lengths)
@@ -133,17 +132,21 @@ class TagNetwork(nn.Module):
         return self.crf.decode(scores, lengths)[0], self.crf.marginals(scores.double(), lengths)
 
 
-def check_settings(settings: NetworkSettings) -> None:
-    """Refuse what cannot be meant.
+class TagObjective:
+    """The loss of the tags of sentences.
 
-    Raises:
-        UsageError: a number is out of range, or a name is not known.
+    Args:
+        network: whose tags they are.
+        weight: `(tags,)`, how much each counts, or `None`.
     """
-    if settings.output not in OUTPUTS:
-        raise UsageError(f'output is "{settings.output}"; expected one of {", ".join(OUTPUTS)}')
-    for name in ("embedding_size", "character_size", "hidden_size", "num_layers", "context"):
-        if getattr(settings, name) < 1:
-            raise UsageError(f"{name} is {getattr(settings, name)}; expected one or more")
-    for name in ("dropout", "input_dropout", "word_dropout"):
-        if not 0.0 <= getattr(settings, name) < 1.0:
-            raise UsageError(f"{name} is {getattr(settings, name)}; expected a probability from 0 to 1, 1 excluded")
+
+    def __init__(self, network: TagNetwork, weight: Tensor | None = None) -> None:
+        self.network, self.weight = network, weight
+
+    def __call__(self, module: nn.Module, batch: Any, carry: Carry | None) -> Step:  # noqa: ARG002
+        """Read a batch of sentences."""
+        *sentences, tags = batch
+        own = Sentences(*sentences)
+        scores = module(own)
+        weight = None if self.weight is None else self.weight.to(scores)
+        return Step(self.network.loss(scores, tags, own.lengths, weight), int((tags != NOTHING).sum()))

@@ -2,78 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
 
-from ostinato.data.text import TaggedSentence
-from ostinato.tasks.panels import class_table, confusion_panel, reliability_curve
-from ostinato.tasks.summary import Panel, Sample, Table
-from ostinato.tasks.tag.corpus import UNSEEN, Corpus, numbered_tags
-from ostinato.tasks.tag.prediction import Tagger, Tags
+from ostinato.tasks.base.classes import class_table, confusion_panel, mistakes_table, reliability_curve
+from ostinato.tasks.base.gradients import gradient_norms, gradient_panel
+from ostinato.tasks.base.summary import Panel, Sample
+from ostinato.tasks.base.task import Model
+from ostinato.tasks.tag.baselines import Tags
+from ostinato.tasks.tag.network import collate_words
+from ostinato.tasks.tag.sentences import UNSEEN, Examples
 
-_SHOWN = 3
-_MISTAKES = 12
-
-
-def described(corpus: Corpus, tagger: Tagger) -> tuple[tuple[str, str], ...]:
-    """Return the data in pairs of a word and what it says."""
-
-    def size(sentences: Sequence[TaggedSentence]) -> str:
-        return f"{len(sentences):,} sentences, {sum(len(own.tokens) for own in sentences):,} tokens"
-
-    settings = tagger.network.settings
-    output = f"crf under the constraints of {settings.scheme}" if settings.scheme else settings.output
-    return (
-        ("source", corpus.origin),
-        ("train", size(corpus.train)),
-        ("validation", size(corpus.validation)),
-        ("test", size(corpus.test)),
-        ("words", f"{len(tagger.words.words.words):,}"),
-        ("tags", f"{len(tagger.names)}: {', '.join(tagger.names[:30])}{', ...' * (len(tagger.names) > 30)}"),
-        ("output", output),
-    )
+_SHOWN, _LOOKED_AT = 3, 64
 
 
-def tag_panels(tagger: Tagger, sentences: Sequence[TaggedSentence], tags: Sequence[Tags]) -> list[Panel]:
-    """Return the panels of held-out sentences, none if there are none."""
-    if not sentences:
-        return []
-    index = {name: number for number, name in enumerate(tagger.names)}
-    truth = np.concatenate([numbered_tags(sentence, index) for sentence in sentences])
-    found = np.concatenate([own.found for own in tags])
-    chances = np.concatenate([own.chances for own in tags])
-    labels = (*tagger.names, UNSEEN)
-    given = chances[np.arange(len(found)), found]
-    return [
-        confusion_panel(labels, truth, found, title="Tags, and what they were taken for"),
-        class_table(labels, truth, found, title="Each tag"),
-        reliability_curve(given, found == truth, title="Reliability of the chances given"),
-        *_samples(tagger, sentences, tags),
-        _mistakes(tagger, sentences, tags),
-    ]
+def tag_panels(model: Model[Any, Any], examples: Examples, predicted: Sequence[Tags]) -> Iterator[Panel]:
+    """Yield the panels of held-out sentences."""
+    truth, found = examples.truth, np.concatenate([own.found for own in predicted])
+    given = np.concatenate([_given(own) for own in predicted])
+    names = (*model.encoder.tags, UNSEEN)
+    yield confusion_panel(names, truth, found, title="Tags, and what they were taken for")
+    yield class_table(names, truth, found, title="Each tag")
+    yield reliability_curve(given, found == truth)
+    for number, (sentence, own) in enumerate(zip(examples.sentences[:_SHOWN], predicted, strict=False), 1):
+        rows = zip(sentence.tokens, (names[tag] for tag in own.found), sentence.tags, strict=True)
+        text = "\n".join(f"{token}\t{said}" + (f"\t(is {tag})" * (said != tag)) for token, said, tag in rows)
+        yield Sample(f"Held-out sentence {number}", text)
+    yield mistakes_table(_mistakes(names, examples, predicted), ("token", "is", "was taken for", "around it"))
+    yield _gradients(model, examples)
 
 
-def _samples(tagger: Tagger, sentences: Sequence[TaggedSentence], tags: Sequence[Tags]) -> list[Panel]:
-    panels: list[Panel] = []
-    for number, (sentence, own) in enumerate(zip(sentences[:_SHOWN], tags, strict=False), 1):
-        rows = zip(sentence.tokens, tagger.named(own), sentence.tags, strict=True)
-        text = "\n".join(f"{token}\t{found}" + (f"\t(is {tag})" * (found != tag)) for token, found, tag in rows)
-        panels.append(Sample(f"Held-out sentence {number}", text))
-    return panels
+def _given(tags: Tags) -> np.ndarray[Any, Any]:
+    assert tags.probabilities is not None
+    return np.asarray(tags.probabilities[np.arange(len(tags.found)), tags.found])
 
 
-def _mistakes(tagger: Tagger, sentences: Sequence[TaggedSentence], tags: Sequence[Tags]) -> Table:
-    """Return the mistakes of which the model was surest."""
-    rows: list[tuple[str | float, ...]] = []
-    for sentence, own in zip(sentences, tags, strict=True):
-        named = tagger.named(own)
-        for place, (found, tag) in enumerate(zip(named, sentence.tags, strict=True)):
-            if found != tag:
+def _mistakes(
+    names: Sequence[str], examples: Examples, predicted: Sequence[Tags]
+) -> Iterator[tuple[float, tuple[str | float, ...]]]:
+    for sentence, own in zip(examples.sentences, predicted, strict=True):
+        given = _given(own)
+        for place, (number, tag) in enumerate(zip(own.found, sentence.tags, strict=True)):
+            if names[number] != tag:
                 around = " ".join(sentence.tokens[max(0, place - 3) : place + 4])
-                chance = float(own.chances[place, own.found[place]])
-                rows.append((sentence.tokens[place], tag, found, chance, around))
-    rows.sort(key=lambda row: -float(row[3]))
-    columns = ("token", "is", "was taken for", "probability given", "around it")
-    note = f"{len(rows):,} mistakes in all" if rows else "there are none"
-    return Table("The surest mistakes", columns, tuple(rows[:_MISTAKES]), note)
+                yield float(given[place]), (sentence.tokens[place], tag, names[number], around)
+
+
+def _gradients(model: Model[Any, Any], examples: Examples) -> Panel:
+    """Return how much a token some places before the last one moves the loss of its tag."""
+    chosen = sorted(range(len(examples)), key=lambda row: -len(examples.classes[row]))[:_LOOKED_AT]
+    batch = collate_words(model.encoder, [examples.sentences[row].tokens for row in chosen])
+    last = batch.lengths - 1, torch.arange(len(chosen))
+    wanted = torch.tensor([min(int(examples.classes[row][-1]), len(model.encoder.tags) - 1) for row in chosen])
+
+    def loss(xs: Tensor) -> Tensor:
+        ys, _ = model.network.stack(xs, lengths=batch.lengths)
+        return functional.cross_entropy(model.network.scores(ys[last]), wanted, reduction="sum")
+
+    norms = gradient_norms(model.network.read(batch), batch.lengths, loss)
+    return gradient_panel(norms, step="tokens", note=f"Mean over the {len(chosen)} longest sentences.")

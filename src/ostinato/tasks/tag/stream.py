@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,34 +12,25 @@ import torch
 from ostinato.data.lines import is_blank
 from ostinato.errors import StreamRowError, UsageError
 from ostinato.streaming import stepper
-from ostinato.tasks.tag.batches import collate_words
-from ostinato.tasks.tag.prediction import Tagger, Tags
+from ostinato.tasks.base.task import Model
+from ostinato.tasks.tag.network import collate_words
 
-Answer: TypeAlias = "dict[str, Any]"
 _BLANKS = re.compile(r"[ \t\r\n\f\v]+")  # not str.split(): a token may hold U+00A0
-
-
-def answer_of(tagger: Tagger, tokens: list[str], tags: Tags) -> Answer:
-    """Return what is said of a sentence: its tags in one text, and each token with its tag and how sure that is."""
-    named = tagger.named(tags)
-    given = [float(own[number]) for own, number in zip(tags.chances, tags.found, strict=True)]
-    return {"tags": " ".join(named), "tokens": tokens, "probabilities": given}
 
 
 class SentenceStream:
     """Sentences one at a time; see `SequenceTagger.stream`."""
 
-    def __init__(self, tagger: Tagger) -> None:
-        self.tagger = tagger
+    def __init__(self, answer: Callable[[list[str]], Mapping[str, Any]]) -> None:
+        self._answer = answer
 
-    def push(self, row: str | Sequence[str] | Mapping[str, Any]) -> Answer:
+    def push(self, row: str | Sequence[str] | Mapping[str, Any]) -> Mapping[str, Any]:
         """Take a sentence, its tokens with spaces between, in a list, or as `{"tokens": [...]}`; return its tags.
 
         Raises:
             StreamRowError: it is none of these.
         """
-        tokens = tokens_of(row)
-        return answer_of(self.tagger, tokens, self.tagger.read([tokens])[0])
+        return self._answer(tokens_of(row))
 
 
 class TokenStream:
@@ -49,13 +40,13 @@ class TokenStream:
         UsageError: the model needs the whole sentence.
     """
 
-    def __init__(self, tagger: Tagger) -> None:
-        if tagger.network.crf is not None:
+    def __init__(self, model: Model[Any, Any]) -> None:
+        if model.network.crf is not None:
             raise UsageError("a CRF needs the whole sentence; fit with output='softmax' to tag token by token")
-        self.tagger = tagger
-        self._step = stepper(tagger.network.stack)
+        self.model = model
+        self._step = stepper(model.network.stack)
 
-    def push(self, token: str) -> Answer:
+    def push(self, token: str) -> dict[str, Any]:
         """Take the next token of a sentence; return its `tag` and `probability`.
 
         Raises:
@@ -63,13 +54,13 @@ class TokenStream:
         """
         if not isinstance(token, str):
             raise StreamRowError(f"it is a {type(token).__name__}; expected a token as text")
-        network = self.tagger.network
+        network, encoder = self.model.network, self.model.encoder
         with torch.inference_mode():
-            read = network.read(collate_words(self.tagger.words, [[token]]))[0]
+            read = network.read(collate_words(encoder, [[token]]))[0]
             y = torch.from_numpy(self._step(read.numpy()))
-            chances = network.scores(y)[0].double().softmax(-1).numpy()
-        best = int(np.argmax(chances))
-        return {"tag": self.tagger.names[best], "probability": float(chances[best])}
+            probabilities = network.scores(y)[0].double().softmax(-1).numpy()
+        best = int(np.argmax(probabilities))
+        return {"tag": encoder.tags[best], "probability": float(probabilities[best])}
 
     def reset(self) -> None:
         """Begin the next sentence."""

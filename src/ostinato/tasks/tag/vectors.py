@@ -12,10 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from ostinato.data.lines import TextFile, is_blank
-from ostinato.data.text import read_vectors
-from ostinato.errors import UsageError
+from ostinato.data.text import WordVocabulary, read_vectors
 from ostinato.nn import TokenEmbedding
-from ostinato.tasks.tag.corpus import Words
 
 
 @dataclass(frozen=True)
@@ -39,20 +37,17 @@ def leading_words(path: str | Path, count: int) -> Iterator[str]:
 
     Raises:
         DataError: there is no such file.
-        UsageError: `count` is negative.
     """
-    if count < 0:
-        raise UsageError(f"vector_words is {count}; expected 0 or more")
     cells = (line.split(" ") for line in TextFile(path, {}).lines() if not is_blank(line))
     words = (own[0] for own in cells if len(own) > 2)  # a header has two numbers
     yield from islice(words, count)
 
 
-def vectors_for(path: str | Path, words: Words) -> Vectors:
+def vectors_for(path: str | Path, words: WordVocabulary) -> Vectors:
     """Read the vectors of known words.
 
     Raises:
         DataError: the file is no file of vectors, or has none of the words.
     """
-    own = read_vectors(path, words.words)
+    own = read_vectors(path, words)
     return Vectors(own.weights, own.found, f"{Path(path).name}: {own.coverage:.1%} of the words")

@@ -2,54 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ostinato.errors import UsageError
 from ostinato.nn import EncoderDecoder, RecurrentDecoder, TransformerEncoderDecoder
 from ostinato.nn.attention import AdditiveAttention, Attention, DotAttention, GeneralAttention, MultiHeadAttention
 from ostinato.nn.by_name import TRANSFORMER, stack_of
-from ostinato.nn.decoder import DecoderState, Reading, context_size
+from ostinato.nn.decoder import DecoderState, context_size
 from ostinato.nn.recurrent import Recurrent
 from ostinato.nn.transformer.seq2seq import TransformerState
+from ostinato.tasks.translate.parameters import TranslationParameters
 
-AttentionName = Literal["additive", "dot", "general", "multihead", "none"]
-ATTENTIONS: tuple[AttentionName, ...] = ("additive", "dot", "general", "multihead", "none")
 State = DecoderState | TransformerState
-
-
-@dataclass(frozen=True)
-class NetworkSettings:
-    """What the network is built from; see `Translator`."""
-
-    source_size: int
-    target_size: int
-    shared: bool
-    cell: str
-    attention: AttentionName
-    reading: Reading
-    input_feeding: bool
-    embedding_size: int
-    hidden_size: int
-    num_layers: int
-    dropout: float
-    tie_weights: bool
 
 
 class TranslationNetwork(nn.Module):
     """Scores for each token of a translation; `encode`, `start` and `step` as in `EncoderDecoder`.
 
-    Raises:
-        UsageError: the settings do not go together.
+    Args:
+        parameters: of the translator.
+        source, target: tokens of each side.
     """
 
-    def __init__(self, settings: NetworkSettings) -> None:
+    def __init__(self, parameters: TranslationParameters, source: int, target: int) -> None:
         super().__init__()
-        self.settings = settings
-        self.model: Any = _transformer(settings) if settings.cell == TRANSFORMER else _recurrent(settings)
+        self.hidden_size = parameters.hidden_size
+        transformer = parameters.cell == TRANSFORMER
+        self.looks = transformer or parameters.attention != "none"
+        """Whether there is attention to look at."""
+        self.model: Any = (_transformer if transformer else _recurrent)(parameters, source, target)
 
     def forward(
         self,
@@ -90,11 +73,6 @@ class TranslationNetwork(nn.Module):
         found: tuple[Tensor, Any] = self.model.step(tokens, state)
         return found
 
-    @property
-    def looks(self) -> bool:
-        """Whether there is attention to look at."""
-        return self.settings.attention != "none" or self.settings.cell == TRANSFORMER
-
 
 class _Front(nn.Module):
     """An embedding with dropout on it."""
@@ -108,49 +86,50 @@ class _Front(nn.Module):
         return vectors
 
 
-def _recurrent(settings: NetworkSettings) -> EncoderDecoder:
-    width, size = settings.embedding_size, settings.hidden_size
-    target = _embedding(settings.target_size, width)
-    source = target if settings.shared else _embedding(settings.source_size, width)
-    options = {"num_layers": settings.num_layers, "dropout": settings.dropout}
+def _recurrent(parameters: TranslationParameters, sources: int, targets: int) -> EncoderDecoder:
+    size = parameters.hidden_size
+    width = parameters.embedding_size or size
+    target = _embedding(targets, width)
+    source = target if parameters.shared_vocabulary else _embedding(sources, width)
+    options = {"num_layers": parameters.num_layers, "dropout": parameters.dropout}
     # half of the units in each direction: the memory is then as wide as the decoder's outputs
-    encoder: Any = stack_of(settings.cell, width, size // 2, bidirectional=True, **options)  # type: ignore[arg-type]
+    encoder: Any = stack_of(parameters.cell, width, size // 2, bidirectional=True, **options)  # type: ignore[arg-type]
     with torch.no_grad():
         memory = encoder.eval()(torch.zeros(1, 1, width))[0].shape[-1]
-    attention = _attention(settings, size, memory)
-    fed = context_size(attention) if attention is not None and settings.reading == "before" else 0
-    readout = width if settings.tie_weights else size
-    fed += readout if settings.input_feeding else 0
-    stack: Any = stack_of(settings.cell, width + fed, size, **options)  # type: ignore[arg-type]
+    attention = _attention(parameters, size, memory)
+    fed = context_size(attention) if attention is not None and parameters.reading == "before" else 0
+    readout = width if parameters.tie_weights else size
+    fed += readout if parameters.input_feeding else 0
+    stack: Any = stack_of(parameters.cell, width + fed, size, **options)  # type: ignore[arg-type]
     decoder = RecurrentDecoder(
-        target, stack, settings.target_size, attention=attention, reading=settings.reading, readout_size=readout,
-        input_feeding=settings.input_feeding, tie_weights=settings.tie_weights, dropout=settings.dropout,
+        target, stack, targets, attention=attention, reading=parameters.reading, readout_size=readout,
+        input_feeding=parameters.input_feeding, tie_weights=parameters.tie_weights, dropout=parameters.dropout,
     )  # fmt: skip
     nn.init.zeros_(decoder.scores.bias)
     assert isinstance(encoder, Recurrent)
-    return EncoderDecoder(_Front(source, settings.dropout), encoder.train(), decoder)
+    return EncoderDecoder(_Front(source, parameters.dropout), encoder.train(), decoder)
 
 
-def _attention(settings: NetworkSettings, query: int, memory: int) -> Attention | None:
-    if settings.attention == "none":
+def _attention(parameters: TranslationParameters, query: int, memory: int) -> Attention | None:
+    if parameters.attention == "none":
         return None
-    if settings.attention == "additive":
+    if parameters.attention == "additive":
         return AdditiveAttention(query, memory)
-    if settings.attention == "dot":
+    if parameters.attention == "dot":
         return DotAttention(query, memory)
-    if settings.attention == "general":
+    if parameters.attention == "general":
         return GeneralAttention(query, memory)
     return MultiHeadAttention(query, memory, heads=_heads(query))
 
 
-def _transformer(settings: NetworkSettings) -> TransformerEncoderDecoder:
-    size = settings.hidden_size
+def _transformer(parameters: TranslationParameters, sources: int, targets: int) -> TransformerEncoderDecoder:
+    size = parameters.hidden_size
     model = TransformerEncoderDecoder(
-        settings.source_size, settings.target_size, size, settings.num_layers, heads=_heads(size),
-        dropout=settings.dropout, tie_weights=settings.tie_weights,
+        sources, targets, size, parameters.num_layers, heads=_heads(size),
+        dropout=parameters.dropout, tie_weights=parameters.tie_weights,
     )  # fmt: skip
     nn.init.zeros_(model.scores.bias)
-    if settings.shared:
+    if parameters.shared_vocabulary:
         model.front = model.embedding
     return model
 
@@ -164,25 +143,3 @@ def _embedding(size: int, width: int) -> nn.Embedding:
     table = nn.Embedding(size, width)
     nn.init.normal_(table.weight, std=width**-0.5)
     return table
-
-
-def check_settings(settings: NetworkSettings) -> None:
-    """Refuse what cannot be meant.
-
-    Raises:
-        UsageError: a setting is out of range, or two do not go together.
-    """
-    for name in ("embedding_size", "hidden_size", "num_layers"):
-        if getattr(settings, name) < 1:
-            raise UsageError(f"{name} is {getattr(settings, name)}; expected one or more")
-    if not 0.0 <= settings.dropout < 1.0:
-        raise UsageError(f"dropout is {settings.dropout}; expected a probability from 0 to 1, 1 excluded")
-    if settings.attention not in ATTENTIONS:
-        raise UsageError(f'attention is "{settings.attention}"; expected one of {", ".join(ATTENTIONS)}')
-    if settings.cell == TRANSFORMER:
-        if settings.embedding_size != settings.hidden_size:
-            raise UsageError("a transformer's embedding_size is its hidden_size; leave embedding_size out")
-        if settings.input_feeding or settings.reading != "after":
-            raise UsageError("input_feeding and reading are of recurrent decoders; leave them out for a transformer")
-    elif settings.hidden_size % 2:
-        raise UsageError(f"hidden_size is {settings.hidden_size}; expected an even number, half for each direction")

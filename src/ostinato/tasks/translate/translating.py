@@ -13,7 +13,7 @@ from ostinato.tasks.translate.beam import beam_search
 from ostinato.tasks.translate.greedy import greedy_search, greedy_tokens
 from ostinato.tasks.translate.network import TranslationNetwork
 from ostinato.tasks.translate.search import Hypothesis, Search
-from ostinato.tasks.translate.spelling import as_text, copied, pieces, source_words
+from ostinato.tasks.translate.tokens_as_text import as_text, copied, pieces, source_words
 
 _ROWS = 320
 """Hypotheses of a batch."""
@@ -57,7 +57,7 @@ def translate_texts(
     sources = [own.read(text) for text in texts]
     nothing = Translation("", 0.0, 0.0, Hypothesis((), 0.0, 0.0))
     found: list[list[Translation]] = [[nothing] for _ in texts]
-    for rows in _batches(sources, search.beam_size, own.network.settings.hidden_size):
+    for rows in _batches(sources, search.beam_size, own.network.hidden_size):
         for row, hypotheses in zip(
             rows, _searched(own, [sources[row] for row in rows], search, attention), strict=True
         ):

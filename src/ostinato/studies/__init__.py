@@ -1,0 +1,1 @@
+"""Studies of many fits: cells side by side, and the search for good parameters."""

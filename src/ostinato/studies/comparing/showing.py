@@ -1,0 +1,187 @@
+"""A comparison as text, as Markdown and as the summary that a report draws."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from ostinato.artifact import versions
+from ostinato.studies.comparing.result import COSTS, CellRun, Comparison, Row
+from ostinato.tasks.base.summary import Curve, Panel, Summary, Table, best_of
+
+_POINTS = 60  # of a curve over time
+
+
+def text_table(comparison: Comparison) -> str:
+    """Return one table: cells, then baselines; `*` marks the best of a column."""
+    head, rows = _cells(comparison, best=" *")
+    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
+    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in (head, *rows)]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def markdown(comparison: Comparison) -> str:
+    """Return the comparison as a page of Markdown."""
+    head, rows = _cells(comparison, best=" ★")
+    lines = [f"# {title(comparison)}", "", verdict(comparison), ""]
+    lines += [_line(head), _line(["---", *["---:"] * (len(head) - 1)]), *map(_line, rows), "", notes(comparison), ""]
+    lines += [f"- **{cell}** failed: {error}" for cell, error in comparison.failures.items()]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+
+
+def title(comparison: Comparison) -> str:
+    """Return what was compared, in words."""
+    return f"Cells compared: {comparison.task} on {comparison.source}"
+
+
+def _cells(comparison: Comparison, best: str) -> tuple[list[str], list[list[str]]]:
+    columns = [*comparison.measures, *COSTS]
+    scores = {row.name: row.means for row in comparison.rows()}
+    winners = {column: best_of(scores, column, comparison.better) for column in columns}
+    rows = []
+    for row in comparison.rows():
+        cells = [_spread(row, column) + (best if winners[column] == row.name else "") for column in columns]
+        rows.append([row.name, _whole(row.hidden_size), _whole(row.parameters), *cells])
+    return ["", "units", "weights", *columns], rows
+
+
+def _whole(value: int | None) -> str:
+    return "" if value is None else f"{value:,}"
+
+
+def _spread(row: Row, column: str) -> str:
+    if column not in row.means:
+        return ""
+    mean, spread = row.means[column], row.spreads.get(column)
+    return _digits(mean) if not spread or math.isnan(spread) else f"{_digits(mean)} ± {spread:.2g}"
+
+
+def _digits(value: float) -> str:
+    if math.isnan(value):
+        return "n/a"
+    return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
+
+
+def notes(comparison: Comparison) -> str:
+    """Return how the numbers were made."""
+    run = comparison.done[0] if comparison.done else None
+    seeds = f"{comparison.seeds} seed{'' if comparison.seeds == 1 else 's'} a cell"
+    if comparison.seeds > 1:
+        seeds += ", mean ± standard deviation"
+    answer = f"; latency: median of {run.latency_of}, one thread" if run and run.latency_of else ""
+    protocol = f"{run.protocol}. " if run and run.protocol else ""
+    return (
+        f"{protocol}{seeds}; about {comparison.wanted:,} trained weights; training time includes validation; memory: "
+        f"by how much the process grew while it trained, at most{answer}. Each fit had a process of its own."
+    )
+
+
+def verdict(comparison: Comparison) -> str:
+    """Say in a sentence or two who is best, and whether that is more than chance and more than a baseline."""
+    rows, measures = comparison.rows(), comparison.measures
+    if not rows or not measures:
+        return "No cell was fitted, or nothing was held out to compare them on."
+    measure = measures[0]
+    cells = {row.name: row for row in rows if row.parameters is not None}
+    best = best_of({name: row.means for name, row in cells.items()}, measure, comparison.better)
+    if best is None:
+        return f"No cell has a {measure}."
+    said = f"{best} is best by {measure} ({_digits(cells[best].means[measure])})"
+    said += _rivals(cells, best, measure, comparison)
+    winner = best_of({row.name: row.means for row in rows}, measure, comparison.better)
+    if winner != best:
+        said += f" The baseline {winner} is better than every cell."
+    return said
+
+
+def _rivals(cells: dict[str, Row], best: str, measure: str, comparison: Comparison) -> str:
+    """Say which cells are as good, within what another seed would change."""
+    if len(cells) < 2:
+        return "."
+    spreads = [row.spreads.get(measure, math.nan) for row in cells.values()]
+    if any(map(math.isnan, spreads)):
+        return "; with one seed, small differences are not told from chance (--seeds 3)."
+    near = [
+        name for name, row in cells.items()
+        if name != best and abs(row.means[measure] - cells[best].means[measure]) <= _noise(row, cells[best], measure)
+    ]  # fmt: skip
+    fastest = best_of({name: row.means for name, row in cells.items()}, "training s", comparison.better)
+    speed = f" {fastest} trains fastest." if fastest != best else ""
+    if near:
+        return f", but {' and '.join(near)} cannot be told from it over {comparison.seeds} seeds.{speed}"
+    return f", by more than the seeds differ.{speed}"
+
+
+def _noise(a: Row, b: Row, measure: str) -> float:
+    """Return two standard errors of the difference of two means."""
+    return 2 * math.sqrt(a.spreads[measure] ** 2 / a.seeds + b.spreads[measure] ** 2 / b.seeds)
+
+
+def summary_of(comparison: Comparison) -> Summary:
+    """Return a comparison as a summary that the report draws."""
+    columns = [*comparison.measures, *COSTS]
+    scores = {
+        row.name: {column: row.means[column] for column in columns if column in row.means} for row in comparison.rows()
+    }
+    return Summary(
+        title=title(comparison),
+        task="comparison",
+        settings=comparison.settings,
+        parameters=0,
+        seconds=0.0,
+        data=(
+            ("source", comparison.source),
+            ("size", f"about {comparison.wanted:,} trained weights each"),
+            ("fits", f"{len(comparison.runs)}, {comparison.seeds} of each cell"),
+        ),
+        history=(),
+        best_epoch=0,
+        stopped="",
+        protocol=notes(comparison).rstrip("."),
+        scores=scores,
+        better=comparison.better,
+        verdict=verdict(comparison),
+        panels=_panels(comparison),
+        versions=versions(),
+    )  # fmt: skip
+
+
+def _panels(comparison: Comparison) -> tuple[Panel, ...]:
+    head, rows = _cells(comparison, best="")
+    panels: list[Panel] = []
+    if comparison.seeds > 1:
+        panels.append(Table("Over the seeds", tuple(head), tuple(map(tuple, rows)), "Mean ± standard deviation."))
+    sized = [(row.name, row.hidden_size or 0, row.parameters) for row in comparison.rows() if row.parameters]
+    off = tuple((name, units, own, f"{100 * (own / comparison.wanted - 1):+.1f} %") for name, units, own in sized)
+    panels.append(Table("Sizes", ("cell", "units", "weights", "from the aim"), off))
+    first = {run.cell: run for run in reversed(comparison.done) if run.curve}
+    if first:
+        panels += [_over_time(first), _over_epochs(first)]
+    if comparison.failures:
+        panels.append(Table("Failed", ("cell", "why"), tuple(comparison.failures.items())))
+    return tuple(panels)
+
+
+def _over_time(runs: dict[str, CellRun]) -> Curve:
+    end = max(run.curve[-1][0] for run in runs.values())
+    times = tuple(end * (i + 1) / _POINTS for i in range(_POINTS))
+    lines = {cell: tuple(_best_until(run, time) for time in times) for cell, run in runs.items()}
+    note = "The best validation loss so far, of the first seed of each cell; the lines end with the training."
+    return Curve("Validation loss by training time", times, lines, "seconds", "validation loss", note=note)
+
+
+def _best_until(run: CellRun, time: float) -> float:
+    seen = [loss for at, loss in run.curve if at <= time and not math.isnan(loss)]
+    over = time > run.curve[-1][0] * (1 + 1.0 / _POINTS)
+    return min(seen) if seen and not over else math.nan
+
+
+def _over_epochs(runs: dict[str, CellRun]) -> Curve:
+    epochs = max(len(run.curve) for run in runs.values())
+    lines = {cell: tuple(loss for _, loss in run.curve) for cell, run in runs.items()}
+    x = tuple(float(i + 1) for i in range(epochs))
+    return Curve("Validation loss by epoch", x, lines, "epoch", "validation loss", note="The first seed of each cell.")

@@ -1,0 +1,238 @@
+"""One fit, of any task: read, hold out, encode, train, perhaps train again, judge, summarise."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ostinato.errors import UsageError
+from ostinato.options import Cell, check, parameters_of, values_of
+from ostinato.tasks.base.holding_out import Held, Shares, fingerprint, without_empty
+from ostinato.tasks.base.judging import MODEL, Scores, decisive, verdict
+from ostinato.tasks.base.running import Run, check_memory, make_network, run_training
+from ostinato.tasks.base.summary import Better, Panel, Summary, in_words
+from ostinato.tasks.base.task import Baseline, Model, Task
+from ostinato.training import TrainingConfig, checkpoint_path
+
+AnyTask = Task[Any, Any, Any, Any, Any]
+_NOTHING = "Nothing was held out to be judged on, so nothing is known of how good it is."
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a fit gives: what predicts, how its training went, what stands beside it, and what there is to see."""
+
+    model: Model[Any, Any]
+    run: Run
+    baselines: Mapping[str, Baseline]
+    scores: Scores | None
+    summary: Summary
+
+
+@dataclass(frozen=True)
+class Given:
+    """The arguments of a fit: the data, what else is given to be held out, where it is kept, whether it is resumed."""
+
+    data: Any
+    validation: Any = None
+    test: Any = None
+    directory: Path | None = None
+    resume: bool = False
+
+
+def fit(task: AnyTask, parameters: Any, given: Given) -> Fitted:
+    """Fit a task.
+
+    Args:
+        task: what it is.
+        parameters: of the estimator; a copy that nobody changes.
+        given: the data.
+
+    Raises:
+        DataError: something in the data is wrong, or there is too little of it.
+        UsageError: a parameter is out of range, or does not go with another.
+    """
+    began = time.monotonic()
+    check(parameters)
+    _check_cell(getattr(parameters, "cell", None))
+    task.check(parameters, tested=given.test is not None or parameters.test > 0)
+    parts = read_parts(task, parameters, given)
+    config = task.config(parameters, parts.train)
+    model, run = _trained(task, parameters, parts, config, given.directory, given.resume)
+    model, run = _refitted(task, model, run, parts, config, began, given)
+    examples = encoded(task, model, parts)
+    model = replace(model, encoder=task.calibrate(model, examples.validation))
+    baselines: Mapping[str, Baseline] = {}
+    if examples.test is not None:
+        baselines = task.baselines(model, examples.train, examples.validation)
+    return _summarised(task, Fitted(model, run, baselines, None, None), parts, examples, began)  # type: ignore[arg-type]
+
+
+def read_parts(task: AnyTask, parameters: Any, given: Given) -> Held[Any]:
+    """Return records in their parts: read where data is given for them, else held out."""
+    whole = task.read(parameters, given.data)
+    shares = Shares(
+        0.0 if given.validation is not None else parameters.validation,
+        0.0 if given.test is not None else parameters.test,
+    )
+    held = task.hold_out(parameters, whole, shares)
+    for name, own in (("validation", given.validation), ("test", given.test)):
+        if own is not None:
+            held = replace(held, **{name: task.read(parameters, own, task.reading(whole))})
+    if given.test is not None:
+        held = replace(held, words="data of its own")
+    return without_empty(held)
+
+
+def build(task: AnyTask, parameters: Any, train: Any, seed: int) -> Model[Any, Any]:
+    """Return a model whose network is not trained.
+
+    Raises:
+        UsageError: the parameters do not go together, or the network is too large.
+    """
+    encoder = task.encoder(parameters, train)
+    network = make_network(lambda: task.network(parameters, encoder, train), seed)
+    check_memory(network)
+    return Model(parameters, encoder, network)
+
+
+def encoded(task: AnyTask, model: Model[Any, Any], parts: Held[Any]) -> Held[Any]:
+    """Return parts as the network reads them."""
+    own = {name: None if part is None else task.encode(model, part) for name, part in parts.named().items()}
+    return without_empty(Held(own["train"], own["validation"], own["test"], parts.words))
+
+
+def _trained(
+    task: AnyTask, parameters: Any, parts: Held[Any], config: TrainingConfig, directory: Path | None, resume: bool
+) -> tuple[Model[Any, Any], Run]:
+    model = build(task, parameters, parts.train, config.seed)
+    model = replace(model, parameters=replace_epochs(parameters, config))
+    train = task.encode(model, parts.train)
+    held_out = None if parts.validation is None else task.encode(model, parts.validation)
+    batches = task.batches(model, train, training=True)
+    if batches is None:
+        raise UsageError("there is nothing to train on; give more data, or hold less of it out")
+    run = run_training(
+        model.network, task.objective(model, train), batches,
+        None if held_out is None else task.batches(model, held_out, training=False), config,
+        directory=directory, resume=resume,
+        fingerprint=fingerprint(train, held_out, _of_model(parameters)),
+    )  # fmt: skip
+    return replace(model, parameters=parameters), run
+
+
+def _of_model(parameters: Any) -> dict[str, Any]:
+    """Return the parameters, in words, that the numbers of a training depend on beside the data and its own."""
+    names = [own.name for own in parameters_of(type(parameters)) if own.group == "model"]
+    return in_words({name: getattr(parameters, name) for name in names})
+
+
+def replace_epochs(parameters: Any, config: TrainingConfig) -> Any:
+    """Return parameters with the epochs that were decided on, for batches that depend on them."""
+    if parameters.epochs == config.epochs:
+        return parameters
+    return type(parameters)(**{**values_of(parameters), "epochs": config.epochs})
+
+
+def _refitted(
+    task: AnyTask,
+    model: Model[Any, Any],
+    run: Run,
+    parts: Held[Any],
+    config: TrainingConfig,
+    began: float,
+    given: Given,
+) -> tuple[Model[Any, Any], Run]:
+    """Train once more, on what decided when to stop as well, for as many epochs as were best, if that is asked for."""
+    left = None if config.max_seconds is None else config.max_seconds - (time.monotonic() - began)
+    wanted = getattr(model.parameters, "refit", False) and parts.validation is not None
+    if not wanted or run.failure is not None or (left is not None and left <= 0):
+        return model, run
+    whole = Held(task.join(parts.train, parts.validation), None, None, "")
+    epochs = max(run.history.best_epoch, 1)
+    again = TrainingConfig.of(config, epochs=epochs, patience=None, max_seconds=left)
+    # goes with the checkpoint
+    folder = None if given.directory is None else checkpoint_path(given.directory).parent / "refit"
+    renewed, second = _trained(task, model.parameters, whole, again, folder, given.resume)
+    return renewed, replace(run, failure=second.failure)
+
+
+def judge(
+    task: AnyTask, model: Model[Any, Any], baselines: Mapping[str, Baseline], examples: Any, words: str
+) -> tuple[Scores, Any]:
+    """Judge a model and its baselines on examples; return the scores, and what the model predicted."""
+    predicted = {MODEL: task.predict(model, examples)}
+    predicted |= {name: own.predict(examples) for name, own in baselines.items()}
+    values = {name: task.measures(model, examples, own) for name, own in predicted.items()}
+    values = {name: own for name, own in values.items() if own or name == MODEL}
+    better = better_of(task, values)
+    right = {name: own for name in values if (own := task.right(model, examples, predicted[name])) is not None}
+    if MODEL not in right:
+        right = {}
+    said = [verdict(values, decisive(values, task.decides), better, right), *task.remarks(values)]
+    count, of = task.counted(model, examples)
+    how = task.protocol(model)
+    protocol = f"{words}; {how}" if how else words
+    details = task.details(model, examples, predicted)
+    return Scores(protocol, count, of, values, better, " ".join(said), details), predicted[MODEL]
+
+
+def better_of(task: AnyTask, values: Mapping[str, Mapping[str, float]]) -> dict[str, Better]:
+    """Return for each measure whether more or less of it is better; coverage is neither, it keeps a promise."""
+    measures = dict.fromkeys(measure for row in values.values() for measure in row)
+    return {measure: task.better(measure) for measure in measures if not measure.startswith("coverage ")}
+
+
+def _summarised(task: AnyTask, fitted: Fitted, parts: Held[Any], examples: Held[Any], began: float) -> Fitted:
+    """Judge on what was held out, and put together what there is to see."""
+    model, scores, panels = fitted.model, None, list[Panel]()
+    shown = next(name for name in ("test", "validation", "train") if getattr(examples, name) is not None)
+    records, own = getattr(parts, shown), getattr(examples, shown)
+    if shown == "test":
+        scores, predicted = judge(task, model, fitted.baselines, own, f"test: {parts.words}")
+    else:
+        predicted = task.predict(model, own)
+    panels += task.panels(model, records, own, predicted)
+    summary = summarise(task, fitted.model, fitted.run, scores, parts, examples, panels, time.monotonic() - began)
+    return replace(fitted, scores=scores, summary=summary)
+
+
+def summarise(
+    task: AnyTask,
+    model: Model[Any, Any],
+    run: Run,
+    scores: Scores | None,
+    parts: Held[Any],
+    examples: Held[Any],
+    panels: list[Panel],
+    seconds: float,
+) -> Summary:
+    """Return what there is to see of a fit; `seconds` are those of all of it."""
+    history, about = run.history, model.parameters.about
+    return Summary(
+        title=task.title(parts.train),
+        task=about.kind,
+        settings=in_words({**values_of(model.parameters), **task.settings(model)}),
+        parameters=sum(own.numel() for own in model.network.parameters() if own.requires_grad),
+        # with what it took before it was broken off and resumed
+        seconds=max(seconds, history.rows[-1].seconds if history.rows else 0.0),
+        data=(("source", task.origin(parts.train)), *task.facts(model, parts, examples)),
+        history=tuple(asdict(row) for row in history.rows),
+        best_epoch=history.best_epoch,
+        stopped=history.stopped,
+        protocol="" if scores is None else f"{scores.protocol}; {scores.count:,} {scores.of}",
+        scores={} if scores is None else scores.values,
+        better={} if scores is None else scores.better,
+        verdict=_NOTHING if scores is None else scores.verdict,
+        panels=tuple(panels),
+    )
+
+
+def _check_cell(cell: Cell | None) -> None:
+    from ostinato.nn.by_name import check_cell
+
+    if cell is not None:
+        check_cell(cell)

@@ -1,0 +1,91 @@
+"""A training run, and the network that it trains."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from ostinato.errors import NonFiniteLoss, NotEnoughMemory
+from ostinato.files import make_folder
+from ostinato.training import BatchSource, History, Objective, TrainingConfig, enough_memory, train
+
+_COPIES = 4  # of each weight: itself, its gradient, and two averages of the optimiser
+
+
+@dataclass(frozen=True)
+class Run:
+    """How training went; `failure` is set when it broke off but left good weights."""
+
+    history: History
+    failure: NonFiniteLoss | None = None
+
+
+def run_training(
+    network: nn.Module,
+    objective: Objective,
+    batches: BatchSource,
+    validation: BatchSource | None,
+    config: TrainingConfig,
+    *,
+    directory: Path | None,
+    resume: bool,
+    fingerprint: str,
+) -> Run:
+    """Train a network in place, and leave it in evaluation mode; see `ostinato.training.train`.
+
+    Raises:
+        NonFiniteLoss: training broke off before an epoch was done.
+    """
+    if directory is not None:
+        make_folder(directory)
+    failure = None
+    try:
+        history = train(
+            network, objective, batches, validation, config,
+            directory=directory, resume=resume, fingerprint=fingerprint,
+        )  # fmt: skip
+    except NonFiniteLoss as error:
+        if not error.history.rows:
+            raise
+        failure, history = error, error.history
+    network.eval()
+    return Run(history, failure)
+
+
+def make_network(make: Callable[[], nn.Module], seed: int) -> Any:
+    """Return a network that is not trained, its weights drawn by a seed.
+
+    Raises:
+        NotEnoughMemory: it would not fit into the memory of this machine.
+    """
+    with torch.random.fork_rng(), enough_memory():
+        torch.manual_seed(seed)
+        return make()
+
+
+def check_memory(network: nn.Module) -> None:
+    """Refuse a network that cannot be trained in the memory of this machine.
+
+    Raises:
+        NotEnoughMemory: it has too many weights.
+    """
+    needed = _COPIES * sum(own.numel() * own.element_size() for own in network.parameters())
+    there = _memory()
+    if there and needed > there:
+        raise NotEnoughMemory(
+            f"there is not enough memory ({needed / 2**30:,.0f} GiB to train, of {there / 2**30:,.0f} GiB); "
+            "choose a smaller hidden_size, embedding_size, vocabulary_size or num_layers"
+        )
+
+
+def _memory() -> int:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows has none of these
+        return 0

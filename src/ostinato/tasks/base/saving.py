@@ -1,0 +1,157 @@
+"""A fitted model to a folder and back, of any task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ostinato.artifact import Artifact, load_artifact, save_artifact
+from ostinato.errors import ArtifactError, CorruptArtifact, OstinatoError, UsageError
+from ostinato.nn.by_name import cell_name
+from ostinato.options import Cell, parameters_of, values_of
+from ostinato.tasks.base.codec import Arrays, from_plain, to_plain
+from ostinato.tasks.base.fitting import AnyTask, Fitted
+from ostinato.tasks.base.judging import Scores
+from ostinato.tasks.base.restoring import restored
+from ostinato.tasks.base.running import Run
+from ostinato.tasks.base.summary import Summary, summary_from
+from ostinato.tasks.base.task import Model
+from ostinato.training.history import History
+
+_NETWORK = "network."
+_CELL = "$cell"
+_LAYOUT = 2
+_WRONG = (LookupError, TypeError, ValueError, AttributeError, RuntimeError, ArithmeticError, UsageError)
+
+
+def save(folder: Path, estimator: Any, fitted: Fitted) -> None:
+    """Write a model; `estimator` has the parameters as they are now.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
+    arrays: Arrays = {}
+    body = {
+        "layout": _LAYOUT,
+        "parameters": _plain(values_of(estimator)),
+        "fitted": _plain(values_of(fitted.model.parameters)),
+        "encoder": to_plain(fitted.model.encoder, "encoder", arrays),
+        "baselines": {
+            name: {"type": type(own).__name__, "value": to_plain(own, f"baseline.{i}", arrays)}
+            for i, (name, own) in enumerate(fitted.baselines.items())
+        },
+        "history": to_plain(fitted.run.history, "history", arrays),
+        "scores": None if fitted.scores is None else fitted.scores.plain(),
+        "summary": fitted.summary.plain(),
+    }
+    weights = {_NETWORK + name: value for name, value in weights_of(fitted.model.network).items()}
+    save_artifact(folder, estimator.about.kind, body, {**weights, **arrays})
+
+
+def weights_of(network: Any) -> dict[str, NDArray[Any]]:
+    """Return the weights of a network; one that has several names is there once."""
+    seen: dict[int, str] = {}
+    found: dict[str, NDArray[Any]] = {}
+    for name, value in network.state_dict(keep_vars=True).items():
+        if seen.setdefault(id(value), name) == name:
+            found[name] = np.asarray(value.detach().cpu().numpy())
+    return found
+
+
+def load_parameters(kind: type, folder: Path, cell: Cell | None) -> tuple[Artifact, Any, Any]:
+    """Return what a folder holds, the estimator as it was saved and as it was when it was fitted.
+
+    Raises:
+        ArtifactError: it is no model of this kind, or has a cell of the user's own that is not handed in.
+    """
+    artifact = load_artifact(folder, kind.about.kind)  # type: ignore[attr-defined]
+    if artifact.body.get("layout") != _LAYOUT:
+        version = artifact.versions.get("ostinato", "an earlier version")
+        raise ArtifactError(
+            f"{folder} was written by ostinato {version}, which kept models in another form: fit it again on its data, "
+            f"with the parameters that `ostinato report {folder}` of that version shows, and save it with this one"
+        )
+    try:
+        saved = _estimator(kind, artifact.body["parameters"], folder, cell)
+        fitted = _estimator(kind, artifact.body["fitted"], folder, cell)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise _corrupt(folder, kind, error) from error
+    return artifact, saved, fitted
+
+
+def load(task: AnyTask, kind: type, folder: Path, cell: Cell | None) -> tuple[Any, Fitted]:
+    """Return an estimator that was saved, and what its fit gave; nothing in the folder is executed.
+
+    Raises:
+        ArtifactError: it is no model, is cut short or changed, or was written by another version.
+    """
+    artifact, estimator, parameters = load_parameters(kind, folder, cell)
+    try:
+        return estimator, _fitted(task, parameters, artifact)
+    except ArtifactError:
+        raise
+    except (*_WRONG, OstinatoError) as error:
+        raise _corrupt(folder, kind, error) from error
+
+
+def _fitted(task: AnyTask, parameters: Any, artifact: Artifact) -> Fitted:
+    body, arrays = artifact.body, artifact.tensors
+    encoder = from_plain(task.encoder_type, body["encoder"], arrays)
+    weights = {name.removeprefix(_NETWORK): own for name, own in arrays.items() if name.startswith(_NETWORK)}
+    network = restored(lambda: task.network(parameters, encoder, None), _sizes(parameters), weights)
+    model = Model(parameters, encoder, network)
+    types = {own.__name__: own for own in task.baseline_types}
+    baselines = {name: from_plain(types[own["type"]], own["value"], arrays) for name, own in body["baselines"].items()}
+    scores = None if body["scores"] is None else Scores(**body["scores"])
+    history: History = from_plain(History, body["history"], arrays)
+    summary: Summary = summary_from(body["summary"])
+    return Fitted(model, Run(history), baselines, scores, summary)
+
+
+def _sizes(parameters: Any) -> dict[str, Any]:
+    """Return the whole numbers that a network may be made of, which its weights must bear out."""
+    own = {one.name: getattr(parameters, one.name) for one in parameters_of(type(parameters)) if one.group == "model"}
+    return {name: value for name, value in own.items() if not callable(value) and name not in parameters.unsized}
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: {_CELL: cell_name(own)} if callable(own) else own for name, own in values.items()}
+
+
+def _estimator(kind: type, plain: Mapping[str, Any], folder: Path, cell: Cell | None) -> Any:
+    values = {}
+    for own in parameters_of(kind):
+        if own.name not in plain:
+            if own.default is MISSING:
+                raise ValueError(f'it has no "{own.name}"')
+            continue
+        value = plain[own.name]
+        if isinstance(value, Mapping) and _CELL in value:
+            value = _handed_in(cell, str(value[_CELL]), folder)
+        values[own.name] = tuple(value) if isinstance(value, list) else value
+        if problem := own.problem(values[own.name]):
+            raise ValueError(problem)
+    unknown = sorted(set(plain) - {own.name for own in parameters_of(kind)})
+    if unknown:
+        raise ValueError(f'it has a parameter "{unknown[0]}", which this version does not know')
+    return kind(**values)
+
+
+def _handed_in(cell: Cell | None, name: str, folder: Path) -> Cell:
+    if cell is None:
+        raise ArtifactError(
+            f"{folder} was fitted with a cell of your own, {name}; hand it in, in Python: "
+            f'ostinato.load("{folder}", cell={name})'
+        )
+    if cell_name(cell) != name:
+        raise ArtifactError(f"{folder} was fitted with the cell {name}, not {cell_name(cell)}; hand that one in")
+    return cell
+
+
+def _corrupt(folder: Path, kind: Any, error: Exception) -> CorruptArtifact:
+    return CorruptArtifact(f"{folder} lacks what a {kind.about.kind} needs ({error}); fit it again")

@@ -1,0 +1,213 @@
+"""What a task declares; all else follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from ostinato.errors import UsageError
+from ostinato.tasks.base.holding_out import Held, Shares
+from ostinato.tasks.base.summary import Better, Panel
+from ostinato.training.config import TrainingConfig
+from ostinato.training.objective import BatchSource, Objective
+
+P = TypeVar("P")  # parameters
+R = TypeVar("R")  # records, as they are read
+C = TypeVar("C")  # encoder: what was fitted on the training part
+E = TypeVar("E")  # examples: records as the network reads them
+D = TypeVar("D")  # what is predicted of examples
+
+
+class Baseline(Protocol):
+    """A simple model, fitted on what the network is fitted on; a dataclass, so that it can be saved."""
+
+    def predict(self, examples: Any) -> Any:
+        """Return what it predicts of examples, in the form in which `Task.predict` has it."""
+
+
+@dataclass(frozen=True)
+class Model(Generic[P, C]):
+    """What predicts: parameters, what was fitted on the training part, and a network.
+
+    Args:
+        parameters: those of the fit.
+        encoder: scalers, vocabularies, classes; a dataclass.
+        network: in evaluation mode once it is fitted.
+    """
+
+    parameters: P
+    encoder: C
+    network: Any
+
+
+def reading_of(model: Model[Any, Any]) -> Any:
+    """Return how the training data of a model was read."""
+    return getattr(model.encoder, "reading", None)
+
+
+class Task(Generic[P, R, C, E, D]):
+    """What one application is; the methods are called in this order.
+
+    Class attributes:
+        records: what a record is, in the plural.
+        higher: the measures of which more is better; of all others less is.
+        decides: the measures that a verdict is about: the first of them that there is; none: the first of all.
+        baseline_types: the dataclasses that `baselines` makes, so that they can be read from a model's folder.
+        estimator_type: as scikit-learn has it: `"classifier"`, `"regressor"`, or `None`.
+        kept: what an update does not fit anew, in words.
+    """
+
+    records: ClassVar[str] = "examples"
+    higher: ClassVar[frozenset[str]] = frozenset({"accuracy", "macro F1"})
+    decides: ClassVar[tuple[str, ...]] = ()
+    encoder_type: ClassVar[Any]
+    baseline_types: ClassVar[tuple[type, ...]] = ()
+    estimator_type: ClassVar[str | None] = None
+    kept: ClassVar[str] = "what was fitted before it"
+
+    def check(self, parameters: P, *, tested: bool) -> None:
+        """Refuse parameters that do not go together, before anything is trained; ranges are checked already."""
+
+    def joined(self, data: Any, labels: Any) -> Any:
+        """Return data and labels that are given apart, as `fit(X, y)`, in the form in which `read` takes them.
+
+        Raises:
+            UsageError: there are no labels in this task.
+        """
+        raise UsageError(f"labels are given apart, but {self.records} have none: leave them out")
+
+    def read(self, parameters: P, source: Any, reading: Any = None, *, labelled: bool = True) -> R:
+        """Return the records of a source, which have a length.
+
+        Args:
+            parameters: columns and formats among them.
+            source: a path, a table, arrays, lists.
+            reading: how the training data was read, see `reading`; `None`: this is it.
+            labelled: whether there must be what is to be predicted.
+        """
+        raise NotImplementedError
+
+    def reading(self, records: R) -> Any:
+        """Return what was found out as records were read, and holds for all later ones: formats of times, columns."""
+        return None
+
+    def hold_out(self, parameters: P, records: R, shares: Shares) -> Held[R]:
+        """Return records in their parts."""
+        raise NotImplementedError
+
+    def join(self, first: R, second: R) -> R:
+        """Return two parts as one; for tasks that train once more on what decided when to stop (`refit`)."""
+        raise NotImplementedError
+
+    def origin(self, records: R) -> str:
+        """Return what records are called."""
+        return str(getattr(records, "origin", "the data"))
+
+    def title(self, records: R) -> str:
+        """Return the title of a report."""
+        return self.origin(records)
+
+    def config(self, parameters: P, train: R) -> TrainingConfig:
+        """Return the settings of the training."""
+        return TrainingConfig.of(parameters)  # type: ignore[arg-type]
+
+    def encoder(self, parameters: P, train: R) -> C:
+        """Return what has to be fitted, on the training part alone."""
+        raise NotImplementedError
+
+    def network(self, parameters: P, encoder: C, train: R | None) -> nn.Module:
+        """Return the network; `train` is there if it is to start from what is known of it, rather than be loaded."""
+        raise NotImplementedError
+
+    def encode(self, model: Model[P, C], records: R) -> E:
+        """Return records as the network reads them."""
+        raise NotImplementedError
+
+    def batches(self, model: Model[P, C], examples: E, *, training: bool) -> BatchSource | None:
+        """Return examples in batches, for training or for a loss on what is held out; `None`: there are none."""
+        raise NotImplementedError
+
+    def objective(self, model: Model[P, C], train: E) -> Objective:
+        """Return the loss of a batch."""
+        raise NotImplementedError
+
+    def calibrate(self, model: Model[P, C], validation: E | None) -> C:
+        """Return the encoder with what is fitted once the network is trained."""
+        return model.encoder
+
+    def predict(self, model: Model[P, C], examples: E) -> D:
+        """Return what the model says of examples."""
+        raise NotImplementedError
+
+    def baselines(self, model: Model[P, C], train: E, validation: E | None) -> Mapping[str, Baseline]:
+        """Return simple models by their names; they are saved with the model and stand beside it ever after."""
+        raise NotImplementedError
+
+    def measures(self, model: Model[P, C], examples: E, predicted: D) -> dict[str, float]:
+        """Return the measures of what a model, or a baseline, predicted; those that it has."""
+        raise NotImplementedError
+
+    def right(self, model: Model[P, C], examples: E, predicted: D) -> NDArray[np.bool_] | None:
+        """Return whether each answer was right, where answers are right or wrong."""
+        return None
+
+    def counted(self, model: Model[P, C], examples: E) -> tuple[int, str]:
+        """Return how many answers are judged, and what one is, in the plural."""
+        return len(examples), self.records  # type: ignore[arg-type]
+
+    def protocol(self, model: Model[P, C]) -> str:
+        """Return how answers are judged, in words."""
+        return ""
+
+    def details(self, model: Model[P, C], examples: E, predicted: Mapping[str, D]) -> Mapping[str, Any]:
+        """Return more of the scores as plain data; `predicted` is by name, the model's under `"model"`."""
+        return {}
+
+    def remarks(self, values: Mapping[str, Mapping[str, float]]) -> Sequence[str]:
+        """Return sentences that follow the verdict."""
+        return ()
+
+    def facts(self, model: Model[P, C], parts: Held[R], examples: Held[E]) -> Iterable[tuple[str, str]]:
+        """Yield what there is to say of the data, in pairs of a word and what it says."""
+        return ()
+
+    def settings(self, model: Model[P, C]) -> Mapping[str, Any]:
+        """Return what was decided for parameters that were left open."""
+        return {}
+
+    def panels(self, model: Model[P, C], records: R, examples: E, predicted: D) -> Iterable[Panel]:
+        """Yield what a report shows of held-out records."""
+        return ()
+
+    def answers(self, model: Model[P, C], records: R) -> Iterator[Mapping[str, Any]]:
+        """Yield an answer for each record, as the command line prints it."""
+        raise NotImplementedError
+
+    def pieces(self, model: Model[P, C], source: Any) -> Iterator[R]:
+        """Yield the records of a source without labels, as many at a time as are there."""
+        yield self.read(model.parameters, source, reading_of(model), labelled=False)
+
+    def stream(self, model: Model[P, C], **options: Any) -> Any:
+        """Return what takes a row at a time and answers it.
+
+        Raises:
+            UsageError: this model cannot.
+        """
+        raise UsageError(f"{self.records} are not streamed by this task; predict whole ones")
+
+    def extended(self, model: Model[P, C], records: R, shares: Shares) -> tuple[Model[P, C], Held[R]]:
+        """Return new records in their parts, for an update, and the model as it reads them."""
+        return model, self.hold_out(model.parameters, records, shares)
+
+    def updated(self, model: Model[P, C], parts: Held[R]) -> C:
+        """Return the encoder of a model that was updated."""
+        return model.encoder
+
+    def better(self, measure: str) -> Better:
+        """Return whether more or less of a measure is better."""
+        return "higher" if measure in self.higher else "lower"

@@ -1,0 +1,117 @@
+"""The parameters of classifiers: those that both have, and each one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from ostinato.options import Cell, data, model, training
+from ostinato.tasks.base.about import About, Tables, TimedTables
+from ostinato.training.config import Averaged, Optimizer, Schedule
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class ClassParameters(Tables):
+    """What all classifiers are told."""
+
+    cell: Cell = model("gru", "recurrent cell, any of docs/cells.md, or transformer")
+    hidden_size: int = model(64, "units of a layer and direction", low=1)
+    num_layers: int = model(1, "layers", low=1)
+    dropout: float = model(0.5, "of layers' outputs and of the pooled vector", low=0, below=1)
+    weight_drop: float = model(0.0, "of recurrent weights", low=0, below=1)
+    class_weights: Literal["none", "balanced"] | Mapping[Any, float] = training(
+        "none", "how much each class counts in the loss; in Python also by label"
+    )
+    optimizer: Optimizer = training("adamw", "what moves the weights; sgd with momentum")
+    schedule: Schedule = training("one_cycle", "how the learning rate falls from the first step to the last")
+    averaging: Averaged | None = training("ema", "of weights over steps: the average is validated and kept")
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class TextParameters(ClassParameters):
+    """What a `TextClassifier` is told."""
+
+    about: ClassVar[About] = About(
+        name="classification",
+        kind="text classifier",
+        help="tell the class of a text: sentiment, topic, intent",
+        description="Train a recurrent classifier of texts, hold out a part, and show it beside a bag of words.",
+        examples="""
+  ostinato fit classification reviews.csv --text review --label stars --out model
+  ostinato fit classification train.tsv --text 0 --label 1 --unquoted --validation-file dev.tsv --out model
+  ostinato fit classification tickets.jsonl --text body --label queue --class-weights balanced --out model
+  echo "a fine film" | ostinato predict model""",
+        files="CSV, TSV, JSON lines or Parquet, a text a row; text also .gz",
+        tables=True,
+        hint='echo "..." | ostinato predict {out}',
+    )
+
+    text: str | int = data("text", "column of the texts, or its number from 0 if there is no header")
+    label: str | int = data("label", "column of the classes, likewise")
+    unquoted: bool = data(False, 'take " as an ordinary character of CSV and TSV files')
+    level: Literal["word", "subword", "character"] = data("word", "what a token is")
+    split: Literal["words", "whitespace"] = data("words", "how words are split: also from punctuation, or at spaces")
+    vocabulary_size: int | None = data(None, "tokens at most", low=1, absent="all; 4000 subwords")
+    min_count: int = data(1, "how often a word or character must occur to be known", low=1)
+    lower: bool = data(True, "make texts lower-case")
+    vectors: str | None = model(None, "text file of word vectors (word2vec, GloVe, fastText) to start from")
+    freeze_vectors: bool = model(False, "keep the word vectors as they are")
+    embedding_size: int = model(64, "features of a token, unless the vectors say so", low=1)
+    bidirectional: bool = model(True, "read from the end too")
+    pooling: str = model("max", "last, mean, max, attention, or several: mean+max")
+    input_dropout: float = model(0.5, "of embeddings, one mask for each text", low=0, below=1)
+    embedding_dropout: float = model(0.3, "of whole words, everywhere in a batch", low=0, below=1)
+    word_dropout: float = model(0.3, "of single words, which become unknown", low=0, below=1)
+    label_smoothing: float = training(0.1, "share of the target given to all classes alike", low=0, below=1)
+    batch_size: int = training(32, "texts of a batch", low=1)
+    validation: float = data(0.1, "share of every class that decides when to stop", low=0, below=0.5)
+    test: float = data(0.1, "share of every class that is held out to be judged on", low=0, below=0.5)
+    epochs: int | None = training(None, "passes, at most", low=1, absent="as many as make 1,750 steps, 8 to 100")
+    learning_rate: float = training(2e-3, "the highest step size, which the schedule moves below", above=0)
+    weight_decay: float = training(1.0, "L2 penalty (sgd, adam), or decoupled decay (adamw)", low=0)
+    patience: int | None = training(5, "epochs without a better validation loss before training stops", low=1)
+    averaging_decay: float = training(0.998, "of ema: what is left of the average after a step", above=0, below=1)
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class SequenceParameters(ClassParameters, TimedTables):
+    """What a `SequenceClassifier` is told."""
+
+    about: ClassVar[About] = About(
+        name="sequences",
+        kind="sequence classifier",
+        help="tell the class of a numeric sequence: sensors, ECG, UCR/UEA files",
+        description="Train a recurrent classifier of numeric sequences of one or more channels, hold out a part, and "
+        "show it beside nearest neighbours under dynamic time warping.",
+        examples="""
+  ostinato fit sequences JapaneseVowels_TRAIN.ts --test-file JapaneseVowels_TEST.ts --out model
+  ostinato fit sequences beats.csv --series-id beat --time second --label kind --out model
+  ostinato predict model JapaneseVowels_TEST.ts
+  some-sensor | ostinato stream model""",
+        files="a .ts file, or a long table (CSV, TSV, Parquet, JSON lines): one row a step",
+        tables=True,
+        hint="ostinato predict {out} FILE",
+    )
+
+    series_id: str = data("id", "column that says which sequence a row belongs to")
+    label: str = data("label", "column of the class")
+    time: str | None = data(None, "column of the times", absent="none: rows are in order and equally spaced")
+    channels: Sequence[str] = data((), "columns of values", absent="all other numeric ones")
+    dtw_window: float = data(1.0, "how far the DTW baseline may stray, a share of the length", low=0, high=1)
+    bidirectional: bool = model(False, "read from the end too")
+    pooling: str = model("mean+max", "last, mean, max, attention, or several: mean+max")
+    convolutions: Sequence[int] = model((), "channels after each convolution before the stack, as 32,32")
+    width: int = model(5, "steps that a convolution sees", low=1)
+    stride: int = model(1, "steps from one output of a convolution to the next", low=1)
+    input_dropout: float = model(0.0, "of what the stack reads, one mask for each sequence", low=0, below=1)
+    value_dropout: float = model(0.0, "of single values, which become missing", low=0, below=1)
+    label_smoothing: float = training(0.0, "share of the target given to all classes alike", low=0, below=1)
+    batch_size: int = training(16, "sequences of a batch", low=1)
+    validation: float = data(0.15, "share of every class that decides when to stop", low=0, below=0.5)
+    test: float = data(0.15, "share of every class that is held out to be judged on", low=0, below=0.5)
+    epochs: int | None = training(60, "passes over the training sequences, at most", low=1)
+    learning_rate: float = training(5e-3, "the highest step size, which the schedule moves below", above=0)
+    weight_decay: float = training(0.01, "L2 penalty (sgd, adam), or decoupled decay (adamw)", low=0)
+    patience: int | None = training(20, "epochs without a better validation loss before training stops", low=1)
+    averaging_decay: float = training(0.99, "of ema: what is left of the average after a step", above=0, below=1)

@@ -1,6 +1,0 @@
-"""Cells side by side: the same task, data, split, seeds and budget, and as many weights."""
-
-from ostinato.tasks.comparing.comparing import CELLS, compare
-from ostinato.tasks.comparing.result import CellRun, Comparison
-
-__all__ = ["CELLS", "CellRun", "Comparison", "compare"]

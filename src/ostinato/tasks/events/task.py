@@ -1,0 +1,268 @@
+"""What is an event predictor's own; all else is of `ostinato.tasks.base`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ostinato.data import EventLog, TimeFormat, read_event_log
+from ostinato.errors import DataError
+from ostinato.tasks.base.batches import RowBatches, read_in_batches
+from ostinato.tasks.base.classes import class_measures
+from ostinato.tasks.base.holding_out import Held, Shares, cut, percent
+from ostinato.tasks.base.lines import columns_of, is_table
+from ostinato.tasks.base.summary import Panel
+from ostinato.tasks.base.task import Baseline, Model, Task, reading_of
+from ostinato.tasks.events.baselines import LastActivities, Predicted, WaitsByActivity
+from ostinato.tasks.events.cases import Cases, EventBatch, EventEncoder, collate, encode_log, fit_encoder, join_logs
+from ostinato.tasks.events.network import EventNetwork, EventObjective
+from ostinato.tasks.events.panels import event_panels
+from ostinato.tasks.events.parameters import EventParameters
+from ostinato.tasks.events.stream import EventStream
+
+Events: TypeAlias = "Model[EventParameters, EventEncoder]"
+_CASES = 256
+_LEVELS = (0.1, 0.9)
+
+
+class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted]):
+    """Event logs: what comes next in a case, and when."""
+
+    records = "cases"
+    decides = ("accuracy",)
+    encoder_type = EventEncoder
+    baseline_types = (LastActivities, WaitsByActivity)
+    kept = "the activities that are known, and the scales of times"
+
+    def read(
+        self,
+        parameters: EventParameters,
+        source: Any,
+        reading: Any = None,
+        *,
+        labelled: bool = True,
+    ) -> EventLog:
+        """Read a log by its columns."""
+        if isinstance(source, EventLog):
+            return source
+        wanted = TimeFormat.wanted(
+            day_first=parameters.day_first, time_format=parameters.time_format, time_zone=parameters.time_zone
+        )
+        return read_event_log(
+            source, case=parameters.case, activity=parameters.activity, time=parameters.time or None,
+            decimal=parameters.decimal, missing=parameters.all_missing, time_format=reading or wanted,
+        )  # fmt: skip
+
+    def reading(self, records: EventLog) -> TimeFormat:
+        """Return how the times are written."""
+        return records.time_format
+
+    def hold_out(self, parameters: EventParameters, records: EventLog, shares: Shares) -> Held[EventLog]:
+        """Hold out the last cases."""
+        by_start = parameters.order == "start"
+        rows = np.argsort(records.starts, kind="stable") if by_start else np.arange(len(records))
+        train, validation, test = (records.take(rows[own]) for own in cut(len(rows), shares))
+        if not any(train.activities):
+            raise DataError(f"{records.origin} leaves {len(train)} cases to train on; give more, or hold fewer out")
+        by = "that start last" if by_start else "of the file"
+        return Held(train, validation, test, f"the last {percent(shares.test)} of cases, {by}")
+
+    def join(self, first: EventLog, second: EventLog) -> EventLog:
+        """Return the cases of both."""
+        return join_logs(first, second)
+
+    def title(self, records: EventLog) -> str:
+        """Return the title of a report."""
+        return f"What comes next in {records.origin}"
+
+    def encoder(self, parameters: EventParameters, train: EventLog) -> EventEncoder:
+        """Find activities and scales."""
+        return fit_encoder(train, parameters.time_loss)
+
+    def network(self, parameters: EventParameters, encoder: EventEncoder, train: EventLog | None) -> nn.Module:
+        """Return the network."""
+        return EventNetwork(parameters, len(encoder.known))
+
+    def encode(self, model: Events, records: EventLog) -> Cases:
+        """Return cases as numbers."""
+        return encode_log(model.encoder, records)
+
+    def batches(self, model: Events, examples: Cases, *, training: bool) -> RowBatches[EventBatch]:
+        """Return cases of like length together."""
+        return RowBatches(
+            examples.lengths,
+            lambda rows: collate(model.encoder, [examples.cases[row] for row in rows]),
+            batch_size=model.parameters.batch_size if training else _CASES,
+            shuffle=training,
+            seed=model.parameters.seed,
+        )
+
+    def objective(self, model: Events, train: Cases) -> EventObjective:
+        """Return the loss of activities and times."""
+        weight = model.parameters.time_weight if model.encoder.unit[0] else 0.0
+        return EventObjective(model.encoder.scales, weight)
+
+    def predict(self, model: Events, examples: Cases) -> Predicted:
+        """Return what comes after each event of cases."""
+        encoder = model.encoder
+
+        def read(rows: list[int]) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+            batch = collate(encoder, [examples.cases[row] for row in rows])
+            scores, times = model.network(batch.kinds, batch.features, batch.lengths)
+            probabilities, seconds = scores.double().softmax(-1).numpy(), seconds_of(encoder, times)
+            for row, length in enumerate(batch.lengths.tolist()):
+                yield probabilities[:length, row], seconds[:length, row]
+
+        found = read_in_batches(examples.lengths, read, rows=_CASES)
+        return Predicted(np.concatenate([own[0] for own in found]), np.concatenate([own[1] for own in found]))
+
+    def baselines(self, model: Events, train: Cases, validation: Cases | None) -> Mapping[str, Baseline]:
+        """Return counts of what followed the last activities, and times by activity."""
+        classes, whole = len(model.encoder.known) + 1, train.joined(validation)
+        longest = LastActivities.chosen(train, validation, classes)
+        return {
+            "last activity (Markov)": LastActivities.fit(whole, classes, 1),
+            f"last {longest.counts.order} activities, backed off": longest,
+            "mean by last activity": WaitsByActivity.fit(whole, "mean"),
+            "median by last activity": WaitsByActivity.fit(whole, "median"),
+        }
+
+    def measures(self, model: Events, examples: Cases, predicted: Predicted) -> dict[str, float]:
+        """Return how well what came next was predicted, and the mean absolute error of each time."""
+        kept, found = self._judged(model, examples), dict[str, float]()
+        if predicted.probabilities is not None:
+            probabilities = predicted.probabilities[kept]
+            truth = examples.following[kept]
+            found = class_measures(truth, probabilities.argmax(-1), probabilities, probabilities.shape[1])
+        word, seconds = model.encoder.unit
+        for place, name in enumerate(("next", "left") if word and predicted.seconds is not None else ()):
+            assert predicted.seconds is not None
+            errors = np.abs(examples.waits[kept, place] - predicted.seconds[kept, place])
+            known = np.isfinite(errors)
+            if known.any():
+                found[f"MAE {name}, {word}"] = float(errors[known].mean() / seconds)
+        return found
+
+    def right(self, model: Events, examples: Cases, predicted: Predicted) -> NDArray[np.bool_] | None:
+        """Return whether each activity was predicted."""
+        if predicted.probabilities is None:
+            return None
+        kept = self._judged(model, examples)
+        return np.asarray(predicted.probabilities[kept].argmax(-1) == examples.following[kept])
+
+    def counted(self, model: Events, examples: Cases) -> tuple[int, str]:
+        """Return how many prefixes are judged."""
+        return int(self._judged(model, examples).sum()), "prefixes"
+
+    def protocol(self, model: Events) -> str:
+        """Return which prefixes are judged."""
+        own = model.parameters
+        end = "the end of the case counted as an activity" if own.count_end else "ends of cases not judged"
+        return f"all prefixes of {own.first_prefix} or more events, {end}"
+
+    def _judged(self, model: Events, examples: Cases) -> NDArray[np.bool_]:
+        own = model.parameters
+        return examples.judged(own.first_prefix, own.count_end, len(model.encoder.known) + 1)
+
+    def facts(
+        self,
+        model: Events,
+        parts: Held[EventLog],
+        examples: Held[Cases],
+    ) -> Iterable[tuple[str, str]]:
+        """Say how large the parts are, and what there is in them."""
+        for name, log in parts.named().items():
+            size = "none" if log is None else f"{len(log):,} cases, {sum(map(len, log.activities)):,} events"
+            yield name, size
+        known = model.encoder.known
+        yield "activities", f"{len(known)}: {', '.join(known[:20])}{', ...' * (len(known) > 20)}"
+        yield "times", model.encoder.unit[0] or "none"
+
+    def panels(self, model: Events, records: EventLog, examples: Cases, predicted: Predicted) -> Iterable[Panel]:
+        """Return the panels of a report."""
+        return event_panels(model, records, examples, predicted, self._judged(model, examples))
+
+    def pieces(self, model: Events, source: Any) -> Iterator[EventLog]:
+        """Yield one log, from a file or from lines."""
+        own = model.parameters
+        if not is_table(source) and not isinstance(source, EventLog):
+            source = columns_of(source, [name for name in (own.case, own.activity, own.time) if name], "events")
+        yield self.read(own, source, reading_of(model))
+
+    def answers(self, model: Events, records: EventLog) -> Iterator[Mapping[str, Any]]:
+        """Yield what comes after the last event of each case."""
+        cases = encode_log(model.encoder, records)
+        for first in range(0, len(cases), _CASES):
+            batch = collate(model.encoder, cases.cases[first : first + _CASES])
+            with torch.inference_mode():
+                scores, times = model.network(batch.kinds, batch.features, batch.lengths)
+            for row, length in enumerate(batch.lengths.tolist()):
+                probabilities = scores[length - 1, row].double().softmax(-1).numpy()
+                yield answer_of(model.encoder, probabilities, times[length - 1, row], records.cases[first + row])
+
+    def stream(self, model: Events, *, max_cases: int = 100_000, **options: Any) -> EventStream:
+        """Return a stream of events of many cases."""
+        return EventStream(model, lambda *own: answer_of(model.encoder, *own), max_cases)
+
+    def updated(self, model: Events, parts: Held[EventLog]) -> EventEncoder:
+        """Count how the new cases began."""
+        own, new = model.encoder, fit_firsts(parts.train)
+        firsts = {name: own.firsts.get(name, 0) + new.get(name, 0) for name in {**own.firsts, **new}}
+        return EventEncoder(own.known, own.features, own.scales, own.unit, own.reading, firsts)
+
+
+def fit_firsts(log: EventLog) -> dict[str, int]:
+    """Return how many cases of a log begin with each activity."""
+    names, counts = np.unique([own[0] for own in log.activities], return_counts=True)
+    return dict(zip(names.tolist(), counts.tolist(), strict=True))
+
+
+def seconds_of(encoder: EventEncoder, times: Tensor) -> NDArray[np.float64]:
+    """Return medians in seconds, `(..., TIMES)`, of what the network says."""
+    return np.stack([scale.seconds(times[..., place, :]) for place, scale in enumerate(encoder.scales)], -1)
+
+
+def answer_of(encoder: EventEncoder, probabilities: NDArray[np.float64], times: Tensor, case: str) -> dict[str, Any]:
+    """Return what is said after the last event of a case.
+
+    Args:
+        encoder: of the model.
+        probabilities: `(activities + 1,)`.
+        times: `(TIMES, 2)`, as the network says them.
+        case: its name.
+    """
+    best, labels = int(probabilities.argmax()), encoder.labels
+    answer: dict[str, Any] = {"next": labels[best], "probability": float(probabilities[best])}
+    word, seconds = encoder.unit
+    if word:
+        wait, left = seconds_of(encoder, times) / seconds
+        answer |= {f"in_{word}": float(wait), f"left_{word}": float(left)}
+        if encoder.scales[0].loss == "lognormal":
+            answer[f"range_{word}"] = (encoder.scales[0].quantiles(times[0], _LEVELS) / seconds).tolist()
+    answer["case"] = case
+    answer["probabilities"] = {labels[at]: float(probabilities[at]) for at in np.argsort(-probabilities, kind="stable")}
+    return answer
+
+
+def whole_case_scores(model: Events, task: EventTask, log: EventLog) -> Iterator[dict[str, Any]]:
+    """Yield how strange each case of a log is; see `EventPredictor.score_cases`."""
+    encoder, cases = model.encoder, task.encode(model, log)
+    predicted = task.predict(model, cases).probabilities
+    assert predicted is not None
+    total, first = sum(encoder.firsts.values()), 0
+    for row, case in enumerate(cases.cases):
+        probabilities = predicted[first : first + len(case.kinds)]
+        first += len(case.kinds)
+        begun = (encoder.firsts.get(log.activities[row][0], 0) + 1) / (total + len(encoder.known) + 1)
+        # what was never seen came less than once in all of training
+        seen = case.following < probabilities.shape[1]
+        given = probabilities[np.arange(len(probabilities)), np.where(seen, case.following, 0)]
+        losses = -np.log(np.append(begun, np.where(seen, np.maximum(given, 1e-12), 1 / (total + 1))))
+        worst = int(losses.argmax())
+        strangest = (*log.activities[row], encoder.labels[-2])[worst]
+        yield {"score": float(losses.mean()), "case": log.cases[row], "strangest": strangest, "place": worst + 1}

@@ -1,0 +1,352 @@
+"""What is a forecaster's own; all else is of `ostinato.tasks.base`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from ostinato.data import (
+    MISSING,
+    Frequency,
+    Panel,
+    Part,
+    Scaler,
+    Schema,
+    calendar_cycles,
+    format_time,
+    load_panel,
+    split_by_time,
+)
+from ostinato.errors import DataError, UsageError
+from ostinato.tasks.base.holding_out import Held, Shares
+from ostinato.tasks.base.lines import is_table
+from ostinato.tasks.base.summary import Panel as Shown
+from ostinato.tasks.base.task import Baseline, Model, Task, reading_of
+from ostinato.tasks.forecast.backtest import SimpleForecast, methods_of
+from ostinato.tasks.forecast.calibration import measure_calibration
+from ostinato.tasks.forecast.fitted import Fitted, Forecasts
+from ostinato.tasks.forecast.metrics import mae_by_step, mase_scale, score_all
+from ostinato.tasks.forecast.network import make_network
+from ostinato.tasks.forecast.objective import ForecastObjective, WindowBatches
+from ostinato.tasks.forecast.panels import forecast_panels, step_errors
+from ostinato.tasks.forecast.parameters import ForecastParameters
+from ostinato.tasks.forecast.settings import NetworkSettings, choose_context, choose_season, choose_segment
+from ostinato.tasks.forecast.stream import ForecastStream
+from ostinato.tasks.forecast.updating import grown, grown_encoder, tested_given
+from ostinato.tasks.forecast.windows import Examples, ForecastEncoder, Reading, Rows, tail_of, whole
+
+Forecasting: TypeAlias = "Model[ForecastParameters, ForecastEncoder]"
+HELD_OUT = "the held-out end of each series"
+_VALIDATION_WINDOWS = 2048
+_CLOSE = 0.02  # errors nearer than this to each other are not told apart
+
+
+class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, Forecasts]):
+    """Series on a grid: the coming steps of each."""
+
+    records = "rows"
+    higher = frozenset()
+    decides = ("MASE", "MAE")
+    encoder_type = ForecastEncoder
+    baseline_types = (SimpleForecast,)
+    estimator_type = "regressor"
+    kept = "the scale of each series (a new one gets its own), categories and frequency"
+
+    def check(self, parameters: ForecastParameters, *, tested: bool) -> None:
+        own = parameters
+        shifted = {own.normalization, own.scaling} - {"auto", "mean_abs", "none"}
+        if own.output == "negative_binomial" and shifted:
+            raise UsageError(
+                "output negative_binomial is for counts, which cannot be shifted; use normalization and scaling auto, "
+                "mean_abs or none"
+            )
+
+    def joined(self, data: Any, labels: Any) -> Any:
+        """Return covariates and a target as columns, the target called `y`."""
+        if isinstance(data, Mapping) or hasattr(data, "columns"):
+            columns = {
+                str(name): np.asarray(data[name]) for name in (data if isinstance(data, Mapping) else data.columns)
+            }
+        else:
+            rows = np.asarray(data)
+            rows = rows[:, None] if rows.ndim == 1 else rows
+            columns = {f"x{i}": rows[:, i] for i in range(rows.shape[1])}
+        return {**columns, "y": np.asarray(labels)}
+
+    def read(
+        self,
+        parameters: ForecastParameters,
+        source: Any,
+        reading: Reading | None = None,
+        *,
+        labelled: bool = True,
+    ) -> Rows:
+        if isinstance(source, Rows):
+            return source
+        if reading is None:
+            return Rows(load_panel(source, schema_of(parameters)))
+        panel = load_panel(
+            source, reading.schema, categories=reading.categories, frequency=reading.frequency,
+            time_format=reading.time_format, fitting=False,
+        )  # fmt: skip
+        if panel.columns != reading.columns:
+            raise DataError(
+                f"{panel.origin} has the columns {panel.columns}, but the model was trained on {reading.columns}"
+            )
+        return Rows(panel)
+
+    def reading(self, records: Rows) -> Reading:
+        panel = records.panel
+        return Reading(panel.schema, panel.columns, dict(panel.categories), panel.frequency, panel.time_format)
+
+    def hold_out(self, parameters: ForecastParameters, records: Rows, shares: Shares) -> Held[Rows]:
+        panel, horizon = records.panel, int(parameters.horizon)
+        lengths = np.array([len(series) for series in panel.series])
+        held = sum(size for size in (shares.validation, shares.test) if size < 1)
+        rows = int(np.median(lengths) * max(0.1, 1 - held))
+        context, _ = context_of(parameters, panel, rows)
+        split = split_by_time(panel, validation=shares.validation, test=shares.test, horizon=horizon, context=context)
+        parts = [Rows(panel, part, split, rows) if part is not None else None for part in vars(split).values()]
+        return Held(parts[0], parts[1], parts[2], HELD_OUT)  # type: ignore[arg-type]
+
+    def title(self, records: Rows) -> str:
+        names = records.panel.target_columns
+        return f"Forecast of {', '.join(names[:3])}" + (", …" if len(names) > 3 else "")
+
+    def encoder(self, parameters: ForecastParameters, train: Rows) -> ForecastEncoder:
+        """Decide what was left open, and fit scales on the training part."""
+        panel, part, own = train.panel, train.part, parameters
+        assert part is not None
+        counts = own.output == "negative_binomial"
+        _check_counts(panel, part, counts)
+        context, segment = context_of(own, panel, train.typical)
+        season = choose_season(own.season, panel.frequency, train.typical)
+        scaling: Any = own.scaling if own.scaling != "auto" else "none" if counts else "standard"
+        settings = NetworkSettings(
+            horizon=int(own.horizon), context=context, segment=segment, targets=panel.targets, past=panel.past,
+            known=panel.known, calendar=2 * len(calendar_cycles(panel.frequency)) if own.calendar else 0,
+            static=len(panel.static_columns), masked=_has_missing(panel, part, context), hidden_size=own.hidden_size,
+            num_layers=own.num_layers, dropout=own.dropout, decoding=own.decoding,
+            normalization=own.normalization if own.normalization != "auto" else "mean_abs" if counts else "last_std",
+            highway=own.highway, output=own.output, quantiles=tuple(sorted(set(own.quantiles))), loss=own.loss,
+        )  # fmt: skip
+        return ForecastEncoder(
+            settings, self.reading(train), Scaler.fit(panel, part, scaling), season, _mase_scales(panel, part, season),
+            None if train.split is None else train.split.test, panel.fingerprint(),
+            tail_of(panel, max(context, 2 * season)), np.zeros(len(settings.quantiles)),
+        )  # fmt: skip
+
+    def network(self, parameters: ForecastParameters, encoder: ForecastEncoder, train: Rows | None) -> nn.Module:
+        return make_network(encoder.settings, parameters.cell)
+
+    def encode(self, model: Forecasting, records: Rows) -> Examples:
+        part = whole(records.panel, model.encoder.settings.context) if records.part is None else records.part
+        return Examples(model.encoder, records.panel, part)
+
+    def batches(self, model: Forecasting, examples: Examples, *, training: bool) -> WindowBatches | None:
+        make, own = Fitted.of(model).maker(examples.panel), model.parameters
+        if not training:
+            windows = model.encoder.windows(examples.panel, examples.all_origins)
+            return WindowBatches(windows, make, batch_size=256, per_epoch=_VALIDATION_WINDOWS) if len(windows) else None
+        windows = examples.training_windows()
+        size = max(8, min(128, len(windows) // 32)) if own.batch_size == "auto" else int(own.batch_size)
+        return WindowBatches(windows, make, batch_size=size, per_epoch=own.windows_per_epoch, seed=own.seed)
+
+    def objective(self, model: Forecasting, train: Examples) -> ForecastObjective:
+        return ForecastObjective(model.network)
+
+    def calibrate(self, model: Forecasting, validation: Examples | None) -> ForecastEncoder:
+        """Return the encoder with intervals calibrated on the validation windows, if there are both."""
+        encoder = model.encoder
+        if validation is None or not len(validation) or not encoder.levels:
+            return encoder
+        origins, horizon = validation.all_origins, encoder.settings.horizon
+        count = min(len(origins), _VALIDATION_WINDOWS)
+        chosen = origins[np.linspace(0, len(origins) - 1, count).round().astype(np.int64)]
+        plain = replace(model, encoder=replace(encoder, calibration=np.zeros_like(encoder.calibration)))
+        truth, forecasts = Fitted.of(plain).forecast_windows(validation.panel, chosen)
+        assert forecasts.quantiles is not None
+        # forecasts that overlap err alike: of each series, one in a horizon counts
+        apart = int((-(-np.bincount(origins[:, 0]) // horizon)).sum())
+        found = measure_calibration(truth, forecasts.quantiles, encoder.levels, apart)
+        return replace(encoder, calibration=found) if found.any() else encoder
+
+    def predict(self, model: Forecasting, examples: Examples) -> Forecasts:
+        origins = examples.origins
+        if not len(origins):
+            raise DataError(
+                f"{examples.panel.origin}: no series has {model.encoder.settings.horizon} rows (the horizon) after at "
+                "least one of history; give more rows"
+            )
+        return Fitted.of(model).forecast_windows(examples.panel, origins)[1]
+
+    def baselines(self, model: Forecasting, train: Examples, validation: Examples | None) -> Mapping[str, Baseline]:
+        return {name: SimpleForecast(name) for name in methods_of(model.encoder)}
+
+    def measures(self, model: Forecasting, examples: Examples, predicted: Forecasts) -> dict[str, float]:
+        encoder = model.encoder
+        scale = encoder.mase_scales_of(examples.panel)[examples.origins[:, 0]]
+        return score_all(examples.truth, predicted.point, predicted.quantiles, encoder.levels, scale)
+
+    def counted(self, model: Forecasting, examples: Examples) -> tuple[int, str]:
+        return len(examples.origins), f"forecasts of {model.encoder.settings.horizon} steps"
+
+    def details(self, model: Forecasting, examples: Examples, predicted: Mapping[str, Forecasts]) -> Mapping[str, Any]:
+        by_step = {name: list(mae_by_step(examples.truth, own.point)) for name, own in predicted.items()}
+        return {"by_step": by_step, "stride": examples.chosen_stride}
+
+    def protocol(self, model: Forecasting) -> str:
+        return "rolling origin, without refitting"
+
+    def remarks(self, values: Mapping[str, Mapping[str, float]]) -> Sequence[str]:
+        return [*_random_walk(values), *_interval(values["model"])]
+
+    def facts(self, model: Forecasting, parts: Held[Rows], examples: Held[Examples]) -> Iterable[tuple[str, str]]:
+        panel, frequency = parts.train.panel, model.encoder.frequency
+        ends = [frequency.times(one.start, len(one) - 1, 1)[0] for one in panel.series]
+        first, last = min(one.start for one in panel.series), max(ends)
+        yield "series", f"{len(panel.series):,}"
+        yield "rows", f"{panel.rows:,}" + (f", {panel.gaps:,} of them absent from the input" if panel.gaps else "")
+        yield "times", f"{format_time(first, frequency.zone)} to {format_time(last, frequency.zone)}"
+        yield "frequency", frequency.describe()
+        yield "season", f"{model.encoder.season} steps" if model.encoder.season > 1 else "none"
+        if parts.train.split is not None:
+            yield "split", parts.train.split.describe(panel)
+
+    def settings(self, model: Forecasting) -> Mapping[str, Any]:
+        encoder, own = model.encoder, model.encoder.settings
+        return {
+            "target": encoder.schema.target, "time": encoder.schema.time, "series_id": encoder.schema.series_id,
+            "frequency": encoder.frequency.alias(), "context": own.context, "segment": own.segment,
+            "season": encoder.season, "normalization": own.normalization, "scaling": encoder.scaler.kind,
+        }  # fmt: skip
+
+    def panels(self, model: Forecasting, records: Rows, examples: Examples, predicted: Forecasts) -> Iterable[Shown]:
+        fitted = Fitted.of(model)
+        yield from forecast_panels(fitted, examples.panel, examples.origins)
+        yield step_errors({"model": mae_by_step(examples.truth, predicted.point)})
+
+    def pieces(self, model: Forecasting, source: Any) -> Iterator[Rows]:
+        if not is_table(source) and not isinstance(source, (Rows, np.ndarray)):
+            source = columns_of_rows(list(source), model.encoder.schema.used)
+        yield self.read(model.parameters, source, reading_of(model))
+
+    def answers(self, model: Forecasting, records: Rows, future: Any = None) -> Iterator[Mapping[str, Any]]:
+        """Yield the rows of the forecast after the end of each series, times as text."""
+        frame = Fitted.of(model).ahead(records.panel, future).to_frame()
+        yield from frame.iter_rows(named=True)
+
+    def stream(
+        self, model: Forecasting, *, series_id: str | None = None, warm: bool = True, **options: Any
+    ) -> ForecastStream:
+        return ForecastStream(Fitted.of(model), series_id, warm=warm)
+
+    def extended(self, model: Forecasting, records: Rows, shares: Shares) -> tuple[Forecasting, Held[Rows]]:
+        """Put the new rows behind those that are known, and split them."""
+        rows = grown(model.encoder, records.panel, shares)
+        assert rows.split is not None
+        parts = [replace(rows, part=part) for part in vars(rows.split).values()]
+        base = replace(model, encoder=grown_encoder(model.encoder, rows.panel))
+        return base, Held(parts[0], parts[1], parts[2], "the end of the new rows")
+
+    def updated(self, model: Forecasting, parts: Held[Rows]) -> ForecastEncoder:
+        given = parts.train.given
+        assert given is not None
+        return replace(model.encoder, test=tested_given(parts.train), fingerprint=given.fingerprint())
+
+
+def schema_of(parameters: ForecastParameters) -> Schema:
+    """Return the roles of the columns that the parameters give."""
+    own, target = parameters, parameters.target
+    return Schema(
+        target=(target,) if isinstance(target, str) else tuple(target or ()),
+        time=own.time,
+        series_id=own.series_id,
+        past_covariates=_names(own.past_covariates),
+        known_covariates=_names(own.known_covariates),
+        static_covariates=_names(own.static_covariates),
+        missing=(*MISSING, *own.all_missing),
+        decimal=own.decimal,
+        frequency=None if own.frequency is None else Frequency.parse(own.frequency).alias(),
+        day_first=own.day_first,
+        time_format=own.time_format,
+        time_zone=own.time_zone,
+    )
+
+
+def context_of(parameters: ForecastParameters, panel: Panel, rows: int) -> tuple[int, int]:
+    """Return how many steps a forecast looks back on, whole segments, and how many steps a segment has."""
+    context = choose_context(parameters.context, int(parameters.horizon), panel.frequency, rows)
+    segment = choose_segment(parameters.segment, context, panel.frequency, parameters.decoding)
+    return -(-context // segment) * segment, segment
+
+
+def columns_of_rows(rows: list[Any], names: Sequence[str]) -> dict[str, list[Any]]:
+    """Return lines of CSV or JSON, as they come from stdin, as columns."""
+    from ostinato.tasks.base.lines import columns_of
+
+    return columns_of(rows, names, "rows")
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _has_missing(panel: Panel, train: Part, context: int) -> bool:
+    """Tell whether a window's context can hold a missing target: one in the data, or one before a series' start."""
+    if (train.stop[train.stop > 0] < 2 * context).any():
+        return True
+    blocks = (
+        one.rows(first, min(first + 65536, int(stop)))[:, : panel.targets]
+        for one, stop in zip(panel.series, train.stop, strict=True)
+        for first in range(0, int(stop), 65536)
+    )
+    return any(bool(np.isnan(block).any()) for block in blocks)
+
+
+def _mase_scales(panel: Panel, train: Part, season: int) -> NDArray[np.float64]:
+    scales = [
+        mase_scale(one.rows(max(0, int(stop) - 100_000), int(stop))[:, : panel.targets], season)
+        for one, stop in zip(panel.series, train.stop, strict=True)
+    ]
+    return np.stack(scales)
+
+
+def _check_counts(panel: Panel, train: Part, counts: bool) -> None:
+    for one, stop in zip(panel.series, train.stop, strict=True) if counts else ():
+        values = one.rows(0, int(stop))[:, : panel.targets]
+        odd = (values < 0) | (values != np.round(values)) & ~np.isnan(values)
+        if odd.any():
+            raise DataError(
+                f"the target has the value {values[odd][0]:g}, which is no count; output negative_binomial needs whole "
+                "numbers of 0 or more: use student_t or quantiles"
+            )
+
+
+def _random_walk(values: Mapping[str, Mapping[str, float]]) -> list[str]:
+    measure = next((own for own in ("MASE", "MAE") if not math.isnan(values["model"].get(own, math.nan))), "MAE")
+    scores = {name: row[measure] for name, row in values.items() if not math.isnan(row.get(measure, math.nan))}
+    walks = [scores[name] for name in ("naive", "drift") if name in scores]
+    others = [score for name, score in scores.items() if name not in ("naive", "drift")]
+    if not walks or not others or min(walks) > min(others) * (1 + _CLOSE):
+        return []
+    return [
+        'The series behaves like a random walk here: "tomorrow is like today" is not beaten, and nothing in these '
+        "numbers says that it can be."
+    ]
+
+
+def _interval(model: Mapping[str, float]) -> list[str]:
+    name = next((key for key in model if key.startswith("coverage")), None)
+    if name is None or math.isnan(model[name]):
+        return []
+    width = float(name.removeprefix("coverage ").removesuffix(" %"))
+    gap = model[name] - width
+    judged = "as it should" if abs(gap) <= 5 else "too narrow" if gap < 0 else "too wide"
+    return [f"Its {width:.0f} % interval held {model[name]:.1f} % of the values ({judged})."]

@@ -1,0 +1,100 @@
+"""Lines as a language model reads them: how well each was predicted, token by token."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from ostinato.data.text import Vocabulary
+from ostinato.errors import StreamRowError
+from ostinato.nn.losses import perplexity
+from ostinato.tasks.language.network import LanguageNetwork
+from ostinato.tasks.language.texts import Level
+from ostinato.tasks.language.tokens_as_text import beginning, named
+
+_PIECE = 512
+_SCORES = 1 << 22
+
+
+class LanguageStream:
+    """A language model that reads line after line and remembers those before; see `LanguageModel.stream`.
+
+    Args:
+        network: in evaluation mode.
+        vocabulary: its own.
+        level: what a token is.
+    """
+
+    takes_text: ClassVar[bool] = True
+    """A row is a line as it stands, whatever it begins with."""
+
+    def __init__(self, network: LanguageNetwork, vocabulary: Vocabulary, level: Level) -> None:
+        self.network, self.vocabulary, self.level = network, vocabulary, level
+        self._begin = beginning("", vocabulary, level)[-1]
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what was read."""
+        self._last, self._state = self._begin, None
+
+    def push(self, row: str | Mapping[str, Any]) -> dict[str, Any]:
+        """Read a line, its end included, and say how well it was predicted.
+
+        Args:
+            row: the line, or a mapping whose `"text"` it is.
+
+        Returns:
+            `perplexity` and `bits` a token, how many `tokens`, and for each its `surprisal` in bits, in pairs.
+
+        Raises:
+            StreamRowError: a mapping has no such text.
+        """
+        tokens = np.array(self._encoded(_text(row)), np.int64)
+        losses = self._read(np.concatenate([[self._last], tokens]))
+        bits = losses / math.log(2.0)
+        mean = float(losses.mean())
+        pairs = zip(named(tokens, self.vocabulary, self.level), bits.round(3).tolist(), strict=True)
+        return {
+            "perplexity": perplexity(mean),
+            "bits": float(bits.mean()),
+            "tokens": len(tokens),
+            "surprisal": [list(pair) for pair in pairs],
+        }
+
+    def _encoded(self, line: str) -> list[int]:
+        """Return the tokens of a line and its end."""
+        specials = self.vocabulary.specials
+        tokens = self.vocabulary.encode(line)
+        if self.level != "character":
+            return [*tokens, specials.eos]
+        end = self.vocabulary.encode("\n")[0]
+        # a text of one line has no character for its end
+        return tokens if end == specials.unk and tokens else [*tokens, end]
+
+    def _read(self, tokens: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the loss of each token but the first, `(tokens - 1,)`, and continue from there."""
+        given = torch.from_numpy(tokens)
+        losses = np.empty(len(tokens) - 1)
+        together = max(1, min(_PIECE, _SCORES // len(self.vocabulary)))
+        with torch.inference_mode():
+            for start in range(0, len(losses), together):
+                stop = min(start + together, len(losses))
+                features, _, self._state = self.network.read(given[start:stop, None], self._state)
+                scores = self.network.scores(features[:, 0])
+                own = functional.cross_entropy(scores, given[start + 1 : stop + 1], reduction="none")
+                losses[start:stop] = own.numpy()
+        self._last = int(tokens[-1])
+        return losses
+
+
+def _text(row: str | Mapping[str, Any]) -> str:
+    found = row.get("text") if isinstance(row, Mapping) else row
+    if not isinstance(found, str):
+        raise StreamRowError('it has no text; expected a line, or an object such as {"text": "to be or not"}')
+    return found

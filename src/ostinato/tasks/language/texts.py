@@ -1,0 +1,129 @@
+"""From files or texts to flat arrays of token numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ostinato.data.text import (
+    CharacterVocabulary,
+    SubwordVocabulary,
+    Vocabulary,
+    WordVocabulary,
+    encode_corpus,
+    read_lines,
+    read_text,
+)
+from ostinato.errors import DataError, UsageError
+from ostinato.nn.softmax import adaptive_cutoffs
+from ostinato.tasks.base.holding_out import Held, Shares, percent
+from ostinato.tasks.language.parameters import LanguageParameters
+
+Level: TypeAlias = Literal["character", "word", "subword"]
+_SUBWORDS = 8000
+_LINES = 100
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Texts in pieces: lines, or for characters whole texts."""
+
+    origin: str
+    pieces: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.pieces)
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A text as token numbers, `(tokens,)`, read as one stream; its length is how many of them are predicted."""
+
+    numbers: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return max(0, len(self.numbers) - 1)
+
+
+@dataclass(frozen=True)
+class LanguageEncoder:
+    """The vocabulary of a text.
+
+    Args:
+        vocabulary: built on the training part; level: what a token is.
+        cutoffs: of an adaptive softmax, none of others.
+        counts: how often each token occurs in training, while a model is fitted.
+    """
+
+    vocabulary: Vocabulary
+    level: Level
+    cutoffs: tuple[int, ...]
+    counts: NDArray[np.int64] | None = field(default=None, metadata={"saved": False}, compare=False)
+
+    @classmethod
+    def fit(cls, parameters: LanguageParameters, texts: Texts) -> LanguageEncoder:
+        """Build the vocabulary."""
+        own = parameters
+        size, count, lower = own.vocabulary_size, own.min_count, own.lower
+        if own.level == "character":
+            made: Vocabulary = CharacterVocabulary.build(texts.pieces, lower=lower, min_count=count, max_size=size)
+        elif own.level == "word":
+            made = WordVocabulary.build(texts.pieces, lower=lower, min_count=count, max_size=size)
+        else:
+            made = SubwordVocabulary.build(texts.pieces, size=size or _SUBWORDS, lower=lower)
+        counts = np.bincount(cls(made, own.level, ()).encode(texts).numbers, minlength=len(made))
+        cutoffs = adaptive_cutoffs(counts, own.hidden_size) if own.output == "adaptive" else ()
+        return cls(made, own.level, tuple(cutoffs), counts)
+
+    def encode(self, texts: Texts) -> Tokens:
+        """Return texts as token numbers."""
+        return Tokens(encode_corpus(texts.pieces, self.vocabulary, eos=self.level != "character"))
+
+
+def read_texts(source: Any, level: Level) -> Texts:
+    """Read a text.
+
+    Args:
+        source: a path of a text, plain or `.gz`, or texts themselves in a list.
+        level: words and subwords are read line by line, with a mark at each end; characters as they stand.
+
+    Raises:
+        DataError: the file cannot be read, or holds nothing.
+        UsageError: the source is none of these.
+    """
+    if isinstance(source, Texts):
+        return source
+    if isinstance(source, (str, Path)):
+        pieces: Iterable[str] = [read_text(source)] if level == "character" else read_lines(source)
+        return Texts(Path(source).name, tuple(pieces))
+    texts = list(source) if isinstance(source, Iterable) else []
+    if not texts or not all(isinstance(text, str) for text in texts):
+        raise UsageError(f"data is a {type(source).__name__}; expected a path, or a list of texts")
+    if level != "character":
+        texts = [line for text in texts for line in text.splitlines() if line.strip()]
+    return Texts("texts in memory", tuple(texts))
+
+
+def hold_out_end(texts: Texts, shares: Shares) -> Held[Texts]:
+    """Hold out the end of a text: of all characters, or whole lines where there are many."""
+    pieces: Sequence[str] = texts.pieces
+    total = sum(map(len, pieces))
+    kept = 1.0 - shares.validation - shares.test
+    bounds = [round(total * kept), round(total * (kept + shares.validation)), total]
+    if len(pieces) >= _LINES:
+        sizes = np.cumsum([len(piece) for piece in pieces])
+        first, second = (int(np.searchsorted(sizes, bound)) for bound in bounds[:2])
+        parts = [tuple(pieces[:first]), tuple(pieces[first:second]), tuple(pieces[second:])]
+    else:
+        joined = "\n".join(pieces) if len(pieces) > 1 else "".join(pieces)
+        cuts = [joined[a:b] for a, b in zip([0, *bounds], bounds, strict=False)]
+        parts = [(part,) if part else () for part in cuts]
+    train, validation, test = (Texts(texts.origin, part) for part in parts)
+    if total < 2 or not len(train):
+        raise DataError(f"{texts.origin} leaves {total} characters to train on; give more, or hold less of it out")
+    return Held(train, validation, test, f"the last {percent(shares.test)}, read as one stream")

@@ -1,0 +1,217 @@
+"""What is a tagger's own; all else is of `ostinato.tasks.base`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn.utils.rnn import pad_sequence
+
+from ostinato.data.text import Specials, TaggedSentence, read_lines
+from ostinato.errors import DataError, UsageError
+from ostinato.nn.losses import class_weights
+from ostinato.tasks.base.batches import RowBatches, read_in_batches
+from ostinato.tasks.base.classes import class_measures
+from ostinato.tasks.base.holding_out import Held, Shares, cut, percent
+from ostinato.tasks.base.lines import is_path
+from ostinato.tasks.base.summary import Panel
+from ostinato.tasks.base.task import Baseline, Model, Task
+from ostinato.tasks.tag.baselines import FrequentTags, HiddenMarkov, Tags
+from ostinato.tasks.tag.constraints import possible, scheme_for
+from ostinato.tasks.tag.network import TagBatch, TagNetwork, TagObjective, collate_words
+from ostinato.tasks.tag.panels import tag_panels
+from ostinato.tasks.tag.parameters import TagParameters
+from ostinato.tasks.tag.sentences import (
+    NOTHING,
+    Corpus,
+    Examples,
+    TagEncoder,
+    known_characters,
+    known_words,
+    numbered_tags,
+    read_sentences,
+)
+from ostinato.tasks.tag.spans import scheme_of, span_scores
+from ostinato.tasks.tag.stream import SentenceStream, TokenStream, tokens_of
+from ostinato.tasks.tag.vectors import leading_words, vectors_for
+
+Tagger: TypeAlias = "Model[TagParameters, TagEncoder]"
+_SENTENCES = 64
+
+
+class TagTask(Task[TagParameters, Corpus, TagEncoder, Examples, list[Tags]]):
+    """Tagged sentences."""
+
+    records = "sentences"
+    higher = frozenset({"accuracy", "macro F1", "accuracy, unknown words", "span precision", "span recall", "span F1"})
+    decides = ("span F1", "accuracy")
+    encoder_type = TagEncoder
+    baseline_types = (HiddenMarkov, FrequentTags)
+    kept = "the words and tags that are known"
+
+    def check(self, parameters: TagParameters, *, tested: bool) -> None:
+        if parameters.freeze_vectors and parameters.vectors is None:
+            raise UsageError("freeze_vectors is for pretrained vectors; pass vectors=..., or leave it out")
+        if parameters.class_weights != "none" and parameters.output == "crf":
+            raise UsageError("class_weights are for the softmax; a CRF judges whole sentences: leave them at none")
+
+    def joined(self, data: Any, labels: Any) -> Any:
+        if len(data) != len(labels):
+            raise DataError(f"there are {len(data)} sentences but {len(labels)} lists of tags; expected one for each")
+        return list(zip(data, labels, strict=True))
+
+    def read(self, parameters: TagParameters, source: Any, reading: Any = None, *, labelled: bool = True) -> Corpus:
+        return read_sentences(parameters, source)
+
+    def hold_out(self, parameters: TagParameters, records: Corpus, shares: Shares) -> Held[Corpus]:
+        train, validation, test = (records.take(rows) for rows in cut(len(records), shares))
+        if not len(train):
+            raise DataError(f"{records.origin} leaves no sentences to train on; give more, or hold fewer out")
+        return Held(train, validation, test, f"the last {percent(shares.test)} of sentences")
+
+    def title(self, records: Corpus) -> str:
+        return f"Tags of {records.origin}"
+
+    def encoder(self, parameters: TagParameters, train: Corpus) -> TagEncoder:
+        tags = tuple(sorted({tag for sentence in train.sentences for tag in sentence.tags}))
+        scheme = ""
+        if parameters.output == "crf" and parameters.constraints:
+            scheme = scheme_for(tags, train.sentences)
+        file = parameters.vectors
+        more = leading_words(file, parameters.vector_words) if file else ()
+        words = known_words(parameters, train.sentences, more)
+        vectors = vectors_for(file, words) if file else None
+        width = parameters.embedding_size if vectors is None else vectors.weights.shape[1]
+        longest = parameters.longest_word
+        return TagEncoder(words, known_characters(train.sentences), longest, tags, scheme, width, vectors)
+
+    def network(self, parameters: TagParameters, encoder: TagEncoder, train: Corpus | None) -> nn.Module:
+        network = TagNetwork(parameters, encoder)
+        if train is not None and encoder.vectors is not None:
+            encoder.vectors.put_into(network.embedding)
+        return network
+
+    def encode(self, model: Tagger, records: Corpus) -> Examples:
+        index = model.encoder.index
+        return Examples(records.sentences, tuple(numbered_tags(own, index) for own in records.sentences))
+
+    def batches(self, model: Tagger, examples: Examples, *, training: bool) -> RowBatches[TagBatch] | None:
+        encoder, own = model.encoder, model.parameters
+        # a likelihood is not defined for tags that the model cannot give
+        index, crf = encoder.index, model.network.crf
+        kept = [row for row, one in enumerate(examples.sentences) if possible(one, index, crf)]
+        if not kept:
+            raise DataError("no sentence of a part has only tags that are known from training; give other ones")
+        tags = [np.where(one == len(index), NOTHING, one) for one in examples.classes]
+        tokens = [one.tokens for one in examples.sentences]
+
+        def collate(rows: list[int]) -> TagBatch:
+            chosen = [kept[row] for row in rows]
+            wanted = pad_sequence([torch.from_numpy(tags[row]) for row in chosen], padding_value=NOTHING)
+            return TagBatch(*collate_words(encoder, [tokens[row] for row in chosen]), wanted)
+
+        return RowBatches(
+            [len(tokens[row]) for row in kept], collate, batch_size=own.batch_size if training else _SENTENCES,
+            shuffle=training, seed=own.seed,
+        )  # fmt: skip
+
+    def objective(self, model: Tagger, train: Examples) -> TagObjective:
+        scheme, tags = model.parameters.class_weights, len(model.encoder.tags)
+        if scheme == "none":
+            return TagObjective(model.network)
+        counts = np.bincount(train.truth[train.truth < tags], minlength=tags)
+        return TagObjective(model.network, class_weights(torch.from_numpy(counts), scheme))
+
+    def predict(self, model: Tagger, examples: Examples) -> list[Tags]:
+        return self.tags(model, [own.tokens for own in examples.sentences])
+
+    def tags(self, model: Tagger, sentences: Sequence[Sequence[str]]) -> list[Tags]:
+        """Return the tags of sentences; one without tokens has none."""
+        empty = Tags(np.zeros(0, np.int64), np.zeros((0, len(model.encoder.tags))))
+        rows = [row for row, own in enumerate(sentences) if own]
+
+        def read(places: list[int]) -> Iterator[Tags]:
+            batch = collate_words(model.encoder, [sentences[rows[place]] for place in places])
+            tags, probabilities = model.network.decode(model.network(batch), batch.lengths)
+            for column, length in enumerate(batch.lengths.tolist()):
+                yield Tags(tags[:length, column].numpy(), probabilities[:length, column].numpy())
+
+        found = dict(
+            zip(rows, read_in_batches([len(sentences[row]) for row in rows], read, rows=_SENTENCES), strict=True)
+        )
+        return [found.get(row, empty) for row in range(len(sentences))]
+
+    def baselines(self, model: Tagger, train: Examples, validation: Examples | None) -> Mapping[str, Baseline]:
+        names = model.encoder.tags
+        known = [own for own in (validation.sentences if validation else ()) if set(own.tags) <= set(names)]
+        counted = [*train.sentences, *known]
+        return {
+            "hidden Markov model": HiddenMarkov.fit(counted, names),
+            "most frequent tag of the word": FrequentTags.fit(counted, names),
+        }
+
+    def measures(self, model: Tagger, examples: Examples, predicted: list[Tags]) -> dict[str, float]:
+        if not len(examples):
+            raise DataError("there are no tagged sentences to judge; give some")
+        truth, found, probabilities = examples.truth, *_flat(predicted)
+        tags = model.encoder.tags
+        measures = class_measures(truth, found, probabilities, len(tags))
+        numbers = [number for own in examples.sentences for number in model.encoder.numbers(own.tokens)]
+        unknown = np.array(numbers) == Specials().unk
+        if unknown.any():
+            measures["accuracy, unknown words"] = float((truth == found)[unknown].mean())
+        if scheme_of(tags):
+            named = [[tags[number] for number in own.found] for own in predicted]
+            spans = span_scores([own.tags for own in examples.sentences], named)
+            measures |= {"span precision": spans.precision, "span recall": spans.recall, "span F1": spans.f1}
+        return measures
+
+    def right(self, model: Tagger, examples: Examples, predicted: list[Tags]) -> NDArray[np.bool_]:
+        return np.asarray(_flat(predicted)[0] == examples.truth)
+
+    def counted(self, model: Tagger, examples: Examples) -> tuple[int, str]:
+        return len(examples.truth), "tokens"
+
+    def facts(self, model: Tagger, parts: Held[Corpus], examples: Held[Examples]) -> Iterable[tuple[str, str]]:
+        for name, part in parts.named().items():
+            yield name, "none" if part is None else f"{len(part):,} sentences, {part.tokens:,} tokens"
+        encoder = model.encoder
+        yield "words", f"{len(encoder.words.words):,}"
+        yield "tags", f"{len(encoder.tags)}: {', '.join(encoder.tags[:30])}{', ...' * (len(encoder.tags) > 30)}"
+        output = model.parameters.output
+        yield "output", f"{output} under the constraints of {encoder.scheme}" if encoder.scheme else output
+        if encoder.vectors is not None:
+            yield "vectors", encoder.vectors.said
+
+    def panels(self, model: Tagger, records: Corpus, examples: Examples, predicted: list[Tags]) -> Iterable[Panel]:
+        return tag_panels(model, examples, predicted)
+
+    def pieces(self, model: Tagger, source: Any) -> Iterator[Corpus]:
+        """Yield each line by itself, blank ones too."""
+        for line in read_lines(source, keep_blank=True) if is_path(source) else source:
+            tokens = tuple(tokens_of(line))
+            yield Corpus("the line", (TaggedSentence(tokens, tokens),))
+
+    def answers(self, model: Tagger, records: Corpus) -> Iterator[Mapping[str, Any]]:
+        sentences = [own.tokens for own in records.sentences]
+        for tokens, tags in zip(sentences, self.tags(model, sentences), strict=True):
+            assert tags.probabilities is not None
+            given = tags.probabilities[np.arange(len(tokens)), tags.found].tolist()
+            named = [model.encoder.tags[number] for number in tags.found]
+            yield {"tags": " ".join(named), "tokens": list(tokens), "probabilities": given}
+
+    def stream(self, model: Tagger, *, tokens: bool = False, **options: Any) -> SentenceStream | TokenStream:
+        return TokenStream(model) if tokens else SentenceStream(lambda line: next(self._said(model, line)))
+
+    def _said(self, model: Tagger, line: Any) -> Iterator[Mapping[str, Any]]:
+        return self.answers(model, next(self.pieces(model, [line])))
+
+
+def _flat(predicted: Sequence[Tags]) -> tuple[NDArray[np.int64], NDArray[np.float64] | None]:
+    given = [own.probabilities for own in predicted if own.probabilities is not None]
+    found = np.concatenate([own.found for own in predicted])
+    return found, np.concatenate(given) if len(given) == len(predicted) else None

@@ -1,0 +1,236 @@
+"""What is a translator's own; all else is of `ostinato.tasks.base`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, TypeAlias
+
+import torch
+from torch import nn
+
+from ostinato.data.text import read_lines
+from ostinato.errors import DataError, UsageError
+from ostinato.nn.by_name import TRANSFORMER
+from ostinato.nn.losses import perplexity
+from ostinato.tasks.base.holding_out import Held, Shares
+from ostinato.tasks.base.lines import is_path
+from ostinato.tasks.base.summary import Panel
+from ostinato.tasks.base.task import Baseline, Model, Task
+from ostinato.tasks.translate.baselines import Translated, Untranslated, WordForWord, metrics
+from ostinato.tasks.translate.corpus import (
+    Corpus,
+    Encoded,
+    TranslationBatches,
+    TranslationEncoder,
+    fitting,
+    hold_out_drawn,
+)
+from ostinato.tasks.translate.network import TranslationNetwork
+from ostinato.tasks.translate.pairs import name_of, read_pairs
+from ostinato.tasks.translate.panels import translation_panels
+from ostinato.tasks.translate.parameters import TranslationParameters
+from ostinato.tasks.translate.search import Search
+from ostinato.tasks.translate.stream import TranslationStream
+from ostinato.tasks.translate.translating import Languages, translate_texts
+from ostinato.training.objective import Carry, Step
+
+Translation: TypeAlias = "Model[TranslationParameters, TranslationEncoder]"
+_TOGETHER, _TOKENS = 64, 4096
+
+
+class TranslationObjective:
+    """Cross-entropy of a translation's tokens, in training with smoothed labels.
+
+    Args:
+        label_smoothing: the share of each target that goes to all tokens alike (C. Szegedy et al., 2016, section 7).
+    """
+
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        self.label_smoothing = label_smoothing
+
+    def __call__(self, module: nn.Module, batch: Any, carry: Carry | None) -> Step:
+        """Read a batch."""
+        loss, tokens = module(*batch, label_smoothing=self.label_smoothing if module.training else 0.0)
+        return Step(loss, tokens)
+
+
+class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, Encoded, Translated]):
+    """Pairs of a text and its translation."""
+
+    records = "pairs"
+    higher = frozenset({"BLEU", "chrF"})
+    decides = ("BLEU", "perplexity")
+    encoder_type = TranslationEncoder
+    baseline_types = (WordForWord, Untranslated)
+    kept = "the vocabularies and the dictionary"
+
+    def check(self, parameters: TranslationParameters, *, tested: bool) -> None:
+        own = parameters
+        if own.cell == TRANSFORMER:
+            if own.embedding_size not in (None, own.hidden_size):
+                raise UsageError("a transformer's embedding_size is its hidden_size; leave embedding_size out")
+            if own.input_feeding or own.reading != "after":
+                raise UsageError(
+                    "input_feeding and reading are of recurrent decoders; leave them out for a transformer"
+                )
+        elif own.hidden_size % 2:
+            raise UsageError(f"hidden_size is {own.hidden_size}; expected an even number, half for each direction")
+
+    def joined(self, data: Any, labels: Any) -> Any:
+        if is_path(data) and is_path(labels):
+            return data, labels
+        if len(data) != len(labels):
+            raise DataError(f"there are {len(data)} sources but {len(labels)} translations; expected one for each")
+        return list(zip(data, labels, strict=True))
+
+    def read(
+        self,
+        parameters: TranslationParameters,
+        source: Any,
+        reading: Any = None,
+        *,
+        labelled: bool = True,
+    ) -> Corpus:
+        if isinstance(source, Corpus):
+            return source
+        whole = Corpus(name_of(source), tuple(read_pairs(source, parameters.columns)))
+        # of training data, pairs without a translation are left out once parts are held out by share
+        return whole if reading is None else whole.take(range(len(whole)))
+
+    def reading(self, records: Corpus) -> bool:
+        """Return that these are not the training data."""
+        return True
+
+    def hold_out(self, parameters: TranslationParameters, records: Corpus, shares: Shares) -> Held[Corpus]:
+        return hold_out_drawn(parameters, records, shares)
+
+    def title(self, records: Corpus) -> str:
+        return f"Translation of {records.origin}"
+
+    def encoder(self, parameters: TranslationParameters, train: Corpus) -> TranslationEncoder:
+        return TranslationEncoder.fit(parameters, train)
+
+    def network(
+        self,
+        parameters: TranslationParameters,
+        encoder: TranslationEncoder,
+        train: Corpus | None,
+    ) -> nn.Module:
+        return TranslationNetwork(parameters, len(encoder.source), len(encoder.written))
+
+    def encode(self, model: Translation, records: Corpus) -> Encoded:
+        return model.encoder.encode(records)
+
+    def batches(self, model: Translation, examples: Encoded, *, training: bool) -> TranslationBatches | None:
+        own = model.parameters
+        if not training:
+            return TranslationBatches(examples, batch_tokens=own.batch_tokens, shuffle=False)
+        train, _ = fitting(examples, own)
+        return TranslationBatches(
+            train, batch_tokens=own.batch_tokens, given=own.teacher_forcing, epochs=own.epochs or 1, seed=own.seed
+        )
+
+    def objective(self, model: Translation, train: Encoded) -> TranslationObjective:
+        return TranslationObjective(model.parameters.label_smoothing)
+
+    def predict(self, model: Translation, examples: Encoded) -> Translated:
+        if not len(examples):
+            raise DataError("there are no pairs to evaluate on; expected one or more with a translation")
+        languages, search = languages_of(model), search_of(model.parameters)
+        found = translate_texts(languages, [source for source, _ in examples.pairs], search)
+        return Translated([own[0].text for own in found], reference_loss(model.network, examples))
+
+    def baselines(self, model: Translation, train: Encoded, validation: Encoded | None) -> Mapping[str, Baseline]:
+        return {
+            "word for word, IBM model 1": WordForWord.fit(train.pairs),
+            "the source as it is": Untranslated(),
+        }
+
+    def measures(self, model: Translation, examples: Encoded, predicted: Translated) -> dict[str, float]:
+        found: dict[str, float] = {}
+        counters = self._counters(model)
+        if counters is not None:
+            references = [[reference for _, reference in examples.pairs]]
+            scores = (own.corpus_score(predicted.texts, references).score for own in counters)
+            found = dict(zip(("BLEU", "chrF"), map(float, scores), strict=True))
+        if predicted.loss is not None:
+            found |= {"loss": predicted.loss, "perplexity": perplexity(predicted.loss)}
+        return found
+
+    def protocol(self, model: Translation) -> str:
+        size = model.parameters.beam_size
+        return f"beam of {size}" if size > 1 else "greedy"
+
+    def details(self, model: Translation, examples: Encoded, predicted: Mapping[str, Translated]) -> Mapping[str, Any]:
+        """Say what was counted and how, as sacrebleu writes it."""
+        if (counters := self._counters(model)) is None:
+            return {}
+        for own in counters:  # the signature is known once something was counted
+            own.corpus_score(predicted["model"].texts[:1], [[examples.pairs[0][1]]])
+        return {name: str(own.get_signature()) for name, own in zip(("BLEU", "chrF"), counters, strict=True)}
+
+    def remarks(self, values: Mapping[str, Mapping[str, float]]) -> Sequence[str]:
+        if "BLEU" in values["model"]:
+            return ()
+        return ("BLEU was not counted: it needs pip install 'ostinato[translate]'.",)
+
+    def _counters(self, model: Translation) -> tuple[Any, Any] | None:
+        lower = bool(getattr(model.encoder.written, "lower", False))
+        return metrics(model.parameters.tokenize, lower)
+
+    def facts(self, model: Translation, parts: Held[Corpus], examples: Held[Encoded]) -> Iterable[tuple[str, str]]:
+        own, encoder = model.parameters, model.encoder
+        yield (
+            "pairs",
+            " / ".join(f"{0 if part is None else len(part):,} {name}" for name, part in parts.named().items()),
+        )
+        train, long = fitting(examples.train, own)
+        yield "longer than max_length", f"{long:,} pairs, {'cut' if own.long_pairs == 'cut' else 'left out'}"
+        yield "without a translation", f"{parts.train.dropped:,} pairs, left out"
+        sizes = f"{len(encoder.source):,} {own.level}s, shared"
+        if encoder.target is not None:
+            sizes = f"{len(encoder.source):,} source and {len(encoder.target):,} target {own.level}s"
+        yield "vocabulary", sizes
+        yield "tokens in training", f"{sum(map(len, train.sources)):,} source, {train.tokens:,} target"
+
+    def panels(self, model: Translation, records: Corpus, examples: Encoded, predicted: Translated) -> Iterable[Panel]:
+        return translation_panels(languages_of(model), examples, predicted.texts, model.parameters.level)
+
+    def pieces(self, model: Translation, source: Any) -> Iterator[Corpus]:
+        """Yield lines, those of a file or a list several at a time, others each as it comes."""
+        lines = iter(read_lines(source, keep_blank=True) if is_path(source) else source)
+        together = _TOGETHER if is_path(source) or isinstance(source, (list, tuple)) else 1
+        while chunk := list(islice(lines, together)):
+            yield Corpus("the lines", tuple((text, "") for text in chunk))
+
+    def answers(self, model: Translation, records: Corpus, search: Search | None = None) -> Iterator[Mapping[str, Any]]:
+        texts = [source for source, _ in records.pairs]
+        for found in translate_texts(languages_of(model), texts, search or search_of(model.parameters)):
+            others = [{"translation": own.text, "score": own.score} for own in found]
+            yield {"translation": found[0].text, "alternatives": others}
+
+    def stream(self, model: Translation, **options: Any) -> TranslationStream:
+        return TranslationStream(languages_of(model), search_of(model.parameters).changed(options))
+
+
+def languages_of(model: Translation) -> Languages:
+    """Return a network with the vocabularies of both sides."""
+    encoder, own = model.encoder, model.parameters
+    return Languages(model.network, encoder.source, encoder.written, encoder.longest, own.copy_unknown)
+
+
+def search_of(parameters: TranslationParameters) -> Search:
+    """Return how translations are searched for."""
+    own = parameters
+    return Search(beam_size=own.beam_size, length_penalty=own.length_penalty, coverage_penalty=own.coverage_penalty)
+
+
+def reference_loss(network: TranslationNetwork, pairs: Encoded) -> float:
+    """Return the mean negative log-likelihood of a reference's token, its end counted, in nats."""
+    total, count = 0.0, 0
+    with torch.inference_mode():
+        for batch in TranslationBatches(pairs, batch_tokens=_TOKENS, shuffle=False).batches(0):
+            loss, tokens = network(*batch.data)
+            total, count = total + float(loss) * tokens, count + tokens
+    return total / count
