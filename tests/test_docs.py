@@ -57,7 +57,7 @@ def test_the_example_of_the_readme_is_one_that_the_model_wins_with_an_interval_t
     block = re.findall(r"^```python\n(.*?)^```", PAGES[0].read_text(), flags=re.DOTALL | re.MULTILINE)[0]
     scope: dict[str, object] = {"__name__": "readme"}
     exec(block, scope)
-    evaluation = scope["model"].record_.evaluation  # type: ignore[attr-defined]
-    best = min(own["MASE"] for name, own in evaluation.scores.items() if name != "model")
-    assert evaluation.scores["model"]["MASE"] < 0.8 * best
-    assert abs(evaluation.scores["model"]["coverage 80 %"] - 80) <= 5
+    scores = scope["model"].scores_  # type: ignore[attr-defined]
+    best = min(own["MASE"] for name, own in scores.values.items() if name != "model")
+    assert scores["MASE"] < 0.8 * best
+    assert abs(scores["coverage 80 %"] - 80) <= 5

@@ -36,7 +36,7 @@ def test_weights_are_counted_without_training() -> None:
     model = LanguageModel(hidden_size=24, epochs=2, progress=False, steps=8, batch_size=2)
     counted = count_weights(model, {"data": TEXT})
     fitted = model.fit(TEXT)
-    assert counted == sum(p.numel() for p in fitted.fitted_.network.parameters())
+    assert counted == sum(p.numel() for p in fitted.fitted_.model.network.parameters())
     assert not hasattr(model.unfitted(), "fitted_")
 
 
@@ -115,8 +115,8 @@ def test_a_run_is_measured(compared) -> None:
     assert run.memory >= 0
     assert run.latency_of == "one forecast"
     own = Deadly.load(folder / "runs" / "gru-0")
-    assert sum(p.numel() for p in own.fitted_.network.parameters()) == run.parameters
-    assert own.record_.evaluation.scores["model"]["MAE"] == run.scores["model"]["MAE"]
+    assert sum(p.numel() for p in own.fitted_.model.network.parameters()) == run.parameters
+    assert own.scores_["MAE"] == run.scores["model"]["MAE"]
     assert not (folder / "runs" / "gru-0" / "checkpoint").exists()
 
 

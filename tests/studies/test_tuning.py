@@ -17,9 +17,9 @@ from torch import nn
 import ostinato
 from ostinato import Forecaster
 from ostinato.errors import DataError, TrainingError, UsageError
-from ostinato.report.summary_page import render_summary
+from ostinato.report.page import render
 from ostinato.tasks.base.estimator import Estimator
-from ostinato.tasks.forecast import fitting
+from ostinato.tasks.base import fitting
 from ostinato.studies.study import alone_in
 from ostinato.tasks.base.summary import Summary
 from ostinato.studies.tuning import Choice, Range
@@ -145,19 +145,19 @@ def test_a_time_limit_ends_the_search_within_an_epoch(tmp_path, monkeypatch) -> 
 
 def test_a_search_has_a_report(tmp_path) -> None:
     found = ostinato.tune(Bowl(), "data", SPACE, trials=8, directory=tmp_path)
-    page = render_summary(found.summary())
+    page = render(found.summary())
     for part in ("The course of the search", "best so far", "What mattered", "Trials, the best first", "-1:1"):
         assert part in page
 
 
 def test_a_real_estimator_is_tuned_without_its_test_part(tmp_path, monkeypatch) -> None:
-    looked, real = [], fitting.backtest
-    monkeypatch.setattr(fitting, "backtest", lambda *a: looked.append(1) or real(*a))
+    looked, real = [], fitting.judge
+    monkeypatch.setattr(fitting, "judge", lambda *a: looked.append(1) or real(*a))
     wave = {"y": [math.sin(i / 6) for i in range(260)]}
     model = Forecaster(4, context=16, segment=4, hidden_size=4, epochs=2, progress=False)
     found = ostinato.tune(model, wave, {"learning_rate": "1e-4:1e-1:log"}, trials=3, directory=tmp_path)
     assert len(looked) == 1
-    assert min(row["validation_loss"] for row in found.model.record_.history) == pytest.approx(found.best.value)
+    assert min(row["validation_loss"] for row in found.model.summary_.history) == pytest.approx(found.best.value)
     assert ostinato.load(tmp_path).learning_rate == found.best.parameters["learning_rate"]
     with pytest.raises(DataError, match="needs a validation part"):
         ostinato.tune(model.unfitted(validation=0), wave, {"hidden_size": "2:4"}, trials=1)

@@ -34,9 +34,9 @@ def model():
 
 
 def test_it_beats_every_baseline_on_a_noisy_wave_and_says_so(model) -> None:
-    scores = model.record_.evaluation.scores
+    scores = model.scores_.values
     noisy = Forecaster(6, context=24, segment=6, season=12, epochs=12, **QUIET).fit(waves(noise=2.0))
-    own = noisy.record_.evaluation.scores
+    own = noisy.scores_.values
     assert own["model"]["MAE"] < min(v["MAE"] for k, v in own.items() if k not in ("model", "linear autoregression"))
     assert scores["model"]["MAE"] < scores["seasonal naive"]["MAE"]
     assert model.score() == pytest.approx(1 - scores["model"]["MAE"] / scores["seasonal naive"]["MAE"])
@@ -113,7 +113,7 @@ def test_a_stream_equals_the_batch_on_the_same_history(options) -> None:
 
 
 def _row(model, frame, i):
-    return {name: frame[name][i] for name in ("time", *model.fitted_.schema.used)}
+    return {name: frame[name][i] for name in ("time", *model.fitted_.model.encoder.schema.used)}
 
 
 def test_a_stream_goes_on_from_its_state_and_leaves_gaps_missing(model) -> None:
@@ -169,7 +169,7 @@ def test_every_output_and_decoding_learns_the_wave(output, decoding) -> None:
     model = Forecaster(
         4, context=24, segment=2, output=output, decoding=decoding, epochs=10, learning_rate=3e-3, season=12, **QUIET
     ).fit(waves(500, noise=0.5))
-    scores = model.record_.evaluation.scores
+    scores = model.scores_.values
     assert scores["model"]["MAE"] < 1.05 * scores["seasonal naive"]["MAE"]
     assert scores["model"]["MAE"] < 0.4 * scores["naive"]["MAE"]
     if output != "point":
@@ -182,7 +182,7 @@ def test_counts_are_forecast_as_counts() -> None:
     model = Forecaster(4, context=24, segment=4, output="negative_binomial", epochs=15, season=12, **QUIET).fit(counts)
     quantiles = model.predict().quantiles
     assert (quantiles >= -1e-6).all()
-    scores = model.record_.evaluation.scores
+    scores = model.scores_.values
     assert scores["model"]["wQL"] < scores["naive"]["wQL"]
     with pytest.raises(DataError, match=r"has the value 0.5, which is no count"):
         Forecaster(4, context=24, output="negative_binomial", **QUIET).fit(np.r_[counts, 0.5, counts])
@@ -205,7 +205,7 @@ def test_a_known_covariate_that_decides_the_target_is_used() -> None:
     }
     model = Forecaster(4, known_covariates=("plan", "day"), **options).fit(frame[:890])
     blind = Forecaster(4, **options).fit(frame[:890])
-    own, without = (m.record_.evaluation.scores["model"]["MAE"] for m in (model, blind))
+    own, without = (m.scores_["MAE"] for m in (model, blind))
     assert own < 0.3 * without
     forecast = model.predict(future=frame[890:894].drop("y"))
     np.testing.assert_allclose(forecast.point[0, :, 0], frame["y"][890:894], atol=1.5)
@@ -229,7 +229,7 @@ def test_many_series_of_different_size_and_length_share_one_model_with_static_co
         )
     frame = pl.concat(parts)
     model = Forecaster(6, context=24, segment=6, season=12, epochs=10, static_covariates="kind", **QUIET).fit(frame)
-    scores = model.record_.evaluation.scores
+    scores = model.scores_.values
     assert scores["model"]["MASE"] < 0.5 * scores["naive"]["MASE"]
     forecast = model.predict()
     assert forecast.series_ids == ("s0", "s1", "s2", "s3")
@@ -249,7 +249,7 @@ def test_the_same_seed_gives_the_same_forecast_and_resuming_after_a_break_too(tm
 
     whole = make().fit(waves(200)).predict().point
     np.testing.assert_array_equal(make().fit(waves(200)).predict().point, whole)
-    from ostinato.tasks.forecast.batches import ForecastObjective
+    from ostinato.tasks.forecast.objective import ForecastObjective
 
     original, seen = ForecastObjective.__call__, []
 
@@ -267,7 +267,7 @@ def test_the_same_seed_gives_the_same_forecast_and_resuming_after_a_break_too(tm
 
 
 def test_a_training_that_breaks_off_keeps_its_last_good_weights(monkeypatch) -> None:
-    from ostinato.tasks.forecast.batches import ForecastObjective
+    from ostinato.tasks.forecast.objective import ForecastObjective
 
     original, seen = ForecastObjective.__call__, []
 
@@ -281,7 +281,7 @@ def test_a_training_that_breaks_off_keeps_its_last_good_weights(monkeypatch) -> 
     with pytest.raises(NonFiniteLoss, match="the weights of epoch .* are kept"):
         model.fit(waves(200))
     assert np.isfinite(model.predict().point).all()
-    assert "became nan" in model.record_.stopped
+    assert "became nan" in model.summary_.stopped
 
 
 def test_it_keeps_the_manner_of_scikit_learn() -> None:

@@ -28,7 +28,8 @@ class Steps(NamedTuple):
     times: NDArray[np.float64] | None = None
 
 
-class SequenceReading(NamedTuple):
+@dataclass(frozen=True)
+class SequenceReading:
     """How sequences were read, which holds for all later ones: their channels, times and decimal mark."""
 
     channels: tuple[str, ...]

@@ -187,7 +187,10 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         return Fitted.of(model).forecast_windows(examples.panel, origins)[1]
 
     def baselines(self, model: Forecasting, train: Examples, validation: Examples | None) -> Mapping[str, Baseline]:
-        return {name: SimpleForecast(name) for name in methods_of(model.encoder)}
+        encoder, panel = model.encoder, train.panel
+        assert encoder.test is not None
+        end = encoder.test.start
+        return {name: SimpleForecast.fit(name, encoder, panel, end) for name in methods_of(encoder)}
 
     def measures(self, model: Forecasting, examples: Examples, predicted: Forecasts) -> dict[str, float]:
         encoder = model.encoder
