@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from ostinato.errors import UsageError
 from ostinato.report import panel_plot, summary_plot, write_report
-from ostinato.report.panels import matrix_figure
 from ostinato.report.page import render
+from ostinato.report.panels import matrix_figure
 from ostinato.report.words import duration, visible
 from ostinato.tasks.base.summary import Curve, Matrix, Sample, Summary, Table, WeightedText, best_of, summary_from
 

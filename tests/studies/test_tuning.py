@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from hypothesis import given, settings
@@ -17,28 +19,37 @@ from torch import nn
 import ostinato
 from ostinato import Forecaster
 from ostinato.errors import DataError, TrainingError, UsageError
+from ostinato.options import option, training
 from ostinato.report.page import render
-from ostinato.tasks.base.estimator import Estimator
-from ostinato.tasks.base import fitting
 from ostinato.studies.study import alone_in
-from ostinato.tasks.base.summary import Summary
 from ostinato.studies.tuning import Choice, Range
 from ostinato.studies.tuning.space import default_space, parse_search, read_space
 from ostinato.studies.tuning.storage import mend_journal
+from ostinato.tasks.base import fitting
+from ostinato.tasks.base.about import About, Parameters
+from ostinato.tasks.base.estimator import Estimator
+from ostinato.tasks.base.summary import Summary
 from ostinato.training import EpochRow, History
 from ostinato.training.listeners import tell_begin, tell_end, tell_epoch
 
 pytest.importorskip("optuna")
 
 
-class Bowl(Estimator):
+@dataclass(kw_only=True, eq=False, repr=False)
+class BowlParameters(Parameters):
+    about: ClassVar[About] = About("bowl", "bowl", "find the deepest point")
+
+    x: float = option(0.9, "where")
+    cell: str = option("lstm", "a cell", group="model")
+    epochs: int = training(5, "passes", low=1)
+    hidden_size: int = option(4, "units", group="model", low=1)
+
+
+class Bowl(Estimator, BowlParameters):
     """An estimator whose validation loss is `(x - 0.3)^2 + 0.1 [cell is not gru] + 1 / epoch`."""
 
     fits: list = []  # noqa: RUF012, shared on purpose
     delay = 0.0
-
-    def __init__(self, *, x: float = 0.9, cell: str = "lstm", epochs: int = 5, hidden_size: int = 4, seed: int = 0):
-        self.x, self.cell, self.epochs, self.hidden_size, self.seed = x, cell, epochs, hidden_size, seed
 
     def fit(self, data, *, validation=None, test=None, directory=None, resume=False):
         if data == "bad":
@@ -65,7 +76,7 @@ class Bowl(Estimator):
         (Path(folder) / "model.json").write_text(repr(self.x))
 
     @classmethod
-    def load(cls, folder):
+    def load(cls, folder, *, cell=None):
         return cls(x=float((Path(folder) / "model.json").read_text())).fit("loaded")
 
 

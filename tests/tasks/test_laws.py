@@ -155,7 +155,7 @@ def test_a_network_that_no_memory_holds_is_refused_before_it_is_made(kind) -> No
 
 def test_a_fit_leaves_scores_beside_baselines_a_history_and_a_summary(fitted) -> None:
     kind, model, _ = fitted
-    assert list(model.scores_.values)[0] == "model"
+    assert next(iter(model.scores_.values)) == "model"
     assert len(model.scores_.values) > 1
     assert set(model.scores_.values) == set(model.summary_.scores)
     assert model.scores_.verdict == model.summary_.verdict

@@ -8,10 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ostinato import Translator
 from ostinato.errors import UsageError
 from ostinato.tasks.translate.beam import beam_search
 from ostinato.tasks.translate.greedy import greedy_search, greedy_tokens
-from ostinato import Translator
 from ostinato.tasks.translate.network import TranslationNetwork
 from ostinato.tasks.translate.search import Search
 

@@ -1,6 +1,5 @@
 """The translator: what it learns, reads, finds, shows and keeps."""
 
-import copy
 import gzip
 import itertools
 import json
@@ -18,8 +17,8 @@ import ostinato
 from ostinato import Translator
 from ostinato.data.text import WordVocabulary
 from ostinato.errors import DataError, MissingExtra, StreamRowError, UsageError
-from ostinato.tasks.base.summary import Curve, Matrix, Table
 from ostinato.tasks.base import running
+from ostinato.tasks.base.summary import Matrix, Table
 from ostinato.tasks.translate.corpus import Corpus, TranslationBatches, TranslationEncoder, fitting
 from ostinato.tasks.translate.dictionary import by_dictionary, learn_dictionary
 from ostinato.tasks.translate.network import TranslationObjective
@@ -401,8 +400,7 @@ def test_without_sacrebleu_a_fit_is_kept_and_an_evaluation_says_what_to_install(
     def missing():
         raise MissingExtra("BLEU and chrF need the extra translate")
 
-    monkeypatch.setattr(evaluation, "import_metrics", missing)
-    monkeypatch.setattr("ostinato.tasks.translate.scoring.import_metrics", missing)
+    monkeypatch.setattr("ostinato.tasks.translate.baselines.import_metrics", missing)
     own = Translator(**SMALL).fit(PAIRS[:60])
     assert set(own.summary_.scores["model"]) == {"loss", "perplexity"}
     assert "ostinato[translate]" in own.summary_.verdict

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ostinato.errors import UsageError
 from ostinato import SequenceClassifier, TextClassifier
+from ostinato.errors import UsageError
 from ostinato.tasks.base.gradients import gradient_norms
 from ostinato.tasks.classify.encoding import ExampleBatches, Part, padded, scores_of
 from ostinato.tasks.classify.examples import Examples

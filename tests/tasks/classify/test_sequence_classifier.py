@@ -12,10 +12,10 @@ import ostinato
 from ostinato import SequenceClassifier
 from ostinato.errors import ColumnError, DataError, StreamRowError, UsageError
 from ostinato.tasks.base import running
+from ostinato.tasks.base.summary import Curve, Matrix, Table
 from ostinato.tasks.classify import baselines
 from ostinato.tasks.classify.channels import ChannelEncoder, Steps, read_examples
 from ostinato.tasks.classify.examples import Examples
-from ostinato.tasks.base.summary import Curve, Matrix, Table
 
 QUIET = {"progress": False, "hidden_size": 12, "batch_size": 8, "learning_rate": 1e-2}
 NAN = float("nan")

@@ -11,8 +11,8 @@ import ostinato
 from ostinato import TextClassifier
 from ostinato.errors import ColumnError, CorruptArtifact, DataError, MissingExtra, UsageError
 from ostinato.tasks.base import running
-from ostinato.tasks.classify import baselines
 from ostinato.tasks.base.summary import Curve, Matrix, Table, WeightedText
+from ostinato.tasks.classify import baselines
 
 pytest.importorskip("sklearn")
 GOOD = ["a fine film", "fine acting and a good story", "good , good fun", "the story is fine"]

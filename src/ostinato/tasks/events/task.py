@@ -159,7 +159,7 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
         """Return how many prefixes are judged."""
         return int(self._judged(model, examples).sum()), "prefixes"
 
-    def protocol(self, model: Events) -> str:
+    def protocol(self, model: Events, examples: Cases) -> str:
         """Return which prefixes are judged."""
         own = model.parameters
         end = "the end of the case counted as an activity" if own.count_end else "ends of cases not judged"
