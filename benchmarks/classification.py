@@ -72,7 +72,7 @@ def _sentences(name: str, title: str, parts: list[Part]) -> None:
         spent = time.perf_counter() - began
         own = model.summary_
         summaries.append(own)
-        validation = model.evaluate(parts[1]).measures["accuracy"]
+        validation = model.evaluate(parts[1])["accuracy"]
         figures = own.scores["model"]
         rows.append([f"seed {seed}", validation, *figures.values(), f"{own.seconds:.0f}", f"{spent:.0f}"])
     best = [[other, "", *own.values(), "", ""] for other, own in summaries[0].scores.items() if other != "model"]

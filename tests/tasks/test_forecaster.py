@@ -12,6 +12,7 @@ from ostinato import Forecaster
 from ostinato.artifact import load_artifact, save_artifact
 from ostinato.cells import PLAIN
 from ostinato.errors import CorruptArtifact, DataError, NonFiniteLoss, StreamRowError, UsageError
+from ostinato.tasks.forecast.fitted import Fitted
 
 QUIET = {"progress": False, "hidden_size": 16}
 
@@ -58,10 +59,10 @@ def test_a_saved_model_gives_the_same_bits(model, tmp_path) -> None:
     again = ostinato.load(tmp_path / "m")
     np.testing.assert_array_equal(again.predict().quantiles, model.predict().quantiles)
     assert again.get_params() == model.get_params()
-    np.testing.assert_equal(asdict(again.record_), asdict(model.record_))
-    evaluation = again.evaluate(hourly(waves()))
-    assert evaluation == model.record_.evaluation
-    assert "held-out end" in evaluation.split
+    np.testing.assert_equal(asdict(again.summary_), asdict(model.summary_))
+    scores = again.evaluate(hourly(waves()))
+    assert scores == model.scores_
+    assert "held-out end" in scores.protocol
     weights = next((tmp_path / "m").glob("weights-*"))
     weights.write_bytes(weights.read_bytes()[:-9])
     with pytest.raises(CorruptArtifact, match="is cut short or was changed"):
@@ -326,24 +327,28 @@ def test_a_series_that_is_too_short_is_refused_with_the_count() -> None:
 
 def test_a_backtest_of_hundreds_of_origins_is_one_batch_after_the_other(model) -> None:
     calls = []
-    original = type(model.fitted_).run
-    type(model.fitted_).run = lambda self, *a: (calls.append(1), original(self, *a))[1]
+    original = Fitted.run
+    Fitted.run = lambda self, *a: (calls.append(1), original(self, *a))[1]
     try:
-        evaluation = model.evaluate(hourly(waves(1400, seed=4)))
+        scores = model.evaluate(hourly(waves(1400, seed=4)))
     finally:
-        type(model.fitted_).run = original
-    assert evaluation.windows > 1000
+        Fitted.run = original
+    assert scores.count > 1000
     assert len(calls) <= 3
-    assert "all rows of other data" in evaluation.split
+    assert "all rows of other data" in scores.protocol
+    # what the regression learned when the model was fitted stands beside it in other data too
+    assert all(np.isfinite(own["MAE"]) for own in scores.values.values())
 
 
 def test_what_happens_inside_is_measured(model) -> None:
-    inside = model.record_.diagnostics
-    assert inside.gradient_norm.shape == (4,)
-    assert (inside.gradient_norm > 0).all()
-    assert inside.hidden.shape == (4, 16)
-    assert np.abs(inside.hidden).max() <= 1
-    assert inside.step_label == "6 hours, one segment"
+    panels = {panel.title: panel for panel in model.summary_.panels}
+    gradient, hidden = panels["Gradient through time"], panels["Hidden states"]
+    assert len(gradient.x) == 4
+    assert min(gradient.lines["norm"]) > 0
+    assert "One step is 6 hours, one segment." in gradient.note
+    values = np.array(hidden.values)
+    assert values.shape == (16, 4)
+    assert np.abs(values).max() <= 1
 
 
 @pytest.mark.parametrize("cell", [*PLAIN, "transformer"])
@@ -353,4 +358,5 @@ def test_every_plain_cell_and_the_transformer_forecast_and_are_saved(cell, tmp_p
     assert np.isfinite(expected).all()
     model.save(tmp_path / "m")
     np.testing.assert_array_equal(ostinato.load(tmp_path / "m").predict().point, expected)
-    assert np.isfinite(model.record_.diagnostics.gradient_norm).all()
+    panels = {panel.title: panel for panel in model.summary_.panels}
+    assert ("Gradient through time" in panels) == (cell != "transformer")
