@@ -6,8 +6,8 @@ Published: N. Tax, I. Verenich, M. La Rosa and M. Dumas, "Predictive business pr
 networks", CAiSE 2017: next activity 71.23 % and next time 3.75 days (mean absolute error).
 The protocol is read from the authors' scripts (github.com/verenich/ProcessSequencePrediction, train.py and
 evaluate_next_activity_and_time.py): the first two thirds of the cases, in the order of the file, train; every prefix of
-two or more events after which there is another event is judged, so that the end of a case is never what is to be predicted,
-though a model may predict it and is then wrong; times are judged on the same prefixes.
+two or more events after which there is another event is judged, so that the end of a case is never what is to be
+predicted, though a model may predict it and is then wrong; times are judged on the same prefixes.
 """
 
 from __future__ import annotations

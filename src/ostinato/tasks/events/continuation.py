@@ -31,7 +31,7 @@ def continue_case(
     case, activity, time = stream.columns
     for event in events:
         answer = stream.push({**event, case: "it"})
-    moment = stream.moment_of(events[-1])
+    moment = stream.rows.moment(events[-1])
     expected: list[dict[str, Any]] = []
     word, seconds = stream.encoder.unit
     while len(expected) < length:
