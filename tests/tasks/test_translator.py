@@ -21,9 +21,8 @@ from ostinato.tasks.base import running
 from ostinato.tasks.base.summary import Matrix, Table
 from ostinato.tasks.translate.corpus import Corpus, TranslationBatches, TranslationEncoder, fitting
 from ostinato.tasks.translate.dictionary import by_dictionary, learn_dictionary
-from ostinato.tasks.translate.network import TranslationObjective
 from ostinato.tasks.translate.pairs import read_pairs
-from ostinato.tasks.translate.task import languages_of
+from ostinato.tasks.translate.task import TranslationObjective, languages_of
 from ostinato.tasks.translate.tokens_as_text import as_text, pieces
 
 WORDS = {"eins": "one", "zwei": "two", "drei": "three", "vier": "four", "rot": "red", "blau": "blue", "und": "and"}

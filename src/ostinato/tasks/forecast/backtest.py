@@ -55,7 +55,8 @@ class SimpleForecast:
             return made
         with np.errstate(invalid="ignore"):
             spread = np.nanquantile(future - made._run(encoder, history), encoder.levels, axis=0)
-        return cls(method, made.weights, spread)
+        # as it comes back from a file: sums are taken in the order of memory
+        return cls(method, made.weights, np.ascontiguousarray(spread))
 
     def predict(self, examples: Examples) -> Forecasts:
         """Forecast from the origins of examples."""
