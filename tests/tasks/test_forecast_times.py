@@ -83,7 +83,7 @@ def test_a_stream_a_file_and_a_saved_model_agree_in_times_and_forecasts(name, tm
     with pytest.raises(StreamRowError, match="push rows in time order, each once"):
         stream.push(row)
     # the training data are known again, and held-out rows judged as after the fit
-    assert again.evaluate(past).scores == model.evaluate().scores
+    assert again.evaluate(past).values == model.evaluate().values
 
 
 def test_the_command_line_streams_what_python_does(tmp_path, capsys, monkeypatch) -> None:
@@ -188,7 +188,7 @@ def test_a_series_without_a_value_has_no_forecast_or_is_an_error(tmp_path) -> No
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert np.isnan(model.predict(long(new=np.full(120, np.nan))).point).all()
-        assert all(np.isfinite(own) for own in model.evaluate().scores["model"].values())
+        assert all(np.isfinite(own) for own in model.evaluate().model.values())
         row = {"ds": "2024-04-30", "unique_id": "c", "y": None}
         assert np.isnan(model.stream("c").push(row).point).all()
         assert np.isfinite(model.stream("c").push({**row, "y": 3.0}).point).all()

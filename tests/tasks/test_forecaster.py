@@ -71,8 +71,8 @@ def test_a_saved_model_gives_the_same_bits(model, tmp_path) -> None:
 
 @pytest.mark.parametrize(
     ("place", "value"),
-    [("categories", []), ("network", []), ("network", {"cell": "gru"}), ("series", 3), ("parameters", {"odd": 1}),
-     ("parameters", 3), ("record", None), ("frequency", {"odd": 1})],
+    [("encoder", []), ("fitted", []), ("fitted", {"cell": "gru"}), ("baselines", 3), ("parameters", {"odd": 1}),
+     ("parameters", 3), ("summary", None), ("history", {"odd": 1})],
 )  # fmt: skip
 def test_a_model_folder_that_holds_no_forecaster_is_refused(model, tmp_path, place, value) -> None:
     model.save(tmp_path)
@@ -301,15 +301,15 @@ def test_it_keeps_the_manner_of_scikit_learn() -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"horizon": 0}, "horizon is 0; expected a whole number of 1 or more"),
+        ({"horizon": 0}, "horizon is 0; expected one or more"),
         ({"horizon": -3}, "horizon is -3"),
         ({"context": 0}, "context is 0"),
         ({"segment": 99, "context": 12}, "segment is 99; expected 1 to 12 steps"),
         ({"cell": "gruu"}, 'cell "gruu" is not known; did you mean "gru"'),
-        ({"output": "normal"}, 'output is "normal"; expected one of point, quantiles'),
+        ({"output": "normal"}, 'output is "normal"; expected one of quantiles, point'),
         ({"dropout": 1.0}, "dropout is 1.0"),
         ({"learning_rate": -1.0}, "learning_rate is -1.0; expected more than 0"),
-        ({"scaling": "minmax"}, 'scaling "minmax" is not known'),
+        ({"scaling": "minmax"}, 'scaling is "minmax"; expected one of auto'),
         ({"quantiles": (0.5, 1.5)}, "expected levels between 0 and 1"),
         ({"decoding": "recursive", "past_covariates": "z"}, "recursive decoding cannot use past covariates"),
     ],

@@ -81,9 +81,16 @@ class ClassTask(Task[P, Examples, C, Part, Prediction], Generic[P, C]):
 
     def hold_out(self, parameters: P, records: Examples, shares: Shares) -> Held[Examples]:
         Classes.of(records)
+        held = self._drawn(parameters, records, shares)
+        if len(held.train) < 2:
+            raise DataError(f"there are {len(held.train)} examples to train on; give more, or hold fewer of them out")
+        return held
+
+    def extended(self, model: Model[P, C], records: Examples, shares: Shares) -> tuple[Model[P, C], Held[Examples]]:
+        return model, self._drawn(model.parameters, records, shares)
+
+    def _drawn(self, parameters: P, records: Examples, shares: Shares) -> Held[Examples]:
         rows = drawn_parts(records.labels or (), (shares.validation, shares.test), parameters.seed)
-        if len(rows[0]) < 2:
-            raise DataError(f"there are {len(rows[0])} examples to train on; give more, or hold fewer of them out")
         train, validation, test = (records.part(own) for own in rows)
         return Held(train, validation, test, f"{percent(shares.test)} of each class, drawn at random")
 
