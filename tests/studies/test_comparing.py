@@ -241,7 +241,7 @@ def test_the_verdict_does_not_say_more_than_the_seeds_do() -> None:
         *[run_of(c, s, 0.8 + 0.05 * s + d) for c, d in (("a", 0), ("b", 0.01)) for s in (0, 1)], seeds=2
     )
     assert "b is best" in verdict(near)
-    assert "a cannot be told from it over 2 seeds" in verdict(near)
+    assert "a cannot be told apart from it over 2 seeds" in verdict(near)
     far = comparison_of(*[run_of(c, s, v + 0.001 * s) for c, v in (("a", 0.6), ("b", 0.9)) for s in (0, 1)], seeds=2)
     assert "by more than the seeds differ" in verdict(far)
     assert "The baseline majority | class is better than every cell." in verdict(comparison_of(run_of("gru", 0, 0.4)))

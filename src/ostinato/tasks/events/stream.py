@@ -30,12 +30,12 @@ class _Open:
 
 
 class EventStream:
-    """Cases as they go on; what is kept of each does not grow with its events.
+    """Cases as they continue; what is kept of each does not grow with its events.
 
     Args:
         model: fitted.
         answer: from probabilities, times and the name of a case to what is said of it.
-        most: cases held at a time; of more, the one that has not gone on for longest is forgotten.
+        most: cases held at a time; of more, the one that has been still for longest is forgotten.
 
     Raises:
         UsageError: `most` is not positive.
