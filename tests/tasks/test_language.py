@@ -126,7 +126,7 @@ def test_a_stopped_run_goes_on_to_the_numbers_of_one_that_was_not(tmp_path, monk
 def test_the_summary_has_the_scores_and_panels_and_is_saved_with_the_model(model, tmp_path) -> None:
     summary = model.summary_
     assert {name: own["nats"] for name, own in summary.scores.items()} == nats(model)
-    assert "perplexity" in summary.verdict
+    assert "nats" in summary.verdict
     titles = [panel.title for panel in summary.panels]
     assert titles == [
         "What it writes", "Rare and frequent tokens", "What surprised it", "What memory is worth",
@@ -237,9 +237,9 @@ def test_a_saved_model_answers_quickly(model, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"level": "letters"}, 'expected "character", "word" or "subword"'),
+        ({"level": "letters"}, "expected one of character, word, subword"),
         ({"cell": "grru"}, 'cell "grru" is not known'),
-        ({"dropout": 1.0}, "dropout is 1.0; expected a probability"),
+        ({"dropout": 1.0}, "dropout is 1.0; expected a share"),
         ({"test": 0.6}, "test is 0.6; expected a share from 0 to 0.5"),
         ({"hidden_size": 0}, "size is 0; expected one or more"),
         ({"cell": "transformer", "weight_drop": 0.5}, "a transformer has none"),

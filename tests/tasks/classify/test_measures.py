@@ -22,7 +22,10 @@ NAN = float("nan")
 def part_of(items, targets) -> Part:
     """Examples of sequences or texts, as baselines read them."""
     items = tuple(item if isinstance(item, str) else Steps(np.asarray(item), None) for item in items)
-    return Part(Examples("x", items, tuple(map(str, targets))), [], np.asarray(targets))
+    channels = (
+        () if isinstance(items[0], str) else tuple(f"c{i}" for i in range(np.atleast_2d(items[0].values).shape[1]))
+    )
+    return Part(Examples("x", items, tuple(map(str, targets)), channels), items, np.asarray(targets))
 
 
 def encoder_of(part) -> ChannelEncoder:

@@ -83,7 +83,7 @@ def test_which_scale_a_channel_has_does_not_matter() -> None:
 
 def test_a_missing_value_is_marked_and_never_taken_for_one_that_is_there() -> None:
     values = np.array([[1.0, 10.0], [NAN, 30.0], [3.0, NAN]], np.float32)
-    encoder = ChannelEncoder.fit(Examples("x", (Steps(values),), ("a",), ("p", "q")), hidden=False)
+    encoder = ChannelEncoder.fit(Examples("x", (Steps(values), Steps(values)), ("a", "b"), ("p", "q")), hidden=False)
     assert (encoder.center, encoder.scale) == (pytest.approx([2, 20]), pytest.approx([1, 10]))
     features = encoder.encode(Examples("x", (Steps(values),), None, ("p", "q")))[0]
     assert features.tolist() == [[-1, -1, 0, 0], [0, 1, 1, 0], [1, 0, 0, 1]]

@@ -71,10 +71,10 @@ def load_parameters(kind: type, folder: Path, cell: Cell | None) -> tuple[Artifa
     """
     artifact = load_artifact(folder, kind.about.kind)  # type: ignore[attr-defined]
     if artifact.body.get("layout") != _LAYOUT:
-        version = artifact.versions.get("ostinato", "an earlier version")
+        version = artifact.versions.get("ostinato", "of unknown version")
         raise ArtifactError(
-            f"{folder} was written by ostinato {version}, which kept models in another form: fit it again on its data, "
-            f"with the parameters that `ostinato report {folder}` of that version shows, and save it with this one"
+            f"{folder} was written by an earlier ostinato ({version}), which kept models in another form: fit it again "
+            f"on its data, with the parameters that `ostinato report {folder}` of that one shows, and save it"
         )
     try:
         saved = _estimator(kind, artifact.body["parameters"], folder, cell)
