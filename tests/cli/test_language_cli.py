@@ -98,12 +98,12 @@ def test_evaluation_may_adapt_to_the_text(folder, capsys) -> None:
 @pytest.mark.parametrize(
     ("content", "options", "said"),
     [
-        (b"", [], "no token"),
+        (b"", [], "to train on"),
         (b"one line only", ["--level", "word"], None),
         (b"tiny", ["--level", "subword"], None),
-        (b"x", [], "tokens to train on"),
+        (b"x", [], "to train on"),
         (bytes(range(256)) * 4, [], "text.txt"),
-        (b"\n\n\n", ["--level", "word"], "no token"),
+        (b"\n\n\n", ["--level", "word"], "to train on"),
     ],
     ids=["empty", "one line", "tiny subwords", "one character", "binary", "blank"],
 )

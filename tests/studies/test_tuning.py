@@ -180,7 +180,7 @@ def test_a_real_estimator_is_tuned_without_its_test_part(tmp_path, monkeypatch) 
 @pytest.mark.parametrize(
     ("space", "said"),
     [
-        ({"width": "1:2"}, 'has no parameter "width" to search; it has x, cell'),
+        ({"width": "1:2"}, 'has no parameter "width" to search; it has validation, test, x'),
         ({}, "nothing to search"),
         ({"x": "1:2:3:4"}, "expected LOW:HIGH"),
         ({"x": "2:1"}, "no numbers from a low to a high one"),

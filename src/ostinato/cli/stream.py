@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from ostinato.cli.opened import add_extras, add_model, extras_of, open_model
+from ostinato.cli.opened import add_extras, add_model, extras_of, open_model, with_article
 from ostinato.cli.show import as_line, stdin_lines
 from ostinato.errors import StreamRowError, UsageError
 
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     columns = arguments.columns.split(",") if arguments.columns else None
     if columns is not None and not model.about.tables:
         raise UsageError(
-            f"--columns is for rows of tables, and {arguments.model} holds a {model.about.kind}; leave it out"
+            f"--columns is for rows of tables, and {arguments.model} holds {with_article(model.about.kind)}; leave it out"
         )
     stream = model.stream(**extras_of(model.about, "stream", arguments))
     for number, row in _rows(stream, columns):
