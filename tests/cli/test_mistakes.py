@@ -221,7 +221,6 @@ def test_a_model_is_saved_and_shown_where_the_library_of_the_report_is_missing(f
         raise MissingExtra("reports and plots need the extra report: pip install 'ostinato[report]'")
 
     monkeypatch.setattr(report, "write_report", missing)
-    monkeypatch.setattr(report, "write_report", missing)
     assert main([*FIT, "--out", "plain"]) == 0
     printed = capsys.readouterr()
     assert "report.html is not written: reports and plots need the extra report" in printed.err

@@ -46,9 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
     model = open_model(arguments)
     columns = arguments.columns.split(",") if arguments.columns else None
     if columns is not None and not model.about.tables:
-        raise UsageError(
-            f"--columns is for rows of tables, and {arguments.model} holds {with_article(model.about.kind)}; leave it out"
-        )
+        held = f"{arguments.model} holds {with_article(model.about.kind)}"
+        raise UsageError(f"--columns is for rows of tables, and {held}; leave it out")
     stream = model.stream(**extras_of(model.about, "stream", arguments))
     for number, row in _rows(stream, columns):
         try:
