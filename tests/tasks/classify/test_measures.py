@@ -212,7 +212,7 @@ def test_statistics_tell_what_their_numbers_tell_as_scikit_learn_does() -> None:
     part = part_of(quiet + loud, np.repeat([0, 1], 20))
     told = Statistics.fit(encoder_of(part), part).predict(part)
     assert (told.classes == np.repeat([0, 1], 20)).mean() > 0.9
-    empty = part_of([np.full((3, 1), NAN)] * 4, [0, 1, 0, 1])
+    empty = part_of([np.full((3, 1), NAN), np.full((3, 1), 2.0)] * 2, [0, 1, 0, 1])
     told = Statistics.fit(encoder_of(empty), empty).predict(part_of([quiet[0][:, :1]], [0]))
     assert np.isfinite(told.probabilities).all()
 

@@ -215,7 +215,7 @@ def test_data_of_its_own_may_be_held_out(tmp_path) -> None:
     )
     assert own.summary_.protocol.startswith("test: data of its own;")
     assert own.summary_.protocol.endswith("4 examples")
-    assert dict(own.summary_.data)["training"].startswith("96 examples")
+    assert dict(own.summary_.data)["train"].startswith("96 examples")
     nothing = TextClassifier(epochs=1, validation=0.0, test=0.0, **QUIET).fit((TEXTS, LABELS))
     assert nothing.summary_.scores == {}
     assert "Nothing was held out" in nothing.summary_.verdict
