@@ -103,7 +103,7 @@ def _fitted(task: AnyTask, parameters: Any, artifact: Artifact) -> Fitted:
     body, arrays = artifact.body, artifact.tensors
     encoder = from_plain(task.encoder_type, body["encoder"], arrays)
     weights = {name.removeprefix(_NETWORK): own for name, own in arrays.items() if name.startswith(_NETWORK)}
-    sizes = {**_sizes(parameters), **getattr(encoder, "sizes", {})}
+    sizes = {"parameters": _sizes(parameters), "encoder": getattr(encoder, "sizes", {})}
     network = restored(lambda: task.network(parameters, encoder, None), sizes, weights)
     model = Model(parameters, encoder, network)
     types = {own.__name__: own for own in task.baseline_types}
