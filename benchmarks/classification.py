@@ -27,8 +27,8 @@ import torch
 from cell_tasks import stamp
 from common import data_file, keep, table
 from ostinato import SequenceClassifier, TextClassifier
-from ostinato.tasks.classify.baselines import STATISTICS
 from ostinato.tasks.base.summary import Summary
+from ostinato.tasks.classify.baselines import STATISTICS
 
 SENTENCES: dict[str, Any] = {
     "dropout": 0.5, "input_dropout": 0.5, "word_dropout": 0.3, "embedding_dropout": 0.3, "label_smoothing": 0.1,
@@ -72,7 +72,7 @@ def _sentences(name: str, title: str, parts: list[Part]) -> None:
         spent = time.perf_counter() - began
         own = model.summary_
         summaries.append(own)
-        validation = model.evaluate(parts[1]).measures["accuracy"]
+        validation = model.evaluate(parts[1])["accuracy"]
         figures = own.scores["model"]
         rows.append([f"seed {seed}", validation, *figures.values(), f"{own.seconds:.0f}", f"{spent:.0f}"])
     best = [[other, "", *own.values(), "", ""] for other, own in summaries[0].scores.items() if other != "model"]

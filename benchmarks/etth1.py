@@ -60,10 +60,10 @@ def main() -> None:
         model.fit(data)
         evaluation = model.evaluate(stride=1)
         for name, label in (("model", "ostinato GRU"), ("linear autoregression",) * 2, ("seasonal naive",) * 2):
-            scores = evaluation.scores[name]
-            seconds = f"{model.record_.seconds:.0f}" if name == "model" else ""
+            scores = evaluation.values[name]
+            seconds = f"{model.summary_.seconds:.0f}" if name == "model" else ""
             published = PUBLISHED[horizon] if name == "model" else ""
-            rows.append([horizon, label, scores["RMSE"] ** 2, scores["MAE"], published, evaluation.windows, seconds])
+            rows.append([horizon, label, scores["RMSE"] ** 2, scores["MAE"], published, evaluation.count, seconds])
         print(table(["", "", "MSE", "MAE", "", "", ""], rows[-3:]), flush=True)
     head = ["horizon", "forecaster", "MSE", "MAE", "SegRNN, published MSE", "windows", "seconds"]
     total = f"{time.monotonic() - began:.0f} s in all"

@@ -6,8 +6,8 @@ Published: N. Tax, I. Verenich, M. La Rosa and M. Dumas, "Predictive business pr
 networks", CAiSE 2017: next activity 71.23 % and next time 3.75 days (mean absolute error).
 The protocol is read from the authors' scripts (github.com/verenich/ProcessSequencePrediction, train.py and
 evaluate_next_activity_and_time.py): the first two thirds of the cases, in the order of the file, train; every prefix of
-two or more events after which there is another event is judged, so that the end of a case is never what is to be told,
-though a model may foretell it and is then wrong; times are judged on the same prefixes.
+two or more events after which there is another event is judged, so that the end of a case is never what is to be
+predicted, though a model may predict it and is then wrong; times are judged on the same prefixes.
 """
 
 from __future__ import annotations
@@ -23,30 +23,23 @@ import torch
 from cell_tasks import stamp
 from common import data_file, keep, table
 from ostinato import EventPredictor
-from ostinato.tasks.events.cases import encode_log, read_parts
-from ostinato.tasks.events.evaluation import Baselines, Protocol, score_events
-from ostinato.tasks.scores import Scores
+from ostinato.tasks.base.holding_out import Shares
+from ostinato.tasks.base.judging import Scores
 
 COLUMNS = {"case": "CaseID", "activity": "ActivityID", "time": "CompleteTimestamp"}
 OPTIONS: dict[str, Any] = {"time_loss": "mae", "progress": False}
 PROTOCOLS = {
-    "published": ("file", Protocol(2, count_end=False)),
-    "all prefixes, ends counted": ("file", Protocol()),
-    "by start of case, all prefixes, ends counted": ("start", Protocol()),
+    "published": ("file", {"first_prefix": 2, "count_end": False}),
+    "all prefixes, ends counted": ("file", {}),
+    "by start of case, all prefixes, ends counted": ("start", {}),
 }
 MEASURES = ("accuracy", "macro F1", "cross-entropy", "MAE next, days", "MAE left, days")
 
 
-def scored(model: EventPredictor, path: Path, protocol: Protocol) -> Scores:
+def scored(model: EventPredictor, path: Path, protocol: dict[str, Any]) -> Scores:
     """Judge a fitted model and its baselines on its own test cases by another protocol."""
-    reader = model.fitted_.reader
-    parts = read_parts(model.get_params(), path, None, None)
-    train, validation, test = (
-        encode_log(log, reader.known, reader.features) if log is not None else []
-        for log in (parts.train, parts.validation, parts.test)
-    )
-    baselines = Baselines(train, validation, len(reader.known) + 1)
-    return score_events(test, reader.read(test), reader.unit, protocol, split=parts.protocol, baselines=baselines)
+    parts = model.task.hold_out(model, model.task.read(model, path), Shares(model.validation, model.test))
+    return model.evaluate(parts.test, **protocol)
 
 
 def helpdesk(seeds: int) -> None:
@@ -63,7 +56,7 @@ def helpdesk(seeds: int) -> None:
             for name, (own, protocol) in PROTOCOLS.items():
                 if own == order:
                     found[name].append(scored(model, path, protocol))
-    weights = sum(own.numel() for own in model.fitted_.reader.network.parameters())
+    weights = sum(own.numel() for own in model.fitted_.model.network.parameters())
     sections = [
         f"# Event logs: help desk\n\n{stamp()}; {weights:,} weights, {seeds} seeds, {statistics.mean(seconds):.0f} s "
         f"a fit, one thread\n\n`{EventPredictor(**COLUMNS, **OPTIONS)!r}`\n\n"

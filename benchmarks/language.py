@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from itertools import product
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ from ostinato import LanguageModel
 from ostinato.cells import GRUCell, LSTMCell
 from ostinato.nn import FullSoftmax, Recurrent
 from ostinato.nn.softmax import adaptive_cutoffs
-from ostinato.tasks.language.network import OUTPUTS, LanguageNetwork, NetworkSettings
+from ostinato.tasks.language.network import LanguageNetwork
 from ostinato.training import TrainingConfig
 from ostinato.training.optimisers import make_optimizer
 
@@ -158,12 +159,14 @@ def vocabulary(_: float) -> None:
         counts = (1e7 / np.arange(1, size + 1)).astype(np.int64)
         tokens = torch.from_numpy(np.random.default_rng(0).choice(size, (21, 32), p=counts / counts.sum()))
         whole = 0.0
-        for output in OUTPUTS:
+        for output in ("softmax", "sampled", "adaptive"):
             cutoffs = adaptive_cutoffs(counts, 256) if output == "adaptive" else ()
-            settings = NetworkSettings(
-                size, "lstm", 256, 256, 1, 20, 0, 0, 0, 0, False, output=output, cutoffs=cutoffs
-            )  # fmt: skip
-            network = LanguageNetwork(settings, counts).train()
+            model = LanguageModel(
+                cell="lstm", hidden_size=256, embedding_size=256, steps=20, dropout=0.0, output=output
+            )
+            # all that a network asks of an encoder, without a text of so many words
+            encoder: Any = SimpleNamespace(vocabulary=range(size), counts=counts, cutoffs=cutoffs)
+            network = LanguageNetwork(model, encoder).train()
             optimiser = make_optimizer(list(network.parameters()), TrainingConfig(optimizer="adamw"))
             times = []
             for _turn in range(6):

@@ -90,7 +90,7 @@ def run(name: str, **override: Any) -> str:
         row("seasonal naive", repeated, None),
     ]
     head = ["forecaster", "sMAPE", "MASE", "wQL", "80 % interval held"]
-    losses = model.record_.history[model.record_.best_epoch - 1]["validation_loss"]
+    losses = model.summary_.history[model.summary_.best_epoch - 1]["validation_loss"]
     note = f"validation loss {losses:.5f}; published (sMAPE / MASE): {choice['published']}"
     return f"## M4 {name}\n\n{table(head, rows)}\n\n{note}"
 

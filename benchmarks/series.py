@@ -43,13 +43,12 @@ def main() -> None:
     rows = []
     for name, (file, options) in SERIES.items():
         model = Forecaster(**options, progress=False).fit(data_file(file))
-        evaluation = model.record_.evaluation
-        assert evaluation is not None
-        scores = evaluation.scores
+        assert model.scores_ is not None
+        scores = model.scores_.values
         best = min((own for own in scores if own != "model"), key=lambda own: scores[own]["MASE"])
         held = f"{scores['model']['coverage 80 %']:.1f} %"
-        rows.append([name, scores["model"]["MASE"], best, scores[best]["MASE"], held, f"{model.record_.seconds:.0f}"])
-        print(f"{name}: {evaluation.verdict}", file=sys.stderr, flush=True)
+        rows.append([name, scores["model"]["MASE"], best, scores[best]["MASE"], held, f"{model.summary_.seconds:.0f}"])
+        print(f"{name}: {model.scores_.verdict}", file=sys.stderr, flush=True)
     head = ["series, horizon", "MASE", "best baseline", "its MASE", "80 % interval held", "seconds"]
     stamp = f"{datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d}, {machine()}"
     keep("series.md", f"# Stock, weather and energy series\n\n{stamp}\n\n{table(head, rows)}")

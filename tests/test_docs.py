@@ -61,7 +61,7 @@ def test_the_installation_of_the_readme_brings_what_its_first_screen_uses() -> N
 
 def test_the_code_of_the_readme_runs_and_its_model_wins_with_an_interval_that_holds(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    evaluation = run_code(PAGES[0])["model"].record_.evaluation  # type: ignore[attr-defined]
-    best = min(own["MASE"] for name, own in evaluation.scores.items() if name != "model")
-    assert evaluation.scores["model"]["MASE"] < 0.8 * best
-    assert abs(evaluation.scores["model"]["coverage 80 %"] - 80) <= 5
+    scores = run_code(PAGES[0])["model"].scores_  # type: ignore[attr-defined]
+    best = min(own["MASE"] for name, own in scores.values.items() if name != "model")
+    assert scores["MASE"] < 0.8 * best
+    assert abs(scores["coverage 80 %"] - 80) <= 5

@@ -17,7 +17,7 @@ SMALL = ["--hidden-size", "8", "--learning-rate", "0.01", "--no-progress", "--no
 def texts(tmp_path_factory):
     folder = tmp_path_factory.mktemp("texts")
     (folder / "a.tsv").write_text("".join(f"{text}\t{label}\n" for text, label in ROWS))
-    named = ["--text", "0", "--label", "1", "--unquoted", "--epochs", "8", "--bidirectional", "no", *SMALL]
+    named = ["--text", "0", "--label", "1", "--unquoted", "--epochs", "8", "--no-bidirectional", *SMALL]
     assert main(["fit", "classification", str(folder / "a.tsv"), "--out", str(folder / "m"), *named]) == 0
     return folder
 
@@ -71,8 +71,8 @@ def test_an_evaluation_shows_each_class(texts, waves, capsys) -> None:
     assert "precision" in said
     assert main(["evaluate", str(waves / "m"), str(waves / "a.ts"), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["accuracy"] > 0.9
-    assert np.sum(found["confusion"]) == 40
+    assert found["scores"]["model"]["accuracy"] > 0.9
+    assert np.sum(found["details"]["confusion"]) == 40
 
 
 def test_a_fit_is_reported(texts, tmp_path, capsys) -> None:

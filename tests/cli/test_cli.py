@@ -253,7 +253,7 @@ def test_a_fit_killed_at_any_moment_leaves_a_resumable_checkpoint_or_none(tmp_pa
             child.send_signal(signal.SIGKILL)
         assert not (out / "model.json").exists() or main(["predict", str(out)]) == 0
     resumed = subprocess.run([*base, *options, "--out", str(out), "--resume"], capture_output=True, check=True)
-    assert json.loads(resumed.stdout)["evaluation"] == json.loads(whole.stdout)["evaluation"]
+    assert json.loads(resumed.stdout)["scores"] == json.loads(whole.stdout)["scores"]
 
 
 @pytest.mark.slow

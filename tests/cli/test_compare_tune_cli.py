@@ -109,13 +109,13 @@ def test_a_folder_of_something_else_is_left_alone(data, tmp_path, capsys) -> Non
 
 
 def test_every_task_can_be_compared_and_tuned(capsys) -> None:
-    from ostinato.cli.recipes import COMPARED
+    from ostinato.cli.command import commands
 
-    for recipe in COMPARED:
-        needed = {"horizon": 1} if recipe.name == "forecast" else {}
-        assert {"cell", "hidden_size", "seed"} <= set(recipe.make(**needed).get_params())
+    for task in commands().values():
+        needed = {"horizon": 1} if task.name == "forecast" else {}
+        assert {"cell", "hidden_size", "seed"} <= set(task.make(**needed).get_params())
         for verb in ("compare", "tune"):
             with pytest.raises(SystemExit) as end:
-                main([verb, recipe.name, "--help"])
+                main([verb, task.name, "--help"])
             assert end.value.code == 0
-            assert f"ostinato {verb} {recipe.name}" in capsys.readouterr().out
+            assert f"ostinato {verb} {task.name}" in capsys.readouterr().out

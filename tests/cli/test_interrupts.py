@@ -58,7 +58,7 @@ def test_a_signal_at_any_moment_stops_a_fit_that_goes_on_to_the_same_bits(folder
         assert child.returncode in (*ENDED, -signal.SIGTERM)
         assert "Traceback" not in said
         if checkpoint_path(folder / out).exists():
-            assert said.endswith("the checkpoint is kept: the same command with --resume goes on from it\n")
+            assert said.endswith("the checkpoint is kept: the same command with --resume starts from it\n")
             subprocess.run(_command(folder, out, "--resume"), check=True, capture_output=True)
             assert _weights(folder / out) == _weights(folder / whole)
         else:

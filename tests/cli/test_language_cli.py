@@ -43,7 +43,7 @@ def test_a_model_is_fitted_writes_and_is_evaluated(folder, capsys) -> None:
     assert len(written) == len("the ") + 20 + 1
     assert main(["evaluate", str(folder), str(folder.parent / "text.txt"), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["tokens"] == len(TEXT) - 1
+    assert found["count"] == len(TEXT) - 1
 
 
 def test_the_report_is_written_again_from_the_model_alone(folder, tmp_path, capsys) -> None:
@@ -61,10 +61,10 @@ def test_mistakes_get_one_sentence(folder, tmp_path, capsys) -> None:
         (["generate", str(tmp_path / "none")], 5, "holds no model"),
         (["generate", str(folder), "--top-k", "0"], 2, "top_k is 0"),
         (["generate", str(folder), "--length", "-1"], 2, "--length is -1"),
-        (["evaluate", str(folder), text, "--stride", "2"], 2, "--stride is for forecasts"),
+        (["evaluate", str(folder), text, "--stride", "2"], 2, "--stride is for a forecaster"),
         (["evaluate", str(folder), text, "--dynamic", "-1"], 2, "learning_rate is -1"),
         (["evaluate", str(folder), text, "--cache", "-3"], 2, "window is -3"),
-        (["predict", str(folder), "--future", text], 2, "--future is for forecasts"),
+        (["predict", str(folder), "--future", text], 2, "--future is for a forecaster"),
         (["predict", str(folder), str(tmp_path / "no.txt")], 3, "does not exist"),
         (["fit", "language", str(tmp_path / "no.txt"), "--out", str(tmp_path / "x")], 3, "does not exist"),
         (["fit", "language", text, "--out", str(tmp_path / "x"), "--cell", "elman"], 2, 'cell "elman"'),
@@ -114,12 +114,12 @@ def test_evaluation_may_adapt_to_the_text(folder, capsys) -> None:
 @pytest.mark.parametrize(
     ("content", "options", "said"),
     [
-        (b"", [], "no token"),
+        (b"", [], "to train on"),
         (b"one line only", ["--level", "word"], None),
         (b"tiny", ["--level", "subword"], None),
-        (b"x", [], "tokens to train on"),
+        (b"x", [], "to train on"),
         (bytes(range(256)) * 4, [], "text.txt"),
-        (b"\n\n\n", ["--level", "word"], "no token"),
+        (b"\n\n\n", ["--level", "word"], "to train on"),
     ],
     ids=["empty", "one line", "tiny subwords", "one character", "binary", "blank"],
 )

@@ -54,7 +54,7 @@ def test_a_tagger_is_fitted_tags_lines_and_is_evaluated(tagger, capsys, monkeypa
     assert main(["evaluate", str(tagger / "m"), str(tagger / "train.txt"), "--json"]) == 0
     scores = json.loads(capsys.readouterr().out)
     assert scores["count"] == 160
-    assert scores["values"]["model"]["accuracy"] > 0.9
+    assert scores["scores"]["model"]["accuracy"] > 0.9
     assert main(["report", str(tagger / "m")]) == 0
 
 
@@ -98,7 +98,7 @@ def test_mistakes_get_one_sentence(tagger, events, tmp_path, capsys, monkeypatch
         (["fit", "events", log, *COLUMNS, "--first-prefix", "0", *out], 2, "first_prefix is 0"),
         (["predict", str(events / "m"), text], 3, 'no column "id"'),
         (["stream", str(tagger / "m")], 3, "row 1 of stdin: it is no sentence"),
-        (["evaluate", str(events / "m"), log, "--stride", "2"], 2, "--stride is for forecasts"),
+        (["evaluate", str(events / "m"), log, "--stride", "2"], 2, "--stride is for a forecaster"),
     ]:
         assert main(arguments) == code, arguments
         error = capsys.readouterr().err

@@ -48,8 +48,8 @@ def test_mistakes_get_one_sentence(folder, tmp_path, capsys) -> None:
     model, files, out = str(folder / "m"), [str(folder / "a.de"), str(folder / "a.en")], ["--out", str(tmp_path / "x")]
     (tmp_path / "short").write_text("one\n")
     for arguments, code, said in [
-        (["evaluate", model, *files, files[0]], 2, "there are 3 files; expected two"),
-        (["evaluate", model, *files, "--stride", "2"], 2, "--stride is for forecasts"),
+        (["evaluate", model, *files, files[0]], 2, "there are 3 files; a translator is evaluated on 2 at most"),
+        (["evaluate", model, *files, "--stride", "2"], 2, "--stride is for a forecaster"),
         (["predict", model, str(tmp_path / "no.txt")], 3, "does not exist"),
         (["fit", "translation", files[0], str(tmp_path / "short"), *out], 3, "has 96 lines but short has 1"),
         (["fit", "translation", *files, "--attention", "dot", "--cell", "elman", *out], 2, 'cell "elman"'),

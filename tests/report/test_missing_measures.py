@@ -1,6 +1,6 @@
 """A measure that only some of the scored have."""
 
-from ostinato.report.summary_page import render_summary
+from ostinato.report.page import render
 from ostinato.tasks.base.summary import Summary
 
 
@@ -10,6 +10,6 @@ def test_a_measure_that_a_baseline_lacks_is_shown_as_missing() -> None:
         title="t", task="translator", settings={}, parameters=1, seconds=1.0, data=(), history=(), best_epoch=1,
         stopped="", protocol="", scores=scores, better={"BLEU": "higher", "loss": "lower"}, verdict="",
     )  # fmt: skip
-    page = render_summary(summary)
+    page = render(summary)
     assert "30" in page
     assert "1.5" in page

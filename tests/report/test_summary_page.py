@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ostinato.errors import UsageError
-from ostinato.report import panel_plot, summary_plot, write_summary
+from ostinato.report import panel_plot, summary_plot, write_report
+from ostinato.report.page import render
 from ostinato.report.panels import matrix_figure
-from ostinato.report.summary_page import render_summary
 from ostinato.report.words import duration, visible
 from ostinato.tasks.base.summary import Curve, Matrix, Sample, Summary, Table, WeightedText, best_of, summary_from
 
@@ -105,7 +105,7 @@ def is_safe(page: Page) -> bool:
 
 
 def test_every_panel_is_drawn_and_nothing_is_fetched(tmp_path) -> None:
-    path = write_summary(summary_of(*all_panels()), tmp_path / "report.html")
+    path = write_report(summary_of(*all_panels()), tmp_path / "report.html")
     text = path.read_text()
     page = Page(text)
     assert is_safe(page)
@@ -129,7 +129,7 @@ def test_every_panel_is_drawn_and_nothing_is_fetched(tmp_path) -> None:
 
 
 def test_the_better_side_of_each_measure_is_respected() -> None:
-    text = render_summary(summary_of())
+    text = render(summary_of())
     rows = text.split("<tbody>")[1].split("</tr>")
     assert '<td class="best">0.81</td><td>0.52</td>' in rows[0]
     assert '<td>0.78</td><td class="best">0.49</td>' in rows[1]
@@ -148,7 +148,7 @@ def test_whose_score_is_best() -> None:
 
 @functools.cache
 def page_without_panels() -> Page:
-    return Page(render_summary(summary_of(epochs=0)))
+    return Page(render(summary_of(epochs=0)))
 
 
 @given(text=st.text(max_size=30), tokens=st.lists(st.text(max_size=8), max_size=6))
@@ -163,7 +163,7 @@ def test_any_text_is_shown_as_text(text, tokens) -> None:
         Matrix(text, tuple(tokens), (text, "b"), tuple((0.5, -1.0) for _ in tokens), text, text),
         Curve(text, (0.0, 1.0), {text: (1.0, 2.0)}, text, text),
     )
-    full = Page(render_summary(summary_of(*panels, text=text, epochs=0)))
+    full = Page(render(summary_of(*panels, text=text, epochs=0)))
     assert is_safe(full)
     # the page's own elements and no others: none begins or ends in a text
     assert full.tags.count("section") == plain.tags.count("section") + len(panels)
@@ -195,12 +195,12 @@ def test_any_text_is_shown_as_text(text, tokens) -> None:
     ],
 )
 def test_an_empty_panel_is_still_a_panel(panel) -> None:
-    assert is_safe(Page(render_summary(summary_of(panel, epochs=0))))
+    assert is_safe(Page(render(summary_of(panel, epochs=0))))
 
 
 def test_a_summary_with_nothing_held_out_is_still_a_report() -> None:
     bare = replace(summary_of(epochs=0), scores={}, better={}, protocol="", data=(), seconds=0.0)
-    page = Page(render_summary(bare))
+    page = Page(render(bare))
     assert "Beside the baselines" not in page.text
     assert "Training" not in page.text
 
@@ -209,7 +209,7 @@ def test_large_panels_stay_small() -> None:
     rng = np.random.default_rng(0)
     names = tuple(f"a rather long label {i}" for i in range(500))
     values = tuple(map(tuple, rng.normal(size=(500, 500))))
-    text = render_summary(summary_of(Matrix("large", names, names, values), epochs=3000))
+    text = render(summary_of(Matrix("large", names, names, values), epochs=3000))
     assert len(text) < 4_000_000
 
 
@@ -228,7 +228,7 @@ def test_a_matrix_says_its_numbers_where_there_is_room_and_turns_long_labels() -
 
 def test_tokens_of_words_stand_apart_and_pieces_together() -> None:
     def shown(*tokens):
-        page = Page(render_summary(summary_of(WeightedText("w", tokens, (0.5,) * len(tokens)), epochs=0)))
+        page = Page(render(summary_of(WeightedText("w", tokens, (0.5,) * len(tokens)), epochs=0)))
         return page.text
 
     assert "a fine film" in shown("a", "fine", "film")
@@ -245,7 +245,7 @@ def test_scripts_of_the_world_and_signs_that_cannot_be_printed(tmp_path) -> None
         Curve("c", (1.0, 2.0), {token: (1.0, i) for i, token in enumerate(tokens)}, "\ud800", "$"),
         Sample("s", "".join(tokens)),
     )
-    text = write_summary(summary_of(*panels), tmp_path / "r.html").read_text()
+    text = write_report(summary_of(*panels), tmp_path / "r.html").read_text()
     for word in (*WORLD, "↵", "⇥", "$\\bad{"):
         assert word in text
     assert panel_plot(panels[1], tmp_path / "m.png").read_bytes().startswith(b"\x89PNG")
@@ -253,14 +253,14 @@ def test_scripts_of_the_world_and_signs_that_cannot_be_printed(tmp_path) -> None
 
 def test_figures_of_one_page_do_not_share_names() -> None:
     matrix = Matrix("m", ("a",), ("b",), ((1.0,),))
-    text = render_summary(summary_of(matrix, matrix, replace(matrix, title="n")))
+    text = render(summary_of(matrix, matrix, replace(matrix, title="n")))
     names = re.findall(r' id="([^"]+)"', text)
     assert len(names) == len(set(names))
 
 
 def test_the_page_of_a_saved_summary_is_the_same() -> None:
     summary = summary_of(*all_panels())
-    assert render_summary(summary_from(summary.plain())) == render_summary(summary)
+    assert render(summary_from(summary.plain())) == render(summary)
 
 
 def test_a_plot_shows_the_first_figure_or_else_the_scores_or_the_training(tmp_path) -> None:
@@ -282,6 +282,6 @@ def test_a_measure_that_a_baseline_lacks_is_left_open() -> None:
     summary = Summary(
         "t", "text classifier", {}, 1, 1.0, (), (), 0, "", "test", scores, {"accuracy": "higher", "loss": "lower"}, "v"
     )
-    page = render_summary(summary)
+    page = render(summary)
     assert "neighbours" in page
     assert page.count("n/a") == 2

@@ -36,7 +36,7 @@ def test_weights_are_counted_without_training() -> None:
     model = LanguageModel(hidden_size=24, epochs=2, progress=False, steps=8, batch_size=2)
     counted = count_weights(model, {"data": TEXT})
     fitted = model.fit(TEXT)
-    assert counted == sum(p.numel() for p in fitted.fitted_.network.parameters())
+    assert counted == sum(p.numel() for p in fitted.fitted_.model.network.parameters())
     assert not hasattr(model.unfitted(), "fitted_")
 
 
@@ -115,8 +115,8 @@ def test_a_run_is_measured(compared) -> None:
     assert run.memory >= 0
     assert run.latency_of == "one forecast"
     own = Deadly.load(folder / "runs" / "gru-0")
-    assert sum(p.numel() for p in own.fitted_.network.parameters()) == run.parameters
-    assert own.record_.evaluation.scores["model"]["MAE"] == run.scores["model"]["MAE"]
+    assert sum(p.numel() for p in own.fitted_.model.network.parameters()) == run.parameters
+    assert own.scores_["MAE"] == run.scores["model"]["MAE"]
     assert not (folder / "runs" / "gru-0" / "checkpoint").exists()
 
 
@@ -241,7 +241,7 @@ def test_the_verdict_does_not_say_more_than_the_seeds_do() -> None:
         *[run_of(c, s, 0.8 + 0.05 * s + d) for c, d in (("a", 0), ("b", 0.01)) for s in (0, 1)], seeds=2
     )
     assert "b is best" in verdict(near)
-    assert "a cannot be told from it over 2 seeds" in verdict(near)
+    assert "a cannot be told apart from it over 2 seeds" in verdict(near)
     far = comparison_of(*[run_of(c, s, v + 0.001 * s) for c, v in (("a", 0.6), ("b", 0.9)) for s in (0, 1)], seeds=2)
     assert "by more than the seeds differ" in verdict(far)
     assert "The baseline majority | class is better than every cell." in verdict(comparison_of(run_of("gru", 0, 0.4)))

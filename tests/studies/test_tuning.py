@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from hypothesis import given, settings
@@ -17,28 +19,37 @@ from torch import nn
 import ostinato
 from ostinato import Forecaster
 from ostinato.errors import DataError, TrainingError, UsageError
-from ostinato.report.summary_page import render_summary
-from ostinato.tasks.base.estimator import Estimator
-from ostinato.tasks.forecast import fitting
+from ostinato.options import option, training
+from ostinato.report.page import render
 from ostinato.studies.study import alone_in
-from ostinato.tasks.base.summary import Summary
 from ostinato.studies.tuning import Choice, Range
 from ostinato.studies.tuning.space import default_space, parse_search, read_space
 from ostinato.studies.tuning.storage import mend_journal
+from ostinato.tasks.base import fitting
+from ostinato.tasks.base.about import About, Parameters
+from ostinato.tasks.base.estimator import Estimator
+from ostinato.tasks.base.summary import Summary
 from ostinato.training import EpochRow, History
 from ostinato.training.listeners import tell_begin, tell_end, tell_epoch
 
 pytest.importorskip("optuna")
 
 
-class Bowl(Estimator):
+@dataclass(kw_only=True, eq=False, repr=False)
+class BowlParameters(Parameters):
+    about: ClassVar[About] = About("bowl", "bowl", "find the deepest point")
+
+    x: float = option(0.9, "where")
+    cell: str = option("lstm", "a cell", group="model")
+    epochs: int = training(5, "passes", low=1)
+    hidden_size: int = option(4, "units", group="model", low=1)
+
+
+class Bowl(Estimator, BowlParameters):
     """An estimator whose validation loss is `(x - 0.3)^2 + 0.1 [cell is not gru] + 1 / epoch`."""
 
     fits: list = []  # noqa: RUF012, shared on purpose
     delay = 0.0
-
-    def __init__(self, *, x: float = 0.9, cell: str = "lstm", epochs: int = 5, hidden_size: int = 4, seed: int = 0):
-        self.x, self.cell, self.epochs, self.hidden_size, self.seed = x, cell, epochs, hidden_size, seed
 
     def fit(self, data, *, validation=None, test=None, directory=None, resume=False):
         if data == "bad":
@@ -65,7 +76,7 @@ class Bowl(Estimator):
         (Path(folder) / "model.json").write_text(repr(self.x))
 
     @classmethod
-    def load(cls, folder):
+    def load(cls, folder, *, cell=None):
         return cls(x=float((Path(folder) / "model.json").read_text())).fit("loaded")
 
 
@@ -145,19 +156,19 @@ def test_a_time_limit_ends_the_search_within_an_epoch(tmp_path, monkeypatch) -> 
 
 def test_a_search_has_a_report(tmp_path) -> None:
     found = ostinato.tune(Bowl(), "data", SPACE, trials=8, directory=tmp_path)
-    page = render_summary(found.summary())
+    page = render(found.summary())
     for part in ("The course of the search", "best so far", "What mattered", "Trials, the best first", "-1:1"):
         assert part in page
 
 
 def test_a_real_estimator_is_tuned_without_its_test_part(tmp_path, monkeypatch) -> None:
-    looked, real = [], fitting.backtest
-    monkeypatch.setattr(fitting, "backtest", lambda *a: looked.append(1) or real(*a))
+    looked, real = [], fitting.judge
+    monkeypatch.setattr(fitting, "judge", lambda *a: looked.append(1) or real(*a))
     wave = {"y": [math.sin(i / 6) for i in range(260)]}
     model = Forecaster(4, context=16, segment=4, hidden_size=4, epochs=2, progress=False)
     found = ostinato.tune(model, wave, {"learning_rate": "1e-4:1e-1:log"}, trials=3, directory=tmp_path)
     assert len(looked) == 1
-    assert min(row["validation_loss"] for row in found.model.record_.history) == pytest.approx(found.best.value)
+    assert min(row["validation_loss"] for row in found.model.summary_.history) == pytest.approx(found.best.value)
     assert ostinato.load(tmp_path).learning_rate == found.best.parameters["learning_rate"]
     with pytest.raises(DataError, match="needs a validation part"):
         ostinato.tune(model.unfitted(validation=0), wave, {"hidden_size": "2:4"}, trials=1)
@@ -169,7 +180,7 @@ def test_a_real_estimator_is_tuned_without_its_test_part(tmp_path, monkeypatch) 
 @pytest.mark.parametrize(
     ("space", "said"),
     [
-        ({"width": "1:2"}, 'has no parameter "width" to search; it has x, cell'),
+        ({"width": "1:2"}, 'has no parameter "width" to search; it has validation, test, x'),
         ({}, "nothing to search"),
         ({"x": "1:2:3:4"}, "expected LOW:HIGH"),
         ({"x": "2:1"}, "no numbers from a low to a high one"),

@@ -229,7 +229,7 @@ def test_a_case_goes_on_to_its_end_with_times_that_rise(model) -> None:
     drawn = model.continue_case(begun, sample=True, seed=1, length=2)
     assert drawn == model.continue_case(begun, sample=True, seed=1, length=2)
     assert len(drawn) <= 2
-    with pytest.raises(UsageError, match="one or more to go on from"):
+    with pytest.raises(UsageError, match="one or more to continue from"):
         model.continue_case([])
 
 

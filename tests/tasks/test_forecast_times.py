@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ostinato import EventPredictor, Forecaster
+from ostinato import EventPredictor, Forecaster, load
 from ostinato.cli.main import main
 from ostinato.errors import DataError, DataWarning, StreamRowError
-from ostinato.tasks.base.registry import load
 
 MONTHS = pd.date_range("2001", periods=180, freq="MS")
 HOURS = pd.date_range("2024-01-28", periods=180, freq="h")
@@ -62,7 +61,7 @@ def test_a_stream_a_file_and_a_saved_model_agree_in_times_and_forecasts(name, tm
     data = pd.DataFrame({**clock, "y": values(180)})
     past, rest = data.head(ROWS), data.iloc[160:170]  # ten rows are missing between them
     model = Forecaster(**SMALL, **options).fit(past)
-    assert model.record_.data.gaps == 0
+    assert "absent" not in dict(model.summary_.data)["rows"]
     newer = pd.concat([past, rest])
     wanted = model.predict(newer)
     newer.to_csv(tmp_path / "newer.csv", index=False)
@@ -84,7 +83,7 @@ def test_a_stream_a_file_and_a_saved_model_agree_in_times_and_forecasts(name, tm
     with pytest.raises(StreamRowError, match="push rows in time order, each once"):
         stream.push(row)
     # the training data are known again, and held-out rows judged as after the fit
-    assert again.evaluate(past).scores == model.evaluate().scores
+    assert again.evaluate(past).values == model.evaluate().values
 
 
 def test_the_command_line_streams_what_python_does(tmp_path, capsys, monkeypatch) -> None:
@@ -136,7 +135,7 @@ def test_rows_are_never_put_in_where_rows_are_asked_for() -> None:
     data = pd.DataFrame({"t": np.cumsum(np.random.default_rng(0).integers(1, 9, 180)), "y": values(180)})
     for column in (data, data.assign(t=pd.Timestamp("2024-01-01") + pd.to_timedelta(data["t"], "h"))):
         model = Forecaster(**SMALL, time="t", frequency="rows").fit(column.head(ROWS))
-        assert (model.record_.data.gaps, model.record_.data.rows) == (0, ROWS)
+        assert dict(model.summary_.data)["rows"] == str(ROWS)
         wanted = model.predict(column.head(170))
         assert wanted.times[0].tolist() == [170, 171, 172]
         stream = model.stream()
@@ -189,7 +188,7 @@ def test_a_series_without_a_value_has_no_forecast_or_is_an_error(tmp_path) -> No
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert np.isnan(model.predict(long(new=np.full(120, np.nan))).point).all()
-        assert all(np.isfinite(own) for own in model.evaluate().scores["model"].values())
+        assert all(np.isfinite(own) for own in model.evaluate().model.values())
         row = {"ds": "2024-04-30", "unique_id": "c", "y": None}
         assert np.isnan(model.stream("c").push(row).point).all()
         assert np.isfinite(model.stream("c").push({**row, "y": 3.0}).point).all()

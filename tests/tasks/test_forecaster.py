@@ -12,6 +12,7 @@ from ostinato import Forecaster
 from ostinato.artifact import load_artifact, save_artifact
 from ostinato.cells import PLAIN
 from ostinato.errors import CorruptArtifact, DataError, NonFiniteLoss, StreamRowError, UsageError
+from ostinato.tasks.forecast.fitted import Fitted
 
 QUIET = {"progress": False, "hidden_size": 16}
 
@@ -34,9 +35,9 @@ def model():
 
 
 def test_it_beats_every_baseline_on_a_noisy_wave_and_says_so(model) -> None:
-    scores = model.record_.evaluation.scores
+    scores = model.scores_.values
     noisy = Forecaster(6, context=24, segment=6, season=12, epochs=12, **QUIET).fit(waves(noise=2.0))
-    own = noisy.record_.evaluation.scores
+    own = noisy.scores_.values
     assert own["model"]["MAE"] < min(v["MAE"] for k, v in own.items() if k not in ("model", "linear autoregression"))
     assert scores["model"]["MAE"] < scores["seasonal naive"]["MAE"]
     assert model.score() == pytest.approx(1 - scores["model"]["MAE"] / scores["seasonal naive"]["MAE"])
@@ -58,10 +59,10 @@ def test_a_saved_model_gives_the_same_bits(model, tmp_path) -> None:
     again = ostinato.load(tmp_path / "m")
     np.testing.assert_array_equal(again.predict().quantiles, model.predict().quantiles)
     assert again.get_params() == model.get_params()
-    np.testing.assert_equal(asdict(again.record_), asdict(model.record_))
-    evaluation = again.evaluate(hourly(waves()))
-    assert evaluation == model.record_.evaluation
-    assert "held-out end" in evaluation.split
+    np.testing.assert_equal(asdict(again.summary_), asdict(model.summary_))
+    scores = again.evaluate(hourly(waves()))
+    assert scores == model.scores_
+    assert "held-out end" in scores.protocol
     weights = next((tmp_path / "m").glob("weights-*"))
     weights.write_bytes(weights.read_bytes()[:-9])
     with pytest.raises(CorruptArtifact, match="is cut short or was changed"):
@@ -70,8 +71,8 @@ def test_a_saved_model_gives_the_same_bits(model, tmp_path) -> None:
 
 @pytest.mark.parametrize(
     ("place", "value"),
-    [("categories", []), ("network", []), ("network", {"cell": "gru"}), ("series", 3), ("parameters", {"odd": 1}),
-     ("parameters", 3), ("record", None), ("frequency", {"odd": 1})],
+    [("encoder", []), ("fitted", []), ("fitted", {"cell": "gru"}), ("baselines", 3), ("parameters", {"odd": 1}),
+     ("parameters", 3), ("summary", None), ("history", {"odd": 1})],
 )  # fmt: skip
 def test_a_model_folder_that_holds_no_forecaster_is_refused(model, tmp_path, place, value) -> None:
     model.save(tmp_path)
@@ -113,7 +114,7 @@ def test_a_stream_equals_the_batch_on_the_same_history(options) -> None:
 
 
 def _row(model, frame, i):
-    return {name: frame[name][i] for name in ("time", *model.fitted_.schema.used)}
+    return {name: frame[name][i] for name in ("time", *model.fitted_.model.encoder.schema.used)}
 
 
 def test_a_stream_goes_on_from_its_state_and_leaves_gaps_missing(model) -> None:
@@ -169,7 +170,7 @@ def test_every_output_and_decoding_learns_the_wave(output, decoding) -> None:
     model = Forecaster(
         4, context=24, segment=2, output=output, decoding=decoding, epochs=5, learning_rate=6e-3, season=12, **QUIET
     ).fit(waves(500, noise=0.5))
-    scores = model.record_.evaluation.scores
+    scores = model.scores_.values
     assert scores["model"]["MAE"] < 1.05 * scores["seasonal naive"]["MAE"]
     assert scores["model"]["MAE"] < 0.4 * scores["naive"]["MAE"]
     if output != "point":
@@ -182,7 +183,7 @@ def test_counts_are_forecast_as_counts() -> None:
     model = Forecaster(4, context=24, segment=4, output="negative_binomial", epochs=15, season=12, **QUIET).fit(counts)
     quantiles = model.predict().quantiles
     assert (quantiles >= -1e-6).all()
-    scores = model.record_.evaluation.scores
+    scores = model.scores_.values
     assert scores["model"]["wQL"] < scores["naive"]["wQL"]
     with pytest.raises(DataError, match=r"has the value 0.5, which is no count"):
         Forecaster(4, context=24, output="negative_binomial", **QUIET).fit(np.r_[counts, 0.5, counts])
@@ -205,7 +206,7 @@ def test_a_known_covariate_that_decides_the_target_is_used() -> None:
     }
     model = Forecaster(4, known_covariates=("plan", "day"), **options).fit(frame[:890])
     blind = Forecaster(4, **options).fit(frame[:890])
-    own, without = (m.record_.evaluation.scores["model"]["MAE"] for m in (model, blind))
+    own, without = (m.scores_["MAE"] for m in (model, blind))
     assert own < 0.3 * without
     forecast = model.predict(future=frame[890:894].drop("y"))
     np.testing.assert_allclose(forecast.point[0, :, 0], frame["y"][890:894], atol=1.5)
@@ -229,7 +230,7 @@ def test_many_series_of_different_size_and_length_share_one_model_with_static_co
         )
     frame = pl.concat(parts)
     model = Forecaster(6, context=24, segment=6, season=12, epochs=10, static_covariates="kind", **QUIET).fit(frame)
-    scores = model.record_.evaluation.scores
+    scores = model.scores_.values
     assert scores["model"]["MASE"] < 0.5 * scores["naive"]["MASE"]
     forecast = model.predict()
     assert forecast.series_ids == ("s0", "s1", "s2", "s3")
@@ -249,7 +250,7 @@ def test_the_same_seed_gives_the_same_forecast_and_resuming_after_a_break_too(tm
 
     whole = make().fit(waves(200)).predict().point
     np.testing.assert_array_equal(make().fit(waves(200)).predict().point, whole)
-    from ostinato.tasks.forecast.batches import ForecastObjective
+    from ostinato.tasks.forecast.objective import ForecastObjective
 
     original, seen = ForecastObjective.__call__, []
 
@@ -267,7 +268,7 @@ def test_the_same_seed_gives_the_same_forecast_and_resuming_after_a_break_too(tm
 
 
 def test_a_training_that_breaks_off_keeps_its_last_good_weights(monkeypatch) -> None:
-    from ostinato.tasks.forecast.batches import ForecastObjective
+    from ostinato.tasks.forecast.objective import ForecastObjective
 
     original, seen = ForecastObjective.__call__, []
 
@@ -281,7 +282,7 @@ def test_a_training_that_breaks_off_keeps_its_last_good_weights(monkeypatch) -> 
     with pytest.raises(NonFiniteLoss, match="the weights of epoch .* are kept"):
         model.fit(waves(200))
     assert np.isfinite(model.predict().point).all()
-    assert "became nan" in model.record_.stopped
+    assert "became nan" in model.summary_.stopped
 
 
 def test_it_keeps_the_manner_of_scikit_learn() -> None:
@@ -300,15 +301,15 @@ def test_it_keeps_the_manner_of_scikit_learn() -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"horizon": 0}, "horizon is 0; expected a whole number of 1 or more"),
+        ({"horizon": 0}, "horizon is 0; expected one or more"),
         ({"horizon": -3}, "horizon is -3"),
         ({"context": 0}, "context is 0"),
         ({"segment": 99, "context": 12}, "segment is 99; expected 1 to 12 steps"),
         ({"cell": "gruu"}, 'cell "gruu" is not known; did you mean "gru"'),
-        ({"output": "normal"}, 'output is "normal"; expected one of point, quantiles'),
+        ({"output": "normal"}, 'output is "normal"; expected one of quantiles, point'),
         ({"dropout": 1.0}, "dropout is 1.0"),
         ({"learning_rate": -1.0}, "learning_rate is -1.0; expected more than 0"),
-        ({"scaling": "minmax"}, 'scaling "minmax" is not known'),
+        ({"scaling": "minmax"}, 'scaling is "minmax"; expected one of auto'),
         ({"quantiles": (0.5, 1.5)}, "expected levels between 0 and 1"),
         ({"decoding": "recursive", "past_covariates": "z"}, "recursive decoding cannot use past covariates"),
     ],
@@ -326,24 +327,28 @@ def test_a_series_that_is_too_short_is_refused_with_the_count() -> None:
 
 def test_a_backtest_of_hundreds_of_origins_is_one_batch_after_the_other(model) -> None:
     calls = []
-    original = type(model.fitted_).run
-    type(model.fitted_).run = lambda self, *a: (calls.append(1), original(self, *a))[1]
+    original = Fitted.run
+    Fitted.run = lambda self, *a: (calls.append(1), original(self, *a))[1]
     try:
-        evaluation = model.evaluate(hourly(waves(1400, seed=4)))
+        scores = model.evaluate(hourly(waves(1400, seed=4)))
     finally:
-        type(model.fitted_).run = original
-    assert evaluation.windows > 1000
+        Fitted.run = original
+    assert scores.count > 1000
     assert len(calls) <= 3
-    assert "all rows of other data" in evaluation.split
+    assert "all rows of other data" in scores.protocol
+    # what the regression learned when the model was fitted stands beside it in other data too
+    assert all(np.isfinite(own["MAE"]) for own in scores.values.values())
 
 
 def test_what_happens_inside_is_measured(model) -> None:
-    inside = model.record_.diagnostics
-    assert inside.gradient_norm.shape == (4,)
-    assert (inside.gradient_norm > 0).all()
-    assert inside.hidden.shape == (4, 16)
-    assert np.abs(inside.hidden).max() <= 1
-    assert inside.step_label == "6 hours, one segment"
+    panels = {panel.title: panel for panel in model.summary_.panels}
+    gradient, hidden = panels["Gradient through time"], panels["Hidden states"]
+    assert len(gradient.x) == 4
+    assert min(gradient.lines["norm"]) > 0
+    assert "One step is 6 hours, one segment." in gradient.note
+    values = np.array(hidden.values)
+    assert values.shape == (16, 4)
+    assert np.abs(values).max() <= 1
 
 
 @pytest.mark.parametrize("cell", [*PLAIN, "transformer"])
@@ -353,4 +358,5 @@ def test_every_plain_cell_and_the_transformer_forecast_and_are_saved(cell, tmp_p
     assert np.isfinite(expected).all()
     model.save(tmp_path / "m")
     np.testing.assert_array_equal(ostinato.load(tmp_path / "m").predict().point, expected)
-    assert np.isfinite(model.record_.diagnostics.gradient_norm).all()
+    panels = {panel.title: panel for panel in model.summary_.panels}
+    assert ("Gradient through time" in panels) == (cell != "transformer")

@@ -14,6 +14,7 @@ import pytest
 import ostinato
 from ostinato import EventPredictor, Forecaster, LanguageModel, SequenceClassifier, SequenceTagger, TextClassifier
 from ostinato.errors import ArtifactError, CorruptArtifact, OstinatoError, StreamRowError
+from ostinato.options import parameters_of
 
 HUGE = [-(2**63), 2**63, 1_000_000, 10**12, -1, 10**400]
 WAVES = [np.sin(np.arange(12) * (0.3 if i % 2 else 0.9)) for i in range(24)]
@@ -83,14 +84,17 @@ def test_a_model_comes_back_as_it_was(models, name) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_sizes_that_the_weights_do_not_have_are_refused_at_once(models, tmp_path, name) -> None:
-    settings = json.loads((models[name] / "model.json").read_text())["body"]["network"]
+    body = json.loads((models[name] / "model.json").read_text())["body"]
+    model = ostinato.load(models[name])
+    sizes = [own.name for own in parameters_of(type(model)) if own.group == "model" and own.name not in model.unsized]
+    settings = {key: value for key, value in body["fitted"].items() if key in sizes}
     before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
     tried = 0
     for path in _numbers(settings):
         for number in HUGE:
 
             def change(body, path=path, number=number) -> None:
-                inner = body["network"]
+                inner = body["fitted"]
                 for key in path[:-1]:
                     inner = inner[key]
                 inner[path[-1]] = number
@@ -122,7 +126,7 @@ USES = {
 @pytest.mark.parametrize("name", USES)
 def test_any_other_number_is_refused_when_it_is_read_or_does_no_harm(models, tmp_path, name) -> None:
     body = json.loads((models[name] / "model.json").read_text())["body"]
-    passive = ("history", "summary", "record", "scores", "run", "network", "parameters", "vocabulary")
+    passive = ("history", "summary", "scores", "layout", "parameters", "fitted")
     paths = [path for path in _numbers(body) if path[0] not in passive]
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for path in paths[:12]:
@@ -155,10 +159,10 @@ def test_a_number_of_four_hundred_digits_is_no_number_of_a_model(models, tmp_pat
 
 def test_a_classifier_with_other_classes_or_scales_than_its_network_is_refused(models, tmp_path) -> None:
     def fewer(body) -> None:
-        body["classes"] = body["classes"][:1]
+        body["encoder"]["classes"]["names"] = body["encoder"]["classes"]["names"][:1]
 
     def nested(body) -> None:
-        body["classes"] = [[1], {}]
+        body["encoder"]["classes"]["names"] = [[1], {}]
 
     def channels(body) -> None:
         body["encoder"]["channels"] = ["a", "b"]

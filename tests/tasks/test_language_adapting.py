@@ -13,8 +13,8 @@ from torch.nn import functional
 from ostinato import LanguageModel
 from ostinato.errors import DataError, UsageError
 from ostinato.tasks.language import DynamicEvaluation, NeuralCache
-from ostinato.tasks.language.evaluation import corpus_loss, token_losses
-from ostinato.tasks.language.spelling import until
+from ostinato.tasks.language.reading import token_losses
+from ostinato.tasks.language.tokens_as_text import until
 
 TEXT = "the cat sat on the mat. the dog sat on the log. a bird sang to the cat and the dog.\n" * 40
 WAYS = {
@@ -33,7 +33,7 @@ def model() -> LanguageModel:
 @pytest.fixture(scope="module")
 def read(model):
     def encoded(text):
-        return np.array(model.fitted_.vocabulary.encode(text), np.int32)
+        return np.array(model.fitted_.model.encoder.vocabulary.encode(text), np.int32)
 
     return encoded
 
@@ -41,7 +41,7 @@ def read(model):
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("place", [1, 6, 7, 8, 40, 57])
 def test_what_comes_later_never_changes_what_was_scored_before(model, read, way, place) -> None:
-    network, text = model.fitted_.network, read("a dog sang. the log sat on a bird and the cat sat too.")
+    network, text = model.fitted_.model.network, read("a dog sang. the log sat on a bird and the cat sat too.")
     other = text.copy()
     other[place:] = np.roll(text, 5)[place:]
     first, second = (token_losses(network, own, **WAYS[way]) for own in (text, other))
@@ -53,23 +53,23 @@ def test_what_comes_later_never_changes_what_was_scored_before(model, read, way,
 
 @pytest.mark.parametrize("way", WAYS)
 def test_the_model_is_left_as_it_is(model, way) -> None:
-    before = copy.deepcopy(model.fitted_.network.state_dict())
-    plain = model.evaluate(["a dog sang."]).losses["model"]
+    before = copy.deepcopy(model.fitted_.model.network.state_dict())
+    plain = model.evaluate(["a dog sang."])["nats"]
     scores = model.evaluate(["a dog sang."], **WAYS[way])
-    assert scores.losses["model as trained"] == plain == model.evaluate(["a dog sang."]).losses["model"]
-    assert all(torch.equal(value, before[name]) for name, value in model.fitted_.network.state_dict().items())
+    assert scores.values["model as trained"]["nats"] == plain == model.evaluate(["a dog sang."])["nats"]
+    assert all(torch.equal(value, before[name]) for name, value in model.fitted_.model.network.state_dict().items())
 
 
 def test_a_strange_text_that_repeats_itself_is_learned(model) -> None:
     text = ["tac eht dna god eht " * 40]
-    plain = model.evaluate(text).losses["model"]
-    assert model.evaluate(text, dynamic=DynamicEvaluation(learning_rate=1e-2)).losses["model"] < 0.8 * plain
-    assert model.evaluate(text, cache=NeuralCache(share=0.3, flatness=3.0)).losses["model"] < plain
-    assert math.isfinite(model.evaluate(text, dynamic=True, cache=True).losses["model"])
+    plain = model.evaluate(text)["nats"]
+    assert model.evaluate(text, dynamic=DynamicEvaluation(learning_rate=1e-2))["nats"] < 0.8 * plain
+    assert model.evaluate(text, cache=NeuralCache(share=0.3, flatness=3.0))["nats"] < plain
+    assert math.isfinite(model.evaluate(text, dynamic=True, cache=True)["nats"])
 
 
 def test_the_cache_is_the_mixture_as_it_is_written(model, read) -> None:
-    network, cache = model.fitted_.network, NeuralCache(window=7, flatness=0.8, share=0.25)
+    network, cache = model.fitted_.model.network, NeuralCache(window=7, flatness=0.8, share=0.25)
     text = read("the dog sat on a log and sang to the bird.")
     with torch.no_grad():
         outputs = network.read(torch.from_numpy(text.astype(np.int64))[:, None])[0][:, 0]
@@ -86,15 +86,15 @@ def test_the_cache_is_the_mixture_as_it_is_written(model, read) -> None:
 
 def test_the_cache_remembers_across_pieces(model, read, monkeypatch) -> None:
     text, cache = read(TEXT[:200]), NeuralCache(window=50)
-    whole = token_losses(model.fitted_.network, text, cache=cache)
-    monkeypatch.setattr("ostinato.tasks.language.evaluation._PIECE", 13)
-    np.testing.assert_allclose(token_losses(model.fitted_.network, text, cache=cache), whole, rtol=1e-5)
+    whole = token_losses(model.fitted_.model.network, text, cache=cache)
+    monkeypatch.setattr("ostinato.tasks.language.reading._PIECE", 13)
+    np.testing.assert_allclose(token_losses(model.fitted_.model.network, text, cache=cache), whole, rtol=1e-5)
 
 
 def test_the_steps_of_dynamic_evaluation_are_those_of_the_paper(model, read) -> None:
     how = DynamicEvaluation(learning_rate=1e-2, decay=0.01, steps=6, epsilon=1e-3)
     text = torch.from_numpy(read("the dog sang to a cat and a log").astype(np.int64))
-    network = copy.deepcopy(model.fitted_.network).eval()
+    network = copy.deepcopy(model.fitted_.model.network).eval()
     weights = list(network.parameters())
     trained = [weight.detach().clone() for weight in weights]
     squares, state, expected = [0.0] * len(weights), network.start(1), []
@@ -113,7 +113,7 @@ def test_the_steps_of_dynamic_evaluation_are_those_of_the_paper(model, read) -> 
                 back = (0.01 * root / mean).clamp(max=1.0) * (first - weight)
                 weight += back - 1e-2 * gradient / (root + 1e-3)
         state = ((state[0][0].detach(), state[0][1].detach()),)
-    np.testing.assert_allclose(token_losses(model.fitted_.network, text.numpy(), how), expected, rtol=2e-3)
+    np.testing.assert_allclose(token_losses(model.fitted_.model.network, text.numpy(), how), expected, rtol=2e-3)
 
 
 def test_a_model_writes_with_a_cache_what_the_mixture_says(model) -> None:
@@ -134,10 +134,10 @@ def test_a_stream_of_lines_is_scored_as_the_whole_text_is(level) -> None:
     lines = ["the cat sang to the dog.", "a zebra sat", "the log"]
     stream = own.stream()
     answers = [stream.push(line) for line in lines]
-    vocabulary = own.fitted_.vocabulary
+    vocabulary = own.fitted_.model.encoder.vocabulary
     ends = [vocabulary.specials.eos] if level == "word" else vocabulary.encode("\n")
     tokens = [*ends, *(token for line in lines for token in [*vocabulary.encode(line), *ends])]
-    losses = token_losses(own.fitted_.network, np.array(tokens, np.int32)) / math.log(2)
+    losses = token_losses(own.fitted_.model.network, np.array(tokens, np.int32)) / math.log(2)
     assert [bits for answer in answers for _, bits in answer["surprisal"]] == pytest.approx(losses.tolist(), abs=2e-3)
     assert answers[1]["perplexity"] == pytest.approx(2 ** answers[1]["bits"])
     alone = list(own.answers(lines))
@@ -182,7 +182,7 @@ def test_a_transformer_reads_and_writes_with_all_of_it() -> None:
     own = LanguageModel(cell="transformer", hidden_size=16, epochs=1, steps=8, batch_size=4, progress=False).fit([TEXT])
     assert len(own.generate("the cat " * 20, length=5, cache=True)) == 5
     assert own.stream().push("the cat")["tokens"] == 8
-    assert math.isfinite(own.evaluate([TEXT[:90]], dynamic=True, cache=True).losses["model"])
+    assert math.isfinite(own.evaluate([TEXT[:90]], dynamic=True, cache=True)["nats"])
 
 
 @pytest.mark.parametrize(
@@ -205,5 +205,6 @@ def test_the_loss_of_a_corpus_is_the_mean_of_its_tokens(model, read) -> None:
     text = read(TEXT[:100])
     for way in WAYS.values():
         assert (
-            corpus_loss(model.fitted_.network, text, **way) == token_losses(model.fitted_.network, text, **way).mean()
+            token_losses(model.fitted_.model.network, text, **way).tolist()
+            == token_losses(model.fitted_.model.network, text, **way).tolist()
         )

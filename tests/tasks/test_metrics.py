@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 from sklearn.metrics import mean_absolute_error, mean_pinball_loss, mean_squared_error
 
+from ostinato.tasks.base.judging import decisive, verdict
 from ostinato.tasks.forecast import metrics
 from ostinato.tasks.forecast.baselines import drift, naive, seasonal_naive
 from ostinato.tasks.forecast.calibration import calibrate, measure_calibration
-from ostinato.tasks.forecast.evaluation import verdict
 from ostinato.tasks.forecast.linear import LinearAutoregression
 from ostinato.tasks.forecast.naive2 import naive2
+from ostinato.tasks.forecast.task import ForecastTask
 
 NAN = float("nan")
 RNG = np.random.default_rng(0)
@@ -116,10 +117,17 @@ def test_calibration_makes_intervals_hold_what_they_promise() -> None:
     assert not measure_calibration(truth[:5], narrow[:5], levels).any()
 
 
+def said_of(scores) -> str:
+    """The sentences of a forecaster's scores, as a fit puts them together."""
+    task = ForecastTask()
+    measure = decisive(scores, task.decides)
+    return " ".join([verdict(scores, measure, {"MASE": "lower", "MAE": "lower"}, {}), *task.remarks(scores)])
+
+
 def test_a_series_that_a_regression_forecasts_is_not_called_a_random_walk() -> None:
     rivals = {"naive": 0.8, "drift": 0.7, "linear autoregression": 0.5}
-    said = verdict({name: {"MASE": score, "MAE": score} for name, score in {"model": 1.2, **rivals}.items()})
-    assert "LOSES to the linear autoregression baseline by 140 %" in said
+    said = said_of({name: {"MASE": score, "MAE": score} for name, score in {"model": 1.2, **rivals}.items()})
+    assert "LOSES to a baseline: MASE 1.2 against 0.5 of the best of them, linear autoregression" in said
     assert "random walk" not in said
 
 
@@ -129,13 +137,13 @@ def test_a_series_that_a_regression_forecasts_is_not_called_a_random_walk() -> N
         (
             0.8,
             {"naive": 1.3, "seasonal naive": 1.0},
-            "beats every baseline; the best of them, seasonal naive, is worse by 25 %",
+            "beats every baseline: MASE 0.8 against 1 of the best of them, sea",
         ),
-        (1.2, {"naive": 1.5, "seasonal naive": 1.0}, "LOSES to the seasonal naive baseline by 20 %"),
-        (1.01, {"naive": 1.0, "drift": 1.1}, "no better than the naive baseline within 2 %"),
+        (1.2, {"naive": 1.5, "seasonal naive": 1.0}, "LOSES to a baseline: MASE 1.2 against 1"),
+        (1.01, {"naive": 1.0, "drift": 1.1}, "no better than the baselines"),
         (1.01, {"naive": 1.0, "drift": 1.1}, '"tomorrow is like today" is not beaten'),
         (NAN, {"naive": NAN}, "nothing to compare"),
-        (0.5, {"naive": 0.0}, "exact here"),
+        (0.5, {"naive": 0.0}, "LOSES to a baseline"),
     ],
 )
 def test_the_verdict_is_plain(model, rivals, words) -> None:
@@ -143,7 +151,7 @@ def test_the_verdict_is_plain(model, rivals, words) -> None:
         "model": {"MASE": model, "MAE": model, "coverage 80 %": 71.0},
         **{n: {"MASE": v, "MAE": v} for n, v in rivals.items()},
     }
-    said = verdict(scores)
+    said = said_of(scores)
     assert words in said
     if "nothing" not in words:
         assert "80 % interval held 71.0 % of the values (too narrow)" in said

@@ -48,13 +48,13 @@ def test_a_confusion_with_few_classes_shown_loses_no_answer(answers, at_most) ->
             assert sum(row) == whole["abcde".index(name)].sum()
 
 
-def test_chances_that_come_true_as_often_as_they_say_lie_on_the_diagonal() -> None:
-    chances = np.repeat([0.25, 0.75], 400)
+def test_probabilities_that_come_true_as_often_as_they_say_lie_on_the_diagonal() -> None:
+    probabilities = np.repeat([0.25, 0.75], 400)
     right = np.concatenate([np.arange(400) < 100, np.arange(400) < 300])
-    curve = reliability_curve(chances, right)
+    curve = reliability_curve(probabilities, right)
     assert curve.x == pytest.approx((0.25, 0.75))
-    assert curve.lines["came true"] == pytest.approx((0.25, 0.75))
-    assert calibration_error(chances, right) == 0
+    assert curve.lines["right"] == pytest.approx((0.25, 0.75))
+    assert calibration_error(probabilities, right) == 0
     assert calibration_error(np.full(800, 1.0), right) == pytest.approx(0.5)
     assert calibration_error([], []) == 0
     assert reliability_curve([], []).x == ()
@@ -71,7 +71,7 @@ def test_numbers_that_do_not_fit_are_refused() -> None:
         confusion_counts([0, 1], [0], 2)
     with pytest.raises(UsageError, match="found has class numbers from -1 to 0; expected 0 to 1"):
         confusion_counts([0, 1], [0, -1], 2)
-    with pytest.raises(UsageError, match="give chances, not scores"):
+    with pytest.raises(UsageError, match="give probabilities, not scores"):
         reliability_curve([3.0], [1])
     with pytest.raises(ShapeError, match="expected as many"):
         calibration_error([0.3], [1, 0])

@@ -8,10 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ostinato import Translator
 from ostinato.errors import UsageError
 from ostinato.tasks.translate.beam import beam_search
 from ostinato.tasks.translate.greedy import greedy_search, greedy_tokens
-from ostinato.tasks.translate.network import NetworkSettings, TranslationNetwork
+from ostinato.tasks.translate.network import TranslationNetwork
 from ostinato.tasks.translate.search import Search
 
 BOS, EOS = 2, 3
@@ -25,12 +26,11 @@ KINDS = {
 
 def tiny(kind="gru", size=6, seed=0):
     options = {
-        "source_size": 9, "target_size": size, "shared": False, "cell": "gru", "attention": "general",
-        "reading": "after", "input_feeding": False, "embedding_size": 8, "hidden_size": 8, "num_layers": 1,
-        "dropout": 0.1, "tie_weights": False, **KINDS[kind],
+        "cell": "gru", "attention": "general", "reading": "after", "input_feeding": False, "embedding_size": 8,
+        "hidden_size": 8, "num_layers": 1, "dropout": 0.1, "tie_weights": False, **KINDS[kind],
     }  # fmt: skip
     torch.manual_seed(seed)
-    network = TranslationNetwork(NetworkSettings(**options))
+    network = TranslationNetwork(Translator(**options), 9, size)
     with torch.no_grad():
         for own in network.parameters():
             own.mul_(3.0)  # far from even

@@ -1,6 +1,5 @@
 """The translator: what it learns, reads, finds, shows and keeps."""
 
-import copy
 import gzip
 import itertools
 import json
@@ -18,13 +17,13 @@ import ostinato
 from ostinato import Translator
 from ostinato.data.text import WordVocabulary
 from ostinato.errors import DataError, MissingExtra, StreamRowError, UsageError
-from ostinato.tasks.base.summary import Curve, Matrix, Table
-from ostinato.tasks.translate import evaluation, fitting
-from ostinato.tasks.translate.corpus import encode_pairs, read_corpus
-from ostinato.tasks.translate.diagnostics import gradient_flow
+from ostinato.tasks.base import running
+from ostinato.tasks.base.summary import Matrix, Table
+from ostinato.tasks.translate.corpus import Corpus, TranslationBatches, TranslationEncoder, fitting
 from ostinato.tasks.translate.dictionary import by_dictionary, learn_dictionary
 from ostinato.tasks.translate.pairs import read_pairs
-from ostinato.tasks.translate.spelling import as_text, pieces
+from ostinato.tasks.translate.task import TranslationObjective, languages_of
+from ostinato.tasks.translate.tokens_as_text import as_text, pieces
 
 WORDS = {"eins": "one", "zwei": "two", "drei": "three", "vier": "four", "rot": "red", "blau": "blue", "und": "and"}
 rng = np.random.default_rng(0)
@@ -33,6 +32,10 @@ PAIRS = [(text, " ".join(WORDS[word] for word in reversed(text.split()))) for te
 """Words translated, in the reverse order: a dictionary does not do."""
 QUIET = {"progress": False, "patience": None}
 SMALL = {**QUIET, "level": "word", "hidden_size": 8, "epochs": 1}
+
+
+def encoded_by(model, pairs):
+    return model.fitted_.model.encoder.encode(Corpus("x", tuple(pairs)))
 
 
 @pytest.fixture(scope="module")
@@ -60,17 +63,17 @@ def test_scores_are_those_of_sacrebleu_on_the_translations(model) -> None:
     some = PAIRS[:40]
     found = model.evaluate(some, beam_size=2)
     texts, references = model.translate([own for own, _ in some], beam_size=2), [[own for _, own in some]]
-    assert found.bleu == pytest.approx(sacrebleu.corpus_bleu(texts, references).score)
-    assert found.chrf == pytest.approx(sacrebleu.corpus_chrf(texts, references).score)
-    assert "case:mixed" in found.signature
-    assert "tok:13a" in found.signature
+    assert found["BLEU"] == pytest.approx(sacrebleu.corpus_bleu(texts, references).score)
+    assert found["chrF"] == pytest.approx(sacrebleu.corpus_chrf(texts, references).score)
+    assert "case:mixed" in found.details["BLEU"]
+    assert "tok:13a" in found.details["BLEU"]
     assert "beam of 2" in str(found)
-    assert model.score(some) == pytest.approx(model.evaluate(some).bleu)
+    assert model.score(some) == pytest.approx(model.evaluate(some)["BLEU"])
 
 
 def test_the_loss_is_that_of_the_references_token_by_token(model) -> None:
-    own = model.fitted_.languages
-    encoded = encode_pairs(PAIRS[:7], own.source, own.target)
+    own = languages_of(model.fitted_.model)
+    encoded = encoded_by(model, PAIRS[:7])
     total = 0.0
     with torch.no_grad():
         for source, target in zip(encoded.sources, encoded.targets, strict=True):
@@ -78,7 +81,7 @@ def test_the_loss_is_that_of_the_references_token_by_token(model) -> None:
             for token, following in itertools.pairwise(target):
                 scores, state = own.network.step(torch.tensor([token]), state)
                 total -= float(scores.log_softmax(-1)[0, following])
-    assert model.evaluate(PAIRS[:7]).scores["model"]["loss"] == pytest.approx(total / encoded.tokens, rel=1e-4)
+    assert model.evaluate(PAIRS[:7])["loss"] == pytest.approx(total / encoded.tokens, rel=1e-4)
 
 
 def test_attention_looks_from_the_end_to_the_beginning(model) -> None:
@@ -91,24 +94,6 @@ def test_attention_looks_from_the_end_to_the_beginning(model) -> None:
     assert len(matrices) == 3
     samples = next(panel for panel in model.summary_.panels if isinstance(panel, Table))
     assert all(WORDS[source.split()[0]] in reference for source, _, reference in samples.rows)
-
-
-def test_the_gradient_at_a_source_token_is_that_of_a_small_change(model) -> None:
-    own = model.fitted_.languages
-    pairs = [PAIRS[0]] * 8
-    curve = gradient_flow(own, pairs)
-    encoded = encode_pairs(pairs[:1], own.source, own.target)
-    source, target = torch.tensor(encoded.sources[0]), torch.tensor(encoded.targets[0])
-    vectors = own.network.model.front.embedding(source).detach()[:, None].double().requires_grad_()
-    network = copy.deepcopy(own.network).double().eval()
-    memory, last = network.model.encoder(vectors)
-    state = network.model.decoder.start(network.model.bridge(last), memory)
-    scores, _, _ = network.model.decoder(target[:-1, None], state)
-    torch.nn.functional.cross_entropy(scores[:, 0], target[1:], reduction="sum").backward()
-    expected = vectors.grad[:, 0].norm(dim=-1).flip(0).tolist()
-    assert curve.lines["mean norm"] == pytest.approx(expected, rel=1e-3)
-    assert isinstance(model.summary_.panels[-1], Curve)
-    assert gradient_flow(own, pairs[:7]) is None
 
 
 VARIANTS = {
@@ -141,26 +126,23 @@ def test_every_kind_is_trained_saved_and_translates_the_same_after(name, tmp_pat
 
 
 def test_one_matrix_serves_three_places_where_the_vocabulary_is_shared() -> None:
-    own = Translator(**SMALL, shared_vocabulary=True).fit(PAIRS[:60]).fitted_.languages.network
+    own = Translator(**SMALL, shared_vocabulary=True).fit(PAIRS[:60]).fitted_.model.network
     matrix = own.model.decoder.embedding.weight
     assert own.model.front.embedding.weight is matrix
     assert own.model.decoder.scores.weight is matrix
 
 
 def test_the_share_of_given_tokens_falls_evenly_over_epochs() -> None:
-    from ostinato.tasks.translate.batches import TranslationBatches
-
     vocabulary = WordVocabulary.build([text for pair in PAIRS for text in pair])
-    batches = TranslationBatches(encode_pairs(PAIRS[:9], vocabulary, vocabulary), batch_tokens=50, given=0.4, epochs=4)
+    encoded = TranslationEncoder(vocabulary, None, 10).encode(Corpus("x", tuple(PAIRS[:9])))
+    batches = TranslationBatches(encoded, batch_tokens=50, given=0.4, epochs=4)
     shares = [{batch.data.given for batch in batches.batches(epoch)} for epoch in range(4)]
     assert [sorted(own) for own in shares] == [[pytest.approx(share)] for share in (1.0, 0.8, 0.6, 0.4)]
 
 
 def test_padding_changes_neither_loss_nor_gradient(model) -> None:
-    from ostinato.tasks.translate.batches import TranslationBatches, TranslationObjective
-
-    own = model.fitted_.languages
-    encoded = encode_pairs(PAIRS[:12], own.source, own.target)
+    own = languages_of(model.fitted_.model)
+    encoded = encoded_by(model, PAIRS[:12])
     objective = TranslationObjective(0.1)
     losses = []
     for tokens in (10_000, 1):  # all in one batch; each by itself
@@ -179,7 +161,7 @@ def test_padding_changes_neither_loss_nor_gradient(model) -> None:
 def test_a_stopped_run_goes_on_to_the_numbers_of_one_that_was_not(tmp_path, monkeypatch) -> None:
     options = {**SMALL, "epochs": 3, "dropout": 0.2, "averaging": "ema", "teacher_forcing": 0.5}
     whole = Translator(**options).fit(PAIRS[:80])
-    train = fitting.train
+    train = running.train
 
     def stopped(*args, **kwargs):
         def stop(_):
@@ -187,7 +169,7 @@ def test_a_stopped_run_goes_on_to_the_numbers_of_one_that_was_not(tmp_path, monk
 
         return train(*args, **kwargs, on_epoch=stop)
 
-    monkeypatch.setattr(fitting, "train", stopped)
+    monkeypatch.setattr(running, "train", stopped)
     with pytest.raises(KeyboardInterrupt):
         Translator(**options).fit(PAIRS[:80], directory=tmp_path)
     monkeypatch.undo()
@@ -236,12 +218,15 @@ def test_long_pairs_and_pairs_without_translation_are_left_out_or_cut_and_counte
     assert facts["longer than max_length"] == "2 pairs, left out"
     assert facts["without a translation"] == "1 pairs, left out"
     assert own.summary_.scores == {}
-    assert "no pairs were held out" in own.summary_.verdict
-    cut = read_corpus({**Translator(**options, long_pairs="cut").get_params()}, data, None, None)
-    assert max(map(len, cut.train.sources)) == 11
-    assert max(map(len, cut.train.targets)) == 12
-    assert all(row[-1] == cut.target.specials.eos for row in cut.train.targets)
-    assert dict(cut.facts)["longer than max_length"] == "2 pairs, cut"
+    assert "Nothing was held out" in own.summary_.verdict
+    whole = Translator(**options, long_pairs="cut")
+    corpus = whole.task.read(whole, data)
+    encoder = TranslationEncoder.fit(whole, corpus.take(range(40)))
+    cut, long = fitting(encoder.encode(corpus.take(range(len(corpus)))), whole)
+    assert long == 2
+    assert max(map(len, cut.sources)) == 11
+    assert max(map(len, cut.targets)) == 12
+    assert all(row[-1] == encoder.written.specials.eos for row in cut.targets)
 
 
 def test_a_source_of_5000_tokens_and_an_empty_one_are_translated(model) -> None:
@@ -264,7 +249,7 @@ def test_unknown_words_are_copied_from_where_attention_looked(model, monkeypatch
     dog, unknown = vocabulary.encode("dog")[0], vocabulary.specials.unk
     assert as_text([unknown, dog, unknown], vocabulary, ["Rex", None, None]) == "Rex dog <unk>"
     assert "".join(pieces([(dog, 0), (unknown, 1), (unknown, 9)], vocabulary, ["x", "Rex"])) == "dog Rex <unk>"
-    own = model.fitted_.languages
+    own = languages_of(model.fitted_.model)
     with torch.no_grad():
         bias = own.network.model.decoder.scores.bias
         bias[own.target.specials.unk] += 100.0
@@ -343,7 +328,7 @@ def test_translation_by_the_dictionary_keeps_unknown_words() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"level": "letters"}, 'level is \'letters\'; expected "subword", "word" or "character"'),
+        ({"level": "letters"}, 'level is "letters"; expected one of subword, word, character'),
         ({"cell": "grru"}, 'cell "grru" is not known'),
         ({"attention": "hard"}, 'attention is "hard"; expected one of additive'),
         ({"hidden_size": 7}, "hidden_size is 7; expected an even number"),
@@ -352,13 +337,13 @@ def test_translation_by_the_dictionary_keeps_unknown_words() -> None:
         ({"label_smoothing": 1.0}, "label_smoothing is 1.0"),
         ({"test": 0.6}, "test is 0.6"),
         ({"max_length": 0}, "max_length is 0"),
-        ({"long_pairs": "drop"}, "long_pairs is 'drop'"),
+        ({"long_pairs": "drop"}, 'long_pairs is "drop"'),
         ({"beam_size": 0}, "beam_size is 0"),
         ({"batch_tokens": 0}, "batch_tokens is 0"),
         ({"epochs": 0}, "epochs is 0"),
         ({"cell": "transformer", "input_feeding": True}, "leave them out for a transformer"),
         ({"cell": "transformer", "embedding_size": 4}, "leave embedding_size out"),
-        ({"reading": "during"}, "reading is 'during'"),
+        ({"reading": "during"}, 'reading is "during"'),
         ({"split": "spaces"}, 'split is "spaces"'),
         ({"columns": ("a",)}, "columns is"),
     ],
@@ -414,10 +399,8 @@ def test_without_sacrebleu_a_fit_is_kept_and_an_evaluation_says_what_to_install(
     def missing():
         raise MissingExtra("BLEU and chrF need the extra translate")
 
-    monkeypatch.setattr(evaluation, "import_metrics", missing)
-    monkeypatch.setattr("ostinato.tasks.translate.scoring.import_metrics", missing)
+    monkeypatch.setattr("ostinato.tasks.translate.baselines.import_metrics", missing)
     own = Translator(**SMALL).fit(PAIRS[:60])
     assert set(own.summary_.scores["model"]) == {"loss", "perplexity"}
     assert "ostinato[translate]" in own.summary_.verdict
-    with pytest.raises(MissingExtra):
-        model.evaluate(PAIRS[:5])
+    assert "ostinato[translate]" in model.evaluate(PAIRS[:5]).verdict

@@ -136,7 +136,12 @@ def add_parameter(group: Any, own: Parameter) -> None:
     if closed:
         group.add_argument(own.flag, choices=(*own.choices, *(("none",) if own.optional else ())), **options)
         return
-    group.add_argument(own.flag, type=Kind(own.expected(), _reader(own)), metavar=_metavar(own), **options)
+    group.add_argument(own.flag, type=Kind(_expected(own), _reader(own)), metavar=_metavar(own), **options)
+
+
+def _expected(own: Parameter) -> str:
+    said = own.expected()
+    return said.replace("numbers", "numbers joined by commas") if "numbers" in own.kinds else said
 
 
 def _metavar(own: Parameter) -> str:

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Any
 
-from ostinato.cli.opened import add_model, open_model
+from ostinato.cli.opened import add_model, open_model, with_article
 
 _EPILOG = """examples:
   ostinato generate model --prompt "ROMEO:" --length 500 --temperature 0.8
@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     model = open_model(arguments)
     if not hasattr(model, "write"):
         raise UsageError(
-            f"{arguments.model} holds a {model.about.kind}, which does not write; ostinato predict uses it"
+            f"{arguments.model} holds {with_article(model.about.kind)}, which does not write; ostinato predict uses it"
         )
     names = ("temperature", "top_k", "top_p", "repetition_penalty", "cache", "seed")
     pieces = model.write(

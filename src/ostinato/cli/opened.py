@@ -23,7 +23,7 @@ def add_extras(parser: argparse.ArgumentParser, verb: str) -> None:
         for extra in home.about.extra(verb):
             found.setdefault(extra.name, (extra, []))[1].append(home.about.kind)
     for extra, kinds in found.values():
-        options: dict[str, Any] = {"help": f"of a {' or '.join(kinds)}: {extra.help}", "default": None}
+        options: dict[str, Any] = {"help": f"of {' or '.join(map(with_article, kinds))}: {extra.help}", "default": None}
         if extra.kind is bool:
             options["action"] = "store_true"
         else:
@@ -51,10 +51,9 @@ def extras_of(about: About, verb: str, arguments: argparse.Namespace) -> dict[st
     given = {name: value for name in arguments.extras if (value := getattr(arguments, name)) is not None}
     for name in given:
         if name not in own:
-            kinds = " or a ".join(arguments.extras[name])
-            raise UsageError(
-                f"--{name.replace('_', '-')} is for a {kinds}, and {arguments.model} holds a {about.kind}; leave it out"
-            )
+            kinds = " or ".join(map(with_article, arguments.extras[name]))
+            held = f"{arguments.model} holds {with_article(about.kind)}"
+            raise UsageError(f"--{name.replace('_', '-')} is for {kinds}, and {held}; leave it out")
     return given
 
 
@@ -72,8 +71,17 @@ def files_of(about: About, arguments: argparse.Namespace, what: str) -> Any:
     given = path_or_paths(arguments.file)
     if isinstance(given, tuple) and len(given) > about.count:
         said = "one" if about.count == 1 else f"{about.count} at most"
-        raise UsageError(f"there are {len(given)} files; a {about.kind} is {what} {said}")
+        raise UsageError(f"there are {len(given)} files; {with_article(about.kind)} is {what} {said}")
     return given
+
+
+def with_article(kind: str) -> str:
+    """Return a kind of model with its article.
+
+    >>> with_article("event predictor")
+    'an event predictor'
+    """
+    return f"{'an' if kind[:1] in 'aeiou' else 'a'} {kind}"
 
 
 def path_or_paths(given: Any) -> Any:

@@ -24,7 +24,8 @@ def score_table(scores: Mapping[str, Mapping[str, float]], better: Mapping[str, 
     measures = list(scores[names[0]])
     cells = [[_number(scores[name].get(measure, math.nan)) for measure in measures] for name in names]
     for column, measure in enumerate(measures):
-        best = best_of(scores, measure, {measure: "lower", **better})
+        side = better.get(measure, "lower")
+        best = best_of(scores, measure, {measure: side}) if side else None
         if best is not None:
             cells[names.index(best)][column] += " *"
     widths = [max(len(measure), *(len(row[i]) for row in cells)) for i, measure in enumerate(measures)]
@@ -43,6 +44,9 @@ def print_scores(scores: Scores) -> None:
     print(score_table(scores.values, scores.better))
     print(f"* best. {scores.protocol}; {scores.count:,} {scores.of}.")
     print(scores.verdict)
+    for name, own in scores.details.items():
+        if isinstance(own, Mapping) and own and all(isinstance(row, Mapping) for row in own.values()):
+            print(f"\n{name}\n{score_table(own, dict.fromkeys(next(iter(own.values())), ''))}")
 
 
 def print_summary(summary: Summary) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from ostinato.cli.opened import add_extras, add_model, extras_of, open_model
+from ostinato.cli.opened import add_extras, add_model, extras_of, open_model, with_article
 from ostinato.cli.show import as_line, stdin_lines
 from ostinato.errors import DataError, StreamRowError, UsageError
 
@@ -47,9 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
     columns = arguments.columns.split(",") if arguments.columns else None
     for flag in ("columns", "delimiter"):
         if getattr(arguments, flag) is not None and not model.about.tables:
-            raise UsageError(
-                f"--{flag} is for rows of tables, and {arguments.model} holds a {model.about.kind}; leave it out"
-            )
+            held = f"{arguments.model} holds {with_article(model.about.kind)}"
+            raise UsageError(f"--{flag} is for rows of tables, and {held}; leave it out")
     stream = model.stream(**extras_of(model.about, "stream", arguments))
     for number, row in _rows(stream, columns, _mark(arguments.delimiter)):
         try:

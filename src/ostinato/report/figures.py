@@ -56,7 +56,7 @@ def new_figure(width: float, height: float, columns: int = 1) -> tuple[Figure, l
 
 
 def require_matplotlib() -> None:
-    """Refuse to go on without matplotlib.
+    """Refuse to draw without matplotlib.
 
     Raises:
         MissingExtra: it is not installed.

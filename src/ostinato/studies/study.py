@@ -1,4 +1,4 @@
-"""A folder of many fits, which says what they have in common, so that the same call goes on where it was broken off."""
+"""A folder of many fits, which says what they have in common, so that the same call resumes where it was broken off."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _BYTES = 1 << 30  # of a file whose content is read for its fingerprint, at most
 
 
 def open_study(folder: Path, plan: Mapping[str, Any]) -> None:
-    """Make a study's folder, or go on in it.
+    """Make a study's folder, or resume in it.
 
     Args:
         folder: empty, new, or a study's of the same plan.
@@ -85,7 +85,7 @@ def _require_same(folder: Path, saved: Any, plan: Mapping[str, Any]) -> None:
         if saved.get(name) != plan.get(name):
             raise UsageError(
                 f"{folder} holds another study: its {name} is {_short(saved.get(name))}, here it is "
-                f"{_short(plan.get(name))}; give another folder, or the same settings to go on"
+                f"{_short(plan.get(name))}; give another folder, or the same settings to resume"
             )
 
 

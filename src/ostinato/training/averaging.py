@@ -74,7 +74,7 @@ class Averaging:
         return {"average": self.average, "steps": self.steps, "losses": self.losses, "began": self.began}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` returned."""
+        """Resume from what `state` returned."""
         self.steps, self.losses, self.began = state["steps"], list(state["losses"]), state["began"]
         pairs = zip(state["average"], self.parameters, strict=False)
         self.average = [value.to(weight.device) for value, weight in pairs]

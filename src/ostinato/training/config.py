@@ -19,7 +19,7 @@ _FREE = {"device", "max_seconds", "checkpoint_seconds", "progress", "tensorboard
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class TrainingOptions:
-    """What all estimators can be told of their training; a task may have other defaults."""
+    """The parameters of training that all estimators have; a task may have other defaults."""
 
     epochs: int | None = training(100, "passes over the training batches, at most", low=1)
     optimizer: Optimizer = training("adam", "what moves the weights; sgd with momentum")

@@ -1,6 +1,6 @@
 """Listening to training from outside: to whoever fits whatever, without the estimator between them knowing of it.
 
-Tuning reports each epoch and stops a run that is not worth going on; comparing counts weights before a run begins. Both
+Tuning reports each epoch and stops a run that is not worth its time; comparing counts weights before a run begins. Both
 stand around an estimator's `fit`, which calls `train` somewhere inside; `listening` connects the two for as long as its
 block lasts, in this thread only (see docs/decisions/0004-listening-to-training.md).
 """
@@ -19,7 +19,7 @@ _LISTENERS: ContextVar[tuple[Listener, ...]] = ContextVar("listeners of training
 
 
 class Listener:
-    """What is told of each training run; an exception that it raises ends the run and comes out of `fit`."""
+    """What hears of each training run; an exception that it raises ends the run and comes out of `fit`."""
 
     def begin(self, module: nn.Module) -> None:
         """Take note that a module is about to be trained."""

@@ -52,7 +52,7 @@ def train(
         config: the settings.
         directory: where `history.csv`, TensorBoard logs and the checkpoint are kept; `None`: nothing is written. The
             checkpoint stays when training ends: `remove_checkpoint` deletes it once the model is safe elsewhere.
-        resume: go on from the directory's checkpoint, if there is one, to the very numbers of a run never stopped;
+        resume: start from the directory's checkpoint, if there is one, to the very numbers of a run never stopped;
             otherwise a checkpoint that is there is deleted.
         fingerprint: of the data, if a checkpoint of other data is to be refused.
         on_epoch: called after each epoch. Who stands around an estimator's `fit` listens with `listening`.

@@ -81,5 +81,5 @@ class LearningRate:
         return {"plateau_factor": self.plateau_factor, "best": self.best, "waited": self.waited}
 
     def restore(self, state: dict[str, float]) -> None:
-        """Go on from what `state` returned."""
+        """Resume from what `state` returned."""
         self.plateau_factor, self.best, self.waited = state["plateau_factor"], state["best"], int(state["waited"])

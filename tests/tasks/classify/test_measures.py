@@ -8,15 +8,32 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ostinato.errors import DataError, UsageError
-from ostinato.tasks.classify.baselines import STATISTICS, bag_of_words, commonest, nearest, statistics
-from ostinato.tasks.classify.calibration import find_temperature, with_temperature
+from ostinato.tasks.base.classes import calibration_error, class_measures, class_scores, confusion_counts
+from ostinato.tasks.base.judging import verdict
+from ostinato.tasks.classify.baselines import BagOfWords, MostFrequent, Neighbours, Statistics
+from ostinato.tasks.classify.channels import ChannelEncoder, Steps
 from ostinato.tasks.classify.dtw import WarpedNeighbours
-from ostinato.tasks.classify.examples import Classes, Examples, checked_labels, hold_out
-from ostinato.tasks.classify.metrics import Prediction, calibration_error, scores_for
-from ostinato.tasks.classify.panels import verdict
-from ostinato.tasks.base.classes import class_scores, confusion_counts
+from ostinato.tasks.classify.encoding import Part, find_temperature, with_temperature
+from ostinato.tasks.classify.examples import Classes, Examples, checked_labels, drawn_parts
 
 NAN = float("nan")
+
+
+def part_of(items, targets) -> Part:
+    """Examples of sequences or texts, as baselines read them."""
+    items = tuple(item if isinstance(item, str) else Steps(np.asarray(item), None) for item in items)
+    channels = (
+        () if isinstance(items[0], str) else tuple(f"c{i}" for i in range(np.atleast_2d(items[0].values).shape[1]))
+    )
+    return Part(Examples("x", items, tuple(map(str, targets)), channels), items, np.asarray(targets))
+
+
+def encoder_of(part) -> ChannelEncoder:
+    return ChannelEncoder.fit(part.examples, hidden=False)
+
+
+def error_of(probabilities, targets) -> float:
+    return calibration_error(probabilities.max(1), probabilities.argmax(1) == targets)
 
 
 @settings(max_examples=40, deadline=None)
@@ -32,7 +49,7 @@ def test_measures_are_those_of_scikit_learn(pairs) -> None:
     for ours, score in zip((found.precision, found.recall, found.f1), theirs, strict=True):
         assert ours == pytest.approx(score(targets, told, **options))
     chances = np.random.default_rng(0).dirichlet(np.ones(4), len(told))
-    found = scores_for(Prediction(told, chances), targets, 4)
+    found = class_measures(targets, told, chances, 4)
     assert found["accuracy"] == pytest.approx(peer.accuracy_score(targets, told))
     assert found["macro F1"] == pytest.approx(peer.f1_score(targets, told, average="macro"))
     assert found["cross-entropy"] == pytest.approx(peer.log_loss(targets, chances, labels=range(4)))
@@ -47,8 +64,8 @@ def test_the_calibration_error_is_that_of_its_definition() -> None:
         if inside:
             accuracy = np.mean([chances[i].argmax() == targets[i] for i in inside])
             expected += len(inside) / 200 * abs(accuracy - np.mean([chances[i].max() for i in inside]))
-    assert calibration_error(chances, targets) == pytest.approx(expected)
-    assert calibration_error(np.array([[0.75, 0.25]] * 4), np.array([0, 0, 0, 1])) == 0
+    assert error_of(chances, targets) == pytest.approx(expected)
+    assert calibration_error([0.75] * 4, [True, True, True, False]) == 0
 
 
 def test_the_temperature_is_the_one_that_scores_were_sharpened_by() -> None:
@@ -58,20 +75,20 @@ def test_the_temperature_is_the_one_that_scores_were_sharpened_by() -> None:
     assert find_temperature(2.5 * scores, targets) == pytest.approx(2.5, rel=0.05)
     raw, after = with_temperature(2.5 * scores, 1.0), with_temperature(2.5 * scores, 2.5)
     assert (raw.argmax(1) == after.argmax(1)).all()
-    assert calibration_error(after, targets) < 0.02 < calibration_error(raw, targets)
+    assert error_of(after, targets) < 0.02 < error_of(raw, targets)
 
 
 def test_held_out_parts_have_every_class_in_its_share_and_training_all_of_them() -> None:
     labels = ["a"] * 100 + ["b"] * 30 + ["c"]
-    train, validation, test = hold_out(labels, (0.1, 0.2), seed=1)
+    train, validation, test = drawn_parts(labels, (0.1, 0.2), seed=1)
     assert sorted([*train, *validation, *test]) == list(range(131))
     counts = [[sum(labels[row] == name for row in part) for name in "abc"] for part in (train, validation, test)]
     assert counts == [[70, 21, 1], [10, 3, 0], [20, 6, 0]]
-    again = hold_out(labels, (0.1, 0.2), seed=1)
+    again = drawn_parts(labels, (0.1, 0.2), seed=1)
     assert all((a == b).all() for a, b in zip((train, validation, test), again, strict=True))
-    assert hold_out(labels, (0.1, 0.2), seed=2)[1].tolist() != validation.tolist()
+    assert drawn_parts(labels, (0.1, 0.2), seed=2)[1].tolist() != validation.tolist()
     many = [number // 3 for number in range(300)]  # a hundred classes of three
-    assert 15 <= len(hold_out(many, (0.1, 0.0), seed=0)[1]) <= 45
+    assert 15 <= len(drawn_parts(many, (0.1, 0.0), seed=0)[1]) <= 45
 
 
 def test_labels_stay_whole_numbers_or_become_texts() -> None:
@@ -154,12 +171,13 @@ def test_published_neighbours_are_found(shared_data) -> None:
     train, test = (read_ts(folder / f"BasicMotions_{part}.ts") for part in ("TRAIN", "TEST"))
     names = sorted(set(train.labels))
     targets = [np.array([names.index(label) for label in part.labels]) for part in (train, test)]
-    name, told = nearest(train.sequences, targets[0], test.sequences, 1.0, 0)
-    assert name == "1-NN DTW"
+    parts = [part_of(own.sequences, numbers) for own, numbers in zip((train, test), targets, strict=True)]
+    channels = train.sequences[0].shape[1]
+    told = Neighbours.fit(parts[0], np.zeros(channels), np.ones(channels), 1.0, 0).predict(parts[1])
     assert (told.classes == targets[1]).mean() == 0.975  # A. Bagnall et al., 2018, DTW_D not normalised
 
 
-def test_a_set_that_is_too_large_is_made_smaller_and_says_so(monkeypatch) -> None:
+def test_a_set_that_is_too_large_is_made_smaller(monkeypatch) -> None:
     from ostinato.tasks.classify import baselines
 
     rng = np.random.default_rng(0)
@@ -167,18 +185,18 @@ def test_a_set_that_is_too_large_is_made_smaller_and_says_so(monkeypatch) -> Non
     sequences = [rng.normal(10.0 * target, 1, (450, 1)) for target in targets]
     sequences[0][:300] = NAN
     monkeypatch.setattr(baselines, "_CELLS", 40 * 150 * 150 * 60)
-    name, told = nearest(sequences, targets, sequences, 0.5, 0)
-    assert name == "1-NN DTW (40 of 60, means of 3 steps, window 0.5)"
+    part = part_of(sequences, targets)
+    told = Neighbours.fit(part, np.zeros(1), np.ones(1), 0.5, 0).predict(part)
     assert (told.classes == targets).all()
 
 
 # --- the others ------------------------------------------------------------------------------------------------------
 
 
-def test_the_commonest_class_has_the_share_it_had() -> None:
-    told = commonest(np.array([0, 1, 1]), 3, 2)
+def test_the_most_frequent_class_has_the_share_it_had() -> None:
+    told = MostFrequent.fit(part_of("abc", [0, 1, 1]), 3).predict(part_of("ab", [0, 0]))
     assert told.classes.tolist() == [1, 1]
-    assert told.chances[0] == pytest.approx([2 / 6, 3 / 6, 1 / 6])
+    assert told.probabilities[0] == pytest.approx([2 / 6, 3 / 6, 1 / 6])
 
 
 def test_statistics_tell_what_their_numbers_tell_as_scikit_learn_does() -> None:
@@ -191,33 +209,34 @@ def test_statistics_tell_what_their_numbers_tell_as_scikit_learn_does() -> None:
     weights = _logistic(features, targets, 3)
     assert weights[:-1] == pytest.approx(model.coef_.T, abs=2e-3)
     quiet, loud = ([scale * rng.normal(size=(int(rng.integers(5, 30)), 2)) for _ in range(20)] for scale in (1, 4))
-    told = statistics(quiet + loud, np.repeat([0, 1], 20), quiet + loud, 2)
+    part = part_of(quiet + loud, np.repeat([0, 1], 20))
+    told = Statistics.fit(encoder_of(part), part).predict(part)
     assert (told.classes == np.repeat([0, 1], 20)).mean() > 0.9
-    assert STATISTICS.startswith("statistics")
-    assert np.isfinite(
-        statistics([np.full((3, 1), NAN)] * 4, np.array([0, 1, 0, 1]), quiet[0][None, :, :1], 2).chances
-    ).all()
+    empty = part_of([np.full((3, 1), NAN), np.full((3, 1), 2.0)] * 2, [0, 1, 0, 1])
+    told = Statistics.fit(encoder_of(empty), empty).predict(part_of([quiet[0][:, :1]], [0]))
+    assert np.isfinite(told.probabilities).all()
 
 
 def test_words_are_counted_and_a_class_without_examples_has_no_chance() -> None:
     pytest.importorskip("sklearn")
     texts = ["a fine film", "a dull film"] * 10 + [""]
-    told = bag_of_words(str.split, texts, np.array([0, 2] * 10 + [0]), None, ["fine", "dull", ""], 3)
+    train = part_of(texts, [0, 2] * 10 + [0])
+    told = BagOfWords.fit(None, train, None, 3).predict(part_of(["fine", "dull", ""], [0, 0, 0]))
     assert told.classes.tolist()[:2] == [0, 2]
-    assert told.chances[:, 1].tolist() == [0, 0, 0]
+    assert told.probabilities[:, 1].tolist() == [0, 0, 0]
 
 
 def test_the_verdict_says_who_wins_and_when_nobody_does() -> None:
-    targets = np.zeros(100, np.int64)
+    def said(**counts) -> str:
+        rows = {name: np.arange(100) >= first for name, (_, first) in counts.items()}
+        for name, (count, first) in counts.items():
+            rows[name] = (np.arange(100) >= first) & (np.arange(100) < first + count)
+        values = {name: {"accuracy": float(own.mean())} for name, own in rows.items()}
+        return verdict(values, "accuracy", {"accuracy": "higher"}, rows)
 
-    def right(count, first=0):
-        told = np.ones(100, np.int64)
-        told[first : first + count] = 0
-        return Prediction(told)
-
-    assert verdict({"model": right(90), "words": right(60), "none": right(50)}, targets).startswith("The model beats")
-    assert verdict({"model": right(60), "words": right(90)}, targets).startswith("A baseline beats the model: 60.0 %")
-    assert verdict({"model": right(52), "words": right(51, 49)}, targets).startswith("The model is level")
+    assert said(model=(90, 0), words=(60, 0), none=(50, 0)).startswith("The model beats every baseline: accuracy 0.9")
+    assert said(model=(60, 0), words=(90, 0)).startswith("The model LOSES to a baseline: accuracy 0.6")
+    assert said(model=(52, 0), words=(51, 49)).startswith("The model is no better than the baselines")
 
 
 def test_a_window_out_of_range_is_refused() -> None:

@@ -6,25 +6,30 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ostinato import SequenceClassifier, TextClassifier
 from ostinato.errors import UsageError
-from ostinato.tasks.classify.batches import ExampleBatches, padded, reading_order, scores_of
+from ostinato.tasks.base.gradients import gradient_norms
+from ostinato.tasks.classify.encoding import ExampleBatches, Part, padded, scores_of
+from ostinato.tasks.classify.examples import Examples
 from ostinato.tasks.classify.fronts import ChannelFront, TokenFront
-from ostinato.tasks.classify.looking import gradients_back, step_weights
-from ostinato.tasks.classify.network import ClassifierNetwork, NetworkSettings
+from ostinato.tasks.classify.network import ClassifierNetwork
+from ostinato.tasks.classify.panels import step_weights
 from ostinato.tasks.classify.pooling import POOLINGS, Pooling
 
 ALL = "+".join(POOLINGS)
-BASE = {
-    "classes": 3, "hidden_size": 6, "num_layers": 2, "dropout": 0.3, "input_dropout": 0.2, "weight_drop": 0.0,
-}  # fmt: skip
+BASE = {"hidden_size": 6, "num_layers": 2, "dropout": 0.3, "input_dropout": 0.2}
 RNG = np.random.default_rng(0)
 
 
-def network(cell="gru", bidirectional=False, pooling=ALL, **own) -> ClassifierNetwork:
-    own = own or {"tokens": 20, "embedding_size": 5}
-    return ClassifierNetwork(
-        NetworkSettings(**{**BASE, "cell": cell, "bidirectional": bidirectional, "pooling": pooling, **own})
-    ).eval()
+def network(cell="gru", bidirectional=False, pooling=ALL, channels=0, **own) -> ClassifierNetwork:
+    """A network of three classes: of twenty tokens, or of so many channels, perhaps behind convolutions."""
+    options = {**BASE, "cell": cell, "bidirectional": bidirectional, "pooling": pooling}
+    if not channels:
+        front = TokenFront(20, 5, embedding_dropout=0.0, word_dropout=0.0, vectors=None, frozen=False)
+        return ClassifierNetwork(TextClassifier(**options), front, 3).eval()
+    own = {"masked": False, "timed": False, "value_dropout": 0.0, "convolutions": (), "width": 3, "stride": 1, **own}
+    front = ChannelFront(channels, causal=not bidirectional, **own)
+    return ClassifierNetwork(SequenceClassifier(**options), front, 3).eval()
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
@@ -58,7 +63,6 @@ def test_scores_come_back_in_the_order_of_the_examples() -> None:
     texts = [RNG.integers(0, 20, length) for length in (5, 1, 9, 1, 3)]
     expected = np.concatenate([own(*padded([text])).detach().double().numpy() for text in texts])
     np.testing.assert_allclose(scores_of(own, texts), expected, atol=2e-6)
-    assert list(reading_order([3, 1, 1 << 17, 2])) == [[1, 3, 0], [2]]
 
 
 @settings(max_examples=30, deadline=None)
@@ -99,10 +103,11 @@ def test_each_step_has_a_weight_and_the_largest_is_one(pooling) -> None:
     assert weights.max() == 1
 
 
-def test_gradients_back_are_those_of_numerical_differences() -> None:
+def test_gradients_through_time_are_those_of_numerical_differences() -> None:
     own = network(pooling="mean", channels=1).double()
     array = RNG.normal(size=(4, 1))
-    found = gradients_back(own, [array], np.array([1]))
+    xs, lengths = padded([array])
+    found = gradient_norms(xs, lengths, lambda read: -own.scores(read, lengths).log_softmax(-1)[0, 1])
     slopes = []
     for step in reversed(range(4)):
         change = np.zeros_like(array)
@@ -114,7 +119,8 @@ def test_gradients_back_are_those_of_numerical_differences() -> None:
 
 def test_every_example_comes_once_an_epoch_in_as_many_batches_as_are_promised() -> None:
     arrays = [np.full(1 + number % 7, number) for number in range(103)]
-    batches = ExampleBatches(arrays, np.arange(103), batch_size=4, seed=3)
+    part = Part(Examples("x", tuple(arrays), None), arrays, np.arange(103))
+    batches = ExampleBatches(part, batch_size=4, seed=3)
     epochs = [list(batches.batches(epoch)) for epoch in (0, 1, 0)]
     for epoch in epochs:
         assert len(epoch) == len(batches)
@@ -157,7 +163,6 @@ def test_values_that_are_dropped_are_marked_as_missing() -> None:
         ({"embedding_size": 0}, "embedding_size is 0"),
     ],
 )
-def test_settings_that_cannot_be_meant_are_refused(options, said) -> None:
-    own = {**BASE, "cell": "gru", "bidirectional": False, "pooling": "max", "tokens": 9, "embedding_size": 4}
+def test_parameters_that_cannot_be_meant_are_refused(options, said) -> None:
     with pytest.raises(UsageError, match=said):
-        ClassifierNetwork(NetworkSettings(**{**own, **options}))
+        TextClassifier(progress=False, **options).fit((["a", "b"] * 20, [0, 1] * 20))

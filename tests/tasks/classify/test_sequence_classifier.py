@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 import ostinato
 from ostinato import SequenceClassifier
 from ostinato.errors import ColumnError, DataError, StreamRowError, UsageError
-from ostinato.tasks.classify import baselines, fitting
-from ostinato.tasks.classify.channels import ChannelEncoder, SequenceColumns, Steps
-from ostinato.tasks.classify.examples import Examples
+from ostinato.tasks.base import running
 from ostinato.tasks.base.summary import Curve, Matrix, Table
+from ostinato.tasks.classify import baselines
+from ostinato.tasks.classify.channels import ChannelEncoder, Steps, read_examples
+from ostinato.tasks.classify.examples import Examples
 
 QUIET = {"progress": False, "hidden_size": 12, "batch_size": 8, "learning_rate": 1e-2}
 NAN = float("nan")
@@ -54,7 +55,7 @@ def test_waves_are_told_by_their_speed(model) -> None:
 def test_the_summary_has_scores_beside_baselines_and_panels(model) -> None:
     summary = model.summary_
     near = {"1-NN DTW", "1-NN DTW, not standardised"}
-    assert set(summary.scores) == {"model", *near, baselines.STATISTICS, baselines.COMMONEST}
+    assert set(summary.scores) == {"model", *near, baselines.STATISTICS, baselines.MOST_FREQUENT}
     assert set(summary.scores["1-NN DTW"]) == {"accuracy", "macro F1"}
     assert [type(panel) for panel in summary.panels] == [Matrix, Table, Curve, Table, Curve, Curve]
     assert len(summary.panels[-1].lines) == 2
@@ -82,7 +83,7 @@ def test_which_scale_a_channel_has_does_not_matter() -> None:
 
 def test_a_missing_value_is_marked_and_never_taken_for_one_that_is_there() -> None:
     values = np.array([[1.0, 10.0], [NAN, 30.0], [3.0, NAN]], np.float32)
-    encoder = ChannelEncoder.fit(Examples("x", (Steps(values),), ("a",), ("p", "q")), hidden=False)
+    encoder = ChannelEncoder.fit(Examples("x", (Steps(values), Steps(values)), ("a", "b"), ("p", "q")), hidden=False)
     assert (encoder.center, encoder.scale) == (pytest.approx([2, 20]), pytest.approx([1, 10]))
     features = encoder.encode(Examples("x", (Steps(values),), None, ("p", "q")))[0]
     assert features.tolist() == [[-1, -1, 0, 0], [0, 1, 1, 0], [1, 0, 0, 1]]
@@ -224,7 +225,7 @@ def test_every_option_is_trained_saved_and_tells_the_same_after(options, tmp_pat
 def test_a_stopped_run_goes_on_to_the_numbers_of_one_that_was_not(tmp_path, monkeypatch) -> None:
     options = {**QUIET, "value_dropout": 0.1, "cell": "lstm"}
     whole = SequenceClassifier(epochs=3, **options).fit(DATA)
-    train = fitting.train
+    train = running.train
 
     def stopped(*args, **kwargs):
         def stop(_):
@@ -232,7 +233,7 @@ def test_a_stopped_run_goes_on_to_the_numbers_of_one_that_was_not(tmp_path, monk
 
         return train(*args, **kwargs, on_epoch=stop)
 
-    monkeypatch.setattr(fitting, "train", stopped)
+    monkeypatch.setattr(running, "train", stopped)
     with pytest.raises(KeyboardInterrupt):
         SequenceClassifier(epochs=3, **options).fit(DATA, directory=tmp_path)
     monkeypatch.undo()
@@ -311,8 +312,10 @@ def test_a_long_table_holds_what_arrays_hold(lengths, channels, seed) -> None:
         table["label"] += [f"c{number % 2}"] * len(own)
     stacked = np.concatenate(arrays)
     table |= {f"channel_{i + 1}": stacked[:, i] for i in range(channels)}
-    found = SequenceColumns("id", "label", None, ()).read(table)
-    expected = SequenceColumns("id", "label", None, ()).read((arrays, [f"c{i % 2}" for i in range(len(arrays))]))
+    own = SequenceClassifier()
+    found = read_examples(own, table, None, labelled=True)
+    pair = (arrays, [f"c{i % 2}" for i in range(len(arrays))])
+    expected = read_examples(own, pair, None, labelled=True)
     assert found.labels == expected.labels
     assert found.channels == expected.channels
     for ours, theirs in zip(found.items, expected.items, strict=True):

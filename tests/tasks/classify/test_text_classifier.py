@@ -10,8 +10,9 @@ import pytest
 import ostinato
 from ostinato import TextClassifier
 from ostinato.errors import ColumnError, CorruptArtifact, DataError, MissingExtra, UsageError
-from ostinato.tasks.classify import baselines, fitting
+from ostinato.tasks.base import running
 from ostinato.tasks.base.summary import Curve, Matrix, Table, WeightedText
+from ostinato.tasks.classify import baselines
 
 pytest.importorskip("sklearn")
 GOOD = ["a fine film", "fine acting and a good story", "good , good fun", "the story is fine"]
@@ -36,19 +37,17 @@ def test_classes_of_new_texts_are_told(model) -> None:
     assert chances.shape == (3, 2)
     assert chances.sum(1) == pytest.approx(1)
     assert (
-        model.score(TEXTS, LABELS)
-        == model.score((TEXTS, LABELS))
-        == model.evaluate((TEXTS, LABELS)).measures["accuracy"]
+        model.score(TEXTS, LABELS) == model.score((TEXTS, LABELS)) == model.evaluate((TEXTS, LABELS)).model["accuracy"]
     )
 
 
 def test_the_summary_has_scores_beside_baselines_and_all_panels(model) -> None:
     summary = model.summary_
-    assert set(summary.scores) == {"model", baselines.BAG_OF_WORDS, baselines.COMMONEST}
+    assert set(summary.scores) == {"model", baselines.BAG_OF_WORDS, baselines.MOST_FREQUENT}
     assert set(summary.scores["model"]) == {"accuracy", "macro F1", "cross-entropy", "calibration error"}
-    assert summary.scores["model"]["accuracy"] > summary.scores[baselines.COMMONEST]["accuracy"]
+    assert summary.scores["model"]["accuracy"] > summary.scores[baselines.MOST_FREQUENT]["accuracy"]
     assert "10 % of each class" in summary.protocol
-    assert "level with" in summary.verdict or "beats" in summary.verdict
+    assert "no better than" in summary.verdict or "beats" in summary.verdict
     said = dict(summary.data)
     assert said["classes"] == "bad 39, good 39" or "bad" in said["classes"]
     assert "before" in said["calibration"]
@@ -92,9 +91,11 @@ def test_weights_of_classes_are_those_of_their_examples_counted_more_often() -> 
 
 
 def test_small_sets_are_passed_over_more_often() -> None:
-    found = [fitting._epochs({"epochs": None, "batch_size": 32}, count) for count in (50, 1500, 6920, 10**6)]
-    assert found == [100, 37, 8, 8]
-    assert fitting._epochs({"epochs": 3, "batch_size": 32}, 50) == 3
+    def epochs(own, count) -> int | None:
+        return own.task.config(own, range(count)).epochs
+
+    assert [epochs(TextClassifier(), count) for count in (50, 1500, 6920, 10**6)] == [100, 37, 8, 8]
+    assert epochs(TextClassifier(epochs=3), 50) == 3
 
 
 def test_whole_numbers_stay_labels_as_scikit_learn_has_them(tmp_path) -> None:
@@ -140,7 +141,7 @@ def test_every_option_is_trained_saved_and_tells_the_same_after(options, tmp_pat
 def test_a_stopped_run_goes_on_to_the_numbers_of_one_that_was_not(tmp_path, monkeypatch) -> None:
     options = {**QUIET, "dropout": 0.3, "word_dropout": 0.2}
     whole = TextClassifier(epochs=3, **options).fit((TEXTS, LABELS))
-    train = fitting.train
+    train = running.train
 
     def stopped(*args, **kwargs):
         def stop(_):
@@ -148,7 +149,7 @@ def test_a_stopped_run_goes_on_to_the_numbers_of_one_that_was_not(tmp_path, monk
 
         return train(*args, **kwargs, on_epoch=stop)
 
-    monkeypatch.setattr(fitting, "train", stopped)
+    monkeypatch.setattr(running, "train", stopped)
     with pytest.raises(KeyboardInterrupt):
         TextClassifier(epochs=3, **options).fit((TEXTS, LABELS), directory=tmp_path)
     monkeypatch.undo()
@@ -162,14 +163,16 @@ def test_word_vectors_are_started_from_and_kept_if_they_are_frozen(tmp_path) -> 
     vectors = np.random.default_rng(0).normal(size=(6, 7)).round(3)
     lines = [f"{word} {' '.join(map(str, own))}" for word, own in zip(words, vectors, strict=True)]
     (tmp_path / "v.txt").write_text("\n".join(lines) + "\n")
-    kept = TextClassifier(epochs=1, vectors=str(tmp_path / "v.txt"), frozen=True, **QUIET).fit((TEXTS, LABELS))
+    kept = TextClassifier(epochs=1, vectors=str(tmp_path / "v.txt"), freeze_vectors=True, **QUIET).fit((TEXTS, LABELS))
     moved = TextClassifier(epochs=1, vectors=str(tmp_path / "v.txt"), **QUIET).fit((TEXTS, LABELS))
-    row = kept.fitted_.encoder.vocabulary.encode("dull")[0]
-    weights = [own.fitted_.network.front.embedding.weight.detach()[row].numpy() for own in (kept, moved)]
+    row = kept.fitted_.model.encoder.vocabulary.encode("dull")[0]
+    weights = [own.fitted_.model.network.front.embedding.weight.detach()[row].numpy() for own in (kept, moved)]
     assert weights[0] == pytest.approx(vectors[2])
     assert weights[1] != pytest.approx(vectors[2], abs=1e-6)
     assert kept.summary_.parameters < moved.summary_.parameters
-    assert kept.fitted_.network.front.embedding.weight.std() > 0.1  # words that are not in the file have vectors too
+    assert (
+        kept.fitted_.model.network.front.embedding.weight.std() > 0.1
+    )  # words that are not in the file have vectors too
     other = ostinato.load(kept.save(tmp_path / "m"))
     assert (other.predict_proba(TEXTS) == kept.predict_proba(TEXTS)).all()
 
@@ -195,9 +198,9 @@ def test_files_of_every_kind_are_read_alike(tmp_path, model) -> None:
     (tmp_path / "a.tsv").write_text("".join(f"{label}\t{text}\n" for text, label in rows))
     (tmp_path / "a.jsonl").write_text("".join(json.dumps({"text": t, "label": own}) + "\n" for t, own in rows))
     (tmp_path / "a.txt").write_text("".join(f"{text}\n" for text in TEXTS))
-    expected = model.evaluate((TEXTS, LABELS)).measures
+    expected = model.evaluate((TEXTS, LABELS)).model
     for source in (tmp_path / "a.csv", tmp_path / "a.parquet", tmp_path / "a.jsonl", frame, rows, frame.to_pandas()):
-        assert model.evaluate(source).measures == expected
+        assert model.evaluate(source).model == expected
         if source is not rows:
             assert model.predict(source).tolist() == model.predict(TEXTS).tolist()
     assert [answer["label"] for answer in model.answers(tmp_path / "a.txt")] == model.predict(TEXTS).tolist()
@@ -210,12 +213,13 @@ def test_data_of_its_own_may_be_held_out(tmp_path) -> None:
     own = TextClassifier(epochs=1, **QUIET).fit(
         (TEXTS, LABELS), validation=(GOOD, ["good"] * 4), test=(BAD, ["bad"] * 4)
     )
-    assert "data of its own, 4 examples" in own.summary_.protocol
-    assert dict(own.summary_.data)["training"].startswith("96 examples")
+    assert own.summary_.protocol.startswith("test: data of its own;")
+    assert own.summary_.protocol.endswith("4 examples")
+    assert dict(own.summary_.data)["train"].startswith("96 examples")
     nothing = TextClassifier(epochs=1, validation=0.0, test=0.0, **QUIET).fit((TEXTS, LABELS))
     assert nothing.summary_.scores == {}
-    assert "nothing to compare" in nothing.summary_.verdict
-    assert nothing.fitted_.temperature == 1
+    assert "Nothing was held out" in nothing.summary_.verdict
+    assert nothing.fitted_.model.encoder.temperature == 1
 
 
 # --- what is refused -------------------------------------------------------------------------------------------------
@@ -224,9 +228,9 @@ def test_data_of_its_own_may_be_held_out(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"level": "sentence"}, 'expected "word", "subword" or "character"'),
+        ({"level": "sentence"}, "expected one of word, subword, character"),
         ({"pooling": "middle"}, "pooling is 'middle'"),
-        ({"class_weights": "heavy"}, 'expected "none", "balanced" or a mapping'),
+        ({"class_weights": "heavy"}, "expected one of none, balanced or a mapping"),
         ({"class_weights": {"good": 1}}, "expected a weight for each of bad, good"),
         ({"class_weights": {"good": -1, "bad": 1}}, "none below zero"),
         ({"label_smoothing": 1.0}, "label_smoothing is 1.0"),

@@ -41,7 +41,7 @@ def compare(
 
     Data, split, seeds and budget (`epochs`, `max_seconds` of the estimator) are the same for all; the hidden size of
     each cell is searched so that its trained weights match. Each fit has a process of its own, one after the other; one
-    that fails is told of in the result and does not stop the others. A cell that another process cannot import, such as
+    that fails is named in the result and does not stop the others. A cell that another process cannot import, such as
     one of a notebook or of the script that is run, is fitted in this process.
 
     Args:
@@ -53,7 +53,7 @@ def compare(
             a cell of an input and a hidden size.
         parameters: trained weights of each; `None`: as many as the estimator has as it stands.
         seeds: fits of each cell, with the estimator's `seed` and those after it.
-        directory: where fitted models and results are kept, so that the same call goes on after it was broken off;
+        directory: where fitted models and results are kept, so that the same call resumes after it was broken off;
             `None`: nowhere.
         on_run: called with each run that is finished, also with those found finished.
 

@@ -46,7 +46,7 @@ def run(job: Job) -> None:
     make_folder(job.folder)
     try:
         found = measure(job)
-    except Exception as error:  # noqa: BLE001, whatever a cell fails by, the others go on
+    except Exception as error:  # noqa: BLE001, whatever a cell fails by, the others are fitted
         traceback.print_exc()
         said = str(error) if isinstance(error, OstinatoError) else f"{type(error).__name__}: {error}"
         found = CellRun(job.cell, job.seed, job.hidden_size, error=said)

@@ -104,7 +104,7 @@ def _rivals(cells: dict[str, Row], best: str, measure: str, comparison: Comparis
         return "."
     spreads = [row.spreads.get(measure, math.nan) for row in cells.values()]
     if any(map(math.isnan, spreads)):
-        return "; with one seed, small differences are not told from chance (--seeds 3)."
+        return "; with one seed, small differences may be chance (--seeds 3)."
     near = [
         name for name, row in cells.items()
         if name != best and abs(row.means[measure] - cells[best].means[measure]) <= _noise(row, cells[best], measure)
@@ -112,7 +112,7 @@ def _rivals(cells: dict[str, Row], best: str, measure: str, comparison: Comparis
     fastest = best_of({name: row.means for name, row in cells.items()}, "training s", comparison.better)
     speed = f" {fastest} trains fastest." if fastest != best else ""
     if near:
-        return f", but {' and '.join(near)} cannot be told from it over {comparison.seeds} seeds.{speed}"
+        return f", but {' and '.join(near)} cannot be told apart from it over {comparison.seeds} seeds.{speed}"
     return f", by more than the seeds differ.{speed}"
 
 

@@ -59,7 +59,7 @@ def tune(
         max_seconds: time limit of the trials of this call; one that is running then is stopped after its epoch.
         workers: processes that do trials side by side.
         pruning: whether a trial whose validation loss is above the median of others' at its epoch is stopped at once.
-        directory: where trials and the model are kept, so that the same call goes on after it was broken off; `None`:
+        directory: where trials and the model are kept, so that the same call resumes after it was broken off; `None`:
             nowhere.
         on_trial: called with each trial that has ended.
 

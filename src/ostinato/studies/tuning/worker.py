@@ -101,7 +101,7 @@ class _Trained(Exception):
 
 
 class _Watch(Listener):
-    """Tells Optuna of every epoch, and ends a trial that is not worth going on, or that has no time left."""
+    """Tells Optuna of every epoch, and ends a trial that is not worth its time, or that has no time left."""
 
     def __init__(self, trial: Trial, deadline: float) -> None:
         self.trial, self.deadline = trial, deadline

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ostinato.options import Cell, check, data, model, option, training
-    from ostinato.tasks.base.about import About, Extra
+    from ostinato.tasks.base.about import About, Extra, Parameters, Tables, TimedTables
     from ostinato.tasks.base.batches import RowBatches
     from ostinato.tasks.base.estimator import Estimator
     from ostinato.tasks.base.holding_out import Held, cut
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # a task's parameters are read by the command line, which loads no PyTorch for it
 _HOMES = {
     "ostinato.options": ("Cell", "check", "data", "model", "option", "training"),
-    "ostinato.tasks.base.about": ("About", "Extra"),
+    "ostinato.tasks.base.about": ("About", "Extra", "Parameters", "Tables", "TimedTables"),
     "ostinato.tasks.base.batches": ("RowBatches",),
     "ostinato.tasks.base.estimator": ("Estimator",),
     "ostinato.tasks.base.holding_out": ("Held", "cut"),
@@ -41,9 +41,12 @@ __all__ = [
     "Extra",
     "Held",
     "Model",
+    "Parameters",
     "RowBatches",
     "Scores",
+    "Tables",
     "Task",
+    "TimedTables",
     "TrainingOptions",
     "check",
     "cut",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -152,6 +153,15 @@ def class_table(labels: Sequence[str], truth: ArrayLike, found: ArrayLike, *, ti
         for at in np.argsort(-scores.support, kind="stable")
     )
     return Table(title, ("class", "precision", "recall", "F1", "support"), rows)
+
+
+def class_details(labels: Sequence[str], truth: ArrayLike, found: ArrayLike) -> dict[str, Any]:
+    """Return as plain data which classes were taken for which, and the measures of each."""
+    counts = confusion_counts(truth, found, len(labels))
+    own = class_scores(counts)
+    columns = {"precision": own.precision, "recall": own.recall, "F1": own.f1, "examples": own.support}
+    rows = {label: {name: float(values[i]) for name, values in columns.items()} for i, label in enumerate(labels)}
+    return {"classes": list(labels), "confusion": counts.tolist(), "by class": rows}
 
 
 def calibration_error(probabilities: ArrayLike, right: ArrayLike, *, bins: int = 10) -> float:

@@ -92,7 +92,7 @@ class Estimator(Generic[T]):
             test: data for `scores_`; likewise.
             directory: where the history and the checkpoint of the run are kept; `None`: nowhere. The checkpoint stays
                 until the run is begun anew, so that nothing is lost before the model is saved.
-            resume: go on from the directory's checkpoint if there is one.
+            resume: start from the directory's checkpoint if there is one.
 
         Raises:
             DataError: something in the data is wrong, or there is too little of it.

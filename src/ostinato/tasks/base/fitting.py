@@ -65,9 +65,8 @@ def fit(task: AnyTask, parameters: Any, given: Given) -> Fitted:
     model, run = _refitted(task, model, run, parts, config, began, given)
     examples = encoded(task, model, parts)
     model = replace(model, encoder=task.calibrate(model, examples.validation))
-    baselines: Mapping[str, Baseline] = {}
-    if examples.test is not None:
-        baselines = task.baselines(model, examples.train, examples.validation)
+    # kept with the model, whatever is held out now: each later evaluation stands beside them
+    baselines = task.baselines(model, examples.train, examples.validation)
     return _summarised(task, Fitted(model, run, baselines, None, None), parts, examples, began)  # type: ignore[arg-type]
 
 
@@ -174,7 +173,7 @@ def judge(
         right = {}
     said = [verdict(values, decisive(values, task.decides), better, right), *task.remarks(values)]
     count, of = task.counted(model, examples)
-    how = task.protocol(model)
+    how = task.protocol(model, examples)
     protocol = f"{words}; {how}" if how else words
     details = task.details(model, examples, predicted)
     return Scores(protocol, count, of, values, better, " ".join(said), details), predicted[MODEL]

@@ -22,11 +22,6 @@ def is_table(source: Any) -> bool:
     return is_path(source) or isinstance(source, Mapping) or hasattr(source, "columns")
 
 
-def origin_of(source: Any, what: str) -> str:
-    """Return what a source is called: its file's name, or what it is."""
-    return Path(source).name if is_path(source) else what
-
-
 def columns_of(lines: Iterable[Any], names: Sequence[str], of: str) -> dict[str, list[Any]]:
     """Return lines as columns: JSON objects, or CSV with a header; or rows that are mappings already.
 

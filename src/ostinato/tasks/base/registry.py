@@ -88,18 +88,6 @@ def homes() -> dict[str, Home]:
     return {**_installed(), **_TASKS}
 
 
-def home_of(name: str) -> Home:
-    """Return a task by its name.
-
-    Raises:
-        UsageError: there is none.
-    """
-    known = homes()
-    if name not in known:
-        raise UsageError(f'there is no task "{name}"; choose one of {", ".join(known)}')
-    return known[name]
-
-
 def load(folder: str | Path, *, cell: Cell | None = None) -> Any:
     """Read a model that `save` wrote, of whichever task; nothing in it is executed.
 

@@ -71,10 +71,10 @@ def load_parameters(kind: type, folder: Path, cell: Cell | None) -> tuple[Artifa
     """
     artifact = load_artifact(folder, kind.about.kind)  # type: ignore[attr-defined]
     if artifact.body.get("layout") != _LAYOUT:
-        version = artifact.versions.get("ostinato", "an earlier version")
+        version = artifact.versions.get("ostinato", "of unknown version")
         raise ArtifactError(
-            f"{folder} was written by ostinato {version}, which kept models in another form: fit it again on its data, "
-            f"with the parameters that `ostinato report {folder}` of that version shows, and save it with this one"
+            f"{folder} was written by an earlier ostinato ({version}), which kept models in another form: fit it again "
+            f"on its data, with the parameters that `ostinato report {folder}` of that one shows, and save it"
         )
     try:
         saved = _estimator(kind, artifact.body["parameters"], folder, cell)
@@ -103,7 +103,8 @@ def _fitted(task: AnyTask, parameters: Any, artifact: Artifact) -> Fitted:
     body, arrays = artifact.body, artifact.tensors
     encoder = from_plain(task.encoder_type, body["encoder"], arrays)
     weights = {name.removeprefix(_NETWORK): own for name, own in arrays.items() if name.startswith(_NETWORK)}
-    network = restored(lambda: task.network(parameters, encoder, None), _sizes(parameters), weights)
+    sizes = {"parameters": _sizes(parameters), "encoder": getattr(encoder, "sizes", {})}
+    network = restored(lambda: task.network(parameters, encoder, None), sizes, weights)
     model = Model(parameters, encoder, network)
     types = {own.__name__: own for own in task.baseline_types}
     baselines = {name: from_plain(types[own["type"]], own["value"], arrays) for name, own in body["baselines"].items()}

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ostinato.errors import UsageError
-from ostinato.tasks.base.holding_out import Held, Shares
+from ostinato.tasks.base.holding_out import Held, Shares, cut, percent
 from ostinato.tasks.base.summary import Better, Panel
 from ostinato.training.config import TrainingConfig
 from ostinato.training.objective import BatchSource, Objective
@@ -97,8 +97,10 @@ class Task(Generic[P, R, C, E, D]):
         return None
 
     def hold_out(self, parameters: P, records: R, shares: Shares) -> Held[R]:
-        """Return records in their parts."""
-        raise NotImplementedError
+        """Return records in their parts; as it stands, the last of them are held out, by slices of the records."""
+        own: Any = records
+        train, validation, test = (own[part] for part in cut(len(own), shares))
+        return Held(train, validation, test, f"the last {percent(shares.test)} of {self.records}")
 
     def join(self, first: R, second: R) -> R:
         """Return two parts as one; for tasks that train once more on what decided when to stop (`refit`)."""
@@ -125,8 +127,10 @@ class Task(Generic[P, R, C, E, D]):
         raise NotImplementedError
 
     def encode(self, model: Model[P, C], records: R) -> E:
-        """Return records as the network reads them."""
-        raise NotImplementedError
+        """Return records as the network reads them; as it stands, records are examples."""
+        own: Any = records
+        found: E = own
+        return found
 
     def batches(self, model: Model[P, C], examples: E, *, training: bool) -> BatchSource | None:
         """Return examples in batches, for training or for a loss on what is held out; `None`: there are none."""
@@ -160,7 +164,7 @@ class Task(Generic[P, R, C, E, D]):
         """Return how many answers are judged, and what one is, in the plural."""
         return len(examples), self.records  # type: ignore[arg-type]
 
-    def protocol(self, model: Model[P, C]) -> str:
+    def protocol(self, model: Model[P, C], examples: E) -> str:
         """Return how answers are judged, in words."""
         return ""
 

@@ -78,7 +78,7 @@ def _from_set(data: SequenceSet, labelled: bool) -> Examples:
     times = data.times or [None] * len(data)
     items = tuple(Steps(*pair) for pair in zip(data.sequences, times, strict=True))
     if labelled and data.labels is None:
-        numbers = " (it has numbers to be told, a regression)" if data.targets is not None else ""
+        numbers = " (it has numbers to be predicted, a regression)" if data.targets is not None else ""
         raise DataError(f"{data.origin} has no classes{numbers}; expected a label for each sequence")
     labels = checked_labels(data.labels or (), data.origin) if labelled else None
     reading = SequenceReading(data.channels, data.time_format, data.decimal)

@@ -13,7 +13,7 @@ from ostinato.training.config import Averaged, Optimizer, Schedule
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class ClassParameters(Tables):
-    """What all classifiers are told."""
+    """The parameters of all classifiers."""
 
     cell: Cell = model("gru", "recurrent cell, any of docs/cells.md, or transformer")
     hidden_size: int = model(64, "units of a layer and direction", low=1)
@@ -30,7 +30,7 @@ class ClassParameters(Tables):
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class TextParameters(ClassParameters):
-    """What a `TextClassifier` is told."""
+    """The parameters of a `TextClassifier`."""
 
     about: ClassVar[About] = About(
         name="classification",
@@ -76,7 +76,7 @@ class TextParameters(ClassParameters):
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class SequenceParameters(ClassParameters, TimedTables):
-    """What a `SequenceClassifier` is told."""
+    """The parameters of a `SequenceClassifier`."""
 
     about: ClassVar[About] = About(
         name="sequences",

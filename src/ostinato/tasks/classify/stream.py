@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from ostinato.data.cells import cell_number
 from ostinato.data.table import LARGEST
-from ostinato.data.times import FARTHEST
+from ostinato.data.times import ANY, FARTHEST
 from ostinato.errors import DataError, StreamRowError, UsageError
 from ostinato.streaming import stepper
+from ostinato.tasks.base.rows import RowReader
 from ostinato.tasks.base.task import Model
 from ostinato.tasks.classify.encoding import Floats, with_temperature
 
@@ -65,6 +66,8 @@ class SequenceStream:
                 "convolutions, or predict whole sequences"
             )
         self.model, self._answer, self._name = model, answer, own.time or "time"
+        times = getattr(model.encoder.reading, "time_format", ANY)
+        self._rows = RowReader((), self._name, times, numbers=times.kind != "stamps")
         self._advance = stepper(model.network.stack)
         self.reset()
 
@@ -140,10 +143,19 @@ class SequenceStream:
             )
         return values
 
+    def _moment(self, time: Any) -> float | None:
+        """Return a date as the training data has it, a number, or `None` for what is no time."""
+        if not isinstance(time, str) or self._rows.numbers:
+            return _seconds(time)
+        try:
+            return float(time)
+        except ValueError:
+            return self._rows.moment({self._name: time})
+
     def _gap(self, time: Any) -> float | None:
         if self.model.encoder.gap is None:
             return None
-        now = _seconds(time)
+        now = self._moment(time)
         if now is None or not abs(now) < FARTHEST:
             raise StreamRowError(
                 f'it has no "{self._name}" that is a time; the model was trained with times: give a number, or a date '

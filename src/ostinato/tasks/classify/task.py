@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ostinato.data.text import WordVocabulary
-from ostinato.errors import DataError, UsageError
+from ostinato.errors import DataError, MissingExtra, UsageError
 from ostinato.nn.by_name import TRANSFORMER
 from ostinato.nn.losses import class_weights
-from ostinato.tasks.base.classes import calibration_error, class_measures, confusion_counts
+from ostinato.tasks.base.classes import calibration_error, class_details, class_measures
 from ostinato.tasks.base.holding_out import Held, Shares, percent
 from ostinato.tasks.base.lines import is_path
 from ostinato.tasks.base.summary import Panel
@@ -81,9 +81,16 @@ class ClassTask(Task[P, Examples, C, Part, Prediction], Generic[P, C]):
 
     def hold_out(self, parameters: P, records: Examples, shares: Shares) -> Held[Examples]:
         Classes.of(records)
+        held = self._drawn(parameters, records, shares)
+        if len(held.train) < 2:
+            raise DataError(f"there are {len(held.train)} examples to train on; give more, or hold fewer of them out")
+        return held
+
+    def extended(self, model: Model[P, C], records: Examples, shares: Shares) -> tuple[Model[P, C], Held[Examples]]:
+        return model, self._drawn(model.parameters, records, shares)
+
+    def _drawn(self, parameters: P, records: Examples, shares: Shares) -> Held[Examples]:
         rows = drawn_parts(records.labels or (), (shares.validation, shares.test), parameters.seed)
-        if len(rows[0]) < 2:
-            raise DataError(f"there are {len(rows[0])} examples to train on; give more, or hold fewer of them out")
         train, validation, test = (records.part(own) for own in rows)
         return Held(train, validation, test, f"{percent(shares.test)} of each class, drawn at random")
 
@@ -126,13 +133,12 @@ class ClassTask(Task[P, Examples, C, Part, Prediction], Generic[P, C]):
     def right(self, model: Model[P, C], examples: Part, predicted: Prediction) -> NDArray[np.bool_]:
         return np.asarray(predicted.classes == examples.targets)
 
-    def protocol(self, model: Model[P, C]) -> str:
+    def protocol(self, model: Model[P, C], examples: Part) -> str:
         return "seen by nothing before"
 
     def details(self, model: Model[P, C], examples: Part, predicted: Mapping[str, Prediction]) -> Mapping[str, Any]:
         names = [str(name) for name in model.encoder.classes.names]
-        counts = confusion_counts(examples.targets, predicted["model"].classes, len(names))
-        return {"classes": names, "confusion": counts.tolist()}
+        return class_details(names, examples.targets, predicted["model"].classes)
 
     def facts(self, model: Model[P, C], parts: Held[Examples], examples: Held[Part]) -> Iterable[tuple[str, str]]:
         yield "classes", counts_in_words(model.encoder.classes, examples.train.targets)
@@ -230,10 +236,11 @@ class TextTask(ClassTask[TextParameters, TextEncoder]):
         words = None
         if isinstance(known, WordVocabulary):
             words = WordVocabulary((), known.split, known.lower, known.normal_form)
-        return {
-            BAG_OF_WORDS: BagOfWords.fit(words, train, validation, classes),
-            MOST_FREQUENT: MostFrequent.fit(train, classes),
-        }
+        shares: dict[str, Baseline] = {MOST_FREQUENT: MostFrequent.fit(train, classes)}
+        try:
+            return {BAG_OF_WORDS: BagOfWords.fit(words, train, validation, classes), **shares}
+        except MissingExtra:  # nothing is judged in this fit, or `check` had said so
+            return shares
 
     def described(self, encoder: TextEncoder) -> Iterable[tuple[str, str]]:
         yield "vocabulary", f"{len(encoder.vocabulary):,} tokens, {encoder.level} level"

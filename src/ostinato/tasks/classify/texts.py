@@ -100,15 +100,15 @@ class TextColumns:
         names = [str(name) for name in ((self.text, self.label) if labelled else (self.text,))]
         table.require(names)
         texts = _present(table, names[0])
-        told = tuple(labels(table, names[1], "needs its label")) if labelled else None
-        return Examples(table.origin, texts, None if told is None else checked_labels(told, table.origin))
+        given = tuple(labels(table, names[1], "needs its label")) if labelled else None
+        return Examples(table.origin, texts, None if given is None else checked_labels(given, table.origin))
 
     def _examples(self, origin: str, rows: list[tuple[str, ...]], labelled: bool) -> Examples:
         texts = tuple("" if row[0] in self.missing else row[0] for row in rows)
         if not labelled:
             return Examples(origin, texts)
-        told = checked_labels(["" if row[1] in self.missing else row[1] for row in rows], origin)
-        return Examples(origin, texts, tuple(typed([str(label) for label in told])))
+        given = checked_labels(["" if row[1] in self.missing else row[1] for row in rows], origin)
+        return Examples(origin, texts, tuple(typed([str(label) for label in given])))
 
 
 def _present(table: Table, name: str) -> tuple[str, ...]:
@@ -130,14 +130,14 @@ def _from_lists(data: Any, labelled: bool) -> Examples:
     if not labelled:
         return Examples(origin, _texts(data, origin))
     if isinstance(data, tuple) and len(data) == 2 and not isinstance(data[0], str):
-        texts, told = _texts(data[0], origin), list(as_array(data[1]))
+        texts, given = _texts(data[0], origin), list(as_array(data[1]))
     elif all(isinstance(pair, Sequence) and not isinstance(pair, str) and len(pair) == 2 for pair in data):
-        texts, told = _texts([pair[0] for pair in data], origin), [pair[1] for pair in data]
+        texts, given = _texts([pair[0] for pair in data], origin), [pair[1] for pair in data]
     else:
         raise UsageError(f"data holds something else than texts with labels; expected {expected}")
-    if len(texts) != len(told):
-        raise DataError(f"there are {len(texts)} texts but {len(told)} labels; expected one for each")
-    return Examples(origin, texts, checked_labels(told, origin))
+    if len(texts) != len(given):
+        raise DataError(f"there are {len(texts)} texts but {len(given)} labels; expected one for each")
+    return Examples(origin, texts, checked_labels(given, origin))
 
 
 def _texts(data: Iterable[Any], origin: str) -> tuple[str, ...]:

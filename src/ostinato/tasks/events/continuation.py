@@ -1,4 +1,4 @@
-"""How a case goes on to its end: the most probable activity after the other, or drawn ones, with their times."""
+"""How a case continues to its end: the most probable activity after the other, or drawn ones, with their times."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def continue_case(
         StreamRowError: an event does not fit the model.
     """
     if not events:
-        raise UsageError("events is empty; expected one or more to go on from")
+        raise UsageError("events is empty; expected one or more to continue from")
     if length < 0:
         raise UsageError(f"length is {length}; expected 0 or more events")
     rng = np.random.default_rng(seed)
     case, activity, time = stream.columns
     for event in events:
         answer = stream.push({**event, case: "it"})
-    moment = stream.moment_of(events[-1])
+    moment = stream.rows.moment(events[-1])
     expected: list[dict[str, Any]] = []
     word, seconds = stream.encoder.unit
     while len(expected) < length:

@@ -19,7 +19,7 @@ class EventPredictor(Estimator[EventTask], EventParameters):
 
     A recurrent network reads the events of a case in order: the activity, the time since the event before and since
     the first, the time of day and the weekday. After each it predicts the next activity, or the end of the case, and
-    if the case goes on the time until the next event and until the last one.
+    if the case continues the time until the next event and until the last one.
 
     `fit` takes a path, an `ostinato.data.EventLog`, or anything else that `ostinato.data.read_table` takes; one event a
     row. Its parameters are those of `EventParameters`.
@@ -58,7 +58,7 @@ class EventPredictor(Estimator[EventTask], EventParameters):
     def continue_case(
         self, events: Sequence[Mapping[str, Any]], *, length: int = 50, sample: bool = False, seed: int = 0
     ) -> list[dict[str, Any]]:
-        """Return how a case is expected to go on.
+        """Return how a case is expected to continue.
 
         Args:
             events: of the case so far, as `stream` takes them.

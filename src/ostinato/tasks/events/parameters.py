@@ -14,7 +14,7 @@ TimeLoss: TypeAlias = Literal["lognormal", "log_mae", "mae"]
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class EventParameters(TimedTables):
-    """What an `EventPredictor` is told."""
+    """The parameters of an `EventPredictor`."""
 
     about: ClassVar[About] = About(
         name="events",

@@ -6,20 +6,17 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
 import torch
 
-from ostinato.data.delimited import cells_of_line
 from ostinato.data.events import wall_seconds
-from ostinato.data.frames import plain_value
-from ostinato.data.identities import NO_NAMES
 from ostinato.data.notes import note
-from ostinato.data.times import FARTHEST, OPEN_ORDER, read_cell
-from ostinato.errors import DataError, StreamRowError, UsageError
+from ostinato.errors import StreamRowError, UsageError
 from ostinato.streaming import ArrayState, stepper
+from ostinato.tasks.base.rows import RowReader
 from ostinato.tasks.base.task import Model
 
 _DAY = 86_400.0
@@ -37,12 +34,12 @@ class _Open:
 
 
 class EventStream:
-    """Cases as they go on; what is kept of each does not grow with its events.
+    """Cases as they continue; what is kept of each does not grow with its events.
 
     Args:
         model: fitted.
         answer: from probabilities, times and the name of a case to what is said of it.
-        most: cases held at a time; of more, the one that has not gone on for longest is forgotten.
+        most: cases held at a time; of more, the one that has been still for longest is forgotten.
 
     Raises:
         UsageError: `most` is not positive.
@@ -54,6 +51,9 @@ class EventStream:
         own = model.parameters
         self.model, self.encoder, self.most, self._answer = model, model.encoder, most, answer
         self.columns: tuple[str, str, str | None] = (own.case, own.activity, own.time or None)
+        self.rows = RowReader(
+            self.columns[:2], self.columns[2], self.encoder.reading, numbers=self.encoder.unit[0] != "days"
+        )
         self._index = {name: number for number, name in enumerate(self.encoder.known, 1)}
         self._said: set[str] = set()
         self._step = stepper(model.network.stack)
@@ -79,7 +79,7 @@ class EventStream:
             StreamRowError: a column is missing, the time cannot be read, or lies before that of the event before it.
                 The case stays as it was.
         """
-        case, activity, moment = self._parsed(row)
+        case, activity, moment = self.rows.read(row)
         own = self._cases.get(case, _Open())
         if moment < own.last:
             raise StreamRowError(
@@ -128,68 +128,3 @@ class EventStream:
         vector = self._vectors[self._index.get(activity, 0)]
         self._step.restore(own.state)
         return self._step(np.concatenate([vector, features[0].astype(np.float32)])[None].astype(np.float32))
-
-    def _parsed(self, row: Mapping[str, Any] | str) -> tuple[str, str, float]:
-        if isinstance(row, str):
-            row = self._cells(row)
-        if not isinstance(row, Mapping):
-            raise StreamRowError(f"it is a {type(row).__name__}; expected a mapping with {self._wanted()}")
-        case, activity = (plain_value(row.get(name)) for name in self.columns[:2])
-        for name, value in zip(self.columns, (case, activity), strict=False):
-            if value is None or str(value).strip() in ("", *NO_NAMES):
-                raise StreamRowError(f'it has no "{name}"; expected {self._wanted()}')
-            if not isinstance(value, (str, bool, int, float)):
-                raise StreamRowError(f'its "{name}" is a {type(value).__name__}; expected one text or number')
-        time = self.columns[2]
-        if time is not None and not all(name in row for name in ([time] if time in row else time.split("+"))):
-            raise StreamRowError(f'it has no "{self.columns[2]}"; expected {self._wanted()} (null where not known)')
-        return str(case).strip(), str(activity).strip(), self.moment_of(row)
-
-    def _cells(self, line: str) -> dict[str, str]:
-        names = [name for name in self.columns if name is not None]
-        cells = [cell.strip() for cell in cells_of_line(line, len(names))]
-        if len(cells) != len(names):
-            raise StreamRowError(
-                f"it has {len(cells)} cells; expected {self._wanted()}, in that order, or a JSON object"
-            )
-        return dict(zip(names, cells, strict=True))
-
-    def _wanted(self) -> str:
-        return ", ".join(f'"{name}"' for name in self.columns if name is not None)
-
-    def moment_of(self, row: Mapping[str, Any]) -> float:
-        """Return seconds from 1970 on, in UTC, or the number that stands for the time; NaN if it is not known.
-
-        Args:
-            row: with the event.
-
-        Raises:
-            StreamRowError: it cannot be read as the times of the training data are.
-        """
-        column = self.columns[2]
-        if column is None:
-            return math.nan
-        cells = [row.get(name) for name in ([column] if column in row else column.split("+"))]
-        if any(cell is None or cell == "" or (isinstance(cell, float) and not math.isfinite(cell)) for cell in cells):
-            return math.nan
-        time = cells[0]
-        if self.encoder.unit[0] != "days":
-            try:
-                number = float(time)  # type: ignore[arg-type]
-            except (TypeError, ValueError, OverflowError) as error:
-                raise StreamRowError(
-                    f"its time is {str(time)[:80]!r}; expected a number, as in the training data"
-                ) from error
-            if abs(number) < FARTHEST:
-                return number
-            raise StreamRowError(f"its time is {number:g}, which is too large for one; expected a number below 2**62")
-        try:
-            found = read_cell(row, column, self.encoder.reading)
-        except (DataError, ValueError, TypeError, OverflowError) as error:
-            shown = " ".join(map(str, cells)) if len(cells) > 1 or isinstance(time, datetime) else repr(time)
-            if any(words in str(error) for words in ("not a time that exists", OPEN_ORDER)):
-                raise StreamRowError(str(error)) from error
-            raise StreamRowError(
-                f"its time is {shown}; expected one such as 2024-01-31 13:00".replace("'", '"')
-            ) from error
-        return float(found.astype(f"{found.dtype.kind}8[us]").astype(np.int64) / 1e6)

@@ -47,7 +47,6 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
         *,
         labelled: bool = True,
     ) -> EventLog:
-        """Read a log by its columns."""
         if isinstance(source, EventLog):
             return source
         wanted = TimeFormat.wanted(
@@ -59,11 +58,9 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
         )  # fmt: skip
 
     def reading(self, records: EventLog) -> TimeFormat:
-        """Return how the times are written."""
         return records.time_format
 
     def hold_out(self, parameters: EventParameters, records: EventLog, shares: Shares) -> Held[EventLog]:
-        """Hold out the last cases."""
         by_start = parameters.order == "start"
         rows = np.argsort(records.starts, kind="stable") if by_start else np.arange(len(records))
         train, validation, test = (records.take(rows[own]) for own in cut(len(rows), shares))
@@ -73,27 +70,21 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
         return Held(train, validation, test, f"the last {percent(shares.test)} of cases, {by}")
 
     def join(self, first: EventLog, second: EventLog) -> EventLog:
-        """Return the cases of both."""
         return join_logs(first, second)
 
     def title(self, records: EventLog) -> str:
-        """Return the title of a report."""
         return f"What comes next in {records.origin}"
 
     def encoder(self, parameters: EventParameters, train: EventLog) -> EventEncoder:
-        """Find activities and scales."""
         return fit_encoder(train, parameters.time_loss)
 
     def network(self, parameters: EventParameters, encoder: EventEncoder, train: EventLog | None) -> nn.Module:
-        """Return the network."""
         return EventNetwork(parameters, len(encoder.known))
 
     def encode(self, model: Events, records: EventLog) -> Cases:
-        """Return cases as numbers."""
         return encode_log(model.encoder, records)
 
     def batches(self, model: Events, examples: Cases, *, training: bool) -> RowBatches[EventBatch]:
-        """Return cases of like length together."""
         return RowBatches(
             examples.lengths,
             lambda rows: collate(model.encoder, [examples.cases[row] for row in rows]),
@@ -103,12 +94,10 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
         )
 
     def objective(self, model: Events, train: Cases) -> EventObjective:
-        """Return the loss of activities and times."""
         weight = model.parameters.time_weight if model.encoder.unit[0] else 0.0
         return EventObjective(model.encoder.scales, weight)
 
     def predict(self, model: Events, examples: Cases) -> Predicted:
-        """Return what comes after each event of cases."""
         encoder = model.encoder
 
         def read(rows: list[int]) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
@@ -122,7 +111,6 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
         return Predicted(np.concatenate([own[0] for own in found]), np.concatenate([own[1] for own in found]))
 
     def baselines(self, model: Events, train: Cases, validation: Cases | None) -> Mapping[str, Baseline]:
-        """Return counts of what followed the last activities, and times by activity."""
         classes, whole = len(model.encoder.known) + 1, train.joined(validation)
         longest = LastActivities.chosen(train, validation, classes)
         return {
@@ -133,7 +121,6 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
         }
 
     def measures(self, model: Events, examples: Cases, predicted: Predicted) -> dict[str, float]:
-        """Return how well what came next was predicted, and the mean absolute error of each time."""
         kept, found = self._judged(model, examples), dict[str, float]()
         if predicted.probabilities is not None:
             probabilities = predicted.probabilities[kept]
@@ -149,18 +136,15 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
         return found
 
     def right(self, model: Events, examples: Cases, predicted: Predicted) -> NDArray[np.bool_] | None:
-        """Return whether each activity was predicted."""
         if predicted.probabilities is None:
             return None
         kept = self._judged(model, examples)
         return np.asarray(predicted.probabilities[kept].argmax(-1) == examples.following[kept])
 
     def counted(self, model: Events, examples: Cases) -> tuple[int, str]:
-        """Return how many prefixes are judged."""
         return int(self._judged(model, examples).sum()), "prefixes"
 
-    def protocol(self, model: Events) -> str:
-        """Return which prefixes are judged."""
+    def protocol(self, model: Events, examples: Cases) -> str:
         own = model.parameters
         end = "the end of the case counted as an activity" if own.count_end else "ends of cases not judged"
         return f"all prefixes of {own.first_prefix} or more events, {end}"
@@ -175,7 +159,6 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
         parts: Held[EventLog],
         examples: Held[Cases],
     ) -> Iterable[tuple[str, str]]:
-        """Say how large the parts are, and what there is in them."""
         for name, log in parts.named().items():
             size = "none" if log is None else f"{len(log):,} cases, {sum(map(len, log.activities)):,} events"
             yield name, size
@@ -184,18 +167,15 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
         yield "times", model.encoder.unit[0] or "none"
 
     def panels(self, model: Events, records: EventLog, examples: Cases, predicted: Predicted) -> Iterable[Panel]:
-        """Return the panels of a report."""
         return event_panels(model, records, examples, predicted, self._judged(model, examples))
 
     def pieces(self, model: Events, source: Any) -> Iterator[EventLog]:
-        """Yield one log, from a file or from lines."""
         own = model.parameters
         if not is_table(source) and not isinstance(source, EventLog):
             source = columns_of(source, [name for name in (own.case, own.activity, own.time) if name], "events")
         yield self.read(own, source, reading_of(model))
 
     def answers(self, model: Events, records: EventLog) -> Iterator[Mapping[str, Any]]:
-        """Yield what comes after the last event of each case."""
         cases = encode_log(model.encoder, records)
         for first in range(0, len(cases), _CASES):
             batch = collate(model.encoder, cases.cases[first : first + _CASES])
@@ -206,11 +186,9 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
                 yield answer_of(model.encoder, probabilities, times[length - 1, row], records.cases[first + row])
 
     def stream(self, model: Events, *, max_cases: int = 100_000, **options: Any) -> EventStream:
-        """Return a stream of events of many cases."""
         return EventStream(model, lambda *own: answer_of(model.encoder, *own), max_cases)
 
     def updated(self, model: Events, parts: Held[EventLog]) -> EventEncoder:
-        """Count how the new cases began."""
         own, new = model.encoder, fit_firsts(parts.train)
         firsts = {name: own.firsts.get(name, 0) + new.get(name, 0) for name in {**own.firsts, **new}}
         return EventEncoder(own.known, own.features, own.scales, own.unit, own.reading, firsts)

@@ -5,7 +5,6 @@ Source: L. Tashman, "Out-of-sample tests of forecasting accuracy", International
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,53 +25,76 @@ _FIT_VALUES = 20_000_000  # values the linear autoregression is fitted on, at mo
 class SimpleForecast:
     """A simple method, its quantiles those of its errors before the part that is judged.
 
-    What it has to learn, it learns from all rows before that part, those of the validation too.
+    What it has to learn, it learns from all rows before that part, those of the validation too; where there are none,
+    as in other data, it has what it learned when the model was fitted.
 
     Args:
         method: `"naive"`, `"seasonal naive"`, `"drift"` or `"linear autoregression"`.
+        weights: of the linear autoregression, `(context + 1, horizon)`.
+        spread: quantiles of the errors, scaled, `(levels, horizon, targets)`; `None`: there are none.
     """
 
     method: str
+    weights: Floats | None = None
+    spread: Floats | None = None
+
+    @classmethod
+    def fit(cls, method: str, encoder: ForecastEncoder, panel: Panel, before: NDArray[np.int64]) -> SimpleForecast:
+        """Fit on the rows of each series before some; without enough of them, nothing is learned."""
+        settings = encoder.settings
+        past = _fit_origins(settings, panel, Part(np.zeros_like(before), before))
+        if not len(past):
+            return cls(method)
+        history, future = (
+            own / _scale(encoder, panel, past) for own in _arrays(panel, past, _rows(encoder), settings.horizon)
+        )
+        made = cls(method)
+        if method == "linear autoregression":
+            made = cls(method, LinearAutoregression(settings.context, settings.horizon).fit(history, future).weights)
+        if not encoder.levels:
+            return made
+        with np.errstate(invalid="ignore"):
+            spread = np.nanquantile(future - made._run(encoder, history), encoder.levels, axis=0)
+        # as it comes back from a file: sums are taken in the order of memory
+        return cls(method, made.weights, np.ascontiguousarray(spread))
 
     def predict(self, examples: Examples) -> Forecasts:
         """Forecast from the origins of examples."""
         encoder, panel, origins = examples.encoder, examples.panel, examples.origins
-        settings, season = encoder.settings, encoder.season
-        rows = max(settings.context, 2 * season + settings.horizon)
-        past = _fit_origins(settings, panel, Part(np.zeros_like(examples.part.start), examples.part.start))
-        affine = encoder.scaler.for_panel(panel)
-        before, now = (affine.scale[own[:, 0]][:, None] for own in (past, origins))
+        fitted = SimpleForecast.fit(self.method, encoder, panel, examples.part.start)
+        if fitted.weights is None and fitted.spread is None:
+            fitted = self
         # methods work on scaled series, so that the one regression sees them all at one size
-        history, future = (values / before for values in _arrays(panel, past, rows, settings.horizon))
-        current = _arrays(panel, origins, rows, settings.horizon)[0] / now
-        run = self._fitted(settings, season, history, future)
-        errors = future - run(history) if len(past) else future
-        return _with_quantiles(run(current) * now, errors, now, encoder.levels)
+        now = _scale(encoder, panel, origins)
+        point = fitted._run(encoder, _arrays(panel, origins, _rows(encoder), encoder.settings.horizon)[0] / now) * now
+        if fitted.spread is None:
+            return Forecasts(point)
+        return Forecasts(point, point[..., None] + np.moveaxis(fitted.spread, 0, -1) * now[..., None])
 
-    def _fitted(
-        self, settings: NetworkSettings, season: int, history: Floats, future: Floats
-    ) -> Callable[[Floats], Floats]:
-        horizon = settings.horizon
+    def _run(self, encoder: ForecastEncoder, history: Floats) -> Floats:
+        settings = encoder.settings
         if self.method == "linear autoregression":
-            if not len(history):  # there is nothing to fit it on
-                return lambda own: np.full((len(own), horizon, own.shape[2]), np.nan)
-            return LinearAutoregression(settings.context, horizon).fit(history, future).predict
+            if self.weights is None:  # there was nothing to fit it on
+                return np.full((len(history), settings.horizon, history.shape[2]), np.nan)
+            made = LinearAutoregression(settings.context, settings.horizon)
+            made.weights = self.weights
+            return made.predict(history)
         if self.method == "seasonal naive":
-            return lambda own: seasonal_naive(own, horizon, season)
-        return lambda own: (drift if self.method == "drift" else naive)(own, horizon)
+            return seasonal_naive(history, settings.horizon, encoder.season)
+        return (drift if self.method == "drift" else naive)(history, settings.horizon)
+
+
+def _rows(encoder: ForecastEncoder) -> int:
+    return max(encoder.settings.context, 2 * encoder.season + encoder.settings.horizon)
+
+
+def _scale(encoder: ForecastEncoder, panel: Panel, origins: NDArray[np.int64]) -> Floats:
+    return encoder.scaler.for_panel(panel).scale[origins[:, 0]][:, None]
 
 
 def methods_of(encoder: ForecastEncoder) -> list[str]:
     """Return the simple methods that stand beside a model."""
     return ["naive", *(["seasonal naive"] if encoder.season > 1 else []), "drift", "linear autoregression"]
-
-
-def _with_quantiles(point: Floats, errors: Floats, scale: Floats, levels: tuple[float, ...]) -> Forecasts:
-    if not levels or not len(errors):
-        return Forecasts(point)
-    with np.errstate(invalid="ignore"):
-        spread = np.nanquantile(errors, levels, axis=0)  # (levels, horizon, targets)
-    return Forecasts(point, point[..., None] + np.moveaxis(spread, 0, -1) * scale[..., None])
 
 
 def _fit_origins(settings: NetworkSettings, panel: Panel, train: Part) -> NDArray[np.int64]:

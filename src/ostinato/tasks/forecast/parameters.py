@@ -13,7 +13,7 @@ from ostinato.training.config import Optimizer, Schedule
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class ForecastParameters(TimedTables):
-    """What a `Forecaster` is told."""
+    """The parameters of a `Forecaster`."""
 
     about: ClassVar[About] = About(
         name="forecast",

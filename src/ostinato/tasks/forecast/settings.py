@@ -42,11 +42,6 @@ class NetworkSettings:
     loss: PointLoss
 
     @property
-    def context_segments(self) -> int:
-        """Segments of the context."""
-        return self.context // self.segment
-
-    @property
     def future_segments(self) -> int:
         """Segments that cover the horizon."""
         return -(-self.horizon // self.segment)

@@ -112,7 +112,7 @@ class ForecastStream:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state` returned.
+        """Resume from what `state` returned.
 
         Raises:
             UsageError: the state is of another model or series, or none at all; the stream is then as it was.

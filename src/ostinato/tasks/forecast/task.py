@@ -187,7 +187,10 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         return Fitted.of(model).forecast_windows(examples.panel, origins)[1]
 
     def baselines(self, model: Forecasting, train: Examples, validation: Examples | None) -> Mapping[str, Baseline]:
-        return {name: SimpleForecast(name) for name in methods_of(model.encoder)}
+        encoder, panel = model.encoder, train.panel
+        lengths = np.array([len(series) for series in panel.series], np.int64)
+        end = lengths if encoder.test is None else encoder.test.start
+        return {name: SimpleForecast.fit(name, encoder, panel, end) for name in methods_of(encoder)}
 
     def measures(self, model: Forecasting, examples: Examples, predicted: Forecasts) -> dict[str, float]:
         encoder = model.encoder
@@ -201,8 +204,9 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         by_step = {name: list(mae_by_step(examples.truth, own.point)) for name, own in predicted.items()}
         return {"by_step": by_step, "stride": examples.chosen_stride}
 
-    def protocol(self, model: Forecasting) -> str:
-        return "rolling origin, without refitting"
+    def protocol(self, model: Forecasting, examples: Examples) -> str:
+        every = examples.chosen_stride
+        return f"rolling origin, one every {'row' if every == 1 else f'{every} rows'}, without refitting"
 
     def remarks(self, values: Mapping[str, Mapping[str, float]]) -> Sequence[str]:
         return [*_random_walk(values), *_interval(values["model"])]

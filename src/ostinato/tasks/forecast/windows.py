@@ -106,6 +106,13 @@ class ForecastEncoder:
                 raise ValueError(f"its rows begin at {str(series.start)[:40]}, of shape {series.values.shape}")
 
     @property
+    def sizes(self) -> dict[str, int]:
+        """What the network is made of, which its weights must bear out before anything is made of it."""
+        own = vars(self.settings).items()
+        free = ("context", "segment", "masked", "highway")
+        return {name: value for name, value in own if isinstance(value, int) and name not in free}
+
+    @property
     def schema(self) -> Schema:
         """The roles of the columns, complete."""
         return self.reading.schema

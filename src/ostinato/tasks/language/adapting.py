@@ -1,4 +1,4 @@
-"""Dynamic evaluation: a model that goes on learning from the text that it has just been scored on."""
+"""Dynamic evaluation: a model that keeps learning from the text that it has just been scored on."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ostinato.errors import UsageError
 from ostinato.tasks.base.estimator import Estimator
 from ostinato.tasks.base.fitting import better_of
-from ostinato.tasks.base.judging import MODEL, Scores
+from ostinato.tasks.base.judging import MODEL, Scores, decisive, verdict
 from ostinato.tasks.language.adapting import DynamicEvaluation
 from ostinato.tasks.language.cache import NeuralCache
 from ostinato.tasks.language.generation import Sampling, generate_tokens
@@ -103,8 +103,10 @@ class LanguageModel(Estimator[LanguageTask], LanguageParameters):
             "model as trained": scores.model,
         }
         values |= {name: own for name, own in scores.values.items() if name != MODEL}
+        better = better_of(self.task, values)
+        said = verdict(values, decisive(values, self.task.decides), better, {})
         protocol = f"{scores.protocol}, with {' and '.join(how)}"
-        return replace(scores, values=values, protocol=protocol, better=better_of(self.task, values))
+        return replace(scores, values=values, protocol=protocol, better=better, verdict=said)
 
     def write(
         self,

@@ -64,12 +64,12 @@ def draw(
     if sampling.top_k is not None and sampling.top_k < len(scores):
         least = scores.topk(sampling.top_k).values[-1]
         scores = scores.masked_fill(scores < least, float("-inf"))
-    chances = scores.softmax(-1)
+    probabilities = scores.softmax(-1)
     if sampling.top_p < 1:
-        ordered, places = chances.sort(descending=True, stable=True)
+        ordered, places = probabilities.sort(descending=True, stable=True)
         beyond = ordered.cumsum(-1) - ordered >= sampling.top_p  # what comes before them is enough
-        chances[places[beyond]] = 0.0
-    return int(torch.multinomial(chances, 1, generator=generator))
+        probabilities[places[beyond]] = 0.0
+    return int(torch.multinomial(probabilities, 1, generator=generator))
 
 
 def generate_tokens(

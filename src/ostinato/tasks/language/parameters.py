@@ -12,7 +12,7 @@ from ostinato.training.config import Optimizer, Schedule
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class LanguageParameters(Parameters):
-    """What a `LanguageModel` is told."""
+    """The parameters of a `LanguageModel`."""
 
     about: ClassVar[About] = About(
         name="language",

@@ -56,7 +56,7 @@ class Unigrams:
 
 
 def measures(losses: Losses) -> dict[str, float]:
-    """Return a mean loss as it is usually told, all of them a token."""
+    """Return a mean loss as it is usually given, all of them a token."""
     loss = float(losses.mean())
     return {"nats": loss, "bits": bits_per_character(loss), "perplexity": perplexity(loss)}
 

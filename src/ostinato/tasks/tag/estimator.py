@@ -19,7 +19,7 @@ from ostinato.tasks.tag.task import TagTask
 class SequenceTagger(Estimator[TagTask], TagParameters):
     """A recurrent tagger: a tag for each token of a sentence, such as parts of speech, or names by BIO tags.
 
-    A token is read as a whole word and, unless told not to, by its characters; a stack reads the sentence both ways; a
+    A token is read as a whole word and, unless switched off, by its characters; a stack reads the sentence both ways; a
     softmax judges each tag for itself, or a linear-chain CRF the tags of a sentence together.
 
     `fit` takes a path of a tagged file (see `ostinato.data.text.read_tagged` and `read_conllu`), pairs of tokens and

@@ -12,7 +12,7 @@ from ostinato.training.config import Optimizer, Schedule
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class TagParameters(Parameters):
-    """What a `SequenceTagger` is told."""
+    """The parameters of a `SequenceTagger`."""
 
     about: ClassVar[About] = About(
         name="tagging",

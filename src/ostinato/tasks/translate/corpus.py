@@ -67,7 +67,7 @@ class TranslationEncoder:
 
     Args:
         source, target: `target` is `None` if one serves both sides.
-        longest: the most tokens that are written, unless told.
+        longest: the most tokens that are written, unless said otherwise.
     """
 
     reading: ClassVar[bool] = True

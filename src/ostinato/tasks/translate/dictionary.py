@@ -32,13 +32,13 @@ def learn_dictionary(pairs: Sequence[tuple[str, str]], *, iterations: int = 5) -
     source_index, target_index = _index(ours for ours, _ in rows), _index(theirs for _, theirs in rows)
     links, counts = _links(rows, source_index, target_index)
     sources, targets = np.divmod(links.keys, max(1, len(target_index)))
-    chances = np.ones(len(links.keys))
+    probabilities = np.ones(len(links.keys))
     for _ in range(iterations):
-        shares = chances[links.entry]
+        shares = probabilities[links.entry]
         shares /= np.bincount(links.place, shares, minlength=counts)[links.place]
-        expected = np.bincount(links.entry, shares, minlength=len(chances))
-        chances = expected / np.bincount(sources, expected, minlength=len(source_index))[sources]
-    order = np.lexsort((targets, -chances, sources))
+        expected = np.bincount(links.entry, shares, minlength=len(probabilities))
+        probabilities = expected / np.bincount(sources, expected, minlength=len(source_index))[sources]
+    order = np.lexsort((targets, -probabilities, sources))
     first = np.unique(sources[order], return_index=True)[1]
     known, words = list(source_index), list(target_index)
     best = {known[sources[entry]]: words[targets[entry]] for entry in order[first]}

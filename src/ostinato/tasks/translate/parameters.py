@@ -13,7 +13,7 @@ from ostinato.training.config import Optimizer, Schedule
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class TranslationParameters(Parameters):
-    """What a `Translator` is told."""
+    """The parameters of a `Translator`."""
 
     about: ClassVar[About] = About(
         name="translation",

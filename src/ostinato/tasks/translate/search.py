@@ -58,7 +58,7 @@ class Search:
 
         Args:
             lengths: of the sources, `(batch,)`, their ends counted.
-            longest: the most that a model writes, unless told.
+            longest: the most that a model writes, unless said otherwise.
         """
         if self.max_length is not None:
             return torch.full_like(lengths, self.max_length)

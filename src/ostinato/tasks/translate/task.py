@@ -158,7 +158,7 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
             found |= {"loss": predicted.loss, "perplexity": perplexity(predicted.loss)}
         return found
 
-    def protocol(self, model: Translation) -> str:
+    def protocol(self, model: Translation, examples: Encoded) -> str:
         size = model.parameters.beam_size
         return f"beam of {size}" if size > 1 else "greedy"
 

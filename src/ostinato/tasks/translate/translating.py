@@ -39,7 +39,7 @@ class Languages:
     source: Vocabulary
     target: Vocabulary
     longest: int
-    """The most tokens that are written, unless told."""
+    """The most tokens that are written, unless said otherwise."""
     copy_unknown: bool
 
     def read(self, text: str) -> list[int]:
