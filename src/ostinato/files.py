@@ -103,3 +103,8 @@ def delete_quietly(path: Path) -> None:
 def reason(error: OSError) -> str:
     """Return why the system refused, in its own words."""
     return (error.strerror or str(error) or type(error).__name__).lower()
+
+
+def checkpoint_path(directory: Path) -> Path:
+    """Return where the checkpoint of a run lies; here, so that an interrupted command looks without PyTorch."""
+    return directory / "checkpoint" / "run.pt"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ostinato.errors import Diverged, MissingExtra, NonFiniteLoss, UsageError
+from ostinato.files import checkpoint_path
 
 
 def fit_into(out: Path, fit: Callable[[], Any], save: Callable[[Path], Any], *, resume: bool) -> NonFiniteLoss | None:
@@ -19,7 +20,7 @@ def fit_into(out: Path, fit: Callable[[], Any], save: Callable[[Path], Any], *, 
     Raises:
         UsageError: a run is to be resumed where a finished model stands.
     """
-    from ostinato.training import checkpoint_path, remove_checkpoint
+    from ostinato.training import remove_checkpoint
 
     was_there, failure = out.exists(), None
     if resume:
@@ -44,8 +45,6 @@ def fit_into(out: Path, fit: Callable[[], Any], save: Callable[[Path], Any], *, 
 
 
 def _check_unfinished(out: Path) -> None:
-    from ostinato.training import checkpoint_path
-
     if (out / "model.json").exists() and not checkpoint_path(out).exists():
         raise UsageError(
             f"{out} holds a finished model, and --resume replaces none: ostinato update {out} FILE trains it on new "
@@ -57,8 +56,6 @@ def resume_hint(out: Path) -> Callable[[], str]:
     """Return what tells, once a fit is interrupted, what there is to resume from."""
 
     def hint() -> str:
-        from ostinato.training import checkpoint_path
-
         if checkpoint_path(out).exists():
             return "; the checkpoint is kept: the same command with --resume starts from it"
         return "; there is nothing to resume from yet: begin again with the same command"

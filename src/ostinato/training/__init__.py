@@ -6,7 +6,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ostinato.training.checkpoint import checkpoint_path, remove_checkpoint
+    from ostinato.files import checkpoint_path
+    from ostinato.training.checkpoint import remove_checkpoint
     from ostinato.training.config import AVERAGINGS, OPTIMIZERS, SCHEDULES, TrainingConfig, TrainingOptions
     from ostinato.training.history import EpochRow, History
     from ostinato.training.listeners import Listener, listening

@@ -12,14 +12,9 @@ from typing import Any
 import torch
 
 from ostinato.errors import TrainingError
-from ostinato.files import make_folder, write_atomically
+from ostinato.files import checkpoint_path, make_folder, write_atomically
 
 FORMAT = 1
-
-
-def checkpoint_path(directory: Path) -> Path:
-    """Return where a run's checkpoint lies."""
-    return directory / "checkpoint" / "run.pt"
 
 
 def save_checkpoint(directory: Path, state: dict[str, Any]) -> None:
