@@ -1,4 +1,4 @@
-"""Layers as cells: what is stepped is always one module with `forward(x, state) -> (y, state)`, and so one compiled step.
+"""Layers as cells: what is stepped is one module with `forward(x, state) -> (y, state)`, and so one compiled step.
 
 A stack is one cell whose state holds those of its layers; so is a layer of `torch.nn`, or its drop-in, of any number of
 layers; and so is either with a head behind it, so that the answer to a step comes from the same compiled call.
@@ -25,11 +25,12 @@ class Headed(nn.Module):
     Args:
         layer: what is stepped.
         head: from the layer's output `(batch, features)` to `(batch, answers)`, each row for itself.
+        beside: modules that are copied with them, such as the embedding of what is read.
     """
 
-    def __init__(self, layer: nn.Module, head: nn.Module) -> None:
+    def __init__(self, layer: nn.Module, head: nn.Module, **beside: nn.Module) -> None:
         super().__init__()
-        self.layer, self.head = layer, head
+        self.layer, self.head, self.beside = layer, head, nn.ModuleDict(beside)
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """Advance one step."""
