@@ -202,7 +202,7 @@ class RowStepper:
             step = torch.from_numpy(numbers[:1]).to(one._reference.device, one._reference.dtype)
             one(numbers[:1])  # says in a sentence what does not fit
             one.reset()
-            start = one._initial(step)
+            start = map_state(lambda leaf: leaf.detach().clone(), one._initial(step))
         kernel = None if one._grows or one._kernel is None else self._made(start, numbers.shape[1], _FEWEST)
         self._start, self._compiled, self._kernel = start, kernel is not None, kernel
         if kernel is None:
