@@ -164,6 +164,8 @@ class SequenceStream(Stream):
         """Go on from what was kept."""
         state, pooled, time = (kept.get(name) for name in ("state", "pooling", "time"))
         start = self._pooling.start()
+        if not {"state", "pooling", "time"} <= kept.keys():
+            raise refused("lacks a part")
         if time is not None and not (isinstance(time, float) and abs(time) < FARTHEST):
             raise refused("has a time that is none")
         if (state is None) != (pooled is None):
