@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ostinato import cells, data, engine, errors, nn, streaming, training
     from ostinato.engine import compile, explain, scan  # noqa: A004
     from ostinato.nn import accelerate
-    from ostinato.streaming import stepper
+    from ostinato.streaming import row_stepper, stepper
     from ostinato.studies.comparing import compare
     from ostinato.studies.tuning import tune
     from ostinato.tasks.base.registry import load
@@ -37,6 +37,7 @@ _HOMES = {
     "compile": "ostinato.engine",
     "explain": "ostinato.engine",
     "scan": "ostinato.engine",
+    "row_stepper": "ostinato.streaming",
     "stepper": "ostinato.streaming",
     "tune": "ostinato.studies.tuning",
 }
@@ -60,6 +61,7 @@ __all__ = [
     "explain",
     "load",
     "nn",
+    "row_stepper",
     "scan",
     "stepper",
     "streaming",

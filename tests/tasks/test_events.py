@@ -158,7 +158,7 @@ def test_what_is_kept_of_a_case_does_not_grow_and_the_oldest_case_is_forgotten(m
     sizes = set()
     for number in range(30):
         stream.push({"case": "a", "activity": "wait", "time": f"2024-01-{number + 1:02}"})
-        sizes.add(sum(part.nbytes for part in _leaves(stream._cases["a"].state)))
+        sizes.add(sum(part.nbytes for part in _leaves(stream._cases["a"].row.state())))
     assert len(sizes) == 1
     fresh = stream.push({"case": "b", "activity": "open", "time": "2024-01-01"})
     stream.push({"case": "c", "activity": "open", "time": "2024-01-01"})

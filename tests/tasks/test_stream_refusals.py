@@ -46,11 +46,11 @@ def same(one, other) -> bool:
 
 
 def refuses(stream, row, match=None) -> None:
-    before = stream.state()
+    before = stream.kept()
     with pytest.raises(StreamRowError, match=match) as caught:
         stream.push(row)
     assert "\n" not in str(caught.value)
-    assert same(stream.state(), before)
+    assert same(stream.kept(), before)
 
 
 @pytest.mark.parametrize("name", ["7", 7, 7.0, "A", "07", True, ["007"]])
@@ -110,10 +110,10 @@ def test_a_value_too_large_to_compute_with_is_refused(daily, value) -> None:
 def test_a_row_whose_future_is_wrong_leaves_the_stream_as_it_was() -> None:
     data = pd.DataFrame({"time": DAYS, "y": WAVE, "h": np.arange(ROWS) % 3})
     stream = Forecaster(**SMALL, known_covariates=["h"]).fit(data).stream()
-    before = stream.state()
+    before = stream.kept()
     with pytest.raises(OstinatoError):
         stream.push({"y": 1.0, "h": 1})
-    assert same(stream.state(), before)
+    assert same(stream.kept(), before)
 
 
 HOSTILE = [None, [], {}, "x", "NaT", "99999-01-01", -1, True, float("nan"), float("inf"), 10**400, 2**63, [1], 2.5,
@@ -125,11 +125,11 @@ HOSTILE = [None, [], {}, "x", "NaT", "99999-01-01", -1, True, float("nan"), floa
 def test_a_hostile_state_is_refused_or_harmless(states, which, key, bad) -> None:
     model, state = states[which]
     stream = model.stream()
-    before = stream.state()
+    before = stream.kept()
     try:
-        stream.restore({**copy.deepcopy(state), key: bad})
+        stream.accept({**copy.deepcopy(state), key: bad})
     except UsageError:
-        assert same(stream.state(), before)
+        assert same(stream.kept(), before)
         return
     # only another time of the same kind is taken
     assert key in ("next", "last")
@@ -139,23 +139,23 @@ def test_a_hostile_state_is_refused_or_harmless(states, which, key, bad) -> None
 @pytest.fixture(scope="module")
 def states(daily, counted):
     models = [daily, counted, fitted(DAYS, frequency="rows"), fitted(pd.to_timedelta(np.arange(ROWS), unit="h"))]
-    return [(model, model.stream().state()) for model in models]
+    return [(model, model.stream().kept()) for model in models]
 
 
 def test_states_of_other_models_are_refused_and_own_ones_taken(daily, counted, several, tmp_path) -> None:
     others = [counted.stream().state(), several.stream("A").state(), fitted(DAYS, WAVE * 2).stream().state()]
     for other in (None, {}, [], "x", 5, {"a": 1}, *others):
         stream = daily.stream()
-        before = stream.state()
+        before = stream.kept()
         with pytest.raises(UsageError, match="the state"):
             stream.restore(other)
-        assert same(stream.state(), before)
+        assert same(stream.kept(), before)
     daily.save(tmp_path)
     stream = daily.stream()
     stream.push({"y": 0.5})
     again = Forecaster.load(tmp_path).stream()
     again.restore(stream.state())
-    assert same(again.state(), stream.state())
+    assert same(again.kept(), stream.kept())
     cold = daily.stream(warm=False)
     again.restore(cold.state())
     assert again.next_time is None

@@ -1,17 +1,26 @@
-"""`ostinato stream DIR`: rows on stdin, forecasts on stdout, one a step."""
+"""`ostinato stream DIR`: rows on stdin, answers on stdout, one a step."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ostinato.cli.opened import add_extras, add_model, extras_of, open_model, with_article
+from ostinato.cli.parsing import path
 from ostinato.cli.show import as_line, stdin_lines
 from ostinato.errors import DataError, StreamRowError, UsageError
+from ostinato.files import write_atomically
+from ostinato.training.interrupts import HeldBack
+
+if TYPE_CHECKING:
+    from ostinato.streaming import Stream
 
 _EPILOG = """rows are JSON objects, one a line, or CSV with a header; which of them is seen from the first line.
 Each answer is one line of JSON:
@@ -20,6 +29,7 @@ Each answer is one line of JSON:
 examples:
   tail -n 24 load.csv | ostinato stream model --columns time,load
   some-sensor | ostinato stream model --cold
+  some-sensor | ostinato stream model --state sensor.state      goes on where it ended
 """
 
 
@@ -37,6 +47,12 @@ def add_parser(verbs: Any) -> None:
     add_extras(parser, "stream")
     parser.add_argument("--columns", metavar="A,B,...", help="of tables: the names of CSV columns without a header")
     parser.add_argument("--delimiter", metavar="CHAR", help="of tables: between the cells of CSV rows (found)")
+    parser.add_argument(
+        "--state",
+        type=path,
+        metavar="FILE",
+        help="go on where the stream ended that left this file; it is written again",
+    )
     parser.add_argument("--skip-bad", action="store_true", help="report a bad row and go to the next, rather than stop")
     parser.set_defaults(run=run)
 
@@ -50,29 +66,55 @@ def run(arguments: argparse.Namespace) -> int:
             held = f"{arguments.model} holds {with_article(model.about.kind)}"
             raise UsageError(f"--{flag} is for rows of tables, and {held}; leave it out")
     stream = model.stream(**extras_of(model.about, "stream", arguments))
-    for number, row in _rows(stream, columns, _mark(arguments.delimiter)):
-        try:
-            answer = stream.push(row())
-        except ValueError as error:  # of JSON, or of a row that does not fit
-            if not arguments.skip_bad:
-                raise StreamRowError(f"row {number} of stdin: {error}") from error
-            print(f"ostinato: row {number} of stdin skipped: {error}", file=sys.stderr)
-            continue
-        plain = answer if isinstance(answer, Mapping) else answer.plain()
-        sys.stdout.write(as_line({"row": number, **plain}, json=True) + "\n")
-        sys.stdout.flush()
+    rows = _rows(stream, columns, _mark(arguments.delimiter))
+    with _kept(stream, arguments.state) as undisturbed:
+        for number, row in rows:
+            with undisturbed():
+                _answer(stream, number, row, skips=arguments.skip_bad)
     return 0
 
 
-def _rows(stream: Any, columns: list[str] | None, delimiter: str | None) -> Iterator[tuple[int, Callable[[], Any]]]:
-    """Yield the number of each row, and what reads it."""
-    header = getattr(stream, "header", None)
-    if columns is None and delimiter is None and header is None:
-        takes_text = getattr(stream, "takes_text", False)
-        for number, line in enumerate(stdin_lines(), 1):
-            yield number, partial(_parsed, line, takes_text=takes_text)
+def _answer(stream: Stream, number: int, row: Callable[[], Any], *, skips: bool) -> None:
+    try:
+        answer = stream.push(row())
+    except ValueError as error:  # of JSON, or of a row that does not fit
+        if not skips:
+            raise StreamRowError(f"row {number} of stdin: {error}") from error
+        print(f"ostinato: row {number} of stdin skipped: {error}", file=sys.stderr)
         return
-    yield from _named(columns, header or (), delimiter)
+    sys.stdout.write(as_line({"row": number, **stream.plain(answer)}, json=True) + "\n")
+    sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def _kept(stream: Stream, file: Path | None) -> Iterator[Callable[[], AbstractContextManager[object]]]:
+    """Begin from the state in a file, if it is there, and write it again at the end, however it comes.
+
+    What it yields is a context in which a signal waits: a row is answered and taken in, or neither.
+    """
+    if file is None:
+        yield contextlib.nullcontext
+        return
+    if file.exists():
+        try:
+            stream.restore(file.read_bytes())
+        except UsageError as error:
+            raise UsageError(f"{file}: {error}") from error
+    write_atomically(file, stream.state())  # a folder that cannot be written is said before the first row
+    try:
+        yield HeldBack
+    finally:
+        with HeldBack():
+            write_atomically(file, stream.state())
+
+
+def _rows(stream: Stream, columns: list[str] | None, delimiter: str | None) -> Iterator[tuple[int, Callable[[], Any]]]:
+    """Yield the number of each row, and what reads it."""
+    if columns is None and delimiter is None and stream.header is None:
+        for number, line in enumerate(stdin_lines(), 1):
+            yield number, partial(_parsed, line, takes_text=stream.takes_text)
+        return
+    yield from _named(columns, stream.header or (), delimiter)
 
 
 def _parsed(line: str, *, takes_text: bool) -> Any:

@@ -24,6 +24,12 @@ class StepKernel(Protocol):
     y: NDArray[Any]
     """What a step writes."""
 
+    count: int
+    """How many rows a call advances: the first ones."""
+
+    def set_count(self, count: int) -> None:
+        """Advance the first `count` rows from now on, of as many as there is memory for."""
+
     def advance(self) -> None:
         """Read `x`, go one step, write `y`."""
 

@@ -137,12 +137,13 @@ def walks_of(layer: nn.RNNBase, like: Tensor) -> list[Walk] | None:
         if not _readable(weights, shapes, like):
             return None
         if shapes not in known:
-            known[shapes] = _make_step(layer, own)
+            known[shapes] = step_of(layer, own)
         walks.append(Walk(known[shapes], weights))  # type: ignore[arg-type]
     return walks
 
 
-def _make_step(layer: nn.RNNBase, names: Sequence[str]) -> Step:
+def step_of(layer: nn.RNNBase, names: Sequence[str]) -> Step:
+    """Return a step of one layer and direction, given the names of its weights; it has none to read yet."""
     roots = [name.partition("_l")[0] for name in names]
     if layer.mode == "LSTM":
         return LSTMStep(roots)

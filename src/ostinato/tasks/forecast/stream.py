@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from ostinato.data.table import LARGEST
 from ostinato.data.times import OPEN_ORDER, read_cell
 from ostinato.data.zones import aware, instants_of, wall_times
 from ostinato.errors import DataError, StreamRowError, UsageError
+from ostinato.streaming import NOTHING, Steps, Stream
 from ostinato.tasks.forecast.fitted import Fitted
 from ostinato.tasks.forecast.result import Forecast
 from ostinato.tasks.forecast.stream_checks import (
@@ -30,28 +31,36 @@ from ostinato.tasks.forecast.stream_checks import (
 from ostinato.tasks.forecast.windows import tail_of
 
 
-class ForecastStream:
+class ForecastStream(Stream):
     """One series, a row at a time; made by `Forecaster.stream`.
 
     It keeps the rows of one context and nothing more. A forecast equals that of `predict` on the same history.
     """
 
+    kind = "forecast"
+
     def __init__(self, fitted: Fitted, series_id: str | None = None, *, warm: bool = True) -> None:
-        self._fitted = fitted
+        self._fitted, self._warm = fitted, warm
         self._series = _find(fitted, series_id)
-        one = tail_of(fitted.encoder.tail, fitted.settings.context).series[self._series]
-        self._rows = np.full((fitted.settings.context, len(fitted.encoder.columns)), np.nan)
         self._format = fitted.encoder.tail.time_format
-        self._seen = 0
-        self._last: Any = one.last if warm else None
-        self._next: Any = fitted.encoder.frequency.times(one.start, len(one), 1)[0] if warm else None
-        if warm and len(one):
-            self._rows[-len(one) :] = one.values[-fitted.settings.context :]
-            self._seen = len(one)
+        self.reset()
+        one = tail_of(fitted.encoder.tail, fitted.settings.context).series[self._series]
         self._names = _row_names(fitted)
         scale = fitted.encoder.scaler.for_panel(replace(fitted.encoder.tail, series=(one,)))
         self._maker = fitted.maker(replace(fitted.encoder.tail, series=(one,)))
         self._maker.targets = scale
+
+    def reset(self) -> None:
+        """Begin anew: at the end of the training data, or from nothing if the stream began cold."""
+        fitted, context = self._fitted, self._fitted.settings.context
+        one = tail_of(fitted.encoder.tail, context).series[self._series]
+        self._rows = np.full((context, len(fitted.encoder.columns)), np.nan)
+        self._seen = 0
+        self._last: Any = one.last if self._warm else None
+        self._next: Any = fitted.encoder.frequency.times(one.start, len(one), 1)[0] if self._warm else None
+        if self._warm and len(one):
+            self._rows[-len(one) :] = one.values[-context:]
+            self._seen = len(one)
 
     @property
     def next_time(self) -> Any:
@@ -77,17 +86,37 @@ class ForecastStream:
                 large, or the time is not on the grid, not after the row before, or far beyond it; the stream is then
                 as it was.
         """
+        found: Forecast = super().push(row if future is None else _WithFuture(row, future))
+        return found
+
+    def steps(self, row: Any) -> Steps:
+        """Take in a row, perhaps with its `"future"`, and forecast; see `push`."""
         before = self._rows, self._seen, self._next, self._last
+        row, future = (row.row, row.future) if isinstance(row, _WithFuture) else (row, None)
         if isinstance(row, Mapping) and "future" in row and "future" not in self.header:
             future = row["future"]
             row = {name: own for name, own in row.items() if name != "future"}
         try:
             values, time = self._read(row)
             self._advance(values, time)
+            after = self._rows, self._seen, self._next, self._last
+        finally:
+            self._rows, self._seen, self._next, self._last = before
+        yield NOTHING  # a forecast is made at once, and not beside those of other streams
+        self._rows, self._seen, self._next, self._last = after
+        try:
             return self.forecast(future)
         except BaseException:
             self._rows, self._seen, self._next, self._last = before
             raise
+
+    def plain(self, answer: Forecast) -> dict[str, Any]:
+        """Return a forecast as plain data."""
+        return answer.plain()
+
+    def now(self) -> Forecast:
+        """Return the forecast after the last row."""
+        return self.forecast()
 
     @property
     def header(self) -> tuple[str, ...]:
@@ -100,25 +129,28 @@ class ForecastStream:
             raise UsageError("the stream is cold and has seen no row yet; push one")
         return self._fitted.ahead(self._panel(), future) if self._fitted.encoder.tail.known else self._ahead()
 
-    def state(self) -> dict[str, Any]:
+    def mark(self) -> str:
+        """Return what tells the model from others."""
+        return model_mark(self._fitted)
+
+    def kept(self) -> dict[str, Any]:
         """Return a copy of all that the stream holds, as plain data and one array."""
         return {
             "series": self._fitted.encoder.tail.series[self._series].id,
-            "model": model_mark(self._fitted),
             "rows": self._rows.copy(),
             "seen": self._seen,
             "next": time_to_json(self._next),
             "last": time_to_json(self._last),
         }
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Resume from what `state` returned.
+    def accept(self, kept: Mapping[str, Any]) -> None:
+        """Resume from what `kept` returned.
 
         Raises:
-            UsageError: the state is of another model or series, or none at all; the stream is then as it was.
+            UsageError: it is of another series, or none at all; the stream is then as it was.
         """
         own = self._fitted.encoder.tail.series[self._series]
-        self._rows, self._seen, self._next, self._last = checked_state(state, self._fitted, own)
+        self._rows, self._seen, self._next, self._last = checked_state(kept, self._fitted, own)
 
     def _ahead(self) -> Forecast:
         from ostinato.data import WindowArrays, calendar_features
@@ -286,6 +318,14 @@ class ForecastStream:
         # a time with an offset says by itself which hour it is
         plain = read_cell(row, name, replace(self._format, zone="UTC")) == wall[0]
         return later if later != time and plain else time
+
+
+@dataclass(frozen=True)
+class _WithFuture:
+    """A row whose future was given apart."""
+
+    row: Any
+    future: Any
 
 
 def _find(fitted: Fitted, series_id: str | None) -> int:

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from ostinato.data.text import Vocabulary
+from ostinato.engine import State
 from ostinato.errors import StreamRowError
 from ostinato.nn.losses import perplexity
+from ostinato.streaming import NOTHING, Steps, Stream, checked_layers, refused, to_arrays, weights_mark
 from ostinato.tasks.language.network import LanguageNetwork
 from ostinato.tasks.language.texts import Level
 from ostinato.tasks.language.tokens_as_text import beginning, named
@@ -22,7 +24,7 @@ _PIECE = 512
 _SCORES = 1 << 22
 
 
-class LanguageStream:
+class LanguageStream(Stream):
     """A language model that reads line after line and remembers those before; see `LanguageModel.stream`.
 
     Args:
@@ -31,19 +33,21 @@ class LanguageStream:
         level: what a token is.
     """
 
+    kind = "language"
     takes_text: ClassVar[bool] = True
     """A row is a line as it stands, whatever it begins with."""
 
     def __init__(self, network: LanguageNetwork, vocabulary: Vocabulary, level: Level) -> None:
         self.network, self.vocabulary, self.level = network, vocabulary, level
         self._begin = beginning("", vocabulary, level)[-1]
+        self._state: State | None = None
         self.reset()
 
     def reset(self) -> None:
         """Forget what was read."""
         self._last, self._state = self._begin, None
 
-    def push(self, row: str | Mapping[str, Any]) -> dict[str, Any]:
+    def steps(self, row: str | Mapping[str, Any]) -> Steps:
         """Read a line, its end included, and say how well it was predicted.
 
         Args:
@@ -56,6 +60,7 @@ class LanguageStream:
             StreamRowError: a mapping has no such text.
         """
         tokens = np.array(self._encoded(_text(row)), np.int64)
+        yield NOTHING  # a line is read at once, and not token by token beside other streams
         losses = self._read(np.concatenate([[self._last], tokens]))
         bits = losses / math.log(2.0)
         mean = float(losses.mean())
@@ -66,6 +71,22 @@ class LanguageStream:
             "tokens": len(tokens),
             "surprisal": [list(pair) for pair in pairs],
         }
+
+    def mark(self) -> str:
+        """Return what tells the model from others."""
+        return weights_mark(self.network)
+
+    def kept(self) -> dict[str, Any]:
+        """Return the last token, and the state of the layers."""
+        return {"last": self._last, "state": None if self._state is None else to_arrays(self._state)}
+
+    def accept(self, kept: Mapping[str, Any]) -> None:
+        """Go on after the lines of a state."""
+        last, state = kept.get("last"), kept.get("state")
+        if type(last) is not int or not 0 <= last < len(self.vocabulary):
+            raise refused("has a last token that the vocabulary has not")
+        self._state = None if state is None else checked_layers(state, self.network.stack)
+        self._last = last
 
     def _encoded(self, line: str) -> list[int]:
         """Return the tokens of a line and its end."""

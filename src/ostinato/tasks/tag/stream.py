@@ -11,42 +11,54 @@ import torch
 
 from ostinato.data.lines import is_blank
 from ostinato.errors import StreamRowError, UsageError
-from ostinato.streaming import stepper
+from ostinato.streaming import Headed, Row, Steps, Stream, refused, shared_steps
 from ostinato.tasks.base.task import Model
 from ostinato.tasks.tag.network import collate_words
 
 _BLANKS = re.compile(r"[ \t\r\n\f\v]+")  # not str.split(): a token may hold U+00A0
 
 
-class SentenceStream:
-    """Sentences one at a time; see `SequenceTagger.stream`."""
+class SentenceStream(Stream):
+    """Sentences one at a time; see `SequenceTagger.stream`. Nothing is kept from one to the next."""
+
+    kind = "sentence"
 
     def __init__(self, answer: Callable[[list[str]], Mapping[str, Any]]) -> None:
         self._answer = answer
 
-    def push(self, row: str | Sequence[str] | Mapping[str, Any]) -> Mapping[str, Any]:
+    def steps(self, row: str | Sequence[str] | Mapping[str, Any]) -> Steps:
         """Take a sentence, its tokens with spaces between, in a list, or as `{"tokens": [...]}`; return its tags.
 
         Raises:
             StreamRowError: it is none of these.
         """
         return self._answer(tokens_of(row))
+        yield  # nothing is asked for: it is all answered by itself
+
+    def reset(self) -> None:
+        """Nothing is kept."""
 
 
-class TokenStream:
+class TokenStream(Stream):
     """Tokens one at a time, each tagged from itself and those before it; see `SequenceTagger.token_stream`.
 
     Raises:
         UsageError: the model needs the whole sentence.
     """
 
+    kind = "token"
+
     def __init__(self, model: Model[Any, Any]) -> None:
         if model.network.crf is not None:
             raise UsageError("a CRF needs the whole sentence; fit with output='softmax' to tag token by token")
         self.model = model
-        self._step = stepper(model.network.stack)
+        network = model.network
+        self._shared = shared_steps(network, lambda: Headed(network.stack, network.scores, whole=network))
+        copied: Any = self._shared.copy
+        self._network = copied.beside["whole"]
+        self._row = Row(self._shared)
 
-    def push(self, token: str) -> dict[str, Any]:
+    def steps(self, token: str) -> Steps:
         """Take the next token of a sentence; return its `tag` and `probability`.
 
         Raises:
@@ -54,17 +66,31 @@ class TokenStream:
         """
         if not isinstance(token, str):
             raise StreamRowError(f"it is a {type(token).__name__}; expected a token as text")
-        network, encoder = self.model.network, self.model.encoder
+        encoder = self.model.encoder
         with torch.inference_mode():
-            read = network.read(collate_words(encoder, [[token]]))[0]
-            y = torch.from_numpy(self._step(read.numpy()))
-            probabilities = network.scores(y)[0].double().softmax(-1).numpy()
+            read = self._network.read(collate_words(encoder, [[token]]))[0, 0].numpy()
+        scores = yield self._row.ask(read)
+        probabilities = torch.from_numpy(scores).double().softmax(-1).numpy()
         best = int(np.argmax(probabilities))
         return {"tag": encoder.tags[best], "probability": float(probabilities[best])}
 
     def reset(self) -> None:
         """Begin the next sentence."""
-        self._step.reset()
+        self._row.restore(None)
+
+    def mark(self) -> str:
+        """Return what tells the model from others."""
+        return self._shared.mark
+
+    def kept(self) -> dict[str, Any]:
+        """Return the state of the layers."""
+        return {"state": self._row.state()}
+
+    def accept(self, kept: Mapping[str, Any]) -> None:
+        """Go on within a sentence."""
+        if "state" not in kept:
+            raise refused("has no state of the layers")
+        self._row.restore(kept["state"])
 
 
 def tokens_of(row: str | Sequence[str] | Mapping[str, Any]) -> list[str]:

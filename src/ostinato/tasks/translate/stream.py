@@ -6,25 +6,31 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from ostinato.errors import StreamRowError
+from ostinato.streaming import Steps, Stream
 from ostinato.tasks.translate.search import Search
 from ostinato.tasks.translate.translating import Languages, translated_pieces
 
 
-class TranslationStream:
+class TranslationStream(Stream):
     """Greedy translations of lines that come one by one; a line knows nothing of those before it."""
 
+    kind = "translation"
     takes_text: ClassVar[bool] = True
 
     def __init__(self, languages: Languages, search: Search) -> None:
         self._languages, self._search = languages, search
 
-    def push(self, line: str | Mapping[str, Any]) -> dict[str, Any]:
+    def steps(self, line: str | Mapping[str, Any]) -> Steps:
         """Return the translation of a line, or of the `source` (or `text`) of a JSON row.
 
         Raises:
             StreamRowError: the row has no text.
         """
         return {"translation": "".join(self.pieces(line))}
+        yield  # nothing is asked for: it is all answered by itself
+
+    def reset(self) -> None:
+        """Nothing is kept."""
 
     def pieces(self, line: str | Mapping[str, Any]) -> Iterator[str]:
         """Yield the translation of a line piece by piece."""

@@ -19,7 +19,7 @@ from ostinato.engine.backends.cpu.layout import HEADER, round_up
 from ostinato.engine.backends.cpu.memory import empty
 from ostinato.engine.plan.views import locate
 
-_SHARE = 128
+SHARE = 128
 """Rows that go through all steps together at most: their scratch memory should stay in the second-level cache."""
 _SMALL = 8_000_000
 """Multiply-adds below which one thread does all, about 0.1 milliseconds. A second one would save half of that, and lose
@@ -111,8 +111,8 @@ def launch(
     resets: Tensor | None = None,
 ) -> None:
     """Run a kernel over a batch on as many threads as the work is worth."""
-    threads = _threads(kernel, rows)
-    shares = max(threads, -(-rows.batch // _SHARE))
+    threads = threads_for(kernel, rows)
+    shares = max(threads, -(-rows.batch // SHARE))
     block, alive = argument_block(kernel, arguments, rows, shares=shares, reverse=reverse, seed=seed, resets=resets)
     if threads == 1:
         kernel.run(block)
@@ -164,7 +164,8 @@ def _pointer(tensor: Tensor | None) -> int:
     return 0 if tensor is None else tensor.data_ptr()
 
 
-def _threads(kernel: Kernel, rows: Rows) -> int:
+def threads_for(kernel: Kernel, rows: Rows) -> int:
+    """Return how many threads the work of a batch is worth."""
     wanted = min(torch.get_num_threads(), rows.batch)
     return wanted if wanted > 1 and kernel.work * rows.total > _SMALL else 1
 

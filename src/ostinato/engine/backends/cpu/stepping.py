@@ -1,4 +1,7 @@
-"""One step of a compiled cell on fixed memory: what streams are made of. A call copies x in and the output out."""
+"""One step of a compiled cell on fixed memory: what streams are made of. A call copies x in and the output out.
+
+The memory is for so many rows at most; any number of them up to that advance in a call, by the same code.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +13,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ostinato.engine.backends.cpu.launch import Arguments, argument_block, rows_of
+from ostinato.engine.backends.cpu.launch import (
+    SHARE,
+    Arguments,
+    argument_block,
+    rows_of,
+    run_threads,
+    threads_for,
+)
 from ostinato.engine.backends.cpu.layout import HEADER
 
 if TYPE_CHECKING:
     from ostinato.engine.backends.cpu.executable import CpuExecutable
 
-_TICKET = HEADER.index("ticket")
+_TICKET, _BATCH, _STRIDE, _SHARES = (HEADER.index(name) for name in ("ticket", "batch", "stride", "threads"))
 
 
 class StepKernel:
-    """A cell in evaluation mode that advances `batch` rows one step a call.
+    """A cell in evaluation mode that advances its rows, or the first few of them, one step a call.
 
     The weights are laid out once: the cell must not be changed afterwards, so a copy that nobody else has is given.
     """
@@ -37,6 +47,11 @@ class StepKernel:
         self._states = [[leaf.detach().clone().contiguous() for leaf in state] for _ in range(2)]
         self.shapes = [leaf.shape for leaf in state]
         self._now = 0
+        self.count = x.shape[0]
+        """How many rows a call advances: the first ones."""
+        # a share of the rows goes through the step together; its scratch memory should stay in the cache
+        self._share = -(-self.count // -(-self.count // SHARE))
+        self._threads = 1
         self.x: NDArray[Any] = self._x[0].numpy()
         self.numbers: NDArray[Any] = self.x.reshape(-1)
         """The same memory, flat."""
@@ -54,17 +69,31 @@ class StepKernel:
             for index, row in enumerate(self._executable.rows(parameters)):
                 views["x", 1 + index] = row.contiguous()[None]
             arguments = Arguments(views, {}, carries, {}, constants)
-            block, alive = argument_block(self._kernel, arguments, rows, shares=1)
+            block, alive = argument_block(self._kernel, arguments, rows, shares=-(-self.count // self._share))
             self._blocks.append(block)
             self._alive.append((arguments, alive))
         self._addresses = [ctypes.addressof(block) for block in self._blocks]
         self._run = self._kernel.run
+        self._threads = min(threads_for(self._kernel, rows), -(-self.count // self._share))
+
+    def set_count(self, count: int) -> None:
+        """Advance the first `count` rows from now on, of as many as there is memory for."""
+        if count == self.count:
+            return
+        self.count, shares = count, -(-count // self._share)
+        for block in self._blocks:
+            block[_BATCH] = block[_STRIDE] = count
+            block[_SHARES] = shares
+        self._threads = min(threads_for(self._kernel, rows_of(1, count, None)), shares)
 
     def advance(self) -> None:
         """Read `x`, go one step, write `y`."""
         now = self._now
         self._blocks[now][_TICKET] = 0
-        self._run(self._addresses[now])
+        if self._threads == 1:
+            self._run(self._addresses[now])
+        else:
+            run_threads(self._kernel.address, self._run, self._blocks[now], self._threads)
         self._now = 1 - now
 
     def go_back(self) -> None:

@@ -1,7 +1,4 @@
-"""A recurrent layer one step at a time, with constant memory.
-
-`stepper` is the small one, on NumPy arrays; streams of fitted models and servers are made of it.
-"""
+"""A recurrent layer one step at a time, with constant memory, on NumPy arrays."""
 
 from __future__ import annotations
 
@@ -31,23 +28,10 @@ from ostinato.engine.run.arrays import (
 from ostinato.engine.run.snapshot import snapshot
 from ostinato.engine.run.stepping import StepKernel, step_kernel
 from ostinato.errors import OstinatoError, ShapeError, UsageError
-from ostinato.nn import Recurrent, TransformerStack
+from ostinato.streaming.cells import cell_of, check_module, grows, inner, is_layer, width_of
 
-_STACKS = (Recurrent, TransformerStack)
 _OF_CELLS = (RuntimeError, ValueError, TypeError, IndexError, AttributeError)
 """What a cell raises where sizes do not fit."""
-
-
-class _StackStep(nn.Module):
-    """A stack of layers as one cell, so that one compiled step runs all of it."""
-
-    def __init__(self, stack: Recurrent | TransformerStack) -> None:
-        super().__init__()
-        self.stack = stack
-
-    def forward(self, x: Tensor, state: Any) -> tuple[Tensor, tuple[State, ...]]:
-        """Advance every layer one step."""
-        return self.stack.step(x, state)
 
 
 class Stepper:
@@ -57,20 +41,20 @@ class Stepper:
         self.module = module
         """The one that was copied, and that `refresh` copies again."""
         self.batch_size = _checked_batch(batch_size)
-        _check_module(module)
+        check_module(module)
         self._start(snapshot(module), None)
 
     def _start(self, copied: nn.Module, state: State | None) -> None:
         """Run on a copy from here on, from a state."""
         self._copy = copied
-        self._runner: nn.Module = _StackStep(copied) if isinstance(copied, _STACKS) else copied
+        self._runner = cell_of(copied)
         self._reference = next((own for own in copied.parameters() if own.is_floating_point()), torch.zeros(()))
         # where the state is: in the compiled kernel's memory while `_running`, else here
         self._state = state
         self._running = False
         self._kernel: StepKernel | None = None
         # a Transformer's state grows from step to step: no compiled step has its shape
-        self._grows = isinstance(copied, TransformerStack)
+        self._grows = grows(copied)
         self._compiling = not self._grows
         self._like: State | None = None
         """A state that is known to fit, once there is one."""
@@ -183,7 +167,7 @@ class Stepper:
         like = self._like if module is self._copy else None
         if like is None:
             like = _first_state(module, self._zeros(module, width))
-        strict = isinstance(module, _STACKS) or callable(getattr(module, "initial_state", None))
+        strict = is_layer(module) or callable(getattr(module, "initial_state", None))
         try:
             check_state(state, like, self.batch_size, self._reference.dtype, grows=self._grows)
         except ShapeError:
@@ -192,7 +176,7 @@ class Stepper:
                 raise
             check_state(state, None, self.batch_size, self._reference.dtype)
         if self._grows:
-            check_caches(state, getattr(module.layers[0].attention, "context", None))  # type: ignore[index, union-attr]
+            check_caches(state, getattr(inner(module).layers[0].attention, "context", None))  # type: ignore[index, union-attr]
         # halves come as float32, of which NumPy has a type
         half = self._reference.dtype is torch.bfloat16
         return map_state(lambda leaf: leaf.to(torch.bfloat16) if half and leaf.is_floating_point() else leaf, state)
@@ -203,16 +187,15 @@ class Stepper:
             return False
         try:
             with torch.inference_mode():
-                _, new = call_cell(module, zeros, state)
+                _, new = call_cell(cell_of(module), zeros, state)
         except _OF_CELLS:
             return False
         return [leaf.shape for leaf in leaves(new)] == [leaf.shape for leaf in leaves(state)]
 
     def _zeros(self, module: nn.Module, width: int | None) -> Tensor | None:
         """Return a step of zeros, if it can be told how wide one is."""
-        first = module.cells[0] if isinstance(module, Recurrent) else module
-        size = getattr(first, "input_size", None) if width is None else width
-        return self._reference.new_zeros((self.batch_size, size)) if isinstance(size, int) else None
+        size = width_of(module) if width is None else width
+        return None if size is None else self._reference.new_zeros((self.batch_size, size))
 
     def _advance(self, x: Tensor) -> NDArray[Any]:
         """Advance one step from a step of the right number of rows, or raise what is wrong and leave all as it was."""
@@ -256,7 +239,7 @@ class Stepper:
 
     def _initial(self, x: Tensor) -> State:
         try:
-            return _initial(self._copy, x)
+            return initial_state(self._runner, x)
         except UsageError as error:  # found by trying steps such as this one, which may be at fault
             zeros = self._zeros(self._copy, None)
             known = "(batch, features) as it was made for" if zeros is None else str(tuple(zeros.shape))
@@ -309,27 +292,13 @@ def _checked_batch(batch_size: Any) -> int:
     return count
 
 
-def _check_module(module: Any) -> None:
-    if not isinstance(module, nn.Module):
-        raise UsageError(
-            f"a {type(module).__name__} cannot run step by step; expected a layer or a cell, a torch.nn.Module"
-        )
-    if isinstance(module, _STACKS) and module.bidirectional:
-        what = "bidirectional layer" if isinstance(module, Recurrent) else "Transformer that is not causal"
-        raise UsageError(f"a {what} cannot run step by step: its outputs need the end of the sequence")
-
-
-def _initial(module: nn.Module, x: Tensor) -> State:
-    return module.initial_state(x) if isinstance(module, _STACKS) else initial_state(module, x)
-
-
 def _first_state(module: nn.Module, x: Tensor | None) -> State | None:
     """Return the state that a module starts from, or none where that cannot be told yet."""
     if x is None:
         return None
     try:
         with torch.inference_mode():
-            return _initial(module, x)
+            return initial_state(cell_of(module), x)
     except (*_OF_CELLS, OstinatoError):
         return None
 
@@ -344,8 +313,8 @@ def stepper(layer_or_cell: nn.Module, batch_size: int = 1) -> Stepper:
     need steppers of their own.
 
     Args:
-        layer_or_cell: an `ostinato.nn.Recurrent` (not bidirectional), a causal `ostinato.nn.TransformerStack`, or any
-            cell that `ostinato.scan` takes.
+        layer_or_cell: an `ostinato.nn.Recurrent`, `LSTM`, `GRU` or `RNN`, or one of `torch.nn` (not bidirectional), a
+            causal `ostinato.nn.TransformerStack`, or any cell that `ostinato.scan` takes.
         batch_size: how many independent streams advance together.
 
     Raises:

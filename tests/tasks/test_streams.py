@@ -1,0 +1,263 @@
+"""One protocol of streams: whatever a task is, its stream is pushed, many at once, kept as bytes and restored."""
+
+import json
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ostinato import (
+    EventPredictor,
+    Forecaster,
+    LanguageModel,
+    SequenceClassifier,
+    SequenceTagger,
+    TextClassifier,
+    Translator,
+)
+from ostinato.errors import OstinatoError, StreamRowError, UsageError
+from ostinato.streaming import Stream, push_many
+from ostinato.streaming.states import pack, unpack
+
+FEW = {"hidden_size": 4, "epochs": 1, "progress": False}
+WAVES = [np.sin(np.arange(12) * (0.3 if i % 2 else 0.9)) for i in range(24)]
+TAGGED = [(("the", "dog", "barks"), ("D", "N", "V"))] * 12
+LOG = {"case": np.repeat(np.arange(12), 3), "activity": ["a", "b", "c"] * 12, "time": np.arange(36)}
+LINES = ["the cat sat on the mat and looked at the dog", "the dog looked at the cat", "a mat", "the dog sat"]
+PAIRS = [("a dog", "ein hund"), ("a cat", "eine katze")] * 20
+EVENTS = [{"case": f"c{i % 3}", "activity": "abcab"[i % 5], "time": 40 + i} for i in range(8)]
+
+MAKE = {
+    "forecaster": lambda: Forecaster(3, context=12, segment=1, **FEW).fit(np.sin(np.arange(120) / 3)),
+    "transformer events": lambda: EventPredictor(cell="transformer", num_layers=1, **FEW).fit(LOG),
+    "events": lambda: EventPredictor(num_layers=2, **FEW).fit(LOG),
+    "sequences": lambda: SequenceClassifier(pooling="mean+max+attention+last", bidirectional=False, test=0, **FEW).fit(
+        (WAVES, [0, 1] * 12)
+    ),
+    "texts": lambda: TextClassifier(embedding_size=4, test=0, **FEW).fit(
+        (["a fine film", "a dull film"] * 12, [0, 1] * 12)
+    ),
+    "tokens": lambda: SequenceTagger(test=0.2, bidirectional=False, output="softmax", **FEW).fit(TAGGED),
+    "sentences": lambda: SequenceTagger(test=0.2, **FEW).fit(TAGGED),
+    "language": lambda: LanguageModel(**FEW).fit(LINES * 20),
+    "translator": lambda: Translator(embedding_size=4, **FEW).fit(PAIRS),
+}
+ROWS = {
+    "forecaster": [[float(np.sin(i))] for i in range(8)],
+    "transformer events": EVENTS,
+    "events": EVENTS,
+    "sequences": [[float(np.cos(i))] for i in range(8)],
+    "texts": ["a fine film", "a dull one", "dull"],
+    "tokens": ["the", "dog", "barks", "the"],
+    "sentences": ["the dog barks", "dog"],
+    "language": LINES,
+    "translator": ["a dog", "a cat", "dog"],
+}
+BAD = {
+    "forecaster": ["x"],
+    "transformer events": {"case": 1},
+    "events": {"case": 1},
+    "sequences": [1.0, 2.0],
+    "texts": 3,
+    "tokens": 3,
+    "sentences": 3,
+    "language": 3,
+    "translator": 3,
+}
+NAMES = list(MAKE)
+KEEP = ["forecaster", "transformer events", "events", "sequences", "tokens", "language"]
+
+
+@pytest.fixture(scope="module")
+def models():
+    made = {}
+
+    def model(name):
+        if name not in made:
+            made[name] = MAKE[name]()
+        return made[name]
+
+    return model
+
+
+def opened(model, name) -> Stream:
+    return model.token_stream() if name == "tokens" else model.stream()
+
+
+def said(stream, answer) -> str:
+    return json.dumps(stream.plain(answer), sort_keys=True)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_stream_is_one_and_begins_anew_after_reset(models, name) -> None:
+    stream = opened(models(name), name)
+    assert isinstance(stream, Stream)
+    first = [said(stream, stream.push(row)) for row in ROWS[name]]
+    stream.reset()
+    assert [said(stream, stream.push(row)) for row in ROWS[name]] == first
+    other = opened(models(name), name)
+    assert [said(other, other.push(row)) for row in ROWS[name]] == first
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+@pytest.mark.parametrize("name", NAMES)
+def test_many_streams_answer_as_each_alone_to_the_same_bits(models, name, data) -> None:
+    count = data.draw(st.integers(1, 9))
+    many = [opened(models(name), name) for _ in range(count)]
+    alone = [opened(models(name), name) for _ in range(count)]
+    for _ in range(3):
+        places = data.draw(st.lists(st.integers(0, count - 1), max_size=12))
+        # rows of one stream are given in their order
+        rows = {place: ROWS[name][min(len(ROWS[name]) - 1, k)] for k, place in enumerate(places)}
+        chosen = list(rows)
+        found = push_many([many[place] for place in chosen], [rows[place] for place in chosen], errors="return")
+        for place, answer in zip(chosen, found, strict=True):
+            try:
+                expected = said(alone[place], alone[place].push(rows[place]))
+            except OstinatoError as error:
+                assert str(error) == str(answer)  # noqa: PT017
+            else:
+                assert said(many[place], answer) == expected
+    for one, other in zip(many, alone, strict=True):
+        assert one.state() == other.state()
+
+
+def test_a_stream_of_many_cases_takes_them_in_one_call_and_in_order(models) -> None:
+    one, other = models("events").stream(), models("events").stream()
+    found = push_many([one] * len(EVENTS), EVENTS)
+    assert found == [other.push(row) for row in EVENTS]
+    assert one.state() == other.state()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_row_that_is_refused_stops_none_and_changes_nothing(models, name) -> None:
+    one, two = opened(models(name), name), opened(models(name), name)
+    before = one.state()
+    with pytest.raises(StreamRowError, match="row 2 of those pushed"):
+        push_many([one, two], [ROWS[name][0], BAD[name]])
+    assert (one.state(), two.state()) == (before, before)
+    answer, error = push_many([one, two], [ROWS[name][0], BAD[name]], errors="return")
+    assert isinstance(error, StreamRowError)
+    assert said(two, two.push(ROWS[name][0])) == said(one, answer)
+    with pytest.raises(UsageError, match="2 streams and 1 rows"):
+        push_many([one, two], [ROWS[name][0]])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_peek_says_what_push_would_and_leaves_the_stream_as_it_is(models, name) -> None:
+    stream = opened(models(name), name)
+    for row in ROWS[name]:
+        before = stream.state()
+        peeked = said(stream, stream.peek(row))
+        assert stream.state() == before
+        assert said(stream, stream.push(row)) == peeked
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+@pytest.mark.parametrize("name", NAMES)
+def test_a_state_is_restored_to_the_same_bits_and_any_change_of_it_is_refused(models, name, data) -> None:
+    stream, other = opened(models(name), name), opened(models(name), name)
+    count = data.draw(st.integers(0, len(ROWS[name])))
+    for row in ROWS[name][:count]:
+        stream.push(row)
+    state = stream.state()
+    assert isinstance(state, bytes)
+    other.restore(state)
+    assert other.state() == state
+    at, bit = data.draw(st.integers(0, len(state) - 1)), data.draw(st.integers(0, 7))
+    flipped = bytearray(state)
+    flipped[at] ^= 1 << bit
+    for wrong in (bytes(flipped), state[:at], state + b"x", b"", "text", None, pickle.dumps(state)):
+        with pytest.raises(UsageError) as caught:
+            other.restore(wrong)
+        assert "\n" not in str(caught.value)
+        assert other.state() == state
+    for row in ROWS[name][count:]:
+        assert said(other, other.push(row)) == said(stream, stream.push(row))
+
+
+@pytest.mark.parametrize("name", KEEP)
+def test_a_state_of_another_model_or_with_wrong_numbers_is_refused(models, name) -> None:
+    stream = opened(models(name), name)
+    for row in ROWS[name]:
+        stream.push(row)
+    state, kept = stream.state(), unpack(stream.state())
+    tried = [pack("other", kept.model, kept.body), pack(kept.kind, "other", kept.body), pack(kept.kind, kept.model, {})]
+    tried += [opened(models(other), other).state() for other in KEEP if other != name]
+    tried += [pack(kept.kind, kept.model, body) for body in _changed(kept.body)]
+    for wrong in tried:
+        with pytest.raises(UsageError) as caught:
+            stream.restore(wrong)
+        assert "\n" not in str(caught.value)
+        assert stream.state() == state
+
+
+def _changed(value):
+    """Yield data of which one array is no more what it was."""
+    if isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.size:
+        yield np.asarray(value + np.inf)
+        yield value[..., None]
+        yield np.zeros(0, np.uint8)
+    elif isinstance(value, dict):
+        for name, own in value.items():
+            yield from ({**value, name: other} for other in _changed(own))
+    elif isinstance(value, list):
+        for place, own in enumerate(value):
+            yield from ([*value[:place], other, *value[place + 1 :]] for other in _changed(own))
+
+
+_ELSEWHERE = """
+import json, sys
+import ostinato
+from pathlib import Path
+folder, name, rows = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+model = ostinato.load(folder)
+stream = model.token_stream() if name == "tokens" else model.stream()
+stream.restore((Path(folder) / "state").read_bytes())
+for row in rows:
+    print(json.dumps(stream.plain(stream.push(row)), sort_keys=True))
+print(stream.state().hex())
+"""
+
+
+@pytest.mark.parametrize("name", KEEP)
+def test_a_stream_goes_on_in_another_process_to_the_same_bits(models, name, tmp_path) -> None:
+    model = models(name)
+    stream, half = opened(model, name), len(ROWS[name]) // 2
+    for row in ROWS[name][:half]:
+        stream.push(row)
+    model.save(tmp_path)
+    (tmp_path / "state").write_bytes(stream.state())
+    command = [sys.executable, "-c", _ELSEWHERE, str(tmp_path), name, json.dumps(ROWS[name][half:])]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    expected = [said(stream, stream.push(row)) for row in ROWS[name][half:]]
+    assert lines == [*expected, stream.state().hex()]
+
+
+def test_streams_of_a_model_share_its_steps_and_let_go_of_their_rows(models) -> None:
+    model = models("sequences")
+    first, second = model.stream(), model.stream()
+    rows = first._shared.rows
+    assert second._shared is first._shared
+    count = len(rows)
+    del second
+    assert len(rows) == count - 1
+
+
+def test_a_stream_made_after_the_weights_changed_has_the_new_ones() -> None:
+    model = MAKE["events"]()
+    old = model.stream()
+    before = old.push(EVENTS[0])["probabilities"]
+    with torch.no_grad():
+        for own in model.fitted_.model.network.parameters():
+            own.mul_(2.0)
+    assert model.stream().push(EVENTS[0])["probabilities"] != before
+    old.reset()
+    assert old.push(EVENTS[0])["probabilities"] == before
