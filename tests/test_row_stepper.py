@@ -180,6 +180,21 @@ def test_what_does_not_fit_is_refused_and_changes_no_row(name) -> None:
             rows.join(count)
 
 
+@pytest.mark.parametrize("name", MODULES)
+def test_rows_are_stepped_in_inference_mode_and_out_of_it(name) -> None:
+    rows = ostinato.row_stepper(MODULES[name]())
+    x = np.ones((1, 3))
+    with torch.inference_mode():
+        (first,) = rows.join()
+        y = rows([first], x)
+    more = rows.join(20)
+    np.testing.assert_array_equal(rows(more[:1], x), y)
+    with torch.inference_mode():
+        rows.restore(more[1], rows.state(first))
+        last = rows(more[1:], np.repeat(x, 19, 0))
+    np.testing.assert_array_equal(rows([first], x)[0], last[0])
+
+
 def test_bidirectional_layers_are_refused_whoever_made_them() -> None:
     for layer in (nn.LSTM(3, 5, bidirectional=True), ostinato.nn.GRU(3, 5, bidirectional=True)):
         for make in (ostinato.stepper, ostinato.row_stepper):

@@ -1,5 +1,7 @@
 """Encoder and decoder: one step at a time, all at once, padded, sampled, learning."""
 
+import dataclasses
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -235,3 +237,28 @@ def test_rows_of_one_source_need_no_new_memory() -> None:
         whole, _ = model.step(tokens, state.select(rows))
         kept, _ = model.step(tokens, state.select(rows, memory=False))
         torch.testing.assert_close(whole, kept)
+
+
+@pytest.mark.parametrize("reading", ["after", "before"])
+def test_a_decoder_in_evaluation_steps_as_the_eager_one_whatever_the_rows(reading) -> None:
+    stack = Recurrent(ostinato.cells.LSTMCell(4 + (6 if reading == "before" else 0), 5), 2)
+    decoder = RecurrentDecoder(
+        nn.Embedding(9, 4), stack, 9, attention=AdditiveAttention(5, 6, 4), reading=reading
+    ).eval()
+    memory = torch.randn(7, 3, 6)
+    layers = stack.initial_state(torch.zeros(3, stack.cells[0].input_size))
+    with torch.inference_mode():
+        state = decoder.start(layers, memory)
+        assert state.steps is not None
+        eager = dataclasses.replace(state, steps=None)
+        for rows in ([0, 1, 2], [2, 0], [0, 0, 1, 1, 1, 0, 1], [3]):  # as a beam widens and narrows
+            chosen = torch.tensor(rows)
+            state, eager = state.select(chosen), eager.select(chosen)
+            tokens = torch.arange(len(rows)) % 9
+            scores, state = decoder.step(tokens, state)
+            expected, eager = decoder.step(tokens, eager)
+            torch.testing.assert_close(scores, expected)
+        kernel = state.steps._kernel
+    assert kernel is not None
+    assert decoder.train().start(layers, memory).steps is None
+    assert set(decoder.state_dict()) == set(dict(decoder.named_parameters()))

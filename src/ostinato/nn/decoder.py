@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ostinato.engine import leaves, map_state
 from ostinato.errors import UsageError
 from ostinato.nn.attention.memory import Attention, Memory
+from ostinato.nn.compiled_steps import CompiledSteps, StackStep
 from ostinato.nn.losses.output import linear_cross_entropy
 from ostinato.nn.products import QuickLinear
 from ostinato.nn.recurrent import LayerStates, Recurrent
@@ -32,6 +33,8 @@ class DecoderState:
     """Of the last look into the memory, `(batch, source)`."""
     output: Tensor | None
     """The stack's last output where the next step asks with it, `(batch, features)`."""
+    steps: CompiledSteps | None = None
+    """The stack's compiled step, where nothing is to be learned."""
 
     def select(self, rows: Tensor, *, memory: bool = True) -> DecoderState:
         """Return the state of some rows in a given order, as beam search wants it.
@@ -151,7 +154,16 @@ class RecurrentDecoder(nn.Module):
         prepared = None if self.attention is None else self.attention.prepare(memory, lengths)
         fed = memory.new_zeros(batch, self.readout_size) if self.input_feeding else None
         output = self._first_query(layers, memory) if self.reading == "before" else None
-        return DecoderState(layers, prepared, fed, None, output)
+        steps = None if self.training or torch.is_grad_enabled() else CompiledSteps(self._cell())
+        return DecoderState(layers, prepared, fed, None, output, steps)
+
+    def _cell(self) -> StackStep:
+        """Return the stack as a cell; beside it rather than in it, since its weights are the decoder's own."""
+        cell: StackStep | None = self.__dict__.get("_stack_step")
+        if cell is None or cell.stack is not self.stack:
+            cell = self.__dict__["_stack_step"] = StackStep(self.stack)
+            cell.training = False  # and not eval(), which would be the stack's own matter
+        return cell
 
     def _first_query(self, layers: LayerStates, memory: Tensor) -> Tensor:
         """Return the start of the top layer's hidden state, which most cells give out; else zeros."""
@@ -258,7 +270,7 @@ class RecurrentDecoder(nn.Module):
             fed.append(context)
         if state.fed is not None:
             fed.append(state.fed)
-        output, layers = self.stack.step(torch.cat(fed, -1) if len(fed) > 1 else embedded, state.layers)
+        output, layers = self._stepped(torch.cat(fed, -1) if len(fed) > 1 else embedded, state)
         if self.attention is not None and self.reading == "after":
             assert state.memory is not None
             context, weights = self.attention(output, state.memory, state.weights)
@@ -266,6 +278,12 @@ class RecurrentDecoder(nn.Module):
         fed_next = readout if self.input_feeding else None
         asks_next = output if self.reading == "before" else None
         return readout, replace(state, layers=layers, fed=fed_next, weights=weights, output=asks_next)
+
+    def _stepped(self, read: Tensor, state: DecoderState) -> tuple[Tensor, LayerStates]:
+        """Advance the stack one step: by the compiled one where nothing is to be learned from it."""
+        if state.steps is None or self.training or torch.is_grad_enabled():
+            return self.stack.step(read, state.layers)
+        return state.steps.step(read, state.layers)
 
     def _all_at_once(
         self, embedded: Tensor, state: DecoderState, lengths: Tensor | None

@@ -198,7 +198,7 @@ class RowStepper:
     def _open(self, numbers: NDArray[Any]) -> None:
         """Find out at the first step how wide it is, where rows start, and whether the engine takes the layer."""
         one = self._one
-        with torch.no_grad():
+        with torch.inference_mode(False), torch.no_grad():  # what is made here is written to in either mode
             step = torch.from_numpy(numbers[:1]).to(one._reference.device, one._reference.dtype)
             one(numbers[:1])  # says in a sentence what does not fit
             one.reset()
@@ -220,12 +220,13 @@ class RowStepper:
             rows += 1
         x = one._reference.new_zeros((rows, width))
         state = map_state(lambda leaf: leaf.expand(rows, *leaf.shape[1:]).contiguous(), start)
-        with torch.no_grad():
+        with torch.inference_mode(False), torch.no_grad():
             return step_kernel(one._runner, x, state)
 
     def _blank(self, size: int) -> list[Tensor]:
         assert self._start is not None
-        return [leaf.detach().repeat(size, *[1] * (leaf.dim() - 1)) for leaf in leaves(self._start)]
+        with torch.inference_mode(False):
+            return [leaf.detach().repeat(size, *[1] * (leaf.dim() - 1)) for leaf in leaves(self._start)]
 
     def _run(self, places: NDArray[np.int64], numbers: NDArray[Any]) -> NDArray[Any]:
         """Gather, run, check, and put back."""
