@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ostinato.engine import leaves, map_state
-from ostinato.engine.stepping import StepKernel, step_kernel
+from ostinato.engine.run.stepping import StepKernel, step_kernel
 from ostinato.nn.recurrent import LayerStates, Recurrent
 
 
