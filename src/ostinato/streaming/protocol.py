@@ -23,7 +23,7 @@ from ostinato.engine import State
 from ostinato.engine.run.arrays import ArrayState, to_tensors
 from ostinato.errors import OstinatoError, StreamRowError, UsageError
 from ostinato.streaming.rows import RowStepper
-from ostinato.streaming.states import checked, pack
+from ostinato.streaming.states import checked, pack, refused
 from ostinato.streaming.stepper import Stepper
 
 Run: TypeAlias = "Callable[[list[Any]], Sequence[Any]]"
@@ -348,3 +348,32 @@ def shared_steps(network: nn.Module, layer: Callable[[], nn.Module]) -> SharedSt
         steps = SharedSteps(layer())
         _shared[network] = weakref.ref(steps)
     return steps
+
+
+class RowStream(Stream):
+    """A stream that keeps the state of a network's layers, and nothing beside it.
+
+    Args:
+        shared: the layers; see `shared_steps`.
+    """
+
+    def __init__(self, shared: SharedSteps) -> None:
+        self.shared, self.row = shared, Row(shared)
+
+    def mark(self) -> str:
+        """Return what tells the model from others."""
+        return self.shared.mark
+
+    def reset(self) -> None:
+        """Begin a new sequence."""
+        self.row.restore(None)
+
+    def kept(self) -> Mapping[str, Any]:
+        """Return the state of the layers."""
+        return {"state": self.row.state()}
+
+    def accept(self, kept: Mapping[str, Any]) -> None:
+        """Resume within a sequence."""
+        if "state" not in kept:
+            raise refused("has no state of the layers")
+        self.row.restore(kept["state"])

@@ -11,7 +11,7 @@ import torch
 
 from ostinato.data.lines import is_blank
 from ostinato.errors import StreamRowError, UsageError
-from ostinato.streaming import Headed, Row, Steps, Stream, refused, shared_steps
+from ostinato.streaming import Headed, RowStream, Steps, Stream, shared_steps
 from ostinato.tasks.base.task import Model
 from ostinato.tasks.tag.network import collate_words
 
@@ -39,7 +39,7 @@ class SentenceStream(Stream):
         """Nothing is kept."""
 
 
-class TokenStream(Stream):
+class TokenStream(RowStream):
     """Tokens one at a time, each tagged from itself and those before it; see `SequenceTagger.token_stream`.
 
     Raises:
@@ -53,10 +53,9 @@ class TokenStream(Stream):
             raise UsageError("a CRF needs the whole sentence; fit with output='softmax' to tag token by token")
         self.model = model
         network = model.network
-        self._shared = shared_steps(network, lambda: Headed(network.stack, network.scores, whole=network))
-        copied: Any = self._shared.copy
+        super().__init__(shared_steps(network, lambda: Headed(network.stack, network.scores, whole=network)))
+        copied: Any = self.shared.copy
         self._network = copied.beside["whole"]
-        self._row = Row(self._shared)
 
     def steps(self, token: str) -> Steps:
         """Take the next token of a sentence; return its `tag` and `probability`.
@@ -69,28 +68,10 @@ class TokenStream(Stream):
         encoder = self.model.encoder
         with torch.inference_mode():
             read = self._network.read(collate_words(encoder, [[token]]))[0, 0].numpy()
-        scores = yield self._row.ask(read)
+        scores = yield self.row.ask(read)
         probabilities = torch.from_numpy(scores).double().softmax(-1).numpy()
         best = int(np.argmax(probabilities))
         return {"tag": encoder.tags[best], "probability": float(probabilities[best])}
-
-    def reset(self) -> None:
-        """Begin the next sentence."""
-        self._row.restore(None)
-
-    def mark(self) -> str:
-        """Return what tells the model from others."""
-        return self._shared.mark
-
-    def kept(self) -> dict[str, Any]:
-        """Return the state of the layers."""
-        return {"state": self._row.state()}
-
-    def accept(self, kept: Mapping[str, Any]) -> None:
-        """Go on within a sentence."""
-        if "state" not in kept:
-            raise refused("has no state of the layers")
-        self._row.restore(kept["state"])
 
 
 def tokens_of(row: str | Sequence[str] | Mapping[str, Any]) -> list[str]:
