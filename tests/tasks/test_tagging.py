@@ -443,7 +443,7 @@ def test_blank_lines_are_answered_as_blank_and_a_no_break_space_stays_in_its_tok
     assert list(map(len, model.predict(lines))) == [3, 0, 0, 3]
 
 
-@pytest.mark.parametrize("method", ["predict", "probabilities"])
+@pytest.mark.parametrize("method", ["predict", "predict_proba"])
 @pytest.mark.parametrize("text", ["the dog", "", "lines.txt"])
 def test_one_text_is_no_list_of_sentences(model, method, text) -> None:
     with pytest.raises(UsageError, match="is the text .*a list of sentences") as caught:
