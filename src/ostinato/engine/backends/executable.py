@@ -101,9 +101,16 @@ class Executable(Backend, ABC):
     def steps(self, *, backward: bool) -> list[str]:
         """Return what is done at a step, in order, in words."""
 
-    @abstractmethod
     def flops(self, *, backward: bool) -> int:
         """Return the floating-point operations of the products of one row at one step."""
+        program = self.plan.backward if backward else self.plan.forward
+        assert program is not None
+        total = 0
+        for node in g.topological(sink.node for sink in program.sinks):
+            if node.op in g.PRODUCTS:
+                pairs = len(node.inputs) - node.attr[0]
+                total += sum(2 * node.size * matrix.shape[-2] for matrix in node.inputs[1:pairs:2])
+        return total
 
     def rows(self, parameters: Sequence[Tensor]) -> list[Tensor]:
         """Return the tensors of the cell that have one row for each sequence."""
@@ -129,3 +136,18 @@ class Executable(Backend, ABC):
     def _widened(self, values: Sequence[Tensor]) -> list[Tensor]:
         """Return values in the precision that is computed in."""
         return [value.float() if value.dtype in _HALVES else value for value in values]
+
+    def _cotangents(
+        self, x: Tensor, state: Sequence[Tensor], dy: Tensor | None, dlast: Sequence[Tensor | None]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Return the cotangents of the outputs and of the last states, zeros where none were given."""
+        if dy is None:
+            output = self.plan.outputs[0]
+            dy = torch.zeros(output, dtype=self.dtype, device=x.device).expand((*x.shape[:2], *output))
+        starts = [
+            torch.zeros(leaf.shape, dtype=self.computed, device=x.device)
+            if given is None
+            else given.to(self.computed).contiguous()
+            for leaf, given in zip(state, dlast, strict=True)
+        ]
+        return dy, starts

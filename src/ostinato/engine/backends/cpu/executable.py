@@ -13,7 +13,6 @@ from ostinato.engine.backends.calls import dense
 from ostinato.engine.backends.cpu.calls import Call, make_call
 from ostinato.engine.backends.cpu.kernels import Kernel, Products, compile_program, products
 from ostinato.engine.backends.cpu.launch import Arguments, Rows, launch
-from ostinato.engine.backends.cpu.layout import all_products
 from ostinato.engine.backends.cpu.memory import empty
 from ostinato.engine.backends.cpu.pieces import Pieces, count_of, run_in_pieces
 from ostinato.engine.backends.cpu.stepping import StepKernel
@@ -162,15 +161,6 @@ class CpuExecutable(Executable):
                 lines.append(f"fused loop over {'x'.join(map(str, nest.shape)) or 1}: {work}")
         return lines
 
-    def flops(self, *, backward: bool) -> int:
-        """Return the floating-point operations of the products of one row at one step."""
-        kernel = self.backward_kernel if backward else self.forward_kernel
-        return sum(
-            2 * product.node.size * product.node.inputs[2 * pair].shape[-1]
-            for product in all_products(kernel.schedule)
-            for pair in range(len(product.operands))
-        )
-
     @lazy
     def _products(self) -> Products:
         return products(self._name, self.target)
@@ -290,15 +280,7 @@ class CpuExecutable(Executable):
         kernel, program = self.backward_kernel, self.plan.backward
         assert program is not None
         time, batch = call.xs[0].shape[:2]
-        cotangent = (
-            dense(dy)
-            if dy is not None
-            else torch.zeros(self.plan.outputs[0], dtype=self.dtype).expand((time, batch, *self.plan.outputs[0]))
-        )
-        starts = [
-            torch.zeros(leaf.shape, dtype=self.computed) if given is None else given.to(self.computed).contiguous()
-            for leaf, given in zip(call.state, dlast, strict=True)
-        ]
+        cotangent, starts = self._cotangents(call.xs[0], call.state, dy, dlast)
         dstate = [torch.empty_like(start) for start in starts]
         cut = [None if call.resets is None else torch.zeros_like(start) for start in starts]
         dx = _output(call.xs[0].shape, self.dtype, call) if self.plan.has_dx else None
@@ -310,7 +292,7 @@ class CpuExecutable(Executable):
         totals = {
             sink.index: torch.zeros((batch, *sink.node.shape), dtype=self.computed) for sink in program.of("total")
         }
-        views = _views(call) | {("dy", 0): cotangent}
+        views = _views(call) | {("dy", 0): dense(cotangent)}
         if dx is not None:
             views["out", 0] = dx
         arguments = Arguments(

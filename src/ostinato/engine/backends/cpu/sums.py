@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from ostinato.engine.backends import sums
 from ostinato.engine.backends.cpu.calls import Call
 from ostinato.engine.backends.cpu.kernels import Products
 from ostinato.engine.backends.cpu.launch import contract
-from ostinato.engine.plan.graph import Node
 from ostinato.engine.plan.plan import Contraction, Factor
 
 _WIDENED = 8192
@@ -18,7 +19,7 @@ _WIDENED = 8192
 
 
 def contractions(
-    contractions: Sequence[Contraction],
+    of: Sequence[Contraction],
     call: Call,
     saved: Sequence[Tensor],
     streams: dict[int, Tensor],
@@ -26,28 +27,15 @@ def contractions(
     by: Products,
 ) -> list[Tensor]:
     """Sum over all rows and steps: one large product for each weight, by the compiled function."""
-    known: dict[Factor, Tensor] = {}
 
-    def factor(of: Factor) -> Tensor:
-        if of not in known:
-            if of.kind == "x":
-                source = _flat(call, call.xs[of.index])
-            else:
-                source = saved[of.index] if of.kind == "saved" else streams[of.index]
-            known[of] = _viewed(source[: call.rows.total], of.views)
-        return known[of]
-
-    column_sums: dict[int, Tensor] = {}
-    sums = []
-    for contraction in contractions:
-        if contraction.factors is None:
-            if contraction.total not in column_sums:
-                column_sums[contraction.total] = totals[contraction.total].sum(0)
-            sums.append(column_sums[contraction.total].reshape(contraction.shape))
+    def source(factor: Factor) -> Tensor:
+        if factor.kind == "x":
+            whole = _flat(call, call.xs[factor.index])
         else:
-            a, b = (factor(part) for part in contraction.factors)
-            sums.append(_outer(a, b, by).reshape(contraction.shape))
-    return sums
+            whole = saved[factor.index] if factor.kind == "saved" else streams[factor.index]
+        return whole[: call.rows.total]
+
+    return sums.contractions(of, source, lambda index: totals[index].sum(0), partial(_outer, by=by))
 
 
 def _outer(a: Tensor, b: Tensor, by: Products) -> Tensor:
@@ -79,15 +67,3 @@ def _flat(call: Call, x: Tensor) -> Tensor:
         return x.reshape(-1, *x.shape[2:])
     real = torch.arange(x.shape[0]) < call.lengths[:, None]
     return x.transpose(0, 1)[real]
-
-
-def _viewed(stream: Tensor, views: Sequence[Node]) -> Tensor:
-    for view in views:
-        if view.op == "slice":
-            axis, start = view.attr
-            stream = stream.narrow(axis + 1, start, view.shape[axis])
-        elif view.op == "permute":
-            stream = stream.permute(0, *(axis + 1 for axis in view.attr))
-        else:
-            stream = stream.reshape(-1, *view.shape)
-    return stream

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from ostinato.engine.backends import sums
 from ostinato.engine.backends.calls import dense
 from ostinato.engine.backends.executable import Executable
 from ostinato.engine.backends.target import Target
@@ -112,15 +113,6 @@ class TritonExecutable(Executable):
         nodes = [] if program is None else g.topological(sink.node for sink in program.sinks)
         return [f"{when}, all steps at once: {words.product(node)}" for node in nodes if node.op == "matmul"]
 
-    def flops(self, *, backward: bool) -> int:
-        """Return the floating-point operations of the products of one row at one step."""
-        total = 0
-        for node in g.topological(sink.node for sink in self._program("backward" if backward else "forward").sinks):
-            if node.op in g.PRODUCTS:
-                pairs = len(node.inputs) - node.attr[0]
-                total += sum(2 * node.size * matrix.shape[-2] for matrix in node.inputs[1:pairs:2])
-        return total
-
     # --- what the operator calls --------------------------------------------------------------------------------
 
     def call(
@@ -152,20 +144,12 @@ class TritonExecutable(Executable):
         """Run the backward program: gradients of the parameters, of x and of the first state."""
         x = call.xs[0]
         time, batch = x.shape[:2]
-        if dy is None:
-            dy = torch.zeros(self.plan.outputs[0], dtype=self.dtype, device=x.device)
-            dy = dy.expand(time, batch, *self.plan.outputs[0])
-        start = [
-            torch.zeros(leaf.shape, dtype=self.computed, device=x.device)
-            if given is None
-            else given.to(self.computed).contiguous()
-            for leaf, given in zip(call.state, dlast, strict=True)
-        ]
+        dy, start = self._cotangents(x, call.state, dy, dlast)
         views = {("x", index): part for index, part in enumerate(call.xs)} | {("dy", 0): dense(dy)}
         views |= {("saved", index): stream.view(time, batch, *stream.shape[1:]) for index, stream in enumerate(saved)}
         streams, dstate, cut = self._run("backward", parameters, call, views, start, not call.reverse)
-        sums = _contractions(self.plan.contractions, call, saved, streams, self.dtype)
-        gradients = self._weight_gradients(parameters, sums, x.device)
+        summed = _contractions(self.plan.contractions, call, saved, streams, self.dtype)
+        gradients = self._weight_gradients(parameters, summed, x.device)
         state_gradients: list[Tensor | None] = [
             end if part is None else end + part for end, part in zip(dstate, cut, strict=True)
         ]
@@ -252,11 +236,11 @@ class TritonExecutable(Executable):
                 launch(self._compiled(which, form), on, limits.programs)
                 return
             except out_of_resources() as error:
-                refused = error
+                if form is self._chosen[key][-1]:
+                    raise RuntimeError(_not_started(which, x, error)) from error
                 self._chosen[key] = self._chosen[key][1:]
             except Exception as error:
                 raise RuntimeError(_not_started(which, x, error)) from error
-        raise RuntimeError(_not_started(which, x, refused)) from refused
 
     def _forms(self, key: Any) -> list[Form]:
         """Return what a kernel may be written for, the best first."""
@@ -320,32 +304,20 @@ def _masked(stream: Tensor, call: Call) -> Tensor:
 
 
 def _contractions(
-    contractions: Sequence[Contraction], call: Call, saved: Sequence[Tensor], streams: dict[int, Tensor], dtype: Any
+    of: Sequence[Contraction], call: Call, saved: Sequence[Tensor], streams: dict[int, Tensor], dtype: torch.dtype
 ) -> list[Tensor]:
     """Sum over all rows and steps: one large product for each weight."""
-    known: dict[Factor, Tensor] = {}
 
-    def factor(of: Factor) -> Tensor:
-        if of not in known:
-            if of.kind == "x":
-                source = _masked(call.xs[of.index], call).flatten(0, 1)
-            else:
-                source = saved[of.index] if of.kind == "saved" else streams[of.index].flatten(0, 1)
-            known[of] = _viewed(source, of.views).to(dtype)
-        return known[of]
+    def source(factor: Factor) -> Tensor:
+        if factor.kind == "x":
+            return _masked(call.xs[factor.index], call).flatten(0, 1).to(dtype)
+        return (saved[factor.index] if factor.kind == "saved" else streams[factor.index].flatten(0, 1)).to(dtype)
 
-    totals: dict[int, Tensor] = {}
-    sums = []
-    for contraction in contractions:
-        if contraction.factors is None:
-            if contraction.total not in totals:
-                stream = streams[-1 - contraction.total]
-                totals[contraction.total] = stream.flatten(0, 1).sum(0, dtype=_sum_type(stream))
-            sums.append(totals[contraction.total].reshape(contraction.shape))
-        else:
-            a, b = (factor(part) for part in contraction.factors)
-            sums.append(_outer(a, b).reshape(contraction.shape))
-    return sums
+    def total(index: int) -> Tensor:
+        stream = streams[-1 - index]
+        return stream.flatten(0, 1).sum(0, dtype=_sum_type(stream))
+
+    return sums.contractions(of, source, total, _outer)
 
 
 def _sum_type(stream: Tensor) -> torch.dtype:
@@ -358,15 +330,3 @@ def _outer(a: Tensor, b: Tensor) -> Tensor:
     if a.dim() == 2:
         return (a.t() @ b).to(kind)
     return torch.einsum("bhn,bhm->hnm", a.flatten(1, -2), b.flatten(1, -2)).to(kind)
-
-
-def _viewed(stream: Tensor, views: Sequence[Node]) -> Tensor:
-    for view in views:
-        if view.op == "slice":
-            axis, start = view.attr
-            stream = stream.narrow(axis + 1, start, view.shape[axis])
-        elif view.op == "permute":
-            stream = stream.permute(0, *(axis + 1 for axis in view.attr))
-        else:
-            stream = stream.reshape(-1, *view.shape)
-    return stream
