@@ -1,6 +1,6 @@
 """Scores over a vocabulary, and their loss: of all tokens, or of some where there are very many.
 
-A layer here gives exact scores, `(..., vocabulary)`, with the probabilities as softmax, and `loss`, a mean in nats; they
+A layer here gives exact scores, `(..., vocabulary)`, with probabilities as softmax, and `loss`, a mean in nats; they
 differ in what the loss costs in training.
 """
 
