@@ -24,7 +24,7 @@ class Trained(Protocol):
         """One row an epoch."""
 
     @property
-    def best_epoch(self) -> int:
+    def best_epoch(self) -> float:
         """Which one was kept, counted from 1."""
 
     @property
@@ -43,10 +43,10 @@ def judge_training(record: Trained) -> str:
     best = min(validation)
     if validation[-1] > 1.05 * best and rows[-1]["loss"] < rows[int(np.argmin(validation))]["loss"]:
         return (
-            f"{text} After epoch {record.best_epoch} the validation loss rose while the training loss still fell, "
+            f"{text} After epoch {record.best_epoch:g} the validation loss rose while the training loss still fell, "
             "which is overfitting; the weights of that epoch are the ones kept."
         )
-    return f"{text} The weights of epoch {record.best_epoch} are kept; the validation loss shows no overfitting."
+    return f"{text} The weights of epoch {record.best_epoch:g} are kept; the validation loss shows no overfitting."
 
 
 def number(value: float) -> str:
