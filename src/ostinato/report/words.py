@@ -35,7 +35,8 @@ class Trained(Protocol):
 def judge_training(record: Trained) -> str:
     """Say why training stopped and whether it overfitted."""
     rows = record.history
-    epochs = f"{len(rows)} epoch{'' if len(rows) == 1 else 's'}"
+    done = rows[-1]["epoch"] if rows else 0  # of a long epoch there may be several rows
+    epochs = f"{done:g} epoch{'' if done == 1 else 's'}"
     text = f"Training took {duration(record.seconds)} in all and ended after {epochs}: {record.stopped}."
     validation = [row["validation_loss"] for row in rows]
     if len(rows) < 3 or math.isnan(validation[-1]):
