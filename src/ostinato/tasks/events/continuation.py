@@ -58,8 +58,8 @@ def _time(moment: float, encoder: EventEncoder) -> Any:
         return None
     if encoder.unit[0] != "days":
         return moment
-    if encoder.reading.kind == "elapsed":
+    if encoder.reading.times.kind == "elapsed":
         return time_text(np.timedelta64(round(moment), "s"))
     instant = np.array([round(moment)]).astype("datetime64[s]").astype("datetime64[us]")
-    when = aware(instant, encoder.reading.zone).item(0)
+    when = aware(instant, encoder.reading.times.zone).item(0)
     return when.isoformat(sep=" ", timespec="seconds")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -10,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ostinato.data import EventLog, TimeFormat, read_event_log
+from ostinato.data import EventLog, EventReading, TimeFormat, read_event_log
+from ostinato.data.notes import note
 from ostinato.errors import DataError
 from ostinato.tasks.base.batches import RowBatches, read_in_batches
 from ostinato.tasks.base.classes import class_measures
@@ -19,8 +21,8 @@ from ostinato.tasks.base.lines import columns_of, is_table
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Baseline, Model, Task, reading_of
 from ostinato.tasks.events.baselines import LastActivities, Predicted, WaitsByActivity
-from ostinato.tasks.events.cases import Cases, EventBatch, EventEncoder, collate, encode_log, fit_encoder, join_logs
-from ostinato.tasks.events.network import EventNetwork, EventObjective
+from ostinato.tasks.events.cases import Cases, EventBatch, EventEncoder, collate, count_firsts, encode_log, fit_encoder
+from ostinato.tasks.events.network import EventNetwork, EventObjective, together
 from ostinato.tasks.events.panels import event_panels
 from ostinato.tasks.events.parameters import EventParameters
 from ostinato.tasks.events.stream import EventStream
@@ -54,11 +56,12 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
         )
         return read_event_log(
             source, case=parameters.case, activity=parameters.activity, time=parameters.time or None,
-            decimal=parameters.decimal, missing=parameters.all_missing, time_format=reading or wanted,
+            decimal=parameters.decimal, missing=parameters.all_missing, reading=reading, time_format=wanted,
+            columns=parameters.wanted,
         )  # fmt: skip
 
-    def reading(self, records: EventLog) -> TimeFormat:
-        return records.time_format
+    def reading(self, records: EventLog) -> EventReading:
+        return records.reading
 
     def hold_out(self, parameters: EventParameters, records: EventLog, shares: Shares) -> Held[EventLog]:
         by_start = parameters.order == "start"
@@ -70,16 +73,16 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
         return Held(train, validation, test, f"the last {percent(shares.test)} of cases, {by}")
 
     def join(self, first: EventLog, second: EventLog) -> EventLog:
-        return join_logs(first, second)
+        return first.joined(second)
 
     def title(self, records: EventLog) -> str:
         return f"What comes next in {records.origin}"
 
     def encoder(self, parameters: EventParameters, train: EventLog) -> EventEncoder:
-        return fit_encoder(train, parameters.time_loss)
+        return fit_encoder(train, parameters.time_loss, chosen=parameters.wanted is not None)
 
     def network(self, parameters: EventParameters, encoder: EventEncoder, train: EventLog | None) -> nn.Module:
-        return EventNetwork(parameters, len(encoder.known))
+        return EventNetwork(parameters, encoder)
 
     def encode(self, model: Events, records: EventLog) -> Cases:
         return encode_log(model.encoder, records)
@@ -102,7 +105,7 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
 
         def read(rows: list[int]) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
             batch = collate(encoder, [examples.cases[row] for row in rows])
-            scores, times = model.network(batch.kinds, batch.features, batch.lengths)
+            scores, times = together(model.network(batch))
             probabilities, seconds = scores.double().softmax(-1).numpy(), seconds_of(encoder, times)
             for row, length in enumerate(batch.lengths.tolist()):
                 yield probabilities[:length, row], seconds[:length, row]
@@ -165,6 +168,9 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
         known = model.encoder.known
         yield "activities", f"{len(known)}: {', '.join(known[:20])}{', ...' * (len(known) > 20)}"
         yield "times", model.encoder.unit[0] or "none"
+        yield "other columns read", ", ".join(model.encoder.covariates.names) or "none"
+        if model.encoder.left:
+            yield "left out", said_of(model.encoder.left)
 
     def panels(self, model: Events, records: EventLog, examples: Cases, predicted: Predicted) -> Iterable[Panel]:
         return event_panels(model, records, examples, predicted, self._judged(model, examples))
@@ -172,7 +178,8 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
     def pieces(self, model: Events, source: Any) -> Iterator[EventLog]:
         own = model.parameters
         if not is_table(source) and not isinstance(source, EventLog):
-            source = columns_of(source, [name for name in (own.case, own.activity, own.time) if name], "events")
+            names = [name for name in (own.case, own.activity, own.time) if name]
+            source = columns_of(source, names, "events", also=list(model.encoder.reading.columns))
         yield self.read(own, source, reading_of(model))
 
     def answers(self, model: Events, records: EventLog) -> Iterator[Mapping[str, Any]]:
@@ -180,7 +187,7 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
         for first in range(0, len(cases), _CASES):
             batch = collate(model.encoder, cases.cases[first : first + _CASES])
             with torch.inference_mode():
-                scores, times = model.network(batch.kinds, batch.features, batch.lengths)
+                scores, times = together(model.network(batch))
             for row, length in enumerate(batch.lengths.tolist()):
                 probabilities = scores[length - 1, row].double().softmax(-1).numpy()
                 yield answer_of(model.encoder, probabilities, times[length - 1, row], records.cases[first + row])
@@ -189,15 +196,9 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
         return EventStream(model, lambda *own: answer_of(model.encoder, *own), max_cases)
 
     def updated(self, model: Events, parts: Held[EventLog]) -> EventEncoder:
-        own, new = model.encoder, fit_firsts(parts.train)
+        own, new = model.encoder, count_firsts(parts.train)
         firsts = {name: own.firsts.get(name, 0) + new.get(name, 0) for name in {**own.firsts, **new}}
-        return EventEncoder(own.known, own.features, own.scales, own.unit, own.reading, firsts)
-
-
-def fit_firsts(log: EventLog) -> dict[str, int]:
-    """Return how many cases of a log begin with each activity."""
-    names, counts = np.unique([own[0] for own in log.activities], return_counts=True)
-    return dict(zip(names.tolist(), counts.tolist(), strict=True))
+        return replace(own, firsts=firsts)
 
 
 def seconds_of(encoder: EventEncoder, times: Tensor) -> NDArray[np.float64]:
