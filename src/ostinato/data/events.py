@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -75,7 +76,7 @@ class EventLog:
         kinds = {name: cells[0].dtype.kind for name, cells in self.columns.items() if cells}
         return EventReading(self.time_format, {name: "text" if own == "O" else "number" for name, own in kinds.items()})
 
-    @property
+    @cached_property
     def moments(self) -> tuple[NDArray[np.float64], ...]:
         """For each case `(events,)`, the seconds from 1970 on to each event, as clocks in its zone show it.
 

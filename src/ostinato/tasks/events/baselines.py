@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ostinato.tasks.base.classes import cross_entropy
 from ostinato.tasks.base.counting import FollowerCounts
+from ostinato.tasks.events.boosting import Boosting
 from ostinato.tasks.events.cases import TIMES, Cases
 
 _ORDERS = range(2, 7)
@@ -62,6 +63,17 @@ class LastActivities:
         found = self.predict(cases).probabilities
         assert found is not None
         return cross_entropy(cases.following, found)
+
+
+@dataclass(frozen=True)
+class BoostedTrees:
+    """Gradient boosting on all that the network reads; see `Boosting`."""
+
+    trees: Boosting
+
+    def predict(self, cases: Cases) -> Predicted:
+        """Return the distribution after each event."""
+        return Predicted(self.trees.probabilities(cases), None)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from ostinato.errors import DataError
 from ostinato.tasks.base.batches import padded
 from ostinato.tasks.events.covariates import Cells, Covariates, useless
 from ostinato.tasks.events.features import Clock, Codes, Floats, Pieces, time_numbers, weekdays
+from ostinato.tasks.events.mixture import Mixture
 from ostinato.tasks.events.times import TimeScale
 
 END, UNSEEN = "(end of case)", "(not seen in training)"
@@ -43,6 +44,7 @@ class EventEncoder:
         reading: how the training data was read, and later data is.
         longest: the longest pause within a case that was usual, in seconds.
         firsts: how many cases began with each activity.
+        mixture: of the network's probabilities with those of counts.
     """
 
     known: tuple[str, ...]
@@ -56,6 +58,7 @@ class EventEncoder:
     reading: EventReading
     longest: float
     firsts: Mapping[str, int]
+    mixture: Mixture = Mixture(())
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -158,7 +161,7 @@ def fit_encoder(log: EventLog, time_loss: Any, *, chosen: bool = False) -> Event
     dates = log.starts.dtype.kind in "mM"
     unit = ("", 1.0) if not np.isfinite(waits).any() else ("days", _DAY) if dates else ("units", 1.0)
     columns = {name: own for name, own in log.reading.columns.items() if name in covariates.names}
-    return EventEncoder(
+    encoder = EventEncoder(
         known=tuple(known.tolist()),
         counted=np.sort(np.argsort(-counts, kind="stable")[:_COUNTED]) + 1,
         clock=clock,
@@ -171,6 +174,9 @@ def fit_encoder(log: EventLog, time_loss: Any, *, chosen: bool = False) -> Event
         longest=_longest(waits[:, 0]),
         firsts=count_firsts(log),
     )
+    cases = [_kinds(encoder, log, row) for row in range(len(log))]
+    mixture = Mixture.fit([own[0] for own in cases], [own[1] for own in cases], len(known) + 1)
+    return replace(encoder, mixture=mixture)
 
 
 def _longest(waits: Floats) -> float:
@@ -195,12 +201,17 @@ def encode_log(encoder: EventEncoder, log: EventLog) -> Cases:
 
 
 def _encoded(encoder: EventEncoder, log: EventLog, row: int) -> Case:
-    known, walls = len(encoder.known), log.moments[row]
-    kinds = np.array([encoder.index.get(name, 0) for name in log.activities[row]], np.int64)
-    following = np.append(np.where(kinds[1:] == 0, known + 1, kinds[1:] - 1), known)
+    kinds, following = _kinds(encoder, log, row)
     numbers = _case_numbers(encoder.clock, encoder.covariates, log, row)
-    codes = event_codes(encoder.covariates, walls, _cells(log, row))
+    codes = event_codes(encoder.covariates, log.moments[row], _cells(log, row))
     return Case(kinds, numbers, codes, following, _waits(log.gaps[row]))
+
+
+def _kinds(encoder: EventEncoder, log: EventLog, row: int) -> tuple[Codes, Codes]:
+    """Return the numbers of a case's activities, and the classes of what followed each."""
+    known = len(encoder.known)
+    kinds = np.array([encoder.index.get(name, 0) for name in log.activities[row]], np.int64)
+    return kinds, np.append(np.where(kinds[1:] == 0, known + 1, kinds[1:] - 1), known)
 
 
 def _cells(log: EventLog, row: int) -> Cells:

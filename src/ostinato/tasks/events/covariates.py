@@ -53,12 +53,15 @@ class Covariates:
         found = np.zeros((events, len(self.categories)), np.int64)
         for place, (name, values) in enumerate(self.categories.items()):
             index = {value: number for number, value in enumerate(values, 1)}
-            found[:, place] = [index.get(_text(cell), 0) for cell in cells[name]]
+            found[:, place] = [index.get(_text(cell), 0) for cell in cells.get(name, [None] * events)]
         return found
 
     def values(self, cells: Cells, events: int) -> NDArray[np.float64]:
         """Return the numbers of events, `(events, columns)`, NaN where missing."""
-        return np.stack([np.zeros(events), *(cells[name] for name in self.numbers)], -1)[:, 1:]
+        found = np.full((events, len(self.numbers)), np.nan)
+        for place, name in enumerate(self.numbers):
+            found[:, place] = cells.get(name, np.nan)
+        return found
 
 
 def useless(cases: Sequence[NDArray[Any]], kinds: NDArray[Any]) -> str:

@@ -48,7 +48,7 @@ class EventParameters(TimedTables):
     embedding_size: int = model(16, "features of an activity", low=1)
     hidden_size: int = model(64, "units of a layer", low=1)
     num_layers: int = model(1, "layers", low=1)
-    members: int = model(3, "networks, trained together, whose probabilities are averaged", low=1)
+    members: int = model(2, "networks, trained together, whose probabilities are averaged", low=1)
     context: int = model(64, "events that a transformer looks back on", low=1)
     dropout: float = model(0.2, "of layers' outputs", low=0, below=1)
     activity_dropout: float = model(0.02, "share of activities and categories that training takes for unknown ones", low=0, below=1)
@@ -56,7 +56,9 @@ class EventParameters(TimedTables):
     time_weight: float = model(0.2, "of the loss of times beside that of activities; 0: times are not learned", low=0)
     refit: bool = training(True, "train once more, with the cases that decided when to stop, which are the newest")
     batch_size: int = training(32, "cases of a batch", low=1)
-    epochs: int | None = training(30, "passes over the training cases, at most", low=1)
+    epochs: int | None = training(
+        None, "passes over the training cases, at most", low=1, absent="as many as make 1,500 steps, 5 to 150"
+    )
     optimizer: Optimizer = training("adamw", "what moves the weights; sgd with momentum")
     learning_rate: float = training(3e-3, "the highest step size, which the schedule moves below", above=0)
     schedule: Schedule = training("one_cycle", "how the learning rate falls from the first step to the last")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -40,6 +40,7 @@ class _Open:
 
     rows: tuple[Row, ...]
     counts: NDArray[np.int64]
+    kinds: tuple[int, ...] = ()
     events: int = 0
     first: float = math.nan
     last: float = math.nan
@@ -117,12 +118,13 @@ class EventStream(Stream):
             self._said.add(activity)
             note(f'the activity "{activity[:80]}" was not in training; it is taken as an unknown one')
         known = moment if math.isfinite(moment) else own.last
-        self._cases[case] = _Open(own.rows, counts, own.events + 1, begun, known)
+        kinds = (*own.kinds, kind)[-self.encoder.mixture.back :]
+        self._cases[case] = _Open(own.rows, counts, kinds, own.events + 1, begun, known)
         self._cases.move_to_end(case)
         if len(self._cases) > self.most:
             self._cases.popitem(last=False)
         scores, times = together(answers)
-        return self._answer(scores[0].double().softmax(-1).numpy(), times[0], case)
+        return self._answer(scores[0].double().softmax(-1).numpy(), times[0], case, np.array(kinds, np.int64))
 
     def slot(self, row: Any) -> str:
         """Return the case of an event."""
@@ -165,49 +167,55 @@ class EventStream(Stream):
 
     def kept(self) -> dict[str, Any]:
         """Return all cases, the one that has not gone on for longest first."""
-        cases = self._cases.values()
+        cases, back = self._cases.values(), self.encoder.mixture.back
+        whole = [[own.events, *((-1,) * back + own.kinds)[-back:], *own.counts] for own in cases]
         return {
             "cases": list(self._cases),
-            "events": np.array([own.events for own in cases], np.int64),
+            "whole": np.array(whole, np.int64).reshape(len(cases), self._width),
             "times": np.array([[own.first, own.last] for own in cases], np.float64).reshape(-1, 2),
-            "counts": np.array([own.counts for own in cases], np.int64).reshape(len(cases), -1),
             "states": [[row.state() for row in own.rows] for own in cases],
         }
 
+    @property
+    def _width(self) -> int:
+        return 1 + self.encoder.mixture.back + len(self.encoder.counted)
+
     def accept(self, kept: Mapping[str, Any]) -> None:
         """Go on with the cases of a state."""
-        names, events, times, counts, states = (kept.get(name) for name in ("cases", "events", "times", "counts", "states"))
-        count = len(names) if isinstance(names, list) else -1
+        names, whole, times, states = (kept.get(name) for name in ("cases", "whole", "times", "states"))
+        count, members = len(names) if isinstance(names, list) else -1, len(self._shared)
         if (
             not isinstance(names, list)
             or not isinstance(states, list)
-            or not isinstance(events, np.ndarray)
+            or not isinstance(whole, np.ndarray)
             or not isinstance(times, np.ndarray)
-            or not isinstance(counts, np.ndarray)
             or not all(isinstance(name, str) for name in names)
             or len(set(names)) != count
-            or (events.shape, times.shape, len(states)) != ((count,), (count, 2), count)
-            or events.dtype.kind != "i"
-            or times.dtype.kind != "f"
-            or (events < 1).any()
-            or counts.dtype.kind != "i"
-            or (count and counts.shape != (count, len(self.encoder.counted)))
-            or (counts < 0).any()
+            or (whole.shape, times.shape, len(states)) != ((count, self._width), (count, 2), count)
+            or (whole.dtype.kind, times.dtype.kind) != ("i", "f")
+            or (whole < -1).any()
+            or (whole[:, 0] < 1).any()
+            or (whole > FARTHEST).any()
             or (np.abs(times) > FARTHEST * 2).any()
+            or not all(isinstance(own, (list, tuple)) and len(own) == members for own in states)
         ):
             raise refused("holds no cases of events")
         found = OrderedDict[str, _Open]()
-        for name, number, (first, last), own, state in zip(
-            names, events.tolist(), times.tolist(), counts, states, strict=True
-        ):
-            if not isinstance(state, (list, tuple)) or len(state) != len(self._shared) or any(one is None for one in state):
+        for name, own, (first, last), state in zip(names, whole, times.tolist(), states, strict=True):
+            if any(one is None for one in state):
                 raise refused(f'has no state of the case "{name[:80]}"')
-            found[name] = replace(self._begun(), counts=own, events=number, first=first, last=last)
-            for row, one in zip(found[name].rows, state, strict=True):
-                row.restore(one)
+            found[name] = self._restored(own, first, last, state)
         while len(found) > self.most:
             found.popitem(last=False)
         self._cases = found
+
+    def _restored(self, whole: NDArray[np.int64], first: float, last: float, state: Sequence[Any]) -> _Open:
+        back = self.encoder.mixture.back
+        kinds = tuple(int(kind) for kind in whole[1 : 1 + back] if kind >= 0)
+        found = _Open(self._begun().rows, whole[1 + back :], kinds, int(whole[0]), first, last)
+        for row, own in zip(found.rows, state, strict=True):
+            row.restore(own)
+        return found
 
     def _check_gap(self, case: str, activity: str, gap: float) -> None:
         """Refuse a time so far after that of the event before that it is rather an error than a pause."""

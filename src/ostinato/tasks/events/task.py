@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, TypeAlias
@@ -13,22 +14,25 @@ from torch import Tensor, nn
 
 from ostinato.data import EventLog, EventReading, TimeFormat, read_event_log
 from ostinato.data.notes import note
-from ostinato.errors import DataError
+from ostinato.errors import DataError, MissingExtra
 from ostinato.tasks.base.batches import RowBatches, read_in_batches
 from ostinato.tasks.base.classes import class_measures
 from ostinato.tasks.base.holding_out import Held, Shares, cut, percent
 from ostinato.tasks.base.lines import columns_of, is_table
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Baseline, Model, Task, reading_of
-from ostinato.tasks.events.baselines import LastActivities, Predicted, WaitsByActivity
+from ostinato.tasks.events.baselines import BoostedTrees, LastActivities, Predicted, WaitsByActivity
+from ostinato.tasks.events.boosting import Boosting
 from ostinato.tasks.events.cases import Cases, EventBatch, EventEncoder, collate, count_firsts, encode_log, fit_encoder
 from ostinato.tasks.events.network import EventNetwork, EventObjective, together
 from ostinato.tasks.events.panels import event_panels
 from ostinato.tasks.events.parameters import EventParameters
 from ostinato.tasks.events.stream import EventStream
+from ostinato.training.config import TrainingConfig
 
 Events: TypeAlias = "Model[EventParameters, EventEncoder]"
 _CASES = 256
+_STEPS, _FEWEST_EPOCHS, _MOST_EPOCHS = 1500, 5, 150
 _LEVELS = (0.1, 0.9)
 
 
@@ -38,8 +42,8 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
     records = "cases"
     decides = ("accuracy",)
     encoder_type = EventEncoder
-    baseline_types = (LastActivities, WaitsByActivity)
-    kept = "the activities that are known, and the scales of times"
+    baseline_types = (LastActivities, WaitsByActivity, BoostedTrees)
+    kept = "the activities, columns and values that are known, the scales of times, what was counted"
 
     def read(
         self,
@@ -78,6 +82,12 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
     def title(self, records: EventLog) -> str:
         return f"What comes next in {records.origin}"
 
+    def config(self, parameters: EventParameters, train: EventLog) -> TrainingConfig:
+        """Return the passes that were asked for, or as many as make enough steps for a log of this size."""
+        batches = math.ceil(len(train) / parameters.batch_size)
+        suited = int(np.clip(round(_STEPS / batches), _FEWEST_EPOCHS, _MOST_EPOCHS))
+        return TrainingConfig.of(parameters, epochs=parameters.epochs or suited)
+
     def encoder(self, parameters: EventParameters, train: EventLog) -> EventEncoder:
         return fit_encoder(train, parameters.time_loss, chosen=parameters.wanted is not None)
 
@@ -100,6 +110,19 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
         weight = model.parameters.time_weight if model.encoder.unit[0] else 0.0
         return EventObjective(model.encoder.scales, weight)
 
+    def calibrate(self, model: Events, validation: Cases | None) -> EventEncoder:
+        own = model.encoder
+        if validation is None or own.mixture.weights:
+            return own
+        network = self.predict(model, validation).probabilities
+        assert network is not None
+        kinds = [case.kinds for case in validation.cases]
+        return replace(own, mixture=own.mixture.weighed(network, kinds, validation.following))
+
+    def carried(self, first: Events, renewed: Events) -> EventEncoder:
+        own = renewed.encoder
+        return replace(own, mixture=replace(own.mixture, weights=first.encoder.mixture.weights))
+
     def predict(self, model: Events, examples: Cases) -> Predicted:
         encoder = model.encoder
 
@@ -111,16 +134,32 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
                 yield probabilities[:length, row], seconds[:length, row]
 
         found = read_in_batches(examples.lengths, read, rows=_CASES)
-        return Predicted(np.concatenate([own[0] for own in found]), np.concatenate([own[1] for own in found]))
+        probabilities = np.concatenate([own[0] for own in found])
+        mixed = encoder.mixture(probabilities, [case.kinds for case in examples.cases])
+        return Predicted(mixed, np.concatenate([own[1] for own in found]))
 
     def baselines(self, model: Events, train: Cases, validation: Cases | None) -> Mapping[str, Baseline]:
         classes, whole = len(model.encoder.known) + 1, train.joined(validation)
         longest = LastActivities.chosen(train, validation, classes)
-        return {
+        found: dict[str, Baseline] = {
             "last activity (Markov)": LastActivities.fit(whole, classes, 1),
             f"last {longest.counts.order} activities, backed off": longest,
             "mean by last activity": WaitsByActivity.fit(whole, "mean"),
             "median by last activity": WaitsByActivity.fit(whole, "median"),
+        }
+        try:
+            trees = Boosting.fit(train, validation, classes, model.encoder.counted)
+            found["gradient boosting, same features"] = BoostedTrees(trees)
+        except MissingExtra as error:
+            note(str(error))
+        return found
+
+    def settings(self, model: Events) -> Mapping[str, Any]:
+        own, weights = model.encoder, model.encoder.mixture.weights
+        read = ", ".join(own.covariates.names) or "none"
+        return {
+            "covariates": read + (f" (left out: {said_of(own.left)})" if own.left else ""),
+            "share of the network": f"{weights[0]:.0%}, the rest to counts of what followed" if weights else "all",
         }
 
     def measures(self, model: Events, examples: Cases, predicted: Predicted) -> dict[str, float]:
@@ -168,9 +207,6 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
         known = model.encoder.known
         yield "activities", f"{len(known)}: {', '.join(known[:20])}{', ...' * (len(known) > 20)}"
         yield "times", model.encoder.unit[0] or "none"
-        yield "other columns read", ", ".join(model.encoder.covariates.names) or "none"
-        if model.encoder.left:
-            yield "left out", said_of(model.encoder.left)
 
     def panels(self, model: Events, records: EventLog, examples: Cases, predicted: Predicted) -> Iterable[Panel]:
         return event_panels(model, records, examples, predicted, self._judged(model, examples))
@@ -189,8 +225,11 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
             with torch.inference_mode():
                 scores, times = together(model.network(batch))
             for row, length in enumerate(batch.lengths.tolist()):
-                probabilities = scores[length - 1, row].double().softmax(-1).numpy()
-                yield answer_of(model.encoder, probabilities, times[length - 1, row], records.cases[first + row])
+                network = scores[length - 1, row].double().softmax(-1).numpy()
+                yield answer_of(
+                    model.encoder, network, times[length - 1, row], records.cases[first + row],
+                    cases.cases[first + row].kinds[-model.encoder.mixture.back :],
+                )  # fmt: skip
 
     def stream(self, model: Events, *, max_cases: int = 100_000, **options: Any) -> EventStream:
         return EventStream(model, lambda *own: answer_of(model.encoder, *own), max_cases)
@@ -201,20 +240,29 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
         return replace(own, firsts=firsts)
 
 
+def said_of(left: Mapping[str, str]) -> str:
+    """Return which columns are left out, and why."""
+    return "; ".join(f"{name} {why}" for name, why in left.items())
+
+
 def seconds_of(encoder: EventEncoder, times: Tensor) -> NDArray[np.float64]:
     """Return medians in seconds, `(..., TIMES)`, of what the network says."""
     return np.stack([scale.seconds(times[..., place, :]) for place, scale in enumerate(encoder.scales)], -1)
 
 
-def answer_of(encoder: EventEncoder, probabilities: NDArray[np.float64], times: Tensor, case: str) -> dict[str, Any]:
+def answer_of(
+    encoder: EventEncoder, network: NDArray[np.float64], times: Tensor, case: str, kinds: NDArray[np.int64]
+) -> dict[str, Any]:
     """Return what is said after the last event of a case.
 
     Args:
         encoder: of the model.
-        probabilities: `(activities + 1,)`.
+        network: its probabilities, `(activities + 1,)`.
         times: `(TIMES, 2)`, as the network says them.
         case: its name.
+        kinds: its last activities, as many as the mixture looks back on.
     """
+    probabilities = encoder.mixture(network[None], [kinds])[-1]
     best, labels = int(probabilities.argmax()), encoder.labels
     answer: dict[str, Any] = {"next": labels[best], "probability": float(probabilities[best])}
     word, seconds = encoder.unit
