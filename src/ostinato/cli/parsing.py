@@ -34,7 +34,8 @@ class Parser(argparse.ArgumentParser):
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse, and refuse what is left over here, where it is known which options there are."""
         if not self._verbs() and args is not None:
-            self._check_options(list(args))
+            args = self._options_last(list(args))
+            self._check_options(args)
         found, rest = super().parse_known_args(args, namespace)
         if rest:
             self._refuse(rest[0])
@@ -42,6 +43,28 @@ class Parser(argparse.ArgumentParser):
 
     def _verbs(self) -> bool:
         return self._subparsers is not None
+
+    def _options_last(self, args: list[str]) -> list[str]:
+        """Return arguments with the options behind the files.
+
+        Of files of which the last may be left out, argparse takes it for left out once an option stands before it.
+        """
+        files: list[str] = []
+        options: list[str] = []
+        while args:
+            given = args.pop(0)
+            if given == "--":
+                return [*options, given, *files, *args]
+            if not given.startswith("-") or given == "-":
+                files.append(given)
+                continue
+            options.append(given)
+            action = self._option_string_actions.get(given)
+            takes = action is not None and action.nargs != 0
+            optional = action is not None and action.nargs == "?"
+            if takes and args and args[0] != "--" and not (optional and args[0].startswith("-")):
+                options.append(args.pop(0))
+        return [*files, *options]
 
     def _check_options(self, args: Sequence[str]) -> None:
         """Refuse unknown options before argparse says that another one is missing."""
