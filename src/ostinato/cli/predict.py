@@ -39,7 +39,9 @@ def add_parser(verbs: Any) -> None:
     add_model(parser)
     parser.add_argument("file", type=file, nargs="?", metavar="FILE", help="what to answer; else what comes on stdin")
     add_extras(parser, "predict")
-    parser.add_argument("--out", type=path, metavar="FILE", help="write here: .csv, .tsv, .jsonl or .parquet, else lines")
+    parser.add_argument(
+        "--out", type=path, metavar="FILE", help="write here: .csv, .tsv, .jsonl or .parquet, else lines"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON lines")
     add_reading(parser)
     parser.set_defaults(run=run)

@@ -211,9 +211,7 @@ def _found(
     return cells
 
 
-def _as_they_were(
-    table: Table, columns: Mapping[str, ColumnKind], missing: tuple[str, ...]
-) -> dict[str, NDArray[Any]]:
+def _as_they_were(table: Table, columns: Mapping[str, ColumnKind], missing: tuple[str, ...]) -> dict[str, NDArray[Any]]:
     """Return the columns that an earlier log had; one that is not there is missing in every row."""
     absent = [name for name in columns if name not in table.columns]
     if absent:

@@ -22,9 +22,7 @@ def is_table(source: Any) -> bool:
     return is_path(source) or isinstance(source, Mapping) or hasattr(source, "columns")
 
 
-def columns_of(
-    lines: Iterable[Any], names: Sequence[str], of: str, also: Sequence[str] = ()
-) -> dict[str, list[Any]]:
+def columns_of(lines: Iterable[Any], names: Sequence[str], of: str, also: Sequence[str] = ()) -> dict[str, list[Any]]:
     """Return lines as columns: JSON objects, or CSV with a header; or rows that are mappings already.
 
     Args:
@@ -51,6 +49,8 @@ def columns_of(
     except ValueError as error:
         raise DataError(f"a line of the {of} is no JSON object ({error}), as the first is") from error
     for number, row in enumerate(found, 1):
+        if not isinstance(row, Mapping):
+            raise DataError(f"row {number} of the {of} is no JSON object; expected one with {', '.join(names)}")
         absent = [name for name in names if row.get(name) is None]
         if absent:
             raise DataError(f'row {number} of the {of} has no "{absent[0]}"; expected {", ".join(names)}')

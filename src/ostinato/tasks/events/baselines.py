@@ -67,13 +67,14 @@ class LastActivities:
 
 @dataclass(frozen=True)
 class BoostedTrees:
-    """Gradient boosting on all that the network reads; see `Boosting`."""
+    """Boosted trees on all that the network reads; see `Boosting`."""
 
     trees: Boosting
+    counted: NDArray[np.int64]
 
     def predict(self, cases: Cases) -> Predicted:
         """Return the distribution after each event."""
-        return Predicted(self.trees.probabilities(cases), None)
+        return Predicted(self.trees(cases.seen(self.counted)), None)
 
 
 @dataclass(frozen=True)

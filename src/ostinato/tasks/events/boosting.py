@@ -1,9 +1,8 @@
-"""Gradient boosting beside an event predictor, on all that the network reads."""
+"""Boosted trees on all that the network of an event predictor reads: in the mixture with it, and as a baseline."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
+import importlib.util
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,14 +12,12 @@ from scipy.special import expit, softmax
 
 from ostinato.errors import MissingExtra
 from ostinato.tasks.base.classes import cross_entropy
-from ostinato.tasks.events.cases import Cases
-from ostinato.tasks.events.features import Floats
+from ostinato.tasks.events.features import Floats, Seen
 
-_LAGS, _ONE_HOT = 4, 40
+_ONE_HOT = 40
 _ROUNDS, _STEP, _PATIENCE = 120, 10, 2
-_WITHOUT = 30  # rounds, where nothing tells how many
-_SECONDS = 15.0  # for choosing the rounds; the last fit then takes about as long as one of these
-_ROWS = 50_000
+_WORK = 4e9  # numbers that all trees of a choice look at together: about ten seconds
+_ROWS, _FEWEST, _TOGETHER = 50_000, 50, 256
 
 
 @dataclass(frozen=True)
@@ -30,7 +27,7 @@ class Boosting:
     Their features are the last four activities, how often each activity came so far, times and covariates.
 
     Args:
-        counted: the activities whose number is a feature; sizes: how many values each code has.
+        sizes: how many values each code has.
         there: the classes that trees were grown for; classes: how many there are in all.
         start: `(columns,)`, the scores that trees are added to.
         roots: `(trees,)`, where the nodes of each begin; tree `i` is of column `i % columns`.
@@ -38,7 +35,6 @@ class Boosting:
         missing_left: `(nodes,)`, whether a missing number goes to the left.
     """
 
-    counted: NDArray[np.int64]
     sizes: tuple[int, ...]
     there: NDArray[np.int64]
     classes: int
@@ -52,115 +48,94 @@ class Boosting:
     values: Floats
 
     @classmethod
-    def fit(cls, train: Cases, validation: Cases | None, classes: int, counted: NDArray[np.int64]) -> Boosting:
-        """Grow trees, as many rounds as are best on the validation part, then once more on both.
+    def fit(cls, seen: Seen, following: NDArray[np.int64], classes: int) -> Boosting | None:
+        """Grow trees, as many rounds as are best on the last fifth of the events, then once more on all.
+
+        Returns:
+            `None`: there are too few events.
 
         Raises:
             MissingExtra: scikit-learn is not installed.
         """
-        whole = train.joined(validation)
-        sizes = tuple((np.concatenate([case.codes for case in whole.cases]).max(0) + 1).tolist())
-        rounds = _WITHOUT
-        if validation is not None:
-            rounds = _chosen_rounds(train, validation, classes, counted, sizes)
-        model, there = _grown(_table(whole, counted, sizes), whole.following, classes, rounds)
-        return cls(counted, sizes, there, classes, *_flat(model))
+        known = np.flatnonzero((following >= 0) & (following < classes))[-_ROWS:]
+        if len(known) < _FEWEST or len(np.unique(following[known])) < 2:
+            return None
+        sizes = tuple((seen.codes.max(0) + 1).tolist())
+        rows, targets = _table(Seen(*(own[known] for own in seen)), sizes), following[known]
+        model = _grown(rows, targets, _chosen_rounds(rows, targets))
+        return cls(sizes, np.asarray(model.classes_, np.int64), classes, *_flat(model))
 
-    def probabilities(self, cases: Cases) -> Floats:
+    def __call__(self, seen: Seen) -> Floats:
         """Return the distribution after each event, `(events, classes)`; a class without trees has 0."""
-        rows = _table(cases, self.counted, self.sizes)
-        scores = np.tile(self.start, (len(rows), 1))
-        for tree, root in enumerate(self.roots):
-            scores[:, tree % len(self.start)] += self._leaves(rows, int(root))
+        rows = _table(seen, self.sizes)
+        leaves = [self._leaves(rows[first : first + _TOGETHER]) for first in range(0, len(rows), _TOGETHER)]
+        scores = self.start + np.concatenate(leaves).reshape(len(rows), -1, len(self.start)).sum(1)
         found = np.zeros((len(rows), self.classes))
-        if len(self.there) == 1:
-            found[:, self.there] = 1.0
-        elif len(self.start) == 1:
+        if len(self.start) == 1:
             found[:, self.there[1]] = expit(scores[:, 0])
             found[:, self.there[0]] = 1 - found[:, self.there[1]]
         else:
             found[:, self.there] = softmax(scores, -1)
         return found
 
-    def _leaves(self, rows: Floats, root: int) -> Floats:
-        at = np.full(len(rows), root)
-        inner = np.flatnonzero(self.features[at] >= 0)
-        while len(inner):
-            nodes = at[inner]
-            numbers = rows[inner, self.features[nodes]]
+    def _leaves(self, rows: Floats) -> Floats:
+        """Return what each tree says of each row, `(rows, trees)`: all trees are walked down side by side."""
+        at = np.tile(self.roots, (len(rows), 1))
+        while (inner := self.features[at] >= 0).any():
+            row, tree = np.nonzero(inner)
+            nodes = at[row, tree]
+            numbers = rows[row, self.features[nodes]]
             left = np.where(np.isnan(numbers), self.missing_left[nodes], numbers <= self.thresholds[nodes])
-            at[inner] = root + np.where(left, self.lefts[nodes], self.rights[nodes])
-            inner = inner[self.features[at[inner]] >= 0]
+            at[row, tree] = self.roots[tree] + np.where(left, self.lefts[nodes], self.rights[nodes])
         return np.asarray(self.values[at])
 
 
-def _chosen_rounds(
-    train: Cases, validation: Cases, classes: int, counted: NDArray[np.int64], sizes: tuple[int, ...]
-) -> int:
-    """Return how many rounds are best on the validation part, as far as time allows to see."""
-    held_out, losses, until = _table(validation, counted, sizes), [], time.monotonic() + _SECONDS
-    for model, there in _growing(_table(train, counted, sizes), train.following, classes):
-        given = np.zeros((len(held_out), classes))
-        given[:, there] = model.predict_proba(held_out)
-        losses.append(cross_entropy(validation.following, given))
-        if int(np.argmin(losses)) < len(losses) - _PATIENCE or time.monotonic() > until:
-            break
+def boosting_is_there() -> bool:
+    """Tell whether the library that grows trees is installed."""
+    return importlib.util.find_spec("sklearn") is not None
+
+
+def _chosen_rounds(rows: Floats, targets: NDArray[np.int64]) -> int:
+    """Return how many rounds are best on the last fifth of the rows."""
+    cut = len(rows) * 4 // 5
+    columns = len(np.unique(targets[:cut]))
+    if columns < 2:
+        return _STEP
+    most = int(np.clip(_WORK / (columns * rows.size), 2, _ROUNDS // _STEP)) * _STEP
+    model = _grown(rows[:cut], targets[:cut], _STEP)
+    losses = [_loss(model, rows[cut:], targets[cut:])]
+    while model.max_iter < most and int(np.argmin(losses)) >= len(losses) - _PATIENCE:
+        model.set_params(max_iter=model.max_iter + _STEP, warm_start=True).fit(rows[:cut], targets[:cut])
+        losses.append(_loss(model, rows[cut:], targets[cut:]))
     return _STEP * (int(np.argmin(losses)) + 1)
 
 
-def _growing(rows: Floats, following: NDArray[np.int64], classes: int) -> Iterator[tuple[Any, NDArray[np.int64]]]:
-    model, there = _grown(rows, following, classes, _STEP)
-    yield model, there
-    kept, targets = _judged(rows, following, classes)
-    while model.max_iter < _ROUNDS and len(there) > 1:
-        yield model.set_params(max_iter=model.max_iter + _STEP, warm_start=True).fit(kept, targets), there
+def _loss(model: Any, rows: Floats, targets: NDArray[np.int64]) -> float:
+    given = np.zeros((len(rows), int(max(targets.max(), model.classes_.max())) + 1))
+    given[:, model.classes_] = model.predict_proba(rows)
+    return cross_entropy(targets, given)
 
 
-def _grown(
-    rows: Floats, following: NDArray[np.int64], classes: int, rounds: int
-) -> tuple[Any, NDArray[np.int64]]:
+def _grown(rows: Floats, targets: NDArray[np.int64], rounds: int) -> Any:
     try:
-        from sklearn.dummy import DummyClassifier
         from sklearn.ensemble import HistGradientBoostingClassifier
     except ImportError as error:
         raise MissingExtra(
-            "gradient boosting beside an event predictor needs the extra text: pip install 'ostinato[text]'"
+            "boosted trees, beside the network of an event predictor and in it, need the extra text: "
+            "pip install 'ostinato[text]'"
         ) from error
-    kept, targets = _judged(rows, following, classes)
-    if len(np.unique(targets)) == 1:
-        return DummyClassifier().fit(kept, targets), np.unique(targets)
-    model = HistGradientBoostingClassifier(
+    return HistGradientBoostingClassifier(
         max_iter=rounds, learning_rate=0.1, max_leaf_nodes=15, l2_regularization=1.0, early_stopping=False,
         random_state=0,
-    )  # fmt: skip
-    model.fit(kept, targets)
-    return model, np.asarray(model.classes_, np.int64)
+    ).fit(rows, targets)  # fmt: skip
 
 
-def _judged(
-    rows: Floats, following: NDArray[np.int64], classes: int
-) -> tuple[Floats, NDArray[np.int64]]:
-    """Return what is learned from: rows whose class is known, the newest of very many."""
-    known = np.flatnonzero((following >= 0) & (following < classes))[-_ROWS:]
-    return rows[known], following[known]
-
-
-def _table(cases: Cases, counted: NDArray[np.int64], sizes: tuple[int, ...]) -> Floats:
-    """Return the features of all events, `(events, features)`."""
-    lags = np.concatenate([_lagged(case.kinds) for case in cases.cases])
-    counts = np.concatenate([np.cumsum(case.kinds[:, None] == counted, 0) for case in cases.cases])
-    codes = np.concatenate([case.codes for case in cases.cases])
-    numbers = np.concatenate([case.numbers for case in cases.cases])
-    known = int(counted.max(initial=0)) + 2
-    parts = [_one_hot(column, known) for column in lags.T]
-    parts += [_one_hot(column, size) for column, size in zip(codes.T, sizes, strict=True)]
-    return np.concatenate([counts, numbers, *parts], -1).astype(np.float64)
-
-
-def _lagged(kinds: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the last activities up to each event, the newest first; one more than an activity's number, 0 for none."""
-    padded = np.concatenate([np.zeros(_LAGS - 1, np.int64), kinds + 1])
-    return np.stack([padded[_LAGS - 1 - back : len(padded) - back] for back in range(_LAGS)], -1)
+def _table(seen: Seen, sizes: tuple[int, ...]) -> Floats:
+    """Return the features of events, `(events, features)`."""
+    activities = seen.counts.shape[1] + 2
+    parts = [_one_hot(column, activities) for column in seen.lags.T]
+    parts += [_one_hot(column, size) for column, size in zip(seen.codes.T, sizes, strict=True)]
+    return np.concatenate([seen.counts, seen.numbers, *parts], -1, dtype=np.float64)
 
 
 def _one_hot(column: NDArray[np.int64], size: int) -> Floats:
@@ -172,15 +147,11 @@ def _one_hot(column: NDArray[np.int64], size: int) -> Floats:
 
 def _flat(model: Any) -> tuple[NDArray[Any], ...]:
     """Return the start, the roots and the nodes of trees, one behind the other."""
-    trees = [tree.nodes for row in getattr(model, "_predictors", []) for tree in row]
-    start = np.ravel(getattr(model, "_baseline_prediction", np.zeros(1))).astype(np.float64)
-    roots = np.cumsum([0, *map(len, trees)])[:-1].astype(np.int64)
-    if not trees:
-        return start, np.zeros(0, np.int64), *(np.zeros(0, kind) for kind in (int, float, bool, int, int, float))
+    trees = [tree.nodes for row in model._predictors for tree in row]
     nodes = np.concatenate(trees)
     return (
-        start,
-        roots,
+        np.ravel(model._baseline_prediction).astype(np.float64),
+        np.cumsum([0, *map(len, trees)])[:-1].astype(np.int64),
         np.where(nodes["is_leaf"] == 1, -1, nodes["feature_idx"].astype(np.int64)),
         nodes["num_threshold"].astype(np.float64),
         nodes["missing_go_to_left"] == 1,

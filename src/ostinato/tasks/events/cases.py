@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -15,8 +15,9 @@ from ostinato.data import EventLog, EventReading
 from ostinato.data.notes import note
 from ostinato.errors import DataError
 from ostinato.tasks.base.batches import padded
+from ostinato.tasks.events.boosting import Boosting
 from ostinato.tasks.events.covariates import Cells, Covariates, useless
-from ostinato.tasks.events.features import Clock, Codes, Floats, Pieces, time_numbers, weekdays
+from ostinato.tasks.events.features import Clock, Codes, Floats, Pieces, Seen, lags_of, time_numbers, weekdays
 from ostinato.tasks.events.mixture import Mixture
 from ostinato.tasks.events.times import TimeScale
 
@@ -44,7 +45,7 @@ class EventEncoder:
         reading: how the training data was read, and later data is.
         longest: the longest pause within a case that was usual, in seconds.
         firsts: how many cases began with each activity.
-        mixture: of the network's probabilities with those of counts.
+        mixture: of the network's probabilities with those of trees and counts.
     """
 
     known: tuple[str, ...]
@@ -58,7 +59,7 @@ class EventEncoder:
     reading: EventReading
     longest: float
     firsts: Mapping[str, int]
-    mixture: Mixture = Mixture(())
+    mixture: Mixture = field(default_factory=Mixture)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -122,6 +123,15 @@ class Cases:
         """Events up to each one of its case, flat."""
         return np.concatenate([np.arange(length) + 1 for length in self.lengths])
 
+    def seen(self, counted: Codes) -> Seen:
+        """Return what is known at each event, flat."""
+        return Seen(
+            np.concatenate([lags_of(case.kinds) for case in self.cases]),
+            np.concatenate([counts_of(counted, case.kinds) for case in self.cases]),
+            np.concatenate([case.numbers for case in self.cases]),
+            np.concatenate([case.codes for case in self.cases]),
+        )
+
     def judged(self, first_prefix: int, count_end: bool, classes: int) -> NDArray[np.bool_]:
         """Return which events are judged by what came after them, flat.
 
@@ -143,13 +153,14 @@ class Cases:
         return self if other is None else Cases((*self.cases, *other.cases))
 
 
-def fit_encoder(log: EventLog, time_loss: Any, *, chosen: bool = False) -> EventEncoder:
+def fit_encoder(log: EventLog, time_loss: Any, *, chosen: bool = False, trees: bool = False) -> EventEncoder:
     """Find the activities, the columns that are read, and the scales of times of a log.
 
     Args:
         log: the training part.
         time_loss: see `TimeScale`.
         chosen: whether its columns were asked for, so that all of them are read.
+        trees: whether there are trees in the mixture.
     """
     kinds = np.array([name for case in log.activities for name in case], object)
     known, counts = np.unique(kinds.astype(str), return_counts=True)
@@ -174,9 +185,10 @@ def fit_encoder(log: EventLog, time_loss: Any, *, chosen: bool = False) -> Event
         longest=_longest(waits[:, 0]),
         firsts=count_firsts(log),
     )
-    cases = [_kinds(encoder, log, row) for row in range(len(log))]
-    mixture = Mixture.fit([own[0] for own in cases], [own[1] for own in cases], len(known) + 1)
-    return replace(encoder, mixture=mixture)
+    cases, classes = Cases(tuple(_encoded(encoder, log, row) for row in range(len(log)))), len(known) + 1
+    grown = Boosting.fit(cases.seen(encoder.counted), cases.following, classes) if trees else None
+    kinds, following = [case.kinds for case in cases.cases], [case.following for case in cases.cases]
+    return replace(encoder, mixture=Mixture.fit(kinds, following, classes, grown))
 
 
 def _longest(waits: Floats) -> float:
@@ -201,17 +213,12 @@ def encode_log(encoder: EventEncoder, log: EventLog) -> Cases:
 
 
 def _encoded(encoder: EventEncoder, log: EventLog, row: int) -> Case:
-    kinds, following = _kinds(encoder, log, row)
+    known = len(encoder.known)
+    kinds = np.array([encoder.index.get(name, 0) for name in log.activities[row]], np.int64)
+    following = np.append(np.where(kinds[1:] == 0, known + 1, kinds[1:] - 1), known)
     numbers = _case_numbers(encoder.clock, encoder.covariates, log, row)
     codes = event_codes(encoder.covariates, log.moments[row], _cells(log, row))
     return Case(kinds, numbers, codes, following, _waits(log.gaps[row]))
-
-
-def _kinds(encoder: EventEncoder, log: EventLog, row: int) -> tuple[Codes, Codes]:
-    """Return the numbers of a case's activities, and the classes of what followed each."""
-    known = len(encoder.known)
-    kinds = np.array([encoder.index.get(name, 0) for name in log.activities[row]], np.int64)
-    return kinds, np.append(np.where(kinds[1:] == 0, known + 1, kinds[1:] - 1), known)
 
 
 def _cells(log: EventLog, row: int) -> Cells:
@@ -224,6 +231,11 @@ def _case_numbers(clock: Clock, covariates: Covariates, log: EventLog, row: int)
     walls = now, np.append(np.nan, now[:-1]), np.full(len(now), now[0])
     times = time_numbers(clock, np.arange(len(gaps)), before, np.cumsum(gaps), walls)
     return np.concatenate([times, covariates.values(_cells(log, row), len(gaps))], -1)
+
+
+def counts_of(counted: Codes, kinds: Codes) -> Codes:
+    """Return how often each counted activity came up to each event of a case, `(events, counted)`."""
+    return np.cumsum(kinds[:, None] == counted, 0, dtype=np.int64)
 
 
 def event_codes(covariates: Covariates, walls: Floats, cells: Cells) -> Codes:
@@ -260,12 +272,11 @@ def collate(encoder: EventEncoder, cases: Sequence[Case]) -> EventBatch:
 
     waits = [np.stack([own.scaled(case.waits[:, i]) for i, own in enumerate(encoder.scales)], -1) for case in cases]
     following = [np.where(case.following > len(encoder.known), NOTHING, case.following) for case in cases]
-    counts = [np.cumsum(case.kinds[:, None] == encoder.counted, 0, dtype=np.float32) for case in cases]
     return EventBatch(
         padded([case.kinds for case in cases]),
         padded([case.numbers.astype(np.float32) for case in cases]),
         padded([case.codes for case in cases]),
-        padded(counts),
+        padded([counts_of(encoder.counted, case.kinds).astype(np.float32) for case in cases]),
         torch.tensor([len(case.kinds) for case in cases]),
         padded(following, NOTHING),
         padded([own.astype(np.float32) for own in waits], float("nan")),

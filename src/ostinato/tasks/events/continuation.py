@@ -32,6 +32,8 @@ def continue_case(
     for event in events:
         answer = stream.push({**event, case: "it"})
     moment = stream.rows.moment(events[-1])
+    # what else was known at the last event is taken to stay as it is
+    others = {name: events[-1].get(name) for name in stream.encoder.reading.columns}
     expected: list[dict[str, Any]] = []
     word, seconds = stream.encoder.unit
     while len(expected) < length:
@@ -42,7 +44,7 @@ def continue_case(
         moment += answer.get(f"in_{word}", 0.0) * seconds
         row = {activity: chosen} | ({} if time is None else {time: _time(moment, stream.encoder)})
         expected.append({**row, "probability": answer["probabilities"][chosen]})
-        answer = stream.push({**row, case: "it"})
+        answer = stream.push({**others, **row, case: "it"})
     return expected
 
 

@@ -31,7 +31,7 @@ class Covariates:
 
     @classmethod
     def fit(cls, columns: Mapping[str, Sequence[NDArray[Any]]]) -> Covariates:
-        """Take columns, by name and case `(events,)` each; those that tell nothing should be left out, see `useless`."""
+        """Take columns, by name and case `(events,)` each, none of which should be `useless`."""
         categories, numbers = {}, []
         for name, cases in columns.items():
             cells = np.concatenate(cases)

@@ -6,6 +6,7 @@ The same functions make the features of whole cases and of one event in a stream
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,6 +19,27 @@ _MONDAY = 4 * _DAY  # 1970-01-05, from 1970-01-01
 _WEEKDAYS = 7
 _LEAST = 0.1  # of the mean rate: what an hour counts in which nothing happened
 _PIECES = 12
+LAGS = 4
+"""Of how many activities the last ones are kept for counts and trees."""
+
+
+class Seen(NamedTuple):
+    """What is known at events, one a row, for models that have no memory of their own.
+
+    Shapes: `lags (events, LAGS)`, the last activities, the newest first, one more than the number of each, 0 for none;
+    `counts (events, counted)`, how often each came so far; `numbers` and `codes` as a `Case` has them.
+    """
+
+    lags: Codes
+    counts: Codes
+    numbers: Floats
+    codes: Codes
+
+
+def lags_of(kinds: Codes) -> Codes:
+    """Return the last activities at each event of a case, `(events, LAGS)`; see `Seen`."""
+    padded = np.concatenate([np.zeros(LAGS - 1, np.int64), kinds + 1])
+    return np.stack([padded[LAGS - 1 - back : len(padded) - back] for back in range(LAGS)], -1)
 
 
 @dataclass(frozen=True)
@@ -127,7 +149,9 @@ class Pieces:
             fill.append(float(np.median(known)) if len(known) else 0.0)
             if 0 < len(known) < len(column):
                 missing.append(place)
-            edges = np.unique(np.quantile(known, np.linspace(0, 1, _PIECES + 1)).astype(np.float32) if len(known) else [])
+            edges = np.unique(
+                np.quantile(known, np.linspace(0, 1, _PIECES + 1)).astype(np.float32) if len(known) else []
+            )
             places += [place] * (len(edges) - 1)
             lows += edges[:-1].tolist()
             widths += np.diff(edges).tolist()

@@ -49,9 +49,12 @@ class EventParameters(TimedTables):
     hidden_size: int = model(64, "units of a layer", low=1)
     num_layers: int = model(1, "layers", low=1)
     members: int = model(2, "networks, trained together, whose probabilities are averaged", low=1)
+    trees: bool = model(True, "mix boosted trees in, by their worth on held-out cases (scikit-learn: extra text)")
     context: int = model(64, "events that a transformer looks back on", low=1)
     dropout: float = model(0.2, "of layers' outputs", low=0, below=1)
-    activity_dropout: float = model(0.02, "share of activities and categories that training takes for unknown ones", low=0, below=1)
+    activity_dropout: float = model(
+        0.02, "share of activities and categories taken for unknown ones in training", low=0, below=1
+    )
     time_loss: TimeLoss = model("lognormal", "of times: with quantiles (lognormal), or of a median alone")
     time_weight: float = model(0.2, "of the loss of times beside that of activities; 0: times are not learned", low=0)
     refit: bool = training(True, "train once more, with the cases that decided when to stop, which are the newest")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from ostinato.data.cells import NO, YES
 from ostinato.data.events import wall_seconds
@@ -27,7 +27,7 @@ from ostinato.tasks.base.rows import RowReader
 from ostinato.tasks.base.task import Model
 from ostinato.tasks.events.cases import event_codes
 from ostinato.tasks.events.covariates import Cells
-from ostinato.tasks.events.features import time_numbers
+from ostinato.tasks.events.features import LAGS, Codes, Floats, Seen, time_numbers
 from ostinato.tasks.events.network import Member, together
 
 _DAY = 86_400.0
@@ -40,7 +40,7 @@ class _Open:
 
     rows: tuple[Row, ...]
     counts: NDArray[np.int64]
-    kinds: tuple[int, ...] = ()
+    lags: NDArray[np.int64]
     events: int = 0
     first: float = math.nan
     last: float = math.nan
@@ -75,6 +75,16 @@ class EventStream(Stream):
         self._members: list[Member] = [own.beside["whole"] for own in copies]
         self._cases: OrderedDict[str, _Open] = OrderedDict()
 
+    @property
+    def header(self) -> tuple[str, ...]:
+        """The names that a row may have."""
+        return (*self.bare, *self.encoder.reading.columns)
+
+    @property
+    def bare(self) -> tuple[str, ...]:
+        """Case, activity and time, where a row names nothing."""
+        return tuple(name for name in self.columns if name is not None)
+
     def __len__(self) -> int:
         """Return how many cases are held."""
         return len(self._cases)
@@ -106,7 +116,8 @@ class EventStream(Stream):
         self._check_gap(case, activity, moment - own.last)
         kind, begun = self.encoder.index.get(activity, 0), own.first if own.events else moment
         counts = own.counts + (self.encoder.counted == kind)
-        event = self._event(own, moment, begun, cells)
+        numbers, codes = self._event(own, moment, begun, cells)
+        event = torch.from_numpy(numbers.astype(np.float32)), torch.from_numpy(codes)
         answers = []
         for row_of, member in zip(own.rows, self._members, strict=True):
             with torch.no_grad():
@@ -118,13 +129,15 @@ class EventStream(Stream):
             self._said.add(activity)
             note(f'the activity "{activity[:80]}" was not in training; it is taken as an unknown one')
         known = moment if math.isfinite(moment) else own.last
-        kinds = (*own.kinds, kind)[-self.encoder.mixture.back :]
-        self._cases[case] = _Open(own.rows, counts, kinds, own.events + 1, begun, known)
+        lags = np.append(kind + 1, own.lags[:-1])
+        self._cases[case] = _Open(own.rows, counts, lags, own.events + 1, begun, known)
         self._cases.move_to_end(case)
         if len(self._cases) > self.most:
             self._cases.popitem(last=False)
         scores, times = together(answers)
-        return self._answer(scores[0].double().softmax(-1).numpy(), times[0], case, np.array(kinds, np.int64))
+        seen = Seen(lags[None], counts[None], numbers, codes)
+        mixed = self.encoder.mixture(scores.double().softmax(-1).numpy(), seen)
+        return self._answer(mixed[0], times[0], case)
 
     def slot(self, row: Any) -> str:
         """Return the case of an event."""
@@ -167,8 +180,8 @@ class EventStream(Stream):
 
     def kept(self) -> dict[str, Any]:
         """Return all cases, the one that has not gone on for longest first."""
-        cases, back = self._cases.values(), self.encoder.mixture.back
-        whole = [[own.events, *((-1,) * back + own.kinds)[-back:], *own.counts] for own in cases]
+        cases = self._cases.values()
+        whole = [[own.events, *own.lags, *own.counts] for own in cases]
         return {
             "cases": list(self._cases),
             "whole": np.array(whole, np.int64).reshape(len(cases), self._width),
@@ -178,7 +191,7 @@ class EventStream(Stream):
 
     @property
     def _width(self) -> int:
-        return 1 + self.encoder.mixture.back + len(self.encoder.counted)
+        return 1 + LAGS + len(self.encoder.counted)
 
     def accept(self, kept: Mapping[str, Any]) -> None:
         """Go on with the cases of a state."""
@@ -193,7 +206,8 @@ class EventStream(Stream):
             or len(set(names)) != count
             or (whole.shape, times.shape, len(states)) != ((count, self._width), (count, 2), count)
             or (whole.dtype.kind, times.dtype.kind) != ("i", "f")
-            or (whole < -1).any()
+            or (whole < 0).any()
+            or (whole[:, 1 : 1 + LAGS] > len(self.encoder.known) + 1).any()
             or (whole[:, 0] < 1).any()
             or (whole > FARTHEST).any()
             or (np.abs(times) > FARTHEST * 2).any()
@@ -210,9 +224,7 @@ class EventStream(Stream):
         self._cases = found
 
     def _restored(self, whole: NDArray[np.int64], first: float, last: float, state: Sequence[Any]) -> _Open:
-        back = self.encoder.mixture.back
-        kinds = tuple(int(kind) for kind in whole[1 : 1 + back] if kind >= 0)
-        found = _Open(self._begun().rows, whole[1 + back :], kinds, int(whole[0]), first, last)
+        found = _Open(self._begun().rows, whole[1 + LAGS :], whole[1 : 1 + LAGS], int(whole[0]), first, last)
         for row, own in zip(found.rows, state, strict=True):
             row.restore(own)
         return found
@@ -236,15 +248,16 @@ class EventStream(Stream):
         return self._cases.pop(str(case), None) is not None
 
     def _begun(self) -> _Open:
-        return _Open(tuple(map(Row, self._shared)), np.zeros(len(self.encoder.counted), np.int64))
+        counts, lags = np.zeros(len(self.encoder.counted), np.int64), np.zeros(LAGS, np.int64)
+        return _Open(tuple(map(Row, self._shared)), counts, lags)
 
     def _cells(self, row: Any) -> dict[str, NDArray[Any]]:
         """Return the covariates of an event, one cell each."""
         given = row if isinstance(row, Mapping) else {}
         return {name: _cell(name, kind, given.get(name)) for name, kind in self.encoder.reading.columns.items()}
 
-    def _event(self, own: _Open, moment: float, begun: float, cells: Cells) -> tuple[Tensor, Tensor]:
-        """Return the numbers and codes of an event, as `Member.read` takes them."""
+    def _event(self, own: _Open, moment: float, begun: float, cells: Cells) -> tuple[Floats, Codes]:
+        """Return the numbers and codes of an event, `(1, ...)` each."""
         encoder = self.encoder
         calendar = encoder.unit[0] == "days" and encoder.reading.times.kind != "elapsed"
         known = np.array([moment, own.last if own.events else math.nan, begun])
@@ -253,8 +266,7 @@ class EventStream(Stream):
         gap, elapsed = known[:1] - known[1:2], known[:1] - known[2:]
         times = time_numbers(encoder.clock, [own.events], gap, elapsed, (now, before, first))
         numbers = np.concatenate([times, encoder.covariates.values(cells, 1)], -1)
-        codes = event_codes(encoder.covariates, now, cells)
-        return torch.from_numpy(numbers.astype(np.float32)), torch.from_numpy(codes)
+        return numbers, event_codes(encoder.covariates, now, cells)
 
 
 def _stepped(member: Any) -> Headed:

@@ -22,8 +22,9 @@ from ostinato.tasks.base.lines import columns_of, is_table
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Baseline, Model, Task, reading_of
 from ostinato.tasks.events.baselines import BoostedTrees, LastActivities, Predicted, WaitsByActivity
-from ostinato.tasks.events.boosting import Boosting
+from ostinato.tasks.events.boosting import Boosting, boosting_is_there
 from ostinato.tasks.events.cases import Cases, EventBatch, EventEncoder, collate, count_firsts, encode_log, fit_encoder
+from ostinato.tasks.events.features import Seen
 from ostinato.tasks.events.network import EventNetwork, EventObjective, together
 from ostinato.tasks.events.panels import event_panels
 from ostinato.tasks.events.parameters import EventParameters
@@ -89,7 +90,8 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
         return TrainingConfig.of(parameters, epochs=parameters.epochs or suited)
 
     def encoder(self, parameters: EventParameters, train: EventLog) -> EventEncoder:
-        return fit_encoder(train, parameters.time_loss, chosen=parameters.wanted is not None)
+        chosen, trees = parameters.wanted is not None, parameters.trees and boosting_is_there()
+        return fit_encoder(train, parameters.time_loss, chosen=chosen, trees=trees)
 
     def network(self, parameters: EventParameters, encoder: EventEncoder, train: EventLog | None) -> nn.Module:
         return EventNetwork(parameters, encoder)
@@ -114,29 +116,32 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
         own = model.encoder
         if validation is None or own.mixture.weights:
             return own
-        network = self.predict(model, validation).probabilities
-        assert network is not None
-        kinds = [case.kinds for case in validation.cases]
-        return replace(own, mixture=own.mixture.weighed(network, kinds, validation.following))
+        network, _ = self._network(model, validation)
+        mixture = own.mixture.weighed(network, validation.seen(own.counted), validation.following)
+        return replace(own, mixture=mixture)
 
     def carried(self, first: Events, renewed: Events) -> EventEncoder:
-        own = renewed.encoder
-        return replace(own, mixture=replace(own.mixture, weights=first.encoder.mixture.weights))
+        own, weights = renewed.encoder, first.encoder.mixture.weights
+        same = (own.mixture.trees is None) == (first.encoder.mixture.trees is None)
+        return replace(own, mixture=replace(own.mixture, weights=weights)) if same else own
 
     def predict(self, model: Events, examples: Cases) -> Predicted:
-        encoder = model.encoder
+        network, times = self._network(model, examples)
+        mixed = model.encoder.mixture(network, examples.seen(model.encoder.counted))
+        return Predicted(mixed, seconds_of(model.encoder, times))
 
-        def read(rows: list[int]) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-            batch = collate(encoder, [examples.cases[row] for row in rows])
+    def _network(self, model: Events, examples: Cases) -> tuple[NDArray[np.float64], Tensor]:
+        """Return the network's probabilities after each event of all cases, and the times, flat."""
+
+        def read(rows: list[int]) -> Iterator[tuple[Tensor, Tensor]]:
+            batch = collate(model.encoder, [examples.cases[row] for row in rows])
             scores, times = together(model.network(batch))
-            probabilities, seconds = scores.double().softmax(-1).numpy(), seconds_of(encoder, times)
             for row, length in enumerate(batch.lengths.tolist()):
-                yield probabilities[:length, row], seconds[:length, row]
+                yield scores[:length, row], times[:length, row]
 
         found = read_in_batches(examples.lengths, read, rows=_CASES)
-        probabilities = np.concatenate([own[0] for own in found])
-        mixed = encoder.mixture(probabilities, [case.kinds for case in examples.cases])
-        return Predicted(mixed, np.concatenate([own[1] for own in found]))
+        scores, times = (torch.cat([own[place] for own in found]) for place in (0, 1))
+        return scores.double().softmax(-1).numpy(), times
 
     def baselines(self, model: Events, train: Cases, validation: Cases | None) -> Mapping[str, Baseline]:
         classes, whole = len(model.encoder.known) + 1, train.joined(validation)
@@ -147,19 +152,21 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
             "mean by last activity": WaitsByActivity.fit(whole, "mean"),
             "median by last activity": WaitsByActivity.fit(whole, "median"),
         }
+        trees, counted = model.encoder.mixture.trees, model.encoder.counted
         try:
-            trees = Boosting.fit(train, validation, classes, model.encoder.counted)
-            found["gradient boosting, same features"] = BoostedTrees(trees)
+            trees = trees or Boosting.fit(whole.seen(counted), whole.following, classes)
         except MissingExtra as error:
             note(str(error))
+        if trees is not None:
+            found["gradient boosting, same features"] = BoostedTrees(trees, counted)
         return found
 
     def settings(self, model: Events) -> Mapping[str, Any]:
-        own, weights = model.encoder, model.encoder.mixture.weights
+        own = model.encoder
         read = ", ".join(own.covariates.names) or "none"
         return {
             "covariates": read + (f" (left out: {said_of(own.left)})" if own.left else ""),
-            "share of the network": f"{weights[0]:.0%}, the rest to counts of what followed" if weights else "all",
+            "mixed of": own.mixture.words,
         }
 
     def measures(self, model: Events, examples: Cases, predicted: Predicted) -> dict[str, float]:
@@ -221,15 +228,13 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
     def answers(self, model: Events, records: EventLog) -> Iterator[Mapping[str, Any]]:
         cases = encode_log(model.encoder, records)
         for first in range(0, len(cases), _CASES):
-            batch = collate(model.encoder, cases.cases[first : first + _CASES])
-            with torch.inference_mode():
-                scores, times = together(model.network(batch))
-            for row, length in enumerate(batch.lengths.tolist()):
-                network = scores[length - 1, row].double().softmax(-1).numpy()
-                yield answer_of(
-                    model.encoder, network, times[length - 1, row], records.cases[first + row],
-                    cases.cases[first + row].kinds[-model.encoder.mixture.back :],
-                )  # fmt: skip
+            part = Cases(cases.cases[first : first + _CASES])
+            network, times = self._network(model, part)
+            last = np.cumsum(part.lengths) - 1
+            seen = Seen(*(own[last] for own in part.seen(model.encoder.counted)))
+            mixed = model.encoder.mixture(network[last], seen)
+            for row, (own, at) in enumerate(zip(mixed, last.tolist(), strict=True)):
+                yield answer_of(model.encoder, own, times[at], records.cases[first + row])
 
     def stream(self, model: Events, *, max_cases: int = 100_000, **options: Any) -> EventStream:
         return EventStream(model, lambda *own: answer_of(model.encoder, *own), max_cases)
@@ -250,19 +255,15 @@ def seconds_of(encoder: EventEncoder, times: Tensor) -> NDArray[np.float64]:
     return np.stack([scale.seconds(times[..., place, :]) for place, scale in enumerate(encoder.scales)], -1)
 
 
-def answer_of(
-    encoder: EventEncoder, network: NDArray[np.float64], times: Tensor, case: str, kinds: NDArray[np.int64]
-) -> dict[str, Any]:
+def answer_of(encoder: EventEncoder, probabilities: NDArray[np.float64], times: Tensor, case: str) -> dict[str, Any]:
     """Return what is said after the last event of a case.
 
     Args:
         encoder: of the model.
-        network: its probabilities, `(activities + 1,)`.
+        probabilities: `(activities + 1,)`.
         times: `(TIMES, 2)`, as the network says them.
         case: its name.
-        kinds: its last activities, as many as the mixture looks back on.
     """
-    probabilities = encoder.mixture(network[None], [kinds])[-1]
     best, labels = int(probabilities.argmax()), encoder.labels
     answer: dict[str, Any] = {"next": labels[best], "probability": float(probabilities[best])}
     word, seconds = encoder.unit
