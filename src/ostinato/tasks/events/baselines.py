@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ostinato.errors import DataError
 from ostinato.tasks.base.classes import cross_entropy
 from ostinato.tasks.base.counting import FollowerCounts
 from ostinato.tasks.events.boosting import Boosting
@@ -33,6 +34,12 @@ class LastActivities:
     """What followed the last activities, by Witten and Bell's rule; see `FollowerCounts`."""
 
     counts: FollowerCounts
+
+    @property
+    def called(self) -> str:
+        """What it looks back on."""
+        order = self.counts.order
+        return "last activity (Markov)" if order == 1 else f"last {order} activities, backed off"
 
     @classmethod
     def fit(cls, cases: Cases, classes: int, order: int) -> LastActivities:
@@ -71,6 +78,19 @@ class BoostedTrees:
 
     trees: Boosting
     counted: NDArray[np.int64]
+
+    @classmethod
+    def fit(cls, cases: Cases, classes: int, counted: NDArray[np.int64], trees: Boosting | None) -> BoostedTrees:
+        """Grow trees, or take those that there are already.
+
+        Raises:
+            DataError: there are too few events.
+            MissingExtra: scikit-learn is not installed.
+        """
+        own = trees or Boosting.fit(cases.seen(counted), cases.following, classes)
+        if own is None:
+            raise DataError("there are too few events")
+        return cls(own, counted)
 
     def predict(self, cases: Cases) -> Predicted:
         """Return the distribution after each event."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, TypeAlias
@@ -13,27 +12,25 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ostinato.data import EventLog, EventReading, TimeFormat, read_event_log
-from ostinato.data.notes import note
-from ostinato.errors import DataError, MissingExtra
+from ostinato.errors import DataError
 from ostinato.tasks.base.batches import RowBatches, read_in_batches
 from ostinato.tasks.base.classes import class_measures
 from ostinato.tasks.base.holding_out import Held, Shares, cut, percent
 from ostinato.tasks.base.lines import columns_of, is_table
+from ostinato.tasks.base.suited import Suited
 from ostinato.tasks.base.summary import Panel
-from ostinato.tasks.base.task import Baseline, Model, Task, reading_of
+from ostinato.tasks.base.task import Baselines, Model, Task, reading_of
 from ostinato.tasks.events.baselines import BoostedTrees, LastActivities, Predicted, WaitsByActivity
-from ostinato.tasks.events.boosting import Boosting, boosting_is_there
+from ostinato.tasks.events.boosting import boosting_is_there
 from ostinato.tasks.events.cases import Cases, EventBatch, EventEncoder, collate, count_firsts, encode_log, fit_encoder
 from ostinato.tasks.events.features import Seen
 from ostinato.tasks.events.network import EventNetwork, EventObjective, together
 from ostinato.tasks.events.panels import event_panels
 from ostinato.tasks.events.parameters import EventParameters
 from ostinato.tasks.events.stream import EventStream
-from ostinato.training.config import TrainingConfig
 
 Events: TypeAlias = "Model[EventParameters, EventEncoder]"
 _CASES = 256
-_STEPS, _FEWEST_EPOCHS, _MOST_EPOCHS = 1500, 5, 150
 _LEVELS = (0.1, 0.9)
 
 
@@ -44,6 +41,7 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
     decides = ("accuracy",)
     encoder_type = EventEncoder
     baseline_types = (LastActivities, WaitsByActivity, BoostedTrees)
+    suited = Suited(1500, 5, 150)
     kept = "the activities, columns and values that are known, the scales of times, what was counted"
 
     def read(
@@ -82,12 +80,6 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
 
     def title(self, records: EventLog) -> str:
         return f"What comes next in {records.origin}"
-
-    def config(self, parameters: EventParameters, train: EventLog) -> TrainingConfig:
-        """Return the passes that were asked for, or as many as make enough steps for a log of this size."""
-        batches = math.ceil(len(train) / parameters.batch_size)
-        suited = int(np.clip(round(_STEPS / batches), _FEWEST_EPOCHS, _MOST_EPOCHS))
-        return TrainingConfig.of(parameters, epochs=parameters.epochs or suited)
 
     def encoder(self, parameters: EventParameters, train: EventLog) -> EventEncoder:
         chosen, trees = parameters.wanted is not None, parameters.trees and boosting_is_there()
@@ -143,23 +135,16 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
         scores, times = (torch.cat([own[place] for own in found]) for place in (0, 1))
         return scores.double().softmax(-1).numpy(), times
 
-    def baselines(self, model: Events, train: Cases, validation: Cases | None) -> Mapping[str, Baseline]:
+    def baselines(self, model: Events, train: Cases, validation: Cases | None) -> Baselines:
         classes, whole = len(model.encoder.known) + 1, train.joined(validation)
-        longest = LastActivities.chosen(train, validation, classes)
-        found: dict[str, Baseline] = {
-            "last activity (Markov)": LastActivities.fit(whole, classes, 1),
-            f"last {longest.counts.order} activities, backed off": longest,
-            "mean by last activity": WaitsByActivity.fit(whole, "mean"),
-            "median by last activity": WaitsByActivity.fit(whole, "median"),
-        }
         trees, counted = model.encoder.mixture.trees, model.encoder.counted
-        try:
-            trees = trees or Boosting.fit(whole.seen(counted), whole.following, classes)
-        except MissingExtra as error:
-            note(str(error))
-        if trees is not None:
-            found["gradient boosting, same features"] = BoostedTrees(trees, counted)
-        return found
+        return {
+            "last activity (Markov)": lambda: LastActivities.fit(whole, classes, 1),
+            "last activities, backed off": lambda: LastActivities.chosen(train, validation, classes),
+            "mean by last activity": lambda: WaitsByActivity.fit(whole, "mean"),
+            "median by last activity": lambda: WaitsByActivity.fit(whole, "median"),
+            "gradient boosting, same features": lambda: BoostedTrees.fit(whole, classes, counted, trees),
+        }
 
     def settings(self, model: Events) -> Mapping[str, Any]:
         own = model.encoder
