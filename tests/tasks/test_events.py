@@ -395,7 +395,8 @@ def test_a_stream_with_other_columns_says_what_the_batch_says_and_one_that_lacks
     with pytest.warns(DataWarning, match='lacks columns of the training data, which count as missing: "who", "amount"'):
         found = {answer["case"]: answer for answer in desk.answers(less)}
     for row in rows_of(less):
-        last[row["case"]] = lines.push({**row, "case": f"less {row['case']}"})
+        name = f"less {row['case']}"
+        last[name] = lines.push({**row, "case": name})
     for case, answer in found.items():
         assert last[f"less {case}"]["probabilities"] == pytest.approx(answer["probabilities"], abs=1e-5)
     with pytest.raises(StreamRowError, match='its "amount" is "much"; expected a number'):
@@ -420,7 +421,7 @@ def test_columns_are_read_as_asked(tmp_path) -> None:
         (["a", "a", "a", "a", "a", None], "has one value"),
         ([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], "names each row"),
         (["p", "p", "q", "q", "r", "r"], "names each case"),
-        (["a", "a", "b", "b", "a", "a"], ""),
+        (["a", "b", "b", "a", "a", "a"], ""),
         ([0.1, 0.2, 0.3, 0.4, 0.5, 0.6], ""),
     ],
 )

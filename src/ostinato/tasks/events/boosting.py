@@ -15,8 +15,8 @@ from ostinato.tasks.base.classes import cross_entropy
 from ostinato.tasks.events.features import Floats, Seen
 
 _ONE_HOT = 40
-_ROUNDS, _STEP, _PATIENCE = 120, 10, 2
-_WORK = 4e9  # numbers that all trees of a choice look at together: about ten seconds
+_ROUNDS, _STEP, _PATIENCE, _LEAVES = 120, 10, 2, 15
+_WORK = 1e10  # numbers that the trees of all rounds look at together: about ten seconds
 _ROWS, _FEWEST, _TOGETHER = 50_000, 50, 256
 
 
@@ -47,6 +47,20 @@ class Boosting:
     rights: NDArray[np.int64]
     values: Floats
 
+    def __post_init__(self) -> None:
+        """Refuse nodes that make no trees, as a damaged file may have them."""
+        nodes, places = len(self.values), np.arange(len(self.values))
+        parts = (self.features, self.thresholds, self.missing_left, self.lefts, self.rights)
+        ends = np.append(self.roots[1:], nodes)
+        below = np.repeat(ends - self.roots, np.maximum(ends - self.roots, 0)) if len(self.roots) else places
+        if (
+            any(own.shape != (nodes,) for own in parts)
+            or len(below) != nodes
+            or any(((own < 0) | (own >= below)).any() for own in (self.lefts, self.rights))
+            or len(self.roots) % max(len(self.start), 1)
+        ):
+            raise ValueError("its nodes make no trees")
+
     @classmethod
     def fit(cls, seen: Seen, following: NDArray[np.int64], classes: int) -> Boosting | None:
         """Grow trees, as many rounds as are best on the last fifth of the events, then once more on all.
@@ -61,7 +75,11 @@ class Boosting:
         if len(known) < _FEWEST or len(np.unique(following[known])) < 2:
             return None
         sizes = tuple((seen.codes.max(0) + 1).tolist())
-        rows, targets = _table(Seen(*(own[known] for own in seen)), sizes), following[known]
+        rows, targets = _table(seen.at(known), sizes), following[known]
+        fitting = int(_WORK / (2 * _STEP * rows.shape[1] * len(np.unique(targets))))
+        rows, targets = rows[-max(fitting, _FEWEST) :], targets[-max(fitting, _FEWEST) :]
+        if len(np.unique(targets)) < 2:
+            return None
         model = _grown(rows, targets, _chosen_rounds(rows, targets))
         return cls(sizes, np.asarray(model.classes_, np.int64), classes, *_flat(model))
 
@@ -81,7 +99,10 @@ class Boosting:
     def _leaves(self, rows: Floats) -> Floats:
         """Return what each tree says of each row, `(rows, trees)`: all trees are walked down side by side."""
         at = np.tile(self.roots, (len(rows), 1))
-        while (inner := self.features[at] >= 0).any():
+        for _ in range(_LEAVES):  # no way down is longer
+            inner = self.features[at] >= 0
+            if not inner.any():
+                break
             row, tree = np.nonzero(inner)
             nodes = at[row, tree]
             numbers = rows[row, self.features[nodes]]
@@ -101,7 +122,7 @@ def _chosen_rounds(rows: Floats, targets: NDArray[np.int64]) -> int:
     columns = len(np.unique(targets[:cut]))
     if columns < 2:
         return _STEP
-    most = int(np.clip(_WORK / (columns * rows.size), 2, _ROUNDS // _STEP)) * _STEP
+    most = int(np.clip(_WORK / (columns * rows.size * _STEP), 2, _ROUNDS // _STEP)) * _STEP
     model = _grown(rows[:cut], targets[:cut], _STEP)
     losses = [_loss(model, rows[cut:], targets[cut:])]
     while model.max_iter < most and int(np.argmin(losses)) >= len(losses) - _PATIENCE:
@@ -125,7 +146,7 @@ def _grown(rows: Floats, targets: NDArray[np.int64], rounds: int) -> Any:
             "pip install 'ostinato[text]'"
         ) from error
     return HistGradientBoostingClassifier(
-        max_iter=rounds, learning_rate=0.1, max_leaf_nodes=15, l2_regularization=1.0, early_stopping=False,
+        max_iter=rounds, learning_rate=0.1, max_leaf_nodes=_LEAVES, l2_regularization=1.0, early_stopping=False,
         random_state=0,
     ).fit(rows, targets)  # fmt: skip
 
@@ -142,7 +163,7 @@ def _one_hot(column: NDArray[np.int64], size: int) -> Floats:
     """Return a code as one number for each value; of very many values, as one number."""
     if size > _ONE_HOT:
         return column[:, None].astype(np.float64)
-    return (column[:, None] == np.arange(size)).astype(np.float64)
+    return np.asarray(column[:, None] == np.arange(size), np.float64)
 
 
 def _flat(model: Any) -> tuple[NDArray[Any], ...]:

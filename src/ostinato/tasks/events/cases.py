@@ -187,8 +187,8 @@ def fit_encoder(log: EventLog, time_loss: Any, *, chosen: bool = False, trees: b
     )
     cases, classes = Cases(tuple(_encoded(encoder, log, row) for row in range(len(log)))), len(known) + 1
     grown = Boosting.fit(cases.seen(encoder.counted), cases.following, classes) if trees else None
-    kinds, following = [case.kinds for case in cases.cases], [case.following for case in cases.cases]
-    return replace(encoder, mixture=Mixture.fit(kinds, following, classes, grown))
+    mixture = Mixture.fit([own.kinds for own in cases.cases], [own.following for own in cases.cases], classes, grown)
+    return replace(encoder, mixture=mixture)
 
 
 def _longest(waits: Floats) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -48,12 +49,16 @@ class Covariates:
         """All columns."""
         return (*self.categories, *self.numbers)
 
+    @cached_property
+    def _index(self) -> Mapping[str, Mapping[str, int]]:
+        return {name: {text: number for number, text in enumerate(own, 1)} for name, own in self.categories.items()}
+
     def codes(self, cells: Cells, events: int) -> NDArray[np.int64]:
         """Return the categories of events as numbers, `(events, columns)`."""
         found = np.zeros((events, len(self.categories)), np.int64)
-        for place, (name, values) in enumerate(self.categories.items()):
-            index = {value: number for number, value in enumerate(values, 1)}
-            found[:, place] = [index.get(_text(cell), 0) for cell in cells.get(name, [None] * events)]
+        for place, (name, index) in enumerate(self._index.items()):
+            if name in cells:
+                found[:, place] = [index.get(_text(cell), 0) for cell in cells[name]]
         return found
 
     def values(self, cells: Cells, events: int) -> NDArray[np.float64]:

@@ -35,6 +35,10 @@ class Seen(NamedTuple):
     numbers: Floats
     codes: Codes
 
+    def at(self, events: Codes) -> Seen:
+        """Return some of the events."""
+        return Seen(self.lags[events], self.counts[events], self.numbers[events], self.codes[events])
+
 
 def lags_of(kinds: Codes) -> Codes:
     """Return the last activities at each event of a case, `(events, LAGS)`; see `Seen`."""

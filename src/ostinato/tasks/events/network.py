@@ -60,10 +60,11 @@ class Member(nn.Module):
         sizes = [7, *map(len, encoder.covariates.categories.values())]
         self.left_out = parameters.activity_dropout
         self.embedding = nn.Embedding(activities + 1, parameters.embedding_size)
-        self.categories = nn.ModuleList(nn.Embedding(own + 1, min(_WIDEST, 2 + own // 2)) for own in sizes)
+        widths = [min(_WIDEST, 2 + own // 2) for own in sizes]
+        self.categories = nn.ModuleList(map(nn.Embedding, [own + 1 for own in sizes], widths))
         self.pieces = PieceLayer(encoder.pieces)
         width = parameters.embedding_size + encoder.pieces.features + len(encoder.counted)
-        width += sum(own.embedding_dim for own in self.categories)
+        width += sum(widths)
         options: dict[str, Any] = {"context": parameters.context} if parameters.cell == TRANSFORMER else {}
         self.stack: Any = stack_of(
             parameters.cell, width, size, parameters.num_layers, dropout=parameters.dropout, **options

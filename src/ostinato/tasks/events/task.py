@@ -23,7 +23,6 @@ from ostinato.tasks.base.task import Baselines, Model, Task, reading_of
 from ostinato.tasks.events.baselines import BoostedTrees, LastActivities, Predicted, WaitsByActivity
 from ostinato.tasks.events.boosting import boosting_is_there
 from ostinato.tasks.events.cases import Cases, EventBatch, EventEncoder, collate, count_firsts, encode_log, fit_encoder
-from ostinato.tasks.events.features import Seen
 from ostinato.tasks.events.network import EventNetwork, EventObjective, together
 from ostinato.tasks.events.panels import event_panels
 from ostinato.tasks.events.parameters import EventParameters
@@ -216,8 +215,7 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
             part = Cases(cases.cases[first : first + _CASES])
             network, times = self._network(model, part)
             last = np.cumsum(part.lengths) - 1
-            seen = Seen(*(own[last] for own in part.seen(model.encoder.counted)))
-            mixed = model.encoder.mixture(network[last], seen)
+            mixed = model.encoder.mixture(network[last], part.seen(model.encoder.counted).at(last))
             for row, (own, at) in enumerate(zip(mixed, last.tolist(), strict=True)):
                 yield answer_of(model.encoder, own, times[at], records.cases[first + row])
 
