@@ -317,7 +317,7 @@ def test_a_file_is_taken_whether_options_stand_before_or_behind_it(models, tmp_p
 def test_a_line_of_spaces_is_answered_in_its_place(models, capsys, monkeypatch) -> None:
     for kind in ("text classifier", "sequence tagger", "language model", "translator"):
         answers = []
-        for text in ("the dog\n   \nthe cat\n", "the dog\n", "\n", "the cat\n"):
+        for text in ("the dog\n   \nthe cat\n", "the dog\n", "   \n", "the cat\n"):
             monkeypatch.setattr(sys, "stdin", io.StringIO(text))
             assert main(["predict", str(models / kind), "--json"]) == 0
             answers.append(capsys.readouterr().out.splitlines())
@@ -339,7 +339,7 @@ def test_rows_of_events_come_with_a_header_of_any_columns_or_with_none(models, c
 
 def test_a_temperature_that_is_no_number_is_refused_before_anything_is_written(models, capsys) -> None:
     for given in ("nan", "inf", "-inf", "-1"):
-        assert main(["generate", str(models / "language model"), "--prompt", "the", "--temperature", given]) == 2
+        assert main(["generate", str(models / "language model"), "--prompt", "the", f"--temperature={given}"]) == 2
         printed = capsys.readouterr()
         assert printed.out == ""
         assert printed.err.startswith("ostinato: error: temperature is ")

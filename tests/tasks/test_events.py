@@ -403,8 +403,8 @@ def test_a_stream_with_other_columns_says_what_the_batch_says_and_one_that_lacks
         stream.push({"case": 1, "activity": "open", "time": "2024-01-01", "amount": "much"})
 
 
-def test_columns_are_read_as_asked(tmp_path) -> None:
-    log = make_desk(40)
+def test_columns_are_read_as_asked() -> None:
+    log = make_desk(9)
     options = {**SMALL, "epochs": 1, "test": 0.0}
     assert EventPredictor(covariates="who", **options).fit(log).summary_.settings["covariates"] == "who"
     for nothing in ((), "none"):

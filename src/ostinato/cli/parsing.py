@@ -129,7 +129,7 @@ def suggestion(given: str, known: Iterable[str]) -> str:
     words = {word.lstrip("-"): word for word in known}  # the dashes that all options have make none of them alike
     bare = given.lstrip("-")
     near = difflib.get_close_matches(bare, words, 1, 0.6) or [
-        word for word in words if len(bare) > 2 and word.startswith(bare)
+        word for word in words if min(len(bare), len(word)) > 2 and (word.startswith(bare) or bare.startswith(word))
     ]
     return f"; did you mean {words[near[0]]}?" if near else ""
 

@@ -10,14 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, softmax
 
-from ostinato.errors import MissingExtra
+from ostinato.errors import CorruptArtifact, MissingExtra
 from ostinato.tasks.base.classes import cross_entropy
 from ostinato.tasks.events.features import Floats, Seen
 
 _ONE_HOT = 40
 _ROUNDS, _STEP, _PATIENCE, _LEAVES = 120, 10, 2, 15
-_WORK = 1e10  # numbers that the trees of all rounds look at together: about ten seconds
 _ROWS, _FEWEST, _TOGETHER = 50_000, 50, 256
+
+
+WORK, A_SECOND = 1e10, 1e9
+"""Numbers that the trees of all rounds look at together, to choose how many rounds there are; and in about a second."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Boosting:
     Their features are the last four activities, how often each activity came so far, times and covariates.
 
     Args:
-        sizes: how many values each code has.
+        sizes: how many values each code has; width: how many features there are.
         there: the classes that trees were grown for; classes: how many there are in all.
         start: `(columns,)`, the scores that trees are added to.
         roots: `(trees,)`, where the nodes of each begin; tree `i` is of column `i % columns`.
@@ -36,6 +39,7 @@ class Boosting:
     """
 
     sizes: tuple[int, ...]
+    width: int
     there: NDArray[np.int64]
     classes: int
     start: Floats
@@ -56,14 +60,21 @@ class Boosting:
         if (
             any(own.shape != (nodes,) for own in parts)
             or len(below) != nodes
+            or (self.features >= self.width).any()
             or any(((own < 0) | (own >= below)).any() for own in (self.lefts, self.rights))
             or len(self.roots) % max(len(self.start), 1)
         ):
             raise ValueError("its nodes make no trees")
 
     @classmethod
-    def fit(cls, seen: Seen, following: NDArray[np.int64], classes: int) -> Boosting | None:
+    def fit(cls, seen: Seen, following: NDArray[np.int64], classes: int, work: float = WORK) -> Boosting | None:
         """Grow trees, as many rounds as are best on the last fifth of the events, then once more on all.
+
+        Args:
+            seen: what is known at each event.
+            following: `(events,)`, the class of what came; what is none of the classes is left out.
+            classes: how many there are.
+            work: how many numbers trees may look at; of more, the newest events and fewer rounds are taken.
 
         Returns:
             `None`: there are too few events.
@@ -76,16 +87,20 @@ class Boosting:
             return None
         sizes = tuple((seen.codes.max(0) + 1).tolist())
         rows, targets = _table(seen.at(known), sizes), following[known]
-        fitting = int(_WORK / (2 * _STEP * rows.shape[1] * len(np.unique(targets))))
+        fitting = int(work / (2 * _STEP * rows.shape[1] * len(np.unique(targets))))
         rows, targets = rows[-max(fitting, _FEWEST) :], targets[-max(fitting, _FEWEST) :]
         if len(np.unique(targets)) < 2:
             return None
-        model = _grown(rows, targets, _chosen_rounds(rows, targets))
-        return cls(sizes, np.asarray(model.classes_, np.int64), classes, *_flat(model))
+        model = _grown(rows, targets, _chosen_rounds(rows, targets, work))
+        return cls(sizes, rows.shape[1], np.asarray(model.classes_, np.int64), classes, *_flat(model))
 
     def __call__(self, seen: Seen) -> Floats:
         """Return the distribution after each event, `(events, classes)`; a class without trees has 0."""
         rows = _table(seen, self.sizes)
+        if rows.shape[1] != self.width:
+            raise CorruptArtifact(
+                f"the trees of the model read {self.width} numbers, not {rows.shape[1]}; fit it again"
+            )
         leaves = [self._leaves(rows[first : first + _TOGETHER]) for first in range(0, len(rows), _TOGETHER)]
         scores = self.start + np.concatenate(leaves).reshape(len(rows), -1, len(self.start)).sum(1)
         found = np.zeros((len(rows), self.classes))
@@ -116,17 +131,17 @@ def boosting_is_there() -> bool:
     return importlib.util.find_spec("sklearn") is not None
 
 
-def _chosen_rounds(rows: Floats, targets: NDArray[np.int64]) -> int:
+def _chosen_rounds(rows: Floats, targets: NDArray[np.int64], work: float = WORK) -> int:
     """Return how many rounds are best on the last fifth of the rows."""
     cut = len(rows) * 4 // 5
     columns = len(np.unique(targets[:cut]))
     if columns < 2:
         return _STEP
-    most = int(np.clip(_WORK / (columns * rows.size * _STEP), 2, _ROUNDS // _STEP)) * _STEP
+    most = int(np.clip(work / (columns * rows.size * _STEP), 2, _ROUNDS // _STEP)) * _STEP
     model = _grown(rows[:cut], targets[:cut], _STEP)
     losses = [_loss(model, rows[cut:], targets[cut:])]
     while model.max_iter < most and int(np.argmin(losses)) >= len(losses) - _PATIENCE:
-        model.set_params(max_iter=model.max_iter + _STEP, warm_start=True).fit(rows[:cut], targets[:cut])
+        model.set_params(max_iter=model.max_iter + _STEP, warm_start=True).fit(_filled(rows[:cut]), targets[:cut])
         losses.append(_loss(model, rows[cut:], targets[cut:]))
     return _STEP * (int(np.argmin(losses)) + 1)
 
@@ -148,7 +163,12 @@ def _grown(rows: Floats, targets: NDArray[np.int64], rounds: int) -> Any:
     return HistGradientBoostingClassifier(
         max_iter=rounds, learning_rate=0.1, max_leaf_nodes=_LEAVES, l2_regularization=1.0, early_stopping=False,
         random_state=0,
-    ).fit(rows, targets)  # fmt: skip
+    ).fit(_filled(rows), targets)  # fmt: skip
+
+
+def _filled(rows: Floats) -> Floats:
+    """Return rows whose columns without any number are 0: the library takes none of nothing but missing ones."""
+    return np.where(np.isnan(rows).all(0), 0.0, rows)
 
 
 def _table(seen: Seen, sizes: tuple[int, ...]) -> Floats:

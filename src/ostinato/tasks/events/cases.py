@@ -153,14 +153,14 @@ class Cases:
         return self if other is None else Cases((*self.cases, *other.cases))
 
 
-def fit_encoder(log: EventLog, time_loss: Any, *, chosen: bool = False, trees: bool = False) -> EventEncoder:
+def fit_encoder(log: EventLog, time_loss: Any, *, chosen: bool = False, trees: float = 0.0) -> EventEncoder:
     """Find the activities, the columns that are read, and the scales of times of a log.
 
     Args:
         log: the training part.
         time_loss: see `TimeScale`.
         chosen: whether its columns were asked for, so that all of them are read.
-        trees: whether there are trees in the mixture.
+        trees: how much work the trees of the mixture may be, see `Boosting.fit`; 0: there are none.
     """
     kinds = np.array([name for case in log.activities for name in case], object)
     known, counts = np.unique(kinds.astype(str), return_counts=True)
@@ -186,7 +186,7 @@ def fit_encoder(log: EventLog, time_loss: Any, *, chosen: bool = False, trees: b
         firsts=count_firsts(log),
     )
     cases, classes = Cases(tuple(_encoded(encoder, log, row) for row in range(len(log)))), len(known) + 1
-    grown = Boosting.fit(cases.seen(encoder.counted), cases.following, classes) if trees else None
+    grown = Boosting.fit(cases.seen(encoder.counted), cases.following, classes, trees) if trees else None
     mixture = Mixture.fit([own.kinds for own in cases.cases], [own.following for own in cases.cases], classes, grown)
     return replace(encoder, mixture=mixture)
 

@@ -33,6 +33,13 @@ class Mixture:
     counts: tuple[FollowerCounts, ...] = ()
     weights: tuple[float, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Refuse parts that are not of one log, as a damaged file may have them."""
+        sizes = {size for own in self.counts for size in (own.symbols, own.followers)}
+        sizes |= {self.trees.classes} if self.trees else set()
+        if len(sizes) > 1 or (self.weights and len(self.weights) != 1 + len(self._models)):
+            raise ValueError("the parts of its mixture are not of one log")
+
     @classmethod
     def fit(cls, kinds: list[Codes], following: list[Codes], classes: int, trees: Boosting | None) -> Mixture:
         """Count cases; the weights are left open."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, TypeAlias
@@ -21,7 +22,7 @@ from ostinato.tasks.base.suited import Suited
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Baselines, Model, Task, reading_of
 from ostinato.tasks.events.baselines import BoostedTrees, LastActivities, Predicted, WaitsByActivity
-from ostinato.tasks.events.boosting import boosting_is_there
+from ostinato.tasks.events.boosting import A_SECOND, WORK, boosting_is_there
 from ostinato.tasks.events.cases import Cases, EventBatch, EventEncoder, collate, count_firsts, encode_log, fit_encoder
 from ostinato.tasks.events.network import EventNetwork, EventObjective, together
 from ostinato.tasks.events.panels import event_panels
@@ -81,8 +82,10 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
         return f"What comes next in {records.origin}"
 
     def encoder(self, parameters: EventParameters, train: EventLog) -> EventEncoder:
-        chosen, trees = parameters.wanted is not None, parameters.trees and boosting_is_there()
-        return fit_encoder(train, parameters.time_loss, chosen=chosen, trees=trees)
+        trees = 0.0
+        if parameters.trees and boosting_is_there():  # a tenth of the time, if there is a limit
+            trees = min(WORK, A_SECOND * (parameters.max_seconds or math.inf) / 10)
+        return fit_encoder(train, parameters.time_loss, chosen=parameters.wanted is not None, trees=trees)
 
     def network(self, parameters: EventParameters, encoder: EventEncoder, train: EventLog | None) -> nn.Module:
         return EventNetwork(parameters, encoder)
