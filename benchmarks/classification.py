@@ -28,7 +28,7 @@ from cell_tasks import stamp
 from common import data_file, keep, table
 from ostinato import SequenceClassifier, TextClassifier
 from ostinato.tasks.base.summary import Summary
-from ostinato.tasks.classify.baselines import STATISTICS
+from ostinato.tasks.classify.sequence_baselines import STATISTICS
 
 SENTENCES: dict[str, Any] = {
     "dropout": 0.5, "input_dropout": 0.5, "word_dropout": 0.3, "embedding_dropout": 0.3, "label_smoothing": 0.1,

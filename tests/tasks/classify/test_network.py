@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from ostinato import SequenceClassifier, TextClassifier
 from ostinato.errors import UsageError
 from ostinato.tasks.base.gradients import gradient_norms
+from ostinato.tasks.classify.channel_front import ChannelFront
 from ostinato.tasks.classify.encoding import ExampleBatches, Part, padded, scores_of
 from ostinato.tasks.classify.examples import Examples
-from ostinato.tasks.classify.fronts import ChannelFront, TokenFront
+from ostinato.tasks.classify.fronts import TokenFront
 from ostinato.tasks.classify.network import ClassifierNetwork
 from ostinato.tasks.classify.panels import step_weights
 from ostinato.tasks.classify.pooling import POOLINGS, Pooling

@@ -13,9 +13,10 @@ from ostinato import SequenceClassifier
 from ostinato.errors import ColumnError, DataError, StreamRowError, UsageError
 from ostinato.tasks.base import running
 from ostinato.tasks.base.summary import Curve, Matrix, Table
-from ostinato.tasks.classify import baselines
+from ostinato.tasks.classify.baselines import MOST_FREQUENT
 from ostinato.tasks.classify.channels import ChannelEncoder, Steps, read_examples
 from ostinato.tasks.classify.examples import Examples
+from ostinato.tasks.classify.sequence_baselines import STATISTICS
 
 QUIET = {"progress": False, "hidden_size": 12, "batch_size": 8, "learning_rate": 1e-2}
 NAN = float("nan")
@@ -55,7 +56,7 @@ def test_waves_are_told_by_their_speed(model) -> None:
 def test_the_summary_has_scores_beside_baselines_and_panels(model) -> None:
     summary = model.summary_
     near = {"1-NN DTW", "1-NN DTW, not standardised"}
-    assert set(summary.scores) == {"model", *near, baselines.STATISTICS, baselines.MOST_FREQUENT}
+    assert set(summary.scores) == {"model", *near, STATISTICS, MOST_FREQUENT}
     assert set(summary.scores["1-NN DTW"]) == {"accuracy", "macro F1"}
     assert [type(panel) for panel in summary.panels] == [Matrix, Table, Curve, Table, Curve, Curve]
     assert len(summary.panels[-1].lines) == 2

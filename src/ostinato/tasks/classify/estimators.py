@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from ostinato.tasks.base.estimator import Estimator
 from ostinato.tasks.base.task import reading_of
 from ostinato.tasks.classify.parameters import SequenceParameters, TextParameters
-from ostinato.tasks.classify.task import ClassTask, SequenceTask, TextTask
+from ostinato.tasks.classify.sequence_task import SequenceTask
+from ostinato.tasks.classify.task import ClassTask
+from ostinato.tasks.classify.text_task import TextTask
 
 T = TypeVar("T", bound=ClassTask[Any, Any])
 

@@ -1,10 +1,10 @@
-"""Classifiers that answer as their input comes: line by line, or step by step within one sequence."""
+"""A classifier of numeric sequences that answers step by step within one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,32 +22,6 @@ from ostinato.tasks.classify.encoding import Floats, with_temperature
 
 _GAPS = 1e9  # usual gaps: what is later by more is no pause, and would make every later step one of the past
 Answer = Callable[[Floats], dict[str, Any]]
-
-
-class TextStream(Stream):
-    """Texts, one a push, each answered by itself; nothing is kept from one to the next."""
-
-    kind = "text"
-    takes_text: ClassVar[bool] = True
-
-    def __init__(self, answer: Callable[[str], Mapping[str, Any]]) -> None:
-        self._answer = answer
-
-    def steps(self, line: Any) -> Steps:
-        """Return the label of a text, its probability and those of all classes.
-
-        Raises:
-            StreamRowError: it is no text.
-        """
-        if isinstance(line, Mapping) and isinstance(line.get("text"), str):
-            line = line["text"]
-        if not isinstance(line, str):
-            raise StreamRowError(f'it is a {type(line).__name__}; expected a text, or {{"text": "..."}}')
-        return self._answer(line)
-        yield  # nothing is asked for: it is all answered by itself
-
-    def reset(self) -> None:
-        """Nothing is kept."""
 
 
 class SequenceStream(Stream):
