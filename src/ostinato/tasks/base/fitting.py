@@ -64,7 +64,7 @@ def fit(task: AnyTask, parameters: Any, given: Given) -> Fitted:
     model, run = _trained(task, parameters, parts, config, given.directory, given.resume)
     model, run = _refitted(task, model, run, parts, config, began, given)
     examples = encoded(task, model, parts)
-    model = replace(model, encoder=task.calibrate(model, examples.validation))
+    model = replace(model, encoder=task.finished(model, examples))
     # kept with the model, whatever is held out now: each later evaluation stands beside them
     baselines = task.baselines(model, examples.train, examples.validation)
     return _summarised(task, Fitted(model, run, baselines, None, None), parts, examples, began)  # type: ignore[arg-type]

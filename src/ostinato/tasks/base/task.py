@@ -144,6 +144,10 @@ class Task(Generic[P, R, C, E, D]):
         """Return the encoder with what is fitted once the network is trained."""
         return model.encoder
 
+    def finished(self, model: Model[P, C], examples: Held[E]) -> C:
+        """Return the encoder of a fit that is done; as it stands, `calibrate` on the validation part."""
+        return self.calibrate(model, examples.validation)
+
     def predict(self, model: Model[P, C], examples: E) -> D:
         """Return what the model says of examples."""
         raise NotImplementedError

@@ -8,9 +8,8 @@ from torch import Tensor, nn
 
 from ostinato.nn import Recurrent, VariationalDropout, weight_drop
 from ostinato.nn.by_name import stack_of
-from ostinato.tasks.classify.channel_front import ChannelFront
 from ostinato.tasks.classify.fronts import TokenFront
-from ostinato.tasks.classify.parameters import SequenceParameters, TextParameters
+from ostinato.tasks.classify.parameters import TextParameters
 from ostinato.tasks.classify.pooling import Pooling
 from ostinato.tasks.classify.texts import TextEncoder
 
@@ -27,9 +26,7 @@ class ClassifierNetwork(nn.Module):
         UsageError: the parameters do not go together.
     """
 
-    def __init__(
-        self, parameters: TextParameters | SequenceParameters, front: TokenFront | ChannelFront, classes: int
-    ) -> None:
+    def __init__(self, parameters: TextParameters, front: TokenFront, classes: int) -> None:
         super().__init__()
         self.front = front
         self.input_dropout = VariationalDropout(parameters.input_dropout)

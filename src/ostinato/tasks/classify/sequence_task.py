@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from torch import nn
 
 from ostinato.errors import DataError
+from ostinato.tasks.base.holding_out import Held
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Baseline, Model
 from ostinato.tasks.classify.baselines import MOST_FREQUENT, MostFrequent, joined
-from ostinato.tasks.classify.channel_front import sequence_front
 from ostinato.tasks.classify.channels import ChannelEncoder, SequenceReading, read_examples
-from ostinato.tasks.classify.encoding import Part, Prediction
+from ostinato.tasks.classify.encoding import ExampleBatches, Part, Prediction
 from ostinato.tasks.classify.examples import Examples
-from ostinato.tasks.classify.network import ClassifierNetwork
+from ostinato.tasks.classify.folds import FoldedBatches, FoldedObjective
 from ostinato.tasks.classify.panels import sequence_panels
 from ostinato.tasks.classify.parameters import SequenceParameters
+from ostinato.tasks.classify.plan import FOLDS, Plan
 from ostinato.tasks.classify.sequence_baselines import NEIGHBOURS, STATISTICS, Neighbours, Statistics
+from ostinato.tasks.classify.sequence_network import SequenceNetwork
 from ostinato.tasks.classify.stream import SequenceStream
-from ostinato.tasks.classify.task import ClassTask, answer_of, calibrated
+from ostinato.tasks.classify.task import ClassTask, answer_of, loss_weights
+from ostinato.tasks.classify.weighing import drawn_folds, left_out_scores, set_shares, starts, unseen_scores
+from ostinato.training import TrainingConfig
 
 
 class SequenceTask(ClassTask[SequenceParameters, ChannelEncoder]):
@@ -41,12 +46,56 @@ class SequenceTask(ClassTask[SequenceParameters, ChannelEncoder]):
     def encoder(self, parameters: SequenceParameters, train: Examples) -> ChannelEncoder:
         return ChannelEncoder.fit(train, hidden=parameters.value_dropout > 0)
 
+    def config(self, parameters: SequenceParameters, train: Examples) -> TrainingConfig:
+        epochs = parameters.epochs
+        if epochs is None:
+            encoder = self.encoder(parameters, train)
+            epochs = Plan.of(parameters, encoder).epochs(parameters, encoder, len(train))
+        return TrainingConfig.of(parameters, epochs=epochs)
+
     def network(self, parameters: SequenceParameters, encoder: ChannelEncoder, train: Examples | None) -> nn.Module:
-        return ClassifierNetwork(parameters, sequence_front(parameters, encoder), len(encoder.classes))
+        """Return a network whose wide branch is solved for the training part, if it is given."""
+        network = SequenceNetwork(parameters, encoder)
+        if network.wide is not None and train is not None:
+            targets = encoder.classes.numbers(train)
+            weights = loss_weights(parameters.class_weights, encoder.classes, targets)
+            counts = np.ones(len(targets)) if weights is None else weights.double().numpy()[targets]
+            network.left_out = network.wide.fit(encoder.encode(train), targets, parameters.seed, counts)
+        return network
+
+    def batches(
+        self, model: Model[SequenceParameters, ChannelEncoder], examples: Part, *, training: bool
+    ) -> ExampleBatches:
+        own = model.parameters
+        if not training:
+            return super().batches(model, examples, training=False)
+        folds = drawn_folds(examples.targets, FOLDS, own.seed)
+        return FoldedBatches(examples, folds, batch_size=own.batch_size, seed=own.seed)
+
+    def objective(self, model: Model[SequenceParameters, ChannelEncoder], train: Part) -> Any:
+        weights = loss_weights(model.parameters.class_weights, model.encoder.classes, train.targets)
+        return FoldedObjective(weights, model.parameters.label_smoothing)
+
+    def finished(self, model: Model[SequenceParameters, ChannelEncoder], examples: Held[Part]) -> ChannelEncoder:
+        """Weigh the branches by the examples that they have not seen: those left out, and the validation part."""
+        unseen = [left_out_scores(model.network, examples.train, model.parameters.seed)]
+        if examples.validation is not None:
+            unseen.append(unseen_scores(model.network, examples.validation))
+        set_shares(model.network, unseen, starts(1 if model.network.wide is None else 2))
+        return replace(model.encoder, judged=sum(len(own.targets) for own in unseen))
 
     def calibrate(self, model: Model[SequenceParameters, ChannelEncoder], validation: Part | None) -> ChannelEncoder:
-        found: ChannelEncoder = calibrated(model, validation)
-        return found
+        """Weigh the branches anew, from where they are, by a validation part."""
+        if validation is not None:
+            own = model.network.shares.tolist()
+            began = [max(share, 0.05) for share in (own if model.network.wide is not None else own[:1])]
+            set_shares(model.network, [unseen_scores(model.network, validation)], began)
+        return model.encoder
+
+    def settings(self, model: Model[SequenceParameters, ChannelEncoder]) -> Mapping[str, Any]:
+        deep, wide = model.network.shares.tolist()
+        weights = {"weight of the networks": round(deep, 3), "weight of the random convolutions": round(wide, 3)}
+        return {**Plan.of(model.parameters, model.encoder).settings(), **weights}
 
     def baselines(
         self, model: Model[SequenceParameters, ChannelEncoder], train: Part, validation: Part | None
