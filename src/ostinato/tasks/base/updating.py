@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from ostinato.tasks.base.allowance import Allowance
+from ostinato.tasks.base.baselines import judged_apart, sentences
 from ostinato.tasks.base.fitting import AnyTask, Fitted, better_of, encoded
 from ostinato.tasks.base.holding_out import Shares, percent, require_parts, without_empty
 from ostinato.tasks.base.judging import MODEL, Scores
@@ -145,9 +147,12 @@ def _config(
 
 def _renewed(task: AnyTask, fitted: Fitted, new: Model[Any, Any], found: Update, test: Any) -> Fitted:
     count, of = task.counted(new, test)
-    baselines = {name: task.measures(new, test, own.predict(test)) for name, own in fitted.baselines.items()}
+    allowance = Allowance(fitted.seconds_beside, len(fitted.baselines))
+    _, baselines, left_out = judged_apart(task, new, fitted.baselines, test, allowance)
     values = {**found.scores, **baselines}
-    scores = Scores(found.split, count, of, values, better_of(task, values), found.verdict)
+    scores = Scores(
+        found.split, count, of, values, better_of(task, values), " ".join([found.verdict, *sentences(left_out)])
+    )
     run = replace(fitted.run, history=found.history, failure=None)
     return replace(fitted, model=new, run=run, scores=scores, summary=_summary(fitted.summary, found, scores))
 

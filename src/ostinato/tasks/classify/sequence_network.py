@@ -113,6 +113,13 @@ class SequenceNetwork(nn.Module):
         self.left_out: Any = None
         self.classes = len(encoder.classes)
 
+    @property
+    def pooling(self) -> Pooling:
+        """How the members pool the outputs of steps."""
+        found: Any = self.members[0]
+        pooling: Pooling = found.pooling
+        return pooling
+
     def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         """Return scores `(batch, classes)`, or in training those of each member, `(members, batch, classes)`.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,9 +11,10 @@ import numpy as np
 from torch import nn
 
 from ostinato.errors import DataError
+from ostinato.tasks.base.classes import calibration_error
 from ostinato.tasks.base.holding_out import Held
 from ostinato.tasks.base.summary import Panel
-from ostinato.tasks.base.task import Baseline, Model
+from ostinato.tasks.base.task import Baseline, Baselines, Model
 from ostinato.tasks.classify.baselines import MOST_FREQUENT, MostFrequent, joined
 from ostinato.tasks.classify.channels import ChannelEncoder, SequenceReading, read_examples
 from ostinato.tasks.classify.encoding import ExampleBatches, Part, Prediction
@@ -22,6 +23,7 @@ from ostinato.tasks.classify.folds import FoldedBatches, FoldedObjective
 from ostinato.tasks.classify.panels import sequence_panels
 from ostinato.tasks.classify.parameters import SequenceParameters
 from ostinato.tasks.classify.plan import FOLDS, Plan
+from ostinato.tasks.classify.rocket import MINIROCKET, MiniRocket, has_rocket
 from ostinato.tasks.classify.sequence_baselines import NEIGHBOURS, STATISTICS, Neighbours, Statistics
 from ostinato.tasks.classify.sequence_network import SequenceNetwork
 from ostinato.tasks.classify.stream import SequenceStream
@@ -35,7 +37,7 @@ class SequenceTask(ClassTask[SequenceParameters, ChannelEncoder]):
 
     records = "sequences"
     encoder_type = ChannelEncoder
-    baseline_types = (Neighbours, Statistics, MostFrequent)
+    baseline_types = (MiniRocket, Neighbours, Statistics, MostFrequent)
 
     def read(
         self, parameters: SequenceParameters, source: Any, reading: SequenceReading | None = None, *,
@@ -92,6 +94,18 @@ class SequenceTask(ClassTask[SequenceParameters, ChannelEncoder]):
             set_shares(model.network, [unseen_scores(model.network, validation)], began)
         return model.encoder
 
+    def calibration(self, model: Model[SequenceParameters, ChannelEncoder], examples: Held[Part]) -> str:
+        if not model.encoder.judged:
+            return "none: there are no examples that the networks have not seen"
+        said = f"branches weighed on {model.encoder.judged:,} examples that they have not seen"
+        part = examples.test
+        if part is None:
+            return said
+        found = self.predict(model, part)
+        assert found.probabilities is not None
+        error = calibration_error(found.probabilities.max(1), found.classes == part.targets)
+        return f"{said}; expected calibration error on the test part {error:.4f}"
+
     def settings(self, model: Model[SequenceParameters, ChannelEncoder]) -> Mapping[str, Any]:
         deep, wide = model.network.shares.tolist()
         weights = {"weight of the networks": round(deep, 3), "weight of the random convolutions": round(wide, 3)}
@@ -99,23 +113,28 @@ class SequenceTask(ClassTask[SequenceParameters, ChannelEncoder]):
 
     def baselines(
         self, model: Model[SequenceParameters, ChannelEncoder], train: Part, validation: Part | None
-    ) -> Mapping[str, Baseline]:
-        """Return neighbours and statistics; as they need no validation part, they learn from it too."""
+    ) -> Baselines:
+        """Return what stands beside; as none of it needs a validation part, it learns from that too."""
         encoder, own, whole = model.encoder, model.parameters, joined([train, validation])
         name = NEIGHBOURS + (f" (window {own.dtw_window:g})" if own.dtw_window < 1 else "")
-        found: dict[str, Baseline] = {
-            name: Neighbours.fit(whole, encoder.center, encoder.scale, own.dtw_window, own.seed)
-        }
+        found: dict[str, Callable[[], Baseline]] = {}
+        if has_rocket():
+            found[MINIROCKET] = lambda: MiniRocket.fit(whole, len(encoder.classes), encoder.center, own.seed)
+        found[name] = lambda: Neighbours.fit(whole, encoder.center, encoder.scale, own.dtw_window, own.seed)
         if len(encoder.channels) > 1:  # the scale of a single channel changes no neighbour
             zeros = np.zeros(len(encoder.channels))
-            found[f"{name}, not standardised"] = Neighbours.fit(whole, zeros, zeros + 1, own.dtw_window, own.seed)
-        found[STATISTICS] = Statistics.fit(encoder, whole)
-        return {**found, MOST_FREQUENT: MostFrequent.fit(train, len(encoder.classes))}
+            found[f"{name}, not standardised"] = lambda: Neighbours.fit(
+                whole, zeros, zeros + 1, own.dtw_window, own.seed
+            )
+        found[STATISTICS] = lambda: Statistics.fit(encoder, whole)
+        return {**found, MOST_FREQUENT: lambda: MostFrequent.fit(train, len(encoder.classes))}
 
     def described(self, encoder: ChannelEncoder) -> Iterable[tuple[str, str]]:
         count = len(encoder.channels)
         yield "channels", f"{count}: {', '.join(encoder.channels[:12])}" + (", ..." if count > 12 else "")
         yield "missing values", "marked" if encoder.masked else "none in training"
+        if not has_rocket():
+            yield "not compared with", "MiniRocket, which needs the extra baselines: pip install 'ostinato[baselines]'"
         if encoder.gap is not None:
             yield "median time gap", f"{encoder.gap:g}"
 

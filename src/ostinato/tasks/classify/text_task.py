@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from torch import nn
 
 from ostinato.data.text import WordVocabulary
-from ostinato.errors import MissingExtra, UsageError
+from ostinato.errors import UsageError
 from ostinato.tasks.base.summary import Panel
-from ostinato.tasks.base.task import Baseline, Model
+from ostinato.tasks.base.task import Baselines, Model
 from ostinato.tasks.classify.baselines import MOST_FREQUENT, MostFrequent
 from ostinato.tasks.classify.encoding import Part, Prediction
 from ostinato.tasks.classify.examples import Examples
@@ -59,18 +59,15 @@ class TextTask(ClassTask[TextParameters, TextEncoder]):
         found: TextEncoder = calibrated(model, validation)
         return found
 
-    def baselines(
-        self, model: Model[TextParameters, TextEncoder], train: Part, validation: Part | None
-    ) -> Mapping[str, Baseline]:
+    def baselines(self, model: Model[TextParameters, TextEncoder], train: Part, validation: Part | None) -> Baselines:
         known, classes = model.encoder.vocabulary, len(model.encoder.classes)
         words = None
         if isinstance(known, WordVocabulary):
             words = WordVocabulary((), known.split, known.lower, known.normal_form)
-        shares: dict[str, Baseline] = {MOST_FREQUENT: MostFrequent.fit(train, classes)}
-        try:
-            return {BAG_OF_WORDS: BagOfWords.fit(words, train, validation, classes), **shares}
-        except MissingExtra:  # nothing is judged in this fit, or `check` had said so
-            return shares
+        return {
+            BAG_OF_WORDS: lambda: BagOfWords.fit(words, train, validation, classes),
+            MOST_FREQUENT: lambda: MostFrequent.fit(train, classes),
+        }
 
     def described(self, encoder: TextEncoder) -> Iterable[tuple[str, str]]:
         yield "vocabulary", f"{len(encoder.vocabulary):,} tokens, {encoder.level} level"
