@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 _TAPS, _HEAVY = 9, 3  # a kernel has nine weights: three are 2, the others -1
 _DILATIONS = 32  # of a kernel, at most
-_CELLS = 1 << 22  # outputs of convolutions that are held at once
+_CELLS = 1 << 18  # outputs of convolutions that are held at once: about what a cache holds
+_FEW = 8  # channels, up to which their sum is a part of the convolution
 
 
 class RandomKernels(nn.Module):
@@ -119,8 +120,12 @@ class RandomKernels(nn.Module):
         """Return the outputs of all kernels at one dilation, `(sequences, kernels, time)`."""
         dilation = self.dilations[place]
         taps = torch.from_numpy(_WEIGHTS).to(block)
-        weights = self.channel_masks[place][:, :, None] * taps[:, None]
-        return nn.functional.conv1d(block, weights, padding=_TAPS // 2 * dilation, dilation=dilation)
+        around = {"padding": _TAPS // 2 * dilation, "dilation": dilation}
+        if self.channels <= _FEW:
+            weights = self.channel_masks[place][:, :, None] * taps[:, None]
+            return nn.functional.conv1d(block, weights, **around)
+        summed = self.channel_masks[place] @ block
+        return nn.functional.conv1d(summed, taps[:, None], groups=len(_PLACES), **around)
 
 
 def spread_dilations(steps: int, each: int) -> tuple[list[int], list[int]]:

@@ -83,7 +83,8 @@ class SequenceParameters(ClassParameters, TimedTables):
         kind="sequence classifier",
         help="tell the class of a numeric sequence: sensors, ECG, UCR/UEA files",
         description="Train a recurrent classifier of numeric sequences of one or more channels, hold out a part, and "
-        "show it beside nearest neighbours under dynamic time warping.",
+        "show it beside MiniRocket and nearest neighbours under dynamic time warping. A model that is to stream steps "
+        "is fitted with --no-bidirectional.",
         examples="""
   ostinato fit sequences JapaneseVowels_TRAIN.ts --test-file JapaneseVowels_TEST.ts --out model
   ostinato fit sequences beats.csv --series-id beat --time second --label kind --out model

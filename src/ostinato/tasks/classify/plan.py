@@ -14,7 +14,7 @@ _STEPS, _READ = 128, 32  # steps that convolutions give, and that the recurrence
 _KERNELS = 4998
 _CELLS = 1.5e10  # outputs of random kernels held against thresholds: some 15 s
 _BUDGET = 1.2e12  # floating-point operations of a training: about a minute of one core
-_LEAST, _MOST = 250, 1500  # steps of training
+_LEAST, _MOST = 250, 700  # steps of training
 _LONG = 300
 _MANY = 2000  # examples, from which on there are fewer networks
 
@@ -53,7 +53,7 @@ class Plan:
         kernels = own.kernels
         if kernels is None:
             most = int(_CELLS / (2 * count * max(usual / coarser, 1)))
-            kernels = 0 if causal else max(840, min(_KERNELS, most, 1680 if count > 3000 else _KERNELS))
+            kernels = 0 if causal else max(840, min(_KERNELS, most, 1260 if count > 1500 else _KERNELS))
         return cls(convolutions, stride, every, members, kernels, coarser)
 
     def epochs(self, own: SequenceParameters, encoder: ChannelEncoder, count: int) -> int:

@@ -106,8 +106,9 @@ class SequenceNetwork(nn.Module):
         self.wide: WideBranch | None = None
         if plan.kernels:
             self.wide = WideBranch(
-                encoder.width, encoder.lengths, kernels=plan.kernels, coarser=plan.coarser, classes=len(encoder.classes)
-            )
+                encoder.width, encoder.lengths, values=self.channels, masked=self.masked, kernels=plan.kernels,
+                coarser=plan.coarser, classes=len(encoder.classes),
+            )  # fmt: skip
         # until both are weighed by what they say of examples that they have not seen
         self.register_buffer("shares", torch.tensor([1.0, 0.0]))
         self.left_out: Any = None

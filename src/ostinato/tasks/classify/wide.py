@@ -15,10 +15,10 @@ from ostinato.nn.random_kernels import RandomKernels
 from ostinato.tasks.classify.encoding import Floats
 from ostinato.tasks.classify.examples import Integers
 from ostinato.tasks.classify.ridge import Ridge, fit_ridge
+from ostinato.tasks.classify.statistics import statistics_of, statistics_size
 
 _CHOSEN_ON = 600  # examples, at most, on which kinds of features are chosen
 _SOLVED_FOR = 20_000  # examples, at most, whose features are held at once
-_QUARTERS = 4
 _SHARES = {"levels": (1.0,), "changes": (0.0, 1.0), "ends": (0.0, 1.0), "statistics": (0.0, 0.1, 0.5)}
 
 
@@ -30,7 +30,8 @@ class WideBranch(nn.Module):
     statistics of each channel. How much each kind counts, and the penalty, is what errs least on examples left out.
 
     Args:
-        channels: features of a step.
+        channels: features of a step, of which the first `values` are values; masked: and the next as many mark which of
+            them are missing.
         lengths: the shortest, the usual and the longest of training.
         kernels: features of each kind of kernels, about.
         coarser: steps that are read as one.
@@ -43,15 +44,24 @@ class WideBranch(nn.Module):
     scale: Tensor
 
     def __init__(
-        self, channels: int, lengths: tuple[int, int, int], *, kernels: int, coarser: int, classes: int
+        self,
+        channels: int,
+        lengths: tuple[int, int, int],
+        *,
+        values: int,
+        masked: bool,
+        kernels: int,
+        coarser: int,
+        classes: int,
     ) -> None:
         super().__init__()
         self.coarser, self.classes = coarser, classes
+        self.values, self.masked = values, masked
         shortest, usual, self.longest = (-(-length // coarser) for length in lengths)
         names = ["levels", "changes", *(["ends"] if shortest < self.longest else [])]
         self.kernels = nn.ModuleDict({name: RandomKernels(channels, usual, kernels) for name in names})
         sizes = {name: own.size for name, own in self.kernels.items()}
-        self.sizes: dict[str, int] = {**sizes, "statistics": channels * (7 + _QUARTERS) + 1}  # type: ignore[dict-item]
+        self.sizes: dict[str, int] = {**sizes, "statistics": statistics_size(values, masked)}  # type: ignore[dict-item]
         total = sum(self.sizes.values())
         self.register_buffer("mean", torch.zeros(total))
         self.register_buffer("scale", torch.zeros(total))
@@ -159,20 +169,7 @@ class WideBranch(nn.Module):
         parts = []
         for name in names:
             if name == "statistics":
-                parts.append(torch.stack([_statistics(own) for own in sequences]))
+                parts.append(torch.stack([statistics_of(own, self.values, self.masked) for own in sequences]))
             else:
                 parts.append(self.kernels[name](self._as(name, sequences)))
         return torch.cat(parts, 1)
-
-
-def _statistics(sequence: Tensor) -> Tensor:
-    """Return of each channel mean, spread, extremes, ends, mean change and means of quarters; and the length."""
-    time = len(sequence)
-    change = torch.diff(sequence, dim=0).abs().mean(0) if time > 1 else torch.zeros_like(sequence[0])
-    cuts = [place * time // _QUARTERS for place in range(_QUARTERS + 1)]
-    quarters = [sequence[a : max(b, a + 1)].mean(0) for a, b in pairwise(cuts)]
-    own = [
-        sequence.mean(0), sequence.std(0, correction=0), sequence.amin(0), sequence.amax(0), sequence[0], sequence[-1],
-        change, *quarters,
-    ]  # fmt: skip
-    return torch.cat([*own, torch.tensor([float(time)], device=sequence.device).log()])
