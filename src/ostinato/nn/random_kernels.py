@@ -120,12 +120,12 @@ class RandomKernels(nn.Module):
         """Return the outputs of all kernels at one dilation, `(sequences, kernels, time)`."""
         dilation = self.dilations[place]
         taps = torch.from_numpy(_WEIGHTS).to(block)
-        around = {"padding": _TAPS // 2 * dilation, "dilation": dilation}
+        margin = _TAPS // 2 * dilation
         if self.channels <= _FEW:
             weights = self.channel_masks[place][:, :, None] * taps[:, None]
-            return nn.functional.conv1d(block, weights, **around)
+            return nn.functional.conv1d(block, weights, padding=margin, dilation=dilation)
         summed = self.channel_masks[place] @ block
-        return nn.functional.conv1d(summed, taps[:, None], groups=len(_PLACES), **around)
+        return nn.functional.conv1d(summed, taps[:, None], padding=margin, dilation=dilation, groups=len(_PLACES))
 
 
 def spread_dilations(steps: int, each: int) -> tuple[list[int], list[int]]:

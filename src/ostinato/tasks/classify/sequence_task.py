@@ -58,7 +58,7 @@ class SequenceTask(ClassTask[SequenceParameters, ChannelEncoder]):
     def network(self, parameters: SequenceParameters, encoder: ChannelEncoder, train: Examples | None) -> nn.Module:
         """Return a network whose wide branch is solved for the training part, if it is given."""
         network = SequenceNetwork(parameters, encoder)
-        if network.wide is not None and train is not None:
+        if network.wide is not None and train is not None and not network.shares.is_meta:  # shapes alone, at first
             targets = encoder.classes.numbers(train)
             weights = loss_weights(parameters.class_weights, encoder.classes, targets)
             counts = np.ones(len(targets)) if weights is None else weights.double().numpy()[targets]
