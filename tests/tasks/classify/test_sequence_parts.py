@@ -145,13 +145,15 @@ def test_folds_share_each_class_out_and_keep_the_only_one_of_its_class(targets, 
 def test_the_branch_that_is_right_counts_and_a_dozen_examples_move_little() -> None:
     def scores(count):
         targets = np.arange(count) % 2
-        right = 3.0 * np.where(np.arange(2) == targets[:, None], 1.0, -1.0)
-        return [right, RNG.normal(size=(count, 2))], targets
+        told = np.where(np.arange(count) % 5 == 0, 1 - targets, targets)  # four in five are right
+        return [np.where(np.arange(2) == told[:, None], 1.0, -1.0), RNG.normal(size=(count, 2))], targets
 
-    many, few = scores(2000), scores(12)
+    many, few = scores(4000), scores(12)
     found, started = weigh(many[0], [0.7, 2.0], many[1]), weigh(few[0], [0.7, 2.0], few[1])
-    assert found[1] < 0.1 * found[0]
-    assert 0.7 < started[0] < 4
+    assert found[0] == pytest.approx(np.log(4) / 2, rel=0.1)  # says .8
+    assert found[1] < 0.1
+    assert 0.35 < started[0] < 1.4
+    assert started[1] > found[1]
     assert weigh([own[:0] for own in few[0]], [0.7, 2.0], few[1][:0]) == pytest.approx([0.7, 2.0], rel=1e-2)
 
 
