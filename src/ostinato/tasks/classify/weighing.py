@@ -16,8 +16,8 @@ from ostinato.tasks.classify.examples import Integers
 from ostinato.tasks.classify.plan import FOLDS
 from ostinato.tasks.classify.sequence_network import SequenceNetwork
 
-PRIOR = 10.0
-"""Examples that the prior counts as: with fewer than that, the weights stay near where they start."""
+SPREAD = 0.5
+"""Of the normal prior of a weight's logarithm around where it starts: a dozen examples move it little."""
 _STARTS = (0.7, 2.0)  # of the deep networks' log-probabilities, and of a ridge's scores, which aim at -1 and 1
 
 
@@ -88,8 +88,8 @@ def set_shares(network: SequenceNetwork, unseen: Sequence[Unseen], began: list[f
 def weigh(scores: list[Floats], starts: list[float], targets: Integers) -> list[float]:
     """Return the weight of each branch with the least cross-entropy of their sum, pulled towards where it starts.
 
-    The pull is that of a normal prior of the weights' logarithms, of spread one, that counts as `PRIOR` examples: so a
-    dozen examples move the weights, and with them how confident the probabilities are, only a little.
+    The pull is that of a normal prior of the weights' logarithms with the standard deviation `SPREAD`: so a dozen
+    examples move the weights, and with them how confident the probabilities are, only a little.
 
     Args:
         scores: of each branch, `(examples, classes)`, of examples that it was not trained on.
@@ -103,7 +103,7 @@ def weigh(scores: list[Floats], starts: list[float], targets: Integers) -> list[
     def loss(logs: Floats) -> float:
         summed: Floats = sum(np.exp(own) * score for own, score in zip(logs, scores, strict=True))
         missed = (logsumexp(summed, 1) - summed[rows, targets]).sum() if len(targets) else 0.0
-        return float(missed + 0.5 * 0.1 * PRIOR * ((logs - begin) ** 2).sum())
+        return float(missed + 0.5 * (((logs - begin) / SPREAD) ** 2).sum())
 
     found = minimize(loss, begin, method="Nelder-Mead", options={"xatol": 1e-3, "fatol": 1e-4, "maxiter": 400}).x
     return [float(own) for own in np.exp(np.clip(found, -6.0, 4.0))]
