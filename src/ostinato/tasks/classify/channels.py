@@ -172,11 +172,6 @@ class ChannelEncoder(ClassEncoder):
         """Return how many features a step has."""
         return len(self.channels) * (1 + self.masked) + (self.gap is not None)
 
-    @property
-    def sizes(self) -> dict[str, int]:
-        """Return what a network is made of, which its weights must bear out."""
-        return {"longest": self.lengths[2]}
-
     @classmethod
     def fit(cls, examples: Examples, *, hidden: bool) -> ChannelEncoder:
         """Measure training sequences; missing values do not count.

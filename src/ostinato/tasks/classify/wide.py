@@ -19,6 +19,7 @@ from ostinato.tasks.classify.statistics import statistics_of, statistics_size
 
 _CHOSEN_ON = 600  # examples, at most, on which kinds of features are chosen
 _SOLVED_FOR = 20_000  # examples, at most, whose features are held at once
+_LONGER = 8  # than the usual sequence, that one with zeros behind it is, at most
 _SHARES = {"levels": (1.0,), "changes": (0.0, 1.0), "ends": (0.0, 1.0), "statistics": (0.0, 0.1, 0.5)}
 
 
@@ -57,8 +58,9 @@ class WideBranch(nn.Module):
         super().__init__()
         self.coarser, self.classes = coarser, classes
         self.values, self.masked = values, masked
-        shortest, usual, self.longest = (-(-length // coarser) for length in lengths)
-        names = ["levels", "changes", *(["ends"] if shortest < self.longest else [])]
+        shortest, usual, longest = (-(-length // coarser) for length in lengths)
+        self.longest = min(longest, _LONGER * usual)
+        names = ["levels", "changes", *(["ends"] if shortest < longest else [])]
         self.kernels = nn.ModuleDict({name: RandomKernels(channels, usual, kernels) for name in names})
         sizes = {name: own.size for name, own in self.kernels.items()}
         self.sizes: dict[str, int] = {**sizes, "statistics": statistics_size(values, masked)}  # type: ignore[dict-item]
