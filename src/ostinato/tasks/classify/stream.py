@@ -52,8 +52,8 @@ class SequenceStream(Stream):
                 else "reads several steps as one" if plan.stride > 1 else "has random convolutions"
             )  # fmt: skip
             raise UsageError(
-                f"the model {reason}, so that it cannot answer step by step; fit one with bidirectional=False (and "
-                "stride and kernels left out), or predict whole sequences"
+                f"the model {reason}, so that it cannot answer step by step; fit one with bidirectional=False "
+                "(--no-bidirectional), and stride and kernels left out, or predict whole sequences"
             )
         self.model, self._answer, self._name = model, answer, own.time or "time"
         times = getattr(model.encoder.reading, "time_format", ANY)
