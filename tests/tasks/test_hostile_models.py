@@ -33,7 +33,7 @@ def models(tmp_path_factory):
             np.sin(np.arange(120) / 3)
         ),
         "sequences": SequenceClassifier(convolutions=(4,), test=0, **FEW).fit((WAVES, [0, 1] * 12)),
-        "steps": SequenceClassifier(test=0, **FEW).fit((WAVES, [0, 1] * 12)),
+        "steps": SequenceClassifier(bidirectional=False, test=0, **FEW).fit((WAVES, [0, 1] * 12)),
         "texts": TextClassifier(embedding_size=4, test=0, **FEW).fit(
             (["a fine film", "a dull film"] * 12, [0, 1] * 12)
         ),

@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 from ostinato.errors import DataError, UsageError
 from ostinato.tasks.base.classes import calibration_error, class_measures, class_scores, confusion_counts
 from ostinato.tasks.base.judging import verdict
-from ostinato.tasks.classify.baselines import BagOfWords, MostFrequent, Neighbours, Statistics
+from ostinato.tasks.classify.baselines import MostFrequent
 from ostinato.tasks.classify.channels import ChannelEncoder, Steps
 from ostinato.tasks.classify.dtw import WarpedNeighbours
 from ostinato.tasks.classify.encoding import Part, find_temperature, with_temperature
 from ostinato.tasks.classify.examples import Classes, Examples, checked_labels, drawn_parts
+from ostinato.tasks.classify.sequence_baselines import Neighbours, Statistics
+from ostinato.tasks.classify.text_baselines import BagOfWords
 
 NAN = float("nan")
 
@@ -178,7 +180,7 @@ def test_published_neighbours_are_found(shared_data) -> None:
 
 
 def test_a_set_that_is_too_large_is_made_smaller(monkeypatch) -> None:
-    from ostinato.tasks.classify import baselines
+    from ostinato.tasks.classify import sequence_baselines as baselines
 
     rng = np.random.default_rng(0)
     targets = np.arange(60) % 2
@@ -201,7 +203,7 @@ def test_the_most_frequent_class_has_the_share_it_had() -> None:
 
 def test_statistics_tell_what_their_numbers_tell_as_scikit_learn_does() -> None:
     peer = pytest.importorskip("sklearn.linear_model")
-    from ostinato.tasks.classify.baselines import _logistic
+    from ostinato.tasks.classify.sequence_baselines import _logistic
 
     rng = np.random.default_rng(0)
     features, targets = rng.normal(size=(80, 4)), rng.integers(0, 3, 80)

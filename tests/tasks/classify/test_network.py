@@ -9,27 +9,42 @@ from hypothesis import strategies as st
 from ostinato import SequenceClassifier, TextClassifier
 from ostinato.errors import UsageError
 from ostinato.tasks.base.gradients import gradient_norms
+from ostinato.tasks.classify.channels import ChannelEncoder, Steps
 from ostinato.tasks.classify.encoding import ExampleBatches, Part, padded, scores_of
 from ostinato.tasks.classify.examples import Examples
-from ostinato.tasks.classify.fronts import ChannelFront, TokenFront
+from ostinato.tasks.classify.fronts import TokenFront
 from ostinato.tasks.classify.network import ClassifierNetwork
 from ostinato.tasks.classify.panels import step_weights
 from ostinato.tasks.classify.pooling import POOLINGS, Pooling
+from ostinato.tasks.classify.sequence_network import SequenceNetwork
 
 ALL = "+".join(POOLINGS)
 BASE = {"hidden_size": 6, "num_layers": 2, "dropout": 0.3, "input_dropout": 0.2}
 RNG = np.random.default_rng(0)
 
 
-def network(cell="gru", bidirectional=False, pooling=ALL, channels=0, **own) -> ClassifierNetwork:
-    """A network of three classes: of twenty tokens, or of so many channels, perhaps behind convolutions."""
+def network(cell="gru", bidirectional=False, pooling=ALL) -> ClassifierNetwork:
+    """A network of three classes, of twenty tokens."""
     options = {**BASE, "cell": cell, "bidirectional": bidirectional, "pooling": pooling}
-    if not channels:
-        front = TokenFront(20, 5, embedding_dropout=0.0, word_dropout=0.0, vectors=None, frozen=False)
-        return ClassifierNetwork(TextClassifier(**options), front, 3).eval()
-    own = {"masked": False, "timed": False, "value_dropout": 0.0, "convolutions": (), "width": 3, "stride": 1, **own}
-    front = ChannelFront(channels, causal=not bidirectional, **own)
-    return ClassifierNetwork(SequenceClassifier(**options), front, 3).eval()
+    front = TokenFront(20, 5, embedding_dropout=0.0, word_dropout=0.0, vectors=None, frozen=False)
+    return ClassifierNetwork(TextClassifier(**options), front, 3).eval()
+
+
+def sequence_network(channels=1, missing=False, lengths=(9, 4, 12), **own) -> tuple[SequenceNetwork, list[np.ndarray]]:
+    """A network of three classes of sequences, its wide branch solved for; and the features of the sequences."""
+    options = {**BASE, "kernels": 84, "members": 2, **own}
+    values = [RNG.normal(size=(length, channels)).astype(np.float32) for length in lengths]
+    if missing:
+        values[0][0] = np.nan
+    items = tuple(map(Steps, values))
+    examples = Examples("x", items, tuple("abc"), tuple(f"c{i}" for i in range(channels)))
+    encoder = ChannelEncoder.fit(examples, hidden=missing)
+    made = SequenceNetwork(SequenceClassifier(**options), encoder)
+    arrays = encoder.encode(examples)
+    if made.wide is not None:
+        made.wide.fit(arrays, np.arange(3), 0, np.ones(3))
+        made.shares.copy_(torch.tensor([0.7, 2.0]))
+    return made.eval(), arrays
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
@@ -45,17 +60,30 @@ def test_padding_changes_nothing(cell, bidirectional) -> None:
     torch.testing.assert_close(own(inputs, lengths), together, atol=2e-6, rtol=1e-5)
 
 
-@pytest.mark.parametrize("convolutions", [(), (4,), (4, 6)])
-def test_padding_changes_nothing_behind_convolutions_either(convolutions) -> None:
-    for bidirectional in (False, True):
-        own = network(
-            bidirectional=bidirectional, channels=2, masked=True, convolutions=convolutions, stride=2, width=3
-        )
-        sequences = [RNG.normal(size=(length, 4)).astype(np.float32) for length in (1, 9, 4)]
-        together = own(*padded(sequences))
-        torch.testing.assert_close(
-            together, torch.cat([own(*padded([one])) for one in sequences]), atol=2e-6, rtol=1e-5
-        )
+@pytest.mark.parametrize("cell", ["gru", "transformer"])
+@pytest.mark.parametrize("options", [{}, {"stride": 2}, {"bidirectional": False}, {"convolutions": ()}])
+def test_padding_changes_nothing_behind_convolutions_either(options, cell) -> None:
+    own, arrays = (
+        sequence_network(2, True, (1, 40, 9), convolutions=(6, 5), width=9, cell=cell, **options)
+        if "convolutions" not in options
+        else sequence_network(2, True, (1, 40, 9), cell=cell, **options)
+    )
+    with torch.no_grad():
+        together = own(*padded(arrays))
+        apart = torch.cat([own(*padded([one])) for one in arrays])
+        torch.testing.assert_close(together, apart, atol=5e-6, rtol=1e-5)
+        inputs, lengths = padded(arrays)
+        inputs[lengths[0] :, 0] = 19  # whatever stands in padding
+        torch.testing.assert_close(own(inputs, lengths), together, atol=5e-6, rtol=1e-5)
+
+
+def test_padding_changes_nothing_in_training_but_for_chance() -> None:
+    """Batch statistics are those of real steps: with twice the padding they and the scores are the same."""
+    own, arrays = sequence_network(2, False, (5, 20, 9), dropout=0.0, input_dropout=0.0, augmentation=0.0)
+    own.train()
+    inputs, lengths = padded(arrays)
+    longer = torch.cat([inputs, torch.full_like(inputs, 7.0)])
+    torch.testing.assert_close(own(longer, lengths), own(inputs, lengths), atol=1e-5, rtol=1e-4)
 
 
 def test_scores_come_back_in_the_order_of_the_examples() -> None:
@@ -104,7 +132,7 @@ def test_each_step_has_a_weight_and_the_largest_is_one(pooling) -> None:
 
 
 def test_gradients_through_time_are_those_of_numerical_differences() -> None:
-    own = network(pooling="mean", channels=1).double()
+    own = sequence_network(pooling="mean", kernels=0, bidirectional=False, convolutions=(4,), width=3)[0].double()
     array = RNG.normal(size=(4, 1))
     xs, lengths = padded([array])
     found = gradient_norms(xs, lengths, lambda read: -own.scores(read, lengths).log_softmax(-1)[0, 1])
@@ -142,13 +170,12 @@ def test_words_that_are_dropped_are_read_as_unknown() -> None:
 
 
 def test_values_that_are_dropped_are_marked_as_missing() -> None:
-    front = ChannelFront(2, masked=True, timed=True, value_dropout=0.3, convolutions=(), width=1, stride=1, causal=True)
-    features = torch.cat([torch.ones(500, 1, 2), torch.zeros(500, 1, 2), torch.ones(500, 1, 1)], -1)
-    found, _ = front(features, torch.tensor([500]))
+    own, _ = sequence_network(2, True, value_dropout=0.3, augmentation=0.0)
+    features = torch.cat([torch.ones(500, 1, 2), torch.zeros(500, 1, 2)], -1)
+    found = own.train()._changed(features, torch.tensor([500]))
     assert (found[..., :2] + found[..., 2:4]).eq(1).all()
-    assert found[..., 4].eq(1).all()
     assert found[..., 2:4].mean().item() == pytest.approx(0.3, abs=0.05)
-    assert front.eval()(features, torch.tensor([500]))[0] is features
+    assert own.eval()._changed(features, torch.tensor([500])) is features
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,13 @@ from ostinato import SequenceClassifier
 from ostinato.errors import ColumnError, DataError, StreamRowError, UsageError
 from ostinato.tasks.base import running
 from ostinato.tasks.base.summary import Curve, Matrix, Table
-from ostinato.tasks.classify import baselines
+from ostinato.tasks.classify.baselines import MOST_FREQUENT
 from ostinato.tasks.classify.channels import ChannelEncoder, Steps, read_examples
 from ostinato.tasks.classify.examples import Examples
+from ostinato.tasks.classify.sequence_baselines import STATISTICS
 
 QUIET = {"progress": False, "hidden_size": 12, "batch_size": 8, "learning_rate": 1e-2}
+FORWARD = {**QUIET, "bidirectional": False, "members": 2}
 NAN = float("nan")
 
 
@@ -40,7 +42,7 @@ DATA = waves()
 
 @pytest.fixture(scope="module")
 def model() -> SequenceClassifier:
-    return SequenceClassifier(epochs=15, pooling="last+mean+max+attention", num_layers=2, **QUIET).fit(DATA)
+    return SequenceClassifier(epochs=10, pooling="last+mean+max+attention", num_layers=2, **FORWARD).fit(DATA)
 
 
 # --- what it learns and shows ----------------------------------------------------------------------------------------
@@ -55,7 +57,7 @@ def test_waves_are_told_by_their_speed(model) -> None:
 def test_the_summary_has_scores_beside_baselines_and_panels(model) -> None:
     summary = model.summary_
     near = {"1-NN DTW", "1-NN DTW, not standardised"}
-    assert set(summary.scores) == {"model", *near, baselines.STATISTICS, baselines.MOST_FREQUENT}
+    assert set(summary.scores) == {"model", *near, STATISTICS, MOST_FREQUENT}
     assert set(summary.scores["1-NN DTW"]) == {"accuracy", "macro F1"}
     assert [type(panel) for panel in summary.panels] == [Matrix, Table, Curve, Table, Curve, Curve]
     assert len(summary.panels[-1].lines) == 2
@@ -99,7 +101,7 @@ def test_a_model_that_has_seen_no_missing_value_refuses_one_and_one_that_has_hid
     hidden = SequenceClassifier(epochs=2, value_dropout=0.2, **QUIET).fit(DATA)
     assert hidden.predict(holed).shape == (1,)
     assert hidden.predict([np.full((3, 2), NAN)]).shape == (1,)
-    seen = SequenceClassifier(epochs=8, **QUIET).fit(waves(missing=0.2))
+    seen = SequenceClassifier(epochs=4, **QUIET).fit(waves(missing=0.2))
     assert seen.score(waves(missing=0.2, seed=4)) > 0.7
     assert dict(seen.summary_.data)["missing values"] == "marked"
 
@@ -113,7 +115,9 @@ def test_times_are_told_by_the_gaps_between_them(tmp_path) -> None:
             lines.append(f"{number},{second:.4f},{'odd' if number % 2 else 'even'},{rng.normal():.3f}")
     (tmp_path / "beats.csv").write_text("\n".join(lines) + "\n")
     columns = {"series_id": "beat", "label": "kind"}
-    timed = SequenceClassifier(epochs=12, time="second", channels=["x"], **columns, **QUIET).fit(tmp_path / "beats.csv")
+    timed = SequenceClassifier(epochs=8, time="second", channels=["x"], **columns, **FORWARD).fit(
+        tmp_path / "beats.csv"
+    )
     assert timed.score(tmp_path / "beats.csv") > 0.9
     assert "median time gap" in dict(timed.summary_.data)
     assert [answer["label"] for answer in timed.answers(tmp_path / "beats.csv")][:2] == ["even", "odd"]
@@ -138,7 +142,14 @@ def test_times_are_told_by_the_gaps_between_them(tmp_path) -> None:
 def test_the_last_answer_of_a_stream_is_that_of_the_whole_sequence(cell, pooling) -> None:
     sequences, labels = waves(20, missing=0.1)
     own = SequenceClassifier(
-        epochs=1, cell=cell, pooling=pooling, validation=0.2, test=0.0, **{**QUIET, "hidden_size": 8}
+        epochs=1,
+        cell=cell,
+        pooling=pooling,
+        validation=0.2,
+        test=0.0,
+        width=5,
+        convolutions=(4, 6),
+        **{**FORWARD, "hidden_size": 8},
     ).fit((sequences, labels))
     whole = own.predict_proba(sequences[:2])
     stream = own.stream()
@@ -181,7 +192,7 @@ def test_a_stream_with_times_takes_them_and_refuses_those_that_go_back() -> None
         "set", ("a", "b"), tuple(own.astype(np.float32) for own in sequences), tuple(map(str, range(20))),
         tuple(labels), ("fast", "slow"), None, times,
     )  # fmt: skip
-    own = SequenceClassifier(epochs=1, validation=0.2, test=0.0, **QUIET).fit(data)
+    own = SequenceClassifier(epochs=1, validation=0.2, test=0.0, **FORWARD).fit(data)
     stream = own.stream()
     for row, time in zip(data.sequences[0], times[0], strict=True):
         answer = stream.push({"a": row[0], "b": row[1], "time": time})
@@ -192,9 +203,9 @@ def test_a_stream_with_times_takes_them_and_refuses_those_that_go_back() -> None
         stream.push([0, 0])
 
 
-@pytest.mark.parametrize("options", [{"bidirectional": True}, {"convolutions": (4,)}])
+@pytest.mark.parametrize("options", [{}, {"bidirectional": False, "stride": 2}])
 def test_a_model_that_needs_the_end_does_not_stream(options) -> None:
-    own = SequenceClassifier(epochs=1, test=0.0, **QUIET, **options).fit(DATA)
+    own = SequenceClassifier(epochs=1, test=0.0, members=1, **QUIET, **options).fit(DATA)
     with pytest.raises(UsageError, match="cannot answer step by step; fit one with bidirectional=False"):
         own.stream()
 

@@ -12,7 +12,8 @@ from ostinato import TextClassifier
 from ostinato.errors import ColumnError, CorruptArtifact, DataError, MissingExtra, UsageError
 from ostinato.tasks.base import running
 from ostinato.tasks.base.summary import Curve, Matrix, Table, WeightedText
-from ostinato.tasks.classify import baselines
+from ostinato.tasks.classify.baselines import MOST_FREQUENT
+from ostinato.tasks.classify.text_baselines import BAG_OF_WORDS
 
 pytest.importorskip("sklearn")
 GOOD = ["a fine film", "fine acting and a good story", "good , good fun", "the story is fine"]
@@ -43,9 +44,9 @@ def test_classes_of_new_texts_are_told(model) -> None:
 
 def test_the_summary_has_scores_beside_baselines_and_all_panels(model) -> None:
     summary = model.summary_
-    assert set(summary.scores) == {"model", baselines.BAG_OF_WORDS, baselines.MOST_FREQUENT}
+    assert set(summary.scores) == {"model", BAG_OF_WORDS, MOST_FREQUENT}
     assert set(summary.scores["model"]) == {"accuracy", "macro F1", "cross-entropy", "calibration error"}
-    assert summary.scores["model"]["accuracy"] > summary.scores[baselines.MOST_FREQUENT]["accuracy"]
+    assert summary.scores["model"]["accuracy"] > summary.scores[MOST_FREQUENT]["accuracy"]
     assert "10 % of each class" in summary.protocol
     assert "no better than" in summary.verdict or "beats" in summary.verdict
     said = dict(summary.data)

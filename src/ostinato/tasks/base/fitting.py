@@ -123,7 +123,7 @@ def fit(task: AnyTask, parameters: Any, given: Given) -> Fitted:
     model, run = _refitted(task, model, run, parts, config, laps.last, given)
     laps.end(_TRAINING)
     examples = encoded(task, model, parts)
-    model = replace(model, encoder=task.calibrate(model, examples.validation))
+    model = replace(model, encoder=task.finished(model, examples))
     laps.end(_CALIBRATION)
     summary = summarise(task, model, run, None, parts, examples, [], laps.whole(), laps.seconds)
     alone = Fitted(model, run, {}, None, replace(summary, verdict=_NOT_COMPARED), {}, False, laps.seconds)

@@ -173,6 +173,10 @@ class Task(Generic[P, R, C, E, D]):
         """
         return renewed.encoder
 
+    def finished(self, model: Model[P, C], examples: Held[E]) -> C:
+        """Return the encoder of a fit that is done; as it stands, `calibrate` on the validation part."""
+        return self.calibrate(model, examples.validation)
+
     def predict(self, model: Model[P, C], examples: E) -> D:
         """Return what the model says of examples."""
         raise NotImplementedError

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from ostinato.tasks.base.estimator import Estimator
 from ostinato.tasks.base.task import reading_of
 from ostinato.tasks.classify.parameters import SequenceParameters, TextParameters
-from ostinato.tasks.classify.task import ClassTask, SequenceTask, TextTask
+from ostinato.tasks.classify.sequence_task import SequenceTask
+from ostinato.tasks.classify.task import ClassTask
+from ostinato.tasks.classify.text_task import TextTask
 
 T = TypeVar("T", bound=ClassTask[Any, Any])
 
@@ -18,7 +20,7 @@ T = TypeVar("T", bound=ClassTask[Any, Any])
 class Classifier(Estimator[T]):
     """A recurrent classifier: its outputs are pooled over the sequence and mapped to the scores of the classes.
 
-    Probabilities are calibrated by a temperature that is found on the validation part.
+    Probabilities are calibrated on examples that were not trained on.
     """
 
     @property
@@ -65,6 +67,9 @@ class TextClassifier(Classifier[TextTask], TextParameters):
 
 class SequenceClassifier(Classifier[SequenceTask], SequenceParameters):
     """A recurrent classifier of numeric sequences with one or more channels: sensors, ECG, the UCR/UEA archive.
+
+    Several networks, each of convolutions of several widths beside a recurrent stack, and random convolutions with a
+    ridge regression are weighed by what they say of examples that they have not seen.
 
     Channels are standardised by the training part. Where values are missing (NaN), the network is told so: each step
     has a mark for each channel beside its values; and where there are times, the gap since the step before.

@@ -1,4 +1,4 @@
-"""What stands before the recurrent stack: embeddings of tokens, or channels with what is missing marked."""
+"""What stands before the recurrent stack of a text classifier: embeddings of tokens."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ostinato.data.text import Specials
-from ostinato.nn import ConvolutionalFront, TokenEmbedding
+from ostinato.nn import TokenEmbedding
 
 
 class TokenFront(nn.Module):
@@ -50,57 +50,3 @@ class TokenFront(nn.Module):
             tokens = tokens.masked_fill(lost, Specials().unk)
         vectors: Tensor = self.embedding(tokens)
         return vectors, lengths
-
-
-class ChannelFront(nn.Module):
-    """Standardised channels, marks of what is missing, time gaps; then perhaps convolutions over time.
-
-    A step's features are its values, zero where missing; with `masked` as many marks, one where missing; with `timed`
-    the gap since the step before.
-
-    Args:
-        channels: how many.
-        masked: whether marks are there.
-        timed: whether the gap is there.
-        value_dropout: the probability that a value is hidden in training, marked as missing.
-        convolutions: channels after each; none: no convolutions.
-        width, stride, causal: of them, see `ConvolutionalFront`.
-    """
-
-    def __init__(
-        self,
-        channels: int,
-        *,
-        masked: bool,
-        timed: bool,
-        value_dropout: float,
-        convolutions: tuple[int, ...],
-        width: int,
-        stride: int,
-        causal: bool,
-    ) -> None:
-        super().__init__()
-        self.channels, self.value_dropout = channels, value_dropout
-        self.output_size = channels * (1 + masked) + timed
-        self.convolutions: ConvolutionalFront | None = None
-        if convolutions:
-            self.convolutions = ConvolutionalFront(
-                self.output_size, convolutions, width=width, stride=stride, causal=causal
-            )
-            self.output_size = convolutions[-1]
-
-    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Return features `(time, batch, output_size)` and the lengths, shorter after convolutions with a stride."""
-        if self.training and self.value_dropout:
-            features = self._hidden(features)
-        if self.convolutions is None:
-            return features, lengths
-        shorter, counts = self.convolutions(features, lengths)
-        return shorter, lengths if counts is None else counts
-
-    def _hidden(self, features: Tensor) -> Tensor:
-        count = self.channels
-        lost = torch.rand(features[..., :count].shape, device=features.device) < self.value_dropout
-        values = features[..., :count].masked_fill(lost, 0.0)
-        marks = features[..., count : 2 * count].masked_fill(lost, 1.0)
-        return torch.cat([values, marks, features[..., 2 * count :]], -1)

@@ -8,9 +8,8 @@ from torch import Tensor, nn
 
 from ostinato.nn import Recurrent, VariationalDropout, weight_drop
 from ostinato.nn.by_name import stack_of
-from ostinato.tasks.classify.channels import ChannelEncoder
-from ostinato.tasks.classify.fronts import ChannelFront, TokenFront
-from ostinato.tasks.classify.parameters import SequenceParameters, TextParameters
+from ostinato.tasks.classify.fronts import TokenFront
+from ostinato.tasks.classify.parameters import TextParameters
 from ostinato.tasks.classify.pooling import Pooling
 from ostinato.tasks.classify.texts import TextEncoder
 
@@ -27,9 +26,7 @@ class ClassifierNetwork(nn.Module):
         UsageError: the parameters do not go together.
     """
 
-    def __init__(
-        self, parameters: TextParameters | SequenceParameters, front: TokenFront | ChannelFront, classes: int
-    ) -> None:
+    def __init__(self, parameters: TextParameters, front: TokenFront, classes: int) -> None:
         super().__init__()
         self.front = front
         self.input_dropout = VariationalDropout(parameters.input_dropout)
@@ -60,6 +57,11 @@ class ClassifierNetwork(nn.Module):
         scores: Tensor = self.head(self.dropout(self.pooling(self.outputs(xs, lengths), lengths)))
         return scores
 
+    def attended(self, xs: Tensor, lengths: Tensor) -> Tensor | None:
+        """Return the weight that attention pooling gives each step, `(time, batch)`; `None`: there is none."""
+        attention = self.pooling.attention
+        return None if attention is None else attention.weights(self.outputs(xs, lengths), lengths)
+
     def outputs(self, xs: Tensor, lengths: Tensor) -> Tensor:
         """Return the stack's outputs, `(time, batch, width)`, of what the front gives."""
         ys: Tensor
@@ -72,13 +74,4 @@ def text_front(parameters: TextParameters, encoder: TextEncoder) -> TokenFront:
     return TokenFront(
         len(encoder.vocabulary), encoder.width, embedding_dropout=parameters.embedding_dropout,
         word_dropout=parameters.word_dropout, vectors=encoder.vectors, frozen=parameters.freeze_vectors,
-    )  # fmt: skip
-
-
-def sequence_front(parameters: SequenceParameters, encoder: ChannelEncoder) -> ChannelFront:
-    """Return channels with what is missing marked, perhaps with convolutions."""
-    return ChannelFront(
-        len(encoder.channels), masked=encoder.masked, timed=encoder.gap is not None,
-        value_dropout=parameters.value_dropout, convolutions=tuple(parameters.convolutions), width=parameters.width,
-        stride=parameters.stride, causal=not parameters.bidirectional,
     )  # fmt: skip

@@ -64,10 +64,9 @@ def step_weights(network: ClassifierNetwork, array: NDArray[Any]) -> NDArray[np.
     inputs, lengths = padded([array])
     with torch.no_grad():
         xs, lengths = network.front(inputs, lengths)
-    attention = network.pooling.attention
-    if attention is not None:
-        with torch.no_grad():
-            weights = attention.weights(network.outputs(xs, lengths), lengths)[:, 0].double().numpy()
+        attended = network.attended(xs, lengths)
+    if attended is not None:
+        weights = attended[:, 0].double().numpy()
     else:
         xs = xs.detach().clone().requires_grad_()
         scores = network.scores(xs, lengths)

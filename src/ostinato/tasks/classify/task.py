@@ -1,18 +1,16 @@
-"""What is a classifier's own; all else is of `ostinato.tasks.base`."""
+"""What all classifiers share of a task; what is of texts or of sequences alone is in files of their own."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from ostinato.data.text import WordVocabulary
 from ostinato.errors import DataError, UsageError
 from ostinato.nn.by_name import TRANSFORMER
 from ostinato.nn.losses import class_weights
@@ -20,20 +18,7 @@ from ostinato.tasks.base.classes import calibration_error, class_details, class_
 from ostinato.tasks.base.holding_out import Held, Shares, percent
 from ostinato.tasks.base.lines import is_path
 from ostinato.tasks.base.summary import Panel
-from ostinato.tasks.base.task import Baseline, Baselines, Model, Task, reading_of
-from ostinato.tasks.classify.baselines import (
-    BAG_OF_WORDS,
-    MOST_FREQUENT,
-    NEIGHBOURS,
-    STATISTICS,
-    BagOfWords,
-    MostFrequent,
-    Neighbours,
-    Statistics,
-    check_bag_of_words,
-    joined,
-)
-from ostinato.tasks.classify.channels import ChannelEncoder, SequenceReading, read_examples
+from ostinato.tasks.base.task import Model, Task, reading_of
 from ostinato.tasks.classify.encoding import (
     ClassEncoder,
     ClassObjective,
@@ -46,12 +31,9 @@ from ostinato.tasks.classify.encoding import (
     with_temperature,
 )
 from ostinato.tasks.classify.examples import Classes, Examples, Integers, counts_in_words, drawn_parts
-from ostinato.tasks.classify.network import ClassifierNetwork, sequence_front, text_front
-from ostinato.tasks.classify.panels import class_panels, sequence_panels, text_panels
+from ostinato.tasks.classify.panels import class_panels
 from ostinato.tasks.classify.parameters import SequenceParameters, TextParameters
 from ostinato.tasks.classify.pooling import split_kinds
-from ostinato.tasks.classify.stream import SequenceStream, TextStream
-from ostinato.tasks.classify.texts import TextColumns, TextEncoder
 
 P = TypeVar("P", TextParameters, SequenceParameters)
 C = TypeVar("C", bound=ClassEncoder)
@@ -138,9 +120,10 @@ class ClassTask(Task[P, Examples, C, Part, Prediction], Generic[P, C]):
         if repeated:
             yield "repeated", f"{repeated:,} of the test examples are in the training part too"
         yield from self.described(model.encoder)
-        yield "calibration", self._calibration(model, examples)
+        yield "calibration", self.calibration(model, examples)
 
-    def _calibration(self, model: Model[P, C], examples: Held[Part]) -> str:
+    def calibration(self, model: Model[P, C], examples: Held[Part]) -> str:
+        """Return how probabilities were calibrated, in words."""
         if examples.validation is None:
             return "none: no examples are held out to find a temperature on"
         temperature, said = model.encoder.temperature, []
@@ -182,140 +165,7 @@ class ClassTask(Task[P, Examples, C, Part, Prediction], Generic[P, C]):
             yield from (answer_of(model.encoder.classes, own) for own in found)
 
 
-class TextTask(ClassTask[TextParameters, TextEncoder]):
-    """Texts, each of a class."""
-
-    encoder_type = TextEncoder
-    baseline_types = (BagOfWords, MostFrequent)
-
-    def check(self, parameters: TextParameters, *, tested: bool) -> None:
-        super().check(parameters, tested=tested)
-        if tested:
-            check_bag_of_words()
-        if parameters.vectors is not None and parameters.level == "subword":
-            raise UsageError('vectors are of words or characters; take level="word", or leave vectors out')
-        if parameters.freeze_vectors and parameters.vectors is None:
-            raise UsageError("freeze_vectors is for pretrained vectors; pass vectors=..., or leave it out")
-
-    def read(
-        self,
-        parameters: TextParameters,
-        source: Any,
-        reading: Any = None,
-        *,
-        labelled: bool = True,
-    ) -> Examples:
-        own = parameters
-        return TextColumns(own.text, own.label, not own.unquoted, own.all_missing).read(source, labelled=labelled)
-
-    def encoder(self, parameters: TextParameters, train: Examples) -> TextEncoder:
-        return TextEncoder.fit(train, parameters)
-
-    def network(self, parameters: TextParameters, encoder: TextEncoder, train: Examples | None) -> nn.Module:
-        return ClassifierNetwork(parameters, text_front(parameters, encoder), len(encoder.classes))
-
-    def calibrate(self, model: Model[TextParameters, TextEncoder], validation: Part | None) -> TextEncoder:
-        found: TextEncoder = _calibrated(model, validation)
-        return found
-
-    def baselines(self, model: Model[TextParameters, TextEncoder], train: Part, validation: Part | None) -> Baselines:
-        known, classes = model.encoder.vocabulary, len(model.encoder.classes)
-        words = None
-        if isinstance(known, WordVocabulary):
-            words = WordVocabulary((), known.split, known.lower, known.normal_form)
-        return {
-            BAG_OF_WORDS: lambda: BagOfWords.fit(words, train, validation, classes),
-            MOST_FREQUENT: lambda: MostFrequent.fit(train, classes),
-        }
-
-    def described(self, encoder: TextEncoder) -> Iterable[tuple[str, str]]:
-        yield "vocabulary", f"{len(encoder.vocabulary):,} tokens, {encoder.level} level"
-
-    def show(self, part: Part, row: int) -> str:
-        text: str = part.examples.items[row]
-        return text
-
-    def panels(
-        self, model: Model[TextParameters, TextEncoder], records: Examples, examples: Part, predicted: Prediction
-    ) -> Iterable[Panel]:
-        yield from super().panels(model, records, examples, predicted)
-        yield from text_panels(model, examples)
-
-    def stream(self, model: Model[TextParameters, TextEncoder], **options: Any) -> TextStream:
-        return TextStream(lambda text: next(self.answers(model, next(self.pieces(model, [text])))))
-
-
-class SequenceTask(ClassTask[SequenceParameters, ChannelEncoder]):
-    """Numeric sequences, each of a class."""
-
-    records = "sequences"
-    encoder_type = ChannelEncoder
-    baseline_types = (Neighbours, Statistics, MostFrequent)
-
-    def read(
-        self, parameters: SequenceParameters, source: Any, reading: SequenceReading | None = None, *,
-        labelled: bool = True,
-    ) -> Examples:  # fmt: skip
-        return read_examples(parameters, source, reading, labelled=labelled)
-
-    def encoder(self, parameters: SequenceParameters, train: Examples) -> ChannelEncoder:
-        return ChannelEncoder.fit(train, hidden=parameters.value_dropout > 0)
-
-    def network(self, parameters: SequenceParameters, encoder: ChannelEncoder, train: Examples | None) -> nn.Module:
-        return ClassifierNetwork(parameters, sequence_front(parameters, encoder), len(encoder.classes))
-
-    def calibrate(self, model: Model[SequenceParameters, ChannelEncoder], validation: Part | None) -> ChannelEncoder:
-        found: ChannelEncoder = _calibrated(model, validation)
-        return found
-
-    def baselines(
-        self, model: Model[SequenceParameters, ChannelEncoder], train: Part, validation: Part | None
-    ) -> Baselines:
-        """Return neighbours and statistics; as they need no validation part, they learn from it too."""
-        encoder, own, whole = model.encoder, model.parameters, joined([train, validation])
-        name = NEIGHBOURS + (f" (window {own.dtw_window:g})" if own.dtw_window < 1 else "")
-        found: dict[str, Callable[[], Baseline]] = {
-            name: lambda: Neighbours.fit(whole, encoder.center, encoder.scale, own.dtw_window, own.seed)
-        }
-        if len(encoder.channels) > 1:  # the scale of a single channel changes no neighbour
-            zeros = np.zeros(len(encoder.channels))
-            found[f"{name}, not standardised"] = lambda: Neighbours.fit(
-                whole, zeros, zeros + 1, own.dtw_window, own.seed
-            )
-        found[STATISTICS] = lambda: Statistics.fit(encoder, whole)
-        return {**found, MOST_FREQUENT: lambda: MostFrequent.fit(train, len(encoder.classes))}
-
-    def described(self, encoder: ChannelEncoder) -> Iterable[tuple[str, str]]:
-        count = len(encoder.channels)
-        yield "channels", f"{count}: {', '.join(encoder.channels[:12])}" + (", ..." if count > 12 else "")
-        yield "missing values", "marked" if encoder.masked else "none in training"
-        if encoder.gap is not None:
-            yield "median time gap", f"{encoder.gap:g}"
-
-    def show(self, part: Part, row: int) -> str:
-        return f"sequence {row + 1} of {part.examples.origin}"
-
-    def panels(
-        self, model: Model[SequenceParameters, ChannelEncoder], records: Examples, examples: Part, predicted: Prediction
-    ) -> Iterable[Panel]:
-        yield from super().panels(model, records, examples, predicted)
-        yield from sequence_panels(model, examples, lambda row: self.show(examples, row))
-
-    def parsed(self, line: Any, number: int) -> Any:
-        """Return a sequence as JSON: a list of steps, or of values."""
-        try:
-            return json.loads(line) if isinstance(line, str) else line
-        except ValueError as error:
-            raise DataError(
-                f"line {number} is no sequence ({error}); expected JSON, such as [[0.5, 1], [0.7, 2]]: a list of "
-                "steps, each a list of channels"
-            ) from error
-
-    def stream(self, model: Model[SequenceParameters, ChannelEncoder], **options: Any) -> SequenceStream:
-        return SequenceStream(model, lambda own: answer_of(model.encoder.classes, own))
-
-
-def _calibrated(model: Model[Any, Any], validation: Part | None) -> Any:
+def calibrated(model: Model[Any, Any], validation: Part | None) -> Any:
     """Return the encoder with the temperature that is best on the validation part."""
     if validation is None:
         return model.encoder
