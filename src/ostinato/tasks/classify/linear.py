@@ -1,4 +1,4 @@
-"""A logistic regression on sparse numbers, its penalty chosen on parts of the training examples that it was not fitted on."""
+"""A logistic regression on sparse numbers, its penalty chosen on training examples that were left out."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from scipy.special import log_softmax
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
-_STRENGTHS = (1.0, 4.0, 16.0, 64.0, 256.0)
-_ITERATIONS = 60
-_WORK = 1e9  # products of one pass over all examples, above which one part alone chooses the penalty
+_STRENGTHS = (2.0, 16.0, 128.0)
+_ITERATIONS, _WHILE_CHOOSING = 60, 30
+_WORK = 1e7  # products of one pass over all examples, above which one part alone chooses the penalty
+_FEW = 10
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,12 @@ class Linear:
     weights: NDArray[np.float32]
     offsets: Floats
 
+    def __post_init__(self) -> None:
+        """Raise `ValueError` where shapes do not fit each other, or a number is none."""
+        fit = self.weights.ndim == 2 and self.offsets.shape == self.weights.shape[1:]
+        if not fit or not (np.isfinite(self.weights).all() and np.isfinite(self.offsets).all()):
+            raise ValueError(f"weights {self.weights.shape} and offsets {self.offsets.shape} are of no linear layer")
+
     def log_probabilities(self, numbers: Any) -> Floats:
         """Return `(examples, classes)` of sparse numbers `(examples, numbers)`."""
         return _log_probabilities(np.asarray(numbers @ self.weights.astype(np.float64)) + self.offsets)
@@ -41,7 +48,14 @@ def _log_probabilities(scores: Floats) -> Floats:
 
 
 def fit_linear(
-    numbers: Any, targets: Integers, classes: int, strength: float, weights: Floats, start: Linear | None = None
+    numbers: Any,
+    targets: Integers,
+    classes: int,
+    strength: float,
+    weights: Floats,
+    *,
+    start: Linear | None = None,
+    iterations: int = _ITERATIONS,
 ) -> Linear:
     """Return the regression with the least cross-entropy and penalty, `|weights|^2 / (2 strength)`.
 
@@ -51,7 +65,8 @@ def fit_linear(
         classes: how many there are.
         strength: how little large weights cost, as scikit-learn's `C`.
         weights: how much each example counts.
-        start: where to begin; it changes only how long it takes.
+        start: where to begin.
+        iterations: at most.
     """
     from scipy.optimize import minimize
 
@@ -74,7 +89,7 @@ def fit_linear(
     begin = np.zeros((size + 1, columns))
     if start is not None:
         begin[:-1], begin[-1] = start.weights, start.offsets
-    options = {"maxiter": _ITERATIONS, "maxcor": 8, "gtol": 1e-6, "ftol": 1e-7}
+    options = {"maxiter": iterations, "maxcor": 8, "gtol": 1e-6, "ftol": 1e-7}
     flat = minimize(loss, begin.ravel(), jac=True, method="L-BFGS-B", options=options).x.reshape(size + 1, columns)
     return Linear(flat[:-1].astype(np.float32), flat[-1])
 
@@ -83,8 +98,10 @@ def choose_strength(numbers: Any, targets: Integers, classes: int, weights: Floa
     """Return the strength with the least cross-entropy of examples that were left out, the weakest penalty last tried.
 
     All examples are left out once, in three parts or, if there are fewer than 400, five; where that would take long,
-    those of one part.
+    those of one part. Of ten examples or fewer nothing can be chosen.
     """
+    if len(targets) <= _FEW:
+        return _STRENGTHS[1]
     folds = 5 if len(targets) < 400 else 3
     part = _folds(targets, folds, seed)
     used = range(folds) if numbers.nnz * (1 if classes == 2 else classes) < _WORK else range(1)
@@ -94,8 +111,10 @@ def choose_strength(numbers: Any, targets: Integers, classes: int, weights: Floa
         total = 0.0
         for fold in used:
             inside, outside = part != fold, np.flatnonzero(part == fold)
-            own = fit_linear(numbers[inside], targets[inside], classes, strength, weights[inside], begun[fold])
-            begun[fold] = own
+            own = begun[fold] = fit_linear(
+                numbers[inside], targets[inside], classes, strength, weights[inside],
+                start=begun[fold], iterations=_WHILE_CHOOSING,
+            )  # fmt: skip
             logs = own.log_probabilities(numbers[outside])
             total -= float((logs[np.arange(len(outside)), targets[outside]] * weights[outside]).sum())
         losses.append(total)

@@ -57,9 +57,14 @@ class TextParameters(ClassParameters):
     lower: bool = data(True, "make texts lower-case")
     vectors: str | None = model(None, "text file of word vectors (word2vec, GloVe, fastText) to start from")
     freeze_vectors: bool = model(False, "keep the word vectors as they are")
+    wide: bool = model(True, "words, pairs and parts of words in a linear layer beside the network")
     embedding_size: int = model(64, "features of a token, unless the vectors say so", low=1)
     bidirectional: bool = model(True, "read from the end too")
     pooling: str = model("max", "last, mean, max, attention, or several: mean+max")
+    chunk: int | None = model(
+        256, "tokens of a long text that are read together; all chunks are pooled together", low=8, absent="no chunks"
+    )
+    train_chunks: int = model(2, "chunks of a text, drawn at random, that each training step reads at most", low=1)
     input_dropout: float = model(0.5, "of embeddings, one mask for each text", low=0, below=1)
     embedding_dropout: float = model(0.3, "of whole words, everywhere in a batch", low=0, below=1)
     word_dropout: float = model(0.3, "of single words, which become unknown", low=0, below=1)

@@ -149,9 +149,7 @@ def _parts(words: Sequence[str], names: dict[str, int], *, grow: bool) -> Any:
 
 
 def _words_in(counted: _Counted) -> Any:
-    return _sparse(
-        np.ones(len(counted.rows)), counted.rows, counted.numbers, (counted.texts, len(counted.words))
-    )
+    return _sparse(np.ones(len(counted.rows)), counted.rows, counted.numbers, (counted.texts, len(counted.words)))
 
 
 def _sparse(values: Any, rows: Integers, columns: Integers, shape: tuple[int, int]) -> Any:
