@@ -145,6 +145,9 @@ class ChannelEncoder(ClassEncoder):
         masked: whether steps have marks: if something was missing in training, or is hidden in it.
         gap: the median of the training part's time gaps; `None`: there are no times.
         reading: how the training part was read.
+        lengths: of the shortest, the usual and the longest training sequence.
+        count: of the training sequences.
+        judged: on how many examples that were not trained on the branches of the network were weighed.
     """
 
     channels: tuple[str, ...]
@@ -153,11 +156,26 @@ class ChannelEncoder(ClassEncoder):
     masked: bool
     gap: float | None
     reading: SequenceReading
+    lengths: tuple[int, int, int]
+    count: int
+    judged: int = 0
 
     def __post_init__(self) -> None:
         """Refuse scales of other channels, which a file may hold."""
         if not self.center.shape == self.scale.shape == (len(self.channels),):
             raise ValueError(f"its scaler is of {self.center.shape} channels; expected {len(self.channels)}")
+        if len(self.lengths) != 3 or sorted(self.lengths) != list(self.lengths) or min(*self.lengths, self.count) < 1:
+            raise ValueError(f"its {self.count} training sequences have the lengths {self.lengths}")
+
+    @property
+    def width(self) -> int:
+        """Return how many features a step has."""
+        return len(self.channels) * (1 + self.masked) + (self.gap is not None)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Return what a network is made of, which its weights must bear out."""
+        return {"longest": self.lengths[2]}
 
     @classmethod
     def fit(cls, examples: Examples, *, hidden: bool) -> ChannelEncoder:
@@ -177,7 +195,9 @@ class ChannelEncoder(ClassEncoder):
         scale[scale <= 1e-7 * np.maximum(np.abs(center), 1e-20)] = 1.0
         gaps = [np.diff(own.times) for own in examples.items if own.times is not None]
         gap = float(np.median(np.concatenate(gaps))) if gaps and sum(map(len, gaps)) else None
+        sizes = sorted(len(own.values) for own in examples.items)
         return cls(
+            lengths=(sizes[0], sizes[len(sizes) // 2], sizes[-1]), count=len(sizes),
             classes=Classes.of(examples), channels=examples.channels, center=center, scale=scale,
             masked=hidden or not bool(seen.all()), gap=gap, reading=examples.reading,
         )  # fmt: skip

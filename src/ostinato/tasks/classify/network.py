@@ -8,10 +8,9 @@ from torch import Tensor, nn
 
 from ostinato.nn import Recurrent, VariationalDropout, weight_drop
 from ostinato.nn.by_name import stack_of
-from ostinato.tasks.classify.channel_front import ChannelFront
 from ostinato.tasks.classify.chunks import Chunks, some_chunks
 from ostinato.tasks.classify.fronts import TokenFront
-from ostinato.tasks.classify.parameters import SequenceParameters, TextParameters
+from ostinato.tasks.classify.parameters import TextParameters
 from ostinato.tasks.classify.pooling import Pooling
 from ostinato.tasks.classify.texts import TextEncoder
 
@@ -28,13 +27,10 @@ class ClassifierNetwork(nn.Module):
         UsageError: the parameters do not go together.
     """
 
-    def __init__(
-        self, parameters: TextParameters | SequenceParameters, front: TokenFront | ChannelFront, classes: int
-    ) -> None:
+    def __init__(self, parameters: TextParameters, front: TokenFront, classes: int) -> None:
         super().__init__()
         self.front = front
-        self.chunk: int | None = getattr(parameters, "chunk", None)
-        self.train_chunks: int = getattr(parameters, "train_chunks", 1)
+        self.chunk, self.train_chunks = parameters.chunk, parameters.train_chunks
         self.input_dropout = VariationalDropout(parameters.input_dropout)
         self.stack: Any = stack_of(
             parameters.cell, self.front.output_size, parameters.hidden_size, parameters.num_layers,

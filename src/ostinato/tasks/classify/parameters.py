@@ -104,19 +104,39 @@ class SequenceParameters(ClassParameters, TimedTables):
     time: str | None = data(None, "column of the times", absent="none: rows are in order and equally spaced")
     channels: Sequence[str] = data((), "columns of values", absent="all other numeric ones")
     dtw_window: float = data(1.0, "how far the DTW baseline may stray, a share of the length", low=0, high=1)
-    bidirectional: bool = model(False, "read from the end too")
+    bidirectional: bool = model(True, "read from the end too; a model that is to stream steps must not")
     pooling: str = model("mean+max", "last, mean, max, attention, or several: mean+max")
-    convolutions: Sequence[int] = model((), "channels after each convolution before the stack, as 32,32")
-    width: int = model(5, "steps that a convolution sees", low=1)
-    stride: int = model(1, "steps from one output of a convolution to the next", low=1)
+    convolutions: Sequence[int] | None = model(
+        None, "channels after each block of convolutions before the stack, as 32,32; 0: none", absent="chosen by data"
+    )
+    width: int = model(39, "steps that the widest convolution sees; others see a half and a quarter of it", low=1)
+    stride: int | None = model(
+        None, "steps from one output of the convolutions to the next", low=1, absent="as many as leave about 128"
+    )
+    members: int | None = model(
+        None, "networks of other weights whose probabilities are averaged", low=1, high=5, absent="3; 2 for large sets"
+    )
+    kernels: int | None = model(
+        None, "random convolutions of each kind beside the networks; 0: none", low=0, absent="up to 4,998, by the size"
+    )
     input_dropout: float = model(0.0, "of what the stack reads, one mask for each sequence", low=0, below=1)
     value_dropout: float = model(0.0, "of single values, which become missing", low=0, below=1)
-    label_smoothing: float = training(0.0, "share of the target given to all classes alike", low=0, below=1)
+    augmentation: float = training(
+        0.5, "strength of changes to training sequences: noise, scale, speed, gaps", low=0, high=1
+    )
+    label_smoothing: float = training(0.05, "share of the target given to all classes alike", low=0, below=1)
     batch_size: int = training(16, "sequences of a batch", low=1)
-    validation: float = data(0.15, "share of every class that decides when to stop", low=0, below=0.5)
+    validation: float = data(
+        0.0,
+        "share of every class that decides when to stop; without, each network leaves a fifth out",
+        low=0,
+        below=0.5,
+    )
     test: float = data(0.15, "share of every class that is held out to be judged on", low=0, below=0.5)
-    epochs: int | None = training(60, "passes over the training sequences, at most", low=1)
-    learning_rate: float = training(5e-3, "the highest step size, which the schedule moves below", above=0)
+    epochs: int | None = training(
+        None, "passes over the training sequences, at most", low=1, absent="by the size of the data"
+    )
+    learning_rate: float = training(3e-3, "the highest step size, which the schedule moves below", above=0)
     weight_decay: float = training(0.01, "L2 penalty (sgd, adam), or decoupled decay (adamw)", low=0)
-    patience: int | None = training(20, "epochs without a better validation loss before training stops", low=1)
+    patience: int | None = training(None, "epochs without a better validation loss before training stops", low=1)
     averaging_decay: float = training(0.99, "of ema: what is left of the average after a step", above=0, below=1)

@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from torch import nn
 
 from ostinato.errors import DataError
+from ostinato.tasks.base.classes import calibration_error
+from ostinato.tasks.base.holding_out import Held
 from ostinato.tasks.base.summary import Panel
-from ostinato.tasks.base.task import Baseline, Model
+from ostinato.tasks.base.task import Baseline, Baselines, Model
 from ostinato.tasks.classify.baselines import MOST_FREQUENT, MostFrequent, joined
-from ostinato.tasks.classify.channel_front import sequence_front
 from ostinato.tasks.classify.channels import ChannelEncoder, SequenceReading, read_examples
-from ostinato.tasks.classify.encoding import Part, Prediction
+from ostinato.tasks.classify.encoding import ExampleBatches, Part, Prediction
 from ostinato.tasks.classify.examples import Examples
-from ostinato.tasks.classify.network import ClassifierNetwork
+from ostinato.tasks.classify.folds import FoldedBatches, FoldedObjective
 from ostinato.tasks.classify.panels import sequence_panels
 from ostinato.tasks.classify.parameters import SequenceParameters
+from ostinato.tasks.classify.plan import FOLDS, Plan
+from ostinato.tasks.classify.rocket import MINIROCKET, MiniRocket, has_rocket
 from ostinato.tasks.classify.sequence_baselines import NEIGHBOURS, STATISTICS, Neighbours, Statistics
+from ostinato.tasks.classify.sequence_network import SequenceNetwork
 from ostinato.tasks.classify.stream import SequenceStream
-from ostinato.tasks.classify.task import ClassTask, answer_of, calibrated
+from ostinato.tasks.classify.task import ClassTask, answer_of, loss_weights
+from ostinato.tasks.classify.weighing import drawn_folds, left_out_scores, set_shares, starts, unseen_scores
+from ostinato.training import TrainingConfig
 
 
 class SequenceTask(ClassTask[SequenceParameters, ChannelEncoder]):
@@ -30,7 +37,7 @@ class SequenceTask(ClassTask[SequenceParameters, ChannelEncoder]):
 
     records = "sequences"
     encoder_type = ChannelEncoder
-    baseline_types = (Neighbours, Statistics, MostFrequent)
+    baseline_types = (MiniRocket, Neighbours, Statistics, MostFrequent)
 
     def read(
         self, parameters: SequenceParameters, source: Any, reading: SequenceReading | None = None, *,
@@ -41,32 +48,93 @@ class SequenceTask(ClassTask[SequenceParameters, ChannelEncoder]):
     def encoder(self, parameters: SequenceParameters, train: Examples) -> ChannelEncoder:
         return ChannelEncoder.fit(train, hidden=parameters.value_dropout > 0)
 
+    def config(self, parameters: SequenceParameters, train: Examples) -> TrainingConfig:
+        epochs = parameters.epochs
+        if epochs is None:
+            encoder = self.encoder(parameters, train)
+            epochs = Plan.of(parameters, encoder).epochs(parameters, encoder, len(train))
+        return TrainingConfig.of(parameters, epochs=epochs)
+
     def network(self, parameters: SequenceParameters, encoder: ChannelEncoder, train: Examples | None) -> nn.Module:
-        return ClassifierNetwork(parameters, sequence_front(parameters, encoder), len(encoder.classes))
+        """Return a network whose wide branch is solved for the training part, if it is given."""
+        network = SequenceNetwork(parameters, encoder)
+        if network.wide is not None and train is not None:
+            targets = encoder.classes.numbers(train)
+            weights = loss_weights(parameters.class_weights, encoder.classes, targets)
+            counts = np.ones(len(targets)) if weights is None else weights.double().numpy()[targets]
+            network.left_out = network.wide.fit(encoder.encode(train), targets, parameters.seed, counts)
+        return network
+
+    def batches(
+        self, model: Model[SequenceParameters, ChannelEncoder], examples: Part, *, training: bool
+    ) -> ExampleBatches:
+        own = model.parameters
+        if not training:
+            return super().batches(model, examples, training=False)
+        folds = drawn_folds(examples.targets, FOLDS, own.seed)
+        return FoldedBatches(examples, folds, batch_size=own.batch_size, seed=own.seed)
+
+    def objective(self, model: Model[SequenceParameters, ChannelEncoder], train: Part) -> Any:
+        weights = loss_weights(model.parameters.class_weights, model.encoder.classes, train.targets)
+        return FoldedObjective(weights, model.parameters.label_smoothing)
+
+    def finished(self, model: Model[SequenceParameters, ChannelEncoder], examples: Held[Part]) -> ChannelEncoder:
+        """Weigh the branches by the examples that they have not seen: those left out, and the validation part."""
+        unseen = [left_out_scores(model.network, examples.train, model.parameters.seed)]
+        if examples.validation is not None:
+            unseen.append(unseen_scores(model.network, examples.validation))
+        set_shares(model.network, unseen, starts(1 if model.network.wide is None else 2))
+        return replace(model.encoder, judged=sum(len(own.targets) for own in unseen))
 
     def calibrate(self, model: Model[SequenceParameters, ChannelEncoder], validation: Part | None) -> ChannelEncoder:
-        found: ChannelEncoder = calibrated(model, validation)
-        return found
+        """Weigh the branches anew, from where they are, by a validation part."""
+        if validation is not None:
+            own = model.network.shares.tolist()
+            began = [max(share, 0.05) for share in (own if model.network.wide is not None else own[:1])]
+            set_shares(model.network, [unseen_scores(model.network, validation)], began)
+        return model.encoder
+
+    def calibration(self, model: Model[SequenceParameters, ChannelEncoder], examples: Held[Part]) -> str:
+        if not model.encoder.judged:
+            return "none: there are no examples that the networks have not seen"
+        said = f"branches weighed on {model.encoder.judged:,} examples that they have not seen"
+        part = examples.test
+        if part is None:
+            return said
+        found = self.predict(model, part)
+        assert found.probabilities is not None
+        error = calibration_error(found.probabilities.max(1), found.classes == part.targets)
+        return f"{said}; expected calibration error on the test part {error:.4f}"
+
+    def settings(self, model: Model[SequenceParameters, ChannelEncoder]) -> Mapping[str, Any]:
+        deep, wide = model.network.shares.tolist()
+        weights = {"weight of the networks": round(deep, 3), "weight of the random convolutions": round(wide, 3)}
+        return {**Plan.of(model.parameters, model.encoder).settings(), **weights}
 
     def baselines(
         self, model: Model[SequenceParameters, ChannelEncoder], train: Part, validation: Part | None
-    ) -> Mapping[str, Baseline]:
-        """Return neighbours and statistics; as they need no validation part, they learn from it too."""
+    ) -> Baselines:
+        """Return what stands beside; as none of it needs a validation part, it learns from that too."""
         encoder, own, whole = model.encoder, model.parameters, joined([train, validation])
         name = NEIGHBOURS + (f" (window {own.dtw_window:g})" if own.dtw_window < 1 else "")
-        found: dict[str, Baseline] = {
-            name: Neighbours.fit(whole, encoder.center, encoder.scale, own.dtw_window, own.seed)
-        }
+        found: dict[str, Callable[[], Baseline]] = {}
+        if has_rocket():
+            found[MINIROCKET] = lambda: MiniRocket.fit(whole, len(encoder.classes), encoder.center, own.seed)
+        found[name] = lambda: Neighbours.fit(whole, encoder.center, encoder.scale, own.dtw_window, own.seed)
         if len(encoder.channels) > 1:  # the scale of a single channel changes no neighbour
             zeros = np.zeros(len(encoder.channels))
-            found[f"{name}, not standardised"] = Neighbours.fit(whole, zeros, zeros + 1, own.dtw_window, own.seed)
-        found[STATISTICS] = Statistics.fit(encoder, whole)
-        return {**found, MOST_FREQUENT: MostFrequent.fit(train, len(encoder.classes))}
+            found[f"{name}, not standardised"] = lambda: Neighbours.fit(
+                whole, zeros, zeros + 1, own.dtw_window, own.seed
+            )
+        found[STATISTICS] = lambda: Statistics.fit(encoder, whole)
+        return {**found, MOST_FREQUENT: lambda: MostFrequent.fit(train, len(encoder.classes))}
 
     def described(self, encoder: ChannelEncoder) -> Iterable[tuple[str, str]]:
         count = len(encoder.channels)
         yield "channels", f"{count}: {', '.join(encoder.channels[:12])}" + (", ..." if count > 12 else "")
         yield "missing values", "marked" if encoder.masked else "none in training"
+        if not has_rocket():
+            yield "not compared with", "MiniRocket, which needs the extra baselines: pip install 'ostinato[baselines]'"
         if encoder.gap is not None:
             yield "median time gap", f"{encoder.gap:g}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,16 +10,17 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from ostinato.data.cells import cell_number
 from ostinato.data.table import LARGEST
 from ostinato.data.times import ANY, FARTHEST
 from ostinato.errors import DataError, StreamRowError, UsageError
-from ostinato.streaming import Headed, Row, Steps, Stream, refused, shared_steps
+from ostinato.streaming import Steps, Stream, refused
 from ostinato.tasks.base.rows import RowReader
 from ostinato.tasks.base.task import Model
 from ostinato.tasks.classify.encoding import Floats, with_temperature
+from ostinato.tasks.classify.member_steps import MemberSteps
+from ostinato.tasks.classify.plan import Plan
 
 _GAPS = 1e9  # usual gaps: what is later by more is no pause, and would make every later step one of the past
 Answer = Callable[[Floats], dict[str, Any]]
@@ -27,11 +29,12 @@ Answer = Callable[[Floats], dict[str, Any]]
 class SequenceStream(Stream):
     """One numeric sequence, a step a push, each answered by what the model makes of the steps so far.
 
-    What is kept does not grow: the states of the layers, and of the pooling its running last, sum, maximum or weighted
-    sum. After the last step the answer is that of the whole sequence.
+    What is kept does not grow: of each network the states of its layers, of the pooling the running last, sum, maximum
+    or weighted sum, and so many of the last steps as its convolutions see. After the last step the answer is that of
+    the whole sequence.
 
     Args:
-        model: whose layers read forward only and which has no convolutions.
+        model: whose layers read forward only, and every step.
         answer: from probabilities to what is returned.
 
     Raises:
@@ -42,28 +45,28 @@ class SequenceStream(Stream):
 
     def __init__(self, model: Model[Any, Any], answer: Answer) -> None:
         own = model.parameters
-        if own.bidirectional or own.convolutions:
-            reason = "reads sequences from their end too" if own.bidirectional else "has convolutions in front"
+        plan = Plan.of(own, model.encoder)
+        if own.bidirectional or plan.stride > 1 or plan.kernels:
+            reason = (
+                "reads sequences from their end too" if own.bidirectional
+                else "reads several steps as one" if plan.stride > 1 else "has random convolutions"
+            )  # fmt: skip
             raise UsageError(
-                f"the model {reason}, so that it cannot answer step by step; fit one with bidirectional=False and no "
-                "convolutions, or predict whole sequences"
+                f"the model {reason}, so that it cannot answer step by step; fit one with bidirectional=False (and "
+                "stride and kernels left out), or predict whole sequences"
             )
         self.model, self._answer, self._name = model, answer, own.time or "time"
         times = getattr(model.encoder.reading, "time_format", ANY)
         self._rows = RowReader((), self._name, times, numbers=times.kind != "stamps")
-        network = model.network
-        self._shared = shared_steps(
-            network, lambda: Headed(network.stack, nn.Identity(), pooling=network.pooling, top=network.head)
-        )
-        beside: Any = self._shared.copy
-        self._pooling, self._head = beside.beside["pooling"], beside.beside["top"]
-        self._row = Row(self._shared)
+        self._members = [MemberSteps(member) for member in model.network.members]
         self.reset()
 
     def reset(self) -> None:
         """Begin a new sequence."""
-        self._row.restore(None)
-        self._kept = self._pooling.start()
+        for member in self._members:
+            member.restore(None)
+        self._kept = [member.start() for member in self._members]
+        self._window: NDArray[np.float32] | None = None
         self._time: float | None = None
 
     def push(self, row: Mapping[str, Any] | Sequence[Any] | NDArray[Any] | str, time: Any = None) -> dict[str, Any]:
@@ -102,57 +105,97 @@ class SequenceStream(Stream):
                 features = self.model.encoder.features(values[None], gaps, "the row")[0]
         except (DataError, UsageError) as error:
             raise StreamRowError(str(error)) from error
-        state = self._row.state() if begins else None
+        window = self._seen(features, None if begins else self._window)
+        before_row = [member.state() for member in self._members]
         try:
             if begins:
-                self._row.restore(None)
-            stepped = yield self._row.ask(features)
+                for member in self._members:
+                    member.restore(None)
+            kept = [member.start() for member in self._members] if begins else self._kept
+            after = []
+            for member, own in zip(self._members, kept, strict=True):
+                read, own = member.read(features, window, own)
+                stepped = yield member.ask(read)
+                after.append(member.advance(own, stepped))
         except BaseException as error:  # a step that is refused leaves the sequence before as it is
-            if begins:
-                self._row.restore(state)
+            for member, state in zip(self._members, before_row, strict=True):
+                member.restore(state)
             if isinstance(error, UsageError):
                 raise StreamRowError(str(error)) from error
             raise
-        kept = self._pooling.start() if begins else self._kept
-        with torch.inference_mode():
-            self._kept = self._pooling.advance(kept, torch.from_numpy(stepped)[None])
-        self._time = now
+        self._kept, self._window, self._time = after, window, now
         return self.now()
+
+    def _seen(self, features: NDArray[np.float32], window: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
+        """Return the last steps and their changes, as many as convolutions see, `(steps, twice the features)`."""
+        reach = max(member.reach for member in self._members)
+        if not reach:
+            return None
+        change = np.zeros_like(features) if window is None else features - window[-1, : len(features)]
+        row = np.concatenate([features, change])[None]
+        return row if window is None else np.concatenate([window, row])[-reach:]
 
     def now(self) -> dict[str, Any]:
         """Return the answer of the steps so far."""
-        if self._row.state() is None:
+        if self._members[0].state() is None:
             raise UsageError("the stream has seen no step yet; push one")
+        logs = [member.finish(own) for member, own in zip(self._members, self._kept, strict=True)]
         with torch.inference_mode():
-            scores = self._head(self._pooling.finish(self._kept)).double().numpy()
+            mean = torch.stack(logs).logsumexp(0) - math.log(len(logs))
+            scores = (self.model.network.shares[0] * mean).double().numpy()
         return self._answer(with_temperature(scores, self.model.encoder.temperature)[0])
 
     def mark(self) -> str:
         """Return what tells the model from others."""
-        return self._shared.mark
+        return "-".join(member.mark for member in self._members)
 
     def kept(self) -> dict[str, Any]:
-        """Return the states of layers and pooling, and the time of the last step."""
-        state = self._row.state()
-        pooled = None if state is None else [[own.numpy() for own in pool] for pool in self._kept]
-        return {"state": state, "pooling": pooled, "time": self._time}
+        """Return the states of layers and pooling, the last steps, and the time of the last."""
+        states = [member.state() for member in self._members]
+        seen = states[0] is not None
+        pooled = [[[own.numpy() for own in pool] for pool in kept] for kept in self._kept] if seen else None
+        return {"states": states if seen else None, "pooling": pooled, "window": self._window, "time": self._time}
 
     def accept(self, kept: Mapping[str, Any]) -> None:
         """Go on from what was kept."""
-        state, pooled, time = (kept.get(name) for name in ("state", "pooling", "time"))
-        start = self._pooling.start()
-        if not {"state", "pooling", "time"} <= kept.keys():
+        if not {"states", "pooling", "window", "time"} <= kept.keys():
             raise refused("lacks a part")
+        states, pooled, window, time = (kept[name] for name in ("states", "pooling", "window", "time"))
         if time is not None and not (isinstance(time, float) and abs(time) < FARTHEST):
             raise refused("has a time that is none")
-        if (state is None) != (pooled is None):
+        if (states is None) != (pooled is None):
             raise refused("has a state of the layers or of the pooling, but not of both")
+        start = [member.start() for member in self._members]
         if pooled is not None:
-            if not isinstance(pooled, list) or not _is_like(pooled, start):
+            if not all(isinstance(own, list) and len(own) == len(start) for own in (states, pooled)):
+                raise refused("has other networks than the model")
+            if not all(_is_like(own, like) for own, like in zip(pooled, start, strict=True)):
                 raise refused("has another pooling than the model")
-            start = [tuple(torch.from_numpy(own) for own in pool) for pool in pooled]
-        self._row.restore(state)
-        self._kept, self._time = start, time
+            start = [[tuple(torch.from_numpy(own) for own in pool) for pool in kept] for kept in pooled]
+        self._check_window(window, seen=states is not None)
+        before = [member.state() for member in self._members]
+        try:
+            for member, state in zip(self._members, states or before, strict=True):
+                member.restore(state if states is not None else None)
+        except BaseException:
+            for member, state in zip(self._members, before, strict=True):
+                member.restore(state)
+            raise
+        self._kept, self._window, self._time = start, window, time
+
+    def _check_window(self, window: Any, *, seen: bool) -> None:
+        reach, width = max(member.reach for member in self._members), 2 * self.model.encoder.width
+        if (window is not None) != (seen and reach > 0):
+            raise refused("has last steps where the model keeps none, or lacks them")
+        if window is not None and not (
+            isinstance(window, np.ndarray)
+            and window.dtype == np.float32
+            and window.ndim == 2
+            and 1 <= window.shape[0] <= reach
+            and window.shape[1] == width
+            and bool(np.isfinite(window).all())
+        ):
+            raise refused("has last steps of another form than the model's")
 
     def _values(self, row: Any) -> Floats:
         channels = self.model.encoder.channels

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
@@ -35,11 +34,9 @@ from ostinato.tasks.classify.examples import Classes, Examples, Integers, counts
 from ostinato.tasks.classify.panels import class_panels
 from ostinato.tasks.classify.parameters import SequenceParameters, TextParameters
 from ostinato.tasks.classify.pooling import split_kinds
-from ostinato.training import TrainingConfig
 
 P = TypeVar("P", TextParameters, SequenceParameters)
 C = TypeVar("C", bound=ClassEncoder)
-_STEPS, _FEWEST_EPOCHS, _MOST_EPOCHS = 1750, 8, 100
 _TOGETHER = 256
 
 
@@ -78,14 +75,6 @@ class ClassTask(Task[P, Examples, C, Part, Prediction], Generic[P, C]):
 
     def title(self, records: Examples) -> str:
         return f"Classes of {records.origin}"
-
-    def config(self, parameters: P, train: Examples) -> TrainingConfig:
-        """Return the passes that were asked for, or as many as make enough steps for a set of this size."""
-        epochs = parameters.epochs
-        if epochs is None:
-            batches = math.ceil(len(train) / parameters.batch_size)
-            epochs = int(np.clip(round(_STEPS / batches), _FEWEST_EPOCHS, _MOST_EPOCHS))
-        return TrainingConfig.of(parameters, epochs=epochs)
 
     def encode(self, model: Model[P, C], records: Examples) -> Part:
         encoder = model.encoder
@@ -131,9 +120,10 @@ class ClassTask(Task[P, Examples, C, Part, Prediction], Generic[P, C]):
         if repeated:
             yield "repeated", f"{repeated:,} of the test examples are in the training part too"
         yield from self.described(model.encoder)
-        yield "calibration", self._calibration(model, examples)
+        yield "calibration", self.calibration(model, examples)
 
-    def _calibration(self, model: Model[P, C], examples: Held[Part]) -> str:
+    def calibration(self, model: Model[P, C], examples: Held[Part]) -> str:
+        """Return how probabilities were calibrated, in words."""
         if examples.validation is None:
             return "none: no examples are held out to find a temperature on"
         temperature, said = model.encoder.temperature, []

@@ -11,9 +11,9 @@ from scipy.special import log_softmax
 from torch import nn
 
 from ostinato.data.text import WordVocabulary
-from ostinato.errors import MissingExtra, UsageError
+from ostinato.errors import UsageError
 from ostinato.tasks.base.summary import Panel
-from ostinato.tasks.base.task import Baseline, Model
+from ostinato.tasks.base.task import Baselines, Model
 from ostinato.tasks.classify.baselines import MOST_FREQUENT, MostFrequent
 from ostinato.tasks.classify.encoding import Floats, Part, Prediction, scores_of, with_temperature
 from ostinato.tasks.classify.examples import Examples
@@ -24,7 +24,7 @@ from ostinato.tasks.classify.task import ClassTask, calibrated, loss_weights
 from ostinato.tasks.classify.text_baselines import BAG_OF_WORDS, BagOfWords, check_bag_of_words
 from ostinato.tasks.classify.text_stream import TextStream
 from ostinato.tasks.classify.texts import TextColumns, TextEncoder
-from ostinato.tasks.classify.wide import Mix, Wide, splitter_of
+from ostinato.tasks.classify.text_wide import Mix, Wide, splitter_of
 
 
 class TextTask(ClassTask[TextParameters, TextEncoder]):
@@ -81,18 +81,15 @@ class TextTask(ClassTask[TextParameters, TextEncoder]):
             return super().probabilities(model, examples, temperature)
         return with_temperature(mix.scores(*_both(model, examples)), temperature)
 
-    def baselines(
-        self, model: Model[TextParameters, TextEncoder], train: Part, validation: Part | None
-    ) -> Mapping[str, Baseline]:
+    def baselines(self, model: Model[TextParameters, TextEncoder], train: Part, validation: Part | None) -> Baselines:
         known, classes = model.encoder.vocabulary, len(model.encoder.classes)
         words = None
         if isinstance(known, WordVocabulary):
             words = WordVocabulary((), known.split, known.lower, known.normal_form)
-        shares: dict[str, Baseline] = {MOST_FREQUENT: MostFrequent.fit(train, classes)}
-        try:
-            return {BAG_OF_WORDS: BagOfWords.fit(words, train, validation, classes), **shares}
-        except MissingExtra:  # nothing is judged in this fit, or `check` had said so
-            return shares
+        return {
+            BAG_OF_WORDS: lambda: BagOfWords.fit(words, train, validation, classes),
+            MOST_FREQUENT: lambda: MostFrequent.fit(train, classes),
+        }
 
     def described(self, encoder: TextEncoder) -> Iterable[tuple[str, str]]:
         yield "vocabulary", f"{len(encoder.vocabulary):,} tokens, {encoder.level} level"

@@ -1,155 +1,178 @@
-"""The wide part of a text classifier: a linear layer on words, pairs and parts of words, beside the deep network.
-
-What a linear layer of counts knows, a recurrent network of a few thousand texts has to learn from nothing; what it
-cannot know, the order of words beyond pairs, the network adds. Each is fitted by itself, the wide one to the only
-optimum that there is, and what each says is weighed on texts that neither has seen.
-
-Source: H.-T. Cheng et al., "Wide & deep learning for recommender systems", 2016, for the two side by side; G. Hinton,
-"Training products of experts by minimizing contrastive divergence", 2002, for probabilities multiplied.
-"""
+"""The branch of a sequence classifier that is solved, not trained: random convolutions and statistics, a ridge head."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from itertools import pairwise, product
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from scipy.special import log_softmax
+from torch import Tensor, nn
+from torch.nn import functional
 
-from ostinato.data.text import Vocabulary, WordVocabulary
-from ostinato.tasks.base.summary import Table
-from ostinato.tasks.classify.linear import Linear, choose_strength, fit_linear
-from ostinato.tasks.classify.terms import Terms
+from ostinato.nn.random_kernels import RandomKernels
+from ostinato.tasks.classify.encoding import Floats
+from ostinato.tasks.classify.examples import Integers
+from ostinato.tasks.classify.ridge import Ridge, fit_ridge
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
-_WORDS = 6_000_000  # of the texts that it is fitted on, at most
-_WEIGHTS, _FEWEST, _MOST = 1 << 20, 1 << 12, 1 << 18  # weights of each kind of term, and terms of a kind
-_TOGETHER = 4096
-
-
-@dataclass(frozen=True)
-class Mix:
-    """How much each part says: scores are a weighted sum of the parts' log-probabilities.
-
-    Where nothing is held out to find the weights on, they are these, which lean on the wide part.
-    """
-
-    wide: float = 0.7
-    deep: float = 0.3
-
-    def scores(self, wide: Floats, deep: Floats) -> Floats:
-        """Return scores `(examples, classes)` of log-probabilities of this shape."""
-        return self.wide * wide + self.deep * deep
-
-    @classmethod
-    def found(cls, wide: Floats, deep: Floats, targets: Integers, before: Mix) -> Mix:
-        """Return the weights with the least cross-entropy on texts that neither part was fitted on.
-
-        Of few texts they are held near those before: as by a normal distribution about them, its standard deviation
-        one half. As they need not add up to one, they are a temperature of the probabilities too.
-
-        >>> right, wrong = np.log([[0.9, 0.1]] * 40), np.log([[0.1, 0.9]] * 40)
-        >>> own = Mix.found(right, wrong, np.zeros(40, int), Mix())
-        >>> own.wide > 1, own.deep
-        (True, 0.0)
-        """
-        from scipy.optimize import minimize
-
-        rows, center = np.arange(len(targets)), np.array([before.wide, before.deep])
-        true = np.stack([wide[rows, targets], deep[rows, targets]], 1).sum(0)
-
-        def loss(weights: Floats) -> tuple[float, Floats]:
-            logs = log_softmax(weights[0] * wide + weights[1] * deep, axis=1)
-            chances = np.exp(logs)
-            expected = np.array([(chances * wide).sum(), (chances * deep).sum()])
-            total = -logs[rows, targets].sum() + (2 * (weights - center) ** 2).sum()
-            return float(total), expected - true + 4 * (weights - center)
-
-        best = minimize(loss, center, jac=True, method="L-BFGS-B", bounds=[(0.0, 5.0)] * 2).x
-        return cls(float(best[0]), float(best[1]))
-
-    def __str__(self) -> str:
-        return f"{self.wide:.2f} wide, {self.deep:.2f} deep"
+_CHOSEN_ON = 600  # examples, at most, on which kinds of features are chosen
+_SOLVED_FOR = 20_000  # examples, at most, whose features are held at once
+_QUARTERS = 4
+_SHARES = {"levels": (1.0,), "changes": (0.0, 1.0), "ends": (0.0, 1.0), "statistics": (0.0, 0.1, 0.5)}
 
 
-@dataclass(frozen=True)
-class Wide:
-    """Terms of texts and a linear layer on them.
+class WideBranch(nn.Module):
+    """Scores of classes that are linear in features which need no training.
+
+    The features are of four kinds: random kernels over the values, over their changes from step to step, over sequences
+    with zeros behind them up to the longest (where lengths differ, so that where a sequence ends tells something), and
+    statistics of each channel. How much each kind counts, and the penalty, is what errs least on examples left out.
 
     Args:
-        terms: what is counted.
-        linear: the layer.
-        strength: how little its large weights cost, as it was chosen.
+        channels: features of a step.
+        lengths: the shortest, the usual and the longest of training.
+        kernels: features of each kind of kernels, about.
+        coarser: steps that are read as one.
+        classes: how many there are.
     """
 
-    terms: Terms
-    linear: Linear
-    strength: float
+    weights: Tensor
+    offsets: Tensor
+    mean: Tensor
+    scale: Tensor
 
-    def __post_init__(self) -> None:
-        """Raise `ValueError` where the parts do not fit each other, as in a file that was changed."""
-        if self.linear.weights.shape[0] != len(self.terms):
-            raise ValueError(f"there are {len(self.terms)} terms and {self.linear.weights.shape[0]} weights")
+    def __init__(
+        self, channels: int, lengths: tuple[int, int, int], *, kernels: int, coarser: int, classes: int
+    ) -> None:
+        super().__init__()
+        self.coarser, self.classes = coarser, classes
+        shortest, usual, self.longest = (-(-length // coarser) for length in lengths)
+        names = ["levels", "changes", *(["ends"] if shortest < self.longest else [])]
+        self.kernels = nn.ModuleDict({name: RandomKernels(channels, usual, kernels) for name in names})
+        sizes = {name: own.size for name, own in self.kernels.items()}
+        self.sizes: dict[str, int] = {**sizes, "statistics": channels * (7 + _QUARTERS) + 1}  # type: ignore[dict-item]
+        total = sum(self.sizes.values())
+        self.register_buffer("mean", torch.zeros(total))
+        self.register_buffer("scale", torch.zeros(total))
+        self.register_buffer("weights", torch.zeros(total, classes))
+        self.register_buffer("offsets", torch.zeros(classes))
 
-    @classmethod
-    def fit(cls, texts: Sequence[str], targets: Integers, weights: Floats, splitter: WordVocabulary, seed: int) -> Wide:
-        """Fit on training texts, all of them or as many, drawn at random, as have six million words.
+    def fit(self, arrays: Sequence[NDArray[np.float32]], targets: Integers, seed: int, counts: Floats) -> Floats:
+        """Solve for the weights; return the scores of each example by weights found without it.
 
         Args:
-            texts: of training.
-            targets: the class of each.
-            weights: how much each class counts, `(classes,)`.
-            splitter: what splits texts, with no word of its own.
+            arrays: features of the training sequences, each `(time, channels)`.
+            targets: their classes.
             seed: of what is drawn.
+            counts: how much each example counts.
+
+        Returns:
+            `(examples, classes)`, NaN for those that were not solved for.
         """
-        rows, classes = _drawn(texts, seed), len(weights)
-        chosen, own = [texts[row] for row in rows], targets[rows]
-        columns = 1 if classes == 2 else classes
-        terms = Terms.of(splitter, chosen, min(max(_WEIGHTS // columns, _FEWEST), _MOST))
-        numbers, each = terms.weighted(chosen), weights[own]
-        strength = choose_strength(numbers, own, classes, each, seed)
-        return cls(terms, fit_linear(numbers, own, classes, strength, each), strength)
-
-    def log_probabilities(self, texts: Sequence[str]) -> Floats:
-        """Return what it says of texts, `(texts, classes)`."""
-        parts = [texts[first : first + _TOGETHER] for first in range(0, len(texts), _TOGETHER)]
-        return np.concatenate([self.linear.log_probabilities(self.terms.weighted(part)) for part in parts])
-
-    def speaking(self, names: Sequence[str], *, at_most: int = 12, classes: int = 20) -> Table:
-        """Return which terms speak most for each class: those that most raise its score over the mean of all."""
-        own = self.linear.weights
-        own = np.hstack([-own, own]) if own.shape[1] == 1 else own - own.mean(1, keepdims=True)
-        rows = []
-        for name, column in list(zip(names, own.T, strict=True))[:classes]:
-            best = [place for place in np.argsort(-column, kind="stable")[:at_most].tolist() if column[place] > 0]
-            rows.append((str(name), ", ".join(self.terms.names(best))))
-        note = "the first classes only" if len(names) > classes else "- marks a part of a word, _ the edge of one"
-        return Table(
-            "Which words, pairs and parts of words speak for each class", ("class", "terms"), tuple(rows), note
+        rng = np.random.default_rng(seed)
+        rows = np.sort(rng.permutation(len(arrays))[:_SOLVED_FOR])
+        sequences = self._sequences([arrays[row] for row in rows])
+        for number, (name, own) in enumerate(self.kernels.items()):
+            assert isinstance(own, RandomKernels)
+            own.fit(self._as(name, sequences), seed + number)
+        features = self._features(sequences, tuple(self.sizes)).numpy()
+        mean, spread = features.mean(0), features.std(0)
+        scale = np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > 1e-6)
+        features = (features - mean) * scale
+        some = rng.permutation(len(rows))[:_CHOSEN_ON]
+        shares = self._chosen(features[some], targets[rows][some], counts[rows][some])
+        factors = np.concatenate([np.full(size, shares[name]) for name, size in self.sizes.items()])
+        used = factors > 0
+        found = fit_ridge(
+            (features[:, used] * factors[used]).astype(np.float64), targets[rows], self.classes, counts[rows]
         )
+        self._keep(found, mean, scale * factors, used)
+        left_out = np.full((len(arrays), self.classes), np.nan)
+        left_out[rows] = found.left_out
+        return left_out
 
-    def reasons(self, text: str, name: int, *, at_most: int = 5) -> list[str]:
-        """Return the terms of a text that spoke most for a class."""
-        row, own = self.terms.weighted([text]), self.linear.weights
-        column = own[:, 0] * (1 if name else -1) if own.shape[1] == 1 else own[:, name] - own.mean(1)
-        said = row.data * column[row.indices]
-        best = [place for place in np.argsort(-said, kind="stable")[:at_most].tolist() if said[place] > 0]
-        return self.terms.names([int(row.indices[place]) for place in best])
+    def _keep(
+        self, found: Ridge, mean: NDArray[np.floating], scale: NDArray[np.floating], used: NDArray[np.bool_]
+    ) -> None:
+        self.mean.copy_(torch.from_numpy(mean.astype(np.float32)))
+        self.scale.copy_(torch.from_numpy(scale.astype(np.float32)))
+        self.weights[torch.from_numpy(used)] = torch.from_numpy(found.weights.astype(np.float32))
+        self.offsets.copy_(torch.from_numpy((found.offsets - found.mean @ found.weights).astype(np.float32)))
+
+    def _chosen(self, features: NDArray[np.floating], targets: Integers, counts: Floats) -> dict[str, float]:
+        """Return the factor of each kind of features whose squared error on examples left out is least.
+
+        Products of examples are formed once for each kind, and added up for each trial.
+        """
+        cuts = np.cumsum([0, *self.sizes.values()])
+        parts = {name: features[:, a:b] for name, (a, b) in zip(self.sizes, pairwise(cuts), strict=True)}
+        wanted = np.where(np.arange(self.classes) == targets[:, None], 1.0, -1.0)
+        size = parts["levels"].shape[1]
+        best: tuple[float, dict[str, float]] | None = None
+        products = {name: own.astype(np.float64) @ own.T / max(own.shape[1], 1) for name, own in parts.items()}
+        for trial in product(*(_SHARES[name] for name in self.sizes)):
+            summed: Floats = sum(share * own for share, own in zip(trial, products.values(), strict=True))
+            values, vectors = np.linalg.eigh(summed * size)
+            roots = vectors * np.sqrt(np.maximum(values, 0.0))  # features of the same products
+            found = fit_ridge(roots, targets, self.classes, counts)
+            error = float((counts[:, None] * (found.left_out - wanted) ** 2).mean())
+            if best is None or error < best[0] * 0.99:
+                factors = [
+                    np.sqrt(share * size / max(self.sizes[name], 1))
+                    for name, share in zip(self.sizes, trial, strict=True)
+                ]
+                best = error, dict(zip(self.sizes, factors, strict=True))
+        assert best is not None
+        return best[1]
+
+    def forward(self, arrays: Sequence[Tensor]) -> Tensor:
+        """Return scores `(sequences, classes)` of sequences `(time, channels)` each, without padding."""
+        cuts = np.cumsum([0, *self.sizes.values()]).tolist()
+        used = [name for name, (a, b) in zip(self.sizes, pairwise(cuts), strict=True) if bool(self.scale[a:b].any())]
+        keep = torch.cat([torch.full((size,), name in used) for name, size in self.sizes.items()]).to(self.scale.device)
+        features = self._features(self._coarse(arrays), used)
+        return (features - self.mean[keep]) * self.scale[keep] @ self.weights[keep] + self.offsets
+
+    def _sequences(self, arrays: Sequence[NDArray[np.float32]]) -> list[Tensor]:
+        return self._coarse([torch.from_numpy(own) for own in arrays])
+
+    def _coarse(self, sequences: Sequence[Tensor]) -> list[Tensor]:
+        """Return means of neighbouring steps, where sequences are long."""
+        if self.coarser == 1:
+            return list(sequences)
+        return [
+            functional.avg_pool1d(own.T[None], self.coarser, ceil_mode=True, count_include_pad=False)[0].T
+            for own in sequences
+        ]
+
+    def _as(self, name: str, sequences: Sequence[Tensor]) -> list[Tensor]:
+        """Return sequences as one kind of kernels reads them."""
+        if name == "changes":
+            return [torch.diff(own, dim=0, prepend=own[:1]) for own in sequences]
+        if name == "ends":
+            most = self.longest
+            return [functional.pad(own[:most], (0, 0, 0, max(0, most - len(own)))) for own in sequences]
+        return list(sequences)
+
+    def _features(self, sequences: Sequence[Tensor], names: Sequence[str]) -> Tensor:
+        parts = []
+        for name in names:
+            if name == "statistics":
+                parts.append(torch.stack([_statistics(own) for own in sequences]))
+            else:
+                parts.append(self.kernels[name](self._as(name, sequences)))
+        return torch.cat(parts, 1)
 
 
-def splitter_of(vocabulary: Vocabulary, *, lower: bool) -> WordVocabulary:
-    """Return what splits texts into the words that are counted: that of a vocabulary of words, else at punctuation."""
-    if isinstance(vocabulary, WordVocabulary):
-        return WordVocabulary((), vocabulary.split, vocabulary.lower, vocabulary.normal_form)
-    return WordVocabulary((), "words", lower)
-
-
-def _drawn(texts: Sequence[str], seed: int) -> Integers:
-    """Return the rows of texts whose words are not too many together, by their spaces, or by eight characters each."""
-    sizes = np.array([max(text.count(" ") + 1, len(text) // 8) for text in texts])
-    if sizes.sum() <= _WORDS:
-        return np.arange(len(texts))
-    order = np.random.default_rng(seed).permutation(len(texts))
-    return np.sort(order[np.cumsum(sizes[order]) <= _WORDS])
+def _statistics(sequence: Tensor) -> Tensor:
+    """Return of each channel mean, spread, extremes, ends, mean change and means of quarters; and the length."""
+    time = len(sequence)
+    change = torch.diff(sequence, dim=0).abs().mean(0) if time > 1 else torch.zeros_like(sequence[0])
+    cuts = [place * time // _QUARTERS for place in range(_QUARTERS + 1)]
+    quarters = [sequence[a : max(b, a + 1)].mean(0) for a, b in pairwise(cuts)]
+    own = [
+        sequence.mean(0), sequence.std(0, correction=0), sequence.amin(0), sequence.amax(0), sequence[0], sequence[-1],
+        change, *quarters,
+    ]  # fmt: skip
+    return torch.cat([*own, torch.tensor([float(time)], device=sequence.device).log()])

@@ -1,0 +1,86 @@
+"""What the data decides for parameters of a sequence classifier that are left open."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from ostinato.tasks.classify.channels import ChannelEncoder
+from ostinato.tasks.classify.parameters import SequenceParameters
+
+FOLDS = 5
+_STEPS, _READ = 128, 32  # steps that convolutions give, and that the recurrence reads of them, about
+_KERNELS = 4998
+_CELLS = 1.5e10  # outputs of random kernels held against thresholds: some 15 s
+_BUDGET = 1.2e12  # floating-point operations of a training: about a minute of one core
+_LEAST, _MOST = 250, 1500  # steps of training
+_LONG = 300
+_MANY = 2000  # examples, from which on there are fewer networks
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What was decided.
+
+    Args:
+        convolutions: channels after each block of convolutions.
+        stride: steps from one of their outputs to the next; every: of these, steps that the recurrence reads as one.
+        members: networks; kernels: random convolutions of each kind.
+        coarser: steps that the random convolutions read as one.
+    """
+
+    convolutions: tuple[int, ...]
+    stride: int
+    every: int
+    members: int
+    kernels: int
+    coarser: int
+
+    @classmethod
+    def of(cls, own: SequenceParameters, encoder: ChannelEncoder) -> Plan:
+        """Return what parameters ask for, and what follows from the training part for the others."""
+        usual, count = encoder.lengths[1], encoder.count
+        causal = not own.bidirectional
+        # without a stride, which a model that streams steps has not, convolutions over long sequences take too long
+        usually = () if causal and usual > _LONG else (32, 32, 32)
+        convolutions = usually if own.convolutions is None else tuple(own.convolutions)
+        convolutions = tuple(size for size in convolutions if size)
+        stride = own.stride or (1 if causal else max(1, math.ceil(usual / _STEPS)))
+        every = 1 if causal else max(1, round(min(usual / stride, _STEPS) / _READ))
+        members = own.members or (3 if count <= _MANY else 2)
+        coarser = max(1, math.ceil(usual / 2000))
+        kernels = own.kernels
+        if kernels is None:
+            most = int(_CELLS / (2 * count * max(usual / coarser, 1)))
+            kernels = 0 if causal else max(840, min(_KERNELS, most, 1680 if count > 3000 else _KERNELS))
+        return cls(convolutions, stride, every, members, kernels, coarser)
+
+    def epochs(self, own: SequenceParameters, encoder: ChannelEncoder, count: int) -> int:
+        """Return the passes that a training of so many examples takes by default."""
+        batches = math.ceil(count / own.batch_size)
+        steps = _BUDGET / (own.batch_size * encoder.lengths[1] * self._operations(own, encoder))
+        steps = min(max(steps, _LEAST), _MOST)
+        return max(4, math.ceil(steps / batches))
+
+    def _operations(self, own: SequenceParameters, encoder: ChannelEncoder) -> float:
+        """Return about how many floating-point operations a step of a sequence takes in training, of all members."""
+        before = 2 * encoder.width
+        convolved = 0.0
+        sizes = [before, *self.convolutions]
+        for a, b in zip(sizes, self.convolutions, strict=False):
+            convolved += 2 * (a * b * 1.5 + (b / 4) ** 2 * own.width * 1.75)
+        ways = 2 if own.bidirectional else 1
+        hidden = own.hidden_size
+        read = 2 * ways * own.num_layers * 3 * hidden * (hidden + (sizes[-1] if self.convolutions else before))
+        return 3 * self.members * (convolved / self.stride + read / (self.stride * self.every)) + 100.0
+
+    def settings(self) -> dict[str, Any]:
+        """Return it in the words of the parameters."""
+        return {
+            "convolutions": self.convolutions,
+            "stride": self.stride,
+            "steps read as one by the recurrence": self.every,
+            "members": self.members,
+            "kernels": self.kernels,
+        }

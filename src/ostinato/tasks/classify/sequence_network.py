@@ -1,0 +1,190 @@
+"""The network of a sequence classifier: several deep networks of one kind, and a wide branch that is solved for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ostinato.nn import Recurrent, VariationalDropout, weight_drop
+from ostinato.nn.by_name import stack_of
+from ostinato.nn.multi_scale import MultiScaleConvolutions
+from ostinato.nn.norms import real_steps
+from ostinato.tasks.classify.augmenting import Augmentation
+from ostinato.tasks.classify.channels import ChannelEncoder
+from ostinato.tasks.classify.parameters import SequenceParameters
+from ostinato.tasks.classify.plan import Plan
+from ostinato.tasks.classify.pooling import Pooling
+from ostinato.tasks.classify.wide import WideBranch
+
+
+class SequenceMember(nn.Module):
+    """One deep network: convolutions of several widths, their mean over time beside a recurrent stack over them.
+
+    Args:
+        parameters: of the classifier.
+        plan: what the data decided.
+        encoder: what features there are.
+    """
+
+    def __init__(self, parameters: SequenceParameters, plan: Plan, encoder: ChannelEncoder) -> None:
+        super().__init__()
+        own, size = parameters, encoder.width
+        self.every = plan.every
+        self.convolutions: MultiScaleConvolutions | None = None
+        if plan.convolutions:
+            self.convolutions = MultiScaleConvolutions(
+                2 * size, plan.convolutions, width=own.width, stride=plan.stride, causal=not own.bidirectional
+            )
+            size = plan.convolutions[-1]
+        self.input_dropout = VariationalDropout(own.input_dropout)
+        self.stack: Any = stack_of(
+            own.cell, size, own.hidden_size, own.num_layers, dropout=own.dropout, bidirectional=own.bidirectional,
+            **({"variational": True} if own.cell != "transformer" else {}),
+        )  # fmt: skip
+        if own.weight_drop:
+            weight_drop(self.stack, "recurrent.weight", own.weight_drop)
+        width = own.hidden_size * (2 if own.bidirectional else 1)
+        two_ways = own.bidirectional and isinstance(self.stack, Recurrent)
+        self.pooling = Pooling(own.pooling, width, two_ways=two_ways)
+        self.dropout = nn.Dropout(own.dropout)
+        convolved = 0 if self.convolutions is None else size
+        self.head = nn.Linear(self.pooling.output_size + convolved, len(encoder.classes))
+
+    def forward(self, xs: Tensor, lengths: Tensor) -> Tensor:
+        """Return scores `(batch, classes)` of features `(time, batch, features)`."""
+        read, counts, convolved = self.front(xs, lengths)
+        ys, _ = self.stack(read, lengths=counts)
+        pooled = self.pooling(ys, counts)
+        whole = pooled if convolved is None else torch.cat([pooled, convolved], -1)
+        scores: Tensor = self.head(self.dropout(whole))
+        return scores
+
+    def front(self, xs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return what the stack reads, its lengths, and the mean of the convolutions over time, if there are any."""
+        if self.convolutions is None:
+            return self.input_dropout(_every(xs, lengths, self.every)), _fewer(lengths, self.every), None
+        changes = torch.diff(xs, dim=0, prepend=xs[:1])
+        real = real_steps(xs, lengths)
+        assert real is not None
+        both = torch.cat([xs, changes.masked_fill(~real[..., None], 0.0)], -1)
+        rows, counts = self.convolutions(both, lengths)
+        mean = rows.sum(0) / counts[:, None]
+        return self.input_dropout(_every(rows, counts, self.every)), _fewer(counts, self.every), mean
+
+    def attended(self, xs: Tensor, lengths: Tensor) -> Tensor | None:
+        """Return the weight of each step in attention pooling, `(time, batch)`; `None`: there is none."""
+        attention = self.pooling.attention
+        if attention is None:
+            return None
+        read, counts, _ = self.front(xs, lengths)
+        weights = attention.weights(self.stack(read, lengths=counts)[0], counts)
+        repeats = -(-xs.shape[0] // weights.shape[0])
+        return weights.repeat_interleave(repeats, 0)[: xs.shape[0]]
+
+
+class SequenceNetwork(nn.Module):
+    """Scores of classes for each sequence: logarithms of the members' probabilities and a wide branch, weighed.
+
+    Args:
+        parameters: of the classifier.
+        encoder: classes, channels and lengths of the training part.
+    """
+
+    shares: Tensor
+
+    def __init__(self, parameters: SequenceParameters, encoder: ChannelEncoder) -> None:
+        super().__init__()
+        plan = Plan.of(parameters, encoder)
+        self.channels, self.value_dropout, self.masked = len(encoder.channels), parameters.value_dropout, encoder.masked
+        self.augmentation = Augmentation(
+            self.channels, parameters.augmentation, bend=not encoder.masked and encoder.gap is None
+        )
+        self.members = nn.ModuleList(SequenceMember(parameters, plan, encoder) for _ in range(plan.members))
+        self.wide: WideBranch | None = None
+        if plan.kernels:
+            self.wide = WideBranch(
+                encoder.width, encoder.lengths, kernels=plan.kernels, coarser=plan.coarser, classes=len(encoder.classes)
+            )
+        # until both are weighed by what they say of examples that they have not seen
+        self.register_buffer("shares", torch.tensor([1.0, 0.0]))
+        self.left_out: Any = None
+        self.classes = len(encoder.classes)
+
+    @property
+    def pooling(self) -> Pooling:
+        """How the members pool the outputs of steps."""
+        found: Any = self.members[0]
+        pooling: Pooling = found.pooling
+        return pooling
+
+    def forward(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        """Return scores `(batch, classes)`, or in training those of each member, `(members, batch, classes)`.
+
+        Args:
+            inputs: features `(time, batch, features)`.
+            lengths: `(batch,)`, each one or more.
+        """
+        return self.member_scores(inputs, lengths) if self.training else self.scores(*self.front(inputs, lengths))
+
+    def front(self, inputs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the members read: features as they are."""
+        return inputs, lengths
+
+    def member_scores(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        """Return the scores of each member, `(members, batch, classes)`."""
+        return torch.stack([member(self._changed(inputs, lengths), lengths) for member in self.members])
+
+    def deep_scores(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        """Return the logarithm of the members' mean probabilities, `(batch, classes)`."""
+        logs = functional.log_softmax(self.member_scores(inputs, lengths), -1)
+        return logs.logsumexp(0) - float(torch.tensor(len(self.members)).log())
+
+    def wide_scores(self, inputs: Tensor, lengths: Tensor) -> Tensor:
+        """Return the scores of the wide branch, `(batch, classes)`."""
+        assert self.wide is not None
+        scores: Tensor = self.wide([inputs[:length, row] for row, length in enumerate(lengths.tolist())])
+        return scores
+
+    def scores(self, xs: Tensor, lengths: Tensor) -> Tensor:
+        """Return scores `(batch, classes)` of what the front gives."""
+        found = self.shares[0] * self.deep_scores(xs, lengths)
+        if self.wide is None or not float(self.shares[1]):
+            return found
+        return found + self.shares[1] * self.wide_scores(xs.detach(), lengths)
+
+    def attended(self, xs: Tensor, lengths: Tensor) -> Tensor | None:
+        """Return the mean weight that attention pooling gives each step, `(time, batch)`; `None`: there is none."""
+        weights = [member.attended(xs, lengths) for member in self.members]  # type: ignore[operator]
+        return None if weights[0] is None else torch.stack(weights).mean(0)
+
+    def _changed(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """Return features as a training step sees them: augmented, some values hidden."""
+        if not self.training:
+            return features
+        features = self.augmentation(features, lengths)
+        if not self.value_dropout:
+            return features
+        count = self.channels
+        lost = torch.rand(features[..., :count].shape, device=features.device) < self.value_dropout
+        values = features[..., :count].masked_fill(lost, 0.0)
+        marks = features[..., count : 2 * count].masked_fill(lost, 1.0)
+        return torch.cat([values, marks, features[..., 2 * count :]], -1)
+
+
+def _fewer(lengths: Tensor, every: int) -> Tensor:
+    return (lengths + every - 1) // every
+
+
+def _every(xs: Tensor, lengths: Tensor, every: int) -> Tensor:
+    """Return means of so many neighbouring steps, `(shorter time, batch, features)`; the last may have fewer."""
+    if every == 1:
+        return xs
+    time, batch, size = xs.shape
+    real = real_steps(xs, lengths)
+    assert real is not None
+    padded = functional.pad(xs.masked_fill(~real[..., None], 0.0), (0, 0, 0, 0, 0, -time % every))
+    counts = functional.pad(real.to(xs), (0, 0, 0, -time % every)).view(-1, every, batch).sum(1).clamp_min(1.0)
+    return padded.view(-1, every, batch, size).sum(1) / counts[..., None]
