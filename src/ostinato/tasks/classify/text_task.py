@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -23,8 +24,10 @@ from ostinato.tasks.classify.parameters import TextParameters
 from ostinato.tasks.classify.task import ClassTask, calibrated, loss_weights
 from ostinato.tasks.classify.text_baselines import BAG_OF_WORDS, BagOfWords, check_bag_of_words
 from ostinato.tasks.classify.text_stream import TextStream
-from ostinato.tasks.classify.texts import TextColumns, TextEncoder
 from ostinato.tasks.classify.text_wide import Mix, Wide, splitter_of
+from ostinato.tasks.classify.texts import TextColumns, TextEncoder
+
+_SHORT = 128  # tokens up to which the length of a text hardly matters to the time of a step
 
 
 class TextTask(ClassTask[TextParameters, TextEncoder]):
@@ -63,6 +66,10 @@ class TextTask(ClassTask[TextParameters, TextEncoder]):
         splitter = splitter_of(found.vocabulary, lower=parameters.lower)
         return replace(found, wide=Wide.fit(train.items, targets, weights, splitter, parameters.seed), mix=Mix())
 
+    def steps_an_epoch(self, parameters: TextParameters, train: Examples) -> int:
+        """Return the steps of a pass; those of long texts count as more, for the time that they take."""
+        return math.ceil(super().steps_an_epoch(parameters, train) * max(1.0, _mean_tokens(parameters, train) / _SHORT))
+
     def network(self, parameters: TextParameters, encoder: TextEncoder, train: Examples | None) -> nn.Module:
         return ClassifierNetwork(parameters, text_front(parameters, encoder), len(encoder.classes))
 
@@ -74,6 +81,12 @@ class TextTask(ClassTask[TextParameters, TextEncoder]):
         if validation is None:
             return encoder
         return replace(encoder, mix=Mix.found(*_both(model, validation), validation.targets, encoder.mix))
+
+    def uncalibrated(self, encoder: TextEncoder) -> TextEncoder:
+        return super().uncalibrated(encoder) if encoder.mix is None else replace(encoder, mix=Mix())
+
+    def calibrated_by(self, encoder: TextEncoder) -> str:
+        return super().calibrated_by(encoder) if encoder.mix is None else f"weights {encoder.mix}"
 
     def probabilities(self, model: Model[TextParameters, TextEncoder], examples: Part, temperature: float) -> Floats:
         mix = model.encoder.mix
@@ -118,6 +131,16 @@ class TextTask(ClassTask[TextParameters, TextEncoder]):
 
     def stream(self, model: Model[TextParameters, TextEncoder], **options: Any) -> TextStream:
         return TextStream(lambda text: next(self.answers(model, next(self.pieces(model, [text])))))
+
+
+def _mean_tokens(parameters: TextParameters, texts: Examples) -> float:
+    """Return about how many tokens a training step reads of a text: by its spaces, or its characters."""
+    if parameters.level == "character":
+        counts = np.array([len(text) for text in texts.items])
+    else:
+        counts = np.array([max(text.count(" ") + 1, len(text) // 8) for text in texts.items])
+    most = None if parameters.chunk is None else parameters.chunk * parameters.train_chunks
+    return float(counts.clip(max=most).mean())
 
 
 def _both(model: Model[TextParameters, TextEncoder], examples: Part) -> tuple[Floats, Floats]:
