@@ -98,6 +98,7 @@ class Terms:
         there = self.pairs[spot] == codes if len(self.pairs) else np.zeros(len(codes), bool)
         second = _sparse(np.ones(int(there.sum())), rows[there], spot[there], (counted.texts, len(self.pairs)))
         third = csr_matrix(_words_in(counted) @ _parts(counted.words, parts, grow=False))
+        third.sort_indices()  # sums in one order, whatever words other texts have: a text alone is the text in a batch
         whole, cut = hstack([first, second], format="csr"), len(words) + len(self.pairs)
         return hstack([_scaled(whole, self.idf[:cut]), _scaled(third, self.idf[cut:])], format="csr")
 

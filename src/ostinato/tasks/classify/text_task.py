@@ -33,6 +33,7 @@ _SHORT = 128  # tokens up to which the length of a text hardly matters to the ti
 class TextTask(ClassTask[TextParameters, TextEncoder]):
     """Texts, each of a class."""
 
+    kept = "the classes, the vocabulary and the wide part"
     encoder_type = TextEncoder
     baseline_types = (BagOfWords, MostFrequent)
 
