@@ -13,6 +13,7 @@ from ostinato.errors import ColumnError, CorruptArtifact, DataError, MissingExtr
 from ostinato.tasks.base import running
 from ostinato.tasks.base.summary import Curve, Matrix, Table, WeightedText
 from ostinato.tasks.classify.baselines import MOST_FREQUENT
+from ostinato.tasks.classify.examples import Examples
 from ostinato.tasks.classify.text_baselines import BAG_OF_WORDS
 
 pytest.importorskip("sklearn")

@@ -14,7 +14,8 @@ Integers = NDArray[np.int64]
 _STRENGTHS = (2.0, 16.0, 128.0)
 _ITERATIONS, _WHILE_CHOOSING = 60, 30
 _WORK = 1e7  # products of one pass over all examples, above which one part alone chooses the penalty
-_FEW = 10
+_MOST_WORK = 3e7  # likewise, above which some of the examples choose it
+_FEW, _ENOUGH = 10, 1000
 
 
 @dataclass(frozen=True)
@@ -98,13 +99,18 @@ def choose_strength(numbers: Any, targets: Integers, classes: int, weights: Floa
     """Return the strength with the least cross-entropy of examples that were left out, the weakest penalty last tried.
 
     All examples are left out once, in three parts or, if there are fewer than 400, five; where that would take long,
-    those of one part. Of ten examples or fewer nothing can be chosen.
+    those of one part, or of one part of some of them. Of ten examples or fewer nothing can be chosen.
     """
     if len(targets) <= _FEW:
         return _STRENGTHS[1]
+    work = numbers.nnz * (1 if classes == 2 else classes)
+    if work > _MOST_WORK:
+        count = min(len(targets), max(_ENOUGH, int(len(targets) * _MOST_WORK / work)))
+        rows = np.sort(np.random.default_rng(seed).permutation(len(targets))[:count])
+        numbers, targets, weights = numbers[rows], targets[rows], weights[rows]
     folds = 5 if len(targets) < 400 else 3
     part = _folds(targets, folds, seed)
-    used = range(folds) if numbers.nnz * (1 if classes == 2 else classes) < _WORK else range(1)
+    used = range(folds) if work < _WORK else range(1)
     begun: dict[int, Linear | None] = dict.fromkeys(used)
     losses: list[float] = []
     for strength in _STRENGTHS:

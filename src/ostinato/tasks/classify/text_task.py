@@ -65,7 +65,8 @@ class TextTask(ClassTask[TextParameters, TextEncoder]):
         given = loss_weights(parameters.class_weights, found.classes, targets)
         weights = np.ones(classes) if given is None else given.double().numpy()
         splitter = splitter_of(found.vocabulary, lower=parameters.lower)
-        return replace(found, wide=Wide.fit(train.items, targets, weights, splitter, parameters.seed), mix=Mix())
+        own = Wide.fit(train.items, targets, weights, splitter, parameters.seed, parameters.max_seconds)
+        return replace(found, wide=own, mix=Mix())
 
     def steps_an_epoch(self, parameters: TextParameters, train: Examples) -> int:
         """Return the steps of a pass; those of long texts count as more, for the time that they take."""

@@ -25,6 +25,7 @@ from ostinato.tasks.classify.terms import Terms
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 _WORDS = 6_000_000  # of the texts that it is fitted on, at most
+_WORDS_A_SECOND = 120_000  # that it can be fitted on, of two classes, on one core
 _WEIGHTS, _FEWEST, _MOST = 1 << 20, 1 << 12, 1 << 18  # weights of each kind of term, and terms of a kind
 _TOGETHER = 4096
 
@@ -94,7 +95,15 @@ class Wide:
             raise ValueError(f"there are {len(self.terms)} terms and {self.linear.weights.shape[0]} weights")
 
     @classmethod
-    def fit(cls, texts: Sequence[str], targets: Integers, weights: Floats, splitter: WordVocabulary, seed: int) -> Wide:
+    def fit(
+        cls,
+        texts: Sequence[str],
+        targets: Integers,
+        weights: Floats,
+        splitter: WordVocabulary,
+        seed: int,
+        seconds: float | None = None,
+    ) -> Wide:
         """Fit on training texts, all of them or as many, drawn at random, as have six million words.
 
         Args:
@@ -103,8 +112,10 @@ class Wide:
             weights: how much each class counts, `(classes,)`.
             splitter: what splits texts, with no word of its own.
             seed: of what is drawn.
+            seconds: those of the training; fewer words are read where a half of them would not be enough.
         """
-        rows, classes = _drawn(texts, seed), len(weights)
+        most = _WORDS if seconds is None else min(_WORDS, int(_WORDS_A_SECOND * seconds / 2))
+        rows, classes = _drawn(texts, most, seed), len(weights)
         chosen, own = [texts[row] for row in rows], targets[rows]
         columns = 1 if classes == 2 else classes
         terms = Terms.of(splitter, chosen, min(max(_WEIGHTS // columns, _FEWEST), _MOST))
@@ -146,10 +157,10 @@ def splitter_of(vocabulary: Vocabulary, *, lower: bool) -> WordVocabulary:
     return WordVocabulary((), "words", lower)
 
 
-def _drawn(texts: Sequence[str], seed: int) -> Integers:
+def _drawn(texts: Sequence[str], most: int, seed: int) -> Integers:
     """Return the rows of texts whose words are not too many together, by their spaces, or by eight characters each."""
     sizes = np.array([max(text.count(" ") + 1, len(text) // 8) for text in texts])
-    if sizes.sum() <= _WORDS:
+    if sizes.sum() <= most:
         return np.arange(len(texts))
     order = np.random.default_rng(seed).permutation(len(texts))
-    return np.sort(order[np.cumsum(sizes[order]) <= _WORDS])
+    return np.sort(order[: max(1, int((np.cumsum(sizes[order]) <= most).sum()))])
