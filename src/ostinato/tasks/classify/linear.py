@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -29,16 +29,18 @@ class Linear:
 
     weights: NDArray[np.float32]
     offsets: Floats
+    live: Any = field(init=False, repr=False, compare=False, metadata={"saved": False})
 
     def __post_init__(self) -> None:
         """Raise `ValueError` where shapes do not fit each other, or a number is none."""
+        object.__setattr__(self, "live", self.weights.astype(np.float64))  # once, not for each text
         fit = self.weights.ndim == 2 and self.offsets.shape == self.weights.shape[1:]
         if not fit or not (np.isfinite(self.weights).all() and np.isfinite(self.offsets).all()):
             raise ValueError(f"weights {self.weights.shape} and offsets {self.offsets.shape} are of no linear layer")
 
     def log_probabilities(self, numbers: Any) -> Floats:
         """Return `(examples, classes)` of sparse numbers `(examples, numbers)`."""
-        return _log_probabilities(np.asarray(numbers @ self.weights.astype(np.float64)) + self.offsets)
+        return _log_probabilities(np.asarray(numbers @ self.live) + self.offsets)
 
 
 def _log_probabilities(scores: Floats) -> Floats:

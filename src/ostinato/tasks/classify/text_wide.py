@@ -49,7 +49,8 @@ class Mix:
         """Return the weights with the least cross-entropy on texts that neither part was fitted on.
 
         Of few texts they are held near those before: as by a normal distribution about them, its standard deviation
-        one quarter. What fifty texts say of a network that has learned from a few hundred is mostly chance. As they need not add up to one, they are a temperature of the probabilities too.
+        one quarter: what fifty texts say of a network that has learned from a few hundred is mostly chance. As they
+        need not add up to one, they are a temperature of the probabilities too.
 
         >>> right, wrong = np.log([[0.9, 0.1]] * 40), np.log([[0.1, 0.9]] * 40)
         >>> own = Mix.found(right, wrong, np.zeros(40, int), Mix())
