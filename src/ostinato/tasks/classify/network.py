@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ostinato.nn import Recurrent, VariationalDropout, weight_drop
 from ostinato.nn.by_name import stack_of
+from ostinato.tasks.classify.chunks import Chunks, some_chunks
 from ostinato.tasks.classify.fronts import TokenFront
 from ostinato.tasks.classify.parameters import TextParameters
 from ostinato.tasks.classify.pooling import Pooling
@@ -29,6 +30,7 @@ class ClassifierNetwork(nn.Module):
     def __init__(self, parameters: TextParameters, front: TokenFront, classes: int) -> None:
         super().__init__()
         self.front = front
+        self.chunk, self.train_chunks = parameters.chunk, parameters.train_chunks
         self.input_dropout = VariationalDropout(parameters.input_dropout)
         self.stack: Any = stack_of(
             parameters.cell, self.front.output_size, parameters.hidden_size, parameters.num_layers,
@@ -50,6 +52,8 @@ class ClassifierNetwork(nn.Module):
             inputs: tokens `(time, batch)`, or features `(time, batch, features)`.
             lengths: `(batch,)`, each one or more.
         """
+        if self.training and self.chunk is not None:
+            inputs, lengths = some_chunks(inputs, lengths, self.chunk, self.train_chunks)
         return self.scores(*self.front(inputs, lengths))
 
     def scores(self, xs: Tensor, lengths: Tensor) -> Tensor:
@@ -65,8 +69,13 @@ class ClassifierNetwork(nn.Module):
     def outputs(self, xs: Tensor, lengths: Tensor) -> Tensor:
         """Return the stack's outputs, `(time, batch, width)`, of what the front gives."""
         ys: Tensor
-        ys, _ = self.stack(self.input_dropout(xs), lengths=lengths)
-        return ys
+        xs = self.input_dropout(xs)
+        if self.chunk is None or len(xs) <= self.chunk:
+            ys, _ = self.stack(xs, lengths=lengths)
+            return ys
+        chunks = Chunks.of(lengths, self.chunk)
+        ys, _ = self.stack(chunks.cut(xs), lengths=chunks.lengths)
+        return chunks.joined(ys, len(xs))
 
 
 def text_front(parameters: TextParameters, encoder: TextEncoder) -> TokenFront:

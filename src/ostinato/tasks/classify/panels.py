@@ -88,7 +88,15 @@ def text_panels(model: Model[Any, Any], part: Part) -> Iterator[Panel]:
         if tokens:
             weights = step_weights(model.network, part.arrays[row]).tolist()
             title = f'What it looked at: a text of class "{model.encoder.classes.names[part.targets[row]]}"'
-            yield WeightedText(title, tokens[:_TOKENS], tuple(weights[:_TOKENS]), attended(model.network))
+            note = attended(model.network) + _spoke(model, part.examples.items[row], int(part.targets[row]))
+            yield WeightedText(title, tokens[:_TOKENS], tuple(weights[:_TOKENS]), note)
+
+
+def _spoke(model: Model[Any, Any], text: str, target: int) -> str:
+    """Return the terms of a text that spoke for its class in the wide part, if there is one."""
+    if model.encoder.wide is None:
+        return ""
+    return "; in the wide part spoke for it: " + (", ".join(model.encoder.wide.reasons(text, target)) or "nothing")
 
 
 def sequence_panels(model: Model[Any, Any], part: Part, show: Callable[[int], str]) -> Iterator[Panel]:

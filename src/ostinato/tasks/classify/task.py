@@ -126,14 +126,22 @@ class ClassTask(Task[P, Examples, C, Part, Prediction], Generic[P, C]):
         """Return how probabilities were calibrated, in words."""
         if examples.validation is None:
             return "none: no examples are held out to find a temperature on"
-        temperature, said = model.encoder.temperature, []
+        before, said = replace(model, encoder=self.uncalibrated(model.encoder)), []
         for name in ("validation", "test"):
             part = examples.named()[name]
             if part is not None:
-                found = [Prediction.of(self.probabilities(model, part, own)) for own in (1.0, temperature)]
+                found = [self.predict(own, part) for own in (before, model)]
                 errors = [calibration_error(own.probabilities.max(1), own.classes == part.targets) for own in found]  # type: ignore[union-attr]
                 said.append(f"on the {name} part {errors[0]:.4f} before and {errors[1]:.4f} after")
-        return f"temperature {temperature:.3f}; expected calibration error {', '.join(said)}"
+        return f"{self.calibrated_by(model.encoder)}; expected calibration error {', '.join(said)}"
+
+    def uncalibrated(self, encoder: C) -> C:
+        """Return an encoder as it was before it was calibrated."""
+        return replace(encoder, temperature=1.0)
+
+    def calibrated_by(self, encoder: C) -> str:
+        """Return what was found on the validation part, in words."""
+        return f"temperature {encoder.temperature:.3f}"
 
     def described(self, encoder: C) -> Iterable[tuple[str, str]]:
         """Yield what there is to say of what is read."""

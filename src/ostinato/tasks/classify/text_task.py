@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
+from scipy.special import log_softmax
 from torch import nn
 
 from ostinato.data.text import WordVocabulary
@@ -12,20 +16,24 @@ from ostinato.errors import UsageError
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Baselines, Model
 from ostinato.tasks.classify.baselines import MOST_FREQUENT, MostFrequent
-from ostinato.tasks.classify.encoding import Part, Prediction
+from ostinato.tasks.classify.encoding import Floats, Part, Prediction, scores_of, with_temperature
 from ostinato.tasks.classify.examples import Examples
 from ostinato.tasks.classify.network import ClassifierNetwork, text_front
 from ostinato.tasks.classify.panels import text_panels
 from ostinato.tasks.classify.parameters import TextParameters
-from ostinato.tasks.classify.task import ClassTask, calibrated
+from ostinato.tasks.classify.task import ClassTask, calibrated, loss_weights
 from ostinato.tasks.classify.text_baselines import BAG_OF_WORDS, BagOfWords, check_bag_of_words
 from ostinato.tasks.classify.text_stream import TextStream
+from ostinato.tasks.classify.text_wide import Mix, Wide, splitter_of
 from ostinato.tasks.classify.texts import TextColumns, TextEncoder
+
+_SHORT = 128  # tokens up to which the length of a text hardly matters to the time of a step
 
 
 class TextTask(ClassTask[TextParameters, TextEncoder]):
     """Texts, each of a class."""
 
+    kept = "the classes, the vocabulary and the wide part"
     encoder_type = TextEncoder
     baseline_types = (BagOfWords, MostFrequent)
 
@@ -50,14 +58,43 @@ class TextTask(ClassTask[TextParameters, TextEncoder]):
         return TextColumns(own.text, own.label, not own.unquoted, own.all_missing).read(source, labelled=labelled)
 
     def encoder(self, parameters: TextParameters, train: Examples) -> TextEncoder:
-        return TextEncoder.fit(train, parameters)
+        found = TextEncoder.fit(train, parameters)
+        if not parameters.wide:
+            return found
+        targets, classes = found.classes.numbers(train), len(found.classes)
+        given = loss_weights(parameters.class_weights, found.classes, targets)
+        weights = np.ones(classes) if given is None else given.double().numpy()
+        splitter = splitter_of(found.vocabulary, lower=parameters.lower)
+        own = Wide.fit(train.items, targets, weights, splitter, parameters.seed, parameters.max_seconds)
+        return replace(found, wide=own, mix=Mix())
+
+    def steps_an_epoch(self, parameters: TextParameters, train: Examples) -> int:
+        """Return the steps of a pass; those of long texts count as more, for the time that they take."""
+        return math.ceil(super().steps_an_epoch(parameters, train) * max(1.0, _mean_tokens(parameters, train) / _SHORT))
 
     def network(self, parameters: TextParameters, encoder: TextEncoder, train: Examples | None) -> nn.Module:
         return ClassifierNetwork(parameters, text_front(parameters, encoder), len(encoder.classes))
 
     def calibrate(self, model: Model[TextParameters, TextEncoder], validation: Part | None) -> TextEncoder:
-        found: TextEncoder = calibrated(model, validation)
-        return found
+        encoder = model.encoder
+        if encoder.wide is None or encoder.mix is None:
+            alone: TextEncoder = calibrated(model, validation)
+            return alone
+        if validation is None:
+            return encoder
+        return replace(encoder, mix=Mix.found(*_both(model, validation), validation.targets, encoder.mix))
+
+    def uncalibrated(self, encoder: TextEncoder) -> TextEncoder:
+        return super().uncalibrated(encoder) if encoder.mix is None else replace(encoder, mix=Mix())
+
+    def calibrated_by(self, encoder: TextEncoder) -> str:
+        return super().calibrated_by(encoder) if encoder.mix is None else f"weights {encoder.mix}"
+
+    def probabilities(self, model: Model[TextParameters, TextEncoder], examples: Part, temperature: float) -> Floats:
+        mix = model.encoder.mix
+        if mix is None:
+            return super().probabilities(model, examples, temperature)
+        return with_temperature(mix.scores(*_both(model, examples)), temperature)
 
     def baselines(self, model: Model[TextParameters, TextEncoder], train: Part, validation: Part | None) -> Baselines:
         known, classes = model.encoder.vocabulary, len(model.encoder.classes)
@@ -71,6 +108,16 @@ class TextTask(ClassTask[TextParameters, TextEncoder]):
 
     def described(self, encoder: TextEncoder) -> Iterable[tuple[str, str]]:
         yield "vocabulary", f"{len(encoder.vocabulary):,} tokens, {encoder.level} level"
+        if encoder.wide is not None:
+            count, strength = len(encoder.wide.terms), encoder.wide.strength
+            yield (
+                "wide part",
+                f"{count:,} words, pairs and parts of words, strength {strength:g}; weights {encoder.mix}",
+            )
+
+    def settings(self, model: Model[TextParameters, TextEncoder]) -> Mapping[str, Any]:
+        encoder = model.encoder
+        return {} if encoder.wide is None else {"wide": f"strength {encoder.wide.strength:g}, weights {encoder.mix}"}
 
     def show(self, part: Part, row: int) -> str:
         text: str = part.examples.items[row]
@@ -81,6 +128,26 @@ class TextTask(ClassTask[TextParameters, TextEncoder]):
     ) -> Iterable[Panel]:
         yield from super().panels(model, records, examples, predicted)
         yield from text_panels(model, examples)
+        if model.encoder.wide is not None:
+            yield model.encoder.wide.speaking([str(name) for name in model.encoder.classes.names])
 
     def stream(self, model: Model[TextParameters, TextEncoder], **options: Any) -> TextStream:
         return TextStream(lambda text: next(self.answers(model, next(self.pieces(model, [text])))))
+
+
+def _mean_tokens(parameters: TextParameters, texts: Examples) -> float:
+    """Return about how many tokens a training step reads of a text: by its spaces, or its characters."""
+    if parameters.level == "character":
+        counts = np.array([len(text) for text in texts.items])
+    else:
+        counts = np.array([max(text.count(" ") + 1, len(text) // 8) for text in texts.items])
+    most = None if parameters.chunk is None else parameters.chunk * parameters.train_chunks
+    return float(counts.clip(max=most).mean())
+
+
+def _both(model: Model[TextParameters, TextEncoder], examples: Part) -> tuple[Floats, Floats]:
+    """Return the log-probabilities of the wide part and of the network, each `(examples, classes)`."""
+    wide = model.encoder.wide
+    assert wide is not None
+    deep: Floats = log_softmax(scores_of(model.network, examples.arrays), axis=1)
+    return wide.log_probabilities(examples.examples.items), deep

@@ -33,6 +33,7 @@ from ostinato.errors import DataError, UsageError
 from ostinato.tasks.classify.encoding import ClassEncoder
 from ostinato.tasks.classify.examples import Classes, Examples, checked_labels
 from ostinato.tasks.classify.parameters import TextParameters
+from ostinato.tasks.classify.text_wide import Mix, Wide
 
 Level: TypeAlias = Literal["character", "word", "subword"]
 Column: TypeAlias = "str | int"
@@ -154,12 +155,15 @@ class TextEncoder(ClassEncoder):
 
     Args:
         vocabulary: of the training texts; level: what a token is; width: features of a token.
+        wide: the part beside the network, and mix: how much each says; `None`: there is none.
         vectors: `(tokens, width)` to start from, while a model is fitted.
     """
 
     vocabulary: Vocabulary
     level: Level
     width: int
+    wide: Wide | None = None
+    mix: Mix | None = None
     vectors: NDArray[np.float32] | None = field(default=None, metadata={"saved": False}, compare=False)
 
     @classmethod

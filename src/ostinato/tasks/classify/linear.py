@@ -1,0 +1,143 @@
+"""A logistic regression on sparse numbers, its penalty chosen on training examples that were left out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_softmax
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+_STRENGTHS = (2.0, 16.0, 128.0)
+_ITERATIONS, _WHILE_CHOOSING = 60, 30
+_WORK = 1e7  # products of one pass over all examples, above which one part alone chooses the penalty
+_MOST_WORK = 3e7  # likewise, above which some of the examples choose it
+_FEW, _ENOUGH = 10, 1000
+
+
+@dataclass(frozen=True)
+class Linear:
+    """Scores of classes, linear in the numbers.
+
+    Args:
+        weights: `(numbers, classes)`, or of two classes `(numbers, 1)`: the second's alone.
+        offsets: `(classes,)`, likewise.
+    """
+
+    weights: NDArray[np.float32]
+    offsets: Floats
+    live: Any = field(init=False, repr=False, compare=False, metadata={"saved": False})
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` where shapes do not fit each other, or a number is none."""
+        object.__setattr__(self, "live", self.weights.astype(np.float64))  # once, not for each text
+        fit = self.weights.ndim == 2 and self.offsets.shape == self.weights.shape[1:]
+        if not fit or not (np.isfinite(self.weights).all() and np.isfinite(self.offsets).all()):
+            raise ValueError(f"weights {self.weights.shape} and offsets {self.offsets.shape} are of no linear layer")
+
+    def log_probabilities(self, numbers: Any) -> Floats:
+        """Return `(examples, classes)` of sparse numbers `(examples, numbers)`."""
+        return _log_probabilities(np.asarray(numbers @ self.live) + self.offsets)
+
+
+def _log_probabilities(scores: Floats) -> Floats:
+    if scores.shape[1] == 1:
+        scores = np.hstack([np.zeros_like(scores), scores])
+    found: Floats = log_softmax(scores, axis=1)
+    return found
+
+
+def fit_linear(
+    numbers: Any,
+    targets: Integers,
+    classes: int,
+    strength: float,
+    weights: Floats,
+    *,
+    start: Linear | None = None,
+    iterations: int = _ITERATIONS,
+) -> Linear:
+    """Return the regression with the least cross-entropy and penalty, `|weights|^2 / (2 strength)`.
+
+    Args:
+        numbers: sparse, `(examples, numbers)`.
+        targets: the class of each.
+        classes: how many there are.
+        strength: how little large weights cost, as scikit-learn's `C`.
+        weights: how much each example counts.
+        start: where to begin.
+        iterations: at most.
+    """
+    from scipy.optimize import minimize
+
+    columns = 1 if classes == 2 else classes
+    size, rows = numbers.shape[1], np.arange(len(targets))
+    turned = numbers.T.tocsr()
+    truth = np.zeros((len(targets), classes))
+    truth[rows, targets] = 1.0
+
+    def loss(flat: Floats) -> tuple[float, Floats]:
+        own = flat.reshape(size + 1, columns)
+        logs = _log_probabilities(numbers @ own[:-1] + own[-1])
+        error = ((np.exp(logs) - truth) * weights[:, None])[:, -columns:]
+        gradient = np.empty_like(own)
+        gradient[:-1] = turned @ error + own[:-1] / strength
+        gradient[-1] = error.sum(0)
+        total = -(logs[rows, targets] * weights).sum() + (own[:-1] ** 2).sum() / (2 * strength)
+        return float(total) / len(rows), gradient.ravel() / len(rows)
+
+    begin = np.zeros((size + 1, columns))
+    if start is not None:
+        begin[:-1], begin[-1] = start.weights, start.offsets
+    options = {"maxiter": iterations, "maxcor": 8, "gtol": 1e-6, "ftol": 1e-7}
+    flat = minimize(loss, begin.ravel(), jac=True, method="L-BFGS-B", options=options).x.reshape(size + 1, columns)
+    return Linear(flat[:-1].astype(np.float32), flat[-1])
+
+
+def choose_strength(numbers: Any, targets: Integers, classes: int, weights: Floats, seed: int) -> float:
+    """Return the strength with the least cross-entropy of examples that were left out, the weakest penalty last tried.
+
+    All examples are left out once, in three parts or, if there are fewer than 400, five; where that would take long,
+    those of one part, or of one part of some of them. Of ten examples or fewer nothing can be chosen.
+    """
+    if len(targets) <= _FEW:
+        return _STRENGTHS[1]
+    work = numbers.nnz * (1 if classes == 2 else classes)
+    if work > _MOST_WORK:
+        count = min(len(targets), max(_ENOUGH, int(len(targets) * _MOST_WORK / work)))
+        rows = np.sort(np.random.default_rng(seed).permutation(len(targets))[:count])
+        numbers, targets, weights = numbers[rows], targets[rows], weights[rows]
+    folds = 5 if len(targets) < 400 else 3
+    part = _folds(targets, folds, seed)
+    used = range(folds) if work < _WORK else range(1)
+    begun: dict[int, Linear | None] = dict.fromkeys(used)
+    losses: list[float] = []
+    for strength in _STRENGTHS:
+        total = 0.0
+        for fold in used:
+            inside, outside = part != fold, np.flatnonzero(part == fold)
+            own = begun[fold] = fit_linear(
+                numbers[inside], targets[inside], classes, strength, weights[inside],
+                start=begun[fold], iterations=_WHILE_CHOOSING,
+            )  # fmt: skip
+            logs = own.log_probabilities(numbers[outside])
+            total -= float((logs[np.arange(len(outside)), targets[outside]] * weights[outside]).sum())
+        losses.append(total)
+        if total > min(losses):
+            break
+    return _STRENGTHS[int(np.argmin(losses))]
+
+
+def _folds(targets: Integers, folds: int, seed: int) -> Integers:
+    """Return in which part each example is left out; each class is in all parts alike."""
+    rng = np.random.default_rng(seed)
+    part = np.empty(len(targets), np.int64)
+    next_one = 0
+    for own in np.unique(targets):
+        rows = rng.permutation(np.flatnonzero(targets == own))
+        part[rows] = (next_one + np.arange(len(rows))) % folds
+        next_one += len(rows)
+    return part

@@ -1,0 +1,167 @@
+"""The wide part of a text classifier: a linear layer on words, pairs and parts of words, beside the deep network.
+
+What a linear layer of counts knows, a recurrent network of a few thousand texts has to learn from nothing; what it
+cannot know, the order of words beyond pairs, the network adds. Each is fitted by itself, the wide one to the only
+optimum that there is, and what each says is weighed on texts that neither has seen.
+
+Source: H.-T. Cheng et al., "Wide & deep learning for recommender systems", 2016, for the two side by side; G. Hinton,
+"Training products of experts by minimizing contrastive divergence", 2002, for probabilities multiplied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_softmax
+
+from ostinato.data.text import Vocabulary, WordVocabulary
+from ostinato.tasks.base.summary import Table
+from ostinato.tasks.classify.linear import Linear, choose_strength, fit_linear
+from ostinato.tasks.classify.terms import Terms
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+_WORDS = 6_000_000  # of the texts that it is fitted on, at most
+_WORDS_A_SECOND = 120_000  # that it can be fitted on, of two classes, on one core
+_WEIGHTS, _FEWEST, _MOST = 1 << 20, 1 << 12, 1 << 18  # weights of each kind of term, and terms of a kind
+_TOGETHER = 4096
+
+
+@dataclass(frozen=True)
+class Mix:
+    """How much each part says: scores are a weighted sum of the parts' log-probabilities.
+
+    Where nothing is held out to find the weights on, they are these, which lean on the wide part.
+    """
+
+    wide: float = 0.9
+    deep: float = 0.15
+
+    def scores(self, wide: Floats, deep: Floats) -> Floats:
+        """Return scores `(examples, classes)` of log-probabilities of this shape."""
+        return self.wide * wide + self.deep * deep
+
+    @classmethod
+    def found(cls, wide: Floats, deep: Floats, targets: Integers, before: Mix) -> Mix:
+        """Return the weights with the least cross-entropy on texts that neither part was fitted on.
+
+        Of few texts they are held near those before: as by a normal distribution about them, its standard deviation
+        one quarter: what fifty texts say of a network that has learned from a few hundred is mostly chance. As they
+        need not add up to one, they are a temperature of the probabilities too.
+
+        >>> right, wrong = np.log([[0.9, 0.1]] * 40), np.log([[0.1, 0.9]] * 40)
+        >>> own = Mix.found(right, wrong, np.zeros(40, int), Mix())
+        >>> own.wide > 1, own.deep
+        (True, 0.0)
+        """
+        from scipy.optimize import minimize
+
+        rows, center = np.arange(len(targets)), np.array([before.wide, before.deep])
+        true = np.stack([wide[rows, targets], deep[rows, targets]], 1).sum(0)
+
+        def loss(weights: Floats) -> tuple[float, Floats]:
+            logs = log_softmax(weights[0] * wide + weights[1] * deep, axis=1)
+            chances = np.exp(logs)
+            expected = np.array([(chances * wide).sum(), (chances * deep).sum()])
+            total = -logs[rows, targets].sum() + (8 * (weights - center) ** 2).sum()
+            return float(total), expected - true + 16 * (weights - center)
+
+        best = minimize(loss, center, jac=True, method="L-BFGS-B", bounds=[(0.0, 5.0)] * 2).x
+        return cls(float(best[0]), float(best[1]))
+
+    def __str__(self) -> str:
+        return f"{self.wide:.2f} wide, {self.deep:.2f} deep"
+
+
+@dataclass(frozen=True)
+class Wide:
+    """Terms of texts and a linear layer on them.
+
+    Args:
+        terms: what is counted.
+        linear: the layer.
+        strength: how little its large weights cost, as it was chosen.
+    """
+
+    terms: Terms
+    linear: Linear
+    strength: float
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` where the parts do not fit each other, as in a file that was changed."""
+        if self.linear.weights.shape[0] != len(self.terms):
+            raise ValueError(f"there are {len(self.terms)} terms and {self.linear.weights.shape[0]} weights")
+
+    @classmethod
+    def fit(
+        cls,
+        texts: Sequence[str],
+        targets: Integers,
+        weights: Floats,
+        splitter: WordVocabulary,
+        seed: int,
+        seconds: float | None = None,
+    ) -> Wide:
+        """Fit on training texts, all of them or as many, drawn at random, as have six million words.
+
+        Args:
+            texts: of training.
+            targets: the class of each.
+            weights: how much each class counts, `(classes,)`.
+            splitter: what splits texts, with no word of its own.
+            seed: of what is drawn.
+            seconds: those of the training; fewer words are read where a half of them would not be enough.
+        """
+        most = _WORDS if seconds is None else min(_WORDS, int(_WORDS_A_SECOND * seconds / 2))
+        rows, classes = _drawn(texts, most, seed), len(weights)
+        chosen, own = [texts[row] for row in rows], targets[rows]
+        columns = 1 if classes == 2 else classes
+        terms = Terms.of(splitter, chosen, min(max(_WEIGHTS // columns, _FEWEST), _MOST))
+        numbers, each = terms.weighted(chosen), weights[own]
+        strength = choose_strength(numbers, own, classes, each, seed)
+        return cls(terms, fit_linear(numbers, own, classes, strength, each), strength)
+
+    def log_probabilities(self, texts: Sequence[str]) -> Floats:
+        """Return what it says of texts, `(texts, classes)`."""
+        parts = [texts[first : first + _TOGETHER] for first in range(0, len(texts), _TOGETHER)]
+        return np.concatenate([self.linear.log_probabilities(self.terms.weighted(part)) for part in parts])
+
+    def speaking(self, names: Sequence[str], *, at_most: int = 12, classes: int = 20) -> Table:
+        """Return which terms speak most for each class: those that most raise its score over the mean of all."""
+        own = self.linear.weights
+        own = np.hstack([-own, own]) if own.shape[1] == 1 else own - own.mean(1, keepdims=True)
+        rows = []
+        for name, column in list(zip(names, own.T, strict=True))[:classes]:
+            best = [place for place in np.argsort(-column, kind="stable")[:at_most].tolist() if column[place] > 0]
+            rows.append((str(name), ", ".join(self.terms.names(best))))
+        note = "the first classes only" if len(names) > classes else "- marks a part of a word, _ the edge of one"
+        return Table(
+            "Which words, pairs and parts of words speak for each class", ("class", "terms"), tuple(rows), note
+        )
+
+    def reasons(self, text: str, name: int, *, at_most: int = 5) -> list[str]:
+        """Return the terms of a text that spoke most for a class."""
+        row, own = self.terms.weighted([text]), self.linear.weights
+        column = own[:, 0] * (1 if name else -1) if own.shape[1] == 1 else own[:, name] - own.mean(1)
+        said = row.data * column[row.indices]
+        best = [place for place in np.argsort(-said, kind="stable")[:at_most].tolist() if said[place] > 0]
+        return self.terms.names([int(row.indices[place]) for place in best])
+
+
+def splitter_of(vocabulary: Vocabulary, *, lower: bool) -> WordVocabulary:
+    """Return what splits texts into the words that are counted: that of a vocabulary of words, else at punctuation."""
+    if isinstance(vocabulary, WordVocabulary):
+        return WordVocabulary((), vocabulary.split, vocabulary.lower, vocabulary.normal_form)
+    return WordVocabulary((), "words", lower)
+
+
+def _drawn(texts: Sequence[str], most: int, seed: int) -> Integers:
+    """Return the rows of texts whose words are not too many together, by their spaces, or by eight characters each."""
+    sizes = np.array([max(text.count(" ") + 1, len(text) // 8) for text in texts])
+    if sizes.sum() <= most:
+        return np.arange(len(texts))
+    order = np.random.default_rng(seed).permutation(len(texts))
+    return np.sort(order[: max(1, int((np.cumsum(sizes[order]) <= most).sum()))])
