@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from ostinato.errors import UsageError
 from ostinato.options import Cell, check, parameters_of, values_of
-from ostinato.tasks.base.holding_out import Held, Shares, fingerprint, without_empty
+from ostinato.tasks.base.holding_out import Held, Repeats, Shares, fingerprint, without_empty
 from ostinato.tasks.base.judging import MODEL, Scores, decisive, verdict
 from ostinato.tasks.base.running import Run, check_memory, make_network, run_training
 from ostinato.tasks.base.summary import Better, Panel, Summary, in_words
@@ -159,8 +160,21 @@ def _refitted(
     return renewed, replace(run, failure=second.failure)
 
 
+def repeats_of(task: AnyTask, parts: Held[Any]) -> Repeats:
+    """Return how many records of the test part are in what was trained on, or decided when to stop."""
+    if parts.test is None:
+        return Repeats()
+    known = [task.contents(own) for own in (parts.train, parts.validation) if own is not None]
+    return Repeats.between(chain.from_iterable(known), task.contents(parts.test), task.content_name)
+
+
 def judge(
-    task: AnyTask, model: Model[Any, Any], baselines: Mapping[str, Baseline], examples: Any, words: str
+    task: AnyTask,
+    model: Model[Any, Any],
+    baselines: Mapping[str, Baseline],
+    examples: Any,
+    words: str,
+    repeats: Repeats = Repeats(),  # noqa: B008, it is frozen
 ) -> tuple[Scores, Any]:
     """Judge a model and its baselines on examples; return the scores, and what the model predicted."""
     predicted = {MODEL: task.predict(model, examples)}
@@ -171,12 +185,11 @@ def judge(
     right = {name: own for name in values if (own := task.right(model, examples, predicted[name])) is not None}
     if MODEL not in right:
         right = {}
-    said = [verdict(values, decisive(values, task.decides), better, right), *task.remarks(values)]
+    said = [verdict(values, decisive(values, task.decides), better, right), *task.remarks(values), repeats.remark]
     count, of = task.counted(model, examples)
-    how = task.protocol(model, examples)
-    protocol = f"{words}; {how}" if how else words
+    protocol = "; ".join(filter(None, (words, str(repeats), task.protocol(model, examples))))
     details = task.details(model, examples, predicted)
-    return Scores(protocol, count, of, values, better, " ".join(said), details), predicted[MODEL]
+    return Scores(protocol, count, of, values, better, " ".join(filter(None, said)), details), predicted[MODEL]
 
 
 def better_of(task: AnyTask, values: Mapping[str, Mapping[str, float]]) -> dict[str, Better]:
@@ -190,12 +203,15 @@ def _summarised(task: AnyTask, fitted: Fitted, parts: Held[Any], examples: Held[
     model, scores, panels = fitted.model, None, list[Panel]()
     shown = next(name for name in ("test", "validation", "train") if getattr(examples, name) is not None)
     records, own = getattr(parts, shown), getattr(examples, shown)
+    repeats = repeats_of(task, parts)
     if shown == "test":
-        scores, predicted = judge(task, model, fitted.baselines, own, f"test: {parts.words}")
+        scores, predicted = judge(task, model, fitted.baselines, own, f"test: {parts.words}", repeats)
     else:
         predicted = task.predict(model, own)
     panels += task.panels(model, records, own, predicted)
-    summary = summarise(task, fitted.model, fitted.run, scores, parts, examples, panels, time.monotonic() - began)
+    summary = summarise(
+        task, fitted.model, fitted.run, scores, parts, examples, panels, time.monotonic() - began, repeats
+    )
     return replace(fitted, scores=scores, summary=summary)
 
 
@@ -208,6 +224,7 @@ def summarise(
     examples: Held[Any],
     panels: list[Panel],
     seconds: float,
+    repeats: Repeats,
 ) -> Summary:
     """Return what there is to see of a fit; `seconds` are those of all of it."""
     history, about = run.history, model.parameters.about
@@ -218,7 +235,7 @@ def summarise(
         parameters=sum(own.numel() for own in model.network.parameters() if own.requires_grad),
         # with what it took before it was broken off and resumed
         seconds=max(seconds, history.rows[-1].seconds if history.rows else 0.0),
-        data=(("source", task.origin(parts.train)), *task.facts(model, parts, examples)),
+        data=(("source", task.origin(parts.train)), *task.facts(model, parts, examples), *_repeated(repeats)),
         history=tuple(asdict(row) for row in history.rows),
         best_epoch=history.best_epoch,
         stopped=history.stopped,
@@ -228,6 +245,10 @@ def summarise(
         verdict=_NOTHING if scores is None else scores.verdict,
         panels=tuple(panels),
     )
+
+
+def _repeated(repeats: Repeats) -> list[tuple[str, str]]:
+    return [("repeated", str(repeats))] if repeats.count else []
 
 
 def _check_cell(cell: Cell | None) -> None:

@@ -55,6 +55,7 @@ class Task(Generic[P, R, C, E, D]):
 
     Class attributes:
         records: what a record is, in the plural.
+        content_name: what `contents` gives, in the plural.
         higher: the measures of which more is better; of all others less is.
         decides: the measures that a verdict is about: the first of them that there is; none: the first of all.
         baseline_types: the dataclasses that `baselines` makes, so that they can be read from a model's folder.
@@ -63,7 +64,8 @@ class Task(Generic[P, R, C, E, D]):
     """
 
     records: ClassVar[str] = "examples"
-    higher: ClassVar[frozenset[str]] = frozenset({"accuracy", "macro F1"})
+    content_name: ClassVar[str] = "examples"
+    higher: ClassVar[frozenset[str]] = frozenset({"accuracy", "macro F1", "AUROC", "AUPRC"})
     decides: ClassVar[tuple[str, ...]] = ()
     encoder_type: ClassVar[Any]
     baseline_types: ClassVar[tuple[type, ...]] = ()
@@ -101,6 +103,13 @@ class Task(Generic[P, R, C, E, D]):
         own: Any = records
         train, validation, test = (own[part] for part in cut(len(own), shares))
         return Held(train, validation, test, f"the last {percent(shares.test)} of {self.records}")
+
+    def contents(self, records: R) -> Iterable[Any]:
+        """Return what each record says, by which those that are in two parts are found and told of; none: they cannot.
+
+        Texts, arrays, dataclasses, or tuples of them.
+        """
+        return ()
 
     def join(self, first: R, second: R) -> R:
         """Return two parts as one; for tasks that train once more on what decided when to stop (`refit`)."""

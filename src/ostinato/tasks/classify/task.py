@@ -18,7 +18,7 @@ from ostinato.errors import DataError, MissingExtra, UsageError
 from ostinato.nn.by_name import TRANSFORMER
 from ostinato.nn.losses import class_weights
 from ostinato.tasks.base.classes import calibration_error, class_details, class_measures
-from ostinato.tasks.base.holding_out import Held, Shares, percent
+from ostinato.tasks.base.holding_out import Held, Shares, content_keys, percent
 from ostinato.tasks.base.lines import is_path
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Baseline, Model, Task, reading_of
@@ -90,9 +90,13 @@ class ClassTask(Task[P, Examples, C, Part, Prediction], Generic[P, C]):
         return model, self._drawn(model.parameters, records, shares)
 
     def _drawn(self, parameters: P, records: Examples, shares: Shares) -> Held[Examples]:
-        rows = drawn_parts(records.labels or (), (shares.validation, shares.test), parameters.seed)
+        keys, held = content_keys(self.contents(records)), (shares.validation, shares.test)
+        rows = drawn_parts(records.labels or (), held, parameters.seed, keys)
         train, validation, test = (records.part(own) for own in rows)
         return Held(train, validation, test, f"{percent(shares.test)} of each class, drawn at random")
+
+    def contents(self, records: Examples) -> Iterable[Any]:
+        return records.items
 
     def title(self, records: Examples) -> str:
         return f"Classes of {records.origin}"
@@ -133,9 +137,6 @@ class ClassTask(Task[P, Examples, C, Part, Prediction], Generic[P, C]):
     def right(self, model: Model[P, C], examples: Part, predicted: Prediction) -> NDArray[np.bool_]:
         return np.asarray(predicted.classes == examples.targets)
 
-    def protocol(self, model: Model[P, C], examples: Part) -> str:
-        return "seen by nothing before"
-
     def details(self, model: Model[P, C], examples: Part, predicted: Mapping[str, Prediction]) -> Mapping[str, Any]:
         names = [str(name) for name in model.encoder.classes.names]
         return class_details(names, examples.targets, predicted["model"].classes)
@@ -144,10 +145,6 @@ class ClassTask(Task[P, Examples, C, Part, Prediction], Generic[P, C]):
         yield "classes", counts_in_words(model.encoder.classes, examples.train.targets)
         for name, part in examples.named().items():
             yield name, "none" if part is None else f"{len(part):,} examples, {_lengths(part)}"
-        known = {array.tobytes() for array in examples.train.arrays}
-        repeated = 0 if examples.test is None else sum(own.tobytes() in known for own in examples.test.arrays)
-        if repeated:
-            yield "repeated", f"{repeated:,} of the test examples are in the training part too"
         yield from self.described(model.encoder)
         yield "calibration", self._calibration(model, examples)
 
@@ -197,6 +194,7 @@ class TextTask(ClassTask[TextParameters, TextEncoder]):
     """Texts, each of a class."""
 
     encoder_type = TextEncoder
+    content_name = "texts"
     baseline_types = (BagOfWords, MostFrequent)
 
     def check(self, parameters: TextParameters, *, tested: bool) -> None:
@@ -263,6 +261,7 @@ class SequenceTask(ClassTask[SequenceParameters, ChannelEncoder]):
     """Numeric sequences, each of a class."""
 
     records = "sequences"
+    content_name = "sequences"
     encoder_type = ChannelEncoder
     baseline_types = (Neighbours, Statistics, MostFrequent)
 

@@ -34,6 +34,7 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
     """Event logs: what comes next in a case, and when."""
 
     records = "cases"
+    content_name = "cases"
     decides = ("accuracy",)
     encoder_type = EventEncoder
     baseline_types = (LastActivities, WaitsByActivity)
@@ -68,6 +69,10 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
             raise DataError(f"{records.origin} leaves {len(train)} cases to train on; give more, or hold fewer out")
         by = "that start last" if by_start else "of the file"
         return Held(train, validation, test, f"the last {percent(shares.test)} of cases, {by}")
+
+    def contents(self, records: EventLog) -> Iterable[Any]:
+        """Return the activities of each case and the seconds between them: not when it began, or what it is called."""
+        return zip(records.activities, records.gaps, strict=True)
 
     def join(self, first: EventLog, second: EventLog) -> EventLog:
         return join_logs(first, second)

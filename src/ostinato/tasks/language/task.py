@@ -25,12 +25,14 @@ from ostinato.tasks.language.texts import LanguageEncoder, Texts, Tokens, hold_o
 
 Language: TypeAlias = "Model[LanguageParameters, LanguageEncoder]"
 _ROWS = 10  # of a text that is only read
+_LONG = 40  # characters of a line that does not come again by chance
 
 
 class LanguageTask(Task[LanguageParameters, Texts, LanguageEncoder, Tokens, Losses]):
     """Texts, token by token."""
 
     records = "texts"
+    content_name = "lines"
     higher = frozenset()
     decides = ("nats",)
     encoder_type = LanguageEncoder
@@ -58,6 +60,11 @@ class LanguageTask(Task[LanguageParameters, Texts, LanguageEncoder, Tokens, Loss
 
     def hold_out(self, parameters: LanguageParameters, records: Texts, shares: Shares) -> Held[Texts]:
         return hold_out_end(records, shares)
+
+    def contents(self, records: Texts) -> Iterable[str]:
+        """Return the long lines: short ones come again by chance."""
+        lines = (line for piece in records.pieces for line in piece.splitlines())
+        return (line for line in lines if len(line) >= _LONG)
 
     def title(self, records: Texts) -> str:
         return f"Language model of {records.origin}"

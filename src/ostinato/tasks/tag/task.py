@@ -47,7 +47,8 @@ class TagTask(Task[TagParameters, Corpus, TagEncoder, Examples, list[Tags]]):
     """Tagged sentences."""
 
     records = "sentences"
-    higher = frozenset({"accuracy", "macro F1", "accuracy, unknown words", "span precision", "span recall", "span F1"})
+    content_name = "sentences"
+    higher = Task.higher | {"accuracy, unknown words", "span precision", "span recall", "span F1"}
     decides = ("span F1", "accuracy")
     encoder_type = TagEncoder
     baseline_types = (HiddenMarkov, FrequentTags)
@@ -72,6 +73,9 @@ class TagTask(Task[TagParameters, Corpus, TagEncoder, Examples, list[Tags]]):
         if not len(train):
             raise DataError(f"{records.origin} leaves no sentences to train on; give more, or hold fewer out")
         return Held(train, validation, test, f"the last {percent(shares.test)} of sentences")
+
+    def contents(self, records: Corpus) -> Iterable[tuple[str, ...]]:
+        return (own.tokens for own in records.sentences)
 
     def title(self, records: Corpus) -> str:
         return f"Tags of {records.origin}"

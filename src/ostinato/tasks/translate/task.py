@@ -59,6 +59,7 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
     """Pairs of a text and its translation."""
 
     records = "pairs"
+    content_name = "sources"
     higher = frozenset({"BLEU", "chrF"})
     decides = ("BLEU", "perplexity")
     encoder_type = TranslationEncoder
@@ -104,6 +105,9 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
 
     def hold_out(self, parameters: TranslationParameters, records: Corpus, shares: Shares) -> Held[Corpus]:
         return hold_out_drawn(parameters, records, shares)
+
+    def contents(self, records: Corpus) -> Iterable[str]:
+        return (source for source, _ in records.pairs)
 
     def title(self, records: Corpus) -> str:
         return f"Translation of {records.origin}"
