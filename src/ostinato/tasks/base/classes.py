@@ -5,7 +5,7 @@ Nothing here knows a task: truth and choice are class numbers, probabilities are
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from ostinato.tasks.base.summary import Curve, Matrix, Table
 
 Counts = NDArray[np.int64]
 _LEAST = 1e-12
+_ALIKE = 0.01  # accuracies nearer than this are alike
 
 
 @dataclass(frozen=True)
@@ -164,6 +165,21 @@ def class_measures(
             scores = probabilities[seen, 1]
             measures |= {"AUROC": auroc(known[seen] == 1, scores), "AUPRC": auprc(known[seen] == 1, scores)}
     return measures
+
+
+def frequent_class_remarks(values: Mapping[str, Mapping[str, float]], frequent: Mapping[str, float]) -> list[str]:
+    """Return what to look at where the accuracy of a model is that of the most frequent class.
+
+    Args:
+        values: `values[name][measure]`, those of the model under `"model"`.
+        frequent: the measures of naming the most frequent class always; nothing: it is not known.
+    """
+    own = values["model"]
+    if not frequent or "macro F1" not in own or own["accuracy"] - frequent["accuracy"] > _ALIKE:
+        return []
+    named = [f"{name} {own[name]:.3g} (there {frequent[name]:.3g})" for name in ("macro F1", "AUROC")
+             if name in own and name in frequent]  # fmt: skip
+    return [f"Naming the most frequent class has that accuracy too, so look at {' and '.join(named)}."]
 
 
 def confusion_panel(

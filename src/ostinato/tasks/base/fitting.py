@@ -12,7 +12,7 @@ from typing import Any
 from ostinato.errors import UsageError
 from ostinato.options import Cell, check, parameters_of, values_of
 from ostinato.tasks.base.holding_out import Held, Repeats, Shares, fingerprint, without_empty
-from ostinato.tasks.base.judging import MODEL, Scores, decisive, verdict
+from ostinato.tasks.base.judging import MODEL, Scores, decisive, sentences, stand
 from ostinato.tasks.base.running import Run, check_memory, make_network, run_training
 from ostinato.tasks.base.summary import Better, Panel, Summary, in_words
 from ostinato.tasks.base.task import Baseline, Model, Task
@@ -182,14 +182,14 @@ def judge(
     values = {name: task.measures(model, examples, own) for name, own in predicted.items()}
     values = {name: own for name, own in values.items() if own or name == MODEL}
     better = better_of(task, values)
-    right = {name: own for name in values if (own := task.right(model, examples, predicted[name])) is not None}
-    if MODEL not in right:
-        right = {}
-    said = [verdict(values, decisive(values, task.decides), better, right), *task.remarks(values), repeats.remark]
+    parts = {name: own for name in values if (own := task.units(model, examples, predicted[name])) is not None}
+    against = stand(values, better, parts)
+    said = [*sentences(values, decisive(values, task.decides), better, against), *task.remarks(values), repeats.remark]
     count, of = task.counted(model, examples)
     protocol = "; ".join(filter(None, (words, str(repeats), task.protocol(model, examples))))
     details = task.details(model, examples, predicted)
-    return Scores(protocol, count, of, values, better, " ".join(filter(None, said)), details), predicted[MODEL]
+    words = " ".join(filter(None, said))
+    return Scores(protocol, count, of, values, better, words, details, against, parts), predicted[MODEL]
 
 
 def better_of(task: AnyTask, values: Mapping[str, Mapping[str, float]]) -> dict[str, Better]:
@@ -243,6 +243,7 @@ def summarise(
         scores={} if scores is None else scores.values,
         better={} if scores is None else scores.better,
         verdict=_NOTHING if scores is None else scores.verdict,
+        against={} if scores is None else scores.against,
         panels=tuple(panels),
     )
 

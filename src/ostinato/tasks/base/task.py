@@ -6,13 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import nn
 
 from ostinato.errors import UsageError
 from ostinato.tasks.base.holding_out import Held, Shares, cut, percent
 from ostinato.tasks.base.summary import Better, Panel
+from ostinato.tasks.base.units import Units
 from ostinato.training.config import TrainingConfig
 from ostinato.training.objective import BatchSource, Objective
 
@@ -165,8 +164,12 @@ class Task(Generic[P, R, C, E, D]):
         """Return the measures of what a model, or a baseline, predicted; those that it has."""
         raise NotImplementedError
 
-    def right(self, model: Model[P, C], examples: E, predicted: D) -> NDArray[np.bool_] | None:
-        """Return whether each answer was right, where answers are right or wrong."""
+    def units(self, model: Model[P, C], examples: E, predicted: D) -> Units | None:
+        """Return the measures by units that do not depend on each other, on which verdicts are tested.
+
+        One is a series, a window, a text, a sentence, a case: see `Units`. `None`: there are none, and a verdict then
+        cannot tell a difference from chance.
+        """
         return None
 
     def counted(self, model: Model[P, C], examples: E) -> tuple[int, str]:

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ostinato.data.text import WordVocabulary
 from ostinato.errors import DataError, MissingExtra, UsageError
 from ostinato.nn.by_name import TRANSFORMER
 from ostinato.nn.losses import class_weights
-from ostinato.tasks.base.classes import calibration_error, class_details, class_measures
+from ostinato.tasks.base.class_units import class_units
+from ostinato.tasks.base.classes import calibration_error, class_details, class_measures, frequent_class_remarks
 from ostinato.tasks.base.holding_out import Held, Shares, content_keys, percent
 from ostinato.tasks.base.lines import is_path
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Baseline, Model, Task, reading_of
+from ostinato.tasks.base.units import Units
 from ostinato.tasks.classify.baselines import (
     BAG_OF_WORDS,
     MOST_FREQUENT,
@@ -134,8 +135,13 @@ class ClassTask(Task[P, Examples, C, Part, Prediction], Generic[P, C]):
     def measures(self, model: Model[P, C], examples: Part, predicted: Prediction) -> dict[str, float]:
         return class_measures(examples.targets, predicted.classes, predicted.probabilities, len(model.encoder.classes))
 
-    def right(self, model: Model[P, C], examples: Part, predicted: Prediction) -> NDArray[np.bool_]:
-        return np.asarray(predicted.classes == examples.targets)
+    def units(self, model: Model[P, C], examples: Part, predicted: Prediction) -> Units:
+        classes = len(model.encoder.classes)
+        parts = class_units(examples.targets, predicted.classes, predicted.probabilities, classes)
+        return Units(len(examples), self.content_name, parts)
+
+    def remarks(self, values: Mapping[str, Mapping[str, float]]) -> Sequence[str]:
+        return frequent_class_remarks(values, values.get(MOST_FREQUENT, {}))
 
     def details(self, model: Model[P, C], examples: Part, predicted: Mapping[str, Prediction]) -> Mapping[str, Any]:
         names = [str(name) for name in model.encoder.classes.names]

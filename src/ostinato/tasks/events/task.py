@@ -13,11 +13,13 @@ from torch import Tensor, nn
 from ostinato.data import EventLog, TimeFormat, read_event_log
 from ostinato.errors import DataError
 from ostinato.tasks.base.batches import RowBatches, read_in_batches
+from ostinato.tasks.base.class_units import class_units
 from ostinato.tasks.base.classes import class_measures
 from ostinato.tasks.base.holding_out import Held, Shares, cut, percent
 from ostinato.tasks.base.lines import columns_of, is_table
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Baseline, Model, Task, reading_of
+from ostinato.tasks.base.units import Parts, Units, mean_of
 from ostinato.tasks.events.baselines import LastActivities, Predicted, WaitsByActivity
 from ostinato.tasks.events.cases import Cases, EventBatch, EventEncoder, collate, encode_log, fit_encoder, join_logs
 from ostinato.tasks.events.network import EventNetwork, EventObjective
@@ -140,11 +142,22 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
                 found[f"MAE {name}, {word}"] = float(errors[known].mean() / seconds)
         return found
 
-    def right(self, model: Events, examples: Cases, predicted: Predicted) -> NDArray[np.bool_] | None:
-        if predicted.probabilities is None:
-            return None
+    def units(self, model: Events, examples: Cases, predicted: Predicted) -> Units:
+        """Return the measures by cases: what is said along one case hangs together."""
         kept = self._judged(model, examples)
-        return np.asarray(predicted.probabilities[kept].argmax(-1) == examples.following[kept])
+        owners, count = np.repeat(np.arange(len(examples)), examples.lengths)[kept], len(examples)
+        parts = dict[str, Parts]()
+        if predicted.probabilities is not None:
+            given = predicted.probabilities[kept]
+            parts |= class_units(examples.following[kept], given.argmax(-1), given, given.shape[1], owners, count)
+        word, seconds = model.encoder.unit
+        if word and predicted.seconds is not None:
+            errors = np.abs(examples.waits[kept] - predicted.seconds[kept]) / seconds
+            parts |= {
+                f"MAE {name}, {word}": mean_of(errors[:, place], owners, count)
+                for place, name in enumerate(("next", "left"))
+            }
+        return Units(count, "cases", parts)
 
     def counted(self, model: Events, examples: Cases) -> tuple[int, str]:
         return int(self._judged(model, examples).sum()), "prefixes"

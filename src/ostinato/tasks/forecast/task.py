@@ -28,6 +28,7 @@ from ostinato.tasks.base.holding_out import Held, Shares
 from ostinato.tasks.base.lines import is_table
 from ostinato.tasks.base.summary import Panel as Shown
 from ostinato.tasks.base.task import Baseline, Model, Task, reading_of
+from ostinato.tasks.base.units import Units
 from ostinato.tasks.forecast.backtest import SimpleForecast, methods_of
 from ostinato.tasks.forecast.calibration import measure_calibration
 from ostinato.tasks.forecast.fitted import Fitted, Forecasts
@@ -38,6 +39,7 @@ from ostinato.tasks.forecast.panels import forecast_panels, step_errors
 from ostinato.tasks.forecast.parameters import ForecastParameters
 from ostinato.tasks.forecast.settings import NetworkSettings, choose_context, choose_season, choose_segment
 from ostinato.tasks.forecast.stream import ForecastStream
+from ostinato.tasks.forecast.units import owners_of, score_parts
 from ostinato.tasks.forecast.updating import grown, grown_encoder, tested_given
 from ostinato.tasks.forecast.windows import Examples, ForecastEncoder, Reading, Rows, tail_of, whole
 
@@ -196,6 +198,13 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         encoder = model.encoder
         scale = encoder.mase_scales_of(examples.panel)[examples.origins[:, 0]]
         return score_all(examples.truth, predicted.point, predicted.quantiles, encoder.levels, scale)
+
+    def units(self, model: Forecasting, examples: Examples, predicted: Forecasts) -> Units:
+        encoder = model.encoder
+        scale = encoder.mase_scales_of(examples.panel)[examples.origins[:, 0]]
+        owners, count, of = owners_of(examples)
+        parts = score_parts(examples.truth, predicted.point, predicted.quantiles, encoder.levels, scale, owners, count)
+        return Units(count, of, parts)
 
     def counted(self, model: Forecasting, examples: Examples) -> tuple[int, str]:
         return len(examples.origins), f"forecasts of {model.encoder.settings.horizon} steps"

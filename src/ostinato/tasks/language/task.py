@@ -16,10 +16,11 @@ from ostinato.tasks.base.holding_out import Held, Shares
 from ostinato.tasks.base.lines import is_path
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Baseline, Model, Task
+from ostinato.tasks.base.units import Units
 from ostinato.tasks.language.network import LanguageNetwork, LanguageObjective
 from ostinato.tasks.language.panels import language_panels
 from ostinato.tasks.language.parameters import LanguageParameters
-from ostinato.tasks.language.reading import Losses, NGrams, Unigrams, measures, token_losses
+from ostinato.tasks.language.reading import Losses, NGrams, Unigrams, loss_units, measures, token_losses
 from ostinato.tasks.language.stream import LanguageStream
 from ostinato.tasks.language.texts import LanguageEncoder, Texts, Tokens, hold_out_end, read_texts
 
@@ -106,6 +107,9 @@ class LanguageTask(Task[LanguageParameters, Texts, LanguageEncoder, Tokens, Loss
 
     def measures(self, model: Language, examples: Tokens, predicted: Losses) -> dict[str, float]:
         return measures(predicted)
+
+    def units(self, model: Language, examples: Tokens, predicted: Losses) -> Units:
+        return loss_units(predicted)
 
     def counted(self, model: Language, examples: Tokens) -> tuple[int, str]:
         return len(examples), "tokens"
