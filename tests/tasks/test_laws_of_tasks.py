@@ -15,6 +15,8 @@ from ostinato.cli.command import Command
 from ostinato.cli.main import main, make_parser
 from ostinato.errors import ArtifactError, OstinatoError, UsageError
 from ostinato.options import parameters_of
+from ostinato.report.glossary import explain, glossary
+from ostinato.report.page import render
 from ostinato.tasks.base.estimator import Estimator
 from ostinato.tasks.base.registry import homes
 from ostinato.training.config import TrainingOptions
@@ -221,6 +223,19 @@ def test_a_report_is_written_of_the_fitted_model_and_of_the_loaded_one(fitted, t
     one = model.report(tmp_path / "one.html").read_text()
     assert ostinato.load(folder).report(tmp_path / "two.html").read_text() == one
     assert model.scores_.verdict.split(";")[0].split("'")[0] in one
+
+
+def test_every_measure_of_a_report_is_explained_and_every_difference_signed_and_drawn(fitted) -> None:
+    from html import unescape
+
+    _, model, _ = fitted
+    scores = model.scores_
+    measures = dict.fromkeys(measure for own in scores.values.values() for measure in own)
+    assert [measure for measure in measures if not explain(measure)] == []
+    page = unescape(render(model.summary_))
+    assert all(line in page for _, line in glossary(measures))
+    assert page.count('<i class="sign') == sum(len(row) for row in scores.against.values())
+    assert "differences from the baselines, with their intervals" in page
 
 
 def test_a_model_of_a_form_that_is_no_more_is_refused_with_what_to_do(fitted, tmp_path) -> None:

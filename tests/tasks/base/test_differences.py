@@ -140,10 +140,9 @@ def test_too_few_units_are_never_told_apart_or_level() -> None:
 
 
 def test_level_is_what_holds_no_difference_that_matters_and_the_rest_is_unclear() -> None:
-    rng = np.random.default_rng(8)
     for count, expected in ((2000, "level"), (20, "unclear")):
-        right = rng.random(count) < 0.8
-        other = right ^ (rng.random(count) < 0.05)
+        right = np.arange(count) < 0.8 * count
+        other = np.roll(right, count // 20)  # as many right, others of them
         found = {"a": compare(means(right), means(other))}
         assert standings(found, True, {"a": 0.05}, "texts")["a"].standing == expected
 
