@@ -9,10 +9,11 @@ import numpy as np
 from scipy import stats
 
 from ostinato.studies.comparing.result import CellRun, Comparison
-from ostinato.tasks.base.differences import LEVEL, Difference, compare, holm, standings
+from ostinato.tasks.base.differences import LEVEL, compare, holm, standings
 from ostinato.tasks.base.judging import margin
+from ostinato.tasks.base.summary import Better
 from ostinato.tasks.base.units import Mean
-from ostinato.tasks.base.wording import difference_in_words
+from ostinato.tasks.base.wording import stands
 
 _FEWEST = 3  # seeds from which on anything can be said of what another seed would change
 
@@ -59,19 +60,11 @@ def on_test(comparison: Comparison, run: CellRun) -> str:
     if own is None or not theirs or any(len(one.values) != len(own.values) for one in theirs.values()):
         return ""
     measure, of = str(run.judged["measure"]), str(run.judged["of"])
-    side = "higher" if comparison.better.get(measure) == "higher" else "lower"
-    margins = {
-        cell: margin("higher" if side == "higher" else "lower", own.total, one.total) for cell, one in theirs.items()
-    }
+    side: Better = "higher" if comparison.better.get(measure) == "higher" else "lower"
+    margins = {cell: margin(side, own.total, one.total) for cell, one in theirs.items()}
     found = standings({cell: compare(own, one) for cell, one in theirs.items()}, side == "higher", margins, of)
-    words = [_stands(cell, one, theirs[cell].total, side) for cell, one in found.items()]
+    words = [stands(one, cell, theirs[cell].total, side) for cell, one in found.items()]
     return f"On the test part, by {measure} and seed {run.seed}: {'; '.join(words)}."
-
-
-def _stands(cell: str, found: Difference, other: float, side: str) -> str:
-    words = {"better": "better than", "worse": "worse than", "level": "level with", "unclear": "not told apart from"}
-    size = difference_in_words(found, other, "higher" if side == "higher" else "lower")
-    return f"{words[found.standing]} {cell} ({size})"
 
 
 def _mean(run: CellRun) -> Mean | None:

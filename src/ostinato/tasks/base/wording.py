@@ -115,6 +115,16 @@ def difference_in_words(found: Difference, other: float, better: Better) -> str:
     return f"{size}, over {found.units:,} {found.of if found.units != 1 else _single(found.of)}"
 
 
+def stands(found: Difference, name: str, other: float, better: Better) -> str:
+    """Return how a model stands to another, in words.
+
+    >>> stands(Difference("better", -0.08, -0.14, -0.02, 0.01, 36, "windows"), "naive", 2.0, "lower")
+    'better than naive (4 % lower (1 to 7 %), over 36 windows)'
+    """
+    words = {"better": "better than", "worse": "worse than", "level": "level with", "unclear": "not told apart from"}
+    return f"{words[found.standing]} {name} ({difference_in_words(found, other, better)})"
+
+
 def amount(difference: float, other: float, better: Better) -> str:
     """Return a difference as a person says it: in points of a share, in per cent of a loss, or as it is.
 

@@ -46,7 +46,6 @@ from ostinato.tasks.forecast.windows import Examples, ForecastEncoder, Reading, 
 Forecasting: TypeAlias = "Model[ForecastParameters, ForecastEncoder]"
 HELD_OUT = "the held-out end of each series"
 _VALIDATION_WINDOWS = 2048
-_CLOSE = 0.02  # errors nearer than this to each other are not told apart
 
 
 class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, Forecasts]):
@@ -347,7 +346,7 @@ def _random_walk(values: Mapping[str, Mapping[str, float]]) -> list[str]:
     scores = {name: row[measure] for name, row in values.items() if not math.isnan(row.get(measure, math.nan))}
     walks = [scores[name] for name in ("naive", "drift") if name in scores]
     others = [score for name, score in scores.items() if name not in ("naive", "drift")]
-    if not walks or not others or min(walks) > min(others) * (1 + _CLOSE):
+    if not walks or not others or min(walks) > min(others):
         return []
     return [
         'The series behaves like a random walk here: "tomorrow is like today" is not beaten, and nothing in these '
