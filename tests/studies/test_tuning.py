@@ -115,7 +115,7 @@ def test_few_trials_rank_no_parameters(fits, tmp_path) -> None:
     assert not found.importances
     assert "what mattered: too few trials to tell: " in str(found)
     assert "and 20 are needed (--trials)" in found.mattered
-    assert "too few trials to tell" in render(found.summary())
+    assert "Too few trials to tell: " in render(found.summary())
 
 
 def test_a_trial_that_is_not_worth_it_is_stopped_at_once(fits, tmp_path) -> None:

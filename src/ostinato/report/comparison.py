@@ -28,7 +28,7 @@ def write_comparison(comparison: Comparison, folder: str | Path) -> list[Path]:
         OutputError: a file cannot be written.
     """
     folder = Path(folder)
-    page = render(summary_of(comparison), lambda: comparison_figure(comparison))
+    page = render(summary_of(comparison), lambda: comparison_figure(comparison), comparison.measures)
     image = io.BytesIO()
     with plain_text():
         figure = comparison_figure(comparison)

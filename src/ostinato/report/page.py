@@ -36,18 +36,19 @@ def write_report(summary: Summary, path: str | Path) -> Path:
     return path
 
 
-def render(summary: Summary, figure: Callable[[], Figure] | None = None) -> str:
+def render(summary: Summary, figure: Callable[[], Figure] | None = None, unmarked: Sequence[str] = ()) -> str:
     """Return the report as HTML; it refers to nothing outside itself.
 
     Args:
         summary: what there is to see.
         figure: draws one figure more, before the scores.
+        unmarked: measures of which the best is not marked: those by which nothing may be chosen.
     """
     trained = bool(summary.history)
     text: str = template("report.html.j2").render(
         summary=summary,
         tiles=_tiles(summary),
-        table=score_table(summary.scores, summary.better, summary.against, legend(summary.against)),
+        table=score_table(summary.scores, summary.better, summary.against, legend(summary.against), unmarked),
         standing=_svg(lambda: standing_figure(summary), "differences from the baselines, with their intervals")
         if any(summary.against.values())
         else None,

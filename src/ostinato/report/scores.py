@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ostinato.report.words import number
@@ -49,13 +49,25 @@ class Tile:
 
 
 def score_table(
-    scores: Scores, better: Mapping[str, str], against: Against | None = None, legend: str = ""
+    scores: Scores,
+    better: Mapping[str, str],
+    against: Against | None = None,
+    legend: str = "",
+    unmarked: Sequence[str] = (),
 ) -> ScoreTable | None:
-    """Return scores as a table, with the columns of all rows; `None` if there are none."""
+    """Return scores as a table, with the columns of all rows; `None` if there are none.
+
+    Args:
+        scores: `scores[name][measure]`.
+        better: which side of a measure is better.
+        against: how the model stands to each other row.
+        legend: what its signs are.
+        unmarked: measures of which the best is not marked.
+    """
     measures = list(dict.fromkeys(measure for own in scores.values() for measure in own))
     if not measures:
         return None
-    best = {measure: best_of(scores, measure, better) for measure in measures}
+    best = {own: None if own in unmarked else best_of(scores, own, better) for own in measures}
     rows = []
     for name, own in scores.items():
         found = (against or {}).get(name, {})

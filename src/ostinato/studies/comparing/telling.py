@@ -64,7 +64,7 @@ def on_test(comparison: Comparison, run: CellRun) -> str:
     margins = {cell: margin(side, own.total, one.total) for cell, one in theirs.items()}
     found = standings({cell: compare(own, one) for cell, one in theirs.items()}, side == "higher", margins, of)
     words = [stands(one, cell, theirs[cell].total, side) for cell, one in found.items()]
-    return f"On the test part, by {measure} and seed {run.seed}: {'; '.join(words)}."
+    return f"On the test part, by {measure} and seed {run.seed}, it is {_listed(words)}."
 
 
 def _mean(run: CellRun) -> Mean | None:

@@ -132,8 +132,9 @@ class Search:
             note = "The share of each parameter in telling the better trials from the others (PED-ANOVA)."
             panels.append(Table("What mattered", ("parameter", "searched", "importance"), rows, note))
         else:
-            said = self.mattered
-            panels.append(Table("What mattered", ("", ""), (("importance of parameters", said),)))
+            unknown = tuple((name, spoken, "not known") for name, spoken in self.space.items())
+            note = self.mattered[:1].upper() + self.mattered[1:] + "."
+            panels.append(Table("What mattered", ("parameter", "searched", "importance"), unknown, note))
         panels.append(self._table())
         return tuple(panels)
 

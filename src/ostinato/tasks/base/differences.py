@@ -19,7 +19,7 @@ LEVEL = 0.05
 """How often a difference is called one where there is none."""
 _EXACT = 12  # units of which all subsets are counted
 _SUBSETS = 4999
-_MANY = 2000  # units from which on means of subsets are as good as normal
+_MANY = 1000  # units from which on means of subsets are as good as normal
 _DRAWS = 1000
 _FEWEST_DRAWN = 20  # units of a bootstrap
 _CELLS = 4_000_000  # of a table of draws
@@ -101,7 +101,9 @@ def _compare_means(ours: Mean, theirs: Mean) -> Found:
     tries = len(means) + 1  # with the units as they are
     below, above = int((means <= 0).sum()), int((means >= 0).sum())
     p = min(1.0, 2 * (1 + min(below, above)) / tries) if differences.any() else 1.0
-    place = max(1, int(LEVEL / 2 * tries))
+    place = int(LEVEL / 2 * tries)
+    if not place:  # so few units hold the truth between any limits
+        return Found(value, -math.inf, math.inf, p, count, least)
     return Found(value, float(means[place - 1]), float(means[-place]), p, count, least)
 
 
@@ -141,7 +143,7 @@ def _normal(value: float, error: float, count: int) -> Found:
     return Found(value, value - half, value + half, p, count, 0.0)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
 def _subsets(count: int) -> Floats:
     """Return which units are in each subset that is not empty, `(subsets, count)`: all of them, or some at random."""
     if count <= _EXACT:
@@ -154,7 +156,7 @@ def _subsets(count: int) -> Floats:
 def _draws(count: int) -> Iterator[Floats]:
     """Yield how often each unit is drawn, `(draws, count)`, in pieces; the same ones in each call."""
     rng = np.random.default_rng(0)
-    left = int(np.clip(25 * _CELLS // count, 200, _DRAWS))
+    left = int(np.clip(5 * _CELLS // count, 200, _DRAWS))
     while left > 0:
         rows = min(left, max(1, _CELLS // count))
         places = rng.integers(0, count, (rows, count)) + count * np.arange(rows)[:, None]

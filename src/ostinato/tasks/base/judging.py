@@ -73,7 +73,8 @@ class Scores:
         wide = 2 if marked else 0
         widths = [max(len(measure), 8) + wide for measure in measures]
         lines = [f"{self.protocol}; {self.count:,} {self.of}", ""]
-        lines.append("  ".join([" " * head, *(_cell(m, "", w, wide) for m, w in zip(measures, widths, strict=True))]))
+        titles = [_cell(m, "", w, wide) for m, w in zip(measures, widths, strict=True)]
+        lines.append("  ".join([" " * head, *titles]).rstrip())
         for name, row in self.values.items():
             cells = [f"{row[m]:.4g}" if m in row and not math.isnan(row[m]) else "n/a" for m in measures]
             signs = [marked.get(name, {}).get(measure, "") for measure in measures]
