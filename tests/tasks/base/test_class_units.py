@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ostinato.tasks.base.areas import auprc, auroc
 from ostinato.tasks.base.class_units import class_units
-from ostinato.tasks.base.classes import auprc, auroc, class_measures, frequent_class_remarks
+from ostinato.tasks.base.classes import class_measures, frequent_class_remarks
 
 
 @settings(max_examples=40, deadline=None)
