@@ -6,7 +6,7 @@
     ├── DataError                 something in a file, table or stream row is wrong        (also ValueError)
     │   ├── ColumnError           a column is missing, doubled or of the wrong kind
     │   └── StreamRowError        a row pushed into a stream does not fit the model
-    ├── TrainingError             training could not go on
+    ├── TrainingError             training could not continue
     │   ├── NonFiniteLoss         the loss became NaN or infinite
     │   └── Diverged              it ended far above where it began
     ├── ArtifactError             a model folder cannot be read
@@ -68,7 +68,7 @@ class StreamRowError(DataError):
 
 
 class TrainingError(OstinatoError):
-    """Training could not go on."""
+    """Training could not continue."""
 
     exit_code = 4
 

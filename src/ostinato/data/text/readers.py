@@ -1,7 +1,7 @@
 """Reading text from disk, a row at a time: lines, JSON lines, columns of CSV and TSV, parallel files.
 
 Every reader takes a path, plain or `.gz`, and the keywords of `Decoding`; what it returns can be iterated as often as
-wanted, and is read anew each time. Blank lines (white space only) hold nothing and are skipped; a *record* whose text
+wanted, and is read again each time. Blank lines (white space only) hold nothing and are skipped; a *record* whose text
 is empty is kept, so that rows and predictions stay in step.
 """
 
@@ -227,7 +227,7 @@ def _delimiter(file: TextFile, wanted: Sequence[str | int], *, header: bool, quo
 
 
 def _parts_well(file: TextFile, mark: str, wanted: Sequence[str | int], header: bool, quoted: bool) -> bool:
-    """Tell whether the first rows, parted by this, have the columns that are asked for, and as many each."""
+    """Tell whether the first rows, separated by this, have the columns that are asked for, and as many each."""
     try:
         rows = [row for _, row in itertools.islice(_cells(file, mark, quoted=quoted), _SAMPLE)]
         for column in wanted:

@@ -64,7 +64,7 @@ def tune(
         on_trial: called with each trial that has ended.
 
     Raises:
-        UsageError: a parameter or a range cannot be meant, or the directory holds something else.
+        UsageError: a parameter or a range is invalid, or the directory holds something else.
         DataError: something in the data is wrong, or there is no validation part.
         TrainingError: no trial came to its end.
         MissingExtra: Optuna is not installed.
@@ -128,7 +128,7 @@ def _plan(work: Work) -> dict[str, Any]:
 
 def _study(work: Work) -> Study:
     """Return the study, with what a killed run left undone put first, or the parameters as they are given."""
-    # a sampler that begins anew with the same seed would draw the same again
+    # a sampler that starts over with the same seed would draw the same again
     begun = len(open_trials(work.folder, 0).get_trials(deepcopy=False))
     study = open_trials(work.folder, begun, pruning=work.pruning, workers=work.workers)
     drop_running(study, again=True)

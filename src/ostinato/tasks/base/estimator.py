@@ -91,7 +91,7 @@ class Estimator(Generic[T]):
             validation: data that decides which epoch is best and when to stop; `None`: a share of `data`.
             test: data for `scores_`; likewise.
             directory: where the history and the checkpoint of the run are kept; `None`: nowhere. The checkpoint stays
-                until the run is begun anew, so that nothing is lost before the model is saved.
+                until the run is started over, so that nothing is lost before the model is saved.
             resume: start from the directory's checkpoint if there is one.
 
         Raises:

@@ -59,7 +59,7 @@ class Task(Generic[P, R, C, E, D]):
         decides: the measures that a verdict is about: the first of them that there is; none: the first of all.
         baseline_types: the dataclasses that `baselines` makes, so that they can be read from a model's folder.
         estimator_type: as scikit-learn has it: `"classifier"`, `"regressor"`, or `None`.
-        kept: what an update does not fit anew, in words.
+        kept: what an update does not fit again, in words.
     """
 
     records: ClassVar[str] = "examples"

@@ -20,7 +20,7 @@ from ostinato.training import BatchSource, History, Objective, TrainingConfig, m
 SHARES = Shares(validation=0.2, test=0.2)
 """Of the new data, what decides when to stop, and on what the two models are compared."""
 _EPOCHS = 10
-_SLOWER = 1 / 3  # of the learning rate of the fit: what was learned is to be moved, not to be learned anew
+_SLOWER = 1 / 3  # of the learning rate of the fit: what was learned is to be moved, not to be learned again
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Update:
         scores: `scores[name][measure]` of both on the same data, the kept one named `"model"`.
         better: of each measure, whether higher or lower is better.
         split: on which data that is, in words.
-        kept: what of the old model was not fitted anew.
+        kept: what of the old model was not fitted again.
         history: of the training.
         tested: by the measure that decides, whether the two can be told apart, in a sentence.
     """

@@ -88,7 +88,7 @@ class LanguageTask(Task[LanguageParameters, Texts, LanguageEncoder, Tokens, Loss
         rows = max(1, min(own.batch_size if training else _ROWS, len(examples) // 2))
         if not training:
             return ChunkedCorpus(tokens, batch_size=rows, steps=4 * own.steps)
-        return ChunkedCorpus(tokens, batch_size=rows, steps=own.steps, varied=own.jitter, seed=own.seed)
+        return ChunkedCorpus(tokens, batch_size=rows, steps=own.steps, jitter=own.jitter, seed=own.seed)
 
     def objective(self, model: Language, train: Tokens) -> LanguageObjective:
         own = model.parameters

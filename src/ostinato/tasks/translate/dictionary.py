@@ -14,7 +14,7 @@ _MOST = 20_000_000
 
 
 def learn_dictionary(pairs: Sequence[tuple[str, str]], *, iterations: int = 5) -> dict[str, str]:
-    """Return the likeliest translation of each source word, by IBM's model 1.
+    """Return the most likely translation of each source word, by IBM's model 1.
 
     Every target word of a pair comes from one of its source words, or from none of them (`""`); which, is found by
     expectation and maximisation over word translation probabilities `t(target | source)`.
