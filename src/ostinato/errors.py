@@ -13,6 +13,7 @@
     │   ├── CorruptArtifact       it is cut short or changed
     │   └── NewerArtifact         it was written by a newer version
     ├── NotEnoughMemory           a model, a batch or the data are too large            (also MemoryError)
+    ├── OutOfTime                 work that has a share of time used it up              (also TimeoutError)
     ├── OutputError               a file or folder cannot be written                       (also OSError)
     └── MissingExtra              an optional dependency is not installed                  (also ImportError)
 
@@ -88,6 +89,10 @@ class Diverged(TrainingError):
 
 class NotEnoughMemory(OstinatoError, MemoryError):
     """A model, a batch or the data are too large for the memory of this machine."""
+
+
+class OutOfTime(OstinatoError, TimeoutError):
+    """Work that has a share of time, such as fitting a baseline, used it up."""
 
 
 class ArtifactError(OstinatoError):

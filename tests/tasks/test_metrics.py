@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 from sklearn.metrics import mean_absolute_error, mean_pinball_loss, mean_squared_error
 
-from ostinato.tasks.base.judging import decisive, sentences, stand
+from ostinato.tasks.base.judging import decisive, stand, verdict_sentences
 from ostinato.tasks.base.units import Mean, Units
 from ostinato.tasks.forecast import metrics
 from ostinato.tasks.forecast.baselines import drift, naive, seasonal_naive
@@ -130,7 +130,7 @@ def said_of(**windows) -> str:
     values["model"]["coverage 80 %"] = 71.0
     better = {"MASE": "lower", "MAE": "lower"}
     measure = decisive(values, task.decides)
-    return " ".join([*sentences(values, measure, better, stand(values, better, units)), *task.remarks(values)])
+    return " ".join([*verdict_sentences(values, measure, better, stand(values, better, units)), *task.remarks(values)])
 
 
 def test_a_series_that_a_regression_forecasts_is_not_called_a_random_walk() -> None:

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from ostinato.tasks.base.judging import Scores, scores_from, sentences, stand
+from ostinato.tasks.base.judging import Scores, scores_from, stand, verdict_sentences
 from ostinato.tasks.base.units import Mean, Units
 
 BETTER = {"MAE": "lower", "accuracy": "higher", "cross-entropy": "lower"}
@@ -27,7 +27,7 @@ def said(measure="MAE", of="windows", **units) -> tuple[str, Scores]:
     values = {name: {m: one.total for m, one in own.measures.items()} for name, own in made.items()}
     better = {name: BETTER[name] for own in values.values() for name in own}
     against = stand(values, better, made)
-    text = " ".join(sentences(values, measure, better, against))
+    text = " ".join(verdict_sentences(values, measure, better, against))
     return text, Scores("test", 1, of, values, better, text, {}, against, made)
 
 
@@ -100,7 +100,7 @@ def test_what_is_not_told_from_a_weaker_baseline_does_not_beat_them_all() -> Non
 
 def test_without_units_no_more_is_said_than_which_number_is_lower() -> None:
     values = {"model": {"MAE": 1.0}, "naive": {"MAE": 2.0}}
-    (text,) = sentences(values, "MAE", {"MAE": "lower"}, {})
+    (text,) = verdict_sentences(values, "MAE", {"MAE": "lower"}, {})
     assert "50 % lower" in text
     assert "beats" not in text
 

@@ -156,7 +156,7 @@ def _known(row: Mapping[str, float], measure: str) -> bool:
     return math.isfinite(row.get(measure, math.nan))
 
 
-def sentences(
+def verdict_sentences(
     values: Mapping[str, Mapping[str, float]], measure: str, better: Mapping[str, Better], against: Against
 ) -> list[str]:
     """Return the verdict by the measure that decides, and what other measures say against it, if any do."""

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from ostinato.tasks.base.allowance import Allowance
+from ostinato.tasks.base.baselines import judged_apart, sentences
 from ostinato.tasks.base.fitting import AnyTask, Fitted, better_of, encoded
 from ostinato.tasks.base.holding_out import Shares, percent, require_parts, without_empty
 from ostinato.tasks.base.judging import MODEL, Scores, decisive, stand
@@ -175,12 +177,14 @@ def _renewed(
     task: AnyTask, fitted: Fitted, new: Model[Any, Any], found: Update, test: Any, units: Mapping[str, Units]
 ) -> Fitted:
     count, of = task.counted(new, test)
-    told = {name: own.predict(test) for name, own in fitted.baselines.items()}
-    values = {**found.scores, **{name: task.measures(new, test, own) for name, own in told.items()}}
+    allowance = Allowance(fitted.seconds_beside, len(fitted.baselines))
+    told, baselines, left_out = judged_apart(task, new, fitted.baselines, test, allowance)
+    values = {**found.scores, **baselines}
     more = {name: own for name, one in told.items() if (own := task.units(new, test, one)) is not None}
     better, parts = better_of(task, values), {**units, **more}
     against = stand(values, better, parts)
-    scores = Scores(found.split, count, of, values, better, found.verdict, {}, against, parts)
+    said = " ".join([found.verdict, *sentences(left_out)])
+    scores = Scores(found.split, count, of, values, better, said, {}, against, parts)
     run = replace(fitted.run, history=found.history, failure=None)
     return replace(fitted, model=new, run=run, scores=scores, summary=_summary(fitted.summary, found, scores))
 

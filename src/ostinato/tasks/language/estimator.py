@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ostinato.errors import UsageError
 from ostinato.tasks.base.estimator import Estimator
 from ostinato.tasks.base.fitting import better_of
-from ostinato.tasks.base.judging import MODEL, Scores, decisive, sentences, stand
+from ostinato.tasks.base.judging import MODEL, Scores, decisive, stand, verdict_sentences
 from ostinato.tasks.language.adapting import DynamicEvaluation
 from ostinato.tasks.language.cache import NeuralCache
 from ostinato.tasks.language.generation import Sampling, generate_tokens
@@ -108,7 +108,7 @@ class LanguageModel(Estimator[LanguageTask], LanguageParameters):
         units = {MODEL: loss_units(losses), "model as trained": scores.units[MODEL]}
         units |= {name: own for name, own in scores.units.items() if name != MODEL}
         against = stand(values, better, units)
-        said = " ".join(sentences(values, decisive(values, self.task.decides), better, against))
+        said = " ".join(verdict_sentences(values, decisive(values, self.task.decides), better, against))
         protocol = f"{scores.protocol}, with {' and '.join(how)}"
         return replace(
             scores, values=values, protocol=protocol, better=better, verdict=said, against=against, units=units
