@@ -10,7 +10,7 @@ from ostinato.tasks.base.units import Floats, Parts, Sums, mean_of, sums_of
 _LEAST = 1e-12
 _BINS = 10  # of the calibration error
 _SCORES = 400  # different scores that areas under curves tell apart; of more, as many quantiles
-_CELLS = 20_000_000
+_CELLS, _AREA_CELLS = 8_000_000, 4_000_000  # numbers of all units together, at most
 
 
 def class_units(
@@ -83,7 +83,7 @@ def _calibration_error(sums: Floats) -> Floats:
 def _score_sums(positive: NDArray[np.bool_], scores: Floats, own: NDArray[np.int64], count: int) -> Floats:
     """Return how many negatives and positives each unit has by score, the lowest first."""
     levels = np.unique(scores)
-    most = int(np.clip(_CELLS // (2 * max(count, 1)), 50, _SCORES))
+    most = int(np.clip(_AREA_CELLS // (2 * max(count, 1)), 50, _SCORES))
     if len(levels) > most:
         levels = np.unique(np.quantile(scores, np.linspace(0, 1, most), method="lower"))
     place = np.searchsorted(levels, scores, side="right") - 1
