@@ -172,7 +172,7 @@ def test_a_search_has_a_report(tmp_path) -> None:
 
 def test_a_real_estimator_is_tuned_without_its_test_part(tmp_path, monkeypatch) -> None:
     looked, real = [], fitting.judge
-    monkeypatch.setattr(fitting, "judge", lambda *a: looked.append(1) or real(*a))
+    monkeypatch.setattr(fitting, "judge", lambda *a, **k: looked.append(1) or real(*a, **k))
     wave = {"y": [math.sin(i / 6) for i in range(260)]}
     model = Forecaster(4, context=16, segment=4, hidden_size=4, epochs=2, progress=False)
     found = ostinato.tune(model, wave, {"learning_rate": "1e-4:1e-1:log"}, trials=3, directory=tmp_path)
