@@ -5,6 +5,7 @@ import json
 import math
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -230,22 +231,64 @@ def test_rows_are_means_over_seeds_with_their_spread() -> None:
     assert row.spreads["accuracy"] == pytest.approx(np.std(scores, ddof=1))
     assert row.means["memory MB"] == 1
     assert (baseline.name, baseline.spreads) == ("majority | class", {})
-    assert "0.8 ± 0.1 *" in str(found)
+    assert "0.8 ± 0.1" in str(found)
     assert "majority \\| class" in markdown(found)
 
 
+def losing(cell, seed, loss, score=0.8, **more):
+    """A run with a validation loss."""
+    return run_of(cell, seed, score, curve=((0.5, 2 * loss), (1.0, loss)), **more)
+
+
+def test_a_cell_is_chosen_by_validation_and_never_by_the_test_part() -> None:
+    found = comparison_of(losing("gru", 0, 0.5, score=0.7), losing("lstm", 0, 0.6, score=0.9))
+    assert found.chosen == "gru"
+    assert verdict(found).startswith("gru has the lowest validation loss (0.5); one seed cannot tell")
+    marked = [line for line in str(found).splitlines() if "0.9" in line]
+    assert "0.9 *" not in marked[0]
+    without = comparison_of(*[replace(run, curve=()) for run in found.runs])
+    assert without.chosen is None
+    assert "No cell is chosen: there is no validation loss to choose by" in verdict(without)
+
+
 def test_the_verdict_does_not_say_more_than_the_seeds_do() -> None:
-    one = comparison_of(run_of("gru", 0, 0.8), run_of("lstm", 0, 0.7))
-    assert "gru is best by accuracy (0.8); with one seed" in verdict(one)
-    near = comparison_of(
-        *[run_of(c, s, 0.8 + 0.05 * s + d) for c, d in (("a", 0), ("b", 0.01)) for s in (0, 1)], seeds=2
-    )
-    assert "b is best" in verdict(near)
-    assert "a cannot be told apart from it over 2 seeds" in verdict(near)
-    far = comparison_of(*[run_of(c, s, v + 0.001 * s) for c, v in (("a", 0.6), ("b", 0.9)) for s in (0, 1)], seeds=2)
-    assert "by more than the seeds differ" in verdict(far)
-    assert "The baseline majority | class is better than every cell." in verdict(comparison_of(run_of("gru", 0, 0.4)))
+    two = comparison_of(*[losing(c, s, v) for c, v in (("a", 0.1), ("b", 0.9)) for s in (0, 1)], seeds=2)
+    assert "2 seeds cannot tell whether by more than chance (--seeds 5)" in verdict(two)
+    noise = (0.05, -0.04, 0.02, -0.03)
+    near = [losing(c, s, 0.5 + sign * noise[s] + d) for c, d, sign in (("a", 0.01, 1), ("b", 0, -1)) for s in range(4)]
+    assert "b has the lowest validation loss" in verdict(comparison_of(*near, seeds=4))
+    assert "but a cannot be told apart from it over 4 seeds" in verdict(comparison_of(*near, seeds=4))
+    far = [losing(c, s, v + noise[s] / 9 * (c == "a")) for c, v in (("a", 0.6), ("b", 0.9)) for s in range(4)]
+    assert "by more than 4 seeds differ" in verdict(comparison_of(*far, seeds=4))
     assert "No cell was fitted" in verdict(comparison_of(CellRun("gru", 0, 8, error="broke")))
+
+
+def test_seeds_that_differ_by_chance_alone_choose_no_winner() -> None:
+    rng, told = np.random.default_rng(0), 0
+    for _ in range(200):
+        runs = [losing(cell, seed, float(rng.lognormal())) for cell in "abcde" for seed in range(5)]
+        told += "by more than 5 seeds differ" in verdict(comparison_of(*runs, seeds=5))
+    assert told / 200 <= 0.05
+
+
+def test_cells_are_compared_on_the_test_part_unit_by_unit() -> None:
+    rng = np.random.default_rng(0)
+    right = (rng.random(400) < 0.9).astype(float)
+
+    def judged(values):
+        return {"measure": "accuracy", "of": "texts", "values": list(values), "weights": [1.0] * len(values)}
+
+    found = comparison_of(
+        losing("a", 0, 0.1, judged=judged(right), verdict="The model beats every baseline."),
+        losing("b", 0, 0.2, judged=judged(right * (rng.random(400) < 0.7))),
+        losing("c", 0, 0.2, judged=judged(right)),
+    )
+    assert "better than b (" in verdict(found)
+    assert "level with c (no difference" in verdict(found)
+    assert "over 400 texts" in verdict(found)
+    assert "a beside the baselines, seed 0: The model beats every baseline." in verdict(found)
+    few = [replace(run, judged=judged(np.asarray(run.judged["values"])[:20])) for run in found.runs]
+    assert "not told apart from c" in verdict(comparison_of(*few))
 
 
 def test_a_comparison_is_written_whole(tmp_path) -> None:

@@ -94,7 +94,7 @@ SPACE = {"x": "-1:1", "cell": "gru,lstm"}
 
 def test_the_minimum_is_found_and_the_given_parameters_come_first(fits, tmp_path) -> None:
     heard = []
-    found = ostinato.tune(Bowl(), "data", SPACE, trials=30, directory=tmp_path, on_trial=heard.append)
+    found = ostinato.tune(Bowl(), "data", SPACE, trials=30, pruning=False, directory=tmp_path, on_trial=heard.append)
     assert abs(found.best.parameters["x"] - 0.3) < 0.2
     assert found.best.parameters["cell"] == "gru"
     assert found.best.value == pytest.approx((found.best.parameters["x"] - 0.3) ** 2 + 0.2)
@@ -103,10 +103,19 @@ def test_the_minimum_is_found_and_the_given_parameters_come_first(fits, tmp_path
     assert [trial.number for trial in heard] == list(range(30))
     assert set(found.importances) == {"x", "cell"}
     assert sum(found.importances.values()) == pytest.approx(1)
-    assert "% lower" in found.verdict
+    assert "x" in found.mattered
+    assert "% lower. Each was fitted once, and the lowest of several is partly luck" in found.verdict
     # the model is fitted with the best parameters, and only it was evaluated
     assert found.model.x == found.best.parameters["x"]
     assert [fit[0] for fit in fits if fit[-1] == "evaluated on the test part"] == [found.model.x]
+
+
+def test_few_trials_rank_no_parameters(fits, tmp_path) -> None:
+    found = ostinato.tune(Bowl(), "data", SPACE, trials=4, directory=tmp_path)
+    assert not found.importances
+    assert "what mattered: too few trials to tell: " in str(found)
+    assert "and 20 are needed (--trials)" in found.mattered
+    assert "Too few trials to tell: " in render(found.summary())
 
 
 def test_a_trial_that_is_not_worth_it_is_stopped_at_once(fits, tmp_path) -> None:
@@ -163,7 +172,7 @@ def test_a_search_has_a_report(tmp_path) -> None:
 
 def test_a_real_estimator_is_tuned_without_its_test_part(tmp_path, monkeypatch) -> None:
     looked, real = [], fitting.judge
-    monkeypatch.setattr(fitting, "judge", lambda *a: looked.append(1) or real(*a))
+    monkeypatch.setattr(fitting, "judge", lambda *a, **k: looked.append(1) or real(*a, **k))
     wave = {"y": [math.sin(i / 6) for i in range(260)]}
     model = Forecaster(4, context=16, segment=4, hidden_size=4, epochs=2, progress=False)
     found = ostinato.tune(model, wave, {"learning_rate": "1e-4:1e-1:log"}, trials=3, directory=tmp_path)

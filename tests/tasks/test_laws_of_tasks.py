@@ -15,6 +15,8 @@ from ostinato.cli.command import Command
 from ostinato.cli.main import main, make_parser
 from ostinato.errors import ArtifactError, OstinatoError, UsageError
 from ostinato.options import parameters_of
+from ostinato.report.glossary import explain, glossary
+from ostinato.report.page import render
 from ostinato.tasks.base.estimator import Estimator
 from ostinato.tasks.base.registry import homes
 from ostinato.training.config import TrainingOptions
@@ -167,6 +169,24 @@ def test_a_fit_leaves_scores_beside_baselines_a_history_and_a_summary(fitted) ->
     json.dumps(model.scores_.plain())
 
 
+UNTESTED = {"translator": {"loss", "perplexity"}}  # of the references: no baseline has a likelihood to compare with
+
+
+def test_every_measure_has_units_which_come_to_it_and_a_test_against_every_baseline(fitted) -> None:
+    kind, model, _ = fitted
+    scores = model.scores_
+    for name, units in scores.units.items():
+        tested = {own for own in scores.values[name] if not own.startswith("coverage ")} - UNTESTED.get(kind, set())
+        assert tested <= set(units.measures)
+        for measure in tested:
+            assert units.measures[measure].total == pytest.approx(scores.values[name][measure], rel=1e-6, nan_ok=True)
+        if name != "model":
+            finite = {own for own in tested if np.isfinite(scores.values[name][own])}
+            assert set(scores.against.get(name, {})) == finite & set(scores.model)
+    assert set(scores.units) == set(scores.values)
+    assert model.summary_.against == scores.against
+
+
 def test_the_same_seed_gives_the_same_weights(fitted) -> None:
     kind, model, _ = fitted
     again = made(kind).fit(CASES[kind].data(False, 0))
@@ -191,7 +211,7 @@ def test_a_model_comes_back_from_disk_with_its_answers_scores_and_baselines(fitt
 def test_evaluate_prints_the_same_keys_for_every_task(fitted) -> None:
     kind, model, _ = fitted
     plain = evaluated(model, kind).plain()
-    assert set(plain) == {"protocol", "count", "of", "values", "better", "verdict", "details"}
+    assert set(plain) == {"protocol", "count", "of", "values", "better", "verdict", "details", "against"}
     assert plain["count"] > 0
     assert set(plain["better"]) <= set(plain["values"]["model"]) | {
         measure for own in plain["values"].values() for measure in own
@@ -203,6 +223,19 @@ def test_a_report_is_written_of_the_fitted_model_and_of_the_loaded_one(fitted, t
     one = model.report(tmp_path / "one.html").read_text()
     assert ostinato.load(folder).report(tmp_path / "two.html").read_text() == one
     assert model.scores_.verdict.split(";")[0].split("'")[0] in one
+
+
+def test_every_measure_of_a_report_is_explained_and_every_difference_signed_and_drawn(fitted) -> None:
+    from html import unescape
+
+    _, model, _ = fitted
+    scores = model.scores_
+    measures = dict.fromkeys(measure for own in scores.values.values() for measure in own)
+    assert [measure for measure in measures if not explain(measure)] == []
+    page = unescape(render(model.summary_))
+    assert all(line in page for _, line in glossary(measures))
+    assert page.count('<i class="sign') == sum(len(row) for row in scores.against.values())
+    assert "differences from the baselines, with their intervals" in page
 
 
 def test_a_model_of_a_form_that_is_no_more_is_refused_with_what_to_do(fitted, tmp_path) -> None:

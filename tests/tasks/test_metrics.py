@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 from sklearn.metrics import mean_absolute_error, mean_pinball_loss, mean_squared_error
 
-from ostinato.tasks.base.judging import decisive, verdict
+from ostinato.tasks.base.judging import decisive, stand, verdict_sentences
+from ostinato.tasks.base.units import Mean, Units
 from ostinato.tasks.forecast import metrics
 from ostinato.tasks.forecast.baselines import drift, naive, seasonal_naive
 from ostinato.tasks.forecast.calibration import calibrate, measure_calibration
@@ -117,41 +118,40 @@ def test_calibration_makes_intervals_hold_what_they_promise() -> None:
     assert not measure_calibration(truth[:5], narrow[:5], levels).any()
 
 
-def said_of(scores) -> str:
-    """The sentences of a forecaster's scores, as a fit puts them together."""
-    task = ForecastTask()
-    measure = decisive(scores, task.decides)
-    return " ".join([verdict(scores, measure, {"MASE": "lower", "MAE": "lower"}, {}), *task.remarks(scores)])
+def said_of(**windows) -> str:
+    """The sentences of a forecaster's scores by the errors of 40 windows, as a fit puts them together."""
+    task, rng = ForecastTask(), np.random.default_rng(0)
+    units, values = {}, {}
+    for name, size in windows.items():
+        errors = rng.lognormal(0, 0.02, 40)
+        errors *= size / errors.mean()
+        units[name] = Units(40, "windows", {"MASE": Mean(errors, np.full(40, float(np.isfinite(size))))})
+        values[name] = {"MASE": errors.mean(), "MAE": errors.mean()}
+    values["model"]["coverage 80 %"] = 71.0
+    better = {"MASE": "lower", "MAE": "lower"}
+    measure = decisive(values, task.decides)
+    return " ".join([*verdict_sentences(values, measure, better, stand(values, better, units)), *task.remarks(values)])
 
 
 def test_a_series_that_a_regression_forecasts_is_not_called_a_random_walk() -> None:
-    rivals = {"naive": 0.8, "drift": 0.7, "linear autoregression": 0.5}
-    said = said_of({name: {"MASE": score, "MAE": score} for name, score in {"model": 1.2, **rivals}.items()})
-    assert "LOSES to a baseline: MASE 1.2 against 0.5 of the best of them, linear autoregression" in said
+    said = said_of(model=1.2, naive=0.8, drift=0.7, linear=0.5)
+    assert "LOSES to a baseline: MASE 1.2 against 0.5" in said
     assert "random walk" not in said
 
 
 @pytest.mark.parametrize(
     ("model", "rivals", "words"),
     [
-        (
-            0.8,
-            {"naive": 1.3, "seasonal naive": 1.0},
-            "beats every baseline: MASE 0.8 against 1 of the best of them, sea",
-        ),
-        (1.2, {"naive": 1.5, "seasonal naive": 1.0}, "LOSES to a baseline: MASE 1.2 against 1"),
-        (1.01, {"naive": 1.0, "drift": 1.1}, "no better than the baselines"),
-        (1.01, {"naive": 1.0, "drift": 1.1}, '"tomorrow is like today" is not beaten'),
+        (0.8, {"naive": 1.3, "seasonal": 1.0}, "beats every baseline: MASE 0.8"),
+        (1.2, {"naive": 1.5, "seasonal": 1.0}, "LOSES to a baseline: MASE 1.2"),
+        (1.0, {"naive": 1.0, "drift": 1.1}, "no better than the baselines"),
+        (1.2, {"naive": 1.0, "drift": 1.1}, '"tomorrow is like today" is not beaten'),
         (NAN, {"naive": NAN}, "nothing to compare"),
         (0.5, {"naive": 0.0}, "LOSES to a baseline"),
     ],
 )
 def test_the_verdict_is_plain(model, rivals, words) -> None:
-    scores = {
-        "model": {"MASE": model, "MAE": model, "coverage 80 %": 71.0},
-        **{n: {"MASE": v, "MAE": v} for n, v in rivals.items()},
-    }
-    said = said_of(scores)
+    said = said_of(model=model, **rivals)
     assert words in said
     if "nothing" not in words:
         assert "80 % interval held 71.0 % of the values (too narrow)" in said

@@ -18,7 +18,7 @@ def place(tmp_path_factory):
     """A folder with the file of the guide as an installed package, and data."""
     folder = tmp_path_factory.mktemp("walks")
     code = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), flags=re.DOTALL | re.MULTILINE)[0]
-    assert len(code.splitlines()) < 140
+    assert len(code.splitlines()) <= 140
     assert sum(bool(line.strip()) for line in code.splitlines()) < 120
     (folder / "walks.py").write_text(code)
     home = folder / "walks-1.0.dist-info"

@@ -37,7 +37,9 @@ def test_what_the_new_rows_follow_is_learned_and_the_updated_model_is_kept(saved
     found = model.update(CASES[name].data(True, 1), epochs=10)
     assert found.improved
     assert found.after < 0.9 * found.before
-    assert "The updated model is kept: it is better" in str(found)
+    assert "The updated model is kept: its loss is lower" in str(found)
+    assert found.tested.startswith("By ")
+    assert "before the update (" in found.tested
     assert list(found.scores) == ["model", "before the update"]
     assert not same(before, weights(model))
     again = ostinato.load(model.save(tmp_path / "m"))

@@ -78,16 +78,16 @@ def _fit(demo: Demo, past: pl.DataFrame, out: Path) -> Forecaster:
 
 def _evaluate(model: Forecaster) -> None:
     from ostinato.cli.show import print_scores
+    from ostinato.tasks.base.wording import stands
 
     scores = model.scores_
     assert scores is not None
     print()
     print_scores(scores)
-    seasonal = scores.values.get("seasonal naive")
-    if seasonal is not None:
-        ratio = scores["MAE"] / seasonal["MAE"]
-        word = "beats" if ratio < 1 else "does NOT beat"
-        print(f"It {word} the seasonal naive forecast: its mean absolute error is {100 * ratio:.0f} % of that.")
+    found = scores.against.get("seasonal naive", {}).get("MAE")
+    if found is not None:
+        words = stands(found, "the seasonal naive forecast", scores.values["seasonal naive"]["MAE"], "lower")
+        print(f"By mean absolute error it is {words}.")
 
 
 def _stream(demo: Demo, model: Forecaster, held_back: pl.DataFrame) -> None:

@@ -12,12 +12,21 @@ from typing import TYPE_CHECKING, Any
 from ostinato.errors import DataError
 
 if TYPE_CHECKING:
+    from ostinato.tasks.base.differences import Difference
     from ostinato.tasks.base.judging import Scores
     from ostinato.tasks.base.summary import Summary
 
 
-def score_table(scores: Mapping[str, Mapping[str, float]], better: Mapping[str, str] = MappingProxyType({})) -> str:
-    """Return scores as a table, the model first, the best of each column marked; `better` is "lower" if left out."""
+def score_table(
+    scores: Mapping[str, Mapping[str, float]],
+    better: Mapping[str, str] = MappingProxyType({}),
+    against: Mapping[str, Mapping[str, Difference]] = MappingProxyType({}),
+) -> str:
+    """Return scores as a table, the model first, the best of each column marked; `better` is "lower" if left out.
+
+    Where it is told `against` which baseline the model is better, level or worse, a sign says so.
+    """
+    from ostinato.tasks.base.judging import marks
     from ostinato.tasks.base.summary import best_of
 
     names = list(scores)
@@ -28,6 +37,12 @@ def score_table(scores: Mapping[str, Mapping[str, float]], better: Mapping[str, 
         best = best_of(scores, measure, {measure: side}) if side else None
         if best is not None:
             cells[names.index(best)][column] += " *"
+    signs = marks(against)
+    if signs:
+        cells = [
+            [f"{cell} {signs.get(name, {}).get(measure, ' ')}" for cell, measure in zip(row, measures, strict=True)]
+            for name, row in zip(names, cells, strict=True)
+        ]
     widths = [max(len(measure), *(len(row[i]) for row in cells)) for i, measure in enumerate(measures)]
     head = max(len(name) for name in names)
     table = [("", measures), *zip(names, cells, strict=True)]
@@ -41,19 +56,26 @@ def _line(name: str, cells: list[str], widths: list[int]) -> str:
 
 def print_scores(scores: Scores) -> None:
     """Print what an evaluation gave: the table, how it was made, and the verdict."""
-    print(score_table(scores.values, scores.better))
-    print(f"* best. {scores.protocol}; {scores.count:,} {scores.of}.")
+    print(score_table(scores.values, scores.better, scores.against))
+    print(f"* best{_signs(scores.against)}. {scores.protocol}; {scores.count:,} {scores.of}.")
     print(scores.verdict)
     for name, own in scores.details.items():
         if isinstance(own, Mapping) and own and all(isinstance(row, Mapping) for row in own.values()):
             print(f"\n{name}\n{score_table(own, dict.fromkeys(next(iter(own.values())), ''))}")
 
 
+def _signs(against: Mapping[str, Mapping[str, Difference]]) -> str:
+    from ostinato.tasks.base.judging import legend
+
+    said = legend(against)
+    return f", {said}" if said else ""
+
+
 def print_summary(summary: Summary) -> None:
     """Print the scores of a fit, how they were made, and the verdict."""
     if summary.scores:
-        print(score_table(summary.scores, summary.better))
-        print(f"* best. {summary.protocol}.")
+        print(score_table(summary.scores, summary.better, summary.against))
+        print(f"* best{_signs(summary.against)}. {summary.protocol}.")
     print(summary.verdict)
 
 

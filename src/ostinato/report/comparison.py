@@ -12,7 +12,7 @@ from ostinato.report.figures import FULL_WIDTH, MODEL, new_figure, plain_text
 from ostinato.report.page import render
 from ostinato.report.words import visible
 from ostinato.studies.comparing import Comparison
-from ostinato.studies.comparing.result import COSTS
+from ostinato.studies.comparing.result import COSTS, VALIDATION
 from ostinato.studies.comparing.showing import markdown, summary_of
 from ostinato.tasks.base.summary import best_of
 
@@ -28,7 +28,7 @@ def write_comparison(comparison: Comparison, folder: str | Path) -> list[Path]:
         OutputError: a file cannot be written.
     """
     folder = Path(folder)
-    page = render(summary_of(comparison), lambda: comparison_figure(comparison))
+    page = render(summary_of(comparison), lambda: comparison_figure(comparison), comparison.measures)
     image = io.BytesIO()
     with plain_text():
         figure = comparison_figure(comparison)
@@ -49,16 +49,18 @@ def write_markdown(comparison: Comparison, folder: str | Path) -> Path:
 
 
 def comparison_figure(comparison: Comparison) -> Figure:
-    """Draw a row a cell, a column a quantity: quality with its spread, time, memory, latency; the best in colour.
+    """Draw a row a cell, a column a quantity: validation loss, the test part with its spread, time, memory, latency.
 
-    A baseline is a dotted line in the column of the quality.
+    The best is in colour; on the test part, the cell that was chosen by validation. A baseline is a dotted line there.
     """
     rows = [row for row in comparison.rows() if row.parameters is not None]
     baselines = [row for row in comparison.rows() if row.parameters is None]
-    columns = [*comparison.measures[:1], *COSTS[1:]]
+    columns = [own for own in comparison.columns if own == VALIDATION or own in (*comparison.measures[:1], *COSTS[1:])]
     figure, panels = new_figure(FULL_WIDTH, 1.1 + 0.34 * max(1, len(rows)), len(columns))
     for place, (axes, column) in enumerate(zip(panels, columns, strict=True)):
         best = best_of({row.name: row.means for row in rows}, column, comparison.better)
+        if column in comparison.measures:
+            best = comparison.chosen  # the test part shows what was chosen, and chooses nothing
         for i, row in enumerate(rows):
             spread = row.spreads.get(column, 0.0)
             colour = MODEL if row.name == best else "#808081"

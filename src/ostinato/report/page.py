@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 from ostinato.errors import MissingExtra
 from ostinato.files import write_atomically
 from ostinato.report import figures
+from ostinato.report.glossary import glossary
 from ostinato.report.panels import curve_figure, fan_figure, matrix_figure
 from ostinato.report.scores import Tile, score_table, score_tiles
+from ostinato.report.standing import standing_figure
 from ostinato.report.words import duration, judge_training, number, visible
+from ostinato.tasks.base.judging import legend
 from ostinato.tasks.base.summary import Curve, Fan, Matrix, Summary, WeightedText
 
 if TYPE_CHECKING:
@@ -33,18 +36,23 @@ def write_report(summary: Summary, path: str | Path) -> Path:
     return path
 
 
-def render(summary: Summary, figure: Callable[[], Figure] | None = None) -> str:
+def render(summary: Summary, figure: Callable[[], Figure] | None = None, unmarked: Sequence[str] = ()) -> str:
     """Return the report as HTML; it refers to nothing outside itself.
 
     Args:
         summary: what there is to see.
         figure: draws one figure more, before the scores.
+        unmarked: measures of which the best is not marked: those by which nothing may be chosen.
     """
     trained = bool(summary.history)
     text: str = template("report.html.j2").render(
         summary=summary,
         tiles=_tiles(summary),
-        table=score_table(summary.scores, summary.better),
+        table=score_table(summary.scores, summary.better, summary.against, legend(summary.against), unmarked),
+        standing=_svg(lambda: standing_figure(summary), "differences from the baselines, with their intervals")
+        if any(summary.against.values())
+        else None,
+        glossary=glossary(dict.fromkeys(measure for own in summary.scores.values() for measure in own)),
         figure=figure and _svg(figure, f"{summary.title}, as a figure"),
         words=judge_training(summary) if trained else "",
         training=_svg(lambda: figures.training_curves(summary), "training and validation loss by epoch")

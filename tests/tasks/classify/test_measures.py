@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from ostinato.errors import DataError, UsageError
 from ostinato.tasks.base.classes import calibration_error, class_measures, class_scores, confusion_counts
-from ostinato.tasks.base.judging import verdict
 from ostinato.tasks.classify.baselines import MostFrequent
 from ostinato.tasks.classify.channels import ChannelEncoder, Steps
 from ostinato.tasks.classify.dtw import WarpedNeighbours
@@ -226,19 +225,6 @@ def test_words_are_counted_and_a_class_without_examples_has_no_chance() -> None:
     told = BagOfWords.fit(None, train, None, 3).predict(part_of(["fine", "dull", ""], [0, 0, 0]))
     assert told.classes.tolist()[:2] == [0, 2]
     assert told.probabilities[:, 1].tolist() == [0, 0, 0]
-
-
-def test_the_verdict_says_who_wins_and_when_nobody_does() -> None:
-    def said(**counts) -> str:
-        rows = {name: np.arange(100) >= first for name, (_, first) in counts.items()}
-        for name, (count, first) in counts.items():
-            rows[name] = (np.arange(100) >= first) & (np.arange(100) < first + count)
-        values = {name: {"accuracy": float(own.mean())} for name, own in rows.items()}
-        return verdict(values, "accuracy", {"accuracy": "higher"}, rows)
-
-    assert said(model=(90, 0), words=(60, 0), none=(50, 0)).startswith("The model beats every baseline: accuracy 0.9")
-    assert said(model=(60, 0), words=(90, 0)).startswith("The model LOSES to a baseline: accuracy 0.6")
-    assert said(model=(52, 0), words=(51, 49)).startswith("The model is no better than the baselines")
 
 
 def test_a_window_out_of_range_is_refused() -> None:

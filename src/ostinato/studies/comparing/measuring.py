@@ -23,9 +23,12 @@ from ostinato.errors import NonFiniteLoss, OstinatoError
 from ostinato.files import make_folder
 from ostinato.studies.comparing.result import CellRun
 from ostinato.studies.study import write_json
+from ostinato.tasks.base.judging import MODEL, decisive
+from ostinato.tasks.base.units import Mean
 from ostinato.training import History, Listener, listening, remove_checkpoint
 
 RESULT = "result.json"
+_UNITS = 20_000  # whose values are kept, at most
 _ANSWERS, _SECONDS = 300, 2.0  # what a median of latencies is taken over, at most
 
 
@@ -83,8 +86,22 @@ def measure(job: Job) -> CellRun:
         memory=watch.memory,
         latency=latency,
         latency_of=what,
+        verdict=summary.verdict,
+        judged=_judged(model),
         curve=tuple((float(row["seconds"]), float(row["validation_loss"])) for row in summary.history),
     )
+
+
+def _judged(model: Any) -> dict[str, Any]:
+    """Return the units of the measure that decides, if it is a mean over not too many."""
+    if model.scores_ is None or MODEL not in model.scores_.units:
+        return {}
+    units = model.scores_.units[MODEL]
+    measure = decisive(model.scores_.values, model.task.decides)
+    own = units.measures.get(measure)
+    if not isinstance(own, Mean) or units.count > _UNITS:
+        return {}
+    return {"measure": measure, "of": units.of, "values": own.values.tolist(), "weights": own.weights.tolist()}
 
 
 class _Watch(Listener):

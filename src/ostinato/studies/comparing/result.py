@@ -9,7 +9,10 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from ostinato.errors import UsageError
+from ostinato.tasks.base.summary import best_of
 
+VALIDATION = "validation loss"
+"""By what a cell is chosen: never by the test part."""
 COSTS = ("epochs", "training s", "memory MB", "latency ms")
 """What is measured beside the task's own measures; of all but the epochs, less is better."""
 
@@ -27,6 +30,9 @@ class CellRun:
         memory: by how many bytes the process grew while it trained, at most.
         latency: median seconds of one answer on one thread; `latency_of`: what that is.
         curve: seconds and validation loss of each epoch.
+        verdict: what the fit says of its scores.
+        judged: by what measure, in what units, and the `values` and `weights` of each on the test part, so that two
+            cells can be compared there; nothing where the measure is no mean over units.
     """
 
     cell: str
@@ -44,7 +50,14 @@ class CellRun:
     latency: float = math.nan
     latency_of: str = ""
     curve: tuple[tuple[float, float], ...] = ()
+    verdict: str = ""
+    judged: Mapping[str, Any] = field(default_factory=dict)
     error: str = ""
+
+    @property
+    def validation(self) -> float:
+        """The lowest validation loss of an epoch; NaN without a validation part."""
+        return min((loss for _, loss in self.curve if math.isfinite(loss)), default=math.nan)
 
 
 @dataclass(frozen=True)
@@ -93,12 +106,24 @@ class Comparison:
     def better(self) -> dict[str, Any]:
         """For each measure, the costs included, which side is better."""
         own = self.done[0].better if self.done else {}
-        return {**own, **dict.fromkeys(COSTS[1:], "lower")}
+        return {VALIDATION: "lower", **own, **dict.fromkeys(COSTS[1:], "lower")}
 
     @property
     def measures(self) -> list[str]:
         """The task's own measures, the first being the one that decides."""
         return list(self.done[0].scores.get("model", {})) if self.done else []
+
+    @property
+    def columns(self) -> list[str]:
+        """What a table shows: what cells are chosen by, the task's own measures on the test part, the costs."""
+        chosen_by = [VALIDATION] if any(math.isfinite(run.validation) for run in self.done) else []
+        return [*chosen_by, *self.measures, *COSTS]
+
+    @property
+    def chosen(self) -> str | None:
+        """The cell with the lowest validation loss in the mean over seeds; `None` without a validation part."""
+        cells = {row.name: row.means for row in self.rows() if row.parameters is not None}
+        return best_of(cells, VALIDATION, self.better)
 
     def rows(self) -> list[Row]:
         """Return the cells in their order, then the baselines; a cell of which no run was finished is left out."""
@@ -131,6 +156,7 @@ def run_from(plain: Mapping[str, Any]) -> CellRun:
     """
     try:
         known = {one.name: plain[one.name] for one in fields(CellRun)}
+        known["judged"] = dict(known["judged"])
     except (KeyError, TypeError) as error:
         raise UsageError(f"the result of a run is not whole ({error}); delete its folder to do it again") from error
     for name in ("seconds", "memory", "latency"):
@@ -147,6 +173,7 @@ def _number(value: float | None) -> float:
 def _row(cell: str, runs: Sequence[CellRun]) -> Row:
     measures = dict.fromkeys(name for run in runs for name in run.scores.get("model", {}))
     values = {name: [run.scores.get("model", {}).get(name, math.nan) for run in runs] for name in measures}
+    values[VALIDATION] = [run.validation for run in runs]
     costs = [(run.epochs, run.seconds, run.memory / 2**20, 1e3 * run.latency) for run in runs]
     values |= {name: [float(own[i]) for own in costs] for i, name in enumerate(COSTS)}
     means, spreads = _over_seeds(values)

@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 
 from ostinato.artifact import versions
-from ostinato.studies.comparing.result import COSTS, CellRun, Comparison, Row
+from ostinato.studies.comparing.result import VALIDATION, CellRun, Comparison, Row
+from ostinato.studies.comparing.telling import on_test, over_seeds
 from ostinato.tasks.base.summary import Curve, Panel, Summary, Table, best_of
 
 _POINTS = 60  # of a curve over time
@@ -39,12 +40,13 @@ def title(comparison: Comparison) -> str:
 
 
 def _cells(comparison: Comparison, best: str) -> tuple[list[str], list[list[str]]]:
-    columns = [*comparison.measures, *COSTS]
+    columns = comparison.columns
     scores = {row.name: row.means for row in comparison.rows()}
-    winners = {column: best_of(scores, column, comparison.better) for column in columns}
+    # the test part is shown, and chooses nothing
+    winners = {own: best_of(scores, own, comparison.better) for own in columns if own not in comparison.measures}
     rows = []
     for row in comparison.rows():
-        cells = [_spread(row, column) + (best if winners[column] == row.name else "") for column in columns]
+        cells = [_spread(row, column) + (best if winners.get(column) == row.name else "") for column in columns]
         rows.append([row.name, _whole(row.hidden_size), _whole(row.parameters), *cells])
     return ["", "units", "weights", *columns], rows
 
@@ -74,56 +76,38 @@ def notes(comparison: Comparison) -> str:
         seeds += ", mean ± standard deviation"
     answer = f"; latency: median of {run.latency_of}, one thread" if run and run.latency_of else ""
     protocol = f"{run.protocol}. " if run and run.protocol else ""
+    chosen = " Chosen by validation loss; the test part chooses nothing." if comparison.chosen else ""
     return (
         f"{protocol}{seeds}; about {comparison.wanted:,} trained weights; training time includes validation; memory: "
-        f"by how much the process grew while it trained, at most{answer}. Each fit had a process of its own."
+        f"by how much the process grew while it trained, at most{answer}. Each fit had a process of its own.{chosen}"
     )
 
 
 def verdict(comparison: Comparison) -> str:
-    """Say in a sentence or two who is best, and whether that is more than chance and more than a baseline."""
-    rows, measures = comparison.rows(), comparison.measures
-    if not rows or not measures:
+    """Say in a few sentences which cell is chosen, which are level with it, and what the test part says of it."""
+    if not comparison.rows() or not comparison.measures:
         return "No cell was fitted, or nothing was held out to compare them on."
-    measure = measures[0]
-    cells = {row.name: row for row in rows if row.parameters is not None}
-    best = best_of({name: row.means for name, row in cells.items()}, measure, comparison.better)
+    best = comparison.chosen
     if best is None:
-        return f"No cell has a {measure}."
-    said = f"{best} is best by {measure} ({_digits(cells[best].means[measure])})"
-    said += _rivals(cells, best, measure, comparison)
-    winner = best_of({row.name: row.means for row in rows}, measure, comparison.better)
-    if winner != best:
-        said += f" The baseline {winner} is better than every cell."
-    return said
-
-
-def _rivals(cells: dict[str, Row], best: str, measure: str, comparison: Comparison) -> str:
-    """Say which cells are as good, within what another seed would change."""
-    if len(cells) < 2:
-        return "."
-    spreads = [row.spreads.get(measure, math.nan) for row in cells.values()]
-    if any(map(math.isnan, spreads)):
-        return "; with one seed, small differences may be chance (--seeds 3)."
-    near = [
-        name for name, row in cells.items()
-        if name != best and abs(row.means[measure] - cells[best].means[measure]) <= _noise(row, cells[best], measure)
-    ]  # fmt: skip
-    fastest = best_of({name: row.means for name, row in cells.items()}, "training s", comparison.better)
-    speed = f" {fastest} trains fastest." if fastest != best else ""
-    if near:
-        return f", but {' and '.join(near)} cannot be told apart from it over {comparison.seeds} seeds.{speed}"
-    return f", by more than the seeds differ.{speed}"
-
-
-def _noise(a: Row, b: Row, measure: str) -> float:
-    """Return two standard errors of the difference of two means."""
-    return 2 * math.sqrt(a.spreads[measure] ** 2 / a.seeds + b.spreads[measure] ** 2 / b.seeds)
+        return (
+            "No cell is chosen: there is no validation loss to choose by, and a choice by the test part would make its "
+            "figures too good; hold a validation part out (validation)."
+        )
+    loss = next(row.means[VALIDATION] for row in comparison.rows() if row.name == best)
+    said = [f"{best} has the lowest validation loss ({_digits(loss)}){over_seeds(comparison, best)}."]
+    fastest = best_of({row.name: row.means for row in comparison.rows()}, "training s", comparison.better)
+    if fastest not in (best, None):
+        said.append(f"{fastest} trains fastest.")
+    run = next(run for run in comparison.done if run.cell == best)
+    said.append(on_test(comparison, run))
+    if run.verdict:
+        said.append(f"{best} beside the baselines, seed {run.seed}: {run.verdict}")
+    return " ".join(filter(None, said))
 
 
 def summary_of(comparison: Comparison) -> Summary:
     """Return a comparison as a summary that the report draws."""
-    columns = [*comparison.measures, *COSTS]
+    columns = comparison.columns
     scores = {
         row.name: {column: row.means[column] for column in columns if column in row.means} for row in comparison.rows()
     }

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 _SHOWN = 100  # trials in a table, the best first
+_FEWEST, _EACH = 20, 10
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,8 @@ class Search:
         given: the value of the parameters as they were given; NaN if they were not tried.
         trials: in the order of their beginning.
         best: the trial with the lowest validation loss.
-        importances: the share of each parameter in what made a good trial.
+        importances: the share of each parameter in what made a good trial; nothing where there are too few trials to
+            tell, see `enough_trials`.
         model: fitted again with the best trial's parameters.
     """
 
@@ -67,8 +69,16 @@ class Search:
 
     def __str__(self) -> str:
         lines = [f"  {name} = {in_short(value)}" for name, value in self.best.parameters.items()]
-        mattered = ", ".join(f"{name} {100 * share:.0f} %" for name, share in self.importances.items())
-        return "\n".join([self.verdict, *lines, *([f"what mattered: {mattered}"] if mattered else [])])
+        return "\n".join([self.verdict, *lines, f"what mattered: {self.mattered}"])
+
+    @property
+    def mattered(self) -> str:
+        """Which parameters mattered, or that there are too few trials to tell."""
+        complete = sum(trial.state == "complete" for trial in self.trials)
+        if complete < (need := enough_trials(len(self.space))):
+            return f"too few trials to tell: {complete} came to the end, and {need} are needed (--trials)"
+        shares = ", ".join(f"{name} {100 * share:.0f} %" for name, share in self.importances.items())
+        return shares or "nothing that these trials tell"
 
     @property
     def verdict(self) -> str:
@@ -87,7 +97,10 @@ class Search:
         if self.best.value >= self.given:
             return f"{said}; nothing was better than the parameters as they were given ({self.given:.4g})."
         share = f", {gain:.1f} % lower" if math.isfinite(gain) else ""
-        return f"{said}; the parameters as they were given have {self.given:.4g}{share}."
+        return (
+            f"{said}; the parameters as they were given have {self.given:.4g}{share}. Each was fitted once, and the "
+            "lowest of several is partly luck: the test part says what it is worth."
+        )
 
     def csv(self) -> str:
         """Return the trials as a table of CSV."""
@@ -118,6 +131,10 @@ class Search:
             rows = tuple((name, self.space[name], share) for name, share in self.importances.items())
             note = "The share of each parameter in telling the better trials from the others (PED-ANOVA)."
             panels.append(Table("What mattered", ("parameter", "searched", "importance"), rows, note))
+        else:
+            unknown = tuple((name, spoken, "not known") for name, spoken in self.space.items())
+            note = self.mattered[:1].upper() + self.mattered[1:] + "."
+            panels.append(Table("What mattered", ("parameter", "searched", "importance"), unknown, note))
         panels.append(self._table())
         return tuple(panels)
 
@@ -172,8 +189,23 @@ def trial_of(frozen: FrozenTrial) -> Trial:
     )
 
 
-def importances_of(study: Study) -> dict[str, float]:
+def enough_trials(parameters: int) -> int:
+    """Return how many trials must have come to their end before it is said which of so many parameters mattered.
+
+    Ten for each, 20 at least: PED-ANOVA compares the best tenth with all of them, so that of fewer it sees one trial.
+
+    >>> enough_trials(1), enough_trials(4)
+    (20, 40)
+    """
+    return max(_FEWEST, _EACH * parameters)
+
+
+def importances_of(study: Study, parameters: int) -> dict[str, float]:
     """Return the share of each parameter, the greatest first; nothing where there are too few trials to tell.
+
+    Args:
+        study: with its trials.
+        parameters: how many are searched.
 
     Source: S. Watanabe, A. Bansal and F. Hutter, "PED-ANOVA", IJCAI 2023.
     """
@@ -181,7 +213,7 @@ def importances_of(study: Study) -> dict[str, float]:
     from optuna.trial import TrialState
 
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    if len(complete) < 4 or len({trial.value for trial in complete}) < 2:
+    if len(complete) < enough_trials(parameters) or len({trial.value for trial in complete}) < 2:
         return {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

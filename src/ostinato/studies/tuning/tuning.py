@@ -237,6 +237,6 @@ def _found(work: Work, study: Study, best: Trial, model: Any) -> Search:
         given=first[0] if first else math.nan,
         trials=tuple(ended),
         best=best,
-        importances=importances_of(study),
+        importances=importances_of(study, len(work.space)),
         model=model,
     )

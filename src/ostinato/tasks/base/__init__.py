@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ostinato.tasks.base.judging import Scores
     from ostinato.tasks.base.registry import load, register
     from ostinato.tasks.base.task import Baseline, Model, Task
+    from ostinato.tasks.base.units import Units
     from ostinato.training.config import TrainingOptions
 
 # a task's parameters are read by the command line, which loads no PyTorch for it
@@ -30,6 +31,7 @@ _HOMES = {
     "ostinato.tasks.base.judging": ("Scores",),
     "ostinato.tasks.base.registry": ("load", "register"),
     "ostinato.tasks.base.task": ("Baseline", "Model", "Task"),
+    "ostinato.tasks.base.units": ("Units",),
     "ostinato.training.config": ("TrainingOptions",),
 }
 
@@ -48,6 +50,7 @@ __all__ = [
     "Task",
     "TimedTables",
     "TrainingOptions",
+    "Units",
     "check",
     "cut",
     "data",

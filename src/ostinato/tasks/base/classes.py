@@ -5,7 +5,7 @@ Nothing here knows a task: truth and choice are class numbers, probabilities are
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +13,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ostinato.errors import ShapeError, UsageError
+from ostinato.tasks.base.areas import auprc, auroc
 from ostinato.tasks.base.summary import Curve, Matrix, Table
 
 Counts = NDArray[np.int64]
 _LEAST = 1e-12
+_ALIKE = 0.01  # accuracies nearer than this are alike
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def class_measures(
         truth: class numbers; `classes`: one that was not seen in training.
         found: as many.
         probabilities: `(answers, classes)`, or `None`: none were given.
-        classes: how many there are.
+        classes: how many there are; of two, the second is the positive one of AUROC and AUPRC.
     """
     counts = confusion_counts(truth, found, classes + 1)
     measures = {"accuracy": accuracy(counts), "macro F1": macro_f1(counts)}
@@ -103,7 +105,27 @@ def class_measures(
         given = probabilities[np.arange(len(probabilities)), np.asarray(found)]
         measures["cross-entropy"] = cross_entropy(truth, probabilities)
         measures["calibration error"] = calibration_error(given, np.asarray(truth) == np.asarray(found))
+        known = np.asarray(truth)
+        if classes == 2 and {0, 1} <= set(known.tolist()):
+            seen = known < classes
+            scores = probabilities[seen, 1]
+            measures |= {"AUROC": auroc(known[seen] == 1, scores), "AUPRC": auprc(known[seen] == 1, scores)}
     return measures
+
+
+def frequent_class_remarks(values: Mapping[str, Mapping[str, float]], frequent: Mapping[str, float]) -> list[str]:
+    """Return what to look at where the accuracy of a model is that of the most frequent class.
+
+    Args:
+        values: `values[name][measure]`, those of the model under `"model"`.
+        frequent: the measures of naming the most frequent class always; nothing: it is not known.
+    """
+    own = values["model"]
+    if not frequent or "macro F1" not in own or own["accuracy"] - frequent["accuracy"] > _ALIKE:
+        return []
+    named = [f"{name} {own[name]:.3g} (there {frequent[name]:.3g})" for name in ("macro F1", "AUROC")
+             if name in own and name in frequent]  # fmt: skip
+    return [f"Naming the most frequent class has that accuracy too, so look at {' and '.join(named)}."]
 
 
 def confusion_panel(

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -14,8 +15,8 @@ from ostinato.errors import UsageError
 from ostinato.options import Cell, check, parameters_of, values_of
 from ostinato.tasks.base.allowance import Allowance, seconds_beside
 from ostinato.tasks.base.baselines import fitted_apart, judged_apart, sentences
-from ostinato.tasks.base.holding_out import Held, Shares, fingerprint, without_empty
-from ostinato.tasks.base.judging import MODEL, Scores, decisive, verdict
+from ostinato.tasks.base.holding_out import Held, Repeats, Shares, fingerprint, without_empty
+from ostinato.tasks.base.judging import MODEL, Scores, decisive, stand, verdict_sentences
 from ostinato.tasks.base.running import Run, check_memory, make_network, run_training
 from ostinato.tasks.base.summary import Better, Panel, Summary, in_words
 from ostinato.tasks.base.task import Baseline, Model, Task
@@ -227,6 +228,14 @@ def _refitted(
     return renewed, replace(run, failure=second.failure)
 
 
+def repeats_of(task: AnyTask, parts: Held[Any]) -> Repeats:
+    """Return how many records of the test part are in what was trained on, or decided when to stop."""
+    if parts.test is None:
+        return Repeats()
+    known = [task.contents(own) for own in (parts.train, parts.validation) if own is not None]
+    return Repeats.between(chain.from_iterable(known), task.contents(parts.test), task.content_name)
+
+
 def evaluated(task: AnyTask, fitted: Fitted, model: Model[Any, Any], examples: Any, words: str) -> Scores:
     """Judge a model that was fitted, with parameters as they are now, beside its baselines.
 
@@ -243,6 +252,7 @@ def judge(
     examples: Any,
     words: str,
     *,
+    repeats: Repeats = Repeats(),  # noqa: B008, it is frozen
     seconds: float = math.inf,
     allowance: Allowance | None = None,
     left_out: Mapping[str, str] = MappingProxyType({}),
@@ -255,6 +265,7 @@ def judge(
         baselines: what is judged beside it.
         examples: on what.
         words: which these are.
+        repeats: how many of them are in the training part too.
         seconds: how long the baselines together may take, if that is longer than the model takes.
         allowance: what is left of their time, if they were only just fitted.
         left_out: those that could not be, and why.
@@ -266,15 +277,15 @@ def judge(
     answered, judged, lost = judged_apart(task, model, baselines, examples, allowance)
     predicted, values, lost = {**predicted, **answered}, {**values, **judged}, {**left_out, **lost}
     better = better_of(task, values)
-    right = {name: own for name in values if (own := task.right(model, examples, predicted[name])) is not None}
-    if MODEL not in right:
-        right = {}
-    said = [verdict(values, decisive(values, task.decides), better, right), *task.remarks(values), *sentences(lost)]
+    parts = {name: own for name in values if (own := task.units(model, examples, predicted[name])) is not None}
+    against = stand(values, better, parts)
+    said = verdict_sentences(values, decisive(values, task.decides), better, against)
+    said += [*task.remarks(values), repeats.remark, *sentences(lost)]
     count, of = task.counted(model, examples)
-    how = task.protocol(model, examples)
-    protocol = f"{words}; {how}" if how else words
+    protocol = "; ".join(filter(None, (words, str(repeats), task.protocol(model, examples))))
     details = {**task.details(model, examples, predicted), **({"left out": lost} if lost else {})}
-    return Scores(protocol, count, of, values, better, " ".join(said), details), predicted[MODEL]
+    words = " ".join(filter(None, said))
+    return Scores(protocol, count, of, values, better, words, details, against, parts), predicted[MODEL]
 
 
 def better_of(task: AnyTask, values: Mapping[str, Mapping[str, float]]) -> dict[str, Better]:
@@ -293,15 +304,23 @@ def _compared(task: AnyTask, fitted: Fitted, parts: Held[Any], examples: Held[An
     laps.end(_BASELINES)
     shown = next(name for name in ("test", "validation", "train") if getattr(examples, name) is not None)
     records, own = getattr(parts, shown), getattr(examples, shown)
+    repeats = repeats_of(task, parts)
     if shown == "test":
         scores, predicted = judge(
-            task, model, baselines, own, f"test: {parts.words}", allowance=allowance, left_out=left_out
+            task,
+            model,
+            baselines,
+            own,
+            f"test: {parts.words}",
+            repeats=repeats,
+            allowance=allowance,
+            left_out=left_out,
         )
     else:
         predicted = task.predict(model, own)
     panels += task.panels(model, records, own, predicted)
     laps.end(_JUDGING)
-    summary = summarise(task, model, fitted.run, scores, parts, examples, panels, laps.whole(), laps.seconds)
+    summary = summarise(task, model, fitted.run, scores, parts, examples, panels, laps.whole(), laps.seconds, repeats)
     if scores is None and left_out:
         summary = replace(summary, verdict=" ".join([summary.verdict, *sentences(left_out)]))
     return replace(
@@ -320,6 +339,7 @@ def summarise(
     panels: list[Panel],
     seconds: float,
     laps: Mapping[str, float],
+    repeats: Repeats = Repeats(),  # noqa: B008, as above
 ) -> Summary:
     """Return what there is to see of a fit; `seconds` are those of all of it, `laps` those of its parts."""
     history, about = run.history, model.parameters.about
@@ -330,7 +350,12 @@ def summarise(
         parameters=sum(own.numel() for own in model.network.parameters() if own.requires_grad),
         # with what it took before it was broken off and resumed
         seconds=trained_for(run, seconds),
-        data=(("source", task.origin(parts.train)), *task.facts(model, parts, examples), ("time", _in_seconds(laps))),
+        data=(
+            ("source", task.origin(parts.train)),
+            *task.facts(model, parts, examples),
+            *_repeated(repeats),
+            ("time", _in_seconds(laps)),
+        ),
         history=tuple(asdict(row) for row in history.rows),
         best_epoch=history.best_epoch,
         stopped=history.stopped,
@@ -338,8 +363,13 @@ def summarise(
         scores={} if scores is None else scores.values,
         better={} if scores is None else scores.better,
         verdict=_NOTHING if scores is None else scores.verdict,
+        against={} if scores is None else scores.against,
         panels=tuple(panels),
     )
+
+
+def _repeated(repeats: Repeats) -> list[tuple[str, str]]:
+    return [("repeated", str(repeats))] if repeats.count else []
 
 
 def _in_seconds(laps: Mapping[str, float]) -> str:

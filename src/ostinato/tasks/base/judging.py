@@ -7,13 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from ostinato.tasks.base.differences import Difference, compare, differences_from, plain_differences, standings
 from ostinato.tasks.base.summary import Better, best_of
+from ostinato.tasks.base.units import Units
+from ostinato.tasks.base.wording import also, verdict
 
 MODEL = "model"
-_CLOSE = 0.02  # errors nearer than this to each other are not told apart, where nothing else tells
+MARKS = {"better": "+", "level": "=", "worse": "-", "unclear": "?"}
+"""How a model stands to a baseline, in a table."""
+_LEGEND = {"+": "the model is better than that", "=": "level", "-": "worse", "?": "too little to tell"}
+_POINTS, _SHARE = 0.05, 0.10  # a difference that matters: of a share of answers, or of the other's measure
+
+Against = Mapping[str, Mapping[str, Difference]]
 
 
 @dataclass(frozen=True)
@@ -25,8 +30,10 @@ class Scores:
         count: how many answers were judged; `of`: what one is, in the plural.
         values: `values[name][measure]`, the first name `"model"`; a baseline may lack measures.
         better: for each measure, whether higher or lower is better.
-        verdict: one sentence for a reader in a hurry, which says so when a baseline wins.
+        verdict: a sentence or two for a reader in a hurry, which say so when a baseline wins.
         details: more of the task's own, as plain data, such as the error of each step of a forecast.
+        against: `against[baseline][measure]`, how the model stands to each, by a paired test.
+        units: by name, what the tests were made on; it is not saved.
 
     >>> scores = Scores("test", 4, "tokens", {"model": {"accuracy": 0.75}, "guess": {"accuracy": 0.5}}, {"accuracy": "higher"})
     >>> scores["accuracy"]
@@ -40,6 +47,8 @@ class Scores:
     better: Mapping[str, Better]
     verdict: str = ""
     details: Mapping[str, Any] = field(default_factory=dict)
+    against: Against = field(default_factory=dict)
+    units: Mapping[str, Units] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def model(self) -> Mapping[str, float]:
@@ -53,18 +62,51 @@ class Scores:
     def plain(self) -> dict[str, Any]:
         """Return the scores as plain data."""
         values = {name: dict(own) for name, own in self.values.items()}
-        return {**vars(self), "values": values, "better": dict(self.better), "details": dict(self.details)}
+        own = {**vars(self), "values": values, "better": dict(self.better), "details": dict(self.details)}
+        del own["units"]
+        return {**own, "against": plain_differences(self.against)}
 
     def __str__(self) -> str:
         measures = list(dict.fromkeys(measure for row in self.values.values() for measure in row))
         head = max(map(len, self.values))
-        widths = [max(len(measure), 8) for measure in measures]
+        marked = marks(self.against)
+        wide = 2 if marked else 0
+        widths = [max(len(measure), 8) + wide for measure in measures]
         lines = [f"{self.protocol}; {self.count:,} {self.of}", ""]
-        lines.append("  ".join([" " * head, *(m.rjust(width) for m, width in zip(measures, widths, strict=True))]))
+        titles = [_cell(m, "", w, wide) for m, w in zip(measures, widths, strict=True)]
+        lines.append("  ".join([" " * head, *titles]).rstrip())
         for name, row in self.values.items():
             cells = [f"{row[m]:.4g}" if m in row and not math.isnan(row[m]) else "n/a" for m in measures]
-            lines.append("  ".join([name.ljust(head), *(c.rjust(w) for c, w in zip(cells, widths, strict=True))]))
-        return "\n".join([*lines, *(["", self.verdict] if self.verdict else [])])
+            signs = [marked.get(name, {}).get(measure, "") for measure in measures]
+            shown = [_cell(*own, wide) for own in zip(cells, signs, widths, strict=True)]
+            lines.append("  ".join([name.ljust(head), *shown]).rstrip())
+        notes = [legend(self.against)] if marked else []
+        return "\n".join([*lines, *(["", *notes, self.verdict] if self.verdict else notes)])
+
+
+def scores_from(plain: Mapping[str, Any]) -> Scores:
+    """Return the scores that `Scores.plain` was called on."""
+    return Scores(**{**plain, "against": differences_from(plain.get("against", {}))})
+
+
+def _cell(text: str, sign: str, width: int, wide: int) -> str:
+    return text.rjust(width - wide) + (f" {sign}".ljust(wide) if wide else "")
+
+
+def marks(against: Against) -> dict[str, dict[str, str]]:
+    """Return a sign for each baseline and measure: how the model stands to it."""
+    return {name: {measure: MARKS[own.standing] for measure, own in row.items()} for name, row in against.items()}
+
+
+def legend(against: Against) -> str:
+    """Return what the signs are, and on what they rest."""
+    every = [own for row in against.values() for own in row.values()]
+    if not every:
+        return ""
+    seen = {MARKS[own.standing] for own in every}
+    signs = ", ".join(f"{sign} {words}" for sign, words in _LEGEND.items() if sign in seen)
+    most = max(every, key=lambda own: own.units)
+    return f"{signs}; paired tests over {most.units:,} {most.of}, at 5 %, corrected for the number of baselines"
 
 
 def decisive(values: Mapping[str, Mapping[str, float]], wanted: Sequence[str]) -> str:
@@ -74,50 +116,51 @@ def decisive(values: Mapping[str, Mapping[str, float]], wanted: Sequence[str]) -
     return known[0] if known else next(iter(own), "")
 
 
-def verdict(
-    values: Mapping[str, Mapping[str, float]],
-    measure: str,
-    better: Mapping[str, Better],
-    right: Mapping[str, NDArray[np.bool_]],
-) -> str:
-    """Say in one sentence how the model stands against the best baseline, by one measure.
-
-    A difference in who was right is held against chance by McNemar's test; of other measures, those within two per cent
-    of each other are called level.
+def stand(
+    values: Mapping[str, Mapping[str, float]], better: Mapping[str, Better], units: Mapping[str, Units]
+) -> dict[str, dict[str, Difference]]:
+    """Return how the model stands to each baseline by each measure of which both have units.
 
     Args:
         values: `values[name][measure]`, the model's under `"model"`.
-        measure: what is compared.
-        better: which side of it is better.
-        right: by name, whether each answer was right, the same answers for all; empty: answers are not right or wrong.
-
-    Source: Q. McNemar, "Note on the sampling error of the difference between correlated proportions", Psychometrika
-    12, 1947.
-
-    >>> verdict({"model": {"MAE": 1.0}, "naive": {"MAE": 2.0}}, "MAE", {"MAE": "lower"}, {})
-    'The model beats every baseline: MAE 1 against 2 of the best of them, naive.'
+        better: which side of a measure is better; others are not compared.
+        units: by name, of the same answers.
     """
-    own = values[MODEL].get(measure, math.nan)
+    found: dict[str, dict[str, Difference]] = {name: {} for name in values if name != MODEL}
+    own = units.get(MODEL)
+    for measure in better if own is not None else ():
+        assert own is not None
+        ours = own.measures.get(measure)
+        theirs = {
+            name: units[name].measures[measure]
+            for name in found
+            if name in units and measure in units[name].measures and _known(values[name], measure)
+        }
+        if ours is None or not theirs or not _known(values[MODEL], measure):
+            continue
+        tested = {name: compare(ours, one) for name, one in theirs.items()}
+        margins = {name: margin(better[measure], values[MODEL][measure], values[name][measure]) for name in theirs}
+        for name, one in standings(tested, better[measure] == "higher", margins, own.of).items():
+            found[name][measure] = one
+    return {name: row for name, row in found.items() if row}
+
+
+def margin(better: Better, own: float, other: float) -> float:
+    """Return a difference that matters: five points of a share, ten per cent of other measures."""
+    if better == "higher" and 0 <= own <= 1 and 0 <= other <= 1:
+        return _POINTS
+    return _SHARE * (max(abs(own), abs(other)) if better == "higher" else abs(other))
+
+
+def _known(row: Mapping[str, float], measure: str) -> bool:
+    return math.isfinite(row.get(measure, math.nan))
+
+
+def verdict_sentences(
+    values: Mapping[str, Mapping[str, float]], measure: str, better: Mapping[str, Better], against: Against
+) -> list[str]:
+    """Return the verdict by the measure that decides, and what other measures say against it, if any do."""
     others = {name: row for name, row in values.items() if name != MODEL}
     best = best_of(others, measure, {measure: better.get(measure, "lower")})
-    if math.isnan(own) or (best is None and others):
-        return f"There is nothing to compare: no answer has a {measure or 'measure'}."
-    if best is None:
-        return f"{measure} {own:.4g}."
-    other = others[best][measure]
-    numbers = f"{measure} {own:.4g} against {other:.4g} of the best of them, {best}"
-    won = (own > other) == (better.get(measure) == "higher")
-    if own == other or _level(own, other, right.get(MODEL), right.get(best)):
-        why = ", a difference that chance explains" if MODEL in right and own != other else ""
-        return f"The model is no better than the baselines: {numbers}{why}."
-    if won:
-        return f"The model beats every baseline: {numbers}."
-    return f"The model LOSES to a baseline: {numbers}; use the baseline, or give the model more to learn from."
-
-
-def _level(own: float, other: float, ours: NDArray[np.bool_] | None, theirs: NDArray[np.bool_] | None) -> bool:
-    """Tell whether two scores cannot be told apart."""
-    if ours is None or theirs is None:
-        return abs(own - other) <= _CLOSE * max(abs(own), abs(other))
-    gained, lost = int((ours & ~theirs).sum()), int((~ours & theirs).sum())
-    return abs(gained - lost) <= 1.96 * math.sqrt(max(gained + lost, 1))
+    said = verdict(values[MODEL], others, best, measure, better.get(measure, "lower"), against)
+    return [said, *also(values[MODEL], others, best, measure, better, against)]

@@ -16,7 +16,7 @@ from ostinato.nn.by_name import cell_name
 from ostinato.options import Cell, parameters_of, values_of
 from ostinato.tasks.base.codec import Arrays, from_plain, to_plain
 from ostinato.tasks.base.fitting import AnyTask, Fitted
-from ostinato.tasks.base.judging import Scores
+from ostinato.tasks.base.judging import scores_from
 from ostinato.tasks.base.restoring import restored
 from ostinato.tasks.base.running import Run
 from ostinato.tasks.base.summary import Summary, summary_from
@@ -111,7 +111,7 @@ def _fitted(task: AnyTask, parameters: Any, artifact: Artifact) -> Fitted:
     model = Model(parameters, encoder, network)
     types = {own.__name__: own for own in task.baseline_types}
     baselines = {name: from_plain(types[own["type"]], own["value"], arrays) for name, own in body["baselines"].items()}
-    scores = None if body["scores"] is None else Scores(**body["scores"])
+    scores = None if body["scores"] is None else scores_from(body["scores"])
     history: History = from_plain(History, body["history"], arrays)
     summary: Summary = summary_from(body["summary"])
     # models of earlier versions were always compared

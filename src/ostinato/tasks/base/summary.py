@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeAlias
 from ostinato.artifact import versions
 from ostinato.errors import CorruptArtifact
 from ostinato.nn.by_name import cell_name
+from ostinato.tasks.base.differences import Difference, differences_from, plain_differences
 
 Better = Literal["higher", "lower"]
 
@@ -121,6 +122,7 @@ class Summary:
         better: for each measure, whether higher or lower is better.
         verdict: one sentence for a reader in a hurry, which says so when a baseline wins.
         panels: what else is to be seen, in order.
+        against: `against[baseline][measure]`, how the model stands to each by a paired test.
         versions: library -> version.
     """
 
@@ -138,12 +140,13 @@ class Summary:
     better: Mapping[str, Better]
     verdict: str
     panels: tuple[Panel, ...] = ()
+    against: Mapping[str, Mapping[str, Difference]] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=versions)
 
     def plain(self) -> dict[str, Any]:
         """Return the summary as plain data for a model's folder."""
         panels = [{"panel": type(panel).__name__, **asdict(panel)} for panel in self.panels]
-        return {**asdict(self), "panels": panels}
+        return {**asdict(self), "panels": panels, "against": plain_differences(self.against)}
 
 
 def summary_from(plain: Mapping[str, Any]) -> Summary:
@@ -153,8 +156,9 @@ def summary_from(plain: Mapping[str, Any]) -> Summary:
         CorruptArtifact: it is not whole.
     """
     try:
-        own = {one.name: _frozen(plain[one.name]) for one in fields(Summary)}
-        return Summary(**{**own, "panels": tuple(_panel(panel) for panel in plain["panels"])})
+        own = {one.name: _frozen(plain[one.name]) for one in fields(Summary) if one.name != "against"}
+        panels = tuple(_panel(panel) for panel in plain["panels"])
+        return Summary(**{**own, "panels": panels, "against": differences_from(plain.get("against", {}))})
     except (LookupError, TypeError, AttributeError) as error:
         raise CorruptArtifact(f"the model's summary is not whole ({error}); fit it again") from error
 

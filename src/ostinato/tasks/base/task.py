@@ -7,14 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import nn
 
 from ostinato.errors import UsageError
 from ostinato.tasks.base.holding_out import Held, Shares, cut, percent
 from ostinato.tasks.base.suited import Suited
 from ostinato.tasks.base.summary import Better, Panel
+from ostinato.tasks.base.units import Units
 from ostinato.training.config import TrainingConfig
 from ostinato.training.objective import BatchSource, Objective
 
@@ -64,6 +63,7 @@ class Task(Generic[P, R, C, E, D]):
 
     Class attributes:
         records: what a record is, in the plural.
+        content_name: what `contents` gives, in the plural.
         higher: the measures of which more is better; of all others less is.
         decides: the measures that a verdict is about: the first of them that there is; none: the first of all.
         baseline_types: the dataclasses that `baselines` makes, so that they can be read from a model's folder.
@@ -73,7 +73,8 @@ class Task(Generic[P, R, C, E, D]):
     """
 
     records: ClassVar[str] = "examples"
-    higher: ClassVar[frozenset[str]] = frozenset({"accuracy", "macro F1"})
+    content_name: ClassVar[str] = "examples"
+    higher: ClassVar[frozenset[str]] = frozenset({"accuracy", "macro F1", "AUROC", "AUPRC"})
     decides: ClassVar[tuple[str, ...]] = ()
     encoder_type: ClassVar[Any]
     baseline_types: ClassVar[tuple[type, ...]] = ()
@@ -112,6 +113,13 @@ class Task(Generic[P, R, C, E, D]):
         own: Any = records
         train, validation, test = (own[part] for part in cut(len(own), shares))
         return Held(train, validation, test, f"the last {percent(shares.test)} of {self.records}")
+
+    def contents(self, records: R) -> Iterable[Any]:
+        """Return what each record says, by which those that are in two parts are found and told of; none: they cannot.
+
+        Texts, arrays, dataclasses, or tuples of them.
+        """
+        return ()
 
     def join(self, first: R, second: R) -> R:
         """Return two parts as one; for tasks that train once more on what decided when to stop (`refit`)."""
@@ -193,8 +201,12 @@ class Task(Generic[P, R, C, E, D]):
         """Return the measures of what a model, or a baseline, predicted; those that it has."""
         raise NotImplementedError
 
-    def right(self, model: Model[P, C], examples: E, predicted: D) -> NDArray[np.bool_] | None:
-        """Return whether each answer was right, where answers are right or wrong."""
+    def units(self, model: Model[P, C], examples: E, predicted: D) -> Units | None:
+        """Return the measures by units that do not depend on each other, on which verdicts are tested.
+
+        One is a series, a window, a text, a sentence, a case: see `Units`. `None`: there are none, and a verdict then
+        cannot tell a difference from chance.
+        """
         return None
 
     def counted(self, model: Model[P, C], examples: E) -> tuple[int, str]:

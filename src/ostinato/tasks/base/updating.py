@@ -12,9 +12,11 @@ from ostinato.tasks.base.allowance import Allowance
 from ostinato.tasks.base.baselines import judged_apart, sentences
 from ostinato.tasks.base.fitting import AnyTask, Fitted, better_of, encoded
 from ostinato.tasks.base.holding_out import Shares, percent, require_parts, without_empty
-from ostinato.tasks.base.judging import MODEL, Scores
+from ostinato.tasks.base.judging import MODEL, Scores, decisive, stand
 from ostinato.tasks.base.summary import Better, Summary
 from ostinato.tasks.base.task import Model, reading_of
+from ostinato.tasks.base.units import Units
+from ostinato.tasks.base.wording import stands
 from ostinato.training import BatchSource, History, Objective, TrainingConfig, mean_loss, train
 
 SHARES = Shares(validation=0.2, test=0.2)
@@ -35,6 +37,7 @@ class Update:
         split: on which data that is, in words.
         kept: what of the old model was not fitted again.
         history: of the training.
+        tested: by the measure that decides, whether the two can be told apart, in a sentence.
     """
 
     improved: bool
@@ -45,16 +48,22 @@ class Update:
     split: str
     kept: str
     history: History
+    tested: str = ""
 
     @property
     def verdict(self) -> str:
         """Which of the two is kept, and by how much it is better."""
         numbers = f"(loss {self.after:.4g} after the update, {self.before:.4g} before, on {self.split})"
+        said = [self._kept(numbers), self.tested]
+        return " ".join(filter(None, said))
+
+    def _kept(self, numbers: str) -> str:
         if self.improved:
-            return f"The updated model is kept: it is better {self._gain(self.before, self.after)}{numbers}."
+            return f"The updated model is kept: its loss is lower {self._gain(self.before, self.after)}{numbers}."
         if self.after == self.before:
-            return f"The model is left as it was: the update is no better {numbers}."
-        return f"The model is left as it was: the update is worse {self._gain(self.after, self.before)}{numbers}."
+            return f"The model is left as it was: the loss of the update is no lower {numbers}."
+        gain = self._gain(self.after, self.before)
+        return f"The model is left as it was: the loss of the update is higher {gain}{numbers}."
 
     @staticmethod
     def _gain(worse: float, better: float) -> str:
@@ -114,14 +123,33 @@ def update(
     before, after = (_loss(task, own, examples.train, batches[2]) for own in (base, new))
     improved = after < before
     names = (MODEL, "before the update") if improved else ("the update", MODEL)
-    values = {
-        name: task.measures(own, examples.test, task.predict(own, examples.test))
-        for name, own in zip(names, (new, base), strict=True)
+    models = dict(zip(names, (new, base), strict=True))
+    told = {name: task.predict(own, examples.test) for name, own in models.items()}
+    values = {name: task.measures(models[name], examples.test, own) for name, own in told.items()}
+    units = {
+        name: own for name, one in told.items() if (own := task.units(models[name], examples.test, one)) is not None
     }
     ordered = {name: values[name] for name in sorted(values, key=lambda name: name != MODEL)}
     split = f"{percent(SHARES.test)} of {task.origin(records)}, {len(parts.test or ()):,} {task.records}"
-    found = Update(improved, before, after, ordered, better_of(task, ordered), split, task.kept, history)
-    return found, _renewed(task, fitted, new, found, examples.test)
+    better = better_of(task, ordered)
+    tested = _tested(task, ordered, better, units)
+    found = Update(improved, before, after, ordered, better, split, task.kept, history, tested)
+    return found, _renewed(task, fitted, new, found, examples.test, units)
+
+
+def _tested(
+    task: AnyTask,
+    values: Mapping[str, Mapping[str, float]],
+    better: Mapping[str, Better],
+    units: Mapping[str, Units],
+) -> str:
+    """Say whether the model that is kept and the other one can be told apart."""
+    measure = decisive(values, task.decides)
+    for other, row in stand(values, better, units).items():
+        if measure in row:
+            words = stands(row[measure], other, values[other][measure], better[measure])
+            return f"By {measure} the model is {words}."
+    return ""
 
 
 def _loss(task: AnyTask, model: Model[Any, Any], train_examples: Any, batches: BatchSource | None) -> float:
@@ -145,14 +173,18 @@ def _config(
     return TrainingConfig.of(own, epochs=passes, learning_rate=slower, max_seconds=max_seconds, tensorboard=False)
 
 
-def _renewed(task: AnyTask, fitted: Fitted, new: Model[Any, Any], found: Update, test: Any) -> Fitted:
+def _renewed(
+    task: AnyTask, fitted: Fitted, new: Model[Any, Any], found: Update, test: Any, units: Mapping[str, Units]
+) -> Fitted:
     count, of = task.counted(new, test)
     allowance = Allowance(fitted.seconds_beside, len(fitted.baselines))
-    _, baselines, left_out = judged_apart(task, new, fitted.baselines, test, allowance)
+    told, baselines, left_out = judged_apart(task, new, fitted.baselines, test, allowance)
     values = {**found.scores, **baselines}
-    scores = Scores(
-        found.split, count, of, values, better_of(task, values), " ".join([found.verdict, *sentences(left_out)])
-    )
+    more = {name: own for name, one in told.items() if (own := task.units(new, test, one)) is not None}
+    better, parts = better_of(task, values), {**units, **more}
+    against = stand(values, better, parts)
+    said = " ".join([found.verdict, *sentences(left_out)])
+    scores = Scores(found.split, count, of, values, better, said, {}, against, parts)
     run = replace(fitted.run, history=found.history, failure=None)
     return replace(fitted, model=new, run=run, scores=scores, summary=_summary(fitted.summary, found, scores))
 
@@ -169,5 +201,6 @@ def _summary(summary: Summary, found: Update, scores: Scores) -> Summary:
         scores=scores.values,
         better=scores.better,
         verdict=scores.verdict,
+        against=scores.against,
         panels=(),
     )

@@ -14,6 +14,7 @@ from ostinato.data.cells import flag_of
 from ostinato.data.frames import plain_value
 from ostinato.data.identities import NO_NAMES, Label
 from ostinato.errors import DataError
+from ostinato.tasks.base.holding_out import groups_of, take_groups
 
 Integers: TypeAlias = "NDArray[np.int64]"
 _SHOWN = 12
@@ -156,33 +157,58 @@ def _as_texts(plain: Sequence[Any], origin: str) -> tuple[str, ...]:
     return tuple(str(label).strip() for label in plain)
 
 
-def drawn_parts(labels: Sequence[Label], shares: Sequence[float], seed: int) -> list[Integers]:
+def drawn_parts(
+    labels: Sequence[Label], shares: Sequence[float], seed: int, keys: Sequence[Any] | None = None
+) -> list[Integers]:
     """Draw parts with the same shares of every class; what is left, the training part, comes first.
 
-    Every class keeps an example in training, so that one with a single example is never held out.
+    Every class keeps an example in training, so that one with a single example is never held out. Examples of the same
+    content are all in one part, unless that would leave less than half of what is to be held out.
 
     Args:
         labels: of all examples.
         shares: of each part, 0 for none.
         seed: of the draw.
+        keys: of each content, see `content_keys`; `None`: no two are the same.
 
     Returns:
         Rows of the training part and of each part, each in ascending order.
     """
+    alone = _drawn(labels, shares, seed, np.arange(len(labels)))
+    if keys is None or len(set(keys)) == len(labels):
+        return alone
+    together = _with_every_class(_drawn(labels, shares, seed, groups_of(keys)), labels)
+    enough = all(2 * len(own) >= len(other) for own, other in zip(together[1:], alone[1:], strict=True))
+    return together if enough else alone
+
+
+def _drawn(labels: Sequence[Label], shares: Sequence[float], seed: int, groups: Integers) -> list[Integers]:
+    """Draw whole groups, each as one of the class of its first example."""
     rng = np.random.default_rng(seed)
-    parts: list[list[int]] = [[] for _ in range(len(shares) + 1)]
-    rows_of: dict[Label, list[int]] = {}
-    for row, label in enumerate(labels):
-        rows_of.setdefault(label, []).append(row)
-    for label in sorted(rows_of, key=str):
-        rows = rng.permutation(rows_of[label]).tolist()
+    parts: list[list[Integers]] = [[] for _ in range(len(shares) + 1)]
+    members = np.split(np.argsort(groups, kind="stable"), np.cumsum(np.bincount(groups))[:-1])
+    groups_of_label: dict[Label, list[Integers]] = {}
+    for rows in members:
+        groups_of_label.setdefault(labels[rows[0]], []).append(rows)
+    for label in sorted(groups_of_label, key=str):
+        own = groups_of_label[label]
+        left, count = [own[at] for at in rng.permutation(len(own))], sum(map(len, own))
         for number, share in enumerate(shares, 1):
             # the fraction of an example is drawn, so that many small classes give the share on the whole
-            count = min(int(len(rows_of[label]) * share + rng.random()), len(rows) - 1) if share else 0
-            parts[number] += rows[:count]
-            rows = rows[count:]
-        parts[0] += rows
-    return [np.array(sorted(part), np.int64) for part in parts]
+            room = min(int(count * share + rng.random()), sum(map(len, left)) - 1) if share else 0
+            taken, left = take_groups(left, room)
+            parts[number].append(taken)
+        parts[0] += left
+    return [np.sort(np.concatenate([np.zeros(0, np.int64), *part])) for part in parts]
+
+
+def _with_every_class(parts: list[Integers], labels: Sequence[Label]) -> list[Integers]:
+    """Return parts with a class that training lacks brought back: contents of two classes may take one's all along."""
+    there = {labels[row] for row in parts[0]}
+    back = [row for part in parts[1:] for row in part.tolist() if labels[row] not in there]
+    if not back:
+        return parts
+    return [np.union1d(parts[0], back), *(np.setdiff1d(part, back) for part in parts[1:])]
 
 
 def counts_in_words(classes: Classes, targets: Integers) -> str:

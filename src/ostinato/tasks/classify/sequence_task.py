@@ -36,6 +36,7 @@ class SequenceTask(ClassTask[SequenceParameters, ChannelEncoder]):
     """Numeric sequences, each of a class."""
 
     records = "sequences"
+    content_name = "sequences"
     encoder_type = ChannelEncoder
     baseline_types = (MiniRocket, Neighbours, Statistics, MostFrequent)
 

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ostinato.errors import DataError, UsageError
 from ostinato.nn.by_name import TRANSFORMER
 from ostinato.nn.losses import class_weights
-from ostinato.tasks.base.classes import calibration_error, class_details, class_measures
-from ostinato.tasks.base.holding_out import Held, Shares, percent
+from ostinato.tasks.base.class_units import class_units
+from ostinato.tasks.base.classes import calibration_error, class_details, class_measures, frequent_class_remarks
+from ostinato.tasks.base.holding_out import Held, Shares, content_keys, percent
 from ostinato.tasks.base.lines import is_path
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Model, Task, reading_of
+from ostinato.tasks.base.units import Units
+from ostinato.tasks.classify.baselines import MOST_FREQUENT
 from ostinato.tasks.classify.encoding import (
     ClassEncoder,
     ClassObjective,
@@ -69,9 +71,13 @@ class ClassTask(Task[P, Examples, C, Part, Prediction], Generic[P, C]):
         return model, self._drawn(model.parameters, records, shares)
 
     def _drawn(self, parameters: P, records: Examples, shares: Shares) -> Held[Examples]:
-        rows = drawn_parts(records.labels or (), (shares.validation, shares.test), parameters.seed)
+        keys, held = content_keys(self.contents(records)), (shares.validation, shares.test)
+        rows = drawn_parts(records.labels or (), held, parameters.seed, keys)
         train, validation, test = (records.part(own) for own in rows)
         return Held(train, validation, test, f"{percent(shares.test)} of each class, drawn at random")
+
+    def contents(self, records: Examples) -> Iterable[Any]:
+        return records.items
 
     def title(self, records: Examples) -> str:
         return f"Classes of {records.origin}"
@@ -101,11 +107,13 @@ class ClassTask(Task[P, Examples, C, Part, Prediction], Generic[P, C]):
     def measures(self, model: Model[P, C], examples: Part, predicted: Prediction) -> dict[str, float]:
         return class_measures(examples.targets, predicted.classes, predicted.probabilities, len(model.encoder.classes))
 
-    def right(self, model: Model[P, C], examples: Part, predicted: Prediction) -> NDArray[np.bool_]:
-        return np.asarray(predicted.classes == examples.targets)
+    def units(self, model: Model[P, C], examples: Part, predicted: Prediction) -> Units:
+        classes = len(model.encoder.classes)
+        parts = class_units(examples.targets, predicted.classes, predicted.probabilities, classes)
+        return Units(len(examples), self.content_name, parts)
 
-    def protocol(self, model: Model[P, C], examples: Part) -> str:
-        return "seen by nothing before"
+    def remarks(self, values: Mapping[str, Mapping[str, float]]) -> Sequence[str]:
+        return frequent_class_remarks(values, values.get(MOST_FREQUENT, {}))
 
     def details(self, model: Model[P, C], examples: Part, predicted: Mapping[str, Prediction]) -> Mapping[str, Any]:
         names = [str(name) for name in model.encoder.classes.names]
@@ -115,10 +123,6 @@ class ClassTask(Task[P, Examples, C, Part, Prediction], Generic[P, C]):
         yield "classes", counts_in_words(model.encoder.classes, examples.train.targets)
         for name, part in examples.named().items():
             yield name, "none" if part is None else f"{len(part):,} examples, {_lengths(part)}"
-        known = {array.tobytes() for array in examples.train.arrays}
-        repeated = 0 if examples.test is None else sum(own.tobytes() in known for own in examples.test.arrays)
-        if repeated:
-            yield "repeated", f"{repeated:,} of the test examples are in the training part too"
         yield from self.described(model.encoder)
         yield "calibration", self.calibration(model, examples)
 

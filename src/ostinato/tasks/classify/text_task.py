@@ -34,6 +34,7 @@ class TextTask(ClassTask[TextParameters, TextEncoder]):
     """Texts, each of a class."""
 
     kept = "the classes, the vocabulary and the wide part"
+    content_name = "texts"
     encoder_type = TextEncoder
     baseline_types = (BagOfWords, MostFrequent)
 

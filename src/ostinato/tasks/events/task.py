@@ -15,12 +15,14 @@ from torch import Tensor, nn
 from ostinato.data import EventLog, EventReading, TimeFormat, read_event_log
 from ostinato.errors import DataError
 from ostinato.tasks.base.batches import RowBatches, read_in_batches
+from ostinato.tasks.base.class_units import class_units
 from ostinato.tasks.base.classes import class_measures
 from ostinato.tasks.base.holding_out import Held, Shares, cut, percent
 from ostinato.tasks.base.lines import columns_of, is_table
 from ostinato.tasks.base.suited import Suited
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Baselines, Model, Task, reading_of
+from ostinato.tasks.base.units import Parts, Units, mean_of
 from ostinato.tasks.events.baselines import BoostedTrees, LastActivities, Predicted, WaitsByActivity
 from ostinato.tasks.events.boosting import A_SECOND, WORK, boosting_is_there
 from ostinato.tasks.events.cases import Cases, EventBatch, EventEncoder, collate, count_firsts, encode_log, fit_encoder
@@ -38,6 +40,7 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
     """Event logs: what comes next in a case, and when."""
 
     records = "cases"
+    content_name = "cases"
     decides = ("accuracy",)
     encoder_type = EventEncoder
     baseline_types = (LastActivities, WaitsByActivity, BoostedTrees)
@@ -74,6 +77,10 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
             raise DataError(f"{records.origin} leaves {len(train)} cases to train on; give more, or hold fewer out")
         by = "that start last" if by_start else "of the file"
         return Held(train, validation, test, f"the last {percent(shares.test)} of cases, {by}")
+
+    def contents(self, records: EventLog) -> Iterable[Any]:
+        """Return the activities of each case and the seconds between them: not when it began, or what it is called."""
+        return zip(records.activities, records.gaps, strict=True)
 
     def join(self, first: EventLog, second: EventLog) -> EventLog:
         return first.joined(second)
@@ -171,11 +178,22 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
                 found[f"MAE {name}, {word}"] = float(errors[known].mean() / seconds)
         return found
 
-    def right(self, model: Events, examples: Cases, predicted: Predicted) -> NDArray[np.bool_] | None:
-        if predicted.probabilities is None:
-            return None
+    def units(self, model: Events, examples: Cases, predicted: Predicted) -> Units:
+        """Return the measures by cases: what is said along one case hangs together."""
         kept = self._judged(model, examples)
-        return np.asarray(predicted.probabilities[kept].argmax(-1) == examples.following[kept])
+        owners, count = np.repeat(np.arange(len(examples)), examples.lengths)[kept], len(examples)
+        parts = dict[str, Parts]()
+        if predicted.probabilities is not None:
+            given = predicted.probabilities[kept]
+            parts |= class_units(examples.following[kept], given.argmax(-1), given, given.shape[1], owners, count)
+        word, seconds = model.encoder.unit
+        if word and predicted.seconds is not None:
+            errors = np.abs(examples.waits[kept] - predicted.seconds[kept]) / seconds
+            parts |= {
+                f"MAE {name}, {word}": mean_of(errors[:, place], owners, count)
+                for place, name in enumerate(("next", "left"))
+            }
+        return Units(count, "cases", parts)
 
     def counted(self, model: Events, examples: Cases) -> tuple[int, str]:
         return int(self._judged(model, examples).sum()), "prefixes"

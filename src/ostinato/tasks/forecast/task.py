@@ -29,6 +29,7 @@ from ostinato.tasks.base.holding_out import Held, Shares
 from ostinato.tasks.base.lines import is_table
 from ostinato.tasks.base.summary import Panel as Shown
 from ostinato.tasks.base.task import Baselines, Model, Task, reading_of
+from ostinato.tasks.base.units import Units
 from ostinato.tasks.forecast.backtest import SimpleForecast, methods_of
 from ostinato.tasks.forecast.calibration import measure_calibration
 from ostinato.tasks.forecast.fitted import Fitted, Forecasts
@@ -39,13 +40,13 @@ from ostinato.tasks.forecast.panels import forecast_panels, step_errors
 from ostinato.tasks.forecast.parameters import ForecastParameters
 from ostinato.tasks.forecast.settings import NetworkSettings, choose_context, choose_season, choose_segment
 from ostinato.tasks.forecast.stream import ForecastStream
+from ostinato.tasks.forecast.units import owners_of, score_parts
 from ostinato.tasks.forecast.updating import grown, grown_encoder, tested_given
 from ostinato.tasks.forecast.windows import Examples, ForecastEncoder, Reading, Rows, tail_of, whole
 
 Forecasting: TypeAlias = "Model[ForecastParameters, ForecastEncoder]"
 HELD_OUT = "the held-out end of each series"
 _VALIDATION_WINDOWS = 2048
-_CLOSE = 0.02  # errors nearer than this to each other are not told apart
 
 
 class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, Forecasts]):
@@ -202,6 +203,13 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         scale = encoder.mase_scales_of(examples.panel)[examples.origins[:, 0]]
         return score_all(examples.truth, predicted.point, predicted.quantiles, encoder.levels, scale)
 
+    def units(self, model: Forecasting, examples: Examples, predicted: Forecasts) -> Units:
+        encoder = model.encoder
+        scale = encoder.mase_scales_of(examples.panel)[examples.origins[:, 0]]
+        owners, count, of = owners_of(examples)
+        parts = score_parts(examples.truth, predicted.point, predicted.quantiles, encoder.levels, scale, owners, count)
+        return Units(count, of, parts)
+
     def counted(self, model: Forecasting, examples: Examples) -> tuple[int, str]:
         return len(examples.origins), f"forecasts of {model.encoder.settings.horizon} steps"
 
@@ -343,7 +351,7 @@ def _random_walk(values: Mapping[str, Mapping[str, float]]) -> list[str]:
     scores = {name: row[measure] for name, row in values.items() if not math.isnan(row.get(measure, math.nan))}
     walks = [scores[name] for name in ("naive", "drift") if name in scores]
     others = [score for name, score in scores.items() if name not in ("naive", "drift")]
-    if not walks or not others or min(walks) > min(others) * (1 + _CLOSE):
+    if not walks or not others or min(walks) > min(others):
         return []
     return [
         'The series behaves like a random walk here: "tomorrow is like today" is not beaten, and nothing in these '

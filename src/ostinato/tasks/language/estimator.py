@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from ostinato.errors import UsageError
 from ostinato.tasks.base.estimator import Estimator
 from ostinato.tasks.base.fitting import better_of
-from ostinato.tasks.base.judging import MODEL, Scores, decisive, verdict
+from ostinato.tasks.base.judging import MODEL, Scores, decisive, stand, verdict_sentences
 from ostinato.tasks.language.adapting import DynamicEvaluation
 from ostinato.tasks.language.cache import NeuralCache
 from ostinato.tasks.language.generation import Sampling, generate_tokens
 from ostinato.tasks.language.parameters import LanguageParameters
-from ostinato.tasks.language.reading import measures, token_losses
+from ostinato.tasks.language.reading import loss_units, measures, token_losses
 from ostinato.tasks.language.task import LanguageTask
 from ostinato.tasks.language.tokens_as_text import beginning, named, never_drawn, spelled, until
 
@@ -98,15 +98,21 @@ class LanguageModel(Estimator[LanguageTask], LanguageParameters):
         model = self._changed(changes)
         tokens = self.task.encode(model, self.task.read(model.parameters, data)).numbers
         how = [name for name, own in (("dynamic evaluation", learning), ("a cache", holding)) if own]
+        losses = token_losses(model.network, tokens, learning, holding)
         values = {
-            MODEL: measures(token_losses(model.network, tokens, learning, holding)),
+            MODEL: measures(losses),
             "model as trained": scores.model,
         }
         values |= {name: own for name, own in scores.values.items() if name != MODEL}
         better = better_of(self.task, values)
-        said = verdict(values, decisive(values, self.task.decides), better, {})
+        units = {MODEL: loss_units(losses), "model as trained": scores.units[MODEL]}
+        units |= {name: own for name, own in scores.units.items() if name != MODEL}
+        against = stand(values, better, units)
+        said = " ".join(verdict_sentences(values, decisive(values, self.task.decides), better, against))
         protocol = f"{scores.protocol}, with {' and '.join(how)}"
-        return replace(scores, values=values, protocol=protocol, better=better, verdict=said)
+        return replace(
+            scores, values=values, protocol=protocol, better=better, verdict=said, against=against, units=units
+        )
 
     def write(
         self,

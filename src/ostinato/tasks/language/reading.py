@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from ostinato.engine import map_state
 from ostinato.errors import DataError
 from ostinato.nn.losses import bits_per_character, perplexity
 from ostinato.tasks.base.counting import FollowerCounts
+from ostinato.tasks.base.units import Sums, Units, blocks, mean_of
 from ostinato.tasks.language.adapting import Adapter, DynamicEvaluation
 from ostinato.tasks.language.cache import Memory, NeuralCache
 from ostinato.tasks.language.network import LanguageNetwork
@@ -24,6 +26,7 @@ from ostinato.tasks.language.texts import Tokens
 
 Losses = NDArray[np.float64]
 _PIECE = 512
+_BLOCK = 200
 _SCORES = 1 << 24
 
 
@@ -59,6 +62,16 @@ def measures(losses: Losses) -> dict[str, float]:
     """Return a mean loss as it is usually given, all of them a token."""
     loss = float(losses.mean())
     return {"nats": loss, "bits": bits_per_character(loss), "perplexity": perplexity(loss)}
+
+
+def loss_units(losses: Losses) -> Units:
+    """Return the measures by blocks of text, of 200 tokens or more: what is far apart hangs together little."""
+    owners = blocks(len(losses), _BLOCK)
+    count = int(owners[-1]) + 1
+    nats, tokens = mean_of(losses, owners, count), np.bincount(owners, minlength=count)
+    sums = Sums(np.stack([nats.values * tokens, tokens], -1), lambda own: np.exp(own[:, 0] / own[:, 1]))
+    bits = mean_of(losses / math.log(2), owners, count)
+    return Units(count, f"blocks of {int(tokens[0])} tokens", {"nats": nats, "bits": bits, "perplexity": sums})
 
 
 def token_losses(

@@ -17,15 +17,17 @@ from ostinato.tasks.base.holding_out import Held, Shares
 from ostinato.tasks.base.lines import is_path
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Baseline, Baselines, Model, Task
+from ostinato.tasks.base.units import Units
 from ostinato.tasks.language.network import LanguageNetwork, LanguageObjective
 from ostinato.tasks.language.panels import language_panels
 from ostinato.tasks.language.parameters import LanguageParameters
-from ostinato.tasks.language.reading import Losses, NGrams, Unigrams, measures, token_losses
+from ostinato.tasks.language.reading import Losses, NGrams, Unigrams, loss_units, measures, token_losses
 from ostinato.tasks.language.stream import LanguageStream
 from ostinato.tasks.language.texts import LanguageEncoder, Texts, Tokens, hold_out_end, read_texts
 
 Language: TypeAlias = "Model[LanguageParameters, LanguageEncoder]"
 _ROWS = 10  # of a text that is only read
+_LONG = 40  # characters of a line that does not come again by chance
 _LETTERS = 4  # of a subword, about
 
 
@@ -33,6 +35,7 @@ class LanguageTask(Task[LanguageParameters, Texts, LanguageEncoder, Tokens, Loss
     """Texts, token by token."""
 
     records = "texts"
+    content_name = "lines"
     higher = frozenset()
     decides = ("nats",)
     encoder_type = LanguageEncoder
@@ -60,6 +63,11 @@ class LanguageTask(Task[LanguageParameters, Texts, LanguageEncoder, Tokens, Loss
 
     def hold_out(self, parameters: LanguageParameters, records: Texts, shares: Shares) -> Held[Texts]:
         return hold_out_end(records, shares)
+
+    def contents(self, records: Texts) -> Iterable[str]:
+        """Return the long lines: short ones come again by chance."""
+        lines = (line for piece in records.pieces for line in piece.splitlines())
+        return (line for line in lines if len(line) >= _LONG)
 
     def title(self, records: Texts) -> str:
         return f"Language model of {records.origin}"
@@ -112,6 +120,9 @@ class LanguageTask(Task[LanguageParameters, Texts, LanguageEncoder, Tokens, Loss
 
     def measures(self, model: Language, examples: Tokens, predicted: Losses) -> dict[str, float]:
         return measures(predicted)
+
+    def units(self, model: Language, examples: Tokens, predicted: Losses) -> Units:
+        return loss_units(predicted)
 
     def counted(self, model: Language, examples: Tokens) -> tuple[int, str]:
         return len(examples), "tokens"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
-from ostinato.data.text import Specials, TaggedSentence, read_lines
+from ostinato.data.text import TaggedSentence, read_lines
 from ostinato.errors import DataError, UsageError
 from ostinato.nn.losses import class_weights
 from ostinato.tasks.base.batches import RowBatches, read_in_batches
@@ -20,6 +20,7 @@ from ostinato.tasks.base.holding_out import Held, Shares, cut, percent
 from ostinato.tasks.base.lines import is_path
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Baselines, Model, Task
+from ostinato.tasks.base.units import Units
 from ostinato.tasks.tag.baselines import FrequentTags, HiddenMarkov, Tags
 from ostinato.tasks.tag.constraints import possible, scheme_for
 from ostinato.tasks.tag.network import TagBatch, TagNetwork, TagObjective, collate_words
@@ -37,6 +38,7 @@ from ostinato.tasks.tag.sentences import (
 )
 from ostinato.tasks.tag.spans import scheme_of, span_scores
 from ostinato.tasks.tag.stream import SentenceStream, TokenStream, tokens_of
+from ostinato.tasks.tag.units import tag_units, unknown_words
 from ostinato.tasks.tag.vectors import leading_words, vectors_for
 
 Tagger: TypeAlias = "Model[TagParameters, TagEncoder]"
@@ -47,7 +49,8 @@ class TagTask(Task[TagParameters, Corpus, TagEncoder, Examples, list[Tags]]):
     """Tagged sentences."""
 
     records = "sentences"
-    higher = frozenset({"accuracy", "macro F1", "accuracy, unknown words", "span precision", "span recall", "span F1"})
+    content_name = "sentences"
+    higher = Task.higher | {"accuracy, unknown words", "span precision", "span recall", "span F1"}
     decides = ("span F1", "accuracy")
     encoder_type = TagEncoder
     baseline_types = (HiddenMarkov, FrequentTags)
@@ -72,6 +75,9 @@ class TagTask(Task[TagParameters, Corpus, TagEncoder, Examples, list[Tags]]):
         if not len(train):
             raise DataError(f"{records.origin} leaves no sentences to train on; give more, or hold fewer out")
         return Held(train, validation, test, f"the last {percent(shares.test)} of sentences")
+
+    def contents(self, records: Corpus) -> Iterable[tuple[str, ...]]:
+        return (own.tokens for own in records.sentences)
 
     def title(self, records: Corpus) -> str:
         return f"Tags of {records.origin}"
@@ -160,8 +166,7 @@ class TagTask(Task[TagParameters, Corpus, TagEncoder, Examples, list[Tags]]):
         truth, found, probabilities = examples.truth, *_flat(predicted)
         tags = model.encoder.tags
         measures = class_measures(truth, found, probabilities, len(tags))
-        numbers = [number for own in examples.sentences for number in model.encoder.numbers(own.tokens)]
-        unknown = np.array(numbers) == Specials().unk
+        unknown = unknown_words(model, examples)
         if unknown.any():
             measures["accuracy, unknown words"] = float((truth == found)[unknown].mean())
         if scheme_of(tags):
@@ -170,8 +175,8 @@ class TagTask(Task[TagParameters, Corpus, TagEncoder, Examples, list[Tags]]):
             measures |= {"span precision": spans.precision, "span recall": spans.recall, "span F1": spans.f1}
         return measures
 
-    def right(self, model: Tagger, examples: Examples, predicted: list[Tags]) -> NDArray[np.bool_]:
-        return np.asarray(_flat(predicted)[0] == examples.truth)
+    def units(self, model: Tagger, examples: Examples, predicted: list[Tags]) -> Units:
+        return tag_units(model, examples, predicted, *_flat(predicted))
 
     def counted(self, model: Tagger, examples: Examples) -> tuple[int, str]:
         return len(examples.truth), "tokens"

@@ -6,7 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ostinato.errors import MissingExtra
+from ostinato.tasks.base.units import Parts, Sums
 from ostinato.tasks.translate.corpus import Encoded
 from ostinato.tasks.translate.dictionary import by_dictionary, learn_dictionary
 from ostinato.tasks.translate.pairs import Pair
@@ -61,6 +65,24 @@ def metrics(tokenize: str, lower: bool) -> tuple[Any, Any] | None:
         return None
     # forced: no advice on stderr
     return found.BLEU(lowercase=lower, tokenize=tokenize, force=True), found.CHRF(lowercase=lower)
+
+
+def corpus_parts(counters: tuple[Any, Any], texts: Sequence[str], pairs: Sequence[Pair]) -> dict[str, Parts]:
+    """Return what each sentence adds to BLEU and chrF: n-grams that match, that there are, and lengths."""
+    references = [[reference for _, reference in pairs]]
+    return {name: _parts(own, texts, references) for name, own in zip(("BLEU", "chrF"), counters, strict=True)}
+
+
+def _parts(counter: Any, texts: Sequence[str], references: list[list[str]]) -> Sums:
+    # as sacrebleu's own test of significance does it
+    counts = np.asarray(counter._extract_corpus_statistics(texts, references), np.float64)
+
+    def of(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.array(
+            [float(counter._compute_score_from_stats(row.round().astype(int).tolist()).score) for row in sums]
+        )
+
+    return Sums(counts, of)
 
 
 def import_metrics() -> Any:

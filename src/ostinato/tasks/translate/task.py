@@ -17,7 +17,8 @@ from ostinato.tasks.base.holding_out import Held, Shares
 from ostinato.tasks.base.lines import is_path
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Baselines, Model, Task
-from ostinato.tasks.translate.baselines import Translated, Untranslated, WordForWord, metrics
+from ostinato.tasks.base.units import Units
+from ostinato.tasks.translate.baselines import Translated, Untranslated, WordForWord, corpus_parts, metrics
 from ostinato.tasks.translate.corpus import (
     Corpus,
     Encoded,
@@ -60,6 +61,7 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
     """Pairs of a text and its translation."""
 
     records = "pairs"
+    content_name = "sources"
     higher = frozenset({"BLEU", "chrF"})
     decides = ("BLEU", "perplexity")
     encoder_type = TranslationEncoder
@@ -105,6 +107,9 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
 
     def hold_out(self, parameters: TranslationParameters, records: Corpus, shares: Shares) -> Held[Corpus]:
         return hold_out_drawn(parameters, records, shares)
+
+    def contents(self, records: Corpus) -> Iterable[str]:
+        return (source for source, _ in records.pairs)
 
     def title(self, records: Corpus) -> str:
         return f"Translation of {records.origin}"
@@ -166,6 +171,12 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
         if predicted.loss is not None:
             found |= {"loss": predicted.loss, "perplexity": perplexity(predicted.loss)}
         return found
+
+    def units(self, model: Translation, examples: Encoded, predicted: Translated) -> Units | None:
+        counters = self._counters(model)
+        if counters is None:
+            return None
+        return Units(len(examples), "sentences", corpus_parts(counters, predicted.texts, examples.pairs))
 
     def protocol(self, model: Translation, examples: Encoded) -> str:
         size = model.parameters.beam_size

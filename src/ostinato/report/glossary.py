@@ -1,0 +1,69 @@
+"""One line for each measure that a table shows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+_LINES: tuple[tuple[str, str], ...] = (
+    # forecasts
+    ("MAE", "mean absolute error, in the units of the data"),
+    ("RMSE", "root of the mean squared error, in the units of the data: large errors count more than in MAE"),
+    ("sMAPE", "mean absolute error in per cent of the mean size of forecast and truth, 0 to 200"),
+    (
+        "MASE",
+        "mean absolute error over that of the seasonal naive forecast within the training part; 1 is as good",
+    ),
+    ("OWA", "mean of sMAPE and MASE, each over that of Naive 2; below 1 is better than it"),
+    ("wQL", "weighted quantile loss: how far quantiles are off, over the sum of what came"),
+    ("CRPS", "how far the forecast distribution is from what came, in the units of the data; MAE for a point forecast"),
+    (r"coverage (?P<width>[\d.]+) %", "share of values in the central interval, which promises {width} %"),
+    # classes
+    ("accuracy", "share of answers that are right"),
+    ("accuracy, unknown words", "share of right tags of words that were not in the training part"),
+    (
+        "macro F1",
+        "mean over classes of the harmonic mean of precision and recall: rare ones count as much as others",
+    ),
+    ("cross-entropy", "mean of -log of the probability given to the true class, in nats"),
+    ("calibration error", "how far the probabilities given are from how often such answers were right"),
+    ("AUROC", "how often an example of the second class is given more of it than one of the first; chance is 0.5"),
+    ("AUPRC", "area under precision by recall of the second class; chance is its share of the examples"),
+    ("span precision", "share of the spans named that are there, whole and of the right kind"),
+    ("span recall", "share of the spans that are there that were named, whole and of the right kind"),
+    ("span F1", "harmonic mean of span precision and span recall, as the CoNLL shared tasks count it"),
+    (r"MAE next, (?P<unit>\w+)", "mean absolute error of the time until the next event, in {unit}"),
+    (r"MAE left, (?P<unit>\w+)", "mean absolute error of the time until the end of the case, in {unit}"),
+    # text
+    ("nats", "mean of -log of the probability given to each token, by the natural logarithm"),
+    ("bits", "the same by the logarithm to the base 2; of characters, bits per character"),
+    ("perplexity", "exp of the mean loss of a token: as if among so many tokens, all alike, one had to be guessed"),
+    ("loss", "mean of -log of the probability given to each token of the reference, in nats"),
+    ("BLEU", "n-grams shared with the reference, 0 to 100, as sacrebleu counts them"),
+    ("chrF", "n-grams of characters shared with the reference, 0 to 100, as sacrebleu counts them"),
+    # what fits cost
+    ("validation loss", "the lowest loss of an epoch on the validation part: what a choice is made by"),
+    ("epochs", "passes over the training part until it stopped"),
+    ("training s", "seconds of training, validation included"),
+    ("memory MB", "by how much the process grew while it trained, at most"),
+    ("latency ms", "median time of one answer on one thread"),
+)
+
+
+def explain(measure: str) -> str:
+    """Return a line that says what a measure is; an empty one for a measure that is not known.
+
+    >>> explain("coverage 80 %")
+    'share of values in the central interval, which promises 80 %'
+    """
+    for pattern, line in _LINES:
+        if measure == pattern:
+            return line
+        if "(?P" in pattern and (found := re.fullmatch(pattern, measure)):
+            return line.format(**found.groupdict())
+    return ""
+
+
+def glossary(measures: Iterable[str]) -> list[tuple[str, str]]:
+    """Return the measures that can be explained, each with its line."""
+    return [(measure, line) for measure in measures if (line := explain(measure))]

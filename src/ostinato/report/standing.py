@@ -1,0 +1,65 @@
+"""How far a model is from each of its baselines, drawn with intervals."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from ostinato.report.figures import FULL_WIDTH, MODEL, WARM, new_figure
+from ostinato.report.words import visible
+from ostinato.tasks.base.differences import Difference
+from ostinato.tasks.base.summary import Better, Summary
+from ostinato.tasks.base.wording import scale_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_COLUMNS, _LABEL = 4, 32
+_PLAIN = "#808081"
+_COLOURS = {"better": MODEL, "worse": WARM}
+
+
+def standing_figure(summary: Summary) -> Figure:
+    """Draw a row a baseline, a column a measure: how far the model is from it, with the interval, and a line at 0.
+
+    Columns are in per cent of the baseline, in points, or in the measure's own unit.
+    """
+    against, better = summary.against, summary.better
+    names = list(against)
+    measures = list(dict.fromkeys(measure for own in against.values() for measure in own))[:_COLUMNS]
+    figure, panels = new_figure(FULL_WIDTH, 1.0 + 0.34 * len(names), max(1, len(measures)))
+    for place, (axes, measure) in enumerate(zip(panels, measures, strict=True)):
+        side: Better = "higher" if better.get(measure) == "higher" else "lower"
+        unit = ""
+        for row, name in enumerate(names):
+            if (own := against[name].get(measure)) is not None:
+                unit = _draw(axes, row, own, summary.scores[name][measure], side)
+        axes.axvline(0, color=_PLAIN, linewidth=1)
+        axes.set_yticks(range(len(names)), [_short(name) for name in names] if place == 0 else [""] * len(names))
+        axes.set_ylim(len(names) - 0.5, -0.5)
+        axes.tick_params(left=False)
+        axes.locator_params(axis="x", nbins=4)
+        axes.grid(visible=False)
+        arrow = "→" if side == "higher" else "←"
+        axes.set_title(
+            f"{visible(measure)}{',' if unit else ''}{unit} {arrow}", fontsize=9.5, color="#000001", loc="left"
+        )
+    return figure
+
+
+def _draw(axes: Axes, row: int, own: Difference, other: float, side: Better) -> str:
+    """Draw one difference; return its unit."""
+    scale, unit = scale_of(other, side)
+    if math.isfinite(own.low) and math.isfinite(own.high):
+        axes.plot(
+            [own.low * scale, own.high * scale], [row, row], color=_COLOURS.get(own.standing, _PLAIN), linewidth=2
+        )
+    if math.isfinite(own.value):
+        axes.plot([own.value * scale], [row], "o", color=_COLOURS.get(own.standing, _PLAIN))
+    return unit
+
+
+def _short(name: str) -> str:
+    seen = visible(name)
+    return seen if len(seen) <= _LABEL else seen[: _LABEL - 1] + "…"

@@ -1,0 +1,175 @@
+"""What a comparison with baselines comes to, in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TypeAlias
+
+from ostinato.tasks.base.differences import Difference, fewest
+from ostinato.tasks.base.summary import Better, best_of
+
+Row: TypeAlias = "Mapping[str, float]"
+Against: TypeAlias = "Mapping[str, Mapping[str, Difference]]"
+_SHOWN = 3  # measures that are named beside the one that decides
+
+
+def verdict(
+    own: Row, others: Mapping[str, Row], best: str | None, measure: str, better: Better, against: Against
+) -> str:
+    """Say in one sentence how a model stands against its baselines, by one measure.
+
+    Args:
+        own: its measures.
+        others: those of baselines.
+        best: the baseline that is best by the measure.
+        measure: what is compared.
+        better: which side of it is better.
+        against: how the model stands to each; nothing: the task has no units to test on, and no more is said than which
+            number is the better one.
+
+    >>> verdict({"MAE": 1.0}, {"naive": {"MAE": 2.0}}, "naive", "MAE", "lower", {})
+    'MAE 1 against 2 of the best baseline, naive: 50 % lower; this task has no units by which chance could be told from it.'
+    """  # noqa: E501
+    value = own.get(measure, math.nan)
+    if math.isnan(value) or (best is None and others):
+        return f"There is nothing to compare: no answer has a {measure or 'measure'}."
+    if best is None:
+        return f"{measure} {value:.4g}."
+    other = others[best][measure]
+    found = against.get(best, {}).get(measure)
+    numbers = f"{measure} {value:.4g} against {other:.4g} of the best"
+    if found is None:
+        return (
+            f"{numbers} baseline, {best}: {amount(value - other, other, better)}; this task has no units by which "
+            "chance could be told from it."
+        )
+    size = difference_in_words(found, other, better)
+    rivals = [one[measure] for one in against.values() if measure in one]
+    if found.standing == "worse":
+        return (
+            f"The model LOSES to a baseline: {numbers} of them, {best}: {size}; use the baseline, or give the model "
+            "more to learn from."
+        )
+    if found.standing == "better" and all(one.standing == "better" for one in rivals):
+        return f"The model beats every baseline: {numbers} of them, {best}: {size}."
+    if found.standing == "level":
+        return f"The model is no better than the baselines: {numbers} of them, {best}: {size}; chance explains that."
+    if found.standing == "better":
+        open_ = [name for name, one in against.items() if measure in one and one[measure].standing != "better"]
+        return f"The model beats {best}, the best baseline: {numbers}: {size}; but it is not told from {open_[0]}."
+    need = fewest(len(rivals))
+    more = f"at least {need}" if found.units < need else "more"
+    return f"Too little to tell from chance: {numbers} baseline, {best}: {size}; it takes {more} to tell."
+
+
+def also(
+    own: Row,
+    others: Mapping[str, Row],
+    best: str | None,
+    measure: str,
+    better: Mapping[str, Better],
+    against: Against,
+) -> list[str]:
+    """Return what other measures say that the verdict does not: where the model is ahead, and where it is behind.
+
+    Each is compared with the baseline that the verdict is about, or, where that has none, with the best that has one.
+    """
+    found = against.get(best or "", {}).get(measure)
+    if found is None:
+        return []
+    ahead, behind = list[str](), list[str]()
+    for name in better:
+        rival = best if best in against and name in against[str(best)] else _best_with(others, name, better, against)
+        if name == measure or rival is None:
+            continue
+        standing = against[rival][name].standing
+        if standing not in ("better", "worse") or standing == found.standing:
+            continue
+        whose = "" if rival == best else f" of {rival}"
+        place = ahead if standing == "better" else behind
+        place.append(f"{name} ({own[name]:.3g} against {others[rival][name]:.3g}{whose})")
+    said = []
+    for words, names in (("behind", behind), ("ahead", ahead)):
+        if names:
+            start = "But it" if found.standing in ("better", "worse") else "It"
+            said.append(f"{start} is {words} in {_listed(names[:_SHOWN])}.")
+    return said
+
+
+def _best_with(others: Mapping[str, Row], measure: str, better: Mapping[str, Better], against: Against) -> str | None:
+    return best_of({name: row for name, row in others.items() if measure in against.get(name, {})}, measure, better)
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def difference_in_words(found: Difference, other: float, better: Better) -> str:
+    """Return how large a difference is, between which limits, and over how many units.
+
+    >>> difference_in_words(Difference("better", -0.08, -0.14, -0.02, 0.01, 36, "windows"), 2.0, "lower")
+    '4 % lower (1 to 7 %), over 36 windows'
+    """
+    size = f"{amount(found.value, other, better)} {interval(found, other, better)}".strip()
+    return f"{size}, over {found.units:,} {found.of if found.units != 1 else _single(found.of)}"
+
+
+def stands(found: Difference, name: str, other: float, better: Better) -> str:
+    """Return how a model stands to another, in words.
+
+    >>> stands(Difference("better", -0.08, -0.14, -0.02, 0.01, 36, "windows"), "naive", 2.0, "lower")
+    'better than naive (4 % lower (1 to 7 %), over 36 windows)'
+    """
+    words = {"better": "better than", "worse": "worse than", "level": "level with", "unclear": "not told apart from"}
+    return f"{words[found.standing]} {name} ({difference_in_words(found, other, better)})"
+
+
+def amount(difference: float, other: float, better: Better) -> str:
+    """Return a difference as a person says it: in points of a share, in per cent of a loss, or as it is.
+
+    >>> amount(-0.04, 2.0, "lower"), amount(0.021, 0.8, "higher"), amount(1.5, 20.0, "higher")
+    ('2 % lower', '2.1 points higher', '1.5 higher')
+    """
+    if difference == 0:
+        return "no difference"
+    scale, unit = scale_of(other, better)
+    side = "higher" if difference > 0 else "lower"
+    return f"{_digits(abs(difference) * scale)}{unit} {side}"
+
+
+def interval(found: Difference, other: float, better: Better) -> str:
+    """Return between which limits a difference lies, in the unit in which `amount` gives it.
+
+    >>> interval(Difference("better", -0.08, -0.14, -0.02, 0.01, 36, "windows"), 2.0, "lower")
+    '(1 to 7 %)'
+    >>> interval(Difference("level", 0.01, -0.02, 0.04, 0.4, 90, "texts"), 0.8, "higher")
+    '(2 points lower to 4 higher)'
+    """
+    if not (math.isfinite(found.low) and math.isfinite(found.high)):
+        return ""
+    scale, unit = scale_of(other, better)
+    low, high = found.low * scale, found.high * scale
+    if found.value == 0 or low < 0 < high:
+        return f"({_digits(max(0.0, -low))}{unit} lower to {_digits(max(0.0, high))} higher)"
+    near, far = sorted((abs(low), abs(high)))
+    return f"({_digits(near)} to {_digits(far)}{unit})"
+
+
+def scale_of(other: float, better: Better) -> tuple[float, str]:
+    """Return what a difference is multiplied by to be read, and the unit it then has, given the other's measure."""
+    if better == "lower":
+        return (100 / other, " %") if other > 0 else (1.0, "")
+    return (100.0, " points") if 0 <= other <= 1 else (1.0, "")
+
+
+def _digits(value: float) -> str:
+    """Return a size with two digits that say something, whole ones from ten on."""
+    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
+
+
+def _single(plural: str) -> str:
+    """Return one of what several are called."""
+    head, _, rest = plural.partition(" of ")
+    word = head[:-1] if head.endswith("s") and not head.endswith("series") else head
+    return word + (f" of {rest}" if rest else "")

@@ -1,0 +1,113 @@
+"""What a verdict says, in words."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from ostinato.tasks.base.judging import Scores, scores_from, stand, verdict_sentences
+from ostinato.tasks.base.units import Mean, Units
+
+BETTER = {"MAE": "lower", "accuracy": "higher", "cross-entropy": "lower"}
+
+
+def said(measure="MAE", of="windows", **units) -> tuple[str, Scores]:
+    """The sentences, and the scores, of values of the same units; those of baselines by their names."""
+    named = units if isinstance(next(iter(units.values())), dict) else {n: {measure: v} for n, v in units.items()}
+    made = {
+        name: Units(
+            len(next(iter(own.values()))),
+            of,
+            {m: Mean(np.asarray(v, float), np.ones(len(v))) for m, v in own.items()},
+        )
+        for name, own in named.items()
+    }
+    values = {name: {m: one.total for m, one in own.measures.items()} for name, own in made.items()}
+    better = {name: BETTER[name] for own in values.values() for name in own}
+    against = stand(values, better, made)
+    text = " ".join(verdict_sentences(values, measure, better, against))
+    return text, Scores("test", 1, of, values, better, text, {}, against, made)
+
+
+RNG = np.random.default_rng(0)
+HARD = RNG.lognormal(0, 0.5, 36)
+
+
+def test_a_model_ahead_of_all_says_by_how_much_and_over_what() -> None:
+    text, scores = said(model=HARD * 0.96, naive=HARD + RNG.normal(0, 0.02, 36), drift=HARD * 1.5)
+    assert text.startswith("The model beats every baseline: MAE ")
+    assert re.search(r"of the best of them, naive: 4[.\d]* % lower \(3[.\d]* to 5[.\d]* %\), over 36 windows\.", text)
+    assert "+ the model is better than that; paired tests over 36 windows" in str(scores)
+
+
+def test_a_model_behind_the_best_of_several_loses_to_it() -> None:
+    text, scores = said(model=HARD, naive=HARD * 2, drift=HARD * 0.8)
+    assert "The model LOSES to a baseline" in text
+    assert "25 % higher" in text
+    assert "use the baseline, or give the model more to learn from." in text
+    table = str(scores).splitlines()
+    assert table[4].endswith(" +")
+    assert table[5].endswith(" -")
+
+
+@pytest.mark.parametrize("count", [1, 3, 5])
+def test_few_windows_are_too_little_to_tell(count) -> None:
+    text, _ = said(model=np.arange(1.0, 1 + count), naive=2 * np.arange(1.0, 1 + count))
+    assert text.startswith("Too little to tell from chance: MAE ")
+    assert f"over {count} window{'' if count == 1 else 's'}; it takes at least 6 to tell." in text
+
+
+def test_twenty_sentences_that_differ_by_chance_are_too_little_to_tell() -> None:
+    right = np.arange(20) < 14
+    text, _ = said("accuracy", "texts", model=right, words=np.roll(right, 3))
+    assert text.startswith("Too little to tell from chance: accuracy 0.7 against 0.7 of the best baseline, words")
+    assert "over 20 texts; it takes more to tell." in text
+
+
+def test_many_texts_that_differ_little_are_level() -> None:
+    right = np.random.default_rng(1).random(3000) < 0.8
+    other = right.copy()
+    other[:40] = ~other[:40]
+    text, _ = said("accuracy", "texts", model=right, words=other)
+    assert text.startswith("The model is no better than the baselines") or "beats" in text
+    assert "points" in text
+
+
+def test_ahead_by_one_measure_and_behind_by_another_are_both_said() -> None:
+    rng = np.random.default_rng(2)
+    right, other = rng.random(400) < 0.9, rng.random(400) < 0.6
+    loss = rng.lognormal(0, 0.3, 400)
+    text, _ = said(
+        "accuracy", "texts",
+        model={"accuracy": right, "cross-entropy": 1.5 * loss},
+        words={"accuracy": other, "cross-entropy": loss},
+        none={"accuracy": np.zeros(400), "cross-entropy": 3 * loss},
+    )  # fmt: skip
+    assert text.startswith("The model beats every baseline: accuracy 0.")
+    assert "But it is behind in cross-entropy (1.5" in text
+
+
+def test_what_is_not_told_from_a_weaker_baseline_does_not_beat_them_all() -> None:
+    rng = np.random.default_rng(3)
+    steady = np.full(12, 1.0)
+    wild = np.array([0.1, 0.2, 5.0, 0.3, 0.1, 4.0, 0.2, 0.3, 2.4, 0.2, 0.1, 0.4])
+    text, _ = said(model=steady - 0.1 + rng.normal(0, 0.01, 12), naive=steady, wild=wild)
+    assert text.startswith("The model beats naive, the best baseline")
+    assert "not told from wild" in text
+
+
+def test_without_units_no_more_is_said_than_which_number_is_lower() -> None:
+    values = {"model": {"MAE": 1.0}, "naive": {"MAE": 2.0}}
+    (text,) = verdict_sentences(values, "MAE", {"MAE": "lower"}, {})
+    assert "50 % lower" in text
+    assert "beats" not in text
+
+
+def test_scores_come_back_from_plain_data() -> None:
+    for rivals in ({"naive": HARD * 2}, {"naive": HARD}, {}):
+        _, scores = said(model=HARD, **rivals)
+        assert scores_from(scores.plain()) == scores
+    _, scores = said(model=[1.0], naive=[2.0])
+    assert scores_from(scores.plain()) == scores
