@@ -219,7 +219,7 @@ def _first_peak(series: Sequence[Floats], found: Sequence[int]) -> int | None:
 def _within(series: Sequence[Floats], length: int) -> int | None:
     """Return a season that comes many times in one that was found, as a day in a week; `None` without one.
 
-    It is a line in the spectrum of the season's shape, which hides in the autocorrelation where the longer one is
+    It is lines in the spectrum of the season's shape, which hide in the autocorrelation where the longer one is
     stronger by far.
     """
     votes = []
@@ -229,8 +229,11 @@ def _within(series: Sequence[Floats], length: int) -> int | None:
         votes.append(power / max(float(power.sum()), 1e-300))
     power = np.median(votes, axis=0)
     for times in range(_TIMES, length // 4 + 1):
-        around = np.delete(power[times // 2 : times + times // 2 + 1], times - times // 2)
-        if length % times == 0 and power[times] > max(_LINE * around.max(), _LIKE / 2):
+        if length % times:
+            continue
+        comb = times * (1 + int(power[times::times].argmax()))
+        around = np.delete(power[comb - times // 2 : comb + times // 2 + 1], min(times // 2, comb))
+        if power[times::times].sum() > _LIKE and power[comb] > _LINE * around.max():
             return length // times
     return None
 
