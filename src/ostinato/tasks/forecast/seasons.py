@@ -103,6 +103,11 @@ def candidates_of(frequency: Frequency) -> tuple[int, ...]:
     return tuple(sorted(length for length in found if length > 1))
 
 
+def seasonal_shape(values: Floats, length: int) -> Floats:
+    """Return the mean of each phase of a season, `(length,)`, the trend taken away; the first value has phase 0."""
+    return _shape(values - _trend(values, length), length)[:length]
+
+
 # --- one season -------------------------------------------------------------------------------------------------------
 
 
@@ -224,8 +229,7 @@ def _within(series: Sequence[Floats], length: int) -> int | None:
     """
     votes = []
     for one in series:
-        shape = _shape(one - _trend(one, length), length)[:length]
-        power = np.abs(np.fft.rfft(shape)) ** 2
+        power = np.abs(np.fft.rfft(seasonal_shape(one, length))) ** 2
         votes.append(power / max(float(power.sum()), 1e-300))
     power = np.median(votes, axis=0)
     for times in range(_TIMES, length // 4 + 1):

@@ -31,6 +31,8 @@ from ostinato.tasks.base.summary import Panel as Shown
 from ostinato.tasks.base.task import Baselines, Model, Task, reading_of
 from ostinato.tasks.forecast.backtest import SimpleForecast, methods_of
 from ostinato.tasks.forecast.calibration import measure_calibration
+from ostinato.tasks.forecast.classical import NAME as CLASSICAL
+from ostinato.tasks.forecast.classical import ClassicalForecast
 from ostinato.tasks.forecast.fitted import Fitted, Forecasts
 from ostinato.tasks.forecast.metrics import mae_by_step, mase_scale, score_all
 from ostinato.tasks.forecast.network import make_network
@@ -55,7 +57,7 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
     higher = frozenset()
     decides = ("MASE", "MAE")
     encoder_type = ForecastEncoder
-    baseline_types = (SimpleForecast,)
+    baseline_types = (SimpleForecast, ClassicalForecast)
     estimator_type = "regressor"
     kept = "the scale of each series (a new one gets its own), categories and frequency"
 
@@ -195,7 +197,8 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         encoder, panel = model.encoder, train.panel
         lengths = np.array([len(series) for series in panel.series], np.int64)
         end = lengths if encoder.test is None else encoder.test.start
-        return {name: partial(SimpleForecast.fit, name, encoder, panel, end) for name in methods_of(encoder)}
+        simple = {name: partial(SimpleForecast.fit, name, encoder, panel, end) for name in methods_of(encoder)}
+        return {CLASSICAL: partial(ClassicalForecast.fit, encoder.season), **simple}
 
     def measures(self, model: Forecasting, examples: Examples, predicted: Forecasts) -> dict[str, float]:
         encoder = model.encoder
