@@ -121,3 +121,14 @@ def test_a_cell_may_be_of_any_length(tmp_path):
     path.write_text(f'text,label\n"{long}",1\n"short, ""one""",0\n')
     assert read_table(path).frame["text"].to_list() == [long, 'short, "one"']
     assert next(iter(read_delimited(path, ("text", "label"))))[0] == long
+
+
+def test_capitals_of_a_category_are_told_apart_or_said_to_be_folded():
+    from ostinato.data.categories import category_codes
+    from ostinato.errors import DataWarning
+
+    table = read_table({"wind": ["NW", "nw", "SE"], "on": ["TRUE", "false", "true"]})
+    with pytest.warns(DataWarning, match=r'"nw" is not taken as "NW": write them alike'):
+        assert category_codes(table, "wind", (), ("NW", "SE")).tolist() == [0, -2, 1]
+    with pytest.warns(DataWarning, match=r'column "on" of .*: "TRUE" is taken as "true", as in the training data'):
+        assert category_codes(table, "on", (), ("false", "true")).tolist() == [1, 0, 1]

@@ -14,12 +14,14 @@ def csv_rows(
 ) -> Any:
     """Return what reads lines as rows of cells; it counts lines as `line_num`.
 
-    Python's `csv` stops at a cell of 131,072 characters unless told otherwise, for the whole process: it is told here,
-    and a limit that is higher is left as it is.
-
     >>> len(next(csv_rows(["a," + "b" * 200_000], ","))[1])
     200000
     """
+    take_any_length()
+    return csv.reader(lines, delimiter=delimiter, strict=strict, quoting=quoting)
+
+
+def take_any_length() -> None:
+    """Let Python's `csv` read cells of more than 131,072 characters, which is a setting of the whole process."""
     if csv.field_size_limit() < _LARGEST:
         csv.field_size_limit(_LARGEST)
-    return csv.reader(lines, delimiter=delimiter, strict=strict, quoting=quoting)

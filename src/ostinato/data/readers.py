@@ -49,8 +49,8 @@ def read_table(
         source: a path, alone or as a `TableFile` (`.csv .tsv .txt .json .jsonl .ndjson .parquet .feather .xlsx .xls
             .xlsb .ods .sqlite .duckdb .arff .npy .npz`; text and JSON also with `.gz`, `.bz2`, `.xz` or `.zst` behind
             it); a pandas or polars data frame or series; a mapping from names to arrays; a list of numbers or of rows
-            by name; an array or tensor `(rows,)` or `(rows, columns)`. A `.npy` file is memory-mapped: it may be larger than
-            memory.
+            by name; an array or tensor `(rows,)` or `(rows, columns)`. A `.npy` file is memory-mapped: it may be larger
+            than memory.
         delimiter: what separates the columns of a text file; `None`: found from its rows.
         decimal: the mark before decimals in text cells that can be read two ways; `None`: found.
         custom: that mark where neither the cell, nor its column, nor the table shows it.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from ostinato.data.csv_rows import csv_rows
+from ostinato.data.csv_rows import take_any_length
 from ostinato.errors import DataError
 
 
@@ -44,9 +45,8 @@ def columns_of(lines: Iterable[Any], names: Sequence[str], of: str) -> dict[str,
         elif head.startswith("{"):
             found = [json.loads(line) for line in chain([head], rows)]
         else:
-            cells = csv_rows(chain([head], rows), ",")
-            names_there = next(cells)
-            found = [dict(zip(names_there, row, strict=False)) for row in cells if row]
+            take_any_length()
+            found = list(csv.DictReader(chain([head], rows)))
     except ValueError as error:
         raise DataError(f"a line of the {of} is no JSON object ({error}), as the first is") from error
     for number, row in enumerate(found, 1):

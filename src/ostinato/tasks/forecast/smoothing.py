@@ -67,7 +67,8 @@ class Grid:
 @dataclass(frozen=True)
 class Smoothed:
     """Where smoothing ends, `(rows, candidates)`: level, trend, season `(rows, candidates, season)` from the next step
-    on, the sum of squared errors; and how many errors there were, `(rows,)`."""
+    on, the sum of squared errors; and how many errors there were, `(rows,)`.
+    """
 
     level: Floats
     trend: Floats

@@ -39,6 +39,7 @@ from ostinato.tasks.forecast.network import make_network
 from ostinato.tasks.forecast.objective import ForecastObjective, WindowBatches
 from ostinato.tasks.forecast.panels import forecast_panels, step_errors
 from ostinato.tasks.forecast.parameters import ForecastParameters
+from ostinato.tasks.forecast.seasons import find_seasons
 from ostinato.tasks.forecast.settings import NetworkSettings, choose_context, choose_season, choose_segment
 from ostinato.tasks.forecast.stream import ForecastStream
 from ostinato.tasks.forecast.updating import grown, grown_encoder, tested_given
@@ -223,11 +224,15 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         panel, frequency = parts.train.panel, model.encoder.frequency
         ends = [frequency.times(one.start, len(one) - 1, 1)[0] for one in panel.series]
         first, last = min(one.start for one in panel.series), max(ends)
+        yield "columns", _columns_in_words(panel)
         yield "series", f"{len(panel.series):,}"
         yield "rows", f"{panel.rows:,}" + (f", {panel.gaps:,} of them absent from the input" if panel.gaps else "")
         yield "times", f"{format_time(first, frequency.zone)} to {format_time(last, frequency.zone)}"
         yield "frequency", frequency.describe()
-        yield "season", f"{model.encoder.season} steps" if model.encoder.season > 1 else "none"
+        found = find_seasons(panel, parts.train.part) if parts.train.part is not None else ()
+        usual = f"{model.encoder.season} steps" if model.encoder.season > 1 else "none"
+        shown = ", ".join(f"{own.length} steps ({100 * own.strength:.0f} %)" for own in found)
+        yield "season", f"{usual}; found in the training part: {shown or 'none'}"
         if parts.train.split is not None:
             yield "split", parts.train.split.describe(panel)
 
@@ -297,6 +302,22 @@ def context_of(parameters: ForecastParameters, panel: Panel, rows: int) -> tuple
     context = choose_context(parameters.context, int(parameters.horizon), panel.frequency, rows)
     segment = choose_segment(parameters.segment, context, panel.frequency, parameters.decoding)
     return -(-context // segment) * segment, segment
+
+
+def _columns_in_words(panel: Panel) -> str:
+    """Return what each column is, in a line."""
+    schema = panel.schema
+    roles = {
+        "target": schema.target, "time": (schema.time,), "series": (schema.series_id,),
+        "past covariates": schema.past_covariates, "known covariates": schema.known_covariates,
+        "static covariates": schema.static_covariates, "not used": panel.unused,
+    }  # fmt: skip
+    words = []
+    for role, names in roles.items():
+        kept = [name for name in names if name]
+        if kept:
+            words.append(f"{role} {', '.join(kept[:5])}" + (f" and {len(kept) - 5} more" if len(kept) > 5 else ""))
+    return "; ".join(words if schema.time else [*words, "no times: the rows are numbered"])
 
 
 def columns_of_rows(rows: list[Any], names: Sequence[str]) -> dict[str, list[Any]]:
