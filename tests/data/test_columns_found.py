@@ -14,7 +14,7 @@ DAYS = [str(np.datetime64("2024-01-01") + i) for i in range(ROWS)]
 HOURS = [np.datetime64("2024-01-01T00", "h") + i for i in range(ROWS)]
 DATES, CLOCK = [str(own)[:10] for own in HOURS], [int(str(own)[11:13]) for own in HOURS]
 VALUES = [float(i * 7 % 13) + i for i in range(ROWS)]
-NAMES = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+NAMES = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 
 
 def written(tmp_path, columns):

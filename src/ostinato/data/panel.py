@@ -71,7 +71,7 @@ class Panel:
     gaps: int
     series: tuple[Series, ...]
     time_format: TimeFormat = ANY
-    unused: tuple[str, ...] = field(default=(), metadata={"saved": False}, compare=False)
+    unused: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def target_columns(self) -> tuple[str, ...]:
