@@ -23,7 +23,7 @@ def monthly(series=3, years=8, seed=0):
     own = [
         100
         + 50 * i
-        + (0.5 + i) * steps
+        + 0.05 * (1 + i) * steps
         + (5 + 10 * i) * np.sin(steps * np.pi / 6)
         + 4 * rng.standard_normal(len(steps))
         for i in range(series)

@@ -186,5 +186,5 @@ def _bad_byte(name: str, line: int, error: UnicodeDecodeError, encoding: str) ->
     what = f"line {line} of {name}: the byte 0x{error.object[error.start]:02x} in place {error.start + 1}"
     return (
         f"{what} is not {encoding}; convert the file to UTF-8, or name its encoding: --encoding cp1252, in Python "
-        'encoding="cp1252" of a reader or of TableFile(path, encoding="cp1252")'
+        'encoding="cp1252" of a reader (or errors="replace") or of TableFile(path, encoding="cp1252")'
     )

@@ -247,7 +247,7 @@ class ForecastStream(Stream):
         }
         missing = [name for name in self._names if name not in row]
         # the rows of a file have the columns that training did not use too
-        allowed = {*allowed, *schema.static_covariates, *self._fitted.encoder.tail.unused}
+        allowed |= set(self._fitted.encoder.tail.unused)
         unknown = [name for name in row if name not in allowed]
         if missing or unknown:
             wrong = f'lacks "{missing[0]}"' if missing else f'has an unknown column "{unknown[0]}"'
