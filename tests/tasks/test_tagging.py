@@ -457,3 +457,23 @@ def test_one_text_is_no_list_of_sentences(model, method, text) -> None:
 def test_an_empty_token_or_tag_in_memory_is_named(pair, what) -> None:
     with pytest.raises(DataError, match=f"sentence 2 has an empty {what}"):
         SequenceTagger(progress=False).fit([(("a",), ("D",)), pair])
+
+
+# --- files of the training's kind ------------------------------------------------------------------------------------
+
+
+def test_predict_reads_the_format_of_the_training_data_and_lines_of_tokens_alike(model, tmp_path) -> None:
+    own = sentences(6, seed=9)
+    tagged, lines = tmp_path / "new.conll", tmp_path / "new.txt"
+    tagged.write_text("\n".join("".join(f"{a} {b}\n" for a, b in zip(*one, strict=True)) for one in own))
+    lines.write_text("".join(" ".join(tokens) + "\n" for tokens, _ in own))
+    found = [answer["tags"] for answer in model.answers(tagged)]
+    assert found == [answer["tags"] for answer in model.answers(lines)]
+    assert len(found) == 6
+
+
+def test_tags_that_training_did_not_have_are_counted_and_said(model) -> None:
+    own = sentences(20, seed=3)
+    scores = model.evaluate([*own, (("who", "runs"), ("WH", "NEW"))])
+    assert "1 token has a tag that training did not have (NEW), which counts as wrong" in scores.protocol
+    assert "that training did not have" not in model.evaluate(own).protocol

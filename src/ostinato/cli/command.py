@@ -12,7 +12,7 @@ from ostinato.cli.notes import expectation_on_stderr
 from ostinato.cli.opened import path_or_paths
 from ostinato.cli.options import Kind, Together, texts
 from ostinato.cli.parsing import file, path
-from ostinato.cli.reading import add_reading
+from ostinato.cli.reading import add_encoding, add_reading
 from ostinato.cli.saving import fit_into, resume_hint, write_or_say
 from ostinato.options import GROUPS, Parameter, parameters_of
 from ostinato.tasks.base.about import About
@@ -74,6 +74,8 @@ class Command:
         if self.about.tables:
             names = {own.name for own in self._parameters()}
             add_reading(parser, missing="missing" not in names, decimal="decimal" not in names)
+        else:
+            add_encoding(groups["data"])
 
     def parameters(self, arguments: argparse.Namespace) -> dict[str, Any]:
         """Return the estimator's parameters that were given."""

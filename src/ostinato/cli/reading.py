@@ -8,7 +8,7 @@ from typing import Any
 from ostinato.cli.options import Together, texts
 
 _FILES = ("file", "future", "validation_file", "test_file")
-_SAID = ("delimiter", "decimal", "sheet", "header", "categorical")
+_SAID = ("delimiter", "decimal", "sheet", "header", "encoding", "categorical")
 
 
 def add_reading(parser: argparse.ArgumentParser, *, missing: bool = True, decimal: bool = True) -> None:
@@ -26,6 +26,7 @@ def add_reading(parser: argparse.ArgumentParser, *, missing: bool = True, decima
     group.add_argument("--delimiter", metavar="CHAR", help="between the columns of a text file (found)")
     if decimal:
         group.add_argument("--decimal", choices=(".", ","), help="the mark before decimals, where cells do not show it")
+    add_encoding(group)
     group.add_argument("--sheet", metavar="NAME", help="of a spreadsheet or database: its name, or number from 1 (1)")
     group.add_argument(
         "--header",
@@ -39,6 +40,13 @@ def add_reading(parser: argparse.ArgumentParser, *, missing: bool = True, decima
         type=texts,
         metavar="COL",
         help="columns whose values are categories though most are numbers, joined by commas; may be given again",
+    )
+
+
+def add_encoding(group: Any) -> None:
+    """Add the option that every reader of text has."""
+    group.add_argument(
+        "--encoding", metavar="NAME", help="of the bytes of a text file, such as cp1252 (found, or UTF-8)"
     )
 
 
@@ -58,7 +66,7 @@ def with_reading(arguments: argparse.Namespace) -> argparse.Namespace:
     given = {name: own for name in _FILES if (own := getattr(arguments, name, None)) is not None}
     files = [file for own in given.values() for file in (own if isinstance(own, list) else [own])]
     # of files of several kinds, each is told what is meant for it; what is meant for none, its reader refuses
-    meant = {option for option in TAKEN_BY if any(takes(option, str(file)) for file in files)}
+    meant = {option for option in (*TAKEN_BY, "encoding") if any(takes(option, str(file)) for file in files)}
 
     def told(file: str) -> TableFile:
         return TableFile(file, **{key: own for key, own in said.items() if key not in meant or takes(key, str(file))})

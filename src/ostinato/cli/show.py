@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from ostinato.errors import DataError
 
+_TOLD = ("columns", "rows", "times", "frequency", "season")
+"""Facts of data that the console shows where a task has them: what was found, and may have been found wrong."""
+
 if TYPE_CHECKING:
     from ostinato.tasks.base.differences import Difference
     from ostinato.tasks.base.judging import Scores
@@ -72,7 +75,11 @@ def _signs(against: Mapping[str, Mapping[str, Difference]]) -> str:
 
 
 def print_summary(summary: Summary) -> None:
-    """Print the scores of a fit, how they were made, and the verdict."""
+    """Print what the data were taken for, the scores of a fit, how they were made, and the verdict."""
+    told = dict(summary.data)
+    for name in _TOLD:
+        if name in told:
+            print(f"{name}: {told[name]}")
     if summary.scores:
         print(score_table(summary.scores, summary.better, summary.against))
         print(f"* best{_signs(summary.against)}. {summary.protocol}.")

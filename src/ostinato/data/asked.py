@@ -17,9 +17,11 @@ TAKEN_BY = {
     "header": (*DELIMITED, *SPREADSHEETS),
 }
 """The endings of files for which an option means something."""
+_BINARY = (*SPREADSHEETS, *DATABASES, ".parquet", ".pq", ".feather", ".arrow", ".ipc", ".npy", ".npz")
 _KINDS = {
     "sheet": "spreadsheets and databases",
     "delimiter": "text files",
+    "encoding": "text files",
     "header": "text files and spreadsheets",
 }
 
@@ -32,11 +34,13 @@ class Asked:
         delimiter: between the columns of a text file.
         sheet: of a spreadsheet or database.
         header: whether its first row names the columns.
+        encoding: of the bytes of a text file.
     """
 
     delimiter: str | None = None
     sheet: str | int | None = None
     header: bool | None = None
+    encoding: str | None = None
 
     def check(self, name: str) -> None:
         """Refuse what means nothing for a file of this name.
@@ -44,7 +48,7 @@ class Asked:
         Raises:
             UsageError: something is said that would be ignored.
         """
-        wrong = next((own for own in TAKEN_BY if getattr(self, own) is not None and not takes(own, name)), None)
+        wrong = next((own for own in _KINDS if getattr(self, own) is not None and not takes(own, name)), None)
         if wrong is not None:
             flag = "--header, --no-header" if wrong == "header" else f"--{wrong}"
             raise UsageError(f"{wrong}=... ({flag}) is for {_KINDS[wrong]}, and {name} is none; leave it out")
@@ -58,4 +62,5 @@ def takes(option: str, name: str) -> bool:
     """
     path = Path(name)
     suffix = path.suffix.lower()
-    return (Path(path.stem).suffix.lower() if suffix in PACKED else suffix) in TAKEN_BY[option]
+    bare = Path(path.stem).suffix.lower() if suffix in PACKED else suffix
+    return bare not in _BINARY if option == "encoding" else bare in TAKEN_BY[option]

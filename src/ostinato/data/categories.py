@@ -18,14 +18,15 @@ from ostinato.errors import DataWarning
 def category_codes(table: Table, name: str, missing: tuple[str, ...], categories: tuple[str, ...]) -> NDArray[np.int64]:
     """Return the place of each cell among categories, `(rows,)`: -1 where missing, -2 where it is none of them.
 
-    True and false find their word however it is written. What is not known is said once, in a warning.
+    True and false find their word however it is written. That, and what is not known, is said once, in a warning.
     """
     cells = texts(table, name, missing)
     place = _places(categories)
     codes = [-1 if own is None else place.get(own, place.get(own.lower(), -2)) for own in cells]
     unknown = [str(own) for own, code in zip(cells, codes, strict=True) if code == -2]
     if unknown:
-        warn_unknown(name, table.origin, unknown)
+        warn_unknown(name, table.origin, unknown, categories)
+    _say_folded(name, table.origin, cells, codes, categories)
     return np.array(codes, np.int64)
 
 
@@ -44,14 +45,38 @@ def _places(categories: tuple[str, ...]) -> dict[str, int]:
     return words | {own: i for i, own in enumerate(categories)}
 
 
-def warn_unknown(name: str, origin: str, unknown: Sequence[str]) -> None:
-    """Warn of values of a column that are none of the categories known."""
+def _say_folded(
+    name: str, origin: str, cells: Sequence[str | None], codes: Sequence[int], categories: tuple[str, ...]
+) -> None:
+    """Say which words for true and false were taken as a category that is written otherwise."""
+    pairs = {(own, categories[code]) for own, code in zip(cells, codes, strict=True) if own is not None and code >= 0}
+    folded = sorted(pair for pair in pairs if pair[0] != pair[1])
+    if folded:
+        shown = ", ".join(f'"{own}" is taken as "{known}"' for own, known in folded[:4])
+        warnings.warn(
+            f'column "{name}" of {origin}: {shown}, as in the training data; capitals tell other words apart, but not '
+            "these",
+            DataWarning,
+            stacklevel=2,
+        )
+
+
+def warn_unknown(name: str, origin: str, unknown: Sequence[str], categories: Sequence[str] = ()) -> None:
+    """Warn of values of a column that are none of the categories known, though one may differ only in its capitals."""
     kinds = sorted(set(unknown))
     shown = ", ".join(f'"{kind[:40]}"' for kind in kinds[:4]) + (", ..." if len(kinds) > 4 else "")
     rows = "1 row" if len(unknown) == 1 else f"{len(unknown)} rows"
     warnings.warn(
         f'column "{name}" of {origin} has in {rows} what was not there in training ({shown}); such rows count as none '
-        "of the categories known",
+        f"of the categories known{_twin(kinds, categories)}",
         DataWarning,
         stacklevel=2,
+    )
+
+
+def _twin(unknown: Sequence[str], categories: Sequence[str]) -> str:
+    known = {own.lower(): own for own in categories}
+    kind = next((own for own in unknown if own.lower() in known), None)
+    return (
+        "" if kind is None else f'; "{kind}" is not taken as "{known[kind.lower()]}": write them alike if they are one'
     )

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ostinato.data.cells import looks_like_number
+from ostinato.data.csv_rows import csv_rows
+from ostinato.data.encodings import codec_of
 from ostinato.data.headers import has_header, is_number, names_of_columns
 from ostinato.data.table import Table
 from ostinato.data.text_rows import TextRows, parse_rows
@@ -41,22 +43,25 @@ class _Layout:
     has_header: bool
 
 
-def parse_delimited(name: str, content: bytes, delimiter: str | None, header: bool | None = None) -> Table:
+def parse_delimited(
+    name: str, content: bytes, delimiter: str | None, header: bool | None = None, encoding: str | None = None
+) -> Table:
     """Return the table of a text file; every cell a text.
 
     Args:
         name: of the file, for a message.
-        content: of the file, in UTF-8, UTF-16 or UTF-32 with a mark, or else cp1252.
+        content: of the file.
         delimiter: between columns; `None`: by a line `sep=;` at its top, or found.
         header: whether its first row names the columns; `None`: found.
+        encoding: of its bytes; `None`: UTF-8, UTF-16 or UTF-32 by their mark, or else cp1252.
 
     Raises:
         DataError: it is empty, damaged, or its rows do not fit its header.
-        UsageError: the delimiter is not one character.
+        UsageError: the delimiter is not one character, or the encoding is not known.
     """
     if delimiter is not None and (len(delimiter.encode()) != 1 or delimiter in '"\r\n'):
         raise UsageError(f"delimiter is {delimiter!r}; expected one character, such as a comma or a tab")
-    text = _one_line_end(name, decode(name, content))
+    text = _one_line_end(name, decode(name, content, encoding))
     layout = _layout(name, text, delimiter, header)
     body = text.split("\n", layout.skipped)[layout.skipped] if layout.skipped else text
     rows = _parsed(name, body, layout)
@@ -65,12 +70,14 @@ def parse_delimited(name: str, content: bytes, delimiter: str | None, header: bo
     return Table(name, rows.frame, first_row=first, lines=rows.lines, semicolons=semicolons, untyped=True)
 
 
-def decode(name: str, content: bytes) -> str:
-    """Return the text of a file, by its byte order mark, else as UTF-8, else as cp1252.
+def decode(name: str, content: bytes, encoding: str | None = None) -> str:
+    """Return the text of a file: as is said, else by its byte order mark, else as UTF-8, else as cp1252.
 
     Raises:
         DataError: it holds zero bytes, or what its mark does not announce.
     """
+    if encoding is not None:
+        return _decoded(name, content, encoding)
     mark, encoding = next(((mark, own) for mark, own in _MARKS if content.startswith(mark)), (b"", ""))
     try:
         text = content[len(mark) :].decode(encoding or "utf-8")
@@ -87,6 +94,19 @@ def decode(name: str, content: bytes) -> str:
             line = text.count("\n", 0, text.index("\0")) + 1
             raise DataError(f"line {line} of {name} holds a zero byte; it is damaged, or no text file: save it again")
     return text
+
+
+def _decoded(name: str, content: bytes, encoding: str) -> str:
+    """Return the text of a file in an encoding that was said."""
+    own = codec_of(encoding)
+    try:
+        return own.decode(content)[0].removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"line {line} of {name}: the byte 0x{content[error.start]:02x} is not {encoding}; say another encoding "
+            "(--encoding), or leave it out to have it found"
+        ) from error
 
 
 def _without_mark(name: str, content: bytes) -> str:
@@ -166,7 +186,7 @@ def _rows(lines: list[str], delimiter: str) -> list[list[str]]:
     """Return lines as rows of cells; up to a quote that is not closed, or a cell without end."""
     found = []
     try:
-        for row in csv.reader([line + "\n" for line in lines], delimiter=delimiter):
+        for row in csv_rows([line + "\n" for line in lines], delimiter):
             if row:
                 found.append(row)
     except csv.Error:
@@ -195,7 +215,7 @@ def cells_of_line(line: str, width: int | None = None, delimiter: str | None = N
     """
     marks = [delimiter] if delimiter is not None else list(_DELIMITERS)
     try:
-        found = {mark: next(csv.reader([line], delimiter=mark, strict=True), []) for mark in marks}
+        found: dict[str, list[str]] = {mark: next(csv_rows([line], mark, strict=True), []) for mark in marks}
     except csv.Error as error:
         raise DataError(f'"{line[:40]}" has a quote that is not closed where a cell ends; write it twice') from error
     fitting = [mark for mark in marks if len(found[mark]) == width]

@@ -193,12 +193,13 @@ def _minutes(offsets: pl.Series) -> NDArray[np.float64]:
     return np.asarray(found)
 
 
-def assemble(parts: Parts, order: Order) -> tuple[NDArray[np.datetime64], NDArray[np.bool_]]:
+def assemble(parts: Parts, order: Order, pivot: int = PIVOT) -> tuple[NDArray[np.datetime64], NDArray[np.bool_]]:
     """Return walls `(rows,)`, `datetime64[us]`, and where the parts are a time that there is.
 
     Args:
         parts: from `match`.
         order: of `a`, `b` and `c`.
+        pivot: the least year of two digits that is of the last century.
     """
     rows = len(parts.matched)
     numbers = {**parts.numbers, **_ordered(parts.numbers, order)}
@@ -210,7 +211,7 @@ def assemble(parts: Parts, order: Order) -> tuple[NDArray[np.datetime64], NDArra
     year = part("year", 1970)
     if order != "index":
         short = (year < 100) & (parts.digits < 3)
-        year = np.where(short, year + np.where(year >= PIVOT, 1900, 2000), year)
+        year = np.where(short, year + np.where(year >= pivot, 1900, 2000), year)
     month = part("month", 1)
     month = np.where(part("quarter", 0) > 0, 3 * part("quarter", 1) - 2, month)
     month = np.where(part("halfyear", 0) > 0, 6 * part("halfyear", 1) - 5, month)

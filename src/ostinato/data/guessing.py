@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from ostinato.data.decimal_years import NAMES as DECIMAL_NAMES
+from ostinato.data.decimal_years import are_decimal_years
+from ostinato.data.row_numbers import counts_rows
 from ostinato.data.table import Table, is_numeric, is_text, numbers
 from ostinato.data.time_texts import read_elapsed, reads_as_time
 from ostinato.data.times import FARTHEST, PARTS
@@ -14,7 +17,11 @@ _GUESSES = (
 _NAMES = _GUESSES[:6]
 _COUNTS = ("ds", "time", "timestamp", "t", "time_step", "timestep", "time_idx")
 _ROW_NUMBERS = ("", "rownames", "row_names", "rowname", "unnamed: 0", "unnamed:_0", "_duplicated_0", "index", "row",
-                "row_number", "rowid", "row_id", "column_1", "no", "nr", "#")  # fmt: skip
+                "row_number", "rowid", "row_id", "column_1", "no", "nr", "#", "id", "idx", "instant", "record",
+                "sno", "s.no", "serial", "obs", "observation")  # fmt: skip
+_HOURS = ("hour", "hr", "hours", "hh", "hour_of_day", "time")
+_SHORT = {"yr": "year", "yyyy": "year", "mo": "month", "mon": "month", "mm": "month", "mnth": "month", "dy": "day",
+          "dd": "day", "hr": "hour", "hh": "hour", "qtr": "quarter", "wk": "week", "min": "minute"}  # fmt: skip
 _HEAD = 50
 
 
@@ -32,9 +39,13 @@ def guess_time_column(table: Table) -> str | None:
     texts = [name for name in table.columns if is_text(table, name)]
     texts.sort(key=lambda name: _GUESSES.index(name.lower()) if name.lower() in _GUESSES else len(_GUESSES))
     plain = [name for name in texts if _reads(table, name, weak=_is_guess(name)) and not _whole_numbers(table, name)]
-    found = [*_date_and_time(table), *(name for name in typed if not _is_clock(table, name)), *plain]
+    dates = [*(name for name in typed if not _is_clock(table, name)), *plain]
+    found = [*_date_and_time(table), *_date_and_hour(table, dates), *_finest(table, dates)]
     lowered = {name.lower(): name for name in table.columns}
     years = [name for name in table.columns if _is_guess(name) and _are_years(table, name)]
+    years += [
+        name for name in table.columns if name.strip().lower() in DECIMAL_NAMES and are_decimal_years(table.frame[name])
+    ]
     # a column that is called a time but does not read as one is taken all the same: reading it then says what is wrong
     named = [name for name in texts if name.lower() in _NAMES and not _whole_numbers(table, name)]
     counts = [lowered[name] for name in _COUNTS if name in lowered and _counts(table, lowered[name])]
@@ -59,9 +70,11 @@ def _is_guess(name: str) -> bool:
 
 def _parts(lowered: dict[str, str]) -> list[str]:
     """Return the columns of a year and what divides it, joined."""
+    lowered = {**{part: lowered[own] for own, part in _SHORT.items() if own in lowered}, **lowered}
     names = [part for part in PARTS if part in lowered]
     if names[:2] != ["year", "month"]:
-        return ["+".join(lowered[part] for part in ("year", "quarter"))] if {"year", "quarter"} <= set(lowered) else []
+        other = next((part for part in ("quarter", "week") if {"year", part} <= set(lowered)), None)
+        return [] if other is None else [f"{lowered['year']}+{lowered[other]}"]
     kept = names[: next((at for at, part in enumerate(PARTS) if part not in names), len(PARTS))]
     return ["+".join(lowered[part] for part in kept)]
 
@@ -73,6 +86,34 @@ def _date_and_time(table: Table) -> list[str]:
         if first in lowered and second in lowered and _is_clock(table, lowered[second]):
             return [f"{lowered[first]}+{lowered[second]}"]
     return []
+
+
+def _date_and_hour(table: Table, dates: list[str]) -> list[str]:
+    """Return a column of dates that come again and one of the hours of a day, 0 to 23 or 1 to 24, joined."""
+    import polars as pl
+
+    assert table.frame is not None
+    hour = next((name for name in table.columns if name.strip().lower() in _HOURS), None)
+    values = None if hour is None or not is_numeric(table, hour, ()) else numbers(table, hour, ())
+    if values is None or not ((values >= 0) & (values <= 24) & (values == np.floor(values))).all():
+        return []
+    for name in dates:
+        column = table.frame[name]
+        texts = column.cast(pl.String)
+        plain = not texts.str.contains(r"\d:\d|\d[Tt]\d").any() or column.dtype == pl.Date
+        if plain and column.n_unique() < table.rows and len(np.unique(values)) > 1:
+            return [f"{name}+{hour}"]
+    return []
+
+
+def _finest(table: Table, dates: list[str]) -> list[str]:
+    """Return columns of times, the first of them the one that tells most rows apart, if it is called as times are."""
+    if len(dates) < 2 or table.frame is None:
+        return dates
+    kinds = {name: table.frame[name].n_unique() for name in dates}
+    called = [name for name in dates if _is_guess(name)]
+    best = max(called, key=lambda name: kinds[name], default=dates[0])
+    return [best, *dates] if kinds[best] > kinds[dates[0]] else dates
 
 
 def _is_clock(table: Table, name: str) -> bool:
@@ -196,6 +237,8 @@ def numbers_rows(table: Table, name: str) -> bool:
     if name == "column_1" and name != table.columns[0]:
         return False
     values = _integers(table, name)
+    if values is None and counts_rows(table, name):  # as 0.0, 1.0, ...
+        return len(table.columns) > 1
     return (
         values is not None
         and len(table.columns) > 1

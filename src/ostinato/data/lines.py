@@ -12,6 +12,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Generic, Literal, TypedDict, TypeVar, get_args
 
+from ostinato.data.encodings import codec_of
 from ostinato.errors import DataError, UsageError
 from ostinato.files import reason
 
@@ -72,7 +73,8 @@ class TextFile:
     def __init__(self, path: str | Path, decoding: Decoding) -> None:
         self.path = Path(path)
         self.name = self.path.name
-        self.errors, self.codec = _checked(decoding)
+        said = getattr(path, "encoding", None)  # of a `TableFile`
+        self.errors, self.codec = _checked(decoding if said is None else {**decoding, "encoding": said})
         self.normal_form = decoding.get("normal_form", "NFC")
         if not self.path.exists():
             raise DataError(f"{self.path} does not exist; check the path")
@@ -174,14 +176,8 @@ def _checked(decoding: Decoding) -> tuple[str, codecs.CodecInfo]:
         raise UsageError(f'errors is "{errors}"; expected "strict" or "replace"')
     check_normal_form(form)
     encoding = decoding.get("encoding", "utf-8")
-    try:
-        codec = codecs.lookup(encoding)
-        by_lines = "\n".encode(codec.name) == b"\n"
-    except (LookupError, ValueError) as error:
-        raise UsageError(
-            f'the encoding "{encoding}" is not known; expected such as utf-8, latin-1 or cp1252'
-        ) from error
-    if not by_lines:
+    codec = codec_of(encoding)
+    if "\n".encode(codec.name) != b"\n":
         raise UsageError(f'the encoding "{encoding}" cannot be read by lines; convert the file to UTF-8 (iconv)')
     return errors, codec
 
@@ -189,6 +185,6 @@ def _checked(decoding: Decoding) -> tuple[str, codecs.CodecInfo]:
 def _bad_byte(name: str, line: int, error: UnicodeDecodeError, encoding: str) -> str:
     what = f"line {line} of {name}: the byte 0x{error.object[error.start]:02x} in place {error.start + 1}"
     return (
-        f'{what} is not {encoding}; convert the file to UTF-8, name its encoding (encoding="cp1252"), '
-        'or pass errors="replace"'
+        f"{what} is not {encoding}; convert the file to UTF-8, or name its encoding: --encoding cp1252, in Python "
+        'encoding="cp1252" of a reader (or errors="replace") or of TableFile(path, encoding="cp1252")'
     )

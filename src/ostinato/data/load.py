@@ -17,6 +17,7 @@ from ostinato.data.inference import check_anchor, infer_frequency, settled
 from ostinato.data.notes import note
 from ostinato.data.panel import Panel, Series, format_time
 from ostinato.data.readers import read_table
+from ostinato.data.row_numbers import counts_rows, is_identity
 from ostinato.data.schema import Schema
 from ostinato.data.table import (
     LARGEST,
@@ -100,7 +101,15 @@ def load_panel(
         gaps=gaps,
         series=series,
         time_format=time_format,
+        unused=_unused(table, schema),
     )
+
+
+def _unused(table: Table, schema: Schema) -> tuple[str, ...]:
+    """Return the columns that nothing is made of."""
+    times = (schema.time or "").split("+") if schema.time not in table.columns else [schema.time]
+    used = {*schema.used, *schema.static_covariates, *times, schema.series_id}
+    return tuple(name for name in table.columns if name not in used)
 
 
 def _decided(table: Table, schema: Schema, fitting: bool) -> dict[str, Any]:
@@ -131,6 +140,7 @@ def resolve_schema(table: Table, schema: Schema) -> Schema:
     if not target:
         rest = [name for name in table.columns if name not in named and name not in table.index]
         rest = [name for name in rest if not numbers_rows(table, name)]
+        rest = _without_names(table, rest)
         if "y" not in rest:
             for name in rest:
                 refuse_stray_cells(table, name, schema.missing)
@@ -138,6 +148,31 @@ def resolve_schema(table: Table, schema: Schema) -> Schema:
         left = [] if "y" in rest else [name for name in rest if name not in target and measures(table, name)]
         _say_left_out(table, left, target)
     return replace(schema, time=time, series_id=series_id, target=target)
+
+
+def _without_names(table: Table, rest: list[str]) -> list[str]:
+    """Return columns without those that count or name rows, and say which those are."""
+    counting = [name for name in rest if counts_rows(table, name)]
+    naming = [name for name in rest if name not in counting and is_identity(table, name)]
+    flat = [name for name in rest if name not in (*counting, *naming) and _is_flat(table, name)]
+    kept = [name for name in rest if name not in (*counting, *naming, *flat)]
+    if not any(is_numeric(table, name, ()) for name in kept):
+        return rest
+    for names_, what in ((counting, "counts the rows"), (naming, "holds identities"), (flat, "is constant")):
+        if names_ and "y" not in rest:
+            note(
+                f'column "{names_[0]}" of {table.origin} {what} and is not forecast; name it with '
+                f'target="{names_[0]}" (--target) if it should be'
+                + (f"; so do {len(names_) - 1} others" if len(names_) > 1 else "")
+            )
+    return kept
+
+
+def _is_flat(table: Table, name: str) -> bool:
+    if not is_numeric(table, name, ()):
+        return False
+    values = numbers(table, name, ())
+    return len(values) > 2 and bool((values == values[0]).all())
 
 
 def _say_left_out(table: Table, left: list[str], target: tuple[str, ...]) -> None:

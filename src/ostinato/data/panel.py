@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -56,7 +56,7 @@ class Panel:
     `columns` names what `values` holds: first the targets, then the covariates known only up to now (past), then those
     known for the coming steps too (known). A text column stands there once for each category, as `wind=NW`.
     `gaps` counts the rows that were absent from the input and stand here as missing. `time_format` is how the times
-    are written.
+    are written, `unused` the columns of the input that nothing is made of.
     """
 
     origin: str
@@ -71,6 +71,7 @@ class Panel:
     gaps: int
     series: tuple[Series, ...]
     time_format: TimeFormat = ANY
+    unused: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def target_columns(self) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ostinato.data.asked import DELIMITED, Asked
 from ostinato.data.databases import DATABASES, read_database
-from ostinato.data.delimited import parse_delimited
+from ostinato.data.delimited import decode, parse_delimited
 from ostinato.data.frames import alike, as_array, is_pandas, series_of_array, series_of_pandas
 from ostinato.data.indexes import index_columns
 from ostinato.data.json_tables import parse_json, table_of_rows
@@ -30,7 +30,7 @@ from ostinato.errors import DataError, UsageError
 _JSON = (".jsonl", ".ndjson", ".json")
 _PARQUET = (".parquet", ".pq")
 _ARROW = (".feather", ".arrow", ".ipc")
-_FORMATS = "CSV, TSV, Parquet, Feather, JSON lines (.jsonl), .json, .xlsx, .ods, .sqlite, .duckdb, .npy or .npz"
+_FORMATS = "CSV, TSV, Parquet, Feather, JSON lines (.jsonl), .json, .xlsx, .ods, .sqlite, .duckdb, .arff, .npy or .npz"
 _PICKLED = (".pkl", ".pickle", ".joblib", ".pt", ".pth")
 
 
@@ -47,10 +47,10 @@ def read_table(
 
     Args:
         source: a path, alone or as a `TableFile` (`.csv .tsv .txt .json .jsonl .ndjson .parquet .feather .xlsx .xls
-            .xlsb .ods .sqlite .duckdb .npy .npz`; text and JSON also with `.gz`, `.bz2`, `.xz` or `.zst` behind it); a
-            pandas or polars data frame or series; a mapping from names to arrays; a list of numbers or of rows by name;
-            an array or tensor `(rows,)` or `(rows, columns)`. A `.npy` file is memory-mapped: it may be larger than
-            memory.
+            .xlsb .ods .sqlite .duckdb .arff .npy .npz`; text and JSON also with `.gz`, `.bz2`, `.xz` or `.zst` behind
+            it); a pandas or polars data frame or series; a mapping from names to arrays; a list of numbers or of rows
+            by name; an array or tensor `(rows,)` or `(rows, columns)`. A `.npy` file is memory-mapped: it may be larger
+            than memory.
         delimiter: what separates the columns of a text file; `None`: found from its rows.
         decimal: the mark before decimals in text cells that can be read two ways; `None`: found.
         custom: that mark where neither the cell, nor its column, nor the table shows it.
@@ -66,7 +66,8 @@ def read_table(
     asked = Asked(delimiter, sheet)
     categorical: tuple[str, ...] = ()
     if isinstance(source, TableFile):
-        asked = Asked(source.delimiter or delimiter, source.sheet if source.sheet is not None else sheet, source.header)
+        sheet = source.sheet if source.sheet is not None else sheet
+        asked = Asked(source.delimiter or delimiter, sheet, source.header, source.encoding)
         decimal, categorical = source.decimal or decimal, source.categorical
         missing, source = (*missing, *source.missing), Path(source)
     if decimal not in (None, ".", ","):
@@ -159,9 +160,13 @@ def _by_suffix(path: Path, asked: Asked) -> Table:
 def _parse(name: str, content: bytes, suffix: str, asked: Asked) -> Table:
     if suffix in DELIMITED:
         tab = "\t" if suffix in (".tsv", ".tab") else None
-        return parse_delimited(name, content, asked.delimiter or tab, asked.header)
+        return parse_delimited(name, content, asked.delimiter or tab, asked.header, asked.encoding)
+    if suffix == ".arff":
+        from ostinato.data.arff_files import parse_arff  # it reads sequences too, which are read from tables
+
+        return parse_arff(name, content, asked.encoding).table()
     if suffix in _JSON:
-        found = parse_json(name, content)
+        found = parse_json(name, content if asked.encoding is None else decode(name, content, asked.encoding).encode())
         return found if isinstance(found, Table) else _from_columns(name, found)
     if suffix not in (*_PARQUET, *_ARROW):
         raise DataError(f'{name} has the ending "{suffix}", which is not known; expected {_FORMATS}')

@@ -16,6 +16,7 @@ class TableFile(str):
         missing: texts that mean a missing value, beside those that always do.
         sheet: of a spreadsheet or database: which sheet or table, by name or by number from 1; `None`: the first.
         header: whether the first row of a text file or spreadsheet names its columns; `None`: found.
+        encoding: of the bytes of a text, such as `"cp1252"`; `None`: UTF-8, or for tables what is found.
         categorical: columns whose values are categories, such as codes of digits and letters.
 
     >>> import pathlib, tempfile
@@ -32,6 +33,7 @@ class TableFile(str):
     missing: tuple[str, ...]
     sheet: str | int | None
     header: bool | None
+    encoding: str | None
     categorical: tuple[str, ...]
 
     def __new__(
@@ -43,11 +45,13 @@ class TableFile(str):
         missing: str | Sequence[str] = (),
         sheet: str | int | None = None,
         header: bool | None = None,
+        encoding: str | None = None,
         categorical: str | Sequence[str] = (),
     ) -> TableFile:
         """Return the path with what is said of it."""
         made = super().__new__(cls, path)
         made.delimiter, made.decimal, made.sheet, made.header = delimiter, decimal, sheet, header
+        made.encoding = encoding
         made.categorical = (categorical,) if isinstance(categorical, str) else tuple(categorical)
         made.missing = (missing,) if isinstance(missing, str) else tuple(missing)
         return made

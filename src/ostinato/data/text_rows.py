@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ostinato.data.csv_rows import csv_rows
 from ostinato.data.notes import note
 from ostinato.errors import DataError
 
@@ -135,19 +136,15 @@ def _records(name: str, body: str, delimiter: str, skipped: int) -> Iterator[tup
 
     A quote that does not begin a cell is a character as any other (`5" pipe`).
     """
-    limit = csv.field_size_limit()
-    reader = csv.reader(io.StringIO(body), delimiter=delimiter, strict=True)
+    reader = csv_rows(io.StringIO(body), delimiter, strict=True)
     first = 1
     try:
-        csv.field_size_limit(max(limit, len(body)))
         for cells in reader:
             if cells:
                 yield first + skipped, cells
             first = reader.line_num + 1
     except csv.Error as error:
         raise DataError(_bad_quote(name, body, first, skipped, reader.line_num)) from error
-    finally:
-        csv.field_size_limit(limit)
 
 
 def _bad_quote(name: str, body: str, first: int, skipped: int, last: int) -> str:

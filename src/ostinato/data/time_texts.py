@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.data.directives import form_of
-from ostinato.data.formats import FORMS, Form, Order, Parts, assemble, match
+from ostinato.data.formats import FORMS, PIVOT, Form, Order, Parts, assemble, match
 from ostinato.data.frequency import Times
 from ostinato.data.inference import irregularity
 from ostinato.data.notes import note
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 _HEAD = 20
+_PLANNED = 20  # years that a plan reaches ahead, at most
 _ORDER_WORDS = {"dmy": "day-first", "mdy": "month-first", "ymd": "year-first"}
 _EXAMPLES = {
     "date": "2024-01-31", "year month": "2024-01", "year quarter": "2024Q1", "year week": "2024-W05", "year": "2024",
@@ -63,8 +65,31 @@ def read_texts(
         order, walls = _judged(table, name, texts, possible, groups, known=wanted.kind == "stamps")
     if not wanted.kind and not wanted.pattern:
         check_year(table, name, texts, parts, order, walls, groups)
-    decided = replace(wanted, kind="stamps", order=order or wanted.order, form=form.name)
+    pivot = wanted.pivot
+    if not wanted.kind and wanted.pattern is None and (other := past_pivot(parts, walls, form)) is not None:
+        walls, pivot = assemble(parts, order, other)[0], other
+        note(
+            f'{table.place(0)}: "{texts[0]}" in column "{name}" is read as {str(walls[0])[:10]}, a century before '
+            f"20{_short_year(parts)[0]:02d}, which is long to come; write years of four digits if that is wrong"
+        )
+    decided = replace(wanted, kind="stamps", order=order or wanted.order, form=form.name, pivot=pivot)
     return finish(table, name, walls, parts, wanted, decided, groups)
+
+
+def past_pivot(parts: Parts, walls: Times, form: Form) -> int | None:
+    """Return the pivot by which years of two digits are of the last century, where they would be long to come.
+
+    `Jan-56` is of 1956; a plan for some years is not of the century before. `None`: they are right as they are.
+    """
+    if form.name == "month index" or not (parts.digits == 2).all():
+        return None
+    years = _short_year(parts)
+    to_come = (years < PIVOT) & (walls.astype("datetime64[Y]").astype(int) + 1970 > datetime.now().year + _PLANNED)
+    return int(years[to_come].min()) if to_come.any() else None
+
+
+def _short_year(parts: Parts) -> NDArray[np.int64]:
+    return next(parts.numbers[name] for name in ("year", "c", "a") if name in parts.numbers)
 
 
 def _decimals(texts: pl.Series) -> Times | None:
@@ -118,7 +143,7 @@ def _readings(
         # a year of two digits has two of them, and a count of years has not from its beginning
         if len(orders) > 1 and ((order in ("ymd", "ym") and not two) or (order == "index" and two)):
             continue
-        yield order, *assemble(parts, order)
+        yield order, *assemble(parts, order, wanted.pivot)
 
 
 def _constant(numbers: NDArray[np.int64]) -> bool:

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from ostinato.data.decimal_years import FORM as DECIMAL
+from ostinato.data.decimal_years import NAMES as DECIMAL_NAMES
+from ostinato.data.decimal_years import are_decimal_years, months_of, years_of
 from ostinato.data.directives import digits_of, form_of, with_zeros
-from ostinato.data.formats import Order, Parts, assemble
+from ostinato.data.formats import PIVOT, Order, Parts, assemble
 from ostinato.data.frequency import Times
 from ostinato.data.notes import note
 from ostinato.data.table import Table, is_text, numbers
@@ -46,6 +49,7 @@ class TimeFormat:
         form: the name of the form; see `ostinato.data.formats.FORMS`.
         pattern: a format of `strptime` that was given.
         zone: the zone of the times; without one they are as a clock shows them.
+        pivot: the least year of two digits that is of the last century.
     """
 
     kind: Kind = ""
@@ -53,6 +57,7 @@ class TimeFormat:
     form: str = ""
     pattern: str | None = None
     zone: str | None = None
+    pivot: int = PIVOT
 
     @classmethod
     def wanted(cls, *, day_first: bool | None, time_format: str | None, time_zone: str | None) -> TimeFormat:
@@ -137,6 +142,10 @@ def _by_type(
     if column.dtype.is_temporal():
         return _typed(table, name, column, wanted, groups)
     whole = _whole_numbers(column)
+    if wanted.form == DECIMAL or (not wanted.kind and whole is None and wanted.pattern is None):
+        months = _decimal(table, name, column, wanted, groups)
+        if months is not None:
+            return months, replace(wanted, kind="stamps", form=DECIMAL)
     if wanted.pattern is not None:
         from ostinato.data.time_texts import read_texts
 
@@ -155,6 +164,30 @@ def _by_type(
     if elapsed is not None:
         return elapsed, TimeFormat("elapsed")
     return read_texts(table, name, texts, wanted, groups)
+
+
+def _decimal(table: Table, name: str, column: pl.Series, wanted: TimeFormat, groups: Groups) -> Times | None:
+    """Return the months of years with decimals, if the column has them; say so where nothing was known before."""
+    import polars as pl
+
+    if wanted.form == DECIMAL:
+        values = column.cast(pl.Float64, strict=False).to_numpy()
+    elif name.strip().lower() in DECIMAL_NAMES and are_decimal_years(column):
+        values = np.asarray(years_of(column))
+    else:
+        return None
+    walls = months_of(np.asarray(values, np.float64))
+    if walls is None:
+        raise DataError(
+            f'{table.place(0)}: "{column[0]}" in column "{name}" is no year with decimals that names a month, as the '
+            "training data have; expected one such as 1949.083"
+        )
+    if wanted.form != DECIMAL:
+        note(
+            f'column "{name}" of {table.origin} has years with decimals, read as months: {column[1]} is '
+            f'{str(walls[1])[:7]}; pass frequency="rows" (--frequency rows) to take the rows as equally spaced'
+        )
+    return walls if wanted.zone is None else localised(table, name, walls, wanted.zone, groups)
 
 
 def _typed(table: Table, name: str, column: pl.Series, wanted: TimeFormat, groups: Groups) -> tuple[Times, TimeFormat]:
@@ -442,7 +475,7 @@ def _by_form(text: str, wanted: TimeFormat) -> Any:
     parts = match_one(text, form)
     if parts is None or np.isnan(parts.offset[0]) != (wanted.zone is None):
         return None
-    walls, good = assemble(parts, wanted.order)
+    walls, good = assemble(parts, wanted.order, wanted.pivot)
     offset = 0 if wanted.zone is None else int(parts.offset[0])
     return walls[0] - np.timedelta64(offset, "m") if good[0] else None
 

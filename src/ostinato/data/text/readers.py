@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, Unpack
 
+from ostinato.data.csv_rows import csv_rows
 from ostinato.data.lines import Decoding, Rows, TextFile, is_blank
 from ostinato.errors import ColumnError, DataError, UsageError
 
@@ -202,7 +203,7 @@ def read_delimited(
 def _cells(file: TextFile, delimiter: str, *, quoted: bool) -> Iterator[tuple[int, list[str]]]:
     """Return the rows that are not blank, each with the number of the line it began on."""
     quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
-    reader = csv.reader(file.lines(), delimiter=delimiter, quoting=quoting, strict=True)
+    reader = csv_rows(file.lines(), delimiter, quoting=quoting, strict=True)
     first = 1
     try:
         for row in reader:

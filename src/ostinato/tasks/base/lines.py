@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from ostinato.data.csv_rows import take_any_length
 from ostinato.errors import DataError
 
 
@@ -45,6 +46,7 @@ def columns_of(lines: Iterable[Any], names: Sequence[str], of: str, also: Sequen
         elif head.startswith("{"):
             found = [json.loads(line) for line in chain([head], rows)]
         else:
+            take_any_length()
             found = list(csv.DictReader(chain([head], rows)))
     except ValueError as error:
         raise DataError(f"a line of the {of} is no JSON object ({error}), as the first is") from error

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ostinato.data.archived import read_archived
 from ostinato.data.frames import as_array
 from ostinato.data.schema import MISSING
 from ostinato.data.sequences import SequenceSet, read_sequences
 from ostinato.data.times import ANY, TimeFormat
-from ostinato.data.ts_files import read_ts
 from ostinato.errors import DataError, UsageError
 from ostinato.tasks.classify.encoding import ClassEncoder
 from ostinato.tasks.classify.examples import Classes, Examples, checked_labels
@@ -44,7 +44,8 @@ def read_examples(
 
     Args:
         parameters: the columns of a long table among them.
-        data: a path of a `.ts` file or of a long table; a data frame or mapping of columns; a `SequenceSet`; a pair of
+        data: a path of a `.ts`, `.arff` or UCR text file, or of a long table; a data frame or mapping of columns; a
+            `SequenceSet`; a pair of
             sequences and labels, each sequence `(time, channels)` or `(time,)`; or, without labels, sequences.
         reading: how those were read that a model was fitted on, if it was.
         labelled: whether each must have a label.
@@ -54,8 +55,8 @@ def read_examples(
         UsageError: the data is of another kind.
     """
     own, channels = parameters, reading.channels if reading else ()
-    if isinstance(data, (str, Path)) and [one.lower() for one in Path(data).suffixes if one != ".gz"][-1:] == [".ts"]:
-        data = read_ts(data)
+    if isinstance(data, (str, Path)) and (found := read_archived(data, own.series_id)) is not None:
+        data = found
     elif isinstance(data, (str, Path, Mapping)) or hasattr(data, "columns"):
         wanted = TimeFormat.wanted(day_first=own.day_first, time_format=own.time_format, time_zone=own.time_zone)
         data = read_sequences(

@@ -11,13 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.data import Panel, Part, Windows, window_origins
+from ostinato.tasks.base.allowance import deadline
 from ostinato.tasks.forecast.baselines import drift, naive, seasonal_naive
 from ostinato.tasks.forecast.fitted import Forecasts
 from ostinato.tasks.forecast.linear import LinearAutoregression
 from ostinato.tasks.forecast.settings import NetworkSettings
+from ostinato.tasks.forecast.smoothing import theta
 from ostinato.tasks.forecast.windows import Examples, ForecastEncoder
 
 Floats = NDArray[np.float64]
+THETA = "Theta"
+_SMOOTHED = 256  # rows that smoothing looks back on
+_THETAS = 2000  # windows that the errors of Theta are measured on
+_AT_ONCE = 500
 _FIT_VALUES = 20_000_000  # values the linear autoregression is fitted on, at most
 
 
@@ -29,7 +35,7 @@ class SimpleForecast:
     as in other data, it has what it learned when the model was fitted.
 
     Args:
-        method: `"naive"`, `"seasonal naive"`, `"drift"` or `"linear autoregression"`.
+        method: `"Theta"`, `"naive"`, `"seasonal naive"`, `"drift"` or `"linear autoregression"`.
         weights: of the linear autoregression, `(context + 1, horizon)`.
         spread: quantiles of the errors, scaled, `(levels, horizon, targets)`; `None`: there are none.
     """
@@ -54,7 +60,8 @@ class SimpleForecast:
         if not encoder.levels:
             return made
         with np.errstate(invalid="ignore"):
-            spread = np.nanquantile(future - made._run(encoder, history), encoder.levels, axis=0)
+            kept = _evenly_spaced(len(history), _THETAS if method == THETA else len(history))
+            spread = np.nanquantile(future[kept] - made._run(encoder, history[kept]), encoder.levels, axis=0)
         # as it comes back from a file: sums are taken in the order of memory
         return cls(method, made.weights, np.ascontiguousarray(spread))
 
@@ -79,13 +86,30 @@ class SimpleForecast:
             made = LinearAutoregression(settings.context, settings.horizon)
             made.weights = self.weights
             return made.predict(history)
+        if self.method == THETA:
+            return _theta(history, settings.horizon, encoder.season)
         if self.method == "seasonal naive":
             return seasonal_naive(history, settings.horizon, encoder.season)
         return (drift if self.method == "drift" else naive)(history, settings.horizon)
 
 
 def _rows(encoder: ForecastEncoder) -> int:
-    return max(encoder.settings.context, 2 * encoder.season + encoder.settings.horizon)
+    return max(encoder.settings.context, 2 * encoder.season + encoder.settings.horizon, _SMOOTHED)
+
+
+def _theta(history: Floats, horizon: int, season: int) -> Floats:
+    windows, rows, targets = history.shape
+    single = np.swapaxes(history, 1, 2).reshape(-1, rows)
+    found = np.zeros((len(single), horizon))
+    for first in range(0, len(single), _AT_ONCE):
+        deadline().check()
+        found[first : first + _AT_ONCE] = theta(single[first : first + _AT_ONCE], horizon, season)
+    found[np.isnan(single).all(1)] = np.nan
+    return np.swapaxes(found.reshape(windows, targets, horizon), 1, 2)
+
+
+def _evenly_spaced(count: int, most: int) -> NDArray[np.int64]:
+    return np.linspace(0, count - 1, min(count, most)).round().astype(np.int64)
 
 
 def _scale(encoder: ForecastEncoder, panel: Panel, origins: NDArray[np.int64]) -> Floats:
@@ -94,7 +118,7 @@ def _scale(encoder: ForecastEncoder, panel: Panel, origins: NDArray[np.int64]) -
 
 def methods_of(encoder: ForecastEncoder) -> list[str]:
     """Return the simple methods that stand beside a model."""
-    return ["naive", *(["seasonal naive"] if encoder.season > 1 else []), "drift", "linear autoregression"]
+    return [THETA, "naive", *(["seasonal naive"] if encoder.season > 1 else []), "drift", "linear autoregression"]
 
 
 def _fit_origins(settings: NetworkSettings, panel: Panel, train: Part) -> NDArray[np.int64]:

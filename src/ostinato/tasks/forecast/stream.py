@@ -246,6 +246,8 @@ class ForecastStream(Stream):
             *schema.static_covariates,
         }
         missing = [name for name in self._names if name not in row]
+        # the rows of a file have the columns that training did not use too
+        allowed |= set(self._fitted.encoder.tail.unused)
         unknown = [name for name in row if name not in allowed]
         if missing or unknown:
             wrong = f'lacks "{missing[0]}"' if missing else f'has an unknown column "{unknown[0]}"'

@@ -32,12 +32,15 @@ from ostinato.tasks.base.task import Baselines, Model, Task, reading_of
 from ostinato.tasks.base.units import Units
 from ostinato.tasks.forecast.backtest import SimpleForecast, methods_of
 from ostinato.tasks.forecast.calibration import measure_calibration
+from ostinato.tasks.forecast.classical import NAME as CLASSICAL
+from ostinato.tasks.forecast.classical import ClassicalForecast
 from ostinato.tasks.forecast.fitted import Fitted, Forecasts
 from ostinato.tasks.forecast.metrics import mae_by_step, mase_scale, score_all
 from ostinato.tasks.forecast.network import make_network
 from ostinato.tasks.forecast.objective import ForecastObjective, WindowBatches
 from ostinato.tasks.forecast.panels import forecast_panels, step_errors
 from ostinato.tasks.forecast.parameters import ForecastParameters
+from ostinato.tasks.forecast.seasons import find_seasons
 from ostinato.tasks.forecast.settings import NetworkSettings, choose_context, choose_season, choose_segment
 from ostinato.tasks.forecast.stream import ForecastStream
 from ostinato.tasks.forecast.units import owners_of, score_parts
@@ -56,7 +59,7 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
     higher = frozenset()
     decides = ("MASE", "MAE")
     encoder_type = ForecastEncoder
-    baseline_types = (SimpleForecast,)
+    baseline_types = (SimpleForecast, ClassicalForecast)
     estimator_type = "regressor"
     kept = "the scale of each series (a new one gets its own), categories and frequency"
 
@@ -196,7 +199,8 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         encoder, panel = model.encoder, train.panel
         lengths = np.array([len(series) for series in panel.series], np.int64)
         end = lengths if encoder.test is None else encoder.test.start
-        return {name: partial(SimpleForecast.fit, name, encoder, panel, end) for name in methods_of(encoder)}
+        simple = {name: partial(SimpleForecast.fit, name, encoder, panel, end) for name in methods_of(encoder)}
+        return {CLASSICAL: partial(ClassicalForecast.fit, encoder.season), **simple}
 
     def measures(self, model: Forecasting, examples: Examples, predicted: Forecasts) -> dict[str, float]:
         encoder = model.encoder
@@ -228,11 +232,15 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         panel, frequency = parts.train.panel, model.encoder.frequency
         ends = [frequency.times(one.start, len(one) - 1, 1)[0] for one in panel.series]
         first, last = min(one.start for one in panel.series), max(ends)
+        yield "columns", _columns_in_words(panel)
         yield "series", f"{len(panel.series):,}"
         yield "rows", f"{panel.rows:,}" + (f", {panel.gaps:,} of them absent from the input" if panel.gaps else "")
         yield "times", f"{format_time(first, frequency.zone)} to {format_time(last, frequency.zone)}"
         yield "frequency", frequency.describe()
-        yield "season", f"{model.encoder.season} steps" if model.encoder.season > 1 else "none"
+        found = find_seasons(panel, parts.train.part) if parts.train.part is not None else ()
+        usual = f"{model.encoder.season} steps" if model.encoder.season > 1 else "none"
+        shown = ", ".join(f"{own.length} steps ({100 * own.strength:.0f} %)" for own in found)
+        yield "season", f"{usual}; found in the training part: {shown or 'none'}"
         if parts.train.split is not None:
             yield "split", parts.train.split.describe(panel)
 
@@ -302,6 +310,22 @@ def context_of(parameters: ForecastParameters, panel: Panel, rows: int) -> tuple
     context = choose_context(parameters.context, int(parameters.horizon), panel.frequency, rows)
     segment = choose_segment(parameters.segment, context, panel.frequency, parameters.decoding)
     return -(-context // segment) * segment, segment
+
+
+def _columns_in_words(panel: Panel) -> str:
+    """Return what each column is, in a line."""
+    schema = panel.schema
+    roles = {
+        "target": schema.target, "time": (schema.time,), "series": (schema.series_id,),
+        "past covariates": schema.past_covariates, "known covariates": schema.known_covariates,
+        "static covariates": schema.static_covariates, "not used": panel.unused,
+    }  # fmt: skip
+    words = []
+    for role, names in roles.items():
+        kept = [name for name in names if name]
+        if kept:
+            words.append(f"{role} {', '.join(kept[:5])}" + (f" and {len(kept) - 5} more" if len(kept) > 5 else ""))
+    return "; ".join(words if schema.time else [*words, "no times: the rows are numbered"])
 
 
 def columns_of_rows(rows: list[Any], names: Sequence[str]) -> dict[str, list[Any]]:

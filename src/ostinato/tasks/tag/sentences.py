@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from ostinato.tasks.tag.vectors import Vectors
 
 UNSEEN = "(not seen in training)"
 NOTHING = -100
+_HEAD = 20  # sentences that show what a file holds
 _CONLLU = (".conllu", ".conllu.gz")
 
 
@@ -116,6 +118,25 @@ def read_sentences(parameters: TagParameters, source: Any) -> Corpus:
         return Corpus(Path(source).name, tuple(_file(parameters, source)))
     pairs = [_checked(pair, number) for number, pair in enumerate(source, 1)]
     return Corpus("the sentences", tuple(TaggedSentence(*pair) for pair in pairs if pair[0]))
+
+
+def is_tagged(parameters: TagParameters, path: str | Path, tags: Sequence[str]) -> bool:
+    """Tell whether a file is of the kind that a tagger is trained on: a token and one of its tags a line.
+
+    Args:
+        parameters: of the tagger.
+        path: the file.
+        tags: that it knows.
+    """
+    if str(path).lower().endswith(_CONLLU):
+        return True
+    try:
+        head = list(islice(_file(parameters, path), _HEAD))
+    except (DataError, UsageError):
+        return False
+    seen = [tag for sentence in head for tag in sentence.tags]
+    known = set(tags)
+    return bool(seen) and sum(tag in known for tag in seen) >= 0.8 * len(seen)
 
 
 def known_words(parameters: TagParameters, sentences: Iterable[TaggedSentence], more: Iterable[str]) -> WordVocabulary:

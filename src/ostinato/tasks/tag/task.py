@@ -31,6 +31,7 @@ from ostinato.tasks.tag.sentences import (
     Corpus,
     Examples,
     TagEncoder,
+    is_tagged,
     known_characters,
     known_words,
     numbered_tags,
@@ -181,6 +182,16 @@ class TagTask(Task[TagParameters, Corpus, TagEncoder, Examples, list[Tags]]):
     def counted(self, model: Tagger, examples: Examples) -> tuple[int, str]:
         return len(examples.truth), "tokens"
 
+    def protocol(self, model: Tagger, examples: Examples) -> str:
+        known = set(model.encoder.tags)
+        unseen = [tag for sentence in examples.sentences for tag in sentence.tags if tag not in known]
+        if not unseen:
+            return ""
+        kinds = sorted(set(unseen))
+        shown = ", ".join(kinds[:6]) + (", ..." if len(kinds) > 6 else "")
+        have = "1 token has a tag" if len(unseen) == 1 else f"{len(unseen):,} tokens have a tag"
+        return f"{have} that training did not have ({shown}), which counts as wrong"
+
     def facts(self, model: Tagger, parts: Held[Corpus], examples: Held[Examples]) -> Iterable[tuple[str, str]]:
         for name, part in parts.named().items():
             yield name, "none" if part is None else f"{len(part):,} sentences, {part.tokens:,} tokens"
@@ -196,7 +207,11 @@ class TagTask(Task[TagParameters, Corpus, TagEncoder, Examples, list[Tags]]):
         return tag_panels(model, examples, predicted)
 
     def pieces(self, model: Tagger, source: Any) -> Iterator[Corpus]:
-        """Yield each line by itself, blank ones too."""
+        """Yield each line by itself, blank ones too; or each sentence of a file of the training's kind."""
+        if is_path(source) and is_tagged(model.parameters, source, model.encoder.tags):
+            for sentence in read_sentences(model.parameters, source).sentences:
+                yield Corpus("the sentence", (sentence,))
+            return
         for line in read_lines(source, keep_blank=True) if is_path(source) else source:
             tokens = tuple(tokens_of(line))
             yield Corpus("the line", (TaggedSentence(tokens, tokens),))

@@ -1,0 +1,165 @@
+"""The classical decomposition of many series at once: whether there is a season, its indices, the series without it.
+
+Source: M. Kendall and A. Stuart, "The Advanced Theory of Statistics", volume 3, 1983, chapter 46; the test for a season
+is that of the M4 competition (see `naive2.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+_CRITICAL = 1.645  # 90 % of the normal distribution
+
+
+@dataclass(frozen=True)
+class Adjusted:
+    """Series with their seasons.
+
+    Args:
+        filled: the series, missing values put in between their neighbours, `(rows, steps)`.
+        seen: which values were there.
+        begun: the steps from the first value on.
+        period: steps of the season.
+        indices: of the steps to come, `(rows, period)`: what is added to the level, or what it is multiplied with.
+        kind: `"none"`: there is no season, `"sum"` or `"ratio"`.
+        usable: rows that are long enough, and positive where they must be.
+        scale: the size of each series, `(rows,)`.
+    """
+
+    filled: Floats
+    seen: Bools
+    begun: Bools
+    period: int
+    indices: Floats
+    kind: Literal["none", "sum", "ratio"]
+    usable: Bools
+    scale: Floats
+
+    def season(self, first: int, count: int) -> Floats:
+        """Return the season of `count` steps, counted from the next one after the series, `(rows, count)`."""
+        return self.indices[:, np.arange(first, first + count) % self.period]
+
+    def level_values(self) -> Floats:
+        """Return the series without its season."""
+        steps = self.filled.shape[1]
+        season = self.season(-steps, steps)
+        return self.filled / season if self.kind == "ratio" else self.filled - season
+
+    def flat(self) -> Adjusted:
+        """Return the series without its season, as a series of its own."""
+        rows = len(self.filled)
+        return replace(self, filled=self.level_values(), period=1, indices=np.zeros((rows, 1)), kind="none")
+
+    def restore(self, level: Floats) -> Floats:
+        """Put the season on what comes, `(rows, horizon)`."""
+        season = self.season(0, level.shape[1])
+        return level * season if self.kind == "ratio" else level + season
+
+
+def adjustments(history: Floats, period: int) -> Iterator[Adjusted]:
+    """Yield the series without a season, and with an additive and a multiplicative one where some row has room."""
+    plain = prepared(history)
+    yield plain
+    for kind in ("sum", "ratio"):
+        one = with_indices(plain, period, kind) if period > 1 and history.shape[1] >= 2 * period else plain
+        if one.kind != "none" and one.usable.any():
+            yield one
+
+
+def adjust(history: Floats, period: int) -> Adjusted:
+    """Return the series without the season that the test finds: by ratios where they are positive, else by sums."""
+    plain = prepared(history)
+    if period <= 1 or history.shape[1] < 3 * period:
+        return plain
+    sums, ratios = (with_indices(plain, period, kind) for kind in ("sum", "ratio"))
+    shown = is_seasonal(plain, period)
+    # one kind for the whole batch: ratios of one where a row has no season, and sums turned into ratios are not needed
+    if (ratios.usable | ~shown).all():
+        own = shown & ratios.usable
+        return replace(ratios, indices=np.where(own[:, None], ratios.indices, 1.0))
+    own = shown & sums.usable
+    return replace(sums, indices=np.where(own[:, None], sums.indices, 0.0))
+
+
+def prepared(history: Floats) -> Adjusted:
+    """Return series without a season, their gaps filled."""
+    seen = ~np.isnan(history)
+    begun = np.maximum.accumulate(seen, 1)
+    filled = _between(history, seen)
+    scale = np.abs(filled * begun).sum(1) / np.maximum(begun.sum(1), 1)
+    rows = len(history)
+    return Adjusted(filled, seen, begun, 1, np.zeros((rows, 1)), "none", seen.any(1), scale)
+
+
+def with_indices(plain: Adjusted, period: int, kind: Literal["sum", "ratio"]) -> Adjusted:
+    """Return series with their seasonal indices, means of what the centred moving average leaves."""
+    trend, inside = _moving_average(plain, period)
+    usable = plain.begun.sum(1) >= 2 * period
+    if kind == "ratio":
+        lowest = np.where(plain.seen, plain.filled, np.inf).min(1)
+        usable &= lowest > 0
+        inside &= usable[:, None]
+        left = np.where(inside, plain.filled / np.where(inside, trend, 1.0), 0.0)
+    else:
+        left = np.where(inside, plain.filled - trend, 0.0)
+    steps = plain.filled.shape[1]
+    total, count = np.zeros((len(left), period)), np.zeros((len(left), period))
+    for phase in range(period):  # the phase of the next step is 0
+        own = slice((steps + phase) % period, None, period)
+        total[:, phase], count[:, phase] = left[:, own].sum(1), inside[:, own].sum(1)
+    usable &= (count > 0).all(1)
+    neutral = 1.0 if kind == "ratio" else 0.0
+    indices = np.where(usable[:, None], total / np.maximum(count, 1), neutral)
+    if kind == "ratio":
+        indices = np.maximum(indices, 0.05)
+        indices = indices / indices.mean(1, keepdims=True)
+    else:
+        indices = indices - indices.mean(1, keepdims=True)
+    return replace(plain, period=period, indices=indices, kind=kind, usable=usable)
+
+
+def is_seasonal(plain: Adjusted, period: int) -> Bools:
+    """Test whether the autocorrelation at the season's lag is beyond its 90 % limit (Bartlett's formula)."""
+    count = np.maximum(plain.begun.sum(1), 1)
+    mean = (plain.filled * plain.begun).sum(1) / count
+    centred = (plain.filled - mean[:, None]) * plain.begun
+    variance = np.maximum((centred**2).sum(1), 1e-300)
+    found = [(centred[:, lag:] * centred[:, :-lag]).sum(1) / variance for lag in range(1, period + 1)]
+    limit = _CRITICAL * np.sqrt((1 + 2 * sum(own**2 for own in found[:-1])) / count)
+    return np.asarray((found[-1] > limit) & (count >= 3 * period))
+
+
+def _moving_average(plain: Adjusted, period: int) -> tuple[Floats, Bools]:
+    """Return the centred moving average over a season and where it is whole, both `(rows, steps)`."""
+    weights = (np.ones(period) if period % 2 else np.r_[0.5, np.ones(period - 1), 0.5]) / period
+    half = len(weights) // 2
+    padded = np.pad(plain.filled, ((0, 0), (half, half)))
+    steps = plain.filled.shape[1]
+    sums = np.cumsum(np.pad(padded, ((0, 0), (1, 0))), 1)
+    width = len(weights)
+    trend = sums[:, width:] - sums[:, :-width]
+    if period % 2 == 0:
+        trend = trend - 0.5 * (padded[:, :steps] + padded[:, width - 1 :])
+    trend = trend / period
+    inside = np.zeros_like(plain.begun)
+    inside[:, half : steps - half] = plain.begun[:, : steps - 2 * half]
+    return trend, inside & plain.seen
+
+
+def _between(values: Floats, seen: Bools) -> Floats:
+    """Fill gaps by the line between their neighbours; before the first value 0, after the last one that."""
+    steps = np.arange(values.shape[1])
+    filled = np.where(seen, values, 0.0)
+    for row in np.flatnonzero(~seen.all(1) & seen.any(1)):
+        there = np.flatnonzero(seen[row])
+        gaps = np.flatnonzero(~seen[row, there[0] :]) + there[0]
+        if len(gaps):
+            filled[row, gaps] = np.interp(gaps, there, values[row, there])
+    return filled

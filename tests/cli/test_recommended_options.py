@@ -1,0 +1,58 @@
+"""An option that a message recommends is one that some verb has."""
+
+import argparse
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+import ostinato
+from ostinato.cli.main import make_parser
+
+SOURCE = Path(ostinato.__file__).resolve().parent
+OPTION = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*[a-z0-9]")
+OF_OTHERS = {"--help", "--version"}
+
+
+def options(parser: argparse.ArgumentParser) -> set[str]:
+    found = set(parser._option_string_actions)
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for own in action.choices.values():
+                found |= options(own)
+    return found
+
+
+def said() -> dict[str, str]:
+    found = {}
+    for file in sorted(SOURCE.rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                for option in OPTION.findall(node.value):
+                    found.setdefault(option, f"{file.relative_to(SOURCE)}:{node.lineno}")
+    return found
+
+
+def test_every_option_that_is_named_in_a_text_exists():
+    known, named = options(make_parser()), said()
+    assert len(named) > 40
+    absent = {option: where for option, where in named.items() if option not in known | OF_OTHERS}
+    assert not absent
+
+
+@pytest.mark.parametrize(
+    "option", ["--encoding", "--delimiter", "--decimal", "--missing", "--time-format", "--time", "--target"]
+)
+def test_what_readers_recommend_can_be_given_to_a_fit_of_a_table(option):
+    parser = make_parser()
+    fit = next(own for own in parser._actions if isinstance(own, argparse._SubParsersAction)).choices["fit"]
+    tasks = next(own for own in fit._actions if isinstance(own, argparse._SubParsersAction)).choices
+    assert option in tasks["forecast"]._option_string_actions
+
+
+def test_every_task_that_reads_text_takes_its_encoding():
+    parser = make_parser()
+    fit = next(own for own in parser._actions if isinstance(own, argparse._SubParsersAction)).choices["fit"]
+    tasks = next(own for own in fit._actions if isinstance(own, argparse._SubParsersAction)).choices
+    assert {name for name, own in tasks.items() if "--encoding" not in own._option_string_actions} == set()

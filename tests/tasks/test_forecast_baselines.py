@@ -1,0 +1,108 @@
+"""Theta and AutoETS beside a forecaster."""
+
+import importlib.util
+import warnings
+
+import numpy as np
+import polars as pl
+import pytest
+
+import ostinato
+from ostinato.errors import DataWarning, OutOfTime
+from ostinato.tasks.base.allowance import Allowance
+from ostinato.tasks.forecast.classical import ClassicalForecast, _evenly
+from ostinato.tasks.forecast.smoothing import theta
+
+has_library = importlib.util.find_spec("statsforecast") is not None
+library = pytest.mark.skipif(not has_library, reason="statsforecast is not installed")
+
+
+def monthly(series=3, years=8, seed=0):
+    rng = np.random.default_rng(seed)
+    steps = np.arange(12 * years)
+    own = [
+        100
+        + 50 * i
+        + 0.05 * (1 + i) * steps
+        + (5 + 10 * i) * np.sin(steps * np.pi / 6)
+        + 4 * rng.standard_normal(len(steps))
+        for i in range(series)
+    ]
+    return np.stack(own)
+
+
+def long_form(values):
+    times = np.arange("2010-01", "2040-01", dtype="datetime64[M]")[: values.shape[1]].astype("datetime64[D]")
+    frames = [pl.DataFrame({"unique_id": f"s{i}", "ds": times, "y": own}) for i, own in enumerate(values)]
+    return pl.concat(frames)
+
+
+@library
+@pytest.mark.parametrize("season", [1, 12])
+def test_our_theta_is_the_librarys_within_what_its_smoothing_is_searched_by(season):
+    from statsforecast.models import Theta
+
+    values = monthly() if season == 12 else 100 + np.random.default_rng(1).standard_normal((4, 60)).cumsum(1)
+    ours = theta(values, 12, season)
+    theirs = np.stack([Theta(season_length=season).forecast(own, 12)["mean"] for own in values])
+    np.testing.assert_allclose(ours, theirs, rtol=0.03)
+
+
+def fitted(values, **options):
+    model = ostinato.Forecaster(horizon=6, epochs=1, hidden_size=4, test=12, windows_per_epoch=64, **options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        return model.fit(long_form(values))
+
+
+def test_theta_stands_beside_every_forecaster_and_without_the_extra_it_is_said_what_is_missing():
+    model = fitted(monthly())
+    assert model.scores_.values["Theta"]["MASE"] < model.scores_.values["naive"]["MASE"]
+    if has_library:
+        assert model.scores_.values["AutoETS"]["MASE"] < model.scores_.values["naive"]["MASE"]
+    else:
+        assert "ostinato[baselines]" in model.scores_.details["left out"]["AutoETS"]
+
+
+@library
+def test_autoets_is_fitted_before_the_test_and_rolled_on_and_comes_back_with_the_model(tmp_path):
+    from statsforecast.models import AutoETS
+
+    values = monthly(2)
+    model = fitted(values)
+    again = ostinato.load(model.save(tmp_path / "model"))
+    table = long_form(values)
+    own = again.fitted_.baselines["AutoETS"]
+    task, parts = model.task, model.fitted_.model
+    examples = task.encode(parts, task.read(parts.parameters, table))
+    held = type(examples)(examples.encoder, examples.panel, type(examples.part)(np.array([84, 84]), np.array([96, 96])))
+    found = own.predict(held).point[..., 0]
+    direct = AutoETS(season_length=12).fit(values[1, :84])
+    rows = np.flatnonzero(held.origins[:, 0] == 1)
+    for row in rows[[0, -1]]:
+        expected = direct.forward(values[1, : held.origins[row, 1]], 6)["mean"]
+        np.testing.assert_allclose(found[row], expected)
+    with pytest.raises(OutOfTime), Allowance(1e-9, 1).piece():
+        own.predict(held)
+
+
+@library
+def test_a_flat_series_and_one_with_holes_are_answered():
+    values = monthly(3)
+    values[0] = 7.0
+    values[1, 20:30] = np.nan
+    values[2, 84:90] += 0.1
+    model = fitted(np.concatenate([monthly(1, seed=3), values]))
+    assert np.isfinite(model.scores_.values["AutoETS"]["MAE"])
+
+
+def test_a_sample_of_windows_is_spread_over_the_series():
+    origins = np.array([(series, row) for series in range(5) for row in range(1 + 3 * series)])
+    order = list(_evenly(origins))
+    assert sorted(order) == list(range(len(origins)))
+    assert sorted(origins[order[:5], 0]) == [0, 1, 2, 3, 4]
+    assert len(set(origins[order[5:9], 0])) == 4
+
+
+def test_it_is_data_that_a_model_file_holds():
+    assert vars(ClassicalForecast(12)) == {"season": 12}
