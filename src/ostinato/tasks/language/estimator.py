@@ -65,7 +65,10 @@ class LanguageModel(Estimator[LanguageTask], LanguageParameters):
             for text in texts:
                 tokens = beginning(text, model.encoder.vocabulary, model.encoder.level)
                 features, _, _ = model.network.read(torch.tensor(tokens)[:, None])
-                rows.append(model.network.scores(features[-1:, 0])[0].double().softmax(-1).numpy())
+                scores = model.network.scores(features[-1:, 0])[0]
+                mixture = model.encoder.mixture
+                mixed = scores.double().log_softmax(-1) if mixture is None else mixture.logs(scores, tokens)
+                rows.append(mixed.exp().numpy())
         return np.array(rows).reshape(-1, len(self.classes_))
 
     def evaluate(
@@ -99,7 +102,7 @@ class LanguageModel(Estimator[LanguageTask], LanguageParameters):
         tokens = self.task.encode(model, self.task.read(model.parameters, data)).numbers
         how = [name for name, own in (("dynamic evaluation", learning), ("a cache", holding)) if own]
         values = {
-            MODEL: measures(token_losses(model.network, tokens, learning, holding)),
+            MODEL: measures(token_losses(model.network, tokens, learning, holding, model.encoder.mixture)),
             "model as trained": scores.model,
         }
         values |= {name: own for name, own in scores.values.items() if name != MODEL}
@@ -138,7 +141,7 @@ class LanguageModel(Estimator[LanguageTask], LanguageParameters):
         vocabulary, level = model.encoder.vocabulary, model.encoder.level
         tokens = generate_tokens(
             model.network, beginning(prompt, vocabulary, level), chosen, never=never_drawn(vocabulary, level),
-            seed=seed, cache=_cache(cache),
+            seed=seed, cache=_cache(cache), mixture=model.encoder.mixture,
         )  # fmt: skip
         stops = [mark for mark in ([stop] if isinstance(stop, str) else stop) if mark]
         return until(spelled(islice(tokens, length), vocabulary, level), stops)

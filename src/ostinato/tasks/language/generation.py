@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from torch import Tensor
 from ostinato.errors import UsageError
 from ostinato.streaming import stepper
 from ostinato.tasks.language.cache import Memory, NeuralCache
+from ostinato.tasks.language.mixing import Mixture
 from ostinato.tasks.language.network import LanguageNetwork
 
 
@@ -38,14 +40,16 @@ class Sampling:
     memory: int = 64
 
     def __post_init__(self) -> None:
-        if self.temperature < 0:
-            raise UsageError(f"temperature is {self.temperature}; expected 0 or more")
+        if not 0 <= self.temperature < math.inf:
+            raise UsageError(f"temperature is {self.temperature}; expected a number of 0 or more")
         if self.top_k is not None and self.top_k < 1:
             raise UsageError(f"top_k is {self.top_k}; expected one or more")
         if not 0 < self.top_p <= 1:
             raise UsageError(f"top_p is {self.top_p}; expected more than 0, up to 1")
-        if self.repetition_penalty < 1:
-            raise UsageError(f"repetition_penalty is {self.repetition_penalty}; expected 1 or more")
+        if not 1 <= self.repetition_penalty < math.inf:
+            raise UsageError(f"repetition_penalty is {self.repetition_penalty}; expected a number of 1 or more")
+        if self.memory < 0:
+            raise UsageError(f"memory is {self.memory}; expected 0 or more tokens")
 
 
 def draw(
@@ -80,6 +84,7 @@ def generate_tokens(
     never: Sequence[int],
     seed: int,
     cache: NeuralCache | None = None,
+    mixture: Mixture | None = None,
 ) -> Iterator[int]:
     """Yield tokens after a prompt without end; the model reads each, step by step, with constant memory.
 
@@ -90,11 +95,13 @@ def generate_tokens(
         never: tokens that are not drawn.
         seed: of what is drawn.
         cache: whether, and how, to mix in what came recently, the prompt included.
+        mixture: the n-grams that the network is mixed with; tokens are drawn by the chances of the mixture.
     """
     generator = torch.Generator().manual_seed(seed)
     recent: deque[int] = deque(prompt, maxlen=sampling.memory)
     advance = stepper(network.stack)
     memory = None if cache is None else Memory(cache)
+    context: deque[int] = deque(prompt, maxlen=0 if mixture is None else mixture.reach)
 
     def read(token: int) -> Tensor:
         output = advance(network.embedding.weight[token].numpy()[None])
@@ -103,6 +110,8 @@ def generate_tokens(
 
     def scored(features: Tensor) -> Tensor:
         scores: Tensor = network.scores(features)
+        if mixture is not None:
+            scores = mixture.logs(scores, list(context))
         return scores if memory is None else memory.scores(features, scores)
 
     with torch.inference_mode():
@@ -116,6 +125,7 @@ def generate_tokens(
             token = draw(scored(features), sampling, list(recent), never, generator)
         yield token
         recent.append(token)
+        context.append(token)
         with torch.inference_mode():
             if memory is not None:
                 memory.hold(features, token)

@@ -37,6 +37,7 @@ class LanguageParameters(Parameters):
     vocabulary_size: int | None = data(None, "tokens at most", low=1, absent="all; 8000 subwords")
     min_count: int = data(1, "how often a token must occur to be known", low=1)
     lower: bool = data(False, "make texts lower-case")
+    ngrams: bool = data(True, "mix the network with n-grams of the training text, by a gate that is learned")
     validation: float = data(0.05, "share of the end that decides when to stop", low=0, below=0.5)
     test: float = data(0.05, "share of the end that is held out to be judged on", low=0, below=0.5)
     cell: Cell = model("lstm", "recurrent cell, any of docs/cells.md, or transformer")

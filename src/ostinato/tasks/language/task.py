@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -11,7 +12,6 @@ from torch import nn
 from ostinato.data.text import ChunkedCorpus, read_lines
 from ostinato.errors import DataError, UsageError
 from ostinato.nn.by_name import TRANSFORMER
-from ostinato.tasks.base.counting import FollowerCounts, largest_order
 from ostinato.tasks.base.holding_out import Held, Shares
 from ostinato.tasks.base.lines import is_path
 from ostinato.tasks.base.summary import Panel
@@ -19,12 +19,23 @@ from ostinato.tasks.base.task import Baseline, Model, Task
 from ostinato.tasks.language.network import LanguageNetwork, LanguageObjective
 from ostinato.tasks.language.panels import language_panels
 from ostinato.tasks.language.parameters import LanguageParameters
-from ostinato.tasks.language.reading import Losses, NGrams, Unigrams, measures, token_losses
+from ostinato.tasks.language.mixing import Gate, fit_gate
+from ostinato.tasks.language.reading import Losses, NGrams, Unigrams, measures, read_both, token_losses
 from ostinato.tasks.language.stream import LanguageStream
-from ostinato.tasks.language.texts import LanguageEncoder, Texts, Tokens, hold_out_end, read_texts
+from ostinato.tasks.language.texts import (
+    LanguageEncoder,
+    Texts,
+    Tokens,
+    best_order,
+    count_ngrams,
+    hold_out_end,
+    read_texts,
+)
 
 Language: TypeAlias = "Model[LanguageParameters, LanguageEncoder]"
 _ROWS = 10  # of a text that is only read
+_GATE = 50_000
+"""Tokens of the validation text that a gate is fitted on, at most."""
 
 
 class LanguageTask(Task[LanguageParameters, Texts, LanguageEncoder, Tokens, Losses]):
@@ -35,7 +46,7 @@ class LanguageTask(Task[LanguageParameters, Texts, LanguageEncoder, Tokens, Loss
     decides = ("nats",)
     encoder_type = LanguageEncoder
     baseline_types = (NGrams, Unigrams)
-    kept = "the vocabulary"
+    kept = "the vocabulary and the n-grams"
 
     def check(self, parameters: LanguageParameters, *, tested: bool) -> None:
         if parameters.weight_drop and parameters.cell == TRANSFORMER:
@@ -86,16 +97,28 @@ class LanguageTask(Task[LanguageParameters, Texts, LanguageEncoder, Tokens, Loss
         own = model.parameters
         return LanguageObjective(own.activation_regularization, own.temporal_activation_regularization)
 
+    def calibrate(self, model: Language, validation: Tokens | None) -> LanguageEncoder:
+        """Choose the order of the n-grams, and fit the gate, on text that neither they nor the network have counted."""
+        own, held_out = model.encoder, None if validation is None else validation.numbers
+        ngrams = own.ngrams if own.counted is None else best_order(own.counted, held_out)
+        if ngrams is None:
+            return own
+        gate = Gate.even(ngrams.order)
+        if held_out is not None and len(held_out) > 1:
+            gate = fit_gate(*read_both(model.network, ngrams, held_out[-_GATE:]))
+        return replace(own, ngrams=ngrams, gate=gate, counted=None)
+
     def predict(self, model: Language, examples: Tokens) -> Losses:
-        return token_losses(model.network, examples.numbers)
+        return token_losses(model.network, examples.numbers, mixture=model.encoder.mixture)
 
     def baselines(self, model: Language, train: Tokens, validation: Tokens | None) -> Mapping[str, Baseline]:
-        size = len(model.encoder.vocabulary)
-        found: dict[str, Baseline] = {}
-        for order in sorted({1, largest_order(size, size, 4)}, reverse=True):
-            counts = FollowerCounts.of([np.asarray(train.numbers, np.int64)], size, order=order)
-            found[f"{order + 1}-gram, Witten-Bell"] = NGrams(counts)
-        return {**found, "unigram": Unigrams(np.bincount(train.numbers, minlength=size))}
+        own = model.encoder
+        ngrams = own.ngrams
+        if ngrams is None:
+            counted = count_ngrams(own.vocabulary, own.level, train.numbers)
+            ngrams = best_order(counted, None if validation is None else validation.numbers)
+        found = NGrams(ngrams)
+        return {found.called: found, "unigram": Unigrams(np.bincount(train.numbers, minlength=len(own.vocabulary)))}
 
     def measures(self, model: Language, examples: Tokens, predicted: Losses) -> dict[str, float]:
         return measures(predicted)
@@ -129,7 +152,8 @@ class LanguageTask(Task[LanguageParameters, Texts, LanguageEncoder, Tokens, Loss
             yield stream.push(line)
 
     def stream(self, model: Language, **options: Any) -> LanguageStream:
-        return LanguageStream(model.network, model.encoder.vocabulary, model.encoder.level)
+        own = model.encoder
+        return LanguageStream(model.network, own.vocabulary, own.level, own.mixture)
 
 
 def unknown_share(model: Language, tokens: Tokens) -> float:
