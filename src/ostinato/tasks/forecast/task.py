@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -27,7 +28,7 @@ from ostinato.errors import DataError, UsageError
 from ostinato.tasks.base.holding_out import Held, Shares
 from ostinato.tasks.base.lines import is_table
 from ostinato.tasks.base.summary import Panel as Shown
-from ostinato.tasks.base.task import Baseline, Model, Task, reading_of
+from ostinato.tasks.base.task import Baselines, Model, Task, reading_of
 from ostinato.tasks.forecast.backtest import SimpleForecast, methods_of
 from ostinato.tasks.forecast.calibration import measure_calibration
 from ostinato.tasks.forecast.fitted import Fitted, Forecasts
@@ -119,6 +120,10 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         names = records.panel.target_columns
         return f"Forecast of {', '.join(names[:3])}" + (", …" if len(names) > 3 else "")
 
+    def steps_an_epoch(self, parameters: ForecastParameters, train: Rows) -> int:
+        windows = min(len(train), parameters.windows_per_epoch)
+        return -(-windows // _batch_size(parameters, len(train)))
+
     def encoder(self, parameters: ForecastParameters, train: Rows) -> ForecastEncoder:
         """Decide what was left open, and fit scales on the training part."""
         panel, part, own = train.panel, train.part, parameters
@@ -155,7 +160,7 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
             windows = model.encoder.windows(examples.panel, examples.all_origins)
             return WindowBatches(windows, make, batch_size=256, per_epoch=_VALIDATION_WINDOWS) if len(windows) else None
         windows = examples.training_windows()
-        size = max(8, min(128, len(windows) // 32)) if own.batch_size == "auto" else int(own.batch_size)
+        size = _batch_size(own, len(windows))
         return WindowBatches(windows, make, batch_size=size, per_epoch=own.windows_per_epoch, seed=own.seed)
 
     def objective(self, model: Forecasting, train: Examples) -> ForecastObjective:
@@ -186,11 +191,11 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
             )
         return Fitted.of(model).forecast_windows(examples.panel, origins)[1]
 
-    def baselines(self, model: Forecasting, train: Examples, validation: Examples | None) -> Mapping[str, Baseline]:
+    def baselines(self, model: Forecasting, train: Examples, validation: Examples | None) -> Baselines:
         encoder, panel = model.encoder, train.panel
         lengths = np.array([len(series) for series in panel.series], np.int64)
         end = lengths if encoder.test is None else encoder.test.start
-        return {name: SimpleForecast.fit(name, encoder, panel, end) for name in methods_of(encoder)}
+        return {name: partial(SimpleForecast.fit, name, encoder, panel, end) for name in methods_of(encoder)}
 
     def measures(self, model: Forecasting, examples: Examples, predicted: Forecasts) -> dict[str, float]:
         encoder = model.encoder
@@ -354,3 +359,8 @@ def _interval(model: Mapping[str, float]) -> list[str]:
     gap = model[name] - width
     judged = "as it should" if abs(gap) <= 5 else "too narrow" if gap < 0 else "too wide"
     return [f"Its {width:.0f} % interval held {model[name]:.1f} % of the values ({judged})."]
+
+
+def _batch_size(parameters: ForecastParameters, windows: int) -> int:
+    """Return the windows of a batch that were asked for, or as many as suit how many there are."""
+    return max(8, min(128, windows // 32)) if parameters.batch_size == "auto" else int(parameters.batch_size)

@@ -15,7 +15,7 @@ from ostinato.nn.by_name import TRANSFORMER
 from ostinato.tasks.base.holding_out import Held, Shares
 from ostinato.tasks.base.lines import is_path
 from ostinato.tasks.base.summary import Panel
-from ostinato.tasks.base.task import Baseline, Model, Task
+from ostinato.tasks.base.task import Baselines, Model, Task
 from ostinato.tasks.language.network import LanguageNetwork, LanguageObjective
 from ostinato.tasks.language.panels import language_panels
 from ostinato.tasks.language.parameters import LanguageParameters
@@ -36,6 +36,7 @@ Language: TypeAlias = "Model[LanguageParameters, LanguageEncoder]"
 _ROWS = 10  # of a text that is only read
 _GATE = 50_000
 """Tokens of the validation text that a gate is fitted on, at most."""
+_LETTERS = 4  # of a subword, about
 
 
 class LanguageTask(Task[LanguageParameters, Texts, LanguageEncoder, Tokens, Losses]):
@@ -72,6 +73,13 @@ class LanguageTask(Task[LanguageParameters, Texts, LanguageEncoder, Tokens, Loss
 
     def title(self, records: Texts) -> str:
         return f"Language model of {records.origin}"
+
+    def steps_an_epoch(self, parameters: LanguageParameters, train: Texts) -> int:
+        whole = sum(map(len, train.pieces))
+        if parameters.level == "word":
+            whole = sum(1 + piece.count(" ") for piece in train.pieces)
+        tokens = whole // _LETTERS if parameters.level == "subword" else whole
+        return max(1, tokens // (parameters.batch_size * parameters.steps))
 
     def encoder(self, parameters: LanguageParameters, train: Texts) -> LanguageEncoder:
         return LanguageEncoder.fit(parameters, train)
@@ -111,14 +119,20 @@ class LanguageTask(Task[LanguageParameters, Texts, LanguageEncoder, Tokens, Loss
     def predict(self, model: Language, examples: Tokens) -> Losses:
         return token_losses(model.network, examples.numbers, mixture=model.encoder.mixture)
 
-    def baselines(self, model: Language, train: Tokens, validation: Tokens | None) -> Mapping[str, Baseline]:
+    def baselines(self, model: Language, train: Tokens, validation: Tokens | None) -> Baselines:
         own = model.encoder
-        ngrams = own.ngrams
-        if ngrams is None:
+
+        def n_grams() -> NGrams:
+            if own.ngrams is not None:
+                return NGrams(own.ngrams)
             counted = count_ngrams(own.vocabulary, own.level, train.numbers)
-            ngrams = best_order(counted, None if validation is None else validation.numbers)
-        found = NGrams(ngrams)
-        return {found.called: found, "unigram": Unigrams(np.bincount(train.numbers, minlength=len(own.vocabulary)))}
+            return NGrams(best_order(counted, None if validation is None else validation.numbers))
+
+        size = len(own.vocabulary)
+        return {
+            "n-gram, Kneser-Ney": n_grams,
+            "unigram": lambda: Unigrams(np.bincount(train.numbers, minlength=size)),
+        }
 
     def measures(self, model: Language, examples: Tokens, predicted: Losses) -> dict[str, float]:
         return measures(predicted)
