@@ -96,9 +96,7 @@ class TextFile:
             raise DataError(_bad_byte(self.name, number, error, self.codec.name)) from error
         except (OSError, EOFError, zlib.error) as error:
             why = reason(error) if isinstance(error, OSError) else "the compressed data is cut short or damaged"
-            raise DataError(
-                f"{self.name} cannot be read after line {number} ({why}); fetch it again"
-            ) from error
+            raise DataError(f"{self.name} cannot be read after line {number} ({why}); fetch it again") from error
 
     def _decoded(self, file: gzip.GzipFile | BufferedReader) -> Iterator[str]:
         head = file.read(_HEAD)

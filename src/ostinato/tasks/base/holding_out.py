@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, Generic, TypeVar
 
@@ -79,6 +79,105 @@ def require_parts(held: Held[Any], origin: str, of: str) -> None:
             f"{origin} has {sum(counts)} new {of}, too few for an update, which trains on some, stops by some and "
             "compares the old model with the new one on the rest; wait for more"
         )
+
+
+def content_keys(contents: Iterable[Any]) -> list[bytes]:
+    """Return a key of each content, 16 bytes; those of equal contents are equal, white space in texts not counted.
+
+    >>> one, other, again = content_keys(["so it  goes", "it goes", "so it goes "])
+    >>> one == again, one == other
+    (True, False)
+    """
+    return [_key(content) for content in contents]
+
+
+def _key(content: Any) -> bytes:
+    digest = hashlib.blake2b(digest_size=16)
+    _add(digest, " ".join(content.split()) if isinstance(content, str) else content)
+    return digest.digest()
+
+
+def groups_of(keys: Sequence[Any]) -> Rows:
+    """Return for each key the number of its group, `(keys,)`: equal keys are one, numbered in their order.
+
+    >>> groups_of(["a", "b", "a"]).tolist()
+    [0, 1, 0]
+    """
+    numbers: dict[Any, int] = {}
+    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
+
+
+def drawn_groups(keys: Sequence[Any], shares: Sequence[float], seed: int) -> list[Rows]:
+    """Draw parts at random, records of one key all in the same part.
+
+    A group of more records than a part still has room for stays in training. Without repeated keys it is a draw of
+    single records.
+
+    Args:
+        keys: of each record; see `content_keys`.
+        shares: of each part that is held out.
+        seed: of the draw.
+
+    Returns:
+        Rows of the training part and of each other part, each in ascending order.
+
+    >>> [part.tolist() for part in drawn_groups(list("aabbccddee"), [0.2], seed=0)]
+    [[0, 1, 2, 3, 6, 7, 8, 9], [4, 5]]
+    """
+    groups = groups_of(keys)
+    members = np.split(np.argsort(groups, kind="stable"), np.cumsum(np.bincount(groups))[:-1]) if len(groups) else []
+    left = [members[at] for at in np.random.default_rng(seed).permutation(len(members))]
+    parts: list[Rows] = []
+    for share in shares:
+        taken, left = take_groups(left, round(len(groups) * share))
+        parts.append(taken)
+    return [_ascending(left), *parts]
+
+
+def take_groups(groups: Sequence[Any], room: int) -> tuple[Rows, list[Any]]:
+    """Return the rows of the first groups that fit into a part of `room` rows, and the groups that are left."""
+    taken: list[Any] = []
+    left: list[Any] = []
+    for group in groups:
+        fits = len(group) <= room
+        (taken if fits else left).append(group)
+        room -= len(group) if fits else 0
+    return _ascending(taken), left
+
+
+def _ascending(groups: Sequence[Any]) -> Rows:
+    return np.sort(np.concatenate([np.zeros(0, np.int64), *(np.asarray(own, np.int64) for own in groups)]))
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """How many of the records that are judged are in the training part too; `of`: what one is, in the plural."""
+
+    count: int = 0
+    judged: int = 0
+    of: str = "records"
+
+    @classmethod
+    def between(cls, train: Iterable[Any], judged: Iterable[Any], of: str) -> Repeats:
+        """Count contents that are judged and are in the training part too.
+
+        >>> str(Repeats.between(["a", "b"], ["b", "c", "b"], "texts"))
+        '2 of 3 test texts are in the training part too'
+        """
+        known = set(content_keys(train))
+        keys = content_keys(judged) if known else []
+        return cls(sum(key in known for key in keys), len(keys), of)
+
+    def __str__(self) -> str:
+        if not self.count:
+            return ""
+        verb = "is" if self.count == 1 else "are"
+        return f"{self.count:,} of {self.judged:,} test {self.of} {verb} in the training part too"
+
+    @property
+    def remark(self) -> str:
+        """What a verdict says of them."""
+        return f"{self}: this is not all unseen." if self.count else ""
 
 
 def fingerprint(*values: Any) -> str:

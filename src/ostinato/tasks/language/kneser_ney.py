@@ -217,21 +217,18 @@ class Counted:
 def count(text: NDArray[np.integer], symbols: int, order: int, unknown: int | None = None) -> Counted:
     """Return the n-grams of a text, up to a length; of a very long text, of its end."""
     own = np.asarray(text, np.int64)[-MOST_TOKENS:]
-    rows, tables = np.zeros(len(own), np.int64), list[_Counts]()
-    for _ in range(min(order, len(own))):
-        # rows: of the n-gram one shorter that ends before each symbol
-        length = len(tables)
-        keys, rows_now, often = np.unique(rows[length:] * symbols + own[length:], return_inverse=True, return_counts=True)
-        tables.append(_Counts(keys, often.astype(np.int64), np.ones(len(keys), np.int64)))
-        if length:
+    ends = np.zeros(len(own) + 1, np.int64)  # row of the n-gram that ends before each symbol, in its table
+    tables: list[_Counts] = []
+    for length in range(min(order, len(own))):
+        keys, rows, often = np.unique(ends[length:-1] * symbols + own[length:], return_inverse=True, return_counts=True)
+        if tables:
             # each n-gram is one symbol before the n-gram without it: how many such there are
             shorter = np.empty(len(keys), np.int64)
-            shorter[rows_now] = ends[length:]
-            kinds = np.bincount(shorter, minlength=len(tables[-2].keys))
-            tables[-2] = replace(tables[-2], kinds=np.maximum(kinds, 1))
-        ends = np.full(len(own), -1, np.int64)  # of the n-gram of this length that ends at each symbol
-        ends[length:] = rows_now
-        rows = np.concatenate([[-1], ends[:-1]])
+            shorter[rows] = ends[length + 1 :]
+            kinds = np.bincount(shorter, minlength=len(tables[-1].keys))
+            tables[-1] = replace(tables[-1], kinds=np.maximum(kinds, 1))
+        tables.append(_Counts(keys, often.astype(np.int64), np.ones(len(keys), np.int64)))
+        ends[length + 1 :] = rows
     return Counted(symbols, tuple(tables), unknown)
 
 

@@ -45,9 +45,7 @@ def language_panels(model: Model[Any, Any], tokens: Ints, losses: NDArray[np.flo
 def _sample(network: LanguageNetwork, encoder: LanguageEncoder, seed: int) -> Sample:
     vocabulary, level = encoder.vocabulary, encoder.level
     never, begin = never_drawn(vocabulary, level), beginning("", vocabulary, level)
-    tokens = generate_tokens(
-        network, begin, Sampling(temperature=0.8), never=never, seed=seed, mixture=encoder.mixture
-    )
+    tokens = generate_tokens(network, begin, Sampling(temperature=0.8), never=never, seed=seed, mixture=encoder.mixture)
     text = "".join(spelled(islice(tokens, _WRITTEN[level]), vocabulary, level))
     return Sample("What it writes", text, f"from the beginning of a line; temperature 0.8, seed {seed}")
 

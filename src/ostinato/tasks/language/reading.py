@@ -135,9 +135,7 @@ def read_both(network: LanguageNetwork, ngrams: KneserNey, tokens: NDArray[Any])
     return np.concatenate(own), reading.chances[-1], np.concatenate(seen)
 
 
-def known_losses(
-    scores: Tensor, text: NDArray[np.int64], first: int, stop: int, mixture: Mixture | None
-) -> Tensor:
+def known_losses(scores: Tensor, text: NDArray[np.int64], first: int, stop: int, mixture: Mixture | None) -> Tensor:
     """Return the losses of the tokens after places `first` to `stop` of a text, `(places,)`, in nats.
 
     Args:

@@ -14,14 +14,17 @@ from ostinato.errors import DataError, UsageError
 from ostinato.nn.by_name import TRANSFORMER
 from ostinato.tasks.base.holding_out import Held, Shares
 from ostinato.tasks.base.lines import is_path
+from ostinato.tasks.base.suited import Suited
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Baselines, Model, Task
+from ostinato.tasks.language.mixing import Gate, fit_gate
 from ostinato.tasks.language.network import LanguageNetwork, LanguageObjective
 from ostinato.tasks.language.panels import language_panels
 from ostinato.tasks.language.parameters import LanguageParameters
-from ostinato.tasks.language.mixing import Gate, fit_gate
+from ostinato.tasks.language.rare import RareAsUnknown, came_once
 from ostinato.tasks.language.reading import Losses, NGrams, Unigrams, measures, read_both, token_losses
 from ostinato.tasks.language.stream import LanguageStream
+from ostinato.tasks.language.suiting import suited_rows, ties_weights
 from ostinato.tasks.language.texts import (
     LanguageEncoder,
     Texts,
@@ -31,6 +34,7 @@ from ostinato.tasks.language.texts import (
     hold_out_end,
     read_texts,
 )
+from ostinato.training.objective import BatchSource
 
 Language: TypeAlias = "Model[LanguageParameters, LanguageEncoder]"
 _ROWS = 10  # of a text that is only read
@@ -47,6 +51,7 @@ class LanguageTask(Task[LanguageParameters, Texts, LanguageEncoder, Tokens, Loss
     decides = ("nats",)
     encoder_type = LanguageEncoder
     baseline_types = (NGrams, Unigrams)
+    suited = Suited(steps=3000, least=1, most=30)
     kept = "the vocabulary and the n-grams"
 
     def check(self, parameters: LanguageParameters, *, tested: bool) -> None:
@@ -79,7 +84,7 @@ class LanguageTask(Task[LanguageParameters, Texts, LanguageEncoder, Tokens, Loss
         if parameters.level == "word":
             whole = sum(1 + piece.count(" ") for piece in train.pieces)
         tokens = whole // _LETTERS if parameters.level == "subword" else whole
-        return max(1, tokens // (parameters.batch_size * parameters.steps))
+        return max(1, tokens // (suited_rows(parameters, tokens) * parameters.steps))
 
     def encoder(self, parameters: LanguageParameters, train: Texts) -> LanguageEncoder:
         return LanguageEncoder.fit(parameters, train)
@@ -90,16 +95,21 @@ class LanguageTask(Task[LanguageParameters, Texts, LanguageEncoder, Tokens, Loss
     def encode(self, model: Language, records: Texts) -> Tokens:
         return model.encoder.encode(records)
 
-    def batches(self, model: Language, examples: Tokens, *, training: bool) -> ChunkedCorpus | None:
+    def batches(self, model: Language, examples: Tokens, *, training: bool) -> BatchSource | None:
         own, tokens = model.parameters, examples.numbers
         if len(tokens) < 2:
             if training:
                 raise DataError(f"there are {len(tokens)} tokens to train on; give more text, or hold less of it out")
             return None
-        rows = max(1, min(own.batch_size if training else _ROWS, len(examples) // 2))
+        rows = max(1, min(suited_rows(own, len(tokens)) if training else _ROWS, len(examples) // 2))
         if not training:
             return ChunkedCorpus(tokens, batch_size=rows, steps=4 * own.steps)
-        return ChunkedCorpus(tokens, batch_size=rows, steps=own.steps, varied=own.jitter, seed=own.seed)
+        unknown = model.encoder.vocabulary.specials.unk
+        once = came_once(tokens, unknown)
+        options: dict[str, Any] = {"batch_size": rows, "steps": own.steps, "varied": own.jitter}
+        if once is None:
+            return ChunkedCorpus(tokens, seed=own.seed, **options)
+        return RareAsUnknown(tokens, once, unknown, seed=own.seed, **options)
 
     def objective(self, model: Language, train: Tokens) -> LanguageObjective:
         own = model.parameters
@@ -139,6 +149,22 @@ class LanguageTask(Task[LanguageParameters, Texts, LanguageEncoder, Tokens, Loss
 
     def counted(self, model: Language, examples: Tokens) -> tuple[int, str]:
         return len(examples), "tokens"
+
+    def protocol(self, model: Language, examples: Tokens) -> str:
+        """Say how many tokens are unknown: predicting "unknown" counts as right, so that a loss means little alone."""
+        of = f"{model.encoder.level}s"
+        return f"{100 * unknown_share(model, examples):.3g} % of the {of} unknown in training"
+
+    def settings(self, model: Language) -> Mapping[str, Any]:
+        own, encoder = model.parameters, model.encoder
+        found: dict[str, Any] = {"tie_weights": ties_weights(own)}
+        found |= {"dropout": encoder.dropout, "input_dropout": encoder.input_dropout}
+        if encoder.counts is not None:
+            found["batch_size"] = suited_rows(own, int(encoder.counts.sum()))
+        if encoder.ngrams is not None:
+            size = f"{encoder.ngrams.size:,} of up to {encoder.ngrams.order} {encoder.level}s"
+            found["ngrams"] = f"{size}, with the network by a learned gate"
+        return found
 
     def details(self, model: Language, examples: Tokens, predicted: Mapping[str, Losses]) -> Mapping[str, Any]:
         return {"unknown": unknown_share(model, examples)}

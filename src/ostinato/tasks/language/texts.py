@@ -25,6 +25,7 @@ from ostinato.tasks.base.holding_out import Held, Shares, percent
 from ostinato.tasks.language.kneser_ney import Counted, KneserNey, count
 from ostinato.tasks.language.mixing import Gate, Mixture, features_of
 from ostinato.tasks.language.parameters import LanguageParameters
+from ostinato.tasks.language.suiting import suited_dropout
 
 Level: TypeAlias = Literal["character", "word", "subword"]
 _SUBWORDS = 8000
@@ -61,6 +62,7 @@ class LanguageEncoder:
     Args:
         vocabulary: built on the training part; level: what a token is.
         cutoffs: of an adaptive softmax, none of others.
+        dropout, input_dropout: those that suit the text, or that were asked for.
         ngrams: of the training part, and gate: how the network is mixed with them; `None`: it stands alone.
         counts: how often each token occurs in training, while a model is fitted.
         counted: the n-grams of the training part, while a model that is mixed with some is fitted.
@@ -72,6 +74,8 @@ class LanguageEncoder:
     vocabulary: Vocabulary
     level: Level
     cutoffs: tuple[int, ...]
+    dropout: float = 0.0
+    input_dropout: float = 0.0
     ngrams: KneserNey | None = None
     gate: Gate | None = None
     counts: NDArray[np.int64] | None = field(default=None, metadata={"saved": False}, compare=False)
@@ -79,6 +83,8 @@ class LanguageEncoder:
 
     def __post_init__(self) -> None:
         """Hold the parts against each other."""
+        if not (0 <= self.dropout < 1 and 0 <= self.input_dropout < 1):
+            raise ValueError("its dropout is no share")
         if self.ngrams is not None and self.ngrams.symbols != len(self.vocabulary):
             raise ValueError("its n-grams are of another vocabulary")
         if self.ngrams is not None and self.gate is not None and self.gate.features != features_of(self.ngrams.order):
@@ -104,7 +110,8 @@ class LanguageEncoder:
         counts = np.bincount(numbers, minlength=len(made))
         cutoffs = adaptive_cutoffs(counts, own.hidden_size) if own.output == "adaptive" else ()
         ngrams = count_ngrams(made, own.level, numbers) if own.ngrams else None
-        return cls(made, own.level, tuple(cutoffs), counts=counts, counted=ngrams)
+        dropout = suited_dropout(own, len(numbers))
+        return cls(made, own.level, tuple(cutoffs), *dropout, counts=counts, counted=ngrams)
 
     def encode(self, texts: Texts) -> Tokens:
         """Return texts as token numbers."""
