@@ -22,7 +22,7 @@ from ostinato.tasks.language.generation import Sampling, generate_tokens
 from ostinato.tasks.language.parameters import LanguageParameters
 from ostinato.tasks.language.reading import measures, token_losses
 from ostinato.tasks.language.task import LanguageTask
-from ostinato.tasks.language.tokens_as_text import beginning, named, never_drawn, spelled, until
+from ostinato.tasks.language.tokens_as_text import beginning, named, never_drawn, say_unknown, spelled, until
 
 
 class LanguageModel(Estimator[LanguageTask], LanguageParameters):
@@ -139,6 +139,7 @@ class LanguageModel(Estimator[LanguageTask], LanguageParameters):
         if length is not None and length < 0:
             raise UsageError(f"length is {length}; expected 0 or more tokens")
         vocabulary, level = model.encoder.vocabulary, model.encoder.level
+        say_unknown(prompt, vocabulary, level)
         tokens = generate_tokens(
             model.network, beginning(prompt, vocabulary, level), chosen, never=never_drawn(vocabulary, level),
             seed=seed, cache=_cache(cache), mixture=model.encoder.mixture,

@@ -22,8 +22,8 @@ class LanguageNetwork(nn.Module):
 
     Args:
         parameters: of the model.
-        encoder: its vocabulary and dropout, and how often each token occurs in training, which a sampled or adaptive softmax goes
-            by unless its weights and order are to be loaded.
+        encoder: its vocabulary and dropout, and how often each token occurs in training, which a sampled or adaptive
+            softmax goes by unless its weights and order are to be loaded.
     """
 
     def __init__(self, parameters: LanguageParameters, encoder: LanguageEncoder) -> None:

@@ -141,7 +141,8 @@ def known_losses(scores: Tensor, text: NDArray[np.int64], first: int, stop: int,
     Args:
         scores: of the network, `(places, vocabulary)`.
         text: what is read, and as much before it as n-grams look at.
-        first, stop: the places.
+        first: where the places begin.
+        stop: where they end.
         mixture: the n-grams that the network is mixed with.
     """
     if mixture is None:

@@ -59,7 +59,8 @@ class LanguageStream(Stream):
             row: the line, or a mapping whose `"text"` it is.
 
         Returns:
-            `perplexity` and `bits` a token, how many `tokens`, and for each its `surprisal` in bits, in pairs.
+            `perplexity` and `bits` a token, how many `tokens`, how many of them `unknown`, and for each
+            its `surprisal` in bits, in pairs.
 
         Raises:
             StreamRowError: a mapping has no such text.
@@ -74,6 +75,7 @@ class LanguageStream(Stream):
             "perplexity": perplexity(mean),
             "bits": float(bits.mean()),
             "tokens": len(tokens),
+            "unknown": int((tokens == self.vocabulary.specials.unk).sum()),
             "surprisal": [list(pair) for pair in pairs],
         }
 
