@@ -137,7 +137,8 @@ def test_a_stream_of_lines_is_scored_as_the_whole_text_is(level) -> None:
     vocabulary = own.fitted_.model.encoder.vocabulary
     ends = [vocabulary.specials.eos] if level == "word" else vocabulary.encode("\n")
     tokens = [*ends, *(token for line in lines for token in [*vocabulary.encode(line), *ends])]
-    losses = token_losses(own.fitted_.model.network, np.array(tokens, np.int32)) / math.log(2)
+    fitted = own.fitted_.model
+    losses = token_losses(fitted.network, np.array(tokens, np.int32), mixture=fitted.encoder.mixture) / math.log(2)
     assert [bits for answer in answers for _, bits in answer["surprisal"]] == pytest.approx(losses.tolist(), abs=2e-3)
     assert answers[1]["perplexity"] == pytest.approx(2 ** answers[1]["bits"])
     alone = list(own.answers(lines))

@@ -190,7 +190,7 @@ class Counted:
         levels: list[Level] = []
         renamed = np.zeros(1, np.int64)  # rows of the level below as they are kept, -1 for those that are not
         for number, own in enumerate(tables):
-            counts = own.often if number == order - 1 else own.kinds
+            counts = own.often if number == len(tables) - 1 else own.kinds
             context = own.keys // self.symbols
             totals = np.bincount(context, counts, minlength=len(renamed))
             shares = np.maximum(counts - discounts(counts)[np.minimum(counts, 3)], 0.0) / totals[context]

@@ -48,8 +48,8 @@ def say_unknown(prompt: str, vocabulary: Vocabulary, level: Level) -> None:
     strange = [word for word in words if unknown in vocabulary.encode(word)][:_NAMED]
     shown = " ".join(f'"{word[:40]}"' for word in strange)
     note(
-        f"{count} of the {len(tokens)} {level}s of the prompt are not in the model's vocabulary ({shown}); it reads each "
-        "as unknown"
+        f"{count} of the {len(tokens)} {level}s of the prompt are not in the model's vocabulary ({shown}); each is "
+        "read as unknown"
     )
 
 
