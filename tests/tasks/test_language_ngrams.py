@@ -100,7 +100,6 @@ def test_what_is_unknown_is_as_likely_as_what_came_once() -> None:
 
 
 def test_on_penn_treebank_the_five_gram_has_the_published_perplexity() -> None:
-
     folder = Path(__file__).parents[3] / "shared" / "data" / "ptb"
     if not folder.exists():
         pytest.skip("the Penn Treebank is not in ../shared/data")
