@@ -15,6 +15,7 @@ MOST_NGRAMS = 3_000_000
 """N-grams that are kept, at most: 12 bytes each, 36 MB; those that came once, of the highest orders, go first."""
 MOST_TOKENS = 10_000_000
 """Tokens that are counted, at most: the last ones of a longer text."""
+_PIECE = 100_000
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,14 @@ class KneserNey:
             chances[number], left[number] = mixed, rest
             rows = np.concatenate([[-1], np.where(there, at, -1)[:-1]])[: len(text)]
         return Reading(chances[:, given:], left[:, given:])
+
+    def losses(self, text: NDArray[np.integer]) -> Floats:
+        """Return the loss of each symbol of a text but the first, in nats, `(symbols - 1,)`."""
+        found = [np.zeros(0)]
+        for first in range(1, len(text), _PIECE):
+            begin = max(0, first - self.order + 1)
+            found.append(-np.log(self.read(text[begin : first + _PIECE], given=first - begin).chances[-1]))
+        return np.concatenate(found)
 
     def distributions(self, context: Sequence[int]) -> tuple[Floats, Floats]:
         """Return the chances of each symbol after a context, by n-grams up to each length, and what contexts leave.

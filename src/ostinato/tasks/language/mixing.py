@@ -63,10 +63,15 @@ class Gate:
         """How many numbers it sees at a place."""
         return len(self.means)
 
-    def shares(self, seen: Floats) -> Floats:
-        """Return the share of the network at each place, `(places,)`, for `(places, features)`."""
+    def shares(self, seen: Floats, offset: float = 0.0) -> Floats:
+        """Return the share of the network at each place, `(places,)`, for `(places, features)`.
+
+        Args:
+            seen: see `seen_by_gate`.
+            offset: added to the logit of each share.
+        """
         units = np.tanh((seen - self.means) / self.scales @ self.hidden.T + self.hidden_bias)
-        found: Floats = 1.0 / (1.0 + np.exp(-np.clip(units @ self.out + self.out_bias[0], -30.0, 30.0)))
+        found: Floats = 1.0 / (1.0 + np.exp(-np.clip(units @ self.out + self.out_bias[0] + offset, -30.0, 30.0)))
         return found
 
 
@@ -87,19 +92,23 @@ class Mixture:
         """How many tokens before the next one n-grams look at."""
         return self.ngrams.order - 1
 
-    def losses(self, scores: Tensor, text: NDArray[np.int64], given: int) -> Tensor:
-        """Return the loss of tokens, in nats, `(places,)`.
+    def losses(self, scores: Tensor, text: NDArray[np.int64], given: int, offset: float = 0.0) -> tuple[Tensor, float]:
+        """Return the loss of tokens, in nats, `(places,)`, and where they pull the gate: above 0, to the network.
 
         Args:
             scores: of the network, `(places, vocabulary)`.
             text: the tokens, and before them `given` ones that they are read after, `reach` if there are as many.
             given: how many of these are context alone.
+            offset: added to the logit of the network's share.
         """
         logs = scores.double().log_softmax(-1)
         reading = self.ngrams.read(text, given=given)
         own = logs.gather(1, torch.from_numpy(text[given:])[:, None])[:, 0].numpy()
-        share = self.gate.shares(seen_by_gate(logs, reading.left))
-        return torch.from_numpy(mixed_losses(own, reading.chances[-1], share))
+        shares = self.gate.shares(seen_by_gate(logs, reading.left), offset)
+        losses = mixed_losses(own, reading.chances[-1], shares)
+        # the gradient of the likelihood by the logit: what each share would have been, its token known, less the share
+        pull = float((shares * (np.exp(own + losses) - 1.0)).sum())
+        return torch.from_numpy(losses), pull
 
     def logs(self, scores: Tensor, context: Sequence[int]) -> Tensor:
         """Return the logarithms of all tokens' chances after a context, `(vocabulary,)`, by scores of the network."""

@@ -25,6 +25,7 @@ from ostinato.tasks.language.texts import Tokens
 
 Losses = NDArray[np.float64]
 _PIECE = 512
+_GATE_RATE, _FURTHEST = 0.1, 10.0
 _SCORES = 1 << 24
 
 
@@ -41,7 +42,7 @@ class NGrams:
 
     def predict(self, tokens: Tokens) -> Losses:
         """Return the loss of each token but the first, in nats."""
-        return ngram_losses(self.model, tokens.numbers)
+        return self.model.losses(tokens.numbers)
 
 
 @dataclass(frozen=True)
@@ -55,13 +56,6 @@ class Unigrams:
         counts = self.counts + 1.0
         found: Losses = -np.log(counts[tokens.numbers[1:]] / counts.sum())
         return found
-
-
-def ngram_losses(model: KneserNey, tokens: NDArray[Any]) -> Losses:
-    """Return the loss of each token but the first by n-grams alone, in nats."""
-    with np.errstate(divide="ignore"):
-        found: Losses = -np.log(model.read(tokens).chances[-1])
-    return found
 
 
 def measures(losses: Losses) -> dict[str, float]:
@@ -86,7 +80,8 @@ def token_losses(
         tokens: `(tokens,)`.
         dynamic: whether, and how, to learn while reading.
         cache: whether, and how, to mix in what came recently.
-        mixture: the n-grams that the network is mixed with, `None` for none; they do not learn.
+        mixture: the n-grams that the network is mixed with, `None` for none. They do not learn, but where the network
+            does, the gate moves towards the one that predicted better.
 
     Raises:
         DataError: the text has fewer than two tokens.
@@ -97,7 +92,7 @@ def token_losses(
     adapter = None if dynamic is None else Adapter(network, dynamic)
     memory = None if cache is None else Memory(cache)
     numbers = torch.from_numpy(np.asarray(tokens, np.int64))
-    losses, state = np.empty(len(numbers) - 1), None
+    losses, state, offset = np.empty(len(numbers) - 1), None, 0.0
     training = network.training
     network.eval()
     with torch.inference_mode(adapter is None):
@@ -105,11 +100,12 @@ def token_losses(
             targets = numbers[first + 1 : stop + 1]
             features, _, state = network.read(numbers[first:stop, None], state)
             scores = network.scores(features[:, 0])
-            known = known_losses(scores.detach(), numbers.numpy(), first, stop, mixture)
+            known, pull = known_losses(scores.detach(), numbers.numpy(), first, stop, mixture, offset)
             if memory is not None:
                 known = memory.mixed(features[:, 0].detach(), targets, known)
             losses[first:stop] = known.numpy()
             if adapter is not None:
+                offset = min(max(offset + _GATE_RATE * pull, -_FURTHEST), _FURTHEST)
                 adapter.learn(functional.cross_entropy(scores, targets))
                 state = map_state(Tensor.detach, state)
     network.train(training)
@@ -135,8 +131,12 @@ def read_both(network: LanguageNetwork, ngrams: KneserNey, tokens: NDArray[Any])
     return np.concatenate(own), reading.chances[-1], np.concatenate(seen)
 
 
-def known_losses(scores: Tensor, text: NDArray[np.int64], first: int, stop: int, mixture: Mixture | None) -> Tensor:
+def known_losses(
+    scores: Tensor, text: NDArray[np.int64], first: int, stop: int, mixture: Mixture | None, offset: float = 0.0
+) -> tuple[Tensor, float]:
     """Return the losses of the tokens after places `first` to `stop` of a text, `(places,)`, in nats.
+
+    Beside them stands where they pull the gate, see `Mixture.losses`.
 
     Args:
         scores: of the network, `(places, vocabulary)`.
@@ -144,12 +144,13 @@ def known_losses(scores: Tensor, text: NDArray[np.int64], first: int, stop: int,
         first: where the places begin.
         stop: where they end.
         mixture: the n-grams that the network is mixed with.
+        offset: of the gate.
     """
     if mixture is None:
         targets = torch.from_numpy(text[first + 1 : stop + 1])
-        return functional.cross_entropy(scores, targets, reduction="none").double()
+        return functional.cross_entropy(scores, targets, reduction="none").double(), 0.0
     begin = max(0, first + 1 - mixture.reach)
-    return mixture.losses(scores, text[begin : stop + 1], first + 1 - begin)
+    return mixture.losses(scores, text[begin : stop + 1], first + 1 - begin, offset)
 
 
 def _pieces(count: int, network: LanguageNetwork, most: int) -> Iterator[tuple[int, int]]:

@@ -118,7 +118,7 @@ class LanguageStream(Stream):
             for start in range(before - 1, len(text) - 1, together):
                 stop = min(start + together, len(text) - 1)
                 features, _, self._state = self.network.read(given[start:stop, None], self._state)
-                own = known_losses(self.network.scores(features[:, 0]), text, start, stop, self.mixture)
+                own, _ = known_losses(self.network.scores(features[:, 0]), text, start, stop, self.mixture)
                 losses[start - before + 1 : stop - before + 1] = own.numpy()
         self._read_last = text[-self._reach :].tolist()
         return losses

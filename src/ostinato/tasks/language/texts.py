@@ -129,7 +129,7 @@ def best_order(counted: Counted, validation: NDArray[np.int32] | None) -> Kneser
         return counted.of_order(max(1, counted.most - 1))
 
     def loss(model: KneserNey) -> float:
-        return float(-np.log(model.read(validation).chances[-1]).mean())
+        return float(model.losses(validation).mean())
 
     return min((counted.of_order(order) for order in range(1, counted.most + 1)), key=loss)
 
