@@ -128,7 +128,7 @@ def test_a_plan_with_one_number_changed_is_refused_or_still_a_plan() -> None:
     text = _ready(CATALOGUE["lstm-layernorm"](4, 6), torch.rand(6, 3, 4)).executable.plan.to_json()
     choose = random.Random(0)
     refused = 0
-    for _ in range(300):
+    for _ in range(80):
         found = json.loads(text)
         part, key = _somewhere(found, choose)
         part[key] = choose.choice([part[key] + 1, -1, 10**6, None, "x", [], part[key] - 1])
@@ -138,7 +138,7 @@ def test_a_plan_with_one_number_changed_is_refused_or_still_a_plan() -> None:
             refused += 1
         else:
             Plan.from_json(again.to_json())
-    assert refused > 200
+    assert refused > 50
 
 
 def _somewhere(found, choose):

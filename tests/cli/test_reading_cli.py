@@ -131,7 +131,7 @@ def test_headers_and_codes_are_said(tmp_path, capsys) -> None:
         ('{"Tag": "2024-05-01", "Last": 1103.5}\n', []),
     ],
 )
-def test_a_stream_is_parted_as_its_first_line_is(tmp_path, german, capsys, monkeypatch, rows, options) -> None:
+def test_a_stream_is_split_as_its_first_line_is(tmp_path, german, capsys, monkeypatch, rows, options) -> None:
     assert fit(german, tmp_path / "m", "--missing", "k.A.") == 0
     model = load(tmp_path / "m")
     expected = model.stream().push({"Tag": "2024-05-01", "Last": 1103.5}).point[0, :, 0]

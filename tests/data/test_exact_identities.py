@@ -120,5 +120,5 @@ def test_a_delimiter_that_was_not_found_is_named(tmp_path) -> None:
     with pytest.raises(ColumnError, match="so the delimiter is likely ','"):
         load_panel(tmp_path / "a.tsv")
     (tmp_path / "a.txt").write_text("ds         value\n2024-01-01 1\n2024-01-02 2\n")
-    with pytest.raises(ColumnError, match="parted by runs of spaces"):
+    with pytest.raises(ColumnError, match="split by runs of spaces"):
         load_panel(tmp_path / "a.txt")

@@ -113,7 +113,7 @@ def sources(folder, columns: dict[str, list]):
 ROLES = Schema(target=("y",), past_covariates=("temp", "wind"), known_covariates=("open",))
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(count=st.integers(5, 12), seed=st.integers(0, 2**31), large=st.booleans())
 def test_the_same_data_gives_the_same_panel(tmp_path, count, seed, large) -> None:
     pytest.importorskip("fastexcel")
@@ -131,7 +131,7 @@ def test_the_same_data_gives_the_same_panel(tmp_path, count, seed, large) -> Non
     assert [own for own, _, _ in expected[1]] == [str(columns["unique_id"][0]), str(columns["unique_id"][-1])]
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(count=st.integers(4, 9), seed=st.integers(0, 2**31), kind=st.sampled_from(["int", "bool", "text"]))
 def test_the_same_data_gives_the_same_sequences_labels_and_cases(tmp_path, count, seed, kind) -> None:
     pytest.importorskip("fastexcel")

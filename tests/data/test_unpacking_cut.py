@@ -25,7 +25,7 @@ _PACKERS: dict[str, Callable[[bytes], bytes]] = {
     ".xz": lzma.compress,
     ".zst": lambda content: bytes(zstandard.compress(content)),
 }
-_NOISE = np.random.default_rng(0).bytes(400_000).hex().encode()
+_NOISE = np.random.default_rng(0).bytes(60_000).hex().encode()
 
 
 @pytest.mark.parametrize("suffix", _PACKERS)

@@ -15,10 +15,12 @@ import samples
 
 pytest.importorskip("triton")
 NAMES = [name for name in CATALOGUE if not name.startswith("conv")]
+QUICK = ("rnn", "gru", "lstm", "lstm-layernorm", "slstm", "gru-d", "rglru", "lru")  # of each kind of plan one
+LATER = (pytest.mark.slow, pytest.mark.ci)
 
 
 @pytest.mark.parametrize("programs", [1, 2])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [pytest.param(own, marks=() if own in QUICK else LATER) for own in NAMES])
 def test_every_cell_gives_the_numbers_of_the_cpu(name, programs, monkeypatch):
     share_columns(monkeypatch, programs)
     variant = list(VARIANTS)[(NAMES.index(name) + programs) % len(VARIANTS)]
@@ -35,7 +37,7 @@ def test_of_rows_that_end_begin_again_and_walk_backwards(variant, programs, monk
     assert largest_error(cell, 5, VARIANTS[variant]) < 1e-9
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", [pytest.param(own, marks=() if own < 4 else LATER) for own in range(12)])
 def test_cells_made_at_random(seed, monkeypatch):
     share_columns(monkeypatch, 1 + seed % 2)
     cell = RandomCell(seed).double()

@@ -159,7 +159,7 @@ class Tree(Base):
         return np.tanh(digest(self.settings)) + 1.5
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(before=TREES, after=TREES)
 def test_any_tree_of_settings_is_watched_in_place(before, after) -> None:
     cell = Tree(settings=[before])

@@ -383,7 +383,7 @@ def test_cases_are_held_out_by_their_start_or_as_they_stand() -> None:
     assert parts.test.cases == ("c2", "c1", "c0")
 
 
-def test_the_help_desk_is_parted_and_counted_as_the_published_script_does(shared_data) -> None:
+def test_the_help_desk_is_split_and_counted_as_the_published_script_does(shared_data) -> None:
     columns = {"case": "CaseID", "activity": "ActivityID", "time": "CompleteTimestamp"}
     path = shared_data / "helpdesk_events/helpdesk.csv"
     parts = parts_of(path, order="file", validation=0.0, **columns)

@@ -63,6 +63,8 @@ def test_it_has_every_verb_of_the_command_line(place) -> None:
     assert "--hidden-size" in ostinato(place, "fit", "walks", "--help")
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_it_is_compared_and_tuned(place) -> None:
     pytest.importorskip("optuna")
     few = ["--epochs", "2", "--no-progress"]

@@ -272,7 +272,7 @@ def test_unknown_words_are_copied_from_where_attention_looked(model, monkeypatch
 
 @given(st.lists(st.sampled_from(["a", "dog", ",", ".", "(", ")", "it's", "«", "»", "?"]), max_size=9))
 @settings(max_examples=60, deadline=None)
-def test_joined_words_are_parted_again_the_same(words) -> None:
+def test_joined_words_are_split_again_the_same(words) -> None:
     vocabulary = WordVocabulary.build(["a dog , . ( ) it's « » ?"], split="words")
     text = as_text(vocabulary.encode(" ".join(words)), vocabulary)
     assert vocabulary.split_text(text) == words

@@ -27,7 +27,7 @@ class Kind(Generic[T]):
 
 
 def _texts(text: str) -> tuple[str, ...]:
-    """Return texts parted by commas; not by one between digits, nor by one within quotes."""
+    """Return texts separated by commas; not by one between digits, nor by one within quotes."""
     found = re.findall(r'\s*"((?:[^"]|"")*)"\s*(?:,|$)|((?:[^,]|(?<=\d),(?=\d))+)(?:,|$)', text)
     return tuple(quoted.replace('""', '"') or bare.strip() for quoted, bare in found if quoted or bare.strip())
 

@@ -120,7 +120,7 @@ class Table:
         if split is None:
             return None
         if "  " in only.strip() and split == " ":
-            return f'its only column is "{only}", parted by runs of spaces: write one comma between columns'
+            return f'its only column is "{only}", split by runs of spaces: write one comma between columns'
         return (
             f'its only column is "{only}", so the delimiter is likely {split!r}: pass '
             f"TableFile(path, delimiter={split!r}) (--delimiter)"
@@ -283,8 +283,8 @@ def _mend(cells: list[str]) -> str:
 
 def _as_option(mark: str) -> str:
     """Return how a text that means a missing value is typed on the command line, where a comma parts two of them."""
-    parted = re.search(r"^\"|(?<!\d),|,(?!\d)|^--$", mark)
-    text = shlex.quote('"' + mark.replace('"', '""') + '"' if parted else mark)
+    quoted = re.search(r"^\"|(?<!\d),|,(?!\d)|^--$", mark)
+    text = shlex.quote('"' + mark.replace('"', '""') + '"' if quoted else mark)
     return f"--missing{'=' if mark.startswith('-') else ' '}{text}"
 
 

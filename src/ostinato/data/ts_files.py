@@ -27,7 +27,7 @@ class _Header:
 def read_ts(path: str | Path) -> SequenceSet:
     r"""Read a `.ts` file of the UCR/UEA archive, plain or `.gz`.
 
-    One sequence a line: its channels parted by `:`, their values by `,`, the class (or, for regression, the number)
+    One sequence a line: its channels separated by `:`, their values by `,`, the class (or, for regression, the number)
     last. `?` and `NaN` are missing. Sequences may differ in length; the channels of one may not.
 
     Args:
@@ -119,7 +119,7 @@ def _label(where: str, header: _Header, parts: list[str]) -> str:
 def _case(where: str, header: _Header, parts: list[str]) -> Floats:
     header.dimensions = header.dimensions or len(parts)
     if len(parts) != header.dimensions:
-        raise DataError(f"{where} has {len(parts)} channels; expected {header.dimensions}, parted by colons")
+        raise DataError(f"{where} has {len(parts)} channels; expected {header.dimensions}, separated by colons")
     channels = [_values(where, part.split(",")) for part in parts]
     sizes = {len(channel) for channel in channels}
     if len(sizes) > 1:

@@ -1,6 +1,6 @@
 """Scores over a vocabulary, and their loss: of all tokens, or of some where there are very many.
 
-A layer here gives exact scores, `(..., vocabulary)`, whose softmax are the chances, and `loss`, a mean in nats; they
+A layer here gives exact scores, `(..., vocabulary)`, with probabilities as softmax, and `loss`, a mean in nats; they
 differ in what the loss costs in training.
 """
 
@@ -51,11 +51,11 @@ class SampledSoftmax(FullSoftmax):
         width: features.
         size: of the vocabulary.
         samples: how many tokens are drawn for a batch.
-        chances: `(size,)`, what they are drawn by, see `proposal`; `None`: all alike.
+        probabilities: `(size,)`, what they are drawn by, see `proposal`; `None`: all alike.
 
     Raises:
-        ShapeError: `chances` is of another size.
-        UsageError: there are no samples, or a chance is not above 0.
+        ShapeError: `probabilities` is of another size.
+        UsageError: there are no samples, or a probability is not above 0.
 
     Sources: Y. Bengio and J.-S. Senecal, "Adaptive importance sampling to accelerate training of a neural probabilistic
     language model", IEEE Transactions on Neural Networks, 2008; S. Jean et al., "On using very large target vocabulary
@@ -65,15 +65,15 @@ class SampledSoftmax(FullSoftmax):
     cumulated: Tensor
     expected: Tensor
 
-    def __init__(self, width: int, size: int, samples: int, chances: NDArray[np.float64] | None = None) -> None:
+    def __init__(self, width: int, size: int, samples: int, probabilities: NDArray[np.float64] | None = None) -> None:
         super().__init__(width, size)
         if samples < 1:
             raise UsageError(f"samples is {samples}; expected one or more")
-        own = np.full(size, 1.0 / size) if chances is None else np.asarray(chances, np.float64)
+        own = np.full(size, 1.0 / size) if probabilities is None else np.asarray(probabilities, np.float64)
         if own.shape != (size,):
-            raise ShapeError(f"chances have shape {own.shape}; expected ({size},)")
+            raise ShapeError(f"probabilities have shape {own.shape}; expected ({size},)")
         if not own.min() > 0:
-            raise UsageError("chances holds one that is not above 0; expected that every token can be drawn")
+            raise UsageError("probabilities holds one that is not above 0; expected that every token can be drawn")
         self.samples = samples
         shares = torch.from_numpy(own / own.sum())
         self.register_buffer("cumulated", shares.cumsum(0))
@@ -137,7 +137,7 @@ class AdaptiveSoftmax(nn.Module):
         self.register_buffer("rank", rank)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return the logarithms of all tokens' chances, `(..., vocabulary)`, for features `(..., width)`."""
+        """Return the logarithms of all tokens' probabilities, `(..., vocabulary)`, for features `(..., width)`."""
         found: Tensor = self.layers.log_prob(features.reshape(-1, features.shape[-1]))
         return found[:, self.rank].view(*features.shape[:-1], len(self.rank))
 
@@ -155,7 +155,7 @@ def _real(features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def proposal(kind: Proposal, counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return by what chances a sampled softmax draws tokens.
+    """Return by what probabilities a sampled softmax draws tokens.
 
     Args:
         kind: `"unigram"`: by counts to the power of 0.75 (T. Mikolov et al., NIPS 2013), each counted once more;

@@ -31,9 +31,9 @@ corpora = st.tuples(st.integers(2, 400), st.integers(1, 9), st.integers(1, 40), 
 @settings(max_examples=200, deadline=None)
 @given(case=corpora)
 def test_every_token_but_the_first_is_a_target_once(case) -> None:
-    tokens, batch_size, steps, varied, epoch = case
+    tokens, batch_size, steps, jitter, epoch = case
     assume(tokens > batch_size)
-    corpus = ChunkedCorpus(np.arange(tokens) + 1000, batch_size=batch_size, steps=steps, varied=varied, seed=3)
+    corpus = ChunkedCorpus(np.arange(tokens) + 1000, batch_size=batch_size, steps=steps, jitter=jitter, seed=3)
     chunks = list(corpus.batches(epoch))
     assert len(chunks) == len(corpus)
     assert [chunk.continues for chunk in chunks] == [False] + [True] * (len(chunks) - 1)
@@ -51,7 +51,7 @@ def test_every_token_but_the_first_is_a_target_once(case) -> None:
 @settings(max_examples=100, deadline=None)
 @given(tokens=st.integers(200, 3000), steps=st.integers(10, 40), epoch=st.integers(0, 9))
 def test_varied_chunks_are_near_the_steps_asked_for_and_the_same_again(tokens, steps, epoch) -> None:
-    corpus = ChunkedCorpus(np.arange(tokens), batch_size=1, steps=steps, varied=True, seed=1)
+    corpus = ChunkedCorpus(np.arange(tokens), batch_size=1, steps=steps, jitter=True, seed=1)
     sizes = [len(chunk.data.inputs) for chunk in corpus.batches(epoch)]
     assert sizes == [len(chunk.data.inputs) for chunk in corpus.batches(epoch)]
     assert min(sizes) >= 1
@@ -61,7 +61,7 @@ def test_varied_chunks_are_near_the_steps_asked_for_and_the_same_again(tokens, s
 
 
 def test_varied_chunks_are_drawn_as_awd_lstm_draws_them() -> None:
-    corpus = ChunkedCorpus(np.arange(400_000), batch_size=1, steps=70, varied=True)
+    corpus = ChunkedCorpus(np.arange(400_000), batch_size=1, steps=70, jitter=True)
     sizes = np.array([len(chunk.data.inputs) for chunk in corpus.batches(0)])
     long = sizes[sizes > 52]
     assert abs(len(long) / len(sizes) - 0.95) < 0.01
@@ -230,7 +230,7 @@ def test_the_training_loop_takes_chunks_and_carries_the_state() -> None:
         loss = nn.functional.cross_entropy(module.out(states).flatten(0, 1), chunk.targets.flatten())
         return Step(loss, float((chunk.targets != -100).sum()), last)
 
-    corpus = ChunkedCorpus(np.tile([1, 2, 3, 4], 30), batch_size=3, steps=8, varied=True)
+    corpus = ChunkedCorpus(np.tile([1, 2, 3, 4], 30), batch_size=3, steps=8, jitter=True)
     history = train(Model(), objective, corpus, None, TrainingConfig(epochs=4, learning_rate=0.02, progress=False))
     assert seen == ([True] + [False] * (len(corpus) - 1)) * 4
     losses = [row.loss for row in history.rows]
@@ -243,7 +243,7 @@ def test_the_training_loop_takes_chunks_and_carries_the_state() -> None:
 def test_the_penn_treebank_in_chunks_loses_no_token(shared_data) -> None:
     lines = read_lines(shared_data / "ptb/ptb.valid.txt")
     ids = encode_corpus(lines, WordVocabulary.build(lines))
-    corpus = ChunkedCorpus(ids, batch_size=20, steps=35, varied=True)
+    corpus = ChunkedCorpus(ids, batch_size=20, steps=35, jitter=True)
     assert corpus.tokens == 73_760 - 1
     assert sum(int((chunk.data.targets != -100).sum()) for chunk in corpus.batches(1)) == corpus.tokens
 

@@ -1,4 +1,4 @@
-"""Text tables however they are parted; labels however large; texts that are missing."""
+"""Text tables however they are separated; labels however large; texts that are missing."""
 
 import numpy as np
 import pandas as pd

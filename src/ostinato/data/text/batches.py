@@ -59,7 +59,7 @@ class TextBatch(NamedTuple):
 class ChunkedCorpus:
     """A corpus cut for truncated backpropagation through time.
 
-    The corpus is parted into `batch_size` stretches, the columns of every chunk; chunk follows chunk along them, so
+    The corpus is separated into `batch_size` stretches, the columns of every chunk; chunk follows chunk along them, so
     that the state at the end of one is the state at the start of the next. No token is left out: each but the first is
     a target once an epoch. Where the columns do not come out equally long, the last step of the shorter ones has
     `ignore` as its target.
@@ -68,10 +68,10 @@ class ChunkedCorpus:
         ids: `(tokens,)`, integers; may be memory-mapped.
         batch_size: columns.
         steps: steps of a chunk; the last is shorter where it does not come out even.
-        varied: whether the steps of each chunk are drawn again each epoch, as AWD-LSTM does: around `steps`, seldom
+        jitter: whether the steps of each chunk are drawn again each epoch, as AWD-LSTM does: around `steps`, seldom
             around half of it, so that other tokens come to stand at the cuts. The number of chunks stays the same;
             therefore the drawn lengths are stretched or shrunk alike to fill the corpus.
-        seed: of the varied lengths.
+        seed: of the lengths, with jitter.
         ignore: the target where there is none; the loss must leave it out (as PyTorch's does -100).
 
     Raises:
@@ -94,7 +94,7 @@ class ChunkedCorpus:
         *,
         batch_size: int,
         steps: int,
-        varied: bool = False,
+        jitter: bool = False,
         seed: int = 0,
         ignore: int = -100,
     ) -> None:
@@ -106,7 +106,7 @@ class ChunkedCorpus:
                 f"the corpus has {len(self.ids)} tokens; expected at least {batch_size + 1} for a batch size of "
                 f"{batch_size}: give more text or a smaller batch"
             )
-        self.batch_size, self.steps, self.varied, self.seed, self.ignore = batch_size, steps, varied, seed, ignore
+        self.batch_size, self.steps, self.jitter, self.seed, self.ignore = batch_size, steps, jitter, seed, ignore
         self._longest = -(-self.tokens // batch_size)
         self._full = self.tokens - (self._longest - 1) * batch_size  # columns that are as long as the longest
         columns = np.arange(batch_size)
@@ -114,7 +114,7 @@ class ChunkedCorpus:
 
     def __len__(self) -> int:
         # a chunk drawn with the weights below has 0.975 * steps in the mean
-        return max(1, round(self._longest / (0.975 * self.steps))) if self.varied else -(-self._longest // self.steps)
+        return max(1, round(self._longest / (0.975 * self.steps))) if self.jitter else -(-self._longest // self.steps)
 
     def batches(self, epoch: int) -> Iterator[TextBatch]:
         """Return the chunks of an epoch, in order; all but the first continue the one before."""
@@ -124,7 +124,7 @@ class ChunkedCorpus:
             last = stop
 
     def _stops(self, epoch: int) -> list[int]:
-        if not self.varied:
+        if not self.jitter:
             return [min(stop, self._longest) for stop in range(self.steps, self._longest + self.steps, self.steps)]
         rng = np.random.default_rng([self.seed, epoch])
         count = len(self)
@@ -146,7 +146,7 @@ class ChunkedCorpus:
 class BucketedBatches:
     """Sequences, or pairs of them, in batches of like length.
 
-    Each epoch the examples are shuffled, parted into windows, and sorted by length within each; a batch is filled from
+    Each epoch the examples are shuffled, split into windows, and sorted by length within each; a batch is filled from
     a window until it has `batch_tokens`, padding counted, on its longer side. Each example comes once an epoch.
 
     Every epoch has the same number of batches, which the training loop asks for. A draw that needs more is drawn

@@ -227,7 +227,7 @@ def _delimiter(file: TextFile, wanted: Sequence[str | int], *, header: bool, quo
 
 
 def _parts_well(file: TextFile, mark: str, wanted: Sequence[str | int], header: bool, quoted: bool) -> bool:
-    """Tell whether the first rows, parted by this, have the columns that are asked for, and as many each."""
+    """Tell whether the first rows, separated by this, have the columns that are asked for, and as many each."""
     try:
         rows = [row for _, row in itertools.islice(_cells(file, mark, quoted=quoted), _SAMPLE)]
         for column in wanted:

@@ -23,7 +23,7 @@ def split_words(text: str, how: Split) -> list[str]:
 
     Args:
         text: any text.
-        how: `"whitespace"`: at white space only, for text whose tokens are parted by it already; `"words"`: words with
+        how: `"whitespace"`: at white space only, for text whose tokens are split by it already; `"words"`: words with
             their inner apostrophes (`don't`), numbers with their inner points and commas (`3.14`, `10,000`), and every
             other visible character by itself. Scripts that write no spaces (Chinese, Japanese, Thai) are not split
             into words by it: take a subword or character vocabulary for them.

@@ -67,7 +67,7 @@ class SubwordVocabulary:
         Args:
             texts: read once.
             model: `"bpe"`: byte-pair encoding (Sennrich, Haddow and Birch, 2016), or `"unigram"`: the unigram language
-                model (Kudo, 2018). Words are parted before their leading space, as GPT-2 does, so that no piece spans
+                model (Kudo, 2018). Words are split before their leading space, as GPT-2 does, so that no piece spans
                 two.
             size: how many numbers there may be, the special ones and the 256 bytes among them; a small corpus gives
                 fewer.

@@ -26,7 +26,7 @@ from ostinato.nn.losses.masking import (
 def hazard_loss(
     logits: Tensor, event: Tensor, lengths: Tensor | None = None, *, reduction: Reduction = "mean"
 ) -> Tensor:
-    """Return the negative log-likelihood of each row, by hazards: the chance of the event now, if it has not come yet.
+    """Return the negative log-likelihood of each row, by hazards: that of the event now, if it has not come yet.
 
     Args:
         logits: `(time, batch)`, before the sigmoid, the hazard of each step.
@@ -101,7 +101,7 @@ def deephit_loss(
 
 
 def survival_curve(logits: Tensor) -> Tensor:
-    """Return the chance that the event has not come by the end of each step, `(time, batch)`, from hazards.
+    """Return the probability that the event has not come by the end of each step, `(time, batch)`, from hazards.
 
     Args:
         logits: `(time, batch)`, as in `hazard_loss`. A step's value depends on no later one, nor on padding after it.
@@ -120,7 +120,7 @@ def survival_curve(logits: Tensor) -> Tensor:
 
 
 def deephit_survival(logits: Tensor) -> Tensor:
-    """Return the chance that no event has come by the end of each step, `(time, batch)`, from `deephit_loss`'s logits.
+    """Return the probability of no event by the end of each step, `(time, batch)`, from logits of `deephit_loss`.
 
     Args:
         logits: `(time, batch)` or `(time, batch, causes)`.
@@ -137,7 +137,7 @@ def deephit_survival(logits: Tensor) -> Tensor:
     by_cause = logits[..., None] if logits.dim() == 2 else logits
     check_steps(by_cause, 3, "(time, batch) or (time, batch, causes)", "logits")
     log_mass, log_later = _log_mass(by_cause)
-    # summed from the end, so that small chances of long survival keep their digits
+    # summed from the end, so that small probabilities of long survival keep their digits
     after = torch.cat([log_mass.exp().sum(-1)[1:], log_later.exp()[None]])
     return after.flip(0).cumsum(0).flip(0)
 

@@ -53,7 +53,7 @@ def concordance_index(risk: Tensor, durations: Tensor, event: Tensor) -> float:
 
 
 def kaplan_meier(durations: Tensor, event: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the times of the events, rising, and the chance to last beyond each, both `(times,)`, in float64.
+    """Return the times of the events, rising, and the probability to last beyond each, both `(times,)`, in float64.
 
     Args:
         durations: `(batch,)`.
@@ -75,10 +75,10 @@ def kaplan_meier(durations: Tensor, event: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def brier_scores(survival: Tensor, times: Tensor, durations: Tensor, event: Tensor) -> Tensor:
-    """Return the mean squared error of the chance to have no event by each time, `(times,)`, in float64.
+    """Return the mean squared error of the probability to have no event by each time, `(times,)`, in float64.
 
     Rows that are censored before a time are not counted there, and the others stand for them: each is weighted by one
-    over the chance not to have been censored, from the durations themselves (Kaplan-Meier of the censoring; an event
+    over that not to have been censored, from the durations themselves (Kaplan-Meier of the censoring; an event
     comes before a censoring at the same time).
 
     Args:
@@ -143,16 +143,16 @@ def integrated_brier_score(survival: Tensor, times: Tensor, durations: Tensor, e
 
 
 def _watching(durations: Tensor, event: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the chance not to be censored before each row's end, `(batch,)`, and by each time, `(times,)`."""
+    """Return the probability not to be censored before each row's end, `(batch,)`, and by each time, `(times,)`."""
     at, censored = torch.unique(durations[~event], return_counts=True)
     ordered, ordered_events = durations.sort().values, durations[event].sort().values
-    # who has the event at a time is no longer there to be censored at it; no chance that is asked for below is 0, since
+    # who has the event at a time is no longer there to be censored at it; no probability asked for below is 0, since
     # whoever is there later was at risk
     at_risk = (len(durations) - torch.searchsorted(ordered, at)) - (
         torch.searchsorted(ordered_events, at, right=True) - torch.searchsorted(ordered_events, at)
     )
-    chance = torch.cat([at.new_ones(1), (1.0 - censored / at_risk.double()).cumprod(0)])
-    return chance[torch.searchsorted(at, durations)], chance[torch.searchsorted(at, times, right=True)]
+    probability = torch.cat([at.new_ones(1), (1.0 - censored / at_risk.double()).cumprod(0)])
+    return probability[torch.searchsorted(at, durations)], probability[torch.searchsorted(at, times, right=True)]
 
 
 def _check_rows(durations: Tensor, event: Tensor) -> None:

@@ -79,7 +79,7 @@ def read_space(space: Space, estimator: Estimator[Any]) -> dict[str, Dimension]:
         estimator: whose parameters they are; the type of a parameter is that of its present value.
 
     Raises:
-        UsageError: there is no such parameter, or its range cannot be meant.
+        UsageError: there is no such parameter, or its range is invalid.
 
     >>> from ostinato import LanguageModel
     >>> read_space({"hidden_size": "64:512:log", "cell": ["gru", "lstm"]}, LanguageModel())

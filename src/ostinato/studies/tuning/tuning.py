@@ -64,7 +64,7 @@ def tune(
         on_trial: called with each trial that has ended.
 
     Raises:
-        UsageError: a parameter or a range cannot be meant, or the directory holds something else.
+        UsageError: a parameter or a range is invalid, or the directory holds something else.
         DataError: something in the data is wrong, or there is no validation part.
         TrainingError: no trial came to its end.
         MissingExtra: Optuna is not installed.

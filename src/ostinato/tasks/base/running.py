@@ -65,8 +65,19 @@ def make_network(make: Callable[[], nn.Module], seed: int) -> Any:
         NotEnoughMemory: it would not fit into the memory of this machine.
     """
     with torch.random.fork_rng(), enough_memory():
+        _check_shapes(make)
         torch.manual_seed(seed)
         return make()
+
+
+def _check_shapes(make: Callable[[], nn.Module]) -> None:
+    """Refuse a network by the shapes of its weights alone, before gigabytes of them are drawn."""
+    try:
+        with torch.device("meta"):
+            shapes = make()
+    except Exception:  # noqa: BLE001  (whatever is wrong is said when it is made; and some cells need real numbers)
+        return
+    check_memory(shapes)
 
 
 def check_memory(network: nn.Module) -> None:

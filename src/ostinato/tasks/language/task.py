@@ -106,7 +106,7 @@ class LanguageTask(Task[LanguageParameters, Texts, LanguageEncoder, Tokens, Loss
             return ChunkedCorpus(tokens, batch_size=rows, steps=4 * own.steps)
         unknown = model.encoder.vocabulary.specials.unk
         once = came_once(tokens, unknown)
-        options: dict[str, Any] = {"batch_size": rows, "steps": own.steps, "varied": own.jitter}
+        options: dict[str, Any] = {"batch_size": rows, "steps": own.steps, "jitter": own.jitter}
         if once is None:
             return ChunkedCorpus(tokens, seed=own.seed, **options)
         return RareAsUnknown(tokens, once, unknown, seed=own.seed, **options)

@@ -42,7 +42,7 @@ class Search:
     thorough: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
+        """Refuse invalid values."""
         if self.beam_size < 1:
             raise UsageError(f"beam_size is {self.beam_size}; expected one or more")
         for name in ("length_penalty", "coverage_penalty", "min_length", "block_ngrams"):
