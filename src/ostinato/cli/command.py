@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass
 from typing import Any
 
+from ostinato.cli.notes import expectation_on_stderr
 from ostinato.cli.opened import path_or_paths
 from ostinato.cli.options import Kind, Together, texts
 from ostinato.cli.parsing import file, path
@@ -103,7 +104,8 @@ class Command:
         model, out = self.make(**self.parameters(arguments)), arguments.out
 
         def fit() -> None:
-            model.fit(**self.data(arguments), directory=out, resume=arguments.resume)
+            with expectation_on_stderr():
+                model.fit(**self.data(arguments), directory=out, resume=arguments.resume)
 
         failure = fit_into(out, fit, model.save, resume=arguments.resume)
         if not arguments.no_report:

@@ -1,4 +1,4 @@
-"""What was decided about a user's data, said on stderr in one line."""
+"""What a user should know while a command works, in one line on stderr: what was decided, how long it takes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from ostinato.errors import DataWarning
+
+_WORTH_SAYING = 10.0  # seconds that a training must take
 
 
 @contextmanager
@@ -25,4 +27,20 @@ def notes_on_stderr() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("default", category=DataWarning)
         warnings.showwarning = show
+        yield
+
+
+@contextmanager
+def expectation_on_stderr() -> Iterator[None]:
+    """Say how long training is going to take, once its first steps are measured, and what ends it."""
+    from tqdm import tqdm
+
+    from ostinato.training import Expected, Listener, listening
+
+    class Said(Listener):
+        def expect(self, expected: Expected) -> None:
+            if expected.seconds >= _WORTH_SAYING:
+                tqdm.write(f"ostinato: {expected}", file=sys.stderr)  # above the bar, where there is one
+
+    with listening(Said()):
         yield

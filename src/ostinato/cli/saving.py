@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from collections.abc import Callable
@@ -57,10 +58,19 @@ def resume_hint(out: Path) -> Callable[[], str]:
 
     def hint() -> str:
         if checkpoint_path(out).exists():
+            if _is_not_compared(out):
+                return f"; the trained model is in {out}, not yet compared: the same command with --resume compares it"
             return "; the checkpoint is kept: the same command with --resume starts from it"
         return "; there is nothing to resume from yet: begin again with the same command"
 
     return hint
+
+
+def _is_not_compared(out: Path) -> bool:
+    try:
+        return json.loads((out / "model.json").read_bytes())["body"].get("compared") is False
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return False
 
 
 def write_or_say(what: str, write: Callable[[], Any]) -> None:

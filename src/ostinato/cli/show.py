@@ -67,6 +67,7 @@ def fit_json(out: object, model: Any) -> dict[str, Any]:
     summary, scores = model.summary_, model.scores_
     judged = {"scores": {}, "verdict": summary.verdict} if scores is None else scores_json(scores)
     own = {"best_epoch": summary.best_epoch, "epochs": len(summary.history), "stopped": summary.stopped}
+    own["seconds"] = {part: round(seconds, 3) for part, seconds in model.fitted_.seconds.items()}
     return {"model": str(out), "task": summary.task, **judged, **own}
 
 

@@ -24,7 +24,7 @@ class Trained(Protocol):
         """One row an epoch."""
 
     @property
-    def best_epoch(self) -> int:
+    def best_epoch(self) -> float:
         """Which one was kept, counted from 1."""
 
     @property
@@ -35,7 +35,8 @@ class Trained(Protocol):
 def judge_training(record: Trained) -> str:
     """Say why training stopped and whether it overfitted."""
     rows = record.history
-    epochs = f"{len(rows)} epoch{'' if len(rows) == 1 else 's'}"
+    done = rows[-1]["epoch"] if rows else 0  # of a long epoch there may be several rows
+    epochs = f"{done:g} epoch{'' if done == 1 else 's'}"
     text = f"Training took {duration(record.seconds)} in all and ended after {epochs}: {record.stopped}."
     validation = [row["validation_loss"] for row in rows]
     if len(rows) < 3 or math.isnan(validation[-1]):
@@ -43,10 +44,10 @@ def judge_training(record: Trained) -> str:
     best = min(validation)
     if validation[-1] > 1.05 * best and rows[-1]["loss"] < rows[int(np.argmin(validation))]["loss"]:
         return (
-            f"{text} After epoch {record.best_epoch} the validation loss rose while the training loss still fell, "
+            f"{text} After epoch {record.best_epoch:g} the validation loss rose while the training loss still fell, "
             "which is overfitting; the weights of that epoch are the ones kept."
         )
-    return f"{text} The weights of epoch {record.best_epoch} are kept; the validation loss shows no overfitting."
+    return f"{text} The weights of epoch {record.best_epoch:g} are kept; the validation loss shows no overfitting."
 
 
 def number(value: float) -> str:

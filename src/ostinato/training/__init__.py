@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ostinato.files import checkpoint_path
+    from ostinato.training.budget import Expected
     from ostinato.training.checkpoint import remove_checkpoint
     from ostinato.training.config import AVERAGINGS, OPTIMIZERS, SCHEDULES, TrainingConfig, TrainingOptions
     from ostinato.training.history import EpochRow, History
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 # the settings are read by the command line, which loads no PyTorch before it trains
 _HOMES = {
+    "budget": ("Expected",),
     "checkpoint": ("checkpoint_path", "remove_checkpoint"),
     "config": ("AVERAGINGS", "OPTIMIZERS", "SCHEDULES", "TrainingConfig", "TrainingOptions"),
     "history": ("EpochRow", "History"),
@@ -35,6 +37,7 @@ __all__ = [
     "Batch",
     "BatchSource",
     "EpochRow",
+    "Expected",
     "History",
     "Listener",
     "Objective",

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from ostinato.training.config import TrainingConfig
 
+_LATEST = 0.5  # of a budget of time: when averaging begins though averaging_start epochs are not done
+
 
 class Averaging:
     """The average of the trained weights, as `TrainingConfig.averaging` names it; nothing if it names none.
@@ -32,12 +34,15 @@ class Averaging:
         self.parameters, self.config = list(parameters), config
         self.average: list[Tensor] = []
         self.steps = 0
-        self.losses: list[float] = []  # of each epoch so far
-        self.began: int | None = None  # after how many epochs
+        self.losses: list[float] = []  # of each validation so far
+        self.began: int | None = None  # after how many of them
         self._begin_if_due()
 
-    def after_step(self) -> None:
-        """Take the weights in as they are now."""
+    def after_step(self, done: float = 0.0) -> None:
+        """Take the weights in as they are now, after a share of the budget; a limit of time waits for no epoch."""
+        limited = self.config.max_seconds is not None and self.config.averaging in ("polyak", "ema")
+        if self.began is None and limited and done >= _LATEST:
+            self.began = len(self.losses)
         if self.began is None:
             return
         self.steps += 1
@@ -47,10 +52,10 @@ class Averaging:
             else:
                 torch._foreach_lerp_(self.average, [weight.detach() for weight in self.parameters], self._share())
 
-    def after_epoch(self, loss: float) -> None:
-        """Take note of an epoch's loss."""
+    def after_epoch(self, loss: float, epochs: float | None = None) -> None:
+        """Take note of a validation's loss, after so many epochs; `None`: after one more."""
         self.losses.append(loss)
-        self._begin_if_due()
+        self._begin_if_due(len(self.losses) if epochs is None else epochs)
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -79,8 +84,8 @@ class Averaging:
         pairs = zip(state["average"], self.parameters, strict=False)
         self.average = [value.to(weight.device) for value, weight in pairs]
 
-    def _begin_if_due(self) -> None:
-        epochs, kind = len(self.losses), self.config.averaging
+    def _begin_if_due(self, epochs: float = 0.0) -> None:
+        kind = self.config.averaging
         if kind is None or self.began is not None:
             return
         if kind == "triggered":
@@ -89,7 +94,7 @@ class Averaging:
         else:
             due = epochs >= self.config.averaging_start
         if due:
-            self.began = epochs
+            self.began = len(self.losses)
 
     def _share(self) -> float:
         """Return how far the average goes towards the weights in this step."""

@@ -35,7 +35,7 @@ class TrainingOptions:
     averaging_patience: int = training(5, "of triggered: epochs without a better loss before it begins", low=1)
     patience: int | None = training(10, "epochs without a better validation loss before training stops", low=1)
     min_delta: float = training(0.0, "how much lower a loss must be to count as better", low=0)
-    max_seconds: float | None = training(None, "time limit of the training", above=0)
+    max_seconds: float | None = training(None, "time limit of the training; its schedule ends when that does", above=0)
     seed: int = training(0, "of all random numbers: the same seed gives the same numbers on one machine", low=0)
     device: str = training("cpu", "cpu, cuda, mps, or auto for an accelerator where there is one")
     precision: str = training("32-true", "32-true, bf16-mixed, ..., as Lightning Fabric has it")

@@ -15,9 +15,13 @@ from ostinato.files import reason, write_atomically
 
 @dataclass(frozen=True)
 class EpochRow:
-    """One epoch: mean losses, the learning rate at its end, the mean gradient norm before clipping, seconds so far."""
+    """One epoch: mean losses, the learning rate at its end, the mean gradient norm before clipping, seconds so far.
 
-    epoch: int
+    Where a time limit is short for an epoch, there are several rows of one, each of the steps since the one before;
+    their `epoch` is the share that was done: 0.25, 0.5.
+    """
+
+    epoch: int | float
     loss: float
     validation_loss: float
     learning_rate: float
@@ -31,7 +35,7 @@ class History:
     """All epochs, which of them (counted from 1) gave the weights that were kept, and why training stopped."""
 
     rows: tuple[EpochRow, ...]
-    best_epoch: int
+    best_epoch: int | float
     stopped: str
 
 

@@ -13,6 +13,7 @@ from contextvars import ContextVar
 
 from torch import nn
 
+from ostinato.training.budget import Expected
 from ostinato.training.history import EpochRow, History
 
 _LISTENERS: ContextVar[tuple[Listener, ...]] = ContextVar("listeners of training", default=())
@@ -23,6 +24,9 @@ class Listener:
 
     def begin(self, module: nn.Module) -> None:
         """Take note that a module is about to be trained."""
+
+    def expect(self, expected: Expected) -> None:
+        """Take note of how long it is going to take, which is known once the first steps are measured."""
 
     def epoch(self, row: EpochRow) -> None:
         """Take note of an epoch."""
@@ -58,6 +62,12 @@ def tell_begin(module: nn.Module) -> None:
     """Tell all listeners that a module is about to be trained."""
     for listener in _LISTENERS.get():
         listener.begin(module)
+
+
+def tell_expected(expected: Expected) -> None:
+    """Tell all listeners how long a run is going to take."""
+    for listener in _LISTENERS.get():
+        listener.expect(expected)
 
 
 def tell_epoch(row: EpochRow) -> None:

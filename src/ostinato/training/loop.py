@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree
 
-from ostinato.errors import Diverged, NonFiniteLoss, TrainingError, UsageError
+from ostinato.errors import TrainingError, UsageError
 from ostinato.training.averaging import Averaging
 from ostinato.training.checkpoint import load_checkpoint, remove_checkpoint, require_same, save_checkpoint
 from ostinato.training.config import TrainingConfig
 from ostinato.training.device import make_fabric
 from ostinato.training.diverging import has_diverged
+from ostinato.training.failing import diverged, non_finite
 from ostinato.training.history import EpochRow, History, Log
 from ostinato.training.interrupts import HeldBack
-from ostinato.training.listeners import tell_begin, tell_end, tell_epoch
+from ostinato.training.listeners import tell_begin, tell_end, tell_epoch, tell_expected
 from ostinato.training.memory import enough_memory
 from ostinato.training.objective import BatchSource, Carry, Objective, Step
 from ostinato.training.optimisers import LearningRate, make_optimizer
+from ostinato.training.pace import Pace
 from ostinato.training.position import Position
 from ostinato.training.progress import Bar
 from ostinato.training.validating import mean_loss
@@ -108,12 +110,13 @@ class _Run:
         self.parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
         optimizer = make_optimizer(self.parameters, config)
         self.wrapped, self.optimizer = self.fabric.setup(module, optimizer)
-        self.rate = LearningRate(self.optimizer, config, self.epochs * len(batches))
+        self.rate = LearningRate(self.optimizer, config)
         self.averaging = Averaging(self.parameters, config)
         self.at = Position()
         self.carry: Carry | None = None
         self.best: dict[str, Tensor] = {}
-        self.started = self.saved = time.monotonic()
+        self.saved = monotonic()
+        self.pace = Pace(self.at, config, len(batches))
         self.between_steps = True
         self.interrupts = HeldBack()
 
@@ -140,52 +143,63 @@ class _Run:
             self.at.start = self._untrained_loss()
         stopped = self._stop()
         while stopped is None:
-            row = self._epoch(bar)
-            log.add(row)
-            bar.epoch(row)
-            if on_epoch is not None:
-                on_epoch(row)
-            tell_epoch(row)
-            stopped = self._stop()
+            for row in self._epoch(bar):
+                log.add(row)
+                bar.epoch(row)
+                if on_epoch is not None:
+                    on_epoch(row)
+                tell_epoch(row)
+                stopped = self._stop()
+                if stopped is not None:
+                    break
         if has_diverged(self.at.start, self.at.best_loss):
-            raise self._diverged()
+            raise diverged(self.at, self.config)
         return stopped
 
     def _untrained_loss(self) -> float | None:
         """Return the validation loss before any step; `None` without a validation part."""
-        if self.validation is None or len(self.validation) == 0:
+        if not self._has_validation():
             return None
+        assert self.validation is not None
         with torch.random.fork_rng(devices=[]):
             return self._mean_loss(self.validation)
 
-    def _epoch(self, bar: Bar) -> EpochRow:
-        began, first = time.monotonic(), self.at.batch
+    def _epoch(self, bar: Bar) -> Iterator[EpochRow]:
+        """Do what is left of an epoch; yield a row each time it is validated within, and at its end."""
+        first, cut = self.at.batch, False
         self.wrapped.train()
+        if self.at.steps and self._is_due():  # it was stopped between a step and its validation
+            yield self._validated(self._share_done())
+        self.pace.pause()
         for number, batch in enumerate(self.batches.batches(self.at.epoch)):
             if number < first:
                 continue  # these were done before the run was stopped
             self._step(batch.data, batch.continues)
             bar.step(self.at.epoch, self.at.loss / max(self.at.weight, 1e-12))
+            self.pace.step(self._steps_done())
+            self._tell_expected(bar)
             self.interrupts.check()
-            if self._out_of_time():
+            if cut := self.pace.is_over():
                 break
-            if self.directory is not None and time.monotonic() - self.saved > self.config.checkpoint_seconds:
+            if self._is_due():
+                yield self._validated(self._share_done())
+                self.pace.pause()
+            elif self.directory is not None and monotonic() - self.saved > self.config.checkpoint_seconds:
                 self._checkpoint()
-        steps = self.at.batch - first
-        row = self._finish_epoch(steps / max(time.monotonic() - began, 1e-9))
-        if self.directory is not None:
-            self._checkpoint()
-        return row
+                self.pace.pause()
+        self.pace.pause()
+        yield self._validated(self._share_done() if cut else self.at.epoch + 1, ends=True)
 
     def _step(self, data: Any, continues: bool) -> None:
+        at, number = self.at, self._steps_done()
         self.between_steps = False
-        self.rate.set(self._steps_done())
+        self.rate.set(number, self.pace.progress(number))
         step = self._run(data, self.carry if continues else None)
         loss = float(step.loss.detach())
         if not math.isfinite(loss):
             raise self._non_finite("loss", loss)
-        if self.at.start is None:  # without a validation part, the first batch says what an untrained model loses
-            self.at.start = loss
+        if at.start is None:  # without a validation part, the first batch says what an untrained model loses
+            at.start = loss
         self.optimizer.zero_grad()
         self.fabric.backward(step.loss)
         limit = self.config.gradient_clip or math.inf
@@ -193,71 +207,88 @@ class _Run:
         if not math.isfinite(norm):
             raise self._non_finite("gradient", norm)
         self.optimizer.step()
-        self.averaging.after_step()
+        self.averaging.after_step(at.progress)
         self.carry = _pytree.tree_map_only(Tensor, Tensor.detach, step.carry)
-        at = self.at
-        at.batch += 1
+        at.batch, at.steps = at.batch + 1, at.steps + 1
         at.loss, at.weight, at.norm = at.loss + loss * step.weight, at.weight + step.weight, at.norm + norm
         self.between_steps = True
 
     def _run(self, data: Any, carry: Carry | None) -> Step:
         return self.objective(self.wrapped, self.fabric.to_device(data), carry)
 
-    def _finish_epoch(self, steps_per_second: float) -> EpochRow:
-        at = self.at
-        now = time.monotonic()
-        at.seconds, self.started = at.seconds + now - self.started, now
+    def _is_due(self) -> bool:
+        return self._has_validation() and self.pace.is_due()
+
+    def _tell_expected(self, bar: Bar) -> None:
+        if (expected := self.pace.expected()) is not None:
+            bar.expect(self.pace.expected_steps(expected))
+            tell_expected(expected)
+
+    def _share_done(self) -> float:
+        return round(self.at.epoch + min(self.at.batch / len(self.batches), 1.0), 3)
+
+    def _validated(self, epoch: float, *, ends: bool = False) -> EpochRow:
+        """Validate, keep the weights if they are the best, and return the row; `ends`: the epoch is over."""
+        at, steps = self.at, self.pace.taken()
+        self.pace.count()
         with self.averaging.applied():
+            validation_loss = self._validate()
             row = EpochRow(
-                epoch=at.epoch + 1,
-                loss=at.loss / max(at.weight, 1e-12),
-                validation_loss=self._validate(),
+                epoch=epoch,
+                loss=at.loss / max(at.weight, 1e-12) if at.steps or not at.rows else at.rows[-1].loss,
+                validation_loss=validation_loss,
                 learning_rate=float(self.optimizer.param_groups[0]["lr"]),
-                gradient_norm=at.norm / max(at.batch, 1),
+                gradient_norm=at.norm / max(at.steps, 1),
                 seconds=at.seconds,
-                steps_per_second=steps_per_second,
+                steps_per_second=steps,
             )
             at.rows.append(row)
             self._keep_if_best(row)
-        at.epoch, at.batch, at.loss, at.weight, at.norm = at.epoch + 1, 0, 0.0, 0.0, 0.0
-        self.carry = None
+        at.loss, at.weight, at.norm, at.steps = 0.0, 0.0, 0.0, 0
+        if ends:
+            at.epoch, at.batch, self.carry = at.epoch + 1, 0, None
+        if self.directory is not None:
+            self._checkpoint()
         return row
 
     def _keep_if_best(self, row: EpochRow) -> None:
         loss = row.loss if math.isnan(row.validation_loss) else row.validation_loss
         self.rate.after_epoch(loss)
-        self.averaging.after_epoch(loss)
+        self.averaging.after_epoch(loss, row.epoch)
         if loss < self.at.best_loss - self.config.min_delta or not self.best:
-            self.at.best_loss, self.at.best_epoch = loss, row.epoch
+            self.at.best_loss, self.at.best_epoch, self.at.best_row = loss, row.epoch, len(self.at.rows)
             self.best = {name: value.detach().clone() for name, value in self.module.state_dict().items()}
 
     def _validate(self) -> float:
         """Return the mean loss of the validation batches, NaN if there are none."""
-        if self.validation is None or len(self.validation) == 0:
+        if not self._has_validation():
             return math.nan
+        assert self.validation is not None
         mean = self._mean_loss(self.validation)
         if not math.isfinite(mean):
             raise self._non_finite("validation loss", mean)
         return mean
 
+    def _has_validation(self) -> bool:
+        return self.validation is not None and len(self.validation) > 0
+
     def _mean_loss(self, batches: BatchSource) -> float:
-        return mean_loss(self.wrapped, self._run, batches, self.interrupts.check)
+        began = monotonic()
+        loss = mean_loss(self.wrapped, self._run, batches, self.interrupts.check)
+        self.at.validation = monotonic() - began
+        return loss
 
     def _stop(self) -> str | None:
         at, patience = self.at, self.config.patience
-        since = max(at.best_epoch, self.averaging.began or 0)
-        waits = self.averaging.waits()
-        if at.rows and patience is not None and not waits and len(at.rows) - since >= patience:
-            return f"no better loss for {patience} epochs (the best was epoch {at.best_epoch})"
+        since = max(at.best_row, self.averaging.began or 0)
+        waits, each = self.averaging.waits(), self.pace.validations_an_epoch()
+        if at.rows and patience is not None and not waits and len(at.rows) - since >= patience * each:
+            return f"no better loss for {patience} epochs (the best was epoch {at.best_epoch:g})"
         if at.epoch >= self.epochs:
             return f"all {self.epochs} epochs done"
-        if at.rows and self._out_of_time():
+        if at.rows and self.pace.is_over():
             return f"the time limit of {self.config.max_seconds:g} s was reached"
         return None
-
-    def _out_of_time(self) -> bool:
-        limit = self.config.max_seconds
-        return limit is not None and self.at.seconds + time.monotonic() - self.started > limit
 
     def _steps_done(self) -> int:
         return self.at.epoch * len(self.batches) + self.at.batch
@@ -271,29 +302,11 @@ class _Run:
         self.module.cpu().eval()
 
     def _non_finite(self, what: str, value: float) -> TrainingError:
-        at = self.at
-        if self.best and has_diverged(at.start, at.best_loss):
-            return self._diverged()
-        kept = f"the weights of epoch {at.best_epoch} are kept" if self.best else "no weights were good yet"
-        error = NonFiniteLoss(
-            f"the {what} became {value} in epoch {at.epoch + 1}, batch {at.batch + 1}; {kept}; {self._advice()}"
-        )
+        if self.best and has_diverged(self.at.start, self.at.best_loss):
+            return diverged(self.at, self.config)
+        error = non_finite(what, value, self.at, self.config, kept=bool(self.best))
         error.history = self._history(str(error))
         return error
-
-    def _diverged(self) -> Diverged:
-        at = self.at
-        return Diverged(
-            f"training diverged: the best loss of {len(at.rows)} epochs, {at.best_loss:.3g}, is far above that of the "
-            f"untrained model, {at.start:.3g}; no weights are kept; {self._advice()}"
-        )
-
-    def _advice(self) -> str:
-        config = self.config
-        return (
-            f"try a smaller learning_rate (now {config.learning_rate:g}), a smaller gradient_clip (now "
-            f"{config.gradient_clip}), or look for outliers in the data"
-        )
 
     def _settings(self) -> dict[str, str]:
         shapes = {f"shape of {name}": str(tuple(value.shape)) for name, value in self.module.state_dict().items()}
@@ -303,8 +316,7 @@ class _Run:
     def _checkpoint(self) -> None:
         if self.directory is None:
             return
-        now = time.monotonic()
-        self.at.seconds, self.started = self.at.seconds + now - self.started, now
+        self.pace.count()
         position = {**vars(self.at), "rows": [asdict(row) for row in self.at.rows]}
         state = {
             "settings": self._settings(),
@@ -319,7 +331,7 @@ class _Run:
             "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         }
         save_checkpoint(self.directory, state)
-        self.saved = time.monotonic()
+        self.saved = monotonic()
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
@@ -329,10 +341,11 @@ class _Run:
         self.rate.restore(state["rate"])
         self.averaging.restore(state["averaging"])
         rows = [EpochRow(**row) for row in state["position"]["rows"]]
-        self.at = Position(**{**state["position"], "rows": rows})
+        position = {"best_row": state["position"]["best_epoch"], **state["position"], "rows": rows}
+        self.at = Position(**position)
+        self.pace = Pace(self.at, self.config, len(self.batches))
         self.best = {name: value.to(self.fabric.device) for name, value in state["best"].items()}
         self.carry = self.fabric.to_device(state["carry"])
         torch.set_rng_state(state["random"])
         if state["random_cuda"] and torch.cuda.is_available():
             torch.cuda.set_rng_state_all(state["random_cuda"])
-        self.started = time.monotonic()

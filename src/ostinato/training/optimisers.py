@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from ostinato.training.budget import WARMUP_SHARE
 from ostinato.training.config import Schedule, TrainingConfig
 
 
@@ -49,19 +50,25 @@ def schedule_factor(schedule: Schedule, done: float) -> float:
 class LearningRate:
     """The learning rate of each step: warm-up, schedule, and plateau.
 
+    The schedule follows a run's progress through its budget (`ostinato.training.budget`). Where that is one of time, a
+    warm-up ends by a tenth of it, however many steps it was to take.
     `plateau` divides the rate by two after each `patience` epochs (of its own, 3) without a better loss.
     """
 
     plateau_patience = 3
 
-    def __init__(self, optimizer: torch.optim.Optimizer, config: TrainingConfig, total_steps: int) -> None:
-        self.optimizer, self.config, self.total_steps = optimizer, config, max(total_steps, 1)
+    def __init__(self, optimizer: torch.optim.Optimizer, config: TrainingConfig) -> None:
+        self.optimizer, self.config = optimizer, config
         self.plateau_factor, self.best, self.waited = 1.0, math.inf, 0
 
-    def set(self, step: int) -> float:
-        """Set the rate of a step, counted from 0, and return it."""
-        warm = min(1.0, (step + 1) / self.config.warmup_steps) if self.config.warmup_steps else 1.0
-        factor = schedule_factor(self.config.schedule, step / self.total_steps)
+    def set(self, step: int, done: float) -> float:
+        """Set the rate of a step, counted from 0, before which a share `done` of the budget is used, and return it."""
+        factor, warm = schedule_factor(self.config.schedule, done), 1.0
+        if self.config.warmup_steps:
+            warm = (step + 1) / self.config.warmup_steps
+            if self.config.max_seconds is not None:
+                warm = max(warm, done / WARMUP_SHARE)
+            warm = min(1.0, warm)
         rate = self.config.learning_rate * warm * factor * self.plateau_factor
         for group in self.optimizer.param_groups:
             group["lr"] = rate

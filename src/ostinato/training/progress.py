@@ -35,6 +35,10 @@ class Bar:
             self._bar.set_description_str(f"epoch {epoch + 1}/{self.epochs}", refresh=False)
             self._bar.set_postfix_str(f"loss {loss:.4g}{self.validation}", refresh=False)
 
+    def expect(self, steps: int) -> None:
+        """Take note of how many steps there are going to be in all."""
+        self._bar.total = steps
+
     def epoch(self, row: EpochRow) -> None:
         """Show an epoch's validation loss from now on."""
         if not math.isnan(row.validation_loss):

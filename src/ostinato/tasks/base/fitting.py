@@ -23,6 +23,7 @@ from ostinato.training import TrainingConfig, checkpoint_path
 
 AnyTask = Task[Any, Any, Any, Any, Any]
 _READING, _TRAINING, _CALIBRATION, _BASELINES, _JUDGING = "reading", "training", "calibration", "baselines", "judging"
+_BEFORE_REFIT = 0.45  # of the time, to find out how many epochs are best; those are then done with more data
 _NOT_COMPARED = (
     "The model was written before it was compared, and the fit then broke off: no baselines stand beside it; the same "
     "fit with --resume (in Python: resume=True) fits and judges them."
@@ -115,7 +116,10 @@ def fit(task: AnyTask, parameters: Any, given: Given) -> Fitted:
     parts = read_parts(task, parameters, given)
     config = task.config(parameters, parts.train)
     laps.end(_READING)
-    model, run = _trained(task, parameters, parts, config, given.directory, given.resume)
+    first = config
+    if config.max_seconds is not None and _is_refitted(parameters, parts):
+        first = TrainingConfig.of(config, max_seconds=config.max_seconds * _BEFORE_REFIT)
+    model, run = _trained(task, parameters, parts, first, given.directory, given.resume)
     model, run = _refitted(task, model, run, parts, config, laps.last, given)
     laps.end(_TRAINING)
     examples = encoded(task, model, parts)
@@ -194,6 +198,10 @@ def replace_epochs(parameters: Any, config: TrainingConfig) -> Any:
     return type(parameters)(**{**values_of(parameters), "epochs": config.epochs})
 
 
+def _is_refitted(parameters: Any, parts: Held[Any]) -> bool:
+    return bool(getattr(parameters, "refit", False)) and parts.validation is not None
+
+
 def _refitted(
     task: AnyTask,
     model: Model[Any, Any],
@@ -204,12 +212,12 @@ def _refitted(
     given: Given,
 ) -> tuple[Model[Any, Any], Run]:
     """Train once more, on what decided when to stop as well, for as many epochs as were best, if that is asked for."""
-    left = None if config.max_seconds is None else config.max_seconds - (time.monotonic() - began)
-    wanted = getattr(model.parameters, "refit", False) and parts.validation is not None
-    if not wanted or run.failure is not None or (left is not None and left <= 0):
+    left = None if config.max_seconds is None else config.max_seconds - trained_for(run, time.monotonic() - began)
+    if not _is_refitted(model.parameters, parts) or run.failure is not None or (left is not None and left <= 0):
         return model, run
     whole = Held(task.join(parts.train, parts.validation), None, None, "")
-    epochs = max(run.history.best_epoch, 1)
+    epochs = max(math.ceil(run.history.best_epoch), 1)
+    # as many epochs as were best, or what is left of the time: the schedule ends with either
     again = TrainingConfig.of(config, epochs=epochs, patience=None, max_seconds=left)
     # goes with the checkpoint
     folder = None if given.directory is None else checkpoint_path(given.directory).parent / "refit"

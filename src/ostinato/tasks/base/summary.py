@@ -131,7 +131,7 @@ class Summary:
     seconds: float
     data: tuple[tuple[str, str], ...]
     history: tuple[Mapping[str, float], ...]
-    best_epoch: int
+    best_epoch: float
     stopped: str
     protocol: str
     scores: Mapping[str, Mapping[str, float]]
