@@ -70,9 +70,12 @@ class LanguageParameters(Parameters):
         None, "rows of text that are read side by side", low=1, absent="by the size of the text: 8 to 16"
     )
     epochs: int | None = training(
-        None, "passes over the training text, at most", low=1, absent="as many as make 3,000 steps, 1 to 30"
+        None,
+        "passes over the training text, at most",
+        low=1,
+        absent="as many as make 3,000 steps, 1 to 15; 15 with max_seconds",
     )
     optimizer: Optimizer = training("adamw", "what moves the weights; sgd with momentum")
     learning_rate: float = training(5e-3, "the highest step size, which the schedule moves below", above=0)
     schedule: Schedule = training("one_cycle", "how the learning rate falls from the first step to the last")
-    patience: int | None = training(3, "epochs without a better validation loss before training stops", low=1)
+    patience: int | None = training(5, "epochs without a better validation loss before training stops", low=1)

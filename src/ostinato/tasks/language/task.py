@@ -34,6 +34,7 @@ from ostinato.tasks.language.texts import (
     hold_out_end,
     read_texts,
 )
+from ostinato.training.config import TrainingConfig
 from ostinato.training.objective import BatchSource
 
 Language: TypeAlias = "Model[LanguageParameters, LanguageEncoder]"
@@ -51,7 +52,7 @@ class LanguageTask(Task[LanguageParameters, Texts, LanguageEncoder, Tokens, Loss
     decides = ("nats",)
     encoder_type = LanguageEncoder
     baseline_types = (NGrams, Unigrams)
-    suited = Suited(steps=3000, least=1, most=30)
+    suited = Suited(steps=3000, least=1, most=15)
     kept = "the vocabulary and the n-grams"
 
     def check(self, parameters: LanguageParameters, *, tested: bool) -> None:
@@ -78,6 +79,12 @@ class LanguageTask(Task[LanguageParameters, Texts, LanguageEncoder, Tokens, Loss
 
     def title(self, records: Texts) -> str:
         return f"Language model of {records.origin}"
+
+    def config(self, parameters: LanguageParameters, train: Texts) -> TrainingConfig:
+        """Return the settings; where the time is said, and not the passes, all of it is used."""
+        if parameters.epochs is None and parameters.max_seconds is not None:
+            return TrainingConfig.of(parameters, epochs=self.suited.most)
+        return super().config(parameters, train)
 
     def steps_an_epoch(self, parameters: LanguageParameters, train: Texts) -> int:
         whole = sum(map(len, train.pieces))

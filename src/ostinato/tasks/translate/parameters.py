@@ -72,7 +72,10 @@ class TranslationParameters(Parameters):
         None, "tokens of a side in a batch, padding counted", low=1, absent="512 of up to 10,000 pairs, else 1024"
     )
     epochs: int | None = training(
-        None, "passes over the training pairs, at most", low=1, absent="as many as make 3,000 steps, 3 to 40"
+        None,
+        "passes over the training pairs, at most",
+        low=1,
+        absent="as many as make 3,000 steps, 3 to 30; 30 with max_seconds",
     )
     optimizer: Optimizer = training("adamw", "what moves the weights; sgd with momentum")
     learning_rate: float = training(3e-3, "the highest step size, which the schedule moves below", above=0)

@@ -34,6 +34,7 @@ from ostinato.tasks.translate.parameters import TranslationParameters
 from ostinato.tasks.translate.search import Search
 from ostinato.tasks.translate.stream import TranslationStream
 from ostinato.tasks.translate.translating import Languages, say_strange, translate_texts
+from ostinato.training.config import TrainingConfig
 from ostinato.training.objective import Carry, Step
 
 Translation: TypeAlias = "Model[TranslationParameters, TranslationEncoder]"
@@ -66,7 +67,7 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
     decides = ("BLEU", "perplexity")
     encoder_type = TranslationEncoder
     baseline_types = (WordForWord, Untranslated)
-    suited = Suited(steps=3000, least=3, most=40)
+    suited = Suited(steps=3000, least=3, most=30)
     kept = "the vocabularies and the dictionary"
 
     def check(self, parameters: TranslationParameters, *, tested: bool) -> None:
@@ -111,6 +112,12 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
 
     def title(self, records: Corpus) -> str:
         return f"Translation of {records.origin}"
+
+    def config(self, parameters: TranslationParameters, train: Corpus) -> TrainingConfig:
+        """Return the settings; where the time is said, and not the passes, all of it is used."""
+        if parameters.epochs is None and parameters.max_seconds is not None:
+            return TrainingConfig.of(parameters, epochs=self.suited.most)
+        return super().config(parameters, train)
 
     def steps_an_epoch(self, parameters: TranslationParameters, train: Corpus) -> int:
         own = parameters
