@@ -73,7 +73,7 @@ class LanguageParameters(Parameters):
         None,
         "passes over the training text, at most",
         low=1,
-        absent="as many as make 3,000 steps, 1 to 15; 15 with max_seconds",
+        absent="for 3,000 steps, 1 to 15; 15 with max_seconds",
     )
     optimizer: Optimizer = training("adamw", "what moves the weights; sgd with momentum")
     learning_rate: float = training(5e-3, "the highest step size, which the schedule moves below", above=0)

@@ -75,7 +75,7 @@ class TranslationParameters(Parameters):
         None,
         "passes over the training pairs, at most",
         low=1,
-        absent="as many as make 3,000 steps, 3 to 30; 30 with max_seconds",
+        absent="for 3,000 steps, 3 to 30; 30 with max_seconds",
     )
     optimizer: Optimizer = training("adamw", "what moves the weights; sgd with momentum")
     learning_rate: float = training(3e-3, "the highest step size, which the schedule moves below", above=0)
