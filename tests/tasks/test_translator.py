@@ -115,6 +115,7 @@ VARIANTS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:.*no training source had")
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_kind_is_trained_saved_and_translates_the_same_after(name, tmp_path) -> None:
     if name in ("subword", "unigram"):
@@ -253,6 +254,7 @@ def test_a_source_of_5000_tokens_and_an_empty_one_are_translated(model) -> None:
 # --- what it writes --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore:.*no training source had")
 def test_unknown_words_are_copied_from_where_attention_looked(model, monkeypatch) -> None:
     vocabulary = WordVocabulary.build(["a dog , and"], split="words")
     dog, unknown = vocabulary.encode("dog")[0], vocabulary.specials.unk
