@@ -48,7 +48,7 @@ LONGER: dict[str, Any] = {
 }  # fmt: skip
 PTB: dict[str, Any] = {
     "level": "word", "cell": "lstm", "hidden_size": 200, "num_layers": 2, "steps": 20, "batch_size": 20, "epochs": 13,
-    "learning_rate": 2e-3, "dropout": 0.2, "tie_weights": True, "patience": None, "ngrams": False,
+    "learning_rate": 2e-3, "dropout": 0.2, "tie_weights": True, "output": "softmax", "patience": None, "ngrams": False,
 }  # fmt: skip
 SIZES = ((320, 1, 64, 32, 70), (200, 2, 20, 20, 10000))
 """Units, layers, steps, rows and tokens: characters as above, words as in Zaremba et al."""

@@ -19,6 +19,7 @@ from ostinato.tasks.language.generation import Sampling, generate_tokens
 from ostinato.tasks.language.kneser_ney import KneserNey, Level, count, discounts
 from ostinato.tasks.language.mixing import Gate, fit_gate, mixed_losses
 from ostinato.tasks.language.reading import token_losses
+from ostinato.tasks.language.suiting import suited_dropout, suited_output, suited_rows, ties_weights
 from ostinato.tasks.language.texts import best_order
 
 RNG = np.random.default_rng(0)
@@ -276,13 +277,13 @@ def test_words_that_came_once_are_read_as_unknown_half_of_the_time_and_so_an_unk
 
 
 def test_small_texts_have_more_dropout_and_fewer_rows_than_large_ones() -> None:
-    from ostinato.tasks.language.suiting import suited_dropout, suited_rows, ties_weights
-
     words = LanguageModel(level="word")
     assert suited_dropout(words, 10_000)[0] > suited_dropout(words, 10_000_000)[0]
     assert suited_dropout(LanguageModel(level="word", dropout=0.1), 10_000) == (0.1, 0.0)
     assert suited_rows(words, 10_000) < suited_rows(words, 10_000_000)
     assert suited_rows(LanguageModel(batch_size=3), 10) == 3
+    assert suited_output(words, 20_000) == "sampled"
+    assert suited_output(words, 500) == suited_output(LanguageModel(output="softmax"), 20_000) == "softmax"
     assert ties_weights(words)
     assert not ties_weights(LanguageModel())
     assert not ties_weights(LanguageModel(level="word", output="adaptive"))

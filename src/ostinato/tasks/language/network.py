@@ -12,7 +12,7 @@ from ostinato.nn.by_name import TRANSFORMER, stack_of
 from ostinato.nn.losses import activation_regularisation, temporal_activation_regularisation
 from ostinato.nn.softmax import AdaptiveSoftmax, FullSoftmax, SampledSoftmax, proposal
 from ostinato.tasks.language.parameters import LanguageParameters
-from ostinato.tasks.language.suiting import ties_weights
+from ostinato.tasks.language.suiting import suited_output, ties_weights
 from ostinato.tasks.language.texts import LanguageEncoder
 from ostinato.training.objective import Carry, Step
 
@@ -86,7 +86,7 @@ def _scores(
     if parameters.output == "adaptive":
         return AdaptiveSoftmax(width, size, encoder.cutoffs, counts)
     made = FullSoftmax(width, size)
-    if parameters.output == "sampled":
+    if suited_output(parameters, size) == "sampled":
         weights = None if counts is None else proposal(parameters.proposal, counts)
         made = SampledSoftmax(width, size, parameters.samples, weights)
     nn.init.zeros_(made.bias)

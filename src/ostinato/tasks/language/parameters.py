@@ -47,8 +47,10 @@ class LanguageParameters(Parameters):
     tie_weights: bool | None = model(
         None, "use the embedding as the matrix of the scores", absent="of words and subwords"
     )
-    output: Literal["softmax", "sampled", "adaptive"] = model(
-        "softmax", "over all tokens; for large vocabularies sampled, or adaptive: narrower for rare tokens"
+    output: Literal["softmax", "sampled", "adaptive"] | None = model(
+        None,
+        "softmax over all tokens; for large vocabularies sampled, or adaptive: narrower for rare tokens",
+        absent="sampled of more than 4 x samples tokens",
     )
     samples: int = model(1024, "of sampled: tokens drawn for a batch", low=1)
     proposal: Literal["unigram", "log_uniform"] = model("unigram", "of sampled: what tokens are drawn by")
