@@ -91,6 +91,7 @@ def translate_texts(
 
 def translated_pieces(own: Languages, text: str, search: Search) -> Iterator[str]:
     """Yield the greedy translation of a text piece by piece."""
+    say_strange(own, [text])
     source = torch.tensor(own.read(text))
     if len(source) == 1:
         return iter(())
