@@ -172,7 +172,7 @@ def vocabulary(_: float) -> None:
             )
             # all that a network asks of an encoder, without a text of so many words
             encoder: Any = SimpleNamespace(
-                vocabulary=range(size), counts=counts, cutoffs=cutoffs, dropout=0.0, input_dropout=0.0
+                vocabulary=range(size), counts=counts, cutoffs=cutoffs, output=output, dropout=0.0, input_dropout=0.0
             )
             network = LanguageNetwork(model, encoder).train()
             optimiser = make_optimizer(list(network.parameters()), TrainingConfig(optimizer="adamw"))

@@ -282,8 +282,9 @@ def test_small_texts_have_more_dropout_and_fewer_rows_than_large_ones() -> None:
     assert suited_dropout(LanguageModel(level="word", dropout=0.1), 10_000) == (0.1, 0.0)
     assert suited_rows(words, 10_000) < suited_rows(words, 10_000_000)
     assert suited_rows(LanguageModel(batch_size=3), 10) == 3
-    assert suited_output(words, 20_000) == "sampled"
-    assert suited_output(words, 500) == suited_output(LanguageModel(output="softmax"), 20_000) == "softmax"
+    assert suited_output(words, 20_000, 10**6) == "sampled"
+    assert suited_output(words, 20_000, 10**4) == suited_output(words, 500, 10**6) == "softmax"
+    assert suited_output(LanguageModel(output="softmax"), 20_000, 10**6) == "softmax"
     assert ties_weights(words)
     assert not ties_weights(LanguageModel())
     assert not ties_weights(LanguageModel(level="word", output="adaptive"))

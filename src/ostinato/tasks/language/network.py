@@ -12,7 +12,7 @@ from ostinato.nn.by_name import TRANSFORMER, stack_of
 from ostinato.nn.losses import activation_regularisation, temporal_activation_regularisation
 from ostinato.nn.softmax import AdaptiveSoftmax, FullSoftmax, SampledSoftmax, proposal
 from ostinato.tasks.language.parameters import LanguageParameters
-from ostinato.tasks.language.suiting import suited_output, ties_weights
+from ostinato.tasks.language.suiting import ties_weights
 from ostinato.tasks.language.texts import LanguageEncoder
 from ostinato.training.objective import Carry, Step
 
@@ -83,10 +83,10 @@ def _scores(
     parameters: LanguageParameters, encoder: LanguageEncoder, width: int
 ) -> FullSoftmax | SampledSoftmax | AdaptiveSoftmax:
     size, counts = len(encoder.vocabulary), encoder.counts
-    if parameters.output == "adaptive":
+    if encoder.output == "adaptive":
         return AdaptiveSoftmax(width, size, encoder.cutoffs, counts)
     made = FullSoftmax(width, size)
-    if suited_output(parameters, size) == "sampled":
+    if encoder.output == "sampled":
         weights = None if counts is None else proposal(parameters.proposal, counts)
         made = SampledSoftmax(width, size, parameters.samples, weights)
     nn.init.zeros_(made.bias)

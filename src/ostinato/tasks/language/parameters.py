@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeAlias
 
 from ostinato.options import Cell, data, model, training
 from ostinato.tasks.base.about import About, Extra, Parameters
 from ostinato.training.config import Optimizer, Schedule
+
+Output: TypeAlias = Literal["softmax", "sampled", "adaptive"]
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -47,10 +49,10 @@ class LanguageParameters(Parameters):
     tie_weights: bool | None = model(
         None, "use the embedding as the matrix of the scores", absent="of words and subwords"
     )
-    output: Literal["softmax", "sampled", "adaptive"] | None = model(
+    output: Output | None = model(
         None,
         "softmax over all tokens; for large vocabularies sampled, or adaptive: narrower for rare tokens",
-        absent="sampled of more than 4 x samples tokens",
+        absent="sampled of a long text with more than 4 x samples tokens, else softmax",
     )
     samples: int = model(1024, "of sampled: tokens drawn for a batch", low=1)
     proposal: Literal["unigram", "log_uniform"] = model("unigram", "of sampled: what tokens are drawn by")

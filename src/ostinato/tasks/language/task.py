@@ -24,7 +24,7 @@ from ostinato.tasks.language.parameters import LanguageParameters
 from ostinato.tasks.language.rare import RareAsUnknown, came_once
 from ostinato.tasks.language.reading import Losses, NGrams, Unigrams, measures, read_both, token_losses
 from ostinato.tasks.language.stream import LanguageStream
-from ostinato.tasks.language.suiting import suited_output, suited_rows, ties_weights
+from ostinato.tasks.language.suiting import suited_rows, ties_weights
 from ostinato.tasks.language.texts import (
     LanguageEncoder,
     Texts,
@@ -166,7 +166,7 @@ class LanguageTask(Task[LanguageParameters, Texts, LanguageEncoder, Tokens, Loss
         own, encoder = model.parameters, model.encoder
         found: dict[str, Any] = {
             "tie_weights": ties_weights(own),
-            "output": suited_output(own, len(encoder.vocabulary)),
+            "output": encoder.output,
         }
         found |= {"dropout": encoder.dropout, "input_dropout": encoder.input_dropout}
         if encoder.counts is not None:

@@ -24,8 +24,8 @@ from ostinato.nn.softmax import adaptive_cutoffs
 from ostinato.tasks.base.holding_out import Held, Shares, percent
 from ostinato.tasks.language.kneser_ney import Counted, KneserNey, count
 from ostinato.tasks.language.mixing import Gate, Mixture, features_of
-from ostinato.tasks.language.parameters import LanguageParameters
-from ostinato.tasks.language.suiting import suited_dropout
+from ostinato.tasks.language.parameters import LanguageParameters, Output
+from ostinato.tasks.language.suiting import suited_dropout, suited_output
 
 Level: TypeAlias = Literal["character", "word", "subword"]
 _SUBWORDS = 8000
@@ -62,7 +62,7 @@ class LanguageEncoder:
     Args:
         vocabulary: built on the training part; level: what a token is.
         cutoffs: of an adaptive softmax, none of others.
-        dropout, input_dropout: those that suit the text, or that were asked for.
+        output: the kind of scores; dropout, input_dropout: those that suit the text, or that were asked for.
         ngrams: of the training part, and gate: how the network is mixed with them; `None`: it stands alone.
         counts: how often each token occurs in training, while a model is fitted.
         counted: the n-grams of the training part, while a model that is mixed with some is fitted.
@@ -74,6 +74,7 @@ class LanguageEncoder:
     vocabulary: Vocabulary
     level: Level
     cutoffs: tuple[int, ...]
+    output: Output = "softmax"
     dropout: float = 0.0
     input_dropout: float = 0.0
     ngrams: KneserNey | None = None
@@ -110,8 +111,8 @@ class LanguageEncoder:
         counts = np.bincount(numbers, minlength=len(made))
         cutoffs = adaptive_cutoffs(counts, own.hidden_size) if own.output == "adaptive" else ()
         ngrams = count_ngrams(made, own.level, numbers) if own.ngrams else None
-        dropout = suited_dropout(own, len(numbers))
-        return cls(made, own.level, tuple(cutoffs), *dropout, counts=counts, counted=ngrams)
+        output, dropout = suited_output(own, len(made), len(numbers)), suited_dropout(own, len(numbers))
+        return cls(made, own.level, tuple(cutoffs), output, *dropout, counts=counts, counted=ngrams)
 
     def encode(self, texts: Texts) -> Tokens:
         """Return texts as token numbers."""
