@@ -33,7 +33,7 @@ def suited_output(parameters: LanguageParameters, vocabulary: int, tokens: int) 
     """Return the kind of scores: by default sampled, where a whole softmax is most of the work and the text is long.
 
     Of 200,000 words of the Penn Treebank, 60 s on one core gave a network of 256 units with a whole softmax over 9,000
-    words a loss of 5.99 nats, and 5.46 with a sampled one; of 45,000 words, which are soon read, the whole one is better.
+    words a loss of 5.99 nats, and 5.46 with a sampled one; of 45,000 words, soon read, the whole one was better.
     """
     if parameters.output is not None:
         return parameters.output
