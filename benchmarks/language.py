@@ -40,7 +40,7 @@ from ostinato.training.optimisers import make_optimizer
 
 SHAKESPEARE: dict[str, Any] = {
     "cell": "lstm", "hidden_size": 320, "steps": 64, "batch_size": 32, "learning_rate": 4e-3, "validation": 0.0005,
-    "test": 0.1, "epochs": 8, "patience": None,
+    "test": 0.1, "epochs": 8, "patience": None, "dropout": 0.0, "ngrams": False,
 }  # fmt: skip
 LONGER: dict[str, Any] = {
     **SHAKESPEARE, "hidden_size": 340, "steps": 128, "epochs": 26, "dropout": 0.3, "input_dropout": 0.1,
@@ -48,7 +48,7 @@ LONGER: dict[str, Any] = {
 }  # fmt: skip
 PTB: dict[str, Any] = {
     "level": "word", "cell": "lstm", "hidden_size": 200, "num_layers": 2, "steps": 20, "batch_size": 20, "epochs": 13,
-    "learning_rate": 2e-3, "dropout": 0.2, "tie_weights": True, "patience": None,
+    "learning_rate": 2e-3, "dropout": 0.2, "tie_weights": True, "output": "softmax", "patience": None, "ngrams": False,
 }  # fmt: skip
 SIZES = ((320, 1, 64, 32, 70), (200, 2, 20, 20, 10000))
 """Units, layers, steps, rows and tokens: characters as above, words as in Zaremba et al."""
@@ -162,10 +162,18 @@ def vocabulary(_: float) -> None:
         for output in ("softmax", "sampled", "adaptive"):
             cutoffs = adaptive_cutoffs(counts, 256) if output == "adaptive" else ()
             model = LanguageModel(
-                cell="lstm", hidden_size=256, embedding_size=256, steps=20, dropout=0.0, output=output
+                cell="lstm",
+                hidden_size=256,
+                embedding_size=256,
+                steps=20,
+                dropout=0.0,
+                tie_weights=False,
+                output=output,
             )
             # all that a network asks of an encoder, without a text of so many words
-            encoder: Any = SimpleNamespace(vocabulary=range(size), counts=counts, cutoffs=cutoffs)
+            encoder: Any = SimpleNamespace(
+                vocabulary=range(size), counts=counts, cutoffs=cutoffs, output=output, dropout=0.0, input_dropout=0.0
+            )
             network = LanguageNetwork(model, encoder).train()
             optimiser = make_optimizer(list(network.parameters()), TrainingConfig(optimizer="adamw"))
             times = []
@@ -230,9 +238,12 @@ def main() -> None:
     """Run one of the benchmarks."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("what", choices=list(WHAT))
+    parser.add_argument("--ngrams", action="store_true", help="mix the network with n-grams, as it is by default")
     parser.add_argument("--seconds", type=float, help="of training at most (170; 6900 for ptb)")
     own = parser.parse_args()
     torch.set_num_threads(os.cpu_count() or 1)
+    for options in (SHAKESPEARE, LONGER, PTB):
+        options["ngrams"] = own.ngrams
     default = 6900.0 if own.what == "ptb" else 170.0
     WHAT[own.what](own.seconds or default)
 

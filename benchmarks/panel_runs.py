@@ -93,7 +93,7 @@ def _language(data: Text, seconds: float | None, seed: int, with_peers: bool) ->
     if with_peers:
         loss, order = peers.n_grams(data)
         others, more = {"Kneser-Ney": loss}, {"its order": float(order)}
-    return Result(model.scores_["cross-entropy"], others, spent, count, more)
+    return Result(model.scores_["nats"], others, spent, count, more)
 
 
 def _translation(data: Pairs, seconds: float | None, seed: int, with_peers: bool) -> Result:

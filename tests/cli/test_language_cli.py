@@ -52,7 +52,7 @@ def test_the_report_is_written_again_from_the_model_alone(folder, tmp_path, caps
     page = (tmp_path / "again.html").read_text()
     assert page == (folder / "report.html").read_text()
     assert "Language model of text.txt" in page
-    assert "5-gram" in page
+    assert "gram, Kneser-Ney" in page
 
 
 def test_mistakes_get_one_sentence(folder, tmp_path, capsys) -> None:

@@ -5,6 +5,7 @@ import itertools
 import json
 import math
 import time
+import warnings
 from collections import defaultdict
 
 import numpy as np
@@ -16,13 +17,21 @@ from hypothesis import strategies as st
 import ostinato
 from ostinato import Translator
 from ostinato.data.text import WordVocabulary
-from ostinato.errors import DataError, MissingExtra, StreamRowError, UsageError
+from ostinato.errors import DataError, DataWarning, MissingExtra, StreamRowError, UsageError
 from ostinato.tasks.base import running
+from ostinato.tasks.base.holding_out import Shares
 from ostinato.tasks.base.summary import Matrix, Table
-from ostinato.tasks.translate.corpus import Corpus, TranslationBatches, TranslationEncoder, fitting
+from ostinato.tasks.translate.corpus import (
+    Corpus,
+    TranslationBatches,
+    TranslationEncoder,
+    fitting,
+    hold_out_drawn,
+    suited_subwords,
+)
 from ostinato.tasks.translate.dictionary import by_dictionary, learn_dictionary
 from ostinato.tasks.translate.pairs import read_pairs
-from ostinato.tasks.translate.task import TranslationObjective, languages_of
+from ostinato.tasks.translate.task import TranslationObjective, batch_tokens_of, languages_of
 from ostinato.tasks.translate.tokens_as_text import as_text, pieces
 
 WORDS = {"eins": "one", "zwei": "two", "drei": "three", "vier": "four", "rot": "red", "blau": "blue", "und": "and"}
@@ -106,6 +115,7 @@ VARIANTS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:.*no training source had")
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_kind_is_trained_saved_and_translates_the_same_after(name, tmp_path) -> None:
     if name in ("subword", "unigram"):
@@ -244,6 +254,7 @@ def test_a_source_of_5000_tokens_and_an_empty_one_are_translated(model) -> None:
 # --- what it writes --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore:.*no training source had")
 def test_unknown_words_are_copied_from_where_attention_looked(model, monkeypatch) -> None:
     vocabulary = WordVocabulary.build(["a dog , and"], split="words")
     dog, unknown = vocabulary.encode("dog")[0], vocabulary.specials.unk
@@ -404,3 +415,35 @@ def test_without_sacrebleu_a_fit_is_kept_and_an_evaluation_says_what_to_install(
     assert set(own.summary_.scores["model"]) == {"loss", "perplexity"}
     assert "ostinato[translate]" in own.summary_.verdict
     assert "ostinato[translate]" in model.evaluate(PAIRS[:5]).verdict
+
+
+# --- what is unseen --------------------------------------------------------------------------------------------------
+
+
+def test_all_pairs_of_one_source_are_on_one_side_and_distinct_sources_are_counted() -> None:
+    pairs = [(f"{source} {number % 150}", f"{target} {number}") for number, (source, target) in enumerate(PAIRS)]
+    held = hold_out_drawn(Translator(), Corpus("x", (*pairs, *pairs[:200])), Shares(0.1, 0.2))
+    sources = [{source for source, _ in part.pairs} for part in (held.train, held.validation, held.test)]
+    assert sum(map(len, sources)) == len(set().union(*sources))
+    assert len(held.test) == pytest.approx(160, abs=3)
+    own = Translator(**SMALL, validation=0.1, test=0.2).fit([*pairs, *pairs[:200]])
+    counts = dict(own.summary_.data)["distinct sources"].split(" / ")
+    assert sum(int(count.replace(",", "")) for count in counts) == len({source for source, _ in pairs})
+    assert "all pairs of one source on one side" in own.scores_.protocol
+
+
+def test_characters_that_no_source_had_are_said_and_white_space_is_no_text(model) -> None:
+    with pytest.warns(DataWarning, match=r'the source has characters that no training source had \("ΣЖ"\)'):
+        model.translate("eins ΣЖ")
+    with pytest.warns(DataWarning, match="1 of the 2 sources have"):
+        model.translate(["eins", "漢"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert model.translate(["eins zwei", "   ", "\t"])[1:] == ["", ""]
+
+
+def test_batches_and_subwords_suit_the_size_of_a_corpus() -> None:
+    assert batch_tokens_of(Translator(), 5_000) < batch_tokens_of(Translator(), 50_000)
+    assert batch_tokens_of(Translator(batch_tokens=99), 5_000) == 99
+    few, many = suited_subwords(["a b c"] * 2_000), suited_subwords(["a b c"] * 100_000)
+    assert 500 <= few < many <= 8000

@@ -126,7 +126,7 @@ def default_space(estimator: Estimator[Any]) -> dict[str, Dimension]:
         # even numbers: two directions share a width, and so do the heads of attention
         steps = {2 * max(1, round(width * factor / 2)) for factor in (0.5, 0.75, 1.5, 2.0)}
         space["hidden_size"] = Choice(tuple(sorted({*steps, width})))
-    if isinstance(known.get("dropout"), (int, float)):
+    if "dropout" in known:
         space["dropout"] = Range(0.0, 0.5)
     if not space:
         raise UsageError(f"a {type(estimator).__name__} has no parameter that is searched by default; name some")

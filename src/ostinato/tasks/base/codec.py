@@ -24,8 +24,10 @@ _TIME, _SPAN = "$time", "$microseconds"
 def to_plain(value: Any, name: str, arrays: Arrays) -> Any:
     """Return a value as plain data; its arrays are put into `arrays` under names that begin with `name`."""
     if isinstance(value, np.ndarray):
-        arrays[name] = value
-        return {_ARRAY: name}
+        # one that is there already, such as the n-grams of a model that are its baseline too, is not written twice
+        there = next((known for known, own in arrays.items() if own is value), name)
+        arrays[there] = value
+        return {_ARRAY: there}
     if isinstance(value, np.datetime64):
         return {_TIME: str(value)}
     if isinstance(value, np.timedelta64):

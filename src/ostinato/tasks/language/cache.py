@@ -78,7 +78,7 @@ class Memory:
         if self.outputs is None:
             return logs
         weights = (self.cache.flatness * self.outputs @ feature).softmax(0)
-        own = torch.zeros_like(logs).index_add_(0, self.tokens, weights)
+        own = torch.zeros_like(logs).index_add_(0, self.tokens, weights.to(logs.dtype))
         return ((1 - self.cache.share) * logs.exp() + self.cache.share * own).log()
 
     def hold(self, feature: Tensor, token: int) -> None:

@@ -22,7 +22,7 @@ from ostinato.tasks.language.generation import Sampling, generate_tokens
 from ostinato.tasks.language.parameters import LanguageParameters
 from ostinato.tasks.language.reading import loss_units, measures, token_losses
 from ostinato.tasks.language.task import LanguageTask
-from ostinato.tasks.language.tokens_as_text import beginning, named, never_drawn, spelled, until
+from ostinato.tasks.language.tokens_as_text import beginning, named, never_drawn, say_unknown, spelled, until
 
 
 class LanguageModel(Estimator[LanguageTask], LanguageParameters):
@@ -65,7 +65,10 @@ class LanguageModel(Estimator[LanguageTask], LanguageParameters):
             for text in texts:
                 tokens = beginning(text, model.encoder.vocabulary, model.encoder.level)
                 features, _, _ = model.network.read(torch.tensor(tokens)[:, None])
-                rows.append(model.network.scores(features[-1:, 0])[0].double().softmax(-1).numpy())
+                scores = model.network.scores(features[-1:, 0])[0]
+                mixture = model.encoder.mixture
+                mixed = scores.double().log_softmax(-1) if mixture is None else mixture.logs(scores, tokens)
+                rows.append(mixed.exp().numpy())
         return np.array(rows).reshape(-1, len(self.classes_))
 
     def evaluate(
@@ -98,7 +101,7 @@ class LanguageModel(Estimator[LanguageTask], LanguageParameters):
         model = self._changed(changes)
         tokens = self.task.encode(model, self.task.read(model.parameters, data)).numbers
         how = [name for name, own in (("dynamic evaluation", learning), ("a cache", holding)) if own]
-        losses = token_losses(model.network, tokens, learning, holding)
+        losses = token_losses(model.network, tokens, learning, holding, model.encoder.mixture)
         values = {
             MODEL: measures(losses),
             "model as trained": scores.model,
@@ -142,9 +145,10 @@ class LanguageModel(Estimator[LanguageTask], LanguageParameters):
         if length is not None and length < 0:
             raise UsageError(f"length is {length}; expected 0 or more tokens")
         vocabulary, level = model.encoder.vocabulary, model.encoder.level
+        say_unknown(prompt, vocabulary, level)
         tokens = generate_tokens(
             model.network, beginning(prompt, vocabulary, level), chosen, never=never_drawn(vocabulary, level),
-            seed=seed, cache=_cache(cache),
+            seed=seed, cache=_cache(cache), mixture=model.encoder.mixture,
         )  # fmt: skip
         stops = [mark for mark in ([stop] if isinstance(stop, str) else stop) if mark]
         return until(spelled(islice(tokens, length), vocabulary, level), stops)

@@ -13,6 +13,7 @@ from torch import Tensor
 from ostinato.errors import UsageError
 from ostinato.streaming import stepper
 from ostinato.tasks.language.cache import Memory, NeuralCache
+from ostinato.tasks.language.mixing import Mixture
 from ostinato.tasks.language.network import LanguageNetwork
 
 
@@ -47,6 +48,8 @@ class Sampling:
             raise UsageError(f"top_p is {self.top_p}; expected more than 0, up to 1")
         if not 1 <= self.repetition_penalty < math.inf:
             raise UsageError(f"repetition_penalty is {self.repetition_penalty}; expected a number of 1 or more")
+        if self.memory < 0:
+            raise UsageError(f"memory is {self.memory}; expected 0 or more tokens")
 
 
 def draw(
@@ -81,6 +84,7 @@ def generate_tokens(
     never: Sequence[int],
     seed: int,
     cache: NeuralCache | None = None,
+    mixture: Mixture | None = None,
 ) -> Iterator[int]:
     """Yield tokens after a prompt without end; the model reads each, step by step, with constant memory.
 
@@ -91,11 +95,13 @@ def generate_tokens(
         never: tokens that are not drawn.
         seed: of what is drawn.
         cache: whether, and how, to mix in what came recently, the prompt included.
+        mixture: the n-grams that the network is mixed with; tokens are drawn by the chances of the mixture.
     """
     generator = torch.Generator().manual_seed(seed)
     recent: deque[int] = deque(prompt, maxlen=sampling.memory)
     advance = stepper(network.stack)
     memory = None if cache is None else Memory(cache)
+    context: deque[int] = deque(prompt, maxlen=0 if mixture is None else mixture.reach)
 
     def read(token: int) -> Tensor:
         output = advance(network.embedding.weight[token].numpy()[None])
@@ -104,6 +110,8 @@ def generate_tokens(
 
     def scored(features: Tensor) -> Tensor:
         scores: Tensor = network.scores(features)
+        if mixture is not None:
+            scores = mixture.logs(scores, list(context))
         return scores if memory is None else memory.scores(features, scores)
 
     with torch.inference_mode():
@@ -117,6 +125,7 @@ def generate_tokens(
             token = draw(scored(features), sampling, list(recent), never, generator)
         yield token
         recent.append(token)
+        context.append(token)
         with torch.inference_mode():
             if memory is not None:
                 memory.hold(features, token)

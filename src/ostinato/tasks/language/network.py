@@ -12,6 +12,7 @@ from ostinato.nn.by_name import TRANSFORMER, stack_of
 from ostinato.nn.losses import activation_regularisation, temporal_activation_regularisation
 from ostinato.nn.softmax import AdaptiveSoftmax, FullSoftmax, SampledSoftmax, proposal
 from ostinato.tasks.language.parameters import LanguageParameters
+from ostinato.tasks.language.suiting import ties_weights
 from ostinato.tasks.language.texts import LanguageEncoder
 from ostinato.training.objective import Carry, Step
 
@@ -21,8 +22,8 @@ class LanguageNetwork(nn.Module):
 
     Args:
         parameters: of the model.
-        encoder: its vocabulary, and how often each token occurs in training, which a sampled or adaptive softmax goes
-            by unless its weights and order are to be loaded.
+        encoder: its vocabulary and dropout, and how often each token occurs in training, which a sampled or adaptive
+            softmax goes by unless its weights and order are to be loaded.
     """
 
     def __init__(self, parameters: LanguageParameters, encoder: LanguageEncoder) -> None:
@@ -30,22 +31,23 @@ class LanguageNetwork(nn.Module):
         size = len(encoder.vocabulary)
         width = parameters.embedding_size or parameters.hidden_size
         self.embedding = TokenEmbedding(size, width, dropout=parameters.embedding_dropout)
-        self.input_dropout = VariationalDropout(parameters.input_dropout)
+        self.input_dropout = VariationalDropout(encoder.input_dropout)
+        tied = ties_weights(parameters)
         options: dict[str, Any] = {"variational": True}
         if parameters.cell == TRANSFORMER:
             options = {"context": parameters.steps, "positions": "rotary"}
         self.stack: Any = stack_of(
-            parameters.cell, width, parameters.hidden_size, parameters.num_layers, dropout=parameters.dropout, **options
+            parameters.cell, width, parameters.hidden_size, parameters.num_layers, dropout=encoder.dropout, **options
         )
         if parameters.weight_drop:
             weight_drop(self.stack, "recurrent.weight", parameters.weight_drop)
-        self.output_dropout = VariationalDropout(parameters.dropout)
+        self.output_dropout = VariationalDropout(encoder.dropout)
         # a tied matrix is as wide as the embedding: outputs are brought to that width
-        tied_elsewhere = parameters.tie_weights and parameters.hidden_size != width
+        tied_elsewhere = tied and parameters.hidden_size != width
         self.narrow = nn.Linear(parameters.hidden_size, width, bias=False) if tied_elsewhere else nn.Identity()
         nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
-        self.scores = _scores(parameters, encoder, width if parameters.tie_weights else parameters.hidden_size)
-        if parameters.tie_weights:
+        self.scores = _scores(parameters, encoder, width if tied else parameters.hidden_size)
+        if tied:
             self.scores.weight = self.embedding.weight
 
     def forward(self, tokens: Tensor, state: Any = None, targets: Tensor | None = None) -> tuple[Tensor, Tensor, Any]:
@@ -81,10 +83,10 @@ def _scores(
     parameters: LanguageParameters, encoder: LanguageEncoder, width: int
 ) -> FullSoftmax | SampledSoftmax | AdaptiveSoftmax:
     size, counts = len(encoder.vocabulary), encoder.counts
-    if parameters.output == "adaptive":
+    if encoder.output == "adaptive":
         return AdaptiveSoftmax(width, size, encoder.cutoffs, counts)
     made = FullSoftmax(width, size)
-    if parameters.output == "sampled":
+    if encoder.output == "sampled":
         weights = None if counts is None else proposal(parameters.proposal, counts)
         made = SampledSoftmax(width, size, parameters.samples, weights)
     nn.init.zeros_(made.bias)

@@ -45,7 +45,7 @@ def language_panels(model: Model[Any, Any], tokens: Ints, losses: NDArray[np.flo
 def _sample(network: LanguageNetwork, encoder: LanguageEncoder, seed: int) -> Sample:
     vocabulary, level = encoder.vocabulary, encoder.level
     never, begin = never_drawn(vocabulary, level), beginning("", vocabulary, level)
-    tokens = generate_tokens(network, begin, Sampling(temperature=0.8), never=never, seed=seed)
+    tokens = generate_tokens(network, begin, Sampling(temperature=0.8), never=never, seed=seed, mixture=encoder.mixture)
     text = "".join(spelled(islice(tokens, _WRITTEN[level]), vocabulary, level))
     return Sample("What it writes", text, f"from the beginning of a line; temperature 0.8, seed {seed}")
 
@@ -101,7 +101,7 @@ def _memory(network: LanguageNetwork, tokens: Ints, steps: int) -> Curve:
     losses = loss_by_context(network, tokens, steps)
     bounds = sorted({min(2**power, len(losses)) for power in range(len(losses).bit_length() + 1)})
     means = [float(losses[first:bound].mean()) for first, bound in zip([0, *bounds], bounds, strict=False)]
-    note = "from a fresh state; where the line is flat, what was read earlier no longer helps"
+    note = "of the network alone, from a fresh state; where the line is flat, what was read earlier no longer helps"
     x = tuple(map(float, bounds))
     return Curve("What memory is worth", x, {"loss": tuple(means)}, "tokens read", "nats a token", note=note)
 

@@ -17,32 +17,35 @@ from torch.nn import functional
 from ostinato.engine import map_state
 from ostinato.errors import DataError
 from ostinato.nn.losses import bits_per_character, perplexity
-from ostinato.tasks.base.counting import FollowerCounts
 from ostinato.tasks.base.units import Sums, Units, blocks, mean_of
 from ostinato.tasks.language.adapting import Adapter, DynamicEvaluation
 from ostinato.tasks.language.cache import Memory, NeuralCache
+from ostinato.tasks.language.kneser_ney import KneserNey
+from ostinato.tasks.language.mixing import Mixture, seen_by_gate
 from ostinato.tasks.language.network import LanguageNetwork
 from ostinato.tasks.language.texts import Tokens
 
 Losses = NDArray[np.float64]
 _PIECE = 512
 _BLOCK = 200
+_GATE_RATE, _FURTHEST = 0.1, 10.0
 _SCORES = 1 << 24
 
 
 @dataclass(frozen=True)
 class NGrams:
-    """What followed the few tokens before, by Witten and Bell's rule; see `FollowerCounts`."""
+    """What followed the few tokens before, see `KneserNey`; of the order that was best on the validation part."""
 
-    counts: FollowerCounts
+    model: KneserNey
+
+    @property
+    def called(self) -> str:
+        """Its name, with the order."""
+        return f"{self.model.order}-gram, Kneser-Ney"
 
     def predict(self, tokens: Tokens) -> Losses:
         """Return the loss of each token but the first, in nats."""
-        contexts = self.counts.contexts([np.asarray(tokens.numbers, np.int64)])
-        found: Losses = -np.log(
-            self.counts.probabilities([own[:-1] for own in contexts], tokens.numbers[1:].astype(np.int64))
-        )
-        return found
+        return self.model.losses(tokens.numbers)
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,7 @@ def token_losses(
     tokens: NDArray[Any],
     dynamic: DynamicEvaluation | None = None,
     cache: NeuralCache | None = None,
+    mixture: Mixture | None = None,
 ) -> Losses:
     """Return the negative log-likelihood of each token but the first, in nats, `(tokens - 1,)`.
 
@@ -89,6 +93,8 @@ def token_losses(
         tokens: `(tokens,)`.
         dynamic: whether, and how, to learn while reading.
         cache: whether, and how, to mix in what came recently.
+        mixture: the n-grams that the network is mixed with, `None` for none. They do not learn, but where the network
+            does, the gate moves towards the one that predicted better.
 
     Raises:
         DataError: the text has fewer than two tokens.
@@ -99,23 +105,65 @@ def token_losses(
     adapter = None if dynamic is None else Adapter(network, dynamic)
     memory = None if cache is None else Memory(cache)
     numbers = torch.from_numpy(np.asarray(tokens, np.int64))
-    losses, state = np.empty(len(numbers) - 1), None
+    losses, state, offset = np.empty(len(numbers) - 1), None, 0.0
     training = network.training
     network.eval()
     with torch.inference_mode(adapter is None):
         for first, stop in _pieces(len(losses), network, _PIECE if dynamic is None else dynamic.steps):
             targets = numbers[first + 1 : stop + 1]
             features, _, state = network.read(numbers[first:stop, None], state)
-            loss = functional.cross_entropy(network.scores(features[:, 0]), targets, reduction="none")
-            known = loss.detach().double()
+            scores = network.scores(features[:, 0])
+            known, pull = known_losses(scores.detach(), numbers.numpy(), first, stop, mixture, offset)
             if memory is not None:
                 known = memory.mixed(features[:, 0].detach(), targets, known)
             losses[first:stop] = known.numpy()
             if adapter is not None:
-                adapter.learn(loss.mean())
+                offset = min(max(offset + _GATE_RATE * pull, -_FURTHEST), _FURTHEST)
+                adapter.learn(functional.cross_entropy(scores, targets))
                 state = map_state(Tensor.detach, state)
     network.train(training)
     return losses
+
+
+def read_both(network: LanguageNetwork, ngrams: KneserNey, tokens: NDArray[Any]) -> tuple[Losses, Losses, Losses]:
+    """Return what a gate is fitted on, of each token of a text but the first.
+
+    Returns:
+        The network's log-probabilities and the n-grams' chances, `(tokens - 1,)`, and what a gate sees,
+        `(tokens - 1, features)`.
+    """
+    numbers, state = torch.from_numpy(np.asarray(tokens, np.int64)), None
+    reading = ngrams.read(tokens)
+    own, seen = [], []
+    with torch.inference_mode():
+        for first, stop in _pieces(len(numbers) - 1, network, _PIECE):
+            features, _, state = network.read(numbers[first:stop, None], state)
+            logs = network.scores(features[:, 0]).double().log_softmax(-1)
+            own.append(logs.gather(1, numbers[first + 1 : stop + 1, None])[:, 0].numpy())
+            seen.append(seen_by_gate(logs, reading.left[:, first:stop]))
+    return np.concatenate(own), reading.chances[-1], np.concatenate(seen)
+
+
+def known_losses(
+    scores: Tensor, text: NDArray[np.int64], first: int, stop: int, mixture: Mixture | None, offset: float = 0.0
+) -> tuple[Tensor, float]:
+    """Return the losses of the tokens after places `first` to `stop` of a text, `(places,)`, in nats.
+
+    Beside them stands where they pull the gate, see `Mixture.losses`.
+
+    Args:
+        scores: of the network, `(places, vocabulary)`.
+        text: what is read, and as much before it as n-grams look at.
+        first: where the places begin.
+        stop: where they end.
+        mixture: the n-grams that the network is mixed with.
+        offset: of the gate.
+    """
+    if mixture is None:
+        targets = torch.from_numpy(text[first + 1 : stop + 1])
+        return functional.cross_entropy(scores, targets, reduction="none").double(), 0.0
+    begin = max(0, first + 1 - mixture.reach)
+    return mixture.losses(scores, text[begin : stop + 1], first + 1 - begin, offset)
 
 
 def _pieces(count: int, network: LanguageNetwork, most: int) -> Iterator[tuple[int, int]]:

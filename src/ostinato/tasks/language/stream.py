@@ -9,14 +9,15 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
 from ostinato.data.text import Vocabulary
 from ostinato.engine import State
 from ostinato.errors import StreamRowError
 from ostinato.nn.losses import perplexity
 from ostinato.streaming import NOTHING, Steps, Stream, checked_layers, refused, to_arrays, weights_mark
+from ostinato.tasks.language.mixing import Mixture
 from ostinato.tasks.language.network import LanguageNetwork
+from ostinato.tasks.language.reading import known_losses
 from ostinato.tasks.language.texts import Level
 from ostinato.tasks.language.tokens_as_text import beginning, named
 
@@ -31,21 +32,25 @@ class LanguageStream(Stream):
         network: in evaluation mode.
         vocabulary: its own.
         level: what a token is.
+        mixture: the n-grams that the network is mixed with, `None` for none.
     """
 
     kind = "language"
     takes_text: ClassVar[bool] = True
     """A row is a line as it stands, whatever it begins with."""
 
-    def __init__(self, network: LanguageNetwork, vocabulary: Vocabulary, level: Level) -> None:
-        self.network, self.vocabulary, self.level = network, vocabulary, level
+    def __init__(
+        self, network: LanguageNetwork, vocabulary: Vocabulary, level: Level, mixture: Mixture | None = None
+    ) -> None:
+        self.network, self.vocabulary, self.level, self.mixture = network, vocabulary, level, mixture
+        self._reach = 1 if mixture is None else max(1, mixture.reach)
         self._begin = beginning("", vocabulary, level)[-1]
         self._state: State | None = None
         self.reset()
 
     def reset(self) -> None:
         """Forget what was read."""
-        self._last, self._state = self._begin, None
+        self._read_last, self._state = [self._begin], None
 
     def steps(self, row: str | Mapping[str, Any]) -> Steps:
         """Read a line, its end included, and say how well it was predicted.
@@ -54,14 +59,15 @@ class LanguageStream(Stream):
             row: the line, or a mapping whose `"text"` it is.
 
         Returns:
-            `perplexity` and `bits` a token, how many `tokens`, and for each its `surprisal` in bits, in pairs.
+            `perplexity` and `bits` a token, how many `tokens`, how many of them `unknown`, and for each
+            its `surprisal` in bits, in pairs.
 
         Raises:
             StreamRowError: a mapping has no such text.
         """
         tokens = np.array(self._encoded(_text(row)), np.int64)
         yield NOTHING  # a line is read at once, and not token by token beside other streams
-        losses = self._read(np.concatenate([[self._last], tokens]))
+        losses = self._read(tokens)
         bits = losses / math.log(2.0)
         mean = float(losses.mean())
         pairs = zip(named(tokens, self.vocabulary, self.level), bits.round(3).tolist(), strict=True)
@@ -69,6 +75,7 @@ class LanguageStream(Stream):
             "perplexity": perplexity(mean),
             "bits": float(bits.mean()),
             "tokens": len(tokens),
+            "unknown": int((tokens == self.vocabulary.specials.unk).sum()),
             "surprisal": [list(pair) for pair in pairs],
         }
 
@@ -77,16 +84,18 @@ class LanguageStream(Stream):
         return weights_mark(self.network)
 
     def kept(self) -> dict[str, Any]:
-        """Return the last token, and the state of the layers."""
-        return {"last": self._last, "state": None if self._state is None else to_arrays(self._state)}
+        """Return the last tokens, and the state of the layers."""
+        return {"last": list(self._read_last), "state": None if self._state is None else to_arrays(self._state)}
 
     def accept(self, kept: Mapping[str, Any]) -> None:
         """Go on after the lines of a state."""
         last, state = kept.get("last"), kept.get("state")
-        if type(last) is not int or not 0 <= last < len(self.vocabulary):
+        if not isinstance(last, list) or not 1 <= len(last) <= self._reach:
+            raise refused("has other last tokens than this model looks at")
+        if any(type(own) is not int or not 0 <= own < len(self.vocabulary) for own in last):
             raise refused("has a last token that the vocabulary has not")
         self._state = None if state is None else checked_layers(state, self.network.stack)
-        self._last = last
+        self._read_last = list(last)
 
     def _encoded(self, line: str) -> list[int]:
         """Return the tokens of a line and its end."""
@@ -99,18 +108,19 @@ class LanguageStream(Stream):
         return tokens if end == specials.unk and tokens else [*tokens, end]
 
     def _read(self, tokens: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the loss of each token but the first, `(tokens - 1,)`, and continue from there."""
-        given = torch.from_numpy(tokens)
-        losses = np.empty(len(tokens) - 1)
+        """Return the loss of each token, `(tokens,)`, and continue from there."""
+        before = len(self._read_last)
+        text = np.concatenate([np.array(self._read_last, np.int64), tokens])
+        given = torch.from_numpy(text)
+        losses = np.empty(len(tokens))
         together = max(1, min(_PIECE, _SCORES // len(self.vocabulary)))
         with torch.inference_mode():
-            for start in range(0, len(losses), together):
-                stop = min(start + together, len(losses))
+            for start in range(before - 1, len(text) - 1, together):
+                stop = min(start + together, len(text) - 1)
                 features, _, self._state = self.network.read(given[start:stop, None], self._state)
-                scores = self.network.scores(features[:, 0])
-                own = functional.cross_entropy(scores, given[start + 1 : stop + 1], reduction="none")
-                losses[start:stop] = own.numpy()
-        self._last = int(tokens[-1])
+                own, _ = known_losses(self.network.scores(features[:, 0]), text, start, stop, self.mixture)
+                losses[start - before + 1 : stop - before + 1] = own.numpy()
+        self._read_last = text[-self._reach :].tolist()
         return losses
 
 

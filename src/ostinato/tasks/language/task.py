@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,22 +12,37 @@ from torch import nn
 from ostinato.data.text import ChunkedCorpus, read_lines
 from ostinato.errors import DataError, UsageError
 from ostinato.nn.by_name import TRANSFORMER
-from ostinato.tasks.base.counting import FollowerCounts, largest_order
 from ostinato.tasks.base.holding_out import Held, Shares
 from ostinato.tasks.base.lines import is_path
+from ostinato.tasks.base.suited import Suited
 from ostinato.tasks.base.summary import Panel
-from ostinato.tasks.base.task import Baseline, Baselines, Model, Task
+from ostinato.tasks.base.task import Baselines, Model, Task
 from ostinato.tasks.base.units import Units
+from ostinato.tasks.language.mixing import Gate, fit_gate
 from ostinato.tasks.language.network import LanguageNetwork, LanguageObjective
 from ostinato.tasks.language.panels import language_panels
 from ostinato.tasks.language.parameters import LanguageParameters
-from ostinato.tasks.language.reading import Losses, NGrams, Unigrams, loss_units, measures, token_losses
+from ostinato.tasks.language.rare import RareAsUnknown, came_once
+from ostinato.tasks.language.reading import Losses, NGrams, Unigrams, loss_units, measures, read_both, token_losses
 from ostinato.tasks.language.stream import LanguageStream
-from ostinato.tasks.language.texts import LanguageEncoder, Texts, Tokens, hold_out_end, read_texts
+from ostinato.tasks.language.suiting import suited_rows, ties_weights
+from ostinato.tasks.language.texts import (
+    LanguageEncoder,
+    Texts,
+    Tokens,
+    best_order,
+    count_ngrams,
+    hold_out_end,
+    read_texts,
+)
+from ostinato.training.config import TrainingConfig
+from ostinato.training.objective import BatchSource
 
 Language: TypeAlias = "Model[LanguageParameters, LanguageEncoder]"
 _ROWS = 10  # of a text that is only read
 _LONG = 40  # characters of a line that does not come again by chance
+_GATE = 50_000
+"""Tokens of the validation text that a gate is fitted on, at most."""
 _LETTERS = 4  # of a subword, about
 
 
@@ -40,7 +55,8 @@ class LanguageTask(Task[LanguageParameters, Texts, LanguageEncoder, Tokens, Loss
     decides = ("nats",)
     encoder_type = LanguageEncoder
     baseline_types = (NGrams, Unigrams)
-    kept = "the vocabulary"
+    suited = Suited(steps=3000, least=1, most=15)
+    kept = "the vocabulary and the n-grams"
 
     def check(self, parameters: LanguageParameters, *, tested: bool) -> None:
         if parameters.weight_drop and parameters.cell == TRANSFORMER:
@@ -72,12 +88,18 @@ class LanguageTask(Task[LanguageParameters, Texts, LanguageEncoder, Tokens, Loss
     def title(self, records: Texts) -> str:
         return f"Language model of {records.origin}"
 
+    def config(self, parameters: LanguageParameters, train: Texts) -> TrainingConfig:
+        """Return the settings; where the time is said, and not the passes, all of it is used."""
+        if parameters.epochs is None and parameters.max_seconds is not None:
+            return TrainingConfig.of(parameters, epochs=self.suited.most)
+        return super().config(parameters, train)
+
     def steps_an_epoch(self, parameters: LanguageParameters, train: Texts) -> int:
         whole = sum(map(len, train.pieces))
         if parameters.level == "word":
             whole = sum(1 + piece.count(" ") for piece in train.pieces)
         tokens = whole // _LETTERS if parameters.level == "subword" else whole
-        return max(1, tokens // (parameters.batch_size * parameters.steps))
+        return max(1, tokens // (suited_rows(parameters, tokens) * parameters.steps))
 
     def encoder(self, parameters: LanguageParameters, train: Texts) -> LanguageEncoder:
         return LanguageEncoder.fit(parameters, train)
@@ -88,35 +110,54 @@ class LanguageTask(Task[LanguageParameters, Texts, LanguageEncoder, Tokens, Loss
     def encode(self, model: Language, records: Texts) -> Tokens:
         return model.encoder.encode(records)
 
-    def batches(self, model: Language, examples: Tokens, *, training: bool) -> ChunkedCorpus | None:
+    def batches(self, model: Language, examples: Tokens, *, training: bool) -> BatchSource | None:
         own, tokens = model.parameters, examples.numbers
         if len(tokens) < 2:
             if training:
                 raise DataError(f"there are {len(tokens)} tokens to train on; give more text, or hold less of it out")
             return None
-        rows = max(1, min(own.batch_size if training else _ROWS, len(examples) // 2))
+        rows = max(1, min(suited_rows(own, len(tokens)) if training else _ROWS, len(examples) // 2))
         if not training:
             return ChunkedCorpus(tokens, batch_size=rows, steps=4 * own.steps)
-        return ChunkedCorpus(tokens, batch_size=rows, steps=own.steps, jitter=own.jitter, seed=own.seed)
+        unknown = model.encoder.vocabulary.specials.unk
+        once = came_once(tokens, unknown)
+        options: dict[str, Any] = {"batch_size": rows, "steps": own.steps, "jitter": own.jitter}
+        if once is None:
+            return ChunkedCorpus(tokens, seed=own.seed, **options)
+        return RareAsUnknown(tokens, once, unknown, seed=own.seed, **options)
 
     def objective(self, model: Language, train: Tokens) -> LanguageObjective:
         own = model.parameters
         return LanguageObjective(own.activation_regularization, own.temporal_activation_regularization)
 
+    def calibrate(self, model: Language, validation: Tokens | None) -> LanguageEncoder:
+        """Choose the order of the n-grams, and fit the gate, on text that neither they nor the network have counted."""
+        own, held_out = model.encoder, None if validation is None else validation.numbers
+        ngrams = own.ngrams if own.counted is None else best_order(own.counted, held_out)
+        if ngrams is None:
+            return own
+        gate = Gate.even(ngrams.order)
+        if held_out is not None and len(held_out) > 1:
+            gate = fit_gate(*read_both(model.network, ngrams, held_out[-_GATE:]))
+        return replace(own, ngrams=ngrams, gate=gate, counted=None)
+
     def predict(self, model: Language, examples: Tokens) -> Losses:
-        return token_losses(model.network, examples.numbers)
+        return token_losses(model.network, examples.numbers, mixture=model.encoder.mixture)
 
     def baselines(self, model: Language, train: Tokens, validation: Tokens | None) -> Baselines:
-        size = len(model.encoder.vocabulary)
+        own = model.encoder
 
-        def n_grams(order: int) -> NGrams:
-            return NGrams(FollowerCounts.of([np.asarray(train.numbers, np.int64)], size, order=order))
+        def n_grams() -> NGrams:
+            if own.ngrams is not None:
+                return NGrams(own.ngrams)
+            counted = count_ngrams(own.vocabulary, own.level, train.numbers)
+            return NGrams(best_order(counted, None if validation is None else validation.numbers))
 
-        orders = sorted({1, largest_order(size, size, 4)}, reverse=True)
-        found: dict[str, Callable[[], Baseline]] = {
-            f"{order + 1}-gram, Witten-Bell": partial(n_grams, order) for order in orders
+        size = len(own.vocabulary)
+        return {
+            "n-gram, Kneser-Ney": n_grams,
+            "unigram": lambda: Unigrams(np.bincount(train.numbers, minlength=size)),
         }
-        return {**found, "unigram": lambda: Unigrams(np.bincount(train.numbers, minlength=size))}
 
     def measures(self, model: Language, examples: Tokens, predicted: Losses) -> dict[str, float]:
         return measures(predicted)
@@ -126,6 +167,25 @@ class LanguageTask(Task[LanguageParameters, Texts, LanguageEncoder, Tokens, Loss
 
     def counted(self, model: Language, examples: Tokens) -> tuple[int, str]:
         return len(examples), "tokens"
+
+    def protocol(self, model: Language, examples: Tokens) -> str:
+        """Say how many tokens are unknown: predicting "unknown" counts as right, so that a loss means little alone."""
+        of = f"{model.encoder.level}s"
+        return f"{100 * unknown_share(model, examples):.3g} % of the {of} unknown in training"
+
+    def settings(self, model: Language) -> Mapping[str, Any]:
+        own, encoder = model.parameters, model.encoder
+        found: dict[str, Any] = {
+            "tie_weights": ties_weights(own),
+            "output": encoder.output,
+        }
+        found |= {"dropout": encoder.dropout, "input_dropout": encoder.input_dropout}
+        if encoder.counts is not None:
+            found["batch_size"] = suited_rows(own, int(encoder.counts.sum()))
+        if encoder.ngrams is not None:
+            size = f"{encoder.ngrams.size:,} of up to {encoder.ngrams.order} {encoder.level}s"
+            found["ngrams"] = f"{size}, with the network by a learned gate"
+        return found
 
     def details(self, model: Language, examples: Tokens, predicted: Mapping[str, Losses]) -> Mapping[str, Any]:
         return {"unknown": unknown_share(model, examples)}
@@ -153,7 +213,8 @@ class LanguageTask(Task[LanguageParameters, Texts, LanguageEncoder, Tokens, Loss
             yield stream.push(line)
 
     def stream(self, model: Language, **options: Any) -> LanguageStream:
-        return LanguageStream(model.network, model.encoder.vocabulary, model.encoder.level)
+        own = model.encoder
+        return LanguageStream(model.network, own.vocabulary, own.level, own.mixture)
 
 
 def unknown_share(model: Language, tokens: Tokens) -> float:

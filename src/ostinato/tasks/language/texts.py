@@ -22,10 +22,15 @@ from ostinato.data.text import (
 from ostinato.errors import DataError, UsageError
 from ostinato.nn.softmax import adaptive_cutoffs
 from ostinato.tasks.base.holding_out import Held, Shares, percent
-from ostinato.tasks.language.parameters import LanguageParameters
+from ostinato.tasks.language.kneser_ney import Counted, KneserNey, count
+from ostinato.tasks.language.mixing import Gate, Mixture, features_of
+from ostinato.tasks.language.parameters import LanguageParameters, Output
+from ostinato.tasks.language.suiting import suited_dropout, suited_output
 
 Level: TypeAlias = Literal["character", "word", "subword"]
 _SUBWORDS = 8000
+_ORDERS = {"character": 8, "word": 5, "subword": 6}
+"""The longest n-grams of which the best length is chosen."""
 _LINES = 100
 
 
@@ -52,37 +57,82 @@ class Tokens:
 
 @dataclass(frozen=True)
 class LanguageEncoder:
-    """The vocabulary of a text.
+    """The vocabulary of a text, and what n-grams know of it.
 
     Args:
         vocabulary: built on the training part; level: what a token is.
         cutoffs: of an adaptive softmax, none of others.
+        output: the kind of scores; dropout, input_dropout: those that suit the text, or that were asked for.
+        ngrams: of the training part, and gate: how the network is mixed with them; `None`: it stands alone.
         counts: how often each token occurs in training, while a model is fitted.
+        counted: the n-grams of the training part, while a model that is mixed with some is fitted.
+
+    Raises:
+        ValueError: the parts do not belong together, as in a file that was changed.
     """
 
     vocabulary: Vocabulary
     level: Level
     cutoffs: tuple[int, ...]
+    output: Output = "softmax"
+    dropout: float = 0.0
+    input_dropout: float = 0.0
+    ngrams: KneserNey | None = None
+    gate: Gate | None = None
     counts: NDArray[np.int64] | None = field(default=None, metadata={"saved": False}, compare=False)
+    counted: Counted | None = field(default=None, metadata={"saved": False}, compare=False)
+
+    def __post_init__(self) -> None:
+        """Hold the parts against each other."""
+        if not (0 <= self.dropout < 1 and 0 <= self.input_dropout < 1):
+            raise ValueError("its dropout is no share")
+        if self.ngrams is not None and self.ngrams.symbols != len(self.vocabulary):
+            raise ValueError("its n-grams are of another vocabulary")
+        if self.ngrams is not None and self.gate is not None and self.gate.features != features_of(self.ngrams.order):
+            raise ValueError("its gate is of other n-grams")
+
+    @property
+    def mixture(self) -> Mixture | None:
+        """The n-grams with the gate."""
+        return None if self.ngrams is None or self.gate is None else Mixture(self.ngrams, self.gate)
 
     @classmethod
     def fit(cls, parameters: LanguageParameters, texts: Texts) -> LanguageEncoder:
-        """Build the vocabulary."""
+        """Build the vocabulary, and count."""
         own = parameters
-        size, count, lower = own.vocabulary_size, own.min_count, own.lower
+        size, least, lower = own.vocabulary_size, own.min_count, own.lower
         if own.level == "character":
-            made: Vocabulary = CharacterVocabulary.build(texts.pieces, lower=lower, min_count=count, max_size=size)
+            made: Vocabulary = CharacterVocabulary.build(texts.pieces, lower=lower, min_count=least, max_size=size)
         elif own.level == "word":
-            made = WordVocabulary.build(texts.pieces, lower=lower, min_count=count, max_size=size)
+            made = WordVocabulary.build(texts.pieces, lower=lower, min_count=least, max_size=size)
         else:
             made = SubwordVocabulary.build(texts.pieces, size=size or _SUBWORDS, lower=lower)
-        counts = np.bincount(cls(made, own.level, ()).encode(texts).numbers, minlength=len(made))
+        numbers = cls(made, own.level, ()).encode(texts).numbers
+        counts = np.bincount(numbers, minlength=len(made))
         cutoffs = adaptive_cutoffs(counts, own.hidden_size) if own.output == "adaptive" else ()
-        return cls(made, own.level, tuple(cutoffs), counts)
+        ngrams = count_ngrams(made, own.level, numbers) if own.ngrams else None
+        output, dropout = suited_output(own, len(made), len(numbers)), suited_dropout(own, len(numbers))
+        return cls(made, own.level, tuple(cutoffs), output, *dropout, counts=counts, counted=ngrams)
 
     def encode(self, texts: Texts) -> Tokens:
         """Return texts as token numbers."""
         return Tokens(encode_corpus(texts.pieces, self.vocabulary, eos=self.level != "character"))
+
+
+def count_ngrams(vocabulary: Vocabulary, level: Level, numbers: NDArray[np.int32]) -> Counted:
+    """Return the n-grams of a training text."""
+    return count(numbers, len(vocabulary), _ORDERS[level], vocabulary.specials.unk)
+
+
+def best_order(counted: Counted, validation: NDArray[np.int32] | None) -> KneserNey:
+    """Return the n-grams of the order that predicts a validation text best; without one, of the order before last."""
+    if validation is None or len(validation) < 2:
+        return counted.of_order(max(1, counted.most - 1))
+
+    def loss(model: KneserNey) -> float:
+        return float(model.losses(validation).mean())
+
+    return min((counted.of_order(order) for order in range(1, counted.most + 1)), key=loss)
 
 
 def read_texts(source: Any, level: Level) -> Texts:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from ostinato.data.notes import note
 from ostinato.data.text import Vocabulary
 from ostinato.tasks.language.texts import Level
+
+_NAMED = 5
 
 
 def spelled(tokens: Iterable[int], vocabulary: Vocabulary, level: Level) -> Iterator[str]:
@@ -32,6 +35,22 @@ def _grown(tokens: Iterable[int], vocabulary: Vocabulary, end: int) -> Iterator[
         whole = vocabulary.decode(line).rstrip("\ufffd")  # of a character that has not ended
         yield whole[len(shown) :]
         shown = whole
+
+
+def say_unknown(prompt: str, vocabulary: Vocabulary, level: Level) -> None:
+    """Say which tokens of a prompt a model has never seen: it reads all of them as the same unknown one."""
+    unknown = vocabulary.specials.unk
+    tokens = vocabulary.encode(prompt)
+    count = tokens.count(unknown)
+    if not count:
+        return
+    words = dict.fromkeys(prompt.split() if level == "word" else prompt)
+    strange = [word for word in words if unknown in vocabulary.encode(word)][:_NAMED]
+    shown = " ".join(f'"{word[:40]}"' for word in strange)
+    note(
+        f"{count} of the {len(tokens)} {level}s of the prompt are not in the model's vocabulary ({shown}); each is "
+        "read as unknown"
+    )
 
 
 def beginning(prompt: str, vocabulary: Vocabulary, level: Level) -> list[int]:

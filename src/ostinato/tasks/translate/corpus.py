@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
-import numpy as np
 from torch import Tensor
 
+from ostinato.data.lines import normalise
 from ostinato.data.text import (
     BucketedBatches,
     CharacterVocabulary,
@@ -18,11 +19,11 @@ from ostinato.data.text import (
     WordVocabulary,
 )
 from ostinato.errors import DataError
-from ostinato.tasks.base.holding_out import Held, Shares, percent
+from ostinato.tasks.base.holding_out import Held, Shares, content_keys, drawn_groups, percent
 from ostinato.tasks.translate.pairs import Pair
 from ostinato.tasks.translate.parameters import TranslationParameters
 
-_SUBWORDS = 8000
+_FEWEST_SUBWORDS, _MOST_SUBWORDS = 500, 8000
 _LONGEST = {"subword": 250, "word": 250, "character": 1000}
 
 
@@ -68,6 +69,7 @@ class TranslationEncoder:
     Args:
         source, target: `target` is `None` if one serves both sides.
         longest: the most tokens that are written, unless said otherwise.
+        characters: those of the training sources, sorted.
     """
 
     reading: ClassVar[bool] = True
@@ -75,6 +77,7 @@ class TranslationEncoder:
     source: Vocabulary
     target: Vocabulary | None
     longest: int
+    characters: str = ""
 
     @property
     def written(self) -> Vocabulary:
@@ -99,7 +102,8 @@ class TranslationEncoder:
         if not len(train):
             limit = limit_of(parameters)
             raise DataError(f"all {len(corpus)} pairs are longer than max_length, {limit}; raise max_length")
-        return cls(made.source, made.target, max(100, 2 * (max(map(len, train.targets)) - 2)))
+        longest = max(100, 2 * (max(map(len, train.targets)) - 2))
+        return cls(made.source, made.target, longest, normalise("".join(sorted(set().union(*sources))), "NFC"))
 
     def encode(self, corpus: Corpus) -> Encoded:
         """Return pairs as token numbers."""
@@ -110,17 +114,17 @@ class TranslationEncoder:
 
 
 def hold_out_drawn(parameters: TranslationParameters, corpus: Corpus, shares: Shares) -> Held[Corpus]:
-    """Hold out pairs drawn at random: the end of a corpus is often of another kind than the rest."""
-    order = np.random.default_rng(parameters.seed).permutation(len(corpus)).tolist()
-    parts = []
-    for share in (shares.validation, shares.test):
-        count = round(len(corpus) * share)
-        parts.append(corpus.take(sorted(order[:count])))
-        order = order[count:]
-    train = corpus.take(sorted(order))
+    """Hold out pairs drawn at random: the end of a corpus is often of another kind than the rest.
+
+    All pairs of one source are on the same side: a source that was trained on with another translation is not unseen.
+    """
+    keys = content_keys(source for source, _ in corpus.pairs)
+    rows = drawn_groups(keys, (shares.validation, shares.test), parameters.seed)
+    train, validation, test = (corpus.take(own.tolist()) for own in rows)
     if not len(train):
-        raise DataError(f"none of the {len(order)} pairs of {corpus.origin} has a translation; check the file")
-    return Held(train, parts[0], parts[1], f"{percent(shares.test)} of the pairs, drawn")
+        raise DataError(f"none of the {len(rows[0])} pairs of {corpus.origin} has a translation; check the file")
+    words = f"{percent(shares.test)} of the pairs, drawn, all pairs of one source on one side"
+    return Held(train, validation, test, words)
 
 
 def limit_of(parameters: TranslationParameters) -> int:
@@ -145,10 +149,20 @@ def _vocabulary(parameters: TranslationParameters, texts: list[str]) -> Vocabula
     own = parameters
     size, lower, count = own.vocabulary_size, own.lower, own.min_count
     if own.level == "subword":
-        return SubwordVocabulary.build(texts, model=own.subwords, size=size or _SUBWORDS, lower=lower)
+        return SubwordVocabulary.build(texts, model=own.subwords, size=size or suited_subwords(texts), lower=lower)
     if own.level == "character":
         return CharacterVocabulary.build(texts, lower=lower, min_count=count, max_size=size)
     return WordVocabulary.build(texts, split=own.split, lower=lower, min_count=count, max_size=size)
+
+
+def suited_subwords(texts: Sequence[str]) -> int:
+    """Return how many subwords suit texts: fewer of few texts, in which long ones come too seldom to be learned.
+
+    >>> suited_subwords(["one two three four"] * 10_000)
+    1600
+    """
+    words = sum(text.count(" ") + 1 for text in texts)
+    return min(max(100 * round(0.08 * math.sqrt(words)), _FEWEST_SUBWORDS), _MOST_SUBWORDS)
 
 
 class TranslationBatch(NamedTuple):

@@ -13,7 +13,7 @@ from ostinato.tasks.translate.parameters import TranslationParameters
 from ostinato.tasks.translate.search import Search
 from ostinato.tasks.translate.stream import TranslationStream
 from ostinato.tasks.translate.task import TranslationTask, languages_of, search_of
-from ostinato.tasks.translate.translating import Translation, translate_texts, translated_pieces
+from ostinato.tasks.translate.translating import Translation, say_strange, translate_texts, translated_pieces
 
 
 class Translator(Estimator[TranslationTask], TranslationParameters):
@@ -65,7 +65,9 @@ class Translator(Estimator[TranslationTask], TranslationParameters):
         """
         if isinstance(texts, str):
             raise UsageError("texts is one text; expected several, such as a list")
-        return translate_texts(languages_of(self._model()), list(texts), self._search(search))
+        languages, wanted = languages_of(self._model()), list(texts)
+        say_strange(languages, wanted)
+        return translate_texts(languages, wanted, self._search(search))
 
     def attend(self, text: str) -> Matrix:
         """Return where each token of the greedy translation looked, `values[token][source token]`.

@@ -40,7 +40,9 @@ class TranslationParameters(Parameters):
     columns: Sequence[str | int] | None = data(
         None, "names or numbers of source and target in a file of pairs", absent="source and target, or the first two"
     )
-    vocabulary_size: int | None = data(None, "tokens of a side at most", low=1, absent="all; 8000 subwords")
+    vocabulary_size: int | None = data(
+        None, "tokens of a side at most", low=1, absent="all; 500 to 8000 subwords, by the size of the corpus"
+    )
     min_count: int = data(1, "how often a word or character must occur to be known", low=1)
     shared_vocabulary: bool = data(False, "one vocabulary, and one embedding, for both sides")
     lower: bool = data(False, "make texts lower-case; BLEU and chrF then do not count letter case")
@@ -66,8 +68,15 @@ class TranslationParameters(Parameters):
     copy_unknown: bool = model(True, "replace an unknown word by the source word that was looked at (words only)")
     label_smoothing: float = training(0.1, "share of each target token that goes to all others", low=0, below=1)
     teacher_forcing: float = training(1.0, "share of target tokens that are given in the last epoch", above=0, high=1)
-    batch_tokens: int = training(1024, "tokens of a side in a batch, padding counted", low=1)
-    epochs: int | None = training(20, "passes over the training pairs, at most", low=1)
+    batch_tokens: int | None = training(
+        None, "tokens of a side in a batch, padding counted", low=1, absent="512 of up to 10,000 pairs, else 1024"
+    )
+    epochs: int | None = training(
+        None,
+        "passes over the training pairs, at most",
+        low=1,
+        absent="for 3,000 steps, 3 to 30; 30 with max_seconds",
+    )
     optimizer: Optimizer = training("adamw", "what moves the weights; sgd with momentum")
     learning_rate: float = training(3e-3, "the highest step size, which the schedule moves below", above=0)
     schedule: Schedule = training("one_cycle", "how the learning rate falls from the first step to the last")

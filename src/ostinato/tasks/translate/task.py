@@ -15,6 +15,7 @@ from ostinato.nn.by_name import TRANSFORMER
 from ostinato.nn.losses import perplexity
 from ostinato.tasks.base.holding_out import Held, Shares
 from ostinato.tasks.base.lines import is_path
+from ostinato.tasks.base.suited import Suited
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Baselines, Model, Task
 from ostinato.tasks.base.units import Units
@@ -33,12 +34,14 @@ from ostinato.tasks.translate.panels import translation_panels
 from ostinato.tasks.translate.parameters import TranslationParameters
 from ostinato.tasks.translate.search import Search
 from ostinato.tasks.translate.stream import TranslationStream
-from ostinato.tasks.translate.translating import Languages, translate_texts
+from ostinato.tasks.translate.translating import Languages, say_strange, translate_texts
+from ostinato.training.config import TrainingConfig
 from ostinato.training.objective import Carry, Step
 
 Translation: TypeAlias = "Model[TranslationParameters, TranslationEncoder]"
 _PIECES = 1.5  # of a word, about
 _TOGETHER, _TOKENS = 64, 4096
+_FEW_PAIRS, _SMALL_BATCH, _LARGE_BATCH = 10_000, 512, 1024
 
 
 class TranslationObjective:
@@ -66,6 +69,7 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
     decides = ("BLEU", "perplexity")
     encoder_type = TranslationEncoder
     baseline_types = (WordForWord, Untranslated)
+    suited = Suited(steps=3000, least=3, most=30)
     kept = "the vocabularies and the dictionary"
 
     def check(self, parameters: TranslationParameters, *, tested: bool) -> None:
@@ -114,13 +118,19 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
     def title(self, records: Corpus) -> str:
         return f"Translation of {records.origin}"
 
+    def config(self, parameters: TranslationParameters, train: Corpus) -> TrainingConfig:
+        """Return the settings; where the time is said, and not the passes, all of it is used."""
+        if parameters.epochs is None and parameters.max_seconds is not None:
+            return TrainingConfig.of(parameters, epochs=self.suited.most)
+        return super().config(parameters, train)
+
     def steps_an_epoch(self, parameters: TranslationParameters, train: Corpus) -> int:
         own = parameters
         sides = (
             [text.count(" ") + 1 if own.level != "character" else len(text) for text in one] for one in train.pairs
         )
         longer = sum(map(max, sides)) * (_PIECES if own.level == "subword" else 1.0)
-        return max(1, round(longer / own.batch_tokens))
+        return max(1, round(longer / batch_tokens_of(own, len(train))))
 
     def encoder(self, parameters: TranslationParameters, train: Corpus) -> TranslationEncoder:
         return TranslationEncoder.fit(parameters, train)
@@ -139,10 +149,11 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
     def batches(self, model: Translation, examples: Encoded, *, training: bool) -> TranslationBatches | None:
         own = model.parameters
         if not training:
-            return TranslationBatches(examples, batch_tokens=own.batch_tokens, shuffle=False)
+            return TranslationBatches(examples, batch_tokens=_TOKENS, shuffle=False)
         train, _ = fitting(examples, own)
+        size = batch_tokens_of(own, len(examples))
         return TranslationBatches(
-            train, batch_tokens=own.batch_tokens, given=own.teacher_forcing, epochs=own.epochs or 1, seed=own.seed
+            train, batch_tokens=size, given=own.teacher_forcing, epochs=own.epochs or 1, seed=own.seed
         )
 
     def objective(self, model: Translation, train: Encoded) -> TranslationObjective:
@@ -205,6 +216,8 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
             "pairs",
             " / ".join(f"{0 if part is None else len(part):,} {name}" for name, part in parts.named().items()),
         )
+        sources = [set() if part is None else {source for source, _ in part.pairs} for part in parts.named().values()]
+        yield "distinct sources", " / ".join(f"{len(found):,}" for found in sources)
         train, long = fitting(examples.train, own)
         yield "longer than max_length", f"{long:,} pairs, {'cut' if own.long_pairs == 'cut' else 'left out'}"
         yield "without a translation", f"{parts.train.dropped:,} pairs, left out"
@@ -226,6 +239,7 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
 
     def answers(self, model: Translation, records: Corpus, search: Search | None = None) -> Iterator[Mapping[str, Any]]:
         texts = [source for source, _ in records.pairs]
+        say_strange(languages_of(model), texts)
         for found in translate_texts(languages_of(model), texts, search or search_of(model.parameters)):
             others = [{"translation": own.text, "score": own.score} for own in found]
             yield {"translation": found[0].text, "alternatives": others}
@@ -234,10 +248,17 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
         return TranslationStream(languages_of(model), search_of(model.parameters).changed(options))
 
 
+def batch_tokens_of(parameters: TranslationParameters, pairs: int) -> int:
+    """Return the size of a batch: small ones of a small corpus, which else had few steps."""
+    return parameters.batch_tokens or (_SMALL_BATCH if pairs <= _FEW_PAIRS else _LARGE_BATCH)
+
+
 def languages_of(model: Translation) -> Languages:
     """Return a network with the vocabularies of both sides."""
     encoder, own = model.encoder, model.parameters
-    return Languages(model.network, encoder.source, encoder.written, encoder.longest, own.copy_unknown)
+    return Languages(
+        model.network, encoder.source, encoder.written, encoder.longest, own.copy_unknown, encoder.characters
+    )
 
 
 def search_of(parameters: TranslationParameters) -> Search:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ostinato.data.lines import normalise
+from ostinato.data.notes import note
 from ostinato.data.text import Vocabulary
 from ostinato.tasks.translate.beam import beam_search
 from ostinato.tasks.translate.greedy import greedy_search, greedy_tokens
@@ -15,6 +17,7 @@ from ostinato.tasks.translate.network import TranslationNetwork
 from ostinato.tasks.translate.search import Hypothesis, Search
 from ostinato.tasks.translate.tokens_as_text import as_text, copied, pieces, source_words
 
+_SHOWN = 10
 _ROWS = 320
 """Hypotheses of a batch."""
 _NUMBERS = 2**22
@@ -41,10 +44,30 @@ class Languages:
     longest: int
     """The most tokens that are written, unless said otherwise."""
     copy_unknown: bool
+    characters: str = ""
+    """Those of the training sources; empty: it is not known which."""
 
     def read(self, text: str) -> list[int]:
-        """Return a source as the network reads it."""
-        return [*self.source.encode(text), self.source.specials.eos]
+        """Return a source as the network reads it: as sources were trained on, without white space around it."""
+        return [*self.source.encode(text.strip()), self.source.specials.eos]
+
+    def strange(self, text: str) -> str:
+        """Return the characters of a text that no training source had, each once."""
+        if not self.characters:
+            return ""
+        lower = bool(getattr(self.source, "lower", False))
+        known, read = (own.lower() if lower else own for own in (self.characters, normalise(text, "NFC")))
+        return "".join(own for own in dict.fromkeys(read) if own not in known and not own.isspace())
+
+
+def say_strange(own: Languages, texts: Sequence[str]) -> None:
+    """Say which sources hold characters that no training source had: what is made of them is a guess."""
+    found = [one for text in texts if (one := own.strange(text))]
+    if not found:
+        return
+    several = f"{len(found):,} of the {len(texts):,} sources have" if len(texts) > 1 else "the source has"
+    shown = "".join(dict.fromkeys("".join(found)))[:_SHOWN]
+    note(f'{several} characters that no training source had ("{shown}"); their translations are guesses')
 
 
 def translate_texts(
@@ -68,6 +91,7 @@ def translate_texts(
 
 def translated_pieces(own: Languages, text: str, search: Search) -> Iterator[str]:
     """Yield the greedy translation of a text piece by piece."""
+    say_strange(own, [text])
     source = torch.tensor(own.read(text))
     if len(source) == 1:
         return iter(())
