@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +12,7 @@ from ostinato.nn.heads import Gaussian, Head, NegativeBinomialHead, Point, Point
 
 Output = Literal["point", "quantiles", "gaussian", "student_t", "negative_binomial"]
 Decoding = Literal["direct", "recursive"]
+_LONGEST = 400  # steps of a season that a context holds
 Normalization = Literal["none", "last", "mean", "standard", "last_std", "mean_abs"]
 
 
@@ -72,20 +74,28 @@ def choose_season(season: int | None, frequency: Frequency, rows: int) -> int:
     return fitting[0] if fitting else 1
 
 
-def choose_context(context: int | None, horizon: int, frequency: Frequency, rows: int) -> int:
+def choose_seasons(season: int | None, frequency: Frequency, rows: int) -> tuple[int, ...]:
+    """Return all season lengths in steps, the shortest first: the one given, else those that training holds twice."""
+    if season is not None:
+        return (season,) if season > 1 else ()
+    return tuple(length for length in frequency.seasons if 2 * length <= rows and 1 < length <= _LONGEST)
+
+
+def choose_context(context: int | None, horizon: int, seasons: Sequence[int], rows: int) -> int:
     """Return how many steps a forecast looks back on.
 
-    By default as far as two horizons and two of the shortest seasons (the second season whole, where it is short), but
-    not more than a third of the shortest training part, so that windows are left to learn from.
+    By default as far as two horizons, two of the shortest seasons, and the longest season with one of the shortest
+    before it, but not more than a third of the typical training part, so that windows are left to learn from.
     """
     if context is not None:
         return context
-    seasons = [length for length in frequency.seasons if length <= 200]
-    wish = max([2 * horizon, 16, *(2 * length for length in seasons[:1]), *seasons[1:2]])
-    return max(1, min(wish, 1024, max(rows // 3, min(horizon, rows // 2))))
+    most = max(1, min(1024, max(rows // 3, min(horizon, rows // 2))))
+    wish = max([2 * horizon, 16, *(2 * length for length in seasons[:1])])
+    longer = [length + seasons[0] for length in seasons[1:] if length + seasons[0] <= most]
+    return min(max([wish, *longer]), most)
 
 
-def choose_segment(segment: int | Literal["auto"], context: int, frequency: Frequency, decoding: Decoding) -> int:
+def choose_segment(segment: int | Literal["auto"], context: int, seasons: Sequence[int], decoding: Decoding) -> int:
     """Return how many steps one recurrent step reads: by default the shortest season, else an eighth of the context."""
     if segment != "auto":
         if segment > context:
@@ -93,5 +103,5 @@ def choose_segment(segment: int | Literal["auto"], context: int, frequency: Freq
         return segment
     if decoding == "recursive":
         return 1
-    natural = [length for length in frequency.seasons if length <= 48 and 2 * length <= context]
+    natural = [length for length in seasons if length <= 48 and 2 * length <= context]
     return natural[0] if natural else max(1, min(24, context // 8))
