@@ -8,7 +8,7 @@ python3 dev.py oldest           run a part of the tests with the oldest versions
 python3 dev.py targets          run the tests of compiled code as on older x86 processors: AVX2, and without AVX
 python3 dev.py check            linters, types and import contracts
 python3 dev.py bench [NAME]     run a benchmark; without a name, list them
-python3 dev.py catalogue        write docs/cells.md anew from the cells
+python3 dev.py catalogue        write docs/cells.md from the cells
 python3 dev.py setup            only make .venv and install
 """
 

@@ -108,7 +108,7 @@ def measure(workers: Sequence[Worker], name: str, rounds: int) -> Blocks:
 
 
 def measure_all(trees: Sequence[Path], match: str, processes: int, rounds: int) -> dict[str, Blocks]:
-    """Measure every row that matches, anew in so many sets of processes: where memory lies makes a difference."""
+    """Measure every row that matches, again in so many sets of processes: where memory lies makes a difference."""
     found: dict[str, Blocks] = {}
     for _ in range(processes):
         workers = [Worker(tree) for tree in trees]

@@ -106,7 +106,7 @@ def _settings(arguments: argparse.Namespace, threads: int) -> Settings:
 
 
 def _measure(settings: Settings) -> list[Record]:
-    """Run the measurements of one number of threads; where a process dies, go on after the job that killed it."""
+    """Run the measurements of one number of threads; where a process dies, continue after the job that killed it."""
     with tempfile.TemporaryDirectory() as folder:
         file, skip = Path(folder) / "records.jsonl", 0
         while code := _run_worker(settings, file, skip, Path(folder)):

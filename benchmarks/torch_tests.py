@@ -10,7 +10,7 @@ of its own, from the same seeds:
 - ours: `torch.nn.RNN`, `LSTM`, `GRU` and their cells are those of `ostinato.nn`, which leave small calls to PyTorch;
 - engine: the same, and every call that the engine can take is run by it, however small.
 
-A test that crashes or runs over its time ends its process; the others go on in a new one.
+A test that crashes or runs over its time ends its process; the others continue in a new one.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def run_job(job: Job) -> dict[str, Outcome]:
 
 
 def run_process(job: Job, journal: Journal, output: Path) -> bool:
-    """Run a worker until it ends or must be ended; tell whether another has to go on."""
+    """Run a worker until it ends or must be ended; tell whether another has to continue."""
     before = len(journal.lines())
     with output.open("wb") as sink:
         worker = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Steppers: copies that later changes do not reach, that refuse what does not fit, and that go on anywhere."""
+"""Steppers: copies that later changes do not reach, that refuse what does not fit, and that continue anywhere."""
 
 import copy
 import os

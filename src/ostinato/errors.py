@@ -6,13 +6,14 @@
     ├── DataError                 something in a file, table or stream row is wrong        (also ValueError)
     │   ├── ColumnError           a column is missing, doubled or of the wrong kind
     │   └── StreamRowError        a row pushed into a stream does not fit the model
-    ├── TrainingError             training could not go on
+    ├── TrainingError             training could not continue
     │   ├── NonFiniteLoss         the loss became NaN or infinite
     │   └── Diverged              it ended far above where it began
     ├── ArtifactError             a model folder cannot be read
     │   ├── CorruptArtifact       it is cut short or changed
     │   └── NewerArtifact         it was written by a newer version
     ├── NotEnoughMemory           a model, a batch or the data are too large            (also MemoryError)
+    ├── OutOfTime                 work that has a share of time used it up              (also TimeoutError)
     ├── OutputError               a file or folder cannot be written                       (also OSError)
     └── MissingExtra              an optional dependency is not installed                  (also ImportError)
 
@@ -68,7 +69,7 @@ class StreamRowError(DataError):
 
 
 class TrainingError(OstinatoError):
-    """Training could not go on."""
+    """Training could not continue."""
 
     exit_code = 4
 
@@ -88,6 +89,10 @@ class Diverged(TrainingError):
 
 class NotEnoughMemory(OstinatoError, MemoryError):
     """A model, a batch or the data are too large for the memory of this machine."""
+
+
+class OutOfTime(OstinatoError, TimeoutError):
+    """Work that has a share of time, such as fitting a baseline, used it up."""
 
 
 class ArtifactError(OstinatoError):

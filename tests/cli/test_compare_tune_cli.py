@@ -1,4 +1,4 @@
-"""`ostinato compare` and `ostinato tune` as they are typed: what is refused, what is left, what goes on."""
+"""`ostinato compare` and `ostinato tune` as they are typed: what is refused, what is left, what continues."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM at any moment of a fit: it stops, says how to go on, and goes on to the same bits."""
+"""Ctrl-C and SIGTERM at any moment of a fit: it stops, says how to resume, and resumes to the same bits."""
 
 import os
 import signal

@@ -77,7 +77,7 @@ def test_mistakes_get_one_sentence(folder, tmp_path, capsys) -> None:
     assert not (tmp_path / "x").exists()
 
 
-def test_lines_are_answered_by_how_well_they_were_foretold(folder, tmp_path, capsys, monkeypatch) -> None:
+def test_lines_are_answered_by_how_well_they_were_predicted(folder, tmp_path, capsys, monkeypatch) -> None:
     (tmp_path / "lines.txt").write_text("the cat sat on the mat.\n\n[zebra]\n")
     assert main(["predict", str(folder), str(tmp_path / "lines.txt")]) == 0
     lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]

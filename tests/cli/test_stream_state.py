@@ -1,4 +1,4 @@
-"""`ostinato stream MODEL --state FILE`: it goes on where it ended, however that came."""
+"""`ostinato stream MODEL --state FILE`: it resumes where it ended, however that came."""
 
 import io
 import json

@@ -62,7 +62,7 @@ def summary_of(*panels, text="Sentiment of reviews.tsv", epochs=4) -> Summary:
 def all_panels(text=HOSTILE):
     return (
         Table("Recall", ("class", "recall", "count"), ((text, 0.9, 120), ("neg", NAN, 3)), "Of the test part."),
-        Matrix("Confusion", ("pos", text), ("pos", text), ((90.0, 10.0), (7.0, 93.0)), "truth", "foretold"),
+        Matrix("Confusion", ("pos", text), ("pos", text), ((90.0, 10.0), (7.0, 93.0)), "truth", "predicted"),
         WeightedText("Looked at", ("A", text, "film", "."), (0.1, 0.9, NAN, 2.0), "By attention."),
         Curve(
             "Reliability",
@@ -121,7 +121,7 @@ def test_every_panel_is_drawn_and_nothing_is_fetched(tmp_path) -> None:
         "75 s",
         "overfitting",
         "2.13.0",
-        "foretold",
+        "predicted",
     ):
         assert word in page.text
     assert page.text.count(HOSTILE) >= 5

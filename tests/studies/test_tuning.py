@@ -130,7 +130,7 @@ def test_the_same_call_goes_on_and_does_nothing_twice(fits, tmp_path) -> None:
     more = ostinato.tune(Bowl(), "data", SPACE, trials=9, directory=tmp_path)
     assert more.trials[:6] == first.trials
     values = [trial.parameters["x"] for trial in more.trials]
-    assert len(set(values)) == 9  # the sampler does not begin anew
+    assert len(set(values)) == 9  # the sampler does not start over
     rows = list(csv.DictReader((tmp_path / "trials.csv").open()))
     assert [int(row["trial"]) for row in rows] == list(range(9))
 

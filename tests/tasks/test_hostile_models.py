@@ -45,7 +45,7 @@ def models(tmp_path_factory):
 
 
 def _rewritten(folder, target, change):
-    """Write a model anew with a change of its plain data and the checksum mended."""
+    """Write a model again with a change of its plain data and the checksum mended."""
     plain = json.loads((folder / "model.json").read_text())
     core = {key: plain[key] for key in ("kind", "versions", "weights", "body")}
     change(core["body"])

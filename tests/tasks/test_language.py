@@ -187,8 +187,8 @@ def test_the_best_tokens_are_drawn_as_often_as_they_should(model) -> None:
     scores = torch.tensor([2.0, 1.0, 0.0, -1.0])
     generator = torch.Generator().manual_seed(0)
 
-    def shares(sampling, lately=(), never=()):
-        counts = Counter(draw(scores, sampling, lately, never, generator) for _ in range(4000))
+    def shares(sampling, recent=(), never=()):
+        counts = Counter(draw(scores, sampling, recent, never, generator) for _ in range(4000))
         return [counts[token] / 4000 for token in range(4)]
 
     chances = scores.softmax(-1).tolist()
@@ -199,7 +199,7 @@ def test_the_best_tokens_are_drawn_as_often_as_they_should(model) -> None:
     assert shares(Sampling(top_p=0.6)) == [1, 0, 0, 0]
     assert shares(Sampling(top_p=0.65))[2:] == [0, 0]
     penalised = torch.tensor([1.0, 1.0, 0.0, -2.0]).softmax(-1).tolist()
-    assert shares(Sampling(repetition_penalty=2.0), lately=[0, 3]) == pytest.approx(penalised, abs=0.03)
+    assert shares(Sampling(repetition_penalty=2.0), recent=[0, 3]) == pytest.approx(penalised, abs=0.03)
     assert shares(Sampling(), never=[0])[0] == 0
 
 

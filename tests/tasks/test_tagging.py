@@ -253,7 +253,7 @@ def test_a_stream_and_lines_are_answered_as_sentences(model, tmp_path) -> None:
         ("B-X B-X", [("X", 0, 1), ("X", 1, 2)]),
         ("I-X I-X", [("X", 0, 2)]),  # IOB1
         ("I-X B-X", [("X", 0, 1), ("X", 1, 2)]),
-        ("B-X I-Y I-Y", [("X", 0, 1), ("Y", 1, 3)]),  # another kind begins anew
+        ("B-X I-Y I-Y", [("X", 0, 1), ("Y", 1, 3)]),  # another kind starts over
         ("O I-X", [("X", 1, 2)]),
         ("B-X E-X O S-Y", [("X", 0, 2), ("Y", 3, 4)]),
         ("S-X S-X", [("X", 0, 1), ("X", 1, 2)]),
@@ -424,8 +424,8 @@ def test_panels_show_every_held_out_token_and_the_most_confident_mistake_first(m
     panels = {panel.title: panel for panel in model.summary_.panels}
     confusion = panels["Tags, and what they were taken for"]
     assert np.sum(confusion.values) == model.scores_.count
-    surest = [row[-1] for row in panels["The most confident mistakes"].rows]
-    assert surest == sorted(surest, reverse=True)
+    confident = [row[-1] for row in panels["The most confident mistakes"].rows]
+    assert confident == sorted(confident, reverse=True)
     counts = Counter(type(panel).__name__ for panel in model.summary_.panels)
     assert set(counts) == {"Matrix", "Table", "Curve", "Sample"}
 

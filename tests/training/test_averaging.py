@@ -44,7 +44,7 @@ def test_the_kept_weights_are_the_average_of_those_after_each_step(kind) -> None
     def note(_):
         plain.append([weight.detach().clone() for weight in last.parameters()])
 
-    # training goes on as if nothing were averaged, so that a run without shows the weights after the last step
+    # training continues as if nothing were averaged, so that a run without shows the weights after the last step
     train(last, squared_error, Rows(), None, CONFIG, on_epoch=note)
     after = [*seen[1:], plain[-1]]
     if kind == "polyak":

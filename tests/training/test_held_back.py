@@ -19,7 +19,7 @@ def test_an_interrupt_within_a_step_waits_for_its_end_and_is_in_the_checkpoint(t
         def objective(module, batch, carry, steps=steps, training=training, seen=seen):
             seen.append(module.training)
             if seen.count(training) == steps and module.training == training:
-                signal.raise_signal(signal.SIGINT)  # held back: the step goes on
+                signal.raise_signal(signal.SIGINT)  # held back: the step continues
             return squared_error(module, batch, carry)
 
         where = tmp_path / f"{steps} {training}"

@@ -94,7 +94,7 @@ def test_the_same_seed_gives_the_same_bits_and_leaves_the_callers_numbers_alone(
 
 
 class Chunks:
-    """One long sequence in chunks that go on from each other."""
+    """One long sequence in chunks that continue from each other."""
 
     def __init__(self):
         self.xs = torch.randn(30, 2, 3, generator=torch.Generator().manual_seed(1))

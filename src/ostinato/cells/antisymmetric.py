@@ -44,7 +44,7 @@ class AntisymmetricRNNCell(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Start anew: Glorot input weights, normal recurrent weights of variance one over the units, zero bias."""
+        """Initialise: Glorot input weights, normal recurrent weights of variance one over the units, zero bias."""
         glorot_blocks_(self.input, 1)
         nn.init.normal_(self.recurrent, std=math.sqrt(1.0 / self.hidden_size))
 

@@ -51,7 +51,7 @@ class CfCCell(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Start anew: Glorot weights, zero biases."""
+        """Initialise: Glorot weights, zero biases."""
         glorot_blocks_(self.backbone, 1)
         glorot_blocks_(self.heads, 4)
 

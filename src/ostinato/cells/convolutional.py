@@ -54,7 +54,7 @@ class ConvLSTMCell(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Start anew: Glorot input kernels, orthogonal recurrent kernels, forget bias one."""
+        """Initialise: Glorot input kernels, orthogonal recurrent kernels, forget bias one."""
         _start(self.input, 4)
         _start(self.recurrent, 4, orthogonal=True)
         _bias(self.input).chunk(4)[1].fill_(1.0)
@@ -115,7 +115,7 @@ class ConvGRUCell(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Start anew: Glorot input kernels, orthogonal recurrent kernels, zero bias."""
+        """Initialise: Glorot input kernels, orthogonal recurrent kernels, zero bias."""
         _start(self.input, 3)
         _start(self.recurrent, 2, orthogonal=True)
         _start(self.candidate, 1, orthogonal=True)

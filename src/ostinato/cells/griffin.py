@@ -51,7 +51,7 @@ class RGLRUCell(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Start anew: Glorot weights, zero biases, slowest decays evenly between 0.9 and 0.999."""
+        """Initialise: Glorot weights, zero biases, slowest decays evenly between 0.9 and 0.999."""
         glorot_blocks_(self.input, 1)
         glorot_blocks_(self.gates, 2)
         with torch.no_grad():

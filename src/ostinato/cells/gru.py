@@ -46,7 +46,7 @@ class GRUCell(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Start anew: Glorot input weights, recurrent weights as `recurrent_init` says, zero biases."""
+        """Initialise: Glorot input weights, recurrent weights as `recurrent_init` says, zero biases."""
         glorot_blocks_(self.input, 3)
         recurrent_blocks_(self.recurrent, 3, self.recurrent_init)
 

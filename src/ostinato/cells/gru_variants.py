@@ -42,7 +42,7 @@ class GRUResetBeforeCell(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Start anew: Glorot input weights, orthogonal recurrent weights, zero biases."""
+        """Initialise: Glorot input weights, orthogonal recurrent weights, zero biases."""
         glorot_blocks_(self.input, 3)
         orthogonal_blocks_(self.recurrent, 2)
         orthogonal_blocks_(self.candidate, 1)
@@ -92,7 +92,7 @@ class MGUCell(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Start anew: Glorot input weights, orthogonal recurrent weights, zero biases."""
+        """Initialise: Glorot input weights, orthogonal recurrent weights, zero biases."""
         glorot_blocks_(self.input, 2)
         orthogonal_blocks_(self.recurrent, 1)
         orthogonal_blocks_(self.candidate, 1)
@@ -146,7 +146,7 @@ class LayerNormGRUCell(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Start anew: Glorot input weights, orthogonal recurrent weights, zero biases, norms with gain one."""
+        """Initialise: Glorot input weights, orthogonal recurrent weights, zero biases, norms with gain one."""
         glorot_blocks_(self.input, 3)
         orthogonal_blocks_(self.recurrent, 3)
         for norm in (self.input_gate_norm, self.recurrent_gate_norm, self.input_norm, self.recurrent_norm):

@@ -52,7 +52,7 @@ class IndRNNCell(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Start anew: Glorot input weights, recurrent weights evenly between 0 and 1, zero bias."""
+        """Initialise: Glorot input weights, recurrent weights evenly between 0 and 1, zero bias."""
         glorot_blocks_(self.input, 1)
         nn.init.uniform_(self.recurrent, 0.0, 1.0)
 

@@ -71,7 +71,7 @@ class GRUDCell(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Start anew: Glorot input weights, orthogonal recurrent weights, small decays."""
+        """Initialise: Glorot input weights, orthogonal recurrent weights, small decays."""
         glorot_blocks_(self.input, 3)
         orthogonal_blocks_(self.recurrent, 2)
         orthogonal_blocks_(self.candidate, 1)
@@ -149,7 +149,7 @@ class TLSTMCell(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Start anew: Glorot input weights, orthogonal recurrent weights, forget bias one."""
+        """Initialise: Glorot input weights, orthogonal recurrent weights, forget bias one."""
         glorot_blocks_(self.input, 4)
         glorot_blocks_(self.short_term, 1)
         orthogonal_blocks_(self.recurrent, 4)

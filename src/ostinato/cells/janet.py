@@ -47,7 +47,7 @@ class JANETCell(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Start anew: Glorot input weights, orthogonal recurrent weights, chrono forget bias."""
+        """Initialise: Glorot input weights, orthogonal recurrent weights, chrono forget bias."""
         glorot_blocks_(self.input, 2)
         orthogonal_blocks_(self.recurrent, 2)
         chrono_(self.input.bias.detach().chunk(2)[0], self.longest_memory)

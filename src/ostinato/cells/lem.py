@@ -10,7 +10,7 @@ LEMState = tuple[Tensor, Tensor]
 
 
 class LEMCell(nn.Module):
-    """One step of LEM: `y` and `z` each move by a share that is learned anew at each step.
+    """One step of LEM: `y` and `z` each move by a share that is computed at each step.
 
         d  = step * sigmoid(W_d x + U_d y + b_d)
         e  = step * sigmoid(W_e x + U_e y + b_e)
@@ -45,7 +45,7 @@ class LEMCell(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Start anew: Glorot input weights, orthogonal recurrent weights, zero biases."""
+        """Initialise: Glorot input weights, orthogonal recurrent weights, zero biases."""
         glorot_blocks_(self.input, 4)
         orthogonal_blocks_(self.recurrent, 3)
         orthogonal_blocks_(self.mixed, 1)

@@ -67,7 +67,7 @@ class LRUCell(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Start anew: `l` evenly on the ring, the input scaled so that the state keeps its variance, Glorot B and C."""
+        """Initialise: `l` evenly on the ring, the input scaled so that the state keeps its variance, Glorot B and C."""
         inner, outer = self.r_min**2, self.r_max**2
         with torch.no_grad():
             squared = torch.empty_like(self.nu).uniform_(inner, outer).clamp(min=1e-8)

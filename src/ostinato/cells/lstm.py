@@ -57,7 +57,7 @@ class LSTMCell(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Start anew: Glorot input weights, recurrent weights by name, forget bias one or chrono."""
+        """Initialise: Glorot input weights, recurrent weights by name, forget bias one or chrono."""
         glorot_blocks_(self.input, 4)
         recurrent_blocks_(self.recurrent, 4, self.recurrent_init)
         i, f, _, _ = self.input.bias.detach().chunk(4)

@@ -47,7 +47,7 @@ class PeepholeLSTMCell(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Start anew: Glorot input weights, orthogonal recurrent weights, forget bias one, zero peepholes."""
+        """Initialise: Glorot input weights, orthogonal recurrent weights, forget bias one, zero peepholes."""
         glorot_blocks_(self.input, 4)
         orthogonal_blocks_(self.recurrent, 4)
         nn.init.zeros_(self.peepholes)
@@ -98,7 +98,7 @@ class CoupledLSTMCell(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Start anew: Glorot input weights, orthogonal recurrent weights, forget bias one."""
+        """Initialise: Glorot input weights, orthogonal recurrent weights, forget bias one."""
         glorot_blocks_(self.input, 3)
         orthogonal_blocks_(self.recurrent, 3)
         self.input.bias.detach().chunk(3)[0].fill_(1.0)
@@ -153,7 +153,7 @@ class ProjectedLSTMCell(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Start anew: Glorot input weights, orthogonal recurrent weights and projection, forget bias one."""
+        """Initialise: Glorot input weights, orthogonal recurrent weights and projection, forget bias one."""
         glorot_blocks_(self.input, 4)
         orthogonal_blocks_(self.recurrent, 4)
         orthogonal_blocks_(self.projection, 1)
@@ -211,7 +211,7 @@ class LayerNormLSTMCell(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Start anew: Glorot input weights, orthogonal recurrent weights, forget bias one, norms with gain one."""
+        """Initialise: Glorot input weights, orthogonal recurrent weights, forget bias one, norms with gain one."""
         glorot_blocks_(self.input, 4)
         orthogonal_blocks_(self.recurrent, 4)
         for norm in (self.input_norm, self.recurrent_norm, self.memory_norm):

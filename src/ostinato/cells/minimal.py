@@ -42,7 +42,7 @@ class MinGRUCell(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Start anew: Glorot input weights, zero biases."""
+        """Initialise: Glorot input weights, zero biases."""
         glorot_blocks_(self.input, 2)
 
     def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
@@ -88,7 +88,7 @@ class MinLSTMCell(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Start anew: Glorot input weights, forget bias one, other biases zero."""
+        """Initialise: Glorot input weights, forget bias one, other biases zero."""
         glorot_blocks_(self.input, 3)
         self.input.bias.detach().chunk(3)[0].fill_(1.0)
 

@@ -48,7 +48,7 @@ class MultiplicativeLSTMCell(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Start anew: Glorot input weights, orthogonal matrices on h and m, forget bias one."""
+        """Initialise: Glorot input weights, orthogonal matrices on h and m, forget bias one."""
         glorot_blocks_(self.input, 4)
         glorot_blocks_(self.factor, 1)
         orthogonal_blocks_(self.recurrent, 1)

@@ -49,7 +49,7 @@ class CoRNNCell(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Start anew: Glorot input weights, orthogonal recurrent weights, zero bias."""
+        """Initialise: Glorot input weights, orthogonal recurrent weights, zero bias."""
         glorot_blocks_(self.input, 1)
         orthogonal_blocks_(self.recurrent, 1)
         orthogonal_blocks_(self.speed, 1)
@@ -100,7 +100,7 @@ class UnICORNNCell(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Start anew: input weights after He et al. (2015), w in 0 to 1, s in -0.1 to 0.1, zero bias."""
+        """Initialise: input weights after He et al. (2015), w in 0 to 1, s in -0.1 to 0.1, zero bias."""
         nn.init.kaiming_uniform_(self.input.weight)
         nn.init.zeros_(self.input.bias)
         nn.init.uniform_(self.recurrent, 0.0, 1.0)

@@ -47,7 +47,7 @@ class QRNNCell(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Start anew: Glorot weights, forget bias one, other biases zero."""
+        """Initialise: Glorot weights, forget bias one, other biases zero."""
         glorot_blocks_(self.input, 3)
         self.input.bias.detach().chunk(3)[1].fill_(1.0)
 

@@ -51,7 +51,7 @@ class RNNCell(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Start anew: Glorot input weights, recurrent weights as `recurrent_init` says, zero bias."""
+        """Initialise: Glorot input weights, recurrent weights as `recurrent_init` says, zero bias."""
         glorot_blocks_(self.input, 1)
         recurrent_blocks_(self.recurrent, 1, self.recurrent_init)
 
@@ -87,6 +87,6 @@ class IRNNCell(RNNCell):
         super().__init__(input_size, hidden_size, "relu", "identity")
 
     def reset_parameters(self) -> None:
-        """Start anew: input weights normal with deviation 0.001, the identity as recurrent matrix, zero bias."""
+        """Initialise: input weights normal with deviation 0.001, the identity as recurrent matrix, zero bias."""
         super().reset_parameters()
         nn.init.normal_(self.input.weight, std=0.001)

@@ -45,7 +45,7 @@ class SegmentGRUCell(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Start anew: Glorot input weights, orthogonal recurrent weights, zero biases."""
+        """Initialise: Glorot input weights, orthogonal recurrent weights, zero biases."""
         glorot_blocks_(self.embed, 1)
         glorot_blocks_(self.input, 3)
         orthogonal_blocks_(self.recurrent, 3)

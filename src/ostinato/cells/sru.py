@@ -47,7 +47,7 @@ class SRUCell(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Start anew: weights even with variance one over `input_size`; recurrent vectors and biases zero."""
+        """Initialise: weights even with variance one over `input_size`; recurrent vectors and biases zero."""
         bound = math.sqrt(3.0 / self.input_size)
         for layer in (self.input, self.highway):
             if isinstance(layer, nn.Linear):

@@ -125,7 +125,7 @@ class RecurrentDropout(Wrapper):
         self.rate = rate
 
     def initial_state(self, x: Tensor) -> tuple[State, Tensor]:
-        """Return the cell's start and a mask: drawn anew in training, ones in evaluation."""
+        """Return the cell's start and a mask: drawn again in training, ones in evaluation."""
         inner = _start_of(self.cell, x)
         ones = torch.ones_like(_leaves(inner)[0])
         return inner, nn.functional.dropout(ones, self.rate, self.training)

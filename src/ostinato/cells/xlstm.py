@@ -57,7 +57,7 @@ class SLSTMCell(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Start anew: Glorot input weights, an orthogonal block for each head and gate, forget biases 3 to 6."""
+        """Initialise: Glorot input weights, an orthogonal block for each head and gate, forget biases 3 to 6."""
         nn.init.xavier_uniform_(self.input.weight)
         nn.init.zeros_(self.input.bias)
         with torch.no_grad():
@@ -136,7 +136,7 @@ class MLSTMCell(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Start anew: Glorot weights, gates that do not read x yet, forget biases 3 to 6, input biases near zero."""
+        """Initialise: Glorot weights, gates that do not read x yet, forget biases 3 to 6, input biases near zero."""
         for block in self.input.weight.detach().chunk(4):
             nn.init.xavier_uniform_(block)
         nn.init.zeros_(self.input.bias)

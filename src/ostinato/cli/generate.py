@@ -31,7 +31,7 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument("--top-p", type=float, default=1.0, metavar="P", help="draw from the best with a share P (1)")
     parser.add_argument("--repetition-penalty", type=float, default=1.0, metavar="X", help="above 1: repeat less (1)")
     parser.add_argument("--stop", action="append", metavar="TEXT", help="end before this text; may be given again")
-    parser.add_argument("--cache", action="store_true", help="mix in the tokens that came lately (a neural cache)")
+    parser.add_argument("--cache", action="store_true", help="mix in the tokens that came recently (a neural cache)")
     parser.add_argument("--seed", type=int, default=0, help="the same seed writes the same text (0)")
     parser.set_defaults(run=run)
 

@@ -48,7 +48,7 @@ def _check_unfinished(out: Path) -> None:
     if (out / "model.json").exists() and not checkpoint_path(out).exists():
         raise UsageError(
             f"{out} holds a finished model, and --resume replaces none: ostinato update {out} FILE trains it on new "
-            "rows; leave --resume out to fit it anew, or give another --out"
+            "rows; leave --resume out to fit it from the beginning, or give another --out"
         )
 
 

@@ -29,7 +29,7 @@ Each answer is one line of JSON:
 examples:
   tail -n 24 load.csv | ostinato stream model --columns time,load
   some-sensor | ostinato stream model --cold
-  some-sensor | ostinato stream model --state sensor.state      goes on where it ended
+  some-sensor | ostinato stream model --state sensor.state      resumes where it ended
 """
 
 
@@ -51,7 +51,7 @@ def add_parser(verbs: Any) -> None:
         "--state",
         type=path,
         metavar="FILE",
-        help="go on where the stream ended that left this file; it is written again",
+        help="resume where the stream ended that left this file; it is written again",
     )
     parser.add_argument("--skip-bad", action="store_true", help="report a bad row and go to the next, rather than stop")
     parser.set_defaults(run=run)

@@ -78,14 +78,14 @@ def decode(name: str, content: bytes) -> str:
         if encoding:
             raise DataError(
                 f"{name} begins as {encoding.upper()}, but its byte {error.start + 1:,} is not; it is cut short or "
-                "damaged: save it anew, best as UTF-8"
+                "damaged: save it again, best as UTF-8"
             ) from error
         text = content.decode("cp1252", "replace") if b"\0" not in content else _without_mark(name, content)
     if "\0" in text:
         text = _without_mark(name, content) if not mark else text
         if "\0" in text:
             line = text.count("\n", 0, text.index("\0")) + 1
-            raise DataError(f"line {line} of {name} holds a zero byte; it is damaged, or no text file: save it anew")
+            raise DataError(f"line {line} of {name} holds a zero byte; it is damaged, or no text file: save it again")
     return text
 
 
@@ -100,7 +100,7 @@ def _without_mark(name: str, content: bytes) -> str:
             except UnicodeDecodeError:
                 break
     line = content.count(b"\n", 0, content.index(b"\0")) + 1
-    raise DataError(f"line {line} of {name} holds a zero byte; it is damaged, or no text file: save it anew")
+    raise DataError(f"line {line} of {name} holds a zero byte; it is damaged, or no text file: save it again")
 
 
 def _one_line_end(name: str, text: str) -> str:
@@ -114,7 +114,7 @@ def _one_line_end(name: str, text: str) -> str:
         line = bare.count("\n", 0, bare.index("\r")) + 1
         raise DataError(
             f"line {line} of {name} has a carriage return within it, though its lines end otherwise; it is damaged: "
-            "save it anew with one kind of line end"
+            "save it again with one kind of line end"
         )
     return text.replace("\r", "\n")
 

@@ -48,7 +48,7 @@ class Decoding(TypedDict, total=False):
 
 
 class Rows(Generic[T]):
-    """What a reader returns: read anew from disk each time it is iterated, one row in memory at a time."""
+    """What a reader returns: read again from disk each time it is iterated, one row in memory at a time."""
 
     def __init__(self, start: Callable[[], Iterator[T]]) -> None:
         self._start = start
@@ -96,7 +96,7 @@ class TextFile:
             raise DataError(_bad_byte(self.name, number, error, self.codec.name)) from error
         except (OSError, EOFError, zlib.error) as error:
             why = reason(error) if isinstance(error, OSError) else "the compressed data is cut short or damaged"
-            raise DataError(f"{self.name} cannot be read after line {number} ({why}); fetch or pack it anew") from error
+            raise DataError(f"{self.name} cannot be read after line {number} ({why}); fetch it again") from error
 
     def _decoded(self, file: gzip.GzipFile | BufferedReader) -> Iterator[str]:
         head = file.read(_HEAD)

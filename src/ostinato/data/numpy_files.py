@@ -81,7 +81,7 @@ def _header(name: str, file: Any) -> tuple[np.dtype[Any], tuple[int, ...], bool,
     width = 2 if begin[6] == 1 else 4
     size = int.from_bytes(file.read(width), "little")
     if size > _LONGEST_HEADER:
-        raise DataError(f"the header of {name} claims {size:,} bytes; it is damaged: save the array anew")
+        raise DataError(f"the header of {name} claims {size:,} bytes; it is damaged: save the array again")
     text = file.read(size)
     fields = _parsed(name, text)
     kind, shape = _kind(name, fields.get("descr")), fields.get("shape")
@@ -90,7 +90,7 @@ def _header(name: str, file: Any) -> tuple[np.dtype[Any], tuple[int, ...], bool,
         or not all(type(own) is int and 0 <= own < 2**63 for own in shape)
         or len(shape) > 32
     ):
-        raise DataError(f"the header of {name} gives no shape; it is damaged: save the array anew")
+        raise DataError(f"the header of {name} gives no shape; it is damaged: save the array again")
     return kind, shape, fields.get("fortran_order") is True, 8 + width + size
 
 
@@ -100,9 +100,9 @@ def _parsed(name: str, text: bytes) -> dict[str, Any]:
             warnings.simplefilter("ignore")  # Python warns of odd literals in a damaged header
             found = ast.literal_eval(text.decode("latin-1").strip())
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
-        raise DataError(f"the header of {name} cannot be read; it is damaged: save the array anew") from error
+        raise DataError(f"the header of {name} cannot be read; it is damaged: save the array again") from error
     if not isinstance(found, dict):
-        raise DataError(f"the header of {name} cannot be read; it is damaged: save the array anew")
+        raise DataError(f"the header of {name} cannot be read; it is damaged: save the array again")
     return found
 
 
@@ -126,5 +126,5 @@ def _check_size(name: str, kind: np.dtype[Any], shape: tuple[int, ...], there: i
     if claimed > max(there, 0):
         raise DataError(
             f"{name} claims {claimed:,} bytes of numbers (shape {shape}), but holds {max(there, 0):,}; it is cut short "
-            "or damaged: fetch or save it anew"
+            "or damaged: fetch or save it again"
         )

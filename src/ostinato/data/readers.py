@@ -180,7 +180,7 @@ def _columnar(name: str, content: bytes, suffix: str) -> Any:
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise DataError(
             f"{name} cannot be read as {suffix[1:]} ({_first_line(error)}); the file may be cut short or damaged: "
-            "fetch or write it anew"
+            "fetch or write it again"
         ) from error
 
 

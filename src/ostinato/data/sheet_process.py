@@ -97,4 +97,4 @@ def _answer(name: str, stdout: IO[bytes]) -> Any:
 def broken(name: str, reason: str) -> DataError:
     """Return the error of a file that cannot be read."""
     said = (reason.splitlines() or ["no reason is given"])[0].rstrip(".")[:200]
-    return DataError(f"{name} cannot be read ({said}); it is damaged, or no spreadsheet: save it anew")
+    return DataError(f"{name} cannot be read ({said}); it is damaged, or no spreadsheet: save it again")

@@ -154,7 +154,7 @@ def _refuse_bomb(name: str, content: bytes) -> None:
     with contextlib.suppress(zipfile.BadZipFile), zipfile.ZipFile(io.BytesIO(content)) as members:
         size = sum(info.file_size for info in members.infolist())
         if size > _LEAST + _RATIO * len(content):
-            raise DataError(f"{name} claims to unpack to {size:,} bytes, as no spreadsheet does; save it anew")
+            raise DataError(f"{name} claims to unpack to {size:,} bytes, as no spreadsheet does; save it again")
         for info in members.infolist():
             if re.fullmatch(r"xl/worksheets/[^/]+\.xml", info.filename):
                 with contextlib.suppress(zlib.error, EOFError, NotImplementedError, RuntimeError, OSError):

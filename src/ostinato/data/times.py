@@ -376,7 +376,7 @@ class AloneRow(Table):
 def read_cell(cells: Mapping[str, Any], name: str, wanted: TimeFormat) -> Any:
     """Return the time of one row, read as in a column.
 
-    What one row shows is not kept for the next: a stream that goes on from a state reads as one that never stopped.
+    What one row shows is not kept for the next: a stream that continues from a state reads as one that never stopped.
 
     Args:
         cells: of the row.

@@ -49,7 +49,7 @@ def unpack(name: str, content: bytes, suffix: str) -> bytes:
             raise
         why = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise DataError(
-            f"{name} cannot be unpacked ({why}): it is cut short or damaged; fetch or pack it anew"
+            f"{name} cannot be unpacked ({why}): it is cut short or damaged; fetch or pack it again"
         ) from error
     except MemoryError as error:
         raise DataError(f"{name} does not fit into memory; give a smaller part of it") from error

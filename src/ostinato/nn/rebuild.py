@@ -19,12 +19,12 @@ def factory_of(cell: nn.Module) -> CellFactory:
     """Return a function `input_size -> cell` that makes new cells of the same kind and settings as `cell`.
 
     The settings are read off the cell: every argument of its constructor must be kept in an attribute of the same
-    name, as `torch.nn` cells and those of `ostinato.cells` do. A wrapper's cell is made anew as well.
+    name, as `torch.nn` cells and those of `ostinato.cells` do. A wrapper's cell is made again as well.
     """
 
     def make(input_size: int) -> nn.Module:
         arguments = {name: _argument(cell, name, parameter) for name, parameter in _constructor(cell).items()}
-        # a wrapper is made anew around a new cell inside
+        # a wrapper is made again around a new cell inside
         inside: dict[str, Any] = {
             name: factory_of(value)(input_size) for name, value in arguments.items() if _is_cell(value)
         }
@@ -50,7 +50,7 @@ def _parametrize_alike(cell: nn.Module, twin: nn.Module) -> None:
         own = twin.get_submodule(path)
         for name, maps in part.parametrizations.items():
             if parametrize.is_parametrized(own, name):
-                continue  # a wrapper's cell, which was made anew with its own
+                continue  # a wrapper's cell, which was made again with its own
             for kind in maps:
                 if next(kind.parameters(), None) is not None or next(kind.buffers(), None) is not None:
                     raise _cannot(

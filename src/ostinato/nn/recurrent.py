@@ -151,7 +151,7 @@ class Recurrent(nn.Module):
     def step(self, x: Tensor, state: LayerStates) -> tuple[Tensor, LayerStates]:
         """Advance the stack one step: `x` is `(batch, features)`.
 
-        In training, dropout draws anew at every step; batch normalisation needs two rows or more.
+        In training, dropout draws again at every step; batch normalisation needs two rows or more.
 
         Raises:
             UsageError: the stack is bidirectional, so that its first output needs the whole sequence.

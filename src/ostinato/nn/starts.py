@@ -20,7 +20,7 @@ class LearnedStarts(nn.Module):
         input_size: features of a step, for cells that do not say.
 
     Raises:
-        UsageError: a cell keeps in its state what is drawn anew for each sequence, or its input size is not known.
+        UsageError: a cell keeps in its state what is drawn again for each sequence, or its input size is not known.
 
     Source: M. Forcada and R. Carrasco, "Learning the initial state of a second-order recurrent neural network during
     regular-language inference", Neural Computation 7(5), 1995.

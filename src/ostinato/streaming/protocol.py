@@ -45,7 +45,7 @@ NOTHING = Request(lambda whats: [None] * len(whats), None)
 class Stream:
     """Rows one at a time, each answered at once, from a state that does not grow.
 
-    A stream says how a row is answered (`steps`), what it keeps (`kept`, `accept`) and how it begins anew (`reset`).
+    A stream says how a row is answered (`steps`), what it keeps (`kept`, `accept`) and how it starts over (`reset`).
     """
 
     kind: ClassVar[str] = "stream"
@@ -94,7 +94,7 @@ class Stream:
         self.accept(checked(state, self.kind, self.mark()))
 
     def reset(self) -> None:
-        """Begin anew."""
+        """Start over."""
         raise NotImplementedError
 
     def plain(self, answer: Any) -> Mapping[str, Any]:
@@ -144,7 +144,7 @@ def push_many(
     Args:
         streams: of one model or of several.
         rows: one for each.
-        errors: with `"return"`, the place of a row that is refused holds its error, and the others go on; with
+        errors: with `"return"`, the place of a row that is refused holds its error, and the others continue; with
             `"raise"` a row that does not fit is an error at once, and no stream has changed, unless that row is a later
             one of its stream.
 

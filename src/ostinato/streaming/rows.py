@@ -54,7 +54,7 @@ class RowStepper:
         return len(self._known)
 
     def join(self, count: int = 1, states: Sequence[ArrayState | None] | None = None) -> list[int]:
-        """Add rows, which begin at the initial state or go on from states; return their numbers, which stay theirs.
+        """Add rows, which begin at the initial state or continue from states; return their numbers, which stay theirs.
 
         Raises:
             ShapeError, UsageError: a state is not one that `state` gives; no row is added.
@@ -121,7 +121,7 @@ class RowStepper:
             return to_arrays(self._built([own[row : row + 1] for own in self._memory]))
 
     def restore(self, row: int, state: ArrayState | None) -> None:
-        """Let a row go on from a state; `None` is the beginning.
+        """Let a row continue from a state; `None` is the beginning.
 
         Raises:
             ShapeError, UsageError: it is not one that `state`, or a `stepper`, gives; the row is as it was.

@@ -23,7 +23,7 @@ VERSION = 1
 _MAGIC = b"OSTINATO-STREAM\n"
 _HEAD = struct.Struct("<16sH16sI")
 _TYPES = ("float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool")
-_SENTENCE = "the state of the stream {}; give what state() returned, or begin anew without it"
+_SENTENCE = "the state of the stream {}; give what state() returned, or start over without it"
 
 
 @dataclass(frozen=True)

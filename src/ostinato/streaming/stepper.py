@@ -99,7 +99,7 @@ class Stepper:
         return kernel.y.copy()
 
     def _general(self, x: Any) -> NDArray[Any]:
-        """Check what comes, begin or go on from a state, and advance by whichever way there is."""
+        """Check what comes, begin or continue from a state, and advance by whichever way there is."""
         rows = read_step(x, self.batch_size, self._width)
         like = self._reference
         with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused as such
@@ -135,7 +135,7 @@ class Stepper:
             self._running, self._state = False, None
 
     def refresh(self) -> None:
-        """Copy the module again, as it is now, and go on from the same state.
+        """Copy the module again, as it is now, and continue from the same state.
 
         Raises:
             UsageError: the state does not fit the module any more; `reset()` first. All is as it was.
@@ -308,7 +308,7 @@ def stepper(layer_or_cell: nn.Module, batch_size: int = 1) -> Stepper:
 
     It gives the numbers that the layer gives on the whole sequence, in evaluation mode, and keeps only the state. It
     runs on a copy, made here: what is done to the layer afterwards (training, other weights, another mode) it does not
-    see until `refresh()` is called, and the layer itself is never touched. It can be copied and pickled, and goes on in
+    see until `refresh()` is called, and the layer itself is never touched. It can be copied and pickled, and works in
     a forked process as if alone. Threads that share one take turns, each call a step; for streams of their own they
     need steppers of their own.
 

@@ -1,4 +1,4 @@
-"""Weights averaged over the steps of a run: validated and kept in place of the last ones, while training goes on."""
+"""Weights averaged over the steps of a run: validated and kept in place of the last ones, while training continues."""
 
 from __future__ import annotations
 

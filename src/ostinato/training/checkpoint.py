@@ -1,4 +1,4 @@
-"""A run on disk, so that it goes on to the same numbers after it was killed at any moment."""
+"""A run on disk, so that it resumes to the same numbers after it was killed at any moment."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def load_checkpoint(directory: Path) -> dict[str, Any] | None:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
         raise TrainingError(
-            f"the checkpoint {path} cannot be read (it is cut short or changed); delete its folder to start anew"
+            f"the checkpoint {path} cannot be read (it is cut short or changed); delete its folder to start over"
         ) from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise TrainingError(f"the checkpoint {path} has another format than {FORMAT}; delete its folder to start anew")
+        raise TrainingError(f"the checkpoint {path} has another format than {FORMAT}; delete its folder to start over")
     return state
 
 
@@ -61,5 +61,5 @@ def require_same(saved: dict[str, str], current: dict[str, str]) -> None:
         if saved.get(name) != current.get(name):
             raise TrainingError(
                 f"the checkpoint was made with {name} = {saved.get(name, 'unset')}, but this run has "
-                f"{current.get(name, 'unset')}; use the same settings, or start anew without resuming"
+                f"{current.get(name, 'unset')}; use the same settings, or start over without resuming"
             )

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while training: held back until a step is whole, so that the run can go on from its very end.
+"""Ctrl-C and SIGTERM while training: held back until a step is whole, so that the run can resume from its very end.
 
 A signal that arrives in the middle of native code, a finaliser or a callback may be lost there, as Python can only
 print an exception that is raised in one. Here it is written down, and raised by the loop itself.

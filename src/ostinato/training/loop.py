@@ -73,7 +73,7 @@ def train(
     """
     if len(batches) == 0:
         raise UsageError("there are no training batches; give more data or a smaller batch size")
-    # the caller's random numbers go on as if nothing had been drawn
+    # the caller's random numbers continue as if nothing had been drawn
     with torch.random.fork_rng(), enough_memory():
         torch.manual_seed(config.seed)
         run = _Run(module, objective, batches, validation, config, directory, fingerprint)

@@ -33,12 +33,16 @@ def is_memory_error(error: BaseException) -> bool:
 
 def memory_sentence(error: BaseException) -> str:
     """Return what to say of it, in one sentence."""
-    found = _BYTES.search(str(error))
-    size = "" if found is None else f" ({_in_words(int(found[1])) if found[1] else found[2]} were asked for at once)"
     return (
-        f"there is not enough memory{size}; give a smaller model (hidden_size, num_layers), a smaller batch_size, a "
-        "shorter context, or less data"
+        f"there is not enough memory{memory_size(error)}; give a smaller model (hidden_size, num_layers), a smaller "
+        "batch_size, a shorter context, or less data"
     )
+
+
+def memory_size(error: BaseException) -> str:
+    """Return how much was asked for, in brackets, or nothing if the error does not say."""
+    found = _BYTES.search(str(error))
+    return "" if found is None else f" ({_in_words(int(found[1])) if found[1] else found[2]} were asked for at once)"
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ class Batch:
 
     Args:
         data: a tensor, or a mapping or (named) tuple of tensors; the loop moves it to the device.
-        continues: whether its sequences go on from those of the batch before, so that the recurrent state is carried
+        continues: whether its sequences continue from those of the batch before, so that the recurrent state is carried
             over (truncated backpropagation through time; Williams and Peng, 1990).
     """
 
@@ -43,7 +43,7 @@ class AnyBatch(Protocol):
 
     @property
     def continues(self) -> bool:
-        """Whether its sequences go on from those of the batch before."""
+        """Whether its sequences continue from those of the batch before."""
 
 
 class BatchSource(Protocol):

@@ -95,7 +95,7 @@ def test_a_whole_text_keeps_every_character(tmp_path) -> None:
 @pytest.mark.parametrize("cut", [3, 12, 30])
 def test_a_gzip_file_cut_short_is_an_error(tmp_path, cut) -> None:
     path = put(tmp_path / "a.gz", gzip.compress(b"some text\n" * 100)[:cut])
-    with pytest.raises(DataError, match=r"a\.gz cannot be read after line \d+ .*anew"):
+    with pytest.raises(DataError, match=r"a\.gz cannot be read after line \d+ .*again"):
         list(read_lines(path))
 
 

@@ -39,7 +39,7 @@ def test_pytorchs_own_sample_inputs_give_equal_results_and_gradients(kind, dtype
     assert scans.total() >= (len(samples) if kind in LAYERS else 0)
 
 
-# the counter may go on counting from one example to the next
+# the counter may continue counting from one example to the next
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), kind=st.sampled_from(list(LAYERS)))
 def test_every_combination_of_settings_gives_what_torch_gives(data, kind, scans) -> None:

@@ -45,7 +45,7 @@ def test_parametrised_weights_give_equal_results_and_reach_their_originals(kind,
     theirs, ours = pair(kind, 3, 4, 2, bidirectional=True)
     theirs, ours = change(theirs), change(ours)
     assert list(ours.state_dict()) == list(theirs.state_dict())
-    for _ in range(3):  # spectral norm goes on with its power iteration from call to call
+    for _ in range(3):  # spectral norm continues with its power iteration from call to call
         assert_same_call(theirs, ours, torch.randn(6, 2, 3))
     assert scans.total() == 12
     assert_same_call(theirs.eval(), ours.eval(), torch.randn(6, 2, 3))

@@ -50,7 +50,7 @@ class PairBatch(NamedTuple):
 
 
 class TextBatch(NamedTuple):
-    """What the training loop takes: the data, and whether its columns go on from those of the batch before."""
+    """What the training loop takes: the data, and whether its columns continue from those of the batch before."""
 
     data: Any
     continues: bool = False
@@ -68,7 +68,7 @@ class ChunkedCorpus:
         ids: `(tokens,)`, integers; may be memory-mapped.
         batch_size: columns.
         steps: steps of a chunk; the last is shorter where it does not come out even.
-        varied: whether the steps of each chunk are drawn anew each epoch, as AWD-LSTM does: around `steps`, seldom
+        varied: whether the steps of each chunk are drawn again each epoch, as AWD-LSTM does: around `steps`, seldom
             around half of it, so that other tokens come to stand at the cuts. The number of chunks stays the same;
             therefore the drawn lengths are stretched or shrunk alike to fill the corpus.
         seed: of the varied lengths.

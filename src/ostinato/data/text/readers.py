@@ -1,7 +1,7 @@
 """Reading text from disk, a row at a time: lines, JSON lines, columns of CSV and TSV, parallel files.
 
 Every reader takes a path, plain or `.gz`, and the keywords of `Decoding`; what it returns can be iterated as often as
-wanted, and is read anew each time. Blank lines (white space only) hold nothing and are skipped; a *record* whose text
+wanted, and is read again each time. Blank lines (white space only) hold nothing and are skipped; a *record* whose text
 is empty is kept, so that rows and predictions stay in step.
 """
 

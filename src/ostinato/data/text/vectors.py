@@ -112,7 +112,7 @@ def _check_width(file: TextFile, number: int, cells: list[str], width: int) -> N
     found = len(cells) - 1 + len(extra)
     raise DataError(
         f"line {number} of {file.name} has {found} numbers behind its word; expected {width or 'at least one'} as in "
-        "the lines before it; mend that line, or fetch the file anew if it is cut short"
+        "the lines before it; mend that line, or fetch the file again if it is cut short"
     )
 
 

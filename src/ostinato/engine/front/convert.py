@@ -105,7 +105,7 @@ class Converter:
             result: Value = convert_operation(self, node)
             return result
         if torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ()):
-            raise Unsupported(f"{describe(node)}, which draws numbers anew at every step, but not for each row")
+            raise Unsupported(f"{describe(node)}, which draws numbers at every step, but not for each row")
         return Constant(_number(node))
 
     def _placeholders(self, nodes: list[fx.Node]) -> None:

@@ -148,7 +148,7 @@ def _candidates(cell: nn.Module, row: Tensor) -> Iterator[State]:
 
 
 def _widths(cell: nn.Module) -> list[int]:
-    """Return the possible sizes of a state, the likeliest first."""
+    """Return the possible sizes of a state, the most likely first."""
     named = getattr(cell, "hidden_size", None)
     sizes = [named] if isinstance(named, int) else []
     sizes += [size for parameter in cell.parameters() for size in reversed(parameter.shape)]

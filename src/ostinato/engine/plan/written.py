@@ -163,10 +163,10 @@ def from_json(text: str) -> Plan:
         wrong = first_fault(plan)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError) as error:
         raise CorruptArtifact(
-            f"the plan cannot be read ({type(error).__name__}: {error!s:.120}); write it anew with Plan.to_json"
+            f"the plan cannot be read ({type(error).__name__}: {error!s:.120}); write it again with Plan.to_json"
         ) from error
     if wrong:
-        raise CorruptArtifact(f"the plan was changed: {wrong} does not fit; write it anew with Plan.to_json")
+        raise CorruptArtifact(f"the plan was changed: {wrong} does not fit; write it again with Plan.to_json")
     return plan
 
 

@@ -24,7 +24,7 @@ class _Passing(nn.Module):
 
 
 class MonotonicAttention(AdditiveAttention):
-    """Attention that walks over the memory and stops where it finds something; the next query goes on from there.
+    """Attention that walks over the memory and stops where it finds something; the next query continues from there.
 
     In training the weights are the probabilities of stopping at each position, all ways of walking taken together:
 

@@ -68,7 +68,7 @@ def accelerate(model: nn.Module) -> Report:
     """Turn the layers and cells of `torch.nn` inside a model into drop-ins of `ostinato.nn`, in place.
 
     The modules stay the same objects, and so do their parameters: optimisers, hooks, names in the state_dict, the
-    training flag and every reference to them go on as before. A model that is itself such a layer is turned likewise.
+    training flag and every reference to them stay as before. A model that is itself such a layer is turned likewise.
 
     Args:
         model: any module; those inside it are found by `named_modules()`.

@@ -1,7 +1,7 @@
 """One step of each of PyTorch's recurrent layers, as cells for `scan`, reading weights that belong to the layer.
 
 A step module is kept as long as its layer, because the engine keeps a compiled plan with each cell; it serves all
-layers and directions of one shape. Which tensors it reads is said anew before every walk, because a layer's weights may
+layers and directions of one shape. Which tensors it reads is said before every walk, because a layer's weights may
 be other tensors each time: parametrised, pruned, dropped out, or put in by `torch.func.functional_call`.
 """
 

@@ -1,6 +1,6 @@
 """The sum over all tag sequences of a linear chain; its gradient is the marginals.
 
-Two ways to the same numbers. The scaled one keeps what leads to each tag as shares of the likeliest, so that a step is
+Two ways to the same numbers. The scaled one keeps what leads to each tag as shares of the most likely, so a step is
 one matrix product: a cell, which the engine runs. Small shares may underflow there: it checks that no reachable tag
 came near that, and else the other way, in logarithms and with its own gradient, is taken, which is right for any scores
 and slower. Forward and backward on one core, float32, batch 32: 50 steps of 9 tags take 1.2 ms and of 20 tags 1.6 ms;

@@ -70,7 +70,7 @@ class WordList:
             self._add(word)
 
     def step(self, node: int, label: int) -> int | None:
-        """Return the place in the tree after `label`, or `None` if no word goes on so."""
+        """Return the place in the tree after `label`, or `None` if no word continues so."""
         if label == self.separator:
             return self.start if node in self._ends else None
         return self._children[node].get(label)

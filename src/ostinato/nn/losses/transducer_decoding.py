@@ -1,4 +1,4 @@
-"""How a recurrent transducer writes: frame by frame, the likeliest label each time, or by a beam."""
+"""How a recurrent transducer writes: frame by frame, the most likely label each time, or by a beam."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _Labels: TypeAlias = "tuple[int, ...]"
 
 
 class GreedyTransducer:
-    """Writes the likeliest label, again and again, as frames come in: for streams, with constant memory.
+    """Writes the most likely label, again and again, as frames come in: for streams, with constant memory.
 
     Args:
         predictor: reads the labels so far.

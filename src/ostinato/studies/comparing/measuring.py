@@ -103,7 +103,7 @@ class _Watch(Listener):
 
 
 def _reset_peak() -> None:
-    """Begin to count the greatest size of the process anew, where the system can."""
+    """Begin to count the greatest size of the process again, where the system can."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:

@@ -128,7 +128,7 @@ def _plan(work: Work) -> dict[str, Any]:
 
 def _study(work: Work) -> Study:
     """Return the study, with what a killed run left undone put first, or the parameters as they are given."""
-    # a sampler that begins anew with the same seed would draw the same again
+    # a sampler that starts over with the same seed would draw the same again
     begun = len(open_trials(work.folder, 0).get_trials(deepcopy=False))
     study = open_trials(work.folder, begun, pruning=work.pruning, workers=work.workers)
     drop_running(study, again=True)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from ostinato.errors import UsageError
 from ostinato.options import Cell, parameters_of, values_of
 from ostinato.tasks.base.about import About
-from ostinato.tasks.base.fitting import Fitted, Given, fit, judge
+from ostinato.tasks.base.fitting import Fitted, Given, evaluated, fit
 from ostinato.tasks.base.judging import Scores, decisive
 from ostinato.tasks.base.saving import load, save
 from ostinato.tasks.base.summary import Summary
@@ -90,8 +91,9 @@ class Estimator(Generic[T]):
             labels: what is to be predicted, where it is given apart, as `fit(X, y)`.
             validation: data that decides which epoch is best and when to stop; `None`: a share of `data`.
             test: data for `scores_`; likewise.
-            directory: where the history and the checkpoint of the run are kept; `None`: nowhere. The checkpoint stays
-                until the run is begun anew, so that nothing is lost before the model is saved.
+            directory: where the history, the checkpoint and the model are kept; `None`: nowhere. The model is written
+                there as soon as it is trained, before its baselines are fitted, and again once it is compared; the
+                checkpoint stays until the run is started over.
             resume: start from the directory's checkpoint if there is one.
 
         Raises:
@@ -102,8 +104,11 @@ class Estimator(Generic[T]):
             OutputError: the directory cannot be written.
         """
         folder = None if directory is None else Path(directory)
-        given = Given(self._joined(data, labels), validation, test, folder, resume)
+        keep = None if folder is None else partial(save, folder, self)
+        given = Given(self._joined(data, labels), validation, test, folder, resume, keep)
         self._keep(fit(self.task, self.unfitted(), given))
+        if keep is not None:
+            keep(self.fitted_)
         if self.fitted_.run.failure is not None:
             raise self.fitted_.run.failure
         return self
@@ -164,7 +169,7 @@ class Estimator(Generic[T]):
         return value if scores.better.get(measure) == "higher" else -value
 
     def _judged(self, model: Model[Any, Any], records: Any, words: str) -> Scores:
-        return judge(self.task, model, self._checked().baselines, self.task.encode(model, records), words)[0]
+        return evaluated(self.task, self._checked(), model, self.task.encode(model, records), words)
 
     # --- answering ---------------------------------------------------------------------------------------------------
 

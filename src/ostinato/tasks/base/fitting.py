@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ostinato.errors import UsageError
 from ostinato.options import Cell, check, parameters_of, values_of
+from ostinato.tasks.base.allowance import Allowance, seconds_beside
+from ostinato.tasks.base.baselines import fitted_apart, judged_apart, sentences
 from ostinato.tasks.base.holding_out import Held, Shares, fingerprint, without_empty
 from ostinato.tasks.base.judging import MODEL, Scores, decisive, verdict
 from ostinato.tasks.base.running import Run, check_memory, make_network, run_training
@@ -18,29 +22,78 @@ from ostinato.tasks.base.task import Baseline, Model, Task
 from ostinato.training import TrainingConfig, checkpoint_path
 
 AnyTask = Task[Any, Any, Any, Any, Any]
+_READING, _TRAINING, _CALIBRATION, _BASELINES, _JUDGING = "reading", "training", "calibration", "baselines", "judging"
+_NOT_COMPARED = (
+    "The model was written before it was compared, and the fit then broke off: no baselines stand beside it; the same "
+    "fit with --resume (in Python: resume=True) fits and judges them."
+)
 _NOTHING = "Nothing was held out to be judged on, so nothing is known of how good it is."
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a fit gives: what predicts, how its training went, what stands beside it, and what there is to see."""
+    """What a fit gives: what predicts, how its training went, what stands beside it, and what there is to see.
+
+    Args:
+        model, run: what predicts, and how its training went.
+        baselines: what stands beside it; left_out: what does not, and why.
+        scores: on what was held out; `None`: nothing was, or it is not compared yet.
+        summary: what there is to see.
+        compared: whether the baselines have been fitted: a model is written before they are.
+        seconds: how long each part of the fit took.
+    """
 
     model: Model[Any, Any]
     run: Run
     baselines: Mapping[str, Baseline]
     scores: Scores | None
     summary: Summary
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    compared: bool = True
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def seconds_beside(self) -> float:
+        """How long all baselines together may take."""
+        return seconds_beside(trained_for(self.run, self.seconds.get(_TRAINING, 0.0)))
 
 
 @dataclass(frozen=True)
 class Given:
-    """The arguments of a fit: the data, what else is given to be held out, where it is kept, whether it is resumed."""
+    """The arguments of a fit.
+
+    Args:
+        data: to train on; validation, test: what else is given to be held out.
+        directory: where it is kept; resume: whether it is resumed.
+        keep: called with what is trained and calibrated, before it is compared.
+    """
 
     data: Any
     validation: Any = None
     test: Any = None
     directory: Path | None = None
     resume: bool = False
+    keep: Callable[[Fitted], object] | None = None
+
+
+class _Laps:
+    """How long each part of a fit took, measured from the end of the one before."""
+
+    def __init__(self) -> None:
+        self.began = self.last = time.monotonic()
+        self.seconds: dict[str, float] = {}
+
+    def end(self, part: str) -> None:
+        now = time.monotonic()
+        self.seconds[part], self.last = self.seconds.get(part, 0.0) + now - self.last, now
+
+    def whole(self) -> float:
+        return time.monotonic() - self.began
+
+
+def trained_for(run: Run, seconds: float = 0.0) -> float:
+    """Return how long a training took, with what it took before it was broken off and resumed."""
+    return max(seconds, run.history.rows[-1].seconds if run.history.rows else 0.0)
 
 
 def fit(task: AnyTask, parameters: Any, given: Given) -> Fitted:
@@ -55,19 +108,24 @@ def fit(task: AnyTask, parameters: Any, given: Given) -> Fitted:
         DataError: something in the data is wrong, or there is too little of it.
         UsageError: a parameter is out of range, or does not go with another.
     """
-    began = time.monotonic()
+    laps = _Laps()
     check(parameters)
     _check_cell(getattr(parameters, "cell", None))
     task.check(parameters, tested=given.test is not None or parameters.test > 0)
     parts = read_parts(task, parameters, given)
     config = task.config(parameters, parts.train)
+    laps.end(_READING)
     model, run = _trained(task, parameters, parts, config, given.directory, given.resume)
-    model, run = _refitted(task, model, run, parts, config, began, given)
+    model, run = _refitted(task, model, run, parts, config, laps.last, given)
+    laps.end(_TRAINING)
     examples = encoded(task, model, parts)
     model = replace(model, encoder=task.calibrate(model, examples.validation))
-    # kept with the model, whatever is held out now: each later evaluation stands beside them
-    baselines = task.baselines(model, examples.train, examples.validation)
-    return _summarised(task, Fitted(model, run, baselines, None, None), parts, examples, began)  # type: ignore[arg-type]
+    laps.end(_CALIBRATION)
+    summary = summarise(task, model, run, None, parts, examples, [], laps.whole(), laps.seconds)
+    alone = Fitted(model, run, {}, None, replace(summary, verdict=_NOT_COMPARED), {}, False, laps.seconds)
+    if given.keep is not None:
+        given.keep(alone)
+    return _compared(task, alone, parts, examples, laps)
 
 
 def read_parts(task: AnyTask, parameters: Any, given: Given) -> Held[Any]:
@@ -159,23 +217,53 @@ def _refitted(
     return renewed, replace(run, failure=second.failure)
 
 
+def evaluated(task: AnyTask, fitted: Fitted, model: Model[Any, Any], examples: Any, words: str) -> Scores:
+    """Judge a model that was fitted, with parameters as they are now, beside its baselines.
+
+    The baselines have as long as they had when it was fitted, or as long as the model takes itself.
+    """
+    scores = judge(task, model, fitted.baselines, examples, words, seconds=fitted.seconds_beside)[0]
+    return scores if fitted.compared else replace(scores, verdict=f"{scores.verdict} {_NOT_COMPARED}")
+
+
 def judge(
-    task: AnyTask, model: Model[Any, Any], baselines: Mapping[str, Baseline], examples: Any, words: str
+    task: AnyTask,
+    model: Model[Any, Any],
+    baselines: Mapping[str, Baseline],
+    examples: Any,
+    words: str,
+    *,
+    seconds: float = math.inf,
+    allowance: Allowance | None = None,
+    left_out: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Scores, Any]:
-    """Judge a model and its baselines on examples; return the scores, and what the model predicted."""
+    """Judge a model and its baselines on examples; return the scores, and what the model predicted.
+
+    Args:
+        task: says by what they are judged.
+        model: what is judged.
+        baselines: what is judged beside it.
+        examples: on what.
+        words: which these are.
+        seconds: how long the baselines together may take, if that is longer than the model takes.
+        allowance: what is left of their time, if they were only just fitted.
+        left_out: those that could not be, and why.
+    """
+    began = time.monotonic()
     predicted = {MODEL: task.predict(model, examples)}
-    predicted |= {name: own.predict(examples) for name, own in baselines.items()}
-    values = {name: task.measures(model, examples, own) for name, own in predicted.items()}
-    values = {name: own for name, own in values.items() if own or name == MODEL}
+    values = {MODEL: task.measures(model, examples, predicted[MODEL])}
+    allowance = allowance or Allowance(max(seconds, time.monotonic() - began), len(baselines))
+    answered, judged, lost = judged_apart(task, model, baselines, examples, allowance)
+    predicted, values, lost = {**predicted, **answered}, {**values, **judged}, {**left_out, **lost}
     better = better_of(task, values)
     right = {name: own for name in values if (own := task.right(model, examples, predicted[name])) is not None}
     if MODEL not in right:
         right = {}
-    said = [verdict(values, decisive(values, task.decides), better, right), *task.remarks(values)]
+    said = [verdict(values, decisive(values, task.decides), better, right), *task.remarks(values), *sentences(lost)]
     count, of = task.counted(model, examples)
     how = task.protocol(model, examples)
     protocol = f"{words}; {how}" if how else words
-    details = task.details(model, examples, predicted)
+    details = {**task.details(model, examples, predicted), **({"left out": lost} if lost else {})}
     return Scores(protocol, count, of, values, better, " ".join(said), details), predicted[MODEL]
 
 
@@ -185,18 +273,31 @@ def better_of(task: AnyTask, values: Mapping[str, Mapping[str, float]]) -> dict[
     return {measure: task.better(measure) for measure in measures if not measure.startswith("coverage ")}
 
 
-def _summarised(task: AnyTask, fitted: Fitted, parts: Held[Any], examples: Held[Any], began: float) -> Fitted:
-    """Judge on what was held out, and put together what there is to see."""
+def _compared(task: AnyTask, fitted: Fitted, parts: Held[Any], examples: Held[Any], laps: _Laps) -> Fitted:
+    """Fit baselines, judge on what was held out, and put together what there is to see."""
     model, scores, panels = fitted.model, None, list[Panel]()
+    # kept with the model, whatever is held out now: each later evaluation stands beside them
+    baselines, left_out, allowance = fitted_apart(
+        task, model, examples.train, examples.validation, fitted.seconds_beside, judged=examples.test is not None
+    )
+    laps.end(_BASELINES)
     shown = next(name for name in ("test", "validation", "train") if getattr(examples, name) is not None)
     records, own = getattr(parts, shown), getattr(examples, shown)
     if shown == "test":
-        scores, predicted = judge(task, model, fitted.baselines, own, f"test: {parts.words}")
+        scores, predicted = judge(
+            task, model, baselines, own, f"test: {parts.words}", allowance=allowance, left_out=left_out
+        )
     else:
         predicted = task.predict(model, own)
     panels += task.panels(model, records, own, predicted)
-    summary = summarise(task, fitted.model, fitted.run, scores, parts, examples, panels, time.monotonic() - began)
-    return replace(fitted, scores=scores, summary=summary)
+    laps.end(_JUDGING)
+    summary = summarise(task, model, fitted.run, scores, parts, examples, panels, laps.whole(), laps.seconds)
+    if scores is None and left_out:
+        summary = replace(summary, verdict=" ".join([summary.verdict, *sentences(left_out)]))
+    return replace(
+        fitted, baselines=baselines, scores=scores, summary=summary, left_out=left_out, compared=True,
+        seconds=laps.seconds,
+    )  # fmt: skip
 
 
 def summarise(
@@ -208,8 +309,9 @@ def summarise(
     examples: Held[Any],
     panels: list[Panel],
     seconds: float,
+    laps: Mapping[str, float],
 ) -> Summary:
-    """Return what there is to see of a fit; `seconds` are those of all of it."""
+    """Return what there is to see of a fit; `seconds` are those of all of it, `laps` those of its parts."""
     history, about = run.history, model.parameters.about
     return Summary(
         title=task.title(parts.train),
@@ -217,8 +319,8 @@ def summarise(
         settings=in_words({**values_of(model.parameters), **task.settings(model)}),
         parameters=sum(own.numel() for own in model.network.parameters() if own.requires_grad),
         # with what it took before it was broken off and resumed
-        seconds=max(seconds, history.rows[-1].seconds if history.rows else 0.0),
-        data=(("source", task.origin(parts.train)), *task.facts(model, parts, examples)),
+        seconds=trained_for(run, seconds),
+        data=(("source", task.origin(parts.train)), *task.facts(model, parts, examples), ("time", _in_seconds(laps))),
         history=tuple(asdict(row) for row in history.rows),
         best_epoch=history.best_epoch,
         stopped=history.stopped,
@@ -228,6 +330,10 @@ def summarise(
         verdict=_NOTHING if scores is None else scores.verdict,
         panels=tuple(panels),
     )
+
+
+def _in_seconds(laps: Mapping[str, float]) -> str:
+    return ", ".join(f"{part} {seconds:.3g} s" for part, seconds in laps.items())
 
 
 def _check_cell(cell: Cell | None) -> None:

@@ -45,6 +45,9 @@ def save(folder: Path, estimator: Any, fitted: Fitted) -> None:
             name: {"type": type(own).__name__, "value": to_plain(own, f"baseline.{i}", arrays)}
             for i, (name, own) in enumerate(fitted.baselines.items())
         },
+        "left_out": dict(fitted.left_out),
+        "compared": fitted.compared,
+        "seconds": dict(fitted.seconds),
         "history": to_plain(fitted.run.history, "history", arrays),
         "scores": None if fitted.scores is None else fitted.scores.plain(),
         "summary": fitted.summary.plain(),
@@ -111,7 +114,11 @@ def _fitted(task: AnyTask, parameters: Any, artifact: Artifact) -> Fitted:
     scores = None if body["scores"] is None else Scores(**body["scores"])
     history: History = from_plain(History, body["history"], arrays)
     summary: Summary = summary_from(body["summary"])
-    return Fitted(model, Run(history), baselines, scores, summary)
+    # models of earlier versions were always compared
+    left_out: Mapping[str, str] = from_plain(Mapping[str, str], body.get("left_out", {}), arrays)
+    compared: bool = from_plain(bool, body.get("compared", True), arrays)
+    seconds: Mapping[str, float] = from_plain(Mapping[str, float], body.get("seconds", {}), arrays)
+    return Fitted(model, Run(history), baselines, scores, summary, left_out, compared, seconds)
 
 
 def _sizes(parameters: Any) -> dict[str, Any]:

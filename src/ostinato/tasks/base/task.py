@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from torch import nn
 
 from ostinato.errors import UsageError
 from ostinato.tasks.base.holding_out import Held, Shares, cut, percent
+from ostinato.tasks.base.suited import Suited
 from ostinato.tasks.base.summary import Better, Panel
 from ostinato.training.config import TrainingConfig
 from ostinato.training.objective import BatchSource, Objective
@@ -24,10 +26,17 @@ D = TypeVar("D")  # what is predicted of examples
 
 
 class Baseline(Protocol):
-    """A simple model, fitted on what the network is fitted on; a dataclass, so that it can be saved."""
+    """A simple model, fitted on what the network is fitted on; a dataclass, so that it can be saved.
+
+    One whose name depends on what was fitted has it as a property `called`.
+    """
 
     def predict(self, examples: Any) -> Any:
         """Return what it predicts of examples, in the form in which `Task.predict` has it."""
+
+
+Baselines: TypeAlias = Mapping[str, Callable[[], Baseline]]
+"""What fits each baseline, by its name; called one by one."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +68,8 @@ class Task(Generic[P, R, C, E, D]):
         decides: the measures that a verdict is about: the first of them that there is; none: the first of all.
         baseline_types: the dataclasses that `baselines` makes, so that they can be read from a model's folder.
         estimator_type: as scikit-learn has it: `"classifier"`, `"regressor"`, or `None`.
-        kept: what an update does not fit anew, in words.
+        kept: what an update does not fit again, in words.
+        suited: how many passes suit the size of the data, where `epochs` is `None`.
     """
 
     records: ClassVar[str] = "examples"
@@ -68,6 +78,7 @@ class Task(Generic[P, R, C, E, D]):
     encoder_type: ClassVar[Any]
     baseline_types: ClassVar[tuple[type, ...]] = ()
     estimator_type: ClassVar[str | None] = None
+    suited: ClassVar[Suited] = Suited()
     kept: ClassVar[str] = "what was fitted before it"
 
     def check(self, parameters: P, *, tested: bool) -> None:
@@ -115,8 +126,19 @@ class Task(Generic[P, R, C, E, D]):
         return self.origin(records)
 
     def config(self, parameters: P, train: R) -> TrainingConfig:
-        """Return the settings of the training."""
-        return TrainingConfig.of(parameters)  # type: ignore[arg-type]
+        """Return the settings of the training: the passes that were asked for, or as many as suit the data."""
+        own: Any = parameters
+        epochs = own.epochs or self.suited.epochs(self.steps_an_epoch(parameters, train))
+        return TrainingConfig.of(own, epochs=epochs)
+
+    def steps_an_epoch(self, parameters: P, train: R) -> int:
+        """Return about how many steps one pass over the training records takes, before they are encoded.
+
+        As it stands, a step takes `batch_size` records.
+        """
+        own: Any = parameters
+        size: int = own.batch_size
+        return math.ceil(len(train) / size)  # type: ignore[arg-type]
 
     def encoder(self, parameters: P, train: R) -> C:
         """Return what has to be fitted, on the training part alone."""
@@ -148,8 +170,12 @@ class Task(Generic[P, R, C, E, D]):
         """Return what the model says of examples."""
         raise NotImplementedError
 
-    def baselines(self, model: Model[P, C], train: E, validation: E | None) -> Mapping[str, Baseline]:
-        """Return simple models by their names; they are saved with the model and stand beside it ever after."""
+    def baselines(self, model: Model[P, C], train: E, validation: E | None) -> Baselines:
+        """Return what fits each simple model, by its name; they are saved with the model and stand beside it later.
+
+        Each is called apart, within its share of the time (`ostinato.tasks.base.allowance.deadline`); one that raises
+        is left out, with a sentence that says why.
+        """
         raise NotImplementedError
 
     def measures(self, model: Model[P, C], examples: E, predicted: D) -> dict[str, float]:

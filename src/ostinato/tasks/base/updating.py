@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from ostinato.tasks.base.allowance import Allowance
+from ostinato.tasks.base.baselines import judged_apart, sentences
 from ostinato.tasks.base.fitting import AnyTask, Fitted, better_of, encoded
 from ostinato.tasks.base.holding_out import Shares, percent, require_parts, without_empty
 from ostinato.tasks.base.judging import MODEL, Scores
@@ -18,7 +20,7 @@ from ostinato.training import BatchSource, History, Objective, TrainingConfig, m
 SHARES = Shares(validation=0.2, test=0.2)
 """Of the new data, what decides when to stop, and on what the two models are compared."""
 _EPOCHS = 10
-_SLOWER = 1 / 3  # of the learning rate of the fit: what was learned is to be moved, not to be learned anew
+_SLOWER = 1 / 3  # of the learning rate of the fit: what was learned is to be moved, not to be learned again
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Update:
         scores: `scores[name][measure]` of both on the same data, the kept one named `"model"`.
         better: of each measure, whether higher or lower is better.
         split: on which data that is, in words.
-        kept: what of the old model was not fitted anew.
+        kept: what of the old model was not fitted again.
         history: of the training.
     """
 
@@ -145,9 +147,12 @@ def _config(
 
 def _renewed(task: AnyTask, fitted: Fitted, new: Model[Any, Any], found: Update, test: Any) -> Fitted:
     count, of = task.counted(new, test)
-    baselines = {name: task.measures(new, test, own.predict(test)) for name, own in fitted.baselines.items()}
+    allowance = Allowance(fitted.seconds_beside, len(fitted.baselines))
+    _, baselines, left_out = judged_apart(task, new, fitted.baselines, test, allowance)
     values = {**found.scores, **baselines}
-    scores = Scores(found.split, count, of, values, better_of(task, values), found.verdict)
+    scores = Scores(
+        found.split, count, of, values, better_of(task, values), " ".join([found.verdict, *sentences(left_out)])
+    )
     run = replace(fitted.run, history=found.history, failure=None)
     return replace(fitted, model=new, run=run, scores=scores, summary=_summary(fitted.summary, found, scores))
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.errors import UsageError
+from ostinato.tasks.base.allowance import deadline
 
 Values = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -64,7 +65,9 @@ class WarpedNeighbours:
         last = before.copy()
         before[0] = 0.0
         found = np.full(count, far, np.float32)
+        within = deadline()
         for diagonal in range(time + steps - 1):
+            within.check()
             first, stop = max(0, diagonal - steps + 1), min(time, diagonal + 1)
             rows = np.arange(first, stop)
             best = np.minimum(np.minimum(last[first:stop], last[first + 1 : stop + 1]), before[first:stop])

@@ -78,7 +78,7 @@ class ClassBatch(NamedTuple):
 
 
 class ExampleBatches:
-    """Examples in batches of like length, drawn anew each epoch; each example comes once.
+    """Examples in batches of like length, drawn again each epoch; each example comes once.
 
     Args:
         part: the examples.

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
@@ -14,14 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ostinato.data.text import WordVocabulary
-from ostinato.errors import DataError, MissingExtra, UsageError
+from ostinato.errors import DataError, UsageError
 from ostinato.nn.by_name import TRANSFORMER
 from ostinato.nn.losses import class_weights
 from ostinato.tasks.base.classes import calibration_error, class_details, class_measures
 from ostinato.tasks.base.holding_out import Held, Shares, percent
 from ostinato.tasks.base.lines import is_path
 from ostinato.tasks.base.summary import Panel
-from ostinato.tasks.base.task import Baseline, Model, Task, reading_of
+from ostinato.tasks.base.task import Baseline, Baselines, Model, Task, reading_of
 from ostinato.tasks.classify.baselines import (
     BAG_OF_WORDS,
     MOST_FREQUENT,
@@ -53,11 +52,9 @@ from ostinato.tasks.classify.parameters import SequenceParameters, TextParameter
 from ostinato.tasks.classify.pooling import split_kinds
 from ostinato.tasks.classify.stream import SequenceStream, TextStream
 from ostinato.tasks.classify.texts import TextColumns, TextEncoder
-from ostinato.training import TrainingConfig
 
 P = TypeVar("P", TextParameters, SequenceParameters)
 C = TypeVar("C", bound=ClassEncoder)
-_STEPS, _FEWEST_EPOCHS, _MOST_EPOCHS = 1750, 8, 100
 _TOGETHER = 256
 
 
@@ -96,14 +93,6 @@ class ClassTask(Task[P, Examples, C, Part, Prediction], Generic[P, C]):
 
     def title(self, records: Examples) -> str:
         return f"Classes of {records.origin}"
-
-    def config(self, parameters: P, train: Examples) -> TrainingConfig:
-        """Return the passes that were asked for, or as many as make enough steps for a set of this size."""
-        epochs = parameters.epochs
-        if epochs is None:
-            batches = math.ceil(len(train) / parameters.batch_size)
-            epochs = int(np.clip(round(_STEPS / batches), _FEWEST_EPOCHS, _MOST_EPOCHS))
-        return TrainingConfig.of(parameters, epochs=epochs)
 
     def encode(self, model: Model[P, C], records: Examples) -> Part:
         encoder = model.encoder
@@ -229,18 +218,15 @@ class TextTask(ClassTask[TextParameters, TextEncoder]):
         found: TextEncoder = _calibrated(model, validation)
         return found
 
-    def baselines(
-        self, model: Model[TextParameters, TextEncoder], train: Part, validation: Part | None
-    ) -> Mapping[str, Baseline]:
+    def baselines(self, model: Model[TextParameters, TextEncoder], train: Part, validation: Part | None) -> Baselines:
         known, classes = model.encoder.vocabulary, len(model.encoder.classes)
         words = None
         if isinstance(known, WordVocabulary):
             words = WordVocabulary((), known.split, known.lower, known.normal_form)
-        shares: dict[str, Baseline] = {MOST_FREQUENT: MostFrequent.fit(train, classes)}
-        try:
-            return {BAG_OF_WORDS: BagOfWords.fit(words, train, validation, classes), **shares}
-        except MissingExtra:  # nothing is judged in this fit, or `check` had said so
-            return shares
+        return {
+            BAG_OF_WORDS: lambda: BagOfWords.fit(words, train, validation, classes),
+            MOST_FREQUENT: lambda: MostFrequent.fit(train, classes),
+        }
 
     def described(self, encoder: TextEncoder) -> Iterable[tuple[str, str]]:
         yield "vocabulary", f"{len(encoder.vocabulary):,} tokens, {encoder.level} level"
@@ -284,18 +270,20 @@ class SequenceTask(ClassTask[SequenceParameters, ChannelEncoder]):
 
     def baselines(
         self, model: Model[SequenceParameters, ChannelEncoder], train: Part, validation: Part | None
-    ) -> Mapping[str, Baseline]:
+    ) -> Baselines:
         """Return neighbours and statistics; as they need no validation part, they learn from it too."""
         encoder, own, whole = model.encoder, model.parameters, joined([train, validation])
         name = NEIGHBOURS + (f" (window {own.dtw_window:g})" if own.dtw_window < 1 else "")
-        found: dict[str, Baseline] = {
-            name: Neighbours.fit(whole, encoder.center, encoder.scale, own.dtw_window, own.seed)
+        found: dict[str, Callable[[], Baseline]] = {
+            name: lambda: Neighbours.fit(whole, encoder.center, encoder.scale, own.dtw_window, own.seed)
         }
         if len(encoder.channels) > 1:  # the scale of a single channel changes no neighbour
             zeros = np.zeros(len(encoder.channels))
-            found[f"{name}, not standardised"] = Neighbours.fit(whole, zeros, zeros + 1, own.dtw_window, own.seed)
-        found[STATISTICS] = Statistics.fit(encoder, whole)
-        return {**found, MOST_FREQUENT: MostFrequent.fit(train, len(encoder.classes))}
+            found[f"{name}, not standardised"] = lambda: Neighbours.fit(
+                whole, zeros, zeros + 1, own.dtw_window, own.seed
+            )
+        found[STATISTICS] = lambda: Statistics.fit(encoder, whole)
+        return {**found, MOST_FREQUENT: lambda: MostFrequent.fit(train, len(encoder.classes))}
 
     def described(self, encoder: ChannelEncoder) -> Iterable[tuple[str, str]]:
         count = len(encoder.channels)

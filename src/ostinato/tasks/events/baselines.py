@@ -33,6 +33,12 @@ class LastActivities:
 
     counts: FollowerCounts
 
+    @property
+    def called(self) -> str:
+        """What it looks back on."""
+        order = self.counts.order
+        return "last activity (Markov)" if order == 1 else f"last {order} activities, backed off"
+
     @classmethod
     def fit(cls, cases: Cases, classes: int, order: int) -> LastActivities:
         """Count cases; `classes` may follow, the end among them."""

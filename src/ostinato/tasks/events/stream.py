@@ -208,7 +208,7 @@ class EventStream(Stream):
         if gap > most:
             raise StreamRowError(
                 f'case "{case}": the event "{activity}" comes {self._words(gap)} after the one before it, '
-                "which is more than a pause; mend its time, or close the case and begin it anew"
+                "which is more than a pause; mend its time, or close the case and begin it again"
             )
 
     def _words(self, gap: float) -> str:

@@ -17,7 +17,7 @@ from ostinato.tasks.base.classes import class_measures
 from ostinato.tasks.base.holding_out import Held, Shares, cut, percent
 from ostinato.tasks.base.lines import columns_of, is_table
 from ostinato.tasks.base.summary import Panel
-from ostinato.tasks.base.task import Baseline, Model, Task, reading_of
+from ostinato.tasks.base.task import Baselines, Model, Task, reading_of
 from ostinato.tasks.events.baselines import LastActivities, Predicted, WaitsByActivity
 from ostinato.tasks.events.cases import Cases, EventBatch, EventEncoder, collate, encode_log, fit_encoder, join_logs
 from ostinato.tasks.events.network import EventNetwork, EventObjective
@@ -110,14 +110,13 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
         found = read_in_batches(examples.lengths, read, rows=_CASES)
         return Predicted(np.concatenate([own[0] for own in found]), np.concatenate([own[1] for own in found]))
 
-    def baselines(self, model: Events, train: Cases, validation: Cases | None) -> Mapping[str, Baseline]:
+    def baselines(self, model: Events, train: Cases, validation: Cases | None) -> Baselines:
         classes, whole = len(model.encoder.known) + 1, train.joined(validation)
-        longest = LastActivities.chosen(train, validation, classes)
         return {
-            "last activity (Markov)": LastActivities.fit(whole, classes, 1),
-            f"last {longest.counts.order} activities, backed off": longest,
-            "mean by last activity": WaitsByActivity.fit(whole, "mean"),
-            "median by last activity": WaitsByActivity.fit(whole, "median"),
+            "last activity (Markov)": lambda: LastActivities.fit(whole, classes, 1),
+            "last activities, backed off": lambda: LastActivities.chosen(train, validation, classes),
+            "mean by last activity": lambda: WaitsByActivity.fit(whole, "mean"),
+            "median by last activity": lambda: WaitsByActivity.fit(whole, "median"),
         }
 
     def measures(self, model: Events, examples: Cases, predicted: Predicted) -> dict[str, float]:

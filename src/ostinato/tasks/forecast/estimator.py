@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from ostinato.errors import DataError
 from ostinato.tasks.base.estimator import Estimator
-from ostinato.tasks.base.fitting import judge
+from ostinato.tasks.base.fitting import evaluated
 from ostinato.tasks.base.judging import Scores
 from ostinato.tasks.base.task import reading_of
 from ostinato.tasks.base.updating import Update
@@ -91,7 +91,7 @@ class Forecaster(Estimator[ForecastTask], ForecastParameters):
                 raise DataError("no test part was held out (test=0); fit with one, or pass other data")
             rows, words = replace(rows, part=model.encoder.test), f"test: {HELD_OUT}"
         examples = replace(self.task.encode(model, rows), stride=stride)
-        return judge(self.task, model, self._checked().baselines, examples, words)[0]
+        return evaluated(self.task, self._checked(), model, examples, words)
 
     def score(self, data: Any = None, labels: Any = None) -> float:
         """Return the skill: the share of the seasonal naive forecast's absolute error (or the naive one's) saved.

@@ -12,7 +12,7 @@ from ostinato.nn.heads import Gaussian, Head, NegativeBinomialHead, Point, Point
 
 Output = Literal["point", "quantiles", "gaussian", "student_t", "negative_binomial"]
 Decoding = Literal["direct", "recursive"]
-_LONGEST = 400  # steps of a season that a context holds
+_LONGEST = 700  # steps of a season that a context holds
 Normalization = Literal["none", "last", "mean", "standard", "last_std", "mean_abs"]
 
 
@@ -63,22 +63,30 @@ def make_head(settings: NetworkSettings) -> Head:
     return heads[settings.output]()
 
 
-def choose_season(season: int | None, frequency: Frequency, rows: int) -> int:
-    """Return the season length in steps: the one given, else the longest usual one that training holds three times.
+def choose_seasons(season: int | None, frequency: Frequency, found: Sequence[int], rows: int) -> tuple[int, ...]:
+    """Return all season lengths in steps, the shortest first.
 
-    The longest of the short ones: a week of hours is taken rather than a day, but not a year of days.
+    The one given; else the usual ones of the frequency, whether or not the series as a whole show them, and those found
+    in the data, as far as training holds them twice. A year of days is left to the calendar.
+    """
+    if season is not None:
+        return (season,) if season > 1 else ()
+    yearly = frequency.has_calendar and frequency.unit != "month" and max(frequency.seasons, default=0) < 60
+    lengths = {*frequency.seasons, *(own for own in found if not yearly or own in frequency.seasons or own <= 60)}
+    return tuple(sorted(own for own in lengths if 2 * own <= rows and 1 < own <= _LONGEST))
+
+
+def choose_season(season: int | None, frequency: Frequency, found: Sequence[int], rows: int) -> int:
+    """Return the season that baselines repeat and MASE is scaled by: the longest usual one that training holds thrice.
+
+    The longest of the short ones: a week of hours is taken rather than a day, but not a year of days. Of rows without
+    usual seasons it is the strongest one found.
     """
     if season is not None:
         return season
-    fitting = [length for length in frequency.seasons if 3 * length <= rows and length <= 200]
+    known = frequency.seasons or tuple(found)
+    fitting = [length for length in known if 3 * length <= rows and length <= 200]
     return fitting[0] if fitting else 1
-
-
-def choose_seasons(season: int | None, frequency: Frequency, rows: int) -> tuple[int, ...]:
-    """Return all season lengths in steps, the shortest first: the one given, else those that training holds twice."""
-    if season is not None:
-        return (season,) if season > 1 else ()
-    return tuple(length for length in frequency.seasons if 2 * length <= rows and 1 < length <= _LONGEST)
 
 
 def choose_context(context: int | None, horizon: int, seasons: Sequence[int], rows: int) -> int:

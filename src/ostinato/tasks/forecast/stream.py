@@ -51,7 +51,7 @@ class ForecastStream(Stream):
         self._maker.targets = scale
 
     def reset(self) -> None:
-        """Begin anew: at the end of the training data, or from nothing if the stream began cold."""
+        """Start over: at the end of the training data, or from nothing if the stream began cold."""
         fitted, context = self._fitted, self._fitted.encoder.reach
         one = tail_of(fitted.encoder.tail, context).series[self._series]
         self._rows = np.full((context, len(fitted.encoder.columns)), np.nan)

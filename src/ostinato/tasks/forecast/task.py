@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -27,7 +28,7 @@ from ostinato.errors import DataError, UsageError
 from ostinato.tasks.base.holding_out import Held, Shares
 from ostinato.tasks.base.lines import is_table
 from ostinato.tasks.base.summary import Panel as Shown
-from ostinato.tasks.base.task import Baseline, Model, Task, reading_of
+from ostinato.tasks.base.task import Baselines, Model, Task, reading_of
 from ostinato.tasks.forecast.backtest import SimpleForecast, methods_of
 from ostinato.tasks.forecast.calibration import measure_calibration
 from ostinato.tasks.forecast.combining import Combination
@@ -38,6 +39,7 @@ from ostinato.tasks.forecast.network import make_network
 from ostinato.tasks.forecast.objective import ForecastObjective, WindowBatches
 from ostinato.tasks.forecast.panels import forecast_panels, step_errors
 from ostinato.tasks.forecast.parameters import ForecastParameters
+from ostinato.tasks.forecast.seasons import find_seasons
 from ostinato.tasks.forecast.settings import NetworkSettings, choose_context, choose_season, choose_seasons, choose_segment
 from ostinato.tasks.forecast.stream import ForecastStream
 from ostinato.tasks.forecast.updating import grown, grown_encoder, tested_given
@@ -113,7 +115,9 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         lengths = np.array([len(series) for series in panel.series])
         held = sum(size for size in (shares.validation, shares.test) if size < 1)
         rows = int(np.median(lengths) * max(0.1, 1 - held))
-        context, _ = context_of(parameters, panel, rows)
+        # which seasons there are is seen in what is left for training, by the shares alone
+        left = Part(np.zeros_like(lengths), np.maximum(lengths - _held_rows(lengths, shares, horizon), 0))
+        context, _ = context_of(parameters, panel, left, rows)
         split = split_by_time(panel, validation=shares.validation, test=shares.test, horizon=horizon, context=context)
         parts = [Rows(panel, part, split, rows) if part is not None else None for part in vars(split).values()]
         return Held(parts[0], parts[1], parts[2], HELD_OUT)  # type: ignore[arg-type]
@@ -122,15 +126,20 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         names = records.panel.target_columns
         return f"Forecast of {', '.join(names[:3])}" + (", …" if len(names) > 3 else "")
 
+    def steps_an_epoch(self, parameters: ForecastParameters, train: Rows) -> int:
+        windows = min(len(train), parameters.windows_per_epoch)
+        return -(-windows // _batch_size(parameters, len(train)))
+
     def encoder(self, parameters: ForecastParameters, train: Rows) -> ForecastEncoder:
         """Decide what was left open, and fit scales on the training part."""
         panel, part, own = train.panel, train.part, parameters
         assert part is not None
         counts = own.output == "negative_binomial"
         _check_counts(panel, part, counts)
-        context, segment = context_of(own, panel, train.typical)
-        season = choose_season(own.season, panel.frequency, train.typical)
-        seasons = choose_seasons(own.season, panel.frequency, train.typical)
+        context, segment = context_of(own, panel, part, train.typical)
+        found = found_seasons(own, panel, part)
+        season = choose_season(own.season, panel.frequency, found, train.typical)
+        seasons = choose_seasons(own.season, panel.frequency, found, train.typical)
         scaling: Any = own.scaling if own.scaling != "auto" else "none" if counts else "standard"
         settings = NetworkSettings(
             horizon=int(own.horizon), context=context, segment=segment, targets=panel.targets, past=panel.past,
@@ -165,7 +174,7 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
             windows = model.encoder.windows(examples.panel, examples.all_origins)
             return WindowBatches(windows, make, batch_size=256, per_epoch=_VALIDATION_WINDOWS) if len(windows) else None
         windows = examples.training_windows()
-        size = max(8, min(128, len(windows) // 32)) if own.batch_size == "auto" else int(own.batch_size)
+        size = _batch_size(own, len(windows))
         return WindowBatches(windows, make, batch_size=size, per_epoch=own.windows_per_epoch, seed=own.seed)
 
     def objective(self, model: Forecasting, train: Examples) -> ForecastObjective:
@@ -200,11 +209,11 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
             )
         return Fitted.of(model).forecast_windows(examples.panel, origins)[1]
 
-    def baselines(self, model: Forecasting, train: Examples, validation: Examples | None) -> Mapping[str, Baseline]:
+    def baselines(self, model: Forecasting, train: Examples, validation: Examples | None) -> Baselines:
         encoder, panel = model.encoder, train.panel
         lengths = np.array([len(series) for series in panel.series], np.int64)
         end = lengths if encoder.test is None else encoder.test.start
-        return {name: SimpleForecast.fit(name, encoder, panel, end) for name in methods_of(encoder)}
+        return {name: partial(SimpleForecast.fit, name, encoder, panel, end) for name in methods_of(encoder)}
 
     def measures(self, model: Forecasting, examples: Examples, predicted: Forecasts) -> dict[str, float]:
         encoder = model.encoder
@@ -299,9 +308,22 @@ def schema_of(parameters: ForecastParameters) -> Schema:
     )
 
 
-def context_of(parameters: ForecastParameters, panel: Panel, rows: int) -> tuple[int, int]:
+def found_seasons(parameters: ForecastParameters, panel: Panel, part: Part) -> tuple[int, ...]:
+    """Return the seasons that a part of a panel shows, the strongest first, where none is given."""
+    if parameters.season is not None:
+        return ()
+    return tuple(own.length for own in find_seasons(panel, part))
+
+
+def _held_rows(lengths: NDArray[np.int64], shares: Shares, horizon: int) -> NDArray[np.int64]:
+    held = [np.where(size < 1, np.round(lengths * size), size) for size in (shares.validation, shares.test) if size]
+    return np.asarray(sum(np.maximum(own, horizon) for own in held), np.int64) + 0 * lengths
+
+
+def context_of(parameters: ForecastParameters, panel: Panel, part: Part, rows: int) -> tuple[int, int]:
     """Return how many steps a forecast looks back on, whole segments, and how many steps a segment has."""
-    seasons = choose_seasons(parameters.season, panel.frequency, rows)
+    found = found_seasons(parameters, panel, part)
+    seasons = choose_seasons(parameters.season, panel.frequency, found, rows)
     context = choose_context(parameters.context, int(parameters.horizon), seasons, rows)
     segment = choose_segment(parameters.segment, context, seasons, parameters.decoding)
     return -(-context // segment) * segment, segment
@@ -383,3 +405,8 @@ def _interval(model: Mapping[str, float]) -> list[str]:
     gap = model[name] - width
     judged = "as it should" if abs(gap) <= 5 else "too narrow" if gap < 0 else "too wide"
     return [f"Its {width:.0f} % interval held {model[name]:.1f} % of the values ({judged})."]
+
+
+def _batch_size(parameters: ForecastParameters, windows: int) -> int:
+    """Return the windows of a batch that were asked for, or as many as suit how many there are."""
+    return max(8, min(128, windows // 32)) if parameters.batch_size == "auto" else int(parameters.batch_size)

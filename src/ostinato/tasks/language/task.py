@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,7 +16,7 @@ from ostinato.tasks.base.counting import FollowerCounts, largest_order
 from ostinato.tasks.base.holding_out import Held, Shares
 from ostinato.tasks.base.lines import is_path
 from ostinato.tasks.base.summary import Panel
-from ostinato.tasks.base.task import Baseline, Model, Task
+from ostinato.tasks.base.task import Baseline, Baselines, Model, Task
 from ostinato.tasks.language.network import LanguageNetwork, LanguageObjective
 from ostinato.tasks.language.panels import language_panels
 from ostinato.tasks.language.parameters import LanguageParameters
@@ -25,6 +26,7 @@ from ostinato.tasks.language.texts import LanguageEncoder, Texts, Tokens, hold_o
 
 Language: TypeAlias = "Model[LanguageParameters, LanguageEncoder]"
 _ROWS = 10  # of a text that is only read
+_LETTERS = 4  # of a subword, about
 
 
 class LanguageTask(Task[LanguageParameters, Texts, LanguageEncoder, Tokens, Losses]):
@@ -62,6 +64,13 @@ class LanguageTask(Task[LanguageParameters, Texts, LanguageEncoder, Tokens, Loss
     def title(self, records: Texts) -> str:
         return f"Language model of {records.origin}"
 
+    def steps_an_epoch(self, parameters: LanguageParameters, train: Texts) -> int:
+        whole = sum(map(len, train.pieces))
+        if parameters.level == "word":
+            whole = sum(1 + piece.count(" ") for piece in train.pieces)
+        tokens = whole // _LETTERS if parameters.level == "subword" else whole
+        return max(1, tokens // (parameters.batch_size * parameters.steps))
+
     def encoder(self, parameters: LanguageParameters, train: Texts) -> LanguageEncoder:
         return LanguageEncoder.fit(parameters, train)
 
@@ -89,13 +98,17 @@ class LanguageTask(Task[LanguageParameters, Texts, LanguageEncoder, Tokens, Loss
     def predict(self, model: Language, examples: Tokens) -> Losses:
         return token_losses(model.network, examples.numbers)
 
-    def baselines(self, model: Language, train: Tokens, validation: Tokens | None) -> Mapping[str, Baseline]:
+    def baselines(self, model: Language, train: Tokens, validation: Tokens | None) -> Baselines:
         size = len(model.encoder.vocabulary)
-        found: dict[str, Baseline] = {}
-        for order in sorted({1, largest_order(size, size, 4)}, reverse=True):
-            counts = FollowerCounts.of([np.asarray(train.numbers, np.int64)], size, order=order)
-            found[f"{order + 1}-gram, Witten-Bell"] = NGrams(counts)
-        return {**found, "unigram": Unigrams(np.bincount(train.numbers, minlength=size))}
+
+        def n_grams(order: int) -> NGrams:
+            return NGrams(FollowerCounts.of([np.asarray(train.numbers, np.int64)], size, order=order))
+
+        orders = sorted({1, largest_order(size, size, 4)}, reverse=True)
+        found: dict[str, Callable[[], Baseline]] = {
+            f"{order + 1}-gram, Witten-Bell": partial(n_grams, order) for order in orders
+        }
+        return {**found, "unigram": lambda: Unigrams(np.bincount(train.numbers, minlength=size))}
 
     def measures(self, model: Language, examples: Tokens, predicted: Losses) -> dict[str, float]:
         return measures(predicted)

@@ -47,7 +47,7 @@ def scheme_of(tags: Iterable[str]) -> str:
 def spans_of(tags: Sequence[str]) -> list[Span]:
     """Return the spans of one sentence, by the rules of the program `conlleval`.
 
-    A span begins at `B` or `S`, and also at `I` or `E` where none of the same kind goes on (as IOB1 writes them, and as
+    A span begins at `B` or `S`, and also at `I` or `E` where none of the same kind is open (as IOB1 writes them, and as
     a model may); it ends before what is not its inside, and after `E` or `S`. `L` and `U` are read as `E` and `S`.
 
     Source: E. Tjong Kim Sang and F. De Meulder, "Introduction to the CoNLL-2003 shared task", 2003, and the program.

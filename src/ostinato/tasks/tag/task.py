@@ -19,7 +19,7 @@ from ostinato.tasks.base.classes import class_measures
 from ostinato.tasks.base.holding_out import Held, Shares, cut, percent
 from ostinato.tasks.base.lines import is_path
 from ostinato.tasks.base.summary import Panel
-from ostinato.tasks.base.task import Baseline, Model, Task
+from ostinato.tasks.base.task import Baselines, Model, Task
 from ostinato.tasks.tag.baselines import FrequentTags, HiddenMarkov, Tags
 from ostinato.tasks.tag.constraints import possible, scheme_for
 from ostinato.tasks.tag.network import TagBatch, TagNetwork, TagObjective, collate_words
@@ -145,13 +145,13 @@ class TagTask(Task[TagParameters, Corpus, TagEncoder, Examples, list[Tags]]):
         )
         return [found.get(row, empty) for row in range(len(sentences))]
 
-    def baselines(self, model: Tagger, train: Examples, validation: Examples | None) -> Mapping[str, Baseline]:
+    def baselines(self, model: Tagger, train: Examples, validation: Examples | None) -> Baselines:
         names = model.encoder.tags
         known = [own for own in (validation.sentences if validation else ()) if set(own.tags) <= set(names)]
         counted = [*train.sentences, *known]
         return {
-            "hidden Markov model": HiddenMarkov.fit(counted, names),
-            "most frequent tag of the word": FrequentTags.fit(counted, names),
+            "hidden Markov model": lambda: HiddenMarkov.fit(counted, names),
+            "most frequent tag of the word": lambda: FrequentTags.fit(counted, names),
         }
 
     def measures(self, model: Tagger, examples: Examples, predicted: list[Tags]) -> dict[str, float]:

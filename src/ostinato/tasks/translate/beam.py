@@ -95,7 +95,7 @@ class _Beam:
         ends = tokens == Specials().eos
         penalties = self._penalties()
         self._end(totals, parents, ends, penalties)
-        # so many candidates that enough go on, even if all others end
+        # so many candidates that enough continue, even if all others end
         going, order = totals.masked_fill(ends, _NOTHING).topk(self.search.beam_size, -1)
         parents, tokens = parents.gather(1, order), tokens.gather(1, order)
         kept = [place for place in range(len(self.sentences)) if not self._done(place, going, parents, penalties)]
@@ -158,7 +158,7 @@ class _Beam:
         return as_it_stands + float(penalties[place, int(parents[place, 0])]) <= own[-1].score
 
     def _move(self, going: Tensor, parents: Tensor, tokens: Tensor, kept: list[int]) -> None:
-        """Put rows in the order of the hypotheses that go on."""
+        """Put rows in the order of the hypotheses that continue."""
         width = self.search.beam_size
         chosen = torch.tensor(kept, dtype=torch.long)
         rows = (chosen[:, None] * width + parents[chosen]).flatten()

@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.data.text import split_words
+from ostinato.tasks.base.allowance import deadline
 
 _MOST = 20_000_000
 """Pairs of a source and a target word in one sentence pair that are counted, at most."""
 
 
 def learn_dictionary(pairs: Sequence[tuple[str, str]], *, iterations: int = 5) -> dict[str, str]:
-    """Return the likeliest translation of each source word, by IBM's model 1.
+    """Return the most likely translation of each source word, by IBM's model 1.
 
     Every target word of a pair comes from one of its source words, or from none of them (`""`); which, is found by
     expectation and maximisation over word translation probabilities `t(target | source)`.
@@ -34,6 +35,7 @@ def learn_dictionary(pairs: Sequence[tuple[str, str]], *, iterations: int = 5) -
     sources, targets = np.divmod(links.keys, max(1, len(target_index)))
     probabilities = np.ones(len(links.keys))
     for _ in range(iterations):
+        deadline().check()
         shares = probabilities[links.entry]
         shares /= np.bincount(links.place, shares, minlength=counts)[links.place]
         expected = np.bincount(links.entry, shares, minlength=len(probabilities))

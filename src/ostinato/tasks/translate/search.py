@@ -24,8 +24,8 @@ class Search:
         max_length: tokens that are written at most; `None`: twice the source and 10 more, but no more than the model
             has cause to, see `longest`.
         block_ngrams: no sequence of so many tokens is written twice; 0 for no such limit.
-        thorough: go on until nothing that follows could come out better; else, until as many hypotheses as `beam_size`
-            have ended and none that goes on is better than the worst of them.
+        thorough: search until nothing that follows could come out better; else, until as many hypotheses as `beam_size`
+            have ended and none that continues is better than the worst of them.
 
     Raises:
         UsageError: a setting is out of range.

@@ -16,7 +16,7 @@ from ostinato.nn.losses import perplexity
 from ostinato.tasks.base.holding_out import Held, Shares
 from ostinato.tasks.base.lines import is_path
 from ostinato.tasks.base.summary import Panel
-from ostinato.tasks.base.task import Baseline, Model, Task
+from ostinato.tasks.base.task import Baselines, Model, Task
 from ostinato.tasks.translate.baselines import Translated, Untranslated, WordForWord, metrics
 from ostinato.tasks.translate.corpus import (
     Corpus,
@@ -36,6 +36,7 @@ from ostinato.tasks.translate.translating import Languages, translate_texts
 from ostinato.training.objective import Carry, Step
 
 Translation: TypeAlias = "Model[TranslationParameters, TranslationEncoder]"
+_PIECES = 1.5  # of a word, about
 _TOGETHER, _TOKENS = 64, 4096
 
 
@@ -108,6 +109,14 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
     def title(self, records: Corpus) -> str:
         return f"Translation of {records.origin}"
 
+    def steps_an_epoch(self, parameters: TranslationParameters, train: Corpus) -> int:
+        own = parameters
+        sides = (
+            [text.count(" ") + 1 if own.level != "character" else len(text) for text in one] for one in train.pairs
+        )
+        longer = sum(map(max, sides)) * (_PIECES if own.level == "subword" else 1.0)
+        return max(1, round(longer / own.batch_tokens))
+
     def encoder(self, parameters: TranslationParameters, train: Corpus) -> TranslationEncoder:
         return TranslationEncoder.fit(parameters, train)
 
@@ -141,10 +150,10 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
         found = translate_texts(languages, [source for source, _ in examples.pairs], search)
         return Translated([own[0].text for own in found], reference_loss(model.network, examples))
 
-    def baselines(self, model: Translation, train: Encoded, validation: Encoded | None) -> Mapping[str, Baseline]:
+    def baselines(self, model: Translation, train: Encoded, validation: Encoded | None) -> Baselines:
         return {
-            "word for word, IBM model 1": WordForWord.fit(train.pairs),
-            "the source as it is": Untranslated(),
+            "word for word, IBM model 1": lambda: WordForWord.fit(train.pairs),
+            "the source as it is": Untranslated,
         }
 
     def measures(self, model: Translation, examples: Encoded, predicted: Translated) -> dict[str, float]:

@@ -232,7 +232,7 @@ class Kernel:
                 self._copy(self._carry_row(carry, parity, j), self._outside_row(carry, 1, j), self._size(carry))
 
     def _apply_resets(self, active: Value, parity: Value) -> None:
-        """Return the rows that are marked to their start; backward, hand what came so far to the start and go on."""
+        """Return the rows that are marked to their start; backward, hand what came so far to the start and continue."""
         builder, header = self.code.builder, self.header
         with (
             builder.if_then(builder.icmp_signed("!=", header["resets"], i64(0))),
