@@ -196,7 +196,7 @@ def test_bad_models_and_folders_get_one_sentence(fitted, tmp_path, capsys) -> No
     (tmp_path / "file").write_text("")
     cases = [
         (["predict", str(tmp_path)], 5, "holds no model"),
-        (["stream", str(tmp_path / "absent")], 5, "holds no model"),
+        (["stream", str(tmp_path / "absent")], 5, "does not exist"),
         (
             ["fit", "forecast", data, "--horizon", "6", "--out", str(tmp_path / "file" / "m"), *QUICK],
             6,

@@ -58,7 +58,7 @@ def test_the_report_is_written_again_from_the_model_alone(folder, tmp_path, caps
 def test_mistakes_get_one_sentence(folder, tmp_path, capsys) -> None:
     text = str(folder.parent / "text.txt")
     for arguments, code, said in [
-        (["generate", str(tmp_path / "none")], 5, "holds no model"),
+        (["generate", str(tmp_path / "none")], 5, "does not exist"),
         (["generate", str(folder), "--top-k", "0"], 2, "top_k is 0"),
         (["generate", str(folder), "--length", "-1"], 2, "--length is -1"),
         (["evaluate", str(folder), text, "--stride", "2"], 2, "--stride is for a forecaster"),

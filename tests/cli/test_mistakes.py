@@ -1,6 +1,9 @@
 """Wrong commands: one sentence that comes first, an exit code, and nothing left behind."""
 
+import argparse
+import ast
 import io
+import json
 import os
 import re
 import shlex
@@ -10,11 +13,14 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
+import polars as pl
 import pytest
 
+import ostinato
 from laws import CASES
 from ostinato import report
 from ostinato.cli import main
+from ostinato.cli.main import make_parser
 from ostinato.errors import MissingExtra
 
 GUIDE = Path(__file__).parents[2] / "docs/guide/15-the-command-line.md"
@@ -267,3 +273,84 @@ def test_update_replaces_the_model_only_by_a_better_one(folder, capsys) -> None:
         "weights",
         "report.html",
     }
+
+
+def _options(parser: argparse.ArgumentParser) -> set[str]:
+    found = set()
+    for action in parser._actions:
+        found.update(action.option_strings)
+        if isinstance(action, argparse._SubParsersAction):
+            found.update(*(_options(own) for own in action.choices.values()))
+    return found
+
+
+def test_every_option_that_any_text_of_ours_names_exists() -> None:
+    there, source = _options(make_parser()), Path(ostinato.__file__).parent
+    for file in source.rglob("*.py"):
+        if file.parts[-2:] == ("report", "figures.py"):  # its dashes are those of style sheets
+            continue
+        said = [node.value for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Constant)]
+        texts = [text for text in said if isinstance(text, str) and "did you mean" not in text]
+        named = {name for text in texts for name in re.findall(r"(?<![\w-])--[a-z][a-z-]+[a-z]", text)}
+        assert named <= there, f"{file}: {named - there}"
+
+
+def test_a_file_is_taken_whether_options_stand_before_or_behind_it(models, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("log.csv").write_text("case,activity,time\n1,open,2024-01-01\n1,check,2024-01-02\n2,open,2024-01-01\n")
+    model, expected = str(models / "event predictor"), ["1", "2"]
+    assert main(["predict", model, "log.csv", "--out", "a.csv"]) == 0
+    assert main(["predict", model, "--out", "a.tsv", "log.csv"]) == 0
+    assert main(["predict", "--out", "a.jsonl", model, "log.csv"]) == 0
+    assert main(["predict", "--out=a.parquet", "--delimiter", ",", model, "--", "log.csv"]) == 0
+    lines = [json.loads(line) for line in Path("a.jsonl").read_text().splitlines()]
+    assert [own["case"] for own in lines] == expected
+    for file, read in (("a.csv", {}), ("a.tsv", {"separator": "\t"})):
+        assert pl.read_csv(file, **read, infer_schema=False)["case"].to_list() == expected
+    whole = pl.read_parquet("a.parquet")
+    assert whole.columns == list(lines[0])
+    assert whole["range_days"].to_list() == [own["range_days"] for own in lines]
+    assert main(["predict", model, "log.csv", "--out", "a.xlsx"]) == 2
+    assert sorted(own.name for own in tmp_path.iterdir()) == ["a.csv", "a.jsonl", "a.parquet", "a.tsv", "log.csv"]
+
+
+def test_a_line_of_spaces_is_answered_in_its_place(models, capsys, monkeypatch) -> None:
+    for kind in ("text classifier", "sequence tagger", "language model", "translator"):
+        answers = []
+        for text in ("the dog\n   \nthe cat\n", "the dog\n", "\n", "the cat\n"):
+            monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+            assert main(["predict", str(models / kind), "--json"]) == 0
+            answers.append(capsys.readouterr().out.splitlines())
+        assert answers[0] == [line for alone in answers[1:] for line in alone], kind
+
+
+def test_rows_of_events_come_with_a_header_of_any_columns_or_with_none(models, capsys, monkeypatch) -> None:
+    rows = ["1,open,2024-01-01", "1,check,2024-01-02"]
+    forms = ["\n".join(rows), "\n".join(["case,activity,time", *rows])]
+    forms.append("\n".join(["note;time;case;activity", "x;2024-01-01;1;open", "y;2024-01-02;1;check"]))
+    found = []
+    for text in forms:
+        monkeypatch.setattr(sys, "stdin", io.StringIO(text + "\n"))
+        assert main(["stream", str(models / "event predictor")]) == 0
+        found.append(capsys.readouterr().out)
+    assert found[0].count("\n") == 2
+    assert found[0] == found[1] == found[2]
+
+
+def test_a_temperature_that_is_no_number_is_refused_before_anything_is_written(models, capsys) -> None:
+    for given in ("nan", "inf", "-inf", "-1"):
+        assert main(["generate", str(models / "language model"), "--prompt", "the", "--temperature", given]) == 2
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        assert printed.err.startswith("ostinato: error: temperature is ")
+
+
+def test_the_folder_that_was_probably_meant_is_said(folder, models, capsys) -> None:
+    assert main(["predict", "modle"]) == 5
+    assert capsys.readouterr().err == "ostinato: error: modle does not exist; did you mean model?\n"
+    assert main(["predict", "model", "--horizon", "6"]) == 2
+    assert "no option --horizon here: a model keeps what it was fitted with" in capsys.readouterr().err
+    assert main(["--vesion"]) == 2
+    assert "did you mean --version?" in capsys.readouterr().err
+    assert main(["predict", str(models / "event predictor"), "--case", "id"]) == 2
+    assert "no option --case here" in capsys.readouterr().err

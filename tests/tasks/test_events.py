@@ -14,15 +14,28 @@ from hypothesis import strategies as st
 import ostinato
 from ostinato import EventPredictor
 from ostinato.data import EventLog, read_event_log
-from ostinato.errors import ColumnError, DataError, StreamRowError, UsageError
+from ostinato.errors import ColumnError, DataError, DataWarning, StreamRowError, UsageError
 from ostinato.tasks.base import running
+from ostinato.tasks.base.classes import cross_entropy
 from ostinato.tasks.base.fitting import Given, read_parts
 from ostinato.tasks.events.baselines import LastActivities, WaitsByActivity
+from ostinato.tasks.events.boosting import Boosting, _chosen_rounds, _grown, _table
 from ostinato.tasks.events.cases import Case, Cases, encode_log, fit_encoder
-from ostinato.tasks.events.features import FEATURES, TimeFeatures
+from ostinato.tasks.events.covariates import useless
+from ostinato.tasks.events.features import Clock, Pieces, time_numbers, weekdays
+from ostinato.tasks.events.mixture import Mixture
+from ostinato.tasks.events.network import PieceLayer
 from ostinato.tasks.events.times import TimeScale
 
-SMALL = {"hidden_size": 16, "embedding_size": 6, "progress": False, "learning_rate": 1e-2, "batch_size": 16}
+SMALL = {
+    "hidden_size": 16,
+    "members": 1,
+    "trees": False,
+    "embedding_size": 6,
+    "progress": False,
+    "learning_rate": 1e-2,
+    "batch_size": 16,
+}
 HOURS = {"open": 1.0, "check": 24.0, "fix": 5.0, "wait": 48.0, "close": 0.0, "reject": 0.0}
 
 
@@ -66,7 +79,7 @@ def test_an_end_that_depends_on_the_beginning_and_waits_are_learned_better_than_
 @pytest.mark.parametrize(
     "options",
     [
-        {"cell": "gru", "num_layers": 2, "dropout": 0.1, "time_loss": "mae"},
+        {"cell": "gru", "num_layers": 2, "dropout": 0.1, "time_loss": "mae", "members": 2, "trees": True},
         {"cell": "transformer", "context": 6, "time_loss": "log_mae", "order": "file"},
         {"cell": "lstm", "time_weight": 0.0, "first_prefix": 2, "count_end": False},
     ],
@@ -158,7 +171,7 @@ def test_what_is_kept_of_a_case_does_not_grow_and_the_oldest_case_is_forgotten(m
     sizes = set()
     for number in range(30):
         stream.push({"case": "a", "activity": "wait", "time": f"2024-01-{number + 1:02}"})
-        sizes.add(sum(part.nbytes for part in _leaves(stream._cases["a"].row.state())))
+        sizes.add(sum(part.nbytes for part in _leaves(stream.kept())))
     assert len(sizes) == 1
     fresh = stream.push({"case": "b", "activity": "open", "time": "2024-01-01"})
     stream.push({"case": "c", "activity": "open", "time": "2024-01-01"})
@@ -170,7 +183,11 @@ def test_what_is_kept_of_a_case_does_not_grow_and_the_oldest_case_is_forgotten(m
 
 
 def _leaves(state):
-    return [state] if isinstance(state, np.ndarray) else [leaf for part in state for leaf in _leaves(part)]
+    if isinstance(state, dict):
+        state = list(state.values())
+    if not isinstance(state, (list, tuple)):
+        return [np.asarray(state)]
+    return [leaf for part in state for leaf in _leaves(part)]
 
 
 def test_an_unknown_activity_and_a_missing_time_are_answered(model) -> None:
@@ -279,16 +296,171 @@ def test_padding_changes_nothing(model) -> None:
 # --- times -----------------------------------------------------------------------------------------------------------
 
 
-def test_features_tell_weekday_hour_and_what_is_missing() -> None:
-    features = TimeFeatures((0.0, 1.0), (0.0, 2.0))
+def test_times_of_an_event_are_told_as_numbers_and_what_is_not_known_is_missing() -> None:
     moment = datetime(2024, 1, 3, 6)  # a Wednesday
-    seconds = (moment - datetime(1970, 1, 1)).total_seconds()
-    row = features([math.e - 1], [math.e**2 - 1], [0], [seconds])[0]
-    assert row[:8] == pytest.approx([1, 0, 1, 0, 0, 1, 0, 0], abs=1e-9)
-    assert row[8:].tolist() == [float(moment.weekday() == day) for day in range(7)]
-    row = features([math.nan], [math.nan], [3], [math.nan])[0]
-    assert row.tolist() == [0, 1, 0, 1, math.log(4), 0, 0, 1, *[0] * 7]
-    assert len(row) == FEATURES
+    walls = np.array([(moment - datetime(1970, 1, 1)).total_seconds()])
+    flat = Clock.fit(np.zeros(0))  # all hours alike: working time is time
+    row = time_numbers(flat, [2], np.array([60.0]), np.array([3600.0]), (walls, walls - 60, walls - 3600))[0]
+    assert row == pytest.approx(
+        [math.log(61), math.log(3601), math.log(61), math.log(3601), math.log(3), 0.25, (2 + 0.25) / 7, 1]
+    )
+    assert weekdays(walls).tolist() == [3]
+    nothing = np.array([math.nan])
+    row = time_numbers(flat, [0], nothing, nothing, (nothing, nothing, nothing))[0]
+    assert np.isnan(row).tolist() == [True] * 4 + [False] + [True] * 3
+    assert weekdays(nothing).tolist() == [0]
+
+
+def test_working_time_passes_when_things_happen_and_adds_up() -> None:
+    monday = 4 * 86400.0
+    office = monday + np.concatenate([day * 86400 + np.arange(9, 17) * 3600 + 60.0 for day in range(5)])
+    clock = Clock.fit(np.tile(office, 50))
+    at = monday + np.array([8, 9, 17, 24 + 9, 5 * 24, 7 * 24]) * 3600.0
+    passed = np.diff(clock(at))
+    assert passed[1] > 20 * passed[0]  # a working day against the hour before it
+    assert passed[2] < passed[1] / 5  # a night
+    assert passed[4] < passed[3] / 5  # a weekend
+    assert clock(at[:1] + 7 * 86400) - clock(at[:1]) == pytest.approx([7 * 86400])
+    assert clock.rate(np.array([monday + 10 * 3600, math.nan]))[0] > 3
+
+
+def test_pieces_are_the_share_passed_of_each_and_a_missing_number_is_the_middle_one_and_said() -> None:
+    numbers = np.stack([np.append(np.arange(100.0), np.nan), np.full(101, 7.0)], -1)
+    layer = PieceLayer(Pieces.fit(numbers))
+    found = layer(torch.tensor([[-5.0, 7.0], [49.5, 7.0], [1e9, 7.0], [math.nan, 7.0]])).numpy()
+    assert found.shape == (4, 12 + 1)  # a column with one number has no pieces
+    assert found[0].tolist() == [0] * 13
+    assert found[1, :12].sum() == pytest.approx(6, abs=1e-5)
+    assert found[2].tolist() == [1] * 12 + [0]
+    np.testing.assert_allclose(found[3, :12], found[1, :12], atol=1e-6)
+    assert found[3, 12] == 1
+
+
+# --- other columns, trees, the mixture -------------------------------------------------------------------------------
+
+
+def make_desk(cases: int, seed: int = 0) -> dict[str, list]:
+    """A log in which what comes next depends on who does it, on an amount and the hour; three columns are useless."""
+    rng = np.random.default_rng(seed)
+    rows: dict[str, list] = {
+        name: [] for name in ("case", "activity", "time", "who", "amount", "event id", "unit", "code")
+    }
+    for number in range(cases):
+        who, amount = ("ann", "bob", None)[rng.integers(3)], float(rng.uniform(0, 100))
+        at = datetime(2024, 1, 1) + timedelta(hours=5.3 * number)
+        first = ["read", "write"] if at.hour < 12 else ["write", "read"]
+        for step in ["open", *first, "big" if amount > 60 else "small", f"close {who or 'any'}"]:
+            values = (f"c{number}", step, at, who, round(amount, 2), len(rows["case"]), "kg", step.upper())
+            for name, value in zip(rows, values, strict=True):
+                rows[name].append(value)
+            at += timedelta(minutes=float(rng.uniform(1, 9)))
+    return rows
+
+
+@pytest.fixture(scope="module")
+def desk() -> EventPredictor:
+    return EventPredictor(**{**SMALL, "trees": True, "epochs": 20}).fit(make_desk(200))
+
+
+def test_other_columns_and_the_hour_are_read_where_they_tell_something(desk) -> None:
+    values = desk.scores_.values
+    assert values["model"]["accuracy"] > 0.93
+    assert values["model"]["accuracy"] > values["last activity (Markov)"]["accuracy"] + 0.15
+    assert values["gradient boosting, same features"]["accuracy"] > 0.93
+    said = desk.summary_.settings["covariates"]
+    assert said.startswith("who, amount (left out: ")
+    for words in ("event id names each row", "unit has one value", "code says what the activity says"):
+        assert words in said
+
+
+def test_a_stream_with_other_columns_says_what_the_batch_says_and_one_that_lacks_them_is_answered(desk) -> None:
+    log = make_desk(30, seed=2)
+    expected = {answer["case"]: answer for answer in desk.answers(log)}
+    stream, lines = desk.stream(), desk.stream()
+    last, kept = {}, None
+    for number, row in enumerate(rows_of(log)):
+        if number == 70:
+            kept = stream.state()
+        last[row["case"]] = stream.push(row)
+        as_text = {name: "" if value is None else str(value) for name, value in row.items()}
+        assert lines.push(as_text)["probabilities"] == pytest.approx(last[row["case"]]["probabilities"], abs=1e-6)
+    for case, answer in expected.items():
+        assert last[case]["probabilities"] == pytest.approx(answer["probabilities"], abs=1e-5)
+    other = desk.stream()
+    other.restore(kept)
+    for row in rows_of(log)[70:]:
+        last[row["case"]] = other.push(row)
+    assert last[row["case"]]["probabilities"] == pytest.approx(expected[row["case"]]["probabilities"], abs=1e-5)
+    less = {name: log[name] for name in ("case", "activity", "time")}
+    with pytest.warns(DataWarning, match='lacks columns of the training data, which count as missing: "who", "amount"'):
+        found = {answer["case"]: answer for answer in desk.answers(less)}
+    for row in rows_of(less):
+        name = f"less {row['case']}"
+        last[name] = lines.push({**row, "case": name})
+    for case, answer in found.items():
+        assert last[f"less {case}"]["probabilities"] == pytest.approx(answer["probabilities"], abs=1e-5)
+    with pytest.raises(StreamRowError, match='its "amount" is "much"; expected a number'):
+        stream.push({"case": 1, "activity": "open", "time": "2024-01-01", "amount": "much"})
+
+
+def test_columns_are_read_as_asked(tmp_path) -> None:
+    log = make_desk(40)
+    options = {**SMALL, "epochs": 1, "test": 0.0}
+    assert EventPredictor(covariates="who", **options).fit(log).summary_.settings["covariates"] == "who"
+    for nothing in ((), "none"):
+        own = EventPredictor(covariates=nothing, **options).fit(log)
+        assert own.summary_.settings["covariates"] == "none"
+    with pytest.raises(ColumnError, match='no column "whom"; did you mean "who"'):
+        EventPredictor(covariates=["whom"], **options).fit(log)
+
+
+@pytest.mark.parametrize(
+    ("cells", "why"),
+    [
+        (["a", "b", "a", "b", "a", "b"], "says what the activity says"),
+        (["a", "a", "a", "a", "a", None], "has one value"),
+        ([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], "names each row"),
+        (["p", "p", "q", "q", "r", "r"], "names each case"),
+        (["a", "b", "b", "a", "a", "a"], ""),
+        ([0.1, 0.2, 0.3, 0.4, 0.5, 0.6], ""),
+    ],
+)
+def test_a_column_that_tells_nothing_is_left_out_and_why_is_said(cells, why) -> None:
+    kind = object if isinstance(cells[0], str) else float
+    cases = [np.array(cells[first : first + 2], kind) for first in (0, 2, 4)]
+    assert useless(cases, np.array(["open", "close"] * 3, object)) == why
+
+
+def test_trees_say_what_the_library_says_that_grew_them(desk) -> None:
+    model = desk.fitted_.model
+    cases = encode_log(model.encoder, desk.task.read(desk, make_desk(60, seed=4)))
+    seen, classes = cases.seen(model.encoder.counted), len(model.encoder.known) + 1
+    for following, there in ((cases.following, classes), (np.where(cases.following == 0, 0, 1), 2)):
+        own = Boosting.fit(seen, following, there)
+        rows = _table(seen, own.sizes)
+        peer = _grown(rows, following, _chosen_rounds(rows, following))
+        np.testing.assert_allclose(own(seen)[:, peer.classes_], peer.predict_proba(rows), atol=1e-9)
+    assert Boosting.fit(seen, np.zeros(len(cases.following), np.int64), 2) is None
+
+
+def test_a_mixture_gives_held_out_events_no_less_than_its_best_part_and_counts_are_those_of_cases() -> None:
+    rng = np.random.default_rng(0)
+    cases = Cases(tuple(case_of(list(rng.integers(1, 4, 6)), 3) for _ in range(60)))
+    kinds, following = [case.kinds for case in cases.cases], [case.following for case in cases.cases]
+    mixture, seen = Mixture.fit(kinds, following, 4, None), cases.seen(np.arange(1, 4))
+    parts = [model(seen) for model in mixture._models]
+    for order, part in enumerate(parts, 1):
+        np.testing.assert_allclose(part, LastActivities.fit(cases, 4, order).predict(cases).probabilities)
+    network = rng.dirichlet(np.ones(4), len(cases.following))
+    assert mixture(network, seen) is network  # nothing is decided yet
+    chosen = mixture.weighed(network, seen, cases.following)
+    assert sum(chosen.weights) == pytest.approx(1)
+    mixed = chosen(network, seen)
+    assert mixed.sum(-1) == pytest.approx(np.ones(len(mixed)))
+    best = min(cross_entropy(cases.following, part) for part in (network, *parts))
+    assert cross_entropy(cases.following, mixed) < best + 0.02
+    sure = np.eye(4)[cases.following] * 0.96 + 0.01
+    assert mixture.weighed(sure, seen, cases.following).weights == (1, 0, 0, 0)
 
 
 def test_the_losses_of_times_are_those_of_their_distributions() -> None:
@@ -314,7 +486,8 @@ def test_the_losses_of_times_are_those_of_their_distributions() -> None:
 def case_of(kinds: list[int], activities: int) -> Case:
     own = np.array(kinds)
     following = np.append(own[1:] - 1, activities)
-    return Case(own, np.zeros((len(own), FEATURES)), following, np.full((len(own), 2), np.nan))
+    numbers, codes = np.zeros((len(own), 1)), np.zeros((len(own), 1), np.int64)
+    return Case(own, numbers, codes, following, np.full((len(own), 2), np.nan))
 
 
 CASES = st.lists(st.lists(st.integers(1, 3), min_size=1, max_size=6), min_size=1, max_size=6)
@@ -349,7 +522,7 @@ def test_counts_backed_off_are_those_of_the_recursion_and_add_up_to_one(train, t
 
 def test_waits_are_means_and_medians_of_each_activity() -> None:
     own = Case(
-        np.array([1, 1, 2, 1]), np.zeros((4, FEATURES)), np.zeros(4, np.int64),
+        np.array([1, 1, 2, 1]), np.zeros((4, 1)), np.zeros((4, 1), np.int64), np.zeros(4, np.int64),
         np.stack([np.array([1.0, 2.0, 7.0, np.nan]), np.array([1.0, 1.0, 1.0, np.nan])], -1),
     )  # fmt: skip
     mean, median = (WaitsByActivity.fit(Cases((own,)), name) for name in ("mean", "median"))

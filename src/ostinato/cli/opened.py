@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from ostinato.cli.parsing import file, path
-from ostinato.errors import UsageError
+from ostinato.cli.parsing import file, path, suggestion
+from ostinato.errors import ArtifactError, UsageError
 from ostinato.tasks.base.about import About, Extra
 from ostinato.tasks.base.registry import homes
 
@@ -35,9 +35,17 @@ def add_extras(parser: argparse.ArgumentParser, verb: str) -> None:
 
 
 def open_model(arguments: argparse.Namespace) -> Any:
-    """Return the model of the folder."""
+    """Return the model of the folder.
+
+    Raises:
+        ArtifactError: there is none.
+    """
     from ostinato.tasks.base.registry import load
 
+    if not arguments.model.exists():
+        beside = [own.parent.name for own in arguments.model.parent.glob("*/model.json")]
+        hint = suggestion(arguments.model.name, beside) or "; give the folder that `ostinato fit` wrote"
+        raise ArtifactError(f"{arguments.model} does not exist{hint}")
     return load(arguments.model)
 
 

@@ -6,6 +6,7 @@ import argparse
 import difflib
 import re
 from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -33,8 +34,9 @@ class Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse, and refuse what is left over here, where it is known which options there are."""
-        if not self._verbs() and args is not None:
-            self._check_options(list(args))
+        if args is not None:
+            args = list(args) if self._verbs() else self._options_last(list(args))
+            self._check_options(list(takewhile(lambda given: given.startswith("-"), args)) if self._verbs() else args)
         found, rest = super().parse_known_args(args, namespace)
         if rest:
             self._refuse(rest[0])
@@ -42,6 +44,28 @@ class Parser(argparse.ArgumentParser):
 
     def _verbs(self) -> bool:
         return self._subparsers is not None
+
+    def _options_last(self, args: list[str]) -> list[str]:
+        """Return arguments with the options behind the files.
+
+        Of files of which the last may be left out, argparse takes it for left out once an option stands before it.
+        """
+        files: list[str] = []
+        options: list[str] = []
+        while args:
+            given = args.pop(0)
+            if given == "--":
+                return [*options, given, *files, *args]
+            if not given.startswith("-") or given == "-":
+                files.append(given)
+                continue
+            options.append(given)
+            action = self._option_string_actions.get(given)
+            takes = action is not None and action.nargs != 0
+            optional = action is not None and action.nargs == "?"
+            if takes and args and args[0] != "--" and not (optional and args[0].startswith("-")):
+                options.append(args.pop(0))
+        return [*files, *options]
 
     def _check_options(self, args: Sequence[str]) -> None:
         """Refuse unknown options before argparse says that another one is missing."""
@@ -58,7 +82,16 @@ class Parser(argparse.ArgumentParser):
             self.error(f'"{given}" is not understood; did you mean {meant}{f" {value}" if value else ""}?')
         if not given.startswith("-"):
             self.error(f'"{given}" is one argument too many')
-        self.error(f"there is no option {name}{suggestion(meant, options)}")
+        hint = suggestion(meant, options) or self._of_fit(meant)
+        self.error(f"there is no option {name}{hint}")
+
+    def _of_fit(self, option: str) -> str:
+        """Say of a parameter of a model that it is none of a verb that uses the model."""
+        from ostinato.options import parameters_of
+        from ostinato.tasks.base.registry import homes
+
+        fits = {own.flag for home in homes().values() for own in parameters_of(home.parameters_class())}
+        return " here: a model keeps what it was fitted with" if option in fits else ""
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is None or value in action.choices:
@@ -93,11 +126,12 @@ def suggestion(given: str, known: Iterable[str]) -> str:
     >>> suggestion("--horzion", ["--horizon", "--out"])
     '; did you mean --horizon?'
     """
-    words = list(known)
-    near = difflib.get_close_matches(given, words, 1, 0.6) or [
-        word for word in words if len(given.strip("-")) > 2 and word.startswith(given)
+    words = {word.lstrip("-"): word for word in known}  # the dashes that all options have make none of them alike
+    bare = given.lstrip("-")
+    near = difflib.get_close_matches(bare, words, 1, 0.6) or [
+        word for word in words if len(bare) > 2 and word.startswith(bare)
     ]
-    return f"; did you mean {near[0]}?" if near else ""
+    return f"; did you mean {words[near[0]]}?" if near else ""
 
 
 def cores(text: str) -> int:

@@ -19,9 +19,11 @@ _EPILOG = """examples:
   ostinato predict model newer.csv                    the steps after the end of newer.csv
   ostinato predict model --future plan.csv            with the coming values of the known covariates
   ostinato predict model --json | jq .forecast
+  ostinato predict model newer.csv --out answers.parquet
   echo "a fine film" | ostinato predict sentiment
 """
-_TABLES = (".csv", ".jsonl", ".parquet")
+_TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
+_OTHERS = (".json", ".xlsx", ".xls", ".ods", ".feather", ".arrow", ".npy", ".npz", ".gz", ".zip", ".db", ".sqlite")
 
 
 def add_parser(verbs: Any) -> None:
@@ -37,7 +39,9 @@ def add_parser(verbs: Any) -> None:
     add_model(parser)
     parser.add_argument("file", type=file, nargs="?", metavar="FILE", help="what to answer; else what comes on stdin")
     add_extras(parser, "predict")
-    parser.add_argument("--out", type=path, metavar="FILE", help="write here: .csv, .jsonl or .parquet, or lines")
+    parser.add_argument(
+        "--out", type=path, metavar="FILE", help="write here: .csv, .tsv, .jsonl or .parquet, else lines"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON lines")
     add_reading(parser)
     parser.set_defaults(run=run)
@@ -48,12 +52,12 @@ def run(arguments: argparse.Namespace) -> int:
     model = open_model(arguments)
     extras = extras_of(model.about, "predict", arguments)
     table = model.about.answers == "table"
-    suffix = arguments.out.suffix if arguments.out else ""
-    if table and suffix not in ("", *_TABLES):
+    suffix = arguments.out.suffix.lower() if arguments.out else ""
+    if (table and suffix not in ("", *_TABLES)) or suffix in _OTHERS:
         raise UsageError(f'--out has the ending "{suffix}"; expected {", ".join(_TABLES[:-1])} or {_TABLES[-1]}')
     source = arguments.file if arguments.file is not None else None if table else stdin_lines()
     answers = model.answers(source, **extras)
-    if arguments.out and (table or suffix in (".csv", ".parquet")):
+    if arguments.out and (table or suffix in (".csv", ".tsv", ".parquet")):
         _write(arguments.out, _as_table(answers, suffix or ".csv"))
     elif table:
         sys.stdout.write(_as_table(answers, ".jsonl" if arguments.json else ".csv").decode())
@@ -74,7 +78,7 @@ def _write(out: Any, content: bytes) -> None:
 
 
 def _as_table(answers: Iterable[Mapping[str, Any]], suffix: str) -> bytes:
-    """Return answers as the rows of a table: CSV, JSON lines or Parquet."""
+    """Return answers as the rows of a table: CSV, TSV, JSON lines or Parquet."""
     import io
     import json
 
@@ -89,8 +93,8 @@ def _as_table(answers: Iterable[Mapping[str, Any]], suffix: str) -> bytes:
         columns = {name: [_text(cell, json.dumps) for cell in column] for name, column in columns.items()}
     frame = pl.DataFrame({name: _column(column) for name, column in columns.items()}, strict=False)
     content = io.BytesIO()
-    if suffix == ".csv":
-        frame.write_csv(content)
+    if suffix in (".csv", ".tsv"):
+        frame.write_csv(content, separator="\t" if suffix == ".tsv" else ",")
     elif suffix == ".jsonl":
         frame.write_ndjson(content)
     else:

@@ -114,7 +114,7 @@ def _rows(stream: Stream, columns: list[str] | None, delimiter: str | None) -> I
         for number, line in enumerate(stdin_lines(), 1):
             yield number, partial(_parsed, line, takes_text=stream.takes_text)
         return
-    yield from _named(columns, stream.header or (), delimiter)
+    yield from _named(columns, stream.header or (), delimiter, stream.bare)
 
 
 def _parsed(line: str, *, takes_text: bool) -> Any:
@@ -139,11 +139,12 @@ def _mark(given: str | None) -> str | None:
 
 
 def _named(
-    columns: list[str] | None, wanted: Sequence[str], delimiter: str | None
+    columns: list[str] | None, wanted: Sequence[str], delimiter: str | None, bare: Sequence[str] = ()
 ) -> Iterator[tuple[int, Callable[[], Any]]]:
     """Yield the number and what reads the cells of each row, whose names a header has if `columns` has not.
 
-    The delimiter is that of the first line where none is given.
+    The delimiter is that of the first line where none is given; a first line of as many cells as `bare`, which names no
+    column, is the first row.
 
     Raises:
         StreamRowError: the first line is neither a row nor a header, or no row comes below it.
@@ -162,8 +163,10 @@ def _named(
         if columns is None:
             header, delimiter = text, delimiter or _header_mark(text, wanted)
             columns = [cell.strip() for cell in cells_of_line(text, delimiter=delimiter)]
-            _check_header(header, columns, wanted)
-            continue
+            if len(columns) != len(bare) or set(columns) & set(wanted):
+                _check_header(header, columns, wanted)
+                continue
+            columns = list(bare)
         number += 1
         yield number, partial(_mapping, columns, text, delimiter)
     if header and not number:

@@ -1,7 +1,7 @@
 """From files to windows: readers, roles of columns, the regular grid, scaling, splits in time order."""
 
 from ostinato.data.calendar import calendar_cycles, calendar_features
-from ostinato.data.events import EventLog, read_event_log
+from ostinato.data.events import EventLog, EventReading, read_event_log
 from ostinato.data.frequency import Frequency
 from ostinato.data.future import load_future
 from ostinato.data.inference import infer_frequency
@@ -21,6 +21,7 @@ __all__ = [
     "MISSING",
     "Affine",
     "EventLog",
+    "EventReading",
     "Frequency",
     "Panel",
     "Part",

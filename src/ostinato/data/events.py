@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.data.frequency import Times
 from ostinato.data.identities import names
+from ostinato.data.notes import note
 from ostinato.data.readers import read_table
 from ostinato.data.sequences import group_rows, in_seconds
+from ostinato.data.table import Table, is_numeric, numbers, texts
 from ostinato.data.times import ANY, TimeFormat, decide_times
 from ostinato.data.zones import wall_times
+from ostinato.errors import DataError
+
+ColumnKind: TypeAlias = Literal["number", "text"]
+Columns: TypeAlias = Mapping[str, tuple[NDArray[Any], ...]]
+
+
+@dataclass(frozen=True)
+class EventReading:
+    """How a log was read, and later ones are.
+
+    Args:
+        times: how its times are written.
+        columns: the columns beside case, activity and time that are read too, by what their cells are.
+    """
+
+    times: TimeFormat = ANY
+    columns: Mapping[str, ColumnKind] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -29,6 +50,8 @@ class EventLog:
         starts: `(cases,)`, the time of each case's first event, to split by: an instant in UTC, if the times have a
             zone; without times, its row.
         time_format: how the times are written.
+        columns: what else is known of each event, by column and case `(events,)`: numbers, NaN where missing, or texts
+            (an array of objects), `None` where missing.
     """
 
     origin: str
@@ -37,6 +60,7 @@ class EventLog:
     gaps: tuple[NDArray[np.float64], ...]
     starts: Times
     time_format: TimeFormat = ANY
+    columns: Columns = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.cases)
@@ -47,6 +71,12 @@ class EventLog:
         return tuple(sorted({name for case in self.activities for name in case}))
 
     @property
+    def reading(self) -> EventReading:
+        """How the log was read."""
+        kinds = {name: cells[0].dtype.kind for name, cells in self.columns.items() if cells}
+        return EventReading(self.time_format, {name: "text" if own == "O" else "number" for name, own in kinds.items()})
+
+    @cached_property
     def moments(self) -> tuple[NDArray[np.float64], ...]:
         """For each case `(events,)`, the seconds from 1970 on to each event, as clocks in its zone show it.
 
@@ -67,6 +97,25 @@ class EventLog:
             tuple(self.gaps[row] for row in rows),
             self.starts[rows],
             self.time_format,
+            {name: tuple(cells[row] for row in rows) for name, cells in self.columns.items()},
+        )
+
+    def joined(self, other: EventLog) -> EventLog:
+        """Return the cases of this log and, behind them, those of another; columns that both have are kept.
+
+        Raises:
+            DataError: one has times and the other numbers.
+        """
+        if self.starts.dtype.kind != other.starts.dtype.kind:
+            raise DataError(f"{self.origin} has other times than {other.origin}; expected times, or numbers, in both")
+        return EventLog(
+            self.origin,
+            self.cases + other.cases,
+            self.activities + other.activities,
+            self.gaps + other.gaps,
+            np.concatenate([self.starts, other.starts]),
+            self.time_format,
+            {name: own + other.columns[name] for name, own in self.columns.items() if name in other.columns},
         )
 
     def encode(self, kinds: tuple[str, ...] | None = None) -> tuple[NDArray[np.int64], ...]:
@@ -88,7 +137,9 @@ def read_event_log(
     delimiter: str | None = None,
     decimal: str | None = None,
     missing: tuple[str, ...] = (),
+    reading: EventReading | None = None,
     time_format: TimeFormat | None = None,
+    columns: Sequence[str] | None = (),
 ) -> EventLog:
     """Read an event log: one event a row, in any order.
 
@@ -101,7 +152,9 @@ def read_event_log(
         delimiter: what separates the columns of a text file; `None`: found.
         decimal: the mark before decimals in text cells that can be read two ways; `None`: found.
         missing: cells that mean there is no value, beside those that always do.
+        reading: how an earlier log was read, which holds for this one; `None`: found, as the next two say.
         time_format: how times are written; `None`: found.
+        columns: the other columns to read; `None`: all that hold numbers or texts.
 
     Raises:
         ColumnError: there is no such column.
@@ -119,11 +172,15 @@ def read_event_log(
     table.require([case, activity, *clock])
     found = names(table, activity, "needs an activity")
     groups = group_rows(table, case)
-    times, time_format = np.arange(len(found)), time_format or TimeFormat()
+    times, time_format = np.arange(len(found)), (reading.times if reading else time_format) or TimeFormat()
     if time is not None:
         times, time_format = decide_times(table, time, time_format, list(groups.values()))
     ordered = [rows[np.argsort(times[rows], kind="stable")] for rows in groups.values()]
     gaps = tuple(in_seconds(np.diff(times[rows], prepend=times[rows[:1]])) for rows in ordered)
+    if reading is not None:
+        cells = _as_they_were(table, reading.columns, missing)
+    else:
+        cells = _found(table, columns, missing, {case, activity, *clock})
     return EventLog(
         origin=table.origin,
         cases=tuple(groups),
@@ -131,7 +188,45 @@ def read_event_log(
         gaps=gaps if time is not None else tuple(np.full(len(own), np.nan) for own in gaps),
         starts=times[[rows[0] for rows in ordered]],
         time_format=time_format,
+        columns={name: tuple(own[rows] for rows in ordered) for name, own in cells.items()},
     )
+
+
+def _found(
+    table: Table, wanted: Sequence[str] | None, missing: tuple[str, ...], taken: set[str]
+) -> dict[str, NDArray[Any]]:
+    """Return columns as numbers or texts; of all columns, those that are neither are left out."""
+    if wanted is not None:
+        table.require(wanted)
+    cells = {}
+    for name in table.columns if wanted is None else wanted:
+        if name in taken:
+            continue
+        try:
+            cells[name] = _cells(table, name, "number" if is_numeric(table, name, missing) else "text", missing)
+        except DataError as error:
+            if wanted is not None:
+                raise
+            note(f"{table.origin}: the column is not used: {error}")
+    return cells
+
+
+def _as_they_were(table: Table, columns: Mapping[str, ColumnKind], missing: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+    """Return the columns that an earlier log had; one that is not there is missing in every row."""
+    absent = [name for name in columns if name not in table.columns]
+    if absent:
+        shown = ", ".join(f'"{name}"' for name in absent)
+        note(f"{table.origin} lacks columns of the training data, which count as missing: {shown}")
+    return {
+        name: np.full(table.rows, None if kind == "text" else np.nan)
+        if name in absent
+        else _cells(table, name, kind, missing)
+        for name, kind in columns.items()
+    }
+
+
+def _cells(table: Table, name: str, kind: ColumnKind, missing: tuple[str, ...]) -> NDArray[Any]:
+    return numbers(table, name, missing) if kind == "number" else np.array(texts(table, name, missing), object)
 
 
 def wall_seconds(seconds: NDArray[np.float64], zone: str | None) -> NDArray[np.float64]:

@@ -58,6 +58,11 @@ class Stream:
         """The names that the cells of a row may have, where lines of cells need a header; else `None`."""
         return None
 
+    @property
+    def bare(self) -> tuple[str, ...]:
+        """The names of the cells of a row that comes without a header, in their order; none: there must be one."""
+        return ()
+
     def push(self, row: Any) -> Any:
         """Take a row in, and answer it.
 

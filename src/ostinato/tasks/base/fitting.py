@@ -214,6 +214,8 @@ def _refitted(
     # goes with the checkpoint
     folder = None if given.directory is None else checkpoint_path(given.directory).parent / "refit"
     renewed, second = _trained(task, model.parameters, whole, again, folder, given.resume)
+    first = replace(model, encoder=task.calibrate(model, task.encode(model, parts.validation)))
+    renewed = replace(renewed, encoder=task.carried(first, renewed))
     return renewed, replace(run, failure=second.failure)
 
 

@@ -22,13 +22,14 @@ def is_table(source: Any) -> bool:
     return is_path(source) or isinstance(source, Mapping) or hasattr(source, "columns")
 
 
-def columns_of(lines: Iterable[Any], names: Sequence[str], of: str) -> dict[str, list[Any]]:
+def columns_of(lines: Iterable[Any], names: Sequence[str], of: str, also: Sequence[str] = ()) -> dict[str, list[Any]]:
     """Return lines as columns: JSON objects, or CSV with a header; or rows that are mappings already.
 
     Args:
         lines: as they come.
         names: the columns that each must have.
         of: what a line holds, in the plural.
+        also: columns that are taken too if any line has them.
 
     Raises:
         DataError: there are no lines, or one is not like the first.
@@ -48,7 +49,10 @@ def columns_of(lines: Iterable[Any], names: Sequence[str], of: str) -> dict[str,
     except ValueError as error:
         raise DataError(f"a line of the {of} is no JSON object ({error}), as the first is") from error
     for number, row in enumerate(found, 1):
+        if not isinstance(row, Mapping):
+            raise DataError(f"row {number} of the {of} is no JSON object; expected one with {', '.join(names)}")
         absent = [name for name in names if row.get(name) is None]
         if absent:
             raise DataError(f'row {number} of the {of} has no "{absent[0]}"; expected {", ".join(names)}')
-    return {name: [str(row[name]) for row in found] for name in names}
+    there = [name for name in also if any(row.get(name) is not None for row in found)]
+    return {name: [None if row.get(name) is None else str(row[name]) for row in found] for name in (*names, *there)}

@@ -12,7 +12,7 @@ from torch import nn
 
 M = TypeVar("M", bound=nn.Module)
 _SMALL = 1 << 16  # a size that costs nothing, whatever the weights
-_COUNTS = ("num_layers", "layers", "depth")
+_COUNTS = ("num_layers", "layers", "depth", "members")
 
 
 def restored(

@@ -166,6 +166,13 @@ class Task(Generic[P, R, C, E, D]):
         """Return the encoder with what is fitted once the network is trained."""
         return model.encoder
 
+    def carried(self, first: Model[P, C], renewed: Model[P, C]) -> C:
+        """Return the encoder of a model trained once more (`refit`), with what `calibrate` found for the first one.
+
+        The first one has not learned from the part that was held out; the other has, and can no longer be held to it.
+        """
+        return renewed.encoder
+
     def predict(self, model: Model[P, C], examples: E) -> D:
         """Return what the model says of examples."""
         raise NotImplementedError

@@ -9,8 +9,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ostinato.errors import DataError
 from ostinato.tasks.base.classes import cross_entropy
 from ostinato.tasks.base.counting import FollowerCounts
+from ostinato.tasks.events.boosting import Boosting
 from ostinato.tasks.events.cases import TIMES, Cases
 
 _ORDERS = range(2, 7)
@@ -68,6 +70,31 @@ class LastActivities:
         found = self.predict(cases).probabilities
         assert found is not None
         return cross_entropy(cases.following, found)
+
+
+@dataclass(frozen=True)
+class BoostedTrees:
+    """Boosted trees on all that the network reads; see `Boosting`."""
+
+    trees: Boosting
+    counted: NDArray[np.int64]
+
+    @classmethod
+    def fit(cls, cases: Cases, classes: int, counted: NDArray[np.int64], trees: Boosting | None) -> BoostedTrees:
+        """Grow trees, or take those that there are already.
+
+        Raises:
+            DataError: there are too few events.
+            MissingExtra: scikit-learn is not installed.
+        """
+        own = trees or Boosting.fit(cases.seen(counted), cases.following, classes)
+        if own is None:
+            raise DataError("there are too few events")
+        return cls(own, counted)
+
+    def predict(self, cases: Cases) -> Predicted:
+        """Return the distribution after each event."""
+        return Predicted(self.trees(cases.seen(self.counted)), None)
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,8 @@ def continue_case(
     for event in events:
         answer = stream.push({**event, case: "it"})
     moment = stream.rows.moment(events[-1])
+    # what else was known at the last event is taken to stay as it is
+    others = {name: events[-1].get(name) for name in stream.encoder.reading.columns}
     expected: list[dict[str, Any]] = []
     word, seconds = stream.encoder.unit
     while len(expected) < length:
@@ -42,7 +44,7 @@ def continue_case(
         moment += answer.get(f"in_{word}", 0.0) * seconds
         row = {activity: chosen} | ({} if time is None else {time: _time(moment, stream.encoder)})
         expected.append({**row, "probability": answer["probabilities"][chosen]})
-        answer = stream.push({**row, case: "it"})
+        answer = stream.push({**others, **row, case: "it"})
     return expected
 
 
@@ -58,8 +60,8 @@ def _time(moment: float, encoder: EventEncoder) -> Any:
         return None
     if encoder.unit[0] != "days":
         return moment
-    if encoder.reading.kind == "elapsed":
+    if encoder.reading.times.kind == "elapsed":
         return time_text(np.timedelta64(round(moment), "s"))
     instant = np.array([round(moment)]).astype("datetime64[s]").astype("datetime64[us]")
-    when = aware(instant, encoder.reading.zone).item(0)
+    when = aware(instant, encoder.reading.times.zone).item(0)
     return when.isoformat(sep=" ", timespec="seconds")

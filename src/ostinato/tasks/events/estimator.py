@@ -18,8 +18,9 @@ class EventPredictor(Estimator[EventTask], EventParameters):
     """What happens next in a case, and when, learned from an event log.
 
     A recurrent network reads the events of a case in order: the activity, the time since the event before and since
-    the first, the time of day and the weekday. After each it predicts the next activity, or the end of the case, and
-    if the case continues the time until the next event and until the last one.
+    the first, the time of day and the weekday, how often each activity came, and the other columns of the log. After
+    each it predicts the next activity, or the end of the case, and if the case continues the time until the next event
+    and until the last one. Its probabilities are mixed with those of boosted trees and counts, see `Mixture`.
 
     `fit` takes a path, an `ostinato.data.EventLog`, or anything else that `ostinato.data.read_table` takes; one event a
     row. Its parameters are those of `EventParameters`.
@@ -33,7 +34,7 @@ class EventPredictor(Estimator[EventTask], EventParameters):
     ...     for hour, what in enumerate(["open", "check", "close"]):
     ...         for name, value in (("case", number), ("activity", what), ("time", f"2024-01-31 {hour + 8}:00")):
     ...             log[name].append(value)
-    >>> model = EventPredictor(hidden_size=16, epochs=20, learning_rate=0.01, progress=False).fit(log)
+    >>> model = EventPredictor(hidden_size=16, epochs=20, learning_rate=0.01, members=1, progress=False).fit(log)
     >>> stream = model.stream()
     >>> stream.push({"case": "new", "activity": "open", "time": "2024-02-01 08:00"})["next"]
     'check'

@@ -56,14 +56,15 @@ def _by_length(prefixes: NDArray[np.int64], right: NDArray[np.bool_]) -> Curve:
 def _gradients(model: Model[Any, Any], cases: Cases) -> Curve:
     """Return how much an event some steps ago moves the loss of what comes next, over the longest cases."""
     longest = sorted(cases.cases, key=lambda case: -len(case.kinds))[:_CASES]
-    network, batch = model.network, collate(model.encoder, longest)
+    member, batch = model.network.members[0], collate(model.encoder, longest)
     last = batch.lengths - 1, torch.arange(len(longest))
 
     def loss(xs: Tensor) -> Tensor:
-        ys, _ = network.stack(xs, lengths=batch.lengths)
-        return functional.cross_entropy(network.predicted(ys[last])[0], batch.following[last], reduction="sum")
+        ys, _ = member.stack(xs, lengths=batch.lengths)
+        return functional.cross_entropy(member.predicted(ys[last], xs[last])[0], batch.following[last], reduction="sum")
 
-    norms = gradient_norms(network.read(batch.kinds, batch.features), batch.lengths, loss)
+    read = member.read(batch.kinds, batch.numbers, batch.codes, batch.counts)
+    norms = gradient_norms(read, batch.lengths, loss)
     return gradient_panel(norms, step="events", note=f"Mean over the {len(longest)} longest held-out cases.")
 
 

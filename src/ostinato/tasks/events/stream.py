@@ -4,46 +4,43 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from numpy.typing import NDArray
+from torch import nn
 
+from ostinato.data.cells import NO, YES
 from ostinato.data.events import wall_seconds
+from ostinato.data.frames import plain_value
+from ostinato.data.identities import NO_NAMES
 from ostinato.data.notes import note
 from ostinato.data.times import FARTHEST
 from ostinato.errors import StreamRowError, UsageError
 from ostinato.streaming import Headed, Row, Steps, Stream, refused, shared_steps
 from ostinato.tasks.base.rows import RowReader
 from ostinato.tasks.base.task import Model
-from ostinato.tasks.events.cases import TIMES
-from ostinato.tasks.events.network import EventNetwork
+from ostinato.tasks.events.cases import event_codes
+from ostinato.tasks.events.covariates import Cells
+from ostinato.tasks.events.features import LAGS, Codes, Floats, Seen, time_numbers
+from ostinato.tasks.events.network import Member, together
 
 _DAY = 86_400.0
 _YEAR, _STEPS = 366 * _DAY, 10_000
 
 
-class EventHead(nn.Module):
-    """Scores and times of an event network side by side, `(batch, activities + 1 + TIMES * 2)`."""
-
-    def __init__(self, network: EventNetwork) -> None:
-        super().__init__()
-        self.activity, self.times = network.activity, network.times
-
-    def forward(self, ys: Tensor) -> Tensor:
-        """Answer what the stack gives."""
-        return torch.cat([self.activity(ys), self.times(ys)], -1)
-
-
 @dataclass
 class _Open:
-    """What is kept of a case: the recurrent state, and when it began and last went on."""
+    """What is kept of a case: the members' recurrent states, how often what came, when it began and last went on."""
 
-    row: Row
+    rows: tuple[Row, ...]
+    counts: NDArray[np.int64]
+    lags: NDArray[np.int64]
     events: int = 0
     first: float = math.nan
     last: float = math.nan
@@ -70,17 +67,23 @@ class EventStream(Stream):
         self.model, self.encoder, self.most, self._answer = model, model.encoder, most, answer
         self.columns: tuple[str, str, str | None] = (own.case, own.activity, own.time or None)
         self.rows = RowReader(
-            self.columns[:2], self.columns[2], self.encoder.reading, numbers=self.encoder.unit[0] != "days"
+            self.columns[:2], self.columns[2], self.encoder.reading.times, numbers=self.encoder.unit[0] != "days"
         )
-        self._index = {name: number for number, name in enumerate(self.encoder.known, 1)}
         self._said: set[str] = set()
-        network = model.network
-        self._shared = shared_steps(
-            network, lambda: Headed(network.stack, EventHead(network), embedding=network.embedding)
-        )
+        self._shared = [shared_steps(own, partial(_stepped, own)) for own in model.network.members]
+        copies: list[Any] = [own.copy for own in self._shared]
+        self._members: list[Member] = [own.beside["whole"] for own in copies]
         self._cases: OrderedDict[str, _Open] = OrderedDict()
-        copied: Any = self._shared.copy
-        self._vectors = copied.beside["embedding"].weight.detach().numpy()
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """The names that a row may have."""
+        return (*self.bare, *self.encoder.reading.columns)
+
+    @property
+    def bare(self) -> tuple[str, ...]:
+        """Case, activity and time, where a row names nothing."""
+        return tuple(name for name in self.columns if name is not None)
 
     def __len__(self) -> int:
         """Return how many cases are held."""
@@ -92,7 +95,8 @@ class EventStream(Stream):
         Args:
             row: with the columns of the training data, `{"case": 7, "activity": "open", "time": "2024-01-31 13:00"}`,
                 or a line of CSV with case, activity and time in that order. The time is a text, a `datetime`, a number
-                where the training data has numbers, or `None` if it is not known.
+                where the training data has numbers, or `None` if it is not known; a covariate that the row does not
+                have is missing.
 
         Returns:
             `next`, its `probability`, when (`in_days`), and more; see `EventPredictor.answers`.
@@ -102,26 +106,38 @@ class EventStream(Stream):
                 The case stays as it was.
         """
         case, activity, moment = self.rows.read(row)
-        own = self._cases.get(case) or _Open(Row(self._shared))
+        cells = self._cells(row)
+        own = self._cases.get(case) or self._begun()
         if moment < own.last:
             raise StreamRowError(
                 f'case "{case}": the event "{activity}" lies {self._words(own.last - moment)} before the last one; '
                 "push the events of a case in the order of time"
             )
         self._check_gap(case, activity, moment - own.last)
-        begun = own.first if own.events else moment
-        y = yield own.row.ask(self._read(own, activity, moment, begun))
-        if activity not in self._index and activity not in self._said:
+        kind, begun = self.encoder.index.get(activity, 0), own.first if own.events else moment
+        counts = own.counts + (self.encoder.counted == kind)
+        numbers, codes = self._event(own, moment, begun, cells)
+        event = torch.from_numpy(numbers.astype(np.float32)), torch.from_numpy(codes)
+        answers = []
+        for row_of, member in zip(own.rows, self._members, strict=True):
+            with torch.no_grad():
+                read = member.read(torch.tensor([kind]), *event, torch.tensor(counts[None], dtype=torch.float32))
+            y = yield row_of.ask(read[0].numpy())
+            with torch.no_grad():
+                answers.append(member.predicted(torch.from_numpy(np.array(y))[None], read))
+        if not kind and activity not in self._said:
             self._said.add(activity)
             note(f'the activity "{activity[:80]}" was not in training; it is taken as an unknown one')
         known = moment if math.isfinite(moment) else own.last
-        self._cases[case] = _Open(own.row, own.events + 1, begun, known)
+        lags = np.append(kind + 1, own.lags[:-1])
+        self._cases[case] = _Open(own.rows, counts, lags, own.events + 1, begun, known)
         self._cases.move_to_end(case)
         if len(self._cases) > self.most:
             self._cases.popitem(last=False)
-        answers = torch.from_numpy(y)
-        scores, times = answers[: -2 * TIMES], answers[-2 * TIMES :].reshape(TIMES, 2)
-        return self._answer(scores.double().softmax(-1).numpy(), times, case)
+        scores, times = together(answers)
+        seen = Seen(lags[None], counts[None], numbers, codes)
+        mixed = self.encoder.mixture(scores.double().softmax(-1).numpy(), seen)
+        return self._answer(mixed[0], times[0], case)
 
     def slot(self, row: Any) -> str:
         """Return the case of an event."""
@@ -137,7 +153,7 @@ class EventStream(Stream):
             return super().peek()  # type: ignore[no-any-return]
         case = self.slot(row)
         before, order, said = self._cases.get(case), list(self._cases), set(self._said)
-        kept = None if before is None else before.row.state()
+        kept = [] if before is None else [own.state() for own in before.rows]
         forgotten = next(iter(self._cases.items()), None)
         try:
             found: dict[str, Any] = self.push(row)
@@ -147,7 +163,8 @@ class EventStream(Stream):
             if before is None:
                 self._cases.pop(case, None)
             else:
-                before.row.restore(kept)
+                for own, state in zip(before.rows, kept, strict=True):
+                    own.restore(state)
                 self._cases[case] = before
             if forgotten is not None:
                 self._cases.setdefault(*forgotten)
@@ -159,52 +176,64 @@ class EventStream(Stream):
 
     def mark(self) -> str:
         """Return what tells the model from others."""
-        return self._shared.mark
+        return " ".join(own.mark for own in self._shared)
 
     def kept(self) -> dict[str, Any]:
         """Return all cases, the one that has not gone on for longest first."""
         cases = self._cases.values()
+        whole = [[own.events, *own.lags, *own.counts] for own in cases]
         return {
             "cases": list(self._cases),
-            "events": np.array([own.events for own in cases], np.int64),
+            "whole": np.array(whole, np.int64).reshape(len(cases), self._width),
             "times": np.array([[own.first, own.last] for own in cases], np.float64).reshape(-1, 2),
-            "states": [own.row.state() for own in cases],
+            "states": [[row.state() for row in own.rows] for own in cases],
         }
+
+    @property
+    def _width(self) -> int:
+        return 1 + LAGS + len(self.encoder.counted)
 
     def accept(self, kept: Mapping[str, Any]) -> None:
         """Go on with the cases of a state."""
-        names, events, times, states = (kept.get(name) for name in ("cases", "events", "times", "states"))
-        count = len(names) if isinstance(names, list) else -1
+        names, whole, times, states = (kept.get(name) for name in ("cases", "whole", "times", "states"))
+        count, members = len(names) if isinstance(names, list) else -1, len(self._shared)
         if (
             not isinstance(names, list)
             or not isinstance(states, list)
-            or not isinstance(events, np.ndarray)
+            or not isinstance(whole, np.ndarray)
             or not isinstance(times, np.ndarray)
             or not all(isinstance(name, str) for name in names)
             or len(set(names)) != count
-            or (events.shape, times.shape, len(states)) != ((count,), (count, 2), count)
-            or events.dtype.kind != "i"
-            or times.dtype.kind != "f"
-            or (events < 1).any()
+            or (whole.shape, times.shape, len(states)) != ((count, self._width), (count, 2), count)
+            or (whole.dtype.kind, times.dtype.kind) != ("i", "f")
+            or (whole < 0).any()
+            or (whole[:, 1 : 1 + LAGS] > len(self.encoder.known) + 1).any()
+            or (whole[:, 0] < 1).any()
+            or (whole > FARTHEST).any()
             or (np.abs(times) > FARTHEST * 2).any()
+            or not all(isinstance(own, (list, tuple)) and len(own) == members for own in states)
         ):
             raise refused("holds no cases of events")
         found = OrderedDict[str, _Open]()
-        for name, number, (first, last), state in zip(names, events.tolist(), times.tolist(), states, strict=True):
-            if state is None:
+        for name, own, (first, last), state in zip(names, whole, times.tolist(), states, strict=True):
+            if any(one is None for one in state):
                 raise refused(f'has no state of the case "{name[:80]}"')
-            found[name] = _Open(Row(self._shared), number, first, last)
-            found[name].row.restore(state)
+            found[name] = self._restored(own, first, last, state)
         while len(found) > self.most:
             found.popitem(last=False)
         self._cases = found
 
+    def _restored(self, whole: NDArray[np.int64], first: float, last: float, state: Sequence[Any]) -> _Open:
+        found = _Open(self._begun().rows, whole[1 + LAGS :], whole[1 : 1 + LAGS], int(whole[0]), first, last)
+        for row, own in zip(found.rows, state, strict=True):
+            row.restore(own)
+        return found
+
     def _check_gap(self, case: str, activity: str, gap: float) -> None:
         """Refuse a time so far after that of the event before that it is rather an error than a pause."""
         dates = self.encoder.unit[0] == "days"
-        mean, deviation = self.encoder.features.gap
         # ten thousand times a long pause of the training data, and a year at least
-        most = max(_STEPS * math.expm1(min(mean + 2 * deviation, 600.0)), _YEAR if dates else _STEPS)
+        most = max(_STEPS * self.encoder.longest, _YEAR if dates else _STEPS)
         if gap > most:
             raise StreamRowError(
                 f'case "{case}": the event "{activity}" comes {self._words(gap)} after the one before it, '
@@ -218,11 +247,46 @@ class EventStream(Stream):
         """Forget a case that has ended; return whether it was there."""
         return self._cases.pop(str(case), None) is not None
 
-    def _read(self, own: _Open, activity: str, moment: float, begun: float) -> np.ndarray[Any, Any]:
-        """Return what the network reads of an event, `(features,)`."""
-        calendar = self.encoder.unit[0] == "days" and self.encoder.reading.kind != "elapsed"
-        shown = wall_seconds(np.array([moment]), self.encoder.reading.zone) if calendar else [math.nan]
-        gap = moment - own.last if own.events else math.nan
-        features = self.encoder.features([gap], [moment - begun], [own.events], shown)
-        vector = self._vectors[self._index.get(activity, 0)]
-        return np.concatenate([vector, features[0].astype(np.float32)]).astype(np.float32)
+    def _begun(self) -> _Open:
+        counts, lags = np.zeros(len(self.encoder.counted), np.int64), np.zeros(LAGS, np.int64)
+        return _Open(tuple(map(Row, self._shared)), counts, lags)
+
+    def _cells(self, row: Any) -> dict[str, NDArray[Any]]:
+        """Return the covariates of an event, one cell each."""
+        given = row if isinstance(row, Mapping) else {}
+        return {name: _cell(name, kind, given.get(name)) for name, kind in self.encoder.reading.columns.items()}
+
+    def _event(self, own: _Open, moment: float, begun: float, cells: Cells) -> tuple[Floats, Codes]:
+        """Return the numbers and codes of an event, `(1, ...)` each."""
+        encoder = self.encoder
+        calendar = encoder.unit[0] == "days" and encoder.reading.times.kind != "elapsed"
+        known = np.array([moment, own.last if own.events else math.nan, begun])
+        walls = wall_seconds(known, encoder.reading.times.zone) if calendar else np.full(3, math.nan)
+        now, before, first = walls[:, None]
+        gap, elapsed = known[:1] - known[1:2], known[:1] - known[2:]
+        times = time_numbers(encoder.clock, [own.events], gap, elapsed, (now, before, first))
+        numbers = np.concatenate([times, encoder.covariates.values(cells, 1)], -1)
+        return numbers, event_codes(encoder.covariates, now, cells)
+
+
+def _stepped(member: Any) -> Headed:
+    return Headed(member.stack, nn.Identity(), whole=member)
+
+
+def _cell(name: str, kind: str, given: Any) -> NDArray[Any]:
+    """Return a cell of a covariate as a column of one row.
+
+    Raises:
+        StreamRowError: it is no number where the training data has numbers.
+    """
+    value = plain_value(given)
+    text = "" if value is None else str(value).strip()
+    if text in ("", *NO_NAMES):
+        return np.array([None if kind == "text" else math.nan])
+    if kind == "text":
+        return np.array([text], object)
+    word = text.lower()
+    try:
+        return np.array([float(word in YES) if word in (*YES, *NO) else float(text)])
+    except ValueError as error:
+        raise StreamRowError(f'its "{name}" is "{text[:80]}"; expected a number, as in the training data') from error

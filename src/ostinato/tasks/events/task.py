@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -10,17 +11,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ostinato.data import EventLog, TimeFormat, read_event_log
+from ostinato.data import EventLog, EventReading, TimeFormat, read_event_log
 from ostinato.errors import DataError
 from ostinato.tasks.base.batches import RowBatches, read_in_batches
 from ostinato.tasks.base.classes import class_measures
 from ostinato.tasks.base.holding_out import Held, Shares, cut, percent
 from ostinato.tasks.base.lines import columns_of, is_table
+from ostinato.tasks.base.suited import Suited
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Baselines, Model, Task, reading_of
-from ostinato.tasks.events.baselines import LastActivities, Predicted, WaitsByActivity
-from ostinato.tasks.events.cases import Cases, EventBatch, EventEncoder, collate, encode_log, fit_encoder, join_logs
-from ostinato.tasks.events.network import EventNetwork, EventObjective
+from ostinato.tasks.events.baselines import BoostedTrees, LastActivities, Predicted, WaitsByActivity
+from ostinato.tasks.events.boosting import boosting_is_there
+from ostinato.tasks.events.cases import Cases, EventBatch, EventEncoder, collate, count_firsts, encode_log, fit_encoder
+from ostinato.tasks.events.network import EventNetwork, EventObjective, together
 from ostinato.tasks.events.panels import event_panels
 from ostinato.tasks.events.parameters import EventParameters
 from ostinato.tasks.events.stream import EventStream
@@ -36,8 +39,9 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
     records = "cases"
     decides = ("accuracy",)
     encoder_type = EventEncoder
-    baseline_types = (LastActivities, WaitsByActivity)
-    kept = "the activities that are known, and the scales of times"
+    baseline_types = (LastActivities, WaitsByActivity, BoostedTrees)
+    suited = Suited(1500, 5, 150)
+    kept = "the activities, columns and values that are known, the scales of times, what was counted"
 
     def read(
         self,
@@ -54,11 +58,12 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
         )
         return read_event_log(
             source, case=parameters.case, activity=parameters.activity, time=parameters.time or None,
-            decimal=parameters.decimal, missing=parameters.all_missing, time_format=reading or wanted,
+            decimal=parameters.decimal, missing=parameters.all_missing, reading=reading, time_format=wanted,
+            columns=parameters.wanted,
         )  # fmt: skip
 
-    def reading(self, records: EventLog) -> TimeFormat:
-        return records.time_format
+    def reading(self, records: EventLog) -> EventReading:
+        return records.reading
 
     def hold_out(self, parameters: EventParameters, records: EventLog, shares: Shares) -> Held[EventLog]:
         by_start = parameters.order == "start"
@@ -70,16 +75,17 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
         return Held(train, validation, test, f"the last {percent(shares.test)} of cases, {by}")
 
     def join(self, first: EventLog, second: EventLog) -> EventLog:
-        return join_logs(first, second)
+        return first.joined(second)
 
     def title(self, records: EventLog) -> str:
         return f"What comes next in {records.origin}"
 
     def encoder(self, parameters: EventParameters, train: EventLog) -> EventEncoder:
-        return fit_encoder(train, parameters.time_loss)
+        chosen, trees = parameters.wanted is not None, parameters.trees and boosting_is_there()
+        return fit_encoder(train, parameters.time_loss, chosen=chosen, trees=trees)
 
     def network(self, parameters: EventParameters, encoder: EventEncoder, train: EventLog | None) -> nn.Module:
-        return EventNetwork(parameters, len(encoder.known))
+        return EventNetwork(parameters, encoder)
 
     def encode(self, model: Events, records: EventLog) -> Cases:
         return encode_log(model.encoder, records)
@@ -97,26 +103,54 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
         weight = model.parameters.time_weight if model.encoder.unit[0] else 0.0
         return EventObjective(model.encoder.scales, weight)
 
-    def predict(self, model: Events, examples: Cases) -> Predicted:
-        encoder = model.encoder
+    def calibrate(self, model: Events, validation: Cases | None) -> EventEncoder:
+        own = model.encoder
+        if validation is None or own.mixture.weights:
+            return own
+        network, _ = self._network(model, validation)
+        mixture = own.mixture.weighed(network, validation.seen(own.counted), validation.following)
+        return replace(own, mixture=mixture)
 
-        def read(rows: list[int]) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-            batch = collate(encoder, [examples.cases[row] for row in rows])
-            scores, times = model.network(batch.kinds, batch.features, batch.lengths)
-            probabilities, seconds = scores.double().softmax(-1).numpy(), seconds_of(encoder, times)
+    def carried(self, first: Events, renewed: Events) -> EventEncoder:
+        own, weights = renewed.encoder, first.encoder.mixture.weights
+        same = (own.mixture.trees is None) == (first.encoder.mixture.trees is None)
+        return replace(own, mixture=replace(own.mixture, weights=weights)) if same else own
+
+    def predict(self, model: Events, examples: Cases) -> Predicted:
+        network, times = self._network(model, examples)
+        mixed = model.encoder.mixture(network, examples.seen(model.encoder.counted))
+        return Predicted(mixed, seconds_of(model.encoder, times))
+
+    def _network(self, model: Events, examples: Cases) -> tuple[NDArray[np.float64], Tensor]:
+        """Return the network's probabilities after each event of all cases, and the times, flat."""
+
+        def read(rows: list[int]) -> Iterator[tuple[Tensor, Tensor]]:
+            batch = collate(model.encoder, [examples.cases[row] for row in rows])
+            scores, times = together(model.network(batch))
             for row, length in enumerate(batch.lengths.tolist()):
-                yield probabilities[:length, row], seconds[:length, row]
+                yield scores[:length, row], times[:length, row]
 
         found = read_in_batches(examples.lengths, read, rows=_CASES)
-        return Predicted(np.concatenate([own[0] for own in found]), np.concatenate([own[1] for own in found]))
+        scores, times = (torch.cat([own[place] for own in found]) for place in (0, 1))
+        return scores.double().softmax(-1).numpy(), times
 
     def baselines(self, model: Events, train: Cases, validation: Cases | None) -> Baselines:
         classes, whole = len(model.encoder.known) + 1, train.joined(validation)
+        trees, counted = model.encoder.mixture.trees, model.encoder.counted
         return {
             "last activity (Markov)": lambda: LastActivities.fit(whole, classes, 1),
             "last activities, backed off": lambda: LastActivities.chosen(train, validation, classes),
             "mean by last activity": lambda: WaitsByActivity.fit(whole, "mean"),
             "median by last activity": lambda: WaitsByActivity.fit(whole, "median"),
+            "gradient boosting, same features": lambda: BoostedTrees.fit(whole, classes, counted, trees),
+        }
+
+    def settings(self, model: Events) -> Mapping[str, Any]:
+        own = model.encoder
+        read = ", ".join(own.covariates.names) or "none"
+        return {
+            "covariates": read + (f" (left out: {said_of(own.left)})" if own.left else ""),
+            "mixed of": own.mixture.words,
         }
 
     def measures(self, model: Events, examples: Cases, predicted: Predicted) -> dict[str, float]:
@@ -171,32 +205,32 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
     def pieces(self, model: Events, source: Any) -> Iterator[EventLog]:
         own = model.parameters
         if not is_table(source) and not isinstance(source, EventLog):
-            source = columns_of(source, [name for name in (own.case, own.activity, own.time) if name], "events")
+            names = [name for name in (own.case, own.activity, own.time) if name]
+            source = columns_of(source, names, "events", also=list(model.encoder.reading.columns))
         yield self.read(own, source, reading_of(model))
 
     def answers(self, model: Events, records: EventLog) -> Iterator[Mapping[str, Any]]:
         cases = encode_log(model.encoder, records)
         for first in range(0, len(cases), _CASES):
-            batch = collate(model.encoder, cases.cases[first : first + _CASES])
-            with torch.inference_mode():
-                scores, times = model.network(batch.kinds, batch.features, batch.lengths)
-            for row, length in enumerate(batch.lengths.tolist()):
-                probabilities = scores[length - 1, row].double().softmax(-1).numpy()
-                yield answer_of(model.encoder, probabilities, times[length - 1, row], records.cases[first + row])
+            part = Cases(cases.cases[first : first + _CASES])
+            network, times = self._network(model, part)
+            last = np.cumsum(part.lengths) - 1
+            mixed = model.encoder.mixture(network[last], part.seen(model.encoder.counted).at(last))
+            for row, (own, at) in enumerate(zip(mixed, last.tolist(), strict=True)):
+                yield answer_of(model.encoder, own, times[at], records.cases[first + row])
 
     def stream(self, model: Events, *, max_cases: int = 100_000, **options: Any) -> EventStream:
         return EventStream(model, lambda *own: answer_of(model.encoder, *own), max_cases)
 
     def updated(self, model: Events, parts: Held[EventLog]) -> EventEncoder:
-        own, new = model.encoder, fit_firsts(parts.train)
+        own, new = model.encoder, count_firsts(parts.train)
         firsts = {name: own.firsts.get(name, 0) + new.get(name, 0) for name in {**own.firsts, **new}}
-        return EventEncoder(own.known, own.features, own.scales, own.unit, own.reading, firsts)
+        return replace(own, firsts=firsts)
 
 
-def fit_firsts(log: EventLog) -> dict[str, int]:
-    """Return how many cases of a log begin with each activity."""
-    names, counts = np.unique([own[0] for own in log.activities], return_counts=True)
-    return dict(zip(names.tolist(), counts.tolist(), strict=True))
+def said_of(left: Mapping[str, str]) -> str:
+    """Return which columns are left out, and why."""
+    return "; ".join(f"{name} {why}" for name, why in left.items())
 
 
 def seconds_of(encoder: EventEncoder, times: Tensor) -> NDArray[np.float64]:
