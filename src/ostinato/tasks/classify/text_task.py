@@ -142,8 +142,9 @@ def _mean_tokens(parameters: TextParameters, texts: Examples) -> float:
         counts = np.array([len(text) for text in texts.items])
     else:
         counts = np.array([max(text.count(" ") + 1, len(text) // 8) for text in texts.items])
-    most = None if parameters.chunk is None else parameters.chunk * parameters.train_chunks
-    return float(counts.clip(max=most).mean())
+    if parameters.chunk is not None:
+        counts = np.minimum(counts, parameters.chunk * parameters.train_chunks)
+    return float(counts.mean())
 
 
 def _both(model: Model[TextParameters, TextEncoder], examples: Part) -> tuple[Floats, Floats]:

@@ -155,7 +155,6 @@ def _moving_average(plain: Adjusted, period: int) -> tuple[Floats, Bools]:
 
 def _between(values: Floats, seen: Bools) -> Floats:
     """Fill gaps by the line between their neighbours; before the first value 0, after the last one that."""
-    steps = np.arange(values.shape[1])
     filled = np.where(seen, values, 0.0)
     for row in np.flatnonzero(~seen.all(1) & seen.any(1)):
         there = np.flatnonzero(seen[row])

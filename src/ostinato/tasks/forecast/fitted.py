@@ -15,11 +15,13 @@ from ostinato.data.notes import note
 from ostinato.errors import DataError
 from ostinato.tasks.base.task import Model
 from ostinato.tasks.forecast.calibration import calibrate
+from ostinato.tasks.forecast.combining import roughness
+from ostinato.tasks.forecast.experts import Experts
 from ostinato.tasks.forecast.inputs import InputMaker, Inputs
 from ostinato.tasks.forecast.network import DirectNetwork, RecursiveNetwork
 from ostinato.tasks.forecast.result import Forecast
 from ostinato.tasks.forecast.settings import NetworkSettings
-from ostinato.tasks.forecast.windows import ForecastEncoder
+from ostinato.tasks.forecast.windows import ForecastEncoder, newest
 
 PATHS = 200  # sampled futures of a recursive forecast
 _VALUES_AT_ONCE = 1 << 21  # numbers a batch of forecasts may hold
@@ -71,7 +73,7 @@ class Fitted:
     def ahead(self, panel: Panel, future: Any = None) -> Forecast:
         """Forecast the steps after the end of each series."""
         origins = np.array([(i, len(series)) for i, series in enumerate(panel.series)])
-        windows = self.encoder.windows(panel, origins).gather(np.arange(len(origins)))
+        windows = self.encoder.windows(panel, origins, self.encoder.reach).gather(np.arange(len(origins)))
         if panel.known:
             windows = self._with_future(panel, windows, future)
         forecasts = self.run(windows, self.maker(panel))
@@ -106,7 +108,7 @@ class Fitted:
                 f"next {self.settings.horizon} rows as future=... (--future)"
             )
         coming = load_future(future, panel, self.settings.horizon)
-        known = np.concatenate([windows.known[:, : self.settings.context], coming], 1)
+        known = np.concatenate([windows.known[:, : windows.history.shape[1]], coming], 1)
         return replace(windows, known=known)
 
     def result(self, panel: Panel, origins: NDArray[np.int64], forecasts: Forecasts) -> Forecast:
@@ -126,7 +128,7 @@ class Fitted:
 
     def forecast_windows(self, panel: Panel, origins: NDArray[np.int64]) -> tuple[NDArray[np.float64], Forecasts]:
         """Return what came, `(windows, horizon, targets)`, and the forecasts from many origins, made batch by batch."""
-        windows, make = self.encoder.windows(panel, origins), self.maker(panel)
+        windows, make = self.encoder.windows(panel, origins, self.encoder.reach), self.maker(panel)
         truth, parts = [], []
         for index in self._batches(len(origins)):
             batch = windows.gather(index)
@@ -140,26 +142,41 @@ class Fitted:
     def _batches(self, count: int) -> Iterator[NDArray[np.int64]]:
         settings = self.settings
         paths = PATHS if settings.decoding == "recursive" else 1
-        width = settings.targets * paths * (settings.context + settings.horizon * (1 + len(self.levels)))
+        width = settings.targets * paths * (self.encoder.reach + settings.horizon * (1 + len(self.levels)))
         size = max(1, min(1024, _VALUES_AT_ONCE // width))
         return (np.arange(first, min(first + size, count)) for first in range(0, count, size))
 
     def run(self, windows: WindowArrays, make: InputMaker) -> Forecasts:
-        """Forecast one batch of windows, in the data's units."""
-        inputs = make(windows)
+        """Forecast one batch of windows, in the data's units; their history may be as long as `encoder.reach`."""
+        read = newest(windows, self.settings.context)
+        inputs = make(read)
         with torch.inference_mode():
             point, quantiles = self._direct(inputs) if self.settings.decoding == "direct" else self._recursive(inputs)
 
-        empty = np.isnan(windows.history).all(1)  # (batch, targets): there is nothing to forecast from
+        empty = np.isnan(read.history).all(1)  # (batch, targets): there is nothing to forecast from
 
         def restored(values: torch.Tensor) -> NDArray[np.float64]:
             found = make.to_data_units(values.double().numpy(), inputs, windows.series)
             np.moveaxis(found, 2, 1)[empty] = np.nan
             return found
 
-        if quantiles is None:
-            return Forecasts(restored(point))
-        return Forecasts(restored(point), calibrate(restored(quantiles), self.encoder.calibration, self.levels))
+        own = Forecasts(restored(point), None if quantiles is None else restored(quantiles))
+        joined = self._combined(own, windows, make) if self.encoder.combination.experts else own
+        if joined.quantiles is None:
+            return joined
+        return replace(joined, quantiles=calibrate(joined.quantiles, self.encoder.calibration, self.levels))
+
+    def _combined(self, own: Forecasts, windows: WindowArrays, make: InputMaker) -> Forecasts:
+        """Return the network's forecasts together with those of the experts."""
+        encoder, combination = self.encoder, self.encoder.combination
+        experts = Experts(encoder.seasons, self.settings.horizon, combination.linear).forecast(
+            windows.history, make.targets.scale[windows.series], combination.experts
+        )
+        point = combination.join(own.point, experts)
+        if own.quantiles is None:
+            return Forecasts(point)
+        rough = roughness(windows.history, encoder.seasons)
+        return Forecasts(point, combination.join_quantiles(own.quantiles, own.point, experts, rough))
 
     def _direct(self, inputs: Inputs) -> tuple[torch.Tensor, torch.Tensor | None]:
         head, unit = self.network.head, inputs.unit[:, None]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ostinato.engine import map_state
@@ -40,6 +42,13 @@ class ForecastNetwork(nn.Module):
         self.highway = nn.Linear(settings.context, settings.horizon, bias=False) if settings.highway else None
         if self.highway is not None:
             nn.init.zeros_(self.highway.weight)
+
+    def start_from(self, weights: NDArray[np.float64]) -> None:
+        """Let the highway start from a linear autoregression, `(context + 1, horizon)`, its last row the constant."""
+        if self.highway is None or not weights.size or self.settings.normalization not in ("last", "last_std"):
+            return
+        with torch.no_grad():
+            self.highway.weight.copy_(torch.from_numpy(weights[:-1].T))
 
     def forward(self, inputs: Inputs) -> Tensor:
         """Return the head's numbers for each target of each window, `(rows, horizon, head size)`."""

@@ -68,6 +68,9 @@ class ForecastParameters(TimedTables):
         "auto", "what each window is brought to: last_std, or mean_abs for counts"
     )
     highway: bool = model(True, "a linear map from context to horizon beside the recurrence")
+    combine: bool | Literal["auto"] = model(
+        "auto", "combine the network with simple forecasts by their errors on the validation part; auto: not of counts"
+    )
     scaling: Literal["auto", "standard", "mean_abs", "none"] = model(
         "auto", "of each series by its training part: standard, or none for counts"
     )

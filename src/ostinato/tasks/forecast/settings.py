@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +12,7 @@ from ostinato.nn.heads import Gaussian, Head, NegativeBinomialHead, Point, Point
 
 Output = Literal["point", "quantiles", "gaussian", "student_t", "negative_binomial"]
 Decoding = Literal["direct", "recursive"]
+_LONGEST = 700  # steps of a season that a context holds
 Normalization = Literal["none", "last", "mean", "standard", "last_std", "mean_abs"]
 
 
@@ -61,31 +63,47 @@ def make_head(settings: NetworkSettings) -> Head:
     return heads[settings.output]()
 
 
-def choose_season(season: int | None, frequency: Frequency, rows: int) -> int:
-    """Return the season length in steps: the one given, else the longest usual one that training holds three times.
+def choose_seasons(season: int | None, frequency: Frequency, found: Sequence[int], rows: int) -> tuple[int, ...]:
+    """Return all season lengths in steps, the shortest first.
 
-    The longest of the short ones: a week of hours is taken rather than a day, but not a year of days.
+    The one given; else the usual ones of the frequency, whether or not the series as a whole show them, and those found
+    in the data, as far as training holds them twice. A year of days is left to the calendar.
+    """
+    if season is not None:
+        return (season,) if season > 1 else ()
+    yearly = frequency.has_calendar and frequency.unit != "month" and max(frequency.seasons, default=0) < 60
+    lengths = {*frequency.seasons, *(own for own in found if not yearly or own in frequency.seasons or own <= 60)}
+    return tuple(sorted(own for own in lengths if 2 * own <= rows and 1 < own <= _LONGEST))
+
+
+def choose_season(season: int | None, frequency: Frequency, found: Sequence[int], rows: int) -> int:
+    """Return the season that baselines repeat and MASE is scaled by: the longest usual one that training holds thrice.
+
+    The longest of the short ones: a week of hours is taken rather than a day, but not a year of days. Of rows without
+    usual seasons it is the strongest one found.
     """
     if season is not None:
         return season
-    fitting = [length for length in frequency.seasons if 3 * length <= rows and length <= 200]
+    known = frequency.seasons or tuple(found)
+    fitting = [length for length in known if 3 * length <= rows and length <= 200]
     return fitting[0] if fitting else 1
 
 
-def choose_context(context: int | None, horizon: int, frequency: Frequency, rows: int) -> int:
+def choose_context(context: int | None, horizon: int, seasons: Sequence[int], rows: int) -> int:
     """Return how many steps a forecast looks back on.
 
-    By default as far as two horizons and two of the shortest seasons (the second season whole, where it is short), but
-    not more than a third of the shortest training part, so that windows are left to learn from.
+    By default as far as two horizons, two of the shortest seasons, and the longest season with one of the shortest
+    before it, but not more than a third of the typical training part, so that windows are left to learn from.
     """
     if context is not None:
         return context
-    seasons = [length for length in frequency.seasons if length <= 200]
-    wish = max([2 * horizon, 16, *(2 * length for length in seasons[:1]), *seasons[1:2]])
-    return max(1, min(wish, 1024, max(rows // 3, min(horizon, rows // 2))))
+    most = max(1, min(1024, max(rows // 3, min(horizon, rows // 2))))
+    wish = max([2 * horizon, 16, *(2 * length for length in seasons[:1])])
+    longer = [length + seasons[0] for length in seasons[1:] if length + seasons[0] <= most]
+    return min(max([wish, *longer]), most)
 
 
-def choose_segment(segment: int | Literal["auto"], context: int, frequency: Frequency, decoding: Decoding) -> int:
+def choose_segment(segment: int | Literal["auto"], context: int, seasons: Sequence[int], decoding: Decoding) -> int:
     """Return how many steps one recurrent step reads: by default the shortest season, else an eighth of the context."""
     if segment != "auto":
         if segment > context:
@@ -93,5 +111,5 @@ def choose_segment(segment: int | Literal["auto"], context: int, frequency: Freq
         return segment
     if decoding == "recursive":
         return 1
-    natural = [length for length in frequency.seasons if length <= 48 and 2 * length <= context]
+    natural = [length for length in seasons if length <= 48 and 2 * length <= context]
     return natural[0] if natural else max(1, min(24, context // 8))

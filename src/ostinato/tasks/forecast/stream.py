@@ -34,7 +34,7 @@ from ostinato.tasks.forecast.windows import tail_of
 class ForecastStream(Stream):
     """One series, a row at a time; made by `Forecaster.stream`.
 
-    It keeps the rows of one context and nothing more. A forecast equals that of `predict` on the same history.
+    It keeps the rows that a forecast looks back on and nothing more. A forecast equals that of `predict` on the same history.
     """
 
     kind = "forecast"
@@ -44,7 +44,7 @@ class ForecastStream(Stream):
         self._series = _find(fitted, series_id)
         self._format = fitted.encoder.tail.time_format
         self.reset()
-        one = tail_of(fitted.encoder.tail, fitted.settings.context).series[self._series]
+        one = tail_of(fitted.encoder.tail, fitted.encoder.reach).series[self._series]
         self._names = _row_names(fitted)
         scale = fitted.encoder.scaler.for_panel(replace(fitted.encoder.tail, series=(one,)))
         self._maker = fitted.maker(replace(fitted.encoder.tail, series=(one,)))
@@ -52,7 +52,7 @@ class ForecastStream(Stream):
 
     def reset(self) -> None:
         """Start over: at the end of the training data, or from nothing if the stream began cold."""
-        fitted, context = self._fitted, self._fitted.settings.context
+        fitted, context = self._fitted, self._fitted.encoder.reach
         one = tail_of(fitted.encoder.tail, context).series[self._series]
         self._rows = np.full((context, len(fitted.encoder.columns)), np.nan)
         self._seen = 0
@@ -159,7 +159,8 @@ class ForecastStream(Stream):
         history = self._rows[None]
         panel = self._panel()
         row = len(panel.series[0])
-        times = fitted.encoder.frequency.times(self._next, -settings.context, settings.context + settings.horizon)
+        reach = len(self._rows)
+        times = fitted.encoder.frequency.times(self._next, -reach, reach + settings.horizon)
         calendar = (
             calendar_features(times, fitted.encoder.frequency)
             if settings.calendar

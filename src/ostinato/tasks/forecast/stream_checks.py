@@ -116,7 +116,7 @@ def model_mark(fitted: Fitted) -> str:
         fitted.encoder.fingerprint,
         list(fitted.encoder.columns),
         fitted.encoder.frequency.alias(),
-        fitted.settings.context,
+        fitted.encoder.reach,
     ]
     return hashlib.sha256(json.dumps(own).encode()).hexdigest()[:16]
 
@@ -135,7 +135,7 @@ def checked_state(state: Any, fitted: Fitted, own: Series) -> tuple[NDArray[np.f
     # states that older versions gave have no mark
     if "model" in state and state["model"] != model_mark(fitted):
         raise UsageError("the state is of another model; expected one that a stream of this model gave")
-    rows = _rows(state["rows"], (fitted.settings.context, len(fitted.encoder.columns)))
+    rows = _rows(state["rows"], (fitted.encoder.reach, len(fitted.encoder.columns)))
     seen = state["seen"]
     if isinstance(seen, bool) or not isinstance(seen, (int, np.integer)) or not 0 <= seen <= len(rows):
         raise UsageError(f'"seen" of the state is {str(seen)[:80]}; expected a whole number from 0 to {len(rows)}')

@@ -34,6 +34,8 @@ from ostinato.tasks.forecast.backtest import SimpleForecast, methods_of
 from ostinato.tasks.forecast.calibration import measure_calibration
 from ostinato.tasks.forecast.classical import NAME as CLASSICAL
 from ostinato.tasks.forecast.classical import ClassicalForecast
+from ostinato.tasks.forecast.combining import Combination
+from ostinato.tasks.forecast.experts import reach_of
 from ostinato.tasks.forecast.fitted import Fitted, Forecasts
 from ostinato.tasks.forecast.metrics import mae_by_step, mase_scale, score_all
 from ostinato.tasks.forecast.network import make_network
@@ -41,10 +43,17 @@ from ostinato.tasks.forecast.objective import ForecastObjective, WindowBatches
 from ostinato.tasks.forecast.panels import forecast_panels, step_errors
 from ostinato.tasks.forecast.parameters import ForecastParameters
 from ostinato.tasks.forecast.seasons import find_seasons
-from ostinato.tasks.forecast.settings import NetworkSettings, choose_context, choose_season, choose_segment
+from ostinato.tasks.forecast.settings import (
+    NetworkSettings,
+    choose_context,
+    choose_season,
+    choose_seasons,
+    choose_segment,
+)
 from ostinato.tasks.forecast.stream import ForecastStream
 from ostinato.tasks.forecast.units import owners_of, score_parts
 from ostinato.tasks.forecast.updating import grown, grown_encoder, tested_given
+from ostinato.tasks.forecast.weighing import fit_linear, weigh
 from ostinato.tasks.forecast.windows import Examples, ForecastEncoder, Reading, Rows, tail_of, whole
 
 Forecasting: TypeAlias = "Model[ForecastParameters, ForecastEncoder]"
@@ -115,7 +124,9 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         lengths = np.array([len(series) for series in panel.series])
         held = sum(size for size in (shares.validation, shares.test) if size < 1)
         rows = int(np.median(lengths) * max(0.1, 1 - held))
-        context, _ = context_of(parameters, panel, rows)
+        # which seasons there are is seen in what is left for training, by the shares alone
+        left = Part(np.zeros_like(lengths), np.maximum(lengths - _held_rows(lengths, shares, horizon), 0))
+        context, _ = context_of(parameters, panel, left, rows)
         split = split_by_time(panel, validation=shares.validation, test=shares.test, horizon=horizon, context=context)
         parts = [Rows(panel, part, split, rows) if part is not None else None for part in vars(split).values()]
         return Held(parts[0], parts[1], parts[2], HELD_OUT)  # type: ignore[arg-type]
@@ -134,8 +145,10 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         assert part is not None
         counts = own.output == "negative_binomial"
         _check_counts(panel, part, counts)
-        context, segment = context_of(own, panel, train.typical)
-        season = choose_season(own.season, panel.frequency, train.typical)
+        context, segment = context_of(own, panel, part, train.typical)
+        found = found_seasons(own, panel, part)
+        season = choose_season(own.season, panel.frequency, found, train.typical)
+        seasons = choose_seasons(own.season, panel.frequency, found, train.typical)
         scaling: Any = own.scaling if own.scaling != "auto" else "none" if counts else "standard"
         settings = NetworkSettings(
             horizon=int(own.horizon), context=context, segment=segment, targets=panel.targets, past=panel.past,
@@ -145,14 +158,20 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
             normalization=own.normalization if own.normalization != "auto" else "mean_abs" if counts else "last_std",
             highway=own.highway, output=own.output, quantiles=tuple(sorted(set(own.quantiles))), loss=own.loss,
         )  # fmt: skip
+        scaler = Scaler.fit(panel, part, scaling)
+        linear = fit_linear(settings, panel, scaler.targets.scale, part.stop)
         return ForecastEncoder(
-            settings, self.reading(train), Scaler.fit(panel, part, scaling), season, _mase_scales(panel, part, season),
+            settings, self.reading(train), scaler, season, _mase_scales(panel, part, season),
             None if train.split is None else train.split.test, panel.fingerprint(),
-            tail_of(panel, max(context, 2 * season)), np.zeros(len(settings.quantiles)),
+            tail_of(panel, max(reach_of(context, seasons), 2 * season)), np.zeros(len(settings.quantiles)), seasons,
+            replace(Combination.none(), linear=linear),
         )  # fmt: skip
 
     def network(self, parameters: ForecastParameters, encoder: ForecastEncoder, train: Rows | None) -> nn.Module:
-        return make_network(encoder.settings, parameters.cell)
+        network = make_network(encoder.settings, parameters.cell)
+        if train is not None:
+            network.start_from(encoder.combination.linear)
+        return network
 
     def encode(self, model: Forecasting, records: Rows) -> Examples:
         part = whole(records.panel, model.encoder.settings.context) if records.part is None else records.part
@@ -173,7 +192,11 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
     def calibrate(self, model: Forecasting, validation: Examples | None) -> ForecastEncoder:
         """Return the encoder with intervals calibrated on the validation windows, if there are both."""
         encoder = model.encoder
-        if validation is None or not len(validation) or not encoder.levels:
+        if validation is None or not len(validation):
+            return encoder
+        if combines(model.parameters):
+            encoder = replace(encoder, combination=weigh(model, validation))
+        if not encoder.levels:
             return encoder
         origins, horizon = validation.all_origins, encoder.settings.horizon
         count = min(len(origins), _VALIDATION_WINDOWS)
@@ -249,7 +272,8 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         return {
             "target": encoder.schema.target, "time": encoder.schema.time, "series_id": encoder.schema.series_id,
             "frequency": encoder.frequency.alias(), "context": own.context, "segment": own.segment,
-            "season": encoder.season, "normalization": own.normalization, "scaling": encoder.scaler.kind,
+            "season": encoder.season, "seasons": list(encoder.seasons), "combination": combination_in_words(encoder.combination),
+            "normalization": own.normalization, "scaling": encoder.scaler.kind,
         }  # fmt: skip
 
     def panels(self, model: Forecasting, records: Rows, examples: Examples, predicted: Forecasts) -> Iterable[Shown]:
@@ -305,10 +329,24 @@ def schema_of(parameters: ForecastParameters) -> Schema:
     )
 
 
-def context_of(parameters: ForecastParameters, panel: Panel, rows: int) -> tuple[int, int]:
+def found_seasons(parameters: ForecastParameters, panel: Panel, part: Part) -> tuple[int, ...]:
+    """Return the seasons that a part of a panel shows, the strongest first, where none is given."""
+    if parameters.season is not None:
+        return ()
+    return tuple(own.length for own in find_seasons(panel, part))
+
+
+def _held_rows(lengths: NDArray[np.int64], shares: Shares, horizon: int) -> NDArray[np.int64]:
+    held = [np.where(size < 1, np.round(lengths * size), size) for size in (shares.validation, shares.test) if size]
+    return np.asarray(sum(np.maximum(own, horizon) for own in held), np.int64) + 0 * lengths
+
+
+def context_of(parameters: ForecastParameters, panel: Panel, part: Part, rows: int) -> tuple[int, int]:
     """Return how many steps a forecast looks back on, whole segments, and how many steps a segment has."""
-    context = choose_context(parameters.context, int(parameters.horizon), panel.frequency, rows)
-    segment = choose_segment(parameters.segment, context, panel.frequency, parameters.decoding)
+    found = found_seasons(parameters, panel, part)
+    seasons = choose_seasons(parameters.season, panel.frequency, found, rows)
+    context = choose_context(parameters.context, int(parameters.horizon), seasons, rows)
+    segment = choose_segment(parameters.segment, context, seasons, parameters.decoding)
     return -(-context // segment) * segment, segment
 
 
@@ -326,6 +364,19 @@ def _columns_in_words(panel: Panel) -> str:
         if kept:
             words.append(f"{role} {', '.join(kept[:5])}" + (f" and {len(kept) - 5} more" if len(kept) > 5 else ""))
     return "; ".join(words if schema.time else [*words, "no times: the rows are numbered"])
+
+
+def combines(parameters: ForecastParameters) -> bool:
+    """Tell whether simple forecasts may stand beside the network; counts would not stay whole numbers."""
+    if parameters.combine == "auto":
+        return parameters.output != "negative_binomial"
+    return bool(parameters.combine)
+
+
+def combination_in_words(combination: Combination) -> str:
+    """Return what counts how much, the heaviest first."""
+    shares = zip((*combination.experts, "network"), combination.weights, strict=True)
+    return ", ".join(f"{100 * share:.0f} % {name}" for name, share in sorted(shares, key=lambda own: -own[1]) if share)
 
 
 def columns_of_rows(rows: list[Any], names: Sequence[str]) -> dict[str, list[Any]]:

@@ -10,6 +10,7 @@ import numpy as np
 from ostinato.data import Panel, Part, Series, Split, format_time
 from ostinato.errors import DataError
 from ostinato.tasks.base.holding_out import Shares
+from ostinato.tasks.forecast.experts import reach_of
 from ostinato.tasks.forecast.windows import ForecastEncoder, Ints, Rows, tail_of
 
 
@@ -39,7 +40,7 @@ def grown_encoder(encoder: ForecastEncoder, panel: Panel) -> ForecastEncoder:
     """Return an encoder with the scales of all series: those that are known keep theirs."""
     names = tuple(one.id for one in panel.series)
     scaler = replace(encoder.scaler, series_ids=names, targets=encoder.scaler.for_panel(panel))
-    rows = max(encoder.settings.context, 2 * encoder.season)
+    rows = max(reach_of(encoder.settings.context, encoder.seasons), 2 * encoder.season)
     return replace(encoder, scaler=scaler, mase_scales=encoder.mase_scales_of(panel), tail=tail_of(panel, rows))
 
 
@@ -69,7 +70,7 @@ def _joined(encoder: ForecastEncoder, tail: Series | None, one: Series, given: P
             f"that the model's data end on at {format_time(end)}; give rows of the same times"
         )
     # what lies between the known rows and the new ones is missing; more of it than a context is never looked at
-    missing = np.full((min(gap, encoder.settings.context), len(encoder.columns)), np.nan)
+    missing = np.full((min(gap, encoder.reach), len(encoder.columns)), np.nan)
     values = np.concatenate([tail.rows(0, len(tail)), missing, one.rows(0, len(one))])
     front = len(tail) + len(missing)
     start = tail.start if len(missing) == gap else frequency.times(one.start, -front, 1)[0]

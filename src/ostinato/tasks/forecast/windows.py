@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ostinato.data import Frequency, Panel, Part, Scaler, Schema, Series, Split, TimeFormat, Windows, window_origins
+from ostinato.data import (
+    Frequency,
+    Panel,
+    Part,
+    Scaler,
+    Schema,
+    Series,
+    Split,
+    TimeFormat,
+    WindowArrays,
+    Windows,
+    window_origins,
+)
 from ostinato.errors import UsageError
+from ostinato.tasks.forecast.combining import Combination
+from ostinato.tasks.forecast.experts import names_of, reach_of
 from ostinato.tasks.forecast.metrics import mase_scale
 from ostinato.tasks.forecast.settings import NetworkSettings
 
@@ -70,6 +84,8 @@ class ForecastEncoder:
         fingerprint: of the training data.
         tail: the newest rows of each series, from which a forecast can start without the data.
         calibration: how far each quantile is moved, `(levels,)`; see `calibration.py`.
+        seasons: all that the series have, in steps, the shortest first.
+        combination: the simple forecasts that stand beside the network, and how much each counts.
     """
 
     settings: NetworkSettings
@@ -81,15 +97,18 @@ class ForecastEncoder:
     fingerprint: str
     tail: Panel
     calibration: NDArray[np.float64]
+    seasons: tuple[int, ...] = ()
+    combination: Combination = field(default_factory=Combination.none)
 
     def __post_init__(self) -> None:
         """Refuse sizes that no weights speak of, which a file may hold: of the context, the scaler and the rows."""
         settings, count = self.settings, len(self.scaler.series_ids)
-        steps = settings.context, settings.horizon, self.season
+        steps = settings.context, settings.horizon, self.season, *self.seasons
         if not all(0 < own <= 1_000_000 for own in steps) or not 0 < settings.segment <= settings.context:
-            raise ValueError(f"its context, horizon and season are {steps}, its segment {settings.segment}")
+            raise ValueError(f"its context, horizon and seasons are {steps}, its segment {settings.segment}")
         if not 0 < self.frequency.step < 2**50 or len(self.tail.series) != count:
             raise ValueError(f"it has {len(self.tail.series)} series, {self.frequency.step} a step")
+        self._check_combination()
         width = settings.targets + settings.past + settings.known
         wanted: dict[str, tuple[NDArray[Any], tuple[int, ...]]] = {
             "centers": (self.scaler.targets.center, (count, settings.targets)),
@@ -104,6 +123,23 @@ class ForecastEncoder:
             number = isinstance(series.start, (int, float)) and not abs(series.start) < 2**62
             if number or series.values.ndim != 2 or series.values.shape[1] != width:
                 raise ValueError(f"its rows begin at {str(series.start)[:40]}, of shape {series.values.shape}")
+
+    def _check_combination(self) -> None:
+        """Refuse simple forecasts that there are none of, or whose numbers do not go with the network's sizes."""
+        own, settings = self.combination, self.settings
+        names = names_of(self.seasons, linear=own.linear.size > 0)
+        unknown = [name for name in own.experts if name not in names]
+        if unknown:
+            raise ValueError(f'there is no simple forecast "{unknown[0][:40]}" in it')
+        wanted = (settings.context + 1, settings.horizon), (settings.horizon, len(self.levels))
+        found = own.linear.shape, own.spread.shape
+        if (own.linear.size and found[0] != wanted[0]) or (own.experts and found[1] != wanted[1]):
+            raise ValueError(f"its simple forecasts have the shapes {found}; expected {wanted}")
+
+    @property
+    def reach(self) -> int:
+        """How many rows before a forecast are looked at, by the network or the simple forecasts."""
+        return reach_of(self.settings.context, self.seasons) if self.combination.experts else self.settings.context
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -142,10 +178,10 @@ class ForecastEncoder:
         """The newest rows of the training data, as records."""
         return Rows(self.tail)
 
-    def windows(self, panel: Panel, origins: Ints) -> Windows:
-        """Return windows of a panel, as the network reads them."""
+    def windows(self, panel: Panel, origins: Ints, context: int | None = None) -> Windows:
+        """Return windows of a panel, as the network reads them, or with a longer context."""
         own = self.settings
-        return Windows(panel, origins, context=own.context, horizon=own.horizon, calendar=own.calendar > 0)
+        return Windows(panel, origins, context=context or own.context, horizon=own.horizon, calendar=own.calendar > 0)
 
     def mase_scales_of(self, panel: Panel) -> NDArray[np.float64]:
         """Return the MASE scale of each series of a panel: of its training part, or of all rows of a new one."""
@@ -229,6 +265,15 @@ class Examples:
 
 _WINDOWS = 4096
 _VALUES = 30_000_000  # forecast values held at once, quantiles included: 240 MB
+
+
+def newest(windows: WindowArrays, context: int) -> WindowArrays:
+    """Return windows with the newest `context` rows of their history."""
+    first = windows.history.shape[1] - context
+    return replace(
+        windows, history=windows.history[:, first:], past=windows.past[:, first:], known=windows.known[:, first:],
+        calendar=windows.calendar[:, first:],
+    )  # fmt: skip
 
 
 def whole(panel: Panel, context: int) -> Part:

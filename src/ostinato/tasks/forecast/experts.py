@@ -1,0 +1,96 @@
+"""Simple forecasts that stand in a forecaster beside its network, each made from a window alone.
+
+They need no training but the linear one, so that they are as good on short series as on long ones; `combining.py` finds
+how much each counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ostinato.tasks.forecast.baselines import naive, seasonal_naive
+from ostinato.tasks.forecast.linear import LinearAutoregression
+from ostinato.tasks.forecast.smoothing import exponential_smoothing, theta
+
+Floats = NDArray[np.float64]
+LINEAR = "linear autoregression"
+SMOOTHING = ("exponential smoothing", "simple exponential smoothing")
+_LONGEST = 1024  # rows that are smoothed
+_SHORTEST = 256
+
+
+def reach_of(context: int, seasons: Sequence[int]) -> int:
+    """Return how many rows experts look back on: four of the longest season, and enough for a level and a trend."""
+    return max(context, min(_LONGEST, max(_SHORTEST, *(4 * own for own in seasons), 0)))
+
+
+def names_of(seasons: Sequence[int], *, linear: bool) -> tuple[str, ...]:
+    """Return which experts there are for series of such seasons."""
+    naives = [f"seasonal naive {own}" for own in seasons if own > 1]
+    return (*SMOOTHING, "theta", "naive", *naives, *([LINEAR] if linear else []))
+
+
+class Experts:
+    """Experts by name.
+
+    Args:
+        seasons: of the series, in steps, the shortest first; none: `()`.
+        horizon: steps to forecast.
+        linear: weights of the linear autoregression, `(context + 1, horizon)`, or none `(0, 0)`.
+    """
+
+    def __init__(self, seasons: Sequence[int], horizon: int, linear: Floats) -> None:
+        self.seasons, self.horizon, self.weights = tuple(seasons), horizon, linear
+
+    def forecast(self, history: Floats, scale: Floats, names: Sequence[str]) -> Floats:
+        """Forecast windows by some of them, `(experts, windows, horizon, targets)`.
+
+        Args:
+            history: `(windows, reach, targets)`, NaN where there is none.
+            scale: of each series, `(windows, targets)`.
+            names: of the experts.
+        """
+        windows, reach, targets = history.shape
+        rows = np.swapaxes(history, 1, 2).reshape(-1, reach)
+        size = np.broadcast_to(scale, (windows, targets)).reshape(-1)
+        made = self._made(rows, size, names)
+        safe = _bounded(np.stack([made[name] for name in names]), rows)
+        return np.swapaxes(safe.reshape(len(names), windows, targets, self.horizon), 2, 3)
+
+    def _made(self, rows: Floats, size: Floats, names: Sequence[str]) -> dict[str, Floats]:
+        found: dict[str, Floats] = {}
+        if set(names) & set(SMOOTHING):
+            found |= zip(SMOOTHING, exponential_smoothing(rows, self.horizon, self._period(rows)), strict=True)
+        ways: Mapping[str, Callable[[], Floats]] = {
+            "theta": lambda: theta(rows, self.horizon, self._period(rows)),
+            "naive": lambda: naive(rows[..., None], self.horizon)[..., 0],
+            LINEAR: lambda: self._linear(rows, size),
+            **{f"seasonal naive {own}": lambda own=own: self._seasonal(rows, own) for own in self.seasons},  # type: ignore[misc]
+        }
+        return found | {name: ways[name]() for name in names if name not in found}
+
+    def _period(self, rows: Floats) -> int:
+        """Return the longest season that the windows hold twice."""
+        return max([own for own in self.seasons if 2 * own <= rows.shape[1]], default=1)
+
+    def _seasonal(self, rows: Floats, season: int) -> Floats:
+        return seasonal_naive(rows[..., None], self.horizon, season)[..., 0]
+
+    def _linear(self, rows: Floats, size: Floats) -> Floats:
+        made = LinearAutoregression(len(self.weights) - 1, self.horizon)
+        made.weights = self.weights
+        return made.predict(rows[..., None] / size[:, None, None])[..., 0] * size[:, None]
+
+
+def _bounded(forecasts: Floats, rows: Floats) -> Floats:
+    """Keep forecasts `(experts, rows, horizon)` finite, and within three times the range that a window shows."""
+    seen = ~np.isnan(rows)
+    low, high = np.where(seen, rows, np.inf).min(1), np.where(seen, rows, -np.inf).max(1)
+    low, high = np.where(np.isfinite(low), low, 0.0), np.where(np.isfinite(high), high, 0.0)
+    margin = (high - low)[:, None]
+    middle = 0.5 * (high + low)[:, None]
+    kept = np.where(np.isfinite(forecasts), forecasts, middle)
+    return np.clip(kept, low[:, None] - margin, high[:, None] + margin)
