@@ -39,6 +39,7 @@ def months(form):
         ({"date": months(lambda y, m: f"{y}M{m:02d}")}, "date", "MS", "1956-01-01"),
         ({"x": months(lambda y, m: f"{y} {NAMES[m - 1]}")}, "x", "MS", "1956-01-01"),
         ({"time": [f"{1949 + i}.0" for i in range(ROWS)]}, "time", "YS", "1949-01-01"),
+        ({"year": [f"{1949 + i}.0" for i in range(ROWS)]}, "year", "YS", "1949-01-01"),
         ({"Date": DATES, "Time": [f"{hour}:00" for hour in CLOCK]}, "Date+Time", "h", "2024-01-01"),
         ({"Date": DATES, "Hour": CLOCK}, "Date+Hour", "h", "2024-01-01"),
         ({"dteday": DATES, "hr": CLOCK}, "dteday+hr", "h", "2024-01-01"),

@@ -181,6 +181,11 @@ def _are_years(table: Table, name: str) -> bool:
             and reads_as_time(kept.cast(pl.Int64).cast(pl.String).head(_HEAD), weak=True)
             and len(kept) == len(column) > 1
         )
+    if is_text(table, name):  # 1949.0, as a library writes what it took for floats
+        texts = column.cast(pl.String).str.strip_chars()
+        if texts.str.contains(r"^\d+\.0+$").fill_null(False).all():
+            years = texts.str.replace(r"\.0+$", "")
+            return years.n_unique() > 1 and reads_as_time(years.head(_HEAD), weak=True)
     whole = is_text(table, name) or column.dtype.is_integer()
     return whole and _whole_numbers(table, name) and column.cast(pl.String).n_unique() > 1 and _reads(
         table, name, weak=True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -152,14 +153,17 @@ def resolve_schema(table: Table, schema: Schema) -> Schema:
 
 def _without_names(table: Table, rest: list[str]) -> list[str]:
     """Return columns without those that count or name rows, and say which those are."""
-    counting = [name for name in rest if counts_rows(table, name)]
+    if "y" in rest:
+        return rest
+    # columns of an array have no names that could say what they are
+    counting = [name for name in rest if not re.fullmatch(r"column_\d+", name) and counts_rows(table, name)]
     naming = [name for name in rest if name not in counting and is_identity(table, name)]
     flat = [name for name in rest if name not in (*counting, *naming) and _is_flat(table, name)]
     kept = [name for name in rest if name not in (*counting, *naming, *flat)]
     if not any(is_numeric(table, name, ()) for name in kept):
         return rest
     for names_, what in ((counting, "counts the rows"), (naming, "holds identities"), (flat, "is constant")):
-        if names_ and "y" not in rest:
+        if names_:
             note(
                 f'column "{names_[0]}" of {table.origin} {what} and is not forecast; name it with '
                 f'target="{names_[0]}" (--target) if it should be'

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 _HEAD = 20
+_FEW = 3  # rows that show of which time they are
 _PLANNED = 20  # years that a plan reaches ahead, at most
 _ORDER_WORDS = {"dmy": "day-first", "mdy": "month-first", "ymd": "year-first"}
 _EXAMPLES = {
@@ -81,7 +82,7 @@ def past_pivot(parts: Parts, walls: Times, form: Form) -> int | None:
 
     `Jan-56` is of 1956; a plan for some years is not of the century before. `None`: they are right as they are.
     """
-    if form.name == "month index" or not (parts.digits == 2).all():
+    if form.name == "month index" or len(walls) < _FEW or not (parts.digits == 2).all():
         return None
     years = _short_year(parts)
     to_come = (years < PIVOT) & (walls.astype("datetime64[Y]").astype(int) + 1970 > datetime.now().year + _PLANNED)

@@ -143,5 +143,5 @@ def _library() -> Any:
     try:
         from statsforecast.models import AutoETS
     except ImportError as error:
-        raise MissingExtra(f"{NAME} needs the extra baselines: pip install 'ostinato[baselines]'") from error
+        raise MissingExtra("it needs the extra baselines: pip install 'ostinato[baselines]'") from error
     return AutoETS
