@@ -91,7 +91,8 @@ class Pace:
         at = self.at
         if at.every is None and self.is_known():
             at.every = self.budget.steps_between_validations(self.epoch_steps, self.step_seconds(), at.validation)
-        return bool(at.every) and at.batch % at.every == 0 and self.epoch_steps - at.batch > at.every / 2
+        every = at.every or 0
+        return every > 0 and at.batch % every == 0 and self.epoch_steps - at.batch > every / 2
 
     def validations_an_epoch(self) -> int:
         """Return how often an epoch is validated."""
