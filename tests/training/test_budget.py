@@ -141,15 +141,14 @@ def test_patience_counts_epochs_however_often_they_are_validated(monkeypatch) ->
 
 
 def test_averaging_that_would_never_begin_begins_half_way(monkeypatch) -> None:
-    seen = []
+    seen, module = [], make_module()
     clock = Clock(monkeypatch, step=0.1, validation=0.1)
 
-    def objective(module, batch, carry):
-        seen.append((clock.now, module.training, module[0].weight.detach().clone()))
-        return clock.objective(module, batch, carry)
+    def objective(wrapped, batch, carry):
+        seen.append((clock.now, wrapped.training, module[0].weight.detach().clone()))
+        return clock.objective(wrapped, batch, carry)
 
     config = replace(CONFIG, max_seconds=20.0, averaging="polyak", averaging_start=3, schedule="constant")
-    module = make_module()
     train(module, objective, Rows(80_000), Rows(8, seed=1, shuffle=False), config)
     late = [weight for now, training, weight in seen if training and now > 13.0]
     last_judged = next(weight for _, training, weight in reversed(seen) if not training)
