@@ -83,7 +83,7 @@ def test_which_scale_a_channel_has_does_not_matter() -> None:
     assert found[0] == pytest.approx(found[1], abs=1e-2)
 
 
-# --- networks that leave examples out ----------------------------------------------------------------------------------
+# --- networks that leave examples out --------------------------------------------------------------------------------
 
 
 def test_each_network_is_judged_on_the_fifth_that_it_has_left_out_and_has_learned_from_the_rest() -> None:
