@@ -201,7 +201,7 @@ def test_a_model_comes_back_from_disk_with_its_answers_scores_and_baselines(fitt
     assert kind_of(folder) == kind
     assert again.get_params() == model.get_params()
     assert again.scores_ == model.scores_
-    assert again.summary_ == model.summary_
+    assert repr(again.summary_) == repr(model.summary_)  # a loss that is NaN, without a validation part, is one
     one, two = evaluated(model, kind), evaluated(again, kind)
     np.testing.assert_equal(one.values, two.values)
     assert set(one.values) == set(model.scores_.values)

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,11 +16,13 @@ from ostinato.tasks.base import running
 from ostinato.tasks.base.summary import Curve, Matrix, Table
 from ostinato.tasks.classify.baselines import MOST_FREQUENT
 from ostinato.tasks.classify.channels import ChannelEncoder, Steps, read_examples
+from ostinato.tasks.classify.encoding import padded
 from ostinato.tasks.classify.examples import Examples
 from ostinato.tasks.classify.sequence_baselines import STATISTICS
+from ostinato.tasks.classify.weighing import drawn_folds, left_out_scores
 
-QUIET = {"progress": False, "hidden_size": 12, "batch_size": 8, "learning_rate": 1e-2}
-FORWARD = {**QUIET, "bidirectional": False, "members": 2}
+QUIET = {"progress": False, "hidden_size": 12, "batch_size": 8, "learning_rate": 1e-2, "kernels": 420}
+FORWARD = {**QUIET, "bidirectional": False, "members": 2, "kernels": None}
 NAN = float("nan")
 
 
@@ -78,6 +81,42 @@ def test_which_scale_a_channel_has_does_not_matter() -> None:
     scaled = [own * [1000.0, 1e-3] + [-5.0, 7.0] for own in sequences]
     found = [SequenceClassifier(epochs=2, **QUIET).fit((own, labels)).predict_proba(own) for own in (sequences, scaled)]
     assert found[0] == pytest.approx(found[1], abs=1e-2)
+
+
+# --- networks that leave examples out --------------------------------------------------------------------------------
+
+
+def test_each_network_is_judged_on_the_fifth_that_it_has_left_out_and_has_learned_from_the_rest() -> None:
+    own = SequenceClassifier(epochs=2, members=2, test=0.0, **QUIET).fit(DATA)
+    fitted = own.fitted_.model
+    part = own.task.encode(fitted, own.task.read(fitted.parameters, DATA))
+    unseen = left_out_scores(fitted.network, part, own.seed)
+    folds = drawn_folds(part.targets, 5, own.seed)
+    rows = np.flatnonzero(folds < 2)
+    assert len(unseen.targets) == len(rows) == fitted.encoder.judged == 24
+    for place in (0, 5, 23):
+        inputs, lengths = padded([part.arrays[rows[place]]])
+        with torch.no_grad():
+            logs = fitted.network.members[folds[rows[place]]](inputs, lengths).log_softmax(-1)
+        assert unseen.scores[0][place] == pytest.approx(logs[0].numpy(), abs=1e-5)
+    batch = next(iter(own.task.batches(fitted, part, training=True).batches(0))).data
+    alone = batch._replace(folds=torch.zeros_like(batch.folds))  # all left out by the first
+    fitted.network.zero_grad()
+    loss = own.task.objective(fitted, part)(fitted.network.train(), alone, None).loss
+    loss.backward()
+    gradients = [member.head.weight.grad for member in fitted.network.members]
+    assert gradients[0].eq(0).all()
+    assert gradients[1].ne(0).any()
+    fitted.network.eval()
+
+
+def test_what_was_decided_and_weighed_is_in_the_settings() -> None:
+    own = SequenceClassifier(epochs=1, **QUIET).fit(DATA)
+    said = own.summary_.settings
+    assert said["members"] == "3"
+    assert said["stride"] == "1"
+    assert float(said["weight of the random convolutions"]) > 0
+    assert "examples that they have not seen" in dict(own.summary_.data)["calibration"]
 
 
 # --- missing values and times ----------------------------------------------------------------------------------------

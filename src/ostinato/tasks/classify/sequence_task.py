@@ -88,10 +88,9 @@ class SequenceTask(ClassTask[SequenceParameters, ChannelEncoder]):
         return replace(model.encoder, judged=sum(len(own.targets) for own in unseen))
 
     def calibrate(self, model: Model[SequenceParameters, ChannelEncoder], validation: Part | None) -> ChannelEncoder:
-        """Weigh the branches anew, from where they are, by a validation part."""
+        """Weigh the branches by a validation part, as after an update."""
         if validation is not None:
-            own = model.network.shares.tolist()
-            began = [max(share, 0.05) for share in (own if model.network.wide is not None else own[:1])]
+            began = starts(1 if model.network.wide is None else 2)
             set_shares(model.network, [unseen_scores(model.network, validation)], began)
         return model.encoder
 
