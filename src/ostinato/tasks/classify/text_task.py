@@ -142,7 +142,7 @@ def _mean_tokens(parameters: TextParameters, texts: Examples) -> float:
     else:
         counts = np.array([max(text.count(" ") + 1, len(text) // 8) for text in texts.items])
     most = None if parameters.chunk is None else parameters.chunk * parameters.train_chunks
-    return float(counts.clip(max=most).mean())
+    return float((counts if most is None else np.minimum(counts, most)).mean())
 
 
 def _both(model: Model[TextParameters, TextEncoder], examples: Part) -> tuple[Floats, Floats]:
