@@ -142,9 +142,8 @@ def _mean_tokens(parameters: TextParameters, texts: Examples) -> float:
         counts = np.array([len(text) for text in texts.items])
     else:
         counts = np.array([max(text.count(" ") + 1, len(text) // 8) for text in texts.items])
-    if parameters.chunk is not None:
-        counts = np.minimum(counts, parameters.chunk * parameters.train_chunks)
-    return float(counts.mean())
+    most = None if parameters.chunk is None else parameters.chunk * parameters.train_chunks
+    return float((counts if most is None else np.minimum(counts, most)).mean())
 
 
 def _both(model: Model[TextParameters, TextEncoder], examples: Part) -> tuple[Floats, Floats]:
