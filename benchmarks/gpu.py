@@ -4,8 +4,9 @@
 
 Correct: outputs and gradients of every cell of the catalogue, and of 50 random ones, against the eager loop in float64
 on the same device, with lengths, resets and reverse. Times: width 64, 256 and 768, batch 16 and 128, forward and with
-backward, in microseconds a step; the median of ten calls, by events of the device; float32 with TF32 on for all, and
-bfloat16. Kernels are compiled by several processes first, for at most so many seconds.
+backward, in microseconds a step; the median of ten calls, by events of the device; float32 with TF32 on for all,
+bfloat16 and float16. Last a layer-norm LSTM as a loop in Python, eager and with its step through `torch.compile`.
+Kernels are compiled by several processes first, for at most so many seconds.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from ostinato.engine.run.reference import scan_eagerly
 
 WIDTHS, BATCHES = (64, 256, 768), (16, 128)
 CELLS = ("lstm", "gru", "lstm-layernorm")
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def main() -> None:
@@ -66,6 +67,7 @@ def main() -> None:
     )
     found["captured"] = captured(options.steps)
     found["times"] = times(options.steps)
+    found["loops"] = loops()
     if options.json:
         options.json.write_text(json.dumps(found, indent=1))
 
@@ -300,6 +302,27 @@ def times(steps: int) -> list[dict[str, Any]]:
                 rows.append(row)
                 print(line(row), flush=True)
     return rows
+
+
+def loops(steps: int = 128, width: int = 256, batch: int = 16) -> dict[str, Any]:
+    """Measure a layer-norm LSTM as a loop in Python, eager and compiled, in microseconds a step."""
+    torch.backends.cuda.matmul.allow_tf32 = True
+    cell = CATALOGUE["lstm-layernorm"](width, width).cuda()
+    xs = torch.randn(steps, batch, width, device="cuda") * 0.5
+    found: dict[str, Any] = {}
+    for name, step in (("eager", cell), ("torch.compile", torch.compile(cell))):
+
+        def loop(x: Tensor, step: Any = step) -> Tensor:
+            state, ys = initial_state(cell, x[0]), []
+            for row in x:
+                y, state = step(row, state)
+                ys.append(y)
+            return torch.stack(ys)
+
+        found[name] = both(caller(loop, cell, xs), steps)
+    found["ours"] = both(ours("lstm-layernorm", width, batch, steps, "float32")[0], steps)
+    print(f"layer-norm LSTM, {width} x {batch}, {steps} steps: {found}", flush=True)
+    return found
 
 
 def both(call: Callable[[bool], None], steps: int) -> Any:

@@ -25,8 +25,8 @@ from ostinato.engine.backends.triton.kernels import (
 )
 from ostinato.engine.backends.triton.phases import Phases, order
 from ostinato.engine.backends.triton.prepare import Prepared, prepare
-from ostinato.engine.backends.triton.source import Form
 from ostinato.engine.backends.triton.tiles import LEAST, Limits, tilings
+from ostinato.engine.backends.triton.values import Form
 from ostinato.engine.forks import lazy
 from ostinato.engine.plan import graph as g
 from ostinato.engine.plan import words

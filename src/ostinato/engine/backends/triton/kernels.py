@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from ostinato.engine.backends.triton.phases import Phases, state_slots
-from ostinato.engine.backends.triton.source import Form, Source, write
+from ostinato.engine.backends.triton.source import Source, write
+from ostinato.engine.backends.triton.values import Form
 from ostinato.errors import MissingExtra
 
 

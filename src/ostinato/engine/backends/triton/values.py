@@ -1,0 +1,209 @@
+"""How a kernel's text has values: loaded from memory and slots, kept in registers, in the columns of one program."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from ostinato.engine.backends.triton.expressions import literal
+from ostinato.engine.backends.triton.phases import Phases, Slot
+from ostinato.engine.backends.triton.reads import Read, in_order, is_state
+from ostinato.engine.backends.triton.tiles import LEAST, Tiling
+from ostinato.engine.plan.graph import Node, Shape
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a kernel is written for, beside the program."""
+
+    tiling: Tiling
+    computed: str
+    """Type of all values in registers: `float32` or `float64`."""
+    operand: str
+    """Type of both sides of products."""
+    precision: str
+    """Of products of float32: `ieee` or `tf32`."""
+    lengths: bool
+    resets: str
+    """`before` a step the state is the first one again, `after` it the gradient goes to the first one; or empty."""
+    reverse: bool
+    widened: bool = False
+    """Whether operands are rounded and made wide again, for an interpreter that cannot multiply narrow ones."""
+    only: int | None = None
+    """The one phase that this kernel does, of one step; none for all phases of all steps."""
+
+
+class Values:
+    """Collects what goes before the loop, into it and behind it, and names the values in it."""
+
+    def __init__(self, phases: Phases, form: Form) -> None:
+        self.phases, self.form, self.tiling = phases, form, form.tiling
+        self.head: list[str] = []
+        self.body: list[str] = []
+        self.tail: list[str] = []
+        self.defined: set[str] = set()
+        self.names: dict[Node, str] = {}
+        self.loaded: dict[tuple[object, ...], str] = {}
+        self.fetched: list[tuple[str, str]] = []
+        """Tiles of the call's sequences, each with how it is loaded: one step ahead."""
+        self.inputs: dict[tuple[str, int], None] = {}
+        self.constants: dict[int, None] = {}
+        self.streams: dict[int, None] = {}
+        self.moved: list[tuple[int, str]] = []
+        """States that this kernel moves on, each with its new value."""
+        self.sums: dict[Node, str] = {}
+        """Products without their biases."""
+        self.count = 0
+
+    @property
+    def _type(self) -> str:
+        return f"tl.{self.form.computed}"
+
+    def _name(self, prefix: str) -> str:
+        self.count += 1
+        return f"{prefix}{self.count}"
+
+    def _value(self, read: Read, *, number: bool = True, purpose: str = "value") -> str:
+        """Return a value as a reader has it: a tile, or one that broadcasts to it."""
+        if read.kind == "number":
+            text = literal(read.base)
+            if number and self.form.computed == "float32":
+                return text  # beside float64, Triton takes a number as float32
+            kind = "tl.int1" if read.base.boolean else self._type
+            return f"tl.full([{self.tiling.rows}, 1], {text}, {kind})"
+        if read.kind == "register":
+            return self._register(read.base)
+        text = self._from_memory(read) if read.kind == "memory" else self._from_slot(read, purpose)
+        return f"({text} != 0)" if read.base.boolean else text
+
+    def _register(self, node: Node) -> str:
+        if is_state(node):
+            self._load_state(node.attr[1])
+            return f"s{node.attr[1]}"
+        if node not in self.names:
+            assert self.form.only is not None, "a value is used before it is computed"
+            slot = self.phases.slots[node, "kept"]
+            name = self.names[node] = self._name("v")
+            text = self._load("values", slot, "now", self._index(node.size), node.size)
+            self.body.append(f"{name} = {f'({text} != 0)' if node.boolean else text}")
+        return self.names[node]
+
+    def _load_state(self, index: int) -> None:
+        """Load a state before the loop."""
+        if f"s{index}" in self.defined:
+            return
+        self.defined.add(f"s{index}")
+        slot = self._slot_of_state(index)
+        text = self._load("values", slot, "(S0 % 2)", self._index(slot.size), slot.size)
+        self.head.append(f"s{index} = {self._full(text, (slot.size,))}")
+
+    def _from_memory(self, read: Read) -> str:
+        key = ("memory", read.base, read.offset, read.strides, read.shape)
+        if key not in self.loaded:
+            self.loaded[key] = self._constant(read) if read.base.op == "const" else self._sequence(read)
+        return self.loaded[key]
+
+    def _constant(self, read: Read) -> str:
+        index, name = read.base.attr[0], self._name("k")
+        self.constants[index] = None
+        place = self._place(read)
+        mask = f", mask=m{math.prod(read.shape)}, other=0.0" if "n" in place else ""
+        self._index(math.prod(read.shape))
+        self.head.append(f"{name} = tl.load(c{index} + {place}{mask}).to({self._type})")
+        return name
+
+    def _sequence(self, read: Read) -> str:
+        kind, index = read.base.attr
+        self.inputs[kind, index] = None
+        name, size = self._name("x"), math.prod(read.shape)
+        place = self._place(read)
+        mask = self._mask(size, "live") if "n" in place else "live"
+        where = f"{kind}{index} + t * {kind}{index}_t + r * {kind}{index}_b + {place}"
+        self.fetched.append((f"p{name}", f"tl.load({where}, mask={mask}, other=0.0).to({self._type})"))
+        return name
+
+    def _from_slot(self, read: Read, purpose: str) -> str:
+        key = ("shared", read.base, purpose, read.offset, read.strides, read.shape)
+        if key not in self.loaded:
+            slot, name = self.phases.slots[read.base, purpose], self._name("v")
+            size = math.prod(read.shape)
+            self.body.append(f"{name} = {self._load('values', slot, 'now', self._place(read), size)}")
+            self.loaded[key] = name
+        return self.loaded[key]
+
+    def _full(self, text: str, shape: Shape) -> str:
+        return f"tl.broadcast_to({text}, [{self.tiling.rows}, {self._block(math.prod(shape))}])"
+
+    # --- places -------------------------------------------------------------------------------------------------
+
+    def _block(self, size: int) -> int:
+        return self.tiling.block(size)
+
+    def _width(self, size: int) -> int:
+        """Return the columns of a product's tile: of a single number there are more, all but one zero."""
+        return LEAST if size == 1 else self._block(size)
+
+    def _index(self, size: int) -> str:
+        """Return the columns of a value that this program has."""
+        if size == 1:
+            return "0"
+        if f"n{size}" not in self.defined:
+            self.defined.add(f"n{size}")
+            block = self._block(size)
+            self.head.append(f"n{size} = pid * {block} + tl.arange(0, {block})[None, :]")
+            self.head.append(f"m{size} = n{size} < {size}")
+        return f"n{size}"
+
+    def _mask(self, size: int, rows: str) -> str:
+        return rows if size == 1 else f"{rows} & m{size}"
+
+    def _place(self, read: Read) -> str:
+        """Return where the columns of this program lie in what is read."""
+        size = math.prod(read.shape)
+        return place_of(read, self._index(size))
+
+    def _load(self, memory: str, slot: Slot, parity: str, place: str, size: int) -> str:
+        mask = self._mask(size, "rm") if "n" in place else "rm"
+        where = self._in_slot(memory, slot, parity)
+        return f'tl.load({where} + {place}, mask={mask}, other=0.0, cache_modifier=".cg").to({self._type})'
+
+    def _in_slot(self, memory: str, slot: Slot, parity: str) -> str:
+        return f"{memory} + ({2 * slot.start} + {parity} * {slot.size}) * B + r * {slot.size}"
+
+    def _store_slot(self, slot: Slot, parity: str, value: str, place: str, size: int, start: int) -> None:
+        memory = "operands" if slot.operand else "values"
+        mask = self._mask(size, "rm")
+        self.body.append(f"tl.store({self._in_slot(memory, slot, parity)} + {start} + {place}, {value}, mask={mask})")
+
+    def _keep(self, node: Node, purpose: str, value: str, boolean: bool, shape: Shape, start: int) -> None:
+        slot = self.phases.slots.get((node, purpose))
+        if slot is not None:
+            size = math.prod(shape)
+            text = f"({value}).to({self._type})" if boolean else value
+            self._store_slot(slot, "now", text, self._index(size), size, start)
+
+    def _slot_of_state(self, index: int) -> Slot:
+        return next(
+            slot
+            for (node, purpose), slot in self.phases.slots.items()
+            if is_state(node) and node.attr[1] == index and purpose == "kept"
+        )
+
+
+def place_of(read: Read, columns: str) -> str:
+    """Return where numbers lie in what is read, given their places in the shape of the reader."""
+    strides, shape = read.strides, read.shape
+    if all(stride == 0 or size == 1 for stride, size in zip(strides, shape, strict=True)):
+        return str(read.offset)
+    if in_order(strides, shape):
+        return f"{read.offset} + {columns}" if read.offset else columns
+    parts = [str(read.offset)] if read.offset else []
+    inner = math.prod(shape)
+    for stride, size in zip(strides, shape, strict=True):
+        inner //= size
+        if stride and size > 1:
+            quotient = f"{columns} // {inner}" if inner > 1 else columns
+            parts.append(
+                f"({quotient}) % {size} * {stride}" if inner * size != math.prod(shape) else f"({quotient}) * {stride}"
+            )
+    return " + ".join(parts)
