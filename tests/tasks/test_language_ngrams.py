@@ -20,7 +20,7 @@ from ostinato.tasks.language.kneser_ney import KneserNey, Level, count, discount
 from ostinato.tasks.language.mixing import Gate, fit_gate, mixed_losses
 from ostinato.tasks.language.reading import token_losses
 from ostinato.tasks.language.suiting import suited_dropout, suited_output, suited_rows, ties_weights
-from ostinato.tasks.language.texts import best_order
+from ostinato.tasks.language.texts import Texts, best_order
 
 RNG = np.random.default_rng(0)
 WORDS = [f"w{n}" for n in range(60)]
@@ -288,6 +288,13 @@ def test_small_texts_have_more_dropout_and_fewer_rows_than_large_ones() -> None:
     assert ties_weights(words)
     assert not ties_weights(LanguageModel())
     assert not ties_weights(LanguageModel(level="word", output="adaptive"))
+
+
+def test_passes_suit_the_size_of_a_text_and_use_all_of_a_time_that_is_said() -> None:
+    task, small, large = LanguageModel.task, Texts("x", ("a" * 100_000,)), Texts("x", ("a" * 2_000_000,))
+    assert task.config(LanguageModel(), small).epochs > task.config(LanguageModel(), large).epochs
+    assert task.config(LanguageModel(max_seconds=60.0), large).epochs == task.suited.most
+    assert task.config(LanguageModel(max_seconds=60.0, epochs=2), large).epochs == 2
 
 
 def test_a_line_of_spaces_is_an_empty_line(model) -> None:
