@@ -208,7 +208,10 @@ def _refitted(
     wanted = getattr(model.parameters, "refit", False) and parts.validation is not None
     if not wanted or run.failure is not None or (left is not None and left <= 0):
         return model, run
-    whole = Held(task.join(parts.train, parts.validation), None, None, "")
+    joined = task.join(parts.train, parts.validation)
+    if joined is None:
+        return model, run
+    whole = Held(joined, None, None, "")
     epochs = max(run.history.best_epoch, 1)
     again = TrainingConfig.of(config, epochs=epochs, patience=None, max_seconds=left)
     # goes with the checkpoint

@@ -113,8 +113,8 @@ class Task(Generic[P, R, C, E, D]):
         train, validation, test = (own[part] for part in cut(len(own), shares))
         return Held(train, validation, test, f"the last {percent(shares.test)} of {self.records}")
 
-    def join(self, first: R, second: R) -> R:
-        """Return two parts as one; for tasks that train once more on what decided when to stop (`refit`)."""
+    def join(self, first: R, second: R) -> R | None:
+        """Return two parts as one, `None` if they cannot be; for tasks that train once more on what decided when to stop (`refit`)."""
         raise NotImplementedError
 
     def origin(self, records: R) -> str:

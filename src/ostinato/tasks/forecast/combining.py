@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 _STEPS = 400
 _RATE = 0.5
-_PRIOR = 2.0  # relative error by which one of two forecasts must be better on one window to count e times as much
+_PRIOR = 1.0  # relative error by which one of two forecasts must be better on one window to count e times as much
 _LEAST = 0.03  # what counts less is left away
 _VALUES = 300_000  # errors that are looked at, at most
 _DEGREES = 20.0  # windows from which on errors are believed rather than what is usual of them
@@ -45,7 +45,9 @@ class Combination:
         """Refuse weights that are none, which a file may hold."""
         right = self.weights.shape == (len(self.experts) + 1,) and self.spread.ndim == 2 and self.linear.ndim == 2
         if not right or not np.isfinite(self.weights).all():
-            raise ValueError(f"its weights have the shape {self.weights.shape} for {len(self.experts)} simple forecasts")
+            raise ValueError(
+                f"its weights have the shape {self.weights.shape} for {len(self.experts)} simple forecasts"
+            )
 
     @classmethod
     def none(cls) -> Combination:
@@ -78,7 +80,9 @@ def roughness(history: Floats, seasons: Sequence[int]) -> Floats:
     The mean absolute difference from the step before, or from a season before where that is less.
     """
     found = [_moves(history, lag) for lag in (1, *seasons) if history.shape[1] > lag]
-    least: Floats = np.min([np.where(np.isnan(own), np.inf, own) for own in found], axis=0) if found else _sizes(history)
+    least: Floats = (
+        np.min([np.where(np.isnan(own), np.inf, own) for own in found], axis=0) if found else _sizes(history)
+    )
     return np.where(np.isfinite(least) & (least > 0), least, np.maximum(_sizes(history), 1e-12))
 
 
@@ -168,7 +172,7 @@ def _growth(typical: Floats, count: float) -> Floats:
     slope = ((spread * logs)[good].sum() + 0.25 * 4.0) / ((spread**2)[good].sum() + 4.0)
     line = logs[good].mean() + np.clip(slope, 0.0, 1.0) * spread
     share = count / (count + _DEGREES)
-    return np.exp(np.where(good, share * logs + (1 - share) * line, line))
+    return np.asarray(np.exp(np.where(good, share * logs + (1 - share) * line, line)))
 
 
 def _mean(values: Floats) -> float:

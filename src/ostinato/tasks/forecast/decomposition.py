@@ -95,7 +95,7 @@ def prepared(history: Floats) -> Adjusted:
     filled = _between(history, seen)
     scale = np.abs(filled * begun).sum(1) / np.maximum(begun.sum(1), 1)
     rows = len(history)
-    return Adjusted(filled, seen, begun, 1, np.zeros((rows, 1)), "none", seen.any(1), scale)
+    return Adjusted(filled, seen, begun, 1, np.zeros((rows, 1)), "none", np.asarray(seen.any(1)), scale)
 
 
 def with_indices(plain: Adjusted, period: int, kind: Literal["sum", "ratio"]) -> Adjusted:
@@ -155,7 +155,6 @@ def _moving_average(plain: Adjusted, period: int) -> tuple[Floats, Bools]:
 
 def _between(values: Floats, seen: Bools) -> Floats:
     """Fill gaps by the line between their neighbours; before the first value 0, after the last one that."""
-    steps = np.arange(values.shape[1])
     filled = np.where(seen, values, 0.0)
     for row in np.flatnonzero(~seen.all(1) & seen.any(1)):
         there = np.flatnonzero(seen[row])

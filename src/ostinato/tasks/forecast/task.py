@@ -40,7 +40,13 @@ from ostinato.tasks.forecast.objective import ForecastObjective, WindowBatches
 from ostinato.tasks.forecast.panels import forecast_panels, step_errors
 from ostinato.tasks.forecast.parameters import ForecastParameters
 from ostinato.tasks.forecast.seasons import find_seasons
-from ostinato.tasks.forecast.settings import NetworkSettings, choose_context, choose_season, choose_seasons, choose_segment
+from ostinato.tasks.forecast.settings import (
+    NetworkSettings,
+    choose_context,
+    choose_season,
+    choose_seasons,
+    choose_segment,
+)
 from ostinato.tasks.forecast.stream import ForecastStream
 from ostinato.tasks.forecast.updating import grown, grown_encoder, tested_given
 from ostinato.tasks.forecast.weighing import fit_linear, weigh
@@ -117,10 +123,16 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         rows = int(np.median(lengths) * max(0.1, 1 - held))
         # which seasons there are is seen in what is left for training, by the shares alone
         left = Part(np.zeros_like(lengths), np.maximum(lengths - _held_rows(lengths, shares, horizon), 0))
-        context, _ = context_of(parameters, panel, left, rows)
+        found = () if parameters.season is not None else tuple(own.length for own in find_seasons(panel, left))
+        context, _ = context_of(parameters, panel, found, rows)
         split = split_by_time(panel, validation=shares.validation, test=shares.test, horizon=horizon, context=context)
-        parts = [Rows(panel, part, split, rows) if part is not None else None for part in vars(split).values()]
+        parts = [Rows(panel, part, split, rows, found) if part is not None else None for part in vars(split).values()]
         return Held(parts[0], parts[1], parts[2], HELD_OUT)  # type: ignore[arg-type]
+
+    def join(self, first: Rows, second: Rows) -> Rows | None:
+        if second.panel is not first.panel or first.part is None or second.part is None:
+            return None  # rows of another table do not come after these
+        return replace(first, part=Part(first.part.start, second.part.stop))
 
     def title(self, records: Rows) -> str:
         names = records.panel.target_columns
@@ -136,10 +148,9 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         assert part is not None
         counts = own.output == "negative_binomial"
         _check_counts(panel, part, counts)
-        context, segment = context_of(own, panel, part, train.typical)
-        found = found_seasons(own, panel, part)
-        season = choose_season(own.season, panel.frequency, found, train.typical)
-        seasons = choose_seasons(own.season, panel.frequency, found, train.typical)
+        context, segment = context_of(own, panel, train.seasons, train.typical)
+        season = choose_season(own.season, panel.frequency, train.seasons, train.typical)
+        seasons = choose_seasons(own.season, panel.frequency, train.seasons, train.typical)
         scaling: Any = own.scaling if own.scaling != "auto" else "none" if counts else "standard"
         settings = NetworkSettings(
             horizon=int(own.horizon), context=context, segment=segment, targets=panel.targets, past=panel.past,
@@ -183,8 +194,9 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
     def calibrate(self, model: Forecasting, validation: Examples | None) -> ForecastEncoder:
         """Return the encoder with intervals calibrated on the validation windows, if there are both."""
         encoder = model.encoder
-        if validation is None or not len(validation):
+        if validation is None or not len(validation) or encoder.calibrated:
             return encoder
+        encoder = replace(encoder, calibrated=True)
         if combines(model.parameters):
             encoder = replace(encoder, combination=weigh(model, validation))
         if not encoder.levels:
@@ -195,10 +207,17 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         plain = replace(model, encoder=replace(encoder, calibration=np.zeros_like(encoder.calibration)))
         truth, forecasts = Fitted.of(plain).forecast_windows(validation.panel, chosen)
         assert forecasts.quantiles is not None
-        # forecasts that overlap err alike: of each series, one in a horizon counts
-        apart = int((-(-np.bincount(origins[:, 0]) // horizon)).sum())
+        # forecasts that overlap err alike: of each series, one in a horizon counts, as much as the root of its steps
+        apart = round(float((-(-np.bincount(origins[:, 0]) // horizon)).sum()) * math.sqrt(horizon))
         found = measure_calibration(truth, forecasts.quantiles, encoder.levels, apart)
         return replace(encoder, calibration=found) if found.any() else encoder
+
+    def carried(self, first: Forecasting, renewed: Forecasting) -> ForecastEncoder:
+        found = first.encoder
+        return replace(
+            renewed.encoder, calibration=found.calibration, combination=found.combination, calibrated=found.calibrated,
+            mase_scales=found.mase_scales,
+        )  # fmt: skip
 
     def predict(self, model: Forecasting, examples: Examples) -> Forecasts:
         origins = examples.origins
@@ -251,7 +270,8 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         return {
             "target": encoder.schema.target, "time": encoder.schema.time, "series_id": encoder.schema.series_id,
             "frequency": encoder.frequency.alias(), "context": own.context, "segment": own.segment,
-            "season": encoder.season, "seasons": list(encoder.seasons), "combination": combination_in_words(encoder.combination),
+            "season": encoder.season, "seasons": list(encoder.seasons),
+            "combination": combination_in_words(encoder.combination),
             "normalization": own.normalization, "scaling": encoder.scaler.kind,
         }  # fmt: skip
 
@@ -286,7 +306,7 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
     def updated(self, model: Forecasting, parts: Held[Rows]) -> ForecastEncoder:
         given = parts.train.given
         assert given is not None
-        return replace(model.encoder, test=tested_given(parts.train), fingerprint=given.fingerprint())
+        return replace(model.encoder, calibrated=False, test=tested_given(parts.train), fingerprint=given.fingerprint())
 
 
 def schema_of(parameters: ForecastParameters) -> Schema:
@@ -308,21 +328,13 @@ def schema_of(parameters: ForecastParameters) -> Schema:
     )
 
 
-def found_seasons(parameters: ForecastParameters, panel: Panel, part: Part) -> tuple[int, ...]:
-    """Return the seasons that a part of a panel shows, the strongest first, where none is given."""
-    if parameters.season is not None:
-        return ()
-    return tuple(own.length for own in find_seasons(panel, part))
-
-
 def _held_rows(lengths: NDArray[np.int64], shares: Shares, horizon: int) -> NDArray[np.int64]:
     held = [np.where(size < 1, np.round(lengths * size), size) for size in (shares.validation, shares.test) if size]
     return np.asarray(sum(np.maximum(own, horizon) for own in held), np.int64) + 0 * lengths
 
 
-def context_of(parameters: ForecastParameters, panel: Panel, part: Part, rows: int) -> tuple[int, int]:
+def context_of(parameters: ForecastParameters, panel: Panel, found: Sequence[int], rows: int) -> tuple[int, int]:
     """Return how many steps a forecast looks back on, whole segments, and how many steps a segment has."""
-    found = found_seasons(parameters, panel, part)
     seasons = choose_seasons(parameters.season, panel.frequency, found, rows)
     context = choose_context(parameters.context, int(parameters.horizon), seasons, rows)
     segment = choose_segment(parameters.segment, context, seasons, parameters.decoding)
