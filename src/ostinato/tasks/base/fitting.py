@@ -216,7 +216,10 @@ def _refitted(
     left = None if config.max_seconds is None else config.max_seconds - trained_for(run, time.monotonic() - began)
     if not _is_refitted(model.parameters, parts) or run.failure is not None or (left is not None and left <= 0):
         return model, run
-    whole = Held(task.join(parts.train, parts.validation), None, None, "")
+    joined = task.join(parts.train, parts.validation)
+    if joined is None:
+        return model, run
+    whole = Held(joined, None, None, "")
     epochs = max(math.ceil(run.history.best_epoch), 1)
     # as many epochs as were best, or what is left of the time: the schedule ends with either
     again = TrainingConfig.of(config, epochs=epochs, patience=None, max_seconds=left)

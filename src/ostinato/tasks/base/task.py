@@ -121,8 +121,11 @@ class Task(Generic[P, R, C, E, D]):
         """
         return ()
 
-    def join(self, first: R, second: R) -> R:
-        """Return two parts as one; for tasks that train once more on what decided when to stop (`refit`)."""
+    def join(self, first: R, second: R) -> R | None:
+        """Return two parts as one; for tasks that train once more on what decided when to stop (`refit`).
+
+        `None`: they cannot be one, and the model is left as it is.
+        """
         raise NotImplementedError
 
     def origin(self, records: R) -> str:

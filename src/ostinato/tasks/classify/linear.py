@@ -93,7 +93,8 @@ def fit_linear(
     if start is not None:
         begin[:-1], begin[-1] = start.weights, start.offsets
     options: dict[str, Any] = {"maxiter": iterations, "maxcor": 8, "gtol": 1e-6, "ftol": 1e-7}
-    flat = minimize(loss, begin.ravel(), jac=True, method="L-BFGS-B", options=options).x.reshape(size + 1, columns)
+    found = minimize(loss, begin.ravel(), jac=True, method="L-BFGS-B", options=options)  # type: ignore[call-overload]
+    flat: Floats = found.x.reshape(size + 1, columns)
     return Linear(flat[:-1].astype(np.float32), flat[-1])
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 _STEPS = 400
 _RATE = 0.5
-_PRIOR = 2.0  # relative error by which one of two forecasts must be better on one window to count e times as much
+_PRIOR = 1.0  # relative error by which one of two forecasts must be better on one window to count e times as much
 _LEAST = 0.03  # what counts less is left away
 _VALUES = 300_000  # errors that are looked at, at most
 _DEGREES = 20.0  # windows from which on errors are believed rather than what is usual of them
@@ -172,7 +172,7 @@ def _growth(typical: Floats, count: float) -> Floats:
     slope = ((spread * logs)[good].sum() + 0.25 * 4.0) / ((spread**2)[good].sum() + 4.0)
     line = logs[good].mean() + np.clip(slope, 0.0, 1.0) * spread
     share = count / (count + _DEGREES)
-    return np.exp(np.where(good, share * logs + (1 - share) * line, line))
+    return np.asarray(np.exp(np.where(good, share * logs + (1 - share) * line, line)))
 
 
 def _mean(values: Floats) -> float:

@@ -95,7 +95,7 @@ def prepared(history: Floats) -> Adjusted:
     filled = _between(history, seen)
     scale = np.abs(filled * begun).sum(1) / np.maximum(begun.sum(1), 1)
     rows = len(history)
-    return Adjusted(filled, seen, begun, 1, np.zeros((rows, 1)), "none", seen.any(1), scale)
+    return Adjusted(filled, seen, begun, 1, np.zeros((rows, 1)), "none", np.asarray(seen.any(1)), scale)
 
 
 def with_indices(plain: Adjusted, period: int, kind: Literal["sum", "ratio"]) -> Adjusted:

@@ -33,12 +33,18 @@ class ForecastNetwork(nn.Module):
         self.settings = settings
         self.head: Head = make_head(settings)
         width, size = settings.segment, settings.hidden_size
-        features = width * (1 + settings.masked + settings.past + settings.known) + settings.calendar
+        profiles = settings.calendar * HARMONICS
+        features = width * (1 + settings.masked + settings.past + settings.known) + settings.calendar + profiles
         self.embed = nn.Linear(features, size)
         self.static = nn.Linear(settings.static, size, bias=False) if settings.static else None
         self.recurrent: Any = stack_of(cell, size, size, settings.num_layers, dropout=settings.dropout)
         self.dropout = nn.Dropout(settings.dropout)
         self.output = nn.Linear(size, width * self.head.size)
+        # how the forecast of a segment follows the calendar of its steps: amplitudes of waves, from the hidden state
+        self.profile = nn.Linear(size, profiles) if profiles else None
+        if self.profile is not None:
+            nn.init.zeros_(self.profile.weight)
+            nn.init.zeros_(self.profile.bias)
         self.highway = nn.Linear(settings.context, settings.horizon, bias=False) if settings.highway else None
         if self.highway is not None:
             nn.init.zeros_(self.highway.weight)
@@ -78,8 +84,13 @@ class ForecastNetwork(nn.Module):
         columns = torch.cat(parts, -1)
         segments = columns.reshape(len(values), steps // settings.segment, -1)
         if settings.calendar:
-            starts = _window(inputs.calendar, cut, steps)[:, :: settings.segment]
-            segments = torch.cat([segments, self._per_target(starts)], -1)
+            calendar = _window(inputs.calendar, cut, steps)
+            starts = self._per_target(calendar[:, :: settings.segment])
+            waves = self._per_target(harmonics(calendar)).reshape(*segments.shape[:2], settings.segment, -1)
+            own = values.reshape(len(values), -1, settings.segment)
+            # how the values of a segment follow the calendar of its steps, wherever the segment begins
+            follows = torch.einsum("rsw,rswf->rsf", own, waves) / settings.segment
+            segments = torch.cat([segments, starts, follows], -1)
         embedded: Tensor = self.embed(segments)
         if self.static is not None:
             embedded = embedded + self._per_target(self.static(inputs.static)[:, None])
@@ -89,6 +100,20 @@ class ForecastNetwork(nn.Module):
         """Turn the stack's outputs, `(segments, rows, hidden)`, into numbers for the head, `(rows, steps, size)`."""
         numbers: Tensor = self.output(self.dropout(features)).transpose(0, 1)
         return numbers.reshape(numbers.shape[0], -1, self.head.size)
+
+    def add_profile(self, numbers: Tensor, features: Tensor, inputs: Inputs, first: int) -> Tensor:
+        """Add what each step's calendar says, by the hidden states `(segments, rows, hidden)` of their segments.
+
+        `numbers` are `(rows, steps, size)`; `first` is where on the time axis of the calendar they begin.
+        """
+        if self.profile is None:
+            return numbers
+        settings, steps = self.settings, features.shape[0] * self.settings.segment
+        amplitudes = self.profile(features).transpose(0, 1)  # (rows, segments, waves)
+        waves = self._per_target(harmonics(_window(inputs.calendar, slice(first, first + steps), steps)))
+        waves = waves.reshape(*amplitudes.shape[:2], settings.segment, -1)
+        line = torch.einsum("rsf,rswf->rsw", amplitudes, waves).flatten(1)
+        return self._shifted(numbers, line[:, : numbers.shape[1]])
 
     def add_highway(self, numbers: Tensor, inputs: Inputs) -> Tensor:
         """Add the linear forecast to where each distribution lies: to all quantiles, or to the location."""
@@ -133,8 +158,9 @@ class DirectNetwork(ForecastNetwork):
         # each segment of the horizon is one more row of the batch, starting from its window's state
         starts = tuple(map_state(lambda leaf: leaf.repeat_interleave(segments, 0), own) for own in state)
         outputs, _ = self.recurrent.step(queries.reshape(rows * segments, size), starts)
-        numbers = self.read(outputs.reshape(rows, segments, size).transpose(0, 1))[:, : settings.horizon]
-        return self.add_highway(numbers, inputs)
+        features = outputs.reshape(rows, segments, size).transpose(0, 1)
+        numbers = self.read(features)[:, : settings.horizon]
+        return self.add_highway(self.add_profile(numbers, features, inputs, settings.context), inputs)
 
     def _queries(self, inputs: Inputs) -> Tensor:
         settings = self.settings
@@ -183,7 +209,8 @@ class RecursiveNetwork(ForecastNetwork):
         observed = torch.cat([inputs.observed[:, last], nn.functional.pad(inputs.wanted, padding)], 1)
         embedded = self._embed_next(inputs, values, observed, settings.context - settings.segment)
         outputs, _ = self.recurrent(embedded[:-1], state)
-        return self.add_highway(self.read(outputs)[:, : settings.horizon], inputs)
+        numbers = self.add_profile(self.read(outputs)[:, : settings.horizon], outputs, inputs, settings.context)
+        return self.add_highway(numbers, inputs)
 
     def sample_paths(self, inputs: Inputs, paths: int, generator: torch.Generator | None) -> Tensor:
         """Draw whole futures, each value drawn given those before it, `(paths, rows, horizon)`; normalised."""
@@ -197,7 +224,8 @@ class RecursiveNetwork(ForecastNetwork):
             first = settings.context + (segment - 1) * settings.segment
             embedded = self._embed_next(inputs, values, observed, first)
             output, state = self.recurrent.step(embedded[0], state)
-            numbers = self.read(output[None])
+            at = settings.context + segment * settings.segment
+            numbers = self.add_profile(self.read(output[None]), output[None], inputs, at)
             if line is not None:
                 own = line[:, segment * settings.segment : (segment + 1) * settings.segment]
                 numbers = self._shifted(numbers, nn.functional.pad(own, (0, settings.segment - own.shape[1])))
@@ -218,6 +246,22 @@ class RecursiveNetwork(ForecastNetwork):
 def make_network(settings: NetworkSettings, cell: Cell) -> DirectNetwork | RecursiveNetwork:
     """Return the network that the settings describe."""
     return DirectNetwork(settings, cell) if settings.decoding == "direct" else RecursiveNetwork(settings, cell)
+
+
+HARMONICS = 3  # waves of each cycle of the calendar: its length, and one half and one third of it
+
+
+def harmonics(calendar: Tensor) -> Tensor:
+    """Return waves of each cycle, `(..., HARMONICS * features)`, from its sines and cosines `(..., features)`.
+
+    Sine and cosine of twice and three times an angle are sums of products of those of the angle.
+    """
+    sine, cosine = calendar.chunk(2, -1)
+    found, s, c = [calendar], sine, cosine
+    for _ in range(HARMONICS - 1):
+        s, c = s * cosine + c * sine, c * cosine - s * sine
+        found += [s, c]
+    return torch.cat(found, -1)
 
 
 def _window(values: Tensor, cut: slice, steps: int) -> Tensor:

@@ -23,6 +23,7 @@ _LEVELS = (0.03, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9, 0.99)
 _TRENDS = (0.03, 0.1, 0.3)  # of the level's
 _DAMPINGS = (0.8, 0.9, 0.97)
 _SEASONS = (0.0, 0.05, 0.15, 0.35)  # of what the level leaves
+_LONG = 400  # steps
 _FIRST = 10  # values that a series starts from
 _AT_ONCE = 1 << 21  # numbers that a season of all rows and candidates may have
 
@@ -42,14 +43,17 @@ class Grid:
     free: Floats
 
     @classmethod
-    def make(cls, seasonal: bool) -> Grid:
-        """Return all candidates, with a trend and without."""
-        none = [(level, 0.0, 0.0, 1) for level in _LEVELS]
-        damped = [(a, b, phi, 4) for a, b, phi in product(_LEVELS, _TRENDS, _DAMPINGS)]
+    def make(cls, seasonal: bool, steps: int = 0) -> Grid:
+        """Return all candidates, with a trend and without; of long series, of many `steps`, fewer are enough."""
+        levels, trends, dampings, seasons = (
+            own if steps <= _LONG else own[1::2] for own in (_LEVELS, _TRENDS, _DAMPINGS, _SEASONS)
+        )
+        none = [(level, 0.0, 0.0, 1) for level in levels]
+        damped = [(a, b, phi, 4) for a, b, phi in product(levels, trends, dampings)]
         rows = [
             (a, b, phi, gamma, free + (gamma > 0))
             for a, b, phi, free in none + damped
-            for gamma in (_SEASONS if seasonal else (0.0,))
+            for gamma in (seasons if seasonal else (0.0,))
         ]
         return cls(*np.array(rows, np.float64).T)
 
@@ -133,7 +137,7 @@ def exponential_smoothing(history: Floats, horizon: int, period: int) -> tuple[F
         Forecasts of all candidates, and of those without a trend, both `(rows, horizon)`.
     """
     found = np.zeros((2, len(history), horizon))
-    step = max(1, _AT_ONCE // (len(Grid.make(True)) * max(period, horizon)))
+    step = max(1, _AT_ONCE // (len(Grid.make(True, history.shape[1])) * max(period, horizon)))
     for first in range(0, len(history), step):
         part = slice(first, first + step)
         found[:, part] = _averaged(history[part], horizon, period)
@@ -143,7 +147,7 @@ def exponential_smoothing(history: Floats, horizon: int, period: int) -> tuple[F
 def _averaged(history: Floats, horizon: int, period: int) -> tuple[Floats, Floats]:
     forecasts, criteria, flat = [], [], []
     for adjusted in adjustments(history, period):
-        grid = Grid.make(adjusted.kind != "none")
+        grid = Grid.make(adjusted.kind != "none", history.shape[1])
         state = smooth(adjusted, grid)
         seasons = 0 if adjusted.kind == "none" else adjusted.period - 1
         criterion = _aicc(state, grid.free + 2 + seasons, adjusted.scale)

@@ -34,7 +34,8 @@ from ostinato.tasks.forecast.windows import tail_of
 class ForecastStream(Stream):
     """One series, a row at a time; made by `Forecaster.stream`.
 
-    It keeps the rows that a forecast looks back on and nothing more. A forecast equals that of `predict` on the same history.
+    It keeps the rows that a forecast looks back on and nothing more. A forecast equals that of `predict` on the same
+    history.
     """
 
     kind = "forecast"

@@ -9,16 +9,11 @@ from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import nn
 
 from ostinato.data import (
-    MISSING,
-    Frequency,
-    Panel,
     Part,
     Scaler,
-    Schema,
     calendar_cycles,
     format_time,
     load_panel,
@@ -32,25 +27,33 @@ from ostinato.tasks.base.task import Baselines, Model, Task, reading_of
 from ostinato.tasks.base.units import Units
 from ostinato.tasks.forecast.backtest import SimpleForecast, methods_of
 from ostinato.tasks.forecast.calibration import measure_calibration
+from ostinato.tasks.forecast.choices import (
+    columns_in_words,
+    combination_in_words,
+    combines,
+    context_of,
+    held_rows,
+    schema_of,
+)
 from ostinato.tasks.forecast.classical import NAME as CLASSICAL
 from ostinato.tasks.forecast.classical import ClassicalForecast
 from ostinato.tasks.forecast.combining import Combination
 from ostinato.tasks.forecast.experts import reach_of
 from ostinato.tasks.forecast.fitted import Fitted, Forecasts
-from ostinato.tasks.forecast.metrics import mae_by_step, mase_scale, score_all
+from ostinato.tasks.forecast.metrics import mae_by_step, score_all
 from ostinato.tasks.forecast.network import make_network
 from ostinato.tasks.forecast.objective import ForecastObjective, WindowBatches
 from ostinato.tasks.forecast.panels import forecast_panels, step_errors
 from ostinato.tasks.forecast.parameters import ForecastParameters
+from ostinato.tasks.forecast.remarks import interval, random_walk
 from ostinato.tasks.forecast.seasons import find_seasons
 from ostinato.tasks.forecast.settings import (
     NetworkSettings,
-    choose_context,
     choose_season,
     choose_seasons,
-    choose_segment,
 )
 from ostinato.tasks.forecast.stream import ForecastStream
+from ostinato.tasks.forecast.training_part import check_counts, has_missing, mase_scales
 from ostinato.tasks.forecast.units import owners_of, score_parts
 from ostinato.tasks.forecast.updating import grown, grown_encoder, tested_given
 from ostinato.tasks.forecast.weighing import fit_linear, weigh
@@ -125,11 +128,17 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         held = sum(size for size in (shares.validation, shares.test) if size < 1)
         rows = int(np.median(lengths) * max(0.1, 1 - held))
         # which seasons there are is seen in what is left for training, by the shares alone
-        left = Part(np.zeros_like(lengths), np.maximum(lengths - _held_rows(lengths, shares, horizon), 0))
-        context, _ = context_of(parameters, panel, left, rows)
+        left = Part(np.zeros_like(lengths), np.maximum(lengths - held_rows(lengths, shares, horizon), 0))
+        found = () if parameters.season is not None else tuple(own.length for own in find_seasons(panel, left))
+        context, _ = context_of(parameters, panel, found, rows)
         split = split_by_time(panel, validation=shares.validation, test=shares.test, horizon=horizon, context=context)
-        parts = [Rows(panel, part, split, rows) if part is not None else None for part in vars(split).values()]
+        parts = [Rows(panel, part, split, rows, found) if part is not None else None for part in vars(split).values()]
         return Held(parts[0], parts[1], parts[2], HELD_OUT)  # type: ignore[arg-type]
+
+    def join(self, first: Rows, second: Rows) -> Rows | None:
+        if second.panel is not first.panel or first.part is None or second.part is None:
+            return None  # rows of another table do not come after these
+        return replace(first, part=Part(first.part.start, second.part.stop))
 
     def title(self, records: Rows) -> str:
         names = records.panel.target_columns
@@ -144,16 +153,15 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         panel, part, own = train.panel, train.part, parameters
         assert part is not None
         counts = own.output == "negative_binomial"
-        _check_counts(panel, part, counts)
-        context, segment = context_of(own, panel, part, train.typical)
-        found = found_seasons(own, panel, part)
-        season = choose_season(own.season, panel.frequency, found, train.typical)
-        seasons = choose_seasons(own.season, panel.frequency, found, train.typical)
+        check_counts(panel, part, counts)
+        context, segment = context_of(own, panel, train.seasons, train.typical)
+        season = choose_season(own.season, panel.frequency, train.seasons, train.typical)
+        seasons = choose_seasons(own.season, panel.frequency, train.seasons, train.typical)
         scaling: Any = own.scaling if own.scaling != "auto" else "none" if counts else "standard"
         settings = NetworkSettings(
             horizon=int(own.horizon), context=context, segment=segment, targets=panel.targets, past=panel.past,
             known=panel.known, calendar=2 * len(calendar_cycles(panel.frequency)) if own.calendar else 0,
-            static=len(panel.static_columns), masked=_has_missing(panel, part, context), hidden_size=own.hidden_size,
+            static=len(panel.static_columns), masked=has_missing(panel, part, context), hidden_size=own.hidden_size,
             num_layers=own.num_layers, dropout=own.dropout, decoding=own.decoding,
             normalization=own.normalization if own.normalization != "auto" else "mean_abs" if counts else "last_std",
             highway=own.highway, output=own.output, quantiles=tuple(sorted(set(own.quantiles))), loss=own.loss,
@@ -161,7 +169,7 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         scaler = Scaler.fit(panel, part, scaling)
         linear = fit_linear(settings, panel, scaler.targets.scale, part.stop)
         return ForecastEncoder(
-            settings, self.reading(train), scaler, season, _mase_scales(panel, part, season),
+            settings, self.reading(train), scaler, season, mase_scales(panel, part, season),
             None if train.split is None else train.split.test, panel.fingerprint(),
             tail_of(panel, max(reach_of(context, seasons), 2 * season)), np.zeros(len(settings.quantiles)), seasons,
             replace(Combination.none(), linear=linear),
@@ -192,8 +200,9 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
     def calibrate(self, model: Forecasting, validation: Examples | None) -> ForecastEncoder:
         """Return the encoder with intervals calibrated on the validation windows, if there are both."""
         encoder = model.encoder
-        if validation is None or not len(validation):
+        if validation is None or not len(validation) or encoder.calibrated:
             return encoder
+        encoder = replace(encoder, calibrated=True)
         if combines(model.parameters):
             encoder = replace(encoder, combination=weigh(model, validation))
         if not encoder.levels:
@@ -204,10 +213,17 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         plain = replace(model, encoder=replace(encoder, calibration=np.zeros_like(encoder.calibration)))
         truth, forecasts = Fitted.of(plain).forecast_windows(validation.panel, chosen)
         assert forecasts.quantiles is not None
-        # forecasts that overlap err alike: of each series, one in a horizon counts
-        apart = int((-(-np.bincount(origins[:, 0]) // horizon)).sum())
+        # forecasts that overlap err alike: of each series, one in a horizon counts, as much as the root of its steps
+        apart = round(float((-(-np.bincount(origins[:, 0]) // horizon)).sum()) * math.sqrt(horizon))
         found = measure_calibration(truth, forecasts.quantiles, encoder.levels, apart)
         return replace(encoder, calibration=found) if found.any() else encoder
+
+    def carried(self, first: Forecasting, renewed: Forecasting) -> ForecastEncoder:
+        found = first.encoder
+        return replace(
+            renewed.encoder, calibration=found.calibration, combination=found.combination, calibrated=found.calibrated,
+            mase_scales=found.mase_scales,
+        )  # fmt: skip
 
     def predict(self, model: Forecasting, examples: Examples) -> Forecasts:
         origins = examples.origins
@@ -249,13 +265,13 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         return f"rolling origin, one every {'row' if every == 1 else f'{every} rows'}, without refitting"
 
     def remarks(self, values: Mapping[str, Mapping[str, float]]) -> Sequence[str]:
-        return [*_random_walk(values), *_interval(values["model"])]
+        return [*random_walk(values), *interval(values["model"])]
 
     def facts(self, model: Forecasting, parts: Held[Rows], examples: Held[Examples]) -> Iterable[tuple[str, str]]:
         panel, frequency = parts.train.panel, model.encoder.frequency
         ends = [frequency.times(one.start, len(one) - 1, 1)[0] for one in panel.series]
         first, last = min(one.start for one in panel.series), max(ends)
-        yield "columns", _columns_in_words(panel)
+        yield "columns", columns_in_words(panel)
         yield "series", f"{len(panel.series):,}"
         yield "rows", f"{panel.rows:,}" + (f", {panel.gaps:,} of them absent from the input" if panel.gaps else "")
         yield "times", f"{format_time(first, frequency.zone)} to {format_time(last, frequency.zone)}"
@@ -272,7 +288,8 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         return {
             "target": encoder.schema.target, "time": encoder.schema.time, "series_id": encoder.schema.series_id,
             "frequency": encoder.frequency.alias(), "context": own.context, "segment": own.segment,
-            "season": encoder.season, "seasons": list(encoder.seasons), "combination": combination_in_words(encoder.combination),
+            "season": encoder.season, "seasons": list(encoder.seasons),
+            "combination": combination_in_words(encoder.combination),
             "normalization": own.normalization, "scaling": encoder.scaler.kind,
         }  # fmt: skip
 
@@ -307,76 +324,7 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
     def updated(self, model: Forecasting, parts: Held[Rows]) -> ForecastEncoder:
         given = parts.train.given
         assert given is not None
-        return replace(model.encoder, test=tested_given(parts.train), fingerprint=given.fingerprint())
-
-
-def schema_of(parameters: ForecastParameters) -> Schema:
-    """Return the roles of the columns that the parameters give."""
-    own, target = parameters, parameters.target
-    return Schema(
-        target=(target,) if isinstance(target, str) else tuple(target or ()),
-        time=own.time,
-        series_id=own.series_id,
-        past_covariates=_names(own.past_covariates),
-        known_covariates=_names(own.known_covariates),
-        static_covariates=_names(own.static_covariates),
-        missing=(*MISSING, *own.all_missing),
-        decimal=own.decimal,
-        frequency=None if own.frequency is None else Frequency.parse(own.frequency).alias(),
-        day_first=own.day_first,
-        time_format=own.time_format,
-        time_zone=own.time_zone,
-    )
-
-
-def found_seasons(parameters: ForecastParameters, panel: Panel, part: Part) -> tuple[int, ...]:
-    """Return the seasons that a part of a panel shows, the strongest first, where none is given."""
-    if parameters.season is not None:
-        return ()
-    return tuple(own.length for own in find_seasons(panel, part))
-
-
-def _held_rows(lengths: NDArray[np.int64], shares: Shares, horizon: int) -> NDArray[np.int64]:
-    held = [np.where(size < 1, np.round(lengths * size), size) for size in (shares.validation, shares.test) if size]
-    return np.asarray(sum(np.maximum(own, horizon) for own in held), np.int64) + 0 * lengths
-
-
-def context_of(parameters: ForecastParameters, panel: Panel, part: Part, rows: int) -> tuple[int, int]:
-    """Return how many steps a forecast looks back on, whole segments, and how many steps a segment has."""
-    found = found_seasons(parameters, panel, part)
-    seasons = choose_seasons(parameters.season, panel.frequency, found, rows)
-    context = choose_context(parameters.context, int(parameters.horizon), seasons, rows)
-    segment = choose_segment(parameters.segment, context, seasons, parameters.decoding)
-    return -(-context // segment) * segment, segment
-
-
-def _columns_in_words(panel: Panel) -> str:
-    """Return what each column is, in a line."""
-    schema = panel.schema
-    roles = {
-        "target": schema.target, "time": (schema.time,), "series": (schema.series_id,),
-        "past covariates": schema.past_covariates, "known covariates": schema.known_covariates,
-        "static covariates": schema.static_covariates, "not used": panel.unused,
-    }  # fmt: skip
-    words = []
-    for role, names in roles.items():
-        kept = [name for name in names if name]
-        if kept:
-            words.append(f"{role} {', '.join(kept[:5])}" + (f" and {len(kept) - 5} more" if len(kept) > 5 else ""))
-    return "; ".join(words if schema.time else [*words, "no times: the rows are numbered"])
-
-
-def combines(parameters: ForecastParameters) -> bool:
-    """Tell whether simple forecasts may stand beside the network; counts would not stay whole numbers."""
-    if parameters.combine == "auto":
-        return parameters.output != "negative_binomial"
-    return bool(parameters.combine)
-
-
-def combination_in_words(combination: Combination) -> str:
-    """Return what counts how much, the heaviest first."""
-    shares = zip((*combination.experts, "network"), combination.weights, strict=True)
-    return ", ".join(f"{100 * share:.0f} % {name}" for name, share in sorted(shares, key=lambda own: -own[1]) if share)
+        return replace(model.encoder, calibrated=False, test=tested_given(parts.train), fingerprint=given.fingerprint())
 
 
 def columns_of_rows(rows: list[Any], names: Sequence[str]) -> dict[str, list[Any]]:
@@ -384,64 +332,6 @@ def columns_of_rows(rows: list[Any], names: Sequence[str]) -> dict[str, list[Any
     from ostinato.tasks.base.lines import columns_of
 
     return columns_of(rows, names, "rows")
-
-
-def _names(value: Any) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else tuple(value)
-
-
-def _has_missing(panel: Panel, train: Part, context: int) -> bool:
-    """Tell whether a window's context can hold a missing target: one in the data, or one before a series' start."""
-    if (train.stop[train.stop > 0] < 2 * context).any():
-        return True
-    blocks = (
-        one.rows(first, min(first + 65536, int(stop)))[:, : panel.targets]
-        for one, stop in zip(panel.series, train.stop, strict=True)
-        for first in range(0, int(stop), 65536)
-    )
-    return any(bool(np.isnan(block).any()) for block in blocks)
-
-
-def _mase_scales(panel: Panel, train: Part, season: int) -> NDArray[np.float64]:
-    scales = [
-        mase_scale(one.rows(max(0, int(stop) - 100_000), int(stop))[:, : panel.targets], season)
-        for one, stop in zip(panel.series, train.stop, strict=True)
-    ]
-    return np.stack(scales)
-
-
-def _check_counts(panel: Panel, train: Part, counts: bool) -> None:
-    for one, stop in zip(panel.series, train.stop, strict=True) if counts else ():
-        values = one.rows(0, int(stop))[:, : panel.targets]
-        odd = (values < 0) | (values != np.round(values)) & ~np.isnan(values)
-        if odd.any():
-            raise DataError(
-                f"the target has the value {values[odd][0]:g}, which is no count; output negative_binomial needs whole "
-                "numbers of 0 or more: use student_t or quantiles"
-            )
-
-
-def _random_walk(values: Mapping[str, Mapping[str, float]]) -> list[str]:
-    measure = next((own for own in ("MASE", "MAE") if not math.isnan(values["model"].get(own, math.nan))), "MAE")
-    scores = {name: row[measure] for name, row in values.items() if not math.isnan(row.get(measure, math.nan))}
-    walks = [scores[name] for name in ("naive", "drift") if name in scores]
-    others = [score for name, score in scores.items() if name not in ("naive", "drift")]
-    if not walks or not others or min(walks) > min(others):
-        return []
-    return [
-        'The series behaves like a random walk here: "tomorrow is like today" is not beaten, and nothing in these '
-        "numbers says that it can be."
-    ]
-
-
-def _interval(model: Mapping[str, float]) -> list[str]:
-    name = next((key for key in model if key.startswith("coverage")), None)
-    if name is None or math.isnan(model[name]):
-        return []
-    width = float(name.removeprefix("coverage ").removesuffix(" %"))
-    gap = model[name] - width
-    judged = "as it should" if abs(gap) <= 5 else "too narrow" if gap < 0 else "too wide"
-    return [f"Its {width:.0f} % interval held {model[name]:.1f} % of the values ({judged})."]
 
 
 def _batch_size(parameters: ForecastParameters, windows: int) -> int:

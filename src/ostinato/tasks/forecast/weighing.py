@@ -20,7 +20,9 @@ from ostinato.tasks.forecast.windows import Examples, ForecastEncoder, Ints
 Floats = NDArray[np.float64]
 _FIT_VALUES = 20_000_000  # numbers that a linear autoregression is fitted on, at most
 _ROWS = 400_000  # rows that experts look at to be judged, at most
-_LESS = ("naive", "seasonal naive")  # what is seldom best has half the weight of others, before anything is known
+# before anything is known: near twins share a weight, and what is seldom best has less
+_PRIORS = {"exponential smoothing": 1.0, LINEAR: 1.0}
+_ELSE = 0.5
 
 
 def fit_linear(settings: NetworkSettings, panel: Panel, scale: Floats, stop: Ints) -> Floats:
@@ -73,7 +75,7 @@ class _Judge:
         if not len(history):
             return (), np.zeros(0), linear
         forecasts = Experts(self.encoder.seasons, self.settings.horizon, linear).forecast(history, size, names)
-        prior = np.array([0.5 if name.startswith(_LESS) else 1.0 for name in names])
+        prior = np.array([_PRIORS.get(name, _ELSE) for name in names])
         count = _independent(window_origins(self.panel, part, horizon=self.settings.horizon), self.settings.horizon)
         rough = roughness(history, self.encoder.seasons)
         weights = without_small(find_weights(forecasts, truth, self._unit(part, rough), count, prior / prior.sum()))
@@ -126,7 +128,7 @@ class _Judge:
             return np.zeros((0, 1, own.targets)), np.zeros((0, own.horizon, own.targets)), np.zeros((0, own.targets))
         windows = Windows(self.panel, origins, context=self.reach, horizon=own.horizon, calendar=False)
         arrays = windows.gather(np.arange(len(origins)))
-        empty = np.isnan(arrays.history).all(1)[:, None]
+        empty = np.asarray(np.isnan(arrays.history).all(1))[:, None]
         return arrays.history, np.where(empty, np.nan, arrays.future), self.scale[origins[:, 0]]
 
     def _unit(self, part: Part, rough: Floats) -> Floats:

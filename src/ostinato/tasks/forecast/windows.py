@@ -51,6 +51,7 @@ class Rows:
         part: which rows; `None`: all that have a context before them.
         split: of the panel, if these are rows of the training data.
         typical: how many rows a series has to train on, about.
+        seasons: those that the training part shows, the strongest first.
         shift: of data that an update was given, how many rows were put before each series; `given`: that data.
     """
 
@@ -58,6 +59,7 @@ class Rows:
     part: Part | None = None
     split: Split | None = None
     typical: int = 0
+    seasons: tuple[int, ...] = ()
     shift: Ints | None = None
     given: Panel | None = None
 
@@ -85,6 +87,7 @@ class ForecastEncoder:
         tail: the newest rows of each series, from which a forecast can start without the data.
         calibration: how far each quantile is moved, `(levels,)`; see `calibration.py`.
         seasons: all that the series have, in steps, the shortest first.
+        calibrated: whether calibration and combination were found on rows that the first network had not seen.
         combination: the simple forecasts that stand beside the network, and how much each counts.
     """
 
@@ -99,6 +102,7 @@ class ForecastEncoder:
     calibration: NDArray[np.float64]
     seasons: tuple[int, ...] = ()
     combination: Combination = field(default_factory=Combination.none)
+    calibrated: bool = False
 
     def __post_init__(self) -> None:
         """Refuse sizes that no weights speak of, which a file may hold: of the context, the scaler and the rows."""

@@ -1,0 +1,81 @@
+"""What follows from the parameters of a forecaster and its data: roles of columns, context, what may be combined."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ostinato.data import MISSING, Frequency, Panel, Schema
+from ostinato.tasks.base.holding_out import Shares
+from ostinato.tasks.forecast.combining import Combination
+from ostinato.tasks.forecast.parameters import ForecastParameters
+from ostinato.tasks.forecast.settings import choose_context, choose_seasons, choose_segment
+
+
+def schema_of(parameters: ForecastParameters) -> Schema:
+    """Return the roles of the columns that the parameters give."""
+    own, target = parameters, parameters.target
+    return Schema(
+        target=(target,) if isinstance(target, str) else tuple(target or ()),
+        time=own.time,
+        series_id=own.series_id,
+        past_covariates=_names(own.past_covariates),
+        known_covariates=_names(own.known_covariates),
+        static_covariates=_names(own.static_covariates),
+        missing=(*MISSING, *own.all_missing),
+        decimal=own.decimal,
+        frequency=None if own.frequency is None else Frequency.parse(own.frequency).alias(),
+        day_first=own.day_first,
+        time_format=own.time_format,
+        time_zone=own.time_zone,
+    )
+
+
+def context_of(parameters: ForecastParameters, panel: Panel, found: Sequence[int], rows: int) -> tuple[int, int]:
+    """Return how many steps a forecast looks back on, whole segments, and how many steps a segment has."""
+    seasons = choose_seasons(parameters.season, panel.frequency, found, rows)
+    context = choose_context(parameters.context, int(parameters.horizon), seasons, rows)
+    segment = choose_segment(parameters.segment, context, seasons, parameters.decoding)
+    return -(-context // segment) * segment, segment
+
+
+def held_rows(lengths: NDArray[np.int64], shares: Shares, horizon: int) -> NDArray[np.int64]:
+    """Return about how many rows of each series are held out."""
+    held = [np.where(size < 1, np.round(lengths * size), size) for size in (shares.validation, shares.test) if size]
+    return np.asarray(sum(np.maximum(own, horizon) for own in held), np.int64) + 0 * lengths
+
+
+def combines(parameters: ForecastParameters) -> bool:
+    """Tell whether simple forecasts may stand beside the network; counts would not stay whole numbers."""
+    if parameters.combine == "auto":
+        return parameters.output != "negative_binomial"
+    return bool(parameters.combine)
+
+
+def combination_in_words(combination: Combination) -> str:
+    """Return what counts how much, the heaviest first."""
+    shares = zip((*combination.experts, "network"), combination.weights, strict=True)
+    return ", ".join(f"{100 * share:.0f} % {name}" for name, share in sorted(shares, key=lambda own: -own[1]) if share)
+
+
+def columns_in_words(panel: Panel) -> str:
+    """Return what each column is, in a line."""
+    schema = panel.schema
+    roles = {
+        "target": schema.target, "time": (schema.time,), "series": (schema.series_id,),
+        "past covariates": schema.past_covariates, "known covariates": schema.known_covariates,
+        "static covariates": schema.static_covariates, "not used": panel.unused,
+    }  # fmt: skip
+    words = []
+    for role, names in roles.items():
+        kept = [name for name in names if name]
+        if kept:
+            words.append(f"{role} {', '.join(kept[:5])}" + (f" and {len(kept) - 5} more" if len(kept) > 5 else ""))
+    return "; ".join(words if schema.time else [*words, "no times: the rows are numbered"])
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)

@@ -1,0 +1,33 @@
+"""What is said of scores beside the verdict: a random walk, and whether an interval held what it promised."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+_CLOSE = 0.02  # errors nearer than this to each other are not told apart
+
+
+def random_walk(values: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Say so where the last value is not beaten."""
+    measure = next((own for own in ("MASE", "MAE") if not math.isnan(values["model"].get(own, math.nan))), "MAE")
+    scores = {name: row[measure] for name, row in values.items() if not math.isnan(row.get(measure, math.nan))}
+    walks = [scores[name] for name in ("naive", "drift") if name in scores]
+    others = [score for name, score in scores.items() if name not in ("naive", "drift")]
+    if not walks or not others or min(walks) > min(others) * (1 + _CLOSE):
+        return []
+    return [
+        'The series behaves like a random walk here: "tomorrow is like today" is not beaten, and nothing in these '
+        "numbers says that it can be."
+    ]
+
+
+def interval(model: Mapping[str, float]) -> list[str]:
+    """Say how much the interval held."""
+    name = next((key for key in model if key.startswith("coverage")), None)
+    if name is None or math.isnan(model[name]):
+        return []
+    width = float(name.removeprefix("coverage ").removesuffix(" %"))
+    gap = model[name] - width
+    judged = "as it should" if abs(gap) <= 5 else "too narrow" if gap < 0 else "too wide"
+    return [f"Its {width:.0f} % interval held {model[name]:.1f} % of the values ({judged})."]
