@@ -142,8 +142,8 @@ def test_what_one_leaves_the_next_may_take_and_what_heeds_no_deadline_is_paid_by
         clock.now += 100.0
         return 1
 
-    found, left_out = made_apart({"deaf": deaf, "late": clock.works(1)}, Allowance(40.0, 2))
-    assert set(found) == {"deaf"}
+    found, left_out = made_apart({"deaf": deaf, "late": clock.works(3), "simple": lambda: 2}, Allowance(40.0, 3))
+    assert found == {"deaf": 1, "simple": 2}
     assert "used up" in left_out["late"]
 
 

@@ -19,6 +19,8 @@ from ostinato.errors import OutOfTime
 LEAST_SECONDS, SHARE = 20.0, 0.25
 """All baselines together take, to be fitted and judged, at most these seconds, or this share of the training's."""
 
+_MOMENT = 0.5  # seconds
+
 
 @dataclass(frozen=True)
 class Deadline:
@@ -63,7 +65,8 @@ class Allowance:
     """Seconds for several pieces of work, one after another.
 
     A piece may take what is left, but for half an equal share that is kept for each piece after it: the first cannot
-    starve the last, and what one does not use the next ones may.
+    starve the last, and what one does not use the next ones may. Even after one that heeds no deadline each has a moment,
+    in which what is simple can be done.
 
     Args:
         seconds: for all of them.
@@ -77,6 +80,7 @@ class Allowance:
 
     def __init__(self, seconds: float, pieces: int) -> None:
         self.end = time.monotonic() + seconds
+        self.moment = min(_MOMENT, seconds / 10)
         self.kept, self.pieces = seconds / (2 * max(pieces, 1)), pieces
 
     @contextmanager
@@ -84,10 +88,11 @@ class Allowance:
         """Set the deadline of the next piece for as long as the block lasts.
 
         Raises:
-            OutOfTime: the pieces before it have taken longer than they should, and left nothing.
+            OutOfTime: there is no time at all.
         """
         self.pieces = max(self.pieces - 1, 0)
         at = self.end - self.kept * self.pieces
+        at = max(at, time.monotonic() + self.moment)
         own = Deadline(at, max(at - time.monotonic(), 0.0))
         own.check()
         token = _DEADLINE.set(own)

@@ -11,7 +11,7 @@ _KNOTS = 5
 class Augmentation(nn.Module):
     """In training, sequences as they might have been: scaled, with noise, faster and slower, cut out of, with gaps.
 
-    Each sequence undergoes about half of these, drawn anew each time; in evaluation none. Values are standardised, so
+    Each sequence undergoes about half of these, drawn again each time; in evaluation none. Values are standardised, so
     that one strength suits all channels. Where steps have marks or times, time is not bent.
 
     Args:

@@ -301,7 +301,7 @@ def _trimmed(values: Floats) -> Floats | None:
 
 
 def _trend(values: Floats, length: int) -> Floats:
-    """Return the centred moving average of one season; its ends go on along its first and last season."""
+    """Return the centred moving average of one season; its ends continue along its first and last season."""
     weights = np.ones(length) if length % 2 else np.r_[0.5, np.ones(length - 1), 0.5]
     if len(values) <= len(weights):
         return _line(values)

@@ -142,7 +142,7 @@ def seen_by_gate(logs: Tensor, left: Floats) -> Floats:
 
 
 def fit_gate(logs: Floats, chances: Floats, seen: Floats) -> Gate:
-    """Return the gate under which a held-out text is likeliest.
+    """Return the gate under which a held-out text is most likely.
 
     Its weights are held near zero, more so where there is little text; nothing of the text may have been counted by
     the n-grams, which know what they have counted by heart.
