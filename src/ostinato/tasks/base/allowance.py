@@ -65,8 +65,8 @@ class Allowance:
     """Seconds for several pieces of work, one after another.
 
     A piece may take what is left, but for half an equal share that is kept for each piece after it: the first cannot
-    starve the last, and what one does not use the next ones may. Even after one that heeds no deadline each has a moment,
-    in which what is simple can be done.
+    starve the last, and what one does not use the next ones may. Even after one that heeds no deadline each has a
+    moment, in which what is simple can be done.
 
     Args:
         seconds: for all of them.
