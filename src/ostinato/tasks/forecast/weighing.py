@@ -138,7 +138,7 @@ class _Judge:
 
 
 def _independent(origins: Ints, horizon: int) -> float:
-    """Return about how many forecasts tell something of their own: one in a horizon, as much as the root of its steps."""
+    """Return about how many forecasts tell something of their own: the root of its steps for each whole horizon."""
     return float((-(-np.bincount(origins[:, 0]) // horizon)).sum() * np.sqrt(horizon)) if len(origins) else 0.0
 
 
