@@ -74,7 +74,8 @@ def test_a_forecaster_takes_rows_behind_its_own_alone_or_with_the_old_ones_in_fr
     case = CASES["forecaster"]
     old, new = case.data(False, 0), case.data(True, 1)
     both = {name: old[name] + new[name] for name in old}
-    case.make().fit(old).save(tmp_path / "m")
+    # simple forecasts look back further than the new rows alone reach; the network does not
+    case.make().set_params(combine=False).fit(old).save(tmp_path / "m")
     alone, together = ostinato.load(tmp_path / "m"), ostinato.load(tmp_path / "m")
     first, second = alone.update(new), together.update(both)
     assert first.after == pytest.approx(second.after, rel=1e-6)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 _STEPS = 400
 _RATE = 0.5
-_PRIOR = 1.0  # relative error by which one of two forecasts must be better on one window to count e times as much
+_PRIOR = 1.5  # relative error by which one of two forecasts must be better on one window to count e times as much
 _LEAST = 0.03  # what counts less is left away
 _VALUES = 300_000  # errors that are looked at, at most
 _DEGREES = 20.0  # windows from which on errors are believed rather than what is usual of them
@@ -34,12 +34,14 @@ class Combination:
         linear: weights of the linear autoregression, `(context + 1, horizon)`; `(0, 0)`: there is none.
         spread: quantiles of the errors of the simple forecasts together, in units of a window's `roughness`,
             `(horizon, levels)`.
+        found: whether the weights were found, and are not to be found again by an update.
     """
 
     experts: tuple[str, ...]
     weights: Floats
     linear: Floats
     spread: Floats
+    found: bool = False
 
     def __post_init__(self) -> None:
         """Refuse weights that are none, which a file may hold."""

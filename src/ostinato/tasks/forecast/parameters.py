@@ -83,7 +83,7 @@ class ForecastParameters(TimedTables):
         "auto", "windows in a batch: 128, or fewer where an epoch would have less than 32 steps", low=1
     )
     windows_per_epoch: int = training(8192, "windows drawn in an epoch, at most", low=1)
-    refit: bool = training(True, "train once more, with the rows that decided when to stop, which are the newest")
+    refit: bool = training(False, "train once more, with the rows that decided when to stop, which are the newest")
     epochs: int | None = training(30, "passes, at most", low=1)
     optimizer: Optimizer = training("adamw", "what moves the weights; sgd with momentum")
     schedule: Schedule = training("one_cycle", "how the learning rate falls from the first step to the last")

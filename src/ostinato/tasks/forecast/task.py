@@ -73,7 +73,7 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
     encoder_type = ForecastEncoder
     baseline_types = (SimpleForecast, ClassicalForecast)
     estimator_type = "regressor"
-    kept = "the scale of each series (a new one gets its own), categories and frequency"
+    kept = "the scale of each series (a new one gets its own), how much each forecast counts, categories and frequency"
 
     def check(self, parameters: ForecastParameters, *, tested: bool) -> None:
         own = parameters
@@ -203,7 +203,7 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         if validation is None or not len(validation) or encoder.calibrated:
             return encoder
         encoder = replace(encoder, calibrated=True)
-        if combines(model.parameters):
+        if combines(model.parameters) and not encoder.combination.found:
             encoder = replace(encoder, combination=weigh(model, validation))
         if not encoder.levels:
             return encoder

@@ -105,7 +105,7 @@ class _Judge:
         elif LINEAR not in names:
             linear = np.zeros((0, 0))
         chosen = tuple(np.array(names)[kept].tolist()) if kept.any() else ()
-        return Combination(chosen, np.append(found[:-1][kept], found[-1]), linear, self.spread)
+        return Combination(chosen, np.append(found[:-1][kept], found[-1]), linear, self.spread, True)
 
     def _start(self) -> Ints:
         """Return from where on experts are judged: the validation part, and of short series more than that."""
@@ -138,8 +138,8 @@ class _Judge:
 
 
 def _independent(origins: Ints, horizon: int) -> float:
-    """Return how many forecasts do not overlap."""
-    return float((-(-np.bincount(origins[:, 0]) // horizon)).sum()) if len(origins) else 0.0
+    """Return about how many forecasts tell something of their own: the root of its steps for each whole horizon."""
+    return float((-(-np.bincount(origins[:, 0]) // horizon)).sum() * np.sqrt(horizon)) if len(origins) else 0.0
 
 
 def _spread_out(origins: Ints, most: int) -> Ints:
