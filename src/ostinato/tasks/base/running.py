@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from ostinato.errors import NonFiniteLoss, NotEnoughMemory
 from ostinato.files import make_folder
@@ -64,20 +65,24 @@ def make_network(make: Callable[[], nn.Module], seed: int) -> Any:
     Raises:
         NotEnoughMemory: it would not fit into the memory of this machine.
     """
-    with torch.random.fork_rng(), enough_memory():
-        _check_shapes(make)
+    with torch.random.fork_rng(), enough_memory(), _Counted():
         torch.manual_seed(seed)
         return make()
 
 
-def _check_shapes(make: Callable[[], nn.Module]) -> None:
-    """Refuse a network by the shapes of its weights alone, before gigabytes of them are drawn."""
-    try:
-        with torch.device("meta"):
-            shapes = make()
-    except Exception:  # noqa: BLE001  (whatever is wrong is said when it is made; and some cells need real numbers)
-        return
-    check_memory(shapes)
+class _Counted(TorchFunctionMode):
+    """Refuses a network as its weights are allocated, before gigabytes of them are drawn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes, self.there = 0, _memory()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        if func is torch.empty:  # no page of it is touched yet
+            self.bytes += made.numel() * made.element_size()
+            _require(_COPIES * self.bytes, self.there)
+        return made
 
 
 def check_memory(network: nn.Module) -> None:
@@ -86,8 +91,10 @@ def check_memory(network: nn.Module) -> None:
     Raises:
         NotEnoughMemory: it has too many weights.
     """
-    needed = _COPIES * sum(own.numel() * own.element_size() for own in network.parameters())
-    there = _memory()
+    _require(_COPIES * sum(own.numel() * own.element_size() for own in network.parameters()), _memory())
+
+
+def _require(needed: int, there: int) -> None:
     if there and needed > there:
         raise NotEnoughMemory(
             f"there is not enough memory ({needed / 2**30:,.0f} GiB to train, of {there / 2**30:,.0f} GiB); "
