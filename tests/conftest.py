@@ -25,6 +25,13 @@ def _same_random_numbers() -> None:
     torch.manual_seed(0)
 
 
+@pytest.fixture(autouse=True)
+def _no_rocket(request, monkeypatch) -> None:
+    """Leave MiniRocket out where it is not what is tested: its library takes seconds to import and to compile."""
+    if "rocket" not in request.keywords:
+        monkeypatch.setattr("ostinato.tasks.classify.sequence_task.has_rocket", lambda: False)
+
+
 def write(path: Path, text: str) -> Path:
     path.write_text(text)
     return path

@@ -61,11 +61,20 @@ class Parser(argparse.ArgumentParser):
                 continue
             options.append(given)
             action = self._option_string_actions.get(given)
-            takes = action is not None and action.nargs != 0
-            optional = action is not None and action.nargs == "?"
-            if takes and args and args[0] != "--" and not (optional and args[0].startswith("-")):
-                options.append(args.pop(0))
+            options += [] if action is None else self._values(action.nargs, args)
         return [*files, *options]
+
+    @staticmethod
+    def _values(takes: Any, args: list[str]) -> list[str]:
+        """Take from arguments those that an option has: of one that must have a value, also what begins with a dash."""
+        if takes == 0 or not args or args[0] == "--":
+            return []
+        if takes is None or takes == 1:
+            return [args.pop(0)]
+        most = takes if isinstance(takes, int) else 1 if takes == "?" else len(args)
+        found = list(takewhile(lambda given: not given.startswith("-") or given == "-", args[:most]))
+        del args[: len(found)]
+        return found
 
     def _check_options(self, args: Sequence[str]) -> None:
         """Refuse unknown options before argparse says that another one is missing."""

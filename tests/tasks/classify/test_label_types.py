@@ -22,7 +22,9 @@ KINDS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_predictions_have_the_type_of_the_labels(tmp_path, kind) -> None:
     labels = [KINDS[kind][i % 2] for i in range(24)]
-    model = SequenceClassifier(hidden_size=4, epochs=1, test=0, progress=False).fit((WAVES, np.array(labels)))
+    model = SequenceClassifier(hidden_size=4, epochs=1, members=1, kernels=0, test=0, progress=False).fit(
+        (WAVES, np.array(labels))
+    )
     expected = np.array(KINDS[kind])
     for own in (model, ostinato.load(model.save(tmp_path / "m"))):
         assert own.classes_.dtype == expected.dtype

@@ -21,7 +21,7 @@ from ostinato.tasks.classify.examples import Examples
 from ostinato.tasks.classify.sequence_baselines import STATISTICS
 from ostinato.tasks.classify.weighing import drawn_folds, left_out_scores
 
-QUIET = {"progress": False, "hidden_size": 12, "batch_size": 8, "learning_rate": 1e-2, "kernels": 420}
+QUIET = {"progress": False, "hidden_size": 12, "batch_size": 8, "learning_rate": 1e-2, "kernels": 420, "members": 2}
 FORWARD = {**QUIET, "bidirectional": False, "members": 2, "kernels": None}
 NAN = float("nan")
 
