@@ -20,7 +20,7 @@ _STEPS = 400
 _RATE = 0.5
 _PRIOR = 1.5  # relative error by which one of two forecasts must be better on one window to count e times as much
 _LEAST = 0.03  # what counts less is left away
-_VALUES = 300_000  # errors that are looked at, at most
+_VALUES = 50_000  # errors that are looked at, at most
 _DEGREES = 20.0  # windows from which on errors are believed rather than what is usual of them
 
 
