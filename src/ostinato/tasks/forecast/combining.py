@@ -1,6 +1,7 @@
 """How much a network and the simple forecasts beside it count: found on windows that none was trained on.
 
-The weights are convex and shrunk towards equal ones, the more so the fewer forecasts there are to judge by.
+The weights are convex and shrunk towards equal ones, the more so the fewer forecasts there are to judge by; how far
+they are then trusted is in `evidence.py`.
 
 Sources: J. Bates and C. Granger, "The combination of forecasts", 1969; F. Diebold and P. Pauly, "The use of prior
 information in forecast combination", 1990 (shrinkage); J. Kivinen and M. Warmuth, "Exponentiated gradient versus

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-_FEWEST = 3  # independent windows that a standard error needs
+_FEWEST = 6  # independent windows that a standard error needs
 _FOLDS = 4
 _UNKNOWN = 0.5  # what a gain is trusted where nothing tells its error
 
@@ -72,7 +72,7 @@ def _clustered(differences: Floats, groups: Ints) -> float:
 
 
 def reference(losses: Floats, order: Sequence[float], places: Places) -> int:
-    """Return the simplest of the forecasts whose loss is within one standard error of the least.
+    """Return the simplest of the forecasts whose loss is within one standard error of the least; the best without one.
 
     Args:
         losses: of each window, `(forecasts, windows)`.
@@ -81,10 +81,11 @@ def reference(losses: Floats, order: Sequence[float], places: Places) -> int:
     """
     means = losses.mean(1)
     best = int(means.argmin())
+    errors = [places.standard_error(own - losses[best]) for own in losses]
     near = [
         own
-        for own in range(len(losses))
-        if own == best or means[own] - means[best] <= places.standard_error(losses[own] - losses[best])
+        for own, error in enumerate(errors)
+        if own == best or (np.isfinite(error) and means[own] - means[best] <= error)
     ]
     return min(near, key=lambda own: (order[own], means[own]))
 

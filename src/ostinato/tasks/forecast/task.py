@@ -207,7 +207,8 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         if combines(model.parameters) and not encoder.combination.found:
             encoder = replace(encoder, combination=weigh(model, validation))
             renewed = replace(encoder, combination=newest_linear(encoder, validation))
-        if not encoder.levels:
+        # simple forecasts alone have their intervals from errors on more windows than these
+        if not encoder.levels or not encoder.combination.weights[-1]:
             return renewed
         origins, horizon = validation.all_origins, encoder.settings.horizon
         count = min(len(origins), _VALIDATION_WINDOWS)

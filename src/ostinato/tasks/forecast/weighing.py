@@ -191,9 +191,11 @@ class _Judge:
         own = self.validation.part
         if not self.whole:
             return [own]
+        reach = self.settings.horizon - 1  # rows of a forecast after its first, which parts share
         start = np.minimum(own.start, np.maximum(own.stop // 2, self._least()))
-        edges = [start + (own.stop - start) * i // _PARTS for i in range(_PARTS + 1)]
-        return [Part(first, last) for first, last in itertools.pairwise(edges)]
+        end = np.maximum(own.stop - reach, start)
+        edges = [start + (end - start) * i // _PARTS for i in range(_PARTS + 1)]
+        return [Part(first, np.minimum(last + reach, own.stop)) for first, last in itertools.pairwise(edges)]
 
     def _linear_without(self, part: Part) -> Floats:
         """Return a linear autoregression for windows of a part that it has not seen, and so is of other rows.
