@@ -129,7 +129,8 @@ def test_a_stream_goes_on_from_its_state_and_leaves_gaps_missing(model) -> None:
     gap = stream.push({"time": "2022-01-26 15:00", "y": 55.0})  # the rows of 11:00 to 14:00 never came
     values = np.concatenate([waves(), rows[:11], np.full(4, np.nan), [55.0]])
     np.testing.assert_allclose(gap.point, model.predict(hourly(values)).point, rtol=1e-5)
-    with pytest.raises(UsageError, match=r"\"rows\" of the state is no array of numbers of shape \(24, 1\)"):
+    reach = model.fitted_.model.encoder.reach
+    with pytest.raises(UsageError, match=rf"\"rows\" of the state is no array of numbers of shape \({reach}, 1\)"):
         stream.accept({**stream.kept(), "rows": np.zeros((3, 1))})
 
 

@@ -1,6 +1,7 @@
 """How much a network and the simple forecasts beside it count: found on windows that none was trained on.
 
-The weights are convex and shrunk towards equal ones, the more so the fewer forecasts there are to judge by.
+The weights are convex and shrunk towards equal ones, the more so the fewer forecasts there are to judge by; how far
+they are then trusted is in `evidence.py`.
 
 Sources: J. Bates and C. Granger, "The combination of forecasts", 1969; F. Diebold and P. Pauly, "The use of prior
 information in forecast combination", 1990 (shrinkage); J. Kivinen and M. Warmuth, "Exponentiated gradient versus
@@ -20,7 +21,7 @@ _STEPS = 400
 _RATE = 0.5
 _PRIOR = 1.5  # relative error by which one of two forecasts must be better on one window to count e times as much
 _LEAST = 0.03  # what counts less is left away
-_VALUES = 300_000  # errors that are looked at, at most
+_VALUES = 50_000  # errors that are looked at, at most
 _DEGREES = 20.0  # windows from which on errors are believed rather than what is usual of them
 
 

@@ -10,13 +10,16 @@ from ostinato.errors import DataError
 from ostinato.tasks.base.estimator import Estimator
 from ostinato.tasks.base.fitting import evaluated
 from ostinato.tasks.base.judging import Scores
-from ostinato.tasks.base.task import reading_of
+from ostinato.tasks.base.task import Model, reading_of
 from ostinato.tasks.base.updating import Update
+from ostinato.tasks.forecast.backtest import SimpleForecast
 from ostinato.tasks.forecast.fitted import Fitted as Forecasting
+from ostinato.tasks.forecast.metrics import mae
 from ostinato.tasks.forecast.parameters import ForecastParameters
 from ostinato.tasks.forecast.result import Forecast
 from ostinato.tasks.forecast.stream import ForecastStream
 from ostinato.tasks.forecast.task import HELD_OUT, ForecastTask
+from ostinato.tasks.forecast.windows import Examples, ForecastEncoder
 
 
 class Forecaster(Estimator[ForecastTask], ForecastParameters):
@@ -82,25 +85,36 @@ class Forecaster(Estimator[ForecastTask], ForecastParameters):
             UsageError: the stride is not positive.
         """
         model = self._changed(changes)
-        if data is None and not hasattr(self, "_given"):
-            raise DataError("the model was loaded without its data; pass the file to evaluate on")
-        given = self._given if data is None else self._joined(data, labels)
-        rows, words = self.task.read(model.parameters, given, reading_of(model)), "all rows of other data"
-        if rows.panel.fingerprint() == model.encoder.fingerprint:
-            if model.encoder.test is None:
-                raise DataError("no test part was held out (test=0); fit with one, or pass other data")
-            rows, words = replace(rows, part=model.encoder.test), f"test: {HELD_OUT}"
-        examples = replace(self.task.encode(model, rows), stride=stride)
-        return evaluated(self.task, self._checked(), model, examples, words)
+        examples, words = self._examples(model, data, labels)
+        return evaluated(self.task, self._checked(), model, replace(examples, stride=stride), words)
 
     def score(self, data: Any = None, labels: Any = None) -> float:
         """Return the skill: the share of the seasonal naive forecast's absolute error (or the naive one's) saved.
 
         1 is perfect, 0 as good as the baseline, below 0 worse.
         """
-        values = self.evaluate(data, labels).values
-        baseline = values.get("seasonal naive", values.get("naive", {}))["MAE"]
-        return 1 - values["model"]["MAE"] / baseline
+        model = self._model()
+        examples, _ = self._examples(model, data, labels)
+        # both are made here: `evaluate` may have had no time for a baseline
+        name = "seasonal naive" if model.encoder.season > 1 else "naive"
+        repeated = SimpleForecast(name).predict(examples)
+        made = (self.task.predict(model, examples), repeated)
+        error, least = (mae(examples.truth, one.point) for one in made)
+        return 1 - error / least
+
+    def _examples(
+        self, model: Model[ForecastParameters, ForecastEncoder], data: Any, labels: Any
+    ) -> tuple[Examples, str]:
+        """Return what a model is judged on, and what that is called."""
+        if data is None and not hasattr(self, "_given"):
+            raise DataError("the model was loaded without its data; pass the file to evaluate on")
+        given = self._given if data is None else self._joined(data, labels)
+        rows = self.task.read(model.parameters, given, reading_of(model))
+        if rows.panel.fingerprint() != model.encoder.fingerprint:
+            return self.task.encode(model, rows), "all rows of other data"
+        if model.encoder.test is None:
+            raise DataError("no test part was held out (test=0); fit with one, or pass other data")
+        return self.task.encode(model, replace(rows, part=model.encoder.test)), f"test: {HELD_OUT}"
 
     def answers(self, source: Any = None, *, future: Any = None, **changes: Any) -> Iterator[Mapping[str, Any]]:
         """Yield the rows of the forecast after the end of each series; `None`: after the training data."""

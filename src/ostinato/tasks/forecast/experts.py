@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ostinato.tasks.forecast.baselines import naive, seasonal_naive
+from ostinato.tasks.forecast.baselines import drift, naive, seasonal_naive
 from ostinato.tasks.forecast.linear import LinearAutoregression
 from ostinato.tasks.forecast.smoothing import exponential_smoothing, theta
 
@@ -30,7 +30,7 @@ def reach_of(context: int, seasons: Sequence[int]) -> int:
 def names_of(seasons: Sequence[int], *, linear: bool) -> tuple[str, ...]:
     """Return which experts there are for series of such seasons."""
     naives = [f"seasonal naive {own}" for own in seasons if own > 1]
-    return (*SMOOTHING, "theta", "naive", *naives, *([LINEAR] if linear else []))
+    return (*SMOOTHING, "theta", "naive", "drift", *naives, *([LINEAR] if linear else []))
 
 
 class Experts:
@@ -62,11 +62,15 @@ class Experts:
 
     def _made(self, rows: Floats, size: Floats, names: Sequence[str]) -> dict[str, Floats]:
         found: dict[str, Floats] = {}
-        if set(names) & set(SMOOTHING):
-            found |= zip(SMOOTHING, exponential_smoothing(rows, self.horizon, self._period(rows)), strict=True)
+        wanted = set(names) & set(SMOOTHING)
+        if wanted:
+            trends = wanted != {SMOOTHING[1]}
+            both = exponential_smoothing(rows, self.horizon, self._period(rows), trends=trends)
+            found |= zip(SMOOTHING, both, strict=True)
         ways: Mapping[str, Callable[[], Floats]] = {
             "theta": lambda: theta(rows, self.horizon, self._period(rows)),
             "naive": lambda: naive(rows[..., None], self.horizon)[..., 0],
+            "drift": lambda: drift(rows[..., None], self.horizon)[..., 0],
             LINEAR: lambda: self._linear(rows, size),
             **{f"seasonal naive {own}": lambda own=own: self._seasonal(rows, own) for own in self.seasons},  # type: ignore[misc]
         }

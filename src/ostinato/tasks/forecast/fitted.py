@@ -149,22 +149,32 @@ class Fitted:
     def run(self, windows: WindowArrays, make: InputMaker) -> Forecasts:
         """Forecast one batch of windows, in the data's units; their history may be as long as `encoder.reach`."""
         read = newest(windows, self.settings.context)
-        inputs = make(read)
-        with torch.inference_mode():
-            point, quantiles = self._direct(inputs) if self.settings.decoding == "direct" else self._recursive(inputs)
-
-        empty = np.isnan(read.history).all(1)  # (batch, targets): there is nothing to forecast from
-
-        def restored(values: torch.Tensor) -> NDArray[np.float64]:
-            found = make.to_data_units(values.double().numpy(), inputs, windows.series)
-            np.moveaxis(found, 2, 1)[empty] = np.nan
-            return found
-
-        own = Forecasts(restored(point), None if quantiles is None else restored(quantiles))
+        # a network that does not count is not asked
+        own = self._networks(read, make) if self.encoder.combination.weights[-1] else self._nothing(read)
         joined = self._combined(own, windows, make) if self.encoder.combination.experts else own
         if joined.quantiles is None:
             return joined
         return replace(joined, quantiles=calibrate(joined.quantiles, self.encoder.calibration, self.levels))
+
+    def _networks(self, read: WindowArrays, make: InputMaker) -> Forecasts:
+        """Return the network's forecasts; NaN where there is nothing to forecast from."""
+        inputs = make(read)
+        with torch.inference_mode():
+            point, quantiles = self._direct(inputs) if self.settings.decoding == "direct" else self._recursive(inputs)
+        empty = _empty(read)
+
+        def restored(values: torch.Tensor) -> NDArray[np.float64]:
+            found = make.to_data_units(values.double().numpy(), inputs, read.series)
+            np.moveaxis(found, 2, 1)[empty] = np.nan
+            return found
+
+        return Forecasts(restored(point), None if quantiles is None else restored(quantiles))
+
+    def _nothing(self, read: WindowArrays) -> Forecasts:
+        """Return zeros of the network's shape; NaN where there is nothing to forecast from."""
+        point = np.zeros((len(read.history), self.settings.horizon, self.settings.targets))
+        np.moveaxis(point, 2, 1)[_empty(read)] = np.nan
+        return Forecasts(point, np.repeat(point[..., None], len(self.levels), -1) if self.levels else None)
 
     def _combined(self, own: Forecasts, windows: WindowArrays, make: InputMaker) -> Forecasts:
         """Return the network's forecasts together with those of the experts."""
@@ -191,6 +201,11 @@ class Fitted:
         paths = self.network.sample_paths(inputs, PATHS, generator)
         quantiles = torch.quantile(paths, torch.tensor((*self.levels, 0.5)), dim=0).movedim(0, -1)
         return quantiles[..., -1], quantiles[..., :-1]
+
+
+def _empty(windows: WindowArrays) -> NDArray[np.bool_]:
+    """Return in which windows and targets there is nothing to forecast from, `(windows, targets)`."""
+    return np.asarray(np.isnan(windows.history).all(1))
 
 
 def _time_name(schema: Schema) -> str:

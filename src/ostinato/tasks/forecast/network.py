@@ -50,11 +50,17 @@ class ForecastNetwork(nn.Module):
             nn.init.zeros_(self.highway.weight)
 
     def start_from(self, weights: NDArray[np.float64]) -> None:
-        """Let the highway start from a linear autoregression, `(context + 1, horizon)`, its last row the constant."""
+        """Let the highway start from a linear autoregression, `(context + 1, horizon)`, its last row the constant.
+
+        The recurrent part then begins by saying nothing, and learns what the linear forecast leaves: whatever it would
+        say before it has learned drives the linear weights away from where they are right (a last layer of zeros:
+        H. Zhang, Y. Dauphin and T. Ma, "Fixup initialization", 2019).
+        """
         if self.highway is None or not weights.size or self.settings.normalization not in ("last", "last_std"):
             return
         with torch.no_grad():
             self.highway.weight.copy_(torch.from_numpy(weights[:-1].T))
+            self.output.weight.zero_()
 
     def forward(self, inputs: Inputs) -> Tensor:
         """Return the head's numbers for each target of each window, `(rows, horizon, head size)`."""

@@ -43,13 +43,13 @@ class Grid:
     free: Floats
 
     @classmethod
-    def make(cls, seasonal: bool, steps: int = 0) -> Grid:
+    def make(cls, seasonal: bool, steps: int = 0, *, trends: bool = True) -> Grid:
         """Return all candidates, with a trend and without; of long series, of many `steps`, fewer are enough."""
-        levels, trends, dampings, seasons = (
+        levels, slopes, dampings, seasons = (
             own if steps <= _LONG else own[1::2] for own in (_LEVELS, _TRENDS, _DAMPINGS, _SEASONS)
         )
         none = [(level, 0.0, 0.0, 1) for level in levels]
-        damped = [(a, b, phi, 4) for a, b, phi in product(levels, trends, dampings)]
+        damped = [(a, b, phi, 4) for a, b, phi in product(levels, slopes, dampings) if trends]
         rows = [
             (a, b, phi, gamma, free + (gamma > 0))
             for a, b, phi, free in none + damped
@@ -122,7 +122,7 @@ def candidates_ahead(state: Smoothed, grid: Grid, horizon: int, *, ratio: bool) 
     return line * season if ratio else line + season
 
 
-def exponential_smoothing(history: Floats, horizon: int, period: int) -> tuple[Floats, Floats]:
+def exponential_smoothing(history: Floats, horizon: int, period: int, *, trends: bool = True) -> tuple[Floats, Floats]:
     """Forecast by the average of all candidates, weighted by their AICc.
 
     Each row is smoothed without a season, and, where it is long enough, with an additive one and (if it is positive)
@@ -132,6 +132,7 @@ def exponential_smoothing(history: Floats, horizon: int, period: int) -> tuple[F
         history: `(rows, steps)`.
         horizon: steps to forecast.
         period: steps of the season; 1: none.
+        trends: whether candidates with a trend are run at all; without, both forecasts are of those that have none.
 
     Returns:
         Forecasts of all candidates, and of those without a trend, both `(rows, horizon)`.
@@ -140,14 +141,14 @@ def exponential_smoothing(history: Floats, horizon: int, period: int) -> tuple[F
     step = max(1, _AT_ONCE // (len(Grid.make(True, history.shape[1])) * max(period, horizon)))
     for first in range(0, len(history), step):
         part = slice(first, first + step)
-        found[:, part] = _averaged(history[part], horizon, period)
+        found[:, part] = _averaged(history[part], horizon, period, trends)
     return found[0], found[1]
 
 
-def _averaged(history: Floats, horizon: int, period: int) -> tuple[Floats, Floats]:
+def _averaged(history: Floats, horizon: int, period: int, trends: bool) -> tuple[Floats, Floats]:
     forecasts, criteria, flat = [], [], []
     for adjusted in adjustments(history, period):
-        grid = Grid.make(adjusted.kind != "none", history.shape[1])
+        grid = Grid.make(adjusted.kind != "none", history.shape[1], trends=trends)
         state = smooth(adjusted, grid)
         seasons = 0 if adjusted.kind == "none" else adjusted.period - 1
         criterion = _aicc(state, grid.free + 2 + seasons, adjusted.scale)

@@ -56,7 +56,7 @@ from ostinato.tasks.forecast.stream import ForecastStream
 from ostinato.tasks.forecast.training_part import check_counts, has_missing, mase_scales
 from ostinato.tasks.forecast.units import owners_of, score_parts
 from ostinato.tasks.forecast.updating import grown, grown_encoder, tested_given
-from ostinato.tasks.forecast.weighing import fit_linear, weigh
+from ostinato.tasks.forecast.weighing import fit_linear, newest_linear, weigh
 from ostinato.tasks.forecast.windows import Examples, ForecastEncoder, Reading, Rows, tail_of, whole
 
 Forecasting: TypeAlias = "Model[ForecastParameters, ForecastEncoder]"
@@ -203,10 +203,13 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         if validation is None or not len(validation) or encoder.calibrated:
             return encoder
         encoder = replace(encoder, calibrated=True)
+        renewed = encoder
         if combines(model.parameters) and not encoder.combination.found:
             encoder = replace(encoder, combination=weigh(model, validation))
-        if not encoder.levels:
-            return encoder
+            renewed = replace(encoder, combination=newest_linear(encoder, validation))
+        # simple forecasts alone have their intervals from errors on more windows than these
+        if not encoder.levels or not encoder.combination.weights[-1]:
+            return renewed
         origins, horizon = validation.all_origins, encoder.settings.horizon
         count = min(len(origins), _VALIDATION_WINDOWS)
         chosen = origins[np.linspace(0, len(origins) - 1, count).round().astype(np.int64)]
@@ -216,7 +219,7 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         # forecasts that overlap err alike: of each series, one in a horizon counts, as much as the root of its steps
         apart = round(float((-(-np.bincount(origins[:, 0]) // horizon)).sum()) * math.sqrt(horizon))
         found = measure_calibration(truth, forecasts.quantiles, encoder.levels, apart)
-        return replace(encoder, calibration=found) if found.any() else encoder
+        return replace(renewed, calibration=found) if found.any() else renewed
 
     def carried(self, first: Forecasting, renewed: Forecasting) -> ForecastEncoder:
         found = first.encoder

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 from ostinato.data import Panel, Part, Windows, window_origins
 from ostinato.tasks.base.task import Model
 from ostinato.tasks.forecast.combining import Combination, find_spread, find_weights, roughness, without_small
+from ostinato.tasks.forecast.evidence import Places, held_out_losses, reference, trust
 from ostinato.tasks.forecast.experts import LINEAR, Experts, names_of, reach_of
 from ostinato.tasks.forecast.fitted import Fitted
 from ostinato.tasks.forecast.linear import LinearAutoregression
@@ -20,18 +23,33 @@ from ostinato.tasks.forecast.windows import Examples, ForecastEncoder, Ints
 Floats = NDArray[np.float64]
 _FIT_VALUES = 20_000_000  # numbers that a linear autoregression is fitted on, at most
 _ROWS = 400_000  # rows that experts look at to be judged, at most
+_PARTS = 4  # of the rows that they are judged on
 # before anything is known: near twins share a weight, and what is seldom best has less
 _PRIORS = {"exponential smoothing": 1.0, LINEAR: 1.0}
 _ELSE = 0.5
+# the simplest first; those that are not here repeat a season
+_ORDER = {"naive": 0, "drift": 2, "simple exponential smoothing": 3, "theta": 4, "exponential smoothing": 5, LINEAR: 6}
+_SEASONAL = 1
+_SHARES = 21  # of the network that are tried
 
 
-def fit_linear(settings: NetworkSettings, panel: Panel, scale: Floats, stop: Ints) -> Floats:
+def fit_linear(
+    settings: NetworkSettings, panel: Panel, scale: Floats, stop: Ints, without: Part | None = None
+) -> Floats:
     """Return the linear autoregression of the rows before `stop (series,)`, or `(0, 0)` where there are too few.
 
-    `scale (series, targets)` brings series to one size.
+    Args:
+        settings: of the network.
+        panel: the data.
+        scale: what brings series to one size, `(series, targets)`.
+        stop: the end of the rows.
+        without: rows that nothing is fitted to.
     """
     before = Part(np.zeros_like(stop), stop)
     origins = window_origins(panel, before, horizon=settings.horizon, min_history=settings.context)
+    if without is not None:
+        first, last = without.start[origins[:, 0]], without.stop[origins[:, 0]]
+        origins = origins[(origins[:, 1] + settings.horizon <= first) | (origins[:, 1] >= last)]
     keep = max(1, _FIT_VALUES // (settings.targets * (settings.horizon + settings.context)))
     origins = _spread_out(origins, keep)
     if len(origins) < 8:
@@ -44,16 +62,64 @@ def fit_linear(settings: NetworkSettings, panel: Panel, scale: Floats, stop: Int
 
 
 def weigh(model: Model[Any, ForecastEncoder], validation: Examples) -> Combination:
-    """Return the combination of a trained network with experts that errs least on its validation part."""
+    """Return the combination of a trained network with experts that errs least on its validation part.
+
+    Its linear autoregression has not seen that part; see `newest_linear`.
+    """
     judge = _Judge(model, validation)
-    names, weights, linear = judge.experts()
-    if not names:
-        return model.encoder.combination
-    return judge.with_network(names, weights, linear)
+    names, weights = judge.experts()
+    return judge.with_network(names, weights) if names else model.encoder.combination
+
+
+def newest_linear(encoder: ForecastEncoder, validation: Examples) -> Combination:
+    """Return the combination with a linear autoregression of the newest rows too, which matter most.
+
+    Intervals are calibrated before that, on errors of forecasts whose truth nothing was fitted to.
+    """
+    found, panel = encoder.combination, validation.panel
+    if LINEAR not in found.experts or panel.fingerprint() != encoder.fingerprint:
+        return found
+    scale = encoder.scaler.for_panel(panel).scale
+    linear = fit_linear(encoder.settings, panel, scale, validation.part.stop)
+    return replace(found, linear=linear) if linear.size else found
+
+
+@dataclass(frozen=True)
+class _Windows:
+    """Windows of a part with the experts' forecasts `(experts, windows, horizon, targets)`."""
+
+    truth: Floats
+    unit: Floats
+    rough: Floats
+    forecasts: Floats
+    places: Places
+    _ARRAYS: ClassVar = ("truth", "unit", "rough")
+
+    @classmethod
+    def of(cls, parts: Sequence[_Windows]) -> _Windows:
+        """Return the windows of some parts."""
+        truth, unit, rough = (np.concatenate([getattr(own, name) for own in parts]) for name in cls._ARRAYS)
+        forecasts = np.concatenate([own.forecasts for own in parts], 1)
+        return cls(truth, unit, rough, forecasts, Places.joined([own.places for own in parts]))
+
+    def __len__(self) -> int:
+        return len(self.truth)
+
+    def losses(self, forecast: Floats) -> Floats:
+        """Return the scaled absolute error of each window, `(windows,)`; 0 where nothing came."""
+        error = np.abs(self.truth - forecast) / self.unit[:, None]
+        seen = np.isfinite(error)
+        return np.asarray(np.where(seen, error, 0.0).sum((1, 2)) / np.maximum(seen.sum((1, 2)), 1))
+
+    def weights(self, count: float, prior: Floats, chosen: NDArray[np.bool_] | None = None) -> Floats:
+        """Return the weights that suit these windows, or some of them, best."""
+        own = np.ones(len(self), bool) if chosen is None else chosen
+        share = float(own.mean())
+        return find_weights(self.forecasts[:, own], self.truth[own], self.unit[own], count * share, prior)
 
 
 class _Judge:
-    """Judges experts on the newest rows before the test part, and then the network beside the good ones."""
+    """Judges experts on rows before the test part, and then the network beside the good ones."""
 
     def __init__(self, model: Model[Any, ForecastEncoder], validation: Examples) -> None:
         self.model, self.encoder, self.validation = model, model.encoder, validation
@@ -63,67 +129,110 @@ class _Judge:
         # rows that the model was trained on are here too: experts can be judged on some of them
         self.whole = self.panel.fingerprint() == model.encoder.fingerprint
 
-    def experts(self) -> tuple[tuple[str, ...], Floats, Floats]:
-        """Return which experts are worth having, their weights, and the linear autoregression to go on with."""
-        start = self._start()
-        linear = self.encoder.combination.linear
-        if self.whole and (start < self.validation.part.start).any():
-            linear = fit_linear(self.settings, self.panel, self.scale, start)
-        names = names_of(self.encoder.seasons, linear=linear.size > 0)
-        part = Part(start, self.validation.part.stop)
-        history, truth, size = self._windows(part)
-        if not len(history):
-            return (), np.zeros(0), linear
-        forecasts = Experts(self.encoder.seasons, self.settings.horizon, linear).forecast(history, size, names)
-        prior = np.array([_PRIORS.get(name, _ELSE) for name in names])
-        count = _independent(window_origins(self.panel, part, horizon=self.settings.horizon), self.settings.horizon)
-        rough = roughness(history, self.encoder.seasons)
-        weights = without_small(find_weights(forecasts, truth, self._unit(part, rough), count, prior / prior.sum()))
+    def experts(self) -> tuple[tuple[str, ...], Floats]:
+        """Return which experts are worth having, and their weights."""
+        parts = self._parts()
+        linears = [self._linear_without(part) for part in parts]
+        names = names_of(self.encoder.seasons, linear=all(own.size for own in linears))
+        every = [self._judged(part, names, linear, _PARTS) for part, linear in zip(parts, linears, strict=True)]
+        if not any(map(len, every)):
+            return (), np.zeros(0)
+        judged = _Windows.of([own for own in every if len(own)])
+        count = sum(self._count(part) for part in parts)
+        weights = without_small(self._sure(judged, names, count))
         kept = weights > 0
-        error = (truth - np.tensordot(weights, forecasts, 1)) / rough[:, None]
+        error = (judged.truth - np.tensordot(weights, judged.forecasts, 1)) / judged.rough[:, None]
         self.spread = find_spread(error, self.encoder.levels, count)
-        return tuple(np.array(names)[kept].tolist()), weights[kept], linear
+        return tuple(np.array(names)[kept].tolist()), weights[kept]
 
-    def with_network(self, names: tuple[str, ...], weights: Floats, linear: Floats) -> Combination:
-        """Weigh the network and the experts on the validation part, of which neither has seen anything."""
-        part, encoder = self.validation.part, self.encoder
-        if self.encoder.combination.linear.size:
-            linear = self.encoder.combination.linear
-        history, truth, size = self._windows(part)
-        own = Experts(encoder.seasons, self.settings.horizon, linear).forecast(history, size, names)
-        plain = replace(
-            self.model, encoder=replace(encoder, combination=Combination.none(), calibration=0 * encoder.calibration)
+    def _sure(self, judged: _Windows, names: Sequence[str], count: float) -> Floats:
+        """Return the weights that suit windows best, as far as they are better than the simplest good expert."""
+        prior = np.array([_PRIORS.get(name, _ELSE) for name in names])
+        prior /= prior.sum()
+        losses = np.stack([judged.losses(own) for own in judged.forecasts])
+        simple = reference(losses, [_ORDER.get(name, _SEASONAL) for name in names], judged.places)
+        held = held_out_losses(
+            lambda chosen: judged.weights(count, prior, chosen),
+            lambda weights: judged.losses(np.tensordot(weights, judged.forecasts, 1)),
+            judged.places,
         )
-        network = Fitted.of(plain).forecast_windows(self.panel, self._origins(part))[1].point
-        every = np.concatenate([own, np.where(np.isnan(network), own[0], network)[None]])
-        count = _independent(self.validation.all_origins, self.settings.horizon)
-        unit = self._unit(part, roughness(history, encoder.seasons))
-        found = without_small(find_weights(every, truth, unit, count, np.append(0.5 * weights, 0.5)))
+        share = trust(losses[simple] - held, judged.places)
+        alone = np.eye(len(names))[simple]
+        return np.asarray(share * judged.weights(count, prior) + (1 - share) * alone if share else alone)
+
+    def with_network(self, names: tuple[str, ...], weights: Floats) -> Combination:
+        """Weigh the network against the experts on the validation part, of which neither has seen anything."""
+        part, encoder = self.validation.part, self.encoder
+        linear = encoder.combination.linear if LINEAR in names else np.zeros((0, 0))
+        windows = self._judged(part, names, linear)
+        share = self._share(windows, np.tensordot(weights, windows.forecasts, 1)) if len(windows) else 0.5
+        found = without_small(np.append((1 - share) * weights, share))
         kept = found[:-1] > 0
-        if LINEAR in names and self.whole:  # with the newest rows, which matter most
-            linear = fit_linear(self.settings, self.panel, self.scale, part.stop)
-        elif LINEAR not in names:
-            linear = np.zeros((0, 0))
-        chosen = tuple(np.array(names)[kept].tolist()) if kept.any() else ()
+        if not kept.any():
+            return Combination((), np.ones(1), np.zeros((0, 0)), self.spread, True)
+        chosen = tuple(np.array(names)[kept].tolist())
         return Combination(chosen, np.append(found[:-1][kept], found[-1]), linear, self.spread, True)
 
-    def _start(self) -> Ints:
-        """Return from where on experts are judged: the validation part, and of short series more than that."""
-        part, horizon = self.validation.part, self.settings.horizon
+    def _share(self, windows: _Windows, experts: Floats) -> float:
+        """Return how much the network counts: the best share, as far as it is sure to be better than none."""
+        plain = replace(
+            self.model,
+            encoder=replace(self.encoder, combination=Combination.none(), calibration=0 * self.encoder.calibration),
+        )
+        point = Fitted.of(plain).forecast_windows(self.panel, self._origins(self.validation.part))[1].point
+        moved = np.where(np.isnan(point), 0.0, point - experts)
+        shares = np.linspace(0, 1, _SHARES)
+        losses = np.stack([windows.losses(experts + share * moved) for share in shares])
+        best = int(losses.mean(1).argmin())
+        return float(shares[best] * trust(losses[0] - losses[best], windows.places))
+
+    def _parts(self) -> list[Part]:
+        """Return where experts are judged: parts of the newer half of the rows, or the validation part alone."""
+        own = self.validation.part
         if not self.whole:
-            return part.start
-        wish = np.maximum(part.stop - np.maximum(3 * horizon, part.stop // 3), 0)
-        least = np.minimum(max(self.settings.context + horizon, 2 * max(self.encoder.seasons, default=4)), part.start)
-        few = len(self.validation.all_origins) < 20 * horizon
-        return np.where(few, np.minimum(part.start, np.maximum(wish, least)), part.start)
+            return [own]
+        reach = self.settings.horizon - 1  # rows of a forecast after its first, which parts share
+        start = np.minimum(own.start, np.maximum(own.stop // 2, self._least()))
+        end = np.maximum(own.stop - reach, start)
+        edges = [start + (end - start) * i // _PARTS for i in range(_PARTS + 1)]
+        return [Part(first, np.minimum(last + reach, own.stop)) for first, last in itertools.pairwise(edges)]
 
-    def _origins(self, part: Part) -> Ints:
+    def _linear_without(self, part: Part) -> Floats:
+        """Return a linear autoregression for windows of a part that it has not seen, and so is of other rows.
+
+        Those after it count too (C. Bergmeir, R. Hyndman and B. Koo, "A note on the validity of cross-validation for
+        evaluating autoregressive time series prediction", 2018): it is judged on nearly as many rows as it will have.
+        """
+        own = self.encoder.combination.linear
+        if not own.size or not self.whole:
+            return own
+        return fit_linear(self.settings, self.panel, self.scale, self.validation.part.stop, part)
+
+    def _judged(self, part: Part, names: Sequence[str], linear: Floats, parts: int = 1) -> _Windows:
+        """Return the windows of a part, which is one of some, with the forecasts of experts."""
+        origins, own = self._origins(part, parts), self.settings
+        history, truth, size = self._windows(origins)
+        rough = roughness(history, self.encoder.seasons)
+        places = Places.of(origins, self.validation.part.stop, own.horizon)
+        if not len(history):
+            return _Windows(truth, size, rough, np.zeros((len(names), *truth.shape)), places)
+        forecasts = Experts(self.encoder.seasons, own.horizon, linear).forecast(history, size, names)
+        return _Windows(truth, self._unit(origins, rough), rough, forecasts, places)
+
+    def _count(self, part: Part) -> float:
+        return _independent(window_origins(self.panel, part, horizon=self.settings.horizon), self.settings.horizon)
+
+    def _least(self) -> int:
+        """Return how many rows experts need before the first window that they are judged on."""
+        return max(self.settings.context + self.settings.horizon, 2 * max(self.encoder.seasons, default=4))
+
+    def _origins(self, part: Part, parts: int = 1) -> Ints:
         origins = window_origins(self.panel, part, horizon=self.settings.horizon)
-        return _spread_out(origins, max(64, _ROWS // (self.reach * self.settings.targets)))
+        return _spread_out(origins, max(64, _ROWS // (self.reach * self.settings.targets * parts)))
 
-    def _windows(self, part: Part) -> tuple[Floats, Floats, Floats]:
-        """Return history, truth, and the size of the series, of the windows of a part."""
-        origins, own = self._origins(part), self.settings
+    def _windows(self, origins: Ints) -> tuple[Floats, Floats, Floats]:
+        """Return history, truth, and the size of the series, of windows."""
+        own = self.settings
         if not len(origins):
             return np.zeros((0, 1, own.targets)), np.zeros((0, own.horizon, own.targets)), np.zeros((0, own.targets))
         windows = Windows(self.panel, origins, context=self.reach, horizon=own.horizon, calendar=False)
@@ -131,9 +240,9 @@ class _Judge:
         empty = np.asarray(np.isnan(arrays.history).all(1))[:, None]
         return arrays.history, np.where(empty, np.nan, arrays.future), self.scale[origins[:, 0]]
 
-    def _unit(self, part: Part, rough: Floats) -> Floats:
+    def _unit(self, origins: Ints, rough: Floats) -> Floats:
         """Return what the errors of windows are divided by: as MASE has it, or else how much they move."""
-        unit = self.encoder.mase_scales_of(self.panel)[self._origins(part)[:, 0]]
+        unit = self.encoder.mase_scales_of(self.panel)[origins[:, 0]]
         return np.where(np.isfinite(unit) & (unit > 0), unit, rough)
 
 

@@ -1,0 +1,116 @@
+"""Whether a combination of forecasts is better than the simplest of them, beyond what chance makes of few windows.
+
+Random walks, and all that is near them, have many methods that err nearly alike; weights that are found among those
+follow noise. So a combination stands between a reference, the simplest forecast that is as good as the best within one
+standard error, and the weights that fit best, the nearer to these the surer their gain is.
+
+Sources: L. Breiman, J. Friedman, R. Olshen and C. Stone, "Classification and Regression Trees", 1984, section 3.4.3
+(the rule of one standard error); F. Diebold and R. Mariano, "Comparing predictive accuracy", 1995 (paired differences
+of losses); C. Morris, "Parametric empirical Bayes inference", 1983 (the positive part of the shrinkage).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+_FEWEST = 6  # independent windows that a standard error needs
+_FOLDS = 4
+_UNKNOWN = 0.5  # what a gain is trusted where nothing tells its error
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where windows lie: those that overlap err alike, and so do series at one time.
+
+    Args:
+        series: of each window, `(windows,)`.
+        spans: stretches of a horizon's length, counted back from the end of the series, `(windows,)`.
+    """
+
+    series: Ints
+    spans: Ints
+
+    @classmethod
+    def of(cls, origins: Ints, stop: Ints, horizon: int) -> Places:
+        """Return those of `origins (windows, 2)`, whose series end at `stop (series,)`."""
+        return cls(origins[:, 0], (stop[origins[:, 0]] - origins[:, 1]) // horizon)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Places]) -> Places:
+        """Return the places of some windows and others."""
+        return cls(np.concatenate([own.series for own in parts]), np.concatenate([own.spans for own in parts]))
+
+    def folds(self) -> list[NDArray[np.bool_]]:
+        """Return which windows each of some folds holds: whole stretches of time, of all series."""
+        spans = np.unique(self.spans)
+        return [np.isin(self.spans, own) for own in np.array_split(spans, min(_FOLDS, len(spans)))]
+
+    def standard_error(self, differences: Floats) -> float:
+        """Return the standard error of the mean of `differences (windows,)`; infinite where too few are independent.
+
+        It is the larger of two: windows of one series and stretch are one observation, and all windows of a stretch.
+        """
+        alone = self.series * (int(self.spans.max(initial=0)) + 1) + self.spans
+        found = [_clustered(differences, own) for own in (alone, self.spans)]
+        known = [own for own in found if np.isfinite(own)]
+        return max(known) if known else float("inf")
+
+
+def _clustered(differences: Floats, groups: Ints) -> float:
+    _, place = np.unique(groups, return_inverse=True)
+    count = int(place.max(initial=-1)) + 1
+    if count < _FEWEST:
+        return float("inf")
+    sums = np.bincount(place, differences - differences.mean())
+    return float(np.sqrt((sums**2).sum() * count / (count - 1)) / len(differences))
+
+
+def reference(losses: Floats, order: Sequence[float], places: Places) -> int:
+    """Return the simplest of the forecasts whose loss is within one standard error of the least; the best without one.
+
+    Args:
+        losses: of each window, `(forecasts, windows)`.
+        order: how simple each forecast is; the lower, the simpler.
+        places: of the windows.
+    """
+    means = losses.mean(1)
+    best = int(means.argmin())
+    errors = [places.standard_error(own - losses[best]) for own in losses]
+    near = [
+        own
+        for own, error in enumerate(errors)
+        if own == best or (np.isfinite(error) and means[own] - means[best] <= error)
+    ]
+    return min(near, key=lambda own: (order[own], means[own]))
+
+
+def trust(gains: Floats, places: Places) -> float:
+    """Return how far a gain `(windows,)` is believed, from 0 to 1: `1 - (standard error / mean gain)²`, or 0."""
+    error, gain = places.standard_error(gains), float(gains.mean())
+    if not np.isfinite(error):
+        return _UNKNOWN if gain > 0 else 0.0
+    return max(0.0, 1 - (error / gain) ** 2) if gain > 0 else 0.0
+
+
+def held_out_losses(
+    find: Callable[[NDArray[np.bool_]], Floats], lose: Callable[[Floats], Floats], places: Places
+) -> Floats:
+    """Return the loss of each window by weights that were found without its fold, `(windows,)`.
+
+    Args:
+        find: returns weights from the windows that a mask chooses.
+        lose: returns the losses of all windows by weights.
+        places: of the windows.
+    """
+    found = np.zeros(len(places.spans))
+    folds = places.folds()
+    for own in folds:
+        weights = find(~own if len(folds) > 1 else own)
+        found[own] = lose(weights)[own]
+    return found
