@@ -164,6 +164,8 @@ def test_baselines_have_twenty_seconds_or_a_quarter_of_the_training() -> None:
 
 @ALL
 def test_epochs_that_nobody_says_suit_the_size_of_the_data(kind, monkeypatch) -> None:
+    if kind == "sequence classifier":
+        pytest.skip("its passes follow from the plan of its networks: from lengths too")
     model = made(kind).set_params(epochs=None)
     monkeypatch.setattr(type(model.task), "suited", Suited(steps=4, least=2, most=3))
     model.fit(CASES[kind].data(False, 0))
