@@ -87,6 +87,14 @@ def test_autoets_is_fitted_before_the_test_and_rolled_on_and_comes_back_with_the
 
 
 @library
+def test_a_long_series_is_rolled_forward_in_its_own_phase():
+    steps = np.arange(1300)
+    wave = 50 + 10 * np.sin(2 * np.pi * steps / 12) + np.random.default_rng(0).normal(0, 0.5, steps.size)
+    model = ostinato.Forecaster(6, season=12, context=24, segment=6, hidden_size=4, epochs=1, progress=False).fit(wave)
+    assert model.scores_.values["AutoETS"]["MAE"] < 1.5
+
+
+@library
 def test_a_flat_series_and_one_with_holes_are_answered():
     values = monthly(3)
     values[0] = 7.0

@@ -136,7 +136,7 @@ def spread_dilations(steps: int, each: int) -> tuple[list[int], list[int]]:
         each: thresholds of a kernel, over all dilations.
 
     >>> spread_dilations(65, 6)
-    ([1, 2, 3, 4, 8], [2, 1, 1, 1, 1])
+    ([1, 2, 3, 5, 8], [2, 1, 1, 1, 1])
     """
     most = min(each, _DILATIONS)
     top = np.log2(max(steps - 1, _TAPS - 1) / (_TAPS - 1))

@@ -106,7 +106,9 @@ class _Rolled:
         return np.asarray(found + season)
 
     def _values(self, series: int, row: int, target: int) -> Floats:
-        own = self.panel.series[series].rows(max(0, row - _ROWS), row)[:, target]
+        # whole seasons from the start, so that a model fitted on one part reads the next in the same phase
+        first = max(0, row - _ROWS) // self.season * self.season
+        own = self.panel.series[series].rows(first, row)[:, target]
         seen = np.flatnonzero(np.isfinite(own))
         return np.interp(np.arange(seen[0], len(own)), seen, own[seen]) if len(seen) else np.zeros(0)
 

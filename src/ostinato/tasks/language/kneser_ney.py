@@ -67,7 +67,7 @@ class KneserNey:
 
     >>> model = count(np.array([0, 1, 0, 1, 0, 2, 0, 1]), symbols=3, order=2).of_order(2)
     >>> model.distribution([0]).round(2).tolist(), float(model.distribution([0]).sum())
-    ([0.1, 0.65, 0.25], 1.0)
+    ([0.19, 0.59, 0.22], 1.0)
     """
 
     symbols: int
