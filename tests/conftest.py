@@ -1,6 +1,7 @@
 """Fixtures that all rooms share."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,11 +26,23 @@ def _same_random_numbers() -> None:
     torch.manual_seed(0)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_rocket() -> Iterator[None]:
+    """Leave MiniRocket out where it is not what is tested: its library takes seconds to import and to compile.
+
+    For the session, and not for each test: models that tests of a module share are fitted before those begin.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ostinato.tasks.classify.sequence_task.has_rocket", lambda: False)
+        yield
+
+
 @pytest.fixture(autouse=True)
-def _no_rocket(request, monkeypatch) -> None:
-    """Leave MiniRocket out where it is not what is tested: its library takes seconds to import and to compile."""
-    if "rocket" not in request.keywords:
-        monkeypatch.setattr("ostinato.tasks.classify.sequence_task.has_rocket", lambda: False)
+def _rocket_where_it_is_tested(request, monkeypatch) -> None:
+    if "rocket" in request.keywords:
+        from ostinato.tasks.classify import rocket
+
+        monkeypatch.setattr("ostinato.tasks.classify.sequence_task.has_rocket", rocket.has_rocket)
 
 
 def write(path: Path, text: str) -> Path:

@@ -107,7 +107,9 @@ CASES: dict[str, Case] = {
     "forecaster": Case(lambda: Forecaster(6, target="load", context=24, segment=6, epochs=4, **QUIET), _series),
     "language model": Case(lambda: LanguageModel(epochs=4, steps=16, batch_size=8, learning_rate=1e-2, **QUIET), _text),
     "text classifier": Case(lambda: TextClassifier(epochs=6, learning_rate=1e-2, **QUIET), _texts),
-    "sequence classifier": Case(lambda: SequenceClassifier(epochs=6, learning_rate=1e-2, **QUIET), _sequences),
+    "sequence classifier": Case(
+        lambda: SequenceClassifier(epochs=6, members=2, kernels=84, learning_rate=1e-2, **QUIET), _sequences
+    ),
     "sequence tagger": Case(lambda: SequenceTagger(epochs=4, batch_size=16, **QUIET), _sentences),
     "event predictor": Case(lambda: EventPredictor(epochs=6, batch_size=16, learning_rate=1e-2, **QUIET), _log),
     "translator": Case(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from ostinato.errors import NonFiniteLoss, NotEnoughMemory
 from ostinato.files import make_folder
 from ostinato.training import BatchSource, History, Objective, TrainingConfig, enough_memory, train
 
+_LARGE = 2**28  # bytes of weights from which on all shapes are looked at before any more are drawn
 _COPIES = 4  # of each weight: itself, its gradient, and two averages of the optimiser
 
 
@@ -65,23 +67,48 @@ def make_network(make: Callable[[], nn.Module], seed: int) -> Any:
     Raises:
         NotEnoughMemory: it would not fit into the memory of this machine.
     """
-    with torch.random.fork_rng(), enough_memory(), _Counted():
-        torch.manual_seed(seed)
+    with torch.random.fork_rng(), enough_memory():
+        try:
+            return _drawn(make, seed, _LARGE)
+        except _LargeNetwork:
+            _check_shapes(make)
+        return _drawn(make, seed, math.inf)
+
+
+def _drawn(make: Callable[[], nn.Module], seed: int, most: float) -> Any:
+    torch.manual_seed(seed)
+    with _Counted(most):
         return make()
 
 
-class _Counted(TorchFunctionMode):
-    """Refuses a network as its weights are allocated, before gigabytes of them are drawn."""
+def _check_shapes(make: Callable[[], nn.Module]) -> None:
+    """Refuse a network by the shapes of its weights alone; only of large ones, as these take seconds at first."""
+    try:
+        with torch.device("meta"):
+            shapes = make()
+    except Exception:  # noqa: BLE001  (whatever is wrong is said when it is made; and some cells need real numbers)
+        return
+    check_memory(shapes)
 
-    def __init__(self) -> None:
+
+class _LargeNetwork(Exception):  # noqa: N818  (no error: it is made in another way then)
+    """There are more weights than are drawn unseen."""
+
+
+class _Counted(TorchFunctionMode):
+    """Stops the making of a network as its weights are allocated, before gigabytes of them are drawn."""
+
+    def __init__(self, most: float) -> None:
         super().__init__()
-        self.bytes, self.there = 0, _memory()
+        self.bytes, self.most, self.there = 0, most, _memory()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         made = func(*args, **(kwargs or {}))
         if func is torch.empty:  # no page of it is touched yet
             self.bytes += made.numel() * made.element_size()
             _require(_COPIES * self.bytes, self.there)
+            if self.bytes > self.most:
+                raise _LargeNetwork
         return made
 
 
