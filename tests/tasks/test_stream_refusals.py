@@ -165,7 +165,7 @@ def test_a_sequence_classifier_goes_on_after_a_refused_step_as_if_it_never_came(
     rows = [(i, t, np.sin(t * (0.3 if i % 2 else 0.9)), "ab"[i % 2]) for i in range(40) for t in range(12)]
     data = pd.DataFrame(rows, columns=["id", "t", "x", "label"])
     model = SequenceClassifier(
-        time="t", channels=["x"], hidden_size=2, epochs=1, progress=False, bidirectional=False
+        time="t", channels=["x"], hidden_size=2, epochs=1, members=1, progress=False, bidirectional=False
     ).fit(data)  # fmt: skip
     stream, other = model.stream(), model.stream()
     for own in (stream, other):
