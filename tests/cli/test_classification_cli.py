@@ -32,7 +32,7 @@ def waves(tmp_path_factory):
         rows = [",".join(f"{value:.3f}" for value in wave(steps)) for wave in (np.sin, np.cos)]
         lines.append(":".join([*rows, "fast" if number % 2 else "slow"]))
     (folder / "a.ts").write_text("\n".join(lines) + "\n")
-    named = ["--epochs", "15", "--no-bidirectional", "--test-file", str(folder / "a.ts"), *SMALL]
+    named = ["--epochs", "15", "--members", "2", "--no-bidirectional", "--test-file", str(folder / "a.ts"), *SMALL]
     assert main(["fit", "sequences", str(folder / "a.ts"), "--out", str(folder / "m"), *named]) == 0
     return folder
 

@@ -32,7 +32,9 @@ def models(tmp_path_factory):
         "recursive": Forecaster(3, context=12, segment=1, decoding="recursive", output="gaussian", **FEW).fit(
             np.sin(np.arange(120) / 3)
         ),
-        "sequences": SequenceClassifier(convolutions=(4,), members=2, kernels=84, test=0, **FEW).fit((WAVES, [0, 1] * 12)),
+        "sequences": SequenceClassifier(convolutions=(4,), members=2, kernels=84, test=0, **FEW).fit(
+            (WAVES, [0, 1] * 12)
+        ),
         "steps": SequenceClassifier(bidirectional=False, members=2, test=0, **FEW).fit((WAVES, [0, 1] * 12)),
         "texts": TextClassifier(embedding_size=4, test=0, **FEW).fit(
             (["a fine film", "a dull film"] * 12, [0, 1] * 12)

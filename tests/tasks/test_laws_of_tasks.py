@@ -142,7 +142,7 @@ def test_the_parameters_of_training_are_the_same_in_every_task() -> None:
 
 @ALL
 def test_gradient_descent_with_momentum_and_every_average_is_the_same_option_in_every_task(kind) -> None:
-    for changes in ({"optimizer": "sgd", "momentum": 0.9}, {"averaging": "polyak"}, {"averaging": "ema"}):
+    for changes in ({"optimizer": "sgd", "momentum": 0.9, "averaging": "polyak"}, {"averaging": "ema"}):
         made(kind, **changes).fit(CASES[kind].data(False, 0))
 
 

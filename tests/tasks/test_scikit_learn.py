@@ -22,7 +22,11 @@ def texts():
 
 def sequences():
     own, labels = CASES["sequence classifier"].data(False, 0)
-    return SequenceClassifier(epochs=6, members=1, kernels=84, learning_rate=1e-2, **QUIET), np.stack(own), np.array(labels)
+    return (
+        SequenceClassifier(epochs=6, members=1, kernels=84, learning_rate=1e-2, **QUIET),
+        np.stack(own),
+        np.array(labels),
+    )
 
 
 BOTH = pytest.mark.parametrize("make", [texts, sequences])

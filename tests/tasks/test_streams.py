@@ -36,9 +36,9 @@ MAKE = {
     "forecaster": lambda: Forecaster(3, context=12, segment=1, **FEW).fit(np.sin(np.arange(120) / 3)),
     "transformer events": lambda: EventPredictor(cell="transformer", num_layers=1, **FEW).fit(LOG),
     "events": lambda: EventPredictor(num_layers=2, **FEW).fit(LOG),
-    "sequences": lambda: SequenceClassifier(pooling="mean+max+attention+last", bidirectional=False, test=0, **FEW).fit(
-        (WAVES, [0, 1] * 12)
-    ),
+    "sequences": lambda: SequenceClassifier(
+        pooling="mean+max+attention+last", bidirectional=False, members=2, test=0, **FEW
+    ).fit((WAVES, [0, 1] * 12)),
     "texts": lambda: TextClassifier(embedding_size=4, test=0, **FEW).fit(
         (["a fine film", "a dull film"] * 12, [0, 1] * 12)
     ),

@@ -183,9 +183,10 @@ def test_a_set_that_is_too_large_is_made_smaller(monkeypatch) -> None:
 
     rng = np.random.default_rng(0)
     targets = np.arange(60) % 2
-    sequences = [rng.normal(10.0 * target, 1, (450, 1)) for target in targets]
-    sequences[0][:300] = NAN
-    monkeypatch.setattr(baselines, "_CELLS", 40 * 150 * 150 * 60)
+    sequences = [rng.normal(10.0 * target, 1, (150, 1)) for target in targets]
+    sequences[0][:100] = NAN
+    monkeypatch.setattr(baselines, "_LONGEST", 60)
+    monkeypatch.setattr(baselines, "_CELLS", 40 * 50 * 50 * 60)
     part = part_of(sequences, targets)
     told = Neighbours.fit(part, np.zeros(1), np.ones(1), 0.5, 0).predict(part)
     assert (told.classes == targets).all()

@@ -91,7 +91,7 @@ def _check_shapes(make: Callable[[], nn.Module]) -> None:
     check_memory(shapes)
 
 
-class _LargeNetwork(Exception):  # noqa: N818  (no error: it is made in another way then)
+class _LargeNetwork(Exception):
     """There are more weights than are drawn unseen."""
 
 
