@@ -6,7 +6,7 @@
     python benchmarks/panel.py --table                            the table of what is kept, nothing is run
 
 Each set runs in a process of its own, on one thread, and is judged from its predictions. What came of it is kept, so
-that a run that was stopped goes on, and sets can be run a few at a time; `--again` runs them once more.
+that a run that was stopped resumes, and sets can be run a few at a time; `--again` runs them once more.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import torch
 
 from cell_tasks import stamp
 from common import RESULTS, keep, table
-from panel_runs import HIGHER, LOWER, run
+from panel_runs import HIGHER, LOWER, MEASURES, run
 from panel_sets import DEVELOPMENT, SETS
 
 KEPT = RESULTS / "panel.json"
@@ -101,7 +101,7 @@ def page(kept: dict[str, dict[str, dict[str, object]]]) -> str:
     for kind in dict.fromkeys(entry.kind for entry in SETS.values()):
         rows = [_row(name, kind, kept[name]) for name, entry in SETS.items() if entry.kind == kind and name in kept]
         if rows:
-            measure = {**HIGHER, **LOWER}[kind]
+            measure = MEASURES[kind]
             head = ["set", "ours", "best beside it", "its", "", "more", "budget, s", "fit, s", "judged on"]
             sections.append(f"## {kind}: {measure}\n\n{table(head, rows)}\n\n{_sum(kind, kept)}")
     sections.append("Sets with a star were looked at while defaults were chosen, the others once.")
@@ -122,7 +122,7 @@ def _best(kind: str, others: dict[str, float]) -> str | None:
 
 
 def _outcome(kind: str, ours: float, other: float) -> str:
-    margin = _LEVEL[{**HIGHER, **LOWER}[kind]] * (other if kind == "forecasting" else 1)
+    margin = _LEVEL[MEASURES[kind]] * (other if kind == "forecasting" else 1)
     ahead = (ours - other) * (1 if kind in HIGHER else -1)
     return "win" if ahead > margin else "loss" if ahead < -margin else "level"
 

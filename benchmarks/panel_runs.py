@@ -27,6 +27,7 @@ from panel_sets import SETS
 ORIGINS = 60  # forecasts of a series at most, at even distances in its test part
 HIGHER = {"sequences": "accuracy %", "texts": "accuracy %", "translation": "BLEU", "events": "accuracy %"}
 LOWER = {"language": "nats a token", "forecasting": "MASE"}
+MEASURES = {**HIGHER, **LOWER}
 
 
 @dataclass

@@ -9,8 +9,7 @@ from torch import Tensor, nn
 
 from ostinato.cells.initialisation import RECURRENT_INITS
 from ostinato.engine import leaves, scan
-from ostinato.errors import ShapeError
-from ostinato.nn.norms import StepStatistics
+from ostinato.nn.norms import StepStatistics, check_features
 
 BatchNormState: TypeAlias = "tuple[Tensor, Tensor, Tensor]"
 
@@ -72,8 +71,7 @@ class BatchNormLSTM(nn.Module):
         self, xs: Tensor, state: BatchNormState | None = None, *, lengths: Tensor | None = None
     ) -> tuple[Tensor, BatchNormState]:
         """Run over time; see `Recurrent.forward`."""
-        if xs.dim() != 3 or xs.shape[-1] != self.input_size:
-            raise ShapeError(f"xs has shape {tuple(xs.shape)}; expected (time, batch, {self.input_size})")
+        check_features(xs, self.input_size)
         if self.batch_first:
             xs = xs.transpose(0, 1)
         start = self.initial_state(xs[0] if xs.shape[0] else xs.new_zeros(xs.shape[1:])) if state is None else state

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ostinato.errors import ShapeError, UsageError
-from ostinato.nn.norms import real_steps
+from ostinato.nn.norms import check_features, real_steps
 
 
 class ConvolutionalFront(nn.Module):
@@ -64,8 +64,7 @@ class ConvolutionalFront(nn.Module):
         Raises:
             ShapeError: `xs` has other features.
         """
-        if xs.dim() != 3 or xs.shape[-1] != self.input_size:
-            raise ShapeError(f"xs has shape {tuple(xs.shape)}; expected (time, batch, {self.input_size})")
+        check_features(xs, self.input_size)
         for convolution in self.convolutions:
             assert isinstance(convolution, nn.Conv1d)
             width, stride = convolution.kernel_size[0], convolution.stride[0]

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ostinato.errors import ShapeError, UsageError
+from ostinato.errors import UsageError
+from ostinato.nn.norms import check_features
 
 
 class MultiScaleConvolutions(nn.Module):
@@ -68,8 +69,7 @@ class MultiScaleConvolutions(nn.Module):
         Raises:
             ShapeError: `xs` has other features.
         """
-        if xs.dim() != 3 or xs.shape[-1] != self.input_size:
-            raise ShapeError(f"xs has shape {tuple(xs.shape)}; expected (time, batch, {self.input_size})")
+        check_features(xs, self.input_size)
         rows, real = xs.permute(1, 2, 0).contiguous(), _real(xs.shape[0], lengths)
         if self.stem is not None:
             rows = self.stem(rows if real is None else rows * real)

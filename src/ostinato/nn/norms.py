@@ -16,6 +16,16 @@ def real_steps(xs: Tensor, lengths: Tensor | None) -> Tensor | None:
     return torch.arange(xs.shape[0], device=xs.device)[:, None] < lengths.to(xs.device)
 
 
+def check_features(xs: Tensor, size: int) -> None:
+    """Raise unless `xs` is `(time, batch, size)`.
+
+    Raises:
+        ShapeError: it has another number of dimensions, or of features.
+    """
+    if xs.dim() != 3 or xs.shape[-1] != size:
+        raise ShapeError(f"xs has shape {tuple(xs.shape)}; expected (time, batch, {size})")
+
+
 class SequenceBatchNorm(nn.BatchNorm1d):
     """Batch normalisation of each feature over all real steps of all rows.
 

@@ -8,7 +8,8 @@ from typing import Any, Literal, TypeAlias, cast
 import torch
 from torch import Tensor, nn
 
-from ostinato.errors import ShapeError, UsageError
+from ostinato.errors import UsageError
+from ostinato.nn.norms import check_features
 from ostinato.nn.products import QuickLinear
 from ostinato.nn.transformer.blocks import Activation, Cache, FeedForward, Frame, Part, SelfAttention
 from ostinato.nn.transformer.positions import LearnedPositions, sinusoids
@@ -102,8 +103,7 @@ class TransformerStack(nn.Module):
             ShapeError: `xs` has other features.
             UsageError: a state is given to a stack that is not causal.
         """
-        if xs.dim() != 3 or xs.shape[-1] != self.input_size:
-            raise ShapeError(f"xs has shape {tuple(xs.shape)}; expected (time, batch, {self.input_size})")
+        check_features(xs, self.input_size)
         if state is not None and not self.causal:
             raise UsageError("a stack that is not causal reads whole sequences; it takes no state")
         rows = xs if self.batch_first else xs.transpose(0, 1)

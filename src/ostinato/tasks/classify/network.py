@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor, nn
 
-from ostinato.nn import Recurrent, VariationalDropout, weight_drop
-from ostinato.nn.by_name import stack_of
+from ostinato.nn import VariationalDropout
 from ostinato.tasks.classify.chunks import Chunks, some_chunks
 from ostinato.tasks.classify.fronts import TokenFront
 from ostinato.tasks.classify.parameters import TextParameters
-from ostinato.tasks.classify.pooling import Pooling
+from ostinato.tasks.classify.recurrence import stack_and_pooling
 from ostinato.tasks.classify.texts import TextEncoder
 
 
@@ -32,16 +29,7 @@ class ClassifierNetwork(nn.Module):
         self.front = front
         self.chunk, self.train_chunks = parameters.chunk, parameters.train_chunks
         self.input_dropout = VariationalDropout(parameters.input_dropout)
-        self.stack: Any = stack_of(
-            parameters.cell, self.front.output_size, parameters.hidden_size, parameters.num_layers,
-            dropout=parameters.dropout, bidirectional=parameters.bidirectional,
-            **({"variational": True} if parameters.cell != "transformer" else {}),
-        )  # fmt: skip
-        if parameters.weight_drop:
-            weight_drop(self.stack, "recurrent.weight", parameters.weight_drop)
-        width = parameters.hidden_size * (2 if parameters.bidirectional else 1)
-        two_ways = parameters.bidirectional and isinstance(self.stack, Recurrent)
-        self.pooling = Pooling(parameters.pooling, width, two_ways=two_ways)
+        self.stack, self.pooling = stack_and_pooling(parameters, self.front.output_size)
         self.dropout = nn.Dropout(parameters.dropout)
         self.head = nn.Linear(self.pooling.output_size, classes)
 

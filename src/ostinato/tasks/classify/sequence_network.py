@@ -8,15 +8,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ostinato.nn import Recurrent, VariationalDropout, weight_drop
-from ostinato.nn.by_name import stack_of
+from ostinato.nn import VariationalDropout
 from ostinato.nn.multi_scale import MultiScaleConvolutions
 from ostinato.nn.norms import real_steps
+from ostinato.tasks.base.members import mean_probability
 from ostinato.tasks.classify.augmenting import Augmentation
 from ostinato.tasks.classify.channels import ChannelEncoder
 from ostinato.tasks.classify.parameters import SequenceParameters
 from ostinato.tasks.classify.plan import Plan
 from ostinato.tasks.classify.pooling import Pooling
+from ostinato.tasks.classify.recurrence import stack_and_pooling
 from ostinato.tasks.classify.wide import WideBranch
 
 
@@ -40,15 +41,7 @@ class SequenceMember(nn.Module):
             )
             size = plan.convolutions[-1]
         self.input_dropout = VariationalDropout(own.input_dropout)
-        self.stack: Any = stack_of(
-            own.cell, size, own.hidden_size, own.num_layers, dropout=own.dropout, bidirectional=own.bidirectional,
-            **({"variational": True} if own.cell != "transformer" else {}),
-        )  # fmt: skip
-        if own.weight_drop:
-            weight_drop(self.stack, "recurrent.weight", own.weight_drop)
-        width = own.hidden_size * (2 if own.bidirectional else 1)
-        two_ways = own.bidirectional and isinstance(self.stack, Recurrent)
-        self.pooling = Pooling(own.pooling, width, two_ways=two_ways)
+        self.stack, self.pooling = stack_and_pooling(own, size)
         self.dropout = nn.Dropout(own.dropout)
         convolved = 0 if self.convolutions is None else size
         self.head = nn.Linear(self.pooling.output_size + convolved, len(encoder.classes))
@@ -140,8 +133,7 @@ class SequenceNetwork(nn.Module):
 
     def deep_scores(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         """Return the logarithm of the members' mean probabilities, `(batch, classes)`."""
-        logs = functional.log_softmax(self.member_scores(inputs, lengths), -1)
-        return logs.logsumexp(0) - float(torch.tensor(len(self.members)).log())
+        return mean_probability(functional.log_softmax(self.member_scores(inputs, lengths), -1))
 
     def wide_scores(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         """Return the scores of the wide branch, `(batch, classes)`."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ from ostinato.data.table import LARGEST
 from ostinato.data.times import ANY, FARTHEST
 from ostinato.errors import DataError, StreamRowError, UsageError
 from ostinato.streaming import Steps, Stream, refused
+from ostinato.tasks.base.members import mean_probability
 from ostinato.tasks.base.rows import RowReader
 from ostinato.tasks.base.task import Model
 from ostinato.tasks.classify.encoding import Floats, with_temperature
@@ -141,7 +141,7 @@ class SequenceStream(Stream):
             raise UsageError("the stream has seen no step yet; push one")
         logs = [member.finish(own) for member, own in zip(self._members, self._kept, strict=True)]
         with torch.inference_mode():
-            mean = torch.stack(logs).logsumexp(0) - math.log(len(logs))
+            mean = mean_probability(torch.stack(logs))
             scores = (self.model.network.shares[0] * mean).double().numpy()
         return self._answer(with_temperature(scores, self.model.encoder.temperature)[0])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ostinato.nn.by_name import TRANSFORMER, stack_of
+from ostinato.tasks.base.members import mean_probability
 from ostinato.tasks.events.cases import NOTHING, TIMES, EventBatch, EventEncoder
 from ostinato.tasks.events.features import Pieces
 from ostinato.tasks.events.parameters import EventParameters
@@ -116,7 +116,7 @@ class EventNetwork(nn.Module):
 
 def together(answers: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     """Return the logarithms of the members' mean probabilities, and the mean of their times."""
-    scores = torch.stack([own.log_softmax(-1) for own, _ in answers]).logsumexp(0) - math.log(len(answers))
+    scores = mean_probability(torch.stack([own.log_softmax(-1) for own, _ in answers]))
     return scores, torch.stack([times for _, times in answers]).mean(0)
 
 

@@ -77,7 +77,7 @@ def choose_seasons(season: int | None, frequency: Frequency, found: Sequence[int
 
 
 def choose_season(season: int | None, frequency: Frequency, found: Sequence[int], rows: int) -> int:
-    """Return the season that baselines repeat and MASE is scaled by: the longest usual one that training holds thrice.
+    """Return the season that baselines repeat and MASE is scaled by: the longest usual one that training holds 3 times.
 
     The longest of the short ones: a week of hours is taken rather than a day, but not a year of days. Of rows without
     usual seasons it is the strongest one found.
