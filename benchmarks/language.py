@@ -222,9 +222,9 @@ def latency(_: float) -> None:
         stream, written = model.stream(), model.write("To be")
         line = median_ms(lambda own=stream: own.push("to be or not to be that is"), 100)
         token = median_ms(lambda own=written: next(own), 300)
-        name = f"{model.fitted_.network.settings.num_layers} x LSTM {options['hidden_size']}"
+        name = f"{model.num_layers} x LSTM {options['hidden_size']}"
         rows.append(
-            [f"{name}, {len(model.fitted_.vocabulary):,} tokens", f"{loaded:.2f} s", f"{answered:.2f} s",
+            [f"{name}, {len(model.fitted_.model.encoder.vocabulary):,} tokens", f"{loaded:.2f} s", f"{answered:.2f} s",
              f"{processor:.2f} s", f"{line:.2f} ms", f"{token:.3f} ms"]
         )  # fmt: skip
     head = ["model", "cold: loaded", "cold: first answer", "of the processor", "a line scored", "a token written"]
