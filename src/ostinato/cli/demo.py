@@ -1,4 +1,4 @@
-"""`ostinato demo [NAME]`: the whole way on a real series, in under a minute."""
+"""`ostinato demo [NAME]`: the whole way on a real series, in under a minute; other tasks show their own."""
 
 from __future__ import annotations
 
@@ -30,8 +30,9 @@ def add_parser(verbs: Any) -> None:
     """Add the verb."""
     parser = verbs.add_parser(
         "demo",
-        help="see it work on a real series",
-        description="Train, evaluate, save, report and stream on a real series that an installed package carries.",
+        help="see it work on real data",
+        description="Train, evaluate, save, report and stream on data that an installed package carries, or "
+        "that is made on the spot.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -45,11 +46,16 @@ def add_parser(verbs: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run a demo from data to stream."""
-    from ostinato.cli.demos import DEMOS, find_demo
+    from ostinato.cli.demos import DEMOS, demonstrations, find_demo, run_of
 
     if arguments.list:
-        for demo in DEMOS:
-            print(f"{demo.name:14}{demo.about}")
+        for name, about in [(each.name, each.about) for each in DEMOS] + [
+            (shown.name, shown.about) for shown in demonstrations().values()
+        ]:
+            print(f"{name:14}{about}")
+        return 0
+    if (other := demonstrations().get(arguments.name)) is not None:
+        run_of(other)(arguments.out)
         return 0
     demo = find_demo(arguments.name)
     started = time.monotonic()

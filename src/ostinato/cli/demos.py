@@ -1,9 +1,10 @@
-"""The series that demos run on: each lies in a package that `ostinato[demo]` installs."""
+"""The demos: series that lie in a package which `ostinato[demo]` installs, and what tasks show by themselves."""
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ from ostinato.errors import MissingExtra, UsageError
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from ostinato.tasks.base.about import Demonstration
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,20 @@ DEMOS = (
 )
 
 
+def demonstrations() -> dict[str, Demonstration]:
+    """Return what tasks show by themselves, by name."""
+    from ostinato.tasks.base.registry import homes
+
+    return {shown.name: shown for home in homes().values() for shown in home.about.demos}
+
+
+def run_of(shown: Demonstration) -> Callable[[Path], None]:
+    """Return what runs a demo of a task."""
+    module, _, name = shown.run.partition(":")
+    run: Callable[[Path], None] = getattr(importlib.import_module(module), name)
+    return run
+
+
 def find_demo(name: str) -> Demo:
     """Return the demo of a name.
 
@@ -106,4 +123,5 @@ def find_demo(name: str) -> Demo:
     for demo in DEMOS:
         if demo.name == name:
             return demo
-    raise UsageError(f'there is no demo "{name}"; choose one of {", ".join(demo.name for demo in DEMOS)}')
+    names = (*(demo.name for demo in DEMOS), *demonstrations())
+    raise UsageError(f'there is no demo "{name}"; choose one of {", ".join(names)}')

@@ -30,6 +30,20 @@ class Extra:
 
 
 @dataclass(frozen=True)
+class Demonstration:
+    """What `ostinato demo NAME` runs of a task.
+
+    Args:
+        name: as it is typed; about: one line.
+        run: `"module:function"`; the function takes the folder to write to, and prints what it does.
+    """
+
+    name: str
+    about: str
+    run: str
+
+
+@dataclass(frozen=True)
 class About:
     """A task in words.
 
@@ -43,6 +57,7 @@ class About:
         hint: what to do next, with `{out}` for the model's folder.
         extras: by verb (`predict`, `evaluate`, `stream`), options that no other task has.
         search: what `tune` searches where nothing is said, as `--search` has it; empty: what all tasks have.
+        demos: what `ostinato demo` can show of it.
     """
 
     name: str
@@ -57,6 +72,7 @@ class About:
     hint: str = "ostinato report {out} shows the model"
     extras: Mapping[str, tuple[Extra, ...]] = field(default_factory=dict)
     search: tuple[str, ...] = ()
+    demos: tuple[Demonstration, ...] = ()
 
     def extra(self, verb: str) -> tuple[Extra, ...]:
         """Return the options of a verb that are this task's own."""
