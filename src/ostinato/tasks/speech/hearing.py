@@ -65,7 +65,7 @@ class Hearing:
         began = 0
         for number in range(len(outputs)):
             decoder.advance(outputs[number : number + 1])
-            if self.rule.ended(decoder, self.step):
+            if self.rule.ended(decoder):
                 parts.append([later(own, began * self.step) for own in decoder.finish(n_best)])
                 decoder.reset()
                 began = number + 1

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ostinato.nn import Recurrent, SpectrogramFront
 from ostinato.nn.by_name import TRANSFORMER, stack_of
 from ostinato.nn.losses.ctc import ctc_loss, needed_steps
-from ostinato.nn.losses.transducer import transducer_loss
+from ostinato.nn.losses.transducer_joint import transducer_joint_loss
 from ostinato.nn.losses.transducer_parts import TransducerJoint, TransducerPredictor
 from ostinato.nn.pyramid import Pyramid
 from ostinato.options import Cell
@@ -103,8 +103,10 @@ class SpeechNetwork(nn.Module):
                 self.scores(encoded), targets, counts, target_lengths, zero_infinity=True, reduction="sum"
             )
         if self.joint is not None and self.predictor is not None:
-            logits = self.joint(encoded, self.predictor(targets, target_lengths))
-            own = transducer_loss(logits, targets, counts, target_lengths, reduction="sum")
+            predicted = self.predictor(targets, target_lengths)
+            own = transducer_joint_loss(
+                self.joint, encoded, predicted, targets, counts, target_lengths, reduction="sum"
+            )
             total = total + own * (1.0 if self.scores is None else 1.0 - share)
         return total
 

@@ -23,8 +23,7 @@ def speech_panels(spoken: Spoken, written: Written) -> Iterator[Panel]:
     )
     if rows:
         yield Table("Most frequent confusions", ("said", "written", "times"), rows, "Words, by the best alignment.")
-    errors = word_errors(spoken.texts, written.texts)
-    wrong = np.asarray(errors.substitutions) + np.asarray(errors.deletions) + np.asarray(errors.insertions)
+    wrong = word_errors(spoken.texts, written.texts).errors
     worst = [row for row in np.argsort(-wrong, kind="stable")[:_WORST].tolist() if wrong[row]]
     if worst:
         yield Table(

@@ -198,7 +198,7 @@ class SpeechStream(SoundStream):
         self._decoder.advance(output[None])
         self._steps += 1
         rule = self._hearing.rule
-        return self._closed() if rule is not None and rule.ended(self._decoder, self._hearing.step) else []
+        return self._closed() if rule is not None and rule.ended(self._decoder) else []
 
     def _closed(self) -> list[Transcript]:
         """End the utterance in progress; return it, if anything was said."""

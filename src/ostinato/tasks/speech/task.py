@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -66,7 +67,7 @@ class SpeechTask(Task[SpeechParameters, Utterances, SpeechEncoder, Spoken, Writt
     def joined(self, data: Any, labels: Any) -> Any:
         if len(data) != len(labels):
             raise DataError(f"there are {len(data)} recordings but {len(labels)} transcripts; expected one for each")
-        return list(zip(data, labels, strict=True))
+        return data, labels
 
     def read(
         self, parameters: SpeechParameters, source: Any, reading: Any = None, *, labelled: bool = True
@@ -196,8 +197,8 @@ class SpeechTask(Task[SpeechParameters, Utterances, SpeechEncoder, Spoken, Writt
             for own in source:
                 yield self.read(model.parameters, [own], True, labelled=False)
         else:
-            whole = list(source) if isinstance(source, tuple) else source
-            yield self.read(model.parameters, whole, True, labelled=False)
+            several = isinstance(source, tuple) and all(isinstance(own, (str, Path)) for own in source)
+            yield self.read(model.parameters, list(source) if several else source, True, labelled=False)
 
     def answers(self, model: SpeechModel, records: Utterances) -> Iterator[Mapping[str, Any]]:
         hearing = Hearing.of(model)
