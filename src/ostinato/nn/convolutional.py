@@ -47,12 +47,12 @@ class ConvolutionalFront(nn.Module):
     ) -> None:
         super().__init__()
         widths, strides = _spread("width", width, len(channels)), _spread("stride", stride, len(channels))
-        if not causal and any(own % 2 == 0 for own in widths):
+        if not causal and any(each % 2 == 0 for each in widths):
             raise UsageError(f"width is {width}; expected odd numbers, or causal=True")
         self.input_size, self.output_size, self.causal = input_size, channels[-1], causal
         sizes = [input_size, *channels]
         self.convolutions = nn.ModuleList(
-            nn.Conv1d(a, b, own, step) for a, b, own, step in zip(sizes, channels, widths, strides, strict=False)
+            nn.Conv1d(a, b, value, step) for a, b, value, step in zip(sizes, channels, widths, strides, strict=False)
         )
 
     def forward(self, xs: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
