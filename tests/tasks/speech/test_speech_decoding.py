@@ -201,12 +201,11 @@ def test_a_language_model_a_word_list_and_hot_words_change_what_is_heard() -> No
 
 
 def test_word_lists_hold_for_subwords_and_words_too() -> None:
-    for units, words, text in ((PIECES, ["ab", "cb", "a"], "cb a ab"), (WORDS, ["two", "three"], "two three")):
+    for units, words in ((PIECES, ["ab", "cb", "a"]), (WORDS, ["two", "three"])):
         scorer = fused(units, [(Lexicon(words, units), 1.0)])
         for seed in range(5):
             found = ctc_decoder(units, beam_size=8, scorer=scorer).decode(_random(seed, 12, len(units)))[0]
             assert set(found.text.split()) <= set(words)
-        assert units.level == "word" or units.decode(units.encode(text)) == text
     with pytest.raises(UsageError, match='the word "zebra" cannot be written'):
         Lexicon(["zebra"], UNITS)
     with pytest.raises(UsageError, match="expected several"):
