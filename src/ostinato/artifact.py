@@ -250,9 +250,9 @@ def _checksum(core: Mapping[str, Any]) -> str:
 def _to_json(value: Any) -> Any:
     """Return plain data that strict JSON can hold: numbers that are not finite become `{"$float": "nan"}`."""
     if isinstance(value, Mapping):
-        return {str(key): _to_json(own) for key, own in value.items()}
+        return {str(key): _to_json(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_to_json(own) for own in value]
+        return [_to_json(each) for each in value]
     if isinstance(value, np.generic):
         return _to_json(value.item())
     if isinstance(value, float) and not math.isfinite(value):
@@ -264,7 +264,7 @@ def _from_json(value: Any) -> Any:
     if isinstance(value, dict):
         if set(value) == {"$float"}:
             return float(value["$float"])
-        return {key: _from_json(own) for key, own in value.items()}
+        return {key: _from_json(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_from_json(own) for own in value]
+        return [_from_json(each) for each in value]
     return value

@@ -29,7 +29,7 @@ from typing import Any
 
 
 def _one_line(text: str) -> str:
-    return text if text.isprintable() else "".join(own if own.isprintable() else repr(own)[1:-1] for own in text)
+    return text if text.isprintable() else "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
 class OstinatoError(Exception):

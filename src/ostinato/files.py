@@ -75,7 +75,7 @@ def make_folder(path: Path) -> list[Path]:
     """
     made: list[Path] = []
     try:
-        missing = [own for own in (path, *path.parents) if not own.exists()]
+        missing = [each for each in (path, *path.parents) if not each.exists()]
         for folder in reversed(missing):
             with contextlib.suppress(FileExistsError):  # another process made it meanwhile: it is not ours to remove
                 folder.mkdir()

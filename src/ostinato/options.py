@@ -119,7 +119,7 @@ class Parameter:
         """Return what is wrong with a value, in a sentence, or nothing."""
         if value is None:
             return "" if self.optional else f"{self.name} is None; expected {self.expected()}"
-        if any(value is own or (type(value) is type(own) and value == own) for own in self.choices):
+        if any(value is each or (type(value) is type(each) and value == each) for each in self.choices):
             return ""
         if not any(_is(value, kind) for kind in self.kinds):
             shown = f'"{value}"' if isinstance(value, str) else repr(value)[:60]
@@ -190,16 +190,16 @@ def parameters_of(kind: Any) -> tuple[Parameter, ...]:
 @cache
 def _parameters_of(kind: Any) -> tuple[Parameter, ...]:
     found = [
-        _parameter(own.name, _annotation(kind, own.name), own.default, own.metadata[_KEY])
-        for own in fields(kind)
-        if _KEY in own.metadata
+        _parameter(each.name, _annotation(kind, each.name), each.default, each.metadata[_KEY])
+        for each in fields(kind)
+        if _KEY in each.metadata
     ]
-    return tuple(sorted(found, key=lambda own: GROUPS.index(own.group)))
+    return tuple(sorted(found, key=lambda each: GROUPS.index(each.group)))
 
 
 def values_of(parameters: Any) -> dict[str, Any]:
     """Return the values of an object's parameters by their names."""
-    return {own.name: getattr(parameters, own.name) for own in parameters_of(type(parameters))}
+    return {each.name: getattr(parameters, each.name) for each in parameters_of(type(parameters))}
 
 
 def check(parameters: Any) -> None:
@@ -208,8 +208,8 @@ def check(parameters: Any) -> None:
     Raises:
         UsageError: a value is of another type, out of range, or no choice.
     """
-    for own in parameters_of(type(parameters)):
-        problem = own.problem(getattr(parameters, own.name))
+    for each in parameters_of(type(parameters)):
+        problem = each.problem(getattr(parameters, each.name))
         if problem:
             raise UsageError(problem)
 
@@ -229,7 +229,7 @@ def _parameter(name: str, annotation: Any, default: Any, written: _Written) -> P
         elif origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
             kinds.append("mapping")
         elif origin is not None and isinstance(origin, type) and issubclass(origin, Sequence):
-            inner = [own for item in get_args(part) if item is not Ellipsis for own in _parts(item)]
+            inner = [each for item in get_args(part) if item is not Ellipsis for each in _parts(item)]
             kinds.append("names" if str in inner else "numbers")
         else:
             kinds.append("callable")
@@ -242,14 +242,14 @@ def _parameter(name: str, annotation: Any, default: Any, written: _Written) -> P
 
 def _annotation(kind: type, name: str) -> Any:
     """Return the type of a field, as the class that has it says."""
-    home = next(own for own in kind.__mro__ if name in vars(own).get("__annotations__", {}))
+    home = next(each for each in kind.__mro__ if name in vars(each).get("__annotations__", {}))
     given = home.__annotations__[name]
     return eval(given, vars(sys.modules[home.__module__])) if isinstance(given, str) else given
 
 
 def _parts(annotation: Any) -> tuple[Any, ...]:
     if get_origin(annotation) in (Union, types.UnionType):
-        return tuple(part for own in get_args(annotation) for part in _parts(own))
+        return tuple(part for argument in get_args(annotation) for part in _parts(argument))
     return (annotation,)
 
 
@@ -267,4 +267,4 @@ def _is(value: Any, kind: Any) -> bool:
     if kind == "callable":
         return callable(value)
     inner = (str, Integral) if kind == "names" else (Real,)
-    return isinstance(value, Sequence) and not isinstance(value, str) and all(isinstance(own, inner) for own in value)
+    return isinstance(value, Sequence) and not isinstance(value, str) and all(isinstance(each, inner) for each in value)

@@ -201,9 +201,9 @@ def _like(state: State, leaves: list[Tensor]) -> State:
 
 def _start_of(cell: nn.Module, x: Tensor) -> State:
     """Return where a cell starts: its own start, or the first of one to four tensors of zeros that it takes."""
-    own = getattr(cell, "initial_state", None)
-    if callable(own):
-        start: State = own(x)
+    initial = getattr(cell, "initial_state", None)
+    if callable(initial):
+        start: State = initial(x)
         return start
     zeros = x.new_zeros(x.shape[0], getattr(cell, "hidden_size", x.shape[-1]))
     candidates: list[State] = [zeros, *((zeros,) * count for count in (2, 3, 4))]

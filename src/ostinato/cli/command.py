@@ -43,8 +43,8 @@ class Command:
     @property
     def example(self) -> str:
         """What stands for the data in an example of a verb's help."""
-        needed = [own for own in self._parameters() if own.default is MISSING]
-        return " ".join(["FILE"] * self.about.count + [f"{own.flag} N" for own in needed])
+        needed = [parameter for parameter in self._parameters() if parameter.default is MISSING]
+        return " ".join(["FILE"] * self.about.count + [f"{each.flag} N" for each in needed])
 
     def make(self, **parameters: Any) -> Any:
         """Return an estimator that is not fitted."""
@@ -69,24 +69,28 @@ class Command:
         for part, use in (("validation", "decides when to stop"), ("test", "is held out to be judged on")):
             text = f"data that {use}, rather than a share of FILE"
             groups["data"].add_argument(f"--{part}-file", type=file, metavar="FILE", help=text, **several)  # type: ignore[arg-type]
-        for own in self._parameters():
-            add_parameter(groups[own.group], own)
+        for parameter in self._parameters():
+            add_parameter(groups[parameter.group], parameter)
         if self.about.tables:
-            names = {own.name for own in self._parameters()}
+            names = {parameter.name for parameter in self._parameters()}
             add_reading(parser, missing="missing" not in names, decimal="decimal" not in names)
         else:
             add_encoding(groups["data"])
 
     def parameters(self, arguments: argparse.Namespace) -> dict[str, Any]:
         """Return the estimator's parameters that were given."""
-        given = {own.name: getattr(arguments, own.name) for own in self._parameters() if hasattr(arguments, own.name)}
-        optional = {own.name for own in self._parameters() if own.optional}
+        given = {
+            parameter.name: getattr(arguments, parameter.name)
+            for parameter in self._parameters()
+            if hasattr(arguments, parameter.name)
+        }
+        optional = {parameter.name for parameter in self._parameters() if parameter.optional}
         return {name: None if value == "none" and name in optional else value for name, value in given.items()}
 
     def data(self, arguments: argparse.Namespace) -> dict[str, Any]:
         """Return what `fit` reads."""
         named = {"data": arguments.file, "validation": arguments.validation_file, "test": arguments.test_file}
-        return {name: own if self.about.count == 1 else path_or_paths(own) for name, own in named.items()}
+        return {name: value if self.about.count == 1 else path_or_paths(value) for name, value in named.items()}
 
     def add_fit(self, tasks: Any) -> None:
         """Add the task to the verb `fit`."""
@@ -122,49 +126,55 @@ class Command:
         return 0
 
     def _parameters(self) -> Sequence[Parameter]:
-        return [own for own in parameters_of(self.home.parameters_class()) if own.typed and own.kinds != ("mapping",)]
+        return [
+            each for each in parameters_of(self.home.parameters_class()) if each.typed and each.kinds != ("mapping",)
+        ]
 
 
-def add_parameter(group: Any, own: Parameter) -> None:
+def add_parameter(group: Any, parameter: Parameter) -> None:
     """Add a parameter to a group of a parser; one that is not given is not among the arguments."""
-    options: dict[str, Any] = {"default": argparse.SUPPRESS, "help": own.describe().replace("%", "%%")}
-    if bool in own.kinds:
-        group.add_argument(own.flag, action=argparse.BooleanOptionalAction, **options)
+    options: dict[str, Any] = {"default": argparse.SUPPRESS, "help": parameter.describe().replace("%", "%%")}
+    if bool in parameter.kinds:
+        group.add_argument(parameter.flag, action=argparse.BooleanOptionalAction, **options)
         return
-    if own.default is MISSING:
+    if parameter.default is MISSING:
         options["required"] = True
-    if "names" in own.kinds:
-        group.add_argument(own.flag, action=Together, type=texts, metavar="A,B,...", **options)
+    if "names" in parameter.kinds:
+        group.add_argument(parameter.flag, action=Together, type=texts, metavar="A,B,...", **options)
         return
-    closed = own.choices and not set(own.kinds) - {"mapping"}
+    closed = parameter.choices and not set(parameter.kinds) - {"mapping"}
     if closed:
-        group.add_argument(own.flag, choices=(*own.choices, *(("none",) if own.optional else ())), **options)
+        group.add_argument(
+            parameter.flag, choices=(*parameter.choices, *(("none",) if parameter.optional else ())), **options
+        )
         return
-    group.add_argument(own.flag, type=Kind(_expected(own), _reader(own)), metavar=_metavar(own), **options)
+    group.add_argument(
+        parameter.flag, type=Kind(_expected(parameter), _reader(parameter)), metavar=_metavar(parameter), **options
+    )
 
 
-def _expected(own: Parameter) -> str:
-    said = own.expected()
-    return said.replace("numbers", "numbers joined by commas") if "numbers" in own.kinds else said
+def _expected(parameter: Parameter) -> str:
+    said = parameter.expected()
+    return said.replace("numbers", "numbers joined by commas") if "numbers" in parameter.kinds else said
 
 
-def _metavar(own: Parameter) -> str:
-    return "N" if int in own.kinds else own.name.split("_")[-1].upper()
+def _metavar(parameter: Parameter) -> str:
+    return "N" if int in parameter.kinds else parameter.name.split("_")[-1].upper()
 
 
-def _reader(own: Parameter) -> Callable[[str], Any]:
+def _reader(parameter: Parameter) -> Callable[[str], Any]:
     """Return what makes a value of a text; it raises `ValueError` for one that cannot be."""
 
     def read(text: str) -> Any:
-        if text in own.choices or (text == "none" and own.optional):
+        if text in parameter.choices or (text == "none" and parameter.optional):
             return text
-        if "numbers" in own.kinds:
+        if "numbers" in parameter.kinds:
             return tuple(int(part) if part.strip().isdecimal() else float(part) for part in text.split(","))
-        if int in own.kinds and re.fullmatch(r"[+-]?\d+", text):
+        if int in parameter.kinds and re.fullmatch(r"[+-]?\d+", text):
             return int(text)
-        if float in own.kinds:
+        if float in parameter.kinds:
             return float(text)
-        if str in own.kinds or "callable" in own.kinds:
+        if str in parameter.kinds or "callable" in parameter.kinds:
             return text
         raise ValueError(text)
 

@@ -28,8 +28,8 @@ def interruptible() -> Iterator[None]:
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number, own in before.items():
-        if own is not signal.SIG_IGN:  # as nohup and the background jobs of a shell have it
+    for number, value in before.items():
+        if value is not signal.SIG_IGN:  # as nohup and the background jobs of a shell have it
             signal.signal(number, _raise)
     woken = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     ended = threading.Event()
@@ -40,8 +40,8 @@ def interruptible() -> Iterator[None]:
         ended.set()
         signal.set_wakeup_fd(woken)
         os.close(writing)  # the thread reads the end of the pipe, and ends
-        for number, own in before.items():
-            signal.signal(number, own)
+        for number, value in before.items():
+            signal.signal(number, value)
 
 
 def _raise(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001

@@ -43,7 +43,7 @@ def open_model(arguments: argparse.Namespace) -> Any:
     from ostinato.tasks.base.registry import load
 
     if not arguments.model.exists():
-        beside = [own.parent.name for own in arguments.model.parent.glob("*/model.json")]
+        beside = [each.parent.name for each in arguments.model.parent.glob("*/model.json")]
         hint = suggestion(arguments.model.name, beside) or "; give the folder that `ostinato fit` wrote"
         raise ArtifactError(f"{arguments.model} does not exist{hint}")
     return load(arguments.model)
@@ -55,10 +55,10 @@ def extras_of(about: About, verb: str, arguments: argparse.Namespace) -> dict[st
     Raises:
         UsageError: one was given that the task does not have.
     """
-    own = {extra.name for extra in about.extra(verb)}
+    known = {extra.name for extra in about.extra(verb)}
     given = {name: value for name in arguments.extras if (value := getattr(arguments, name)) is not None}
     for name in given:
-        if name not in own:
+        if name not in known:
             kinds = " or ".join(map(with_article, arguments.extras[name]))
             held = f"{arguments.model} holds {with_article(about.kind)}"
             raise UsageError(f"--{name.replace('_', '-')} is for {kinds}, and {held}; leave it out")

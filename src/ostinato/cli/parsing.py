@@ -99,7 +99,7 @@ class Parser(argparse.ArgumentParser):
         from ostinato.options import parameters_of
         from ostinato.tasks.base.registry import homes
 
-        fits = {own.flag for home in homes().values() for own in parameters_of(home.parameters_class())}
+        fits = {each.flag for home in homes().values() for each in parameters_of(home.parameters_class())}
         return " here: a model keeps what it was fitted with" if option in fits else ""
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:

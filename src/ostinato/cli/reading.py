@@ -53,7 +53,7 @@ def add_encoding(group: Any) -> None:
 def with_reading(arguments: argparse.Namespace) -> argparse.Namespace:
     """Put how they are to be read beside the files among the arguments."""
     names = [name for name in _SAID if name != "decimal" or getattr(arguments, "decimal_mark", False)]
-    said: dict[str, Any] = {name: own for name in names if (own := getattr(arguments, name, None)) is not None}
+    said: dict[str, Any] = {name: value for name in names if (value := getattr(arguments, name, None)) is not None}
     if getattr(arguments, "missing_cells", False) and arguments.missing is not None:
         said["missing"] = arguments.missing
     if not said:
@@ -63,14 +63,16 @@ def with_reading(arguments: argparse.Namespace) -> argparse.Namespace:
 
     if said.get("delimiter") in ("tab", "\\t"):
         said["delimiter"] = "\t"
-    given = {name: own for name in _FILES if (own := getattr(arguments, name, None)) is not None}
-    files = [file for own in given.values() for file in (own if isinstance(own, list) else [own])]
+    given = {name: value for name in _FILES if (value := getattr(arguments, name, None)) is not None}
+    files = [file for each in given.values() for file in (each if isinstance(each, list) else [each])]
     # of files of several kinds, each is told what is meant for it; what is meant for none, its reader refuses
     meant = {option for option in (*TAKEN_BY, "encoding") if any(takes(option, str(file)) for file in files)}
 
     def told(file: str) -> TableFile:
-        return TableFile(file, **{key: own for key, own in said.items() if key not in meant or takes(key, str(file))})
+        return TableFile(
+            file, **{key: value for key, value in said.items() if key not in meant or takes(key, str(file))}
+        )
 
-    for name, own in given.items():
-        setattr(arguments, name, [told(file) for file in own] if isinstance(own, list) else told(own))
+    for name, value in given.items():
+        setattr(arguments, name, [told(file) for file in value] if isinstance(value, list) else told(value))
     return arguments

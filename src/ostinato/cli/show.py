@@ -62,9 +62,9 @@ def print_scores(scores: Scores) -> None:
     print(score_table(scores.values, scores.better, scores.against))
     print(f"* best{_signs(scores.against)}. {scores.protocol}; {scores.count:,} {scores.of}.")
     print(scores.verdict)
-    for name, own in scores.details.items():
-        if isinstance(own, Mapping) and own and all(isinstance(row, Mapping) for row in own.values()):
-            print(f"\n{name}\n{score_table(own, dict.fromkeys(next(iter(own.values())), ''))}")
+    for name, detail in scores.details.items():
+        if isinstance(detail, Mapping) and detail and all(isinstance(row, Mapping) for row in detail.values()):
+            print(f"\n{name}\n{score_table(detail, dict.fromkeys(next(iter(detail.values())), ''))}")
 
 
 def _signs(against: Mapping[str, Mapping[str, Difference]]) -> str:
@@ -88,16 +88,16 @@ def print_summary(summary: Summary) -> None:
 
 def scores_json(scores: Scores) -> dict[str, Any]:
     """Return scores as `--json` has them after every verb."""
-    return {"scores": scores.values, **{name: own for name, own in scores.plain().items() if name != "values"}}
+    return {"scores": scores.values, **{name: value for name, value in scores.plain().items() if name != "values"}}
 
 
 def fit_json(out: object, model: Any) -> dict[str, Any]:
     """Return what a fit of any task prints with `--json`."""
     summary, scores = model.summary_, model.scores_
     judged = {"scores": {}, "verdict": summary.verdict} if scores is None else scores_json(scores)
-    own = {"best_epoch": summary.best_epoch, "epochs": len(summary.history), "stopped": summary.stopped}
-    own["seconds"] = {part: round(seconds, 3) for part, seconds in model.fitted_.seconds.items()}
-    return {"model": str(out), "task": summary.task, **judged, **own}
+    trained = {"best_epoch": summary.best_epoch, "epochs": len(summary.history), "stopped": summary.stopped}
+    trained["seconds"] = {part: round(seconds, 3) for part, seconds in model.fitted_.seconds.items()}
+    return {"model": str(out), "task": summary.task, **judged, **trained}
 
 
 def print_json(value: Any) -> None:
@@ -137,9 +137,9 @@ def stdin_lines() -> Iterator[str]:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _plain(own) for key, own in value.items()}
+        return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(own) for own in value]
+        return [_plain(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

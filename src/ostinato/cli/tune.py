@@ -86,8 +86,8 @@ def _space(command: Command, arguments: argparse.Namespace, fixed: dict[str, Any
     from ostinato.studies.tuning.space import parse_search
 
     if arguments.search is None:
-        own = {name: text for name, text in parse_search(command.search).items() if name not in fixed}
-        return own or None
+        searched = {name: text for name, text in parse_search(command.search).items() if name not in fixed}
+        return searched or None
     space = parse_search(arguments.search)
     for name in space:
         if name in fixed:
@@ -101,11 +101,11 @@ def _tell(trial: Trial) -> None:
     """Say on stderr that a trial has ended."""
     from ostinato.studies.tuning.result import in_short
 
-    own = ", ".join(f"{name} {in_short(value)}" for name, value in trial.parameters.items())
+    chosen = ", ".join(f"{name} {in_short(value)}" for name, value in trial.parameters.items())
     how = {"complete": f"validation loss {trial.value:.4g}", "failed": f"failed: {trial.note}"}.get(
         trial.state, f"stopped after {trial.epochs} epoch{'' if trial.epochs == 1 else 's'}"
     )
-    print(f"trial {trial.number}: {how} ({own}; {trial.seconds:.1f} s)", file=sys.stderr, flush=True)
+    print(f"trial {trial.number}: {how} ({chosen}; {trial.seconds:.1f} s)", file=sys.stderr, flush=True)
 
 
 def _write(found: Search, out: Path) -> None:

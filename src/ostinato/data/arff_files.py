@@ -46,7 +46,9 @@ class Arff:
         if doubled is not None:
             raise DataError(f'{self.name} has two attributes named "{doubled}"; give each its own name')
         columns = list(zip(*self.rows, strict=True)) or [()] * len(names)
-        frame = pl.DataFrame([pl.Series(n, list(own), dtype=pl.String) for n, own in zip(names, columns, strict=True)])
+        frame = pl.DataFrame(
+            [pl.Series(n, list(column), dtype=pl.String) for n, column in zip(names, columns, strict=True)]
+        )
         return Table(self.name, frame, first_row=1, lines=np.array(self.lines, np.int64), untyped=True)
 
     def sequences(self) -> SequenceSet:
@@ -69,9 +71,9 @@ class Arff:
         for line, row in zip(self.lines, self.rows, strict=True):
             where = f"line {line} of {self.name}"
             cells = (row[values[0]] or "").replace("\\n", "\n").split("\n") if nested else [[row[at] for at in values]]
-            parts = [own.split(",") if isinstance(own, str) else own for own in cells]
-            channels = [np.array([value_of(where, cell) for cell in own], np.float32) for own in parts]
-            if len({len(own) for own in channels}) > 1:
+            parts = [cell.split(",") if isinstance(cell, str) else cell for cell in cells]
+            channels = [np.array([value_of(where, cell) for cell in part], np.float32) for part in parts]
+            if len({len(channel) for channel in channels}) > 1:
                 raise DataError(f"{where}: its channels have different numbers of steps; expected equally many")
             sequences.append(trimmed(np.stack(channels, 1)))
             labels.append(row[told] or "")
@@ -143,8 +145,8 @@ def _cells(name: str, number: int, line: str, width: int) -> tuple[str | None, .
         if cell is None or len(found) > width:
             break
         quoted = cell[1] if cell[1] is not None else cell[2]
-        own = _unescaped(quoted) if quoted is not None else cell[3]
-        found.append(None if quoted is None and own in ("?", "") else own)
+        text = _unescaped(quoted) if quoted is not None else cell[3]
+        found.append(None if quoted is None and text in ("?", "") else text)
         place = cell.end()
         if cell[4] == "":
             place = len(line) + 1

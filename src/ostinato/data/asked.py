@@ -48,7 +48,7 @@ class Asked:
         Raises:
             UsageError: something is said that would be ignored.
         """
-        wrong = next((own for own in _KINDS if getattr(self, own) is not None and not takes(own, name)), None)
+        wrong = next((each for each in _KINDS if getattr(self, each) is not None and not takes(each, name)), None)
         if wrong is not None:
             flag = "--header, --no-header" if wrong == "header" else f"--{wrong}"
             raise UsageError(f"{wrong}=... ({flag}) is for {_KINDS[wrong]}, and {name} is none; leave it out")

@@ -22,8 +22,8 @@ def category_codes(table: Table, name: str, missing: tuple[str, ...], categories
     """
     cells = texts(table, name, missing)
     place = _places(categories)
-    codes = [-1 if own is None else place.get(own, place.get(own.lower(), -2)) for own in cells]
-    unknown = [str(own) for own, code in zip(cells, codes, strict=True) if code == -2]
+    codes = [-1 if cell is None else place.get(cell, place.get(cell.lower(), -2)) for cell in cells]
+    unknown = [str(cell) for cell, code in zip(cells, codes, strict=True) if code == -2]
     if unknown:
         warn_unknown(name, table.origin, unknown, categories)
     _say_folded(name, table.origin, cells, codes, categories)
@@ -41,18 +41,20 @@ def category_of(cell: Any, categories: tuple[str, ...], missing: tuple[str, ...]
 
 def _places(categories: tuple[str, ...]) -> dict[str, int]:
     """Return the place of each category by its text; of words for true and false in small letters too."""
-    words = {own.lower(): i for i, own in enumerate(categories) if own.lower() in (*YES, *NO)}
-    return words | {own: i for i, own in enumerate(categories)}
+    words = {category.lower(): i for i, category in enumerate(categories) if category.lower() in (*YES, *NO)}
+    return words | {category: i for i, category in enumerate(categories)}
 
 
 def _say_folded(
     name: str, origin: str, cells: Sequence[str | None], codes: Sequence[int], categories: tuple[str, ...]
 ) -> None:
     """Say which words for true and false were taken as a category that is written otherwise."""
-    pairs = {(own, categories[code]) for own, code in zip(cells, codes, strict=True) if own is not None and code >= 0}
+    pairs = {
+        (cell, categories[code]) for cell, code in zip(cells, codes, strict=True) if cell is not None and code >= 0
+    }
     folded = sorted(pair for pair in pairs if pair[0] != pair[1])
     if folded:
-        shown = ", ".join(f'"{own}" is taken as "{known}"' for own, known in folded[:4])
+        shown = ", ".join(f'"{value}" is taken as "{known}"' for value, known in folded[:4])
         warnings.warn(
             f'column "{name}" of {origin}: {shown}, as in the training data; capitals tell other words apart, but not '
             "these",
@@ -75,8 +77,8 @@ def warn_unknown(name: str, origin: str, unknown: Sequence[str], categories: Seq
 
 
 def _twin(unknown: Sequence[str], categories: Sequence[str]) -> str:
-    known = {own.lower(): own for own in categories}
-    kind = next((own for own in unknown if own.lower() in known), None)
+    known = {category.lower(): category for category in categories}
+    kind = next((each for each in unknown if each.lower() in known), None)
     return (
         "" if kind is None else f'; "{kind}" is not taken as "{known[kind.lower()]}": write them alike if they are one'
     )

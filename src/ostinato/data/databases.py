@@ -55,10 +55,10 @@ def _read_duckdb(path: Path, table: str | int | None) -> Table:
         }
         with duckdb.connect(str(path), read_only=True, config=settings) as base:
             query = "SELECT table_schema, table_name FROM information_schema.tables WHERE table_type = 'BASE TABLE'"
-            names = sorted(base.execute(query).fetchall(), key=lambda own: (own[0] != "main", own))
-            place = choose(path.name, [own[1] for own in names], table, "table")
-            cursor = base.execute("SELECT * FROM " + ".".join(_quoted(own) for own in names[place]))
-            columns = [str(own[0]) for own in cursor.description or ()]
+            names = sorted(base.execute(query).fetchall(), key=lambda each: (each[0] != "main", each))
+            place = choose(path.name, [name[1] for name in names], table, "table")
+            cursor = base.execute("SELECT * FROM " + ".".join(_quoted(name) for name in names[place]))
+            columns = [str(each[0]) for each in cursor.description or ()]
             rows = cursor.fetchall()
     except (duckdb.Error, RuntimeError, OverflowError, UnicodeDecodeError) as error:
         reason = (str(error).splitlines() or ["no reason is given"])[0].rstrip(".")[:200]
@@ -84,7 +84,7 @@ def _read_sqlite(path: Path, table: str | int | None) -> Table:
             names = [str(row[0]) for row in base.execute(query)]
             wanted = names[choose(path.name, names, table, "table")]
             cursor = base.execute(f"SELECT * FROM {_quoted(wanted)}")
-            columns = [str(own[0]) for own in cursor.description]
+            columns = [str(each[0]) for each in cursor.description]
             rows = cursor.fetchall()
     except (sqlite3.Error, sqlite3.Warning, OverflowError, UnicodeDecodeError) as error:
         raise DataError(f"{path.name} cannot be read ({error}); it is damaged, or no SQLite database") from error

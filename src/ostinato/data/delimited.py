@@ -78,7 +78,7 @@ def decode(name: str, content: bytes, encoding: str | None = None) -> str:
     """
     if encoding is not None:
         return _decoded(name, content, encoding)
-    mark, encoding = next(((mark, own) for mark, own in _MARKS if content.startswith(mark)), (b"", ""))
+    mark, encoding = next(((mark, value) for mark, value in _MARKS if content.startswith(mark)), (b"", ""))
     try:
         text = content[len(mark) :].decode(encoding or "utf-8")
     except UnicodeDecodeError as error:
@@ -98,9 +98,9 @@ def decode(name: str, content: bytes, encoding: str | None = None) -> str:
 
 def _decoded(name: str, content: bytes, encoding: str) -> str:
     """Return the text of a file in an encoding that was said."""
-    own = codec_of(encoding)
+    codec = codec_of(encoding)
     try:
-        return own.decode(content)[0].removeprefix("\ufeff")
+        return codec.decode(content)[0].removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise DataError(
@@ -263,7 +263,7 @@ def _parsed(name: str, body: str, layout: _Layout) -> TextRows:
     width = len(names)
     if layout.has_header:
         # without the names that a delimiter at the end of the header makes, a row may lack that cell too
-        width = max((place for place, own in enumerate(names, 1) if own), default=width)
+        width = max((place for place, value in enumerate(names, 1) if value), default=width)
     rows = parse_rows(
         name, body, layout.delimiter, len(names), least=width, header=layout.has_header, skipped=layout.skipped
     )
@@ -273,9 +273,11 @@ def _parsed(name: str, body: str, layout: _Layout) -> TextRows:
 def _named(name: str, frame: pl.DataFrame, names: list[str]) -> pl.DataFrame:
     """Return a frame with its header's names; columns of nothing, as a delimiter at each line's end makes, left out."""
     kept = [
-        place for place, own in enumerate(names) if own or frame.to_series(place).null_count() < max(frame.height, 1)
+        place
+        for place, value in enumerate(names)
+        if value or frame.to_series(place).null_count() < max(frame.height, 1)
     ]
-    doubled = next((own for own, count in Counter(names[place] for place in kept).items() if count > 1), None)
+    doubled = next((value for value, count in Counter(names[place] for place in kept).items() if count > 1), None)
     if doubled is not None:
         raise DataError(f'{name} has two columns named "{doubled}"; give each column its own name')
     return frame.select(frame.to_series(place).alias(names[place]) for place in kept)

@@ -74,7 +74,9 @@ class EventLog:
     def reading(self) -> EventReading:
         """How the log was read."""
         kinds = {name: cells[0].dtype.kind for name, cells in self.columns.items() if cells}
-        return EventReading(self.time_format, {name: "text" if own == "O" else "number" for name, own in kinds.items()})
+        return EventReading(
+            self.time_format, {name: "text" if kind == "O" else "number" for name, kind in kinds.items()}
+        )
 
     @cached_property
     def moments(self) -> tuple[NDArray[np.float64], ...]:
@@ -83,10 +85,10 @@ class EventLog:
         NaN where times are no dates.
         """
         if self.starts.dtype.kind != "M":
-            return tuple(np.full(len(own), np.nan) for own in self.gaps)
+            return tuple(np.full(len(gap), np.nan) for gap in self.gaps)
         first = self.starts.astype("datetime64[us]").astype(np.int64) / 1e6
-        instants = [start + np.cumsum(own) for start, own in zip(first, self.gaps, strict=True)]
-        return tuple(wall_seconds(own, self.time_format.zone) for own in instants)
+        instants = [start + np.cumsum(gap) for start, gap in zip(first, self.gaps, strict=True)]
+        return tuple(wall_seconds(instant, self.time_format.zone) for instant in instants)
 
     def take(self, rows: NDArray[np.int64]) -> EventLog:
         """Return some of the cases, by their places, in that order."""
@@ -115,7 +117,7 @@ class EventLog:
             self.gaps + other.gaps,
             np.concatenate([self.starts, other.starts]),
             self.time_format,
-            {name: own + other.columns[name] for name, own in self.columns.items() if name in other.columns},
+            {name: column + other.columns[name] for name, column in self.columns.items() if name in other.columns},
         )
 
     def encode(self, kinds: tuple[str, ...] | None = None) -> tuple[NDArray[np.int64], ...]:
@@ -185,10 +187,10 @@ def read_event_log(
         origin=table.origin,
         cases=tuple(groups),
         activities=tuple(tuple(found[row] for row in rows) for rows in ordered),
-        gaps=gaps if time is not None else tuple(np.full(len(own), np.nan) for own in gaps),
+        gaps=gaps if time is not None else tuple(np.full(len(gap), np.nan) for gap in gaps),
         starts=times[[rows[0] for rows in ordered]],
         time_format=time_format,
-        columns={name: tuple(own[rows] for rows in ordered) for name, own in cells.items()},
+        columns={name: tuple(cell[rows] for rows in ordered) for name, cell in cells.items()},
     )
 
 

@@ -124,10 +124,10 @@ def as_array(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return value
     if isinstance(value, (list, tuple, range)):
-        kinds = {type(own) for own in value}
-        if kinds in ({float}, {bool}) or (kinds == {int} and all(-(2**63) <= own < 2**63 for own in value)):
+        kinds = {type(each) for each in value}
+        if kinds in ({float}, {bool}) or (kinds == {int} and all(-(2**63) <= each < 2**63 for each in value)):
             return np.array(value)
-        nested = any(isinstance(own, (list, tuple, np.ndarray)) for own in value)
+        nested = any(isinstance(each, (list, tuple, np.ndarray)) for each in value)
         return _rectangle(value) if nested else value
     return np.asarray(value)
 

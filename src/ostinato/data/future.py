@@ -64,14 +64,14 @@ def _places(panel: Panel, series: Series, rows: NDArray[np.int64], times: Times 
     """Return which step of the horizon each row is, from 0; less than 0 for one of the past."""
     if times is None:
         return np.arange(len(rows))
-    own = times[rows]
+    rows_times = times[rows]
     if panel.frequency.unit == "row":
         # rows on no grid are still in order: those after the last one of the history are the coming ones
-        order = np.argsort(own, kind="stable")
+        order = np.argsort(rows_times, kind="stable")
         places = np.empty(len(rows), np.int64)
-        places[order] = np.arange(len(rows)) - int((own <= series.last).sum() if series.last is not None else 0)
+        places[order] = np.arange(len(rows)) - int((rows_times <= series.last).sum() if series.last is not None else 0)
         return places
-    return panel.frequency.places(series.start, own) - len(series)
+    return panel.frequency.places(series.start, rows_times) - len(series)
 
 
 def _refuse_twins(table: Table, rows: NDArray[np.int64], places: NDArray[np.int64]) -> None:

@@ -70,7 +70,7 @@ def _is_guess(name: str) -> bool:
 
 def _parts(lowered: dict[str, str]) -> list[str]:
     """Return the columns of a year and what divides it, joined."""
-    lowered = {**{part: lowered[own] for own, part in _SHORT.items() if own in lowered}, **lowered}
+    lowered = {**{part: lowered[value] for value, part in _SHORT.items() if value in lowered}, **lowered}
     names = [part for part in PARTS if part in lowered]
     if names[:2] != ["year", "month"]:
         other = next((part for part in ("quarter", "week") if {"year", part} <= set(lowered)), None)

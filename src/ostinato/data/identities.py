@@ -32,7 +32,7 @@ def names(table: Table, name: str, what: str) -> list[str]:
     if None in found:
         raise DataError(f'{table.place(found.index(None))}: column "{name}" is empty; every row {what}')
     _refuse_merged(table, name)
-    return [str(own) for own in found]
+    return [str(each) for each in found]
 
 
 def _refuse_merged(table: Table, name: str) -> None:
@@ -54,7 +54,7 @@ def _refuse_merged(table: Table, name: str) -> None:
         return
     twin = bare.filter(bare.is_duplicated())[0]
     here = table.frame[name].cast(pl.String)
-    first, second = (int((here == own).arg_max() or 0) for own in kinds.filter(bare == twin).sort()[:2])
+    first, second = (int((here == each).arg_max() or 0) for each in kinds.filter(bare == twin).sort()[:2])
     raise DataError(
         f'{table.place(max(first, second))}: "{here[max(first, second)]}" in column "{name}" differs from '
         f'"{here[min(first, second)]}" in row {table.number(min(first, second))} only by the white space around it; '
@@ -82,12 +82,12 @@ def labels(table: Table, name: str, what: str) -> list[Label]:
 
 def typed(texts: Sequence[str]) -> list[Label]:
     """Return texts as what all of them are: whole numbers, floats, true and false as Python writes them, or texts."""
-    if all(re.fullmatch(r"0|-?[1-9]\d{0,17}", own) for own in texts):
-        return [int(own) for own in texts]
-    if all(own.lower() in ("true", "false") for own in texts):
-        return [own.lower() == "true" for own in texts]
-    if all(re.fullmatch(r"-?\d+\.\d+(e[+-]?\d+)?", own) and repr(float(own)) == own for own in texts):
-        return [float(own) for own in texts]
+    if all(re.fullmatch(r"0|-?[1-9]\d{0,17}", text) for text in texts):
+        return [int(text) for text in texts]
+    if all(text.lower() in ("true", "false") for text in texts):
+        return [text.lower() == "true" for text in texts]
+    if all(re.fullmatch(r"-?\d+\.\d+(e[+-]?\d+)?", text) and repr(float(text)) == text for text in texts):
+        return [float(text) for text in texts]
     return list(texts)
 
 

@@ -88,17 +88,17 @@ def check_anchor(frequency: Frequency, start: np.datetime64) -> None:
         return
     wall = wall_times(np.array([start], "datetime64[us]"), frequency.zone)[0]
     if frequency.unit == "us":
-        own = WEEKDAYS[int(wall.astype("datetime64[D]").astype(int) + 3) % 7]
-        fits = own == frequency.anchor
+        begins = WEEKDAYS[int(wall.astype("datetime64[D]").astype(int) + 3) % 7]
+        fits = begins == frequency.anchor
     else:
         month = int(wall.astype("datetime64[M]").astype(int)) % 12
-        own = MONTHS[month]
+        begins = MONTHS[month]
         fits = (month - MONTHS.index(frequency.anchor)) % min(frequency.step, 12) == 0
     if not fits:
         bare = replace(frequency, anchor="").alias()
         raise UsageError(
-            f'frequency "{frequency.alias()}" does not go with a series that starts at {str(wall)[:10]} ({own}); '
-            f'pass "{bare}-{own}", or "{bare}"'
+            f'frequency "{frequency.alias()}" does not go with a series that starts at {str(wall)[:10]} ({begins}); '
+            f'pass "{bare}-{begins}", or "{bare}"'
         )
 
 
@@ -150,8 +150,8 @@ def _walls_of(instants: Times, zone: str | None) -> Times:
     usual = days + clocks[counts.argmax()]
     other = usual != walls
     if other.mean() < 0.2:
-        own = np.flatnonzero(other)
-        same = own[instants_of(usual[own], zone) == instants[own]]
+        places = np.flatnonzero(other)
+        same = places[instants_of(usual[places], zone) == instants[places]]
         walls = walls.copy()
         walls[same] = usual[same]
     return walls
@@ -198,6 +198,8 @@ def irregularity(series_times: Sequence[Times]) -> tuple[int, float]:
         return 0, 0.0
     try:
         frequency = infer_frequency(series_times)
-        return 0, float(sum(frequency.places(own[0], own)[-1] + 1 - len(own) for own in series_times if len(own)))
+        return 0, float(
+            sum(frequency.places(times[0], times)[-1] + 1 - len(times) for times in series_times if len(times))
+        )
     except DataError:
         return 0, np.inf

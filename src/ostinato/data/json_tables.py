@@ -29,7 +29,7 @@ def parse_json(name: str, content: bytes) -> Table | dict[str, Any]:
             f"line {error.lineno} of {name} is not JSON ({error.msg} in place {error.colno}); expected a list of "
             "objects"
         ) from error
-    if len(rows) == 1 and all(isinstance(own, list) for own in rows[0].values()):
+    if len(rows) == 1 and all(isinstance(row, list) for row in rows[0].values()):
         return rows[0]
     return table_of_rows(name, rows)
 
@@ -62,5 +62,5 @@ def table_of_rows(name: str, rows: Sequence[Any]) -> Table:
     if not columns:
         return Table(name, pl.DataFrame())
     values = {column: [row.get(column) for row in rows] for column in columns}
-    frame = pl.DataFrame([series_of_values(column, own) for column, own in values.items()])
+    frame = pl.DataFrame([series_of_values(column, value) for column, value in values.items()])
     return Table(name, frame, alike=alike(values))

@@ -119,7 +119,7 @@ def _decided(table: Table, schema: Schema, fitting: bool) -> dict[str, Any]:
         return {}
     return {
         "decimal": schema.decimal or table.decimal or table.evidence,
-        "missing": (*schema.missing, *(own for own in table.missing if own not in schema.missing)),
+        "missing": (*schema.missing, *(each for each in table.missing if each not in schema.missing)),
     }
 
 
@@ -228,7 +228,7 @@ def _rows_by_series(table: Table, series_id: str | None) -> list[tuple[str, NDAr
     rows: dict[str, list[int]] = {}
     for row, name in enumerate(names(table, series_id, "must name its series")):
         rows.setdefault(name, []).append(row)
-    return [(name, np.asarray(own)) for name, own in rows.items()]
+    return [(name, np.asarray(value)) for name, value in rows.items()]
 
 
 def _check_order(
@@ -270,8 +270,8 @@ def _frequency(table: Table, schema: Schema, groups: list[_Group], zone: str | N
         found = settled(wanted, times, zone) if wanted is not None else infer_frequency(times, zone)
     except DataError as error:
         raise DataError(f"{table.origin}: {error}") from error
-    for own in times:
-        check_anchor(found, own[0])
+    for each in times:
+        check_anchor(found, each[0])
     return found
 
 

@@ -87,7 +87,7 @@ def _header(name: str, file: Any) -> tuple[np.dtype[Any], tuple[int, ...], bool,
     kind, shape = _kind(name, fields.get("descr")), fields.get("shape")
     if (
         not isinstance(shape, tuple)
-        or not all(type(own) is int and 0 <= own < 2**63 for own in shape)
+        or not all(type(each) is int and 0 <= each < 2**63 for each in shape)
         or len(shape) > 32
     ):
         raise DataError(f"the header of {name} gives no shape; it is damaged: save the array again")

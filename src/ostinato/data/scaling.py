@@ -57,14 +57,14 @@ class Scaler:
         if kind not in ("standard", "mean_abs", "none"):
             raise UsageError(f'scaling "{kind}" is not known; choose standard, mean_abs or none')
         moments = [_Moments.of(panel, i, int(part.start[i]), int(part.stop[i])) for i in range(len(panel.series))]
-        targets = [own.affine(kind, slice(0, panel.targets)) for own in moments]
+        targets = [each.affine(kind, slice(0, panel.targets)) for each in moments]
         pooled = _Moments.pooled(moments)
         split = panel.targets + panel.past
         static = np.stack([series.static for series in panel.series])
         return cls(
             kind,
             tuple(series.id for series in panel.series),
-            Affine(np.stack([own.center for own in targets]), np.stack([own.scale for own in targets])),
+            Affine(np.stack([target.center for target in targets]), np.stack([target.scale for target in targets])),
             pooled.affine("standard", slice(panel.targets, split)),
             pooled.affine("standard", slice(split, None)),
             _Moments.from_rows(static).affine("standard", slice(None)),

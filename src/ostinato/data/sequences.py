@@ -123,7 +123,7 @@ def group_rows(table: Table, column: str) -> dict[str, NDArray[np.int64]]:
     rows: dict[str, list[int]] = {}
     for row, name in enumerate(names(table, column, "must name its sequence")):
         rows.setdefault(name, []).append(row)
-    return {name: np.asarray(own, np.int64) for name, own in rows.items()}
+    return {name: np.asarray(value, np.int64) for name, value in rows.items()}
 
 
 def elapsed(times: Times) -> NDArray[np.float64]:
@@ -176,12 +176,12 @@ def _labels(table: Table, column: str, groups: dict[str, NDArray[np.int64]]) -> 
 
 
 def _check_rising(table: Table, name: str, rows: NDArray[np.int64], times: Times) -> None:
-    own = times[rows]
-    wrong = np.flatnonzero(own[1:] <= own[:-1])
+    seen = times[rows]
+    wrong = np.flatnonzero(seen[1:] <= seen[:-1])
     if wrong.size:
         place = int(wrong[0]) + 1
         before = table.number(int(rows[place - 1]))
         raise DataError(
-            f'{table.place(int(rows[place]))}: the time {format_time(own[place])} of sequence "{name}" does not come '
-            f"after that of row {before}, {format_time(own[place - 1])}; sort the rows by time, one row a time"
+            f'{table.place(int(rows[place]))}: the time {format_time(seen[place])} of sequence "{name}" does not come '
+            f"after that of row {before}, {format_time(seen[place - 1])}; sort the rows by time, one row a time"
         )

@@ -48,7 +48,7 @@ def read_apart(name: str, content: bytes, choose: Callable[[Sequence[str]], int]
     import pyarrow  # type: ignore[import-untyped]
 
     code = Path(__file__).with_name("sheet_reader.py").read_text("utf-8")
-    paths = os.pathsep.join(own for own in sys.path if own)
+    paths = os.pathsep.join(each for each in sys.path if each)
     with subprocess.Popen(
         [sys.executable, "-P", "-c", code],
         stdin=subprocess.PIPE,

@@ -23,7 +23,7 @@ def main() -> None:
         _say(stdout, {"names": book.sheet_names})
         place = json.loads(stdin.readline())
         found, errors = book.load_sheet(place, header_row=None, dtypes="string").to_arrow_with_errors()
-        cells = [] if errors is None else [(*own.offset_position, own.detail) for own in errors.errors]
+        cells = [] if errors is None else [(*each.offset_position, each.detail) for each in errors.errors]
         _say(stdout, {"errors": cells})
         names = [str(number) for number in range(found.num_columns)]
         table = pyarrow.RecordBatch.from_arrays([found.column(number) for number in range(len(names))], names)

@@ -77,9 +77,9 @@ def _read_here(name: str, content: bytes, chosen: Callable[[Sequence[str]], int]
         if not isinstance(error, fastexcel.FastExcelError) and type(error).__name__ != "PanicException":
             raise
         raise broken(name, str(error)) from error
-    names = [str(own) for own in range(found.num_columns)]
-    table = pyarrow.Table.from_arrays([found.column(own) for own in range(len(names))], names)
-    return Cells(table, [(*own.offset_position, own.detail) for own in ([] if errors is None else errors.errors)])
+    names = [str(each) for each in range(found.num_columns)]
+    table = pyarrow.Table.from_arrays([found.column(each) for each in range(len(names))], names)
+    return Cells(table, [(*each.offset_position, each.detail) for each in ([] if errors is None else errors.errors)])
 
 
 def _as_table(name: str, found: Cells, header: bool | None) -> Table:
@@ -93,12 +93,12 @@ def _as_table(name: str, found: Cells, header: bool | None) -> Table:
             frame[row, column] = _ERRORS.get(word, f"#{word or 'ERROR'}")
     if not frame.height:
         return Table(name, frame, first_row=2, untyped=True)
-    cells = [[own or "" for own in row] for row in frame.head(_HEAD).iter_rows()]
+    cells = [[each or "" for each in row] for row in frame.head(_HEAD).iter_rows()]
     if not has_header(name, cells[0], cells[1:], header):
         frame.columns = names_of_columns(frame.width)
         return Table(name, _without_false_days(frame), first_row=1, untyped=True)
     names = [_named(place, cell) for place, cell in enumerate(frame.row(0))]
-    doubled = next((own for own in names if names.count(own) > 1), None)
+    doubled = next((each for each in names if names.count(each) > 1), None)
     if doubled is not None:
         raise DataError(f'{name} has two columns named "{doubled}"; give each column its own name')
     frame = frame.rename(dict(zip(frame.columns, names, strict=True))).slice(1)
@@ -115,8 +115,8 @@ def _without_false_days(frame: pl.DataFrame) -> pl.DataFrame:
 
     Days beside them are without a time of day likewise, so that the two can be joined.
     """
-    clocks = [own.name for own in frame if _all_match(own, r"^1899-12-3[01] \d{2}:\d{2}:\d{2}")]
-    days = [own.name for own in frame if clocks and _all_match(own, r"^\d{4}-\d{2}-\d{2} 00:00:00$")]
+    clocks = [each.name for each in frame if _all_match(each, r"^1899-12-3[01] \d{2}:\d{2}:\d{2}")]
+    days = [each.name for each in frame if clocks and _all_match(each, r"^\d{4}-\d{2}-\d{2} 00:00:00$")]
     return frame.with_columns(
         *[frame[name].str.slice(11) for name in clocks],
         *[frame[name].str.slice(0, 10) for name in days if name not in clocks],
@@ -132,7 +132,7 @@ def choose(name: str, there: Sequence[str], wanted: str | int | None, what: str)
     """Return the place of a sheet or table; where there are several and none is asked for, say which is read."""
     if not there:
         raise DataError(f"{name} has no {what}s; expected one with a header and rows")
-    listed = ", ".join(f'"{own}"' for own in there[:12])
+    listed = ", ".join(f'"{each}"' for each in there[:12])
     if wanted is None:
         if len(there) > 1:
             warnings.warn(
@@ -166,8 +166,8 @@ def _refuse_far_cell(name: str, sheet: bytes) -> None:
     found = re.findall(rb'<c\b[^>]*?\br="([A-Z]{1,3})(\d{1,9})"', sheet)
     if not found:
         return
-    columns, rows = ({own[place] for own in found} for place in (0, 1))
-    width = max(_column_number(own) for own in columns)
+    columns, rows = ({each[place] for each in found} for place in (0, 1))
+    width = max(_column_number(column) for column in columns)
     height = max(map(int, rows))
     if width * height > _MOST:
         raise DataError(

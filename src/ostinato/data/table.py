@@ -215,7 +215,7 @@ def _say_how_read(table: Table, name: str, cells: pl.Series, read: pl.Series) ->
     else:
         # a point stands before decimals, unless a file shows that its writer has commas there
         marks, why = (",", ".") if table.semicolons else (",",), ""
-    mark = next((own for own in marks if is_ambiguous(cells, own)), None)
+    mark = next((each for each in marks if is_ambiguous(cells, each)), None)
     if mark is None:
         return
     table.said.add(name)
@@ -325,7 +325,7 @@ def _as_texts(column: pl.Series) -> pl.Series:
     if column.dtype.is_float():
         column = column.fill_nan(None)
     if column.dtype == pl.Duration:
-        return pl.Series(column.name, [None if own is None else str(own) for own in column.to_list()], pl.String)
+        return pl.Series(column.name, [None if each is None else str(each) for each in column.to_list()], pl.String)
     if column.dtype == pl.Boolean:
         return column.replace_strict({True: "True", False: "False"}, default=None, return_dtype=pl.String)
     return column.cast(pl.String)

@@ -109,7 +109,7 @@ def _one_row_a_line(body: str, delimiter: str) -> bool:
     mark = re.escape(delimiter)
     cell = rf'(?:"[^"]*+(?:""[^"]*+)*+"|[^"{mark}]*+)'
     line = re.compile(rf"{cell}(?:{mark}{cell})*+")
-    return all(line.fullmatch(own, 0, len(own) - own.endswith("\n")) for own in io.StringIO(body) if '"' in own)
+    return all(line.fullmatch(each, 0, len(each) - each.endswith("\n")) for each in io.StringIO(body) if '"' in each)
 
 
 def _cells_of(line: str, delimiter: str) -> int:
@@ -172,7 +172,7 @@ def _check_widths(name: str, records: Sequence[tuple[int, list[str]]], width: in
 def _framed(records: Sequence[tuple[int, list[str]]], width: int) -> TextRows:
     import polars as pl
 
-    padded = [[*(own or None for own in cells), *[None] * (width - len(cells))] for _, cells in records]
+    padded = [[*(cell or None for cell in cells), *[None] * (width - len(cells))] for _, cells in records]
     columns = list(zip(*padded, strict=True)) or [()] * width
-    frame = pl.DataFrame([pl.Series(f"{place}", list(own), dtype=pl.String) for place, own in enumerate(columns)])
+    frame = pl.DataFrame([pl.Series(f"{place}", list(column), dtype=pl.String) for place, column in enumerate(columns)])
     return TextRows(frame, np.array([line for line, _ in records], np.int64))

@@ -61,7 +61,7 @@ def read_texts(
     if not possible:
         raise _impossible(table, name, texts, parts, readings, wanted)
     order, walls = possible[0]
-    different = [own for own in possible if (own[1] != walls).any()]
+    different = [each for each in possible if (each[1] != walls).any()]
     if different:
         order, walls = _judged(table, name, texts, possible, groups, known=wanted.kind == "stamps")
     if not wanted.kind and not wanted.pattern:
@@ -162,10 +162,10 @@ def _judged(
     marks = [irregularity([walls[rows] for rows in groups]) for _, walls in possible]
     best = min(range(len(possible)), key=lambda place: marks[place])
     order, walls = possible[best]
-    others = [(own, found) for own, found in possible if own != order and (found != walls).any()]
+    others = [(value, found) for value, found in possible if value != order and (found != walls).any()]
     if order not in _ORDER_WORDS:
         return order, walls
-    equal = [own for own, mark in zip(possible, marks, strict=True) if mark == marks[best] and own[0] != order]
+    equal = [value for value, mark in zip(possible, marks, strict=True) if mark == marks[best] and value[0] != order]
     row = int((others[0][1] != walls).argmax())
     readings = f"{str(walls[row])[:10]} or {str(others[0][1][row])[:10]}"
     if known and isinstance(table, AloneRow):
@@ -175,7 +175,7 @@ def _judged(
         )
     why = (
         "nothing in it tells which"
-        if any((own[1] != walls).any() for own in equal)
+        if any((each[1] != walls).any() for each in equal)
         else "the rows are in order and regular then"
     )
     other = "day_first=False (--no-day-first)" if order == "dmy" else "day_first=True (--day-first)"
@@ -252,7 +252,7 @@ def finish(
     if zone is None and (len(offsets) > 1 or not given.all()):
         first = parts.offset[0]
         other = int((given if np.isnan(first) else parts.offset != first).argmax())
-        words = ["no offset" if np.isnan(own) else offset_name(int(own)) for own in parts.offset[[0, other]]]
+        words = ["no offset" if np.isnan(each) else offset_name(int(each)) for each in parts.offset[[0, other]]]
         raise DataError(
             f'{table.place(other)}: column "{name}" has times at {words[0]} and, from here on, at {words[1]}; fit with '
             'the zone that they are of, time_zone="Europe/Berlin" (--time-zone) for example, or "UTC"'

@@ -469,7 +469,9 @@ def _by_form(text: str, wanted: TimeFormat) -> Any:
 
     if wanted.pattern and len(text.strip()) != (digits_of(wanted.pattern) or len(text.strip())):
         return None
-    form = form_of(wanted.pattern) if wanted.pattern else next((own for own in FORMS if own.name == wanted.form), None)
+    form = (
+        form_of(wanted.pattern) if wanted.pattern else next((each for each in FORMS if each.name == wanted.form), None)
+    )
     if form is None or (len(form.orders) > 1 and wanted.order not in form.orders):
         return None
     parts = match_one(text, form)

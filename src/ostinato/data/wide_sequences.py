@@ -63,8 +63,8 @@ def read_wide(path: str | Path) -> SequenceSet:
         classes.append(cells[0])
     if not sequences:
         raise DataError(f"{file.name} has no rows; expected a class and values in each")
-    known = all(_is_class(own) and own != "?" for own in classes)
-    labels = tuple(typed([f"{float(own):.0f}" for own in classes])) if known else None
+    known = all(_is_class(each) and each != "?" for each in classes)
+    labels = tuple(typed([f"{float(each):.0f}" for each in classes])) if known else None
     return SequenceSet(
         origin=file.name,
         channels=("channel_1",),

@@ -105,7 +105,7 @@ class Windows:
             values[mine] = self._rows(int(i), rows[mine])
         if self.calendar:
             frequency = self.panel.frequency
-            times = [frequency.at(self.panel.series[i].start, own) for i, own in zip(series, rows, strict=True)]
+            times = [frequency.at(self.panel.series[i].start, row) for i, row in zip(series, rows, strict=True)]
             calendar.append(calendar_features(np.stack(times), frequency))
         return values, calendar[-1]
 
@@ -143,7 +143,7 @@ class _Flat:
                 panel.frequency.times(series.start, -margin[0], length + sum(margin))
                 for series, length in zip(panel.series, lengths, strict=True)
             ]
-            calendars.append(np.concatenate([calendar_features(own, panel.frequency) for own in times]))
+            calendars.append(np.concatenate([calendar_features(each, panel.frequency) for each in times]))
         return cls(values, calendars[-1], first)
 
     def take(self, series: NDArray[np.int64], rows: NDArray[np.int64]) -> tuple[Floats, NDArray[np.float32]]:

@@ -128,8 +128,8 @@ def aware(instants: NDArray[Any], zone: str | None) -> NDArray[Any]:
     info: tzinfo | None = _zone_info(zone) if fixed is None else timezone(fixed.astype("timedelta64[us]").item())
     found = np.empty(instants.size, object)
     for place, (instant, wall) in enumerate(zip(instants.reshape(-1).tolist(), walls, strict=True)):
-        own = info or timezone(timedelta(minutes=round((wall - instant) / timedelta(minutes=1))))
-        found[place] = instant.replace(tzinfo=UTC).astimezone(UTC if zone == "UTC" else own)
+        offset = info or timezone(timedelta(minutes=round((wall - instant) / timedelta(minutes=1))))
+        found[place] = instant.replace(tzinfo=UTC).astimezone(UTC if zone == "UTC" else offset)
     return found.reshape(instants.shape)
 
 

@@ -27,24 +27,24 @@ class Bridge(nn.Module):
         super().__init__()
         like = next(decoder.parameters(), torch.zeros(()))
         row = torch.zeros((1, input_size), device=like.device, dtype=like.dtype)
-        self._like = [map_state(lambda leaf: leaf[0].clone(), own) for own in decoder.initial_state(row)]
+        self._like = [map_state(lambda leaf: leaf[0].clone(), each) for each in decoder.initial_state(row)]
         ways = 2 if encoder.bidirectional else 1
         reads = getattr(encoder.cells[0], "input_size", None)
         if not isinstance(reads, int):
             raise UsageError(f"the input size of {type(encoder.cells[0]).__name__} is not known; it has no input_size")
         starts = encoder.initial_state(torch.zeros((1, reads), device=like.device, dtype=like.dtype))
-        width = sum(leaves(own)[0].numel() for own in starts[-ways:])
-        sizes = [leaf.numel() for own in self._like for leaf in leaves(own)]
+        width = sum(leaves(each)[0].numel() for each in starts[-ways:])
+        sizes = [leaf.numel() for each in self._like for leaf in leaves(each)]
         self.maps = nn.ModuleList(nn.Linear(width, size) for size in sizes)
         self.ways = ways
 
     def forward(self, last: LayerStates) -> LayerStates:
         """Return the decoder's start."""
-        ends = torch.cat([leaves(own)[0].flatten(1) for own in last[-self.ways :]], -1)
+        ends = torch.cat([leaves(each)[0].flatten(1) for each in last[-self.ways :]], -1)
         maps = iter(self.maps)
 
         def start(leaf: Tensor) -> Tensor:
             made: Tensor = torch.tanh(next(maps)(ends))
             return made.reshape(-1, *leaf.shape)
 
-        return tuple(map_state(start, own) for own in self._like)
+        return tuple(map_state(start, each) for each in self._like)

@@ -43,11 +43,11 @@ class CompiledSteps:
         if kernel is None:
             return self._cell.stack.step(x, state)
         kernel.set_count(count)
-        for mine, own in zip(kernel.state(), leaves(state), strict=True):
-            mine[:count].copy_(own)
+        for mine, each in zip(kernel.state(), leaves(state), strict=True):
+            mine[:count].copy_(each)
         kernel.x[:count] = x.numpy()
         kernel.advance()
-        after = iter([own[:count].clone() for own in kernel.state()])
+        after = iter([each[:count].clone() for each in kernel.state()])
         new: LayerStates = map_state(lambda _: next(after), state)  # type: ignore[assignment]
         return torch.from_numpy(kernel.y[:count].copy()), new
 

@@ -249,15 +249,15 @@ class RecurrentDecoder(nn.Module):
             weights.append(state.weights)
         if not readouts:
             return self.embedding(tokens).new_zeros(*tokens.shape, self.readout_size), None, state
-        looked = None if self.attention is None else torch.stack([own for own in weights if own is not None])
+        looked = None if self.attention is None else torch.stack([weight for weight in weights if weight is not None])
         return torch.stack(readouts), looked, state
 
     def _mixed(self, given: Tensor, readout: Tensor, share: float, choose: Callable[[Tensor], Tensor] | None) -> Tensor:
         """Return the given tokens, some of them replaced by what the model itself would have gone on with."""
         with torch.no_grad():
             scores = self.scores(readout)
-            own = scores.argmax(-1) if choose is None else choose(scores)
-            return torch.where(torch.rand(given.shape, device=given.device) < share, given, own)
+            chosen = scores.argmax(-1) if choose is None else choose(scores)
+            return torch.where(torch.rand(given.shape, device=given.device) < share, given, chosen)
 
     def _advance(self, embedded: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
         """Take one step from embedded tokens, `(batch, features)`, to the readout."""

@@ -181,20 +181,22 @@ class NegativeBinomialHead:
 
     def quantiles(self, raw: Tensor, levels: Sequence[float], scale: Tensor) -> Tensor:
         """Return the distribution's quantiles, whole counts before they are divided by `scale`."""
-        own = self._distribution(raw, scale)
-        return self._inverse(own, raw.new_tensor(levels)) / scale[..., None]
+        distribution = self._distribution(raw, scale)
+        return self._inverse(distribution, raw.new_tensor(levels)) / scale[..., None]
 
     def sample(self, raw: Tensor, scale: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Draw from the distribution, by its quantile function."""
-        own = self._distribution(raw, scale)
-        uniform = torch.rand((*own.total_count.shape, 1), generator=generator, device=raw.device, dtype=raw.dtype)
-        return self._inverse(own, uniform.clamp(1e-5, 1 - 1e-5))[..., 0] / scale
+        distribution = self._distribution(raw, scale)
+        uniform = torch.rand(
+            (*distribution.total_count.shape, 1), generator=generator, device=raw.device, dtype=raw.dtype
+        )
+        return self._inverse(distribution, uniform.clamp(1e-5, 1 - 1e-5))[..., 0] / scale
 
-    def _inverse(self, own: NegativeBinomial, levels: Tensor) -> Tensor:
+    def _inverse(self, binomial: NegativeBinomial, levels: Tensor) -> Tensor:
         from scipy.stats import nbinom
 
         count, success = (
-            value.detach().cpu().double().numpy()[..., None] for value in (own.total_count, 1 - own.probs)
+            value.detach().cpu().double().numpy()[..., None] for value in (binomial.total_count, 1 - binomial.probs)
         )
         return torch.as_tensor(nbinom.ppf(levels.cpu().double().numpy(), count, success), dtype=levels.dtype)
 

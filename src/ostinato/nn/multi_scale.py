@@ -106,9 +106,9 @@ class _Block(nn.Module):
         self.narrow = nn.Conv1d(input_size, inner, 1, bias=False) if input_size > inner else nn.Identity()
         before = min(inner, input_size) if input_size <= inner else inner
         self.wide = nn.ModuleList(
-            _Convolution(before, own, width, causal=causal)
-            for own, width in zip(parts[:-1], reversed(widths), strict=True)
-            if own
+            _Convolution(before, part, width, causal=causal)
+            for part, width in zip(parts[:-1], reversed(widths), strict=True)
+            if part
         )
         self.pooled = nn.Conv1d(input_size, parts[-1], 1, bias=False) if parts[-1] else None
         self.reach = (2, 0) if causal else (1, 1)
@@ -122,9 +122,9 @@ class _Block(nn.Module):
         if self.pooled is not None:
             largest = functional.max_pool1d(functional.pad(rows, self.reach), 3, 1)
             parts.append(self.pooled(largest))
-        own = _normal(self.norm, torch.cat(parts, 1), real)
+        convolved = _normal(self.norm, torch.cat(parts, 1), real)
         beside = _normal(self.shortcut_norm, self.shortcut(rows), real)
-        summed = torch.relu(own + beside)
+        summed = torch.relu(convolved + beside)
         return summed if real is None else summed * real
 
 

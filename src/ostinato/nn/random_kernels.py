@@ -64,8 +64,8 @@ class RandomKernels(nn.Module):
         levels = torch.from_numpy(quantiles.reshape(self.thresholds.shape).astype(np.float32))
         first = 0
         for place, count in enumerate(self.counts):
-            own = sequences[int(rng.integers(len(sequences)))]
-            outputs = self._convolved(own.T[None], place)[0]
+            sequence = sequences[int(rng.integers(len(sequences)))]
+            outputs = self._convolved(sequence.T[None], place)[0]
             for kernel in range(len(_PLACES)):
                 wanted = levels[kernel, first : first + count]
                 self.thresholds[kernel, first : first + count] = torch.quantile(outputs[kernel], wanted)
@@ -83,8 +83,8 @@ class RandomKernels(nn.Module):
     def _together(self, sequences: Sequence[Tensor]) -> list[list[int]]:
         """Return rows of sequences of one length, so many as memory is meant to hold."""
         by_length: dict[int, list[int]] = {}
-        for row, own in enumerate(sequences):
-            by_length.setdefault(len(own), []).append(row)
+        for row, sequence in enumerate(sequences):
+            by_length.setdefault(len(sequence), []).append(row)
         parts = []
         for length, rows in by_length.items():
             most = max(1, _CELLS // (len(_PLACES) * length))

@@ -47,16 +47,16 @@ def _parametrize_alike(cell: nn.Module, twin: nn.Module) -> None:
     for path, part in cell.named_modules():
         if not parametrize.is_parametrized(part):
             continue
-        own = twin.get_submodule(path)
+        inner = twin.get_submodule(path)
         for name, maps in part.parametrizations.items():
-            if parametrize.is_parametrized(own, name):
+            if parametrize.is_parametrized(inner, name):
                 continue  # a wrapper's cell, which was made again with its own
             for kind in maps:
                 if next(kind.parameters(), None) is not None or next(kind.buffers(), None) is not None:
                     raise _cannot(
                         cell, f'its weight "{path}.{name}" has a {type(kind).__name__} with numbers of its own'
                     )
-                parametrize.register_parametrization(own, name, copy.deepcopy(kind), unsafe=True)
+                parametrize.register_parametrization(inner, name, copy.deepcopy(kind), unsafe=True)
 
 
 def _is_cell(value: object) -> bool:

@@ -69,13 +69,13 @@ class SampledSoftmax(FullSoftmax):
         super().__init__(width, size)
         if samples < 1:
             raise UsageError(f"samples is {samples}; expected one or more")
-        own = np.full(size, 1.0 / size) if probabilities is None else np.asarray(probabilities, np.float64)
-        if own.shape != (size,):
-            raise ShapeError(f"probabilities have shape {own.shape}; expected ({size},)")
-        if not own.min() > 0:
+        given = np.full(size, 1.0 / size) if probabilities is None else np.asarray(probabilities, np.float64)
+        if given.shape != (size,):
+            raise ShapeError(f"probabilities have shape {given.shape}; expected ({size},)")
+        if not given.min() > 0:
             raise UsageError("probabilities holds one that is not above 0; expected that every token can be drawn")
         self.samples = samples
-        shares = torch.from_numpy(own / own.sum())
+        shares = torch.from_numpy(given / given.sum())
         self.register_buffer("cumulated", shares.cumsum(0))
         self.register_buffer("expected", (shares.log() + math.log(samples)).float())
 
@@ -89,10 +89,10 @@ class SampledSoftmax(FullSoftmax):
         # one look-up for both, so that there is one gradient as large as the matrix and not two
         used = functional.embedding(torch.cat([wanted, drawn]), self.weight)
         offsets = self.bias[torch.cat([wanted, drawn])]
-        own = (rows * used[: len(wanted)]).sum(1) + offsets[: len(wanted)]
+        wanted_scores = (rows * used[: len(wanted)]).sum(1) + offsets[: len(wanted)]
         others = functional.linear(rows, used[len(wanted) :], offsets[len(wanted) :] - self.expected[drawn])
         others = others.masked_fill(wanted[:, None] == drawn, -math.inf)
-        return (torch.logaddexp(own, others.logsumexp(1)) - own).mean()
+        return (torch.logaddexp(wanted_scores, others.logsumexp(1)) - wanted_scores).mean()
 
 
 class AdaptiveSoftmax(nn.Module):
@@ -208,6 +208,6 @@ def _cost(cutoffs: tuple[int, ...], reached: NDArray[np.float64], width: int) ->
     """Return the multiplications for one token: the head for all, each cluster for its share of tokens."""
     total = float(width * (cutoffs[0] + len(cutoffs)))
     for number, (first, last) in enumerate(pairwise((*cutoffs, len(reached) - 1)), 1):
-        own = int(width // _narrower(width, len(cutoffs)) ** number)
-        total += float(reached[last] - reached[first]) * own * (width + last - first)
+        narrowed = int(width // _narrower(width, len(cutoffs)) ** number)
+        total += float(reached[last] - reached[first]) * narrowed * (width + last - first)
     return total

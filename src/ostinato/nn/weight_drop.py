@@ -55,13 +55,13 @@ def weight_drop(module: nn.Module, names: str | Sequence[str], rate: float = 0.5
     if not 0.0 <= rate < 1.0:
         raise UsageError(f"rate is {rate}; expected a probability from 0 to 1, 1 excluded")
     for name in [names] if isinstance(names, str) else names:
-        path, _, own = name.rpartition(".")
-        found = [part for prefix, part in module.named_modules() if _ends(prefix, path) and _has(part, own)]
+        path, _, weight = name.rpartition(".")
+        found = [part for prefix, part in module.named_modules() if _ends(prefix, path) and _has(part, weight)]
         if not found:
             weights = ", ".join(each for each, _ in module.named_parameters())
             raise UsageError(f'{type(module).__name__} has no weight "{name}"; it has {weights}')
         for part in found:
-            parametrize.register_parametrization(part, own, DropConnect(rate))
+            parametrize.register_parametrization(part, weight, DropConnect(rate))
     return module
 
 

@@ -55,7 +55,9 @@ def comparison_figure(comparison: Comparison) -> Figure:
     """
     rows = [row for row in comparison.rows() if row.parameters is not None]
     baselines = [row for row in comparison.rows() if row.parameters is None]
-    columns = [own for own in comparison.columns if own == VALIDATION or own in (*comparison.measures[:1], *COSTS[1:])]
+    columns = [
+        each for each in comparison.columns if each == VALIDATION or each in (*comparison.measures[:1], *COSTS[1:])
+    ]
     figure, panels = new_figure(FULL_WIDTH, 1.1 + 0.34 * max(1, len(rows)), len(columns))
     for place, (axes, column) in enumerate(zip(panels, columns, strict=True)):
         best = best_of({row.name: row.means for row in rows}, column, comparison.better)

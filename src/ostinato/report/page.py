@@ -14,9 +14,10 @@ from ostinato.report.glossary import glossary
 from ostinato.report.panels import curve_figure, fan_figure, matrix_figure
 from ostinato.report.scores import Tile, score_table, score_tiles
 from ostinato.report.standing import standing_figure
+from ostinato.report.timed_images import timed_image_figure
 from ostinato.report.words import duration, judge_training, number, visible
 from ostinato.tasks.base.judging import legend
-from ostinato.tasks.base.summary import Curve, Fan, Matrix, Summary, WeightedText
+from ostinato.tasks.base.summary import Curve, Fan, Matrix, Summary, TimedImage, WeightedText
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -52,7 +53,7 @@ def render(summary: Summary, figure: Callable[[], Figure] | None = None, unmarke
         standing=_svg(lambda: standing_figure(summary), "differences from the baselines, with their intervals")
         if any(summary.against.values())
         else None,
-        glossary=glossary(dict.fromkeys(measure for own in summary.scores.values() for measure in own)),
+        glossary=glossary(dict.fromkeys(measure for score in summary.scores.values() for measure in score)),
         figure=figure and _svg(figure, f"{summary.title}, as a figure"),
         words=judge_training(summary) if trained else "",
         training=_svg(lambda: figures.training_curves(summary), "training and validation loss by epoch")
@@ -112,6 +113,8 @@ def _panel(place: int, panel: Any) -> dict[str, Any]:
         content = _svg(lambda: curve_figure(panel), label)
     elif isinstance(panel, Fan) and panel.times:
         content = _svg(lambda: fan_figure(panel), label)
+    elif isinstance(panel, TimedImage) and panel.values:
+        content = _svg(lambda: timed_image_figure(panel), label)
     elif isinstance(panel, WeightedText):
         content = _shaded(panel.tokens, panel.weights)
     return {"kind": kind, "own": panel, "content": content}
@@ -119,8 +122,8 @@ def _panel(place: int, panel: Any) -> dict[str, Any]:
 
 def _shaded(tokens: Sequence[str], weights: Sequence[float]) -> dict[str, Any]:
     """Return tokens with how much colour lies under each, from 0 to 1, and whether a space goes between them."""
-    own = [weights[i] if i < len(weights) else math.nan for i in range(len(tokens))]
-    shades = [min(1.0, max(0.0, weight)) if math.isfinite(weight) else 0.0 for weight in own]
+    shown = [weights[i] if i < len(weights) else math.nan for i in range(len(tokens))]
+    shades = [min(1.0, max(0.0, weight)) if math.isfinite(weight) else 0.0 for weight in shown]
     # pieces of words and characters stand close; words apart
     spaced = not any(len(token) == 1 or token != token.strip() for token in tokens if token) or (
         sum(len(token) for token in tokens) > 2 * len(tokens) and not any(token != token.strip() for token in tokens)
@@ -128,6 +131,6 @@ def _shaded(tokens: Sequence[str], weights: Sequence[float]) -> dict[str, Any]:
     texts = [visible(token) for token in tokens]
     rows = [
         (text, f"{shade:.3f}", f"{text}: {number(weight)}")
-        for text, shade, weight in zip(texts, shades, own, strict=True)
+        for text, shade, weight in zip(texts, shades, shown, strict=True)
     ]
     return {"tokens": rows, "spaced": spaced}

@@ -49,8 +49,8 @@ def _rectangle(panel: Matrix) -> NDArray[np.float64]:
     """Return the values as `(rows, columns)`; where a row is too short, NaN."""
     values = np.full((len(panel.rows), len(panel.columns)), np.nan)
     for i, row in enumerate(panel.values[: len(values)]):
-        own = row[: values.shape[1]]
-        values[i, : len(own)] = own
+        real = row[: values.shape[1]]
+        values[i, : len(real)] = real
     return values
 
 
@@ -185,7 +185,7 @@ def _legend(name: str) -> str:
 
 def scores_figure(scores: Mapping[str, Mapping[str, float]], better: Mapping[str, str]) -> Figure:
     """Draw who scored what: a row each, a column for each measure, the best in colour."""
-    measures = list(dict.fromkeys(measure for own in scores.values() for measure in own))[:5]
+    measures = list(dict.fromkeys(measure for score in scores.values() for measure in score))[:5]
     names = list(scores)
     figure, panels = new_figure(FULL_WIDTH, 0.9 + 0.3 * len(names), max(1, len(measures)))
     for i, (axes, measure) in enumerate(zip(panels, measures, strict=True)):

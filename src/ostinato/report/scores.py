@@ -64,23 +64,23 @@ def score_table(
         legend: what its signs are.
         unmarked: measures of which the best is not marked.
     """
-    measures = list(dict.fromkeys(measure for own in scores.values() for measure in own))
+    measures = list(dict.fromkeys(measure for score in scores.values() for measure in score))
     if not measures:
         return None
-    best = {own: None if own in unmarked else best_of(scores, own, better) for own in measures}
+    best = {measure: None if measure in unmarked else best_of(scores, measure, better) for measure in measures}
     rows = []
-    for name, own in scores.items():
+    for name, score in scores.items():
         found = (against or {}).get(name, {})
-        cells = (_cell(own, measure, best[measure] == name, found.get(measure), better) for measure in measures)
+        cells = (_cell(score, measure, best[measure] == name, found.get(measure), better) for measure in measures)
         rows.append((name, tuple(cells)))
     head = tuple((measure, _ARROWS.get(better.get(measure, ""), "")) for measure in measures)
     return ScoreTable(head, tuple(rows), legend)
 
 
 def _cell(
-    own: Mapping[str, float], measure: str, best: bool, found: Difference | None, better: Mapping[str, str]
+    row: Mapping[str, float], measure: str, best: bool, found: Difference | None, better: Mapping[str, str]
 ) -> Cell:
-    value = own.get(measure, math.nan)
+    value = row.get(measure, math.nan)
     if found is None:
         return Cell(number(value), best)
     side: Better = "higher" if better.get(measure) == "higher" else "lower"
@@ -90,7 +90,7 @@ def _cell(
 
 def score_tiles(scores: Scores, better: Mapping[str, str]) -> list[Tile]:
     """Return a tile for each of the model's scores, the best baseline beside it."""
-    others = {name: own for name, own in scores.items() if name != MODEL}
+    others = {name: score for name, score in scores.items() if name != MODEL}
     tiles = []
     for measure, value in scores.get(MODEL, {}).items():
         rival = best_of(others, measure, better)

@@ -27,14 +27,14 @@ def standing_figure(summary: Summary) -> Figure:
     """
     against, better = summary.against, summary.better
     names = list(against)
-    measures = list(dict.fromkeys(measure for own in against.values() for measure in own))[:_COLUMNS]
+    measures = list(dict.fromkeys(measure for each in against.values() for measure in each))[:_COLUMNS]
     figure, panels = new_figure(FULL_WIDTH, 1.0 + 0.34 * len(names), max(1, len(measures)))
     for place, (axes, measure) in enumerate(zip(panels, measures, strict=True)):
         side: Better = "higher" if better.get(measure) == "higher" else "lower"
         unit = ""
         for row, name in enumerate(names):
-            if (own := against[name].get(measure)) is not None:
-                unit = _draw(axes, row, own, summary.scores[name][measure], side)
+            if (difference := against[name].get(measure)) is not None:
+                unit = _draw(axes, row, difference, summary.scores[name][measure], side)
         axes.axvline(0, color=_PLAIN, linewidth=1)
         axes.set_yticks(range(len(names)), [_short(name) for name in names] if place == 0 else [""] * len(names))
         axes.set_ylim(len(names) - 0.5, -0.5)
@@ -48,15 +48,18 @@ def standing_figure(summary: Summary) -> Figure:
     return figure
 
 
-def _draw(axes: Axes, row: int, own: Difference, other: float, side: Better) -> str:
+def _draw(axes: Axes, row: int, difference: Difference, other: float, side: Better) -> str:
     """Draw one difference; return its unit."""
     scale, unit = scale_of(other, side)
-    if math.isfinite(own.low) and math.isfinite(own.high):
+    if math.isfinite(difference.low) and math.isfinite(difference.high):
         axes.plot(
-            [own.low * scale, own.high * scale], [row, row], color=_COLOURS.get(own.standing, _PLAIN), linewidth=2
+            [difference.low * scale, difference.high * scale],
+            [row, row],
+            color=_COLOURS.get(difference.standing, _PLAIN),
+            linewidth=2,
         )
-    if math.isfinite(own.value):
-        axes.plot([own.value * scale], [row], "o", color=_COLOURS.get(own.standing, _PLAIN))
+    if math.isfinite(difference.value):
+        axes.plot([difference.value * scale], [row], "o", color=_COLOURS.get(difference.standing, _PLAIN))
     return unit
 
 

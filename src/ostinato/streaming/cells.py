@@ -64,8 +64,8 @@ class _LayersCell(nn.Module):
     def forward(self, x: Tensor, state: tuple[State, ...]) -> tuple[Tensor, tuple[State, ...]]:
         """Advance every layer one step."""
         new: list[State] = []
-        for step, own in zip(self.steps, state, strict=True):
-            x, last = step(x, own if self.is_lstm else (own,))
+        for step, value in zip(self.steps, state, strict=True):
+            x, last = step(x, value if self.is_lstm else (value,))
             new.append(last if self.is_lstm else last[0])
         return x, tuple(new)
 
@@ -144,8 +144,8 @@ def grows(module: nn.Module) -> bool:
 
 def width_of(module: nn.Module) -> int | None:
     """Return the features of a step, if a module says so."""
-    own = inner(module)
-    size = getattr(own.cells[0] if isinstance(own, Recurrent) else own, "input_size", None)
+    layer = inner(module)
+    size = getattr(layer.cells[0] if isinstance(layer, Recurrent) else layer, "input_size", None)
     return size if isinstance(size, int) else None
 
 
@@ -159,7 +159,7 @@ def check_module(module: Any) -> None:
         raise UsageError(
             f"a {type(module).__name__} cannot run step by step; expected a layer or a cell, a torch.nn.Module"
         )
-    own = inner(module)
-    if isinstance(own, (*_STACKS, nn.RNNBase)) and own.bidirectional:
-        what = "Transformer that is not causal" if isinstance(own, TransformerStack) else "bidirectional layer"
+    layer = inner(module)
+    if isinstance(layer, (*_STACKS, nn.RNNBase)) and layer.bidirectional:
+        what = "Transformer that is not causal" if isinstance(layer, TransformerStack) else "bidirectional layer"
         raise UsageError(f"a {what} cannot run step by step: its outputs need the end of the sequence")

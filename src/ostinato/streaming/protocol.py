@@ -317,10 +317,10 @@ class SharedSteps:
 def weights_mark(module: nn.Module) -> str:
     """Return what tells the weights of a module from others."""
     found = hashlib.sha256()
-    for name, own in module.state_dict().items():
-        found.update(f"{name} {own.dtype} {tuple(own.shape)}\n".encode())
-        found.update(own.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if own.dim() else b"")
-        found.update(str(own.item()).encode() if not own.dim() else b"")
+    for name, value in module.state_dict().items():
+        found.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        found.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes() if value.dim() else b"")
+        found.update(str(value.item()).encode() if not value.dim() else b"")
     return found.hexdigest()[:32]
 
 

@@ -118,7 +118,7 @@ class RowStepper:
                 return None
             if self._memory is None:
                 return self._states[row]
-            return to_arrays(self._built([own[row : row + 1] for own in self._memory]))
+            return to_arrays(self._built([each[row : row + 1] for each in self._memory]))
 
     def restore(self, row: int, state: ArrayState | None) -> None:
         """Let a row continue from a state; `None` is the beginning.
@@ -137,8 +137,8 @@ class RowStepper:
             if self._memory is None:
                 self._states[row] = to_arrays(tensors)
                 return
-            for own, leaf in zip(self._memory, leaves(tensors), strict=True):
-                own[row] = leaf[0]
+            for value, leaf in zip(self._memory, leaves(tensors), strict=True):
+                value[row] = leaf[0]
 
     def reset(self, row: int) -> None:
         """Let a row begin again."""
@@ -151,8 +151,8 @@ class RowStepper:
 
     def is_up_to_date(self) -> bool:
         """Tell whether the module has the weights that were copied."""
-        mine, own = self._one._copy.state_dict(), self._one.module.state_dict()
-        return mine.keys() == own.keys() and all(torch.equal(mine[name], own[name]) for name in mine)
+        mine, current = self._one._copy.state_dict(), self._one.module.state_dict()
+        return mine.keys() == current.keys() and all(torch.equal(mine[name], current[name]) for name in mine)
 
     # --- rows ----------------------------------------------------------------------------------------------------
 
@@ -169,8 +169,8 @@ class RowStepper:
         self._begun = np.concatenate([self._begun, np.zeros(size - len(self._begun), bool)])
         if self._memory is not None:
             old, self._memory = self._memory, self._blank(size)
-            for mine, own in zip(self._memory, old, strict=True):
-                mine[: len(own)] = own
+            for mine, value in zip(self._memory, old, strict=True):
+                mine[: len(value)] = value
 
     def _begin(self, row: int) -> None:
         self._begun[row] = False
@@ -178,8 +178,8 @@ class RowStepper:
             self._states[row] = None
             return
         assert self._start is not None
-        for own, leaf in zip(self._memory, leaves(self._start), strict=True):
-            own[row] = leaf[0]
+        for value, leaf in zip(self._memory, leaves(self._start), strict=True):
+            value[row] = leaf[0]
 
     def _checked(self, rows: Sequence[int]) -> NDArray[np.int64]:
         try:
@@ -215,7 +215,7 @@ class RowStepper:
     def _made(self, start: State, width: int, rows: int) -> StepKernel | None:
         """Return a step with memory for so many rows; none of the layer's tensors may be one with a row for each."""
         one = self._one
-        sizes = {own.shape[0] for own in one._runner.buffers() if own.dim()}
+        sizes = {buffer.shape[0] for buffer in one._runner.buffers() if buffer.dim()}
         while rows in sizes:
             rows += 1
         x = one._reference.new_zeros((rows, width))
@@ -241,18 +241,18 @@ class RowStepper:
             assert kernel is not None
         where = torch.from_numpy(places)
         kernel.set_count(count)
-        for own, memory in zip(kernel.state(), self._memory, strict=True):
-            torch.index_select(memory, 0, where, out=own[:count])
+        for value, memory in zip(kernel.state(), self._memory, strict=True):
+            torch.index_select(memory, 0, where, out=value[:count])
         kernel.x[:count] = numbers
         kernel.advance()
-        after = [own[:count] for own in kernel.state()]
+        after = [each[:count] for each in kernel.state()]
         y = kernel.y[:count].copy()
         flat = kernel.numbers[: count * numbers.shape[1]]
         if not flat.dot(flat) < math.inf:
             for row in range(count):  # one after the other: what one row holds is no matter of another
-                check_finite(kernel.x[row : row + 1], [y[row], *(own[row].numpy() for own in after)])
-        for memory, own in zip(self._memory, after, strict=True):
-            memory[where] = own
+                check_finite(kernel.x[row : row + 1], [y[row], *(each[row].numpy() for each in after)])
+        for memory, value in zip(self._memory, after, strict=True):
+            memory[where] = value
         self._begun[places] = True
         return y
 
@@ -279,8 +279,8 @@ _alive: weakref.WeakSet[RowStepper] = weakref.WeakSet()
 
 def _after_fork() -> None:
     # another thread may have been in a step, whose lock would stay held for ever
-    for own in _alive:
-        own._lock = threading.RLock()
+    for each in _alive:
+        each._lock = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):

@@ -45,11 +45,11 @@ def pack(kind: str, model: str, body: Mapping[str, Any]) -> bytes:
     """
     arrays: list[NDArray[Any]] = []
     text = json.dumps(
-        {"kind": kind, "model": model, "body": _plain(body, arrays), "arrays": [_told(own) for own in arrays]},
+        {"kind": kind, "model": model, "body": _plain(body, arrays), "arrays": [_told(array) for array in arrays]},
         allow_nan=False,
         separators=(",", ":"),
     ).encode()
-    rest = text + b"".join(own.tobytes() for own in arrays)
+    rest = text + b"".join(array.tobytes() for array in arrays)
     return _HEAD.pack(_MAGIC, VERSION, _checksum(VERSION, len(text), rest), len(text)) + rest
 
 
@@ -76,7 +76,7 @@ def unpack(data: Any) -> Kept:
         kept = Kept(str(found["kind"]), str(found["model"]), _filled(found["body"], arrays))
     except (KeyError, TypeError, ValueError, IndexError, RecursionError) as error:
         raise _refused("is not laid out as one") from error
-    if any(np.isinf(own).any() for own in arrays if own.dtype.kind == "f"):
+    if any(np.isinf(array).any() for array in arrays if array.dtype.kind == "f"):
         raise _refused("holds infinite numbers")
     return kept
 
@@ -105,9 +105,9 @@ def _refused(what: str) -> UsageError:
 
 
 def _checksum(version: int, length: int, rest: bytes) -> bytes:
-    own = hashlib.blake2b(struct.pack("<HI", version, length), digest_size=16)
-    own.update(rest)
-    return own.digest()
+    checksum = hashlib.blake2b(struct.pack("<HI", version, length), digest_size=16)
+    checksum.update(rest)
+    return checksum.digest()
 
 
 def _plain(value: Any, arrays: list[NDArray[Any]]) -> Any:
@@ -115,19 +115,19 @@ def _plain(value: Any, arrays: list[NDArray[Any]]) -> Any:
         arrays.append(np.array(value, order="C"))  # keeps a number without dimensions as one
         return {"array": len(arrays) - 1}
     if isinstance(value, Mapping):
-        return {"mapping": {name: _plain(own, arrays) for name, own in value.items()}}
+        return {"mapping": {name: _plain(item, arrays) for name, item in value.items()}}
     if isinstance(value, (list, tuple)):
-        return [_plain(own, arrays) for own in value]
+        return [_plain(each, arrays) for each in value]
     return value.item() if isinstance(value, np.generic) else value
 
 
 def _filled(value: Any, arrays: list[NDArray[Any]]) -> Any:
     if isinstance(value, list):
-        return [_filled(own, arrays) for own in value]
+        return [_filled(each, arrays) for each in value]
     if isinstance(value, dict):
         if "array" in value:
             return arrays[value["array"]]
-        return {name: _filled(own, arrays) for name, own in value["mapping"].items()}
+        return {name: _filled(item, arrays) for name, item in value["mapping"].items()}
     return value
 
 

@@ -48,7 +48,9 @@ class Stepper:
         """Run on a copy from here on, from a state."""
         self._copy = copied
         self._runner = cell_of(copied)
-        self._reference = next((own for own in copied.parameters() if own.is_floating_point()), torch.zeros(()))
+        self._reference = next(
+            (parameter for parameter in copied.parameters() if parameter.is_floating_point()), torch.zeros(())
+        )
         # where the state is: in the compiled kernel's memory while `_running`, else here
         self._state = state
         self._running = False
@@ -250,7 +252,7 @@ class Stepper:
     def _stepped_eagerly(self, x: Tensor, state: State) -> NDArray[Any]:
         output, new = call_cell(self._runner, x, state)
         if not x.isfinite().all():
-            check_finite(x.float().cpu().numpy(), [own.float().cpu().numpy() for own in (output, *leaves(new))])
+            check_finite(x.float().cpu().numpy(), [each.float().cpu().numpy() for each in (output, *leaves(new))])
         self._like = self._state = new
         array = to_arrays(output)
         assert isinstance(array, np.ndarray)
@@ -274,8 +276,8 @@ _alive: weakref.WeakSet[Stepper] = weakref.WeakSet()
 
 def _after_fork() -> None:
     # another thread may have been in a step: its lock would stay held for ever, and its state is that before the step
-    for own in _alive:
-        own._lock = threading.Lock()
+    for each in _alive:
+        each._lock = threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):

@@ -63,12 +63,12 @@ class Averaging:
         if not self.steps:
             yield
             return
-        own = [weight.detach().clone() for weight in self.parameters]
+        weights = [weight.detach().clone() for weight in self.parameters]
         self._set(self.average)
         try:
             yield
         finally:
-            self._set(own)
+            self._set(weights)
 
     def waits(self) -> bool:
         """Tell whether it is still to be triggered, so that a run must not end for want of a better loss."""

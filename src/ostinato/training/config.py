@@ -64,7 +64,7 @@ class TrainingConfig(TrainingOptions):
     @classmethod
     def of(cls, options: TrainingOptions, **changes: Any) -> TrainingConfig:
         """Return the settings that are among an estimator's parameters, some of them changed."""
-        names = [own.name for own in fields(TrainingOptions)]
+        names = [field.name for field in fields(TrainingOptions)]
         return cls(**{**{name: getattr(options, name) for name in names}, **changes})
 
     def numeric(self) -> dict[str, str]:

@@ -96,9 +96,9 @@ def initial_state(cell: nn.Module, x: Tensor, fingerprint: object = None) -> Sta
     Raises:
         UsageError: no structure was found that the cell accepts.
     """
-    own = getattr(cell, "initial_state", None)
-    if callable(own):
-        state: State = own(x)
+    initial = getattr(cell, "initial_state", None)
+    if callable(initial):
+        state: State = initial(x)
         return state
     widths = _zero_state_widths(cell, x, fingerprint)
     return map_state(lambda leaf: x.new_zeros((x.shape[0], *leaf.shape[1:])), widths)

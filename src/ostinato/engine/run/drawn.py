@@ -10,7 +10,7 @@ from ostinato.engine.front.state import State, call_cell
 
 def draws_weights(cell: nn.Module) -> bool:
     """Tell whether a weight of the cell comes out differently each time it is asked for, as weight drop's do."""
-    return any(getattr(own, "draws_anew", False) and own.training for own in cell.modules())
+    return any(getattr(module, "draws_anew", False) and module.training for module in cell.modules())
 
 
 class Drawn(nn.Module):

@@ -17,8 +17,8 @@ def snapshot(module: nn.Module) -> nn.Module:
     What cannot be copied, such as a lock, is shared.
     """
     copies: dict[int, Any] = {}
-    for own in module.modules():
-        for table in (own._parameters, own._buffers, own.__dict__):
+    for each in module.modules():
+        for table in (each._parameters, each._buffers, each.__dict__):
             for tensor in _tensors_in(list(table.values())):
                 # `deepcopy` refuses tensors that come out of a computation, such as a normalised weight
                 if id(tensor) not in copies and not is_lazy(tensor):

@@ -57,10 +57,10 @@ def restore(model: nn.Module) -> nn.Module:
 
 def to_torch(module: nn.Module) -> None:
     """Change the class of a drop-in to that of its namesake; a user's own subclass of a drop-in stays."""
-    own = parametrize.type_before_parametrizations(module)
-    if not own.__module__.startswith(__package__):
+    kind = parametrize.type_before_parametrizations(module)
+    if not kind.__module__.startswith(__package__):
         return
-    namesake = TORCH[own.__name__]
+    namesake = TORCH[kind.__name__]
     parametrised = parametrize.is_parametrized(module)
     module.__class__ = with_properties_of(type(module), namesake) if parametrised else namesake
 

@@ -131,13 +131,13 @@ def walks_of(layer: nn.RNNBase, like: Tensor) -> list[Walk] | None:
     width = len(names[0])
     known = _pool.steps.setdefault(layer, {})
     walks: list[Walk] = []
-    for place, own in enumerate(names):
+    for place, name in enumerate(names):
         weights = flat[place * width : (place + 1) * width]
         shapes = _shapes(layer, place)
         if not _readable(weights, shapes, like):
             return None
         if shapes not in known:
-            known[shapes] = step_of(layer, own)
+            known[shapes] = step_of(layer, name)
         walks.append(Walk(known[shapes], weights))  # type: ignore[arg-type]
     return walks
 

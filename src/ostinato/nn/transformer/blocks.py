@@ -63,7 +63,9 @@ class SelfAttention(nn.Module):
         """Look at steps `(batch, time, width)` and at those of the cache; return outputs, and the cache with both."""
         query, keys, values = self.inputs(xs).chunk(3, -1)
         if self.rotary:
-            query, keys = (rotated(self._split(own), frame.places).transpose(1, 2).flatten(2) for own in (query, keys))
+            query, keys = (
+                rotated(self._split(each), frame.places).transpose(1, 2).flatten(2) for each in (query, keys)
+            )
         places = frame.places if frame.real is None else frame.places.masked_fill(~frame.real, -1)
         known = Cache(keys, values, places)
         if cache is not None and cache.places.shape[1]:
@@ -83,15 +85,15 @@ class SelfAttention(nn.Module):
 
     def _mask(self, frame: Frame, known: Cache) -> Tensor:
         """Return which steps each step looks at, `(batch, 1, time, known)`."""
-        own, others = frame.places[:, :, None], known.places[:, None, :]
-        seen = (others >= 0).expand(-1, own.shape[1], -1)
+        places, others = frame.places[:, :, None], known.places[:, None, :]
+        seen = (others >= 0).expand(-1, places.shape[1], -1)
         if self.causal:
-            seen = seen & (others <= own)
+            seen = seen & (others <= places)
         if self.context is not None:
-            seen = seen & (own - others < self.context)
+            seen = seen & (places - others < self.context)
         # a padded step looks at itself: without anything to look at its numbers, though unused, would be NaN
-        steps, all_steps = own.shape[1], others.shape[2]
-        itself = torch.eye(steps, dtype=torch.bool, device=own.device)
+        steps, all_steps = places.shape[1], others.shape[2]
+        itself = torch.eye(steps, dtype=torch.bool, device=places.device)
         return (seen | functional.pad(itself, (all_steps - steps, 0)))[:, None]
 
     def _latest(self, known: Cache) -> Cache:

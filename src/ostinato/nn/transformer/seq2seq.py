@@ -30,7 +30,7 @@ class TransformerState:
         """Return the state of some rows in a given order; see `DecoderState.select`."""
         return TransformerState(
             tuple(Cache(*(part.index_select(0, rows) for part in cache)) for cache in self.caches),
-            tuple(own.select(rows) for own in self.memories) if memory else self.memories,
+            tuple(each.select(rows) for each in self.memories) if memory else self.memories,
             None if self.weights is None else self.weights.index_select(0, rows),
         )
 
@@ -166,9 +166,9 @@ class TransformerEncoderDecoder(nn.Module):
         for t in range(len(targets)):
             if t:
                 scores = self.score(read[-1].detach())
-                own = scores.argmax(-1) if choose is None else choose(scores)
-                forced = torch.rand(own.shape, device=own.device) < teacher_forcing
-                given = torch.where(forced, targets[t], own)
+                chosen = scores.argmax(-1) if choose is None else choose(scores)
+                forced = torch.rand(chosen.shape, device=chosen.device) < teacher_forcing
+                given = torch.where(forced, targets[t], chosen)
             row, weights, state = self._read(given[None], state, None)
             read.append(row[0])
             looks.append(weights[0])

@@ -69,7 +69,7 @@ def compare(
     ['gru', 'rnn', 'naive', 'drift', 'linear autoregression']
     """
     given = {"data": data, "validation": validation, "test": test}
-    arguments = {name: own for name, own in given.items() if own is not None}
+    arguments = {name: value for name, value in given.items() if value is not None}
     _check(estimator, cells, seeds, parameters)
     named = {cell_name(cell): cell for cell in cells}
     if directory is None:
@@ -107,7 +107,7 @@ def _compare(
     folder: Path,
     on_run: Callable[[CellRun], None] | None,
 ) -> Comparison:
-    shared = {name: own for name, own in estimator.get_params().items() if name not in _FREE}
+    shared = {name: parameter for name, parameter in estimator.get_params().items() if name not in _FREE}
     with fresh_or_gone(folder):
         open_study(folder, _plan(estimator, shared, data, parameters))
         sizes = _Sizes(estimator, data, cells, parameters, folder / _SIZES)
@@ -146,11 +146,15 @@ _FREE = {"cell", "hidden_size", "seed", "progress"}
 def _plan(
     estimator: Estimator[Any], shared: Mapping[str, Any], data: Mapping[str, Any], parameters: int | None
 ) -> dict[str, Any]:
-    own = estimator.get_params()
-    aim = parameters if parameters is not None else f"those of {cell_name(own['cell'])} with {own['hidden_size']} units"
+    given = estimator.get_params()
+    aim = (
+        parameters
+        if parameters is not None
+        else f"those of {cell_name(given['cell'])} with {given['hidden_size']} units"
+    )
     prints = {f"fingerprint of {name}": fingerprint(value) for name, value in data.items()}
     kind = {"kind": "comparison of cells", "task": type(estimator).__name__, "number of weights": aim}
-    return {**kind, "first seed": own["seed"], **prints, **in_words(shared)}
+    return {**kind, "first seed": given["seed"], **prints, **in_words(shared)}
 
 
 class _Sizes:
@@ -180,12 +184,12 @@ class _Sizes:
         """Return the size of a cell."""
         if cell not in self.known:
             wanted = self.wanted()
-            own = self.estimator.get_params()
+            given = self.estimator.get_params()
 
             def count(width: int) -> int:
                 return count_weights(self.estimator.unfitted(cell=self.cells[cell], hidden_size=width), self.data)
 
-            size = match_size(count, wanted, own["hidden_size"])
+            size = match_size(count, wanted, given["hidden_size"])
             self.known[cell] = [size.hidden_size, size.parameters]
             write_json(self.path, self.known)
         return Size(*self.known[cell])
@@ -195,20 +199,20 @@ def _run(
     estimator: Estimator[Any], data: Mapping[str, Any], cell: str, seed: int, sizes: _Sizes, folder: Path
 ) -> CellRun:
     """Return a run, from its folder if it is finished there."""
-    own = folder / "runs" / f"{cell}-{seed}"
-    if (own / RESULT).exists() and not (found := run_from(read_json(own / RESULT))).error:
+    place = folder / "runs" / f"{cell}-{seed}"
+    if (place / RESULT).exists() and not (found := run_from(read_json(place / RESULT))).error:
         return found
     try:
         size = sizes.of(cell)
     except OstinatoError as error:
         return CellRun(cell, seed, 0, error=f"no width of it can have {sizes.wanted():,} weights: {error}")
     made = estimator.unfitted(cell=sizes.cells[cell], hidden_size=size.hidden_size, seed=seed, progress=False)
-    make_folder(own)
-    (own / RESULT).unlink(missing_ok=True)
-    job = Job(made, data, own, cell, seed, size.hidden_size)
+    make_folder(place)
+    (place / RESULT).unlink(missing_ok=True)
+    job = Job(made, data, place, cell, seed, size.hidden_size)
     if not children.can_take(job, sizes.cells[cell]):
         measure(job)
-        return run_from(read_json(own / RESULT))
+        return run_from(read_json(place / RESULT))
     return _in_process(job)
 
 

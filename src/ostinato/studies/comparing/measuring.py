@@ -76,7 +76,7 @@ def measure(job: Job) -> CellRun:
         seed=job.seed,
         hidden_size=job.hidden_size,
         parameters=watch.weights,
-        scores={name: dict(own) for name, own in summary.scores.items()},
+        scores={name: dict(score) for name, score in summary.scores.items()},
         better=dict(summary.better),
         protocol=summary.protocol,
         epochs=len(summary.history),
@@ -98,10 +98,10 @@ def _judged(model: Any) -> dict[str, Any]:
         return {}
     units = model.scores_.units[MODEL]
     measure = decisive(model.scores_.values, model.task.decides)
-    own = units.measures.get(measure)
-    if not isinstance(own, Mean) or units.count > _UNITS:
+    parts = units.measures.get(measure)
+    if not isinstance(parts, Mean) or units.count > _UNITS:
         return {}
-    return {"measure": measure, "of": units.of, "values": own.values.tolist(), "weights": own.weights.tolist()}
+    return {"measure": measure, "of": units.of, "values": parts.values.tolist(), "weights": parts.weights.tolist()}
 
 
 class _Watch(Listener):
@@ -171,9 +171,9 @@ def median_time(answer: Callable[[], object]) -> float:
 
 @contextmanager
 def _one_answer(model: Any, data: Any) -> Iterator[tuple[str, Callable[[], object] | None]]:
-    own = model.one_answer()
-    if own is not None:
-        yield own
+    answer = model.one_answer()
+    if answer is not None:
+        yield answer
     elif hasattr(model, "answers") and (lines := _first_lines(source := data[0] if isinstance(data, tuple) else data)):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / Path(str(source)).name.removesuffix(".gz")

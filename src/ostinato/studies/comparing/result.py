@@ -105,8 +105,8 @@ class Comparison:
     @property
     def better(self) -> dict[str, Any]:
         """For each measure, the costs included, which side is better."""
-        own = self.done[0].better if self.done else {}
-        return {VALIDATION: "lower", **own, **dict.fromkeys(COSTS[1:], "lower")}
+        found = self.done[0].better if self.done else {}
+        return {VALIDATION: "lower", **found, **dict.fromkeys(COSTS[1:], "lower")}
 
     @property
     def measures(self) -> list[str]:
@@ -161,7 +161,7 @@ def run_from(plain: Mapping[str, Any]) -> CellRun:
         raise UsageError(f"the result of a run is not whole ({error}); delete its folder to do it again") from error
     for name in ("seconds", "memory", "latency"):
         known[name] = _number(known[name])
-    scores = {who: {what: _number(value) for what, value in own.items()} for who, own in known["scores"].items()}
+    scores = {who: {what: _number(value) for what, value in item.items()} for who, item in known["scores"].items()}
     curve = tuple((_number(a), _number(b)) for a, b in known["curve"])
     return CellRun(**{**known, "scores": scores, "curve": curve})
 
@@ -175,22 +175,22 @@ def _row(cell: str, runs: Sequence[CellRun]) -> Row:
     values = {name: [run.scores.get("model", {}).get(name, math.nan) for run in runs] for name in measures}
     values[VALIDATION] = [run.validation for run in runs]
     costs = [(run.epochs, run.seconds, run.memory / 2**20, 1e3 * run.latency) for run in runs]
-    values |= {name: [float(own[i]) for own in costs] for i, name in enumerate(COSTS)}
+    values |= {name: [float(each[i]) for each in costs] for i, name in enumerate(COSTS)}
     means, spreads = _over_seeds(values)
     return Row(cell, runs[0].hidden_size, runs[0].parameters, means, spreads, len(runs))
 
 
 def _baseline(name: str, runs: Sequence[CellRun]) -> Row:
     """Return a baseline's row: it is the same in all runs, unless the seed draws the split."""
-    own = [run.scores[name] for run in runs if name in run.scores]
-    measures = dict.fromkeys(measure for scores in own for measure in scores)
-    means, spreads = _over_seeds({measure: [one.get(measure, math.nan) for one in own] for measure in measures})
+    rows = [run.scores[name] for run in runs if name in run.scores]
+    measures = dict.fromkeys(measure for scores in rows for measure in scores)
+    means, spreads = _over_seeds({measure: [one.get(measure, math.nan) for one in rows] for measure in measures})
     differ = {measure: spread for measure, spread in spreads.items() if spread > 1e-9 * abs(means[measure])}
-    return Row(name, None, None, means, differ, len(own))
+    return Row(name, None, None, means, differ, len(rows))
 
 
 def _over_seeds(values: Mapping[str, Sequence[float]]) -> tuple[dict[str, float], dict[str, float]]:
-    means = {name: statistics.fmean(own) for name, own in values.items()}
-    several = {name: own for name, own in values.items() if len(own) > 1}
-    return means, {name: statistics.stdev(own) if all(map(math.isfinite, own)) else math.nan
-                   for name, own in several.items()}  # fmt: skip
+    means = {name: statistics.fmean(value) for name, value in values.items()}
+    several = {name: value for name, value in values.items() if len(value) > 1}
+    return means, {name: statistics.stdev(value) if all(map(math.isfinite, value)) else math.nan
+                   for name, value in several.items()}  # fmt: skip

@@ -43,7 +43,9 @@ def _cells(comparison: Comparison, best: str) -> tuple[list[str], list[list[str]
     columns = comparison.columns
     scores = {row.name: row.means for row in comparison.rows()}
     # the test part is shown, and chooses nothing
-    winners = {own: best_of(scores, own, comparison.better) for own in columns if own not in comparison.measures}
+    winners = {
+        column: best_of(scores, column, comparison.better) for column in columns if column not in comparison.measures
+    }
     rows = []
     for row in comparison.rows():
         cells = [_spread(row, column) + (best if winners.get(column) == row.name else "") for column in columns]
@@ -140,7 +142,7 @@ def _panels(comparison: Comparison) -> tuple[Panel, ...]:
     if comparison.seeds > 1:
         panels.append(Table("Over the seeds", tuple(head), tuple(map(tuple, rows)), "Mean ± standard deviation."))
     sized = [(row.name, row.hidden_size or 0, row.parameters) for row in comparison.rows() if row.parameters]
-    off = tuple((name, units, own, f"{100 * (own / comparison.wanted - 1):+.1f} %") for name, units, own in sized)
+    off = tuple((name, units, value, f"{100 * (value / comparison.wanted - 1):+.1f} %") for name, units, value in sized)
     panels.append(Table("Sizes", ("cell", "units", "weights", "from the aim"), off))
     first = {run.cell: run for run in reversed(comparison.done) if run.curve}
     if first:

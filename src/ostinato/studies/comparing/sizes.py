@@ -49,13 +49,15 @@ def count_weights(estimator: Estimator[Any], data: Mapping[str, Any]) -> int:
         estimator: what would be fitted.
         data: the arguments of its `fit`.
     """
-    own = estimator.unfitted(progress=False)
+    unfitted = estimator.unfitted(progress=False)
     try:
         with listening(_Counter()):
-            own.fit(**data)
+            unfitted.fit(**data)
     except _Counted as counted:
         return counted.weights
-    raise UsageError(f"a {type(own).__name__} trains without ostinato.training.train: its weights cannot be counted")
+    raise UsageError(
+        f"a {type(unfitted).__name__} trains without ostinato.training.train: its weights cannot be counted"
+    )
 
 
 def match_size(count: Callable[[int], int], wanted: int, start: int) -> Size:
@@ -79,9 +81,9 @@ def match_size(count: Callable[[int], int], wanted: int, start: int) -> Size:
             # counting reads the data, so that it is done where it may help only
             if abs(counts.known[nearest] / wanted * (width / nearest) ** power - 1) < 2 * TOLERANCE:
                 counts.of(width)
-        fitting = [own for own, n in counts.known.items() if own % step == 0 and abs(n / wanted - 1) <= TOLERANCE]
+        fitting = [value for value, n in counts.known.items() if value % step == 0 and abs(n / wanted - 1) <= TOLERANCE]
         if fitting:
-            best = min(fitting, key=lambda own: abs(counts.known[own] - wanted))
+            best = min(fitting, key=lambda each: abs(counts.known[each] - wanted))
             return Size(best, counts.known[best])
     _close_in(counts, wanted)
     best = counts.nearest(wanted)
@@ -109,9 +111,9 @@ class _Counts:
 
     def possible(self, width: int) -> int:
         """Return the width nearest to one that can be; the first that is tried."""
-        for own in (width, width + 1, width - 1, width + 2, -(-width // 4) * 4, -(-width // 16) * 16):
-            if own >= 1 and self.of(own) is not None:
-                return own
+        for each in (width, width + 1, width - 1, width + 2, -(-width // 4) * 4, -(-width // 16) * 16):
+            if each >= 1 and self.of(each) is not None:
+                return each
         raise self.impossible[width]
 
 
@@ -137,9 +139,9 @@ def _close_in(counts: _Counts, wanted: int) -> None:
         inside = [width for width in _from_the_middle(low, high) if width not in counts.impossible]
         if not inside:
             break
-        own = counts.of(inside[0])
-        if own is not None:
-            low, high = (inside[0], high) if own < wanted else (low, inside[0])
+        count = counts.of(inside[0])
+        if count is not None:
+            low, high = (inside[0], high) if count < wanted else (low, inside[0])
 
 
 def _from_the_middle(low: int, high: int) -> list[int]:
@@ -151,8 +153,8 @@ def _from_the_middle(low: int, high: int) -> list[int]:
 
 def _between(counts: _Counts, wanted: int) -> tuple[int, int]:
     """Return a width with too few weights, or 0, and one with as many as wanted or more, or none so wide."""
-    low = max((width for width, own in counts.known.items() if own < wanted), default=0)
-    while not (above := [width for width, own in counts.known.items() if own >= wanted]) and low < _WIDEST:
+    low = max((width for width, value in counts.known.items() if value < wanted), default=0)
+    while not (above := [width for width, value in counts.known.items() if value >= wanted]) and low < _WIDEST:
         low = counts.possible(2 * low)
-    low = max((width for width, own in counts.known.items() if own < wanted), default=0)
+    low = max((width for width, value in counts.known.items() if value < wanted), default=0)
     return low, min(above, default=low)

@@ -54,15 +54,15 @@ def _chance(one: Sequence[float], other: Sequence[float]) -> float:
 
 def on_test(comparison: Comparison, run: CellRun) -> str:
     """Say how the chosen cell stands to the others on the test part, over its units, with the seed of its first run."""
-    own = _mean(run)
+    ours = _mean(run)
     rivals = [one for one in comparison.done if one.seed == run.seed and one.cell != run.cell]
     theirs = {one.cell: mean for one in rivals if (mean := _mean(one)) is not None}
-    if own is None or not theirs or any(len(one.values) != len(own.values) for one in theirs.values()):
+    if ours is None or not theirs or any(len(one.values) != len(ours.values) for one in theirs.values()):
         return ""
     measure, of = str(run.judged["measure"]), str(run.judged["of"])
     side: Better = "higher" if comparison.better.get(measure) == "higher" else "lower"
-    margins = {cell: margin(side, own.total, one.total) for cell, one in theirs.items()}
-    found = standings({cell: compare(own, one) for cell, one in theirs.items()}, side == "higher", margins, of)
+    margins = {cell: margin(side, ours.total, one.total) for cell, one in theirs.items()}
+    found = standings({cell: compare(ours, one) for cell, one in theirs.items()}, side == "higher", margins, of)
     words = [stands(one, cell, theirs[cell].total, side) for cell, one in found.items()]
     return f"On the test part, by {measure} and seed {run.seed}, it is {_listed(words)}."
 

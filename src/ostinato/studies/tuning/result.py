@@ -109,19 +109,19 @@ class Search:
         writer.writerow(["trial", "state", "validation_loss", *self.space, "epochs", "weights", "seconds", "note"])
         for one in self.trials:
             value = "" if math.isnan(one.value) else one.value
-            own = [one.parameters.get(name, "") for name in self.space]
+            chosen = [one.parameters.get(name, "") for name in self.space]
             writer.writerow(
-                [one.number, one.state, value, *own, one.epochs, one.weights, f"{one.seconds:.2f}", one.note]
+                [one.number, one.state, value, *chosen, one.epochs, one.weights, f"{one.seconds:.2f}", one.note]
             )
         return text.getvalue()
 
     def summary(self) -> Summary:
         """Return the search as a summary that the report draws, with the scores of the best model."""
-        own: Summary = self.model.summary_
+        summary_: Summary = self.model.summary_
         return replace(
-            own,
+            summary_,
             title=f"Search: {self.task} on {self.source}",
-            verdict=f"{self.verdict} It was fitted again: {own.verdict}",
+            verdict=f"{self.verdict} It was fitted again: {summary_.verdict}",
             panels=self._panels(),
         )
 
@@ -158,9 +158,9 @@ class Search:
         return Table("Trials, the best first", columns, rows, f"{left} more are in trials.csv." if left > 0 else "")
 
     def _table_row(self, one: Trial) -> tuple[str | float, ...]:
-        own = [in_short(one.parameters.get(name)) for name in self.space]
+        chosen = [in_short(one.parameters.get(name)) for name in self.space]
         end = one.state + (f": {one.note}" if one.note else "")
-        return (one.number, one.value, *own, one.epochs, one.weights, one.seconds, end)
+        return (one.number, one.value, *chosen, one.epochs, one.weights, one.seconds, end)
 
 
 def in_short(value: Any) -> str:

@@ -45,8 +45,8 @@ class Choice:
     values: tuple[Value, ...]
 
     def __str__(self) -> str:
-        own = (str(value).lower() if isinstance(value, bool) else value for value in self.names)
-        return ",".join("none" if value is None else str(value) for value in own)
+        texts = (str(value).lower() if isinstance(value, bool) else value for value in self.names)
+        return ",".join("none" if value is None else str(value) for value in texts)
 
     @property
     def names(self) -> tuple[Any, ...]:
@@ -192,19 +192,19 @@ def _is_whole(like: Any, low: float, high: float) -> bool:
     return isinstance(like, int) or (isinstance(low, int) and isinstance(high, int))
 
 
-def _checked(name: str, own: Range, text: str, whole: bool) -> Range:
+def _checked(name: str, bounds: Range, text: str, whole: bool) -> Range:
     wrong = None
-    if not (math.isfinite(own.low) and math.isfinite(own.high) and own.low < own.high):
+    if not (math.isfinite(bounds.low) and math.isfinite(bounds.high) and bounds.low < bounds.high):
         wrong = "has no numbers from a low to a high one"
-    elif own.log and own.low <= 0:
+    elif bounds.log and bounds.low <= 0:
         wrong = "is logarithmic and begins at 0 or below"
-    elif own.step is not None and (own.log or not 0 < own.step <= own.high - own.low):
+    elif bounds.step is not None and (bounds.log or not 0 < bounds.step <= bounds.high - bounds.low):
         wrong = "has a step that does not go into it"
-    elif whole and any(value is not None and value != int(value) for value in (own.low, own.high, own.step)):
+    elif whole and any(value is not None and value != int(value) for value in (bounds.low, bounds.high, bounds.step)):
         wrong = "has numbers that are not whole, for a parameter that is"
     if wrong is not None:
         raise UsageError(f'{name} is searched in "{text}", which {wrong}; {_HOW}')
     if not whole:
-        return Range(float(own.low), float(own.high), own.log, own.step)
-    step = None if own.step is None else int(own.step)
-    return Range(int(own.low), int(own.high), own.log, step, whole=True)
+        return Range(float(bounds.low), float(bounds.high), bounds.log, bounds.step)
+    step = None if bounds.step is None else int(bounds.step)
+    return Range(int(bounds.low), int(bounds.high), bounds.log, step, whole=True)

@@ -78,7 +78,7 @@ def tune(
     """
     require_optuna()
     given = {"data": data, "validation": validation, "test": test}
-    arguments = {name: own for name, own in given.items() if own is not None}
+    arguments = {name: item for name, item in given.items() if item is not None}
     for name, value in (("trials", trials), ("workers", workers), ("max_seconds", max_seconds)):
         if value is not None and not value > 0:
             raise UsageError(f"{name} is {value}; expected more than 0")
@@ -121,7 +121,7 @@ def _search(work: Work, on_trial: Callable[[Trial], None] | None) -> Search:
 
 def _plan(work: Work) -> dict[str, Any]:
     prints = {f"fingerprint of {name}": fingerprint(value) for name, value in work.data.items()}
-    shared = {name: own for name, own in in_words(work.estimator.get_params()).items() if name != "progress"}
+    shared = {name: value for name, value in in_words(work.estimator.get_params()).items() if name != "progress"}
     spoken = {f"search of {name}": str(dimension) for name, dimension in work.space.items()}
     return {"kind": "search for parameters", "task": type(work.estimator).__name__, **prints, **spoken, **shared}
 
@@ -132,8 +132,8 @@ def _study(work: Work) -> Study:
     begun = len(open_trials(work.folder, 0).get_trials(deepcopy=False))
     study = open_trials(work.folder, begun, pruning=work.pruning, workers=work.workers)
     drop_running(study, again=True)
-    if begun == 0 and (own := _given(work.estimator, work.space)):
-        study.enqueue_trial(own)
+    if begun == 0 and (given := _given(work.estimator, work.space)):
+        study.enqueue_trial(given)
     return study
 
 
@@ -163,9 +163,9 @@ class _News:
 
 
 def _can_be_sent(work: Work) -> bool:
-    own = [work.estimator.get_params().get("cell")]
-    own += [value for one in work.space.values() if not isinstance(one, Range) for value in one.values]
-    return all(children.can_take(work, value) for value in own)
+    choices = [work.estimator.get_params().get("cell")]
+    choices += [value for one in work.space.values() if not isinstance(one, Range) for value in one.values]
+    return all(children.can_take(work, value) for value in choices)
 
 
 def _side_by_side(work: Work, study: Study, news: _News) -> None:
@@ -175,8 +175,8 @@ def _side_by_side(work: Work, study: Study, news: _News) -> None:
     started = []
     try:
         for i, log in enumerate(logs):
-            own = {**vars(work), "seed": begun + 1000 * (i + 1)}
-            started.append(children.start("ostinato.studies.tuning.worker:run", Work(**own), log))
+            seeded = {**vars(work), "seed": begun + 1000 * (i + 1)}
+            started.append(children.start("ostinato.studies.tuning.worker:run", Work(**seeded), log))
         while any(child.poll() is None for child in started):
             time.sleep(_POLL)
             news()
@@ -204,7 +204,7 @@ def _best(study: Study) -> Trial:
 def _model(work: Work, best: Trial) -> Any:
     """Return the estimator fitted with the best parameters, from the folder if it was fitted there before."""
     path, estimator = work.folder / _TUNED, work.estimator
-    chosen = {name: _value(work.space[name], own) for name, own in best.parameters.items()}
+    chosen = {name: _value(work.space[name], parameter) for name, parameter in best.parameters.items()}
     note = {"trial": best.number, "parameters": dict(best.parameters), "validation_loss": best.value}
     if path.exists() and (work.folder / "model.json").exists() and read_json(path) == note:
         cell = chosen.get("cell", estimator.get_params().get("cell"))
@@ -222,8 +222,8 @@ def _model(work: Work, best: Trial) -> Any:
     return model
 
 
-def _value(dimension: Dimension, own: Any) -> Any:
-    return own if isinstance(dimension, Range) else dimension.value_of(own)
+def _value(dimension: Dimension, chosen: Any) -> Any:
+    return chosen if isinstance(dimension, Range) else dimension.value_of(chosen)
 
 
 def _found(work: Work, study: Study, best: Trial, model: Any) -> Search:

@@ -93,11 +93,11 @@ class Allowance:
         self.pieces = max(self.pieces - 1, 0)
         at = self.end - self.kept * self.pieces
         at = max(at, time.monotonic() + self.moment)
-        own = Deadline(at, max(at - time.monotonic(), 0.0))
-        own.check()
-        token = _DEADLINE.set(own)
+        limit = Deadline(at, max(at - time.monotonic(), 0.0))
+        limit.check()
+        token = _DEADLINE.set(limit)
         try:
-            yield own
+            yield limit
         finally:
             _DEADLINE.reset(token)
 

@@ -32,11 +32,11 @@ def made_apart(makers: Mapping[str, Callable[[], T]], allowance: Allowance) -> t
     for name, make in makers.items():
         try:
             with allowance.piece():
-                own = make()
+                made = make()
         except Exception as error:  # noqa: BLE001, the trained model is worth more, whatever it is
             left_out[name] = why(error)
         else:
-            found[str(getattr(own, "called", name))] = own
+            found[str(getattr(made, "called", name))] = made
     return found, left_out
 
 
@@ -101,10 +101,10 @@ def judged_apart(
 ) -> tuple[dict[str, Any], dict[str, dict[str, float]], dict[str, str]]:
     """Return by name what baselines predict of examples and its measures, and why those that are missing are."""
 
-    def judging(own: Baseline) -> tuple[Any, dict[str, float]]:
-        predicted = own.predict(examples)
+    def judging(baseline: Baseline) -> tuple[Any, dict[str, float]]:
+        predicted = baseline.predict(examples)
         return predicted, task.measures(model, examples, predicted)
 
-    found, left_out = made_apart({name: partial(judging, own) for name, own in baselines.items()}, allowance)
-    kept = {name: own for name, own in found.items() if own[1]}
-    return {name: own[0] for name, own in kept.items()}, {name: own[1] for name, own in kept.items()}, left_out
+    found, left_out = made_apart({name: partial(judging, baseline) for name, baseline in baselines.items()}, allowance)
+    kept = {name: value for name, value in found.items() if value[1]}
+    return {name: value[0] for name, value in kept.items()}, {name: value[1] for name, value in kept.items()}, left_out

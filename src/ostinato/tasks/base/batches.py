@@ -104,4 +104,4 @@ def read_in_batches(
 
 def padded(arrays: Sequence[Any], value: float = 0.0) -> Tensor:
     """Return arrays `(time, ...)` as one tensor `(time, batch, ...)`, a value behind each end."""
-    return pad_sequence([torch.from_numpy(np.ascontiguousarray(own)) for own in arrays], padding_value=value)
+    return pad_sequence([torch.from_numpy(np.ascontiguousarray(array)) for array in arrays], padding_value=value)

@@ -32,20 +32,20 @@ def class_units(
         count: how many units there are; `None`: as many as there are answers.
     """
     true, chosen = np.asarray(truth, np.int64).ravel(), np.asarray(found, np.int64).ravel()
-    own = np.arange(len(true)) if owners is None else np.asarray(owners, np.int64).ravel()
+    unit_of = np.arange(len(true)) if owners is None else np.asarray(owners, np.int64).ravel()
     units = len(true) if count is None else count
-    parts: dict[str, Parts] = {"accuracy": mean_of(true == chosen, own, units)}
+    parts: dict[str, Parts] = {"accuracy": mean_of(true == chosen, unit_of, units)}
     if 3 * (classes + 1) * units <= _CELLS:
-        parts["macro F1"] = Sums(_f1_sums(true, chosen, classes + 1, own, units), _macro_f1)
+        parts["macro F1"] = Sums(_f1_sums(true, chosen, classes + 1, unit_of, units), _macro_f1)
     if probabilities is None or not len(true):
         return parts
     seen = true < probabilities.shape[1]
     given = probabilities[np.arange(len(true)), np.where(seen, true, 0)]
-    parts["cross-entropy"] = mean_of(np.where(seen, -np.log(np.maximum(given, _LEAST)), np.nan), own, units)
+    parts["cross-entropy"] = mean_of(np.where(seen, -np.log(np.maximum(given, _LEAST)), np.nan), unit_of, units)
     said = probabilities[np.arange(len(true)), chosen]
-    parts["calibration error"] = Sums(_bin_sums(said, true == chosen, own, units), _calibration_error)
+    parts["calibration error"] = Sums(_bin_sums(said, true == chosen, unit_of, units), _calibration_error)
     if classes == 2 and {0, 1} <= set(true.tolist()):
-        areas = _score_sums(true[seen] == 1, probabilities[seen, 1], own[seen], units)
+        areas = _score_sums(true[seen] == 1, probabilities[seen, 1], unit_of[seen], units)
         parts |= {"AUROC": Sums(areas, _auroc), "AUPRC": Sums(areas, _auprc)}
     return parts
 
@@ -55,11 +55,11 @@ def _counts(classes: NDArray[np.int64], width: int, owners: NDArray[np.int64], c
 
 
 def _f1_sums(
-    true: NDArray[np.int64], chosen: NDArray[np.int64], width: int, own: NDArray[np.int64], count: int
+    true: NDArray[np.int64], chosen: NDArray[np.int64], width: int, unit_of: NDArray[np.int64], count: int
 ) -> Floats:
     hit = true == chosen
-    hits = _counts(true[hit], width, own[hit], count)
-    return np.concatenate([hits, _counts(true, width, own, count) + _counts(chosen, width, own, count)], 1)
+    hits = _counts(true[hit], width, unit_of[hit], count)
+    return np.concatenate([hits, _counts(true, width, unit_of, count) + _counts(chosen, width, unit_of, count)], 1)
 
 
 def _macro_f1(sums: Floats) -> Floats:
@@ -69,18 +69,18 @@ def _macro_f1(sums: Floats) -> Floats:
     return np.asarray(f1.sum(1) / np.maximum(there.sum(1), 1))
 
 
-def _bin_sums(said: Floats, right: NDArray[np.bool_], own: NDArray[np.int64], count: int) -> Floats:
+def _bin_sums(said: Floats, right: NDArray[np.bool_], unit_of: NDArray[np.int64], count: int) -> Floats:
     place = np.searchsorted(np.arange(1, _BINS) / _BINS, said)  # as `calibration_error` has it
     off = np.zeros((len(said), _BINS))
     off[np.arange(len(said)), place] = said - right
-    return np.concatenate([sums_of(off, own, count), np.bincount(own, minlength=count)[:, None]], 1)
+    return np.concatenate([sums_of(off, unit_of, count), np.bincount(unit_of, minlength=count)[:, None]], 1)
 
 
 def _calibration_error(sums: Floats) -> Floats:
     return np.asarray(np.abs(sums[:, :-1]).sum(1) / np.maximum(sums[:, -1], 1))
 
 
-def _score_sums(positive: NDArray[np.bool_], scores: Floats, own: NDArray[np.int64], count: int) -> Floats:
+def _score_sums(positive: NDArray[np.bool_], scores: Floats, unit_of: NDArray[np.int64], count: int) -> Floats:
     """Return how many negatives and positives each unit has by score, the lowest first."""
     levels = np.unique(scores)
     most = int(np.clip(_AREA_CELLS // (2 * max(count, 1)), 50, _SCORES))
@@ -88,7 +88,7 @@ def _score_sums(positive: NDArray[np.bool_], scores: Floats, own: NDArray[np.int
         levels = np.unique(np.quantile(scores, np.linspace(0, 1, most), method="lower"))
     place = np.searchsorted(levels, scores, side="right") - 1
     width = len(levels)
-    return _counts(place + width * positive, 2 * width, own, count)
+    return _counts(place + width * positive, 2 * width, unit_of, count)
 
 
 def _auroc(sums: Floats) -> Floats:
@@ -99,7 +99,7 @@ def _auroc(sums: Floats) -> Floats:
 
 
 def _auprc(sums: Floats) -> Floats:
-    negatives, positives = (own[:, ::-1] for own in np.split(sums, 2, axis=1))
+    negatives, positives = (each[:, ::-1] for each in np.split(sums, 2, axis=1))
     hits = np.cumsum(positives, 1)
     chosen = hits + np.cumsum(negatives, 1)
     precision = np.divide(hits, chosen, out=np.zeros_like(hits), where=chosen > 0)

@@ -120,11 +120,11 @@ def frequent_class_remarks(values: Mapping[str, Mapping[str, float]], frequent: 
         values: `values[name][measure]`, those of the model under `"model"`.
         frequent: the measures of naming the most frequent class always; nothing: it is not known.
     """
-    own = values["model"]
-    if not frequent or "macro F1" not in own or own["accuracy"] - frequent["accuracy"] > _ALIKE:
+    row = values["model"]
+    if not frequent or "macro F1" not in row or row["accuracy"] - frequent["accuracy"] > _ALIKE:
         return []
-    named = [f"{name} {own[name]:.3g} (there {frequent[name]:.3g})" for name in ("macro F1", "AUROC")
-             if name in own and name in frequent]  # fmt: skip
+    named = [f"{name} {row[name]:.3g} (there {frequent[name]:.3g})" for name in ("macro F1", "AUROC")
+             if name in row and name in frequent]  # fmt: skip
     return [f"Naming the most frequent class has that accuracy too, so look at {' and '.join(named)}."]
 
 
@@ -171,7 +171,11 @@ def class_table(labels: Sequence[str], truth: ArrayLike, found: ArrayLike, *, ti
     """
     scores = class_scores(confusion_counts(truth, found, len(labels)))
     rows = tuple(
-        (labels[at], *(float(own[at]) for own in (scores.precision, scores.recall, scores.f1)), int(scores.support[at]))
+        (
+            labels[at],
+            *(float(each[at]) for each in (scores.precision, scores.recall, scores.f1)),
+            int(scores.support[at]),
+        )
         for at in np.argsort(-scores.support, kind="stable")
     )
     return Table(title, ("class", "precision", "recall", "F1", "support"), rows)
@@ -180,8 +184,8 @@ def class_table(labels: Sequence[str], truth: ArrayLike, found: ArrayLike, *, ti
 def class_details(labels: Sequence[str], truth: ArrayLike, found: ArrayLike) -> dict[str, Any]:
     """Return as plain data which classes were taken for which, and the measures of each."""
     counts = confusion_counts(truth, found, len(labels))
-    own = class_scores(counts)
-    columns = {"precision": own.precision, "recall": own.recall, "F1": own.f1, "examples": own.support}
+    scores = class_scores(counts)
+    columns = {"precision": scores.precision, "recall": scores.recall, "F1": scores.f1, "examples": scores.support}
     rows = {label: {name: float(values[i]) for name, values in columns.items()} for i, label in enumerate(labels)}
     return {"classes": list(labels), "confusion": counts.tolist(), "by class": rows}
 

@@ -25,7 +25,7 @@ def to_plain(value: Any, name: str, arrays: Arrays) -> Any:
     """Return a value as plain data; its arrays are put into `arrays` under names that begin with `name`."""
     if isinstance(value, np.ndarray):
         # one that is there already, such as the n-grams of a model that are its baseline too, is not written twice
-        there = next((known for known, own in arrays.items() if own is value), name)
+        there = next((known for known, array in arrays.items() if array is value), name)
         arrays[there] = value
         return {_ARRAY: there}
     if isinstance(value, np.datetime64):
@@ -38,11 +38,11 @@ def to_plain(value: Any, name: str, arrays: Arrays) -> Any:
         if hasattr(value, method):
             return getattr(value, method)()
     if is_dataclass(value) and not isinstance(value, type):
-        return {own.name: to_plain(getattr(value, own.name), f"{name}.{own.name}", arrays) for own in _saved(value)}
+        return {each.name: to_plain(getattr(value, each.name), f"{name}.{each.name}", arrays) for each in _saved(value)}
     if isinstance(value, Mapping):
-        return {str(key): to_plain(own, f"{name}.{key}", arrays) for key, own in value.items()}
+        return {str(key): to_plain(item, f"{name}.{key}", arrays) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [to_plain(own, f"{name}.{i}", arrays) for i, own in enumerate(value)]
+        return [to_plain(item, f"{name}.{i}", arrays) for i, item in enumerate(value)]
     return value
 
 
@@ -62,18 +62,18 @@ def from_plain(kind: Any, plain: Any, arrays: Mapping[str, NDArray[Any]]) -> Any
             raise ValueError(f"{str(plain)[:40]} is none of {', '.join(map(str, inner))}")
         return plain
     if kind is np.ndarray or origin is np.ndarray:
-        own: NDArray[Any] = arrays[plain[_ARRAY]]
-        return own
+        array: NDArray[Any] = arrays[plain[_ARRAY]]
+        return array
     if kind is None or kind is type(None) or kind in (bool, int, float, str):
         return _simple(kind, plain)
     if origin is tuple and not (len(inner) == 2 and inner[1] is Ellipsis):
         if len(plain) != len(inner):
             raise ValueError(f"there are {len(plain)} values where {len(inner)} belong")
-        return tuple(from_plain(own, one, arrays) for own, one in zip(inner, plain, strict=True))
+        return tuple(from_plain(value, one, arrays) for value, one in zip(inner, plain, strict=True))
     if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
-        return {_key(inner[0], key): from_plain(inner[1], own, arrays) for key, own in _mapping(plain).items()}
+        return {_key(inner[0], key): from_plain(inner[1], value, arrays) for key, value in _mapping(plain).items()}
     if origin is not None and isinstance(origin, type) and issubclass(origin, Sequence):
-        found_all = [from_plain(inner[0], own, arrays) for own in _list(plain)]
+        found_all = [from_plain(inner[0], each, arrays) for each in _list(plain)]
         return found_all if origin is list else tuple(found_all)
     return _object(kind, plain, arrays)
 
@@ -91,7 +91,7 @@ def _object(kind: Any, plain: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
     if not (isinstance(kind, type) and is_dataclass(kind)):
         raise TypeError(f"a {kind} is not kept in a model")
     hints, known = _hints(kind), _mapping(plain)
-    names = [own.name for own in _saved(kind)]
+    names = [each.name for each in _saved(kind)]
     unknown = sorted(set(known) - set(names))
     if unknown:
         raise ValueError(f'a {kind.__name__} knows no "{unknown[0]}"')
@@ -99,7 +99,7 @@ def _object(kind: Any, plain: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
 
 
 def _saved(value: Any) -> list[Any]:
-    return [own for own in fields(value) if own.init and own.metadata.get("saved", True)]
+    return [field for field in fields(value) if field.init and field.metadata.get("saved", True)]
 
 
 @cache
@@ -123,7 +123,7 @@ def _one_of(kinds: tuple[Any, ...], plain: Any, arrays: Mapping[str, NDArray[Any
         return None
     error: Exception | None = None
     # a whole number is a float too: the narrower type first
-    for kind in sorted(kinds, key=lambda own: own is float):
+    for kind in sorted(kinds, key=lambda each: each is float):
         try:
             return from_plain(kind, plain, arrays)
         except (TypeError, ValueError, LookupError, AttributeError) as wrong:
@@ -139,8 +139,8 @@ def _any(plain: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
             return np.datetime64(plain[_TIME], "us")
         if set(plain) == {_SPAN}:
             return np.timedelta64(int(plain[_SPAN]), "us")
-        return {key: _any(own, arrays) for key, own in plain.items()}
-    return tuple(_any(own, arrays) for own in plain) if isinstance(plain, (list, tuple)) else plain
+        return {key: _any(value, arrays) for key, value in plain.items()}
+    return tuple(_any(each, arrays) for each in plain) if isinstance(plain, (list, tuple)) else plain
 
 
 def _key(kind: Any, key: str) -> Any:

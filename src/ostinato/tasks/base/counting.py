@@ -79,10 +79,10 @@ class FollowerCounts:
         followers = symbols if followers is None else followers
         made = cls(symbols, followers, tuple(_EMPTY for _ in range(1 + largest_order(symbols, followers, order))))
         contexts = made.contexts(sequences, begins=begins)
-        given = following or [np.append(np.asarray(own)[1:], -1) for own in sequences]
+        given = following or [np.append(np.asarray(sequence)[1:], -1) for sequence in sequences]
         after = _joined(given)
         known = (after >= 0) & (after < followers)
-        tables = [_table(own[known], after[known], followers) for own in contexts]
+        tables = [_table(context[known], after[known], followers) for context in contexts]
         if following is None:  # the first symbols come after nothing, and count there
             whole = _joined(sequences)
             tables[0] = _table(np.zeros(len(whole), np.int64), whole, followers)
@@ -95,17 +95,17 @@ class FollowerCounts:
             sequences: of symbols.
             begins: see `of`.
         """
-        arrays = [np.asarray(own, np.int64) + 1 for own in sequences]
+        arrays = [np.asarray(sequence, np.int64) + 1 for sequence in sequences]
         found = []
         for length in range(self.order + 1):
-            found.append(_joined([self._keys(own, length, begins) for own in arrays]))
+            found.append(_joined([self._keys(array, length, begins) for array in arrays]))
         return found
 
-    def _keys(self, own: Ints, length: int, begins: bool) -> Ints:
-        before = np.concatenate([np.zeros(length, np.int64), own])
-        keys = np.zeros(len(own), np.int64)
+    def _keys(self, ints: Ints, length: int, begins: bool) -> Ints:
+        before = np.concatenate([np.zeros(length, np.int64), ints])
+        keys = np.zeros(len(ints), np.int64)
         for back in range(length, 0, -1):
-            keys = keys * (self.symbols + 1) + before[length - back + 1 : length - back + 1 + len(own)]
+            keys = keys * (self.symbols + 1) + before[length - back + 1 : length - back + 1 + len(ints)]
         if not begins:
             keys[: max(0, length - 1)] = -1
         return keys
@@ -122,8 +122,8 @@ class FollowerCounts:
             first = np.searchsorted(table.pairs, keys[rows] * self.followers)
             stop = np.searchsorted(table.pairs, (keys[rows] + 1) * self.followers)
             for row in np.flatnonzero(known):
-                own = slice(first[row], stop[row])
-                seen[row, table.pairs[own] % self.followers] = table.pair_counts[own]
+                part = slice(first[row], stop[row])
+                seen[row, table.pairs[part] % self.followers] = table.pair_counts[part]
             kinds = np.where(known, table.kinds[at], 0)[:, None] if len(table.kinds) else np.zeros((len(rows), 1))
             new = (seen + kinds * mixed) / np.maximum(seen.sum(1, keepdims=True) + kinds, 1)
             mixed = np.where(known[:, None], new, mixed)
@@ -153,7 +153,7 @@ _EMPTY = _Table(*(np.zeros(0, np.int64) for _ in range(5)))
 
 
 def _joined(arrays: Sequence[Sequence[int] | Ints]) -> Ints:
-    return np.concatenate([np.zeros(0, np.int64), *(np.asarray(own, np.int64) for own in arrays)])
+    return np.concatenate([np.zeros(0, np.int64), *(np.asarray(array, np.int64) for array in arrays)])
 
 
 def _table(contexts: Ints, following: Ints, followers: int) -> _Table:

@@ -188,19 +188,19 @@ def standings(found: Mapping[str, Found], higher: bool, margins: Mapping[str, fl
         margins: for each, a difference that matters: one that lies within it, limits and all, is level.
         of: what a unit is, in the plural.
     """
-    chances = dict(zip(found, holm([own.p for own in found.values()]), strict=True))
+    chances = dict(zip(found, holm([each.p for each in found.values()]), strict=True))
     said = {}
-    for name, own in found.items():
-        standing = _standing(own, chances[name], higher, margins[name], len(found))
-        said[name] = Difference(standing, own.value, own.low, own.high, chances[name], own.units, of)
+    for name, value in found.items():
+        standing = _standing(value, chances[name], higher, margins[name], len(found))
+        said[name] = Difference(standing, value.value, value.low, value.high, chances[name], value.units, of)
     return said
 
 
-def _standing(own: Found, p: float, higher: bool, margin: float, several: int) -> Standing:
-    if p <= LEVEL and own.value != 0:
-        return "better" if (own.value > 0) == higher else "worse"
-    enough = own.least * several <= LEVEL  # else nothing that could have come out would have told
-    return "level" if enough and -margin <= own.low and own.high <= margin else "unclear"
+def _standing(found: Found, p: float, higher: bool, margin: float, several: int) -> Standing:
+    if p <= LEVEL and found.value != 0:
+        return "better" if (found.value > 0) == higher else "worse"
+    enough = found.least * several <= LEVEL  # else nothing that could have come out would have told
+    return "level" if enough and -margin <= found.low and found.high <= margin else "unclear"
 
 
 def fewest(several: int = 1) -> int:
@@ -214,24 +214,24 @@ def fewest(several: int = 1) -> int:
 
 def plain_differences(against: Mapping[str, Mapping[str, Difference]]) -> dict[str, dict[str, Any]]:
     """Return how a model stands to baselines as plain data; a limit that is not finite is none."""
-    return {name: {measure: _finite(asdict(own)) for measure, own in row.items()} for name, row in against.items()}
+    return {name: {measure: _finite(asdict(value)) for measure, value in row.items()} for name, row in against.items()}
 
 
 def differences_from(plain: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Difference]]:
     """Return what `plain_differences` was called on."""
-    return {name: {measure: _difference(own) for measure, own in row.items()} for name, row in plain.items()}
+    return {name: {measure: _difference(value) for measure, value in row.items()} for name, row in plain.items()}
 
 
-def _difference(own: Mapping[str, Any]) -> Difference:
-    value, low, high = (own[name] for name in ("value", "low", "high"))
+def _difference(plain: Mapping[str, Any]) -> Difference:
+    value, low, high = (plain[name] for name in ("value", "low", "high"))
     return Difference(
-        own["standing"],
+        plain["standing"],
         math.nan if value is None else value,
         -math.inf if low is None else low,
         math.inf if high is None else high,
-        own["p"], own["units"], own["of"],
+        plain["p"], plain["units"], plain["of"],
     )  # fmt: skip
 
 
-def _finite(own: dict[str, Any]) -> dict[str, Any]:
-    return {key: None if isinstance(one, float) and not math.isfinite(one) else one for key, one in own.items()}
+def _finite(plain: dict[str, Any]) -> dict[str, Any]:
+    return {key: None if isinstance(one, float) and not math.isfinite(one) else one for key, one in plain.items()}

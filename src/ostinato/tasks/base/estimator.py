@@ -53,7 +53,7 @@ class Estimator(Generic[T]):
         Raises:
             UsageError: there is no such parameter.
         """
-        names = [own.name for own in parameters_of(type(self))]
+        names = [parameter.name for parameter in parameters_of(type(self))]
         for name, value in parameters.items():
             if name not in names:
                 raise UsageError(f'a {type(self).__name__} has no parameter "{name}"; it has {", ".join(names)}')
@@ -69,8 +69,8 @@ class Estimator(Generic[T]):
         return type(self)(**self.get_params()).set_params(**changes)
 
     def __repr__(self) -> str:
-        own = ((one, getattr(self, one.name)) for one in parameters_of(type(self)))
-        changed = [f"{one.name}={value!r}" for one, value in own if value is not one.default and value != one.default]
+        given = ((one, getattr(self, one.name)) for one in parameters_of(type(self)))
+        changed = [f"{one.name}={value!r}" for one, value in given if value is not one.default and value != one.default]
         return f"{type(self).__name__}({', '.join(changed)})"
 
     # --- fitting -----------------------------------------------------------------------------------------------------

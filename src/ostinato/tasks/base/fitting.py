@@ -141,9 +141,9 @@ def read_parts(task: AnyTask, parameters: Any, given: Given) -> Held[Any]:
         0.0 if given.test is not None else parameters.test,
     )
     held = task.hold_out(parameters, whole, shares)
-    for name, own in (("validation", given.validation), ("test", given.test)):
-        if own is not None:
-            held = replace(held, **{name: task.read(parameters, own, task.reading(whole))})
+    for name, source in (("validation", given.validation), ("test", given.test)):
+        if source is not None:
+            held = replace(held, **{name: task.read(parameters, source, task.reading(whole))})
     if given.test is not None:
         held = replace(held, words="data of its own")
     return without_empty(held)
@@ -163,8 +163,8 @@ def build(task: AnyTask, parameters: Any, train: Any, seed: int) -> Model[Any, A
 
 def encoded(task: AnyTask, model: Model[Any, Any], parts: Held[Any]) -> Held[Any]:
     """Return parts as the network reads them."""
-    own = {name: None if part is None else task.encode(model, part) for name, part in parts.named().items()}
-    return without_empty(Held(own["train"], own["validation"], own["test"], parts.words))
+    inputs = {name: None if part is None else task.encode(model, part) for name, part in parts.named().items()}
+    return without_empty(Held(inputs["train"], inputs["validation"], inputs["test"], parts.words))
 
 
 def _trained(
@@ -188,7 +188,7 @@ def _trained(
 
 def _of_model(parameters: Any) -> dict[str, Any]:
     """Return the parameters, in words, that the numbers of a training depend on beside the data and its own."""
-    names = [own.name for own in parameters_of(type(parameters)) if own.group == "model"]
+    names = [each.name for each in parameters_of(type(parameters)) if each.group == "model"]
     return in_words({name: getattr(parameters, name) for name in names})
 
 
@@ -235,7 +235,7 @@ def repeats_of(task: AnyTask, parts: Held[Any]) -> Repeats:
     """Return how many records of the test part are in what was trained on, or decided when to stop."""
     if parts.test is None:
         return Repeats()
-    known = [task.contents(own) for own in (parts.train, parts.validation) if own is not None]
+    known = [task.contents(each) for each in (parts.train, parts.validation) if each is not None]
     return Repeats.between(chain.from_iterable(known), task.contents(parts.test), task.content_name)
 
 
@@ -280,7 +280,7 @@ def judge(
     answered, judged, lost = judged_apart(task, model, baselines, examples, allowance)
     predicted, values, lost = {**predicted, **answered}, {**values, **judged}, {**left_out, **lost}
     better = better_of(task, values)
-    parts = {name: own for name in values if (own := task.units(model, examples, predicted[name])) is not None}
+    parts = {name: found for name in values if (found := task.units(model, examples, predicted[name])) is not None}
     against = stand(values, better, parts)
     said = verdict_sentences(values, decisive(values, task.decides), better, against)
     said += [*task.remarks(values), repeats.remark, *sentences(lost)]
@@ -306,22 +306,22 @@ def _compared(task: AnyTask, fitted: Fitted, parts: Held[Any], examples: Held[An
     )
     laps.end(_BASELINES)
     shown = next(name for name in ("test", "validation", "train") if getattr(examples, name) is not None)
-    records, own = getattr(parts, shown), getattr(examples, shown)
+    records, shown_examples = getattr(parts, shown), getattr(examples, shown)
     repeats = repeats_of(task, parts)
     if shown == "test":
         scores, predicted = judge(
             task,
             model,
             baselines,
-            own,
+            shown_examples,
             f"test: {parts.words}",
             repeats=repeats,
             allowance=allowance,
             left_out=left_out,
         )
     else:
-        predicted = task.predict(model, own)
-    panels += task.panels(model, records, own, predicted)
+        predicted = task.predict(model, shown_examples)
+    panels += task.panels(model, records, shown_examples, predicted)
     laps.end(_JUDGING)
     summary = summarise(task, model, fitted.run, scores, parts, examples, panels, laps.whole(), laps.seconds, repeats)
     if scores is None and left_out:
@@ -350,7 +350,7 @@ def summarise(
         title=task.title(parts.train),
         task=about.kind,
         settings=in_words({**values_of(model.parameters), **task.settings(model)}),
-        parameters=sum(own.numel() for own in model.network.parameters() if own.requires_grad),
+        parameters=sum(parameter.numel() for parameter in model.network.parameters() if parameter.requires_grad),
         # with what it took before it was broken off and resumed
         seconds=trained_for(run, seconds),
         data=(

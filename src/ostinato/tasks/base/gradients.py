@@ -32,7 +32,7 @@ def gradient_norms(xs: Tensor, lengths: Tensor, loss: Callable[[Tensor], Tensor]
     norms = gradient.norm(dim=-1).double().numpy()
     ago = lengths.numpy()[None] - 1 - np.arange(len(norms))[:, None]
     real = ago >= 0
-    sums, counts = (np.bincount(ago[real], own, len(norms)) for own in (norms[real], np.ones(int(real.sum()))))
+    sums, counts = (np.bincount(ago[real], each, len(norms)) for each in (norms[real], np.ones(int(real.sum()))))
     kept = int((counts >= max(1.0, _SHARE * counts[0])).sum())
     return np.asarray(sums[:kept] / counts[:kept])
 
@@ -45,21 +45,21 @@ def gradient_panel(norms: Sequence[float] | NDArray[np.float64], *, step: str = 
         step: what a step is, in the plural.
         note: what else there is to say.
     """
-    values = tuple(float(own) for own in norms)
+    values = tuple(float(norm) for norm in norms)
     return Curve(
         "Gradient through time",
         x=tuple(map(float, range(len(values)))),
         lines={"norm": values},
         x_axis=f"{step} before the last",
         y_axis="norm of the loss's gradient by what is read",
-        logarithmic=any(own > 0 for own in values),
+        logarithmic=any(value > 0 for value in values),
         note=" ".join(filter(None, [judge_gradients(values), note])),
     )
 
 
 def judge_gradients(norms: Sequence[float]) -> str:
     """Say whether gradients vanish, explode or reach back well (R. Pascanu, T. Mikolov and Y. Bengio, 2013)."""
-    seen = [own for own in norms if np.isfinite(own) and own > 0]
+    seen = [norm for norm in norms if np.isfinite(norm) and norm > 0]
     if len(seen) < 2:
         return "There are too few steps to see how gradients travel."
     ratio = seen[-1] / seen[0]

@@ -61,8 +61,8 @@ def percent(share: float) -> str:
 
 def without_empty(held: Held[R]) -> Held[R]:
     """Return parts of which those without records are none."""
-    own = {name: part if part is not None and len(part) else None for name, part in held.named().items()}  # type: ignore[arg-type]
-    return replace(held, validation=own["validation"], test=own["test"])
+    filled = {name: part if part is not None and len(part) else None for name, part in held.named().items()}  # type: ignore[arg-type]
+    return replace(held, validation=filled["validation"], test=filled["test"])
 
 
 def require_parts(held: Held[Any], origin: str, of: str) -> None:
@@ -146,7 +146,7 @@ def take_groups(groups: Sequence[Any], room: int) -> tuple[Rows, list[Any]]:
 
 
 def _ascending(groups: Sequence[Any]) -> Rows:
-    return np.sort(np.concatenate([np.zeros(0, np.int64), *(np.asarray(own, np.int64) for own in groups)]))
+    return np.sort(np.concatenate([np.zeros(0, np.int64), *(np.asarray(group, np.int64) for group in groups)]))
 
 
 @dataclass(frozen=True)
@@ -189,9 +189,9 @@ def fingerprint(*values: Any) -> str:
 
 
 def _add(digest: Any, value: Any) -> None:
-    own = getattr(value, "fingerprint", None)
-    if own is not None:
-        value = own() if callable(own) else own
+    printed = getattr(value, "fingerprint", None)
+    if printed is not None:
+        value = printed() if callable(printed) else printed
     if isinstance(value, np.ndarray):
         digest.update(f"{value.dtype} {value.shape}".encode())
         digest.update(np.ascontiguousarray(value).tobytes())

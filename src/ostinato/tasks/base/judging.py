@@ -61,10 +61,10 @@ class Scores:
 
     def plain(self) -> dict[str, Any]:
         """Return the scores as plain data."""
-        values = {name: dict(own) for name, own in self.values.items()}
-        own = {**vars(self), "values": values, "better": dict(self.better), "details": dict(self.details)}
-        del own["units"]
-        return {**own, "against": plain_differences(self.against)}
+        values = {name: dict(value) for name, value in self.values.items()}
+        body = {**vars(self), "values": values, "better": dict(self.better), "details": dict(self.details)}
+        del body["units"]
+        return {**body, "against": plain_differences(self.against)}
 
     def __str__(self) -> str:
         measures = list(dict.fromkeys(measure for row in self.values.values() for measure in row))
@@ -78,7 +78,7 @@ class Scores:
         for name, row in self.values.items():
             cells = [f"{row[m]:.4g}" if m in row and not math.isnan(row[m]) else "n/a" for m in measures]
             signs = [marked.get(name, {}).get(measure, "") for measure in measures]
-            shown = [_cell(*own, wide) for own in zip(cells, signs, widths, strict=True)]
+            shown = [_cell(*each, wide) for each in zip(cells, signs, widths, strict=True)]
             lines.append("  ".join([name.ljust(head), *shown]).rstrip())
         notes = [legend(self.against)] if marked else []
         return "\n".join([*lines, *(["", *notes, self.verdict] if self.verdict else notes)])
@@ -95,25 +95,25 @@ def _cell(text: str, sign: str, width: int, wide: int) -> str:
 
 def marks(against: Against) -> dict[str, dict[str, str]]:
     """Return a sign for each baseline and measure: how the model stands to it."""
-    return {name: {measure: MARKS[own.standing] for measure, own in row.items()} for name, row in against.items()}
+    return {name: {measure: MARKS[value.standing] for measure, value in row.items()} for name, row in against.items()}
 
 
 def legend(against: Against) -> str:
     """Return what the signs are, and on what they rest."""
-    every = [own for row in against.values() for own in row.values()]
+    every = [each for row in against.values() for each in row.values()]
     if not every:
         return ""
-    seen = {MARKS[own.standing] for own in every}
+    seen = {MARKS[each.standing] for each in every}
     signs = ", ".join(f"{sign} {words}" for sign, words in _LEGEND.items() if sign in seen)
-    most = max(every, key=lambda own: own.units)
+    most = max(every, key=lambda each: each.units)
     return f"{signs}; paired tests over {most.units:,} {most.of}, at 5 %, corrected for the number of baselines"
 
 
 def decisive(values: Mapping[str, Mapping[str, float]], wanted: Sequence[str]) -> str:
     """Return the measure that a verdict is about: of those wanted the first that the model has, else its first."""
-    own = values[MODEL]
-    known = [measure for measure in (*wanted, *own) if math.isfinite(own.get(measure, math.nan))]
-    return known[0] if known else next(iter(own), "")
+    row = values[MODEL]
+    known = [measure for measure in (*wanted, *row) if math.isfinite(row.get(measure, math.nan))]
+    return known[0] if known else next(iter(row), "")
 
 
 def stand(
@@ -127,10 +127,10 @@ def stand(
         units: by name, of the same answers.
     """
     found: dict[str, dict[str, Difference]] = {name: {} for name in values if name != MODEL}
-    own = units.get(MODEL)
-    for measure in better if own is not None else ():
-        assert own is not None
-        ours = own.measures.get(measure)
+    model_units = units.get(MODEL)
+    for measure in better if model_units is not None else ():
+        assert model_units is not None
+        ours = model_units.measures.get(measure)
         theirs = {
             name: units[name].measures[measure]
             for name in found
@@ -140,16 +140,16 @@ def stand(
             continue
         tested = {name: compare(ours, one) for name, one in theirs.items()}
         margins = {name: margin(better[measure], values[MODEL][measure], values[name][measure]) for name in theirs}
-        for name, one in standings(tested, better[measure] == "higher", margins, own.of).items():
+        for name, one in standings(tested, better[measure] == "higher", margins, model_units.of).items():
             found[name][measure] = one
     return {name: row for name, row in found.items() if row}
 
 
-def margin(better: Better, own: float, other: float) -> float:
+def margin(better: Better, ours: float, other: float) -> float:
     """Return a difference that matters: five points of a share, ten per cent of other measures."""
-    if better == "higher" and 0 <= own <= 1 and 0 <= other <= 1:
+    if better == "higher" and 0 <= ours <= 1 and 0 <= other <= 1:
         return _POINTS
-    return _SHARE * (max(abs(own), abs(other)) if better == "higher" else abs(other))
+    return _SHARE * (max(abs(ours), abs(other)) if better == "higher" else abs(other))
 
 
 def _known(row: Mapping[str, float], measure: str) -> bool:

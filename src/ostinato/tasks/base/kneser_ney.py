@@ -195,16 +195,16 @@ class Counted:
     def of_order(self, order: int, *, most: int = MOST_NGRAMS) -> KneserNey:
         """Return the model of an order, of `most` n-grams."""
         tables = self.tables[:order]
-        least = _least_counts([own.often for own in tables], most)
+        least = _least_counts([table.often for table in tables], most)
         levels: list[Level] = []
         renamed = np.zeros(1, np.int64)  # rows of the level below as they are kept, -1 for those that are not
-        for number, own in enumerate(tables):
-            counts = own.often if number == len(tables) - 1 else own.kinds
-            context = own.keys // self.symbols
+        for number, table in enumerate(tables):
+            counts = table.often if number == len(tables) - 1 else table.kinds
+            context = table.keys // self.symbols
             totals = np.bincount(context, counts, minlength=len(renamed))
             shares = np.maximum(counts - discounts(counts)[np.minimum(counts, 3)], 0.0) / totals[context]
-            kept = (own.often >= least[number]) & (renamed[context] >= 0)
-            keys = renamed[context[kept]] * self.symbols + own.keys[kept] % self.symbols
+            kept = (table.often >= least[number]) & (renamed[context] >= 0)
+            keys = renamed[context[kept]] * self.symbols + table.keys[kept] % self.symbols
             levels.append(Level(keys, shares[kept].astype(np.float32)))
             renamed = np.where(kept, np.cumsum(kept) - 1, -1)
         while len(levels) > 1 and not len(levels[-1].keys):
@@ -225,11 +225,13 @@ class Counted:
 
 def count(text: NDArray[np.integer], symbols: int, order: int, unknown: int | None = None) -> Counted:
     """Return the n-grams of a text, up to a length; of a very long text, of its end."""
-    own = np.asarray(text, np.int64)[-MOST_TOKENS:]
-    ends = np.zeros(len(own) + 1, np.int64)  # row of the n-gram that ends before each symbol, in its table
+    numbers = np.asarray(text, np.int64)[-MOST_TOKENS:]
+    ends = np.zeros(len(numbers) + 1, np.int64)  # row of the n-gram that ends before each symbol, in its table
     tables: list[_Counts] = []
-    for length in range(min(order, len(own))):
-        keys, rows, often = np.unique(ends[length:-1] * symbols + own[length:], return_inverse=True, return_counts=True)
+    for length in range(min(order, len(numbers))):
+        keys, rows, often = np.unique(
+            ends[length:-1] * symbols + numbers[length:], return_inverse=True, return_counts=True
+        )
         if tables:
             # each n-gram is one symbol before the n-gram without it: how many such there are
             shorter = np.empty(len(keys), np.int64)
@@ -257,7 +259,7 @@ def discounts(counts: Ints) -> Floats:
 def _least_counts(often: Sequence[Ints], most: int) -> list[int]:
     """Return how often n-grams of each length must have come to be kept: those that came once go, the longest first."""
     least = [1] * len(often)
-    sizes = [len(own) for own in often]
+    sizes = [len(each) for each in often]
     for count_wanted in (2, 3, 4, 8, 16, 1 << 62):
         for number in range(len(often) - 1, 0, -1):
             if sum(sizes) <= most:

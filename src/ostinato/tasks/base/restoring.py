@@ -41,23 +41,24 @@ def restored(
         model = make()
     found = _with_tied(model, weights)
     expected = (
-        model.state_dict() if buffers else {name: own for name, own in model.state_dict().items() if name in found}
+        model.state_dict() if buffers else {name: value for name, value in model.state_dict().items() if name in found}
     )
     expected |= dict(model.named_parameters())
     _compare(
-        {name: tuple(own.shape) for name, own in expected.items()}, {name: own.shape for name, own in found.items()}
+        {name: tuple(value.shape) for name, value in expected.items()},
+        {name: value.shape for name, value in found.items()},
     )
     with torch.random.fork_rng(devices=[]):
         network = make()
-    network.load_state_dict({name: torch.from_numpy(np.array(own)) for name, own in found.items()}, strict=buffers)
+    network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in found.items()}, strict=buffers)
     return network.eval()
 
 
 def _with_tied(model: nn.Module, weights: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """Return weights under each of the names that they have in a model."""
     there = model.state_dict(keep_vars=True)
-    holder = {id(own): name for name, own in there.items() if name in weights}
-    tied = {name: weights[holder[id(own)]] for name, own in there.items() if id(own) in holder}
+    holder = {id(value): name for name, value in there.items() if name in weights}
+    tied = {name: weights[holder[id(value)]] for name, value in there.items() if id(value) in holder}
     return {**weights, **tied}
 
 
@@ -77,9 +78,9 @@ def check_sizes(settings: Mapping[str, Any], weights: Mapping[str, NDArray[Any]]
 def _numbers(name: str, value: Any) -> list[tuple[str, float]]:
     """Return the whole numbers of settings with their names."""
     if isinstance(value, Mapping):
-        return [own for key, inner in value.items() for own in _numbers(f"{name}.{key}".lstrip("."), inner)]
+        return [each for key, inner in value.items() for each in _numbers(f"{name}.{key}".lstrip("."), inner)]
     if isinstance(value, (list, tuple)):
-        return [own for inner in value for own in _numbers(name, inner)]
+        return [each for inner in value for each in _numbers(name, inner)]
     return [(name, value)] if isinstance(value, int) and not isinstance(value, bool) else []
 
 

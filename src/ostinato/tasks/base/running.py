@@ -118,7 +118,9 @@ def check_memory(network: nn.Module) -> None:
     Raises:
         NotEnoughMemory: it has too many weights.
     """
-    _require(_COPIES * sum(own.numel() * own.element_size() for own in network.parameters()), _memory())
+    _require(
+        _COPIES * sum(parameter.numel() * parameter.element_size() for parameter in network.parameters()), _memory()
+    )
 
 
 def _require(needed: int, there: int) -> None:

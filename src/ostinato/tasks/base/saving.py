@@ -42,8 +42,8 @@ def save(folder: Path, estimator: Any, fitted: Fitted) -> None:
         "fitted": _plain(values_of(fitted.model.parameters)),
         "encoder": to_plain(fitted.model.encoder, "encoder", arrays),
         "baselines": {
-            name: {"type": type(own).__name__, "value": to_plain(own, f"baseline.{i}", arrays)}
-            for i, (name, own) in enumerate(fitted.baselines.items())
+            name: {"type": type(baseline).__name__, "value": to_plain(baseline, f"baseline.{i}", arrays)}
+            for i, (name, baseline) in enumerate(fitted.baselines.items())
         },
         "left_out": dict(fitted.left_out),
         "compared": fitted.compared,
@@ -105,12 +105,14 @@ def load(task: AnyTask, kind: type, folder: Path, cell: Cell | None) -> tuple[An
 def _fitted(task: AnyTask, parameters: Any, artifact: Artifact) -> Fitted:
     body, arrays = artifact.body, artifact.tensors
     encoder = from_plain(task.encoder_type, body["encoder"], arrays)
-    weights = {name.removeprefix(_NETWORK): own for name, own in arrays.items() if name.startswith(_NETWORK)}
+    weights = {name.removeprefix(_NETWORK): array for name, array in arrays.items() if name.startswith(_NETWORK)}
     sizes = {"parameters": _sizes(parameters), "encoder": getattr(encoder, "sizes", {})}
     network = restored(lambda: task.network(parameters, encoder, None), sizes, weights)
     model = Model(parameters, encoder, network)
-    types = {own.__name__: own for own in task.baseline_types}
-    baselines = {name: from_plain(types[own["type"]], own["value"], arrays) for name, own in body["baselines"].items()}
+    types = {kind.__name__: kind for kind in task.baseline_types}
+    baselines = {
+        name: from_plain(types[value["type"]], value["value"], arrays) for name, value in body["baselines"].items()
+    }
     scores = None if body["scores"] is None else scores_from(body["scores"])
     history: History = from_plain(History, body["history"], arrays)
     summary: Summary = summary_from(body["summary"])
@@ -123,28 +125,28 @@ def _fitted(task: AnyTask, parameters: Any, artifact: Artifact) -> Fitted:
 
 def _sizes(parameters: Any) -> dict[str, Any]:
     """Return the whole numbers that a network may be made of, which its weights must bear out."""
-    own = {one.name: getattr(parameters, one.name) for one in parameters_of(type(parameters)) if one.group == "model"}
-    return {name: value for name, value in own.items() if not callable(value) and name not in parameters.unsized}
+    given = {one.name: getattr(parameters, one.name) for one in parameters_of(type(parameters)) if one.group == "model"}
+    return {name: value for name, value in given.items() if not callable(value) and name not in parameters.unsized}
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: {_CELL: cell_name(own)} if callable(own) else own for name, own in values.items()}
+    return {name: {_CELL: cell_name(value)} if callable(value) else value for name, value in values.items()}
 
 
 def _estimator(kind: type, plain: Mapping[str, Any], folder: Path, cell: Cell | None) -> Any:
     values = {}
-    for own in parameters_of(kind):
-        if own.name not in plain:
-            if own.default is MISSING:
-                raise ValueError(f'it has no "{own.name}"')
+    for each in parameters_of(kind):
+        if each.name not in plain:
+            if each.default is MISSING:
+                raise ValueError(f'it has no "{each.name}"')
             continue
-        value = plain[own.name]
+        value = plain[each.name]
         if isinstance(value, Mapping) and _CELL in value:
             value = _handed_in(cell, str(value[_CELL]), folder)
-        values[own.name] = tuple(value) if isinstance(value, list) else value
-        if problem := own.problem(values[own.name]):
+        values[each.name] = tuple(value) if isinstance(value, list) else value
+        if problem := each.problem(values[each.name]):
             raise ValueError(problem)
-    unknown = sorted(set(plain) - {own.name for own in parameters_of(kind)})
+    unknown = sorted(set(plain) - {each.name for each in parameters_of(kind)})
     if unknown:
         raise ValueError(f'it has a parameter "{unknown[0]}", which this version does not know')
     return kind(**values)

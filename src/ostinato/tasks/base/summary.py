@@ -99,8 +99,26 @@ class Fan:
     note: str = ""
 
 
-Panel: TypeAlias = "Table | Matrix | WeightedText | Curve | Sample | Fan"
-_PANELS: dict[str, type[Any]] = {kind.__name__: kind for kind in (Table, Matrix, WeightedText, Curve, Sample, Fan)}
+@dataclass(frozen=True)
+class TimedImage:
+    """A picture whose columns are moments, such as a spectrogram, with words above the spans that they name.
+
+    `values[row][column]`, the first row at the bottom; `seconds` of a column; `spans` of a text, a start and an end in
+    seconds.
+    """
+
+    title: str
+    values: tuple[tuple[float, ...], ...]
+    seconds: float
+    spans: tuple[tuple[str, float, float], ...] = ()
+    y_axis: str = ""
+    note: str = ""
+
+
+Panel: TypeAlias = "Table | Matrix | WeightedText | Curve | Sample | Fan | TimedImage"
+_PANELS: dict[str, type[Any]] = {
+    kind.__name__: kind for kind in (Table, Matrix, WeightedText, Curve, Sample, Fan, TimedImage)
+}
 
 
 @dataclass(frozen=True)
@@ -156,9 +174,9 @@ def summary_from(plain: Mapping[str, Any]) -> Summary:
         CorruptArtifact: it is not whole.
     """
     try:
-        own = {one.name: _frozen(plain[one.name]) for one in fields(Summary) if one.name != "against"}
+        known = {one.name: _frozen(plain[one.name]) for one in fields(Summary) if one.name != "against"}
         panels = tuple(_panel(panel) for panel in plain["panels"])
-        return Summary(**{**own, "panels": panels, "against": differences_from(plain.get("against", {}))})
+        return Summary(**{**known, "panels": panels, "against": differences_from(plain.get("against", {}))})
     except (LookupError, TypeError, AttributeError) as error:
         raise CorruptArtifact(f"the model's summary is not whole ({error}); fit it again") from error
 
@@ -168,7 +186,9 @@ def best_of(scores: Mapping[str, Mapping[str, float]], measure: str, better: Map
 
     Coverage is best where it is nearest to what it promises: `"coverage 80 %"` to 80.
     """
-    known = {name: float(own[measure]) for name, own in scores.items() if math.isfinite(own.get(measure, math.nan))}
+    known = {
+        name: float(score[measure]) for name, score in scores.items() if math.isfinite(score.get(measure, math.nan))
+    }
     if measure.startswith("coverage "):
         promised = float(measure.removeprefix("coverage ").removesuffix(" %"))
         known = {name: abs(value - promised) for name, value in known.items()}
@@ -187,20 +207,20 @@ def _words(value: Any) -> str:
     if callable(value):
         return cell_name(value)
     if isinstance(value, (tuple, list)):
-        return ", ".join(str(own) for own in value) or "none"
+        return ", ".join(str(each) for each in value) or "none"
     return str(value)
 
 
 def _panel(plain: Mapping[str, Any]) -> Panel:
-    own = {name: _frozen(value) for name, value in plain.items() if name != "panel"}
-    panel: Panel = _PANELS[plain["panel"]](**own)
+    arguments = {name: _frozen(value) for name, value in plain.items() if name != "panel"}
+    panel: Panel = _PANELS[plain["panel"]](**arguments)
     return panel
 
 
 def _frozen(value: Any) -> Any:
     """Return lists, at every depth, as tuples: JSON knows no tuples."""
     if isinstance(value, (list, tuple)):
-        return tuple(_frozen(own) for own in value)
+        return tuple(_frozen(each) for each in value)
     if isinstance(value, Mapping):
-        return {name: _frozen(own) for name, own in value.items()}
+        return {name: _frozen(item) for name, item in value.items()}
     return value

@@ -111,8 +111,8 @@ class Task(Generic[P, R, C, E, D]):
 
     def hold_out(self, parameters: P, records: R, shares: Shares) -> Held[R]:
         """Return records in their parts; as it stands, the last of them are held out, by slices of the records."""
-        own: Any = records
-        train, validation, test = (own[part] for part in cut(len(own), shares))
+        given: Any = records
+        train, validation, test = (given[part] for part in cut(len(given), shares))
         return Held(train, validation, test, f"the last {percent(shares.test)} of {self.records}")
 
     def contents(self, records: R) -> Iterable[Any]:
@@ -139,17 +139,17 @@ class Task(Generic[P, R, C, E, D]):
 
     def config(self, parameters: P, train: R) -> TrainingConfig:
         """Return the settings of the training: the passes that were asked for, or as many as suit the data."""
-        own: Any = parameters
-        epochs = own.epochs or self.suited.epochs(self.steps_an_epoch(parameters, train))
-        return TrainingConfig.of(own, epochs=epochs)
+        given: Any = parameters
+        epochs = given.epochs or self.suited.epochs(self.steps_an_epoch(parameters, train))
+        return TrainingConfig.of(given, epochs=epochs)
 
     def steps_an_epoch(self, parameters: P, train: R) -> int:
         """Return about how many steps one pass over the training records takes, before they are encoded.
 
         As it stands, a step takes `batch_size` records.
         """
-        own: Any = parameters
-        size: int = own.batch_size
+        given: Any = parameters
+        size: int = given.batch_size
         return math.ceil(len(train) / size)  # type: ignore[arg-type]
 
     def encoder(self, parameters: P, train: R) -> C:
@@ -162,8 +162,8 @@ class Task(Generic[P, R, C, E, D]):
 
     def encode(self, model: Model[P, C], records: R) -> E:
         """Return records as the network reads them; as it stands, records are examples."""
-        own: Any = records
-        found: E = own
+        given: Any = records
+        found: E = given
         return found
 
     def batches(self, model: Model[P, C], examples: E, *, training: bool) -> BatchSource | None:

@@ -75,8 +75,8 @@ class Units:
         Raises:
             ShapeError: a measure has more or fewer.
         """
-        for name, own in self.measures.items():
-            found = len(own.values) if isinstance(own, Mean) else len(own.sums)
+        for name, measure in self.measures.items():
+            found = len(measure.values) if isinstance(measure, Mean) else len(measure.sums)
             if found != self.count:
                 raise ShapeError(f"{name} has {found} units; expected {self.count}")
 

@@ -74,8 +74,8 @@ class Update:
 
     def plain(self) -> dict[str, Any]:
         """Return it as plain data."""
-        own = {name: getattr(self, name) for name in ("improved", "before", "after", "split", "kept", "verdict")}
-        return {**own, "scores": {name: dict(row) for name, row in self.scores.items()}}
+        body = {name: getattr(self, name) for name in ("improved", "before", "after", "split", "kept", "verdict")}
+        return {**body, "scores": {name: dict(row) for name, row in self.scores.items()}}
 
     def __str__(self) -> str:
         measures = list(self.scores[MODEL])
@@ -110,8 +110,8 @@ def update(
     examples = encoded(task, base, parts)
     config = _config(task, old.parameters, parts.train, epochs, learning_rate, max_seconds)
     network = copy.deepcopy(base.network)
-    given = [task.batches(base, own, training=i == 0) for i, own in enumerate(examples.named().values())]
-    batches = [own for own in given if own is not None]
+    given = [task.batches(base, value, training=i == 0) for i, value in enumerate(examples.named().values())]
+    batches = [each for each in given if each is not None]
     assert len(batches) == len(given), "no part is empty"
     history = train(
         network, task.objective(replace(base, network=network), examples.train), batches[0], batches[1], config
@@ -120,14 +120,16 @@ def update(
     new = replace(base, network=network)
     new = replace(new, encoder=task.updated(new, parts))
     new = replace(new, encoder=task.calibrate(new, examples.validation))
-    before, after = (_loss(task, own, examples.train, batches[2]) for own in (base, new))
+    before, after = (_loss(task, each, examples.train, batches[2]) for each in (base, new))
     improved = after < before
     names = (MODEL, "before the update") if improved else ("the update", MODEL)
     models = dict(zip(names, (new, base), strict=True))
-    told = {name: task.predict(own, examples.test) for name, own in models.items()}
-    values = {name: task.measures(models[name], examples.test, own) for name, own in told.items()}
+    told = {name: task.predict(model, examples.test) for name, model in models.items()}
+    values = {name: task.measures(models[name], examples.test, value) for name, value in told.items()}
     units = {
-        name: own for name, one in told.items() if (own := task.units(models[name], examples.test, one)) is not None
+        name: judged
+        for name, one in told.items()
+        if (judged := task.units(models[name], examples.test, one)) is not None
     }
     ordered = {name: values[name] for name in sorted(values, key=lambda name: name != MODEL)}
     split = f"{percent(SHARES.test)} of {task.origin(records)}, {len(parts.test or ()):,} {task.records}"
@@ -167,10 +169,10 @@ def _config(
     max_seconds: float | None,
 ) -> TrainingConfig:
     """Return the settings of an update: those of the fit, but for a third of its learning rate and ten epochs."""
-    own = task.config(parameters, records)
-    slower = own.learning_rate * _SLOWER if learning_rate is None else learning_rate
-    passes = epochs or min(own.epochs or _EPOCHS, _EPOCHS)
-    return TrainingConfig.of(own, epochs=passes, learning_rate=slower, max_seconds=max_seconds, tensorboard=False)
+    config = task.config(parameters, records)
+    slower = config.learning_rate * _SLOWER if learning_rate is None else learning_rate
+    passes = epochs or min(config.epochs or _EPOCHS, _EPOCHS)
+    return TrainingConfig.of(config, epochs=passes, learning_rate=slower, max_seconds=max_seconds, tensorboard=False)
 
 
 def _renewed(
@@ -180,7 +182,7 @@ def _renewed(
     allowance = Allowance(fitted.seconds_beside, len(fitted.baselines))
     told, baselines, left_out = judged_apart(task, new, fitted.baselines, test, allowance)
     values = {**found.scores, **baselines}
-    more = {name: own for name, one in told.items() if (own := task.units(new, test, one)) is not None}
+    more = {name: judged for name, one in told.items() if (judged := task.units(new, test, one)) is not None}
     better, parts = better_of(task, values), {**units, **more}
     against = stand(values, better, parts)
     said = " ".join([found.verdict, *sentences(left_out)])

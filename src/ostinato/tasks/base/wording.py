@@ -15,12 +15,12 @@ _SHOWN = 3  # measures that are named beside the one that decides
 
 
 def verdict(
-    own: Row, others: Mapping[str, Row], best: str | None, measure: str, better: Better, against: Against
+    row: Row, others: Mapping[str, Row], best: str | None, measure: str, better: Better, against: Against
 ) -> str:
     """Say in one sentence how a model stands against its baselines, by one measure.
 
     Args:
-        own: its measures.
+        row: its measures.
         others: those of baselines.
         best: the baseline that is best by the measure.
         measure: what is compared.
@@ -31,7 +31,7 @@ def verdict(
     >>> verdict({"MAE": 1.0}, {"naive": {"MAE": 2.0}}, "naive", "MAE", "lower", {})
     'MAE 1 against 2 of the best baseline, naive: 50 % lower; this task has no units by which chance could be told from it.'
     """  # noqa: E501
-    value = own.get(measure, math.nan)
+    value = row.get(measure, math.nan)
     if math.isnan(value) or (best is None and others):
         return f"There is nothing to compare: no answer has a {measure or 'measure'}."
     if best is None:
@@ -64,7 +64,7 @@ def verdict(
 
 
 def also(
-    own: Row,
+    row: Row,
     others: Mapping[str, Row],
     best: str | None,
     measure: str,
@@ -88,7 +88,7 @@ def also(
             continue
         whose = "" if rival == best else f" of {rival}"
         place = ahead if standing == "better" else behind
-        place.append(f"{name} ({own[name]:.3g} against {others[rival][name]:.3g}{whose})")
+        place.append(f"{name} ({row[name]:.3g} against {others[rival][name]:.3g}{whose})")
     said = []
     for words, names in (("behind", behind), ("ahead", ahead)):
         if names:

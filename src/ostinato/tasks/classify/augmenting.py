@@ -41,9 +41,11 @@ class Augmentation(nn.Module):
         return torch.cat([values.masked_fill(gone[..., None], 0.0), rest], -1)
 
     def _scaled(self, values: Tensor) -> Tensor:
-        batch, own = values.shape[1], self.strength
-        scale = 1 + 0.2 * own * self._some(batch, values) * torch.randn(1, batch, self.channels, device=values.device)
-        noise = 0.1 * own * self._some(batch, values) * torch.rand(1, batch, 1, device=values.device)
+        batch, strength = values.shape[1], self.strength
+        scale = 1 + 0.2 * strength * self._some(batch, values) * torch.randn(
+            1, batch, self.channels, device=values.device
+        )
+        noise = 0.1 * strength * self._some(batch, values) * torch.rand(1, batch, 1, device=values.device)
         return values * scale + noise * torch.randn_like(values)
 
     def _gap(self, steps: Tensor, lengths: Tensor) -> Tensor:

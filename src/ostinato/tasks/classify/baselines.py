@@ -33,7 +33,7 @@ def joined(parts: Sequence[Part | None]) -> Part:
     """Return the examples of several parts as one."""
     there = [part for part in parts if part is not None]
     first = there[0].examples
-    items = tuple(own for part in there for own in part.examples.items)
-    arrays = [own for part in there for own in part.arrays]
+    items = tuple(item for part in there for item in part.examples.items)
+    arrays = [array for part in there for array in part.arrays]
     examples = type(first)(first.origin, items, None, first.channels, first.reading)
     return Part(examples, arrays, np.concatenate([part.targets for part in there]))

@@ -54,19 +54,19 @@ def read_examples(
         DataError: the file cannot be read, a column is not there, a label is missing, or the channels differ.
         UsageError: the data is of another kind.
     """
-    own, channels = parameters, reading.channels if reading else ()
-    if isinstance(data, (str, Path)) and (found := read_archived(data, own.series_id)) is not None:
+    given, channels = parameters, reading.channels if reading else ()
+    if isinstance(data, (str, Path)) and (found := read_archived(data, given.series_id)) is not None:
         data = found
     elif isinstance(data, (str, Path, Mapping)) or hasattr(data, "columns"):
-        wanted = TimeFormat.wanted(day_first=own.day_first, time_format=own.time_format, time_zone=own.time_zone)
+        wanted = TimeFormat.wanted(day_first=given.day_first, time_format=given.time_format, time_zone=given.time_zone)
         data = read_sequences(
             data,
-            series_id=own.series_id,
-            time=own.time,
-            channels=channels or tuple(own.channels),
-            label=own.label if labelled else None,
-            decimal=own.decimal,
-            missing=(*MISSING, *own.all_missing),
+            series_id=given.series_id,
+            time=given.time,
+            channels=channels or tuple(given.channels),
+            label=given.label if labelled else None,
+            decimal=given.decimal,
+            missing=(*MISSING, *given.all_missing),
             time_format=reading.time_format if reading else wanted,
             custom=reading.decimal if reading else None,
         )
@@ -97,7 +97,7 @@ def _from_lists(data: Any, labelled: bool, channels: tuple[str, ...]) -> Example
         labels = checked_labels(as_array(given), origin)
     if not isinstance(data, (Sequence, np.ndarray)) or isinstance(data, str):
         raise UsageError(f"data is a {type(data).__name__}; expected sequences, each (time, channels)")
-    items = tuple(_steps(own, row) for row, own in enumerate(data))
+    items = tuple(_steps(item, row) for row, item in enumerate(data))
     if labels is not None and len(items) != len(labels):
         raise DataError(f"there are {len(items)} sequences but {len(labels)} labels; expected one for each")
     count = items[0].values.shape[1] if items else 0
@@ -180,7 +180,7 @@ class ChannelEncoder(ClassEncoder):
         Raises:
             DataError: a channel has no value at all.
         """
-        rows = np.concatenate([own.values for own in examples.items]).astype(np.float64)
+        rows = np.concatenate([item.values for item in examples.items]).astype(np.float64)
         seen = ~np.isnan(rows)
         count = seen.sum(0)
         if not count.all():
@@ -189,9 +189,9 @@ class ChannelEncoder(ClassEncoder):
         center = np.where(seen, rows, 0).sum(0) / count
         scale = np.sqrt(np.where(seen, (rows - center) ** 2, 0).sum(0) / count)
         scale[scale <= 1e-7 * np.maximum(np.abs(center), 1e-20)] = 1.0
-        gaps = [np.diff(own.times) for own in examples.items if own.times is not None]
+        gaps = [np.diff(item.times) for item in examples.items if item.times is not None]
         gap = float(np.median(np.concatenate(gaps))) if gaps and sum(map(len, gaps)) else None
-        sizes = sorted(len(own.values) for own in examples.items)
+        sizes = sorted(len(item.values) for item in examples.items)
         return cls(
             lengths=(sizes[0], sizes[len(sizes) // 2], sizes[-1]), count=len(sizes),
             classes=Classes.of(examples), channels=examples.channels, center=center, scale=scale,

@@ -75,7 +75,8 @@ def some_chunks(tokens: Tensor, lengths: Tensor, longest: int, most: int) -> tup
     parts = [tokens[int(chunks.starts[i]) : int(chunks.starts[i] + chunks.lengths[i]), chunks.rows[i]] for i in kept]
     rows = chunks.rows[kept].tolist()
     whole = [
-        torch.cat([part for part, own in zip(parts, rows, strict=True) if own == row]) for row in range(len(lengths))
+        torch.cat([part for part, value in zip(parts, rows, strict=True) if value == row])
+        for row in range(len(lengths))
     ]
-    shorter = torch.tensor([len(own) for own in whole], device=lengths.device, dtype=lengths.dtype)
+    shorter = torch.tensor([len(each) for each in whole], device=lengths.device, dtype=lengths.dtype)
     return torch.nn.utils.rnn.pad_sequence(whole), shorter

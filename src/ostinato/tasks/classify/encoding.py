@@ -172,8 +172,8 @@ def find_temperature(scores: Floats, targets: Integers) -> float:
     rows = np.arange(len(targets))
 
     def loss(log_temperature: float) -> float:
-        own = scores * np.exp(-log_temperature)
-        return float((logsumexp(own, 1) - own[rows, targets]).mean())
+        tempered = scores * np.exp(-log_temperature)
+        return float((logsumexp(tempered, 1) - tempered[rows, targets]).mean())
 
     # convex in 1 / temperature, so that there is one least value
     return float(np.exp(minimize_scalar(loss, bounds=_LIMITS, method="bounded", options={"xatol": 1e-5}).x))

@@ -178,7 +178,7 @@ def drawn_parts(
     if keys is None or len(set(keys)) == len(labels):
         return alone
     together = _with_every_class(_drawn(labels, shares, seed, groups_of(keys)), labels)
-    enough = all(2 * len(own) >= len(other) for own, other in zip(together[1:], alone[1:], strict=True))
+    enough = all(2 * len(value) >= len(other) for value, other in zip(together[1:], alone[1:], strict=True))
     return together if enough else alone
 
 
@@ -191,8 +191,8 @@ def _drawn(labels: Sequence[Label], shares: Sequence[float], seed: int, groups: 
     for rows in members:
         groups_of_label.setdefault(labels[rows[0]], []).append(rows)
     for label in sorted(groups_of_label, key=str):
-        own = groups_of_label[label]
-        left, count = [own[at] for at in rng.permutation(len(own))], sum(map(len, own))
+        its_groups = groups_of_label[label]
+        left, count = [its_groups[at] for at in rng.permutation(len(its_groups))], sum(map(len, its_groups))
         for number, share in enumerate(shares, 1):
             # the fraction of an example is drawn, so that many small classes give the share on the whole
             room = min(int(count * share + rng.random()), sum(map(len, left)) - 1) if share else 0

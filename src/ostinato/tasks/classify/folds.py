@@ -35,7 +35,7 @@ class FoldedBatches(ExampleBatches):
         """Return the batches of an epoch."""
         for rows in self._plan(epoch):
             inputs, lengths = padded([self.part.arrays[row] for row in rows])
-            targets, folds = (torch.from_numpy(own[rows]) for own in (self.part.targets, self.folds))
+            targets, folds = (torch.from_numpy(each[rows]) for each in (self.part.targets, self.folds))
             yield Batch(FoldedBatch(inputs, lengths, targets, folds))
 
 

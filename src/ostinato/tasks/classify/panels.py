@@ -101,14 +101,14 @@ def _spoke(model: Model[Any, Any], text: str, target: int) -> str:
 
 def sequence_panels(model: Model[Any, Any], part: Part, show: Callable[[int], str]) -> Iterator[Panel]:
     """Yield which steps weighed most in some answers, one example of each of the first classes."""
-    rows = [int(np.flatnonzero(part.targets == own)[0]) for own in np.unique(part.targets)[:_SEQUENCES]]
+    rows = [int(np.flatnonzero(part.targets == each)[0]) for each in np.unique(part.targets)[:_SEQUENCES]]
     weights = {row: step_weights(model.network, part.arrays[row]) for row in rows}
     longest = max(map(len, weights.values()))
     lines = {
         f'{show(row)}, class "{model.encoder.classes.names[part.targets[row]]}"': tuple(
-            np.pad(own, (0, longest - len(own)), constant_values=np.nan).tolist()
+            np.pad(weight, (0, longest - len(weight)), constant_values=np.nan).tolist()
         )
-        for row, own in weights.items()
+        for row, weight in weights.items()
     }
     steps = tuple(float(step) for step in range(1, longest + 1))
     yield Curve("Which steps it looked at", steps, lines, "step", attended(model.network))

@@ -38,41 +38,41 @@ class Plan:
     coarser: int
 
     @classmethod
-    def of(cls, own: SequenceParameters, encoder: ChannelEncoder) -> Plan:
+    def of(cls, parameters: SequenceParameters, encoder: ChannelEncoder) -> Plan:
         """Return what parameters ask for, and what follows from the training part for the others."""
         usual, count = encoder.lengths[1], encoder.count
-        causal = not own.bidirectional
+        causal = not parameters.bidirectional
         # without a stride, which a model that streams steps has not, convolutions over long sequences take too long
         usually = () if causal and usual > _LONG else (32, 32, 32)
-        convolutions = usually if own.convolutions is None else tuple(own.convolutions)
+        convolutions = usually if parameters.convolutions is None else tuple(parameters.convolutions)
         convolutions = tuple(size for size in convolutions if size)
-        stride = own.stride or (1 if causal else max(1, math.ceil(usual / _STEPS)))
+        stride = parameters.stride or (1 if causal else max(1, math.ceil(usual / _STEPS)))
         every = 1 if causal else max(1, round(min(usual / stride, _STEPS) / _READ))
-        members = own.members or (3 if count <= _MANY else 2)
+        members = parameters.members or (3 if count <= _MANY else 2)
         coarser = max(1, math.ceil(usual / 2000))
-        kernels = own.kernels
+        kernels = parameters.kernels
         if kernels is None:
             most = int(_CELLS / (2 * count * max(usual / coarser, 1)))
             kernels = 0 if causal else max(840, min(_KERNELS, most, 1260 if count > 1500 else _KERNELS))
         return cls(convolutions, stride, every, members, kernels, coarser)
 
-    def epochs(self, own: SequenceParameters, encoder: ChannelEncoder, count: int) -> int:
+    def epochs(self, parameters: SequenceParameters, encoder: ChannelEncoder, count: int) -> int:
         """Return the passes that a training of so many examples takes by default."""
-        batches = math.ceil(count / own.batch_size)
-        steps = _BUDGET / (own.batch_size * encoder.lengths[1] * self._operations(own, encoder))
+        batches = math.ceil(count / parameters.batch_size)
+        steps = _BUDGET / (parameters.batch_size * encoder.lengths[1] * self._operations(parameters, encoder))
         steps = min(max(steps, _LEAST), _MOST)
         return max(4, math.ceil(steps / batches))
 
-    def _operations(self, own: SequenceParameters, encoder: ChannelEncoder) -> float:
+    def _operations(self, parameters: SequenceParameters, encoder: ChannelEncoder) -> float:
         """Return about how many floating-point operations a step of a sequence takes in training, of all members."""
         before = 2 * encoder.width
         convolved = 0.0
         sizes = [before, *self.convolutions]
         for a, b in zip(sizes, self.convolutions, strict=False):
-            convolved += 2 * (a * b * 1.5 + (b / 4) ** 2 * own.width * 1.75)
-        ways = 2 if own.bidirectional else 1
-        hidden = own.hidden_size
-        read = 2 * ways * own.num_layers * 3 * hidden * (hidden + (sizes[-1] if self.convolutions else before))
+            convolved += 2 * (a * b * 1.5 + (b / 4) ** 2 * parameters.width * 1.75)
+        ways = 2 if parameters.bidirectional else 1
+        hidden = parameters.hidden_size
+        read = 2 * ways * parameters.num_layers * 3 * hidden * (hidden + (sizes[-1] if self.convolutions else before))
         return 3 * self.members * (convolved / self.stride + read / (self.stride * self.every)) + 100.0
 
     def settings(self) -> dict[str, Any]:

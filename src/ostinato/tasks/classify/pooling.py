@@ -136,8 +136,8 @@ class AttentionPool(nn.Module):
         largest, total, weighted = kept
         score = self._scores(y)[:, None]
         new = torch.maximum(largest, score)
-        old, own = (largest - new).exp(), (score - new).exp()
-        return new, total * old + own, weighted * old + own * y
+        old, new_share = (largest - new).exp(), (score - new).exp()
+        return new, total * old + new_share, weighted * old + new_share * y
 
     def finish(self, kept: Running) -> Tensor:
         """See `Pool`."""
@@ -194,11 +194,11 @@ class Pooling(nn.Module):
 
     def advance(self, kept: list[Running], y: Tensor) -> list[Running]:
         """Take in the output of a step, `(1, width)`."""
-        return [pool.advance(own, y) for pool, own in zip(self._each(), kept, strict=True)]
+        return [pool.advance(value, y) for pool, value in zip(self._each(), kept, strict=True)]
 
     def finish(self, kept: list[Running]) -> Tensor:
         """Return the vector of the steps so far, `(1, output_size)`."""
-        return torch.cat([pool.finish(own) for pool, own in zip(self._each(), kept, strict=True)], -1)
+        return torch.cat([pool.finish(value) for pool, value in zip(self._each(), kept, strict=True)], -1)
 
     def _each(self) -> list[Any]:
         return list(self.pools.values())

@@ -10,18 +10,19 @@ from ostinato.tasks.classify.parameters import SequenceParameters, TextParameter
 from ostinato.tasks.classify.pooling import Pooling
 
 
-def stack_and_pooling(own: TextParameters | SequenceParameters, size: int) -> tuple[Any, Pooling]:
+def stack_and_pooling(parameters: TextParameters | SequenceParameters, size: int) -> tuple[Any, Pooling]:
     """Return the stack that reads `size` features a step, and the pooling of its outputs.
 
     Raises:
         UsageError: the parameters do not go together.
     """
     stack: Any = stack_of(
-        own.cell, size, own.hidden_size, own.num_layers, dropout=own.dropout, bidirectional=own.bidirectional,
-        **({"variational": True} if own.cell != TRANSFORMER else {}),
+        parameters.cell, size, parameters.hidden_size, parameters.num_layers,
+        dropout=parameters.dropout, bidirectional=parameters.bidirectional,
+        **({"variational": True} if parameters.cell != TRANSFORMER else {}),
     )  # fmt: skip
-    if own.weight_drop:
-        weight_drop(stack, "recurrent.weight", own.weight_drop)
-    width = own.hidden_size * (2 if own.bidirectional else 1)
-    two_ways = own.bidirectional and isinstance(stack, Recurrent)
-    return stack, Pooling(own.pooling, width, two_ways=two_ways)
+    if parameters.weight_drop:
+        weight_drop(stack, "recurrent.weight", parameters.weight_drop)
+    width = parameters.hidden_size * (2 if parameters.bidirectional else 1)
+    two_ways = parameters.bidirectional and isinstance(stack, Recurrent)
+    return stack, Pooling(parameters.pooling, width, two_ways=two_ways)

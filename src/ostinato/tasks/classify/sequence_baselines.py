@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp, softmax
 
 from ostinato.tasks.classify.channels import ChannelEncoder
-from ostinato.tasks.classify.dtw import WarpedNeighbours
+from ostinato.tasks.base.warping import WarpedNeighbours
 from ostinato.tasks.classify.encoding import Floats, Part, Prediction
 from ostinato.tasks.classify.examples import Integers
 
@@ -42,7 +42,7 @@ class Statistics:
     @classmethod
     def fit(cls, encoder: ChannelEncoder, part: Part) -> Statistics:
         """Fit on sequences."""
-        features = np.stack([_numbers((own.values - encoder.center) / encoder.scale) for own in part.examples.items])
+        features = np.stack([_numbers((item.values - encoder.center) / encoder.scale) for item in part.examples.items])
         mean, scale = features.mean(0), features.std(0)
         scale[scale < 1e-9] = 1.0
         weights = _logistic((features - mean) / scale, part.targets, len(encoder.classes))
@@ -51,7 +51,7 @@ class Statistics:
     def predict(self, part: Part) -> Prediction:
         """Return the probabilities of sequences."""
         items = part.examples.items
-        features = np.stack([_numbers((own.values - self.center) / self.spread) for own in items])
+        features = np.stack([_numbers((item.values - self.center) / self.spread) for item in items])
         return Prediction.of(softmax(_with_one((features - self.mean) / self.scale) @ self.weights, axis=1))
 
 
@@ -59,10 +59,19 @@ def _numbers(sequence: NDArray[np.floating]) -> Floats:
     columns = []
     for channel in np.asarray(sequence, np.float64).T:
         seen = channel[~np.isnan(channel)]
-        own = seen if seen.size else np.zeros(1)
-        change = np.abs(np.diff(own)).mean() if own.size > 1 else 0.0
+        known = seen if seen.size else np.zeros(1)
+        change = np.abs(np.diff(known)).mean() if known.size > 1 else 0.0
         columns.append(
-            [own.mean(), own.std(), own.min(), own.max(), own[0], own[-1], change, 1 - seen.size / len(channel)]
+            [
+                known.mean(),
+                known.std(),
+                known.min(),
+                known.max(),
+                known[0],
+                known[-1],
+                change,
+                1 - seen.size / len(channel),
+            ]
         )
     return np.array([*np.ravel(columns), math.log(len(sequence))])
 
@@ -117,8 +126,8 @@ class Neighbours:
     @classmethod
     def fit(cls, part: Part, center: Floats, scale: Floats, window: float, seed: int) -> Neighbours:
         """Keep sequences, or so many of them that they fit into a model's file."""
-        items = [own.values for own in part.examples.items]
-        sizes = sum(own.size for own in items)
+        items = [item.values for item in part.examples.items]
+        sizes = sum(item.size for item in items)
         rows = _drawn(part.targets, len(items) if sizes <= _KEPT else int(len(items) * _KEPT / sizes), seed)
         lengths = np.array([len(items[row]) for row in rows], np.int64)
         return cls(
@@ -128,15 +137,15 @@ class Neighbours:
     def predict(self, part: Part) -> Prediction:
         """Return the classes of the nearest."""
         known = np.split(self.values, np.cumsum(self.lengths)[:-1])
-        test = [own.values for own in part.examples.items]
+        test = [item.values for item in part.examples.items]
         every = -(-max(map(len, [*known, *test])) // _LONGEST)
-        known, test = ([_coarser((own - self.center) / self.scale, every) for own in part] for part in (known, test))
-        mean_steps = [float(np.mean([len(own) for own in part])) for part in (known, test)]
+        known, test = ([_coarser((each - self.center) / self.scale, every) for each in part] for part in (known, test))
+        mean_steps = [float(np.mean([len(each) for each in part])) for part in (known, test)]
         cells = len(known) * len(test) * mean_steps[0] * mean_steps[1]
         kept = max(_LEAST_NEIGHBOURS, int(len(known) * _CELLS / cells)) if cells > _CELLS else len(known)
         rows = _drawn(self.targets, kept, self.seed)
         near = WarpedNeighbours([known[row] for row in rows], self.window)
-        return Prediction(np.array([self.targets[rows[near.distances(own).argmin()]] for own in test], np.int64))
+        return Prediction(np.array([self.targets[rows[near.distances(each).argmin()]] for each in test], np.int64))
 
 
 def _coarser(sequence: NDArray[np.floating], every: int) -> NDArray[np.floating]:

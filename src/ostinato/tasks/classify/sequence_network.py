@@ -32,17 +32,17 @@ class SequenceMember(nn.Module):
 
     def __init__(self, parameters: SequenceParameters, plan: Plan, encoder: ChannelEncoder) -> None:
         super().__init__()
-        own, size = parameters, encoder.width
+        given, size = parameters, encoder.width
         self.every = plan.every
         self.convolutions: MultiScaleConvolutions | None = None
         if plan.convolutions:
             self.convolutions = MultiScaleConvolutions(
-                2 * size, plan.convolutions, width=own.width, stride=plan.stride, causal=not own.bidirectional
+                2 * size, plan.convolutions, width=given.width, stride=plan.stride, causal=not given.bidirectional
             )
             size = plan.convolutions[-1]
-        self.input_dropout = VariationalDropout(own.input_dropout)
-        self.stack, self.pooling = stack_and_pooling(own, size)
-        self.dropout = nn.Dropout(own.dropout)
+        self.input_dropout = VariationalDropout(given.input_dropout)
+        self.stack, self.pooling = stack_and_pooling(given, size)
+        self.dropout = nn.Dropout(given.dropout)
         convolved = 0 if self.convolutions is None else size
         self.head = nn.Linear(self.pooling.output_size + convolved, len(encoder.classes))
 

@@ -69,11 +69,11 @@ class SequenceTask(ClassTask[SequenceParameters, ChannelEncoder]):
     def batches(
         self, model: Model[SequenceParameters, ChannelEncoder], examples: Part, *, training: bool
     ) -> ExampleBatches:
-        own = model.parameters
+        parameters = model.parameters
         if not training:
             return super().batches(model, examples, training=False)
-        folds = drawn_folds(examples.targets, FOLDS, own.seed)
-        return FoldedBatches(examples, folds, batch_size=own.batch_size, seed=own.seed)
+        folds = drawn_folds(examples.targets, FOLDS, parameters.seed)
+        return FoldedBatches(examples, folds, batch_size=parameters.batch_size, seed=parameters.seed)
 
     def objective(self, model: Model[SequenceParameters, ChannelEncoder], train: Part) -> Any:
         weights = loss_weights(model.parameters.class_weights, model.encoder.classes, train.targets)
@@ -85,7 +85,7 @@ class SequenceTask(ClassTask[SequenceParameters, ChannelEncoder]):
         if examples.validation is not None:
             unseen.append(unseen_scores(model.network, examples.validation))
         set_shares(model.network, unseen, starts(1 if model.network.wide is None else 2))
-        return replace(model.encoder, judged=sum(len(own.targets) for own in unseen))
+        return replace(model.encoder, judged=sum(len(each.targets) for each in unseen))
 
     def calibrate(self, model: Model[SequenceParameters, ChannelEncoder], validation: Part | None) -> ChannelEncoder:
         """Weigh the branches by a validation part, as after an update."""
@@ -115,16 +115,16 @@ class SequenceTask(ClassTask[SequenceParameters, ChannelEncoder]):
         self, model: Model[SequenceParameters, ChannelEncoder], train: Part, validation: Part | None
     ) -> Baselines:
         """Return what stands beside; as none of it needs a validation part, it learns from that too."""
-        encoder, own, whole = model.encoder, model.parameters, joined([train, validation])
-        name = NEIGHBOURS + (f" (window {own.dtw_window:g})" if own.dtw_window < 1 else "")
+        encoder, given, whole = model.encoder, model.parameters, joined([train, validation])
+        name = NEIGHBOURS + (f" (window {given.dtw_window:g})" if given.dtw_window < 1 else "")
         found: dict[str, Callable[[], Baseline]] = {}
         if has_rocket():
-            found[MINIROCKET] = lambda: MiniRocket.fit(whole, len(encoder.classes), encoder.center, own.seed)
-        found[name] = lambda: Neighbours.fit(whole, encoder.center, encoder.scale, own.dtw_window, own.seed)
+            found[MINIROCKET] = lambda: MiniRocket.fit(whole, len(encoder.classes), encoder.center, given.seed)
+        found[name] = lambda: Neighbours.fit(whole, encoder.center, encoder.scale, given.dtw_window, given.seed)
         if len(encoder.channels) > 1:  # the scale of a single channel changes no neighbour
             zeros = np.zeros(len(encoder.channels))
             found[f"{name}, not standardised"] = lambda: Neighbours.fit(
-                whole, zeros, zeros + 1, own.dtw_window, own.seed
+                whole, zeros, zeros + 1, given.dtw_window, given.seed
             )
         found[STATISTICS] = lambda: Statistics.fit(encoder, whole)
         return {**found, MOST_FREQUENT: lambda: MostFrequent.fit(train, len(encoder.classes))}
@@ -158,4 +158,4 @@ class SequenceTask(ClassTask[SequenceParameters, ChannelEncoder]):
             ) from error
 
     def stream(self, model: Model[SequenceParameters, ChannelEncoder], **options: Any) -> SequenceStream:
-        return SequenceStream(model, lambda own: answer_of(model.encoder.classes, own))
+        return SequenceStream(model, lambda each: answer_of(model.encoder.classes, each))

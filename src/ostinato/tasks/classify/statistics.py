@@ -40,10 +40,10 @@ def statistics_of(sequence: Tensor, channels: int, masked: bool) -> Tensor:
     filled = _carried(values, seen) if masked else values
     first = values.gather(0, seen.argmax(0)[None])[0] * there
     change = (torch.diff(filled, dim=0) * seen[1:] * (seen[:-1].cumsum(0) > 0)).abs().sum(0) / (count - 1).clamp_min(1)
-    own = [mean, spread, least, largest, first, filled[-1], change, *_quarters(values, seen, mean)]
+    found = [mean, spread, least, largest, first, filled[-1], change, *_quarters(values, seen, mean)]
     if masked:
-        own.append(1 - count / time)
-    return torch.cat([*own, torch.tensor([float(time)], device=sequence.device).log()])
+        found.append(1 - count / time)
+    return torch.cat([*found, torch.tensor([float(time)], device=sequence.device).log()])
 
 
 def _quarters(values: Tensor, seen: Tensor, mean: Tensor) -> list[Tensor]:

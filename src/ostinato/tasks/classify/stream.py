@@ -44,18 +44,18 @@ class SequenceStream(Stream):
     kind = "sequence"
 
     def __init__(self, model: Model[Any, Any], answer: Answer) -> None:
-        own = model.parameters
-        plan = Plan.of(own, model.encoder)
-        if own.bidirectional or plan.stride > 1 or plan.kernels:
+        parameters = model.parameters
+        plan = Plan.of(parameters, model.encoder)
+        if parameters.bidirectional or plan.stride > 1 or plan.kernels:
             reason = (
-                "reads sequences from their end too" if own.bidirectional
+                "reads sequences from their end too" if parameters.bidirectional
                 else "reads several steps as one" if plan.stride > 1 else "has random convolutions"
             )  # fmt: skip
             raise UsageError(
                 f"the model {reason}, so that it cannot answer step by step; fit one with bidirectional=False "
                 "(--no-bidirectional), and stride and kernels left out, or predict whole sequences"
             )
-        self.model, self._answer, self._name = model, answer, own.time or "time"
+        self.model, self._answer, self._name = model, answer, parameters.time or "time"
         times = getattr(model.encoder.reading, "time_format", ANY)
         self._rows = RowReader((), self._name, times, numbers=times.kind != "stamps")
         self._members = [MemberSteps(member) for member in model.network.members]
@@ -113,10 +113,10 @@ class SequenceStream(Stream):
                     member.restore(None)
             kept = [member.start() for member in self._members] if begins else self._kept
             after = []
-            for member, own in zip(self._members, kept, strict=True):
-                read, own = member.read(features, window, own)
+            for member, value in zip(self._members, kept, strict=True):
+                read, value = member.read(features, window, value)
                 stepped = yield member.ask(read)
-                after.append(member.advance(own, stepped))
+                after.append(member.advance(value, stepped))
         except BaseException as error:  # a step that is refused leaves the sequence before as it is
             for member, state in zip(self._members, before_row, strict=True):
                 member.restore(state)
@@ -139,7 +139,7 @@ class SequenceStream(Stream):
         """Return the answer of the steps so far."""
         if self._members[0].state() is None:
             raise UsageError("the stream has seen no step yet; push one")
-        logs = [member.finish(own) for member, own in zip(self._members, self._kept, strict=True)]
+        logs = [member.finish(value) for member, value in zip(self._members, self._kept, strict=True)]
         with torch.inference_mode():
             mean = mean_probability(torch.stack(logs))
             scores = (self.model.network.shares[0] * mean).double().numpy()
@@ -153,7 +153,7 @@ class SequenceStream(Stream):
         """Return the states of layers and pooling, the last steps, and the time of the last."""
         states = [member.state() for member in self._members]
         seen = states[0] is not None
-        pooled = [[[own.numpy() for own in pool] for pool in kept] for kept in self._kept] if seen else None
+        pooled = [[[each.numpy() for each in pool] for pool in kept] for kept in self._kept] if seen else None
         return {"states": states if seen else None, "pooling": pooled, "window": self._window, "time": self._time}
 
     def accept(self, kept: Mapping[str, Any]) -> None:
@@ -167,11 +167,11 @@ class SequenceStream(Stream):
             raise refused("has a state of the layers or of the pooling, but not of both")
         start = [member.start() for member in self._members]
         if pooled is not None:
-            if not all(isinstance(own, list) and len(own) == len(start) for own in (states, pooled)):
+            if not all(isinstance(each, list) and len(each) == len(start) for each in (states, pooled)):
                 raise refused("has other networks than the model")
-            if not all(_is_like(own, like) for own, like in zip(pooled, start, strict=True)):
+            if not all(_is_like(value, like) for value, like in zip(pooled, start, strict=True)):
                 raise refused("has another pooling than the model")
-            start = [[tuple(torch.from_numpy(own) for own in pool) for pool in kept] for kept in pooled]
+            start = [[tuple(torch.from_numpy(each) for each in pool) for pool in kept] for kept in pooled]
         self._check_window(window, seen=states is not None)
         before = [member.state() for member in self._members]
         try:
@@ -205,7 +205,7 @@ class SequenceStream(Stream):
                 raise StreamRowError(f'it has no "{unknown}"; expected {", ".join(channels[:12])}')
             row = [row[name] for name in channels]
         try:
-            values = np.array([cell_number(own) for own in row], np.float64)
+            values = np.array([cell_number(each) for each in row], np.float64)
         except (TypeError, ValueError, OverflowError) as error:
             raise StreamRowError(
                 f"it holds something that is no number ({str(error)[:80]}); expected a value a channel"
@@ -260,15 +260,15 @@ def _is_like(pooled: list[Any], start: list[Any]) -> bool:
     """Tell whether arrays are laid out as what a pooling keeps, and are numbers."""
     return len(pooled) == len(start) and all(
         isinstance(pool, list)
-        and len(pool) == len(own)
+        and len(pool) == len(value)
         and all(
             isinstance(one, np.ndarray)
             and one.dtype == np.float32
             and one.shape == tuple(like.shape)
             and bool(np.isfinite(one).all())
-            for one, like in zip(pool, own, strict=True)
+            for one, like in zip(pool, value, strict=True)
         )
-        for pool, own in zip(pooled, start, strict=True)
+        for pool, value in zip(pooled, start, strict=True)
     )
 
 

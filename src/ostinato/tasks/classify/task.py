@@ -73,7 +73,7 @@ class ClassTask(Task[P, Examples, C, Part, Prediction], Generic[P, C]):
     def _drawn(self, parameters: P, records: Examples, shares: Shares) -> Held[Examples]:
         keys, held = content_keys(self.contents(records)), (shares.validation, shares.test)
         rows = drawn_parts(records.labels or (), held, parameters.seed, keys)
-        train, validation, test = (records.part(own) for own in rows)
+        train, validation, test = (records.part(row) for row in rows)
         return Held(train, validation, test, f"{percent(shares.test)} of each class, drawn at random")
 
     def contents(self, records: Examples) -> Iterable[Any]:
@@ -134,8 +134,8 @@ class ClassTask(Task[P, Examples, C, Part, Prediction], Generic[P, C]):
         for name in ("validation", "test"):
             part = examples.named()[name]
             if part is not None:
-                found = [self.predict(own, part) for own in (before, model)]
-                errors = [calibration_error(own.probabilities.max(1), own.classes == part.targets) for own in found]  # type: ignore[union-attr]
+                found = [self.predict(each, part) for each in (before, model)]
+                errors = [calibration_error(each.probabilities.max(1), each.classes == part.targets) for each in found]  # type: ignore[union-attr]
                 said.append(f"on the {name} part {errors[0]:.4f} before and {errors[1]:.4f} after")
         return f"{self.calibrated_by(model.encoder)}; expected calibration error {', '.join(said)}"
 
@@ -174,7 +174,7 @@ class ClassTask(Task[P, Examples, C, Part, Prediction], Generic[P, C]):
             part = records.part(np.arange(first, min(first + _TOGETHER, len(records))))
             found = self.predict(model, self.encode(model, part)).probabilities
             assert found is not None
-            yield from (answer_of(model.encoder.classes, own) for own in found)
+            yield from (answer_of(model.encoder.classes, each) for each in found)
 
 
 def calibrated(model: Model[Any, Any], validation: Part | None) -> Any:

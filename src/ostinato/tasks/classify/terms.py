@@ -54,7 +54,7 @@ class Terms:
 
     def __post_init__(self) -> None:
         """Look up the terms; raise `ValueError` where they do not fit each other."""
-        known = [{term: number for number, term in enumerate(_unpacked(own))} for own in (self.words, self.parts)]
+        known = [{term: number for number, term in enumerate(_unpacked(each))} for each in (self.words, self.parts)]
         object.__setattr__(self, "known", known)
         if self.idf.shape != (len(self),) or (np.diff(self.pairs) <= 0).any():
             raise ValueError(f"there are {len(self)} terms and {self.idf.shape} weights of them")
@@ -80,7 +80,7 @@ class Terms:
         kept, parts_often = _most(np.arange(len(names)), often_parts, most)
         listed = list(names)
         idf = np.log((1 + counted.texts) / (1 + np.concatenate([often, pairs_often, parts_often]))) + 1
-        return cls(splitter, _packed(words), pairs, _packed([listed[own] for own in kept]), idf)
+        return cls(splitter, _packed(words), pairs, _packed([listed[each] for each in kept]), idf)
 
     def weighted(self, texts: Sequence[str]) -> Any:
         """Return how much each term counts in each text, a sparse `(texts, terms)`."""
@@ -104,7 +104,7 @@ class Terms:
 
     def names(self, places: Sequence[int]) -> list[str]:
         """Return terms in words: `good`, `not good`, and parts as `-ing_`, where `_` is the edge of a word."""
-        words, parts = (list(own) for own in self.known)
+        words, parts = (list(each) for each in self.known)
         cuts = len(words), len(words) + len(self.pairs)
         found = []
         for place in places:
@@ -121,8 +121,8 @@ class Terms:
 def _count(splitter: WordVocabulary, texts: Sequence[str]) -> _Counted:
     words: dict[str, int] = {}
     found = [[words.setdefault(word, len(words)) for word in splitter.split_text(text)] for text in texts]
-    rows = np.repeat(np.arange(len(found)), [len(own) for own in found])
-    return _Counted(list(words), np.array([one for own in found for one in own], np.int64), rows, len(found))
+    rows = np.repeat(np.arange(len(found)), [len(each) for each in found])
+    return _Counted(list(words), np.array([one for each in found for one in each], np.int64), rows, len(found))
 
 
 def _pairs(numbers: Integers, rows: Integers, words: int) -> tuple[Integers, Integers]:
@@ -136,11 +136,11 @@ def _parts(words: Sequence[str], names: dict[str, int], *, grow: bool) -> Any:
     numbers, ends = list[int](), [0]
     for word in words:
         text = f"{_EDGE}{word[:_LONGEST]}{_EDGE}"
-        own = [text[i : i + size] for size in _SIZES for i in range(len(text) - size + 1)]
+        parts = [text[i : i + size] for size in _SIZES for i in range(len(text) - size + 1)]
         if grow:
-            numbers += [names.setdefault(part, len(names)) for part in own if part != _EDGE]
+            numbers += [names.setdefault(part, len(names)) for part in parts if part != _EDGE]
         else:
-            numbers += [names[part] for part in own if part in names]
+            numbers += [names[part] for part in parts if part in names]
         ends.append(len(numbers))
     from scipy.sparse import csr_matrix
 

@@ -76,10 +76,10 @@ class BagOfWords:
                 best = loss, model
         assert best is not None
         terms = "".join(f"{term}\n" for term in counter.get_feature_names_out()).encode("utf-8", "surrogatepass")
-        own = best[1]
+        regression = best[1]
         return cls(
-            words, np.frombuffer(terms, np.uint8), counter.idf_, own.coef_, own.intercept_,
-            np.asarray(own.classes_, np.int64), classes, (counter, own),
+            words, np.frombuffer(terms, np.uint8), counter.idf_, regression.coef_, regression.intercept_,
+            np.asarray(regression.classes_, np.int64), classes, (counter, regression),
         )  # fmt: skip
 
     def predict(self, part: Part) -> Prediction:

@@ -55,8 +55,10 @@ class TextTask(ClassTask[TextParameters, TextEncoder]):
         *,
         labelled: bool = True,
     ) -> Examples:
-        own = parameters
-        return TextColumns(own.text, own.label, not own.unquoted, own.all_missing).read(source, labelled=labelled)
+        given = parameters
+        return TextColumns(given.text, given.label, not given.unquoted, given.all_missing).read(
+            source, labelled=labelled
+        )
 
     def encoder(self, parameters: TextParameters, train: Examples) -> TextEncoder:
         found = TextEncoder.fit(train, parameters)
@@ -66,8 +68,8 @@ class TextTask(ClassTask[TextParameters, TextEncoder]):
         given = loss_weights(parameters.class_weights, found.classes, targets)
         weights = np.ones(classes) if given is None else given.double().numpy()
         splitter = splitter_of(found.vocabulary, lower=parameters.lower)
-        own = Wide.fit(train.items, targets, weights, splitter, parameters.seed, parameters.max_seconds)
-        return replace(found, wide=own, mix=Mix())
+        wide = Wide.fit(train.items, targets, weights, splitter, parameters.seed, parameters.max_seconds)
+        return replace(found, wide=wide, mix=Mix())
 
     def steps_an_epoch(self, parameters: TextParameters, train: Examples) -> int:
         """Return the steps of a pass; those of long texts count as more, for the time that they take."""

@@ -117,12 +117,12 @@ class Wide:
         """
         most = _WORDS if seconds is None else min(_WORDS, int(_WORDS_A_SECOND * seconds / 2))
         rows, classes = _drawn(texts, most, seed), len(weights)
-        chosen, own = [texts[row] for row in rows], targets[rows]
+        chosen, labels = [texts[row] for row in rows], targets[rows]
         columns = 1 if classes == 2 else classes
         terms = Terms.of(splitter, chosen, min(max(_WEIGHTS // columns, _FEWEST), _MOST))
-        numbers, each = terms.weighted(chosen), weights[own]
-        strength = choose_strength(numbers, own, classes, each, seed)
-        return cls(terms, fit_linear(numbers, own, classes, strength, each), strength)
+        numbers, each = terms.weighted(chosen), weights[labels]
+        strength = choose_strength(numbers, labels, classes, each, seed)
+        return cls(terms, fit_linear(numbers, labels, classes, strength, each), strength)
 
     def log_probabilities(self, texts: Sequence[str]) -> Floats:
         """Return what it says of texts, `(texts, classes)`."""
@@ -131,10 +131,10 @@ class Wide:
 
     def speaking(self, names: Sequence[str], *, at_most: int = 12, classes: int = 20) -> Table:
         """Return which terms speak most for each class: those that most raise its score over the mean of all."""
-        own = self.linear.weights
-        own = np.hstack([-own, own]) if own.shape[1] == 1 else own - own.mean(1, keepdims=True)
+        weights = self.linear.weights
+        weights = np.hstack([-weights, weights]) if weights.shape[1] == 1 else weights - weights.mean(1, keepdims=True)
         rows = []
-        for name, column in list(zip(names, own.T, strict=True))[:classes]:
+        for name, column in list(zip(names, weights.T, strict=True))[:classes]:
             best = [place for place in np.argsort(-column, kind="stable")[:at_most].tolist() if column[place] > 0]
             rows.append((str(name), ", ".join(self.terms.names(best))))
         note = "the first classes only" if len(names) > classes else "- marks a part of a word, _ the edge of one"
@@ -144,8 +144,8 @@ class Wide:
 
     def reasons(self, text: str, name: int, *, at_most: int = 5) -> list[str]:
         """Return the terms of a text that spoke most for a class."""
-        row, own = self.terms.weighted([text]), self.linear.weights
-        column = own[:, 0] * (1 if name else -1) if own.shape[1] == 1 else own[:, name] - own.mean(1)
+        row, weights = self.terms.weighted([text]), self.linear.weights
+        column = weights[:, 0] * (1 if name else -1) if weights.shape[1] == 1 else weights[:, name] - weights.mean(1)
         said = row.data * column[row.indices]
         best = [place for place in np.argsort(-said, kind="stable")[:at_most].tolist() if said[place] > 0]
         return self.terms.names([int(row.indices[place]) for place in best])

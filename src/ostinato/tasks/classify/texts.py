@@ -118,7 +118,7 @@ def _present(table: Table, name: str) -> tuple[str, ...]:
     if not table.untyped and table.frame is not None and table.frame[name].null_count():
         row = int(table.frame[name].is_null().arg_max() or 0)
         raise DataError(f'{table.place(row)}: column "{name}" is missing; expected a text, if need be an empty one')
-    return tuple(own or "" for own in found)
+    return tuple(each or "" for each in found)
 
 
 def _from_lists(data: Any, labelled: bool) -> Examples:
@@ -142,8 +142,8 @@ def _from_lists(data: Any, labelled: bool) -> Examples:
 
 
 def _texts(data: Iterable[Any], origin: str) -> tuple[str, ...]:
-    texts = [own.item() if isinstance(own, np.generic) else own for own in data]
-    wrong = next((row for row, own in enumerate(texts) if not isinstance(own, str)), None)
+    texts = [item.item() if isinstance(item, np.generic) else item for item in data]
+    wrong = next((row for row, text in enumerate(texts) if not isinstance(text, str)), None)
     if wrong is not None:
         raise DataError(f"text {wrong + 1} of {origin} is a {type(texts[wrong]).__name__}; expected a text")
     return tuple(texts)
@@ -173,22 +173,22 @@ class TextEncoder(ClassEncoder):
         Raises:
             DataError: no text has a token, or there is one class only.
         """
-        own = parameters
-        size, count = own.vocabulary_size, own.min_count
-        if own.level == "character":
+        given = parameters
+        size, count = given.vocabulary_size, given.min_count
+        if given.level == "character":
             made: Vocabulary = CharacterVocabulary.build(
-                examples.items, lower=own.lower, min_count=count, max_size=size
+                examples.items, lower=given.lower, min_count=count, max_size=size
             )
-        elif own.level == "word":
+        elif given.level == "word":
             made = WordVocabulary.build(
-                examples.items, split=own.split, lower=own.lower, min_count=count, max_size=size
+                examples.items, split=given.split, lower=given.lower, min_count=count, max_size=size
             )
         else:
-            made = SubwordVocabulary.build(examples.items, size=size or _SUBWORDS, lower=own.lower)
-        vectors = None if own.vectors is None else _vectors(own.vectors, made, own.seed)
-        width = own.embedding_size if vectors is None else vectors.shape[1]
+            made = SubwordVocabulary.build(examples.items, size=size or _SUBWORDS, lower=given.lower)
+        vectors = None if given.vectors is None else _vectors(given.vectors, made, given.seed)
+        width = given.embedding_size if vectors is None else vectors.shape[1]
         classes = Classes.of(examples)
-        return cls(classes=classes, vocabulary=made, level=own.level, width=width, vectors=vectors)
+        return cls(classes=classes, vocabulary=made, level=given.level, width=width, vectors=vectors)
 
     def encode(self, examples: Examples) -> list[NDArray[np.int64]]:
         """Return the tokens of each text, `(time,)`; a text without any is the end of a sentence alone."""

@@ -52,11 +52,11 @@ def left_out_scores(network: SequenceNetwork, train: Part, seed: int) -> Unseen:
     if network.wide is not None:
         known = network.left_out is not None
         rows = rows[~np.isnan(network.left_out[rows]).any(1)] if known else rows[:0]
-    arrays, own = [train.arrays[row] for row in rows.tolist()], folds[rows]
+    arrays, row_folds = [train.arrays[row] for row in rows.tolist()], folds[rows]
 
     def read(places: list[int]) -> Floats:
         found = network.member_scores(*padded([arrays[place] for place in places])).log_softmax(-1).double().numpy()
-        return np.stack([found[own[place], column] for column, place in enumerate(places)])
+        return np.stack([found[row_folds[place], column] for column, place in enumerate(places)])
 
     classes = network.classes
     deep = read_in_batches([len(array) for array in arrays], read, steps=1 << 16)
@@ -71,8 +71,8 @@ def unseen_scores(network: SequenceNetwork, part: Part) -> Unseen:
     lengths = [len(array) for array in part.arrays]
 
     def read(branch: Callable[[Tensor, Tensor], Tensor]) -> Floats:
-        own = lambda rows: branch(*padded([part.arrays[row] for row in rows])).double().numpy()  # noqa: E731
-        return np.stack(read_in_batches(lengths, own, steps=1 << 16))
+        outputs = lambda rows: branch(*padded([part.arrays[row] for row in rows])).double().numpy()  # noqa: E731
+        return np.stack(read_in_batches(lengths, outputs, steps=1 << 16))
 
     branches = [network.deep_scores, *([network.wide_scores] if network.wide is not None else [])]
     return Unseen(tuple(read(branch) for branch in branches), part.targets)
@@ -80,7 +80,7 @@ def unseen_scores(network: SequenceNetwork, part: Part) -> Unseen:
 
 def set_shares(network: SequenceNetwork, unseen: Sequence[Unseen], began: list[float]) -> None:
     """Weigh the branches of a network by examples that they have not seen; see `weigh`."""
-    scores = [np.concatenate(own) for own in zip(*(one.scores for one in unseen), strict=True)]
+    scores = [np.concatenate(each) for each in zip(*(one.scores for one in unseen), strict=True)]
     found = weigh(scores, began, np.concatenate([one.targets for one in unseen]))
     network.shares[: len(found)] = torch.tensor(found)
 
@@ -101,12 +101,12 @@ def weigh(scores: list[Floats], starts: list[float], targets: Integers) -> list[
     rows, begin = np.arange(len(targets)), np.log(starts)
 
     def loss(logs: Floats) -> float:
-        summed: Floats = sum(np.exp(own) * score for own, score in zip(logs, scores, strict=True))
+        summed: Floats = sum(np.exp(each) * score for each, score in zip(logs, scores, strict=True))
         missed = (logsumexp(summed, 1) - summed[rows, targets]).sum() if len(targets) else 0.0
         return float(missed + 0.5 * (((logs - begin) / SPREAD) ** 2).sum())
 
     found = minimize(loss, begin, method="Nelder-Mead", options={"xatol": 1e-3, "fatol": 1e-4, "maxiter": 400}).x
-    return [float(own) for own in np.exp(np.clip(found, -6.0, 4.0))]
+    return [float(each) for each in np.exp(np.clip(found, -6.0, 4.0))]
 
 
 def starts(branches: int) -> list[float]:

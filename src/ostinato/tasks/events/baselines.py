@@ -44,10 +44,10 @@ class LastActivities:
     @classmethod
     def fit(cls, cases: Cases, classes: int, order: int) -> LastActivities:
         """Count cases; `classes` may follow, the end among them."""
-        own = cases.cases
+        given = cases.cases
         return cls(
             FollowerCounts.of(
-                [case.kinds for case in own], classes, order=order, following=[case.following for case in own],
+                [case.kinds for case in given], classes, order=order, following=[case.following for case in given],
                 followers=classes, begins=True,
             )
         )  # fmt: skip
@@ -57,7 +57,7 @@ class LastActivities:
         """Look back on as many activities as is best on the validation part; without one, on three."""
         order = 3
         if validation is not None:
-            order = min(_ORDERS, key=lambda own: cls.fit(train, classes, own).loss(validation))
+            order = min(_ORDERS, key=lambda each: cls.fit(train, classes, each).loss(validation))
         return cls.fit(train.joined(validation), classes, order)
 
     def predict(self, cases: Cases) -> Predicted:
@@ -87,10 +87,10 @@ class BoostedTrees:
             DataError: there are too few events.
             MissingExtra: scikit-learn is not installed.
         """
-        own = trees or Boosting.fit(cases.seen(counted), cases.following, classes)
-        if own is None:
+        boosting = trees or Boosting.fit(cases.seen(counted), cases.following, classes)
+        if boosting is None:
             raise DataError("there are too few events")
-        return cls(own, counted)
+        return cls(boosting, counted)
 
     def predict(self, cases: Cases) -> Predicted:
         """Return the distribution after each event."""
@@ -107,11 +107,11 @@ class WaitsByActivity:
     @classmethod
     def fit(cls, cases: Cases, statistic: Literal["mean", "median"]) -> WaitsByActivity:
         """Find them in cases."""
-        own = np.nanmean if statistic == "mean" else np.nanmedian
+        middle = np.nanmean if statistic == "mean" else np.nanmedian
 
         def of(waits: NDArray[np.float64]) -> tuple[float, ...]:
             columns = (waits[:, place] for place in range(TIMES))
-            return tuple(float(own(column)) if np.isfinite(column).any() else float("nan") for column in columns)
+            return tuple(float(middle(column)) if np.isfinite(column).any() else float("nan") for column in columns)
 
         by_kind = {int(kind): of(cases.waits[cases.kinds == kind]) for kind in np.unique(cases.kinds)}
         return cls(by_kind, of(cases.waits))

@@ -58,10 +58,10 @@ class Boosting:
         ends = np.append(self.roots[1:], nodes)
         below = np.repeat(ends - self.roots, np.maximum(ends - self.roots, 0)) if len(self.roots) else places
         if (
-            any(own.shape != (nodes,) for own in parts)
+            any(part.shape != (nodes,) for part in parts)
             or len(below) != nodes
             or (self.features >= self.width).any()
-            or any(((own < 0) | (own >= below)).any() for own in (self.lefts, self.rights))
+            or any(((each < 0) | (each >= below)).any() for each in (self.lefts, self.rights))
             or len(self.roots) % max(len(self.start), 1)
         ):
             raise ValueError("its nodes make no trees")

@@ -164,14 +164,14 @@ def fit_encoder(log: EventLog, time_loss: Any, *, chosen: bool = False, trees: f
     """
     kinds = np.array([name for case in log.activities for name in case], object)
     known, counts = np.unique(kinds.astype(str), return_counts=True)
-    left = {} if chosen else {name: why for name, own in log.columns.items() if (why := useless(own, kinds))}
-    covariates = Covariates.fit({name: own for name, own in log.columns.items() if name not in left})
+    left = {} if chosen else {name: why for name, column in log.columns.items() if (why := useless(column, kinds))}
+    covariates = Covariates.fit({name: column for name, column in log.columns.items() if name not in left})
     clock = Clock.fit(np.concatenate(log.moments))
     numbers = [_case_numbers(clock, covariates, log, row) for row in range(len(log))]
     waits = np.concatenate([_waits(gaps) for gaps in log.gaps])
     dates = log.starts.dtype.kind in "mM"
     unit = ("", 1.0) if not np.isfinite(waits).any() else ("days", _DAY) if dates else ("units", 1.0)
-    columns = {name: own for name, own in log.reading.columns.items() if name in covariates.names}
+    columns = {name: column for name, column in log.reading.columns.items() if name in covariates.names}
     encoder = EventEncoder(
         known=tuple(known.tolist()),
         counted=np.sort(np.argsort(-counts, kind="stable")[:_COUNTED]) + 1,
@@ -187,7 +187,9 @@ def fit_encoder(log: EventLog, time_loss: Any, *, chosen: bool = False, trees: f
     )
     cases, classes = Cases(tuple(_encoded(encoder, log, row) for row in range(len(log)))), len(known) + 1
     grown = Boosting.fit(cases.seen(encoder.counted), cases.following, classes, trees) if trees else None
-    mixture = Mixture.fit([own.kinds for own in cases.cases], [own.following for own in cases.cases], classes, grown)
+    mixture = Mixture.fit(
+        [case.kinds for case in cases.cases], [case.following for case in cases.cases], classes, grown
+    )
     return replace(encoder, mixture=mixture)
 
 
@@ -199,7 +201,7 @@ def _longest(waits: Floats) -> float:
 
 def count_firsts(log: EventLog) -> dict[str, int]:
     """Return how many cases of a log begin with each activity."""
-    names, counts = np.unique([own[0] for own in log.activities], return_counts=True)
+    names, counts = np.unique([each[0] for each in log.activities], return_counts=True)
     return dict(zip(names.tolist(), counts.tolist(), strict=True))
 
 
@@ -222,7 +224,7 @@ def _encoded(encoder: EventEncoder, log: EventLog, row: int) -> Case:
 
 
 def _cells(log: EventLog, row: int) -> Cells:
-    return {name: own[row] for name, own in log.columns.items()}
+    return {name: column[row] for name, column in log.columns.items()}
 
 
 def _case_numbers(clock: Clock, covariates: Covariates, log: EventLog, row: int) -> Floats:
@@ -270,7 +272,7 @@ def collate(encoder: EventEncoder, cases: Sequence[Case]) -> EventBatch:
     """Return cases as one batch."""
     import torch
 
-    waits = [np.stack([own.scaled(case.waits[:, i]) for i, own in enumerate(encoder.scales)], -1) for case in cases]
+    waits = [np.stack([scale.scaled(case.waits[:, i]) for i, scale in enumerate(encoder.scales)], -1) for case in cases]
     following = [np.where(case.following > len(encoder.known), NOTHING, case.following) for case in cases]
     return EventBatch(
         padded([case.kinds for case in cases]),
@@ -279,5 +281,5 @@ def collate(encoder: EventEncoder, cases: Sequence[Case]) -> EventBatch:
         padded([counts_of(encoder.counted, case.kinds).astype(np.float32) for case in cases]),
         torch.tensor([len(case.kinds) for case in cases]),
         padded(following, NOTHING),
-        padded([own.astype(np.float32) for own in waits], float("nan")),
+        padded([each.astype(np.float32) for each in waits], float("nan")),
     )

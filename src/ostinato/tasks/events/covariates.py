@@ -51,7 +51,10 @@ class Covariates:
 
     @cached_property
     def _index(self) -> Mapping[str, Mapping[str, int]]:
-        return {name: {text: number for number, text in enumerate(own, 1)} for name, own in self.categories.items()}
+        return {
+            name: {text: number for number, text in enumerate(category, 1)}
+            for name, category in self.categories.items()
+        }
 
     def codes(self, cells: Cells, events: int) -> NDArray[np.int64]:
         """Return the categories of events as numbers, `(events, columns)`."""
@@ -86,7 +89,7 @@ def useless(cases: Sequence[NDArray[Any]], kinds: NDArray[Any]) -> str:
     most = _NAMES if text else 0.99
     if counts.sum() > 2 and len(values) > most * counts.sum():
         return "names each row"
-    if len(cases) > 2 and len(values) > most * len(cases) and all(len(_counted(own)[0]) < 2 for own in cases):
+    if len(cases) > 2 and len(values) > most * len(cases) and all(len(_counted(case)[0]) < 2 for case in cases):
         return "names each case"
     if text and np.sort(counts)[-_VALUES:].sum() < counts.sum() / 2:
         return "has too many different values"

@@ -35,7 +35,7 @@ class Mixture:
 
     def __post_init__(self) -> None:
         """Refuse parts that are not of one log, as a damaged file may have them."""
-        sizes = {size for own in self.counts for size in (own.symbols, own.followers)}
+        sizes = {size for count in self.counts for size in (count.symbols, count.followers)}
         sizes |= {self.trees.classes} if self.trees else set()
         if len(sizes) > 1 or (self.weights and len(self.weights) != 1 + len(self._models)):
             raise ValueError("the parts of its mixture are not of one log")
@@ -61,7 +61,7 @@ class Mixture:
         if not len(known):
             return self
         everywhere = [network, *(model(seen) for model in self._models)]
-        parts = np.stack([own[known, following[known]] for own in everywhere], -1) + 1e-12
+        parts = np.stack([each[known, following[known]] for each in everywhere], -1) + 1e-12
         weights = np.full(parts.shape[1], 1 / parts.shape[1])
         for _ in range(_STEPS):
             shares = parts * weights

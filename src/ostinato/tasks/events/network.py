@@ -60,8 +60,8 @@ class Member(nn.Module):
         sizes = [7, *map(len, encoder.covariates.categories.values())]
         self.left_out = parameters.activity_dropout
         self.embedding = nn.Embedding(activities + 1, parameters.embedding_size)
-        widths = [min(_WIDEST, 2 + own // 2) for own in sizes]
-        self.categories = nn.ModuleList(map(nn.Embedding, [own + 1 for own in sizes], widths))
+        widths = [min(_WIDEST, 2 + each // 2) for each in sizes]
+        self.categories = nn.ModuleList(map(nn.Embedding, [each + 1 for each in sizes], widths))
         self.pieces = PieceLayer(encoder.pieces)
         width = parameters.embedding_size + encoder.pieces.features + len(encoder.counted)
         width += sum(widths)
@@ -93,7 +93,7 @@ class Member(nn.Module):
 
     def read(self, kinds: Tensor, numbers: Tensor, codes: Tensor, counts: Tensor) -> Tensor:
         """Return what the stack reads, `(..., features)`; for the shapes see `EventBatch`."""
-        categories = [own(codes[..., place]) for place, own in enumerate(self.categories)]
+        categories = [category(codes[..., place]) for place, category in enumerate(self.categories)]
         return torch.cat([self.embedding(kinds), self.pieces(numbers), *categories, counts.log1p()], -1)
 
     def predicted(self, ys: Tensor, read: Tensor) -> tuple[Tensor, Tensor]:
@@ -116,7 +116,7 @@ class EventNetwork(nn.Module):
 
 def together(answers: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     """Return the logarithms of the members' mean probabilities, and the mean of their times."""
-    scores = mean_probability(torch.stack([own.log_softmax(-1) for own, _ in answers]))
+    scores = mean_probability(torch.stack([value.log_softmax(-1) for value, _ in answers]))
     return scores, torch.stack([times for _, times in answers]).mean(0)
 
 
@@ -135,11 +135,11 @@ class EventObjective:
 
     def __call__(self, module: nn.Module, batch: Any, carry: Carry | None) -> Step:  # noqa: ARG002
         """Read a batch of cases."""
-        own = EventBatch(*batch)
-        answers = module(own)
+        events = EventBatch(*batch)
+        answers = module(events)
         judged = answers if module.training else [together(answers)]
-        loss = torch.stack([self._loss(own, scores, times) for scores, times in judged]).mean()
-        return Step(loss, int((own.following != NOTHING).sum()))
+        loss = torch.stack([self._loss(events, scores, times) for scores, times in judged]).mean()
+        return Step(loss, int((events.following != NOTHING).sum()))
 
     def _loss(self, batch: EventBatch, scores: Tensor, times: Tensor) -> Tensor:
         real = int((batch.following != NOTHING).sum())

@@ -63,16 +63,16 @@ class EventStream(Stream):
     def __init__(self, model: Model[Any, Any], answer: Callable[..., dict[str, Any]], most: int) -> None:
         if most < 1:
             raise UsageError(f"max_cases is {most}; expected one or more")
-        own = model.parameters
+        parameters = model.parameters
         self.model, self.encoder, self.most, self._answer = model, model.encoder, most, answer
-        self.columns: tuple[str, str, str | None] = (own.case, own.activity, own.time or None)
+        self.columns: tuple[str, str, str | None] = (parameters.case, parameters.activity, parameters.time or None)
         self.rows = RowReader(
             self.columns[:2], self.columns[2], self.encoder.reading.times, numbers=self.encoder.unit[0] != "days"
         )
         self._said: set[str] = set()
-        self._shared = [shared_steps(own, partial(_stepped, own)) for own in model.network.members]
-        copies: list[Any] = [own.copy for own in self._shared]
-        self._members: list[Member] = [own.beside["whole"] for own in copies]
+        self._shared = [shared_steps(member, partial(_stepped, member)) for member in model.network.members]
+        copies: list[Any] = [each.copy for each in self._shared]
+        self._members: list[Member] = [each.beside["whole"] for each in copies]
         self._cases: OrderedDict[str, _Open] = OrderedDict()
 
     @property
@@ -107,19 +107,19 @@ class EventStream(Stream):
         """
         case, activity, moment = self.rows.read(row)
         cells = self._cells(row)
-        own = self._cases.get(case) or self._begun()
-        if moment < own.last:
+        opened = self._cases.get(case) or self._begun()
+        if moment < opened.last:
             raise StreamRowError(
-                f'case "{case}": the event "{activity}" lies {self._words(own.last - moment)} before the last one; '
+                f'case "{case}": the event "{activity}" lies {self._words(opened.last - moment)} before the last one; '
                 "push the events of a case in the order of time"
             )
-        self._check_gap(case, activity, moment - own.last)
-        kind, begun = self.encoder.index.get(activity, 0), own.first if own.events else moment
-        counts = own.counts + (self.encoder.counted == kind)
-        numbers, codes = self._event(own, moment, begun, cells)
+        self._check_gap(case, activity, moment - opened.last)
+        kind, begun = self.encoder.index.get(activity, 0), opened.first if opened.events else moment
+        counts = opened.counts + (self.encoder.counted == kind)
+        numbers, codes = self._event(opened, moment, begun, cells)
         event = torch.from_numpy(numbers.astype(np.float32)), torch.from_numpy(codes)
         answers = []
-        for row_of, member in zip(own.rows, self._members, strict=True):
+        for row_of, member in zip(opened.rows, self._members, strict=True):
             with torch.no_grad():
                 read = member.read(torch.tensor([kind]), *event, torch.tensor(counts[None], dtype=torch.float32))
             y = yield row_of.ask(read[0].numpy())
@@ -128,9 +128,9 @@ class EventStream(Stream):
         if not kind and activity not in self._said:
             self._said.add(activity)
             note(f'the activity "{activity[:80]}" was not in training; it is taken as an unknown one')
-        known = moment if math.isfinite(moment) else own.last
-        lags = np.append(kind + 1, own.lags[:-1])
-        self._cases[case] = _Open(own.rows, counts, lags, own.events + 1, begun, known)
+        known = moment if math.isfinite(moment) else opened.last
+        lags = np.append(kind + 1, opened.lags[:-1])
+        self._cases[case] = _Open(opened.rows, counts, lags, opened.events + 1, begun, known)
         self._cases.move_to_end(case)
         if len(self._cases) > self.most:
             self._cases.popitem(last=False)
@@ -153,7 +153,7 @@ class EventStream(Stream):
             return super().peek()  # type: ignore[no-any-return]
         case = self.slot(row)
         before, order, said = self._cases.get(case), list(self._cases), set(self._said)
-        kept = [] if before is None else [own.state() for own in before.rows]
+        kept = [] if before is None else [each.state() for each in before.rows]
         forgotten = next(iter(self._cases.items()), None)
         try:
             found: dict[str, Any] = self.push(row)
@@ -163,8 +163,8 @@ class EventStream(Stream):
             if before is None:
                 self._cases.pop(case, None)
             else:
-                for own, state in zip(before.rows, kept, strict=True):
-                    own.restore(state)
+                for value, state in zip(before.rows, kept, strict=True):
+                    value.restore(state)
                 self._cases[case] = before
             if forgotten is not None:
                 self._cases.setdefault(*forgotten)
@@ -176,17 +176,17 @@ class EventStream(Stream):
 
     def mark(self) -> str:
         """Return what tells the model from others."""
-        return " ".join(own.mark for own in self._shared)
+        return " ".join(each.mark for each in self._shared)
 
     def kept(self) -> dict[str, Any]:
         """Return all cases, the one that has not gone on for longest first."""
         cases = self._cases.values()
-        whole = [[own.events, *own.lags, *own.counts] for own in cases]
+        whole = [[case.events, *case.lags, *case.counts] for case in cases]
         return {
             "cases": list(self._cases),
             "whole": np.array(whole, np.int64).reshape(len(cases), self._width),
-            "times": np.array([[own.first, own.last] for own in cases], np.float64).reshape(-1, 2),
-            "states": [[row.state() for row in own.rows] for own in cases],
+            "times": np.array([[case.first, case.last] for case in cases], np.float64).reshape(-1, 2),
+            "states": [[row.state() for row in case.rows] for case in cases],
         }
 
     @property
@@ -211,22 +211,22 @@ class EventStream(Stream):
             or (whole[:, 0] < 1).any()
             or (whole > FARTHEST).any()
             or (np.abs(times) > FARTHEST * 2).any()
-            or not all(isinstance(own, (list, tuple)) and len(own) == members for own in states)
+            or not all(isinstance(each, (list, tuple)) and len(each) == members for each in states)
         ):
             raise refused("holds no cases of events")
         found = OrderedDict[str, _Open]()
-        for name, own, (first, last), state in zip(names, whole, times.tolist(), states, strict=True):
+        for name, value, (first, last), state in zip(names, whole, times.tolist(), states, strict=True):
             if any(one is None for one in state):
                 raise refused(f'has no state of the case "{name[:80]}"')
-            found[name] = self._restored(own, first, last, state)
+            found[name] = self._restored(value, first, last, state)
         while len(found) > self.most:
             found.popitem(last=False)
         self._cases = found
 
     def _restored(self, whole: NDArray[np.int64], first: float, last: float, state: Sequence[Any]) -> _Open:
         found = _Open(self._begun().rows, whole[1 + LAGS :], whole[1 : 1 + LAGS], int(whole[0]), first, last)
-        for row, own in zip(found.rows, state, strict=True):
-            row.restore(own)
+        for row, value in zip(found.rows, state, strict=True):
+            row.restore(value)
         return found
 
     def _check_gap(self, case: str, activity: str, gap: float) -> None:
@@ -256,15 +256,15 @@ class EventStream(Stream):
         given = row if isinstance(row, Mapping) else {}
         return {name: _cell(name, kind, given.get(name)) for name, kind in self.encoder.reading.columns.items()}
 
-    def _event(self, own: _Open, moment: float, begun: float, cells: Cells) -> tuple[Floats, Codes]:
+    def _event(self, opened: _Open, moment: float, begun: float, cells: Cells) -> tuple[Floats, Codes]:
         """Return the numbers and codes of an event, `(1, ...)` each."""
         encoder = self.encoder
         calendar = encoder.unit[0] == "days" and encoder.reading.times.kind != "elapsed"
-        known = np.array([moment, own.last if own.events else math.nan, begun])
+        known = np.array([moment, opened.last if opened.events else math.nan, begun])
         walls = wall_seconds(known, encoder.reading.times.zone) if calendar else np.full(3, math.nan)
         now, before, first = walls[:, None]
         gap, elapsed = known[:1] - known[1:2], known[:1] - known[2:]
-        times = time_numbers(encoder.clock, [own.events], gap, elapsed, (now, before, first))
+        times = time_numbers(encoder.clock, [opened.events], gap, elapsed, (now, before, first))
         numbers = np.concatenate([times, encoder.covariates.values(cells, 1)], -1)
         return numbers, event_codes(encoder.covariates, now, cells)
 

@@ -72,7 +72,7 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
     def hold_out(self, parameters: EventParameters, records: EventLog, shares: Shares) -> Held[EventLog]:
         by_start = parameters.order == "start"
         rows = np.argsort(records.starts, kind="stable") if by_start else np.arange(len(records))
-        train, validation, test = (records.take(rows[own]) for own in cut(len(rows), shares))
+        train, validation, test = (records.take(rows[each]) for each in cut(len(rows), shares))
         if not any(train.activities):
             raise DataError(f"{records.origin} leaves {len(train)} cases to train on; give more, or hold fewer out")
         by = "that start last" if by_start else "of the file"
@@ -114,17 +114,17 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
         return EventObjective(model.encoder.scales, weight)
 
     def calibrate(self, model: Events, validation: Cases | None) -> EventEncoder:
-        own = model.encoder
-        if validation is None or own.mixture.weights:
-            return own
+        encoder = model.encoder
+        if validation is None or encoder.mixture.weights:
+            return encoder
         network, _ = self._network(model, validation)
-        mixture = own.mixture.weighed(network, validation.seen(own.counted), validation.following)
-        return replace(own, mixture=mixture)
+        mixture = encoder.mixture.weighed(network, validation.seen(encoder.counted), validation.following)
+        return replace(encoder, mixture=mixture)
 
     def carried(self, first: Events, renewed: Events) -> EventEncoder:
-        own, weights = renewed.encoder, first.encoder.mixture.weights
-        same = (own.mixture.trees is None) == (first.encoder.mixture.trees is None)
-        return replace(own, mixture=replace(own.mixture, weights=weights)) if same else own
+        encoder, weights = renewed.encoder, first.encoder.mixture.weights
+        same = (encoder.mixture.trees is None) == (first.encoder.mixture.trees is None)
+        return replace(encoder, mixture=replace(encoder.mixture, weights=weights)) if same else encoder
 
     def predict(self, model: Events, examples: Cases) -> Predicted:
         network, times = self._network(model, examples)
@@ -141,7 +141,7 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
                 yield scores[:length, row], times[:length, row]
 
         found = read_in_batches(examples.lengths, read, rows=_CASES)
-        scores, times = (torch.cat([own[place] for own in found]) for place in (0, 1))
+        scores, times = (torch.cat([each[place] for each in found]) for place in (0, 1))
         return scores.double().softmax(-1).numpy(), times
 
     def baselines(self, model: Events, train: Cases, validation: Cases | None) -> Baselines:
@@ -156,11 +156,11 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
         }
 
     def settings(self, model: Events) -> Mapping[str, Any]:
-        own = model.encoder
-        read = ", ".join(own.covariates.names) or "none"
+        encoder = model.encoder
+        read = ", ".join(encoder.covariates.names) or "none"
         return {
-            "covariates": read + (f" (left out: {said_of(own.left)})" if own.left else ""),
-            "mixed of": own.mixture.words,
+            "covariates": read + (f" (left out: {said_of(encoder.left)})" if encoder.left else ""),
+            "mixed of": encoder.mixture.words,
         }
 
     def measures(self, model: Events, examples: Cases, predicted: Predicted) -> dict[str, float]:
@@ -199,13 +199,13 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
         return int(self._judged(model, examples).sum()), "prefixes"
 
     def protocol(self, model: Events, examples: Cases) -> str:
-        own = model.parameters
-        end = "the end of the case counted as an activity" if own.count_end else "ends of cases not judged"
-        return f"all prefixes of {own.first_prefix} or more events, {end}"
+        parameters = model.parameters
+        end = "the end of the case counted as an activity" if parameters.count_end else "ends of cases not judged"
+        return f"all prefixes of {parameters.first_prefix} or more events, {end}"
 
     def _judged(self, model: Events, examples: Cases) -> NDArray[np.bool_]:
-        own = model.parameters
-        return examples.judged(own.first_prefix, own.count_end, len(model.encoder.known) + 1)
+        parameters = model.parameters
+        return examples.judged(parameters.first_prefix, parameters.count_end, len(model.encoder.known) + 1)
 
     def facts(
         self,
@@ -224,11 +224,11 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
         return event_panels(model, records, examples, predicted, self._judged(model, examples))
 
     def pieces(self, model: Events, source: Any) -> Iterator[EventLog]:
-        own = model.parameters
+        parameters = model.parameters
         if not is_table(source) and not isinstance(source, EventLog):
-            names = [name for name in (own.case, own.activity, own.time) if name]
+            names = [name for name in (parameters.case, parameters.activity, parameters.time) if name]
             source = columns_of(source, names, "events", also=list(model.encoder.reading.columns))
-        yield self.read(own, source, reading_of(model))
+        yield self.read(parameters, source, reading_of(model))
 
     def answers(self, model: Events, records: EventLog) -> Iterator[Mapping[str, Any]]:
         cases = encode_log(model.encoder, records)
@@ -237,16 +237,16 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
             network, times = self._network(model, part)
             last = np.cumsum(part.lengths) - 1
             mixed = model.encoder.mixture(network[last], part.seen(model.encoder.counted).at(last))
-            for row, (own, at) in enumerate(zip(mixed, last.tolist(), strict=True)):
-                yield answer_of(model.encoder, own, times[at], records.cases[first + row])
+            for row, (value, at) in enumerate(zip(mixed, last.tolist(), strict=True)):
+                yield answer_of(model.encoder, value, times[at], records.cases[first + row])
 
     def stream(self, model: Events, *, max_cases: int = 100_000, **options: Any) -> EventStream:
-        return EventStream(model, lambda *own: answer_of(model.encoder, *own), max_cases)
+        return EventStream(model, lambda *each: answer_of(model.encoder, *each), max_cases)
 
     def updated(self, model: Events, parts: Held[EventLog]) -> EventEncoder:
-        own, new = model.encoder, count_firsts(parts.train)
-        firsts = {name: own.firsts.get(name, 0) + new.get(name, 0) for name in {**own.firsts, **new}}
-        return replace(own, firsts=firsts)
+        known, new = model.encoder, count_firsts(parts.train)
+        firsts = {name: known.firsts.get(name, 0) + new.get(name, 0) for name in {**known.firsts, **new}}
+        return replace(known, firsts=firsts)
 
 
 def said_of(left: Mapping[str, str]) -> str:

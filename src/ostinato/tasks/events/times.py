@@ -47,8 +47,8 @@ class TimeScale:
 
     def scaled(self, seconds: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return times as the loss takes them."""
-        own = seconds if self.loss == "mae" else np.log1p(np.maximum(seconds, 0.0))
-        return (own - self.centre) / self.spread
+        values = seconds if self.loss == "mae" else np.log1p(np.maximum(seconds, 0.0))
+        return (values - self.centre) / self.spread
 
     def losses(self, raw: Tensor, wanted: Tensor) -> Tensor:
         """Return the loss of each time.
@@ -76,12 +76,12 @@ class TimeScale:
         if self.loss != "lognormal":
             raise UsageError(f'time_loss is "{self.loss}", which predicts a median only; fit with "lognormal"')
         normal = Normal(raw[..., :1].double(), _bounded(raw[..., 1:]).double().exp())
-        own = normal.icdf(torch.tensor(list(levels), dtype=torch.float64))  # type: ignore[no-untyped-call]
-        return self._back(own.numpy())
+        z = normal.icdf(torch.tensor(list(levels), dtype=torch.float64))  # type: ignore[no-untyped-call]
+        return self._back(z.numpy())
 
     def _back(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
-        own = z * self.spread + self.centre
-        return np.maximum(own if self.loss == "mae" else np.expm1(np.minimum(own, _WIDEST)), 0.0)
+        values = z * self.spread + self.centre
+        return np.maximum(values if self.loss == "mae" else np.expm1(np.minimum(values, _WIDEST)), 0.0)
 
 
 def _bounded(log_deviation: Tensor) -> Tensor:

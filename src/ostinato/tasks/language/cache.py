@@ -65,10 +65,10 @@ class Memory:
         seen = (there < here) & (there >= here - self.cache.window)
         scores = (self.cache.flatness * features @ outputs.T).masked_fill(~seen, -math.inf)
         shares = torch.nan_to_num(scores.softmax(1))  # no numbers where nothing has been seen
-        own = (shares * (tokens == targets[:, None])).sum(1).double()
+        cached = (shares * (tokens == targets[:, None])).sum(1).double()
         known = seen.any(1)
         part = self.cache.share
-        mixture = ((1 - part) * (-losses).exp() + part * own).log().neg()
+        mixture = ((1 - part) * (-losses).exp() + part * cached).log().neg()
         self._hold(outputs, tokens)
         return torch.where(known, mixture, losses)
 
@@ -78,8 +78,8 @@ class Memory:
         if self.outputs is None:
             return logs
         weights = (self.cache.flatness * self.outputs @ feature).softmax(0)
-        own = torch.zeros_like(logs).index_add_(0, self.tokens, weights.to(logs.dtype))
-        return ((1 - self.cache.share) * logs.exp() + self.cache.share * own).log()
+        cached = torch.zeros_like(logs).index_add_(0, self.tokens, weights.to(logs.dtype))
+        return ((1 - self.cache.share) * logs.exp() + self.cache.share * cached).log()
 
     def hold(self, feature: Tensor, token: int) -> None:
         """Hold one output `(features,)` and the token that came after it."""

@@ -100,16 +100,16 @@ class LanguageModel(Estimator[LanguageTask], LanguageParameters):
             return scores
         model = self._changed(changes)
         tokens = self.task.encode(model, self.task.read(model.parameters, data)).numbers
-        how = [name for name, own in (("dynamic evaluation", learning), ("a cache", holding)) if own]
+        how = [name for name, value in (("dynamic evaluation", learning), ("a cache", holding)) if value]
         losses = token_losses(model.network, tokens, learning, holding, model.encoder.mixture)
         values = {
             MODEL: measures(losses),
             "model as trained": scores.model,
         }
-        values |= {name: own for name, own in scores.values.items() if name != MODEL}
+        values |= {name: value for name, value in scores.values.items() if name != MODEL}
         better = better_of(self.task, values)
         units = {MODEL: loss_units(losses), "model as trained": scores.units[MODEL]}
-        units |= {name: own for name, own in scores.units.items() if name != MODEL}
+        units |= {name: unit for name, unit in scores.units.items() if name != MODEL}
         against = stand(values, better, units)
         said = " ".join(verdict_sentences(values, decisive(values, self.task.decides), better, against))
         protocol = f"{scores.protocol}, with {' and '.join(how)}"

@@ -59,8 +59,10 @@ def draw(
     scores = scores.float().clone()
     if sampling.repetition_penalty != 1 and recent:
         known = torch.tensor(sorted(set(recent)))
-        own = scores[known]
-        scores[known] = torch.where(own > 0, own / sampling.repetition_penalty, own * sampling.repetition_penalty)
+        chosen = scores[known]
+        scores[known] = torch.where(
+            chosen > 0, chosen / sampling.repetition_penalty, chosen * sampling.repetition_penalty
+        )
     scores[list(never)] = float("-inf")
     if sampling.temperature == 0:
         return int(scores.argmax())

@@ -45,10 +45,10 @@ class Gate:
         """Hold the sizes against each other."""
         units, features = self.hidden.shape
         shapes = [(features,), (features,), (units,), (units,), (1,)]
-        own = [self.means, self.scales, self.hidden_bias, self.out, self.out_bias]
-        if [one.shape for one in own] != shapes or not (self.scales > 0).all():
+        arrays = [self.means, self.scales, self.hidden_bias, self.out, self.out_bias]
+        if [one.shape for one in arrays] != shapes or not (self.scales > 0).all():
             raise ValueError("the parts of a gate do not belong together")
-        if not all(np.isfinite(one).all() for one in (*own, self.hidden)):
+        if not all(np.isfinite(one).all() for one in (*arrays, self.hidden)):
             raise ValueError("a gate has a number that is not finite")
 
     @classmethod
@@ -103,11 +103,11 @@ class Mixture:
         """
         logs = scores.double().log_softmax(-1)
         reading = self.ngrams.read(text, given=given)
-        own = logs.gather(1, torch.from_numpy(text[given:])[:, None])[:, 0].numpy()
+        network_logs = logs.gather(1, torch.from_numpy(text[given:])[:, None])[:, 0].numpy()
         shares = self.gate.shares(seen_by_gate(logs, reading.left), offset)
-        losses = mixed_losses(own, reading.chances[-1], shares)
+        losses = mixed_losses(network_logs, reading.chances[-1], shares)
         # the gradient of the likelihood by the logit: what each share would have been, its token known, less the share
-        pull = float((shares * (np.exp(own + losses) - 1.0)).sum())
+        pull = float((shares * (np.exp(network_logs + losses) - 1.0)).sum())
         return torch.from_numpy(losses), pull
 
     def logs(self, scores: Tensor, context: Sequence[int]) -> Tensor:
@@ -153,7 +153,7 @@ def fit_gate(logs: Floats, chances: Floats, seen: Floats) -> Gate:
         seen: see `seen_by_gate`.
     """
     means, scales = seen.mean(0), np.maximum(seen.std(0), 1e-3)
-    xs, own = torch.from_numpy((seen - means) / scales), torch.from_numpy(logs)
+    xs, network_logs = torch.from_numpy((seen - means) / scales), torch.from_numpy(logs)
     other = torch.from_numpy(chances).log()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -168,7 +168,9 @@ def fit_gate(logs: Floats, chances: Floats, seen: Floats) -> Gate:
     def loss() -> Tensor:
         optimizer.zero_grad()
         given = out(hidden(xs).tanh())[:, 0]
-        likelihood = torch.logaddexp(nn.functional.logsigmoid(given) + own, nn.functional.logsigmoid(-given) + other)
+        likelihood = torch.logaddexp(
+            nn.functional.logsigmoid(given) + network_logs, nn.functional.logsigmoid(-given) + other
+        )
         size = penalty * (hidden.weight.square().sum() + out.weight.square().sum())
         value: Tensor = size + out.bias.square().sum() / len(logs) - likelihood.mean()
         value.backward()  # type: ignore[no-untyped-call]

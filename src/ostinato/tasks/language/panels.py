@@ -56,11 +56,11 @@ def _by_frequency(counts: NDArray[np.int64], tokens: Ints, losses: NDArray[np.fl
     size = np.where(seen > 0, np.floor(np.log10(np.maximum(seen, 1))), -1).astype(np.int64)
     rows: list[tuple[str | float, ...]] = []
     for power in np.unique(size).tolist():
-        own = losses[size == power]
+        those = losses[size == power]
         name = "never" if power < 0 else f"{10**power:,} to {10 ** (power + 1) - 1:,} times"
         alone = -np.log((seen[size == power] + 1.0) / (total + len(counts))).mean()
-        mean = float(own.mean())
-        rows.append((name, 100 * len(own) / len(losses), mean, perplexity(mean), float(alone)))
+        mean = float(those.mean())
+        rows.append((name, 100 * len(those) / len(losses), mean, perplexity(mean), float(alone)))
     columns = ("seen in training", "% of the tokens", "nats", "perplexity", "nats by its share alone")
     return Table("Rare and frequent tokens", columns, tuple(rows), "the last column: what a count of tokens gives")
 

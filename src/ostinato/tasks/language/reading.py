@@ -72,7 +72,7 @@ def loss_units(losses: Losses) -> Units:
     owners = blocks(len(losses), _BLOCK)
     count = int(owners[-1]) + 1
     nats, tokens = mean_of(losses, owners, count), np.bincount(owners, minlength=count)
-    sums = Sums(np.stack([nats.values * tokens, tokens], -1), lambda own: np.exp(own[:, 0] / own[:, 1]))
+    sums = Sums(np.stack([nats.values * tokens, tokens], -1), lambda each: np.exp(each[:, 0] / each[:, 1]))
     bits = mean_of(losses / math.log(2), owners, count)
     return Units(count, f"blocks of {int(tokens[0])} tokens", {"nats": nats, "bits": bits, "perplexity": sums})
 
@@ -134,14 +134,14 @@ def read_both(network: LanguageNetwork, ngrams: KneserNey, tokens: NDArray[Any])
     """
     numbers, state = torch.from_numpy(np.asarray(tokens, np.int64)), None
     reading = ngrams.read(tokens)
-    own, seen = [], []
+    network_logs, seen = [], []
     with torch.inference_mode():
         for first, stop in _pieces(len(numbers) - 1, network, _PIECE):
             features, _, state = network.read(numbers[first:stop, None], state)
             logs = network.scores(features[:, 0]).double().log_softmax(-1)
-            own.append(logs.gather(1, numbers[first + 1 : stop + 1, None])[:, 0].numpy())
+            network_logs.append(logs.gather(1, numbers[first + 1 : stop + 1, None])[:, 0].numpy())
             seen.append(seen_by_gate(logs, reading.left[:, first:stop]))
-    return np.concatenate(own), reading.chances[-1], np.concatenate(seen)
+    return np.concatenate(network_logs), reading.chances[-1], np.concatenate(seen)
 
 
 def known_losses(

@@ -92,7 +92,7 @@ class LanguageStream(Stream):
         last, state = kept.get("last"), kept.get("state")
         if not isinstance(last, list) or not 1 <= len(last) <= self._reach:
             raise refused("has other last tokens than this model looks at")
-        if any(type(own) is not int or not 0 <= own < len(self.vocabulary) for own in last):
+        if any(type(each) is not int or not 0 <= each < len(self.vocabulary) for each in last):
             raise refused("has a last token that the vocabulary has not")
         self._state = None if state is None else checked_layers(state, self.network.stack)
         self._read_last = list(last)
@@ -118,8 +118,8 @@ class LanguageStream(Stream):
             for start in range(before - 1, len(text) - 1, together):
                 stop = min(start + together, len(text) - 1)
                 features, _, self._state = self.network.read(given[start:stop, None], self._state)
-                own, _ = known_losses(self.network.scores(features[:, 0]), text, start, stop, self.mixture)
-                losses[start - before + 1 : stop - before + 1] = own.numpy()
+                known, _ = known_losses(self.network.scores(features[:, 0]), text, start, stop, self.mixture)
+                losses[start - before + 1 : stop - before + 1] = known.numpy()
         self._read_last = text[-self._reach :].tolist()
         return losses
 

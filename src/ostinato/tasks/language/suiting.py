@@ -14,12 +14,12 @@ _WORDS = ((100_000, 0.5, 0.3), (500_000, 0.4, 0.2), (2_000_000, 0.2, 0.1), (None
 
 def suited_dropout(parameters: LanguageParameters, tokens: int) -> tuple[float, float]:
     """Return the dropout of outputs and of embeddings: what is asked for, or what suits a text of so many tokens."""
-    own = parameters
-    sizes = _CHARACTERS if own.level == "character" else _WORDS
+    given = parameters
+    sizes = _CHARACTERS if given.level == "character" else _WORDS
     of_outputs, of_inputs = next((out, into) for most, out, into in sizes if most is None or tokens <= most)
-    if own.dropout is not None:  # who says one of the two says what there is
-        of_outputs, of_inputs = own.dropout, 0.0
-    return of_outputs, of_inputs if own.input_dropout is None else own.input_dropout
+    if given.dropout is not None:  # who says one of the two says what there is
+        of_outputs, of_inputs = given.dropout, 0.0
+    return of_outputs, of_inputs if given.input_dropout is None else given.input_dropout
 
 
 def suited_rows(parameters: LanguageParameters, tokens: int) -> int:

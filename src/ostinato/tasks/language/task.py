@@ -112,49 +112,49 @@ class LanguageTask(Task[LanguageParameters, Texts, LanguageEncoder, Tokens, Loss
         return model.encoder.encode(records)
 
     def batches(self, model: Language, examples: Tokens, *, training: bool) -> BatchSource | None:
-        own, tokens = model.parameters, examples.numbers
+        parameters, tokens = model.parameters, examples.numbers
         if len(tokens) < 2:
             if training:
                 raise DataError(f"there are {len(tokens)} tokens to train on; give more text, or hold less of it out")
             return None
-        rows = max(1, min(suited_rows(own, len(tokens)) if training else _ROWS, len(examples) // 2))
+        rows = max(1, min(suited_rows(parameters, len(tokens)) if training else _ROWS, len(examples) // 2))
         if not training:
-            return ChunkedCorpus(tokens, batch_size=rows, steps=4 * own.steps)
+            return ChunkedCorpus(tokens, batch_size=rows, steps=4 * parameters.steps)
         unknown = model.encoder.vocabulary.specials.unk
         once = came_once(tokens, unknown)
-        options: dict[str, Any] = {"batch_size": rows, "steps": own.steps, "jitter": own.jitter}
+        options: dict[str, Any] = {"batch_size": rows, "steps": parameters.steps, "jitter": parameters.jitter}
         if once is None:
-            return ChunkedCorpus(tokens, seed=own.seed, **options)
-        return RareAsUnknown(tokens, once, unknown, seed=own.seed, **options)
+            return ChunkedCorpus(tokens, seed=parameters.seed, **options)
+        return RareAsUnknown(tokens, once, unknown, seed=parameters.seed, **options)
 
     def objective(self, model: Language, train: Tokens) -> LanguageObjective:
-        own = model.parameters
-        return LanguageObjective(own.activation_regularization, own.temporal_activation_regularization)
+        parameters = model.parameters
+        return LanguageObjective(parameters.activation_regularization, parameters.temporal_activation_regularization)
 
     def calibrate(self, model: Language, validation: Tokens | None) -> LanguageEncoder:
         """Choose the order of the n-grams, and fit the gate, on text that neither they nor the network have counted."""
-        own, held_out = model.encoder, None if validation is None else validation.numbers
-        ngrams = own.ngrams if own.counted is None else best_order(own.counted, held_out)
+        encoder, held_out = model.encoder, None if validation is None else validation.numbers
+        ngrams = encoder.ngrams if encoder.counted is None else best_order(encoder.counted, held_out)
         if ngrams is None:
-            return own
+            return encoder
         gate = Gate.even(ngrams.order)
         if held_out is not None and len(held_out) > 1:
             gate = fit_gate(*read_both(model.network, ngrams, held_out[-_GATE:]))
-        return replace(own, ngrams=ngrams, gate=gate, counted=None)
+        return replace(encoder, ngrams=ngrams, gate=gate, counted=None)
 
     def predict(self, model: Language, examples: Tokens) -> Losses:
         return token_losses(model.network, examples.numbers, mixture=model.encoder.mixture)
 
     def baselines(self, model: Language, train: Tokens, validation: Tokens | None) -> Baselines:
-        own = model.encoder
+        encoder = model.encoder
 
         def n_grams() -> NGrams:
-            if own.ngrams is not None:
-                return NGrams(own.ngrams)
-            counted = count_ngrams(own.vocabulary, own.level, train.numbers)
+            if encoder.ngrams is not None:
+                return NGrams(encoder.ngrams)
+            counted = count_ngrams(encoder.vocabulary, encoder.level, train.numbers)
             return NGrams(best_order(counted, None if validation is None else validation.numbers))
 
-        size = len(own.vocabulary)
+        size = len(encoder.vocabulary)
         return {
             "n-gram, Kneser-Ney": n_grams,
             "unigram": lambda: Unigrams(np.bincount(train.numbers, minlength=size)),
@@ -175,14 +175,14 @@ class LanguageTask(Task[LanguageParameters, Texts, LanguageEncoder, Tokens, Loss
         return f"{100 * unknown_share(model, examples):.3g} % of the {of} unknown in training"
 
     def settings(self, model: Language) -> Mapping[str, Any]:
-        own, encoder = model.parameters, model.encoder
+        parameters, encoder = model.parameters, model.encoder
         found: dict[str, Any] = {
-            "tie_weights": ties_weights(own),
+            "tie_weights": ties_weights(parameters),
             "output": encoder.output,
         }
         found |= {"dropout": encoder.dropout, "input_dropout": encoder.input_dropout}
         if encoder.counts is not None:
-            found["batch_size"] = suited_rows(own, int(encoder.counts.sum()))
+            found["batch_size"] = suited_rows(parameters, int(encoder.counts.sum()))
         if encoder.ngrams is not None:
             size = f"{encoder.ngrams.size:,} of up to {encoder.ngrams.order} {encoder.level}s"
             found["ngrams"] = f"{size}, with the network by a learned gate"
@@ -192,7 +192,7 @@ class LanguageTask(Task[LanguageParameters, Texts, LanguageEncoder, Tokens, Loss
         return {"unknown": unknown_share(model, examples)}
 
     def facts(self, model: Language, parts: Held[Texts], examples: Held[Tokens]) -> Iterable[tuple[str, str]]:
-        sizes = {name: 0 if own is None else len(own.numbers) for name, own in examples.named().items()}
+        sizes = {name: 0 if value is None else len(value.numbers) for name, value in examples.named().items()}
         listed = ", ".join(f"{name} {size:,}" for name, size in sizes.items())
         yield "tokens", f"{listed} ({model.encoder.level}s)"
         yield "vocabulary", f"{len(model.encoder.vocabulary):,} tokens"
@@ -214,8 +214,8 @@ class LanguageTask(Task[LanguageParameters, Texts, LanguageEncoder, Tokens, Loss
             yield stream.push(line)
 
     def stream(self, model: Language, **options: Any) -> LanguageStream:
-        own = model.encoder
-        return LanguageStream(model.network, own.vocabulary, own.level, own.mixture)
+        encoder = model.encoder
+        return LanguageStream(model.network, encoder.vocabulary, encoder.level, encoder.mixture)
 
     def continuation(self, model: Language) -> LanguageContinuation:
         return LanguageContinuation(model.network, model.encoder)

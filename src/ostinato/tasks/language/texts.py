@@ -99,20 +99,20 @@ class LanguageEncoder:
     @classmethod
     def fit(cls, parameters: LanguageParameters, texts: Texts) -> LanguageEncoder:
         """Build the vocabulary, and count."""
-        own = parameters
-        size, least, lower = own.vocabulary_size, own.min_count, own.lower
-        if own.level == "character":
+        given = parameters
+        size, least, lower = given.vocabulary_size, given.min_count, given.lower
+        if given.level == "character":
             made: Vocabulary = CharacterVocabulary.build(texts.pieces, lower=lower, min_count=least, max_size=size)
-        elif own.level == "word":
+        elif given.level == "word":
             made = WordVocabulary.build(texts.pieces, lower=lower, min_count=least, max_size=size)
         else:
             made = SubwordVocabulary.build(texts.pieces, size=size or _SUBWORDS, lower=lower)
-        numbers = cls(made, own.level, ()).encode(texts).numbers
+        numbers = cls(made, given.level, ()).encode(texts).numbers
         counts = np.bincount(numbers, minlength=len(made))
-        cutoffs = adaptive_cutoffs(counts, own.hidden_size) if own.output == "adaptive" else ()
-        ngrams = count_ngrams(made, own.level, numbers) if own.ngrams else None
-        output, dropout = suited_output(own, len(made), len(numbers)), suited_dropout(own, len(numbers))
-        return cls(made, own.level, tuple(cutoffs), output, *dropout, counts=counts, counted=ngrams)
+        cutoffs = adaptive_cutoffs(counts, given.hidden_size) if given.output == "adaptive" else ()
+        ngrams = count_ngrams(made, given.level, numbers) if given.ngrams else None
+        output, dropout = suited_output(given, len(made), len(numbers)), suited_dropout(given, len(numbers))
+        return cls(made, given.level, tuple(cutoffs), output, *dropout, counts=counts, counted=ngrams)
 
     def encode(self, texts: Texts) -> Tokens:
         """Return texts as token numbers."""

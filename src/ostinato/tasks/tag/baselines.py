@@ -45,11 +45,11 @@ class FrequentTags:
             for token, tag in zip(sentence.tokens, sentence.tags, strict=True):
                 counts[token][tag] += 1
                 whole[tag] += 1
-        return cls(names, _first(whole), {word: _first(own) for word, own in counts.items()})
+        return cls(names, _first(whole), {word: _first(count) for word, count in counts.items()})
 
     def predict(self, examples: Examples) -> list[Tags]:
         """Return the tags of sentences."""
-        return _numbered([self.tags(own.tokens) for own in examples.sentences], self.names)
+        return _numbered([self.tags(sentence.tokens) for sentence in examples.sentences], self.names)
 
     def tags(self, tokens: Sequence[str]) -> list[str]:
         """Return the tag of each token."""
@@ -88,18 +88,18 @@ class HiddenMarkov:
         pairs = np.zeros((size + 1, size + 1))  # the last row is the beginning, the last column the end
         words: dict[str, Any] = defaultdict(lambda: np.zeros(size))
         for sentence in sentences:
-            own = [index[tag] for tag in sentence.tags]
-            np.add.at(pairs, ([size, *own], [*own, size]), 1.0)
-            for token, tag in zip(sentence.tokens, own, strict=True):
+            numbers = [index[tag] for tag in sentence.tags]
+            np.add.at(pairs, ([size, *numbers], [*numbers, size]), 1.0)
+            for token, tag in zip(sentence.tokens, numbers, strict=True):
                 words[token][tag] += 1
         shares = pairs.sum(0)[:size] / pairs.sum(0)[:size].sum()
-        once = {word: own for word, own in words.items() if own.sum() == 1}
+        once = {word: value for word, value in words.items() if value.sum() == 1}
         ends: dict[str, Any] = defaultdict(lambda: np.zeros(size))
         for word, counts in (once or words).items():
             for length in range(min(suffix, len(word)) + 1):
                 ends[word[len(word) - length :]] += counts
-        word_logs = np.stack([_log_likelihood(own, shares) for own in words.values()])
-        end_logs = np.stack([_log_likelihood(own + shares, shares) for own in ends.values()])
+        word_logs = np.stack([_log_likelihood(each, shares) for each in words.values()])
+        end_logs = np.stack([_log_likelihood(each + shares, shares) for each in ends.values()])
         return cls(names, suffix, np.log(_mixed(pairs)), tuple(words), word_logs, tuple(ends), end_logs)
 
     @cached_property
@@ -112,7 +112,7 @@ class HiddenMarkov:
 
     def predict(self, examples: Examples) -> list[Tags]:
         """Return the tags of sentences."""
-        return _numbered([self.tags(own.tokens) for own in examples.sentences], self.names)
+        return _numbered([self.tags(sentence.tokens) for sentence in examples.sentences], self.names)
 
     def tags(self, tokens: Sequence[str]) -> list[str]:
         """Return the tags of the most probable path."""
@@ -122,10 +122,10 @@ class HiddenMarkov:
         emitted = [self._logs(token) for token in tokens]
         best = self.moves[size, :size] + emitted[0]
         back = []
-        for own in emitted[1:]:
+        for each in emitted[1:]:
             reached = best[:, None] + self.moves[:size, :size]
             back.append(reached.argmax(0))
-            best = reached.max(0) + own
+            best = reached.max(0) + each
         path = [int((best + self.moves[:size, size]).argmax())]
         for moves in reversed(back):
             path.append(int(moves[path[-1]]))

@@ -33,9 +33,9 @@ def possible(sentence: TaggedSentence, index: Mapping[str, int], crf: LinearChai
 
 
 def _keeps(sentence: TaggedSentence, index: Mapping[str, int], allowed: TagConstraints) -> bool:
-    own = [index[tag] for tag in sentence.tags]
+    numbers = [index[tag] for tag in sentence.tags]
     return (
-        bool(allowed.start[own[0]])
-        and bool(allowed.end[own[-1]])
-        and all(bool(allowed.transitions[a, b]) for a, b in pairwise(own))
+        bool(allowed.start[numbers[0]])
+        and bool(allowed.end[numbers[-1]])
+        and all(bool(allowed.transitions[a, b]) for a, b in pairwise(numbers))
     )

@@ -50,14 +50,14 @@ class SequenceTagger(Estimator[TagTask], TagParameters):
         Raises:
             UsageError: it is one text, not a list of sentences.
         """
-        return [[self.classes_[number] for number in own.found] for own in self._tags(sentences)]
+        return [[self.classes_[number] for number in tag.found] for tag in self._tags(sentences)]
 
     def predict_proba(self, sentences: Sequence[Sequence[str]]) -> list[NDArray[np.float64]]:
         """Return the probability of each tag at each token, `(tokens, tags)` a sentence; of a CRF, marginal.
 
         The tags are in the order of `classes_`.
         """
-        return [own.probabilities for own in self._tags(sentences) if own.probabilities is not None]
+        return [tag.probabilities for tag in self._tags(sentences) if tag.probabilities is not None]
 
     def token_stream(self) -> TokenStream:
         """Return a stream that tags token after token, with constant memory, as the model tags whole sentences.

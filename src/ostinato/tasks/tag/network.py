@@ -53,8 +53,8 @@ def collate_words(encoder: TagEncoder, sentences: Sequence[Sequence[str]]) -> Se
         pad_sequence([torch.tensor(encoder.numbers(tokens)) for tokens in sentences]),
         torch.tensor([len(tokens) for tokens in sentences]),
         pad_sequence(letters),
-        torch.tensor([len(own) for own in letters]),
-        pad_sequence([torch.tensor(own) for own in spelled]),
+        torch.tensor([len(each) for each in letters]),
+        pad_sequence([torch.tensor(each) for each in spelled]),
     )
 
 
@@ -146,7 +146,7 @@ class TagObjective:
     def __call__(self, module: nn.Module, batch: Any, carry: Carry | None) -> Step:  # noqa: ARG002
         """Read a batch of sentences."""
         *sentences, tags = batch
-        own = Sentences(*sentences)
-        scores = module(own)
+        tokens = Sentences(*sentences)
+        scores = module(tokens)
         weight = None if self.weight is None else self.weight.to(scores)
-        return Step(self.network.loss(scores, tags, own.lengths, weight), int((tags != NOTHING).sum()))
+        return Step(self.network.loss(scores, tags, tokens.lengths, weight), int((tags != NOTHING).sum()))

@@ -23,14 +23,14 @@ _SHOWN, _LOOKED_AT = 3, 64
 
 def tag_panels(model: Model[Any, Any], examples: Examples, predicted: Sequence[Tags]) -> Iterator[Panel]:
     """Yield the panels of held-out sentences."""
-    truth, found = examples.truth, np.concatenate([own.found for own in predicted])
-    given = np.concatenate([_given(own) for own in predicted])
+    truth, found = examples.truth, np.concatenate([each.found for each in predicted])
+    given = np.concatenate([_given(each) for each in predicted])
     names = (*model.encoder.tags, UNSEEN)
     yield confusion_panel(names, truth, found, title="Tags, and what they were taken for")
     yield class_table(names, truth, found, title="Each tag")
     yield reliability_curve(given, found == truth)
-    for number, (sentence, own) in enumerate(zip(examples.sentences[:_SHOWN], predicted, strict=False), 1):
-        rows = zip(sentence.tokens, (names[tag] for tag in own.found), sentence.tags, strict=True)
+    for number, (sentence, value) in enumerate(zip(examples.sentences[:_SHOWN], predicted, strict=False), 1):
+        rows = zip(sentence.tokens, (names[tag] for tag in value.found), sentence.tags, strict=True)
         text = "\n".join(f"{token}\t{said}" + (f"\t(is {tag})" * (said != tag)) for token, said, tag in rows)
         yield Sample(f"Held-out sentence {number}", text)
     yield mistakes_table(_mistakes(names, examples, predicted), ("token", "is", "was taken for", "around it"))
@@ -45,9 +45,9 @@ def _given(tags: Tags) -> np.ndarray[Any, Any]:
 def _mistakes(
     names: Sequence[str], examples: Examples, predicted: Sequence[Tags]
 ) -> Iterator[tuple[float, tuple[str | float, ...]]]:
-    for sentence, own in zip(examples.sentences, predicted, strict=True):
-        given = _given(own)
-        for place, (number, tag) in enumerate(zip(own.found, sentence.tags, strict=True)):
+    for sentence, value in zip(examples.sentences, predicted, strict=True):
+        given = _given(value)
+        for place, (number, tag) in enumerate(zip(value.found, sentence.tags, strict=True)):
             if names[number] != tag:
                 around = " ".join(sentence.tokens[max(0, place - 3) : place + 4])
                 yield float(given[place]), (sentence.tokens[place], tag, names[number], around)

@@ -38,7 +38,7 @@ class Corpus:
     @property
     def tokens(self) -> int:
         """How many tokens there are."""
-        return sum(len(own.tokens) for own in self.sentences)
+        return sum(len(sentence.tokens) for sentence in self.sentences)
 
     def take(self, rows: slice) -> Corpus:
         """Return some of the sentences."""
@@ -153,7 +153,7 @@ def known_words(parameters: TagParameters, sentences: Iterable[TaggedSentence], 
 
 def known_characters(sentences: Iterable[TaggedSentence]) -> CharacterVocabulary:
     """Find the characters of sentences."""
-    return CharacterVocabulary.build([normalise(token, "NFC") for own in sentences for token in own.tokens])
+    return CharacterVocabulary.build([normalise(token, "NFC") for sentence in sentences for token in sentence.tokens])
 
 
 def numbered_tags(sentence: TaggedSentence, index: Mapping[str, int]) -> NDArray[np.int64]:
@@ -178,14 +178,16 @@ def _file(parameters: TagParameters, path: str | Path) -> Iterable[TaggedSentenc
 def _checked(pair: Any, number: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
     try:
         tokens, tags = pair
-        own = tuple(tokens), tuple(tags)
+        sentence = tuple(tokens), tuple(tags)
     except (TypeError, ValueError) as error:
         raise DataError(f"sentence {number} is not a pair of tokens and tags ({error})") from error
-    if isinstance(tokens, str) or not all(isinstance(word, str) for side in own for word in side):
+    if isinstance(tokens, str) or not all(isinstance(word, str) for side in sentence for word in side):
         raise DataError(f"sentence {number}: expected a list of tokens and a list of tags, all of them texts")
-    if "" in own[0] or any(map(is_blank, own[1])):
-        empty = "token" if "" in own[0] else "tag"
+    if "" in sentence[0] or any(map(is_blank, sentence[1])):
+        empty = "token" if "" in sentence[0] else "tag"
         raise DataError(f"sentence {number} has an empty {empty}; expected a text for each")
-    if len(own[0]) != len(own[1]):
-        raise DataError(f"sentence {number} has {len(own[0])} tokens and {len(own[1])} tags; expected as many")
-    return own
+    if len(sentence[0]) != len(sentence[1]):
+        raise DataError(
+            f"sentence {number} has {len(sentence[0])} tokens and {len(sentence[1])} tags; expected as many"
+        )
+    return sentence

@@ -41,7 +41,7 @@ def scheme_of(tags: Iterable[str]) -> str:
     letters = [_TAG.fullmatch(name) for name in names]
     if not names or not all(letters):
         return ""
-    return "BIO" if {own[1] for own in letters if own} <= {"B", "I"} else "IOBES"
+    return "BIO" if {each[1] for each in letters if each} <= {"B", "I"} else "IOBES"
 
 
 def spans_of(tags: Sequence[str]) -> list[Span]:
@@ -57,13 +57,13 @@ def spans_of(tags: Sequence[str]) -> list[Span]:
     """
     found: list[Span] = []
     kind, first = "", -1
-    for place, (letter, own) in enumerate([*map(_parsed, tags), ("O", "")]):
-        goes_on = first >= 0 and letter in "IE" and own == kind
+    for place, (letter, value) in enumerate([*map(_parsed, tags), ("O", "")]):
+        goes_on = first >= 0 and letter in "IE" and value == kind
         if first >= 0 and not goes_on:
             found.append(Span(kind, first, place))
             first = -1
         if first < 0 and letter != "O":
-            kind, first = own, place
+            kind, first = value, place
         if first >= 0 and letter in "ES":
             found.append(Span(kind, first, place + 1))
             first = -1
@@ -77,8 +77,8 @@ def span_scores(truth: Iterable[Sequence[str]], found: Iterable[Sequence[str]]) 
     0.667
     """
     there = chosen = right = 0
-    for wanted, own in zip(truth, found, strict=True):
-        real, said = set(spans_of(wanted)), set(spans_of(own))
+    for wanted, value in zip(truth, found, strict=True):
+        real, said = set(spans_of(wanted)), set(spans_of(value))
         there, chosen, right = there + len(real), chosen + len(said), right + len(real & said)
     return SpanScores(
         right / chosen if chosen else 0.0,
@@ -89,5 +89,5 @@ def span_scores(truth: Iterable[Sequence[str]], found: Iterable[Sequence[str]]) 
 
 
 def _parsed(tag: str) -> tuple[str, str]:
-    own = _TAG.fullmatch(tag)
-    return ("O", "") if own is None else (_SAME.get(own[1], own[1]), own[2])
+    parsed = _TAG.fullmatch(tag)
+    return ("O", "") if parsed is None else (_SAME.get(parsed[1], parsed[1]), parsed[2])

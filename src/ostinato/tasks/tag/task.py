@@ -78,7 +78,7 @@ class TagTask(Task[TagParameters, Corpus, TagEncoder, Examples, list[Tags]]):
         return Held(train, validation, test, f"the last {percent(shares.test)} of sentences")
 
     def contents(self, records: Corpus) -> Iterable[tuple[str, ...]]:
-        return (own.tokens for own in records.sentences)
+        return (sentence.tokens for sentence in records.sentences)
 
     def title(self, records: Corpus) -> str:
         return f"Tags of {records.origin}"
@@ -104,10 +104,10 @@ class TagTask(Task[TagParameters, Corpus, TagEncoder, Examples, list[Tags]]):
 
     def encode(self, model: Tagger, records: Corpus) -> Examples:
         index = model.encoder.index
-        return Examples(records.sentences, tuple(numbered_tags(own, index) for own in records.sentences))
+        return Examples(records.sentences, tuple(numbered_tags(sentence, index) for sentence in records.sentences))
 
     def batches(self, model: Tagger, examples: Examples, *, training: bool) -> RowBatches[TagBatch] | None:
-        encoder, own = model.encoder, model.parameters
+        encoder, parameters = model.encoder, model.parameters
         # a likelihood is not defined for tags that the model cannot give
         index, crf = encoder.index, model.network.crf
         kept = [row for row, one in enumerate(examples.sentences) if possible(one, index, crf)]
@@ -122,8 +122,8 @@ class TagTask(Task[TagParameters, Corpus, TagEncoder, Examples, list[Tags]]):
             return TagBatch(*collate_words(encoder, [tokens[row] for row in chosen]), wanted)
 
         return RowBatches(
-            [len(tokens[row]) for row in kept], collate, batch_size=own.batch_size if training else _SENTENCES,
-            shuffle=training, seed=own.seed,
+            [len(tokens[row]) for row in kept], collate, batch_size=parameters.batch_size if training else _SENTENCES,
+            shuffle=training, seed=parameters.seed,
         )  # fmt: skip
 
     def objective(self, model: Tagger, train: Examples) -> TagObjective:
@@ -134,12 +134,12 @@ class TagTask(Task[TagParameters, Corpus, TagEncoder, Examples, list[Tags]]):
         return TagObjective(model.network, class_weights(torch.from_numpy(counts), scheme))
 
     def predict(self, model: Tagger, examples: Examples) -> list[Tags]:
-        return self.tags(model, [own.tokens for own in examples.sentences])
+        return self.tags(model, [sentence.tokens for sentence in examples.sentences])
 
     def tags(self, model: Tagger, sentences: Sequence[Sequence[str]]) -> list[Tags]:
         """Return the tags of sentences; one without tokens has none."""
         empty = Tags(np.zeros(0, np.int64), np.zeros((0, len(model.encoder.tags))))
-        rows = [row for row, own in enumerate(sentences) if own]
+        rows = [row for row, sentence in enumerate(sentences) if sentence]
 
         def read(places: list[int]) -> Iterator[Tags]:
             batch = collate_words(model.encoder, [sentences[rows[place]] for place in places])
@@ -154,7 +154,7 @@ class TagTask(Task[TagParameters, Corpus, TagEncoder, Examples, list[Tags]]):
 
     def baselines(self, model: Tagger, train: Examples, validation: Examples | None) -> Baselines:
         names = model.encoder.tags
-        known = [own for own in (validation.sentences if validation else ()) if set(own.tags) <= set(names)]
+        known = [each for each in (validation.sentences if validation else ()) if set(each.tags) <= set(names)]
         counted = [*train.sentences, *known]
         return {
             "hidden Markov model": lambda: HiddenMarkov.fit(counted, names),
@@ -171,8 +171,8 @@ class TagTask(Task[TagParameters, Corpus, TagEncoder, Examples, list[Tags]]):
         if unknown.any():
             measures["accuracy, unknown words"] = float((truth == found)[unknown].mean())
         if scheme_of(tags):
-            named = [[tags[number] for number in own.found] for own in predicted]
-            spans = span_scores([own.tags for own in examples.sentences], named)
+            named = [[tags[number] for number in each.found] for each in predicted]
+            spans = span_scores([sentence.tags for sentence in examples.sentences], named)
             measures |= {"span precision": spans.precision, "span recall": spans.recall, "span F1": spans.f1}
         return measures
 
@@ -217,7 +217,7 @@ class TagTask(Task[TagParameters, Corpus, TagEncoder, Examples, list[Tags]]):
             yield Corpus("the line", (TaggedSentence(tokens, tokens),))
 
     def answers(self, model: Tagger, records: Corpus) -> Iterator[Mapping[str, Any]]:
-        sentences = [own.tokens for own in records.sentences]
+        sentences = [sentence.tokens for sentence in records.sentences]
         for tokens, tags in zip(sentences, self.tags(model, sentences), strict=True):
             assert tags.probabilities is not None
             given = tags.probabilities[np.arange(len(tokens)), tags.found].tolist()
@@ -232,6 +232,6 @@ class TagTask(Task[TagParameters, Corpus, TagEncoder, Examples, list[Tags]]):
 
 
 def _flat(predicted: Sequence[Tags]) -> tuple[NDArray[np.int64], NDArray[np.float64] | None]:
-    given = [own.probabilities for own in predicted if own.probabilities is not None]
-    found = np.concatenate([own.found for own in predicted])
+    given = [each.probabilities for each in predicted if each.probabilities is not None]
+    found = np.concatenate([each.found for each in predicted])
     return found, np.concatenate(given) if len(given) == len(predicted) else None

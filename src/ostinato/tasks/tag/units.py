@@ -34,22 +34,22 @@ def tag_units(
         probabilities: likewise, `None` without.
     """
     count, tags = len(examples), model.encoder.tags
-    owners = np.repeat(np.arange(count), [len(own.tokens) for own in examples.sentences])
+    owners = np.repeat(np.arange(count), [len(sentence.tokens) for sentence in examples.sentences])
     parts = class_units(examples.truth, found, probabilities, len(tags), owners, count)
     unknown = unknown_words(model, examples)
     if unknown.any():
         right = np.where(unknown, examples.truth == found, np.nan)
         parts["accuracy, unknown words"] = mean_of(right, owners, count)
     if scheme_of(tags):
-        named = [[tags[number] for number in own.found] for own in predicted]
-        sums = _span_sums([own.tags for own in examples.sentences], named)
+        named = [[tags[number] for number in each.found] for each in predicted]
+        sums = _span_sums([sentence.tags for sentence in examples.sentences], named)
         parts |= {name: Sums(sums, of) for name, of in _SPANS.items()}
     return Units(count, "sentences", parts)
 
 
 def unknown_words(model: Model[TagParameters, TagEncoder], examples: Examples) -> NDArray[np.bool_]:
     """Return which tokens, of all sentences in a row, are none of the known words."""
-    numbers = [number for own in examples.sentences for number in model.encoder.numbers(own.tokens)]
+    numbers = [number for sentence in examples.sentences for number in model.encoder.numbers(sentence.tokens)]
     return np.asarray(np.array(numbers) == Specials().unk)
 
 
@@ -67,7 +67,7 @@ def _share(part: Floats, whole: Floats) -> Floats:
 
 
 _SPANS: dict[str, Callable[[Floats], Floats]] = {
-    "span precision": lambda own: _share(own[:, 0], own[:, 1]),
-    "span recall": lambda own: _share(own[:, 0], own[:, 2]),
-    "span F1": lambda own: _share(2 * own[:, 0], own[:, 1] + own[:, 2]),
+    "span precision": lambda each: _share(each[:, 0], each[:, 1]),
+    "span recall": lambda each: _share(each[:, 0], each[:, 2]),
+    "span F1": lambda each: _share(2 * each[:, 0], each[:, 1] + each[:, 2]),
 }

@@ -26,10 +26,10 @@ class Vectors:
 
     def put_into(self, embedding: TokenEmbedding) -> None:
         """Start an embedding from the vectors found; the other words are drawn with a deviation like theirs."""
-        own = torch.from_numpy(self.weights[self.found])
+        found = torch.from_numpy(self.weights[self.found])
         with torch.no_grad():
-            embedding.weight.mul_(float(own.std()))
-            embedding.weight[torch.from_numpy(self.found)] = own
+            embedding.weight.mul_(float(found.std()))
+            embedding.weight[torch.from_numpy(self.found)] = found
 
 
 def leading_words(path: str | Path, count: int) -> Iterator[str]:
@@ -39,7 +39,7 @@ def leading_words(path: str | Path, count: int) -> Iterator[str]:
         DataError: there is no such file.
     """
     cells = (line.split(" ") for line in TextFile(path, {}).lines() if not is_blank(line))
-    words = (own[0] for own in cells if len(own) > 2)  # a header has two numbers
+    words = (cell[0] for cell in cells if len(cell) > 2)  # a header has two numbers
     yield from islice(words, count)
 
 
@@ -49,5 +49,5 @@ def vectors_for(path: str | Path, words: WordVocabulary) -> Vectors:
     Raises:
         DataError: the file is no file of vectors, or has none of the words.
     """
-    own = read_vectors(path, words)
-    return Vectors(own.weights, own.found, f"{Path(path).name}: {own.coverage:.1%} of the words")
+    vectors = read_vectors(path, words)
+    return Vectors(vectors.weights, vectors.found, f"{Path(path).name}: {vectors.coverage:.1%} of the words")

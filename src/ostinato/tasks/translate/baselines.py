@@ -70,7 +70,7 @@ def metrics(tokenize: str, lower: bool) -> tuple[Any, Any] | None:
 def corpus_parts(counters: tuple[Any, Any], texts: Sequence[str], pairs: Sequence[Pair]) -> dict[str, Parts]:
     """Return what each sentence adds to BLEU and chrF: n-grams that match, that there are, and lengths."""
     references = [[reference for _, reference in pairs]]
-    return {name: _parts(own, texts, references) for name, own in zip(("BLEU", "chrF"), counters, strict=True)}
+    return {name: _parts(counter, texts, references) for name, counter in zip(("BLEU", "chrF"), counters, strict=True)}
 
 
 def _parts(counter: Any, texts: Sequence[str], references: list[list[str]]) -> Sums:

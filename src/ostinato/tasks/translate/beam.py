@@ -139,23 +139,23 @@ class _Beam:
             parent, total = int(parents[place, rank]), float(totals[place, rank])
             row = place * width + parent
             score = total / scale + float(penalties[place, parent])
-            own = self.ended[self.sentences[place]]
-            own.append(_Ended(score, total, tuple(self.written[row].tolist()), step, row))
-            own.sort(key=lambda one: -one.score)
-            del own[width:]
+            ended = self.ended[self.sentences[place]]
+            ended.append(_Ended(score, total, tuple(self.written[row].tolist()), step, row))
+            ended.sort(key=lambda one: -one.score)
+            del ended[width:]
 
     def _done(self, place: int, going: Tensor, parents: Tensor, penalties: Tensor) -> bool:
         best = float(going[place, 0])
         sentence = self.sentences[place]
         if best == _NOTHING:
             return True
-        own = self.ended[sentence]
-        if len(own) < self.search.beam_size:
+        ended = self.ended[sentence]
+        if len(ended) < self.search.beam_size:
             return False
         if self.search.thorough:  # probabilities only fall, and penalties are none at best
-            return best / float(self.search.scale(int(self.limits[sentence]) + 1)) <= own[-1].score
+            return best / float(self.search.scale(int(self.limits[sentence]) + 1)) <= ended[-1].score
         as_it_stands = best / float(self.search.scale(self.written.shape[1] + 1))
-        return as_it_stands + float(penalties[place, int(parents[place, 0])]) <= own[-1].score
+        return as_it_stands + float(penalties[place, int(parents[place, 0])]) <= ended[-1].score
 
     def _move(self, going: Tensor, parents: Tensor, tokens: Tensor, kept: list[int]) -> None:
         """Put rows in the order of the hypotheses that continue."""
@@ -179,7 +179,7 @@ class _Beam:
     def found(self) -> list[list[Hypothesis]]:
         """Return what was found for each sentence; an empty text where nothing could be written."""
         nothing = [Hypothesis((), _NOTHING, _NOTHING)]
-        return [[self._hypothesis(one) for one in own] or nothing for own in self.ended]
+        return [[self._hypothesis(one) for one in each] or nothing for each in self.ended]
 
     def _hypothesis(self, ended: _Ended) -> Hypothesis:
         """Walk the trail back to gather what a hypothesis looked at."""

@@ -120,7 +120,7 @@ def hold_out_drawn(parameters: TranslationParameters, corpus: Corpus, shares: Sh
     """
     keys = content_keys(source for source, _ in corpus.pairs)
     rows = drawn_groups(keys, (shares.validation, shares.test), parameters.seed)
-    train, validation, test = (corpus.take(own.tolist()) for own in rows)
+    train, validation, test = (corpus.take(row.tolist()) for row in rows)
     if not len(train):
         raise DataError(f"none of the {len(rows[0])} pairs of {corpus.origin} has a translation; check the file")
     words = f"{percent(shares.test)} of the pairs, drawn, all pairs of one source on one side"
@@ -140,19 +140,19 @@ def fitting(pairs: Encoded, parameters: TranslationParameters) -> tuple[Encoded,
         sources = [row if len(row) - 1 <= limit else [*row[:limit], row[-1]] for row in pairs.sources]
         targets = [row if len(row) - 2 <= limit else [*row[: limit + 1], row[-1]] for row in pairs.targets]
         return Encoded(pairs.pairs, sources, targets), len(pairs) - sum(short)
-    kept = [number for number, own in enumerate(short) if own]
+    kept = [number for number, value in enumerate(short) if value]
     chosen = ([side[row] for row in kept] for side in (pairs.sources, pairs.targets))
     return Encoded(tuple(pairs.pairs[row] for row in kept), *chosen), len(pairs) - len(kept)
 
 
 def _vocabulary(parameters: TranslationParameters, texts: list[str]) -> Vocabulary:
-    own = parameters
-    size, lower, count = own.vocabulary_size, own.lower, own.min_count
-    if own.level == "subword":
-        return SubwordVocabulary.build(texts, model=own.subwords, size=size or suited_subwords(texts), lower=lower)
-    if own.level == "character":
+    given = parameters
+    size, lower, count = given.vocabulary_size, given.lower, given.min_count
+    if given.level == "subword":
+        return SubwordVocabulary.build(texts, model=given.subwords, size=size or suited_subwords(texts), lower=lower)
+    if given.level == "character":
         return CharacterVocabulary.build(texts, lower=lower, min_count=count, max_size=size)
-    return WordVocabulary.build(texts, split=own.split, lower=lower, min_count=count, max_size=size)
+    return WordVocabulary.build(texts, split=given.split, lower=lower, min_count=count, max_size=size)
 
 
 def suited_subwords(texts: Sequence[str]) -> int:

@@ -44,7 +44,7 @@ def greedy_search(
             if not rows:
                 break
             state = state.select(kept)
-            tokens, written, totals, limits, looks = (own[kept] for own in (tokens, written, totals, limits, looks))
+            tokens, written, totals, limits, looks = (each[kept] for each in (tokens, written, totals, limits, looks))
         written = torch.cat([written, tokens[:, None]], 1)
     return [found[row] for row in range(sources.shape[1])]
 

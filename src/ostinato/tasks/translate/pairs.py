@@ -41,8 +41,8 @@ def read_pairs(data: Pairs, columns: Sequence[str | int] | None = None) -> list[
 def _raw(data: Pairs, columns: Sequence[str | int] | None) -> Iterable[Pair]:
     if isinstance(data, (str, Path)):
         return _of_file(Path(data), columns)
-    if isinstance(data, tuple) and all(isinstance(own, (str, Path)) for own in data):
-        paths = [own for own in data if isinstance(own, (str, Path))]
+    if isinstance(data, tuple) and all(isinstance(item, (str, Path)) for item in data):
+        paths = [item for item in data if isinstance(item, (str, Path))]
         if len(paths) != 2:
             raise UsageError(f"there are {len(paths)} files; expected two, of sources and of their translations")
         lines = read_parallel(*paths, keep_blank=True)
@@ -89,7 +89,7 @@ def _name(data: Pairs) -> str:
     if isinstance(data, (str, Path)):
         return Path(data).name
     if isinstance(data, tuple) and data and isinstance(data[0], (str, Path)):
-        return " and ".join(Path(str(own)).name for own in data)
+        return " and ".join(Path(str(item)).name for item in data)
     return "the list"
 
 

@@ -73,16 +73,16 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
     kept = "the vocabularies and the dictionary"
 
     def check(self, parameters: TranslationParameters, *, tested: bool) -> None:
-        own = parameters
-        if own.cell == TRANSFORMER:
-            if own.embedding_size not in (None, own.hidden_size):
+        given = parameters
+        if given.cell == TRANSFORMER:
+            if given.embedding_size not in (None, given.hidden_size):
                 raise UsageError("a transformer's embedding_size is its hidden_size; leave embedding_size out")
-            if own.input_feeding or own.reading != "after":
+            if given.input_feeding or given.reading != "after":
                 raise UsageError(
                     "input_feeding and reading are of recurrent decoders; leave them out for a transformer"
                 )
-        elif own.hidden_size % 2:
-            raise UsageError(f"hidden_size is {own.hidden_size}; expected an even number, half for each direction")
+        elif given.hidden_size % 2:
+            raise UsageError(f"hidden_size is {given.hidden_size}; expected an even number, half for each direction")
 
     def joined(self, data: Any, labels: Any) -> Any:
         if is_path(data) and is_path(labels):
@@ -125,12 +125,12 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
         return super().config(parameters, train)
 
     def steps_an_epoch(self, parameters: TranslationParameters, train: Corpus) -> int:
-        own = parameters
+        given = parameters
         sides = (
-            [text.count(" ") + 1 if own.level != "character" else len(text) for text in one] for one in train.pairs
+            [text.count(" ") + 1 if given.level != "character" else len(text) for text in one] for one in train.pairs
         )
-        longer = sum(map(max, sides)) * (_PIECES if own.level == "subword" else 1.0)
-        return max(1, round(longer / batch_tokens_of(own, len(train))))
+        longer = sum(map(max, sides)) * (_PIECES if given.level == "subword" else 1.0)
+        return max(1, round(longer / batch_tokens_of(given, len(train))))
 
     def encoder(self, parameters: TranslationParameters, train: Corpus) -> TranslationEncoder:
         return TranslationEncoder.fit(parameters, train)
@@ -147,13 +147,17 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
         return model.encoder.encode(records)
 
     def batches(self, model: Translation, examples: Encoded, *, training: bool) -> TranslationBatches | None:
-        own = model.parameters
+        parameters = model.parameters
         if not training:
             return TranslationBatches(examples, batch_tokens=_TOKENS, shuffle=False)
-        train, _ = fitting(examples, own)
-        size = batch_tokens_of(own, len(examples))
+        train, _ = fitting(examples, parameters)
+        size = batch_tokens_of(parameters, len(examples))
         return TranslationBatches(
-            train, batch_tokens=size, given=own.teacher_forcing, epochs=own.epochs or 1, seed=own.seed
+            train,
+            batch_tokens=size,
+            given=parameters.teacher_forcing,
+            epochs=parameters.epochs or 1,
+            seed=parameters.seed,
         )
 
     def objective(self, model: Translation, train: Encoded) -> TranslationObjective:
@@ -164,7 +168,7 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
             raise DataError("there are no pairs to evaluate on; expected one or more with a translation")
         languages, search = languages_of(model), search_of(model.parameters)
         found = translate_texts(languages, [source for source, _ in examples.pairs], search)
-        return Translated([own[0].text for own in found], reference_loss(model.network, examples))
+        return Translated([each[0].text for each in found], reference_loss(model.network, examples))
 
     def baselines(self, model: Translation, train: Encoded, validation: Encoded | None) -> Baselines:
         return {
@@ -177,7 +181,7 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
         counters = self._counters(model)
         if counters is not None:
             references = [[reference for _, reference in examples.pairs]]
-            scores = (own.corpus_score(predicted.texts, references).score for own in counters)
+            scores = (counter.corpus_score(predicted.texts, references).score for counter in counters)
             found = dict(zip(("BLEU", "chrF"), map(float, scores), strict=True))
         if predicted.loss is not None:
             found |= {"loss": predicted.loss, "perplexity": perplexity(predicted.loss)}
@@ -197,9 +201,9 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
         """Say what was counted and how, as sacrebleu writes it."""
         if (counters := self._counters(model)) is None:
             return {}
-        for own in counters:  # the signature is known once something was counted
-            own.corpus_score(predicted["model"].texts[:1], [[examples.pairs[0][1]]])
-        return {name: str(own.get_signature()) for name, own in zip(("BLEU", "chrF"), counters, strict=True)}
+        for counter in counters:  # the signature is known once something was counted
+            counter.corpus_score(predicted["model"].texts[:1], [[examples.pairs[0][1]]])
+        return {name: str(counter.get_signature()) for name, counter in zip(("BLEU", "chrF"), counters, strict=True)}
 
     def remarks(self, values: Mapping[str, Mapping[str, float]]) -> Sequence[str]:
         if "BLEU" in values["model"]:
@@ -211,19 +215,19 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
         return metrics(model.parameters.tokenize, lower)
 
     def facts(self, model: Translation, parts: Held[Corpus], examples: Held[Encoded]) -> Iterable[tuple[str, str]]:
-        own, encoder = model.parameters, model.encoder
+        parameters, encoder = model.parameters, model.encoder
         yield (
             "pairs",
             " / ".join(f"{0 if part is None else len(part):,} {name}" for name, part in parts.named().items()),
         )
         sources = [set() if part is None else {source for source, _ in part.pairs} for part in parts.named().values()]
         yield "distinct sources", " / ".join(f"{len(found):,}" for found in sources)
-        train, long = fitting(examples.train, own)
-        yield "longer than max_length", f"{long:,} pairs, {'cut' if own.long_pairs == 'cut' else 'left out'}"
+        train, long = fitting(examples.train, parameters)
+        yield "longer than max_length", f"{long:,} pairs, {'cut' if parameters.long_pairs == 'cut' else 'left out'}"
         yield "without a translation", f"{parts.train.dropped:,} pairs, left out"
-        sizes = f"{len(encoder.source):,} {own.level}s, shared"
+        sizes = f"{len(encoder.source):,} {parameters.level}s, shared"
         if encoder.target is not None:
-            sizes = f"{len(encoder.source):,} source and {len(encoder.target):,} target {own.level}s"
+            sizes = f"{len(encoder.source):,} source and {len(encoder.target):,} target {parameters.level}s"
         yield "vocabulary", sizes
         yield "tokens in training", f"{sum(map(len, train.sources)):,} source, {train.tokens:,} target"
 
@@ -241,7 +245,7 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
         texts = [source for source, _ in records.pairs]
         say_strange(languages_of(model), texts)
         for found in translate_texts(languages_of(model), texts, search or search_of(model.parameters)):
-            others = [{"translation": own.text, "score": own.score} for own in found]
+            others = [{"translation": each.text, "score": each.score} for each in found]
             yield {"translation": found[0].text, "alternatives": others}
 
     def stream(self, model: Translation, **options: Any) -> TranslationStream:
@@ -255,16 +259,18 @@ def batch_tokens_of(parameters: TranslationParameters, pairs: int) -> int:
 
 def languages_of(model: Translation) -> Languages:
     """Return a network with the vocabularies of both sides."""
-    encoder, own = model.encoder, model.parameters
+    encoder, parameters = model.encoder, model.parameters
     return Languages(
-        model.network, encoder.source, encoder.written, encoder.longest, own.copy_unknown, encoder.characters
+        model.network, encoder.source, encoder.written, encoder.longest, parameters.copy_unknown, encoder.characters
     )
 
 
 def search_of(parameters: TranslationParameters) -> Search:
     """Return how translations are searched for."""
-    own = parameters
-    return Search(beam_size=own.beam_size, length_penalty=own.length_penalty, coverage_penalty=own.coverage_penalty)
+    given = parameters
+    return Search(
+        beam_size=given.beam_size, length_penalty=given.length_penalty, coverage_penalty=given.coverage_penalty
+    )
 
 
 def reference_loss(network: TranslationNetwork, pairs: Encoded) -> float:

@@ -59,12 +59,12 @@ def pieces(tokens: Iterable[tuple[int, int | None]], vocabulary: Vocabulary, wor
         words: of the source, if unknown words are copied from it.
     """
     known: list[int] = []
-    own: list[str | None] = []
+    originals: list[str | None] = []
     shown = ""
     for token, place in tokens:
         known.append(token)
-        own.append(None if place is None or place >= len(words) else words[place])
-        whole = as_text(known, vocabulary, own).rstrip("\ufffd")  # bytes of a character that has not ended
+        originals.append(None if place is None or place >= len(words) else words[place])
+        whole = as_text(known, vocabulary, originals).rstrip("\ufffd")  # bytes of a character that has not ended
         if whole.startswith(shown) and len(whole) > len(shown):
             yield whole[len(shown) :]
             shown = whole

@@ -56,13 +56,13 @@ class Languages:
         if not self.characters:
             return ""
         lower = bool(getattr(self.source, "lower", False))
-        known, read = (own.lower() if lower else own for own in (self.characters, normalise(text, "NFC")))
-        return "".join(own for own in dict.fromkeys(read) if own not in known and not own.isspace())
+        known, read = (each.lower() if lower else each for each in (self.characters, normalise(text, "NFC")))
+        return "".join(letter for letter in dict.fromkeys(read) if letter not in known and not letter.isspace())
 
 
-def say_strange(own: Languages, texts: Sequence[str]) -> None:
+def say_strange(languages: Languages, texts: Sequence[str]) -> None:
     """Say which sources hold characters that no training source had: what is made of them is a guess."""
-    found = [one for text in texts if (one := own.strange(text))]
+    found = [one for text in texts if (one := languages.strange(text))]
     if not found:
         return
     several = f"{len(found):,} of the {len(texts):,} sources have" if len(texts) > 1 else "the source has"
@@ -71,33 +71,33 @@ def say_strange(own: Languages, texts: Sequence[str]) -> None:
 
 
 def translate_texts(
-    own: Languages, texts: Sequence[str], search: Search, *, attention: bool = False
+    languages: Languages, texts: Sequence[str], search: Search, *, attention: bool = False
 ) -> list[list[Translation]]:
     """Return translations of each text, the best first; texts of like length are searched together.
 
     A text without tokens, such as a blank line, has the empty translation.
     """
-    sources = [own.read(text) for text in texts]
+    sources = [languages.read(text) for text in texts]
     nothing = Translation("", 0.0, 0.0, Hypothesis((), 0.0, 0.0))
     found: list[list[Translation]] = [[nothing] for _ in texts]
-    for rows in _batches(sources, search.beam_size, own.network.hidden_size):
+    for rows in _batches(sources, search.beam_size, languages.network.hidden_size):
         for row, hypotheses in zip(
-            rows, _searched(own, [sources[row] for row in rows], search, attention), strict=True
+            rows, _searched(languages, [sources[row] for row in rows], search, attention), strict=True
         ):
-            words = source_words(texts[row], own.source) if own.copy_unknown else []
-            found[row] = [_spelled(own, one, words) for one in hypotheses]
+            words = source_words(texts[row], languages.source) if languages.copy_unknown else []
+            found[row] = [_spelled(languages, one, words) for one in hypotheses]
     return found
 
 
-def translated_pieces(own: Languages, text: str, search: Search) -> Iterator[str]:
+def translated_pieces(languages: Languages, text: str, search: Search) -> Iterator[str]:
     """Yield the greedy translation of a text piece by piece."""
-    say_strange(own, [text])
-    source = torch.tensor(own.read(text))
+    say_strange(languages, [text])
+    source = torch.tensor(languages.read(text))
     if len(source) == 1:
         return iter(())
-    limit = int(search.limits(torch.tensor([len(source)]), own.longest))
-    words = source_words(text, own.source) if own.copy_unknown else []
-    return pieces(greedy_tokens(own.network, source, limit, search), own.target, words)
+    limit = int(search.limits(torch.tensor([len(source)]), languages.longest))
+    words = source_words(text, languages.source) if languages.copy_unknown else []
+    return pieces(greedy_tokens(languages.network, source, limit, search), languages.target, words)
 
 
 def _batches(sources: list[list[int]], beam_size: int, features: int) -> Iterator[list[int]]:
@@ -114,18 +114,22 @@ def _batches(sources: list[list[int]], beam_size: int, features: int) -> Iterato
         yield rows
 
 
-def _searched(own: Languages, sources: list[list[int]], search: Search, attention: bool) -> list[list[Hypothesis]]:
+def _searched(
+    languages: Languages, sources: list[list[int]], search: Search, attention: bool
+) -> list[list[Hypothesis]]:
     lengths = torch.tensor([len(source) for source in sources])
-    tokens = torch.full((int(lengths.max()), len(sources)), own.source.specials.pad)
+    tokens = torch.full((int(lengths.max()), len(sources)), languages.source.specials.pad)
     for column, source in enumerate(sources):
         tokens[: len(source), column] = torch.tensor(source)
-    limits: Tensor = search.limits(lengths, own.longest)
+    limits: Tensor = search.limits(lengths, languages.longest)
     with torch.inference_mode():
         if search.beam_size == 1:
-            return [[one] for one in greedy_search(own.network, tokens, lengths, limits, search, attention=attention)]
-        return beam_search(own.network, tokens, lengths, limits, search, attention=attention)
+            return [
+                [one] for one in greedy_search(languages.network, tokens, lengths, limits, search, attention=attention)
+            ]
+        return beam_search(languages.network, tokens, lengths, limits, search, attention=attention)
 
 
-def _spelled(own: Languages, found: Hypothesis, words: Sequence[str]) -> Translation:
-    text = as_text(found.tokens, own.target, copied(found.looked, words) if words else ())
+def _spelled(languages: Languages, found: Hypothesis, words: Sequence[str]) -> Translation:
+    text = as_text(found.tokens, languages.target, copied(found.looked, words) if words else ())
     return Translation(text, found.score, found.log_probability, found)

@@ -90,12 +90,12 @@ def compile_cached(key: str, build: Callable[[], ir.Module], names: Sequence[str
         names: the functions wanted, the same for every call with this key.
         target: the machine that runs it.
     """
-    own = _own_digest()
-    digest = hashlib.sha256(f"{describe(target)} {own}\n{key}".encode()).hexdigest()
+    digest_of_code = _own_digest()
+    digest = hashlib.sha256(f"{describe(target)} {digest_of_code}\n{key}".encode()).hexdigest()
     with making:
         known = _loaded.get(digest)
         if known is None:
-            known = _loaded[digest] = _load_or_build(None if own is None else digest, build, names, target)
+            known = _loaded[digest] = _load_or_build(None if digest_of_code is None else digest, build, names, target)
         return known
 
 

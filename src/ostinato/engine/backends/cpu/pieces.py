@@ -42,15 +42,15 @@ def run_in_pieces(
     length = steps // count
     whole = length * count
     first = steps - whole if reverse else 0
-    own = _cut(arguments, first, whole, count)
+    cut = _cut(arguments, first, whole, count)
     starts = torch.arange(count) * length
     rows = Rows(length, count, torch.arange(count), torch.full((count,), length), starts, whole)
     begin = [start for start, _, _ in arguments.carries]
-    opening = _openings(pieces, own, rows, begin, reverse=reverse)
+    opening = _openings(pieces, cut, rows, begin, reverse=reverse)
     closing = [torch.empty_like(start) for start in opening]
     totals = {index: total.new_zeros((count, *total.shape[1:])) for index, total in arguments.totals.items()}
     carries = [(start, end, None) for start, end in zip(opening, closing, strict=True)]
-    launch(kernel, replace(own, carries=carries, totals=totals), rows, reverse=reverse)
+    launch(kernel, replace(cut, carries=carries, totals=totals), rows, reverse=reverse)
     for index, total in totals.items():
         arguments.totals[index] += total.sum(0, keepdim=True)
     final = 0 if reverse else count - 1
@@ -81,15 +81,17 @@ def _cut(arguments: Arguments, first: int, steps: int, count: int) -> Arguments:
     return replace(arguments, views=views, streams=streams)
 
 
-def _openings(pieces: Pieces, own: Arguments, rows: Rows, begin: Sequence[Tensor], *, reverse: bool) -> list[Tensor]:
+def _openings(
+    pieces: Pieces, arguments: Arguments, rows: Rows, begin: Sequence[Tensor], *, reverse: bool
+) -> list[Tensor]:
     """Return the state that each piece starts from, `(pieces, ...)` each."""
     zeros = [start.new_zeros((rows.batch, *start.shape[1:])) for start in begin]
-    added = _walk(pieces.ends, own, rows, zeros, reverse=reverse)
+    added = _walk(pieces.ends, arguments, rows, zeros, reverse=reverse)
     # how much of each tensor of the start is in each tensor of the end
     columns = []
     for place in range(len(begin)):
         unit = [torch.ones_like(zero) if index == place else zero for index, zero in enumerate(zeros)]
-        columns.append(_walk(pieces.factors, own, rows, unit, reverse=reverse))
+        columns.append(_walk(pieces.factors, arguments, rows, unit, reverse=reverse))
     opening = [torch.empty_like(zero) for zero in zeros]
     state = [start[0] for start in begin]
     for piece in reversed(range(rows.batch)) if reverse else range(rows.batch):
@@ -102,8 +104,8 @@ def _openings(pieces: Pieces, own: Arguments, rows: Rows, begin: Sequence[Tensor
     return opening
 
 
-def _walk(kernel: Kernel, own: Arguments, rows: Rows, starts: Sequence[Tensor], *, reverse: bool) -> list[Tensor]:
+def _walk(kernel: Kernel, arguments: Arguments, rows: Rows, starts: Sequence[Tensor], *, reverse: bool) -> list[Tensor]:
     ends = [torch.empty_like(start) for start in starts]
     carries = [(start, end, None) for start, end in zip(starts, ends, strict=True)]
-    launch(kernel, replace(own, carries=carries, totals={}), rows, reverse=reverse)
+    launch(kernel, replace(arguments, carries=carries, totals={}), rows, reverse=reverse)
     return ends

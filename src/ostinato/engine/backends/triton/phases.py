@@ -113,8 +113,8 @@ def order(prepared: Prepared, columns: int) -> Phases:
     used = _used(prepared, needed, columns)
     for node in needed:
         if node in used:
-            own = max((_after(phases, read) for read, _ in all_reads(node, columns)), default=0)
-            phases.phase[node] = own + is_partial(node, columns)
+            latest = max((_after(phases, read) for read, _ in all_reads(node, columns)), default=0)
+            phases.phase[node] = latest + is_partial(node, columns)
     stores = [max(_after(phases, read) for read, _ in sink_reads(sink)) for sink in prepared.sinks]
     count = 1 + max([*phases.phase.values(), *stores], default=0)
     phases.nodes = [[node for node in needed if phases.phase.get(node) == number] for number in range(count)]

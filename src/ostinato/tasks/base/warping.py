@@ -1,4 +1,4 @@
-"""Nearest neighbours under dynamic time warping: what a classifier of numeric sequences has to beat."""
+"""Nearest neighbours under dynamic time warping: what a model of sequences has to beat."""
 
 from __future__ import annotations
 
@@ -79,18 +79,18 @@ class WarpedNeighbours:
             before, last = last, current
         return found.astype(np.float64)
 
-    def _costs(self, own: Values) -> Values:
+    def _costs(self, sequence: Values) -> Values:
         """Return the cost of every pair of steps, `(time, steps, training sequences)`, infinite outside the window."""
-        channels = own.shape[1]
-        seen, values = (~np.isnan(own)).astype(np.float32), np.nan_to_num(own)
+        channels = sequence.shape[1]
+        seen, values = (~np.isnan(sequence)).astype(np.float32), np.nan_to_num(sequence)
         flat, there = self._values.reshape(-1, channels), self._seen.reshape(-1, channels)
         squares = (values**2) @ there.T - 2 * values @ flat.T + seen @ (flat**2).T
         both = seen @ there.T
         with np.errstate(invalid="ignore", divide="ignore"):
             costs = np.where(both > 0, np.maximum(squares, 0) * (channels / both), 0.0)
-        shaped: Values = costs.astype(np.float32).reshape(len(own), self.steps, len(self.lengths))
+        shaped: Values = costs.astype(np.float32).reshape(len(sequence), self.steps, len(self.lengths))
         if self.window < 1.0:
-            shaped[self._outside(len(own))] = np.inf
+            shaped[self._outside(len(sequence))] = np.inf
         return shaped
 
     def _outside(self, time: int) -> NDArray[np.bool_]:

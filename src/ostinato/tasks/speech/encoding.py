@@ -1,0 +1,289 @@
+"""From utterances to frames and units: what is fitted on the training part, and what the network reads."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, ClassVar, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ostinato.data.audio import FeatureSettings, Normaliser, Utterances, features, normalised
+from ostinato.data.notes import note
+from ostinato.data.text import BucketedBatches
+from ostinato.errors import DataError
+from ostinato.nn.losses.ctc import needed_steps
+from ostinato.tasks.base.holding_out import fingerprint
+from ostinato.tasks.speech.choices import Choices, suited_subsampling
+from ostinato.tasks.speech.network import SpeechBatch
+from ostinato.tasks.speech.parameters import SpeechParameters
+from ostinato.tasks.speech.units import SpeechUnits
+from ostinato.training.objective import Batch
+
+Frames: TypeAlias = "NDArray[np.float32]"
+_KEPT = 1 << 30  # bytes of frames that are kept in memory; those of longer recordings are computed each time
+_SHOWN = 3
+_FEW, _MANY = 40, 80  # bands, below 16 kHz and from there on
+
+
+@dataclass(frozen=True)
+class SpeechEncoder:
+    """What was fitted on the training part.
+
+    Args:
+        units: what is written; settings: how samples become frames; normaliser: of frames; choices: of the network.
+    """
+
+    reading: ClassVar[bool] = True
+
+    units: SpeechUnits
+    settings: FeatureSettings
+    normaliser: Normaliser
+    choices: Choices
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The whole numbers that the network is made of."""
+        return {"bins": self.settings.bins, "classes": len(self.units)}
+
+    @property
+    def step(self) -> float:
+        """Seconds from one frame to the next."""
+        return self.settings.shift / self.settings.rate
+
+    @classmethod
+    def fit(cls, parameters: SpeechParameters, train: Utterances) -> SpeechEncoder:
+        """Find units, measure frames, decide what is left open.
+
+        Raises:
+            DataError: no utterance can be learned from.
+        """
+        own, texts = parameters, train.texts or ()
+        units = SpeechUnits.build(
+            texts, own.units, lower=own.lower, punctuation=own.punctuation, size=own.vocabulary_size,
+            min_count=own.min_count,
+        )  # fmt: skip
+        rate = own.rate or train.usual_rate()
+        settings = FeatureSettings(rate, own.bins or (_FEW if rate < 16000 else _MANY), normalisation="none")
+        settings.check()
+        raw = RawFrames.of(train, settings)
+        targets = [units.encode(text) for text in texts]
+        further = 2**own.pyramid
+        subsampling = own.subsampling or (
+            suited_subsampling(raw.lengths.tolist(), least_steps(targets), further) if own.loss != "transducer" else 4
+        )
+        choices = Choices.of(own, subsampling)
+        return cls(
+            units,
+            replace(settings, normalisation=choices.normalize),
+            Normaliser.fit(raw[row] for row in range(len(raw))),
+            choices,
+        )
+
+    def normalised(self, raw: Frames) -> Frames:
+        """Return log-mel frames `(frames, bands)` of a whole utterance as the network reads them."""
+        if self.settings.normalisation == "utterance":
+            return normalised(raw)
+        running = self.normaliser.begin(self.settings)
+        return raw if running is None else running.accept(raw)
+
+    def encode(self, utterances: Utterances) -> Spoken:
+        """Return utterances as frames and units."""
+        texts = utterances.texts or ("",) * len(utterances)
+        raw = RawFrames.of(utterances, replace(self.settings, normalisation="none"))
+        return Spoken(
+            utterances, self, raw, tuple(map(self.units.prepared, texts)), [self.units.encode(text) for text in texts]
+        )
+
+
+class RawFrames(Sequence[Frames]):
+    """The log-mel frames of utterances: in memory up to a bound, else computed when they are asked for.
+
+    Args:
+        utterances: whose; settings: how.
+    """
+
+    def __init__(self, utterances: Utterances, settings: FeatureSettings) -> None:
+        # not the utterances themselves: they are what the frames are kept by
+        self._read, self.settings = weakref.ref(utterances), settings
+        self._kept: list[Frames | None] = []
+        lengths, size = [], 0
+        for row in range(len(utterances)):
+            own = self._computed(utterances, row)
+            size += own.nbytes
+            lengths.append(len(own))
+            self._kept.append(own if size <= _KEPT else None)
+        self.lengths: NDArray[np.int64] = np.array(lengths, np.int64)
+
+    @classmethod
+    def of(cls, utterances: Utterances, settings: FeatureSettings) -> RawFrames:
+        """Return the frames of utterances, those that were computed already if there are any."""
+        found = _known.get(utterances)
+        if found is None or found.settings != settings:
+            found = _known[utterances] = cls(utterances, settings)
+        return found
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def __getitem__(self, row: Any) -> Any:
+        """Return the frames of one, `(frames, bands)`."""
+        own = self._kept[row]
+        utterances = self._read()
+        return self._computed(utterances, row) if own is None and utterances is not None else own
+
+    def _computed(self, utterances: Utterances, row: int) -> Frames:
+        return features(utterances.samples(row, self.settings.rate), self.settings)
+
+
+_known: weakref.WeakKeyDictionary[Utterances, RawFrames] = weakref.WeakKeyDictionary()
+
+
+@dataclass(frozen=True, eq=False)
+class Spoken:
+    """Utterances as the network reads them.
+
+    Args:
+        utterances: where they are from; encoder: by which they are read; raw: their frames.
+        texts: what is said, as units have it; targets: its units.
+    """
+
+    utterances: Utterances
+    encoder: SpeechEncoder
+    raw: RawFrames
+    texts: tuple[str, ...]
+    targets: list[list[int]]
+
+    def __len__(self) -> int:
+        return len(self.utterances)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Frames of each, `(utterances,)`."""
+        return self.raw.lengths
+
+    def frames(self, row: int) -> Frames:
+        """Return the standardised frames of one, `(frames, bands)`."""
+        return self.encoder.normalised(self.raw[row])
+
+    def fits(self, parameters: SpeechParameters) -> NDArray[np.bool_]:
+        """Tell of each whether it can be learned from: CTC needs a step for each unit, and one between equal ones."""
+        if parameters.loss == "transducer":
+            return self.lengths > 0
+        reduction = self.encoder.choices.subsampling * 2**parameters.pyramid
+        return np.array(least_steps(self.targets), np.int64) <= -(-self.lengths // reduction)
+
+    def too_long(self, parameters: SpeechParameters) -> list[str]:
+        """Return the names of utterances whose transcripts are longer than CTC can write."""
+        return [self.utterances.ids[row] for row in np.flatnonzero(~self.fits(parameters)).tolist()]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What tells them from others in a checkpoint."""
+        sums = np.array([float(self.raw[row].sum(dtype=np.float64)) for row in range(len(self))])
+        return fingerprint(self.lengths, sums, self.targets)
+
+    def strange(self) -> dict[str, int]:
+        """Return what the texts hold that is no unit, and how often."""
+        found: dict[str, int] = {}
+        for text in self.texts:
+            for own in self.encoder.units.unknown(text):
+                found[own] = found.get(own, 0) + 1
+        return found
+
+
+def least_steps(targets: Sequence[Sequence[int]]) -> list[int]:
+    """Return how many steps CTC needs for units: one for each, and one between equal neighbours.
+
+    >>> least_steps([[1, 2], [1, 1], []])
+    [2, 3, 1]
+    """
+    lengths = torch.tensor([len(own) for own in targets])
+    found: list[int] = needed_steps(_padded(targets), lengths).clamp_min(1).tolist()
+    return found
+
+
+def _padded(targets: Sequence[Sequence[int]]) -> torch.Tensor:
+    block = torch.zeros((len(targets), max(map(len, targets), default=0)), dtype=torch.long)
+    for row, own in enumerate(targets):
+        block[row, : len(own)] = torch.tensor(own, dtype=torch.long)
+    return block
+
+
+def together(spoken: Spoken, rows: Sequence[int]) -> SpeechBatch:
+    """Return utterances as one batch, padded with zeros."""
+    parts = [torch.from_numpy(np.ascontiguousarray(spoken.frames(row))) for row in rows]
+    targets = [spoken.targets[row] for row in rows]
+    return SpeechBatch(
+        torch.nn.utils.rnn.pad_sequence(parts),
+        torch.tensor([len(own) for own in parts]),
+        _padded(targets),
+        torch.tensor([len(own) for own in targets]),
+    )
+
+
+class SpeechBatches:
+    """Utterances that can be learned from, in batches of like length.
+
+    Args:
+        spoken: as the network reads them.
+        parameters: sizes of a batch.
+        shuffle: whether each epoch has its own order.
+    """
+
+    def __init__(self, spoken: Spoken, parameters: SpeechParameters, *, shuffle: bool) -> None:
+        self._spoken = spoken
+        self._rows = np.flatnonzero(spoken.fits(parameters))
+        lengths = spoken.lengths[self._rows].tolist()
+        frames = max(1, round(parameters.batch_seconds / spoken.encoder.step))
+        self._plan = BucketedBatches(
+            ([0] * length for length in lengths), batch_tokens=frames, max_batch=parameters.batch_size,
+            window=20 * parameters.batch_size, shuffle=shuffle, seed=parameters.seed,
+        )  # fmt: skip
+
+    def __len__(self) -> int:
+        return len(self._plan)
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """Return the batches of an epoch, the same ones each time."""
+        for batch in self._plan.batches(epoch):
+            yield Batch(together(self._spoken, self._rows[batch.data.rows.numpy()].tolist()))  # type: ignore[union-attr]
+
+
+def batches_of(spoken: Spoken, parameters: SpeechParameters, *, training: bool) -> SpeechBatches | None:
+    """Return batches; `None` where there is nothing to learn from.
+
+    Utterances that CTC cannot write are left out, counted, and the first of them are named.
+
+    Raises:
+        DataError: of training data, all are such.
+    """
+    left_out = spoken.too_long(parameters)
+    if training and left_out:
+        named = ", ".join(left_out[:_SHOWN]) + (", ..." if len(left_out) > _SHOWN else "")
+        said = (
+            f"{len(left_out):,} of {len(spoken):,} training utterances have transcripts longer than CTC can write in "
+            f"their frames ({named})"
+        )
+        if len(left_out) == len(spoken):
+            raise DataError(
+                f"{said}; take subsampling=1 and pyramid=0 (--subsampling 1), larger units, or loss='transducer'"
+            )
+        note(f"{said}; they are left out, where subsampling is less than {spoken.encoder.choices.subsampling} they may fit")
+    return SpeechBatches(spoken, parameters, shuffle=training) if len(left_out) < len(spoken) else None
+
+
+def say_strange(spoken: Spoken) -> None:
+    """Say what references hold that the model cannot write: each is counted as an error."""
+    strange = spoken.strange()
+    if strange:
+        shown = "".join(sorted(strange)[:10]) if all(len(own) == 1 for own in strange) else ", ".join(sorted(strange)[:5])
+        what = "characters" if spoken.encoder.units.level == "character" else "words"
+        note(
+            f'{sum(strange.values()):,} {what} of the references are none of the training transcripts ("{shown}"); '
+            "the model cannot write them, and each counts as an error"
+        )
