@@ -3,9 +3,11 @@
 - `spelling`, `transcript`: units as texts; words with times and confidences.
 - `decoder`, `reader`: an utterance in progress, for CTC and transducers, greedy or by a beam.
 - `ngram`, `arpa`, `language`, `words`: scorers; `fusion`: several together, with weights found on held-out utterances.
+- `aids`: what of these a model's parameters ask for.
 - `endpoint`: when an utterance has ended.
 """
 
+from ostinato.tasks.speech.decoding.aids import NGRAMS, Aids
 from ostinato.tasks.speech.decoding.arpa import ArpaModel, read_arpa
 from ostinato.tasks.speech.decoding.decoder import Decoder, ctc_decoder, transducer_decoder
 from ostinato.tasks.speech.decoding.endpoint import EndpointRule
@@ -17,6 +19,8 @@ from ostinato.tasks.speech.decoding.transcript import Transcript, Word, transcri
 from ostinato.tasks.speech.decoding.words import HotWords, Lexicon
 
 __all__ = [
+    "NGRAMS",
+    "Aids",
     "ArpaModel",
     "Decoder",
     "EndpointRule",

@@ -32,14 +32,14 @@ class Fusion:
         weight: of its logarithms; 0: it is not asked.
         bonus: for each unit, in nats.
         errors: the expected errors that these had on what was held out, as a share of its words, with a tenth of the
-            share of its characters; NaN: nothing was held out.
+            share of its characters; `None`: nothing was held out.
         without: the same of the beam alone.
     """
 
     weight: float = 0.0
     bonus: float = 0.0
-    errors: float = float("nan")
-    without: float = float("nan")
+    errors: float | None = None
+    without: float | None = None
 
 
 def fused(units: Spelling, parts: Sequence[tuple[Scorer, float]], bonus: float = 0.0) -> CombinedScorer | None:
