@@ -22,7 +22,7 @@ from ostinato.tasks.speech.decoding.reader import StepperReader
 from ostinato.tasks.speech.decoding.spelling import Spelling
 from ostinato.tasks.speech.decoding.transcript import Transcript, transcribed
 
-LEAST_PROBABILITY = 1e-5
+LEAST_PROBABILITY = 1e-4
 """Units less probable than this at a frame are not tried there, but for those that hold on."""
 MARGIN = 16.0
 """Labellings less probable than the best by a factor of exp(16), 9 million, are not kept."""
