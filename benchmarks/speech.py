@@ -37,14 +37,7 @@ from scipy.stats import beta
 
 from common import RESULTS, data_file, keep, machine, table
 from ostinato.tasks.speech import Transcriber
-from ostinato.tasks.speech.decoding import (
-    Decoder,
-    NGramScorer,
-    ctc_decoder,
-    find_fusion,
-    fused,
-)
-from ostinato.tasks.speech.hearing import outputs_of
+from ostinato.tasks.speech.decoding import NGRAMS
 from ostinato.tasks.speech.measures import character_errors, confusions, word_errors
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -207,46 +200,28 @@ def _gap(generator: np.random.Generator) -> NDArray[np.float32]:
 def strings(seconds: float) -> list[Record]:
     """Strings of digits: greedy, a beam, a beam with n-grams whose weight is found on what was held out."""
     clips, train, test = digits()
-    generator = np.random.default_rng(1)
-    held = set(generator.choice(train, 200, replace=False).tolist())
+    held = set(np.random.default_rng(1).choice(train, 200, replace=False).tolist())
     sounds, texts = glued(clips, [name for name in train if name not in held], 1500, 0)
-    validation = glued(clips, sorted(held), 100, 2)
+    validation = list(zip(*glued(clips, sorted(held), 100, 2), strict=True))
     unseen, references = glued(clips, test, 200, 3)
     begun = time.perf_counter()
-    model = Transcriber(max_seconds=seconds, test=0.0, progress=False)
-    model.fit(sounds, texts, validation=list(zip(*validation, strict=True)))
+    model = Transcriber(max_seconds=seconds, test=0.0, progress=False, language_model=NGRAMS)
+    model.fit(sounds, texts, validation=validation)
     took = time.perf_counter() - begun
-    held_out, outputs = (_outputs(model, own) for own in (validation[0], unseen))
-    inner = model._model()
-    units, step = inner.encoder.units, inner.encoder.step * inner.network.reduction
-
-    def make(scorer: Any, beam_size: int = 16) -> Decoder:
-        return ctc_decoder(units, beam_size=beam_size, scorer=scorer, frame_seconds=step)
-
-    ngrams = NGramScorer.fit(texts, units)
-    fusion = find_fusion(held_out, validation[1], make, ngrams, units)
-    scorer = fused(units, [(ngrams, fusion.weight)], fusion.bonus)
+    fusion = model.fitted_.model.encoder.aids.fusion
+    helped = f"strings, beam 16 and n-grams, weight {fusion.weight:g}, bonus {fusion.bonus:g}"
     rows = []
-    for name, decoder in (
-        ("strings, greedy", make(None, 0)),
-        ("strings, beam 16", make(None)),
-        (f"strings, beam 16 and n-grams, weight {fusion.weight:g}, bonus {fusion.bonus:g}", make(scorer)),
+    for name, changes in (
+        ("strings, greedy", {"language_model": None}),
+        ("strings, beam 16", {"language_model": None, "beam_size": 16}),
+        (helped, {"beam_size": 16}),
     ):
         begun = time.perf_counter()
-        heard = [decoder.decode(own)[0].text for own in outputs]
-        spent = 1e3 * (time.perf_counter() - begun) / len(outputs)
+        heard = [found[0].text for found in model.transcribe(unseen, **changes)]
+        spent = 1e3 * (time.perf_counter() - begun) / len(unseen)
         row = counts(references, heard, took)
         rows.append({"what": name, "bar": "WER 4; n-grams better than greedy", **row, "decoding": round(spent, 1)})
     return rows
-
-
-def _outputs(model: Transcriber, sounds: Sequence[Any]) -> list[NDArray[Any]]:
-    """Return what is decoded of each sound."""
-    inner = model._model()
-    found = {}
-    for records in model.task.pieces(inner, list(sounds)):
-        found = dict(outputs_of(inner, inner.encoder.encode(records)))
-    return [found[row] for row in range(len(sounds))]
 
 
 def streaming(seconds: float) -> list[Record]:
@@ -336,7 +311,7 @@ def written(known: dict[str, list[Record]]) -> str:
             f"{row['look-ahead']:g} ms ahead."
         )
     for row in known.get("strings", []):
-        lines.append(f"{row['what']}: {row['decoding']} ms a string to decode.")
+        lines.append(f"{row['what']}: {row['decoding']} ms a string, network and decoding.")
     dates = sorted({row["date"] for own in known.values() for row in own})
     machines = sorted({row["machine"] for own in known.values() for row in own})
     head_line, text = (__doc__ or "").split("\n", 1)
