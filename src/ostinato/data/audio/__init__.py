@@ -7,7 +7,7 @@ Everything is read by `soundfile`, resampled by `soxr` and turned into features 
 from ostinato.data.audio.activity import EndpointDetector, EndpointSettings
 from ostinato.data.audio.augmenting import Augmentation, masked, perturbed, rng_of
 from ostinato.data.audio.features import FeatureSettings, OnlineFeatures, features
-from ostinato.data.audio.files import SoundFile, read_sound, sound_blocks, sound_info
+from ostinato.data.audio.files import SoundFile, read_sound, sound_blocks, sound_bytes, sound_info
 from ostinato.data.audio.normalising import Normaliser, normalised
 from ostinato.data.audio.noting import SoundNotes
 from ostinato.data.audio.pcm import Pcm16
@@ -36,5 +36,6 @@ __all__ = [
     "resampled",
     "rng_of",
     "sound_blocks",
+    "sound_bytes",
     "sound_info",
 ]

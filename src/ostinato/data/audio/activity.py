@@ -56,15 +56,14 @@ class Endpoint(NamedTuple):
 
 _HOP = 0.01  # seconds
 _RISE, _FALL = 3.0, 60.0  # decibels a second by which the floor may rise, and fall
-_START = -50.0  # decibels of full scale, where the floor begins
-_SETTLE = 0.3  # seconds at the beginning in which the floor takes what it hears
+_LOUDEST = -30.0  # decibels of full scale that the floor begins at, at most: what is louder is somebody speaking
 
 
 class EndpointDetector:
     """Says where utterances begin and end, as samples come; the same whatever the packets.
 
-    Every 10 ms the energy is held against a floor, which falls fast to what is quieter, and rises slowly otherwise -
-    and while somebody speaks, not at all, but for what lasts.
+    Every 10 ms the energy is held against a floor, which begins at what is heard first, falls fast to what is quieter,
+    and rises slowly otherwise: slower still while somebody speaks, so that a noise that stays is floor in the end.
 
     Args:
         rate: samples a second.
@@ -80,7 +79,7 @@ class EndpointDetector:
     def reset(self) -> None:
         """Begin a new stream."""
         self._rest = np.zeros(0, np.float32)
-        self._hops, self._floor = 0, _START
+        self._hops, self._floor = 0, _LOUDEST
         self._begun: int | None = None
         self._quiet = 0
         self._recent: list[bool] = []
@@ -106,7 +105,7 @@ class EndpointDetector:
         blocks = held[: whole * self._hop].reshape(whole, self._hop)
         self._rest = held[whole * self._hop :].copy()
         # each block by itself, so that its sum does not depend on how many there are
-        powers = [float(np.dot(own, own)) / self._hop for own in blocks.astype(np.float64)]
+        powers = [float(np.dot(block, block)) / self._hop for block in blocks.astype(np.float64)]
         found = list[Endpoint]()
         for power in powers:
             found += self._step(10 * math.log10(power + 1e-12))
@@ -119,8 +118,8 @@ class EndpointDetector:
         return found
 
     def _step(self, level: float) -> list[Endpoint]:
-        own, start = self.settings, self._hops * self._hop
-        loud = level > max(self._floor + own.above, own.least)
+        settings, start = self.settings, self._hops * self._hop
+        loud = self._hops > 0 and level > max(self._floor + settings.above, settings.least)
         self._follow(level, loud)
         self._hops += 1
         self._quiet = 0 if loud else self._quiet + 1
@@ -131,21 +130,20 @@ class EndpointDetector:
                 self._begun, self._recent = max(start + first * self._hop, 0), []
                 return [Endpoint(True, self._begun)]
             return []
-        too_long = own.longest is not None and (start + self._hop - self._begun) / self.rate >= own.longest
-        if self.silence >= own.trailing or too_long:
+        too_long = settings.longest is not None and (start + self._hop - self._begun) / self.rate >= settings.longest
+        if self.silence >= settings.trailing or too_long:
             self._begun = None
             return [Endpoint(False, start + self._hop)]
         return []
 
     def _follow(self, level: float, loud: bool) -> None:
         """Move the noise floor towards a level."""
-        settling = self._hops * _HOP < _SETTLE
-        if level < self._floor:
-            self._floor = max(level, self._floor - (20 if settling else 1) * _FALL * _HOP)
-        elif settling and not loud:
-            self._floor = level
+        if not self._hops:
+            self._floor = min(level, _LOUDEST)
+        elif level < self._floor:
+            self._floor = max(level, self._floor - _FALL * _HOP)
         else:
-            # in speech it rises at a tenth of the pace: a noise that begins and stays is floor after some ten seconds
+            # a noise 20 dB above the room that begins and stays is floor after some 20 s
             self._floor = min(level, self._floor + (0.3 if loud else 1.0) * _RISE * _HOP)
 
     def state(self) -> dict[str, Any]:
@@ -178,7 +176,7 @@ class EndpointDetector:
             and 0 <= quiet <= hops
             and isinstance(recent, list)
             and len(recent) <= self._window
-            and all(isinstance(own, bool) for own in recent)
+            and all(isinstance(flag, bool) for flag in recent)
         ):
             raise DataError("the state of the endpoint detector is damaged or of other settings")
         self._rest, self._hops, self._floor, self._begun = rest.copy(), hops, floor, begun  # type: ignore[union-attr]

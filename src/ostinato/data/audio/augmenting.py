@@ -49,9 +49,9 @@ class Augmentation:
             UsageError: one is out of range.
         """
         shares = (self.noise, self.frequency_width, self.time_share)
-        if not self.speeds or not all(0.5 <= own <= 2 for own in self.speeds):
+        if not self.speeds or not all(0.5 <= speed <= 2 for speed in self.speeds):
             raise UsageError(f"speeds are {self.speeds}; expected one or more from 0.5 to 2")
-        if not all(0 <= own <= 1 for own in shares) or self.gain < 0 or self.snr[0] > self.snr[1]:
+        if not all(0 <= share <= 1 for share in shares) or self.gain < 0 or self.snr[0] > self.snr[1]:
             raise UsageError("noise, frequency_width and time_share are shares from 0 to 1, gain 0 or more, snr rises")
         if min(self.frequency_masks, self.time_masks, self.time_width) < 0:
             raise UsageError("masks and their width are numbers from 0 up")

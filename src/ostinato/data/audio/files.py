@@ -263,3 +263,15 @@ def _check_finite(samples: Samples, info: SoundFile, place: int) -> None:
             f"sample {at:,} of {info.name} ({at / info.rate:.4g} s) is not a number; write the file again, "
             "or leave it out"
         )
+
+
+def sound_bytes(samples: Samples, rate: int) -> bytes:
+    """Return samples as the content of a WAV file, 16-bit.
+
+    Args:
+        samples: `(samples,)`, or `(samples, channels)`, in [-1, 1].
+        rate: samples a second.
+    """
+    content = io.BytesIO()
+    library("soundfile").write(content, samples, rate, format="WAV", subtype="PCM_16")
+    return content.getvalue()

@@ -56,7 +56,9 @@ def _files(folder: Path) -> list[str]:
     if folder.suffix.lower() in ARCHIVES and folder.is_file():
         names = list(members(folder))
     else:
-        names = [Path(home, name).relative_to(folder).as_posix() for home, _, own in os.walk(folder) for name in own]
+        names = [
+            Path(home, name).relative_to(folder).as_posix() for home, _, files in os.walk(folder) for name in files
+        ]
     return sorted(name for name in names if not any(part.startswith((".", "__MACOSX")) for part in name.split("/")))
 
 
@@ -70,7 +72,7 @@ def _texts(folder: Path, names: list[str], sounds: list[str]) -> dict[str, str]:
     }
     for sound in sounds:
         stem = PurePosixPath(sound).with_suffix("")
-        beside = next((own for own in (f"{stem}.txt", f"{sound}.txt", f"{stem}.lab") if own in there), None)
+        beside = next((name for name in (f"{stem}.txt", f"{sound}.txt", f"{stem}.lab") if name in there), None)
         text = listed.get(str(stem)) if beside is None else _read(folder, beside)
         if text is not None:
             found[sound] = " ".join(text.split())

@@ -40,8 +40,10 @@ def read_kaldi(folder: Path, *, labelled: bool) -> Utterances:
     if not ids:
         raise DataError(f"{folder}: no utterance of wav.scp or segments is in text; expected the same names in both")
     used = list(dict.fromkeys(spans[name][0] for name in ids))
-    found = dict(zip(used, locate([recordings[own] for own in used], folder, str(folder / "wav.scp")), strict=True))
-    sources = tuple(FileSource(found[own], name, start, end) for name in ids for own, start, end in [spans[name]])
+    found = dict(zip(used, locate([recordings[name] for name in used], folder, str(folder / "wav.scp")), strict=True))
+    sources = tuple(
+        FileSource(found[recording], name, start, end) for name in ids for recording, start, end in [spans[name]]
+    )
     return Utterances(
         str(folder), sources, tuple(ids),
         tuple(" ".join(texts[name].split()) for name in ids) if labelled else None,

@@ -28,11 +28,11 @@ def locate(paths: Sequence[str], folder: Path, origin: str) -> list[str]:
     Raises:
         DataError: some are not there: how many, and the first of them.
     """
-    places = [folder / own for own in _BESIDE] + [Path()]
-    finders: dict[Path, _Finder] = {}
+    places = [folder / name for name in _BESIDE] + [Path()]
+    archives: dict[Path, frozenset[str]] = {}
     found, absent = list[str](), list[str]()
     for path in paths:
-        one = next((own for base in places if (own := _there(base / path, finders)) is not None), None)
+        one = next((there for base in places if (there := _there(base / path, archives)) is not None), None)
         (absent if one is None else found).append(path if one is None else one)
     if absent:
         raise DataError(
@@ -43,28 +43,21 @@ def locate(paths: Sequence[str], folder: Path, origin: str) -> list[str]:
     return found
 
 
-class _Finder:
-    """The files of an archive."""
-
-    def __init__(self, archive: Path) -> None:
-        self.names = frozenset(members(archive))
-
-
-def _there(path: Path, archives: dict[Path, _Finder]) -> str | None:
+def _there(path: Path, archives: dict[Path, frozenset[str]]) -> str | None:
     """Return a path that is there, with its ending; `None`: none is."""
-    for own in _endings(path):
+    for candidate in _endings(path):
         try:
-            if own.is_file():
-                return str(own)
-            inside = archive_of(own)
+            if candidate.is_file():
+                return str(candidate)
+            inside = archive_of(candidate)
         except (OSError, ValueError):  # a name that no file can have
             continue
         if inside is not None:
-            finder = (
-                archives.setdefault(inside[0], _Finder(inside[0])) if inside[0] not in archives else archives[inside[0]]
-            )
-            if inside[1] in finder.names:
-                return str(own)
+            archive, member = inside
+            if archive not in archives:
+                archives[archive] = frozenset(members(archive))
+            if member in archives[archive]:
+                return str(candidate)
     return None
 
 

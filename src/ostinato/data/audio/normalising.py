@@ -26,8 +26,8 @@ def normalised(frames: Frames) -> Frames:
     """Return frames `(frames, bins)` of an utterance, each band with mean 0 and deviation 1 over it; not causal."""
     if not len(frames):
         return frames
-    own = frames.astype(np.float64)
-    found: Frames = ((own - own.mean(0)) / np.maximum(own.std(0), _LEAST)).astype(np.float32)
+    wide = frames.astype(np.float64)
+    found: Frames = ((wide - wide.mean(0)) / np.maximum(wide.std(0), _LEAST)).astype(np.float32)
     return found
 
 
@@ -57,8 +57,8 @@ class Normaliser:
             DataError: there are none.
         """
         count, total, square = 0, np.zeros(1), np.zeros(1)
-        for own in frames:
-            wide = own.astype(np.float64)
+        for utterance in frames:
+            wide = utterance.astype(np.float64)
             count, total, square = count + len(wide), total + wide.sum(0), square + (wide**2).sum(0)
         if not count:
             raise DataError("there are no frames to measure; expected one utterance or more")

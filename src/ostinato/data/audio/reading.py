@@ -95,7 +95,7 @@ def _of_path(source: str | Path, columns: Columns, wanted: Wanted, classes: bool
         raise DataError(f"{str(path)[:200]} does not exist; check the path")
     if path.name == "wav.scp" or (path.is_dir() and is_kaldi(path)):
         return read_kaldi(path if path.is_dir() else path.parent, labelled=wanted.labelled)
-    table = next((own for own in _METADATA if path.is_dir() and (path / own).is_file()), None)
+    table = next((name for name in _METADATA if path.is_dir() and (path / name).is_file()), None)
     if table is not None:
         return read_sound_table(path / table, columns, wanted.labelled)
     if path.is_dir() or path.suffix.lower() in ARCHIVES:
@@ -152,16 +152,16 @@ def _of_list(sounds: Any) -> Utterances:
     if not len(sounds):
         raise DataError("there are no sounds; expected one or more")
     sources, names = list[Source](), list[str]()
-    for number, own in enumerate(sounds, 1):
-        if isinstance(own, (str, Path)):
-            found = _of_path(own, Columns(), Wanted(False), False)
+    for number, sound in enumerate(sounds, 1):
+        if isinstance(sound, (str, Path)):
+            found = _of_path(sound, Columns(), Wanted(False), False)
             sources += found.sources
             names += found.ids
-        elif isinstance(own, (tuple, list)) and len(own) == 2:
-            sources.append(array_source(own[0], own[1], f"sound {number}"))
+        elif isinstance(sound, (tuple, list)) and len(sound) == 2:
+            sources.append(array_source(sound[0], sound[1], f"sound {number}"))
             names.append(f"sound {number}")
         else:
-            raise UsageError(f"sound {number} is a {type(own).__name__}; expected a path or a pair (samples, rate)")
+            raise UsageError(f"sound {number} is a {type(sound).__name__}; expected a path or a pair (samples, rate)")
     doubled = len(set(names)) < len(names)
     ids = tuple(f"{name} ({number})" for number, name in enumerate(names, 1)) if doubled else tuple(names)
     return Utterances("the sounds" if len(sources) > 1 else names[0], tuple(sources), ids)
@@ -172,7 +172,7 @@ def _with_texts(found: Utterances, texts: Any, wanted: Wanted) -> Utterances:
     if given is None or len(given) != len(found):
         count = "none" if given is None else f"{len(given):,}"
         raise DataError(f"there are {len(found):,} sounds, and {count} {wanted.texts} for them; expected one for each")
-    missing = next((number for number, own in enumerate(given, 1) if own is None or own != own), None)
+    missing = next((number for number, text in enumerate(given, 1) if text is None or text != text), None)
     if missing is not None:
         raise DataError(f"sound {missing} has no text; give it one, or leave it out")
-    return Utterances(found.origin, found.sources, found.ids, tuple(" ".join(str(own).split()) for own in given))
+    return Utterances(found.origin, found.sources, found.ids, tuple(" ".join(str(text).split()) for text in given))

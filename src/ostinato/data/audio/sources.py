@@ -37,7 +37,7 @@ class Source(Protocol):
         """How long it is, as its header says."""
 
     @property
-    def own_rate(self) -> int:
+    def native_rate(self) -> int:
         """Samples a second that it was recorded with."""
 
     def samples(self, rate: int | None = None) -> tuple[Samples, int]:
@@ -80,7 +80,7 @@ class FileSource:
         return max((whole if self.end is None else min(self.end, whole)) - self.start, 0.0)
 
     @property
-    def own_rate(self) -> int:
+    def native_rate(self) -> int:
         """Samples a second of the file."""
         return self.info().rate
 
@@ -92,9 +92,9 @@ class FileSource:
 
     def key(self) -> bytes:
         """Return 16 bytes of the file's content and of which part it is."""
-        own = hashlib.blake2b(_digest(self.path), digest_size=16)
-        own.update(repr((self.start, self.end, self.channel)).encode())
-        return own.digest()
+        digest = hashlib.blake2b(_digest(self.path), digest_size=16)
+        digest.update(repr((self.start, self.end, self.channel)).encode())
+        return digest.digest()
 
     @property
     def fingerprint(self) -> bytes:
@@ -116,7 +116,7 @@ class ArraySource:
         return len(self.array) / self.rate
 
     @property
-    def own_rate(self) -> int:
+    def native_rate(self) -> int:
         """Samples a second."""
         return self.rate
 
@@ -172,10 +172,10 @@ def array_source(samples: Any, rate: Any, name: str) -> ArraySource:
 
 def archive_of(path: str | Path) -> tuple[Path, str] | None:
     """Return the archive that a path leads into, and the name in it; `None`: it leads into none."""
-    own = Path(path)
-    for folder in own.parents:
+    whole = Path(path)
+    for folder in whole.parents:
         if folder.suffix.lower() in ARCHIVES and folder.is_file():
-            return folder, own.relative_to(folder).as_posix()
+            return folder, whole.relative_to(folder).as_posix()
     return None
 
 
@@ -209,10 +209,11 @@ class _Archive:
         try:
             self._zip = zipfile.ZipFile(path) if path.suffix.lower() == ".zip" else None
             self._tar = None if self._zip else tarfile.open(path, "r:")  # noqa: SIM115, it stays open
-            self._members = (
-                {own.filename: own for own in self._zip.infolist() if not own.is_dir()}
-                if self._zip else {own.name.removeprefix("./"): own for own in self._tar or () if own.isfile()}
-            )  # fmt: skip
+            self._members: dict[str, Any] = {}
+            if self._zip:
+                self._members = {member.filename: member for member in self._zip.infolist() if not member.is_dir()}
+            elif self._tar:
+                self._members = {member.name.removeprefix("./"): member for member in self._tar if member.isfile()}
         except (*DAMAGED, zipfile.BadZipFile, tarfile.TarError) as error:
             raise DataError(
                 f"{path} cannot be read as an archive ({str(error)[:100]}); expected .zip, or .tar that is not "
@@ -222,7 +223,7 @@ class _Archive:
 
     def read(self, member: str) -> bytes:
         """Return the content of a member."""
-        found: Any = self._members.get(member)
+        found = self._members.get(member)
         if found is None:
             raise DataError(f"{self.path.name} has no {member}; it has {len(self.names):,} files")
         size = found.file_size if self._zip else found.size
@@ -261,8 +262,8 @@ def _info_of(path: str, name: str, changed: int) -> SoundFile:  # noqa: ARG001
 
 def _digest(path: str) -> bytes:
     found = archive_of(path)
-    own = found[0] if found else Path(path)
-    return _digest_of(path, own.stat().st_mtime_ns if own.exists() else 0)
+    file = found[0] if found else Path(path)
+    return _digest_of(path, file.stat().st_mtime_ns if file.exists() else 0)
 
 
 @lru_cache(maxsize=1 << 14)

@@ -50,7 +50,7 @@ class Columns:
         """
         name = self.perhaps(role, there)
         if name is None:
-            shown, what = ", ".join(f'"{own}"' for own in list(there)[:12]), _WHAT.get(role, role)
+            shown, what = ", ".join(f'"{name}"' for name in list(there)[:12]), _WHAT.get(role, role)
             raise ColumnError(
                 f"{origin} has no column that is called as one of {what}; name it: --{role}; it has {shown}"
             )
@@ -61,8 +61,8 @@ class Columns:
         given: str | None = getattr(self, role)
         if given is not None:
             return given
-        lower = {own.lower(): own for own in reversed(there)}
-        return next((lower[own] for own in _NAMES[role] if own in lower), None)
+        lower = {name.lower(): name for name in reversed(there)}
+        return next((lower[name] for name in _NAMES[role] if name in lower), None)
 
 
 _WHAT = {"audio": "sound files", "text": "transcripts"}
@@ -87,17 +87,17 @@ def read_sound_table(source: Any, columns: Columns, labelled: bool) -> Utterance
     sources = tuple(
         FileSource(path, name, start, end) for path, name, (start, end) in zip(paths, shown, spans, strict=True)
     )
-    said = None if text is None else tuple(" ".join(own.split()) for own in _cells(table, text, "", empty=True))
+    said = None if text is None else tuple(" ".join(cell.split()) for cell in _cells(table, text, "", empty=True))
     speakers = None if others["speaker"] is None else tuple(_cells(table, others["speaker"], "", empty=True))
     return Utterances(table.origin, sources, _ids(table, columns, others["id"], sources), said, speakers)
 
 
 def _cells(table: Table, name: str, must: str, *, empty: bool = False) -> list[str]:
     found = texts(table, name, ())
-    row = next((row for row, own in enumerate(found) if own is None or not own.strip()), None)
+    row = next((row for row, cell in enumerate(found) if cell is None or not cell.strip()), None)
     if row is not None and not empty:
         raise DataError(f'{table.place(row)}: column "{name}" is empty, but {must}; fill it in, or leave the row out')
-    return ["" if own is None else own for own in found]
+    return ["" if cell is None else cell for cell in found]
 
 
 def _spans(table: Table, columns: Columns) -> list[tuple[float, float | None]]:
@@ -106,7 +106,7 @@ def _spans(table: Table, columns: Columns) -> list[tuple[float, float | None]]:
     whole: list[tuple[float, float | None]] = [(0.0, None)] * table.rows
     if start is None:
         if end is not None and columns.end is not None:
-            return [(0.0, own) for own in _seconds(table, end)]
+            return [(0.0, second) for second in _seconds(table, end)]
         return whole
     begins = _seconds(table, start)
     if end is not None:
@@ -141,10 +141,11 @@ def _ids(table: Table, columns: Columns, name: str | None, sources: Sequence[Fil
         if columns.id is not None or (len(set(found)) == len(found) and all(found)):
             return tuple(found)
     spans = [
-        own.name if own.end is None and not own.start else f"{own.name}:{own.start:g}-{own.end}" for own in sources
+        source.name if source.end is None and not source.start else f"{source.name}:{source.start:g}-{source.end}"
+        for source in sources
     ]
-    for ids in ([own.name for own in sources], spans):
+    for ids in ([source.name for source in sources], spans):
         if len(set(ids)) == len(ids):
             return tuple(ids)
     twice = Counter(spans)
-    return tuple(own if twice[own] == 1 else f"{own} (row {table.number(row)})" for row, own in enumerate(spans))
+    return tuple(span if twice[span] == 1 else f"{span} (row {table.number(row)})" for row, span in enumerate(spans))

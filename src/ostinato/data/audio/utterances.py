@@ -43,9 +43,11 @@ class Utterances:
             DataError: there are some.
         """
         count = len(self.sources)
-        for own in (self.ids, self.texts, self.speakers):
-            if own is not None and len(own) != count:
-                raise DataError(f"{self.origin} has {count} sounds, but {len(own)} names, texts or speakers for them")
+        for values in (self.ids, self.texts, self.speakers):
+            if values is not None and len(values) != count:
+                raise DataError(
+                    f"{self.origin} has {count} sounds, but {len(values)} names, texts or speakers for them"
+                )
         twice = [name for name, times in Counter(self.ids).items() if times > 1]
         if twice:
             raise DataError(
@@ -63,7 +65,9 @@ class Utterances:
     def part(self, rows: Sequence[int] | NDArray[Any]) -> Utterances:
         """Return a part of them: numbers from 0, in the order that is asked for."""
         places = np.asarray(rows, np.int64).tolist()
-        taken = [None if own is None else tuple(own[row] for row in places) for own in (self.texts, self.speakers)]
+        taken = [
+            None if values is None else tuple(values[row] for row in places) for values in (self.texts, self.speakers)
+        ]
         return replace(
             self,
             sources=tuple(self.sources[row] for row in places),
@@ -75,8 +79,8 @@ class Utterances:
     def joined(self, other: Utterances) -> Utterances:
         """Return these and others as one."""
 
-        def both(own: tuple[str, ...] | None, more: tuple[str, ...] | None) -> tuple[str, ...] | None:
-            return None if own is None or more is None else (*own, *more)
+        def both(these: tuple[str, ...] | None, more: tuple[str, ...] | None) -> tuple[str, ...] | None:
+            return None if these is None or more is None else (*these, *more)
 
         return replace(
             self,
@@ -93,12 +97,12 @@ class Utterances:
         Raises:
             DataError: a file is not there or cannot be read.
         """
-        return np.array([own.seconds for own in self.sources], np.float64)
+        return np.array([source.seconds for source in self.sources], np.float64)
 
     @cached_property
     def rates(self) -> NDArray[np.int64]:
         """Samples a second that each was recorded with, `(utterances,)`."""
-        return np.array([own.own_rate for own in self.sources], np.int64)
+        return np.array([source.native_rate for source in self.sources], np.int64)
 
     def usual_rate(self) -> int:
         """Return the rate that suits most of them: 8000, or 16000 where they have so much."""
@@ -120,8 +124,8 @@ class Utterances:
 
     def contents(self) -> Iterator[bytes]:
         """Yield 16 bytes for each, the same for equal contents; nothing is decoded."""
-        for own in self.sources:
-            yield own.key()
+        for source in self.sources:
+            yield source.key()
 
     @property
     def fingerprint(self) -> tuple[Any, ...]:

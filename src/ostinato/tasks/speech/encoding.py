@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar, TypeAlias
 
@@ -19,6 +19,7 @@ from ostinato.errors import DataError
 from ostinato.nn.losses.ctc import needed_steps
 from ostinato.tasks.base.holding_out import fingerprint
 from ostinato.tasks.speech.choices import Choices, suited_subsampling
+from ostinato.tasks.speech.decoding import Aids
 from ostinato.tasks.speech.network import SpeechBatch
 from ostinato.tasks.speech.loudness import Quiet
 from ostinato.tasks.speech.parameters import SpeechParameters
@@ -36,7 +37,8 @@ class SpeechEncoder:
     """What was fitted on the training part.
 
     Args:
-        units: what is written; settings: how samples become frames; normaliser: of frames; choices: of the network.
+        units: what is written; settings: how samples become frames; normaliser: of frames; choices: of the network;
+        aids: what helps it to write.
     """
 
     reading: ClassVar[bool] = True
@@ -45,6 +47,7 @@ class SpeechEncoder:
     settings: FeatureSettings
     normaliser: Normaliser
     choices: Choices
+    aids: Aids = field(default_factory=Aids)
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -83,6 +86,7 @@ class SpeechEncoder:
             replace(settings, normalisation=choices.normalize),
             Normaliser.fit(raw[row] for row in range(len(raw))),
             choices,
+            Aids.fit(own, texts, units),
         )
 
     def normalised(self, raw: Frames) -> Frames:
@@ -284,7 +288,9 @@ def batches_of(spoken: Spoken, parameters: SpeechParameters, *, training: bool) 
             raise DataError(
                 f"{said}; take subsampling=1 and pyramid=0 (--subsampling 1), larger units, or loss='transducer'"
             )
-        note(f"{said}; they are left out, where subsampling is less than {spoken.encoder.choices.subsampling} they may fit")
+        note(
+            f"{said}; they are left out, where subsampling is less than {spoken.encoder.choices.subsampling} they may fit"
+        )
     return SpeechBatches(spoken, parameters, shuffle=training) if len(left_out) < len(spoken) else None
 
 
@@ -292,7 +298,9 @@ def say_strange(spoken: Spoken) -> None:
     """Say what references hold that the model cannot write: each is counted as an error."""
     strange = spoken.strange()
     if strange:
-        shown = "".join(sorted(strange)[:10]) if all(len(own) == 1 for own in strange) else ", ".join(sorted(strange)[:5])
+        shown = (
+            "".join(sorted(strange)[:10]) if all(len(own) == 1 for own in strange) else ", ".join(sorted(strange)[:5])
+        )
         what = "characters" if spoken.encoder.units.level == "character" else "words"
         note(
             f'{sum(strange.values()):,} {what} of the references are none of the training transcripts ("{shown}"); '

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ostinato.nn.losses import CombinedScorer
 from ostinato.tasks.base.batches import like_lengths
 from ostinato.tasks.base.task import Model
 from ostinato.tasks.speech.decoding import Decoder, EndpointRule, Transcript, ctc_decoder, transducer_decoder
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from ostinato.tasks.speech.network import SpeechNetwork
 
 SpeechModel: TypeAlias = "Model[SpeechParameters, SpeechEncoder]"
+HELPED = 16  # labellings of a beam where something helps to write, and none were asked for
 _FRAMES = 24_000  # of a batch that is heard, padding counted: four minutes
 
 
@@ -39,18 +41,19 @@ class Hearing:
     frame: float
 
     @classmethod
-    def of(cls, model: SpeechModel, *, silence: float | None = None) -> Hearing:
+    def of(cls, model: SpeechModel, *, silence: float | None = None, scorer: CombinedScorer | None = None) -> Hearing:
         """Return how a model hears: one that streams ends utterances in silence, so that live and whole agree."""
         own, encoder = model.parameters, model.encoder
         network: SpeechNetwork = model.network
         step = encoder.step * network.reduction
-        beam = own.beam_size if own.beam_size > 1 else 0
+        scorer = encoder.aids.scorer(own, encoder.units) if scorer is None else scorer
+        beam = own.beam_size if own.beam_size > 1 else HELPED if scorer is not None else 0
 
         def make() -> Decoder:
             if network.joint is None or network.predictor is None:
-                return ctc_decoder(encoder.units, beam_size=beam, frame_seconds=step)
+                return ctc_decoder(encoder.units, beam_size=beam, scorer=scorer, frame_seconds=step)
             return transducer_decoder(
-                encoder.units, network.predictor, network.joint, beam_size=beam, frame_seconds=step
+                encoder.units, network.predictor, network.joint, beam_size=beam, scorer=scorer, frame_seconds=step
             )
 
         rule = EndpointRule(silence=silence or own.silence) if encoder.choices.streams else None

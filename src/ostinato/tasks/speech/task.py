@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from ostinato.tasks.base.units import Units
 from ostinato.tasks.speech.baselines import MostFrequent, NearestRecording, Written
 from ostinato.tasks.speech.choices import Choices
 from ostinato.tasks.speech.encoding import SpeechBatches, SpeechEncoder, Spoken, batches_of, say_strange
-from ostinato.tasks.speech.hearing import Hearing, SpeechModel, transcribed
+from ostinato.tasks.speech.hearing import HELPED, Hearing, SpeechModel, outputs_of, transcribed
 from ostinato.tasks.speech.measures import speech_measures, speech_units
 from ostinato.tasks.speech.network import SpeechNetwork
 from ostinato.tasks.speech.panels import speech_panels
@@ -126,6 +127,21 @@ class SpeechTask(Task[SpeechParameters, Utterances, SpeechEncoder, Spoken, Writt
         found = [own[0] for own in transcribed(model, examples, Hearing.of(model))]
         return Written([own.text for own in found], reference_loss(model, examples), found)
 
+    def calibrate(self, model: SpeechModel, validation: Spoken | None) -> SpeechEncoder:
+        """Find the weight of the language model on what was held out."""
+        encoder = model.encoder
+        if validation is None or encoder.aids.language(model.parameters, encoder.units) is None:
+            return encoder
+        outputs = dict(outputs_of(model, validation))
+        aids = encoder.aids.calibrated(
+            model.parameters, encoder.units, [outputs[row] for row in range(len(validation))], validation.texts,
+            lambda scorer: Hearing.of(model, scorer=scorer).make(),
+        )  # fmt: skip
+        return replace(encoder, aids=aids)
+
+    def carried(self, first: SpeechModel, renewed: SpeechModel) -> SpeechEncoder:
+        return replace(renewed.encoder, aids=first.encoder.aids)
+
     def baselines(self, model: SpeechModel, train: Spoken, validation: Spoken | None) -> Baselines:
         return {
             "most frequent": lambda: MostFrequent.fit(train),
@@ -141,15 +157,16 @@ class SpeechTask(Task[SpeechParameters, Utterances, SpeechEncoder, Spoken, Writt
         return speech_units(examples.texts, predicted.texts)
 
     def protocol(self, model: SpeechModel, examples: Spoken) -> str:
-        size = model.parameters.beam_size
-        how = f"beam of {size}" if size > 1 else "greedy"
+        own = model.parameters
+        helps = {"language model": own.language_model, "word list": own.words, "hot words": own.hot_words}
+        named = [name for name, given in helps.items() if given]
+        size = own.beam_size if own.beam_size > 1 or not named else HELPED
+        how = " with ".join([f"beam of {size}" if size > 1 else "greedy", *([", ".join(named)] if named else [])])
         case = "letter case does not count" if model.parameters.lower else "letter case counts"
         marks = "punctuation counts" if model.parameters.punctuation else "punctuation does not"
         return f"{how}; WER and CER over all words and characters, {case}, {marks}"
 
-    def facts(
-        self, model: SpeechModel, parts: Held[Utterances], examples: Held[Spoken]
-    ) -> Iterable[tuple[str, str]]:
+    def facts(self, model: SpeechModel, parts: Held[Utterances], examples: Held[Spoken]) -> Iterable[tuple[str, str]]:
         own = parts.named()
         yield "utterances", " / ".join(f"{0 if part is None else len(part):,} {name}" for name, part in own.items())
         minutes = ((0.0 if part is None else float(part.durations.sum()) / 60, name) for name, part in own.items())
@@ -177,6 +194,10 @@ class SpeechTask(Task[SpeechParameters, Utterances, SpeechEncoder, Spoken, Writt
 
     def settings(self, model: SpeechModel) -> Mapping[str, Any]:
         choices, found = model.encoder.choices, model.encoder.settings
+        aids = model.encoder.aids
+        weight = model.parameters.language_weight
+        found_weight = aids.fusion.weight if weight is None else weight
+        helped = {} if aids.language_model is None else {"language_weight": found_weight}
         return {
             "rate": found.rate,
             "bins": found.bins,
@@ -184,6 +205,7 @@ class SpeechTask(Task[SpeechParameters, Utterances, SpeechEncoder, Spoken, Writt
             "causal": choices.causal,
             "normalize": choices.normalize,
             "subsampling": choices.subsampling,
+            **helped,
         }
 
     def panels(self, model: SpeechModel, records: Utterances, examples: Spoken, predicted: Written) -> Iterable[Panel]:
@@ -227,4 +249,3 @@ def reference_loss(model: SpeechModel, spoken: Spoken) -> float:
             step = objective(model.network, batch.data, None)
             total, count = total + float(step.loss) * step.weight, count + step.weight
     return total / count if count else math.nan
-
