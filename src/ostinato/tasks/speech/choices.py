@@ -36,7 +36,7 @@ class Choices:
 
     @property
     def tail(self) -> float:
-        """Seconds of silence behind a recording: a model that reads forward alone writes a word once it has heard it."""
+        """Seconds of silence behind a recording: who reads forward alone writes a word once it has heard it."""
         return _TAIL if not self.bidirectional else 0.0
 
     @property

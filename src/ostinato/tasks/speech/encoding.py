@@ -20,8 +20,8 @@ from ostinato.nn.losses.ctc import needed_steps
 from ostinato.tasks.base.holding_out import fingerprint
 from ostinato.tasks.speech.choices import Choices, suited_subsampling
 from ostinato.tasks.speech.decoding import Aids
-from ostinato.tasks.speech.network import SpeechBatch
 from ostinato.tasks.speech.loudness import Quiet
+from ostinato.tasks.speech.network import SpeechBatch
 from ostinato.tasks.speech.parameters import SpeechParameters
 from ostinato.tasks.speech.units import SpeechUnits
 from ostinato.training.objective import Batch
@@ -289,7 +289,8 @@ def batches_of(spoken: Spoken, parameters: SpeechParameters, *, training: bool) 
                 f"{said}; take subsampling=1 and pyramid=0 (--subsampling 1), larger units, or loss='transducer'"
             )
         note(
-            f"{said}; they are left out, where subsampling is less than {spoken.encoder.choices.subsampling} they may fit"
+            f"{said}; they are left out: a subsampling of less than {spoken.encoder.choices.subsampling} would have "
+            "room for more"
         )
     return SpeechBatches(spoken, parameters, shuffle=training) if len(left_out) < len(spoken) else None
 

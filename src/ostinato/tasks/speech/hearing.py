@@ -59,9 +59,7 @@ class Hearing:
         rule = EndpointRule(silence=silence or own.silence) if encoder.choices.streams else None
         return cls(make, rule, step, encoder.step)
 
-    def transcripts(
-        self, outputs: NDArray[np.float32], quiet: NDArray[np.int64], n_best: int = 1
-    ) -> list[Transcript]:
+    def transcripts(self, outputs: NDArray[np.float32], quiet: NDArray[np.int64], n_best: int = 1) -> list[Transcript]:
         """Return the best transcripts of a recording, the best first.
 
         Args:
@@ -84,7 +82,6 @@ class Hearing:
         parts.append([later(own, began * self.step) for own in decoder.finish(n_best)])
         said = [part for part in parts if part[0].text] or parts[-1:]
         return [joined([part[min(rank, len(part) - 1)] for part in said]) for rank in range(max(map(len, said)))]
-
 
     def ended(self, decoder: Decoder, quiet: int) -> bool:
         """Tell whether an utterance has ended: nothing was written for a while, and it was quiet as long.

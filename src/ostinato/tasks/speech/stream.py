@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,15 +12,14 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ostinato.data.audio import OnlineFeatures, Pcm16
-from ostinato.errors import DataError, StreamRowError, UsageError
+from ostinato.errors import DataError, UsageError
 from ostinato.nn.front_steps import FrontSteps
 from ostinato.streaming import NOTHING, Headed, Row, SoundStream, Steps, refused, shared_steps
-from ostinato.tasks.speech.decoding import Transcript, Word
+from ostinato.tasks.speech.decoding import Transcript
 from ostinato.tasks.speech.encoding import silence as silence_of
+from ostinato.tasks.speech.heard import Heard, plain_transcript, plain_words, samples_of
 from ostinato.tasks.speech.hearing import Hearing, SpeechModel, later
 from ostinato.tasks.speech.loudness import Quiet
-
-_LOUDEST = 100.0
 
 
 class _End:
@@ -28,24 +27,6 @@ class _End:
 
 
 _END = _End()
-
-
-@dataclass(frozen=True)
-class Heard:
-    """What a packet came to.
-
-    Args:
-        text: of the utterance in progress, so far; changed: whether it is another than before the packet.
-        words: its words, with seconds since the stream began.
-        ended: the utterances that ended in this packet.
-        seconds: of sound that were heard since the stream began.
-    """
-
-    text: str
-    changed: bool
-    words: tuple[Word, ...]
-    ended: tuple[Transcript, ...]
-    seconds: float
 
 
 class SpeechStream(SoundStream):
@@ -130,7 +111,7 @@ class SpeechStream(SoundStream):
             heard: Heard = yield from self._listened(frames, ended=True)
             self.reset()
             return heard
-        packet = row if isinstance(row, (bytes, bytearray, memoryview)) else _samples(row)
+        packet = row if isinstance(row, (bytes, bytearray, memoryview)) else samples_of(row)
         yield NOTHING
         samples = self._pcm.accept(bytes(packet)) if not isinstance(packet, np.ndarray) else packet
         self._samples += len(samples)
@@ -286,24 +267,6 @@ class SpeechStream(SoundStream):
         return int(own.layer.cells[0].input_size) // 2 if hasattr(own.layer, "cells") else 0
 
 
-def plain_transcript(own: Transcript) -> dict[str, Any]:
-    """Return a transcript as plain data."""
-    return {"text": own.text, "score": round(own.score, 6), "words": plain_words(own.words)}
-
-
-def plain_words(words: Sequence[Word]) -> list[dict[str, Any]]:
-    """Return words as plain data: seconds, and confidences from 0 to 1."""
-    return [
-        {
-            "word": own.text,
-            "start": round(own.start, 3),
-            "end": round(own.end, 3),
-            "confidence": round(own.confidence, 4),
-        }
-        for own in words
-    ]
-
-
 def _shared(network: Any) -> tuple[list[Any], list[nn.Module]]:
     """Return the shared steps of each stage, and what normalises between them."""
     stages = list(network.encoder.stages)
@@ -318,24 +281,6 @@ def _shared(network: Any) -> tuple[list[Any], list[nn.Module]]:
 
         found.append(shared_steps(stage, layer))
     return found, [stage.norm for stage in stages[1:]]
-
-
-def _samples(row: Any) -> NDArray[np.float32]:
-    """Return samples as float32 in [-1, 1]."""
-    try:
-        found = np.asarray(row)
-    except (TypeError, ValueError) as error:
-        raise StreamRowError(f"it is no packet of samples ({str(error)[:60]})") from error
-    if found.ndim != 1 or found.dtype.kind not in "if" or (found.dtype.kind == "i" and found.dtype.itemsize > 2):
-        raise StreamRowError(
-            f"it is a {type(row).__name__} of shape {found.shape} and type {found.dtype}; expected samples, (samples,), "
-            "floats in [-1, 1] or integers of 16 bits, or their bytes"
-        )
-    if found.dtype.kind == "i":
-        return found.astype(np.float32) / np.float32(2 ** (8 * found.dtype.itemsize - 1))
-    if found.size and not np.abs(found).max() <= _LOUDEST:  # NaN too
-        raise StreamRowError("it has a sample that is no number, or far outside [-1, 1]; expected floats in [-1, 1]")
-    return found.astype(np.float32)
 
 
 def _listed(kept: Mapping[str, Any], name: str) -> list[Any]:
