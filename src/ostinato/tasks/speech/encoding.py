@@ -66,27 +66,33 @@ class SpeechEncoder:
         Raises:
             DataError: no utterance can be learned from.
         """
-        own, texts = parameters, train.texts or ()
+        texts = train.texts or ()
         units = SpeechUnits.build(
-            texts, own.units, lower=own.lower, punctuation=own.punctuation, size=own.vocabulary_size,
-            min_count=own.min_count,
-        )  # fmt: skip
-        rate = own.rate or train.usual_rate()
-        settings = FeatureSettings(rate, own.bins or (_FEW if rate < 16000 else _MANY), normalisation="none")
-        settings.check()
-        raw = RawFrames.of(train, settings, Choices.of(own, 1).tail)
-        targets = [units.encode(text) for text in texts]
-        further = 2**own.pyramid
-        subsampling = own.subsampling or (
-            suited_subsampling(raw.lengths.tolist(), least_steps(targets), further) if own.loss != "transducer" else 4
+            texts,
+            parameters.units,
+            lower=parameters.lower,
+            punctuation=parameters.punctuation,
+            size=parameters.vocabulary_size,
+            min_count=parameters.min_count,
         )
-        choices = Choices.of(own, subsampling)
+        rate = parameters.rate or train.usual_rate()
+        settings = FeatureSettings(rate, parameters.bins or (_FEW if rate < 16000 else _MANY), normalisation="none")
+        settings.check()
+        raw = RawFrames.of(train, settings, Choices.of(parameters, 1).tail)
+        targets = [units.encode(text) for text in texts]
+        further = 2**parameters.pyramid
+        subsampling = parameters.subsampling or (
+            suited_subsampling(raw.lengths.tolist(), least_steps(targets), further)
+            if parameters.loss != "transducer"
+            else 4
+        )
+        choices = Choices.of(parameters, subsampling)
         return cls(
             units,
             replace(settings, normalisation=choices.normalize),
             Normaliser.fit(raw[row] for row in range(len(raw))),
             choices,
-            Aids.fit(own, texts, units),
+            Aids.fit(parameters, texts, units),
         )
 
     def normalised(self, raw: Frames) -> Frames:
@@ -118,10 +124,10 @@ class RawFrames(Sequence[Frames]):
         self._kept: list[Frames | None] = []
         lengths, size = [], 0
         for row in range(len(utterances)):
-            own = self._computed(utterances, row)
-            size += own.nbytes
-            lengths.append(len(own))
-            self._kept.append(own if size <= _KEPT else None)
+            frames = self._computed(utterances, row)
+            size += frames.nbytes
+            lengths.append(len(frames))
+            self._kept.append(frames if size <= _KEPT else None)
         self.lengths: NDArray[np.int64] = np.array(lengths, np.int64)
 
     @classmethod
@@ -137,9 +143,9 @@ class RawFrames(Sequence[Frames]):
 
     def __getitem__(self, row: Any) -> Any:
         """Return the frames of one, `(frames, bands)`."""
-        own = self._kept[row]
+        frames = self._kept[row]
         utterances = self._read()
-        return self._computed(utterances, row) if own is None and utterances is not None else own
+        return self._computed(utterances, row) if frames is None and utterances is not None else frames
 
     def _computed(self, utterances: Utterances, row: int) -> Frames:
         samples = utterances.samples(row, self.settings.rate)
@@ -206,8 +212,8 @@ class Spoken:
         """Return what the texts hold that is no unit, and how often."""
         found: dict[str, int] = {}
         for text in self.texts:
-            for own in self.encoder.units.unknown(text):
-                found[own] = found.get(own, 0) + 1
+            for unit in self.encoder.units.unknown(text):
+                found[unit] = found.get(unit, 0) + 1
         return found
 
 
@@ -217,15 +223,15 @@ def least_steps(targets: Sequence[Sequence[int]]) -> list[int]:
     >>> least_steps([[1, 2], [1, 1], []])
     [2, 3, 1]
     """
-    lengths = torch.tensor([len(own) for own in targets])
+    lengths = torch.tensor([len(units) for units in targets])
     found: list[int] = needed_steps(_padded(targets), lengths).clamp_min(1).tolist()
     return found
 
 
 def _padded(targets: Sequence[Sequence[int]]) -> torch.Tensor:
     block = torch.zeros((len(targets), max(map(len, targets), default=0)), dtype=torch.long)
-    for row, own in enumerate(targets):
-        block[row, : len(own)] = torch.tensor(own, dtype=torch.long)
+    for row, units in enumerate(targets):
+        block[row, : len(units)] = torch.tensor(units, dtype=torch.long)
     return block
 
 
@@ -235,9 +241,9 @@ def together(spoken: Spoken, rows: Sequence[int]) -> SpeechBatch:
     targets = [spoken.targets[row] for row in rows]
     return SpeechBatch(
         torch.nn.utils.rnn.pad_sequence(parts),
-        torch.tensor([len(own) for own in parts]),
+        torch.tensor([len(frames) for frames in parts]),
         _padded(targets),
-        torch.tensor([len(own) for own in targets]),
+        torch.tensor([len(units) for units in targets]),
     )
 
 
@@ -300,7 +306,7 @@ def say_strange(spoken: Spoken) -> None:
     strange = spoken.strange()
     if strange:
         shown = (
-            "".join(sorted(strange)[:10]) if all(len(own) == 1 for own in strange) else ", ".join(sorted(strange)[:5])
+            "".join(sorted(strange)[:10]) if all(len(unit) == 1 for unit in strange) else ", ".join(sorted(strange)[:5])
         )
         what = "characters" if spoken.encoder.units.level == "character" else "words"
         note(
