@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from ostinato.nn.losses import CombinedScorer
 from ostinato.tasks.base.batches import like_lengths
 from ostinato.tasks.base.task import Model
+from ostinato.tasks.speech.batches import together
 from ostinato.tasks.speech.decoding import Decoder, EndpointRule, Transcript, ctc_decoder, transducer_decoder
-from ostinato.tasks.speech.encoding import SpeechEncoder, Spoken, together
+from ostinato.tasks.speech.encoding import SpeechEncoder, Spoken
 from ostinato.tasks.speech.parameters import SpeechParameters
 
 if TYPE_CHECKING:

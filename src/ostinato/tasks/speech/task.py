@@ -19,8 +19,9 @@ from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Baselines, Task
 from ostinato.tasks.base.units import Units
 from ostinato.tasks.speech.baselines import MostFrequent, NearestRecording, Written
+from ostinato.tasks.speech.batches import SpeechBatches, batches_of
 from ostinato.tasks.speech.choices import Choices
-from ostinato.tasks.speech.encoding import SpeechBatches, SpeechEncoder, Spoken, batches_of, say_strange
+from ostinato.tasks.speech.encoding import SpeechEncoder, Spoken, say_strange
 from ostinato.tasks.speech.heard import plain_words
 from ostinato.tasks.speech.hearing import HELPED, Hearing, SpeechModel, outputs_of, transcribed
 from ostinato.tasks.speech.long import heard
