@@ -2,7 +2,7 @@
 
 - `output`: a class of many, the output layer and its loss in one.
 - `sequence`: a class, a value or a frame at each step; `weights`: classes of unequal size; `language`: perplexity, AR.
-- `ctc`, `ctc_decoding`, `ctc_beam`: labels that nobody aligned.
+- `ctc`, `ctc_decoding`, `ctc_path`, `ctc_beam`: labels that nobody aligned.
 - `transducer`, `transducer_joint`, `transducer_parts`, `transducer_decoding`, `transducer_beam`: such labels, where
   each hears those before it.
 - `hypotheses`, `scorers`: what beam searches of both go by.
@@ -15,8 +15,9 @@ Shapes are `(time, batch, ...)`, `lengths` is `(batch,)`, and padding changes no
 from ostinato.nn.losses.crf import LinearChainCRF
 from ostinato.nn.losses.crf_constraints import TagConstraints, tag_constraints
 from ostinato.nn.losses.ctc import Alignment, ctc_align, ctc_loss
-from ostinato.nn.losses.ctc_beam import CtcBeam, CtcGreedy
+from ostinato.nn.losses.ctc_beam import CtcBeam
 from ostinato.nn.losses.ctc_decoding import ctc_beam_search, ctc_greedy
+from ostinato.nn.losses.ctc_path import CtcGreedy
 from ostinato.nn.losses.hazard import deephit_loss, deephit_survival, discretise, hazard_loss, survival_curve
 from ostinato.nn.losses.hypotheses import Emission, Hypothesis, LanguageModel, Scorer
 from ostinato.nn.losses.language import (

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,45 @@ from ostinato.nn.losses.hypotheses import (
 )
 
 Ints = NDArray[np.int64]
+
+
+_SUMS = (np.logaddexp, np.maximum)
+
+
+@dataclass(frozen=True)
+class _Paths:
+    """The paths of each prefix of a beam, `(prefixes,)`: the logarithm of the probability of all, or of the best one.
+
+    Args:
+        blank: of those that end in a blank; label: of those that end in the prefix's last label.
+        plus: what makes one number of several paths.
+    """
+
+    blank: Floats
+    label: Floats
+    plus: np.ufunc
+
+    @property
+    def total(self) -> Floats:
+        found: Floats = self.plus(self.blank, self.label)
+        return found
+
+    def before(self, places: Ints, labels: Ints, last: Ints) -> Floats:
+        """Return that of the paths after which a label may come: after the same label only those through a blank."""
+        return np.where(last[places] == labels, self.blank[places], self.total[places])
+
+    def stayed(self, scores: Floats, last: Ints, blank: int, children: Ints, more: Floats) -> _Paths:
+        """Return the paths a frame on, with no label more, and those by which others become some of the prefixes."""
+        label = self.label + scores[last]
+        label[children] = self.plus(label[children], more)
+        return _Paths(self.total + scores[blank], label, self.plus)
+
+    def grown(self, scores: Floats, last: Ints, tried: Ints) -> Floats:
+        """Return the paths a frame on, with each of some labels more, `(prefixes, labels)`."""
+        found: Floats = self.total[:, None] + scores[tried]
+        rows, columns = np.nonzero(last[:, None] == tried)
+        found[rows, columns] = self.blank[rows] + scores[last[rows]]
+        return found
 
 
 class CtcBeam:
@@ -82,8 +122,8 @@ class CtcBeam:
         """Begin a new sequence."""
         self.frames = 0
         self._tree = PrefixTree(self.scorer, self.blank)
-        self._enter([self._tree.root], np.array([0.0]), np.array([NEVER]))
-        self._path_blank, self._path_label = np.array([0.0]), np.array([NEVER])
+        self._enter([self._tree.root])
+        self._all, self._one = (_Paths(np.array([0.0]), np.array([NEVER]), plus) for plus in _SUMS)
         self._blank_links: list[Link | None] = [None]
         self._label_links: list[Link | None] = [None]
 
@@ -108,7 +148,7 @@ class CtcBeam:
             ended: with what the scorer says of their end, those that may not end here left out; else as they stand.
         """
         found = []
-        totals = np.logaddexp(self._in_blank, self._in_label).tolist()
+        totals = self._all.total.tolist()
         for place, node in enumerate(self._nodes):
             score = totals[place] + node.extra + (self._tree.end(node) if ended else 0.0)
             if score > NEVER:
@@ -117,7 +157,7 @@ class CtcBeam:
 
     def best(self) -> Hypothesis:
         """Return the best prefix as it stands."""
-        totals = np.logaddexp(self._in_blank, self._in_label) + self._extra
+        totals = self._all.total + self._extra
         place = int(totals.argmax())
         return Hypothesis(self._nodes[place].labels(), float(totals[place]), emissions_of(self._best_link(place)))
 
@@ -126,7 +166,7 @@ class CtcBeam:
         return {
             "frames": self.frames,
             "labels": [list(node.labels()) for node in self._nodes],
-            "scores": np.stack([self._in_blank, self._in_label, self._path_blank, self._path_label]),
+            "scores": np.stack([self._all.blank, self._all.label, self._one.blank, self._one.label]),
             "blank": [[list(own) for own in emissions_of(link)] for link in self._blank_links],
             "label": [[list(own) for own in emissions_of(link)] for link in self._label_links],
         }
@@ -145,8 +185,10 @@ class CtcBeam:
             raise UsageError("the state of the search does not fit this model and beam; begin a new sequence")
         self.frames = int(kept["frames"])
         self._tree = PrefixTree(self.scorer, self.blank)
-        self._enter([self._tree.walk(own) for own in labels], scores[0].copy(), scores[1].copy())
-        self._path_blank, self._path_label = scores[2].copy(), scores[3].copy()
+        self._enter([self._tree.walk(own) for own in labels])
+        self._all, self._one = (
+            _Paths(*scores[row : row + 2].copy(), plus) for row, plus in zip((0, 2), _SUMS, strict=True)
+        )
         self._blank_links = [linked(own) for own in kept["blank"]]
         self._label_links = [linked(own) for own in kept["label"]]
 
@@ -154,81 +196,64 @@ class CtcBeam:
 
     def _step(self, scores: Floats) -> None:
         """Take in a frame: each prefix as it is and with each label more, and the best of them kept."""
-        blank, last, nodes = self.blank, self._last, self._nodes
-        total = np.logaddexp(self._in_blank, self._in_label)
-        path = np.maximum(self._path_blank, self._path_label)
-        held = scores[last]
-        stay_blank, stay_label = total + scores[blank], self._in_label + held
-        stay_path_blank, stay_path_label = path + scores[blank], self._path_label + held
         tried = self._others if self._least == NEVER else self._others[scores[self._others] >= self._least]
-        # after the same label a path must have come through a blank, or the two would be one
-        grown, grown_path = total[:, None] + scores[tried], path[:, None] + scores[tried]
-        rows, columns = np.nonzero(last[:, None] == tried)
-        grown[rows, columns] = self._in_blank[rows] + held[rows]
-        grown_path[rows, columns] = self._path_blank[rows] + held[rows]
-        came = self._merge(stay_label, stay_path_label, grown, grown_path, tried, scores)
+        # prefixes that others of the beam become with a label more: their paths are added to those that stay
+        children = np.flatnonzero(self._parents >= 0)
+        parents = self._parents[children]
+        stayed, grown = [], []
+        for paths in (self._all, self._one):
+            more = paths.before(parents, self._last[children], self._last) + scores[self._last[children]]
+            stayed.append(paths.stayed(scores, self._last, self.blank, children, more))
+            longer = paths.grown(scores, self._last, tried)
+            if len(children):
+                rows, columns = np.nonzero(self._last[children][:, None] == tried)
+                longer[parents[rows], columns] = NEVER
+            grown.append(longer)
+        chosen = self._chosen(stayed[0].total, grown[0], tried)
+        if len(chosen):
+            self._move(chosen, stayed, grown, tried, scores)
+        else:  # nothing that the scorer allows is possible: no labelling from here on
+            self._all = _Paths(*np.full((2, len(self._nodes)), NEVER), np.logaddexp)
+
+    def _chosen(self, staying: Floats, grown: Floats, tried: Ints) -> Ints:
+        """Return where the best are among those that stay, and behind them those with a label more, row by row."""
         ranks = grown + self._extra[:, None]
         if self._ahead is not None:
             ranks += self._ahead[:, tried]
-        staying = np.logaddexp(stay_blank, stay_label) + self._extra
-        chosen = best_rows(np.concatenate([staying, ranks.ravel()]), self.beam_size, self.margin)
-        if not len(chosen):  # nothing that the scorer allows is possible: no labelling from here on
-            self._in_blank, self._in_label = np.full((2, len(nodes)), NEVER)
-            return
+        return best_rows(np.concatenate([staying + self._extra, ranks.ravel()]), self.beam_size, self.margin)
+
+    def _move(
+        self, chosen: Ints, stayed: Sequence[_Paths], grown: Sequence[Floats], tried: Ints, scores: Floats
+    ) -> None:
+        """Let what was chosen be the beam."""
+        nodes, width = self._nodes, max(1, len(tried))
         stays = chosen < len(nodes)
         cells = np.where(stays, 0, chosen - len(nodes))
-        places = np.where(stays, chosen, cells // max(1, len(tried)))
-        if len(tried):
-            labels = np.where(stays, last[places], tried[cells % len(tried)])
-        else:
-            labels, grown, grown_path = last[places], np.array([NEVER]), np.array([NEVER])
+        places = np.where(stays, chosen, cells // width)
+        labels = np.where(stays, self._last[places], tried[cells % width] if len(tried) else self.blank)
         moves = list(zip(stays.tolist(), places.tolist(), labels.tolist(), strict=True))
-        links = self._links(moves, came, scores, stay_path_label)
-        self._path_blank = np.where(stays, stay_path_blank[places], NEVER)
-        self._path_label = np.where(stays, stay_path_label[places], grown_path.ravel()[cells])
-        in_blank = np.where(stays, stay_blank[places], NEVER)
-        in_label = np.where(stays, stay_label[places], grown.ravel()[cells])
+        links = self._links(moves, stayed[1], scores)
+        kept = []
+        for paths, longer in zip(stayed, grown, strict=True):
+            new = longer.ravel()[cells] if len(tried) else np.full(len(cells), NEVER)
+            blanks = np.where(stays, paths.blank[places], NEVER)
+            kept.append(_Paths(blanks, np.where(stays, paths.label[places], new), paths.plus))
+        self._all, self._one = kept
         self._blank_links, self._label_links = links
-        entering = [nodes[place] if stay else self._tree.child(nodes[place], label) for stay, place, label in moves]
-        self._enter(entering, in_blank, in_label)
-
-    def _merge(
-        self,
-        stay_label: Floats,
-        stay_path_label: Floats,
-        grown: Floats,
-        grown_path: Floats,
-        tried: Ints,
-        scores: Floats,
-    ) -> list[int]:
-        """Add what prefixes become that are in the beam already; return from which place the best path of each came."""
-        came = [-1] * len(self._nodes)
-        places = np.flatnonzero(self._parents >= 0)
-        if not len(places):
-            return came
-        parents, labels = self._parents[places], self._last[places]
-        same = self._last[parents] == labels
-        total = np.logaddexp(self._in_blank[parents], self._in_label[parents])
-        added = np.where(same, self._in_blank[parents], total) + scores[labels]
-        stay_label[places] = np.logaddexp(stay_label[places], added)
-        path = np.maximum(self._path_blank[parents], self._path_label[parents])
-        path = np.where(same, self._path_blank[parents], path) + scores[labels]
-        better = path > stay_path_label[places]
-        stay_path_label[places[better]] = path[better]
-        for place, parent in zip(places[better].tolist(), parents[better].tolist(), strict=True):
-            came[place] = parent
-        where = np.full(self.classes, -1)
-        where[tried] = np.arange(len(tried))
-        columns = where[labels]
-        there = columns >= 0
-        grown[parents[there], columns[there]] = NEVER
-        grown_path[parents[there], columns[there]] = NEVER
-        return came
+        self._enter([nodes[place] if stay else self._tree.child(nodes[place], label) for stay, place, label in moves])
 
     def _links(
-        self, moves: Sequence[tuple[bool, int, int]], came: Sequence[int], scores: Floats, label_paths: Floats
+        self, moves: Sequence[tuple[bool, int, int]], best: _Paths, scores: Floats
     ) -> tuple[list[Link | None], list[Link | None]]:
-        """Return the emissions of the best paths of what is kept, by (whether it stays, its place, its last label)."""
+        """Return the emissions of the best paths of what is kept.
+
+        Args:
+            moves: of each prefix whether it stays, from which place it comes, and its last label.
+            best: the best paths of those that stay.
+            scores: of the frame.
+        """
+        held = (self._one.label + scores[self._last]).tolist()
+        paths, parents = best.label.tolist(), self._parents.tolist()
         blanks: list[Link | None] = []
         labels: list[Link | None] = []
         for stay, place, label in moves:
@@ -237,9 +262,9 @@ class CtcBeam:
             link: Link | None = None
             if not stay:
                 link = self._link_before(place, label), Emission(self.frames, self.frames, score)
-            elif came[place] >= 0:
-                link = self._link_before(came[place], label), Emission(self.frames, self.frames, score)
-            elif before is not None and label_paths[place] > NEVER:
+            elif paths[place] > held[place]:  # its best path is one on which its last label is written now
+                link = self._link_before(parents[place], label), Emission(self.frames, self.frames, score)
+            elif before is not None and paths[place] > NEVER:
                 link = before[0], Emission(before[1].start, self.frames, max(before[1].score, score))
             labels.append(link)
         return blanks, labels
@@ -249,102 +274,17 @@ class CtcBeam:
         return self._blank_links[place] if self._nodes[place].label == label else self._best_link(place)
 
     def _best_link(self, place: int) -> Link | None:
-        way = self._label_links if self._path_label[place] > self._path_blank[place] else self._blank_links
+        way = self._label_links if self._one.label[place] > self._one.blank[place] else self._blank_links
         return way[place]
 
-    def _enter(self, nodes: list[Prefix], in_blank: Floats, in_label: Floats) -> None:
+    def _enter(self, nodes: list[Prefix]) -> None:
         """Let prefixes be the beam."""
         for node in getattr(self, "_nodes", ()):
             node.index = -1
         for place, node in enumerate(nodes):
             node.index = place
-        self._nodes, self._in_blank, self._in_label = nodes, in_blank, in_label
+        self._nodes = nodes
         self._last = np.array([node.label for node in nodes], np.int64)
         self._parents = np.array([-1 if node.parent is None else node.parent.index for node in nodes], np.int64)
         self._extra = np.array([node.extra for node in nodes])
         self._ahead = None if nodes[0].ahead is None else np.stack([node.ahead for node in nodes])  # type: ignore[misc]
-
-
-class CtcGreedy:
-    """The most probable path of one sequence so far, frame by frame: repeats merged, blanks dropped.
-
-    Its score is that of the path, not of all paths to its labels.
-
-    Args:
-        classes: how many there are, the blank among them.
-        blank: the class that stands for no label.
-
-    Raises:
-        UsageError: `blank` is no class.
-
-    Source: A. Graves et al., "Connectionist temporal classification", 2006, section 3.2, best path decoding.
-
-    >>> path = CtcGreedy(3)
-    >>> path.advance(np.log(np.eye(3)[[1, 1, 0, 1, 2]] + 1e-9))
-    >>> path.best().labels, [own.start for own in path.best().emissions]
-    ((1, 1, 2), [0, 3, 4])
-    """
-
-    def __init__(self, classes: int, *, blank: int = 0) -> None:
-        if not 0 <= blank < classes:
-            raise UsageError(f"blank is {blank}; expected a class from 0 to {classes - 1}")
-        self.classes, self.blank = classes, blank
-        self.reset()
-
-    def reset(self) -> None:
-        """Begin a new sequence."""
-        self.frames, self._last, self._score = 0, self.blank, 0.0
-        self._labels: list[int] = []
-        self._emissions: list[Emission] = []
-
-    def advance(self, log_probabilities: NDArray[Any]) -> None:
-        """Take in frames, `(frames, classes)`.
-
-        Raises:
-            ShapeError: they have another number of classes.
-        """
-        rows = np.asarray(log_probabilities, np.float64)
-        if rows.ndim != 2 or rows.shape[1] != self.classes:
-            raise ShapeError(f"log_probabilities has shape {rows.shape}; expected (frames, {self.classes})")
-        for label, score in zip(rows.argmax(1).tolist(), rows.max(1).tolist(), strict=True):
-            self._score += score
-            if label != self.blank and label == self._last:
-                first, _, peak = self._emissions[-1]
-                self._emissions[-1] = Emission(first, self.frames, max(peak, score))
-            elif label != self.blank:
-                self._labels.append(label)
-                self._emissions.append(Emission(self.frames, self.frames, score))
-            self._last = label
-            self.frames += 1
-
-    def best(self) -> Hypothesis:
-        """Return the labels of the path."""
-        return Hypothesis(tuple(self._labels), self._score, tuple(self._emissions))
-
-    def hypotheses(self, *, ended: bool = True) -> list[Hypothesis]:  # noqa: ARG002
-        """Return the labels of the path; there are no others."""
-        return [self.best()]
-
-    def kept(self) -> dict[str, Any]:
-        """Return all that is held, as plain data."""
-        emissions = [list(own) for own in self._emissions]
-        return {
-            "frames": self.frames,
-            "labels": list(self._labels),
-            "emissions": emissions,
-            "last": self._last,
-            "score": self._score,
-        }
-
-    def accept(self, kept: Mapping[str, Any]) -> None:
-        """Go on from what `kept` gave, to the same bits.
-
-        Raises:
-            UsageError: it does not fit.
-        """
-        labels, last = [int(own) for own in kept["labels"]], int(kept["last"])
-        known = all(0 <= own < self.classes and own != self.blank for own in labels) and 0 <= last < self.classes
-        if not known or len(kept["emissions"]) != len(labels) or (last != self.blank and labels[-1:] != [last]):
-            raise UsageError("the state of the search does not fit this model; begin a new sequence")
-        self.frames, self._last, self._score, self._labels = int(kept["frames"]), last, float(kept["score"]), labels
-        self._emissions = [Emission(int(first), int(end), float(peak)) for first, end, peak in kept["emissions"]]

@@ -10,16 +10,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ostinato.nn.losses import CombinedScorer
 from ostinato.tasks.base.batches import like_lengths
 from ostinato.tasks.base.task import Model
+from ostinato.tasks.speech.batches import together
 from ostinato.tasks.speech.decoding import Decoder, EndpointRule, Transcript, ctc_decoder, transducer_decoder
-from ostinato.tasks.speech.encoding import SpeechEncoder, Spoken, together
+from ostinato.tasks.speech.encoding import SpeechEncoder, Spoken
 from ostinato.tasks.speech.parameters import SpeechParameters
 
 if TYPE_CHECKING:
     from ostinato.tasks.speech.network import SpeechNetwork
 
 SpeechModel: TypeAlias = "Model[SpeechParameters, SpeechEncoder]"
+HELPED = 16  # labellings of a beam where something helps to write, and none were asked for
 _FRAMES = 24_000  # of a batch that is heard, padding counted: four minutes
 
 
@@ -30,33 +33,41 @@ class Hearing:
     Args:
         make: makes a decoder that has heard nothing.
         rule: when an utterance has ended; `None`: with the recording.
-        step: seconds that one output stands for.
+        step: seconds that one output stands for; frame: seconds of a frame.
     """
 
     make: Callable[[], Decoder]
     rule: EndpointRule | None
     step: float
+    frame: float
 
     @classmethod
-    def of(cls, model: SpeechModel, *, silence: float | None = None) -> Hearing:
+    def of(cls, model: SpeechModel, *, silence: float | None = None, scorer: CombinedScorer | None = None) -> Hearing:
         """Return how a model hears: one that streams ends utterances in silence, so that live and whole agree."""
-        own, encoder = model.parameters, model.encoder
+        parameters, encoder = model.parameters, model.encoder
         network: SpeechNetwork = model.network
         step = encoder.step * network.reduction
-        beam = own.beam_size if own.beam_size > 1 else 0
+        scorer = encoder.aids.scorer(parameters, encoder.units) if scorer is None else scorer
+        beam = parameters.beam_size if parameters.beam_size > 1 else HELPED if scorer is not None else 0
 
         def make() -> Decoder:
             if network.joint is None or network.predictor is None:
-                return ctc_decoder(encoder.units, beam_size=beam, frame_seconds=step)
+                return ctc_decoder(encoder.units, beam_size=beam, scorer=scorer, frame_seconds=step)
             return transducer_decoder(
-                encoder.units, network.predictor, network.joint, beam_size=beam, frame_seconds=step
+                encoder.units, network.predictor, network.joint, beam_size=beam, scorer=scorer, frame_seconds=step
             )
 
-        rule = EndpointRule(silence=silence or own.silence) if encoder.choices.streams else None
-        return cls(make, rule, step)
+        rule = EndpointRule(silence=silence or parameters.silence) if encoder.choices.streams else None
+        return cls(make, rule, step, encoder.step)
 
-    def transcripts(self, outputs: NDArray[np.float32], n_best: int = 1) -> list[Transcript]:
-        """Return the best transcripts of a recording whose outputs are `(steps, features)`, the best first."""
+    def transcripts(self, outputs: NDArray[np.float32], quiet: NDArray[np.int64], n_best: int = 1) -> list[Transcript]:
+        """Return the best transcripts of a recording, the best first.
+
+        Args:
+            outputs: of the network, `(steps, features)`.
+            quiet: frames for which it has been quiet at each step, `(steps,)`.
+            n_best: how many, at most.
+        """
         decoder = self.make()
         if self.rule is None:
             decoder.advance(outputs)
@@ -65,18 +76,28 @@ class Hearing:
         began = 0
         for number in range(len(outputs)):
             decoder.advance(outputs[number : number + 1])
-            if self.rule.ended(decoder):
-                parts.append([later(own, began * self.step) for own in decoder.finish(n_best)])
+            if self.ended(decoder, int(quiet[number])):
+                parts.append([later(transcript, began * self.step) for transcript in decoder.finish(n_best)])
                 decoder.reset()
                 began = number + 1
-        parts.append([later(own, began * self.step) for own in decoder.finish(n_best)])
+        parts.append([later(transcript, began * self.step) for transcript in decoder.finish(n_best)])
         said = [part for part in parts if part[0].text] or parts[-1:]
         return [joined([part[min(rank, len(part) - 1)] for part in said]) for rank in range(max(map(len, said)))]
+
+    def ended(self, decoder: Decoder, quiet: int) -> bool:
+        """Tell whether an utterance has ended: nothing was written for a while, and it was quiet as long.
+
+        A network may write the last letters of a word late, and wait with them while the word goes on.
+        """
+        rule = self.rule
+        if rule is None or not rule.ended(decoder):
+            return False
+        return quiet * self.frame >= rule.silence or decoder.frames * decoder.frame_seconds >= rule.most
 
 
 def later(transcript: Transcript, seconds: float) -> Transcript:
     """Return a transcript whose words come so many seconds later."""
-    words = tuple(replace(own, start=own.start + seconds, end=own.end + seconds) for own in transcript.words)
+    words = tuple(replace(word, start=word.start + seconds, end=word.end + seconds) for word in transcript.words)
     return replace(transcript, words=words)
 
 
@@ -85,10 +106,10 @@ def joined(parts: Sequence[Transcript]) -> Transcript:
     if len(parts) == 1:
         return parts[0]
     return Transcript(
-        " ".join(own.text for own in parts),
-        sum(own.score for own in parts),
-        tuple(one for own in parts for one in own.classes),
-        tuple(word for own in parts for word in own.words),
+        " ".join(part.text for part in parts),
+        sum(part.score for part in parts),
+        tuple(one for part in parts for one in part.classes),
+        tuple(word for part in parts for word in part.words),
     )
 
 
@@ -106,5 +127,9 @@ def outputs_of(model: SpeechModel, spoken: Spoken) -> Iterator[tuple[int, NDArra
 
 def transcribed(model: SpeechModel, spoken: Spoken, hearing: Hearing, n_best: int = 1) -> list[list[Transcript]]:
     """Return the best transcripts of each utterance."""
-    found: dict[int, Any] = {row: hearing.transcripts(own, n_best) for row, own in outputs_of(model, spoken)}
+    every = model.network.reduction
+    found: dict[int, Any] = {
+        row: hearing.transcripts(outputs, spoken.quiet(row)[::every], n_best)
+        for row, outputs in outputs_of(model, spoken)
+    }
     return [found[row] for row in range(len(spoken))]

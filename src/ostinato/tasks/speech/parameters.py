@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from ostinato.options import Cell, data, model, training
-from ostinato.tasks.base.about import About, Extra, Parameters
+from ostinato.tasks.base.about import About, Demonstration, Extra, Parameters
 from ostinato.training.config import Optimizer, Schedule
 
 _STREAM = (
@@ -35,8 +36,18 @@ class SpeechParameters(Parameters):
         "folder of NAME.wav and NAME.txt",
         hint="ostinato predict {out} FILE.wav writes down what is said; ostinato report {out} shows it",
         extras={"stream": _STREAM},
+        many=True,
+        demos=(
+            Demonstration(
+                "speech",
+                "spoken numbers that espeak-ng makes, or a folder of yours, written down live",
+                "ostinato.tasks.speech.demo:run",
+            ),
+        ),
     )
-    unsized: ClassVar[frozenset[str]] = frozenset({"beam_size", "subsampling", "pyramid"})
+    unsized: ClassVar[frozenset[str]] = frozenset(
+        {"beam_size", "subsampling", "pyramid", "language_weight", "hot_bonus"}
+    )
 
     audio: str | None = data(None, "column of the audio files", absent="found by its name")
     text: str | None = data(None, "column of the transcripts", absent="found by its name")
@@ -44,7 +55,10 @@ class SpeechParameters(Parameters):
         None, "column of the speakers, of whom each is on one side of the split", absent="found by its name"
     )
     rate: int | None = data(
-        None, "samples a second that sounds are brought to", low=1000, absent="the recordings' most frequent, up to 16000"
+        None,
+        "samples a second that sounds are brought to",
+        low=1000,
+        absent="the recordings' most frequent, up to 16000",
     )
     bins: int | None = data(None, "mel bands of a frame", low=4, high=256, absent="40 below 16 kHz, else 80")
     units: Literal["character", "word", "subword"] = data("character", "what the network writes")
@@ -78,7 +92,21 @@ class SpeechParameters(Parameters):
     dropout: float = model(0.2, "of what layers read", low=0, below=1)
     loss: Literal["ctc", "transducer", "both"] = model("ctc", "what is learned; with both the transducer writes")
     ctc_weight: float = model(0.3, "share of CTC in the loss of both", low=0, high=1)
-    beam_size: int = model(1, "hypotheses followed side by side; 1: the most probable unit each time", low=1)
+    beam_size: int = model(
+        1, "hypotheses followed side by side; 1: the most probable unit each time, or 16 where words are helped", low=1
+    )
+    language_model: str | None = model(
+        None,
+        "what texts are like: ngrams (of the training transcripts), the folder of a fitted language model, or an ARPA "
+        "file",
+        absent="none",
+    )
+    language_weight: float | None = model(
+        None, "how much the language model counts", low=0, high=5, absent="found on the validation part"
+    )
+    words: str | None = model(None, "file of the words that may be written, one a line", absent="any")
+    hot_words: Sequence[str] = model((), "words that are preferred, separated by commas")
+    hot_bonus: float = model(4.0, "what a preferred word adds to the score, in nats", low=0, high=50)
     silence: float = model(1.0, "seconds in which nothing is said that end an utterance, of streaming models", above=0)
     augmentation: float = training(
         1.0, "how much training frames are changed: masks, speed, pitch, loudness, noise", low=0, high=2
@@ -93,6 +121,4 @@ class SpeechParameters(Parameters):
     weight_decay: float = training(0.01, "L2 penalty (sgd, adam), or decoupled decay (adamw)", low=0)
     schedule: Schedule = training("one_cycle", "how the learning rate falls from the first step to the last")
     gradient_clip: float | None = training(1.0, "greatest L2 norm of the gradient", above=0)
-    patience: int | None = training(
-        None, "epochs without a better validation loss before training stops", low=1
-    )
+    patience: int | None = training(None, "epochs without a better validation loss before training stops", low=1)

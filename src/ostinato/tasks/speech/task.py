@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +19,20 @@ from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Baselines, Task
 from ostinato.tasks.base.units import Units
 from ostinato.tasks.speech.baselines import MostFrequent, NearestRecording, Written
+from ostinato.tasks.speech.batches import SpeechBatches, batches_of
 from ostinato.tasks.speech.choices import Choices
-from ostinato.tasks.speech.encoding import SpeechBatches, SpeechEncoder, Spoken, batches_of, say_strange
-from ostinato.tasks.speech.hearing import Hearing, SpeechModel, transcribed
+from ostinato.tasks.speech.encoding import SpeechEncoder, Spoken, say_strange
+from ostinato.tasks.speech.heard import plain_words
+from ostinato.tasks.speech.hearing import HELPED, Hearing, SpeechModel, outputs_of, transcribed
+from ostinato.tasks.speech.long import heard
 from ostinato.tasks.speech.measures import speech_measures, speech_units
 from ostinato.tasks.speech.network import SpeechNetwork
 from ostinato.tasks.speech.panels import speech_panels
 from ostinato.tasks.speech.parameters import SpeechParameters
 from ostinato.tasks.speech.speakers import by_speakers
-from ostinato.tasks.speech.stream import SpeechStream, plain_words
+from ostinato.tasks.speech.stream import SpeechStream
 from ostinato.training.config import TrainingConfig
 from ostinato.training.objective import Carry, Step
-
-_TOGETHER = 64  # recordings that are read and answered together
 
 
 class SpeechObjective:
@@ -54,14 +56,13 @@ class SpeechTask(Task[SpeechParameters, Utterances, SpeechEncoder, Spoken, Writt
     kept = "the units, the measurements of frames and the baselines"
 
     def check(self, parameters: SpeechParameters, *, tested: bool) -> None:
-        own = parameters
-        Choices.of(own, 1).check(streaming=own.streaming)
-        if own.pyramid >= own.num_layers:
+        Choices.of(parameters, 1).check(streaming=parameters.streaming)
+        if parameters.pyramid >= parameters.num_layers:
             raise UsageError(
-                f"pyramid is {own.pyramid}, but there are {own.num_layers} layers, of which the first reads every step; "
-                "take fewer, or more num_layers"
+                f"pyramid is {parameters.pyramid}, but there are {parameters.num_layers} layers, of which the first "
+                "reads every step; take fewer, or more num_layers"
             )
-        if own.cell == "transformer" and own.streaming:
+        if parameters.cell == "transformer" and parameters.streaming:
             raise UsageError("a transformer remembers every frame, so that a stream of it grows; take a recurrent cell")
 
     def joined(self, data: Any, labels: Any) -> Any:
@@ -74,8 +75,9 @@ class SpeechTask(Task[SpeechParameters, Utterances, SpeechEncoder, Spoken, Writt
     ) -> Utterances:
         if isinstance(source, Utterances):
             return source
-        own = parameters
-        return read_utterances(source, audio=own.audio, text=own.text, speaker=own.speaker, labelled=labelled)
+        return read_utterances(
+            source, audio=parameters.audio, text=parameters.text, speaker=parameters.speaker, labelled=labelled
+        )
 
     def reading(self, records: Utterances) -> bool:
         """Return that these are not the training data."""
@@ -87,7 +89,7 @@ class SpeechTask(Task[SpeechParameters, Utterances, SpeechEncoder, Spoken, Writt
         else:
             rows = drawn_groups(list(records.contents()), (shares.validation, shares.test), parameters.seed)
             words = f"{percent(shares.test)} of the utterances, drawn"
-        train, validation, test = (records.part(own) for own in rows)
+        train, validation, test = (records.part(chosen) for chosen in rows)
         return Held(train, validation, test, words)
 
     def contents(self, records: Utterances) -> Iterable[bytes]:
@@ -123,8 +125,23 @@ class SpeechTask(Task[SpeechParameters, Utterances, SpeechEncoder, Spoken, Writt
 
     def predict(self, model: SpeechModel, examples: Spoken) -> Written:
         say_strange(examples)
-        found = [own[0] for own in transcribed(model, examples, Hearing.of(model))]
-        return Written([own.text for own in found], reference_loss(model, examples), found)
+        found = [best[0] for best in transcribed(model, examples, Hearing.of(model))]
+        return Written([transcript.text for transcript in found], reference_loss(model, examples), found)
+
+    def calibrate(self, model: SpeechModel, validation: Spoken | None) -> SpeechEncoder:
+        """Find the weight of the language model on what was held out."""
+        encoder = model.encoder
+        if validation is None or encoder.aids.language(model.parameters, encoder.units) is None:
+            return encoder
+        outputs = dict(outputs_of(model, validation))
+        aids = encoder.aids.calibrated(
+            model.parameters, encoder.units, [outputs[row] for row in range(len(validation))], validation.texts,
+            lambda scorer: Hearing.of(model, scorer=scorer).make(),
+        )  # fmt: skip
+        return replace(encoder, aids=aids)
+
+    def carried(self, first: SpeechModel, renewed: SpeechModel) -> SpeechEncoder:
+        return replace(renewed.encoder, aids=first.encoder.aids)
 
     def baselines(self, model: SpeechModel, train: Spoken, validation: Spoken | None) -> Baselines:
         return {
@@ -141,21 +158,26 @@ class SpeechTask(Task[SpeechParameters, Utterances, SpeechEncoder, Spoken, Writt
         return speech_units(examples.texts, predicted.texts)
 
     def protocol(self, model: SpeechModel, examples: Spoken) -> str:
-        size = model.parameters.beam_size
-        how = f"beam of {size}" if size > 1 else "greedy"
+        parameters = model.parameters
+        helps = {
+            "language model": parameters.language_model,
+            "word list": parameters.words,
+            "hot words": parameters.hot_words,
+        }
+        named = [name for name, given in helps.items() if given]
+        size = parameters.beam_size if parameters.beam_size > 1 or not named else HELPED
+        how = " with ".join([f"beam of {size}" if size > 1 else "greedy", *([", ".join(named)] if named else [])])
         case = "letter case does not count" if model.parameters.lower else "letter case counts"
         marks = "punctuation counts" if model.parameters.punctuation else "punctuation does not"
         return f"{how}; WER and CER over all words and characters, {case}, {marks}"
 
-    def facts(
-        self, model: SpeechModel, parts: Held[Utterances], examples: Held[Spoken]
-    ) -> Iterable[tuple[str, str]]:
-        own = parts.named()
-        yield "utterances", " / ".join(f"{0 if part is None else len(part):,} {name}" for name, part in own.items())
-        minutes = ((0.0 if part is None else float(part.durations.sum()) / 60, name) for name, part in own.items())
+    def facts(self, model: SpeechModel, parts: Held[Utterances], examples: Held[Spoken]) -> Iterable[tuple[str, str]]:
+        named = parts.named()
+        yield "utterances", " / ".join(f"{0 if part is None else len(part):,} {name}" for name, part in named.items())
+        minutes = ((0.0 if part is None else float(part.durations.sum()) / 60, name) for name, part in named.items())
         yield "minutes", " / ".join(f"{value:.3g} {name}" for value, name in minutes)
         if parts.train.speakers is not None:
-            known = ((0 if part is None else len(set(part.speakers or ())), name) for name, part in own.items())
+            known = ((0 if part is None else len(set(part.speakers or ())), name) for name, part in named.items())
             yield "speakers", " / ".join(f"{count:,} {name}" for count, name in known)
         left_out = examples.train.too_long(model.parameters)
         if left_out:
@@ -177,6 +199,10 @@ class SpeechTask(Task[SpeechParameters, Utterances, SpeechEncoder, Spoken, Writt
 
     def settings(self, model: SpeechModel) -> Mapping[str, Any]:
         choices, found = model.encoder.choices, model.encoder.settings
+        aids = model.encoder.aids
+        weight = model.parameters.language_weight
+        found_weight = aids.fusion.weight if weight is None else weight
+        helped = {} if aids.language_model is None else {"language_weight": found_weight}
         return {
             "rate": found.rate,
             "bins": found.bins,
@@ -184,6 +210,7 @@ class SpeechTask(Task[SpeechParameters, Utterances, SpeechEncoder, Spoken, Writt
             "causal": choices.causal,
             "normalize": choices.normalize,
             "subsampling": choices.subsampling,
+            **helped,
         }
 
     def panels(self, model: SpeechModel, records: Utterances, examples: Spoken, predicted: Written) -> Iterable[Panel]:
@@ -194,27 +221,19 @@ class SpeechTask(Task[SpeechParameters, Utterances, SpeechEncoder, Spoken, Writt
         if isinstance(source, Utterances):
             yield source
         elif isinstance(source, Iterator):
-            for own in source:
-                yield self.read(model.parameters, [own], True, labelled=False)
+            for sound in source:
+                yield self.read(model.parameters, [sound], True, labelled=False)
         else:
-            several = isinstance(source, tuple) and all(isinstance(own, (str, Path)) for own in source)
+            several = isinstance(source, tuple) and all(isinstance(sound, (str, Path)) for sound in source)
             yield self.read(model.parameters, list(source) if several else source, True, labelled=False)
 
     def answers(self, model: SpeechModel, records: Utterances) -> Iterator[Mapping[str, Any]]:
-        hearing = Hearing.of(model)
-        for spoken in spoken_pieces(model, records):
-            for name, found in zip(spoken.utterances.ids, transcribed(model, spoken, hearing), strict=True):
-                best = found[0]
-                yield {"file": name, "text": best.text, "score": best.score, "words": plain_words(best.words)}
+        for name, found in heard(model, records):
+            best = found[0]
+            yield {"file": name, "text": best.text, "score": best.score, "words": plain_words(best.words)}
 
     def stream(self, model: SpeechModel, **options: Any) -> SpeechStream:
         return SpeechStream(model, **options)
-
-
-def spoken_pieces(model: SpeechModel, records: Utterances) -> Iterator[Spoken]:
-    """Yield recordings as the network reads them, some at a time."""
-    for first in range(0, len(records), _TOGETHER):
-        yield model.encoder.encode(records[first : first + _TOGETHER])
 
 
 def reference_loss(model: SpeechModel, spoken: Spoken) -> float:
@@ -227,4 +246,3 @@ def reference_loss(model: SpeechModel, spoken: Spoken) -> float:
             step = objective(model.network, batch.data, None)
             total, count = total + float(step.loss) * step.weight, count + step.weight
     return total / count if count else math.nan
-
