@@ -92,21 +92,21 @@ def _hear(stream: SoundStream, file: Path | None) -> int:
     with _kept(stream, file) as undisturbed:
         while packet := _read_packet(stream.packet):
             with undisturbed():
-                _print_heard(stream, lambda packet=packet: stream.push(packet))
+                _print_heard(stream, stream.push(packet))
         if file is None:
-            _print_heard(stream, stream.finish)
+            _print_heard(stream, stream.finish())
     return 0
 
 
 def _read_packet(size: int) -> bytes:
     """Return what is there of stdin, so many bytes at most; none at its end."""
-    raw = getattr(sys.stdin, "buffer", sys.stdin)
+    raw: Any = getattr(sys.stdin, "buffer", sys.stdin)
     packet: bytes = raw.read1(size)
     return packet
 
 
-def _print_heard(stream: SoundStream, answer: Callable[[], Any]) -> None:
-    for line in stream.lines(answer()):
+def _print_heard(stream: SoundStream, answer: Any) -> None:
+    for line in stream.lines(answer):
         sys.stdout.write(as_line(line, json=True) + "\n")
         sys.stdout.flush()
 

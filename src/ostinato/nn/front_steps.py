@@ -66,14 +66,17 @@ class FrontSteps:
 
     def accept(self, kept: Any) -> bool:
         """Resume from what `kept` gave; tell whether it fits, without which all stays as it was."""
-        steps, phases = (kept.get(name) for name in ("steps", "phases")) if isinstance(kept, dict) else (None, None)
+        parts: dict[str, Any] = kept if isinstance(kept, dict) else {}
+        steps: Any = parts.get("steps")
+        phases: Any = parts.get("phases")
         if not _fits(steps, self._shapes()) or not _counts(phases, self.front.time_strides):
             return False
         self._kept, self._phases = [torch.from_numpy(array.copy()) for array in steps], list(phases)
         return True
 
     def _shapes(self) -> list[tuple[int, ...]]:
-        shapes, bands = [], self.front.mels
+        shapes: list[tuple[int, ...]] = []
+        bands = self.front.mels
         for convolution in self.front.convolutions:
             assert isinstance(convolution, nn.Conv2d)
             shapes.append((1, convolution.in_channels, convolution.kernel_size[0] - 1, bands))

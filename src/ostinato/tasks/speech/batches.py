@@ -55,7 +55,7 @@ class SpeechBatches:
     def batches(self, epoch: int) -> Iterator[Batch]:
         """Return the batches of an epoch, the same ones each time."""
         for batch in self._plan.batches(epoch):
-            yield Batch(together(self._spoken, self._rows[batch.data.rows.numpy()].tolist()))  # type: ignore[union-attr]
+            yield Batch(together(self._spoken, self._rows[batch.data.rows.numpy()].tolist()))
 
 
 def batches_of(spoken: Spoken, parameters: SpeechParameters, *, training: bool) -> SpeechBatches | None:

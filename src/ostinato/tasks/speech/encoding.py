@@ -189,9 +189,11 @@ class Spoken:
     def fits(self, parameters: SpeechParameters) -> NDArray[np.bool_]:
         """Tell of each whether it can be learned from: CTC needs a step for each unit, and one between equal ones."""
         if parameters.loss == "transducer":
-            return self.lengths > 0
+            there: NDArray[np.bool_] = self.lengths > 0
+            return there
         reduction = self.encoder.choices.subsampling * 2**parameters.pyramid
-        return np.array(least_steps(self.targets), np.int64) <= -(-self.lengths // reduction)
+        room: NDArray[np.bool_] = np.array(least_steps(self.targets), np.int64) <= -(-self.lengths // reduction)
+        return room
 
     def too_long(self, parameters: SpeechParameters) -> list[str]:
         """Return the names of utterances whose transcripts are longer than CTC can write."""

@@ -195,7 +195,7 @@ class SpeechTask(Task[SpeechParameters, Utterances, SpeechEncoder, Spoken, Writt
         if not model.encoder.choices.streams:
             return None
         # a frame is there once its samples are; the last frame of a step is not waited for, but the next step is
-        return settings.frame_length + (model.network.reduction - 1) * settings.frame_shift
+        return float(settings.frame_length + (model.network.reduction - 1) * settings.frame_shift)
 
     def settings(self, model: SpeechModel) -> Mapping[str, Any]:
         choices, found = model.encoder.choices, model.encoder.settings
