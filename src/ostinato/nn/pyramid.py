@@ -70,7 +70,7 @@ def paired(xs: Tensor, lengths: Tensor) -> Tensor:
     """
     real = real_steps(xs, lengths)
     assert real is not None
-    padded = functional.pad(xs.masked_fill(~real[..., None], 0.0), (0, 0, 0, 0, 1, 1 - xs.shape[0] % 2))
+    padded = functional.pad(xs.masked_fill(~real[..., None], 0.0), (0, 0, 0, 0, 1, 0))
     time, batch, size = padded.shape
     return padded[: time - time % 2].view(-1, 2, batch, size).transpose(1, 2).flatten(2)
 
