@@ -42,7 +42,9 @@ def timed_image_figure(panel: TimedImage) -> Figure:
     return figure
 
 
-def _shades(image: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+def _shades(
+    image: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
+) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     """Return colours `(rows, columns, 4)`, from nothing at the 5th percentile to all of it at the 99th."""
     seen = image[np.isfinite(image)]
     low, high = np.percentile(seen, [5, 99]) if seen.size else (0.0, 1.0)

@@ -4,9 +4,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ostinato.tasks.speech.estimator import Transcriber
-    from ostinato.tasks.speech.stream import Heard, SpeechStream
+    from ostinato.tasks.speech.heard import Heard
+    from ostinato.tasks.speech.stream import SpeechStream
 
-_HOMES = {"Heard": "stream", "SpeechStream": "stream", "Transcriber": "estimator"}
+_HOMES = {"Heard": "heard", "SpeechStream": "stream", "Transcriber": "estimator"}
 
 __all__ = ["Heard", "SpeechStream", "Transcriber"]
 

@@ -1,4 +1,4 @@
-"""What a recogniser has to beat: the text that is said most often, and that of the recording which sounds most alike."""
+"""What a recogniser has to beat: the most frequent text, and that of the recording which sounds most alike."""
 
 from __future__ import annotations
 

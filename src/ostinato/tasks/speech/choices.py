@@ -12,6 +12,7 @@ from ostinato.errors import UsageError
 from ostinato.tasks.speech.parameters import SpeechParameters
 
 Normal = Literal["utterance", "running", "global"]
+_TAIL = 0.3
 _MOST = 4
 _FITTING = 0.99  # of the transcripts must have room
 _ROOM = 1.25  # steps for each that CTC needs at least: with none to spare it could hardly be anything else
@@ -34,6 +35,11 @@ class Choices:
     subsampling: int
 
     @property
+    def tail(self) -> float:
+        """Seconds of silence behind a recording: who reads forward alone writes a word once it has heard it."""
+        return _TAIL if not self.bidirectional else 0.0
+
+    @property
     def streams(self) -> bool:
         """Whether the model can answer while it listens."""
         return not self.bidirectional and self.causal and self.normalize != "utterance"
@@ -45,7 +51,7 @@ class Choices:
         live = own.streaming
         bidirectional = not live if own.bidirectional is None else own.bidirectional
         causal = live if own.causal is None else own.causal
-        normalize: Normal = own.normalize or ("running" if live else "utterance")
+        normalize: Normal = own.normalize or "running"
         return cls(bidirectional, causal, normalize, subsampling)
 
     def check(self, *, streaming: bool) -> None:

@@ -20,6 +20,7 @@ from ostinato.nn.losses.ctc import needed_steps
 from ostinato.tasks.base.holding_out import fingerprint
 from ostinato.tasks.speech.choices import Choices, suited_subsampling
 from ostinato.tasks.speech.decoding import Aids
+from ostinato.tasks.speech.loudness import Quiet
 from ostinato.tasks.speech.network import SpeechBatch
 from ostinato.tasks.speech.parameters import SpeechParameters
 from ostinato.tasks.speech.units import SpeechUnits
@@ -73,7 +74,7 @@ class SpeechEncoder:
         rate = own.rate or train.usual_rate()
         settings = FeatureSettings(rate, own.bins or (_FEW if rate < 16000 else _MANY), normalisation="none")
         settings.check()
-        raw = RawFrames.of(train, settings)
+        raw = RawFrames.of(train, settings, Choices.of(own, 1).tail)
         targets = [units.encode(text) for text in texts]
         further = 2**own.pyramid
         subsampling = own.subsampling or (
@@ -98,7 +99,7 @@ class SpeechEncoder:
     def encode(self, utterances: Utterances) -> Spoken:
         """Return utterances as frames and units."""
         texts = utterances.texts or ("",) * len(utterances)
-        raw = RawFrames.of(utterances, replace(self.settings, normalisation="none"))
+        raw = RawFrames.of(utterances, replace(self.settings, normalisation="none"), self.choices.tail)
         return Spoken(
             utterances, self, raw, tuple(map(self.units.prepared, texts)), [self.units.encode(text) for text in texts]
         )
@@ -108,12 +109,12 @@ class RawFrames(Sequence[Frames]):
     """The log-mel frames of utterances: in memory up to a bound, else computed when they are asked for.
 
     Args:
-        utterances: whose; settings: how.
+        utterances: whose; settings: how; tail: seconds of silence behind each.
     """
 
-    def __init__(self, utterances: Utterances, settings: FeatureSettings) -> None:
+    def __init__(self, utterances: Utterances, settings: FeatureSettings, tail: float) -> None:
         # not the utterances themselves: they are what the frames are kept by
-        self._read, self.settings = weakref.ref(utterances), settings
+        self._read, self.settings, self.tail = weakref.ref(utterances), settings, tail
         self._kept: list[Frames | None] = []
         lengths, size = [], 0
         for row in range(len(utterances)):
@@ -124,11 +125,11 @@ class RawFrames(Sequence[Frames]):
         self.lengths: NDArray[np.int64] = np.array(lengths, np.int64)
 
     @classmethod
-    def of(cls, utterances: Utterances, settings: FeatureSettings) -> RawFrames:
+    def of(cls, utterances: Utterances, settings: FeatureSettings, tail: float) -> RawFrames:
         """Return the frames of utterances, those that were computed already if there are any."""
         found = _known.get(utterances)
-        if found is None or found.settings != settings:
-            found = _known[utterances] = cls(utterances, settings)
+        if found is None or (found.settings, found.tail) != (settings, tail):
+            found = _known[utterances] = cls(utterances, settings, tail)
         return found
 
     def __len__(self) -> int:
@@ -141,7 +142,13 @@ class RawFrames(Sequence[Frames]):
         return self._computed(utterances, row) if own is None and utterances is not None else own
 
     def _computed(self, utterances: Utterances, row: int) -> Frames:
-        return features(utterances.samples(row, self.settings.rate), self.settings)
+        samples = utterances.samples(row, self.settings.rate)
+        return features(np.concatenate([samples, silence(self.tail, self.settings.rate)]), self.settings)
+
+
+def silence(seconds: float, rate: int) -> NDArray[np.float32]:
+    """Return samples of nothing."""
+    return np.zeros(round(seconds * rate), np.float32)
 
 
 _known: weakref.WeakKeyDictionary[Utterances, RawFrames] = weakref.WeakKeyDictionary()
@@ -173,6 +180,10 @@ class Spoken:
     def frames(self, row: int) -> Frames:
         """Return the standardised frames of one, `(frames, bands)`."""
         return self.encoder.normalised(self.raw[row])
+
+    def quiet(self, row: int) -> NDArray[np.int64]:
+        """Return for each frame of an utterance how many frames it has been quiet, `(frames,)`."""
+        return Quiet(self.encoder.step).accept(self.raw[row])
 
     def fits(self, parameters: SpeechParameters) -> NDArray[np.bool_]:
         """Tell of each whether it can be learned from: CTC needs a step for each unit, and one between equal ones."""
@@ -278,7 +289,8 @@ def batches_of(spoken: Spoken, parameters: SpeechParameters, *, training: bool) 
                 f"{said}; take subsampling=1 and pyramid=0 (--subsampling 1), larger units, or loss='transducer'"
             )
         note(
-            f"{said}; they are left out, where subsampling is less than {spoken.encoder.choices.subsampling} they may fit"
+            f"{said}; they are left out: a subsampling of less than {spoken.encoder.choices.subsampling} would have "
+            "room for more"
         )
     return SpeechBatches(spoken, parameters, shuffle=training) if len(left_out) < len(spoken) else None
 

@@ -6,10 +6,12 @@ from typing import Any
 
 from ostinato.tasks.base.estimator import Estimator
 from ostinato.tasks.speech.decoding import Transcript
-from ostinato.tasks.speech.hearing import Hearing, transcribed
+from ostinato.tasks.speech.long import heard
 from ostinato.tasks.speech.parameters import SpeechParameters
 from ostinato.tasks.speech.stream import SpeechStream
-from ostinato.tasks.speech.task import SpeechTask, spoken_pieces
+from ostinato.tasks.speech.task import SpeechTask
+
+_BEAM = 16  # hypotheses, at least, where several transcripts are wanted
 
 
 class Transcriber(Estimator[SpeechTask], SpeechParameters):
@@ -42,21 +44,17 @@ class Transcriber(Estimator[SpeechTask], SpeechParameters):
 
         Args:
             sounds: as in `predict`.
-            n_best: how many, at most; more than one takes a beam.
+            n_best: how many, at most; several are found by a beam of 16, or of `beam_size` where that is more.
             changes: parameters that are to be other than the model's, such as `beam_size`.
 
         Raises:
             DataError: a recording cannot be read.
             UsageError: there is no such parameter.
         """
+        if n_best > 1:
+            changes = {"beam_size": max(_BEAM, n_best, self.beam_size), **changes}
         model = self._changed(changes)
-        hearing = Hearing.of(model)
-        return [
-            own
-            for records in self.task.pieces(model, sounds)
-            for spoken in spoken_pieces(model, records)
-            for own in transcribed(model, spoken, hearing, n_best)
-        ]
+        return [found for records in self.task.pieces(model, sounds) for _, found in heard(model, records, n_best)]
 
     @property
     def latency(self) -> float | None:

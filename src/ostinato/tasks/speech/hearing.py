@@ -32,12 +32,13 @@ class Hearing:
     Args:
         make: makes a decoder that has heard nothing.
         rule: when an utterance has ended; `None`: with the recording.
-        step: seconds that one output stands for.
+        step: seconds that one output stands for; frame: seconds of a frame.
     """
 
     make: Callable[[], Decoder]
     rule: EndpointRule | None
     step: float
+    frame: float
 
     @classmethod
     def of(cls, model: SpeechModel, *, silence: float | None = None, scorer: CombinedScorer | None = None) -> Hearing:
@@ -56,10 +57,16 @@ class Hearing:
             )
 
         rule = EndpointRule(silence=silence or own.silence) if encoder.choices.streams else None
-        return cls(make, rule, step)
+        return cls(make, rule, step, encoder.step)
 
-    def transcripts(self, outputs: NDArray[np.float32], n_best: int = 1) -> list[Transcript]:
-        """Return the best transcripts of a recording whose outputs are `(steps, features)`, the best first."""
+    def transcripts(self, outputs: NDArray[np.float32], quiet: NDArray[np.int64], n_best: int = 1) -> list[Transcript]:
+        """Return the best transcripts of a recording, the best first.
+
+        Args:
+            outputs: of the network, `(steps, features)`.
+            quiet: frames for which it has been quiet at each step, `(steps,)`.
+            n_best: how many, at most.
+        """
         decoder = self.make()
         if self.rule is None:
             decoder.advance(outputs)
@@ -68,13 +75,23 @@ class Hearing:
         began = 0
         for number in range(len(outputs)):
             decoder.advance(outputs[number : number + 1])
-            if self.rule.ended(decoder):
+            if self.ended(decoder, int(quiet[number])):
                 parts.append([later(own, began * self.step) for own in decoder.finish(n_best)])
                 decoder.reset()
                 began = number + 1
         parts.append([later(own, began * self.step) for own in decoder.finish(n_best)])
         said = [part for part in parts if part[0].text] or parts[-1:]
         return [joined([part[min(rank, len(part) - 1)] for part in said]) for rank in range(max(map(len, said)))]
+
+    def ended(self, decoder: Decoder, quiet: int) -> bool:
+        """Tell whether an utterance has ended: nothing was written for a while, and it was quiet as long.
+
+        A network may write the last letters of a word late, and wait with them while the word goes on.
+        """
+        rule = self.rule
+        if rule is None or not rule.ended(decoder):
+            return False
+        return quiet * self.frame >= rule.silence or decoder.frames * decoder.frame_seconds >= rule.most
 
 
 def later(transcript: Transcript, seconds: float) -> Transcript:
@@ -109,5 +126,9 @@ def outputs_of(model: SpeechModel, spoken: Spoken) -> Iterator[tuple[int, NDArra
 
 def transcribed(model: SpeechModel, spoken: Spoken, hearing: Hearing, n_best: int = 1) -> list[list[Transcript]]:
     """Return the best transcripts of each utterance."""
-    found: dict[int, Any] = {row: hearing.transcripts(own, n_best) for row, own in outputs_of(model, spoken)}
+    every = model.network.reduction
+    found: dict[int, Any] = {
+        row: hearing.transcripts(outputs, spoken.quiet(row)[::every], n_best)
+        for row, outputs in outputs_of(model, spoken)
+    }
     return [found[row] for row in range(len(spoken))]

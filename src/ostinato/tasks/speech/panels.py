@@ -29,7 +29,9 @@ def speech_panels(spoken: Spoken, written: Written) -> Iterator[Panel]:
         yield Table(
             "Most wrong",
             ("recording", "said", "written", "errors"),
-            tuple((spoken.utterances.ids[row], spoken.texts[row], written.texts[row], int(wrong[row])) for row in worst),
+            tuple(
+                (spoken.utterances.ids[row], spoken.texts[row], written.texts[row], int(wrong[row])) for row in worst
+            ),
         )
     shown = [next((row for row in range(len(spoken)) if written.texts[row] and not wrong[row]), None), *worst[:1]]
     for row in shown:

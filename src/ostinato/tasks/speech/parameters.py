@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from ostinato.options import Cell, data, model, training
-from ostinato.tasks.base.about import About, Extra, Parameters
+from ostinato.tasks.base.about import About, Demonstration, Extra, Parameters
 from ostinato.training.config import Optimizer, Schedule
 
 _STREAM = (
@@ -36,6 +36,14 @@ class SpeechParameters(Parameters):
         "folder of NAME.wav and NAME.txt",
         hint="ostinato predict {out} FILE.wav writes down what is said; ostinato report {out} shows it",
         extras={"stream": _STREAM},
+        many=True,
+        demos=(
+            Demonstration(
+                "speech",
+                "spoken numbers that espeak-ng makes, or a folder of yours, written down live",
+                "ostinato.tasks.speech.demo:run",
+            ),
+        ),
     )
     unsized: ClassVar[frozenset[str]] = frozenset(
         {"beam_size", "subsampling", "pyramid", "language_weight", "hot_bonus"}

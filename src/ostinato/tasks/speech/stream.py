@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ostinato.data.audio import OnlineFeatures, Pcm16
-from ostinato.errors import DataError, StreamRowError, UsageError
+from ostinato.errors import DataError, UsageError
 from ostinato.nn.front_steps import FrontSteps
 from ostinato.streaming import NOTHING, Headed, Row, SoundStream, Steps, refused, shared_steps
-from ostinato.tasks.speech.decoding import Transcript, Word
+from ostinato.tasks.speech.decoding import Transcript
+from ostinato.tasks.speech.encoding import silence as silence_of
+from ostinato.tasks.speech.heard import Heard, plain_transcript, plain_words, samples_of
 from ostinato.tasks.speech.hearing import Hearing, SpeechModel, later
-
-_LOUDEST = 100.0
+from ostinato.tasks.speech.loudness import Quiet
 
 
 class _End:
@@ -26,24 +27,6 @@ class _End:
 
 
 _END = _End()
-
-
-@dataclass(frozen=True)
-class Heard:
-    """What a packet came to.
-
-    Args:
-        text: of the utterance in progress, so far; changed: whether it is another than before the packet.
-        words: its words, with seconds since the stream began.
-        ended: the utterances that ended in this packet.
-        seconds: of sound that were heard since the stream began.
-    """
-
-    text: str
-    changed: bool
-    words: tuple[Word, ...]
-    ended: tuple[Transcript, ...]
-    seconds: float
 
 
 class SpeechStream(SoundStream):
@@ -78,7 +61,10 @@ class SpeechStream(SoundStream):
         if not 1000 <= self.rate <= 768_000:
             raise UsageError(f"rate is {rate}; expected 1000 to 768000 samples a second")
         self._hearing = Hearing.of(model, silence=silence)
-        self._pcm, self._features = Pcm16(), OnlineFeatures(encoder.settings, encoder.normaliser, self.rate)
+        self._tail = silence_of(encoder.choices.tail, self.rate)
+        self._pcm = Pcm16()
+        self._features = OnlineFeatures(replace(encoder.settings, normalisation="none"), rate=self.rate)
+        self._normal, self._quiet = encoder.normaliser.begin(encoder.settings), Quiet(encoder.step)
         self._stages, self._norms = _shared(network)
         last: Any = self._stages[-1].copy
         self._front, self._read = FrontSteps(last.beside["front"]), last.beside["read"]
@@ -95,6 +81,9 @@ class SpeechStream(SoundStream):
         """Begin a new recording."""
         self._pcm.finish()
         self._features.reset()
+        self._quiet.reset()
+        if self._normal is not None:
+            self._normal.reset()
         self._front.reset()
         for row in self._rows:
             row.restore(None)
@@ -105,7 +94,7 @@ class SpeechStream(SoundStream):
         # of each stage behind the first, the output before that waits to be read with the next
         self._waiting: list[NDArray[np.float32] | None] = [None] * (len(self._stages) - 1)
         self._phases = [0] * (len(self._stages) - 1)
-        self._steps, self._began, self._text, self._samples = 0, 0, "", 0
+        self._frames, self._reads, self._steps, self._began, self._text, self._samples = 0, 0, 0, 0, "", 0
 
     def steps(self, row: Any) -> Steps:
         """Take a packet in, of any size; return what it came to, a `Heard`.
@@ -118,10 +107,11 @@ class SpeechStream(SoundStream):
         """
         if isinstance(row, _End):
             yield NOTHING
-            heard: Heard = yield from self._listened(self._features.finish(), ended=True)
+            frames = np.concatenate([self._features.accept(self._tail), self._features.finish()])
+            heard: Heard = yield from self._listened(frames, ended=True)
             self.reset()
             return heard
-        packet = row if isinstance(row, (bytes, bytearray, memoryview)) else _samples(row)
+        packet = row if isinstance(row, (bytes, bytearray, memoryview)) else samples_of(row)
         yield NOTHING
         samples = self._pcm.accept(bytes(packet)) if not isinstance(packet, np.ndarray) else packet
         self._samples += len(samples)
@@ -158,12 +148,16 @@ class SpeechStream(SoundStream):
 
     def _listened(self, frames: NDArray[np.float32], *, ended: bool) -> Steps:
         done: list[Transcript] = []
+        quiet = self._quiet.accept(frames)
+        normal = frames if self._normal is None else self._normal.accept(frames)
         with torch.inference_mode():
-            read = self._read(self._front.push(torch.from_numpy(frames))).numpy()
-        for x in read:
+            read = self._read(self._front.push(torch.from_numpy(normal))).numpy()
+        every, first, reads = self._front.front.reduction, self._frames, self._reads
+        self._frames, self._reads = first + len(frames), reads + len(read)
+        for number, x in enumerate(read, reads):
             output = yield from self._climbed(x)
             if output is not None:
-                done += self._decoded(output)
+                done += self._decoded(output, int(quiet[number * every - first]))
         if ended:
             done += self._closed()
         best = later(self._decoder.best(), self._began * self._hearing.step) if len(read) or ended else None
@@ -194,11 +188,10 @@ class SpeechStream(SoundStream):
             read: NDArray[np.float32] = self._norms[place](torch.from_numpy(both)).numpy()
         return read
 
-    def _decoded(self, output: NDArray[np.float32]) -> list[Transcript]:
+    def _decoded(self, output: NDArray[np.float32], quiet: int) -> list[Transcript]:
         self._decoder.advance(output[None])
         self._steps += 1
-        rule = self._hearing.rule
-        return self._closed() if rule is not None and rule.ended(self._decoder) else []
+        return self._closed() if self._hearing.ended(self._decoder, quiet) else []
 
     def _closed(self) -> list[Transcript]:
         """End the utterance in progress; return it, if anything was said."""
@@ -219,11 +212,13 @@ class SpeechStream(SoundStream):
             "rate": self.rate,
             "pcm": self._pcm.state(),
             "features": self._features.state(),
+            "normal": None if self._normal is None else self._normal.state(),
+            "quiet": self._quiet.state(),
             "front": self._front.kept(),
             "states": [row.state() for row in self._rows],
             "waiting": list(self._waiting),
             "decoder": self._decoder.kept(),
-            "counts": [*self._phases, self._steps, self._began, self._samples],
+            "counts": [*self._phases, self._frames, self._reads, self._steps, self._began, self._samples],
             "text": self._text,
         }
 
@@ -245,47 +240,31 @@ class SpeechStream(SoundStream):
             len(states) != len(self._rows)
             or len(waiting) != len(widths)
             or not all(own is None or _is_row(own, width) for own, width in zip(waiting, widths, strict=True))
-            or len(counts) != len(widths) + 3
+            or len(counts) != len(widths) + 5
             or not all(type(own) is int and own >= 0 for own in counts)
-            or not all(own < 2 for own in counts[:-3])
+            or not all(own < 2 for own in counts[:-5])
             or not isinstance(kept.get("text"), str)
         ):
             raise refused("lacks a part, or has one of another form")
         try:
             self._pcm.restore(kept.get("pcm") or {})
             self._features.restore(kept.get("features") or {})
+            if self._normal is not None:
+                self._normal.restore(kept.get("normal"))
         except (DataError, AttributeError, TypeError) as error:
             raise refused(f"has sounds that do not fit ({error})") from error
-        if not self._front.accept(kept.get("front")):
+        if not self._quiet.restore(kept.get("quiet")) or not self._front.accept(kept.get("front")):
             raise refused("has other frames than the convolutions see")
         for row, state in zip(self._rows, states, strict=True):
             row.restore(state)
         self._decoder.accept(kept.get("decoder"))  # type: ignore[arg-type]
-        self._waiting, self._phases = waiting, counts[:-3]
-        self._steps, self._began, self._samples = counts[-3:]
+        self._waiting, self._phases = waiting, counts[:-5]
+        self._frames, self._reads, self._steps, self._began, self._samples = counts[-5:]
         self._text = kept["text"]
 
     def _norm_width(self, place: int) -> int:
         own: Any = self._stages[place + 1].module
         return int(own.layer.cells[0].input_size) // 2 if hasattr(own.layer, "cells") else 0
-
-
-def plain_transcript(own: Transcript) -> dict[str, Any]:
-    """Return a transcript as plain data."""
-    return {"text": own.text, "score": round(own.score, 6), "words": plain_words(own.words)}
-
-
-def plain_words(words: Sequence[Word]) -> list[dict[str, Any]]:
-    """Return words as plain data: seconds, and confidences from 0 to 1."""
-    return [
-        {
-            "word": own.text,
-            "start": round(own.start, 3),
-            "end": round(own.end, 3),
-            "confidence": round(own.confidence, 4),
-        }
-        for own in words
-    ]
 
 
 def _shared(network: Any) -> tuple[list[Any], list[nn.Module]]:
@@ -302,24 +281,6 @@ def _shared(network: Any) -> tuple[list[Any], list[nn.Module]]:
 
         found.append(shared_steps(stage, layer))
     return found, [stage.norm for stage in stages[1:]]
-
-
-def _samples(row: Any) -> NDArray[np.float32]:
-    """Return samples as float32 in [-1, 1]."""
-    try:
-        found = np.asarray(row)
-    except (TypeError, ValueError) as error:
-        raise StreamRowError(f"it is no packet of samples ({str(error)[:60]})") from error
-    if found.ndim != 1 or found.dtype.kind not in "if" or (found.dtype.kind == "i" and found.dtype.itemsize > 2):
-        raise StreamRowError(
-            f"it is a {type(row).__name__} of shape {found.shape} and type {found.dtype}; expected samples, (samples,), "
-            "floats in [-1, 1] or integers of 16 bits, or their bytes"
-        )
-    if found.dtype.kind == "i":
-        return found.astype(np.float32) / np.float32(2 ** (8 * found.dtype.itemsize - 1))
-    if found.size and not np.abs(found).max() <= _LOUDEST:  # NaN too
-        raise StreamRowError("it has a sample that is no number, or far outside [-1, 1]; expected floats in [-1, 1]")
-    return found.astype(np.float32)
 
 
 def _listed(kept: Mapping[str, Any], name: str) -> list[Any]:

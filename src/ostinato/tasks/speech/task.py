@@ -21,17 +21,17 @@ from ostinato.tasks.base.units import Units
 from ostinato.tasks.speech.baselines import MostFrequent, NearestRecording, Written
 from ostinato.tasks.speech.choices import Choices
 from ostinato.tasks.speech.encoding import SpeechBatches, SpeechEncoder, Spoken, batches_of, say_strange
+from ostinato.tasks.speech.heard import plain_words
 from ostinato.tasks.speech.hearing import HELPED, Hearing, SpeechModel, outputs_of, transcribed
+from ostinato.tasks.speech.long import heard
 from ostinato.tasks.speech.measures import speech_measures, speech_units
 from ostinato.tasks.speech.network import SpeechNetwork
 from ostinato.tasks.speech.panels import speech_panels
 from ostinato.tasks.speech.parameters import SpeechParameters
 from ostinato.tasks.speech.speakers import by_speakers
-from ostinato.tasks.speech.stream import SpeechStream, plain_words
+from ostinato.tasks.speech.stream import SpeechStream
 from ostinato.training.config import TrainingConfig
 from ostinato.training.objective import Carry, Step
-
-_TOGETHER = 64  # recordings that are read and answered together
 
 
 class SpeechObjective:
@@ -59,8 +59,8 @@ class SpeechTask(Task[SpeechParameters, Utterances, SpeechEncoder, Spoken, Writt
         Choices.of(own, 1).check(streaming=own.streaming)
         if own.pyramid >= own.num_layers:
             raise UsageError(
-                f"pyramid is {own.pyramid}, but there are {own.num_layers} layers, of which the first reads every step; "
-                "take fewer, or more num_layers"
+                f"pyramid is {own.pyramid}, but there are {own.num_layers} layers, of which the first "
+                "reads every step; take fewer, or more num_layers"
             )
         if own.cell == "transformer" and own.streaming:
             raise UsageError("a transformer remembers every frame, so that a stream of it grows; take a recurrent cell")
@@ -223,20 +223,12 @@ class SpeechTask(Task[SpeechParameters, Utterances, SpeechEncoder, Spoken, Writt
             yield self.read(model.parameters, list(source) if several else source, True, labelled=False)
 
     def answers(self, model: SpeechModel, records: Utterances) -> Iterator[Mapping[str, Any]]:
-        hearing = Hearing.of(model)
-        for spoken in spoken_pieces(model, records):
-            for name, found in zip(spoken.utterances.ids, transcribed(model, spoken, hearing), strict=True):
-                best = found[0]
-                yield {"file": name, "text": best.text, "score": best.score, "words": plain_words(best.words)}
+        for name, found in heard(model, records):
+            best = found[0]
+            yield {"file": name, "text": best.text, "score": best.score, "words": plain_words(best.words)}
 
     def stream(self, model: SpeechModel, **options: Any) -> SpeechStream:
         return SpeechStream(model, **options)
-
-
-def spoken_pieces(model: SpeechModel, records: Utterances) -> Iterator[Spoken]:
-    """Yield recordings as the network reads them, some at a time."""
-    for first in range(0, len(records), _TOGETHER):
-        yield model.encoder.encode(records[first : first + _TOGETHER])
 
 
 def reference_loss(model: SpeechModel, spoken: Spoken) -> float:

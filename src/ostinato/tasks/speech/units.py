@@ -121,9 +121,7 @@ def prepared(text: str, *, lower: bool = False, punctuation: bool = True) -> str
     text = normalise(text, "NFC")
     text = text.lower() if lower else text
     if not punctuation:
-        text = "".join(
-            own if own in _WITHIN or not unicodedata.category(own).startswith("P") else " " for own in text
-        )
+        text = "".join(own if own in _WITHIN or not unicodedata.category(own).startswith("P") else " " for own in text)
         text = " ".join(word for word in text.split() if word.strip(_WITHIN))
     return " ".join(text.split())
 
