@@ -62,21 +62,21 @@ class FrontSteps:
 
     def kept(self) -> dict[str, Any]:
         """Return the last steps of each convolution, and where in its stride each stands."""
-        return {"steps": [own.numpy().copy() for own in self._kept], "phases": list(self._phases)}
+        return {"steps": [kept.numpy().copy() for kept in self._kept], "phases": list(self._phases)}
 
     def accept(self, kept: Any) -> bool:
         """Resume from what `kept` gave; tell whether it fits, without which all stays as it was."""
         steps, phases = (kept.get(name) for name in ("steps", "phases")) if isinstance(kept, dict) else (None, None)
         if not _fits(steps, self._shapes()) or not _counts(phases, self.front.time_strides):
             return False
-        self._kept, self._phases = [torch.from_numpy(own.copy()) for own in steps], list(phases)
+        self._kept, self._phases = [torch.from_numpy(array.copy()) for array in steps], list(phases)
         return True
 
     def _shapes(self) -> list[tuple[int, ...]]:
         shapes, bands = [], self.front.mels
-        for own in self.front.convolutions:
-            assert isinstance(own, nn.Conv2d)
-            shapes.append((1, own.in_channels, own.kernel_size[0] - 1, bands))
+        for convolution in self.front.convolutions:
+            assert isinstance(convolution, nn.Conv2d)
+            shapes.append((1, convolution.in_channels, convolution.kernel_size[0] - 1, bands))
             bands = -(-bands // self.front.stride)
         return shapes
 
@@ -100,14 +100,14 @@ def _fits(arrays: Any, shapes: Sequence[tuple[int, ...]]) -> bool:
     return (
         isinstance(arrays, list)
         and len(arrays) == len(shapes)
-        and all(_is_like(own, shape) for own, shape in zip(arrays, shapes, strict=True))
+        and all(_is_like(array, shape) for array, shape in zip(arrays, shapes, strict=True))
     )
 
 
-def _is_like(own: Any, shape: tuple[int, ...]) -> bool:
-    if not isinstance(own, np.ndarray) or own.dtype != np.float32 or own.shape != shape:
+def _is_like(array: Any, shape: tuple[int, ...]) -> bool:
+    if not isinstance(array, np.ndarray) or array.dtype != np.float32 or array.shape != shape:
         return False
-    values: NDArray[np.float32] = own
+    values: NDArray[np.float32] = array
     return bool(np.isfinite(values).all())
 
 
@@ -115,5 +115,5 @@ def _counts(phases: Any, strides: Sequence[int]) -> bool:
     return (
         isinstance(phases, list)
         and len(phases) == len(strides)
-        and all(type(own) is int and 0 <= own < stride for own, stride in zip(phases, strides, strict=True))
+        and all(type(phase) is int and 0 <= phase < stride for phase, stride in zip(phases, strides, strict=True))
     )

@@ -52,7 +52,7 @@ class FrameAugmentation(nn.Module):
         above = torch.minimum(below + 1, (lengths - 1).clamp_min(0))
         share = (place - below).to(frames)[..., None]
         size = frames.shape[2]
-        low, high = (frames.gather(0, own[..., None].expand(-1, -1, size)) for own in (below, above))
+        low, high = (frames.gather(0, rows[..., None].expand(-1, -1, size)) for rows in (below, above))
         return low + (high - low) * share, wanted
 
     def _of_other_voice(self, frames: Tensor) -> Tensor:
@@ -63,7 +63,7 @@ class FrameAugmentation(nn.Module):
         below = place.long()
         share = (place - below).to(frames)
         above = (below + 1).clamp(max=bands - 1)
-        low, high = (frames.gather(2, own[None].expand(len(frames), -1, -1)) for own in (below, above))
+        low, high = (frames.gather(2, rows[None].expand(len(frames), -1, -1)) for rows in (below, above))
         return low + (high - low) * share
 
     def _of_other_room(self, frames: Tensor) -> Tensor:

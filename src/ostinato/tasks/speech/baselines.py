@@ -64,8 +64,8 @@ class NearestRecording:
     def fit(cls, train: Spoken, seed: int) -> NearestRecording:
         """Keep recordings."""
         rows = np.sort(np.random.default_rng(seed).permutation(len(train))[:_KEPT]).tolist()
-        own = [_coarse(train.frames(row)) for row in rows]
-        return cls(np.concatenate(own), np.array(list(map(len, own))), tuple(train.texts[row] for row in rows), seed)
+        kept = [_coarse(train.frames(row)) for row in rows]
+        return cls(np.concatenate(kept), np.array(list(map(len, kept))), tuple(train.texts[row] for row in rows), seed)
 
     def predict(self, spoken: Spoken) -> Written:
         """Return the transcripts of the nearest."""
@@ -75,7 +75,7 @@ class NearestRecording:
         count = max(_FEWEST, int(len(known) * min(1.0, _CELLS / max(cells, 1.0))))
         rows = np.random.default_rng(self.seed).permutation(len(known))[:count].tolist()
         near = WarpedNeighbours([known[row] for row in rows])
-        return Written([self.texts[rows[int(near.distances(own).argmin())]] for own in heard])
+        return Written([self.texts[rows[int(near.distances(frames).argmin())]] for frames in heard])
 
 
 def _coarse(frames: Frames) -> Frames:

@@ -47,11 +47,10 @@ class Choices:
     @classmethod
     def of(cls, parameters: SpeechParameters, subsampling: int) -> Choices:
         """Return the choices; a streaming model reads forward alone."""
-        own = parameters
-        live = own.streaming
-        bidirectional = not live if own.bidirectional is None else own.bidirectional
-        causal = live if own.causal is None else own.causal
-        normalize: Normal = own.normalize or "running"
+        live = parameters.streaming
+        bidirectional = not live if parameters.bidirectional is None else parameters.bidirectional
+        causal = live if parameters.causal is None else parameters.causal
+        normalize: Normal = parameters.normalize or "running"
         return cls(bidirectional, causal, normalize, subsampling)
 
     def check(self, *, streaming: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar, TypeAlias
@@ -14,21 +14,16 @@ from numpy.typing import NDArray
 
 from ostinato.data.audio import FeatureSettings, Normaliser, Utterances, features, normalised
 from ostinato.data.notes import note
-from ostinato.data.text import BucketedBatches
-from ostinato.errors import DataError
 from ostinato.nn.losses.ctc import needed_steps
 from ostinato.tasks.base.holding_out import fingerprint
 from ostinato.tasks.speech.choices import Choices, suited_subsampling
 from ostinato.tasks.speech.decoding import Aids
 from ostinato.tasks.speech.loudness import Quiet
-from ostinato.tasks.speech.network import SpeechBatch
 from ostinato.tasks.speech.parameters import SpeechParameters
 from ostinato.tasks.speech.units import SpeechUnits
-from ostinato.training.objective import Batch
 
 Frames: TypeAlias = "NDArray[np.float32]"
 _KEPT = 1 << 30  # bytes of frames that are kept in memory; those of longer recordings are computed each time
-_SHOWN = 3
 _FEW, _MANY = 40, 80  # bands, below 16 kHz and from there on
 
 
@@ -74,27 +69,33 @@ class SpeechEncoder:
         Raises:
             DataError: no utterance can be learned from.
         """
-        own, texts = parameters, train.texts or ()
+        texts = train.texts or ()
         units = SpeechUnits.build(
-            texts, own.units, lower=own.lower, punctuation=own.punctuation, size=own.vocabulary_size,
-            min_count=own.min_count,
-        )  # fmt: skip
-        rate = own.rate or train.usual_rate()
-        settings = FeatureSettings(rate, own.bins or (_FEW if rate < 16000 else _MANY), normalisation="none")
-        settings.check()
-        raw = RawFrames.of(train, settings, Choices.of(own, 1).tail)
-        targets = [units.encode(text) for text in texts]
-        further = 2**own.pyramid
-        subsampling = own.subsampling or (
-            suited_subsampling(raw.lengths.tolist(), least_steps(targets), further) if own.loss != "transducer" else 4
+            texts,
+            parameters.units,
+            lower=parameters.lower,
+            punctuation=parameters.punctuation,
+            size=parameters.vocabulary_size,
+            min_count=parameters.min_count,
         )
-        choices = Choices.of(own, subsampling)
+        rate = parameters.rate or train.usual_rate()
+        settings = FeatureSettings(rate, parameters.bins or (_FEW if rate < 16000 else _MANY), normalisation="none")
+        settings.check()
+        raw = RawFrames.of(train, settings, Choices.of(parameters, 1).tail)
+        targets = [units.encode(text) for text in texts]
+        further = 2**parameters.pyramid
+        subsampling = parameters.subsampling or (
+            suited_subsampling(raw.lengths.tolist(), least_steps(targets), further)
+            if parameters.loss != "transducer"
+            else 4
+        )
+        choices = Choices.of(parameters, subsampling)
         return cls(
             units,
             replace(settings, normalisation=choices.normalize),
             Normaliser.fit(raw[row] for row in range(len(raw))),
             choices,
-            Aids.fit(own, texts, units),
+            Aids.fit(parameters, texts, units),
         )
 
     def normalised(self, raw: Frames) -> Frames:
@@ -126,10 +127,10 @@ class RawFrames(Sequence[Frames]):
         self._kept: list[Frames | None] = []
         lengths, size = [], 0
         for row in range(len(utterances)):
-            own = self._computed(utterances, row)
-            size += own.nbytes
-            lengths.append(len(own))
-            self._kept.append(own if size <= _KEPT else None)
+            frames = self._computed(utterances, row)
+            size += frames.nbytes
+            lengths.append(len(frames))
+            self._kept.append(frames if size <= _KEPT else None)
         self.lengths: NDArray[np.int64] = np.array(lengths, np.int64)
 
     @classmethod
@@ -145,9 +146,9 @@ class RawFrames(Sequence[Frames]):
 
     def __getitem__(self, row: Any) -> Any:
         """Return the frames of one, `(frames, bands)`."""
-        own = self._kept[row]
+        frames = self._kept[row]
         utterances = self._read()
-        return self._computed(utterances, row) if own is None and utterances is not None else own
+        return self._computed(utterances, row) if frames is None and utterances is not None else frames
 
     def _computed(self, utterances: Utterances, row: int) -> Frames:
         samples = utterances.samples(row, self.settings.rate)
@@ -214,8 +215,8 @@ class Spoken:
         """Return what the texts hold that is no unit, and how often."""
         found: dict[str, int] = {}
         for text in self.texts:
-            for own in self.encoder.units.unknown(text):
-                found[own] = found.get(own, 0) + 1
+            for unit in self.encoder.units.unknown(text):
+                found[unit] = found.get(unit, 0) + 1
         return found
 
 
@@ -225,82 +226,17 @@ def least_steps(targets: Sequence[Sequence[int]]) -> list[int]:
     >>> least_steps([[1, 2], [1, 1], []])
     [2, 3, 1]
     """
-    lengths = torch.tensor([len(own) for own in targets])
-    found: list[int] = needed_steps(_padded(targets), lengths).clamp_min(1).tolist()
+    lengths = torch.tensor([len(units) for units in targets])
+    found: list[int] = needed_steps(padded(targets), lengths).clamp_min(1).tolist()
     return found
 
 
-def _padded(targets: Sequence[Sequence[int]]) -> torch.Tensor:
+def padded(targets: Sequence[Sequence[int]]) -> torch.Tensor:
+    """Return units side by side, `(utterances, units)`, zeros behind the shorter ones."""
     block = torch.zeros((len(targets), max(map(len, targets), default=0)), dtype=torch.long)
-    for row, own in enumerate(targets):
-        block[row, : len(own)] = torch.tensor(own, dtype=torch.long)
+    for row, units in enumerate(targets):
+        block[row, : len(units)] = torch.tensor(units, dtype=torch.long)
     return block
-
-
-def together(spoken: Spoken, rows: Sequence[int]) -> SpeechBatch:
-    """Return utterances as one batch, padded with zeros."""
-    parts = [torch.from_numpy(np.ascontiguousarray(spoken.frames(row))) for row in rows]
-    targets = [spoken.targets[row] for row in rows]
-    return SpeechBatch(
-        torch.nn.utils.rnn.pad_sequence(parts),
-        torch.tensor([len(own) for own in parts]),
-        _padded(targets),
-        torch.tensor([len(own) for own in targets]),
-    )
-
-
-class SpeechBatches:
-    """Utterances that can be learned from, in batches of like length.
-
-    Args:
-        spoken: as the network reads them.
-        parameters: sizes of a batch.
-        shuffle: whether each epoch has its own order.
-    """
-
-    def __init__(self, spoken: Spoken, parameters: SpeechParameters, *, shuffle: bool) -> None:
-        self._spoken = spoken
-        self._rows = np.flatnonzero(spoken.fits(parameters))
-        lengths = spoken.lengths[self._rows].tolist()
-        frames = max(1, round(parameters.batch_seconds / spoken.encoder.step))
-        self._plan = BucketedBatches(
-            ([0] * length for length in lengths), batch_tokens=frames, max_batch=parameters.batch_size,
-            window=20 * parameters.batch_size, shuffle=shuffle, seed=parameters.seed,
-        )  # fmt: skip
-
-    def __len__(self) -> int:
-        return len(self._plan)
-
-    def batches(self, epoch: int) -> Iterator[Batch]:
-        """Return the batches of an epoch, the same ones each time."""
-        for batch in self._plan.batches(epoch):
-            yield Batch(together(self._spoken, self._rows[batch.data.rows.numpy()].tolist()))  # type: ignore[union-attr]
-
-
-def batches_of(spoken: Spoken, parameters: SpeechParameters, *, training: bool) -> SpeechBatches | None:
-    """Return batches; `None` where there is nothing to learn from.
-
-    Utterances that CTC cannot write are left out, counted, and the first of them are named.
-
-    Raises:
-        DataError: of training data, all are such.
-    """
-    left_out = spoken.too_long(parameters)
-    if training and left_out:
-        named = ", ".join(left_out[:_SHOWN]) + (", ..." if len(left_out) > _SHOWN else "")
-        said = (
-            f"{len(left_out):,} of {len(spoken):,} training utterances have transcripts longer than CTC can write in "
-            f"their frames ({named})"
-        )
-        if len(left_out) == len(spoken):
-            raise DataError(
-                f"{said}; take subsampling=1 and pyramid=0 (--subsampling 1), larger units, or loss='transducer'"
-            )
-        note(
-            f"{said}; they are left out: a subsampling of less than {spoken.encoder.choices.subsampling} would have "
-            "room for more"
-        )
-    return SpeechBatches(spoken, parameters, shuffle=training) if len(left_out) < len(spoken) else None
 
 
 def say_strange(spoken: Spoken) -> None:
@@ -308,7 +244,7 @@ def say_strange(spoken: Spoken) -> None:
     strange = spoken.strange()
     if strange:
         shown = (
-            "".join(sorted(strange)[:10]) if all(len(own) == 1 for own in strange) else ", ".join(sorted(strange)[:5])
+            "".join(sorted(strange)[:10]) if all(len(unit) == 1 for unit in strange) else ", ".join(sorted(strange)[:5])
         )
         what = "characters" if spoken.encoder.units.level == "character" else "words"
         note(

@@ -33,21 +33,21 @@ class Heard:
     seconds: float
 
 
-def plain_transcript(own: Transcript) -> dict[str, Any]:
+def plain_transcript(transcript: Transcript) -> dict[str, Any]:
     """Return a transcript as plain data."""
-    return {"text": own.text, "score": round(own.score, 6), "words": plain_words(own.words)}
+    return {"text": transcript.text, "score": round(transcript.score, 6), "words": plain_words(transcript.words)}
 
 
 def plain_words(words: Sequence[Word]) -> list[dict[str, Any]]:
     """Return words as plain data: seconds, and confidences from 0 to 1."""
     return [
         {
-            "word": own.text,
-            "start": round(own.start, 3),
-            "end": round(own.end, 3),
-            "confidence": round(own.confidence, 4),
+            "word": word.text,
+            "start": round(word.start, 3),
+            "end": round(word.end, 3),
+            "confidence": round(word.confidence, 4),
         }
-        for own in words
+        for word in words
     ]
 
 

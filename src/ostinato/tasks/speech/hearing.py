@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from ostinato.nn.losses import CombinedScorer
 from ostinato.tasks.base.batches import like_lengths
 from ostinato.tasks.base.task import Model
+from ostinato.tasks.speech.batches import together
 from ostinato.tasks.speech.decoding import Decoder, EndpointRule, Transcript, ctc_decoder, transducer_decoder
-from ostinato.tasks.speech.encoding import SpeechEncoder, Spoken, together
+from ostinato.tasks.speech.encoding import SpeechEncoder, Spoken
 from ostinato.tasks.speech.parameters import SpeechParameters
 
 if TYPE_CHECKING:
@@ -43,11 +44,11 @@ class Hearing:
     @classmethod
     def of(cls, model: SpeechModel, *, silence: float | None = None, scorer: CombinedScorer | None = None) -> Hearing:
         """Return how a model hears: one that streams ends utterances in silence, so that live and whole agree."""
-        own, encoder = model.parameters, model.encoder
+        parameters, encoder = model.parameters, model.encoder
         network: SpeechNetwork = model.network
         step = encoder.step * network.reduction
-        scorer = encoder.aids.scorer(own, encoder.units) if scorer is None else scorer
-        beam = own.beam_size if own.beam_size > 1 else HELPED if scorer is not None else 0
+        scorer = encoder.aids.scorer(parameters, encoder.units) if scorer is None else scorer
+        beam = parameters.beam_size if parameters.beam_size > 1 else HELPED if scorer is not None else 0
 
         def make() -> Decoder:
             if network.joint is None or network.predictor is None:
@@ -56,7 +57,7 @@ class Hearing:
                 encoder.units, network.predictor, network.joint, beam_size=beam, scorer=scorer, frame_seconds=step
             )
 
-        rule = EndpointRule(silence=silence or own.silence) if encoder.choices.streams else None
+        rule = EndpointRule(silence=silence or parameters.silence) if encoder.choices.streams else None
         return cls(make, rule, step, encoder.step)
 
     def transcripts(self, outputs: NDArray[np.float32], quiet: NDArray[np.int64], n_best: int = 1) -> list[Transcript]:
@@ -76,10 +77,10 @@ class Hearing:
         for number in range(len(outputs)):
             decoder.advance(outputs[number : number + 1])
             if self.ended(decoder, int(quiet[number])):
-                parts.append([later(own, began * self.step) for own in decoder.finish(n_best)])
+                parts.append([later(transcript, began * self.step) for transcript in decoder.finish(n_best)])
                 decoder.reset()
                 began = number + 1
-        parts.append([later(own, began * self.step) for own in decoder.finish(n_best)])
+        parts.append([later(transcript, began * self.step) for transcript in decoder.finish(n_best)])
         said = [part for part in parts if part[0].text] or parts[-1:]
         return [joined([part[min(rank, len(part) - 1)] for part in said]) for rank in range(max(map(len, said)))]
 
@@ -96,7 +97,7 @@ class Hearing:
 
 def later(transcript: Transcript, seconds: float) -> Transcript:
     """Return a transcript whose words come so many seconds later."""
-    words = tuple(replace(own, start=own.start + seconds, end=own.end + seconds) for own in transcript.words)
+    words = tuple(replace(word, start=word.start + seconds, end=word.end + seconds) for word in transcript.words)
     return replace(transcript, words=words)
 
 
@@ -105,10 +106,10 @@ def joined(parts: Sequence[Transcript]) -> Transcript:
     if len(parts) == 1:
         return parts[0]
     return Transcript(
-        " ".join(own.text for own in parts),
-        sum(own.score for own in parts),
-        tuple(one for own in parts for one in own.classes),
-        tuple(word for own in parts for word in own.words),
+        " ".join(part.text for part in parts),
+        sum(part.score for part in parts),
+        tuple(one for part in parts for one in part.classes),
+        tuple(word for part in parts for word in part.words),
     )
 
 

@@ -40,24 +40,26 @@ class SpeechNetwork(nn.Module):
 
     def __init__(self, parameters: SpeechParameters, choices: Choices, bands: int, classes: int) -> None:
         super().__init__()
-        own = parameters
-        size = own.hidden_size
-        self.classes, self.ctc_weight = classes, own.ctc_weight
-        self.augmentation = FrameAugmentation(own.augmentation)
+        size = parameters.hidden_size
+        self.classes, self.ctc_weight = classes, parameters.ctc_weight
+        self.augmentation = FrameAugmentation(parameters.augmentation)
         self.front = SpectrogramFront(
-            bands, [own.channels] * 2, time_strides=strides_of(choices.subsampling), causal=choices.causal
+            bands, [parameters.channels] * 2, time_strides=strides_of(choices.subsampling), causal=choices.causal
         )
-        self.read = nn.Sequential(nn.Linear(self.front.output_size, size), _norm(own.layer_norm, size))
-        self.dropout = nn.Dropout(own.dropout)
+        self.read = nn.Sequential(nn.Linear(self.front.output_size, size), _norm(parameters.layer_norm, size))
+        self.dropout = nn.Dropout(parameters.dropout)
         width = 2 * size if choices.bidirectional else size
         self.encoder = Pyramid(
-            lambda features, number: _stage(own, choices, features, number), size, reductions=own.pyramid, width=width
+            lambda features, number: _stage(parameters, choices, features, number),
+            size,
+            reductions=parameters.pyramid,
+            width=width,
         )
-        self.normal = _norm(own.layer_norm, width)
-        self.scores = nn.Linear(width, classes) if own.loss != "transducer" else None
+        self.normal = _norm(parameters.layer_norm, width)
+        self.scores = nn.Linear(width, classes) if parameters.loss != "transducer" else None
         self.predictor, self.joint = None, None
-        if own.loss != "ctc":
-            self.predictor = TransducerPredictor(classes, size, lambda features: _cell(own.cell, features, size))
+        if parameters.loss != "ctc":
+            self.predictor = TransducerPredictor(classes, size, lambda features: _cell(parameters.cell, features, size))
             self.joint = TransducerJoint(width, size, size, classes)
 
     @property
@@ -104,10 +106,10 @@ class SpeechNetwork(nn.Module):
             )
         if self.joint is not None and self.predictor is not None:
             predicted = self.predictor(targets, target_lengths)
-            own = transducer_joint_loss(
+            loss = transducer_joint_loss(
                 self.joint, encoded, predicted, targets, counts, target_lengths, reduction="sum"
             )
-            total = total + own * (1.0 if self.scores is None else 1.0 - share)
+            total = total + loss * (1.0 if self.scores is None else 1.0 - share)
         return total
 
 
@@ -125,13 +127,24 @@ class _Stage(nn.Module):
 
 
 def _stage(parameters: SpeechParameters, choices: Choices, features: int, number: int) -> nn.Module:
-    own = parameters
-    layers = 1 if number else max(1, own.num_layers - own.pyramid)
-    options: dict[str, object] = {} if own.cell == TRANSFORMER or not own.layer_norm else {"norm": "layer"}
-    stack = stack_of(
-        own.cell, features, own.hidden_size, layers, dropout=own.dropout, bidirectional=choices.bidirectional, **options
+    layers = 1 if number else max(1, parameters.num_layers - parameters.pyramid)
+    options: dict[str, object] = (
+        {} if parameters.cell == TRANSFORMER or not parameters.layer_norm else {"norm": "layer"}
     )
-    return _Stage(stack, _norm(own.layer_norm, features) if number else nn.Identity(), own.dropout if number else 0.0)
+    stack = stack_of(
+        parameters.cell,
+        features,
+        parameters.hidden_size,
+        layers,
+        dropout=parameters.dropout,
+        bidirectional=choices.bidirectional,
+        **options,
+    )
+    return _Stage(
+        stack,
+        _norm(parameters.layer_norm, features) if number else nn.Identity(),
+        parameters.dropout if number else 0.0,
+    )
 
 
 def _cell(cell: Cell, features: int, size: int) -> nn.Module:

@@ -48,9 +48,9 @@ def spectrogram(spoken: Spoken, written: Written, row: int) -> TimedImage:
     said = spoken.texts[row]
     return TimedImage(
         f"Heard in {spoken.utterances.ids[row]}",
-        tuple(tuple(round(float(own), 2) for own in band) for band in steps.T),
+        tuple(tuple(round(float(value), 2) for value in band) for band in steps.T),
         spoken.encoder.step * every,
-        tuple((own.text, float(own.start), float(own.end)) for own in words),
+        tuple((word.text, float(word.start), float(word.end)) for word in words),
         "mel bands",
         f"Said: {said}" + ("" if said == written.texts[row] else f". Written: {written.texts[row]}"),
     )

@@ -25,7 +25,7 @@ def by_speakers(speakers: Sequence[str], shares: Shares, seed: int) -> tuple[lis
         Rows of training, validation and test part, and the test part in words; `None`: there are too few speakers.
 
     >>> rows, words = by_speakers(list("aabbccddeeff"), Shares(0.1, 0.1), seed=0)
-    >>> [len(own) for own in rows], words
+    >>> [len(part) for part in rows], words
     ([8, 2, 2], '1 of 6 speakers, drawn')
     """
     numbers = groups_of(speakers)
@@ -42,5 +42,5 @@ def by_speakers(speakers: Sequence[str], shares: Shares, seed: int) -> tuple[lis
             taken.append(left.pop())
         parts.append(taken)
     test, validation = parts
-    rows = [np.flatnonzero(np.isin(numbers, own)) for own in (left, validation, test)]
+    rows = [np.flatnonzero(np.isin(numbers, part)) for part in (left, validation, test)]
     return rows, f"{len(test)} of {count} speakers, drawn"

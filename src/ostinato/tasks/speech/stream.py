@@ -68,7 +68,7 @@ class SpeechStream(SoundStream):
         self._stages, self._norms = _shared(network)
         last: Any = self._stages[-1].copy
         self._front, self._read = FrontSteps(last.beside["front"]), last.beside["read"]
-        self._rows = [Row(own) for own in self._stages]
+        self._rows = [Row(stage) for stage in self._stages]
         self._decoder = self._hearing.make()
         self._begin()
 
@@ -129,8 +129,8 @@ class SpeechStream(SoundStream):
 
     def lines(self, heard: Heard) -> Iterator[dict[str, Any]]:
         """Yield what the command line prints after a packet: utterances that ended, and a text that changed."""
-        for own in heard.ended:
-            yield {"final": True, **plain_transcript(own)}
+        for transcript in heard.ended:
+            yield {"final": True, **plain_transcript(transcript)}
         if heard.changed and heard.text:
             yield {"final": False, "text": heard.text, "seconds": round(heard.seconds, 3)}
 
@@ -140,7 +140,7 @@ class SpeechStream(SoundStream):
             "text": answer.text,
             "changed": answer.changed,
             "words": plain_words(answer.words),
-            "ended": [plain_transcript(own) for own in answer.ended],
+            "ended": [plain_transcript(transcript) for transcript in answer.ended],
             "seconds": answer.seconds,
         }
 
@@ -204,7 +204,7 @@ class SpeechStream(SoundStream):
 
     def mark(self) -> str:
         """Return what tells the model from others."""
-        return "-".join(own.mark for own in self._stages)
+        return "-".join(stage.mark for stage in self._stages)
 
     def kept(self) -> dict[str, Any]:
         """Return what the next packet is answered from."""
@@ -239,10 +239,10 @@ class SpeechStream(SoundStream):
         if (
             len(states) != len(self._rows)
             or len(waiting) != len(widths)
-            or not all(own is None or _is_row(own, width) for own, width in zip(waiting, widths, strict=True))
+            or not all(output is None or _is_row(output, width) for output, width in zip(waiting, widths, strict=True))
             or len(counts) != len(widths) + 5
-            or not all(type(own) is int and own >= 0 for own in counts)
-            or not all(own < 2 for own in counts[:-5])
+            or not all(type(count) is int and count >= 0 for count in counts)
+            or not all(count < 2 for count in counts[:-5])
             or not isinstance(kept.get("text"), str)
         ):
             raise refused("lacks a part, or has one of another form")
@@ -263,8 +263,8 @@ class SpeechStream(SoundStream):
         self._text = kept["text"]
 
     def _norm_width(self, place: int) -> int:
-        own: Any = self._stages[place + 1].module
-        return int(own.layer.cells[0].input_size) // 2 if hasattr(own.layer, "cells") else 0
+        headed: Any = self._stages[place + 1].module
+        return int(headed.layer.cells[0].input_size) // 2 if hasattr(headed.layer, "cells") else 0
 
 
 def _shared(network: Any) -> tuple[list[Any], list[nn.Module]]:
@@ -290,11 +290,11 @@ def _listed(kept: Mapping[str, Any], name: str) -> list[Any]:
     return list(found)
 
 
-def _is_row(own: Any, width: int) -> bool:
+def _is_row(output: Any, width: int) -> bool:
     return (
-        isinstance(own, np.ndarray)
-        and own.dtype == np.float32
-        and own.ndim == 1
-        and (not width or len(own) == width)
-        and bool(np.isfinite(own).all())
+        isinstance(output, np.ndarray)
+        and output.dtype == np.float32
+        and output.ndim == 1
+        and (not width or len(output) == width)
+        and bool(np.isfinite(output).all())
     )

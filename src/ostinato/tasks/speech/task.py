@@ -19,8 +19,9 @@ from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Baselines, Task
 from ostinato.tasks.base.units import Units
 from ostinato.tasks.speech.baselines import MostFrequent, NearestRecording, Written
+from ostinato.tasks.speech.batches import SpeechBatches, batches_of
 from ostinato.tasks.speech.choices import Choices
-from ostinato.tasks.speech.encoding import SpeechBatches, SpeechEncoder, Spoken, batches_of, say_strange
+from ostinato.tasks.speech.encoding import SpeechEncoder, Spoken, say_strange
 from ostinato.tasks.speech.heard import plain_words
 from ostinato.tasks.speech.hearing import HELPED, Hearing, SpeechModel, outputs_of, transcribed
 from ostinato.tasks.speech.long import heard
@@ -55,14 +56,13 @@ class SpeechTask(Task[SpeechParameters, Utterances, SpeechEncoder, Spoken, Writt
     kept = "the units, the measurements of frames and the baselines"
 
     def check(self, parameters: SpeechParameters, *, tested: bool) -> None:
-        own = parameters
-        Choices.of(own, 1).check(streaming=own.streaming)
-        if own.pyramid >= own.num_layers:
+        Choices.of(parameters, 1).check(streaming=parameters.streaming)
+        if parameters.pyramid >= parameters.num_layers:
             raise UsageError(
-                f"pyramid is {own.pyramid}, but there are {own.num_layers} layers, of which the first "
+                f"pyramid is {parameters.pyramid}, but there are {parameters.num_layers} layers, of which the first "
                 "reads every step; take fewer, or more num_layers"
             )
-        if own.cell == "transformer" and own.streaming:
+        if parameters.cell == "transformer" and parameters.streaming:
             raise UsageError("a transformer remembers every frame, so that a stream of it grows; take a recurrent cell")
 
     def joined(self, data: Any, labels: Any) -> Any:
@@ -75,8 +75,9 @@ class SpeechTask(Task[SpeechParameters, Utterances, SpeechEncoder, Spoken, Writt
     ) -> Utterances:
         if isinstance(source, Utterances):
             return source
-        own = parameters
-        return read_utterances(source, audio=own.audio, text=own.text, speaker=own.speaker, labelled=labelled)
+        return read_utterances(
+            source, audio=parameters.audio, text=parameters.text, speaker=parameters.speaker, labelled=labelled
+        )
 
     def reading(self, records: Utterances) -> bool:
         """Return that these are not the training data."""
@@ -88,7 +89,7 @@ class SpeechTask(Task[SpeechParameters, Utterances, SpeechEncoder, Spoken, Writt
         else:
             rows = drawn_groups(list(records.contents()), (shares.validation, shares.test), parameters.seed)
             words = f"{percent(shares.test)} of the utterances, drawn"
-        train, validation, test = (records.part(own) for own in rows)
+        train, validation, test = (records.part(chosen) for chosen in rows)
         return Held(train, validation, test, words)
 
     def contents(self, records: Utterances) -> Iterable[bytes]:
@@ -124,8 +125,8 @@ class SpeechTask(Task[SpeechParameters, Utterances, SpeechEncoder, Spoken, Writt
 
     def predict(self, model: SpeechModel, examples: Spoken) -> Written:
         say_strange(examples)
-        found = [own[0] for own in transcribed(model, examples, Hearing.of(model))]
-        return Written([own.text for own in found], reference_loss(model, examples), found)
+        found = [best[0] for best in transcribed(model, examples, Hearing.of(model))]
+        return Written([transcript.text for transcript in found], reference_loss(model, examples), found)
 
     def calibrate(self, model: SpeechModel, validation: Spoken | None) -> SpeechEncoder:
         """Find the weight of the language model on what was held out."""
@@ -157,22 +158,26 @@ class SpeechTask(Task[SpeechParameters, Utterances, SpeechEncoder, Spoken, Writt
         return speech_units(examples.texts, predicted.texts)
 
     def protocol(self, model: SpeechModel, examples: Spoken) -> str:
-        own = model.parameters
-        helps = {"language model": own.language_model, "word list": own.words, "hot words": own.hot_words}
+        parameters = model.parameters
+        helps = {
+            "language model": parameters.language_model,
+            "word list": parameters.words,
+            "hot words": parameters.hot_words,
+        }
         named = [name for name, given in helps.items() if given]
-        size = own.beam_size if own.beam_size > 1 or not named else HELPED
+        size = parameters.beam_size if parameters.beam_size > 1 or not named else HELPED
         how = " with ".join([f"beam of {size}" if size > 1 else "greedy", *([", ".join(named)] if named else [])])
         case = "letter case does not count" if model.parameters.lower else "letter case counts"
         marks = "punctuation counts" if model.parameters.punctuation else "punctuation does not"
         return f"{how}; WER and CER over all words and characters, {case}, {marks}"
 
     def facts(self, model: SpeechModel, parts: Held[Utterances], examples: Held[Spoken]) -> Iterable[tuple[str, str]]:
-        own = parts.named()
-        yield "utterances", " / ".join(f"{0 if part is None else len(part):,} {name}" for name, part in own.items())
-        minutes = ((0.0 if part is None else float(part.durations.sum()) / 60, name) for name, part in own.items())
+        named = parts.named()
+        yield "utterances", " / ".join(f"{0 if part is None else len(part):,} {name}" for name, part in named.items())
+        minutes = ((0.0 if part is None else float(part.durations.sum()) / 60, name) for name, part in named.items())
         yield "minutes", " / ".join(f"{value:.3g} {name}" for value, name in minutes)
         if parts.train.speakers is not None:
-            known = ((0 if part is None else len(set(part.speakers or ())), name) for name, part in own.items())
+            known = ((0 if part is None else len(set(part.speakers or ())), name) for name, part in named.items())
             yield "speakers", " / ".join(f"{count:,} {name}" for count, name in known)
         left_out = examples.train.too_long(model.parameters)
         if left_out:
@@ -216,10 +221,10 @@ class SpeechTask(Task[SpeechParameters, Utterances, SpeechEncoder, Spoken, Writt
         if isinstance(source, Utterances):
             yield source
         elif isinstance(source, Iterator):
-            for own in source:
-                yield self.read(model.parameters, [own], True, labelled=False)
+            for sound in source:
+                yield self.read(model.parameters, [sound], True, labelled=False)
         else:
-            several = isinstance(source, tuple) and all(isinstance(own, (str, Path)) for own in source)
+            several = isinstance(source, tuple) and all(isinstance(sound, (str, Path)) for sound in source)
             yield self.read(model.parameters, list(source) if several else source, True, labelled=False)
 
     def answers(self, model: SpeechModel, records: Utterances) -> Iterator[Mapping[str, Any]]:

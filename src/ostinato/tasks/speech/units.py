@@ -85,7 +85,7 @@ class SpeechUnits:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """The text of each class, that of the blank empty."""
-        return ("", *(self.vocabulary.decode([own + _FIRST]) for own in range(1, len(self))))
+        return ("", *(self.vocabulary.decode([number + _FIRST]) for number in range(1, len(self))))
 
     @property
     def separator(self) -> int | None:
@@ -99,7 +99,7 @@ class SpeechUnits:
     def encode(self, text: str) -> list[int]:
         """Return the classes of a text; what is no unit is left out."""
         unknown = Specials().unk
-        return [own - _FIRST for own in self.vocabulary.encode(self.prepared(text)) if own != unknown]
+        return [number - _FIRST for number in self.vocabulary.encode(self.prepared(text)) if number != unknown]
 
     def unknown(self, text: str) -> list[str]:
         """Return what of a text is no unit: characters, or whole words."""
@@ -109,7 +109,7 @@ class SpeechUnits:
 
     def decode(self, classes: Iterable[int]) -> str:
         """Return the text of classes; blanks are left out."""
-        return self.vocabulary.decode([own + _FIRST for own in classes if own != BLANK])
+        return self.vocabulary.decode([number + _FIRST for number in classes if number != BLANK])
 
 
 def prepared(text: str, *, lower: bool = False, punctuation: bool = True) -> str:
@@ -121,7 +121,9 @@ def prepared(text: str, *, lower: bool = False, punctuation: bool = True) -> str
     text = normalise(text, "NFC")
     text = text.lower() if lower else text
     if not punctuation:
-        text = "".join(own if own in _WITHIN or not unicodedata.category(own).startswith("P") else " " for own in text)
+        text = "".join(
+            mark if mark in _WITHIN or not unicodedata.category(mark).startswith("P") else " " for mark in text
+        )
         text = " ".join(word for word in text.split() if word.strip(_WITHIN))
     return " ".join(text.split())
 
