@@ -19,6 +19,7 @@ drawn, decides which epoch is kept and which weight a language model has; the te
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import sys
 import tempfile
@@ -61,11 +62,8 @@ class Clips:
 
 
 def _samples(content: bytes) -> NDArray[np.float32]:
-    with tempfile.SpooledTemporaryFile(max_size=1 << 24) as file:
-        file.write(content)
-        file.seek(0)
-        with wave.open(file) as sound:
-            found = np.frombuffer(sound.readframes(sound.getnframes()), "<i2")
+    with wave.open(io.BytesIO(content)) as sound:
+        found = np.frombuffer(sound.readframes(sound.getnframes()), "<i2")
     return found.astype(np.float32) / 32768
 
 

@@ -64,7 +64,6 @@ def test_words_and_hot_words_change_what_is_written(fitted, sounds, tmp_path) ->
         assert set(found[0].text.split()) <= {"ab", "ba"}
     texts = [found[0].text for found in fitted.transcribe(sounds, hot_words=["dd"], hot_bonus=50.0)]
     assert any("dd" in text.split() for text in texts)
-    assert fitted.predict([]) == []
 
 
 def test_a_stream_writes_what_the_whole_recording_gives_with_a_language_model(fitted, sounds) -> None:

@@ -34,6 +34,9 @@ class SpeechEncoder:
     Args:
         units: what is written; settings: how samples become frames; normaliser: of frames; choices: of the network;
         aids: what helps it to write.
+
+    Raises:
+        ValueError: the parts do not belong together, as in a file that was changed.
     """
 
     reading: ClassVar[bool] = True
@@ -43,6 +46,11 @@ class SpeechEncoder:
     normaliser: Normaliser
     choices: Choices
     aids: Aids = field(default_factory=Aids)
+
+    def __post_init__(self) -> None:
+        """Hold the n-grams against the units."""
+        if self.aids.ngrams is not None and self.aids.ngrams.ngrams.symbols != len(self.units):
+            raise ValueError("its n-grams are of other units")
 
     @property
     def sizes(self) -> dict[str, int]:

@@ -41,6 +41,15 @@ class Fusion:
     errors: float | None = None
     without: float | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse what a search could not go by.
+
+        Raises:
+            ValueError: a number is not finite, or the weight is negative.
+        """
+        if not (np.isfinite(self.weight) and np.isfinite(self.bonus) and self.weight >= 0):
+            raise ValueError("the weight of a language model is no number from 0 on")
+
 
 def fused(units: Spelling, parts: Sequence[tuple[Scorer, float]], bonus: float = 0.0) -> CombinedScorer | None:
     """Return scorers with their weights as one; `None` if nothing is added.
