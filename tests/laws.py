@@ -13,6 +13,7 @@ from ostinato import (
     SequenceClassifier,
     SequenceTagger,
     TextClassifier,
+    Transcriber,
     Translator,
 )
 
@@ -103,6 +104,26 @@ def _pairs(other: bool, seed: int) -> list[tuple[str, str]]:
     return [(" ".join(row), " ".join(words[word] for word in row)) for row in rows]
 
 
+TONES = {"lo": 400.0, "hi": 1600.0}
+
+
+def spoken(words: list[str], rng: np.random.Generator, tones: dict[str, float] = TONES) -> np.ndarray:
+    """Words as tones of 0.12 s with gaps, 8,000 samples a second."""
+    parts = [rng.normal(0, 0.003, 400)]
+    for word in words:
+        times = np.arange(int(rng.integers(800, 1100))) / 8000
+        tone = 0.3 * np.sin(2 * np.pi * tones[word] * rng.uniform(0.95, 1.05) * times)
+        parts += [tone + rng.normal(0, 0.003, len(times)), rng.normal(0, 0.003, 500)]
+    return np.concatenate(parts).astype(np.float32)
+
+
+def _sounds(other: bool, seed: int) -> tuple[list[tuple[np.ndarray, int]], list[str]]:
+    rng = _rng(other, seed)
+    tones = TONES if not other else {"lo": TONES["hi"], "hi": TONES["lo"]}
+    texts = [rng.choice(list(TONES), int(rng.integers(1, 4))).tolist() for _ in range(80)]
+    return [(spoken(text, rng, tones), 8000) for text in texts], [" ".join(text) for text in texts]
+
+
 CASES: dict[str, Case] = {
     "forecaster": Case(lambda: Forecaster(6, target="load", context=24, segment=6, epochs=4, **QUIET), _series),
     "language model": Case(lambda: LanguageModel(epochs=4, steps=16, batch_size=8, learning_rate=1e-2, **QUIET), _text),
@@ -112,6 +133,20 @@ CASES: dict[str, Case] = {
     ),
     "sequence tagger": Case(lambda: SequenceTagger(epochs=4, batch_size=16, **QUIET), _sentences),
     "event predictor": Case(lambda: EventPredictor(epochs=6, batch_size=16, learning_rate=1e-2, **QUIET), _log),
+    "speech recogniser": Case(
+        lambda: Transcriber(
+            epochs=8,
+            units="word",
+            bins=12,
+            channels=4,
+            num_layers=1,
+            batch_size=8,
+            augmentation=0.2,
+            learning_rate=2e-2,
+            **QUIET,
+        ),
+        _sounds,
+    ),
     "translator": Case(
         lambda: Translator(epochs=6, level="word", batch_tokens=128, learning_rate=1e-2, **QUIET), _pairs
     ),

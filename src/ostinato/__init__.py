@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ostinato.tasks.events import EventPredictor
     from ostinato.tasks.forecast import Forecaster
     from ostinato.tasks.language import LanguageModel
+    from ostinato.tasks.speech import Transcriber
     from ostinato.tasks.tag import SequenceTagger
     from ostinato.tasks.translate import Translator
 
@@ -30,6 +31,7 @@ _HOMES = {
     "SequenceClassifier": "ostinato.tasks.classify",
     "TextClassifier": "ostinato.tasks.classify",
     "SequenceTagger": "ostinato.tasks.tag",
+    "Transcriber": "ostinato.tasks.speech",
     "Translator": "ostinato.tasks.translate",
     "load": "ostinato.tasks.base.registry",
     "accelerate": "ostinato.nn",
@@ -50,6 +52,7 @@ __all__ = [
     "SequenceClassifier",
     "SequenceTagger",
     "TextClassifier",
+    "Transcriber",
     "Translator",
     "accelerate",
     "cells",

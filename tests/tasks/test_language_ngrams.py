@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 import ostinato
 from ostinato import LanguageModel
+from ostinato.tasks.base.kneser_ney import KneserNey, Level, count, discounts
 from ostinato.tasks.language.adapting import DynamicEvaluation
 from ostinato.tasks.language.cache import NeuralCache
 from ostinato.tasks.language.generation import Sampling, generate_tokens
-from ostinato.tasks.language.kneser_ney import KneserNey, Level, count, discounts
 from ostinato.tasks.language.mixing import Gate, fit_gate, mixed_losses
 from ostinato.tasks.language.reading import token_losses
 from ostinato.tasks.language.suiting import suited_dropout, suited_output, suited_rows, ties_weights
@@ -92,7 +92,7 @@ def test_a_text_read_at_once_is_read_place_by_place_however_many_ngrams_are_kept
         np.testing.assert_allclose(chances.sum(1), 1, atol=1e-9)
         np.testing.assert_allclose(reading.chances[:, i - 1], chances[:, test[i]])
         np.testing.assert_allclose(reading.left[:, i - 1], left)
-    monkeypatch.setattr("ostinato.tasks.language.kneser_ney._PIECE", 7)
+    monkeypatch.setattr("ostinato.tasks.base.kneser_ney._PIECE", 7)
     np.testing.assert_allclose(model.losses(test), -np.log(reading.chances[-1]))
 
 

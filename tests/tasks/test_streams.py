@@ -18,6 +18,7 @@ from ostinato import (
     SequenceClassifier,
     SequenceTagger,
     TextClassifier,
+    Transcriber,
     Translator,
 )
 from ostinato.errors import OstinatoError, StreamRowError, UsageError
@@ -30,6 +31,7 @@ TAGGED = [(("the", "dog", "barks"), ("D", "N", "V"))] * 12
 LOG = {"case": np.repeat(np.arange(12), 3), "activity": ["a", "b", "c"] * 12, "time": np.arange(36)}
 LINES = ["the cat sat on the mat and looked at the dog", "the dog looked at the cat", "a mat", "the dog sat"]
 PAIRS = [("a dog", "ein hund"), ("a cat", "eine katze")] * 20
+TONE = (0.3 * np.sin(np.arange(6400) / 4) * (np.arange(6400) // 1600 % 2)).round(4)
 EVENTS = [{"case": f"c{i % 3}", "activity": "abcab"[i % 5], "time": 40 + i} for i in range(8)]
 
 MAKE = {
@@ -45,6 +47,9 @@ MAKE = {
     "tokens": lambda: SequenceTagger(test=0.2, bidirectional=False, output="softmax", **FEW).fit(TAGGED),
     "sentences": lambda: SequenceTagger(test=0.2, **FEW).fit(TAGGED),
     "language": lambda: LanguageModel(**FEW).fit(LINES * 20),
+    "speech": lambda: Transcriber(
+        streaming=True, num_layers=2, pyramid=1, channels=2, bins=8, test=0, units="word", **FEW
+    ).fit([(TONE[: 1600 * (1 + i % 3)] + 0.001 * i, 8000) for i in range(12)], ["hum", "hum hum", "hum"] * 4),
     "translator": lambda: Translator(embedding_size=4, **FEW).fit(PAIRS),
 }
 ROWS = {
@@ -56,6 +61,7 @@ ROWS = {
     "tokens": ["the", "dog", "barks", "the"],
     "sentences": ["the dog barks", "dog"],
     "language": LINES,
+    "speech": [TONE[first : first + 800].tolist() for first in range(0, 6400, 800)],
     "translator": ["a dog", "a cat", "dog"],
 }
 BAD = {
@@ -67,10 +73,11 @@ BAD = {
     "tokens": 3,
     "sentences": 3,
     "language": 3,
+    "speech": 3,
     "translator": 3,
 }
 NAMES = list(MAKE)
-KEEP = ["forecaster", "transformer events", "events", "sequences", "tokens", "language"]
+KEEP = ["forecaster", "transformer events", "events", "sequences", "tokens", "language", "speech"]
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,12 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from ostinato.cli.opened import add_extras, add_model, extras_of, open_model
+from ostinato.cli.opened import add_extras, add_model, extras_of, open_model, path_or_paths, with_article
 from ostinato.cli.parsing import file, path
 from ostinato.cli.reading import add_reading
 from ostinato.cli.show import as_line, stdin_lines
 from ostinato.errors import UsageError
+from ostinato.tasks.base.about import About
 
 _EPILOG = """examples:
   ostinato predict model                              the steps after the end of the training data
@@ -21,6 +22,7 @@ _EPILOG = """examples:
   ostinato predict model --json | jq .forecast
   ostinato predict model newer.csv --out answers.parquet
   echo "a fine film" | ostinato predict sentiment
+  ostinato predict words a.wav b.wav                  sounds
 """
 _TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
 _OTHERS = (".json", ".xlsx", ".xls", ".ods", ".feather", ".arrow", ".npy", ".npz", ".gz", ".zip", ".db", ".sqlite")
@@ -37,7 +39,7 @@ def add_parser(verbs: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_model(parser)
-    parser.add_argument("file", type=file, nargs="?", metavar="FILE", help="what to answer; else what comes on stdin")
+    parser.add_argument("file", type=file, nargs="*", metavar="FILE", help="what to answer; else what comes on stdin")
     add_extras(parser, "predict")
     parser.add_argument(
         "--out", type=path, metavar="FILE", help="write here: .csv, .tsv, .jsonl or .parquet, else lines"
@@ -55,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     suffix = arguments.out.suffix.lower() if arguments.out else ""
     if (table and suffix not in ("", *_TABLES)) or suffix in _OTHERS:
         raise UsageError(f'--out has the ending "{suffix}"; expected {", ".join(_TABLES[:-1])} or {_TABLES[-1]}')
-    source = arguments.file if arguments.file is not None else None if table else stdin_lines()
+    source = _source(model.about, arguments)
     answers = model.answers(source, **extras)
     if arguments.out and (table or suffix in (".csv", ".tsv", ".parquet")):
         _write(arguments.out, _as_table(answers, suffix or ".csv"))
@@ -69,6 +71,19 @@ def run(arguments: argparse.Namespace) -> int:
             sys.stdout.write(as_line(answer, json=arguments.json) + "\n")
             sys.stdout.flush()
     return 0
+
+
+def _source(about: About, arguments: argparse.Namespace) -> Any:
+    """Return the file, a tuple of several where the task takes them, or the lines of stdin.
+
+    Raises:
+        UsageError: there are more files than the task takes.
+    """
+    if not arguments.file:
+        return None if about.answers == "table" else stdin_lines()
+    if len(arguments.file) > 1 and not about.many:
+        raise UsageError(f"there are {len(arguments.file)} files; {with_article(about.kind)} answers one at a time")
+    return path_or_paths(arguments.file)
 
 
 def _write(out: Any, content: bytes) -> None:

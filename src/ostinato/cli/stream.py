@@ -20,7 +20,7 @@ from ostinato.files import write_atomically
 from ostinato.training.interrupts import HeldBack
 
 if TYPE_CHECKING:
-    from ostinato.streaming import Stream
+    from ostinato.streaming import SoundStream, Stream
 
 _EPILOG = """rows are JSON objects, one a line, or CSV with a header; which of them is seen from the first line.
 Each answer is one line of JSON:
@@ -30,6 +30,7 @@ examples:
   tail -n 24 load.csv | ostinato stream model --columns time,load
   some-sensor | ostinato stream model --cold
   some-sensor | ostinato stream model --state sensor.state      resumes where it ended
+  arecord -f S16_LE -r 16000 -t raw | ostinato stream model --rate 16000      raw sound, 16-bit little-endian
 """
 
 
@@ -66,12 +67,48 @@ def run(arguments: argparse.Namespace) -> int:
             held = f"{arguments.model} holds {with_article(model.about.kind)}"
             raise UsageError(f"--{flag} is for rows of tables, and {held}; leave it out")
     stream = model.stream(**extras_of(model.about, "stream", arguments))
+    if (listens := _listens(stream)) is not None:
+        return _hear(listens, arguments.state)
     rows = _rows(stream, columns, _mark(arguments.delimiter))
     with _kept(stream, arguments.state) as undisturbed:
         for number, row in rows:
             with undisturbed():
                 _answer(stream, number, row, skips=arguments.skip_bad)
     return 0
+
+
+def _listens(stream: Stream) -> SoundStream | None:
+    """Return a stream of sound; `None`: it takes rows."""
+    from ostinato.streaming import SoundStream
+
+    return stream if isinstance(stream, SoundStream) else None
+
+
+def _hear(stream: SoundStream, file: Path | None) -> int:
+    """Take raw sound on stdin, as it comes, and print what is heard in it.
+
+    With a file for the state the sound goes on another time; without, its end is that of what was said.
+    """
+    with _kept(stream, file) as undisturbed:
+        while packet := _read_packet(stream.packet):
+            with undisturbed():
+                _print_heard(stream, stream.push(packet))
+        if file is None:
+            _print_heard(stream, stream.finish())
+    return 0
+
+
+def _read_packet(size: int) -> bytes:
+    """Return what is there of stdin, so many bytes at most; none at its end."""
+    raw: Any = getattr(sys.stdin, "buffer", sys.stdin)
+    packet: bytes = raw.read1(size)
+    return packet
+
+
+def _print_heard(stream: SoundStream, answer: Any) -> None:
+    for line in stream.lines(answer):
+        sys.stdout.write(as_line(line, json=True) + "\n")
+        sys.stdout.flush()
 
 
 def _answer(stream: Stream, number: int, row: Callable[[], Any], *, skips: bool) -> None:

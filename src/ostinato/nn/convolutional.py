@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -86,7 +87,13 @@ class SpectrogramFront(nn.Module):
         mels: bands of a spectrogram.
         channels: of each convolution.
         width: steps and bands that each sees, an odd number.
-        stride: steps and bands from one output to the next.
+        stride: bands from one output to the next, and steps too where these are not given apart.
+        time_strides: steps from one output to the next, one for each convolution; they become wider where they would
+            not see every step.
+        causal: a step of the output sees itself and those before, none after, so that it can follow a stream.
+
+    Raises:
+        UsageError: a setting is out of range.
 
     Source: D. Amodei et al., "Deep Speech 2", ICML 2016, section 3.4.
 
@@ -97,21 +104,37 @@ class SpectrogramFront(nn.Module):
     ((25, 2, 80), [25, 16], 80)
     """
 
-    def __init__(self, mels: int, channels: Sequence[int], *, width: int = 3, stride: int = 2) -> None:
+    def __init__(
+        self,
+        mels: int,
+        channels: Sequence[int],
+        *,
+        width: int = 3,
+        stride: int = 2,
+        time_strides: Sequence[int] | None = None,
+        causal: bool = False,
+    ) -> None:
         super().__init__()
         if width % 2 == 0 or width < 1 or stride < 1 or not channels:
             raise UsageError(
                 f"width is {width} and stride {stride}; expected an odd width, a stride from one, channels"
             )
-        self.mels, self.stride = mels, stride
+        self.mels, self.stride, self.causal = mels, stride, causal
+        self.time_strides = _spread("time_strides", stride if time_strides is None else time_strides, len(channels))
         sizes = [1, *channels]
         self.convolutions = nn.ModuleList(
-            nn.Conv2d(a, b, width, stride, padding=width // 2) for a, b in zip(sizes, channels, strict=False)
+            nn.Conv2d(a, b, (max(width, step + 1 - step % 2), width), (step, stride), padding=(0, width // 2))
+            for a, b, step in zip(sizes, channels, self.time_strides, strict=False)
         )
         bands = mels
         for _ in channels:
             bands = -(-bands // stride)
         self.output_size = bands * channels[-1]
+
+    @property
+    def reduction(self) -> int:
+        """How many steps of the input one of the output stands for."""
+        return math.prod(self.time_strides)
 
     def forward(self, xs: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Return `(shorter time, batch, output_size)` and the new lengths, for `(time, batch, mels)`.
@@ -122,11 +145,14 @@ class SpectrogramFront(nn.Module):
         if xs.dim() != 3 or xs.shape[-1] != self.mels or not xs.shape[0]:
             raise ShapeError(f"xs has shape {tuple(xs.shape)}; expected (time, batch, {self.mels}) with steps")
         images = xs.transpose(0, 1)[:, None]
-        for convolution in self.convolutions:
+        for convolution, step in zip(self.convolutions, self.time_strides, strict=True):
+            assert isinstance(convolution, nn.Conv2d)
             flat = _zeroed(images.permute(2, 0, 1, 3).flatten(2), lengths)
             images = flat.view(*flat.shape[:2], images.shape[1], images.shape[3]).permute(1, 2, 0, 3)
-            images = torch.relu(convolution(images))
-            lengths = None if lengths is None else (lengths + self.stride - 1) // self.stride
+            reach = convolution.kernel_size[0] - 1
+            before = reach if self.causal else reach // 2
+            images = torch.relu(convolution(nn.functional.pad(images, (0, 0, before, reach - before))))
+            lengths = None if lengths is None else (lengths + step - 1) // step
         return _zeroed(images.permute(2, 0, 1, 3).flatten(2), lengths), lengths
 
 

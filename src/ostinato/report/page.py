@@ -14,9 +14,10 @@ from ostinato.report.glossary import glossary
 from ostinato.report.panels import curve_figure, fan_figure, matrix_figure
 from ostinato.report.scores import Tile, score_table, score_tiles
 from ostinato.report.standing import standing_figure
+from ostinato.report.timed_images import timed_image_figure
 from ostinato.report.words import duration, judge_training, number, visible
 from ostinato.tasks.base.judging import legend
-from ostinato.tasks.base.summary import Curve, Fan, Matrix, Summary, WeightedText
+from ostinato.tasks.base.summary import Curve, Fan, Matrix, Summary, TimedImage, WeightedText
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -112,6 +113,8 @@ def _panel(place: int, panel: Any) -> dict[str, Any]:
         content = _svg(lambda: curve_figure(panel), label)
     elif isinstance(panel, Fan) and panel.times:
         content = _svg(lambda: fan_figure(panel), label)
+    elif isinstance(panel, TimedImage) and panel.values:
+        content = _svg(lambda: timed_image_figure(panel), label)
     elif isinstance(panel, WeightedText):
         content = _shaded(panel.tokens, panel.weights)
     return {"kind": kind, "own": panel, "content": content}

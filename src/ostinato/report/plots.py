@@ -12,8 +12,9 @@ from ostinato.errors import UsageError
 from ostinato.files import write_atomically
 from ostinato.report.figures import plain_text, training_curves
 from ostinato.report.panels import curve_figure, fan_figure, matrix_figure, scores_figure
+from ostinato.report.timed_images import timed_image_figure
 from ostinato.report.words import visible
-from ostinato.tasks.base.summary import Curve, Fan, Matrix, Summary
+from ostinato.tasks.base.summary import Curve, Fan, Matrix, Summary, TimedImage
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -43,6 +44,8 @@ def summary_plot(summary: Summary, path: str | Path) -> Path:
     for panel in summary.panels:
         if isinstance(panel, Matrix) and panel.rows and panel.columns:
             return panel_plot(panel, path)
+        if isinstance(panel, TimedImage) and panel.values:
+            return panel_plot(panel, path)
         if (isinstance(panel, Curve) and panel.x and panel.lines) or (isinstance(panel, Fan) and panel.times):
             return panel_plot(panel, path)
     if any(summary.scores.values()):
@@ -52,7 +55,7 @@ def summary_plot(summary: Summary, path: str | Path) -> Path:
     raise UsageError("the model's summary has no panel, score or epoch to plot; its report has all there is")
 
 
-def panel_plot(panel: Matrix | Curve | Fan, path: str | Path) -> Path:
+def panel_plot(panel: Matrix | Curve | Fan | TimedImage, path: str | Path) -> Path:
     """Write one panel as a PNG file; return its path.
 
     Raises:
@@ -63,7 +66,12 @@ def panel_plot(panel: Matrix | Curve | Fan, path: str | Path) -> Path:
     return _write(draw, panel.title, path)
 
 
-_DRAWN: dict[type, Callable[[Any], Figure]] = {Matrix: matrix_figure, Curve: curve_figure, Fan: fan_figure}
+_DRAWN: dict[type, Callable[[Any], Figure]] = {
+    Matrix: matrix_figure,
+    Curve: curve_figure,
+    Fan: fan_figure,
+    TimedImage: timed_image_figure,
+}
 
 
 def _write(draw: Callable[[], Figure], title: str, path: str | Path) -> Path:

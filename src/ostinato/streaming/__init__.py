@@ -20,6 +20,7 @@ from ostinato.streaming.protocol import (
     weights_mark,
 )
 from ostinato.streaming.rows import RowStepper, row_stepper
+from ostinato.streaming.sound import SoundStream
 from ostinato.streaming.states import refused
 from ostinato.streaming.stepper import ArrayState, Stepper, stepper
 
@@ -32,6 +33,7 @@ __all__ = [
     "RowStepper",
     "RowStream",
     "SharedSteps",
+    "SoundStream",
     "Stepper",
     "Steps",
     "Stream",

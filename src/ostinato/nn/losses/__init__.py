@@ -2,8 +2,10 @@
 
 - `output`: a class of many, the output layer and its loss in one.
 - `sequence`: a class, a value or a frame at each step; `weights`: classes of unequal size; `language`: perplexity, AR.
-- `ctc`, `ctc_decoding`: labels that nobody aligned.
-- `transducer`, `transducer_parts`, `transducer_decoding`: such labels, where each hears those before it.
+- `ctc`, `ctc_decoding`, `ctc_path`, `ctc_beam`: labels that nobody aligned.
+- `transducer`, `transducer_joint`, `transducer_parts`, `transducer_decoding`, `transducer_beam`: such labels, where
+  each hears those before it.
+- `hypotheses`, `scorers`: what beam searches of both go by.
 - `crf`, `crf_constraints`, `crf_partition`: tags judged together.
 - `hazard`: the time to an event, some rows censored; `survival`: its metrics.
 
@@ -13,9 +15,11 @@ Shapes are `(time, batch, ...)`, `lengths` is `(batch,)`, and padding changes no
 from ostinato.nn.losses.crf import LinearChainCRF
 from ostinato.nn.losses.crf_constraints import TagConstraints, tag_constraints
 from ostinato.nn.losses.ctc import Alignment, ctc_align, ctc_loss
-from ostinato.nn.losses.ctc_decoding import WordList, ctc_beam_search, ctc_greedy
+from ostinato.nn.losses.ctc_beam import CtcBeam
+from ostinato.nn.losses.ctc_decoding import ctc_beam_search, ctc_greedy
+from ostinato.nn.losses.ctc_path import CtcGreedy
 from ostinato.nn.losses.hazard import deephit_loss, deephit_survival, discretise, hazard_loss, survival_curve
-from ostinato.nn.losses.hypotheses import Hypothesis, LanguageModel
+from ostinato.nn.losses.hypotheses import Emission, Hypothesis, LanguageModel, Scorer
 from ostinato.nn.losses.language import (
     activation_regularisation,
     bits_per_character,
@@ -23,23 +27,35 @@ from ostinato.nn.losses.language import (
     temporal_activation_regularisation,
 )
 from ostinato.nn.losses.output import linear_cross_entropy
+from ostinato.nn.losses.scorers import CombinedScorer, WordList, WordScorer
 from ostinato.nn.losses.sequence import binary_cross_entropy, cross_entropy, quantile_loss, squared_error
 from ostinato.nn.losses.survival import brier_scores, concordance_index, integrated_brier_score, kaplan_meier
 from ostinato.nn.losses.transducer import transducer_loss
+from ostinato.nn.losses.transducer_beam import LabelReader, TorchReader, TransducerBeam
 from ostinato.nn.losses.transducer_decoding import GreedyTransducer, transducer_beam_search, transducer_greedy
+from ostinato.nn.losses.transducer_joint import transducer_joint_loss
 from ostinato.nn.losses.transducer_parts import TransducerJoint, TransducerPredictor
 from ostinato.nn.losses.weights import binary_focal_loss, class_weights, focal_loss
 
 __all__ = [
     "Alignment",
+    "CombinedScorer",
+    "CtcBeam",
+    "CtcGreedy",
+    "Emission",
     "GreedyTransducer",
     "Hypothesis",
+    "LabelReader",
     "LanguageModel",
     "LinearChainCRF",
+    "Scorer",
     "TagConstraints",
+    "TorchReader",
+    "TransducerBeam",
     "TransducerJoint",
     "TransducerPredictor",
     "WordList",
+    "WordScorer",
     "activation_regularisation",
     "binary_cross_entropy",
     "binary_focal_loss",
@@ -68,5 +84,6 @@ __all__ = [
     "temporal_activation_regularisation",
     "transducer_beam_search",
     "transducer_greedy",
+    "transducer_joint_loss",
     "transducer_loss",
 ]

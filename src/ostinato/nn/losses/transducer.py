@@ -58,7 +58,10 @@ def transducer_loss(
     >>> round(transducer_loss(logits, torch.tensor([[1]])).exp().item(), 4)
     4.0
     """
-    targets, lengths, target_lengths = _checked(logits, targets, lengths, target_lengths, blank)
+    check_steps(logits, 4, "(time, labels + 1, batch, classes)", "logits")
+    steps, places, batch, classes = logits.shape
+    shape = steps, places, batch, classes
+    targets, lengths, target_lengths = checked_labels(shape, targets, lengths, target_lengths, blank, logits.device)
     if logits.dtype in (torch.float16, torch.bfloat16):
         logits = logits.float()
     arguments = (logits, targets, lengths, target_lengths, blank)
@@ -75,10 +78,7 @@ class _TransducerLoss(torch.autograd.Function):
     ) -> Tensor:
         normaliser = _normaliser(logits)
         moves = _moves(logits, normaliser, targets, lengths, target_lengths, blank)
-        forward = _forward_variables(moves)
-        rows = torch.arange(lengths.shape[0], device=logits.device)
-        ends = (lengths + target_lengths - 1, target_lengths, rows)  # the last place; a last blank leaves it
-        total = forward[ends] + moves[0][ends]
+        forward, total = _forward_variables(moves, lengths, target_lengths)
         ctx.save_for_backward(logits, normaliser, targets, lengths, target_lengths, moves, forward, total)
         ctx.blank = blank
         return -total.to(logits.dtype)
@@ -87,10 +87,9 @@ class _TransducerLoss(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None, None, None]:
         logits, normaliser, targets, lengths, target_lengths, moves, forward, total = ctx.saved_tensors
-        backward = _backward_variables(moves, lengths, target_lengths)
         by_blank, by_label = (
-            _unskewed((forward + moves[way] + after - total).exp_(), logits.shape[0]).to(logits.dtype) * upstream
-            for way, after in enumerate((backward[1:], _next_label(backward[1:])))
+            visits.to(logits.dtype) * upstream
+            for visits in _visits(moves, forward, total, lengths, target_lengths, logits.shape[0])
         )
         gradient = _expected_emissions(logits, normaliser, by_blank + by_label)
         gradient[..., ctx.blank] -= by_blank
@@ -113,21 +112,30 @@ def _expected_emissions(logits: Tensor, normaliser: Tensor, visits: Tensor) -> T
 def _moves(
     logits: Tensor, normaliser: Tensor, targets: Tensor, lengths: Tensor, target_lengths: Tensor, blank: int
 ) -> Tensor:
-    """Return the log-probabilities of the blank and of the next label: `(2, diagonals, labels + 1, batch)`.
+    """Return the log-probabilities of the blank and of the next label: `(2, diagonals, labels + 1, batch)`."""
+    by_label = torch.full_like(normaliser, _NEVER, dtype=torch.float64)
+    index = targets.expand(logits.shape[0], -1, -1)[..., None]
+    by_label[:, :-1] = logits[:, :-1].gather(-1, index)[..., 0].double() - normaliser[:, :-1]
+    by_blank = logits[..., blank].double() - normaliser
+    return _by_diagonals(by_blank, by_label, lengths, target_lengths)
+
+
+def _by_diagonals(by_blank: Tensor, by_label: Tensor, lengths: Tensor, target_lengths: Tensor) -> Tensor:
+    """Return the log-probabilities of the moves, each `(time, labels + 1, batch)`, by anti-diagonals.
 
     They are -inf outside a row's lattice; a label that would leave it leads nowhere. They are float64, as is all that
     is summed over the lattice: a path of hundreds of moves would leave float32 four digits for the gradient.
     """
-    real = _real_places(logits, lengths, target_lengths)
-    by_label = torch.full_like(normaliser, _NEVER, dtype=torch.float64)
-    index = targets.expand(logits.shape[0], -1, -1)[..., None]
-    by_label[:, :-1] = logits[:, :-1].gather(-1, index)[..., 0].double() - normaliser[:, :-1]
-    by_blank = (logits[..., blank].double() - normaliser).masked_fill_(~real, _NEVER)
-    return torch.stack([_skewed(by_blank), _skewed(by_label.masked_fill_(~real, _NEVER))])
+    real = _real_places(by_blank, lengths, target_lengths)
+    parts = [_skewed(own.double().masked_fill(~real, _NEVER)) for own in (by_blank, by_label)]
+    return torch.stack(parts)
 
 
-def _forward_variables(moves: Tensor) -> Tensor:
-    """Return the log-probability of all ways from the start to each place, `(diagonals, labels + 1, batch)`."""
+def _forward_variables(moves: Tensor, lengths: Tensor, target_lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the log-probability of all ways from the start to each place, and to the end of each row.
+
+    They are `(diagonals, labels + 1, batch)` and `(batch,)`.
+    """
     forward = torch.full_like(moves[0], _NEVER)
     forward[0, 0] = 0.0
     diagonals, blanks, labels = forward.unbind(0), moves[0].unbind(0), moves[1, :, :-1].unbind(0)
@@ -136,7 +144,21 @@ def _forward_variables(moves: Tensor) -> Tensor:
     for n in range(1, len(diagonals)):
         torch.add(diagonals[n - 1], blanks[n - 1], out=diagonals[n])
         torch.logaddexp(rest[n], before[n - 1] + labels[n - 1], out=rest[n])
-    return forward
+    rows = torch.arange(lengths.shape[0], device=moves.device)
+    ends = (lengths + target_lengths - 1, target_lengths, rows)  # the last place; a last blank leaves it
+    return forward, forward[ends] + moves[0][ends]
+
+
+def _visits(
+    moves: Tensor, forward: Tensor, total: Tensor, lengths: Tensor, target_lengths: Tensor, time: int
+) -> tuple[Tensor, Tensor]:
+    """Return how often a path takes each place's blank, and its label, on average: `(time, labels + 1, batch)`."""
+    backward = _backward_variables(moves, lengths, target_lengths)[1:]
+    by_blank, by_label = (
+        _unskewed((forward + moves[way] + after - total).exp_(), time)
+        for way, after in enumerate((backward, _next_label(backward)))
+    )
+    return by_blank, by_label
 
 
 def _backward_variables(moves: Tensor, lengths: Tensor, target_lengths: Tensor) -> Tensor:
@@ -181,29 +203,59 @@ def _unskewed(values: Tensor, time: int) -> Tensor:
     return flat.reshape(places, diagonals + 1, batch)[:, :time].transpose(0, 1)
 
 
-def _real_places(logits: Tensor, lengths: Tensor, target_lengths: Tensor) -> Tensor:
-    """Return which places belong to a row's lattice, `(time, labels + 1, batch)` booleans."""
-    return real_steps(lengths, logits.shape[0])[:, None] & real_steps(target_lengths + 1, logits.shape[1])
+def _real_places(values: Tensor, lengths: Tensor, target_lengths: Tensor) -> Tensor:
+    """Return which places of `(time, labels + 1, ...)` belong to a row's lattice, `(time, labels + 1, batch)`."""
+    return real_steps(lengths, values.shape[0])[:, None] & real_steps(target_lengths + 1, values.shape[1])
 
 
 def _chunk(logits: Tensor) -> int:
     return max(1, _CHUNK * logits.shape[0] // max(1, logits.numel()))
 
 
-def _checked(
-    logits: Tensor, targets: Tensor, lengths: Tensor | None, target_lengths: Tensor | None, blank: int
+class LatticeLoss(torch.autograd.Function):
+    """The loss of each row, `(batch,)`, of the log-probabilities of blanks and labels, `(time, labels + 1, batch)`.
+
+    As `_TransducerLoss`, where no logits are at hand; the last label's move leads nowhere and is not read.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, by_blank: Tensor, by_label: Tensor, lengths: Tensor, target_lengths: Tensor) -> Tensor:
+        """Sum over all paths."""
+        by_label = by_label.clone()
+        by_label[:, -1] = _NEVER
+        moves = _by_diagonals(by_blank, by_label, lengths, target_lengths)
+        forward, total = _forward_variables(moves, lengths, target_lengths)
+        ctx.save_for_backward(moves, forward, total, lengths, target_lengths)
+        ctx.time, ctx.dtype = by_blank.shape[0], by_blank.dtype
+        return -total.to(by_blank.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        """Return how often each move is taken."""
+        by_blank, by_label = (-visits.to(ctx.dtype) * upstream for visits in _visits(*ctx.saved_tensors, ctx.time))
+        return by_blank, by_label, None, None
+
+
+def checked_labels(
+    shape: tuple[int, int, int, int],
+    targets: Tensor,
+    lengths: Tensor | None,
+    target_lengths: Tensor | None,
+    blank: int,
+    device: torch.device,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    check_steps(logits, 4, "(time, labels + 1, batch, classes)", "logits")
-    steps, places, batch, classes = logits.shape
+    """Return targets, `(labels, batch)` with 0 in padding, and both lengths, checked against the logits' shape."""
+    steps, places, batch, classes = shape
     if not 0 <= blank < classes:
         raise UsageError(f"blank is {blank}; expected a class from 0 to {classes - 1}")
     if tuple(targets.shape) != (batch, places - 1):
         raise ShapeError(
             f"targets has shape {tuple(targets.shape)}; expected {(batch, places - 1)}, (batch, labels), as logits "
-            f"{tuple(logits.shape)} are (time, labels + 1, batch, classes)"
+            f"{shape} are (time, labels + 1, batch, classes)"
         )
-    lengths = checked_lengths(lengths, steps, batch, logits.device, least=1)
-    target_lengths = checked_lengths(target_lengths, places - 1, batch, logits.device, "target_lengths")
+    lengths = checked_lengths(lengths, steps, batch, device, least=1)
+    target_lengths = checked_lengths(target_lengths, places - 1, batch, device, "target_lengths")
     real = real_steps(target_lengths, places - 1)
     check_classes(targets.T, real, classes, "targets")
     if bool((real & (blank == targets.T)).any()):

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TypeAlias
-
 import torch
 from torch import Tensor
 
-from ostinato.engine.front.state import State, map_state
+from ostinato.engine.front.state import map_state
 from ostinato.errors import UsageError
-from ostinato.nn.losses.hypotheses import Hypothesis, log_add
+from ostinato.nn.losses.hypotheses import Hypothesis, Scorer
 from ostinato.nn.losses.masking import check_steps, checked_lengths, real_steps
+from ostinato.nn.losses.transducer_beam import TorchReader, TransducerBeam
 from ostinato.nn.losses.transducer_parts import TransducerJoint, TransducerPredictor
-
-_Labels: TypeAlias = "tuple[int, ...]"
 
 
 class GreedyTransducer:
@@ -146,8 +142,9 @@ def transducer_beam_search(
     blank: int = 0,
     beam_size: int = 8,
     max_symbols: int = 3,
+    scorer: Scorer | None = None,
 ) -> list[list[Hypothesis]]:
-    """Return each row's best labellings, best first, frame by frame; ways to the same labels are added up.
+    """Return each row's best labellings, best first, by `TransducerBeam`, for whole sequences.
 
     A wide enough beam is exact but for paths with more than `max_symbols` labels at one frame.
 
@@ -159,6 +156,7 @@ def transducer_beam_search(
         blank: the class that moves to the next frame.
         beam_size: how many labellings are kept after each frame.
         max_symbols: at most so many labels a frame.
+        scorer: what is added to the score, see `Scorer`.
 
     Raises:
         ShapeError: shapes do not fit each other.
@@ -178,93 +176,16 @@ def transducer_beam_search(
     check_steps(encoded, 3, "(time, batch, encoder features)", "encoded")
     steps, batch, _ = encoded.shape
     lengths = checked_lengths(lengths, steps, batch, encoded.device)
-    search = _Search(predictor, joint, blank, beam_size, max_symbols)
-    with torch.no_grad():
-        return [search.run(encoded[: int(length), row]) for row, length in enumerate(lengths)]
-
-
-@dataclass(frozen=True)
-class _Beam:
-    """Labellings of one row, with what the predictor says after each: `(hypotheses, ...)`."""
-
-    labels: list[_Labels]
-    scores: list[float]
-    predicted: Tensor
-    state: State
-
-    def chosen(self, rows: list[int], scores: list[float]) -> _Beam:
-        index = torch.tensor(rows, dtype=torch.int64, device=self.predicted.device)
-        state = map_state(lambda leaf: leaf[index], self.state)
-        return _Beam([self.labels[row] for row in rows], scores, self.predicted[index], state)
-
-
-@dataclass(frozen=True)
-class _Search:
-    predictor: TransducerPredictor
-    joint: TransducerJoint
-    blank: int
-    beam_size: int
-    max_symbols: int
-
-    def run(self, frames: Tensor) -> list[Hypothesis]:
-        predicted, state = self.predictor.start(1)
-        beam = _Beam([()], [0.0], predicted, state)
-        for frame in frames:
-            beam = self._next(beam, frame)
-        found = [Hypothesis(labels, score) for labels, score in zip(beam.labels, beam.scores, strict=True)]
-        return sorted(found, key=lambda hypothesis: -hypothesis.score)
-
-    def _next(self, beam: _Beam, frame: Tensor) -> _Beam:
-        """Return the beam after one frame: rounds of one more label each, and a blank after any of them."""
-        rounds: list[_Beam] = []
-        ended: dict[_Labels, tuple[float, int]] = {}  # the score after the blank, and the row among all rounds
-        for symbols in range(self.max_symbols + 1):
-            said = self.joint.step(frame.expand(len(beam.labels), -1), beam.predicted)
-            spoken = said.double().log_softmax(-1)
-            spoken += torch.tensor(beam.scores, dtype=torch.float64, device=spoken.device)[:, None]
-            self._end(ended, beam, spoken[:, self.blank].tolist(), sum(len(part.labels) for part in rounds))
-            rounds.append(beam)
-            longer = self._longer(beam, spoken, self._least(ended)) if symbols < self.max_symbols else None
-            if longer is None:
-                break
-            beam = longer
-        best = sorted(ended.values(), reverse=True)[: self.beam_size]
-        return _joined(rounds).chosen([row for _, row in best], [score for score, _ in best])
-
-    def _end(self, ended: dict[_Labels, tuple[float, int]], beam: _Beam, scores: list[float], first: int) -> None:
-        for row, (labels, score) in enumerate(zip(beam.labels, scores, strict=True)):
-            before, place = ended.get(labels, (float("-inf"), first + row))
-            ended[labels] = (log_add(before, score), place)
-
-    def _least(self, ended: dict[_Labels, tuple[float, int]]) -> float:
-        """Return the score that a labelling must exceed to enter the beam."""
-        ranked = sorted((score for score, _ in ended.values()), reverse=True)
-        return ranked[self.beam_size - 1] if len(ranked) >= self.beam_size else float("-inf")
-
-    def _longer(self, beam: _Beam, spoken: Tensor, least: float) -> _Beam | None:
-        """Return the best labellings with one label more, or `None` if none is better than `least`."""
-        spoken = spoken.clone()
-        spoken[:, self.blank] = float("-inf")
-        best, where = spoken.flatten().topk(min(self.beam_size, spoken.numel()))
-        kept = best > least
-        if not bool(kept.any()):
-            return None
-        parents, labels = where[kept] // spoken.shape[1], where[kept] % spoken.shape[1]
-        parent = beam.chosen(parents.tolist(), best[kept].tolist())
-        texts = [(*text, label) for text, label in zip(parent.labels, labels.tolist(), strict=True)]
-        assert isinstance(parent.state, tuple)
-        predicted, state = self.predictor.step(labels, parent.state)
-        return _Beam(texts, parent.scores, predicted, state)
-
-
-def _joined(beams: list[_Beam]) -> _Beam:
-    state = map_state(lambda *parts: torch.cat(parts), *[beam.state for beam in beams])
-    return _Beam(
-        [labels for beam in beams for labels in beam.labels],
-        [score for beam in beams for score in beam.scores],
-        torch.cat([beam.predicted for beam in beams]),
-        state,
+    rows = encoded.detach().cpu().numpy()
+    search = TransducerBeam(
+        TorchReader(predictor), joint, blank=blank, beam_size=beam_size, max_symbols=max_symbols, scorer=scorer
     )
+    found = []
+    for row, length in enumerate(lengths.tolist()):
+        search.reset()
+        search.advance(rows[:length, row])
+        found.append(search.hypotheses())
+    return found
 
 
 def _check_symbols(max_symbols: int) -> None:

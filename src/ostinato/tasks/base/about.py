@@ -52,6 +52,7 @@ class About:
         help: one line; description: of its own `--help`; examples: lines of its epilog.
         files: what the data files are.
         count: how many files the data may be in; several are handed to `fit` as a tuple.
+        many: whether `predict` takes several files, which are answered one after the other.
         tables: whether the files are tables, with options of how they are read.
         answers: how the command line prints answers: `"lines"`, or `"table"` for the rows of a table.
         hint: what to do next, with `{out}` for the model's folder.
@@ -67,6 +68,7 @@ class About:
     examples: str = ""
     files: str = "the data"
     count: int = 1
+    many: bool = False
     tables: bool = False
     answers: Literal["lines", "table"] = "lines"
     hint: str = "ostinato report {out} shows the model"

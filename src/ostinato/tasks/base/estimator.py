@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 from ostinato.errors import UsageError
 from ostinato.options import Cell, parameters_of, values_of
 from ostinato.tasks.base.about import About
+from ostinato.tasks.base.continuation import Continuation
 from ostinato.tasks.base.fitting import Fitted, Given, evaluated, fit
 from ostinato.tasks.base.judging import Scores, decisive
 from ostinato.tasks.base.saving import load, save
@@ -263,6 +264,15 @@ class Estimator(Generic[T]):
         """Return the fitted model, with its parameters as they are now and some of them changed."""
         model = self._checked().model
         return replace(model, parameters=self.unfitted(**changes))
+
+    def continuation(self) -> Continuation:
+        """Return the fitted model as one of language that other tasks may ask, such as recognisers of speech.
+
+        Raises:
+            UsageError: it is none, or is not fitted.
+        """
+        found: Continuation = self.task.continuation(self._model())
+        return found
 
     def _model(self) -> Model[Any, Any]:
         return self._changed({})

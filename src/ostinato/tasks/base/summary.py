@@ -99,8 +99,26 @@ class Fan:
     note: str = ""
 
 
-Panel: TypeAlias = "Table | Matrix | WeightedText | Curve | Sample | Fan"
-_PANELS: dict[str, type[Any]] = {kind.__name__: kind for kind in (Table, Matrix, WeightedText, Curve, Sample, Fan)}
+@dataclass(frozen=True)
+class TimedImage:
+    """A picture whose columns are moments, such as a spectrogram, with words above the spans that they name.
+
+    `values[row][column]`, the first row at the bottom; `seconds` of a column; `spans` of a text, a start and an end in
+    seconds.
+    """
+
+    title: str
+    values: tuple[tuple[float, ...], ...]
+    seconds: float
+    spans: tuple[tuple[str, float, float], ...] = ()
+    y_axis: str = ""
+    note: str = ""
+
+
+Panel: TypeAlias = "Table | Matrix | WeightedText | Curve | Sample | Fan | TimedImage"
+_PANELS: dict[str, type[Any]] = {
+    kind.__name__: kind for kind in (Table, Matrix, WeightedText, Curve, Sample, Fan, TimedImage)
+}
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 from torch import nn
 
 from ostinato.errors import UsageError
+from ostinato.tasks.base.continuation import Continuation
 from ostinato.tasks.base.holding_out import Held, Shares, cut, percent
 from ostinato.tasks.base.suited import Suited
 from ostinato.tasks.base.summary import Better, Panel
@@ -255,6 +256,14 @@ class Task(Generic[P, R, C, E, D]):
             UsageError: this model cannot.
         """
         raise UsageError(f"{self.records} are not streamed by this task; predict whole ones")
+
+    def continuation(self, model: Model[P, C]) -> Continuation:
+        """Return the model as one of language that other tasks may ask, such as recognisers of speech.
+
+        Raises:
+            UsageError: it is none.
+        """
+        raise UsageError(f"a model of {self.records} is no model of language; expected one of `ostinato fit language`")
 
     def extended(self, model: Model[P, C], records: R, shares: Shares) -> tuple[Model[P, C], Held[R]]:
         """Return new records in their parts, for an update, and the model as it reads them."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,22 +19,8 @@ from ostinato.errors import DataError, UsageError
 from ostinato.tasks.classify.encoding import ClassEncoder
 from ostinato.tasks.classify.examples import Classes, Examples, checked_labels
 from ostinato.tasks.classify.parameters import SequenceParameters
-
-
-class Steps(NamedTuple):
-    """A numeric sequence: `values (time, channels)`, NaN where missing, and `times (time,)`, or `None`."""
-
-    values: NDArray[np.float32]
-    times: NDArray[np.float64] | None = None
-
-
-@dataclass(frozen=True)
-class SequenceReading:
-    """How sequences were read, which holds for all later ones: their channels, times and decimal mark."""
-
-    channels: tuple[str, ...]
-    time_format: TimeFormat
-    decimal: str | None
+from ostinato.tasks.classify.sounds import holds_sounds, read_sounds
+from ostinato.tasks.classify.steps import SequenceReading, Steps
 
 
 def read_examples(
@@ -45,8 +31,8 @@ def read_examples(
     Args:
         parameters: the columns of a long table among them.
         data: a path of a `.ts`, `.arff` or UCR text file, or of a long table; a data frame or mapping of columns; a
-            `SequenceSet`; a pair of
-            sequences and labels, each sequence `(time, channels)` or `(time,)`; or, without labels, sequences.
+            `SequenceSet`; a pair of sequences and labels, each sequence `(time, channels)` or `(time,)`; or, without
+            labels, sequences. In place of sequences, sounds: see `read_sounds`.
         reading: how those were read that a model was fitted on, if it was.
         labelled: whether each must have a label.
 
@@ -55,6 +41,8 @@ def read_examples(
         UsageError: the data is of another kind.
     """
     given, channels = parameters, reading.channels if reading else ()
+    if holds_sounds(given, data, reading, labelled):
+        return read_sounds(given, data, reading, labelled=labelled)
     if isinstance(data, (str, Path)) and (found := read_archived(data, given.series_id)) is not None:
         data = found
     elif isinstance(data, (str, Path, Mapping)) or hasattr(data, "columns"):

@@ -30,6 +30,7 @@ class Examples:
         labels: the class of each; `None`: not given.
         channels: the names of the channels of numeric sequences.
         reading: how they were read, which holds for all later ones.
+        names: what each is called, such as its file; empty: they have none.
     """
 
     origin: str
@@ -37,6 +38,7 @@ class Examples:
     labels: tuple[Label, ...] | None = None
     channels: tuple[str, ...] = ()
     reading: Any = None
+    names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.items)
@@ -44,7 +46,8 @@ class Examples:
     def part(self, rows: Integers) -> Examples:
         """Return the examples of some rows, in their order."""
         labels = None if self.labels is None else tuple(self.labels[row] for row in rows)
-        return replace(self, items=tuple(self.items[row] for row in rows), labels=labels)
+        names = tuple(self.names[row] for row in rows) if self.names else ()
+        return replace(self, items=tuple(self.items[row] for row in rows), labels=labels, names=names)
 
 
 @dataclass(frozen=True)

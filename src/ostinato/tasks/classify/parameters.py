@@ -94,8 +94,12 @@ class SequenceParameters(ClassParameters, TimedTables):
   ostinato fit sequences JapaneseVowels_TRAIN.ts --test-file JapaneseVowels_TEST.ts --out model
   ostinato fit sequences beats.csv --series-id beat --time second --label kind --out model
   ostinato predict model JapaneseVowels_TEST.ts
-  some-sensor | ostinato stream model""",
-        files="a .ts file, or a long table (CSV, TSV, Parquet, JSON lines): one row a step",
+  some-sensor | ostinato stream model
+  ostinato fit sequences clips.csv --audio path --label word --out words     sounds, each of a class
+  ostinato predict words a.wav b.wav""",
+        files="a .ts file, or a long table (CSV, TSV, Parquet, JSON lines): one row a step; or sounds: a table of "
+        "their paths and classes, or a folder of a folder a class",
+        many=True,
         tables=True,
         hint="ostinato predict {out} FILE",
     )
@@ -104,6 +108,13 @@ class SequenceParameters(ClassParameters, TimedTables):
     label: str = data("label", "column of the class")
     time: str | None = data(None, "column of the times", absent="none: rows are in order and equally spaced")
     channels: Sequence[str] = data((), "columns of values", absent="all other numeric ones")
+    audio: str | None = data(
+        None, "column of the paths of sounds, which are read as frames of their energy by pitch", absent="none"
+    )
+    sample_rate: int | None = data(
+        None, "of sounds, samples a second that they are resampled to", low=1000, high=192000, absent="8000 or 16000"
+    )
+    mel_bins: int = data(40, "of sounds, bands of pitch, each a channel", low=3, high=256)
     dtw_window: float = data(1.0, "how far the DTW baseline may stray, a share of the length", low=0, high=1)
     bidirectional: bool = model(True, "read from the end too; a model that is to stream steps must not")
     pooling: str = model("mean+max", "last, mean, max, attention, or several: mean+max")

@@ -16,6 +16,8 @@ _CELLS = 1.5e10  # outputs of random kernels held against thresholds: some 15 s
 _BUDGET = 1.2e12  # floating-point operations of a training: about a minute of one core
 _LEAST, _MOST = 250, 700  # steps of training
 _LONG = 300
+# of sounds, of which the more passes tell more: in some two minutes, and where a time limit ends the training anyway
+_SOUND_BUDGET, _SOUND_MOST, _SOUND_LIMITED = 4e12, 1750, 6000
 _MANY = 2000  # examples, from which on there are fewer networks
 
 
@@ -46,7 +48,8 @@ class Plan:
         usually = () if causal and usual > _LONG else (32, 32, 32)
         convolutions = usually if parameters.convolutions is None else tuple(parameters.convolutions)
         convolutions = tuple(size for size in convolutions if size)
-        stride = parameters.stride or (1 if causal else max(1, math.ceil(usual / _STEPS)))
+        least = 1 if encoder.reading.sound is None else 2  # frames of 10 ms overlap by more than a half
+        stride = parameters.stride or (1 if causal else max(least, math.ceil(usual / _STEPS)))
         every = 1 if causal else max(1, round(min(usual / stride, _STEPS) / _READ))
         members = parameters.members or (3 if count <= _MANY else 2)
         coarser = max(1, math.ceil(usual / 2000))
@@ -59,8 +62,11 @@ class Plan:
     def epochs(self, parameters: SequenceParameters, encoder: ChannelEncoder, count: int) -> int:
         """Return the passes that a training of so many examples takes by default."""
         batches = math.ceil(count / parameters.batch_size)
-        steps = _BUDGET / (parameters.batch_size * encoder.lengths[1] * self._operations(parameters, encoder))
-        steps = min(max(steps, _LEAST), _MOST)
+        budget, most = (_BUDGET, _MOST) if encoder.reading.sound is None else (_SOUND_BUDGET, _SOUND_MOST)
+        steps = budget / (parameters.batch_size * encoder.lengths[1] * self._operations(parameters, encoder))
+        steps = min(max(steps, _LEAST), most)
+        if encoder.reading.sound is not None and parameters.max_seconds is not None:
+            steps = _SOUND_LIMITED
         return max(4, math.ceil(steps / batches))
 
     def _operations(self, parameters: SequenceParameters, encoder: ChannelEncoder) -> float:

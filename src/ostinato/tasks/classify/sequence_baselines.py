@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp, softmax
 
+from ostinato.tasks.base.warping import WarpedNeighbours
 from ostinato.tasks.classify.channels import ChannelEncoder
-from ostinato.tasks.classify.dtw import WarpedNeighbours
 from ostinato.tasks.classify.encoding import Floats, Part, Prediction
 from ostinato.tasks.classify.examples import Integers
 

@@ -13,6 +13,7 @@ from ostinato.nn.multi_scale import MultiScaleConvolutions
 from ostinato.nn.norms import real_steps
 from ostinato.tasks.base.members import mean_probability
 from ostinato.tasks.classify.augmenting import Augmentation
+from ostinato.tasks.classify.bands import BandAugmentation
 from ostinato.tasks.classify.channels import ChannelEncoder
 from ostinato.tasks.classify.parameters import SequenceParameters
 from ostinato.tasks.classify.plan import Plan
@@ -95,6 +96,7 @@ class SequenceNetwork(nn.Module):
         self.augmentation = Augmentation(
             self.channels, parameters.augmentation, bend=not encoder.masked and encoder.gap is None
         )
+        self.bands = None if encoder.reading.sound is None else BandAugmentation(self.channels, parameters.augmentation)
         self.members = nn.ModuleList(SequenceMember(parameters, plan, encoder) for _ in range(plan.members))
         self.wide: WideBranch | None = None
         if plan.kernels:
@@ -157,6 +159,8 @@ class SequenceNetwork(nn.Module):
         """Return features as a training step sees them: augmented, some values hidden."""
         if not self.training:
             return features
+        if self.bands is not None:
+            features = self.bands(features)
         features = self.augmentation(features, lengths)
         if not self.value_dropout:
             return features

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,10 +13,11 @@ from torch import nn
 from ostinato.errors import DataError
 from ostinato.tasks.base.classes import calibration_error
 from ostinato.tasks.base.holding_out import Held
+from ostinato.tasks.base.lines import is_path
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Baseline, Baselines, Model
 from ostinato.tasks.classify.baselines import MOST_FREQUENT, MostFrequent, joined
-from ostinato.tasks.classify.channels import ChannelEncoder, SequenceReading, read_examples
+from ostinato.tasks.classify.channels import ChannelEncoder, read_examples
 from ostinato.tasks.classify.encoding import ExampleBatches, Part, Prediction
 from ostinato.tasks.classify.examples import Examples
 from ostinato.tasks.classify.folds import FoldedBatches, FoldedObjective
@@ -26,6 +27,7 @@ from ostinato.tasks.classify.plan import FOLDS, Plan
 from ostinato.tasks.classify.rocket import MINIROCKET, MiniRocket, has_rocket
 from ostinato.tasks.classify.sequence_baselines import NEIGHBOURS, STATISTICS, Neighbours, Statistics
 from ostinato.tasks.classify.sequence_network import SequenceNetwork
+from ostinato.tasks.classify.steps import SequenceReading
 from ostinato.tasks.classify.stream import SequenceStream
 from ostinato.tasks.classify.task import ClassTask, answer_of, loss_weights
 from ostinato.tasks.classify.weighing import drawn_folds, left_out_scores, set_shares, starts, unseen_scores
@@ -109,7 +111,9 @@ class SequenceTask(ClassTask[SequenceParameters, ChannelEncoder]):
     def settings(self, model: Model[SequenceParameters, ChannelEncoder]) -> Mapping[str, Any]:
         deep, wide = model.network.shares.tolist()
         weights = {"weight of the networks": round(deep, 3), "weight of the random convolutions": round(wide, 3)}
-        return {**Plan.of(model.parameters, model.encoder).settings(), **weights}
+        sound = model.encoder.reading.sound
+        read = {} if sound is None else {"sample rate": sound.rate, "bands of pitch": sound.bins}
+        return {**read, **Plan.of(model.parameters, model.encoder).settings(), **weights}
 
     def baselines(
         self, model: Model[SequenceParameters, ChannelEncoder], train: Part, validation: Part | None
@@ -139,13 +143,25 @@ class SequenceTask(ClassTask[SequenceParameters, ChannelEncoder]):
             yield "median time gap", f"{encoder.gap:g}"
 
     def show(self, part: Part, row: int) -> str:
-        return f"sequence {row + 1} of {part.examples.origin}"
+        names = part.examples.names
+        return names[row] if names else f"sequence {row + 1} of {part.examples.origin}"
 
     def panels(
         self, model: Model[SequenceParameters, ChannelEncoder], records: Examples, examples: Part, predicted: Prediction
     ) -> Iterable[Panel]:
         yield from super().panels(model, records, examples, predicted)
         yield from sequence_panels(model, examples, lambda row: self.show(examples, row))
+
+    def pieces(self, model: Model[SequenceParameters, ChannelEncoder], source: Any) -> Iterator[Examples]:
+        if isinstance(source, tuple) and source and all(map(is_path, source)):  # several files
+            for path in source:
+                yield from self.pieces(model, path)
+        elif is_path(source) or isinstance(source, (list, tuple)) or model.encoder.reading.sound is None:
+            yield from super().pieces(model, source)
+        else:  # lines, each the path of a sound
+            for line in source:
+                if not isinstance(line, str) or line.strip():
+                    yield from self.pieces(model, line.strip() if isinstance(line, str) else line)
 
     def parsed(self, line: Any, number: int) -> Any:
         """Return a sequence as JSON: a list of steps, or of values."""

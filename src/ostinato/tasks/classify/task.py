@@ -174,7 +174,9 @@ class ClassTask(Task[P, Examples, C, Part, Prediction], Generic[P, C]):
             part = records.part(np.arange(first, min(first + _TOGETHER, len(records))))
             found = self.predict(model, self.encode(model, part)).probabilities
             assert found is not None
-            yield from (answer_of(model.encoder.classes, each) for each in found)
+            for row, each in enumerate(found):
+                named = {"file": part.names[row]} if part.names else {}
+                yield {**named, **answer_of(model.encoder.classes, each)}
 
 
 def calibrated(model: Model[Any, Any], validation: Part | None) -> Any:

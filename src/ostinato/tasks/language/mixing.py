@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ostinato.tasks.language.kneser_ney import KneserNey
+from ostinato.tasks.base.kneser_ney import KneserNey
 
 Floats = NDArray[np.float64]
 _UNITS = 16

@@ -17,10 +17,10 @@ from torch.nn import functional
 from ostinato.engine import map_state
 from ostinato.errors import DataError
 from ostinato.nn.losses import bits_per_character, perplexity
+from ostinato.tasks.base.kneser_ney import KneserNey
 from ostinato.tasks.base.units import Sums, Units, blocks, mean_of
 from ostinato.tasks.language.adapting import Adapter, DynamicEvaluation
 from ostinato.tasks.language.cache import Memory, NeuralCache
-from ostinato.tasks.language.kneser_ney import KneserNey
 from ostinato.tasks.language.mixing import Mixture, seen_by_gate
 from ostinato.tasks.language.network import LanguageNetwork
 from ostinato.tasks.language.texts import Tokens

@@ -18,6 +18,7 @@ from ostinato.tasks.base.suited import Suited
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Baselines, Model, Task
 from ostinato.tasks.base.units import Units
+from ostinato.tasks.language.continuing import LanguageContinuation
 from ostinato.tasks.language.mixing import Gate, fit_gate
 from ostinato.tasks.language.network import LanguageNetwork, LanguageObjective
 from ostinato.tasks.language.panels import language_panels
@@ -215,6 +216,9 @@ class LanguageTask(Task[LanguageParameters, Texts, LanguageEncoder, Tokens, Loss
     def stream(self, model: Language, **options: Any) -> LanguageStream:
         encoder = model.encoder
         return LanguageStream(model.network, encoder.vocabulary, encoder.level, encoder.mixture)
+
+    def continuation(self, model: Language) -> LanguageContinuation:
+        return LanguageContinuation(model.network, model.encoder)
 
 
 def unknown_share(model: Language, tokens: Tokens) -> float:

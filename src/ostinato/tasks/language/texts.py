@@ -22,7 +22,7 @@ from ostinato.data.text import (
 from ostinato.errors import DataError, UsageError
 from ostinato.nn.softmax import adaptive_cutoffs
 from ostinato.tasks.base.holding_out import Held, Shares, percent
-from ostinato.tasks.language.kneser_ney import Counted, KneserNey, count
+from ostinato.tasks.base.kneser_ney import Counted, KneserNey, count
 from ostinato.tasks.language.mixing import Gate, Mixture, features_of
 from ostinato.tasks.language.parameters import LanguageParameters, Output
 from ostinato.tasks.language.suiting import suited_dropout, suited_output

@@ -1,4 +1,4 @@
-"""Nearest neighbours under dynamic time warping: what a classifier of numeric sequences has to beat."""
+"""Nearest neighbours under dynamic time warping: what a model of sequences has to beat."""
 
 from __future__ import annotations
 
