@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.tasks.forecast.decomposition import Adjusted, adjust, adjustments
+from ostinato.tasks.forecast.smoothing_loop import Steps, Walk, walk
 
 Floats = NDArray[np.float64]
 _LEVELS = (0.03, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9, 0.99)
@@ -83,35 +84,21 @@ class Smoothed:
 
 def smooth(adjusted: Adjusted, grid: Grid) -> Smoothed:
     """Run every candidate over every series, whose season begins as it was adjusted."""
-    y, seen = adjusted.filled, adjusted.seen
-    rows, steps = y.shape
-    period, ratio = adjusted.period, adjusted.kind == "ratio"
-    alpha, beta, phi, gamma = grid.level, grid.level * grid.trend, grid.damping, grid.season * (1 - grid.level)
+    steps, period = adjusted.filled.shape[1], adjusted.period
     level, slope = (own[:, None] * np.ones(len(grid)) for own in _starts(adjusted))
-    trend = np.where(phi > 0, slope, 0.0)
+    trend = np.where(grid.damping > 0, slope, 0.0)
     # without a trend, a series starts from the mean of its first values and not from where their line begins
-    level = np.where(phi > 0, level, level + slope * _middle(adjusted)[:, None])
-    # indices[t % period] is the season of step t
-    indices = np.repeat(np.roll(adjusted.indices, steps % period, 1).T[:, :, None], len(grid), 2)
-    errors = np.zeros((rows, len(grid)))
-    floor = 0.02 * np.abs(adjusted.scale)[:, None] + 1e-12
-    for step in range(steps):
-        season = indices[step % period]
-        mask = seen[:, step, None]
-        moved = level + phi * trend
-        if ratio:
-            error = (y[:, step, None] - moved * season) * mask
-            own = error / season
-            indices[step % period] = np.maximum(season + gamma * error / np.maximum(moved, floor), 0.05)
-        else:
-            own = error = (y[:, step, None] - moved - season) * mask
-            indices[step % period] = season + gamma * error
-        begun = adjusted.begun[:, step, None]
-        level = np.where(begun, moved + alpha * own, level)
-        trend = np.where(begun, phi * trend + beta * own, trend)
-        errors += error * error
-    ahead = np.roll(indices, -(steps % period), 0).transpose(1, 2, 0)
-    return Smoothed(level, trend, ahead, errors, seen.sum(1).astype(np.float64))
+    level = np.where(grid.damping > 0, level, level + slope * _middle(adjusted)[:, None])
+    # season[:, t % period] is that of step t
+    season = np.repeat(np.roll(adjusted.indices, steps % period, 1)[:, :, None], len(grid), 2)
+    walked = walk(
+        Steps(adjusted.filled, adjusted.seen, adjusted.begun, 0.02 * np.abs(adjusted.scale) + 1e-12),
+        np.stack([grid.level, grid.level * grid.trend, grid.damping, grid.season * (1 - grid.level)]),
+        Walk(level, trend, season, np.zeros_like(level)),
+        ratio=adjusted.kind == "ratio",
+    )
+    ahead = np.roll(walked.season, -(steps % period), 1).transpose(0, 2, 1)
+    return Smoothed(walked.level, walked.trend, ahead, walked.errors, adjusted.seen.sum(1).astype(np.float64))
 
 
 def candidates_ahead(state: Smoothed, grid: Grid, horizon: int, *, ratio: bool) -> Floats:
