@@ -109,11 +109,7 @@ def with_indices(plain: Adjusted, period: int, kind: Literal["sum", "ratio"]) ->
         left = np.where(inside, plain.filled / np.where(inside, trend, 1.0), 0.0)
     else:
         left = np.where(inside, plain.filled - trend, 0.0)
-    steps = plain.filled.shape[1]
-    total, count = np.zeros((len(left), period)), np.zeros((len(left), period))
-    for phase in range(period):  # the phase of the next step is 0
-        own = slice((steps + phase) % period, None, period)
-        total[:, phase], count[:, phase] = left[:, own].sum(1), inside[:, own].sum(1)
+    total, count = _by_phase(left, period), _by_phase(inside.astype(np.float64), period)
     usable &= (count > 0).all(1)
     neutral = 1.0 if kind == "ratio" else 0.0
     indices = np.where(usable[:, None], total / np.maximum(count, 1), neutral)
@@ -131,9 +127,24 @@ def is_seasonal(plain: Adjusted, period: int) -> Bools:
     mean = (plain.filled * plain.begun).sum(1) / count
     centred = (plain.filled - mean[:, None]) * plain.begun
     variance = np.maximum((centred**2).sum(1), 1e-300)
-    found = [(centred[:, lag:] * centred[:, :-lag]).sum(1) / variance for lag in range(1, period + 1)]
-    limit = _CRITICAL * np.sqrt((1 + 2 * sum(own**2 for own in found[:-1])) / count)
-    return np.asarray((found[-1] > limit) & (count >= 3 * period))
+    found = _products(centred, period) / variance[:, None]
+    limit = _CRITICAL * np.sqrt((1 + 2 * (found[:, :-1] ** 2).sum(1)) / count)
+    return np.asarray((found[:, -1] > limit) & (count >= 3 * period))
+
+
+def _products(values: Floats, most: int) -> Floats:
+    """Return the sums of products of values and those so many steps before, for lags from 1 on, `(rows, most)`."""
+    size = 1 << (values.shape[1] + most - 1).bit_length()
+    spectrum = np.fft.rfft(values, size)
+    return np.fft.irfft(spectrum.real**2 + spectrum.imag**2, size)[:, 1 : most + 1]
+
+
+def _by_phase(values: Floats, period: int) -> Floats:
+    """Return the sums of the steps of each phase of a period, `(rows, period)`; the next step has phase 0."""
+    rows, steps = values.shape
+    whole = np.zeros((rows, -(-steps // period) * period))
+    whole[:, whole.shape[1] - steps :] = values
+    return np.asarray(whole.reshape(rows, -1, period).sum(1))
 
 
 def _moving_average(plain: Adjusted, period: int) -> tuple[Floats, Bools]:
