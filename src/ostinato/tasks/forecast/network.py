@@ -33,7 +33,7 @@ class ForecastNetwork(nn.Module):
         self.settings = settings
         self.head: Head = make_head(settings)
         width, size = settings.segment, settings.hidden_size
-        profiles = settings.calendar * HARMONICS
+        profiles = 2 * HARMONICS if settings.calendar else 0
         features = width * (1 + settings.masked + settings.past + settings.known) + settings.calendar + profiles
         self.embed = nn.Linear(features, size)
         self.static = nn.Linear(settings.static, size, bias=False) if settings.static else None
@@ -92,7 +92,7 @@ class ForecastNetwork(nn.Module):
         if settings.calendar:
             calendar = _window(inputs.calendar, cut, steps)
             starts = self._per_target(calendar[:, :: settings.segment])
-            waves = self._per_target(harmonics(calendar)).reshape(*segments.shape[:2], settings.segment, -1)
+            waves = self._per_target(waves_of_day(calendar)).reshape(*segments.shape[:2], settings.segment, -1)
             own = values.reshape(len(values), -1, settings.segment)
             # how the values of a segment follow the calendar of its steps, wherever the segment begins
             follows = torch.einsum("rsw,rswf->rsf", own, waves) / settings.segment
@@ -115,8 +115,8 @@ class ForecastNetwork(nn.Module):
         if self.profile is None:
             return numbers
         settings, steps = self.settings, features.shape[0] * self.settings.segment
-        amplitudes = self.profile(features).transpose(0, 1)  # (rows, segments, waves)
-        waves = self._per_target(harmonics(_window(inputs.calendar, slice(first, first + steps), steps)))
+        amplitudes = _PROFILE * self.profile(self.dropout(features)).transpose(0, 1)  # (rows, segments, waves)
+        waves = self._per_target(waves_of_day(_window(inputs.calendar, slice(first, first + steps), steps)))
         waves = waves.reshape(*amplitudes.shape[:2], settings.segment, -1)
         line = torch.einsum("rsf,rswf->rsw", amplitudes, waves).flatten(1)
         return self._shifted(numbers, line[:, : numbers.shape[1]])
@@ -254,16 +254,18 @@ def make_network(settings: NetworkSettings, cell: Cell) -> DirectNetwork | Recur
     return DirectNetwork(settings, cell) if settings.decoding == "direct" else RecursiveNetwork(settings, cell)
 
 
-HARMONICS = 3  # waves of each cycle of the calendar: its length, and one half and one third of it
+HARMONICS = 3  # waves of the shortest cycle of the calendar: its length, and one half and one third of it
+_PROFILE = 0.3  # size of what is said by them: all steps of a segment follow few numbers, which learn as much faster
 
 
-def harmonics(calendar: Tensor) -> Tensor:
-    """Return waves of each cycle, `(..., HARMONICS * features)`, from its sines and cosines `(..., features)`.
+def waves_of_day(calendar: Tensor) -> Tensor:
+    """Return waves of the shortest cycle, a day of hours, `(..., 2 * HARMONICS)`, from `(..., features)` of all cycles.
 
+    Longer ones hardly move within a segment, whose first step tells of them; their waves are learned by heart.
     Sine and cosine of twice and three times an angle are sums of products of those of the angle.
     """
-    sine, cosine = calendar.chunk(2, -1)
-    found, s, c = [calendar], sine, cosine
+    sine, cosine = (own[..., :1] for own in calendar.chunk(2, -1))
+    found, s, c = [sine, cosine], sine, cosine
     for _ in range(HARMONICS - 1):
         s, c = s * cosine + c * sine, c * cosine - s * sine
         found += [s, c]

@@ -163,7 +163,7 @@ class ForecastStream(Stream):
         reach = len(self._rows)
         times = fitted.encoder.frequency.times(self._next, -reach, reach + settings.horizon)
         calendar = (
-            calendar_features(times, fitted.encoder.frequency)
+            calendar_features(times, fitted.encoder.frequency, settings.calendar // 2)
             if settings.calendar
             else np.zeros((len(times), 0), np.float32)
         )

@@ -160,7 +160,7 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         scaling: Any = own.scaling if own.scaling != "auto" else "none" if counts else "standard"
         settings = NetworkSettings(
             horizon=int(own.horizon), context=context, segment=segment, targets=panel.targets, past=panel.past,
-            known=panel.known, calendar=2 * len(calendar_cycles(panel.frequency)) if own.calendar else 0,
+            known=panel.known, calendar=2 * len(calendar_cycles(panel.frequency, train.typical)) if own.calendar else 0,
             static=len(panel.static_columns), masked=has_missing(panel, part, context), hidden_size=own.hidden_size,
             num_layers=own.num_layers, dropout=own.dropout, decoding=own.decoding,
             normalization=own.normalization if own.normalization != "auto" else "mean_abs" if counts else "last_std",

@@ -54,7 +54,7 @@ def fit_linear(
     origins = _spread_out(origins, keep)
     if len(origins) < 8:
         return np.zeros((0, 0))
-    windows = Windows(panel, origins, context=settings.context, horizon=settings.horizon, calendar=False)
+    windows = Windows(panel, origins, context=settings.context, horizon=settings.horizon, cycles=0)
     arrays = windows.gather(np.arange(len(origins)))
     size = scale[origins[:, 0]][:, None]
     made = LinearAutoregression(settings.context, settings.horizon).fit(arrays.history / size, arrays.future / size)
@@ -235,7 +235,7 @@ class _Judge:
         own = self.settings
         if not len(origins):
             return np.zeros((0, 1, own.targets)), np.zeros((0, own.horizon, own.targets)), np.zeros((0, own.targets))
-        windows = Windows(self.panel, origins, context=self.reach, horizon=own.horizon, calendar=False)
+        windows = Windows(self.panel, origins, context=self.reach, horizon=own.horizon, cycles=0)
         arrays = windows.gather(np.arange(len(origins)))
         empty = np.asarray(np.isnan(arrays.history).all(1))[:, None]
         return arrays.history, np.where(empty, np.nan, arrays.future), self.scale[origins[:, 0]]
