@@ -67,9 +67,12 @@ def adjustments(history: Floats, period: int) -> Iterator[Adjusted]:
     """Yield the series without a season, and with an additive and a multiplicative one where some row has room."""
     plain = prepared(history)
     yield plain
+    if period <= 1 or history.shape[1] < 2 * period:
+        return
+    average = moving_average(plain, period)
     for kind in ("sum", "ratio"):
-        one = with_indices(plain, period, kind) if period > 1 and history.shape[1] >= 2 * period else plain
-        if one.kind != "none" and one.usable.any():
+        one = with_indices(plain, period, kind, average)
+        if one.usable.any():
             yield one
 
 
@@ -78,7 +81,8 @@ def adjust(history: Floats, period: int) -> Adjusted:
     plain = prepared(history)
     if period <= 1 or history.shape[1] < 3 * period:
         return plain
-    sums, ratios = (with_indices(plain, period, kind) for kind in ("sum", "ratio"))
+    average = moving_average(plain, period)
+    sums, ratios = (with_indices(plain, period, kind, average) for kind in ("sum", "ratio"))
     shown = is_seasonal(plain, period)
     # one kind for the whole batch: ratios of one where a row has no season, and sums turned into ratios are not needed
     if (ratios.usable | ~shown).all():
@@ -98,14 +102,23 @@ def prepared(history: Floats) -> Adjusted:
     return Adjusted(filled, seen, begun, 1, np.zeros((rows, 1)), "none", np.asarray(seen.any(1)), scale)
 
 
-def with_indices(plain: Adjusted, period: int, kind: Literal["sum", "ratio"]) -> Adjusted:
-    """Return series with their seasonal indices, means of what the centred moving average leaves."""
-    trend, inside = _moving_average(plain, period)
+def with_indices(
+    plain: Adjusted, period: int, kind: Literal["sum", "ratio"], average: tuple[Floats, Bools] | None = None
+) -> Adjusted:
+    """Return series with their seasonal indices, means of what the centred moving average leaves.
+
+    Args:
+        plain: the series.
+        period: steps of the season.
+        kind: whether it is added or multiplied.
+        average: what `moving_average` gives, where it is known.
+    """
+    trend, inside = average or moving_average(plain, period)
     usable = plain.begun.sum(1) >= 2 * period
     if kind == "ratio":
         lowest = np.where(plain.seen, plain.filled, np.inf).min(1)
-        usable &= lowest > 0
-        inside &= usable[:, None]
+        usable = usable & (lowest > 0)
+        inside = inside & usable[:, None]
         left = np.where(inside, plain.filled / np.where(inside, trend, 1.0), 0.0)
     else:
         left = np.where(inside, plain.filled - trend, 0.0)
@@ -147,17 +160,17 @@ def _by_phase(values: Floats, period: int) -> Floats:
     return np.asarray(whole.reshape(rows, -1, period).sum(1))
 
 
-def _moving_average(plain: Adjusted, period: int) -> tuple[Floats, Bools]:
+def moving_average(plain: Adjusted, period: int) -> tuple[Floats, Bools]:
     """Return the centred moving average over a season and where it is whole, both `(rows, steps)`."""
-    weights = (np.ones(period) if period % 2 else np.r_[0.5, np.ones(period - 1), 0.5]) / period
-    half = len(weights) // 2
-    padded = np.pad(plain.filled, ((0, 0), (half, half)))
-    steps = plain.filled.shape[1]
-    sums = np.cumsum(np.pad(padded, ((0, 0), (1, 0))), 1)
-    width = len(weights)
+    width = period + 1 - period % 2
+    half = width // 2
+    rows, steps = plain.filled.shape
+    padded = np.zeros((rows, steps + 2 * half + 1))
+    padded[:, half + 1 : half + 1 + steps] = plain.filled
+    sums = np.cumsum(padded, 1)
     trend = sums[:, width:] - sums[:, :-width]
-    if period % 2 == 0:
-        trend = trend - 0.5 * (padded[:, :steps] + padded[:, width - 1 :])
+    if period % 2 == 0:  # the ends of the season are one phase, and count half
+        trend = trend - 0.5 * (padded[:, 1 : steps + 1] + padded[:, width:])
     trend = trend / period
     inside = np.zeros_like(plain.begun)
     inside[:, half : steps - half] = plain.begun[:, : steps - 2 * half]

@@ -11,6 +11,7 @@ Histories are `(rows, steps)`, the newest step last; NaN is a missing value, and
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 
 import numpy as np
@@ -46,8 +47,13 @@ class Grid:
     @classmethod
     def make(cls, seasonal: bool, steps: int = 0, *, trends: bool = True) -> Grid:
         """Return all candidates, with a trend and without; of long series, of many `steps`, fewer are enough."""
+        return _grid(seasonal, steps > _LONG, trends)
+
+    @classmethod
+    def of(cls, seasonal: bool, long: bool, trends: bool) -> Grid:
+        """Return them; see `make`."""
         levels, slopes, dampings, seasons = (
-            own if steps <= _LONG else own[1::2] for own in (_LEVELS, _TRENDS, _DAMPINGS, _SEASONS)
+            own[1::2] if long else own for own in (_LEVELS, _TRENDS, _DAMPINGS, _SEASONS)
         )
         none = [(level, 0.0, 0.0, 1) for level in levels]
         damped = [(a, b, phi, 4) for a, b, phi in product(levels, slopes, dampings) if trends]
@@ -69,6 +75,11 @@ class Grid:
         return len(self.level)
 
 
+@cache
+def _grid(seasonal: bool, long: bool, trends: bool) -> Grid:
+    return Grid.of(seasonal, long, trends)
+
+
 @dataclass(frozen=True)
 class Smoothed:
     """Where smoothing ends, `(rows, candidates)`: level, trend, season `(rows, candidates, season)` from the next step
@@ -85,10 +96,10 @@ class Smoothed:
 def smooth(adjusted: Adjusted, grid: Grid) -> Smoothed:
     """Run every candidate over every series, whose season begins as it was adjusted."""
     steps, period = adjusted.filled.shape[1], adjusted.period
-    level, slope = (own[:, None] * np.ones(len(grid)) for own in _starts(adjusted))
+    level, slope, middle = (own[:, None] for own in _starts(adjusted))
     trend = np.where(grid.damping > 0, slope, 0.0)
     # without a trend, a series starts from the mean of its first values and not from where their line begins
-    level = np.where(grid.damping > 0, level, level + slope * _middle(adjusted)[:, None])
+    level = np.where(grid.damping > 0, level, level + slope * middle)
     # season[:, t % period] is that of step t
     season = np.repeat(np.roll(adjusted.indices, steps % period, 1)[:, :, None], len(grid), 2)
     walked = walk(
@@ -192,15 +203,10 @@ def _slope(flat: Adjusted) -> Floats:
     return np.where(count > 2, found, 0.0)
 
 
-def _middle(adjusted: Adjusted) -> Floats:
-    first = adjusted.begun.cumsum(1)
-    early = adjusted.seen & (first <= _FIRST)
-    count = np.maximum(early.sum(1), 1)
-    return np.asarray((early * first).sum(1) / count)
-
-
-def _starts(adjusted: Adjusted) -> tuple[Floats, Floats]:
-    """Return level and slope before the first value of each row, from the line through its first values."""
+def _starts(adjusted: Adjusted) -> tuple[Floats, Floats, Floats]:
+    """Return level and slope before the first value of each row, from the line through its first values, and how many
+    steps lie between that place and their middle.
+    """
     first = adjusted.begun.cumsum(1)
     early = adjusted.seen & (first <= _FIRST)
     values = adjusted.level_values()
@@ -209,4 +215,4 @@ def _starts(adjusted: Adjusted) -> tuple[Floats, Floats]:
     apart = (first - at[:, None]) * early
     slope = (apart * values).sum(1) / np.maximum((apart * first).sum(1), 1e-12)
     slope = np.where(count > 3, slope, 0.0)
-    return np.asarray(mean - slope * at), slope
+    return np.asarray(mean - slope * at), slope, np.asarray(at)
