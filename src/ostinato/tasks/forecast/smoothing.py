@@ -34,8 +34,9 @@ _AT_ONCE = 1 << 21  # numbers that a season of all rows and candidates may have
 class Grid:
     """Candidates `(candidates,)`: the smoothing of level, trend and season, the damping, and how many are free.
 
-    A damping of 0 is no trend. Trends are always damped: one that is not is rarely the better forecast, and the worst
-    by far where it is wrong (E. Gardner and E. McKenzie, "Forecasting trends in time series", 1985).
+    A damping of 0 is no trend, one of 1 a trend that never changes, the line through the whole series (with half of its
+    slope this is Theta). Trends that change are always damped: one that is not is rarely the better forecast, and the
+    worst by far where it is wrong (E. Gardner and E. McKenzie, "Forecasting trends in time series", 1985).
     """
 
     level: Floats
@@ -56,10 +57,11 @@ class Grid:
             own[1::2] if long else own for own in (_LEVELS, _TRENDS, _DAMPINGS, _SEASONS)
         )
         none = [(level, 0.0, 0.0, 1) for level in levels]
+        steady = [(level, 0.0, 1.0, 3) for level in levels if trends]
         damped = [(a, b, phi, 4) for a, b, phi in product(levels, slopes, dampings) if trends]
         rows = [
             (a, b, phi, gamma, free + (gamma > 0))
-            for a, b, phi, free in none + damped
+            for a, b, phi, free in none + steady + damped
             for gamma in (seasons if seasonal else (0.0,))
         ]
         return cls(*np.array(rows, np.float64).T)
@@ -96,10 +98,11 @@ class Smoothed:
 def smooth(adjusted: Adjusted, grid: Grid) -> Smoothed:
     """Run every candidate over every series, whose season begins as it was adjusted."""
     steps, period = adjusted.filled.shape[1], adjusted.period
-    level, slope, middle = (own[:, None] for own in _starts(adjusted))
-    trend = np.where(grid.damping > 0, slope, 0.0)
+    first, slope, middle = (own[:, None] for own in _starts(adjusted))
+    line = _slope(adjusted.flat())[:, None] if (grid.damping == 1).any() else slope
+    trend = np.where(grid.damping == 1, line, np.where(grid.damping > 0, slope, 0.0))
     # without a trend, a series starts from the mean of its first values and not from where their line begins
-    level = np.where(grid.damping > 0, level, level + slope * middle)
+    level = first + (slope - trend) * middle
     # season[:, t % period] is that of step t
     season = np.repeat(np.roll(adjusted.indices, steps % period, 1)[:, :, None], len(grid), 2)
     walked = walk(
