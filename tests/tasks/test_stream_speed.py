@@ -101,7 +101,7 @@ def test_the_compiled_network_says_what_the_network_says(model) -> None:
 
 def test_a_stream_is_copied_and_pickled_with_its_compiled_network(model) -> None:
     stream = model.stream()
-    for other in (copy.deepcopy(stream), pickle.loads(pickle.dumps(stream))):
+    for other in (copy.deepcopy(stream), pickle.loads(pickle.dumps(stream))):  # noqa: S301
         np.testing.assert_array_equal(other.push([0.5, 0.2, 0.1]).quantiles, stream.peek([0.5, 0.2, 0.1]).quantiles)
 
 
