@@ -13,6 +13,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ostinato.tasks.forecast.gaps import filled_between
+
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 _CRITICAL = 1.645  # 90 % of the normal distribution
@@ -96,7 +98,7 @@ def prepared(history: Floats) -> Adjusted:
     """Return series without a season, their gaps filled."""
     seen = ~np.isnan(history)
     begun = np.maximum.accumulate(seen, 1)
-    filled = _between(history, seen)
+    filled = np.where(begun, filled_between(history), 0.0)
     scale = np.abs(filled * begun).sum(1) / np.maximum(begun.sum(1), 1)
     rows = len(history)
     return Adjusted(filled, seen, begun, 1, np.zeros((rows, 1)), "none", np.asarray(seen.any(1)), scale)
@@ -175,14 +177,3 @@ def moving_average(plain: Adjusted, period: int) -> tuple[Floats, Bools]:
     inside = np.zeros_like(plain.begun)
     inside[:, half : steps - half] = plain.begun[:, : steps - 2 * half]
     return trend, inside & plain.seen
-
-
-def _between(values: Floats, seen: Bools) -> Floats:
-    """Fill gaps by the line between their neighbours; before the first value 0, after the last one that."""
-    filled = np.where(seen, values, 0.0)
-    for row in np.flatnonzero(~seen.all(1) & seen.any(1)):
-        there = np.flatnonzero(seen[row])
-        gaps = np.flatnonzero(~seen[row, there[0] :]) + there[0]
-        if len(gaps):
-            filled[row, gaps] = np.interp(gaps, there, values[row, there])
-    return filled

@@ -114,11 +114,15 @@ class ForecastNetwork(nn.Module):
         """
         if self.profile is None:
             return numbers
-        settings, steps = self.settings, features.shape[0] * self.settings.segment
-        amplitudes = _PROFILE * self.profile(self.dropout(features)).transpose(0, 1)  # (rows, segments, waves)
+        return self.add_waves(numbers, self.profile(self.dropout(features)).transpose(0, 1), inputs, first)
+
+    def add_waves(self, numbers: Tensor, amplitudes: Tensor, inputs: Inputs, first: int) -> Tensor:
+        """Add waves of the calendar, of `amplitudes (rows, segments, waves)`; see `add_profile`."""
+        settings = self.settings
+        steps = amplitudes.shape[1] * settings.segment
         waves = self._per_target(waves_of_day(_window(inputs.calendar, slice(first, first + steps), steps)))
         waves = waves.reshape(*amplitudes.shape[:2], settings.segment, -1)
-        line = torch.einsum("rsf,rswf->rsw", amplitudes, waves).flatten(1)
+        line = torch.einsum("rsf,rswf->rsw", _PROFILE * amplitudes, waves).flatten(1)
         return self._shifted(numbers, line[:, : numbers.shape[1]])
 
     def add_highway(self, numbers: Tensor, inputs: Inputs) -> Tensor:
@@ -159,7 +163,7 @@ class DirectNetwork(ForecastNetwork):
     def decode(self, state: LayerStates, inputs: Inputs) -> Tensor:
         """Forecast all segments at once from the state after the context."""
         settings = self.settings
-        queries = self._queries(inputs)  # (rows, segments, hidden)
+        queries = self.queries(inputs)  # (rows, segments, hidden)
         rows, segments, size = queries.shape
         # each segment of the horizon is one more row of the batch, starting from its window's state
         starts = tuple(map_state(lambda leaf: leaf.repeat_interleave(segments, 0), own) for own in state)
@@ -168,7 +172,8 @@ class DirectNetwork(ForecastNetwork):
         numbers = self.read(features)[:, : settings.horizon]
         return self.add_highway(self.add_profile(numbers, features, inputs, settings.context), inputs)
 
-    def _queries(self, inputs: Inputs) -> Tensor:
+    def queries(self, inputs: Inputs) -> Tensor:
+        """Return what the stack reads to forecast each segment, `(rows, segments, hidden)`."""
         settings = self.settings
         batch = len(inputs.history) // settings.targets
         place = self.place.expand(settings.targets, -1, -1)
