@@ -79,8 +79,7 @@ def _padded(values: Floats) -> Floats:
 def _loop(ratio: bool) -> Callable[..., None]:
     source = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
     emit = _emit_ratio if ratio else _emit_sum
-    arguments = ("whole",) * 4 + ("array",) * 9
-    return compiled_loop(f"smoothing_{'ratio' if ratio else 'sum'}", source, arguments, emit)
+    return compiled_loop(f"smoothing_{'ratio' if ratio else 'sum'}", source, 4, 9, emit)
 
 
 def _emit_ratio(code: Any, arguments: tuple[Any, ...]) -> None:

@@ -43,8 +43,9 @@ class SteppedNetwork:
         context, queries = network.context_steps(inputs), network.queries(inputs)
         with self._lock:
             after = self._walked(self._kernel, context, queries.flatten(0, 1))
-        split = after.split([network.output.out_features, after.shape[1] - network.output.out_features], -1)
-        numbers, amplitudes = (own.reshape(self._rows, settings.future_segments, -1) for own in split)
+        after = after.reshape(self._rows, settings.future_segments, -1)
+        size = network.output.out_features
+        numbers, amplitudes = after[..., :size], after[..., size:]
         numbers = numbers.reshape(self._rows, -1, self.head.size)[:, : settings.horizon]
         if network.profile is not None:
             numbers = network.add_waves(numbers, amplitudes, inputs, settings.context)
