@@ -15,6 +15,7 @@ from ostinato import (
     EventPredictor,
     Forecaster,
     LanguageModel,
+    PatientMonitor,
     SequenceClassifier,
     SequenceTagger,
     TextClassifier,
@@ -28,6 +29,10 @@ FEW = {"hidden_size": 4, "epochs": 1, "progress": False}
 WAVES = [np.sin(np.arange(12) * (0.3 if i % 2 else 0.9)) for i in range(24)]
 TAGGED = [(("the", "dog", "barks"), ("D", "N", "V"))] * 12
 LOG = {"case": np.repeat(np.arange(12), 3), "activity": ["a", "b", "c"] * 12, "time": np.arange(36)}
+VITALS = [
+    {"id": i // 4, "time": i % 4, "variable": "HR", "value": 80.0 + 5 * (i % 4) * (i // 4 % 2)} for i in range(96)
+]
+DIED = [{"id": i, "outcome": i % 2} for i in range(24)]
 LINES = ["the cat sat on the mat and looked at the dog", "the dog looked at the cat", "a mat", "the dog sat"]
 PAIRS = [("a dog", "ein hund"), ("a cat", "eine katze")] * 20
 EVENTS = [{"case": f"c{i % 3}", "activity": "abcab"[i % 5], "time": 40 + i} for i in range(8)]
@@ -46,6 +51,7 @@ MAKE = {
     "sentences": lambda: SequenceTagger(test=0.2, **FEW).fit(TAGGED),
     "language": lambda: LanguageModel(**FEW).fit(LINES * 20),
     "translator": lambda: Translator(embedding_size=4, **FEW).fit(PAIRS),
+    "monitor": lambda: PatientMonitor(members=2, time_unit="hours", test=0, **FEW).fit(VITALS, DIED),
 }
 ROWS = {
     "forecaster": [[float(np.sin(i))] for i in range(8)],
@@ -57,6 +63,7 @@ ROWS = {
     "sentences": ["the dog barks", "dog"],
     "language": LINES,
     "translator": ["a dog", "a cat", "dog"],
+    "monitor": [{"id": f"p{i % 3}", "time": i / 2, "variable": "HR", "value": 80 + i} for i in range(8)],
 }
 BAD = {
     "forecaster": ["x"],
@@ -68,9 +75,10 @@ BAD = {
     "sentences": 3,
     "language": 3,
     "translator": 3,
+    "monitor": {"id": 1},
 }
 NAMES = list(MAKE)
-KEEP = ["forecaster", "transformer events", "events", "sequences", "tokens", "language"]
+KEEP = ["forecaster", "transformer events", "events", "sequences", "tokens", "language", "monitor"]
 
 
 @pytest.fixture(scope="module")

@@ -38,7 +38,9 @@ def outcomes_beside(source: Any) -> Path | None:
     stem = path.name.split(".")[0].lower()
     if not stem.startswith("set-"):
         return None
-    return next((own for own in sorted(path.parent.glob("Outcomes-*.txt")) if own.stem.lower() == f"outcomes-{stem[4:]}"), None)
+    return next(
+        (own for own in sorted(path.parent.glob("Outcomes-*.txt")) if own.stem.lower() == f"outcomes-{stem[4:]}"), None
+    )
 
 
 def table_of_folder(source: str | Path) -> tuple[str, Any]:
@@ -65,7 +67,9 @@ def table_of_folder(source: str | Path) -> tuple[str, Any]:
     frames = []
     for name, content in files:
         try:
-            own = pl.read_csv(io.BytesIO(content), separator=mark, infer_schema_length=None, null_values=["NaN", "NA", ""])
+            own = pl.read_csv(
+                io.BytesIO(content), separator=mark, infer_schema_length=None, null_values=["NaN", "NA", ""]
+            )
         except (pl.exceptions.PolarsError, OSError) as error:
             raise DataError(f"{name} of {path.name} is no table ({str(error).splitlines()[0][:120]})") from error
         frames.append(own.with_columns(pl.lit(name).alias("id")))
@@ -95,7 +99,8 @@ def _long(origin: str, files: list[tuple[str, bytes]]) -> Any:
         found = pl.read_csv(io.BytesIO(b"\n".join(lines)), has_header=False, schema=schema, null_values=["NaN", ""])
     except pl.exceptions.PolarsError as error:
         raise DataError(
-            f"a line of {origin} does not have the three cells of Time,Parameter,Value ({str(error).splitlines()[0][:120]})"
+            f"a line of {origin} does not have the three cells of Time,Parameter,Value "
+            f"({str(error).splitlines()[0][:120]})"
         ) from error
     ids = ids.filter(pl.col("id").is_not_null())
     if len(found) != len(ids):
@@ -122,7 +127,9 @@ def _read(path: Path) -> Iterator[tuple[str, bytes]]:
 def _zipped(path: Path) -> Iterator[tuple[str, bytes]]:
     with zipfile.ZipFile(path) as archive:
         if sum(own.file_size for own in archive.infolist()) > _LARGEST:
-            raise DataError(f"{path.name} unpacks to more than {_LARGEST / 2**30:.0f} GiB; unpack it and give the folder")
+            raise DataError(
+                f"{path.name} unpacks to more than {_LARGEST / 2**30:.0f} GiB; unpack it and give the folder"
+            )
         for own in archive.infolist():
             name = PurePosixPath(own.filename)
             if not own.is_dir() and name.suffix.lower() in _FILES and not _is_other(name.name):

@@ -110,7 +110,7 @@ def _found(
         if variable or value:
             absent = "value" if own_value is None else "variable"
             raise ColumnError(
-                f'{table.origin} has a column for one of variable and value; name that of the {absent} too (--{absent})'
+                f"{table.origin} has a column for one of variable and value; name that of the {absent} too (--{absent})"
             )
         own_variable = own_value = None
     own_time = time or _maybe(table, _TIMES) or ""
@@ -151,7 +151,7 @@ def _patients(
         hours = rounded(hours - admissions[owners])
     if known.variable:
         kinds = names(table, known.variable, "needs its variable")
-        values = _values(table, known.value, kinds, missing)
+        values = _values(table, known.value, missing)
         variables, codes = _coded(kinds)
         if physionet:
             values = np.where(values == -1, np.nan, values)
@@ -173,8 +173,8 @@ def _hours(table: Table, known: HealthReading, owners: Codes, say: bool) -> tupl
     hours, clock = known.clock.read(table, known.time)
     if say is False and clock.kind == "numbers" and not known.clock.kind:
         note(
-            f'the numbers in column "{known.time}" of {table.origin} are read as {clock.unit}; if they are not, say so: '
-            "time_unit (--time-unit)"
+            f'the numbers in column "{known.time}" of {table.origin} are read as {clock.unit}; if they are not, say so '
+            "with time_unit (--time-unit)"
         )
     return hours, clock
 
@@ -218,7 +218,7 @@ def _since_admission(
     return rounded(hours - first[owners]), first
 
 
-def _values(table: Table, name: str, kinds: Sequence[str], missing: tuple[str, ...]) -> Floats:
+def _values(table: Table, name: str, missing: tuple[str, ...]) -> Floats:
     """Return the values of a long table; those below or above what can be measured (`<0.5`) count as the bound."""
     if is_text(table, name):
         import polars as pl

@@ -47,8 +47,8 @@ def read_beats(
 
     Returns:
         Sequences `(time, leads + 2)` in units of each record's own spread; the last two channels are the time since
-        the beat before and until the next one, over the median of the last ten, throughout. The id of a beat begins with its
-        record, so that whole records can be held out; its label is one of N, S, V, F, Q.
+        the beat before and until the next one, over the median of the last ten, throughout. The id of a beat begins
+        with its record, so that whole records can be held out; its label is one of N, S, V, F, Q.
 
     Raises:
         MissingExtra: `wfdb` is not installed.
@@ -126,7 +126,9 @@ def _records(given: str | Path | Sequence[str | Path], annotator: str | None) ->
             found = [own for own in found if own.with_suffix(f".{annotator}").exists()]
     else:
         paths = [given] if isinstance(given, (str, Path)) else list(given)
-        found = [Path(own).with_suffix("") if Path(own).suffix in (".hea", ".dat", ".atr") else Path(own) for own in paths]
+        found = [
+            Path(own).with_suffix("") if Path(own).suffix in (".hea", ".dat", ".atr") else Path(own) for own in paths
+        ]
         absent = next((own for own in found if not own.with_name(own.name + ".hea").exists()), None)
         if absent is not None:
             raise DataError(f"{absent}.hea does not exist; expected the path of a WFDB record, without ending")
@@ -140,7 +142,7 @@ def _opened(path: Path) -> Any:
     library = _wfdb()
     try:
         record = library.rdrecord(str(path))
-    except Exception as error:  # noqa: BLE001, whatever the library raises of a damaged file
+    except Exception as error:
         raise DataError(f"{path.name} cannot be read as a WFDB record ({str(error)[:120]})") from error
     if record.p_signal is None or not len(record.p_signal):
         raise DataError(f"{path.name} holds no samples; expected a WFDB record of one segment")
@@ -150,7 +152,7 @@ def _opened(path: Path) -> Any:
 def _annotations(path: Path, annotator: str) -> tuple[NDArray[np.int64], list[str]]:
     try:
         found = _wfdb().rdann(str(path), annotator)
-    except Exception as error:  # noqa: BLE001, likewise
+    except Exception as error:
         raise DataError(f"the annotations {path.name}.{annotator} cannot be read ({str(error)[:120]})") from error
     return np.asarray(found.sample, np.int64), list(found.symbol)
 

@@ -130,7 +130,7 @@ def summaries(
         for place, part in enumerate(parts):
             begin = (READ + part) * variables
             found[mine, place * variables : (place + 1) * variables] = own[:, begin : begin + variables]
-    assert KEPT > max(parts)
+    assert max(parts) < KEPT
     return found
 
 

@@ -23,15 +23,15 @@ class PatientMonitor(Estimator[MonitorTask], MonitorParameters):
 
     Measurements are read as they were recorded, at uneven times and with most values missing; nothing is filled in:
     values, masks and time gaps go to the cell together (GRU-D, if no other is asked for), beside summaries of each
-    variable up to the step. The members of a small ensemble are trained together; their mean probability is calibrated on
-    patients held out. Patients are in one part only, drawn by outcome.
+    variable up to the step. The members of a small ensemble are trained together; their mean probability is calibrated
+    on patients held out. Patients are in one part only, drawn by outcome.
 
     `fit` takes a long table (patient, time, variable, value), a wide one, a folder or archive with a file for each
     patient, WFDB records of a monitor's numbers, or `ostinato.data.health.Patients`; outcomes are a second argument, a
     second file, the parameter `outcomes`, or a column of the table. Its parameters are those of `MonitorParameters`.
 
-    Source: Z. Che, S. Purushotham, K. Cho, D. Sontag and Y. Liu, "Recurrent neural networks for multivariate time series
-    with missing values", Scientific Reports 8, 2018.
+    Source: Z. Che, S. Purushotham, K. Cho, D. Sontag and Y. Liu, "Recurrent neural networks for multivariate time
+    series with missing values", Scientific Reports 8, 2018.
 
     >>> import numpy as np
     >>> from ostinato import PatientMonitor
@@ -40,7 +40,8 @@ class PatientMonitor(Estimator[MonitorTask], MonitorParameters):
     ...     ill = patient % 2
     ...     died.append({"id": patient, "outcome": ill})
     ...     for hour in range(6):
-    ...         rows.append({"id": patient, "time": hour, "variable": "HR", "value": 80 + 9 * ill * hour + rng.normal()})
+    ...         pulse = 80 + 9 * ill * hour + rng.normal()
+    ...         rows.append({"id": patient, "time": hour, "variable": "HR", "value": pulse})
     >>> options = {"time_unit": "hours", "epochs": 8, "members": 1, "hidden_size": 8, "progress": False}
     >>> model = PatientMonitor(**options).fit(rows, died)
     >>> stream = model.stream()
@@ -61,7 +62,7 @@ class PatientMonitor(Estimator[MonitorTask], MonitorParameters):
         return np.array([int(answer["alarm"]) for answer in self.answers(source)], np.int64)
 
     def predict_proba(self, source: Any) -> NDArray[np.float64]:
-        """Return the risk of each patient after the last measurement, `(patients, 2)`: without, and with the outcome."""
+        """Return the risk of each patient after the last measurement, `(patients, 2)`: of no outcome, and of it."""
         risks = np.array([answer["risk"] for answer in self.answers(source)], np.float64)
         return np.stack([1 - risks, risks], 1)
 

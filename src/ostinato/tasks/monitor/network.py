@@ -27,8 +27,8 @@ class Reader(nn.Module):
     """What a cell reads of a step, `(..., numbers)` of `summaries.of_batch`.
 
     GRU-D reads values, masks and time gaps of each variable, and nothing else. Any other cell reads the last value of
-    each variable, whether it was measured now, how long ago it was, and the time; the last feature is the time since the
-    step before, as cells of uneven time (CfC, T-LSTM) want it.
+    each variable, whether it was measured now, how long ago it was, and the time; the last feature is the time since
+    the step before, as cells of uneven time (CfC, T-LSTM) want it.
     """
 
     def __init__(self, cell: object, variables: int) -> None:

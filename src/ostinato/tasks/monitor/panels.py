@@ -62,11 +62,19 @@ def _alarms(stays: Stays, risks: Floats, tick: float, silence: float, threshold:
     )
     return Table(
         "Alarms as a ward sees them",
-        ("alarms asked for", "threshold", "alarms a patient-day", "sensitivity", "precision", "lead, hours", "time in alarm"),
+        (
+            "alarms asked for",
+            "threshold",
+            "alarms a patient-day",
+            "sensitivity",
+            "precision",
+            "lead, hours",
+            "time in alarm",
+        ),
         rows,
-        f"an alarm: the risk rises above the threshold, {silence:g} hours or more after the last; sensitivity: patients "
-        "with the outcome who had one before it; lead: median from the first to the outcome, or to the last measurement "
-        f"where it has no time. {NOTICE}",
+        f"an alarm: the risk rises above the threshold, {silence:g} hours or more after the last; sensitivity: of the "
+        "patients with the outcome, those who had one before it; lead: median from the first to the outcome, or to the "
+        f"last measurement where it has no time. {NOTICE}",
     )
 
 

@@ -32,8 +32,8 @@ class MonitorParameters(TimedTables):
   ostinato fit monitor vitals.csv --outcomes sepsis.csv --outcome sepsis --outcome-time onset --window 12 --out model
   ostinato predict model new.csv                  the risk of each patient
   ostinato stream model < measurements.jsonl      after each measurement, of many patients at once""",
-        files="measurements: a long table (a row each), a wide one (a column a variable), or a folder or archive with a "
-        "file for each patient; a second file: the outcomes",
+        files="measurements: a long table (a row each), a wide one (a column a variable), or a folder or archive with "
+        "a file for each patient; a second file: the outcomes",
         count=2,
         tables=True,
         hint="ostinato predict {out} FILE tells the risk of other patients; ostinato report {out} shows the model. "
@@ -73,7 +73,9 @@ class MonitorParameters(TimedTables):
     statics: str | None = data(None, "table of what is known at admission, a row a patient", absent="none")
     leave_out: str | Sequence[str] = data((), "variables that are not read")
     limits: str | Sequence[str] = data((), "what variables can be, HR=20:300; others are no values", absent="as known")
-    tick: float | None = data(None, "hours between risks where nothing is measured", above=0, absent="1, for long stays more")
+    tick: float | None = data(
+        None, "hours between risks where nothing is measured", above=0, absent="1, for long stays more"
+    )
     alarm_rate: float = data(0.25, "alarms a patient-day that the threshold is set for", above=0)
     silence: float = data(8.0, "hours after an alarm in which there is no other of that patient", low=0)
     validation: float = data(0.15, "share of the patients that decides when to stop", low=0, below=1)

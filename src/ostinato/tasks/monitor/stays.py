@@ -263,9 +263,7 @@ def _ticks(tick: float, hours: Floats) -> Floats:
     return np.arange(first, last + 1) * tick
 
 
-def _labels(
-    hours: Floats, owners: Codes, outcomes: Floats, outcome_hours: Floats, window: float | None
-) -> Floats:
+def _labels(hours: Floats, owners: Codes, outcomes: Floats, outcome_hours: Floats, window: float | None) -> Floats:
     came, when = outcomes[owners], outcome_hours[owners]
     if window is None:
         return came

@@ -6,7 +6,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from ostinato.tasks.base.task import Model
 from ostinato.tasks.monitor.network import StepCell
 from ostinato.tasks.monitor.summaries import Running, width
 
-Measured = dict[int, float]
+Measured: TypeAlias = "dict[int, float]"
 _FARTHEST = 50.0  # long stays that a patient may have been there
 _MOST_TICKS = 20_000
 
@@ -72,7 +72,9 @@ class PatientStream(Stream):
 
     kind = "patient"
 
-    def __init__(self, model: Model[Any, Any], answer: Callable[..., dict[str, Any]], *, late: float, most: int) -> None:
+    def __init__(
+        self, model: Model[Any, Any], answer: Callable[..., dict[str, Any]], *, late: float, most: int
+    ) -> None:
         if most < 1:
             raise UsageError(f"max_patients is {most}; expected one or more")
         if not 0 <= late < math.inf:
@@ -194,7 +196,10 @@ class PatientStream(Stream):
         if again[0][0] == hour:
             again[0][1].update(measured)
         elif measured:
-            again.insert(0, (hour, measured))
+            # one before all others comes with the ticks between, as if it had been there first
+            first = place == 0 and not following[0].running.begun
+            between = [(tick, {}) for tick in self._ticks(hour, again[0][0])] if first else []
+            again = [(hour, measured), *between, *again]
         del own.steps[place:]
         yield from self._take(own, again)
 
@@ -220,7 +225,7 @@ class PatientStream(Stream):
             raise StreamRowError(
                 f'patient "{patient}": the measurement lies {-hour:.6g} hours before admission; expected later ones'
             )
-        if hour < own.hour and (not self.late or hour < own.hour - self.late or hour < own.steps[0].hour):
+        if hour < own.hour and (not self.late or hour < own.hour - self.late):
             raise StreamRowError(
                 f'patient "{patient}": the measurement is {own.hour - hour:.6g} hours late, but no more than '
                 f"{self.late:g} are waited for; push measurements in the order of time, or open the stream with late="
@@ -228,8 +233,8 @@ class PatientStream(Stream):
         longest = min(_FARTHEST * max(self.encoder.longest, self.encoder.tick), _MOST_TICKS * self.encoder.tick)
         if hour - max(own.hour, 0.0) > longest:
             raise StreamRowError(
-                f'patient "{patient}": the measurement lies {hour - max(own.hour, 0.0):,.6g} hours after the one before '
-                "it, far more than any stay of the training data; mend its time, or discharge the patient first"
+                f'patient "{patient}": the measurement lies {hour - max(own.hour, 0.0):,.6g} hours after the one '
+                "before, far more than any stay of the training data; mend its time, or discharge the patient first"
             )
 
     def _read(self, row: Any) -> tuple[str, float, Measured]:
@@ -285,7 +290,9 @@ class PatientStream(Stream):
         names = self.bare
         cells = [cell.strip() for cell in cells_of_line(line, len(names))]
         if len(cells) != len(names):
-            raise StreamRowError(f"it has {len(cells)} cells; expected {', '.join(names)}, in that order, or a JSON object")
+            raise StreamRowError(
+                f"it has {len(cells)} cells; expected {', '.join(names)}, in that order, or a JSON object"
+            )
         return dict(zip(names, cells, strict=True))
 
     # --- states ----------------------------------------------------------------------------------------------------

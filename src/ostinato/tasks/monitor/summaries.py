@@ -84,6 +84,11 @@ class Running:
         self.kept = np.zeros((7, variables))
         self.hour = 0.0
 
+    @property
+    def begun(self) -> bool:
+        """Whether anything was measured yet."""
+        return bool(self.kept[_COUNT].any())
+
     def copy(self) -> Running:
         """Return a copy."""
         found = Running.__new__(Running)

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -59,8 +58,8 @@ class MonitorTask(Task[MonitorParameters, Patients, MonitorEncoder, Stays, Risks
             )
         if parameters.window is not None and parameters.outcome_time is None:
             raise UsageError(
-                "window says how far ahead the outcome is told, but there is no outcome_time (--outcome-time) that says "
-                "when it came; name its column, or leave window out"
+                "window says how far ahead the outcome is told, but no outcome_time (--outcome-time) says when it "
+                "came; name its column, or leave window out"
             )
         read_limits(parameters.limits)
 
@@ -71,10 +70,7 @@ class MonitorTask(Task[MonitorParameters, Patients, MonitorEncoder, Stays, Risks
         self, parameters: MonitorParameters, source: Any, reading: Any = None, *, labelled: bool = True
     ) -> Patients:
         events, outcomes = source if isinstance(source, tuple) and len(source) == 2 else (source, None)
-        if isinstance(events, Patients):
-            patients = events
-        else:
-            patients = self._read(parameters, events, reading)
+        patients = events if isinstance(events, Patients) else self._read(parameters, events, reading)
         if labelled and patients.outcomes is None:
             given = outcomes if outcomes is not None else parameters.outcomes
             patients = self._with_outcomes(parameters, patients, events, given)
@@ -109,9 +105,7 @@ class MonitorTask(Task[MonitorParameters, Patients, MonitorEncoder, Stays, Risks
             patients = patients.kept(~np.isin(patients.codes, unread))
         return patients if own.until is None else patients.until(own.until)
 
-    def _with_outcomes(
-        self, parameters: MonitorParameters, patients: Patients, source: Any, outcomes: Any
-    ) -> Patients:
+    def _with_outcomes(self, parameters: MonitorParameters, patients: Patients, source: Any, outcomes: Any) -> Patients:
         if outcomes is None:
             outcomes = outcomes_beside(source)
             if outcomes is None:
@@ -327,10 +321,14 @@ class MonitorTask(Task[MonitorParameters, Patients, MonitorEncoder, Stays, Risks
         if not is_table(source) and not isinstance(source, (Patients, tuple)):
             own = model.encoder.reading
             names = [name for name in (own.id, own.time, own.variable, own.value) if name]
-            source = columns_of(source, names, "measurements", also=[] if own.variable else list(model.encoder.variables))
+            source = columns_of(
+                source, names, "measurements", also=[] if own.variable else list(model.encoder.variables)
+            )
         yield self.read(model.parameters, source, reading_of(model), labelled=False)
 
-    def stream(self, model: Monitor, *, late: float = 0.0, max_patients: int = 100_000, **options: Any) -> PatientStream:
+    def stream(
+        self, model: Monitor, *, late: float = 0.0, max_patients: int = 100_000, **options: Any
+    ) -> PatientStream:
         return PatientStream(model, answer, late=late, most=max_patients)
 
 
@@ -345,8 +343,8 @@ def _require(patients: Patients, outcome: str) -> None:
     came = int((patients.outcomes == 1).sum())
     if came == 0 or came == len(patients):
         raise DataError(
-            f'{"all" if came else "none"} of the {len(patients):,} patients of {patients.origin} '
-            f'{"have" if came else "has"} the outcome "{outcome}"; there is nothing to tell apart: expected both outcomes'
+            f"{'all' if came else 'none'} of the {len(patients):,} patients of {patients.origin} "
+            f'{"have" if came else "has"} the outcome "{outcome}"; there is nothing to tell apart: expected both'
         )
     if min(came, len(patients) - came) < 2:
         raise DataError(
@@ -363,8 +361,8 @@ def _before_outcomes(patients: Patients, parameters: MonitorParameters) -> Patie
     after = patients.hours >= patients.outcome_hours[owners]
     if after.any():
         note(
-            f"{int(after.sum()):,} measurements of {patients.origin} were made at or after the outcome and are left out: "
-            "they would tell it"
+            f"{int(after.sum()):,} measurements of {patients.origin} were made at or after the outcome and are left "
+            "out: they would tell it"
         )
         patients = patients.kept(~after)
     empty = np.diff(patients.bounds) == 0
@@ -373,7 +371,9 @@ def _before_outcomes(patients: Patients, parameters: MonitorParameters) -> Patie
         note(f"{int(empty.sum()):,} patients have no measurement before the outcome and are left out: {gone}")
         patients = patients.take(np.flatnonzero(~empty))
     if not len(patients):
-        raise DataError(f"nothing in {patients.origin} was measured before the outcome; expected measurements before it")
+        raise DataError(
+            f"nothing in {patients.origin} was measured before the outcome; expected measurements before it"
+        )
     if parameters.window is not None and patients.outcomes is not None:
         lost = int(((patients.outcomes == 1) & ~np.isfinite(patients.outcome_hours)).sum())
         if lost:
