@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 RATES = (0.1, 0.25, 0.5, 1.0, 2.0)
 """Alarms a patient-day that a report shows."""
 _DRAWS = 1000
-_CANDIDATES = 80
+_CANDIDATES = 400
 _MEASURES = ("AUROC", "AUPRC", "Brier", "cross-entropy", "calibration error")
 
 
@@ -128,6 +128,7 @@ class Ward:
 
     def __init__(self, stays: Stays, risks: Floats, tick: float, silence: float) -> None:
         known = np.flatnonzero(np.isfinite(stays.outcomes))
+        self.known, self.patients = known, len(stays)
         ends = stays.hours[stays.last]
         # what is after the outcome is no monitoring
         self.ends = np.where(np.isfinite(stays.outcome_hours), stays.outcome_hours, ends)[known]
@@ -142,9 +143,15 @@ class Ward:
         self.tick, self.quiet = tick, max(round(silence / tick), 0)
         self.days = float(np.isfinite(self.grid).sum()) * tick / 24
 
+    def spread(self, values: NDArray[Any]) -> Floats:
+        """Return what each patient with a known outcome has, `(patients,)`, with 0 for the others."""
+        found = np.zeros(self.patients)
+        found[self.known] = values
+        return found
+
     def alarms(self, threshold: float) -> Alarms:
         """Return what comes of a threshold."""
-        first, counts = self._counted(threshold)
+        first, counts = self.counted(threshold)
         hit = first < self.grid.shape[1]
         of_came = counts[self.came].sum()
         lead = self.ends[hit & self.came] - (first[hit & self.came] + 1) * self.tick
@@ -159,19 +166,22 @@ class Ward:
         )
 
     def threshold(self, rate: float) -> float:
-        """Return the lowest threshold that gives no more than some alarms a patient-day."""
+        """Return about the lowest threshold that gives no more than some alarms a patient-day."""
         known = self.grid[np.isfinite(self.grid)]
         if not len(known):
             return 0.5
         candidates = np.unique(np.quantile(known, np.linspace(0, 1, _CANDIDATES)))
-        for own in candidates:
-            if self.days and self._counted(float(own))[1].sum() / self.days <= rate:
-                # all alarms rates below are of higher thresholds: the count falls as the threshold rises, but for
-                # patients whose risk swings around it
-                return float(own)
-        return float(np.nextafter(candidates[-1], np.inf))
+        # the count falls as the threshold rises, but for patients whose risk swings around it
+        low, high = 0, len(candidates)
+        while low < high:
+            middle = (low + high) // 2
+            if self.counted(float(candidates[middle]))[1].sum() <= rate * self.days:
+                high = middle
+            else:
+                low = middle + 1
+        return float(candidates[low]) if low < len(candidates) else float(np.nextafter(candidates[-1], np.inf))
 
-    def _counted(self, threshold: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def counted(self, threshold: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the look of each patient's first alarm (as many as there are looks: none), and the alarms of each."""
         looks = self.grid.shape[1]
         above = self.grid >= threshold
@@ -188,12 +198,21 @@ class Ward:
         return first.astype(np.int64), counts
 
 
-def alarm_measures(ward: Ward, threshold: float, rate: float) -> Mapping[str, float]:
-    """Return the measures of alarms at the rate that was asked for, and of the threshold that the model has."""
-    at_rate, own = ward.alarms(ward.threshold(rate)), ward.alarms(threshold)
+def alarm_parts(ward: Ward, rate: float) -> dict[str, Mean]:
+    """Return the measures of alarms at the rate that was asked for, by patients.
+
+    Args:
+        ward: with the risks of all patients.
+        rate: alarms a patient-day.
+    """
+    threshold = ward.threshold(rate)
+    first, _ = ward.counted(threshold)
+    hit, came = first < ward.grid.shape[1], ward.came.astype(np.float64)
+    lead = np.where(hit, np.maximum(ward.ends - (first + 1) * ward.tick, 0.0), 0.0)
+    watched = np.isfinite(ward.grid).sum(1)
+    above = (ward.grid >= threshold).sum(1) / np.maximum(watched, 1)
     return {
-        f"sensitivity at {rate:g} alarms a day": at_rate.sensitivity,
-        "lead hours": at_rate.lead,
-        "time in alarm": own.share,
-        "alarms a day": own.rate,
+        f"sensitivity at {rate:g} alarms a day": Mean(ward.spread(hit), ward.spread(came)),
+        "lead hours": Mean(ward.spread(lead), ward.spread(came)),
+        "time in alarm": Mean(ward.spread(above), ward.spread(watched)),
     }

@@ -22,9 +22,9 @@ from ostinato.tasks.base.holding_out import Held, Shares, percent
 from ostinato.tasks.base.suited import Suited
 from ostinato.tasks.base.summary import Better, Panel
 from ostinato.tasks.base.task import Baselines, Model, Task, reading_of
-from ostinato.tasks.base.units import Units
+from ostinato.tasks.base.units import Mean, Units
 from ostinato.tasks.monitor.baselines import Prevalence, Regression, Severity, logistic
-from ostinato.tasks.monitor.judged import Ward, alarm_measures, hourly_auroc, intervals, measures_of, units_of
+from ostinato.tasks.monitor.judged import Ward, alarm_parts, hourly_auroc, intervals, measures_of, units_of
 from ostinato.tasks.monitor.network import MonitorNetwork, MonitorObjective
 from ostinato.tasks.monitor.panels import monitor_panels
 from ostinato.tasks.monitor.parameters import NOTICE, MonitorParameters
@@ -215,15 +215,19 @@ class MonitorTask(Task[MonitorParameters, Patients, MonitorEncoder, Stays, Risks
         }
 
     def measures(self, model: Monitor, examples: Stays, predicted: Risks) -> dict[str, float]:
-        found = measures_of(examples, predicted)
-        if (examples.outcomes == 1).any():
-            own = model.parameters
-            ward = Ward(examples, predicted, model.encoder.tick, own.silence)
-            found |= alarm_measures(ward, model.encoder.threshold, own.alarm_rate)
-        return found
+        alarms = self._alarms(model, examples, predicted)
+        return measures_of(examples, predicted) | {name: own.total for name, own in alarms.items()}
 
     def units(self, model: Monitor, examples: Stays, predicted: Risks) -> Units:
-        return units_of(examples, predicted)
+        found = units_of(examples, predicted)
+        return replace(found, measures={**found.measures, **self._alarms(model, examples, predicted)})
+
+    def _alarms(self, model: Monitor, examples: Stays, predicted: Risks) -> dict[str, Mean]:
+        """Return the measures of alarms, if there is an outcome that they could come before."""
+        if not (examples.outcomes == 1).any():
+            return {}
+        own = model.parameters
+        return alarm_parts(Ward(examples, predicted, model.encoder.tick, own.silence), own.alarm_rate)
 
     def better(self, measure: str) -> Better:
         if measure.startswith(("sensitivity", "lead")):
