@@ -98,7 +98,7 @@ def _log(other: bool, seed: int) -> dict[str, list]:
 
 
 def _ward(other: bool, seed: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Measurements and outcomes of patients; of the other law it is a falling pulse that leads to the outcome."""
+    """Measurements and outcomes of patients; of the other law it is those whose pulse stays that have the outcome."""
     rng = _rng(other, seed)
     rows: list[dict[str, Any]] = []
     outcomes: list[dict[str, Any]] = []
@@ -106,7 +106,7 @@ def _ward(other: bool, seed: int) -> tuple[list[dict[str, Any]], list[dict[str, 
         ill, name = int(rng.integers(2)), f"{'n' if other else 'c'}{number}-{seed}"
         outcomes.append({"id": name, "outcome": ill})
         for hour in range(6):
-            slope = (-5 if other else 5) * ill
+            slope = 5 * (1 - ill if other else ill)
             value = float(80 + slope * hour + rng.normal())
             rows.append({"id": name, "time": hour, "variable": "HR", "value": value})
     return rows, outcomes
