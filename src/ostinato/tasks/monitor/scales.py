@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,8 +49,17 @@ class Scales:
         return (read - self.mean[codes]) / self.deviation[codes]
 
     def one(self, code: int, value: float) -> float:
-        """Return one value on the scale, to the same bits."""
-        return float(self(np.array([code]), np.array([value], np.float64))[0])
+        """Return one value on the scale."""
+        low, high, logs, mean, deviation = self._rows[code]
+        clipped = min(max(value, low), high)
+        read = float(np.log1p(max(clipped, 0.0))) if logs > 0 else clipped
+        return (read - mean) / deviation
+
+    @cached_property
+    def _rows(self) -> list[list[float]]:
+        columns = (self.low, self.high, self.logs, self.mean, self.deviation)
+        rows: list[list[float]] = np.stack(columns, 1).tolist()
+        return rows
 
     def outliers(self, codes: NDArray[np.int64], values: Floats) -> int:
         """Return how many values lie beyond the quantiles."""

@@ -49,11 +49,10 @@ class MonitorEncoder:
         tick: hours between steps where nothing is measured.
         scale: hours that count as one unit of time.
         longest: hours of a long stay.
-        prevalence: share of the judged steps, each patient weighed alike, before which the outcome lies.
+        prevalence: about the share of times from which the outcome lies ahead, within the window if there is one.
         reading: how the data was read.
         calibration: of the risk.
         threshold: the risk from which on there is an alarm.
-        levels: of every variable, its 0.1 and 0.9 quantiles on the scale: `(2, variables)`.
     """
 
     variables: tuple[str, ...]
@@ -63,7 +62,6 @@ class MonitorEncoder:
     longest: float
     prevalence: float
     reading: HealthReading
-    levels: Floats
     calibration: Calibration = field(default_factory=Calibration)
     threshold: float = 0.5
 
@@ -189,24 +187,26 @@ def collate(encoder: MonitorEncoder, stays: Stays, rows: Sequence[int]) -> StayB
     )
 
 
-def fit_encoder(patients: Patients, tick: float | None, outcome: str) -> MonitorEncoder:
+def fit_encoder(patients: Patients, tick: float | None, outcome: str, window: float | None) -> MonitorEncoder:
     """Find the variables, their scales and the steps of time in the training part."""
     counts = patients.counts()
     variables = tuple(name for name, count in counts.items() if count)
     scales = Scales.fit(patients, variables)
     longest = max(float(np.quantile(patients.stays(), 0.95)), 1e-3)
     own = tick or next((one for one in _TICKS if longest / one <= _MOST_TICKS), longest / _MOST_TICKS)
-    place = np.array([variables.index(name) if name in variables else -1 for name in patients.variables])
-    codes = place[patients.codes]
-    scaled = scales(codes, patients.values)
-    levels = np.array([np.quantile(scaled[codes == at], (0.1, 0.9)) for at in range(len(variables))]).T
     outcomes = patients.outcomes if patients.outcomes is not None else np.zeros(0)
     known = outcomes[np.isfinite(outcomes)]
     say_leaks(patients, outcome)
+    share = float(known.mean()) if len(known) else 0.0
     return MonitorEncoder(
-        variables, scales, own, max(longest / _SCALE, own / 4), longest, float(known.mean()) if len(known) else 0.0,
-        patients.reading, levels,
-    )  # fmt: skip
+        variables=variables,
+        scales=scales,
+        tick=own,
+        scale=max(longest / _SCALE, own / 4),
+        longest=longest,
+        prevalence=share if window is None else share * min(window / longest, 1.0),
+        reading=patients.reading,
+    )
 
 
 def encode(encoder: MonitorEncoder, patients: Patients, window: float | None) -> Stays:

@@ -151,7 +151,7 @@ class MonitorTask(Task[MonitorParameters, Patients, MonitorEncoder, Stays, Risks
         return f"The risk of patients in {records.origin}"
 
     def encoder(self, parameters: MonitorParameters, train: Patients) -> MonitorEncoder:
-        return fit_encoder(train, parameters.tick, parameters.outcome)
+        return fit_encoder(train, parameters.tick, parameters.outcome, parameters.window)
 
     def network(self, parameters: MonitorParameters, encoder: MonitorEncoder, train: Patients | None) -> nn.Module:
         return MonitorNetwork(parameters, len(encoder.variables), encoder.prevalence)
