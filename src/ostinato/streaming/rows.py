@@ -147,7 +147,8 @@ class RowStepper:
             UsageError: there is no such row.
         """
         with self._lock:
-            self._checked([row, other])
+            if row not in self._known or other not in self._known:
+                self._checked([row, other])
             self._begun[row] = self._begun[other]
             if self._memory is None:
                 self._states[row] = self._states[other]

@@ -20,6 +20,7 @@ from ostinato.errors import StreamRowError, UsageError
 from ostinato.streaming import Row, Steps, Stream, refused, shared_steps
 from ostinato.tasks.base.task import Model
 from ostinato.tasks.monitor.network import StepCell
+from ostinato.tasks.monitor.summaries import COUNTS as _COUNTS
 from ostinato.tasks.monitor.summaries import Running, width
 
 Measured: TypeAlias = "dict[int, float]"
@@ -146,10 +147,12 @@ class PatientStream(Stream):
 
     def slot(self, row: Any) -> str:
         """Return the patient of a measurement."""
-        try:
-            return self._read(row)[0]
-        except StreamRowError:  # it will be refused
-            return ""
+        if isinstance(row, str):
+            try:
+                row = self._cells(row)
+            except StreamRowError:  # it will be refused
+                return ""
+        return str(_cell(row, self.reading.id, "id")).strip() if isinstance(row, Mapping) else ""
 
     def discharge(self, patient: Any) -> bool:
         """Forget a patient who has left; return whether they were there."""
@@ -174,7 +177,7 @@ class PatientStream(Stream):
                 before.row.assign(own.row)
                 before.running, before.hour, before.measured = own.running.copy(), hour, measured
                 own.steps.append(before)
-            x = own.running.step(hour, list(measured), list(measured.values()))
+            x = own.running.step(hour, measured)
             logits = yield own.row.ask(x)
             if is_last:
                 own.risk = self._risk(logits)
@@ -215,8 +218,10 @@ class PatientStream(Stream):
         ]
 
     def _risk(self, logits: NDArray[Any]) -> float:
-        given = 1 / (1 + np.exp(-np.asarray(logits, np.float64)))
-        return float(self.encoder.calibration(given.mean()))
+        given = [_sigmoid(logit) for logit in logits.tolist()]
+        mean = min(max(sum(given) / len(given), 1e-7), 1 - 1e-7)
+        own = self.encoder.calibration
+        return _sigmoid(own.slope * math.log(mean / (1 - mean)) + own.shift)
 
     # --- rows ------------------------------------------------------------------------------------------------------
 
@@ -380,8 +385,14 @@ class PatientStream(Stream):
             or not np.isfinite(given).all()
         ):
             raise refused("holds no summaries of a patient")
-        running.kept, running.hour = given.copy(), _number(kept.get(hour))
+        if (given[_COUNTS] < 0).any():
+            raise refused("holds summaries of fewer than no measurements")
+        running.restore(given, _number(kept.get(hour)))
         return running
+
+
+def _sigmoid(logit: float) -> float:
+    return 1 / (1 + math.exp(-logit)) if logit > -700 else 0.0
 
 
 def _number(value: Any) -> float:

@@ -5,6 +5,8 @@ The same numbers come of whole stays (`of_batch`) and of one step after the othe
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,6 +21,8 @@ TIMES = 3
 _LONGEST_GAP = 10.0
 _LAST, _SUM, _LEAST, _MOST, _FIRST, _COUNT, _AT = range(7)
 _FAR = 1e30
+COUNTS = _COUNT
+"""The row of what is kept that counts measurements."""
 
 
 def width(variables: int) -> int:
@@ -83,6 +87,7 @@ class Running:
         self.variables, self.scale = variables, scale
         self.kept = np.zeros((7, variables))
         self.hour = 0.0
+        self._known = np.zeros((READ + KEPT, variables), np.float32)
 
     @property
     def begun(self) -> bool:
@@ -93,39 +98,49 @@ class Running:
         """Return a copy."""
         found = Running.__new__(Running)
         found.variables, found.scale, found.hour = self.variables, self.scale, self.hour
-        found.kept = self.kept.copy()
+        found.kept, found._known = self.kept.copy(), self._known.copy()
         return found
 
-    def step(self, hour: float, codes: list[int], values: list[float]) -> Singles:
-        """Take what was measured at an hour, each variable once; return the numbers of the step, `(numbers,)`."""
+    def restore(self, kept: Floats, hour: float) -> None:
+        """Go on from what was kept, `(7, variables)`, at an hour."""
+        self.kept, self.hour = kept.copy(), hour
+        for code in np.flatnonzero(kept[_COUNT]).tolist():
+            self._sum_up(code)
+
+    def step(self, hour: float, measured: Mapping[int, float]) -> Singles:
+        """Take what was measured at an hour, by variable; return the numbers of the step, `(numbers,)`."""
         kept, size = self.kept, self.variables
+        at = kept[_AT]
+        # only what depends on the time is computed of all variables: the rest stands as it was
+        gaps = np.minimum((hour - at) / self.scale, _LONGEST_GAP)
+        for code, value in measured.items():
+            self._take(code, value, hour)
         found = np.empty(width(size), np.float32)
         rows = found[: (READ + KEPT) * size].reshape(READ + KEPT, size)
-        rows[:2] = 0.0
-        gaps = (hour - kept[_AT]) / self.scale
-        np.minimum(gaps, _LONGEST_GAP, out=gaps)
+        rows[:] = self._known
         rows[2] = gaps
-        for code, value in zip(codes, values, strict=True):
+        rows[-1] = np.exp(-(hour - at) / self.scale) * rows[-2]
+        for code, value in measured.items():
             rows[0, code], rows[1, code] = value, 1.0
-            column = kept[:, code]
-            if column[_COUNT] == 0:
-                column[_LEAST] = column[_MOST] = column[_FIRST] = value
-            else:
-                column[_LEAST], column[_MOST] = min(column[_LEAST], value), max(column[_MOST], value)
-            column[_LAST], column[_AT] = value, hour
-            column[_SUM] += value
-            column[_COUNT] += 1
-        count = kept[_COUNT]
-        seen = count > 0
-        rows[3] = kept[_LAST]
-        rows[4] = kept[_SUM] / np.maximum(count, 1)
-        rows[5:7] = kept[_LEAST : _MOST + 1]
-        rows[7] = kept[_LAST] - kept[_FIRST]
-        rows[8] = np.log1p(count) / 2
-        rows[9] = seen
-        rows[10] = np.exp((kept[_AT] - hour) / self.scale) * seen
         found[-TIMES] = np.log1p(hour) / 4
         found[-TIMES + 1] = min(hour / self.scale, _LONGEST_GAP) / _LONGEST_GAP
         found[-1] = min((hour - self.hour) / self.scale, _LONGEST_GAP)
         self.hour = hour
         return found
+
+    def _take(self, code: int, value: float, hour: float) -> None:
+        kept = self.kept
+        if kept[_COUNT, code] == 0:
+            kept[_LEAST, code] = kept[_MOST, code] = kept[_FIRST, code] = value
+        elif value < kept[_LEAST, code]:
+            kept[_LEAST, code] = value
+        elif value > kept[_MOST, code]:
+            kept[_MOST, code] = value
+        kept[_LAST, code], kept[_AT, code] = value, hour
+        kept[_SUM, code] += value
+        kept[_COUNT, code] += 1
+        self._sum_up(code)
+
+    def _sum_up(self, code: int) -> None:
+        last, total, least, most, first, count, _ = self.kept[:, code].tolist()
+        self._known[READ:-1, code] = last, total / count, least, most, last - first, np.log1p(count) / 2, 1.0
