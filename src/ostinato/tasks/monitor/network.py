@@ -21,6 +21,7 @@ from ostinato.training.objective import Carry, Step
 MISSING_AWARE = "gru-d"
 GAPS = ("cfc", "t-lstm")
 _WIDE = 64  # units that read the summaries
+_DRAWN = 8  # steps of a patient that a loss is taken of
 
 
 class Reader(nn.Module):
@@ -38,6 +39,10 @@ class Reader(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return what is read, `(..., width)`."""
+        return self.of(x)
+
+    def of(self, x: Tensor) -> Tensor:
+        """Return the numbers that are read of all, `(..., width)`."""
         size = self.variables
         if self.by_mask:
             return x[..., : READ * size]
@@ -76,10 +81,15 @@ class Member(nn.Module):
         nn.init.constant_(self.from_deep.bias, 0.0)
         nn.init.constant_(self.from_state.bias, math.log(share / (1 - share)))
 
-    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """Return the logit of the risk after each step, `(time, batch)`."""
-        x = self._hidden(x)
-        ys, _ = self.stack(self.reader(x), lengths=lengths)
+    def forward(self, x: Tensor, lengths: Tensor, steps: Tensor | None = None) -> Tensor:
+        """Return the logit of the risk after some steps `(steps, batch)`, or after each, `(time, batch)`."""
+        hidden = self._hidden(x)
+        read = self.reader(x)
+        ys, _ = self.stack(read if hidden is None else read * self.reader.of(hidden), lengths=lengths)
+        if steps is not None:
+            ys, x = (own.gather(0, steps[..., None].expand(-1, -1, own.shape[-1])) for own in (ys, x))
+        if hidden is not None:
+            x = x * hidden
         return self.head(ys, x)[..., 0]
 
     def step(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
@@ -94,16 +104,13 @@ class Member(nn.Module):
         found: Tensor = self.from_state(self.dropout(ys)) + self.from_deep(deep) + self.wide(known)
         return found
 
-    def _hidden(self, x: Tensor) -> Tensor:
-        """In training, take some variables of a patient as if they were never measured."""
+    def _hidden(self, x: Tensor) -> Tensor | None:
+        """In training, what takes some variables of a patient as if they were never measured, `(batch, numbers)`."""
         if not (self.training and self.hidden):
-            return x
-        size = self.variables
-        kept = (torch.rand(x.shape[1], size, device=x.device) >= self.hidden).to(x.dtype)
-        whole = kept.repeat(1, READ + KEPT)
-        gap = torch.ones_like(whole)
-        gap[:, : 2 * size], gap[:, READ * size :] = whole[:, : 2 * size], whole[:, READ * size :]
-        return x * torch.cat([gap, torch.ones(x.shape[1], TIMES, device=x.device)], -1)
+            return None
+        kept = (torch.rand(x.shape[1], self.variables, device=x.device) >= self.hidden).to(x.dtype)
+        gap, times = torch.ones_like(kept), kept.new_ones(len(kept), TIMES)
+        return torch.cat([kept, kept, gap, *[kept] * KEPT, times], -1)
 
 
 class MonitorNetwork(nn.Module):
@@ -113,9 +120,9 @@ class MonitorNetwork(nn.Module):
         super().__init__()
         self.members = nn.ModuleList(Member(parameters, variables, prevalence) for _ in range(parameters.members))
 
-    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """Return the logits of each member, `(members, time, batch)`."""
-        return torch.stack([member(x, lengths) for member in self.members])
+    def forward(self, x: Tensor, lengths: Tensor, steps: Tensor | None = None) -> Tensor:
+        """Return the logits of each member, `(members, time, batch)`; of some steps only, if these are given."""
+        return torch.stack([member(x, lengths, steps) for member in self.members])
 
 
 class StepCell(nn.Module):
@@ -156,19 +163,36 @@ class StepCell(nn.Module):
 class MonitorObjective:
     """Cross-entropy of the outcome over the steps of a patient, each patient weighed alike.
 
-    In training each member has a loss of its own, as if it were alone; what is held out is judged by all together.
+    In training each member has a loss of its own, as if it were alone, and a few steps of each patient are drawn, beside
+    the last one where the outcome at any time is told; what is held out is judged at all steps by all together.
+
+    Args:
+        last: whether the last step counts as much as all others.
     """
+
+    def __init__(self, *, last: bool) -> None:
+        self.last = last
 
     def __call__(self, module: nn.Module, batch: Any, carry: Carry | None) -> Step:  # noqa: ARG002
         """Read a batch of stays."""
         own = StayBatch(*batch)
-        logits = module(own.x, own.lengths)
+        known = own.weights.sum(0) > 0
+        count = max(float(known.sum()), 1e-6)
         if not module.training:
-            given = logits.sigmoid().mean(0).clamp(1e-6, 1 - 1e-6)
-            logits = (given.log() - (-given).log1p())[None]
-        each = functional.binary_cross_entropy_with_logits(logits, own.labels.expand_as(logits), reduction="none")
-        count = float(own.weights.sum())
-        return Step((each * own.weights).sum((1, 2)).mean() / max(count, 1e-6), max(count, 1e-6))
+            given = module(own.x, own.lengths).sigmoid().mean(0).clamp(1e-6, 1 - 1e-6)
+            each = functional.binary_cross_entropy(given, own.labels, reduction="none")
+            return Step((each * own.weights).sum() / count, count)
+        steps = (torch.rand(_DRAWN, len(own.lengths), device=own.x.device) * own.lengths).long()
+        if self.last:
+            steps = torch.cat([steps, (own.lengths - 1)[None]])
+        logits = module(own.x, own.lengths, steps)
+        labels, there = own.labels.gather(0, steps), (own.weights.gather(0, steps) > 0).to(logits.dtype)
+        weights = there / there.sum(0).clamp(min=1)
+        if self.last:
+            drawn = there[:-1] / there[:-1].sum(0).clamp(min=1)
+            weights = torch.cat([drawn, there[-1:]]) / 2
+        each = functional.binary_cross_entropy_with_logits(logits, labels.expand_as(logits), reduction="none")
+        return Step((each * weights).sum((1, 2)).mean() / count, count)
 
 
 def _stack(parameters: MonitorParameters, width: int) -> Any:

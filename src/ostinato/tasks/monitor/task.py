@@ -169,7 +169,7 @@ class MonitorTask(Task[MonitorParameters, Patients, MonitorEncoder, Stays, Risks
         )
 
     def objective(self, model: Monitor, train: Stays) -> MonitorObjective:
-        return MonitorObjective()
+        return MonitorObjective(last=model.parameters.window is None)
 
     def calibrate(self, model: Monitor, validation: Stays | None) -> MonitorEncoder:
         own = model.encoder
