@@ -112,8 +112,8 @@ class Patients:
 
     def kept(self, mask: NDArray[np.bool_]) -> Patients:
         """Return them with some of the measurements, `(measurements,)`."""
-        counts = np.add.reduceat(np.append(mask, False).astype(np.int64), self.bounds[:-1]) if len(self) else []
-        counts = np.where(np.diff(self.bounds) > 0, counts, 0)
+        sums = np.append(0, np.cumsum(mask))
+        counts = sums[self.bounds[1:]] - sums[self.bounds[:-1]]
         return replace(
             self,
             bounds=np.append(0, np.cumsum(counts)).astype(np.int64),

@@ -190,4 +190,5 @@ def _rhythm(times: NDArray[np.float64]) -> NDArray[np.float64]:
     usual = np.array([np.median(gaps[max(0, at - 10) : at + 1]) for at in range(len(gaps))])
     before = np.append(1.0, gaps / np.maximum(usual, 1e-3))
     following = np.append(gaps / np.maximum(usual, 1e-3), 1.0)
-    return np.clip(np.stack([before, following], 1), 0, 4)
+    found: NDArray[np.float64] = np.clip(np.stack([before, following], 1), 0, 4)
+    return found

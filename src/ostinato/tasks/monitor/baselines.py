@@ -89,7 +89,7 @@ class Severity:
 
     def _scores(self, stays: Stays) -> Floats:
         found = summaries(stays, self.variables, self.scale, None, parts=(0,))
-        return np.minimum(np.abs(found), _OFF).sum(1)
+        return np.asarray(np.minimum(np.abs(found), _OFF).sum(1), np.float64)
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def summaries(
         mine = np.flatnonzero(np.isin(owners, picked))
         if not len(mine):
             continue
-        values, mask, hours, _ = stays.dense(picked, variables)
+        values, mask, hours, _ = stays.dense(picked.tolist(), variables)
         x = of_batch(values, mask, hours, scale)
         column = np.empty(len(stays), np.int64)
         column[picked] = np.arange(len(picked))

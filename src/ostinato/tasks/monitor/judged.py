@@ -81,7 +81,7 @@ def hourly_auroc(stays: Stays, risks: Floats, hours: Floats) -> Floats:
 
     Judged are patients of whom something was known by then and whose outcome had not come.
     """
-    from ostinato.tasks.base.classes import auroc
+    from ostinato.tasks.base.areas import auroc
 
     found = np.full(len(hours), np.nan)
     for place, hour in enumerate(hours):

@@ -145,7 +145,7 @@ class StepCell(nn.Module):
 
     def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Advance a step; return the members' logits, `(batch, members)`."""
-        parts = iter(state.split(self.sizes, -1))
+        parts = iter(torch.split(state, self.sizes, -1))
         shapes = iter(self.shapes)
         states = map_state(lambda _: next(parts).unflatten(-1, next(shapes)), self.like)
         found = [member.step(x, own) for member, own in zip(self.members, states, strict=True)]  # type: ignore[operator]
@@ -163,7 +163,7 @@ class StepCell(nn.Module):
 class MonitorObjective:
     """Cross-entropy of the outcome over the steps of a patient, each patient weighed alike.
 
-    In training each member has a loss of its own, as if it were alone, and a few steps of each patient are drawn, beside
+    In training each member has a loss of its own, as if alone, and a few steps of each patient are drawn, beside
     the last one where the outcome at any time is told; what is held out is judged at all steps by all together.
 
     Args:

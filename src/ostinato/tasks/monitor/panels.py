@@ -45,7 +45,7 @@ def monitor_panels(model: Model[Any, Any], patients: Patients, stays: Stays, ris
 def _hourly(stays: Stays, risks: Floats, tick: float, longest: float) -> Curve:
     hours = np.arange(1, _HOURS + 1) * max(tick, longest / _HOURS if longest > _HOURS * tick else tick)
     hours = hours[(hours <= longest + tick) & (hours >= min(6 * tick, longest))]
-    found = hourly_auroc(stays, risks, hours)
+    found = hourly_auroc(stays, risks, hours.astype(np.float64))
     return Curve(
         "How early the outcome is told", tuple(hours.tolist()), {"AUROC": tuple(found.tolist())},
         "hours after admission", "AUROC",

@@ -111,7 +111,8 @@ class Stays:
     @property
     def lengths(self) -> list[int]:
         """Steps of each patient."""
-        return np.diff(self.bounds).tolist()
+        found: list[int] = np.diff(self.bounds).tolist()
+        return found
 
     @cached_property
     def owners(self) -> Codes:
@@ -260,7 +261,7 @@ def _ticks(tick: float, hours: Floats) -> Floats:
     if not len(hours):
         return np.zeros(0)
     first, last = int(np.floor(hours[0] / tick)) + 1, int(np.floor(hours[-1] / tick))
-    return np.arange(first, last + 1) * tick
+    return np.asarray(np.arange(first, last + 1) * tick, np.float64)
 
 
 def _labels(hours: Floats, owners: Codes, outcomes: Floats, outcome_hours: Floats, window: float | None) -> Floats:

@@ -201,7 +201,9 @@ class PatientStream(Stream):
         elif measured:
             # one before all others comes with the ticks between, as if it had been there first
             first = place == 0 and not following[0].running.begun
-            between = [(tick, {}) for tick in self._ticks(hour, again[0][0])] if first else []
+            between: list[tuple[float, Measured]] = (
+                [(tick, {}) for tick in self._ticks(hour, again[0][0])] if first else []
+            )
             again = [(hour, measured), *between, *again]
         del own.steps[place:]
         yield from self._take(own, again)

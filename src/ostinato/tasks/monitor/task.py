@@ -379,6 +379,7 @@ def _before_outcomes(patients: Patients, parameters: MonitorParameters) -> Patie
             f"nothing in {patients.origin} was measured before the outcome; expected measurements before it"
         )
     if parameters.window is not None and patients.outcomes is not None:
+        assert patients.outcome_hours is not None
         lost = int(((patients.outcomes == 1) & ~np.isfinite(patients.outcome_hours)).sum())
         if lost:
             note(f'{lost:,} patients have the outcome, but no "{parameters.outcome_time}"; they are not learned from')
