@@ -1,8 +1,8 @@
 """Patients: in-hospital death at 48 hours on PhysioNet 2012 set A, the same model live, and beats of WFDB records.
 
-    python benchmarks/health.py physionet [--folds 5] [--seconds 130]    five folds by patient, beside published figures
-    python benchmarks/health.py live                                     batch against stream, time of a measurement
-    python benchmarks/health.py beats                                    beats of the records that are there
+    python benchmarks/health.py physionet [--only 1 2]    five folds by patient, or some of them, beside published figures
+    python benchmarks/health.py live                      batch against stream, time of a measurement
+    python benchmarks/health.py beats                     beats of the records that are there
 
 Published: Z. Che, S. Purushotham, K. Cho, D. Sontag and Y. Liu, "Recurrent neural networks for multivariate time series
 with missing values", Scientific Reports 8, 2018: GRU-D on set A, five folds, AUROC .8424 +- .012. Folds are drawn by
@@ -13,6 +13,7 @@ is looked at once.
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import time
 from typing import Any
@@ -20,11 +21,10 @@ from typing import Any
 import numpy as np
 
 from cell_tasks import stamp
-from common import data_file, keep, table
+from common import RESULTS, data_file, keep, table
 from ostinato import PatientMonitor, SequenceClassifier
 from ostinato.data.health import Patients, read_beats, read_patients, with_outcomes
 from ostinato.streaming import push_many
-from ostinato.tasks.base.judging import Scores
 
 OUTCOME = "In-hospital_death"
 HOURS = ("6", "12", "18", "24", "30", "36", "42", "48")
@@ -47,42 +47,53 @@ def folds_of(outcomes: Any, folds: int, seed: int) -> Any:
     return found
 
 
-def physionet(folds: int, seconds: float, seed: int, run: int) -> None:
-    """Fit on all but one fold, judge on it, for `run` of the folds."""
-    whole, began = patients(), time.perf_counter()
+def physionet(folds: int, seconds: float, seed: int, only: list[int] | None) -> None:
+    """Fit on all but one fold and judge on it, fold by fold; what is done is kept, so that folds can be run apart."""
+    whole, path = patients(), RESULTS / "health-physionet.json"
+    asked = {"folds": folds, "seconds": seconds, "seed": seed}
+    done: dict[str, Any] = json.loads(path.read_text()) if only and path.exists() else {}
+    if done.get("asked") != asked:
+        done = {"asked": asked, "folds": {}}
     place = folds_of(whole.outcomes, folds, seed)
-    scores: list[Scores] = []
-    for fold in range(run):
-        train, test = (whole.take(np.flatnonzero(own)) for own in (place != fold, place == fold))
+    for fold in only or range(1, folds + 1):
+        began = time.perf_counter()
+        train, test = (whole.take(np.flatnonzero(own)) for own in (place != fold - 1, place == fold - 1))
         model = PatientMonitor(outcome=OUTCOME, max_seconds=seconds, seed=seed, progress=False)
         model.fit(train, test=test)
         assert model.scores_ is not None
-        scores.append(model.scores_)
-        print(f"fold {fold + 1}: AUROC {model.scores_['AUROC']:.4f}, AUPRC {model.scores_['AUPRC']:.4f}", flush=True)
-    minutes = (time.perf_counter() - began) / 60
-    made = repr(PatientMonitor(outcome=OUTCOME, max_seconds=seconds))
-    rows = []
-    for name in scores[0].values:
+        done["folds"][str(fold)] = {
+            "values": {name: dict(own) for name, own in model.scores_.values.items()},
+            "hours": model.scores_.details["AUROC by hour"],
+            "minutes": (time.perf_counter() - began) / 60,
+            "epochs": len(model.history_.rows),
+        }
+        RESULTS.mkdir(exist_ok=True)
+        path.write_text(json.dumps(done, indent=1))
+        print(f"fold {fold}: AUROC {model.scores_['AUROC']:.4f}, AUPRC {model.scores_['AUPRC']:.4f}", flush=True)
+    keep("health-physionet.md", told(done, len(whole), repr(model)))
+
+
+def told(done: dict[str, Any], count: int, made: str) -> str:
+    """Return the folds that are done as text."""
+    own, asked = list(done["folds"].values()), done["asked"]
+    rows, curves = [], []
+    for name in own[0]["values"]:
         row: list[object] = [name]
         for measure in MEASURES:
-            own = [one.values[name][measure] for one in scores]
-            row.append(f"{statistics.mean(own):.4f}" + (f" +- {statistics.stdev(own):.4f}" if run > 1 else ""))
+            found = [one["values"][name][measure] for one in own]
+            row.append(f"{statistics.mean(found):.4f}" + (f" +- {statistics.stdev(found):.4f}" if len(own) > 1 else ""))
         rows.append(row)
-    curve = [
-        [
-            name,
-            *(f"{statistics.mean([one.details['AUROC by hour'][name][hour] for one in scores]):.3f}" for hour in HOURS),
-        ]
-        for name in scores[0].values
-        if name != "prevalence"
+        if name != "prevalence":
+            curves.append([name, *(f"{statistics.mean([one['hours'][name][at] for one in own]):.3f}" for at in HOURS)])
+    each = [
+        [fold, one["values"]["model"]["AUROC"], one["epochs"], one["minutes"]] for fold, one in done["folds"].items()
     ]
-    keep(
-        "health-physionet.md",
-        f"# PhysioNet 2012 set A: in-hospital death at 48 hours\n\n{stamp()}; {run} of {folds} folds by patient, "
-        f"{len(whole):,} patients, {minutes:.1f} minutes in all.\n\n`{made}`"
-        "\n\nPublished (Che et al., 2018): GRU-D AUROC .8424 +- .012, five folds.\n\n"
-        f"{table(['', *MEASURES], rows)}\n\nAUROC by hour:\n\n{table(['', *HOURS], curve)}\n\n"
-        "This is no medical device.",
+    return (
+        f"# PhysioNet 2012 set A: in-hospital death at 48 hours\n\n{stamp()}; {len(own)} of {asked['folds']} folds by "
+        f"patient, {count:,} patients, {sum(one['minutes'] for one in own):.1f} minutes in all.\n\n`{made}`\n\n"
+        "Published (Che et al., 2018): GRU-D AUROC .8424 +- .012, five folds.\n\n"
+        f"{table(['', *MEASURES], rows)}\n\nAUROC by hour:\n\n{table(['', *HOURS], curves)}\n\n"
+        f"{table(['fold', 'AUROC', 'epochs', 'minutes'], each)}\n\nThis is no medical device."
     )
 
 
@@ -161,12 +172,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="?", choices=("physionet", "live", "beats", "all"), default="all")
     parser.add_argument("--folds", type=int, default=5)
-    parser.add_argument("--run", type=int, default=None, help="how many of the folds (all)")
+    parser.add_argument("--only", type=int, nargs="+", help="folds, from 1 on; those done before are kept (all)")
     parser.add_argument("--seconds", type=float, default=130.0, help="of training, a fold")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     if given.what in ("physionet", "all"):
-        physionet(given.folds, given.seconds, given.seed, given.run or given.folds)
+        physionet(given.folds, given.seconds, given.seed, given.only)
     if given.what in ("live", "all"):
         live(min(given.seconds, 40.0))
     if given.what in ("beats", "all"):

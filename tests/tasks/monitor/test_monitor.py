@@ -183,6 +183,21 @@ def test_every_kind_of_cell_tells_live_what_it_tells_of_whole_stays(cell, few) -
         assert live[answer["id"]] == pytest.approx(answer["risk"], abs=1e-6)
 
 
+def test_a_wide_table_with_texts_is_told_live_as_in_a_batch() -> None:
+    rng, rows = np.random.default_rng(0), []
+    for patient in range(40):
+        for hour in range(4):
+            pulse = None if rng.random() < 0.3 else 80 + 5 * hour * (patient % 2) + rng.normal()
+            unit = ("ICU", "ward", "theatre")[rng.integers(3)]
+            rows.append({"id": patient, "time": hour, "HR": pulse, "unit": unit, "outcome": patient % 2})
+    own = PatientMonitor(epochs=2, test=0, **FEW).fit(rows)
+    few = [{name: cell for name, cell in row.items() if name != "outcome"} for row in rows[:24]]
+    live = last_risks(own.stream(), few)
+    table = {name: [row[name] for row in few] for name in few[0]}
+    for answer in own.answers(table):
+        assert live[answer["id"]] == pytest.approx(answer["risk"], abs=1e-6)
+
+
 def test_running_numbers_are_those_of_a_whole_stay_to_the_same_bits() -> None:
     rng = np.random.default_rng(0)
     values, mask = rng.normal(size=(9, 1, 3)), rng.random((9, 1, 3)) < 0.4

@@ -269,6 +269,11 @@ class PatientStream(Stream):
         for key, value in row.items():
             if key in index:
                 found |= self._value(key, plain_value(value))
+            elif key in own.levels and value is not None and str(value).strip():
+                for level in own.levels[key]:
+                    code = index.get(f"{key}: {level}")
+                    if code is not None:
+                        found[code] = self.encoder.scales.one(code, float(str(value).strip() == level))
         return found
 
     def _value(self, name: str, value: Any) -> Measured:
