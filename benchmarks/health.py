@@ -1,6 +1,6 @@
 """Patients: in-hospital death at 48 hours on PhysioNet 2012 set A, the same model live, and beats of WFDB records.
 
-    python benchmarks/health.py physionet [--only 1 2]    five folds by patient, or some of them, beside published figures
+    python benchmarks/health.py physionet [--only 1 2]    five folds by patient, or some, beside published figures
     python benchmarks/health.py live                      batch against stream, time of a measurement
     python benchmarks/health.py beats                     beats of the records that are there
 
