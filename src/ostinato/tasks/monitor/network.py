@@ -21,7 +21,7 @@ from ostinato.training.objective import Carry, Step
 MISSING_AWARE = "gru-d"
 GAPS = ("cfc", "t-lstm")
 _WIDE = 64  # units that read the summaries
-_DRAWN = 8  # steps of a patient that a loss is taken of
+_DRAWN = 16  # steps of a patient that a loss is taken of
 
 
 class Reader(nn.Module):
