@@ -52,6 +52,7 @@ def ward(patients: int, seed: int = 0) -> tuple[dict[str, list[Any]], dict[str, 
             while at < end:
                 worse = max(0.0, at - begins)
                 value = middle[variable] + slope * worse + rng.normal(0, _NOISE * spread)
+                value = min(value, 100.0) if variable == "SpO2" else value
                 for column, cell in zip(rows, (name, round(at, 2), variable, round(float(value), 2)), strict=True):
                     rows[column].append(cell)
                 at += float(rng.exponential(gap / (1 + 0.1 * min(worse, 10))))

@@ -94,7 +94,7 @@ class MonitorParameters(TimedTables):
     learning_rate: float = training(3e-3, "the highest step size, which the schedule moves below", above=0)
     weight_decay: float = training(0.01, "L2 penalty (sgd, adam), or decoupled decay (adamw)", low=0)
     schedule: Schedule = training("one_cycle", "how the learning rate falls from the first step to the last")
-    patience: int | None = training(6, "epochs without a better validation loss before training stops", low=1)
+    patience: int | None = training(12, "epochs without a better validation loss before training stops", low=1)
 
     @property
     def left_out(self) -> tuple[str, ...]:
