@@ -10,6 +10,7 @@ from ostinato import (
     EventPredictor,
     Forecaster,
     LanguageModel,
+    PatientMonitor,
     SequenceClassifier,
     SequenceTagger,
     TextClassifier,
@@ -97,6 +98,21 @@ def _log(other: bool, seed: int) -> dict[str, list]:
     return rows
 
 
+def _ward(other: bool, seed: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Measurements and outcomes of patients; of the other law it is those whose pulse stays that have the outcome."""
+    rng = _rng(other, seed)
+    rows: list[dict[str, Any]] = []
+    outcomes: list[dict[str, Any]] = []
+    for number in range(100):
+        ill, name = int(rng.integers(2)), f"{'n' if other else 'c'}{number}-{seed}"
+        outcomes.append({"id": name, "outcome": ill})
+        for hour in range(6):
+            slope = 5 * (1 - ill if other else ill)
+            value = float(80 + slope * hour + rng.normal())
+            rows.append({"id": name, "time": hour, "variable": "HR", "value": value})
+    return rows, outcomes
+
+
 def _pairs(other: bool, seed: int) -> list[tuple[str, str]]:
     words = {"a": "ein", "b": "zwei", "c": "drei"} if not other else {"a": "drei", "b": "ein", "c": "zwei"}
     rng = _rng(other, seed)
@@ -146,6 +162,9 @@ CASES: dict[str, Case] = {
             **QUIET,
         ),
         _sounds,
+    "patient monitor": Case(
+        lambda: PatientMonitor(epochs=6, members=2, batch_size=16, learning_rate=1e-2, time_unit="hours", **QUIET),
+        _ward,
     ),
     "translator": Case(
         lambda: Translator(epochs=6, level="word", batch_tokens=128, learning_rate=1e-2, **QUIET), _pairs

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ostinato.tasks.forecast import Forecaster
     from ostinato.tasks.language import LanguageModel
     from ostinato.tasks.speech import Transcriber
+    from ostinato.tasks.monitor import PatientMonitor
     from ostinato.tasks.tag import SequenceTagger
     from ostinato.tasks.translate import Translator
 
@@ -28,6 +29,7 @@ _HOMES = {
     "EventPredictor": "ostinato.tasks.events",
     "Forecaster": "ostinato.tasks.forecast",
     "LanguageModel": "ostinato.tasks.language",
+    "PatientMonitor": "ostinato.tasks.monitor",
     "SequenceClassifier": "ostinato.tasks.classify",
     "TextClassifier": "ostinato.tasks.classify",
     "SequenceTagger": "ostinato.tasks.tag",
@@ -49,6 +51,7 @@ __all__ = [
     "EventPredictor",
     "Forecaster",
     "LanguageModel",
+    "PatientMonitor",
     "SequenceClassifier",
     "SequenceTagger",
     "TextClassifier",

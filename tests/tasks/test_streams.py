@@ -15,6 +15,7 @@ from ostinato import (
     EventPredictor,
     Forecaster,
     LanguageModel,
+    PatientMonitor,
     SequenceClassifier,
     SequenceTagger,
     TextClassifier,
@@ -29,6 +30,10 @@ FEW = {"hidden_size": 4, "epochs": 1, "progress": False}
 WAVES = [np.sin(np.arange(12) * (0.3 if i % 2 else 0.9)) for i in range(24)]
 TAGGED = [(("the", "dog", "barks"), ("D", "N", "V"))] * 12
 LOG = {"case": np.repeat(np.arange(12), 3), "activity": ["a", "b", "c"] * 12, "time": np.arange(36)}
+VITALS = [
+    {"id": i // 4, "time": i % 4, "variable": "HR", "value": 80.0 + 5 * (i % 4) * (i // 4 % 2)} for i in range(96)
+]
+DIED = [{"id": i, "outcome": i % 2} for i in range(24)]
 LINES = ["the cat sat on the mat and looked at the dog", "the dog looked at the cat", "a mat", "the dog sat"]
 PAIRS = [("a dog", "ein hund"), ("a cat", "eine katze")] * 20
 TONE = (0.3 * np.sin(np.arange(6400) / 4) * (np.arange(6400) // 1600 % 2)).round(4)
@@ -51,6 +56,7 @@ MAKE = {
         streaming=True, num_layers=2, pyramid=1, channels=2, bins=8, test=0, units="word", **FEW
     ).fit([(TONE[: 1600 * (1 + i % 3)] + 0.001 * i, 8000) for i in range(12)], ["hum", "hum hum", "hum"] * 4),
     "translator": lambda: Translator(embedding_size=4, **FEW).fit(PAIRS),
+    "monitor": lambda: PatientMonitor(members=2, time_unit="hours", test=0, **FEW).fit(VITALS, DIED),
 }
 ROWS = {
     "forecaster": [[float(np.sin(i))] for i in range(8)],
@@ -63,6 +69,7 @@ ROWS = {
     "language": LINES,
     "speech": [TONE[first : first + 800].tolist() for first in range(0, 6400, 800)],
     "translator": ["a dog", "a cat", "dog"],
+    "monitor": [{"id": f"p{i % 3}", "time": i / 2, "variable": "HR", "value": 80 + i} for i in range(8)],
 }
 BAD = {
     "forecaster": ["x"],
@@ -75,9 +82,11 @@ BAD = {
     "language": 3,
     "speech": 3,
     "translator": 3,
+    "monitor": {"id": 1},
 }
 NAMES = list(MAKE)
 KEEP = ["forecaster", "transformer events", "events", "sequences", "tokens", "language", "speech"]
+KEEP = ["forecaster", "transformer events", "events", "sequences", "tokens", "language", "monitor"]
 
 
 @pytest.fixture(scope="module")

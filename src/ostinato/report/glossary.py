@@ -29,6 +29,13 @@ _LINES: tuple[tuple[str, str], ...] = (
     ("calibration error", "how far the probabilities given are from how often such answers were right"),
     ("AUROC", "how often an example of the second class is given more of it than one of the first; chance is 0.5"),
     ("AUPRC", "area under precision by recall of the second class; chance is its share of the examples"),
+    ("Brier", "mean squared difference of the risk told and what came, 1 or 0"),
+    (
+        r"sensitivity at (?P<rate>[\d.e+-]+) alarms a day",
+        "share of the patients with the outcome who had an alarm before it, at {rate} alarms a patient-day",
+    ),
+    ("lead hours", "mean hours from the first alarm to the outcome, of those who had it; 0 without an alarm"),
+    ("time in alarm", "share of the time in which the risk is above the threshold of that alarm rate"),
     ("span precision", "share of the spans named that are there, whole and of the right kind"),
     ("span recall", "share of the spans that are there that were named, whole and of the right kind"),
     ("span F1", "harmonic mean of span precision and span recall, as the CoNLL shared tasks count it"),

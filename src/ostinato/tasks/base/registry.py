@@ -61,6 +61,7 @@ _TASKS: dict[str, Home] = {
         _ours("tagging", "sequence tagger", "tag", "parameters", "SequenceTagger", "Tag"),
         _ours("events", "event predictor", "events", "parameters", "EventPredictor", "Event"),
         _ours("speech", "speech recogniser", "speech", "parameters", "Transcriber", "Speech"),
+        _ours("monitor", "patient monitor", "monitor", "parameters", "PatientMonitor", "Monitor"),
     )
 }
 
