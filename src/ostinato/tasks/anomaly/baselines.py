@@ -193,6 +193,6 @@ def _isolation_forest() -> Any:
         from sklearn.ensemble import IsolationForest
     except ImportError as error:
         raise MissingExtra("an isolation forest needs scikit-learn: pip install 'ostinato[anomaly]'") from error
-    return IsolationForest(_TREES, random_state=0, n_jobs=1)
+    return IsolationForest(n_estimators=_TREES, random_state=0, n_jobs=1)
 
 

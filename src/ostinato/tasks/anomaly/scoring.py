@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,6 @@ from ostinato.tasks.anomaly.views import VIEWS, Pace, Usual, Views, heights, mea
 
 Floats = NDArray[np.float64]
 _SHARE = 0.05
-_BURN = 2  # short runs that a fit leaves out at the beginning of a series
 
 
 @dataclass(frozen=True)
@@ -96,27 +95,24 @@ def calibrated(
         gap: steps between two peaks at least.
     """
     channels = len(freedom)
-    usual = first = _begin(parts, kept, channels)
-    for _ in range(2):
-        raw, ratios = [], []
-        for own, normal in zip(parts, kept, strict=True):
-            views = Views(usual, pace)
-            found = np.full((len(own.error), len(VIEWS), channels), np.nan)
-            for step in range(len(own.error)):
-                views.push(own.error[step], own.scale[step], freedom, own.level[step])
-                found[step] = views.raw
-            found[: _BURN * pace.short] = np.nan
-            found[~normal] = np.nan
-            raw.append(found)
-            ratios.append(views.ratio)
-        usual = measured(np.concatenate(raw), first.ratio)
+    first = _begin(parts, kept, channels)
+    raw = []
+    for own, normal in zip(parts, kept, strict=True):
+        views = Views(first, pace)
+        found = np.full((len(own.error), len(VIEWS), channels), np.nan)
+        for step in range(len(own.error)):
+            views.push(own.error[step], own.scale[step], freedom, own.level[step])
+            found[step] = views.raw
+        found[~normal] = np.nan
+        raw.append(found)
+    usual = measured(np.concatenate(raw), first.ratio)
     z = [z_of(own, usual, freedom, pace) for own in parts]
     for own, normal in zip(z, kept, strict=True):
-        own[: _BURN * pace.short] = np.nan
         own[~normal] = np.nan
-    found = _with_tails(Calibration.unknown(channels, freedom, pace), usual, np.concatenate(z))
-    scores = np.concatenate([np.append(scores_of(found, own)[0], np.full(gap + 1, np.nan)) for own in z])
-    return Calibration(usual, found.begins, found.shares, found.scales, Tail.fit(scores, gap=gap), freedom, pace)
+    tails = _with_tails(Calibration.unknown(channels, freedom, pace), usual, np.concatenate(z))
+    # series lie apart from each other, so that no peak is of two
+    scores = np.concatenate([np.append(scores_of(tails, own)[0], np.full(gap + 1, np.nan)) for own in z])
+    return replace(tails, tail=Tail.fit(scores, gap=gap))
 
 
 def z_of(own: Errors, usual: Usual, freedom: Floats, pace: Pace) -> Floats:

@@ -76,7 +76,7 @@ class Views:
         self.ratio, self.mean, self.deviation = usual.ratio.copy(), usual.mean.copy(), usual.deviation.copy()
         channels = len(usual.ratio)
         self.runs = np.zeros((5, channels))  # of the views after the first
-        self.steps = np.zeros(channels)
+        self.steps = np.full(channels, -float(pace.short))  # the first ones, in which a network finds its state, count not
         self.rates = np.array([2 / (1 + own) for own in (pace.short, pace.short, pace.long, pace.long, pace.short)])[:, None]
         self.raw = np.full((len(VIEWS), channels), np.nan)
 
@@ -89,7 +89,8 @@ class Views:
             freedom: its degrees of freedom.
             level: how far the value is from where it usually is, `(channels,)`.
         """
-        seen = error == error
+        there = error == error
+        seen = there & (self.steps >= 0)
         u = np.where(seen, error, 0.0) / (scale * self.ratio)
         # of Student's t this is about the normal deviate that is as improbable
         g = np.sqrt(freedom * np.log1p(u * u / freedom))
@@ -99,15 +100,15 @@ class Views:
         bounded = np.minimum(np.maximum(signed, -_LOUD), _LOUD)
         new = np.stack([bounded, quiet, bounded, quiet, far])
         # a run begins as a plain mean, and only then forgets
-        rate = np.maximum(self.rates, 1 / (self.steps + 1))
+        rate = np.maximum(self.rates, 1 / (np.maximum(self.steps, 0) + 1))
         self.runs = np.where(seen, self.runs + rate * (new - self.runs), self.runs)
-        self.steps = self.steps + seen
+        self.steps = self.steps + there
         raw = np.concatenate([g[None], self.runs])
         self.raw = np.where(seen, raw, np.nan)
         z = (raw - self.mean) / self.deviation
         self._learn(z, quiet, seen)
         # runs say nothing before there is one
-        begun = self.steps >= np.array([1, *(0.5 / self.rates[:, 0] + 1)])[:, None]
+        begun = self.steps >= np.array([1, *(1.5 / self.rates[:, 0])])[:, None]
         return np.where(seen & begun, z, np.nan)
 
     def _learn(self, z: Floats, size: Floats, seen: NDArray[np.bool_]) -> None:
