@@ -32,7 +32,7 @@ from ostinato.tasks.anomaly.network import KeyNetwork
 from ostinato.tasks.anomaly.parameters import AnomalyParameters
 from ostinato.tasks.anomaly.tail import Tail
 from ostinato.tasks.anomaly.thresholds import best_split
-from ostinato.tasks.base.batches import RowBatches
+from ostinato.tasks.base.batches import RowBatches, padded, read_in_batches
 from ostinato.tasks.base.areas import auprc, auroc
 from ostinato.tasks.base.holding_out import Held, Shares, cut, percent
 from ostinato.tasks.base.lines import columns_of, is_table
@@ -169,6 +169,17 @@ class KeyTask(Task[AnomalyParameters, EventLog, KeyEncoder, KeyExamples, Found])
         parts = scored(model.network, model.encoder, examples.keys)
         scores = np.array([sequence_score(one) for one in parts])
         return Found(scores, scores >= model.encoder.threshold, tuple(one.nats for one in parts))
+
+    def embed(self, model: Watching, examples: KeyExamples) -> NDArray[np.float32]:
+        """Return the state of the network at the end of each sequence, `(sequences, features)`."""
+        begin = len(model.encoder.keys) + 1
+
+        def read(rows: list[int]) -> Iterator[NDArray[np.float32]]:
+            own = [np.concatenate([[begin], examples.keys[row]]) for row in rows]
+            lengths = torch.tensor([len(one) for one in own])
+            yield from model.network.encoded(padded(own), lengths).numpy()
+
+        return np.stack(read_in_batches([len(own) for own in examples.keys], read, rows=256))
 
     def baselines(self, model: Watching, train: KeyExamples, validation: KeyExamples | None) -> Baselines:
         held = validation or train

@@ -28,7 +28,7 @@ def series_panels(model: Model[Any, Any], examples: SeriesExamples, predicted: S
     first, stop = bounds[longest]
     rows = slice(offset, offset + stop - first)
     yield from _series(model, examples, predicted, longest, rows)
-    yield _scores(model, predicted, rows)
+    yield _scores(model, examples, predicted, rows)
     yield _events(model, examples, predicted)
     yield _spread(model, examples, predicted)
 
@@ -41,23 +41,16 @@ def _series(
     values = one.values[first : first + rows.stop - rows.start, channel]
     places = _thinned(predicted, rows)
     assert predicted.expected is not None
-    alarms, labels = predicted.alarms[rows], examples.labels
-    lines = {
-        name: _floats(values[places]),
-        "expected": _floats(predicted.expected[rows, channel][places]),
-        "alarm": _floats(np.where(alarms, values, np.nan)[places]),
-    }
-    if labels is not None:
-        lines["labelled"] = _floats(np.where(labels[rows], values, np.nan)[places])
+    lines = {name: _floats(values[places]), "expected": _floats(predicted.expected[rows, channel][places])}
     whose = f" of {one.id}" if one.id else ""
     begin = format_time(one.times[first], model.encoder.reading.time_format.zone)
     yield Curve(
         f"{name}{whose}, held out, from {begin}", _floats(places.astype(np.float64)), lines, "step", name,
-        note="Where the line of alarms lies on that of the values, there is an alarm.",
+        shaded=_shaded(model, examples, predicted, rows),
     )  # fmt: skip
 
 
-def _scores(model: Model[Any, Any], predicted: Scored, rows: slice) -> Panel:
+def _scores(model: Model[Any, Any], examples: SeriesExamples, predicted: Scored, rows: slice) -> Panel:
     places = _thinned(predicted, rows)
     lines = {
         "score": _floats(predicted.scores[rows][places]),
@@ -66,7 +59,18 @@ def _scores(model: Model[Any, Any], predicted: Scored, rows: slice) -> Panel:
     return Curve(
         "Scores", _floats(places.astype(np.float64)), lines, "step", "nats",
         note="A score is -log of how often the strangest view of a normal step is as far out.",
+        shaded=_shaded(model, examples, predicted, rows),
     )  # fmt: skip
+
+
+def _shaded(
+    model: Model[Any, Any], examples: SeriesExamples, predicted: Scored, rows: slice
+) -> dict[str, tuple[tuple[float, float], ...]]:
+    """Return the alarms, and what is labelled, as stretches of steps."""
+    marks = {"alarm": merged(predicted.alarms[rows], model.parameters.merge)}
+    if examples.labels is not None:
+        marks["labelled anomalous"] = merged(examples.labels[rows], 0)
+    return {name: tuple((a - 0.5, b - 0.5) for a, b in own) for name, own in marks.items() if own}
 
 
 def _events(model: Model[Any, Any], examples: SeriesExamples, predicted: Scored) -> Panel:

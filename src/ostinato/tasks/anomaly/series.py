@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -31,6 +32,7 @@ from ostinato.tasks.anomaly.stream import SeriesStream
 from ostinato.tasks.anomaly.thresholds import best_threshold
 from ostinato.tasks.anomaly.views import Pace
 from ostinato.tasks.anomaly.windows import SeriesBatches, SeriesObjective, sequences_an_epoch
+from ostinato.tasks.base.batches import padded
 from ostinato.tasks.base.holding_out import Held, Shares, cut, percent
 from ostinato.tasks.base.lines import columns_of, is_table
 from ostinato.tasks.base.suited import Suited
@@ -223,6 +225,16 @@ class SeriesTask(Task[AnomalyParameters, SeriesRows, SeriesEncoder, SeriesExampl
             ))  # fmt: skip
         return Scored(*(np.concatenate([getattr(one, name) for one in parts]) for name in
                         ("scores", "alarms", "expected", "why", "spread")))  # fmt: skip
+
+    def embed(self, model: Watching, examples: SeriesExamples) -> NDArray[np.float32]:
+        """Return what the network knows at the end of each series, `(series, features)`; see `SeriesNetwork.encoded`."""
+        own = [inputs.features for inputs in examples.inputs]
+        if empty := next((one.id for one, rows in zip(examples.records.series, own, strict=True) if not len(rows)), None):
+            raise DataError(f'series "{empty}" of {examples.records.origin} has no rows; leave it out')
+        lengths = torch.tensor([len(one) for one in own])
+        with torch.no_grad():
+            found: NDArray[np.float32] = model.network.encoded(padded(own), lengths).numpy()
+        return found
 
     def baselines(self, model: Watching, train: SeriesExamples, validation: SeriesExamples | None) -> Baselines:
         base = validation if validation is not None and validation.records is train.records else train

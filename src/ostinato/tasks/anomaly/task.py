@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from ostinato.errors import UsageError
@@ -107,6 +109,9 @@ class AnomalyTask(Task[AnomalyParameters, Any, Any, Any, Any]):
 
     def predict(self, model: Watching, examples: Any) -> Any:
         return self._of(model.parameters).predict(model, examples)
+
+    def embed(self, model: Watching, examples: Any) -> NDArray[np.float32]:
+        return self._of(model.parameters).embed(model, examples)
 
     def baselines(self, model: Watching, train: Any, validation: Any) -> Baselines:
         return self._of(model.parameters).baselines(model, train, validation)
