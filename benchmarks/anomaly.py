@@ -2,7 +2,7 @@
 
     python benchmarks/anomaly.py nab [--part chosen|rest|all]   25 files, streamed, beside a windowed Gaussian
     python benchmarks/anomaly.py hdfs                           sessions of log keys, beside counting baselines
-    python benchmarks/anomaly.py rate [--seeds 40]              made series of heavy tails and seasons, one alarm in 10,000
+    python benchmarks/anomaly.py rate [--seeds 40]              made series, one alarm in 10,000 asked
 
 NAB (A. Lavin and S. Ahmad, 2015; github.com/numenta/NAB): of each file the first 15 % (750 rows at most) are the
 probationary part, on which the detector is fitted without labels; it then scores the whole file row by row. One
@@ -118,7 +118,8 @@ def run_nab(part: str) -> None:
         + table(["detector", "score"], found),
         "## By group, at the one threshold\n\n" + table(["group", "files", "windows", "score"], by_group),
         "## Published, of the whole corpus of 58 files\n\n" + table(["detector", "score"], list(PUBLISHED.items())),
-        "## Files\n\n" + table(["file", "rows", "fit, s", "scored, s"], [[a, b, f"{c:.1f}", f"{d:.1f}"] for a, b, c, d in rows]),
+        "## Files\n\n"
+        + table(["file", "rows", "fit, s", "scored, s"], [[a, b, f"{c:.1f}", f"{d:.1f}"] for a, b, c, d in rows]),
     ]
     keep(f"anomaly-nab-{part}.md", "\n\n".join(sections))
 
@@ -144,7 +145,8 @@ def run_hdfs() -> None:
         "anomaly-hdfs.md",
         f"# HDFS log keys\n\n{stamp()}\n\nThe threshold is of normal validation sessions alone. To call every session "
         f"abnormal has F1 {2 * len(abnormal) / (2 * len(abnormal) + len(normal) - 4000):.3f} here.\n\n"
-        + table(head, rows) + "\n\nPublished: DeepLog .96 in its paper (full normal test set), .707 reproduced.",
+        + table(head, rows)
+        + "\n\nPublished: DeepLog .96 in its paper (full normal test set), .707 reproduced.",
     )
 
 

@@ -43,13 +43,15 @@ def labelled(records: RecordingSet, file: str) -> RecordingSet:
     for number, (name, start, end) in enumerate(windows, 1):
         if name not in known:
             raise DataError(
-                f'window {number} of {file} is of series "{name[:80]}", which {records.origin} has not; expected one of '
+                f'window {number} of {file} is of series "{name[:80]}", which is not in {records.origin}; it has '
                 f"{', '.join(repr(own) for own in sorted(known)[:8])}"
             )
         one = next(own for own in records.series if own.id == name)
         first, last = (_time(cell, one.times, records.reading.time_format, file, number) for cell in (start, end))
         if last < first:
-            raise DataError(f"window {number} of {file} ends at {end}, before it starts at {start}; put the start first")
+            raise DataError(
+                f"window {number} of {file} ends at {end}, before it starts at {start}; put the start first"
+            )
         marks[name] |= (one.times >= first) & (one.times <= last)
     return records.with_labels(tuple(marks[one.id] for one in records.series))
 
@@ -60,7 +62,9 @@ def _from_json(path: Path, records: RecordingSet) -> Sequence[Window]:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
     except ValueError as error:
-        raise DataError(f"{path} is no JSON ({error}); expected a list of [start, end], or such lists by name") from error
+        raise DataError(
+            f"{path} is no JSON ({error}); expected a list of [start, end], or such lists by name"
+        ) from error
     names = [one.id for one in records.series]
     if isinstance(found, Mapping):
         own = {str(key): value for key, value in found.items()}
@@ -104,7 +108,9 @@ def _time(cell: Any, times: NDArray[Any], wanted: TimeFormat, file: str, number:
         try:
             return float(cell)
         except (TypeError, ValueError) as error:
-            raise DataError(f'window {number} of {file}: "{cell}" is no number, but the times of the data are') from error
+            raise DataError(
+                f'window {number} of {file}: "{cell}" is no number, but the times of the data are'
+            ) from error
     for read in (_written_plainly, _written_as_there):
         try:
             return read(cell, times, wanted)
@@ -125,5 +131,3 @@ def _written_as_there(cell: Any, times: NDArray[Any], wanted: TimeFormat) -> Any
     if found.dtype.kind != times.dtype.kind:
         raise ValueError(cell)
     return found
-
-

@@ -90,7 +90,9 @@ class RecordingSet:
 
     def with_labels(self, labels: tuple[NDArray[np.bool_], ...]) -> RecordingSet:
         """Return the same series with labels."""
-        return replace(self, series=tuple(replace(one, labels=own) for one, own in zip(self.series, labels, strict=True)))
+        return replace(
+            self, series=tuple(replace(one, labels=own) for one, own in zip(self.series, labels, strict=True))
+        )
 
 
 def read_recordings(
@@ -111,8 +113,10 @@ def read_recordings(
     asked, custom = (wanted.decimal, None) if reading is None else (None, wanted.decimal)
     table = read_table(source, decimal=asked, custom=custom, missing=wanted.missing)
     found = _resolved(table, wanted, labels, reading)
-    time_format = reading.time_format if reading is not None else TimeFormat.wanted(
-        day_first=wanted.day_first, time_format=wanted.time_format, time_zone=wanted.time_zone
+    time_format = (
+        reading.time_format
+        if reading is not None
+        else TimeFormat.wanted(day_first=wanted.day_first, time_format=wanted.time_format, time_zone=wanted.time_zone)
     )
     groups = _groups(table, found.series_id)
     times: Times = np.concatenate([np.arange(len(rows)) for _, rows in groups]) if groups else np.zeros(0, np.int64)
@@ -200,8 +204,7 @@ def _check_order(table: Table, name: str, rows: NDArray[np.int64], times: Times,
     if len(falls) > 1 + _FALLS * len(rows):
         here, before = table.place(int(rows[falls[0] + 1])), table.number(int(rows[falls[0]]))
         raise DataError(
-            f"{here}: its time{of_series} comes before that of row {before}, and so does that of {len(falls):,} rows in "
-            "all; sort the rows by time"
+            f"{here}: its time{of_series} comes before that of row {before}, as in {len(falls):,} rows; sort the rows by time"
         )
     note(
         f"{table.origin}: the times{of_series} go back {len(falls)} time{'s' if len(falls) > 1 else ''}, first in row "

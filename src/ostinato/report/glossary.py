@@ -36,11 +36,17 @@ _LINES: tuple[tuple[str, str], ...] = (
     (r"MAE left, (?P<unit>\w+)", "mean absolute error of the time until the end of the case, in {unit}"),
     # anomalies
     ("alarms in 10,000", "alarms to 10,000 steps, or sequences; where nothing is labelled, all of them may be false"),
-    ("VUS-PR", "area under precision by recall, its labels blurred by buffers of several lengths; chance is their share"),
+    (
+        "VUS-PR",
+        "area under precision by recall, its labels blurred by buffers of several lengths; chance is their share",
+    ),
     ("range precision", "mean share of each alarm that lies in what is labelled"),
     ("range recall", "mean share of each labelled range that alarms cover, less where they cover it in pieces"),
     ("range F1", "harmonic mean of range precision and range recall"),
-    ("NAB score", "of the Numenta benchmark, standard profile: 100 is perfect, 0 says nothing; early alarms count more"),
+    (
+        "NAB score",
+        "of the Numenta benchmark, standard profile: 100 is perfect, 0 says nothing; early alarms count more",
+    ),
     (
         "point-adjusted F1",
         "the best F1 where a range counts as found whole once one step of it is: random scores have much of it",

@@ -90,7 +90,9 @@ def fit_baseline(name: str, model: Model[Any, Any], base: SeriesExamples) -> Sim
         MissingExtra: scikit-learn is not installed.
     """
     encoder, own = model.encoder, model.parameters
-    span = {"moving z-score": max(60, own.long_run), "matrix profile": int(np.clip(encoder.season, 16, 288))}.get(name, 1)
+    span = {"moving z-score": max(60, own.long_run), "matrix profile": int(np.clip(encoder.season, 16, 288))}.get(
+        name, 1
+    )
     sample = np.zeros((0, 0), np.float32)
     if name == "isolation forest":
         _isolation_forest()
@@ -100,7 +102,9 @@ def fit_baseline(name: str, model: Model[Any, Any], base: SeriesExamples) -> Sim
         ]
         every = np.concatenate(rows)
         rng = np.random.default_rng(own.seed)
-        sample = every[np.sort(rng.choice(len(every), min(_FOREST, len(every)), replace=False))] if len(every) else every
+        sample = (
+            every[np.sort(rng.choice(len(every), min(_FOREST, len(every)), replace=False))] if len(every) else every
+        )
     first = SimpleDetector(name, np.inf, span, sample)
     whole = SeriesExamples(encoder, base.records, np.zeros_like(base.start), base.stop)
     scores = first.predict(whole).scores
@@ -134,7 +138,7 @@ def moving_z(values: Floats, span: int) -> tuple[Floats, Floats]:
 
 
 def left_profile(values: Floats, span: int) -> Floats:
-    """Return how far the newest `span` steps are from the most like ones before them, `(steps,)`: the left matrix profile.
+    """Return the left matrix profile, `(steps,)`: how far the newest `span` steps are from the nearest before them.
 
     Distances are Euclidean, of windows brought to mean 0 and deviation 1; those nearer than half a window do not count.
 
@@ -194,5 +198,3 @@ def _isolation_forest() -> Any:
     except ImportError as error:
         raise MissingExtra("an isolation forest needs scikit-learn: pip install 'ostinato[anomaly]'") from error
     return IsolationForest(n_estimators=_TREES, random_state=0, n_jobs=1)
-
-

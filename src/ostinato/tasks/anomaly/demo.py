@@ -60,7 +60,9 @@ def demonstrate(out: Path) -> None:
             fault = next((name for name, (a, b) in FAULTS.items() if a <= row < b + _DAY), "")
             found.add(fault)
             what = f"planted: {fault}" if fault else "a false alarm"
-            print(f"{answer['time'].replace('T', ' ')[:16]}  score {answer['score']:7.2f}  {what}\n    {answer['reason']}")
+            print(
+                f"{answer['time'].replace('T', ' ')[:16]}  score {answer['score']:7.2f}  {what}\n    {answer['reason']}"
+            )
         last = row
     named = found & set(FAULTS)
     print(f"\n{len(named)} of {len(FAULTS)} faults found. In {out}: the model and report.html. Done in "

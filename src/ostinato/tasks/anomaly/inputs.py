@@ -1,4 +1,4 @@
-"""What a network of series reads at a step: values, changes, what a season ago came next, what is missing, the clock."""
+"""What a network of series reads at a step: values, changes, what came next a season ago, gaps, the clock."""
 
 from __future__ import annotations
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
-from dataclasses import dataclass
 
 from ostinato.tasks.anomaly.key_scoring import Found, KeyEncoder, KeyExamples
 from ostinato.tasks.anomaly.tail import Tail
@@ -18,7 +19,7 @@ class LastKey:
     """What follows each key, by how often it did; a sequence is as strange as its strangest step.
 
     Args:
-        nats: `(keys + 2, keys + 2)`, -log of how often a column follows a row; the last row begins, the last column ends.
+        nats: `(keys + 2, keys + 2)`, -log of how often a column follows a row; the last ones begin and end.
         threshold: from which on a sequence is an alarm.
     """
 

@@ -113,6 +113,8 @@ def stepped(network: Any) -> Headed:
 def judged(encoder: KeyEncoder, said: NDArray[np.float32], key: int) -> tuple[float, float, int, float]:
     """Return the score and the nats of a key, what was expected in its place, and how probable that was.
 
+    The score is the nats, or with `top` the place of the key among all that may come, from 0.
+
     Args:
         encoder: of the model.
         said: scores of all that may come, `(keys + 2,)`.
@@ -125,10 +127,7 @@ def judged(encoder: KeyEncoder, said: NDArray[np.float32], key: int) -> tuple[fl
     if key == 0:
         nats = max(nats, encoder.loudest)
     best = int(raw.argmax())
-    if encoder.top is None:
-        score = nats
-    else:  # the place of the key among all that may come, from 0
-        score = float((raw > raw[key]).sum()) if key else float(len(raw))
+    score = nats if encoder.top is None else float((raw > raw[key]).sum() if key else len(raw))
     return score, nats, best, math.exp(top - total)
 
 
@@ -172,9 +171,7 @@ def sequence_score(found: SequenceScores) -> float:
     return float(found.scores.max())
 
 
-def answers_of(
-    encoder: KeyEncoder, case: str, names: Sequence[str], found: SequenceScores
-) -> Iterator[dict[str, Any]]:
+def answers_of(encoder: KeyEncoder, case: str, names: Sequence[str], found: SequenceScores) -> Iterator[dict[str, Any]]:
     """Yield what is said of each event of a sequence, and of its end."""
     for place, name in enumerate([*names, END]):
         yield answer_of(

@@ -68,7 +68,9 @@ def label_measures(examples: SeriesExamples, predicted: Scored, merge: int) -> d
         own, marks = ranges_of(labels[rows]), predicted.alarms[rows]
         real += [(a + offset, b + offset) for a, b in own]
         said += [(a + offset, b + offset) for a, b in merged(marks, merge)]
-        judged = nab.Judged.of(stop - first, [(a, b - 1) for a, b in own], judged_from=max(0, nab.probation(stop) - first))
+        judged = nab.Judged.of(
+            stop - first, [(a, b - 1) for a, b in own], judged_from=max(0, nab.probation(stop) - first)
+        )
         raw, windows = raw + nab.raw_score(judged, marks), windows + judged.count
         offset += stop - first
     precision, recall = range_precision(real, said), range_recall(real, said)

@@ -99,19 +99,18 @@ def raw_score(judged: Judged, marks: NDArray[np.bool_], profile: Profile = STAND
 
 
 def normalised(raw: float, windows: int, profile: Profile = STANDARD) -> float:
-    """Return a score over all files from 0, of a detector that says nothing, to 100, of a perfect one; NaN: no window."""
+    """Return a score over all files from 0, that of a detector that says nothing, to 100; NaN without a window."""
     null, perfect = -profile.false_negative * windows, profile.true_positive * windows
     return 100 * (raw - null) / (perfect - null) if windows else math.nan
 
 
-def best_score(
-    files: Sequence[Judged], scores: Sequence[Floats], profile: Profile = STANDARD
-) -> tuple[float, float]:
-    """Return the best normalised score that one threshold for all files gives, and that threshold, as the benchmark does.
+def best_score(files: Sequence[Judged], scores: Sequence[Floats], profile: Profile = STANDARD) -> tuple[float, float]:
+    """Return the best normalised score of one threshold for all files, as the benchmark has it, and that threshold.
 
     Args:
         files: as they are judged.
         scores: of each, `(rows,)`; a row is detected from the threshold on; NaN never is.
+        profile: what a detection is worth.
     """
     rows: list[tuple[float, int, int]] = []
     for place, (file, own) in enumerate(zip(files, scores, strict=True)):

@@ -93,7 +93,8 @@ def expected(raw: Tensor, last: Tensor, season: Tensor, step: Tensor) -> tuple[T
 
     Args:
         raw: what the head says, `(..., 3 * channels)`.
-        last: the last value; season: that of a season before the next one, or the last one too.
+        last: the last value.
+        season: that of a season before the next one, or the last one too.
         step: the usual size of a step.
     """
     move, follow, spread = raw.unflatten(-1, (FORECAST, -1)).unbind(-2)

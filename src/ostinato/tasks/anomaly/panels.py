@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -122,7 +123,7 @@ def _thinned(predicted: Scored, rows: slice) -> NDArray[np.int64]:
     if count <= _POINTS:
         return np.arange(count)
     edges = np.linspace(0, count, _POINTS // 2 + 1).astype(np.int64)
-    highest = [int(a + scores[a:b].argmax()) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    highest = [int(a + scores[a:b].argmax()) for a, b in pairwise(edges)]
     return np.unique(np.concatenate([edges[:-1], highest]))
 
 

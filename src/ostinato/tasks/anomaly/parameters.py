@@ -27,7 +27,7 @@ class AnomalyParameters(TimedTables):
   ostinato fit anomaly load.csv --target load --labels windows.json --out model     known anomalies, in a file
   ostinato fit anomaly log.csv --id block --event template --out model               what comes next, of event keys
   ostinato fit anomaly sessions.txt --method events --out model                      a session of keys a line""",
-        files="a table of series (CSV, TSV, Parquet, JSON lines, .npy), a log of events, or sessions of keys, one a line",
+        files="a table of series (CSV, Parquet, JSON lines, .npy), a log of events, or sessions of keys, one a line",
         tables=True,
         answers="table",
         hint="ostinato predict {out} FILE scores each step of a file; ostinato stream {out} as they come",
@@ -50,12 +50,14 @@ class AnomalyParameters(TimedTables):
     target: str | Sequence[str] | None = data(None, "columns to watch", absent="y, or all numeric ones")
     time: str | None = data(None, "column of times; several joined by +, as year+month+day+hour", absent="found")
     series_id: str | None = data(None, "column that names the series", absent="unique_id if it is there")
-    id: str | None = data(None, "column that says to which sequence an event belongs, for events", absent="none")  # noqa: A003
+    id: str | None = data(None, "column that says to which sequence an event belongs, for events", absent="none")
     event: str | None = data(None, "column of event keys; with it, events are learned", absent="none: series")
     labels: str | None = data(
         None, "what is anomalous: a column, or a file of windows (CSV of start and end, or JSON)", absent="not known"
     )
-    validation: float = data(0.2, "share at the end of training that decides when to stop and calibrates", low=0, below=1)
+    validation: float = data(
+        0.2, "share at the end of training that decides when to stop and calibrates", low=0, below=1
+    )
     test: float = data(0.1, "share at the end that is held out to be judged on", low=0, below=1)
     method: Literal["auto", "forecast", "reconstruct", "events"] = model(
         "auto", "what is strange: a step that was not expected, a window that is not like others, or an event"
@@ -73,17 +75,19 @@ class AnomalyParameters(TimedTables):
     adaptation: int | None = model(
         None, "steps in which what is usual is learned again", low=10, absent="as many as there are to train on"
     )
-    false_alarm_rate: float = data(1e-4, "false alarms a step (of events: a sequence) that are accepted", above=0, below=1)
+    false_alarm_rate: float = data(
+        1e-4, "false alarms a step (of events: a sequence) that are accepted", above=0, below=1
+    )
     threshold: Literal["rate", "labels"] = data(
         "rate", "what alarms are set by: the accepted rate, or the labels of the validation part"
     )
-    top: int | None = data(None, "an event is strange unless it is among so many expected ones (DeepLog)", low=1, absent="by probability")
+    top: int | None = data(
+        None, "an event is strange unless it is among so many expected ones (DeepLog)", low=1, absent="by probability"
+    )
     merge: int = data(10, "steps without an alarm, up to which two alarms are one", low=0)
     steps: int = training(128, "steps of a training sequence", low=2)
     batch_size: int = training(16, "sequences in a batch", low=1)
-    epochs: int | None = training(
-        None, "passes, at most", low=1, absent="as many as make 800 steps, 8 to 60"
-    )
+    epochs: int | None = training(None, "passes, at most", low=1, absent="as many as make 800 steps, 8 to 60")
     optimizer: Optimizer = training("adamw", "what moves the weights; sgd with momentum")
     learning_rate: float = training(5e-3, "the highest step size, which the schedule moves below", above=0)
     schedule: Schedule = training("one_cycle", "how the learning rate falls from the first step to the last")

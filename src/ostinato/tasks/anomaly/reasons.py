@@ -26,7 +26,8 @@ def reason_of(
         encoder: of the model.
         values: what came, `(channels,)`.
         why: view, side and channel of the score.
-        expected, spread: `(channels,)`, in the units of the data.
+        expected: `(channels,)`, in the units of the data.
+        spread: of that, likewise.
     """
     view, side, channel = (int(own) for own in why)
     name, came = encoder.reading.channels[channel], float(values[channel])

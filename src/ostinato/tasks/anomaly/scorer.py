@@ -82,9 +82,7 @@ class Expecting:
             row: which one of these; `None`: it is the only one.
             said: what the network says after it.
         """
-        values, last, season = (
-            own if row is None else own[row] for own in (inputs.values, inputs.last, inputs.season)
-        )
+        values, last, season = (own if row is None else own[row] for own in (inputs.values, inputs.last, inputs.season))
         gap = int(inputs.gap if row is None else inputs.gap[row])
         if self.window:
             place, scale = said[-self.channels :].astype(np.float64), self.scale

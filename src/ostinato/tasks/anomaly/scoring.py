@@ -118,9 +118,11 @@ def calibrated(
 def z_of(own: Errors, usual: Usual, freedom: Floats, pace: Pace) -> Floats:
     """Return the deviations of all views over a series, `(steps, views, channels)`."""
     views = Views(usual, pace)
-    return np.stack(
-        [views.push(own.error[i], own.scale[i], freedom, own.level[i]) for i in range(len(own.error))]
-    ) if len(own.error) else np.zeros((0, len(VIEWS), len(freedom)))
+    return (
+        np.stack([views.push(own.error[i], own.scale[i], freedom, own.level[i]) for i in range(len(own.error))])
+        if len(own.error)
+        else np.zeros((0, len(VIEWS), len(freedom)))
+    )
 
 
 def scores_of(calibration: Calibration, z: Floats) -> tuple[Floats, NDArray[np.int64]]:

@@ -45,7 +45,9 @@ def _candidates(correlations: Floats, usual: Sequence[int]) -> set[int]:
     # before the correlation has once been low, a peak is only noise on a slow decay
     low = np.flatnonzero(correlations < 0.5 * _STRONG)
     first = int(low[0]) if len(low) else len(correlations)
-    return {int(lag) for lag in peaks if lag > max(first, 2)} | {lag for lag in usual if 2 < lag < len(correlations) - 1}
+    return {int(lag) for lag in peaks if lag > max(first, 2)} | {
+        lag for lag in usual if 2 < lag < len(correlations) - 1
+    }
 
 
 def _correlations(values: Floats) -> Floats:

@@ -126,8 +126,8 @@ class SeriesStream(Stream):
         place = 0 if self._place < 0 else place_after(self._place, first, tick, step)
         if place - self._place > _STEPS:
             raise StreamRowError(
-                f"the row's time is {place - self._place:,} usual steps after that of the row before, which is more than "
-                "a gap; mend the time, or begin a stream with warm=False (--cold) if it is right"
+                f"the row's time is {place - self._place:,} usual steps after that of the row before, more than a "
+                "gap; mend the time, or begin a stream with warm=False (--cold) if it is right"
             )
         clock = self._clock(tick)
         yield NOTHING
@@ -158,7 +158,9 @@ class SeriesStream(Stream):
         if not isinstance(row, Mapping):
             cells = list(row) if isinstance(row, (Sequence, np.ndarray)) and not isinstance(row, str) else [row]
             if len(cells) != len(channels):
-                raise StreamRowError(f"the row has {len(cells)} values; expected {len(channels)}: {', '.join(channels)}")
+                raise StreamRowError(
+                    f"the row has {len(cells)} values; expected {len(channels)}: {', '.join(channels)}"
+                )
             row = dict(zip(channels, cells, strict=True))
         absent = [name for name in channels if name not in row]
         if absent:
@@ -170,8 +172,8 @@ class SeriesStream(Stream):
         if far.any():
             at = int(far.argmax())
             raise StreamRowError(
-                f'{values[at]:g} in column "{channels[at]}" is too far from the training data to compute with; expected '
-                "a value of their size, or null if missing"
+                f'{values[at]:g} in column "{channels[at]}" is too far from the training data to compute with; expected a '
+                "value of their size, or null if missing"
             )
         return values, self._time(row)
 
@@ -184,7 +186,9 @@ class SeriesStream(Stream):
                 f'"{str(cell)[:80]}" in column "{name}" is not a number; expected one, or null if missing'
             ) from None
         if math.isinf(value) or abs(value) > LARGEST:
-            raise StreamRowError(f'{value:g} in column "{name}" is too large; expected a finite number, or null if missing')
+            raise StreamRowError(
+                f'{value:g} in column "{name}" is too large; expected a finite number, or null if missing'
+            )
         return value
 
     def _check_series(self, row: Mapping[str, Any]) -> None:
@@ -212,7 +216,9 @@ class SeriesStream(Stream):
             if any(words in str(error) for words in ("not a time that exists", OPEN_ORDER)):
                 raise StreamRowError(str(error)) from error
             cell = ", ".join(str(row[part])[:80] for part in parts)
-            raise StreamRowError(f'"{cell}" in column "{name}" is not a time; expected one as in the training data') from error
+            raise StreamRowError(
+                f'"{cell}" in column "{name}" is not a time; expected one as in the training data'
+            ) from error
 
     # --- its state ---------------------------------------------------------------------------------------------------
 
@@ -265,5 +271,3 @@ def _find(encoder: SeriesEncoder, series_id: str | None) -> int:
     if str(series_id) not in names:
         raise UsageError(f'the model knows no series "{series_id}"; it was trained on {", ".join(names[:8])}')
     return names.index(str(series_id))
-
-

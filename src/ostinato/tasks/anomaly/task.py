@@ -15,9 +15,9 @@ from ostinato.tasks.anomaly.baselines import SimpleDetector
 from ostinato.tasks.anomaly.encoder import SeriesEncoder
 from ostinato.tasks.anomaly.key_baselines import KnownSequences, LastKey
 from ostinato.tasks.anomaly.key_scoring import KeyEncoder
-from ostinato.tasks.anomaly.keys import KeyTask
+from ostinato.tasks.anomaly.key_task import KeyTask
 from ostinato.tasks.anomaly.parameters import AnomalyParameters
-from ostinato.tasks.anomaly.series import Labelled, SeriesTask
+from ostinato.tasks.anomaly.series_task import Labelled, SeriesTask
 from ostinato.tasks.base.holding_out import Held, Shares
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Baselines, Model, Task
@@ -47,9 +47,13 @@ class AnomalyTask(Task[AnomalyParameters, Any, Any, Any, Any]):
     def check(self, parameters: AnomalyParameters, *, tested: bool) -> None:
         own = parameters
         if own.cell == TRANSFORMER:
-            raise UsageError("an anomaly detector keeps a state that does not grow, which a transformer has not; choose a recurrent cell")
+            raise UsageError(
+                "the state of a transformer grows, and that of an anomaly detector must not; choose a recurrent cell"
+            )
         if own.event is not None and own.method in ("forecast", "reconstruct"):
-            raise UsageError(f'method "{own.method}" is for series, but a column of events is named; leave one of them out')
+            raise UsageError(
+                f'method "{own.method}" is for series, but a column of events is named; leave one of them out'
+            )
         if own.top is not None and not own.of_events:
             raise UsageError("top counts expected events; name the column of events (--event), or leave it out")
         if own.threshold == "labels" and own.labels is None:

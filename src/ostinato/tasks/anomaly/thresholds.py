@@ -26,7 +26,8 @@ def best_threshold(
     Args:
         scores: of each series, `(steps,)`.
         labels: of each, likewise; `None`: not known.
-        otherwise: the threshold where no anomaly is known; words: how that one was found.
+        otherwise: the threshold where no anomaly is known.
+        words: how that one was found.
         gap: steps between two alarms that are one.
     """
     known = [(own, marks) for own, marks in zip(scores, labels, strict=True) if marks is not None]
@@ -40,9 +41,7 @@ def best_threshold(
     return float(best), "by labels"
 
 
-def _agreement(
-    known: Sequence[tuple[NDArray[np.float64], NDArray[np.bool_]]], threshold: float, gap: int
-) -> float:
+def _agreement(known: Sequence[tuple[NDArray[np.float64], NDArray[np.bool_]]], threshold: float, gap: int) -> float:
     real, said, offset = [], [], 0
     for own, marks in known:
         real += [(a + offset, b + offset) for a, b in ranges_of(marks)]

@@ -76,8 +76,12 @@ class Views:
         self.ratio, self.mean, self.deviation = usual.ratio.copy(), usual.mean.copy(), usual.deviation.copy()
         channels = len(usual.ratio)
         self.runs = np.zeros((5, channels))  # of the views after the first
-        self.steps = np.full(channels, -float(pace.short))  # the first ones, in which a network finds its state, count not
-        self.rates = np.array([2 / (1 + own) for own in (pace.short, pace.short, pace.long, pace.long, pace.short)])[:, None]
+        self.steps = np.full(
+            channels, -float(pace.short)
+        )  # the first ones, in which a network finds its state, count not
+        self.rates = np.array([2 / (1 + own) for own in (pace.short, pace.short, pace.long, pace.long, pace.short)])[
+            :, None
+        ]
         self.raw = np.full((len(VIEWS), channels), np.nan)
 
     def push(self, error: Floats, scale: Floats, freedom: Floats, level: Floats) -> Floats:

@@ -13,9 +13,7 @@ from ostinato.tasks.base.summary import Curve
 Floats = NDArray[np.float64]
 
 
-def nearest(
-    embeddings: ArrayLike, queries: ArrayLike, count: int = 5
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def nearest(embeddings: ArrayLike, queries: ArrayLike, count: int = 5) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return the places of the embeddings nearest to each query, the nearest first, and how alike they are.
 
     Args:
@@ -42,6 +40,13 @@ def nearest(
     cosines = _unit(asked) @ _unit(known).T
     places = np.argsort(-cosines, axis=1, kind="stable")[:, :count].astype(np.int64)
     return places, np.take_along_axis(cosines, places, 1)
+
+
+def _unit(points: Floats) -> Floats:
+    """Return points at distance 1 from the origin; the origin stays."""
+    length = np.linalg.norm(points, axis=1, keepdims=True)
+    found: Floats = np.divide(points, length, out=np.zeros_like(points), where=length > 0)
+    return found
 
 
 def plane(embeddings: ArrayLike) -> Floats:

@@ -82,7 +82,12 @@ class SeriesTask(Task[AnomalyParameters, SeriesRows, SeriesEncoder, SeriesExampl
     suited = Suited(800, 8, 60)
 
     def read(
-        self, parameters: AnomalyParameters, source: Any, reading: RecordingReading | None = None, *, labelled: bool = True
+        self,
+        parameters: AnomalyParameters,
+        source: Any,
+        reading: RecordingReading | None = None,
+        *,
+        labelled: bool = True,
     ) -> SeriesRows:
         if isinstance(source, SeriesRows):
             return source
@@ -114,8 +119,8 @@ class SeriesTask(Task[AnomalyParameters, SeriesRows, SeriesEncoder, SeriesExampl
         if not len(parts) or (cuts[:, 0] - first).max() < FEWEST:
             longest = int((last - first).max()) if len(parts) else 0
             raise DataError(
-                f"{records.origin} has {longest} rows in its longest series, of which {FEWEST} at least must be left to "
-                "train on; give more, or hold less of it out"
+                f"{records.origin} has {longest} rows in its longest series, of which {FEWEST} must be left to train "
+                "on; give more, or hold less of it out"
             )
         bounds = [(first, cuts[:, 0]), (cuts[:, 0], cuts[:, 1]), (cuts[:, 1], last)]
         train, validation, test = (replace(records, start=a, stop=b) for a, b in bounds)
@@ -138,9 +143,7 @@ class SeriesTask(Task[AnomalyParameters, SeriesRows, SeriesEncoder, SeriesExampl
     def encoder(self, parameters: AnomalyParameters, train: SeriesRows) -> SeriesEncoder:
         records, (first, last) = train.records, train.bounds
         own = parameters
-        scales = [
-            Scales.of(one.values[a:b]) for one, a, b in zip(records.series, first, last, strict=True)
-        ]
+        scales = [Scales.of(one.values[a:b]) for one, a, b in zip(records.series, first, last, strict=True)]
         window = min(own.window, max(2, int((last - first).max()) // 2)) if own.method == "reconstruct" else 0
         season = own.season or _season_of(records, first, last)
         channels, rows = len(records.reading.channels), int((last - first).sum())
@@ -173,7 +176,7 @@ class SeriesTask(Task[AnomalyParameters, SeriesRows, SeriesEncoder, SeriesExampl
         return SeriesObjective()
 
     def calibrate(self, model: Watching, validation: SeriesExamples | None) -> SeriesEncoder:
-        """Return the encoder with the views, tails and threshold of normal rows up to the end of the validation part."""
+        """Return the encoder with views, tails and threshold of normal rows up to the end of the validation part."""
         if validation is None:
             return model.encoder
         return self._calibrated(model, [validation])
@@ -227,9 +230,11 @@ class SeriesTask(Task[AnomalyParameters, SeriesRows, SeriesEncoder, SeriesExampl
                         ("scores", "alarms", "expected", "why", "spread")))  # fmt: skip
 
     def embed(self, model: Watching, examples: SeriesExamples) -> NDArray[np.float32]:
-        """Return what the network knows at the end of each series, `(series, features)`; see `SeriesNetwork.encoded`."""
+        """Return what the network knows at the end of each series; see `SeriesNetwork.encoded`."""
         own = [inputs.features for inputs in examples.inputs]
-        if empty := next((one.id for one, rows in zip(examples.records.series, own, strict=True) if not len(rows)), None):
+        if empty := next(
+            (one.id for one, rows in zip(examples.records.series, own, strict=True) if not len(rows)), None
+        ):
             raise DataError(f'series "{empty}" of {examples.records.origin} has no rows; leave it out')
         lengths = torch.tensor([len(one) for one in own])
         with torch.no_grad():
@@ -252,8 +257,12 @@ class SeriesTask(Task[AnomalyParameters, SeriesRows, SeriesEncoder, SeriesExampl
         return len(examples), "steps"
 
     def protocol(self, model: Watching, examples: SeriesExamples) -> str:
-        known = "against labels" if examples.labels is not None else "unlabelled, so that every alarm may be a false one"
-        return f"each step scored from those before it, {known}; alarms up to {model.parameters.merge} steps apart are one"
+        known = (
+            "against labels" if examples.labels is not None else "unlabelled, so that every alarm may be a false one"
+        )
+        return (
+            f"each step scored from those before it, {known}; alarms up to {model.parameters.merge} steps apart are one"
+        )
 
     def facts(
         self, model: Watching, parts: Held[SeriesRows], examples: Held[SeriesExamples]
@@ -304,7 +313,9 @@ class SeriesTask(Task[AnomalyParameters, SeriesRows, SeriesEncoder, SeriesExampl
                 yield row_answer(model.encoder, one, row, found, at)
             offset += int(b - a)
 
-    def stream(self, model: Watching, *, series_id: str | None = None, warm: bool = True, **options: Any) -> SeriesStream:
+    def stream(
+        self, model: Watching, *, series_id: str | None = None, warm: bool = True, **options: Any
+    ) -> SeriesStream:
         return SeriesStream(model, series_id, warm=warm)
 
 
@@ -358,9 +369,7 @@ def _plain_times(times: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(times.astype(np.int64) if times.dtype.kind in "mM" else times)
 
 
-def row_answer(
-    encoder: SeriesEncoder, one: Recording, row: int, found: Scored, at: int
-) -> dict[str, Any]:
+def row_answer(encoder: SeriesEncoder, one: Recording, row: int, found: Scored, at: int) -> dict[str, Any]:
     """Return what is said of a row of a file."""
     assert found.why is not None
     assert found.expected is not None
@@ -401,5 +410,3 @@ def _season_of(records: RecordingSet, first: Ints, last: Ints) -> int:
     if step and all(one.times.dtype.kind == "M" for one in records.series):
         usual = Frequency("us", step=max(1, int(step))).seasons
     return find_season(parts, usual)
-
-

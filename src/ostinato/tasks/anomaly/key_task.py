@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -32,8 +32,8 @@ from ostinato.tasks.anomaly.network import KeyNetwork
 from ostinato.tasks.anomaly.parameters import AnomalyParameters
 from ostinato.tasks.anomaly.tail import Tail
 from ostinato.tasks.anomaly.thresholds import best_split
-from ostinato.tasks.base.batches import RowBatches, padded, read_in_batches
 from ostinato.tasks.base.areas import auprc, auroc
+from ostinato.tasks.base.batches import RowBatches, padded, read_in_batches
 from ostinato.tasks.base.holding_out import Held, Shares, cut, percent
 from ostinato.tasks.base.lines import columns_of, is_table
 from ostinato.tasks.base.suited import Suited
@@ -215,7 +215,9 @@ class KeyTask(Task[AnomalyParameters, EventLog, KeyEncoder, KeyExamples, Found])
         return Units(count, "sequences", measures)
 
     def protocol(self, model: Watching, examples: KeyExamples) -> str:
-        known = "against labels" if examples.labels is not None else "unlabelled, so that every alarm may be a false one"
+        known = (
+            "against labels" if examples.labels is not None else "unlabelled, so that every alarm may be a false one"
+        )
         return f"a sequence is strange if any of its events is, or its end, {known}"
 
     def facts(self, model: Watching, parts: Held[EventLog], examples: Held[KeyExamples]) -> Iterable[tuple[str, str]]:
@@ -229,9 +231,7 @@ class KeyTask(Task[AnomalyParameters, EventLog, KeyEncoder, KeyExamples, Found])
         own = model.encoder
         return {"method": "events", "alarm from": f"{own.threshold:.4g} ({own.chosen})"}
 
-    def panels(
-        self, model: Watching, records: EventLog, examples: KeyExamples, predicted: Found
-    ) -> Iterable[Panel]:
+    def panels(self, model: Watching, records: EventLog, examples: KeyExamples, predicted: Found) -> Iterable[Panel]:
         return key_panels(model.encoder, records, examples, predicted)
 
     def pieces(self, model: Watching, source: Any) -> Iterator[EventLog]:
@@ -275,7 +275,9 @@ def sessions_of(source: Any) -> EventLog:
         if wrong := next((number for number, row in enumerate(rows, 1) if not row), None):
             raise DataError(f"sequence {wrong} is empty; expected one key or more")
     else:
-        raise DataError(f"a {type(source).__name__} holds no sequences of keys; give lists, or name id and event of a table")
+        raise DataError(
+            f"a {type(source).__name__} holds no sequences of keys; give lists, or name id and event of a table"
+        )
     if not rows:
         raise DataError(f"{origin} has no sequences; expected a session of keys a line")
     names = tuple(map(str, range(1, len(rows) + 1)))
@@ -316,4 +318,3 @@ def collated(own: Sequence[NDArray[np.int64]], keys: int, rng: np.random.Generat
 
 def _share(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.divide(part, whole, out=np.zeros(len(part)), where=whole > 0)
-
