@@ -204,7 +204,8 @@ def _check_order(table: Table, name: str, rows: NDArray[np.int64], times: Times,
     if len(falls) > 1 + _FALLS * len(rows):
         here, before = table.place(int(rows[falls[0] + 1])), table.number(int(rows[falls[0]]))
         raise DataError(
-            f"{here}: its time{of_series} comes before that of row {before}, as in {len(falls):,} rows; sort the rows by time"
+            f"{here}: its time{of_series} comes before that of row {before}, as in {len(falls):,} rows; "
+            "sort the rows by time"
         )
     note(
         f"{table.origin}: the times{of_series} go back {len(falls)} time{'s' if len(falls) > 1 else ''}, first in row "

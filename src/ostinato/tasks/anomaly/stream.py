@@ -172,8 +172,8 @@ class SeriesStream(Stream):
         if far.any():
             at = int(far.argmax())
             raise StreamRowError(
-                f'{values[at]:g} in column "{channels[at]}" is too far from the training data to compute with; expected a '
-                "value of their size, or null if missing"
+                f'{values[at]:g} in column "{channels[at]}" is too far from the training data to compute with; '
+                "expected a value of their size, or null if missing"
             )
         return values, self._time(row)
 
