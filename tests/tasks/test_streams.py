@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ostinato import (
+    AnomalyDetector,
     EventPredictor,
     Forecaster,
     LanguageModel,
@@ -34,6 +35,8 @@ EVENTS = [{"case": f"c{i % 3}", "activity": "abcab"[i % 5], "time": 40 + i} for 
 
 MAKE = {
     "forecaster": lambda: Forecaster(3, context=12, segment=1, **FEW).fit(np.sin(np.arange(120) / 3)),
+    "anomaly": lambda: AnomalyDetector(season=12, **FEW).fit(np.sin(np.arange(160) * np.pi / 6)),
+    "keys": lambda: AnomalyDetector(id="case", event="activity", **FEW).fit(LOG),
     "transformer events": lambda: EventPredictor(cell="transformer", num_layers=1, **FEW).fit(LOG),
     "events": lambda: EventPredictor(num_layers=2, **FEW).fit(LOG),
     "sequences": lambda: SequenceClassifier(
@@ -48,6 +51,8 @@ MAKE = {
     "translator": lambda: Translator(embedding_size=4, **FEW).fit(PAIRS),
 }
 ROWS = {
+    "anomaly": [[float(np.sin(i))] for i in range(8)],
+    "keys": EVENTS,
     "forecaster": [[float(np.sin(i))] for i in range(8)],
     "transformer events": EVENTS,
     "events": EVENTS,
@@ -59,6 +64,8 @@ ROWS = {
     "translator": ["a dog", "a cat", "dog"],
 }
 BAD = {
+    "anomaly": ["x"],
+    "keys": {"case": 1},
     "forecaster": ["x"],
     "transformer events": {"case": 1},
     "events": {"case": 1},
@@ -70,7 +77,7 @@ BAD = {
     "translator": 3,
 }
 NAMES = list(MAKE)
-KEEP = ["forecaster", "transformer events", "events", "sequences", "tokens", "language"]
+KEEP = ["forecaster", "anomaly", "keys", "transformer events", "events", "sequences", "tokens", "language"]
 
 
 @pytest.fixture(scope="module")

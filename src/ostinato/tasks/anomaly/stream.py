@@ -123,6 +123,8 @@ class SeriesStream(Stream):
         step = self.encoder.reading.step
         if tick != tick and step > 0:
             tick = self._last + step if self._place >= 0 else math.nan
+        if step <= 0:
+            first = tick = 0.0  # rows that are only counted
         place = 0 if self._place < 0 else place_after(self._place, first, tick, step)
         if place - self._place > _STEPS:
             raise StreamRowError(
@@ -246,7 +248,8 @@ class SeriesStream(Stream):
             like = now[name]
             if not isinstance(own, np.ndarray) or own.shape != like.shape or own.dtype != like.dtype:
                 raise refused(f'has no "{name}" of the shape {like.shape}')
-        if np.isinf(arrays["numbers"]).any() or np.isinf(arrays["scorer"]).any() or "network" not in kept:  # type: ignore[arg-type]
+        floats = [own for own in arrays.values() if own is not None and own.dtype.kind == "f"]
+        if any(np.isinf(own).any() for own in floats) or "network" not in kept:
             raise refused("holds infinite numbers, or nothing of the network")
         places = arrays["places"]
         assert places is not None
