@@ -1,6 +1,7 @@
 """Measures and tails of anomaly detection, against their definitions written out plainly."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ def marks(rows, *places):
     return found
 
 
-# --- the Numenta benchmark ---------------------------------------------------------------------------------------------
+# --- the Numenta benchmark --------------------------------------------------------------------------------------------
 
 
 def sigmoid(x):
@@ -72,7 +73,7 @@ def test_the_best_threshold_is_that_of_trying_each() -> None:
     assert tried[threshold] == pytest.approx(best)
 
 
-# --- ranges ------------------------------------------------------------------------------------------------------------
+# --- ranges -----------------------------------------------------------------------------------------------------------
 
 
 def test_ranges_found_whole_in_part_and_in_pieces() -> None:
@@ -119,7 +120,7 @@ def test_alarms_near_each_other_are_one() -> None:
     assert merged(marks(5), 3) == []
 
 
-# --- tails -------------------------------------------------------------------------------------------------------------
+# --- tails ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("shape", [-0.1, 0.0, 0.1])
@@ -145,7 +146,7 @@ def test_probabilities_fall_with_the_score_and_agree_with_thresholds() -> None:
     tail = Tail.fit(RNG.exponential(1, 3000))
     grid = np.linspace(-1, 40, 200)
     found = [tail.probability(own) for own in grid]
-    assert all(a >= b for a, b in zip(found[:-1], found[1:], strict=True))
+    assert all(a >= b for a, b in pairwise(found))
     assert found[0] == 1
     assert tail.probability(tail.threshold(1e-3)) == pytest.approx(1e-3)
 
@@ -157,7 +158,7 @@ def test_few_or_equal_scores_have_a_tail_too(scores) -> None:
     assert 0 <= tail.probability(3.0) <= 1
 
 
-# --- seasons and simple detectors --------------------------------------------------------------------------------------
+# --- seasons and simple detectors -------------------------------------------------------------------------------------
 
 
 def test_the_season_is_found_and_none_where_there_is_none() -> None:

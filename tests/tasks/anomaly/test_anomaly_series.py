@@ -1,4 +1,4 @@
-"""Anomalies of series: what is planted is found, files and streams agree to the bit, gaps and missing values do no harm."""
+"""Anomalies of series: what is planted is found, files and streams agree to the bit, gaps do no harm."""
 
 import json
 
@@ -72,7 +72,7 @@ def test_a_stream_says_what_a_file_says_to_the_bit_whatever_is_missing(method, t
             assert stream.state() != state
             stream.restore(state)
         said.append(stream.push({name: own[place] for name, own in rows.items()}))
-    assert [json.dumps(own) for own in said] == [json.dumps({k: v for k, v in own.items()}) for own in whole]
+    assert [json.dumps(own) for own in said] == [json.dumps(own) for own in whole]
     assert [own["score"] is None for own in whole][96] is True  # nothing came, so nothing is said
     assert sum(own["score"] is not None for own in whole) > 100
 
@@ -212,7 +212,7 @@ def test_a_model_comes_back_and_is_seen(model, tmp_path) -> None:
 
 def test_embeddings_of_like_series_are_near() -> None:
     rng = np.random.default_rng(0)
-    points = np.concatenate([rng.normal(0, 0.1, (10, 4)) + [1, 0, 0, 0], rng.normal(0, 0.1, (10, 4)) + [0, 1, 0, 0]])
+    points = np.repeat(np.eye(4)[:2], 10, 0) + rng.normal(0, 0.1, (20, 4))
     places, cosines = nearest(points, points[:1], 10)
     assert set(places[0].tolist()) == set(range(10))
     assert places[0, 0] == 0
