@@ -67,7 +67,7 @@ class SeriesEncoder:
         window: steps that are reconstructed; 0: the next step is expected.
         calibration: how normal steps are scored.
         threshold: the score from which on there is an alarm.
-        trained: rows of each series before its test part.
+        trained: rows of each series that the network was trained on, from the first.
         fingerprint: of the training data.
         tails: the newest rows of each series, and their times, from which a stream begins.
         chosen: how the threshold was found, in words.

@@ -104,6 +104,22 @@ def normalised(raw: float, windows: int, profile: Profile = STANDARD) -> float:
     return 100 * (raw - null) / (perfect - null) if windows else math.nan
 
 
+def onsets(scores: Floats, quiet: int) -> Floats:
+    """Return scores where they are higher than those of the `quiet` rows before, and 0 elsewhere.
+
+    The benchmark counts every row of an alarm that is a false one; a person is called once. Its own detector keeps the
+    first of a run in like manner (`anomaly_likelihood.py`, the filter of likelihoods).
+
+    >>> onsets(np.array([1.0, 3.0, 2.0, 3.0, 4.0]), 2).tolist()
+    [1.0, 3.0, 0.0, 0.0, 4.0]
+    """
+    own = np.where(scores == scores, scores, 0.0)
+    before = np.full(len(own), -np.inf)
+    for lag in range(1, quiet + 1):
+        before[lag:] = np.maximum(before[lag:], own[:-lag])
+    return np.where(own > before, own, 0.0)
+
+
 def best_score(files: Sequence[Judged], scores: Sequence[Floats], profile: Profile = STANDARD) -> tuple[float, float]:
     """Return the best normalised score of one threshold for all files, as the benchmark has it, and that threshold.
 

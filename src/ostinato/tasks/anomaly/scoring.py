@@ -14,6 +14,7 @@ from ostinato.tasks.anomaly.views import VIEWS, Pace, Usual, Views, heights, mea
 
 Floats = NDArray[np.float64]
 _SHARE = 0.05
+_COMPARED, _MOST, _TINY = 50, 3.0, 1e-12
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,12 @@ def score_of(nats: Floats) -> tuple[float, int, int, int]:
 
 
 def calibrated(
-    parts: Sequence[Errors], kept: Sequence[NDArray[np.bool_]], freedom: Floats, pace: Pace, gap: int
+    parts: Sequence[Errors],
+    kept: Sequence[NDArray[np.bool_]],
+    freedom: Floats,
+    pace: Pace,
+    gap: int,
+    learned: Sequence[int],
 ) -> Calibration:
     """Find how normal steps are scored.
 
@@ -93,8 +99,10 @@ def calibrated(
         freedom: `(channels,)`.
         pace: of the views.
         gap: steps between two peaks at least.
+        learned: of each series, how many of its first steps the network was trained on.
     """
     channels = len(freedom)
+    parts = as_if_unseen(parts, kept, learned)
     first = _begin(parts, kept, channels)
     raw = []
     for own, normal in zip(parts, kept, strict=True):
@@ -113,6 +121,32 @@ def calibrated(
     # series lie apart from each other, so that no peak is of two
     scores = np.concatenate([np.append(scores_of(tails, own)[0], np.full(gap + 1, np.nan)) for own in z])
     return replace(tails, tail=Tail.fit(scores, gap=gap))
+
+
+def as_if_unseen(parts: Sequence[Errors], kept: Sequence[NDArray[np.bool_]], learned: Sequence[int]) -> list[Errors]:
+    """Return errors of steps that were trained on, made as much larger as those of other steps are.
+
+    A network knows its training steps; that it is better there is no promise for what comes.
+    """
+    sizes = [np.abs(own.error / own.scale) for own in parts]
+    there = [np.arange(len(own.error)) < count for own, count in zip(parts, learned, strict=True)]
+    found = []
+    seen = np.concatenate([size[normal & own] for size, normal, own in zip(sizes, kept, there, strict=True)])
+    new = np.concatenate([size[normal & ~own] for size, normal, own in zip(sizes, kept, there, strict=True)])
+    factor = np.ones(seen.shape[1])
+    for channel in range(len(factor)):
+        one, other = (own[:, channel][np.isfinite(own[:, channel])] for own in (seen, new))
+        if min(len(one), len(other)) >= _COMPARED and np.mean(one) > 0:
+            # by many small errors and by few large ones
+            ratio = max(float(np.median(other) / max(np.median(one), _TINY)), _large(other) / max(_large(one), _TINY))
+            factor[channel] = min(max(ratio, 1.0), _MOST)
+    for own, marks in zip(parts, there, strict=True):
+        found.append(replace(own, error=np.where(marks[:, None], own.error * factor, own.error)))
+    return found
+
+
+def _large(sizes: Floats) -> float:
+    return float(np.quantile(sizes, 0.9))
 
 
 def z_of(own: Errors, usual: Usual, freedom: Floats, pace: Pace) -> Floats:

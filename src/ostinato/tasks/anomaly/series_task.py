@@ -194,14 +194,15 @@ class SeriesTask(Task[AnomalyParameters, SeriesRows, SeriesEncoder, SeriesExampl
         freedom = encoder.calibration.freedom
         if not encoder.window:
             freedom = model.network.degrees().detach().double().numpy()
-        errors, kept, marks = [], [], []
+        errors, kept, marks, learned = [], [], [], []
         for part in parts:
+            learned += _learned(encoder, part.records)
             said = said_of(model.network, [inputs.features for inputs in part.inputs])
             for place, inputs in enumerate(part.inputs):
                 errors.append(errors_of(encoder, inputs, said[place], part.scales[place].change))
                 kept.append(part.normal(place))
                 marks.append(None if part.records.series[place].labels is None else ~kept[-1])
-        found = calibrated(errors, kept, freedom, encoder.calibration.pace, own.merge)
+        found = calibrated(errors, kept, freedom, encoder.calibration.pace, own.merge, learned)
         threshold, words = found.tail.threshold(own.false_alarm_rate), f"{own.false_alarm_rate:g} false alarms a step"
         if own.threshold == "labels":
             scores = [scores_of(found, z_of(one, found.usual, freedom, found.pace))[0] for one in errors]
@@ -387,6 +388,13 @@ def row_answer(encoder: SeriesEncoder, one: Recording, row: int, found: Scored, 
             encoder, one.values[row], float(found.scores[at]), found.why[at], found.expected[at], found.spread[at]
         ),
     }
+
+
+def _learned(encoder: SeriesEncoder, records: RecordingSet) -> list[int]:
+    """Return how many rows of each series the network was trained on, from the first."""
+    if fingerprint_of(records) != encoder.fingerprint:
+        return [0] * len(records.series)
+    return encoder.trained.tolist()
 
 
 def _are_lines(source: Any) -> bool:
