@@ -134,10 +134,11 @@ class SeriesScorer:
         self.views.accept(kept[2:].copy())
 
 
-def errors_of(encoder: SeriesEncoder, inputs: Inputs, said: NDArray[np.float32], change: Floats) -> Errors:
-    """Return the errors of a whole series, from which the views are calibrated."""
+def errors_of(encoder: SeriesEncoder, inputs: Inputs, said: NDArray[np.float32], change: Floats, rows: int) -> Errors:
+    """Return the errors of the newest rows of a series, from which the views are calibrated."""
     expecting = Expecting(encoder.channels, encoder.window, change)
-    found = [expecting.push(inputs, row, said[row])[:2] for row in range(len(said))]
-    shape = (len(said), encoder.channels)
+    begin = max(0, len(said) - rows)
+    found = [expecting.push(inputs, row, said[row])[:2] for row in range(begin, len(said))]
+    shape = (len(found), encoder.channels)
     error, scale = (np.array([own[i] for own in found]).reshape(shape) for i in (0, 1))
-    return Errors(error, scale, inputs.level)
+    return Errors(error, scale, inputs.level[begin:])

@@ -38,7 +38,8 @@ class Calibration:
 
     Args:
         usual: of the views, where a series begins.
-        begins, shares, scales: `(views, 2, 1)`, the exponential tail of each view's height on either side.
+        begins, shares, scales: `(views, 2, 1)`, the exponential tail of each view's height on either side: where it
+            begins, -log of how many steps lie beyond, and its mean excess.
         tail: of the whole score.
         freedom: `(channels,)`, degrees of freedom of errors.
         pace: of the views.
@@ -57,7 +58,7 @@ class Calibration:
         """Return what stands before anything was measured."""
         shape = (len(VIEWS), 2, 1)
         return cls(
-            Usual.unknown(channels), np.ones(shape), np.full(shape, _SHARE), np.ones(shape), Tail(1.0, 1.0, 1.0, 0.0),
+            Usual.unknown(channels), np.ones(shape), np.full(shape, -math.log(_SHARE)), np.ones(shape), Tail(1.0, 1.0, 1.0, 0.0),
             freedom, pace,
         )  # fmt: skip
 

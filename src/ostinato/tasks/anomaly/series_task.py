@@ -44,6 +44,9 @@ Watching: TypeAlias = "Model[AnomalyParameters, SeriesEncoder]"
 Ints = NDArray[np.int64]
 FEWEST = 16  # rows to train on
 _TAIL = 256  # rows from which a stream begins, beside a season
+_LEAD = 4  # long runs
+_CALIBRATED = 30_000  # rows, the newest, that calibrate; no fewer than _FEW of a series
+_FEW = 500
 _MEMORY = (1000, 10_000)  # steps in which what is usual is learned again
 
 
@@ -199,8 +202,10 @@ class SeriesTask(Task[AnomalyParameters, SeriesRows, SeriesEncoder, SeriesExampl
             learned += _learned(encoder, part.records)
             said = said_of(model.network, [inputs.features for inputs in part.inputs])
             for place, inputs in enumerate(part.inputs):
-                errors.append(errors_of(encoder, inputs, said[place], part.scales[place].change))
-                kept.append(part.normal(place))
+                rows = max(_FEW, _CALIBRATED // len(part.inputs))
+                errors.append(errors_of(encoder, inputs, said[place], part.scales[place].change, rows))
+                kept.append(part.normal(place)[-rows:])
+                learned[-len(part.inputs) + place] -= max(0, len(inputs.values) - rows)
                 marks.append(None if part.records.series[place].labels is None else ~kept[-1])
         found = calibrated(errors, kept, freedom, encoder.calibration.pace, own.merge, learned)
         threshold, words = found.tail.threshold(own.false_alarm_rate), f"{own.false_alarm_rate:g} false alarms a step"
@@ -216,8 +221,13 @@ class SeriesTask(Task[AnomalyParameters, SeriesRows, SeriesEncoder, SeriesExampl
         for place, inputs in enumerate(examples.inputs):
             scales = examples.scales[place]
             scorer = SeriesScorer(encoder, scales.change)
-            steps = [scorer.push(inputs, row, said[place][row]) for row in range(len(inputs.values))]
-            steps = steps[int(examples.start[place]) :]
+            start = int(examples.start[place])
+            # of a part far into a series, the rows before it that what is usual is learned from again are enough
+            begin = max(
+                0, start - encoder.season - _LEAD * encoder.calibration.pace.long - encoder.calibration.pace.memory
+            )
+            steps = [scorer.push(inputs, row, said[place][row]) for row in range(begin, len(inputs.values))]
+            steps = steps[start - begin :]
             shape = (len(steps), encoder.channels)
             expected, spread = (
                 np.array([getattr(one, name) for one in steps]).reshape(shape) for name in ("expected", "spread")
