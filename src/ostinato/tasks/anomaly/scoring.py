@@ -58,8 +58,8 @@ class Calibration:
         """Return what stands before anything was measured."""
         shape = (len(VIEWS), 2, 1)
         return cls(
-            Usual.unknown(channels), np.ones(shape), np.full(shape, -math.log(_SHARE)), np.ones(shape), Tail(1.0, 1.0, 1.0, 0.0),
-            freedom, pace,
+            Usual.unknown(channels), np.ones(shape), np.full(shape, -math.log(_SHARE)), np.ones(shape),
+            Tail(1.0, 1.0, 1.0, 0.0), freedom, pace,
         )  # fmt: skip
 
     def nats(self, z: Floats) -> Floats:
