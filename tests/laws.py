@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ostinato import (
+    AnomalyDetector,
     EventPredictor,
     Forecaster,
     LanguageModel,
@@ -141,6 +142,9 @@ def _sounds(other: bool, seed: int) -> tuple[list[tuple[np.ndarray, int]], list[
 
 
 CASES: dict[str, Case] = {
+    "anomaly detector": Case(
+        lambda: AnomalyDetector(target="load", epochs=4, steps=32, learning_rate=1e-2, **QUIET), _series
+    ),
     "forecaster": Case(lambda: Forecaster(6, target="load", context=24, segment=6, epochs=4, **QUIET), _series),
     "language model": Case(lambda: LanguageModel(epochs=4, steps=16, batch_size=8, learning_rate=1e-2, **QUIET), _text),
     "text classifier": Case(lambda: TextClassifier(epochs=6, learning_rate=1e-2, **QUIET), _texts),

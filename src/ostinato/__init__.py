@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ostinato.streaming import row_stepper, stepper
     from ostinato.studies.comparing import compare
     from ostinato.studies.tuning import tune
+    from ostinato.tasks.anomaly import AnomalyDetector
     from ostinato.tasks.base.registry import load
     from ostinato.tasks.classify import SequenceClassifier, TextClassifier
     from ostinato.tasks.events import EventPredictor
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 # where each public name lives; nothing heavy is imported until one is used, so that `ostinato --help` is quick
 _HOMES = {
+    "AnomalyDetector": "ostinato.tasks.anomaly",
     "EventPredictor": "ostinato.tasks.events",
     "Forecaster": "ostinato.tasks.forecast",
     "LanguageModel": "ostinato.tasks.language",
@@ -48,6 +50,7 @@ _HOMES = {
 _ROOMS = ("cells", "data", "engine", "errors", "nn", "streaming", "training")
 
 __all__ = [
+    "AnomalyDetector",
     "EventPredictor",
     "Forecaster",
     "LanguageModel",

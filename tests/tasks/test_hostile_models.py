@@ -12,7 +12,15 @@ import numpy as np
 import pytest
 
 import ostinato
-from ostinato import EventPredictor, Forecaster, LanguageModel, SequenceClassifier, SequenceTagger, TextClassifier
+from ostinato import (
+    AnomalyDetector,
+    EventPredictor,
+    Forecaster,
+    LanguageModel,
+    SequenceClassifier,
+    SequenceTagger,
+    TextClassifier,
+)
 from ostinato.errors import ArtifactError, CorruptArtifact, OstinatoError, StreamRowError
 from ostinato.options import parameters_of
 
@@ -41,6 +49,7 @@ def models(tmp_path_factory):
         ),
         "tagger": SequenceTagger(test=0.2, **FEW).fit(tagged),
         "events": EventPredictor(**FEW).fit(log),
+        "anomaly": AnomalyDetector(**FEW).fit(np.sin(np.arange(120) / 3)),
         "language": LanguageModel(**FEW).fit(["the cat sat on the mat and looked at the dog"] * 30),
     }
     return {name: own.save(folder / name) for name, own in made.items()}
@@ -76,7 +85,7 @@ def _refusal(folder) -> str:
     return ""
 
 
-NAMES = ["forecaster", "transformer", "recursive", "sequences", "texts", "tagger", "events", "language"]
+NAMES = ["anomaly", "forecaster", "transformer", "recursive", "sequences", "texts", "tagger", "events", "language"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -115,6 +124,7 @@ def test_sizes_that_the_weights_do_not_have_are_refused_at_once(models, tmp_path
 
 
 USES = {
+    "anomaly": lambda model: model.predict(np.sin(np.arange(30) / 3)),
     "forecaster": lambda model: model.predict(),
     "recursive": lambda model: model.predict(),
     "sequences": lambda model: model.predict(WAVES[:2]),

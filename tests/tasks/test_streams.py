@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ostinato import (
+    AnomalyDetector,
     EventPredictor,
     Forecaster,
     LanguageModel,
@@ -41,6 +42,8 @@ EVENTS = [{"case": f"c{i % 3}", "activity": "abcab"[i % 5], "time": 40 + i} for 
 
 MAKE = {
     "forecaster": lambda: Forecaster(3, context=12, segment=1, **FEW).fit(np.sin(np.arange(120) / 3)),
+    "anomaly": lambda: AnomalyDetector(season=12, **FEW).fit(np.sin(np.arange(160) * np.pi / 6)),
+    "keys": lambda: AnomalyDetector(id="case", event="activity", **FEW).fit(LOG),
     "transformer events": lambda: EventPredictor(cell="transformer", num_layers=1, **FEW).fit(LOG),
     "events": lambda: EventPredictor(num_layers=2, **FEW).fit(LOG),
     "sequences": lambda: SequenceClassifier(
@@ -59,6 +62,8 @@ MAKE = {
     "monitor": lambda: PatientMonitor(members=2, time_unit="hours", test=0, **FEW).fit(VITALS, DIED),
 }
 ROWS = {
+    "anomaly": [[float(np.sin(i))] for i in range(8)],
+    "keys": EVENTS,
     "forecaster": [[float(np.sin(i))] for i in range(8)],
     "transformer events": EVENTS,
     "events": EVENTS,
@@ -72,6 +77,8 @@ ROWS = {
     "monitor": [{"id": f"p{i % 3}", "time": i / 2, "variable": "HR", "value": 80 + i} for i in range(8)],
 }
 BAD = {
+    "anomaly": ["x"],
+    "keys": {"case": 1},
     "forecaster": ["x"],
     "transformer events": {"case": 1},
     "events": {"case": 1},
@@ -87,6 +94,7 @@ BAD = {
 NAMES = list(MAKE)
 KEEP = ["forecaster", "transformer events", "events", "sequences", "tokens", "language", "speech"]
 KEEP = ["forecaster", "transformer events", "events", "sequences", "tokens", "language", "monitor"]
+KEEP = ["forecaster", "anomaly", "keys", "transformer events", "events", "sequences", "tokens", "language"]
 
 
 @pytest.fixture(scope="module")

@@ -41,6 +41,27 @@ _LINES: tuple[tuple[str, str], ...] = (
     ("span F1", "harmonic mean of span precision and span recall, as the CoNLL shared tasks count it"),
     (r"MAE next, (?P<unit>\w+)", "mean absolute error of the time until the next event, in {unit}"),
     (r"MAE left, (?P<unit>\w+)", "mean absolute error of the time until the end of the case, in {unit}"),
+    # anomalies
+    ("alarms in 10,000", "alarms to 10,000 steps, or sequences; where nothing is labelled, all of them may be false"),
+    (
+        "VUS-PR",
+        "area under precision by recall, its labels blurred by buffers of several lengths; chance is their share",
+    ),
+    ("range precision", "mean share of each alarm that lies in what is labelled"),
+    ("range recall", "mean share of each labelled range that alarms cover, less where they cover it in pieces"),
+    ("range F1", "harmonic mean of range precision and range recall"),
+    (
+        "NAB score",
+        "of the Numenta benchmark, standard profile: 100 is perfect, 0 says nothing; early alarms count more",
+    ),
+    (
+        "point-adjusted F1",
+        "the best F1 where a range counts as found whole once one step of it is: random scores have much of it",
+    ),
+    ("F1", "harmonic mean of precision and recall of what is anomalous"),
+    ("precision", "share of the alarms that are right"),
+    ("recall", "share of what is anomalous that has an alarm"),
+    ("false positive rate", "share of what is normal that has an alarm"),
     # text
     ("nats", "mean of -log of the probability given to each token, by the natural logarithm"),
     ("bits", "the same by the logarithm to the base 2; of characters, bits per character"),
