@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from ostinato.tasks.events import EventPredictor
     from ostinato.tasks.forecast import Forecaster
     from ostinato.tasks.language import LanguageModel
+    from ostinato.tasks.music import Composer
     from ostinato.tasks.tag import SequenceTagger
     from ostinato.tasks.translate import Translator
 
 # where each public name lives; nothing heavy is imported until one is used, so that `ostinato --help` is quick
 _HOMES = {
+    "Composer": "ostinato.tasks.music",
     "EventPredictor": "ostinato.tasks.events",
     "Forecaster": "ostinato.tasks.forecast",
     "LanguageModel": "ostinato.tasks.language",
@@ -44,6 +46,7 @@ _HOMES = {
 _ROOMS = ("cells", "data", "engine", "errors", "nn", "streaming", "training")
 
 __all__ = [
+    "Composer",
     "EventPredictor",
     "Forecaster",
     "LanguageModel",

@@ -60,6 +60,7 @@ _TASKS: dict[str, Home] = {
         _ours("sequences", "sequence classifier", "classify", "parameters", "SequenceClassifier", "Sequence"),
         _ours("tagging", "sequence tagger", "tag", "parameters", "SequenceTagger", "Tag"),
         _ours("events", "event predictor", "events", "parameters", "EventPredictor", "Event"),
+        _ours("music", "composer", "music", "parameters", "Composer", "Music"),
     )
 }
 
