@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ostinato import (
+    Composer,
     EventPredictor,
     Forecaster,
     LanguageModel,
@@ -103,6 +104,17 @@ def _pairs(other: bool, seed: int) -> list[tuple[str, str]]:
     return [(" ".join(row), " ".join(words[word] for word in row)) for row in rows]
 
 
+def _music(other: bool, seed: int) -> list[list[list[int]]]:
+    """Pieces of chords that go up the scale; those of the other law go down."""
+    rng = _rng(other, seed)
+    found = []
+    for _ in range(60):
+        steps = np.cumsum([0, *rng.integers(1, 3, 11)]) * (-1 if other else 1)
+        root = int(rng.integers(55, 65)) + (12 if other else 0)
+        found.append([[int(root + step), int(root + step + 4), int(root + step + 7)] for step in steps])
+    return found
+
+
 CASES: dict[str, Case] = {
     "forecaster": Case(lambda: Forecaster(6, target="load", context=24, segment=6, epochs=4, **QUIET), _series),
     "language model": Case(lambda: LanguageModel(epochs=4, steps=16, batch_size=8, learning_rate=1e-2, **QUIET), _text),
@@ -112,6 +124,9 @@ CASES: dict[str, Case] = {
     ),
     "sequence tagger": Case(lambda: SequenceTagger(epochs=4, batch_size=16, **QUIET), _sentences),
     "event predictor": Case(lambda: EventPredictor(epochs=6, batch_size=16, learning_rate=1e-2, **QUIET), _log),
+    "composer": Case(
+        lambda: Composer(epochs=12, head_size=16, steps_per_quarter=1, learning_rate=2e-2, **QUIET), _music
+    ),
     "translator": Case(
         lambda: Translator(epochs=6, level="word", batch_tokens=128, learning_rate=1e-2, **QUIET), _pairs
     ),

@@ -12,7 +12,15 @@ import numpy as np
 import pytest
 
 import ostinato
-from ostinato import EventPredictor, Forecaster, LanguageModel, SequenceClassifier, SequenceTagger, TextClassifier
+from ostinato import (
+    Composer,
+    EventPredictor,
+    Forecaster,
+    LanguageModel,
+    SequenceClassifier,
+    SequenceTagger,
+    TextClassifier,
+)
 from ostinato.errors import ArtifactError, CorruptArtifact, OstinatoError, StreamRowError
 from ostinato.options import parameters_of
 
@@ -41,6 +49,9 @@ def models(tmp_path_factory):
         ),
         "tagger": SequenceTagger(test=0.2, **FEW).fit(tagged),
         "events": EventPredictor(**FEW).fit(log),
+        "composer": Composer(head_size=4, steps_per_quarter=1, key=True, metre=True, **FEW).fit(
+            [[[60 + i % 5, 64], [62 + i % 3], [60, 67]] for i in range(16)]
+        ),
         "language": LanguageModel(**FEW).fit(["the cat sat on the mat and looked at the dog"] * 30),
     }
     return {name: own.save(folder / name) for name, own in made.items()}
@@ -76,7 +87,7 @@ def _refusal(folder) -> str:
     return ""
 
 
-NAMES = ["forecaster", "transformer", "recursive", "sequences", "texts", "tagger", "events", "language"]
+NAMES = ["forecaster", "transformer", "recursive", "sequences", "texts", "tagger", "events", "language", "composer"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -122,6 +133,7 @@ USES = {
     "tagger": lambda model: model.predict(["the dog"]),
     "events": lambda model: list(model.answers({"case": [1, 1], "activity": ["a", "b"], "time": [0, 1]})),
     "language": lambda model: model.generate("the", length=3),
+    "composer": lambda model: model.compose(bars=2),
 }
 
 

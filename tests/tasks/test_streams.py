@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ostinato import (
+    Composer,
     EventPredictor,
     Forecaster,
     LanguageModel,
@@ -29,6 +30,7 @@ WAVES = [np.sin(np.arange(12) * (0.3 if i % 2 else 0.9)) for i in range(24)]
 TAGGED = [(("the", "dog", "barks"), ("D", "N", "V"))] * 12
 LOG = {"case": np.repeat(np.arange(12), 3), "activity": ["a", "b", "c"] * 12, "time": np.arange(36)}
 LINES = ["the cat sat on the mat and looked at the dog", "the dog looked at the cat", "a mat", "the dog sat"]
+CHORDS = [[[60 + i % 5, 64 + i % 3], [62, 65 + i % 4], [], [60, 67]] for i in range(16)]
 PAIRS = [("a dog", "ein hund"), ("a cat", "eine katze")] * 20
 EVENTS = [{"case": f"c{i % 3}", "activity": "abcab"[i % 5], "time": 40 + i} for i in range(8)]
 
@@ -46,6 +48,8 @@ MAKE = {
     "sentences": lambda: SequenceTagger(test=0.2, **FEW).fit(TAGGED),
     "language": lambda: LanguageModel(**FEW).fit(LINES * 20),
     "translator": lambda: Translator(embedding_size=4, **FEW).fit(PAIRS),
+    "frames of music": lambda: Composer(head_size=4, steps_per_quarter=1, **FEW).fit(CHORDS),
+    "events of music": lambda: Composer(representation="events", steps_per_quarter=1, **FEW).fit(CHORDS),
 }
 ROWS = {
     "forecaster": [[float(np.sin(i))] for i in range(8)],
@@ -57,6 +61,8 @@ ROWS = {
     "sentences": ["the dog barks", "dog"],
     "language": LINES,
     "translator": ["a dog", "a cat", "dog"],
+    "frames of music": [[60, 64], "62 65", {"notes": []}, [60], [61, 66], [108]],
+    "events of music": ["on 60", {"event": "shift 2"}, "off 60", "loudness 3", "on 62", "shift 1"],
 }
 BAD = {
     "forecaster": ["x"],
@@ -68,9 +74,14 @@ BAD = {
     "sentences": 3,
     "language": 3,
     "translator": 3,
+    "frames of music": [60, "x"],
+    "events of music": "shift 0",
 }
 NAMES = list(MAKE)
-KEEP = ["forecaster", "transformer events", "events", "sequences", "tokens", "language"]
+KEEP = [
+    "forecaster", "transformer events", "events", "sequences", "tokens", "language", "frames of music",
+    "events of music",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

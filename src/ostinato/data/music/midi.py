@@ -66,7 +66,7 @@ def _piece(score: Any, tracks: list[Any], name: str) -> Piece:
     if not (0 < metre[0] <= 64 and metre[1] in (1, 2, 4, 8, 16, 32, 64)):
         metre = (4, 4)
     sharps = next((int(own.key) for own in score.key_signatures if -7 <= int(own.key) <= 7), None)
-    tempo = next((float(own.qpm) for own in score.tempos if _SLOWEST <= own.qpm <= _FASTEST), TEMPO)
+    tempo = next((round(float(own.qpm), 3) for own in score.tempos if _SLOWEST <= own.qpm <= _FASTEST), TEMPO)
     return Piece.sorted_by_time(
         name, start / ticks, np.maximum(duration, 1) / ticks, pitch, velocity, tempo=tempo, metre=metre, sharps=sharps
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,18 +21,19 @@ from ostinato.errors import DataError
 from ostinato.files import reason
 
 ENDINGS = (".mat", ".npz", ".npy", ".json", ".json.gz")
-_PARTS = {"train": "train", "valid": "validation", "val": "validation", "dev": "validation", "test": "test"}
+_PARTS = {"train": "train", "valid": "validation", "validation": "validation", "val": "validation", "dev": "validation",
+          "test": "test"}  # fmt: skip
 _PICKLES = (".pickle", ".pkl")
 
 
 def part_of(name: str) -> str:
-    """Return the part of the data that a name speaks of, if it does.
+    """Return the part of the data that a name speaks of, if its first word is one.
 
-    >>> part_of("traindata"), part_of("valid"), part_of("waltzes")
-    ('train', 'validation', '')
+    >>> part_of("traindata"), part_of("valid"), part_of("test-3.mid"), part_of("testament")
+    ('train', 'validation', 'test', '')
     """
-    low = name.lower()
-    return next((part for start, part in _PARTS.items() if low.startswith(start) and low not in ("value", "values")), "")
+    first = re.split(r"[^a-z]", name.lower())[0]
+    return _PARTS.get(re.sub(r"(data|set|ing|s)$", "", first) or first, "")
 
 
 def read_rolls(path: str | Path, steps_per_quarter: int) -> Pieces:
@@ -85,9 +87,7 @@ def _npz(path: Path) -> Iterator[tuple[str, Any]]:
     except OSError:
         raise
     except ValueError as error:
-        if "allow_pickle" in str(error):
-            raise DataError(_pickled(path)) from error
-        raise DataError(f"{path} cannot be read as a file of NumPy ({_short(error)})") from error
+        raise DataError(_not_numpy(path, error)) from error
     except Exception as error:  # of what is no archive
         raise DataError(f"{path} cannot be read as a file of NumPy ({_short(error)})") from error
 
@@ -98,8 +98,7 @@ def _npy(path: Path) -> Iterator[tuple[str, Any]]:
     except OSError:
         raise
     except Exception as error:
-        said = _pickled(path) if "allow_pickle" in str(error) else f"{path} is no array of NumPy ({_short(error)})"
-        raise DataError(said) from error
+        raise DataError(_not_numpy(path, error)) from error
 
 
 def _json(path: Path) -> Iterator[tuple[str, Any]]:
@@ -122,6 +121,15 @@ def _refused(path: Path) -> Iterator[tuple[str, Any]]:
 
 def _pickled(path: Path) -> str:
     return f"{path} holds pickled objects, which could run anything when read; save it as .json or .mat instead"
+
+
+def _not_numpy(path: Path, error: Exception) -> str:
+    """Return why a file is not read: NumPy takes all that it does not know for a pickle."""
+    with path.open("rb") as file:
+        begin = file.read(2)
+    if "ickle" in str(error) and begin in (b"PK", b"\x93N"):
+        return _pickled(path)
+    return f"{path} is no file of NumPy; expected one that numpy.savez wrote"
 
 
 _READERS: dict[str, Callable[[Path], Iterator[tuple[str, Any]]]] = {

@@ -49,7 +49,8 @@ class Corpus:
     def __post_init__(self) -> None:
         """Refuse parts that do not belong together, as in a file that was changed."""
         whole = self.frames.ndim == 2 and self.frames.shape[1] == 16 and self.frames.dtype == np.uint8
-        if not whole or self.lengths.min(initial=1) < 0 or int(self.lengths.sum()) != len(self.frames):
+        counts = self.lengths.dtype == np.int64 and self.lengths.ndim == 1 and self.lengths.min(initial=1) >= 0
+        if not whole or not counts or int(self.lengths.sum()) != len(self.frames) or not 1 <= self.steps_per_quarter <= 96:
             raise ValueError("the training pieces do not have the steps that they are said to have")
 
     def pieces(self) -> list[NDArray[np.bool_]]:
@@ -99,11 +100,11 @@ class MusicEncoder:
     @classmethod
     def fit(cls, parameters: MusicParameters, train: Pieces) -> MusicEncoder:
         """Find out the range, the tempo and the metre of the training pieces."""
-        steps = parameters.steps_per_quarter or STEPS[parameters.kind]
+        steps = parameters.steps_per_quarter or STEPS[parameters.representation]
         pitches = np.concatenate([own.pitch for own in train.pieces])
         found = (int(pitches.min()), int(pitches.max()))
         low, high = found if parameters.notes == "found" else PIANO
-        if parameters.kind == "events":
+        if parameters.representation == "events":
             low, high = 0, 127
         inside = pitches[(pitches >= low) & (pitches <= high)]
         if not len(inside):
@@ -115,12 +116,12 @@ class MusicEncoder:
             )  # fmt: skip
         metres = [own.metre for own in train.pieces]
         bars = min(max(_bar_steps(own, steps) for own in train.pieces), _LONGEST_BAR)
-        frames = parameters.kind == "frames"
+        frames = parameters.representation == "frames"
         keys = [key_of(own) for own in train.pieces] if parameters.key else [0]
         corpus = Corpus.of(train, steps if frames else STEPS["frames"])
         most = int(np.unpackbits(corpus.frames, axis=1)[:, low : high + 1].sum(1).max(initial=1))
         return cls(
-            parameters.kind, steps, low, high, max(found[0], low), min(found[1], high),
+            parameters.representation, steps, low, high, max(found[0], low), min(found[1], high),
             bars if parameters.metre and frames else 0, parameters.key and frames,
             float(np.median([own.tempo for own in train.pieces])), max(metres, key=metres.count),
             max(keys, key=keys.count), max(most, 1), corpus, _shares(train, steps, low, high) if frames else None,

@@ -59,3 +59,15 @@ def key_number(name: str) -> int:
         raise UsageError(f'key is "{name}"; expected one such as "G", "Bb" or "F#m"')
     tonic = (_STEPS[found[1].upper()] + {"#": 1, "is": 1, "b": -1, "es": -1}.get(found[2] or "", 0)) % 12
     return tonic + (12 if found[3] in ("m", "min", "minor") else 0)
+
+
+def metre_of(text: str) -> tuple[int, int]:
+    """Return a metre, `"3/4"`, as beats of a bar and the note that has one.
+
+    Raises:
+        UsageError: it is none.
+    """
+    found = re.fullmatch(r"(\d{1,2})/(\d{1,2})", text.strip())
+    if not found or not 0 < int(found[1]) <= 64 or int(found[2]) not in (1, 2, 4, 8, 16, 32, 64):
+        raise UsageError(f'metre is "{text}"; expected one such as "3/4"')
+    return int(found[1]), int(found[2])

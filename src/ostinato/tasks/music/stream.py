@@ -15,6 +15,7 @@ from ostinato.streaming import NOTHING, RowStream, Steps, refused, shared_steps
 from ostinato.tasks.music.drawing import Sampling, draw_choice
 from ostinato.tasks.music.encoding import MusicEncoder, condition_rows
 from ostinato.tasks.music.heads import Rule
+from ostinato.tasks.music.keys import key_number, metre_of
 from ostinato.tasks.music.network import EventNetwork, FrameNetwork
 
 Floats = NDArray[np.float32]
@@ -67,15 +68,29 @@ class FrameStream(_MusicStream):
         network: in evaluation mode; encoder: of the model.
         temperature: of the notes that are said to follow; 0 or `None`: the best.
         seed: of what is drawn.
+        key, metre: that are told to a model with these conditions, `"G"`, `"3/4"`; `None`: the usual ones of training.
     """
 
     kind = "frames of music"
 
     def __init__(
-        self, network: FrameNetwork, encoder: MusicEncoder, *, temperature: float | None = None, seed: int | None = None
+        self,
+        network: FrameNetwork,
+        encoder: MusicEncoder,
+        *,
+        temperature: float | None = None,
+        seed: int | None = None,
+        key: str | None = None,
+        metre: str | None = None,
     ) -> None:
         super().__init__(network, encoder, temperature, seed)
-        self._bar = max(1, round(4 * encoder.metre[0] / encoder.metre[1] * encoder.steps_per_quarter))
+        above, below = encoder.metre if metre is None else metre_of(metre)
+        self._bar = max(1, round(4 * above / below * encoder.steps_per_quarter))
+        self._key = encoder.key if key is None else key_number(key)
+
+    def mark(self) -> str:
+        """Return what tells the model, and what it was told, from others."""
+        return f"{super().mark()} {self._bar} {self._key}"
 
     def steps(self, row: Any) -> Steps:
         """Read the notes that sound in a step.
@@ -110,7 +125,7 @@ class FrameStream(_MusicStream):
         return [int(note) + self.encoder.low for note in drawn[0].nonzero()[:, 0].tolist()]
 
     def _inputs(self, frame: Floats | None, step: int) -> Floats:
-        told = condition_rows(self.encoder, step, 1, self._bar, self.encoder.key)[0]
+        told = condition_rows(self.encoder, step, 1, self._bar, self._key)[0]
         found = np.zeros(self.network.notes + 1, np.float32)
         if frame is None:
             found[-1] = 1.0

@@ -45,13 +45,13 @@ class MusicTask(Task[MusicParameters, Pieces, MusicEncoder, Examples, Judged]):
     kept = "the range of notes, the grid and the training pieces that copies are looked for in"
 
     def check(self, parameters: MusicParameters, *, tested: bool) -> None:
-        if parameters.kind == "events" and (parameters.key or parameters.metre):
-            raise UsageError("key and metre are conditions of frames; leave them out, or choose kind=\"frames\"")
+        if parameters.representation == "events" and (parameters.key or parameters.metre):
+            raise UsageError("key and metre are conditions of frames; leave them out, or choose representation=\"frames\"")
 
     def read(
         self, parameters: MusicParameters, source: Any, reading: Any = None, *, labelled: bool = True
     ) -> Pieces:
-        steps = parameters.steps_per_quarter or STEPS[parameters.kind]
+        steps = parameters.steps_per_quarter or STEPS[parameters.representation]
         found = read_music(source, steps_per_quarter=steps, drums=parameters.drums)
         if not any(map(len, found.pieces)):
             raise DataError(f"{found.origin} has no notes; give pieces with some")
@@ -91,7 +91,7 @@ class MusicTask(Task[MusicParameters, Pieces, MusicEncoder, Examples, Judged]):
 
     def steps_an_epoch(self, parameters: MusicParameters, train: Pieces) -> int:
         quarters = sum(own.length for own in train.pieces)
-        if parameters.kind == "events":
+        if parameters.representation == "events":
             steps = sum(3 * len(own) for own in train.pieces) + quarters * _EVENTS_A_QUARTER
         else:
             steps = quarters * (parameters.steps_per_quarter or STEPS["frames"])

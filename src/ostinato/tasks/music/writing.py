@@ -16,7 +16,7 @@ from ostinato.tasks.music.composing import Plan, Told, Voice, write_frames
 from ostinato.tasks.music.composing_events import EventPlan, voice_events, write_events
 from ostinato.tasks.music.composition import Composition, composition
 from ostinato.tasks.music.drawing import Sampling
-from ostinato.tasks.music.keys import key_number, key_of, sharps_of
+from ostinato.tasks.music.keys import key_number, key_of, metre_of, sharps_of
 
 Place: TypeAlias = Literal["melody", "bass", "any"]
 BARS = 16
@@ -50,7 +50,7 @@ class Request:
     seed: int = 0
     drafts: int = 64
     key: str | None = None
-    metre: tuple[int, int] | None = None
+    metre: str | tuple[int, int] | None = None
     tempo: float | None = None
     strike: float | None = None
 
@@ -86,7 +86,9 @@ class _Writer:
         self.model, self.request, self.encoder = model, request, model.encoder
         self.sampling = Sampling(request.temperature, request.top_p)
         given = request.harmonize or request.prime
-        self.metre = request.metre or (self.encoder.metre if given is None else given.metre)
+        usual = self.encoder.metre if given is None else given.metre
+        asked = request.metre
+        self.metre = usual if asked is None else metre_of(asked) if isinstance(asked, str) else asked
         self.tempo = request.tempo or (self.encoder.tempo if given is None else given.tempo)
         self.key = self.encoder.key if given is None else key_of(given)
         if request.key is not None:
