@@ -1,4 +1,4 @@
-"""MIDI files: what is written is read; what is damaged, empty or absurd is refused in one sentence that names the file."""
+"""MIDI files: what is written is read; what is damaged, empty or absurd is refused in one sentence."""
 
 import struct
 import time
@@ -42,7 +42,9 @@ def test_a_piece_that_is_written_is_read_as_it_was(tmp_path) -> None:
 @settings(max_examples=40, deadline=None)
 @given(
     st.lists(
-        st.tuples(st.integers(0, 200), st.integers(1, 40), st.integers(0, 127), st.integers(1, 127)), min_size=1, max_size=30
+        st.tuples(st.integers(0, 200), st.integers(1, 40), st.integers(0, 127), st.integers(1, 127)),
+        min_size=1,
+        max_size=30,
     )
 )
 def test_notes_come_back_from_midi_and_frames_from_notes(rows) -> None:
@@ -173,7 +175,7 @@ def test_mutated_midi_files_raise_only_errors_of_ours() -> None:
             read_midi(bytes(data))
             read += 1
         except OstinatoError as error:
-            assert "\n" not in str(error)
+            assert "\n" not in str(error)  # noqa: PT017
             refused += 1
     assert min(read, refused) > 100
     assert time.monotonic() - began < 120

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+from ostinato import Composer
 from ostinato.data.music import read_music, to_frames
 from ostinato.errors import DataError
 
@@ -74,6 +75,4 @@ def test_arrays_that_are_no_rolls_and_objects_are_refused(tmp_path) -> None:
         with pytest.raises(DataError, match=said):
             read_music(tmp_path / f"{name}.npz")
     with pytest.raises(DataError, match="has no notes"):
-        from ostinato import Composer
-
         Composer(progress=False).fit([np.zeros((4, 88), bool)] * 3)

@@ -33,7 +33,9 @@ def add_parser(verbs: Any) -> None:
     add_model(parser)
     parser.add_argument("--out", type=path, required=True, metavar="FILE", help="piece.mid, or piece.abc of a melody")
     parser.add_argument("--prime", type=file, metavar="FILE", help="an opening that is continued")
-    parser.add_argument("--harmonize", type=file, metavar="FILE", help="a voice that is kept, to which others are written")
+    parser.add_argument(
+        "--harmonize", type=file, metavar="FILE", help="a voice that is kept, to which others are written"
+    )
     parser.add_argument(
         "--voice", choices=("melody", "bass", "any"), default="melody", help="where the given voice lies (melody)"
     )
@@ -82,4 +84,3 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _numbered(out: Path, number: int) -> Path:
     return out.with_name(f"{out.stem}-{number}{out.suffix}")
-

@@ -23,7 +23,19 @@ _STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 _SHARPS, _FLATS = "FCGDAEB", "BEADGCF"
 _MAJOR = {"C": 0, "G": 1, "D": 2, "A": 3, "E": 4, "B": 5, "F#": 6, "C#": 7, "F": -1, "BB": -2, "EB": -3, "AB": -4,
           "DB": -5, "GB": -6, "CB": -7, "G#": 8, "D#": 9, "A#": 10}  # fmt: skip
-_MODES = {"": 0, "maj": 0, "ion": 0, "m": -3, "min": -3, "aeo": -3, "mix": -1, "dor": -2, "phr": -4, "lyd": 1, "loc": -5}
+_MODES = {
+    "": 0,
+    "maj": 0,
+    "ion": 0,
+    "m": -3,
+    "min": -3,
+    "aeo": -3,
+    "mix": -1,
+    "dor": -2,
+    "phr": -4,
+    "lyd": 1,
+    "loc": -5,
+}
 _TUPLETS = {2: 3, 3: 2, 4: 3, 5: 2, 6: 2, 7: 2, 8: 3, 9: 2}
 _TOKEN = re.compile(
     r'(?P<skip>"[^"]*"|![^!\s]*!|\+[^+\s]*\+|\{[^}]*\}|[~.HLMOPSTuvJRy`\\)*$-](?!\S*:\S*:)|\s+)'
@@ -36,7 +48,9 @@ _TOKEN = re.compile(
     r"|(?P<note>(?P<accidental>\^\^|\^|__|_|=)?(?P<letter>[A-Ga-gzxZX])(?P<octave>[',]*)(?P<length>[0-9]*/*[0-9]*))"
     r"|(?P<broken>>+|<+)"
 )
-_NOTE = re.compile(r"(?P<accidental>\^\^|\^|__|_|=)?(?P<letter>[A-Ga-gzx])(?P<octave>[',]*)(?P<length>[0-9]*/*[0-9]*)(?P<tie>-?)")
+_NOTE = re.compile(
+    r"(?P<accidental>\^\^|\^|__|_|=)?(?P<letter>[A-Ga-gzx])(?P<octave>[',]*)(?P<length>[0-9]*/*[0-9]*)(?P<tie>-?)"
+)
 
 
 def read_abc(source: str | Path) -> list[Piece]:
@@ -53,12 +67,12 @@ def read_abc(source: str | Path) -> list[Piece]:
 
 
 def parse_abc(text: str, name: str = "the tune") -> list[Piece]:
-    """Return the tunes of a text in ABC notation, each from `X:` on; the voices of one sound together.
+    r"""Return the tunes of a text in ABC notation, each from `X:` on; the voices of one sound together.
 
     Raises:
         DataError: there is none, or a line is not ABC.
 
-    >>> (tune,) = parse_abc("X:1\\nL:1/4\\nK:G\\n|: G F :|")
+    >>> (tune,) = parse_abc("X:1\nL:1/4\nK:G\n|: G F :|")
     >>> tune.pitch.tolist(), tune.length
     ([67, 66, 67, 66], 4.0)
     """
@@ -93,7 +107,8 @@ class _Tune:
 
     def piece(self) -> Piece | None:
         """Return the tune, `None` if it has no notes."""
-        for self.number, line in self.lines:
+        for number, line in self.lines:
+            self.number = number
             text = re.split(r"(?<!\\)%", line)[0].strip()
             if re.match(r"[A-Za-z]:(?!\|)", text) and not (self.in_body and text[0] in "|:"):
                 self._field(text[0], text[2:].strip())
@@ -237,7 +252,9 @@ class _Tune:
         shift = voice.accidentals.get(place, self.key.get(letter.upper(), 0))
         pitch = 12 * (octave + 1) + _STEPS[letter.upper()] + shift
         if not 0 <= pitch <= 127:
-            raise DataError(f'{self._where()}: the note "{note[0]}" is beyond what MIDI has; expected C,,,,, to g\'\'\'\'')
+            raise DataError(
+                f"{self._where()}: the note \"{note[0]}\" is beyond what MIDI has; expected C,,,,, to g''''"
+            )
         return (pitch,)
 
     def _length(self, text: str) -> Fraction:

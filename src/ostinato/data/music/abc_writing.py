@@ -6,8 +6,6 @@ from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
-
 from ostinato.data.music.pieces import Piece
 from ostinato.errors import UsageError
 from ostinato.files import write_atomically
@@ -91,9 +89,9 @@ def _lines(piece: Piece, sharps: int) -> list[str]:
 
 def _spans(piece: Piece) -> list[tuple[Fraction, Fraction, int | None]]:
     """Return notes and rests, `(start, end, pitch)`, without gaps."""
-    times = [Fraction(int(round(own * _GRID)), _GRID) for own in piece.start]
-    ends = [Fraction(int(round(own * _GRID)), _GRID) for own in piece.start + piece.duration]
-    last = Fraction(int(np.round(piece.length * _GRID)), _GRID)
+    times = [Fraction(round(float(own) * _GRID), _GRID) for own in piece.start]
+    ends = [Fraction(round(float(own) * _GRID), _GRID) for own in piece.start + piece.duration]
+    last = Fraction(round(piece.length * _GRID), _GRID)
     found: list[tuple[Fraction, Fraction, int | None]] = []
     before = Fraction(0)
     for start, end, pitch in zip(times, ends, piece.pitch.tolist(), strict=True):

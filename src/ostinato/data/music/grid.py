@@ -66,7 +66,10 @@ def from_frames(
         steps_per_quarter: of them.
         name: what messages call it.
         struck: after so many steps from the beginning on, a held note is struck again; `None`: it never is.
-        tempo, metre, sharps: of the piece; velocity: of every note.
+        tempo: of the piece, as metre and sharps.
+        metre: likewise.
+        velocity: of every note.
+        sharps: see tempo.
     """
     again = np.zeros(len(frames), bool)
     if struck:

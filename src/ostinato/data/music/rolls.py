@@ -1,7 +1,7 @@
 """Piano rolls, as the sets of polyphonic music come: `.mat`, `.npz`, `.npy` and `.json`, several parts in one file.
 
-A roll is a matrix of steps by notes, 88 (from A0, MIDI 21) or 128; or, in JSON, a list of the notes of each step. A step
-of a roll is a step of the grid. Nothing is unpickled.
+A roll is a matrix of steps by notes, 88 (from A0, MIDI 21) or 128; or, in JSON, a list of the notes of each step. A
+step of a roll is a step of the grid. Nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ostinato.data.music.grid import Frames, from_frames, of_chords
-from ostinato.data.music.pieces import PIANO, Piece, Pieces
+from ostinato.data.music.pieces import PIANO, Pieces
 from ostinato.errors import DataError
 from ostinato.files import reason
 
@@ -64,7 +64,7 @@ def read_rolls(path: str | Path, steps_per_quarter: int) -> Pieces:
     return Pieces(str(path), tuple(pieces), tuple(parts))
 
 
-# --- what a file holds, by name -----------------------------------------------------------------------------------------
+# --- what a file holds, by name ---------------------------------------------------------------------------------------
 
 
 def _mat(path: Path) -> Iterator[tuple[str, Any]]:
@@ -138,7 +138,7 @@ _READERS: dict[str, Callable[[Path], Iterator[tuple[str, Any]]]] = {
 }  # fmt: skip
 
 
-# --- rolls ---------------------------------------------------------------------------------------------------------------
+# --- rolls ------------------------------------------------------------------------------------------------------------
 
 
 def _rolls(value: Any, name: str) -> Iterator[Any]:

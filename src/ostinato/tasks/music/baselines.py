@@ -38,7 +38,9 @@ class NoteShares:
         rows = []
         for place in range(len(examples)):
             own = examples.frames(place)
-            rows.append((_bits(own, np.broadcast_to(self.shares, own.shape)), note_counts(_most(self.shares, own), own)))
+            rows.append(
+                (_bits(own, np.broadcast_to(self.shares, own.shape)), note_counts(_most(self.shares, own), own))
+            )
         return joined(rows)
 
 

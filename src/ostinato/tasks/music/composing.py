@@ -1,9 +1,9 @@
 """Writing frames: step after step drawn from a model, perhaps after an opening, perhaps around a given voice.
 
-Around a given voice the notes of it are forced, and what else is drawn has to suit them: many drafts are written side by
-side, each weighed by how likely the model held the forced notes, and the better ones are continued (a particle filter:
-N. Gordon, D. Salmond and A. Smith, 1993). A draft that leads to where the voice does not fit dies out, so that what is
-kept has in effect looked ahead.
+Around a given voice the notes of it are forced, and what else is drawn has to suit them: many drafts are written side
+by side, each weighed by how likely the model held the forced notes, and the better ones are continued (a particle
+filter: N. Gordon, D. Salmond and A. Smith, 1993). A draft that leads to where the voice does not fit dies out, so that
+what is kept has in effect looked ahead.
 """
 
 from __future__ import annotations
@@ -86,9 +86,7 @@ def write_frames(
 
 
 class _Writing:
-    def __init__(
-        self, network: FrameNetwork, encoder: MusicEncoder, plan: Plan, sampling: Sampling, seed: int
-    ) -> None:
+    def __init__(self, network: FrameNetwork, encoder: MusicEncoder, plan: Plan, sampling: Sampling, seed: int) -> None:
         self.network, self.encoder, self.plan, self.sampling = network, encoder, plan, sampling
         self.generator = torch.Generator().manual_seed(seed)
         self.rows = plan.count * plan.drafts
@@ -166,4 +164,3 @@ class _Writing:
             rows = before[rows]
         pieces = torch.stack(found[::-1], 1) if found else torch.zeros(self.plan.count, 0, self.network.notes).bool()
         return pieces.numpy(), nats.numpy()
-

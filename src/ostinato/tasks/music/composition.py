@@ -94,9 +94,7 @@ def composition(
     steps = corpus.steps_per_quarter
     frames = to_frames(found.piece, steps)
     copied = copied_run(frames[round(opening * steps) :], corpus)
-    return replace(
-        found, copied=copied.steps / steps, repeated=self_repetition(frames, max(1, _AGAIN * steps))
-    )
+    return replace(found, copied=copied.steps / steps, repeated=self_repetition(frames, max(1, _AGAIN * steps)))
 
 
 def copied_run(frames: NDArray[np.bool_], corpus: Corpus) -> Copied:

@@ -12,6 +12,7 @@ from ostinato.data.music import Piece, parse_abc, write_midi
 from ostinato.files import make_folder
 from ostinato.tasks.music.estimator import Composer
 from ostinato.tasks.music.picture import draw
+from ostinato.training import remove_checkpoint
 
 _PIECES, _PHRASES, _SECONDS = 160, 4, 40.0
 # which degree of the scale follows which, as textbooks of harmony have it
@@ -114,7 +115,10 @@ def run(out: Path) -> None:
     (tune,) = parse_abc(_TUNE, "a tune")
     made = {
         "piece": ("written from nothing", model.compose(bars=8, temperature=0.8, seed=1)),
-        "continued": ("after two bars of an example", model.compose(prime=pieces[1].until(8.0), bars=8, temperature=0.8)),
+        "continued": (
+            "after two bars of an example",
+            model.compose(prime=pieces[1].until(8.0), bars=8, temperature=0.8),
+        ),
         "harmony": ("Ode to Joy, harmonized", model.compose(harmonize=tune, temperature=0.7, strike=1.0)),
     }
     print()
@@ -123,4 +127,7 @@ def run(out: Path) -> None:
         draw(own, out / f"{name}.png", words)
         print(f"{out / name}.mid, .png: {words}; longest run copied from the examples: {own.copied:g} quarters")
     model.report(out / "report.html")
-    print(f"\nDone in {time.monotonic() - began:.0f} s. In {out}: the model, report.html, and what it wrote; play the .mid files.")
+    remove_checkpoint(out)
+    print(
+        f"\nDone in {time.monotonic() - began:.0f} s. In {out}: the model, report.html, what it wrote; play the .mid files."
+    )

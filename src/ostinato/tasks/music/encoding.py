@@ -50,7 +50,12 @@ class Corpus:
         """Refuse parts that do not belong together, as in a file that was changed."""
         whole = self.frames.ndim == 2 and self.frames.shape[1] == 16 and self.frames.dtype == np.uint8
         counts = self.lengths.dtype == np.int64 and self.lengths.ndim == 1 and self.lengths.min(initial=1) >= 0
-        if not whole or not counts or int(self.lengths.sum()) != len(self.frames) or not 1 <= self.steps_per_quarter <= 96:
+        if (
+            not whole
+            or not counts
+            or int(self.lengths.sum()) != len(self.frames)
+            or not 1 <= self.steps_per_quarter <= 96
+        ):
             raise ValueError("the training pieces do not have the steps that they are said to have")
 
     def pieces(self) -> list[NDArray[np.bool_]]:
@@ -108,11 +113,13 @@ class MusicEncoder:
             low, high = 0, 127
         inside = pitches[(pitches >= low) & (pitches <= high)]
         if not len(inside):
-            raise DataError(f"{train.origin} has no note of a piano, {low} to {high}; choose notes=\"found\" (--notes found)")
+            raise DataError(
+                f'{train.origin} has no note of a piano, {low} to {high}; choose notes="found" (--notes found)'
+            )
         if len(inside) < len(pitches):
             warnings.warn(
-                f"{len(pitches) - len(inside):,} of {len(pitches):,} notes are not among the 88 of a piano and are left "
-                'out; notes="found" (--notes found) keeps them', DataWarning, stacklevel=2,
+                f"{len(pitches) - len(inside):,} of {len(pitches):,} notes are not among the 88 of a piano and are "
+                'left out; notes="found" (--notes found) keeps them', DataWarning, stacklevel=2,
             )  # fmt: skip
         metres = [own.metre for own in train.pieces]
         bars = min(max(_bar_steps(own, steps) for own in train.pieces), _LONGEST_BAR)

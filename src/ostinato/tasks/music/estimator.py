@@ -69,9 +69,7 @@ class Composer(Estimator[MusicTask], MusicParameters):
             records, words = records.part("test"), f"the test part of {records.origin}"
         return self._judged(model, records, words)
 
-    def compose(
-        self, *, prime: Any = None, harmonize: Any = None, count: int | None = None, **request: Any
-    ) -> Any:
+    def compose(self, *, prime: Any = None, harmonize: Any = None, count: int | None = None, **request: Any) -> Any:
         """Write a piece, or several.
 
         Args:
@@ -114,5 +112,3 @@ class Composer(Estimator[MusicTask], MusicParameters):
             return given.piece
         found: Pieces = self.task.read(self._model().parameters, given)
         return found.pieces[0]
-
-

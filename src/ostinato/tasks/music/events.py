@@ -68,7 +68,9 @@ class EventCode:
         found += self._shifted(steps - now)
         return np.array(found, np.int32)
 
-    def _ends(self, start: NDArray[np.int64], end: NDArray[np.int64], pitch: NDArray[np.int16]) -> tuple[list[int], list[int]]:
+    def _ends(
+        self, start: NDArray[np.int64], end: NDArray[np.int64], pitch: NDArray[np.int16]
+    ) -> tuple[list[int], list[int]]:
         """Return when notes end and which: one that is struck again ends then."""
         order = np.lexsort((start, pitch))
         ends, own = end[order].copy(), pitch[order]

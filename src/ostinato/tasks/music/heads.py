@@ -45,7 +45,9 @@ class FrameHead(Protocol):
     def losses(self, features: Tensor, frames: Tensor) -> Tensor:
         """Return the negative log-likelihood of frames, `(rows, notes)` of zeros and ones, in nats, `(rows,)`."""
 
-    def draw(self, features: Tensor, sampling: Sampling, rule: Rule, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def draw(
+        self, features: Tensor, sampling: Sampling, rule: Rule, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
         """Return frames, `(rows, notes)`, and the log-likelihood of what the rule forced, `(rows,)`."""
 
 
@@ -73,7 +75,9 @@ class IndependentHead(nn.Module):
         scores = self.scores(features)
         return functional.binary_cross_entropy_with_logits(scores, frames, reduction="none").sum(-1)
 
-    def draw(self, features: Tensor, sampling: Sampling, rule: Rule, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def draw(
+        self, features: Tensor, sampling: Sampling, rule: Rule, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
         """Return frames and weights; see `FrameHead`."""
         scores = self.scores(features)
         drawn = (draw_bits(scores, sampling, generator) | rule.must) & rule.may
@@ -112,7 +116,9 @@ class NADEHead(nn.Module):
         scores = (torch.sigmoid(before) * self.say).sum(-1) + self.bias(features)
         return functional.binary_cross_entropy_with_logits(scores, frames, reduction="none").sum(-1)
 
-    def draw(self, features: Tensor, sampling: Sampling, rule: Rule, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def draw(
+        self, features: Tensor, sampling: Sampling, rule: Rule, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
         """Return frames and weights; see `FrameHead`."""
         hidden, bias = self.hidden_bias(features), self.bias(features)
         weight, drawn = torch.zeros(len(features)), torch.zeros_like(rule.must)
@@ -132,7 +138,7 @@ class VoicesHead(nn.Module):
     """The notes that sound, one after the other from the highest down, and then the end of the step.
 
     A frame of k notes is k + 1 choices among the notes below the last one and the end; the product of their chances is
-    that of the frame. What has been chosen is read by a sum of its embeddings, as NADE reads it, beside the last choice:
+    that of the frame. What was chosen is read by a sum of its embeddings, as NADE reads it, beside the last choice:
 
         a = relu(C features + sum of W_j over notes j chosen + L_last),  a' = a + relu(M a)
         p(next) = softmax(V a' + b), over notes below the last and the end
@@ -175,7 +181,9 @@ class VoicesHead(nn.Module):
         found: Tensor = self.scores(units + torch.relu(self.middle(units)))
         return found
 
-    def draw(self, features: Tensor, sampling: Sampling, rule: Rule, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def draw(
+        self, features: Tensor, sampling: Sampling, rule: Rule, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
         """Return frames and weights; see `FrameHead`."""
         read, rows = self.features(features), len(features)
         drawn, weight = torch.zeros_like(rule.must), torch.zeros(rows)
@@ -218,7 +226,7 @@ def _taken(last: Tensor, notes: int) -> Tensor:
 
 def _allowed(rule: Rule, drawn: Tensor) -> Tensor:
     """Return what may be chosen next, `(rows, notes + 1)`: no note below the highest that must still come."""
-    rows, notes = drawn.shape
+    notes = drawn.shape[1]
     left = rule.must & ~drawn
     places = torch.arange(notes)
     highest = torch.where(left, places, -1).amax(1)

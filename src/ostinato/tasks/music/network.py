@@ -78,7 +78,7 @@ class EventNetwork(nn.Module):
         self.scores = nn.Linear(parameters.hidden_size, size)
 
     def read(self, tokens: Tensor, state: Any = None) -> tuple[Tensor, Any]:
-        """Read events, `(steps, batch)`; return the scores of the next ones, `(steps, batch, events)`, and the state."""
+        """Read events, `(steps, batch)`; return scores of the next ones, `(steps, batch, events)`, and the state."""
         ys, state = self.stack(self.input_dropout(self.embedding(tokens)), state)
         return self.scores(self.output_dropout(ys)), state
 

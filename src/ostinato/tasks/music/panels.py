@@ -23,7 +23,6 @@ from ostinato.tasks.music.statistics import (
     pitch_classes,
     self_repetition,
 )
-from ostinato.tasks.music.encoding import Examples
 from ostinato.tasks.music.writing import Request, written
 
 Frames = NDArray[np.bool_]
@@ -34,7 +33,7 @@ _QUARTERS, _PIECES = 32.0, 4
 _AGAIN = 2
 
 
-def music_panels(model: Model[Any, Any], records: Pieces, examples: Examples, predicted: Judged) -> Iterator[Panel]:
+def music_panels(model: Model[Any, Any], records: Pieces, predicted: Judged) -> Iterator[Panel]:
     """Yield pictures of what was read and of what the model writes, and numbers of both beside each other."""
     encoder = model.encoder
     steps = encoder.corpus.steps_per_quarter
@@ -112,7 +111,8 @@ def _numbers(own: list[Frames], corpus: list[Frames], encoder: Any, made: list[C
     run = max(1, _AGAIN * encoder.corpus.steps_per_quarter)
     measured = {
         "notes at a time": density, "share of dissonant intervals": dissonance,
-        "lowest note": lambda piece: float(note_range(piece)[0]), "highest note": lambda piece: float(note_range(piece)[1]),
+        "lowest note": lambda piece: float(note_range(piece)[0]),
+        "highest note": lambda piece: float(note_range(piece)[1]),
         "mean step of the highest note": leaps,
         f"share of runs of {_AGAIN} quarters that come again": lambda piece: self_repetition(piece, run),
     }  # fmt: skip
@@ -137,4 +137,3 @@ def _how(made: list[Composition]) -> str:
         for number, one in enumerate(made, 1)
     ]
     return "\n".join(lines)
-

@@ -45,7 +45,9 @@ class MusicParameters(Parameters):
         ),
     )  # fmt: skip
 
-    representation: Kind = data("frames", "what a step is: all notes that sound at a time, or a single event of a performance")
+    representation: Kind = data(
+        "frames", "what a step is: all notes that sound at a time, or a single event of a performance"
+    )
     steps_per_quarter: int | None = data(
         None, "steps of the grid that a quarter has", low=1, high=96, absent="4 of frames, 12 of events"
     )
@@ -62,11 +64,16 @@ class MusicParameters(Parameters):
     num_layers: int = model(1, "layers", low=1)
     input_dropout: float = model(0.0, "of what is read, one mask for each piece", low=0, below=1)
     dropout: float = model(0.2, "of layers' outputs, one mask for each piece, and within the head", low=0, below=1)
-    transpose: int = training(6, "semitones up and down that pieces are transposed by in training, at most", low=0, high=24)
+    transpose: int = training(
+        6, "semitones up and down that pieces are transposed by in training, at most", low=0, high=24
+    )
     steps: int = training(256, "steps of a piece through which gradients go", low=1)
     batch_size: int = training(4, "pieces in a batch", low=1)
     epochs: int | None = training(
-        None, "passes over the training pieces, at most", low=1, absent="by the steps of all pieces, 5 to 100; 100 with max_seconds"
+        None,
+        "passes over the training pieces, at most",
+        low=1,
+        absent="by the steps of all pieces, 5 to 100; 100 with max_seconds",
     )
     optimizer: Optimizer = training("adamw", "what moves the weights; sgd with momentum")
     learning_rate: float = training(6e-3, "the highest step size, which the schedule moves below", above=0)

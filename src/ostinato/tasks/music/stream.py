@@ -218,4 +218,3 @@ def _notes(row: Any) -> list[int]:
     if not whole or any(isinstance(own, bool) or not isinstance(own, (int, np.integer)) for own in given):  # type: ignore[union-attr]
         raise StreamRowError('it has no notes; expected a list such as [60, 64, 67], or {"notes": [60, 64, 67]}')
     return [int(own) for own in given]  # type: ignore[union-attr]
-

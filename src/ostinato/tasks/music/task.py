@@ -46,11 +46,11 @@ class MusicTask(Task[MusicParameters, Pieces, MusicEncoder, Examples, Judged]):
 
     def check(self, parameters: MusicParameters, *, tested: bool) -> None:
         if parameters.representation == "events" and (parameters.key or parameters.metre):
-            raise UsageError("key and metre are conditions of frames; leave them out, or choose representation=\"frames\"")
+            raise UsageError(
+                'key and metre are conditions of frames; leave them out, or choose representation="frames"'
+            )
 
-    def read(
-        self, parameters: MusicParameters, source: Any, reading: Any = None, *, labelled: bool = True
-    ) -> Pieces:
+    def read(self, parameters: MusicParameters, source: Any, reading: Any = None, *, labelled: bool = True) -> Pieces:
         steps = parameters.steps_per_quarter or STEPS[parameters.representation]
         found = read_music(source, steps_per_quarter=steps, drums=parameters.drums)
         if not any(map(len, found.pieces)):
@@ -100,9 +100,7 @@ class MusicTask(Task[MusicParameters, Pieces, MusicEncoder, Examples, Judged]):
     def encoder(self, parameters: MusicParameters, train: Pieces) -> MusicEncoder:
         return MusicEncoder.fit(parameters, train)
 
-    def network(
-        self, parameters: MusicParameters, encoder: MusicEncoder, train: Pieces | None
-    ) -> nn.Module:
+    def network(self, parameters: MusicParameters, encoder: MusicEncoder, train: Pieces | None) -> nn.Module:
         return make_network(parameters, encoder)
 
     def encode(self, model: Composing, records: Pieces) -> Examples:
@@ -162,10 +160,13 @@ class MusicTask(Task[MusicParameters, Pieces, MusicEncoder, Examples, Judged]):
         yield "pieces", ", ".join(f"{name} {len(part):,}" for name, part in named.items())
         yield own.kind, ", ".join(f"{name} {sum(part.lengths):,}" for name, part in named.items())
         yield "grid", f"{own.steps_per_quarter} steps a quarter; notes begin and end at the nearest"
-        yield "notes of training", f"{note_name(own.found_low)} to {note_name(own.found_high)}, {own.most} at a time at most"
+        yield (
+            "notes of training",
+            f"{note_name(own.found_low)} to {note_name(own.found_high)}, {own.most} at a time at most",
+        )
 
     def panels(self, model: Composing, records: Pieces, examples: Examples, predicted: Judged) -> Iterable[Panel]:
-        return music_panels(model, records, examples, predicted)
+        return music_panels(model, records, predicted)
 
     def answers(self, model: Composing, records: Pieces) -> Iterator[Mapping[str, Any]]:
         for piece in records.pieces:

@@ -163,7 +163,10 @@ class _Writer:
             frames, nats = write_frames(
                 self.model.network, self.encoder, plan, self.sampling, own.seed + 1_000_003 * (start // together)
             )
-            found += [self._composed(one, float(value), start + i) for i, (one, value) in enumerate(zip(frames, nats, strict=True))]
+            found += [
+                self._composed(one, float(value), start + i)
+                for i, (one, value) in enumerate(zip(frames, nats, strict=True))
+            ]
         return found
 
     def _plan(self, count: int, drafts: int) -> Plan:
@@ -180,7 +183,7 @@ class _Writer:
         return Plan(steps, count, told, opening, voice, drafts, self.encoder.most)
 
     def _one_at_a_time(self, frames: Any) -> Any:
-        """Return a voice with one note in a step: of two that the grid brings together, the one that goes on or comes."""
+        """Return a voice with one note in a step: of two that the grid brings together, the later one."""
         found = np.zeros_like(frames)
         starts = np.floor(self.request.harmonize.start * self.grid + 0.5).astype(np.int64)  # type: ignore[union-attr]
         for start, pitch in zip(starts, self.request.harmonize.pitch - self.encoder.low, strict=True):  # type: ignore[union-attr]
@@ -230,7 +233,11 @@ class _Writer:
     def _events(self) -> list[Composition]:
         own, found = self.request, list[Composition]()
         opening = () if own.prime is None else tuple(int(t) for t in self.encoder.code.encode(own.prime))
-        given = () if own.harmonize is None else voice_events(self.encoder.code, self.encoder.code.encode(own.harmonize).tolist())
+        given = (
+            ()
+            if own.harmonize is None
+            else voice_events(self.encoder.code, self.encoder.code.encode(own.harmonize).tolist())
+        )
         plan = EventPlan(self.steps, opening, given, own.voice)
         for number in range(own.count):
             tokens, nats = write_events(
@@ -241,7 +248,10 @@ class _Writer:
             at = 0.0 if own.prime is None else own.prime.length
             tracks: Sequence[Piece] = (piece,)
             if own.harmonize is not None:
-                tracks = (replace(own.harmonize.until(self.steps / self.grid), tempo=self.tempo), _without(piece, own.harmonize, self.grid))
+                tracks = (
+                    replace(own.harmonize.until(self.steps / self.grid), tempo=self.tempo),
+                    _without(piece, own.harmonize, self.grid),
+                )
             found.append(composition(tuple(tracks), self.encoder.corpus, nats, given=len(tracks) - 1, opening=at))
         return found
 
