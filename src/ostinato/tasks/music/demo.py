@@ -128,6 +128,5 @@ def run(out: Path) -> None:
         print(f"{out / name}.mid, .png: {words}; longest run copied from the examples: {own.copied:g} quarters")
     model.report(out / "report.html")
     remove_checkpoint(out)
-    print(
-        f"\nDone in {time.monotonic() - began:.0f} s. In {out}: the model, report.html, what it wrote; play the .mid files."
-    )
+    seconds = time.monotonic() - began
+    print(f"\nDone in {seconds:.0f} s. In {out}: the model, report.html, what it wrote; play the .mid files.")
