@@ -100,7 +100,8 @@ class _Voice:
 class _Tune:
     def __init__(self, name: str, lines: list[tuple[int, str]]) -> None:
         self.file, self.lines = name, lines
-        self.title, self.unit, self.metre, self.tempo = "", None, (4, 4), TEMPO  # type: ignore[var-annotated]
+        self.title, self.metre, self.tempo = "", (4, 4), TEMPO
+        self.unit: Fraction | None = None
         self.key, self.sharps, self.in_body, self.number = dict[str, int](), 0, False, 0
         self.voices: dict[str, _Voice] = {}
         self.voice = "1"

@@ -136,8 +136,8 @@ class Pieces:
 
     @property
     def divided(self) -> bool:
-        """Whether the source says which of them are tested on."""
-        return "test" in self.parts and "train" in self.parts
+        """Whether the source says which of them are trained on, and which are held out."""
+        return "train" in self.parts and bool({"validation", "test"} & set(self.parts))
 
     def part(self, name: str) -> Pieces:
         """Return those that belong to a part."""

@@ -115,8 +115,8 @@ class MusicBatches:
         code = self.encoder.code
         own = [code.transposed(self.examples.steps[i], shift) for i, shift in zip(group, shifts, strict=True)]  # type: ignore[arg-type]
         targets = torch.full((max(map(len, own)), len(own)), -100)
-        for row, tokens in enumerate(own):
-            targets[: len(tokens), row] = torch.from_numpy(tokens.astype(np.int64))
+        for row, piece in enumerate(own):
+            targets[: len(piece), row] = torch.from_numpy(piece.astype(np.int64))
         tokens = torch.full_like(targets, code.begin)
         tokens[1:] = targets[:-1].clamp(min=0)
         for start in range(0, len(targets), self.steps):

@@ -47,14 +47,14 @@ class Voice:
 
     def allowed(self) -> Frames:
         """Return where notes may sound in each step, `(steps, notes)`: everywhere where the voice rests."""
-        any_ = self.notes.any(1)
+        sounds = np.asarray(self.notes.any(1))
         at, places = self.notes.argmax(1), np.arange(self.notes.shape[1])
         allowed = np.ones_like(self.notes)
         if self.place == "melody":
             allowed = places <= at[:, None]
         elif self.place == "bass":
             allowed = places >= at[:, None]
-        return np.where(any_[:, None], allowed, True)
+        return np.where(sounds[:, None], allowed, True)
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,8 @@ def draw_choice(scores: Tensor, sampling: Sampling, generator: torch.Generator) 
     """Return one choice of each row, `(rows,)`, by scores, `(rows, choices)`."""
     if sampling.temperature == 0:
         return scores.argmax(-1)
-    chances = (scores / sampling.temperature).softmax(-1)
+    # the best has a score of 0, so that a temperature near 0 gives no infinities
+    chances = ((scores - scores.amax(-1, keepdim=True)) / sampling.temperature).softmax(-1)
     if sampling.top_p < 1:
         ordered, places = chances.sort(descending=True, stable=True)
         beyond = ordered.cumsum(-1) - ordered >= sampling.top_p  # what comes before them is enough

@@ -107,6 +107,8 @@ class MusicEncoder:
         """Find out the range, the tempo and the metre of the training pieces."""
         steps = parameters.steps_per_quarter or STEPS[parameters.representation]
         pitches = np.concatenate([own.pitch for own in train.pieces])
+        if not len(pitches):
+            raise DataError(f"{train.origin} has no note in its training part; give pieces with some")
         found = (int(pitches.min()), int(pitches.max()))
         low, high = found if parameters.notes == "found" else PIANO
         if parameters.representation == "events":

@@ -65,7 +65,7 @@ class Composer(Estimator[MusicTask], MusicParameters):
         model = self._changed(changes)
         records: Pieces = self.task.read(model.parameters, self._joined(data, labels))
         words = f"all of {records.origin}"
-        if records.divided:
+        if "test" in records.parts and records.divided:
             records, words = records.part("test"), f"the test part of {records.origin}"
         return self._judged(model, records, words)
 

@@ -163,7 +163,7 @@ class VoicesHead(nn.Module):
         read = self.features(features)
         if torch.is_grad_enabled() or len(frames) <= _ROWS:
             return self._losses(read, frames)
-        parts = zip(read.split(_ROWS), frames.split(_ROWS), strict=True)
+        parts = zip(torch.split(read, _ROWS), torch.split(frames, _ROWS), strict=True)
         return torch.cat([self._losses(*part) for part in parts])
 
     def _losses(self, read: Tensor, frames: Tensor) -> Tensor:

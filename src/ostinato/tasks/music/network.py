@@ -44,7 +44,8 @@ class FrameNetwork(nn.Module):
             parameters.head, parameters.hidden_size, encoder.notes, parameters.head_size, parameters.dropout
         )
         if encoder.shares is not None:
-            self.head.start_from(torch.from_numpy(encoder.shares).float())
+            start_from: Any = self.head.start_from
+            start_from(torch.from_numpy(encoder.shares).float())
 
     def read(self, inputs: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """Read steps, `(steps, batch, features)`; return what the head goes by, and the state."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -109,7 +109,7 @@ def _intervals(own: list[Frames], corpus: list[Frames]) -> Table:
 def _numbers(own: list[Frames], corpus: list[Frames], encoder: Any, made: list[Composition]) -> Table:
     """Return numbers of what was written, and where those of nine of ten training pieces lie."""
     run = max(1, _AGAIN * encoder.corpus.steps_per_quarter)
-    measured = {
+    measured: dict[str, Callable[[Frames], float]] = {
         "notes at a time": density, "share of dissonant intervals": dissonance,
         "lowest note": lambda piece: float(note_range(piece)[0]),
         "highest note": lambda piece: float(note_range(piece)[1]),

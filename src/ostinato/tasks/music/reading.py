@@ -148,4 +148,5 @@ def _sums(judged: Judged) -> NDArray[np.float64]:
 
 def _accuracy(sums: NDArray[np.float64]) -> NDArray[np.float64]:
     whole = sums.sum(1)
-    return np.divide(sums[:, 0], whole, out=np.ones(len(sums)), where=whole > 0)
+    found: NDArray[np.float64] = np.divide(sums[:, 0], whole, out=np.ones(len(sums)), where=whole > 0)
+    return found

@@ -40,7 +40,7 @@ def _pairs(frames: Frames) -> Floats:
     values = frames.astype(np.float32)
     together = values.T @ values
     low, high = np.triu_indices(128, 1)
-    return np.bincount((high - low) % 12, together[low, high], 12)
+    return np.bincount((high - low) % 12, together[low, high], 12).astype(np.float64)
 
 
 def dissonance(frames: Frames) -> float:
@@ -62,7 +62,7 @@ def density(frames: Frames) -> float:
 
 def leaps(frames: Frames) -> float:
     """Return the mean step of the highest note from frame to frame where it moves, in semitones."""
-    sounding = frames.any(1)
+    sounding = np.asarray(frames.any(1))
     top = 127 - frames[:, ::-1].argmax(1)
     moved = np.abs(np.diff(top))[sounding[1:] & sounding[:-1]]
     moved = moved[moved > 0]
@@ -96,7 +96,7 @@ def longest_copy(frames: Frames, corpus: Sequence[Frames], *, transposed: bool =
     # a step between pieces, so that no run goes on from one into the next
     rows = np.concatenate([np.concatenate([own, np.zeros((1, 128), bool)]) for own in corpus])
     owners = np.repeat(np.arange(len(corpus)), [len(own) + 1 for own in corpus])
-    names, silent = _names(rows), ~rows.any(1)
+    names, silent = _names(rows), ~np.asarray(rows.any(1))
     best = Copied(0)
     for shift in _TRANSPOSED if transposed else (0,):
         steps, end, place = _longest(_names(np.roll(frames, shift, 1)), names, silent)
@@ -135,7 +135,7 @@ def self_repetition(frames: Frames, run: int) -> float:
     if len(names) < run:
         return 0.0
     windows = np.lib.stride_tricks.sliding_window_view(names, run)
-    sounding = np.lib.stride_tricks.sliding_window_view(frames.any(1), run).any(1)
+    sounding = np.asarray(np.lib.stride_tricks.sliding_window_view(np.asarray(frames.any(1)), run).any(1))
     seen: set[bytes] = set()
     again = 0
     for window, counts in zip(windows, sounding, strict=True):

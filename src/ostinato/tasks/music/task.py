@@ -58,23 +58,21 @@ class MusicTask(Task[MusicParameters, Pieces, MusicEncoder, Examples, Judged]):
         return found
 
     def hold_out(self, parameters: MusicParameters, records: Pieces, shares: Shares) -> Held[Pieces]:
-        """Return the parts that the source has, else pieces drawn at random, equal ones all on one side."""
-        if records.divided:
-            held = {name: records.part(name) for name in ("train", "validation", "test")}
-            train, validation = held["train"], held["validation"]
-            if shares.validation and not len(validation):
-                places = _drawn(train, [shares.validation], parameters.seed)
-                train, validation = train[places[0]], train[places[1]]
-            return Held(
-                train, validation if shares.validation else None, held["test"] if shares.test else None,
-                f"the test part of {records.origin}",
-            )  # fmt: skip
+        """Return the parts that the source has; others are drawn at random, equal pieces all on one side."""
         asked = [shares.validation, shares.test]
-        rows = _drawn(records, [_at_least_one(len(records), own) for own in asked], parameters.seed)
-        train, validation, test = (records[own] for own in rows)
+        known = [records.part(name) if records.divided else records[:0] for name in ("validation", "test")]
+        # what the source does not have, and is asked for, is drawn
+        drawn = [0.0 if len(part) else own for part, own in zip(known, asked, strict=True)]
+        free = [i for i, part in enumerate(records.parts) if part not in ("validation", "test")]
+        rest = records[free] if records.divided else records
+        train, *parts = (rest[own] for own in _drawn(rest, drawn, parameters.seed))
         if not len(train):
             raise DataError(f"{records.origin} leaves no piece to train on; give more, or hold less of it out")
-        return Held(train, validation, test, f"{percent(shares.test)} of the pieces, drawn at random")
+        validation, test = (
+            (had if len(had) else own) if share else None for had, own, share in zip(known, parts, asked, strict=True)
+        )
+        words = f"{percent(shares.test)} of the pieces, drawn at random"
+        return Held(train, validation, test, f"the test part of {records.origin}" if len(known[1]) else words)
 
     def contents(self, records: Pieces) -> Iterable[Any]:
         """Return the notes of each piece in time."""
@@ -196,7 +194,9 @@ def _content(piece: Piece) -> tuple[Any, ...]:
 
 
 def _drawn(records: Pieces, shares: list[float], seed: int) -> list[Any]:
-    return list(drawn_groups(content_keys(_content(own) for own in records.pieces), shares, seed))
+    """Return the rows of the training part, and of the others, by their shares."""
+    asked = [_at_least_one(len(records), own) for own in shares]
+    return list(drawn_groups(content_keys(_content(own) for own in records.pieces), asked, seed))
 
 
 def _at_least_one(count: int, share: float) -> float:

@@ -22,6 +22,7 @@ Place: TypeAlias = Literal["melody", "bass", "any"]
 BARS = 16
 _MOST_STEPS = 100_000
 _MOST_ROWS = 4_096
+_SEEDS = 2**48
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,12 @@ class Request:
         for name in ("count", "drafts"):
             if getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}; expected one or more")
+        if not 0 <= self.seed < _SEEDS:
+            raise UsageError(f"seed is {self.seed}; expected a whole number from 0 to {_SEEDS - 1:,}")
+        if isinstance(self.metre, str):
+            metre_of(self.metre)
+        elif self.metre is not None:
+            metre_of("/".join(map(str, self.metre)))
         if self.voice not in ("melody", "bass", "any"):
             raise UsageError(f'voice is {self.voice!r}; expected "melody", "bass" or "any"')
         if self.tempo is not None and not 1 <= self.tempo <= 10_000:
