@@ -145,6 +145,11 @@ def test_a_folder_is_read_with_its_parts_and_without_what_is_damaged(tmp_path) -
         read_music(tmp_path / "none")
 
 
+def test_a_midi_file_in_a_riff_wrapper_is_read() -> None:
+    wrapped = b"RIFF" + struct.pack("<I", len(GOOD) + 12) + b"RMIDdata" + struct.pack("<I", len(GOOD)) + GOOD
+    assert read_midi(wrapped).pitch.tolist() == read_midi(GOOD).pitch.tolist()
+
+
 def test_a_program_that_there_is_not_is_refused() -> None:
     with pytest.raises(UsageError, match="program is 128"):
         midi_bytes(PIECE, program=128)

@@ -84,6 +84,13 @@ def test_a_given_voice_is_kept_note_for_note_where_it_lies(models, name, voice) 
         assert all_[step, own[step].argmax()]
 
 
+def test_a_voice_that_lies_on_no_grid_is_kept_as_it_was(models) -> None:
+    given = Piece.of([(0.1, 0.2, 64), (1 / 3, 0.5, 65), (2.05, 1.13, 69)])
+    made = models("plain").compose(harmonize=given, drafts=4)
+    for field in ("start", "duration", "pitch"):
+        np.testing.assert_array_equal(getattr(made.tracks[0], field), getattr(given, field))
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_an_opening_stays_as_it_was_and_the_same_seed_writes_the_same(models, name) -> None:
     model = models(name)
@@ -142,6 +149,9 @@ def test_the_parts_of_a_source_are_kept_and_equal_pieces_lie_on_one_side() -> No
     model = Composer(epochs=1, **FEW).fit(data)
     assert model.scores_.protocol.startswith("test: the test part of a set; 3 pieces")
     assert model.evaluate(data).protocol.startswith("the test part of a set")
+    part = Composer(epochs=1, validation=0.2, **FEW).fit(data[[*range(14), 17, 18, 19]])
+    assert np.isfinite(part.history_.rows[0].validation_loss)
+    assert part.scores_.protocol.startswith("test: the test part of a set; 3 pieces")
     twice = Composer(epochs=1, test=0.3, validation=0.2, **FEW).fit([*DATA, *DATA])
     assert "are in the training part too" not in twice.scores_.verdict
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
@@ -155,8 +156,9 @@ class _Writer:
             quarters = own.bars * self.bar
         elif own.seconds is not None:
             quarters = own.seconds * self.tempo / 60.0
-        elif quarters is None:
-            quarters = BARS * self.bar if own.harmonize is None else own.harmonize.length
+        elif quarters is None and own.harmonize is not None:
+            return max(1, math.ceil(own.harmonize.length * self.grid - 1e-6))  # no note of the voice is cut
+        quarters = BARS * self.bar if quarters is None else quarters
         return max(1, round(quarters * self.grid))
 
     # --- frames ----------------------------------------------------------------------------------------------------
