@@ -96,10 +96,12 @@ def longest_copy(frames: Frames, corpus: Sequence[Frames], *, transposed: bool =
     # a step between pieces, so that no run goes on from one into the next
     rows = np.concatenate([np.concatenate([own, np.zeros((1, 128), bool)]) for own in corpus])
     owners = np.repeat(np.arange(len(corpus)), [len(own) + 1 for own in corpus])
-    names, silent = _names(rows), ~np.asarray(rows.any(1))
+    names = _names(rows)
+    order = np.argsort(names, kind="stable")
+    order = order[np.asarray(rows.any(1))[order]]  # silence is not looked for
     best = Copied(0)
     for shift in _TRANSPOSED if transposed else (0,):
-        steps, end, place = _longest(_names(np.roll(frames, shift, 1)), names, silent)
+        steps, end, place = _longest(_names(np.roll(frames, shift, 1)), names, order)
         if steps > best.steps:
             best = Copied(steps, end - steps + 1, int(owners[place]), shift)
     return best
@@ -112,10 +114,8 @@ def _names(frames: Frames) -> NDArray[np.uint64]:
     return np.asarray(words[:, 0] * first ^ (words[:, 1] + first) * second, np.uint64)
 
 
-def _longest(own: NDArray[np.uint64], others: NDArray[np.uint64], silent: NDArray[np.bool_]) -> tuple[int, int, int]:
-    """Return the length of the longest common run that does not sound nothing, and where it ends in both."""
-    order = np.argsort(others, kind="stable")
-    order = order[~silent[order]]
+def _longest(own: NDArray[np.uint64], others: NDArray[np.uint64], order: NDArray[np.int64]) -> tuple[int, int, int]:
+    """Return the length of the longest common run, and where it ends in both; `order` sorts those of others."""
     first, last = (np.searchsorted(others[order], own, side) for side in ("left", "right"))
     best, before, run = (0, 0, 0), order[:0], np.zeros(len(others) + 1, np.int64)
     for step in range(len(own)):
