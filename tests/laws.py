@@ -8,6 +8,7 @@ import numpy as np
 
 from ostinato import (
     AnomalyDetector,
+    Composer,
     EventPredictor,
     Forecaster,
     LanguageModel,
@@ -139,6 +140,15 @@ def _sounds(other: bool, seed: int) -> tuple[list[tuple[np.ndarray, int]], list[
     tones = TONES if not other else {"lo": TONES["hi"], "hi": TONES["lo"]}
     texts = [rng.choice(list(TONES), int(rng.integers(1, 4))).tolist() for _ in range(80)]
     return [(spoken(text, rng, tones), 8000) for text in texts], [" ".join(text) for text in texts]
+def _music(other: bool, seed: int) -> list[list[list[int]]]:
+    """Pieces of chords that go up the scale; those of the other law go down."""
+    rng = _rng(other, seed)
+    found = []
+    for _ in range(60):
+        steps = np.cumsum([0, *rng.integers(1, 3, 11)]) * (-1 if other else 1)
+        root = int(rng.integers(55, 65)) + (12 if other else 0)
+        found.append([[int(root + step), int(root + step + 4), int(root + step + 7)] for step in steps])
+    return found
 
 
 CASES: dict[str, Case] = {
@@ -169,6 +179,8 @@ CASES: dict[str, Case] = {
     "patient monitor": Case(
         lambda: PatientMonitor(epochs=6, members=2, batch_size=16, learning_rate=1e-2, time_unit="hours", **QUIET),
         _ward,
+    "composer": Case(
+        lambda: Composer(epochs=12, head_size=16, steps_per_quarter=1, learning_rate=2e-2, **QUIET), _music
     ),
     "translator": Case(
         lambda: Translator(epochs=6, level="word", batch_tokens=128, learning_rate=1e-2, **QUIET), _pairs

@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from ostinato.tasks.language import LanguageModel
     from ostinato.tasks.speech import Transcriber
     from ostinato.tasks.monitor import PatientMonitor
+    from ostinato.tasks.music import Composer
     from ostinato.tasks.tag import SequenceTagger
     from ostinato.tasks.translate import Translator
 
 # where each public name lives; nothing heavy is imported until one is used, so that `ostinato --help` is quick
 _HOMES = {
     "AnomalyDetector": "ostinato.tasks.anomaly",
+    "Composer": "ostinato.tasks.music",
     "EventPredictor": "ostinato.tasks.events",
     "Forecaster": "ostinato.tasks.forecast",
     "LanguageModel": "ostinato.tasks.language",
@@ -51,6 +53,7 @@ _ROOMS = ("cells", "data", "engine", "errors", "nn", "streaming", "training")
 
 __all__ = [
     "AnomalyDetector",
+    "Composer",
     "EventPredictor",
     "Forecaster",
     "LanguageModel",

@@ -14,6 +14,7 @@ import pytest
 import ostinato
 from ostinato import (
     AnomalyDetector,
+    Composer,
     EventPredictor,
     Forecaster,
     LanguageModel,
@@ -50,6 +51,9 @@ def models(tmp_path_factory):
         "tagger": SequenceTagger(test=0.2, **FEW).fit(tagged),
         "events": EventPredictor(**FEW).fit(log),
         "anomaly": AnomalyDetector(**FEW).fit(np.sin(np.arange(120) / 3)),
+        "composer": Composer(head_size=4, steps_per_quarter=1, key=True, metre=True, **FEW).fit(
+            [[[60 + i % 5, 64], [62 + i % 3], [60, 67]] for i in range(16)]
+        ),
         "language": LanguageModel(**FEW).fit(["the cat sat on the mat and looked at the dog"] * 30),
     }
     return {name: own.save(folder / name) for name, own in made.items()}
@@ -86,6 +90,7 @@ def _refusal(folder) -> str:
 
 
 NAMES = ["anomaly", "forecaster", "transformer", "recursive", "sequences", "texts", "tagger", "events", "language"]
+NAMES = ["forecaster", "transformer", "recursive", "sequences", "texts", "tagger", "events", "language", "composer"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -132,6 +137,7 @@ USES = {
     "tagger": lambda model: model.predict(["the dog"]),
     "events": lambda model: list(model.answers({"case": [1, 1], "activity": ["a", "b"], "time": [0, 1]})),
     "language": lambda model: model.generate("the", length=3),
+    "composer": lambda model: model.compose(bars=2),
 }
 
 

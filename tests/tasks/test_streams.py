@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from ostinato import (
     AnomalyDetector,
+    Composer,
     EventPredictor,
     Forecaster,
     LanguageModel,
@@ -36,6 +37,7 @@ VITALS = [
 ]
 DIED = [{"id": i, "outcome": i % 2} for i in range(24)]
 LINES = ["the cat sat on the mat and looked at the dog", "the dog looked at the cat", "a mat", "the dog sat"]
+CHORDS = [[[60 + i % 5, 64 + i % 3], [62, 65 + i % 4], [], [60, 67]] for i in range(16)]
 PAIRS = [("a dog", "ein hund"), ("a cat", "eine katze")] * 20
 TONE = (0.3 * np.sin(np.arange(6400) / 4) * (np.arange(6400) // 1600 % 2)).round(4)
 EVENTS = [{"case": f"c{i % 3}", "activity": "abcab"[i % 5], "time": 40 + i} for i in range(8)]
@@ -60,6 +62,8 @@ MAKE = {
     ).fit([(TONE[: 1600 * (1 + i % 3)] + 0.001 * i, 8000) for i in range(12)], ["hum", "hum hum", "hum"] * 4),
     "translator": lambda: Translator(embedding_size=4, **FEW).fit(PAIRS),
     "monitor": lambda: PatientMonitor(members=2, time_unit="hours", test=0, **FEW).fit(VITALS, DIED),
+    "frames of music": lambda: Composer(head_size=4, steps_per_quarter=1, **FEW).fit(CHORDS),
+    "events of music": lambda: Composer(representation="events", steps_per_quarter=1, **FEW).fit(CHORDS),
 }
 ROWS = {
     "anomaly": [[float(np.sin(i))] for i in range(8)],
@@ -75,6 +79,8 @@ ROWS = {
     "speech": [TONE[first : first + 800].tolist() for first in range(0, 6400, 800)],
     "translator": ["a dog", "a cat", "dog"],
     "monitor": [{"id": f"p{i % 3}", "time": i / 2, "variable": "HR", "value": 80 + i} for i in range(8)],
+    "frames of music": [[60, 64], "62 65", {"notes": []}, [60], [61, 66], [108]],
+    "events of music": ["on 60", {"event": "shift 2"}, "off 60", "loudness 3", "on 62", "shift 1"],
 }
 BAD = {
     "anomaly": ["x"],
@@ -95,6 +101,14 @@ NAMES = list(MAKE)
 KEEP = ["forecaster", "transformer events", "events", "sequences", "tokens", "language", "speech"]
 KEEP = ["forecaster", "transformer events", "events", "sequences", "tokens", "language", "monitor"]
 KEEP = ["forecaster", "anomaly", "keys", "transformer events", "events", "sequences", "tokens", "language"]
+    "frames of music": [60, "x"],
+    "events of music": "shift 0",
+}
+NAMES = list(MAKE)
+KEEP = [
+    "forecaster", "transformer events", "events", "sequences", "tokens", "language", "frames of music",
+    "events of music",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -69,6 +69,9 @@ _LINES: tuple[tuple[str, str], ...] = (
     ("loss", "mean of -log of the probability given to each token of the reference, in nats"),
     ("BLEU", "n-grams shared with the reference, 0 to 100, as sacrebleu counts them"),
     ("chrF", "n-grams of characters shared with the reference, 0 to 100, as sacrebleu counts them"),
+    # music
+    ("nats a frame", "mean of -log of the probability given to all notes of a step of the grid together"),
+    ("frame accuracy", "right notes over all that sound in the likeliest answer or in truth"),
     # what fits cost
     ("validation loss", "the lowest loss of an epoch on the validation part: what a choice is made by"),
     ("epochs", "passes over the training part until it stopped"),

@@ -63,6 +63,7 @@ _TASKS: dict[str, Home] = {
         _ours("speech", "speech recogniser", "speech", "parameters", "Transcriber", "Speech"),
         _ours("monitor", "patient monitor", "monitor", "parameters", "PatientMonitor", "Monitor"),
         _ours("anomaly", "anomaly detector", "anomaly", "parameters", "AnomalyDetector", "Anomaly"),
+        _ours("music", "composer", "music", "parameters", "Composer", "Music"),
     )
 }
 
