@@ -140,6 +140,8 @@ def _sounds(other: bool, seed: int) -> tuple[list[tuple[np.ndarray, int]], list[
     tones = TONES if not other else {"lo": TONES["hi"], "hi": TONES["lo"]}
     texts = [rng.choice(list(TONES), int(rng.integers(1, 4))).tolist() for _ in range(80)]
     return [(spoken(text, rng, tones), 8000) for text in texts], [" ".join(text) for text in texts]
+
+
 def _music(other: bool, seed: int) -> list[list[list[int]]]:
     """Pieces of chords that go up the scale; those of the other law go down."""
     rng = _rng(other, seed)
@@ -176,9 +178,11 @@ CASES: dict[str, Case] = {
             **QUIET,
         ),
         _sounds,
+    ),
     "patient monitor": Case(
         lambda: PatientMonitor(epochs=6, members=2, batch_size=16, learning_rate=1e-2, time_unit="hours", **QUIET),
         _ward,
+    ),
     "composer": Case(
         lambda: Composer(epochs=12, head_size=16, steps_per_quarter=1, learning_rate=2e-2, **QUIET), _music
     ),

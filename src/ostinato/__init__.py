@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from ostinato.tasks.events import EventPredictor
     from ostinato.tasks.forecast import Forecaster
     from ostinato.tasks.language import LanguageModel
-    from ostinato.tasks.speech import Transcriber
     from ostinato.tasks.monitor import PatientMonitor
     from ostinato.tasks.music import Composer
+    from ostinato.tasks.speech import Transcriber
     from ostinato.tasks.tag import SequenceTagger
     from ostinato.tasks.translate import Translator
 

@@ -56,7 +56,7 @@ def models(tmp_path_factory):
         ),
         "language": LanguageModel(**FEW).fit(["the cat sat on the mat and looked at the dog"] * 30),
     }
-    return {name: own.save(folder / name) for name, own in made.items()}
+    return {name: model.save(folder / name) for name, model in made.items()}
 
 
 def _rewritten(folder, target, change):
@@ -89,8 +89,10 @@ def _refusal(folder) -> str:
     return ""
 
 
-NAMES = ["anomaly", "forecaster", "transformer", "recursive", "sequences", "texts", "tagger", "events", "language"]
-NAMES = ["forecaster", "transformer", "recursive", "sequences", "texts", "tagger", "events", "language", "composer"]
+NAMES = [
+    "anomaly", "forecaster", "transformer", "recursive", "sequences", "texts", "tagger", "events", "composer",
+    "language",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -96,18 +96,13 @@ BAD = {
     "speech": 3,
     "translator": 3,
     "monitor": {"id": 1},
-}
-NAMES = list(MAKE)
-KEEP = ["forecaster", "transformer events", "events", "sequences", "tokens", "language", "speech"]
-KEEP = ["forecaster", "transformer events", "events", "sequences", "tokens", "language", "monitor"]
-KEEP = ["forecaster", "anomaly", "keys", "transformer events", "events", "sequences", "tokens", "language"]
     "frames of music": [60, "x"],
     "events of music": "shift 0",
 }
 NAMES = list(MAKE)
 KEEP = [
-    "forecaster", "transformer events", "events", "sequences", "tokens", "language", "frames of music",
-    "events of music",
+    "forecaster", "anomaly", "keys", "transformer events", "events", "sequences", "tokens", "language", "speech",
+    "monitor", "frames of music", "events of music",
 ]  # fmt: skip
 
 

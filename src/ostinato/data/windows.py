@@ -143,7 +143,9 @@ class _Flat:
                 panel.frequency.times(series.start, -margin[0], length + sum(margin))
                 for series, length in zip(panel.series, lengths, strict=True)
             ]
-            calendars.append(np.concatenate([calendar_features(each, panel.frequency, windows.cycles) for each in times]))
+            calendars.append(
+                np.concatenate([calendar_features(each, panel.frequency, windows.cycles) for each in times])
+            )
         return cls(values, calendars[-1], first)
 
     def take(self, series: NDArray[np.int64], rows: NDArray[np.int64]) -> tuple[Floats, NDArray[np.float32]]:

@@ -266,6 +266,7 @@ class Task(Generic[P, R, C, E, D]):
             UsageError: it is none.
         """
         raise UsageError(f"a model of {self.records} is no model of language; expected one of `ostinato fit language`")
+
     def embed(self, model: Model[P, C], examples: E) -> NDArray[np.float32]:
         """Return what each record comes to in the network, `(records, features)`; see `Estimator.embed`.
 

@@ -66,7 +66,7 @@ def ward(patients: int, seed: int = 0) -> tuple[dict[str, list[Any]], dict[str, 
 def run(out: Path) -> None:
     """Make a ward, train, judge, write a report, and stream the measurements of one patient."""
     for line in _lines(out):
-        print(line, file=sys.stdout, flush=True)  # noqa: T201, what a demo is for
+        print(line, file=sys.stdout, flush=True)
 
 
 def _lines(out: Path) -> Iterator[str]:
