@@ -36,7 +36,7 @@ def measure_calibration(
         quantiles: what was forecast, `(windows, horizon, targets, levels)`.
         levels: of the quantiles.
         independent: how many forecasts there are that do not overlap; `None`: all values stand for themselves.
-        known: share of the intervals, 0 to 1, that was found on other and more forecasts: by that much they stay as they
+        known: share of the intervals, 0 to 1, that was found on other and more forecasts: by so much they stay as they
             are where these are few.
     """
     offsets = np.zeros(len(levels))

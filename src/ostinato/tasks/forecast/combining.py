@@ -84,7 +84,7 @@ def roughness(history: Floats, seasons: Sequence[int]) -> Floats:
 
     The mean absolute difference from the step before, or from a season before where that is less. What is recent counts
     most, since prices have calm and rough times and growing series grow in what they move (exponential weights: J.P.
-    Morgan, "RiskMetrics", 1996); but the calm of a few steps is no promise, so that half of the plain mean is the least.
+    Morgan, "RiskMetrics", 1996). But the calm of a few steps is no promise: half of the plain mean is the least.
     """
     half = max(_HALF_LIFE, 2 * max(seasons, default=1))
     found = [_moves(history, lag, half) for lag in (1, *seasons) if history.shape[1] > lag]

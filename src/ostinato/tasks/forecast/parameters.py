@@ -59,7 +59,7 @@ class ForecastParameters(TimedTables):
     )
     calendar: bool = model(
         True,
-        "read time of day, day of week and day of year, as far as the frequency shows them and training holds two of each",
+        "read time of day, week and year, as far as the frequency shows them and training holds two of each",
     )
     cell: Cell = model("gru", "recurrent cell, any of docs/cells.md, or transformer")
     hidden_size: int = model(64, "units of a layer", low=1)
