@@ -1,7 +1,5 @@
 """`scan` against torch.nn's layers and against the sequences taken one by one."""
 
-from functools import cache
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -71,18 +69,12 @@ def test_torch_cells_unchanged_give_what_torch_layers_give(cell, layer) -> None:
         torch.testing.assert_close(ours, theirs[0])
 
 
-@cache
-def _in_double(make):
-    """Return a cell, one for all examples: each new one is traced again."""
-    return make().double()
-
-
 @settings(max_examples=40, deadline=None)
 @given(data=st.data(), make=st.sampled_from(MAKERS), reverse=st.booleans(), batch_first=st.booleans())
 def test_a_padded_batch_gives_what_its_sequences_give_one_by_one(data, make, reverse, batch_first) -> None:
     time, batch = data.draw(st.integers(1, 7)), data.draw(st.integers(1, 4))
     lengths = torch.tensor(data.draw(st.lists(st.integers(0, time), min_size=batch, max_size=batch)))
-    cell = _in_double(make)
+    cell = make().double()
     xs = torch.randn(time, batch, 3, dtype=torch.double)
     # whatever stands in the padding must not matter, not even NaN
     padded = xs.masked_fill((torch.arange(time)[:, None] >= lengths)[..., None], float("nan")).requires_grad_()
