@@ -81,13 +81,11 @@ class SpeechEncoder:
         rate = parameters.rate or train.usual_rate()
         settings = FeatureSettings(rate, parameters.bins or (_FEW if rate < 16000 else _MANY), normalisation="none")
         settings.check()
-        raw = RawFrames.of(train, settings, Choices.of(parameters, 1).tail)
+        first = Choices.of(parameters, 1)
+        raw = RawFrames.of(train, settings, first.tail)
         targets = [units.encode(text) for text in texts]
-        further = 2**parameters.pyramid
-        subsampling = parameters.subsampling or (
-            suited_subsampling(raw.lengths.tolist(), least_steps(targets), further)
-            if parameters.loss != "transducer"
-            else 4
+        subsampling = parameters.subsampling or suited_subsampling(
+            raw.lengths.tolist(), [1] if first.loss == "transducer" else least_steps(targets), 2**parameters.pyramid
         )
         choices = Choices.of(parameters, subsampling)
         return cls(
@@ -196,7 +194,7 @@ class Spoken:
 
     def fits(self, parameters: SpeechParameters) -> NDArray[np.bool_]:
         """Tell of each whether it can be learned from: CTC needs a step for each unit, and one between equal ones."""
-        if parameters.loss == "transducer":
+        if self.encoder.choices.loss == "transducer":
             there: NDArray[np.bool_] = self.lengths > 0
             return there
         reduction = self.encoder.choices.subsampling * 2**parameters.pyramid
