@@ -54,7 +54,7 @@ class Choices:
         bidirectional = not live if parameters.bidirectional is None else parameters.bidirectional
         causal = live if parameters.causal is None else parameters.causal
         normalize: Normal = parameters.normalize or "running"
-        # who reads forward alone knows a word at its end: a transducer then spells it, where CTC has a step for each unit
+        # who reads forward alone knows a word at its end; a transducer then spells it in one step
         loss: Loss = parameters.loss or ("transducer" if live else "ctc")
         return cls(bidirectional, causal, normalize, subsampling, loss)
 
