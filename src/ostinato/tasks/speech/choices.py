@@ -13,6 +13,7 @@ from ostinato.tasks.speech.parameters import SpeechParameters
 
 Normal = Literal["utterance", "running", "global"]
 Loss = Literal["ctc", "transducer", "both"]
+HIGHEST = 8
 _TAIL = 0.3
 _MOST = 4
 _FITTING = 0.99  # of the transcripts must have room
@@ -36,6 +37,15 @@ class Choices:
     normalize: Normal
     subsampling: int
     loss: Loss
+
+    def __post_init__(self) -> None:
+        """Refuse a number that no fit chooses, which a file may hold.
+
+        Raises:
+            ValueError: so it is.
+        """
+        if not 1 <= self.subsampling <= HIGHEST:
+            raise ValueError(f"its subsampling is {self.subsampling:.3g}; expected 1 to {HIGHEST}")
 
     @property
     def tail(self) -> float:

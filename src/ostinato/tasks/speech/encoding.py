@@ -24,6 +24,7 @@ from ostinato.tasks.speech.units import SpeechUnits
 
 Frames: TypeAlias = "NDArray[np.float32]"
 _KEPT = 1 << 30  # bytes of frames that are kept in memory; those of longer recordings are computed each time
+_MOST = 256
 _FEW, _MANY = 40, 80  # bands, below 16 kHz and from there on
 
 
@@ -46,6 +47,18 @@ class SpeechEncoder:
     normaliser: Normaliser
     choices: Choices
     aids: Aids = field(default_factory=Aids)
+
+    def __post_init__(self) -> None:
+        """Refuse parts that do not go together, which a file may hold.
+
+        Raises:
+            ValueError, UsageError: so it is.
+        """
+        if not 1 <= self.settings.bins <= _MOST:
+            raise ValueError(f"its frames have {self.settings.bins:.3g} bands; expected 1 to {_MOST}")
+        if self.normaliser.mean.shape != (self.settings.bins,):
+            raise ValueError(f"its normaliser is of {self.normaliser.mean.shape} bands, not of {self.settings.bins}")
+        self.settings.check()
 
     def __post_init__(self) -> None:
         """Hold the n-grams against the units."""
