@@ -12,7 +12,15 @@ import numpy as np
 import pytest
 
 import ostinato
-from ostinato import EventPredictor, Forecaster, LanguageModel, SequenceClassifier, SequenceTagger, TextClassifier
+from ostinato import (
+    EventPredictor,
+    Forecaster,
+    LanguageModel,
+    SequenceClassifier,
+    SequenceTagger,
+    TextClassifier,
+    Transcriber,
+)
 from ostinato.errors import ArtifactError, CorruptArtifact, OstinatoError, StreamRowError
 from ostinato.options import parameters_of
 
@@ -41,6 +49,9 @@ def models(tmp_path_factory):
         ),
         "tagger": SequenceTagger(test=0.2, **FEW).fit(tagged),
         "events": EventPredictor(**FEW).fit(log),
+        "speech": Transcriber(streaming=True, channels=2, bins=8, test=0, loss="both", num_layers=2, **FEW).fit(
+            [(np.sin(np.arange(3200 + 100 * i) / 4), 8000) for i in range(12)], ["hum", "ho hum"] * 6
+        ),
         "language": LanguageModel(**FEW).fit(["the cat sat on the mat and looked at the dog"] * 30),
     }
     return {name: own.save(folder / name) for name, own in made.items()}
@@ -76,7 +87,7 @@ def _refusal(folder) -> str:
     return ""
 
 
-NAMES = ["forecaster", "transformer", "recursive", "sequences", "texts", "tagger", "events", "language"]
+NAMES = ["forecaster", "transformer", "recursive", "sequences", "texts", "tagger", "events", "speech", "language"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -121,6 +132,7 @@ USES = {
     "texts": lambda model: model.predict(["a fine film"]),
     "tagger": lambda model: model.predict(["the dog"]),
     "events": lambda model: list(model.answers({"case": [1, 1], "activity": ["a", "b"], "time": [0, 1]})),
+    "speech": lambda model: model.predict([(np.sin(np.arange(3200) / 4), 8000)]),
     "language": lambda model: model.generate("the", length=3),
 }
 

@@ -41,6 +41,9 @@ _LINES: tuple[tuple[str, str], ...] = (
     ("loss", "mean of -log of the probability given to each token of the reference, in nats"),
     ("BLEU", "n-grams shared with the reference, 0 to 100, as sacrebleu counts them"),
     ("chrF", "n-grams of characters shared with the reference, 0 to 100, as sacrebleu counts them"),
+    # speech
+    ("WER", "words that are substituted, left out or put in, over the words of all references"),
+    ("CER", "the same of characters, spaces among them"),
     # what fits cost
     ("validation loss", "the lowest loss of an epoch on the validation part: what a choice is made by"),
     ("epochs", "passes over the training part until it stopped"),
