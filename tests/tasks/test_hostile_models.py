@@ -21,6 +21,7 @@ from ostinato import (
     SequenceClassifier,
     SequenceTagger,
     TextClassifier,
+    Transcriber,
 )
 from ostinato.errors import ArtifactError, CorruptArtifact, OstinatoError, StreamRowError
 from ostinato.options import parameters_of
@@ -53,6 +54,9 @@ def models(tmp_path_factory):
         "anomaly": AnomalyDetector(**FEW).fit(np.sin(np.arange(120) / 3)),
         "composer": Composer(head_size=4, steps_per_quarter=1, key=True, metre=True, **FEW).fit(
             [[[60 + i % 5, 64], [62 + i % 3], [60, 67]] for i in range(16)]
+        ),
+        "speech": Transcriber(streaming=True, channels=2, bins=8, test=0, loss="both", num_layers=2, **FEW).fit(
+            [(np.sin(np.arange(3200 + 100 * i) / 4), 8000) for i in range(12)], ["hum", "ho hum"] * 6
         ),
         "language": LanguageModel(**FEW).fit(["the cat sat on the mat and looked at the dog"] * 30),
     }
@@ -91,7 +95,7 @@ def _refusal(folder) -> str:
 
 NAMES = [
     "anomaly", "forecaster", "transformer", "recursive", "sequences", "texts", "tagger", "events", "composer",
-    "language",
+    "speech", "language",
 ]  # fmt: skip
 
 
@@ -138,6 +142,7 @@ USES = {
     "texts": lambda model: model.predict(["a fine film"]),
     "tagger": lambda model: model.predict(["the dog"]),
     "events": lambda model: list(model.answers({"case": [1, 1], "activity": ["a", "b"], "time": [0, 1]})),
+    "speech": lambda model: model.predict([(np.sin(np.arange(3200) / 4), 8000)]),
     "language": lambda model: model.generate("the", length=3),
     "composer": lambda model: model.compose(bars=2),
 }

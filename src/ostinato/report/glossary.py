@@ -72,6 +72,9 @@ _LINES: tuple[tuple[str, str], ...] = (
     # music
     ("nats a frame", "mean of -log of the probability given to all notes of a step of the grid together"),
     ("frame accuracy", "right notes over all that sound in the likeliest answer or in truth"),
+    # speech
+    ("WER", "words that are substituted, left out or put in, over the words of all references"),
+    ("CER", "the same of characters, spaces among them"),
     # what fits cost
     ("validation loss", "the lowest loss of an epoch on the validation part: what a choice is made by"),
     ("epochs", "passes over the training part until it stopped"),

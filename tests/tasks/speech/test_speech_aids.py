@@ -75,6 +75,13 @@ def test_a_stream_writes_what_the_whole_recording_gives_with_a_language_model(fi
         assert " ".join(own.text for own in ended) == expected[0].text
 
 
+def test_what_is_missing_is_said_before_anything_is_trained(sounds, tmp_path) -> None:
+    texts = _texts(6, 1)
+    for wrong in ({"language_model": str(tmp_path / "none")}, {"words": str(tmp_path / "none.txt")}):
+        with pytest.raises(DataError, match="none"):
+            Transcriber(epochs=1000, progress=False, validation=0.0, test=0.0, **wrong).fit(sounds, texts)
+
+
 def test_what_cannot_help_is_refused(fitted, sounds, tmp_path) -> None:
     with pytest.raises(DataError, match="there is no such folder or file"):
         fitted.transcribe(sounds, language_model=str(tmp_path / "none"))

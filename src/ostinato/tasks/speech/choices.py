@@ -12,6 +12,8 @@ from ostinato.errors import UsageError
 from ostinato.tasks.speech.parameters import SpeechParameters
 
 Normal = Literal["utterance", "running", "global"]
+Loss = Literal["ctc", "transducer", "both"]
+HIGHEST = 8
 _TAIL = 0.3
 _MOST = 4
 _FITTING = 0.99  # of the transcripts must have room
@@ -27,12 +29,23 @@ class Choices:
         causal: whether convolutions see no later frame.
         normalize: by what frames are standardised.
         subsampling: frames that the convolutions make one.
+        loss: what is learned.
     """
 
     bidirectional: bool
     causal: bool
     normalize: Normal
     subsampling: int
+    loss: Loss
+
+    def __post_init__(self) -> None:
+        """Refuse a number that no fit chooses, which a file may hold.
+
+        Raises:
+            ValueError: so it is.
+        """
+        if not 1 <= self.subsampling <= HIGHEST:
+            raise ValueError(f"its subsampling is {self.subsampling:.3g}; expected 1 to {HIGHEST}")
 
     @property
     def tail(self) -> float:
@@ -51,7 +64,9 @@ class Choices:
         bidirectional = not live if parameters.bidirectional is None else parameters.bidirectional
         causal = live if parameters.causal is None else parameters.causal
         normalize: Normal = parameters.normalize or "running"
-        return cls(bidirectional, causal, normalize, subsampling)
+        # who reads forward alone knows a word at its end; a transducer then spells it in one step
+        loss: Loss = parameters.loss or ("transducer" if live else "ctc")
+        return cls(bidirectional, causal, normalize, subsampling, loss)
 
     def check(self, *, streaming: bool) -> None:
         """Refuse choices that a streaming model cannot have.

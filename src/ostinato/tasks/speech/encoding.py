@@ -24,6 +24,7 @@ from ostinato.tasks.speech.units import SpeechUnits
 
 Frames: TypeAlias = "NDArray[np.float32]"
 _KEPT = 1 << 30  # bytes of frames that are kept in memory; those of longer recordings are computed each time
+_MOST = 256
 _FEW, _MANY = 40, 80  # bands, below 16 kHz and from there on
 
 
@@ -48,7 +49,16 @@ class SpeechEncoder:
     aids: Aids = field(default_factory=Aids)
 
     def __post_init__(self) -> None:
-        """Hold the n-grams against the units."""
+        """Refuse parts that do not go together, which a file may hold.
+
+        Raises:
+            ValueError, UsageError: so it is.
+        """
+        if not 1 <= self.settings.bins <= _MOST:
+            raise ValueError(f"its frames have {self.settings.bins:.3g} bands; expected 1 to {_MOST}")
+        if self.normaliser.mean.shape != (self.settings.bins,):
+            raise ValueError(f"its normaliser is of {self.normaliser.mean.shape} bands, not of {self.settings.bins}")
+        self.settings.check()
         if self.aids.ngrams is not None and self.aids.ngrams.ngrams.symbols != len(self.units):
             raise ValueError("its n-grams are of other units")
 
@@ -81,13 +91,11 @@ class SpeechEncoder:
         rate = parameters.rate or train.usual_rate()
         settings = FeatureSettings(rate, parameters.bins or (_FEW if rate < 16000 else _MANY), normalisation="none")
         settings.check()
-        raw = RawFrames.of(train, settings, Choices.of(parameters, 1).tail)
+        first = Choices.of(parameters, 1)
+        raw = RawFrames.of(train, settings, first.tail)
         targets = [units.encode(text) for text in texts]
-        further = 2**parameters.pyramid
-        subsampling = parameters.subsampling or (
-            suited_subsampling(raw.lengths.tolist(), least_steps(targets), further)
-            if parameters.loss != "transducer"
-            else 4
+        subsampling = parameters.subsampling or suited_subsampling(
+            raw.lengths.tolist(), [1] if first.loss == "transducer" else least_steps(targets), 2**parameters.pyramid
         )
         choices = Choices.of(parameters, subsampling)
         return cls(
@@ -196,7 +204,7 @@ class Spoken:
 
     def fits(self, parameters: SpeechParameters) -> NDArray[np.bool_]:
         """Tell of each whether it can be learned from: CTC needs a step for each unit, and one between equal ones."""
-        if parameters.loss == "transducer":
+        if self.encoder.choices.loss == "transducer":
             there: NDArray[np.bool_] = self.lengths > 0
             return there
         reduction = self.encoder.choices.subsampling * 2**parameters.pyramid

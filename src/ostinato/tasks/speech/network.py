@@ -56,9 +56,9 @@ class SpeechNetwork(nn.Module):
             width=width,
         )
         self.normal = _norm(parameters.layer_norm, width)
-        self.scores = nn.Linear(width, classes) if parameters.loss != "transducer" else None
+        self.scores = nn.Linear(width, classes) if choices.loss != "transducer" else None
         self.predictor, self.joint = None, None
-        if parameters.loss != "ctc":
+        if choices.loss != "ctc":
             self.predictor = TransducerPredictor(classes, size, lambda features: _cell(parameters.cell, features, size))
             self.joint = TransducerJoint(width, size, size, classes)
 

@@ -90,7 +90,9 @@ class SpeechParameters(Parameters):
     pyramid: int = model(0, "layers that read two steps of the one before as one", low=0, high=3)
     layer_norm: bool = model(True, "normalise what layers read and give")
     dropout: float = model(0.2, "of what layers read", low=0, below=1)
-    loss: Literal["ctc", "transducer", "both"] = model("ctc", "what is learned; with both the transducer writes")
+    loss: Literal["ctc", "transducer", "both"] | None = model(
+        None, "what is learned; with both the transducer writes", absent="ctc; transducer if streaming"
+    )
     ctc_weight: float = model(0.3, "share of CTC in the loss of both", low=0, high=1)
     beam_size: int = model(
         1, "hypotheses followed side by side; 1: the most probable unit each time, or 16 where words are helped", low=1
@@ -109,12 +111,14 @@ class SpeechParameters(Parameters):
     hot_bonus: float = model(4.0, "what a preferred word adds to the score, in nats", low=0, high=50)
     silence: float = model(1.0, "seconds in which nothing is said that end an utterance, of streaming models", above=0)
     augmentation: float = training(
-        1.0, "how much training frames are changed: masks, speed, pitch, loudness, noise", low=0, high=2
+        0.5, "how much training frames are changed: masks, speed, pitch, loudness, noise", low=0, high=2
     )
-    batch_size: int = training(16, "utterances of a batch, at most", low=1)
+    batch_size: int | None = training(
+        None, "utterances of a batch, at most", low=1, absent="8 of fewer than 200 utterances, else 16"
+    )
     batch_seconds: float = training(60.0, "seconds of a batch, padding counted", above=0)
     epochs: int | None = training(
-        None, "passes over the training utterances, at most", low=1, absent="as many as make 2,500 steps, 10 to 150"
+        None, "passes over the training utterances, at most", low=1, absent="as many as make 2,500 steps, 10 to 100"
     )
     optimizer: Optimizer = training("adamw", "what moves the weights; sgd with momentum")
     learning_rate: float = training(3e-3, "the highest step size, which the schedule moves below", above=0)

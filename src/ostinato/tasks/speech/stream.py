@@ -94,7 +94,8 @@ class SpeechStream(SoundStream):
         # of each stage behind the first, the output before that waits to be read with the next
         self._waiting: list[NDArray[np.float32] | None] = [None] * (len(self._stages) - 1)
         self._phases = [0] * (len(self._stages) - 1)
-        self._frames, self._reads, self._steps, self._began, self._text, self._samples = 0, 0, 0, 0, "", 0
+        self._text, self._count = "", 0
+        self._frames, self._reads, self._steps, self._began, self._samples = 0, 0, 0, 0, 0
 
     def steps(self, row: Any) -> Steps:
         """Take a packet in, of any size; return what it came to, a `Heard`.
@@ -159,7 +160,7 @@ class SpeechStream(SoundStream):
             if output is not None:
                 done += self._decoded(output, int(quiet[number * every - first]))
         if ended:
-            done += self._closed()
+            done += self._closed(first=not self._count)
         best = later(self._decoder.best(), self._began * self._hearing.step) if len(read) or ended else None
         before = self._text
         self._text = before if best is None else best.text
@@ -193,12 +194,15 @@ class SpeechStream(SoundStream):
         self._steps += 1
         return self._closed() if self._hearing.ended(self._decoder, quiet) else []
 
-    def _closed(self) -> list[Transcript]:
-        """End the utterance in progress; return it, if anything was said."""
+    def _closed(self, *, first: bool = False) -> list[Transcript]:
+        """End the utterance in progress; return it, if anything was said, or in all of the recording nothing."""
         found = later(self._decoder.finish(1)[0], self._began * self._hearing.step)
         self._decoder.reset()
         self._began = self._steps
-        return [found] if found.text else []
+        if not (found.text or first):
+            return []
+        self._count += 1
+        return [found]
 
     # --- what is kept ------------------------------------------------------------------------------------------------
 
@@ -218,7 +222,7 @@ class SpeechStream(SoundStream):
             "states": [row.state() for row in self._rows],
             "waiting": list(self._waiting),
             "decoder": self._decoder.kept(),
-            "counts": [*self._phases, self._frames, self._reads, self._steps, self._began, self._samples],
+            "counts": [*self._phases, self._frames, self._reads, self._steps, self._began, self._samples, self._count],
             "text": self._text,
         }
 
@@ -240,9 +244,9 @@ class SpeechStream(SoundStream):
             len(states) != len(self._rows)
             or len(waiting) != len(widths)
             or not all(output is None or _is_row(output, width) for output, width in zip(waiting, widths, strict=True))
-            or len(counts) != len(widths) + 5
+            or len(counts) != len(widths) + 6
             or not all(type(count) is int and count >= 0 for count in counts)
-            or not all(count < 2 for count in counts[:-5])
+            or not all(count < 2 for count in counts[:-6])
             or not isinstance(kept.get("text"), str)
         ):
             raise refused("lacks a part, or has one of another form")
@@ -258,8 +262,8 @@ class SpeechStream(SoundStream):
         for row, state in zip(self._rows, states, strict=True):
             row.restore(state)
         self._decoder.accept(kept.get("decoder"))  # type: ignore[arg-type]
-        self._waiting, self._phases = waiting, counts[:-5]
-        self._frames, self._reads, self._steps, self._began, self._samples = counts[-5:]
+        self._waiting, self._phases = waiting, counts[:-6]
+        self._frames, self._reads, self._steps, self._began, self._samples, self._count = counts[-6:]
         self._text = kept["text"]
 
     def _norm_width(self, place: int) -> int:

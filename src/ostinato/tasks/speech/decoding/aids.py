@@ -51,13 +51,16 @@ class Aids:
 
     @classmethod
     def fit(cls, parameters: AidParameters, texts: Sequence[str], units: Spelling) -> Aids:
-        """Count the n-grams of transcripts, if they are asked for.
+        """Count the n-grams of transcripts, if they are asked for; read all else that is, before anything is trained.
 
         Raises:
-            DataError: the texts hold no unit.
+            DataError: the texts hold no unit, or a file is missing or wrong.
+            UsageError: a word cannot be written with the units.
         """
         wanted = parameters.language_model == NGRAMS
-        return cls(NGramScorer.fit(texts, units) if wanted else None, language_model=parameters.language_model)
+        found = cls(NGramScorer.fit(texts, units) if wanted else None, language_model=parameters.language_model)
+        found.scorer(parameters, units)
+        return found
 
     def language(self, parameters: AidParameters, units: Spelling) -> Scorer | None:
         """Return the language model as a scorer, `None` without one.
