@@ -200,7 +200,7 @@ def strings(seconds: float) -> list[Record]:
     clips, train, test = digits()
     held = set(np.random.default_rng(1).choice(train, 200, replace=False).tolist())
     sounds, texts = glued(clips, [name for name in train if name not in held], 1500, 0)
-    validation = list(zip(*glued(clips, sorted(held), 100, 2), strict=True))
+    validation = glued(clips, sorted(held), 100, 2)
     unseen, references = glued(clips, test, 200, 3)
     begun = time.perf_counter()
     model = Transcriber(max_seconds=seconds, test=0.0, progress=False, language_model=NGRAMS)
