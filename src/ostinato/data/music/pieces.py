@@ -98,6 +98,14 @@ class Piece:
         """Return the piece so many semitones higher."""
         return replace(self, pitch=(self.pitch + semitones).astype(np.int16))
 
+    def within(self, low: int, high: int) -> Piece:
+        """Return the piece without the notes below `low` and above `high`."""
+        kept = (self.pitch >= low) & (self.pitch <= high)
+        return replace(
+            self, start=self.start[kept], duration=self.duration[kept], pitch=self.pitch[kept],
+            velocity=self.velocity[kept],
+        )  # fmt: skip
+
     def until(self, quarters: float) -> Piece:
         """Return what begins before a time; notes that sound on are cut there."""
         kept = self.start < quarters

@@ -44,7 +44,7 @@ def music_panels(model: Model[Any, Any], records: Pieces, predicted: Judged) -> 
         heard = to_frames(records.pieces[0], steps)
         yield roll_panel("What it was held to", heard, steps, note=f"the beginning of {records.pieces[0].name}")
         yield _surprise(predicted)
-        opening = records.pieces[0].until(_QUARTERS / 2)
+        opening = records.pieces[0].until(_QUARTERS / 2).within(encoder.low, encoder.high)
         if len(opening):
             yield _continued(model, opening, steps)
     corpus = encoder.corpus.pieces()[:_COMPARED]
