@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -23,7 +21,6 @@ from ostinato.training.objective import Carry, Step
 MISSING_AWARE = "gru-d"
 GAPS = ("cfc", "t-lstm")
 _WIDE = 64  # units that read the summaries
-_SMALL = 0.1  # of what is not known yet, where the linear part is
 _DRAWN = 16  # steps of a patient that a loss is taken of
 
 
@@ -122,19 +119,6 @@ class MonitorNetwork(nn.Module):
     def __init__(self, parameters: MonitorParameters, variables: int, prevalence: float) -> None:
         super().__init__()
         self.members = nn.ModuleList(Member(parameters, variables, prevalence) for _ in range(parameters.members))
-
-    def begin(self, weights: NDArray[np.float64], bias: float) -> None:
-        """Let each member begin with a regression on the first summaries of each variable, `(summaries * variables,)`.
-
-        What is read beside them begins with a small say.
-        """
-        with torch.no_grad():
-            for member in self.members:
-                own: Any = member
-                own.wide.weight[0, : len(weights)] = torch.from_numpy(weights.astype(np.float32))
-                own.from_state.bias.fill_(bias)
-                own.from_state.weight.mul_(_SMALL)
-                own.from_deep.weight.mul_(_SMALL)
 
     def forward(self, x: Tensor, lengths: Tensor, steps: Tensor | None = None) -> Tensor:
         """Return the logits of each member, `(members, time, batch)`; of some steps only, if these are given."""

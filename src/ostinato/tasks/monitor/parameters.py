@@ -86,7 +86,6 @@ class MonitorParameters(TimedTables):
     members: int = model(3, "networks, trained together, whose probabilities are averaged", low=1)
     dropout: float = model(0.3, "of what heads read", low=0, below=1)
     variable_dropout: float = model(0.1, "share of variables of a patient hidden in training", low=0, below=1)
-    linear: bool = model(True, "begin with a logistic regression on the summaries (scikit-learn: extra health)")
     batch_size: int = training(64, "patients of a batch", low=1)
     epochs: int | None = training(
         None, "passes over the training patients, at most", low=1, absent="as many as make 700 steps, 8 to 60"

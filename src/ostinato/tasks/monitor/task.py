@@ -15,7 +15,7 @@ from ostinato.data.health.folders import outcomes_beside
 from ostinato.data.health.plausible import read_limits, unit_of
 from ostinato.data.notes import note
 from ostinato.data.times import TimeFormat
-from ostinato.errors import DataError, MissingExtra, UsageError
+from ostinato.errors import DataError, UsageError
 from ostinato.nn.by_name import TRANSFORMER
 from ostinato.tasks.base.batches import RowBatches, read_in_batches
 from ostinato.tasks.base.holding_out import Held, Shares, percent
@@ -154,14 +154,7 @@ class MonitorTask(Task[MonitorParameters, Patients, MonitorEncoder, Stays, Risks
         return fit_encoder(train, parameters.tick, parameters.outcome, parameters.window)
 
     def network(self, parameters: MonitorParameters, encoder: MonitorEncoder, train: Patients | None) -> nn.Module:
-        found = MonitorNetwork(parameters, len(encoder.variables), encoder.prevalence)
-        if train is not None and parameters.linear:
-            try:
-                known = Regression.fit(encode(encoder, train, parameters.window), encoder, parameters.seed)
-            except (MissingExtra, DataError):  # it begins without
-                return found
-            found.begin(known.weights, known.bias)
-        return found
+        return MonitorNetwork(parameters, len(encoder.variables), encoder.prevalence)
 
     def encode(self, model: Monitor, records: Patients) -> Stays:
         return encode(model.encoder, records, model.parameters.window)
