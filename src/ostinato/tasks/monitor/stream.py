@@ -177,6 +177,7 @@ class PatientStream(Stream):
                 before = self._spare(own, hour)
                 before.row.assign(own.row)
                 before.running, before.hour, before.measured = own.running.copy(), hour, measured
+                before.x = None
                 own.steps.append(before)
             x = own.running.step(hour, measured)
             logits = yield own.row.ask(x)
