@@ -21,7 +21,7 @@ from ostinato.streaming import Row, Steps, Stream, refused, shared_steps
 from ostinato.tasks.base.task import Model
 from ostinato.tasks.monitor.network import StepCell
 from ostinato.tasks.monitor.summaries import COUNTS as _COUNTS
-from ostinato.tasks.monitor.summaries import Running, width
+from ostinato.tasks.monitor.summaries import Running, Singles, width
 
 Measured: TypeAlias = "dict[int, float]"
 _FARTHEST = 50.0  # long stays that a patient may have been there
@@ -36,6 +36,7 @@ class _Step:
     measured: Measured
     row: Row
     running: Running
+    x: Singles | None = None  # what the network read of it
 
 
 @dataclass
@@ -176,11 +177,12 @@ class PatientStream(Stream):
                 before = self._spare(own, hour)
                 before.row.assign(own.row)
                 before.running, before.hour, before.measured = own.running.copy(), hour, measured
+                before.x = None
                 own.steps.append(before)
             x = own.running.step(hour, measured)
             logits = yield own.row.ask(x)
             if is_last:
-                own.risk = self._risk(logits)
+                own.steps[-1].x, own.risk = x, self._risk(logits)
 
     def _spare(self, own: _Patient, hour: float) -> _Step:
         """Return what can hold a step: that of one which may no longer change, or a new one."""
@@ -195,10 +197,14 @@ class PatientStream(Stream):
         following = own.steps[place:]
         if len(following) == 1 and following[0].hour == hour:  # as most are: of the time that is now
             step = following[0]
-            step.measured = {**step.measured, **measured}
             own.row.assign(step.row)
-            own.running = step.running.copy()
-            logits = yield own.row.ask(own.running.step(hour, step.measured))
+            if step.x is None or measured.keys() & step.measured.keys():
+                own.running = step.running.copy()
+                step.x = own.running.step(hour, {**step.measured, **measured})
+            else:
+                own.running.add(step.x, hour, measured)
+            step.measured = {**step.measured, **measured}
+            logits = yield own.row.ask(step.x)
             own.risk = self._risk(logits)
             return
         own.row.assign(following[0].row)

@@ -128,6 +128,14 @@ class Running:
         self.hour = hour
         return found
 
+    def add(self, x: Singles, hour: float, measured: Mapping[int, float]) -> None:
+        """Take more at the hour of the last step, of variables that were not measured then; `x` is what it gave."""
+        rows = x[: (READ + KEPT) * self.variables].reshape(READ + KEPT, self.variables)
+        for code, value in measured.items():
+            self._take(code, value, hour)
+            rows[0, code], rows[1, code], rows[-1, code] = value, 1.0, 1.0
+            rows[READ:-1, code] = self._known[READ:-1, code]
+
     def _take(self, code: int, value: float, hour: float) -> None:
         kept = self.kept
         if kept[_COUNT, code] == 0:
