@@ -114,7 +114,7 @@ class SeriesEncoder:
         return len(self.reading.channels)
 
     @property
-    def sizes(self) -> SeriesSizes:
+    def network_sizes(self) -> SeriesSizes:
         """Return what the network is made of."""
         return SeriesSizes(self.channels, features_of(self.channels, 2 * self.cycles), self.window)
 

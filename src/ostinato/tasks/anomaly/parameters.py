@@ -32,6 +32,7 @@ class AnomalyParameters(TimedTables):
         answers="table",
         hint="ostinato predict {out} FILE scores each step of a file; ostinato stream {out} as they come",
         extras={
+            "evaluate": (Extra("labels", str, "what is anomalous in FILE: a column, or a file of windows"),),
             "stream": (
                 Extra("series_id", str, "which series it is, if the model has several"),
                 Extra("cold", bool, "start from nothing, not from the end of the training data"),

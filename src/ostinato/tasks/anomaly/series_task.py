@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -94,16 +95,18 @@ class SeriesTask(Task[AnomalyParameters, SeriesRows, SeriesEncoder, SeriesExampl
     ) -> SeriesRows:
         if isinstance(source, SeriesRows):
             return source
-        marks = None
+        marks, named = None, parameters.labels if labelled else None
         if isinstance(source, Labelled):
             source, marks = source.data, source.labels
-        named = parameters.labels if labelled else None
+            if isinstance(marks, (str, Path)):
+                marks, named = None, str(marks)
         file = named is not None and is_window_file(named)
-        column = None if file else parameters.labels
+        column = None if file else named
         records = read_recordings(source, schema_of(parameters), labels=column, reading=reading)
         if not records.series:
             raise DataError(f"{records.origin} has no rows; give some")
-        if named is not None and not file and reading is None and not records.labelled:
+        given = named is not None and (reading is None or named != parameters.labels)
+        if named is not None and given and not file and not records.labelled:
             raise DataError(
                 f'{records.origin} has no column "{named}" of labels, and there is no file of that name; '
                 "name a column, or a file of windows"
@@ -162,7 +165,9 @@ class SeriesTask(Task[AnomalyParameters, SeriesRows, SeriesEncoder, SeriesExampl
 
     def network(self, parameters: AnomalyParameters, encoder: SeriesEncoder, train: SeriesRows | None) -> nn.Module:
         own = parameters
-        return SeriesNetwork(encoder.sizes, own.cell, own.hidden_size, own.num_layers, own.dropout, own.code_size)
+        return SeriesNetwork(
+            encoder.network_sizes, own.cell, own.hidden_size, own.num_layers, own.dropout, own.code_size
+        )
 
     def encode(self, model: Watching, records: SeriesRows) -> SeriesExamples:
         return SeriesExamples(model.encoder, records.records, *records.bounds)

@@ -26,7 +26,7 @@ from ostinato.tasks.anomaly.scorer import SeriesScorer, stepped
 from ostinato.tasks.base.task import Model
 
 Floats = NDArray[np.float64]
-_STEPS = 1e9  # after which a time is rather an error than a gap
+_STEPS, _YEARS = 1e9, 10 * 366 * 86_400e6  # steps, or microseconds, after which a time is rather an error than a gap
 _SCALED = 1e15
 
 
@@ -126,7 +126,8 @@ class SeriesStream(Stream):
         if step <= 0:
             first = tick = 0.0  # rows that are only counted
         place = 0 if self._place < 0 else place_after(self._place, first, tick, step)
-        if place - self._place > _STEPS:
+        dated = isinstance(time, (np.datetime64, np.timedelta64)) and self._place >= 0
+        if place - self._place > _STEPS or (dated and tick - self._last > _YEARS):
             raise StreamRowError(
                 f"the row's time is {place - self._place:,} usual steps after that of the row before, more than a "
                 "gap; mend the time, or begin a stream with warm=False (--cold) if it is right"

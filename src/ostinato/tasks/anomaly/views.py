@@ -25,7 +25,7 @@ _SIDED = np.array([False, True, True, True, True, True])  # whether a view has t
 _BOUND = 3.0  # deviations that one step may move what is usual by
 _LOUD = 4.0  # deviations up to which one step counts in a run of them
 _LEVEL = 8.0
-_TINY = 1e-12
+_LEAST = 0.05  # of a deviation: views are of about 1, and what never moved may move a little
 _MEAN, _KEPT = 0.7979, 0.973  # of |z|, and of z^2 within the bound, of a normal z
 
 
@@ -152,7 +152,7 @@ def measured(raw: Floats, ratio: Floats) -> Usual:
         # from the middle of the values: what is rare and large is the tail's affair
         middle = _median(np.abs(raw - mean)) * 1.4826
         spread = np.sqrt(_mean((np.minimum(np.maximum(raw - mean, -4 * middle), 4 * middle)) ** 2))
-    deviation = np.maximum(np.maximum(middle, spread), 1e-3)
+    deviation = np.maximum(np.maximum(middle, spread), _LEAST)
     return Usual(ratio, np.where(np.isfinite(mean), mean, 0.0), np.where(np.isfinite(deviation), deviation, 1.0))
 
 
