@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,12 @@ class Artifact:
 
 def versions() -> dict[str, str]:
     """Return the installed versions of the libraries that a model's numbers depend on."""
+    return dict(_versions())
+
+
+@cache
+def _versions() -> dict[str, str]:
+    """Read them once in a process: they lie in files of which each takes milliseconds."""
     found = {}
     for name in _LIBRARIES:
         try:
