@@ -134,7 +134,8 @@ def in_a_room(samples: NDArray[np.float32], rate: int, rng: random.Random) -> ND
     before, behind = (round(rng.uniform(*_ROOM) * rate) for _ in range(2))
     whole = np.pad(samples, (before, behind))
     noise = np.random.default_rng(rng.getrandbits(32)).standard_normal(len(whole))
-    return np.clip(whole + 10 ** rng.uniform(-4.0, -2.5) * noise, -1.0, 1.0).astype(np.float32)
+    found: NDArray[np.float32] = np.clip(whole + 10 ** rng.uniform(-4.0, -2.5) * noise, -1.0, 1.0).astype(np.float32)
+    return found
 
 
 def _fit(train: Utterances, held: Utterances, out: Path) -> Transcriber:
