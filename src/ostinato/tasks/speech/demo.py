@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ostinato.errors import DataError, MissingExtra
 from ostinato.files import make_folder, write_atomically
@@ -33,7 +33,8 @@ _WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight"
 _ACCENTS = ("en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp")
 _VOICES = ("", "+m1", "+m3", "+m7", "+f1", "+f2", "+f4")
 _UTTERANCES, _HELD, _SHOWN = 420, 24, 8
-_RATE, _SECONDS = 8000, 60.0
+_RATE, _SECONDS = 8000, 70.0
+_ROOM = (0.1, 0.4)  # seconds of quiet before and after what is said, about
 _PACKET = 0.02  # seconds
 
 
@@ -121,15 +122,28 @@ def _speak(program: str, folder: Path, name: str, text: str, voice: str, speed: 
             said = done.stderr.decode(errors="replace").strip()[:120] or f"exit status {done.returncode}"
             raise DataError(f'espeak-ng did not say "{text}" with the voice {voice} ({said}); install it again')
         samples, rate = read_sound(made, _RATE, name=f"what espeak-ng said ({name})")
+    samples = in_a_room(samples, rate, random.Random(name))
     write_atomically(folder / name, sound_bytes(samples, rate))
     return len(samples) / rate
+
+
+def in_a_room(samples: NDArray[np.float32], rate: int, rng: random.Random) -> NDArray[np.float32]:
+    """Return samples `(samples,)` with some quiet before and behind, and a little noise throughout."""
+    import numpy as np
+
+    before, behind = (round(rng.uniform(*_ROOM) * rate) for _ in range(2))
+    whole = np.pad(samples, (before, behind))
+    noise = np.random.default_rng(rng.getrandbits(32)).standard_normal(len(whole))
+    found: NDArray[np.float32] = np.clip(whole + 10 ** rng.uniform(-4.0, -2.5) * noise, -1.0, 1.0).astype(np.float32)
+    return found
 
 
 def _fit(train: Utterances, held: Utterances, out: Path) -> Transcriber:
     from ostinato.tasks.speech.estimator import Transcriber
 
-    _say(f"Training a causal recogniser, {_SECONDS:.0f} s:")
-    model = Transcriber(streaming=True, rate=_RATE, max_seconds=_SECONDS, progress=False)
+    _say(f"Training a causal recogniser, {_SECONDS:.0f} s ...")
+    units: Literal["word", "character"] = "character" if os.environ.get(FOLDER) else "word"
+    model = Transcriber(streaming=True, rate=_RATE, units=units, max_seconds=_SECONDS, progress=False)
     model.fit(train, test=held)
     model.save(out)
     try:
@@ -152,6 +166,8 @@ def _live(model: Transcriber, held: Utterances) -> None:
     row = int(held.durations.argmax())
     samples = held.samples(row, _RATE)
     stream = model.stream(rate=_RATE)
+    stream.push(samples[: round(_PACKET * _RATE)])  # the first packet compiles what the others run
+    stream.reset()
     _say(f'\nLive, in packets of {1000 * _PACKET:.0f} ms, of "{(held.texts or ("",) * len(held))[row]}":')
     slowest = 0.0
     for packet in _packets(samples):
