@@ -82,7 +82,9 @@ def _source(about: About, arguments: argparse.Namespace) -> Any:
     if not arguments.file:
         return None if about.answers == "table" else stdin_lines()
     if len(arguments.file) > 1 and not about.many:
-        raise UsageError(f"there are {len(arguments.file)} files; {with_article(about.kind)} answers one at a time")
+        raise UsageError(
+            f'"{arguments.file[1]}" is one argument too many: {with_article(about.kind)} answers one file at a time'
+        )
     return path_or_paths(arguments.file)
 
 

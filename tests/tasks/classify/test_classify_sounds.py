@@ -73,7 +73,8 @@ def test_a_table_a_folder_an_archive_and_sounds_in_memory_are_the_same_sequences
             (label, each.values.tobytes()) for label, each in zip(examples.labels, examples.items, strict=True)
         )
 
-    for source in (clips / "set", clips / "set.zip", memory):
+    paths = [str(clips / f"set/{label}/{seed:02}.wav") for seed, label in enumerate(memory[1])], memory[1]
+    for source in (clips / "set", clips / "set.zip", memory, paths):
         found = read_examples(SequenceParameters(), source, None, labelled=True)
         assert found.reading == table.reading
         assert held(found) == held(table)

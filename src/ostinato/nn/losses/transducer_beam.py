@@ -200,7 +200,8 @@ class TransducerBeam:
         """
         labels, scores = kept["labels"], np.asarray(kept["scores"], np.float64)
         known = all(0 <= own < self.classes and own != self.blank for row in labels for own in row)
-        fits = 0 < len(labels) <= max(1, self.beam_size) and len(kept["links"]) == len(labels) == scores.size
+        fits = 0 < len(labels) <= max(1, self.beam_size) and len(kept["links"]) == len(labels)
+        fits = fits and scores.shape == (len(labels),)
         if not known or not fits or len({tuple(own) for own in labels}) < len(labels):
             raise UsageError("the state of the search does not fit this model and beam; begin a new sequence")
         self.frames, self._tree = int(kept["frames"]), self._planted()

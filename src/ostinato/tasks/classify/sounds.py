@@ -28,7 +28,7 @@ def holds_sounds(parameters: SequenceParameters, data: Any, reading: SequenceRea
     """
     items = data[0] if labelled and isinstance(data, tuple) and len(data) == 2 else data
     if isinstance(items, (list, tuple)) and items and not isinstance(items, str) and not _is_sound(items):
-        return all(_is_sound(item) or (reading is not None and is_path(item)) for item in items)
+        return all(_is_sound(item) or is_path(item) for item in items)
     if not (is_path(data) or isinstance(data, Mapping) or hasattr(data, "columns") or _is_sound(data)):
         return False
     if reading is not None:

@@ -10,6 +10,7 @@ import random
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -112,12 +113,14 @@ def _speak(program: str, folder: Path, name: str, text: str, voice: str, speed: 
     """Have an utterance said, and write it as a file of the demo's rate; return its seconds."""
     from ostinato.data.audio import read_sound, sound_bytes
 
-    command = [program, "--stdout", "-v", voice, "-s", str(speed), "-p", str(pitch), text]
-    done = subprocess.run(command, capture_output=True, check=False, timeout=60)
-    if done.returncode or not done.stdout:
-        said = done.stderr.decode(errors="replace").strip()[:120] or f"exit status {done.returncode}"
-        raise DataError(f'espeak-ng did not say "{text}" with the voice {voice} ({said}); install it again')
-    samples, rate = read_sound(done.stdout, _RATE, name=f"what espeak-ng said ({name})")
+    with tempfile.TemporaryDirectory() as aside:
+        made = Path(aside) / name
+        command = [program, "-w", str(made), "-v", voice, "-s", str(speed), "-p", str(pitch), text]
+        done = subprocess.run(command, capture_output=True, check=False, timeout=60)
+        if done.returncode or not made.exists():
+            said = done.stderr.decode(errors="replace").strip()[:120] or f"exit status {done.returncode}"
+            raise DataError(f'espeak-ng did not say "{text}" with the voice {voice} ({said}); install it again')
+        samples, rate = read_sound(made, _RATE, name=f"what espeak-ng said ({name})")
     write_atomically(folder / name, sound_bytes(samples, rate))
     return len(samples) / rate
 

@@ -59,9 +59,6 @@ class SpeechEncoder:
         if self.normaliser.mean.shape != (self.settings.bins,):
             raise ValueError(f"its normaliser is of {self.normaliser.mean.shape} bands, not of {self.settings.bins}")
         self.settings.check()
-
-    def __post_init__(self) -> None:
-        """Hold the n-grams against the units."""
         if self.aids.ngrams is not None and self.aids.ngrams.ngrams.symbols != len(self.units):
             raise ValueError("its n-grams are of other units")
 
