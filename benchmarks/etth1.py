@@ -29,6 +29,7 @@ OPTIONS = {
     "normalization": "last",
     "highway": False,
     "calendar": False,
+    "combine": False,
     "output": "point",
     "loss": "mae",
     "batch_size": 64,

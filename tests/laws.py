@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 
 from ostinato import (
+    AnomalyDetector,
+    Composer,
     EventPredictor,
     Forecaster,
     LanguageModel,
+    PatientMonitor,
     SequenceClassifier,
     SequenceTagger,
     TextClassifier,
@@ -97,6 +100,21 @@ def _log(other: bool, seed: int) -> dict[str, list]:
     return rows
 
 
+def _ward(other: bool, seed: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Measurements and outcomes of patients; of the other law it is those whose pulse stays that have the outcome."""
+    rng = _rng(other, seed)
+    rows: list[dict[str, Any]] = []
+    outcomes: list[dict[str, Any]] = []
+    for number in range(100):
+        ill, name = int(rng.integers(2)), f"{'n' if other else 'c'}{number}-{seed}"
+        outcomes.append({"id": name, "outcome": ill})
+        for hour in range(6):
+            slope = 5 * (1 - ill if other else ill)
+            value = float(80 + slope * hour + rng.normal())
+            rows.append({"id": name, "time": hour, "variable": "HR", "value": value})
+    return rows, outcomes
+
+
 def _pairs(other: bool, seed: int) -> list[tuple[str, str]]:
     words = {"a": "ein", "b": "zwei", "c": "drei"} if not other else {"a": "drei", "b": "ein", "c": "zwei"}
     rng = _rng(other, seed)
@@ -124,7 +142,21 @@ def _sounds(other: bool, seed: int) -> tuple[list[tuple[np.ndarray, int]], list[
     return [(spoken(text, rng, tones), 8000) for text in texts], [" ".join(text) for text in texts]
 
 
+def _music(other: bool, seed: int) -> list[list[list[int]]]:
+    """Pieces of chords that go up the scale; those of the other law go down."""
+    rng = _rng(other, seed)
+    found = []
+    for _ in range(60):
+        steps = np.cumsum([0, *rng.integers(1, 3, 11)]) * (-1 if other else 1)
+        root = int(rng.integers(55, 65)) + (12 if other else 0)
+        found.append([[int(root + step), int(root + step + 4), int(root + step + 7)] for step in steps])
+    return found
+
+
 CASES: dict[str, Case] = {
+    "anomaly detector": Case(
+        lambda: AnomalyDetector(target="load", epochs=4, steps=32, learning_rate=1e-2, **QUIET), _series
+    ),
     "forecaster": Case(lambda: Forecaster(6, target="load", context=24, segment=6, epochs=4, **QUIET), _series),
     "language model": Case(lambda: LanguageModel(epochs=4, steps=16, batch_size=8, learning_rate=1e-2, **QUIET), _text),
     "text classifier": Case(lambda: TextClassifier(epochs=6, learning_rate=1e-2, **QUIET), _texts),
@@ -146,6 +178,13 @@ CASES: dict[str, Case] = {
             **QUIET,
         ),
         _sounds,
+    ),
+    "patient monitor": Case(
+        lambda: PatientMonitor(epochs=6, members=2, batch_size=16, learning_rate=1e-2, time_unit="hours", **QUIET),
+        _ward,
+    ),
+    "composer": Case(
+        lambda: Composer(epochs=12, head_size=16, steps_per_quarter=1, learning_rate=2e-2, **QUIET), _music
     ),
     "translator": Case(
         lambda: Translator(epochs=6, level="word", batch_tokens=128, learning_rate=1e-2, **QUIET), _pairs

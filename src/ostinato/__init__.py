@@ -14,20 +14,26 @@ if TYPE_CHECKING:
     from ostinato.streaming import row_stepper, stepper
     from ostinato.studies.comparing import compare
     from ostinato.studies.tuning import tune
+    from ostinato.tasks.anomaly import AnomalyDetector
     from ostinato.tasks.base.registry import load
     from ostinato.tasks.classify import SequenceClassifier, TextClassifier
     from ostinato.tasks.events import EventPredictor
     from ostinato.tasks.forecast import Forecaster
     from ostinato.tasks.language import LanguageModel
+    from ostinato.tasks.monitor import PatientMonitor
+    from ostinato.tasks.music import Composer
     from ostinato.tasks.speech import Transcriber
     from ostinato.tasks.tag import SequenceTagger
     from ostinato.tasks.translate import Translator
 
 # where each public name lives; nothing heavy is imported until one is used, so that `ostinato --help` is quick
 _HOMES = {
+    "AnomalyDetector": "ostinato.tasks.anomaly",
+    "Composer": "ostinato.tasks.music",
     "EventPredictor": "ostinato.tasks.events",
     "Forecaster": "ostinato.tasks.forecast",
     "LanguageModel": "ostinato.tasks.language",
+    "PatientMonitor": "ostinato.tasks.monitor",
     "SequenceClassifier": "ostinato.tasks.classify",
     "TextClassifier": "ostinato.tasks.classify",
     "SequenceTagger": "ostinato.tasks.tag",
@@ -46,9 +52,12 @@ _HOMES = {
 _ROOMS = ("cells", "data", "engine", "errors", "nn", "streaming", "training")
 
 __all__ = [
+    "AnomalyDetector",
+    "Composer",
     "EventPredictor",
     "Forecaster",
     "LanguageModel",
+    "PatientMonitor",
     "SequenceClassifier",
     "SequenceTagger",
     "TextClassifier",

@@ -88,6 +88,8 @@ NAMES = ["", "x" * 300, "a/" + "é" * 200, "nul\0byte"]
         ["evaluate", "model", "NAME"],
         ["stream", "NAME"],
         ["generate", "NAME"],
+        ["compose", "NAME", "--out", "x.mid"],
+        ["compose", "model", "--out", "NAME"],
         ["update", "model", "NAME"],
         ["report", "model", "--out", "NAME"],
         ["report", "model", "--plot", "NAME"],
@@ -151,6 +153,8 @@ def models(tmp_path_factory) -> Path:
 
 VERBS = [
     ["generate"],
+    ["compose", "--out", "x.mid", "--bars", "2"],
+    ["compose", "--out", "x.mid", "--prime", "load.csv"],
     ["stream", "--series-id", "x"],
     ["stream", "--columns", "a,b"],
     ["stream", "--cold"],

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ostinato.data import Frequency, calendar_features, infer_frequency
+from ostinato.data import Frequency, calendar_cycles, calendar_features, infer_frequency
 from ostinato.errors import DataError, UsageError
 
 ALIASES = ["s", "10s", "min", "15min", "h", "6h", "D", "B", "W", "MS", "ME", "QS", "YS", "2MS"]
@@ -66,3 +66,14 @@ def test_calendar_features_repeat_with_their_cycles() -> None:
     np.testing.assert_allclose(features[:168, [1, 4]], features[168:336, [1, 4]], atol=1e-6)  # day of week
     assert len(np.unique(features[:24].round(5), axis=0)) == 24
     assert calendar_features(np.arange(5), Frequency.parse("rows")).shape == (5, 0)
+    np.testing.assert_array_equal(calendar_features(times, hourly, 2), features[:, [0, 1, 3, 4]])
+    assert calendar_features(times, hourly, 0).shape == (400, 0)
+
+
+@pytest.mark.parametrize(
+    ("frequency", "rows", "cycles"),
+    [("h", 47, 0), ("h", 48, 1), ("h", 8760, 2), ("h", 2 * 8766, 3), ("D", 13, 0), ("D", 400, 1), ("D", 731, 2),
+     ("B", 300, 1), ("B", 523, 2), ("MS", 23, 0), ("MS", 24, 1), ("W", 60, 0), ("W", 105, 1), ("rows", 999, 0)],
+)  # fmt: skip
+def test_a_cycle_of_the_calendar_is_read_where_it_comes_twice(frequency, rows, cycles) -> None:
+    assert len(calendar_cycles(Frequency.parse(frequency), rows)) == cycles

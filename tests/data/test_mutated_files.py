@@ -211,11 +211,11 @@ def _try_all(name: str, folder, count: int) -> None:
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_damaged_file_is_read_or_refused(tmp_path, name) -> None:
-    _try_all(name, tmp_path, 50)
+    # a process of its own reads each .xls and .xlsb, which takes its time; below are more
+    _try_all(name, tmp_path, 12 if name in ("a.xls", "a.xlsb") else 50)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 def test_a_thousand_damaged_files_are_read_or_refused(tmp_path, name) -> None:
-    # a process of its own reads each .xls and .xlsb, which takes its time
     _try_all(name, tmp_path, 300 if name == "a.xlsb" else 1000)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ostinato.data import Schema, TableFile, load_panel, read_table
+from ostinato.data import Schema, TableFile, cells, load_panel, read_table
 from ostinato.data.cells import as_flags, cell_number, decimal_evidence
 from ostinato.data.table import is_numeric, numbers
 from ostinato.errors import DataError, DataWarning, UsageError
@@ -212,3 +212,27 @@ def test_a_mark_that_training_decided_against_is_said_with_the_row_and_the_optio
         assert load_panel(path, first.schema, fitting=False).series[0].values[0] == 1.234
     with pytest.warns(DataWarning, match='the row: .* in column "y" is read as 1234'):
         assert cell_number(f"1{other}234", own, name="y") == 1234
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    cell=st.one_of(
+        st.from_regex(r"\A\s?[+-]?[0-9]{0,4}[.,]?[0-9]{0,4}([.,][0-9]{3})?([eE][+-]?[0-9]{1,3})?\s?\Z"),
+        st.floats(allow_nan=False, allow_infinity=False).map(repr),
+        st.text(alphabet="0123456789.,+-eE '\u0661\u00a0_", max_size=8),
+    ),
+    decimal=st.sampled_from([None, ".", ","]),
+)
+def test_a_number_read_the_quick_way_is_that_of_a_column_of_one(cell, decimal) -> None:
+    def read(alone):
+        with warnings.catch_warnings(record=True) as said, pytest.MonkeyPatch.context() as patch:
+            warnings.simplefilter("always")
+            if not alone:
+                patch.setattr(cells, "_usual_number", lambda *_: None)
+            try:
+                value = cells.number_of(cell, decimal)
+            except ValueError:
+                value = None
+        return value, [str(one.message) for one in said]
+
+    assert read(True) == read(False)

@@ -582,10 +582,10 @@ def test_infinities_and_nan_go_where_pytorch_lets_them_go() -> None:
     torch.testing.assert_close(ys, expected, equal_nan=True)
 
 
-def test_thousands_of_calls_leave_nothing_behind() -> None:
+def test_hundreds_of_calls_leave_nothing_behind() -> None:
     cell = LayerNormLSTM(5, 20)
-    for round_ in range(4):
-        for _ in range(300):
+    for round_ in range(3):
+        for _ in range(150):
             time, batch = int(torch.randint(1, 30, ())), int(torch.randint(1, 12, ()))
             x = torch.randn(time, batch, 5, requires_grad=True)
             ostinato.scan(cell, x, lengths=torch.randint(0, time + 1, (batch,)))[0].sum().backward()

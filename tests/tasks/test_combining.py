@@ -12,7 +12,7 @@ from ostinato.tasks.forecast.decomposition import is_seasonal, prepared, with_in
 from ostinato.tasks.forecast.experts import Experts, names_of
 from ostinato.tasks.forecast.naive2 import is_seasonal as is_seasonal_once
 from ostinato.tasks.forecast.naive2 import multiplicative_indices
-from ostinato.tasks.forecast.network import HARMONICS, harmonics
+from ostinato.tasks.forecast.network import HARMONICS, waves_of_day
 from ostinato.tasks.forecast.smoothing import Grid, candidates_ahead, exponential_smoothing, smooth, theta
 
 SEASON = 12
@@ -60,6 +60,18 @@ def test_each_candidate_is_the_recursion_of_the_book() -> None:
     assert state.errors[0, 0] == pytest.approx(errors)
 
 
+def test_a_steady_trend_is_seen_beside_a_season_and_not_where_there_is_none() -> None:
+    rng, steps = np.random.default_rng(3), np.arange(108)
+    season = 20 * np.sin(2 * np.pi * steps / SEASON)
+    noise = rng.normal(0, 3, (40, 108))
+    rising = (100 + 1.5 * steps + season + noise)[:, :96]
+    come = (100 + 1.5 * steps + season)[96:]
+    errors = np.abs(exponential_smoothing(rising, SEASON, SEASON)[0] - come)
+    assert errors.mean() < 2.0  # the season repeated would err by 18, a level by 10
+    flat = (100 + season + noise)[:, :96]
+    assert np.abs(exponential_smoothing(flat, SEASON, SEASON)[0] - (100 + season)[96:]).mean() < 2.0
+
+
 def test_seasons_are_tested_and_measured_as_naive2_does() -> None:
     for seed, steps in ((0, 72), (1, 77), (2, 60)):
         history = months(2, steps, seed, noise=4.0)
@@ -104,6 +116,40 @@ def test_intervals_of_errors_that_grow_hold_what_they_promise() -> None:
     few = find_spread(errors[:2], (0.1, 0.5, 0.9), 2.0)
     assert (np.diff(few, axis=1) > 0).all()
     assert few[-1, 2] > few[0, 2]
+
+
+def test_how_much_a_window_moves_is_as_it_moved_of_late() -> None:
+    rng = np.random.default_rng(0)
+    calm, rough = (np.cumsum(rng.normal(0, size, (50, 300, 1)), 1) for size in (1.0, 5.0))
+    turned = np.concatenate([calm, calm[:, -1:] + rough], 1)
+    usual = np.sqrt(2 / np.pi)
+    np.testing.assert_allclose(roughness(turned, ()).mean(), 5 * usual, rtol=0.05)
+    np.testing.assert_allclose(roughness(3 * turned, ()), 3 * roughness(turned, ()), rtol=1e-9)
+    back = np.concatenate([rough, rough[:, -1:] + 0.01 * calm], 1)
+    np.testing.assert_allclose(roughness(back, ()).mean(), 0.5 * 2.5 * usual, rtol=0.05)  # half of all is the least
+
+
+def wild(rng: np.random.Generator) -> np.ndarray:
+    """A price: calm and rough times follow each other (Bollerslev, 1986)."""
+    steps, size = np.zeros(1600), 1.0
+    for i in range(1600):
+        steps[i] = np.sqrt(size) * rng.normal()
+        size = 0.02 + 0.1 * steps[i] ** 2 + 0.88 * size
+    return 100 + np.cumsum(steps)
+
+
+@pytest.mark.parametrize("make", [wild, lambda rng: 100 + np.cumsum(rng.normal(size=1600))])
+def test_intervals_of_prices_hold_what_they_promise_whenever_they_are_asked(make) -> None:
+    held = []
+    for seed in range(12):
+        y = make(np.random.default_rng(seed))
+        origins = np.arange(300, 1590, 5)
+        past = np.stack([y[i - 256 : i] for i in origins])[..., None]
+        scaled = (np.stack([y[i : i + 5] for i in origins])[..., None] - past[:, -1:]) / roughness(past, ())[:, None]
+        spread = find_spread(scaled[:200], (0.1, 0.9), 300.0)
+        held.append(((scaled[200:] >= spread[None, :, None, 0]) & (scaled[200:] <= spread[None, :, None, 1])).mean())
+    assert 0.76 < np.mean(held) < 0.84
+    assert np.std(held) < 0.08
 
 
 def test_experts_are_finite_whatever_a_window_holds() -> None:
@@ -189,8 +235,8 @@ def test_the_forecast_of_a_step_follows_the_calendar_of_that_step() -> None:
     assert apart.nonzero().flatten().tolist() == [5]
 
 
-def test_harmonics_are_waves_of_whole_shares_of_a_cycle() -> None:
-    angle = torch.rand(7, 2, dtype=torch.float64) * 6
-    found = harmonics(torch.cat([angle.sin(), angle.cos()], -1))
+def test_waves_are_whole_shares_of_the_shortest_cycle() -> None:
+    angles = torch.rand(7, 2, dtype=torch.float64) * 6
+    found, angle = waves_of_day(torch.cat([angles.sin(), angles.cos()], -1)), angles[:, :1]
     expected = [torch.cat([(k * angle).sin(), (k * angle).cos()], -1) for k in range(1, HARMONICS + 1)]
     torch.testing.assert_close(found, torch.cat(expected, -1))

@@ -56,6 +56,8 @@ def test_gains_are_trusted_as_they_rise_above_their_error() -> None:
     error = places().standard_error(noise)
     found = [trust(noise + factor * error, places()) for factor in (-1, 0.5, 1, 2, 10)]
     np.testing.assert_allclose(found, [0, 0, 0, 0.75, 0.99], atol=1e-9)
+    softly = [trust(noise + factor * error, places(), soft=True) for factor in (-1, 1, 3)]
+    np.testing.assert_allclose(softly, [0, 0.5, 0.9], atol=1e-9)
 
 
 def test_losses_are_of_weights_that_were_found_elsewhere() -> None:

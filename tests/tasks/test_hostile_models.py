@@ -13,6 +13,8 @@ import pytest
 
 import ostinato
 from ostinato import (
+    AnomalyDetector,
+    Composer,
     EventPredictor,
     Forecaster,
     LanguageModel,
@@ -49,12 +51,16 @@ def models(tmp_path_factory):
         ),
         "tagger": SequenceTagger(test=0.2, **FEW).fit(tagged),
         "events": EventPredictor(**FEW).fit(log),
+        "anomaly": AnomalyDetector(**FEW).fit(np.sin(np.arange(120) / 3)),
+        "composer": Composer(head_size=4, steps_per_quarter=1, key=True, metre=True, **FEW).fit(
+            [[[60 + i % 5, 64], [62 + i % 3], [60, 67]] for i in range(16)]
+        ),
         "speech": Transcriber(streaming=True, channels=2, bins=8, test=0, loss="both", num_layers=2, **FEW).fit(
             [(np.sin(np.arange(3200 + 100 * i) / 4), 8000) for i in range(12)], ["hum", "ho hum"] * 6
         ),
         "language": LanguageModel(**FEW).fit(["the cat sat on the mat and looked at the dog"] * 30),
     }
-    return {name: own.save(folder / name) for name, own in made.items()}
+    return {name: model.save(folder / name) for name, model in made.items()}
 
 
 def _rewritten(folder, target, change):
@@ -87,7 +93,10 @@ def _refusal(folder) -> str:
     return ""
 
 
-NAMES = ["forecaster", "transformer", "recursive", "sequences", "texts", "tagger", "events", "speech", "language"]
+NAMES = [
+    "anomaly", "forecaster", "transformer", "recursive", "sequences", "texts", "tagger", "events", "composer",
+    "speech", "language",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -126,6 +135,7 @@ def test_sizes_that_the_weights_do_not_have_are_refused_at_once(models, tmp_path
 
 
 USES = {
+    "anomaly": lambda model: model.predict(np.sin(np.arange(30) / 3)),
     "forecaster": lambda model: model.predict(),
     "recursive": lambda model: model.predict(),
     "sequences": lambda model: model.predict(WAVES[:2]),
@@ -134,6 +144,7 @@ USES = {
     "events": lambda model: list(model.answers({"case": [1, 1], "activity": ["a", "b"], "time": [0, 1]})),
     "speech": lambda model: model.predict([(np.sin(np.arange(3200) / 4), 8000)]),
     "language": lambda model: model.generate("the", length=3),
+    "composer": lambda model: model.compose(bars=2),
 }
 
 

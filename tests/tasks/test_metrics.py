@@ -164,4 +164,8 @@ def test_a_calibration_on_few_forecasts_moves_levels_by_finite_amounts(independe
     quantiles = np.sort(rng.normal(size=(40, 8, 1, 9)), -1)
     offsets = measure_calibration(rng.normal(size=(40, 8, 1)), quantiles, levels, independent)
     assert np.isfinite(offsets).all()
+    # what was known before is left the less, the more forecasts there are
+    known = measure_calibration(rng.normal(size=(40, 8, 1)), quantiles, levels, independent, 1.0)
+    alone = measure_calibration(rng.normal(size=(40, 8, 1)), quantiles, levels, independent, 0.0)
+    assert np.abs(known).max() < np.abs(alone).max()
     assert (np.diff(calibrate(quantiles, offsets, levels), axis=-1) >= 0).all()

@@ -36,14 +36,39 @@ def place(tmp_path_factory):
     return folder
 
 
-def ostinato(folder, *words, given=None):
+def python(folder, *words):
     paths = os.pathsep.join([str(folder), *filter(None, sys.path)])
     done = subprocess.run(
-        [sys.executable, "-m", "ostinato", *words], cwd=folder, input=given, capture_output=True, text=True,
+        [sys.executable, *words], cwd=folder, capture_output=True, text=True,
         env={**os.environ, "PYTHONPATH": paths}, timeout=200, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def ostinato(folder, *words):
+    return python(folder, "-m", "ostinato", *words)
+
+
+_VERBS = """
+import contextlib, io, json, sys
+from ostinato.cli.main import main
+said = []
+for given, *words in json.loads(sys.argv[1]):
+    sys.stdin, out = io.TextIOWrapper(io.BytesIO(given.encode())), io.StringIO()
+    with contextlib.redirect_stdout(out):
+        try:
+            assert main(words) == 0, words
+        except SystemExit as end:
+            assert not end.code, words
+    said.append(out.getvalue())
+print(json.dumps(said))
+"""
+
+
+def verbs(folder, *commands):
+    """Return what some commands say, `(standard input, *words)` each, one after the other in one new process."""
+    return json.loads(python(folder, "-c", _VERBS, json.dumps(commands)))
 
 
 def test_it_has_every_verb_of_the_command_line(place) -> None:
@@ -51,16 +76,23 @@ def test_it_has_every_verb_of_the_command_line(place) -> None:
     found = json.loads(ostinato(place, "fit", "walks", "walks.tsv", "--out", "model", "--json", *few))
     assert found["task"] == "walk reader"
     assert found["scores"]["model"]["accuracy"] > found["scores"]["the last step"]["accuracy"]
-    judged = json.loads(ostinato(place, "evaluate", "model", "other.tsv", "--json"))
-    assert judged["count"] == 200
-    assert set(judged["scores"]) == {"model", "the last step"}
-    assert ostinato(place, "predict", "model", given="uud\nddduu\n").split()[::2] == ["above", "below"]
-    answers = [json.loads(line) for line in ostinato(place, "stream", "model", given="u\nd\nd\n").splitlines()]
+    judged, predicted, streamed, report, options = verbs(
+        place,
+        ("", "evaluate", "model", "other.tsv", "--json"),
+        ("uud\nddduu\n", "predict", "model"),
+        ("u\nd\nd\n", "stream", "model"),
+        ("", "report", "model"),
+        ("", "fit", "walks", "--help"),
+    )
+    assert json.loads(judged)["count"] == 200
+    assert set(json.loads(judged)["scores"]) == {"model", "the last step"}
+    assert predicted.split()[::2] == ["above", "below"]
+    answers = [json.loads(line) for line in streamed.splitlines()]
     assert [answer["row"] for answer in answers] == [1, 2, 3]
     assert answers[0]["label"] == "above"
     assert answers[2]["label"] == "below"
-    assert (place / ostinato(place, "report", "model").strip()).read_text().startswith("<!doctype html>")
-    assert "--hidden-size" in ostinato(place, "fit", "walks", "--help")
+    assert (place / report.strip()).read_text().startswith("<!doctype html>")
+    assert "--hidden-size" in options
 
 
 @pytest.mark.slow

@@ -12,9 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ostinato import (
+    AnomalyDetector,
+    Composer,
     EventPredictor,
     Forecaster,
     LanguageModel,
+    PatientMonitor,
     SequenceClassifier,
     SequenceTagger,
     TextClassifier,
@@ -29,13 +32,20 @@ FEW = {"hidden_size": 4, "epochs": 1, "progress": False}
 WAVES = [np.sin(np.arange(12) * (0.3 if i % 2 else 0.9)) for i in range(24)]
 TAGGED = [(("the", "dog", "barks"), ("D", "N", "V"))] * 12
 LOG = {"case": np.repeat(np.arange(12), 3), "activity": ["a", "b", "c"] * 12, "time": np.arange(36)}
+VITALS = [
+    {"id": i // 4, "time": i % 4, "variable": "HR", "value": 80.0 + 5 * (i % 4) * (i // 4 % 2)} for i in range(96)
+]
+DIED = [{"id": i, "outcome": i % 2} for i in range(24)]
 LINES = ["the cat sat on the mat and looked at the dog", "the dog looked at the cat", "a mat", "the dog sat"]
+CHORDS = [[[60 + i % 5, 64 + i % 3], [62, 65 + i % 4], [], [60, 67]] for i in range(16)]
 PAIRS = [("a dog", "ein hund"), ("a cat", "eine katze")] * 20
 TONE = (0.3 * np.sin(np.arange(6400) / 4) * (np.arange(6400) // 1600 % 2)).round(4)
 EVENTS = [{"case": f"c{i % 3}", "activity": "abcab"[i % 5], "time": 40 + i} for i in range(8)]
 
 MAKE = {
     "forecaster": lambda: Forecaster(3, context=12, segment=1, **FEW).fit(np.sin(np.arange(120) / 3)),
+    "anomaly": lambda: AnomalyDetector(season=12, **FEW).fit(np.sin(np.arange(160) * np.pi / 6)),
+    "keys": lambda: AnomalyDetector(id="case", event="activity", **FEW).fit(LOG),
     "transformer events": lambda: EventPredictor(cell="transformer", num_layers=1, **FEW).fit(LOG),
     "events": lambda: EventPredictor(num_layers=2, **FEW).fit(LOG),
     "sequences": lambda: SequenceClassifier(
@@ -51,8 +61,13 @@ MAKE = {
         streaming=True, num_layers=2, pyramid=1, channels=2, bins=8, test=0, units="word", **FEW
     ).fit([(TONE[: 1600 * (1 + i % 3)] + 0.001 * i, 8000) for i in range(12)], ["hum", "hum hum", "hum"] * 4),
     "translator": lambda: Translator(embedding_size=4, **FEW).fit(PAIRS),
+    "monitor": lambda: PatientMonitor(members=2, time_unit="hours", test=0, **FEW).fit(VITALS, DIED),
+    "frames of music": lambda: Composer(head_size=4, steps_per_quarter=1, **FEW).fit(CHORDS),
+    "events of music": lambda: Composer(representation="events", steps_per_quarter=1, **FEW).fit(CHORDS),
 }
 ROWS = {
+    "anomaly": [[float(np.sin(i))] for i in range(8)],
+    "keys": EVENTS,
     "forecaster": [[float(np.sin(i))] for i in range(8)],
     "transformer events": EVENTS,
     "events": EVENTS,
@@ -63,8 +78,13 @@ ROWS = {
     "language": LINES,
     "speech": [TONE[first : first + 800].tolist() for first in range(0, 6400, 800)],
     "translator": ["a dog", "a cat", "dog"],
+    "monitor": [{"id": f"p{i % 3}", "time": i / 2, "variable": "HR", "value": 80 + i} for i in range(8)],
+    "frames of music": [[60, 64], "62 65", {"notes": []}, [60], [61, 66], [108]],
+    "events of music": ["on 60", {"event": "shift 2"}, "off 60", "loudness 3", "on 62", "shift 1"],
 }
 BAD = {
+    "anomaly": ["x"],
+    "keys": {"case": 1},
     "forecaster": ["x"],
     "transformer events": {"case": 1},
     "events": {"case": 1},
@@ -75,9 +95,15 @@ BAD = {
     "language": 3,
     "speech": 3,
     "translator": 3,
+    "monitor": {"id": 1},
+    "frames of music": [60, "x"],
+    "events of music": "shift 0",
 }
 NAMES = list(MAKE)
-KEEP = ["forecaster", "transformer events", "events", "sequences", "tokens", "language", "speech"]
+KEEP = [
+    "forecaster", "anomaly", "keys", "transformer events", "events", "sequences", "tokens", "language", "speech",
+    "monitor", "frames of music", "events of music",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -128,14 +128,14 @@ def test_validation_that_is_dear_is_rare_and_ends_in_time(monkeypatch) -> None:
 
 
 def test_patience_counts_epochs_however_often_they_are_validated(monkeypatch) -> None:
-    clock = Clock(monkeypatch, step=0.1)
+    clock = Clock(monkeypatch, step=0.4)
 
     def objective(module, batch, carry):
         step = clock.objective(module, batch, carry)
         return step if module.training else Step(step.loss * 0 + 1.0, 1)  # never better
 
     config = replace(CONFIG, max_seconds=1000.0, patience=2)
-    history = train(make_module(), objective, Rows(16_000), Rows(32, seed=1), config)  # 200 s an epoch
+    history = train(make_module(), objective, Rows(4_000), Rows(32, seed=1), config)  # 200 s an epoch
     assert history.stopped.startswith("no better loss for 2 epochs")
     assert history.rows[-1].epoch == pytest.approx(history.best_epoch + 2, abs=0.01)
 

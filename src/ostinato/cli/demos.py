@@ -82,7 +82,6 @@ DEMOS = (
             "time": "time_hour",
             "series_id": "origin",
             "past_covariates": ("temp", "dewp", "wind_dir", "wind_speed", "pressure"),
-            "combine": False,  # the network alone, whose covariates simple forecasts do not see
         },
         streamed=24,
         stream_series="JFK",

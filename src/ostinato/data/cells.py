@@ -39,6 +39,9 @@ _NUMBER = {".": _written(r"\.", ","), ",": _written(",", r"\.")}
 """How a number is written with each decimal mark."""
 _EITHER = {".": r"^[+-]?[1-9]\d{0,2}\.\d{3}$", ",": r"^[+-]?[1-9]\d{0,2},\d{3}$"}
 """Cells in which the mark may stand for decimals or for one group of thousands."""
+_PLAIN = {mark: re.compile(rf"[+-]?(?:[0-9]+(?:[{mark}][0-9]*)?|[{mark}][0-9]+)(?:[eE][+-]?[0-9]+)?") for mark in ".,"}
+"""A number without thousands, as nearly all are."""
+_COMPILED = {mark: re.compile(pattern) for mark, pattern in _NUMBER.items()}
 
 
 def plain(texts: pl.Series) -> pl.Series:
@@ -129,6 +132,9 @@ def number_of(cell: str, decimal: str | None = None, name: str = "") -> float:
     flag = flag_of(cell)
     if flag is not None:
         return float(flag)
+    usual = _usual_number(cell, decimal)
+    if usual is not None:
+        return usual
     texts = pl.Series([cell], dtype=pl.String)
     found = as_numbers(texts, decimal_evidence(texts) or decimal or ".")[0]
     if found is None:
@@ -137,6 +143,23 @@ def number_of(cell: str, decimal: str | None = None, name: str = "") -> float:
     if decimal_evidence(texts) is None and is_ambiguous(texts, other):
         _say_thousands(cell, found, decimal, name)
     return float(found)
+
+
+def _usual_number(cell: str, decimal: str | None) -> float | None:
+    """Return a number without thousands, whose mark leaves nothing to ask; `None` for all else.
+
+    A column is made of a cell in two milliseconds, which a live stream has not: this takes one microsecond.
+    """
+    bare = cell.strip(" \t\r\n")
+    if not bare.isascii():
+        return None
+    for mark, other in (".,", ",."):
+        if not _PLAIN[mark].fullmatch(bare):
+            continue
+        # a cell that can be read with the other mark too goes by what was decided, else by custom
+        if decimal == mark or (decimal is None and mark == ".") or not _COMPILED[other].match(bare):
+            return float(bare.replace(",", "."))
+    return None
 
 
 def _say_thousands(cell: str, found: float, decimal: str | None, name: str) -> None:

@@ -65,15 +65,15 @@ class Windows:
         origins: `(windows, 2)`, as `window_origins` gives them.
         context: rows before the first forecast step; those before a series' start are missing (NaN).
         horizon: forecast steps; those after a series' end are missing.
-        calendar: whether calendar features are made.
+        cycles: how many cycles of the calendar are read, the shortest first; `None`: all that the frequency shows.
     """
 
     def __init__(
-        self, panel: Panel, origins: NDArray[np.int64], *, context: int, horizon: int, calendar: bool = True
+        self, panel: Panel, origins: NDArray[np.int64], *, context: int, horizon: int, cycles: int | None = None
     ) -> None:
         self.panel, self.origins = panel, origins
         self.context, self.horizon = context, horizon
-        self.calendar = calendar and panel.frequency.has_calendar
+        self.cycles = cycles if panel.frequency.has_calendar else 0
         self._flat = _Flat.build(self) if panel.rows * max(1, len(panel.columns)) <= _IN_MEMORY else None
 
     def __len__(self) -> int:
@@ -103,10 +103,10 @@ class Windows:
         for i in np.unique(series):
             mine = series == i
             values[mine] = self._rows(int(i), rows[mine])
-        if self.calendar:
+        if self.cycles != 0:
             frequency = self.panel.frequency
             times = [frequency.at(self.panel.series[i].start, row) for i, row in zip(series, rows, strict=True)]
-            calendar.append(calendar_features(np.stack(times), frequency))
+            calendar.append(calendar_features(np.stack(times), frequency, self.cycles))
         return values, calendar[-1]
 
     def _rows(self, series: int, rows: NDArray[np.int64]) -> Floats:
@@ -138,12 +138,14 @@ class _Flat:
         calendars = [np.zeros((len(values), 0), np.float32)]
         for start, length, series in zip(first, lengths, panel.series, strict=True):
             values[start : start + length] = series.rows(0, length)
-        if windows.calendar:
+        if windows.cycles != 0:
             times = [
                 panel.frequency.times(series.start, -margin[0], length + sum(margin))
                 for series, length in zip(panel.series, lengths, strict=True)
             ]
-            calendars.append(np.concatenate([calendar_features(each, panel.frequency) for each in times]))
+            calendars.append(
+                np.concatenate([calendar_features(each, panel.frequency, windows.cycles) for each in times])
+            )
         return cls(values, calendars[-1], first)
 
     def take(self, series: NDArray[np.int64], rows: NDArray[np.int64]) -> tuple[Floats, NDArray[np.float32]]:

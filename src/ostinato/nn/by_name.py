@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from torch import nn
@@ -27,13 +27,17 @@ def cell_name(cell: Cell) -> str:
     return cell if isinstance(cell, str) else str(getattr(cell, "__name__", type(cell).__name__))
 
 
-def check_cell(cell: Cell) -> None:
+def check_cell(cell: Cell, also: Collection[str] = ()) -> None:
     """Refuse a name that is no cell's.
+
+    Args:
+        cell: a name, or a class or function of the user's own.
+        also: names that are known beside `PLAIN`, such as those of cells that read time gaps.
 
     Raises:
         UsageError: there is no such cell.
     """
-    if callable(cell):
+    if callable(cell) or cell in also:
         return
     if cell != TRANSFORMER and cell not in PLAIN:
         raise UsageError(f'cell "{cell}" is not known{_nearest(cell)}')

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ostinato.errors import ShapeError, UsageError
-from ostinato.nn.norms import check_features, real_steps
+from ostinato.nn.norms import check_features, steps_mask
 
 
 class ConvolutionalFront(nn.Module):
@@ -157,7 +157,7 @@ class SpectrogramFront(nn.Module):
 
 
 def _zeroed(xs: Tensor, lengths: Tensor | None) -> Tensor:
-    real = real_steps(xs, lengths)
+    real = steps_mask(xs, lengths)
     return xs if real is None else xs.masked_fill(~real[..., None], 0.0)
 
 

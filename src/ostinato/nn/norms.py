@@ -9,7 +9,7 @@ from torch.nn import functional
 from ostinato.errors import ShapeError
 
 
-def real_steps(xs: Tensor, lengths: Tensor | None) -> Tensor | None:
+def steps_mask(xs: Tensor, lengths: Tensor | None) -> Tensor | None:
     """Return a mask `(time, batch)` of the steps that rows really have; `None` if that is all of them."""
     if lengths is None:
         return None
@@ -49,7 +49,7 @@ class SequenceBatchNorm(nn.BatchNorm1d):
         """
         if xs.shape[-1] != self.num_features:
             raise ShapeError(f"xs has shape {tuple(xs.shape)}; expected {self.num_features} features at its end")
-        mask = real_steps(xs, lengths) if xs.dim() == 3 else None
+        mask = steps_mask(xs, lengths) if xs.dim() == 3 else None
         if not self.training and self.running_mean is not None:
             normal = self._by_running_statistics(xs)
             return normal if mask is None else normal.masked_fill(~mask[..., None], 0.0)

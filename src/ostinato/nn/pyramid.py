@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ostinato.errors import UsageError
-from ostinato.nn.norms import real_steps
+from ostinato.nn.norms import steps_mask
 from ostinato.nn.recurrent import Recurrent
 
 
@@ -68,7 +68,7 @@ def paired(xs: Tensor, lengths: Tensor) -> Tensor:
     >>> paired(torch.arange(1.0, 6.0)[:, None, None], torch.tensor([5])).flatten(1).tolist()
     [[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]]
     """
-    real = real_steps(xs, lengths)
+    real = steps_mask(xs, lengths)
     assert real is not None
     padded = functional.pad(xs.masked_fill(~real[..., None], 0.0), (0, 0, 0, 0, 1, 0))
     time, batch, size = padded.shape

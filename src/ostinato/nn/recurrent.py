@@ -13,7 +13,7 @@ from ostinato.engine import State, call_cell, initial_state, scan
 from ostinato.errors import UsageError
 from ostinato.nn.building import make_cells, output_size
 from ostinato.nn.dropout import VariationalDropout
-from ostinato.nn.norms import SequenceBatchNorm, real_steps
+from ostinato.nn.norms import SequenceBatchNorm, steps_mask
 from ostinato.nn.rebuild import CellFactory
 from ostinato.nn.skips import HighwaySkip, ResidualSkip
 from ostinato.nn.starts import LearnedStarts
@@ -201,7 +201,7 @@ class Recurrent(nn.Module):
         """Return a layer's output with its input led around it."""
         if str(index) not in self.skips:
             return ys
-        if index == 0 and (real := real_steps(xs, lengths)) is not None:
+        if index == 0 and (real := steps_mask(xs, lengths)) is not None:
             xs = xs.masked_fill(~real[..., None], 0.0)  # outputs past a row's length stay zero, whatever was there
         joined: Tensor = self.skips[str(index)](xs, ys)
         return joined

@@ -29,11 +29,39 @@ _LINES: tuple[tuple[str, str], ...] = (
     ("calibration error", "how far the probabilities given are from how often such answers were right"),
     ("AUROC", "how often an example of the second class is given more of it than one of the first; chance is 0.5"),
     ("AUPRC", "area under precision by recall of the second class; chance is its share of the examples"),
+    ("Brier", "mean squared difference of the risk told and what came, 1 or 0"),
+    (
+        r"sensitivity at (?P<rate>[\d.e+-]+) alarms a day",
+        "share of the patients with the outcome who had an alarm before it, at {rate} alarms a patient-day",
+    ),
+    ("lead hours", "mean hours from the first alarm to the outcome, of those who had it; 0 without an alarm"),
+    ("time in alarm", "share of the time in which the risk is above the threshold of that alarm rate"),
     ("span precision", "share of the spans named that are there, whole and of the right kind"),
     ("span recall", "share of the spans that are there that were named, whole and of the right kind"),
     ("span F1", "harmonic mean of span precision and span recall, as the CoNLL shared tasks count it"),
     (r"MAE next, (?P<unit>\w+)", "mean absolute error of the time until the next event, in {unit}"),
     (r"MAE left, (?P<unit>\w+)", "mean absolute error of the time until the end of the case, in {unit}"),
+    # anomalies
+    ("alarms in 10,000", "alarms to 10,000 steps, or sequences; where nothing is labelled, all of them may be false"),
+    (
+        "VUS-PR",
+        "area under precision by recall, its labels blurred by buffers of several lengths; chance is their share",
+    ),
+    ("range precision", "mean share of each alarm that lies in what is labelled"),
+    ("range recall", "mean share of each labelled range that alarms cover, less where they cover it in pieces"),
+    ("range F1", "harmonic mean of range precision and range recall"),
+    (
+        "NAB score",
+        "of the Numenta benchmark, standard profile: 100 is perfect, 0 says nothing; early alarms count more",
+    ),
+    (
+        "point-adjusted F1",
+        "the best F1 where a range counts as found whole once one step of it is: random scores have much of it",
+    ),
+    ("F1", "harmonic mean of precision and recall of what is anomalous"),
+    ("precision", "share of the alarms that are right"),
+    ("recall", "share of what is anomalous that has an alarm"),
+    ("false positive rate", "share of what is normal that has an alarm"),
     # text
     ("nats", "mean of -log of the probability given to each token, by the natural logarithm"),
     ("bits", "the same by the logarithm to the base 2; of characters, bits per character"),
@@ -41,6 +69,9 @@ _LINES: tuple[tuple[str, str], ...] = (
     ("loss", "mean of -log of the probability given to each token of the reference, in nats"),
     ("BLEU", "n-grams shared with the reference, 0 to 100, as sacrebleu counts them"),
     ("chrF", "n-grams of characters shared with the reference, 0 to 100, as sacrebleu counts them"),
+    # music
+    ("nats a frame", "mean of -log of the probability given to all notes of a step of the grid together"),
+    ("frame accuracy", "right notes over all that sound in the likeliest answer or in truth"),
     # speech
     ("WER", "words that are substituted, left out or put in, over the words of all references"),
     ("CER", "the same of characters, spaces among them"),

@@ -21,6 +21,7 @@ _INK, _PAPER = "#000001", "#ffffff"
 _LABEL = 28  # letters of a label, at most
 _TICKS = 64  # labels of an axis, at most
 _PRINTED = 14  # rows and columns of a matrix whose numbers are printed, at most
+_SHADES = (WARM, GREEN, "#56B4E9")  # of stretches of an axis
 _LINES = 12  # of a curve, at most
 _RIVALS = {"naive": "#999999", "seasonal naive": RIVAL, "drift": "#CC79A7", "linear autoregression": GREEN}
 _CELL = (0.3, 0.24)  # inches of a cell, across and up
@@ -121,14 +122,18 @@ def curve_figure(panel: Curve) -> Figure:
     figure, (axes,) = new_figure(FULL_WIDTH, 3.4)
     x = np.asarray(panel.x, np.float64)
     positive = False
+    for name, stretches in panel.shaded.items():
+        color = _SHADES[list(panel.shaded).index(name) % len(_SHADES)]
+        for place, (first, stop) in enumerate(stretches):
+            axes.axvspan(first, stop, color=color, alpha=0.3, linewidth=0, label=None if place else _legend(name))
     for i, (name, values) in enumerate(list(panel.lines.items())[:_LINES]):
         y = np.full(len(x), np.nan)
         y[: len(values)] = values[: len(x)]
         if panel.logarithmic:
             y = np.where(y > 0, y, np.nan)
             positive |= bool(np.isfinite(y).any())
-        mark = "o" if np.isfinite(y).sum() <= 30 else None
-        style = "-" if i < len(LINES) else "--"
+        mark = "o" if panel.points or np.isfinite(y).sum() <= 30 else None
+        style = "none" if panel.points else "-" if i < len(LINES) else "--"
         axes.plot(x, y, style, color=LINES[i % len(LINES)], label=_legend(name), marker=mark, markersize=3.5)
     if panel.diagonal and len(x):
         ends = [float(np.nanmin(x)), float(np.nanmax(x))]

@@ -280,6 +280,10 @@ class Row:
         """
         self.shared.rows.restore(self.number, state)
 
+    def assign(self, other: Row) -> None:
+        """Go on from where another row of the same steps is; that one stays."""
+        self.shared.rows.assign(self.number, other.number)
+
     def __del__(self) -> None:
         with contextlib.suppress(AttributeError, UsageError, TypeError):  # of what is gone already, as a process ends
             self.shared.rows.leave([self.number])

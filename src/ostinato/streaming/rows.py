@@ -140,6 +140,22 @@ class RowStepper:
             for value, leaf in zip(self._memory, leaves(tensors), strict=True):
                 value[row] = leaf[0]
 
+    def assign(self, row: int, other: int) -> None:
+        """Let a row continue from where another one is; that one stays.
+
+        Raises:
+            UsageError: there is no such row.
+        """
+        with self._lock:
+            if row not in self._known or other not in self._known:
+                self._checked([row, other])
+            self._begun[row] = self._begun[other]
+            if self._memory is None:
+                self._states[row] = self._states[other]
+                return
+            for own in self._memory:
+                own[row] = own[other]
+
     def reset(self, row: int) -> None:
         """Let a row begin again."""
         self.restore(row, None)

@@ -14,6 +14,7 @@ from ostinato.tasks.classify.baselines import MostFrequent
 from ostinato.tasks.classify.channels import ChannelEncoder, Steps
 from ostinato.tasks.classify.encoding import Part, find_temperature, with_temperature
 from ostinato.tasks.classify.examples import Classes, Examples, checked_labels, drawn_parts
+from ostinato.tasks.classify.linear import fit_linear
 from ostinato.tasks.classify.sequence_baselines import Neighbours, Statistics
 from ostinato.tasks.classify.text_baselines import BagOfWords
 
@@ -203,13 +204,14 @@ def test_the_most_frequent_class_has_the_share_it_had() -> None:
 
 def test_statistics_tell_what_their_numbers_tell_as_scikit_learn_does() -> None:
     peer = pytest.importorskip("sklearn.linear_model")
-    from ostinato.tasks.classify.sequence_baselines import _logistic
-
     rng = np.random.default_rng(0)
     features, targets = rng.normal(size=(80, 4)), rng.integers(0, 3, 80)
     model = peer.LogisticRegression(C=1.0, tol=1e-8, max_iter=1000).fit(features, targets)
-    weights = _logistic(features, targets, 3)
-    assert weights[:-1] == pytest.approx(model.coef_.T, abs=2e-3)
+    assert fit_linear(features, targets, 3, 1.0, iterations=500).weights == pytest.approx(model.coef_.T, abs=2e-3)
+    twice = peer.LogisticRegression(C=1.0, tol=1e-8, max_iter=1000).fit(features, targets > 0)
+    assert fit_linear(features, (targets > 0).astype(int), 2, 1.0, iterations=500).weights == pytest.approx(
+        twice.coef_.T, abs=2e-3
+    )
     quiet, loud = ([scale * rng.normal(size=(int(rng.integers(5, 30)), 2)) for _ in range(20)] for scale in (1, 4))
     part = part_of(quiet + loud, np.repeat([0, 1], 20))
     told = Statistics.fit(encoder_of(part), part).predict(part)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     import torch
 
+    from ostinato.engine.backends.cpu.loops import Emit
     from ostinato.engine.backends.executable import Executable
     from ostinato.engine.backends.target import Target
 
@@ -60,6 +61,24 @@ def default_target(device: torch.device) -> Target:
     from ostinato.engine.backends.cpu.target import host_target
 
     return host_target(os.environ.get("OSTINATO_TARGET", ""))
+
+
+def compiled_loop(name: str, key: str, numbers: int, arrays: int, emit: Emit) -> Callable[..., None]:
+    """Return a loop over arrays that is no recurrent cell, compiled for this processor, as a function.
+
+    Args:
+        name: of the function.
+        key: all that its code depends on, the source that emits it too: compiled code is kept on disk.
+        numbers: how many whole numbers it takes first.
+        arrays: how many addresses of arrays after them.
+        emit: writes it, from the tools of `backends.cpu.code` and the values of the arguments.
+    """
+    import torch
+
+    from ostinato.engine.backends.cpu.loops import compile_loop
+
+    found: Callable[..., None] = compile_loop(name, key, numbers, arrays, emit, default_target(torch.device("cpu")))
+    return found
 
 
 def release_memory() -> None:

@@ -88,7 +88,7 @@ def _check(estimator: Estimator[Any], cells: Sequence[Cell], seeds: int, paramet
     if not cells:
         raise UsageError("there are no cells to compare; give one or more, such as gru,lstm")
     for cell in cells:
-        check_cell(cell)
+        check_cell(cell, getattr(estimator, "cells_beside", ()))
     names = [cell_name(cell) for cell in cells]
     if len(set(names)) < len(names):
         raise UsageError(f"cells are {', '.join(names)}; name each once")

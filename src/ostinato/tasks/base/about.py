@@ -88,6 +88,8 @@ class Parameters(TrainingOptions):
     about: ClassVar[About]
     unsized: ClassVar[frozenset[str]] = frozenset()
     """Parameters of the model that are whole numbers, but that no weight has the size of."""
+    cells_beside: ClassVar[frozenset[str]] = frozenset()
+    """Cells that the task can use beside those that read any vector: of time gaps, of missing values."""
 
     validation: float = data(0.1, "share that decides when to stop, where no file for it is given", low=0, below=1)
     test: float = data(0.1, "share that is held out to be judged on, where no file for it is given", low=0, below=1)

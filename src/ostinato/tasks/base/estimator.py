@@ -9,6 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ostinato.errors import UsageError
 from ostinato.options import Cell, parameters_of, values_of
 from ostinato.tasks.base.about import About
@@ -187,6 +190,22 @@ class Estimator(Generic[T]):
         model = self._changed(changes)
         for records in self.task.pieces(model, source):
             yield from self.task.answers(model, records)
+
+    def embed(self, source: Any) -> NDArray[np.float32]:
+        """Return what each record of a source comes to in the network, `(records, features)`, in its order.
+
+        Records that are alike lie near each other; see `ostinato.tasks.base.embeddings.nearest`.
+
+        Args:
+            source: data without labels, as in `answers`.
+
+        Raises:
+            DataError: the source cannot be read.
+            UsageError: the task has no encoder of whole records.
+        """
+        model = self._changed({})
+        parts = [self.task.embed(model, self.task.encode(model, own)) for own in self.task.pieces(model, source)]
+        return np.concatenate(parts).astype(np.float32)
 
     def stream(self, **options: Any) -> Any:
         """Return what takes a row at a time, answers it, and keeps no more than it needs.

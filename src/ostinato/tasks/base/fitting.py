@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -112,7 +112,7 @@ def fit(task: AnyTask, parameters: Any, given: Given) -> Fitted:
     """
     laps = _Laps()
     check(parameters)
-    _check_cell(getattr(parameters, "cell", None))
+    _check_cell(getattr(parameters, "cell", None), parameters.cells_beside)
     task.check(parameters, tested=given.test is not None or parameters.test > 0)
     parts = read_parts(task, parameters, given)
     config = task.config(parameters, parts.train)
@@ -379,8 +379,8 @@ def _in_seconds(laps: Mapping[str, float]) -> str:
     return ", ".join(f"{part} {seconds:.3g} s" for part, seconds in laps.items())
 
 
-def _check_cell(cell: Cell | None) -> None:
+def _check_cell(cell: Cell | None, also: Collection[str]) -> None:
     from ostinato.nn.by_name import check_cell
 
     if cell is not None:
-        check_cell(cell)
+        check_cell(cell, also)

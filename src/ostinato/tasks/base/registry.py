@@ -51,8 +51,8 @@ def _ours(name: str, kind: str, folder: str, module: str, estimator: str, prefix
 
 
 _TASKS: dict[str, Home] = {
-    own.name: own
-    for own in (
+    home.name: home
+    for home in (
         _ours("forecast", "forecaster", "forecast", "parameters", "Forecaster", "Forecast"),
         _ours("language", "language model", "language", "parameters", "LanguageModel", "Language"),
         _ours("translation", "translator", "translate", "parameters", "Translator", "Translation"),
@@ -61,6 +61,9 @@ _TASKS: dict[str, Home] = {
         _ours("tagging", "sequence tagger", "tag", "parameters", "SequenceTagger", "Tag"),
         _ours("events", "event predictor", "events", "parameters", "EventPredictor", "Event"),
         _ours("speech", "speech recogniser", "speech", "parameters", "Transcriber", "Speech"),
+        _ours("monitor", "patient monitor", "monitor", "parameters", "PatientMonitor", "Monitor"),
+        _ours("anomaly", "anomaly detector", "anomaly", "parameters", "AnomalyDetector", "Anomaly"),
+        _ours("music", "composer", "music", "parameters", "Composer", "Music"),
     )
 }
 
@@ -105,7 +108,7 @@ def load(folder: str | Path, *, cell: Cell | None = None) -> Any:
     from ostinato.artifact import kind_of
 
     kind = kind_of(Path(folder))
-    home = next((own for own in homes().values() if own.kind == kind), None)
+    home = next((each for each in homes().values() if each.kind == kind), None)
     if home is None:
         raise ArtifactError(
             f'{folder} holds a model of kind "{kind}", which this version does not know; upgrade ostinato, or install '

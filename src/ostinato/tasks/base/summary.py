@@ -57,7 +57,10 @@ class WeightedText:
 
 @dataclass(frozen=True)
 class Curve:
-    """Lines over a common axis: reliability, gradients through time; `diagonal` draws `y = x` beside them."""
+    """Lines over a common axis: reliability, gradients through time; `diagonal` draws `y = x` beside them.
+
+    `shaded` are stretches of the axis, by what they are; `points`: the lines are points that are not joined.
+    """
 
     title: str
     x: tuple[float, ...]
@@ -67,6 +70,8 @@ class Curve:
     diagonal: bool = False
     logarithmic: bool = False
     note: str = ""
+    shaded: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
+    points: bool = False
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from ostinato.errors import UsageError
@@ -264,6 +266,14 @@ class Task(Generic[P, R, C, E, D]):
             UsageError: it is none.
         """
         raise UsageError(f"a model of {self.records} is no model of language; expected one of `ostinato fit language`")
+
+    def embed(self, model: Model[P, C], examples: E) -> NDArray[np.float32]:
+        """Return what each record comes to in the network, `(records, features)`; see `Estimator.embed`.
+
+        Raises:
+            UsageError: this task has no encoder of whole records.
+        """
+        raise UsageError(f"{self.records} are not embedded by this task")
 
     def extended(self, model: Model[P, C], records: R, shares: Shares) -> tuple[Model[P, C], Held[R]]:
         """Return new records in their parts, for an update, and the model as it reads them."""

@@ -1,4 +1,4 @@
-"""A logistic regression on sparse numbers, its penalty chosen on training examples that were left out."""
+"""A logistic regression on numbers, sparse or not; its penalty may be chosen on examples that were left out."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def fit_linear(
     targets: Integers,
     classes: int,
     strength: float,
-    weights: Floats,
+    weights: Floats | None = None,
     *,
     start: Linear | None = None,
     iterations: int = _ITERATIONS,
@@ -63,11 +63,11 @@ def fit_linear(
     """Return the regression with the least cross-entropy and penalty, `|weights|^2 / (2 strength)`.
 
     Args:
-        numbers: sparse, `(examples, numbers)`.
+        numbers: sparse or not, `(examples, numbers)`.
         targets: the class of each.
         classes: how many there are.
         strength: how little large weights cost, as scikit-learn's `C`.
-        weights: how much each example counts.
+        weights: how much each example counts; `None`: all alike.
         start: where to begin.
         iterations: at most.
     """
@@ -75,7 +75,8 @@ def fit_linear(
 
     columns = 1 if classes == 2 else classes
     size, rows = numbers.shape[1], np.arange(len(targets))
-    turned = numbers.T.tocsr()
+    turned = numbers.T if isinstance(numbers, np.ndarray) else numbers.T.tocsr()
+    weights = np.ones(len(targets)) if weights is None else weights
     truth = np.zeros((len(targets), classes))
     truth[rows, targets] = 1.0
 

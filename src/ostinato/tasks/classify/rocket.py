@@ -18,7 +18,7 @@ from ostinato.tasks.classify.ridge import fit_ridge
 MINIROCKET = "MiniRocket, ridge regression"
 _SHORTEST = 9  # steps, which its kernels have
 _CELLS = 1e7  # steps of training sequences, at most: some 20 s
-_HELP = "MiniRocket beside a sequence classifier needs the extra baselines: pip install 'ostinato[baselines]'"
+_HELP = "it needs the extra baselines: pip install 'ostinato[baselines]'"
 
 
 def has_rocket() -> bool:

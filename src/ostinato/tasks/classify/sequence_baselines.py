@@ -7,15 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp, softmax
+from scipy.special import softmax
 
 from ostinato.tasks.base.warping import WarpedNeighbours
 from ostinato.tasks.classify.channels import ChannelEncoder
 from ostinato.tasks.classify.encoding import Floats, Part, Prediction
 from ostinato.tasks.classify.examples import Integers
+from ostinato.tasks.classify.linear import fit_linear
 
 STATISTICS = "statistics, logistic regression"
 NEIGHBOURS = "1-NN DTW"
+_ITERATIONS = 500
 _CELLS = 3e9  # of all warping tables together: about half a minute
 _LEAST_NEIGHBOURS, _LONGEST = 20, 200
 _KEPT = 1 << 24  # numbers of training sequences that are kept in a model, at most
@@ -45,7 +47,10 @@ class Statistics:
         features = np.stack([_numbers((item.values - encoder.center) / encoder.scale) for item in part.examples.items])
         mean, scale = features.mean(0), features.std(0)
         scale[scale < 1e-9] = 1.0
-        weights = _logistic((features - mean) / scale, part.targets, len(encoder.classes))
+        found = fit_linear((features - mean) / scale, part.targets, len(encoder.classes), 1.0, iterations=_ITERATIONS)
+        weights = np.vstack([found.weights, found.offsets]).astype(np.float64)
+        if weights.shape[1] == 1:  # of two classes, the second's alone
+            weights = np.hstack([np.zeros_like(weights), weights])
         return cls(encoder.center, encoder.scale, mean, scale, weights)
 
     def predict(self, part: Part) -> Prediction:
@@ -74,28 +79,6 @@ def _numbers(sequence: NDArray[np.floating]) -> Floats:
             ]
         )
     return np.array([*np.ravel(columns), math.log(len(sequence))])
-
-
-def _logistic(features: Floats, targets: Integers, classes: int, penalty: float = 1.0) -> Floats:
-    """Return the weights `(features + 1, classes)` of a regression whose squared size is penalised, the last free."""
-    from scipy.optimize import minimize
-
-    inputs, rows = _with_one(features), np.arange(len(targets))
-    shape = (inputs.shape[1], classes)
-
-    def loss(flat: Floats) -> tuple[float, Floats]:
-        weights = flat.reshape(shape)
-        scores = inputs @ weights
-        log_total = logsumexp(scores, axis=1)
-        error = np.exp(scores - log_total[:, None])
-        error[rows, targets] -= 1.0
-        penalised = weights.copy()
-        penalised[-1] = 0.0
-        total = (log_total - scores[rows, targets]).sum() + 0.5 * penalty * (penalised**2).sum()
-        return float(total), (inputs.T @ error + penalty * penalised).ravel()
-
-    found: Floats = minimize(loss, np.zeros(shape).ravel(), jac=True, method="L-BFGS-B", options={"maxiter": 500}).x
-    return found.reshape(shape)
 
 
 def _with_one(features: Floats) -> Floats:

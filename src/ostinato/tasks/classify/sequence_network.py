@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from ostinato.nn import VariationalDropout
 from ostinato.nn.multi_scale import MultiScaleConvolutions
-from ostinato.nn.norms import real_steps
+from ostinato.nn.norms import steps_mask
 from ostinato.tasks.base.members import mean_probability
 from ostinato.tasks.classify.augmenting import Augmentation
 from ostinato.tasks.classify.bands import BandAugmentation
@@ -61,7 +61,7 @@ class SequenceMember(nn.Module):
         if self.convolutions is None:
             return self.input_dropout(_every(xs, lengths, self.every)), _fewer(lengths, self.every), None
         changes = torch.diff(xs, dim=0, prepend=xs[:1])
-        real = real_steps(xs, lengths)
+        real = steps_mask(xs, lengths)
         assert real is not None
         both = torch.cat([xs, changes.masked_fill(~real[..., None], 0.0)], -1)
         rows, counts = self.convolutions(both, lengths)
@@ -180,7 +180,7 @@ def _every(xs: Tensor, lengths: Tensor, every: int) -> Tensor:
     if every == 1:
         return xs
     time, batch, size = xs.shape
-    real = real_steps(xs, lengths)
+    real = steps_mask(xs, lengths)
     assert real is not None
     padded = functional.pad(xs.masked_fill(~real[..., None], 0.0), (0, 0, 0, 0, 0, -time % every))
     counts = functional.pad(real.to(xs), (0, 0, 0, -time % every)).view(-1, every, batch).sum(1).clamp_min(1.0)

@@ -24,7 +24,7 @@ from ostinato.tasks.classify.folds import FoldedBatches, FoldedObjective
 from ostinato.tasks.classify.panels import sequence_panels
 from ostinato.tasks.classify.parameters import SequenceParameters
 from ostinato.tasks.classify.plan import FOLDS, Plan
-from ostinato.tasks.classify.rocket import MINIROCKET, MiniRocket, has_rocket
+from ostinato.tasks.classify.rocket import MINIROCKET, MiniRocket
 from ostinato.tasks.classify.sequence_baselines import NEIGHBOURS, STATISTICS, Neighbours, Statistics
 from ostinato.tasks.classify.sequence_network import SequenceNetwork
 from ostinato.tasks.classify.steps import SequenceReading
@@ -121,9 +121,9 @@ class SequenceTask(ClassTask[SequenceParameters, ChannelEncoder]):
         """Return what stands beside; as none of it needs a validation part, it learns from that too."""
         encoder, given, whole = model.encoder, model.parameters, joined([train, validation])
         name = NEIGHBOURS + (f" (window {given.dtw_window:g})" if given.dtw_window < 1 else "")
-        found: dict[str, Callable[[], Baseline]] = {}
-        if has_rocket():
-            found[MINIROCKET] = lambda: MiniRocket.fit(whole, len(encoder.classes), encoder.center, given.seed)
+        found: dict[str, Callable[[], Baseline]] = {
+            MINIROCKET: lambda: MiniRocket.fit(whole, len(encoder.classes), encoder.center, given.seed)
+        }
         found[name] = lambda: Neighbours.fit(whole, encoder.center, encoder.scale, given.dtw_window, given.seed)
         if len(encoder.channels) > 1:  # the scale of a single channel changes no neighbour
             zeros = np.zeros(len(encoder.channels))
@@ -137,8 +137,6 @@ class SequenceTask(ClassTask[SequenceParameters, ChannelEncoder]):
         count = len(encoder.channels)
         yield "channels", f"{count}: {', '.join(encoder.channels[:12])}" + (", ..." if count > 12 else "")
         yield "missing values", "marked" if encoder.masked else "none in training"
-        if not has_rocket():
-            yield "not compared with", "MiniRocket, which needs the extra baselines: pip install 'ostinato[baselines]'"
         if encoder.gap is not None:
             yield "median time gap", f"{encoder.gap:g}"
 

@@ -131,7 +131,7 @@ def _fit_origins(settings: NetworkSettings, panel: Panel, train: Part) -> NDArra
 
 
 def _arrays(panel: Panel, origins: NDArray[np.int64], rows: int, horizon: int) -> tuple[Floats, Floats]:
-    windows = Windows(panel, origins, context=rows, horizon=horizon, calendar=False)
+    windows = Windows(panel, origins, context=rows, horizon=horizon, cycles=0)
     if not len(origins):
         return np.zeros((0, rows, panel.targets)), np.zeros((0, horizon, panel.targets))
     arrays = windows.gather(np.arange(len(origins)))

@@ -9,12 +9,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ostinato.tasks.forecast.gaps import filled_forward
+
 Floats = NDArray[np.float64]
 
 
 def naive(history: Floats, horizon: int) -> Floats:
     """Repeat the last observed value."""
-    return np.repeat(_filled_forward(history)[:, -1:], horizon, 1)
+    return np.repeat(filled_forward(history)[:, -1:], horizon, 1)
 
 
 def seasonal_naive(history: Floats, horizon: int, season: int) -> Floats:
@@ -24,14 +26,14 @@ def seasonal_naive(history: Floats, horizon: int, season: int) -> Floats:
         return naive(history, horizon)
     whole = history[:, rows - rows // season * season :]
     seasons = whole.reshape(len(history), -1, season, history.shape[2])
-    last = _filled_forward(seasons)[:, -1]
+    last = filled_forward(seasons)[:, -1]
     forecast = last[:, np.arange(horizon) % season]
     return np.where(np.isnan(forecast), naive(history, horizon), forecast)
 
 
 def drift(history: Floats, horizon: int) -> Floats:
     """Draw the line from the first observed value to the last further on."""
-    filled = _filled_forward(history)
+    filled = filled_forward(history)
     rows = history.shape[1]
     seen = ~np.isnan(history)
     first = seen.argmax(1)
@@ -42,10 +44,3 @@ def drift(history: Floats, horizon: int) -> Floats:
     steps = np.arange(1, horizon + 1)[None, :, None] + (rows - 1 - last)[:, None]
     line: Floats = filled[:, -1:] + slope[:, None] * steps
     return line
-
-
-def _filled_forward(values: Floats) -> Floats:
-    """Put the newest value before it in place of each missing one, along axis 1."""
-    places = np.arange(values.shape[1]).reshape(1, -1, *[1] * (values.ndim - 2))
-    newest = np.maximum.accumulate(np.where(np.isnan(values), 0, places), 1)
-    return np.asarray(np.take_along_axis(values, newest, 1))

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-_ENOUGH = 200  # observed values; a calibration on fewer is not trusted
+_DEGREES = 20.0  # forecasts that do not overlap, from which on they are believed rather than what was known before
+_ENOUGH = 30  # observed values; fewer have no quantiles to speak of
 
 
 def pairs(levels: Sequence[float]) -> list[tuple[int, int]]:
@@ -22,7 +23,11 @@ def pairs(levels: Sequence[float]) -> list[tuple[int, int]]:
 
 
 def measure_calibration(
-    truth: Floats, quantiles: Floats, levels: Sequence[float], independent: int | None = None
+    truth: Floats,
+    quantiles: Floats,
+    levels: Sequence[float],
+    independent: int | None = None,
+    known: float = 0.0,
 ) -> Floats:
     """Return how far each level must move, in widths of the widest central interval, `(levels,)`.
 
@@ -31,6 +36,8 @@ def measure_calibration(
         quantiles: what was forecast, `(windows, horizon, targets, levels)`.
         levels: of the quantiles.
         independent: how many forecasts there are that do not overlap; `None`: all values stand for themselves.
+        known: share of the intervals, 0 to 1, that was found on other and more forecasts: by so much they stay as they
+            are where these are few.
     """
     offsets = np.zeros(len(levels))
     central, seen = pairs(levels), ~np.isnan(truth)
@@ -43,7 +50,8 @@ def measure_calibration(
         promised = levels[high] - levels[low]
         offsets[high] = np.quantile(beyond, _level(promised, independent or len(beyond)))
         offsets[low] = -offsets[high]
-    return offsets
+    count = independent or len(y)
+    return offsets * count / (count + known * _DEGREES)
 
 
 def _level(promised: float, count: int) -> float:

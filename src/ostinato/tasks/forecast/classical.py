@@ -22,6 +22,7 @@ from ostinato.errors import MissingExtra, OutOfTime
 from ostinato.tasks.base.allowance import deadline
 from ostinato.tasks.forecast.baselines import naive
 from ostinato.tasks.forecast.fitted import Forecasts
+from ostinato.tasks.forecast.gaps import filled_between
 from ostinato.tasks.forecast.seasons import seasonal_shape
 from ostinato.tasks.forecast.windows import Examples
 
@@ -110,7 +111,7 @@ class _Rolled:
         first = max(0, row - _ROWS) // self.season * self.season
         own = self.panel.series[series].rows(first, row)[:, target]
         seen = np.flatnonzero(np.isfinite(own))
-        return np.interp(np.arange(seen[0], len(own)), seen, own[seen]) if len(seen) else np.zeros(0)
+        return filled_between(own[seen[0] :]) if len(seen) else np.zeros(0)
 
     def _adjusted(self, values: Floats) -> tuple[Floats, Floats | float]:
         """Return values without a long season, and the season of the steps to come."""

@@ -22,6 +22,8 @@ _RATE = 0.5
 _PRIOR = 1.5  # relative error by which one of two forecasts must be better on one window to count e times as much
 _LEAST = 0.03  # what counts less is left away
 _VALUES = 50_000  # errors that are looked at, at most
+_HALF_LIFE = 30  # steps after which a movement counts half, or two seasons
+_CALMEST = 0.5  # of the mean movement, that recent ones may come to
 _DEGREES = 20.0  # windows from which on errors are believed rather than what is usual of them
 
 
@@ -80,20 +82,26 @@ class Combination:
 def roughness(history: Floats, seasons: Sequence[int]) -> Floats:
     """Return how much windows `(windows, steps, targets)` move, `(windows, targets)`.
 
-    The mean absolute difference from the step before, or from a season before where that is less.
+    The mean absolute difference from the step before, or from a season before where that is less. What is recent counts
+    most, since prices have calm and rough times and growing series grow in what they move (exponential weights: J.P.
+    Morgan, "RiskMetrics", 1996). But the calm of a few steps is no promise: half of the plain mean is the least.
     """
-    found = [_moves(history, lag) for lag in (1, *seasons) if history.shape[1] > lag]
+    half = max(_HALF_LIFE, 2 * max(seasons, default=1))
+    found = [_moves(history, lag, half) for lag in (1, *seasons) if history.shape[1] > lag]
     least: Floats = (
         np.min([np.where(np.isnan(own), np.inf, own) for own in found], axis=0) if found else _sizes(history)
     )
     return np.where(np.isfinite(least) & (least > 0), least, np.maximum(_sizes(history), 1e-12))
 
 
-def _moves(history: Floats, lag: int) -> Floats:
+def _moves(history: Floats, lag: int, half: int) -> Floats:
     apart = np.abs(history[:, lag:] - history[:, :-lag])
     seen = ~np.isnan(apart)
-    count = seen.sum(1)
-    return np.asarray(np.where(seen, apart, 0.0).sum(1) / np.where(count > 0, count, np.nan))
+    filled = np.where(seen, apart, 0.0)
+    recent = np.exp2(-np.arange(apart.shape[1])[::-1, None] / half)
+    count, weight = seen.sum(1), (seen * recent).sum(1)
+    plain = filled.sum(1) / np.where(count > 0, count, np.nan)
+    return np.asarray(np.maximum((filled * recent).sum(1) / np.where(weight > 0, weight, np.nan), _CALMEST * plain))
 
 
 def _sizes(history: Floats) -> Floats:

@@ -13,6 +13,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ostinato.tasks.forecast.gaps import filled_between
+
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 _CRITICAL = 1.645  # 90 % of the normal distribution
@@ -67,9 +69,12 @@ def adjustments(history: Floats, period: int) -> Iterator[Adjusted]:
     """Yield the series without a season, and with an additive and a multiplicative one where some row has room."""
     plain = prepared(history)
     yield plain
+    if period <= 1 or history.shape[1] < 2 * period:
+        return
+    average = moving_average(plain, period)
     for kind in ("sum", "ratio"):
-        one = with_indices(plain, period, kind) if period > 1 and history.shape[1] >= 2 * period else plain
-        if one.kind != "none" and one.usable.any():
+        one = with_indices(plain, period, kind, average)
+        if one.usable.any():
             yield one
 
 
@@ -78,7 +83,8 @@ def adjust(history: Floats, period: int) -> Adjusted:
     plain = prepared(history)
     if period <= 1 or history.shape[1] < 3 * period:
         return plain
-    sums, ratios = (with_indices(plain, period, kind) for kind in ("sum", "ratio"))
+    average = moving_average(plain, period)
+    sums, ratios = (with_indices(plain, period, kind, average) for kind in ("sum", "ratio"))
     shown = is_seasonal(plain, period)
     # one kind for the whole batch: ratios of one where a row has no season, and sums turned into ratios are not needed
     if (ratios.usable | ~shown).all():
@@ -92,28 +98,33 @@ def prepared(history: Floats) -> Adjusted:
     """Return series without a season, their gaps filled."""
     seen = ~np.isnan(history)
     begun = np.maximum.accumulate(seen, 1)
-    filled = _between(history, seen)
+    filled = np.where(begun, filled_between(history), 0.0)
     scale = np.abs(filled * begun).sum(1) / np.maximum(begun.sum(1), 1)
     rows = len(history)
     return Adjusted(filled, seen, begun, 1, np.zeros((rows, 1)), "none", np.asarray(seen.any(1)), scale)
 
 
-def with_indices(plain: Adjusted, period: int, kind: Literal["sum", "ratio"]) -> Adjusted:
-    """Return series with their seasonal indices, means of what the centred moving average leaves."""
-    trend, inside = _moving_average(plain, period)
+def with_indices(
+    plain: Adjusted, period: int, kind: Literal["sum", "ratio"], average: tuple[Floats, Bools] | None = None
+) -> Adjusted:
+    """Return series with their seasonal indices, means of what the centred moving average leaves.
+
+    Args:
+        plain: the series.
+        period: steps of the season.
+        kind: whether it is added or multiplied.
+        average: what `moving_average` gives, where it is known.
+    """
+    trend, inside = average or moving_average(plain, period)
     usable = plain.begun.sum(1) >= 2 * period
     if kind == "ratio":
         lowest = np.where(plain.seen, plain.filled, np.inf).min(1)
-        usable &= lowest > 0
-        inside &= usable[:, None]
+        usable = usable & (lowest > 0)
+        inside = inside & usable[:, None]
         left = np.where(inside, plain.filled / np.where(inside, trend, 1.0), 0.0)
     else:
         left = np.where(inside, plain.filled - trend, 0.0)
-    steps = plain.filled.shape[1]
-    total, count = np.zeros((len(left), period)), np.zeros((len(left), period))
-    for phase in range(period):  # the phase of the next step is 0
-        own = slice((steps + phase) % period, None, period)
-        total[:, phase], count[:, phase] = left[:, own].sum(1), inside[:, own].sum(1)
+    total, count = _by_phase(left, period), _by_phase(inside.astype(np.float64), period)
     usable &= (count > 0).all(1)
     neutral = 1.0 if kind == "ratio" else 0.0
     indices = np.where(usable[:, None], total / np.maximum(count, 1), neutral)
@@ -131,34 +142,38 @@ def is_seasonal(plain: Adjusted, period: int) -> Bools:
     mean = (plain.filled * plain.begun).sum(1) / count
     centred = (plain.filled - mean[:, None]) * plain.begun
     variance = np.maximum((centred**2).sum(1), 1e-300)
-    found = [(centred[:, lag:] * centred[:, :-lag]).sum(1) / variance for lag in range(1, period + 1)]
-    limit = _CRITICAL * np.sqrt((1 + 2 * sum(own**2 for own in found[:-1])) / count)
-    return np.asarray((found[-1] > limit) & (count >= 3 * period))
+    found = _products(centred, period) / variance[:, None]
+    limit = _CRITICAL * np.sqrt((1 + 2 * (found[:, :-1] ** 2).sum(1)) / count)
+    return np.asarray((found[:, -1] > limit) & (count >= 3 * period))
 
 
-def _moving_average(plain: Adjusted, period: int) -> tuple[Floats, Bools]:
+def _products(values: Floats, most: int) -> Floats:
+    """Return the sums of products of values and those so many steps before, for lags from 1 on, `(rows, most)`."""
+    size = 1 << (values.shape[1] + most - 1).bit_length()
+    spectrum = np.fft.rfft(values, size)
+    return np.fft.irfft(spectrum.real**2 + spectrum.imag**2, size)[:, 1 : most + 1]
+
+
+def _by_phase(values: Floats, period: int) -> Floats:
+    """Return the sums of the steps of each phase of a period, `(rows, period)`; the next step has phase 0."""
+    rows, steps = values.shape
+    whole = np.zeros((rows, -(-steps // period) * period))
+    whole[:, whole.shape[1] - steps :] = values
+    return np.asarray(whole.reshape(rows, -1, period).sum(1))
+
+
+def moving_average(plain: Adjusted, period: int) -> tuple[Floats, Bools]:
     """Return the centred moving average over a season and where it is whole, both `(rows, steps)`."""
-    weights = (np.ones(period) if period % 2 else np.r_[0.5, np.ones(period - 1), 0.5]) / period
-    half = len(weights) // 2
-    padded = np.pad(plain.filled, ((0, 0), (half, half)))
-    steps = plain.filled.shape[1]
-    sums = np.cumsum(np.pad(padded, ((0, 0), (1, 0))), 1)
-    width = len(weights)
+    width = period + 1 - period % 2
+    half = width // 2
+    rows, steps = plain.filled.shape
+    padded = np.zeros((rows, steps + 2 * half + 1))
+    padded[:, half + 1 : half + 1 + steps] = plain.filled
+    sums = np.cumsum(padded, 1)
     trend = sums[:, width:] - sums[:, :-width]
-    if period % 2 == 0:
-        trend = trend - 0.5 * (padded[:, :steps] + padded[:, width - 1 :])
+    if period % 2 == 0:  # the ends of the season are one phase, and count half
+        trend = trend - 0.5 * (padded[:, 1 : steps + 1] + padded[:, width:])
     trend = trend / period
     inside = np.zeros_like(plain.begun)
     inside[:, half : steps - half] = plain.begun[:, : steps - 2 * half]
     return trend, inside & plain.seen
-
-
-def _between(values: Floats, seen: Bools) -> Floats:
-    """Fill gaps by the line between their neighbours; before the first value 0, after the last one that."""
-    filled = np.where(seen, values, 0.0)
-    for row in np.flatnonzero(~seen.all(1) & seen.any(1)):
-        there = np.flatnonzero(seen[row])
-        gaps = np.flatnonzero(~seen[row, there[0] :]) + there[0]
-        if len(gaps):
-            filled[row, gaps] = np.interp(gaps, there, values[row, there])
-    return filled

@@ -90,12 +90,21 @@ def reference(losses: Floats, order: Sequence[float], places: Places) -> int:
     return min(near, key=lambda own: (order[own], means[own]))
 
 
-def trust(gains: Floats, places: Places) -> float:
-    """Return how far a gain `(windows,)` is believed, from 0 to 1: `1 - (standard error / mean gain)²`, or 0."""
+def trust(gains: Floats, places: Places, *, soft: bool = False) -> float:
+    """Return how far a gain `(windows,)` is believed, from 0 to 1.
+
+    Args:
+        gains: differences of losses.
+        places: of the windows.
+        soft: believe `gain² / (gain² + error²)` of it, that is a half of a gain as large as its standard error; else
+            `1 - (error / gain)²`, nothing of such a gain or a smaller one.
+    """
     error, gain = places.standard_error(gains), float(gains.mean())
+    if gain <= 0:
+        return 0.0
     if not np.isfinite(error):
-        return _UNKNOWN if gain > 0 else 0.0
-    return max(0.0, 1 - (error / gain) ** 2) if gain > 0 else 0.0
+        return _UNKNOWN
+    return gain**2 / (gain**2 + error**2) if soft else max(0.0, 1 - (error / gain) ** 2)
 
 
 def held_out_losses(

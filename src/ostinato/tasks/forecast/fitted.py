@@ -21,6 +21,7 @@ from ostinato.tasks.forecast.inputs import InputMaker, Inputs
 from ostinato.tasks.forecast.network import DirectNetwork, RecursiveNetwork
 from ostinato.tasks.forecast.result import Forecast
 from ostinato.tasks.forecast.settings import NetworkSettings
+from ostinato.tasks.forecast.stepped import SteppedNetwork
 from ostinato.tasks.forecast.windows import ForecastEncoder, newest
 
 PATHS = 200  # sampled futures of a recursive forecast
@@ -47,7 +48,7 @@ class Fitted:
     """
 
     encoder: ForecastEncoder
-    network: DirectNetwork | RecursiveNetwork
+    network: DirectNetwork | RecursiveNetwork | SteppedNetwork
     seed: int
     no_values: str
 
@@ -161,14 +162,13 @@ class Fitted:
         inputs = make(read)
         with torch.inference_mode():
             point, quantiles = self._direct(inputs) if self.settings.decoding == "direct" else self._recursive(inputs)
+        size = len(self.levels)
+        together = point[..., None] if quantiles is None else torch.cat([quantiles, point[..., None]], -1)
+        found = make.to_data_units(together.double().numpy(), inputs, read.series)
         empty = _empty(read)
-
-        def restored(values: torch.Tensor) -> NDArray[np.float64]:
-            found = make.to_data_units(values.double().numpy(), inputs, read.series)
+        if empty.any():
             np.moveaxis(found, 2, 1)[empty] = np.nan
-            return found
-
-        return Forecasts(restored(point), None if quantiles is None else restored(quantiles))
+        return Forecasts(found[..., -1], None if quantiles is None else np.ascontiguousarray(found[..., :size]))
 
     def _nothing(self, read: WindowArrays) -> Forecasts:
         """Return zeros of the network's shape; NaN where there is nothing to forecast from."""

@@ -33,7 +33,7 @@ class ForecastNetwork(nn.Module):
         self.settings = settings
         self.head: Head = make_head(settings)
         width, size = settings.segment, settings.hidden_size
-        profiles = settings.calendar * HARMONICS
+        profiles = 2 * HARMONICS if settings.calendar else 0
         features = width * (1 + settings.masked + settings.past + settings.known) + settings.calendar + profiles
         self.embed = nn.Linear(features, size)
         self.static = nn.Linear(settings.static, size, bias=False) if settings.static else None
@@ -92,7 +92,7 @@ class ForecastNetwork(nn.Module):
         if settings.calendar:
             calendar = _window(inputs.calendar, cut, steps)
             starts = self._per_target(calendar[:, :: settings.segment])
-            waves = self._per_target(harmonics(calendar)).reshape(*segments.shape[:2], settings.segment, -1)
+            waves = self._per_target(waves_of_day(calendar)).reshape(*segments.shape[:2], settings.segment, -1)
             own = values.reshape(len(values), -1, settings.segment)
             # how the values of a segment follow the calendar of its steps, wherever the segment begins
             follows = torch.einsum("rsw,rswf->rsf", own, waves) / settings.segment
@@ -114,11 +114,15 @@ class ForecastNetwork(nn.Module):
         """
         if self.profile is None:
             return numbers
-        settings, steps = self.settings, features.shape[0] * self.settings.segment
-        amplitudes = self.profile(features).transpose(0, 1)  # (rows, segments, waves)
-        waves = self._per_target(harmonics(_window(inputs.calendar, slice(first, first + steps), steps)))
+        return self.add_waves(numbers, self.profile(self.dropout(features)).transpose(0, 1), inputs, first)
+
+    def add_waves(self, numbers: Tensor, amplitudes: Tensor, inputs: Inputs, first: int) -> Tensor:
+        """Add waves of the calendar, of `amplitudes (rows, segments, waves)`; see `add_profile`."""
+        settings = self.settings
+        steps = amplitudes.shape[1] * settings.segment
+        waves = self._per_target(waves_of_day(_window(inputs.calendar, slice(first, first + steps), steps)))
         waves = waves.reshape(*amplitudes.shape[:2], settings.segment, -1)
-        line = torch.einsum("rsf,rswf->rsw", amplitudes, waves).flatten(1)
+        line = torch.einsum("rsf,rswf->rsw", _PROFILE * amplitudes, waves).flatten(1)
         return self._shifted(numbers, line[:, : numbers.shape[1]])
 
     def add_highway(self, numbers: Tensor, inputs: Inputs) -> Tensor:
@@ -159,7 +163,7 @@ class DirectNetwork(ForecastNetwork):
     def decode(self, state: LayerStates, inputs: Inputs) -> Tensor:
         """Forecast all segments at once from the state after the context."""
         settings = self.settings
-        queries = self._queries(inputs)  # (rows, segments, hidden)
+        queries = self.queries(inputs)  # (rows, segments, hidden)
         rows, segments, size = queries.shape
         # each segment of the horizon is one more row of the batch, starting from its window's state
         starts = tuple(map_state(lambda leaf: leaf.repeat_interleave(segments, 0), own) for own in state)
@@ -168,7 +172,8 @@ class DirectNetwork(ForecastNetwork):
         numbers = self.read(features)[:, : settings.horizon]
         return self.add_highway(self.add_profile(numbers, features, inputs, settings.context), inputs)
 
-    def _queries(self, inputs: Inputs) -> Tensor:
+    def queries(self, inputs: Inputs) -> Tensor:
+        """Return what the stack reads to forecast each segment, `(rows, segments, hidden)`."""
         settings = self.settings
         batch = len(inputs.history) // settings.targets
         place = self.place.expand(settings.targets, -1, -1)
@@ -254,16 +259,18 @@ def make_network(settings: NetworkSettings, cell: Cell) -> DirectNetwork | Recur
     return DirectNetwork(settings, cell) if settings.decoding == "direct" else RecursiveNetwork(settings, cell)
 
 
-HARMONICS = 3  # waves of each cycle of the calendar: its length, and one half and one third of it
+HARMONICS = 3  # waves of the shortest cycle of the calendar: its length, and one half and one third of it
+_PROFILE = 0.3  # size of what is said by them: all steps of a segment follow few numbers, which learn as much faster
 
 
-def harmonics(calendar: Tensor) -> Tensor:
-    """Return waves of each cycle, `(..., HARMONICS * features)`, from its sines and cosines `(..., features)`.
+def waves_of_day(calendar: Tensor) -> Tensor:
+    """Return waves of the shortest cycle, a day of hours, `(..., 2 * HARMONICS)`, from `(..., features)` of all cycles.
 
+    Longer ones hardly move within a segment, whose first step tells of them; their waves are learned by heart.
     Sine and cosine of twice and three times an angle are sums of products of those of the angle.
     """
-    sine, cosine = calendar.chunk(2, -1)
-    found, s, c = [calendar], sine, cosine
+    sine, cosine = (own[..., :1] for own in calendar.chunk(2, -1))
+    found, s, c = [sine, cosine], sine, cosine
     for _ in range(HARMONICS - 1):
         s, c = s * cosine + c * sine, c * cosine - s * sine
         found += [s, c]

@@ -46,7 +46,7 @@ def _examples(fitted: Fitted, panel: Panel, origins: Ints) -> Iterator[Fan]:
     truth, forecasts = fitted.forecast_windows(panel, chosen)
     context, horizon, season = fitted.settings.context, fitted.settings.horizon, fitted.encoder.season
     rows = max(context, season)
-    windows = Windows(panel, chosen, context=rows, horizon=0, calendar=False)
+    windows = Windows(panel, chosen, context=rows, horizon=0, cycles=0)
     history = np.asarray(windows.gather(np.arange(len(chosen))).history)
     repeated = seasonal_naive(history, horizon, season)
     for i, (series, origin) in reversed(list(enumerate(chosen))):

@@ -57,7 +57,10 @@ class ForecastParameters(TimedTables):
     season: int | None = model(
         None, "steps of a season, for baselines and MASE; 1 for none", low=1, absent="from the frequency"
     )
-    calendar: bool = model(True, "read time of day, day of week and day of year, as far as the frequency shows them")
+    calendar: bool = model(
+        True,
+        "read time of day, week and year, as far as the frequency shows them and training holds two of each",
+    )
     cell: Cell = model("gru", "recurrent cell, any of docs/cells.md, or transformer")
     hidden_size: int = model(64, "units of a layer", low=1)
     num_layers: int = model(1, "layers", low=1)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ostinato.data import Frequency, Panel, Part
 from ostinato.data.frequency import DAY, SECOND
+from ostinato.tasks.forecast.gaps import filled_between
 
 Floats = NDArray[np.float64]
 _SERIES = 60  # looked at; more do not change a median
@@ -268,7 +269,7 @@ def _tells(series: Sequence[Floats], length: int) -> bool:
     """
     ratios = []
     for one in series:
-        filled = _filled(one - _trend(one, length))
+        filled = filled_between(one - _trend(one, length))
         last = _error_of_recent(filled)
         cycle = float(np.mean((filled[length:] - filled[:-length]) ** 2)) / 2
         ratios.append(cycle / max(last, _SMOOTH * float(np.var(filled)), 1e-300))
@@ -309,7 +310,7 @@ def _trend(values: Floats, length: int) -> Floats:
     total = np.convolve(np.where(seen, values, 0.0), weights, "valid") if length < 64 else _fast(values, seen, weights)
     count = np.convolve(seen.astype(float), weights, "valid") if length < 64 else _fast(seen, seen, weights)
     inner = np.where(count > length / 4, total / np.maximum(count, 1e-9), np.nan)
-    inner = _filled(inner) if np.isfinite(inner).any() else np.zeros_like(inner)
+    inner = filled_between(inner) if np.isfinite(inner).any() else np.zeros_like(inner)
     margin = (len(values) - len(inner)) // 2
     trend = np.empty(len(values))
     trend[margin : margin + len(inner)] = inner
@@ -365,9 +366,3 @@ def _autocorrelations(values: Floats, most: int) -> Floats | None:
     if not before[0] > 1e-18 * len(values):
         return None
     return np.asarray(np.where(scale > 1e-9 * before[0], products / np.maximum(scale, 1e-300), 0.0))
-
-
-def _filled(values: Floats) -> Floats:
-    """Return a series with lines drawn over what is missing."""
-    seen = np.flatnonzero(np.isfinite(values))
-    return np.interp(np.arange(len(values)), seen, values[seen])

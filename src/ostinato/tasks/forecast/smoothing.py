@@ -11,12 +11,14 @@ Histories are `(rows, steps)`, the newest step last; NaN is a missing value, and
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.tasks.forecast.decomposition import Adjusted, adjust, adjustments
+from ostinato.tasks.forecast.smoothing_loop import Steps, Walk, walk
 
 Floats = NDArray[np.float64]
 _LEVELS = (0.03, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9, 0.99)
@@ -32,8 +34,9 @@ _AT_ONCE = 1 << 21  # numbers that a season of all rows and candidates may have
 class Grid:
     """Candidates `(candidates,)`: the smoothing of level, trend and season, the damping, and how many are free.
 
-    A damping of 0 is no trend. Trends are always damped: one that is not is rarely the better forecast, and the worst
-    by far where it is wrong (E. Gardner and E. McKenzie, "Forecasting trends in time series", 1985).
+    A damping of 0 is no trend, one of 1 a trend that never changes, the line through the whole series (with half of its
+    slope this is Theta). Trends that change are always damped: one that is not is rarely the better forecast, and the
+    worst by far where it is wrong (E. Gardner and E. McKenzie, "Forecasting trends in time series", 1985).
     """
 
     level: Floats
@@ -45,14 +48,20 @@ class Grid:
     @classmethod
     def make(cls, seasonal: bool, steps: int = 0, *, trends: bool = True) -> Grid:
         """Return all candidates, with a trend and without; of long series, of many `steps`, fewer are enough."""
+        return _grid(seasonal, steps > _LONG, trends)
+
+    @classmethod
+    def of(cls, seasonal: bool, long: bool, trends: bool) -> Grid:
+        """Return them; see `make`."""
         levels, slopes, dampings, seasons = (
-            own if steps <= _LONG else own[1::2] for own in (_LEVELS, _TRENDS, _DAMPINGS, _SEASONS)
+            own[1::2] if long else own for own in (_LEVELS, _TRENDS, _DAMPINGS, _SEASONS)
         )
         none = [(level, 0.0, 0.0, 1) for level in levels]
+        steady = [(level, 0.0, 1.0, 3) for level in levels if trends]
         damped = [(a, b, phi, 4) for a, b, phi in product(levels, slopes, dampings) if trends]
         rows = [
             (a, b, phi, gamma, free + (gamma > 0))
-            for a, b, phi, free in none + damped
+            for a, b, phi, free in none + steady + damped
             for gamma in (seasons if seasonal else (0.0,))
         ]
         return cls(*np.array(rows, np.float64).T)
@@ -66,6 +75,11 @@ class Grid:
     def __len__(self) -> int:
         """Return how many there are."""
         return len(self.level)
+
+
+@cache
+def _grid(seasonal: bool, long: bool, trends: bool) -> Grid:
+    return Grid.of(seasonal, long, trends)
 
 
 @dataclass(frozen=True)
@@ -83,35 +97,22 @@ class Smoothed:
 
 def smooth(adjusted: Adjusted, grid: Grid) -> Smoothed:
     """Run every candidate over every series, whose season begins as it was adjusted."""
-    y, seen = adjusted.filled, adjusted.seen
-    rows, steps = y.shape
-    period, ratio = adjusted.period, adjusted.kind == "ratio"
-    alpha, beta, phi, gamma = grid.level, grid.level * grid.trend, grid.damping, grid.season * (1 - grid.level)
-    level, slope = (own[:, None] * np.ones(len(grid)) for own in _starts(adjusted))
-    trend = np.where(phi > 0, slope, 0.0)
+    steps, period = adjusted.filled.shape[1], adjusted.period
+    first, slope, middle = (own[:, None] for own in _starts(adjusted))
+    line = _slope(adjusted.flat())[:, None] if (grid.damping == 1).any() else slope
+    trend = np.where(grid.damping == 1, line, np.where(grid.damping > 0, slope, 0.0))
     # without a trend, a series starts from the mean of its first values and not from where their line begins
-    level = np.where(phi > 0, level, level + slope * _middle(adjusted)[:, None])
-    # indices[t % period] is the season of step t
-    indices = np.repeat(np.roll(adjusted.indices, steps % period, 1).T[:, :, None], len(grid), 2)
-    errors = np.zeros((rows, len(grid)))
-    floor = 0.02 * np.abs(adjusted.scale)[:, None] + 1e-12
-    for step in range(steps):
-        season = indices[step % period]
-        mask = seen[:, step, None]
-        moved = level + phi * trend
-        if ratio:
-            error = (y[:, step, None] - moved * season) * mask
-            own = error / season
-            indices[step % period] = np.maximum(season + gamma * error / np.maximum(moved, floor), 0.05)
-        else:
-            own = error = (y[:, step, None] - moved - season) * mask
-            indices[step % period] = season + gamma * error
-        begun = adjusted.begun[:, step, None]
-        level = np.where(begun, moved + alpha * own, level)
-        trend = np.where(begun, phi * trend + beta * own, trend)
-        errors += error * error
-    ahead = np.roll(indices, -(steps % period), 0).transpose(1, 2, 0)
-    return Smoothed(level, trend, ahead, errors, seen.sum(1).astype(np.float64))
+    level = first + (slope - trend) * middle
+    # season[:, t % period] is that of step t
+    season = np.repeat(np.roll(adjusted.indices, steps % period, 1)[:, :, None], len(grid), 2)
+    walked = walk(
+        Steps(adjusted.filled, adjusted.seen, adjusted.begun, 0.02 * np.abs(adjusted.scale) + 1e-12),
+        np.stack([grid.level, grid.level * grid.trend, grid.damping, grid.season * (1 - grid.level)]),
+        Walk(level, trend, season, np.zeros_like(level)),
+        ratio=adjusted.kind == "ratio",
+    )
+    ahead = np.roll(walked.season, -(steps % period), 1).transpose(0, 2, 1)
+    return Smoothed(walked.level, walked.trend, ahead, walked.errors, adjusted.seen.sum(1).astype(np.float64))
 
 
 def candidates_ahead(state: Smoothed, grid: Grid, horizon: int, *, ratio: bool) -> Floats:
@@ -205,15 +206,10 @@ def _slope(flat: Adjusted) -> Floats:
     return np.where(count > 2, found, 0.0)
 
 
-def _middle(adjusted: Adjusted) -> Floats:
-    first = adjusted.begun.cumsum(1)
-    early = adjusted.seen & (first <= _FIRST)
-    count = np.maximum(early.sum(1), 1)
-    return np.asarray((early * first).sum(1) / count)
-
-
-def _starts(adjusted: Adjusted) -> tuple[Floats, Floats]:
-    """Return level and slope before the first value of each row, from the line through its first values."""
+def _starts(adjusted: Adjusted) -> tuple[Floats, Floats, Floats]:
+    """Return level and slope before the first value of each row, from the line through its first values, and how many
+    steps lie between that place and their middle.
+    """
     first = adjusted.begun.cumsum(1)
     early = adjusted.seen & (first <= _FIRST)
     values = adjusted.level_values()
@@ -222,4 +218,4 @@ def _starts(adjusted: Adjusted) -> tuple[Floats, Floats]:
     apart = (first - at[:, None]) * early
     slope = (apart * values).sum(1) / np.maximum((apart * first).sum(1), 1e-12)
     slope = np.where(count > 3, slope, 0.0)
-    return np.asarray(mean - slope * at), slope
+    return np.asarray(mean - slope * at), slope, np.asarray(at)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ostinato.data import Panel, Series, format_time
+from ostinato.data import Panel, Series, WindowArrays, calendar_features, format_time
 from ostinato.data.categories import category_of, warn_unknown
 from ostinato.data.cells import cell_number
 from ostinato.data.table import LARGEST
@@ -19,6 +19,7 @@ from ostinato.errors import DataError, StreamRowError, UsageError
 from ostinato.streaming import NOTHING, Steps, Stream
 from ostinato.tasks.forecast.fitted import Fitted
 from ostinato.tasks.forecast.result import Forecast
+from ostinato.tasks.forecast.stepped import stepped
 from ostinato.tasks.forecast.stream_checks import (
     check_far,
     check_jump,
@@ -41,7 +42,7 @@ class ForecastStream(Stream):
     kind = "forecast"
 
     def __init__(self, fitted: Fitted, series_id: str | None = None, *, warm: bool = True) -> None:
-        self._fitted, self._warm = fitted, warm
+        self._fitted, self._warm = replace(fitted, network=stepped(fitted.network)), warm
         self._series = _find(fitted, series_id)
         self._format = fitted.encoder.tail.time_format
         self.reset()
@@ -154,25 +155,16 @@ class ForecastStream(Stream):
         self._rows, self._seen, self._next, self._last = checked_state(kept, self._fitted, own)
 
     def _ahead(self) -> Forecast:
-        from ostinato.data import WindowArrays, calendar_features
-
         settings, fitted = self._fitted.settings, self._fitted
         history = self._rows[None]
         panel = self._panel()
         row = len(panel.series[0])
-        reach = len(self._rows)
-        times = fitted.encoder.frequency.times(self._next, -reach, reach + settings.horizon)
-        calendar = (
-            calendar_features(times, fitted.encoder.frequency)
-            if settings.calendar
-            else np.zeros((len(times), 0), np.float32)
-        )
         targets = settings.targets
         windows = WindowArrays(
             history=history[..., :targets],
             past=history[..., targets : targets + settings.past],
-            known=np.zeros((1, len(times), 0)),
-            calendar=calendar[None],
+            known=np.zeros((1, len(self._rows) + settings.horizon, 0)),
+            calendar=self._calendar()[None],
             static=panel.series[0].static[None],
             future=np.full((1, settings.horizon, targets), np.nan),
             series=np.zeros(1, np.int64),
@@ -181,6 +173,17 @@ class ForecastStream(Stream):
         origins, forecasts = np.array([[0, row]]), fitted.run(windows, self._maker)
         fitted.check_values(panel, origins, forecasts)
         return fitted.result(panel, origins, forecasts)
+
+    def _calendar(self) -> NDArray[np.float32]:
+        """Return the calendar of the rows held and of the horizon; zeros where nobody reads it."""
+        settings, encoder = self._fitted.settings, self._fitted.encoder
+        cycles = settings.calendar // 2 if encoder.combination.weights[-1] else 0
+        found = np.zeros((len(self._rows) + settings.horizon, 2 * cycles), np.float32)
+        if cycles:  # the network reads its context alone
+            read = settings.context + settings.horizon
+            times = encoder.frequency.times(self._next, -settings.context, read)
+            found[-read:] = calendar_features(times, encoder.frequency, cycles)
+        return found
 
     def _panel(self) -> Panel:
         """Return the rows held as a panel of one series, its start reckoned back from the next time."""

@@ -160,7 +160,7 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         scaling: Any = own.scaling if own.scaling != "auto" else "none" if counts else "standard"
         settings = NetworkSettings(
             horizon=int(own.horizon), context=context, segment=segment, targets=panel.targets, past=panel.past,
-            known=panel.known, calendar=2 * len(calendar_cycles(panel.frequency)) if own.calendar else 0,
+            known=panel.known, calendar=2 * len(calendar_cycles(panel.frequency, train.typical)) if own.calendar else 0,
             static=len(panel.static_columns), masked=has_missing(panel, part, context), hidden_size=own.hidden_size,
             num_layers=own.num_layers, dropout=own.dropout, decoding=own.decoding,
             normalization=own.normalization if own.normalization != "auto" else "mean_abs" if counts else "last_std",
@@ -218,7 +218,9 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         assert forecasts.quantiles is not None
         # forecasts that overlap err alike: of each series, one in a horizon counts, as much as the root of its steps
         apart = round(float((-(-np.bincount(origins[:, 0]) // horizon)).sum()) * math.sqrt(horizon))
-        found = measure_calibration(truth, forecasts.quantiles, encoder.levels, apart)
+        found = measure_calibration(
+            truth, forecasts.quantiles, encoder.levels, apart, 1 - float(encoder.combination.weights[-1])
+        )
         return replace(renewed, calibration=found) if found.any() else renewed
 
     def carried(self, first: Forecasting, renewed: Forecasting) -> ForecastEncoder:

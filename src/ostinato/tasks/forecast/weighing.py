@@ -31,6 +31,8 @@ _ELSE = 0.5
 _ORDER = {"naive": 0, "drift": 2, "simple exponential smoothing": 3, "theta": 4, "exponential smoothing": 5, LINEAR: 6}
 _SEASONAL = 1
 _SHARES = 21  # of the network that are tried
+# of the network before anything is known: beside several simple forecasts it is one more, but for what it alone sees
+_NETWORK, _WITH_COVARIATES = 0.25, 0.5
 
 
 def fit_linear(
@@ -54,7 +56,7 @@ def fit_linear(
     origins = _spread_out(origins, keep)
     if len(origins) < 8:
         return np.zeros((0, 0))
-    windows = Windows(panel, origins, context=settings.context, horizon=settings.horizon, calendar=False)
+    windows = Windows(panel, origins, context=settings.context, horizon=settings.horizon, cycles=0)
     arrays = windows.gather(np.arange(len(origins)))
     size = scale[origins[:, 0]][:, None]
     made = LinearAutoregression(settings.context, settings.horizon).fit(arrays.history / size, arrays.future / size)
@@ -165,7 +167,7 @@ class _Judge:
         part, encoder = self.validation.part, self.encoder
         linear = encoder.combination.linear if LINEAR in names else np.zeros((0, 0))
         windows = self._judged(part, names, linear)
-        share = self._share(windows, np.tensordot(weights, windows.forecasts, 1)) if len(windows) else 0.5
+        share = self._share(windows, np.tensordot(weights, windows.forecasts, 1)) if len(windows) else self._prior
         found = without_small(np.append((1 - share) * weights, share))
         kept = found[:-1] > 0
         if not kept.any():
@@ -174,7 +176,7 @@ class _Judge:
         return Combination(chosen, np.append(found[:-1][kept], found[-1]), linear, self.spread, True)
 
     def _share(self, windows: _Windows, experts: Floats) -> float:
-        """Return how much the network counts: the best share, as far as it is sure to be better than none."""
+        """Return how much the network counts: between the usual share and the best one, as far as that is better."""
         plain = replace(
             self.model,
             encoder=replace(self.encoder, combination=Combination.none(), calibration=0 * self.encoder.calibration),
@@ -183,8 +185,15 @@ class _Judge:
         moved = np.where(np.isnan(point), 0.0, point - experts)
         shares = np.linspace(0, 1, _SHARES)
         losses = np.stack([windows.losses(experts + share * moved) for share in shares])
-        best = int(losses.mean(1).argmin())
-        return float(shares[best] * trust(losses[0] - losses[best], windows.places))
+        best, usual = int(losses.mean(1).argmin()), int(np.abs(shares - self._prior).argmin())
+        believed = trust(losses[usual] - losses[best], windows.places, soft=True)
+        return float(believed * shares[best] + (1 - believed) * self._prior)
+
+    @property
+    def _prior(self) -> float:
+        """What the network counts before anything is known."""
+        own = self.settings
+        return _WITH_COVARIATES if own.past or own.known or own.static else _NETWORK
 
     def _parts(self) -> list[Part]:
         """Return where experts are judged: parts of the newer half of the rows, or the validation part alone."""
@@ -235,7 +244,7 @@ class _Judge:
         own = self.settings
         if not len(origins):
             return np.zeros((0, 1, own.targets)), np.zeros((0, own.horizon, own.targets)), np.zeros((0, own.targets))
-        windows = Windows(self.panel, origins, context=self.reach, horizon=own.horizon, calendar=False)
+        windows = Windows(self.panel, origins, context=self.reach, horizon=own.horizon, cycles=0)
         arrays = windows.gather(np.arange(len(origins)))
         empty = np.asarray(np.isnan(arrays.history).all(1))[:, None]
         return arrays.history, np.where(empty, np.nan, arrays.future), self.scale[origins[:, 0]]

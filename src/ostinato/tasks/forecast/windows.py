@@ -185,7 +185,8 @@ class ForecastEncoder:
     def windows(self, panel: Panel, origins: Ints, context: int | None = None) -> Windows:
         """Return windows of a panel, as the network reads them, or with a longer context."""
         own = self.settings
-        return Windows(panel, origins, context=context or own.context, horizon=own.horizon, calendar=own.calendar > 0)
+        cycles = own.calendar // 2
+        return Windows(panel, origins, context=context or own.context, horizon=own.horizon, cycles=cycles)
 
     def mase_scales_of(self, panel: Panel) -> NDArray[np.float64]:
         """Return the MASE scale of each series of a panel: of its training part, or of all rows of a new one."""

@@ -1,0 +1,323 @@
+"""What came of patients, and what is known of them beside what was measured: a table with a row for each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ostinato.data.cells import NO, YES
+from ostinato.data.health.clock import Clock
+from ostinato.data.health.patients import Floats, HealthReading, Patients, patients_of
+from ostinato.data.identities import names
+from ostinato.data.notes import note
+from ostinato.data.readers import read_table
+from ostinato.data.table import Table, is_numeric, numbers, texts
+from ostinato.errors import ColumnError, DataError
+
+_LEVELS = 20  # different texts that a column of categories has, at most
+_SHOWN = 3
+
+
+def with_outcomes(
+    patients: Patients,
+    source: Any,
+    *,
+    outcome: str,
+    outcome_time: str | None = None,
+    id_column: str | None = None,
+    missing: tuple[str, ...] = (),
+    needed: bool = True,
+) -> Patients:
+    """Return patients with what came of them.
+
+    Args:
+        patients: as they were read.
+        source: a table with a row for each patient, as `read_table` takes it.
+        outcome: the column: 1 and 0, true and false, yes and no.
+        outcome_time: the column of when it came, written as the times of measurements are; `None`: that is not known.
+        id_column: the column of patients, if it has another name than in the measurements.
+        missing: texts that mean a missing value.
+        needed: whether each patient has to be in the table.
+
+    Raises:
+        ColumnError: there is no such column.
+        DataError: a patient has two outcomes, an outcome is not one of two, or patients have none.
+    """
+    table = read_table(source, missing=missing)
+    name = _id_column(table, id_column or patients.reading.id)
+    table.require([outcome, *([outcome_time] if outcome_time else [])])
+    ids = names(table, name, "must name its patient")
+    found = _outcomes(table, outcome, missing)
+    times = None if outcome_time is None else _hours(table, outcome_time, patients.reading.clock, missing)
+    by_id: dict[str, int] = {}
+    for row, (own, value) in enumerate(zip(ids, found.tolist(), strict=True)):
+        first = by_id.setdefault(own, row)
+        if first == row or (found[first] == value or np.isnan(value)):
+            continue
+        if np.isnan(found[first]):
+            by_id[own] = row
+            continue
+        raise DataError(
+            f'{table.place(row)}: patient "{own}" has "{outcome}" {value:g}, but {found[first]:g} in row '
+            f"{table.number(first)}; expected one outcome for each patient"
+        )
+    _say_unknown(patients, table, by_id)
+    rows = [by_id.get(own) for own in patients.ids]
+    absent = [own for own, row in zip(patients.ids, rows, strict=True) if row is None or np.isnan(found[row])]
+    if absent and len(absent) == len(patients) and needed:
+        raise DataError(
+            f'no patient of {patients.origin} has an outcome in column "{outcome}" of {table.origin}, whose ids are '
+            f"{_listed(list(by_id))}; expected ids such as {_listed(list(patients.ids))}"
+        )
+    outcomes = np.array([np.nan if row is None else found[row] for row in rows])
+    hours = np.array([np.nan if row is None or times is None else times[row] for row in rows])
+    if patients.reading.clock.kind == "dates" and times is not None:
+        assert patients.admissions is not None
+        hours = hours - patients.admissions
+    hours = np.where(outcomes == 1, hours, np.nan)
+    whole = replace(patients, outcomes=outcomes, outcome_hours=hours)
+    if absent and needed:
+        many = len(absent)
+        note(
+            f'{many:,} patient{"s have" if many > 1 else " has"} no outcome in column "{outcome}" of {table.origin} '
+            f"and {'are' if many > 1 else 'is'} left out: {_listed(absent)}"
+        )
+        return whole.take(np.flatnonzero(np.isfinite(outcomes)))
+    return whole
+
+
+def with_outcomes_inside(
+    patients: Patients, table: Table, outcome: str, outcome_time: str | None, missing: tuple[str, ...]
+) -> Patients:
+    """Return patients whose outcomes stand in the rows of their measurements.
+
+    A column that is the same in all rows of a patient is the outcome; one that becomes 1 says when it came too.
+
+    Raises:
+        DataError: an outcome is not one of two, or falls back from 1 to 0.
+    """
+    reading = patients.reading
+    found, ids = _outcomes(table, outcome, missing), names(table, reading.id, "must name its patient")
+    place = {own: row for row, own in enumerate(patients.ids)}
+    owners = np.array([place[own] for own in ids])
+    came, not_came = np.zeros(len(patients), bool), np.zeros(len(patients), bool)
+    came[owners[found == 1]], not_came[owners[found == 0]] = True, True
+    hours = np.full(len(patients), np.nan)
+    base = patients.admissions if patients.admissions is not None else np.zeros(len(patients))
+    if outcome_time is not None:
+        table.require([outcome_time])
+        own = _hours(table, outcome_time, reading.clock, missing)
+        known = np.isfinite(own)
+        hours[owners[known]] = own[known] - base[owners[known]]
+    elif reading.time and (came & not_came).any():
+        clock = reading.clock.read(table, reading.time)[0] - base[owners]
+        first = np.full(len(patients), np.inf)
+        np.minimum.at(first, owners[found == 1], clock[found == 1])
+        back = (found == 0) & (clock > first[owners])
+        if back.any():
+            row = int(back.argmax())
+            raise DataError(
+                f'{table.place(row)}: the outcome "{outcome}" of patient "{ids[row]}" is 0 again after it was 1; '
+                "expected one that stays, or one outcome for each patient"
+            )
+        hours = np.where(came & not_came, first, np.nan)
+    outcomes = np.where(came, 1.0, np.where(not_came, 0.0, np.nan))
+    whole = replace(patients, outcomes=outcomes, outcome_hours=np.where(came, hours, np.nan))
+    absent = [own for own, value in zip(patients.ids, outcomes, strict=True) if np.isnan(value)]
+    if absent:
+        note(f'{len(absent):,} patients have no outcome in column "{outcome}" and are left out: {_listed(absent)}')
+    return whole.take(np.flatnonzero(np.isfinite(outcomes)))
+
+
+def with_statics(
+    patients: Patients,
+    source: Any,
+    *,
+    columns: Sequence[str] | None = None,
+    left: Sequence[str] = (),
+    missing: tuple[str, ...] = (),
+    reading: HealthReading | None = None,
+) -> Patients:
+    """Return patients of whom more is known from the beginning: each column is a variable measured at admission.
+
+    A column of texts is a variable `"column: level"`, 1 or 0, for each of its levels.
+
+    Args:
+        patients: as they were read.
+        source: a table with a row for each patient.
+        columns: those to read; `None`: all but those that are left.
+        left: columns that are not read.
+        missing: texts that mean a missing value.
+        reading: how the training data was read; `None`: this is it.
+
+    Raises:
+        ColumnError: there is no such column.
+        DataError: a patient has two rows.
+    """
+    table = read_table(source, missing=missing)
+    name = _id_column(table, patients.reading.id)
+    ids = names(table, name, "must name its patient")
+    if len(set(ids)) < len(ids):
+        doubled = next(row for row, own in enumerate(ids) if own in ids[:row])
+        raise DataError(
+            f'{table.place(doubled)}: patient "{ids[doubled]}" has a second row; expected one for each patient'
+        )
+    table.require(list(columns or ()))
+    wanted = columns if columns is not None else [own for own in table.columns if own not in (name, *left)]
+    known = {own: place for place, own in enumerate(patients.ids)}
+    owners = np.array([known.get(own, -1) for own in ids])
+    start = np.array([min(0.0, _first(patients, row)) for row in range(len(patients))])
+    levels = dict(reading.levels if reading else patients.reading.levels)
+    parts: list[tuple[str, Floats]] = []
+    for column in wanted:
+        parts += list(as_variables(table, column, missing, levels, fitting=reading is None))
+    reading = replace(patients.reading, levels=levels)
+    if not parts:
+        return replace(patients, reading=reading)
+    flat, place = np.concatenate([own for _, own in parts]), np.tile(owners, len(parts))
+    there = np.isfinite(flat) & (place >= 0)
+    codes = np.repeat(np.arange(len(parts)), len(owners))[there]
+    added = patients_of(
+        patients.origin, patients.ids, place[there], start[place[there]], tuple(own for own, _ in parts), codes,
+        flat[there], patients.reading,
+    )  # fmt: skip
+    return replace(_merged(patients, added), reading=reading)
+
+
+def as_variables(
+    table: Table, column: str, missing: tuple[str, ...], levels: dict[str, tuple[str, ...]], *, fitting: bool
+) -> list[tuple[str, Floats]]:
+    """Return a column as variables: itself, of numbers; or one for each level, of texts.
+
+    Args:
+        table: the table.
+        column: of it.
+        missing: texts that mean a missing value.
+        levels: of columns of texts; those that are found are put in.
+        fitting: whether levels are found, rather than known.
+    """
+    if column not in levels and is_numeric(table, column, missing):
+        return [(column, numbers(table, column, missing))]
+    if table.frame is None or table.frame[column].dtype.is_temporal() or (column not in levels and not fitting):
+        return []
+    cells = np.array(texts(table, column, missing), object)
+    there = np.array([own is not None for own in cells], bool)
+    if column not in levels:
+        kinds = sorted({str(own) for own in cells[there]})
+        if len(kinds) > _LEVELS or len(kinds) < 2:
+            note(
+                f'column "{column}" of {table.origin} is not used: its texts are '
+                + ("all the same" if len(kinds) < 2 else f"of {len(kinds):,} kinds, more than {_LEVELS}")
+            )
+            return []
+        levels[column] = tuple(kinds)
+    known = levels[column]
+    return [
+        (f"{column}: {level}", np.where(there, (cells == level).astype(float), np.nan))
+        for level in (known[1:] if len(known) == 2 else known)
+    ]
+
+
+def _merged(first: Patients, second: Patients) -> Patients:
+    """Return the measurements of the same patients together; those of the second come first at one time."""
+    variables = tuple(dict.fromkeys((*first.variables, *second.variables)))
+    place = np.array([variables.index(name) for name in second.variables], np.int64)
+    owners = [np.repeat(np.arange(len(first)), np.diff(own.bounds)) for own in (second, first)]
+    found = patients_of(
+        first.origin, first.ids, np.concatenate(owners), np.concatenate([second.hours, first.hours]), variables,
+        np.concatenate([place[second.codes], first.codes]), np.concatenate([second.values, first.values]),
+        first.reading,
+    )  # fmt: skip
+    return replace(
+        found, outcomes=first.outcomes, outcome_hours=first.outcome_hours, admissions=first.admissions,
+        impossible=first.impossible, notes=first.notes,
+    )  # fmt: skip
+
+
+def _first(patients: Patients, row: int) -> float:
+    own = patients.hours[patients.of(row)]
+    return float(own[0]) if len(own) else 0.0
+
+
+def _id_column(table: Table, name: str) -> str:
+    if name in table.columns:
+        return name
+    found = [own for own in table.columns if own.lower() in ID_NAMES]
+    if len(found) == 1:
+        return found[0]
+    raise ColumnError(
+        f'{table.origin} has no column "{name}", by which the patients of the measurements are known; it has '
+        f"{', '.join(table.columns[:8])}: name the column as there"
+    )
+
+
+ID_NAMES = (
+    "patient", "patient_id", "patientid", "id", "recordid", "record_id", "subject_id", "subject", "stay_id",
+    "icustay_id", "hadm_id", "encounter_id", "case",
+)  # fmt: skip
+"""What the column of patients is called, in small letters."""
+
+
+def _outcomes(table: Table, column: str, missing: tuple[str, ...]) -> Floats:
+    """Return a column of two outcomes as 1 and 0, NaN where missing."""
+    if is_numeric(table, column, missing):
+        values = numbers(table, column, missing)
+        wrong = np.isfinite(values) & (values != 0) & (values != 1)
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise DataError(
+                f'{table.place(row)}: the outcome "{column}" is {values[row]:g}; expected 1 where it came and 0 where '
+                "it did not"
+            )
+        return values
+    cells = texts(table, column, missing)
+    found = np.full(len(cells), np.nan)
+    for row, own in enumerate(cells):
+        word = None if own is None else own.strip().lower()
+        if word in YES or word in NO:
+            found[row] = float(word in YES)
+        elif word:
+            raise DataError(
+                f'{table.place(row)}: the outcome "{column}" is "{str(own)[:80]}"; expected 1 and 0, true and false, '
+                "or yes and no"
+            )
+    return found
+
+
+def _hours(table: Table, column: str, clock: Clock, missing: tuple[str, ...]) -> NDArray[np.float64]:
+    """Return the times of outcomes in hours, NaN where there is none."""
+    assert table.frame is not None
+    if is_numeric(table, column, missing) and clock.kind == "numbers":
+        from ostinato.data.health.clock import UNITS
+
+        return numbers(table, column, missing) * UNITS[clock.unit]
+    there = np.array([own is not None for own in texts(table, column, missing)])
+    if clock.kind == "elapsed" and is_numeric(table, column, missing):
+        raise DataError(
+            f'column "{column}" of {table.origin} holds numbers, but the times of measurements are written as hours '
+            "and minutes such as 47:12; write both alike"
+        )
+    found = np.full(table.rows, np.nan)
+    if there.any():
+        part = replace(table, frame=table.frame.filter(there))
+        found[there] = clock.read(part, column)[0]
+    return found
+
+
+def _say_unknown(patients: Patients, table: Table, by_id: Mapping[str, int]) -> None:
+    known = set(patients.ids)
+    unknown = [own for own in by_id if own not in known]
+    if unknown and len(unknown) < len(by_id):
+        many = len(unknown)
+        note(
+            f"{many:,} patient{'s' if many > 1 else ''} of {table.origin} {'have' if many > 1 else 'has'} no "
+            f"measurement in {patients.origin} and {'are' if many > 1 else 'is'} left out: {_listed(unknown)}"
+        )
+
+
+def _listed(found: Sequence[str]) -> str:
+    return ", ".join(f'"{own[:40]}"' for own in found[:_SHOWN]) + (", ..." if len(found) > _SHOWN else "")

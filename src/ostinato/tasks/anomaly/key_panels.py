@@ -1,0 +1,42 @@
+"""What a report shows of a detector of events: the strangest sequences, how scores are spread, how true the rate is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ostinato.data import EventLog
+from ostinato.tasks.anomaly.key_scoring import END, Found, KeyEncoder, KeyExamples
+from ostinato.tasks.base.summary import Curve, Panel, Table
+
+_SHOWN = 12
+
+
+def key_panels(encoder: KeyEncoder, log: EventLog, examples: KeyExamples, predicted: Found) -> Iterator[Panel]:
+    """Yield the panels of sequences that were held out."""
+    order = np.argsort(-predicted.scores, kind="stable")[:_SHOWN].tolist()
+    rows = []
+    for row in order:
+        assert predicted.nats is not None
+        place = int(predicted.nats[row].argmax())
+        names = [*log.activities[row], END]
+        before = " ".join(names[max(0, place - 4) : place])
+        label = "" if examples.labels is None else "anomalous" if examples.labels[row] else "normal"
+        rows.append((log.cases[row], float(predicted.scores[row].round(2)), names[place], place + 1, before, label))
+    yield Table(
+        "The strangest sequences", ("sequence", "score", "event", "place", "after", "label"), tuple(rows),
+        f"there is an alarm from {encoder.threshold:.3g} on: {encoder.chosen}",
+    )  # fmt: skip
+    scores = predicted.scores if examples.labels is None else predicted.scores[~examples.labels]
+    if encoder.top is None and len(scores):
+        heights = np.linspace(0, max(float(scores.max()), encoder.threshold), 40)
+        counted = [float((scores >= own).mean()) for own in heights]
+        yield Curve(
+            "False alarms a sequence, by the height of the threshold", tuple(heights.tolist()),
+            {
+                "promised": tuple(encoder.tail.probability(float(own)) for own in heights),
+                "counted on held-out sequences": tuple(own if own else float("nan") for own in counted),
+            },
+            "threshold, nats", "alarms a sequence", logarithmic=True,
+        )  # fmt: skip

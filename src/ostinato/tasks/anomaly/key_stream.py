@@ -1,0 +1,160 @@
+"""Events one at a time, of many sequences at once: how strange each is in its own."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ostinato.errors import StreamRowError, UsageError
+from ostinato.streaming import Row, Steps, Stream, refused, shared_steps
+from ostinato.tasks.anomaly.key_scoring import END, KeyEncoder, answer_of, judged, stepped
+from ostinato.tasks.base.rows import RowReader
+from ostinato.tasks.base.task import Model
+
+
+@dataclass
+class _Open:
+    """What is kept of a sequence: its recurrent state, what may come next, and how many events came."""
+
+    row: Row
+    said: NDArray[np.float32]
+    events: int
+
+
+class KeyStream(Stream):
+    """Sequences as they continue; made by `AnomalyDetector.stream`.
+
+    Args:
+        model: fitted.
+        most: sequences held at a time; of more, the one that has been still for longest is forgotten.
+
+    Raises:
+        UsageError: `most` is not positive.
+    """
+
+    kind = "key"
+
+    def __init__(self, model: Model[Any, KeyEncoder], most: int) -> None:
+        if most < 1:
+            raise UsageError(f"max_cases is {most}; expected one or more")
+        own = model.parameters
+        self.encoder, self.most = model.encoder, most
+        self.columns: tuple[str, str] = (own.id or "id", own.event or "event")
+        self._rows = RowReader(self.columns, None, self.encoder.reading.times, numbers=True)
+        self._known = {name: number for number, name in enumerate(self.encoder.keys, 1)}
+        network = model.network
+        self._shared = shared_steps(network, lambda: stepped(network))
+        copied: Any = self._shared.copy
+        with torch.no_grad():
+            self._read: NDArray[np.float32] = copied.beside["embedding"].weight.detach().numpy()
+        self._cases: OrderedDict[str, _Open] = OrderedDict()
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """The names that a row may have."""
+        return self.columns
+
+    @property
+    def bare(self) -> tuple[str, ...]:
+        """Sequence and event, where a row names nothing."""
+        return self.columns
+
+    def __len__(self) -> int:
+        """Return how many sequences are held."""
+        return len(self._cases)
+
+    def steps(self, row: Mapping[str, Any] | str) -> Steps:
+        """Take an event; return how strange it is where it comes.
+
+        Args:
+            row: with the sequence and the event, or a line of CSV with both in that order.
+
+        Raises:
+            StreamRowError: one of them is missing.
+        """
+        case, event, _ = self._rows.read(row)
+        own = self._cases.get(case)
+        if own is None:
+            begun = Row(self._shared)
+            own = _Open(begun, np.asarray((yield begun.ask(self._read[len(self.encoder.keys) + 1]))), 0)
+        key = self._known.get(event, 0)
+        score, _, best, probability = judged(self.encoder, own.said, key)
+        said = yield own.row.ask(self._read[key])
+        self._cases[case] = _Open(own.row, np.array(said), own.events + 1)
+        self._cases.move_to_end(case)
+        if len(self._cases) > self.most:
+            self._cases.popitem(last=False)
+        return answer_of(self.encoder, case, own.events + 1, event, score, best, probability)
+
+    def close(self, case: Any) -> dict[str, Any]:
+        """End a sequence: return how strange it is that it ends there, and forget it.
+
+        Raises:
+            UsageError: there is no such sequence.
+        """
+        own = self._cases.pop(str(case), None)
+        if own is None:
+            raise UsageError(f'there is no sequence "{str(case)[:80]}"; expected one that has begun')
+        score, _, best, probability = judged(self.encoder, own.said, len(self.encoder.keys) + 1)
+        return answer_of(self.encoder, str(case), own.events + 1, END, score, best, probability)
+
+    def slot(self, row: Any) -> str:
+        """Return the sequence of an event."""
+        try:
+            return str(self._rows.read(row)[0])
+        except StreamRowError:  # it will be refused
+            return ""
+
+    def reset(self) -> None:
+        """Forget all sequences."""
+        self._cases.clear()
+
+    def mark(self) -> str:
+        """Return what tells the model from others."""
+        own = [self.encoder.keys, self.encoder.threshold, self.encoder.top]
+        return self._shared.mark + hashlib.sha256(repr(own).encode()).hexdigest()[:16]
+
+    def kept(self) -> dict[str, Any]:
+        """Return all sequences, the one that has not gone on for longest first."""
+        cases = self._cases.values()
+        width = len(self.encoder.keys) + 2
+        return {
+            "cases": list(self._cases),
+            "said": np.array([own.said for own in cases], np.float32).reshape(len(cases), width),
+            "events": np.array([own.events for own in cases], np.int64),
+            "states": [own.row.state() for own in cases],
+        }
+
+    def accept(self, kept: Mapping[str, Any]) -> None:
+        """Go on with the sequences of a state."""
+        names, said, events, states = (kept.get(name) for name in ("cases", "said", "events", "states"))
+        if (
+            not isinstance(names, list)
+            or not isinstance(states, list)
+            or not isinstance(said, np.ndarray)
+            or not isinstance(events, np.ndarray)
+            or not all(isinstance(name, str) for name in names)
+            or len(set(names)) != len(names)
+            or said.shape != (len(names), len(self.encoder.keys) + 2)
+            or (said.dtype, events.dtype, events.shape) != (np.float32, np.int64, (len(names),))
+            or len(states) != len(names)
+            or any(own is None for own in states)
+            or not np.isfinite(said).all()
+            or (events < 1).any()
+        ):
+            raise refused("holds no sequences of events")
+        found = OrderedDict[str, _Open]()
+        for place, name in enumerate(names):
+            own = Row(self._shared)
+            own.restore(states[place])
+            found[name] = _Open(own, said[place].copy(), int(events[place]))
+        while len(found) > self.most:
+            found.popitem(last=False)
+        self._cases = found

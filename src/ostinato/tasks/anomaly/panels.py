@@ -1,0 +1,131 @@
+"""What a report shows of a detector of series: scores and alarms, how scores are spread, how true the rate is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ostinato.data.panel import format_time
+from ostinato.tasks.anomaly.encoder import SeriesExamples
+from ostinato.tasks.anomaly.judged import Scored, merged
+from ostinato.tasks.anomaly.reasons import reason_of
+from ostinato.tasks.base.summary import Curve, Panel, Table
+from ostinato.tasks.base.task import Model
+
+Floats = NDArray[np.float64]
+_POINTS = 1500
+_EVENTS = 12
+
+
+def series_panels(model: Model[Any, Any], examples: SeriesExamples, predicted: Scored) -> Iterator[Panel]:
+    """Yield the panels of rows that were held out."""
+    bounds = list(zip(examples.start.tolist(), examples.stop.tolist(), strict=True))
+    longest = int(np.argmax([b - a for a, b in bounds]))
+    offset = sum(b - a for a, b in bounds[:longest])
+    first, stop = bounds[longest]
+    rows = slice(offset, offset + stop - first)
+    yield from _series(model, examples, predicted, longest, rows)
+    yield _scores(model, examples, predicted, rows)
+    yield _events(model, examples, predicted)
+    yield _spread(model, examples, predicted)
+
+
+def _series(
+    model: Model[Any, Any], examples: SeriesExamples, predicted: Scored, series: int, rows: slice
+) -> Iterator[Panel]:
+    one, first = examples.records.series[series], int(examples.start[series])
+    channel, name = 0, model.encoder.reading.channels[0]
+    values = one.values[first : first + rows.stop - rows.start, channel]
+    places = _thinned(predicted, rows)
+    assert predicted.expected is not None
+    lines = {name: _floats(values[places]), "expected": _floats(predicted.expected[rows, channel][places])}
+    whose = f" of {one.id}" if one.id else ""
+    begin = format_time(one.times[first], model.encoder.reading.time_format.zone)
+    yield Curve(
+        f"{name}{whose}, held out, from {begin}", _floats(places.astype(np.float64)), lines, "step", name,
+        shaded=_shaded(model, examples, predicted, rows),
+    )  # fmt: skip
+
+
+def _scores(model: Model[Any, Any], examples: SeriesExamples, predicted: Scored, rows: slice) -> Panel:
+    places = _thinned(predicted, rows)
+    lines = {
+        "score": _floats(predicted.scores[rows][places]),
+        "alarm from": _floats(np.full(len(places), model.encoder.threshold)),
+    }
+    return Curve(
+        "Scores", _floats(places.astype(np.float64)), lines, "step", "nats",
+        note="A score is -log of how often the strangest view of a normal step is as far out.",
+        shaded=_shaded(model, examples, predicted, rows),
+    )  # fmt: skip
+
+
+def _shaded(
+    model: Model[Any, Any], examples: SeriesExamples, predicted: Scored, rows: slice
+) -> dict[str, tuple[tuple[float, float], ...]]:
+    """Return the alarms, and what is labelled, as stretches of steps."""
+    marks = {"alarm": merged(predicted.alarms[rows], model.parameters.merge)}
+    if examples.labels is not None:
+        marks["labelled anomalous"] = merged(examples.labels[rows], 0)
+    return {name: tuple((a - 0.5, b - 0.5) for a, b in own) for name, own in marks.items() if own}
+
+
+def _events(model: Model[Any, Any], examples: SeriesExamples, predicted: Scored) -> Panel:
+    found, offset, more = list[tuple[str | float, ...]](), 0, 0
+    assert predicted.why is not None
+    assert predicted.expected is not None
+    assert predicted.spread is not None
+    for one, first, stop in zip(examples.records.series, examples.start.tolist(), examples.stop.tolist(), strict=True):
+        for a, b in merged(predicted.alarms[offset : offset + stop - first], model.parameters.merge):
+            at = offset + a
+            if len(found) == _EVENTS:
+                more += 1
+                continue
+            why = reason_of(
+                model.encoder, one.values[first + a], predicted.why[at], predicted.expected[at], predicted.spread[at]
+            )
+            when = format_time(one.times[first + a], model.encoder.reading.time_format.zone)
+            highest = float(np.nanmax(predicted.scores[at : offset + b]))
+            found.append((one.id, when, b - a, round(highest, 2), why))
+        offset += stop - first
+    return Table(
+        "Alarms", ("series", "from", "steps", "highest score", "reason"), tuple(found),
+        f"and {more} more" if more else "" if found else "There was none.",
+    )  # fmt: skip
+
+
+def _spread(model: Model[Any, Any], examples: SeriesExamples, predicted: Scored) -> Panel:
+    """Return how many peaks of the scores reach each height, asked for and counted."""
+    encoder, gap = model.encoder, model.parameters.merge
+    scores = np.where(predicted.scores == predicted.scores, predicted.scores, -1.0)
+    if examples.labels is not None:
+        scores = np.where(examples.labels, -1.0, scores)
+    top = max(float(scores.max()), encoder.threshold if np.isfinite(encoder.threshold) else 1.0)
+    heights = np.linspace(max(encoder.calibration.tail.begin, 1e-6), top, 40)
+    counted = [len(merged(scores >= own, gap)) / max(len(scores), 1) for own in heights]
+    asked = [encoder.calibration.tail.probability(float(own)) for own in heights]
+    return Curve(
+        "False alarms a step, by the height of the threshold", _floats(heights),
+        {"promised": tuple(asked), "counted on held-out steps": tuple(own if own else float("nan") for own in counted)},
+        "threshold, nats", "alarms a step", logarithmic=True,
+        note="Where steps are not labelled, every alarm counts as a false one.",
+    )  # fmt: skip
+
+
+def _thinned(predicted: Scored, rows: slice) -> NDArray[np.int64]:
+    """Return places to draw: evenly spread, with the highest score of each piece among them."""
+    scores = np.where(predicted.scores[rows] == predicted.scores[rows], predicted.scores[rows], -1.0)
+    count = len(scores)
+    if count <= _POINTS:
+        return np.arange(count)
+    edges = np.linspace(0, count, _POINTS // 2 + 1).astype(np.int64)
+    highest = [int(a + scores[a:b].argmax()) for a, b in pairwise(edges)]
+    return np.unique(np.concatenate([edges[:-1], highest]))
+
+
+def _floats(values: NDArray[Any]) -> tuple[float, ...]:
+    return tuple(float(own) for own in values)

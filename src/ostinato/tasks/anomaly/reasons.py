@@ -1,0 +1,70 @@
+"""Why a step is an alarm, in words: which channel, what was expected, what came."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ostinato.tasks.anomaly.encoder import SeriesEncoder
+from ostinato.tasks.anomaly.views import VIEWS
+
+_RANGE = 2.0  # spreads on either side of what was expected
+
+
+def reason_of(
+    encoder: SeriesEncoder,
+    values: NDArray[np.float64],
+    why: Any,
+    expected: NDArray[np.float64],
+    spread: NDArray[np.float64],
+) -> str:
+    """Return the reason of an alarm in a sentence without a full stop.
+
+    Args:
+        encoder: of the model.
+        values: what came, `(channels,)`.
+        why: view, side and channel of the score.
+        expected: `(channels,)`, in the units of the data.
+        spread: of that, likewise.
+    """
+    view, side, channel = (int(own) for own in why)
+    name, came = encoder.reading.channels[channel], float(values[channel])
+    place, width = float(expected[channel]), float(spread[channel])
+    seen = f"{place:.4g} ({place - _RANGE * width:.4g} to {place + _RANGE * width:.4g}) was expected, {came:.4g} came"
+    pace = encoder.calibration.pace
+    kind = VIEWS[view]
+    if kind == "step":
+        return f"{name}: {seen}"
+    steps = pace.long if kind.startswith("long") else pace.short
+    if kind.endswith("shift"):
+        return f"{name}: {'lower' if side else 'higher'} than expected for about {steps} steps; {seen}"
+    if kind.endswith("noise"):
+        return f"{name}: {'steadier' if side else 'less steady'} than usual for about {steps} steps; {seen}"
+    where = "below" if side else "above"
+    when = "at this point of its season" if encoder.season > 1 else "in this series"
+    return f"{name}: {where} what is usual {when} for about {steps} steps; {came:.4g} came"
+
+
+def answer_of(
+    encoder: SeriesEncoder,
+    values: NDArray[np.float64],
+    score: float,
+    why: Any,
+    expected: NDArray[np.float64],
+    spread: NDArray[np.float64],
+) -> dict[str, Any]:
+    """Return what is said of a row: its score, how often normal rows have it, whether it is an alarm, and why."""
+    known = score == score
+    alarm = bool(known and score >= encoder.threshold)
+    return {
+        "score": round(score, 4) if known else None,
+        "probability": float(f"{encoder.calibration.tail.probability(score):.3g}") if known else None,
+        "alarm": alarm,
+        "reason": reason_of(encoder, values, why, expected, spread) if alarm else "",
+        **{
+            f"expected {name}": float(f"{own:.6g}") if own == own else None
+            for name, own in zip(encoder.reading.channels, expected.tolist(), strict=True)
+        },
+    }

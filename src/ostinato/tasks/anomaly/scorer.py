@@ -1,0 +1,144 @@
+"""One series, a row at a time: what the network said before against what came. Files and streams are scored by it."""
+
+from __future__ import annotations
+
+import math
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from ostinato.engine import scan
+from ostinato.streaming import Headed
+from ostinato.streaming.cells import cell_of
+from ostinato.tasks.anomaly.encoder import SeriesEncoder
+from ostinato.tasks.anomaly.inputs import Inputs
+from ostinato.tasks.anomaly.network import FORECAST
+from ostinato.tasks.anomaly.scoring import Calibration, Errors, score_of
+from ostinato.tasks.anomaly.views import Views
+
+Floats = NDArray[np.float64]
+_LEAST = 1e-3
+_WIDEST = 64  # places, beyond which a gap makes what is expected no vaguer
+_SHIFT = 0.5413  # softplus of it is 1
+_cells: weakref.WeakKeyDictionary[nn.Module, nn.Module] = weakref.WeakKeyDictionary()
+
+
+def stepped(network: Any) -> Headed:
+    """Return what of a network is stepped: its stack, with the head behind it."""
+    return Headed(network.stack, network.head)
+
+
+def said_of(network: Any, features: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+    """Return what a network says after each step of series, `(steps, outputs)` each, to the bits of a stream."""
+    cell = _cells.get(network)
+    if cell is None:
+        cell = _cells[network] = cell_of(stepped(network))
+    found = []
+    with torch.no_grad():
+        for own in features:
+            if not len(own):
+                outputs = FORECAST * network.sizes.channels
+                found.append(np.zeros((0, outputs), np.float32))
+                continue
+            ys, _ = scan(cell, torch.from_numpy(np.ascontiguousarray(own))[:, None])
+            found.append(ys[:, 0].numpy())
+    return found
+
+
+def ahead(said: NDArray[np.float32], last: Floats, season: Floats, change: Floats) -> tuple[Floats, Floats]:
+    """Return where the next value of each channel is expected, and its scale; see `network.expected`."""
+    move, follow, spread = said.astype(np.float64).reshape(FORECAST, -1)
+    gate = 1 / (1 + np.exp(-follow))
+    shifted = spread + _SHIFT
+    wide = np.maximum(shifted, 0.0) + np.log1p(np.exp(-np.abs(shifted)))
+    return last + change * move + gate * (season - last), change * (wide + _LEAST)
+
+
+class Expecting:
+    """What is expected of the next row, from what the network said after the last one.
+
+    Args:
+        channels: of the series.
+        window: steps that are reconstructed; 0: the next step is expected.
+        change: the usual change, `(channels,)`.
+    """
+
+    def __init__(self, channels: int, window: int, change: Floats) -> None:
+        self.channels, self.window, self.change = channels, window, change
+        self.place = np.full(channels, math.nan)
+        self.scale = np.ones(channels)
+
+    def push(self, inputs: Inputs, row: int | None, said: NDArray[np.float32]) -> tuple[Floats, Floats, Floats]:
+        """Take a row in; return its error, the scale of that, and what was expected, all `(channels,)`, scaled.
+
+        Args:
+            inputs: of the row, or of a whole series.
+            row: which one of these; `None`: it is the only one.
+            said: what the network says after it.
+        """
+        values, last, season = (own if row is None else own[row] for own in (inputs.values, inputs.last, inputs.season))
+        gap = int(inputs.gap if row is None else inputs.gap[row])
+        if self.window:
+            place, scale = said[-self.channels :].astype(np.float64), self.scale
+        else:
+            place, scale = self.place, self.scale * math.sqrt(min(max(gap, 1), _WIDEST))
+            self.place, self.scale = ahead(said, last, season, self.change)
+        return values - place, scale, place
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is found of a row: its score, the view, side and channel of that, and what was expected, scaled."""
+
+    score: float
+    why: tuple[int, int, int]
+    expected: Floats
+    spread: Floats
+
+
+class SeriesScorer:
+    """The state of one series: what is expected next, and its views.
+
+    Args:
+        encoder: of the model.
+        change: the usual change of the series, `(channels,)`.
+        calibration: by which it is scored; `None`: the encoder's.
+    """
+
+    def __init__(self, encoder: SeriesEncoder, change: Floats, calibration: Calibration | None = None) -> None:
+        self.calibration = encoder.calibration if calibration is None else calibration
+        self.expecting = Expecting(encoder.channels, encoder.window, change)
+        self.views = Views(self.calibration.usual, self.calibration.pace)
+
+    def push(self, inputs: Inputs, row: int | None, said: NDArray[np.float32]) -> Step:
+        """Take a row in, and score it; see `Expecting.push`."""
+        error, scale, place = self.expecting.push(inputs, row, said)
+        level = inputs.level if row is None else inputs.level[row]
+        z = self.views.push(error, scale, self.calibration.freedom, level)
+        score, *why = score_of(self.calibration.nats(z))
+        return Step(score, (why[0], why[1], why[2]), place, scale * self.views.ratio)
+
+    def kept(self) -> Floats:
+        """Return the state as one array, `(rows, channels)`."""
+        return np.concatenate([self.expecting.place[None], self.expecting.scale[None], self.views.kept()])
+
+    def accept(self, kept: Floats) -> None:
+        """Go on from a state."""
+        self.expecting.place, self.expecting.scale = kept[0].copy(), kept[1].copy()
+        self.views.accept(kept[2:].copy())
+
+
+def errors_of(encoder: SeriesEncoder, inputs: Inputs, said: NDArray[np.float32], change: Floats, rows: int) -> Errors:
+    """Return the errors of the newest rows of a series, from which the views are calibrated."""
+    expecting = Expecting(encoder.channels, encoder.window, change)
+    begin = max(0, len(said) - rows)
+    found = [expecting.push(inputs, row, said[row])[:2] for row in range(begin, len(said))]
+    shape = (len(found), encoder.channels)
+    error, scale = (np.array([own[i] for own in found]).reshape(shape) for i in (0, 1))
+    return Errors(error, scale, inputs.level[begin:])

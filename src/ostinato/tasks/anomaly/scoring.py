@@ -1,0 +1,190 @@
+"""From what was expected and what came to one score a step: views, their tails, the greatest of them, its tail."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ostinato.tasks.anomaly.tail import Tail
+from ostinato.tasks.anomaly.views import VIEWS, Pace, Usual, Views, heights, measured
+
+Floats = NDArray[np.float64]
+_SHARE = 0.05
+_COMPARED, _MOST, _TINY = 50, 3.0, 1e-12
+
+
+@dataclass(frozen=True)
+class Errors:
+    """What one series was expected to be, and how it was.
+
+    Args:
+        error: `(steps, channels)`, scaled, NaN where missing.
+        scale: of the expected distribution, likewise.
+        level: how far values are from where they usually are, likewise.
+    """
+
+    error: Floats
+    scale: Floats
+    level: Floats
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How normal steps are scored, as it was found on the training and validation parts.
+
+    Args:
+        usual: of the views, where a series begins.
+        begins, shares, scales: `(views, 2, 1)`, the exponential tail of each view's height on either side: where it
+            begins, -log of how many steps lie beyond, and its mean excess.
+        tail: of the whole score.
+        freedom: `(channels,)`, degrees of freedom of errors.
+        pace: of the views.
+    """
+
+    usual: Usual
+    begins: Floats
+    shares: Floats
+    scales: Floats
+    tail: Tail
+    freedom: Floats
+    pace: Pace
+
+    @classmethod
+    def unknown(cls, channels: int, freedom: Floats, pace: Pace) -> Calibration:
+        """Return what stands before anything was measured."""
+        shape = (len(VIEWS), 2, 1)
+        return cls(
+            Usual.unknown(channels), np.ones(shape), np.full(shape, -math.log(_SHARE)), np.ones(shape),
+            Tail(1.0, 1.0, 1.0, 0.0), freedom, pace,
+        )  # fmt: skip
+
+    def nats(self, z: Floats) -> Floats:
+        """Return -log of how often each view is as high on normal data, `(..., views, 2, channels)`; NaN: unknown."""
+        height = heights(z)
+        beyond = (height - self.begins) / self.scales
+        # below its tail it only has to rise
+        return np.where(beyond > 0, self.shares + beyond, height / self.begins * self.shares)
+
+
+def score_of(nats: Floats) -> tuple[float, int, int, int]:
+    """Return the score of a step, and the view, the side and the channel it is from; NaN: nothing is known.
+
+    Args:
+        nats: `(views, 2, channels)`.
+    """
+    flat = np.where(nats == nats, nats, -1.0).ravel()
+    place = int(flat.argmax())
+    view, rest = divmod(place, 2 * nats.shape[-1])
+    side, channel = divmod(rest, nats.shape[-1])
+    best = float(flat[place])
+    return (best if best >= 0 else math.nan), view, side, channel
+
+
+def calibrated(
+    parts: Sequence[Errors],
+    kept: Sequence[NDArray[np.bool_]],
+    freedom: Floats,
+    pace: Pace,
+    gap: int,
+    learned: Sequence[int],
+) -> Calibration:
+    """Find how normal steps are scored.
+
+    Args:
+        parts: of each series.
+        kept: of each series, which steps are normal, `(steps,)`.
+        freedom: `(channels,)`.
+        pace: of the views.
+        gap: steps between two peaks at least.
+        learned: of each series, how many of its first steps the network was trained on.
+    """
+    channels = len(freedom)
+    parts = as_if_unseen(parts, kept, learned)
+    first = _begin(parts, kept, channels)
+    raw = []
+    for own, normal in zip(parts, kept, strict=True):
+        views = Views(first, pace)
+        found = np.full((len(own.error), len(VIEWS), channels), np.nan)
+        for step in range(len(own.error)):
+            views.push(own.error[step], own.scale[step], freedom, own.level[step])
+            found[step] = views.raw
+        found[~normal] = np.nan
+        raw.append(found)
+    usual = measured(np.concatenate(raw), first.ratio)
+    z = [z_of(own, usual, freedom, pace) for own in parts]
+    for own, normal in zip(z, kept, strict=True):
+        own[~normal] = np.nan
+    tails = _with_tails(Calibration.unknown(channels, freedom, pace), usual, np.concatenate(z))
+    # series lie apart from each other, so that no peak is of two
+    scores = np.concatenate([np.append(scores_of(tails, own)[0], np.full(gap + 1, np.nan)) for own in z])
+    return replace(tails, tail=Tail.fit(scores, gap=gap))
+
+
+def as_if_unseen(parts: Sequence[Errors], kept: Sequence[NDArray[np.bool_]], learned: Sequence[int]) -> list[Errors]:
+    """Return errors of steps that were trained on, made as much larger as those of other steps are.
+
+    A network knows its training steps; that it is better there is no promise for what comes.
+    """
+    sizes = [np.abs(own.error / own.scale) for own in parts]
+    there = [np.arange(len(own.error)) < count for own, count in zip(parts, learned, strict=True)]
+    found = []
+    seen = np.concatenate([size[normal & own] for size, normal, own in zip(sizes, kept, there, strict=True)])
+    new = np.concatenate([size[normal & ~own] for size, normal, own in zip(sizes, kept, there, strict=True)])
+    factor = np.ones(seen.shape[1])
+    for channel in range(len(factor)):
+        one, other = (own[:, channel][np.isfinite(own[:, channel])] for own in (seen, new))
+        if min(len(one), len(other)) >= _COMPARED and np.mean(one) > 0:
+            # by many small errors and by few large ones
+            ratio = max(float(np.median(other) / max(np.median(one), _TINY)), _large(other) / max(_large(one), _TINY))
+            factor[channel] = min(max(ratio, 1.0), _MOST)
+    for own, marks in zip(parts, there, strict=True):
+        found.append(replace(own, error=np.where(marks[:, None], own.error * factor, own.error)))
+    return found
+
+
+def _large(sizes: Floats) -> float:
+    return float(np.quantile(sizes, 0.9))
+
+
+def z_of(own: Errors, usual: Usual, freedom: Floats, pace: Pace) -> Floats:
+    """Return the deviations of all views over a series, `(steps, views, channels)`."""
+    views = Views(usual, pace)
+    return (
+        np.stack([views.push(own.error[i], own.scale[i], freedom, own.level[i]) for i in range(len(own.error))])
+        if len(own.error)
+        else np.zeros((0, len(VIEWS), len(freedom)))
+    )
+
+
+def scores_of(calibration: Calibration, z: Floats) -> tuple[Floats, NDArray[np.int64]]:
+    """Return the score of each step, `(steps,)`, and its view, side and channel, `(steps, 3)`."""
+    nats = calibration.nats(z)
+    found = [score_of(own) for own in nats]
+    return np.array([own[0] for own in found]), np.array([own[1:] for own in found], np.int64).reshape(-1, 3)
+
+
+def _begin(parts: Sequence[Errors], kept: Sequence[NDArray[np.bool_]], channels: int) -> Usual:
+    sizes = np.concatenate([np.abs(own.error / own.scale)[normal] for own, normal in zip(parts, kept, strict=True)])
+    ratio = np.ones(channels)
+    for channel in range(channels):
+        known = sizes[:, channel][np.isfinite(sizes[:, channel])]
+        if len(known):
+            ratio[channel] = max(float(np.median(known)) / 0.6745, 0.1)
+    unknown = Usual.unknown(channels)
+    return Usual(ratio, unknown.mean, unknown.deviation)
+
+
+def _with_tails(found: Calibration, usual: Usual, z: Floats) -> Calibration:
+    height = np.where(np.isnan(z)[:, :, None], np.nan, heights(z))
+    begins, shares, scales = found.begins.copy(), found.shares.copy(), found.scales.copy()
+    for view in range(len(VIEWS)):
+        for side in range(2):
+            own = Tail.fit(height[:, view, side].ravel(), share=_SHARE)
+            begins[view, side] = max(own.begin, 0.5)
+            scales[view, side] = min(max(own.scale, 0.3), 10.0)
+            shares[view, side] = -math.log(_SHARE)
+    return Calibration(usual, begins, shares, scales, found.tail, found.freedom, found.pace)

@@ -1,0 +1,164 @@
+"""Anomaly detection: series or sequences of events, each a task of its own behind one name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, ClassVar, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from ostinato.errors import UsageError
+from ostinato.nn.by_name import TRANSFORMER
+from ostinato.tasks.anomaly.baselines import SimpleDetector
+from ostinato.tasks.anomaly.encoder import SeriesEncoder
+from ostinato.tasks.anomaly.key_baselines import KnownSequences, LastKey
+from ostinato.tasks.anomaly.key_scoring import KeyEncoder
+from ostinato.tasks.anomaly.key_task import KeyTask
+from ostinato.tasks.anomaly.parameters import AnomalyParameters
+from ostinato.tasks.anomaly.series_task import Labelled, SeriesTask
+from ostinato.tasks.base.holding_out import Held, Shares
+from ostinato.tasks.base.summary import Panel
+from ostinato.tasks.base.task import Baselines, Model, Task
+from ostinato.tasks.base.units import Units
+from ostinato.training.config import TrainingConfig
+
+Watching: TypeAlias = "Model[AnomalyParameters, Any]"
+
+
+class AnomalyTask(Task[AnomalyParameters, Any, Any, Any, Any]):
+    """What is strange: every method is that of the kind of data that the parameters are about."""
+
+    records = "records"
+    higher = frozenset({
+        "AUROC", "AUPRC", "VUS-PR", "range precision", "range recall", "range F1", "NAB score", "point-adjusted F1",
+        "F1", "precision", "recall",
+    })  # fmt: skip
+    decides = ("VUS-PR", "F1", "cross-entropy", "MAE")
+    encoder_type: ClassVar[Any] = SeriesEncoder | KeyEncoder
+    baseline_types = (SimpleDetector, LastKey, KnownSequences)
+    kept = "scales, season, keys"
+    _series, _keys = SeriesTask(), KeyTask()
+
+    def _of(self, parameters: AnomalyParameters) -> Task[AnomalyParameters, Any, Any, Any, Any]:
+        return self._keys if parameters.of_events else self._series
+
+    def check(self, parameters: AnomalyParameters, *, tested: bool) -> None:
+        own = parameters
+        if own.cell == TRANSFORMER:
+            raise UsageError(
+                "the state of a transformer grows, and that of an anomaly detector must not; choose a recurrent cell"
+            )
+        if own.event is not None and own.method in ("forecast", "reconstruct"):
+            raise UsageError(
+                f'method "{own.method}" is for series, but a column of events is named; leave one of them out'
+            )
+        if own.top is not None and not own.of_events:
+            raise UsageError("top counts expected events; name the column of events (--event), or leave it out")
+        if own.threshold == "labels" and own.labels is None:
+            raise UsageError('threshold "labels" needs labels; name their column, or a file of windows (--labels)')
+
+    def joined(self, data: Any, labels: Any) -> Any:
+        return Labelled(data, labels)
+
+    def read(self, parameters: AnomalyParameters, source: Any, reading: Any = None, *, labelled: bool = True) -> Any:
+        if isinstance(source, Labelled) and parameters.of_events:
+            raise UsageError("labels of sequences are a column of the log; name it with labels (--labels)")
+        return self._of(parameters).read(parameters, source, reading, labelled=labelled)
+
+    def reading(self, records: Any) -> Any:
+        return records.reading if hasattr(records, "reading") else self._series.reading(records)
+
+    def hold_out(self, parameters: AnomalyParameters, records: Any, shares: Shares) -> Held[Any]:
+        return self._of(parameters).hold_out(parameters, records, shares)
+
+    def join(self, first: Any, second: Any) -> Any:
+        task = self._keys if hasattr(first, "activities") else self._series
+        return task.join(first, second)
+
+    def title(self, records: Any) -> str:
+        task: Task[Any, Any, Any, Any, Any] = self._keys if hasattr(records, "activities") else self._series
+        return task.title(records)
+
+    def config(self, parameters: AnomalyParameters, train: Any) -> TrainingConfig:
+        return self._of(parameters).config(parameters, train)
+
+    def steps_an_epoch(self, parameters: AnomalyParameters, train: Any) -> int:
+        return self._of(parameters).steps_an_epoch(parameters, train)
+
+    def encoder(self, parameters: AnomalyParameters, train: Any) -> Any:
+        return self._of(parameters).encoder(parameters, train)
+
+    def network(self, parameters: AnomalyParameters, encoder: Any, train: Any) -> nn.Module:
+        return self._of(parameters).network(parameters, encoder, train)
+
+    def encode(self, model: Watching, records: Any) -> Any:
+        return self._of(model.parameters).encode(model, records)
+
+    def batches(self, model: Watching, examples: Any, *, training: bool) -> Any:
+        return self._of(model.parameters).batches(model, examples, training=training)
+
+    def objective(self, model: Watching, train: Any) -> Any:
+        return self._of(model.parameters).objective(model, train)
+
+    def calibrate(self, model: Watching, validation: Any) -> Any:
+        return self._of(model.parameters).calibrate(model, validation)
+
+    def carried(self, first: Watching, renewed: Watching) -> Any:
+        return self._of(first.parameters).carried(first, renewed)
+
+    def finished(self, model: Watching, examples: Held[Any]) -> Any:
+        return self._of(model.parameters).finished(model, examples)
+
+    def predict(self, model: Watching, examples: Any) -> Any:
+        return self._of(model.parameters).predict(model, examples)
+
+    def embed(self, model: Watching, examples: Any) -> NDArray[np.float32]:
+        return self._of(model.parameters).embed(model, examples)
+
+    def baselines(self, model: Watching, train: Any, validation: Any) -> Baselines:
+        return self._of(model.parameters).baselines(model, train, validation)
+
+    def measures(self, model: Watching, examples: Any, predicted: Any) -> dict[str, float]:
+        return self._of(model.parameters).measures(model, examples, predicted)
+
+    def units(self, model: Watching, examples: Any, predicted: Any) -> Units | None:
+        return self._of(model.parameters).units(model, examples, predicted)
+
+    def counted(self, model: Watching, examples: Any) -> tuple[int, str]:
+        return self._of(model.parameters).counted(model, examples)
+
+    def protocol(self, model: Watching, examples: Any) -> str:
+        return self._of(model.parameters).protocol(model, examples)
+
+    def remarks(self, values: Mapping[str, Mapping[str, float]]) -> list[str]:
+        """Say what the point-adjusted F1 is worth, where there is one."""
+        random = values.get("random scores", {}).get("point-adjusted F1")
+        if random is None:
+            return []
+        return [
+            f"Point-adjusted F1 inflates: scores drawn at random have {random:.2f} of it; it is shown because others "
+            "report it, and decides nothing."
+        ]
+
+    def facts(self, model: Watching, parts: Held[Any], examples: Held[Any]) -> Iterable[tuple[str, str]]:
+        return self._of(model.parameters).facts(model, parts, examples)
+
+    def settings(self, model: Watching) -> Mapping[str, Any]:
+        return self._of(model.parameters).settings(model)
+
+    def panels(self, model: Watching, records: Any, examples: Any, predicted: Any) -> Iterable[Panel]:
+        return self._of(model.parameters).panels(model, records, examples, predicted)
+
+    def pieces(self, model: Watching, source: Any) -> Iterator[Any]:
+        return self._of(model.parameters).pieces(model, source)
+
+    def answers(self, model: Watching, records: Any) -> Iterator[Mapping[str, Any]]:
+        return self._of(model.parameters).answers(model, records)
+
+    def stream(self, model: Watching, **options: Any) -> Any:
+        return self._of(model.parameters).stream(model, **options)
+
+    def updated(self, model: Watching, parts: Held[Any]) -> Any:
+        return self._of(model.parameters).updated(model, parts)

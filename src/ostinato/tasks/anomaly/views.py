@@ -1,0 +1,178 @@
+"""What makes a step strange: several views of the error of what was expected, each against how it usually is.
+
+A step is looked at in six ways, channel by channel. The views of one kind look at the newest step alone, those of the
+next at about ten steps, the last at many: a spike shows in the first, a shift, a changed noise or a flat line in the
+others (the short and the long run of Ahmad et al.). Each view is brought to its own mean and spread, which follow the
+data slowly and by no more than three deviations a step, so that no anomaly teaches them much in one go.
+
+All of it is arithmetic on arrays `(views, channels)`, a step at a time: the same code scores a file and a stream.
+
+Sources: S. Ahmad, A. Lavin, S. Purdy and Z. Agha, "Unsupervised real-time anomaly detection for streaming data",
+Neurocomputing 2017; the bounded update is Huber's, 1964.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+VIEWS = ("step", "shift", "noise", "long shift", "long noise", "level")
+_SIDED = np.array([False, True, True, True, True, True])  # whether a view has two sides; the first has none
+_BOUND = 3.0  # deviations that one step may move what is usual by
+_LOUD = 4.0  # deviations up to which one step counts in a run of them
+_LEVEL = 8.0
+_LEAST = 0.05  # of a deviation: views are of about 1, and what never moved may move a little
+_MEAN, _KEPT = 0.7979, 0.973  # of |z|, and of z^2 within the bound, of a normal z
+
+
+@dataclass(frozen=True)
+class Usual:
+    """How the views usually are.
+
+    Args:
+        ratio: `(channels,)`, the size of errors over what the network says it is.
+        mean, deviation: `(views, channels)`.
+    """
+
+    ratio: Floats
+    mean: Floats
+    deviation: Floats
+
+    @classmethod
+    def unknown(cls, channels: int) -> Usual:
+        """Return what stands before anything was measured."""
+        shape = (len(VIEWS), channels)
+        return cls(np.ones(channels), np.zeros(shape), np.ones(shape))
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How many steps the views look at, and how slowly what is usual follows.
+
+    Args:
+        short, long: steps of a run.
+        memory: steps in which what is usual is learned.
+    """
+
+    short: int = 10
+    long: int = 60
+    memory: int = 2000
+
+
+class Views:
+    """The state of the views of one series.
+
+    Args:
+        usual: where it begins.
+        pace: of the runs.
+    """
+
+    def __init__(self, usual: Usual, pace: Pace) -> None:
+        self.pace = pace
+        self.ratio, self.mean, self.deviation = usual.ratio.copy(), usual.mean.copy(), usual.deviation.copy()
+        channels = len(usual.ratio)
+        self.runs = np.zeros((5, channels))  # of the views after the first
+        self.steps = np.full(
+            channels, -float(pace.short)
+        )  # the first ones, in which a network finds its state, count not
+        self.rates = np.array([2 / (1 + own) for own in (pace.short, pace.short, pace.long, pace.long, pace.short)])[
+            :, None
+        ]
+        self.raw = np.full((len(VIEWS), channels), np.nan)
+
+    def push(self, error: Floats, scale: Floats, freedom: Floats, level: Floats) -> Floats:
+        """Take in a step; return the deviation of each view from what is usual, `(views, channels)`, NaN where unknown.
+
+        Args:
+            error: `(channels,)`, what came less what was expected; NaN where it is missing.
+            scale: of the expected distribution, `(channels,)`.
+            freedom: its degrees of freedom.
+            level: how far the value is from where it usually is, `(channels,)`.
+        """
+        there = error == error
+        seen = there & (self.steps >= 0)
+        u = np.where(seen, error, 0.0) / (scale * self.ratio)
+        # of Student's t this is about the normal deviate that is as improbable
+        g = np.sqrt(freedom * np.log1p(u * u / freedom))
+        signed = np.where(u < 0, -g, g)
+        quiet = np.minimum(g, _LOUD)
+        far = np.where(level == level, np.minimum(np.maximum(level, -_LEVEL), _LEVEL), 0.0)
+        bounded = np.minimum(np.maximum(signed, -_LOUD), _LOUD)
+        new = np.stack([bounded, quiet, bounded, quiet, far])
+        # a run begins as a plain mean, and only then forgets
+        rate = np.maximum(self.rates, 1 / (np.maximum(self.steps, 0) + 1))
+        self.runs = np.where(seen, self.runs + rate * (new - self.runs), self.runs)
+        self.steps = self.steps + there
+        raw = np.concatenate([g[None], self.runs])
+        self.raw = np.where(seen, raw, np.nan)
+        z = (raw - self.mean) / self.deviation
+        self._learn(z, quiet, seen)
+        # runs say nothing before there is one
+        begun = self.steps >= np.array([1, *(1.5 / self.rates[:, 0])])[:, None]
+        return np.where(seen & begun, z, np.nan)
+
+    def _learn(self, z: Floats, size: Floats, seen: NDArray[np.bool_]) -> None:
+        pace = seen / self.pace.memory
+        bounded = np.minimum(np.maximum(z, -_BOUND), _BOUND)
+        self.mean = self.mean + pace * bounded * self.deviation
+        self.deviation = self.deviation * (1 + 0.5 * pace * (bounded * bounded / _KEPT - 1))
+        self.ratio = self.ratio * (1 + pace * (np.minimum(size, _BOUND) / _MEAN - 1))
+
+    def usual(self) -> Usual:
+        """Return what is usual now."""
+        return Usual(self.ratio.copy(), self.mean.copy(), self.deviation.copy())
+
+    def kept(self) -> Floats:
+        """Return the whole state as one array, `(1 + 2 * views + 5 + 1, channels)`."""
+        return np.concatenate([self.ratio[None], self.mean, self.deviation, self.runs, self.steps[None]])
+
+    def accept(self, kept: Floats) -> None:
+        """Go on from a state."""
+        count = len(VIEWS)
+        self.ratio, self.mean, self.deviation = kept[0], kept[1 : 1 + count], kept[1 + count : 1 + 2 * count]
+        self.runs, self.steps = kept[1 + 2 * count : -1], kept[-1]
+
+
+ROWS_KEPT = 1 + 2 * len(VIEWS) + 5 + 1
+
+
+def measured(raw: Floats, ratio: Floats) -> Usual:
+    """Return how views usually are, from what they were at many normal steps.
+
+    Args:
+        raw: `(steps, views, channels)`, NaN where there was nothing.
+        ratio: `(channels,)`, as it was found.
+    """
+    with np.errstate(invalid="ignore"):
+        mean = _median(raw)
+        # from the middle of the values: what is rare and large is the tail's affair
+        middle = _median(np.abs(raw - mean)) * 1.4826
+        spread = np.sqrt(_mean((np.minimum(np.maximum(raw - mean, -4 * middle), 4 * middle)) ** 2))
+    deviation = np.maximum(np.maximum(middle, spread), _LEAST)
+    return Usual(ratio, np.where(np.isfinite(mean), mean, 0.0), np.where(np.isfinite(deviation), deviation, 1.0))
+
+
+def _median(values: Floats) -> Floats:
+    return np.stack([[_of(values[:, v, c], np.median) for c in range(values.shape[2])] for v in range(values.shape[1])])
+
+
+def _mean(values: Floats) -> Floats:
+    return np.stack([[_of(values[:, v, c], np.mean) for c in range(values.shape[2])] for v in range(values.shape[1])])
+
+
+def _of(values: Floats, how: object) -> float:
+    known = values[np.isfinite(values)]
+    return float(how(known)) if len(known) else math.nan  # type: ignore[operator]
+
+
+def heights(z: Floats) -> Floats:
+    """Return how high deviations are on either side, in nats of a normal tail: `(..., views, 2, channels)`."""
+    sided = _SIDED[:, None]
+    up = np.maximum(z, 0.0)
+    down = np.where(sided, np.maximum(-z, 0.0), 0.0)
+    both = np.stack([up, down], -2)
+    return both * both / 2

@@ -1,0 +1,299 @@
+"""Stays of patients as steps: one for each time at which something was measured, and one for each hour between."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ostinato.data.health import HealthReading, Patients
+from ostinato.data.health.patients import spread
+from ostinato.data.notes import note
+from ostinato.tasks.monitor.scales import Scales
+from ostinato.tasks.monitor.summaries import of_batch
+
+Floats = NDArray[np.float64]
+Codes = NDArray[np.int64]
+_TICKS = (1.0, 6.0, 24.0, 24.0 * 7, 24.0 * 30, 24.0 * 365)
+_MOST_TICKS = 800  # of a long stay
+_SCALE = 10.0  # a long stay counts as so many units of time
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What turns members' mean probability into the risk: `sigmoid(slope * logit + shift)`."""
+
+    slope: float = 1.0
+    shift: float = 0.0
+
+    def __call__(self, probabilities: Floats) -> Floats:
+        """Return risks."""
+        given = np.clip(probabilities, 1e-7, 1 - 1e-7)
+        logits = np.log(given / (1 - given))
+        return np.asarray(1 / (1 + np.exp(-(self.slope * logits + self.shift))))
+
+
+@dataclass(frozen=True)
+class MonitorEncoder:
+    """What was fitted on the training part.
+
+    Args:
+        variables: what is read, in its order.
+        scales: of their values.
+        tick: hours between steps where nothing is measured.
+        scale: hours that count as one unit of time.
+        longest: hours of a long stay.
+        prevalence: about the share of times from which the outcome lies ahead, within the window if there is one.
+        reading: how the data was read.
+        calibration: of the risk.
+        threshold: the risk from which on there is an alarm.
+    """
+
+    variables: tuple[str, ...]
+    scales: Scales
+    tick: float
+    scale: float
+    longest: float
+    prevalence: float
+    reading: HealthReading
+    calibration: Calibration = field(default_factory=Calibration)
+    threshold: float = 0.5
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        """The place of each variable."""
+        return {name: place for place, name in enumerate(self.variables)}
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Whole numbers that the network is made of."""
+        return {"variables": len(self.variables)}
+
+
+@dataclass(frozen=True)
+class Stays:
+    """Patients as steps; those of patient `i` are `bounds[i]:bounds[i + 1]`.
+
+    Args:
+        ids: of the patients.
+        bounds: `(patients + 1,)`.
+        hours: `(steps,)`, since admission.
+        places: `(measurements,)`, the step of each.
+        codes: `(measurements,)`, its variable.
+        values: `(measurements,)`, on one scale.
+        labels: `(steps,)`, 1 if the outcome lies ahead, within the window if there is one; NaN where not known.
+        judged: `(steps,)`, whether a step is among those that the model is judged by.
+        outcomes, outcome_hours: `(patients,)`, see `Patients`.
+        window: hours, or NaN: the outcome at any time.
+    """
+
+    ids: tuple[str, ...]
+    bounds: Codes
+    hours: Floats
+    places: Codes
+    codes: Codes
+    values: Floats
+    labels: Floats
+    judged: NDArray[np.bool_]
+    outcomes: Floats
+    outcome_hours: Floats
+    window: float
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def lengths(self) -> list[int]:
+        """Steps of each patient."""
+        found: list[int] = np.diff(self.bounds).tolist()
+        return found
+
+    @cached_property
+    def owners(self) -> Codes:
+        """The patient of each step."""
+        return np.repeat(np.arange(len(self)), np.diff(self.bounds))
+
+    @property
+    def last(self) -> Codes:
+        """The last step of each patient."""
+        return self.bounds[1:] - 1
+
+    @cached_property
+    def measured(self) -> Codes:
+        """Where the measurements of each patient begin and end, `(patients + 1,)`."""
+        return np.searchsorted(self.places, self.bounds)
+
+    def at(self, hour: float) -> Codes:
+        """Return the last step of each patient up to an hour after admission, -1 where there is none."""
+        counts = np.add.reduceat((self.hours <= hour).astype(np.int64), self.bounds[:-1])
+        return np.where(counts > 0, self.bounds[:-1] + counts - 1, -1)
+
+    def dense(self, rows: Sequence[int], variables: int) -> tuple[Floats, NDArray[np.bool_], Floats, Codes]:
+        """Return values and masks `(time, batch, variables)`, hours `(time, batch)` and lengths of some patients.
+
+        Behind a patient's last step the last hour stands.
+        """
+        picked = np.asarray(rows, np.int64)
+        lengths = np.diff(self.bounds)[picked]
+        longest = int(lengths.max())
+        values = np.zeros((longest, len(picked), variables))
+        mask = np.zeros((longest, len(picked), variables), bool)
+        first, count = self.measured[picked], np.diff(self.measured)[picked]
+        own = spread(first, count)
+        batch = np.repeat(np.arange(len(picked)), count)
+        step = self.places[own] - self.bounds[picked][batch]
+        values[step, batch, self.codes[own]] = self.values[own]
+        mask[step, batch, self.codes[own]] = True
+        steps = np.minimum(np.arange(longest)[:, None], lengths - 1) + self.bounds[picked]
+        return values, mask, self.hours[steps], lengths
+
+
+class StayBatch(NamedTuple):
+    """Padded stays: `x (time, batch, numbers)`, `lengths (batch,)`, `labels` and `weights (time, batch)`.
+
+    The weights of a patient's steps add up to one, 0 where there is no label.
+    """
+
+    x: Tensor
+    lengths: Tensor
+    labels: Tensor
+    weights: Tensor
+
+
+def collate(encoder: MonitorEncoder, stays: Stays, rows: Sequence[int]) -> StayBatch:
+    """Return patients as one batch."""
+    values, mask, hours, lengths = stays.dense(rows, len(encoder.variables))
+    x = of_batch(values, mask, hours, encoder.scale)
+    longest = len(x)
+    real = np.arange(longest)[:, None] < lengths
+    steps = np.minimum(np.arange(longest)[:, None], lengths - 1) + stays.bounds[np.asarray(rows)]
+    labels = np.where(real, stays.labels[steps], np.nan)
+    known = np.isfinite(labels)
+    weights = known / np.maximum(known.sum(0), 1)
+    if not np.isfinite(stays.window):
+        # the outcome at any time: what is known at the end counts as much as all before
+        final = (np.arange(longest)[:, None] == lengths - 1) & known
+        weights = (weights + final) / 2
+    return StayBatch(
+        torch.from_numpy(x),
+        torch.from_numpy(lengths),
+        torch.from_numpy(np.where(known, labels, 0.0).astype(np.float32)),
+        torch.from_numpy(weights.astype(np.float32)),
+    )
+
+
+def fit_encoder(patients: Patients, tick: float | None, outcome: str, window: float | None) -> MonitorEncoder:
+    """Find the variables, their scales and the steps of time in the training part."""
+    counts = patients.counts()
+    variables = tuple(name for name, count in counts.items() if count)
+    scales = Scales.fit(patients, variables)
+    longest = max(float(np.quantile(patients.stays(), 0.95)), 1e-3)
+    own = tick or next((one for one in _TICKS if longest / one <= _MOST_TICKS), longest / _MOST_TICKS)
+    outcomes = patients.outcomes if patients.outcomes is not None else np.zeros(0)
+    known = outcomes[np.isfinite(outcomes)]
+    say_leaks(patients, outcome)
+    share = float(known.mean()) if len(known) else 0.0
+    return MonitorEncoder(
+        variables=variables,
+        scales=scales,
+        tick=own,
+        scale=max(longest / _SCALE, own / 4),
+        longest=longest,
+        prevalence=share if window is None else share * min(window / longest, 1.0),
+        reading=patients.reading,
+    )
+
+
+def encode(encoder: MonitorEncoder, patients: Patients, window: float | None) -> Stays:
+    """Return patients as steps, and say which variables are not known."""
+    place = np.array([encoder.index.get(name, -1) for name in patients.variables], np.int64)
+    unknown = [name for name, count in patients.counts().items() if count and name not in encoder.index]
+    if unknown:
+        note(f"{patients.origin}: variables that were not in training are not read: {', '.join(unknown[:5])}")
+    owners = np.repeat(np.arange(len(patients)), np.diff(patients.bounds))
+    codes = place[patients.codes] if len(patients.codes) else patients.codes
+    kept = codes >= 0
+    owners, codes, hours, values = owners[kept], codes[kept], patients.hours[kept], patients.values[kept]
+    ticks = [_ticks(encoder.tick, patients.hours[patients.of(row)]) for row in range(len(patients))]
+    # one without a measurement that is known has a step at admission, so that there is a risk
+    counts = np.array([len(own) for own in ticks], np.int64)
+    empty = np.flatnonzero((np.bincount(owners, minlength=len(patients)) == 0) & (counts == 0))
+    all_owners = np.concatenate([owners, np.repeat(np.arange(len(patients)), counts), empty])
+    all_hours = np.concatenate([hours, *ticks, np.zeros(len(empty))])
+    order = np.lexsort((all_hours, all_owners))
+    sorted_owners, sorted_hours = all_owners[order], all_hours[order]
+    fresh = np.append(True, (np.diff(sorted_owners) != 0) | (np.diff(sorted_hours) != 0))[: len(order)]
+    steps = np.cumsum(fresh) - 1
+    bounds = np.append(0, np.cumsum(np.bincount(sorted_owners[fresh], minlength=len(patients)))).astype(np.int64)
+    step_of = np.empty(len(order), np.int64)
+    step_of[order] = steps
+    places = step_of[: len(hours)]
+    # of several values of one variable at one time the last one counts, in a stream as here
+    by_place = np.lexsort((np.arange(len(places)), codes, places))
+    final = np.append((np.diff(places[by_place]) != 0) | (np.diff(codes[by_place]) != 0), True)[: len(by_place)]
+    chosen = by_place[final]
+    unknown_outcomes = np.full(len(patients), np.nan)
+    outcomes = unknown_outcomes if patients.outcomes is None else patients.outcomes
+    outcome_hours = unknown_outcomes if patients.outcome_hours is None else patients.outcome_hours
+    step_hours = sorted_hours[fresh]
+    labels = _labels(step_hours, sorted_owners[fresh], outcomes, outcome_hours, window)
+    judged = np.isfinite(labels)
+    if window is None:
+        judged &= np.isin(np.arange(len(labels)), bounds[1:] - 1)
+    else:
+        # once a tick, so that a patient who is measured often does not count for more
+        judged &= np.isclose(step_hours % encoder.tick, 0) | np.isin(np.arange(len(labels)), bounds[1:] - 1)
+    return Stays(
+        patients.ids, bounds, step_hours, places[chosen], codes[chosen],
+        encoder.scales(codes[chosen], values[chosen]) if len(chosen) else values[chosen], labels, judged, outcomes,
+        outcome_hours, float("nan") if window is None else window,
+    )  # fmt: skip
+
+
+def _ticks(tick: float, hours: Floats) -> Floats:
+    """Return the whole ticks between the first and the last measurement of a patient."""
+    if not len(hours):
+        return np.zeros(0)
+    first, last = int(np.floor(hours[0] / tick)) + 1, int(np.floor(hours[-1] / tick))
+    return np.asarray(np.arange(first, last + 1) * tick, np.float64)
+
+
+def _labels(hours: Floats, owners: Codes, outcomes: Floats, outcome_hours: Floats, window: float | None) -> Floats:
+    came, when = outcomes[owners], outcome_hours[owners]
+    if window is None:
+        return came
+    ahead = when - hours
+    within = np.where(came == 1, (ahead > 0) & (ahead <= window), 0.0)
+    return np.where(np.isfinite(came) & ~((came == 1) & ~np.isfinite(when)), within, np.nan)
+
+
+def say_leaks(patients: Patients, outcome: str) -> None:
+    """Warn of variables whose being measured tells the outcome: they may be recorded because of it."""
+    outcomes = patients.outcomes
+    if outcomes is None:
+        return
+    came, not_came = outcomes == 1, outcomes == 0
+    if min(came.sum(), not_came.sum()) < _FEWEST:
+        return
+    owners = np.repeat(np.arange(len(patients)), np.diff(patients.bounds))
+    for place, name in enumerate(patients.variables):
+        there = np.zeros(len(patients), bool)
+        there[owners[patients.codes == place]] = True
+        with_it, without = float(there[came].mean()), float(there[not_came].mean())
+        apart = abs(with_it - without)
+        alone = min(with_it, without) == 0 and there.sum() >= max(_FEWEST, 0.1 * min(came.sum(), not_came.sum()))
+        if apart > _APART or (alone and apart > _ALONE):
+            note(
+                f'"{name}" is recorded for {100 * with_it:.3g} % of the patients with the outcome "{outcome}" and '
+                f"{100 * without:.3g} % of the others: it may be recorded because of the outcome, so that the scores "
+                f'say too much; leave it out if it is not known before: leave_out="{name}" (--leave-out)'
+            )
+
+
+_FEWEST, _APART, _ALONE = 8, 0.7, 0.1

@@ -1,0 +1,426 @@
+"""Measurements one at a time, of many patients at once: the risk after each, as it would be in a batch."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ostinato.data.delimited import cells_of_line
+from ostinato.data.frames import plain_value
+from ostinato.data.health.plausible import impossible, limits_of, read_limits
+from ostinato.data.identities import NO_NAMES
+from ostinato.data.notes import note
+from ostinato.errors import StreamRowError, UsageError
+from ostinato.streaming import Row, Steps, Stream, refused, shared_steps
+from ostinato.tasks.base.task import Model
+from ostinato.tasks.monitor.network import StepCell
+from ostinato.tasks.monitor.summaries import COUNTS as _COUNTS
+from ostinato.tasks.monitor.summaries import Running, Singles, width
+
+Measured: TypeAlias = "dict[int, float]"
+_FARTHEST = 50.0  # long stays that a patient may have been there
+_MOST_TICKS = 20_000
+
+
+@dataclass
+class _Step:
+    """A step that may still change: when it is, what was measured, and where everything stood before it."""
+
+    hour: float
+    measured: Measured
+    row: Row
+    running: Running
+    x: Singles | None = None  # what the network read of it
+
+
+@dataclass
+class _Patient:
+    """What is kept of a patient: where the network and the summaries stand, and the steps that may still change."""
+
+    row: Row
+    running: Running
+    admitted: float
+    steps: list[_Step] = field(default_factory=list)
+    risk: float = 0.0
+
+    @property
+    def hour(self) -> float:
+        """When the last step was; before the first, never."""
+        return self.steps[-1].hour if self.steps else -math.inf
+
+
+class PatientStream(Stream):
+    """Measurements of patients as they come; what is kept of each does not grow with them.
+
+    Measurements of one patient at one time are one step, as in a batch: each of them answers with the risk that all so
+    far give. Between two times there is a step at every hour. One that comes late is put where it belongs, and the
+    steps behind it are taken once more.
+
+    Args:
+        model: fitted.
+        answer: from a patient's name, hours, risk and threshold to what is said.
+        late: hours that a measurement may lie before the newest of its patient.
+        most: patients held at a time; of more, the one that has been still for longest is forgotten.
+
+    Raises:
+        UsageError: `most` is not positive, or `late` is negative.
+    """
+
+    kind = "patient"
+
+    def __init__(
+        self, model: Model[Any, Any], answer: Callable[..., dict[str, Any]], *, late: float, most: int
+    ) -> None:
+        if most < 1:
+            raise UsageError(f"max_patients is {most}; expected one or more")
+        if not 0 <= late < math.inf:
+            raise UsageError(f"late is {late}; expected hours, none or more")
+        own = model.encoder
+        self.model, self.encoder, self.late, self.most, self._answer = model, own, float(late), most, answer
+        self.reading = own.reading
+        self._width = width(len(own.variables))
+        self._shared = shared_steps(model.network, lambda: StepCell(model.network, self._width))
+        self._patients: OrderedDict[str, _Patient] = OrderedDict()
+        self._unknown: set[str] = set()
+        asked = read_limits(model.parameters.limits)
+        self._limits = [limits_of(name, asked) for name in own.variables]
+        zero = np.zeros(1)
+        self._not_zero = {code for code, name in enumerate(own.variables) if impossible(name, zero, asked)[0]}
+
+    @property
+    def bare(self) -> tuple[str, ...]:
+        """Patient, time, variable and value, where a row names nothing."""
+        own = self.reading
+        return tuple(name for name in (own.id, own.time, own.variable, own.value) if name)
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """The names that a row may have."""
+        return self.bare if self.reading.variable else (*self.bare, *self.encoder.variables)
+
+    def __len__(self) -> int:
+        """Return how many patients are held."""
+        return len(self._patients)
+
+    def steps(self, row: Mapping[str, Any] | str) -> Steps:
+        """Take a measurement; return the risk of its patient.
+
+        Args:
+            row: `{"id": 7, "time": 3.5, "variable": "HR", "value": 88}` by the columns of the training data, or by
+                these names; without variable and value it says that time has passed; of a wide table, with several
+                variables. Or a line of CSV with these four cells.
+
+        Returns:
+            The patient's `id`, the `hours` since admission, the `risk`, whether there is an `alarm`, and a `notice`.
+
+        Raises:
+            StreamRowError: something is missing or cannot be read, or the measurement is later than may be.
+                The patient stays as they were.
+        """
+        patient, moment, measured = self._read(row)
+        own = self._patients.get(patient)
+        if own is None:
+            admitted = moment if self.reading.clock.kind == "dates" else 0.0
+            running = Running(len(self.encoder.variables), self.encoder.scale)
+            own = _Patient(Row(self._shared), running, admitted, risk=self.encoder.prevalence)
+        hour = round(moment - own.admitted, 7)
+        self._check(patient, own, hour)
+        if not own.steps and not measured:  # nothing is known of them yet
+            return self._answer(patient, hour, own.risk, self.encoder.threshold)
+        if hour > own.hour:
+            taken = [*((tick, {}) for tick in self._ticks(own.hour, hour)), (hour, measured)]
+            if not measured and not math.isclose(hour % self.encoder.tick, 0.0):
+                taken.pop()  # that time passes is known by its ticks
+            yield from self._take(own, taken)
+        else:
+            yield from self._put(own, hour, measured)
+        self._patients[patient] = own
+        self._patients.move_to_end(patient)
+        if len(self._patients) > self.most:
+            self._patients.popitem(last=False)
+        return self._answer(patient, max(hour, own.hour), own.risk, self.encoder.threshold)
+
+    def slot(self, row: Any) -> str:
+        """Return the patient of a measurement."""
+        if isinstance(row, str):
+            try:
+                row = self._cells(row)
+            except StreamRowError:  # it will be refused
+                return ""
+        return str(_cell(row, self.reading.id, "id")).strip() if isinstance(row, Mapping) else ""
+
+    def discharge(self, patient: Any) -> bool:
+        """Forget a patient who has left; return whether they were there."""
+        return self._patients.pop(str(patient), None) is not None
+
+    def reset(self) -> None:
+        """Forget all patients."""
+        self._patients.clear()
+
+    def mark(self) -> str:
+        """Return what tells the model from others."""
+        return self._shared.mark
+
+    # --- steps -----------------------------------------------------------------------------------------------------
+
+    def _take(self, own: _Patient, taken: Sequence[tuple[float, Measured]]) -> Steps:
+        """Take steps behind the last one."""
+        for place, (hour, measured) in enumerate(taken):
+            is_last = place == len(taken) - 1
+            if self.late or is_last:
+                before = self._spare(own, hour)
+                before.row.assign(own.row)
+                before.running, before.hour, before.measured = own.running.copy(), hour, measured
+                before.x = None
+                own.steps.append(before)
+            x = own.running.step(hour, measured)
+            logits = yield own.row.ask(x)
+            if is_last:
+                own.steps[-1].x, own.risk = x, self._risk(logits)
+
+    def _spare(self, own: _Patient, hour: float) -> _Step:
+        """Return what can hold a step: that of one which may no longer change, or a new one."""
+        found = None
+        while own.steps and (own.steps[0].hour < hour - self.late or not self.late):
+            found = own.steps.pop(0)
+        return found or _Step(hour, {}, Row(self._shared), own.running)
+
+    def _put(self, own: _Patient, hour: float, measured: Measured) -> Steps:
+        """Put a measurement into a step that is there, or between two, and take what follows once more."""
+        place = next(at for at, step in enumerate(own.steps) if step.hour >= hour)
+        following = own.steps[place:]
+        if len(following) == 1 and following[0].hour == hour:  # as most are: of the time that is now
+            step = following[0]
+            own.row.assign(step.row)
+            if step.x is None or measured.keys() & step.measured.keys():
+                own.running = step.running.copy()
+                step.x = own.running.step(hour, {**step.measured, **measured})
+            else:
+                own.running.add(step.x, hour, measured)
+            step.measured = {**step.measured, **measured}
+            logits = yield own.row.ask(step.x)
+            own.risk = self._risk(logits)
+            return
+        own.row.assign(following[0].row)
+        own.running = following[0].running.copy()
+        again = [(step.hour, dict(step.measured)) for step in following]
+        if again[0][0] == hour:
+            again[0][1].update(measured)
+        elif measured:
+            # one before all others comes with the ticks between, as if it had been there first
+            first = place == 0 and not following[0].running.begun
+            between: list[tuple[float, Measured]] = (
+                [(tick, {}) for tick in self._ticks(hour, again[0][0])] if first else []
+            )
+            again = [(hour, measured), *between, *again]
+        del own.steps[place:]
+        yield from self._take(own, again)
+
+    def _ticks(self, last: float, hour: float) -> list[float]:
+        """Return the whole ticks after the last step and before an hour; before the first step there are none."""
+        tick = self.encoder.tick
+        if last == -math.inf:
+            return []
+        return [
+            number * tick
+            for number in range(math.floor(last / tick) + 1, math.ceil(hour / tick))
+            if last < number * tick < hour
+        ]
+
+    def _risk(self, logits: NDArray[Any]) -> float:
+        given = [_sigmoid(logit) for logit in logits.tolist()]
+        mean = min(max(sum(given) / len(given), 1e-7), 1 - 1e-7)
+        own = self.encoder.calibration
+        return _sigmoid(own.slope * math.log(mean / (1 - mean)) + own.shift)
+
+    # --- rows ------------------------------------------------------------------------------------------------------
+
+    def _check(self, patient: str, own: _Patient, hour: float) -> None:
+        if hour < 0:
+            raise StreamRowError(
+                f'patient "{patient}": the measurement lies {-hour:.6g} hours before admission; expected later ones'
+            )
+        if hour < own.hour and (not self.late or hour < own.hour - self.late):
+            raise StreamRowError(
+                f'patient "{patient}": the measurement is {own.hour - hour:.6g} hours late, but no more than '
+                f"{self.late:g} are waited for; push measurements in the order of time, or open the stream with late="
+            )
+        longest = min(_FARTHEST * max(self.encoder.longest, self.encoder.tick), _MOST_TICKS * self.encoder.tick)
+        if hour - max(own.hour, 0.0) > longest:
+            raise StreamRowError(
+                f'patient "{patient}": the measurement lies {hour - max(own.hour, 0.0):,.6g} hours after the one '
+                "before, far more than any stay of the training data; mend its time, or discharge the patient first"
+            )
+
+    def _read(self, row: Any) -> tuple[str, float, Measured]:
+        """Return the patient of a row, its time in hours, and what was measured, on one scale."""
+        if isinstance(row, str):
+            row = self._cells(row)
+        if not isinstance(row, Mapping):
+            raise StreamRowError(f"it is a {type(row).__name__}; expected a mapping with {', '.join(self.bare)}")
+        own = self.reading
+        patient = _cell(row, own.id, "id")
+        if patient is None or isinstance(patient, (list, dict)) or str(patient).strip() in ("", *NO_NAMES):
+            raise StreamRowError(f'it has no "{own.id}"; expected {", ".join(self.bare)}')
+        moment = _cell(row, own.time, "time") if own.time else _cell(row, "time", "time")
+        if moment is None or moment == "":
+            raise StreamRowError(f'it has no "{own.time or "time"}"; expected {", ".join(self.bare)}')
+        return str(patient).strip(), own.clock.cell(moment), self._measured(row)
+
+    def _measured(self, row: Mapping[str, Any]) -> Measured:
+        own, index = self.reading, self.encoder.index
+        name = _cell(row, own.variable or "variable", "variable")
+        if name is not None and name != "":
+            value = _cell(row, own.value or "value", "value")
+            return self._value(str(name).strip(), value)
+        found: Measured = {}
+        for key, value in row.items():
+            if key in index:
+                found |= self._value(key, plain_value(value))
+            elif key in own.levels and value is not None and str(value).strip():
+                for level in own.levels[key]:
+                    code = index.get(f"{key}: {level}")
+                    if code is not None:
+                        found[code] = self.encoder.scales.one(code, float(str(value).strip() == level))
+        return found
+
+    def _value(self, name: str, value: Any) -> Measured:
+        if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
+            return {}
+        if isinstance(value, str) and value.strip() in (*NO_NAMES, "NA", *self.reading.missing):
+            return {}
+        try:
+            number = float(value)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise StreamRowError(f'its value of "{name[:80]}" is "{str(value)[:80]}"; expected a number') from error
+        if not math.isfinite(number):
+            raise StreamRowError(f'its value of "{name[:80]}" is {number}; expected a finite number')
+        code = self.encoder.index.get(name)
+        if code is None:
+            if name not in self._unknown:
+                self._unknown.add(name)
+                note(f'the variable "{name[:80]}" was not in training and is not read')
+            return {}
+        low, high = self._limits[code]
+        if not low <= number <= high or (number == 0 and code in self._not_zero):
+            return {}  # nobody has such a value: it is left out, as in training
+        return {code: self.encoder.scales.one(code, number)}
+
+    def _cells(self, line: str) -> dict[str, str]:
+        names = self.bare
+        cells = [cell.strip() for cell in cells_of_line(line, len(names))]
+        if len(cells) != len(names):
+            raise StreamRowError(
+                f"it has {len(cells)} cells; expected {', '.join(names)}, in that order, or a JSON object"
+            )
+        return dict(zip(names, cells, strict=True))
+
+    # --- states ----------------------------------------------------------------------------------------------------
+
+    def kept(self) -> dict[str, Any]:
+        """Return all patients, the one that has been still for longest first."""
+        return {"late": self.late, "patients": [self._plain(name, own) for name, own in self._patients.items()]}
+
+    def _plain(self, name: str, own: _Patient) -> dict[str, Any]:
+        return {
+            "id": name,
+            "admitted": own.admitted,
+            "risk": own.risk,
+            "state": own.row.state(),
+            "summaries": own.running.kept,
+            "hour": own.running.hour,
+            "steps": [
+                {
+                    "hour": step.hour,
+                    "codes": np.array(list(step.measured), np.int64),
+                    "values": np.array(list(step.measured.values()), np.float64),
+                    "state": step.row.state(),
+                    "summaries": step.running.kept,
+                    "before": step.running.hour,
+                }
+                for step in own.steps
+            ],
+        }
+
+    def accept(self, kept: Mapping[str, Any]) -> None:
+        """Go on with the patients of a state."""
+        given = kept.get("patients")
+        if not isinstance(given, list) or not all(isinstance(own, Mapping) for own in given):
+            raise refused("holds no patients")
+        if kept.get("late") != self.late:
+            raise refused(f"is of a stream with late={kept.get('late')!r}, and this one has {self.late:g}")
+        found: OrderedDict[str, _Patient] = OrderedDict()
+        for own in given:
+            name = own.get("id")
+            if not isinstance(name, str) or name in found:
+                raise refused("holds a patient without a name, or one twice")
+            found[name] = self._restored(own)
+        while len(found) > self.most:
+            found.popitem(last=False)
+        self._patients = found
+
+    def _restored(self, own: Mapping[str, Any]) -> _Patient:
+        steps = own.get("steps")
+        if not isinstance(steps, list) or not all(isinstance(step, Mapping) for step in steps):
+            raise refused("holds no steps of a patient")
+        admitted, risk = _number(own.get("admitted")), _number(own.get("risk"))
+        found = _Patient(self._row(own), self._running(own, "hour"), admitted, [], risk)
+        for step in steps:
+            codes, values = step.get("codes"), step.get("values")
+            if (
+                not isinstance(codes, np.ndarray)
+                or not isinstance(values, np.ndarray)
+                or codes.dtype.kind != "i"
+                or values.dtype.kind != "f"
+                or codes.shape != values.shape
+                or codes.ndim != 1
+                or not np.isfinite(values).all()
+                or (len(codes) and (codes.min() < 0 or codes.max() >= len(self.encoder.variables)))
+            ):
+                raise refused("holds a step that was not measured so")
+            measured = dict(zip(codes.tolist(), values.tolist(), strict=True))
+            hour = _number(step.get("hour"))
+            if hour < found.hour:
+                raise refused("holds steps that are not in the order of time")
+            found.steps.append(_Step(hour, measured, self._row(step), self._running(step, "before")))
+        return found
+
+    def _row(self, kept: Mapping[str, Any]) -> Row:
+        row = Row(self._shared)
+        row.restore(kept.get("state"))
+        return row
+
+    def _running(self, kept: Mapping[str, Any], hour: str) -> Running:
+        running = Running(len(self.encoder.variables), self.encoder.scale)
+        given = kept.get("summaries")
+        if (
+            not isinstance(given, np.ndarray)
+            or given.shape != running.kept.shape
+            or given.dtype != running.kept.dtype
+            or not np.isfinite(given).all()
+        ):
+            raise refused("holds no summaries of a patient")
+        if (given[_COUNTS] < 0).any():
+            raise refused("holds summaries of fewer than no measurements")
+        running.restore(given, _number(kept.get(hour)))
+        return running
+
+
+def _sigmoid(logit: float) -> float:
+    return 1 / (1 + math.exp(-logit)) if logit > -700 else 0.0
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise refused("holds something else where a number belongs")
+    return float(value)
+
+
+def _cell(row: Mapping[str, Any], name: str, alias: str) -> Any:
+    return plain_value(row[name] if name in row else row.get(alias))

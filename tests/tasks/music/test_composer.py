@@ -1,0 +1,263 @@
+"""A composer: streamed equals whole, what is given is kept, what is copied is found, parts and conditions hold."""
+
+import numpy as np
+import pytest
+
+import ostinato
+from ostinato import Composer
+from ostinato.data.music import Piece, Pieces, from_frames, of_chords, to_frames
+from ostinato.errors import DataError, UsageError
+from ostinato.tasks.music.events import EventCode
+from ostinato.tasks.music.keys import key_name, key_number, key_of, sharps_of
+from ostinato.tasks.music.reading import NATS
+from ostinato.tasks.music.statistics import dissonance, intervals, longest_copy, pitch_classes, self_repetition
+
+FEW = {"hidden_size": 12, "head_size": 8, "steps_per_quarter": 2, "progress": False, "steps": 7, "learning_rate": 2e-2}
+
+
+def chorale(rng) -> list[list[int]]:
+    found = []
+    for _ in range(8):
+        root = int(rng.choice([48, 53, 55, 57]))
+        chord = [root, root + 7, root + 12, root + 16]
+        found += [chord, [*chord[:3], chord[3] + int(rng.integers(0, 3))]]
+    return found
+
+
+RNG = np.random.default_rng(0)
+DATA = [chorale(RNG) for _ in range(20)]
+MELODY = Piece.of([(0, 1, 64), (1, 0.5, 65), (1.5, 0.5, 65), (2.5, 1.5, 69)], tempo=72.0, metre=(3, 4))
+
+
+@pytest.fixture(scope="module")
+def models():
+    made = {}
+
+    def model(name):
+        if name not in made:
+            options = {
+                "plain": {}, "nade": {"head": "nade"}, "independent": {"head": "independent"},
+                "told": {"key": True, "metre": True}, "events": {"representation": "events"},
+                "transformer": {"cell": "transformer"}, "found": {"notes": "found"},
+            }[name]  # fmt: skip
+            made[name] = Composer(epochs=3, **FEW, **options).fit(DATA)
+        return made[name]
+
+    return model
+
+
+ALL = ["plain", "nade", "independent", "told", "events", "transformer"]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_streamed_scores_are_those_of_whole_pieces_and_padding_changes_none(models, name) -> None:
+    model = models(name)
+    rows = DATA[0]
+    if name == "events":
+        code = EventCode(2)
+        rows = list(code.names(code.encode(from_frames(of_chords(DATA[0]), 2))))
+    options = {}
+    if name == "told":
+        options = {"key": key_name(key_of(from_frames(of_chords(DATA[0]), 2)))}
+    stream = model.stream(**options)
+    streamed = [stream.push(row)["nats"] for row in rows]
+    alone = model.predict([DATA[0]])[0]
+    beside = model.predict([DATA[0], DATA[1] * 3, DATA[2][:3]])[0]
+    np.testing.assert_allclose(streamed, alone, atol=1e-4)
+    np.testing.assert_allclose(beside, alone, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("voice", ["melody", "bass", "any"])
+def test_a_given_voice_is_kept_note_for_note_where_it_lies(models, name, voice) -> None:
+    given = MELODY if voice != "bass" else MELODY.transposed(-12)
+    made = models(name).compose(harmonize=given, voice=voice, seed=1, drafts=4)
+    assert made.given == 1
+    assert made.piece.tempo == 72.0
+    for field in ("start", "duration", "pitch", "velocity"):
+        np.testing.assert_array_equal(getattr(made.tracks[0], field), getattr(given, field))
+    own, all_ = to_frames(given, 2), to_frames(made.piece, 2)
+    assert len(all_) == len(own)
+    for step in np.flatnonzero(own.any(1)):
+        notes = np.flatnonzero(all_[step])
+        assert own[step, notes[-1] if voice == "melody" else notes[0]] or voice == "any"
+        assert all_[step, own[step].argmax()]
+
+
+def test_a_voice_that_lies_on_no_grid_is_kept_as_it_was(models) -> None:
+    given = Piece.of([(0.1, 0.2, 64), (1 / 3, 0.5, 65), (2.05, 1.13, 69)])
+    made = models("plain").compose(harmonize=given, drafts=4)
+    for field in ("start", "duration", "pitch"):
+        np.testing.assert_array_equal(getattr(made.tracks[0], field), getattr(given, field))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_an_opening_stays_as_it_was_and_the_same_seed_writes_the_same(models, name) -> None:
+    model = models(name)
+    asked = {"prime": MELODY, "bars": 4, "seed": 5, "temperature": 0.9, "top_p": 0.9}
+    made, again = model.compose(**asked), model.compose(**asked)
+    np.testing.assert_array_equal(to_frames(made.piece, 2), to_frames(again.piece, 2))
+    np.testing.assert_array_equal(to_frames(made.piece, 2)[:8], to_frames(MELODY, 2))
+    assert made.piece.start[: len(MELODY)].tolist() == MELODY.start.tolist()
+    assert made.piece.length == 12.0
+    several = model.compose(count=3, bars=2, seed=1)
+    assert len(several) == 3
+    assert len({own.piece.pitch.tobytes() for own in several}) > 1
+    assert all(np.isfinite(own.nats) for own in several)
+
+
+def test_harmonies_that_were_looked_for_are_likelier_than_the_first_that_comes(models) -> None:
+    model = models("plain")
+    one = np.mean([model.compose(harmonize=MELODY, drafts=1, seed=i).nats for i in range(12)])
+    many = np.mean([model.compose(harmonize=MELODY, drafts=64, seed=i).nats for i in range(12)])
+    assert many < one
+
+
+def test_a_model_is_loaded_with_all_that_it_needs_to_compose(models, tmp_path) -> None:
+    model = models("told")
+    again = ostinato.load(model.save(tmp_path / "m"))
+    one, two = (own.compose(bars=2, seed=3, key="G", metre="3/4") for own in (model, again))
+    assert one.piece.metre == (3, 4)
+    assert one.piece.sharps == 1
+    np.testing.assert_array_equal(one.piece.pitch, two.piece.pitch)
+    assert one.plain() == two.plain()
+
+
+def test_it_learns_what_follows_what_and_beats_counting(models) -> None:
+    model = Composer(epochs=25, **FEW).fit(DATA)
+    scores = model.scores_
+    assert scores[NATS] < scores.values["note frequencies"][NATS] / 2
+    assert scores[NATS] < scores.values["note by note, after the last step"][NATS]
+    assert scores.details["without first steps"]["model"] == pytest.approx(scores[NATS], rel=0.5)
+
+
+def test_the_baselines_are_the_textbook_ones() -> None:
+    """Of one piece, by hand: note frequencies, and n-grams of chords that always follow each other."""
+    model = Composer(epochs=1, validation=0.0, test=0.0, **FEW).fit([[[60], [64]] * 50])
+    scores = model.evaluate([[[60], [64]] * 50])
+    half = 2 * -np.log(0.5)
+    assert scores.values["note frequencies"][NATS] == pytest.approx(half, rel=0.01)
+    assert scores.values["3-grams of chords"][NATS] < 0.05
+    assert scores.values["3-grams of chords"]["frame accuracy"] == pytest.approx(1.0)
+    assert scores.values["note by note, after the last step"]["frame accuracy"] > 0.95
+
+
+def test_the_parts_of_a_source_are_kept_and_equal_pieces_lie_on_one_side() -> None:
+    pieces = [from_frames(of_chords(own), 2, f"piece {i}") for i, own in enumerate(DATA)]
+    parts = ("train",) * 14 + ("validation",) * 3 + ("test",) * 3
+    data = Pieces("a set", tuple(pieces), parts)
+    model = Composer(epochs=1, **FEW).fit(data)
+    assert model.scores_.protocol.startswith("test: the test part of a set; 3 pieces")
+    assert model.evaluate(data).protocol.startswith("the test part of a set")
+    part = Composer(epochs=1, validation=0.2, **FEW).fit(data[[*range(14), 17, 18, 19]])
+    assert np.isfinite(part.history_.rows[0].validation_loss)
+    assert part.scores_.protocol.startswith("test: the test part of a set; 3 pieces")
+    twice = Composer(epochs=1, test=0.3, validation=0.2, **FEW).fit([*DATA, *DATA])
+    assert "are in the training part too" not in twice.scores_.verdict
+
+
+def test_long_pieces_are_read_through_with_their_state(models) -> None:
+    """Truncated backpropagation: each epoch has the batches that are said, the parts of a piece in order."""
+    from ostinato.tasks.music.batches import MusicBatches
+    from ostinato.tasks.music.encoding import encode
+
+    model = models("plain").fitted_.model
+    examples = encode(model.encoder, models("plain").task.read(model.parameters, [DATA[0], DATA[1][:5], DATA[2][:6]]))
+    source = MusicBatches(model.encoder, examples, batch_size=2, steps=7, transpose=3, shuffle=True)
+    for epoch in range(3):
+        batches = list(source.batches(epoch))
+        assert len(batches) == len(source)
+        assert sum(int(own.data.real.sum()) for own in batches) == 16 + 5 + 6
+        same = list(source.batches(epoch))
+        assert all(bool((a.data.frames == b.data.frames).all()) for a, b in zip(batches, same, strict=True))
+    long = [own for own in batches if own.continues]
+    assert len(long) == 2
+    low, high = model.encoder.found_low - 21, model.encoder.found_high - 21
+    sounding = np.concatenate([own.data.frames.flatten(0, 1).numpy() for own in batches]).any(0)
+    assert set(np.flatnonzero(sounding)) <= set(range(low, high + 1))
+
+
+def test_notes_beyond_a_piano_are_left_out_with_a_word_or_kept_if_asked() -> None:
+    data = [[[5, 60], [62], [64]] for _ in range(8)]
+    with pytest.warns(UserWarning, match=r"8 of 32 notes are not among the 88"):
+        model = Composer(epochs=1, **FEW).fit(data)
+    with pytest.raises(DataError, match="beyond the model's range, A0 to C8"):
+        model.compose(prime=Piece.of([(0, 1, 5)]), bars=2)
+    kept = Composer(epochs=1, notes="found", **FEW).fit(data)
+    assert kept.fitted_.model.encoder.low == 5
+    assert np.isfinite(kept.predict([[[127], [0]]])[0]).all()
+
+
+def test_conditions_of_events_and_unknown_words_are_refused(models) -> None:
+    with pytest.raises(UsageError, match="key and metre are conditions of frames"):
+        Composer(representation="events", key=True, **FEW).fit(DATA)
+    with pytest.raises(UsageError, match="compose takes"):
+        models("plain").compose(lenght=3)
+    with pytest.raises(UsageError, match="expected a path"):
+        Composer(**FEW).fit(3)
+
+
+# --- events, keys, numbers of music -----------------------------------------------------------------------------------
+
+
+def test_events_of_a_piece_come_back_as_its_notes() -> None:
+    rng = np.random.default_rng(1)
+    code = EventCode(4)
+    rows, free = [], {}
+    for start in sorted(rng.integers(0, 160, 80).tolist()):
+        pitch, lasts = int(rng.integers(0, 128)), int(rng.integers(1, 50))
+        if start >= free.get(pitch, 0):
+            rows.append((start / 4, lasts / 4, pitch, int(rng.integers(1, 128))))
+            free[pitch] = start + lasts
+    piece = Piece.of(rows, length=80.0)
+    back = code.decode(code.encode(piece).tolist())
+    for field in ("start", "duration", "pitch", "length"):
+        np.testing.assert_array_equal(getattr(back, field), getattr(piece, field))
+    assert np.abs(back.velocity.astype(int) - piece.velocity).max() <= 2
+    assert [code.number(code.name(own)) for own in range(code.size)] == list(range(code.size))
+    assert code.transposed(code.encode(piece.transposed(0)), 0).tolist() == code.encode(piece).tolist()
+
+
+def test_keys_are_named_found_and_signed() -> None:
+    for name, sharps in (("C", 0), ("G", 1), ("F", -1), ("Am", 0), ("F#m", 3), ("Eb", -3), ("Cm", -3)):
+        assert sharps_of(key_number(name)) == sharps
+    scale = [0, 2, 4, 5, 7, 9, 11, 12, 7, 4, 0]
+    for tonic in range(12):
+        assert key_of(Piece.of([(i, 1, 60 + tonic + step) for i, step in enumerate(scale)])) == tonic
+
+
+def slow_copy(own, corpus, shifts) -> int:
+    best = 0
+    for shift in shifts:
+        moved = np.roll(own, shift, 1)
+        for piece in corpus:
+            for i in range(len(own)):
+                for j in range(len(piece)):
+                    run = 0
+                    while (
+                        i + run < len(own) and j + run < len(piece) and (moved[i + run] == piece[j + run]).all()
+                        and moved[i + run].any()
+                    ):  # fmt: skip
+                        run += 1
+                    best = max(best, run)
+    return best
+
+
+def test_the_longest_copy_is_what_a_search_of_all_runs_finds() -> None:
+    rng = np.random.default_rng(2)
+    for _ in range(8):
+        corpus = [of_chords([[int(p)] if p > 58 else [] for p in rng.integers(58, 62, 14)]) for _ in range(3)]
+        own = of_chords([[int(p)] if p > 58 else [] for p in rng.integers(58, 62, 12)])
+        assert longest_copy(own, corpus, transposed=False).steps == slow_copy(own, corpus, [0])
+        assert longest_copy(own, corpus).steps == slow_copy(own, corpus, range(-6, 6))
+    found = longest_copy(np.roll(corpus[1], 3, 1)[4:9], [corpus[0], corpus[1]])
+    assert found.steps >= slow_copy(corpus[1][4:9], [corpus[1]], [0])
+    assert longest_copy(own[:0], corpus).steps == longest_copy(own, []).steps == 0
+
+
+def test_numbers_of_music_are_those_counted_by_hand() -> None:
+    frames = of_chords([[60, 64], [60, 61], [60, 72], []])
+    np.testing.assert_allclose(pitch_classes([frames])[[0, 1, 4]], [4 / 6, 1 / 6, 1 / 6])
+    np.testing.assert_allclose(intervals([frames])[[0, 1, 4]], [1 / 3, 1 / 3, 1 / 3])
+    assert dissonance(frames) == pytest.approx(1 / 3)
+    assert self_repetition(of_chords([[60], [62], [60], [62], [], []]), 2) == pytest.approx(1 / 4)
