@@ -186,8 +186,9 @@ class CtcBeam:
         self.frames = int(kept["frames"])
         self._tree = PrefixTree(self.scorer, self.blank)
         self._enter([self._tree.walk(own) for own in labels])
+        copied = scores.copy()
         self._all, self._one = (
-            _Paths(*scores[row : row + 2].copy(), plus) for row, plus in zip((0, 2), _SUMS, strict=True)
+            _Paths(copied[row], copied[row + 1], plus) for row, plus in zip((0, 2), _SUMS, strict=True)
         )
         self._blank_links = [linked(own) for own in kept["blank"]]
         self._label_links = [linked(own) for own in kept["label"]]
@@ -213,7 +214,8 @@ class CtcBeam:
         if len(chosen):
             self._move(chosen, stayed, grown, tried, scores)
         else:  # nothing that the scorer allows is possible: no labelling from here on
-            self._all = _Paths(*np.full((2, len(self._nodes)), NEVER), np.logaddexp)
+            never = np.full(len(self._nodes), NEVER)
+            self._all = _Paths(never, never, np.logaddexp)
 
     def _chosen(self, staying: Floats, grown: Floats, tried: Ints) -> Ints:
         """Return where the best are among those that stay, and behind them those with a label more, row by row."""

@@ -233,7 +233,9 @@ class LatticeLoss(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, Tensor, None, None]:
         """Return how often each move is taken."""
-        by_blank, by_label = (-visits.to(ctx.dtype) * upstream for visits in _visits(*ctx.saved_tensors, ctx.time))
+        moves, forward, total, lengths, target_lengths = ctx.saved_tensors
+        both = _visits(moves, forward, total, lengths, target_lengths, ctx.time)
+        by_blank, by_label = (-visits.to(ctx.dtype) * upstream for visits in both)
         return by_blank, by_label, None, None
 
 

@@ -60,7 +60,7 @@ class TorchReader:
             together: Any = map_state(lambda *parts: torch.cat(parts), *states) if len(states) > 1 else states[0]
             rows = torch.tensor(labels, device=self.predictor.embedding.weight.device)
             outputs, state = self.predictor.step(rows, together)
-            apart = [map_state(lambda leaf, at=row: leaf[at : at + 1], state) for row in range(len(labels))]  # type: ignore[misc]
+            apart = [map_state(lambda leaf, at=row: leaf[at : at + 1], state) for row in range(len(labels))]
         return outputs.cpu().numpy(), apart
 
 
@@ -78,11 +78,13 @@ class _Joint:
 
     def frame(self, frame: NDArray[Any]) -> NDArray[Any]:
         """Return what a frame adds to the hidden layer; one frame at a time, so that chunks change no bit."""
-        return self.hears @ frame + self.hears_bias
+        added: NDArray[Any] = self.hears @ frame + self.hears_bias
+        return added
 
     def said(self, predicted: NDArray[Any]) -> NDArray[Any]:
         """Return what the predictor's output adds to the hidden layer."""
-        return self.says @ predicted
+        added: NDArray[Any] = self.says @ predicted
+        return added
 
     def log_probabilities(self, frame: NDArray[Any], said: NDArray[Any]) -> Floats:
         """Return `(rows, classes)` for what a frame and each of some labellings add."""
@@ -147,7 +149,8 @@ class TransducerBeam:
         """Begin a new sequence."""
         self.frames = 0
         self._tree = self._planted()
-        self._nodes, self._totals, self._links = [self._tree.root], [0.0], [None]
+        self._nodes, self._totals = [self._tree.root], [0.0]
+        self._links: list[Link | None] = [None]
 
     def advance(self, encoded: NDArray[Any]) -> None:
         """Take in outputs of the encoder, `(frames, features)`.

@@ -88,4 +88,5 @@ def _moves(output: torch.nn.Linear, heard: Tensor, said: Tensor, labels: Tensor,
     if logits.dtype in (torch.float16, torch.bfloat16):
         logits = logits.float()
     index = labels.expand(heard.shape[0], -1, -1)[..., None]
-    return torch.stack([logits[..., blank], logits.gather(-1, index)[..., 0]]) - logits.logsumexp(-1)
+    moves: Tensor = torch.stack([logits[..., blank], logits.gather(-1, index)[..., 0]]) - logits.logsumexp(-1)
+    return moves
