@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ostinato.data.audio import FeatureSettings, Normaliser, Utterances, features, normalised
+from ostinato.data.audio import FeatureSettings, Normaliser, SoundNotes, Utterances, features, normalised
 from ostinato.data.notes import note
 from ostinato.nn.losses.ctc import needed_steps
 from ostinato.tasks.base.holding_out import fingerprint
@@ -133,12 +133,14 @@ class RawFrames(Sequence[Frames]):
         # not the utterances themselves: they are what the frames are kept by
         self._read, self.settings, self.tail = weakref.ref(utterances), settings, tail
         self._kept: list[Frames | None] = []
-        lengths, size = [], 0
+        lengths, size, notes = [], 0, SoundNotes(utterances.origin)
         for row in range(len(utterances)):
+            notes.see(utterances.ids[row], utterances.samples(row, settings.rate))
             frames = self._computed(utterances, row)
             size += frames.nbytes
             lengths.append(len(frames))
             self._kept.append(frames if size <= _KEPT else None)
+        notes.say()
         self.lengths: NDArray[np.int64] = np.array(lengths, np.int64)
 
     @classmethod
