@@ -54,7 +54,7 @@ def kinds(live):
     data = recordings(16)
     return {
         "ctc": live,
-        "transducer": Transcriber(streaming=True, silence=0.25, **few).fit(*data),
+        "transducer": Transcriber(streaming=True, loss="transducer", silence=0.25, **few).fit(*data),
         "both, pyramid": Transcriber(
             streaming=True, loss="both", silence=0.25, **{**few, "num_layers": 3}, pyramid=2, cell="lstm"
         ).fit(*data),

@@ -16,7 +16,7 @@ from ostinato.data.audio import FeatureSettings, Normaliser, SoundNotes, Utteran
 from ostinato.data.notes import note
 from ostinato.nn.losses.ctc import needed_steps
 from ostinato.tasks.base.holding_out import fingerprint
-from ostinato.tasks.speech.choices import Choices, suited_subsampling
+from ostinato.tasks.speech.choices import Choices, suited_loss, suited_normal, suited_subsampling
 from ostinato.tasks.speech.decoding import Aids
 from ostinato.tasks.speech.loudness import Quiet
 from ostinato.tasks.speech.parameters import SpeechParameters
@@ -91,13 +91,13 @@ class SpeechEncoder:
         rate = parameters.rate or train.usual_rate()
         settings = FeatureSettings(rate, parameters.bins or (_FEW if rate < 16000 else _MANY), normalisation="none")
         settings.check()
-        first = Choices.of(parameters, 1)
-        raw = RawFrames.of(train, settings, first.tail)
+        raw = RawFrames.of(train, settings, Choices.of(parameters).tail)
         targets = [units.encode(text) for text in texts]
+        loss = parameters.loss or suited_loss(raw.lengths.tolist(), list(map(len, targets)))
         subsampling = parameters.subsampling or suited_subsampling(
-            raw.lengths.tolist(), [1] if first.loss == "transducer" else least_steps(targets), 2**parameters.pyramid
+            raw.lengths.tolist(), [1] if loss == "transducer" else least_steps(targets), 2**parameters.pyramid
         )
-        choices = Choices.of(parameters, subsampling)
+        choices = Choices.of(parameters, subsampling, loss, suited_normal(train.durations.tolist()), len(train))
         return cls(
             units,
             replace(settings, normalisation=choices.normalize),
