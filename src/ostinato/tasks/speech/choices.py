@@ -129,12 +129,12 @@ def suited_subsampling(frames: Sequence[int], needed: Sequence[int], further: in
 def suited_loss(frames: Sequence[int], units: Sequence[int]) -> Loss:
     """Return what is learned of so many frames and units of each utterance.
 
-    A transducer, which knows what it has written, is the better one where there are some hundred utterances: of fewer it
+    A transducer, which knows what it has written, is the better one of some hundred utterances and more: of fewer it
     learns their texts by heart rather than their sounds. Its work is the product of frames and units: of long
     transcripts CTC is learned.
 
-    >>> [suited_loss([frames] * count, [units] * count) for frames, units, count in ((60, 5, 900), (60, 5, 9), (900, 99, 900))]
-    ['transducer', 'ctc', 'ctc']
+    >>> suited_loss([60] * 900, [5] * 900), suited_loss([60] * 9, [5] * 9), suited_loss([900] * 900, [99] * 900)
+    ('transducer', 'ctc', 'ctc')
     """
     if len(frames) < FEW:
         return "ctc"
