@@ -59,7 +59,7 @@ MAKE = {
     "language": lambda: LanguageModel(**FEW).fit(LINES * 20),
     "speech": lambda: Transcriber(
         streaming=True, num_layers=2, pyramid=1, channels=2, bins=8, test=0, units="word", **FEW
-    ).fit([(TONE[: 1600 * (1 + i % 3)] + 0.001 * i, 8000) for i in range(12)], ["hum", "hum hum", "hum"] * 4),
+    ).fit([(TONE[4800 - 1600 * (i % 3) :] + 0.001 * i, 8000) for i in range(12)], ["hum", "hum hum", "hum"] * 4),
     "translator": lambda: Translator(embedding_size=4, **FEW).fit(PAIRS),
     "monitor": lambda: PatientMonitor(members=2, time_unit="hours", test=0, **FEW).fit(VITALS, DIED),
     "frames of music": lambda: Composer(head_size=4, steps_per_quarter=1, **FEW).fit(CHORDS),

@@ -54,7 +54,7 @@ def kinds(live):
     data = recordings(16)
     return {
         "ctc": live,
-        "transducer": Transcriber(streaming=True, silence=0.25, **few).fit(*data),
+        "transducer": Transcriber(streaming=True, loss="transducer", silence=0.25, **few).fit(*data),
         "both, pyramid": Transcriber(
             streaming=True, loss="both", silence=0.25, **{**few, "num_layers": 3}, pyramid=2, cell="lstm"
         ).fit(*data),
@@ -308,3 +308,32 @@ def test_subsampling_leaves_room_for_transcripts() -> None:
     assert suited_subsampling([400] * 100, [20] * 100) == 4
     assert suited_subsampling([40] * 100, [12] * 100) == 2
     assert suited_subsampling([10] * 100, [9] * 100) == 1
+
+
+def test_sounds_that_are_silent_or_clipped_throughout_are_counted_and_named(live) -> None:
+    sounds, _ = recordings(2)
+    clipped = np.sign(np.sin(np.arange(4000) / 5)).astype(np.float32)
+    silent = np.zeros(4000, np.float32)
+    with pytest.warns(DataWarning) as said:
+        assert len(live.predict([*sounds, (silent, RATE), (clipped, RATE)])) == 4
+    assert any('1 of 4 sounds is silent throughout, the first of them "sound 3"' in str(own.message) for own in said)
+    assert any("clipped throughout" in str(own.message) for own in said)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (([], []), "no sounds"),
+        (([(np.zeros(0), RATE)], ["lo"]), "holds no samples"),
+        (([(np.zeros(800), RATE)] * 4, ["lo"] * 3), "4 sounds, and 3 transcripts"),
+        (([(np.full(800, np.nan), RATE)] * 4, ["lo"] * 4), "not a number"),
+        (([(np.zeros(800), 5)] * 4, ["lo"] * 4), "rate"),
+        ("missing.csv", "does not exist"),
+        (3, "expected a path"),
+        (([(np.ones(800), RATE)] * 12, [" "] * 12), "no token"),
+    ],
+)
+def test_data_that_cannot_be_learned_from_is_refused_in_one_sentence(data, words) -> None:
+    with pytest.raises((DataError, UsageError), match=words) as caught:
+        Transcriber(**{**SMALL, "epochs": 1}).fit(data)
+    assert "\n" not in str(caught.value)

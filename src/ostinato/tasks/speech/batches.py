@@ -16,7 +16,6 @@ from ostinato.tasks.speech.parameters import SpeechParameters
 from ostinato.training.objective import Batch
 
 _SHOWN = 3
-_FEW, _MANY = 8, 200
 
 
 def together(spoken: Spoken, rows: Sequence[int]) -> SpeechBatch:
@@ -45,7 +44,7 @@ class SpeechBatches:
         self._rows = np.flatnonzero(spoken.fits(parameters))
         lengths = spoken.lengths[self._rows].tolist()
         frames = max(1, round(parameters.batch_seconds / spoken.encoder.step))
-        size = batch_size_of(parameters, len(spoken))
+        size = parameters.batch_size
         self._plan = BucketedBatches(
             ([0] * length for length in lengths), batch_tokens=frames, max_batch=size, window=20 * size,
             shuffle=shuffle, seed=parameters.seed,
@@ -58,11 +57,6 @@ class SpeechBatches:
         """Return the batches of an epoch, the same ones each time."""
         for batch in self._plan.batches(epoch):
             yield Batch(together(self._spoken, self._rows[batch.data.rows.numpy()].tolist()))
-
-
-def batch_size_of(parameters: SpeechParameters, utterances: int) -> int:
-    """Return how many utterances a batch has at most: few of few, which else had few steps."""
-    return parameters.batch_size or (_FEW if utterances < _MANY else 2 * _FEW)
 
 
 def batches_of(spoken: Spoken, parameters: SpeechParameters, *, training: bool) -> SpeechBatches | None:

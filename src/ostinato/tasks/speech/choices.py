@@ -15,6 +15,9 @@ Normal = Literal["utterance", "running", "global"]
 Loss = Literal["ctc", "transducer", "both"]
 HIGHEST = 8
 _TAIL = 0.3
+FEW = 200
+"""Utterances, of fewer of which more is made by changing them, and CTC is learned."""
+_LATTICE, _LONG = 4000, 3.0  # steps times units of a transducer; seconds of a recording that is long
 _MOST = 4
 _FITTING = 0.99  # of the transcripts must have room
 _ROOM = 1.25  # steps for each that CTC needs at least: with none to spare it could hardly be anything else
@@ -30,6 +33,7 @@ class Choices:
         normalize: by what frames are standardised.
         subsampling: frames that the convolutions make one.
         loss: what is learned.
+        augmentation: how much training frames are changed.
     """
 
     bidirectional: bool
@@ -37,6 +41,7 @@ class Choices:
     normalize: Normal
     subsampling: int
     loss: Loss
+    augmentation: float
 
     def __post_init__(self) -> None:
         """Refuse a number that no fit chooses, which a file may hold.
@@ -58,15 +63,30 @@ class Choices:
         return not self.bidirectional and self.causal and self.normalize != "utterance"
 
     @classmethod
-    def of(cls, parameters: SpeechParameters, subsampling: int) -> Choices:
-        """Return the choices; a streaming model reads forward alone."""
+    def of(
+        cls,
+        parameters: SpeechParameters,
+        subsampling: int = 1,
+        loss: Loss = "ctc",
+        normalize: Normal = "running",
+        utterances: int = 0,
+    ) -> Choices:
+        """Return the choices; a streaming model reads forward alone.
+
+        Args:
+            parameters: what they leave open is chosen.
+            subsampling: frames that are one.
+            loss: where none is asked for.
+            normalize: likewise.
+            utterances: of the training part.
+        """
         live = parameters.streaming
         bidirectional = not live if parameters.bidirectional is None else parameters.bidirectional
         causal = live if parameters.causal is None else parameters.causal
-        normalize: Normal = parameters.normalize or "running"
-        # who reads forward alone knows a word at its end; a transducer then spells it in one step
-        loss: Loss = parameters.loss or ("transducer" if live else "ctc")
-        return cls(bidirectional, causal, normalize, subsampling, loss)
+        chosen: Normal = parameters.normalize or ("running" if live else normalize)
+        usual = 1.0 if utterances < FEW else 0.5
+        augmentation = usual if parameters.augmentation is None else parameters.augmentation
+        return cls(bidirectional, causal, chosen, subsampling, parameters.loss or loss, augmentation)
 
     def check(self, *, streaming: bool) -> None:
         """Refuse choices that a streaming model cannot have.
@@ -104,3 +124,30 @@ def suited_subsampling(frames: Sequence[int], needed: Sequence[int], further: in
         if np.mean(have / (count * further) >= _ROOM * need) >= _FITTING:
             return count
     return 1
+
+
+def suited_loss(frames: Sequence[int], units: Sequence[int]) -> Loss:
+    """Return what is learned of so many frames and units of each utterance.
+
+    A transducer, which knows what it has written, is the better one of some hundred utterances and more: of fewer it
+    learns their texts by heart rather than their sounds. Its work is the product of frames and units: of long
+    transcripts CTC is learned.
+
+    >>> suited_loss([60] * 900, [5] * 900), suited_loss([60] * 9, [5] * 9), suited_loss([900] * 900, [99] * 900)
+    ('transducer', 'ctc', 'ctc')
+    """
+    if len(frames) < FEW:
+        return "ctc"
+    places = np.asarray(frames, np.float64) / _MOST * (np.asarray(units, np.float64) + 1)
+    return "transducer" if float(np.median(places)) <= _LATTICE else "ctc"
+
+
+def suited_normal(seconds: Sequence[float]) -> Normal:
+    """Return by what recordings of so many seconds are standardised.
+
+    A recording of several words is by itself; one of a single word is not told from its own mean.
+
+    >>> suited_normal([6.0, 5.5]), suited_normal([0.4, 0.6])
+    ('utterance', 'running')
+    """
+    return "utterance" if len(seconds) and float(np.median(seconds)) >= _LONG else "running"

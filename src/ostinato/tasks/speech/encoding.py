@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ostinato.data.audio import FeatureSettings, Normaliser, Utterances, features, normalised
+from ostinato.data.audio import FeatureSettings, Normaliser, SoundNotes, Utterances, features, normalised
 from ostinato.data.notes import note
 from ostinato.nn.losses.ctc import needed_steps
 from ostinato.tasks.base.holding_out import fingerprint
-from ostinato.tasks.speech.choices import Choices, suited_subsampling
+from ostinato.tasks.speech.choices import Choices, suited_loss, suited_normal, suited_subsampling
 from ostinato.tasks.speech.decoding import Aids
 from ostinato.tasks.speech.loudness import Quiet
 from ostinato.tasks.speech.parameters import SpeechParameters
@@ -91,13 +91,13 @@ class SpeechEncoder:
         rate = parameters.rate or train.usual_rate()
         settings = FeatureSettings(rate, parameters.bins or (_FEW if rate < 16000 else _MANY), normalisation="none")
         settings.check()
-        first = Choices.of(parameters, 1)
-        raw = RawFrames.of(train, settings, first.tail)
+        raw = RawFrames.of(train, settings, Choices.of(parameters).tail)
         targets = [units.encode(text) for text in texts]
+        loss = parameters.loss or suited_loss(raw.lengths.tolist(), list(map(len, targets)))
         subsampling = parameters.subsampling or suited_subsampling(
-            raw.lengths.tolist(), [1] if first.loss == "transducer" else least_steps(targets), 2**parameters.pyramid
+            raw.lengths.tolist(), [1] if loss == "transducer" else least_steps(targets), 2**parameters.pyramid
         )
-        choices = Choices.of(parameters, subsampling)
+        choices = Choices.of(parameters, subsampling, loss, suited_normal(train.durations.tolist()), len(train))
         return cls(
             units,
             replace(settings, normalisation=choices.normalize),
@@ -133,12 +133,14 @@ class RawFrames(Sequence[Frames]):
         # not the utterances themselves: they are what the frames are kept by
         self._read, self.settings, self.tail = weakref.ref(utterances), settings, tail
         self._kept: list[Frames | None] = []
-        lengths, size = [], 0
+        lengths, size, notes = [], 0, SoundNotes(utterances.origin)
         for row in range(len(utterances)):
+            notes.see(utterances.ids[row], utterances.samples(row, settings.rate))
             frames = self._computed(utterances, row)
             size += frames.nbytes
             lengths.append(len(frames))
             self._kept.append(frames if size <= _KEPT else None)
+        notes.say()
         self.lengths: NDArray[np.int64] = np.array(lengths, np.int64)
 
     @classmethod

@@ -42,7 +42,7 @@ class SpeechNetwork(nn.Module):
         super().__init__()
         size = parameters.hidden_size
         self.classes, self.ctc_weight = classes, parameters.ctc_weight
-        self.augmentation = FrameAugmentation(parameters.augmentation)
+        self.augmentation = FrameAugmentation(choices.augmentation)
         self.front = SpectrogramFront(
             bands, [parameters.channels] * 2, time_strides=strides_of(choices.subsampling), causal=choices.causal
         )

@@ -81,7 +81,7 @@ class SpeechParameters(Parameters):
     normalize: Literal["utterance", "running", "global"] | None = model(
         None,
         "by what frames are standardised: the whole utterance, what was heard so far, the training data",
-        absent="utterance; running if streaming",
+        absent="utterance of 3 s and more; else, and if streaming, running",
     )
     channels: int = model(32, "of the two convolutions over time and frequency", low=1)
     subsampling: int | None = model(
@@ -91,7 +91,9 @@ class SpeechParameters(Parameters):
     layer_norm: bool = model(True, "normalise what layers read and give")
     dropout: float = model(0.2, "of what layers read", low=0, below=1)
     loss: Literal["ctc", "transducer", "both"] | None = model(
-        None, "what is learned; with both the transducer writes", absent="ctc; transducer if streaming"
+        None,
+        "what is learned; with both the transducer writes",
+        absent="transducer of 200 short utterances and more, else ctc",
     )
     ctc_weight: float = model(0.3, "share of CTC in the loss of both", low=0, high=1)
     beam_size: int = model(
@@ -110,15 +112,17 @@ class SpeechParameters(Parameters):
     hot_words: Sequence[str] = model((), "words that are preferred, separated by commas")
     hot_bonus: float = model(4.0, "what a preferred word adds to the score, in nats", low=0, high=50)
     silence: float = model(1.0, "seconds in which nothing is said that end an utterance, of streaming models", above=0)
-    augmentation: float = training(
-        0.5, "how much training frames are changed: masks, speed, pitch, loudness, noise", low=0, high=2
+    augmentation: float | None = training(
+        None,
+        "how much training frames are changed: masks, speed, pitch, loudness, noise",
+        low=0,
+        high=2,
+        absent="1 of fewer than 200 utterances, else 0.5",
     )
-    batch_size: int | None = training(
-        None, "utterances of a batch, at most", low=1, absent="8 of fewer than 200 utterances, else 16"
-    )
+    batch_size: int = training(16, "utterances of a batch, at most", low=1)
     batch_seconds: float = training(60.0, "seconds of a batch, padding counted", above=0)
     epochs: int | None = training(
-        None, "passes over the training utterances, at most", low=1, absent="as many as make 2,500 steps, 10 to 100"
+        None, "passes over the training utterances, at most", low=1, absent="as many as make 2,500 steps, 10 to 150"
     )
     optimizer: Optimizer = training("adamw", "what moves the weights; sgd with momentum")
     learning_rate: float = training(3e-3, "the highest step size, which the schedule moves below", above=0)

@@ -19,7 +19,7 @@ from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Baselines, Task
 from ostinato.tasks.base.units import Units
 from ostinato.tasks.speech.baselines import MostFrequent, NearestRecording, Written
-from ostinato.tasks.speech.batches import SpeechBatches, batch_size_of, batches_of
+from ostinato.tasks.speech.batches import SpeechBatches, batches_of
 from ostinato.tasks.speech.choices import Choices
 from ostinato.tasks.speech.encoding import SpeechEncoder, Spoken, say_strange
 from ostinato.tasks.speech.heard import plain_words
@@ -52,11 +52,11 @@ class SpeechTask(Task[SpeechParameters, Utterances, SpeechEncoder, Spoken, Writt
     decides = ("WER", "CER")
     encoder_type = SpeechEncoder
     baseline_types = (MostFrequent, NearestRecording)
-    suited = Suited(steps=2500, least=10, most=100)
+    suited = Suited(steps=2500, least=10, most=150)
     kept = "the units, the measurements of frames and the baselines"
 
     def check(self, parameters: SpeechParameters, *, tested: bool) -> None:
-        Choices.of(parameters, 1).check(streaming=parameters.streaming)
+        Choices.of(parameters).check(streaming=parameters.streaming)
         if parameters.pyramid >= parameters.num_layers:
             raise UsageError(
                 f"pyramid is {parameters.pyramid}, but there are {parameters.num_layers} layers, of which the first "
@@ -106,7 +106,7 @@ class SpeechTask(Task[SpeechParameters, Utterances, SpeechEncoder, Spoken, Writt
 
     def steps_an_epoch(self, parameters: SpeechParameters, train: Utterances) -> int:
         seconds = float(train.durations.sum()) / parameters.batch_seconds
-        return max(math.ceil(len(train) / batch_size_of(parameters, len(train))), math.ceil(seconds))
+        return max(math.ceil(len(train) / parameters.batch_size), math.ceil(seconds))
 
     def encoder(self, parameters: SpeechParameters, train: Utterances) -> SpeechEncoder:
         return SpeechEncoder.fit(parameters, train)
@@ -211,6 +211,7 @@ class SpeechTask(Task[SpeechParameters, Utterances, SpeechEncoder, Spoken, Writt
             "normalize": choices.normalize,
             "subsampling": choices.subsampling,
             "loss": choices.loss,
+            "augmentation": choices.augmentation,
             **helped,
         }
 
