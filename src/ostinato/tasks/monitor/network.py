@@ -147,7 +147,7 @@ class StepCell(nn.Module):
         """Advance a step; return the members' logits, `(batch, members)`."""
         parts = iter(torch.split(state, self.sizes, -1))
         shapes = iter(self.shapes)
-        states = map_state(lambda _: next(parts).unflatten(-1, next(shapes)), self.like)
+        states = map_state(lambda _: next(parts).unflatten(-1, next(shapes)), self.like)  # type: ignore[no-untyped-call]
         found = [member.step(x, own) for member, own in zip(self.members, states, strict=True)]  # type: ignore[operator]
         flat = [leaf.flatten(1) for leaf in leaves(tuple(new for _, new in found))]
         return torch.cat([y for y, _ in found], -1), torch.cat(flat, -1)
