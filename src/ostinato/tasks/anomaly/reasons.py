@@ -44,7 +44,7 @@ def reason_of(
         return f"{name}: {'steadier' if side else 'less steady'} than usual for about {steps} steps; {seen}"
     where = "below" if side else "above"
     when = "at this point of its season" if encoder.season > 1 else "in this series"
-    return f"{name}: {where} what is usual {when} for about {steps} steps; {came:.4g} came"
+    return f"{name}: {where} what is usual {when} for about {steps} steps; {seen}"
 
 
 def answer_of(

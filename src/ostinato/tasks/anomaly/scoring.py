@@ -116,11 +116,11 @@ def calibrated(
         raw.append(found)
     usual = measured(np.concatenate(raw), first.ratio)
     z = [z_of(own, usual, freedom, pace) for own in parts]
-    for own, normal in zip(z, kept, strict=True):
-        own[~normal] = np.nan
+    for deviations, normal in zip(z, kept, strict=True):
+        deviations[~normal] = np.nan
     tails = _with_tails(Calibration.unknown(channels, freedom, pace), usual, np.concatenate(z))
     # series lie apart from each other, so that no peak is of two
-    scores = np.concatenate([np.append(scores_of(tails, own)[0], np.full(gap + 1, np.nan)) for own in z])
+    scores = np.concatenate([np.append(scores_of(tails, one)[0], np.full(gap + 1, np.nan)) for one in z])
     return replace(tails, tail=Tail.fit(scores, gap=gap))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -260,7 +261,7 @@ class SeriesTask(Task[AnomalyParameters, SeriesRows, SeriesEncoder, SeriesExampl
     def baselines(self, model: Watching, train: SeriesExamples, validation: SeriesExamples | None) -> Baselines:
         base = validation if validation is not None and validation.records is train.records else train
         names = [name for name in BASELINES if name != "random scores" or base.records.labelled]
-        return {name: (lambda name=name: fit_baseline(name, model, base)) for name in names}
+        return {name: partial(fit_baseline, name, model, base) for name in names}
 
     def measures(self, model: Watching, examples: SeriesExamples, predicted: Scored) -> dict[str, float]:
         found = step_measures(examples, predicted, model.parameters.merge)
@@ -409,7 +410,7 @@ def _learned(encoder: SeriesEncoder, records: RecordingSet) -> list[int]:
     """Return how many rows of each series the network was trained on, from the first."""
     if fingerprint_of(records) != encoder.fingerprint:
         return [0] * len(records.series)
-    return encoder.trained.tolist()
+    return [int(rows) for rows in encoder.trained]
 
 
 def _are_lines(source: Any) -> bool:

@@ -148,7 +148,8 @@ class SeriesStream(Stream):
             return np.zeros(0, np.float32)
         if tick != tick:
             raise StreamRowError("the first row of a cold stream needs its time; pass it with the row")
-        return self.encoder.clock(np.array([int(tick)]).astype("datetime64[us]"))[0]
+        found: NDArray[np.float32] = self.encoder.clock(np.array([int(tick)]).astype("datetime64[us]"))[0]
+        return found
 
     def _words(self, time: Any) -> str:
         zone = self.encoder.reading.time_format.zone

@@ -66,7 +66,7 @@ class Tail:
         ratio = rate / self.share
         if abs(self.shape) < _LEAST:
             return self.begin - self.scale * math.log(ratio)
-        return self.begin + self.scale / self.shape * (ratio**-self.shape - 1)
+        return self.begin + self.scale / self.shape * math.expm1(-self.shape * math.log(ratio))
 
     def probability(self, score: float) -> float:
         """Return how many peaks of normal data, to a step, reach a score; 1 at most."""
