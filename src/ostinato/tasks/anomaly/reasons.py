@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,7 @@ def answer_of(
     alarm = bool(known and score >= encoder.threshold)
     return {
         "score": round(score, 4) if known else None,
-        "probability": float(f"{encoder.calibration.tail.probability(score):.3g}") if known else None,
+        "probability": float(f"{math.exp(-score):.3g}") if known else None,
         "alarm": alarm,
         "reason": reason_of(encoder, values, why, expected, spread) if alarm else "",
         **{
