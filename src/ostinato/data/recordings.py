@@ -175,7 +175,8 @@ def _labels(table: Table, name: str | None, missing: tuple[str, ...]) -> NDArray
     if name is None or name not in table.columns:
         return None
     if is_numeric(table, name, missing):
-        return np.nan_to_num(numbers(table, name, missing)) != 0
+        marked: NDArray[np.bool_] = np.nan_to_num(numbers(table, name, missing)) != 0
+        return marked
     return np.array([(cell or "").strip().lower() not in _NORMAL for cell in texts(table, name, missing)])
 
 

@@ -9,10 +9,10 @@ import ostinato
 from ostinato import AnomalyDetector
 from ostinato.errors import DataError, StreamRowError, UsageError
 
-FEW = {"hidden_size": 16, "epochs": 12, "learning_rate": 1e-2, "progress": False, "false_alarm_rate": 0.02, "seed": 0}
+FEW = {"hidden_size": 16, "epochs": 8, "learning_rate": 1e-2, "progress": False, "false_alarm_rate": 0.02, "seed": 0}
 
 
-def sessions(count=200, seed=0):
+def sessions(count=160, seed=0):
     rng = np.random.default_rng(seed)
     return [["open", *["read", "check"] * int(rng.integers(1, 4)), "close"] for _ in range(count)]
 

@@ -13,8 +13,8 @@ from ostinato.tasks.anomaly.scoring import Calibration
 from ostinato.tasks.anomaly.views import Pace, Usual, Views
 from ostinato.tasks.base.embeddings import embedding_panel, nearest
 
-FEW = {"hidden_size": 8, "epochs": 6, "steps": 48, "learning_rate": 1e-2, "progress": False, "seed": 0}
-ROWS, SEASON = 1200, 24
+FEW = {"hidden_size": 8, "epochs": 3, "steps": 48, "learning_rate": 1e-2, "progress": False, "seed": 0}
+ROWS, SEASON = 960, 24
 
 
 def made(seed=0, rows=ROWS, channels=1):
@@ -79,7 +79,7 @@ def test_a_stream_says_what_a_file_says_to_the_bit_whatever_is_missing(method, t
 
 def test_a_warm_stream_goes_on_where_training_ended(timed) -> None:
     stream, cold = timed.stream(), timed.stream(warm=False)
-    row = {"time": "2024-02-20T00:00", "c0": 10.0, "c1": 10.0}
+    row = {"time": "2024-02-10T00:00", "c0": 10.0, "c1": 10.0}
     assert stream.push(row)["score"] is not None
     assert cold.push(row)["score"] is None
     stream.reset()
@@ -122,7 +122,7 @@ def test_no_single_step_teaches_much() -> None:
 def test_labels_keep_what_is_known_out_of_training_and_are_what_it_is_judged_by(tmp_path) -> None:
     values = made()
     marks = np.zeros(ROWS, int)
-    for first in (200, 500, 900, 1140):
+    for first in (200, 500, 700, 920):
         values[first : first + 10] += 3
         marks[first : first + 10] = 1
     data = {**table(values), "label": marks.tolist()}
@@ -173,7 +173,7 @@ def test_constant_irregular_and_gappy_series_are_learned() -> None:
         ({"y": [1.0] * 9}, {}, "9 rows"),
         ({"y": []}, {}, "no rows|empty|no data"),
         ({"y": [np.nan] * 50}, {"target": "y"}, "no value at all"),
-        ({"y": ["a"] * 50}, {}, "no column|numbers to watch"),
+        ({"y": ["a"] * 50}, {}, "is not a number"),
         ({"y": [1.0] * 50}, {"target": "z"}, '"z"'),
         ("no-such-file.csv", {}, "no-such-file.csv"),
         (np.zeros((4, 4, 4)), {}, "."),
@@ -227,7 +227,7 @@ def test_the_command_line_fits_scores_and_streams(tmp_path, capsys, monkeypatch)
     import polars as pl
 
     values = made(channels=2)
-    values[1100, 1] += 5
+    values[900, 1] += 5
     pl.DataFrame(table(values)).write_csv(tmp_path / "d.csv")
     options = ["--hidden-size", "8", "--epochs", "2", "--steps", "48", "--no-progress"]
     assert main(["fit", "anomaly", str(tmp_path / "d.csv"), "--out", str(tmp_path / "m"), *options]) == 0
@@ -236,7 +236,7 @@ def test_the_command_line_fits_scores_and_streams(tmp_path, capsys, monkeypatch)
     assert main(["predict", str(tmp_path / "m"), str(tmp_path / "d.csv"), "--out", str(tmp_path / "s.csv")]) == 0
     scores = pl.read_csv(tmp_path / "s.csv")
     assert scores.columns[:5] == ["time", "score", "probability", "alarm", "reason"]
-    assert scores["alarm"][1100]
+    assert scores["alarm"][900]
     assert main(["predict", str(tmp_path / "m")]) == 2
     monkeypatch.setattr("sys.stdin", io.StringIO("".join((tmp_path / "d.csv").read_text().splitlines(True)[:4])))
     assert main(["stream", str(tmp_path / "m"), "--cold"]) == 0

@@ -127,7 +127,8 @@ def moving_z(values: Floats, span: int) -> tuple[Floats, Floats]:
     def before(steps: Floats) -> Floats:  # sums over the `span` steps before each
         total = np.concatenate([np.zeros_like(steps[:1]), np.cumsum(steps, 0)])
         first = np.maximum(np.arange(len(steps)) - span, 0)
-        return total[np.arange(len(steps))] - total[first]
+        found: Floats = total[np.arange(len(steps))] - total[first]
+        return found
 
     count = before(seen.astype(np.float64))
     mean = np.divide(before(filled), count, out=np.full_like(filled, np.nan), where=count >= 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -71,11 +72,11 @@ class AnomalyDetector(Estimator[AnomalyTask], AnomalyParameters):
         return [self.task.predict(model, self.task.encode(model, records)) for records in pieces]
 
 
-def _event(rows: list[dict[str, Any]]) -> dict[str, Any]:
+def _event(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return one alarm of its rows."""
     key = next(name for name in ("time", "row", "place") if name in rows[0])
     best = max((row for row in rows if row["alarm"]), key=lambda row: row["score"])
-    whose = {name: rows[0][name] for name in ("series", "id") if name in rows[0]}
+    whose: dict[str, Any] = {name: rows[0][name] for name in ("series", "id") if name in rows[0]}
     return {
         **whose,
         "from": rows[0][key],

@@ -98,11 +98,11 @@ class RowInputs:
 
     def __init__(self, step: Floats, season: int) -> None:
         self.step, self.season = step, season
-        channels, slots = len(step), season if season > 1 else 0
+        channels, slots = len(step), season + _NEAR if season > 1 else 0
         self.last = np.zeros(channels)
         self.begun = np.zeros(channels, np.bool_)
         self.place = -1
-        self.ring = np.full((slots, channels), np.nan)  # the rows of one season, each at its place
+        self.ring = np.full((slots, channels), np.nan)  # the rows of one season and a little more, each at its place
         self.at = np.full(slots, _NEVER, np.int64)
 
     def push(self, values: Floats, place: int, clock: NDArray[np.float32]) -> Inputs:
@@ -113,7 +113,7 @@ class RowInputs:
         ago, level = np.full(len(values), np.nan), values
         if self.season > 1:
             level = values - self._found(place - self.season)
-            self.ring[place % self.season], self.at[place % self.season] = values, place
+            self.ring[place % len(self.ring)], self.at[place % len(self.ring)] = values, place
             ago = self._found(place + 1 - self.season)
         known = ago == ago
         seasonal = np.where(known, ago, last)
@@ -124,12 +124,13 @@ class RowInputs:
 
     def _found(self, place: int) -> Floats:
         for near in range(place, place - _NEAR - 1, -1):
-            if near >= 0 and self.at[near % self.season] == near:
-                return self.ring[near % self.season]
+            if near >= 0 and self.at[near % len(self.ring)] == near:
+                found: Floats = self.ring[near % len(self.ring)]
+                return found
         return np.full(len(self.last), np.nan)
 
     def kept(self) -> tuple[Floats, Ints]:
-        """Return the state: numbers `(2 + season, channels)`, places `(1 + season,)`."""
+        """Return the state: numbers `(2 + slots, channels)`, places `(1 + slots,)`."""
         numbers = np.concatenate([self.last[None], self.begun[None].astype(np.float64), self.ring])
         return numbers, np.append(np.int64(self.place), self.at)
 

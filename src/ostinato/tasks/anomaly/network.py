@@ -97,7 +97,7 @@ def expected(raw: Tensor, last: Tensor, season: Tensor, step: Tensor) -> tuple[T
         season: that of a season before the next one, or the last one too.
         step: the usual size of a step.
     """
-    move, follow, spread = raw.unflatten(-1, (FORECAST, -1)).unbind(-2)
+    move, follow, spread = raw.reshape(*raw.shape[:-1], FORECAST, -1).unbind(-2)
     place = last + step * move + torch.sigmoid(follow) * (season - last)
     return place, step * (functional.softplus(spread + 0.5413) + _LEAST)
 

@@ -59,7 +59,7 @@ def _scores(model: Model[Any, Any], examples: SeriesExamples, predicted: Scored,
     }
     return Curve(
         "Scores", _floats(places.astype(np.float64)), lines, "step", "nats",
-        note="A score is -log of how often the strangest view of a normal step is as far out.",
+        note="A score is -log of how many normal steps begin a peak of that height.",
         shaded=_shaded(model, examples, predicted, rows),
     )  # fmt: skip
 
@@ -105,9 +105,9 @@ def _spread(model: Model[Any, Any], examples: SeriesExamples, predicted: Scored)
     if examples.labels is not None:
         scores = np.where(examples.labels, -1.0, scores)
     top = max(float(scores.max()), encoder.threshold if np.isfinite(encoder.threshold) else 1.0)
-    heights = np.linspace(max(encoder.calibration.tail.begin, 1e-6), top, 40)
+    heights = np.linspace(0, top, 40)
     counted = [len(merged(scores >= own, gap)) / max(len(scores), 1) for own in heights]
-    asked = [encoder.calibration.tail.probability(float(own)) for own in heights]
+    asked = np.exp(-heights).tolist()
     return Curve(
         "False alarms a step, by the height of the threshold", _floats(heights),
         {"promised": tuple(asked), "counted on held-out steps": tuple(own if own else float("nan") for own in counted)},

@@ -102,7 +102,7 @@ def vus_pr(labels: Marks, scores: Floats, buffer: int | None = None) -> float:
     if labels.all() or not labels.any():
         return math.nan
     lengths = [stop - first for first, stop in ranges_of(labels)]
-    most = buffer if buffer is not None else int(min(max(np.mean(lengths), 2), 100))
+    most = buffer if buffer is not None else int(np.clip(np.mean(lengths), 2, 100))
     buffers = np.unique(np.linspace(0, most, _BUFFERS).astype(np.int64))
     return float(np.mean([range_auc_pr(labels, scores, int(own)) for own in buffers]))
 

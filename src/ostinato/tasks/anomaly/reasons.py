@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,7 @@ def reason_of(
         return f"{name}: {'steadier' if side else 'less steady'} than usual for about {steps} steps; {seen}"
     where = "below" if side else "above"
     when = "at this point of its season" if encoder.season > 1 else "in this series"
-    return f"{name}: {where} what is usual {when} for about {steps} steps; {came:.4g} came"
+    return f"{name}: {where} what is usual {when} for about {steps} steps; {seen}"
 
 
 def answer_of(
@@ -60,7 +61,7 @@ def answer_of(
     alarm = bool(known and score >= encoder.threshold)
     return {
         "score": round(score, 4) if known else None,
-        "probability": float(f"{encoder.calibration.tail.probability(score):.3g}") if known else None,
+        "probability": float(f"{math.exp(-score):.3g}") if known else None,
         "alarm": alarm,
         "reason": reason_of(encoder, values, why, expected, spread) if alarm else "",
         **{

@@ -115,6 +115,7 @@ class SeriesScorer:
         self.calibration = encoder.calibration if calibration is None else calibration
         self.expecting = Expecting(encoder.channels, encoder.window, change)
         self.views = Views(self.calibration.usual, self.calibration.pace)
+        self.tail = self.calibration.live()
 
     def push(self, inputs: Inputs, row: int | None, said: NDArray[np.float32]) -> Step:
         """Take a row in, and score it; see `Expecting.push`."""
@@ -122,14 +123,16 @@ class SeriesScorer:
         level = inputs.level if row is None else inputs.level[row]
         z = self.views.push(error, scale, self.calibration.freedom, level)
         score, *why = score_of(self.calibration.nats(z))
-        return Step(score, (why[0], why[1], why[2]), place, scale * self.views.ratio)
+        return Step(self.tail.push(score), (why[0], why[1], why[2]), place, scale * self.views.ratio)
 
-    def kept(self) -> Floats:
-        """Return the state as one array, `(rows, channels)`."""
-        return np.concatenate([self.expecting.place[None], self.expecting.scale[None], self.views.kept()])
+    def kept(self) -> tuple[Floats, Floats]:
+        """Return the state: `(rows, channels)`, and that of the tail, `(5,)`."""
+        own = np.concatenate([self.expecting.place[None], self.expecting.scale[None], self.views.kept()])
+        return own, self.tail.kept()
 
-    def accept(self, kept: Floats) -> None:
+    def accept(self, kept: Floats, tail: Floats) -> None:
         """Go on from a state."""
+        self.tail.accept(tail)
         self.expecting.place, self.expecting.scale = kept[0].copy(), kept[1].copy()
         self.views.accept(kept[2:].copy())
 

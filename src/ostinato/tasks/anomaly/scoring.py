@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ostinato.tasks.anomaly.tail import Tail
+from ostinato.tasks.anomaly.tail import LiveTail, Tail
 from ostinato.tasks.anomaly.views import VIEWS, Pace, Usual, Views, heights, measured
 
 Floats = NDArray[np.float64]
@@ -43,6 +43,8 @@ class Calibration:
         tail: of the whole score.
         freedom: `(channels,)`, degrees of freedom of errors.
         pace: of the views.
+        count: normal steps that this was found from.
+        gap: steps between two peaks at least.
     """
 
     usual: Usual
@@ -52,6 +54,8 @@ class Calibration:
     tail: Tail
     freedom: Floats
     pace: Pace
+    count: int = 0
+    gap: int = 0
 
     @classmethod
     def unknown(cls, channels: int, freedom: Floats, pace: Pace) -> Calibration:
@@ -61,6 +65,10 @@ class Calibration:
             Usual.unknown(channels), np.ones(shape), np.full(shape, -math.log(_SHARE)), np.ones(shape),
             Tail(1.0, 1.0, 1.0, 0.0), freedom, pace,
         )  # fmt: skip
+
+    def live(self) -> LiveTail:
+        """Return the tail that follows the scores of a series."""
+        return LiveTail(self.tail, self.count, self.gap)
 
     def nats(self, z: Floats) -> Floats:
         """Return -log of how often each view is as high on normal data, `(..., views, 2, channels)`; NaN: unknown."""
@@ -116,12 +124,12 @@ def calibrated(
         raw.append(found)
     usual = measured(np.concatenate(raw), first.ratio)
     z = [z_of(own, usual, freedom, pace) for own in parts]
-    for own, normal in zip(z, kept, strict=True):
-        own[~normal] = np.nan
+    for deviations, normal in zip(z, kept, strict=True):
+        deviations[~normal] = np.nan
     tails = _with_tails(Calibration.unknown(channels, freedom, pace), usual, np.concatenate(z))
     # series lie apart from each other, so that no peak is of two
-    scores = np.concatenate([np.append(scores_of(tails, own)[0], np.full(gap + 1, np.nan)) for own in z])
-    return replace(tails, tail=Tail.fit(scores, gap=gap))
+    scores = np.concatenate([np.append(scores_of(tails, one)[0], np.full(gap + 1, np.nan)) for one in z])
+    return replace(tails, tail=Tail.fit(scores, gap=gap), count=int(np.isfinite(scores).sum()), gap=gap)
 
 
 def as_if_unseen(parts: Sequence[Errors], kept: Sequence[NDArray[np.bool_]], learned: Sequence[int]) -> list[Errors]:
@@ -165,6 +173,12 @@ def scores_of(calibration: Calibration, z: Floats) -> tuple[Floats, NDArray[np.i
     nats = calibration.nats(z)
     found = [score_of(own) for own in nats]
     return np.array([own[0] for own in found]), np.array([own[1:] for own in found], np.int64).reshape(-1, 3)
+
+
+def live_scores(calibration: Calibration, scores: Floats) -> Floats:
+    """Return scores of one series, in their order, in nats of a tail that follows them."""
+    tail = calibration.live()
+    return np.array([tail.push(float(own)) for own in scores])
 
 
 def _begin(parts: Sequence[Errors], kept: Sequence[NDArray[np.bool_]], channels: int) -> Usual:

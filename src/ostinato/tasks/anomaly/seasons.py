@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 _STRONG = 0.3  # of the correlation a season has at least
-_TIMES = 2  # how often it must be seen
+_TIMES, _USUAL_TIMES = 2, 1.5  # how often it must be seen, and one that the frequency suggests
 _LONGEST = 4096
 
 
@@ -45,15 +45,16 @@ def _candidates(correlations: Floats, usual: Sequence[int]) -> set[int]:
     # before the correlation has once been low, a peak is only noise on a slow decay
     low = np.flatnonzero(correlations < 0.5 * _STRONG)
     first = int(low[0]) if len(low) else len(correlations)
-    return {int(lag) for lag in peaks if lag > max(first, 2)} | {
+    twice = len(correlations) * _USUAL_TIMES / _TIMES
+    return {int(lag) for lag in peaks if max(first, 2) < lag <= twice} | {
         lag for lag in usual if 2 < lag < len(correlations) - 1
     }
 
 
 def _correlations(values: Floats) -> Floats:
-    """Return the autocorrelation of a series without its trend at lags up to half of it, `(lags + 1,)`."""
+    """Return the autocorrelation of a series without its trend, `(lags + 1,)`, at lags up to two thirds of it."""
     seen = np.isfinite(values)
-    most = min(len(values) // _TIMES, _LONGEST)
+    most = min(int(len(values) / _USUAL_TIMES), _LONGEST)
     if seen.sum() < 8 or most < 3:
         return np.zeros(1)
     places = np.arange(len(values))

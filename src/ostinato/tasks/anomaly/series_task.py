@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -27,7 +29,7 @@ from ostinato.tasks.anomaly.panels import series_panels
 from ostinato.tasks.anomaly.parameters import AnomalyParameters
 from ostinato.tasks.anomaly.reasons import answer_of
 from ostinato.tasks.anomaly.scorer import SeriesScorer, errors_of, said_of
-from ostinato.tasks.anomaly.scoring import Calibration, calibrated, scores_of, z_of
+from ostinato.tasks.anomaly.scoring import Calibration, calibrated, live_scores, scores_of, z_of
 from ostinato.tasks.anomaly.seasons import find_season
 from ostinato.tasks.anomaly.stream import SeriesStream
 from ostinato.tasks.anomaly.thresholds import best_threshold
@@ -213,9 +215,10 @@ class SeriesTask(Task[AnomalyParameters, SeriesRows, SeriesEncoder, SeriesExampl
                 learned[-len(part.inputs) + place] -= max(0, len(inputs.values) - rows)
                 marks.append(None if part.records.series[place].labels is None else ~kept[-1])
         found = calibrated(errors, kept, freedom, encoder.calibration.pace, own.merge, learned)
-        threshold, words = found.tail.threshold(own.false_alarm_rate), f"{own.false_alarm_rate:g} false alarms a step"
+        threshold, words = -math.log(own.false_alarm_rate), f"{own.false_alarm_rate:g} false alarms a step"
         if own.threshold == "labels":
-            scores = [scores_of(found, z_of(one, found.usual, freedom, found.pace))[0] for one in errors]
+            raw = [scores_of(found, z_of(one, found.usual, freedom, found.pace))[0] for one in errors]
+            scores = [live_scores(found, one) for one in raw]
             threshold, words = best_threshold(scores, marks, threshold, words, own.merge)
         return replace(encoder, calibration=found, threshold=float(threshold), chosen=words)
 
@@ -260,7 +263,7 @@ class SeriesTask(Task[AnomalyParameters, SeriesRows, SeriesEncoder, SeriesExampl
     def baselines(self, model: Watching, train: SeriesExamples, validation: SeriesExamples | None) -> Baselines:
         base = validation if validation is not None and validation.records is train.records else train
         names = [name for name in BASELINES if name != "random scores" or base.records.labelled]
-        return {name: (lambda name=name: fit_baseline(name, model, base)) for name in names}
+        return {name: partial(fit_baseline, name, model, base) for name in names}
 
     def measures(self, model: Watching, examples: SeriesExamples, predicted: Scored) -> dict[str, float]:
         found = step_measures(examples, predicted, model.parameters.merge)
@@ -409,7 +412,7 @@ def _learned(encoder: SeriesEncoder, records: RecordingSet) -> list[int]:
     """Return how many rows of each series the network was trained on, from the first."""
     if fingerprint_of(records) != encoder.fingerprint:
         return [0] * len(records.series)
-    return encoder.trained.tolist()
+    return [int(rows) for rows in encoder.trained]
 
 
 def _are_lines(source: Any) -> bool:

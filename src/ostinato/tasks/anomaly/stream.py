@@ -106,8 +106,8 @@ class SeriesStream(Stream):
                 a usual step after the one before.
 
         Returns:
-            `score` (nats: e to its negative is about how often a view of a normal step is as far out), `probability`
-            (how many normal steps in one begin an alarm at that score), `alarm`, `reason`, and what was expected of
+            `score` (nats, -log of the probability), `probability` (how many normal steps in one begin a peak of that
+            height), `alarm`, `reason`, and what was expected of
             each channel; `None` where it is not known.
 
         Raises:
@@ -148,7 +148,8 @@ class SeriesStream(Stream):
             return np.zeros(0, np.float32)
         if tick != tick:
             raise StreamRowError("the first row of a cold stream needs its time; pass it with the row")
-        return self.encoder.clock(np.array([int(tick)]).astype("datetime64[us]"))[0]
+        found: NDArray[np.float32] = self.encoder.clock(np.array([int(tick)]).astype("datetime64[us]"))[0]
+        return found
 
     def _words(self, time: Any) -> str:
         zone = self.encoder.reading.time_format.zone
@@ -233,18 +234,20 @@ class SeriesStream(Stream):
     def kept(self) -> dict[str, Any]:
         """Return a copy of all that the stream holds."""
         numbers, places = self._inputs.kept()
+        scorer, tail = self._scorer.kept()
         return {
             "network": self._row.state() if self._place >= 0 else None,
             "numbers": numbers,
             "places": places,
-            "scorer": self._scorer.kept(),
+            "scorer": scorer,
+            "tail": tail,
             "times": np.array([self._first, self._last]),
         }
 
     def accept(self, kept: Mapping[str, Any]) -> None:
         """Go on from what `kept` returned, all of it checked first."""
         now = self.kept()
-        arrays = {name: kept.get(name) for name in ("numbers", "places", "scorer", "times")}
+        arrays = {name: kept.get(name) for name in ("numbers", "places", "scorer", "tail", "times")}
         for name, own in arrays.items():
             like = now[name]
             if not isinstance(own, np.ndarray) or own.shape != like.shape or own.dtype != like.dtype:
@@ -258,7 +261,7 @@ class SeriesStream(Stream):
             raise refused("has places that do not go together")
         self._row.restore(kept["network"])
         self._inputs.accept(arrays["numbers"], places)  # type: ignore[arg-type]
-        self._scorer.accept(arrays["scorer"])  # type: ignore[arg-type]
+        self._scorer.accept(arrays["scorer"], arrays["tail"])  # type: ignore[arg-type]
         self._place = int(places[0])
         self._first, self._last = (float(own) for own in kept["times"])
 

@@ -13,6 +13,8 @@ _SHARE = 0.05  # of the steps lie beyond the tail's begin
 _FEWEST = 20  # peaks that a shape is found from
 _PRIOR = 40.0  # peaks' worth of belief that the tail is exponential
 _LEAST = 1e-9
+_MEMORY = 20_000
+_HIGHEST, _KEPT = 4.0, 0.98  # scales that a peak counts by at most, and what that leaves of an exponential's mean
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class Tail:
         every = np.asarray(scores, np.float64)
         known = every[np.isfinite(every)]
         if not len(known):
-            return cls(0.0, 1.0, 1.0, 0.0)
+            return cls(1.0, _SHARE, 1.0, 0.0)
         begin = float(np.quantile(known, 1 - share))
         excess = _peaks(every, begin, gap) - begin
         if not len(excess):  # all the same: there is nothing beyond
@@ -66,7 +68,7 @@ class Tail:
         ratio = rate / self.share
         if abs(self.shape) < _LEAST:
             return self.begin - self.scale * math.log(ratio)
-        return self.begin + self.scale / self.shape * (ratio**-self.shape - 1)
+        return self.begin + self.scale / self.shape * math.expm1(-self.shape * math.log(ratio))
 
     def probability(self, score: float) -> float:
         """Return how many peaks of normal data, to a step, reach a score; 1 at most."""
@@ -82,6 +84,63 @@ class Tail:
             return excess / self.scale
         inside = 1 + self.shape * excess / self.scale
         return math.log(inside) / self.shape if inside > 0 else math.inf
+
+
+class LiveTail:
+    """A tail that follows the scores as they come, and gives each as -log of how many normal steps begin such a peak.
+
+    Its begin moves so that peaks stay as frequent as they were, its scale with the heights of peaks that are over. A
+    peak counts once, however long it lasts, and by no more than four scales, so that no anomaly teaches it much (the
+    drift of DSPOT, with the bounded influence of a robust estimate).
+
+    Args:
+        tail: as it was fitted; count: on how many steps.
+        gap: steps below its begin after which a peak is over.
+        memory: steps beyond which what came counts no less.
+    """
+
+    def __init__(self, tail: Tail, count: int, gap: int, memory: int = _MEMORY) -> None:
+        self.tail, self.count, self.gap, self.memory = tail, count, gap, memory
+        self.begin, self.scale = tail.begin, tail.scale
+        self.top = self.since = self.steps = 0.0  # the height of the peak, 0 for none; steps since it; steps seen
+
+    def push(self, score: float) -> float:
+        """Take a score in; return it in nats, NaN where there is none."""
+        if score != score:
+            return score
+        nats = self._nats(score)
+        known = min(self.count + self.steps, self.memory)
+        excess, begins = score - self.begin, 0.0
+        if excess > 0:
+            # a peak without an end counts again and again, so that a new normal is learned at last
+            begins = float(self.top == 0 or self.since <= -0.25 / self.tail.share)
+            self.since = 0.0 if begins or self.since > 0 else self.since - 1
+            self.top = max(self.top, excess)
+        elif self.top > 0:
+            self.since = max(self.since, 0.0) + 1
+            if self.since > self.gap:
+                height = min(self.top, _HIGHEST * self.scale)
+                self.scale += (height / _KEPT - self.scale) / max(self.tail.share * known, _FEWEST)
+                self.top = self.since = 0.0
+        self.begin += self.scale / max(self.tail.share * known, _FEWEST) * (begins - self.tail.share)
+        self.begin = max(self.begin, _LEAST)
+        self.steps += 1
+        return nats
+
+    def _nats(self, score: float) -> float:
+        least = -math.log(self.tail.share)
+        if score <= self.begin:
+            return least * max(score, 0.0) / self.begin
+        excess, shape = (score - self.begin) / self.scale, max(self.tail.shape, 0.0)
+        return least + (excess if shape < _LEAST else math.log1p(shape * excess) / shape)
+
+    def kept(self) -> Floats:
+        """Return the state, `(5,)`."""
+        return np.array([self.begin, self.scale, self.top, self.since, self.steps])
+
+    def accept(self, kept: Floats) -> None:
+        """Go on from a state."""
+        self.begin, self.scale, self.top, self.since, self.steps = (float(own) for own in kept)
 
 
 def _peaks(scores: Floats, begin: float, gap: int) -> Floats:

@@ -173,6 +173,6 @@ def heights(z: Floats) -> Floats:
     """Return how high deviations are on either side, in nats of a normal tail: `(..., views, 2, channels)`."""
     sided = _SIDED[:, None]
     up = np.maximum(z, 0.0)
-    down = np.where(sided, np.maximum(-z, 0.0), 0.0)
+    down = np.where(sided, np.maximum(-z, 0.0), 0.0 * z)  # what is not known stays so
     both = np.stack([up, down], -2)
     return both * both / 2

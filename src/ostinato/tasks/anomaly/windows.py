@@ -94,7 +94,7 @@ class SeriesBatches:
             weight = (normal & ~np.isnan(inputs.values[rows])).astype(np.float32)
             weight[: own.judged] = 0
             change = np.broadcast_to(self.examples.scales[own.series].change, (own.stop - own.first, channels))
-            arrays = (inputs.features[rows], inputs.last[rows], inputs.season[rows], change,
+            arrays: tuple[NDArray[Any], ...] = (inputs.features[rows], inputs.last[rows], inputs.season[rows], change,
                       np.nan_to_num(inputs.values[rows]), weight)  # fmt: skip
             for part, array in zip(parts, arrays, strict=True):
                 part.append(_padded(array, longest))
