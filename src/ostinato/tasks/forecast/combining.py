@@ -89,7 +89,7 @@ def roughness(history: Floats, seasons: Sequence[int]) -> Floats:
     half = max(_HALF_LIFE, 2 * max(seasons, default=1))
     found = [_moves(history, lag, half) for lag in (1, *seasons) if history.shape[1] > lag]
     least: Floats = (
-        np.min([np.where(np.isnan(own), np.inf, own) for own in found], axis=0) if found else _sizes(history)
+        np.min([np.where(np.isnan(moves), np.inf, moves) for moves in found], axis=0) if found else _sizes(history)
     )
     return np.where(np.isfinite(least) & (least > 0), least, np.maximum(_sizes(history), 1e-12))
 
@@ -167,8 +167,8 @@ def find_spread(errors: Floats, levels: Sequence[float], count: float) -> Floats
     if not len(seen):
         return np.asarray(smooth[:, None] * normal)
     share = count / (count + _DEGREES)
-    own = share * np.quantile(seen, levels) + (1 - share) * normal
-    return np.asarray(smooth[:, None] * own)
+    quantiles = share * np.quantile(seen, levels) + (1 - share) * normal
+    return np.asarray(smooth[:, None] * quantiles)
 
 
 def _growth(typical: Floats, count: float) -> Floats:

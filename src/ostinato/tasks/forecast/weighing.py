@@ -100,9 +100,9 @@ class _Windows:
     @classmethod
     def of(cls, parts: Sequence[_Windows]) -> _Windows:
         """Return the windows of some parts."""
-        truth, unit, rough = (np.concatenate([getattr(own, name) for own in parts]) for name in cls._ARRAYS)
-        forecasts = np.concatenate([own.forecasts for own in parts], 1)
-        return cls(truth, unit, rough, forecasts, Places.joined([own.places for own in parts]))
+        truth, unit, rough = (np.concatenate([getattr(part, name) for part in parts]) for name in cls._ARRAYS)
+        forecasts = np.concatenate([part.forecasts for part in parts], 1)
+        return cls(truth, unit, rough, forecasts, Places.joined([part.places for part in parts]))
 
     def __len__(self) -> int:
         return len(self.truth)
@@ -115,9 +115,9 @@ class _Windows:
 
     def weights(self, count: float, prior: Floats, chosen: NDArray[np.bool_] | None = None) -> Floats:
         """Return the weights that suit these windows, or some of them, best."""
-        own = np.ones(len(self), bool) if chosen is None else chosen
-        share = float(own.mean())
-        return find_weights(self.forecasts[:, own], self.truth[own], self.unit[own], count * share, prior)
+        mask = np.ones(len(self), bool) if chosen is None else chosen
+        share = float(mask.mean())
+        return find_weights(self.forecasts[:, mask], self.truth[mask], self.unit[mask], count * share, prior)
 
 
 class _Judge:
@@ -135,11 +135,11 @@ class _Judge:
         """Return which experts are worth having, and their weights."""
         parts = self._parts()
         linears = [self._linear_without(part) for part in parts]
-        names = names_of(self.encoder.seasons, linear=all(own.size for own in linears))
+        names = names_of(self.encoder.seasons, linear=all(linear.size for linear in linears))
         every = [self._judged(part, names, linear, _PARTS) for part, linear in zip(parts, linears, strict=True)]
         if not any(map(len, every)):
             return (), np.zeros(0)
-        judged = _Windows.of([own for own in every if len(own)])
+        judged = _Windows.of([windows for windows in every if len(windows)])
         count = sum(self._count(part) for part in parts)
         weights = without_small(self._sure(judged, names, count))
         kept = weights > 0
@@ -151,7 +151,7 @@ class _Judge:
         """Return the weights that suit windows best, as far as they are better than the simplest good expert."""
         prior = np.array([_PRIORS.get(name, _ELSE) for name in names])
         prior /= prior.sum()
-        losses = np.stack([judged.losses(own) for own in judged.forecasts])
+        losses = np.stack([judged.losses(forecast) for forecast in judged.forecasts])
         simple = reference(losses, [_ORDER.get(name, _SEASONAL) for name in names], judged.places)
         held = held_out_losses(
             lambda chosen: judged.weights(count, prior, chosen),
@@ -192,19 +192,19 @@ class _Judge:
     @property
     def _prior(self) -> float:
         """What the network counts before anything is known."""
-        own = self.settings
-        return _WITH_COVARIATES if own.past or own.known or own.static else _NETWORK
+        settings = self.settings
+        return _WITH_COVARIATES if settings.past or settings.known or settings.static else _NETWORK
 
     def _parts(self) -> list[Part]:
         """Return where experts are judged: parts of the newer half of the rows, or the validation part alone."""
-        own = self.validation.part
+        held = self.validation.part
         if not self.whole:
-            return [own]
+            return [held]
         reach = self.settings.horizon - 1  # rows of a forecast after its first, which parts share
-        start = np.minimum(own.start, np.maximum(own.stop // 2, self._least()))
-        end = np.maximum(own.stop - reach, start)
+        start = np.minimum(held.start, np.maximum(held.stop // 2, self._least()))
+        end = np.maximum(held.stop - reach, start)
         edges = [start + (end - start) * i // _PARTS for i in range(_PARTS + 1)]
-        return [Part(first, np.minimum(last + reach, own.stop)) for first, last in itertools.pairwise(edges)]
+        return [Part(first, np.minimum(last + reach, held.stop)) for first, last in itertools.pairwise(edges)]
 
     def _linear_without(self, part: Part) -> Floats:
         """Return a linear autoregression for windows of a part that it has not seen, and so is of other rows.
@@ -212,20 +212,20 @@ class _Judge:
         Those after it count too (C. Bergmeir, R. Hyndman and B. Koo, "A note on the validity of cross-validation for
         evaluating autoregressive time series prediction", 2018): it is judged on nearly as many rows as it will have.
         """
-        own = self.encoder.combination.linear
-        if not own.size or not self.whole:
-            return own
+        linear = self.encoder.combination.linear
+        if not linear.size or not self.whole:
+            return linear
         return fit_linear(self.settings, self.panel, self.scale, self.validation.part.stop, part)
 
     def _judged(self, part: Part, names: Sequence[str], linear: Floats, parts: int = 1) -> _Windows:
         """Return the windows of a part, which is one of some, with the forecasts of experts."""
-        origins, own = self._origins(part, parts), self.settings
+        origins, settings = self._origins(part, parts), self.settings
         history, truth, size = self._windows(origins)
         rough = roughness(history, self.encoder.seasons)
-        places = Places.of(origins, self.validation.part.stop, own.horizon)
+        places = Places.of(origins, self.validation.part.stop, settings.horizon)
         if not len(history):
             return _Windows(truth, size, rough, np.zeros((len(names), *truth.shape)), places)
-        forecasts = Experts(self.encoder.seasons, own.horizon, linear).forecast(history, size, names)
+        forecasts = Experts(self.encoder.seasons, settings.horizon, linear).forecast(history, size, names)
         return _Windows(truth, self._unit(origins, rough), rough, forecasts, places)
 
     def _count(self, part: Part) -> float:
@@ -241,10 +241,14 @@ class _Judge:
 
     def _windows(self, origins: Ints) -> tuple[Floats, Floats, Floats]:
         """Return history, truth, and the size of the series, of windows."""
-        own = self.settings
+        settings = self.settings
         if not len(origins):
-            return np.zeros((0, 1, own.targets)), np.zeros((0, own.horizon, own.targets)), np.zeros((0, own.targets))
-        windows = Windows(self.panel, origins, context=self.reach, horizon=own.horizon, cycles=0)
+            return (
+                np.zeros((0, 1, settings.targets)),
+                np.zeros((0, settings.horizon, settings.targets)),
+                np.zeros((0, settings.targets)),
+            )
+        windows = Windows(self.panel, origins, context=self.reach, horizon=settings.horizon, cycles=0)
         arrays = windows.gather(np.arange(len(origins)))
         empty = np.asarray(np.isnan(arrays.history).all(1))[:, None]
         return arrays.history, np.where(empty, np.nan, arrays.future), self.scale[origins[:, 0]]
