@@ -109,19 +109,16 @@ def trust(gains: Floats, places: Places, *, soft: bool = False) -> float:
     return gain**2 / (gain**2 + error**2) if soft else max(0.0, 1 - (error / gain) ** 2)
 
 
-def held_out_losses(
-    find: Callable[[NDArray[np.bool_]], Floats], lose: Callable[[Floats], Floats], places: Places
-) -> Floats:
-    """Return the loss of each window by weights that were found without its fold, `(windows,)`.
+def held_out_weights(find: Callable[[NDArray[np.bool_]], Floats], places: Places) -> Floats:
+    """Return the weights that were found without the fold of each window, `(windows, forecasts)`.
 
     Args:
         find: returns weights from the windows that a mask chooses.
-        lose: returns the losses of all windows by weights.
         places: of the windows.
     """
-    found = np.zeros(len(places.spans))
     folds = places.folds()
-    for fold in folds:
-        weights = find(~fold if len(folds) > 1 else fold)
-        found[fold] = lose(weights)[fold]
-    return found
+    found = [find(~fold if len(folds) > 1 else fold) for fold in folds]
+    weights = np.zeros((len(places.spans), len(found[0]) if found else 0))
+    for fold, one in zip(folds, found, strict=True):
+        weights[fold] = one
+    return weights

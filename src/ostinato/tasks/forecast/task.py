@@ -222,8 +222,9 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         # forecasts that overlap err alike: of each series, one in a horizon counts, as much as the root of its steps
         apart = round(float((-(-np.bincount(origins[:, 0]) // horizon)).sum()) * math.sqrt(horizon))
         found = measure_calibration(
-            truth, forecasts.quantiles, encoder.levels, apart, 1 - float(encoder.combination.weights[-1])
-        )
+            truth, forecasts.quantiles, encoder.levels, apart, 1 - encoder.combination.spread_share,
+            chosen[:, 1] - validation.part.stop[chosen[:, 0]],
+        )  # fmt: skip
         return replace(renewed, calibration=found) if found.any() else renewed
 
     def carried(self, first: Forecasting, renewed: Forecasting) -> ForecastEncoder:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from ostinato.data import Panel, Part, Windows, window_origins
 from ostinato.tasks.base.task import Model
-from ostinato.tasks.forecast.combining import Combination, find_spread, find_weights, roughness, without_small
-from ostinato.tasks.forecast.evidence import Places, held_out_losses, reference, trust
+from ostinato.tasks.forecast.combining import Combination, belief, find_spread, find_weights, roughness, without_small
+from ostinato.tasks.forecast.evidence import Places, held_out_weights, reference, trust
 from ostinato.tasks.forecast.experts import LINEAR, Experts, names_of, reach_of
 from ostinato.tasks.forecast.fitted import Fitted
 from ostinato.tasks.forecast.linear import LinearAutoregression
@@ -141,26 +141,28 @@ class _Judge:
             return (), np.zeros(0)
         judged = _Windows.of([windows for windows in every if len(windows)])
         count = sum(self._count(part) for part in parts)
-        weights = without_small(self._sure(judged, names, count))
+        sure, held = self._sure(judged, names, count)
+        weights = without_small(sure)
         kept = weights > 0
-        error = (judged.truth - np.tensordot(weights, judged.forecasts, 1)) / judged.rough[:, None]
-        self.spread = find_spread(error, self.encoder.levels, count)
+        self.spread = find_spread((judged.truth - held) / judged.rough[:, None], self.encoder.levels, count)
         return tuple(np.array(names)[kept].tolist()), weights[kept]
 
-    def _sure(self, judged: _Windows, names: Sequence[str], count: float) -> Floats:
-        """Return the weights that suit windows best, as far as they are better than the simplest good expert."""
+    def _sure(self, judged: _Windows, names: Sequence[str], count: float) -> tuple[Floats, Floats]:
+        """Return the weights that suit windows best, as far as they are better than the simplest good expert.
+
+        Beside them the forecasts `(windows, horizon, targets)` by weights that were found without the windows that they
+        are of: weights err less on those that they suit, and an interval from such errors is too narrow.
+        """
         prior = np.array([_PRIORS.get(name, _ELSE) for name in names])
         prior /= prior.sum()
         losses = np.stack([judged.losses(forecast) for forecast in judged.forecasts])
         simple = reference(losses, [_ORDER.get(name, _SEASONAL) for name in names], judged.places)
-        held = held_out_losses(
-            lambda chosen: judged.weights(count, prior, chosen),
-            lambda weights: judged.losses(np.tensordot(weights, judged.forecasts, 1)),
-            judged.places,
-        )
-        share = trust(losses[simple] - held, judged.places)
+        found = held_out_weights(lambda chosen: judged.weights(count, prior, chosen), judged.places)
+        held = np.einsum("we,ewht->wht", found, judged.forecasts)
+        share = trust(losses[simple] - judged.losses(held), judged.places)
         alone = np.eye(len(names))[simple]
-        return np.asarray(share * judged.weights(count, prior) + (1 - share) * alone if share else alone)
+        weights = share * judged.weights(count, prior) + (1 - share) * alone if share else alone
+        return np.asarray(weights), share * held + (1 - share) * judged.forecasts[simple]
 
     def with_network(self, names: tuple[str, ...], weights: Floats) -> Combination:
         """Weigh the network against the experts on the validation part, of which neither has seen anything."""
@@ -173,7 +175,8 @@ class _Judge:
         if not kept.any():
             return Combination((), np.ones(1), np.zeros((0, 0)), self.spread, True)
         chosen = tuple(np.array(names)[kept].tolist())
-        return Combination(chosen, np.append(found[:-1][kept], found[-1]), linear, self.spread, True)
+        believed = belief(self._count(part))
+        return Combination(chosen, np.append(found[:-1][kept], found[-1]), linear, self.spread, True, believed)
 
     def _share(self, windows: _Windows, experts: Floats) -> float:
         """Return how much the network counts: between the usual share and the best one, as far as that is better."""
