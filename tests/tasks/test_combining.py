@@ -118,6 +118,16 @@ def test_intervals_of_errors_that_grow_hold_what_they_promise() -> None:
     assert few[-1, 2] > few[0, 2]
 
 
+@pytest.mark.parametrize("windows", [3, 6, 20])
+def test_intervals_of_few_errors_hold_what_they_promise_on_the_average(windows) -> None:
+    rng, held = np.random.default_rng(windows), []
+    for _ in range(300):
+        spread = find_spread(rng.normal(size=(windows, 1, 1)), (0.1, 0.9), float(windows))
+        new = rng.normal(size=100)
+        held.append(((new >= spread[0, 0]) & (new <= spread[0, 1])).mean())
+    assert 0.77 < np.mean(held) < 0.83
+
+
 def test_how_much_a_window_moves_is_as_it_moved_of_late() -> None:
     rng = np.random.default_rng(0)
     calm, rough = (np.cumsum(rng.normal(0, size, (50, 300, 1)), 1) for size in (1.0, 5.0))

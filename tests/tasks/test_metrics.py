@@ -14,7 +14,7 @@ from ostinato.tasks.base.judging import decisive, stand, verdict_sentences
 from ostinato.tasks.base.units import Mean, Units
 from ostinato.tasks.forecast import metrics
 from ostinato.tasks.forecast.baselines import drift, naive, seasonal_naive
-from ostinato.tasks.forecast.calibration import calibrate, measure_calibration
+from ostinato.tasks.forecast.calibration import calibrate, measure_calibration, telling
 from ostinato.tasks.forecast.linear import LinearAutoregression
 from ostinato.tasks.forecast.naive2 import naive2
 from ostinato.tasks.forecast.task import ForecastTask
@@ -101,6 +101,40 @@ def test_calibration_on_few_days_holds_what_it_promises_on_the_average_of_many_d
     plain, counted = (np.mean(found) for found in kept.values())
     assert 0.78 < counted < (0.82 if blocks > 10 else 0.88)  # of six days, only the sixths can be told apart
     assert plain < counted
+
+
+def test_calibration_on_a_calm_or_rough_time_knows_that_it_has_seen_little() -> None:
+    levels, rng, held = (0.1, 0.5, 0.9), np.random.default_rng(0), {"all count": [], "by times": []}
+    forecast, when = np.broadcast_to(np.array([-1.0, 0.0, 1.0]), (400, 1, 1, 3)), np.arange(400)
+    for _ in range(300):
+        # four times of a hundred days, each as calm or rough as it is, and then another one
+        size = np.exp(0.6 * rng.normal(size=5)).repeat(100)[:, None, None]
+        errors = size * rng.normal(size=(500, 1, 1))
+        for name, times in (("all count", None), ("by times", when)):
+            offsets = measure_calibration(errors[:400], forecast, levels, 400, times=times)
+            moved = calibrate(forecast[:100].copy(), offsets, levels)
+            held[name].append(metrics.coverage(errors[400:], moved[..., 0], moved[..., 2]))
+    plain, counted = (np.mean(found) for found in held.values())
+    assert plain < counted < 0.84
+    assert abs(counted - 0.8) < abs(plain - 0.8)
+
+
+def test_a_calm_part_narrows_intervals_by_half_of_what_it_was_calmer() -> None:
+    levels = (0.1, 0.5, 0.9)
+    forecast = np.broadcast_to(np.array([-1.2816, 0.0, 1.2816]), (4000, 1, 1, 3))
+    offsets = measure_calibration(0.5 * RNG.normal(size=(4000, 1, 1)), forecast, levels, 4000)
+    moved = calibrate(forecast[:1].copy(), offsets, levels)
+    np.testing.assert_allclose(moved[0, 0, 0], [-0.75 * 1.2816, 0, 0.75 * 1.2816], rtol=0.05)
+
+
+def test_values_that_are_independent_count_for_nearly_as_many() -> None:
+    rng, times = np.random.default_rng(1), np.arange(4000)
+    found = [telling(rng.random(4000) < 0.8, times, 4000) for _ in range(40)]
+    assert 2000 < np.median(found) <= 4000
+    weeks = [telling((rng.random(20) < 0.8).repeat(200), times, 4000) for _ in range(40)]
+    assert 8 <= np.median(weeks) < 60
+    assert telling(np.ones(4000, bool), times, 4000) == 4000
+    assert telling(np.arange(4000) < 2000, times, 10) == 10  # too few to say
 
 
 def test_calibration_makes_intervals_hold_what_they_promise() -> None:

@@ -52,7 +52,7 @@ class SimpleForecast:
         if not len(past):
             return cls(method)
         history, future = (
-            own / _scale(encoder, panel, past) for own in _arrays(panel, past, _rows(encoder), settings.horizon)
+            values / _scale(encoder, panel, past) for values in _arrays(panel, past, _rows(encoder), settings.horizon)
         )
         made = cls(method)
         if method == "linear autoregression":

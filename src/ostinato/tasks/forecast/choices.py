@@ -17,20 +17,20 @@ from ostinato.tasks.forecast.settings import choose_context, choose_seasons, cho
 
 def schema_of(parameters: ForecastParameters) -> Schema:
     """Return the roles of the columns that the parameters give."""
-    own, target = parameters, parameters.target
+    target = parameters.target
     return Schema(
         target=(target,) if isinstance(target, str) else tuple(target or ()),
-        time=own.time,
-        series_id=own.series_id,
-        past_covariates=_names(own.past_covariates),
-        known_covariates=_names(own.known_covariates),
-        static_covariates=_names(own.static_covariates),
-        missing=(*MISSING, *own.all_missing),
-        decimal=own.decimal,
-        frequency=None if own.frequency is None else Frequency.parse(own.frequency).alias(),
-        day_first=own.day_first,
-        time_format=own.time_format,
-        time_zone=own.time_zone,
+        time=parameters.time,
+        series_id=parameters.series_id,
+        past_covariates=_names(parameters.past_covariates),
+        known_covariates=_names(parameters.known_covariates),
+        static_covariates=_names(parameters.static_covariates),
+        missing=(*MISSING, *parameters.all_missing),
+        decimal=parameters.decimal,
+        frequency=None if parameters.frequency is None else Frequency.parse(parameters.frequency).alias(),
+        day_first=parameters.day_first,
+        time_format=parameters.time_format,
+        time_zone=parameters.time_zone,
     )
 
 
@@ -45,7 +45,7 @@ def context_of(parameters: ForecastParameters, panel: Panel, found: Sequence[int
 def held_rows(lengths: NDArray[np.int64], shares: Shares, horizon: int) -> NDArray[np.int64]:
     """Return about how many rows of each series are held out."""
     held = [np.where(size < 1, np.round(lengths * size), size) for size in (shares.validation, shares.test) if size]
-    return np.asarray(sum(np.maximum(own, horizon) for own in held), np.int64) + 0 * lengths
+    return np.asarray(sum(np.maximum(rows, horizon) for rows in held), np.int64) + 0 * lengths
 
 
 def combines(parameters: ForecastParameters) -> bool:
@@ -58,7 +58,9 @@ def combines(parameters: ForecastParameters) -> bool:
 def combination_in_words(combination: Combination) -> str:
     """Return what counts how much, the heaviest first."""
     shares = zip((*combination.experts, "network"), combination.weights, strict=True)
-    return ", ".join(f"{100 * share:.0f} % {name}" for name, share in sorted(shares, key=lambda own: -own[1]) if share)
+    return ", ".join(
+        f"{100 * share:.0f} % {name}" for name, share in sorted(shares, key=lambda pair: -pair[1]) if share
+    )
 
 
 def columns_in_words(panel: Panel) -> str:

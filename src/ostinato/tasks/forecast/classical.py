@@ -98,8 +98,8 @@ class _Rolled:
             return np.full(self.horizon, np.nan)
         level, season = self._adjusted(values)
         try:
-            own = self._fitted(series, row, target)
-            found = np.asarray(own.forward(level, self.horizon)["mean"], np.float64)
+            fitted = self._fitted(series, row, target)
+            found = np.asarray(fitted.forward(level, self.horizon)["mean"], np.float64)
         except Exception:  # noqa: BLE001, whatever the library cannot smooth stays where it is
             found = np.full(self.horizon, np.nan)
         if not np.isfinite(found).all():
@@ -109,9 +109,9 @@ class _Rolled:
     def _values(self, series: int, row: int, target: int) -> Floats:
         # whole seasons from the start, so that a model fitted on one part reads the next in the same phase
         first = max(0, row - _ROWS) // self.season * self.season
-        own = self.panel.series[series].rows(first, row)[:, target]
-        seen = np.flatnonzero(np.isfinite(own))
-        return filled_between(own[seen[0] :]) if len(seen) else np.zeros(0)
+        values = self.panel.series[series].rows(first, row)[:, target]
+        seen = np.flatnonzero(np.isfinite(values))
+        return filled_between(values[seen[0] :]) if len(seen) else np.zeros(0)
 
     def _adjusted(self, values: Floats) -> tuple[Floats, Floats | float]:
         """Return values without a long season, and the season of the steps to come."""

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ostinato.tasks.forecast.calibration import level_of_few
+
 Floats = NDArray[np.float64]
 _STEPS = 400
 _RATE = 0.5
@@ -24,6 +26,7 @@ _LEAST = 0.03  # what counts less is left away
 _VALUES = 50_000  # errors that are looked at, at most
 _HALF_LIFE = 30  # steps after which a movement counts half, or two seasons
 _CALMEST = 0.5  # of the mean movement, that recent ones may come to
+_FEWEST = 3.0  # degrees of freedom of errors, at least
 _DEGREES = 20.0  # windows from which on errors are believed rather than what is usual of them
 
 
@@ -38,6 +41,7 @@ class Combination:
         spread: quantiles of the errors of the simple forecasts together, in units of a window's `roughness`,
             `(horizon, levels)`.
         found: whether the weights were found, and are not to be found again by an update.
+        believed: how far the spread of the network, which was seen on its validation part alone, is believed, 0 to 1.
     """
 
     experts: tuple[str, ...]
@@ -45,6 +49,7 @@ class Combination:
     linear: Floats
     spread: Floats
     found: bool = False
+    believed: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse weights that are none, which a file may hold."""
@@ -53,6 +58,13 @@ class Combination:
             raise ValueError(
                 f"its weights have the shape {self.weights.shape} for {len(self.experts)} simple forecasts"
             )
+        if not 0 <= self.believed <= 1:
+            raise ValueError(f"its spread is believed by {self.believed}")
+
+    @property
+    def spread_share(self) -> float:
+        """How much the network counts in the spread: less than in the point forecast, as far as it is not believed."""
+        return float(self.weights[-1]) * (self.believed if self.experts else 1.0)
 
     @classmethod
     def none(cls) -> Combination:
@@ -73,7 +85,7 @@ class Combination:
             experts: `(experts, windows, horizon, targets)`.
             rough: `roughness` of the windows, `(windows, targets)`.
         """
-        share = self.weights[-1]
+        share = self.spread_share
         centre = self.join(point, experts)[..., None]
         spread = self.spread[None, :, None] * rough[:, None, :, None]
         return np.asarray(centre + share * (network - point[..., None]) + (1 - share) * spread)
@@ -89,7 +101,7 @@ def roughness(history: Floats, seasons: Sequence[int]) -> Floats:
     half = max(_HALF_LIFE, 2 * max(seasons, default=1))
     found = [_moves(history, lag, half) for lag in (1, *seasons) if history.shape[1] > lag]
     least: Floats = (
-        np.min([np.where(np.isnan(own), np.inf, own) for own in found], axis=0) if found else _sizes(history)
+        np.min([np.where(np.isnan(moves), np.inf, moves) for moves in found], axis=0) if found else _sizes(history)
     )
     return np.where(np.isfinite(least) & (least > 0), least, np.maximum(_sizes(history), 1e-12))
 
@@ -150,25 +162,33 @@ def without_small(weights: Floats) -> Floats:
     return np.asarray(kept / kept.sum())
 
 
+def belief(count: float) -> float:
+    """Return how far what was seen on so many windows is believed, from 0 to 1."""
+    return count / (count + _DEGREES)
+
+
 def find_spread(errors: Floats, levels: Sequence[float], count: float) -> Floats:
     """Return quantiles of scaled errors `(windows, horizon, targets)` by step of the horizon, `(horizon, levels)`.
 
-    Errors grow with the horizon as a power of it, fitted over all steps; their shape is that of all, shrunk towards the
-    normal distribution the fewer there are.
+    Errors grow with the horizon as a power of it, fitted over all steps; their shape is that of all, shrunk towards
+    Student's t the fewer there are, since of few errors the size is not sure either (W. Gosset, 1908).
     """
-    from scipy.special import ndtri
+    from scipy.special import stdtrit
 
     horizon = errors.shape[1]
     typical = np.array([_mean(np.abs(errors[:, step])) for step in range(horizon)])
     smooth = _growth(typical, count)
     shape = errors / smooth[None, :, None]
     seen = shape[np.isfinite(shape)]
-    normal = ndtri(np.asarray(levels)) * np.sqrt(np.pi / 2)  # of a mean absolute error of one
+    # of a mean absolute error of one
+    few = max(count, _FEWEST)
+    usual = stdtrit(few, np.asarray(levels)) * np.sqrt(np.pi / 2)
     if not len(seen):
-        return np.asarray(smooth[:, None] * normal)
-    share = count / (count + _DEGREES)
-    own = share * np.quantile(seen, levels) + (1 - share) * normal
-    return np.asarray(smooth[:, None] * own)
+        return np.asarray(smooth[:, None] * usual)
+    share = belief(count)
+    found = np.quantile(seen, [level_of_few(level, few) for level in levels])
+    quantiles = share * found + (1 - share) * usual
+    return np.asarray(smooth[:, None] * quantiles)
 
 
 def _growth(typical: Floats, count: float) -> Floats:
@@ -182,7 +202,7 @@ def _growth(typical: Floats, count: float) -> Floats:
     # the slope of a random walk, 1/2, and no growth at all are as likely: 1/4 in their midst has the weight of 4 steps
     slope = ((spread * logs)[good].sum() + 0.25 * 4.0) / ((spread**2)[good].sum() + 4.0)
     line = logs[good].mean() + np.clip(slope, 0.0, 1.0) * spread
-    share = count / (count + _DEGREES)
+    share = belief(count)
     return np.asarray(np.exp(np.where(good, share * logs + (1 - share) * line, line)))
 
 

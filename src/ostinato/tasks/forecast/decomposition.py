@@ -88,10 +88,10 @@ def adjust(history: Floats, period: int) -> Adjusted:
     shown = is_seasonal(plain, period)
     # one kind for the whole batch: ratios of one where a row has no season, and sums turned into ratios are not needed
     if (ratios.usable | ~shown).all():
-        own = shown & ratios.usable
-        return replace(ratios, indices=np.where(own[:, None], ratios.indices, 1.0))
-    own = shown & sums.usable
-    return replace(sums, indices=np.where(own[:, None], sums.indices, 0.0))
+        seasonal = shown & ratios.usable
+        return replace(ratios, indices=np.where(seasonal[:, None], ratios.indices, 1.0))
+    seasonal = shown & sums.usable
+    return replace(sums, indices=np.where(seasonal[:, None], sums.indices, 0.0))
 
 
 def prepared(history: Floats) -> Adjusted:

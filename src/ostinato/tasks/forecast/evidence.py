@@ -44,12 +44,14 @@ class Places:
     @classmethod
     def joined(cls, parts: Sequence[Places]) -> Places:
         """Return the places of some windows and others."""
-        return cls(np.concatenate([own.series for own in parts]), np.concatenate([own.spans for own in parts]))
+        return cls(
+            np.concatenate([places.series for places in parts]), np.concatenate([places.spans for places in parts])
+        )
 
     def folds(self) -> list[NDArray[np.bool_]]:
         """Return which windows each of some folds holds: whole stretches of time, of all series."""
         spans = np.unique(self.spans)
-        return [np.isin(self.spans, own) for own in np.array_split(spans, min(_FOLDS, len(spans)))]
+        return [np.isin(self.spans, fold) for fold in np.array_split(spans, min(_FOLDS, len(spans)))]
 
     def standard_error(self, differences: Floats) -> float:
         """Return the standard error of the mean of `differences (windows,)`; infinite where too few are independent.
@@ -57,8 +59,8 @@ class Places:
         It is the larger of two: windows of one series and stretch are one observation, and all windows of a stretch.
         """
         alone = self.series * (int(self.spans.max(initial=0)) + 1) + self.spans
-        found = [_clustered(differences, own) for own in (alone, self.spans)]
-        known = [own for own in found if np.isfinite(own)]
+        found = [_clustered(differences, groups) for groups in (alone, self.spans)]
+        known = [error for error in found if np.isfinite(error)]
         return max(known) if known else float("inf")
 
 
@@ -81,13 +83,13 @@ def reference(losses: Floats, order: Sequence[float], places: Places) -> int:
     """
     means = losses.mean(1)
     best = int(means.argmin())
-    errors = [places.standard_error(own - losses[best]) for own in losses]
+    errors = [places.standard_error(loss - losses[best]) for loss in losses]
     near = [
-        own
-        for own, error in enumerate(errors)
-        if own == best or (np.isfinite(error) and means[own] - means[best] <= error)
+        place
+        for place, error in enumerate(errors)
+        if place == best or (np.isfinite(error) and means[place] - means[best] <= error)
     ]
-    return min(near, key=lambda own: (order[own], means[own]))
+    return min(near, key=lambda place: (order[place], means[place]))
 
 
 def trust(gains: Floats, places: Places, *, soft: bool = False) -> float:
@@ -107,19 +109,16 @@ def trust(gains: Floats, places: Places, *, soft: bool = False) -> float:
     return gain**2 / (gain**2 + error**2) if soft else max(0.0, 1 - (error / gain) ** 2)
 
 
-def held_out_losses(
-    find: Callable[[NDArray[np.bool_]], Floats], lose: Callable[[Floats], Floats], places: Places
-) -> Floats:
-    """Return the loss of each window by weights that were found without its fold, `(windows,)`.
+def held_out_weights(find: Callable[[NDArray[np.bool_]], Floats], places: Places) -> Floats:
+    """Return the weights that were found without the fold of each window, `(windows, forecasts)`.
 
     Args:
         find: returns weights from the windows that a mask chooses.
-        lose: returns the losses of all windows by weights.
         places: of the windows.
     """
-    found = np.zeros(len(places.spans))
     folds = places.folds()
-    for own in folds:
-        weights = find(~own if len(folds) > 1 else own)
-        found[own] = lose(weights)[own]
-    return found
+    found = [find(~fold if len(folds) > 1 else fold) for fold in folds]
+    weights = np.zeros((len(places.spans), len(found[0]) if found else 0))
+    for fold, one in zip(folds, found, strict=True):
+        weights[fold] = one
+    return weights

@@ -7,6 +7,7 @@ how much each counts.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,12 +25,12 @@ _SHORTEST = 256
 
 def reach_of(context: int, seasons: Sequence[int]) -> int:
     """Return how many rows experts look back on: four of the longest season, and enough for a level and a trend."""
-    return max(context, min(_LONGEST, max(_SHORTEST, *(4 * own for own in seasons), 0)))
+    return max(context, min(_LONGEST, max(_SHORTEST, *(4 * season for season in seasons), 0)))
 
 
 def names_of(seasons: Sequence[int], *, linear: bool) -> tuple[str, ...]:
     """Return which experts there are for series of such seasons."""
-    naives = [f"seasonal naive {own}" for own in seasons if own > 1]
+    naives = [f"seasonal naive {season}" for season in seasons if season > 1]
     return (*SMOOTHING, "theta", "naive", "drift", *naives, *([LINEAR] if linear else []))
 
 
@@ -72,13 +73,13 @@ class Experts:
             "naive": lambda: naive(rows[..., None], self.horizon)[..., 0],
             "drift": lambda: drift(rows[..., None], self.horizon)[..., 0],
             LINEAR: lambda: self._linear(rows, size),
-            **{f"seasonal naive {own}": lambda own=own: self._seasonal(rows, own) for own in self.seasons},  # type: ignore[misc]
+            **{f"seasonal naive {season}": partial(self._seasonal, rows, season) for season in self.seasons},
         }
         return found | {name: ways[name]() for name in names if name not in found}
 
     def _period(self, rows: Floats) -> int:
         """Return the longest season that the windows hold twice."""
-        return max([own for own in self.seasons if 2 * own <= rows.shape[1]], default=1)
+        return max([season for season in self.seasons if 2 * season <= rows.shape[1]], default=1)
 
     def _seasonal(self, rows: Floats, season: int) -> Floats:
         return seasonal_naive(rows[..., None], self.horizon, season)[..., 0]

@@ -151,8 +151,8 @@ class Fitted:
         """Forecast one batch of windows, in the data's units; their history may be as long as `encoder.reach`."""
         read = newest(windows, self.settings.context)
         # a network that does not count is not asked
-        own = self._networks(read, make) if self.encoder.combination.weights[-1] else self._nothing(read)
-        joined = self._combined(own, windows, make) if self.encoder.combination.experts else own
+        network = self._networks(read, make) if self.encoder.combination.weights[-1] else self._nothing(read)
+        joined = self._combined(network, windows, make) if self.encoder.combination.experts else network
         if joined.quantiles is None:
             return joined
         return replace(joined, quantiles=calibrate(joined.quantiles, self.encoder.calibration, self.levels))
@@ -176,17 +176,17 @@ class Fitted:
         np.moveaxis(point, 2, 1)[_empty(read)] = np.nan
         return Forecasts(point, np.repeat(point[..., None], len(self.levels), -1) if self.levels else None)
 
-    def _combined(self, own: Forecasts, windows: WindowArrays, make: InputMaker) -> Forecasts:
+    def _combined(self, network: Forecasts, windows: WindowArrays, make: InputMaker) -> Forecasts:
         """Return the network's forecasts together with those of the experts."""
         encoder, combination = self.encoder, self.encoder.combination
         experts = Experts(encoder.seasons, self.settings.horizon, combination.linear).forecast(
             windows.history, make.targets.scale[windows.series], combination.experts
         )
-        point = combination.join(own.point, experts)
-        if own.quantiles is None:
+        point = combination.join(network.point, experts)
+        if network.quantiles is None:
             return Forecasts(point)
         rough = roughness(windows.history, encoder.seasons)
-        return Forecasts(point, combination.join_quantiles(own.quantiles, own.point, experts, rough))
+        return Forecasts(point, combination.join_quantiles(network.quantiles, network.point, experts, rough))
 
     def _direct(self, inputs: Inputs) -> tuple[torch.Tensor, torch.Tensor | None]:
         head, unit = self.network.head, inputs.unit[:, None]

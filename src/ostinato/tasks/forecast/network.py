@@ -93,9 +93,9 @@ class ForecastNetwork(nn.Module):
             calendar = _window(inputs.calendar, cut, steps)
             starts = self._per_target(calendar[:, :: settings.segment])
             waves = self._per_target(waves_of_day(calendar)).reshape(*segments.shape[:2], settings.segment, -1)
-            own = values.reshape(len(values), -1, settings.segment)
+            pieces = values.reshape(len(values), -1, settings.segment)
             # how the values of a segment follow the calendar of its steps, wherever the segment begins
-            follows = torch.einsum("rsw,rswf->rsf", own, waves) / settings.segment
+            follows = torch.einsum("rsw,rswf->rsf", pieces, waves) / settings.segment
             segments = torch.cat([segments, starts, follows], -1)
         embedded: Tensor = self.embed(segments)
         if self.static is not None:
@@ -166,7 +166,7 @@ class DirectNetwork(ForecastNetwork):
         queries = self.queries(inputs)  # (rows, segments, hidden)
         rows, segments, size = queries.shape
         # each segment of the horizon is one more row of the batch, starting from its window's state
-        starts = tuple(map_state(lambda leaf: leaf.repeat_interleave(segments, 0), own) for own in state)
+        starts = tuple(map_state(lambda leaf: leaf.repeat_interleave(segments, 0), layer) for layer in state)
         outputs, _ = self.recurrent.step(queries.reshape(rows * segments, size), starts)
         features = outputs.reshape(rows, segments, size).transpose(0, 1)
         numbers = self.read(features)[:, : settings.horizon]
@@ -238,8 +238,8 @@ class RecursiveNetwork(ForecastNetwork):
             at = settings.context + segment * settings.segment
             numbers = self.add_profile(self.read(output[None]), output[None], inputs, at)
             if line is not None:
-                own = line[:, segment * settings.segment : (segment + 1) * settings.segment]
-                numbers = self._shifted(numbers, nn.functional.pad(own, (0, settings.segment - own.shape[1])))
+                piece = line[:, segment * settings.segment : (segment + 1) * settings.segment]
+                numbers = self._shifted(numbers, nn.functional.pad(piece, (0, settings.segment - piece.shape[1])))
             values = self.head.sample(numbers, inputs.unit[:, None], generator)
             observed = torch.ones_like(values)
             drawn.append(values)
@@ -269,7 +269,7 @@ def waves_of_day(calendar: Tensor) -> Tensor:
     Longer ones hardly move within a segment, whose first step tells of them; their waves are learned by heart.
     Sine and cosine of twice and three times an angle are sums of products of those of the angle.
     """
-    sine, cosine = (own[..., :1] for own in calendar.chunk(2, -1))
+    sine, cosine = (half[..., :1] for half in calendar.chunk(2, -1))
     found, s, c = [sine, cosine], sine, cosine
     for _ in range(HARMONICS - 1):
         s, c = s * cosine + c * sine, c * cosine - s * sine

@@ -52,7 +52,7 @@ def _examples(fitted: Fitted, panel: Panel, origins: Ints) -> Iterator[Fan]:
     for i, (series, origin) in reversed(list(enumerate(chosen))):
         target, first = i % panel.targets, max(0, int(origin) - context)
         name, count = panel.series[series].id, int(origin) - first
-        times = [format_time(own) for own in panel.times(int(series), first, count + horizon)]
+        times = [format_time(time) for time in panel.times(int(series), first, count + horizon)]
         quantiles = None if forecasts.quantiles is None else forecasts.quantiles[i, :, target]
         yield Fan(
             title=f"Forecast{f' of {name}' if name else ''} from {times[count]}, held out from training",
@@ -69,7 +69,7 @@ def _examples(fitted: Fitted, panel: Panel, origins: Ints) -> Iterator[Fan]:
 
 
 def _floats(values: NDArray[Any]) -> tuple[float, ...]:
-    return tuple(float(own) for own in values)
+    return tuple(float(value) for value in values)
 
 
 def _inside(fitted: Fitted, panel: Panel, origins: Ints) -> Iterator[Shown]:
@@ -132,9 +132,9 @@ def _columns(panel: Panel) -> Table:
     blocks = (one.rows(a, a + _ROWS) for one in panel.series for a in range(0, len(one), _ROWS))
     static = _statistics((one.static[None] for one in panel.series), len(panel.static_columns))
     rows = [*zip(panel.columns, roles, _statistics(blocks, len(roles)), strict=True)]
-    rows += [(name, "static covariate", own) for name, own in zip(panel.static_columns, static, strict=True)]
+    rows += [(name, "static covariate", cells) for name, cells in zip(panel.static_columns, static, strict=True)]
     columns = ("column", "role", "observed", "missing", "mean", "std", "minimum", "maximum")
-    return Table("The data", columns, tuple((name, role, *own) for name, role, own in rows))
+    return Table("The data", columns, tuple((name, role, *cells) for name, role, cells in rows))
 
 
 def _statistics(blocks: Any, columns: int) -> list[tuple[int, int, float, float, float, float]]:

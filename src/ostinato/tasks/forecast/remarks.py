@@ -10,7 +10,7 @@ _CLOSE = 0.02  # errors nearer than this to each other are not told apart
 
 def random_walk(values: Mapping[str, Mapping[str, float]]) -> list[str]:
     """Say so where the last value is not beaten."""
-    measure = next((own for own in ("MASE", "MAE") if not math.isnan(values["model"].get(own, math.nan))), "MAE")
+    measure = next((name for name in ("MASE", "MAE") if not math.isnan(values["model"].get(name, math.nan))), "MAE")
     scores = {name: row[measure] for name, row in values.items() if not math.isnan(row.get(measure, math.nan))}
     walks = [scores[name] for name in ("naive", "drift") if name in scores]
     others = [score for name, score in scores.items() if name not in ("naive", "drift")]

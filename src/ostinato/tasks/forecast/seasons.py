@@ -74,7 +74,7 @@ def find_seasons(panel: Panel, part: Part) -> tuple[Season, ...]:
 
 def seasons_of(series: Sequence[Floats], frequency: Frequency) -> tuple[Season, ...]:
     """Return the seasons that series `(rows,)` share, NaN where missing, the strongest first."""
-    usable = [own for one in series if (own := _trimmed(np.asarray(one, np.float64))) is not None]
+    usable = [trimmed for one in series if (trimmed := _trimmed(np.asarray(one, np.float64))) is not None]
     if not usable:
         return ()
     known = candidates_of(frequency)
@@ -142,7 +142,7 @@ def _likeness(values: Floats, length: int, shorter: Sequence[int] = ()) -> tuple
     Both are NaN where there is no telling.
     """
     detrended = values - _trend(values, length)
-    most = min(len(values) - 3, max(length + 1, 3 * length // 2, *(length + own for own in shorter), 0))
+    most = min(len(values) - 3, max(length + 1, 3 * length // 2, *(length + short for short in shorter), 0))
     correlations = _autocorrelations(detrended, most)
     if correlations is None or len(correlations) <= length:
         return float("nan"), float("nan")
@@ -151,9 +151,9 @@ def _likeness(values: Floats, length: int, shorter: Sequence[int] = ()) -> tuple
     # cycles of a shorter season whose shape changes slowly are alike at all its multiples
     rivals = [
         correlations[lag] + _BEYOND
-        for own in shorter
-        if length % own == 0
-        for lag in (length - own, length + own)
+        for short in shorter
+        if length % short == 0
+        for lag in (length - short, length + short)
         if 0 < lag < len(correlations)
     ]
     if rivals and at < max(rivals):
@@ -207,16 +207,18 @@ def _first_peak(series: Sequence[Floats], found: Sequence[int]) -> int | None:
     rows = int(np.median([len(one) for one in series]))
     most = rows // 3
     curves = [
-        own for one in series if (own := _autocorrelations(one - _line(one), min(most, len(one) - 3))) is not None
+        correlated
+        for one in series
+        if (correlated := _autocorrelations(one - _line(one), min(most, len(one) - 3))) is not None
     ]
-    curves = [own for own in curves if len(own) > most]
+    curves = [curve for curve in curves if len(curve) > most]
     if most < 4 or 2 * len(curves) < len(series):
         return None
-    curve = np.median([own[: most + 1] for own in curves], axis=0)
-    peaks = [lag for lag in _peaks(curve) if not any(_repeats(lag, own) for own in found)]
+    curve = np.median([one[: most + 1] for one in curves], axis=0)
+    peaks = [lag for lag in _peaks(curve) if not any(_repeats(lag, season) for season in found)]
     limits = _CRITICAL * np.sqrt((1 + 2 * np.cumsum(curve[1:] ** 2)) / rows)
     peaks = [lag for lag in peaks if curve[lag] > max(2 * _LIKE, limits[lag - 2])][:_PEAKS]
-    peaks = [lag for lag in peaks if _is_season(series, lag, [own for own in found if own < lag])]
+    peaks = [lag for lag in peaks if _is_season(series, lag, [season for season in found if season < lag])]
     high = max((curve[lag] for lag in peaks), default=0.0)
     found_now = next((lag for lag in peaks if curve[lag] >= 0.8 * high and _tells(series, lag)), None)
     return None if found_now is None else _within(series, found_now) or found_now
@@ -293,12 +295,12 @@ def _trimmed(values: Floats) -> Floats | None:
     seen = np.flatnonzero(np.isfinite(values))
     if len(seen) < 6:
         return None
-    own = values[seen[0] : seen[-1] + 1]
-    own = np.where(np.isfinite(own), own, np.nan)
-    size = float(np.nanmax(np.abs(own - np.nanmean(own))))
-    if 2 * len(seen) < len(own) or not size > 1e-9 * float(np.nanmax(np.abs(own))):
+    inner = values[seen[0] : seen[-1] + 1]
+    inner = np.where(np.isfinite(inner), inner, np.nan)
+    size = float(np.nanmax(np.abs(inner - np.nanmean(inner))))
+    if 2 * len(seen) < len(inner) or not size > 1e-9 * float(np.nanmax(np.abs(inner))):
         return None
-    return np.asarray((own - np.nanmean(own)) / size)
+    return np.asarray((inner - np.nanmean(inner)) / size)
 
 
 def _trend(values: Floats, length: int) -> Floats:

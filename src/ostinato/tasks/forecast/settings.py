@@ -72,8 +72,11 @@ def choose_seasons(season: int | None, frequency: Frequency, found: Sequence[int
     if season is not None:
         return (season,) if season > 1 else ()
     yearly = frequency.has_calendar and frequency.unit != "month" and max(frequency.seasons, default=0) < 60
-    lengths = {*frequency.seasons, *(own for own in found if not yearly or own in frequency.seasons or own <= 60)}
-    return tuple(sorted(own for own in lengths if 2 * own <= rows and 1 < own <= _LONGEST))
+    lengths = {
+        *frequency.seasons,
+        *(length for length in found if not yearly or length in frequency.seasons or length <= 60),
+    }
+    return tuple(sorted(length for length in lengths if 2 * length <= rows and 1 < length <= _LONGEST))
 
 
 def choose_season(season: int | None, frequency: Frequency, found: Sequence[int], rows: int) -> int:

@@ -54,7 +54,7 @@ class Grid:
     def of(cls, seasonal: bool, long: bool, trends: bool) -> Grid:
         """Return them; see `make`."""
         levels, slopes, dampings, seasons = (
-            own[1::2] if long else own for own in (_LEVELS, _TRENDS, _DAMPINGS, _SEASONS)
+            values[1::2] if long else values for values in (_LEVELS, _TRENDS, _DAMPINGS, _SEASONS)
         )
         none = [(level, 0.0, 0.0, 1) for level in levels]
         steady = [(level, 0.0, 1.0, 3) for level in levels if trends]
@@ -98,7 +98,7 @@ class Smoothed:
 def smooth(adjusted: Adjusted, grid: Grid) -> Smoothed:
     """Run every candidate over every series, whose season begins as it was adjusted."""
     steps, period = adjusted.filled.shape[1], adjusted.period
-    first, slope, middle = (own[:, None] for own in _starts(adjusted))
+    first, slope, middle = (part[:, None] for part in _starts(adjusted))
     line = _slope(adjusted.flat())[:, None] if (grid.damping == 1).any() else slope
     trend = np.where(grid.damping == 1, line, np.where(grid.damping > 0, slope, 0.0))
     # without a trend, a series starts from the mean of its first values and not from where their line begins

@@ -59,12 +59,14 @@ def walk(steps: Steps, weights: Floats, start: Walk, *, ratio: bool) -> Walk:
         ratio: whether the season multiplies.
     """
     count = weights.shape[1]
-    state = [_padded(own) for own in (start.level, start.trend, start.season, start.errors)]
-    y, seen, begun, floor = (np.ascontiguousarray(own) for own in (steps.filled, steps.seen, steps.begun, steps.floor))
+    state = [_padded(part) for part in (start.level, start.trend, start.season, start.errors)]
+    y, seen, begun, floor = (
+        np.ascontiguousarray(array) for array in (steps.filled, steps.seen, steps.begun, steps.floor)
+    )
     arrays = (y, seen, begun, floor, _padded(weights), *state)
     sizes = (*y.shape, start.season.shape[1], state[0].shape[-1] // _LANES)
-    _loop(ratio)(*sizes, *(own.ctypes.data for own in arrays))
-    level, trend, season, errors = (own[..., :count] for own in state)
+    _loop(ratio)(*sizes, *(array.ctypes.data for array in arrays))
+    level, trend, season, errors = (part[..., :count] for part in state)
     return Walk(level, trend, season, errors)
 
 
@@ -117,7 +119,7 @@ class _Series:
         _, self.steps, self.period, self.vectors = arguments[:4]
         first = self.builder.mul(row, self.steps)
         self.y = code.at(arguments[4], first, ir.DoubleType())
-        self.seen, self.begun = (code.at(own, first, ir.IntType(8)) for own in arguments[5:7])
+        self.seen, self.begun = (code.at(argument, first, ir.IntType(8)) for argument in arguments[5:7])
         self.floor = self._splat(code.load(arguments[7], row, ir.DoubleType()))
         self.weights = [self._vector(weights, self._place(ir.IntType(64)(i), vector)) for i in range(4)]
         place = self._place(row, vector)
@@ -127,21 +129,21 @@ class _Series:
     def emit(self, ratio: bool) -> None:
         """Write them."""
         code, builder, whole = self.code, self.builder, self.ir.IntType(64)
-        state = [code.variable(self._load(own)) for own in (self.level, self.trend, self.errors)]
+        state = [code.variable(self._load(place)) for place in (self.level, self.trend, self.errors)]
         phase = code.variable(whole(0))
         with code.loop(self.steps, "step") as step:
             now = builder.load(phase, typ=whole)
             place = self._at(self.season, builder.mul(now, self.vectors))
-            values = [builder.load(own, typ=self.kind) for own in state]
+            values = [builder.load(variable, typ=self.kind) for variable in state]
             *after, season = self._step(step, values, self._load(place), ratio)
-            for own, value in zip(state, after, strict=True):
-                builder.store(value, own)
+            for variable, value in zip(state, after, strict=True):
+                builder.store(value, variable)
             self._save(season, place)
             following = builder.add(now, whole(1))
             again = builder.icmp_signed("==", following, self.period)
             builder.store(builder.select(again, whole(0), following), phase)
-        for own, place in zip(state, (self.level, self.trend, self.errors), strict=True):
-            self._save(builder.load(own, typ=self.kind), place)
+        for variable, place in zip(state, (self.level, self.trend, self.errors), strict=True):
+            self._save(builder.load(variable, typ=self.kind), place)
 
     def _step(self, step: Any, state: list[Any], season: Any, ratio: bool) -> tuple[Any, Any, Any, Any]:
         """Return level, trend, sum of squared errors and season after one step."""
@@ -155,14 +157,14 @@ class _Series:
         moved = b.fadd(level, fallen)
         if ratio:
             error = b.fmul(b.fsub(y, b.fmul(moved, season)), mask)
-            own = b.fdiv(error, season)
+            part = b.fdiv(error, season)
             moves = b.fdiv(b.fmul(gamma, error), self._larger(moved, self.floor))
             new = self._larger(b.fadd(season, moves), self._constant(_LEAST))
         else:
-            error = own = b.fmul(b.fsub(b.fsub(y, moved), season), mask)
+            error = part = b.fmul(b.fsub(b.fsub(y, moved), season), mask)
             new = b.fadd(season, b.fmul(gamma, error))
-        level = b.select(begun, b.fadd(moved, b.fmul(alpha, own)), level)
-        trend = b.select(begun, b.fadd(fallen, b.fmul(beta, own)), trend)
+        level = b.select(begun, b.fadd(moved, b.fmul(alpha, part)), level)
+        trend = b.select(begun, b.fadd(fallen, b.fmul(beta, part)), trend)
         return level, trend, b.fadd(errors, b.fmul(error, error)), new
 
     def _larger(self, one: Any, other: Any) -> Any:

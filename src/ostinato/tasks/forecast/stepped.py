@@ -63,7 +63,7 @@ class SteppedNetwork:
         # each segment of the horizon is one more row, starting from its window's state
         segments = self.settings.future_segments
         if segments > 1:
-            kernel.set_state([own[:count].repeat_interleave(segments, 0) for own in kernel.state()])
+            kernel.set_state([layer[:count].repeat_interleave(segments, 0) for layer in kernel.state()])
             kernel.set_count(count * segments)
         kernel.x[: count * segments] = queries.numpy()
         kernel.advance()
@@ -75,8 +75,8 @@ class SteppedNetwork:
 
     def is_up_to_date(self, network: nn.Module) -> bool:
         """Tell whether a network has the weights that were copied."""
-        mine, own = self.copy.state_dict(), network.state_dict()
-        return mine.keys() == own.keys() and all(torch.equal(mine[name], own[name]) for name in mine)
+        mine, theirs = self.copy.state_dict(), network.state_dict()
+        return mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in mine)
 
 
 class _Segment(nn.Module):
@@ -111,8 +111,8 @@ _alive: weakref.WeakSet[SteppedNetwork] = weakref.WeakSet()
 
 def _after_fork() -> None:
     # another thread may have been in a step, whose lock would stay held for ever
-    for own in _alive:
-        own._lock = threading.Lock()
+    for stepped in _alive:
+        stepped._lock = threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):

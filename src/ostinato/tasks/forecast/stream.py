@@ -97,7 +97,7 @@ class ForecastStream(Stream):
         row, future = (row.row, row.future) if isinstance(row, _WithFuture) else (row, None)
         if isinstance(row, Mapping) and "future" in row and "future" not in self.header:
             future = row["future"]
-            row = {name: own for name, own in row.items() if name != "future"}
+            row = {name: cell for name, cell in row.items() if name != "future"}
         try:
             values, time = self._read(row)
             self._advance(values, time)
@@ -151,8 +151,8 @@ class ForecastStream(Stream):
         Raises:
             UsageError: it is of another series, or none at all; the stream is then as it was.
         """
-        own = self._fitted.encoder.tail.series[self._series]
-        self._rows, self._seen, self._next, self._last = checked_state(kept, self._fitted, own)
+        series = self._fitted.encoder.tail.series[self._series]
+        self._rows, self._seen, self._next, self._last = checked_state(kept, self._fitted, series)
 
     def _ahead(self) -> Forecast:
         settings, fitted = self._fitted.settings, self._fitted

@@ -29,7 +29,7 @@ _SCALED = math.sqrt(float(np.finfo(np.float32).max))  # its square is still a fl
 _KEYS = ("series", "rows", "seen", "next")
 
 
-def check_series(cell: Any, column: str, own: str) -> None:
+def check_series(cell: Any, column: str, series: str) -> None:
     """Refuse a row that names another series; one that names none is of this one.
 
     Raises:
@@ -37,16 +37,16 @@ def check_series(cell: Any, column: str, own: str) -> None:
     """
     cell = plain_value(cell)
     text = "" if cell is None else str(cell).strip()
-    if text in ("", own, *NO_NAMES):
+    if text in ("", series, *NO_NAMES):
         return
     # a column with a hole comes as floats from many a library: 7.0 is 7, but the text "7.0" is not
-    if isinstance(cell, float) and cell.is_integer() and str(int(cell)) == own:
+    if isinstance(cell, float) and cell.is_integer() and str(int(cell)) == series:
         return
-    if isinstance(cell, int) and not isinstance(cell, bool) and own == f"{cell}.0":
+    if isinstance(cell, int) and not isinstance(cell, bool) and series == f"{cell}.0":
         return
     raise StreamRowError(
-        f'the row is of "{text[:80]}" (column "{column}"), but the stream is of series "{own}"; push each series into '
-        "a stream of its own, with series_id (--series-id)"
+        f'the row is of "{text[:80]}" (column "{column}"), but the stream is of series "{series}"; push each series '
+        "into a stream of its own, with series_id (--series-id)"
     )
 
 
@@ -112,16 +112,16 @@ def check_far(time: Any, last: Any, words: str, before: str) -> None:
 
 def model_mark(fitted: Fitted) -> str:
     """Return what tells a model's states from those of models of other data, columns or steps."""
-    own = [
+    facts = [
         fitted.encoder.fingerprint,
         list(fitted.encoder.columns),
         fitted.encoder.frequency.alias(),
         fitted.encoder.reach,
     ]
-    return hashlib.sha256(json.dumps(own).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
-def checked_state(state: Any, fitted: Fitted, own: Series) -> tuple[NDArray[np.float64], int, Any, Any]:
+def checked_state(state: Any, fitted: Fitted, series: Series) -> tuple[NDArray[np.float64], int, Any, Any]:
     """Return the rows, the count of those seen, and the next and last time of a state from outside.
 
     Raises:
@@ -130,8 +130,8 @@ def checked_state(state: Any, fitted: Fitted, own: Series) -> tuple[NDArray[np.f
     if not isinstance(state, Mapping) or any(key not in state for key in _KEYS):
         what = f"lacks {_missing(state)}" if isinstance(state, Mapping) else f"is of type {type(state).__name__}"
         raise UsageError(f"the state {what}; expected what state() gives")
-    if state["series"] != own.id:
-        raise UsageError(f'the state is of series "{str(state["series"])[:80]}"; expected series "{own.id}"')
+    if state["series"] != series.id:
+        raise UsageError(f'the state is of series "{str(state["series"])[:80]}"; expected series "{series.id}"')
     # states that older versions gave have no mark
     if "model" in state and state["model"] != model_mark(fitted):
         raise UsageError("the state is of another model; expected one that a stream of this model gave")
@@ -146,7 +146,7 @@ def checked_state(state: Any, fitted: Fitted, own: Series) -> tuple[NDArray[np.f
         raise UsageError(
             f'"next" of the state is {state["next"]} after {seen} rows; expected a time once there are rows'
         )
-    return rows, int(seen), following, _last(state.get("last"), own)
+    return rows, int(seen), following, _last(state.get("last"), series)
 
 
 def _missing(state: Mapping[str, Any]) -> str:
@@ -183,10 +183,10 @@ def _time(given: Any, name: str, fitted: Fitted) -> Any:
     return time
 
 
-def _last(given: Any, own: Series) -> Any:
+def _last(given: Any, series: Series) -> Any:
     if given is None:
         return None
-    time, like = _parsed(given), own.last
+    time, like = _parsed(given), series.last
     if isinstance(like, np.datetime64):
         good = isinstance(time, np.datetime64) and bool(_FIRST <= time <= _LAST)
     elif isinstance(like, np.timedelta64):

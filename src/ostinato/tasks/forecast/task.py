@@ -76,9 +76,8 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
     kept = "the scale of each series (a new one gets its own), how much each forecast counts, categories and frequency"
 
     def check(self, parameters: ForecastParameters, *, tested: bool) -> None:
-        own = parameters
-        shifted = {own.normalization, own.scaling} - {"auto", "mean_abs", "none"}
-        if own.output == "negative_binomial" and shifted:
+        shifted = {parameters.normalization, parameters.scaling} - {"auto", "mean_abs", "none"}
+        if parameters.output == "negative_binomial" and shifted:
             raise UsageError(
                 "output negative_binomial is for counts, which cannot be shifted; use normalization and scaling auto, "
                 "mean_abs or none"
@@ -129,7 +128,7 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         rows = int(np.median(lengths) * max(0.1, 1 - held))
         # which seasons there are is seen in what is left for training, by the shares alone
         left = Part(np.zeros_like(lengths), np.maximum(lengths - held_rows(lengths, shares, horizon), 0))
-        found = () if parameters.season is not None else tuple(own.length for own in find_seasons(panel, left))
+        found = () if parameters.season is not None else tuple(season.length for season in find_seasons(panel, left))
         context, _ = context_of(parameters, panel, found, rows)
         split = split_by_time(panel, validation=shares.validation, test=shares.test, horizon=horizon, context=context)
         parts = [Rows(panel, part, split, rows, found) if part is not None else None for part in vars(split).values()]
@@ -150,21 +149,23 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
 
     def encoder(self, parameters: ForecastParameters, train: Rows) -> ForecastEncoder:
         """Decide what was left open, and fit scales on the training part."""
-        panel, part, own = train.panel, train.part, parameters
+        panel, part, asked = train.panel, train.part, parameters
         assert part is not None
-        counts = own.output == "negative_binomial"
+        counts = asked.output == "negative_binomial"
         check_counts(panel, part, counts)
-        context, segment = context_of(own, panel, train.seasons, train.typical)
-        season = choose_season(own.season, panel.frequency, train.seasons, train.typical)
-        seasons = choose_seasons(own.season, panel.frequency, train.seasons, train.typical)
-        scaling: Any = own.scaling if own.scaling != "auto" else "none" if counts else "standard"
+        context, segment = context_of(asked, panel, train.seasons, train.typical)
+        season = choose_season(asked.season, panel.frequency, train.seasons, train.typical)
+        seasons = choose_seasons(asked.season, panel.frequency, train.seasons, train.typical)
+        scaling: Any = asked.scaling if asked.scaling != "auto" else "none" if counts else "standard"
+        normalization = asked.normalization if asked.normalization != "auto" else "mean_abs" if counts else "last_std"
+        cycles = len(calendar_cycles(panel.frequency, train.typical)) if asked.calendar else 0
         settings = NetworkSettings(
-            horizon=int(own.horizon), context=context, segment=segment, targets=panel.targets, past=panel.past,
-            known=panel.known, calendar=2 * len(calendar_cycles(panel.frequency, train.typical)) if own.calendar else 0,
-            static=len(panel.static_columns), masked=has_missing(panel, part, context), hidden_size=own.hidden_size,
-            num_layers=own.num_layers, dropout=own.dropout, decoding=own.decoding,
-            normalization=own.normalization if own.normalization != "auto" else "mean_abs" if counts else "last_std",
-            highway=own.highway, output=own.output, quantiles=tuple(sorted(set(own.quantiles))), loss=own.loss,
+            horizon=int(asked.horizon), context=context, segment=segment, targets=panel.targets, past=panel.past,
+            known=panel.known, calendar=2 * cycles,
+            static=len(panel.static_columns), masked=has_missing(panel, part, context), hidden_size=asked.hidden_size,
+            num_layers=asked.num_layers, dropout=asked.dropout, decoding=asked.decoding,
+            normalization=normalization,
+            highway=asked.highway, output=asked.output, quantiles=tuple(sorted(set(asked.quantiles))), loss=asked.loss,
         )  # fmt: skip
         scaler = Scaler.fit(panel, part, scaling)
         linear = fit_linear(settings, panel, scaler.targets.scale, part.stop)
@@ -186,13 +187,15 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         return Examples(model.encoder, records.panel, part)
 
     def batches(self, model: Forecasting, examples: Examples, *, training: bool) -> WindowBatches | None:
-        make, own = Fitted.of(model).maker(examples.panel), model.parameters
+        make, parameters = Fitted.of(model).maker(examples.panel), model.parameters
         if not training:
             windows = model.encoder.windows(examples.panel, examples.all_origins)
             return WindowBatches(windows, make, batch_size=256, per_epoch=_VALIDATION_WINDOWS) if len(windows) else None
         windows = examples.training_windows()
-        size = _batch_size(own, len(windows))
-        return WindowBatches(windows, make, batch_size=size, per_epoch=own.windows_per_epoch, seed=own.seed)
+        size = _batch_size(parameters, len(windows))
+        return WindowBatches(
+            windows, make, batch_size=size, per_epoch=parameters.windows_per_epoch, seed=parameters.seed
+        )
 
     def objective(self, model: Forecasting, train: Examples) -> ForecastObjective:
         return ForecastObjective(model.network)
@@ -219,8 +222,9 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         # forecasts that overlap err alike: of each series, one in a horizon counts, as much as the root of its steps
         apart = round(float((-(-np.bincount(origins[:, 0]) // horizon)).sum()) * math.sqrt(horizon))
         found = measure_calibration(
-            truth, forecasts.quantiles, encoder.levels, apart, 1 - float(encoder.combination.weights[-1])
-        )
+            truth, forecasts.quantiles, encoder.levels, apart, 1 - encoder.combination.spread_share,
+            chosen[:, 1] - validation.part.stop[chosen[:, 0]],
+        )  # fmt: skip
         return replace(renewed, calibration=found) if found.any() else renewed
 
     def carried(self, first: Forecasting, renewed: Forecasting) -> ForecastEncoder:
@@ -262,7 +266,7 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         return len(examples.origins), f"forecasts of {model.encoder.settings.horizon} steps"
 
     def details(self, model: Forecasting, examples: Examples, predicted: Mapping[str, Forecasts]) -> Mapping[str, Any]:
-        by_step = {name: list(mae_by_step(examples.truth, own.point)) for name, own in predicted.items()}
+        by_step = {name: list(mae_by_step(examples.truth, forecasts.point)) for name, forecasts in predicted.items()}
         return {"by_step": by_step, "stride": examples.chosen_stride}
 
     def protocol(self, model: Forecasting, examples: Examples) -> str:
@@ -283,19 +287,19 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         yield "frequency", frequency.describe()
         found = find_seasons(panel, parts.train.part) if parts.train.part is not None else ()
         usual = f"{model.encoder.season} steps" if model.encoder.season > 1 else "none"
-        shown = ", ".join(f"{own.length} steps ({100 * own.strength:.0f} %)" for own in found)
+        shown = ", ".join(f"{season.length} steps ({100 * season.strength:.0f} %)" for season in found)
         yield "season", f"{usual}; found in the training part: {shown or 'none'}"
         if parts.train.split is not None:
             yield "split", parts.train.split.describe(panel)
 
     def settings(self, model: Forecasting) -> Mapping[str, Any]:
-        encoder, own = model.encoder, model.encoder.settings
+        encoder, settings = model.encoder, model.encoder.settings
         return {
             "target": encoder.schema.target, "time": encoder.schema.time, "series_id": encoder.schema.series_id,
-            "frequency": encoder.frequency.alias(), "context": own.context, "segment": own.segment,
+            "frequency": encoder.frequency.alias(), "context": settings.context, "segment": settings.segment,
             "season": encoder.season, "seasons": list(encoder.seasons),
             "combination": combination_in_words(encoder.combination),
-            "normalization": own.normalization, "scaling": encoder.scaler.kind,
+            "normalization": settings.normalization, "scaling": encoder.scaler.kind,
         }  # fmt: skip
 
     def panels(self, model: Forecasting, records: Rows, examples: Examples, predicted: Forecasts) -> Iterable[Shown]:

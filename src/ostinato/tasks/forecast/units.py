@@ -72,7 +72,7 @@ def score_parts(
         owners: `(windows, horizon)`, the unit of each value.
         count: how many units there are.
     """
-    own = np.broadcast_to(owners[..., None], truth.shape)
+    owner = np.broadcast_to(owners[..., None], truth.shape)
     error, size = np.abs(truth - point), np.abs(truth) + np.abs(point)
     ratio = np.divide(2 * error, size, out=np.zeros_like(size), where=size != 0)
     seen = np.isfinite(error)
@@ -81,17 +81,17 @@ def score_parts(
         scaled, weights = error / scale[:, None], np.broadcast_to(1 / each, truth.shape)
     squares = np.stack([np.where(seen, error, 0).ravel() ** 2, seen.ravel()], -1)
     parts: dict[str, Parts] = {
-        "MAE": mean_of(error, own, count),
-        "RMSE": Sums(sums_of(squares, own.ravel(), count), lambda sums: np.sqrt(_quotient(sums))),
-        "sMAPE": mean_of(100 * np.where(np.isnan(truth), np.nan, ratio), own, count),
-        "MASE": mean_of(scaled, own, count, weights),
+        "MAE": mean_of(error, owner, count),
+        "RMSE": Sums(sums_of(squares, owner.ravel(), count), lambda sums: np.sqrt(_quotient(sums))),
+        "sMAPE": mean_of(100 * np.where(np.isnan(truth), np.nan, ratio), owner, count),
+        "MASE": mean_of(scaled, owner, count, weights),
     }
     if quantiles is None or not len(levels):
         return parts
     lost = pinball(truth, quantiles, levels).mean(-1)
     columns = np.stack([np.nan_to_num(lost).ravel(), np.nan_to_num(np.abs(truth)).ravel()], -1)
-    parts["wQL"] = Sums(sums_of(columns, own.ravel(), count), lambda sums: 2 * _quotient(sums))
-    parts["CRPS"] = mean_of(2 * lost, own, count)
+    parts["wQL"] = Sums(sums_of(columns, owner.ravel(), count), lambda sums: 2 * _quotient(sums))
+    parts["CRPS"] = mean_of(2 * lost, owner, count)
     return parts
 
 

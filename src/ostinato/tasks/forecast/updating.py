@@ -51,7 +51,7 @@ def tested_given(rows: Rows) -> Part:
     assert rows.given is not None
     assert rows.shift is not None
     test, count = rows.split.test, len(rows.given.series)
-    start, stop = (np.maximum(own[:count] - rows.shift[:count], 0) for own in (test.start, test.stop))
+    start, stop = (np.maximum(edge[:count] - rows.shift[:count], 0) for edge in (test.start, test.stop))
     return Part(start, stop)
 
 
@@ -88,9 +88,9 @@ def _places(encoder: ForecastEncoder, tail: Series, one: Series, end: Any) -> tu
 
 def _holds(one: Series, tail: Series) -> bool:
     first = int(tail.start)
-    own = one.rows(first, first + len(tail))
+    rows = one.rows(first, first + len(tail))
     known = tail.rows(0, len(tail))
-    return own.shape == known.shape and np.allclose(own, known, rtol=1e-9, atol=0, equal_nan=True)
+    return rows.shape == known.shape and np.allclose(rows, known, rtol=1e-9, atol=0, equal_nan=True)
 
 
 def _split(encoder: ForecastEncoder, panel: Panel, known: Ints, shares: Shares) -> Split:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from ostinato.data import Panel, Part, Windows, window_origins
 from ostinato.tasks.base.task import Model
-from ostinato.tasks.forecast.combining import Combination, find_spread, find_weights, roughness, without_small
-from ostinato.tasks.forecast.evidence import Places, held_out_losses, reference, trust
+from ostinato.tasks.forecast.combining import Combination, belief, find_spread, find_weights, roughness, without_small
+from ostinato.tasks.forecast.evidence import Places, held_out_weights, reference, trust
 from ostinato.tasks.forecast.experts import LINEAR, Experts, names_of, reach_of
 from ostinato.tasks.forecast.fitted import Fitted
 from ostinato.tasks.forecast.linear import LinearAutoregression
@@ -100,9 +100,9 @@ class _Windows:
     @classmethod
     def of(cls, parts: Sequence[_Windows]) -> _Windows:
         """Return the windows of some parts."""
-        truth, unit, rough = (np.concatenate([getattr(own, name) for own in parts]) for name in cls._ARRAYS)
-        forecasts = np.concatenate([own.forecasts for own in parts], 1)
-        return cls(truth, unit, rough, forecasts, Places.joined([own.places for own in parts]))
+        truth, unit, rough = (np.concatenate([getattr(part, name) for part in parts]) for name in cls._ARRAYS)
+        forecasts = np.concatenate([part.forecasts for part in parts], 1)
+        return cls(truth, unit, rough, forecasts, Places.joined([part.places for part in parts]))
 
     def __len__(self) -> int:
         return len(self.truth)
@@ -115,9 +115,9 @@ class _Windows:
 
     def weights(self, count: float, prior: Floats, chosen: NDArray[np.bool_] | None = None) -> Floats:
         """Return the weights that suit these windows, or some of them, best."""
-        own = np.ones(len(self), bool) if chosen is None else chosen
-        share = float(own.mean())
-        return find_weights(self.forecasts[:, own], self.truth[own], self.unit[own], count * share, prior)
+        mask = np.ones(len(self), bool) if chosen is None else chosen
+        share = float(mask.mean())
+        return find_weights(self.forecasts[:, mask], self.truth[mask], self.unit[mask], count * share, prior)
 
 
 class _Judge:
@@ -135,32 +135,34 @@ class _Judge:
         """Return which experts are worth having, and their weights."""
         parts = self._parts()
         linears = [self._linear_without(part) for part in parts]
-        names = names_of(self.encoder.seasons, linear=all(own.size for own in linears))
+        names = names_of(self.encoder.seasons, linear=all(linear.size for linear in linears))
         every = [self._judged(part, names, linear, _PARTS) for part, linear in zip(parts, linears, strict=True)]
         if not any(map(len, every)):
             return (), np.zeros(0)
-        judged = _Windows.of([own for own in every if len(own)])
+        judged = _Windows.of([windows for windows in every if len(windows)])
         count = sum(self._count(part) for part in parts)
-        weights = without_small(self._sure(judged, names, count))
+        sure, held = self._sure(judged, names, count)
+        weights = without_small(sure)
         kept = weights > 0
-        error = (judged.truth - np.tensordot(weights, judged.forecasts, 1)) / judged.rough[:, None]
-        self.spread = find_spread(error, self.encoder.levels, count)
+        self.spread = find_spread((judged.truth - held) / judged.rough[:, None], self.encoder.levels, count)
         return tuple(np.array(names)[kept].tolist()), weights[kept]
 
-    def _sure(self, judged: _Windows, names: Sequence[str], count: float) -> Floats:
-        """Return the weights that suit windows best, as far as they are better than the simplest good expert."""
+    def _sure(self, judged: _Windows, names: Sequence[str], count: float) -> tuple[Floats, Floats]:
+        """Return the weights that suit windows best, as far as they are better than the simplest good expert.
+
+        Beside them the forecasts `(windows, horizon, targets)` by weights that were found without the windows that they
+        are of: weights err less on those that they suit, and an interval from such errors is too narrow.
+        """
         prior = np.array([_PRIORS.get(name, _ELSE) for name in names])
         prior /= prior.sum()
-        losses = np.stack([judged.losses(own) for own in judged.forecasts])
+        losses = np.stack([judged.losses(forecast) for forecast in judged.forecasts])
         simple = reference(losses, [_ORDER.get(name, _SEASONAL) for name in names], judged.places)
-        held = held_out_losses(
-            lambda chosen: judged.weights(count, prior, chosen),
-            lambda weights: judged.losses(np.tensordot(weights, judged.forecasts, 1)),
-            judged.places,
-        )
-        share = trust(losses[simple] - held, judged.places)
+        found = held_out_weights(lambda chosen: judged.weights(count, prior, chosen), judged.places)
+        held = np.einsum("we,ewht->wht", found, judged.forecasts)
+        share = trust(losses[simple] - judged.losses(held), judged.places)
         alone = np.eye(len(names))[simple]
-        return np.asarray(share * judged.weights(count, prior) + (1 - share) * alone if share else alone)
+        weights = share * judged.weights(count, prior) + (1 - share) * alone if share else alone
+        return np.asarray(weights), share * held + (1 - share) * judged.forecasts[simple]
 
     def with_network(self, names: tuple[str, ...], weights: Floats) -> Combination:
         """Weigh the network against the experts on the validation part, of which neither has seen anything."""
@@ -173,7 +175,8 @@ class _Judge:
         if not kept.any():
             return Combination((), np.ones(1), np.zeros((0, 0)), self.spread, True)
         chosen = tuple(np.array(names)[kept].tolist())
-        return Combination(chosen, np.append(found[:-1][kept], found[-1]), linear, self.spread, True)
+        believed = belief(self._count(part))
+        return Combination(chosen, np.append(found[:-1][kept], found[-1]), linear, self.spread, True, believed)
 
     def _share(self, windows: _Windows, experts: Floats) -> float:
         """Return how much the network counts: between the usual share and the best one, as far as that is better."""
@@ -192,19 +195,19 @@ class _Judge:
     @property
     def _prior(self) -> float:
         """What the network counts before anything is known."""
-        own = self.settings
-        return _WITH_COVARIATES if own.past or own.known or own.static else _NETWORK
+        settings = self.settings
+        return _WITH_COVARIATES if settings.past or settings.known or settings.static else _NETWORK
 
     def _parts(self) -> list[Part]:
         """Return where experts are judged: parts of the newer half of the rows, or the validation part alone."""
-        own = self.validation.part
+        held = self.validation.part
         if not self.whole:
-            return [own]
+            return [held]
         reach = self.settings.horizon - 1  # rows of a forecast after its first, which parts share
-        start = np.minimum(own.start, np.maximum(own.stop // 2, self._least()))
-        end = np.maximum(own.stop - reach, start)
+        start = np.minimum(held.start, np.maximum(held.stop // 2, self._least()))
+        end = np.maximum(held.stop - reach, start)
         edges = [start + (end - start) * i // _PARTS for i in range(_PARTS + 1)]
-        return [Part(first, np.minimum(last + reach, own.stop)) for first, last in itertools.pairwise(edges)]
+        return [Part(first, np.minimum(last + reach, held.stop)) for first, last in itertools.pairwise(edges)]
 
     def _linear_without(self, part: Part) -> Floats:
         """Return a linear autoregression for windows of a part that it has not seen, and so is of other rows.
@@ -212,20 +215,20 @@ class _Judge:
         Those after it count too (C. Bergmeir, R. Hyndman and B. Koo, "A note on the validity of cross-validation for
         evaluating autoregressive time series prediction", 2018): it is judged on nearly as many rows as it will have.
         """
-        own = self.encoder.combination.linear
-        if not own.size or not self.whole:
-            return own
+        linear = self.encoder.combination.linear
+        if not linear.size or not self.whole:
+            return linear
         return fit_linear(self.settings, self.panel, self.scale, self.validation.part.stop, part)
 
     def _judged(self, part: Part, names: Sequence[str], linear: Floats, parts: int = 1) -> _Windows:
         """Return the windows of a part, which is one of some, with the forecasts of experts."""
-        origins, own = self._origins(part, parts), self.settings
+        origins, settings = self._origins(part, parts), self.settings
         history, truth, size = self._windows(origins)
         rough = roughness(history, self.encoder.seasons)
-        places = Places.of(origins, self.validation.part.stop, own.horizon)
+        places = Places.of(origins, self.validation.part.stop, settings.horizon)
         if not len(history):
             return _Windows(truth, size, rough, np.zeros((len(names), *truth.shape)), places)
-        forecasts = Experts(self.encoder.seasons, own.horizon, linear).forecast(history, size, names)
+        forecasts = Experts(self.encoder.seasons, settings.horizon, linear).forecast(history, size, names)
         return _Windows(truth, self._unit(origins, rough), rough, forecasts, places)
 
     def _count(self, part: Part) -> float:
@@ -241,10 +244,14 @@ class _Judge:
 
     def _windows(self, origins: Ints) -> tuple[Floats, Floats, Floats]:
         """Return history, truth, and the size of the series, of windows."""
-        own = self.settings
+        settings = self.settings
         if not len(origins):
-            return np.zeros((0, 1, own.targets)), np.zeros((0, own.horizon, own.targets)), np.zeros((0, own.targets))
-        windows = Windows(self.panel, origins, context=self.reach, horizon=own.horizon, cycles=0)
+            return (
+                np.zeros((0, 1, settings.targets)),
+                np.zeros((0, settings.horizon, settings.targets)),
+                np.zeros((0, settings.targets)),
+            )
+        windows = Windows(self.panel, origins, context=self.reach, horizon=settings.horizon, cycles=0)
         arrays = windows.gather(np.arange(len(origins)))
         empty = np.asarray(np.isnan(arrays.history).all(1))[:, None]
         return arrays.history, np.where(empty, np.nan, arrays.future), self.scale[origins[:, 0]]

@@ -108,7 +108,7 @@ class ForecastEncoder:
         """Refuse sizes that no weights speak of, which a file may hold: of the context, the scaler and the rows."""
         settings, count = self.settings, len(self.scaler.series_ids)
         steps = settings.context, settings.horizon, self.season, *self.seasons
-        if not all(0 < own <= 1_000_000 for own in steps) or not 0 < settings.segment <= settings.context:
+        if not all(0 < size <= 1_000_000 for size in steps) or not 0 < settings.segment <= settings.context:
             raise ValueError(f"its context, horizon and seasons are {steps}, its segment {settings.segment}")
         if not 0 < self.frequency.step < 2**50 or len(self.tail.series) != count:
             raise ValueError(f"it has {len(self.tail.series)} series, {self.frequency.step} a step")
@@ -130,14 +130,14 @@ class ForecastEncoder:
 
     def _check_combination(self) -> None:
         """Refuse simple forecasts that there are none of, or whose numbers do not go with the network's sizes."""
-        own, settings = self.combination, self.settings
-        names = names_of(self.seasons, linear=own.linear.size > 0)
-        unknown = [name for name in own.experts if name not in names]
+        combination, settings = self.combination, self.settings
+        names = names_of(self.seasons, linear=combination.linear.size > 0)
+        unknown = [name for name in combination.experts if name not in names]
         if unknown:
             raise ValueError(f'there is no simple forecast "{unknown[0][:40]}" in it')
         wanted = (settings.context + 1, settings.horizon), (settings.horizon, len(self.levels))
-        found = own.linear.shape, own.spread.shape
-        if (own.linear.size and found[0] != wanted[0]) or (own.experts and found[1] != wanted[1]):
+        found = combination.linear.shape, combination.spread.shape
+        if (combination.linear.size and found[0] != wanted[0]) or (combination.experts and found[1] != wanted[1]):
             raise ValueError(f"its simple forecasts have the shapes {found}; expected {wanted}")
 
     @property
@@ -148,9 +148,9 @@ class ForecastEncoder:
     @property
     def sizes(self) -> dict[str, int]:
         """What the network is made of, which its weights must bear out before anything is made of it."""
-        own = vars(self.settings).items()
+        items = vars(self.settings).items()
         free = ("context", "segment", "masked", "highway")
-        return {name: value for name, value in own if isinstance(value, int) and name not in free}
+        return {name: value for name, value in items if isinstance(value, int) and name not in free}
 
     @property
     def schema(self) -> Schema:
@@ -184,9 +184,9 @@ class ForecastEncoder:
 
     def windows(self, panel: Panel, origins: Ints, context: int | None = None) -> Windows:
         """Return windows of a panel, as the network reads them, or with a longer context."""
-        own = self.settings
-        cycles = own.calendar // 2
-        return Windows(panel, origins, context=context or own.context, horizon=own.horizon, cycles=cycles)
+        settings = self.settings
+        cycles = settings.calendar // 2
+        return Windows(panel, origins, context=context or settings.context, horizon=settings.horizon, cycles=cycles)
 
     def mase_scales_of(self, panel: Panel) -> NDArray[np.float64]:
         """Return the MASE scale of each series of a panel: of its training part, or of all rows of a new one."""
@@ -241,30 +241,30 @@ class Examples:
         windows = self.encoder.windows(self.panel, self.origins)
         parts = []
         for first in range(0, len(self.origins), _WINDOWS):
-            own = windows.gather(np.arange(first, min(first + _WINDOWS, len(self.origins))))
-            empty = np.isnan(np.asarray(own.history)).all(axis=1, keepdims=True)
-            parts.append(np.where(empty, np.nan, own.future))
+            arrays = windows.gather(np.arange(first, min(first + _WINDOWS, len(self.origins))))
+            empty = np.isnan(np.asarray(arrays.history)).all(axis=1, keepdims=True)
+            parts.append(np.where(empty, np.nan, arrays.future))
         return np.concatenate(parts)
 
     @property
     def chosen_stride(self) -> int:
         """The stride, or 1, or as many rows between origins as are needed for their forecasts to fit in memory."""
-        own = self.encoder.settings
-        values = len(self) * own.horizon * own.targets * (1 + len(self.encoder.levels)) * 2
+        settings = self.encoder.settings
+        values = len(self) * settings.horizon * settings.targets * (1 + len(self.encoder.levels)) * 2
         if self.stride is not None and self.stride < 1:
             raise UsageError(f"stride is {self.stride}; expected one row or more")
         return self.stride or max(1, -(-values // _VALUES))
 
     def training_windows(self) -> Windows:
         """Return windows with whole contexts, where a series is long enough for one."""
-        own, part = self.encoder.settings, self.part
-        full = window_origins(self.panel, part, horizon=own.horizon, min_history=own.context)
-        short = np.setdiff1d(np.flatnonzero(part.stop - part.start > own.horizon), np.unique(full[:, 0]))
+        settings, part = self.encoder.settings, self.part
+        full = window_origins(self.panel, part, horizon=settings.horizon, min_history=settings.context)
+        short = np.setdiff1d(np.flatnonzero(part.stop - part.start > settings.horizon), np.unique(full[:, 0]))
         origins, places = [full], np.arange(len(part.start))
         for i in short:
             only = Part(np.where(places == i, part.start, 0), np.where(places == i, part.stop, 0))
-            least = max(2, own.context // 4)
-            origins.append(window_origins(self.panel, only, horizon=own.horizon, min_history=least))
+            least = max(2, settings.context // 4)
+            origins.append(window_origins(self.panel, only, horizon=settings.horizon, min_history=least))
         return self.encoder.windows(self.panel, np.concatenate(origins))
 
 
