@@ -39,6 +39,8 @@ class SpeechNetwork(nn.Module):
         classes: units and the blank.
     """
 
+    learned: Tensor
+
     def __init__(self, parameters: SpeechParameters, choices: Choices, bands: int, classes: int) -> None:
         super().__init__()
         size = parameters.hidden_size
