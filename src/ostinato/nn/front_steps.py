@@ -73,7 +73,7 @@ class FrontSteps:
                 image = None if image is None else layer.advance(image)
             if image is not None:
                 outputs.append(image.T.ravel())
-        return np.stack(outputs) if outputs else np.zeros((0, self.front.output_size), np.float32)
+        return np.array(outputs) if outputs else np.zeros((0, self.front.output_size), np.float32)
 
     def kept(self) -> dict[str, Any]:
         """Return the last steps of each convolution, and where in its stride each stands."""

@@ -142,7 +142,7 @@ class RunningNormaliser:
             for value in values:
                 before = self._decay * before + value
                 sums.append(before)
-            return np.stack(sums)
+            return np.array(sums)
         from scipy.signal import lfilter
 
         found, _ = lfilter([1.0], [1.0, -self._decay], values, axis=0, zi=(self._decay * before)[None])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -28,6 +29,7 @@ class _End:
 
 
 _END = _End()
+_RESAMPLING = 0.12  # seconds by which resampling may be late
 
 
 class SpeechStream(SoundStream):
@@ -72,6 +74,14 @@ class SpeechStream(SoundStream):
         self._rows = [Row(stage) for stage in self._stages]
         self._decoder = self._hearing.make()
         self._begin()
+        self._warm()
+
+    def _warm(self) -> None:
+        """Have compiled what is compiled at the first step, rather than let the first packet wait for it."""
+        settings = self._features.settings
+        seconds = settings.frame_length / 1000 + (0.0 if self.rate == settings.rate else _RESAMPLING)
+        self.push(np.zeros(math.ceil(self.rate * seconds), np.float32))
+        self.reset()
 
     @property
     def packet(self) -> int:
