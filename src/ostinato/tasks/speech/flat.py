@@ -37,7 +37,7 @@ def flat_loss(logits: Tensor, loud: Tensor, lengths: Tensor, targets: Tensor, ta
     time, batch = logits.shape[:2]
     real = (torch.arange(time)[:, None] < lengths).to(logits)
     voiced = torch.sigmoid(_STEEP * loud) * real
-    place = voiced.cumsum(0) / voiced.sum(0).clamp_min(1e-6)
+    place = (voiced.cumsum(0) - voiced / 2) / voiced.sum(0).clamp_min(1e-6)
     which = (place * target_lengths).long().clamp(max=(target_lengths - 1).clamp_min(0))
     if not targets.shape[1]:
         targets, voiced = targets.new_zeros((batch, 1)), torch.zeros_like(voiced)
