@@ -34,6 +34,7 @@ def test_steps_as_they_come_give_what_the_whole_gives(strides, sizes) -> None:
         steps, other = other, steps
     found = torch.cat(parts)
     assert len(found) == int(lengths)
+    assert torch.equal(found, FrontSteps(own).push(xs))
     torch.testing.assert_close(found, expected[:, 0], atol=1e-6, rtol=1e-5)
 
 

@@ -38,12 +38,17 @@ class FrontSteps:
         if not front.causal:
             raise UsageError("the convolutions see later steps, so that they cannot follow a stream; make them causal")
         self.front = front
-        self.reset()
+        self._layers: list[_Convolution] = []
+        bands = front.mels
+        for convolution in front.convolutions:
+            assert isinstance(convolution, nn.Conv2d)
+            self._layers.append(_Convolution(convolution, bands))
+            bands = self._layers[-1].bands
 
     def reset(self) -> None:
         """Begin a new sequence."""
-        self._kept = [torch.zeros(shape) for shape in self._shapes()]
-        self._phases = [0] * len(self._kept)
+        for layer in self._layers:
+            layer.reset()
 
     def push(self, xs: Tensor) -> Tensor:
         """Take steps `(steps, mels)`, none or more; return the outputs that they complete, `(outputs, output_size)`.
@@ -51,52 +56,92 @@ class FrontSteps:
         Raises:
             ShapeError: they have other bands.
         """
-        if xs.dim() != 2 or xs.shape[1] != self.front.mels:
+        return torch.from_numpy(self.advance(xs.detach().cpu().float().numpy()))
+
+    def advance(self, xs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Take steps as `push` does, from an array to an array; step by step, so that pieces change no bit.
+
+        Raises:
+            ShapeError: they have other bands.
+        """
+        if xs.ndim != 2 or xs.shape[1] != self.front.mels:
             raise ShapeError(f"xs has shape {tuple(xs.shape)}; expected (steps, {self.front.mels})")
-        images = xs[None, None]
-        with torch.inference_mode():
-            for place, convolution in enumerate(self.front.convolutions):
-                assert isinstance(convolution, nn.Conv2d)
-                images = self._advanced(place, convolution, images)
-        return images[0].transpose(0, 1).flatten(1)
+        outputs = []
+        for step in xs:
+            image: NDArray[np.float32] | None = step[:, None]
+            for layer in self._layers:
+                image = None if image is None else layer.advance(image)
+            if image is not None:
+                outputs.append(image.T.ravel())
+        return np.array(outputs) if outputs else np.zeros((0, self.front.output_size), np.float32)
 
     def kept(self) -> dict[str, Any]:
         """Return the last steps of each convolution, and where in its stride each stands."""
-        return {"steps": [kept.numpy().copy() for kept in self._kept], "phases": list(self._phases)}
+        return {"steps": [layer.kept() for layer in self._layers], "phases": [layer.phase for layer in self._layers]}
 
     def accept(self, kept: Any) -> bool:
         """Resume from what `kept` gave; tell whether it fits, without which all stays as it was."""
         parts: dict[str, Any] = kept if isinstance(kept, dict) else {}
         steps: Any = parts.get("steps")
         phases: Any = parts.get("phases")
-        if not _fits(steps, self._shapes()) or not _counts(phases, self.front.time_strides):
+        shapes = [layer.kept().shape for layer in self._layers]
+        if not _fits(steps, shapes) or not _counts(phases, self.front.time_strides):
             return False
-        self._kept, self._phases = [torch.from_numpy(array.copy()) for array in steps], list(phases)
+        for layer, array, phase in zip(self._layers, steps, phases, strict=True):
+            layer.accept(array, phase)
         return True
 
-    def _shapes(self) -> list[tuple[int, ...]]:
-        shapes: list[tuple[int, ...]] = []
-        bands = self.front.mels
-        for convolution in self.front.convolutions:
-            assert isinstance(convolution, nn.Conv2d)
-            shapes.append((1, convolution.in_channels, convolution.kernel_size[0] - 1, bands))
-            bands = -(-bands // self.front.stride)
-        return shapes
 
-    def _advanced(self, place: int, convolution: nn.Conv2d, images: Tensor) -> Tensor:
-        """Return the outputs `(1, channels, outputs, bands)` that new steps `(1, channels, steps, bands)` complete."""
-        stride, phase, count = self.front.time_strides[place], self._phases[place], images.shape[2]
-        seen = torch.cat([self._kept[place], images], 2)
-        reach = seen.shape[2] - count
-        first = -phase % stride  # an output stands at every stride-th step, the first of all included
-        outputs = max(0, -(-(count - first) // stride))
-        self._kept[place] = seen[:, :, count:].clone()
-        self._phases[place] = (phase + count) % stride
-        if not outputs:
-            bands = -(-images.shape[3] // self.front.stride)
-            return images.new_zeros((1, convolution.out_channels, 0, bands))
-        last = first + (outputs - 1) * stride
-        return torch.relu(convolution(seen[:, :, first : last + reach + 1]))
+class _Convolution:
+    """A convolution over time and bands, then a ReLU, on NumPy arrays: a step at a time is too little for PyTorch.
+
+    Args:
+        convolution: of which the weights are copied.
+        bands: that come in.
+    """
+
+    def __init__(self, convolution: nn.Conv2d, bands: int) -> None:
+        (steps, width), (self.stride, skip) = convolution.kernel_size, convolution.stride
+        # (out, in, steps, width) -> (steps, width, in) by out: channels come last, as patches have them
+        weight = convolution.weight.detach().cpu().float().permute(2, 3, 1, 0).flatten(0, 2)
+        self._weight = np.ascontiguousarray(weight.numpy())
+        bias = convolution.bias
+        self._bias = np.float32(0) if bias is None else bias.detach().cpu().float().numpy().copy()
+        self._beside = width // 2  # zeros on either side of the bands
+        self._read, self.bands = bands, -(-bands // skip)
+        self._seen = np.zeros((steps, bands + 2 * self._beside, convolution.in_channels), np.float32)
+        windows = np.lib.stride_tricks.sliding_window_view(self._seen, width, 1)  # (steps, places, in, width)
+        self._windows = windows[:, ::skip].transpose(1, 0, 3, 2)  # a view of what is seen, whatever that becomes
+        self._patches = np.empty(self._windows.shape, np.float32)
+        self.phase = 0
+
+    def reset(self) -> None:
+        """Begin a new sequence: zeros come before it."""
+        self._seen[...] = 0
+        self.phase = 0
+
+    def advance(self, step: NDArray[np.float32]) -> NDArray[np.float32] | None:
+        """Take a step `(bands, in)`; return the output `(bands, out)` that stands there, if one does."""
+        self._seen[:-1] = self._seen[1:]
+        self._seen[-1, self._beside : self._beside + self._read] = step
+        # an output stands at every stride-th step, the first of all included
+        due, self.phase = self.phase == 0, (self.phase + 1) % self.stride
+        if not due:
+            return None
+        self._patches[...] = self._windows
+        found: NDArray[np.float32] = self._patches.reshape(self.bands, -1) @ self._weight
+        found += self._bias
+        return np.maximum(found, 0, out=found)
+
+    def kept(self) -> NDArray[np.float32]:
+        """Return the steps that later outputs see, `(1, in, steps, bands)`."""
+        inside = self._seen[1:, self._beside : self._beside + self._read]
+        return np.ascontiguousarray(inside.transpose(2, 0, 1))[None]
+
+    def accept(self, kept: NDArray[np.float32], phase: int) -> None:
+        """Resume from steps that `kept` gave, and a place in the stride."""
+        self._seen[1:, self._beside : self._beside + self._read] = kept[0].transpose(1, 2, 0)
+        self.phase = phase
 
 
 def _fits(arrays: Any, shapes: Sequence[tuple[int, ...]]) -> bool:

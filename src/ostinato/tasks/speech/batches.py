@@ -10,6 +10,7 @@ import torch
 from ostinato.data.notes import note
 from ostinato.data.text import BucketedBatches
 from ostinato.errors import DataError
+from ostinato.tasks.speech.choices import suited_batch
 from ostinato.tasks.speech.encoding import Spoken, padded
 from ostinato.tasks.speech.network import SpeechBatch
 from ostinato.tasks.speech.parameters import SpeechParameters
@@ -44,7 +45,7 @@ class SpeechBatches:
         self._rows = np.flatnonzero(spoken.fits(parameters))
         lengths = spoken.lengths[self._rows].tolist()
         frames = max(1, round(parameters.batch_seconds / spoken.encoder.step))
-        size = parameters.batch_size
+        size = suited_batch(parameters, len(lengths))
         self._plan = BucketedBatches(
             ([0] * length for length in lengths), batch_tokens=frames, max_batch=size, window=20 * size,
             shuffle=shuffle, seed=parameters.seed,

@@ -19,6 +19,8 @@ FEW = 200
 """Utterances, of fewer of which more is made by changing them, and CTC is learned."""
 _LATTICE, _LONG = 4000, 3.0  # steps times units of a transducer; seconds of a recording that is long
 _MOST = 4
+_AMPLE = 4.0  # steps for each that a transcript needs, with which as many frames as can be are one
+_LEAST_BATCH, _BATCH = 4, 16
 _FITTING = 0.99  # of the transcripts must have room
 _ROOM = 1.25  # steps for each that CTC needs at least: with none to spare it could hardly be anything else
 
@@ -108,22 +110,39 @@ class Choices:
         return ", ".join(name for name, there in named.items() if there)
 
 
-def suited_subsampling(frames: Sequence[int], needed: Sequence[int], further: int = 1) -> int:
-    """Return how many frames can be one: up to four, so long as nearly all transcripts have room.
+def suited_subsampling(
+    frames: Sequence[int], needed: Sequence[int], further: int = 1, least: Sequence[int] | None = None
+) -> int:
+    """Return how many frames can be one: up to four, so long as nearly all transcripts have room; eight, if ample.
 
     Args:
         frames: of each utterance.
-        needed: steps that each transcript needs at least.
+        needed: steps that each transcript takes.
         further: how many steps layers make one after that.
+        least: steps without which it cannot be written, if these are fewer.
 
     >>> suited_subsampling([400, 300], [20, 20]), suited_subsampling([40, 60], [12, 20]), suited_subsampling([5], [9])
     (4, 2, 1)
+    >>> suited_subsampling([600], [8])
+    8
     """
     have, need = np.asarray(frames, np.float64), np.asarray(needed, np.float64)
+    if np.mean(have / (HIGHEST * further) >= _AMPLE * need) >= _FITTING:
+        return HIGHEST
+    need = need if least is None else np.asarray(least, np.float64)
     for count in range(_MOST, 1, -1):
         if np.mean(have / (count * further) >= _ROOM * need) >= _FITTING:
             return count
     return 1
+
+
+def suited_batch(parameters: SpeechParameters, utterances: int) -> int:
+    """Return how many utterances a batch has, at most: of few so few that an epoch has some eight steps.
+
+    >>> [suited_batch(SpeechParameters(), count) for count in (10, 28, 64, 1000)]
+    [4, 4, 8, 16]
+    """
+    return parameters.batch_size or min(max(utterances // 8, _LEAST_BATCH), _BATCH)
 
 
 def suited_loss(frames: Sequence[int], units: Sequence[int]) -> Loss:

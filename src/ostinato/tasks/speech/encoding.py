@@ -95,7 +95,7 @@ class SpeechEncoder:
         targets = [units.encode(text) for text in texts]
         loss = parameters.loss or suited_loss(raw.lengths.tolist(), list(map(len, targets)))
         subsampling = parameters.subsampling or suited_subsampling(
-            raw.lengths.tolist(), [1] if loss == "transducer" else least_steps(targets), 2**parameters.pyramid
+            raw.lengths.tolist(), least_steps(targets), 2**parameters.pyramid, [1] if loss == "transducer" else None
         )
         choices = Choices.of(parameters, subsampling, loss, suited_normal(train.durations.tolist()), len(train))
         return cls(

@@ -16,6 +16,7 @@ from ostinato.nn.pyramid import Pyramid
 from ostinato.options import Cell
 from ostinato.tasks.speech.augmenting import FrameAugmentation
 from ostinato.tasks.speech.choices import Choices
+from ostinato.tasks.speech.flat import flat_loss, flat_share
 from ostinato.tasks.speech.parameters import SpeechParameters
 
 
@@ -38,6 +39,8 @@ class SpeechNetwork(nn.Module):
         classes: units and the blank.
     """
 
+    learned: Tensor
+
     def __init__(self, parameters: SpeechParameters, choices: Choices, bands: int, classes: int) -> None:
         super().__init__()
         size = parameters.hidden_size
@@ -57,6 +60,7 @@ class SpeechNetwork(nn.Module):
         )
         self.normal = _norm(parameters.layer_norm, width)
         self.scores = nn.Linear(width, classes) if choices.loss != "transducer" else None
+        self.register_buffer("learned", torch.zeros((), dtype=torch.long))  # training steps so far
         self.predictor, self.joint = None, None
         if choices.loss != "ctc":
             self.predictor = TransducerPredictor(classes, size, lambda features: _cell(parameters.cell, features, size))
@@ -94,7 +98,19 @@ class SpeechNetwork(nn.Module):
         needed = needed_steps(batch.targets, batch.target_lengths) * self.reduction
         frames, lengths = self.augmentation(batch.frames, batch.lengths, needed)
         encoded, counts = self.encode(frames, lengths)
-        return self.loss(self.dropout(encoded), counts, batch.targets, batch.target_lengths)
+        encoded = self.dropout(encoded)
+        loss = self.loss(encoded, counts, batch.targets, batch.target_lengths)
+        return self._begun(loss, encoded, frames, counts, batch) if self.training else loss
+
+    def _begun(self, loss: Tensor, encoded: Tensor, frames: Tensor, counts: Tensor, batch: SpeechBatch) -> Tensor:
+        """Return the loss of a training step; of the first ones with that of an even alignment in it."""
+        share = flat_share(int(self.learned))
+        if self.scores is None or not share:
+            return loss
+        self.learned += 1
+        loud = frames[:: self.reduction].mean(-1)[: len(encoded)]
+        flat = flat_loss(self.scores(encoded), loud, counts, batch.targets, batch.target_lengths)
+        return (1 - share) * loss + share * flat
 
     def loss(self, encoded: Tensor, counts: Tensor, targets: Tensor, target_lengths: Tensor) -> Tensor:
         """Return the loss of encoded utterances; see `forward`."""

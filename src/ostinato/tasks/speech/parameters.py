@@ -85,7 +85,11 @@ class SpeechParameters(Parameters):
     )
     channels: int = model(32, "of the two convolutions over time and frequency", low=1)
     subsampling: int | None = model(
-        None, "frames that the convolutions make one", low=1, high=8, absent="4, or fewer where transcripts need them"
+        None,
+        "frames that the convolutions make one",
+        low=1,
+        high=8,
+        absent="8 where transcripts leave ample room, else 4, or fewer where they need them",
     )
     pyramid: int = model(0, "layers that read two steps of the one before as one", low=0, high=3)
     layer_norm: bool = model(True, "normalise what layers read and give")
@@ -119,7 +123,9 @@ class SpeechParameters(Parameters):
         high=2,
         absent="1 of fewer than 200 utterances, else 0.5",
     )
-    batch_size: int = training(16, "utterances of a batch, at most", low=1)
+    batch_size: int | None = training(
+        None, "utterances of a batch, at most", low=1, absent="an eighth of the training part, 4 to 16"
+    )
     batch_seconds: float = training(60.0, "seconds of a batch, padding counted", above=0)
     epochs: int | None = training(
         None, "passes over the training utterances, at most", low=1, absent="as many as make 2,500 steps, 10 to 150"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -20,6 +21,7 @@ from ostinato.tasks.speech.encoding import silence as silence_of
 from ostinato.tasks.speech.heard import Heard, plain_transcript, plain_words, samples_of
 from ostinato.tasks.speech.hearing import Hearing, SpeechModel, later
 from ostinato.tasks.speech.loudness import Quiet
+from ostinato.tasks.speech.reading import Reading
 
 
 class _End:
@@ -27,6 +29,7 @@ class _End:
 
 
 _END = _End()
+_RESAMPLING = 0.12  # seconds by which resampling may be late
 
 
 class SpeechStream(SoundStream):
@@ -67,10 +70,18 @@ class SpeechStream(SoundStream):
         self._normal, self._quiet = encoder.normaliser.begin(encoder.settings), Quiet(encoder.step)
         self._stages, self._norms = _shared(network)
         last: Any = self._stages[-1].copy
-        self._front, self._read = FrontSteps(last.beside["front"]), last.beside["read"]
+        self._front, self._read = FrontSteps(last.beside["front"]), Reading(last.beside["read"])
         self._rows = [Row(stage) for stage in self._stages]
         self._decoder = self._hearing.make()
         self._begin()
+        self._warm()
+
+    def _warm(self) -> None:
+        """Have compiled what is compiled at the first step, rather than let the first packet wait for it."""
+        settings = self._features.settings
+        seconds = settings.frame_length / 1000 + (0.0 if self.rate == settings.rate else _RESAMPLING)
+        self.push(np.zeros(math.ceil(self.rate * seconds), np.float32))
+        self.reset()
 
     @property
     def packet(self) -> int:
@@ -148,11 +159,12 @@ class SpeechStream(SoundStream):
     # --- from frames to words ----------------------------------------------------------------------------------------
 
     def _listened(self, frames: NDArray[np.float32], *, ended: bool) -> Steps:
+        if not (len(frames) or ended):
+            return Heard(self._text, False, (), (), self._samples / self.rate)
         done: list[Transcript] = []
         quiet = self._quiet.accept(frames)
         normal = frames if self._normal is None else self._normal.accept(frames)
-        with torch.inference_mode():
-            read = self._read(self._front.push(torch.from_numpy(normal))).numpy()
+        read = [self._read(row) for row in self._front.advance(normal)]
         every, first, reads = self._front.front.reduction, self._frames, self._reads
         self._frames, self._reads = first + len(frames), reads + len(read)
         for number, x in enumerate(read, reads):

@@ -20,7 +20,7 @@ from ostinato.tasks.base.task import Baselines, Task
 from ostinato.tasks.base.units import Units
 from ostinato.tasks.speech.baselines import MostFrequent, NearestRecording, Written
 from ostinato.tasks.speech.batches import SpeechBatches, batches_of
-from ostinato.tasks.speech.choices import Choices
+from ostinato.tasks.speech.choices import Choices, suited_batch
 from ostinato.tasks.speech.encoding import SpeechEncoder, Spoken, say_strange
 from ostinato.tasks.speech.heard import plain_words
 from ostinato.tasks.speech.hearing import HELPED, Hearing, SpeechModel, outputs_of, transcribed
@@ -106,7 +106,7 @@ class SpeechTask(Task[SpeechParameters, Utterances, SpeechEncoder, Spoken, Writt
 
     def steps_an_epoch(self, parameters: SpeechParameters, train: Utterances) -> int:
         seconds = float(train.durations.sum()) / parameters.batch_seconds
-        return max(math.ceil(len(train) / parameters.batch_size), math.ceil(seconds))
+        return max(math.ceil(len(train) / suited_batch(parameters, len(train))), math.ceil(seconds))
 
     def encoder(self, parameters: SpeechParameters, train: Utterances) -> SpeechEncoder:
         return SpeechEncoder.fit(parameters, train)

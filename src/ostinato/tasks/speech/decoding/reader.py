@@ -30,6 +30,7 @@ class StepperReader:
         nothing = np.zeros((rows, self._embedding.shape[1]), np.float32)
         outputs = self._step(nothing)
         self._start = outputs[0].copy(), _row(self._step.state(), 0)
+        self._stands: Any = None  # the state, of one row, at which the step stands
 
     def start(self) -> tuple[NDArray[Any], Any]:
         """Return the output and the state before any label."""
@@ -41,13 +42,16 @@ class StepperReader:
         after: list[Any] = []
         for first in range(0, len(labels), self._rows):
             some, before = labels[first : first + self._rows], states[first : first + self._rows]
-            filled = [*before, *[before[0]] * (self._rows - len(before))]
-            self._step.restore(_together(filled))
+            if self._rows > 1 or before[0] is None or before[0] is not self._stands:
+                filled = [*before, *[before[0]] * (self._rows - len(before))]
+                self._stands = None
+                self._step.restore(_together(filled))
             numbers = np.zeros((self._rows, self._embedding.shape[1]), np.float32)
             numbers[: len(some)] = self._embedding[list(some)]
             outputs.append(self._step(numbers)[: len(some)])
             state = self._step.state()
             after += [_row(state, row) for row in range(len(some))]
+            self._stands = after[-1] if self._rows == 1 else None
         return np.concatenate(outputs), after
 
 
