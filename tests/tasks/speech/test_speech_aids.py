@@ -75,6 +75,18 @@ def test_a_stream_writes_what_the_whole_recording_gives_with_a_language_model(fi
         assert " ".join(own.text for own in ended) == expected[0].text
 
 
+@pytest.mark.parametrize("packets", [0, 1, 30])
+def test_a_stream_with_a_beam_resumes_from_its_state(fitted, sounds, packets) -> None:
+    samples = sounds[0][0]
+    stream, other = fitted.stream(), fitted.stream()
+    for first in range(0, 80 * packets, 80):
+        stream.push(samples[first : first + 80])
+    other.restore(stream.state())  # in which no path is one of infinitely many nats
+    rest = [each.push(samples[80 * packets :]) for each in (stream, other)]
+    assert rest[0] == rest[1]
+    assert stream.finish() == other.finish()
+
+
 def test_what_is_missing_is_said_before_anything_is_trained(sounds, tmp_path) -> None:
     texts = _texts(6, 1)
     for wrong in ({"language_model": str(tmp_path / "none")}, {"words": str(tmp_path / "none.txt")}):

@@ -132,10 +132,13 @@ class CtcBeam:
 
         Raises:
             ShapeError: they have another number of classes.
+            UsageError: a number is NaN or above what a logarithm of probabilities can be.
         """
         rows = np.asarray(log_probabilities, np.float64)
         if rows.ndim != 2 or rows.shape[1] != self.classes:
             raise ShapeError(f"log_probabilities has shape {rows.shape}; expected (frames, {self.classes})")
+        if not (rows < np.inf).all():
+            raise UsageError("log_probabilities holds NaN or infinity; expected logarithms of probabilities")
         for row in rows:
             self._step(row)
             self.frames += 1
@@ -162,11 +165,12 @@ class CtcBeam:
         return Hypothesis(self._nodes[place].labels(), float(totals[place]), emissions_of(self._best_link(place)))
 
     def kept(self) -> dict[str, Any]:
-        """Return all that is held, as plain data."""
+        """Return all that is held, as plain data; a path that there is not has NaN, since states hold no infinity."""
+        scores = np.stack([self._all.blank, self._all.label, self._one.blank, self._one.label])
         return {
             "frames": self.frames,
             "labels": [list(node.labels()) for node in self._nodes],
-            "scores": np.stack([self._all.blank, self._all.label, self._one.blank, self._one.label]),
+            "scores": np.where(scores == NEVER, np.nan, scores),
             "blank": [[list(own) for own in emissions_of(link)] for link in self._blank_links],
             "label": [[list(own) for own in emissions_of(link)] for link in self._label_links],
         }
@@ -186,7 +190,7 @@ class CtcBeam:
         self.frames = int(kept["frames"])
         self._tree = PrefixTree(self.scorer, self.blank)
         self._enter([self._tree.walk(own) for own in labels])
-        copied = scores.copy()
+        copied = np.where(np.isnan(scores), NEVER, scores)
         self._all, self._one = (
             _Paths(copied[row], copied[row + 1], plus) for row, plus in zip((0, 2), _SUMS, strict=True)
         )
