@@ -152,6 +152,11 @@ def array_source(samples: Any, rate: Any, name: str) -> ArraySource:
             f"{name} is an array of shape {array.shape} and type {array.dtype}; expected samples, (samples,) or "
             "(samples, channels), floats in [-1, 1] or integers of 16 bits"
         )
+    if array.ndim == 2 and array.shape[1] > max(len(array), 2):
+        raise DataError(
+            f"{name} has the shape {array.shape}: more channels than samples; expected (samples, channels): turn it round "
+            "(samples.T)"
+        )
     if not isinstance(rate, (int, float, np.integer, np.floating)) or isinstance(rate, bool) or not (
         1_000 <= rate <= 768_000 and rate == int(rate)
     ):  # fmt: skip
