@@ -155,7 +155,8 @@ def test_sounds_in_memory_in_all_their_forms_are_the_same() -> None:
     [
         ([], []), ([(tone(), 16000)], []), ([(tone(), 16000)], [None]), ([(tone(), 0)], ["a"]),
         ([(tone(), 16000.5)], ["a"]), ([(np.zeros(0), 16000)], ["a"]), ([(np.full(9, np.nan), 16000)], ["a"]),
-        ([(1000 * tone(), 16000)], ["a"]), ([(np.zeros((2, 8000)), 16000)], ["a"]), ([(np.zeros((2, 2, 2)), 16000)], ["a"]), ([(["x"], 16000)], ["a"]),
+        ([(1000 * tone(), 16000)], ["a"]),
+        ([(np.zeros((2, 8000)), 16000)], ["a"]), ([(np.zeros((2, 2, 2)), 16000)], ["a"]), ([(["x"], 16000)], ["a"]),
         ([3], ["a"]), 3, None, "gone.csv", "gone\0.csv", {"audio": []}, {"audio": ["gone.wav"], "text": ["a"]},
         {"audio": [None], "text": ["a"]}, {"x": ["a.wav"], "text": ["a"]}, {"audio": ["a.wav"]},
     ],

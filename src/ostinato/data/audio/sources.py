@@ -154,8 +154,8 @@ def array_source(samples: Any, rate: Any, name: str) -> ArraySource:
         )
     if array.ndim == 2 and array.shape[1] > max(len(array), 2):
         raise DataError(
-            f"{name} has the shape {array.shape}: more channels than samples; expected (samples, channels): turn it round "
-            "(samples.T)"
+            f"{name} has the shape {array.shape}: more channels than samples; expected (samples, channels), which "
+            "is its transpose (samples.T)"
         )
     if not isinstance(rate, (int, float, np.integer, np.floating)) or isinstance(rate, bool) or not (
         1_000 <= rate <= 768_000 and rate == int(rate)
