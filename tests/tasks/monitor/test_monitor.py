@@ -15,7 +15,7 @@ from ostinato.streaming import push_many
 from ostinato.tasks.monitor.judged import Ward
 from ostinato.tasks.monitor.parameters import NOTICE
 from ostinato.tasks.monitor.stays import Stays
-from ostinato.tasks.monitor.summaries import Running, of_batch
+from ostinato.data.health.summaries import Running, of_batch
 
 FEW = {"time_unit": "hours", "members": 2, "hidden_size": 4, "progress": False}
 
