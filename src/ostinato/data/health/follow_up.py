@@ -68,8 +68,8 @@ def with_follow_up(
     if (ends < 0).any():
         row = int((ends < 0).argmax())
         raise DataError(
-            f'"{follow_up}" of patient "{patients.ids[row]}" of {table.origin} lies before the beginning; expected 0 or '
-            "more"
+            f'"{follow_up}" of patient "{patients.ids[row]}" of {table.origin} lies before the beginning; expected '
+            "0 or more"
         )
     last = patients.stays()
     if (early := ends < last - 1e-6).any():

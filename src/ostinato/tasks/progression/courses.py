@@ -176,7 +176,8 @@ def elapsed(hours: Any, scale: float) -> Any:
 class CourseBatch(NamedTuple):
     """Padded courses: `x (time, batch, numbers)`, `lengths (batch,)`; of each step `watched` intervals and `events`.
 
-    `values`, `there (time, batch, targets)`: what was measured; `hours (time, batch)`. Without an outcome `events` is -1.
+    `values`, `there (time, batch, targets)`: what was measured; `hours (time, batch)`. Without an outcome `events` is
+    -1.
     """
 
     x: Tensor

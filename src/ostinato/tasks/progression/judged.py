@@ -43,7 +43,7 @@ def uncensored(durations: Floats, came: NDArray[np.bool_], at: Floats, *, before
 
 @dataclass(frozen=True)
 class Landmark:
-    """Who is judged at a landmark: `patients`, hours left `durations`, `kinds` of events, and places among the marks."""
+    """Who is judged at a landmark: `patients`, hours left `durations`, `kinds` of events, places among the `marks`."""
 
     patients: Codes
     durations: Floats
@@ -71,15 +71,15 @@ def comparable(landmark: Landmark, cause: int, horizon: float) -> Floats:
     hit = (landmark.kinds == cause + 1) & (landmark.durations <= horizon)
     came = landmark.kinds == cause + 1
     weight = np.where(hit, uncensored(landmark.durations, came, landmark.durations, before=True) ** -2.0, 0.0)
-    later = landmark.durations[:, None] < landmark.durations
+    later: NDArray[np.bool_] = landmark.durations[:, None] < landmark.durations
     later |= (landmark.durations[:, None] == landmark.durations) & ~came
     np.fill_diagonal(later, False)
-    return weight[:, None] * later
+    return np.asarray(weight[:, None] * later)
 
 
 def concordant(weights: Floats, risks: Floats) -> Floats:
     """Return the part of each pair's weight that a risk has in the right order; ties count half."""
-    return weights * ((risks[:, None] > risks) + 0.5 * (risks[:, None] == risks))
+    return np.asarray(weights * ((risks[:, None] > risks) + 0.5 * (risks[:, None] == risks)))
 
 
 def _index(total: Floats, pairs: list[tuple[Codes, Floats, Floats]]) -> Floats:
@@ -117,7 +117,9 @@ def concordances(courses: Courses, incidence: Floats) -> dict[str, Sums]:
 def at_horizon(courses: Courses, incidence: Floats) -> Floats:
     """Return the risk of the event that measures are of, within the horizon, `(marks,)`."""
     own = courses.encoder
-    return np.array([np.interp(own.horizon, np.append(0, own.ends), np.append(0, row)) for row in incidence[:, own.cause]])
+    return np.array(
+        [np.interp(own.horizon, np.append(0, own.ends), np.append(0, row)) for row in incidence[:, own.cause]]
+    )
 
 
 def times_judged(courses: Courses) -> Codes:
@@ -179,7 +181,7 @@ def reliability(courses: Courses, incidence: Floats) -> tuple[Floats, Floats, Fl
         return np.zeros(0), np.zeros(0), np.zeros(0)
     edges = np.unique(np.quantile(risks, np.linspace(0, 1, _BINS + 1)))
     place = np.clip(np.searchsorted(edges, risks, side="right") - 1, 0, max(len(edges) - 2, 0))
-    total = np.bincount(place, weights)
+    total: Floats = np.bincount(place, weights).astype(np.float64)
     there = total > 0
     given, shares = (np.bincount(place, weights * own_)[there] / total[there] for own_ in (risks, truth))
     return given, shares, total[there]

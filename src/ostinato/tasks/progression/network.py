@@ -126,7 +126,8 @@ class ProgressionNetwork(nn.Module):
 
     def hazards(self, said: Tensor) -> Tensor:
         """Return the logits of hazards, against no event, `(..., causes, intervals)`."""
-        return said[..., : self.causes * self.intervals].unflatten(-1, (self.causes, self.intervals))
+        own = said[..., : self.causes * self.intervals]
+        return own.reshape(*own.shape[:-1], self.causes, self.intervals)
 
     def quantiles(self, said: Tensor, newest: Tensor, ahead: Tensor) -> Tensor:
         """Return the quantiles of next values on their scales, `(..., targets, 3)`.
@@ -136,7 +137,8 @@ class ProgressionNetwork(nn.Module):
             newest: `(..., targets)`, the last values.
             ahead: `(...)` hours.
         """
-        own = said[..., self.causes * self.intervals :].unflatten(-1, (_COURSE, len(self.targets)))
+        rest = said[..., self.causes * self.intervals :]
+        own = rest.reshape(*rest.shape[:-1], _COURSE, len(self.targets))
         by = elapsed(ahead, self.scale)[..., None]
         middle = newest + own[..., 0, :] + by * own[..., 1, :]
         low = functional.softplus(own[..., 2, :] + by * own[..., 3, :])
@@ -150,13 +152,18 @@ class ProgressionObjective:
     Each step is an example of time to an event from there on (landmarking at all visits: van Houwelingen, 2007); each
     member has a loss of its own. Of next values those of the following visit are held out for judging; in training they
     are of any later one as often.
+
+    Args:
+        network: that is trained.
     """
+
+    def __init__(self, network: ProgressionNetwork) -> None:
+        self.network = network
 
     def __call__(self, module: nn.Module, batch: Any, carry: Carry | None) -> Step:  # noqa: ARG002
         """Read a batch of courses."""
-        own, net = CourseBatch(*batch), module
-        assert isinstance(net, ProgressionNetwork)
-        said = net(own.x, own.lengths)
+        own, net = CourseBatch(*batch), self.network
+        said = module(own.x, own.lengths)
         real = torch.arange(len(own.x), device=own.x.device)[:, None] < own.lengths
         known = real & (own.events >= 0)
         loss = said.new_zeros(())
@@ -165,13 +172,14 @@ class ProgressionObjective:
             watched, events = (part[known].repeat(len(said)) for part in (own.watched, own.events))
             loss = event_loss(logits.permute(2, 0, 1), events, watched).mean()
         if net.targets:
-            loss = loss + self._values(net, own, said, real)
+            loss = loss + self._values(own, said, real, training=module.training)
         return Step(loss, float(real.sum()))
 
-    def _values(self, net: ProgressionNetwork, own: CourseBatch, said: Tensor, real: Tensor) -> Tensor:
+    def _values(self, own: CourseBatch, said: Tensor, real: Tensor, *, training: bool) -> Tensor:
+        net = self.network
         steps = torch.arange(len(own.x), device=real.device)[:, None].expand(real.shape)
         later = steps + 1
-        if net.training:
+        if training:
             left = (own.lengths - 1 - steps).clamp(min=1)
             drawn = steps + 1 + (torch.rand(real.shape, device=real.device) * left).long()
             later = torch.where(torch.rand(real.shape, device=real.device) < 0.5, later, drawn)

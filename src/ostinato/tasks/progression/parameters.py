@@ -23,8 +23,8 @@ class ProgressionParameters(TimedTables):
         name="progression",
         kind="progression model",
         help="tell the risk of events and next values from the visits of patients",
-        description="Train a recurrent model on visits of patients, with the time of follow-up and the event that ended "
-        "it; hold some patients out, and show it beside Cox's model at landmarks, Kaplan-Meier, the last value carried "
+        description="Train a recurrent model on visits of patients, with the time of follow-up and the event that "
+        "ended it; hold some patients out, and show it beside Cox's model at landmarks, Kaplan-Meier, the last value carried "
         f"forward and a linear model. {NOTICE}",
         examples="""
   ostinato fit progression visits.csv --id id --time day --time-unit days --event status --follow-up futime --out model
@@ -69,7 +69,7 @@ class ProgressionParameters(TimedTables):
     hidden_size: int = model(16, "units of a layer", low=1)
     num_layers: int = model(1, "layers", low=1)
     members: int = model(3, "networks, trained together, whose probabilities are averaged", low=1)
-    intervals: int = model(12, "intervals of the time ahead", low=2, high=200)
+    steps_ahead: int = model(12, "intervals of the time ahead", low=2, high=200)
     dropout: float = model(0.3, "of what heads read", low=0, below=1)
     variable_dropout: float = model(0.1, "share of variables of a patient hidden in training", low=0, below=1)
     batch_size: int = training(32, "patients of a batch", low=1)
@@ -82,7 +82,7 @@ class ProgressionParameters(TimedTables):
     schedule: Schedule = training("one_cycle", "how the learning rate falls from the first step to the last")
     patience: int | None = training(12, "epochs without a better validation loss before training stops", low=1)
 
-    unsized: ClassVar[frozenset[str]] = frozenset({"intervals"})
+    unsized: ClassVar[frozenset[str]] = frozenset({"steps_ahead"})
 
     @property
     def left_out(self) -> tuple[str, ...]:

@@ -19,9 +19,14 @@ _WIDEST = 600  # numbers that next values are linear in; of more, each only in t
 
 @dataclass(frozen=True)
 class Start:
-    """A linear model: `base (intervals, causes)`, `hazards (causes, numbers)`; `courses (2 * targets, numbers)`,
+    """A linear model of hazards and of next values.
 
-    `shifts (2 * targets,)`: level and slope of each target; `spreads (4 * targets,)`: of their intervals.
+    Args:
+        base: `(intervals, causes)`.
+        hazards: `(causes, numbers)`.
+        courses: `(2 * targets, numbers)`, level and slope of each target.
+        shifts: `(2 * targets,)`, likewise.
+        spreads: `(4 * targets,)`, of their intervals.
     """
 
     base: Floats
@@ -146,7 +151,8 @@ def _ridge(x: Floats, y: Floats, owners: Any) -> tuple[Floats, Floats]:
             off[~inside] = y[~inside] - x[~inside] @ given
         if (error := float(np.abs(off).sum())) < best[0]:
             best = (error, off, ridge)
-    return np.linalg.solve(x.T @ x + best[2] * held, x.T @ y), best[1]
+    found: Floats = np.linalg.solve(x.T @ x + best[2] * held, x.T @ y)
+    return found, best[1]
 
 
 def _inverse(value: float) -> float:
