@@ -19,10 +19,10 @@ class ProgressionModel(Estimator[ProgressionTask], ProgressionParameters):
     """The risk of events by any time ahead, and next values, after every visit of a patient. This is no medical device.
 
     Each row of the data is a visit (a column a variable) or a measurement; a column of the event that ended follow-up
-    (0 censored, 1, 2, ... which) and one of when it ended are the same in all rows of a patient. Events compete: hazards
-    of each cause in intervals of the time ahead are told at every visit. Nothing is filled in: values, masks and time
-    gaps go to the cell together. A penalised linear model is fitted first; the network adds to it. Patients are in one
-    part only, drawn by event.
+    (0 censored, 1, 2, ... which) and one of when it ended are the same in all rows of a patient. Events compete:
+    hazards of each cause in intervals of the time ahead are told at every visit. Nothing is filled in: values, masks
+    and time gaps go to the cell together. A penalised linear model is fitted first; the network adds to it. Patients
+    are in one part only, drawn by event.
 
     Its parameters are those of `ProgressionParameters`.
 

@@ -89,7 +89,7 @@ def _index(total: Floats, pairs: list[tuple[Codes, Floats, Floats]]) -> Floats:
         times = total[:, patients]
         good += ((times @ right) * times).sum(1)
         every += ((times @ weights) * times).sum(1)
-    return np.divide(good, every, out=np.full(len(total), np.nan), where=every > 0)
+    return np.asarray(np.divide(good, every, out=np.full(len(total), np.nan), where=every > 0))
 
 
 def index_names(courses: Courses) -> list[str]:

@@ -24,8 +24,8 @@ class ProgressionParameters(TimedTables):
         kind="progression model",
         help="tell the risk of events and next values from the visits of patients",
         description="Train a recurrent model on visits of patients, with the time of follow-up and the event that "
-        "ended it; hold some patients out, and show it beside Cox's model at landmarks, Kaplan-Meier, the last value carried "
-        f"forward and a linear model. {NOTICE}",
+        "ended it; hold some patients out, and show it beside Cox's model at landmarks, Kaplan-Meier, the last value "
+        f"carried forward and a linear model. {NOTICE}",
         examples="""
   ostinato fit progression visits.csv --id id --time day --time-unit days --event status --follow-up futime --out model
   ostinato fit progression visits.csv --id id --time day --event status --event-code 2 --landmarks 365,1096 --out model

@@ -150,7 +150,7 @@ def _ridge(x: Floats, y: Floats, owners: Any) -> tuple[Floats, Floats]:
             given = np.linalg.solve(x[inside].T @ x[inside] + ridge * held, x[inside].T @ y[inside])
             off[~inside] = y[~inside] - x[~inside] @ given
         if (error := float(np.abs(off).sum())) < best[0]:
-            best = (error, off, ridge)
+            best = (error, np.asarray(off, np.float64), ridge)
     found: Floats = np.linalg.solve(x.T @ x + best[2] * held, x.T @ y)
     return found, best[1]
 
