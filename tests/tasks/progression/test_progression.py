@@ -123,18 +123,23 @@ def changed(rows, **more):
     return [{**row, **{name: own(row) if callable(own) else own for name, own in more.items()}} for row in rows]
 
 
+def third(value, name):
+    """Return what gives a value to the patient 3, and to others what they have."""
+    return lambda row: row[name] if row["id"] != 3 else value(row) if callable(value) else value
+
+
 VISITS = visits(20)
 BAD = {
     "an event without its time": (
-        changed(VISITS, futime=lambda row: None if row["id"] == 3 else row["futime"]),
+        changed(VISITS, futime=third(None, "futime")),
         'no "futime"',
     ),
     "follow-up before the last visit": (
-        changed(VISITS, futime=lambda row: 1.0 if row["id"] == 3 else row["futime"]),
+        changed(VISITS, futime=third(1.0, "futime")),
         "before their last visit",
     ),
     "two events": (
-        changed(VISITS, status=lambda row: int(row["day"] > 1) if row["id"] == 3 else row["status"]),
+        changed(VISITS, status=third(lambda row: int(row["day"] > 1), "status")),
         "another event",
     ),
     "two ends": (changed(VISITS, futime=lambda row: row["futime"] + row["day"]), "another end"),

@@ -151,8 +151,8 @@ def _ridge(x: Floats, y: Floats, owners: Any) -> tuple[Floats, Floats]:
             off[~inside] = y[~inside] - x[~inside] @ given
         if (error := float(np.abs(off).sum())) < best[0]:
             best = (error, np.asarray(off, np.float64), ridge)
-    found: Floats = np.linalg.solve(x.T @ x + best[2] * held, x.T @ y)
-    return found, best[1]
+    found = np.linalg.solve(x.T @ x + best[2] * held, x.T @ y)
+    return np.asarray(found, np.float64), best[1]
 
 
 def _inverse(value: float) -> float:
