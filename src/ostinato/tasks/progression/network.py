@@ -53,7 +53,7 @@ class Member(nn.Module):
         self.hazards = nn.Linear(flat, self.causes, bias=False).requires_grad_(False)
         self.courses = nn.Linear(flat, 2 * len(self.targets)).requires_grad_(False)
         self.spreads = nn.Parameter(torch.zeros(4 * len(self.targets)))
-        self.register_buffer("position", torch.linspace(-1, 1, self.intervals), persistent=False)
+        self.register_buffer("position", torch.linspace(-1, 1, self.intervals))
 
     def begin(self, start: Start) -> None:
         """Take over the linear model that was fitted."""

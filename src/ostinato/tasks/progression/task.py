@@ -90,6 +90,10 @@ class ProgressionTask(Task[ProgressionParameters, Patients, ProgressionEncoder, 
             limits=read_limits(own.limits), missing=own.all_missing, decimal=own.decimal, reading=reading,
             unit_given=own.time_unit is not None,
         )  # fmt: skip
+        clock = patients.reading.clock
+        if reading is None and clock.kind in ("dates", "elapsed"):  # what is said of times has a unit all the same
+            unit = own.time_unit or ("days" if clock.kind == "dates" else "hours")
+            patients = replace(patients, reading=replace(patients.reading, clock=replace(clock, unit=unit)))
         unread = [place for place, name in enumerate(patients.variables) if name in own.left_out]
         if unread:
             patients = patients.kept(~np.isin(patients.codes, unread))
