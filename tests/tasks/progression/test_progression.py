@@ -209,7 +209,7 @@ def test_on_the_command_line(tmp_path, capsys) -> None:
     argv += ["--time-unit", "days", "--members", "1", "--epochs", "1", "--hidden-size", "4", "--out", out]
     assert main(argv) == 0
     capsys.readouterr()
-    assert main(["predict", out, str(tmp_path / "v.csv"), "--visits", "--ahead", "2"]) == 0
+    assert main(["predict", out, str(tmp_path / "v.csv"), "--visits", "--ahead", "2", "--json"]) == 0
     line = json.loads(capsys.readouterr().out.splitlines()[0])
     assert line["ahead"] == 2
     assert line["notice"] == NOTICE

@@ -13,6 +13,7 @@ from ostinato.tasks.progression.courses import LEVELS, Courses, Floats, Pairs, e
 
 _RIDGES = (3.0, 10.0, 30.0, 100.0, 300.0)
 _FOLDS = 4
+_TAKEN = (0.25, 0.5, 0.75, 1.0)
 _MOST = 20_000  # steps, or pairs of a target, that are fitted on
 _WIDEST = 600  # numbers that next values are linear in; of more, each only in those of its own variable
 
@@ -138,21 +139,27 @@ def fit_courses(courses: Courses, pairs: Pairs | None = None) -> tuple[Floats, F
 
 
 def _ridge(x: Floats, y: Floats, owners: Any) -> tuple[Floats, Floats]:
-    """Return weights of a ridge regression, and errors on patients left out, `(rows,)`; the last column is 1."""
+    """Return weights of a ridge regression, and errors on patients left out, `(rows,)`; the last column is 1.
+
+    The penalty, and how much of what it says is taken, are those of least absolute error on patients left out: of
+    values that mostly stay, such as grades, nothing is taken, and the last one is carried forward.
+    """
     held = np.eye(x.shape[1])
     held[-1, -1] = 1e-6
     fold = owners % _FOLDS
-    best: tuple[float, Floats, float] = (np.inf, y, _RIDGES[-1])
+    best: tuple[float, Floats, float, float] = (float(np.abs(y).sum()), y, _RIDGES[-1], 0.0)
     for ridge in _RIDGES[1:] if len(y) >= 2 * _FOLDS else ():
-        off = np.empty(len(y))
+        said = np.zeros(len(y))
         for number in range(_FOLDS):
             inside = fold != number
-            given = np.linalg.solve(x[inside].T @ x[inside] + ridge * held, x[inside].T @ y[inside])
-            off[~inside] = y[~inside] - x[~inside] @ given
-        if (error := float(np.abs(off).sum())) < best[0]:
-            best = (error, np.asarray(off, np.float64), ridge)
+            said[~inside] = x[~inside] @ np.linalg.solve(
+                x[inside].T @ x[inside] + ridge * held, x[inside].T @ y[inside]
+            )
+        for taken in _TAKEN:
+            if (error := float(np.abs(y - taken * said).sum())) < best[0]:
+                best = (error, np.asarray(y - taken * said, np.float64), ridge, taken)
     found = np.linalg.solve(x.T @ x + best[2] * held, x.T @ y)
-    return np.asarray(found, np.float64), best[1]
+    return np.asarray(best[3] * found, np.float64), best[1]
 
 
 def _inverse(value: float) -> float:
