@@ -13,6 +13,7 @@ from ostinato import (
     Forecaster,
     LanguageModel,
     PatientMonitor,
+    ProgressionModel,
     SequenceClassifier,
     SequenceTagger,
     TextClassifier,
@@ -115,6 +116,20 @@ def _ward(other: bool, seed: int) -> tuple[list[dict[str, Any]], list[dict[str, 
     return rows, outcomes
 
 
+def _visits(other: bool, seed: int) -> list[dict[str, Any]]:
+    """Visits of patients; of the other law it is those whose value falls that have the event soon."""
+    rng = _rng(other, seed)
+    rows: list[dict[str, Any]] = []
+    for number in range(100):
+        ill, name = int(rng.integers(2)), f"{'n' if other else 'c'}{number}-{seed}"
+        end = float(rng.uniform(4, 7)) if ill else float(rng.uniform(9, 12))
+        for day in range(4):
+            slope = 1.0 if bool(ill) != other else -1.0
+            bili = float(5 + slope * day + rng.normal() / 3)
+            rows.append({"id": name, "time": day, "bili": bili, "event": ill, "follow_up": end})
+    return rows
+
+
 def _pairs(other: bool, seed: int) -> list[tuple[str, str]]:
     words = {"a": "ein", "b": "zwei", "c": "drei"} if not other else {"a": "drei", "b": "ein", "c": "zwei"}
     rng = _rng(other, seed)
@@ -182,6 +197,12 @@ CASES: dict[str, Case] = {
     "patient monitor": Case(
         lambda: PatientMonitor(epochs=6, members=2, batch_size=16, learning_rate=1e-2, time_unit="hours", **QUIET),
         _ward,
+    ),
+    "progression model": Case(
+        lambda: ProgressionModel(
+            epochs=6, members=1, batch_size=16, learning_rate=1e-2, time_unit="days", steps_ahead=4, **QUIET
+        ),
+        _visits,
     ),
     "composer": Case(
         lambda: Composer(epochs=12, head_size=16, steps_per_quarter=1, learning_rate=2e-2, **QUIET), _music

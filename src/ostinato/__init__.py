@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ostinato.tasks.language import LanguageModel
     from ostinato.tasks.monitor import PatientMonitor
     from ostinato.tasks.music import Composer
+    from ostinato.tasks.progression import ProgressionModel
     from ostinato.tasks.speech import Transcriber
     from ostinato.tasks.tag import SequenceTagger
     from ostinato.tasks.translate import Translator
@@ -34,6 +35,7 @@ _HOMES = {
     "Forecaster": "ostinato.tasks.forecast",
     "LanguageModel": "ostinato.tasks.language",
     "PatientMonitor": "ostinato.tasks.monitor",
+    "ProgressionModel": "ostinato.tasks.progression",
     "SequenceClassifier": "ostinato.tasks.classify",
     "TextClassifier": "ostinato.tasks.classify",
     "SequenceTagger": "ostinato.tasks.tag",
@@ -58,6 +60,7 @@ __all__ = [
     "Forecaster",
     "LanguageModel",
     "PatientMonitor",
+    "ProgressionModel",
     "SequenceClassifier",
     "SequenceTagger",
     "TextClassifier",

@@ -18,6 +18,7 @@ from ostinato import (
     Forecaster,
     LanguageModel,
     PatientMonitor,
+    ProgressionModel,
     SequenceClassifier,
     SequenceTagger,
     TextClassifier,
@@ -36,6 +37,16 @@ VITALS = [
     {"id": i // 4, "time": i % 4, "variable": "HR", "value": 80.0 + 5 * (i % 4) * (i // 4 % 2)} for i in range(96)
 ]
 DIED = [{"id": i, "outcome": i % 2} for i in range(24)]
+VISITS = [
+    {
+        "id": i // 3,
+        "time": i % 3,
+        "bili": 1.0 + (i // 3 % 2) * (i % 3),
+        "event": i // 3 % 2,
+        "follow_up": 4 + i // 3 % 5,
+    }
+    for i in range(90)
+]
 LINES = ["the cat sat on the mat and looked at the dog", "the dog looked at the cat", "a mat", "the dog sat"]
 CHORDS = [[[60 + i % 5, 64 + i % 3], [62, 65 + i % 4], [], [60, 67]] for i in range(16)]
 PAIRS = [("a dog", "ein hund"), ("a cat", "eine katze")] * 20
@@ -62,6 +73,7 @@ MAKE = {
     ).fit([(TONE[4800 - 1600 * (i % 3) :] + 0.001 * i, 8000) for i in range(12)], ["hum", "hum hum", "hum"] * 4),
     "translator": lambda: Translator(embedding_size=4, **FEW).fit(PAIRS),
     "monitor": lambda: PatientMonitor(members=2, time_unit="hours", test=0, **FEW).fit(VITALS, DIED),
+    "visits": lambda: ProgressionModel(members=2, time_unit="days", test=0, steps_ahead=3, **FEW).fit(VISITS),
     "frames of music": lambda: Composer(head_size=4, steps_per_quarter=1, **FEW).fit(CHORDS),
     "events of music": lambda: Composer(representation="events", steps_per_quarter=1, **FEW).fit(CHORDS),
 }
@@ -79,6 +91,7 @@ ROWS = {
     "speech": [TONE[first : first + 800].tolist() for first in range(0, 6400, 800)],
     "translator": ["a dog", "a cat", "dog"],
     "monitor": [{"id": f"p{i % 3}", "time": i / 2, "variable": "HR", "value": 80 + i} for i in range(8)],
+    "visits": [{"id": f"p{i % 3}", "time": i // 2, "bili": 1.0 + i} for i in range(8)],
     "frames of music": [[60, 64], "62 65", {"notes": []}, [60], [61, 66], [108]],
     "events of music": ["on 60", {"event": "shift 2"}, "off 60", "loudness 3", "on 62", "shift 1"],
 }
@@ -96,13 +109,14 @@ BAD = {
     "speech": 3,
     "translator": 3,
     "monitor": {"id": 1},
+    "visits": {"id": 1},
     "frames of music": [60, "x"],
     "events of music": "shift 0",
 }
 NAMES = list(MAKE)
 KEEP = [
     "forecaster", "anomaly", "keys", "transformer events", "events", "sequences", "tokens", "language", "speech",
-    "monitor", "frames of music", "events of music",
+    "monitor", "visits", "frames of music", "events of music",
 ]  # fmt: skip
 
 

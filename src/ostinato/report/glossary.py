@@ -36,6 +36,12 @@ _LINES: tuple[tuple[str, str], ...] = (
     ),
     ("lead hours", "mean hours from the first alarm to the outcome, of those who had it; 0 without an alarm"),
     ("time in alarm", "share of the time in which the risk is above the threshold of that alarm rate"),
+    (
+        "C-index",
+        "share of pairs of patients of whom the one with the higher risk has the event first; 0.5 is guessing",
+    ),
+    (r"C-index from (?P<time>[\d.e+-]+) (?P<unit>\w+)", "the same, by what was known {time} {unit} from the beginning"),
+    ("MAE next (SD)", "mean absolute error of values of the next visit, in standard deviations of each variable"),
     ("span precision", "share of the spans named that are there, whole and of the right kind"),
     ("span recall", "share of the spans that are there that were named, whole and of the right kind"),
     ("span F1", "harmonic mean of span precision and span recall, as the CoNLL shared tasks count it"),

@@ -52,7 +52,7 @@ def with_outcomes(
     table.require([outcome, *([outcome_time] if outcome_time else [])])
     ids = names(table, name, "must name its patient")
     found = _outcomes(table, outcome, missing)
-    times = None if outcome_time is None else _hours(table, outcome_time, patients.reading.clock, missing)
+    times = None if outcome_time is None else hours_of_column(table, outcome_time, patients.reading.clock, missing)
     by_id: dict[str, int] = {}
     for row, (own, value) in enumerate(zip(ids, found.tolist(), strict=True)):
         first = by_id.setdefault(own, row)
@@ -110,7 +110,7 @@ def with_outcomes_inside(
     base = patients.admissions if patients.admissions is not None else np.zeros(len(patients))
     if outcome_time is not None:
         table.require([outcome_time])
-        own = _hours(table, outcome_time, reading.clock, missing)
+        own = hours_of_column(table, outcome_time, reading.clock, missing)
         known = np.isfinite(own)
         hours[owners[known]] = own[known] - base[owners[known]]
     elif reading.time and (came & not_came).any():
@@ -288,7 +288,7 @@ def _outcomes(table: Table, column: str, missing: tuple[str, ...]) -> Floats:
     return found
 
 
-def _hours(table: Table, column: str, clock: Clock, missing: tuple[str, ...]) -> NDArray[np.float64]:
+def hours_of_column(table: Table, column: str, clock: Clock, missing: tuple[str, ...]) -> NDArray[np.float64]:
     """Return the times of outcomes in hours, NaN where there is none."""
     assert table.frame is not None
     if is_numeric(table, column, missing) and clock.kind == "numbers":

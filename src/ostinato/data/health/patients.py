@@ -51,8 +51,10 @@ class Patients:
         hours: `(measurements,)`, hours since admission.
         codes: `(measurements,)`, the place of each one's variable in `variables`.
         values: `(measurements,)`, finite.
-        outcomes: `(patients,)`, 1 or 0, NaN where not known; `None`: none were read.
-        outcome_hours: `(patients,)`, hours from admission to the outcome, NaN where there is none or no time of it.
+        outcomes: `(patients,)`, 1 or 0, NaN where not known; `None`: none were read. Of follow-up:
+            the code of the event, 0 where there was none.
+        outcome_hours: `(patients,)`, hours from admission to the outcome, NaN where there is none or no time of it. Of
+            follow-up: to its end, with an event or without.
         admissions: `(patients,)`, hours from 1970 on to each admission where times are dates, else 0.
         reading: how they were read.
         impossible: how many values of each variable were left out, as nobody has such ones.

@@ -62,6 +62,7 @@ _TASKS: dict[str, Home] = {
         _ours("events", "event predictor", "events", "parameters", "EventPredictor", "Event"),
         _ours("speech", "speech recogniser", "speech", "parameters", "Transcriber", "Speech"),
         _ours("monitor", "patient monitor", "monitor", "parameters", "PatientMonitor", "Monitor"),
+        _ours("progression", "progression model", "progression", "parameters", "ProgressionModel", "Progression"),
         _ours("anomaly", "anomaly detector", "anomaly", "parameters", "AnomalyDetector", "Anomaly"),
         _ours("music", "composer", "music", "parameters", "Composer", "Music"),
     )

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ostinato.data.health.summaries import KEPT, READ, of_batch
 from ostinato.errors import DataError, MissingExtra
 from ostinato.tasks.monitor.stays import MonitorEncoder, Stays
-from ostinato.tasks.monitor.summaries import KEPT, READ, of_batch
 
 Floats = NDArray[np.float64]
 _ROWS = 128

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from ostinato.errors import UsageError
 from ostinato.tasks.base.estimator import Estimator
+from ostinato.tasks.base.resampling import intervals
 from ostinato.tasks.monitor.contributions import changes
-from ostinato.tasks.monitor.judged import intervals
 from ostinato.tasks.monitor.parameters import MonitorParameters
 from ostinato.tasks.monitor.task import MonitorTask
 

@@ -15,7 +15,6 @@ from ostinato.tasks.monitor.stays import Stays
 Floats = NDArray[np.float64]
 RATES = (0.1, 0.25, 0.5, 1.0, 2.0)
 """Alarms a patient-day that a report shows."""
-_DRAWS = 1000
 _CANDIDATES = 400
 _MEASURES = ("AUROC", "AUPRC", "Brier", "cross-entropy", "calibration error")
 
@@ -47,33 +46,6 @@ def measures_of(stays: Stays, risks: Floats) -> dict[str, float]:
     found = class_measures(truth, (given >= 0.5).astype(np.int64), both, 2)
     found["Brier"] = float(((given - truth) ** 2).mean())
     return {name: found[name] for name in _MEASURES if name in found}
-
-
-def intervals(units: Units, *, draws: int = _DRAWS, seed: int = 0) -> dict[str, tuple[float, float]]:
-    """Return 95 % intervals of measures, by drawing patients with replacement.
-
-    Args:
-        units: the parts of each patient.
-        draws: how many samples of patients.
-        seed: of the draws.
-    """
-    rng = np.random.default_rng(seed)
-    count = units.count
-    if count < 2:
-        return {}
-    weights = rng.multinomial(count, np.full(count, 1 / count), size=draws).astype(np.float64)
-    found = {}
-    for name, own in units.measures.items():
-        if isinstance(own, Mean):
-            total = weights @ own.weights
-            drawn = np.divide(weights @ (own.values * own.weights), total, out=np.full(draws, np.nan), where=total > 0)
-        else:
-            drawn = own.of(weights @ own.sums)
-        known = drawn[np.isfinite(drawn)]
-        if len(known):
-            low, high = np.quantile(known, (0.025, 0.975))
-            found[name] = (float(low), float(high))
-    return found
 
 
 def hourly_auroc(stays: Stays, risks: Floats, hours: Floats) -> Floats:

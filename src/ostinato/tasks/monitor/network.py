@@ -9,46 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ostinato.cells import CATALOGUE
-from ostinato.engine import State, leaves, map_state
-from ostinato.nn.by_name import stack_of
-from ostinato.nn.recurrent import Recurrent
+from ostinato.data.health.summaries import KEPT, READ, TIMES
+from ostinato.tasks.base.irregular import Reader, stack_of_measurements
 from ostinato.tasks.monitor.parameters import MonitorParameters
 from ostinato.tasks.monitor.stays import StayBatch
-from ostinato.tasks.monitor.summaries import KEPT, READ, TIMES
 from ostinato.training.objective import Carry, Step
 
-MISSING_AWARE = "gru-d"
-GAPS = ("cfc", "t-lstm")
 _WIDE = 64  # units that read the summaries
 _DRAWN = 16  # steps of a patient that a loss is taken of
-
-
-class Reader(nn.Module):
-    """What a cell reads of a step, `(..., numbers)` of `summaries.of_batch`.
-
-    GRU-D reads values, masks and time gaps of each variable, and nothing else. Any other cell reads the last value of
-    each variable, whether it was measured now, how long ago it was, and the time; the last feature is the time since
-    the step before, as cells of uneven time (CfC, T-LSTM) want it.
-    """
-
-    def __init__(self, cell: object, variables: int) -> None:
-        super().__init__()
-        self.variables, self.by_mask = variables, cell == MISSING_AWARE
-        self.width = READ * variables if self.by_mask else 3 * variables + TIMES
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return what is read, `(..., width)`."""
-        return self.of(x)
-
-    def of(self, x: Tensor) -> Tensor:
-        """Return the numbers that are read of all, `(..., width)`."""
-        size = self.variables
-        if self.by_mask:
-            return x[..., : READ * size]
-        mask, last = x[..., size : 2 * size], x[..., READ * size : (READ + 1) * size]
-        fresh = x[..., (READ + KEPT - 1) * size : (READ + KEPT) * size]
-        return torch.cat([last, mask, fresh, x[..., -TIMES:]], -1)
 
 
 class Member(nn.Module):
@@ -69,7 +37,7 @@ class Member(nn.Module):
         self.hidden = parameters.variable_dropout
         self.reader = Reader(parameters.cell, variables)
         size = parameters.hidden_size
-        self.stack: Any = _stack(parameters, self.reader.width)
+        self.stack: Any = stack_of_measurements(parameters, self.reader.width)
         width = KEPT * variables + TIMES
         self.dropout = nn.Dropout(parameters.dropout)
         self.deep = nn.Linear(width, _WIDE)
@@ -125,41 +93,6 @@ class MonitorNetwork(nn.Module):
         return torch.stack([member(x, lengths, steps) for member in self.members])
 
 
-class StepCell(nn.Module):
-    """All members as one cell with one flat state, so that a step of all of them is one compiled call.
-
-    Args:
-        network: in evaluation mode.
-        width: numbers of a step.
-    """
-
-    def __init__(self, network: MonitorNetwork, width: int) -> None:
-        super().__init__()
-        self.members = network.members
-        self.input_size = width
-        with torch.no_grad():
-            start = self._starts(torch.zeros(1, width))
-        self.shapes = [leaf.shape[1:] for leaf in leaves(start)]
-        self.sizes = [shape.numel() for shape in self.shapes]
-        self.like = map_state(lambda leaf: leaf.detach(), start)
-
-    def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Advance a step; return the members' logits, `(batch, members)`."""
-        parts = iter(torch.split(state, self.sizes, -1))
-        shapes = iter(self.shapes)
-        states = map_state(lambda _: next(parts).unflatten(-1, next(shapes)), self.like)  # type: ignore[no-untyped-call]
-        found = [member.step(x, own) for member, own in zip(self.members, states, strict=True)]  # type: ignore[operator]
-        flat = [leaf.flatten(1) for leaf in leaves(tuple(new for _, new in found))]
-        return torch.cat([y for y, _ in found], -1), torch.cat(flat, -1)
-
-    def initial_state(self, x: Tensor) -> Tensor:
-        """Return where all members start, flat."""
-        return torch.cat([leaf.flatten(1) for leaf in leaves(self._starts(x))], -1)
-
-    def _starts(self, x: Tensor) -> State:
-        return tuple(own.stack.initial_state(own.reader(x)) for own in self.members)  # type: ignore[operator, union-attr]
-
-
 class MonitorObjective:
     """Cross-entropy of the outcome over the steps of a patient, each patient weighed alike.
 
@@ -193,13 +126,3 @@ class MonitorObjective:
             weights = torch.cat([drawn, there[-1:]]) / 2
         each = functional.binary_cross_entropy_with_logits(logits, labels.expand_as(logits), reduction="none")
         return Step((each * weights).sum((1, 2)).mean() / count, count)
-
-
-def _stack(parameters: MonitorParameters, width: int) -> Any:
-    cell, size, layers = parameters.cell, parameters.hidden_size, parameters.num_layers
-    if isinstance(cell, str) and (cell == MISSING_AWARE or cell in GAPS):
-        kinds = [CATALOGUE[cell](width, size)]
-        if layers > 1:  # what layers above read has no gaps
-            kinds += [CATALOGUE["gru"](size, size) for _ in range(layers - 1)]
-        return Recurrent(kinds, layers, dropout=parameters.dropout)
-    return stack_of(cell, width, size, layers, dropout=parameters.dropout)

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.data.health import Patients
+from ostinato.tasks.base.resampling import intervals
 from ostinato.tasks.base.summary import Curve, Panel, Table
 from ostinato.tasks.base.task import Model
 from ostinato.tasks.monitor.contributions import changes
-from ostinato.tasks.monitor.judged import RATES, Ward, hourly_auroc, intervals, units_of
+from ostinato.tasks.monitor.judged import RATES, Ward, hourly_auroc, units_of
 from ostinato.tasks.monitor.parameters import NOTICE
 from ostinato.tasks.monitor.stays import Stays
 

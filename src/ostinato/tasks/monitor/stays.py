@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ostinato.data.health import HealthReading, Patients
-from ostinato.data.health.patients import spread
+from ostinato.data.health.scales import Scales
+from ostinato.data.health.steps import PatientSteps, steps_of
+from ostinato.data.health.summaries import of_batch
 from ostinato.data.notes import note
-from ostinato.tasks.monitor.scales import Scales
-from ostinato.tasks.monitor.summaries import of_batch
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -77,81 +77,21 @@ class MonitorEncoder:
 
 
 @dataclass(frozen=True)
-class Stays:
+class Stays(PatientSteps):
     """Patients as steps; those of patient `i` are `bounds[i]:bounds[i + 1]`.
 
     Args:
-        ids: of the patients.
-        bounds: `(patients + 1,)`.
-        hours: `(steps,)`, since admission.
-        places: `(measurements,)`, the step of each.
-        codes: `(measurements,)`, its variable.
-        values: `(measurements,)`, on one scale.
         labels: `(steps,)`, 1 if the outcome lies ahead, within the window if there is one; NaN where not known.
         judged: `(steps,)`, whether a step is among those that the model is judged by.
         outcomes, outcome_hours: `(patients,)`, see `Patients`.
         window: hours, or NaN: the outcome at any time.
     """
 
-    ids: tuple[str, ...]
-    bounds: Codes
-    hours: Floats
-    places: Codes
-    codes: Codes
-    values: Floats
     labels: Floats
     judged: NDArray[np.bool_]
     outcomes: Floats
     outcome_hours: Floats
     window: float
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    @property
-    def lengths(self) -> list[int]:
-        """Steps of each patient."""
-        found: list[int] = np.diff(self.bounds).tolist()
-        return found
-
-    @cached_property
-    def owners(self) -> Codes:
-        """The patient of each step."""
-        return np.repeat(np.arange(len(self)), np.diff(self.bounds))
-
-    @property
-    def last(self) -> Codes:
-        """The last step of each patient."""
-        return self.bounds[1:] - 1
-
-    @cached_property
-    def measured(self) -> Codes:
-        """Where the measurements of each patient begin and end, `(patients + 1,)`."""
-        return np.searchsorted(self.places, self.bounds)
-
-    def at(self, hour: float) -> Codes:
-        """Return the last step of each patient up to an hour after admission, -1 where there is none."""
-        counts = np.add.reduceat((self.hours <= hour).astype(np.int64), self.bounds[:-1])
-        return np.where(counts > 0, self.bounds[:-1] + counts - 1, -1)
-
-    def dense(self, rows: Sequence[int], variables: int) -> tuple[Floats, NDArray[np.bool_], Floats, Codes]:
-        """Return values and masks `(time, batch, variables)`, hours `(time, batch)` and lengths of some patients.
-
-        Behind a patient's last step the last hour stands.
-        """
-        picked = np.asarray(rows, np.int64)
-        lengths = np.diff(self.bounds)[picked]
-        longest = int(lengths.max())
-        values = np.zeros((longest, len(picked), variables))
-        mask = np.zeros((longest, len(picked), variables), bool)
-        first, count = self.measured[picked], np.diff(self.measured)[picked]
-        own = spread(first, count)
-        batch = np.repeat(np.arange(len(picked)), count)
-        step = self.places[own] - self.bounds[picked][batch]
-        values[step, batch, self.codes[own]] = self.values[own]
-        mask[step, batch, self.codes[own]] = True
-        steps = np.minimum(np.arange(longest)[:, None], lengths - 1) + self.bounds[picked]
-        return values, mask, self.hours[steps], lengths
 
 
 class StayBatch(NamedTuple):
@@ -212,47 +152,24 @@ def fit_encoder(patients: Patients, tick: float | None, outcome: str, window: fl
 
 def encode(encoder: MonitorEncoder, patients: Patients, window: float | None) -> Stays:
     """Return patients as steps, and say which variables are not known."""
-    place = np.array([encoder.index.get(name, -1) for name in patients.variables], np.int64)
-    unknown = [name for name, count in patients.counts().items() if count and name not in encoder.index]
-    if unknown:
-        note(f"{patients.origin}: variables that were not in training are not read: {', '.join(unknown[:5])}")
-    owners = np.repeat(np.arange(len(patients)), np.diff(patients.bounds))
-    codes = place[patients.codes] if len(patients.codes) else patients.codes
-    kept = codes >= 0
-    owners, codes, hours, values = owners[kept], codes[kept], patients.hours[kept], patients.values[kept]
-    ticks = [_ticks(encoder.tick, patients.hours[patients.of(row)]) for row in range(len(patients))]
-    # one without a measurement that is known has a step at admission, so that there is a risk
-    counts = np.array([len(own) for own in ticks], np.int64)
-    empty = np.flatnonzero((np.bincount(owners, minlength=len(patients)) == 0) & (counts == 0))
-    all_owners = np.concatenate([owners, np.repeat(np.arange(len(patients)), counts), empty])
-    all_hours = np.concatenate([hours, *ticks, np.zeros(len(empty))])
-    order = np.lexsort((all_hours, all_owners))
-    sorted_owners, sorted_hours = all_owners[order], all_hours[order]
-    fresh = np.append(True, (np.diff(sorted_owners) != 0) | (np.diff(sorted_hours) != 0))[: len(order)]
-    steps = np.cumsum(fresh) - 1
-    bounds = np.append(0, np.cumsum(np.bincount(sorted_owners[fresh], minlength=len(patients)))).astype(np.int64)
-    step_of = np.empty(len(order), np.int64)
-    step_of[order] = steps
-    places = step_of[: len(hours)]
-    # of several values of one variable at one time the last one counts, in a stream as here
-    by_place = np.lexsort((np.arange(len(places)), codes, places))
-    final = np.append((np.diff(places[by_place]) != 0) | (np.diff(codes[by_place]) != 0), True)[: len(by_place)]
-    chosen = by_place[final]
+
+    def ticks(hours: Floats) -> Floats:
+        return _ticks(encoder.tick, hours)
+
+    own = steps_of(patients, encoder.index, encoder.scales, ticks)
     unknown_outcomes = np.full(len(patients), np.nan)
     outcomes = unknown_outcomes if patients.outcomes is None else patients.outcomes
     outcome_hours = unknown_outcomes if patients.outcome_hours is None else patients.outcome_hours
-    step_hours = sorted_hours[fresh]
-    labels = _labels(step_hours, sorted_owners[fresh], outcomes, outcome_hours, window)
+    labels = _labels(own.hours, own.owners, outcomes, outcome_hours, window)
     judged = np.isfinite(labels)
     if window is None:
-        judged &= np.isin(np.arange(len(labels)), bounds[1:] - 1)
+        judged &= np.isin(np.arange(len(labels)), own.last)
     else:
         # once a tick, so that a patient who is measured often does not count for more
-        judged &= np.isclose(step_hours % encoder.tick, 0) | np.isin(np.arange(len(labels)), bounds[1:] - 1)
+        judged &= np.isclose(own.hours % encoder.tick, 0) | np.isin(np.arange(len(labels)), own.last)
     return Stays(
-        patients.ids, bounds, step_hours, places[chosen], codes[chosen],
-        encoder.scales(codes[chosen], values[chosen]) if len(chosen) else values[chosen], labels, judged, outcomes,
-        outcome_hours, float("nan") if window is None else window,
+        own.ids, own.bounds, own.hours, own.places, own.codes, own.values, labels, judged, outcomes, outcome_hours,
+        float("nan") if window is None else window,
     )  # fmt: skip
 
 

@@ -11,17 +11,13 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ostinato.data.delimited import cells_of_line
-from ostinato.data.frames import plain_value
-from ostinato.data.health.plausible import impossible, limits_of, read_limits
-from ostinato.data.identities import NO_NAMES
-from ostinato.data.notes import note
+from ostinato.data.health.rows import RowReader
+from ostinato.data.health.summaries import COUNTS as _COUNTS
+from ostinato.data.health.summaries import Running, Singles, width
 from ostinato.errors import StreamRowError, UsageError
 from ostinato.streaming import Row, Steps, Stream, refused, shared_steps
+from ostinato.tasks.base.irregular import StepCell
 from ostinato.tasks.base.task import Model
-from ostinato.tasks.monitor.network import StepCell
-from ostinato.tasks.monitor.summaries import COUNTS as _COUNTS
-from ostinato.tasks.monitor.summaries import Running, Singles, width
 
 Measured: TypeAlias = "dict[int, float]"
 _FARTHEST = 50.0  # long stays that a patient may have been there
@@ -87,22 +83,17 @@ class PatientStream(Stream):
         self._width = width(len(own.variables))
         self._shared = shared_steps(model.network, lambda: StepCell(model.network, self._width))
         self._patients: OrderedDict[str, _Patient] = OrderedDict()
-        self._unknown: set[str] = set()
-        asked = read_limits(model.parameters.limits)
-        self._limits = [limits_of(name, asked) for name in own.variables]
-        zero = np.zeros(1)
-        self._not_zero = {code for code, name in enumerate(own.variables) if impossible(name, zero, asked)[0]}
+        self._rows = RowReader(own.reading, own.variables, own.scales, model.parameters.limits)
 
     @property
     def bare(self) -> tuple[str, ...]:
         """Patient, time, variable and value, where a row names nothing."""
-        own = self.reading
-        return tuple(name for name in (own.id, own.time, own.variable, own.value) if name)
+        return self._rows.bare
 
     @property
     def header(self) -> tuple[str, ...]:
         """The names that a row may have."""
-        return self.bare if self.reading.variable else (*self.bare, *self.encoder.variables)
+        return self._rows.header
 
     def __len__(self) -> int:
         """Return how many patients are held."""
@@ -123,7 +114,7 @@ class PatientStream(Stream):
             StreamRowError: something is missing or cannot be read, or the measurement is later than may be.
                 The patient stays as they were.
         """
-        patient, moment, measured = self._read(row)
+        patient, moment, measured = self._rows.read(row)
         own = self._patients.get(patient)
         if own is None:
             admitted = moment if self.reading.clock.kind == "dates" else 0.0
@@ -148,12 +139,7 @@ class PatientStream(Stream):
 
     def slot(self, row: Any) -> str:
         """Return the patient of a measurement."""
-        if isinstance(row, str):
-            try:
-                row = self._cells(row)
-            except StreamRowError:  # it will be refused
-                return ""
-        return str(_cell(row, self.reading.id, "id")).strip() if isinstance(row, Mapping) else ""
+        return self._rows.patient(row)
 
     def discharge(self, patient: Any) -> bool:
         """Forget a patient who has left; return whether they were there."""
@@ -258,69 +244,6 @@ class PatientStream(Stream):
                 "before, far more than any stay of the training data; mend its time, or discharge the patient first"
             )
 
-    def _read(self, row: Any) -> tuple[str, float, Measured]:
-        """Return the patient of a row, its time in hours, and what was measured, on one scale."""
-        if isinstance(row, str):
-            row = self._cells(row)
-        if not isinstance(row, Mapping):
-            raise StreamRowError(f"it is a {type(row).__name__}; expected a mapping with {', '.join(self.bare)}")
-        own = self.reading
-        patient = _cell(row, own.id, "id")
-        if patient is None or isinstance(patient, (list, dict)) or str(patient).strip() in ("", *NO_NAMES):
-            raise StreamRowError(f'it has no "{own.id}"; expected {", ".join(self.bare)}')
-        moment = _cell(row, own.time, "time") if own.time else _cell(row, "time", "time")
-        if moment is None or moment == "":
-            raise StreamRowError(f'it has no "{own.time or "time"}"; expected {", ".join(self.bare)}')
-        return str(patient).strip(), own.clock.cell(moment), self._measured(row)
-
-    def _measured(self, row: Mapping[str, Any]) -> Measured:
-        own, index = self.reading, self.encoder.index
-        name = _cell(row, own.variable or "variable", "variable")
-        if name is not None and name != "":
-            value = _cell(row, own.value or "value", "value")
-            return self._value(str(name).strip(), value)
-        found: Measured = {}
-        for key, value in row.items():
-            if key in index:
-                found |= self._value(key, plain_value(value))
-            elif key in own.levels and value is not None and str(value).strip():
-                for level in own.levels[key]:
-                    code = index.get(f"{key}: {level}")
-                    if code is not None:
-                        found[code] = self.encoder.scales.one(code, float(str(value).strip() == level))
-        return found
-
-    def _value(self, name: str, value: Any) -> Measured:
-        if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
-            return {}
-        if isinstance(value, str) and value.strip() in (*NO_NAMES, "NA", *self.reading.missing):
-            return {}
-        try:
-            number = float(value)
-        except (TypeError, ValueError, OverflowError) as error:
-            raise StreamRowError(f'its value of "{name[:80]}" is "{str(value)[:80]}"; expected a number') from error
-        if not math.isfinite(number):
-            raise StreamRowError(f'its value of "{name[:80]}" is {number}; expected a finite number')
-        code = self.encoder.index.get(name)
-        if code is None:
-            if name not in self._unknown:
-                self._unknown.add(name)
-                note(f'the variable "{name[:80]}" was not in training and is not read')
-            return {}
-        low, high = self._limits[code]
-        if not low <= number <= high or (number == 0 and code in self._not_zero):
-            return {}  # nobody has such a value: it is left out, as in training
-        return {code: self.encoder.scales.one(code, number)}
-
-    def _cells(self, line: str) -> dict[str, str]:
-        names = self.bare
-        cells = [cell.strip() for cell in cells_of_line(line, len(names))]
-        if len(cells) != len(names):
-            raise StreamRowError(
-                f"it has {len(cells)} cells; expected {', '.join(names)}, in that order, or a JSON object"
-            )
-        return dict(zip(names, cells, strict=True))
-
     # --- states ----------------------------------------------------------------------------------------------------
 
     def kept(self) -> dict[str, Any]:
@@ -420,7 +343,3 @@ def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise refused("holds something else where a number belongs")
     return float(value)
-
-
-def _cell(row: Mapping[str, Any], name: str, alias: str) -> Any:
-    return plain_value(row[name] if name in row else row.get(alias))

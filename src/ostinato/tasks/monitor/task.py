@@ -19,12 +19,13 @@ from ostinato.errors import DataError, UsageError
 from ostinato.nn.by_name import TRANSFORMER
 from ostinato.tasks.base.batches import RowBatches, read_in_batches
 from ostinato.tasks.base.holding_out import Held, Shares, percent
+from ostinato.tasks.base.resampling import intervals
 from ostinato.tasks.base.suited import Suited
 from ostinato.tasks.base.summary import Better, Panel
 from ostinato.tasks.base.task import Baselines, Model, Task, reading_of
 from ostinato.tasks.base.units import Mean, Units
 from ostinato.tasks.monitor.baselines import Prevalence, Regression, Severity, logistic
-from ostinato.tasks.monitor.judged import Ward, alarm_parts, hourly_auroc, intervals, measures_of, units_of
+from ostinato.tasks.monitor.judged import Ward, alarm_parts, hourly_auroc, measures_of, units_of
 from ostinato.tasks.monitor.network import MonitorNetwork, MonitorObjective
 from ostinato.tasks.monitor.panels import monitor_panels
 from ostinato.tasks.monitor.parameters import NOTICE, MonitorParameters

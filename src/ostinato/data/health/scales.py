@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ostinato.data.health import Patients
+from ostinato.data.health.patients import Patients
 
 Floats = NDArray[np.float64]
 _CLIP = 0.001  # of the values on either side
@@ -54,6 +54,12 @@ class Scales:
         clipped = min(max(value, low), high)
         read = float(np.log1p(max(clipped, 0.0))) if logs > 0 else clipped
         return (read - mean) / deviation
+
+    def back(self, codes: NDArray[np.int64], values: Floats) -> Floats:
+        """Return values in their units, from the scale; beyond what was seen there is none."""
+        read = values * self.deviation[codes] + self.mean[codes]
+        found = np.where(self.logs[codes] > 0, np.expm1(np.minimum(read, 80.0)), read)
+        return np.asarray(np.clip(found, self.low[codes], self.high[codes]))
 
     @cached_property
     def _rows(self) -> list[list[float]]:

@@ -1,0 +1,129 @@
+"""Measurements of patients one row at a time, read as the tables that a model was trained on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from ostinato.data.delimited import cells_of_line
+from ostinato.data.frames import plain_value
+from ostinato.data.health.patients import HealthReading
+from ostinato.data.health.plausible import impossible, limits_of, read_limits
+from ostinato.data.health.scales import Scales
+from ostinato.data.identities import NO_NAMES
+from ostinato.data.notes import note
+from ostinato.errors import StreamRowError
+
+Measured: TypeAlias = "dict[int, float]"
+
+
+class RowReader:
+    """Reads rows of a stream.
+
+    Args:
+        reading: how the training data was read.
+        variables: what is read.
+        scales: of their values.
+        limits: what variables can be, as `read_limits` takes them.
+    """
+
+    def __init__(
+        self, reading: HealthReading, variables: tuple[str, ...], scales: Scales, limits: str | Sequence[str]
+    ) -> None:
+        self.reading, self.variables, self.scales = reading, variables, scales
+        self.index = {name: place for place, name in enumerate(variables)}
+        self._unknown: set[str] = set()
+        asked = read_limits(limits)
+        self._limits = [limits_of(name, asked) for name in variables]
+        zero = np.zeros(1)
+        self._not_zero = {code for code, name in enumerate(variables) if impossible(name, zero, asked)[0]}
+
+    @property
+    def bare(self) -> tuple[str, ...]:
+        """Patient, time, variable and value, where a row names nothing."""
+        own = self.reading
+        return tuple(name for name in (own.id, own.time, own.variable, own.value) if name)
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """The names that a row may have."""
+        return self.bare if self.reading.variable else (*self.bare, *self.variables)
+
+    def patient(self, row: Any) -> str:
+        """Return the patient of a row, nothing of one that will be refused."""
+        if isinstance(row, str):
+            try:
+                row = self._cells(row)
+            except StreamRowError:
+                return ""
+        return str(_cell(row, self.reading.id, "id")).strip() if isinstance(row, Mapping) else ""
+
+    def read(self, row: Any) -> tuple[str, float, Measured]:
+        """Return the patient of a row, its time in hours, and what was measured, on one scale."""
+        if isinstance(row, str):
+            row = self._cells(row)
+        if not isinstance(row, Mapping):
+            raise StreamRowError(f"it is a {type(row).__name__}; expected a mapping with {', '.join(self.bare)}")
+        own = self.reading
+        patient = _cell(row, own.id, "id")
+        if patient is None or isinstance(patient, (list, dict)) or str(patient).strip() in ("", *NO_NAMES):
+            raise StreamRowError(f'it has no "{own.id}"; expected {", ".join(self.bare)}')
+        moment = _cell(row, own.time, "time") if own.time else _cell(row, "time", "time")
+        if moment is None or moment == "":
+            raise StreamRowError(f'it has no "{own.time or "time"}"; expected {", ".join(self.bare)}')
+        return str(patient).strip(), own.clock.cell(moment), self._measured(row)
+
+    def _measured(self, row: Mapping[str, Any]) -> Measured:
+        own, index = self.reading, self.index
+        name = _cell(row, own.variable or "variable", "variable")
+        if name is not None and name != "":
+            value = _cell(row, own.value or "value", "value")
+            return self._value(str(name).strip(), value)
+        found: Measured = {}
+        for key, value in row.items():
+            if key in index:
+                found |= self._value(key, plain_value(value))
+            elif key in own.levels and value is not None and str(value).strip():
+                for level in own.levels[key]:
+                    code = index.get(f"{key}: {level}")
+                    if code is not None:
+                        found[code] = self.scales.one(code, float(str(value).strip() == level))
+        return found
+
+    def _value(self, name: str, value: Any) -> Measured:
+        if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
+            return {}
+        if isinstance(value, str) and value.strip() in (*NO_NAMES, "NA", *self.reading.missing):
+            return {}
+        try:
+            number = float(value)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise StreamRowError(f'its value of "{name[:80]}" is "{str(value)[:80]}"; expected a number') from error
+        if not math.isfinite(number):
+            raise StreamRowError(f'its value of "{name[:80]}" is {number}; expected a finite number')
+        code = self.index.get(name)
+        if code is None:
+            if name not in self._unknown:
+                self._unknown.add(name)
+                note(f'the variable "{name[:80]}" was not in training and is not read')
+            return {}
+        low, high = self._limits[code]
+        if not low <= number <= high or (number == 0 and code in self._not_zero):
+            return {}  # nobody has such a value: it is left out, as in training
+        return {code: self.scales.one(code, number)}
+
+    def _cells(self, line: str) -> dict[str, str]:
+        names = self.bare
+        cells = [cell.strip() for cell in cells_of_line(line, len(names))]
+        if len(cells) != len(names):
+            raise StreamRowError(
+                f"it has {len(cells)} cells; expected {', '.join(names)}, in that order, or a JSON object"
+            )
+        return dict(zip(names, cells, strict=True))
+
+
+def _cell(row: Mapping[str, Any], name: str, alias: str) -> Any:
+    return plain_value(row[name] if name in row else row.get(alias))

@@ -1,0 +1,361 @@
+"""What is a progression model's own; all else is of `ostinato.tasks.base`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from ostinato.data.health import Clock, HealthReading, Patients, read_patients
+from ostinato.data.health.follow_up import FOLLOW_UP_NAMES, follow_up_column, with_follow_up
+from ostinato.data.health.plausible import read_limits
+from ostinato.data.notes import note
+from ostinato.data.readers import read_table
+from ostinato.data.table import Table
+from ostinato.data.times import TimeFormat
+from ostinato.errors import ColumnError, DataError, UsageError
+from ostinato.nn.by_name import TRANSFORMER
+from ostinato.tasks.base.batches import RowBatches, read_in_batches
+from ostinato.tasks.base.holding_out import Held, Shares, percent
+from ostinato.tasks.base.resampling import intervals
+from ostinato.tasks.base.suited import Suited
+from ostinato.tasks.base.summary import Better, Panel
+from ostinato.tasks.base.task import Baselines, Model, Task, reading_of
+from ostinato.tasks.base.units import Units
+from ostinato.tasks.progression.baselines import CarriedForward, KaplanMeier, LandmarkCox, Linear
+from ostinato.tasks.progression.courses import CourseBatch, Courses, ProgressionEncoder, collate, encode, fit_encoder
+from ostinato.tasks.progression.judged import Told, brier, measures_of, units_of
+from ostinato.tasks.progression.network import ProgressionNetwork, ProgressionObjective
+from ostinato.tasks.progression.panels import progression_panels
+from ostinato.tasks.progression.parameters import NOTICE, ProgressionParameters
+from ostinato.tasks.progression.starts import Start, fit_courses, fit_start
+from ostinato.tasks.progression.stream import VisitStream
+from ostinato.tasks.progression.told import answer, between, incidences, values_ahead
+
+Progression: TypeAlias = "Model[ProgressionParameters, ProgressionEncoder]"
+_ROWS, _STEPS = 256, 20_000
+_FEWEST = 20  # next values that the width of intervals is set by
+
+
+class ProgressionTask(Task[ProgressionParameters, Patients, ProgressionEncoder, Courses, Told]):
+    """Patients over visits: the risk of events by any time ahead, and what is measured next."""
+
+    records = "patients"
+    content_name = "patients"
+    higher = frozenset({"C-index"})
+    decides = ("C-index", "MAE next (SD)")
+    encoder_type = ProgressionEncoder
+    baseline_types = (LandmarkCox, KaplanMeier, CarriedForward, Linear)
+    suited = Suited(600, 8, 60)
+    kept = "the variables that are known, their scales, the intervals of time ahead, the landmarks"
+
+    def check(self, parameters: ProgressionParameters, *, tested: bool) -> None:
+        if parameters.cell == TRANSFORMER:
+            raise UsageError(
+                "cell is transformer, whose memory grows with every visit of a patient; choose a recurrent cell, such "
+                "as gru or gru-d"
+            )
+        for name in ("landmarks", "horizons"):
+            given = list(getattr(parameters, name))
+            if not all(np.isfinite(own) and own >= ((name == "landmarks" and 0.0) or 1e-9) for own in given):
+                raise UsageError(f"{name} is {given}; expected times in the unit of the data, above 0")
+        read_limits(parameters.limits)
+
+    def read(
+        self, parameters: ProgressionParameters, source: Any, reading: Any = None, *, labelled: bool = True
+    ) -> Patients:
+        if isinstance(source, Patients):
+            if labelled and (source.outcomes is None or source.outcome_hours is None):
+                raise DataError(f"{source.origin} has no events; read them with ostinato.data.health.follow_up")
+            return source
+        own = parameters
+        times = TimeFormat.wanted(day_first=own.day_first, time_format=own.time_format, time_zone=own.time_zone)
+        table = read_table(source, decimal=own.decimal, missing=own.all_missing)
+        follow_up = follow_up_column(table, own.follow_up if labelled or own.follow_up in table.columns else None)
+        if labelled:
+            table.require([own.event])
+            if follow_up is None:
+                raise ColumnError(
+                    f"which column of {table.origin} says when follow-up ended is not known; expected one such as "
+                    f"{FOLLOW_UP_NAMES[0]}, or name it with follow_up (--follow-up)"
+                )
+        beside = [name for name in (own.event, follow_up) if name is not None and name in table.columns]
+        patients = read_patients(
+            source, id=own.id, time=own.time, variable=own.variable, value=own.value,
+            clock=Clock(unit=own.time_unit or "days", times=times), left=[*beside, *own.left_out, *_numbered(table)],
+            limits=read_limits(own.limits), missing=own.all_missing, decimal=own.decimal, reading=reading,
+            unit_given=own.time_unit is not None,
+        )  # fmt: skip
+        clock = patients.reading.clock
+        if reading is None and clock.kind in ("dates", "elapsed"):  # what is said of times has a unit all the same
+            unit = own.time_unit or ("days" if clock.kind == "dates" else "hours")
+            patients = replace(patients, reading=replace(patients.reading, clock=replace(clock, unit=unit)))
+        unread = [place for place, name in enumerate(patients.variables) if name in own.left_out]
+        if unread:
+            patients = patients.kept(~np.isin(patients.codes, unread))
+        absent = [name for name in own.left_out if name not in (*patients.variables, *table.columns)]
+        if absent and reading is None:
+            raise UsageError(
+                f'leave_out names "{absent[0]}", which is neither a column nor a variable of {table.origin}'
+            )
+        if not labelled:
+            return patients
+        assert follow_up is not None
+        return with_follow_up(patients, table, event=own.event, follow_up=follow_up, missing=own.all_missing)
+
+    def reading(self, records: Patients) -> HealthReading:
+        return records.reading
+
+    def hold_out(self, parameters: ProgressionParameters, records: Patients, shares: Shares) -> Held[Patients]:
+        _require(records, parameters)
+        assert records.outcomes is not None
+        rng = np.random.default_rng(parameters.seed)
+        parts: dict[str, list[NDArray[np.int64]]] = {"train": [], "validation": [], "test": []}
+        for code in np.unique(records.outcomes):
+            rows = rng.permutation(np.flatnonzero(records.outcomes == code))
+            test = round(len(rows) * shares.test)
+            validation = round((len(rows) - test) * shares.validation)
+            parts["test"].append(rows[:test])
+            parts["validation"].append(rows[test : test + validation])
+            parts["train"].append(rows[test + validation :])
+        own = {name: records.take(np.sort(np.concatenate(rows))) for name, rows in parts.items()}
+        words = f"{percent(shares.test)} of the patients, drawn by event"
+        return Held(own["train"], own["validation"], own["test"], words)
+
+    def contents(self, records: Patients) -> Iterable[Any]:
+        names = np.array(records.variables, object)
+        for row in range(len(records)):
+            own = records.of(row)
+            yield (records.hours[own], records.values[own], " ".join(names[records.codes[own]]))
+
+    def join(self, first: Patients, second: Patients) -> Patients:
+        return first.joined(second)
+
+    def title(self, records: Patients) -> str:
+        return f"The progression of patients in {records.origin}"
+
+    def encoder(self, parameters: ProgressionParameters, train: Patients) -> ProgressionEncoder:
+        own = parameters
+        _require(train, own)
+        return fit_encoder(
+            train, intervals=own.steps_ahead, event_code=own.event_code, landmarks=list(own.landmarks),
+            horizon=own.horizon, horizons=list(own.horizons),
+        )  # fmt: skip
+
+    def network(
+        self, parameters: ProgressionParameters, encoder: ProgressionEncoder, train: Patients | None
+    ) -> nn.Module:
+        found = ProgressionNetwork(parameters, encoder)
+        if train is not None:
+            found.begin(fit_start(encode(encoder, train), parameters.seed))
+        return found
+
+    def encode(self, model: Progression, records: Patients) -> Courses:
+        return encode(model.encoder, records)
+
+    def batches(self, model: Progression, examples: Courses, *, training: bool) -> RowBatches[CourseBatch]:
+        return RowBatches(
+            examples.lengths,
+            lambda rows: collate(examples, rows),
+            batch_size=model.parameters.batch_size if training else _ROWS,
+            shuffle=training,
+            seed=model.parameters.seed,
+        )
+
+    def objective(self, model: Progression, train: Courses) -> ProgressionObjective:
+        return ProgressionObjective(model.network)
+
+    def calibrate(self, model: Progression, validation: Courses | None) -> ProgressionEncoder:
+        """Widen the intervals of next values so that they hold as many of the validation part as they promise."""
+        own = replace(model.encoder, stretch=np.ones(0))
+        if validation is None or not own.targets:
+            return own
+        told = self.predict(replace(model, encoder=own), validation).values
+        pairs, stretch = validation.pairs, np.ones(len(own.targets))
+        if told is None:
+            return own
+        side = np.where(pairs.value < told[:, 1], told[:, 1] - told[:, 0], told[:, 2] - told[:, 1])
+        off = np.abs(pairs.value - told[:, 1]) / np.maximum(side, 1e-6)
+        for target in range(len(stretch)):
+            mine = off[pairs.target == target]
+            if len(mine) >= _FEWEST:
+                level = min(0.8 * (len(mine) + 1) / len(mine), 1.0)
+                stretch[target] = float(np.clip(np.quantile(mine, level), 0.3, 3.0))
+        return replace(own, stretch=stretch)
+
+    def carried(self, first: Progression, renewed: Progression) -> ProgressionEncoder:
+        return replace(renewed.encoder, stretch=first.encoder.stretch)
+
+    def said(self, model: Progression, examples: Courses) -> NDArray[np.float32]:
+        """Return what the members say after each step, `(members, steps, numbers)`."""
+
+        def read(rows: list[int]) -> Iterator[NDArray[np.float32]]:
+            batch = collate(examples, rows)
+            found = model.network(batch.x, batch.lengths).numpy()
+            for place, length in enumerate(batch.lengths.tolist()):
+                yield found[:, :length, place]
+
+        return np.concatenate(read_in_batches(examples.lengths, read, rows=_ROWS, steps=_STEPS), 1)
+
+    def predict(self, model: Progression, examples: Courses) -> Told:
+        own, marks, pairs = model.encoder, examples.marks, examples.pairs
+        said = self.said(model, examples)
+        curves = incidences(model.network, said[:, marks.step])
+        gone = own.landmarks[marks.landmark] - examples.hours[marks.step]
+        behind = np.array([[between(own, row, lag + own.ends) - between(own, row, lag) for row in curve]
+                           for curve, lag in zip(curves, gone, strict=True)]).reshape(curves.shape)  # fmt: skip
+        already = np.array([sum(float(between(own, row, lag)) for row in curve)
+                            for curve, lag in zip(curves, gone, strict=True)])  # fmt: skip
+        found = behind / np.maximum(1 - already, 1e-6)[:, None, None]
+        values = None
+        if own.targets:
+            every = values_ahead(model.network, own, said[:, pairs.step], examples.newest[pairs.step], pairs.gap)
+            values = every[np.arange(len(every)), pairs.target]
+        return Told(np.clip(found, 0.0, 1.0), values)
+
+    def baselines(self, model: Progression, train: Courses, validation: Courses | None) -> Baselines:
+        found: dict[str, Any] = {
+            "Cox at landmarks": lambda: LandmarkCox.fit(train, model.parameters.seed),
+            "Kaplan-Meier": lambda: KaplanMeier.fit(train),
+        }
+        if model.encoder.targets:
+            nothing = np.zeros((0, 0))
+            found["last value carried forward"] = lambda: CarriedForward.fit(train)
+            found["linear model of next values"] = lambda: Linear(Start(nothing, nothing, *fit_courses(train)))
+        return found
+
+    def measures(self, model: Progression, examples: Courses, predicted: Told) -> dict[str, float]:
+        return measures_of(examples, predicted)
+
+    def units(self, model: Progression, examples: Courses, predicted: Told) -> Units:
+        return units_of(examples, predicted)
+
+    def better(self, measure: str) -> Better:
+        return "higher" if measure.startswith("C-index") else super().better(measure)
+
+    def protocol(self, model: Progression, examples: Courses) -> str:
+        own = model.encoder
+        at = ", ".join(f"{hour / own.hours:g}" for hour in own.landmarks.tolist())
+        others = "; other events count as censored in the C-index" if len(own.causes) > 1 else ""
+        return (
+            f'event {own.causes[own.cause]} of "{model.parameters.event}" within {own.horizon / own.hours:.4g} '
+            f"{own.unit} from {at} on, of those followed beyond, by what was known then; censoring weighed by its "
+            f"probability{others}. {NOTICE}"
+        )
+
+    def details(self, model: Progression, examples: Courses, predicted: Mapping[str, Told]) -> Mapping[str, Any]:
+        found = intervals(units_of(examples, predicted["model"]), seed=model.parameters.seed)
+        return {
+            "95 % intervals, patients drawn again": {name: list(own) for name, own in found.items()},
+            "Brier by landmark and time ahead": {
+                name: brier(examples, own.incidence) for name, own in predicted.items() if own.incidence is not None
+            },
+        }
+
+    def remarks(self, values: Mapping[str, Mapping[str, float]]) -> Sequence[str]:
+        return (NOTICE,)
+
+    def settings(self, model: Progression) -> Mapping[str, Any]:
+        own = model.encoder
+
+        def times(hours: Any) -> str:
+            return ", ".join(f"{hour / own.hours:.4g}" for hour in hours.tolist())
+
+        return {
+            "event": own.causes[own.cause],
+            "landmarks": f"{times(own.landmarks)} {own.unit}",
+            "horizon": f"{own.horizon / own.hours:.4g} {own.unit}",
+            "intervals end at": f"{times(own.ends)} {own.unit}",
+            "next values of": ", ".join(own.variables[target] for target in own.targets) or "nothing",
+        }
+
+    def facts(self, model: Progression, parts: Held[Patients], examples: Held[Courses]) -> Iterable[tuple[str, str]]:
+        for name, own in parts.named().items():
+            if own is not None and own.outcomes is not None:
+                counts = ", ".join(
+                    f"{int((own.outcomes == code).sum())} with event {code}" for code in model.encoder.causes
+                )
+                yield name, f"{len(own):,} patients, {counts}, {len(own.hours):,} measurements"
+        names = model.encoder.variables
+        yield "variables", f"{len(names)}: {', '.join(names[:40])}{', ...' * (len(names) > 40)}"
+
+    def panels(self, model: Progression, records: Patients, examples: Courses, predicted: Told) -> Iterable[Panel]:
+        return progression_panels(model, self.said(model, examples), examples, predicted)
+
+    def answers(self, model: Progression, records: Patients) -> Iterator[Mapping[str, Any]]:
+        yield from self.told(model, records)
+
+    def told(
+        self, model: Progression, records: Patients, *, visits: bool = False, ahead: float | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Yield what is told of each patient after the last visit, and after each if that is asked for."""
+        own = model.encoder
+        hours = hours_ahead(own, ahead)
+        courses = self.encode(model, records)
+        said = self.said(model, courses)
+        for row, name in enumerate(courses.ids):
+            steps = range(int(courses.bounds[row]), int(courses.bounds[row + 1]))
+            each = [
+                answer(model.network, own, name, float(courses.hours[step]), said[:, step], courses.newest[step], hours)
+                for step in (steps if visits else steps[-1:])
+            ]
+            if each:
+                yield {**each[-1], "by_visit": each[:-1]} if visits else each[-1]
+
+    def pieces(self, model: Progression, source: Any) -> Iterator[Patients]:
+        from ostinato.tasks.base.lines import columns_of, is_table
+
+        if not is_table(source) and not isinstance(source, Patients):
+            own = model.encoder.reading
+            names = [name for name in (own.id, own.time, own.variable, own.value) if name]
+            source = columns_of(source, names, "visits", also=[] if own.variable else list(model.encoder.variables))
+        yield self.read(model.parameters, source, reading_of(model), labelled=False)
+
+    def stream(
+        self, model: Progression, *, ahead: float | None = None, max_patients: int = 100_000, **options: Any
+    ) -> VisitStream:
+        return VisitStream(model, ahead=hours_ahead(model.encoder, ahead), most=max_patients)
+
+
+def hours_ahead(encoder: ProgressionEncoder, ahead: float | None) -> float:
+    """Return how far ahead next values are told, in hours.
+
+    Raises:
+        UsageError: it is negative or no number.
+    """
+    if ahead is None:
+        return encoder.gap
+    if not 0 <= ahead < np.inf:
+        raise UsageError(f"ahead is {ahead}; expected a time in {encoder.unit}, 0 or more")
+    return float(ahead * encoder.hours)
+
+
+def _numbered(table: Table) -> list[str]:
+    """Return columns that number the rows, as programs write them in front of tables: they say nothing of a patient."""
+    found = []
+    for name in table.columns:
+        bare = name.lower().strip("_ .")
+        if bare in ("", "rownames", "row_names", "index", "unnamed: 0", "x1"):
+            found.append(name)
+    if found:
+        note(f'column "{found[0]}" of {table.origin} numbers the rows, and is not read')
+    return found
+
+
+def _require(patients: Patients, parameters: ProgressionParameters) -> None:
+    """Refuse patients of whom nothing can be learned."""
+    assert patients.outcomes is not None
+    if len(patients) < 2:
+        raise DataError(f"{patients.origin} has one patient; expected several, who are held out by turns")
+    came = int((patients.outcomes > 0).sum())
+    if came == 0:
+        raise DataError(
+            f"all {len(patients):,} patients of {patients.origin} are censored; there is no event to learn from: "
+            f'expected codes of 1 or more in column "{parameters.event}"'
+        )
+    if came < 2:
+        raise DataError(f"only one patient of {patients.origin} has an event; expected several")
