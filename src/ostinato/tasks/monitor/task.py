@@ -327,7 +327,7 @@ class MonitorTask(Task[MonitorParameters, Patients, MonitorEncoder, Stays, Risks
             own = model.encoder.reading
             names = [name for name in (own.id, own.time, own.variable, own.value) if name]
             source = columns_of(
-                source, names, "measurements", also=[] if own.variable else list(model.encoder.variables)
+                source, names, "measurements", also=[] if own.variable else [*model.encoder.variables, *own.levels]
             )
         yield self.read(model.parameters, source, reading_of(model), labelled=False)
 

@@ -34,6 +34,9 @@ class Member(nn.Module):
         encoder: what was fitted.
     """
 
+    level: Tensor
+    slope: Tensor
+
     def __init__(self, parameters: ProgressionParameters, encoder: ProgressionEncoder) -> None:
         super().__init__()
         self.variables, self.targets = len(encoder.variables), list(encoder.targets)
@@ -49,16 +52,20 @@ class Member(nn.Module):
         for layer in (self.from_deep, self.from_state):
             nn.init.zeros_(layer.weight)
         nn.init.zeros_(self.from_state.bias)
-        self.base = nn.Parameter(torch.zeros(self.intervals, self.causes))
+        self.base = nn.Parameter(torch.zeros(self.causes * self.intervals))
         self.hazards = nn.Linear(flat, self.causes, bias=False).requires_grad_(False)
         self.courses = nn.Linear(flat, 2 * len(self.targets)).requires_grad_(False)
         self.spreads = nn.Parameter(torch.zeros(4 * len(self.targets)))
-        self.register_buffer("position", torch.linspace(-1, 1, self.intervals))
+        # what spreads the score of each cause, and how it tilts, over the intervals: `(causes * intervals, causes)`
+        every = torch.eye(self.causes).repeat_interleave(self.intervals, 0)
+        position = torch.linspace(-1, 1, self.intervals).repeat(self.causes)
+        self.register_buffer("level", every)
+        self.register_buffer("slope", every * position[:, None])
 
     def begin(self, start: Start) -> None:
         """Take over the linear model that was fitted."""
         with torch.no_grad():
-            self.base.copy_(torch.from_numpy(start.base))
+            self.base.copy_(torch.from_numpy(start.base.T.ravel()))
             self.hazards.weight.copy_(torch.from_numpy(start.hazards))
             self.courses.weight.copy_(torch.from_numpy(start.courses))
             self.courses.bias.copy_(torch.from_numpy(start.shifts))
@@ -84,10 +91,7 @@ class Member(nn.Module):
         flat = linear_parts(x, self.variables)
         score = self.hazards(flat) + more[..., :causes]
         tilt = more[..., causes : 2 * causes]
-        parts = [
-            self.base[:, cause] + score[..., cause : cause + 1] + self.position * tilt[..., cause : cause + 1]
-            for cause in range(causes)
-        ]
+        parts = [self.base + functional.linear(score, self.level) + functional.linear(tilt, self.slope)]
         if targets:
             rest = more[..., 2 * causes :]
             parts.append(self.courses(flat) + rest[..., : 2 * targets])

@@ -312,7 +312,9 @@ class ProgressionTask(Task[ProgressionParameters, Patients, ProgressionEncoder, 
         if not is_table(source) and not isinstance(source, Patients):
             own = model.encoder.reading
             names = [name for name in (own.id, own.time, own.variable, own.value) if name]
-            source = columns_of(source, names, "visits", also=[] if own.variable else list(model.encoder.variables))
+            source = columns_of(
+                source, names, "visits", also=[] if own.variable else [*model.encoder.variables, *own.levels]
+            )
         yield self.read(model.parameters, source, reading_of(model), labelled=False)
 
     def stream(
