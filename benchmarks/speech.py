@@ -64,7 +64,7 @@ class Clips:
 def _samples(content: bytes) -> NDArray[np.float32]:
     with wave.open(io.BytesIO(content)) as sound:
         found = np.frombuffer(sound.readframes(sound.getnframes()), "<i2")
-    return found.astype(np.float32) / 32768
+    return found.astype(np.float32) / np.float32(32768)
 
 
 def digits() -> tuple[Clips, list[str], list[str]]:
