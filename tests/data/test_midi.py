@@ -2,6 +2,7 @@
 
 import struct
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
