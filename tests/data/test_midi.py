@@ -2,6 +2,7 @@
 
 import struct
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -153,6 +154,53 @@ def test_a_midi_file_in_a_riff_wrapper_is_read() -> None:
 def test_a_program_that_there_is_not_is_refused() -> None:
     with pytest.raises(UsageError, match="program is 128"):
         midi_bytes(PIECE, program=128)
+
+
+NAN = float("nan")
+NO_PIECE = {
+    "slow": (lambda: Piece.of(NOTES, tempo=3.5), "a tempo of 3.5; expected quarters a minute, 3.58 to 10,000"),
+    "still": (lambda: Piece.of(NOTES, tempo=0), "a tempo of 0"),
+    "backwards": (lambda: Piece.of(NOTES, tempo=-120.0), "a tempo of -120"),
+    "no tempo": (lambda: Piece.of(NOTES, tempo=NAN), "a tempo of nan"),
+    "digits": (lambda: Piece.of(NOTES, tempo=10**5000), "a number beyond all bounds"),
+    "replaced": (lambda: replace(PIECE, tempo=0.0), "a tempo of 0"),
+    "metre": (lambda: Piece.of(NOTES, metre=(300, 4)), r"the metre \(300, 4\)"),
+    "metre of thirds": (lambda: Piece.of(NOTES, metre=(4, 3)), "a power of two, 1 to 64"),
+    "sharps": (lambda: Piece.of(NOTES, sharps=9), "has 9 sharps"),
+    "duration 0": (lambda: Piece.of([(0, 0, 60)]), "lasts 0 quarters; expected more than 0"),
+    "duration below 0": (lambda: Piece.of([(0, -1, 60)]), "lasts -1 quarters"),
+    "fraction": (lambda: Piece.of([(0, 1, 60.5)]), "a note 60.5; expected pitches from 0 to 127, whole numbers"),
+    "velocity": (lambda: Piece.of([(0, 1, 60, NAN)]), "a velocity that is no number"),
+    "words": (lambda: Piece.of([("a", 1, 60)]), "a note that is none"),
+    "two numbers": (lambda: Piece.of([(0, 1)]), "a note that is none|whole numbers"),
+    "length": (lambda: Piece.of(NOTES, length=NAN), "lasts nan quarters"),
+    "transposed": (lambda: midi_bytes(PIECE.transposed(100)), "transposed by 100, has a note 160"),
+    "far": (lambda: PIECE.transposed(-(10**5000)), "expected pitches from 0 to 127"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NO_PIECE)
+def test_a_piece_that_no_file_could_say_is_refused_when_it_is_made(name) -> None:
+    make, said = NO_PIECE[name]
+    with pytest.raises(DataError, match=said):
+        make()
+
+
+def test_the_slowest_tempo_comes_back_and_a_slower_one_of_a_file_is_read_as_it() -> None:
+    assert read_midi(midi_bytes(Piece.of(NOTES, tempo=3.58))).tempo == 3.58
+    assert read_midi(file(b"\x00\xff\x51\x03\xff\xff\xff" + note(60) + END)).tempo == 3.58
+
+
+def test_a_metre_that_is_none_is_said() -> None:
+    data = file(b"\x00\xff\x58\x04\x04\x07\x18\x08" + note(60) + END)
+    with pytest.warns(UserWarning, match="has the metre 4/128; 4/4 is taken"):
+        assert read_midi(data).metre == (4, 4)
+
+
+def test_a_note_that_is_struck_again_ends_there() -> None:
+    back = read_midi(midi_bytes(Piece.of([(0, 4, 60), (1, 2, 60), (1, 1, 60), (0, 4, 64)])))
+    rows = list(zip(back.start.tolist(), back.duration.tolist(), back.pitch.tolist(), strict=True))
+    assert rows == [(0, 1, 60), (0, 4, 64), (1, 2, 60)]
 
 
 @pytest.mark.slow

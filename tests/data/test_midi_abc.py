@@ -1,5 +1,7 @@
 """Tunes in ABC notation: what is written sounds as the standard says, and is written back so that it reads the same."""
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -48,6 +50,20 @@ def test_tuplets_broken_rhythm_chords_and_ties_sound_as_they_should() -> None:
     assert heard("C- | C2 C") == [(0, 3, 60), (3, 1, 60)]
 
 
+def test_a_tie_carries_its_accidental_over_the_bar_line_to_the_next_note_alone() -> None:
+    assert heard("^F-|F F|") == [(0, 2, 66), (2, 1, 65)]
+    assert heard("^F-|F-|F F|") == [(0, 3, 66), (3, 1, 65)]
+    assert heard("[^F-A]|[FA]") == [(0, 2, 66), (0, 1, 69), (1, 1, 69)]
+    assert heard("^F|F") == [(0, 1, 66), (1, 1, 65)]
+    assert heard("F-|F", "L:1/4\nK:G") == [(0, 2, 66)]
+
+
+def test_a_tie_within_a_chord_is_of_its_note_alone() -> None:
+    assert heard("[C-E][CE]") == [(0, 2, 60), (0, 1, 64), (1, 1, 64)]
+    assert heard("[CE]-[CE]") == [(0, 2, 60), (0, 2, 64)]
+    assert pitches('["Am"CE] .C:|: (D):|') == [60, 64, 60, 60, 64, 60, 62, 62]
+
+
 @pytest.mark.parametrize(
     ("music", "letters"),
     [
@@ -75,6 +91,7 @@ def test_what_is_not_heard_is_passed_over_and_voices_sound_together() -> None:
     assert many[1].tempo == 60
 
 
+DIGITS = "1" * 5000
 BAD = {
     "no tune": ("hello there", "has no tune"),
     "no music": ("X:1\nK:C\nC D ?? E", 'line 3 of bad.abc: "?? E" is no music'),
@@ -87,6 +104,21 @@ BAD = {
     "beyond MIDI": ("X:1\nK:C\nC,,,,,,,", "is beyond what MIDI has"),
     "broken without a note": ("X:1\nK:C\n> C", "has no note before it"),
     "no chord": ("X:1\nK:C\n[C?]", "is no chord"),
+    "metre of thirds": ("X:1\nM:4/3\nK:C\nC", 'the metre "4/3" is none'),
+    "metre of digits": (f"X:1\nM:{DIGITS}/4\nK:C\nC", "line 2 of bad.abc"),
+    "length of digits": (f"X:1\nL:1/{DIGITS}\nK:C\nC", "a number of 5,000 digits"),
+    "length of next to nothing": ("X:1\nL:1/999999999\nK:C\nC", "expected one such as L:1/8, of 1/1024 to 1024"),
+    "tuplet of digits": (f"X:1\nK:C\n(3:2:{DIGITS}CDE", "a number of 5,000 digits"),
+    "tuplet of all notes": ("X:1\nK:C\n(3:2:100000000CDE", "acts on 100,000,000 notes; expected 1 to 1000"),
+    "bars of digits": (f"X:1\nK:C\nZ{DIGITS}", "a number of 5,000 digits"),
+    "ending of digits": (f"X:1\nK:C\nC|{DIGITS}", "a number of 5,000 digits"),
+    "bracket of digits": (f"X:1\nK:C\nC|[1-{DIGITS}", "a number of 5,000 digits"),
+    "tempo of digits": (f"X:1\nQ:{DIGITS}\nK:C\nC", "the tempo"),
+    "tempo too slow": ("X:1\nQ:1/4=2\nK:C\nC", 'the tempo "1/4=2" is none; expected one such as Q:1/4=120, 3.58 to'),
+    "tempo too fast": ("X:1\nQ:4/1=9999\nK:C\nC", 'the tempo "4/1=9999" is none'),
+    "note of no length": ("X:1\nK:C\nC/99999", "lasts less than 1/4096 of a quarter"),
+    "much broken": (f"X:1\nK:C\nC{'>' * 5000}C", "is no broken rhythm; expected 4 marks at most"),
+    "broken twice": ("X:1\nK:C\nC> > C", "is no broken rhythm"),
     "huge": ("X:1\nK:C\nC99999999999", "quarters; expected at most"),
 }
 
@@ -100,6 +132,21 @@ def test_what_is_no_abc_is_refused_in_one_sentence_with_its_line(name, tmp_path)
         read_abc(path)
     assert said in str(caught.value).replace(f"{tmp_path}/", "")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Q:" + "1/1" + "1" * 60_000 + "x", "Q:" + "1/1 " * 15_000 + "x", "M:" + "1+" * 30_000, "M:" + "1" * 60_000,
+     "L:1" + " " * 60_000 + "x", "K:" + '"' * 60_001, "K:C\n" + "." * 60_000 + ":", "K:C\n" + "|" * 60_000 + "[",
+     "K:C\n" + ":" * 60_000 + "x", "K:C\n[" + '"!' * 30_000 + "]", "K:C\n" + "%\\" * 30_000],
+)  # fmt: skip
+def test_long_lines_take_no_longer_than_they_are(text) -> None:
+    begun = time.process_time()
+    try:
+        parse_abc(f"X:1\n{text}\nK:C\nC")
+    except DataError as error:
+        assert "\n" not in str(error)  # noqa: PT017
+    assert time.process_time() - begun < 2
 
 
 def test_a_file_without_a_sound_is_refused(tmp_path) -> None:

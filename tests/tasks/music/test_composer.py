@@ -1,12 +1,14 @@
 """A composer: streamed equals whole, what is given is kept, what is copied is found, parts and conditions hold."""
 
+import warnings
+
 import numpy as np
 import pytest
 
 import ostinato
 from ostinato import Composer
 from ostinato.data.music import Piece, Pieces, from_frames, of_chords, to_frames
-from ostinato.errors import DataError, UsageError
+from ostinato.errors import DataError, StreamRowError, UsageError
 from ostinato.tasks.music.events import EventCode
 from ostinato.tasks.music.keys import key_name, key_number, key_of, sharps_of
 from ostinato.tasks.music.reading import NATS
@@ -185,7 +187,47 @@ def test_notes_beyond_a_piano_are_left_out_with_a_word_or_kept_if_asked() -> Non
         model.compose(prime=Piece.of([(0, 1, 5)]), bars=2)
     kept = Composer(epochs=1, notes="found", **FEW).fit(data)
     assert kept.fitted_.model.encoder.low == 5
-    assert np.isfinite(kept.predict([[[127], [0]]])[0]).all()
+    with pytest.warns(UserWarning, match="2 of 2 notes are out of the model's range, F-1 to E4, and are left out"):
+        assert np.isfinite(kept.predict([[[127], [0]]])[0]).all()
+
+
+def test_notes_beyond_the_range_are_said_wherever_pieces_are_read(models) -> None:
+    model, high = models("found"), [[[60], [127], [126, 60]]]
+    with pytest.warns(UserWarning, match="2 of 4 notes are out of the model's range") as said:
+        scores = model.evaluate(high)
+    assert len({str(own.message) for own in said}) == 1
+    assert "2 notes out of the model's range left out" in scores.protocol
+    assert scores.details["notes left out"] == 2
+    with pytest.warns(UserWarning, match="2 of 4 notes"):
+        list(model.task.answers(model.fitted_.model, model.task.read(model, high)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.predict(DATA[:1])
+
+
+@pytest.mark.parametrize(
+    "row", ["+-60", "--60", {"notes": "+-1"}, [10**5000], str(10**4000), "\u0661\u0662", [1.5], [True], None]
+)
+def test_rows_that_are_no_notes_are_refused_in_a_sentence(models, row) -> None:
+    with pytest.raises(StreamRowError):
+        models("plain").stream().push(row)
+
+
+def test_streams_and_requests_of_no_sense_are_refused_in_a_sentence(models) -> None:
+    for options in ({"seed": "x"}, {"seed": -1}, {"seed": 10**5000}, {"temperature": "hot"}, {"key": 3}, {"metre": 3}):
+        with pytest.raises(UsageError, match="expected"):
+            models("plain").stream(**options)
+    with pytest.raises(StreamRowError, match="is no event"):
+        models("events").stream().push("on " + "9" * 5000)
+    for options in ({"tempo": 3.5}, {"tempo": float("nan")}, {"tempo": "fast"}, {"metre": (300, 4)}, {"metre": (4, 3)}):
+        with pytest.raises(UsageError, match="expected"):
+            models("plain").compose(bars=1, **options)
+
+
+@pytest.mark.parametrize("name", ["plain", "nade", "independent", "events"])
+def test_a_temperature_of_next_to_nothing_is_the_best(models, name) -> None:
+    cold, best = (models(name).compose(bars=1, temperature=own, seed=1).piece for own in (1e-300, 0.0))
+    np.testing.assert_array_equal(cold.pitch, best.pitch)
 
 
 def test_conditions_of_events_and_unknown_words_are_refused(models) -> None:

@@ -10,11 +10,11 @@ from typing import TypeAlias
 
 @dataclass(frozen=True)
 class Sound:
-    """Notes struck together, or a rest, for a length in quarters; tied: they sound on into the next of the pitch."""
+    """Notes struck together, or a rest, for a length in quarters; tied: those that sound on into the next one."""
 
     length: Fraction
     pitches: tuple[int, ...]
-    tied: bool = False
+    tied: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def played(items: Sequence[Item]) -> Iterator[tuple[Fraction, Fraction, int]]:
         held = {}
         for pitch in sound.pitches:
             start, length = tied.pop(pitch, (now, Fraction(0)))
-            if sound.tied:
+            if pitch in sound.tied:
                 held[pitch] = (start, length + sound.length)
             else:
                 yield start, length + sound.length, pitch

@@ -14,7 +14,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from ostinato.data.music.abc_repeats import Bar, Sound, played
-from ostinato.data.music.pieces import LONGEST, TEMPO, Piece
+from ostinato.data.music.pieces import FASTEST, LONGEST, SLOWEST, TEMPO, Piece, is_metre
 from ostinato.errors import DataError
 from ostinato.files import reason
 
@@ -36,9 +36,14 @@ _MODES = {
     "lyd": 1,
     "loc": -5,
 }
+_DIGITS = 9  # of a whole number, at most
+_UNITS = (Fraction(1, 1024), Fraction(1024))  # of whole notes, L: and the beats of Q:
+_SHORTEST = Fraction(1, 4096)  # quarters that a note may last
+_TUPLET = 1_000  # notes that a tuplet may act on
+_BROKEN = 4  # marks of a broken rhythm
 _TUPLETS = {2: 3, 3: 2, 4: 3, 5: 2, 6: 2, 7: 2, 8: 3, 9: 2}
 _TOKEN = re.compile(
-    r'(?P<skip>"[^"]*"|![^!\s]*!|\+[^+\s]*\+|\{[^}]*\}|[~.HLMOPSTuvJRy`\\)*$-](?!\S*:\S*:)|\s+)'
+    r'(?P<skip>"[^"]*"|![^!\s]*!|\+[^+\s]*\+|\{[^}]*\}|[~.HLMOPSTuvJRy`\\)*$-]|\s+)'
     r"|(?P<inline>\[[A-Za-z]:[^\]]*\])"
     r"|(?P<ending>\[[1-9][0-9,-]*)"
     r"|(?P<bar>:*\|+[\]:|]*:*(?P<numbers>[1-9][0-9,-]*)?|\[\||::+)"
@@ -93,6 +98,7 @@ class _Voice:
 
     items: list[Sound | Bar] = field(default_factory=list)
     accidentals: dict[tuple[str, int], int] = field(default_factory=dict)
+    tied: dict[tuple[str, int], int] = field(default_factory=dict)  # accidentals that ties carry to the next note
     tuplet: list[Fraction] = field(default_factory=list)
     broken: Fraction | None = None
 
@@ -153,26 +159,45 @@ class _Tune:
         found = re.match(r"\(?(\d+(?:\s*\+\s*\d+)*)\)?\s*/\s*(\d+)", text)
         if not found:
             raise DataError(f'{self._where()}: the metre "{text}" is none; expected one such as M:3/4')
-        above, below = sum(int(own) for own in found[1].split("+")), int(found[2])
-        if not 0 < above <= 64 or below not in (1, 2, 4, 8, 16, 32, 64):
+        above, below = sum(self._whole(own) for own in found[1].split("+")), self._whole(found[2])
+        if not is_metre((above, below)):
             raise DataError(f'{self._where()}: the metre "{text}" is none; expected one such as M:3/4')
         return above, below
 
     def _fraction(self, text: str) -> Fraction:
         found = re.fullmatch(r"(\d+)\s*(?:/\s*(\d+))?", text)
-        if not found or not int(found[1]) or (found[2] and not int(found[2])):
-            raise DataError(f'{self._where()}: the length "{text}" is none; expected one such as L:1/8')
-        return Fraction(int(found[1]), int(found[2] or 1))
+        above, below = (self._whole(found[1]), self._whole(found[2] or "1")) if found else (0, 0)
+        if not above or not below or not _UNITS[0] <= Fraction(above, below) <= _UNITS[1]:
+            raise DataError(
+                f'{self._where()}: the length "{text[:20]}" is none; expected one such as L:1/8, of {_UNITS[0]} to '
+                f"{_UNITS[1]}"
+            )
+        return Fraction(above, below)
+
+    def _whole(self, text: str) -> int:
+        """Return a whole number of a field or a mark; what has more digits than any of them needs is refused."""
+        if len(text) > _DIGITS:
+            raise DataError(
+                f'{self._where()}: "{text[:12]}..." is a number of {len(text):,} digits; expected {_DIGITS} at most'
+            )
+        return int(text)
 
     def _tempo(self, text: str) -> float:
         text = re.sub(r'"[^"]*"', "", text).strip()
         if not text:
             return self.tempo
-        found = re.fullmatch(r"(?:(?:C|((?:\d+/\d+\s*)+))\s*=\s*)?(\d+(?:\.\d+)?)", text)
-        if not found or not 0 < float(found[2]) <= 10_000:
-            raise DataError(f'{self._where()}: the tempo "{text}" is none; expected one such as Q:1/4=120')
-        beats = [self._fraction(own) for own in (found[1] or "").split()]
-        return float(found[2]) * float(4 * sum(beats, Fraction(0)) if beats else 1)
+        beat, sign, number = text.rpartition("=")
+        words = [] if beat.strip() in ("", "C") else beat.split()
+        known = re.fullmatch(r"\d{1,9}(?:\.\d{1,9})?", number.strip()) and (beat.strip() or not sign)
+        known = known and all(re.fullmatch(r"\d+/\d+", own) for own in words)
+        beats = [self._fraction(own) for own in words] if known else []
+        tempo = float(number) * float(4 * sum(beats, Fraction(0)) if beats else 1) if known else 0.0
+        if not SLOWEST <= tempo <= FASTEST:
+            raise DataError(
+                f'{self._where()}: the tempo "{text[:20]}" is none; expected one such as Q:1/4=120, {SLOWEST:g} to '
+                f"{FASTEST:,.0f} quarters a minute"
+            )
+        return tempo
 
     def _set_key(self, text: str) -> None:
         words = re.sub(r"\b(clef|octave|middle|transpose)=\S+|\b(treble|bass|alto|tenor)\S*", "", text).split()
@@ -212,51 +237,73 @@ class _Tune:
                 self._field(found[0][1], found[0][3:-1].strip())
             elif kind in ("bar", "ending"):
                 voice.accidentals.clear()
-                voice.items.append(Bar(found[0].lstrip("[").rstrip("0123456789,-"), _numbers(found)))
+                voice.items.append(Bar(found[0].lstrip("[").rstrip("0123456789,-"), self._passes(found)))
             elif kind == "tuplet":
                 self._tuplet(voice, found)
             elif kind == "broken":
                 self._broken(voice, found[0])
             elif kind in ("chord", "note"):
                 sound = self._chord(voice, found) if kind == "chord" else self._single(voice, found)
-                tied = text[at : at + 1] == "-"
-                self._add(voice, Sound(sound.length, sound.pitches, tied or sound.tied))
+                if text[at : at + 1] == "-":
+                    sound = Sound(sound.length, sound.pitches, frozenset(sound.pitches))
+                self._add(voice, sound)
+                self._carry(voice, found, sound)
 
     def _add(self, voice: _Voice, sound: Sound) -> None:
         factor = voice.tuplet.pop() if voice.tuplet else Fraction(1)
         if voice.broken is not None:
             factor, voice.broken = factor * voice.broken, None
-        voice.items.append(Sound(sound.length * factor, sound.pitches, sound.tied))
+        voice.items.append(Sound(self._lasting(sound.length * factor), sound.pitches, sound.tied))
+
+    def _carry(self, voice: _Voice, found: re.Match[str], sound: Sound) -> None:
+        """Keep the accidentals of tied notes: they act on the next note, over the bar line too, and no further."""
+        places = [place for place in map(_place, _NOTE.finditer(found[0])) if place is not None] if sound.tied else []
+        shifts = {place: self._shift(voice, place) for place in places}
+        voice.tied = {place: shift for place, shift in shifts.items() if _pitch(place, shift) in sound.tied}
+
+    def _lasting(self, length: Fraction) -> Fraction:
+        if length < _SHORTEST:
+            raise DataError(
+                f"{self._where()}: a note or rest lasts less than {_SHORTEST} of a quarter; expected a longer one: are "
+                "L: and its length right?"
+            )
+        return length
 
     def _single(self, voice: _Voice, found: re.Match[str]) -> Sound:
         if found["letter"] in "ZX":
-            bars = int(re.match(r"\d*", found["length"])[0] or 1)  # type: ignore[index]
+            bars = self._whole(re.match(r"\d*", found["length"])[0] or "1")  # type: ignore[index]
+            if not bars:
+                raise DataError(f'{self._where()}: "{found[0]}" is a rest of no bar; expected one such as Z4')
             return Sound(bars * Fraction(4 * self.metre[0], self.metre[1]), ())
         return Sound(self._length(found["length"]) * self._unit(), self._pitches(voice, found))
 
     def _chord(self, voice: _Voice, found: re.Match[str]) -> Sound:
-        notes = list(_NOTE.finditer(found["within"]))
-        if not notes or _NOTE.sub("", re.sub(r'"[^"]*"|[\s~.!]|![^!]*!', "", found["within"])):
+        within = re.sub(r'"[^"]*"|![^!]*!|[\s~.!]', "", found["within"])
+        notes = list(_NOTE.finditer(within))
+        if not notes or _NOTE.sub("", within):
             raise DataError(f'{self._where()}: "{found[0]}" is no chord; expected one such as [CEG]2')
         length = self._length(notes[0]["length"]) * self._length(found["clength"]) * self._unit()
         pitches = [pitch for note in notes for pitch in self._pitches(voice, note)]
-        return Sound(length, tuple(dict.fromkeys(pitches)), any(note["tie"] for note in notes))
+        tied = frozenset(own for note in notes if note["tie"] for own in self._pitches(voice, note))
+        return Sound(length, tuple(dict.fromkeys(pitches)), tied)
 
     def _pitches(self, voice: _Voice, note: re.Match[str]) -> tuple[int, ...]:
-        letter = note["letter"]
-        if letter in "zx":
+        place = _place(note)
+        if place is None:
             return ()
-        octave = (5 if letter.islower() else 4) + note["octave"].count("'") - note["octave"].count(",")
-        place = (letter.upper(), octave)
         if note["accidental"]:
             voice.accidentals[place] = {"^": 1, "^^": 2, "_": -1, "__": -2, "=": 0}[note["accidental"]]
-        shift = voice.accidentals.get(place, self.key.get(letter.upper(), 0))
-        pitch = 12 * (octave + 1) + _STEPS[letter.upper()] + shift
+        pitch = _pitch(place, self._shift(voice, place))
         if not 0 <= pitch <= 127:
             raise DataError(
                 f"{self._where()}: the note \"{note[0]}\" is beyond what MIDI has; expected C,,,,, to g''''"
             )
         return (pitch,)
+
+    def _shift(self, voice: _Voice, place: tuple[str, int]) -> int:
+        """Return how many semitones a note without an accidental is moved by: the bar says it, a tie, or the key."""
+        held = voice.tied.get(place, self.key.get(place[0], 0))
+        return voice.accidentals.get(place, held)
 
     def _length(self, text: str) -> Fraction:
         above, slashes, below = re.fullmatch(r"(\d*)(/*)(\d*)", text).groups()  # type: ignore[union-attr]
@@ -275,28 +322,48 @@ class _Tune:
         p = int(found["p"])
         compound = self.metre[0] % 3 == 0 and self.metre[0] > 3
         q = int(found["q"] or (3 if compound and p in (5, 7, 9) else _TUPLETS[p]))
-        voice.tuplet = [Fraction(q, p)] * int(found["r"] or p)
+        notes = self._whole(found["r"] or str(p))
+        if not 0 < notes <= _TUPLET:
+            raise DataError(f'{self._where()}: "{found[0]}" acts on {notes:,} notes; expected 1 to {_TUPLET}')
+        voice.tuplet = [Fraction(q, p)] * notes
 
     def _broken(self, voice: _Voice, mark: str) -> None:
         before = next((i for i in range(len(voice.items) - 1, -1, -1) if isinstance(voice.items[i], Sound)), None)
         if before is None:
             raise DataError(f'{self._where()}: "{mark}" has no note before it; expected one such as A>B')
+        if len(mark) > _BROKEN or voice.broken is not None:
+            raise DataError(
+                f'{self._where()}: "{mark[:12]}" is no broken rhythm; expected {_BROKEN} marks at most between two '
+                "notes: A>>B"
+            )
         small = Fraction(1, 2 ** len(mark))
         own, other = (2 - small, small) if mark[0] == ">" else (small, 2 - small)
         sound = voice.items[before]
         assert isinstance(sound, Sound)
-        voice.items[before] = Sound(sound.length * own, sound.pitches, sound.tied)
+        voice.items[before] = Sound(self._lasting(sound.length * own), sound.pitches, sound.tied)
         voice.broken = other
+
+    def _passes(self, found: re.Match[str]) -> frozenset[int]:
+        """Return the passes that an ending is for, `[1,3` or `|1-2`; none: it is no ending."""
+        text = found["numbers"] or (found["ending"] or "")[1:]
+        numbers: set[int] = set()
+        for part in filter(None, text.split(",")):
+            first, last = (own.strip("-") for own in part.partition("-")[::2])
+            least = self._whole(first or "1")
+            numbers |= set(range(least, min(self._whole(last or first or "1"), 99) + 1))
+        return frozenset(numbers)
 
     def _where(self) -> str:
         return f"line {self.number} of {self.file}"
 
 
-def _numbers(found: re.Match[str]) -> frozenset[int]:
-    """Return the passes that an ending is for, `[1,3` or `|1-2`; none: it is no ending."""
-    text = found["numbers"] or (found["ending"] or "")[1:]
-    numbers: set[int] = set()
-    for part in filter(None, text.split(",")):
-        first, _, last = part.partition("-")
-        numbers |= set(range(int(first or 1), min(int(last or first or 1), 99) + 1))
-    return frozenset(numbers)
+def _place(note: re.Match[str]) -> tuple[str, int] | None:
+    """Return the letter and the octave of a note; `None`: it is a rest."""
+    letter = note["letter"]
+    if letter in "zx":
+        return None
+    return letter.upper(), (5 if letter.islower() else 4) + note["octave"].count("'") - note["octave"].count(",")
+
+
+def _pitch(place: tuple[str, int], shift: int) -> int:
+    return 12 * (place[1] + 1) + _STEPS[place[0]] + shift

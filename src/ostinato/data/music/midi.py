@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -9,17 +10,19 @@ from typing import Any
 import numpy as np
 
 from ostinato.data.music.midi_bytes import checked_midi
-from ostinato.data.music.pieces import TEMPO, Piece
-from ostinato.errors import DataError, MissingExtra, UsageError
+from ostinato.data.music.pieces import FASTEST, SLOWEST, TEMPO, Piece, is_metre
+from ostinato.errors import DataError, DataWarning, MissingExtra, UsageError
 from ostinato.files import reason, write_atomically
 
 ENDINGS = (".mid", ".midi", ".kar", ".rmi")
 _TICKS = 480
-_SLOWEST, _FASTEST = 1.0, 10_000.0
 
 
 def read_midi(source: str | Path | bytes, *, drums: bool = False, name: str = "the MIDI file") -> Piece:
     """Read a MIDI file of type 0 or 1 as one piece, all tracks together.
+
+    The tempo and the metre are the first ones. A tempo below 3.58 quarters a minute, of which MIDI has a few, is read
+    as 3.58, one above 10,000 is passed over; a metre that is none is read as 4/4, with a warning.
 
     Args:
         source: a path, or the bytes of a file.
@@ -62,11 +65,15 @@ def _piece(score: Any, tracks: list[Any], name: str) -> Piece:
         for key in ("time", "duration", "pitch", "velocity")
     )
     ticks = float(score.ticks_per_quarter)
-    metre = next(((own.numerator, own.denominator) for own in score.time_signatures), (4, 4))
-    if not (0 < metre[0] <= 64 and metre[1] in (1, 2, 4, 8, 16, 32, 64)):
+    metre = next(((int(own.numerator), int(own.denominator)) for own in score.time_signatures), (4, 4))
+    if not is_metre(metre):
+        warnings.warn(
+            f"{name} has the metre {metre[0]}/{metre[1]}; 4/4 is taken: expected 1 to 64 beats, of a power of two up "
+            "to 64", DataWarning, stacklevel=3,
+        )  # fmt: skip
         metre = (4, 4)
     sharps = next((int(own.key) for own in score.key_signatures if -7 <= int(own.key) <= 7), None)
-    tempo = next((round(float(own.qpm), 3) for own in score.tempos if _SLOWEST <= own.qpm <= _FASTEST), TEMPO)
+    tempo = next((max(SLOWEST, round(float(own.qpm), 3)) for own in score.tempos if 0 < own.qpm <= FASTEST), TEMPO)
     return Piece.sorted_by_time(
         name, start / ticks, np.maximum(duration, 1) / ticks, pitch, velocity, tempo=tempo, metre=metre, sharps=sharps
     )
@@ -75,18 +82,23 @@ def _piece(score: Any, tracks: list[Any], name: str) -> Piece:
 def midi_bytes(pieces: Piece | Iterable[Piece], *, program: int = 0) -> bytes:
     """Return a MIDI file of type 1.
 
+    MIDI cannot say which of two notes of one pitch ends. So a note of a track that is struck again while it sounds ends
+    there, and of two that begin together, the longer one is written.
+
     Args:
         pieces: one; or several of the same tempo that sound together, each a track, such as voices.
         program: the instrument, 0 (a piano) to 127.
 
     Raises:
-        UsageError: there is no such program.
+        UsageError: there is no such program, or no piece.
         MissingExtra: `symusic` is not installed.
     """
     if not 0 <= program <= 127:
         raise UsageError(f"program is {program}; expected a MIDI instrument from 0 to 127")
     symusic = _symusic()
     tracks = [pieces] if isinstance(pieces, Piece) else list(pieces)
+    if not tracks:
+        raise UsageError("there is no piece to write; give one or more")
     score, first = symusic.Score(_TICKS), tracks[0]
     score.tempos.append(symusic.Tempo(0, qpm=first.tempo))
     score.time_signatures.append(symusic.TimeSignature(0, *first.metre))
@@ -94,12 +106,23 @@ def midi_bytes(pieces: Piece | Iterable[Piece], *, program: int = 0) -> bytes:
         score.key_signatures.append(symusic.KeySignature(0, first.sharps, 0))
     for number, piece in enumerate(tracks):
         track = symusic.Track(f"voice {number + 1}" if len(tracks) > 1 else "", program, False)
-        start = np.round(piece.start * _TICKS).astype(np.int64)
-        end = np.round((piece.start + piece.duration) * _TICKS).astype(np.int64)
-        for note in zip(start, np.maximum(end - start, 1), piece.pitch, piece.velocity, strict=True):
-            track.notes.append(symusic.Note(*(int(own) for own in note)))
+        for row in _apart(piece):
+            track.notes.append(symusic.Note(*row))
         score.tracks.append(track)
     return bytes(score.dumps_midi())
+
+
+def _apart(piece: Piece) -> list[list[int]]:
+    """Return notes in ticks, `[time, duration, pitch, velocity]`, one of a pitch at a time."""
+    start = np.round(piece.start * _TICKS).astype(np.int64)
+    end = np.maximum(np.round((piece.start + piece.duration) * _TICKS).astype(np.int64), start + 1)
+    order = np.lexsort((end, start, piece.pitch))
+    start, end, pitch, velocity = start[order], end[order], piece.pitch[order], piece.velocity[order]
+    end[:-1] = np.where(pitch[:-1] == pitch[1:], np.minimum(end[:-1], start[1:]), end[:-1])
+    kept = np.flatnonzero(end > start)
+    kept = kept[np.lexsort((pitch[kept], start[kept]))]
+    found: list[list[int]] = np.stack([start, end - start, pitch, velocity], -1)[kept].tolist()
+    return found
 
 
 def write_midi(path: str | Path, pieces: Piece | Iterable[Piece], *, program: int = 0) -> Path:

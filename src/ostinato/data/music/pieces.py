@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,6 +18,11 @@ PIANO = (21, 108)
 LONGEST = 200_000.0
 """Quarters that a piece may last, at most: some 28 hours at 120 a minute."""
 TEMPO, VELOCITY = 120.0, 80
+SLOWEST, FASTEST = 3.58, 10_000.0
+"""Quarters a minute that a tempo may have: a MIDI file has 24 bits for the microseconds of a quarter."""
+METRES = (1, 2, 4, 8, 16, 32, 64)
+"""The notes that a beat may be, `B` of a metre `A/B`; `A` is at most `MOST_BEATS`."""
+MOST_BEATS = 64
 _NAMES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 
 
@@ -26,13 +32,16 @@ class Piece:
 
     Args:
         name: what messages call it.
-        start, duration: `(notes,)`, in quarters.
+        start, duration: `(notes,)`, in quarters; a note lasts more than 0.
         pitch: `(notes,)`, as MIDI numbers them, 60 is the middle C.
         velocity: `(notes,)`, how hard each is struck, 1 to 127.
         length: of the piece, in quarters; silence at the end counts.
-        tempo: quarters a minute.
-        metre: beats of a bar, and the note that has one: `(3, 4)`.
-        sharps: of the key signature, less than none for flats; `None`: it is not said.
+        tempo: quarters a minute, 3.58 to 10,000.
+        metre: beats of a bar, at most 64, and the note that has one, a power of two up to 64: `(3, 4)`.
+        sharps: of the key signature, up to 7, less than none for flats, -7; `None`: it is not said.
+
+    Raises:
+        DataError: a number is out of its range.
 
     >>> piece = Piece.of([(0, 1, 60), (1, 1, 64)])
     >>> len(piece), piece.length
@@ -49,11 +58,52 @@ class Piece:
     metre: tuple[int, int] = (4, 4)
     sharps: int | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse what no file could say."""
+        self._check_head()
+        if not len(self.pitch):
+            return
+        if not (np.isfinite(self.start).all() and np.isfinite(self.duration).all()):
+            raise DataError(f"{self.name} has a note at no finite time; write the file again")
+        if self.start.min() < 0:
+            raise DataError(f"{self.name} has a note at {self.start.min():g} quarters; expected times of 0 or more")
+        if self.duration.min() <= 0:
+            raise DataError(f"{self.name} has a note that lasts {self.duration.min():g} quarters; expected more than 0")
+        _check_pitches(self.name, self.pitch)
+
+    def _check_head(self) -> None:
+        if not _is_number(self.tempo) or not SLOWEST <= self.tempo <= FASTEST:
+            raise DataError(
+                f"{self.name} has a tempo of {_short(self.tempo)}; expected quarters a minute, {SLOWEST:g} to "
+                f"{FASTEST:,.0f}"
+            )
+        if not is_metre(self.metre):
+            raise DataError(
+                f"{self.name} has the metre {_short(self.metre)}; expected beats of a bar, 1 to {MOST_BEATS}, and a "
+                f"power of two, 1 to {METRES[-1]}: (3, 4)"
+            )
+        if self.sharps is not None and not (_is_number(self.sharps) and self.sharps in range(-7, 8)):
+            raise DataError(f"{self.name} has {_short(self.sharps)} sharps; expected -7 (flats) to 7")
+        if not _is_number(self.length) or not 0 <= self.length <= LONGEST:
+            raise DataError(
+                f"{self.name} lasts {_short(self.length)} quarters; expected at most {LONGEST:,.0f}: is its time right?"
+            )
+
     @classmethod
     def of(cls, notes: Iterable[Any], name: str = "the piece", length: float = 0.0, **more: Any) -> Piece:
-        """Return a piece of notes `(start, duration, pitch)` or `(start, duration, pitch, velocity)`, in quarters."""
-        rows = [(*own, VELOCITY)[:4] for own in notes]
-        start, duration, pitch, velocity = (np.array([row[i] for row in rows], np.float64) for i in range(4))
+        """Return a piece of notes `(start, duration, pitch)` or `(start, duration, pitch, velocity)`, in quarters.
+
+        Raises:
+            DataError: a note is none, or the piece lasts too long.
+        """
+        try:
+            rows = [(*own, VELOCITY)[:4] for own in notes]
+            start, duration, pitch, velocity = (np.array([row[i] for row in rows], np.float64) for i in range(4))
+        except (TypeError, ValueError, IndexError, OverflowError) as error:
+            raise DataError(
+                f"{name} has a note that is none; expected numbers (start, duration, pitch) or (start, duration, "
+                "pitch, velocity)"
+            ) from error
         return cls.sorted_by_time(name, start, duration, pitch, velocity, length, **more)
 
     @classmethod
@@ -62,23 +112,26 @@ class Piece:
     ) -> Piece:
         """Return a piece of notes in any order; it lasts until the last of them ends, or for `length`.
 
+        A velocity below 1 or above 127 is taken as that.
+
         Raises:
             DataError: a note is none, or the piece lasts too long.
         """
-        start, duration, pitch = (np.asarray(own, np.float64) for own in (start, duration, pitch))
+        start, duration, pitch, velocity = (np.asarray(own, np.float64) for own in (start, duration, pitch, velocity))
         if not (np.isfinite(start).all() and np.isfinite(duration).all()):
             raise DataError(f"{name} has a note at no finite time; write the file again")
-        if len(pitch) and not (pitch.min() >= LOWEST and pitch.max() <= HIGHEST):
-            raise DataError(f"{name} has a note {pitch.max():g}; expected pitches from {LOWEST} to {HIGHEST}")
-        if len(start) and start.min() < 0:
-            raise DataError(f"{name} has a note at {start.min():g} quarters; expected times of 0 or more")
+        _check_pitches(name, pitch)
+        if not np.isfinite(velocity).all():
+            raise DataError(f"{name} has a note with a velocity that is no number; expected 1 to 127")
+        if not _is_number(length) or math.isnan(length):
+            raise DataError(f"{name} lasts {_short(length)} quarters; expected a number of 0 or more")
         end = max(float((start + duration).max(initial=0.0)), length)
         if end > LONGEST:
             raise DataError(f"{name} lasts {end:,.0f} quarters; expected at most {LONGEST:,.0f}: is its time right?")
         order = np.lexsort((pitch, start))
         return cls(
             name, start[order], duration[order], pitch[order].astype(np.int16),
-            np.clip(np.asarray(velocity, np.float64)[order], 1, 127).astype(np.uint8), end, **more,
+            np.clip(velocity[order], 1, 127).astype(np.uint8), end, **more,
         )  # fmt: skip
 
     def __len__(self) -> int:
@@ -95,8 +148,15 @@ class Piece:
         return 4.0 * self.metre[0] / self.metre[1]
 
     def transposed(self, semitones: int) -> Piece:
-        """Return the piece so many semitones higher."""
-        return replace(self, pitch=(self.pitch + semitones).astype(np.int16))
+        """Return the piece so many semitones higher.
+
+        Raises:
+            DataError: a note would be below 0 or above 127.
+        """
+        # no note is moved by more than all there are, and what is larger would not fit into its type
+        moved = self.pitch.astype(np.int64) + max(-2 * HIGHEST, min(2 * HIGHEST, semitones))
+        _check_pitches(f"{self.name}, transposed by {_short(semitones)},", moved)
+        return replace(self, pitch=moved.astype(np.int16))
 
     def within(self, low: int, high: int) -> Piece:
         """Return the piece without the notes below `low` and above `high`."""
@@ -150,6 +210,34 @@ class Pieces:
     def part(self, name: str) -> Pieces:
         """Return those that belong to a part."""
         return self[[i for i, part in enumerate(self.parts) if part == name]]
+
+
+def is_metre(metre: Any) -> bool:
+    """Tell whether it is one: beats of a bar, and the note that has one, a power of two."""
+    if not isinstance(metre, (tuple, list)) or len(metre) != 2 or not all(_is_number(own) for own in metre):
+        return False
+    return metre[0] in range(1, MOST_BEATS + 1) and metre[1] in METRES
+
+
+def _check_pitches(name: str, pitch: NDArray[Any]) -> None:
+    """Refuse notes that MIDI does not have."""
+    wrong = ~((pitch >= LOWEST) & (pitch <= HIGHEST) & (pitch == np.floor(pitch)))
+    if wrong.any():
+        raise DataError(
+            f"{name} has a note {pitch[wrong][0]:g}; expected pitches from {LOWEST} to {HIGHEST}, whole numbers"
+        )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+
+
+def _short(value: Any) -> str:
+    """Return a value for a message; a whole number of thousands of digits is not written out."""
+    try:
+        return f"{value:g}" if _is_number(value) else repr(value)[:40]
+    except (OverflowError, ValueError):
+        return "a number beyond all bounds"
 
 
 def note_name(pitch: int) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
+from numbers import Real
 
 import torch
 from torch import Tensor
 
 from ostinato.errors import UsageError
+
+_COLDEST, _HOTTEST = 1e-3, 1e30
 
 
 @dataclass(frozen=True)
@@ -16,7 +18,7 @@ class Sampling:
     """How notes are drawn.
 
     Args:
-        temperature: scores are divided by it; 0 takes the best.
+        temperature: scores are divided by it; 0, or less than a thousandth, takes the best.
         top_p: draw from the fewest best choices that have this share of the likelihood (A. Holtzman et al., ICLR 2020);
             of notes that are drawn each by itself, one is left out, or taken, where that is at least so likely.
 
@@ -28,10 +30,19 @@ class Sampling:
     top_p: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.temperature < math.inf:
-            raise UsageError(f"temperature is {self.temperature}; expected a number of 0 or more")
-        if not 0 < self.top_p <= 1:
+        if not _is_number(self.temperature) or not 0 <= self.temperature < _HOTTEST:
+            raise UsageError(
+                f"temperature is {self.temperature!r:.40}; expected a number of 0 or more, below {_HOTTEST:g}"
+            )
+        if self.temperature < _COLDEST:
+            # what is drawn is the best in any case, and scores divided by it would be beyond their type
+            object.__setattr__(self, "temperature", 0.0)
+        if not _is_number(self.top_p) or not 0 < self.top_p <= 1:
             raise UsageError(f"top_p is {self.top_p}; expected more than 0, up to 1")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 BEST = Sampling(temperature=0.0)

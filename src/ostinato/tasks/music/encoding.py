@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ostinato.data.music import PIANO, Piece, Pieces, to_frames
+from ostinato.data.music import PIANO, Piece, Pieces, note_name, to_frames
 from ostinato.errors import DataError, DataWarning
 from ostinato.tasks.music.events import EventCode
 from ostinato.tasks.music.keys import KEYS, key_of
@@ -113,16 +113,10 @@ class MusicEncoder:
         low, high = found if parameters.notes == "found" else PIANO
         if parameters.representation == "events":
             low, high = 0, 127
-        inside = pitches[(pitches >= low) & (pitches <= high)]
-        if not len(inside):
+        if not ((pitches >= low) & (pitches <= high)).any():
             raise DataError(
                 f'{train.origin} has no note of a piano, {low} to {high}; choose notes="found" (--notes found)'
             )
-        if len(inside) < len(pitches):
-            warnings.warn(
-                f"{len(pitches) - len(inside):,} of {len(pitches):,} notes are not among the 88 of a piano and are "
-                'left out; notes="found" (--notes found) keeps them', DataWarning, stacklevel=2,
-            )  # fmt: skip
         metres = [own.metre for own in train.pieces]
         bars = min(max(_bar_steps(own, steps) for own in train.pieces), _LONGEST_BAR)
         frames = parameters.representation == "frames"
@@ -170,6 +164,7 @@ class Examples:
         ranges: the lowest and the highest note of each piece, as they are numbered in frames, `(pieces, 2)`.
         bars: steps of a bar of each, and keys: its key, see `ostinato.tasks.music.keys`, `(pieces,)`.
         quarters: steps of a quarter.
+        left_out: notes that the model has no place for; they are read as silence.
     """
 
     steps: tuple[NDArray[np.uint8] | NDArray[np.int32], ...]
@@ -178,6 +173,7 @@ class Examples:
     bars: NDArray[np.int64]
     keys: NDArray[np.int64]
     quarters: int
+    left_out: int = 0
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -192,8 +188,34 @@ class Examples:
         return np.unpackbits(self.steps[place], axis=1, count=self.notes).astype(bool)  # type: ignore[arg-type]
 
 
-def encode(encoder: MusicEncoder, records: Pieces) -> Examples:
-    """Return pieces as a network reads them; those without a step are left out."""
+def say_left_out(encoder: MusicEncoder, records: Pieces) -> int:
+    """Return how many notes of pieces are out of the model's range, with a warning if there are any."""
+    pitches = np.concatenate([np.zeros(0, np.int16), *(own.pitch for own in records.pieces)])
+    count = int(((pitches < encoder.low) | (pitches > encoder.high)).sum())
+    if not count:
+        return 0
+    notes = f"{count:,} of {len(pitches):,} notes"
+    if (encoder.low, encoder.high) == PIANO:
+        words = f"{notes} are not among the 88 of a piano and are left out"
+        words += '; notes="found" (--notes found) in training keeps them'
+    else:
+        span = f"{note_name(encoder.low)} to {note_name(encoder.high)}"
+        words = (
+            f"{notes} are out of the model's range, {span}, and are left out; transpose them, or train on such notes"
+        )
+    warnings.warn(words, DataWarning, stacklevel=3)
+    return count
+
+
+def encode(encoder: MusicEncoder, records: Pieces, *, said: bool = False) -> Examples:
+    """Return pieces as a network reads them; those without a step are left out.
+
+    Args:
+        encoder: of the model.
+        records: the pieces.
+        said: whether it was said already how many notes are out of the model's range; if not, there is a warning.
+    """
+    left_out = 0 if said else say_left_out(encoder, records)
     steps: list[NDArray[np.uint8] | NDArray[np.int32]] = []
     ranges, bars, keys = [], [], []
     for piece in records.pieces:
@@ -211,7 +233,7 @@ def encode(encoder: MusicEncoder, records: Pieces) -> Examples:
     return Examples(
         tuple(steps), encoder.notes if encoder.kind == "frames" else 0,
         np.array(ranges, np.int64).reshape(-1, 2) - encoder.low, np.array(bars, np.int64), np.array(keys, np.int64),
-        encoder.steps_per_quarter,
+        encoder.steps_per_quarter, left_out,
     )  # fmt: skip
 
 

@@ -144,7 +144,7 @@ class EventCode:
             "on": (0, 128, 0), "off": (128, 128, 0), "shift": (256, self.shifts, 1),
             "loudness": (256 + self.shifts, LOUDNESSES, 0),
         }.get(kind, (0, 0, 0))  # fmt: skip
-        if not value.strip().isdecimal() or not 0 <= int(value) - least < count:
+        if not value.strip().isdecimal() or len(value) > 12 or not 0 <= int(value) - least < count:
             raise DataError(
                 f'"{words[:40]}" is no event; expected "on 60", "off 60", "shift N" of 1 to {self.shifts} steps, or '
                 f'"loudness N" of 0 to {LOUDNESSES - 1}'

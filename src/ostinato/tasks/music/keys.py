@@ -54,6 +54,8 @@ def key_number(name: str) -> int:
     Raises:
         UsageError: it is none.
     """
+    if not isinstance(name, str):
+        raise UsageError(f'key is {name!r:.40}; expected one such as "G", "Bb" or "F#m"')
     found = re.fullmatch(r"([A-Ga-g])(#|b|is|es)?\s*(m|min|minor|maj|major|)", name.strip())
     if not found:
         raise UsageError(f'key is "{name}"; expected one such as "G", "Bb" or "F#m"')
@@ -67,6 +69,8 @@ def metre_of(text: str) -> tuple[int, int]:
     Raises:
         UsageError: it is none.
     """
+    if not isinstance(text, str):
+        raise UsageError(f'metre is {text!r:.40}; expected one such as "3/4"')
     found = re.fullmatch(r"(\d{1,2})/(\d{1,2})", text.strip())
     if not found or not 0 < int(found[1]) <= 64 or int(found[2]) not in (1, 2, 4, 8, 16, 32, 64):
         raise UsageError(f'metre is "{text}"; expected one such as "3/4"')

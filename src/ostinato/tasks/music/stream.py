@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from ostinato.errors import DataError, StreamRowError
+from ostinato.errors import DataError, StreamRowError, UsageError
 from ostinato.streaming import NOTHING, RowStream, Steps, refused, shared_steps
 from ostinato.tasks.music.drawing import Sampling, draw_choice
 from ostinato.tasks.music.encoding import MusicEncoder, condition_rows
@@ -19,6 +21,8 @@ from ostinato.tasks.music.keys import key_number, metre_of
 from ostinato.tasks.music.network import EventNetwork, FrameNetwork
 
 Floats = NDArray[np.float32]
+_SEEDS = 2**48
+_NOTE = re.compile(r"[+-]?[0-9]{1,6}")
 
 
 class _MusicStream(RowStream):
@@ -27,7 +31,9 @@ class _MusicStream(RowStream):
     def __init__(self, network: Any, encoder: MusicEncoder, temperature: float | None, seed: int | None) -> None:
         super().__init__(shared_steps(network, lambda: network.stack))
         self.network, self.encoder = network, encoder
-        self.sampling, self.seed = Sampling(0.0 if temperature is None else temperature), seed or 0
+        if seed is not None and (not isinstance(seed, Integral) or isinstance(seed, bool) or not 0 <= seed < _SEEDS):
+            raise UsageError(f"seed is {short(seed)}; expected a whole number from 0 to {_SEEDS - 1:,}")
+        self.sampling, self.seed = Sampling(0.0 if temperature is None else temperature), int(seed or 0)
         self.count = 0
         self.output: Floats | None = None
 
@@ -139,7 +145,9 @@ class FrameStream(_MusicStream):
         frame = np.zeros(self.network.notes, np.float32)
         for note in notes:
             if not low <= note <= high:
-                raise StreamRowError(f"the note {note} is out of the model's range, {low} to {high}; leave it out")
+                raise StreamRowError(
+                    f"the note {short(note)} is out of the model's range, {low} to {high}; leave it out"
+                )
             frame[note - low] = 1.0
         return frame
 
@@ -202,6 +210,13 @@ class EventStream(_MusicStream):
             raise StreamRowError(str(error)) from error
 
 
+def short(value: Any) -> str:
+    """Return a value for a message; a whole number of thousands of digits is not written out."""
+    if isinstance(value, int) and abs(value) >= 10**12:
+        return "a number of more than 12 digits"
+    return repr(value)[:40]
+
+
 def _notes(row: Any) -> list[int]:
     """Return the notes of a row.
 
@@ -211,7 +226,7 @@ def _notes(row: Any) -> list[int]:
     given = row.get("notes") if isinstance(row, Mapping) else row
     if isinstance(given, str):
         words = given.split()
-        if not all(word.lstrip("+-").isdecimal() and len(word) < 8 for word in words):
+        if not all(map(_NOTE.fullmatch, words)):
             raise StreamRowError(f'"{given[:40]}" are no notes; expected numbers such as 60 64 67')
         return [int(word) for word in words]
     whole = isinstance(given, Sequence) or (isinstance(given, np.ndarray) and given.ndim == 1)

@@ -18,7 +18,7 @@ from ostinato.tasks.base.task import Baselines, Model, Task
 from ostinato.tasks.base.units import Units
 from ostinato.tasks.music.baselines import TYPES, baselines_of
 from ostinato.tasks.music.batches import MusicBatches
-from ostinato.tasks.music.encoding import STEPS, Examples, MusicEncoder, encode
+from ostinato.tasks.music.encoding import STEPS, Examples, MusicEncoder, encode, say_left_out
 from ostinato.tasks.music.network import EventNetwork, FrameNetwork, make_network, objective
 from ostinato.tasks.music.panels import music_panels
 from ostinato.tasks.music.parameters import MusicParameters
@@ -138,12 +138,16 @@ class MusicTask(Task[MusicParameters, Pieces, MusicEncoder, Examples, Judged]):
     def protocol(self, model: Composing, examples: Examples) -> str:
         if model.encoder.kind == "events":
             return f"{len(examples):,} pieces, each from its beginning; a mean over all events"
-        return f"{len(examples):,} pieces, each from its beginning; notes of a frame summed, a mean over all frames"
+        lost = f"; {examples.left_out:,} notes out of the model's range left out" if examples.left_out else ""
+        return (
+            f"{len(examples):,} pieces, each from its beginning; notes of a frame summed, a mean over all frames{lost}"
+        )
 
     def details(self, model: Composing, examples: Examples, predicted: Mapping[str, Judged]) -> Mapping[str, Any]:
         """Return the losses without each piece's first step, as some papers count them."""
         found = {name: own.losses[~own.first] for name, own in predicted.items()}
-        return {"without first steps": {name: float(own.mean()) for name, own in found.items() if len(own)}}
+        lost = {"notes left out": examples.left_out} if examples.left_out else {}
+        return {"without first steps": {name: float(own.mean()) for name, own in found.items() if len(own)}, **lost}
 
     def settings(self, model: Composing) -> Mapping[str, Any]:
         own = model.encoder
@@ -167,8 +171,9 @@ class MusicTask(Task[MusicParameters, Pieces, MusicEncoder, Examples, Judged]):
         return music_panels(model, records, predicted)
 
     def answers(self, model: Composing, records: Pieces) -> Iterator[Mapping[str, Any]]:
+        say_left_out(model.encoder, records)
         for piece in records.pieces:
-            examples = encode(model.encoder, Pieces(piece.name, (piece,)))
+            examples = encode(model.encoder, Pieces(piece.name, (piece,)), said=True)
             if not len(examples):
                 yield {"piece": piece.name, "steps": 0}
                 continue

@@ -11,6 +11,7 @@ import numpy as np
 
 from ostinato.data.music import Piece, from_frames, note_name
 from ostinato.data.music.abc_writing import is_melody
+from ostinato.data.music.pieces import FASTEST, SLOWEST, is_metre
 from ostinato.errors import DataError, UsageError
 from ostinato.tasks.base.task import Model
 from ostinato.tasks.music.composing import Plan, Told, Voice, write_frames
@@ -62,7 +63,7 @@ class Request:
             raise UsageError(f"{given[0]} and {given[1]} both say how long the piece is; give one of them")
         for name in ("quarters", "bars", "seconds", "tempo", "strike"):
             value = getattr(self, name)
-            if value is not None and not 0 < value < 1e9:
+            if value is not None and not (isinstance(value, (int, float)) and 0 < value < 1e9):
                 raise UsageError(f"{name} is {value}; expected more than 0")
         for name in ("count", "drafts"):
             if getattr(self, name) < 1:
@@ -71,12 +72,15 @@ class Request:
             raise UsageError(f"seed is {self.seed}; expected a whole number from 0 to {_SEEDS - 1:,}")
         if isinstance(self.metre, str):
             metre_of(self.metre)
-        elif self.metre is not None:
-            metre_of("/".join(map(str, self.metre)))
+        elif self.metre is not None and not is_metre(self.metre):
+            raise UsageError(f'metre is {self.metre!r:.40}; expected one such as "3/4"')
         if self.voice not in ("melody", "bass", "any"):
             raise UsageError(f'voice is {self.voice!r}; expected "melody", "bass" or "any"')
-        if self.tempo is not None and not 1 <= self.tempo <= 10_000:
-            raise UsageError(f"tempo is {self.tempo}; expected quarters a minute, 1 to 10,000")
+        if self.tempo is not None and not SLOWEST <= self.tempo <= FASTEST:
+            raise UsageError(
+                f"tempo is {self.tempo}; expected quarters a minute, {SLOWEST:g} to {FASTEST:,.0f}: a MIDI file "
+                "has no others"
+            )
 
 
 def written(model: Model[Any, Any], request: Request) -> list[Composition]:
