@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ostinato.data.health import Clock, read_beats, read_patients, with_outcomes, with_statics
+from ostinato.data.health.folders import outcomes_beside
 from ostinato.errors import ColumnError, DataError, DataWarning, OstinatoError, UsageError
 
 LONG = {
@@ -182,6 +183,37 @@ def test_outcomes_that_are_none_are_refused_or_said() -> None:
         assert with_outcomes(patients, {"id": ["a"], "died": [1]}, outcome="died").ids == ("a",)
     with pytest.warns(DataWarning, match="has no measurement in"):
         with_outcomes(patients, {"id": ["a", "b", "c"], "died": [1, 0, 0]}, outcome="died")
+
+
+def beside(at, died=(1, 1, 0)):
+    patients, outcomes = read_patients(LONG, clock=MINUTES), {"id": ["a", "a", "b"], "died": died, "at": at}
+    return with_outcomes(patients, outcomes, outcome="died", outcome_time="at")
+
+
+def inside(at, died=(1, 1, 0, 1)):
+    return read_patients({**LONG, "died": died, "at": at}, clock=MINUTES, outcome="died", outcome_time="at")
+
+
+@pytest.mark.parametrize(("read", "more"), [(beside, []), (inside, [None])])
+def test_the_outcome_of_a_patient_has_one_time_in_whichever_row(read, more) -> None:
+    for at in ([120, None, None], [None, 120, None], [120, 120, 7]):
+        found = read([*at, *more])
+        assert found.outcome_hours.tolist() == pytest.approx([2.0, np.nan], nan_ok=True)
+    with pytest.raises(DataError, match='row 2 of .*patient "a" has another "at" than in row 1'):
+        read([120, 60, None, *more])
+    with pytest.raises(DataError, match='every time in column "at" .* lies before the admission'):
+        read([-60] * (3 + len(more)), died=[1] * (3 + len(more)))
+    with pytest.warns(DataWarning, match='the outcome of 1 patient lies before admission .* left out: "a"'):
+        assert read([-60, None, None, *more]).ids == ("b",)
+
+
+def test_a_folder_in_a_folder_is_no_file_of_a_patient(tmp_path) -> None:
+    folder = packed(tmp_path, "folder")
+    for name in ("sub.txt", "sub.hea", "sub.csv"):
+        (folder / name).mkdir()
+    (tmp_path / "Outcomes-a.txt").mkdir()
+    assert told(read_patients(folder)) == EXPECTED
+    assert outcomes_beside(tmp_path / "set-a") is None
 
 
 def test_what_is_known_at_admission_is_measured_then() -> None:

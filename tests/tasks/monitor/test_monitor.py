@@ -15,9 +15,13 @@ from ostinato.errors import DataError, DataWarning, OstinatoError, StreamRowErro
 from ostinato.streaming import push_many
 from ostinato.tasks.monitor.judged import Ward
 from ostinato.tasks.monitor.parameters import NOTICE
-from ostinato.tasks.monitor.stays import Stays
+from ostinato.tasks.monitor.stays import Stays, encode
+from ostinato.tasks.monitor.task import MonitorTask
 
 FEW = {"time_unit": "hours", "members": 2, "hidden_size": 4, "progress": False}
+
+
+NO_NUMBERS = (True, np.True_, b"5", bytearray(b"5"), np.array([5.0]), [5])
 
 
 def ward(patients=60, seed=0):
@@ -114,6 +118,10 @@ def test_a_refused_row_leaves_the_patient_as_they_were(model) -> None:
         {"id": 1, "variable": "HR", "value": 80},
         {"time": 4, "variable": "HR", "value": 80},
         {"id": None, "time": 4},
+        *({"id": name, "time": 4, "variable": "HR", "value": 80} for name in (float("inf"), -1e300, (1,), np.ones(2))),
+        *({"id": 1, "time": no, "variable": "HR", "value": 80} for no in NO_NUMBERS),
+        *({"id": 1, "time": 4, "variable": "HR", "value": no} for no in NO_NUMBERS),
+        *({"id": 1, "time": 4, "HR": no} for no in NO_NUMBERS),
         "1,2",
         7,
     ]
@@ -172,6 +180,22 @@ def test_an_outcome_within_a_window_is_told_hour_by_hour() -> None:
 
 def own_cell(input_size, hidden_size):
     return CATALOGUE["gru"](input_size, hidden_size)
+
+
+@pytest.mark.parametrize("tick", [0.1, 0.7, 1 / 3, 1 / 60])
+def test_every_tick_has_its_risk_whatever_fraction_of_an_hour_it_is(tick) -> None:
+    rows, outcomes = ward(20)
+    rows += [{"id": k, "time": hour, "variable": "HR", "value": 80} for k in range(20) for hour in (0, 0.3, 3.5, 13)]
+    own = PatientMonitor(epochs=1, outcome_time="at", window=6.0, tick=tick, test=0, **FEW).fit(rows, outcomes)
+    few = [row for row in rows if row["id"] < 2]
+    expected = [round(k * tick, 7) for k in range(1000) if round(k * tick, 7) <= 13]
+    live = last_risks(own.stream(), sorted(few, key=lambda row: row["time"]))
+    for answer in own.answers(few, hourly=True):
+        assert [hour for hour, _ in answer["by_hour"]] == pytest.approx(expected, abs=1e-9)
+        assert live[answer["id"]] == pytest.approx(answer["risk"], abs=1e-6)
+    stays = encode(own.fitted_.model.encoder, MonitorTask().read(own, (few, outcomes)), 6.0)
+    assert stays.judged.sum() >= 2 * len(expected)
+    assert (np.diff(stays.hours)[np.diff(stays.owners) == 0] > 1e-6).all()
 
 
 @pytest.mark.parametrize("cell", ["cfc", "t-lstm", "lstm", own_cell])
@@ -274,7 +298,6 @@ def test_what_cannot_be_learned_is_refused_in_a_sentence(changes, outcomes, said
 
 def test_patients_are_in_one_part_only_and_drawn_by_outcome() -> None:
     from ostinato.tasks.base.holding_out import Shares
-    from ostinato.tasks.monitor.task import MonitorTask
 
     rows, outcomes = ward(60)
     own = PatientMonitor(**FEW)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -81,6 +81,8 @@ class Clock:
         Raises:
             StreamRowError: it is not written as the times of the training data are.
         """
+        if isinstance(value, bool) or is_many(value):  # which `float` would take
+            raise self._refused(value)
         if self.kind == "numbers":
             try:
                 found = float(value) * UNITS[self.unit]
@@ -119,6 +121,11 @@ class Clock:
         expected = {"numbers": f"a number of {self.unit}", "elapsed": "hours and minutes such as 47:12"}
         said = expected.get(self.kind, "a date such as 2024-01-31 13:00")
         return StreamRowError(f'its time is "{str(value)[:80]}"; expected {said}, as in the training data')
+
+
+def is_many(value: Any) -> bool:
+    """Tell whether a cell is no single value, but a list, an array, bytes or the like."""
+    return not isinstance(value, str) and isinstance(value, (Mapping, Sequence, Set, np.ndarray))
 
 
 def rounded(hours: Hours) -> Hours:

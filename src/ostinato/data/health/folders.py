@@ -39,7 +39,12 @@ def outcomes_beside(source: Any) -> Path | None:
     if not stem.startswith("set-"):
         return None
     return next(
-        (own for own in sorted(path.parent.glob("Outcomes-*.txt")) if own.stem.lower() == f"outcomes-{stem[4:]}"), None
+        (
+            own
+            for own in sorted(path.parent.glob("Outcomes-*.txt"))
+            if own.stem.lower() == f"outcomes-{stem[4:]}" and own.is_file()
+        ),
+        None,
     )
 
 
@@ -113,7 +118,7 @@ def _read(path: Path) -> Iterator[tuple[str, bytes]]:
     """Yield the name of each patient and the file's bytes."""
     if path.is_dir():
         for own in path.iterdir():
-            if own.suffix.lower() in _FILES and not _is_other(own.name):
+            if own.suffix.lower() in _FILES and not _is_other(own.name) and own.is_file():
                 yield own.stem, own.read_bytes()
         return
     if not path.exists():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.data.cells import NO, YES
-from ostinato.data.health.clock import Clock
+from ostinato.data.health.clock import UNITS, Clock, rounded
 from ostinato.data.health.patients import Floats, HealthReading, Patients, patients_of
 from ostinato.data.identities import names
 from ostinato.data.notes import note
@@ -45,7 +45,7 @@ def with_outcomes(
 
     Raises:
         ColumnError: there is no such column.
-        DataError: a patient has two outcomes, an outcome is not one of two, or patients have none.
+        DataError: a patient has two outcomes or two times of it, an outcome is not one of two, or patients have none.
     """
     table = read_table(source, missing=missing)
     name = _id_column(table, id_column or patients.reading.id)
@@ -74,11 +74,14 @@ def with_outcomes(
             f"{_listed(list(by_id))}; expected ids such as {_listed(list(patients.ids))}"
         )
     outcomes = np.array([np.nan if row is None else found[row] for row in rows])
-    hours = np.array([np.nan if row is None or times is None else times[row] for row in rows])
-    if patients.reading.clock.kind == "dates" and times is not None:
-        assert patients.admissions is not None
-        hours = hours - patients.admissions
-    hours = np.where(outcomes == 1, hours, np.nan)
+    hours = np.full(len(patients), np.nan)
+    if times is not None and outcome_time is not None:
+        came = {own for own, row in by_id.items() if found[row] == 1}
+        known = _one_time(table, outcome_time, ids, times, came)
+        hours = np.array([known.get(own, np.nan) for own in patients.ids])
+        if patients.reading.clock.kind == "dates":
+            assert patients.admissions is not None
+            hours = rounded(hours - patients.admissions)
     whole = replace(patients, outcomes=outcomes, outcome_hours=hours)
     if absent and needed:
         many = len(absent)
@@ -86,8 +89,8 @@ def with_outcomes(
             f'{many:,} patient{"s have" if many > 1 else " has"} no outcome in column "{outcome}" of {table.origin} '
             f"and {'are' if many > 1 else 'is'} left out: {_listed(absent)}"
         )
-        return whole.take(np.flatnonzero(np.isfinite(outcomes)))
-    return whole
+        whole = whole.take(np.flatnonzero(np.isfinite(outcomes)))
+    return _without_early(whole, table, outcome_time)
 
 
 def with_outcomes_inside(
@@ -98,7 +101,7 @@ def with_outcomes_inside(
     A column that is the same in all rows of a patient is the outcome; one that becomes 1 says when it came too.
 
     Raises:
-        DataError: an outcome is not one of two, or falls back from 1 to 0.
+        DataError: an outcome is not one of two, falls back from 1 to 0, or has two times.
     """
     reading = patients.reading
     found, ids = _outcomes(table, outcome, missing), names(table, reading.id, "must name its patient")
@@ -111,8 +114,8 @@ def with_outcomes_inside(
     if outcome_time is not None:
         table.require([outcome_time])
         own = hours_of_column(table, outcome_time, reading.clock, missing)
-        known = np.isfinite(own)
-        hours[owners[known]] = own[known] - base[owners[known]]
+        known = _one_time(table, outcome_time, ids, own, {ids[row] for row in np.flatnonzero(found == 1)})
+        hours = rounded(np.array([known.get(name, np.nan) for name in patients.ids]) - base)
     elif reading.time and (came & not_came).any():
         clock = reading.clock.read(table, reading.time)[0] - base[owners]
         first = np.full(len(patients), np.inf)
@@ -130,7 +133,42 @@ def with_outcomes_inside(
     absent = [own for own, value in zip(patients.ids, outcomes, strict=True) if np.isnan(value)]
     if absent:
         note(f'{len(absent):,} patients have no outcome in column "{outcome}" and are left out: {_listed(absent)}')
-    return whole.take(np.flatnonzero(np.isfinite(outcomes)))
+    return _without_early(whole.take(np.flatnonzero(np.isfinite(outcomes))), table, outcome_time)
+
+
+def _one_time(table: Table, column: str, ids: Sequence[str], hours: Floats, came: Collection[str]) -> dict[str, float]:
+    """Return when the outcome of each patient came, of those who have a time: one, in whichever of their rows."""
+    first: dict[str, int] = {}
+    for row in np.flatnonzero(np.isfinite(hours)).tolist():
+        if ids[row] not in came:
+            continue
+        before = first.setdefault(ids[row], row)
+        if hours[before] != hours[row]:
+            raise DataError(
+                f'{table.place(row)}: patient "{ids[row]}" has another "{column}" than in row {table.number(before)}; '
+                "expected one time of the outcome for each patient"
+            )
+    return {own: float(hours[row]) for own, row in first.items()}
+
+
+def _without_early(patients: Patients, table: Table, column: str | None) -> Patients:
+    """Leave out patients whose outcome came before admission, as such measurements are, and say so."""
+    assert patients.outcome_hours is not None
+    early = patients.outcome_hours < 0
+    if not early.any():
+        return patients
+    gone = _listed([patients.ids[row] for row in np.flatnonzero(early)])
+    if early.all():
+        raise DataError(
+            f'every time in column "{column}" of {table.origin} lies before the admission of its patient: {gone}; '
+            "expected times as those of the measurements, 0 at admission"
+        )
+    many = int(early.sum())
+    note(
+        f'the outcome of {many:,} patient{"s" if many > 1 else ""} lies before admission by column "{column}" of '
+        f"{table.origin}, and {'they are' if many > 1 else 'the patient is'} left out: {gone}"
+    )
+    return patients.take(np.flatnonzero(~early))
 
 
 def with_statics(
@@ -292,9 +330,7 @@ def hours_of_column(table: Table, column: str, clock: Clock, missing: tuple[str,
     """Return the times of outcomes in hours, NaN where there is none."""
     assert table.frame is not None
     if is_numeric(table, column, missing) and clock.kind == "numbers":
-        from ostinato.data.health.clock import UNITS
-
-        return numbers(table, column, missing) * UNITS[clock.unit]
+        return rounded(numbers(table, column, missing) * UNITS[clock.unit])
     there = np.array([own is not None for own in texts(table, column, missing)])
     if clock.kind == "elapsed" and is_numeric(table, column, missing):
         raise DataError(

@@ -78,7 +78,7 @@ def read_patients(
     if isinstance(source, Patients):
         return source
     folder = is_folder_of_patients(source)
-    if folder and Path(source).is_dir() and any(Path(source).glob("*.hea")):
+    if folder and Path(source).is_dir() and any(own.is_file() for own in Path(source).glob("*.hea")):
         from ostinato.data.health.waveforms import table_of_records
 
         origin, frame = table_of_records(source)

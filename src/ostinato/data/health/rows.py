@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from ostinato.data.delimited import cells_of_line
 from ostinato.data.frames import plain_value
+from ostinato.data.health.clock import is_many
 from ostinato.data.health.patients import HealthReading
 from ostinato.data.health.plausible import impossible, limits_of, read_limits
 from ostinato.data.health.scales import Scales
@@ -69,9 +70,14 @@ class RowReader:
             raise StreamRowError(f"it is a {type(row).__name__}; expected a mapping with {', '.join(self.bare)}")
         own = self.reading
         patient = _cell(row, own.id, "id")
-        if patient is None or isinstance(patient, (list, dict)) or str(patient).strip() in ("", *NO_NAMES):
+        if isinstance(patient, float) and abs(patient) >= 2.0**53:  # as `names` refuses them in a table
+            raise StreamRowError(
+                f'its "{own.id}" is {patient:g}, a float that cannot tell whole numbers of that size apart; expected a '
+                "whole number or a text"
+            )
+        if patient is None or is_many(patient) or str(patient).strip() in ("", *NO_NAMES):
             raise StreamRowError(f'it has no "{own.id}"; expected {", ".join(self.bare)}')
-        moment = _cell(row, own.time, "time") if own.time else _cell(row, "time", "time")
+        moment = _cell(row, own.time or "time", "time", plain=_not_decoded)
         if moment is None or moment == "":
             raise StreamRowError(f'it has no "{own.time or "time"}"; expected {", ".join(self.bare)}')
         return str(patient).strip(), own.clock.cell(moment), self._measured(row)
@@ -80,12 +86,20 @@ class RowReader:
         own, index = self.reading, self.index
         name = _cell(row, own.variable or "variable", "variable")
         if name is not None and name != "":
-            value = _cell(row, own.value or "value", "value")
+            value = _cell(row, own.value or "value", "value", plain=_not_decoded)
+            if isinstance(value, bool):
+                raise self._refused(str(name).strip(), value)
             return self._value(str(name).strip(), value)
         found: Measured = {}
         for key, value in row.items():
             if key in index:
-                found |= self._value(key, plain_value(value))
+                value = _not_decoded(value)
+                if (
+                    isinstance(value, bool)
+                    and not 0 <= self.scales.low[index[key]] <= self.scales.high[index[key]] <= 1
+                ):
+                    raise self._refused(key, value)  # yes and no are values only of a column of them
+                found |= self._value(key, value)
             elif key in own.levels and value is not None and str(value).strip():
                 for level in own.levels[key]:
                     code = index.get(f"{key}: {level}")
@@ -98,10 +112,12 @@ class RowReader:
             return {}
         if isinstance(value, str) and value.strip() in (*NO_NAMES, "NA", *self.reading.missing):
             return {}
+        if is_many(value):
+            raise self._refused(name, value)
         try:
             number = float(value)
         except (TypeError, ValueError, OverflowError) as error:
-            raise StreamRowError(f'its value of "{name[:80]}" is "{str(value)[:80]}"; expected a number') from error
+            raise self._refused(name, value) from error
         if not math.isfinite(number):
             raise StreamRowError(f'its value of "{name[:80]}" is {number}; expected a finite number')
         code = self.index.get(name)
@@ -115,6 +131,9 @@ class RowReader:
             return {}  # nobody has such a value: it is left out, as in training
         return {code: self.scales.one(code, number)}
 
+    def _refused(self, name: str, value: Any) -> StreamRowError:
+        return StreamRowError(f'its value of "{name[:80]}" is "{str(value)[:80]}"; expected a number')
+
     def _cells(self, line: str) -> dict[str, str]:
         names = self.bare
         cells = [cell.strip() for cell in cells_of_line(line, len(names))]
@@ -125,5 +144,10 @@ class RowReader:
         return dict(zip(names, cells, strict=True))
 
 
-def _cell(row: Mapping[str, Any], name: str, alias: str) -> Any:
-    return plain_value(row[name] if name in row else row.get(alias))
+def _cell(row: Mapping[str, Any], name: str, alias: str, *, plain: Callable[[Any], Any] = plain_value) -> Any:
+    return plain(row[name] if name in row else row.get(alias))
+
+
+def _not_decoded(value: Any) -> Any:
+    """Return a value as one of Python's own kinds; bytes, which are no number, stay such."""
+    return value if isinstance(value, bytes) else plain_value(value)

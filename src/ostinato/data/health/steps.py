@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from ostinato.data.health.clock import rounded
 from ostinato.data.health.patients import Patients, spread
 from ostinato.data.health.scales import Scales
 from ostinato.data.notes import note
@@ -63,7 +64,7 @@ class PatientSteps:
 
     def at(self, hour: float) -> Codes:
         """Return the last step of each patient up to an hour after admission, -1 where there is none."""
-        counts = np.add.reduceat((self.hours <= hour).astype(np.int64), self.bounds[:-1])
+        counts = np.add.reduceat((self.hours <= rounded(np.array(hour))).astype(np.int64), self.bounds[:-1])
         return np.where(counts > 0, self.bounds[:-1] + counts - 1, -1)
 
     def dense(self, rows: Sequence[int], variables: int) -> tuple[Floats, NDArray[np.bool_], Floats, Codes]:

@@ -121,7 +121,7 @@ def _wfdb() -> Any:
 def _records(given: str | Path | Sequence[str | Path], annotator: str | None) -> list[Path]:
     """Return the paths of records, without ending."""
     if isinstance(given, (str, Path)) and Path(given).is_dir():
-        found = [own.with_suffix("") for own in sorted(Path(given).glob("*.hea"))]
+        found = [own.with_suffix("") for own in sorted(Path(given).glob("*.hea")) if own.is_file()]
         if annotator is not None:
             found = [own for own in found if own.with_suffix(f".{annotator}").exists()]
     else:

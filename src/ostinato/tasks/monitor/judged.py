@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ostinato.data.health.clock import rounded
 from ostinato.tasks.base.class_units import class_units
 from ostinato.tasks.base.units import Mean, Parts, Units, mean_of
 from ostinato.tasks.monitor.stays import Stays
@@ -55,6 +56,7 @@ def hourly_auroc(stays: Stays, risks: Floats, hours: Floats) -> Floats:
     """
     from ostinato.tasks.base.areas import auroc
 
+    hours = rounded(hours)
     found = np.full(len(hours), np.nan)
     for place, hour in enumerate(hours):
         at = stays.at(hour)
@@ -107,9 +109,9 @@ class Ward:
         looks = max(int(np.ceil(min(float(ends.max(initial=0.0)), 5000 * tick) / tick)), 1)
         self.grid = np.full((len(known), looks), -np.inf)
         for look in range(looks):
-            hour = (look + 1) * tick
+            before, hour = rounded(np.array([look, look + 1]) * tick)
             at = stays.at(hour)[known]
-            there = (at >= 0) & (hour - tick < ends[known]) & (hour - tick < self.ends)
+            there = (at >= 0) & (before < ends[known]) & (before < self.ends)
             self.grid[there, look] = risks[at[there]]
         self.came = stays.outcomes[known] == 1
         self.tick, self.quiet = tick, max(round(silence / tick), 0)

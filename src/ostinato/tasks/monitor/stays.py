@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ostinato.data.health import HealthReading, Patients
+from ostinato.data.health.clock import rounded
 from ostinato.data.health.scales import Scales
 from ostinato.data.health.steps import PatientSteps, steps_of
 from ostinato.data.health.summaries import of_batch
@@ -166,19 +167,27 @@ def encode(encoder: MonitorEncoder, patients: Patients, window: float | None) ->
         judged &= np.isin(np.arange(len(labels)), own.last)
     else:
         # once a tick, so that a patient who is measured often does not count for more
-        judged &= np.isclose(own.hours % encoder.tick, 0) | np.isin(np.arange(len(labels)), own.last)
+        judged &= on_ticks(own.hours, encoder.tick) | np.isin(np.arange(len(labels)), own.last)
     return Stays(
         own.ids, own.bounds, own.hours, own.places, own.codes, own.values, labels, judged, outcomes, outcome_hours,
         float("nan") if window is None else window,
     )  # fmt: skip
 
 
+def on_ticks(hours: Floats, tick: float) -> NDArray[np.bool_]:
+    """Tell which hours are whole ticks; both are rounded alike, so that ten ticks of 0.1 are the hour 1."""
+    return np.asarray(rounded(np.round(hours / tick) * tick) == hours)
+
+
+def ticks_between(first: float, last: float, tick: float) -> Floats:
+    """Return the whole ticks after the first hour and up to the last, as hours are compared."""
+    found = rounded(np.arange(np.floor(first / tick) + 1, np.floor(last / tick) + 2) * tick)
+    return found[(found > first) & (found <= last)]
+
+
 def _ticks(tick: float, hours: Floats) -> Floats:
     """Return the whole ticks between the first and the last measurement of a patient."""
-    if not len(hours):
-        return np.zeros(0)
-    first, last = int(np.floor(hours[0] / tick)) + 1, int(np.floor(hours[-1] / tick))
-    return np.asarray(np.arange(first, last + 1) * tick, np.float64)
+    return ticks_between(float(hours[0]), float(hours[-1]), tick) if len(hours) else np.zeros(0)
 
 
 def _labels(hours: Floats, owners: Codes, outcomes: Floats, outcome_hours: Floats, window: float | None) -> Floats:

@@ -18,6 +18,7 @@ from ostinato.errors import StreamRowError, UsageError
 from ostinato.streaming import Row, Steps, Stream, refused, shared_steps
 from ostinato.tasks.base.irregular import StepCell
 from ostinato.tasks.base.task import Model
+from ostinato.tasks.monitor.stays import on_ticks, ticks_between
 
 Measured: TypeAlias = "dict[int, float]"
 _FARTHEST = 50.0  # long stays that a patient may have been there
@@ -126,7 +127,7 @@ class PatientStream(Stream):
             return self._answer(patient, hour, own.risk, self.encoder.threshold)
         if hour > own.hour:
             taken = [*((tick, {}) for tick in self._ticks(own.hour, hour)), (hour, measured)]
-            if not measured and not math.isclose(hour % self.encoder.tick, 0.0):
+            if not measured and not on_ticks(np.array(hour), self.encoder.tick):
                 taken.pop()  # that time passes is known by its ticks
             yield from self._take(own, taken)
         else:
@@ -213,11 +214,10 @@ class PatientStream(Stream):
         tick = self.encoder.tick
         if last == -math.inf:
             return []
-        return [
-            number * tick
-            for number in range(math.floor(last / tick) + 1, math.ceil(hour / tick))
-            if last < number * tick < hour
-        ]
+        if math.floor(last / tick) + 1 >= math.ceil(hour / tick):  # as most are, without work
+            return []
+        found: list[float] = ticks_between(last, hour, tick).tolist()
+        return [own for own in found if own < hour]
 
     def _risk(self, logits: NDArray[Any]) -> float:
         given = [_sigmoid(logit) for logit in logits.tolist()]

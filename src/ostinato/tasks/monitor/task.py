@@ -29,7 +29,16 @@ from ostinato.tasks.monitor.judged import Ward, alarm_parts, hourly_auroc, measu
 from ostinato.tasks.monitor.network import MonitorNetwork, MonitorObjective
 from ostinato.tasks.monitor.panels import monitor_panels
 from ostinato.tasks.monitor.parameters import NOTICE, MonitorParameters
-from ostinato.tasks.monitor.stays import Calibration, MonitorEncoder, StayBatch, Stays, collate, encode, fit_encoder
+from ostinato.tasks.monitor.stays import (
+    Calibration,
+    MonitorEncoder,
+    StayBatch,
+    Stays,
+    collate,
+    encode,
+    fit_encoder,
+    on_ticks,
+)
 from ostinato.tasks.monitor.stream import PatientStream
 
 Monitor: TypeAlias = "Model[MonitorParameters, MonitorEncoder]"
@@ -313,7 +322,7 @@ class MonitorTask(Task[MonitorParameters, Patients, MonitorEncoder, Stays, Risks
             own = slice(int(stays.bounds[row]), int(stays.bounds[row + 1]))
             found = answer(name, float(stays.hours[own][-1]), float(risks[own][-1]), threshold)
             if hourly:
-                ticks = np.isclose(stays.hours[own] % model.encoder.tick, 0)
+                ticks = on_ticks(stays.hours[own], model.encoder.tick)
                 found["by_hour"] = [
                     [float(hour), float(risk)]
                     for hour, risk in zip(stays.hours[own][ticks], risks[own][ticks], strict=True)
