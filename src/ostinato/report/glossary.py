@@ -35,7 +35,7 @@ _LINES: tuple[tuple[str, str], ...] = (
         "share of the patients with the outcome who had an alarm before it, at {rate} alarms a patient-day",
     ),
     ("lead hours", "mean hours from the first alarm to the outcome, of those who had it; 0 without an alarm"),
-    ("time in alarm", "share of the time in which the risk is above the threshold of that alarm rate"),
+    ("time in alarm, %", "share of the time in which the risk is above the threshold of that alarm rate"),
     (
         "C-index",
         "share of pairs of patients of whom the one with the higher risk has the event first; 0.5 is guessing",

@@ -16,6 +16,7 @@ from ostinato.tasks.anomaly.encoder import SeriesEncoder
 from ostinato.tasks.anomaly.key_baselines import KnownSequences, LastKey
 from ostinato.tasks.anomaly.key_scoring import KeyEncoder
 from ostinato.tasks.anomaly.key_task import KeyTask
+from ostinato.tasks.anomaly.measuring import ALARMS
 from ostinato.tasks.anomaly.parameters import AnomalyParameters
 from ostinato.tasks.anomaly.series_task import Labelled, SeriesTask
 from ostinato.tasks.base.holding_out import Held, Shares
@@ -31,6 +32,7 @@ class AnomalyTask(Task[AnomalyParameters, Any, Any, Any, Any]):
     """What is strange: every method is that of the kind of data that the parameters are about."""
 
     records = "records"
+    descriptive = Task.descriptive | {ALARMS}  # one that raises no alarm has the fewest
     higher = frozenset({
         "AUROC", "AUPRC", "VUS-PR", "range precision", "range recall", "range F1", "NAB score", "point-adjusted F1",
         "F1", "precision", "recall",

@@ -292,8 +292,11 @@ def judge(
 
 
 def better_of(task: AnyTask, values: Mapping[str, Mapping[str, float]]) -> dict[str, Better]:
-    """Return for each measure whether more or less of it is better; coverage is neither, it keeps a promise."""
-    measures = dict.fromkeys(measure for row in values.values() for measure in row)
+    """Return for each measure whether more or less of it is better.
+
+    Those that only describe are left out, and so is coverage, which keeps a promise.
+    """
+    measures = dict.fromkeys(measure for row in values.values() for measure in row if measure not in task.descriptive)
     return {measure: task.better(measure) for measure in measures if not measure.startswith("coverage ")}
 
 
