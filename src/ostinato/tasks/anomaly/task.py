@@ -16,6 +16,7 @@ from ostinato.tasks.anomaly.encoder import SeriesEncoder
 from ostinato.tasks.anomaly.key_baselines import KnownSequences, LastKey
 from ostinato.tasks.anomaly.key_scoring import KeyEncoder
 from ostinato.tasks.anomaly.key_task import KeyTask
+from ostinato.tasks.anomaly.measuring import ALARMS
 from ostinato.tasks.anomaly.parameters import AnomalyParameters
 from ostinato.tasks.anomaly.series_task import Labelled, SeriesTask
 from ostinato.tasks.base.holding_out import Held, Shares
@@ -35,7 +36,12 @@ class AnomalyTask(Task[AnomalyParameters, Any, Any, Any, Any]):
         "AUROC", "AUPRC", "VUS-PR", "range precision", "range recall", "range F1", "NAB score", "point-adjusted F1",
         "F1", "precision", "recall",
     })  # fmt: skip
+    # without labels nobody knows which alarms are false, and with them fewer are no better by themselves
+    described = Task.described | {ALARMS}
     decides = ("VUS-PR", "F1", "cross-entropy", "MAE")
+    matters: ClassVar[Mapping[str, str]] = {
+        "MAE": "in expecting the next value", "cross-entropy": "in expecting the next event",
+    }  # fmt: skip
     encoder_type: ClassVar[Any] = SeriesEncoder | KeyEncoder
     baseline_types = (SimpleDetector, LastKey, KnownSequences)
     kept = "scales, season, keys"

@@ -175,4 +175,5 @@ def heights(z: Floats) -> Floats:
     up = np.maximum(z, 0.0)
     down = np.where(sided, np.maximum(-z, 0.0), 0.0 * z)  # what is not known stays so
     both = np.stack([up, down], -2)
-    return both * both / 2
+    found: Floats = both * both / 2
+    return found

@@ -282,7 +282,8 @@ def judge(
     better = better_of(task, values)
     parts = {name: found for name in values if (found := task.units(model, examples, predicted[name])) is not None}
     against = stand(values, better, parts)
-    said = verdict_sentences(values, decisive(values, task.decides), better, against)
+    decides = decisive(values, task.decides)
+    said = verdict_sentences(values, decides, better, against, task.matters.get(decides, ""))
     said += [*task.remarks(values), repeats.remark, *sentences(lost)]
     count, of = task.counted(model, examples)
     protocol = "; ".join(filter(None, (words, str(repeats), task.protocol(model, examples))))
@@ -292,8 +293,11 @@ def judge(
 
 
 def better_of(task: AnyTask, values: Mapping[str, Mapping[str, float]]) -> dict[str, Better]:
-    """Return for each measure whether more or less of it is better; coverage is neither, it keeps a promise."""
-    measures = dict.fromkeys(measure for row in values.values() for measure in row)
+    """Return for each measure whether more or less of it is better.
+
+    Those that only describe are left out, and so is coverage, which keeps a promise.
+    """
+    measures = dict.fromkeys(measure for row in values.values() for measure in row if measure not in task.described)
     return {measure: task.better(measure) for measure in measures if not measure.startswith("coverage ")}
 
 
