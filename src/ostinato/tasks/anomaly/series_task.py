@@ -338,9 +338,9 @@ class SeriesTask(Task[AnomalyParameters, SeriesRows, SeriesEncoder, SeriesExampl
             offset += int(b - a)
 
     def stream(
-        self, model: Watching, *, series_id: str | None = None, warm: bool = True, **options: Any
+        self, model: Watching, *, series_id: str | None = None, warm: bool = True, cold: bool = False
     ) -> SeriesStream:
-        return SeriesStream(model, series_id, warm=warm)
+        return SeriesStream(model, series_id, warm=warm and not cold)
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ class AnomalyTask(Task[AnomalyParameters, Any, Any, Any, Any]):
         "F1", "precision", "recall",
     })  # fmt: skip
     # without labels nobody knows which alarms are false, and with them fewer are no better by themselves
-    described = Task.described | {ALARMS}
+    descriptive = Task.descriptive | {ALARMS}
     decides = ("VUS-PR", "F1", "cross-entropy", "MAE")
     matters: ClassVar[Mapping[str, str]] = {
         "MAE": "in expecting the next value", "cross-entropy": "in expecting the next event",

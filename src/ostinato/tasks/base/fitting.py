@@ -297,7 +297,7 @@ def better_of(task: AnyTask, values: Mapping[str, Mapping[str, float]]) -> dict[
 
     Those that only describe are left out, and so is coverage, which keeps a promise.
     """
-    measures = dict.fromkeys(measure for row in values.values() for measure in row if measure not in task.described)
+    measures = dict.fromkeys(measure for row in values.values() for measure in row if measure not in task.descriptive)
     return {measure: task.better(measure) for measure in measures if not measure.startswith("coverage ")}
 
 
