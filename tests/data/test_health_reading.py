@@ -176,6 +176,13 @@ def test_outcomes_that_are_none_are_refused_or_said() -> None:
         with_outcomes(patients, {"id": ["a", "b"], "died": [1, 2]}, outcome="died")
     with pytest.raises(ColumnError, match="died"):
         with_outcomes(patients, {"id": ["a", "b"], "dead": [1, 0]}, outcome="died")
+    with pytest.raises(ColumnError, match=r"--outcome COLUMN"):
+        with_outcomes(patients, {"id": ["a", "b"], "dead": [1, 0], "x": [1, 0]}, outcome="died", or_only=True)
+    with pytest.raises(ColumnError, match=r"--id COLUMN"):
+        with_outcomes(patients, {"who": ["a", "b"], "died": [1, 0]}, outcome="died")
+    with pytest.warns(DataWarning, match='the outcome is column "dead"'):
+        found = with_outcomes(patients, {"id": ["a", "b"], "dead": [1, 0]}, outcome="died", or_only=True)
+    assert found.outcomes.tolist() == [1.0, 0.0]
     with pytest.raises(DataError, match="no patient of"):
         with_outcomes(patients, {"id": ["x", "y"], "died": [1, 0]}, outcome="died")
     with pytest.warns(DataWarning, match="1 patient has no outcome"):

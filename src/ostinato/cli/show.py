@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from json import dumps
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -24,10 +25,13 @@ def score_table(
     scores: Mapping[str, Mapping[str, float]],
     better: Mapping[str, str] = MappingProxyType({}),
     against: Mapping[str, Mapping[str, Difference]] = MappingProxyType({}),
+    wide: int | None = None,
 ) -> str:
-    """Return scores as a table, the model first, the best of each column marked; `better` is "lower" if left out.
+    """Return scores as a table, the model first, the best of each column marked.
 
-    Where it is told `against` which baseline the model is better, level or worse, a sign says so.
+    Of a measure of which `better` says no side, no best is marked; without any `better` less is better. Where it is
+    told `against` which baseline the model is better, level or worse, a sign says so. Columns that do not fit `wide`
+    characters go below, in a table of their own.
     """
     from ostinato.tasks.base.judging import marks
     from ostinato.tasks.base.summary import best_of
@@ -36,8 +40,9 @@ def score_table(
     measures = list(scores[names[0]])
     cells = [[_number(scores[name].get(measure, math.nan)) for measure in measures] for name in names]
     for column, measure in enumerate(measures):
-        side = better.get(measure, "lower")
-        best = best_of(scores, measure, {measure: side}) if side else None
+        side = better.get(measure, "" if better else "lower")
+        told = side or measure not in better  # coverage has no side, and a best nonetheless
+        best = best_of(scores, measure, {measure: side} if side else {}) if told else None
         if best is not None:
             cells[names.index(best)][column] += " *"
     signs = marks(against)
@@ -49,8 +54,27 @@ def score_table(
     widths = [max(len(measure), *(len(row[i]) for row in cells)) for i, measure in enumerate(measures)]
     head = max(len(name) for name in names)
     table = [("", measures), *zip(names, cells, strict=True)]
-    lines = [_line(name.ljust(head), row, widths) for name, row in table]
-    return "\n".join(lines)
+    blocks = [
+        "\n".join(_line(name.ljust(head), row[first:end], widths[first:end]) for name, row in table)
+        for first, end in _blocks([2 + width for width in widths], None if wide is None else wide - head)
+    ]
+    return "\n\n".join(blocks)
+
+
+def _blocks(widths: Sequence[int], room: int | None) -> Iterator[tuple[int, int]]:
+    """Yield the first column and the one after the last of each block that fits the room, one column at least."""
+    first, used = 0, 0
+    for place, width in enumerate(widths):
+        if room is not None and place > first and used + width > room:
+            yield first, place
+            first, used = place, 0
+        used += width
+    yield first, len(widths)
+
+
+def _terminal() -> int | None:
+    """Return how many characters a line of the terminal has; `None`: what is printed goes to no terminal."""
+    return shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else None
 
 
 def _line(name: str, cells: list[str], widths: list[int]) -> str:
@@ -59,12 +83,16 @@ def _line(name: str, cells: list[str], widths: list[int]) -> str:
 
 def print_scores(scores: Scores) -> None:
     """Print what an evaluation gave: the table, how it was made, and the verdict."""
-    print(score_table(scores.values, scores.better, scores.against))
+    print(score_table(scores.values, scores.better, scores.against, _terminal()))
     print(f"* best{_signs(scores.against)}. {scores.protocol}; {scores.count:,} {scores.of}.")
     print(scores.verdict)
     for name, detail in scores.details.items():
         if isinstance(detail, Mapping) and detail and all(isinstance(row, Mapping) for row in detail.values()):
-            print(f"\n{name}\n{score_table(detail, dict.fromkeys(next(iter(detail.values())), ''))}")
+            print(f"\n{name}\n{_detail(detail)}")
+
+
+def _detail(rows: Mapping[str, Mapping[str, float]]) -> str:
+    return score_table(rows, dict.fromkeys(next(iter(rows.values())), ""), wide=_terminal())
 
 
 def _signs(against: Mapping[str, Mapping[str, Difference]]) -> str:
@@ -81,7 +109,7 @@ def print_summary(summary: Summary) -> None:
         if name in told:
             print(f"{name}: {told[name]}")
     if summary.scores:
-        print(score_table(summary.scores, summary.better, summary.against))
+        print(score_table(summary.scores, summary.better, summary.against, _terminal()))
         print(f"* best{_signs(summary.against)}. {summary.protocol}.")
     print(summary.verdict)
 

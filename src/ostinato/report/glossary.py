@@ -35,7 +35,7 @@ _LINES: tuple[tuple[str, str], ...] = (
         "share of the patients with the outcome who had an alarm before it, at {rate} alarms a patient-day",
     ),
     ("lead hours", "mean hours from the first alarm to the outcome, of those who had it; 0 without an alarm"),
-    ("time in alarm", "share of the time in which the risk is above the threshold of that alarm rate"),
+    ("time in alarm, %", "share of the time in which the risk is above the threshold of that alarm rate"),
     ("span precision", "share of the spans named that are there, whole and of the right kind"),
     ("span recall", "share of the spans that are there that were named, whole and of the right kind"),
     ("span F1", "harmonic mean of span precision and span recall, as the CoNLL shared tasks count it"),

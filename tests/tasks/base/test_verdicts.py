@@ -66,6 +66,16 @@ def test_twenty_sentences_that_differ_by_chance_are_too_little_to_tell() -> None
     assert "over 20 texts; it takes more to tell." in text
 
 
+def test_about_how_many_would_tell_a_difference_is_said() -> None:
+    loss = np.random.default_rng(0).normal(10, 1, 30)
+    other = loss + np.random.default_rng(1).normal(0.3, 2, 30)
+    text, scores = said(model=loss, naive=other)
+    found = scores.against["naive"]["MAE"]
+    assert text.startswith("Too little to tell from chance")
+    count = int(re.search(r"more to tell, about ([\d,]+) windows if", text)[1].replace(",", ""))
+    assert count == pytest.approx(30 * ((found.high - found.value) / found.value) ** 2, rel=0.06)
+
+
 def test_many_texts_that_differ_little_are_level() -> None:
     right = np.random.default_rng(1).random(3000) < 0.8
     other = right.copy()

@@ -9,8 +9,9 @@ import pytest
 from ostinato import PatientMonitor, load
 from ostinato.cells import CATALOGUE
 from ostinato.cli.main import main
+from ostinato.cli.show import score_table
 from ostinato.data.health import read_patients
-from ostinato.errors import DataError, DataWarning, OstinatoError, StreamRowError, UsageError
+from ostinato.errors import ColumnError, DataError, DataWarning, OstinatoError, StreamRowError, UsageError
 from ostinato.streaming import push_many
 from ostinato.tasks.monitor.judged import Ward
 from ostinato.tasks.monitor.parameters import NOTICE
@@ -147,8 +148,30 @@ def test_scores_stand_beside_baselines_with_intervals_and_an_hourly_curve(model)
     assert scores["AUROC"] > 0.9
     low, high = model.intervals(*ward(40, seed=3))["AUROC"]
     assert low <= scores["AUROC"] <= high
-    assert NOTICE in scores.verdict
+    assert (scores.verdict + scores.protocol).count(NOTICE) == 1
+    assert not scores.protocol.endswith(".")
     assert scores.details["AUROC by hour"]["model"]
+
+
+def test_what_only_describes_is_never_best_better_or_behind(model) -> None:
+    scores = model.evaluate(*ward(40, seed=3))
+    described = {"time in alarm, %", "lead hours", "calibration error"}
+    assert described <= scores.model.keys()
+    assert 0 < scores["time in alarm, %"] < 100
+    assert not described & scores.better.keys()
+    assert not any(described & row.keys() for row in scores.against.values())
+    assert not any(f"{own} (" in scores.verdict for own in described)
+    head, *rows = score_table(scores.values, scores.better, scores.against).splitlines()
+    assert all(row[head.index("time in alarm, %") :].count("*") == 0 for row in rows)
+
+
+def test_the_only_other_column_of_outcomes_is_the_outcome() -> None:
+    rows, outcomes = ward(40)
+    died = [{"patient": own["id"], "died": own["outcome"]} for own in outcomes]
+    with pytest.warns(DataWarning, match='the outcome is column "died"'):
+        fitted = PatientMonitor(epochs=1, **FEW).fit(rows, died)
+    with pytest.raises(ColumnError, match="--outcome COLUMN"):
+        fitted.evaluate(rows, [{**own, "sex": 1} for own in died])
 
 
 def test_a_variable_that_drives_the_risk_is_named(model) -> None:

@@ -31,6 +31,7 @@ def with_outcomes(
     id_column: str | None = None,
     missing: tuple[str, ...] = (),
     needed: bool = True,
+    or_only: bool = False,
 ) -> Patients:
     """Return patients with what came of them.
 
@@ -42,6 +43,8 @@ def with_outcomes(
         id_column: the column of patients, if it has another name than in the measurements.
         missing: texts that mean a missing value.
         needed: whether each patient has to be in the table.
+        or_only: whether another column is the outcome, if there is no such one and only that beside the patient and the
+            time; a note says so.
 
     Raises:
         ColumnError: there is no such column.
@@ -49,6 +52,7 @@ def with_outcomes(
     """
     table = read_table(source, missing=missing)
     name = _id_column(table, id_column or patients.reading.id)
+    outcome = _outcome_column(table, outcome, (name, outcome_time), or_only)
     table.require([outcome, *([outcome_time] if outcome_time else [])])
     ids = names(table, name, "must name its patient")
     found = _outcomes(table, outcome, missing)
@@ -243,6 +247,21 @@ def _first(patients: Patients, row: int) -> float:
     return float(own[0]) if len(own) else 0.0
 
 
+def _outcome_column(table: Table, outcome: str, taken: Sequence[str | None], or_only: bool) -> str:
+    if outcome in table.columns:
+        return outcome
+    others = [own for own in table.columns if own not in taken]
+    if or_only and len(others) == 1:
+        note(
+            f'the outcome is column "{others[0]}" of {table.origin}, which has no other; outcome (--outcome) names one'
+        )
+        return others[0]
+    raise ColumnError(
+        f'{table.origin} has no column "{outcome}" of outcomes; it has {", ".join(others[:8]) or "none"} beside the '
+        f'patient, "{taken[0]}": name the one that is 1 and 0 with outcome (--outcome COLUMN)'
+    )
+
+
 def _id_column(table: Table, name: str) -> str:
     if name in table.columns:
         return name
@@ -251,7 +270,7 @@ def _id_column(table: Table, name: str) -> str:
         return found[0]
     raise ColumnError(
         f'{table.origin} has no column "{name}", by which the patients of the measurements are known; it has '
-        f"{', '.join(table.columns[:8])}: name the column as there"
+        f"{', '.join(table.columns[:8])}: name it as there, or the column of the measurements with id (--id COLUMN)"
     )
 
 

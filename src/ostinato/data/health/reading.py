@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ostinato.data.health.clock import LONGEST, Clock, Hours, rounded
+from ostinato.data.health.clock import LONGEST, UNITS, Clock, Hours, rounded
 from ostinato.data.health.folders import is_folder_of_patients, table_of_folder
 from ostinato.data.health.outcomes import ID_NAMES, as_variables, with_outcomes_inside
 from ostinato.data.health.patients import Codes, Floats, HealthReading, Patients, patients_of
@@ -174,7 +174,7 @@ def _hours(table: Table, known: HealthReading, owners: Codes, say: bool) -> tupl
     if say is False and clock.kind == "numbers" and not known.clock.kind:
         note(
             f'the numbers in column "{known.time}" of {table.origin} are read as {clock.unit}; if they are not, say so '
-            "with time_unit (--time-unit)"
+            f"with time_unit (--time-unit): {', '.join(UNITS)}"
         )
     return hours, clock
 
@@ -281,7 +281,8 @@ def _checked(patients: Patients) -> Patients:
         row = int(np.searchsorted(patients.bounds, patients.hours.argmax(), side="right")) - 1
         raise DataError(
             f'patient "{patients.ids[row]}" of {patients.origin} has a measurement {patients.hours.max() / 8766:,.0f} '
-            "years after admission; mend its time, or say which unit times have with time_unit (--time-unit)"
+            "years after admission; mend its time, or say which unit times have with time_unit (--time-unit): "
+            f"{', '.join(UNITS)}"
         )
     return patients
 

@@ -32,6 +32,7 @@ class AnomalyTask(Task[AnomalyParameters, Any, Any, Any, Any]):
     """What is strange: every method is that of the kind of data that the parameters are about."""
 
     records = "records"
+    descriptive = Task.descriptive | {ALARMS}  # one that raises no alarm has the fewest
     higher = frozenset({
         "AUROC", "AUPRC", "VUS-PR", "range precision", "range recall", "range F1", "NAB score", "point-adjusted F1",
         "F1", "precision", "recall",

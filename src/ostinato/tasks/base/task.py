@@ -68,6 +68,8 @@ class Task(Generic[P, R, C, E, D]):
         records: what a record is, in the plural.
         content_name: what `contents` gives, in the plural.
         higher: the measures of which more is better; of all others less is.
+        descriptive: the measures that say something only beside another one: a model that never raises an alarm is in
+            alarm for no time, one that always answers the same is calibrated. They are shown; none is best or behind.
         decides: the measures that a verdict is about: the first of them that there is; none: the first of all.
         baseline_types: the dataclasses that `baselines` makes, so that they can be read from a model's folder.
         matters: what a verdict by a measure is about, where that is not what the task is for: it begins with it.
@@ -79,6 +81,7 @@ class Task(Generic[P, R, C, E, D]):
     records: ClassVar[str] = "examples"
     content_name: ClassVar[str] = "examples"
     higher: ClassVar[frozenset[str]] = frozenset({"accuracy", "macro F1", "AUROC", "AUPRC"})
+    descriptive: ClassVar[frozenset[str]] = frozenset({"calibration error"})
     decides: ClassVar[tuple[str, ...]] = ()
     encoder_type: ClassVar[Any]
     baseline_types: ClassVar[tuple[type, ...]] = ()

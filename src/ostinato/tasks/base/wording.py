@@ -61,8 +61,19 @@ def verdict(
         open_ = [name for name, one in against.items() if measure in one and one[measure].standing != "better"]
         return f"The model beats {best}, the best baseline: {numbers}: {size}; but it is not told from {open_[0]}."
     need = fewest(len(rivals))
-    more = f"at least {need}" if found.units < need else "more"
-    return f"Too little to tell from chance: {numbers} baseline, {best}: {size}; it takes {more} to tell."
+    more = f"at least {need} to tell" if found.units < need else f"more to tell{_about(found)}"
+    return f"Too little to tell from chance: {numbers} baseline, {best}: {size}; it takes {more}."
+
+
+def _about(found: Difference) -> str:
+    """Return about how many units would tell a difference of this size: its interval narrows with their root."""
+    if not (found.value and math.isfinite(found.low) and math.isfinite(found.high)):
+        return ""
+    near = abs(found.value - (found.low if found.value > 0 else found.high))
+    count = found.units * (near / abs(found.value)) ** 2
+    if not 1.05 * found.units < count < 100 * found.units:
+        return ""
+    return f", about {round(count, 1 - math.floor(math.log10(count))):,.0f} {found.of} if the difference stays so"
 
 
 def also(

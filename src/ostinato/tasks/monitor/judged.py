@@ -17,6 +17,7 @@ RATES = (0.1, 0.25, 0.5, 1.0, 2.0)
 """Alarms a patient-day that a report shows."""
 _DRAWS = 1000
 _CANDIDATES = 400
+LEAD, IN_ALARM = "lead hours", "time in alarm, %"
 _MEASURES = ("AUROC", "AUPRC", "Brier", "cross-entropy", "calibration error")
 
 
@@ -213,6 +214,6 @@ def alarm_parts(ward: Ward, rate: float) -> dict[str, Mean]:
     above = (ward.grid >= threshold).sum(1) / np.maximum(watched, 1)
     return {
         f"sensitivity at {rate:g} alarms a day": Mean(ward.spread(hit), ward.spread(came)),
-        "lead hours": Mean(ward.spread(lead), ward.spread(came)),
-        "time in alarm": Mean(ward.spread(above), ward.spread(watched)),
+        LEAD: Mean(ward.spread(lead), ward.spread(came)),
+        IN_ALARM: Mean(ward.spread(100 * above), ward.spread(watched)),
     }

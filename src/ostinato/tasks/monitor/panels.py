@@ -69,7 +69,7 @@ def _alarms(stays: Stays, risks: Floats, tick: float, silence: float, threshold:
             "sensitivity",
             "precision",
             "lead, hours",
-            "time in alarm",
+            "share of the time in alarm",
         ),
         rows,
         f"an alarm: the risk rises above the threshold, {silence:g} hours or more after the last; sensitivity: of the "

@@ -24,7 +24,16 @@ from ostinato.tasks.base.summary import Better, Panel
 from ostinato.tasks.base.task import Baselines, Model, Task, reading_of
 from ostinato.tasks.base.units import Mean, Units
 from ostinato.tasks.monitor.baselines import Prevalence, Regression, Severity, logistic
-from ostinato.tasks.monitor.judged import Ward, alarm_parts, hourly_auroc, intervals, measures_of, units_of
+from ostinato.tasks.monitor.judged import (
+    IN_ALARM,
+    LEAD,
+    Ward,
+    alarm_parts,
+    hourly_auroc,
+    intervals,
+    measures_of,
+    units_of,
+)
 from ostinato.tasks.monitor.network import MonitorNetwork, MonitorObjective
 from ostinato.tasks.monitor.panels import monitor_panels
 from ostinato.tasks.monitor.parameters import NOTICE, MonitorParameters
@@ -43,6 +52,7 @@ class MonitorTask(Task[MonitorParameters, Patients, MonitorEncoder, Stays, Risks
 
     records = "patients"
     content_name = "patients"
+    descriptive = Task.descriptive | {LEAD, IN_ALARM}
     decides = ("AUROC", "cross-entropy")
     encoder_type = MonitorEncoder
     baseline_types = (Regression, Severity, Prevalence)
@@ -116,7 +126,7 @@ class MonitorTask(Task[MonitorParameters, Patients, MonitorEncoder, Stays, Risks
             note(f"the outcomes are those of {outcomes.name}, which lies beside {patients.origin}")
         return with_outcomes(
             patients, outcomes, outcome=parameters.outcome, outcome_time=parameters.outcome_time,
-            missing=parameters.all_missing,
+            missing=parameters.all_missing, or_only=parameters.outcome == type(parameters).outcome,
         )  # fmt: skip
 
     def reading(self, records: Patients) -> HealthReading:
@@ -230,7 +240,7 @@ class MonitorTask(Task[MonitorParameters, Patients, MonitorEncoder, Stays, Risks
         return alarm_parts(Ward(examples, predicted, model.encoder.tick, own.silence), own.alarm_rate)
 
     def better(self, measure: str) -> Better:
-        if measure.startswith(("sensitivity", "lead")):
+        if measure.startswith("sensitivity"):
             return "higher"
         return super().better(measure)
 
@@ -245,7 +255,7 @@ class MonitorTask(Task[MonitorParameters, Patients, MonitorEncoder, Stays, Risks
             said = f'"{own.outcome}" told after the last measurement{until} of each patient'
         else:
             said = f'"{own.outcome}" within {own.window:g} hours told at every {model.encoder.tick:g} hours{until}'
-        return f"{said}; alarms counted with {own.silence:g} hours of silence after each. {NOTICE}"
+        return f"{said}; alarms counted with {own.silence:g} hours of silence after each"
 
     def details(self, model: Monitor, examples: Stays, predicted: Mapping[str, Risks]) -> Mapping[str, Any]:
         hours = np.arange(1, 49) * max(model.encoder.tick, 1.0)
