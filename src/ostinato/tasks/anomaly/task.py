@@ -37,8 +37,6 @@ class AnomalyTask(Task[AnomalyParameters, Any, Any, Any, Any]):
         "AUROC", "AUPRC", "VUS-PR", "range precision", "range recall", "range F1", "NAB score", "point-adjusted F1",
         "F1", "precision", "recall",
     })  # fmt: skip
-    # without labels nobody knows which alarms are false, and with them fewer are no better by themselves
-    descriptive = Task.descriptive | {ALARMS}
     decides = ("VUS-PR", "F1", "cross-entropy", "MAE")
     matters: ClassVar[Mapping[str, str]] = {
         "MAE": "in expecting the next value", "cross-entropy": "in expecting the next event",
