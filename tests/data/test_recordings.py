@@ -79,6 +79,9 @@ def test_windows_come_from_tables_and_json(tmp_path) -> None:
         ("w.csv", "start,end\n2024-01-02,2024-01-01\n", "before it starts"),
         ("w.csv", "start\n2024-01-02\n", "expected start and end"),
         ("w.csv", "start,end,series\n2024-01-01,2024-01-02,z\n", 'of series "z"'),
+        ("w.json", "[[NaN, NaN]]", "is not a time|is missing"),
+        ("w.csv", "start,end\nNaT,NaT\n", "is not a time|is missing"),
+        ("w.json", "[" * 100_000, "nested too deeply"),
         ("missing.json", None, "cannot be read"),
     ],
 )
@@ -89,6 +92,17 @@ def test_bad_windows_are_named(tmp_path, name, text, message) -> None:
     with pytest.raises(DataError, match=message) as caught:
         labelled(found, str(tmp_path / name))
     assert "\n" not in str(caught.value)
+
+
+def test_windows_of_numbers_are_numbers_and_those_that_hold_no_row_are_told(tmp_path) -> None:
+    found = read_recordings({"t": [float(own) for own in range(20)], "y": list(range(20))}, Schema(time="t"))
+    file = tmp_path / "w.json"
+    file.write_text("[[NaN, NaN]]")
+    with pytest.raises(DataError, match="is missing; expected a start and an end"):
+        labelled(found, str(file))
+    file.write_text("[[100, 200]]")
+    with pytest.warns(DataWarning, match="no row of .* lies in any of the 1 windows"):
+        assert not labelled(found, str(file)).series[0].labels.any()
 
 
 def test_the_files_of_the_numenta_benchmark_are_read_as_they_are(shared_data) -> None:

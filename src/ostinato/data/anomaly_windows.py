@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ostinato.data.notes import note
 from ostinato.data.readers import read_table
 from ostinato.data.recordings import RecordingSet
 from ostinato.data.table import texts
@@ -53,6 +54,8 @@ def labelled(records: RecordingSet, file: str) -> RecordingSet:
                 f"window {number} of {file} ends at {end}, before it starts at {start}; put the start first"
             )
         marks[name] |= (one.times >= first) & (one.times <= last)
+    if windows and not any(own.any() for own in marks.values()):
+        note(f"no row of {records.origin} lies in any of the {len(windows)} windows of {file}; all count as normal")
     return records.with_labels(tuple(marks[one.id] for one in records.series))
 
 
@@ -61,6 +64,10 @@ def _from_json(path: Path, records: RecordingSet) -> Sequence[Window]:
         found = json.loads(path.read_text())
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+    except RecursionError as error:
+        raise DataError(
+            f"{path} is nested too deeply to be read; expected a list of [start, end], or such lists by name"
+        ) from error
     except ValueError as error:
         raise DataError(
             f"{path} is no JSON ({error}); expected a list of [start, end], or such lists by name"
@@ -69,7 +76,7 @@ def _from_json(path: Path, records: RecordingSet) -> Sequence[Window]:
     if isinstance(found, Mapping):
         own = {str(key): value for key, value in found.items()}
         if set(own) & set(names) and len(names) > 1:
-            return [(name, *_pair(pair, path)) for name in own if name in names for pair in own[name]]
+            return [pair for name in own if name in names for pair in _pairs(name, own[name], path)]
         fitting = [key for key in own if Path(key).name == Path(records.origin).name or key in names]
         if len(fitting) != 1:
             raise DataError(
@@ -78,9 +85,14 @@ def _from_json(path: Path, records: RecordingSet) -> Sequence[Window]:
         found = own[fitting[0]]
     if len(names) > 1:
         raise DataError(f"{path} does not say of which series its windows are; give lists by the names of the series")
+    return _pairs(names[0], found, path)
+
+
+def _pairs(name: str, found: Any, path: Path) -> list[Window]:
     if not isinstance(found, list):
-        raise DataError(f"{path} holds a {type(found).__name__}; expected a list of [start, end]")
-    return [(names[0], *_pair(pair, path)) for pair in found]
+        whose = f' for "{name[:80]}"' if name else ""
+        raise DataError(f"{path} holds a {type(found).__name__}{whose}; expected a list of [start, end]")
+    return [(name, *_pair(pair, path)) for pair in found]
 
 
 def _pair(pair: Any, path: Path) -> tuple[Any, Any]:
@@ -104,6 +116,13 @@ def _from_table(file: str) -> Sequence[Window]:
 
 def _time(cell: Any, times: NDArray[Any], wanted: TimeFormat, file: str, number: int) -> Any:
     """Return a time as those of the data are."""
+    found = _read(cell, times, wanted, file, number)
+    if found != found:  # NaN, or no time
+        raise DataError(f'window {number} of {file}: "{str(cell)[:60]}" is missing; expected a start and an end')
+    return found
+
+
+def _read(cell: Any, times: NDArray[Any], wanted: TimeFormat, file: str, number: int) -> Any:
     if times.dtype.kind in "iuf":
         try:
             return float(cell)

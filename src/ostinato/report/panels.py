@@ -140,7 +140,9 @@ def curve_figure(panel: Curve) -> Figure:
         axes.plot(ends, ends, color="#808081", linestyle=":", linewidth=1, label="y = x")
     if positive:
         logarithmic(axes)
-    if len(x) and bool((np.mod(x, 1) == 0).all()):
+    if panel.words:
+        axes.set_xticks([place for place, _ in panel.words], [text for _, text in panel.words])
+    elif len(x) and bool((np.mod(x, 1) == 0).all()):
         axes.locator_params(axis="x", integer=True)
     finish(axes, panel.x_axis, panel.y_axis)
     return figure

@@ -95,7 +95,9 @@ def test_a_warm_stream_goes_on_where_training_ended(timed) -> None:
         ({"c0": 1e30, "c1": 1.0}, "too far"),
         ({"time": "soon", "c0": 1.0, "c1": 1.0}, '"soon" in column "time" is not a time'),
         ({"time": "9999-01-01", "c0": 1.0, "c1": 1.0}, "more than a gap"),
+        ({"time": "2020-01-01T00", "c0": 1.0, "c1": 1.0}, "before that of the row before"),
         ([1.0], "has 1 values; expected 2"),
+        (b"1", "the row is bytes"),
     ],
 )
 def test_bad_rows_are_refused_and_change_nothing(timed, row, message) -> None:
@@ -104,6 +106,33 @@ def test_bad_rows_are_refused_and_change_nothing(timed, row, message) -> None:
     with pytest.raises(StreamRowError, match=message):
         stream.push(row)
     assert stream.state() == before
+
+
+def test_a_clock_may_be_set_back_a_little_and_what_is_missing_is_not_scored(model, timed) -> None:
+    stream = timed.stream()
+    assert stream.push({"time": "2024-02-10T05:00", "c0": 10.0, "c1": 10.0})["score"] is not None
+    assert stream.push({"time": "2024-02-10T04:00", "c0": 10.0, "c1": 10.0})["score"] is not None
+    cold = model.stream(warm=False)
+    for warm, value in ((model.stream(), None), (model.stream(), float("nan")), (cold, None)):
+        answer = warm.push([value])
+        assert (answer["score"], answer["probability"], answer["alarm"]) == (None, None, False)
+
+
+def test_scores_say_what_they_are_about_and_alarms_without_labels_are_no_contest(model, timed) -> None:
+    scores = timed.scores_
+    assert "alarms in 10,000" in scores.model
+    assert "alarms in 10,000" not in scores.better
+    assert "xpecting the next value" in scores.verdict
+    assert "every baseline" not in scores.verdict  # some of them expect nothing
+    assert "1 false alarm in 1,000 steps was asked for" in scores.protocol
+    first, *others = timed.summary_.panels
+    assert first.title == "Alarms"
+    assert "series" not in first.columns
+    assert "1 false alarm in 1,000 steps was asked for" in first.note
+    assert others[0].words[0][1].startswith("2024-02")
+    promises = [own for own in others if own.title.startswith("False alarms")]
+    assert bool(promises) is (not 0 < len(first.rows) < 5)
+    assert model.summary_.panels[1].words == ()
 
 
 def test_no_single_step_teaches_much() -> None:

@@ -10,7 +10,7 @@ from ostinato.data import EventLog
 from ostinato.tasks.anomaly.key_scoring import END, Found, KeyEncoder, KeyExamples
 from ostinato.tasks.base.summary import Curve, Panel, Table
 
-_SHOWN = 12
+_SHOWN, _FEWEST = 12, 5
 
 
 def key_panels(encoder: KeyEncoder, log: EventLog, examples: KeyExamples, predicted: Found) -> Iterator[Panel]:
@@ -29,7 +29,8 @@ def key_panels(encoder: KeyEncoder, log: EventLog, examples: KeyExamples, predic
         f"there is an alarm from {encoder.threshold:.3g} on: {encoder.chosen}",
     )  # fmt: skip
     scores = predicted.scores if examples.labels is None else predicted.scores[~examples.labels]
-    if encoder.top is None and len(scores):
+    few = examples.labels is None and 0 < predicted.alarms.sum() < _FEWEST  # they may be real, and no broken promise
+    if encoder.top is None and len(scores) and not few:
         heights = np.linspace(0, max(float(scores.max()), encoder.threshold), 40)
         counted = [float((scores >= own).mean()) for own in heights]
         yield Curve(

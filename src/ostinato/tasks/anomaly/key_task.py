@@ -27,7 +27,7 @@ from ostinato.tasks.anomaly.key_scoring import (
     sequence_score,
 )
 from ostinato.tasks.anomaly.key_stream import KeyStream
-from ostinato.tasks.anomaly.measuring import ALARMS
+from ostinato.tasks.anomaly.measuring import ALARMS, asked_words
 from ostinato.tasks.anomaly.network import KeyNetwork
 from ostinato.tasks.anomaly.parameters import AnomalyParameters
 from ostinato.tasks.anomaly.tail import Tail
@@ -218,7 +218,9 @@ class KeyTask(Task[AnomalyParameters, EventLog, KeyEncoder, KeyExamples, Found])
         known = (
             "against labels" if examples.labels is not None else "unlabelled, so that every alarm may be a false one"
         )
-        return f"a sequence is strange if any of its events is, or its end, {known}"
+        said = f"a sequence is strange if any of its events is, or its end, {known}"
+        by_rate = model.parameters.threshold == "rate" and model.parameters.top is None
+        return f"{said}; {asked_words(model.parameters.false_alarm_rate, 'sequences')}" if by_rate else said
 
     def facts(self, model: Watching, parts: Held[EventLog], examples: Held[KeyExamples]) -> Iterable[tuple[str, str]]:
         for name, log in parts.named().items():

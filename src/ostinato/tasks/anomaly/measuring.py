@@ -29,6 +29,19 @@ ALARMS = "alarms in 10,000"
 _BLOCK = 20
 
 
+def asked_words(rate: float, of: str) -> str:
+    """Return a rate of false alarms as a person says it.
+
+    >>> asked_words(1e-4, "steps")
+    '1 false alarm in 10,000 steps was asked for'
+    """
+    return (
+        f"1 false alarm in {1 / rate:,.3g} {of} was asked for"
+        if rate > 1e-3
+        else (f"1 false alarm in {round(1 / rate):,} {of} was asked for")
+    )
+
+
 def step_measures(examples: SeriesExamples, predicted: Scored, merge: int) -> dict[str, float]:
     """Return the mean absolute error of what was expected, and how many alarms there were."""
     found = {name: parts.total for name, parts in step_units(examples, predicted, merge).measures.items()}

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ostinato.data.panel import format_time
 from ostinato.tasks.anomaly.encoder import SeriesExamples
 from ostinato.tasks.anomaly.judged import Scored, merged
+from ostinato.tasks.anomaly.measuring import asked_words
 from ostinato.tasks.anomaly.reasons import reason_of
 from ostinato.tasks.base.summary import Curve, Panel, Table
 from ostinato.tasks.base.task import Model
@@ -19,6 +20,8 @@ from ostinato.tasks.base.task import Model
 Floats = NDArray[np.float64]
 _POINTS = 1500
 _EVENTS = 12
+_TICKS, _FEWEST = 5, 5
+Words = tuple[tuple[float, str], ...]
 
 
 def series_panels(model: Model[Any, Any], examples: SeriesExamples, predicted: Scored) -> Iterator[Panel]:
@@ -28,14 +31,25 @@ def series_panels(model: Model[Any, Any], examples: SeriesExamples, predicted: S
     offset = sum(b - a for a, b in bounds[:longest])
     first, stop = bounds[longest]
     rows = slice(offset, offset + stop - first)
-    yield from _series(model, examples, predicted, longest, rows)
-    yield _scores(model, examples, predicted, rows)
+    words = _times(model, examples, longest, rows)
     yield _events(model, examples, predicted)
-    yield _spread(model, examples, predicted)
+    yield from _series(model, examples, predicted, longest, rows, words)
+    yield _scores(model, examples, predicted, rows, words)
+    yield from _spread(model, examples, predicted)
+
+
+def _times(model: Model[Any, Any], examples: SeriesExamples, series: int, rows: slice) -> Words:
+    """Return some of the times of the rows that are drawn, at their places; none without times."""
+    if model.encoder.reading.schema.time is None or rows.stop <= rows.start:
+        return ()
+    times, first = examples.records.series[series].times, int(examples.start[series])
+    places = np.unique(np.linspace(0, rows.stop - rows.start - 1, _TICKS).round().astype(int)).tolist()
+    zone = model.encoder.reading.time_format.zone
+    return tuple((float(place), format_time(times[first + place], zone)) for place in places)
 
 
 def _series(
-    model: Model[Any, Any], examples: SeriesExamples, predicted: Scored, series: int, rows: slice
+    model: Model[Any, Any], examples: SeriesExamples, predicted: Scored, series: int, rows: slice, words: Words
 ) -> Iterator[Panel]:
     one, first = examples.records.series[series], int(examples.start[series])
     channel, name = 0, model.encoder.reading.channels[0]
@@ -46,21 +60,21 @@ def _series(
     whose = f" of {one.id}" if one.id else ""
     begin = format_time(one.times[first], model.encoder.reading.time_format.zone)
     yield Curve(
-        f"{name}{whose}, held out, from {begin}", _floats(places.astype(np.float64)), lines, "step", name,
-        shaded=_shaded(model, examples, predicted, rows),
+        f"{name}{whose}, held out, from {begin}", _floats(places.astype(np.float64)), lines,
+        "" if words else "step", name, shaded=_shaded(model, examples, predicted, rows), words=words,
     )  # fmt: skip
 
 
-def _scores(model: Model[Any, Any], examples: SeriesExamples, predicted: Scored, rows: slice) -> Panel:
+def _scores(model: Model[Any, Any], examples: SeriesExamples, predicted: Scored, rows: slice, words: Words) -> Panel:
     places = _thinned(predicted, rows)
     lines = {
         "score": _floats(predicted.scores[rows][places]),
         "alarm from": _floats(np.full(len(places), model.encoder.threshold)),
     }
     return Curve(
-        "Scores", _floats(places.astype(np.float64)), lines, "step", "nats",
+        "Scores", _floats(places.astype(np.float64)), lines, "" if words else "step", "nats",
         note="A score is -log of how many normal steps begin a peak of that height.",
-        shaded=_shaded(model, examples, predicted, rows),
+        shaded=_shaded(model, examples, predicted, rows), words=words,
     )  # fmt: skip
 
 
@@ -76,6 +90,7 @@ def _shaded(
 
 def _events(model: Model[Any, Any], examples: SeriesExamples, predicted: Scored) -> Panel:
     found, offset, more = list[tuple[str | float, ...]](), 0, 0
+    several = len(examples.records.series) > 1
     assert predicted.why is not None
     assert predicted.expected is not None
     assert predicted.spread is not None
@@ -90,25 +105,38 @@ def _events(model: Model[Any, Any], examples: SeriesExamples, predicted: Scored)
             )
             when = format_time(one.times[first + a], model.encoder.reading.time_format.zone)
             highest = float(np.nanmax(predicted.scores[at : offset + b]))
-            found.append((one.id, when, b - a, round(highest, 2), why))
+            found.append((*([one.id] if several else []), when, b - a, round(highest, 2), why))
         offset += stop - first
-    return Table(
-        "Alarms", ("series", "from", "steps", "highest score", "reason"), tuple(found),
-        f"and {more} more" if more else "" if found else "There was none.",
-    )  # fmt: skip
+    count, own = len(found) + more, model.parameters
+    said = [f"{count:,} alarm{'s' * (count != 1)} in {offset:,} steps{', of which some are shown' if more else ''}."]
+    if own.threshold == "rate":
+        said.append(f"{asked_words(own.false_alarm_rate, 'steps').capitalize()}.")
+    pace = model.encoder.calibration.pace
+    said.append(
+        f"Views of {pace.short} and {pace.long} steps find shifts and changed noise, so that an alarm begins up to "
+        f"{pace.long} steps after what it is about, and may last as long after its end."
+    )
+    columns = (*(["series"] if several else []), "from", "steps", "highest score", "reason")
+    return Table("Alarms", columns, tuple(found), " ".join(said))
 
 
-def _spread(model: Model[Any, Any], examples: SeriesExamples, predicted: Scored) -> Panel:
-    """Return how many peaks of the scores reach each height, asked for and counted."""
+def _spread(model: Model[Any, Any], examples: SeriesExamples, predicted: Scored) -> Iterator[Panel]:
+    """Yield how many peaks of the scores reach each height, asked for and counted.
+
+    Where nothing is labelled a few alarms at real events would look like a promise that is broken: so few are not
+    shown.
+    """
     encoder, gap = model.encoder, model.parameters.merge
     scores = np.where(predicted.scores == predicted.scores, predicted.scores, -1.0)
     if examples.labels is not None:
         scores = np.where(examples.labels, -1.0, scores)
     top = max(float(scores.max()), encoder.threshold if np.isfinite(encoder.threshold) else 1.0)
+    if examples.labels is None and 0 < len(merged(predicted.alarms, gap)) < _FEWEST:
+        return
     heights = np.linspace(0, top, 40)
     counted = [len(merged(scores >= own, gap)) / max(len(scores), 1) for own in heights]
     asked = np.exp(-heights).tolist()
-    return Curve(
+    yield Curve(
         "False alarms a step, by the height of the threshold", _floats(heights),
         {"promised": tuple(asked), "counted on held-out steps": tuple(own if own else float("nan") for own in counted)},
         "threshold, nats", "alarms a step", logarithmic=True,

@@ -77,7 +77,10 @@ class AnomalyParameters(TimedTables):
         None, "steps in which what is usual is learned again", low=10, absent="as many as there are to train on"
     )
     false_alarm_rate: float = data(
-        1e-4, "false alarms a step (of events: a sequence) that are accepted", above=0, below=1
+        1e-4,
+        "false alarms a step that are accepted, a run of steps with one counted once (of events: a sequence)",
+        above=0,
+        below=1,
     )
     threshold: Literal["rate", "labels"] = data(
         "rate", "what alarms are set by: the accepted rate, or the labels of the validation part"

@@ -23,7 +23,7 @@ from ostinato.errors import DataError, UsageError
 from ostinato.tasks.anomaly.baselines import BASELINES, fit_baseline
 from ostinato.tasks.anomaly.encoder import Scales, SeriesEncoder, SeriesExamples, cycles_of, fingerprint_of
 from ostinato.tasks.anomaly.judged import Scored
-from ostinato.tasks.anomaly.measuring import label_measures, step_measures, step_units
+from ostinato.tasks.anomaly.measuring import asked_words, label_measures, step_measures, step_units
 from ostinato.tasks.anomaly.network import SeriesNetwork
 from ostinato.tasks.anomaly.panels import series_panels
 from ostinato.tasks.anomaly.parameters import AnomalyParameters
@@ -280,8 +280,13 @@ class SeriesTask(Task[AnomalyParameters, SeriesRows, SeriesEncoder, SeriesExampl
             "against labels" if examples.labels is not None else "unlabelled, so that every alarm may be a false one"
         )
         return (
-            f"each step scored from those before it, {known}; alarms up to {model.parameters.merge} steps apart are one"
+            f"each step scored from those before it, {known}; alarms up to {model.parameters.merge} steps apart are "
+            f"one; {self._asked(model)}"
         )
+
+    def _asked(self, model: Watching) -> str:
+        by_labels = model.parameters.threshold == "labels"
+        return "alarms are set by labels" if by_labels else asked_words(model.parameters.false_alarm_rate, "steps")
 
     def facts(
         self, model: Watching, parts: Held[SeriesRows], examples: Held[SeriesExamples]
@@ -333,9 +338,9 @@ class SeriesTask(Task[AnomalyParameters, SeriesRows, SeriesEncoder, SeriesExampl
             offset += int(b - a)
 
     def stream(
-        self, model: Watching, *, series_id: str | None = None, warm: bool = True, **options: Any
+        self, model: Watching, *, series_id: str | None = None, warm: bool = True, cold: bool = False
     ) -> SeriesStream:
-        return SeriesStream(model, series_id, warm=warm)
+        return SeriesStream(model, series_id, warm=warm and not cold)
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from ostinato.tasks.base.task import Model
 
 Floats = NDArray[np.float64]
 _STEPS, _YEARS = 1e9, 10 * 366 * 86_400e6  # steps, or microseconds, after which a time is rather an error than a gap
+_BACK_STEPS, _DAY = 10, 86_400e6  # usual steps, or microseconds, by which clocks are set back at most
 _SCALED = 1e15
 
 
@@ -89,7 +90,7 @@ class SeriesStream(Stream):
         kind = self.encoder.reading.time_format.kind
         own = times.astype("datetime64[us]") if kind in ("stamps", "") and timed else times
         for row, time in zip(values, own, strict=True):
-            walk = self._taken(np.asarray(row, np.float64), time if timed else None)
+            walk = self._taken(np.asarray(row, np.float64), time if timed else None, trusted=True)
             request = next(walk)
             try:
                 while True:
@@ -107,8 +108,7 @@ class SeriesStream(Stream):
 
         Returns:
             `score` (nats, -log of the probability), `probability` (how many normal steps in one begin a peak of that
-            height), `alarm`, `reason`, and what was expected of
-            each channel; `None` where it is not known.
+            height), `alarm`, `reason`, and what was expected of each channel; `None` where it is not known.
 
         Raises:
             StreamRowError: a column is missing or unknown, a value is no number, or the time is none; the stream is
@@ -117,7 +117,7 @@ class SeriesStream(Stream):
         values, time = self._read(row)
         return (yield from self._taken(values, time))
 
-    def _taken(self, values: Floats, time: Any) -> Steps:
+    def _taken(self, values: Floats, time: Any, *, trusted: bool = False) -> Steps:
         tick = math.nan if time is None else float(ticks(np.array([time]))[0])
         first = tick if self._place < 0 else self._first
         step = self.encoder.reading.step
@@ -126,12 +126,8 @@ class SeriesStream(Stream):
         if step <= 0:
             first = tick = 0.0  # rows that are only counted
         place = 0 if self._place < 0 else place_after(self._place, first, tick, step)
-        dated = isinstance(time, (np.datetime64, np.timedelta64)) and self._place >= 0
-        if place - self._place > _STEPS or (dated and tick - self._last > _YEARS):
-            raise StreamRowError(
-                f"the row's time is {place - self._place:,} usual steps after that of the row before, more than a "
-                "gap; mend the time, or begin a stream with warm=False (--cold) if it is right"
-            )
+        if not trusted:
+            self._check_jump(time, tick, place)
         clock = self._clock(tick)
         yield NOTHING
         scaled = (values - self._scales.center) / self._scales.scale
@@ -142,6 +138,22 @@ class SeriesStream(Stream):
         expected = found.expected * self._scales.scale + self._scales.center
         answer = answer_of(self.encoder, values, found.score, found.why, expected, found.spread * self._scales.scale)
         return answer if time is None else {"time": self._words(time), **answer}
+
+    def _check_jump(self, time: Any, tick: float, place: int) -> None:
+        """Refuse a time that is so far from that of the row before that it is rather an error."""
+        dated, step = isinstance(time, (np.datetime64, np.timedelta64)), self.encoder.reading.step
+        ahead = tick - self._last if self._place >= 0 else 0.0
+        if place - self._place > _STEPS or (dated and ahead > _YEARS):
+            raise StreamRowError(
+                f"the row's time is {place - self._place:,} usual steps after that of the row before, more than a "
+                "gap; mend the time, or begin a stream with warm=False (--cold) if it is right"
+            )
+        if -ahead > max(_BACK_STEPS * step, _DAY if dated else 0.0):
+            raise StreamRowError(
+                f"the row's time, {self._words(time)}, is {-ahead / step:,.0f} usual steps before that of the row "
+                "before, more than a clock is set back; push rows in the order of their times, or begin a stream with "
+                "warm=False (--cold) for older ones"
+            )
 
     def _clock(self, tick: float) -> NDArray[np.float32]:
         if not self.encoder.cycles:
@@ -160,6 +172,10 @@ class SeriesStream(Stream):
     def _read(self, row: Any) -> tuple[Floats, Any]:
         channels = self.encoder.reading.channels
         if not isinstance(row, Mapping):
+            if isinstance(row, (bytes, bytearray, memoryview)):
+                raise StreamRowError(
+                    f"the row is {type(row).__name__}; expected a mapping, or the values of {', '.join(channels)}"
+                )
             cells = list(row) if isinstance(row, (Sequence, np.ndarray)) and not isinstance(row, str) else [row]
             if len(cells) != len(channels):
                 raise StreamRowError(

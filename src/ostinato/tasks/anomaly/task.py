@@ -38,6 +38,9 @@ class AnomalyTask(Task[AnomalyParameters, Any, Any, Any, Any]):
         "F1", "precision", "recall",
     })  # fmt: skip
     decides = ("VUS-PR", "F1", "cross-entropy", "MAE")
+    matters: ClassVar[Mapping[str, str]] = {
+        "MAE": "in expecting the next value", "cross-entropy": "in expecting the next event",
+    }  # fmt: skip
     encoder_type: ClassVar[Any] = SeriesEncoder | KeyEncoder
     baseline_types = (SimpleDetector, LastKey, KnownSequences)
     kept = "scales, season, keys"

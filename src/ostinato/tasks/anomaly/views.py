@@ -174,5 +174,6 @@ def heights(z: Floats) -> Floats:
     sided = _SIDED[:, None]
     up = np.maximum(z, 0.0)
     down = np.where(sided, np.maximum(-z, 0.0), 0.0 * z)  # what is not known stays so
-    both: Floats = np.stack([up, down], -2)
-    return both * both / 2
+    both = np.stack([up, down], -2)
+    found: Floats = both * both / 2
+    return found

@@ -282,7 +282,8 @@ def judge(
     better = better_of(task, values)
     parts = {name: found for name in values if (found := task.units(model, examples, predicted[name])) is not None}
     against = stand(values, better, parts)
-    said = verdict_sentences(values, decisive(values, task.decides), better, against)
+    decides = decisive(values, task.decides)
+    said = verdict_sentences(values, decides, better, against, task.matters.get(decides, ""))
     said += [*task.remarks(values), repeats.remark, *sentences(lost)]
     count, of = task.counted(model, examples)
     protocol = "; ".join(filter(None, (words, str(repeats), task.protocol(model, examples))))

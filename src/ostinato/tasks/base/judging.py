@@ -157,10 +157,19 @@ def _known(row: Mapping[str, float], measure: str) -> bool:
 
 
 def verdict_sentences(
-    values: Mapping[str, Mapping[str, float]], measure: str, better: Mapping[str, Better], against: Against
+    values: Mapping[str, Mapping[str, float]],
+    measure: str,
+    better: Mapping[str, Better],
+    against: Against,
+    matter: str = "",
 ) -> list[str]:
-    """Return the verdict by the measure that decides, and what other measures say against it, if any do."""
+    """Return the verdict by the measure that decides, and what other measures say against it, if any do.
+
+    `matter` is what that measure is about, where it is not what the task is for; the verdict begins with it.
+    """
     others = {name: row for name, row in values.items() if name != MODEL}
     best = best_of(others, measure, {measure: better.get(measure, "lower")})
     said = verdict(values[MODEL], others, best, measure, better.get(measure, "lower"), against)
+    if matter and said.startswith(("The ", "Too ", "There ")):
+        said = f"{matter[0].upper()}{matter[1:]}, {said[0].lower()}{said[1:]}"
     return [said, *also(values[MODEL], others, best, measure, better, against)]

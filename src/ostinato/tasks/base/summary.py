@@ -59,7 +59,8 @@ class WeightedText:
 class Curve:
     """Lines over a common axis: reliability, gradients through time; `diagonal` draws `y = x` beside them.
 
-    `shaded` are stretches of the axis, by what they are; `points`: the lines are points that are not joined.
+    `shaded` are stretches of the axis, by what they are; `points`: the lines are points that are not joined;
+    `words` stand at their places of the axis instead of numbers.
     """
 
     title: str
@@ -72,6 +73,7 @@ class Curve:
     note: str = ""
     shaded: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
     points: bool = False
+    words: tuple[tuple[float, str], ...] = ()
 
 
 @dataclass(frozen=True)

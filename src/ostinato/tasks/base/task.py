@@ -72,6 +72,7 @@ class Task(Generic[P, R, C, E, D]):
             alarm for no time, one that always answers the same is calibrated. They are shown; none is best or behind.
         decides: the measures that a verdict is about: the first of them that there is; none: the first of all.
         baseline_types: the dataclasses that `baselines` makes, so that they can be read from a model's folder.
+        matters: what a verdict by a measure is about, where that is not what the task is for: it begins with it.
         estimator_type: as scikit-learn has it: `"classifier"`, `"regressor"`, or `None`.
         kept: what an update does not fit again, in words.
         suited: how many passes suit the size of the data, where `epochs` is `None`.
@@ -84,6 +85,7 @@ class Task(Generic[P, R, C, E, D]):
     decides: ClassVar[tuple[str, ...]] = ()
     encoder_type: ClassVar[Any]
     baseline_types: ClassVar[tuple[type, ...]] = ()
+    matters: ClassVar[Mapping[str, str]] = {}
     estimator_type: ClassVar[str | None] = None
     suited: ClassVar[Suited] = Suited()
     kept: ClassVar[str] = "what was fitted before it"

@@ -52,7 +52,9 @@ def verdict(
             "more to learn from."
         )
     if found.standing == "better" and all(one.standing == "better" for one in rivals):
-        return f"The model beats every baseline: {numbers} of them, {best}: {size}."
+        having = sum(not math.isnan(one.get(measure, math.nan)) for one in others.values())
+        every = "every baseline" if having == len(others) else f"{_each(having)} of {len(others)} with a {measure}"
+        return f"The model beats {every}: {numbers} of them, {best}: {size}."
     if found.standing == "level":
         return f"The model is no better than the baselines: {numbers} of them, {best}: {size}; chance explains that."
     if found.standing == "better":
@@ -106,6 +108,10 @@ def also(
             start = "But it" if found.standing in ("better", "worse") else "It"
             said.append(f"{start} is {words} in {_listed(names[:_SHOWN])}.")
     return said
+
+
+def _each(count: int) -> str:
+    return "the one baseline" if count == 1 else f"the {count} baselines"
 
 
 def _best_with(others: Mapping[str, Row], measure: str, better: Mapping[str, Better], against: Against) -> str | None:
