@@ -158,10 +158,10 @@ class _Tune:
         text = {"C": "4/4", "C|": "2/2", "none": "4/4", "": "4/4"}.get(text, text)
         found = re.match(r"\(?(\d+(?:\s*\+\s*\d+)*)\)?\s*/\s*(\d+)", text)
         if not found:
-            raise DataError(f'{self._where()}: the metre "{text}" is none; expected one such as M:3/4')
+            raise DataError(f'{self._where()}: the metre "{text[:20]}" is none; expected one such as M:3/4')
         above, below = sum(self._whole(own) for own in found[1].split("+")), self._whole(found[2])
         if not is_metre((above, below)):
-            raise DataError(f'{self._where()}: the metre "{text}" is none; expected one such as M:3/4')
+            raise DataError(f'{self._where()}: the metre "{text[:20]}" is none; expected one such as M:3/4')
         return above, below
 
     def _fraction(self, text: str) -> Fraction:
@@ -209,7 +209,7 @@ class _Tune:
             mode = (found[3] if found else "") or (words[1] if len(words) > 1 and words[1].isalpha() else "")
             short = mode if mode in ("m", "") else mode.lower()[:3]
             if not found or short not in _MODES:
-                raise DataError(f'{self._where()}: the key "{text}" is none; expected one such as K:D or K:Em')
+                raise DataError(f'{self._where()}: the key "{text[:20]}" is none; expected one such as K:D or K:Em')
             self.sharps = _MAJOR[(found[1] + found[2]).upper()] + _MODES[short]
         names = _SHARPS[: self.sharps] if self.sharps > 0 else _FLATS[: -self.sharps] if self.sharps else ""
         self.key = dict.fromkeys(names, 1 if self.sharps > 0 else -1)
@@ -273,7 +273,7 @@ class _Tune:
         if found["letter"] in "ZX":
             bars = self._whole(re.match(r"\d*", found["length"])[0] or "1")  # type: ignore[index]
             if not bars:
-                raise DataError(f'{self._where()}: "{found[0]}" is a rest of no bar; expected one such as Z4')
+                raise DataError(f'{self._where()}: "{found[0][:20]}" is a rest of no bar; expected one such as Z4')
             return Sound(bars * Fraction(4 * self.metre[0], self.metre[1]), ())
         return Sound(self._length(found["length"]) * self._unit(), self._pitches(voice, found))
 
@@ -281,7 +281,7 @@ class _Tune:
         within = re.sub(r'"[^"]*"|![^!]*!|[\s~.!]', "", found["within"])
         notes = list(_NOTE.finditer(within))
         if not notes or _NOTE.sub("", within):
-            raise DataError(f'{self._where()}: "{found[0]}" is no chord; expected one such as [CEG]2')
+            raise DataError(f'{self._where()}: "{found[0][:20]}" is no chord; expected one such as [CEG]2')
         length = self._length(notes[0]["length"]) * self._length(found["clength"]) * self._unit()
         pitches = [pitch for note in notes for pitch in self._pitches(voice, note)]
         tied = frozenset(own for note in notes if note["tie"] for own in self._pitches(voice, note))
@@ -296,7 +296,7 @@ class _Tune:
         pitch = _pitch(place, self._shift(voice, place))
         if not 0 <= pitch <= 127:
             raise DataError(
-                f"{self._where()}: the note \"{note[0]}\" is beyond what MIDI has; expected C,,,,, to g''''"
+                f"{self._where()}: the note \"{note[0][:20]}\" is beyond what MIDI has; expected C,,,,, to g''''"
             )
         return (pitch,)
 
