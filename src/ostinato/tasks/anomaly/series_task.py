@@ -338,8 +338,10 @@ class SeriesTask(Task[AnomalyParameters, SeriesRows, SeriesEncoder, SeriesExampl
             offset += int(b - a)
 
     def stream(
-        self, model: Watching, *, series_id: str | None = None, warm: bool = True, cold: bool = False
+        self, model: Watching, *, series_id: str | None = None, warm: bool = True, cold: bool = False, **options: Any
     ) -> SeriesStream:
+        if options:
+            raise UsageError(f"a stream of series has no option {next(iter(options))}; it has series_id, warm and cold")
         return SeriesStream(model, series_id, warm=warm and not cold)
 
 
