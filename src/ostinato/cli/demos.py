@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ostinato.cli.parsing import suggestion
 from ostinato.errors import MissingExtra, UsageError
 
 if TYPE_CHECKING:
@@ -123,4 +124,5 @@ def find_demo(name: str) -> Demo:
         if demo.name == name:
             return demo
     names = (*(demo.name for demo in DEMOS), *demonstrations())
-    raise UsageError(f'there is no demo "{name}"; choose one of {", ".join(names)}')
+    near = suggestion(name, names)
+    raise UsageError(f'there is no demo "{name}"{near or "; choose one of " + ", ".join(names)}')

@@ -25,6 +25,9 @@ _EPILOG = """examples:
   tail -f rows.jsonl | ostinato stream model                        a forecast after each row
   ostinato update model newer.csv                                   learn from new rows
   ostinato fit language book.txt --out model                        then: ostinato generate model
+  ostinato fit speech clips.csv --audio path --text words --out model
+  ostinato fit music tunes/ --out model                             then: ostinato compose model --out new.mid
+  ostinato fit anomaly sensor.csv --target load --out model         then: some-sensor | ostinato stream model
 
 exit codes: 0 done, 2 wrong usage, 3 wrong data, 4 training broke off, 5 unreadable model, 6 cannot write,
 7 an extra is not installed, 130 interrupted

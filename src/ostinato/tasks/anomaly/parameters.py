@@ -41,7 +41,7 @@ class AnomalyParameters(TimedTables):
         demos=(
             Demonstration(
                 "anomaly",
-                "a made series with a spike, a shift, another period and a flat line, found live",
+                "A made series with a spike, a shift, another period and a flat line, found live",
                 "ostinato.tasks.anomaly.demo:demonstrate",
             ),
         ),

@@ -40,7 +40,7 @@ class SpeechParameters(Parameters):
         demos=(
             Demonstration(
                 "speech",
-                "spoken numbers that espeak-ng makes, or a folder of yours, written down live",
+                "Spoken numbers that espeak-ng makes, or a folder of yours, written down live",
                 "ostinato.tasks.speech.demo:run",
             ),
         ),
