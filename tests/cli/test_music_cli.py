@@ -123,7 +123,10 @@ def test_notes_come_in_on_stdin_and_notes_go_out(folder, capsys, monkeypatch) ->
 def test_files_are_answered_and_judged(folder, capsys) -> None:
     assert main(["predict", str(folder / "chords"), str(folder / "melody.mid"), "--json"]) == 0
     (answer,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert (answer["steps"], set(answer)) == (4, {"piece", "steps", "nats a frame", "frame accuracy"})
+    assert (answer["steps"], set(answer)) == (
+        4,
+        {"piece", "steps", "nats a frame", "frame accuracy", "accuracy at changes"},
+    )
     assert main(["evaluate", str(folder / "chords"), str(folder / "music"), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["count"] == 12 * 8

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument("--top-p", type=float, default=1.0, metavar="P", help="draw from the best with a share P (1)")
     parser.add_argument("--seed", type=int, default=0, help="the same seed writes the same piece (0)")
     parser.add_argument("--drafts", type=int, default=64, metavar="N", help="written side by side around a voice (64)")
-    parser.add_argument("--key", metavar="KEY", help="of a model with this condition, and of the file: G, Bb, F#m")
+    parser.add_argument("--key", metavar="KEY", help="of what is written: G, Bb, F#m (the usual one of training)")
     parser.add_argument("--metre", metavar="A/B", help="beats of a bar: 3/4 (that of what is given)")
     parser.add_argument("--tempo", type=float, metavar="Q", help="quarters a minute (that of what is given)")
     parser.add_argument("--strike", type=float, metavar="Q", help="strike held notes again after Q quarters (never)")
@@ -58,7 +59,7 @@ def add_parser(verbs: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Load, write, save."""
     from ostinato.cli.show import as_line
-    from ostinato.errors import UsageError
+    from ostinato.errors import DataWarning, UsageError
 
     if arguments.out.suffix.lower() not in _ENDINGS:
         raise UsageError(f"--out is {arguments.out}; expected a name that ends in .mid, or in .abc for a melody")
@@ -78,7 +79,11 @@ def run(arguments: argparse.Namespace) -> int:
     for number, piece in enumerate(pieces, 1):
         out = arguments.out if arguments.count is None else _numbered(arguments.out, number)
         piece.save(out, program=arguments.program)
-        print(as_line({"file": str(out), **piece.plain()}, json=arguments.json))
+        print(
+            as_line({"file": str(out), **piece.plain()}, json=True) if arguments.json else f"written to {out}: {piece}"
+        )
+        if still := piece.holds_still:
+            warnings.warn(f"{out}: {still}; try another --seed or a higher --temperature", DataWarning, stacklevel=1)
     return 0
 
 

@@ -72,6 +72,7 @@ _LINES: tuple[tuple[str, str], ...] = (
     # music
     ("nats a frame", "mean of -log of the probability given to all notes of a step of the grid together"),
     ("frame accuracy", "right notes over all that sound in the likeliest answer or in truth"),
+    ("accuracy at changes", "the same of those frames alone that are other than the frame before"),
     # speech
     ("WER", "words that are substituted, left out or put in, over the words of all references"),
     ("CER", "the same of characters, spaces among them"),

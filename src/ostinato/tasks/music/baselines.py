@@ -45,6 +45,39 @@ class NoteShares:
 
 
 @dataclass(frozen=True)
+class LastAgain:
+    """The last frame again with the share that frames repeat in training, else notes as often as they sound.
+
+    Args:
+        repeated: the share of frames that are the frame before; shares: of the notes.
+    """
+
+    repeated: float
+    shares: NoteShares
+
+    @classmethod
+    def fit(cls, train: Examples) -> LastAgain:
+        """Count."""
+        repeats, steps = 0, 0
+        for place in range(len(train)):
+            own = train.frames(place)
+            repeats, steps = repeats + int((own[1:] == own[:-1]).all(1).sum()), steps + max(len(own) - 1, 0)
+        return cls((repeats + 1.0) / (steps + 2.0), NoteShares.fit(train))
+
+    def predict(self, examples: Examples) -> Judged:
+        """Return what it says of each step."""
+        rows = []
+        for place in range(len(examples)):
+            own = examples.frames(place)
+            best = np.concatenate([np.zeros_like(own[:1]), own[:-1]])
+            chances = np.exp(-_bits(own, np.broadcast_to(self.shares.shares, own.shape)))
+            mixed = (1.0 - self.repeated) * chances + self.repeated * (own == best).all(1)
+            mixed[:1] = chances[:1]
+            rows.append((-np.log(np.maximum(mixed, 1e-300)), note_counts(best, own)))
+        return joined(rows)
+
+
+@dataclass(frozen=True)
 class NoteChains:
     """Each note by itself, by whether it sounded in the step before: chances `(notes,)` at first, after, without."""
 
@@ -169,6 +202,7 @@ def baselines_of(kind: str, train: Examples, events: int) -> Baselines:
     if kind == "frames":
         return {
             "note frequencies": lambda: NoteShares.fit(train),
+            "the last frame again": lambda: LastAgain.fit(train),
             "note by note, after the last step": lambda: NoteChains.fit(train),
             f"{_CHORDS}-grams of chords": lambda: ChordGrams.fit(train),
         }
@@ -178,7 +212,7 @@ def baselines_of(kind: str, train: Examples, events: int) -> Baselines:
     }
 
 
-TYPES: tuple[type[Any], ...] = (NoteShares, NoteChains, ChordGrams, EventGrams)
+TYPES: tuple[type[Any], ...] = (NoteShares, LastAgain, NoteChains, ChordGrams, EventGrams)
 
 
 def _chords(steps: NDArray[Any]) -> list[bytes]:

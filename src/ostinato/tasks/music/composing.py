@@ -80,7 +80,7 @@ class Plan:
 def write_frames(
     network: FrameNetwork, encoder: MusicEncoder, plan: Plan, sampling: Sampling, seed: int
 ) -> tuple[Frames, NDArray[np.float64]]:
-    """Return the frames of pieces, `(pieces, steps, notes)`, and what the model makes of each, nats a step."""
+    """Return the frames of pieces, `(pieces, steps, notes)`, and what the model makes of each, nats a frame."""
     with torch.inference_mode():
         return _Writing(network, encoder, plan, sampling, seed).write()
 

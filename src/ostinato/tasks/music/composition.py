@@ -28,9 +28,10 @@ class Composition:
         tracks: the given voice first, if there is one, note for note as it was given; then what was written.
         given: how many of the tracks were given.
         opening: quarters at the beginning that were given.
-        nats: what the model makes of it, nats a step (of events, an event).
+        nats: what the model made of it as it wrote it, nats a frame (of events, an event).
         copied: the longest run of its steps that is in the training pieces, in quarters, transposed or not.
         repeated: the share of runs of two quarters that stood in it before.
+        unit: what the nats are of, a `"frame"` or an `"event"`.
     """
 
     tracks: tuple[Piece, ...]
@@ -39,6 +40,7 @@ class Composition:
     nats: float
     copied: float
     repeated: float
+    unit: str = "frame"
 
     @property
     def piece(self) -> Piece:
@@ -73,6 +75,35 @@ class Composition:
         """Whether no two notes sound at a time."""
         return is_melody(self.piece)
 
+    @property
+    def still(self) -> tuple[float, float]:
+        """The longest time of what was written in which no note begins, from and until, in quarters."""
+        own = self.piece
+        times = np.unique(np.concatenate([own.start[own.start >= self.opening], [self.opening, own.length]]))
+        if len(times) < 2:
+            return self.opening, own.length
+        longest = int(np.diff(times).argmax())
+        return float(times[longest]), float(times[longest + 1])
+
+    @property
+    def holds_still(self) -> str:
+        """Where nothing happens for two bars and a quarter of the piece, in words; empty if there is no such time."""
+        (begin, end), bar = self.still, self.piece.bar
+        if end - begin < max(2 * bar, (self.piece.length - self.opening) / 4) or self.given:
+            return ""
+        until = "the end" if end >= self.piece.length else f"bar {int(end / bar) + 1}"
+        return f"from bar {int(begin / bar) + 1} to {until} ({end - begin:g} quarters) no note begins"
+
+    def __str__(self) -> str:
+        """Return what there is to say of it as a sentence."""
+        own = self.piece
+        bars = own.length / own.bar
+        notes, counted = (f"{n:g} {word}{'' if n == 1 else 's'}" for n, word in ((len(own), "note"), (bars, "bar")))
+        return (
+            f"{notes}, {counted}, {own.seconds:.3g} s, {self.nats:.2f} nats {_a(self.unit)}; longest run "
+            f"as in training: {self.copied:g} quarters"
+        )
+
     def plain(self) -> Mapping[str, Any]:
         """Return what there is to say of it as plain data."""
         own = self.piece
@@ -83,14 +114,21 @@ class Composition:
             "nats": round(self.nats, 4),
             "copied_quarters": self.copied,
             "repeated": round(self.repeated, 4),
+            "still_quarters": round(self.still[1] - self.still[0], 4),
         }
 
 
 def composition(
-    tracks: tuple[Piece, ...], corpus: Corpus, nats: float, *, given: int = 0, opening: float = 0.0
+    tracks: tuple[Piece, ...],
+    corpus: Corpus,
+    nats: float,
+    *,
+    given: int = 0,
+    opening: float = 0.0,
+    unit: str = "frame",
 ) -> Composition:
     """Return a composition, held against the training pieces from the end of its opening on."""
-    found = Composition(tracks, given, opening, nats, 0.0, 0.0)
+    found = Composition(tracks, given, opening, nats, 0.0, 0.0, unit)
     steps = corpus.steps_per_quarter
     frames = to_frames(found.piece, steps)
     copied = copied_run(frames[round(opening * steps) :], corpus)
@@ -100,3 +138,7 @@ def composition(
 def copied_run(frames: NDArray[np.bool_], corpus: Corpus) -> Copied:
     """Return the longest run of a piece, on the grid of the training pieces, that is in them."""
     return longest_copy(frames, corpus.pieces())
+
+
+def _a(word: str) -> str:
+    return f"an {word}" if word[0] in "aeiou" else f"a {word}"

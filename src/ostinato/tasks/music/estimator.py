@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.data.music import Piece, Pieces
-from ostinato.errors import UsageError
+from ostinato.errors import DataWarning, UsageError
 from ostinato.tasks.base.estimator import Estimator
 from ostinato.tasks.base.judging import Scores
 from ostinato.tasks.music.composition import Composition
@@ -92,6 +93,11 @@ class Composer(Estimator[MusicTask], MusicParameters):
             if name not in known:
                 raise UsageError(f"compose takes {', '.join(sorted(known))}, not {name}")
         model = self._model()
+        if harmonize is not None and model.encoder.most == 1:
+            warnings.warn(
+                "the training pieces have one note at a time, so that the model cannot have learned other voices; "
+                "train on pieces in several voices to harmonize", DataWarning, stacklevel=2,
+            )  # fmt: skip
         asked = Request(
             prime=self._one(prime), harmonize=self._one(harmonize), count=1 if count is None else count, **request
         )
@@ -111,4 +117,9 @@ class Composer(Estimator[MusicTask], MusicParameters):
         if isinstance(given, Composition):
             return given.piece
         found: Pieces = self.task.read(self._model().parameters, given)
+        if len(found) > 1:
+            warnings.warn(
+                f'{found.origin} has {len(found):,} pieces; the first, "{found.pieces[0].name}", is taken',
+                DataWarning, stacklevel=3,
+            )  # fmt: skip
         return found.pieces[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ostinato.data.music import Piece
 from ostinato.errors import UsageError
@@ -22,7 +23,16 @@ def key_of(piece: Piece) -> int:
     >>> key_name(key_of(Piece.of([(i, 1, p) for i, p in enumerate([67, 71, 74, 72, 71, 69, 66, 67])])))
     'G'
     """
-    weights = np.bincount(piece.pitch.astype(np.int64) % 12, piece.duration, 12)
+    return key_of_weights(note_weights(piece))
+
+
+def note_weights(piece: Piece) -> NDArray[np.float64]:
+    """Return how long each of the twelve notes of an octave sounds, from C on, `(12,)`."""
+    return np.bincount(piece.pitch.astype(np.int64) % 12, piece.duration, 12).astype(np.float64)
+
+
+def key_of_weights(weights: NDArray[np.float64]) -> int:
+    """Return the key by how long each of the twelve notes of an octave sounds, `(12,)`, from C on."""
     if not weights.any():
         return 0
     profiles = [np.roll(own, tonic) for own in (_MAJOR, _MINOR) for tonic in range(12)]
@@ -41,10 +51,14 @@ def key_name(key: int) -> str:
     return _NAMES[key % 12] + ("m" if key >= 12 else "")
 
 
+def major_of(key: int) -> int:
+    """Return the tonic of a major key, or of the major key that has the signature of a minor one."""
+    return key if key < 12 else (key + 3) % 12
+
+
 def sharps_of(key: int) -> int:
     """Return the sharps of a key's signature, less than none for flats."""
-    tonic = key % 12 if key < 12 else (key + 3) % 12
-    sharps = tonic * 7 % 12
+    sharps = major_of(key) * 7 % 12
     return sharps - 12 if sharps > 6 else sharps
 
 

@@ -12,6 +12,7 @@ from ostinato.data.music import Pieces, note_name, to_frames
 from ostinato.tasks.base.summary import Matrix, Panel, Sample, Table
 from ostinato.tasks.base.task import Model
 from ostinato.tasks.music.composition import Composition
+from ostinato.tasks.music.keys import key_of_weights, major_of
 from ostinato.tasks.music.reading import Judged
 from ostinato.tasks.music.statistics import (
     INTERVALS,
@@ -28,7 +29,7 @@ from ostinato.tasks.music.writing import Request, written
 Frames = NDArray[np.bool_]
 _SHOWN = 96  # steps of a picture, at most
 _COMPARED = 200  # pieces of the corpus that numbers are taken of, at most
-_NAMES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
+_DEGREES = ("1", "1#", "2", "2#", "3", "4", "4#", "5", "5#", "6", "6#", "7")
 _QUARTERS, _PIECES = 32.0, 4
 _AGAIN = 2
 
@@ -43,7 +44,7 @@ def music_panels(model: Model[Any, Any], records: Pieces, predicted: Judged) -> 
     if len(records):
         heard = to_frames(records.pieces[0], steps)
         yield roll_panel("What it was held to", heard, steps, note=f"the beginning of {records.pieces[0].name}")
-        yield _surprise(predicted)
+        yield _surprise(predicted, "a frame" if encoder.kind == "frames" else "an event")
         opening = records.pieces[0].until(_QUARTERS / 2).within(encoder.low, encoder.high)
         if len(opening):
             yield _continued(model, opening, steps)
@@ -76,11 +77,11 @@ def _continued(model: Model[Any, Any], opening: Any, steps: int) -> Matrix:
     given[round(opening.length * steps) :] = False
     return roll_panel(
         "An opening, continued", frames, steps, given=given,
-        note=f"red: the beginning of {opening.name}, as given; blue: what it wrote; seed {model.parameters.seed}",
+        note=f"orange: the beginning of {opening.name}, as given; blue: what it wrote; seed {model.parameters.seed}",
     )  # fmt: skip
 
 
-def _surprise(predicted: Judged) -> Table:
+def _surprise(predicted: Judged, unit: str) -> Table:
     """Return how well pieces were predicted, from the best to the worst."""
     count = int(predicted.owners.max(initial=-1)) + 1
     sizes = np.bincount(predicted.owners, minlength=count)
@@ -88,13 +89,24 @@ def _surprise(predicted: Judged) -> Table:
     places = [("the best", 0.0), ("of a quarter, less than", 0.25), ("of half, less than", 0.5),
               ("of three quarters, less than", 0.75), ("the worst", 1.0)]  # fmt: skip
     rows = tuple((name, float(np.quantile(means, share))) for name, share in places)
-    return Table("Nats a step, by pieces", ("pieces", "nats a step"), rows, f"{count:,} pieces that were held out")
+    return Table(f"Nats {unit}, by pieces", ("pieces", f"nats {unit}"), rows, f"{count:,} pieces that were held out")
 
 
 def _classes(own: list[Frames], corpus: list[Frames]) -> Table:
-    ours, theirs = pitch_classes(own), pitch_classes(corpus)
-    rows = tuple((name, 100 * float(a), 100 * float(b)) for name, a, b in zip(_NAMES, ours, theirs, strict=True))
-    return Table("Notes of the octave", ("note", "% of what it wrote", "% of training"), rows, "by how long they sound")
+    ours, theirs = _degrees(own), _degrees(corpus)
+    rows = tuple((name, 100 * float(a), 100 * float(b)) for name, a, b in zip(_DEGREES, ours, theirs, strict=True))
+    return Table(
+        "Notes of the scale", ("degree", "% of what it wrote", "% of training"), rows,
+        "by how long they sound, counted on both sides from the tonic of each piece's key, as estimated; of a minor "
+        "key, from that of the major key with its signature",
+    )  # fmt: skip
+
+
+def _degrees(pieces: list[Frames]) -> NDArray[np.float64]:
+    """Return the share of each note of the octave from the tonic on, `(12,)`."""
+    shares = [(pitch_classes([own]), float(own.sum())) for own in pieces]
+    turned = [notes * np.roll(own, -major_of(key_of_weights(own))) for own, notes in shares]
+    return np.asarray(np.sum(turned, axis=0) / max(sum(notes for _, notes in shares), 1.0))
 
 
 def _intervals(own: list[Frames], corpus: list[Frames]) -> Table:
@@ -131,9 +143,7 @@ def _numbers(own: list[Frames], corpus: list[Frames], encoder: Any, made: list[C
 
 
 def _how(made: list[Composition]) -> str:
-    lines = [
-        f"piece {number}: {len(one.piece)} notes, {one.piece.length:g} quarters, {one.nats:.3f} nats a step, "
-        f"{one.copied:g} quarters copied at most"
+    return "\n".join(
+        f"piece {number}: {one}" + (f"; {one.holds_still}" if one.holds_still else "")
         for number, one in enumerate(made, 1)
-    ]
-    return "\n".join(lines)
+    )

@@ -19,6 +19,7 @@ from ostinato.tasks.music.network import EventNetwork, FrameNetwork
 
 Losses = NDArray[np.float64]
 NATS, FRAME_ACCURACY = "nats a frame", "frame accuracy"
+AT_CHANGES = "accuracy at changes"
 _STEPS = 8_192  # that are read together, padding counted
 _PIECE = 1_024
 
@@ -33,6 +34,7 @@ class Judged:
             events, the first is 1 where it is right.
         owners: the number of the piece of each.
         first: whether a step is the first of its piece.
+        changes: of frames, whether a step is other than the one before; the first of a piece is.
     """
 
     losses: Losses
@@ -41,19 +43,24 @@ class Judged:
     missed: NDArray[np.float64]
     owners: NDArray[np.int64]
     first: NDArray[np.bool_]
+    changes: NDArray[np.bool_]
 
 
 def joined(rows: list[tuple[Losses, NDArray[np.float64]]]) -> Judged:
-    """Return what is known of each piece, losses `(steps,)` and counts `(steps, 3)`, as one."""
+    """Return what is known of each piece, losses `(steps,)` and counts `(steps, 4)`, as one."""
     owners = np.repeat(np.arange(len(rows)), [len(own) for own, _ in rows])
     counts = np.concatenate([own for _, own in rows])
     first = np.concatenate([np.arange(len(own)) == 0 for own, _ in rows])
-    return Judged(np.concatenate([own for own, _ in rows]), counts[:, 0], counts[:, 1], counts[:, 2], owners, first)
+    losses = np.concatenate([own for own, _ in rows])
+    return Judged(losses, counts[:, 0], counts[:, 1], counts[:, 2], owners, first, counts[:, 3] > 0)
 
 
 def note_counts(best: NDArray[np.bool_], frames: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return notes right, too many, too few, `(steps, 3)`."""
-    return np.stack([(best & frames).sum(1), (best & ~frames).sum(1), (~best & frames).sum(1)], -1).astype(np.float64)
+    """Return notes right, too many, too few of a whole piece, and 1 where its frame changes, `(steps, 4)`."""
+    changes = np.ones(len(frames), bool)
+    changes[1:] = (frames[1:] != frames[:-1]).any(1)
+    counts = [(best & frames).sum(1), (best & ~frames).sum(1), (~best & frames).sum(1), changes]
+    return np.stack(counts, -1).astype(np.float64)
 
 
 def read_frames(network: FrameNetwork, encoder: MusicEncoder, examples: Examples) -> Judged:
@@ -107,19 +114,22 @@ def read_events(network: EventNetwork, encoder: MusicEncoder, examples: Examples
 
 
 def event_counts(right: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return counts as frames have them, `(steps, 3)`: an event that is wrong is one too many."""
-    return np.stack([right, 1 - right, np.zeros_like(right)], -1)
+    """Return counts as frames have them, `(steps, 4)`: an event that is wrong is one too many; each is a change."""
+    return np.stack([right, 1 - right, np.zeros_like(right), np.ones_like(right)], -1)
 
 
 def measures(judged: Judged, kind: str) -> dict[str, float]:
     """Return the measures.
 
     Of frames: the negative log-likelihood of a frame, all its notes together, as a mean over all frames of all pieces;
-    and right notes over all that sound in answer or truth (M. Bay, A. Ehmann and J. Downie, 2009).
+    and right notes over all that sound in answer or truth (M. Bay, A. Ehmann and J. Downie, 2009), of all frames and
+    of those that are other than the frame before: most frames repeat, and to repeat is easy.
     """
     loss = float(judged.losses.mean())
     if kind == "frames":
-        return {NATS: loss, FRAME_ACCURACY: float(_accuracy(_sums(judged).sum(0, keepdims=True))[0])}
+        sums = _sums(judged)
+        both = {FRAME_ACCURACY: sums, AT_CHANGES: sums[judged.changes]}
+        return {NATS: loss, **{name: float(_accuracy(own.sum(0, keepdims=True))[0]) for name, own in both.items()}}
     return {"nats": loss, "perplexity": perplexity(loss), "accuracy": float(judged.hits.mean())}
 
 
@@ -128,8 +138,10 @@ def piece_units(judged: Judged, kind: str) -> Units:
     count = int(judged.owners.max(initial=-1)) + 1
     nats = _weighed(judged.losses, judged.owners, count)
     if kind == "frames":
-        sums = Sums(sums_of(_sums(judged), judged.owners, count), _accuracy)
-        return Units(count, "pieces", {NATS: nats, FRAME_ACCURACY: sums})
+        counts = _sums(judged)
+        sums = Sums(sums_of(counts, judged.owners, count), _accuracy)
+        changed = Sums(sums_of(counts * judged.changes[:, None], judged.owners, count), _accuracy)
+        return Units(count, "pieces", {NATS: nats, FRAME_ACCURACY: sums, AT_CHANGES: changed})
     both = sums_of(np.stack([judged.losses, np.ones_like(judged.losses)], -1), judged.owners, count)
     perplexities = Sums(both, lambda own: np.exp(own[:, 0] / own[:, 1]))
     accuracy = _weighed(judged.hits, judged.owners, count)

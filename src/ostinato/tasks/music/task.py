@@ -22,7 +22,16 @@ from ostinato.tasks.music.encoding import STEPS, Examples, MusicEncoder, encode
 from ostinato.tasks.music.network import EventNetwork, FrameNetwork, make_network, objective
 from ostinato.tasks.music.panels import music_panels
 from ostinato.tasks.music.parameters import MusicParameters
-from ostinato.tasks.music.reading import NATS, Judged, measures, piece_units, read_events, read_frames
+from ostinato.tasks.music.reading import (
+    AT_CHANGES,
+    FRAME_ACCURACY,
+    NATS,
+    Judged,
+    measures,
+    piece_units,
+    read_events,
+    read_frames,
+)
 from ostinato.tasks.music.stream import EventStream, FrameStream
 from ostinato.training.config import TrainingConfig
 from ostinato.training.objective import BatchSource, Objective
@@ -37,7 +46,7 @@ class MusicTask(Task[MusicParameters, Pieces, MusicEncoder, Examples, Judged]):
 
     records = "pieces"
     content_name = "pieces"
-    higher = frozenset({"accuracy", "frame accuracy"})
+    higher = frozenset({"accuracy", FRAME_ACCURACY, AT_CHANGES})
     decides = (NATS, "nats")
     encoder_type = MusicEncoder
     baseline_types = TYPES

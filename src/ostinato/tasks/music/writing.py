@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -17,6 +18,7 @@ from ostinato.tasks.music.composing import Plan, Told, Voice, write_frames
 from ostinato.tasks.music.composing_events import EventPlan, voice_events, write_events
 from ostinato.tasks.music.composition import Composition, composition
 from ostinato.tasks.music.drawing import Sampling
+from ostinato.tasks.music.home import Home, brought_home
 from ostinato.tasks.music.keys import key_number, key_of, metre_of, sharps_of
 
 Place: TypeAlias = Literal["melody", "bass", "any"]
@@ -36,7 +38,8 @@ class Request:
         prime: an opening; harmonize: a voice that is kept note for note; voice: where it lies.
         count: pieces; temperature, top_p, seed: of what is drawn; drafts: that are written side by side for each
             piece around a given voice.
-        key, metre, tempo: of the piece; `None`: those of what is given, else the usual ones of training.
+        key, metre, tempo: of the piece; `None`: those of what is given, else the usual ones of training. A model whose
+            training transposes pieces writes in any key: what it writes from nothing is moved to this one.
         strike: quarters after which notes that are held are struck again; `None`: they are not.
     """
 
@@ -101,8 +104,8 @@ class _Writer:
         self.key = self.encoder.key if given is None else key_of(given)
         if request.key is not None:
             self.key = key_number(request.key)
-        known = request.key is not None or self.encoder.keyed
-        self.sharps = sharps_of(self.key) if known else (given.sharps if given is not None else None)
+        known = request.key is not None or self.encoder.keyed or given is None or given.sharps is None
+        self.sharps = sharps_of(self.key) if known else given.sharps  # type: ignore[union-attr]
         self.bar = 4.0 * self.metre[0] / self.metre[1]
         self.grid: int = self.encoder.steps_per_quarter
         self._check()
@@ -161,6 +164,21 @@ class _Writer:
         quarters = BARS * self.bar if quarters is None else quarters
         return max(1, round(quarters * self.grid))
 
+    @cached_property
+    def home(self) -> Home:
+        """The usual key of the training pieces."""
+        return Home.of(self.encoder.corpus)
+
+    def _in_key(self, piece: Piece) -> Piece:
+        """Return what was written from nothing in the key asked for, else, if all were trained on, the usual one."""
+        own, parameters = self.request, self.model.parameters
+        if self.encoder.keyed or parameters.drums or not len(piece):  # drums have no pitch
+            return piece
+        moved = None
+        if own.key is not None or parameters.transpose:
+            moved = brought_home(piece, self.home, self.home.key if own.key is None else self.key, self.encoder)
+        return replace(piece, sharps=sharps_of(key_of(piece))) if moved is None else moved
+
     # --- frames ----------------------------------------------------------------------------------------------------
 
     def _frames(self) -> list[Composition]:
@@ -217,7 +235,8 @@ class _Writer:
             return composition((melody, other), self.encoder.corpus, nats, given=1)
         if own.prime is not None:
             return self._after(own.prime, whole, nats, struck, options)
-        return composition((from_frames(whole, self.grid, name, struck=struck, **options),), self.encoder.corpus, nats)
+        piece = self._in_key(from_frames(whole, self.grid, name, struck=struck, **options))
+        return composition((piece,), self.encoder.corpus, nats)
 
     def _after(self, prime: Piece, whole: Any, nats: float, struck: int | None, options: dict[str, Any]) -> Composition:
         """Return an opening as it was given, and what follows it; a note that sounds on is held."""
@@ -254,6 +273,8 @@ class _Writer:
             )
             piece = self.encoder.code.decode(tokens, f"piece {number + 1}")
             piece = replace(piece, tempo=self.tempo, metre=self.metre, sharps=self.sharps)
+            if own.prime is None and own.harmonize is None:
+                piece = self._in_key(piece)
             at = 0.0 if own.prime is None else own.prime.length
             tracks: Sequence[Piece] = (piece,)
             if own.harmonize is not None:
@@ -261,7 +282,9 @@ class _Writer:
                     replace(own.harmonize.until(self.steps / self.grid), tempo=self.tempo),
                     _without(piece, own.harmonize, self.grid),
                 )
-            found.append(composition(tuple(tracks), self.encoder.corpus, nats, given=len(tracks) - 1, opening=at))
+            found.append(
+                composition(tuple(tracks), self.encoder.corpus, nats, given=len(tracks) - 1, opening=at, unit="event")
+            )
         return found
 
 
