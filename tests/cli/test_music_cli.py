@@ -140,3 +140,18 @@ def test_other_models_do_not_compose(folder, tmp_path, capsys) -> None:
     LanguageModel(hidden_size=4, epochs=1, progress=False).fit(text).save(tmp_path / "m")
     assert main(["compose", str(tmp_path / "m"), "--out", str(tmp_path / "x.mid")]) == 2
     assert "does not write music" in capsys.readouterr().err
+
+
+def test_a_person_is_told_what_was_written_and_what_was_taken(folder, tmp_path, capsys) -> None:
+    many = tmp_path / "many.abc"
+    many.write_text("\n".join(f"X:{i}\nT:Tune {i}\nM:4/4\nL:1/4\nK:C\nC D E F |]\n" for i in (1, 2, 3)))
+    asked = ["--prime", str(many), "--bars", "4"]
+    assert main(["compose", str(folder / "melodies"), "--out", str(tmp_path / "t.abc"), *asked]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith(f"written to {tmp_path / 't.abc'}: ")
+    assert "4 bars, 8 s, " in said.out
+    assert 'many.abc has 3 pieces; the first, "Tune 1", is taken' in said.err
+    assert "one note at a time" not in said.err
+    given = ["--harmonize", str(folder / "melody.mid"), "--drafts", "2"]
+    assert main(["compose", str(folder / "melodies"), "--out", str(tmp_path / "h.mid"), *given]) == 0
+    assert "cannot have learned other voices" in capsys.readouterr().err
