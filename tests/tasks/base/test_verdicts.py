@@ -67,8 +67,8 @@ def test_twenty_sentences_that_differ_by_chance_are_too_little_to_tell() -> None
 
 
 def test_about_how_many_would_tell_a_difference_is_said() -> None:
-    loss = np.random.default_rng(0).normal(10, 1, 30)
-    other = loss + np.random.default_rng(1).normal(0.3, 2, 30)
+    loss, noise = np.random.default_rng(0).normal([[2], [0]], [[0.1], [1]], (2, 30))
+    other = loss + 0.1 + 0.5 * (noise - noise.mean()) / noise.std()
     text, scores = said(model=loss, naive=other)
     found = scores.against["naive"]["MAE"]
     assert text.startswith("Too little to tell from chance")
