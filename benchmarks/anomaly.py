@@ -81,7 +81,7 @@ def judged_of(name: str, times: NDArray[Any], windows: dict[str, Any]) -> nab.Ju
     return nab.Judged.of(len(times), found)
 
 
-def run_nab(part: str) -> None:
+def run_nab(part: str, seconds_a_fit: float | None = None) -> None:
     """Score the files, and say what the benchmark says of it."""
     windows = json.loads(data_file("nab/labels/combined_windows.json").read_text())
     names, judged, ours, theirs, own, rows = nab_files(part), [], [], [], [], []
@@ -89,7 +89,7 @@ def run_nab(part: str) -> None:
         file = data_file(f"nab/data/{name}")
         data = pl.read_csv(file, try_parse_dates=True)
         began = time.perf_counter()
-        model = AnomalyDetector(target="value", test=0, progress=False)
+        model = AnomalyDetector(target="value", test=0, progress=False, max_seconds=seconds_a_fit)
         model.fit(data[: nab.probation(len(data))])
         fitted = time.perf_counter()
         scores = nab.onsets(model.score_samples(data), QUIET)
@@ -187,12 +187,12 @@ def made_normal(seed: int, rows: int) -> Floats:
     return np.exp(0.3 * noise) + np.abs(np.sin(np.pi * steps / 60))
 
 
-def run_rate(seeds: int, trained: int = 5000, tested: int = 30_000) -> None:
+def run_rate(seeds: int, seconds: float = 8.0, trained: int = 5000, tested: int = 30_000) -> None:
     """Count the alarms on normal data that was never seen, of a threshold of one in 10,000 steps."""
     rows, total, steps = [], 0, 0
     for seed in range(seeds):
         series = made_normal(seed, trained + tested)
-        model = AnomalyDetector(test=0, progress=False, seed=seed, max_seconds=8).fit(series[:trained])
+        model = AnomalyDetector(test=0, progress=False, seed=seed, max_seconds=seconds).fit(series[:trained])
         alarms = [event for event in model.events(series) if event["from"] > trained]
         total, steps = total + len(alarms), steps + tested
         rows.append([seed, len(alarms), f"{1e4 * len(alarms) / tested:.2f}"])
@@ -211,13 +211,15 @@ def main() -> None:
     parser.add_argument("what", nargs="?", choices=("nab", "hdfs", "rate", "all"), default="all")
     parser.add_argument("--part", choices=("chosen", "rest", "all"), default="all")
     parser.add_argument("--seeds", type=int, default=40)
+    parser.add_argument("--seconds", type=float, default=None, help="of a fit, at most")
+    parser.add_argument("--tested", type=int, default=30_000, help="steps on which false alarms are counted")
     arguments = parser.parse_args()
     if arguments.what in ("nab", "all"):
-        run_nab(arguments.part)
+        run_nab(arguments.part, arguments.seconds)
     if arguments.what in ("hdfs", "all"):
         run_hdfs()
     if arguments.what in ("rate", "all"):
-        run_rate(arguments.seeds)
+        run_rate(arguments.seeds, arguments.seconds or 8.0, tested=arguments.tested)
 
 
 if __name__ == "__main__":
