@@ -183,7 +183,8 @@ class ChannelEncoder(ClassEncoder):
         return cls(
             lengths=(sizes[0], sizes[len(sizes) // 2], sizes[-1]), count=len(sizes),
             classes=Classes.of(examples), channels=examples.channels, center=center, scale=scale,
-            masked=hidden or not bool(seen.all()), gap=gap, reading=examples.reading,
+            masked=hidden or not bool(seen.all()), gap=gap,
+            reading=examples.reading or SequenceReading(examples.channels),
         )  # fmt: skip
 
     def encode(self, examples: Examples) -> list[NDArray[np.float32]]:
