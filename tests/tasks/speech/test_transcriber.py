@@ -203,7 +203,10 @@ def test_transcripts_that_ctc_cannot_write_are_counted_named_and_left_out() -> N
     assert "1 left out: sound 4" in dict(model.summary_.data)["longer than CTC can write"]
     with pytest.raises(DataError, match="subsampling=1"):
         Transcriber(**few).fit(sounds[3:4] * 8, texts[3:4] * 8)
-    Transcriber(loss="transducer", **few).fit(sounds[:4], texts[:4])
+    for loss in ("transducer", "both"):
+        able = Transcriber(loss=loss, **few).fit(sounds[:4], texts[:4])
+        assert "longer than CTC can write" not in dict(able.summary_.data)
+        assert all(np.isfinite(row.loss) for row in able.history_.rows)
 
 
 def test_characters_that_training_never_had_are_counted_and_said(whole) -> None:

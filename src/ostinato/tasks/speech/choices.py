@@ -149,16 +149,17 @@ def suited_loss(frames: Sequence[int], units: Sequence[int]) -> Loss:
     """Return what is learned of so many frames and units of each utterance.
 
     A transducer, which knows what it has written, is the better one of some hundred utterances and more: of fewer it
-    learns their texts by heart rather than their sounds. Its work is the product of frames and units: of long
-    transcripts CTC is learned.
+    learns their texts by heart rather than their sounds. Alone it stays for hundreds of steps with transcripts that
+    are probable whatever is heard; with CTC beside it the encoder soon has something to say. Its work is the product
+    of frames and units: of long transcripts CTC alone is learned.
 
     >>> suited_loss([60] * 900, [5] * 900), suited_loss([60] * 9, [5] * 9), suited_loss([900] * 900, [99] * 900)
-    ('transducer', 'ctc', 'ctc')
+    ('both', 'ctc', 'ctc')
     """
     if len(frames) < FEW:
         return "ctc"
     places = np.asarray(frames, np.float64) / _MOST * (np.asarray(units, np.float64) + 1)
-    return "transducer" if float(np.median(places)) <= _LATTICE else "ctc"
+    return "both" if float(np.median(places)) <= _LATTICE else "ctc"
 
 
 def suited_normal(seconds: Sequence[float]) -> Normal:

@@ -206,7 +206,7 @@ class Spoken:
 
     def fits(self, parameters: SpeechParameters) -> NDArray[np.bool_]:
         """Tell of each whether it can be learned from: CTC needs a step for each unit, and one between equal ones."""
-        if self.encoder.choices.loss == "transducer":
+        if self.encoder.choices.loss != "ctc":  # of those without room a transducer is learned alone
             there: NDArray[np.bool_] = self.lengths > 0
             return there
         reduction = self.encoder.choices.subsampling * 2**parameters.pyramid

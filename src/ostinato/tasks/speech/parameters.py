@@ -97,7 +97,7 @@ class SpeechParameters(Parameters):
     loss: Literal["ctc", "transducer", "both"] | None = model(
         None,
         "what is learned; with both the transducer writes",
-        absent="transducer of 200 short utterances and more, else ctc",
+        absent="both of 200 short utterances and more, else ctc",
     )
     ctc_weight: float = model(0.3, "share of CTC in the loss of both", low=0, high=1)
     beam_size: int = model(
