@@ -66,7 +66,8 @@ def test_a_kill_while_baselines_are_fitted_leaves_a_model_and_one_that_fails_tak
     assert "The baseline broken is left out: ValueError: no value is positive." in scores.verdict
     assert "The baseline greedy is left out: there was not enough memory." in scores.verdict
     assert "The baseline absent is left out: its data has holes; fill them." in scores.verdict
-    assert set(scores.details["left out"]) == {"broken", "greedy", "absent"}
+    # MiniRocket is left out of tests that are not about it
+    assert {name for name in scores.details["left out"] if "MiniRocket" not in name} == {"broken", "greedy", "absent"}
     again = ostinato.load(tmp_path)
     assert again.fitted_.compared
     assert again.fitted_.left_out == model.fitted_.left_out
@@ -167,6 +168,7 @@ def test_epochs_that_nobody_says_suit_the_size_of_the_data(kind, monkeypatch) ->
     if kind == "sequence classifier":
         pytest.skip("its passes follow from the plan of its networks: from lengths too")
     model = made(kind).set_params(epochs=None)
-    monkeypatch.setattr(type(model.task), "suited", Suited(steps=4, least=2, most=3))
+    task = model.task._of(model) if hasattr(model.task, "_of") else model.task  # that of series, or of keys
+    monkeypatch.setattr(type(task), "suited", Suited(steps=4, least=2, most=3))
     model.fit(CASES[kind].data(False, 0))
     assert 2 <= len(model.history_.rows) <= 3

@@ -9,7 +9,8 @@ import pytest
 from ostinato.nn import losses
 
 MODULES = [module.name for module in pkgutil.iter_modules(losses.__path__)]
-RESULTS = {"Alignment", "Hypothesis", "TagConstraints", "LanguageModel"}  # what functions return, or are given
+# what functions return, or are given
+RESULTS = {"Alignment", "Emission", "Hypothesis", "LabelReader", "LanguageModel", "Scorer", "TagConstraints"}
 
 
 @pytest.mark.parametrize("name", MODULES)

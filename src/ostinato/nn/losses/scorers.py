@@ -23,6 +23,11 @@ class CombinedScorer:
 
     Source: C. Gulcehre et al., "On using monolingual corpora in neural machine translation", 2015 (shallow fusion); the
     bonus is that of Hannun et al., 2014.
+
+    >>> words = WordScorer(WordList([[1, 2]], separator=3), classes=4)
+    >>> both = CombinedScorer(4, ((words, 1.0),), bonus=0.5)
+    >>> both.scores(both.start()).tolist()
+    [-inf, 0.5, -inf, -inf]
     """
 
     classes: int
@@ -133,7 +138,12 @@ class WordList:
 
 @dataclass(frozen=True)
 class WordScorer:
-    """A list of words as a scorer: only its texts may be written."""
+    """A list of words as a scorer: only its texts may be written.
+
+    >>> scorer = WordScorer(WordList([[1, 2], [1]], separator=3), classes=4)
+    >>> scorer.scores(scorer.advance(scorer.start(), 1)).tolist()
+    [-inf, -inf, 0.0, 0.0]
+    """
 
     words: WordList
     classes: int

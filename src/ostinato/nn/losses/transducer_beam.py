@@ -43,7 +43,15 @@ class LabelReader(Protocol):
 
 
 class TorchReader:
-    """A `TransducerPredictor` as it stands, in evaluation mode for as long as it reads."""
+    """A `TransducerPredictor` as it stands, in evaluation mode for as long as it reads.
+
+    >>> from ostinato.cells import GRUCell
+    >>> reader = TorchReader(TransducerPredictor(5, 8, lambda size: GRUCell(size, 6)))
+    >>> output, state = reader.start()
+    >>> outputs, states = reader.read([3], [state])
+    >>> output.shape, outputs.shape, len(states)
+    ((6,), (1, 6), 1)
+    """
 
     def __init__(self, predictor: TransducerPredictor) -> None:
         self.predictor = predictor
