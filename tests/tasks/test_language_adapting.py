@@ -181,6 +181,7 @@ def test_a_prompt_longer_than_a_piece_and_one_of_unknown_characters(model) -> No
     assert len(model.generate("☃☃☃", length=5)) == 5
 
 
+@pytest.mark.slow
 def test_a_transformer_reads_and_writes_with_all_of_it() -> None:
     own = LanguageModel(cell="transformer", hidden_size=16, epochs=1, steps=8, batch_size=4, progress=False).fit([TEXT])
     assert len(own.generate("the cat " * 20, length=5, cache=True)) == 5

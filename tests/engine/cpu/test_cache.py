@@ -273,7 +273,6 @@ def test_a_second_process_compiles_nothing(folder) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_eight_processes_on_an_empty_cache_all_give_the_same_numbers(folder) -> None:
     said, codes = _processes(8)
     assert codes == [0] * 8

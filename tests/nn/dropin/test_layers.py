@@ -23,7 +23,7 @@ MODULES = {info.module_cls: info for info in common_modules.module_db if info.mo
     ("dtype", "training"),
     [
         (torch.float32, True),
-        pytest.param(torch.float64, True, marks=[pytest.mark.slow, pytest.mark.ci]),
+        pytest.param(torch.float64, True, marks=pytest.mark.slow),
         pytest.param(torch.float32, False, marks=pytest.mark.slow),
         pytest.param(torch.float64, False, marks=pytest.mark.slow),
     ],

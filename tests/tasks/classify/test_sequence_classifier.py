@@ -133,6 +133,7 @@ def test_a_missing_value_is_marked_and_never_taken_for_one_that_is_there() -> No
     assert mean.tolist() != none.tolist()
 
 
+@pytest.mark.slow
 def test_a_model_that_has_seen_no_missing_value_refuses_one_and_one_that_has_hidden_some_does_not(model) -> None:
     holed = [np.where(np.arange(14)[:, None] == 3, NAN, DATA[0][0][:14])]
     with pytest.raises(DataError, match='sequence 1 of the data has a missing value in "channel_1", but nothing was'):
