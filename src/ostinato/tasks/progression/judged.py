@@ -142,7 +142,7 @@ def weighed(landmark: Landmark, cause: int, time: float) -> tuple[Floats, Floats
     return (over & (landmark.kinds == cause + 1)).astype(np.float64), weights
 
 
-def brier(courses: Courses, incidence: Floats) -> dict[str, list[tuple[float, float]]]:
+def brier(courses: Courses, incidence: Floats) -> dict[str, list[list[float]]]:
     """Return by landmark the times ahead, in their unit, and the Brier score at each."""
     own, found = courses.encoder, {}
     for hour, landmark in zip(own.landmarks.tolist(), landmarks_of(courses), strict=True):
@@ -151,7 +151,7 @@ def brier(courses: Courses, incidence: Floats) -> dict[str, list[tuple[float, fl
             truth, weights = weighed(landmark, own.cause, float(own.ends[place]))
             if len(truth) and weights.any():
                 error = (incidence[landmark.marks, own.cause, place] - truth) ** 2
-                rows.append((float(own.ends[place] / own.hours), float((weights * error).sum() / len(truth))))
+                rows.append([float(own.ends[place] / own.hours), float((weights * error).sum() / len(truth))])
         found[f"{hour / own.hours:g}"] = rows
     return found
 

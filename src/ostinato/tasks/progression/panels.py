@@ -63,9 +63,10 @@ def _events(courses: Courses, given: Floats) -> Iterator[Panel]:
     scores = {name: rows for name, rows in brier(courses, given).items() if rows}
     if scores:
         times = sorted({time for rows in scores.values() for time, _ in rows})
+        at = {name: {row[0]: row[1] for row in rows} for name, rows in scores.items()}
         lines = {
-            f"from {name} {own.unit}": tuple(dict(rows).get(time, float("nan")) for time in times)
-            for name, rows in scores.items()
+            f"from {name} {own.unit}": tuple(found.get(time, float("nan")) for time in times)
+            for name, found in at.items()
         }
         yield Curve("Brier score over time", tuple(times), lines, f"{own.unit} ahead", "Brier score", note=NOTICE)
 
