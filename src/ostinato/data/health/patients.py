@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -86,6 +86,13 @@ class Patients:
     def of(self, row: int) -> slice:
         """Return where the measurements of a patient lie."""
         return slice(int(self.bounds[row]), int(self.bounds[row + 1]))
+
+    def contents(self) -> Iterator[tuple[Floats, Floats, str]]:
+        """Yield what each patient's measurements say, whoever they are: hours, values, and the names of variables."""
+        names = np.array(self.variables, object)
+        for row in range(len(self)):
+            place = self.of(row)
+            yield self.hours[place], self.values[place], " ".join(names[self.codes[place]])
 
     def stays(self) -> Floats:
         """Return the hours from admission to the last measurement of each patient, `(patients,)`; 0 without any."""

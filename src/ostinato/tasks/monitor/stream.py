@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ostinato.data.health.rows import RowReader
-from ostinato.data.health.summaries import COUNTS as _COUNTS
-from ostinato.data.health.summaries import Running, Singles, width
+from ostinato.data.health.rows import Measured
+from ostinato.data.health.summaries import Running, Singles
 from ostinato.errors import StreamRowError, UsageError
-from ostinato.streaming import Row, Steps, Stream, refused, shared_steps
-from ostinato.tasks.base.irregular import StepCell
+from ostinato.streaming import Row, Steps, refused
+from ostinato.tasks.base.patients import PatientRows, number_of, plain_measured
 from ostinato.tasks.base.task import Model
 from ostinato.tasks.monitor.stays import on_ticks, ticks_between
 
-Measured: TypeAlias = "dict[int, float]"
 _FARTHEST = 50.0  # long stays that a patient may have been there
 _MOST_TICKS = 20_000
 
@@ -52,7 +49,7 @@ class _Patient:
         return self.steps[-1].hour if self.steps else -math.inf
 
 
-class PatientStream(Stream):
+class PatientStream(PatientRows):
     """Measurements of patients as they come; what is kept of each does not grow with them.
 
     Measurements of one patient at one time are one step, as in a batch: each of them answers with the risk that all so
@@ -69,36 +66,15 @@ class PatientStream(Stream):
         UsageError: `most` is not positive, or `late` is negative.
     """
 
-    kind = "patient"
+    kind, option = "patient", ("late", "")
 
     def __init__(
         self, model: Model[Any, Any], answer: Callable[..., dict[str, Any]], *, late: float, most: int
     ) -> None:
-        if most < 1:
-            raise UsageError(f"max_patients is {most}; expected one or more")
+        super().__init__(model, most=most)
         if not 0 <= late < math.inf:
             raise UsageError(f"late is {late}; expected hours, none or more")
-        own = model.encoder
-        self.model, self.encoder, self.late, self.most, self._answer = model, own, float(late), most, answer
-        self.reading = own.reading
-        self._width = width(len(own.variables))
-        self._shared = shared_steps(model.network, lambda: StepCell(model.network, self._width))
-        self._patients: OrderedDict[str, _Patient] = OrderedDict()
-        self._rows = RowReader(own.reading, own.variables, own.scales, model.parameters.limits)
-
-    @property
-    def bare(self) -> tuple[str, ...]:
-        """Patient, time, variable and value, where a row names nothing."""
-        return self._rows.bare
-
-    @property
-    def header(self) -> tuple[str, ...]:
-        """The names that a row may have."""
-        return self._rows.header
-
-    def __len__(self) -> int:
-        """Return how many patients are held."""
-        return len(self._patients)
+        self.late, self._answer = float(late), answer
 
     def steps(self, row: Mapping[str, Any] | str) -> Steps:
         """Take a measurement; return the risk of its patient.
@@ -118,9 +94,7 @@ class PatientStream(Stream):
         patient, moment, measured = self._rows.read(row)
         own = self._patients.get(patient)
         if own is None:
-            admitted = moment if self.reading.clock.kind == "dates" else 0.0
-            running = Running(len(self.encoder.variables), self.encoder.scale)
-            own = _Patient(Row(self._shared), running, admitted, risk=self.encoder.prevalence)
+            own = _Patient(Row(self._shared), self._new_running(), self._admitted(moment), risk=self.encoder.prevalence)
         hour = round(moment - own.admitted, 7)
         self._check(patient, own, hour)
         if not own.steps and not measured:  # nothing is known of them yet
@@ -132,27 +106,8 @@ class PatientStream(Stream):
             yield from self._take(own, taken)
         else:
             yield from self._put(own, hour, measured)
-        self._patients[patient] = own
-        self._patients.move_to_end(patient)
-        if len(self._patients) > self.most:
-            self._patients.popitem(last=False)
+        self._hold(patient, own)
         return self._answer(patient, max(hour, own.hour), own.risk, self.encoder.threshold)
-
-    def slot(self, row: Any) -> str:
-        """Return the patient of a measurement."""
-        return self._rows.patient(row)
-
-    def discharge(self, patient: Any) -> bool:
-        """Forget a patient who has left; return whether they were there."""
-        return self._patients.pop(str(patient), None) is not None
-
-    def reset(self) -> None:
-        """Forget all patients."""
-        self._patients.clear()
-
-    def mark(self) -> str:
-        """Return what tells the model from others."""
-        return self._shared.mark
 
     # --- steps -----------------------------------------------------------------------------------------------------
 
@@ -246,10 +201,6 @@ class PatientStream(Stream):
 
     # --- states ----------------------------------------------------------------------------------------------------
 
-    def kept(self) -> dict[str, Any]:
-        """Return all patients, the one that has been still for longest first."""
-        return {"late": self.late, "patients": [self._plain(name, own) for name, own in self._patients.items()]}
-
     def _plain(self, name: str, own: _Patient) -> dict[str, Any]:
         return {
             "id": name,
@@ -261,8 +212,7 @@ class PatientStream(Stream):
             "steps": [
                 {
                     "hour": step.hour,
-                    "codes": np.array(list(step.measured), np.int64),
-                    "values": np.array(list(step.measured.values()), np.float64),
+                    **plain_measured(step.measured),
                     "state": step.row.state(),
                     "summaries": step.running.kept,
                     "before": step.running.hour,
@@ -271,75 +221,22 @@ class PatientStream(Stream):
             ],
         }
 
-    def accept(self, kept: Mapping[str, Any]) -> None:
-        """Go on with the patients of a state."""
-        given = kept.get("patients")
-        if not isinstance(given, list) or not all(isinstance(own, Mapping) for own in given):
-            raise refused("holds no patients")
-        if kept.get("late") != self.late:
-            raise refused(f"is of a stream with late={kept.get('late')!r}, and this one has {self.late:g}")
-        found: OrderedDict[str, _Patient] = OrderedDict()
-        for own in given:
-            name = own.get("id")
-            if not isinstance(name, str) or name in found:
-                raise refused("holds a patient without a name, or one twice")
-            found[name] = self._restored(own)
-        while len(found) > self.most:
-            found.popitem(last=False)
-        self._patients = found
-
-    def _restored(self, own: Mapping[str, Any]) -> _Patient:
-        steps = own.get("steps")
+    def _restored(self, kept: Mapping[str, Any]) -> _Patient:
+        steps = kept.get("steps")
         if not isinstance(steps, list) or not all(isinstance(step, Mapping) for step in steps):
             raise refused("holds no steps of a patient")
-        admitted, risk = _number(own.get("admitted")), _number(own.get("risk"))
-        found = _Patient(self._row(own), self._running(own, "hour"), admitted, [], risk)
+        admitted, risk = number_of(kept.get("admitted")), number_of(kept.get("risk"))
+        running = self._running_of(kept.get("summaries"), kept.get("hour"))
+        found = _Patient(self._row_of(kept.get("state")), running, admitted, [], risk)
         for step in steps:
-            codes, values = step.get("codes"), step.get("values")
-            if (
-                not isinstance(codes, np.ndarray)
-                or not isinstance(values, np.ndarray)
-                or codes.dtype.kind != "i"
-                or values.dtype.kind != "f"
-                or codes.shape != values.shape
-                or codes.ndim != 1
-                or not np.isfinite(values).all()
-                or (len(codes) and (codes.min() < 0 or codes.max() >= len(self.encoder.variables)))
-            ):
-                raise refused("holds a step that was not measured so")
-            measured = dict(zip(codes.tolist(), values.tolist(), strict=True))
-            hour = _number(step.get("hour"))
+            measured = self._measured_of(step.get("codes"), step.get("values"), "step")
+            hour = number_of(step.get("hour"))
             if hour < found.hour:
                 raise refused("holds steps that are not in the order of time")
-            found.steps.append(_Step(hour, measured, self._row(step), self._running(step, "before")))
+            before = self._running_of(step.get("summaries"), step.get("before"))
+            found.steps.append(_Step(hour, measured, self._row_of(step.get("state")), before))
         return found
-
-    def _row(self, kept: Mapping[str, Any]) -> Row:
-        row = Row(self._shared)
-        row.restore(kept.get("state"))
-        return row
-
-    def _running(self, kept: Mapping[str, Any], hour: str) -> Running:
-        running = Running(len(self.encoder.variables), self.encoder.scale)
-        given = kept.get("summaries")
-        if (
-            not isinstance(given, np.ndarray)
-            or given.shape != running.kept.shape
-            or given.dtype != running.kept.dtype
-            or not np.isfinite(given).all()
-        ):
-            raise refused("holds no summaries of a patient")
-        if (given[_COUNTS] < 0).any():
-            raise refused("holds summaries of fewer than no measurements")
-        running.restore(given, _number(kept.get(hour)))
-        return running
 
 
 def _sigmoid(logit: float) -> float:
     return 1 / (1 + math.exp(-logit)) if logit > -700 else 0.0
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise refused("holds something else where a number belongs")
-    return float(value)

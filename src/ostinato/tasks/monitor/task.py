@@ -19,6 +19,7 @@ from ostinato.errors import DataError, UsageError
 from ostinato.nn.by_name import TRANSFORMER
 from ostinato.tasks.base.batches import RowBatches, read_in_batches
 from ostinato.tasks.base.holding_out import Held, Shares, percent
+from ostinato.tasks.base.patients import drawn_by_outcome
 from ostinato.tasks.base.resampling import intervals
 from ostinato.tasks.base.suited import Suited
 from ostinato.tasks.base.summary import Better, Panel
@@ -135,25 +136,11 @@ class MonitorTask(Task[MonitorParameters, Patients, MonitorEncoder, Stays, Risks
 
     def hold_out(self, parameters: MonitorParameters, records: Patients, shares: Shares) -> Held[Patients]:
         _require(records, parameters.outcome)
-        rng = np.random.default_rng(parameters.seed)
-        parts: dict[str, list[NDArray[np.int64]]] = {"train": [], "validation": [], "test": []}
-        assert records.outcomes is not None
-        for outcome in (0.0, 1.0):
-            rows = rng.permutation(np.flatnonzero(records.outcomes == outcome))
-            test = round(len(rows) * shares.test)
-            validation = round((len(rows) - test) * shares.validation)
-            parts["test"].append(rows[:test])
-            parts["validation"].append(rows[test : test + validation])
-            parts["train"].append(rows[test + validation :])
-        own = {name: records.take(np.sort(np.concatenate(rows))) for name, rows in parts.items()}
         words = f"{percent(shares.test)} of the patients, drawn by outcome"
-        return Held(own["train"], own["validation"], own["test"], words)
+        return drawn_by_outcome(records, (0.0, 1.0), shares, parameters.seed, words)
 
     def contents(self, records: Patients) -> Iterable[Any]:
-        names = np.array(records.variables, object)
-        for row in range(len(records)):
-            own = records.of(row)
-            yield (records.hours[own], records.values[own], " ".join(names[records.codes[own]]))
+        return records.contents()
 
     def join(self, first: Patients, second: Patients) -> Patients:
         return first.joined(second)

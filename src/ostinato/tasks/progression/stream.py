@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.data.health.clock import LONGEST
-from ostinato.data.health.rows import Measured, RowReader
-from ostinato.data.health.summaries import COUNTS, Running, width
-from ostinato.errors import StreamRowError, UsageError
-from ostinato.streaming import Row, Steps, Stream, refused, shared_steps
-from ostinato.tasks.base.irregular import StepCell
+from ostinato.data.health.rows import Measured
+from ostinato.data.health.summaries import Running
+from ostinato.errors import StreamRowError
+from ostinato.streaming import Row, Steps, refused
+from ostinato.tasks.base.patients import PatientRows, number_of, plain_measured
 from ostinato.tasks.base.task import Model
 from ostinato.tasks.progression.told import answer
 
@@ -34,7 +33,7 @@ class _Patient:
     said: NDArray[Any] = field(default_factory=lambda: np.zeros(0))
 
 
-class VisitStream(Stream):
+class VisitStream(PatientRows):
     """Visits of patients as they come; what is kept of each does not grow with them.
 
     Rows of one patient at one time are one visit. A visit before the last one of its patient is refused.
@@ -48,31 +47,11 @@ class VisitStream(Stream):
         UsageError: `most` is not positive.
     """
 
-    kind = "visits"
+    kind, option = "visits", ("ahead", " hours")
 
     def __init__(self, model: Model[Any, Any], *, ahead: float, most: int) -> None:
-        if most < 1:
-            raise UsageError(f"max_patients is {most}; expected one or more")
-        own = model.encoder
-        self.model, self.encoder, self.ahead, self.most = model, own, ahead, most
-        self._width = width(len(own.variables))
-        self._shared = shared_steps(model.network, lambda: StepCell(model.network, self._width))
-        self._rows = RowReader(own.reading, own.variables, own.scales, model.parameters.limits)
-        self._patients: OrderedDict[str, _Patient] = OrderedDict()
-
-    @property
-    def bare(self) -> tuple[str, ...]:
-        """Patient, time, and what else a row that names nothing has."""
-        return self._rows.bare
-
-    @property
-    def header(self) -> tuple[str, ...]:
-        """The names that a row may have."""
-        return self._rows.header
-
-    def __len__(self) -> int:
-        """Return how many patients are held."""
-        return len(self._patients)
+        super().__init__(model, most=most)
+        self.ahead = ahead
 
     def steps(self, row: Mapping[str, Any] | str) -> Steps:
         """Take a visit; return what is told of its patient.
@@ -91,17 +70,12 @@ class VisitStream(Stream):
         patient, moment, measured = self._rows.read(row)
         own = self._patients.get(patient)
         if own is None:
-            admitted = moment if self.encoder.reading.clock.kind == "dates" else 0.0
-            running = Running(len(self.encoder.variables), self.encoder.scale)
-            own = _Patient(Row(self._shared), running, Row(self._shared), admitted)
+            own = _Patient(Row(self._shared), self._new_running(), Row(self._shared), self._admitted(moment))
         hour = round(moment - own.admitted, 7)
         self._check(patient, own, hour, measured)
         if measured:
             yield from self._take(own, hour, measured)
-        self._patients[patient] = own
-        self._patients.move_to_end(patient)
-        if len(self._patients) > self.most:
-            self._patients.popitem(last=False)
+        self._hold(patient, own)
         return self._answer(patient, own)
 
     def _take(self, own: _Patient, hour: float, measured: Measured) -> Steps:
@@ -122,22 +96,6 @@ class VisitStream(Stream):
         last.step(own.hour, own.measured)
         newest = last.kept[0, list(self.encoder.targets)]
         return answer(self.model.network, self.encoder, patient, own.hour, own.said, newest, self.ahead)
-
-    def slot(self, row: Any) -> str:
-        """Return the patient of a row."""
-        return self._rows.patient(row)
-
-    def discharge(self, patient: Any) -> bool:
-        """Forget a patient; return whether they were there."""
-        return self._patients.pop(str(patient), None) is not None
-
-    def reset(self) -> None:
-        """Forget all patients."""
-        self._patients.clear()
-
-    def mark(self) -> str:
-        """Return what tells the model from others."""
-        return self._shared.mark
 
     def _check(self, patient: str, own: _Patient, hour: float, measured: Measured) -> None:
         unit = self.encoder.hours
@@ -162,17 +120,12 @@ class VisitStream(Stream):
 
     # --- states ----------------------------------------------------------------------------------------------------
 
-    def kept(self) -> dict[str, Any]:
-        """Return all patients, the one that has been still for longest first."""
-        return {"ahead": self.ahead, "patients": [self._plain(name, own) for name, own in self._patients.items()]}
-
     def _plain(self, name: str, own: _Patient) -> dict[str, Any]:
         return {
             "id": name,
             "admitted": own.admitted,
             "hour": own.hour,
-            "codes": np.array(list(own.measured), np.int64),
-            "values": np.array(list(own.measured.values()), np.float64),
+            **plain_measured(own.measured),
             "before": own.before.state(),
             "after": own.after.state(),
             "summaries": own.running.kept,
@@ -180,53 +133,20 @@ class VisitStream(Stream):
             "said": own.said,
         }
 
-    def accept(self, kept: Mapping[str, Any]) -> None:
-        """Go on with the patients of a state."""
-        given = kept.get("patients")
-        if not isinstance(given, list) or not all(isinstance(own, Mapping) for own in given):
-            raise refused("holds no patients")
-        if kept.get("ahead") != self.ahead:
-            raise refused(f"is of a stream with ahead={kept.get('ahead')!r} hours, and this one has {self.ahead:g}")
-        found: OrderedDict[str, _Patient] = OrderedDict()
-        for own in given:
-            name = own.get("id")
-            if not isinstance(name, str) or name in found:
-                raise refused("holds a patient without a name, or one twice")
-            found[name] = self._restored(own)
-        while len(found) > self.most:
-            found.popitem(last=False)
-        self._patients = found
-
-    def _restored(self, own: Mapping[str, Any]) -> _Patient:
-        size = len(self.encoder.variables)
-        codes, values = own.get("codes"), _array(own.get("values"), "f", 1)
-        if (
-            not isinstance(codes, np.ndarray)
-            or codes.dtype.kind != "i"
-            or codes.shape != values.shape
-            or not len(codes)
-            or codes.min() < 0
-            or codes.max() >= size
-        ):
+    def _restored(self, kept: Mapping[str, Any]) -> _Patient:
+        measured = self._measured_of(kept.get("codes"), _array(kept.get("values"), "f", 1), "visit")
+        if not measured:
             raise refused("holds a visit that was not measured so")
-        said = _array(own.get("said"), "f", 2)
+        said = _array(kept.get("said"), "f", 2)
         network = self.model.network
         if said.shape != (len(network.members), network.causes * network.intervals + 6 * len(network.targets)):
             raise refused("holds answers of another shape")
-        summaries, running = _array(own.get("summaries"), "f", 2), Running(size, self.encoder.scale)
-        if summaries.shape != running.kept.shape or summaries.dtype != running.kept.dtype:
-            raise refused("holds no summaries of a patient")
-        if (summaries[COUNTS] < 0).any():
-            raise refused("holds summaries of fewer than no measurements")
-        running.restore(summaries, _number(own.get("summed")))
-        before, after = Row(self._shared), Row(self._shared)
-        before.restore(own.get("before"))
-        after.restore(own.get("after"))
-        hour = _number(own.get("hour"))
+        running = self._running_of(_array(kept.get("summaries"), "f", 2), kept.get("summed"))
+        before, after = self._row_of(kept.get("before")), self._row_of(kept.get("after"))
+        hour = number_of(kept.get("hour"))
         if hour < running.hour:
             raise refused("holds visits that are not in the order of time")
-        measured = dict(zip(codes.tolist(), values.tolist(), strict=True))
-        return _Patient(before, running, after, _number(own.get("admitted")), hour, measured, said)
+        return _Patient(before, running, after, number_of(kept.get("admitted")), hour, measured, said)
 
 
 def _array(value: Any, kind: str, dimensions: int) -> NDArray[Any]:
@@ -238,9 +158,3 @@ def _array(value: Any, kind: str, dimensions: int) -> NDArray[Any]:
     ):
         raise refused("holds something else where numbers belong")
     return value
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise refused("holds something else where a number belongs")
-    return float(value)
