@@ -38,7 +38,7 @@ class Pcm16:
         return found if self.channels == 1 else found.reshape(-1, self.channels).mean(1, dtype=np.float32)
 
     def finish(self) -> int:
-        """Return how many bytes of a last sample are missing their rest, and begin anew."""
+        """Return how many bytes of a last sample are missing their rest, and begin again."""
         left, self._rest = len(self._rest), b""
         return left
 

@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ostinato.data.cells import NO, YES
 from ostinato.data.health.clock import UNITS, Clock, rounded
-from ostinato.data.health.outcomes import hours_of_column
+from ostinato.data.health.outcomes import coded, hours_of_column
 from ostinato.data.health.patients import Floats, Patients
 from ostinato.data.identities import names
 from ostinato.data.notes import note
-from ostinato.data.table import Table, is_numeric, numbers, texts
+from ostinato.data.table import Table, is_numeric, numbers
 from ostinato.errors import DataError
 
 FOLLOW_UP_NAMES = (
@@ -105,27 +104,10 @@ def _one_each(
 
 
 def _codes(table: Table, column: str, missing: tuple[str, ...]) -> Floats:
-    if is_numeric(table, column, missing):
-        values = numbers(table, column, missing)
-        wrong = np.isfinite(values) & ((values < 0) | (values != np.floor(values)) | (values > 1000))
-        if wrong.any():
-            row = int(wrong.argmax())
-            raise DataError(
-                f'{table.place(row)}: the event "{column}" is {values[row]:g}; expected 0 for censored and 1, 2, ... '
-                "for the events"
-            )
-        return values
-    found: Floats = np.full(table.rows, np.nan)
-    for row, cell in enumerate(texts(table, column, missing)):
-        word = None if cell is None else cell.strip().lower()
-        if word in YES or word in NO:
-            found[row] = float(word in YES)
-        elif word:
-            raise DataError(
-                f'{table.place(row)}: the event "{column}" is "{str(cell)[:80]}"; expected 0 for censored and 1, 2, '
-                "... for the events, or yes and no"
-            )
-    return found
+    expected = "0 for censored and 1, 2, ... for the events"
+    return coded(
+        table, column, missing, most=1000, what="event", numbers_are=expected, cells_are=f"{expected}, or yes and no"
+    )
 
 
 def _hours(

@@ -321,27 +321,44 @@ ID_NAMES = (
 
 def _outcomes(table: Table, column: str, missing: tuple[str, ...]) -> Floats:
     """Return a column of two outcomes as 1 and 0, NaN where missing."""
+    return coded(
+        table, column, missing, most=1, what="outcome", numbers_are="1 where it came and 0 where it did not",
+        cells_are="1 and 0, true and false, or yes and no",
+    )  # fmt: skip
+
+
+def coded(
+    table: Table, column: str, missing: tuple[str, ...], *, most: int, what: str, numbers_are: str, cells_are: str
+) -> Floats:
+    """Return a column of codes from 0 to `most`, or of words for 1 and 0, as numbers, NaN where missing.
+
+    Args:
+        table: which.
+        column: of it.
+        missing: cells that mean a missing value.
+        most: the highest code.
+        what: what the column holds.
+        numbers_are: what is expected of numbers, in words.
+        cells_are: what is expected of other cells.
+
+    Raises:
+        DataError: a cell is something else; its row is named.
+    """
     if is_numeric(table, column, missing):
         values = numbers(table, column, missing)
-        wrong = np.isfinite(values) & (values != 0) & (values != 1)
+        wrong = np.isfinite(values) & ((values < 0) | (values != np.floor(values)) | (values > most))
         if wrong.any():
             row = int(wrong.argmax())
-            raise DataError(
-                f'{table.place(row)}: the outcome "{column}" is {values[row]:g}; expected 1 where it came and 0 where '
-                "it did not"
-            )
+            raise DataError(f'{table.place(row)}: the {what} "{column}" is {values[row]:g}; expected {numbers_are}')
         return values
     cells = texts(table, column, missing)
     found = np.full(len(cells), np.nan)
-    for row, own in enumerate(cells):
-        word = None if own is None else own.strip().lower()
+    for row, cell in enumerate(cells):
+        word = None if cell is None else cell.strip().lower()
         if word in YES or word in NO:
             found[row] = float(word in YES)
         elif word:
-            raise DataError(
-                f'{table.place(row)}: the outcome "{column}" is "{str(own)[:80]}"; expected 1 and 0, true and false, '
-                "or yes and no"
-            )
+            raise DataError(f'{table.place(row)}: the {what} "{column}" is "{str(cell)[:80]}"; expected {cells_are}')
     return found
 
 

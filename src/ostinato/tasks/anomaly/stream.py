@@ -15,14 +15,14 @@ from ostinato.data.frames import plain_value
 from ostinato.data.panel import time_text
 from ostinato.data.recordings import place_after, ticks
 from ostinato.data.table import LARGEST
-from ostinato.data.times import OPEN_ORDER, read_cell
 from ostinato.data.zones import aware
-from ostinato.errors import DataError, StreamRowError, UsageError
+from ostinato.errors import StreamRowError, UsageError
 from ostinato.streaming import NOTHING, Row, Steps, Stream, refused, shared_steps
 from ostinato.tasks.anomaly.encoder import SeriesEncoder
 from ostinato.tasks.anomaly.inputs import RowInputs
 from ostinato.tasks.anomaly.reasons import answer_of
 from ostinato.tasks.anomaly.scorer import SeriesScorer, stepped
+from ostinato.tasks.base.rows import time_of_row
 from ostinato.tasks.base.task import Model
 
 Floats = NDArray[np.float64]
@@ -230,15 +230,12 @@ class SeriesStream(Stream):
             parts, name = ["time"], "time"
         if any(row.get(part) is None or row.get(part) == "" for part in parts):
             return None
-        try:
-            return read_cell(row, name, self.encoder.reading.time_format)
-        except (DataError, ValueError, TypeError, OverflowError) as error:
-            if any(words in str(error) for words in ("not a time that exists", OPEN_ORDER)):
-                raise StreamRowError(str(error)) from error
+
+        def unread() -> str:
             cell = ", ".join(str(row[part])[:80] for part in parts)
-            raise StreamRowError(
-                f'"{cell}" in column "{name}" is not a time; expected one as in the training data'
-            ) from error
+            return f'"{cell}" in column "{name}" is not a time; expected one as in the training data'
+
+        return time_of_row(row, name, self.encoder.reading.time_format, unread)
 
     # --- its state ---------------------------------------------------------------------------------------------------
 

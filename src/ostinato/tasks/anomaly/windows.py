@@ -29,7 +29,7 @@ class _Piece:
 
 
 class SeriesBatches:
-    """Sequences of steps; in training they are drawn anew each epoch, otherwise they lie side by side.
+    """Sequences of steps; in training they are drawn again each epoch, otherwise they lie side by side.
 
     Args:
         examples: where they are from.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -68,14 +68,13 @@ class RowReader:
             return math.nan
         if self.numbers:
             return _number(cells[0])
-        try:
-            found = read_cell(row, self.time, self._format)
-        except (DataError, ValueError, TypeError, OverflowError) as error:
-            if any(words in str(error) for words in ("not a time that exists", OPEN_ORDER)):
-                raise StreamRowError(str(error)) from error
+
+        def unread() -> str:
             plain = len(cells) > 1 or isinstance(cells[0], datetime)
             shown = (" ".join(map(str, cells)) if plain else repr(cells[0])).replace("'", '"')
-            raise StreamRowError(f"its time is {shown}; expected one such as 2024-01-31 13:00") from error
+            return f"its time is {shown}; expected one such as 2024-01-31 13:00"
+
+        found = time_of_row(row, self.time, self._format, unread)
         return float(found.astype(f"{found.dtype.kind}8[us]").astype(np.int64) / 1e6)
 
     def _parts(self, row: Mapping[str, Any]) -> list[str]:
@@ -88,6 +87,25 @@ class RowReader:
         if len(cells) != len(names):
             raise StreamRowError(f"it has {len(cells)} cells; expected {self.wanted}, in that order, or a JSON object")
         return dict(zip(names, cells, strict=True))
+
+
+def time_of_row(row: Mapping[str, Any], name: str, wanted: TimeFormat, unread: Callable[[], str]) -> Any:
+    """Return the time of a row, in one column or several joined by `+`, as those of the training data are read.
+
+    Args:
+        row: by columns.
+        name: of the column.
+        wanted: how times are written.
+        unread: what to say where it cannot be read; not of a time that does not exist, or could be read in two ways.
+
+    Raises:
+        StreamRowError: it cannot be read.
+    """
+    try:
+        return read_cell(row, name, wanted)
+    except (DataError, ValueError, TypeError, OverflowError) as error:
+        told = any(words in str(error) for words in ("not a time that exists", OPEN_ORDER))
+        raise StreamRowError(str(error) if told else unread()) from error
 
 
 def _number(time: Any) -> float:

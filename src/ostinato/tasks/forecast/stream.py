@@ -13,10 +13,11 @@ from ostinato.data import Panel, Series, WindowArrays, calendar_features, format
 from ostinato.data.categories import category_of, warn_unknown
 from ostinato.data.cells import cell_number
 from ostinato.data.table import LARGEST
-from ostinato.data.times import OPEN_ORDER, read_cell
+from ostinato.data.times import read_cell
 from ostinato.data.zones import aware, instants_of, wall_times
-from ostinato.errors import DataError, StreamRowError, UsageError
+from ostinato.errors import StreamRowError, UsageError
 from ostinato.streaming import NOTHING, Steps, Stream
+from ostinato.tasks.base.rows import time_of_row
 from ostinato.tasks.forecast.fitted import Fitted
 from ostinato.tasks.forecast.result import Forecast
 from ostinato.tasks.forecast.stepped import stepped
@@ -299,15 +300,12 @@ class ForecastStream(Stream):
                 "the row if it is that of the next step"
             )
         name = "+".join(clock)
-        try:
-            time = read_cell(row, name, self._format)
-        except (DataError, ValueError, TypeError, OverflowError) as error:
-            if any(words in str(error) for words in ("not a time that exists", OPEN_ORDER)):
-                raise StreamRowError(str(error)) from error
+
+        def unread() -> str:
             cell = ", ".join(str(row[part])[:80] for part in clock)
-            raise StreamRowError(
-                f'"{cell}" in column "{name}" is not a time; expected one such as {self._words(self._expected())}'
-            ) from error
+            return f'"{cell}" in column "{name}" is not a time; expected one such as {self._words(self._expected())}'
+
+        time = time_of_row(row, name, self._format, unread)
         return self._second_hour(row, name, time)
 
     def _expected(self) -> Any:

@@ -1,4 +1,4 @@
-"""Pieces in batches: several side by side, piece of steps after piece of steps, transposed anew in each epoch."""
+"""Pieces in batches: several side by side, piece of steps after piece of steps, transposed again in each epoch."""
 
 from __future__ import annotations
 
