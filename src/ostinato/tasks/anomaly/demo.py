@@ -21,7 +21,7 @@ def made_series(seed: int = 0) -> tuple[NDArray[np.datetime64], NDArray[np.float
     """Return times and values of a pump's pressure, by day and week, with the faults of `FAULTS` in it."""
     rng = np.random.default_rng(seed)
     steps = np.arange(_ROWS)
-    times = np.datetime64("2024-03-04T00:00") + steps * np.timedelta64(15, "m")
+    times = np.datetime64("2024-03-04T00:00", "us") + steps * np.timedelta64(15, "m")
     day = np.sin(2 * np.pi * steps / _DAY) + 0.4 * np.sin(4 * np.pi * steps / _DAY + 1)
     weekend = (steps // _DAY) % 7 >= 5
     noise = np.zeros(_ROWS)
