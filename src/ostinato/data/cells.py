@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ostinato.data.amounts import bare_amount
 from ostinato.data.frames import plain_value
 from ostinato.data.notes import note
 
@@ -132,6 +133,7 @@ def number_of(cell: str, decimal: str | None = None, name: str = "") -> float:
     flag = flag_of(cell)
     if flag is not None:
         return float(flag)
+    cell = bare_amount(cell)
     usual = _usual_number(cell, decimal)
     if usual is not None:
         return usual

@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ostinato.data.aligned import MARK, is_aligned, with_marks
 from ostinato.data.cells import looks_like_number
 from ostinato.data.csv_rows import csv_rows
 from ostinato.data.encodings import codec_of
 from ostinato.data.headers import has_header, is_number, names_of_columns
+from ostinato.data.preambles import lines_above_header, say_above
 from ostinato.data.table import Table
 from ostinato.data.text_rows import TextRows, parse_rows
 from ostinato.errors import DataError, UsageError
@@ -63,6 +65,8 @@ def parse_delimited(
         raise UsageError(f"delimiter is {delimiter!r}; expected one character, such as a comma or a tab")
     text = _one_line_end(name, decode(name, content, encoding))
     layout = _layout(name, text, delimiter, header)
+    if layout.delimiter == MARK:
+        text = with_marks(text, list(itertools.islice(_lines_from(text, layout.skipped), _SAMPLE)), layout.skipped)
     body = text.split("\n", layout.skipped)[layout.skipped] if layout.skipped else text
     rows = _parsed(name, body, layout)
     first = layout.skipped + (2 if layout.has_header else 1)
@@ -158,11 +162,23 @@ def _layout(name: str, text: str, delimiter: str | None, said_header: bool | Non
         skipped, head, commented = 0, commented[1], None
     sample = list(itertools.islice(_lines_from(text, skipped), _SAMPLE))
     mark = delimiter or said or sniff(sample)
+    if delimiter is None and said is None and is_aligned(sample) and not _judge(sample, mark)[0]:
+        return _aligned_layout(name, skipped, sample, said_header)
+    if above := lines_above_header([_cells(line, mark) for line in sample]) if said_header is None else 0:
+        say_above(name, head.strip(), skipped + above)
+        skipped, sample, commented = skipped + above, sample[above:], None
+        head = sample[0]
     header = _cells(head if '"' not in head else "\n".join(sample), mark)
     if commented is not None and _is_header(_cells(commented[1].lstrip("# \t"), mark), header):
         skipped, header = commented[0], _cells(commented[1], mark)
     named = has_header(name, header, _rows(sample[1:], mark), said_header)
     return _Layout(skipped, mark, tuple(header), named)
+
+
+def _aligned_layout(name: str, skipped: int, sample: list[str], said_header: bool | None) -> _Layout:
+    """Return how a text lies whose columns stand apart by spaces."""
+    rows = [line.split(MARK) for line in with_marks("\n".join(sample), sample, 0).split("\n") if line.strip()]
+    return _Layout(skipped, MARK, tuple(rows[0]), has_header(name, rows[0], rows[1:], said_header))
 
 
 def _lines(text: str) -> Iterator[str]:

@@ -43,7 +43,10 @@ def form_of(time_format: str) -> Form:
             raise UsageError(f'time_format "{time_format}" has "%{letter}", which is not known; expected of {known}')
         pattern += _DIRECTIVES[letter]
     if pattern.count("?P<year>") != 1:
-        raise UsageError(f'time_format "{time_format}" has no year, or two; expected one such as %d/%m/%Y %H:%M')
+        raise UsageError(
+            f'time_format "{time_format}" has no year, or two; expected one such as %d/%m/%Y %H:%M, or "unix" of '
+            "numbers that count since 1970"
+        )
     return Form("format", pattern)
 
 

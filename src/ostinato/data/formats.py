@@ -14,27 +14,30 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from ostinato.data.month_names import LETTER, WEEKDAY
+from ostinato.data.month_names import NUMBERS as MONTH_NUMBERS
+
 if TYPE_CHECKING:
     import polars as pl
 
 Order: TypeAlias = Literal["", "dmy", "mdy", "ymd", "index", "ym", "my"]
 """Of day, month and year as numbers; `index`: years are counted from 1, as in `1-01` to `13-12`."""
-_MONTHS = ("january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
-           "december")  # fmt: skip
-_MONTH_NUMBERS = {
-    **{short: at for at, name in enumerate(_MONTHS, 1) for short in (name, name[:3], name[:4])},
-}
 PIVOT = 69
 _CLOCK = (
-    r"(?P<hour>\d{1,2})(?::(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,](?P<fraction>\d{1,9}))?)?)?"
+    r"(?P<hour>\d{1,2})(?:[:.](?P<minute>\d{2})(?:[:.](?P<second>\d{2})(?:[.,](?P<fraction>\d{1,9}))?)?)?"
     r"\s*(?P<half>[AaPp]\.?[Mm]\.?)?"
 )
-OFFSET = r"(?P<offset>Z|z|UTC|GMT|[+-]\d{2}(?::?\d{2})?)"
+# of RFC 5322, and those of Europe and Japan; others, such as IST, are of several zones
+_ABBREVIATED = {
+    "EST": -5, "EDT": -4, "CST": -6, "CDT": -5, "MST": -7, "MDT": -6, "PST": -8, "PDT": -7, "WET": 0, "WEST": 1,
+    "CET": 1, "CEST": 2, "EET": 2, "EEST": 3, "JST": 9,
+}  # fmt: skip
+OFFSET = rf"(?P<offset>Z|z|UTC|GMT|{'|'.join(_ABBREVIATED)}|[+-]\d{{2}}(?::?\d{{2}})?)"
 _TIME = rf"(?:(?:[Tt]|,?\s+){_CLOCK}\s*(?:{OFFSET})?(?:\[(?P<zone>[A-Za-z_/+-]+)\])?)?"
-_WEEKDAY = r"(?:(?:[Mm]on|[Tt]ue|[Ww]ed|[Tt]hu|[Ff]ri|[Ss]at|[Ss]un)[a-z]*\.?,?\s+)?"
-NAME = r"(?P<name>[A-Za-z]{3,9})\.?"
+NAME = rf"(?P<name>{LETTER}{{3,10}})\.?"
+_OF = r"(?:[-/. ]*(?:de|di)\s+)?"  # as in 3 de mayo de 2024
 _YEAR = r"(?P<year>\d{4}|\d{2})"
-_DAY = r"(?P<day>\d{1,2})(?:st|nd|rd|th)?"
+_DAY = r"(?P<day>\d{1,2})(?:st|nd|rd|th|er|º)?"
 
 
 @dataclass(frozen=True)
@@ -62,14 +65,14 @@ FORMS = (
         rf"(?P<a>\d{{1,2}})[-/. ](?P<b>\d{{1,2}})[-/. ](?P<c>\d{{2}}){_TIME}",
         ("mdy", "dmy", "ymd"),
     ),
-    Form("day name year", rf"{_WEEKDAY}{_DAY}[-/. ]*{NAME}[-/., ]*{_YEAR}{_TIME}"),
-    Form("name day year", rf"{_WEEKDAY}{NAME}[-/ ]{_DAY},?[-/ ]+{_YEAR}{_TIME}"),
-    Form("name day time year", rf"{_WEEKDAY}{NAME}\s+{_DAY}\s+{_CLOCK}\s+(?:{OFFSET}\s+)?(?P<year>\d{{4}})"),
+    Form("day name year", rf"{WEEKDAY}{_DAY}{_OF}[-/. ]*{NAME}{_OF}[-/., ]*{_YEAR}{_TIME}"),
+    Form("name day year", rf"{WEEKDAY}{NAME}[-/ ]{_DAY},?[-/ ]+{_YEAR}{_TIME}"),
+    Form("name day time year", rf"{WEEKDAY}{NAME}\s+{_DAY}\s+{_CLOCK}\s+(?:{OFFSET}\s+)?(?P<year>\d{{4}})"),
     Form("year name day", rf"(?P<year>\d{{4}})[-/. ]?{NAME}[-/. ]?{_DAY}{_TIME}"),
     Form("year month", r"(?P<year>\d{4})[-/](?P<month>\d{1,2})"),
     Form("year M month", r"(?P<year>\d{4})[ -]?[Mm:](?P<month>\d{1,2})"),
     Form("month year", r"(?P<month>\d{1,2})[-/](?P<year>\d{4})"),
-    Form("name year", rf"{NAME}[-/ ,']*{_YEAR}"),
+    Form("name year", rf"{NAME}{_OF}[-/ ,']*{_YEAR}"),
     Form("year name", rf"(?P<year>\d{{4}})[-/ ]?{NAME}"),
     Form("year quarter", r"(?P<year>\d{4})[-/:. ]*[Qq](?P<quarter>\d)"),
     Form("quarter year", rf"[Qq](?P<quarter>\d)[-/:.' ]*{_YEAR}"),
@@ -153,7 +156,7 @@ def match_one(text: str, form: Form) -> Parts | None:
     if "fraction" in groups:
         numbers["fraction"] = np.array([int((groups["fraction"] or "0").ljust(6, "0")[:6])])
     if "name" in groups:
-        numbers["month"] = np.array([_MONTH_NUMBERS.get(groups["name"].lower(), -2)])
+        numbers["month"] = np.array([MONTH_NUMBERS.get(groups["name"].lower(), -2)])
     if "half" in groups:
         numbers["half"] = np.array([-1 if groups["half"] is None else "ap".index(groups["half"][0].lower())])
     year = next(groups[name] for name in ("year", "c", "a") if name in groups)
@@ -164,14 +167,16 @@ def _offset(text: str | None) -> float:
     """Return an offset in minutes; NaN without one."""
     if text is None:
         return np.nan
+    if text in _ABBREVIATED:
+        return 60.0 * _ABBREVIATED[text]
     digits = re.sub(r"[^0-9]", "", text)
     minutes = int(digits[:2] or 0) * 60 + int(digits[2:4] or 0)
     return float(-minutes if text.startswith("-") else minutes)
 
 
 def month_numbers(names: pl.Series) -> NDArray[np.int64]:
-    """Return the months, from 1 on, that English names stand for; -2 for another name, -1 for none."""
-    return _code(names.str.to_lowercase(), _MONTH_NUMBERS)
+    """Return the months, from 1 on, that names stand for; -2 for another name, -1 for none."""
+    return _code(names.str.to_lowercase(), MONTH_NUMBERS)
 
 
 def _code(texts: pl.Series, numbers: dict[str, int]) -> NDArray[np.int64]:
@@ -190,6 +195,8 @@ def _minutes(offsets: pl.Series) -> NDArray[np.float64]:
     minutes = digits.str.slice(3, 2).cast(pl.Int64, strict=False).fill_null(0)
     found = (sign * (hours * 60 + minutes)).cast(pl.Float64).to_numpy().copy()
     found[offsets.is_null().to_numpy()] = np.nan
+    for name, hour in _ABBREVIATED.items():
+        found[(offsets == name).fill_null(False).to_numpy()] = 60.0 * hour
     return np.asarray(found)
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+import re
+
 import numpy as np
 
 from ostinato.data.decimal_years import NAMES as DECIMAL_NAMES
 from ostinato.data.decimal_years import are_decimal_years
 from ostinato.data.row_numbers import counts_rows
 from ostinato.data.table import Table, is_numeric, is_text, numbers
-from ostinato.data.time_texts import read_elapsed, reads_as_time
+from ostinato.data.time_texts import read_elapsed, reads_as_time, share_of_times
 from ostinato.data.times import FARTHEST, PARTS
+from ostinato.data.unix_times import may_be_unix
 
 _GUESSES = (
     "ds", "date", "time", "timestamp", "datetime", "date_time", "month", "quarter", "day", "week", "year", "period",
@@ -23,6 +27,13 @@ _HOURS = ("hour", "hr", "hours", "hh", "hour_of_day", "time")
 _SHORT = {"yr": "year", "yyyy": "year", "mo": "month", "mon": "month", "mm": "month", "mnth": "month", "dy": "day",
           "dd": "day", "hr": "hour", "hh": "hour", "qtr": "quarter", "wk": "week", "min": "minute"}  # fmt: skip
 _HEAD = 50
+_NEARLY = 0.8  # a column of times is one with this share of them: the others are mistakes in it
+_FEW = 5  # rows that show what numbers are
+_LEAST = 150_000  # as months (150001) and days are written in digits, and times since 1970; smaller ones are measures
+_CALLED = re.compile(
+    r"(?i)date|datum|fecha|\bdata\b|time|zeit|heure|hora|stamp|_at$|_dt$|_ts$|period|month|monat|mois|\bmes\b|week|woche"
+    r"|semaine|year|jahr|ann[ée]e|\bday\b|\btag\b|\bdag\b|\bjour\b|\bd[ií]a\b|\bgiorno\b"
+)
 
 
 def guess_time_column(table: Table) -> str | None:
@@ -48,8 +59,54 @@ def guess_time_column(table: Table) -> str | None:
     ]
     # a column that is called a time but does not read as one is taken all the same: reading it then says what is wrong
     named = [name for name in texts if name.lower() in _NAMES and not _whole_numbers(table, name)]
+    nearly = [name for name in texts if name not in named and _nearly_times(table, name)]
     counts = [lowered[name] for name in _COUNTS if name in lowered and _counts(table, lowered[name])]
-    return next(iter([*found, *_parts(lowered), *years, *named, *counts]), None)
+    rest = (name for name in table.columns if _are_days_or_unix(table, name))
+    return next(itertools.chain(found, _parts(lowered), years, named, nearly, counts, rest), None)
+
+
+def _nearly_times(table: Table, name: str) -> bool:
+    """Tell whether all but a few cells of a text column are times, as where a day does not exist or a sum stands below.
+
+    Reading it then says which cell is none; were it left out, its rows would be taken as equally spaced unsaid.
+    """
+    import polars as pl
+
+    assert table.frame is not None
+    cells = table.frame[name].drop_nulls().cast(pl.String)
+    return len(cells) > 2 and not _whole_numbers(table, name) and share_of_times(cells) >= _NEARLY
+
+
+def _are_days_or_unix(table: Table, name: str) -> bool:
+    """Tell whether whole numbers, whatever their column is called, are days, months or times since 1970."""
+    import polars as pl
+
+    assert table.frame is not None
+    values = None if table.frame[name].dtype == pl.Boolean else _integers(table, name)
+    if values is None or len(values) < _FEW or int(values.min()) < _LEAST or not _rises(values):
+        return False
+    return reads_as_time(pl.Series(values).cast(pl.String), weak=True) or may_be_unix(values)
+
+
+def _rises(values: np.ndarray[tuple[int], np.dtype[np.int64]]) -> bool:
+    """Tell whether numbers rise from row to row, but where another series begins."""
+    steps = np.diff(values)
+    starts = values[np.r_[True, steps <= 0]]
+    return bool((steps > 0).mean() >= _NEARLY or ((steps > 0).mean() >= 0.5 and len(np.unique(starts)) == 1))
+
+
+def unread_times(table: Table) -> tuple[str, str] | None:
+    """Return a column of texts that is called as times are and of which none was made, with its first cell."""
+    import polars as pl
+
+    for name in table.columns if table.frame is not None else ():
+        if not is_text(table, name) or _CALLED.search(name) is None:
+            continue
+        assert table.frame is not None
+        cells = table.frame[name].drop_nulls().cast(pl.String)
+        if len(cells) > 2 and cells.n_unique() > _NEARLY * len(cells) and bool(cells.str.contains(r"\d").all()):
+            return name, str(cells[0])
+    return None
 
 
 def numbers_named_as_times(table: Table) -> str | None:
@@ -123,7 +180,7 @@ def _is_clock(table: Table, name: str) -> bool:
     if table.frame[name].dtype == pl.Time:
         return True
     head = table.frame[name].head(_HEAD).drop_nulls()
-    pattern = r"^\s*\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?\s*([AaPp]\.?[Mm]\.?)?\s*$"
+    pattern = r"^\s*\d{1,2}(?::\d{2}(?::\d{2}(?:\.\d+)?)?|\.\d{2}\.\d{2})\s*([AaPp]\.?[Mm]\.?)?\s*$"
     return is_text(table, name) and len(head) > 0 and bool(head.cast(pl.String).str.contains(pattern).all())
 
 

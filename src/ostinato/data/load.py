@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 
 from ostinato.data.categories import category_codes
 from ostinato.data.frequency import Frequency, Times
-from ostinato.data.guessing import are_times, guess_time_column, measures, numbers_named_as_times, numbers_rows
+from ostinato.data.guessing import (
+    are_times,
+    guess_time_column,
+    measures,
+    numbers_named_as_times,
+    numbers_rows,
+    unread_times,
+)
 from ostinato.data.identities import names
 from ostinato.data.inference import check_anchor, infer_frequency, settled
 from ostinato.data.notes import note
@@ -32,6 +39,7 @@ from ostinato.data.table import (
     texts,
 )
 from ostinato.data.times import TimeFormat, decide_times
+from ostinato.data.wide_tables import lengthened
 from ostinato.errors import ColumnError, DataError, UsageError
 
 _SPARSE = 20  # a grid with this many times more rows than the input is not believed
@@ -76,7 +84,7 @@ def load_panel(
     schema = schema or Schema()
     # what training decided about the decimal mark is only custom for a later table, which may show another
     asked, custom = (schema.decimal, None) if fitting else (None, schema.decimal)
-    table = read_table(source, delimiter=delimiter, decimal=asked, custom=custom)
+    table = lengthened(read_table(source, delimiter=delimiter, decimal=asked, custom=custom), schema)
     schema = resolve_schema(table, schema)
     if table.rows < 2 and fitting:
         raise DataError(f"{table.origin} has one row of data; a series needs at least two, and training many more")
@@ -130,6 +138,12 @@ def resolve_schema(table: Table, schema: Schema) -> Schema:
         note(
             f'column "{passed}" of {table.origin} holds numbers that are no dates, and is not taken as times, so that '
             f'the rows count as equally spaced; write dates, or name it with time="{passed}" (--time) for whole numbers'
+        )
+    if time is None and schema.frequency != "rows" and (unread := unread_times(table)) and unread[0] not in schema.used:
+        note(
+            f'column "{unread[0]}" of {table.origin} is not read as times ("{unread[1][:40]}"), so that the rows count '
+            f'as equally spaced; if it holds times, say so and how they are written: time="{unread[0]}" (--time) and '
+            "time_format (--time-format)"
         )
     series_id = schema.series_id or _guess_series(table)
     stamps = time.split("+") if time and time not in table.columns else [time]

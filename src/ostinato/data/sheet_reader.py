@@ -22,7 +22,7 @@ def main() -> None:
         book = fastexcel.read_excel(content)
         _say(stdout, {"names": book.sheet_names})
         place = json.loads(stdin.readline())
-        found, errors = book.load_sheet(place, header_row=None, dtypes="string").to_arrow_with_errors()
+        found, errors = book.load_sheet(place, header_row=None, skip_rows=0, dtypes="string").to_arrow_with_errors()
         cells = [] if errors is None else [(*each.offset_position, each.detail) for each in errors.errors]
         _say(stdout, {"errors": cells})
         names = [str(number) for number in range(found.num_columns)]

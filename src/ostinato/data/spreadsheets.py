@@ -12,13 +12,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ostinato.data.headers import has_header, names_of_columns
+from ostinato.data.preambles import lines_above_header, say_above
 from ostinato.data.sheet_process import Cells, broken, read_apart
 from ostinato.data.table import Table
 from ostinato.errors import DataError, DataWarning, MissingExtra, UsageError
 
 if TYPE_CHECKING:
     import polars as pl
+    from numpy.typing import NDArray
 
 SPREADSHEETS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 _BINARY = (".xls", ".xlsb")
@@ -72,7 +76,7 @@ def _read_here(name: str, content: bytes, chosen: Callable[[Sequence[str]], int]
     try:
         book = fastexcel.read_excel(content)
         place = chosen(book.sheet_names)
-        found, errors = book.load_sheet(place, header_row=None, dtypes="string").to_arrow_with_errors()
+        found, errors = book.load_sheet(place, header_row=None, skip_rows=0, dtypes="string").to_arrow_with_errors()
     except BaseException as error:
         if not isinstance(error, fastexcel.FastExcelError) and type(error).__name__ != "PanicException":
             raise
@@ -93,16 +97,37 @@ def _as_table(name: str, found: Cells, header: bool | None) -> Table:
             frame[row, column] = _ERRORS.get(word, f"#{word or 'ERROR'}")
     if not frame.height:
         return Table(name, frame, first_row=2, untyped=True)
+    lines = np.arange(1, frame.height + 1)
+    frame, lines = _without_empty(frame, lines)
+    if not frame.height:
+        return Table(name, frame, first_row=2, untyped=True)
     cells = [[each or "" for each in row] for row in frame.head(_HEAD).iter_rows()]
+    if above := lines_above_header(cells) if header is None else 0:
+        say_above(name, " ".join(cells[0]).strip(), int(lines[above]) - 1)
+        frame, lines, cells = frame.slice(above), lines[above:], cells[above:]
+        frame, lines = _without_empty(frame, lines)
+        cells = [[each or "" for each in row] for row in frame.head(_HEAD).iter_rows()]
     if not has_header(name, cells[0], cells[1:], header):
         frame.columns = names_of_columns(frame.width)
-        return Table(name, _without_false_days(frame), first_row=1, untyped=True)
+        return Table(name, _without_false_days(frame), lines=lines, untyped=True)
     names = [_named(place, cell) for place, cell in enumerate(frame.row(0))]
     doubled = next((each for each in names if names.count(each) > 1), None)
     if doubled is not None:
         raise DataError(f'{name} has two columns named "{doubled}"; give each column its own name')
     frame = frame.rename(dict(zip(frame.columns, names, strict=True))).slice(1)
-    return Table(name, _without_false_days(frame), first_row=2, untyped=True)
+    return Table(name, _without_false_days(frame), first_row=int(lines[0]) + 1, lines=lines[1:], untyped=True)
+
+
+def _without_empty(frame: pl.DataFrame, lines: NDArray[np.int64]) -> tuple[pl.DataFrame, NDArray[np.int64]]:
+    """Return a sheet without columns and rows of nothing, and the numbers of its rows."""
+    import polars as pl
+
+    blank = [column.cast(pl.String).str.strip_chars().replace("", None).is_null() for column in frame]
+    kept = [place for place, each in enumerate(blank) if not each.all()]
+    filled = np.flatnonzero(~np.all([blank[place].to_numpy() for place in kept], 0)) if kept else np.zeros(0, np.int64)
+    if len(kept) == frame.width and len(filled) == frame.height:
+        return frame, lines
+    return frame.select(frame.columns[place] for place in kept)[filled], lines[filled]
 
 
 def _named(place: int, cell: str | None) -> str:

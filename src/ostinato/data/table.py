@@ -14,13 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ostinato.data.cells import (
-    as_flags,
-    as_numbers,
-    decimal_evidence,
-    is_ambiguous,
-    listed,
-)
+from ostinato.data.amounts import without_signs
+from ostinato.data.cells import as_flags, as_numbers, decimal_evidence, is_ambiguous, listed, plain
 from ostinato.data.notes import note
 from ostinato.errors import ColumnError, DataError
 
@@ -74,7 +69,7 @@ class Table:
     def evidence(self) -> str | None:
         """The decimal mark that the text columns show, `None` if none or both do."""
         columns = [] if self.frame is None else [self.frame[name] for name in self.columns if is_text(self, name)]
-        shown = {decimal_evidence(column) for column in columns} - {None}
+        shown = {decimal_evidence(without_signs(plain(column))[0]) for column in columns} - {None}
         return shown.pop() if len(shown) == 1 else None
 
     def mark(self, cells: pl.Series) -> str:
@@ -85,6 +80,11 @@ class Table:
     @cached_property
     def said(self) -> set[str]:
         """The columns of which it was said already how they are read."""
+        return set()
+
+    @cached_property
+    def said_signs(self) -> set[tuple[str, str]]:
+        """The columns and their signs of which it was said that they are left out."""
         return set()
 
     @property
@@ -153,7 +153,7 @@ def is_numeric(table: Table, name: str, missing: tuple[str, ...]) -> bool:
     column = table.frame[name]
     if not is_text(table, name):
         return column.dtype.is_numeric() or column.dtype == pl.Boolean
-    cells = _without_missing(table, column, missing)
+    cells, _ = without_signs(_without_missing(table, column, missing))
     return cells.count() > 0 and _parsed(table, cells).null_count() == cells.null_count()
 
 
@@ -173,9 +173,10 @@ def numbers(table: Table, name: str, missing: tuple[str, ...]) -> NDArray[np.flo
         if column.dtype.is_temporal():
             raise DataError(refused_times(table, name))
         if is_text(table, name):
-            column = _without_missing(table, column, missing)
+            column, sign = without_signs(_without_missing(table, column, missing))
             cast = _parsed(table, column)
             _say_how_read(table, name, column, cast)
+            _say_sign(table, name, sign)
         else:
             cast = column.cast(pl.Float64, strict=False)
         if cast.null_count() > column.null_count():
@@ -227,6 +228,12 @@ def _say_how_read(table: Table, name: str, cells: pl.Series, read: pl.Series) ->
     )
 
 
+def _say_sign(table: Table, name: str, sign: str) -> None:
+    if sign and (name, sign) not in table.said_signs:
+        table.said_signs.add((name, sign))
+        note(f'{table.origin}: "{sign}", which every number in column "{name}" has, is left out: {sign} is its unit')
+
+
 def _drop_marked(table: Table, values: NDArray[np.float64], missing: tuple[str, ...]) -> NDArray[np.float64]:
     """Return numbers with NaN in place of those that stand for a missing value, such as -999."""
     marks = [float(text) for text in (*missing, *table.missing) if _is_number(text)]
@@ -245,7 +252,7 @@ def stray_cells(table: Table, name: str, missing: tuple[str, ...]) -> list[tuple
     if not is_text(table, name) or name in table.categorical:
         return []
     assert table.frame is not None
-    cells = _without_missing(table, table.frame[name], missing)
+    cells, _ = without_signs(_without_missing(table, table.frame[name], missing))
     wrong = cells.is_not_null() & as_numbers(cells, table.mark(cells)).is_null()
     if 2 * wrong.sum() >= cells.count() or as_flags(cells) is not None:
         return []

@@ -115,6 +115,22 @@ def reads_as_time(texts: pl.Series, *, weak: bool) -> bool:
     return any(good.all() for _, _, good in _readings(form, parts, texts, TimeFormat()))
 
 
+def share_of_times(texts: pl.Series) -> float:
+    """Return the share of texts that are times by the form that fits most of them, which no number or score has.
+
+    Args:
+        texts: without missing ones.
+    """
+    head = texts.head(_HEAD)
+    best = 0.0
+    for form in FORMS:
+        if form.weak or 2 * match(head, form).matched.sum() < len(head):
+            continue
+        readings = _readings(form, match(texts, form), texts, TimeFormat())
+        best = max([best, *(float(good.mean()) for _, _, good in readings)])
+    return best
+
+
 def _form_of(texts: pl.Series, wanted: TimeFormat, *, weak: bool = True) -> Form | None:
     head = texts.head(_HEAD)
     # the form of the training data first, since a single row may be of several

@@ -18,6 +18,8 @@ from ostinato.data.formats import PIVOT, Order, Parts, assemble
 from ostinato.data.frequency import Times
 from ostinato.data.notes import note
 from ostinato.data.table import Table, is_text, numbers
+from ostinato.data.unix_times import PATTERN as UNIX
+from ostinato.data.unix_times import may_be_unix, read_unix
 from ostinato.data.zones import as_instant, checked_zone, instants_of, zone_of
 from ostinato.errors import DataError
 
@@ -47,7 +49,7 @@ class TimeFormat:
         kind: dates, whole numbers, numbers with decimals or times gone by; empty: not known yet.
         order: of day, month and year, where all are numbers.
         form: the name of the form; see `ostinato.data.formats.FORMS`.
-        pattern: a format of `strptime` that was given.
+        pattern: a format of `strptime` that was given, or `"unix"`.
         zone: the zone of the times; without one they are as a clock shows them.
         pivot: the least year of two digits that is of the last century.
     """
@@ -141,6 +143,8 @@ def _by_type(
         raise DataError(f'column "{name}" of {table.origin} has times of day without a date; expected dates')
     if column.dtype.is_temporal():
         return _typed(table, name, column, wanted, groups)
+    if wanted.pattern == UNIX:
+        return read_unix(table, name, column), replace(wanted, kind="stamps", zone=wanted.zone or "UTC")
     whole = _whole_numbers(column)
     if wanted.form == DECIMAL or (not wanted.kind and whole is None and wanted.pattern is None):
         months = _decimal(table, name, column, wanted, groups)
@@ -154,6 +158,11 @@ def _by_type(
     if whole is not None and not (wanted.kind == "stamps" or _are_dates(name, whole, wanted, groups)):
         if wanted.kind == "numbers":  # with decimals in the training data, which these rows happen to lack
             return whole.cast(pl.Float64).to_numpy(), TimeFormat("numbers")
+        if not wanted.kind and may_be_unix(whole.to_numpy().astype(np.int64)):
+            note(
+                f'column "{name}" of {table.origin} seems to count since 1970, and is taken as whole numbers, which '
+                'have no days or weeks; pass time_format="unix" (--time-format unix) to have dates made of it'
+            )
         return whole.to_numpy().astype(np.int64), TimeFormat("integers")
     if whole is None and column.dtype.is_numeric():
         return column.cast(pl.Float64).to_numpy(), TimeFormat("numbers")
@@ -243,11 +252,13 @@ def _are_dates(name: str, whole: pl.Series, wanted: TimeFormat, groups: Groups) 
 
     from ostinato.data.time_texts import reads_as_time
 
-    if wanted.kind in ("integers", "numbers") or name.strip().lower() in COUNTERS:
-        return False
-    if not reads_as_time(whole.cast(pl.String), weak=True):
-        return False
     values = whole.to_numpy()
+    counter = name.strip().lower() in COUNTERS
+    # what counts does so evenly, which days (20240131, 20240201) and months (202412, 202501) written in digits do not
+    if counter and (int(values.max()) < 150_000 or len(np.unique(np.diff(np.unique(values)))) < 2):
+        return False
+    if wanted.kind in ("integers", "numbers") or not reads_as_time(whole.cast(pl.String), weak=True):
+        return False
     named = any(word in name.strip().lower() for word in _YEARS)
     return named or int(values.max()) > 9999 or all((np.diff(values[rows]) == 1).all() for rows in groups)
 
@@ -467,6 +478,8 @@ def _by_form(text: str, wanted: TimeFormat) -> Any:
     """Return the time of a text in the form of the training data; `None` where a column has to be made of it."""
     from ostinato.data.formats import FORMS, match_one
 
+    if wanted.pattern == UNIX:
+        return None
     if wanted.pattern and len(text.strip()) != (digits_of(wanted.pattern) or len(text.strip())):
         return None
     form = (

@@ -1,0 +1,54 @@
+"""Numbers with the sign of a currency or of per cent, and negative ones in parentheses, as accounts have them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_CURRENCIES = "$€£¥₹₩₽₺"
+_SHARES = "%‰"
+_DIGIT = r"[.,]?\d"
+_IN_PARENTHESES = rf"^\(\s*([{_CURRENCIES}]?\s*{_DIGIT}[^()]*)\)$"
+_BEFORE = rf"^([+-]?)\s*([{_CURRENCIES}])\s*([+-]?{_DIGIT})"
+_AFTER = rf"^([+-]?{_DIGIT}.*?)\s*([{_CURRENCIES}{_SHARES}])$"
+
+
+def without_signs(texts: pl.Series) -> tuple[pl.Series, str]:
+    """Return cells without the sign that they all have, and that sign; as they are, and `""`, where they have none.
+
+    One sign has to be that of every number: `$5` beside `€5`, or `5%` beside `5`, are no numbers of one kind. An amount
+    may lack it where another has it.
+
+    Args:
+        texts: without white space around them, null where missing.
+    """
+    import polars as pl
+
+    negative = texts.str.replace(_IN_PARENTHESES, "-${1}")
+    before = negative.str.extract(_BEFORE, 2)
+    after = negative.str.extract(_AFTER, 2)
+    signs = before.fill_null(after)
+    kinds = signs.drop_nulls().unique().to_list()
+    if not kinds:
+        return negative, ""
+    if len(kinds) > 1 or (kinds[0] in _SHARES and bool((signs.is_null() & negative.is_not_null()).any())):
+        return texts, ""
+    bare = negative.str.replace(_BEFORE, "${1}${3}").str.replace(_AFTER, "${1}")
+    return bare.cast(pl.String), str(kinds[0])
+
+
+def bare_amount(cell: str) -> str:
+    """Return one cell without the sign of a currency or parentheses; one of per cent, which may be meant as .05, stays.
+
+    >>> bare_amount("($1,234.50)"), bare_amount("5%")
+    ('-1,234.50', '5%')
+    """
+    text = cell.strip()
+    if not text or (text[0] not in "(+-" + _CURRENCIES and text[-1] not in _CURRENCIES):
+        return cell
+    text = re.sub(_IN_PARENTHESES, r"-\1", text)
+    text = re.sub(_BEFORE, r"\1\3", text)
+    return re.sub(_AFTER, lambda found: found[0] if found[2] in _SHARES else found[1], text)

@@ -1,0 +1,122 @@
+"""Tables with a column for each time become series."""
+
+import warnings
+
+import pytest
+
+from ostinato.data import Schema
+from ostinato.data.load import load_panel
+from ostinato.errors import DataWarning
+
+MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+LONG = [
+    "Januar",
+    "Februar",
+    "März",
+    "April",
+    "Mai",
+    "Juni",
+    "Juli",
+    "August",
+    "September",
+    "Oktober",
+    "November",
+    "Dezember",
+]
+
+
+def read(path, text, schema=None):
+    path.write_text(text, encoding="utf-8")
+    with pytest.warns(DataWarning, match='is read as one value "y" a time'):
+        return load_panel(path, schema)
+
+
+def by_year(names, before=(), last="", years=6):
+    rows = []
+    for place, series in enumerate(before or [""]):
+        for year in range(years):
+            start = [series] if before else []
+            cells = [str(place * 100 + year * len(names) + part) for part in range(len(names))]
+            rows.append(",".join([*start, str(2000 + year), *cells, *([last] if last else [])]))
+    head = ",".join([*(["Station"] if before else []), "Year", *names, *(["Annual"] if last else [])])
+    return "\n".join([head, *rows])
+
+
+@pytest.mark.parametrize(
+    ("names", "unit", "last"),
+    [
+        (MONTHS, "1 month", ""),
+        (MONTHS, "1 month", "7"),
+        (LONG, "1 month", ""),
+        (["Q1", "Q2", "Q3", "Q4"], "1 quarter", ""),
+    ],
+)
+def test_a_row_a_year_is_one_series(tmp_path, names, unit, last):
+    panel = read(tmp_path / "a.csv", by_year(names, last=last))
+    assert panel.frequency.describe() == unit
+    assert panel.series[0].values[:, 0].tolist() == list(range(6 * len(names)))
+    assert str(panel.series[0].start)[:10] == "2000-01-01"
+
+
+def test_a_row_a_year_and_station_is_as_many_series_and_months_to_come_are_no_values(tmp_path):
+    text = by_year(MONTHS, before=("A", "B"))
+    text = text.rsplit(",", 5)[0] + ",,,,,"
+    panel = read(tmp_path / "a.csv", text)
+    assert [(each.id, len(each)) for each in panel.series] == [("A", 72), ("B", 67)]
+    assert panel.series[1].values[-1, 0] == 166
+
+
+DATES = {
+    "iso": [f"2023-01-{day:02d}" for day in range(1, 29)],
+    "us": [f"1/{day}/23" for day in range(1, 29)],
+    "years": [str(year) for year in range(1990, 2018)],
+    "months": [f"{year}M{month:02d}" for year in (2001, 2002) for month in range(1, 13)],
+    "counts": [f"V{place}" for place in range(2, 30)],
+}
+
+
+@pytest.mark.parametrize("times", DATES.values(), ids=DATES.keys())
+def test_a_row_a_series_is_as_many_series(tmp_path, times):
+    rows = [f"p{row},same,1.5," + ",".join(str(10 * row + place) for place in range(len(times))) for row in range(3)]
+    panel = read(tmp_path / "a.csv", "\n".join(["page,kind,Lat," + ",".join(times), *rows]))
+    assert [each.id for each in panel.series] == ["p0", "p1", "p2"]
+    for row, each in enumerate(panel.series):
+        assert each.values[:, 0].tolist() == [10 * row + place for place in range(len(times))]
+    assert panel.frequency.describe().startswith("1 ")
+
+
+def test_the_column_of_the_series_and_what_does_not_change_in_it_may_be_named(tmp_path):
+    rows = [f"p{row},c{row},{row}.5," + ",".join(str(place) for place in range(28)) for row in range(3)]
+    text = "\n".join(["page,country,Lat," + ",".join(DATES["iso"]), *rows])
+    panel = read(tmp_path / "a.csv", text, Schema(series_id="country", static_covariates=("Lat",)))
+    assert [each.id for each in panel.series] == ["c0", "c1", "c2"]
+    assert [each.static.tolist() for each in panel.series] == [[0.5], [1.5], [2.5]]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "time," + ",".join(f"s{place}" for place in range(8)) + "\n" + "\n".join(
+            ",".join(str(row * 9 + place) for place in range(9)) for row in range(20)
+        ),
+        "date,May,June\n" + "\n".join(f"2023-01-{day:02d},{day * day},{day % 5}.5" for day in range(1, 29)),
+    ],
+)  # fmt: skip
+def test_columns_of_measures_stay_columns(tmp_path, text):
+    (tmp_path / "a.csv").write_text(text)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DataWarning)
+        panel = load_panel(tmp_path / "a.csv", Schema(time=text.split(",")[0]))
+    assert len(panel.columns) >= 2
+
+
+def test_a_later_table_of_a_model_is_read_alike(tmp_path):
+    rows = [f"p{row}," + ",".join(str(place) for place in range(28)) for row in range(3)]
+    text = "\n".join(["page," + ",".join(DATES["us"]), *rows])
+    first = read(tmp_path / "a.csv", text)
+    with pytest.warns(DataWarning, match="a column for each time"):
+        again = load_panel(
+            tmp_path / "a.csv", first.schema, frequency=first.frequency, time_format=first.time_format, fitting=False
+        )
+    assert [each.id for each in again.series] == ["p0", "p1", "p2"]
+    assert again.series[0].start == first.series[0].start
