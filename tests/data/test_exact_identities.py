@@ -96,9 +96,9 @@ def test_a_time_is_neither_a_target_nor_a_covariate_whatever_it_is_read_from(tmp
 def test_columns_that_look_like_values_are_not_left_out_without_a_word(tmp_path) -> None:
     path = tmp_path / "a.csv"
     path.write_text(
-        "ds,a,b,c,note\n" + "\n".join(f"2024-01-0{i},{i * i},{i} kWh,{i}%,n{i}" for i in range(1, 7)) + "\n"
+        "ds,a,b,c,note\n" + "\n".join(f"2024-01-0{i},{i * i},{i} kWh,{i}°C,n{i}" for i in range(1, 7)) + "\n"
     )
-    with pytest.warns(DataWarning, match=r'"b" \("1 kWh" is no number\), "c" \("1%" is no number\);'):
+    with pytest.warns(DataWarning, match=r'"b" \("1 kWh" is no number\), "c" \("1°C" is no number\);'):
         assert load_panel(path).schema.target == ("a",)
     clock = pl.DataFrame({"time": [time(hour) for hour in range(5)], "value": [1.0, 3, 2, 5, 1]})
     with pytest.warns(DataWarning, match=r'"time" \("00:00:00" is a time\)'):
@@ -119,6 +119,6 @@ def test_a_delimiter_that_was_not_found_is_named(tmp_path) -> None:
     (tmp_path / "a.tsv").write_text("ds,value\n2024-01-01,1\n2024-01-02,2\n")
     with pytest.raises(ColumnError, match="so the delimiter is likely ','"):
         load_panel(tmp_path / "a.tsv")
-    (tmp_path / "a.txt").write_text("ds         value\n2024-01-01 1\n2024-01-02 2\n")
+    (tmp_path / "a.txt").write_text("ds         value\n2024-01-01 1\n2024-01-02 2 x\n")
     with pytest.raises(ColumnError, match="split by runs of spaces"):
         load_panel(tmp_path / "a.txt")

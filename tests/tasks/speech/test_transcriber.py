@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -340,3 +341,16 @@ def test_data_that_cannot_be_learned_from_is_refused_in_one_sentence(data, words
     with pytest.raises((DataError, UsageError), match=words) as caught:
         Transcriber(**{**SMALL, "epochs": 1}).fit(data)
     assert "\n" not in str(caught.value)
+
+
+def test_few_words_that_are_heard_often_may_be_units_and_that_is_said():
+    from ostinato.tasks.speech.encoding import _say_words
+
+    few, many = ["yes no"] * 10, [f"word{place}" for place in range(50)] * 10
+    with pytest.warns(DataWarning, match=r"only 2 words, each at least 10 times.*units=\"word\" \(--units word\)"):
+        _say_words(few, "character")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _say_words(few, "word")
+        _say_words(many, "character")
+        _say_words(few[:9], "character")

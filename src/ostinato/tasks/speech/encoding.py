@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -26,6 +27,7 @@ Frames: TypeAlias = "NDArray[np.float32]"
 _KEPT = 1 << 30  # bytes of frames that are kept in memory; those of longer recordings are computed each time
 _MOST = 256
 _FEW, _MANY = 40, 80  # bands, below 16 kHz and from there on
+_FEW_WORDS, _OFTEN = 40, 10
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,7 @@ class SpeechEncoder:
             size=parameters.vocabulary_size,
             min_count=parameters.min_count,
         )
+        _say_words(texts, parameters.units)
         rate = parameters.rate or train.usual_rate()
         settings = FeatureSettings(rate, parameters.bins or (_FEW if rate < 16000 else _MANY), normalisation="none")
         settings.check()
@@ -230,6 +233,18 @@ class Spoken:
             for unit in self.encoder.units.unknown(text):
                 found[unit] = found.get(unit, 0) + 1
         return found
+
+
+def _say_words(texts: Sequence[str], units: str) -> None:
+    """Say that whole words may be learned where there are few, each heard often: none is then spelled wrong."""
+    if units == "word":
+        return
+    counts = Counter(word for text in texts for word in text.split())
+    if counts and len(counts) <= _FEW_WORDS and min(counts.values()) >= _OFTEN:
+        note(
+            f"the transcripts have only {len(counts)} words, each at least {min(counts.values())} times; as units they "
+            'may be learned quicker than characters: units="word" (--units word), which writes no others'
+        )
 
 
 def least_steps(targets: Sequence[Sequence[int]]) -> list[int]:
