@@ -121,3 +121,30 @@ def test_zones_by_their_short_names(tmp_path):
     assert panel.time_format.zone == "-05:00"
     assert str(panel.series[0].start)[:16] == "2023-01-01T15:00"
     assert str(read_cell({"observed_at": texts[1]}, "observed_at", panel.time_format))[:16] == "2023-01-08T15:00"
+
+
+@pytest.mark.parametrize("form", ["%Y-%m-%d", "%d/%m/%Y", "%m/%d/%Y"])
+def test_a_file_with_the_newest_row_first_is_read_from_the_oldest_on(tmp_path, form):
+    days = [dt.date(2023, 1, 1) + dt.timedelta(days=place) for place in range(40)]
+    values = [place % 7 + 0.5 for place in range(40)]
+    path = write(tmp_path / "a.csv", [f"{day:{form}}" for day in reversed(days)], values[::-1])
+    with pytest.warns(DataWarning, match='a.csv has the newest row first in column "observed_at"'):
+        panel = load_panel(path)
+    assert str(panel.series[0].start)[:10] == "2023-01-01"
+    assert panel.series[0].values[:, 0].tolist() == values
+
+
+def test_newest_first_in_every_series_or_in_none(tmp_path):
+    rows = [f"{name},2023-01-{day:02d},{day % 5}" for name in "ab" for day in range(20, 0, -1)]
+    (tmp_path / "a.csv").write_text("\n".join(["unique_id,ds,y", *rows]))
+    with pytest.warns(DataWarning, match="newest row first"):
+        panel = load_panel(tmp_path / "a.csv")
+    assert [each.values[:3, 0].tolist() for each in panel.series] == [[1, 2, 3]] * 2
+    (tmp_path / "b.csv").write_text("\n".join(["unique_id,ds,y", *rows[:20], *rows[:19:-1]]))
+    with pytest.raises(DataError, match='row 3 of b.csv: the time 2023-01-19 of series "a" comes before'):
+        load_panel(tmp_path / "b.csv")
+
+
+def test_half_precision_is_read_without_a_warning(recwarn):
+    assert len(load_panel(np.sin(np.arange(30)).astype(np.float16)).series[0]) == 30
+    assert not [each for each in recwarn if issubclass(each.category, RuntimeWarning)]

@@ -190,7 +190,12 @@ def _off(times: Times, common: int) -> bool:
 
 
 def irregularity(series_times: Sequence[Times]) -> tuple[int, float]:
-    """Return how little some readings of times look like series: rows out of order, and rows that a grid lacks."""
+    """Return how little some readings of times look like series: rows out of order, and rows that a grid lacks.
+
+    A file may have the newest row first.
+    """
+    if all(len(times) > 1 and times[-1] < times[0] for times in series_times):
+        series_times = [times[::-1] for times in series_times]
     falls = sum(int((np.diff(times) <= np.timedelta64(0, "us")).sum()) for times in series_times)
     if falls:
         return falls, np.inf

@@ -28,7 +28,6 @@ from ostinato.data.readers import read_table
 from ostinato.data.row_numbers import counts_rows, is_identity
 from ostinato.data.schema import Schema
 from ostinato.data.table import (
-    LARGEST,
     Table,
     check_finite,
     is_numeric,
@@ -37,6 +36,7 @@ from ostinato.data.table import (
     refuse_stray_cells,
     refused_times,
     texts,
+    too_large,
 )
 from ostinato.data.times import TimeFormat, decide_times
 from ostinato.data.wide_tables import lengthened
@@ -231,9 +231,22 @@ def _groups(table: Table, schema: Schema, wanted: TimeFormat) -> tuple[list[_Gro
     if schema.time is None:
         return [_Group(name, rows, np.arange(len(rows))) for name, rows in rows_of], wanted
     times, found = decide_times(table, schema.time, wanted, [rows for _, rows in rows_of])
+    rows_of = _oldest_first(table, schema, rows_of, times)
     for name, rows in rows_of:
         _check_order(table, schema, name, rows, times[rows], found.zone)
     return [_Group(name, rows, times[rows]) for name, rows in rows_of], found
+
+
+def _oldest_first(
+    table: Table, schema: Schema, rows_of: list[tuple[str, NDArray[np.int64]]], times: Times
+) -> list[tuple[str, NDArray[np.int64]]]:
+    """Return the rows of each series from the oldest on, where all have the newest first, and say so."""
+    zero = np.zeros(1, np.diff(times[:2]).dtype)
+    longer = [rows for _, rows in rows_of if len(rows) > 1]
+    if not longer or not all(bool((np.diff(times[rows]) < zero).all()) for rows in longer):
+        return rows_of
+    note(f'{table.origin} has the newest row first in column "{schema.time}"; it is read from the oldest on')
+    return [(name, rows[::-1]) for name, rows in rows_of]
 
 
 def _rows_by_series(table: Table, series_id: str | None) -> list[tuple[str, NDArray[np.int64]]]:
@@ -389,7 +402,7 @@ def _check_matrix(table: Table) -> None:
     assert table.matrix is not None
     for first in range(0, table.rows, 1 << 18):
         block = np.asarray(table.matrix[first : first + (1 << 18)])
-        wrong = np.abs(block) > LARGEST if block.dtype.kind == "f" else np.zeros((1, 1), np.bool_)
+        wrong = too_large(block)
         if wrong.any():
             column = int(wrong.any(0).argmax())
             check_finite(table, table.names[column], block[:, column], first)

@@ -295,12 +295,19 @@ def _as_option(mark: str) -> str:
     return f"--missing{'=' if mark.startswith('-') else ' '}{text}"
 
 
+def too_large(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return where values are infinite, or too large for float32; of integers, nowhere."""
+    if values.dtype.kind != "f":
+        return np.zeros(values.shape, np.bool_)
+    return np.isinf(values) if values.dtype.itemsize < 4 else np.asarray(np.abs(values) > LARGEST)
+
+
 def check_finite(table: Table, name: str, values: NDArray[Any], first: int = 0) -> None:
     """Raise `DataError` at the first infinite value, or one too large to compute with, of a column.
 
     `first` is the row that `values` starts at.
     """
-    wrong = np.abs(values) > LARGEST if values.dtype.kind == "f" else np.zeros(0, np.bool_)
+    wrong = too_large(values)
     if not wrong.any():
         return
     row = int(wrong.argmax())
