@@ -7,7 +7,13 @@ from typing import Any
 
 from ostinato.errors import MissingExtra
 
-_PACKAGES = {"av": "PyAV (av)", "PIL.Image": "pillow", "PIL.ImageOps": "pillow", "cv2": "opencv-python-headless"}
+_PACKAGES = {"av": "PyAV (av)", "PIL": "pillow", "cv2": "opencv-python-headless"}
+    "av": "PyAV (av)",
+    "PIL.Image": "pillow",
+    "PIL.ImageOps": "pillow",
+    "PIL.ImageDraw": "pillow",
+    "cv2": "opencv-python-headless",
+}
 
 
 def library(name: str) -> Any:
@@ -20,5 +26,5 @@ def library(name: str) -> Any:
         return importlib.import_module(name)
     except (ImportError, OSError) as error:
         raise MissingExtra(
-            f"reading video needs {_PACKAGES.get(name, name)}; install it: pip install 'ostinato[video]'"
+            f"reading video needs {_PACKAGES.get(name.partition(".")[0], name)}; install it: pip install 'ostinato[video]'"
         ) from error
