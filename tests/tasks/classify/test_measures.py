@@ -15,7 +15,7 @@ from ostinato.tasks.classify.baselines import MostFrequent
 from ostinato.tasks.classify.channels import ChannelEncoder, Steps
 from ostinato.tasks.classify.encoding import Part
 from ostinato.tasks.classify.examples import Classes, Examples, checked_labels, drawn_parts
-from ostinato.tasks.classify.linear import fit_linear
+from ostinato.tasks.base.linear import fit_linear
 from ostinato.tasks.classify.sequence_baselines import Neighbours, Statistics
 from ostinato.tasks.classify.text_baselines import BagOfWords
 

@@ -86,6 +86,18 @@ class ArrayClip:
         return 255.0 if most <= 255 else 65535.0 if most <= 65535 else most
 
 
+def pixels_of_array(frame: NDArray[Any], height: int, width: int, channels: int) -> Pixels:
+    """Return a frame in memory, `(H, W)` or `(H, W, C)`, as pixels of a size, as a clip of it would be read.
+
+    Raises:
+        DataError: it is no frame.
+    """
+    if frame.ndim not in (2, 3):
+        raise DataError(f"a frame has the shape {frame.shape}; expected (H, W) or (H, W, C)")
+    source = ArrayClip(frame[None], "the frame")
+    return next(source.frames()).pixels(height, width, channels)
+
+
 def _pixels(frame: NDArray[np.uint8]) -> Callable[[int, int, int], Pixels]:
     def pixels(height: int, width: int, channels: int) -> Pixels:
         if frame.shape == (height, width, channels):

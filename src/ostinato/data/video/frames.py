@@ -254,13 +254,44 @@ def _as_they_are(frames: Iterator[RawFrame], start: float) -> Iterator[tuple[flo
 
 def _at_rate(frames: Iterator[RawFrame], rate: float, start: float) -> Iterator[tuple[float, RawFrame]]:
     """Yield the frame that is seen at each moment, `1 / rate` seconds apart, counted from the first frame of all."""
-    number = math.ceil(start * rate - 1e-6)
-    early = _EARLY / rate
+    moments = Moments(rate, start)
     before: RawFrame | None = None
     for frame in frames:
-        while before is not None and number / rate + early < frame.time:
-            yield number / rate, before
-            number += 1
+        missed, there = moments.until(frame.time)
+        for moment in missed:
+            yield moment, before or frame
+        if there is not None:
+            yield there, frame
         before = frame
-    if before is not None and number / rate <= before.time + early:
-        yield number / rate, before
+
+
+class Moments:
+    """Moments `1 / rate` seconds apart, and which of them a frame that comes is seen at.
+
+    What is seen at a moment is decided when a frame comes, never later, so that a stream of frames gives what the whole
+    clip gives: a frame that comes up to a tenth of a step late still counts for the moment; of one that comes later,
+    the moments before it show the frame before.
+
+    Args:
+        rate: moments a second.
+        start: seconds from which on there are any.
+
+    >>> moments = Moments(10.0)
+    >>> moments.until(0.0), moments.until(0.08), moments.until(0.26)
+    (([], 0.0), ([], None), ([0.1, 0.2], None))
+    """
+
+    def __init__(self, rate: float, start: float = 0.0) -> None:
+        self.rate, self.number = rate, math.ceil(start * rate - 1e-6)
+
+    def until(self, time: float) -> tuple[list[float], float | None]:
+        """Return the moments that a frame comes too late for, and the one that it is in time for, if it is for any."""
+        early = _EARLY / self.rate
+        missed, there = list[float](), None
+        while self.number / self.rate < time - early:
+            missed.append(self.number / self.rate)
+            self.number += 1
+        if self.number / self.rate <= time + early:
+            there = self.number / self.rate
+            self.number += 1
+        return missed, there
