@@ -112,7 +112,7 @@ def checkpoint_path(directory: Path) -> Path:
 
 
 def cache_folder() -> Path | None:
-    """Return where what can be made again is to be kept, such as compiled objects: `OSTINATO_CACHE_DIR`, or the user's cache.
+    """Return where what can be made again is to be kept: `OSTINATO_CACHE_DIR`, or the user's cache.
 
     None if that variable is empty, or if this user has no home.
     """

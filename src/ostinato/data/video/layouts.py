@@ -20,6 +20,14 @@ _SURE = 0.25  # below it a joint of a detector is a guess
 _FACE = (10, 152, 234, 454, 1, 33, 133, 159, 145, 362, 263, 386, 374, 70, 107, 336, 300, 61, 291, 0, 17, 13, 14, 199)
 
 
+# left and right of a body, by number, and of the points of a face that are kept, by place
+_HOLISTIC = ((1, 4), (2, 5), (3, 6), *((a, a + 1) for a in range(7, 33, 2)))
+_COCO = tuple((a, a + 1) for a in range(1, 17, 2))
+_BODY_25 = ((2, 5), (3, 6), (4, 7), (9, 12), (10, 13), (11, 14), (15, 16), (17, 18), (19, 22), (20, 23), (21, 24))
+_COCO_18 = ((2, 5), (3, 6), (4, 7), (8, 11), (9, 12), (10, 13), (14, 15), (16, 17))
+_FACE_PAIRS = ((2, 3), (5, 10), (6, 9), (7, 11), (8, 12), (13, 16), (14, 15), (17, 18))
+
+
 @dataclass(frozen=True)
 class Layout:
     """A layout of landmarks.
@@ -30,6 +38,7 @@ class Layout:
         shoulders, hips: which of them, left and right; `None`: not known.
         hands: whether it has two hands of 21 points; face: points of the face that are kept.
         shapes: the shapes of one frame that mean it; 0 stands for any number.
+        pairs: joints that are left and right of each other.
     """
 
     name: str
@@ -39,6 +48,27 @@ class Layout:
     hands: bool = False
     face: int = 0
     shapes: tuple[tuple[int, ...], ...] = ()
+    pairs: tuple[tuple[int, int], ...] = ()
+
+    def mirrored(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return from where each feature of a mirrored body comes, and its sign; see `Body`; both `(features,)`."""
+        other = np.arange(self.joints)
+        for left, right in self.pairs:
+            other[left], other[right] = right, left
+        parts = [(3 * other[:, None] + np.arange(3)).ravel()]
+        signs = [np.tile([-1.0, 1.0, 1.0], self.joints)]
+        at = 3 * self.joints
+        if self.hands:
+            parts += [np.arange(at + 45, at + 90), np.arange(at, at + 45)]
+            signs += [np.tile([*np.tile([-1.0, 1.0], 21), -1.0, 1.0, 1.0], 2)]
+            at += 90
+        face = np.arange(self.face)
+        for left, right in _FACE_PAIRS if self.face else ():
+            face[left], face[right] = right, left
+        last = at + 2 * self.face
+        parts += [(at + 2 * face[:, None] + np.arange(2)).ravel(), np.arange(last, last + 3)]
+        signs += [np.tile([-1.0, 1.0], self.face), np.array([-1.0, 1.0, 1.0])]
+        return np.concatenate(parts).astype(np.int64), np.concatenate(signs).astype(np.float32)
 
     @property
     def features(self) -> int:
@@ -49,12 +79,12 @@ class Layout:
 LAYOUTS = {
     one.name: one
     for one in (
-        Layout("mediapipe", 33, (11, 12), (23, 24), True, len(_FACE), ((1662,), (543, 3))),
-        Layout("mediapipe-hands", 33, (11, 12), (23, 24), True, 0, ((258,),)),
-        Layout("mediapipe-pose", 33, (11, 12), (23, 24), False, 0, ((132,), (33, 4), (33, 3))),
-        Layout("yolo", 17, (5, 6), (11, 12), False, 0, ((17, 3), (0, 17, 3), (0, 17, 2), (17, 2))),
-        Layout("openpose", 25, (5, 2), (12, 9), True, 0, ((25, 3), (0, 25, 3))),
-        Layout("openpose-coco", 18, (5, 2), (11, 8), True, 0, ((18, 3), (0, 18, 3))),
+        Layout("mediapipe", 33, (11, 12), (23, 24), True, len(_FACE), ((1662,), (543, 3)), _HOLISTIC),
+        Layout("mediapipe-hands", 33, (11, 12), (23, 24), True, 0, ((258,),), _HOLISTIC),
+        Layout("mediapipe-pose", 33, (11, 12), (23, 24), False, 0, ((132,), (33, 4), (33, 3)), _HOLISTIC),
+        Layout("yolo", 17, (5, 6), (11, 12), False, 0, ((17, 3), (0, 17, 3), (0, 17, 2), (17, 2)), _COCO),
+        Layout("openpose", 25, (5, 2), (12, 9), True, 0, ((25, 3), (0, 25, 3)), _BODY_25),
+        Layout("openpose-coco", 18, (5, 2), (11, 8), True, 0, ((18, 3), (0, 18, 3)), _COCO_18),
     )
 }
 NAMES = ("auto", *LAYOUTS, "joints", "plain")

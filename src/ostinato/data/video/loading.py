@@ -109,7 +109,7 @@ class Flow:
         if before is None or min(grey.shape) < 8:
             return np.full((*grey.shape, 2), 128, np.uint8)
         moved = cv2.calcOpticalFlowFarneback(before, self.before, None, 0.5, 2, 9, 2, 5, 1.1, 0)
-        return np.clip(128 + FLOW_STEP * moved, 0, 255).round().astype(np.uint8)
+        return np.asarray(np.clip(128 + FLOW_STEP * moved, 0, 255).round(), np.uint8)
 
 
 @dataclass(eq=False)

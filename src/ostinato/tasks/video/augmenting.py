@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -18,13 +20,15 @@ class ClipAugmentation(nn.Module):
     Args:
         strength: 0 for nothing, 1 for much.
         mirror: whether half of the clips are mirrored.
+        turned: of landmarks, from where each number of a mirrored body comes, and its sign; see `Layout.mirrored`.
 
     Sources: T. DeVries and G. Taylor, "Improved regularization of convolutional neural networks with cutout", 2017.
     """
 
-    def __init__(self, strength: float, *, mirror: bool = False) -> None:
+    def __init__(self, strength: float, *, mirror: bool = False, turned: Any = None) -> None:
         super().__init__()
         self.strength, self.mirror = strength, mirror
+        self.turned = None if turned is None else tuple(torch.from_numpy(np.array(each)) for each in turned)
 
     def speed(self, frames: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Return clips that are faster or slower: frames `(time, batch, ...)` left out or shown twice."""
@@ -73,6 +77,14 @@ class ClipAugmentation(nn.Module):
         over = (columns >= first[:, 1:]) & (columns < (first + share)[:, 1:])
         hidden = (down[:, :, None] & over[:, None, :])[clip][:, None]
         return frames.masked_fill(hidden, 0.0)
+
+    def bodies(self, frames: Tensor) -> Tensor:
+        """Return landmarks `(time, batch, features)` as they were read, of which half of the clips are mirrored."""
+        if not self.training or not self.mirror or self.turned is None:
+            return frames
+        place, sign = self.turned
+        chosen = torch.rand(frames.shape[1], 1) < 0.5
+        return torch.where(chosen, frames[..., place] * sign, frames)
 
     def landmarks(self, frames: Tensor) -> Tensor:
         """Return changed landmarks `(time, batch, features)`, standardised: each number scaled and moved, and noise."""

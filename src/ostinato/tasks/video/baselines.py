@@ -47,7 +47,8 @@ class MeanFrame:
     Of landmarks: on mean and standard deviation of each number.
 
     Args:
-        spread: whether standard deviations are among the numbers; mean, scale: of the numbers; weights: `(numbers + 1, classes)`.
+        spread: whether standard deviations are among the numbers; mean, scale: of the numbers; weights: `(numbers +
+        1, classes)`.
     """
 
     spread: bool

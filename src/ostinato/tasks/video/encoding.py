@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from ostinato.data.video import Clips
 from ostinato.data.video.landmarks import Landmarks
+from ostinato.data.video.layouts import LAYOUTS
 from ostinato.data.video.loading import LoadedClips, Reader, kind_of_clip
 from ostinato.errors import DataError, UsageError
 from ostinato.tasks.base.batches import padded
@@ -82,6 +84,11 @@ class VideoEncoder:
             frame_rate=usual_rate(train, reader),
         )
 
+    def mirrored(self) -> Any:
+        """Return from where each number of a mirrored body comes, and its sign; `None`: that is not known."""
+        layout = LAYOUTS.get(self.reader.layout) if self.reader.kind == "landmarks" else None
+        return None if layout is None or layout.features != self.reader.features else layout.mirrored()
+
     def encode(self, clips: Clips) -> LoadedClips:
         """Return clips as they are to be read."""
         return LoadedClips(clips, self.reader)
@@ -142,6 +149,14 @@ def split_channels(channels: str) -> list[str]:
     return names
 
 
+def is_mirrored(parameters: VideoParameters, encoder: VideoEncoder) -> bool:
+    """Tell whether half of the training clips are mirrored."""
+    if parameters.mirror is not None:
+        return parameters.mirror
+    words = {word for name in encoder.classes.names for word in re.split(r"[^a-z]+", str(name).lower())}
+    return encoder.mirrored() is not None and not words & {"left", "right"}
+
+
 def is_convolutional(parameters: VideoParameters) -> bool:
     """Tell whether the cell reads maps."""
     return isinstance(parameters.cell, str) and parameters.cell in CONVOLUTIONAL
@@ -166,7 +181,7 @@ class VideoPart:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The class predicted for each clip, `(clips,)`, and the probabilities of all, `(clips, classes)`, if there are any."""
+    """The class predicted for each clip, `(clips,)`, and, if there are any, the probabilities `(clips, classes)`."""
 
     classes: Integers
     probabilities: Floats | None = None
@@ -178,7 +193,7 @@ class Prediction:
 
 
 class ClipBatch(NamedTuple):
-    """Padded clips: `frames (time, batch, H, W, C)` uint8 or `(time, batch, features)`, `lengths`, `targets (batch,)`."""
+    """Padded clips: `frames (time, batch, H, W, C)` or `(time, batch, features)`, `lengths`, `targets (batch,)`."""
 
     frames: Tensor
     lengths: Tensor

@@ -21,15 +21,16 @@ class VideoClassifier(Estimator[VideoTask], VideoParameters):
 
     Each frame, with its difference from the one before, goes through a small convolutional network that is trained
     here, or, of landmarks, through a linear layer; any recurrent cell reads what comes of it, and its outputs are
-    pooled over time. With `cell="conv-gru"` the recurrence is over maps. Probabilities are calibrated on the validation part.
+    pooled over time. With `cell="conv-gru"` the recurrence is over maps. Probabilities are calibrated on the validation
+    part.
 
     `fit` takes a table of paths and classes, a folder or `.zip` of a folder a class, or clips and labels apart: paths,
     arrays `(T, H, W)` or `(T, H, W, C)`, landmarks `(T, features)` or `(T, joints, 3)`. Its parameters are those of
     `VideoParameters`.
 
     Sources: J. Donahue et al., "Long-term recurrent convolutional networks for visual recognition and description",
-    CVPR
-    2015; N. Ballas et al., "Delving deeper into convolutional networks for learning video representations", ICLR 2016.
+    CVPR 2015; N. Ballas et al., "Delving deeper into convolutional networks for learning video representations", ICLR
+    2016.
 
     >>> import numpy as np
     >>> from ostinato import VideoClassifier

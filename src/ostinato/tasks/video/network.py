@@ -14,7 +14,7 @@ from ostinato.nn.pooling import Pooling
 from ostinato.nn.vision import FrameEncoder
 from ostinato.tasks.base.members import mean_probability
 from ostinato.tasks.video.augmenting import ClipAugmentation
-from ostinato.tasks.video.encoding import VideoEncoder, is_convolutional
+from ostinato.tasks.video.encoding import VideoEncoder, is_convolutional, is_mirrored
 from ostinato.tasks.video.parameters import VideoParameters
 
 _TOGETHER = 256  # frames that are encoded at once where nothing is learned
@@ -64,7 +64,9 @@ class VideoMember(nn.Module):
         self.register_buffer("mean", torch.from_numpy(encoder.mean.copy()))
         self.register_buffer("scale", torch.from_numpy(encoder.scale.copy()))
         self.register_buffer("change", torch.from_numpy(encoder.change.copy()))
-        self.augmentation = ClipAugmentation(parameters.augmentation, mirror=parameters.mirror)
+        self.augmentation = ClipAugmentation(
+            parameters.augmentation, mirror=is_mirrored(parameters, encoder), turned=encoder.mirrored()
+        )
         self.changing = encoder.reader.channels - 2 * encoder.reader.flow if self.pixels else len(encoder.mean)
         read = len(encoder.mean) + (self.changing if self.difference else 0)
         self.maps = is_convolutional(parameters)
@@ -116,6 +118,7 @@ class VideoMember(nn.Module):
     def encoded(self, frames: Tensor, lengths: Tensor) -> Tensor:
         """Return what the recurrent layers read: `(time, batch, features)`, or maps `(time, batch, channels, h, w)`."""
         if not self.pixels:
+            frames = self.augmentation.bodies(frames)
             read = self.read(frames, torch.cat([frames[:1], frames[:-1]]))
             return self.frames(self.augmentation.landmarks(read))
         time, batch = frames.shape[:2]

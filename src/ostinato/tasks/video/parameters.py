@@ -28,8 +28,8 @@ class VideoParameters(Parameters):
         name="video",
         kind="video classifier",
         help="tell what a clip shows: actions, signs, falls; from pixels or landmarks",
-        description="Train a recurrent classifier of clips - a small convolutional network over each frame, or landmarks "
-        "of bodies - hold a part out, and show it beside the mean frame and nearest neighbours.",
+        description="Train a recurrent classifier of clips - a small convolutional network over each frame, or "
+        "landmarks of bodies - hold a part out, and show it beside the mean frame and nearest neighbours.",
         examples="""
   ostinato fit video clips.csv --video path --label action --out model
   ostinato fit video clips.csv --video path --label action --group subject --out model
@@ -38,8 +38,8 @@ class VideoParameters(Parameters):
   ostinato predict model a.mp4 b.avi
   ls -tr camera/*.jpg | ostinato stream model                 one answer a frame
   ffmpeg -i CAMERA -f rawvideo -pix_fmt rgb24 -s 64x48 - | ostinato stream model --raw 64x48 --frame-rate 25""",
-        files="a table (CSV, TSV, JSON lines, Parquet) of paths and classes, or a folder or .zip of a folder a class; a "
-        "clip is a video file, a folder of pictures, an array (.npy, .npz), or landmarks",
+        files="a table (CSV, TSV, JSON lines, Parquet) of paths and classes, or a folder or .zip of a folder a class; "
+        "a clip is a video file, a folder of pictures, an array (.npy, .npz), or landmarks",
         many=True,
         hint="ostinato predict {out} CLIP",
         extras={"stream": _STREAM},
@@ -94,7 +94,9 @@ class VideoParameters(Parameters):
         low=0,
         high=1,
     )
-    mirror: bool = training(False, "mirror half of the training clips; not where left and right are classes")
+    mirror: bool | None = training(
+        None, "mirror half of the training clips", absent="bodies, unless a class is called left or right; no pictures"
+    )
     class_weights: Literal["none", "balanced"] | Mapping[Any, float] = training(
         "none", "how much each class counts in the loss; in Python also by label"
     )

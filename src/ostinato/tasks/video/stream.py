@@ -127,7 +127,7 @@ class VideoStream(Stream):
         return self._answer(with_temperature(scores, self.model.encoder.temperature)[0])
 
     def _due(self, given: Any, time: float | None, seen: _Seen) -> list[NDArray[Any]]:
-        """Return the frames that the network reads now that a frame came: none, one, or the one before several times."""
+        """Return the frames that the network reads now that one came: none, that one, or the one before again."""
         if isinstance(given, _Read):
             frame = self._checked(given.frame)
             seen.count += 1

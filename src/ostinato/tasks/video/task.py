@@ -35,6 +35,7 @@ from ostinato.tasks.video.encoding import (
     VideoEncoder,
     VideoPart,
     is_convolutional,
+    is_mirrored,
     reader_of,
     split_channels,
 )
@@ -257,7 +258,8 @@ class VideoTask(Task[VideoParameters, Clips, VideoEncoder, VideoPart, Prediction
         yield "calibration", f"temperature {encoder.temperature:.3f}"
 
     def settings(self, model: VideoModel) -> Mapping[str, Any]:
-        return {"input": model.encoder.reader.kind, "members": len(model.network.members)}
+        mirror = is_mirrored(model.parameters, model.encoder)
+        return {"input": model.encoder.reader.kind, "members": len(model.network.members), "mirror": mirror}
 
     def panels(self, model: VideoModel, records: Clips, examples: VideoPart, predicted: Prediction) -> Iterable[Panel]:
         yield from video_panels(model, examples, predicted)
@@ -317,7 +319,8 @@ def grouped_parts(labels: Sequence[Any], groups: Sequence[str], shares: Sequence
     """Draw parts of whole groups; of several draws, the one whose parts are most like the whole in classes and size.
 
     Args:
-        labels: of all clips; groups: what each belongs to.
+        labels: of all clips.
+        groups: what each belongs to.
         shares: of each part, 0 for none.
         seed: of the draws.
 
