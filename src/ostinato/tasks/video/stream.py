@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from ostinato.data.video import Body
 from ostinato.data.video.arrays import pixels_of_array
@@ -20,13 +19,12 @@ from ostinato.data.video.loading import Flow, Moments
 from ostinato.data.video.pictures import SUFFIXES, opened, pixels_of
 from ostinato.data.video.raw import Pixels
 from ostinato.errors import DataError, StreamRowError, UsageError
-from ostinato.nn.pooling import Running
-from ostinato.streaming import Headed, Row, SoundStream, Steps, Stream, refused, shared_steps, weights_mark
+from ostinato.streaming import NOTHING, Steps, Stream, refused
 from ostinato.tasks.base.members import mean_probability
 from ostinato.tasks.base.task import Model
 from ostinato.tasks.base.temperature import with_temperature
 from ostinato.tasks.video.encoding import Floats
-from ostinato.tasks.video.network import VideoMember
+from ostinato.tasks.video.member_steps import is_like, member_steps
 
 _LONGEST = 1e9  # seconds of a stream
 _MISSED = 10_000  # moments that a frame may come late; more is a broken clock
@@ -69,7 +67,7 @@ class VideoStream(Stream):
             raise UsageError(f"frame_rate is {rate!r}; expected frames a second, from 0.001 to 10000")
         self.model, self._answer, self._rate = model, answer, float(rate)
         self.reader = encoder.reader
-        self._members = [_member_steps(member) for member in model.network.members]
+        self._members = [member_steps(member) for member in model.network.members]
         self._layout = _layout(encoder) if self.reader.kind == "landmarks" else None
         self.reset()
 
@@ -95,6 +93,7 @@ class VideoStream(Stream):
         seen = _Seen(Moments(self.reader.rate), None if self._layout is None else Body(self._layout))
         seen = seen if begins else self._seen.copy()
         frames = self._due(given, time, seen)
+        yield NOTHING
         before = [member.state() for member in self._members]
         kept = [member.start() for member in self._members] if begins else self._kept
         try:
@@ -243,7 +242,7 @@ class VideoStream(Stream):
         if there:
             if not all(isinstance(each, list) and len(each) == len(start) for each in (states, pooled)):
                 raise refused("has other networks than the model")
-            if not all(_is_like(value, like) for value, like in zip(pooled, start, strict=True)):
+            if not all(is_like(value, like) for value, like in zip(pooled, start, strict=True)):
                 raise refused("has another pooling than the model")
             start = [[tuple(torch.from_numpy(each) for each in pool) for pool in value] for value in pooled]
         before = [member.state() for member in self._members]
@@ -341,224 +340,3 @@ def _layout(encoder: Any) -> Layout:
     if reader.layout == "joints":
         return Layout("joints", (reader.features - 3) // 3)
     return Layout("plain", 0)
-
-
-# --- members ---------------------------------------------------------------------------------------------------------
-
-
-def _member_steps(member: VideoMember) -> Any:
-    return _MapSteps(member) if member.maps else _VectorSteps(member)
-
-
-class _Parts:
-    """What is done around the recurrence; `member` is a copy that training does not change."""
-
-    member: VideoMember
-
-    def start(self) -> list[Running]:
-        return self.member.pooling.start()
-
-    def read(self, frame: NDArray[Any], before: NDArray[Any]) -> Tensor:
-        """Return what the recurrence reads of a frame, `(1, features)` or a map `(1, channels, h, w)`."""
-        with torch.inference_mode():
-            now, last = (torch.from_numpy(np.ascontiguousarray(each))[None] for each in (frame, before))
-            read = self.member.read(now, last)
-            if not self.member.pixels:
-                found: Tensor = self.member.frames(read)
-                return found
-            encoder: Any = self.member.frames
-            maps = encoder.maps(read)
-            return maps if self.member.maps else encoder.pooled(maps)
-
-    def advance(self, kept: list[Running], stepped: Tensor) -> list[Running]:
-        with torch.inference_mode():
-            return self.member.pooling.advance(kept, stepped)
-
-    def finish(self, kept: list[Running]) -> Tensor:
-        with torch.inference_mode():
-            logs: Tensor = self.member.head(self.member.pooling.finish(kept)).log_softmax(-1)
-            return logs
-
-
-class _VectorSteps(_Parts):
-    """A member whose stack is stepped by the compiled step that all streams of the model share."""
-
-    def __init__(self, member: VideoMember) -> None:
-        self._shared = shared_steps(member, lambda: Headed(member.stack, nn.Identity(), whole=_without_stack(member)))
-        beside: Any = self._shared.copy
-        self.member = beside.beside["whole"]
-        self._row = Row(self._shared)
-        self.state, self.restore = self._row.state, self._row.restore
-
-    @property
-    def mark(self) -> str:
-        return self._shared.mark
-
-    def step(self, read: Tensor) -> Steps:
-        stepped = yield self._row.ask(read[0].numpy())
-        return torch.from_numpy(stepped)[None]
-
-
-def _without_stack(member: VideoMember) -> VideoMember:
-    found = copy.copy(member)
-    found._modules = dict(member._modules)
-    found._modules["stack"] = None
-    return found
-
-
-class _MapSteps(_Parts):
-    """A member of a convolutional cell, whose state is maps."""
-
-    def __init__(self, member: VideoMember) -> None:
-        self.member = copy.deepcopy(member).eval()
-        self._state: Any = None
-
-    @property
-    def mark(self) -> str:
-        return weights_mark(self.member)
-
-    def state(self) -> Any:
-        """Return the state as arrays."""
-        if self._state is None:
-            return None
-        parts = self._state if isinstance(self._state, tuple) else (self._state,)
-        return [part.numpy() for part in parts]
-
-    def restore(self, state: Any) -> None:
-        """Go on from arrays.
-
-        Raises:
-            UsageError: they do not fit.
-        """
-        if state is None:
-            self._state = None
-            return
-        size = self.member.cell.hidden_size
-        whole = isinstance(state, list) and all(
-            isinstance(one, np.ndarray) and one.dtype == np.float32 and one.ndim == 4 and one.shape[:2] == (1, size)
-            and max(one.shape) <= 4096 and bool(np.isfinite(one).all())
-            for one in state
-        )  # fmt: skip
-        if not whole or not 1 <= len(state) <= 2 or len({one.shape for one in state}) > 1:
-            raise refused("has maps of another form than the model's")
-        parts = tuple(torch.from_numpy(one) for one in state)
-        self._state = parts if len(parts) > 1 else parts[0]
-
-    def step(self, read: Tensor) -> Iterator[Any]:
-        with torch.inference_mode():
-            before = self.member.cell.initial_state(read) if self._state is None else self._state
-            output, self._state = self.member.cell(read, before)
-            return self.member.flat(output)
-        yield
-
-
-# --- raw frames ------------------------------------------------------------------------------------------------------
-
-
-class RawVideo(SoundStream):
-    """Raw frames as bytes, one behind the other: what `ffmpeg -f rawvideo -pix_fmt rgb24` writes.
-
-    Args:
-        stream: that answers frames.
-        size: of a frame, `"WIDTHxHEIGHT"`.
-
-    Raises:
-        UsageError: it is no size.
-    """
-
-    kind = "raw video"
-
-    def __init__(self, stream: VideoStream, size: str) -> None:
-        parts = str(size).lower().split("x")
-        if len(parts) != 2 or not all(part.isdigit() and 1 <= int(part) <= 16_384 for part in parts):
-            raise UsageError(f'raw is "{size}"; expected the size of a frame, WIDTHxHEIGHT, such as 320x240')
-        if stream.reader.kind != "pixels":
-            raise UsageError(
-                "the model reads landmarks, so that raw frames tell it nothing; push landmarks, a frame a line"
-            )
-        self.stream, self.width, self.height = stream, int(parts[0]), int(parts[1])
-        self._bytes, self._count = b"", 0
-
-    @property
-    def packet(self) -> int:
-        """Bytes that are read at once, at most: what a frame lacks."""
-        return self._size - len(self._bytes)
-
-    @property
-    def _size(self) -> int:
-        return self.width * self.height * 3
-
-    def push(self, row: bytes) -> list[dict[str, Any]]:
-        """Take bytes in, and return an answer for each frame that is whole with them."""
-        held, found = self._bytes + bytes(row), []
-        while len(held) >= self._size:
-            frame, held = held[: self._size], held[self._size :]
-            pixels = np.frombuffer(frame, np.uint8).reshape(self.height, self.width, 3)
-            answer = self.stream.push(pixels)
-            self._count += 1
-            found.append({"frame": self._count, **answer})
-        self._bytes = held
-        return found
-
-    def lines(self, answer: Any) -> Iterator[Mapping[str, Any]]:
-        """Yield answers as they are."""
-        yield from answer
-
-    def finish(self) -> list[dict[str, Any]]:
-        """Return nothing: every frame was answered; and begin again.
-
-        Raises:
-            DataError: the last frame is not whole.
-        """
-        left = len(self._bytes)
-        self.reset()
-        if left:
-            raise DataError(
-                f"the last frame has {left:,} of {self._size:,} bytes; expected frames of {self.width} x "
-                f"{self.height} RGB: "
-                "check --raw and the pixel format (rgb24)"
-            )
-        return []
-
-    def reset(self) -> None:
-        """Begin a new clip."""
-        self.stream.reset()
-        self._bytes, self._count = b"", 0
-
-    def mark(self) -> str:
-        """Return what tells the model and the size from others."""
-        return f"{self.stream.mark()} {self.width}x{self.height}"
-
-    def kept(self) -> Mapping[str, Any]:
-        """Return what the stream keeps, and the bytes of a frame that is not whole."""
-        return {"inner": dict(self.stream.kept()), "bytes": list(self._bytes), "frames": self._count}
-
-    def accept(self, kept: Mapping[str, Any]) -> None:
-        """Go on from what was kept."""
-        held, count = kept.get("bytes"), kept.get("frames")
-        if not isinstance(held, list) or len(held) >= self._size or type(count) is not int or count < 0:
-            raise refused("has no frame that was begun")
-        if not all(type(one) is int and 0 <= one < 256 for one in held) or not isinstance(kept.get("inner"), dict):
-            raise refused("has no bytes of a frame")
-        self.stream.accept(kept["inner"])
-        self._bytes, self._count = bytes(held), count
-
-
-def _is_like(pooled: list[Any], start: list[Any]) -> bool:
-    """Tell whether arrays are laid out as what a pooling keeps, and are numbers."""
-    return (
-        isinstance(pooled, list)
-        and len(pooled) == len(start)
-        and all(
-            isinstance(pool, list)
-            and len(pool) == len(value)
-            and all(
-                isinstance(one, np.ndarray)
-                and one.dtype == np.float32
-                and one.shape == tuple(like.shape)
-                and bool(np.isfinite(one).all())
-                for one, like in zip(pool, value, strict=True)
-            )
-            for pool, value in zip(pooled, start, strict=True)
-        )
-    )

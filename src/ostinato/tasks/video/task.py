@@ -42,7 +42,8 @@ from ostinato.tasks.video.encoding import (
 from ostinato.tasks.video.network import VideoNetwork
 from ostinato.tasks.video.panels import video_panels
 from ostinato.tasks.video.parameters import VideoParameters
-from ostinato.tasks.video.stream import RawVideo, VideoStream
+from ostinato.tasks.video.raw import RawVideo
+from ostinato.tasks.video.stream import VideoStream
 from ostinato.training.config import TrainingConfig
 from ostinato.training.objective import Carry, Step
 
