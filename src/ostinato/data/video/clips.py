@@ -16,6 +16,7 @@ from ostinato.data.archives import ARCHIVES, archive_of, digest_of, members
 from ostinato.data.readers import read_table
 from ostinato.data.table import Table, texts
 from ostinato.data.video import files, pictures
+from ostinato.data.video.frames import Clip
 from ostinato.data.video.landmarks import files_in
 from ostinato.errors import ColumnError, DataError, UsageError
 
@@ -99,7 +100,7 @@ class Clips:
 def content_key(source: Any) -> bytes:
     """Return 16 bytes of the content of a clip, the same for equal ones: a file, a folder of files, an array."""
     if not isinstance(source, (str, Path)):
-        array = np.ascontiguousarray(source)
+        array = np.ascontiguousarray(source.frames if isinstance(source, Clip) else source)
         return hashlib.blake2b(array.tobytes(), digest_size=16, salt=repr(array.shape).encode()[:16]).digest()
     path = str(source)
     if not _is_folder(path):
@@ -189,6 +190,8 @@ def read_clips(
     """
     if isinstance(source, Clips):
         return source
+    if isinstance(source, Clip):
+        return _of_list([source])
     if isinstance(source, (str, Path)):
         path = str(source)
         if _is_folder(path) or archive_of(path) is not None:
@@ -296,7 +299,11 @@ def _of_list(given: Any) -> Clips:
             sources += located([str(one)], Path(), f"clip {number}")
             names.append(str(one))
             continue
-        array = one.detach().cpu().numpy() if hasattr(one, "detach") else np.asarray(getattr(one, "frames", one))
+        if isinstance(one, Clip):
+            sources.append(one)
+            names.append(one.name)
+            continue
+        array = _as_array(one, number)
         if array.dtype.kind not in "biuf" or not 2 <= array.ndim <= 4:
             raise UsageError(
                 f"clip {number} is a {type(one).__name__} of shape {array.shape}; expected a path or an array "
@@ -305,6 +312,13 @@ def _of_list(given: Any) -> Clips:
         sources.append(array)
         names.append(f"clip {number}")
     return Clips("the clips" if len(sources) > 1 else names[0], tuple(sources), tuple(names))
+
+
+def _as_array(one: Any, number: int) -> NDArray[Any]:
+    try:
+        return np.asarray(one.detach().cpu() if hasattr(one, "detach") else one)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"clip {number} is no array ({str(error)[:80]}); expected (T, H, W, C)") from error
 
 
 def _is_folder(path: str) -> bool:

@@ -146,9 +146,10 @@ def people_of(frame: NDArray[Any], layout: Layout) -> list[Person]:
     if layout.name.startswith("mediapipe"):
         found = [_mediapipe(frame, layout)]
     elif layout.name == "joints" and frame.ndim == 2:
-        found = [Person(_seen(frame))]
+        found = [Person(_seen(frame[:, :2]))]
     else:
         points = frame.reshape(-1, 3) if frame.ndim == 1 else frame
+        points = points[..., :2] if layout.name == "joints" else points
         found = [Person(_seen(one)) for one in (points if points.ndim == 3 else points[None])]
     return [person for person in found if (person.body[:, 2] > 0).any()]
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ostinato.data.notes import note
 from ostinato.data.video.clips import Clips, content_key
-from ostinato.data.video.frames import Moments, kind_of, stream_frames
+from ostinato.data.video.frames import Clip, Moments, kind_of, stream_frames
 from ostinato.data.video.landmarks import Landmarks, files_in
 from ostinato.data.video.libraries import library
 from ostinato.data.video.raw import Pixels
@@ -202,7 +202,7 @@ def kind_of_clip(source: Any) -> Kind:
             endings = {PurePosixPath(name).suffix.lower() for name in files_in(path)}
             return "landmarks" if endings & {".npy", ".json"} else "pixels"
         return "pixels"
-    return _kind_of_array(np.asarray(source))
+    return "pixels" if isinstance(source, Clip) else _kind_of_array(np.asarray(source))
 
 
 def _kind_of_array(array: NDArray[Any]) -> Kind:

@@ -36,8 +36,8 @@ class Look:
             UsageError: a size or the number of channels is none.
         """
         for name, value in (("height", self.height), ("width", self.width)):
-            if value is not None and not 1 <= value <= LARGEST:
-                raise UsageError(f"{name} is {value}; expected a number of pixels from 1 to {LARGEST:,}")
+            if value is not None and not (isinstance(value, int) and 1 <= value <= LARGEST):
+                raise UsageError(f"{name} is {value!r}; expected a number of pixels from 1 to {LARGEST:,}")
         if self.channels not in (1, 3):
             raise UsageError(f"channels is {self.channels!r}; expected 1 (grey) or 3 (red, green and blue)")
 

@@ -84,7 +84,9 @@ def write_video(path: str | Path, frames: Iterable[NDArray[np.uint8]], rate: flo
         container.mux(stream.encode(None))
         container.close()
         aside.replace(path)
-    except (OSError, av.error.FFmpegError) as error:
+    except (OSError, ValueError, av.error.FFmpegError) as error:
+        if isinstance(error, UsageError):
+            raise
         raise OutputError(f"{path} cannot be written ({str(error)[:100]}); choose another folder or ending") from error
     finally:
         if container is not None:

@@ -59,6 +59,13 @@ class VideoEncoder:
             raise ValueError(f"scales of {self.mean.shape} do not fit {width} channels")
         if not 1 <= self.reader.height <= 4096 or not 1 <= self.reader.width <= 4096 or not 0 < self.reader.rate <= 1e4:
             raise ValueError("the size or rate of frames is none")
+        if not 0 < self.frame_rate <= 1e5 or not 0 < self.temperature <= 1e3:
+            raise ValueError("the rate of clips or the temperature is none")
+
+    @property
+    def reading(self) -> bool:
+        """That later clips are read as those of the training."""
+        return True
 
     @classmethod
     def fit(cls, parameters: VideoParameters, train: Clips) -> VideoEncoder:
@@ -128,7 +135,7 @@ def reader_of(parameters: VideoParameters, clips: Clips) -> Reader:
         rate=parameters.rate,
         height=parameters.height,
         width=parameters.width,
-        colour="colour" in names,
+        colour="colour" in names or parameters.backbone is not None,
         flow="flow" in names,
         layout=parameters.layout,
     )

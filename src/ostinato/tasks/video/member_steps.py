@@ -34,6 +34,9 @@ class _Parts:
         """Return what the recurrence reads of a frame, `(1, features)` or a map `(1, channels, h, w)`."""
         with torch.inference_mode():
             now, last = (torch.from_numpy(np.ascontiguousarray(each))[None] for each in (frame, before))
+            if self.member.frozen:
+                whole: Tensor = self.member.frames(now[..., :3].float().movedim(-1, 1))
+                return whole
             read = self.member.read(now, last)
             if not self.member.pixels:
                 found: Tensor = self.member.frames(read)

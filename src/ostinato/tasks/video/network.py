@@ -11,7 +11,7 @@ from ostinato.cells import CATALOGUE
 from ostinato.engine import scan
 from ostinato.nn.by_name import stack_of
 from ostinato.nn.pooling import Pooling
-from ostinato.nn.vision import FrameEncoder
+from ostinato.nn.vision import FrameEncoder, FrozenFrames
 from ostinato.tasks.base.members import mean_probability
 from ostinato.tasks.video.augmenting import ClipAugmentation
 from ostinato.tasks.video.encoding import VideoEncoder, is_convolutional, is_mirrored
@@ -26,11 +26,13 @@ class VideoNetwork(nn.Module):
     Args:
         parameters: of the fit.
         encoder: what was fitted before.
+        weights: file of the backbone's weights, where training begins; `None`: they are loaded with all others.
     """
 
-    def __init__(self, parameters: VideoParameters, encoder: VideoEncoder) -> None:
+    def __init__(self, parameters: VideoParameters, encoder: VideoEncoder, weights: str | None = None) -> None:
         super().__init__()
-        self.members = nn.ModuleList(VideoMember(parameters, encoder) for _ in range(members_of(parameters, encoder)))
+        count = members_of(parameters, encoder)
+        self.members = nn.ModuleList(VideoMember(parameters, encoder, weights) for _ in range(count))
 
     def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
         """Return scores `(members, batch, classes)` in training, else logarithms of probabilities `(batch, classes)`.
@@ -55,7 +57,7 @@ class VideoMember(nn.Module):
     scale: Tensor
     change: Tensor
 
-    def __init__(self, parameters: VideoParameters, encoder: VideoEncoder) -> None:
+    def __init__(self, parameters: VideoParameters, encoder: VideoEncoder, weights: str | None = None) -> None:
         super().__init__()
         self.pixels, self.difference = (
             encoder.reader.kind == "pixels",
@@ -70,8 +72,11 @@ class VideoMember(nn.Module):
         self.changing = encoder.reader.channels - 2 * encoder.reader.flow if self.pixels else len(encoder.mean)
         read = len(encoder.mean) + (self.changing if self.difference else 0)
         self.maps = is_convolutional(parameters)
-        self.frames: FrameEncoder | VectorEncoder = (
-            FrameEncoder(read, parameters.features, widths=[parameters.filters * k for k in (1, 2, 4)])
+        self.frozen = parameters.backbone is not None and self.pixels
+        self.frames: FrameEncoder | VectorEncoder | FrozenFrames = (
+            FrozenFrames(str(parameters.backbone), parameters.features, weights)
+            if self.frozen
+            else FrameEncoder(read, parameters.features, widths=[parameters.filters * k for k in (1, 2, 4)])
             if self.pixels
             else VectorEncoder(read, parameters.features)
         )
@@ -140,6 +145,10 @@ class VideoMember(nn.Module):
         return whole.unflatten(0, (time, batch))
 
     def _maps(self, frames: Tensor, before: Tensor, clip: Tensor, count: int) -> Tensor:
+        if isinstance(self.frames, FrozenFrames):
+            colours = frames[..., :3].float().movedim(-1, 1)
+            changed = self.augmentation.pictures((colours - 128) / 64, clip, count)
+            return self.frames((changed * 64 + 128).clamp(0, 255))
         read = self.augmentation.pictures(self.read(frames, before), clip, count)
         assert isinstance(self.frames, FrameEncoder)
         maps = self.frames.maps(read)

@@ -56,13 +56,20 @@ def _clip_panels(model: Model[Any, Any], part: VideoPart, row: int, predicted: P
     rate = model.encoder.reader.rate
     if model.encoder.reader.kind == "pixels":
         yield _strip(model, part, row, clip, weights, title)
-    times = tuple((np.arange(len(clip)) / rate).round(4).tolist())
+    pixels = model.encoder.reader.kind == "pixels"
+    times = tuple((np.arange(len(clip)) / (rate if pixels else 1.0)).round(4).tolist())
     shown = np.argsort(-scores.max(0))[:6]
     lines = {names[each]: tuple(scores[:, each].round(4).tolist()) for each in sorted(shown.tolist())}
     if weights is not None:
         lines["attention"] = tuple((weights / max(weights.max(), 1e-9)).round(4).tolist())
-    axis = "seconds" if model.encoder.reader.kind == "pixels" else "seconds, at 8 frames a second"
-    yield Curve(f"Frame by frame: {title}", times, lines, axis, "probability so far", note=_note(weights, model))
+    yield Curve(
+        f"Frame by frame: {title}",
+        times,
+        lines,
+        "seconds" if pixels else "frame",
+        "probability so far",
+        note=_note(weights, model),
+    )
 
 
 def _note(weights: NDArray[Any] | None, model: Model[Any, Any]) -> str:

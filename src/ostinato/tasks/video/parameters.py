@@ -68,14 +68,20 @@ class VideoParameters(Parameters):
         "grey+difference",
         "what is read of a frame: grey or colour, difference from the one before, flow; with + between",
     )
-    window: int = data(
-        128, "frames of a clip, at most, that a training step reads; of longer ones a part is drawn", low=4
-    )
+    window: int | None = data(
+        None, "frames of a clip that a training step reads, at most; of longer ones a part is drawn", low=4,
+        absent="128 of pixels, 512 of landmarks",
+    )  # fmt: skip
     validation: float = data(0.15, "share of every class that finds the temperature, or stops", low=0, below=0.5)
     test: float = data(0.15, "share of every class that is held out to be judged on", low=0, below=0.5)
     cell: Cell = model("gru", "recurrent cell, any of docs/cells.md, transformer, or of maps: conv-gru, conv-lstm")
     hidden_size: int = model(64, "units of a layer and direction", low=1)
     num_layers: int = model(1, "layers", low=1)
+    backbone: str | None = model(
+        None, "network of torchvision or timm whose features of frames are read as they are, such as resnet18",
+        absent="a small network that is trained",
+    )  # fmt: skip
+    backbone_weights: str | None = data(None, "file with the weights of the backbone: .pth or .safetensors")
     features: int = model(64, "that a frame comes to before the recurrent layers", low=1)
     filters: int = model(16, "channels of the first convolution over a frame; the next have twice as many each", low=1)
     bidirectional: bool = model(False, "read from the end too; such a model cannot answer live")

@@ -93,6 +93,13 @@ class VideoTask(Task[VideoParameters, Clips, VideoEncoder, VideoPart, Prediction
     def check(self, parameters: VideoParameters, *, tested: bool) -> None:
         split_kinds(parameters.pooling)
         split_channels(parameters.channels)
+        if (parameters.backbone is None) != (parameters.backbone_weights is None):
+            raise UsageError(
+                "a backbone needs its weights in a file, and nothing is downloaded; give both backbone and "
+                "backbone_weights (--backbone resnet18 --backbone-weights FILE)"
+            )
+        if parameters.backbone is not None and is_convolutional(parameters):
+            raise UsageError(f"the cell {parameters.cell} reads maps, and a backbone gives vectors; take another cell")
         if is_convolutional(parameters):
             if parameters.bidirectional or parameters.num_layers > 1:
                 raise UsageError(
@@ -164,7 +171,7 @@ class VideoTask(Task[VideoParameters, Clips, VideoEncoder, VideoPart, Prediction
         return VideoEncoder.fit(parameters, train)
 
     def network(self, parameters: VideoParameters, encoder: VideoEncoder, train: Clips | None) -> nn.Module:
-        return VideoNetwork(parameters, encoder)
+        return VideoNetwork(parameters, encoder, None if train is None else parameters.backbone_weights)
 
     def encode(self, model: VideoModel, records: Clips) -> VideoPart:
         arrays = model.encoder.encode(records)
@@ -175,7 +182,11 @@ class VideoTask(Task[VideoParameters, Clips, VideoEncoder, VideoPart, Prediction
     def batches(self, model: VideoModel, examples: VideoPart, *, training: bool) -> ClipBatches:
         given = model.parameters
         return ClipBatches(
-            examples, batch_size=given.batch_size, window=given.window, shuffle=training, seed=given.seed
+            examples,
+            batch_size=given.batch_size,
+            window=given.window or (128 if examples.arrays.reader.kind == "pixels" else 512),
+            shuffle=training,
+            seed=given.seed,
         )
 
     def objective(self, model: VideoModel, train: VideoPart) -> VideoObjective:
