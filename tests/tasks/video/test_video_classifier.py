@@ -2,9 +2,11 @@
 
 import json
 import sys
+import types
 
 import numpy as np
 import pytest
+import torch
 
 import ostinato
 from ostinato import VideoClassifier
@@ -269,3 +271,35 @@ def test_a_model_that_reads_the_end_is_not_streamed() -> None:
     model = VideoClassifier(epochs=1, test=0, validation=0, bidirectional=True, **SMALL).fit(_clips(), ["a", "b"] * 4)
     with pytest.raises(UsageError, match="no-bidirectional"):
         model.stream()
+
+
+class Backbone(torch.nn.Module):
+    """Stands in for a network of torchvision."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.fc = torch.nn.Conv2d(3, 5, 3, 2), torch.nn.Linear(5, 9)
+
+    def forward(self, frames):
+        return self.fc(self.body(frames).mean((2, 3)))
+
+
+def test_a_network_with_its_weights_in_a_file_may_read_the_frames(tmp_path, monkeypatch) -> None:
+    models = types.ModuleType("torchvision.models")
+    models.get_model = lambda name, weights: Backbone()
+    monkeypatch.setitem(sys.modules, "timm", None)
+    monkeypatch.setitem(sys.modules, "torchvision.models", models)
+    torch.save(Backbone().state_dict(), tmp_path / "w.pt")
+    clips = _clips()
+    options = {**SMALL, "epochs": 1, "test": 0, "validation": 0, "backbone": "small"}
+    with pytest.raises(UsageError, match="nothing is downloaded"):
+        VideoClassifier(**options).fit(clips, ["a", "b"] * 4)
+    model = VideoClassifier(**options, backbone_weights=str(tmp_path / "w.pt")).fit(clips, ["a", "b"] * 4)
+    model.save(tmp_path / "m")
+    (tmp_path / "w.pt").unlink()
+    again = ostinato.load(tmp_path / "m")
+    assert np.array_equal(again.predict_proba(clips), model.predict_proba(clips))
+    stream = again.stream(frame_rate=25)
+    for frame in clips[0]:
+        answer = stream.push(frame)
+    assert list(answer["probabilities"].values()) == pytest.approx(model.predict_proba(clips[:1])[0], abs=1e-5)
