@@ -18,11 +18,12 @@ def moving(count: int = 20, height: int = 32, width: int = 48, seed: int = 0) ->
 
 def film(
     path: Path, frames: np.ndarray, *, rate: int = 10, codec: str = "mpeg4", times: list[int] | None = None,
-    rotation: int = 0, base: int = 100,
+    rotation: int = 0,
 ) -> Path:  # fmt: skip
     """Write frames; `times`: their presentation times in hundredths of a second."""
     import av
 
+    base = 100 if times else rate
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=Fraction(rate))
         stream.height, stream.width = frames.shape[1:3]
@@ -33,7 +34,7 @@ def film(
             stream.set_display_rotation(rotation)
         for number, frame in enumerate(frames):
             picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-            picture.pts = times[number] if times else number * base // rate
+            picture.pts = times[number] if times else number
             picture.time_base = Fraction(1, base)
             container.mux(stream.encode(picture))
         container.mux(stream.encode(None))

@@ -11,7 +11,7 @@ import torch
 import ostinato
 from ostinato import VideoClassifier
 from ostinato.cli.main import main
-from ostinato.data.video import read_clip, write_video
+from ostinato.data.video import Clip, read_clip, write_video
 from ostinato.errors import DataError, OstinatoError, StreamRowError, UsageError
 from ostinato.tasks.base.summary import Frames
 from ostinato.tasks.video.panels import key_frames
@@ -48,7 +48,7 @@ def fitted(folder, tmp_path_factory):
     cache = tmp_path_factory.mktemp("cache")
     patch = pytest.MonkeyPatch()
     patch.setenv("OSTINATO_CACHE_DIR", str(cache))
-    model = VideoClassifier(label="action", group="who", rate=5, epochs=25, **SMALL)
+    model = VideoClassifier(label="action", group="who", rate=5, epochs=40, **SMALL)
     yield model.fit(folder / "clips.csv", directory=folder / "model")
     patch.undo()
 
@@ -61,7 +61,8 @@ def test_what_clips_show_is_learned_and_stands_beside_the_baselines(fitted) -> N
     }  # fmt: skip
     assert "whole groups of who" in fitted.scores_.protocol
     assert fitted.classes_.tolist() == ["back", "onward"]
-    assert fitted.predict([going(True, 99), going(False, 98)]).tolist() == ["onward", "back"]
+    new = [Clip(going(right, 99), np.arange(12) / 10, 10.0, "new") for right in (True, False)]
+    assert fitted.predict(new).tolist() == ["onward", "back"]
 
 
 def test_a_model_comes_back_from_disk_and_embeds(fitted, folder) -> None:
@@ -142,7 +143,7 @@ def test_the_report_shows_key_frames_with_their_attention(fitted, tmp_path) -> N
     text = fitted.report(tmp_path / "r.html").read_text()
     assert "Key frames" in text
     assert "data:image/jpeg;base64," in text
-    assert key_frames(20, None) == [0, 3, 5, 8, 10, 13, 15, 18] or len(key_frames(20, None)) == 8
+    assert len(key_frames(20, None)) == 8
     assert key_frames(4, np.array([0.1, 0.2, 0.3, 0.4])) == [0, 1, 2, 3]
 
 
@@ -235,7 +236,6 @@ def _clips(count=8):
         ({}, _clips(), ["a"] * 8),
         ({}, _clips(), ["a", "b"] * 3),
         ({}, [], []),
-        ({}, _clips(2), ["a", "b"]),
         ({"channels": "red"}, _clips(), ["a", "b"] * 4),
         ({"channels": "difference"}, _clips(), ["a", "b"] * 4),
         ({"pooling": "median"}, _clips(), ["a", "b"] * 4),
@@ -249,7 +249,6 @@ def _clips(count=8):
         ({}, [np.zeros((4, 9)), *_clips(7)], ["a", "b"] * 4),
         ({}, [np.zeros((4, 9)), *[np.zeros((4, 8))] * 7], ["a", "b"] * 4),
         ({}, [np.full((4, 9), np.inf), *[np.zeros((4, 9))] * 7], ["a", "b"] * 4),
-        ({"input": "landmarks"}, _clips(), ["a", "b"] * 4),
         ({"input": "pixels"}, [np.zeros((4, 9))] * 8, ["a", "b"] * 4),
         ({}, [np.zeros((0, 9, 9))] * 8, ["a", "b"] * 4),
         ({"class_weights": {"a": 1}}, _clips(), ["a", "b"] * 4),

@@ -80,11 +80,23 @@ class VideoFile:
         Raises:
             DataError: there are none, or the file cannot be read.
         """
+        # where an index leads to a place after the second, or to none, the file is decoded from its beginning
+        begun = False
+        if start > 1.0:
+            for frame in self._from(start, sought=True):
+                begun = True
+                yield frame
+        if not begun:
+            yield from self._from(start, sought=False)
+
+    def _from(self, start: float, *, sought: bool) -> Iterator[RawFrame]:
         self.damage = Damage()
         with self._opened() as (container, stream):
-            sought = _sought(container, stream, start)
-            clock = _Clock(1.0 / self.rate, None if not sought else _start_of(stream))
-            count, turn, before = 0, None, None
+            if sought and not _sought(container, stream, start):
+                return
+            clock = _Clock(1.0 / self.rate, _start_of(stream) if sought else None)
+            count, turn = 0, None
+            before: RawFrame | None = None
             for frame in self._decoded(container, stream):
                 count += 1
                 turn = _turn_of(frame) if turn is None else turn
@@ -93,6 +105,8 @@ class VideoFile:
                 if time < start - 1e-6:
                     before = raw
                     continue
+                if before is None and sought and time > start + 1e-6 and count == 1:
+                    return
                 if before is not None and time > start + 1e-6:
                     yield before
                 before = None
@@ -251,7 +265,7 @@ def _start_of(stream: Any) -> float:
 
 def _sought(container: Any, stream: Any, start: float) -> bool:
     """Go to the key frame before a second, where the file can be sought in; else it is decoded from its beginning."""
-    if start <= 1.0 or stream.time_base is None or stream.start_time is None:
+    if stream.time_base is None or stream.start_time is None:
         return False
     av = library("av")
     try:

@@ -54,6 +54,8 @@ class Landmarks:
         """Return them as a network reads them, `(T, features)`: by `Body`, and `plain` ones as they are."""
         if self.layout.name == "plain":
             assert self._array is not None
+            if np.isinf(np.asarray(self._array, np.float64)).any():
+                raise DataError(f"{self.name} has infinite numbers; leave it out, or mark what is missing as NaN")
             return held(np.asarray(self._array, np.float32))
         body = Body(self.layout)
         return np.stack([body.push(people) for people in self.people()])

@@ -74,6 +74,12 @@ class VideoEncoder:
         loaded = LoadedClips(train, reader)
         rows = np.unique(np.linspace(0, len(train) - 1, min(_LOOKED_AT, len(train))).astype(int))
         parts = [_some(loaded[row]) for row in rows]
+        widths = {part.shape[1:] for part in parts}
+        if len(widths) > 1:
+            raise DataError(
+                f"{train.origin} has clips of {' and '.join(str(each[-1]) for each in sorted(widths))} numbers a frame; "
+                "expected landmarks of one layout in all"
+            )
         values, changes = np.concatenate(parts), np.concatenate([np.diff(part, axis=0) for part in parts])
         axes = tuple(range(values.ndim - 1))
         scale = np.maximum(values.std(axes), 1e-3 if reader.kind == "landmarks" else 1.0)
