@@ -77,7 +77,7 @@ class VideoEncoder:
         widths = {part.shape[1:] for part in parts}
         if len(widths) > 1:
             raise DataError(
-                f"{train.origin} has clips of {' and '.join(str(each[-1]) for each in sorted(widths))} numbers a frame; "
+                f"{train.origin} has clips of {sorted(each[-1] for each in widths)} numbers a frame; "
                 "expected landmarks of one layout in all"
             )
         values, changes = np.concatenate(parts), np.concatenate([np.diff(part, axis=0) for part in parts])
