@@ -24,7 +24,7 @@ def folder(tmp_path_factory):
     film(where / "a.mp4", FRAMES)
     film(where / "a.mkv", FRAMES)
     film(where / "a.avi", FRAMES, codec="mjpeg")
-    film(where / "a.ts", FRAMES, codec="mpeg2video", rate=25)
+    film(where / "a.ts", moving(60), codec="mpeg2video", rate=25)
     film(where / "uneven.mkv", FRAMES[:6], times=[0, 10, 15, 60, 130, 135])
     (where / "pictures").mkdir()
     for number, frame in enumerate(FRAMES[:12], 1):
@@ -36,7 +36,7 @@ def folder(tmp_path_factory):
 def test_a_file_is_read_as_pyav_decodes_it(folder, name) -> None:
     clip = read_clip(folder / name)
     expected = bare(folder / name)
-    assert len(clip) == len(expected) == len(FRAMES)
+    assert len(clip) == len(expected) >= len(FRAMES)
     assert np.array_equal(clip.frames, expected)
     assert clip.warnings == ()
     assert np.allclose(np.diff(clip.times), 1 / clip.rate, atol=2e-3)
@@ -113,7 +113,8 @@ def test_a_film_that_was_turned_stands_upright(tmp_path, degrees) -> None:
 def test_damaged_frames_in_the_middle_are_left_out_and_counted(folder, tmp_path) -> None:
     content = bytearray((folder / "a.avi").read_bytes())
     middle = content.index(b"00dc", len(content) // 2)
-    content[middle + 8 : middle + 60] = bytes(52)
+    size = int.from_bytes(content[middle + 4 : middle + 8], "little")
+    content[middle + 8 : middle + 8 + size] = bytes(size)
     (tmp_path / "damaged.avi").write_bytes(content)
     stream = stream_frames(tmp_path / "damaged.avi")
     count = sum(1 for _ in stream)

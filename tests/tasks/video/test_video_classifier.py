@@ -201,7 +201,7 @@ def test_landmarks_are_learned_whichever_hand_makes_the_sign() -> None:
         clip[:, hand, 1] += np.sin(np.arange(10)) if number % 2 else -np.arange(10) / 5
         clips.append(clip[:, None].astype(np.float32))
         labels.append("wave" if number % 2 else "raise")
-    model = VideoClassifier(epochs=15, members=1, test=0.25, progress=False, features=16, hidden_size=16)
+    model = VideoClassifier(epochs=40, members=1, test=0.25, progress=False, features=16, hidden_size=16)
     model.fit(clips, labels)
     assert model.scores_["accuracy"] >= 0.85
     assert model.summary_.settings["mirror"] == "True"

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.data.archives import ARCHIVES, archive_of, digest_of, members
+from ostinato.data.frames import plain_value
 from ostinato.data.readers import read_table
 from ostinato.data.table import Table, texts
 from ostinato.data.video import files, pictures
@@ -48,7 +49,7 @@ class Clips:
     origin: str
     sources: tuple[Any, ...]
     names: tuple[str, ...]
-    labels: tuple[str, ...] | None = None
+    labels: tuple[Any, ...] | None = None
     texts: tuple[str, ...] | None = None
     groups: tuple[str, ...] | None = None
 
@@ -213,7 +214,7 @@ def read_clips(
     missing = next((number for number, one in enumerate(labels, 1) if one is None or one != one), None)
     if missing is not None:
         raise DataError(f"clip {missing} has no label; give it one, or leave it out")
-    return replace(found, labels=tuple(str(one) for one in labels))
+    return replace(found, labels=tuple(plain_value(one) for one in labels))
 
 
 def located(paths: Sequence[str], folder: Path, origin: str) -> list[str]:

@@ -138,7 +138,7 @@ def small_frames(clip: NDArray[Any]) -> NDArray[np.float32]:
         return np.asarray(clip, np.float32)
     parts = []
     for first in range(0, len(clip), 256):
-        frames = torch.from_numpy(np.ascontiguousarray(clip[first : first + 256])).float().permute(0, 3, 1, 2)
+        frames = torch.from_numpy(np.array(clip[first : first + 256])).float().permute(0, 3, 1, 2)
         parts.append(torch.nn.functional.adaptive_avg_pool2d(frames, (_ROWS, _COLUMNS)).flatten(1))
     return torch.cat(parts).numpy()
 
