@@ -63,10 +63,6 @@ def models(tmp_path_factory):
             [(np.sin(np.arange(3200 + 100 * i) / 4), 8000) for i in range(12)], ["hum", "ho hum"] * 6
         ),
         "video": VideoClassifier(height=12, width=16, filters=2, features=4, test=0, **FEW).fit(CLIPS, ["a", "b"] * 6),
-        "maps": VideoClassifier(height=12, width=16, filters=2, cell="conv-gru", test=0, **FEW).fit(
-            CLIPS, ["a", "b"] * 6
-        ),
-        "poses": VideoClassifier(features=4, test=0, **FEW).fit([clip[:, 0] for clip in CLIPS], ["a", "b"] * 6),
         "language": LanguageModel(**FEW).fit(["the cat sat on the mat and looked at the dog"] * 30),
     }
     return {name: model.save(folder / name) for name, model in made.items()}
@@ -104,7 +100,7 @@ def _refusal(folder) -> str:
 
 NAMES = [
     "anomaly", "forecaster", "transformer", "recursive", "sequences", "texts", "tagger", "events", "composer",
-    "speech", "language", "video", "maps", "poses",
+    "speech", "language", "video",
 ]  # fmt: skip
 
 
@@ -153,8 +149,6 @@ USES = {
     "events": lambda model: list(model.answers({"case": [1, 1], "activity": ["a", "b"], "time": [0, 1]})),
     "speech": lambda model: model.predict([(np.sin(np.arange(3200) / 4), 8000)]),
     "video": lambda model: model.predict(CLIPS[:2]),
-    "maps": lambda model: model.predict(CLIPS[:2]),
-    "poses": lambda model: model.predict([clip[:, 0] for clip in CLIPS[:2]]),
     "language": lambda model: model.generate("the", length=3),
     "composer": lambda model: model.compose(bars=2),
 }

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ostinato.data.video.layouts import Layout, Person, Points
+from ostinato.data.video.layouts import HAND, Layout, Person, Points
 
 Features = NDArray[np.float32]
 _FURTHEST = 8.0  # sizes of the body; further away is an error of the detector
@@ -47,7 +47,7 @@ class Body:
         self._centre: NDArray[np.float32] | None = None
         self._size = 0.0
         self._body = np.zeros((joints, 2), np.float32)
-        self._hands = np.zeros((2, 21, 2), np.float32)
+        self._hands = np.zeros((2, HAND - 3), np.float32)
         self._face = np.zeros((self.layout.face, 2), np.float32)
 
     def state(self) -> dict[str, Any]:
@@ -99,10 +99,10 @@ class Body:
         for side, hand in enumerate(hands):
             place = np.zeros(3, np.float32)
             if hand is not None and self._centre is not None:
-                self._hands[side] = _by_itself(hand, hand[0, :2])
+                self._hands[side] = _hand(hand)
                 wrist = np.clip((hand[0, :2] - self._centre) / self._size, -_FURTHEST, _FURTHEST)
                 place = np.array([*wrist, 1.0], np.float32)
-            parts += [self._hands[side].ravel(), place]
+            parts += [self._hands[side], place]
         return parts
 
     def _followed(self, people: Sequence[Person]) -> Person | None:
@@ -141,6 +141,21 @@ class Body:
             if hips and body[list(hips), 2].all():
                 sizes.append(float(np.linalg.norm((left + right) / 2 - body[list(hips), :2].mean(0))))
         return max(*sizes, 1e-6)
+
+
+def _hand(points: Points) -> Features:
+    """Return a hand by itself, as if it pointed up, `(49,)`: its points, how far finger tips are, where it points to.
+
+    So the shape of a hand is the same however it is held and, but for the sign of x, whichever hand it is.
+    """
+    away = points[:, :2] - points[0, :2]
+    along = away[9]  # to the root of the middle finger
+    palm = float(np.linalg.norm(along))
+    size = max(palm, 0.4 * float(np.linalg.norm(away, axis=1).max()), 1e-6)
+    up = along / palm if palm > 1e-6 else np.array([0.0, -1.0], np.float32)
+    turned = np.stack([away @ np.array([-up[1], up[0]]), -(away @ up)], 1) / size
+    tips = np.linalg.norm(turned[[4, 8, 12, 16, 20]], axis=1)
+    return np.concatenate([turned.ravel(), tips, up]).astype(np.float32)
 
 
 def _by_itself(points: Points, origin: NDArray[np.float32]) -> Features:

@@ -16,8 +16,10 @@ from ostinato.errors import DataError
 
 Points = NDArray[np.float32]
 _SURE = 0.25  # below it a joint of a detector is a guess
-# eyes, brows, nose, lips, chin and the outline: 24 of MediaPipe's 468 points of a face
-_FACE = (10, 152, 234, 454, 1, 33, 133, 159, 145, 362, 263, 386, 374, 70, 107, 336, 300, 61, 291, 0, 17, 13, 14, 199)
+HAND = 42 + 5 + 2 + 3
+"""Numbers of a hand: its points, how far its finger tips are, where it points to, where it is and whether it is seen."""
+# corners and middles of the lips, nose and chin, of MediaPipe's 468 points of a face
+_FACE = (61, 291, 0, 17, 13, 14, 1, 152)
 
 
 # left and right of a body, by number, and of the points of a face that are kept, by place
@@ -25,7 +27,7 @@ _HOLISTIC = ((1, 4), (2, 5), (3, 6), *((a, a + 1) for a in range(7, 33, 2)))
 _COCO = tuple((a, a + 1) for a in range(1, 17, 2))
 _BODY_25 = ((2, 5), (3, 6), (4, 7), (9, 12), (10, 13), (11, 14), (15, 16), (17, 18), (19, 22), (20, 23), (21, 24))
 _COCO_18 = ((2, 5), (3, 6), (4, 7), (8, 11), (9, 12), (10, 13), (14, 15), (16, 17))
-_FACE_PAIRS = ((2, 3), (5, 10), (6, 9), (7, 11), (8, 12), (13, 16), (14, 15), (17, 18))
+_FACE_PAIRS = ((0, 1),)
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,10 @@ class Layout:
         signs = [np.tile([-1.0, 1.0, 1.0], self.joints)]
         at = 3 * self.joints
         if self.hands:
-            parts += [np.arange(at + 45, at + 90), np.arange(at, at + 45)]
-            signs += [np.tile([*np.tile([-1.0, 1.0], 21), -1.0, 1.0, 1.0], 2)]
-            at += 90
+            parts += [np.arange(at + HAND, at + 2 * HAND), np.arange(at, at + HAND)]
+            one = [*np.tile([-1.0, 1.0], 21), *np.ones(5), -1.0, 1.0, -1.0, 1.0, 1.0]
+            signs += [np.tile(one, 2)]
+            at += 2 * HAND
         face = np.arange(self.face)
         for left, right in _FACE_PAIRS if self.face else ():
             face[left], face[right] = right, left
@@ -73,7 +76,7 @@ class Layout:
     @property
     def features(self) -> int:
         """How many numbers a frame comes to."""
-        return 3 * self.joints + (2 * (42 + 3) if self.hands else 0) + 2 * self.face + 3
+        return 3 * self.joints + (2 * HAND if self.hands else 0) + 2 * self.face + 3
 
 
 LAYOUTS = {
@@ -209,15 +212,21 @@ def _mediapipe(frame: NDArray[Any], layout: Layout) -> Person:
     if frame.shape == (543, 3):  # as the data sets of Google have it: face, left hand, pose, right hand
         parts = [_seen(part[:, :2]) for part in np.split(frame, (468, 489, 522))]
         return Person(parts[2], _hand(parts[1]), _hand(parts[3]), _hand(parts[0][list(_FACE)]))
-    if frame.ndim == 2:
-        return Person(_seen(frame[:, :2]))
-    body = _seen(frame[:132].reshape(33, 4)[:, :2])
+    body = _visible(frame if frame.ndim == 2 else frame[:132].reshape(33, 4))
     if layout.name == "mediapipe-pose":
         return Person(body)
     at = 132 + (1404 if layout.face else 0)
     left, right = [_hand(_seen(frame[at + k : at + k + 63].reshape(21, 3)[:, :2])) for k in (0, 63)]
     face = _hand(_seen(frame[132:1536].reshape(468, 3)[list(_FACE), :2])) if layout.face else None
     return Person(body, left, right, face)
+
+
+def _visible(points: NDArray[Any]) -> Points:
+    """Return joints of MediaPipe, x, y, z and visibility: those out of the picture are guessed, and left out."""
+    found = _seen(points[:, :2])
+    if points.shape[1] == 4:
+        found[np.asarray(points[:, 3]) < _SURE] = 0
+    return found
 
 
 def _hand(points: Points) -> Points | None:

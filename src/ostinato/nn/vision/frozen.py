@@ -109,7 +109,8 @@ def load_weights(network: nn.Module, path: Path) -> None:
         raise DataError(f"{path} does not exist; give the file of the backbone's weights") from error
     except Exception as error:
         raise DataError(f"{path} cannot be read as weights ({str(error)[:80]})") from error
-    inner = given.get("state_dict", given.get("model", given)) if isinstance(given, dict) else {}
+    inner: Any = given.get("state_dict", given.get("model", given)) if isinstance(given, dict) else {}
+    inner = inner if isinstance(inner, dict) else {}
     found = {name.removeprefix("module."): value for name, value in inner.items() if isinstance(value, Tensor)}
     own = network.state_dict()
     fits = {name: value for name, value in found.items() if name in own and own[name].shape == value.shape}

@@ -62,7 +62,8 @@ class VideoClassifier(Estimator[VideoTask], VideoParameters):
         """
         model = self._model()
         records = self.task.read(model.parameters, data, reading_of(model) or True, labelled=False)
-        found: NDArray[np.float64] = self.task.predict(model, self.task.encode(model, records)).probabilities
+        found = self.task.predict(model, self.task.encode(model, records)).probabilities
+        assert found is not None
         return found
 
     def predict(self, data: Any) -> NDArray[Any]:

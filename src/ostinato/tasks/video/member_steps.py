@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -42,8 +41,9 @@ class _Parts:
                 found: Tensor = self.member.frames(read)
                 return found
             encoder: Any = self.member.frames
-            maps = encoder.maps(read)
-            return maps if self.member.maps else encoder.pooled(maps)
+            maps: Tensor = encoder.maps(read)
+            pooled: Tensor = maps if self.member.maps else encoder.pooled(maps)
+            return pooled
 
     def advance(self, kept: list[Running], stepped: Tensor) -> list[Running]:
         """Take in the output of a frame."""
@@ -121,16 +121,22 @@ class MapSteps(_Parts):
         )  # fmt: skip
         if not whole or not 1 <= len(state) <= 2 or len({one.shape for one in state}) > 1:
             raise refused("has maps of another form than the model's")
-        parts = tuple(torch.from_numpy(one) for one in state)
+        parts = tuple(_packed(torch.from_numpy(one)) for one in state)
         self._state = parts if len(parts) > 1 else parts[0]
 
-    def step(self, read: Tensor) -> Iterator[Any]:
+    def step(self, read: Tensor) -> Steps:
         """Take a step, and return the output, `(1, width)`; nothing has to be asked for."""
         with torch.inference_mode():
             before = self.member.cell.initial_state(read) if self._state is None else self._state
-            output, self._state = self.member.cell(read, before)
+            output, state = self.member.cell(read, before)
+            # laid out in memory as a state that was restored, so that the next step gives the same bits
+            self._state = tuple(map(_packed, state)) if isinstance(state, tuple) else _packed(state)
             return self.member.flat(output)
         yield
+
+
+def _packed(part: Tensor) -> Tensor:
+    return part.clone(memory_format=torch.contiguous_format)
 
 
 def is_like(pooled: list[Any], start: list[Any]) -> bool:

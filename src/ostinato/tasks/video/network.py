@@ -34,6 +34,11 @@ class VideoNetwork(nn.Module):
         count = members_of(parameters, encoder)
         self.members = nn.ModuleList(VideoMember(parameters, encoder, weights) for _ in range(count))
 
+    @property
+    def each(self) -> list[VideoMember]:
+        """The members."""
+        return [member for member in self.members if isinstance(member, VideoMember)]
+
     def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
         """Return scores `(members, batch, classes)` in training, else logarithms of probabilities `(batch, classes)`.
 
@@ -110,7 +115,7 @@ class VideoMember(nn.Module):
         xs = self.encoded(frames, lengths)
         if self.maps:
             ys, _ = scan(self.cell, xs, lengths=lengths)
-            return self.flat(ys.flatten(0, 1)).unflatten(0, ys.shape[:2]), lengths
+            return self.flat(ys.flatten(0, 1)).reshape(*ys.shape[:2], -1), lengths
         ys, _ = self.stack(self.dropout(xs), lengths=lengths)
         return ys, lengths
 
@@ -125,7 +130,8 @@ class VideoMember(nn.Module):
         if not self.pixels:
             frames = self.augmentation.bodies(frames)
             read = self.read(frames, torch.cat([frames[:1], frames[:-1]]))
-            return self.frames(self.augmentation.landmarks(read))
+            vectors: Tensor = self.frames(self.augmentation.landmarks(read))
+            return vectors
         time, batch = frames.shape[:2]
         real = (torch.arange(time)[:, None] < lengths).flatten()
         places = real.nonzero()[:, 0]
@@ -141,14 +147,14 @@ class VideoMember(nn.Module):
         ]
         found = torch.cat(parts)
         whole = found.new_zeros(time * batch, *found.shape[1:])
-        whole = whole.index_copy(0, places, found)
-        return whole.unflatten(0, (time, batch))
+        return whole.index_copy(0, places, found).reshape(time, batch, *found.shape[1:])
 
     def _maps(self, frames: Tensor, before: Tensor, clip: Tensor, count: int) -> Tensor:
         if isinstance(self.frames, FrozenFrames):
             colours = frames[..., :3].float().movedim(-1, 1)
             changed = self.augmentation.pictures((colours - 128) / 64, clip, count)
-            return self.frames((changed * 64 + 128).clamp(0, 255))
+            vectors: Tensor = self.frames((changed * 64 + 128).clamp(0, 255))
+            return vectors
         read = self.augmentation.pictures(self.read(frames, before), clip, count)
         assert isinstance(self.frames, FrameEncoder)
         maps = self.frames.maps(read)

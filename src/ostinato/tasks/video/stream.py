@@ -104,7 +104,7 @@ class VideoStream(Stream):
                 after = []
                 for member, value in zip(self._members, kept, strict=True):
                     read = member.read(frame, frame if seen.last is None else seen.last)
-                    stepped = yield from member.step(read)
+                    stepped: Any = yield from member.step(read)
                     after.append(member.advance(value, stepped))
                 kept, seen.last = after, frame
         except BaseException as error:  # a frame that is refused leaves the clip before as it is
@@ -207,7 +207,7 @@ class VideoStream(Stream):
             found = seen.body.push(people_of(values, layout))
         if not np.isfinite(found).all() or np.abs(found).max(initial=0) > 1e15:
             raise StreamRowError("it holds an infinite number, or one too large; expected finite ones")
-        return found
+        return np.asarray(found, np.float32)
 
     def mark(self) -> str:
         """Return what tells the model from others."""

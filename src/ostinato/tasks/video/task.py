@@ -307,10 +307,7 @@ class VideoTask(Task[VideoParameters, Clips, VideoEncoder, VideoPart, Prediction
         def read(rows: list[int]) -> Any:
             arrays = [np.array(examples.arrays[row]) for row in rows]
             lengths = torch.tensor([len(array) for array in arrays])
-            pooled = [
-                member.pooling(*member.outputs(padded(arrays), lengths))
-                for member in network.members  # type: ignore[operator]
-            ]
+            pooled = [member.pooling(*member.outputs(padded(arrays), lengths)) for member in network.each]
             return torch.cat(pooled, -1).numpy()
 
         return np.stack(read_in_batches(examples.arrays.lengths, read, rows=64, steps=_FRAMES)).astype(np.float32)
