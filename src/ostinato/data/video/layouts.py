@@ -17,7 +17,7 @@ from ostinato.errors import DataError
 Points = NDArray[np.float32]
 _SURE = 0.25  # below it a joint of a detector is a guess
 HAND = 42 + 5 + 2 + 3
-"""Numbers of a hand: its points, how far its finger tips are, where it points to, where it is and whether it is seen."""
+"""Numbers of a hand: its points, how far finger tips are, where it points to, where it is, whether it is seen."""
 # corners and middles of the lips, nose and chin, of MediaPipe's 468 points of a face
 _FACE = (61, 291, 0, 17, 13, 14, 1, 152)
 
