@@ -19,6 +19,7 @@ from ostinato import (
     TextClassifier,
     Transcriber,
     Translator,
+    VideoClassifier,
 )
 
 QUIET = {"progress": False, "hidden_size": 16, "seed": 0}
@@ -168,6 +169,19 @@ def _music(other: bool, seed: int) -> list[list[list[int]]]:
     return found
 
 
+def _clips(other: bool, seed: int) -> tuple[list[np.ndarray], list[str]]:
+    """Clips of a square that goes right or left; of the other law the names are exchanged."""
+    rng = _rng(other, seed)
+    found = []
+    for number in range(40):
+        frames = rng.integers(0, 30, (int(rng.integers(6, 9)), 12, 16), dtype=np.uint8)
+        for time, frame in enumerate(frames):
+            at = 1 + int(1.3 * time) if (number % 2 == 0) != other else 11 - int(1.3 * time)
+            frame[4:8, at : at + 4] = 220
+        found.append(frames)
+    return found, ["onward", "back"] * 20
+
+
 CASES: dict[str, Case] = {
     "anomaly detector": Case(
         lambda: AnomalyDetector(target="load", epochs=4, steps=32, learning_rate=1e-2, **QUIET), _series
@@ -206,6 +220,12 @@ CASES: dict[str, Case] = {
     ),
     "composer": Case(
         lambda: Composer(epochs=12, head_size=16, steps_per_quarter=1, learning_rate=2e-2, **QUIET), _music
+    ),
+    "video classifier": Case(
+        lambda: VideoClassifier(
+            height=12, width=16, rate=25, filters=4, features=8, epochs=6, learning_rate=1e-2, augmentation=0.2, **QUIET
+        ),
+        _clips,
     ),
     "translator": Case(
         lambda: Translator(epochs=6, level="word", batch_tokens=128, learning_rate=1e-2, **QUIET), _pairs

@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import stat
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -108,3 +109,21 @@ def reason(error: OSError) -> str:
 def checkpoint_path(directory: Path) -> Path:
     """Return where the checkpoint of a run lies; here, so that an interrupted command looks without PyTorch."""
     return directory / "checkpoint" / "run.pt"
+
+
+def cache_folder() -> Path | None:
+    """Return where what can be made again is to be kept: `OSTINATO_CACHE_DIR`, or the user's cache.
+
+    None if that variable is empty, or if this user has no home.
+    """
+    named = os.environ.get("OSTINATO_CACHE_DIR")
+    if named is not None:
+        return Path(named) if named else None
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if base.is_absolute():
+        return base / "ostinato"
+    try:
+        home = Path.home()
+    except RuntimeError:  # neither HOME nor an entry in the list of users
+        return None
+    return home / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "ostinato"

@@ -16,7 +16,17 @@ from ostinato.report import panel_plot, summary_plot, write_report
 from ostinato.report.page import render
 from ostinato.report.panels import matrix_figure
 from ostinato.report.words import duration, visible
-from ostinato.tasks.base.summary import Curve, Matrix, Sample, Summary, Table, WeightedText, best_of, summary_from
+from ostinato.tasks.base.summary import (
+    Curve,
+    Frames,
+    Matrix,
+    Sample,
+    Summary,
+    Table,
+    WeightedText,
+    best_of,
+    summary_from,
+)
 
 NAN = float("nan")
 HOSTILE = '<script>alert("&")</script>'
@@ -59,11 +69,15 @@ def summary_of(*panels, text="Sentiment of reviews.tsv", epochs=4) -> Summary:
     )
 
 
+PICTURE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
+
+
 def all_panels(text=HOSTILE):
     return (
         Table("Recall", ("class", "recall", "count"), ((text, 0.9, 120), ("neg", NAN, 3)), "Of the test part."),
         Matrix("Confusion", ("pos", text), ("pos", text), ((90.0, 10.0), (7.0, 93.0)), "truth", "predicted"),
         WeightedText("Looked at", ("A", text, "film", "."), (0.1, 0.9, NAN, 2.0), "By attention."),
+        Frames("Key frames", (PICTURE, text, PICTURE), (text, "x"), (0.5, NAN), "By attention."),
         Curve(
             "Reliability",
             (0.1, 0.5, 0.9),
@@ -100,8 +114,8 @@ class Page(HTMLParser):
 
 
 def is_safe(page: Page) -> bool:
-    inside = all(link.startswith(("#", "data:image/png;base64,")) for link in page.links)
-    return inside and not {"script", "link", "img", "iframe", "object"} & set(page.tags) and not page.handlers
+    inside = all(link.startswith(("#", "data:image/png;base64,", "data:image/jpeg;base64,")) for link in page.links)
+    return inside and not {"script", "link", "iframe", "object"} & set(page.tags) and not page.handlers
 
 
 def test_every_panel_is_drawn_and_nothing_is_fetched(tmp_path) -> None:

@@ -22,12 +22,16 @@ from ostinato import (
     SequenceTagger,
     TextClassifier,
     Transcriber,
+    VideoClassifier,
 )
 from ostinato.errors import ArtifactError, CorruptArtifact, OstinatoError, StreamRowError
 from ostinato.options import parameters_of
 
 HUGE = [-(2**63), 2**63, 1_000_000, 10**12, -1, 10**400]
 WAVES = [np.sin(np.arange(12) * (0.3 if i % 2 else 0.9)) for i in range(24)]
+CLIPS = [
+    np.random.default_rng(i).integers(0, 99 + 99 * (i % 2), (6 + i % 3, 12, 16), dtype=np.uint8) for i in range(12)
+]
 FEW = {"hidden_size": 4, "epochs": 1, "progress": False}
 
 
@@ -58,6 +62,7 @@ def models(tmp_path_factory):
         "speech": Transcriber(streaming=True, channels=2, bins=8, test=0, loss="both", num_layers=2, **FEW).fit(
             [(np.sin(np.arange(3200 + 100 * i) / 4), 8000) for i in range(12)], ["hum", "ho hum"] * 6
         ),
+        "video": VideoClassifier(height=12, width=16, filters=2, features=4, test=0, **FEW).fit(CLIPS, ["a", "b"] * 6),
         "language": LanguageModel(**FEW).fit(["the cat sat on the mat and looked at the dog"] * 30),
     }
     return {name: model.save(folder / name) for name, model in made.items()}
@@ -95,7 +100,7 @@ def _refusal(folder) -> str:
 
 NAMES = [
     "anomaly", "forecaster", "transformer", "recursive", "sequences", "texts", "tagger", "events", "composer",
-    "speech", "language",
+    "speech", "language", "video",
 ]  # fmt: skip
 
 
@@ -143,6 +148,7 @@ USES = {
     "tagger": lambda model: model.predict(["the dog"]),
     "events": lambda model: list(model.answers({"case": [1, 1], "activity": ["a", "b"], "time": [0, 1]})),
     "speech": lambda model: model.predict([(np.sin(np.arange(3200) / 4), 8000)]),
+    "video": lambda model: model.predict(CLIPS[:2]),
     "language": lambda model: model.generate("the", length=3),
     "composer": lambda model: model.compose(bars=2),
 }

@@ -24,6 +24,7 @@ from ostinato import (
     TextClassifier,
     Transcriber,
     Translator,
+    VideoClassifier,
 )
 from ostinato.errors import OstinatoError, StreamRowError, UsageError
 from ostinato.streaming import Stream, push_many
@@ -53,6 +54,11 @@ PAIRS = [("a dog", "ein hund"), ("a cat", "eine katze")] * 20
 TONE = (0.3 * np.sin(np.arange(6400) / 4) * (np.arange(6400) // 1600 % 2)).round(4)
 EVENTS = [{"case": f"c{i % 3}", "activity": "abcab"[i % 5], "time": 40 + i} for i in range(8)]
 
+CLIPS = [
+    np.random.default_rng(i).integers(0, 99 + 99 * (i % 2), (6 + i % 3, 12, 16), dtype=np.uint8) for i in range(12)
+]
+POSES = [np.random.default_rng(i).random((7, 17, 3)) * (1 + i % 2) for i in range(12)]
+
 MAKE = {
     "forecaster": lambda: Forecaster(3, context=12, segment=1, **FEW).fit(np.sin(np.arange(120) / 3)),
     "anomaly": lambda: AnomalyDetector(season=12, **FEW).fit(np.sin(np.arange(160) * np.pi / 6)),
@@ -75,6 +81,15 @@ MAKE = {
     "monitor": lambda: PatientMonitor(members=2, time_unit="hours", test=0, **FEW).fit(VITALS, DIED),
     "visits": lambda: ProgressionModel(members=2, time_unit="days", test=0, steps_ahead=3, **FEW).fit(VISITS),
     "frames of music": lambda: Composer(head_size=4, steps_per_quarter=1, **FEW).fit(CHORDS),
+    "video": lambda: VideoClassifier(
+        height=12, width=16, filters=2, features=4, channels="colour+difference+flow", members=2, test=0, **FEW
+    ).fit(CLIPS, ["a", "b"] * 6),
+    "maps": lambda: VideoClassifier(height=12, width=16, filters=2, cell="conv-lstm", test=0, **FEW).fit(
+        CLIPS, ["a", "b"] * 6
+    ),
+    "poses": lambda: VideoClassifier(features=4, pooling="last+mean+max+attention", test=0, **FEW).fit(
+        POSES, ["a", "b"] * 6
+    ),
     "events of music": lambda: Composer(representation="events", steps_per_quarter=1, **FEW).fit(CHORDS),
 }
 ROWS = {
@@ -93,6 +108,9 @@ ROWS = {
     "monitor": [{"id": f"p{i % 3}", "time": i / 2, "variable": "HR", "value": 80 + i} for i in range(8)],
     "visits": [{"id": f"p{i % 3}", "time": i // 2, "bili": 1.0 + i} for i in range(8)],
     "frames of music": [[60, 64], "62 65", {"notes": []}, [60], [61, 66], [108]],
+    "video": [CLIPS[0][i % 6].tolist() for i in range(8)],
+    "maps": [CLIPS[0][i % 6].tolist() for i in range(8)],
+    "poses": [POSES[0][i % 6].tolist() for i in range(8)],
     "events of music": ["on 60", {"event": "shift 2"}, "off 60", "loudness 3", "on 62", "shift 1"],
 }
 BAD = {
@@ -112,11 +130,14 @@ BAD = {
     "visits": {"id": 1},
     "frames of music": [60, "x"],
     "events of music": "shift 0",
+    "video": "no picture",
+    "maps": [[[1.0, "x"]]],
+    "poses": [1.0, 2.0],
 }
 NAMES = list(MAKE)
 KEEP = [
     "forecaster", "anomaly", "keys", "transformer events", "events", "sequences", "tokens", "language", "speech",
-    "monitor", "visits", "frames of music", "events of music",
+    "monitor", "visits", "frames of music", "events of music", "video", "maps", "poses",
 ]  # fmt: skip
 
 

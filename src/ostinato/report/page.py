@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,9 @@ from ostinato.report.standing import standing_figure
 from ostinato.report.timed_images import timed_image_figure
 from ostinato.report.words import duration, judge_training, number, visible
 from ostinato.tasks.base.judging import legend
-from ostinato.tasks.base.summary import Curve, Fan, Matrix, Summary, TimedImage, WeightedText
+from ostinato.tasks.base.summary import Curve, Fan, Frames, Matrix, Summary, TimedImage, WeightedText
+
+_BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -117,7 +120,23 @@ def _panel(place: int, panel: Any) -> dict[str, Any]:
         content = _svg(lambda: timed_image_figure(panel), label)
     elif isinstance(panel, WeightedText):
         content = _shaded(panel.tokens, panel.weights)
+    elif isinstance(panel, Frames):
+        content = _strip(panel)
     return {"kind": kind, "own": panel, "content": content}
+
+
+def _strip(panel: Frames) -> list[tuple[str, str, str | None]]:
+    """Return the address, the caption and the share of a bar of each picture; what is no picture is left out."""
+    found = list[tuple[str, str, str | None]]()
+    for place, picture in enumerate(panel.pictures):
+        kind = "png" if picture.startswith("iVBOR") else "jpeg" if picture.startswith("/9j/") else None
+        if kind is None or not _BASE64.fullmatch(picture):
+            continue
+        caption = visible(panel.captions[place]) if place < len(panel.captions) else ""
+        weight = panel.weights[place] if place < len(panel.weights) else math.nan
+        share = f"{min(1.0, max(0.0, weight)):.3f}" if math.isfinite(weight) else None
+        found.append((f"data:image/{kind};base64,{picture}", caption, share))
+    return found
 
 
 def _shaded(tokens: Sequence[str], weights: Sequence[float]) -> dict[str, Any]:

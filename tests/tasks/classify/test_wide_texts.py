@@ -10,8 +10,8 @@ import ostinato
 from ostinato import TextClassifier
 from ostinato.data.text import WordVocabulary, split_words
 from ostinato.errors import CorruptArtifact
+from ostinato.tasks.base.linear import Linear, choose_strength, fit_linear
 from ostinato.tasks.classify.chunks import Chunks, some_chunks
-from ostinato.tasks.classify.linear import Linear, choose_strength, fit_linear
 from ostinato.tasks.classify.terms import Terms
 from ostinato.tasks.classify.text_wide import Mix, Wide
 

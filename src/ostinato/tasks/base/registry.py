@@ -64,6 +64,7 @@ _TASKS: dict[str, Home] = {
         _ours("monitor", "patient monitor", "monitor", "parameters", "PatientMonitor", "Monitor"),
         _ours("progression", "progression model", "progression", "parameters", "ProgressionModel", "Progression"),
         _ours("anomaly", "anomaly detector", "anomaly", "parameters", "AnomalyDetector", "Anomaly"),
+        _ours("video", "video classifier", "video", "parameters", "VideoClassifier", "Video"),
         _ours("music", "composer", "music", "parameters", "Composer", "Music"),
     )
 }

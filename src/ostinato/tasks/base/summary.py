@@ -122,9 +122,28 @@ class TimedImage:
     note: str = ""
 
 
-Panel: TypeAlias = "Table | Matrix | WeightedText | Curve | Sample | Fan | TimedImage"
+@dataclass(frozen=True)
+class Frames:
+    """Pictures side by side, such as the key frames of a clip, with how much each weighed.
+
+    Args:
+        title: of the panel.
+        pictures: PNG or JPEG files as base64; `frame_text` of `ostinato.data.video` makes one of pixels.
+        captions: a line under each.
+        weights: from 0 to 1, shown as a bar under each; empty: none.
+        note: a sentence below.
+    """
+
+    title: str
+    pictures: tuple[str, ...]
+    captions: tuple[str, ...] = ()
+    weights: tuple[float, ...] = ()
+    note: str = ""
+
+
+Panel: TypeAlias = "Table | Matrix | WeightedText | Curve | Sample | Fan | TimedImage | Frames"
 _PANELS: dict[str, type[Any]] = {
-    kind.__name__: kind for kind in (Table, Matrix, WeightedText, Curve, Sample, Fan, TimedImage)
+    kind.__name__: kind for kind in (Table, Matrix, WeightedText, Curve, Sample, Fan, TimedImage, Frames)
 }
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from torch import nn
 
 from ostinato.errors import DataError
+from ostinato.tasks.base.class_weights import loss_weights
 from ostinato.tasks.base.classes import calibration_error
 from ostinato.tasks.base.holding_out import Held
 from ostinato.tasks.base.lines import is_path
@@ -29,7 +30,7 @@ from ostinato.tasks.classify.sequence_baselines import NEIGHBOURS, STATISTICS, N
 from ostinato.tasks.classify.sequence_network import SequenceNetwork
 from ostinato.tasks.classify.steps import SequenceReading
 from ostinato.tasks.classify.stream import SequenceStream
-from ostinato.tasks.classify.task import ClassTask, answer_of, loss_weights
+from ostinato.tasks.classify.task import ClassTask, answer_of
 from ostinato.tasks.classify.weighing import drawn_folds, left_out_scores, set_shares, starts, unseen_scores
 from ostinato.training import TrainingConfig
 

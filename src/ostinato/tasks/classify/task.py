@@ -7,18 +7,18 @@ from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from ostinato.errors import DataError, UsageError
 from ostinato.nn.by_name import TRANSFORMER
-from ostinato.nn.losses import class_weights
+from ostinato.nn.pooling import split_kinds
 from ostinato.tasks.base.class_units import class_units
+from ostinato.tasks.base.class_weights import loss_weights
 from ostinato.tasks.base.classes import calibration_error, class_details, class_measures, frequent_class_remarks
 from ostinato.tasks.base.holding_out import Held, Shares, content_keys, percent
 from ostinato.tasks.base.lines import is_path
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Model, Task, reading_of
+from ostinato.tasks.base.temperature import find_temperature, with_temperature
 from ostinato.tasks.base.units import Units
 from ostinato.tasks.classify.baselines import MOST_FREQUENT
 from ostinato.tasks.classify.encoding import (
@@ -28,14 +28,11 @@ from ostinato.tasks.classify.encoding import (
     Floats,
     Part,
     Prediction,
-    find_temperature,
     scores_of,
-    with_temperature,
 )
-from ostinato.tasks.classify.examples import Classes, Examples, Integers, counts_in_words, drawn_parts
+from ostinato.tasks.classify.examples import Classes, Examples, counts_in_words, drawn_parts
 from ostinato.tasks.classify.panels import class_panels
 from ostinato.tasks.classify.parameters import SequenceParameters, TextParameters
-from ostinato.tasks.classify.pooling import split_kinds
 
 P = TypeVar("P", TextParameters, SequenceParameters)
 C = TypeVar("C", bound=ClassEncoder)
@@ -196,22 +193,6 @@ def answer_of(classes: Classes, probabilities: Floats) -> dict[str, Any]:
         "probability": float(probabilities[best]),
         "probabilities": dict(zip(names, probabilities.tolist(), strict=True)),
     }
-
-
-def loss_weights(given: Any, classes: Classes, targets: Integers) -> Tensor | None:
-    """Return how much each class counts in the loss, as `class_weights` says; `None`: all alike."""
-    if given == "none":
-        return None
-    if given == "balanced":
-        return class_weights(torch.from_numpy(np.bincount(targets, minlength=len(classes))))
-    named = {place: float(given[name]) for (_, name), place in classes.places(set(given)).items()}
-    if len(named) < len(given) or set(named) != set(range(len(classes))):
-        names, wanted = sorted(map(str, given)), ", ".join(map(str, classes.names))
-        raise UsageError(f"class_weights names {', '.join(names)}; expected a weight for each of {wanted}")
-    weights = torch.tensor([named[place] for place in range(len(classes))])
-    if not bool((weights >= 0).all()) or not bool((weights > 0).any()):
-        raise UsageError(f"class_weights are {weights.tolist()}; expected none below zero and one above")
-    return weights
 
 
 def _lengths(part: Part) -> str:

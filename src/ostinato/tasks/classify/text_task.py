@@ -13,15 +13,17 @@ from torch import nn
 
 from ostinato.data.text import WordVocabulary
 from ostinato.errors import UsageError
+from ostinato.tasks.base.class_weights import loss_weights
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Baselines, Model
+from ostinato.tasks.base.temperature import with_temperature
 from ostinato.tasks.classify.baselines import MOST_FREQUENT, MostFrequent
-from ostinato.tasks.classify.encoding import Floats, Part, Prediction, scores_of, with_temperature
+from ostinato.tasks.classify.encoding import Floats, Part, Prediction, scores_of
 from ostinato.tasks.classify.examples import Examples
 from ostinato.tasks.classify.network import ClassifierNetwork, text_front
 from ostinato.tasks.classify.panels import text_panels
 from ostinato.tasks.classify.parameters import TextParameters
-from ostinato.tasks.classify.task import ClassTask, calibrated, loss_weights
+from ostinato.tasks.classify.task import ClassTask, calibrated
 from ostinato.tasks.classify.text_baselines import BAG_OF_WORDS, BagOfWords, check_bag_of_words
 from ostinato.tasks.classify.text_stream import TextStream
 from ostinato.tasks.classify.text_wide import Mix, Wide, splitter_of

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 
 from ostinato.data.text import Vocabulary, WordVocabulary
+from ostinato.tasks.base.linear import Linear, choose_strength, fit_linear
 from ostinato.tasks.base.summary import Table
-from ostinato.tasks.classify.linear import Linear, choose_strength, fit_linear
 from ostinato.tasks.classify.terms import Terms
 
 Floats = NDArray[np.float64]

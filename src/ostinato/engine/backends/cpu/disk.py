@@ -11,13 +11,12 @@ import errno
 import hashlib
 import os
 import stat
-import sys
 import time
 import warnings
 from pathlib import Path
 
 from ostinato.errors import EngineWarning
-from ostinato.files import sweep_leftovers, write_atomically
+from ostinato.files import cache_folder, sweep_leftovers, write_atomically
 
 _CACHE_LIMIT_BYTES = 256 * 2**20
 _LARGEST_BYTES = 2**26
@@ -26,24 +25,6 @@ _DAY_SECONDS = 86_400
 _HAS_OWNERS = hasattr(os, "geteuid")
 """Windows has none; there, the folder is in the user's profile, into which others cannot write."""
 _warned: set[Path] = set()
-
-
-def cache_folder() -> Path | None:
-    """Return where compiled objects are to be kept: `OSTINATO_CACHE_DIR`, or the user's cache.
-
-    None if that variable is empty, or if this user has no home.
-    """
-    named = os.environ.get("OSTINATO_CACHE_DIR")
-    if named is not None:
-        return Path(named) if named else None
-    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    if base.is_absolute():
-        return base / "ostinato"
-    try:
-        home = Path.home()
-    except RuntimeError:  # neither HOME nor an entry in the list of users
-        return None
-    return home / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "ostinato"
 
 
 def read_object(digest: str) -> bytes | None:
