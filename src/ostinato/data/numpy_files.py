@@ -58,7 +58,7 @@ def read_npz(path: Path) -> dict[str, NDArray[Any]]:
             with members.open(info) as member:
                 content = member.read(info.file_size + 1)
             name = info.filename.removesuffix(".npy")
-            found[name] = _array(f"{name} of {path.name}", content)
+            found[name] = array_of(f"{name} of {path.name}", content)
     return found
 
 
@@ -66,7 +66,8 @@ ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError,
 """What `zipfile` raises for a damaged, an encrypted or a strangely packed file."""
 
 
-def _array(name: str, content: bytes) -> NDArray[Any]:
+def array_of(name: str, content: bytes) -> NDArray[Any]:
+    """Return the array that the content of a `.npy` file holds; refused as by `read_npy`."""
     kind, shape, fortran, start = _header(name, io.BytesIO(content))
     _check_size(name, kind, shape, len(content) - start)
     flat = np.frombuffer(content, kind, math.prod(shape), start)

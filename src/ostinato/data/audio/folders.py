@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path, PurePosixPath
 
+from ostinato.data.archives import ARCHIVES, content_of, members
 from ostinato.data.audio.files import SUFFIXES
-from ostinato.data.audio.sources import ARCHIVES, FileSource, content_of, members
+from ostinato.data.audio.sources import FileSource
 from ostinato.data.audio.utterances import Utterances
 from ostinato.data.notes import note
 from ostinato.errors import DataError

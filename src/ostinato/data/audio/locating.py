@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from ostinato.data.archives import archive_of, members
 from ostinato.data.audio.files import SUFFIXES
-from ostinato.data.audio.sources import archive_of, members
 from ostinato.errors import DataError
 
 # where data sets keep their sounds: Common Voice, LJSpeech and others

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from ostinato.data.archives import ARCHIVES
 from ostinato.data.audio.files import SUFFIXES
 from ostinato.data.audio.folders import read_folder
 from ostinato.data.audio.kaldi import is_kaldi, read_kaldi
-from ostinato.data.audio.sources import ARCHIVES, FileSource, Source, array_source
+from ostinato.data.audio.sources import FileSource, Source, array_source
 from ostinato.data.audio.tables import Columns, read_sound_table
 from ostinato.data.audio.utterances import Utterances
 from ostinato.errors import DataError, UsageError

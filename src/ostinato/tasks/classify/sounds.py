@@ -101,7 +101,7 @@ def _is_sound(value: Any) -> bool:
 
 def _has_sounds(path: Path) -> bool:
     """Tell whether a path is that of a folder or archive, or of a sound."""
+    from ostinato.data.archives import ARCHIVES
     from ostinato.data.audio.files import SUFFIXES
-    from ostinato.data.audio.sources import ARCHIVES
 
     return path.is_dir() or path.suffix.lower() in (*SUFFIXES, *ARCHIVES) or path.name == "wav.scp"

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ostinato.data.archives import archive_of
 from ostinato.data.audio import Utterances, sound_blocks
-from ostinato.data.audio.sources import archive_of, array_source
+from ostinato.data.audio.sources import array_source
 from ostinato.tasks.speech.decoding import Transcript
 from ostinato.tasks.speech.hearing import Hearing, SpeechModel, joined, later, transcribed
 from ostinato.tasks.speech.stream import SpeechStream
