@@ -65,6 +65,7 @@ _TASKS: dict[str, Home] = {
         _ours("progression", "progression model", "progression", "parameters", "ProgressionModel", "Progression"),
         _ours("anomaly", "anomaly detector", "anomaly", "parameters", "AnomalyDetector", "Anomaly"),
         _ours("music", "composer", "music", "parameters", "Composer", "Music"),
+        _ours("captions", "captioner", "captions", "parameters", "Captioner", "Caption"),
     )
 }
 

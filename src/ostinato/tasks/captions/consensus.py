@@ -110,9 +110,7 @@ def check(captions: Sequence[str], references: Sequence[Sequence[str]]) -> None:
 def _grams(text: str) -> Counter[Gram]:
     found = words(text)
     return Counter(
-        tuple(found[place : place + size])
-        for size in range(1, _LONGEST + 1)
-        for place in range(len(found) - size + 1)
+        tuple(found[place : place + size]) for size in range(1, _LONGEST + 1) for place in range(len(found) - size + 1)
     )
 
 

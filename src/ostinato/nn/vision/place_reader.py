@@ -26,6 +26,7 @@ class PlaceReader(nn.Module):
         heads: of the attention over places.
         features: that a frame becomes.
         dropout: of what the heads give, in training.
+        first_stride: of the first convolution: 2 halves the frame, 1 does not.
 
     Raises:
         UsageError: a size is less than one.
@@ -40,7 +41,14 @@ class PlaceReader(nn.Module):
     """
 
     def __init__(
-        self, channels: int, widths: Sequence[int], *, heads: int = 4, features: int = 64, dropout: float = 0.0
+        self,
+        channels: int,
+        widths: Sequence[int],
+        *,
+        heads: int = 4,
+        features: int = 64,
+        dropout: float = 0.0,
+        first_stride: int = 2,
     ) -> None:
         super().__init__()
         if min(channels, heads, features, *widths) < 1 or not widths:
@@ -50,9 +58,11 @@ class PlaceReader(nn.Module):
         before = 2 * channels + 2
         for number, width in enumerate(widths):
             size = 5 if number == 0 else 3
+            stride = first_stride if number == 0 else 2 - number % 2
+            groups = max(1, width // _GROUP)
             layers += [
-                nn.Conv2d(before, width, size, stride=2 - number % 2, padding=size // 2, bias=False),
-                nn.GroupNorm(max(1, width // _GROUP) if width % max(1, width // _GROUP) == 0 else 1, width),
+                nn.Conv2d(before, width, size, stride=stride, padding=size // 2, bias=False),
+                nn.GroupNorm(groups if width % groups == 0 else 1, width),
                 nn.SiLU(),
             ]
             before = width
@@ -80,20 +90,21 @@ class PlaceReader(nn.Module):
         time, batch = frames.shape[:2]
         if not time:
             return frames.new_zeros(0, batch, self.features)
-        earlier = torch.cat([(frames[0] if before is None else before)[None], frames[:-1]])
-        read = torch.cat([frames, frames - earlier], 2).flatten(0, 1)
-        maps = self.convolutions(torch.cat([read, self._places(read)], 1))
-        found: Tensor = self.mixed(self._looked(maps)).unflatten(0, (time, batch))
+        found: Tensor = self.mixed(self._looked(self._maps(frames, before))).unflatten(0, (time, batch))
         return found
 
     def weights(self, frames: Tensor, before: Tensor | None = None) -> Tensor:
         """Return where each head looks, `(time, batch, heads, height, width)` of the last maps; see `forward`."""
-        time, batch = frames.shape[:2]
+        looks = self.look(self._maps(frames, before))
+        found: Tensor = looks.flatten(2).softmax(-1).view(*frames.shape[:2], *looks.shape[1:])
+        return found
+
+    def _maps(self, frames: Tensor, before: Tensor | None) -> Tensor:
+        """Return the last maps of all frames, `(time * batch, channels, height, width)`."""
         earlier = torch.cat([(frames[0] if before is None else before)[None], frames[:-1]])
         read = torch.cat([frames, frames - earlier], 2).flatten(0, 1)
-        maps = self.look(self.convolutions(torch.cat([read, self._places(read)], 1)))
-        found: Tensor = maps.flatten(2).softmax(-1).view(time, batch, *maps.shape[1:])
-        return found
+        maps: Tensor = self.convolutions(torch.cat([read, self._places(read)], 1))
+        return maps
 
     @staticmethod
     def _places(maps: Tensor) -> Tensor:
