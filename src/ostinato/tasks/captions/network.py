@@ -39,17 +39,24 @@ class CaptionNetwork(nn.Module):
     Frames are read along the paths of `TwoPathReader`; the encoder, the same for both, walks each over time, and the
     decoder's attention looks at any step of either. Nothing else of the clip reaches the decoder.
 
+    In the first steps of a training the decoder is shown none of the tokens before, so that it has to look: one that
+    learns at once that no red thing is ever round will not see the first that is. Later it is shown most of them.
+
     Args:
         parameters: of the captioner.
         frames: how clips are read.
         tokens: that captions are made of.
     """
 
+    learned: Tensor
+
     def __init__(self, parameters: CaptionParameters, frames: FrameSettings, tokens: int) -> None:
         super().__init__()
         given = parameters
         size, width = given.hidden_size, given.embedding_size or max(2, given.hidden_size // 2)
         self.hidden_size, self.vectors, self.word_dropout = size, frames.vectors, given.word_dropout
+        self.path_dropout, self.looks_first = given.path_dropout, given.look_first
+        self.register_buffer("learned", torch.zeros((), dtype=torch.long))  # training steps so far
         self.augmentation = ClipAugmentation(given.augmentation)
         self.reader: Any = _reader(given, frames)
         self.paths = 1 if frames.vectors else TwoPathReader.paths
@@ -79,7 +86,21 @@ class CaptionNetwork(nn.Module):
             return self.reader(frames)[:, :, None]  # type: ignore[no-any-return]
         earlier = None if before is None else _standardised(before[None])[0]
         features: Tensor = self.reader(self.augmentation(_standardised(frames)), earlier)
-        return features
+        return self._one_path(features)
+
+    def _one_path(self, features: Tensor) -> Tensor:
+        """Return features of which some clips have only one path, in training: what is seen along it must suffice.
+
+        Source: N. Neverova, C. Wolf, G. Taylor and F. Nebout, "ModDrop", TPAMI 2016.
+        """
+        if not self.training or not self.path_dropout:
+            return features
+        drawn = torch.rand(features.shape[1], device=features.device)
+        places = torch.arange(self.paths, device=features.device).repeat(features.shape[1], 1)
+        alone = (drawn / self.path_dropout * self.paths).long()[:, None].expand(-1, self.paths)
+        places = torch.where(alone < self.paths, alone, places)
+        rows = torch.arange(features.shape[1], device=features.device)[:, None]
+        return features[:, rows, places]
 
     def encode(self, frames: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Return what attention looks at, `(steps, clips, memory features)`, and the steps of each clip, `(clips,)`.
@@ -118,9 +139,14 @@ class CaptionNetwork(nn.Module):
 
         Source: S. Bowman et al., "Generating sentences from a continuous space", CoNLL 2016, section 3.1.
         """
-        if not self.training or not self.word_dropout:
+        if not self.training:
             return tokens
-        drawn = torch.rand(tokens.shape, device=tokens.device) < self.word_dropout
+        begun = int(self.learned)
+        self.learned += 1
+        # falls over half as many steps again
+        share = 1.0 - max(0.0, begun - self.looks_first) / max(1.0, self.looks_first / 2)
+        share = max(self.word_dropout, share if self.looks_first else 0.0)
+        drawn = torch.rand(tokens.shape, device=tokens.device) < share
         drawn[0] = False  # the mark of the beginning
         return tokens.masked_fill(drawn, Specials().unk)
 

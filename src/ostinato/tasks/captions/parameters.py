@@ -79,7 +79,11 @@ class CaptionParameters(Parameters):
     beam_size: int = model(5, "hypotheses followed side by side", low=1)
     length_penalty: float = model(0.6, "towards 1, longer captions are preferred", low=0)
     word_dropout: float = training(
-        0.3, "share of the tokens before that the decoder is not shown, so that it has to look", low=0, below=1
+        0.3, "share of the tokens before that the decoder is not shown, so that it has to look", low=0, high=1
+    )
+    look_first: int = training(600, "steps at first in which it is shown none of them, up to half of all", low=0)
+    path_dropout: float = training(
+        0.2, "how often only the form, or only the colours, of a clip are shown", low=0, below=1
     )
     label_smoothing: float = training(0.0, "share of each target token that goes to all others", low=0, below=1)
     augmentation: float = training(0.5, "how much training clips are moved and lit otherwise; 0: not", low=0, high=2)

@@ -123,7 +123,10 @@ class CaptionTask(Task[CaptionParameters, Captioned, CaptionEncoder, Shown, Said
         return CaptionBatches(examples, model.parameters, training=training) if len(examples) else None
 
     def objective(self, model: CaptionModel, train: Shown) -> CaptionObjective:
-        return CaptionObjective(model.parameters.label_smoothing)
+        given = model.parameters
+        steps = math.ceil(len(train) / suited_batch(given, len(train))) * (given.epochs or 1)
+        model.network.looks_first = min(given.look_first, steps // 2)
+        return CaptionObjective(given.label_smoothing)
 
     def predict(self, model: CaptionModel, examples: Shown) -> Said:
         if not len(examples):
