@@ -35,7 +35,7 @@ def shapes(count: int, seconds: float, tests: int, seed: int) -> tuple[str, list
     options: dict[str, Any] = {"size": 32, "frames": 20, "rate": 10.0}
     train = list(moving_shapes(count, part="train", seed=seed, **options))
     test = list(moving_shapes(tests, part="test", seed=seed, **options))
-    model = Captioner(max_seconds=seconds, validation=0.05, look_first=2500, max_frames=10, seed=seed, progress=False)
+    model = Captioner(max_seconds=seconds, validation=0.05, max_frames=10, seed=seed, progress=False)
     model.fit(
         [clip.frames for clip in train], [clip.captions[0] for clip in train],
         test=([clip.frames for clip in test], [clip.captions[0] for clip in test]),

@@ -127,15 +127,16 @@ def test_captions_are_drawn_for_each_epoch_and_the_same_for_the_same_one(colours
 
 
 def test_at_first_the_decoder_is_shown_none_of_the_tokens_before_and_later_most():
-    from ostinato.tasks.captions.network import CaptionNetwork
+    from ostinato.tasks.captions.network import _with_hidden
+    from ostinato.tasks.captions.task import CaptionObjective
 
-    network = CaptionNetwork(Captioner(**FEW, look_first=2, word_dropout=0.1), SETTINGS, 9).train()
-    tokens = torch.full((40, 8), 7)
-    hidden = [float((network._hidden(tokens)[1:] == 1).float().mean()) for _ in range(6)]
-    assert hidden[:2] == [1.0, 1.0]
-    assert hidden[-1] < 0.3
-    assert bool((network._hidden(tokens)[0] == 7).all())
-    assert bool((network.eval()._hidden(tokens) == 7).all())
+    objective = CaptionObjective(Captioner(look_first=0.4, word_dropout=0.1), 100)
+    shares = [objective.hidden(objective.done(step)) for step in (0, 40, 50, 60, 99)]
+    assert shares == pytest.approx([1.0, 1.0, 0.5, 0.1, 0.1])
+    assert CaptionObjective(Captioner(look_first=0, word_dropout=0.2), 100).hidden(0.0) == 0.2
+    tokens = torch.full((400, 8), 7)
+    assert float((_with_hidden(tokens, 0.5)[1:] == 1).float().mean()) == pytest.approx(0.5, abs=0.1)
+    assert bool((_with_hidden(tokens, 1.0)[0] == 7).all())
 
 
 def test_dropping_a_path_shows_the_other_in_its_place():

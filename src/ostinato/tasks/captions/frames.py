@@ -50,7 +50,8 @@ class FrameSettings:
         Raises:
             ValueError: so it is.
         """
-        if not (0 <= self.height <= 4096 and 1 <= self.width <= 1 << 20 and 1 <= self.most <= 100_000):
+        widest = 1 << 20 if self.vectors else 1024
+        if not (0 <= self.height <= 1024 and 1 <= self.width <= widest and 1 <= self.most <= 10_000):
             raise ValueError(f"its frames are {self.height} x {self.width}, {self.most} of them at most")
         if not (0 <= self.rate <= 1000 and 0 <= self.usual < 1e9):
             raise ValueError(f"its frames come at {self.rate} a second, for {self.usual} s")

@@ -54,8 +54,8 @@ class CaptionNetwork(nn.Module):
         super().__init__()
         given = parameters
         size, width = given.hidden_size, given.embedding_size or max(2, given.hidden_size // 2)
-        self.hidden_size, self.vectors, self.word_dropout = size, frames.vectors, given.word_dropout
-        self.path_dropout, self.looks_first = given.path_dropout, given.look_first
+        self.hidden_size, self.vectors = size, frames.vectors
+        self.path_dropout = given.path_dropout
         self.register_buffer("learned", torch.zeros((), dtype=torch.long))  # training steps so far
         self.augmentation = ClipAugmentation(given.augmentation)
         self.reader: Any = _reader(given, frames)
@@ -117,38 +117,38 @@ class CaptionNetwork(nn.Module):
         steps = ys.view(time, clips, paths, -1).transpose(1, 2).reshape(time * paths, clips, -1)
         return steps, lengths * paths
 
-    def forward(self, batch: CaptionBatch, label_smoothing: float = 0.0) -> tuple[Tensor, int]:
-        """Return the mean cross-entropy of all real tokens of a batch, in nats, and how many they are."""
+    def forward(self, batch: CaptionBatch, label_smoothing: float = 0.0, hidden: float = 0.0) -> tuple[Tensor, int]:
+        """Return the mean cross-entropy of all real tokens of a batch, in nats, and how many they are.
+
+        Args:
+            batch: clips and captions.
+            label_smoothing: the share of each target that goes to all tokens alike.
+            hidden: the share of the tokens before that the decoder is not shown, drawn: what was written says less than
+                what is seen (S. Bowman et al., "Generating sentences from a continuous space", CoNLL 2016).
+        """
+        if self.training:
+            self.learned += 1
         memory, lengths = self.encode(batch.frames, batch.lengths)
-        return self.loss_of(memory, lengths, batch, label_smoothing)
+        return self.loss_of(memory, lengths, batch, label_smoothing, hidden)
 
     def loss_of(
-        self, memory: Tensor, lengths: Tensor, batch: CaptionBatch, label_smoothing: float = 0.0
+        self,
+        memory: Tensor,
+        lengths: Tensor,
+        batch: CaptionBatch,
+        label_smoothing: float = 0.0,
+        hidden: float = 0.0,
     ) -> tuple[Tensor, int]:
         """Return the same of clips that are encoded; see `encode`."""
         state = self.start(memory.index_select(1, batch.owners), lengths[batch.owners])
-        readouts, _, _ = self.decoder.read(self._hidden(batch.targets[:-1]), state, lengths=batch.target_lengths - 1)
+        readouts, _, _ = self.decoder.read(
+            _with_hidden(batch.targets[:-1], hidden), state, lengths=batch.target_lengths - 1
+        )
         places = torch.arange(len(batch.targets) - 1, device=batch.targets.device)[:, None]
         real = places < batch.target_lengths - 1
         targets = batch.targets[1:][real]
         loss: Tensor = self.decoder.loss(readouts[real], targets, label_smoothing=label_smoothing)
         return loss, len(targets)
-
-    def _hidden(self, tokens: Tensor) -> Tensor:
-        """Return tokens of which some are not shown, in training: what was written says less than what is seen.
-
-        Source: S. Bowman et al., "Generating sentences from a continuous space", CoNLL 2016, section 3.1.
-        """
-        if not self.training:
-            return tokens
-        begun = int(self.learned)
-        self.learned += 1
-        # falls over half as many steps again
-        share = 1.0 - max(0.0, begun - self.looks_first) / max(1.0, self.looks_first / 2)
-        share = max(self.word_dropout, share if self.looks_first else 0.0)
-        drawn = torch.rand(tokens.shape, device=tokens.device) < share
-        drawn[0] = False  # the mark of the beginning
-        return tokens.masked_fill(drawn, Specials().unk)
 
     def start(self, sources: Tensor, lengths: Tensor) -> DecoderState:
         """Return where decoding begins, of what `encode` gave."""
@@ -192,6 +192,15 @@ class ClipAugmentation(nn.Module):
         number = torch.arange(clips)[:, None, None]
         moved = frames.permute(1, 3, 4, 0, 2)[number, rows[:, :, None], columns[:, None, :]]
         return moved.permute(3, 0, 4, 1, 2)
+
+
+def _with_hidden(tokens: Tensor, share: float) -> Tensor:
+    """Return tokens `(time, captions)` of which a share is hidden, but for the marks of the beginning."""
+    if not share:
+        return tokens
+    drawn = torch.rand(tokens.shape, device=tokens.device) < share
+    drawn[0] = False
+    return tokens.masked_fill(drawn, Specials().unk)
 
 
 def _standardised(frames: Tensor) -> Tensor:

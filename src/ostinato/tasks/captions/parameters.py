@@ -59,7 +59,7 @@ class CaptionParameters(Parameters):
     rate: float | None = data(
         None, "frames a second", above=0, high=100, absent="as clips have, 8 at most; all of arrays"
     )
-    max_frames: int = data(32, "frames of a clip, at even distances, where it has more", low=2)
+    max_frames: int = data(32, "frames of a clip, at even distances, where it has more", low=2, high=10_000)
     level: Literal["word", "subword", "character"] = data("word", "what a token of a caption is")
     vocabulary_size: int | None = data(None, "tokens at most", low=1, absent="all")
     min_count: int = data(1, "how often a word must occur to be written", low=1)
@@ -81,7 +81,9 @@ class CaptionParameters(Parameters):
     word_dropout: float = training(
         0.3, "share of the tokens before that the decoder is not shown, so that it has to look", low=0, high=1
     )
-    look_first: int = training(600, "steps at first in which it is shown none of them, up to half of all", low=0)
+    look_first: float = training(
+        0.4, "share of the training, at first, in which it is shown none of them", low=0, high=1
+    )
     path_dropout: float = training(
         0.2, "how often only the form, or only the colours, of a clip are shown", low=0, below=1
     )

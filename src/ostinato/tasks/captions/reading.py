@@ -83,7 +83,13 @@ def read_captioned(parameters: CaptionParameters, source: Any, *, labelled: bool
         raise DataError(
             f"{found.origin} holds clips without captions; expected a table with a clip and a caption in each row"
         )
-    return _together(found, found.texts) if labelled else Captioned(found, ((),) * len(found))
+    if labelled:
+        return _together(found, found.texts)
+    first: dict[Any, int] = {}
+    for row, key in enumerate(_keys(found)):
+        first.setdefault(key, row)
+    rows = list(first.values())
+    return Captioned(found[rows], ((),) * len(rows))  # a clip of several rows is answered once
 
 
 def caption_pairs(data: Any, captions: Any) -> tuple[list[Any], list[Any]]:
@@ -145,19 +151,26 @@ def _together(rows: Clips, texts: tuple[str, ...] | None) -> Captioned:
     """Return rows of the same clip as one clip."""
     if texts is None:
         raise DataError(f"{rows.origin} has no captions; name their column: text (--text)")
-    first: dict[Any, int] = {}
+    keys, first = _keys(rows), dict[Any, int]()
     said: dict[Any, list[str]] = {}
-    known: dict[int, Any] = {}  # an array that is in several rows is looked at once
-    for row, (source, text) in enumerate(zip(rows.sources, texts, strict=True)):
-        key = source if isinstance(source, str) else known.setdefault(id(source), None) or content_key(source)
-        if not isinstance(source, str):
-            known[id(source)] = key
+    for row, (key, text) in enumerate(zip(keys, texts, strict=True)):
         first.setdefault(key, row)
         said.setdefault(key, []).append(text)
     _check_groups(rows, first)
     return Captioned(
         replace(rows[list(first.values())], texts=None), tuple(tuple(dict.fromkeys(said[key])) for key in first)
     )
+
+
+def _keys(rows: Clips) -> list[Any]:
+    """Return what is equal for rows of the same clip: paths, or contents of arrays; each array is looked at once."""
+    known: dict[int, bytes] = {}
+    found: list[Any] = []
+    for source in rows.sources:
+        if not isinstance(source, str) and id(source) not in known:
+            known[id(source)] = content_key(source)
+        found.append(source if isinstance(source, str) else known[id(source)])
+    return found
 
 
 def _check_groups(rows: Clips, first: Mapping[Any, int]) -> None:

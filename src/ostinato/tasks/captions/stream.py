@@ -33,7 +33,6 @@ class CaptionStream(Stream):
     """
 
     kind = "caption"
-    takes_text = True
 
     def __init__(
         self, model: CaptionModel, seconds: float | None = None, every: float = 1.0, rate: float | None = None

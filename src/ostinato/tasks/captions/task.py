@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -36,19 +37,36 @@ _WHERE_SECONDS = 600  # epochs, where the time is said and not the passes
 
 
 class CaptionObjective:
-    """Cross-entropy of a caption's tokens, in training with smoothed labels.
+    """Cross-entropy of a caption's tokens, in training with smoothed labels and with tokens before that are hidden.
+
+    At first all of them are hidden, `look_first` of the training; then, over half as long again, fewer, down to
+    `word_dropout`.
 
     Args:
-        label_smoothing: the share of each target that goes to all tokens alike (C. Szegedy et al., 2016, section 7).
+        parameters: of the captioner.
+        steps: of the whole training, as far as is known.
     """
 
-    def __init__(self, label_smoothing: float = 0.0) -> None:
-        self.label_smoothing = label_smoothing
+    def __init__(self, parameters: CaptionParameters, steps: int) -> None:
+        self.parameters, self.steps, self.began = parameters, max(1, steps), time.monotonic()
 
     def __call__(self, module: nn.Module, batch: Any, carry: Carry | None) -> Step:
         """Read a batch."""
-        loss, tokens = module(batch, label_smoothing=self.label_smoothing if module.training else 0.0)
-        return Step(loss, tokens)
+        if not module.training:
+            return Step(*module(batch))
+        hidden = self.hidden(self.done(int(module.learned)))  # type: ignore[arg-type]
+        return Step(*module(batch, label_smoothing=self.parameters.label_smoothing, hidden=hidden))
+
+    def done(self, learned: int) -> float:
+        """Return how much of the training is done, after so many steps: of them or, where it is said, of the time."""
+        limit = self.parameters.max_seconds
+        passed = 0.0 if limit is None else (time.monotonic() - self.began) / limit
+        return max(learned / self.steps, passed)
+
+    def hidden(self, done: float) -> float:
+        """Return the share of the tokens that are hidden."""
+        first, least = self.parameters.look_first, self.parameters.word_dropout
+        return max(least, 1.0 - max(0.0, done - first) / (first / 2)) if first else least
 
 
 class CaptionTask(Task[CaptionParameters, Captioned, CaptionEncoder, Shown, Said]):
@@ -125,8 +143,7 @@ class CaptionTask(Task[CaptionParameters, Captioned, CaptionEncoder, Shown, Said
     def objective(self, model: CaptionModel, train: Shown) -> CaptionObjective:
         given = model.parameters
         steps = math.ceil(len(train) / suited_batch(given, len(train))) * (given.epochs or 1)
-        model.network.looks_first = min(given.look_first, steps // 2)
-        return CaptionObjective(given.label_smoothing)
+        return CaptionObjective(given, steps)
 
     def predict(self, model: CaptionModel, examples: Shown) -> Said:
         if not len(examples):
@@ -231,7 +248,7 @@ def _counters(model: CaptionModel) -> Counters:
 
 def reference_loss(model: CaptionModel, shown: Shown) -> float:
     """Return the mean negative log-likelihood of a reference's token, its end counted, in nats."""
-    total, count, objective = 0.0, 0.0, CaptionObjective()
+    total, count, objective = 0.0, 0.0, CaptionObjective(model.parameters, 1)
     with torch.inference_mode():
         for batch in CaptionBatches(shown, model.parameters, training=False).batches(0):
             step = objective(model.network, batch.data, None)
