@@ -54,7 +54,7 @@ def cider_d(captions: Sequence[str], references: Sequence[Sequence[str]]) -> NDA
     section 5 (CIDEr-D); as in the reference implementation, but for its tokenizer (see `words`).
 
     >>> cider_d(["a dog runs", "a cat"], [["a dog runs"], ["a cat sleeps"]]).round(2).tolist()
-    [7.5, 4.24]
+    [7.5, 3.49]
     """
     check(captions, references)
     counted = [[_grams(each) for each in group] for group in references]

@@ -24,6 +24,7 @@ _SIZE, _RATE = 48, 8.0  # of frames, where nothing is said
 _LOOKED = 25  # clips that are opened to find out what they are like
 _KEPT = 1 << 30  # bytes of frames that are kept in memory; those of further clips are decoded each time
 _NAMED = 5
+_ROOM = 8  # times as many frames as are taken are held, so that those that are taken lie at even distances
 
 
 @dataclass(frozen=True)
@@ -152,7 +153,7 @@ def read_steps(source: Any, settings: FrameSettings, name: str) -> tuple[Frames,
 
     Returns:
         `(steps, height, width, 3)` uint8, or `(steps, features)` float32; of a clip with more frames than `most` those
-        at even distances, whatever its length, in as much memory as twice `most` of them take.
+        at even distances, whatever its length, in as much memory as eight times `most` of them take.
 
     Raises:
         DataError: it cannot be read, or is of another kind.
@@ -179,7 +180,7 @@ def _thinned(frames: Iterator[tuple[float, Frames]], most: int) -> tuple[list[Fr
         first, last = (time if not number else first), time
         if number % every == 0:
             kept.append(frame)
-        if len(kept) > 2 * most:
+        if len(kept) > _ROOM * most:
             kept, every = kept[::2], 2 * every
     return [kept[place] for place in _even(len(kept), most)], last - first
 

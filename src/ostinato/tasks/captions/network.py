@@ -160,6 +160,35 @@ class CaptionNetwork(nn.Module):
         return self.decoder.step(tokens, state)
 
 
+class VectorReader(nn.Module):
+    """Rows of numbers that stand for frames, standardised by the training part, as features.
+
+    Args:
+        width: numbers of a row.
+        features: that a row becomes.
+        dropout: of the numbers, in training.
+    """
+
+    center: Tensor
+    scale: Tensor
+
+    def __init__(self, width: int, features: int, dropout: float) -> None:
+        super().__init__()
+        self.register_buffer("center", torch.zeros(width))
+        self.register_buffer("scale", torch.ones(width))
+        self.mixed = nn.Sequential(nn.Dropout(dropout), nn.Linear(width, features), nn.SiLU())
+
+    def fit(self, rows: Tensor) -> None:
+        """Take mean and spread of rows, `(rows, width)`."""
+        self.center, spread = rows.mean(0), rows.std(0, correction=0)
+        self.scale = torch.where(spread > 0, spread, torch.ones_like(spread))
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Return features `(..., features)` of rows `(..., width)`."""
+        found: Tensor = self.mixed((rows - self.center) / self.scale)
+        return found
+
+
 class ClipAugmentation(nn.Module):
     """In training, clips as they might have been filmed: all frames moved alike, lighter or darker, with more contrast.
 
@@ -212,8 +241,7 @@ def _reader(parameters: CaptionParameters, frames: FrameSettings) -> nn.Module:
     size, dropout = parameters.hidden_size, parameters.dropout
     if not frames.vectors:
         return TwoPathReader(tuple(parameters.widths), heads=parameters.heads, features=size, dropout=dropout)
-    width = frames.width
-    return nn.Sequential(nn.LayerNorm(width), nn.Dropout(dropout), nn.Linear(width, size), nn.SiLU())
+    return VectorReader(frames.width, size, dropout)
 
 
 def _attention(kind: str, query: int, memory: int) -> Attention:

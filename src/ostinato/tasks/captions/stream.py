@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ostinato.data.video import stream_frames
+from ostinato.data.video.raw import USUAL_RATE
 from ostinato.errors import DataError, StreamRowError, UsageError
 from ostinato.streaming import Request, Steps, Stream, refused, weights_mark
 from ostinato.tasks.captions.frames import Frames
@@ -26,7 +27,7 @@ class CaptionStream(Stream):
         model: a captioner's.
         seconds: of the window; `None`: as long as training clips are.
         every: seconds from one caption to the next.
-        rate: frames a second that come; `None`: the model's, or 10 where it takes frames as they are.
+        rate: frames a second that come; `None`: the model's, or 25 where it takes frames as they are.
 
     Raises:
         UsageError: an option is out of range.
@@ -39,7 +40,7 @@ class CaptionStream(Stream):
     ) -> None:
         settings = model.encoder.frames
         seconds = (settings.usual or _SECONDS) if seconds is None else seconds
-        rate = (settings.rate or 10.0) if rate is None else rate
+        rate = (settings.rate or USUAL_RATE) if rate is None else rate
         for name, value, most in (("seconds", seconds, _LONGEST), ("every", every, _LONGEST), ("rate", rate, 1000.0)):
             if not isinstance(value, (int, float)) or not 0 < value <= most:
                 raise UsageError(f"{name} is {value!r}; expected more than 0, up to {most:g}")

@@ -34,6 +34,7 @@ from ostinato.training.config import TrainingConfig
 from ostinato.training.objective import Carry, Step
 
 _WHERE_SECONDS = 600  # epochs, where the time is said and not the passes
+_MEASURED = 500  # clips of rows of numbers, whose mean and spread are taken
 
 
 class CaptionObjective:
@@ -132,7 +133,12 @@ class CaptionTask(Task[CaptionParameters, Captioned, CaptionEncoder, Shown, Said
         return CaptionEncoder.fit(parameters, train)
 
     def network(self, parameters: CaptionParameters, encoder: CaptionEncoder, train: Captioned | None) -> nn.Module:
-        return CaptionNetwork(parameters, encoder.frames, len(encoder.vocabulary))
+        network = CaptionNetwork(parameters, encoder.frames, len(encoder.vocabulary))
+        if encoder.frames.vectors and train is not None:
+            shown = encoder.encode(train, parameters.max_length)
+            rows = np.concatenate([shown.frames(row) for row in range(min(len(shown), _MEASURED))])
+            network.reader.fit(torch.from_numpy(rows))
+        return network
 
     def encode(self, model: CaptionModel, records: Captioned) -> Shown:
         return model.encoder.encode(records, model.parameters.max_length)
