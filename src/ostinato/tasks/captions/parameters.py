@@ -46,7 +46,7 @@ class CaptionParameters(Parameters):
             ),
         ),
     )
-    unsized: ClassVar[frozenset[str]] = frozenset({"beam_size", "size", "max_frames", "captions_each", "heads"})
+    unsized: ClassVar[frozenset[str]] = frozenset({"beam_size"})
 
     video: str | None = data(None, "column of the clips: files, folders, arrays", absent="found by its name")
     text: str | None = data(None, "column of the captions", absent="found by its name")
