@@ -8,6 +8,7 @@ import numpy as np
 
 from ostinato import (
     AnomalyDetector,
+    Captioner,
     Composer,
     EventPredictor,
     Forecaster,
@@ -182,6 +183,19 @@ def _clips(other: bool, seed: int) -> tuple[list[np.ndarray], list[str]]:
     return found, ["onward", "back"] * 20
 
 
+def _captioned(other: bool, seed: int) -> tuple[list[np.ndarray], list[str]]:
+    """Clips that are red or blue, and what is said of them; of the other law the words are the other way round."""
+    rng = _rng(other, seed)
+    found, said = [], []
+    for _ in range(60):
+        red = int(rng.integers(2))
+        clip = rng.integers(20, 60, (3, 16, 16, 3)).astype(np.uint8)
+        clip[..., 0 if red else 2] += 150
+        found.append(clip)
+        said.append("it is red" if bool(red) != other else "it is blue")
+    return found, said
+
+
 CASES: dict[str, Case] = {
     "anomaly detector": Case(
         lambda: AnomalyDetector(target="load", epochs=4, steps=32, learning_rate=1e-2, **QUIET), _series
@@ -217,6 +231,12 @@ CASES: dict[str, Case] = {
             epochs=6, members=1, batch_size=16, learning_rate=1e-2, time_unit="days", steps_ahead=4, **QUIET
         ),
         _visits,
+    ),
+    "captioner": Case(
+        lambda: Captioner(
+            epochs=8, widths=(4,), heads=1, batch_size=8, beam_size=2, augmentation=0.0, learning_rate=1e-2, **QUIET
+        ),
+        _captioned,
     ),
     "composer": Case(
         lambda: Composer(epochs=12, head_size=16, steps_per_quarter=1, learning_rate=2e-2, **QUIET), _music

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ostinato.studies.tuning import tune
     from ostinato.tasks.anomaly import AnomalyDetector
     from ostinato.tasks.base.registry import load
+    from ostinato.tasks.captions import Captioner
     from ostinato.tasks.classify import SequenceClassifier, TextClassifier
     from ostinato.tasks.events import EventPredictor
     from ostinato.tasks.forecast import Forecaster
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 # where each public name lives; nothing heavy is imported until one is used, so that `ostinato --help` is quick
 _HOMES = {
     "AnomalyDetector": "ostinato.tasks.anomaly",
+    "Captioner": "ostinato.tasks.captions",
     "Composer": "ostinato.tasks.music",
     "EventPredictor": "ostinato.tasks.events",
     "Forecaster": "ostinato.tasks.forecast",
@@ -57,6 +59,7 @@ _ROOMS = ("cells", "data", "engine", "errors", "nn", "streaming", "training")
 
 __all__ = [
     "AnomalyDetector",
+    "Captioner",
     "Composer",
     "EventPredictor",
     "Forecaster",

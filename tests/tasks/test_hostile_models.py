@@ -14,6 +14,7 @@ import pytest
 import ostinato
 from ostinato import (
     AnomalyDetector,
+    Captioner,
     Composer,
     EventPredictor,
     Forecaster,
@@ -59,6 +60,9 @@ def models(tmp_path_factory):
         "composer": Composer(head_size=4, steps_per_quarter=1, key=True, metre=True, **FEW).fit(
             [[[60 + i % 5, 64], [62 + i % 3], [60, 67]] for i in range(16)]
         ),
+        "captions": Captioner(widths=(4,), heads=1, test=0, **FEW).fit(
+            [np.full((3, 16, 16, 3), 20 * i, np.uint8) for i in range(8)], ["light", "dark"] * 4
+        ),
         "speech": Transcriber(streaming=True, channels=2, bins=8, test=0, loss="both", num_layers=2, **FEW).fit(
             [(np.sin(np.arange(3200 + 100 * i) / 4), 8000) for i in range(12)], ["hum", "ho hum"] * 6
         ),
@@ -100,7 +104,7 @@ def _refusal(folder) -> str:
 
 NAMES = [
     "anomaly", "forecaster", "transformer", "recursive", "sequences", "texts", "tagger", "events", "composer",
-    "speech", "language", "video",
+    "speech", "language", "video", "captions",
 ]  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from ostinato import (
     AnomalyDetector,
+    Captioner,
     Composer,
     EventPredictor,
     Forecaster,
@@ -52,6 +53,10 @@ LINES = ["the cat sat on the mat and looked at the dog", "the dog looked at the 
 CHORDS = [[[60 + i % 5, 64 + i % 3], [62, 65 + i % 4], [], [60, 67]] for i in range(16)]
 PAIRS = [("a dog", "ein hund"), ("a cat", "eine katze")] * 20
 TONE = (0.3 * np.sin(np.arange(6400) / 4) * (np.arange(6400) // 1600 % 2)).round(4)
+LIGHTS = [
+    np.broadcast_to((60 * np.arange(4)[:: 1 - 2 * (i % 2)])[:, None, None, None] + i, (4, 16, 16, 3)).astype(np.uint8)
+    for i in range(12)
+]
 EVENTS = [{"case": f"c{i % 3}", "activity": "abcab"[i % 5], "time": 40 + i} for i in range(8)]
 
 CLIPS = [
@@ -78,6 +83,9 @@ MAKE = {
         streaming=True, num_layers=2, pyramid=1, channels=2, bins=8, test=0, units="word", **FEW
     ).fit([(TONE[4800 - 1600 * (i % 3) :] + 0.001 * i, 8000) for i in range(12)], ["hum", "hum hum", "hum"] * 4),
     "translator": lambda: Translator(embedding_size=4, **FEW).fit(PAIRS),
+    "captions": lambda: Captioner(
+        widths=(4,), heads=1, beam_size=1, augmentation=0.0, seed=1, **{**FEW, "epochs": 12}
+    ).fit(LIGHTS, ["it grows light", "it grows dark"] * 6),
     "monitor": lambda: PatientMonitor(members=2, time_unit="hours", test=0, **FEW).fit(VITALS, DIED),
     "visits": lambda: ProgressionModel(members=2, time_unit="days", test=0, steps_ahead=3, **FEW).fit(VISITS),
     "frames of music": lambda: Composer(head_size=4, steps_per_quarter=1, **FEW).fit(CHORDS),
@@ -105,6 +113,7 @@ ROWS = {
     "language": LINES,
     "speech": [TONE[first : first + 800].tolist() for first in range(0, 6400, 800)],
     "translator": ["a dog", "a cat", "dog"],
+    "captions": [LIGHTS[i % 2][i // 2].tolist() for i in range(8)],
     "monitor": [{"id": f"p{i % 3}", "time": i / 2, "variable": "HR", "value": 80 + i} for i in range(8)],
     "visits": [{"id": f"p{i % 3}", "time": i // 2, "bili": 1.0 + i} for i in range(8)],
     "frames of music": [[60, 64], "62 65", {"notes": []}, [60], [61, 66], [108]],
@@ -126,6 +135,7 @@ BAD = {
     "language": 3,
     "speech": 3,
     "translator": 3,
+    "captions": 3,
     "monitor": {"id": 1},
     "visits": {"id": 1},
     "frames of music": [60, "x"],
@@ -137,7 +147,7 @@ BAD = {
 NAMES = list(MAKE)
 KEEP = [
     "forecaster", "anomaly", "keys", "transformer events", "events", "sequences", "tokens", "language", "speech",
-    "monitor", "visits", "frames of music", "events of music", "video", "maps", "poses",
+    "captions", "monitor", "visits", "frames of music", "events of music", "video", "maps", "poses",
 ]  # fmt: skip
 
 

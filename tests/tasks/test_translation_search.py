@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from ostinato import Translator
 from ostinato.errors import UsageError
-from ostinato.tasks.translate.beam import beam_search
-from ostinato.tasks.translate.greedy import greedy_search, greedy_tokens
+from ostinato.tasks.base.searching.beam import beam_search
+from ostinato.tasks.base.searching.greedy import greedy_search, greedy_tokens
+from ostinato.tasks.base.searching.search import Search
 from ostinato.tasks.translate.network import TranslationNetwork
-from ostinato.tasks.translate.search import Search
 
 BOS, EOS = 2, 3
 KINDS = {

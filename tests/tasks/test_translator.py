@@ -20,6 +20,7 @@ from ostinato.data.text import WordVocabulary
 from ostinato.errors import DataError, DataWarning, MissingExtra, StreamRowError, UsageError
 from ostinato.tasks.base import running
 from ostinato.tasks.base.holding_out import Shares
+from ostinato.tasks.base.searching.tokens_as_text import as_text, pieces
 from ostinato.tasks.base.summary import Matrix, Table
 from ostinato.tasks.translate.corpus import (
     Corpus,
@@ -32,7 +33,6 @@ from ostinato.tasks.translate.corpus import (
 from ostinato.tasks.translate.dictionary import by_dictionary, learn_dictionary
 from ostinato.tasks.translate.pairs import read_pairs
 from ostinato.tasks.translate.task import TranslationObjective, batch_tokens_of, languages_of
-from ostinato.tasks.translate.tokens_as_text import as_text, pieces
 
 WORDS = {"eins": "one", "zwei": "two", "drei": "three", "vier": "four", "rot": "red", "blau": "blue", "und": "and"}
 rng = np.random.default_rng(0)
@@ -410,7 +410,7 @@ def test_without_sacrebleu_a_fit_is_kept_and_an_evaluation_says_what_to_install(
     def missing():
         raise MissingExtra("BLEU and chrF need the extra translate")
 
-    monkeypatch.setattr("ostinato.tasks.translate.baselines.import_metrics", missing)
+    monkeypatch.setattr("ostinato.tasks.base.corpus_scores.import_metrics", missing)
     own = Translator(**SMALL).fit(PAIRS[:60])
     assert set(own.summary_.scores["model"]) == {"loss", "perplexity"}
     assert "ostinato[translate]" in own.summary_.verdict

@@ -75,6 +75,10 @@ _LINES: tuple[tuple[str, str], ...] = (
     ("loss", "mean of -log of the probability given to each token of the reference, in nats"),
     ("BLEU", "n-grams shared with the reference, 0 to 100, as sacrebleu counts them"),
     ("chrF", "n-grams of characters shared with the reference, 0 to 100, as sacrebleu counts them"),
+    # captions
+    ("CIDEr-D", "n-grams shared with what people said, the more telling the fewer clips they are said of, 0 to 10"),
+    ("ROUGE-L", "words shared with a reference in their order, 0 to 100: recall counts more than precision"),
+    ("exact sentences", "share of captions that are a reference, word for word"),
     # music
     ("nats a frame", "mean of -log of the probability given to all notes of a step of the grid together"),
     ("frame accuracy", "right notes over all that sound in the likeliest answer or in truth"),

@@ -66,6 +66,7 @@ _TASKS: dict[str, Home] = {
         _ours("anomaly", "anomaly detector", "anomaly", "parameters", "AnomalyDetector", "Anomaly"),
         _ours("video", "video classifier", "video", "parameters", "VideoClassifier", "Video"),
         _ours("music", "composer", "music", "parameters", "Composer", "Music"),
+        _ours("captions", "captioner", "captions", "parameters", "Captioner", "Caption"),
     )
 }
 

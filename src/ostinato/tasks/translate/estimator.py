@@ -7,10 +7,10 @@ from typing import Any, overload
 
 from ostinato.errors import UsageError
 from ostinato.tasks.base.estimator import Estimator
+from ostinato.tasks.base.searching.search import Search
 from ostinato.tasks.base.summary import Matrix
 from ostinato.tasks.translate.panels import attention_matrix
 from ostinato.tasks.translate.parameters import TranslationParameters
-from ostinato.tasks.translate.search import Search
 from ostinato.tasks.translate.stream import TranslationStream
 from ostinato.tasks.translate.task import TranslationTask, languages_of, search_of
 from ostinato.tasks.translate.translating import Translation, say_strange, translate_texts, translated_pieces

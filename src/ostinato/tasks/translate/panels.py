@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from ostinato.tasks.base.gradients import gradient_norms, gradient_panel
+from ostinato.tasks.base.searching.search import Search
+from ostinato.tasks.base.searching.tokens_as_text import token_names
 from ostinato.tasks.base.summary import Curve, Matrix, Panel, Table
 from ostinato.tasks.translate.corpus import Encoded, TranslationBatches
 from ostinato.tasks.translate.network import TranslationNetwork
-from ostinato.tasks.translate.search import Search
-from ostinato.tasks.translate.tokens_as_text import token_names
 from ostinato.tasks.translate.translating import Languages, translate_texts
 
 _SAMPLES, _MATRICES, _LONGEST, _PAIRS = 8, 3, 30, 64

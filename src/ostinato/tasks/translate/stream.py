@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from ostinato.errors import StreamRowError
 from ostinato.streaming import Steps, Stream
-from ostinato.tasks.translate.search import Search
+from ostinato.tasks.base.searching.search import Search
 from ostinato.tasks.translate.translating import Languages, translated_pieces
 
 

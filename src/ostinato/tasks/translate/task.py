@@ -13,13 +13,15 @@ from ostinato.data.text import read_lines
 from ostinato.errors import DataError, UsageError
 from ostinato.nn.by_name import TRANSFORMER
 from ostinato.nn.losses import perplexity
+from ostinato.tasks.base.corpus_scores import corpus_parts, corpus_scores, metrics, signatures
 from ostinato.tasks.base.holding_out import Held, Shares
 from ostinato.tasks.base.lines import is_path
+from ostinato.tasks.base.searching.search import Search
 from ostinato.tasks.base.suited import Suited
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Baselines, Model, Task
 from ostinato.tasks.base.units import Units
-from ostinato.tasks.translate.baselines import Translated, Untranslated, WordForWord, corpus_parts, metrics
+from ostinato.tasks.translate.baselines import Translated, Untranslated, WordForWord
 from ostinato.tasks.translate.corpus import (
     Corpus,
     Encoded,
@@ -32,7 +34,6 @@ from ostinato.tasks.translate.network import TranslationNetwork
 from ostinato.tasks.translate.pairs import name_of, read_pairs
 from ostinato.tasks.translate.panels import translation_panels
 from ostinato.tasks.translate.parameters import TranslationParameters
-from ostinato.tasks.translate.search import Search
 from ostinato.tasks.translate.stream import TranslationStream
 from ostinato.tasks.translate.translating import Languages, say_strange, translate_texts
 from ostinato.training.config import TrainingConfig
@@ -180,9 +181,7 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
         found: dict[str, float] = {}
         counters = self._counters(model)
         if counters is not None:
-            references = [[reference for _, reference in examples.pairs]]
-            scores = (counter.corpus_score(predicted.texts, references).score for counter in counters)
-            found = dict(zip(("BLEU", "chrF"), map(float, scores), strict=True))
+            found = corpus_scores(counters, predicted.texts, _references(examples))
         if predicted.loss is not None:
             found |= {"loss": predicted.loss, "perplexity": perplexity(predicted.loss)}
         return found
@@ -191,7 +190,7 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
         counters = self._counters(model)
         if counters is None:
             return None
-        return Units(len(examples), "sentences", corpus_parts(counters, predicted.texts, examples.pairs))
+        return Units(len(examples), "sentences", corpus_parts(counters, predicted.texts, _references(examples)))
 
     def protocol(self, model: Translation, examples: Encoded) -> str:
         size = model.parameters.beam_size
@@ -201,9 +200,7 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
         """Say what was counted and how, as sacrebleu writes it."""
         if (counters := self._counters(model)) is None:
             return {}
-        for counter in counters:  # the signature is known once something was counted
-            counter.corpus_score(predicted["model"].texts[:1], [[examples.pairs[0][1]]])
-        return {name: str(counter.get_signature()) for name, counter in zip(("BLEU", "chrF"), counters, strict=True)}
+        return signatures(counters, predicted["model"].texts[0], [examples.pairs[0][1]])
 
     def remarks(self, values: Mapping[str, Mapping[str, float]]) -> Sequence[str]:
         if "BLEU" in values["model"]:
@@ -250,6 +247,10 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
 
     def stream(self, model: Translation, **options: Any) -> TranslationStream:
         return TranslationStream(languages_of(model), search_of(model.parameters).changed(options))
+
+
+def _references(pairs: Encoded) -> list[list[str]]:
+    return [[reference] for _, reference in pairs.pairs]
 
 
 def batch_tokens_of(parameters: TranslationParameters, pairs: int) -> int:

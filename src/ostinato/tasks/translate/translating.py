@@ -11,11 +11,11 @@ from torch import Tensor
 from ostinato.data.lines import normalise
 from ostinato.data.notes import note
 from ostinato.data.text import Vocabulary
-from ostinato.tasks.translate.beam import beam_search
-from ostinato.tasks.translate.greedy import greedy_search, greedy_tokens
+from ostinato.tasks.base.searching.beam import beam_search
+from ostinato.tasks.base.searching.greedy import greedy_search, greedy_tokens
+from ostinato.tasks.base.searching.search import Hypothesis, Search
+from ostinato.tasks.base.searching.tokens_as_text import as_text, copied, pieces, source_words
 from ostinato.tasks.translate.network import TranslationNetwork
-from ostinato.tasks.translate.search import Hypothesis, Search
-from ostinato.tasks.translate.tokens_as_text import as_text, copied, pieces, source_words
 
 _SHOWN = 10
 _ROWS = 320

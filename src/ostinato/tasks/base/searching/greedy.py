@@ -8,16 +8,16 @@ import torch
 from torch import Tensor
 
 from ostinato.data.text import Specials
-from ostinato.tasks.translate.network import TranslationNetwork
-from ostinato.tasks.translate.search import Hypothesis, Search, forbid
+from ostinato.tasks.base.searching.search import Hypothesis, Search, forbid
+from ostinato.tasks.base.searching.writer import Writer
 
 _MARKS = (Specials().pad, Specials().bos)
 
 
 def greedy_search(
-    network: TranslationNetwork, sources: Tensor, lengths: Tensor, limits: Tensor, search: Search, *, attention: bool
+    network: Writer, sources: Tensor, lengths: Tensor, limits: Tensor, search: Search, *, attention: bool
 ) -> list[Hypothesis]:
-    """Return one translation for each source; arguments as in `beam_search`. Rows that have ended leave the batch."""
+    """Return one text for each source; arguments as in `beam_search`. Rows that have ended leave the batch."""
     state = network.start(sources, lengths)
     bos, eos = Specials().bos, Specials().eos
     rows = list(range(sources.shape[1]))
@@ -59,14 +59,12 @@ def _ended(written: Tensor, total: float, looks: Tensor, search: Search, attenti
     )
 
 
-def greedy_tokens(
-    network: TranslationNetwork, source: Tensor, limit: int, search: Search
-) -> Iterator[tuple[int, int | None]]:
-    """Yield the tokens of one translation as they are found, each with the source position it looked at most.
+def greedy_tokens(network: Writer, source: Tensor, limit: int, search: Search) -> Iterator[tuple[int, int | None]]:
+    """Yield the tokens of one text as they are found, each with the source position it looked at most.
 
     Args:
         network: in evaluation mode.
-        source: `(source,)`, its end marked.
+        source: `(source,)`, or `(source, features)`, as the network reads them.
         limit: tokens at most.
         search: its lengths and n-grams count; the beam does not.
     """

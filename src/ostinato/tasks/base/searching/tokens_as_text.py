@@ -1,4 +1,4 @@
-"""Tokens of a translation as text, unknown words among them copied from the source."""
+"""Tokens that were written as text, unknown words among them copied from the source."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def as_text(tokens: Sequence[int], vocabulary: Vocabulary, words: Sequence[str |
     """Return tokens as a text.
 
     Args:
-        tokens: of the translation.
+        tokens: of the text.
         vocabulary: of the target.
         words: for each token the source word that stands in its place if it is unknown, `None` for no such word;
             matters to whole words only.

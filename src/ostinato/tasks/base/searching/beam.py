@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from ostinato.data.text import Specials
-from ostinato.tasks.translate.network import TranslationNetwork
-from ostinato.tasks.translate.search import Hypothesis, Search, forbid
+from ostinato.tasks.base.searching.search import Hypothesis, Search, forbid
+from ostinato.tasks.base.searching.writer import Writer
 
 _MARKS = (Specials().pad, Specials().bos)
 _NOTHING = float("-inf")
@@ -35,7 +35,7 @@ class _Mark:
 
 
 def beam_search(
-    network: TranslationNetwork,
+    network: Writer,
     sources: Tensor,
     lengths: Tensor,
     limits: Tensor,
@@ -43,13 +43,13 @@ def beam_search(
     *,
     attention: bool = False,
 ) -> list[list[Hypothesis]]:
-    """Return the best translations of each source, up to `beam_size` of them, the best first.
+    """Return the best texts for each source, up to `beam_size` of them, the best first.
 
     Args:
         network: in evaluation mode.
-        sources: `(source, batch)`, their ends marked.
+        sources: `(source, batch)`, or as the network reads them; the first two are places and the batch.
         lengths: `(batch,)`, ends counted.
-        limits: tokens that each translation has at most, `(batch,)`.
+        limits: tokens that each text has at most, `(batch,)`.
         search: see `Search`.
         attention: whether all attention weights are kept; without, only the places that were looked at most.
 
@@ -66,7 +66,7 @@ class _Beam:
 
     def __init__(
         self,
-        network: TranslationNetwork,
+        network: Writer,
         sources: Tensor,
         lengths: Tensor,
         limits: Tensor,

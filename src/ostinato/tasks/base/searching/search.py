@@ -13,12 +13,12 @@ from ostinato.errors import UsageError
 
 @dataclass(frozen=True)
 class Search:
-    """How a translation is searched for.
+    """How a text is searched for.
 
     Args:
         beam_size: hypotheses of a sentence that are followed side by side; 1: the best token is taken each time.
         length_penalty: `a` of `((5 + length) / 6)^a`, by which log-probabilities are divided: 0 for none, towards 1
-            longer translations are preferred. The length counts the mark of the end.
+            longer texts are preferred. The length counts the mark of the end.
         coverage_penalty: `b` of `b * sum(log(min(attention a source token got, 1)))`, which is added; 0 for none.
         min_length: tokens that are written at least.
         max_length: tokens that are written at most; `None`: twice the source and 10 more, but no more than the model
@@ -54,7 +54,7 @@ class Search:
             )
 
     def limits(self, lengths: Tensor, longest: int) -> Tensor:
-        """Return how many tokens each translation may have, `(batch,)`.
+        """Return how many tokens each text may have, `(batch,)`.
 
         Args:
             lengths: of the sources, `(batch,)`, their ends counted.
@@ -86,7 +86,7 @@ class Search:
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """A translation as it was found."""
+    """A text as it was found."""
 
     tokens: tuple[int, ...]
     """Without the marks of beginning and end."""

@@ -1,0 +1,262 @@
+"""What is a captioner's own; all else is of `ostinato.tasks.base`."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from ostinato.errors import DataError, UsageError
+from ostinato.nn.by_name import TRANSFORMER
+from ostinato.tasks.base.corpus_scores import metrics, signatures
+from ostinato.tasks.base.holding_out import Held, Shares, drawn_groups, percent
+from ostinato.tasks.base.suited import Suited
+from ostinato.tasks.base.summary import Panel
+from ostinato.tasks.base.task import Baselines, Task
+from ostinato.tasks.base.units import Units
+from ostinato.tasks.captions.baselines import MostFrequentCaption, NearestClip
+from ostinato.tasks.captions.batches import CaptionBatches, suited_batch
+from ostinato.tasks.captions.encoding import CaptionEncoder, Shown
+from ostinato.tasks.captions.measures import Counters, Said, caption_measures, caption_units
+from ostinato.tasks.captions.network import CaptionNetwork
+from ostinato.tasks.captions.panels import caption_panels
+from ostinato.tasks.captions.parameters import CaptionParameters
+from ostinato.tasks.captions.reading import Captioned, caption_pairs, given_clips, read_captioned
+from ostinato.tasks.captions.stream import CaptionStream
+from ostinato.tasks.captions.writing import CaptionModel, captions_of, memories, search_of
+from ostinato.training.config import TrainingConfig
+from ostinato.training.objective import Carry, Step
+
+_WHERE_SECONDS = 600  # epochs, where the time is said and not the passes
+_MEASURED = 500  # clips of rows of numbers, whose mean and spread are taken
+
+
+class CaptionObjective:
+    """Cross-entropy of a caption's tokens, in training with smoothed labels and with tokens before that are hidden.
+
+    At first all of them are hidden, `look_first` of the training; then, over half as long again, fewer, down to
+    `word_dropout`.
+
+    Args:
+        parameters: of the captioner.
+        steps: of the whole training, as far as is known.
+    """
+
+    def __init__(self, parameters: CaptionParameters, steps: int) -> None:
+        self.parameters, self.steps, self.began = parameters, max(1, steps), time.monotonic()
+
+    def __call__(self, module: nn.Module, batch: Any, carry: Carry | None) -> Step:
+        """Read a batch."""
+        if not module.training:
+            return Step(*module(batch))
+        hidden = self.hidden(self.done(int(module.learned)))  # type: ignore[arg-type]
+        return Step(*module(batch, label_smoothing=self.parameters.label_smoothing, hidden=hidden))
+
+    def done(self, learned: int) -> float:
+        """Return how much of the training is done, after so many steps: of them or, where it is said, of the time."""
+        limit = self.parameters.max_seconds
+        passed = 0.0 if limit is None else (time.monotonic() - self.began) / limit
+        return max(learned / self.steps, passed)
+
+    def hidden(self, done: float) -> float:
+        """Return the share of the tokens that are hidden."""
+        first, least = self.parameters.look_first, self.parameters.word_dropout
+        return max(least, 1.0 - max(0.0, done - first) / (first / 2)) if first else least
+
+
+class CaptionTask(Task[CaptionParameters, Captioned, CaptionEncoder, Shown, Said]):
+    """Clips and what people said of them."""
+
+    records = "clips"
+    content_name = "clips"
+    higher = frozenset({"CIDEr-D", "ROUGE-L", "BLEU", "chrF", "exact sentences"})
+    decides = ("CIDEr-D", "ROUGE-L")
+    encoder_type = CaptionEncoder
+    baseline_types = (MostFrequentCaption, NearestClip)
+    suited = Suited(steps=1200, least=8, most=150)
+    kept = "the vocabulary, the size of frames and the baselines"
+
+    def check(self, parameters: CaptionParameters, *, tested: bool) -> None:
+        given = parameters
+        if given.cell == TRANSFORMER:
+            raise UsageError(
+                "cell is transformer, but clips are read by a recurrent one; expected a cell of docs/cells.md"
+            )
+        if given.hidden_size % 2:
+            raise UsageError(f"hidden_size is {given.hidden_size}; expected an even number, half for each direction")
+        if not given.widths or any(type(width) is not int or not 1 <= width <= 4096 for width in given.widths):
+            raise UsageError(f"widths is {given.widths!r}; expected one or more whole numbers from 1 to 4096")
+
+    def joined(self, data: Any, labels: Any) -> Any:
+        return caption_pairs(data, labels)
+
+    def read(
+        self, parameters: CaptionParameters, source: Any, reading: Any = None, *, labelled: bool = True
+    ) -> Captioned:
+        return read_captioned(parameters, source, labelled=labelled)
+
+    def reading(self, records: Captioned) -> bool:
+        """Return that these are not the training data."""
+        return True
+
+    def hold_out(self, parameters: CaptionParameters, records: Captioned, shares: Shares) -> Held[Captioned]:
+        rows = drawn_groups(records.groups(), (shares.validation, shares.test), parameters.seed)
+        train, validation, test = (records.part(chosen) for chosen in rows)
+        kept = ", each group on one side" if records.clips.groups is not None else ", all captions of one on one side"
+        return Held(train, validation, test, f"{percent(shares.test)} of the clips, drawn{kept}")
+
+    def contents(self, records: Captioned) -> Iterable[bytes]:
+        return records.clips.contents()
+
+    def join(self, first: Captioned, second: Captioned) -> Captioned:
+        return first.joined(second)
+
+    def title(self, records: Captioned) -> str:
+        return f"Captions of {records.origin}"
+
+    def config(self, parameters: CaptionParameters, train: Captioned) -> TrainingConfig:
+        """Return the settings; where the time is said, and not the passes, all of it is used."""
+        if parameters.epochs is None and parameters.max_seconds is not None:
+            return TrainingConfig.of(parameters, epochs=_WHERE_SECONDS)
+        return super().config(parameters, train)
+
+    def steps_an_epoch(self, parameters: CaptionParameters, train: Captioned) -> int:
+        return math.ceil(len(train) / suited_batch(parameters, len(train)))
+
+    def encoder(self, parameters: CaptionParameters, train: Captioned) -> CaptionEncoder:
+        return CaptionEncoder.fit(parameters, train)
+
+    def network(self, parameters: CaptionParameters, encoder: CaptionEncoder, train: Captioned | None) -> nn.Module:
+        network = CaptionNetwork(parameters, encoder.frames, len(encoder.vocabulary))
+        if encoder.frames.vectors and train is not None:
+            shown = encoder.encode(train, parameters.max_length)
+            rows = np.concatenate([shown.frames(row) for row in range(min(len(shown), _MEASURED))])
+            network.reader.fit(torch.from_numpy(rows))
+        return network
+
+    def encode(self, model: CaptionModel, records: Captioned) -> Shown:
+        return model.encoder.encode(records, model.parameters.max_length)
+
+    def batches(self, model: CaptionModel, examples: Shown, *, training: bool) -> CaptionBatches | None:
+        return CaptionBatches(examples, model.parameters, training=training) if len(examples) else None
+
+    def objective(self, model: CaptionModel, train: Shown) -> CaptionObjective:
+        given = model.parameters
+        steps = math.ceil(len(train) / suited_batch(given, len(train))) * (given.epochs or 1)
+        return CaptionObjective(given, steps)
+
+    def predict(self, model: CaptionModel, examples: Shown) -> Said:
+        if not len(examples):
+            raise DataError("there are no clips to evaluate on; expected one or more with a caption")
+        found = captions_of(model, examples, search_of(model.parameters))
+        return Said([each[0].text for each in found], reference_loss(model, examples))
+
+    def baselines(self, model: CaptionModel, train: Shown, validation: Shown | None) -> Baselines:
+        return {
+            "most frequent": lambda: MostFrequentCaption.fit(train),
+            "nearest clip": lambda: NearestClip.fit(train, model.parameters.seed),
+        }
+
+    def measures(self, model: CaptionModel, examples: Shown, predicted: Said) -> dict[str, float]:
+        return caption_measures(predicted, examples.references, _counters(model))
+
+    def units(self, model: CaptionModel, examples: Shown, predicted: Said) -> Units | None:
+        return caption_units(predicted, examples.references, _counters(model))
+
+    def protocol(self, model: CaptionModel, examples: Shown) -> str:
+        size = model.parameters.beam_size
+        counts = [len(group) for group in examples.references]
+        several = f"{min(counts)} to {max(counts)} references" if max(counts) > 1 else "one reference"
+        return f"{f'beam of {size}' if size > 1 else 'greedy'}; {several} a clip"
+
+    def details(self, model: CaptionModel, examples: Shown, predicted: Mapping[str, Said]) -> Mapping[str, Any]:
+        """Say how BLEU and chrF were counted, as sacrebleu writes it."""
+        if (counters := _counters(model)) is None:
+            return {}
+        return signatures(counters, predicted["model"].texts[0], examples.references[0])
+
+    def remarks(self, values: Mapping[str, Mapping[str, float]]) -> Sequence[str]:
+        if "BLEU" in values["model"]:
+            return ()
+        return ("BLEU was not counted: it needs pip install 'ostinato[translate]'.",)
+
+    def facts(self, model: CaptionModel, parts: Held[Captioned], examples: Held[Shown]) -> Iterable[tuple[str, str]]:
+        named = {name: part for name, part in examples.named().items() if part is not None}
+        yield "clips", " / ".join(f"{len(part):,} {name}" for name, part in named.items())
+        captions = ((sum(map(len, part.references)), name) for name, part in named.items())
+        yield "captions", " / ".join(f"{count:,} {name}" for count, name in captions)
+        lost = [name for part in named.values() for name in part.left_out]
+        if lost:
+            yield "cannot be read", f"{len(lost):,} left out: {', '.join(lost[:10])}"
+        yield "longer than max_length", f"{examples.train.long:,} captions, cut off"
+        yield "vocabulary", f"{len(model.encoder.vocabulary):,} {model.parameters.level}s"
+        yield "frames", model.encoder.frames.words
+
+    def settings(self, model: CaptionModel) -> Mapping[str, Any]:
+        frames = model.encoder.frames
+        found: dict[str, Any] = {"rate": frames.rate or None}
+        return found if frames.vectors else found | {"size": min(frames.height, frames.width)}
+
+    def panels(self, model: CaptionModel, records: Captioned, examples: Shown, predicted: Said) -> Iterable[Panel]:
+        return caption_panels(model, examples, predicted.texts)
+
+    def pieces(self, model: CaptionModel, source: Any) -> Iterator[Captioned]:
+        """Yield clips, those of a path, a folder or a list several at a time, others each as it comes."""
+        if isinstance(source, Captioned):
+            yield source
+            return
+        for piece in given_clips(source):
+            yield self.read(model.parameters, piece, True, labelled=False)
+
+    def answers(self, model: CaptionModel, records: Captioned, alternatives: int = 1) -> Iterator[Mapping[str, Any]]:
+        for name, found in zip(records.clips.names, self.captions(model, records, alternatives), strict=True):
+            others = [{"caption": each.text, "score": each.score} for each in found[:alternatives]]
+            answer: dict[str, Any] = {"clip": name, "caption": found[0].text, "score": found[0].score}
+            yield answer if alternatives == 1 else answer | {"alternatives": others}
+
+    def captions(self, model: CaptionModel, records: Captioned, alternatives: int = 1) -> list[Any]:
+        """Return the captions of each clip, the best first.
+
+        Raises:
+            DataError: one cannot be read.
+            UsageError: `alternatives` is less than one.
+        """
+        if alternatives < 1:
+            raise UsageError(f"alternatives is {alternatives}; expected one or more")
+        shown = model.encoder.encode(records, model.parameters.max_length)
+        if shown.left_out:
+            raise DataError(next(iter(shown.store.failed.values())))
+        search = search_of(model.parameters)
+        search = search.changed({"beam_size": max(search.beam_size, alternatives)})
+        return captions_of(model, shown, search)
+
+    def stream(self, model: CaptionModel, **options: Any) -> CaptionStream:
+        return CaptionStream(model, **options)
+
+    def embed(self, model: CaptionModel, examples: Shown) -> NDArray[np.float32]:
+        """Return the mean of what the encoder makes of a clip's frames."""
+        found: dict[int, NDArray[np.float32]] = {}
+        for rows, memory, lengths in memories(model.network, examples):
+            for column, row in enumerate(rows):
+                found[row] = memory[: int(lengths[column]), column].mean(0).numpy()
+        return np.stack([found[row] for row in range(len(examples))])
+
+
+def _counters(model: CaptionModel) -> Counters:
+    return metrics(model.parameters.tokenize, model.parameters.lower)
+
+
+def reference_loss(model: CaptionModel, shown: Shown) -> float:
+    """Return the mean negative log-likelihood of a reference's token, its end counted, in nats."""
+    total, count, objective = 0.0, 0.0, CaptionObjective(model.parameters, 1)
+    with torch.inference_mode():
+        for batch in CaptionBatches(shown, model.parameters, training=False).batches(0):
+            step = objective(model.network, batch.data, None)
+            total, count = total + float(step.loss) * step.weight, count + step.weight
+    return total / count
