@@ -16,7 +16,17 @@ from ostinato.report import panel_plot, summary_plot, write_report
 from ostinato.report.page import render
 from ostinato.report.panels import matrix_figure
 from ostinato.report.words import duration, visible
-from ostinato.tasks.base.summary import Curve, Frames, Matrix, Sample, Summary, Table, WeightedText, best_of, summary_from
+from ostinato.tasks.base.summary import (
+    Curve,
+    Frames,
+    Matrix,
+    Sample,
+    Summary,
+    Table,
+    WeightedText,
+    best_of,
+    summary_from,
+)
 
 NAN = float("nan")
 HOSTILE = '<script>alert("&")</script>'

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from ostinato.errors import DataError, UsageError
 from ostinato.tasks.base.classes import calibration_error, class_measures, class_scores, confusion_counts
+from ostinato.tasks.base.temperature import find_temperature, with_temperature
 from ostinato.tasks.base.warping import WarpedNeighbours
 from ostinato.tasks.classify.baselines import MostFrequent
 from ostinato.tasks.classify.channels import ChannelEncoder, Steps
-from ostinato.tasks.classify.encoding import Part, find_temperature, with_temperature
+from ostinato.tasks.classify.encoding import Part
 from ostinato.tasks.classify.examples import Classes, Examples, checked_labels, drawn_parts
 from ostinato.tasks.classify.linear import fit_linear
 from ostinato.tasks.classify.sequence_baselines import Neighbours, Statistics

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from ostinato import SequenceClassifier, TextClassifier
 from ostinato.errors import UsageError
+from ostinato.nn.pooling import POOLINGS, Pooling
 from ostinato.tasks.base.gradients import gradient_norms
 from ostinato.tasks.classify.channels import ChannelEncoder, Steps
 from ostinato.tasks.classify.encoding import ExampleBatches, Part, padded, scores_of
@@ -15,7 +16,6 @@ from ostinato.tasks.classify.examples import Examples
 from ostinato.tasks.classify.fronts import TokenFront
 from ostinato.tasks.classify.network import ClassifierNetwork
 from ostinato.tasks.classify.panels import step_weights
-from ostinato.tasks.classify.pooling import POOLINGS, Pooling
 from ostinato.tasks.classify.sequence_network import SequenceNetwork
 
 ALL = "+".join(POOLINGS)

@@ -8,12 +8,6 @@ from typing import Any
 from ostinato.errors import MissingExtra
 
 _PACKAGES = {"av": "PyAV (av)", "PIL": "pillow", "cv2": "opencv-python-headless"}
-    "av": "PyAV (av)",
-    "PIL.Image": "pillow",
-    "PIL.ImageOps": "pillow",
-    "PIL.ImageDraw": "pillow",
-    "cv2": "opencv-python-headless",
-}
 
 
 def library(name: str) -> Any:
@@ -25,6 +19,5 @@ def library(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except (ImportError, OSError) as error:
-        raise MissingExtra(
-            f"reading video needs {_PACKAGES.get(name.partition(".")[0], name)}; install it: pip install 'ostinato[video]'"
-        ) from error
+        package = _PACKAGES.get(name.partition(".")[0], name)
+        raise MissingExtra(f"reading video needs {package}; install it: pip install 'ostinato[video]'") from error

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ostinato.nn.pooling import Running
 from ostinato.streaming import Headed, Row, shared_steps
-from ostinato.tasks.classify.pooling import Running
 from ostinato.tasks.classify.sequence_network import SequenceMember
 
 Kept: TypeAlias = "list[Running]"

@@ -6,8 +6,8 @@ from typing import Any
 
 from ostinato.nn import Recurrent, weight_drop
 from ostinato.nn.by_name import TRANSFORMER, stack_of
+from ostinato.nn.pooling import Pooling
 from ostinato.tasks.classify.parameters import SequenceParameters, TextParameters
-from ostinato.tasks.classify.pooling import Pooling
 
 
 def stack_and_pooling(parameters: TextParameters | SequenceParameters, size: int) -> tuple[Any, Pooling]:

@@ -11,13 +11,13 @@ from torch.nn import functional
 from ostinato.nn import VariationalDropout
 from ostinato.nn.multi_scale import MultiScaleConvolutions
 from ostinato.nn.norms import steps_mask
+from ostinato.nn.pooling import Pooling
 from ostinato.tasks.base.members import mean_probability
 from ostinato.tasks.classify.augmenting import Augmentation
 from ostinato.tasks.classify.bands import BandAugmentation
 from ostinato.tasks.classify.channels import ChannelEncoder
 from ostinato.tasks.classify.parameters import SequenceParameters
 from ostinato.tasks.classify.plan import Plan
-from ostinato.tasks.classify.pooling import Pooling
 from ostinato.tasks.classify.recurrence import stack_and_pooling
 from ostinato.tasks.classify.wide import WideBranch
 

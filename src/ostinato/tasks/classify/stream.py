@@ -18,7 +18,8 @@ from ostinato.streaming import Steps, Stream, refused
 from ostinato.tasks.base.members import mean_probability
 from ostinato.tasks.base.rows import RowReader
 from ostinato.tasks.base.task import Model
-from ostinato.tasks.classify.encoding import Floats, with_temperature
+from ostinato.tasks.base.temperature import with_temperature
+from ostinato.tasks.classify.encoding import Floats
 from ostinato.tasks.classify.member_steps import MemberSteps
 from ostinato.tasks.classify.plan import Plan
 

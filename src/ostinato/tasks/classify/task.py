@@ -13,12 +13,14 @@ from torch import Tensor
 from ostinato.errors import DataError, UsageError
 from ostinato.nn.by_name import TRANSFORMER
 from ostinato.nn.losses import class_weights
+from ostinato.nn.pooling import split_kinds
 from ostinato.tasks.base.class_units import class_units
 from ostinato.tasks.base.classes import calibration_error, class_details, class_measures, frequent_class_remarks
 from ostinato.tasks.base.holding_out import Held, Shares, content_keys, percent
 from ostinato.tasks.base.lines import is_path
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Model, Task, reading_of
+from ostinato.tasks.base.temperature import find_temperature, with_temperature
 from ostinato.tasks.base.units import Units
 from ostinato.tasks.classify.baselines import MOST_FREQUENT
 from ostinato.tasks.classify.encoding import (
@@ -28,14 +30,11 @@ from ostinato.tasks.classify.encoding import (
     Floats,
     Part,
     Prediction,
-    find_temperature,
     scores_of,
-    with_temperature,
 )
 from ostinato.tasks.classify.examples import Classes, Examples, Integers, counts_in_words, drawn_parts
 from ostinato.tasks.classify.panels import class_panels
 from ostinato.tasks.classify.parameters import SequenceParameters, TextParameters
-from ostinato.tasks.classify.pooling import split_kinds
 
 P = TypeVar("P", TextParameters, SequenceParameters)
 C = TypeVar("C", bound=ClassEncoder)

@@ -15,8 +15,9 @@ from ostinato.data.text import WordVocabulary
 from ostinato.errors import UsageError
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Baselines, Model
+from ostinato.tasks.base.temperature import with_temperature
 from ostinato.tasks.classify.baselines import MOST_FREQUENT, MostFrequent
-from ostinato.tasks.classify.encoding import Floats, Part, Prediction, scores_of, with_temperature
+from ostinato.tasks.classify.encoding import Floats, Part, Prediction, scores_of
 from ostinato.tasks.classify.examples import Examples
 from ostinato.tasks.classify.network import ClassifierNetwork, text_front
 from ostinato.tasks.classify.panels import text_panels
