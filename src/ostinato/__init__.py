@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ostinato.tasks.speech import Transcriber
     from ostinato.tasks.tag import SequenceTagger
     from ostinato.tasks.translate import Translator
+    from ostinato.tasks.video_anomaly import VideoAnomalyDetector
 
 # where each public name lives; nothing heavy is imported until one is used, so that `ostinato --help` is quick
 _HOMES = {
@@ -41,6 +42,7 @@ _HOMES = {
     "SequenceTagger": "ostinato.tasks.tag",
     "Transcriber": "ostinato.tasks.speech",
     "Translator": "ostinato.tasks.translate",
+    "VideoAnomalyDetector": "ostinato.tasks.video_anomaly",
     "load": "ostinato.tasks.base.registry",
     "accelerate": "ostinato.nn",
     "compare": "ostinato.studies.comparing",
@@ -66,6 +68,7 @@ __all__ = [
     "TextClassifier",
     "Transcriber",
     "Translator",
+    "VideoAnomalyDetector",
     "accelerate",
     "cells",
     "compare",

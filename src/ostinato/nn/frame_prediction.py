@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from ostinato.cells import CATALOGUE
-from ostinato.engine import State, map_state, scan
+from ostinato.engine import State, map_state
 from ostinato.engine.run.reference import scan_eagerly
-from ostinato.errors import ShapeError, UsageError
+from ostinato.errors import ShapeError
+from ostinato.nn.by_name import stack_of
+from ostinato.options import Cell
 
 CONVOLUTIONAL = ("conv-lstm", "conv-gru")
 STRIDE = 4
@@ -43,19 +42,18 @@ class FramePredictor(nn.Module):
     (5, 2, 2, 3, 16, 24)
     """
 
-    def __init__(
-        self, channels: int, hidden_size: int, cell: str | Callable[..., Any] = "conv-gru", targets: int = 2
-    ) -> None:
+    def __init__(self, channels: int, hidden_size: int, cell: Cell = "conv-gru", targets: int = 2) -> None:
         super().__init__()
         self.channels, self.targets, self.hidden_size = channels, targets, hidden_size
         half = max(4, hidden_size // 2)
         self.first = nn.Conv2d(channels, half, 5, 2, 2)
         self.second = nn.Conv2d(half, hidden_size, 3, 2, 1)
-        make = CATALOGUE.get(cell) if isinstance(cell, str) else cell
-        if make is None:
-            raise UsageError(f'cell "{cell}" is not known; choose one of {", ".join(CATALOGUE)}')
-        self.cell = make(hidden_size, hidden_size)
-        self.pictures = cell in CONVOLUTIONAL
+        self.pictures = isinstance(cell, str) and cell in CONVOLUTIONAL
+        self.cell: nn.Module
+        if self.pictures:
+            self.cell = CATALOGUE[str(cell)](hidden_size, hidden_size)
+        else:
+            self.cell = stack_of(cell, hidden_size, hidden_size)
         self.third = nn.Conv2d(hidden_size, 4 * half, 3, 1, 1)
         self.last = nn.Conv2d(half, 4 * targets * channels, 3, 1, 1)
 
@@ -83,12 +81,12 @@ class FramePredictor(nn.Module):
 
     def _over_time(self, code: Tensor, state: State | None) -> tuple[Tensor, State]:
         if self.pictures:
-            start = self.cell.initial_state(code[0]) if state is None else state
+            start = self.cell.initial_state(code[0]) if state is None else state  # type: ignore[operator]
             # convolutions reach what the processor can do in PyTorch's own kernels: nothing is compiled for them
             return scan_eagerly(self.cell, code, start, None, False)
         steps, batch, _, high, wide = code.shape
         places = code.permute(0, 1, 3, 4, 2).reshape(steps, batch * high * wide, -1)
         flat = None if state is None else map_state(lambda leaf: leaf.flatten(0, 1), state)
-        ys, last = scan(self.cell, places, flat)
+        ys, last = self.cell(places, flat)
         pictures = ys.unflatten(1, (batch, high, wide)).permute(0, 1, 4, 2, 3)
         return pictures, map_state(lambda leaf: leaf.unflatten(0, (batch, high * wide)), last)

@@ -38,6 +38,10 @@ class Home:
         """Return the estimator."""
         return _found(self.estimator)
 
+    def takes(self, source: str) -> bool:
+        """Tell whether the task says of a path that it is a source of its own, see `About.takes`."""
+        return bool(self.about.takes) and bool(_found(self.about.takes)(source))
+
     @property
     def about(self) -> About:
         """What the task says of itself."""
@@ -64,6 +68,12 @@ _TASKS: dict[str, Home] = {
         _ours("monitor", "patient monitor", "monitor", "parameters", "PatientMonitor", "Monitor"),
         _ours("progression", "progression model", "progression", "parameters", "ProgressionModel", "Progression"),
         _ours("anomaly", "anomaly detector", "anomaly", "parameters", "AnomalyDetector", "Anomaly"),
+        Home(
+            "video-anomaly",
+            "video anomaly detector",
+            "ostinato.tasks.video_anomaly.parameters:VideoAnomalyParameters",
+            "ostinato.tasks.video_anomaly:VideoAnomalyDetector",
+        ),
         _ours("music", "composer", "music", "parameters", "Composer", "Music"),
     )
 }

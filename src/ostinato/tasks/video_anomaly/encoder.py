@@ -14,11 +14,13 @@ from ostinato.tasks.video_anomaly.footage import UNIT, Clipped, Footage, Reading
 
 Floats = NDArray[np.float32]
 CHANNELS = 3
-VIEWS = ("next frame", "next motion", "picture", "motion as seen", "speed", "change")
+VIEWS = ("next frame", "next motion", "picture", "motion as seen", "speed")
 """What is looked at in a patch: errors in telling the next frame and its motion, in telling what is seen, and how fast
-and how different from the mean frame it is."""
+it is."""
+WEIGHTS = np.array([0.5, 1.0, 0.5, 1.0, 1.0], np.float32)
+"""How much each view counts."""
 _FLOOR = 1e-4
-_SHRINK = 200.0  # frames' worth of belief that a place is as all places are
+_BELIEF = 1000.0  # frames' worth of belief that a place is as all places are
 _MOST = 60.0  # spreads
 
 
@@ -26,41 +28,43 @@ _MOST = 60.0  # spreads
 class Usual:
     """What is usual at each place: logarithms of views of a patch on normal video.
 
+    Places differ in what they expect, but how far a view strays is taken to be alike at all of them: a place where
+    little ever happened would else find everything strange.
+
     Args:
-        mean, spread: `(views, rows, columns)`.
-        weights: of each view, `(views,)`, 0 for one that is not used.
+        mean: `(views, rows, columns)`.
+        spread: `(views,)`.
     """
 
     mean: Floats
     spread: Floats
-    weights: Floats
 
     @classmethod
-    def of(cls, views: NDArray[np.float32], weights: Floats) -> Usual:
-        """Find what is usual.
+    def nothing(cls, grid: tuple[int, int]) -> Usual:
+        """Return what stands for it before it is known."""
+        return cls(np.zeros((len(VIEWS), *grid), np.float32), np.ones(len(VIEWS), np.float32))
 
-        Args:
-            views: `(frames, views, rows, columns)`, NaN where there is none.
-            weights: of each view.
-        """
+    @classmethod
+    def of(cls, views: NDArray[np.float32]) -> Usual:
+        """Find what is usual, of views `(frames, views, rows, columns)`, NaN where there is none."""
         known = np.isfinite(views)
-        count = known.sum(0).astype(np.float64)
-        flat = np.where(known, views, 0.0).astype(np.float64)
-        mean = flat.sum(0) / np.maximum(count, 1)
-        square = (np.where(known, views - mean, 0.0) ** 2).sum(0)
-        whole = np.maximum(count.sum((1, 2), keepdims=True), 1)
-        common = flat.sum((0, 2, 3))[:, None, None] / whole
-        # a place where nothing happened in training is taken to be as others are, the less the more was seen of it
-        between = square.sum((1, 2), keepdims=True) / whole
-        spread = np.sqrt((square + _SHRINK * between) / (count + _SHRINK))
-        middle = (flat.sum(0) + 0.1 * _SHRINK * common) / (count + 0.1 * _SHRINK)
-        return cls(middle.astype(np.float32), np.maximum(spread, 1e-3).astype(np.float32), weights)
+        count = np.maximum(known.sum(0), 1)
+        flat = np.where(known, views, 0.0)
+        common = flat.sum((0, 2, 3), dtype=np.float64) / np.maximum(known.sum((0, 2, 3)), 1)
+        mean = (flat.sum(0, dtype=np.float64) + _BELIEF * common[:, None, None]) / (count + _BELIEF)
+        square = np.where(known, (views - mean.astype(np.float32)) ** 2, 0.0)
+        spread = np.sqrt(square.sum((0, 2, 3), dtype=np.float64) / np.maximum(known.sum((0, 2, 3)), 1))
+        return cls(mean.astype(np.float32), np.maximum(spread, 1e-3).astype(np.float32))
+
+    def spreads(self, views: Floats) -> Floats:
+        """Return by how many spreads each view is above what is usual, `(views, rows, columns)`; weighted."""
+        away = np.clip((views - self.mean) / self.spread[:, None, None], 0.0, _MOST)
+        found: Floats = np.where(np.isfinite(away), away, 0.0).astype(np.float32) * WEIGHTS[:, None, None]
+        return found
 
     def scores(self, views: Floats) -> Floats:
         """Return how strange each patch is, `(rows, columns)`, from its views `(views, rows, columns)`."""
-        z = np.clip((views - self.mean) / self.spread, 0.0, _MOST)
-        z = np.where(np.isfinite(z), z, 0.0)
-        found: Floats = np.tensordot(self.weights, z, 1).astype(np.float32)
+        found: Floats = self.spreads(views).sum(0)
         return found
 
 
@@ -120,8 +124,8 @@ class VideoEncoder:
         for place, other in ((0, told), (2, now)):
             if other is not None:
                 error = (seen - other) ** 2
-                found[place], found[place + 1] = _patches(error[0]), _patches(error[1] + error[2])
-        found[4], found[5] = _patches(seen[1] ** 2 + seen[2] ** 2), _patches(seen[0] ** 2)
+                found[place], found[place + 1] = patch_means(error[0]), patch_means(error[1] + error[2])
+        found[4] = patch_means(seen[1] ** 2 + seen[2] ** 2)
         logs: Floats = np.log(found + _FLOOR)
         return logs
 
@@ -152,7 +156,8 @@ def _squares(clip: Footage, mean: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.array([brightness, *moved])
 
 
-def _patches(values: Floats) -> Floats:
+def patch_means(values: Floats) -> Floats:
+    """Return the mean of each patch of a frame, `(rows, columns)`."""
     high, wide = values.shape
     found: Floats = values.reshape(high // UNIT, UNIT, wide // UNIT, UNIT).mean((1, 3))
     return found

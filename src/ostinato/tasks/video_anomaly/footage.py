@@ -100,15 +100,24 @@ class Clipped:
         """What tells them from others in a checkpoint."""
         return tuple((clip.name, clip.frames.shape, content_key(clip.frames), clip.labels) for clip in self.clips)
 
+    def labelled(self, marks: Sequence[Any]) -> Clipped:
+        """Return the same with labels for each clip, one for each frame.
+
+        Raises:
+            DataError: there are not as many.
+        """
+        if len(marks) != len(self.clips):
+            raise DataError(
+                f"there are labels of {len(marks)} clips for {len(self.clips)}; expected some for each clip"
+            )
+        return replace(self, clips=tuple(_labelled(clip, own) for clip, own in zip(self.clips, marks, strict=True)))
+
     def part(self, clips: Iterable[Footage]) -> Clipped:
         """Return the same of other clips."""
         return replace(self, clips=tuple(clip for clip in clips if len(clip)))
 
 
-def read_footage(
-    source: Any, *, height: int, rate: float | None, most: int, labels: Sequence[Marks] | None = None,
-    reading: Reading | None = None,
-) -> Clipped:  # fmt: skip
+def read_footage(source: Any, *, height: int, rate: float | None, most: int, reading: Reading | None = None) -> Clipped:
     """Read clips of any form that `ostinato.data.video` knows.
 
     Args:
@@ -116,11 +125,10 @@ def read_footage(
         height: about so many pixels high, where `reading` does not say.
         rate: frames a second, likewise.
         most: frames that are read in all, at most.
-        labels: for each clip, whether each frame is anomalous.
         reading: how the training clips were read.
 
     Raises:
-        DataError: there are no clips, one cannot be read or has less than two frames, or labels do not fit.
+        DataError: there are no clips, one cannot be read or has less than two frames.
     """
     if isinstance(source, Clipped):
         return source
@@ -130,8 +138,6 @@ def read_footage(
         reading = reading or reading_of(one, height, rate)
         footage = _read(one, name, reading, left)
         left -= len(footage)
-        if labels is not None:
-            footage = _labelled(footage, labels[place] if place < len(labels) else None, exact=left > 0)
         found.append(footage)
         if left <= 0:
             _tell_of_the_rest(clips, place, most)
@@ -180,10 +186,8 @@ def _read(source: Any, name: str, reading: Reading, most: int) -> Footage:
     return Footage(name, np.stack(frames), motion, np.array(times, np.float64))
 
 
-def _labelled(clip: Footage, marks: Any, *, exact: bool) -> Footage:
-    if marks is None:
-        raise DataError(f"{clip.name} has no labels; give some for each clip")
+def _labelled(clip: Footage, marks: Any) -> Footage:
     known = np.asarray(marks).astype(bool).ravel()
-    if len(known) < len(clip) or (exact and len(known) != len(clip)):
+    if len(known) != len(clip):
         raise DataError(f"{clip.name} has {len(clip):,} frames and {len(known):,} labels; expected one for each frame")
-    return replace(clip, labels=known[: len(clip)])
+    return replace(clip, labels=known)

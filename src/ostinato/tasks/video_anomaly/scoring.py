@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ostinato.data.video.motion import motion_between
 from ostinato.engine import leaves, map_state
 from ostinato.nn.frame_prediction import FramePredictor
-from ostinato.tasks.video_anomaly.encoder import CHANNELS, Usual, VideoEncoder
+from ostinato.tasks.video_anomaly.encoder import CHANNELS, VideoEncoder
 
 Floats = NDArray[np.float32]
 
@@ -26,7 +26,7 @@ class Frame:
         score: the highest of its patches', NaN for the first one, of which nothing was told.
         patches: how strange each patch is, `(rows, columns)`.
         views: of each patch, `(views, rows, columns)`; see `VIEWS`.
-        error: of what was told of it, the mean square, in the scale of the network; NaN for the first.
+        error: of what was told of its motion, the mean square, in the scale of the network; NaN for the first.
     """
 
     score: float
@@ -66,7 +66,7 @@ class Watcher:
             told, self.state = self.network(torch.from_numpy(seen)[None], self.state)
         following, now = told[0, 0].numpy()
         views = encoder.views(seen[0], self.told, now)
-        error = float("nan") if self.told is None else float(((seen[0] - self.told) ** 2).mean())
+        error = float("nan") if self.told is None else float(((seen[0, 1:] - self.told[1:]) ** 2).mean())
         begins = self.told is None
         self.told, self.last = following, frame
         patches = smoothed(encoder.usual.scores(views))
@@ -121,9 +121,3 @@ def smoothed(patches: Floats) -> Floats:
     rows = padded[:-2] + padded[1:-1] + padded[2:]
     found: Floats = (rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]) / np.float32(9)
     return found
-
-
-def unknown(grid: tuple[int, int], weights: Floats) -> Usual:
-    """Return what stands for what is usual before it is known."""
-    shape = (len(weights), *grid)
-    return Usual(np.zeros(shape, np.float32), np.ones(shape, np.float32), weights)
