@@ -19,6 +19,7 @@ from ostinato import (
     TextClassifier,
     Transcriber,
     Translator,
+    VideoAnomalyDetector,
 )
 
 QUIET = {"progress": False, "hidden_size": 16, "seed": 0}
@@ -168,6 +169,20 @@ def _music(other: bool, seed: int) -> list[list[list[int]]]:
     return found
 
 
+def _clips(other: bool, seed: int) -> list[np.ndarray]:
+    """Clips of a bright square that goes to the right; of the other law it goes down, and faster."""
+    rng = _rng(other, seed)
+    found = []
+    for _ in range(6):
+        clip = rng.integers(40, 48, (20, 24, 32)).astype(np.uint8)
+        at = int(rng.integers(0, 24))
+        for frame in range(20):
+            y, x = (8, (at + frame) % 24) if not other else ((at + 2 * frame) % 16, 12)
+            clip[frame, y : y + 8, x : x + 8] += 150
+        found.append(clip)
+    return found
+
+
 CASES: dict[str, Case] = {
     "anomaly detector": Case(
         lambda: AnomalyDetector(target="load", epochs=4, steps=32, learning_rate=1e-2, **QUIET), _series
@@ -206,6 +221,12 @@ CASES: dict[str, Case] = {
     ),
     "composer": Case(
         lambda: Composer(epochs=12, head_size=16, steps_per_quarter=1, learning_rate=2e-2, **QUIET), _music
+    ),
+    "video anomaly detector": Case(
+        lambda: VideoAnomalyDetector(
+            epochs=4, steps=6, learning_rate=1e-2, cell="gru", progress=False, hidden_size=8, seed=0
+        ),
+        _clips,
     ),
     "translator": Case(
         lambda: Translator(epochs=6, level="word", batch_tokens=128, learning_rate=1e-2, **QUIET), _pairs

@@ -24,6 +24,7 @@ from ostinato import (
     TextClassifier,
     Transcriber,
     Translator,
+    VideoAnomalyDetector,
 )
 from ostinato.errors import OstinatoError, StreamRowError, UsageError
 from ostinato.streaming import Stream, push_many
@@ -51,6 +52,7 @@ LINES = ["the cat sat on the mat and looked at the dog", "the dog looked at the 
 CHORDS = [[[60 + i % 5, 64 + i % 3], [62, 65 + i % 4], [], [60, 67]] for i in range(16)]
 PAIRS = [("a dog", "ein hund"), ("a cat", "eine katze")] * 20
 TONE = (0.3 * np.sin(np.arange(6400) / 4) * (np.arange(6400) // 1600 % 2)).round(4)
+FILM = (np.arange(24)[:, None, None] * 5 + np.arange(16)[:, None] * np.arange(24) % 90).astype(np.uint8)
 EVENTS = [{"case": f"c{i % 3}", "activity": "abcab"[i % 5], "time": 40 + i} for i in range(8)]
 
 MAKE = {
@@ -74,6 +76,7 @@ MAKE = {
     "translator": lambda: Translator(embedding_size=4, **FEW).fit(PAIRS),
     "monitor": lambda: PatientMonitor(members=2, time_unit="hours", test=0, **FEW).fit(VITALS, DIED),
     "visits": lambda: ProgressionModel(members=2, time_unit="days", test=0, steps_ahead=3, **FEW).fit(VISITS),
+    "video": lambda: VideoAnomalyDetector(test=0, steps=4, **FEW).fit(FILM),
     "frames of music": lambda: Composer(head_size=4, steps_per_quarter=1, **FEW).fit(CHORDS),
     "events of music": lambda: Composer(representation="events", steps_per_quarter=1, **FEW).fit(CHORDS),
 }
@@ -92,6 +95,7 @@ ROWS = {
     "translator": ["a dog", "a cat", "dog"],
     "monitor": [{"id": f"p{i % 3}", "time": i / 2, "variable": "HR", "value": 80 + i} for i in range(8)],
     "visits": [{"id": f"p{i % 3}", "time": i // 2, "bili": 1.0 + i} for i in range(8)],
+    "video": [FILM[i].tolist() for i in range(6)],
     "frames of music": [[60, 64], "62 65", {"notes": []}, [60], [61, 66], [108]],
     "events of music": ["on 60", {"event": "shift 2"}, "off 60", "loudness 3", "on 62", "shift 1"],
 }
@@ -110,13 +114,14 @@ BAD = {
     "translator": 3,
     "monitor": {"id": 1},
     "visits": {"id": 1},
+    "video": "no.png",
     "frames of music": [60, "x"],
     "events of music": "shift 0",
 }
 NAMES = list(MAKE)
 KEEP = [
     "forecaster", "anomaly", "keys", "transformer events", "events", "sequences", "tokens", "language", "speech",
-    "monitor", "visits", "frames of music", "events of music",
+    "monitor", "visits", "video", "frames of music", "events of music",
 ]  # fmt: skip
 
 

@@ -73,7 +73,9 @@ class FramePredictor(nn.Module):
                 f"multiples of {STRIDE}"
             )
         steps, batch = xs.shape[:2]
-        code = torch.relu(self.second(torch.relu(self.first(xs.flatten(0, 1))))).unflatten(0, (steps, batch))
+        code = torch.relu(self.second(torch.relu(self.first(xs.flatten(0, 1))))).view(
+            steps, batch, -1, xs.shape[3] // STRIDE, xs.shape[4] // STRIDE
+        )
         ys, state = self._over_time(code, state)
         wide = torch.relu(nn.functional.pixel_shuffle(self.third(ys.flatten(0, 1)), 2))
         told = nn.functional.pixel_shuffle(self.last(wide), 2)

@@ -73,7 +73,7 @@ _LINES: tuple[tuple[str, str], ...] = (
     ("clip AUC", "the same within each clip, as a mean over clips that have frames of both kinds"),
     (
         "equal error rate",
-        "share of wrong answers at the threshold where both kinds of error are alike, over all frames",
+        "share of wrong answers where a threshold makes both kinds of error alike, over all frames",
     ),
     ("clip equal error rate", "the same within each clip, as a mean over clips that have frames of both kinds"),
     ("frames found", "share of the anomalous frames that are in alarm"),

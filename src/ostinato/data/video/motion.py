@@ -40,7 +40,8 @@ def motion_between(before: NDArray[np.uint8], after: NDArray[np.uint8], by: Moti
     if min(before.shape) < 16:  # the search has windows of 8 pixels, at half the size
         return np.zeros((*before.shape, 2), np.int8)
     flow = _search().calc(np.ascontiguousarray(before), np.ascontiguousarray(after), None)
-    return np.clip(np.rint(flow * UNIT), -_MOST, _MOST).astype(np.int8)
+    found: NDArray[np.int8] = np.clip(np.rint(flow * UNIT), -_MOST, _MOST).astype(np.int8)
+    return found
 
 
 @cache

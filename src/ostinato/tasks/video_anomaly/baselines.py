@@ -102,7 +102,7 @@ class PatchDistance:
 
 
 def _features(clip: Footage, mean: Floats, scale: float, motion: Floats) -> Floats:
-    """Return logarithms of speed, change from the mean frame and texture of each patch, `(frames, rows, columns, 3)`."""
+    """Return logarithms of speed, change from the mean frame and texture, `(frames, rows, columns, 3)`."""
     found = []
     for frame, moved in zip(clip.frames, clip.motion, strict=True):
         away = (frame - mean) / scale

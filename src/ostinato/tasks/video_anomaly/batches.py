@@ -51,7 +51,8 @@ class Sequences:
         places = list(self.places)
         if self.training:
             rng = np.random.default_rng([self.seed, epoch])
-            places = [self._moved(*places[at], rng) for at in rng.permutation(len(places))]
+            drawn = [places[at] for at in rng.permutation(len(places)).tolist()]
+            places = [self._moved(number, start, rng) for number, start in drawn]
         for first in range(0, len(places), self.batch_size):
             rows = [self._inputs(*place) for place in places[first : first + self.batch_size]]
             yield Batch(torch.from_numpy(np.stack(rows, 1)))
@@ -69,9 +70,9 @@ class Sequences:
         return self.encoder.inputs(clip.frames[part], clip.motion[part])
 
 
-def told_and_seen(network: nn.Module, frames: Tensor, carry: Any) -> Step:
+def told_and_seen(module: nn.Module, batch: Tensor, carry: Any) -> Step:  # noqa: ARG001
     """Return the loss: mean squares of the next frame and of the frame that is seen, in all channels alike."""
-    told, _ = network(frames[:-1])
-    following = (told[:, :, 0] - frames[1:]).square().mean()
-    now = (told[:, :, 1] - frames[:-1]).square().mean()
-    return Step(following + now, frames.shape[0] * frames.shape[1])
+    told, _ = module(batch[:-1])
+    following = (told[:, :, 0] - batch[1:]).square().mean()
+    now = (told[:, :, 1] - batch[:-1]).square().mean()
+    return Step(following + now, batch.shape[0] * batch.shape[1])

@@ -107,9 +107,7 @@ class Clipped:
             DataError: there are not as many.
         """
         if len(marks) != len(self.clips):
-            raise DataError(
-                f"there are labels of {len(marks)} clips for {len(self.clips)}; expected some for each clip"
-            )
+            raise DataError(f"there are labels of {len(marks)} clips for {len(self.clips)}; expected some for each")
         return replace(self, clips=tuple(_labelled(clip, own) for clip, own in zip(self.clips, marks, strict=True)))
 
     def part(self, clips: Iterable[Footage]) -> Clipped:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.tasks.base.alarms import beginnings
-from ostinato.tasks.base.areas import auroc
 from ostinato.tasks.base.units import Parts, Units, blocks, mean_of
 from ostinato.tasks.video_anomaly.footage import Clipped
 
@@ -59,26 +59,35 @@ def equal_error_rate(labels: NDArray[np.bool_], scores: Floats) -> float:
 def bounds_of(clips: Clipped) -> list[slice]:
     """Return where the frames of each clip stand among those of all."""
     ends = np.cumsum([0, *map(len, clips.clips)]).tolist()
-    return [slice(a, b) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    return [slice(a, b) for a, b in pairwise(ends)]
+
+
+def placements(labels: NDArray[np.bool_], scores: Floats) -> Floats:
+    """Return for each anomalous frame the share of normal ones with a lower score, NaN for normal ones, `(frames,)`.
+
+    Equal scores count half: the mean is the area under the ROC curve.
+
+    Source: E. DeLong, D. DeLong and D. Clarke-Pearson, "Comparing the areas under two or more correlated receiver
+    operating characteristic curves", Biometrics 44, 1988.
+    """
+    normal = np.sort(scores[~labels])
+    below, upto = (np.searchsorted(normal, scores, side) for side in ("left", "right"))
+    return np.where(labels, (below + upto) / (2 * max(len(normal), 1)), np.nan)
 
 
 def measures_of(clips: Clipped, found: Judged, merge: int) -> dict[str, float]:
     """Return all measures: AUC and equal error rate over all frames and as a mean by clip, where labels are known."""
     values = {name: parts.total for name, parts in units_of(clips, found, merge).measures.items()}
     labels = clips.labels
-    if labels is None or labels.all() or not labels.any():
+    if labels is None or not _both(labels):
         return values
     scores = _known(found.scores)
-    by_clip = [(labels[part], scores[part]) for part in bounds_of(clips)]
-    by_clip = [(marks, own) for marks, own in by_clip if marks.any() and not marks.all()]
-    more = {"frame AUC": auroc(labels, scores), "equal error rate": equal_error_rate(labels, scores)}
-    if by_clip:
-        more["clip AUC"] = float(np.mean([auroc(marks, own) for marks, own in by_clip]))
-        more["clip equal error rate"] = float(np.mean([equal_error_rate(marks, own) for marks, own in by_clip]))
-    said = found.alarms[labels]
-    more["frames found"] = float(said.mean())
-    more["false alarms in 10,000"] = values.pop(ALARMS)
-    return {**more, **values}
+    rates = {"equal error rate": equal_error_rate(labels, scores)}
+    own = [equal_error_rate(labels[part], scores[part]) for part in bounds_of(clips) if _both(labels[part])]
+    if own:
+        rates["clip equal error rate"] = float(np.mean(own))
+    first: dict[str, float] = {name: values.pop(name) for name in ("frame AUC", "clip AUC") if name in values}
+    return {**first, **rates, **values}
 
 
 def units_of(clips: Clipped, found: Judged, merge: int) -> Units:
@@ -86,20 +95,30 @@ def units_of(clips: Clipped, found: Judged, merge: int) -> Units:
     frames = len(clips)
     owners = blocks(frames, min(_BLOCK, max(frames, 1)))
     count = int(owners[-1]) + 1 if frames else 0
-    labels = clips.labels
-    marked = labels is not None and labels.any() and not labels.all()
-    starts = np.concatenate([beginnings(found.alarms[part], merge) for part in bounds_of(clips)] or [np.zeros(0, bool)])
-    measures: dict[str, Parts] = {ERROR: mean_of(found.errors, owners, count)}
-    if not np.isfinite(found.errors).any():
-        measures = {}
-    if marked and labels is not None:
-        normal = np.where(labels, np.nan, 1e4 * starts)
-        measures[ALARMS] = mean_of(normal, owners, count)
-        measures["false alarms in 10,000"] = measures[ALARMS]
+    labels, parts = clips.labels, bounds_of(clips)
+    starts = np.concatenate([beginnings(found.alarms[part], merge) for part in parts] or [np.zeros(0, bool)])
+    measures: dict[str, Parts] = {}
+    if labels is not None and _both(labels):
+        scores = _known(found.scores)
+        measures["frame AUC"] = mean_of(placements(labels, scores), owners, count)
+        own, weights = np.full(frames, np.nan), np.zeros(frames)
+        for part in parts:
+            if _both(labels[part]):
+                own[part], weights[part] = placements(labels[part], scores[part]), 1 / labels[part].sum()
+        if weights.any():
+            measures["clip AUC"] = mean_of(own, owners, count, weights)
         measures["frames found"] = mean_of(np.where(labels, found.alarms, np.nan), owners, count)
+        measures["false alarms in 10,000"] = mean_of(np.where(labels, np.nan, 1e4 * starts), owners, count)
     else:
         measures[ALARMS] = mean_of(1e4 * starts, owners, count)
+    if np.isfinite(found.errors).any():
+        measures[ERROR] = mean_of(found.errors, owners, count)
     return Units(count, "blocks of frames", measures)
+
+
+def _both(labels: NDArray[np.bool_]) -> bool:
+    """Tell whether there are labels of both kinds."""
+    return bool(labels.any()) and not bool(labels.all())
 
 
 def _known(scores: Floats) -> Floats:

@@ -34,8 +34,8 @@ def with_labels(clips: Clipped, file: str) -> Clipped:
     kind = next((name for name in ("anomalous", "anomaly", "label", "labels") if name in columns), None)
     if kind is None and not {"start", "end"} <= columns.keys():
         raise DataError(
-            f"{file} has the columns {', '.join(table.columns[:8])}; expected clip and anomalous, a row for each frame, "
-            "or clip, start and end"
+            f"{file} has the columns {', '.join(table.columns[:8])}; expected clip and anomalous, a row for each "
+            "frame, or clip, start and end"
         )
     names = texts(table, columns["clip"], ()) if "clip" in columns else [""] * table.rows
     owners = [_stem(name or "") for name in names]

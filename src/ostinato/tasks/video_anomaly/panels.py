@@ -1,4 +1,4 @@
-"""What a report shows of a detector of anomalies in video: scores over time, and the strangest frames with their heat."""
+"""What a report shows of a detector of anomalies in video: scores over time, the strangest frames with their heat."""
 
 from __future__ import annotations
 
@@ -77,9 +77,8 @@ def _strangest(model: Model[Any, VideoEncoder], clips: Clipped, found: Judged) -
             break
     pictures, captions = [], []
     for place in sorted(chosen):
-        clip, part = next(
-            (clip, part) for clip, part in zip(clips.clips, bounds_of(clips), strict=True) if part.start <= place < part.stop
-        )  # fmt: skip
+        parts = zip(clips.clips, bounds_of(clips), strict=True)
+        clip, part = next((clip, part) for clip, part in parts if part.start <= place < part.stop)
         at = place - part.start
         begin = max(0, at - 40)  # what came long before no longer matters
         rows = zip(clip.frames[begin : at + 1], clip.motion[begin : at + 1], strict=True)

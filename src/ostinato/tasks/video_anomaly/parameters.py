@@ -53,9 +53,7 @@ class VideoAnomalyParameters(Parameters):
         1e-3, "false alarms a frame that are accepted, a run of frames with one counted once", above=0, below=1
     )
     merge: int = data(10, "frames without an alarm, up to which two alarms are one", low=0)
-    memory: float = data(
-        0.8, "how much of what was strange in the frame before stays in a frame's score", low=0, below=1
-    )
+    memory: float = data(0.8, "how much of a patch's score stays in that of the next frame", low=0, below=1)
     steps: int = training(12, "frames of a training sequence", low=2)
     batch_size: int = training(4, "sequences in a batch", low=1)
     epochs: int | None = training(None, "passes, at most", low=1, absent="as many as make 900 steps, 4 to 40")

@@ -6,12 +6,8 @@ from pathlib import Path, PurePosixPath
 
 from ostinato.data.archives import archive_of, members
 
-_PICTURES = frozenset(
-    [".bmp", ".jpeg", ".jpg", ".jp2", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"]
-)
-_FILMS = frozenset(
-    [".mp4", ".avi", ".mkv", ".webm", ".mov", ".mpg", ".mpeg", ".m4v", ".wmv", ".flv", ".ts", ".ogv", ".gif"]
-)
+_PICTURES = frozenset([".bmp", ".jpeg", ".jpg", ".jp2", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"])
+_FILMS = frozenset([".mp4", ".avi", ".mkv", ".webm", ".mov", ".mpg", ".mpeg", ".m4v", ".wmv", ".flv", ".ogv", ".gif"])
 _DEPTH, _LOOKED = 3, 200
 
 

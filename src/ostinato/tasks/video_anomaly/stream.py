@@ -65,7 +65,7 @@ class FrameStream(Stream):
         if isinstance(row, Mapping):
             if "frame" not in row:
                 raise StreamRowError(
-                    'the row has no "frame"; expected pixels, or the path of a picture, under that name'
+                    'the row has no "frame"; expected pixels under that name, or the path of a picture'
                 )
             row = row["frame"]
         expected = "expected (height, width) or (height, width, channels) of 0 to 255, or the path of a picture"

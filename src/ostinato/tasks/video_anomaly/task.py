@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -86,6 +87,8 @@ class VideoAnomalyTask(Task[VideoAnomalyParameters, Any, VideoEncoder, Clipped, 
         given = source.data if isinstance(source, Labelled) else source
         own = parameters
         found = read_footage(given, height=own.height, rate=own.rate, most=own.max_frames, reading=reading)
+        if isinstance(source, Labelled) and isinstance(source.labels, (str, Path)):
+            return with_labels(found, str(source.labels))
         if isinstance(source, Labelled):
             return found.labelled(_by_clip(source.labels, len(found.clips)))
         if labelled and own.labels is not None:
@@ -171,10 +174,10 @@ class VideoAnomalyTask(Task[VideoAnomalyParameters, Any, VideoEncoder, Clipped, 
     def _alarmed(self, model: Watching, encoder: VideoEncoder, part: Clipped) -> VideoEncoder:
         """Return the encoder with the threshold that the accepted rate of false alarms asks for."""
         own = model.parameters
-        scores = [
-            np.array([frame.score for frame in watched(model.network, encoder, zip(clip.frames, clip.motion, strict=True))])
-            for clip in _normal(part)
-        ]  # fmt: skip
+        scores = []
+        for clip in _normal(part):
+            found = watched(model.network, encoder, zip(clip.frames, clip.motion, strict=True))
+            scores.append(np.array([frame.score for frame in found]))
         if not scores:
             return encoder
         gaps = np.full(own.merge + 1, -np.inf)  # runs of two clips are not one
@@ -213,9 +216,7 @@ class VideoAnomalyTask(Task[VideoAnomalyParameters, Any, VideoEncoder, Clipped, 
         labels = examples.labels
         known = "unlabelled, so that every alarm may be a false one"
         if labels is not None:
-            known = (
-                f"against labels ({int(labels.sum()):,} frames are anomalous), over all frames and as a mean by clip"
-            )
+            known = f"against labels ({int(labels.sum()):,} frames anomalous), over all frames and as a mean by clip"
         asked = asked_words(model.parameters.false_alarm_rate, "frames")
         return f"each frame scored from those before it, {known}; {asked}"
 
