@@ -73,9 +73,8 @@ class FramePredictor(nn.Module):
                 f"multiples of {STRIDE}"
             )
         steps, batch = xs.shape[:2]
-        code = torch.relu(self.second(torch.relu(self.first(xs.flatten(0, 1))))).view(
-            steps, batch, -1, xs.shape[3] // STRIDE, xs.shape[4] // STRIDE
-        )
+        flat = torch.relu(self.second(torch.relu(self.first(xs.flatten(0, 1)))))
+        code = flat.view(steps, batch, *flat.shape[1:])
         ys, state = self._over_time(code, state)
         wide = torch.relu(nn.functional.pixel_shuffle(self.third(ys.flatten(0, 1)), 2))
         told = nn.functional.pixel_shuffle(self.last(wide), 2)
