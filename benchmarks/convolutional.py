@@ -94,9 +94,8 @@ def main() -> None:
                 found.setdefault(name, []).append(time.perf_counter() - began)
     whole = 6 * STEPS * FLOPS  # two convolutions, three products each
     peak = 2 * 768**3 / min(found.pop("a matrix product of 768 x 768"))
-    rows = [
-        [name, 1e3 * statistics.median(times), whole / statistics.median(times) / 1e9] for name, times in found.items()
-    ]
+    medians = {name: statistics.median(times) for name, times in found.items()}
+    rows = [[name, 1e3 * seconds, whole / seconds / 1e9] for name, seconds in medians.items()]
     rows.append(["the same multiply-adds at the rate of a matrix product", 1e3 * whole / peak, peak / 1e9])
     shape = f"batch {BATCH}, {STEPS} frames, {CHANNELS} channels, {HEIGHT} x {WIDTH}"
     text = f"ConvLSTM training step, {shape}; {whole / 1e9:.1f} GFLOP in convolutions\n\n"

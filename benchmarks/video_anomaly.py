@@ -56,9 +56,8 @@ def main() -> None:
     measures = list(scores.values["model"])
     rows = [[name, *(own.get(each, float("nan")) for each in measures)] for name, own in scores.values.items()]
     if arguments.part == "all":
-        rows += [
-            [f"published: {name}", value, *[float("nan")] * (len(measures) - 1)] for name, value in PUBLISHED.items()
-        ]
+        absent = [float("nan")] * (len(measures) - 1)
+        rows += [[f"published: {name}", value, *absent] for name, value in PUBLISHED.items()]
     text = f"UCSD Ped2, {len(names)} test clips ({names[0]} to {names[-1]}), cell {arguments.cell}\n\n"
     text += table(["", *measures], rows) + f"\n\n{scores}\n\n"
     text += f"fit in {seconds:.0f} s, {len(model.history_.rows)} epochs; {machine()}; {time.strftime('%Y-%m-%d')}"
