@@ -22,12 +22,14 @@ from ostinato import (
     SequenceTagger,
     TextClassifier,
     Transcriber,
+    VideoAnomalyDetector,
 )
 from ostinato.errors import ArtifactError, CorruptArtifact, OstinatoError, StreamRowError
 from ostinato.options import parameters_of
 
 HUGE = [-(2**63), 2**63, 1_000_000, 10**12, -1, 10**400]
 WAVES = [np.sin(np.arange(12) * (0.3 if i % 2 else 0.9)) for i in range(24)]
+FILM = (np.arange(24)[:, None, None] * 5 + np.arange(16)[:, None] * np.arange(24) % 90).astype(np.uint8)
 FEW = {"hidden_size": 4, "epochs": 1, "progress": False}
 
 
@@ -58,6 +60,7 @@ def models(tmp_path_factory):
         "speech": Transcriber(streaming=True, channels=2, bins=8, test=0, loss="both", num_layers=2, **FEW).fit(
             [(np.sin(np.arange(3200 + 100 * i) / 4), 8000) for i in range(12)], ["hum", "ho hum"] * 6
         ),
+        "video": VideoAnomalyDetector(cell="gru", test=0, steps=4, **FEW).fit(FILM),
         "language": LanguageModel(**FEW).fit(["the cat sat on the mat and looked at the dog"] * 30),
     }
     return {name: model.save(folder / name) for name, model in made.items()}
@@ -95,7 +98,7 @@ def _refusal(folder) -> str:
 
 NAMES = [
     "anomaly", "forecaster", "transformer", "recursive", "sequences", "texts", "tagger", "events", "composer",
-    "speech", "language",
+    "speech", "video", "language",
 ]  # fmt: skip
 
 
@@ -145,6 +148,7 @@ USES = {
     "speech": lambda model: model.predict([(np.sin(np.arange(3200) / 4), 8000)]),
     "language": lambda model: model.generate("the", length=3),
     "composer": lambda model: model.compose(bars=2),
+    "video": lambda model: model.predict(FILM),
 }
 
 

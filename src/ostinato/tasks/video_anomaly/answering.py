@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,14 +44,22 @@ def answer_of(encoder: VideoEncoder, frame: Frame) -> dict[str, Any]:
     }
 
 
-def answers_of(model: Model[Any, VideoEncoder], name: str, source: Any) -> Iterator[Mapping[str, Any]]:
-    """Yield what is said of each frame of a clip, as it is read; with `heat`, write the video too."""
+def answers_of(
+    model: Model[Any, VideoEncoder], name: str, source: Any, *, alone: bool = True
+) -> Iterator[Mapping[str, Any]]:
+    """Yield what is said of each frame of a clip, as it is read; with `heat`, write the video too.
+
+    Of several clips, each video has the name of its clip behind that of the file.
+    """
     if model.parameters.heat is None:
         yield from (answer for answer, _ in _found(model, name, source))
         return
     answers: list[Mapping[str, Any]] = []
     rate = stream_frames(source, rate=model.encoder.reading.rate).rate or 25.0
-    write_video(model.parameters.heat, _hot(model, name, source, answers), rate)
+    path = Path(model.parameters.heat)
+    if not alone:
+        path = path.with_name(f"{path.stem}-{Path(name).stem}{path.suffix}")
+    write_video(path, _hot(model, name, source, answers), rate)
     yield from answers
 
 

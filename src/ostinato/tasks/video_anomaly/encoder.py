@@ -94,6 +94,25 @@ class VideoEncoder:
     low: float = 0.0
     fingerprint: str = ""
 
+    def __post_init__(self) -> None:
+        """Refuse what does not go together, as a file may bring it.
+
+        Raises:
+            ValueError: shapes differ, or numbers are none.
+        """
+        size, views = (self.reading.height, self.reading.width), len(VIEWS)
+        if min(size) < 2 * UNIT or any(each % UNIT for each in size):
+            raise ValueError(f"frames of {size[0]} x {size[1]} pixels have no whole patches of {UNIT}")
+        shapes = {"mean frame": (self.mean, size), "scales": (self.scales, (CHANNELS,)),
+                  "usual": (self.usual.mean, (views, *self.grid)), "spread": (self.usual.spread, (views,))}  # fmt: skip
+        for name, (array, shape) in shapes.items():
+            if array.shape != shape or array.dtype != np.float32 or not np.isfinite(array).all():
+                raise ValueError(f"its {name} is no array of numbers of the shape {shape}")
+        if (self.scales <= 0).any() or (self.usual.spread <= 0).any() or math.isnan(self.threshold):
+            raise ValueError("a scale is not more than zero, or the threshold is no number")
+        if not 0 <= self.memory < 1 or not math.isfinite(self.low):
+            raise ValueError(f"its memory is {self.memory}; expected a share from 0 to 1")
+
     @property
     def grid(self) -> tuple[int, int]:
         """How many patches a frame has, in rows and columns."""

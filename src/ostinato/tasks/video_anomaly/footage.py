@@ -51,6 +51,7 @@ class Footage:
         times: `(frames,)`, seconds.
         labels: `(frames,)`, whether each is anomalous; `None`: not known.
         first: the number of its first frame in the clip that it was cut from.
+        whole: whether all of the clip's frames were read.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Footage:
     times: NDArray[np.float64]
     labels: Marks | None = None
     first: int = 0
+    whole: bool = True
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -137,7 +139,7 @@ def read_footage(source: Any, *, height: int, rate: float | None, most: int, rea
         footage = _read(one, name, reading, left)
         left -= len(footage)
         found.append(footage)
-        if left <= 0:
+        if left < _FEWEST and (place + 1 < len(clips) or not footage.whole):
             _tell_of_the_rest(clips, place, most)
             break
     if not found or reading is None:
@@ -171,21 +173,22 @@ def frames_of(source: Any, reading: Reading) -> Iterator[tuple[float, Grey]]:
 
 
 def _read(source: Any, name: str, reading: Reading, most: int) -> Footage:
-    frames, times = [], []
+    frames, times, whole = [], [], True
     for time, frame in frames_of(source, reading):
+        if len(frames) == most:
+            whole = False
+            break
         frames.append(frame)
         times.append(time)
-        if len(frames) >= most:
-            break
     if len(frames) < _FEWEST:
         raise DataError(f"{name} has {len(frames)} frame; expected a clip of {_FEWEST} or more")
     moved = [motion_between(a, b, reading.motion) for a, b in pairwise(frames)]
     motion = np.stack([np.zeros_like(moved[0]), *moved])
-    return Footage(name, np.stack(frames), motion, np.array(times, np.float64))
+    return Footage(name, np.stack(frames), motion, np.array(times, np.float64), whole=whole)
 
 
 def _labelled(clip: Footage, marks: Any) -> Footage:
     known = np.asarray(marks).astype(bool).ravel()
-    if len(known) != len(clip):
+    if len(known) != len(clip) and (clip.whole or len(known) < len(clip)):
         raise DataError(f"{clip.name} has {len(clip):,} frames and {len(known):,} labels; expected one for each frame")
-    return replace(clip, labels=known)
+    return replace(clip, labels=known[: len(clip)])

@@ -12,7 +12,7 @@ from ostinato.data.notes import note
 from ostinato.data.readers import read_table
 from ostinato.data.table import texts
 from ostinato.errors import DataError
-from ostinato.tasks.video_anomaly.footage import Clipped
+from ostinato.tasks.video_anomaly.footage import Clipped, Footage
 
 Marks = NDArray[np.bool_]
 _NORMAL = frozenset({"", "0", "0.0", "false", "no", "normal", "none", "nan"})
@@ -42,7 +42,7 @@ def with_labels(clips: Clipped, file: str) -> Clipped:
     if kind is not None:
         cells = texts(table, columns[kind], ())
         known = _by_owner(owners, [str(cell or "").strip().lower() not in _NORMAL for cell in cells])
-        found = [_whole(known, clip.name, len(clip)) for clip in clips.clips]
+        found = [_whole(known, clip) for clip in clips.clips]
     else:
         bounds = [_numbers(texts(table, columns[name], ()), file, name) for name in ("start", "end")]
         stretches = _by_owner(owners, list(zip(*bounds, strict=True)))
@@ -66,9 +66,10 @@ def _by_owner(owners: list[str], values: list[Any]) -> dict[str, list[Any]]:
     return found
 
 
-def _whole(known: dict[str, list[bool]], name: str, frames: int) -> Marks | None:
-    marks = known.get(_stem(name), known.get(""))
-    return None if marks is None or len(marks) != frames else np.array(marks, np.bool_)
+def _whole(known: dict[str, list[bool]], clip: Footage) -> Marks | None:
+    marks = known.get(_stem(clip.name), known.get(""))
+    fits = marks is not None and (len(marks) == len(clip) or (len(marks) > len(clip) and not clip.whole))
+    return np.array(marks[: len(clip)], np.bool_) if marks is not None and fits else None
 
 
 def _marked(stretches: list[tuple[int, int]], frames: int) -> Marks:

@@ -35,7 +35,6 @@ class VideoAnomalyParameters(Parameters):
             "predict": (Extra("heat", str, "write a video with the heat map on it here, such as heat.mp4"),),
         },
     )
-    unsized: ClassVar[frozenset[str]] = frozenset({"height"})
     cells_beside: ClassVar[frozenset[str]] = frozenset({"conv-lstm", "conv-gru"})
 
     labels: str | None = data(

@@ -19,7 +19,7 @@ from ostinato.tasks.video_anomaly.encoder import VideoEncoder
 from ostinato.tasks.video_anomaly.scoring import Watcher
 
 
-class FrameStream(Stream):
+class VideoAnomalyStream(Stream):
     """One camera, a frame at a time; made by `VideoAnomalyDetector.stream`.
 
     What it says of a frame is what `answers` says of it in a file of the frames since the stream began, to the same

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -26,13 +27,13 @@ from ostinato.tasks.video_anomaly.answering import answers_of
 from ostinato.tasks.video_anomaly.baselines import FrameDifference, PatchDistance
 from ostinato.tasks.video_anomaly.batches import Sequences, told_and_seen
 from ostinato.tasks.video_anomaly.encoder import CHANNELS, Usual, VideoEncoder, fitted_scales
-from ostinato.tasks.video_anomaly.footage import Clipped, Footage, read_footage
+from ostinato.tasks.video_anomaly.footage import UNIT, Clipped, Footage, read_footage
 from ostinato.tasks.video_anomaly.judged import ALARMS, ERROR, Judged, measures_of, units_of
 from ostinato.tasks.video_anomaly.labels import with_labels
 from ostinato.tasks.video_anomaly.panels import video_panels
 from ostinato.tasks.video_anomaly.parameters import VideoAnomalyParameters
 from ostinato.tasks.video_anomaly.scoring import watched
-from ostinato.tasks.video_anomaly.stream import FrameStream
+from ostinato.tasks.video_anomaly.stream import VideoAnomalyStream
 from ostinato.training.objective import Objective
 
 Watching: TypeAlias = "Model[VideoAnomalyParameters, VideoEncoder]"
@@ -54,6 +55,7 @@ class Unread:
 
     name: str
     source: Any
+    alone: bool = True
 
     def __len__(self) -> int:
         return 1
@@ -86,7 +88,8 @@ class VideoAnomalyTask(Task[VideoAnomalyParameters, Any, VideoEncoder, Clipped, 
     ) -> Clipped:
         given = source.data if isinstance(source, Labelled) else source
         own = parameters
-        found = read_footage(given, height=own.height, rate=own.rate, most=own.max_frames, reading=reading)
+        most = own.max_frames if reading is None else sys.maxsize  # what is judged is judged whole
+        found = read_footage(given, height=own.height, rate=own.rate, most=most, reading=reading)
         if isinstance(source, Labelled) and isinstance(source.labels, (str, Path)):
             return with_labels(found, str(source.labels))
         if isinstance(source, Labelled):
@@ -115,7 +118,7 @@ class VideoAnomalyTask(Task[VideoAnomalyParameters, Any, VideoEncoder, Clipped, 
         return Held(records.part(train), records.part(held), records.part(tested), words)
 
     def contents(self, records: Clipped) -> Iterable[Any]:
-        return [content_key(clip.frames) for clip in records.clips for _ in range(len(clip))]
+        return [key for clip in records.clips for key in [content_key(clip.frames)] * len(clip)]
 
     def join(self, first: Clipped, second: Clipped) -> Clipped:
         return first.part((*first.clips, *second.clips))
@@ -128,11 +131,11 @@ class VideoAnomalyTask(Task[VideoAnomalyParameters, Any, VideoEncoder, Clipped, 
     def encoder(self, parameters: VideoAnomalyParameters, train: Clipped) -> VideoEncoder:
         mean, scales = fitted_scales(train)
         reading = train.reading
-        empty = VideoEncoder(
-            reading, mean, scales, Usual.nothing((0, 0)), parameters.memory, Tail(1.0, 0.05, 1.0, 0.0), np.inf, "",
+        usual = Usual.nothing((reading.height // UNIT, reading.width // UNIT))
+        return VideoEncoder(
+            reading, mean, scales, usual, parameters.memory, Tail(1.0, 0.05, 1.0, 0.0), np.inf, "",
             fingerprint=fingerprint(train)[:16],
         )  # fmt: skip
-        return replace(empty, usual=Usual.nothing(empty.grid))
 
     def network(self, parameters: VideoAnomalyParameters, encoder: VideoEncoder, train: Any) -> nn.Module:
         return FramePredictor(CHANNELS, parameters.hidden_size, parameters.cell)
@@ -239,15 +242,15 @@ class VideoAnomalyTask(Task[VideoAnomalyParameters, Any, VideoEncoder, Clipped, 
             raise UsageError("there is nothing to score; give a video, or a folder of frames")
         clips = read_clips(source, labelled=False)
         for one, name in zip(clips.sources, clips.names, strict=True):
-            yield Unread(name, one)
+            yield Unread(name, one, len(clips) == 1)
 
     def answers(self, model: Watching, records: Any) -> Iterator[Mapping[str, Any]]:
-        return answers_of(model, records.name, records.source)
+        return answers_of(model, records.name, records.source, alone=records.alone)
 
-    def stream(self, model: Watching, **options: Any) -> FrameStream:
+    def stream(self, model: Watching, **options: Any) -> VideoAnomalyStream:
         if options:
             raise UsageError(f"a stream of frames has no option {next(iter(options))}")
-        return FrameStream(model)
+        return VideoAnomalyStream(model)
 
     def extended(self, model: Watching, records: Clipped, shares: Shares) -> tuple[Watching, Held[Clipped]]:
         return model, self.hold_out(model.parameters, records, shares)
