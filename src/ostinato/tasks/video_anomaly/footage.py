@@ -173,7 +173,7 @@ def frames_of(source: Any, reading: Reading) -> Iterator[tuple[float, Grey]]:
 
 
 def _read(source: Any, name: str, reading: Reading, most: int) -> Footage:
-    frames, times, whole = [], [], True
+    frames, times, whole = list[Grey](), list[float](), True
     for time, frame in frames_of(source, reading):
         if len(frames) == most:
             whole = False
