@@ -20,6 +20,7 @@ from ostinato import (
     TextClassifier,
     Transcriber,
     Translator,
+    VideoAnomalyDetector,
     VideoClassifier,
 )
 
@@ -196,6 +197,20 @@ def _captioned(other: bool, seed: int) -> tuple[list[np.ndarray], list[str]]:
     return found, said
 
 
+def _film(other: bool, seed: int) -> list[np.ndarray]:
+    """Clips of a bright square that goes to the right; of the other law it goes down, and faster."""
+    rng = _rng(other, seed)
+    found = []
+    for _ in range(6):
+        clip = rng.integers(40, 48, (20, 24, 32)).astype(np.uint8)
+        at = int(rng.integers(0, 24))
+        for frame in range(20):
+            y, x = (8, (at + frame) % 24) if not other else ((at + 2 * frame) % 16, 12)
+            clip[frame, y : y + 8, x : x + 8] += 150
+        found.append(clip)
+    return found
+
+
 CASES: dict[str, Case] = {
     "anomaly detector": Case(
         lambda: AnomalyDetector(target="load", epochs=4, steps=32, learning_rate=1e-2, **QUIET), _series
@@ -246,6 +261,12 @@ CASES: dict[str, Case] = {
             height=12, width=16, rate=25, filters=4, features=8, epochs=6, learning_rate=1e-2, augmentation=0.2, **QUIET
         ),
         _clips,
+    ),
+    "video anomaly detector": Case(
+        lambda: VideoAnomalyDetector(
+            epochs=4, steps=6, learning_rate=1e-2, cell="gru", progress=False, hidden_size=8, seed=0
+        ),
+        _film,
     ),
     "translator": Case(
         lambda: Translator(epochs=6, level="word", batch_tokens=128, learning_rate=1e-2, **QUIET), _pairs

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ostinato.tasks.tag import SequenceTagger
     from ostinato.tasks.translate import Translator
     from ostinato.tasks.video import VideoClassifier
+    from ostinato.tasks.video_anomaly import VideoAnomalyDetector
 
 # where each public name lives; nothing heavy is imported until one is used, so that `ostinato --help` is quick
 _HOMES = {
@@ -45,6 +46,7 @@ _HOMES = {
     "Transcriber": "ostinato.tasks.speech",
     "Translator": "ostinato.tasks.translate",
     "VideoClassifier": "ostinato.tasks.video",
+    "VideoAnomalyDetector": "ostinato.tasks.video_anomaly",
     "load": "ostinato.tasks.base.registry",
     "accelerate": "ostinato.nn",
     "compare": "ostinato.studies.comparing",
@@ -71,6 +73,7 @@ __all__ = [
     "TextClassifier",
     "Transcriber",
     "Translator",
+    "VideoAnomalyDetector",
     "VideoClassifier",
     "accelerate",
     "cells",

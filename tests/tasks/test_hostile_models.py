@@ -23,6 +23,7 @@ from ostinato import (
     SequenceTagger,
     TextClassifier,
     Transcriber,
+    VideoAnomalyDetector,
     VideoClassifier,
 )
 from ostinato.errors import ArtifactError, CorruptArtifact, OstinatoError, StreamRowError
@@ -33,6 +34,7 @@ WAVES = [np.sin(np.arange(12) * (0.3 if i % 2 else 0.9)) for i in range(24)]
 CLIPS = [
     np.random.default_rng(i).integers(0, 99 + 99 * (i % 2), (6 + i % 3, 12, 16), dtype=np.uint8) for i in range(12)
 ]
+FILM = (np.arange(24)[:, None, None] * 5 + np.arange(16)[:, None] * np.arange(24) % 90).astype(np.uint8)
 FEW = {"hidden_size": 4, "epochs": 1, "progress": False}
 
 
@@ -67,6 +69,7 @@ def models(tmp_path_factory):
             [(np.sin(np.arange(3200 + 100 * i) / 4), 8000) for i in range(12)], ["hum", "ho hum"] * 6
         ),
         "video": VideoClassifier(height=12, width=16, filters=2, features=4, test=0, **FEW).fit(CLIPS, ["a", "b"] * 6),
+        "film": VideoAnomalyDetector(cell="gru", test=0, steps=4, **FEW).fit(FILM),
         "language": LanguageModel(**FEW).fit(["the cat sat on the mat and looked at the dog"] * 30),
     }
     return {name: model.save(folder / name) for name, model in made.items()}
@@ -104,7 +107,7 @@ def _refusal(folder) -> str:
 
 NAMES = [
     "anomaly", "forecaster", "transformer", "recursive", "sequences", "texts", "tagger", "events", "composer",
-    "speech", "language", "video", "captions",
+    "speech", "language", "video", "captions", "film",
 ]  # fmt: skip
 
 
@@ -155,6 +158,7 @@ USES = {
     "video": lambda model: model.predict(CLIPS[:2]),
     "language": lambda model: model.generate("the", length=3),
     "composer": lambda model: model.compose(bars=2),
+    "film": lambda model: model.predict(FILM),
 }
 
 

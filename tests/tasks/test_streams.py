@@ -25,6 +25,7 @@ from ostinato import (
     TextClassifier,
     Transcriber,
     Translator,
+    VideoAnomalyDetector,
     VideoClassifier,
 )
 from ostinato.errors import OstinatoError, StreamRowError, UsageError
@@ -57,6 +58,7 @@ LIGHTS = [
     np.broadcast_to((60 * np.arange(4)[:: 1 - 2 * (i % 2)])[:, None, None, None] + i, (4, 16, 16, 3)).astype(np.uint8)
     for i in range(12)
 ]
+FILM = (np.arange(24)[:, None, None] * 5 + np.arange(16)[:, None] * np.arange(24) % 90).astype(np.uint8)
 EVENTS = [{"case": f"c{i % 3}", "activity": "abcab"[i % 5], "time": 40 + i} for i in range(8)]
 
 CLIPS = [
@@ -88,6 +90,7 @@ MAKE = {
     ).fit(LIGHTS, ["it grows light", "it grows dark"] * 6),
     "monitor": lambda: PatientMonitor(members=2, time_unit="hours", test=0, **FEW).fit(VITALS, DIED),
     "visits": lambda: ProgressionModel(members=2, time_unit="days", test=0, steps_ahead=3, **FEW).fit(VISITS),
+    "film": lambda: VideoAnomalyDetector(test=0, steps=4, **FEW).fit(FILM),
     "frames of music": lambda: Composer(head_size=4, steps_per_quarter=1, **FEW).fit(CHORDS),
     "video": lambda: VideoClassifier(
         height=12, width=16, filters=2, features=4, channels="colour+difference+flow", members=2, test=0, **FEW
@@ -116,6 +119,7 @@ ROWS = {
     "captions": [LIGHTS[i % 2][i // 2].tolist() for i in range(8)],
     "monitor": [{"id": f"p{i % 3}", "time": i / 2, "variable": "HR", "value": 80 + i} for i in range(8)],
     "visits": [{"id": f"p{i % 3}", "time": i // 2, "bili": 1.0 + i} for i in range(8)],
+    "film": [FILM[i].tolist() for i in range(6)],
     "frames of music": [[60, 64], "62 65", {"notes": []}, [60], [61, 66], [108]],
     "video": [CLIPS[0][i % 6].tolist() for i in range(8)],
     "maps": [CLIPS[0][i % 6].tolist() for i in range(8)],
@@ -138,6 +142,7 @@ BAD = {
     "captions": 3,
     "monitor": {"id": 1},
     "visits": {"id": 1},
+    "film": "no.png",
     "frames of music": [60, "x"],
     "events of music": "shift 0",
     "video": "no picture",
@@ -147,7 +152,7 @@ BAD = {
 NAMES = list(MAKE)
 KEEP = [
     "forecaster", "anomaly", "keys", "transformer events", "events", "sequences", "tokens", "language", "speech",
-    "captions", "monitor", "visits", "frames of music", "events of music", "video", "maps", "poses",
+    "captions", "monitor", "visits", "frames of music", "events of music", "video", "maps", "poses", "film",
 ]  # fmt: skip
 
 

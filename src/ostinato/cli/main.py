@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from ostinato import __version__
 from ostinato.cli import compare, compose, demo, evaluate, fit, generate, predict, report, stream, tune, update
+from ostinato.cli.by_source import by_source
 from ostinato.cli.interrupting import EXIT_CODE, interruptible
 from ostinato.cli.notes import notes_on_stderr
 from ostinato.cli.parsing import Parser, cores
@@ -28,6 +29,7 @@ _EPILOG = """examples:
   ostinato fit speech clips.csv --audio path --text words --out model
   ostinato fit music tunes/ --out model                             then: ostinato compose model --out new.mid
   ostinato fit anomaly sensor.csv --target load --out model         then: some-sensor | ostinato stream model
+  ostinato fit anomaly camera.mp4 --out model                       the same of video
 
 exit codes: 0 done, 2 wrong usage, 3 wrong data, 4 training broke off, 5 unreadable model, 6 cannot write,
 7 an extra is not installed, 130 interrupted
@@ -58,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with interruptible():
             given = list(sys.argv[1:] if argv is None else argv)
             arguments.debug = "--debug" in given[:1]
-            arguments = with_reading(make_parser().parse_args(given, arguments))
+            arguments = with_reading(make_parser().parse_args(by_source(given), arguments))
             use_cores(arguments.threads)
             with notes_on_stderr():
                 code: int = arguments.run(arguments)

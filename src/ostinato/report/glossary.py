@@ -68,6 +68,17 @@ _LINES: tuple[tuple[str, str], ...] = (
     ("precision", "share of the alarms that are right"),
     ("recall", "share of what is anomalous that has an alarm"),
     ("false positive rate", "share of what is normal that has an alarm"),
+    # anomalies in video
+    ("frame AUC", "how often an anomalous frame has a higher score than a normal one, over all frames; chance is 0.5"),
+    ("clip AUC", "the same within each clip, as a mean over clips that have frames of both kinds"),
+    (
+        "equal error rate",
+        "share of wrong answers where a threshold makes both kinds of error alike, over all frames",
+    ),
+    ("clip equal error rate", "the same within each clip, as a mean over clips that have frames of both kinds"),
+    ("frames found", "share of the anomalous frames that are in alarm"),
+    ("false alarms in 10,000", "alarms that begin in normal frames, to 10,000 of these"),
+    ("next-motion error", "mean squared error of how each pixel moves next, in the usual size of motion"),
     # text
     ("nats", "mean of -log of the probability given to each token, by the natural logarithm"),
     ("bits", "the same by the logarithm to the base 2; of characters, bits per character"),

@@ -8,7 +8,6 @@ import pytest
 
 from ostinato.tasks.anomaly import nab
 from ostinato.tasks.anomaly.baselines import left_profile, moving_z
-from ostinato.tasks.anomaly.judged import beginnings, merged
 from ostinato.tasks.anomaly.ranges import (
     best_point_adjusted_f1,
     range_auc_pr,
@@ -18,8 +17,9 @@ from ostinato.tasks.anomaly.ranges import (
     vus_pr,
 )
 from ostinato.tasks.anomaly.seasons import find_season
-from ostinato.tasks.anomaly.tail import Tail
+from ostinato.tasks.base.alarms import beginnings, merged
 from ostinato.tasks.base.areas import auprc
+from ostinato.tasks.base.tail import Tail
 
 RNG = np.random.default_rng(0)
 

@@ -13,8 +13,8 @@ from ostinato.errors import MissingExtra
 from ostinato.tasks.anomaly.encoder import SeriesExamples
 from ostinato.tasks.anomaly.inputs import series_inputs
 from ostinato.tasks.anomaly.judged import Scored
-from ostinato.tasks.anomaly.tail import Tail
 from ostinato.tasks.base.allowance import deadline
+from ostinato.tasks.base.tail import Tail
 from ostinato.tasks.base.task import Model
 
 Floats = NDArray[np.float64]

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ostinato.tasks.anomaly.judged import merged
 from ostinato.tasks.anomaly.parameters import AnomalyParameters
 from ostinato.tasks.anomaly.task import AnomalyTask
+from ostinato.tasks.base.alarms import merged
 from ostinato.tasks.base.estimator import Estimator
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.tasks.anomaly.key_scoring import Found, KeyEncoder, KeyExamples
-from ostinato.tasks.anomaly.tail import Tail
+from ostinato.tasks.base.tail import Tail
 
 Floats = NDArray[np.float64]
 _BELIEF = 0.1  # of a count, for what did not come

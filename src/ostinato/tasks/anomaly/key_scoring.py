@@ -15,7 +15,7 @@ from ostinato.data import EventLog, EventReading
 from ostinato.engine import scan
 from ostinato.streaming import Headed
 from ostinato.streaming.cells import cell_of
-from ostinato.tasks.anomaly.tail import Tail
+from ostinato.tasks.base.tail import Tail
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

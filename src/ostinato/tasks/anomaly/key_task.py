@@ -27,17 +27,18 @@ from ostinato.tasks.anomaly.key_scoring import (
     sequence_score,
 )
 from ostinato.tasks.anomaly.key_stream import KeyStream
-from ostinato.tasks.anomaly.measuring import ALARMS, asked_words
+from ostinato.tasks.anomaly.measuring import ALARMS
 from ostinato.tasks.anomaly.network import KeyNetwork
 from ostinato.tasks.anomaly.parameters import AnomalyParameters
-from ostinato.tasks.anomaly.tail import Tail
 from ostinato.tasks.anomaly.thresholds import best_split
+from ostinato.tasks.base.alarms import asked_words
 from ostinato.tasks.base.areas import auprc, auroc
 from ostinato.tasks.base.batches import RowBatches, padded, read_in_batches
 from ostinato.tasks.base.holding_out import Held, Shares, cut, percent
 from ostinato.tasks.base.lines import columns_of, is_table
 from ostinato.tasks.base.suited import Suited
 from ostinato.tasks.base.summary import Panel
+from ostinato.tasks.base.tail import Tail
 from ostinato.tasks.base.task import Baselines, Model, Task, reading_of
 from ostinato.tasks.base.units import Sums, Units, mean_of
 from ostinato.training.objective import Step

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.tasks.anomaly import nab
-from ostinato.tasks.anomaly.judged import Scored, beginnings, merged
+from ostinato.tasks.anomaly.judged import Scored
 from ostinato.tasks.anomaly.ranges import (
     best_point_adjusted_f1,
     f_measure,
@@ -18,6 +18,7 @@ from ostinato.tasks.anomaly.ranges import (
     ranges_of,
     vus_pr,
 )
+from ostinato.tasks.base.alarms import beginnings, merged
 from ostinato.tasks.base.areas import auroc
 from ostinato.tasks.base.units import Parts, Units, blocks, mean_of
 
@@ -27,19 +28,6 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 ALARMS = "alarms in 10,000"
 _BLOCK = 20
-
-
-def asked_words(rate: float, of: str) -> str:
-    """Return a rate of false alarms as a person says it.
-
-    >>> asked_words(1e-4, "steps")
-    '1 false alarm in 10,000 steps was asked for'
-    """
-    return (
-        f"1 false alarm in {1 / rate:,.3g} {of} was asked for"
-        if rate > 1e-3
-        else (f"1 false alarm in {round(1 / rate):,} {of} was asked for")
-    )
 
 
 def step_measures(examples: SeriesExamples, predicted: Scored, merge: int) -> dict[str, float]:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from ostinato.data.panel import format_time
 from ostinato.tasks.anomaly.encoder import SeriesExamples
-from ostinato.tasks.anomaly.judged import Scored, merged
-from ostinato.tasks.anomaly.measuring import asked_words
+from ostinato.tasks.anomaly.judged import Scored
 from ostinato.tasks.anomaly.reasons import reason_of
+from ostinato.tasks.base.alarms import asked_words, merged
 from ostinato.tasks.base.summary import Curve, Panel, Table
 from ostinato.tasks.base.task import Model
 

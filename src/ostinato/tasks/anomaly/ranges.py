@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ostinato.tasks.anomaly.judged import merged
+from ostinato.tasks.base.alarms import merged
 
 Floats = NDArray[np.float64]
 Marks = NDArray[np.bool_]

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ostinato.tasks.anomaly.tail import LiveTail, Tail
 from ostinato.tasks.anomaly.views import VIEWS, Pace, Usual, Views, heights, measured
+from ostinato.tasks.base.tail import LiveTail, Tail
 
 Floats = NDArray[np.float64]
 _SHARE = 0.05

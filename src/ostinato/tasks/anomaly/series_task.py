@@ -23,7 +23,7 @@ from ostinato.errors import DataError, UsageError
 from ostinato.tasks.anomaly.baselines import BASELINES, fit_baseline
 from ostinato.tasks.anomaly.encoder import Scales, SeriesEncoder, SeriesExamples, cycles_of, fingerprint_of
 from ostinato.tasks.anomaly.judged import Scored
-from ostinato.tasks.anomaly.measuring import asked_words, label_measures, step_measures, step_units
+from ostinato.tasks.anomaly.measuring import label_measures, step_measures, step_units
 from ostinato.tasks.anomaly.network import SeriesNetwork
 from ostinato.tasks.anomaly.panels import series_panels
 from ostinato.tasks.anomaly.parameters import AnomalyParameters
@@ -35,6 +35,7 @@ from ostinato.tasks.anomaly.stream import SeriesStream
 from ostinato.tasks.anomaly.thresholds import best_threshold
 from ostinato.tasks.anomaly.views import Pace
 from ostinato.tasks.anomaly.windows import SeriesBatches, SeriesObjective, sequences_an_epoch
+from ostinato.tasks.base.alarms import asked_words
 from ostinato.tasks.base.batches import padded
 from ostinato.tasks.base.holding_out import Held, Shares, cut, percent
 from ostinato.tasks.base.lines import columns_of, is_table

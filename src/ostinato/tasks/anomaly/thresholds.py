@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.data.notes import note
-from ostinato.tasks.anomaly.judged import merged
 from ostinato.tasks.anomaly.ranges import f_measure, range_precision, range_recall, ranges_of
+from ostinato.tasks.base.alarms import merged
 
 _TRIED = 60
 

@@ -59,6 +59,8 @@ class About:
         extras: by verb (`predict`, `evaluate`, `stream`), options that no other task has.
         search: what `tune` searches where nothing is said, as `--search` has it; empty: what all tasks have.
         demos: what `ostinato demo` can show of it.
+        shares: the name of another task, which means this one where the source is one that this one takes.
+        takes: `"module:function"`, which tells of a path whether it is such a source, without reading it.
     """
 
     name: str
@@ -75,6 +77,8 @@ class About:
     extras: Mapping[str, tuple[Extra, ...]] = field(default_factory=dict)
     search: tuple[str, ...] = ()
     demos: tuple[Demonstration, ...] = ()
+    shares: str = ""
+    takes: str = ""
 
     def extra(self, verb: str) -> tuple[Extra, ...]:
         """Return the options of a verb that are this task's own."""

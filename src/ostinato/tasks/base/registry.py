@@ -38,6 +38,10 @@ class Home:
         """Return the estimator."""
         return _found(self.estimator)
 
+    def takes(self, source: str) -> bool:
+        """Tell whether the task says of a path that it is a source of its own, see `About.takes`."""
+        return bool(self.about.takes) and bool(_found(self.about.takes)(source))
+
     @property
     def about(self) -> About:
         """What the task says of itself."""
@@ -65,6 +69,12 @@ _TASKS: dict[str, Home] = {
         _ours("progression", "progression model", "progression", "parameters", "ProgressionModel", "Progression"),
         _ours("anomaly", "anomaly detector", "anomaly", "parameters", "AnomalyDetector", "Anomaly"),
         _ours("video", "video classifier", "video", "parameters", "VideoClassifier", "Video"),
+        Home(
+            "video-anomaly",
+            "video anomaly detector",
+            "ostinato.tasks.video_anomaly.parameters:VideoAnomalyParameters",
+            "ostinato.tasks.video_anomaly:VideoAnomalyDetector",
+        ),
         _ours("music", "composer", "music", "parameters", "Composer", "Music"),
         _ours("captions", "captioner", "captions", "parameters", "Captioner", "Caption"),
     )

@@ -1,0 +1,50 @@
+"""What moves between two frames: optical flow by OpenCV, or the change of brightness where it is not installed."""
+
+from __future__ import annotations
+
+import importlib.util
+from functools import cache
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ostinato.data.video.libraries import library
+
+Motion = Literal["flow", "change"]
+UNIT = 16
+"""Of a pixel a frame: motion is kept in steps of a sixteenth, up to almost eight pixels."""
+_MOST = 127
+
+
+def found_motion() -> Motion:
+    """Return what motion can be measured by here."""
+    return "flow" if importlib.util.find_spec("cv2") is not None else "change"
+
+
+def motion_between(before: NDArray[np.uint8], after: NDArray[np.uint8], by: Motion) -> NDArray[np.int8]:
+    """Return the motion from one grey frame `(H, W)` to the next, `(H, W, 2)`, in sixteenths of a pixel.
+
+    Args:
+        before: the frame before.
+        after: the frame.
+        by: `"flow"`: to the right and down, dense inverse search (T. Kroeger et al., "Fast optical flow using dense
+            inverse search", ECCV 2016); `"change"`: how much brighter and darker it became, of 255 parts the half.
+
+    Raises:
+        MissingExtra: flow is wanted, and OpenCV is not installed.
+    """
+    if by == "change":
+        change = (after.astype(np.int16) - before.astype(np.int16)) // 2
+        return np.stack([np.maximum(change, 0), np.maximum(-change, 0)], -1).astype(np.int8)
+    if min(before.shape) < 16:  # the search has windows of 8 pixels, at half the size
+        return np.zeros((*before.shape, 2), np.int8)
+    flow = _search().calc(np.ascontiguousarray(before), np.ascontiguousarray(after), None)
+    found: NDArray[np.int8] = np.clip(np.rint(flow * UNIT), -_MOST, _MOST).astype(np.int8)
+    return found
+
+
+@cache
+def _search() -> Any:
+    cv2 = library("cv2")
+    return cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)

@@ -1,0 +1,182 @@
+"""What is fitted on normal video: how frames are read and scaled, what is usual at each place, where alarms begin."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ostinato.data.video.motion import UNIT as MOTION_UNIT
+from ostinato.tasks.base.tail import Tail
+from ostinato.tasks.video_anomaly.footage import UNIT, Clipped, Footage, Reading
+
+Floats = NDArray[np.float32]
+CHANNELS = 3
+VIEWS = ("next frame", "next motion", "picture", "motion as seen", "speed")
+"""What is looked at in a patch: errors in telling the next frame and its motion, in telling what is seen, and how fast
+it is."""
+WEIGHTS = np.array([0.5, 1.0, 0.5, 1.0, 1.0], np.float32)
+"""How much each view counts."""
+_FLOOR = 1e-4
+_BELIEF = 1000.0  # frames' worth of belief that a place is as all places are
+_MOST = 60.0  # spreads
+
+
+@dataclass(frozen=True)
+class Usual:
+    """What is usual at each place: logarithms of views of a patch on normal video.
+
+    Places differ in what they expect, but how far a view strays is taken to be alike at all of them: a place where
+    little ever happened would else find everything strange.
+
+    Args:
+        mean: `(views, rows, columns)`.
+        spread: `(views,)`.
+    """
+
+    mean: Floats
+    spread: Floats
+
+    @classmethod
+    def nothing(cls, grid: tuple[int, int]) -> Usual:
+        """Return what stands for it before it is known."""
+        return cls(np.zeros((len(VIEWS), *grid), np.float32), np.ones(len(VIEWS), np.float32))
+
+    @classmethod
+    def of(cls, views: NDArray[np.float32]) -> Usual:
+        """Find what is usual, of views `(frames, views, rows, columns)`, NaN where there is none."""
+        known = np.isfinite(views)
+        count = np.maximum(known.sum(0), 1)
+        flat = np.where(known, views, 0.0)
+        common = flat.sum((0, 2, 3), dtype=np.float64) / np.maximum(known.sum((0, 2, 3)), 1)
+        mean = (flat.sum(0, dtype=np.float64) + _BELIEF * common[:, None, None]) / (count + _BELIEF)
+        square = np.where(known, (views - mean.astype(np.float32)) ** 2, 0.0)
+        spread = np.sqrt(square.sum((0, 2, 3), dtype=np.float64) / np.maximum(known.sum((0, 2, 3)), 1))
+        return cls(mean.astype(np.float32), np.maximum(spread, 1e-3).astype(np.float32))
+
+    def spreads(self, views: Floats) -> Floats:
+        """Return by how many spreads each view is above what is usual, `(views, rows, columns)`; weighted."""
+        away = np.clip((views - self.mean) / self.spread[:, None, None], 0.0, _MOST)
+        found: Floats = np.where(np.isfinite(away), away, 0.0).astype(np.float32) * WEIGHTS[:, None, None]
+        return found
+
+    def scores(self, views: Floats) -> Floats:
+        """Return how strange each patch is, `(rows, columns)`, from its views `(views, rows, columns)`."""
+        found: Floats = self.spreads(views).sum(0)
+        return found
+
+
+@dataclass(frozen=True)
+class VideoEncoder:
+    """What is fitted on normal video.
+
+    Args:
+        reading: how frames are read.
+        mean: the mean frame, `(height, width)`, 0 to 255.
+        scales: the usual size of each channel, `(channels,)`: brightness beside the mean frame, motion two ways.
+        usual: what is usual at each place.
+        memory: the share of the last frame's patches that stays in their running mean.
+        tail: of frames' scores on normal video held out; threshold: of a frame's score, from which on there is an
+            alarm; chosen: how it was found, in words; low: a frame's score as low as normal ones have it.
+        fingerprint: of the clips that it was fitted on.
+    """
+
+    reading: Reading
+    mean: NDArray[np.float32]
+    scales: NDArray[np.float32]
+    usual: Usual
+    memory: float
+    tail: Tail
+    threshold: float
+    chosen: str
+    low: float = 0.0
+    fingerprint: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse what does not go together, as a file may bring it.
+
+        Raises:
+            ValueError: shapes differ, or numbers are none.
+        """
+        size, views = (self.reading.height, self.reading.width), len(VIEWS)
+        if min(size) < 2 * UNIT or any(each % UNIT for each in size):
+            raise ValueError(f"frames of {size[0]} x {size[1]} pixels have no whole patches of {UNIT}")
+        shapes = {"mean frame": (self.mean, size), "scales": (self.scales, (CHANNELS,)),
+                  "usual": (self.usual.mean, (views, *self.grid)), "spread": (self.usual.spread, (views,))}  # fmt: skip
+        for name, (array, shape) in shapes.items():
+            if array.shape != shape or array.dtype != np.float32 or not np.isfinite(array).all():
+                raise ValueError(f"its {name} is no array of numbers of the shape {shape}")
+        if (self.scales <= 0).any() or (self.usual.spread <= 0).any() or math.isnan(self.threshold):
+            raise ValueError("a scale is not more than zero, or the threshold is no number")
+        if not 0 <= self.memory < 1 or not math.isfinite(self.low):
+            raise ValueError(f"its memory is {self.memory}; expected a share from 0 to 1")
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """How many patches a frame has, in rows and columns."""
+        return self.reading.height // UNIT, self.reading.width // UNIT
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Nothing that the network is made of."""
+        return {}
+
+    def inputs(self, frames: NDArray[np.uint8], motion: NDArray[np.int8]) -> Floats:
+        """Return what the network reads, `(frames, channels, height, width)`."""
+        found = np.empty((len(frames), CHANNELS, *frames.shape[1:]), np.float32)
+        np.subtract(frames, self.mean, out=found[:, 0])
+        found[:, 1:] = motion.transpose(0, 3, 1, 2)
+        found /= self.scales[:, None, None]
+        return np.clip(found, -20.0, 20.0, out=found)
+
+    def views(self, seen: Floats, told: Floats | None, now: Floats) -> Floats:
+        """Return the views of each patch, `(views, rows, columns)`.
+
+        Args:
+            seen: the frame, `(channels, height, width)`.
+            told: what the frame before had told of it; `None`: there was none.
+            now: what is told of it once it is seen.
+        """
+        found = np.full((len(VIEWS), *self.grid), np.nan, np.float32)
+        for place, other in ((0, told), (2, now)):
+            if other is not None:
+                error = (seen - other) ** 2
+                found[place], found[place + 1] = patch_means(error[0]), patch_means(error[1] + error[2])
+        found[4] = patch_means(seen[1] ** 2 + seen[2] ** 2)
+        logs: Floats = np.log(found + _FLOOR)
+        return logs
+
+    def regularity(self, score: float) -> float:
+        """Return how usual a frame is: 1 for the most usual frames of normal video, 0 where alarms begin, or less."""
+        if not math.isfinite(score):
+            return 1.0
+        return float(np.clip((self.threshold - score) / max(self.threshold - self.low, 1e-9), -1.0, 1.0))
+
+
+def fitted_scales(clips: Clipped) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the mean frame and the usual size of each channel."""
+    total = np.zeros((clips.reading.height, clips.reading.width))
+    for clip in clips.clips:
+        total += clip.frames.sum(0, dtype=np.float64)
+    mean = (total / len(clips)).astype(np.float32)
+    squares = np.zeros(CHANNELS)
+    for clip in clips.clips:
+        squares += _squares(clip, mean)
+    size = np.sqrt(squares / max(len(clips) * mean.size, 1))
+    least = np.array([2.0, 0.1 * MOTION_UNIT, 0.1 * MOTION_UNIT])
+    return mean, np.maximum(size, least).astype(np.float32)
+
+
+def _squares(clip: Footage, mean: NDArray[np.float32]) -> NDArray[np.float64]:
+    brightness = sum(float(((frame - mean) ** 2).sum(dtype=np.float64)) for frame in clip.frames)
+    moved = [float((clip.motion[..., side].astype(np.float32) ** 2).sum(dtype=np.float64)) for side in (0, 1)]
+    return np.array([brightness, *moved])
+
+
+def patch_means(values: Floats) -> Floats:
+    """Return the mean of each patch of a frame, `(rows, columns)`."""
+    high, wide = values.shape
+    found: Floats = values.reshape(high // UNIT, UNIT, wide // UNIT, UNIT).mean((1, 3))
+    return found

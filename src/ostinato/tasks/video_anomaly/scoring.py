@@ -1,0 +1,123 @@
+"""How strange frames are: one after the other, the same in a stream as in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ostinato.data.video.motion import motion_between
+from ostinato.engine import leaves, map_state
+from ostinato.nn.frame_prediction import FramePredictor
+from ostinato.tasks.video_anomaly.encoder import CHANNELS, VideoEncoder
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What is said of a frame.
+
+    Args:
+        score: the highest of its patches', NaN for the first one, of which nothing was told.
+        patches: how strange each patch is, `(rows, columns)`.
+        views: of each patch, `(views, rows, columns)`; see `VIEWS`.
+        error: of what was told of its motion, the mean square, in the scale of the network; NaN for the first.
+    """
+
+    score: float
+    patches: Floats
+    views: Floats
+    error: float
+
+
+class Watcher:
+    """Takes the frames of one clip in, one after the other; its memory does not grow.
+
+    Args:
+        network: fitted.
+        encoder: likewise.
+    """
+
+    def __init__(self, network: FramePredictor, encoder: VideoEncoder) -> None:
+        self.network, self.encoder = network, encoder
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin a new clip."""
+        self.last: NDArray[np.uint8] | None = None
+        self.state: Any = None
+        self.told: Floats | None = None
+        self.smooth: Floats | None = None
+
+    def push(self, frame: NDArray[np.uint8], motion: NDArray[np.int8] | None = None) -> Frame:
+        """Take in a frame `(height, width)`, and its motion where it is known already."""
+        encoder = self.encoder
+        if motion is None and self.last is not None:
+            motion = motion_between(self.last, frame, encoder.reading.motion)
+        if motion is None or self.last is None:
+            motion = np.zeros((*frame.shape, 2), np.int8)
+        seen = encoder.inputs(frame[None], motion[None])
+        with torch.no_grad():
+            told, self.state = self.network(torch.from_numpy(seen)[None], self.state)
+        following, now = told[0, 0].numpy()
+        views = encoder.views(seen[0], self.told, now)
+        error = float("nan") if self.told is None else float(((seen[0, 1:] - self.told[1:]) ** 2).mean())
+        begins = self.told is None
+        self.told, self.last = following, frame
+        patches = smoothed(encoder.usual.scores(views))
+        kept = encoder.memory
+        # what the first frame says is of half of the views
+        self.smooth = patches if begins or self.smooth is None else kept * self.smooth + (1 - kept) * patches
+        return Frame(float("nan") if begins else float(self.smooth.max()), self.smooth, views, error)
+
+    def kept(self) -> dict[str, Any]:
+        """Return all that is held, as arrays; nothing before the first frame."""
+        if self.last is None:
+            return {}
+        assert self.told is not None
+        assert self.smooth is not None
+        states = {f"state{place}": leaf.numpy().copy() for place, leaf in enumerate(leaves(self.state))}
+        return {"last": self.last.copy(), "told": self.told.copy(), "smooth": self.smooth.copy(), **states}
+
+    def shapes(self) -> dict[str, tuple[tuple[int, ...], Any]]:
+        """Return the shape and type of each array that is held after a frame."""
+        reading, encoder = self.encoder.reading, self.encoder
+        size = (reading.height, reading.width)
+        with torch.no_grad():
+            _, state = self.network(torch.zeros(1, 1, CHANNELS, *size))
+        found: dict[str, tuple[tuple[int, ...], Any]] = {
+            "last": (size, np.uint8), "told": ((CHANNELS, *size), np.float32), "smooth": (encoder.grid, np.float32),
+        }  # fmt: skip
+        return found | {f"state{place}": (tuple(leaf.shape), np.float32) for place, leaf in enumerate(leaves(state))}
+
+    def accept(self, kept: Mapping[str, Any]) -> None:
+        """Go on from what `kept` returned, which was checked."""
+        self.reset()
+        if not kept:
+            return
+        with torch.no_grad():
+            size = (self.encoder.reading.height, self.encoder.reading.width)
+            _, state = self.network(torch.zeros(1, 1, CHANNELS, *size))
+        arrays = iter([torch.from_numpy(np.array(kept[f"state{place}"])) for place in range(len(leaves(state)))])
+        self.state = map_state(lambda _: next(arrays), state)
+        self.last, self.told, self.smooth = (np.array(kept[name]) for name in ("last", "told", "smooth"))
+
+
+def watched(network: FramePredictor, encoder: VideoEncoder, frames: Iterable[Any]) -> Iterator[Frame]:
+    """Yield what is said of each frame of a clip, `(frame, motion)` or a frame alone."""
+    watcher = Watcher(network, encoder)
+    for one in frames:
+        yield watcher.push(*one) if isinstance(one, tuple) else watcher.push(one)
+
+
+def smoothed(patches: Floats) -> Floats:
+    """Return the mean of each patch and its neighbours, those of the frame's edge counted again."""
+    padded = np.pad(patches, 1, mode="edge")
+    rows = padded[:-2] + padded[1:-1] + padded[2:]
+    found: Floats = (rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]) / np.float32(9)
+    return found

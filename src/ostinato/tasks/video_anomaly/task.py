@@ -1,0 +1,289 @@
+"""Anomalies in video: a network that tells the next frame, and how strange it is where the telling fails."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, TypeAlias
+
+import numpy as np
+from torch import nn
+
+from ostinato.data.video.clips import content_key, read_clips
+from ostinato.errors import DataError, UsageError
+from ostinato.nn.by_name import TRANSFORMER
+from ostinato.nn.frame_prediction import FramePredictor
+from ostinato.tasks.base.alarms import asked_words
+from ostinato.tasks.base.holding_out import Held, Shares, fingerprint, percent
+from ostinato.tasks.base.suited import Suited
+from ostinato.tasks.base.summary import Panel
+from ostinato.tasks.base.tail import Tail
+from ostinato.tasks.base.task import Baselines, Model, Task
+from ostinato.tasks.base.units import Units
+from ostinato.tasks.video_anomaly.answering import answers_of
+from ostinato.tasks.video_anomaly.baselines import FrameDifference, PatchDistance
+from ostinato.tasks.video_anomaly.batches import Sequences, told_and_seen
+from ostinato.tasks.video_anomaly.encoder import CHANNELS, Usual, VideoEncoder, fitted_scales
+from ostinato.tasks.video_anomaly.footage import UNIT, Clipped, Footage, read_footage
+from ostinato.tasks.video_anomaly.judged import ALARMS, ERROR, Judged, measures_of, units_of
+from ostinato.tasks.video_anomaly.labels import with_labels
+from ostinato.tasks.video_anomaly.panels import video_panels
+from ostinato.tasks.video_anomaly.parameters import VideoAnomalyParameters
+from ostinato.tasks.video_anomaly.scoring import watched
+from ostinato.tasks.video_anomaly.stream import VideoAnomalyStream
+from ostinato.training.objective import Objective
+
+Watching: TypeAlias = "Model[VideoAnomalyParameters, VideoEncoder]"
+_CALIBRATED = 3000  # frames that what is usual is found on, at most
+_FEWEST = 16
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Clips and their labels, given apart."""
+
+    data: Any
+    labels: Any
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A clip of which frames are read as they are scored."""
+
+    name: str
+    source: Any
+    alone: bool = True
+
+    def __len__(self) -> int:
+        return 1
+
+
+class VideoAnomalyTask(Task[VideoAnomalyParameters, Any, VideoEncoder, Clipped, Judged]):
+    """What is strange in video."""
+
+    records = "frames"
+    descriptive = Task.descriptive | {ALARMS, "false alarms in 10,000"}  # one that raises no alarm has the fewest
+    higher = frozenset({"frame AUC", "clip AUC", "frames found"})
+    decides = ("frame AUC", ERROR)
+    matters: ClassVar[Mapping[str, str]] = {ERROR: "in telling how things move next"}
+    encoder_type = VideoEncoder
+    baseline_types = (FrameDifference, PatchDistance)
+    suited = Suited(steps=400, least=3, most=40)
+    kept = "size of frames, mean frame, scales"
+
+    def check(self, parameters: VideoAnomalyParameters, *, tested: bool) -> None:
+        if parameters.cell == TRANSFORMER:
+            raise UsageError(
+                "the state of a transformer grows, and that of a detector must not; choose a recurrent cell"
+            )
+
+    def joined(self, data: Any, labels: Any) -> Any:
+        return Labelled(data, labels)
+
+    def read(
+        self, parameters: VideoAnomalyParameters, source: Any, reading: Any = None, *, labelled: bool = True
+    ) -> Clipped:
+        given = source.data if isinstance(source, Labelled) else source
+        own = parameters
+        most = own.max_frames if reading is None else sys.maxsize  # what is judged is judged whole
+        found = read_footage(given, height=own.height, rate=own.rate, most=most, reading=reading)
+        if isinstance(source, Labelled) and isinstance(source.labels, (str, Path)):
+            return with_labels(found, str(source.labels))
+        if isinstance(source, Labelled):
+            return found.labelled(_by_clip(source.labels, len(found.clips)))
+        if labelled and own.labels is not None:
+            return with_labels(found, own.labels)
+        return found
+
+    def reading(self, records: Clipped) -> Any:
+        return records.reading
+
+    def hold_out(self, parameters: VideoAnomalyParameters, records: Clipped, shares: Shares) -> Held[Clipped]:
+        """Hold out the last clips; of few of them, their last frames."""
+        frames = len(records)
+        if frames < _FEWEST:
+            raise DataError(
+                f"{records.origin} has {frames} frames; expected {_FEWEST} or more, some to learn from and some to "
+                "calibrate on"
+            )
+        test = round(frames * shares.test)
+        validation = round((frames - test) * shares.validation)
+        whole = len(records.clips) >= 5
+        train, rest = _cut(records.clips, frames - test - validation, whole=whole)
+        held, tested = _cut(rest, validation, whole=whole)
+        words = f"the last {'clips, ' if whole else ''}{percent(shares.test)} of frames"
+        return Held(records.part(train), records.part(held), records.part(tested), words)
+
+    def contents(self, records: Clipped) -> Iterable[Any]:
+        return [key for clip in records.clips for key in [content_key(clip.frames)] * len(clip)]
+
+    def join(self, first: Clipped, second: Clipped) -> Clipped:
+        return first.part((*first.clips, *second.clips))
+
+    def steps_an_epoch(self, parameters: VideoAnomalyParameters, train: Clipped) -> int:
+        own = parameters
+        sequences = sum(max(len(clip) // own.steps, 1) for clip in train.clips)
+        return -(-sequences // own.batch_size)
+
+    def encoder(self, parameters: VideoAnomalyParameters, train: Clipped) -> VideoEncoder:
+        mean, scales = fitted_scales(train)
+        reading = train.reading
+        usual = Usual.nothing((reading.height // UNIT, reading.width // UNIT))
+        return VideoEncoder(
+            reading, mean, scales, usual, parameters.memory, Tail(1.0, 0.05, 1.0, 0.0), np.inf, "",
+            fingerprint=fingerprint(train)[:16],
+        )  # fmt: skip
+
+    def network(self, parameters: VideoAnomalyParameters, encoder: VideoEncoder, train: Any) -> nn.Module:
+        return FramePredictor(CHANNELS, parameters.hidden_size, parameters.cell)
+
+    def batches(self, model: Watching, examples: Clipped, *, training: bool) -> Sequences | None:
+        own = model.parameters
+        found = Sequences(
+            model.encoder, examples, steps=own.steps, batch_size=own.batch_size, training=training, seed=own.seed
+        )
+        return found if len(found) else None
+
+    def objective(self, model: Watching, train: Clipped) -> Objective:
+        return told_and_seen
+
+    def calibrate(self, model: Watching, validation: Clipped | None) -> VideoEncoder:
+        return model.encoder if validation is None else self._alarmed(model, model.encoder, validation)
+
+    def finished(self, model: Watching, examples: Held[Clipped]) -> VideoEncoder:
+        parts = [part for part in (examples.validation, examples.train) if part is not None]
+        encoder = self._usual(model, [clip for part in parts for clip in _normal(part)])
+        return self._alarmed(model, encoder, parts[0])
+
+    def updated(self, model: Watching, parts: Held[Clipped]) -> VideoEncoder:
+        own = [part for part in (parts.validation, parts.train) if part is not None]
+        return self._usual(model, [clip for part in own for clip in _normal(part)])
+
+    def _usual(self, model: Watching, clips: Sequence[Footage]) -> VideoEncoder:
+        """Return the encoder with what is usual at each place, found on normal clips."""
+        views, left = [], _CALIBRATED
+        share = max(2, left // max(len(clips), 1))  # of many clips, a part of each
+        for clip in clips:
+            part = clip.cut(slice(0, share)) if len(clip) > share and len(clips) > 1 else clip.cut(slice(0, left))
+            frames = zip(part.frames, part.motion, strict=True)
+            views += [frame.views for frame in watched(model.network, model.encoder, frames)]
+        if not views:
+            return model.encoder
+        return replace(model.encoder, usual=Usual.of(np.stack(views)))
+
+    def _alarmed(self, model: Watching, encoder: VideoEncoder, part: Clipped) -> VideoEncoder:
+        """Return the encoder with the threshold that the accepted rate of false alarms asks for."""
+        own = model.parameters
+        scores = []
+        for clip in _normal(part):
+            found = watched(model.network, encoder, zip(clip.frames, clip.motion, strict=True))
+            scores.append(np.array([frame.score for frame in found]))
+        if not scores:
+            return encoder
+        gaps = np.full(own.merge + 1, -np.inf)  # runs of two clips are not one
+        every = np.concatenate([each for one in scores for each in (one, gaps)])[: -len(gaps)]
+        known = every[np.isfinite(every)]
+        tail = Tail.fit(np.where(np.isneginf(every), np.nan, every), gap=own.merge)
+        threshold = tail.threshold(own.false_alarm_rate)
+        words = f"{own.false_alarm_rate:g} false alarms a frame"
+        low = float(known.min()) if len(known) else 0.0
+        return replace(encoder, tail=tail, threshold=float(threshold), chosen=words, low=low)
+
+    def predict(self, model: Watching, examples: Clipped) -> Judged:
+        scores, errors = [], []
+        for clip in examples.clips:
+            for frame in watched(model.network, model.encoder, zip(clip.frames, clip.motion, strict=True)):
+                scores.append(frame.score)
+                errors.append(frame.error)
+        every = np.array(scores, np.float64)
+        return Judged(every, np.greater_equal(every, model.encoder.threshold), np.array(errors, np.float64))
+
+    def baselines(self, model: Watching, train: Clipped, validation: Clipped | None) -> Baselines:
+        own, normal = model.parameters, validation or train
+        rest = (own.false_alarm_rate, own.merge)
+        return {
+            "frame difference": partial(FrameDifference.fit, model.encoder, normal, *rest),
+            "Mahalanobis by patch": partial(PatchDistance.fit, model.encoder, train, normal, *rest),
+        }
+
+    def measures(self, model: Watching, examples: Clipped, predicted: Judged) -> dict[str, float]:
+        return measures_of(examples, predicted, model.parameters.merge)
+
+    def units(self, model: Watching, examples: Clipped, predicted: Judged) -> Units:
+        return units_of(examples, predicted, model.parameters.merge)
+
+    def protocol(self, model: Watching, examples: Clipped) -> str:
+        labels = examples.labels
+        known = "unlabelled, so that every alarm may be a false one"
+        if labels is not None:
+            known = f"against labels ({int(labels.sum()):,} frames anomalous), over all frames and as a mean by clip"
+        asked = asked_words(model.parameters.false_alarm_rate, "frames")
+        return f"each frame scored from those before it, {known}; {asked}"
+
+    def facts(self, model: Watching, parts: Held[Clipped], examples: Held[Clipped]) -> Iterable[tuple[str, str]]:
+        for name, part in parts.named().items():
+            yield name, "none" if part is None else f"{len(part):,} frames of {len(part.clips):,} clips"
+        reading = model.encoder.reading
+        yield "frames", f"{reading.height} x {reading.width} pixels, grey, with their motion by {reading.motion}"
+        yield "labels", "known" if parts.train.labels is not None else "none: what is usual is learned from all"
+
+    def settings(self, model: Watching) -> Mapping[str, Any]:
+        own = model.encoder
+        return {"motion": own.reading.motion, "alarm from": f"{own.threshold:.4g} ({own.chosen})"}
+
+    def panels(self, model: Watching, records: Clipped, examples: Clipped, predicted: Judged) -> Iterable[Panel]:
+        return video_panels(model, records, predicted)
+
+    def pieces(self, model: Watching, source: Any) -> Iterator[Unread]:
+        if source is None:
+            raise UsageError("there is nothing to score; give a video, or a folder of frames")
+        clips = read_clips(source, labelled=False)
+        for one, name in zip(clips.sources, clips.names, strict=True):
+            yield Unread(name, one, len(clips) == 1)
+
+    def answers(self, model: Watching, records: Any) -> Iterator[Mapping[str, Any]]:
+        return answers_of(model, records.name, records.source, alone=records.alone)
+
+    def stream(self, model: Watching, **options: Any) -> VideoAnomalyStream:
+        if options:
+            raise UsageError(f"a stream of frames has no option {next(iter(options))}")
+        return VideoAnomalyStream(model)
+
+    def extended(self, model: Watching, records: Clipped, shares: Shares) -> tuple[Watching, Held[Clipped]]:
+        return model, self.hold_out(model.parameters, records, shares)
+
+
+def _by_clip(labels: Any, clips: int) -> list[Any]:
+    """Return labels for each clip; those of one clip may be given as they are."""
+    alone = clips == 1 and np.ndim(labels) == 1 and not (len(labels) and np.ndim(labels[0]))
+    return [labels] if alone else list(labels)
+
+
+def _normal(part: Clipped) -> list[Footage]:
+    """Return the clips of a part up to the first frame that is known to be anomalous."""
+    found = []
+    for clip in part.clips:
+        stop = len(clip) if clip.labels is None or not clip.labels.any() else int(clip.labels.argmax())
+        if stop > 1:
+            found.append(clip.cut(slice(0, stop)))
+    return found
+
+
+def _cut(clips: Sequence[Footage], frames: int, *, whole: bool) -> tuple[list[Footage], list[Footage]]:
+    """Return clips of about so many frames, and the rest."""
+    first, rest, left = [], [], frames
+    for clip in clips:
+        if left >= len(clip) or (whole and left >= len(clip) / 2):
+            first.append(clip)
+        elif whole or left < 2 or len(clip) - left < 2:
+            rest.append(clip)
+            left = 0
+            continue
+        else:
+            first.append(clip.cut(slice(0, left)))
+            rest.append(clip.cut(slice(left, None)))
+        left = max(left - len(clip), 0)
+    return first, rest
