@@ -67,7 +67,7 @@ def steps_of(mask: Tensor) -> Steps | None:
     real, lengths = mask.transpose(0, 1), mask.sum(1)
     if bool((mask[:, 1:] <= mask[:, :-1]).all()):
         return Steps(real, lengths, None)
-    order = torch.argsort((~real).to(torch.uint8), 0, stable=True)
+    order = torch.argsort((~real).to(torch.uint8), dim=0, stable=True)
     return Steps(real, lengths, order)
 
 

@@ -35,9 +35,7 @@ def stands_in_for(name: str) -> Callable[[Kind], Kind]:
 def layers_in(value: Any) -> Iterator[Any]:
     """Yield the layers of Keras's in a value: a layer or a model with all inside it, or a list of such."""
     if isinstance(value, keras.layers.Layer):
-        for module in value.modules():
-            if isinstance(module, keras.layers.Layer):
-                yield module
+        yield from value._flatten_layers()
     elif isinstance(value, (list, tuple)):
         for each in value:
             yield from layers_in(each)
@@ -49,6 +47,11 @@ def swap(value: Result) -> Result:
     A layer changes its class and nothing else: weights, settings, names and everyone who holds it stay.
     """
     for layer in layers_in(value):
-        if type(layer) in SWAPS and "call" not in layer.__dict__ and "inner_loop" not in layer.__dict__:
+        if type(layer) in SWAPS and not replaced(layer):
             layer.__class__ = SWAPS[type(layer)]
     return value
+
+
+def replaced(layer: Any) -> bool:
+    """Tell whether somebody has put a function of their own in the place of what a layer computes."""
+    return any(name in layer.__dict__ for name in ("call", "inner_loop", "forward", "__call__"))

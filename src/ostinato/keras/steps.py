@@ -79,30 +79,26 @@ class KerasStep(Step):
         super().__init__(form.names)
         self.form = form
 
-    def _inputs(self, x: Tensor) -> list[Tensor]:
-        """Return `x W`, gate by gate, without bias."""
+    def _inputs(self, x: Tensor, bias: Tensor | None) -> Tensor:
+        """Return `x W + b` of all gates."""
         kernel = self._weight("kernel")
-        if not self.form.input_masks:
-            return list((x @ kernel).chunk(self.gates, -1))
-        parts = kernel.chunk(self.gates, 1)
-        return [x * self._weight(f"input_mask_{place}") @ part for place, part in enumerate(parts)]
+        if self.form.input_masks:
+            parts = enumerate(kernel.chunk(self.gates, 1))
+            given = torch.cat([x * self._weight(f"input_mask_{place}") @ part for place, part in parts], -1)
+        else:
+            given = x @ kernel
+        return given if bias is None else given + bias
+
+    def _recurrent(self, h: Tensor, gates: int) -> Tensor:
+        """Return `h U` of the first gates."""
+        kernel = self._weight("recurrent_kernel")
+        if not self.form.state_masks:
+            return h @ (kernel if gates == self.gates else kernel[:, : gates * h.shape[-1]])
+        parts = enumerate(kernel.chunk(self.gates, 1)[:gates])
+        return torch.cat([self._masked(h, place) @ part for place, part in parts], -1)
 
     def _masked(self, h: Tensor, place: int) -> Tensor:
         return h * self._weight(f"state_mask_{place}") if self.form.state_masks else h
-
-    def _recurrent(self, h: Tensor, gates: int) -> list[Tensor]:
-        """Return `h U` for the first gates."""
-        kernel = self._weight("recurrent_kernel")
-        if not self.form.state_masks:
-            whole = kernel if gates == self.gates else kernel[:, : gates * h.shape[-1]]
-            return list((h @ whole).chunk(gates, -1))
-        parts = kernel.chunk(self.gates, 1)[:gates]
-        return [self._masked(h, place) @ part for place, part in enumerate(parts)]
-
-    def _biased(self, parts: list[Tensor], bias: Tensor | None) -> list[Tensor]:
-        if bias is None:
-            return parts
-        return [part + each for part, each in zip(parts, bias.chunk(self.gates, -1), strict=True)]
 
     def _bias(self) -> Tensor | None:
         return self._weight("bias") if self.form.bias else None
@@ -115,9 +111,7 @@ class SimpleStep(KerasStep):
 
     def forward(self, x: Tensor, state: tuple[Tensor]) -> tuple[Tensor, tuple[Tensor]]:
         """Advance one step."""
-        (given,) = self._biased(self._inputs(x), self._bias())
-        (carried,) = self._recurrent(state[0], 1)
-        h = self.form.activation(given + carried)
+        h = self.form.activation(self._inputs(x, self._bias()) + self._recurrent(state[0], 1))
         return h, (h,)
 
 
@@ -129,8 +123,7 @@ class LSTMStep(KerasStep):
     def forward(self, x: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Advance one step."""
         h, c = state
-        given = self._biased(self._inputs(x), self._bias())
-        i, f, g, o = (a + b for a, b in zip(given, self._recurrent(h, 4), strict=True))
+        i, f, g, o = (self._inputs(x, self._bias()) + self._recurrent(h, 4)).chunk(4, -1)
         gate, activation = self.form.gate, self.form.activation
         c = gate(f) * c + gate(i) * activation(g)
         h = gate(o) * activation(c)
@@ -147,17 +140,18 @@ class GRUStep(KerasStep):
         (h,) = state
         gate, activation, bias = self.form.gate, self.form.activation, self._bias()
         if self.form.reset_after:
-            x_z, x_r, x_h = self._biased(self._inputs(x), None if bias is None else bias[0])
-            h_z, h_r, h_h = self._biased(self._recurrent(h, 3), None if bias is None else bias[1])
+            x_z, x_r, x_h = self._inputs(x, None if bias is None else bias[0]).chunk(3, -1)
+            carried = self._recurrent(h, 3)
+            h_z, h_r, h_h = (carried if bias is None else carried + bias[1]).chunk(3, -1)
             z, r = gate(x_z + h_z), gate(x_r + h_r)
             candidate = activation(x_h + r * h_h)
         else:
-            x_z, x_r, x_h = self._biased(self._inputs(x), bias)
-            h_z, h_r = self._recurrent(h, 2)
+            x_z, x_r, x_h = self._inputs(x, bias).chunk(3, -1)
+            h_z, h_r = self._recurrent(h, 2).chunk(2, -1)
             z, r = gate(x_z + h_z), gate(x_r + h_r)
             kernel = self._weight("recurrent_kernel")
             candidate = activation(x_h + (r * self._masked(h, 2)) @ kernel[:, 2 * h.shape[-1] :])
-        h = z * h + (1 - z) * candidate
+        h = candidate + z * (h - candidate)
         return h, (h,)
 
 

@@ -58,7 +58,7 @@ class TimeDistributed(keras.layers.TimeDistributed):  # type: ignore[misc]
 
     def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
         """Apply the layer to every step of `(batch, time, ...)`."""
-        if not (_plain(inputs) and engine_is_on() and _row_by_row(self.layer) and self._mask_is_known(mask, inputs)):
+        if not (_plain(inputs) and engine_is_on() and _row_by_row(self.layer) and _mask_is_known(mask, inputs)):
             return super().call(inputs, training=training, mask=mask)
         batch, steps = inputs.shape[:2]
         options = {}
@@ -71,13 +71,14 @@ class TimeDistributed(keras.layers.TimeDistributed):  # type: ignore[misc]
             return super().call(inputs, training=training, mask=mask)
         return outputs.reshape(batch, steps, *outputs.shape[1:])
 
-    def _mask_is_known(self, mask: Any, inputs: Any) -> bool:
-        return mask is None or (_plain(mask) and mask.shape[:2] == inputs.shape[:2])
-
     @classmethod
     def from_config(cls, config: Any, custom_objects: Any = None) -> Any:
         """Return the layer that `get_config` describes."""
         return swap(super().from_config(config, custom_objects=custom_objects))
+
+
+def _mask_is_known(mask: Any, inputs: Any) -> bool:
+    return mask is None or (_plain(mask) and mask.shape[:2] == inputs.shape[:2])
 
 
 def _plain(value: Any, dimensions: int = 2) -> bool:
