@@ -28,7 +28,14 @@ from common import keep, machine, table
 
 import keras  # isort: skip - after ours, which selects the backend
 
-SIZES = [(32, 50, 8, 32), (32, 100, 16, 64), (16, 200, 16, 64), (64, 60, 32, 128), (32, 100, 64, 128), (128, 100, 16, 32)]
+SIZES = [
+    (32, 50, 8, 32),
+    (32, 100, 16, 64),
+    (16, 200, 16, 64),
+    (64, 60, 32, 128),
+    (32, 100, 64, 128),
+    (128, 100, 16, 32),
+]
 """Batch, steps, features, units."""
 KINDS = ("SimpleRNN", "LSTM", "GRU")
 WANTED = {"": {"SimpleRNN": 10.0, "LSTM": 8.0, "GRU": 8.0}, "masks, recurrent dropout": dict.fromkeys(KINDS, 8.0)}
@@ -112,7 +119,16 @@ def main(sizes: list[tuple[int, ...]]) -> None:
                 rows.append(line)
                 print(*line, flush=True)
             means.append([rows[-1][0], *(f"{geometric_mean(each):.1f}" for each in ratios.values()), wanted[kind]])
-    head = ["layer", "batch × steps × features × units", "Keras alone, ms", "ours", "ratio", "Keras in a model, ms", "ours", "ratio"]
+    head = [
+        "layer",
+        "batch × steps × features × units",
+        "Keras alone, ms",
+        "ours",
+        "ratio",
+        "Keras in a model, ms",
+        "ours",
+        "ratio",
+    ]
     text = [
         f"{datetime.date.today()}, {machine()}, keras {keras.version()}: medians of {REPEATS} training steps in turns",
         table(["layer", "alone", "in a model", "wanted"], means),
