@@ -1,11 +1,11 @@
 """Training steps of ostinato.keras beside Keras's own layers on its PyTorch backend.
 
-    python benchmarks/keras_layers.py            six sizes of each layer, alone and in `train_on_batch`; a few minutes
+    python benchmarks/keras_layers.py            six sizes of each layer, alone and in `train_on_batch`; minutes
     python benchmarks/keras_layers.py quick      two sizes
     python benchmarks/keras_layers.py profile    where the time of a step of ours goes
 
-One thread. Both layers are in one process, have the same weights, and take turns step by step; times are medians. A step
-is forward, backward and, in a model, the loss and the update by Adam.
+One thread. Both are in one process, have the same weights, and take turns step by step; times are medians. A step is
+forward, backward and, in a model, the loss and the update by Adam.
 """
 
 from __future__ import annotations

@@ -28,7 +28,6 @@ def main(arguments: list[str]) -> int:
     home = Path(importlib.import_module("keras.src.layers.rnn").__file__ or "").parent
     files = sorted(map(str, home.glob("*_test.py")))
     if not files:
-        print("this build of keras has no tests in it")
         return 5
     put_ours_in_place()
     options = ["-q", "--no-header", "-p", "no:cacheprovider", "-W", "ignore", "-c", "/dev/null", "--rootdir", str(home)]

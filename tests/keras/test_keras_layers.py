@@ -54,7 +54,8 @@ def answers(layer, calls=1, training=False, **options):
 def assert_same(theirs, mine, error=2e-5):
     assert len(theirs) == len(mine)
     for a, b in zip(theirs, mine, strict=True):
-        assert a.shape == b.shape and a.dtype is b.dtype
+        assert a.shape == b.shape
+        assert a.dtype is b.dtype
         torch.testing.assert_close(b, a, rtol=error, atol=error)
 
 
@@ -143,7 +144,8 @@ def test_bidirectional_gives_the_numbers_of_keras_and_its_layers_are_ours(merge)
         return library.Bidirectional(library.LSTM(UNITS, return_sequences=True, return_state=True), merge_mode=merge)
 
     theirs, mine = both(make)
-    assert type(mine.forward_layer) is ours.layers.LSTM and type(mine.backward_layer) is ours.layers.LSTM
+    assert type(mine.forward_layer) is ours.layers.LSTM
+    assert type(mine.backward_layer) is ours.layers.LSTM
     mask = torch.from_numpy(mask_of("left"))
     assert_same(*(answers(layer, mask=mask) for layer in (theirs, mine)))
 
@@ -213,8 +215,8 @@ def test_wrong_shapes_get_the_errors_of_keras():
                 layer(wrong)
             messages.append(str(caught.value))
         assert messages[0] == messages[1]
+    layer = ours.layers.GRU(UNITS, use_cudnn=True)
     with pytest.raises(ValueError, match="use_cudnn=True was specified"):
-        layer = ours.layers.GRU(UNITS, use_cudnn=True)
         layer(torch.ones(BATCH, STEPS, FEATURES), mask=torch.from_numpy(mask_of("right")))
 
 

@@ -16,7 +16,9 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from ostinato.keras import layers, models, saving
+from ostinato.keras import layers as layers
+from ostinato.keras import models as models
+from ostinato.keras import saving as saving
 from ostinato.keras.naming import keras as _keras
 
 _OURS = ("layers", "models", "saving")
@@ -33,7 +35,7 @@ def _alias_modules() -> None:
 
 _alias_modules()
 
-__all__ = sorted({*_OURS, *(name for name in dir(_keras) if not name.startswith("_") and name != "src")})  # noqa: PLE0605
+__all__ = sorted({*_OURS, *(name for name in dir(_keras) if not name.startswith("_") and name != "src")})
 
 
 def __getattr__(name: str) -> Any:

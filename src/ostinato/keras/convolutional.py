@@ -1,7 +1,7 @@
 """Keras's ConvLSTM layers with a loop of our own: one convolution over all steps' inputs, one a step for the state.
 
-Convolutions are PyTorch's, so there is no fused loop to make of them. But Keras calls eight of them a step, lays kernels
-and frames out for each, and convolves the inputs inside the loop, which does not need the state.
+Convolutions are PyTorch's, so there is no fused loop to make of them. But Keras calls eight of them a step, lays
+kernels and frames out for each, and convolves the inputs inside the loop, which does not need the state.
 """
 
 from __future__ import annotations

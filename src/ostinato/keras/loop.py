@@ -34,7 +34,9 @@ def walk(layer: Any, sequences: Any, initial_state: Any, mask: Any, training: An
 
     Args:
         layer: `keras.layers.RNN` or one of its subclasses, built.
-        sequences: `(batch, time, features)`; initial_state: nested as the layer's; mask: `(batch, time)` or none.
+        sequences: `(batch, time, features)`.
+        initial_state: nested as the layer's.
+        mask: boolean `(batch, time)`, or none.
         training: whether dropout is on.
 
     Returns:
@@ -115,12 +117,10 @@ def _walked(
             return None
         xs, ended = done
         last += ended
-    return *_outputs(layer, xs, last, real, reverse, zero), _tree.pack_sequence_as(initial_state, last)
+    return *_outputs(layer, xs, real, reverse, zero), _tree.pack_sequence_as(initial_state, last)
 
 
-def _outputs(
-    layer: Any, ys: Tensor, last: Sequence[Tensor], real: Steps | None, reverse: bool, zero: bool
-) -> tuple[Tensor, Tensor]:
+def _outputs(layer: Any, ys: Tensor, real: Steps | None, reverse: bool, zero: bool) -> tuple[Tensor, Tensor]:
     """Return the last output and all outputs, as Keras orders them: as they were walked."""
     if not layer.return_sequences:
         final = ys[0 if reverse else -1] if real is None else real.last(ys, reverse, zero)

@@ -26,7 +26,7 @@ def clone_model(*args: Any, **kwargs: Any) -> Any:
     return swap(keras.models.clone_model(*args, **kwargs))
 
 
-__all__ = sorted(name for name in dir(keras.models) if not name.startswith("_"))  # noqa: PLE0605
+__all__ = sorted(name for name in dir(keras.models) if not name.startswith("_"))
 
 
 def __getattr__(name: str) -> Any:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import wraps
 from typing import Any
 
-from ostinato.keras.models import load_model
+from ostinato.keras.models import load_model as load_model
 from ostinato.keras.naming import keras, swap
 
-__all__ = sorted(name for name in dir(keras.saving) if not name.startswith("_"))  # noqa: PLE0605
+__all__ = sorted(name for name in dir(keras.saving) if not name.startswith("_"))
 
 
 @wraps(keras.saving.deserialize_keras_object)

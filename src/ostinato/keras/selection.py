@@ -41,8 +41,8 @@ def keras_on_torch() -> Any:
 
 def _another(name: str, how: str) -> str:
     return (
-        f"Keras's backend {name!r} is {how}, and ostinato.keras runs on PyTorch's alone; set KERAS_BACKEND=torch in the "
-        "environment, or import ostinato.keras before keras"
+        f"Keras's backend {name!r} is {how}, and ostinato.keras runs on PyTorch's alone; set KERAS_BACKEND=torch in "
+        "the environment, or import ostinato.keras before keras"
     )
 
 

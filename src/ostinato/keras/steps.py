@@ -174,7 +174,8 @@ def step_of(cell: nn.Module, kind: str, form: Form, tensors: Sequence[Tensor]) -
     It is kept with the cell, because the engine keeps compiled plans with each step.
 
     Args:
-        cell: Keras's; kind: the name of its class.
+        cell: Keras's.
+        kind: the name of its class.
         form: see there.
         tensors: what `form.names` are the names of.
     """

@@ -51,9 +51,9 @@ _RECURRENT = frozenset(
 class TimeDistributed(keras.layers.TimeDistributed):  # type: ignore[misc]
     """`keras.layers.TimeDistributed`, arguments and all.
 
-    Where the layer inside makes of each row what it would make of it alone, the steps of all rows are one batch, and the
-    layer is called once. Where rows meet (batch normalisation) or random numbers are drawn (dropout), Keras calls it
-    for each step.
+    Where the layer inside makes of each row what it would make of it alone, the steps of all rows are one batch, and
+    the layer is called once. Where rows meet (batch normalisation) or random numbers are drawn (dropout), Keras calls
+    it for each step.
     """
 
     def call(self, inputs: Any, training: Any = None, mask: Any = None) -> Any:
