@@ -57,7 +57,7 @@ _HOMES = {
     "stepper": "ostinato.streaming",
     "tune": "ostinato.studies.tuning",
 }
-_ROOMS = ("cells", "data", "engine", "errors", "nn", "streaming", "training")
+_ROOMS = ("cells", "data", "engine", "errors", "keras", "nn", "streaming", "training")
 
 __all__ = [
     "AnomalyDetector",

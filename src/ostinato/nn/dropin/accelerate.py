@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
 
 import torch
@@ -23,6 +24,10 @@ _SWAPS: dict[type[nn.Module], type[nn.Module]] = {
 }
 _DROP_INS = tuple(_SWAPS.values())
 _RECURRENT = (nn.RNNBase, nn.RNNCellBase)
+_LIBRARIES = {"keras": "ostinato.keras.accelerating"}
+"""Libraries whose layers are modules of PyTorch, each with the module that swaps them: its `accelerate` does as here.
+
+It is imported when a model has such a layer in it."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,7 @@ class Report:
         ]
         lines += [f"  left     {each.name or '(the model)'}: {each.kind}, {each.reason}" for each in self.left]
         if not self.swapped and not self.left:
-            lines[0] += ": no recurrent layer of torch.nn in it"
+            lines[0] += ": no recurrent layer of torch.nn or Keras in it"
         return "\n".join(lines)
 
 
@@ -69,9 +74,10 @@ def accelerate(model: nn.Module) -> Report:
 
     The modules stay the same objects, and so do their parameters: optimisers, hooks, names in the state_dict, the
     training flag and every reference to them stay as before. A model that is itself such a layer is turned likewise.
+    The recurrent layers of a Keras model on its PyTorch backend are turned into those of `ostinato.keras`.
 
     Args:
-        model: any module; those inside it are found by `named_modules()`.
+        model: any module; those inside it are found by `named_modules()`, and those of a Keras model as Keras does.
 
     Returns:
         What was swapped and what was left, and why.
@@ -100,7 +106,18 @@ def accelerate(model: nn.Module) -> Report:
         else:
             _swap(module)
             swapped.append(Swapped(name, kind, _note(module)))
-    return Report(tuple(swapped), tuple(left))
+    done = Report(tuple(swapped), tuple(left))
+    for home in _libraries_in(model):
+        more: Report = importlib.import_module(home).accelerate(model)
+        done = Report(done.swapped + more.swapped, done.left + more.left)
+    return done
+
+
+def _libraries_in(model: nn.Module) -> list[str]:
+    """Return who swaps the layers of other libraries that are in a model."""
+    bases = {base for module in model.modules() for base in type(module).__mro__}
+    roots = {base.__module__.partition(".")[0] for base in bases}
+    return [home for library, home in _LIBRARIES.items() if library in roots]
 
 
 def _is_recurrent(module: nn.Module) -> bool:
