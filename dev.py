@@ -154,7 +154,17 @@ def docs(rest: list[str]) -> int:
     """Build the site, where a warning is an error: a dead link, a page in no list, a notebook that fails."""
     if set(rest) - {"--external"}:
         return fail(f"docs takes --external and nothing else, not {' '.join(rest)}")
-    sphinx = (python_of(VENV), "-m", "sphinx", "-W", "--keep-going", "-q", ROOT / "docs")
+    sphinx = (
+        python_of(VENV),
+        "-m",
+        "sphinx",
+        "-W",
+        "--keep-going",
+        "-q",
+        "-d",
+        ROOT / "build" / "pages",
+        ROOT / "docs",
+    )
     code = run(*sphinx, SITE, environment=ONE_THREAD)
     if code == 0 and "--external" in rest:
         code = run(*sphinx, "-b", "linkcheck", ROOT / "build" / "links", environment=ONE_THREAD)

@@ -41,7 +41,8 @@ nb_merge_streams = True
 
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
-napoleon_custom_sections = ["Class attributes"]
+napoleon_custom_sections = [("Class attributes", "params_style")]
+suppress_warnings = ["ref.python"]  # a bare name in a type, such as `Search`, may be that of several classes
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 autodoc_class_signature = "mixed"
@@ -58,14 +59,15 @@ html_copy_source = False
 html_theme_options: dict[str, Any] = {
     "logo": {"text": "Ostinato"},
     "navbar_end": ["theme-switcher"],
-    "header_links_before_dropdown": 8,
+    "header_links_before_dropdown": 10,
     "show_toc_level": 2,
     "navigation_with_keys": False,
-    "footer_start": ["copyright"],
+    "footer_start": [],
     "footer_end": [],
+    # two columns of code need the room
+    "secondary_sidebar_items": {"**": ["page-toc"], "coming-from/*": [], "index": []},
 }
-copyright = "Apache-2.0"  # noqa: A001
-html_sidebars = {"index": []}
+html_sidebars = {"index": [], "start": [], "cells": [], "engine": [], "measured": [], "troubleshooting": []}
 linkcheck_timeout = 20
 linkcheck_workers = 4
 

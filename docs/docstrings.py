@@ -13,7 +13,6 @@ from typing import Any
 _SECTION = re.compile(r"(Args|Arguments|Returns|Raises|Yields|Attributes|Class attributes|Note|Example|Examples):\s*$")
 _SPAN = re.compile(r"(``[^`]+``|`[^`]+`)")
 _SPECIAL = re.compile(r"([*|\\]|(?<=\w)_(?!\w))")
-_ARGUMENT = re.compile(r"^(\s+)([\w*, .]+)(:\s)")
 
 
 def process(_app: Any, what: str, _name: str, shown: Any, _options: Any, lines: list[str]) -> None:
@@ -26,36 +25,33 @@ def process(_app: Any, what: str, _name: str, shown: Any, _options: Any, lines: 
 def rewritten(lines: list[str]) -> Iterator[str]:
     r"""Yield lines of reStructuredText.
 
-    >>> list(rewritten(["A sum `x` * y_:", "", "    s = x * y", "", "After."]))[2:4]
+    >>> list(rewritten(["A sum of `x` and y_:", "", "    s = x * y", "", "After."]))[2:4]
     ['::', '']
-    >>> list(rewritten(["Args:", "    x, y: `a`s, not *b*."]))
-    ['Args:', '    x, y: ``a``\\\\ s, not \\\\*b\\\\*.']
+    >>> list(rewritten(["Args:", "    x, y: `a`s, not *b*, `c", "        d`."]))
+    ['Args:', '    x, y: ``a``\\ s, not \\*b\\*, ``c', '        d``.']
     """
     section = literal = False
+    kept: list[str] = []  # lines of one paragraph: code may begin on one and end on the next
     for i, line in enumerate(lines):
         indent = len(line) - len(line.lstrip())
-        if not line.strip():
-            yield line
+        if line.strip() and indent == 0:
+            literal, section = False, bool(_SECTION.match(line))
+        begins = indent >= 2 and not section and not literal and i > 0 and not lines[i - 1].strip()
+        literal = literal or (bool(line.strip()) and begins)
+        if line.strip() and not literal and not _of_example(lines, i) and not _SECTION.match(line):
+            kept.append(line)
             continue
-        if indent == 0:
-            literal = False
-            section = bool(_SECTION.match(line))
-        if line.lstrip().startswith((">>>", "...")) or _answer(lines, i) or literal:
-            yield line
-        elif indent >= 2 and not section and i > 0 and not lines[i - 1].strip():
-            literal = True
-            yield from ("::", "", line)
-        elif section and indent:
-            yield _item(line)
-        elif not section:
-            yield _inline(line)
-        else:
-            yield line
+        yield from _paragraph(kept)
+        kept = []
+        if literal and begins and line.strip():
+            yield from ("::", "")
+        yield line
+    yield from _paragraph(kept)
 
 
-def _answer(lines: list[str], place: int) -> bool:
-    """Tell whether a line is what an example prints: it stands behind one, without an empty line between."""
-    for line in reversed(lines[:place]):
+def _of_example(lines: list[str], place: int) -> bool:
+    """Tell whether a line is of an example: entered, or printed by one without an empty line between."""
+    for line in reversed(lines[: place + 1]):
         if not line.strip():
             return False
         if line.lstrip().startswith(">>>"):
@@ -63,18 +59,14 @@ def _answer(lines: list[str], place: int) -> bool:
     return False
 
 
-def _item(line: str) -> str:
-    found = _ARGUMENT.match(line)
-    if found is None:
-        return _inline(line)
-    return found[0] + _inline(line[found.end() :])
+def _paragraph(lines: list[str]) -> list[str]:
+    return _inline("\n".join(lines)).split("\n") if lines else []
 
 
-def _inline(line: str) -> str:
-    """Return a line with its code marked and all other signs as they are."""
-    parts = _SPAN.split(line)
+def _inline(text: str) -> str:
+    """Return text with its code marked and all other signs as they are."""
     found = ""
-    for part in parts:
+    for part in _SPAN.split(text):
         if not part.startswith("`"):
             found += _SPECIAL.sub(r"\\\1", part) if not found.endswith("``") else _after(part)
             continue

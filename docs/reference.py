@@ -6,6 +6,7 @@ import ast
 import importlib
 import inspect
 import itertools
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ INTERNAL = ("ostinato.cli.", "ostinato.engine.")
 """What packages that are no interface begin with, `.` behind their names: these are free to change."""
 MODULES = ("ostinato.errors", "ostinato.tasks.base.summary", "ostinato.tasks.base.judging")
 """Modules without `__all__` whose own names are public."""
+LEFT_OUT = "about, all_missing, cells_beside, epochs, of_events, task, unsized"
+"""Of estimators: what is a parameter, which has a table, or is for who writes a task."""
 HEAD = """# Reference
 
 Every public name, by the package that it is imported from; names with `_` before them are not public. A command's own
@@ -64,6 +67,23 @@ def pages() -> dict[str, str]:
     return {"index.md": f"{HEAD}{listed}\n```\n", **{f"{package}.md": page(package) for package in every}}
 
 
+@cache
+def homes() -> dict[str, str]:
+    """Return where each class and function is described: in the package with the shortest name that has it."""
+    found: dict[str, str] = {}
+    for package in sorted(packages(), key=lambda one: (one.count("."), one)):
+        module = importlib.import_module(package)
+        for name in public(package):
+            value = getattr(module, name)
+            if inspect.isclass(value) or inspect.isroutine(value):
+                found.setdefault(_place(value), package)
+    return found
+
+
+def _place(value: Any) -> str:
+    return f"{value.__module__}.{value.__qualname__}"
+
+
 def page(package: str) -> str:
     """Return the page of one package."""
     module = importlib.import_module(package)
@@ -71,10 +91,7 @@ def page(package: str) -> str:
     about = "\n".join(line for line in (inspect.getdoc(module) or "").split("\n\n")[:1])
     rows = "\n".join(f"| {{py:obj}}`{name} <{package}.{name}>` | {_first_line(module, name)} |" for name in known)
     entries = "\n".join(_entry(package, name, getattr(module, name)) for name in known)
-    return (
-        f"# {package}\n\n{about}\n\n| | |\n| --- | --- |\n{rows}\n\n"
-        f"```{{eval-rst}}\n.. py:module:: {package}\n   :no-index:\n\n.. currentmodule:: {package}\n\n{entries}\n```\n"
-    )
+    return f"# {package}\n\n{about}\n\n| | |\n| --- | --- |\n{rows}\n\n```{{eval-rst}}\n{entries}\n```\n"
 
 
 def _first_line(module: Any, name: str) -> str:
@@ -89,9 +106,14 @@ def _first_line(module: Any, name: str) -> str:
 
 def _entry(package: str, name: str, value: Any) -> str:
     whole = f"{package}.{name}"
+    home = homes().get(_place(value), package) if inspect.isclass(value) or inspect.isroutine(value) else package
+    if home != package:
+        kind = "class" if inspect.isclass(value) else "function"
+        same = f"{home}.{value.__name__}"
+        return f".. py:{kind}:: {name}\n   :module: {package}\n\n   The same as :py:obj:`{same}`.\n"
     if inspect.isclass(value):
         options = "\n   :members:\n   :show-inheritance:" + (
-            "\n   :inherited-members: Module" if _is_face(value) else ""
+            f"\n   :inherited-members: Module\n   :exclude-members: {LEFT_OUT}" if _is_face(value) else ""
         )
         return f".. autoclass:: {whole}{options}\n"
     if inspect.isroutine(value) or inspect.isfunction(value):
@@ -99,7 +121,7 @@ def _entry(package: str, name: str, value: Any) -> str:
     said = _said_behind(importlib.import_module(package), name)
     shown = repr(value)
     value_line = f"\n   :value: {shown}" if len(shown) <= 120 and "<" not in shown and "\n" not in shown else ""
-    return f".. py:data:: {whole}{value_line}\n\n   {_inline(said)}\n"
+    return f".. py:data:: {name}\n   :module: {package}{value_line}\n\n   {_inline(said)}\n"
 
 
 def _inline(said: str) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from ostinato.data.frequency import Frequency
 from ostinato.errors import UsageError
 from ostinato.studies.comparing.result import CellRun, Comparison
 from ostinato.studies.tuning.result import Search, Trial
@@ -28,7 +29,7 @@ def forecast(**changes) -> Forecast:
         point=point,
         levels=(0.025, 0.1, 0.5, 0.9, 0.975),
         quantiles=np.stack([point - 2, point - 1, point, point + 1, point + 2], -1),
-        past=(Past(("a", "b"), np.array([[1.0, 2.0], [math.nan, 3.0]])),),
+        past=(Past(np.array([[1.0, 2.0], [math.nan, 3.0]]), Frequency("integer"), 5),),
     )
     return replace(whole, **changes)
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ostinato.data.zones import time_series
+from ostinato.data.frequency import Frequency
+from ostinato.data.time_words import format_time
+from ostinato.data.zones import aware, time_series
 from ostinato.errors import MissingExtra, UsageError
 
 if TYPE_CHECKING:
@@ -29,24 +31,29 @@ class Past:
     """The last rows of a series before its forecast.
 
     Args:
-        times: `(rows,)`, in words.
         values: `(rows, targets)`, NaN where missing.
+        frequency: the grid that its times are on.
+        start: the time of the series' first row; first: which row is the first of these.
     """
 
-    times: tuple[str, ...]
     values: NDArray[np.float64]
+    frequency: Frequency
+    start: Any
+    first: int = 0
+
+    def times(self) -> tuple[str, ...]:
+        """Return the times of the rows in words, `(rows,)`: made when it is drawn, since that takes a while."""
+        times = self.frequency.times(self.start, self.first, len(self.values))
+        return tuple(format_time(time) for time in aware(times, self.frequency.zone))
 
 
 def past_of(panel: Panel, rows: int) -> tuple[Past, ...]:
     """Return the last rows of the first series of a panel."""
-    from ostinato.data.panel import format_time
-
     found = []
-    for i, series in enumerate(panel.series[:_PAST]):
+    for series in panel.series[:_PAST]:
         first = max(0, len(series) - rows)
-        values = series.rows(first, len(series))[:, : panel.targets]
-        times = panel.times(i, first, len(series) - first)
-        found.append(Past(tuple(format_time(time) for time in times), values))
+        values = series.rows(first, len(series))[:, : panel.targets].copy()  # no view of all rows
+        found.append(Past(values, panel.frequency, series.start, first))
     return tuple(found)
 
 
@@ -179,12 +186,12 @@ class Forecast:
         from ostinato.tasks.base.summary import Fan
 
         i, j = _place(series, self.series_ids, "series"), _place(target, self.targets, "target")
-        past = self.past[i] if i < len(self.past) else Past((), np.zeros((0, len(self.targets))))
+        past = self.past[i] if i < len(self.past) else None
         fan = Fan(
             title=f"Forecast of {self._unique(self.series_ids[i], self.targets[j])}",
             target=self.targets[j],
-            history_times=past.times,
-            history=tuple(past.values[:, j].tolist()),
+            history_times=() if past is None else past.times(),
+            history=() if past is None else tuple(past.values[:, j].tolist()),
             times=tuple(self._time_texts(i)),
             truth=(),
             point=tuple(self.point[i, :, j].tolist()),
@@ -195,8 +202,6 @@ class Forecast:
         return figure
 
     def _time_texts(self, series: int) -> list[str]:
-        from ostinato.data.panel import format_time
-
         return [format_time(time) for time in self.times[series]]
 
     def _repr_html_(self) -> str:
