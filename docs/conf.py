@@ -7,6 +7,7 @@ entry anywhere.
 
 from __future__ import annotations
 
+import os
 import posixpath
 import re
 import shutil
@@ -17,6 +18,9 @@ from typing import Any
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
 sys.path[:0] = [str(DOCS), str(ROOT / "src")]
+# notebooks run in processes and folders of their own, with the package as it is here
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT / "src"), os.environ.get("PYTHONPATH"))))
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import docstrings  # noqa: E402
 import reference  # noqa: E402
