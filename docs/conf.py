@@ -68,8 +68,7 @@ html_theme_options: dict[str, Any] = {
     "navigation_with_keys": False,
     "footer_start": [],
     "footer_end": [],
-    # two columns of code need the room
-    "secondary_sidebar_items": {"**": ["page-toc"], "coming-from/*": [], "index": []},
+    "secondary_sidebar_items": ["page-toc"],
 }
 html_sidebars = {"index": [], "start": [], "cells": [], "engine": [], "measured": [], "troubleshooting": []}
 linkcheck_timeout = 20

@@ -112,9 +112,8 @@ def _entry(package: str, name: str, value: Any) -> str:
         same = f"{home}.{value.__name__}"
         return f".. py:{kind}:: {name}\n   :module: {package}\n\n   The same as :py:obj:`{same}`.\n"
     if inspect.isclass(value):
-        options = "\n   :members:\n   :show-inheritance:" + (
-            f"\n   :inherited-members: Module\n   :exclude-members: {LEFT_OUT}" if _is_face(value) else ""
-        )
+        options = "\n   :members:" + ("\n   :show-inheritance:" if value.__bases__ != (object,) else "")
+        options += f"\n   :inherited-members: Module\n   :exclude-members: {LEFT_OUT}" if _is_face(value) else ""
         return f".. autoclass:: {whole}{options}\n"
     if inspect.isroutine(value) or inspect.isfunction(value):
         return f".. autofunction:: {whole}\n"
