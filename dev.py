@@ -9,6 +9,7 @@ python3 dev.py targets          run the tests of compiled code as on older x86 p
 python3 dev.py check            linters, types and import contracts
 python3 dev.py bench [NAME]     run a benchmark; without a name, list them
 python3 dev.py catalogue        write docs/cells.md from the cells
+python3 dev.py docs             build the site into build/site; --external follows the links to other sites too
 python3 dev.py setup            only make .venv and install
 """
 
@@ -27,7 +28,8 @@ VENV = ROOT / ".venv"
 OLDEST = ROOT / ".venv-oldest"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 ONE_THREAD = {name: os.environ.get(name, "1") for name in ("OMP_NUM_THREADS", "POLARS_MAX_THREADS")}
-EXTRAS = {"demo": "demo", "setup": "dev"}
+EXTRAS = {"demo": "demo", "setup": "dev", "docs": "dev,docs"}
+SITE = ROOT / "build" / "site"
 OLDEST_TESTS = (
     "tests/engine",
     "tests/nn",
@@ -78,6 +80,7 @@ def main() -> int:
         "check": check,
         "bench": bench,
         "catalogue": catalogue,
+        "docs": docs,
         "setup": lambda _: 0,
     }
     if task not in tasks:
@@ -145,6 +148,28 @@ def bench(rest: list[str]) -> int:
 def catalogue(_: list[str]) -> int:
     """Write the page of the catalogue."""
     return run(python_of(VENV), ROOT / "docs" / "cells.py")
+
+
+def docs(rest: list[str]) -> int:
+    """Build the site, where a warning is an error: a dead link, a page in no list, a notebook that fails."""
+    if set(rest) - {"--external"}:
+        return fail(f"docs takes --external and nothing else, not {' '.join(rest)}")
+    sphinx = (
+        python_of(VENV),
+        "-m",
+        "sphinx",
+        "-W",
+        "--keep-going",
+        "-q",
+        "-d",
+        ROOT / "build" / "pages",
+        ROOT / "docs",
+    )
+    code = run(*sphinx, SITE, environment=ONE_THREAD)
+    if code == 0 and "--external" in rest:
+        code = run(*sphinx, "-b", "linkcheck", ROOT / "build" / "links", environment=ONE_THREAD)
+    print(f"the site is {SITE / 'index.html'}" if code == 0 else "the site has faults; they are named above")
+    return code
 
 
 def install(extra: str, venv: Path = VENV, constraints: str = "constraints.txt") -> int:

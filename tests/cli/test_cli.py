@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import ostinato
 from ostinato import files
 from ostinato.cli import main
 
@@ -78,6 +79,18 @@ def test_predict_prints_or_writes_a_table(fitted, capsys, tmp_path) -> None:
         assert (tmp_path / name).stat().st_size > 100
     assert main(["predict", str(fitted), "--out", str(tmp_path / "p.xls")]) == 2
     assert 'ending ".xls"; expected .csv' in capsys.readouterr().err
+
+
+def test_predict_writes_the_columns_of_nixtla_which_are_those_of_python(fitted, capsys, tmp_path) -> None:
+    import polars as pl
+
+    whole = ostinato.load(fitted).predict().to_polars()
+    assert main(["predict", str(fitted), "--nixtla", "--out", str(tmp_path / "p.parquet")]) == 0
+    assert pl.read_parquet(tmp_path / "p.parquet").equals(whole)
+    assert main(["predict", str(fitted), str(fitted.parent / "load.csv"), "--nixtla"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("unique_id,ds,Ostinato,Ostinato-lo-")
+    assert lines[1].startswith("load,2022-01-13T12:00:00")
 
 
 def test_report_writes_the_page_and_the_plot(fitted, tmp_path, capsys) -> None:

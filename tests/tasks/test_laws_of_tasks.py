@@ -20,6 +20,7 @@ from ostinato.report.page import render
 from ostinato.tasks.base.estimator import Estimator
 from ostinato.tasks.base.registry import homes
 from ostinato.training.config import TrainingOptions
+from whole_html import checked
 
 TASKS = {home.kind: home for home in homes().values() if home.kind in CASES}
 FACE = ("fit", "predict", "evaluate", "score", "stream", "save", "load", "report", "update", "get_params", "set_params")
@@ -230,6 +231,20 @@ def test_a_report_is_written_of_the_fitted_model_and_of_the_loaded_one(fitted, t
     one = model.report(tmp_path / "one.html").read_text()
     assert ostinato.load(folder).report(tmp_path / "two.html").read_text() == one
     assert model.scores_.verdict.split(";")[0].split("'")[0] in one
+
+
+def test_a_model_shows_itself_in_a_notebook_fitted_or_not_and_draws_itself(fitted) -> None:
+    kind, model, _ = fitted
+    text = checked(model._repr_html_())
+    assert model.scores_.verdict[:40] in text
+    assert all(name in text for name in model.scores_.values)
+    assert all(own.name in text for own in parameters_of(type(model)))
+    assert model.scores_.verdict[:40] in checked(model.scores_._repr_html_())
+    assert model.plot()._repr_png_().startswith(b"\x89PNG")
+    bare = CASES[kind].make()
+    assert "not fitted" in checked(bare._repr_html_())
+    with pytest.raises(UsageError, match="is not fitted"):
+        bare.plot()
 
 
 def test_every_measure_of_a_report_is_explained_and_every_difference_signed_and_drawn(fitted) -> None:

@@ -160,7 +160,7 @@ def series_of_pandas(name: str, column: Any) -> pl.Series:
     import polars as pl
 
     if not hasattr(column, "iloc"):  # an array or an index, which lack what a series has
-        import pandas  # type: ignore[import-untyped]
+        import pandas
 
         column = pandas.Series(column)
     kind, text = column.dtype, str(column.dtype)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ostinato.files import write_atomically
-from ostinato.report.figures import FULL_WIDTH, MODEL, new_figure, plain_text
+from ostinato.report.figures import FULL_WIDTH, MODEL, new_figure, on_white
 from ostinato.report.page import render
 from ostinato.report.words import visible
 from ostinato.studies.comparing import Comparison
@@ -17,7 +16,7 @@ from ostinato.studies.comparing.showing import markdown, summary_of
 from ostinato.tasks.base.summary import best_of
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from ostinato.report.drawing import Drawing
 
 
 def write_comparison(comparison: Comparison, folder: str | Path) -> list[Path]:
@@ -29,13 +28,7 @@ def write_comparison(comparison: Comparison, folder: str | Path) -> list[Path]:
     """
     folder = Path(folder)
     page = render(summary_of(comparison), lambda: comparison_figure(comparison), comparison.measures)
-    image = io.BytesIO()
-    with plain_text():
-        figure = comparison_figure(comparison)
-        figure.patch.set_alpha(1)
-        figure.patch.set_facecolor("white")
-        figure.savefig(image, format="png", dpi=144)
-    contents = {"compare.html": page.encode(errors="replace"), "compare.png": image.getvalue()}
+    contents = {"compare.html": page.encode(errors="replace"), "compare.png": comparison_plot(comparison).png()}
     for name, content in contents.items():
         write_atomically(folder / name, content)
     return [write_markdown(comparison, folder), *(folder / name for name in contents)]
@@ -48,7 +41,16 @@ def write_markdown(comparison: Comparison, folder: str | Path) -> Path:
     return path
 
 
-def comparison_figure(comparison: Comparison) -> Figure:
+def comparison_plot(comparison: Comparison) -> Drawing:
+    """Draw a comparison as a figure that stands by itself.
+
+    Raises:
+        MissingExtra: matplotlib is not installed.
+    """
+    return on_white(lambda: comparison_figure(comparison))
+
+
+def comparison_figure(comparison: Comparison) -> Drawing:
     """Draw a row a cell, a column a quantity: validation loss, the test part with its spread, time, memory, latency.
 
     The best is in colour; on the test part, the cell that was chosen by validation. A baseline is a dotted line there.

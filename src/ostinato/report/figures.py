@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from ostinato.report.drawing import Drawing
+
 # Okabe and Ito's colours, which people with any colour vision tell apart; ink and paper are put in by the page
 MODEL, TRUTH, RIVAL, WARM, GREEN = "#0072B2", "#000001", "#E69F00", "#D55E00", "#009E73"
 _INK = {"#000001": "var(--ink)", "#808081": "var(--faint)", "#fffffe": "var(--paper)"}
@@ -30,7 +32,7 @@ _SCRIPTS = (
 FULL_WIDTH = 9.0  # inches of a figure that is as wide as the page
 
 
-def new_figure(width: float, height: float, columns: int = 1) -> tuple[Figure, list[Axes]]:
+def new_figure(width: float, height: float, columns: int = 1) -> tuple[Drawing, list[Axes]]:
     """Return an empty figure with axes in a row, in the report's style.
 
     Raises:
@@ -38,9 +40,10 @@ def new_figure(width: float, height: float, columns: int = 1) -> tuple[Figure, l
     """
     require_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
+    from ostinato.report.drawing import Drawing
+
+    figure = Drawing(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     figure.patch.set_alpha(0)
     axes = [figure.add_subplot(1, columns, i + 1) for i in range(columns)]
@@ -101,7 +104,7 @@ def hash_text(text: str) -> int:
     return zlib.crc32(text.encode())
 
 
-def training_curves(record: Trained) -> Figure:
+def training_curves(record: Trained) -> Drawing:
     """Draw the losses of all epochs, the best one marked, and the learning rate."""
     figure, (losses, rates) = new_figure(FULL_WIDTH, 3.2, 2)
     epochs = [row["epoch"] for row in record.history]
@@ -133,6 +136,17 @@ def finish(axes: Axes, across: str, up: str) -> None:
     handles, _ = axes.get_legend_handles_labels()
     if len(handles) > 1:
         axes.legend(frameon=False, fontsize=8.5, labelcolor="#000001", ncols=min(4, len(handles)), loc="best")
+
+
+def on_white(draw: Callable[[], Drawing], title: str = "") -> Drawing:
+    """Draw a figure that stands by itself, on white paper, with a title."""
+    with plain_text():
+        figure = draw()
+        if title:
+            figure.suptitle(visible(title), fontsize=11, x=0.01, ha="left")
+    figure.patch.set_alpha(1)
+    figure.patch.set_facecolor("white")
+    return figure
 
 
 def drawn(draw: Callable[..., Figure], *arguments: Any, label: str) -> str:

@@ -15,7 +15,8 @@ from ostinato.tasks.base.summary import Curve, Fan, Matrix, best_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+
+    from ostinato.report.drawing import Drawing
 
 _INK, _PAPER = "#000001", "#ffffff"
 _LABEL = 28  # letters of a label, at most
@@ -27,7 +28,7 @@ _RIVALS = {"naive": "#999999", "seasonal naive": RIVAL, "drift": "#CC79A7", "lin
 _CELL = (0.3, 0.24)  # inches of a cell, across and up
 
 
-def matrix_figure(panel: Matrix) -> Figure:
+def matrix_figure(panel: Matrix) -> Drawing:
     """Draw numbers by row and column as shades: of blue above zero, of red below it; nothing where there is none.
 
     A shade is a colour laid over the page with more or less of it, so that it reads on light and on dark paper.
@@ -117,7 +118,7 @@ def _numbers(values: NDArray[np.float64]) -> dict[tuple[int, ...], str]:
     return {place: write(value) for place, value in np.ndenumerate(values) if not math.isnan(value)}
 
 
-def curve_figure(panel: Curve) -> Figure:
+def curve_figure(panel: Curve) -> Drawing:
     """Draw lines over a common axis; a gap where a number is missing, or not above zero on a logarithmic axis."""
     figure, (axes,) = new_figure(FULL_WIDTH, 3.4)
     x = np.asarray(panel.x, np.float64)
@@ -148,14 +149,14 @@ def curve_figure(panel: Curve) -> Figure:
     return figure
 
 
-def fan_figure(panel: Fan, height: float = 3.4) -> Figure:
+def fan_figure(panel: Fan, height: float = 3.4) -> Drawing:
     """Draw one forecast with its intervals against what came."""
     figure, (axes,) = new_figure(FULL_WIDTH, height)
     before, ahead = np.arange(-len(panel.history), 0), np.arange(len(panel.times))
     axes.plot(before, panel.history, color=TRUTH, linewidth=1.2)
-    axes.plot(
-        np.r_[before[-1:], ahead], np.r_[panel.history[-1:], panel.truth], color=TRUTH, linewidth=1.6, label="came"
-    )
+    if panel.truth:
+        came = np.r_[panel.history[-1:], panel.truth]
+        axes.plot(np.r_[before[-1:], ahead], came, color=TRUTH, linewidth=1.6, label="came")
     quantiles = np.asarray(panel.quantiles)
     bands = _bands(panel.levels)
     widths = ", ".join(f"{100 * (panel.levels[high] - panel.levels[low]):.0f}" for low, high in bands)
@@ -190,7 +191,7 @@ def _legend(name: str) -> str:
     return "\u200b" + text if text.startswith("_") else text
 
 
-def scores_figure(scores: Mapping[str, Mapping[str, float]], better: Mapping[str, str]) -> Figure:
+def scores_figure(scores: Mapping[str, Mapping[str, float]], better: Mapping[str, str]) -> Drawing:
     """Draw who scored what: a row each, a column for each measure, the best in colour."""
     measures = list(dict.fromkeys(measure for score in scores.values() for measure in score))[:5]
     names = list(scores)

@@ -11,13 +11,13 @@ from ostinato.report.words import visible
 from ostinato.tasks.base.summary import TimedImage
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from ostinato.report.drawing import Drawing
 
 _SHORTEST = 0.12  # inches of a letter, under which texts above would run into each other
 _TEXTS = 60
 
 
-def timed_image_figure(panel: TimedImage) -> Figure:
+def timed_image_figure(panel: TimedImage) -> Drawing:
     """Draw the values as shades of one colour laid over the page, and a line under each span's text."""
     width = max(map(len, panel.values))
     image = np.full((len(panel.values), width), np.nan)

@@ -6,10 +6,14 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ostinato.errors import UsageError
+from ostinato.tasks.base.display import room_of_reports
 from ostinato.tasks.base.summary import best_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 VALIDATION = "validation loss"
 """By what a cell is chosen: never by the test part."""
@@ -146,6 +150,23 @@ class Comparison:
         lines = [text_table(self), ""]
         lines += [f"{cell} failed: {error}" for cell, error in self.failures.items()]
         return "\n".join([*lines, verdict(self)])
+
+    def plot(self) -> Figure:
+        """Return a figure: a row a cell, with its validation loss, its measure on the test part, and its costs.
+
+        Raises:
+            MissingExtra: matplotlib is not installed.
+            UsageError: no cell was fitted.
+        """
+        if not self.done:
+            raise UsageError("no cell was fitted, so that there is nothing to plot; failures says why")
+        figure: Figure = room_of_reports("comparison").comparison_plot(self)
+        return figure
+
+    def _repr_html_(self) -> str:
+        from ostinato.studies.comparing.showing import as_html
+
+        return as_html(self)
 
 
 def run_from(plain: Mapping[str, Any]) -> CellRun:

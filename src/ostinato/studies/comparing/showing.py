@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from ostinato.artifact import versions
 from ostinato.studies.comparing.result import VALIDATION, CellRun, Comparison, Row
 from ostinato.studies.comparing.telling import on_test, over_seeds
+from ostinato.tasks.base import display
 from ostinato.tasks.base.summary import Curve, Panel, Summary, Table, best_of
 
 _POINTS = 60  # of a curve over time
@@ -28,6 +29,18 @@ def markdown(comparison: Comparison) -> str:
     lines += [_line(head), _line(["---", *["---:"] * (len(head) - 1)]), *map(_line, rows), "", notes(comparison), ""]
     lines += [f"- **{cell}** failed: {error}" for cell, error in comparison.failures.items()]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def as_html(comparison: Comparison) -> str:
+    """Return the comparison as a notebook shows it."""
+    head, rows = _cells(comparison, best=" ★")
+    return display.shown(
+        title(comparison),
+        display.sentence(verdict(comparison)),
+        display.table(head, rows, limit=40),
+        display.pairs((f"{cell} failed", error) for cell, error in comparison.failures.items()),
+        display.sentence(notes(comparison), faint=True),
+    )
 
 
 def _line(cells: Sequence[str]) -> str:

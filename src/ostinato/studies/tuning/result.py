@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from ostinato.tasks.base import display
 from ostinato.tasks.base.summary import Curve, Panel, Summary, Table
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from optuna import Study
     from optuna.trial import FrozenTrial
 
@@ -70,6 +72,26 @@ class Search:
     def __str__(self) -> str:
         lines = [f"  {name} = {in_short(value)}" for name, value in self.best.parameters.items()]
         return "\n".join([self.verdict, *lines, f"what mattered: {self.mattered}"])
+
+    def plot(self) -> Figure:
+        """Return a figure of the search's course.
+
+        Raises:
+            MissingExtra: matplotlib is not installed.
+        """
+        figure: Figure = display.room_of_reports().panel_figure(self._course())
+        return figure
+
+    def _repr_html_(self) -> str:
+        found = self._table()
+        chosen = ((name, in_short(value)) for name, value in self.best.parameters.items())
+        return display.shown(
+            f"Search: {self.task} on {self.source}",
+            display.sentence(self.verdict),
+            display.pairs(chosen),
+            display.sentence(f"what mattered: {self.mattered}", faint=True),
+            display.folded(f"{len(self.trials)} trials", display.table(found.columns, found.rows, limit=40)),
+        )
 
     @property
     def mattered(self) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from ostinato.errors import UsageError
 from ostinato.options import Cell, parameters_of, values_of
 from ostinato.tasks.base.about import About
 from ostinato.tasks.base.continuation import Continuation
+from ostinato.tasks.base.display import estimator_html, room_of_reports
 from ostinato.tasks.base.fitting import Fitted, Given, evaluated, fit
 from ostinato.tasks.base.judging import Scores, decisive
 from ostinato.tasks.base.saving import load, save
@@ -23,6 +23,9 @@ from ostinato.tasks.base.summary import Summary
 from ostinato.tasks.base.task import Model, Task, reading_of
 from ostinato.tasks.base.updating import Update, update
 from ostinato.training import History
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 T = TypeVar("T", bound=Task[Any, Any, Any, Any, Any])
 
@@ -257,9 +260,21 @@ class Estimator(Generic[T]):
             OutputError: it cannot be written.
         """
         self._checked()
-        # the room of reports lies above this one: it is named here, and nowhere else
-        written: Path = importlib.import_module("ostinato.report").write_report(self.summary_, path)
+        written: Path = room_of_reports().write_report(self.summary_, path)
         return written
+
+    def plot(self) -> Figure:
+        """Return a figure of the fit: the first that its report shows, its scores, or the course of its training.
+
+        Raises:
+            MissingExtra: matplotlib is not installed.
+            UsageError: the model is not fitted.
+        """
+        self._checked()
+        return self.summary_.plot()
+
+    def _repr_html_(self) -> str:
+        return estimator_html(self)
 
     # --- what is left to the tasks -----------------------------------------------------------------------------------
 

@@ -83,6 +83,14 @@ class Scores:
         notes = [legend(self.against)] if marked else []
         return "\n".join([*lines, *(["", *notes, self.verdict] if self.verdict else notes)])
 
+    def _repr_html_(self) -> str:
+        from ostinato.tasks.base.display import score_table, sentence, shown
+
+        judged = f"{self.protocol}; {self.count:,} {self.of}"
+        return shown(
+            "Scores", sentence(self.verdict), score_table(self.values, self.better, self.against), beside=judged
+        )
+
 
 def scores_from(plain: Mapping[str, Any]) -> Scores:
     """Return the scores that `Scores.plain` was called on."""

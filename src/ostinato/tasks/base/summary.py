@@ -9,12 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ostinato.artifact import versions
 from ostinato.errors import CorruptArtifact
 from ostinato.nn.by_name import cell_name
 from ostinato.tasks.base.differences import Difference, differences_from, plain_differences
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Better = Literal["higher", "lower"]
 
@@ -191,6 +194,22 @@ class Summary:
         """Return the summary as plain data for a model's folder."""
         panels = [{"panel": type(panel).__name__, **asdict(panel)} for panel in self.panels]
         return {**asdict(self), "panels": panels, "against": plain_differences(self.against)}
+
+    def plot(self) -> Figure:
+        """Return the first figure among the panels, or of the scores, or the course of the training.
+
+        Raises:
+            UsageError: there is nothing to plot.
+            MissingExtra: matplotlib is not installed.
+        """
+        from ostinato.tasks.base.display import drawn
+
+        return drawn(self)
+
+    def _repr_html_(self) -> str:
+        from ostinato.tasks.base.display import summary_html
+
+        return summary_html(self)
 
 
 def summary_from(plain: Mapping[str, Any]) -> Summary:

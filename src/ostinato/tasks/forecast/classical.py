@@ -10,6 +10,7 @@ exponential smoothing methods", International Journal of Forecasting 18, 2002; F
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -144,7 +145,10 @@ def _evenly(origins: NDArray[np.int64]) -> Iterator[int]:
 
 def _library() -> Any:
     try:
-        from statsforecast.models import AutoETS
+        with warnings.catch_warnings():
+            # in a notebook without widgets its progress bar complains, which is not asked for
+            warnings.filterwarnings("ignore", message="IProgress not found")
+            from statsforecast.models import AutoETS
     except ImportError as error:
         raise MissingExtra("it needs the extra baselines: pip install 'ostinato[baselines]'") from error
     return AutoETS

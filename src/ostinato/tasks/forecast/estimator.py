@@ -16,10 +16,12 @@ from ostinato.tasks.forecast.backtest import SimpleForecast
 from ostinato.tasks.forecast.fitted import Fitted as Forecasting
 from ostinato.tasks.forecast.metrics import mae
 from ostinato.tasks.forecast.parameters import ForecastParameters
-from ostinato.tasks.forecast.result import Forecast
+from ostinato.tasks.forecast.result import Forecast, past_of
 from ostinato.tasks.forecast.stream import ForecastStream
 from ostinato.tasks.forecast.task import HELD_OUT, ForecastTask
 from ostinato.tasks.forecast.windows import Examples, ForecastEncoder
+
+_DRAWN = 200  # rows of the past that are drawn beside a forecast, at most
 
 
 class Forecaster(Estimator[ForecastTask], ForecastParameters):
@@ -69,7 +71,9 @@ class Forecaster(Estimator[ForecastTask], ForecastParameters):
         panel = model.encoder.tail
         if data is not None:
             panel = self.task.read(model.parameters, data, reading_of(model)).panel
-        return Forecasting.of(model).ahead(panel, future)
+        forecasting = Forecasting.of(model)
+        past = past_of(panel, min(_DRAWN, max(forecasting.settings.context, 2 * forecasting.settings.horizon)))
+        return replace(forecasting.ahead(panel, future), past=past)
 
     def evaluate(self, data: Any = None, labels: Any = None, *, stride: int | None = None, **changes: Any) -> Scores:
         """Compare forecasts with what came, beside the baselines, from a rolling origin.
@@ -116,11 +120,20 @@ class Forecaster(Estimator[ForecastTask], ForecastParameters):
             raise DataError("no test part was held out (test=0); fit with one, or pass other data")
         return self.task.encode(model, replace(rows, part=model.encoder.test)), f"test: {HELD_OUT}"
 
-    def answers(self, source: Any = None, *, future: Any = None, **changes: Any) -> Iterator[Mapping[str, Any]]:
-        """Yield the rows of the forecast after the end of each series; `None`: after the training data."""
+    def answers(
+        self, source: Any = None, *, future: Any = None, nixtla: bool = False, **changes: Any
+    ) -> Iterator[Mapping[str, Any]]:
+        """Yield the rows of the forecast after the end of each series.
+
+        Args:
+            source: their history; `None`: the training data.
+            future: known covariates of the coming steps, see `predict`.
+            nixtla: in the columns of Nixtla's libraries, see `Forecast.to_polars`.
+            changes: parameters that are to be other than the model's.
+        """
         model = self._changed(changes)
         for records in self.task.pieces(model, model.encoder.tail_rows if source is None else source):
-            yield from self.task.answers(model, records, future)
+            yield from self.task.answers(model, records, future, nixtla=nixtla)
 
     def stream(  # type: ignore[override]
         self, series_id: str | None = None, *, warm: bool = True, cold: bool = False

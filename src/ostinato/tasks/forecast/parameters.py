@@ -30,7 +30,10 @@ class ForecastParameters(TimedTables):
         answers="table",
         hint="ostinato predict {out} forecasts the steps after its end; ostinato report {out} shows the model",
         extras={
-            "predict": (Extra("future", str, "file of the known covariates of the coming steps", file=True),),
+            "predict": (
+                Extra("future", str, "file of the known covariates of the coming steps", file=True),
+                Extra("nixtla", bool, "columns as Nixtla's libraries have: unique_id, ds, Ostinato, Ostinato-lo-80"),
+            ),
             "evaluate": (Extra("stride", int, "rows from one forecast to the next (1, or what memory allows)"),),
             "stream": (
                 Extra("series_id", str, "which series it is, if the model has several"),

@@ -312,9 +312,12 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
             source = columns_of_rows(list(source), model.encoder.schema.used)
         yield self.read(model.parameters, source, reading_of(model))
 
-    def answers(self, model: Forecasting, records: Rows, future: Any = None) -> Iterator[Mapping[str, Any]]:
+    def answers(
+        self, model: Forecasting, records: Rows, future: Any = None, *, nixtla: bool = False
+    ) -> Iterator[Mapping[str, Any]]:
         """Yield the rows of the forecast after the end of each series, times as text."""
-        frame = Fitted.of(model).ahead(records.panel, future).to_frame()
+        found = Fitted.of(model).ahead(records.panel, future)
+        frame = found.to_polars() if nixtla else found.to_frame()
         yield from frame.iter_rows(named=True)
 
     def stream(
