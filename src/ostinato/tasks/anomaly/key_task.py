@@ -62,7 +62,7 @@ class KeyTask(Task[AnomalyParameters, EventLog, KeyEncoder, KeyExamples, Found])
             return source
         if isinstance(reading, LogReading) or own.method == "logs" or (own.method == "auto" and own.event is None):
             known = reading if isinstance(reading, LogReading) else None
-            return read_raw_log(source, pattern=own.id, run=own.run, reading=known)
+            return read_raw_log(source, pattern=own.id, run=own.log_run, reading=known)
         if own.event is None:
             return sessions_of(source)
         if own.id is None:
@@ -237,7 +237,10 @@ class KeyTask(Task[AnomalyParameters, EventLog, KeyEncoder, KeyExamples, Found])
 
     def settings(self, model: Watching) -> Mapping[str, Any]:
         own = model.encoder
-        return {"method": "logs" if isinstance(own.reading, LogReading) else "events", "alarm from": f"{own.threshold:.4g} ({own.chosen})"}
+        return {
+            "method": "logs" if isinstance(own.reading, LogReading) else "events",
+            "alarm from": f"{own.threshold:.4g} ({own.chosen})",
+        }
 
     def panels(self, model: Watching, records: EventLog, examples: KeyExamples, predicted: Found) -> Iterable[Panel]:
         return key_panels(model.encoder, records, examples, predicted)

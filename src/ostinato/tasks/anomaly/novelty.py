@@ -32,6 +32,7 @@ _LEAST_RANGE = 0.25  # spreads that values range over at least
 _APART = 0.1  # of the range: as far as this lies one value in as many as there were
 _NEAR, _FALL = 0.02, 5.0  # of the range: a distance; how fast tails fall beyond it
 _FEWEST = 16  # values before anything is said
+_FARTHEST = 1e15  # spreads: what is farther is as far
 _KNOWN = -1
 _EMPTY = np.iinfo(np.int64).min
 
@@ -63,7 +64,7 @@ class Novelty:
         """
         if value != value:
             return math.nan, 0
-        cell = round(value / self.grain)
+        cell = round(min(max(value, -_FARTHEST), _FARTHEST) / self.grain)
         found = self._judged(cell)
         if learn:
             self._learn(cell)
@@ -131,7 +132,7 @@ def is_state(kept: Ints) -> bool:
     return bool(
         kept.shape == (2 + 2 * MOST,)
         and kept[0] >= used
-        and 0 <= kept[1] <= 64  # noqa: PLR2004
+        and 0 <= kept[1] <= 64
         and not own[used:].any()
         and (np.diff(cells[:used]) > 0).all()
         and ((since[:used] == _KNOWN) | ((since[:used] >= 1) & (since[:used] <= kept[0]))).all()

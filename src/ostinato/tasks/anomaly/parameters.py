@@ -85,7 +85,7 @@ class AnomalyParameters(TimedTables):
     adaptation: int | None = model(
         None, "steps in which what is usual is learned again", low=10, absent="as many as there are to train on"
     )
-    run: int = data(50, "lines of a raw log that are one sequence, where no id names one", low=2)
+    log_run: int = data(50, "lines of a raw log that are one sequence, where no id names one", low=2)
     false_alarm_rate: float = data(
         1e-4,
         "false alarms a step that are accepted, a run of steps with one counted once (of events: a sequence)",

@@ -214,9 +214,7 @@ class SeriesTask(Task[AnomalyParameters, SeriesRows, SeriesEncoder, SeriesExampl
             for place, inputs in enumerate(part.inputs):
                 rows, normal = max(_FEW, _CALIBRATED // len(part.inputs)), part.normal(place)
                 values = states.setdefault(part.records.series[place].id, _nothing(encoder))
-                errors.append(
-                    errors_of(encoder, inputs, said[place], part.scales[place].change, rows, normal, values)
-                )
+                errors.append(errors_of(encoder, inputs, said[place], part.scales[place].change, rows, normal, values))
                 kept.append(normal[-rows:])
                 learned[-len(part.inputs) + place] -= max(0, len(inputs.values) - rows)
                 marks.append(None if part.records.series[place].labels is None else ~kept[-1])

@@ -64,13 +64,11 @@ class AnomalyTask(Task[AnomalyParameters, Any, Any, Any, Any]):
             )
         if own.top is not None and not own.of_events:
             raise UsageError(
-                "top counts expected events; name the column of events (--event), say what the file is (--method events "
-                "or logs), or leave it out"
+                "top counts expected events; name the column of events (--event), say what the file is (--method "
+                "events or logs), or leave it out"
             )
         if own.method == "logs" and (own.event is not None or own.labels is not None):
-            raise UsageError(
-                "a raw log has no columns; leave event and labels out, or name the columns of a table with method events"
-            )
+            raise UsageError("a raw log has no columns; leave event and labels out, or give a table with method events")
         if own.threshold == "labels" and own.labels is None:
             raise UsageError('threshold "labels" needs labels; name their column, or a file of windows (--labels)')
 
