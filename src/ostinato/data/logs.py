@@ -29,7 +29,8 @@ from ostinato.errors import DataError, MissingExtra, UsageError
 SUFFIXES = (".log", ".log.gz")
 ANYTHING = "<*>"
 WORDS = 200  # of a line, at most; the rest is left out
-_SIMILAR, _DEPTH, _CHILDREN, _MOST = 0.4, 4, 100, 4096
+_SIMILAR = 0.6  # of the words of a template: more than Drain's 0.4, as what changes is masked before
+_DEPTH, _CHILDREN, _MOST = 4, 100, 4096
 _MASKS = re.compile(
     r"""(?ix)
     \b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b        # a UUID

@@ -1,7 +1,7 @@
 """From what was expected and what came to one score a step: views, their tails, the greatest of them, its tail.
 
 Of `n` steps no more than log(n) nats can be known of how rare something is, of runs of `k` steps no more than log(n /
-k). Beyond that the tail of a view is a belief, and counts for a tenth of what it says, that of a long run for less:
+k). Beyond that the tail of a view is a belief, and counts for a quarter of what it says, that of a run for less:
 otherwise the view that is calibrated worst is heard most. A value that never came is beside them as it is.
 """
 
@@ -21,7 +21,8 @@ from ostinato.tasks.anomaly.views import VIEWS, Pace, Usual, Views, heights, mea
 Floats = NDArray[np.float64]
 _SHARE = 0.05
 _COMPARED, _MOST, _TINY = 50, 3.0, 1e-12
-_BELIEVED = np.array([0.1, 0.1, 0.1, 0.02, 0.02])[:, None, None]  # of each view, beyond what is known
+_BELIEVED = np.array([0.25, 0.1, 0.1, 0.02, 0.02])[:, None, None]  # of each view, beyond what is known
+_BEGUN = 4  # a part of a series, as one in so many, in which values that never came say nothing of what is usual
 _PRIOR = 200.0  # peaks' worth of belief that a score in nats has the tail of one
 NOVELTY = len(VIEWS)  # the place of values that never came, behind the views
 
@@ -149,9 +150,10 @@ def calibrated(
     for deviations, normal in zip(z, kept, strict=True):
         deviations[~normal] = np.nan
     tails = _with_tails(Calibration.unknown(channels, freedom, pace), usual, np.concatenate(z))
-    # series lie apart from each other, so that no peak is of two
+    # series lie apart from each other, so that no peak is of two; at the beginning of each almost all values are new
     scores = np.concatenate([
-        np.append(scores_of(tails, own, one)[0], np.full(gap + 1, np.nan)) for own, one in zip(parts, z, strict=True)
+        np.append(scores_of(tails, own, one)[0][len(one) // _BEGUN :], np.full(gap + 1, np.nan))
+        for own, one in zip(parts, z, strict=True)
     ])  # fmt: skip
     count = int(np.isfinite(scores).sum())
     return replace(tails, tail=_as_nats(Tail.fit(scores, gap=gap), count), count=count, gap=gap)
