@@ -299,6 +299,9 @@ class SharedSteps:
         self.run: Run = self._run  # one object, by which requests are told apart
 
     def _run(self, whats: list[Any]) -> Sequence[Any]:
+        if len(whats) == 1:
+            ((number, x),) = whats
+            return list(self.rows([number], np.asarray(x)[None]))
         return list(self.rows([number for number, _ in whats], np.stack([x for _, x in whats])))
 
     @property

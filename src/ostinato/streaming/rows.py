@@ -42,6 +42,7 @@ class RowStepper:
         self._begun = np.zeros(0, bool)
         # of a layer that the engine takes: the states of all rows, and the step
         self._memory: list[Tensor] | None = None
+        self._arrays: list[NDArray[Any]] = []  # the same memory: a row of it is copied in a tenth of a tensor's time
         self._start: State | None = None
         self._kernel: StepKernel | None = None
         # of any other
@@ -97,6 +98,16 @@ class RowStepper:
             UsageError: there is no such row, or a step holds no finite numbers; likewise.
         """
         with self._lock:
+            if self._compiled and len(rows) == 1 and type(x) is np.ndarray:
+                kernel, row = self._kernel, rows[0]
+                assert kernel is not None
+                if (
+                    type(row) is int
+                    and row in self._known
+                    and x.dtype == kernel.x.dtype
+                    and x.shape == (1, kernel.x.shape[1])
+                ):
+                    return self._run_alone(row, kernel, x)
             places = self._checked(rows)
             values = read_step(x, len(places), self._one._width)
             if not len(places):
@@ -153,7 +164,7 @@ class RowStepper:
             if self._memory is None:
                 self._states[row] = self._states[other]
                 return
-            for own in self._memory:
+            for own in self._arrays:
                 own[row] = own[other]
 
     def reset(self, row: int) -> None:
@@ -184,9 +195,13 @@ class RowStepper:
     def _grow(self, size: int) -> None:
         self._begun = np.concatenate([self._begun, np.zeros(size - len(self._begun), bool)])
         if self._memory is not None:
-            old, self._memory = self._memory, self._blank(size)
+            old = self._memory
+            self._hold(self._blank(size))
             for mine, value in zip(self._memory, old, strict=True):
                 mine[: len(value)] = value
+
+    def _hold(self, memory: list[Tensor]) -> None:
+        self._memory, self._arrays = memory, [own.numpy() for own in memory]
 
     def _begin(self, row: int) -> None:
         self._begun[row] = False
@@ -224,7 +239,8 @@ class RowStepper:
         if kernel is None:
             return
         restored = {row: state for row, state in self._states.items() if state is not None and self._begun[row]}
-        self._memory, self._states = self._blank(len(self._begun)), {}
+        self._states = {}
+        self._hold(self._blank(len(self._begun)))
         for row, state in restored.items():
             self.restore(row, state)
 
@@ -270,6 +286,23 @@ class RowStepper:
         for memory, value in zip(self._memory, after, strict=True):
             memory[where] = value
         self._begun[places] = True
+        return y
+
+    def _run_alone(self, row: int, kernel: StepKernel, x: NDArray[Any]) -> NDArray[Any]:
+        """Do the same for one row, as most streams ask for."""
+        kernel.set_count(1)
+        for value, memory in zip(kernel.state(), self._arrays, strict=True):
+            value.numpy()[0] = memory[row]
+        kernel.x[0] = x[0]
+        kernel.advance()
+        after = [value.numpy() for value in kernel.state()]
+        y = kernel.y[:1].copy()
+        flat = kernel.numbers[: x.shape[1]]
+        if not flat.dot(flat) < math.inf:
+            check_finite(kernel.x[:1], [y[0], *(each[0] for each in after)])
+        for memory, value in zip(self._arrays, after, strict=True):
+            memory[row] = value[0]
+        self._begun[row] = True
         return y
 
     def _walk(self, places: NDArray[np.int64], numbers: NDArray[Any]) -> NDArray[Any]:

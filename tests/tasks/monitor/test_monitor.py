@@ -367,3 +367,14 @@ def test_refused_sources_are_refused_in_a_sentence(model) -> None:
 
 def test_patients_that_are_read_already_are_taken(model, few) -> None:
     assert list(model.answers(read_patients(few))) == list(model.answers(few))
+
+
+def test_patients_are_points_and_a_report_draws_them(model, few) -> None:
+    points = model.embed(few)
+    assert points.shape[0] == 8
+    assert np.isfinite(points).all()
+    first = [row for row in few if row["id"] == few[0]["id"]]
+    np.testing.assert_allclose(model.embed(first), points[:1], atol=1e-5)
+    panels = {panel.title: panel for panel in model.summary_.panels}
+    assert set(panels["Embeddings"].lines) <= {"outcome", "no outcome"}
+    assert "a lower threshold can have fewer alarms" in panels["Alarms as a ward sees them"].note

@@ -213,3 +213,10 @@ def test_on_the_command_line(tmp_path, capsys) -> None:
     line = json.loads(capsys.readouterr().out.splitlines()[0])
     assert line["ahead"] == 2
     assert line["notice"] == NOTICE
+
+
+def test_patients_are_points_and_a_report_draws_them(model, few) -> None:
+    points = model.embed(few)
+    assert points.shape[0] == 8
+    assert np.isfinite(points).all()
+    assert any(panel.title == "Embeddings" for panel in model.summary_.panels)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.data.health.clock import LONGEST, UNITS, Clock, Hours, rounded
+from ostinato.data.health.edf import is_edf, table_of_edf
 from ostinato.data.health.folders import is_folder_of_patients, table_of_folder
 from ostinato.data.health.outcomes import ID_NAMES, as_variables, with_outcomes_inside
 from ostinato.data.health.patients import Codes, Floats, HealthReading, Patients, patients_of
@@ -77,8 +78,12 @@ def read_patients(
     """
     if isinstance(source, Patients):
         return source
-    folder = is_folder_of_patients(source)
-    if folder and Path(source).is_dir() and any(own.is_file() for own in Path(source).glob("*.hea")):
+    recorded = is_edf(source)
+    folder = not recorded and is_folder_of_patients(source)
+    if recorded:
+        origin, frame = table_of_edf(source)
+        table = replace(read_table(frame, missing=missing), origin=origin)
+    elif folder and Path(source).is_dir() and any(own.is_file() for own in Path(source).glob("*.hea")):
         from ostinato.data.health.waveforms import table_of_records
 
         origin, frame = table_of_records(source)

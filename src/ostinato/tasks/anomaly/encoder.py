@@ -14,7 +14,9 @@ from ostinato.data.frequency import DAY, Times
 from ostinato.data.recordings import Recording, RecordingReading, RecordingSet, places_of, ticks
 from ostinato.tasks.anomaly.inputs import Inputs, features_of, series_inputs
 from ostinato.tasks.anomaly.network import SeriesSizes
+from ostinato.tasks.anomaly.novelty import MOST, Novelty, is_state
 from ostinato.tasks.anomaly.scoring import Calibration
+from ostinato.tasks.anomaly.views import VIEWS
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -70,6 +72,7 @@ class SeriesEncoder:
         trained: rows of each series that the network was trained on, from the first.
         fingerprint: of the training data.
         tails: the newest rows of each series, and their times, from which a stream begins.
+        seen: the values that were there, `(series, channels, numbers)`, see `Novelty.kept`.
         chosen: how the threshold was found, in words.
     """
 
@@ -87,6 +90,7 @@ class SeriesEncoder:
     fingerprint: str
     tails: tuple[Floats, ...]
     tail_times: tuple[NDArray[Any], ...]
+    seen: Ints
     chosen: str = ""
 
     def __post_init__(self) -> None:
@@ -96,7 +100,7 @@ class SeriesEncoder:
         sides = (len(own.usual.mean), 2, 1)
         good = (
             self.centers.shape == self.scales.shape == self.changes.shape == shape
-            and own.usual.mean.shape == own.usual.deviation.shape == (6, shape[1])
+            and own.usual.mean.shape == own.usual.deviation.shape == (len(VIEWS), shape[1])
             and own.usual.ratio.shape == own.freedom.shape == (shape[1],)
             and own.begins.shape == own.shares.shape == own.scales.shape == sides
             and 1 <= self.season <= 1 << 20
@@ -104,6 +108,8 @@ class SeriesEncoder:
             and 0 <= self.cycles <= len(_CYCLES)
             and min(own.pace.short, own.pace.long, own.pace.memory) >= 1
             and len(self.tails) == len(self.tail_times) == len(self.trained) == shape[0]
+            and self.seen.shape == (*shape, 2 + 2 * MOST)
+            and all(map(is_state, self.seen.reshape(-1, 2 + 2 * MOST)))
         )
         if not good:
             raise ValueError("its series, channels and views are not of the same number")
@@ -132,6 +138,14 @@ class SeriesEncoder:
     def known_scales(self, place: int) -> Scales:
         """Return the scales of a series of the training data."""
         return Scales(self.centers[place], self.scales[place], self.changes[place])
+
+    def novelty(self, name: str) -> tuple[Novelty, ...]:
+        """Return what is known of the values of each channel of a series; of one that is new, nothing."""
+        found = tuple(Novelty() for _ in range(self.channels))
+        if name in self.names:
+            for state, kept in zip(found, self.seen[self.names.index(name)], strict=True):
+                state.accept(kept)
+        return found
 
     def inputs(self, one: Recording, scales: Scales, stop: int | None = None) -> Inputs:
         """Return a series, up to a row, as the network reads it."""

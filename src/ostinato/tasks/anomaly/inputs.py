@@ -29,7 +29,6 @@ class Inputs:
         values: the scaled values, `(steps, channels)`, NaN where missing.
         last: the last value there was.
         season: the value a season before the next step, or the last one.
-        level: the value less that of a season ago, or the value itself where there is no season.
         gap: `(steps,)`, places since the row before.
     """
 
@@ -37,7 +36,6 @@ class Inputs:
     values: Floats
     last: Floats
     season: Floats
-    level: Floats
     gap: Ints
 
 
@@ -57,15 +55,11 @@ def series_inputs(values: Floats, places: Ints, step: Floats, season: int, clock
     before = np.concatenate([np.zeros_like(last[:1]), last[:-1]])
     begun = np.concatenate([np.zeros_like(newest[:1]) > 0, newest[:-1] >= 0])
     change = np.where(seen & begun, last - before, 0.0)
-    ago = now = np.full_like(values, np.nan)
-    level = values
-    if season > 1:
-        ago, now = (_at(values, places, own - season) for own in (places + 1, places))
-        level = values - now
+    ago = _at(values, places, places + 1 - season) if season > 1 else np.full_like(values, np.nan)
     known = ~np.isnan(ago)
     seasonal = np.where(known, ago, last)
     features = _together(last, change / step, (seasonal - last) / step, known, seen, clock)
-    return Inputs(features, values, last, seasonal, level, np.diff(places, prepend=places[:1] - 1))
+    return Inputs(features, values, last, seasonal, np.diff(places, prepend=places[:1] - 1))
 
 
 def _at(values: Floats, places: Ints, wanted: Ints) -> Floats:
@@ -110,9 +104,8 @@ class RowInputs:
         seen = values == values
         last = np.where(seen, values, self.last)
         change = np.where(seen & self.begun, last - self.last, 0.0)
-        ago, level = np.full(len(values), np.nan), values
+        ago = np.full(len(values), np.nan)
         if self.season > 1:
-            level = values - self._found(place - self.season)
             self.ring[place % len(self.ring)], self.at[place % len(self.ring)] = values, place
             ago = self._found(place + 1 - self.season)
         known = ago == ago
@@ -120,7 +113,7 @@ class RowInputs:
         features = _together(last, change / self.step, (seasonal - last) / self.step, known, seen, clock)
         gap = np.array(place - self.place)
         self.last, self.begun, self.place = last, self.begun | seen, place
-        return Inputs(features, values, last, seasonal, level, gap)
+        return Inputs(features, values, last, seasonal, gap)
 
     def _found(self, place: int) -> Floats:
         for near in range(place, place - _NEAR - 1, -1):

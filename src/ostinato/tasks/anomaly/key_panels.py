@@ -19,8 +19,8 @@ def key_panels(encoder: KeyEncoder, log: EventLog, examples: KeyExamples, predic
     rows = []
     for row in order:
         assert predicted.nats is not None
-        place = int(predicted.nats[row].argmax())
-        names = [*log.activities[row], END]
+        nats, names = predicted.nats[row], [*log.activities[row], END]
+        place = int((nats if encoder.ends else nats[:-1]).argmax())
         before = " ".join(names[max(0, place - 4) : place])
         label = "" if examples.labels is None else "anomalous" if examples.labels[row] else "normal"
         rows.append((log.cases[row], float(predicted.scores[row].round(2)), names[place], place + 1, before, label))

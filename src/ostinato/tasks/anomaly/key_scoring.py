@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from ostinato.data import EventLog, EventReading
+from ostinato.data.logs import LogReading
 from ostinato.engine import scan
 from ostinato.streaming import Headed
 from ostinato.streaming.cells import cell_of
@@ -37,13 +38,18 @@ class KeyEncoder:
         threshold: the score from which on there is an alarm; chosen: how it was found, in words.
     """
 
-    reading: EventReading
+    reading: EventReading | LogReading
     keys: tuple[str, ...]
     events: int
     top: int | None
     tail: Tail
     threshold: float
     chosen: str
+
+    @property
+    def ends(self) -> bool:
+        """Whether that a sequence ends says something: of runs of lines it does not."""
+        return not (isinstance(self.reading, LogReading) and not self.reading.pattern)
 
     @property
     def loudest(self) -> float:
@@ -163,6 +169,8 @@ def _one(encoder: KeyEncoder, said: NDArray[np.float32], keys: Ints) -> Sequence
     came = [*keys.tolist(), len(encoder.keys) + 1]
     rows = [judged(encoder, said[place], key) for place, key in enumerate(came)]
     scores, nats, expected, probability = zip(*rows, strict=True)
+    if not encoder.ends:
+        scores = (*scores[:-1], 0.0)
     return SequenceScores(np.array(scores), np.array(nats), np.array(expected, np.int64), np.array(probability))
 
 
@@ -173,7 +181,7 @@ def sequence_score(found: SequenceScores) -> float:
 
 def answers_of(encoder: KeyEncoder, case: str, names: Sequence[str], found: SequenceScores) -> Iterator[dict[str, Any]]:
     """Yield what is said of each event of a sequence, and of its end."""
-    for place, name in enumerate([*names, END]):
+    for place, name in enumerate([*names, END] if encoder.ends else names):
         yield answer_of(
             encoder, case, place + 1, name, float(found.scores[place]), int(found.expected[place]),
             float(found.probability[place]),

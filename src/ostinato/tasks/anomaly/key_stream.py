@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ostinato.data.logs import LogReading
 from ostinato.errors import StreamRowError, UsageError
 from ostinato.streaming import Row, Steps, Stream, refused, shared_steps
 from ostinato.tasks.anomaly.key_scoring import END, KeyEncoder, answer_of, judged, stepped
@@ -47,6 +48,7 @@ class KeyStream(Stream):
         own = model.parameters
         self.encoder, self.most = model.encoder, most
         self.columns: tuple[str, str] = (own.id or "id", own.event or "event")
+        self._taken = 0  # rows so far
         self._rows = RowReader(self.columns, None, self.encoder.reading.times, numbers=True)
         self._known = {name: number for number, name in enumerate(self.encoder.keys, 1)}
         network = model.network
@@ -57,7 +59,7 @@ class KeyStream(Stream):
         self._cases: OrderedDict[str, _Open] = OrderedDict()
 
     @property
-    def header(self) -> tuple[str, ...]:
+    def header(self) -> tuple[str, ...] | None:
         """The names that a row may have."""
         return self.columns
 
@@ -79,7 +81,7 @@ class KeyStream(Stream):
         Raises:
             StreamRowError: one of them is missing.
         """
-        case, event, _ = self._rows.read(row)
+        case, event = self._read_row(row)
         own = self._cases.get(case)
         if own is None:
             begun = Row(self._shared)
@@ -89,6 +91,7 @@ class KeyStream(Stream):
         said = yield own.row.ask(self._read[key])
         self._cases[case] = _Open(own.row, np.array(said), own.events + 1)
         self._cases.move_to_end(case)
+        self._taken += 1
         if len(self._cases) > self.most:
             self._cases.popitem(last=False)
         return answer_of(self.encoder, case, own.events + 1, event, score, best, probability)
@@ -108,17 +111,23 @@ class KeyStream(Stream):
     def slot(self, row: Any) -> str:
         """Return the sequence of an event."""
         try:
-            return str(self._rows.read(row)[0])
+            return self._read_row(row)[0]
         except StreamRowError:  # it will be refused
             return ""
+
+    def _read_row(self, row: Any) -> tuple[str, str]:
+        """Return the sequence and the event of a row."""
+        case, event, _ = self._rows.read(row)
+        return str(case), str(event)
 
     def reset(self) -> None:
         """Forget all sequences."""
         self._cases.clear()
+        self._taken = 0
 
     def mark(self) -> str:
         """Return what tells the model from others."""
-        own = [self.encoder.keys, self.encoder.threshold, self.encoder.top]
+        own = [self.encoder.keys, self.encoder.threshold, self.encoder.top, self.encoder.reading]
         return self._shared.mark + hashlib.sha256(repr(own).encode()).hexdigest()[:16]
 
     def kept(self) -> dict[str, Any]:
@@ -126,6 +135,7 @@ class KeyStream(Stream):
         cases = self._cases.values()
         width = len(self.encoder.keys) + 2
         return {
+            "taken": self._taken,
             "cases": list(self._cases),
             "said": np.array([own.said for own in cases], np.float32).reshape(len(cases), width),
             "events": np.array([own.events for own in cases], np.int64),
@@ -148,6 +158,8 @@ class KeyStream(Stream):
             or any(own is None for own in states)
             or not np.isfinite(said).all()
             or (events < 1).any()
+            or not isinstance(kept.get("taken"), int)
+            or kept["taken"] < 0
         ):
             raise refused("holds no sequences of events")
         found = OrderedDict[str, _Open]()
@@ -157,4 +169,55 @@ class KeyStream(Stream):
             found[name] = _Open(own, said[place].copy(), int(events[place]))
         while len(found) > self.most:
             found.popitem(last=False)
-        self._cases = found
+        self._cases, self._taken = found, int(kept["taken"])
+
+
+class LogStream(KeyStream):
+    """Lines of a raw log as they come; made by `AnomalyDetector.stream`.
+
+    Where no pattern names the sequences, `run` lines are one, and then the next line begins another.
+    """
+
+    kind = "log"
+    takes_text = True
+
+    @property
+    def header(self) -> None:
+        """None: a row is a line."""
+        return
+
+    @property
+    def bare(self) -> tuple[str, ...]:
+        """None: a row is a line."""
+        return ()
+
+    @property
+    def _log(self) -> LogReading:
+        found = self.encoder.reading
+        assert isinstance(found, LogReading)
+        return found
+
+    def steps(self, row: Any) -> Steps:
+        """Take a line; return how strange it is where it comes.
+
+        Raises:
+            StreamRowError: it is no text, or nothing in it names a sequence.
+        """
+        answer = yield from super().steps(row)
+        own = self._cases.get(answer["id"])
+        if not self._log.pattern and own is not None and own.events == self._log.run:
+            del self._cases[answer["id"]]
+        return answer
+
+    def slot(self, row: Any) -> str:
+        """Return the sequence of a line; runs are one after another."""
+        return super().slot(row) if self._log.pattern else ""
+
+    def _read_row(self, row: Any) -> tuple[str, str]:
+        if not isinstance(row, str) or not row.strip():
+            raise StreamRowError(f"the row is {type(row).__name__}; expected a line of the log, as text")
+        line = row.strip()
+        case = self._log.case_of(line, self._taken)
+        if not case:
+            raise StreamRowError(f'nothing in the line is as "{self._log.pattern}", which names its sequence')
+        return case, self._log.template_of(line)

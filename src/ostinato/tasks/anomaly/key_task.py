@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ostinato.data import EventLog, EventReading, TimeFormat, read_event_log
+from ostinato.data.logs import LogReading, read_raw_log
 from ostinato.errors import DataError, UsageError
 from ostinato.tasks.anomaly.key_baselines import KnownSequences, LastKey
 from ostinato.tasks.anomaly.key_panels import key_panels
@@ -26,7 +27,7 @@ from ostinato.tasks.anomaly.key_scoring import (
     scored,
     sequence_score,
 )
-from ostinato.tasks.anomaly.key_stream import KeyStream
+from ostinato.tasks.anomaly.key_stream import KeyStream, LogStream
 from ostinato.tasks.anomaly.measuring import ALARMS
 from ostinato.tasks.anomaly.network import KeyNetwork
 from ostinato.tasks.anomaly.parameters import AnomalyParameters
@@ -60,6 +61,9 @@ class KeyTask(Task[AnomalyParameters, EventLog, KeyEncoder, KeyExamples, Found])
         own = parameters
         if isinstance(source, EventLog):
             return source
+        if isinstance(reading, LogReading) or own.method == "logs" or (own.method == "auto" and own.event is None):
+            known = reading if isinstance(reading, LogReading) else None
+            return read_raw_log(source, pattern=own.id, run=own.log_run, reading=known)
         if own.event is None:
             return sessions_of(source)
         if own.id is None:
@@ -228,11 +232,16 @@ class KeyTask(Task[AnomalyParameters, EventLog, KeyEncoder, KeyExamples, Found])
             yield name, "none" if log is None else f"{len(log):,} sequences, {sum(map(len, log.activities)):,} events"
         keys = model.encoder.keys
         yield "keys", f"{len(keys)}: {', '.join(keys[:20])}{', ...' * (len(keys) > 20)}"
+        if isinstance(model.encoder.reading, LogReading):
+            yield "templates", f"{len(model.encoder.reading.templates):,}, found in all lines that were given"
         yield "labels", "known" if examples.train.labels is not None else "none: what is usual is learned from all"
 
     def settings(self, model: Watching) -> Mapping[str, Any]:
         own = model.encoder
-        return {"method": "events", "alarm from": f"{own.threshold:.4g} ({own.chosen})"}
+        return {
+            "method": "logs" if isinstance(own.reading, LogReading) else "events",
+            "alarm from": f"{own.threshold:.4g} ({own.chosen})",
+        }
 
     def panels(self, model: Watching, records: EventLog, examples: KeyExamples, predicted: Found) -> Iterable[Panel]:
         return key_panels(model.encoder, records, examples, predicted)
@@ -252,7 +261,7 @@ class KeyTask(Task[AnomalyParameters, EventLog, KeyEncoder, KeyExamples, Found])
             yield from answers_of(model.encoder, records.cases[row], records.activities[row], found)
 
     def stream(self, model: Watching, *, max_cases: int = 100_000, **options: Any) -> KeyStream:
-        return KeyStream(model, max_cases)
+        return (LogStream if isinstance(model.encoder.reading, LogReading) else KeyStream)(model, max_cases)
 
     def updated(self, model: Watching, parts: Held[EventLog]) -> KeyEncoder:
         return model.encoder

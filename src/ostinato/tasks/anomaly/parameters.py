@@ -26,8 +26,11 @@ class AnomalyParameters(TimedTables):
   ostinato fit anomaly sensors.csv --target pressure,flow --series-id pump --false-alarm-rate 0.001 --out model
   ostinato fit anomaly load.csv --target load --labels windows.json --out model     known anomalies, in a file
   ostinato fit anomaly log.csv --id block --event template --out model               what comes next, of event keys
-  ostinato fit anomaly sessions.txt --method events --out model                      a session of keys a line""",
-        files="a table of series (CSV, Parquet, JSON lines, .npy), a log of events, or sessions of keys, one a line",
+  ostinato fit anomaly sessions.txt --method events --out model                      a session of keys a line
+  ostinato fit anomaly app.log --out model                                           a raw log, its lines in runs
+  ostinato fit anomaly hdfs.log --id 'blk_-?\\d+' --out model                        a raw log, its lines by block""",
+        files="a table of series (CSV, Parquet, JSON lines, .npy), a log of events, sessions of keys, one a line, or a "
+        "raw log (.log)",
         tables=True,
         answers="table",
         hint="ostinato predict {out} FILE scores each step of a file; ostinato stream {out} as they come",
@@ -51,7 +54,11 @@ class AnomalyParameters(TimedTables):
     target: str | Sequence[str] | None = data(None, "columns to watch", absent="y, or all numeric ones")
     time: str | None = data(None, "column of times; several joined by +, as year+month+day+hour", absent="found")
     series_id: str | None = data(None, "column that names the series", absent="unique_id if it is there")
-    id: str | None = data(None, "column that says to which sequence an event belongs, for events", absent="none")
+    id: str | None = data(
+        None,
+        "column that says to which sequence an event belongs; of a raw log, a regular expression of what names it",
+        absent="none; of a raw log, lines are taken in runs",
+    )
     event: str | None = data(None, "column of event keys; with it, events are learned", absent="none: series")
     labels: str | None = data(
         None, "what is anomalous: a column, or a file of windows (CSV of start and end, or JSON)", absent="not known"
@@ -60,8 +67,10 @@ class AnomalyParameters(TimedTables):
         0.2, "share at the end of training that decides when to stop and calibrates", low=0, below=1
     )
     test: float = data(0.1, "share at the end that is held out to be judged on", low=0, below=1)
-    method: Literal["auto", "forecast", "reconstruct", "events"] = model(
-        "auto", "what is strange: a step that was not expected, a window that is not like others, or an event"
+    method: Literal["auto", "forecast", "reconstruct", "events", "logs"] = model(
+        "auto",
+        "what is strange: a step that was not expected, a window that is not like others, an event, or a line of a raw "
+        "log (which a file .log is)",
     )
     cell: Cell = model("gru", "recurrent cell, any of docs/cells.md")
     hidden_size: int = model(32, "units of a layer", low=1)
@@ -76,6 +85,7 @@ class AnomalyParameters(TimedTables):
     adaptation: int | None = model(
         None, "steps in which what is usual is learned again", low=10, absent="as many as there are to train on"
     )
+    log_run: int = data(50, "lines of a raw log that are one sequence, where no id names one", low=2)
     false_alarm_rate: float = data(
         1e-4,
         "false alarms a step that are accepted, a run of steps with one counted once (of events: a sequence)",
@@ -100,4 +110,4 @@ class AnomalyParameters(TimedTables):
     @property
     def of_events(self) -> bool:
         """Whether events are learned, rather than series."""
-        return self.method == "events" or (self.method == "auto" and self.event is not None)
+        return self.method in ("events", "logs") or (self.method == "auto" and self.event is not None)

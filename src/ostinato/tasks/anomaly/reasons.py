@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.tasks.anomaly.encoder import SeriesEncoder
+from ostinato.tasks.anomaly.scoring import NOVELTY
 from ostinato.tasks.anomaly.views import VIEWS
 
 _RANGE = 2.0  # spreads on either side of what was expected
@@ -35,17 +36,15 @@ def reason_of(
     place, width = float(expected[channel]), float(spread[channel])
     seen = f"{place:.4g} ({place - _RANGE * width:.4g} to {place + _RANGE * width:.4g}) was expected, {came:.4g} came"
     pace = encoder.calibration.pace
+    if view == NOVELTY:
+        return f"{name}: {'lower' if side else 'higher'} than any value near it so far; {seen}"
     kind = VIEWS[view]
     if kind == "step":
         return f"{name}: {seen}"
     steps = pace.long if kind.startswith("long") else pace.short
     if kind.endswith("shift"):
         return f"{name}: {'lower' if side else 'higher'} than expected for about {steps} steps; {seen}"
-    if kind.endswith("noise"):
-        return f"{name}: {'steadier' if side else 'less steady'} than usual for about {steps} steps; {seen}"
-    where = "below" if side else "above"
-    when = "at this point of its season" if encoder.season > 1 else "in this series"
-    return f"{name}: {where} what is usual {when} for about {steps} steps; {seen}"
+    return f"{name}: {'steadier' if side else 'less steady'} than usual for about {steps} steps; {seen}"
 
 
 def answer_of(

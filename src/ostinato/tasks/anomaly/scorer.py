@@ -19,10 +19,13 @@ from ostinato.streaming.cells import cell_of
 from ostinato.tasks.anomaly.encoder import SeriesEncoder
 from ostinato.tasks.anomaly.inputs import Inputs
 from ostinato.tasks.anomaly.network import FORECAST
-from ostinato.tasks.anomaly.scoring import Calibration, Errors, score_of
+from ostinato.tasks.anomaly.novelty import Novelty
+from ostinato.tasks.anomaly.scoring import Errors, novelty_of, score_of
 from ostinato.tasks.anomaly.views import Views
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+_NORMAL = np.ones(1, np.bool_)
 _LEAST = 1e-3
 _WIDEST = 64  # places, beyond which a gap makes what is expected no vaguer
 _SHIFT = 0.5413  # softplus of it is 1
@@ -103,16 +106,17 @@ class Step:
 
 
 class SeriesScorer:
-    """The state of one series: what is expected next, and its views.
+    """The state of one series: what is expected next, its views, and the values that were there.
 
     Args:
         encoder: of the model.
         change: the usual change of the series, `(channels,)`.
-        calibration: by which it is scored; `None`: the encoder's.
+        name: of the series; what the model knows of its values is where it begins.
     """
 
-    def __init__(self, encoder: SeriesEncoder, change: Floats, calibration: Calibration | None = None) -> None:
-        self.calibration = encoder.calibration if calibration is None else calibration
+    def __init__(self, encoder: SeriesEncoder, change: Floats, name: str) -> None:
+        self.calibration = encoder.calibration
+        self.values = encoder.novelty(name)
         self.expecting = Expecting(encoder.channels, encoder.window, change)
         self.views = Views(self.calibration.usual, self.calibration.pace)
         self.tail = self.calibration.live()
@@ -120,28 +124,49 @@ class SeriesScorer:
     def push(self, inputs: Inputs, row: int | None, said: NDArray[np.float32]) -> Step:
         """Take a row in, and score it; see `Expecting.push`."""
         error, scale, place = self.expecting.push(inputs, row, said)
-        level = inputs.level if row is None else inputs.level[row]
-        z = self.views.push(error, scale, self.calibration.freedom, level)
-        score, *why = score_of(self.calibration.nats(z))
+        z = self.views.push(error, scale, self.calibration.freedom)
+        values = inputs.values if row is None else inputs.values[row]
+        novelty, counts = novelty_of(values[None], _NORMAL, self.values, 0)
+        score, *why = score_of(self.calibration.nats(z, novelty[0], counts[0]))
         return Step(self.tail.push(score), (why[0], why[1], why[2]), place, scale * self.views.ratio)
 
-    def kept(self) -> tuple[Floats, Floats]:
-        """Return the state: `(rows, channels)`, and that of the tail, `(5,)`."""
+    def kept(self) -> tuple[Floats, Floats, Ints]:
+        """Return the state: `(rows, channels)`, that of the tail, `(5,)`, and of values, `(channels, numbers)`."""
         own = np.concatenate([self.expecting.place[None], self.expecting.scale[None], self.views.kept()])
-        return own, self.tail.kept()
+        return own, self.tail.kept(), np.stack([state.kept() for state in self.values])
 
-    def accept(self, kept: Floats, tail: Floats) -> None:
+    def accept(self, kept: Floats, tail: Floats, values: Ints) -> None:
         """Go on from a state."""
+        for state, numbers in zip(self.values, values, strict=True):
+            state.accept(numbers)
         self.tail.accept(tail)
         self.expecting.place, self.expecting.scale = kept[0].copy(), kept[1].copy()
         self.views.accept(kept[2:].copy())
 
 
-def errors_of(encoder: SeriesEncoder, inputs: Inputs, said: NDArray[np.float32], change: Floats, rows: int) -> Errors:
-    """Return the errors of the newest rows of a series, from which the views are calibrated."""
+def errors_of(
+    encoder: SeriesEncoder,
+    inputs: Inputs,
+    said: NDArray[np.float32],
+    change: Floats,
+    rows: int,
+    normal: NDArray[np.bool_],
+    values: Sequence[Novelty],
+) -> Errors:
+    """Return the errors of the newest rows of a series, from which the views are calibrated.
+
+    Args:
+        encoder: of the model.
+        inputs: of the whole series.
+        said: what the network says after each row.
+        change: the usual change, `(channels,)`.
+        rows: how many of the newest.
+        normal: `(rows,)`, which rows are not known to be anomalous.
+        values: what is known of each channel's values before the series; it goes on.
+    """
     expecting = Expecting(encoder.channels, encoder.window, change)
     begin = max(0, len(said) - rows)
     found = [expecting.push(inputs, row, said[row])[:2] for row in range(begin, len(said))]
     shape = (len(found), encoder.channels)
     error, scale = (np.array([own[i] for own in found]).reshape(shape) for i in (0, 1))
-    return Errors(error, scale, inputs.level[begin:])
+    return Errors(error, scale, *novelty_of(inputs.values, normal, values, begin))

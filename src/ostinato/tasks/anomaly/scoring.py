@@ -1,4 +1,9 @@
-"""From what was expected and what came to one score a step: views, their tails, the greatest of them, its tail."""
+"""From what was expected and what came to one score a step: views, their tails, the greatest of them, its tail.
+
+Of `n` steps no more than log(n) nats can be known of how rare something is, of runs of `k` steps no more than log(n /
+k). Beyond that the tail of a view is a belief, and counts for a quarter of what it says, that of a run for less:
+otherwise the view that is calibrated worst is heard most. A value that never came is beside them as it is.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +14,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ostinato.tasks.anomaly.novelty import Novelty
 from ostinato.tasks.anomaly.views import VIEWS, Pace, Usual, Views, heights, measured
 from ostinato.tasks.base.tail import LiveTail, Tail
 
 Floats = NDArray[np.float64]
 _SHARE = 0.05
 _COMPARED, _MOST, _TINY = 50, 3.0, 1e-12
+_BELIEVED = np.array([0.25, 0.1, 0.1, 0.02, 0.02])[:, None, None]  # of each view, beyond what is known
+_BEGUN = 4  # a part of a series, as one in so many, in which values that never came say nothing of what is usual
+_PRIOR = 200.0  # peaks' worth of belief that a score in nats has the tail of one
+NOVELTY = len(VIEWS)  # the place of values that never came, behind the views
 
 
 @dataclass(frozen=True)
@@ -24,12 +34,14 @@ class Errors:
     Args:
         error: `(steps, channels)`, scaled, NaN where missing.
         scale: of the expected distribution, likewise.
-        level: how far values are from where they usually are, likewise.
+        novelty: nats of values that never came, `(steps, 2, channels)`, see `Novelty`.
+        counts: how many values there were before, `(steps, channels)`.
     """
 
     error: Floats
     scale: Floats
-    level: Floats
+    novelty: Floats
+    counts: Floats
 
 
 @dataclass(frozen=True)
@@ -70,19 +82,30 @@ class Calibration:
         """Return the tail that follows the scores of a series."""
         return LiveTail(self.tail, self.count, self.gap)
 
-    def nats(self, z: Floats) -> Floats:
-        """Return -log of how often each view is as high on normal data, `(..., views, 2, channels)`; NaN: unknown."""
+    def nats(self, z: Floats, novelty: Floats, counts: Floats) -> Floats:
+        """Return -log of how often each view is as high on normal data, `(..., views + 1, 2, channels)`; NaN: unknown.
+
+        Args:
+            z: deviations, `(..., views, channels)`.
+            novelty: `(..., 2, channels)`.
+            counts: values there were before, `(..., channels)`.
+        """
         height = heights(z)
         beyond = (height - self.begins) / self.scales
         # below its tail it only has to rise
-        return np.where(beyond > 0, self.shares + beyond, height / self.begins * self.shares)
+        nats = np.where(beyond > 0, self.shares + beyond, height / self.begins * self.shares)
+        known = np.log1p(counts[..., None, None, :] / self.pace.steps[:, None, None])
+        nats = np.where(nats > known, known + _BELIEVED * (nats - known), nats)
+        # nothing is said before there is a view of the newest step
+        unseen = np.where(z[..., :1, None, :] == z[..., :1, None, :], novelty[..., None, :, :], np.nan)
+        return np.concatenate([nats, unseen], -3)
 
 
 def score_of(nats: Floats) -> tuple[float, int, int, int]:
     """Return the score of a step, and the view, the side and the channel it is from; NaN: nothing is known.
 
     Args:
-        nats: `(views, 2, channels)`.
+        nats: `(views + 1, 2, channels)`.
     """
     flat = np.where(nats == nats, nats, -1.0).ravel()
     place = int(flat.argmax())
@@ -118,7 +141,7 @@ def calibrated(
         views = Views(first, pace)
         found = np.full((len(own.error), len(VIEWS), channels), np.nan)
         for step in range(len(own.error)):
-            views.push(own.error[step], own.scale[step], freedom, own.level[step])
+            views.push(own.error[step], own.scale[step], freedom)
             found[step] = views.raw
         found[~normal] = np.nan
         raw.append(found)
@@ -127,9 +150,44 @@ def calibrated(
     for deviations, normal in zip(z, kept, strict=True):
         deviations[~normal] = np.nan
     tails = _with_tails(Calibration.unknown(channels, freedom, pace), usual, np.concatenate(z))
-    # series lie apart from each other, so that no peak is of two
-    scores = np.concatenate([np.append(scores_of(tails, one)[0], np.full(gap + 1, np.nan)) for one in z])
-    return replace(tails, tail=Tail.fit(scores, gap=gap), count=int(np.isfinite(scores).sum()), gap=gap)
+    # series lie apart from each other, so that no peak is of two; at the beginning of each almost all values are new
+    scores = np.concatenate([
+        np.append(scores_of(tails, own, one)[0][len(one) // _BEGUN :], np.full(gap + 1, np.nan))
+        for own, one in zip(parts, z, strict=True)
+    ])  # fmt: skip
+    count = int(np.isfinite(scores).sum())
+    return replace(tails, tail=_as_nats(Tail.fit(scores, gap=gap), count), count=count, gap=gap)
+
+
+def _as_nats(tail: Tail, count: int) -> Tail:
+    """Return a tail that is drawn to that of a score which is in nats already, the more the fewer peaks there were."""
+    peaks = tail.share * count
+    weight = peaks / (peaks + _PRIOR)
+    return replace(tail, scale=weight * tail.scale + 1 - weight, shape=weight * tail.shape)
+
+
+def novelty_of(
+    values: Floats, normal: NDArray[np.bool_], states: Sequence[Novelty], begin: int
+) -> tuple[Floats, Floats]:
+    """Return nats `(steps, 2, channels)` and counts `(steps, channels)` of values from a row on; states go on.
+
+    Args:
+        values: scaled, `(rows, channels)`, all of the series.
+        normal: `(rows,)`; others are not learned.
+        states: of each channel.
+        begin: the first row that is asked for.
+    """
+    shape = values.shape
+    found, counts = np.zeros((shape[0], 2, shape[1])), np.zeros(shape)
+    learned = normal.tolist()
+    for channel, state in enumerate(states):
+        for row, value in enumerate(values[:, channel].tolist()):
+            counts[row, channel] = state.count
+            nats, side = state.push(value, learn=learned[row])
+            found[row, side, channel] = nats
+            if nats != nats:
+                found[row, :, channel] = nats
+    return found[begin:], counts[begin:]
 
 
 def as_if_unseen(parts: Sequence[Errors], kept: Sequence[NDArray[np.bool_]], learned: Sequence[int]) -> list[Errors]:
@@ -162,17 +220,17 @@ def z_of(own: Errors, usual: Usual, freedom: Floats, pace: Pace) -> Floats:
     """Return the deviations of all views over a series, `(steps, views, channels)`."""
     views = Views(usual, pace)
     return (
-        np.stack([views.push(own.error[i], own.scale[i], freedom, own.level[i]) for i in range(len(own.error))])
+        np.stack([views.push(own.error[i], own.scale[i], freedom) for i in range(len(own.error))])
         if len(own.error)
         else np.zeros((0, len(VIEWS), len(freedom)))
     )
 
 
-def scores_of(calibration: Calibration, z: Floats) -> tuple[Floats, NDArray[np.int64]]:
+def scores_of(calibration: Calibration, own: Errors, z: Floats) -> tuple[Floats, NDArray[np.int64]]:
     """Return the score of each step, `(steps,)`, and its view, side and channel, `(steps, 3)`."""
-    nats = calibration.nats(z)
-    found = [score_of(own) for own in nats]
-    return np.array([own[0] for own in found]), np.array([own[1:] for own in found], np.int64).reshape(-1, 3)
+    nats = calibration.nats(z, own.novelty, own.counts)
+    found = [score_of(one) for one in nats]
+    return np.array([one[0] for one in found]), np.array([one[1:] for one in found], np.int64).reshape(-1, 3)
 
 
 def live_scores(calibration: Calibration, scores: Floats) -> Floats:

@@ -25,6 +25,7 @@ from ostinato.tasks.anomaly.encoder import Scales, SeriesEncoder, SeriesExamples
 from ostinato.tasks.anomaly.judged import Scored
 from ostinato.tasks.anomaly.measuring import label_measures, step_measures, step_units
 from ostinato.tasks.anomaly.network import SeriesNetwork
+from ostinato.tasks.anomaly.novelty import Novelty
 from ostinato.tasks.anomaly.panels import series_panels
 from ostinato.tasks.anomaly.parameters import AnomalyParameters
 from ostinato.tasks.anomaly.reasons import answer_of
@@ -164,6 +165,7 @@ class SeriesTask(Task[AnomalyParameters, SeriesRows, SeriesEncoder, SeriesExampl
             np.stack([one.change for one in scales]), season, cycles_of(records, last - first), window,
             Calibration.unknown(channels, np.full(channels, 5.0), pace), np.inf, last, fingerprint_of(records),
             *tails_of(records, max(_TAIL, season + 2 * own.long_run)),
+            np.stack([np.stack([Novelty().kept()] * channels)] * len(records.series)),
         )  # fmt: skip
 
     def network(self, parameters: AnomalyParameters, encoder: SeriesEncoder, train: SeriesRows | None) -> nn.Module:
@@ -206,22 +208,25 @@ class SeriesTask(Task[AnomalyParameters, SeriesRows, SeriesEncoder, SeriesExampl
         if not encoder.window:
             freedom = model.network.degrees().detach().double().numpy()
         errors, kept, marks, learned = [], [], [], []
+        states: dict[str, tuple[Novelty, ...]] = {}
         for part in parts:
             learned += _learned(encoder, part.records)
             said = said_of(model.network, [inputs.features for inputs in part.inputs])
             for place, inputs in enumerate(part.inputs):
-                rows = max(_FEW, _CALIBRATED // len(part.inputs))
-                errors.append(errors_of(encoder, inputs, said[place], part.scales[place].change, rows))
-                kept.append(part.normal(place)[-rows:])
+                rows, normal = max(_FEW, _CALIBRATED // len(part.inputs)), part.normal(place)
+                values = states.setdefault(part.records.series[place].id, _nothing(encoder))
+                errors.append(errors_of(encoder, inputs, said[place], part.scales[place].change, rows, normal, values))
+                kept.append(normal[-rows:])
                 learned[-len(part.inputs) + place] -= max(0, len(inputs.values) - rows)
                 marks.append(None if part.records.series[place].labels is None else ~kept[-1])
         found = calibrated(errors, kept, freedom, encoder.calibration.pace, own.merge, learned)
         threshold, words = -math.log(own.false_alarm_rate), f"{own.false_alarm_rate:g} false alarms a step"
         if own.threshold == "labels":
-            raw = [scores_of(found, z_of(one, found.usual, freedom, found.pace))[0] for one in errors]
+            raw = [scores_of(found, one, z_of(one, found.usual, freedom, found.pace))[0] for one in errors]
             scores = [live_scores(found, one) for one in raw]
             threshold, words = best_threshold(scores, marks, threshold, words, own.merge)
-        return replace(encoder, calibration=found, threshold=float(threshold), chosen=words)
+        seen = [np.stack([state.kept() for state in states.get(name, _nothing(encoder))]) for name in encoder.names]
+        return replace(encoder, calibration=found, threshold=float(threshold), chosen=words, seen=np.stack(seen))
 
     def predict(self, model: Watching, examples: SeriesExamples) -> Scored:
         encoder = model.encoder
@@ -229,7 +234,7 @@ class SeriesTask(Task[AnomalyParameters, SeriesRows, SeriesEncoder, SeriesExampl
         parts = []
         for place, inputs in enumerate(examples.inputs):
             scales = examples.scales[place]
-            scorer = SeriesScorer(encoder, scales.change)
+            scorer = SeriesScorer(encoder, scales.change, examples.records.series[place].id)
             start = int(examples.start[place])
             # of a part far into a series, the rows before it that what is usual is learned from again are enough
             begin = max(
@@ -421,6 +426,10 @@ def _learned(encoder: SeriesEncoder, records: RecordingSet) -> list[int]:
     if fingerprint_of(records) != encoder.fingerprint:
         return [0] * len(records.series)
     return [int(rows) for rows in encoder.trained]
+
+
+def _nothing(encoder: SeriesEncoder) -> tuple[Novelty, ...]:
+    return tuple(Novelty() for _ in range(encoder.channels))
 
 
 def _are_lines(source: Any) -> bool:

@@ -20,6 +20,7 @@ from ostinato.errors import StreamRowError, UsageError
 from ostinato.streaming import NOTHING, Row, Steps, Stream, refused, shared_steps
 from ostinato.tasks.anomaly.encoder import SeriesEncoder
 from ostinato.tasks.anomaly.inputs import RowInputs
+from ostinato.tasks.anomaly.novelty import is_state
 from ostinato.tasks.anomaly.reasons import answer_of
 from ostinato.tasks.anomaly.scorer import SeriesScorer, stepped
 from ostinato.tasks.base.rows import time_of_row
@@ -80,7 +81,7 @@ class SeriesStream(Stream):
     def _begin(self) -> None:
         self._row.restore(None)
         self._inputs = RowInputs(self._scales.change, self.encoder.season)
-        self._scorer = SeriesScorer(self.encoder, self._scales.change)
+        self._scorer = SeriesScorer(self.encoder, self._scales.change, self.encoder.names[self._series])
         self._first = self._last = math.nan  # times of the first and the last row, in ticks
         self._place = -1
 
@@ -247,20 +248,21 @@ class SeriesStream(Stream):
     def kept(self) -> dict[str, Any]:
         """Return a copy of all that the stream holds."""
         numbers, places = self._inputs.kept()
-        scorer, tail = self._scorer.kept()
+        scorer, tail, values = self._scorer.kept()
         return {
             "network": self._row.state() if self._place >= 0 else None,
             "numbers": numbers,
             "places": places,
             "scorer": scorer,
             "tail": tail,
+            "values": values,
             "times": np.array([self._first, self._last]),
         }
 
     def accept(self, kept: Mapping[str, Any]) -> None:
         """Go on from what `kept` returned, all of it checked first."""
         now = self.kept()
-        arrays = {name: kept.get(name) for name in ("numbers", "places", "scorer", "tail", "times")}
+        arrays = {name: kept.get(name) for name in ("numbers", "places", "scorer", "tail", "values", "times")}
         for name, own in arrays.items():
             like = now[name]
             if not isinstance(own, np.ndarray) or own.shape != like.shape or own.dtype != like.dtype:
@@ -268,13 +270,16 @@ class SeriesStream(Stream):
         floats = [own for own in arrays.values() if own is not None and own.dtype.kind == "f"]
         if any(np.isinf(own).any() for own in floats) or "network" not in kept:
             raise refused("holds infinite numbers, or nothing of the network")
-        places = arrays["places"]
+        places, values = arrays["places"], arrays["values"]
         assert places is not None
+        assert values is not None
+        if not all(map(is_state, values)):
+            raise refused("holds values that do not go together")
         if places[0] < -1 or (places[1:] > places[0]).any() or (places[0] >= 0) != (kept["network"] is not None):
             raise refused("has places that do not go together")
         self._row.restore(kept["network"])
         self._inputs.accept(arrays["numbers"], places)  # type: ignore[arg-type]
-        self._scorer.accept(arrays["scorer"], arrays["tail"])  # type: ignore[arg-type]
+        self._scorer.accept(arrays["scorer"], arrays["tail"], arrays["values"])  # type: ignore[arg-type]
         self._place = int(places[0])
         self._first, self._last = (float(own) for own in kept["times"])
 

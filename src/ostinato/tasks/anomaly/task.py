@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from ostinato.data import EventLog, EventReading
+from ostinato.data.logs import is_raw_log
 from ostinato.errors import UsageError
 from ostinato.nn.by_name import TRANSFORMER
 from ostinato.tasks.anomaly.baselines import SimpleDetector
@@ -46,8 +48,9 @@ class AnomalyTask(Task[AnomalyParameters, Any, Any, Any, Any]):
     kept = "scales, season, keys"
     _series, _keys = SeriesTask(), KeyTask()
 
-    def _of(self, parameters: AnomalyParameters) -> Task[AnomalyParameters, Any, Any, Any, Any]:
-        return self._keys if parameters.of_events else self._series
+    def _of(self, data: Any) -> Task[AnomalyParameters, Any, Any, Any, Any]:
+        """Return what takes records, or what was fitted on them."""
+        return self._keys if isinstance(data, (EventLog, KeyEncoder)) else self._series
 
     def check(self, parameters: AnomalyParameters, *, tested: bool) -> None:
         own = parameters
@@ -60,7 +63,12 @@ class AnomalyTask(Task[AnomalyParameters, Any, Any, Any, Any]):
                 f'method "{own.method}" is for series, but a column of events is named; leave one of them out'
             )
         if own.top is not None and not own.of_events:
-            raise UsageError("top counts expected events; name the column of events (--event), or leave it out")
+            raise UsageError(
+                "top counts expected events; name the column of events (--event), say what the file is (--method "
+                "events or logs), or leave it out"
+            )
+        if own.method == "logs" and (own.event is not None or own.labels is not None):
+            raise UsageError("a raw log has no columns; leave event and labels out, or give a table with method events")
         if own.threshold == "labels" and own.labels is None:
             raise UsageError('threshold "labels" needs labels; name their column, or a file of windows (--labels)')
 
@@ -68,74 +76,77 @@ class AnomalyTask(Task[AnomalyParameters, Any, Any, Any, Any]):
         return Labelled(data, labels)
 
     def read(self, parameters: AnomalyParameters, source: Any, reading: Any = None, *, labelled: bool = True) -> Any:
-        if isinstance(source, Labelled) and parameters.of_events:
+        bare = source.data if isinstance(source, Labelled) else source
+        events = parameters.of_events or isinstance(reading, EventReading) or isinstance(bare, EventLog)
+        if reading is None and parameters.method == "auto" and is_raw_log(bare):
+            events = True
+        if isinstance(source, Labelled) and events:
             raise UsageError("labels of sequences are a column of the log; name it with labels (--labels)")
-        return self._of(parameters).read(parameters, source, reading, labelled=labelled)
+        task: Task[AnomalyParameters, Any, Any, Any, Any] = self._keys if events else self._series
+        return task.read(parameters, source, reading, labelled=labelled)
 
     def reading(self, records: Any) -> Any:
         return records.reading if hasattr(records, "reading") else self._series.reading(records)
 
     def hold_out(self, parameters: AnomalyParameters, records: Any, shares: Shares) -> Held[Any]:
-        return self._of(parameters).hold_out(parameters, records, shares)
+        return self._of(records).hold_out(parameters, records, shares)
 
     def join(self, first: Any, second: Any) -> Any:
-        task = self._keys if hasattr(first, "activities") else self._series
-        return task.join(first, second)
+        return self._of(first).join(first, second)
 
     def title(self, records: Any) -> str:
-        task: Task[Any, Any, Any, Any, Any] = self._keys if hasattr(records, "activities") else self._series
-        return task.title(records)
+        return self._of(records).title(records)
 
     def config(self, parameters: AnomalyParameters, train: Any) -> TrainingConfig:
-        return self._of(parameters).config(parameters, train)
+        return self._of(train).config(parameters, train)
 
     def steps_an_epoch(self, parameters: AnomalyParameters, train: Any) -> int:
-        return self._of(parameters).steps_an_epoch(parameters, train)
+        return self._of(train).steps_an_epoch(parameters, train)
 
     def encoder(self, parameters: AnomalyParameters, train: Any) -> Any:
-        return self._of(parameters).encoder(parameters, train)
+        return self._of(train).encoder(parameters, train)
 
     def network(self, parameters: AnomalyParameters, encoder: Any, train: Any) -> nn.Module:
-        return self._of(parameters).network(parameters, encoder, train)
+        return self._of(encoder).network(parameters, encoder, train)
 
     def encode(self, model: Watching, records: Any) -> Any:
-        return self._of(model.parameters).encode(model, records)
+        return self._of(model.encoder).encode(model, records)
 
     def batches(self, model: Watching, examples: Any, *, training: bool) -> Any:
-        return self._of(model.parameters).batches(model, examples, training=training)
+        return self._of(model.encoder).batches(model, examples, training=training)
 
     def objective(self, model: Watching, train: Any) -> Any:
-        return self._of(model.parameters).objective(model, train)
+        return self._of(model.encoder).objective(model, train)
 
     def calibrate(self, model: Watching, validation: Any) -> Any:
-        return self._of(model.parameters).calibrate(model, validation)
+        return self._of(model.encoder).calibrate(model, validation)
 
     def carried(self, first: Watching, renewed: Watching) -> Any:
-        return self._of(first.parameters).carried(first, renewed)
+        return self._of(first.encoder).carried(first, renewed)
 
     def finished(self, model: Watching, examples: Held[Any]) -> Any:
-        return self._of(model.parameters).finished(model, examples)
+        return self._of(model.encoder).finished(model, examples)
 
     def predict(self, model: Watching, examples: Any) -> Any:
-        return self._of(model.parameters).predict(model, examples)
+        return self._of(model.encoder).predict(model, examples)
 
     def embed(self, model: Watching, examples: Any) -> NDArray[np.float32]:
-        return self._of(model.parameters).embed(model, examples)
+        return self._of(model.encoder).embed(model, examples)
 
     def baselines(self, model: Watching, train: Any, validation: Any) -> Baselines:
-        return self._of(model.parameters).baselines(model, train, validation)
+        return self._of(model.encoder).baselines(model, train, validation)
 
     def measures(self, model: Watching, examples: Any, predicted: Any) -> dict[str, float]:
-        return self._of(model.parameters).measures(model, examples, predicted)
+        return self._of(model.encoder).measures(model, examples, predicted)
 
     def units(self, model: Watching, examples: Any, predicted: Any) -> Units | None:
-        return self._of(model.parameters).units(model, examples, predicted)
+        return self._of(model.encoder).units(model, examples, predicted)
 
     def counted(self, model: Watching, examples: Any) -> tuple[int, str]:
-        return self._of(model.parameters).counted(model, examples)
+        return self._of(model.encoder).counted(model, examples)
 
     def protocol(self, model: Watching, examples: Any) -> str:
-        return self._of(model.parameters).protocol(model, examples)
+        return self._of(model.encoder).protocol(model, examples)
 
     def remarks(self, values: Mapping[str, Mapping[str, float]]) -> list[str]:
         """Say what the point-adjusted F1 is worth, where there is one."""
@@ -148,22 +159,22 @@ class AnomalyTask(Task[AnomalyParameters, Any, Any, Any, Any]):
         ]
 
     def facts(self, model: Watching, parts: Held[Any], examples: Held[Any]) -> Iterable[tuple[str, str]]:
-        return self._of(model.parameters).facts(model, parts, examples)
+        return self._of(model.encoder).facts(model, parts, examples)
 
     def settings(self, model: Watching) -> Mapping[str, Any]:
-        return self._of(model.parameters).settings(model)
+        return self._of(model.encoder).settings(model)
 
     def panels(self, model: Watching, records: Any, examples: Any, predicted: Any) -> Iterable[Panel]:
-        return self._of(model.parameters).panels(model, records, examples, predicted)
+        return self._of(model.encoder).panels(model, records, examples, predicted)
 
     def pieces(self, model: Watching, source: Any) -> Iterator[Any]:
-        return self._of(model.parameters).pieces(model, source)
+        return self._of(model.encoder).pieces(model, source)
 
     def answers(self, model: Watching, records: Any) -> Iterator[Mapping[str, Any]]:
-        return self._of(model.parameters).answers(model, records)
+        return self._of(model.encoder).answers(model, records)
 
     def stream(self, model: Watching, **options: Any) -> Any:
-        return self._of(model.parameters).stream(model, **options)
+        return self._of(model.encoder).stream(model, **options)
 
     def updated(self, model: Watching, parts: Held[Any]) -> Any:
-        return self._of(model.parameters).updated(model, parts)
+        return self._of(model.encoder).updated(model, parts)

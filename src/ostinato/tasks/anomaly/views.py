@@ -1,9 +1,10 @@
 """What makes a step strange: several views of the error of what was expected, each against how it usually is.
 
-A step is looked at in six ways, channel by channel. The views of one kind look at the newest step alone, those of the
-next at about ten steps, the last at many: a spike shows in the first, a shift, a changed noise or a flat line in the
-others (the short and the long run of Ahmad et al.). Each view is brought to its own mean and spread, which follow the
-data slowly and by no more than three deviations a step, so that no anomaly teaches them much in one go.
+A step is looked at in five ways, channel by channel. The first view looks at the newest step alone, two at about ten
+steps, two at many: a spike shows in the first, a shift, a changed noise or a flat line in the others (the short and the
+long run of Ahmad et al.). Each view is brought to its own mean and spread, which follow the data slowly and by no more
+than three deviations a step, so that no anomaly teaches them much in one go. A sixth, of values that never came, is in
+`novelty.py`.
 
 All of it is arithmetic on arrays `(views, channels)`, a step at a time: the same code scores a file and a stream.
 
@@ -20,11 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-VIEWS = ("step", "shift", "noise", "long shift", "long noise", "level")
-_SIDED = np.array([False, True, True, True, True, True])  # whether a view has two sides; the first has none
+VIEWS = ("step", "shift", "noise", "long shift", "long noise")
+_SIDED = np.array([False, True, True, True, True])  # whether a view has two sides; the first has none
 _BOUND = 3.0  # deviations that one step may move what is usual by
 _LOUD = 4.0  # deviations up to which one step counts in a run of them
-_LEVEL = 8.0
 _LEAST = 0.05  # of a deviation: views are of about 1, and what never moved may move a little
 _MEAN, _KEPT = 0.7979, 0.973  # of |z|, and of z^2 within the bound, of a normal z
 
@@ -62,6 +62,11 @@ class Pace:
     long: int = 60
     memory: int = 2000
 
+    @property
+    def steps(self) -> Floats:
+        """How many steps each view looks at, `(views,)`."""
+        return np.array([1, self.short, self.short, self.long, self.long], np.float64)
+
 
 class Views:
     """The state of the views of one series.
@@ -75,23 +80,20 @@ class Views:
         self.pace = pace
         self.ratio, self.mean, self.deviation = usual.ratio.copy(), usual.mean.copy(), usual.deviation.copy()
         channels = len(usual.ratio)
-        self.runs = np.zeros((5, channels))  # of the views after the first
+        self.runs = np.zeros((4, channels))  # of the views after the first
         self.steps = np.full(
             channels, -float(pace.short)
         )  # the first ones, in which a network finds its state, count not
-        self.rates = np.array([2 / (1 + own) for own in (pace.short, pace.short, pace.long, pace.long, pace.short)])[
-            :, None
-        ]
+        self.rates = 2 / (1 + pace.steps[1:, None])
         self.raw = np.full((len(VIEWS), channels), np.nan)
 
-    def push(self, error: Floats, scale: Floats, freedom: Floats, level: Floats) -> Floats:
+    def push(self, error: Floats, scale: Floats, freedom: Floats) -> Floats:
         """Take in a step; return the deviation of each view from what is usual, `(views, channels)`, NaN where unknown.
 
         Args:
             error: `(channels,)`, what came less what was expected; NaN where it is missing.
             scale: of the expected distribution, `(channels,)`.
             freedom: its degrees of freedom.
-            level: how far the value is from where it usually is, `(channels,)`.
         """
         there = error == error
         seen = there & (self.steps >= 0)
@@ -100,9 +102,8 @@ class Views:
         g = np.sqrt(freedom * np.log1p(u * u / freedom))
         signed = np.where(u < 0, -g, g)
         quiet = np.minimum(g, _LOUD)
-        far = np.where(level == level, np.minimum(np.maximum(level, -_LEVEL), _LEVEL), 0.0)
         bounded = np.minimum(np.maximum(signed, -_LOUD), _LOUD)
-        new = np.stack([bounded, quiet, bounded, quiet, far])
+        new = np.stack([bounded, quiet, bounded, quiet])
         # a run begins as a plain mean, and only then forgets
         rate = np.maximum(self.rates, 1 / (np.maximum(self.steps, 0) + 1))
         self.runs = np.where(seen, self.runs + rate * (new - self.runs), self.runs)
@@ -127,7 +128,7 @@ class Views:
         return Usual(self.ratio.copy(), self.mean.copy(), self.deviation.copy())
 
     def kept(self) -> Floats:
-        """Return the whole state as one array, `(1 + 2 * views + 5 + 1, channels)`."""
+        """Return the whole state as one array, `(1 + 2 * views + 4 + 1, channels)`."""
         return np.concatenate([self.ratio[None], self.mean, self.deviation, self.runs, self.steps[None]])
 
     def accept(self, kept: Floats) -> None:
@@ -135,9 +136,6 @@ class Views:
         count = len(VIEWS)
         self.ratio, self.mean, self.deviation = kept[0], kept[1 : 1 + count], kept[1 + count : 1 + 2 * count]
         self.runs, self.steps = kept[1 + 2 * count : -1], kept[-1]
-
-
-ROWS_KEPT = 1 + 2 * len(VIEWS) + 5 + 1
 
 
 def measured(raw: Floats, ratio: Floats) -> Usual:

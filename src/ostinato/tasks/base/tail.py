@@ -101,7 +101,7 @@ class LiveTail:
 
     def __init__(self, tail: Tail, count: int, gap: int, memory: int = _MEMORY) -> None:
         self.tail, self.count, self.gap, self.memory = tail, count, gap, memory
-        self.begin, self.scale = tail.begin, tail.scale
+        self.begin, self.scale = max(tail.begin, _LEAST), tail.scale
         self.top = self.since = self.steps = 0.0  # the height of the peak, 0 for none; steps since it; steps seen
 
     def push(self, score: float) -> float:

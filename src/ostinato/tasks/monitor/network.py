@@ -60,6 +60,12 @@ class Member(nn.Module):
             x = x * hidden
         return self.head(ys, x)[..., 0]
 
+    def encoded(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """Return the state of the stack after the last step of each patient, `(batch, features)`."""
+        ys, _ = self.stack(self.reader(x), lengths=lengths)
+        last: Tensor = ys[lengths - 1, torch.arange(len(lengths), device=x.device)]
+        return last
+
     def step(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
         """Advance one step, `x (batch, numbers)`; return the logit, `(batch, 1)`, and the new state."""
         y, new = self.stack.step(self.reader(x), state)
@@ -91,6 +97,10 @@ class MonitorNetwork(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor, steps: Tensor | None = None) -> Tensor:
         """Return the logits of each member, `(members, time, batch)`; of some steps only, if these are given."""
         return torch.stack([member(x, lengths, steps) for member in self.members])
+
+    def encoded(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """Return what the members know of each patient at the end, `(batch, members * features)`."""
+        return torch.cat([member.encoded(x, lengths) for member in self.members], -1)  # type: ignore[operator]
 
 
 class MonitorObjective:

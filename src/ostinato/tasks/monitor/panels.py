@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.data.health import Patients
+from ostinato.tasks.base.embeddings import embedding_panel
 from ostinato.tasks.base.resampling import intervals
 from ostinato.tasks.base.summary import Curve, Panel, Table
 from ostinato.tasks.base.task import Model
@@ -19,6 +20,7 @@ from ostinato.tasks.monitor.stays import Stays
 
 Floats = NDArray[np.float64]
 _BINS, _SHOWN, _HOURS, _VARIABLES = 10, 6, 48, 5
+_FEWEST, _DRAWN = 8, 400  # patients in a picture
 _BACK = 6.0  # hours before the last step, of a change of risk
 
 
@@ -40,6 +42,7 @@ def monitor_panels(model: Model[Any, Any], patients: Patients, stays: Stays, ris
         yield _alarms(stays, risks, tick, own.silence, model.encoder.threshold)
     yield _reliability(stays, risks)
     yield from _courses(model, stays, risks)
+    yield from _embeddings(model, stays)
     yield _measured(patients, model.encoder.variables)
 
 
@@ -73,7 +76,9 @@ def _alarms(stays: Stays, risks: Floats, tick: float, silence: float, threshold:
             "share of the time in alarm",
         ),
         rows,
-        f"an alarm: the risk rises above the threshold, {silence:g} hours or more after the last; sensitivity: of the "
+        f"an alarm: the risk rises above the threshold, {silence:g} hours or more after the last; what comes sooner is "
+        "one with it, and so is all the time that the risk stays above: a lower threshold can have fewer alarms, that "
+        "last longer; sensitivity: of the "
         "patients with the outcome, those who had one before it; lead: median from the first to the outcome, or to the "
         f"last measurement where it has no time. {NOTICE}",
     )
@@ -122,6 +127,17 @@ def _courses(model: Model[Any, Any], stays: Stays, risks: Floats) -> Iterator[Pa
         tuple(table),
         f"occlusion: the variable's measurements of these hours are hidden, and the risk is told again. {NOTICE}",
     )
+
+
+def _embeddings(model: Model[Any, Any], stays: Stays) -> Iterator[Panel]:
+    """Yield patients in a plane by what the network knows of them at the end, those with the outcome apart."""
+    from ostinato.tasks.monitor.task import MonitorTask
+
+    if len(stays) < _FEWEST:
+        return
+    names = {1.0: "outcome", 0.0: "no outcome"}
+    groups = [names.get(float(own), "not known") for own in stays.outcomes[:_DRAWN]]
+    yield embedding_panel(MonitorTask().embed(model, stays)[:_DRAWN], groups)
 
 
 def _measured(patients: Patients, variables: tuple[str, ...]) -> Table:

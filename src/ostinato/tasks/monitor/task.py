@@ -203,6 +203,15 @@ class MonitorTask(Task[MonitorParameters, Patients, MonitorEncoder, Stays, Risks
 
         return np.concatenate(read_in_batches(examples.lengths, read, rows=_ROWS, steps=_STEPS))
 
+    def embed(self, model: Monitor, examples: Stays) -> NDArray[np.float32]:
+        """Return what the members know of each patient at the end, `(patients, features)`."""
+
+        def read(rows: list[int]) -> Iterator[NDArray[np.float32]]:
+            batch = collate(model.encoder, examples, rows)
+            yield from model.network.encoded(batch.x, batch.lengths).numpy()
+
+        return np.stack(read_in_batches(examples.lengths, read, rows=_ROWS, steps=_STEPS))
+
     def baselines(self, model: Monitor, train: Stays, validation: Stays | None) -> Baselines:
         return {
             "logistic regression, last mean min max": lambda: Regression.fit(

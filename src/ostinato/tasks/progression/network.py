@@ -78,6 +78,12 @@ class Member(nn.Module):
         ys, _ = self.stack(read if hidden is None else read * self.reader.of(hidden), lengths=lengths)
         return self.head(ys, x, x if hidden is None else x * hidden)
 
+    def encoded(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """Return the state of the stack after the last step of each patient, `(batch, features)`."""
+        ys, _ = self.stack(self.reader(x), lengths=lengths)
+        last: Tensor = ys[lengths - 1, torch.arange(len(lengths), device=x.device)]
+        return last
+
     def step(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
         """Advance one step, `x (batch, numbers)`; return `(batch, numbers)` and the new state."""
         y, new = self.stack.step(self.reader(x), state)
@@ -127,6 +133,10 @@ class ProgressionNetwork(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Return what each member says after each step, `(members, time, batch, numbers)`."""
         return torch.stack([member(x, lengths) for member in self.members])
+
+    def encoded(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """Return what the members know of each patient at the end, `(batch, members * features)`."""
+        return torch.cat([member.encoded(x, lengths) for member in self.members], -1)  # type: ignore[operator]
 
     def hazards(self, said: Tensor) -> Tensor:
         """Return the logits of hazards, against no event, `(..., causes, intervals)`."""

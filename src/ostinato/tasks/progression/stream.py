@@ -27,6 +27,7 @@ class _Patient:
     before: Row
     running: Running
     after: Row
+    summed: Running
     admitted: float
     hour: float = -math.inf
     measured: Measured = field(default_factory=dict)
@@ -70,7 +71,8 @@ class VisitStream(PatientRows):
         patient, moment, measured = self._rows.read(row)
         own = self._patients.get(patient)
         if own is None:
-            own = _Patient(Row(self._shared), self._new_running(), Row(self._shared), self._admitted(moment))
+            before, after = self._new_running(), self._new_running()
+            own = _Patient(Row(self._shared), before, Row(self._shared), after, self._admitted(moment))
         hour = round(moment - own.admitted, 7)
         self._check(patient, own, hour, measured)
         if measured:
@@ -83,18 +85,17 @@ class VisitStream(PatientRows):
             measured = {**own.measured, **measured}
         else:
             if own.measured:
-                own.running.step(own.hour, own.measured)
+                own.running = own.summed
                 own.before.assign(own.after)
             own.hour = hour
         own.measured = measured
         own.after.assign(own.before)
-        said = yield own.after.ask(own.running.copy().step(hour, measured))
+        own.summed = own.running.copy()
+        said = yield own.after.ask(own.summed.step(hour, measured))
         own.said = said.reshape(len(self.model.network.members), -1)
 
     def _answer(self, patient: str, own: _Patient) -> dict[str, Any]:
-        last = own.running.copy()
-        last.step(own.hour, own.measured)
-        newest = last.kept[0, list(self.encoder.targets)]
+        newest = own.summed.kept[0, list(self.encoder.targets)]
         return answer(self.model.network, self.encoder, patient, own.hour, own.said, newest, self.ahead)
 
     def _check(self, patient: str, own: _Patient, hour: float, measured: Measured) -> None:
@@ -146,7 +147,9 @@ class VisitStream(PatientRows):
         hour = number_of(kept.get("hour"))
         if hour < running.hour:
             raise refused("holds visits that are not in the order of time")
-        return _Patient(before, running, after, number_of(kept.get("admitted")), hour, measured, said)
+        summed = running.copy()
+        summed.step(hour, measured)
+        return _Patient(before, running, after, summed, number_of(kept.get("admitted")), hour, measured, said)
 
 
 def _array(value: Any, kind: str, dimensions: int) -> NDArray[Any]:

@@ -20,6 +20,7 @@ from ostinato.data.times import TimeFormat
 from ostinato.errors import ColumnError, DataError, UsageError
 from ostinato.nn.by_name import TRANSFORMER
 from ostinato.tasks.base.batches import RowBatches, read_in_batches
+from ostinato.tasks.base.embeddings import embedding_panel
 from ostinato.tasks.base.holding_out import Held, Shares, percent
 from ostinato.tasks.base.patients import drawn_by_outcome
 from ostinato.tasks.base.resampling import intervals
@@ -39,6 +40,7 @@ from ostinato.tasks.progression.told import answer, between, incidences, values_
 
 Progression: TypeAlias = "Model[ProgressionParameters, ProgressionEncoder]"
 _ROWS, _STEPS = 256, 20_000
+_FEWEST_DRAWN = 8  # patients in a picture
 _FEWEST = 20  # next values that the width of intervals is set by
 
 
@@ -205,6 +207,15 @@ class ProgressionTask(Task[ProgressionParameters, Patients, ProgressionEncoder, 
             values = every[np.arange(len(every)), pairs.target]
         return Told(np.clip(found, 0.0, 1.0), values)
 
+    def embed(self, model: Progression, examples: Courses) -> NDArray[np.float32]:
+        """Return what the members know of each patient at the end, `(patients, features)`."""
+
+        def read(rows: list[int]) -> Iterator[NDArray[np.float32]]:
+            batch = collate(examples, rows)
+            yield from model.network.encoded(batch.x, batch.lengths).numpy()
+
+        return np.stack(read_in_batches(examples.lengths, read, rows=_ROWS, steps=_STEPS))
+
     def baselines(self, model: Progression, train: Courses, validation: Courses | None) -> Baselines:
         found: dict[str, Any] = {
             "Cox at landmarks": lambda: LandmarkCox.fit(train, model.parameters.seed),
@@ -272,7 +283,10 @@ class ProgressionTask(Task[ProgressionParameters, Patients, ProgressionEncoder, 
         yield "variables", f"{len(names)}: {', '.join(names[:40])}{', ...' * (len(names) > 40)}"
 
     def panels(self, model: Progression, records: Patients, examples: Courses, predicted: Told) -> Iterable[Panel]:
-        return progression_panels(model, self.said(model, examples), examples, predicted)
+        yield from progression_panels(model, self.said(model, examples), examples, predicted)
+        if len(examples) >= _FEWEST_DRAWN:
+            names = {0: "censored", -1: "not known", **dict(enumerate(map(str, model.encoder.causes), 1))}
+            yield embedding_panel(self.embed(model, examples), [names[own] for own in examples.events.tolist()])
 
     def answers(self, model: Progression, records: Patients) -> Iterator[Mapping[str, Any]]:
         yield from self.told(model, records)
