@@ -23,8 +23,8 @@ def add_parser(verbs: Any) -> None:
         "diagnose",
         help="find out why a model learns or does not",
         description=(
-            "Run a fitted model on data and find out why it learns or does not: gradients, memory, gates and units, padding, "
-            "learning rate, leaks, baselines. The model is left as it is."
+            "Run a fitted model on data and find out why it learns or does not: gradients, memory, gates and units, "
+            "padding, learning rate, leaks, baselines. The model is left as it is."
         ),
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -43,7 +43,8 @@ def contributions(subject: Subject, stage: Stage, row: int, output: int | None) 
     Q. Yan, "Axiomatic attribution for deep networks", 2017).
 
     Args:
-        subject, stage: what is run.
+        subject: the model, the batch, the loss.
+        stage: whose steps contributed.
         row: of the batch.
         output: place of the number in what is answered of the row; `None`: the largest.
 
@@ -93,11 +94,11 @@ def _of_row(answer: Tensor, row: int, rows: int) -> Tensor:
 # --- attention -------------------------------------------------------------------------------------------------------
 
 
-class _Softmaxes(TorchDispatchMode):
+class _Softmaxes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Keeps softmaxes over as many numbers as there are steps: attention, whoever wrote it."""
 
     def __init__(self, steps: int) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.steps, self.values = steps, list[Tensor]()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -56,21 +56,23 @@ def diagnose(
     Everything runs on a copy: the model, the batch and all generators of random numbers are as they were.
 
     Args:
-        model: a `torch.nn.Module` with recurrent layers: those of `torch.nn` and `ostinato.nn`, cells in loops, cells in
-            `ostinato.scan`; or a fitted estimator of ours, with `batch` its data.
+        model: a `torch.nn.Module` with recurrent layers: those of `torch.nn` and `ostinato.nn`, cells in loops, cells
+            in `ostinato.scan`; or a fitted estimator of ours, with `batch` its data.
         batch: what the loss is of; tens to hundreds of rows tell most. With a loss of outputs and targets, a pair
             `(inputs, targets)`; a tuple of inputs stands for several arguments.
         loss: of `(model, batch)`, or of `(outputs, targets)`, as those of `torch.nn` are; a tensor of one number.
-        lengths: whole numbers `(rows,)`: the steps of each row that are no padding; found in the batch or in what a layer
-            is given, where they are there.
+        lengths: whole numbers `(rows,)`: the steps of each row that are no padding; found in the batch or in what a
+            layer is given, where they are there.
         history: of the fit: ours, Keras's, rows, or two lists, the losses of training and of validation.
         learning_rate: that is used; `None`: it is not judged, but the range test is drawn.
         optimizer: `"adam"`, `"adamw"`, `"sgd"`, or the optimiser that is used.
         gradient_clip: greatest norm of the gradient in training; `None`: any.
-        coverage: of intervals, by what they promise: `{0.8: 0.71}`; answers: on how many it was counted.
+        coverage: of intervals, by what they promise: `{0.8: 0.71}`.
+        answers: on how many of them coverage was counted.
         step: how much time a step is, as `"15min"` or `"h"`; figures are then in it too.
         row: of the batch, that pictures are of.
-        output: place among the numbers that are answered of that row, whose contributions are drawn; `None`: the largest.
+        output: place among the numbers that are answered of that row, whose contributions are drawn; `None`: the
+            largest.
         max_seconds: what is not measured by then is left out, with a sentence.
         seed: of what is drawn at random.
 
@@ -127,14 +129,15 @@ def measured(
     stages, run = find_stages(subject, lengths_in(subject.batch) if lengths is None else lengths)
     if not stages:
         raise UsageError(
-            f"{type(subject.model).__name__} has no recurrent layer that the loss runs over two steps or more; expected "
+            f"{type(subject.model).__name__} has no recurrent layer that the loss runs over two steps or more; "
+            f"expected "
             "layers or cells of torch.nn or ostinato.nn, or a cell that is called step by step with its state"
         )
     if lengths is not None and all(not torch.equal(stage.lengths.cpu(), lengths) for stage in stages):
         shape = tuple(stages[0].xs.shape[:2])
         raise UsageError(
-            f"there are {len(lengths)} lengths up to {int(lengths.max())}; the recurrent layer reads (steps, rows) {shape}, "
-            "so that as many lengths as rows are expected, none longer than the steps"
+            f"there are {len(lengths)} lengths up to {int(lengths.max())}; the recurrent layer reads (steps, rows) "
+            f"{shape}, so that as many lengths as rows are expected, none longer than the steps"
         )
     if not bool(torch.isfinite(run.loss)):
         return _not_finite(subject, context, clock, float(run.loss), stages)
@@ -153,7 +156,8 @@ def measured(
 
 
 def _findings(
-    subject: Subject, context: Context, clock: Clock, stages: list[Stage], run: Run, row: int, output: int | None, make: Any,
+    subject: Subject, context: Context, clock: Clock, stages: list[Stage], run: Run, row: int, output: int | None,
+    make: Any,
     rate: float | None, clip: float | None,
 ) -> Findings:  # fmt: skip
     main = stages[0]
@@ -174,7 +178,7 @@ def _findings(
             looked = LayerFindings(walk, look_at_units(walk), motion(walk))
             looked.jacobians = clock.attempt(f"Jacobians of {walk.name}", jacobians, walk, share=0.6)
             each.layers.append(looked)
-    findings.leak = clock.attempt("padding", padding_leak, subject, main, run)
+    findings.leak = clock.attempt("padding", padding_leak, subject, main)
     findings.given = clock.attempt("leaks of the target", given_away, subject, main, findings.losses)
     flow = findings.main.flow
     if flow is not None and flow.reach < len(flow.norms) - 1 and findings.losses.learned:
@@ -201,7 +205,10 @@ def _not_finite(subject: Subject, context: Context, clock: Clock, loss: float, s
     bad = not_finite(subject.batch)
     if bad:
         raise UsageError(f"{bad}, and so the loss is {loss}; clean the batch, or mask what is missing before the model")
-    text = f"All values of the batch are finite, and the loss is {loss}: what the model computes is too large for its numbers."
+    text = (
+        f"All values of the batch are finite, and the loss is {loss}: what the model computes is too large for its "
+        "numbers."
+    )
     verdict = Verdict(
         "exploding", f"The loss is {loss}", text, treatments("exploding", context.options), loss, stages[0].title
     )

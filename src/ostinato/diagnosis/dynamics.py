@@ -67,8 +67,11 @@ def jacobians(walk: Walk) -> Jacobians | None:
     row = int(walk.real.sum(0).argmax())
     width = sum(leaf[0, 0].numel() for leaf in walk.states)
     low, high = _STEPS
-    steps = int(min(high, walk.real[:, row].sum(), max(low, _WORK / (20 * width**3)), max(low, 40_000 / width)))
-    if width > _WIDEST or width == 0 or steps < 2:
+    if width > _WIDEST or width == 0:
+        return None
+    most = min(_WORK / (20 * width**3), 40_000 / width)
+    steps = min(high, int(walk.real[:, row].sum()), max(low, int(most)))
+    if steps < 2:
         return None
     at = walk.real[:, row].nonzero()[-steps:, 0]
     leaves = [leaf[at, row].repeat_interleave(width, 0).requires_grad_() for leaf in walk.states]
@@ -112,7 +115,7 @@ def motion(walk: Walk) -> Motion:
     alike = bool((apart <= _ALIKE * after[late].norm(dim=-1).mean(1).clamp_min(1e-12)).all())
     still = bool(np.nanmax(speed[late], initial=0.0) < _STILL) or float(after[late].abs().max()) < 1e-9
     heights = torch.where(real, after.abs(), 0.0).amax(-1).sum(1) / walk.real.sum(1).clamp_min(1)
-    quarter = max(1, len(heights) // 8)
+    quarter = max(1, len(heights) // 16)
     end, middle = float(heights[-quarter:].mean()), float(heights[len(heights) // 2 :][:quarter].mean())
     growth = end / middle if middle > 0 else 1.0
     whole = bool((walk.real.sum(0) == len(after)).all())

@@ -1,7 +1,8 @@
-"""What the loss says: whether inputs are used at all, whether a simple guess is as good, whether a target is given away."""
+"""What the loss says: whether inputs are used at all, a simple guess is as good, a target is given away."""
 
 from __future__ import annotations
 
+import contextlib
 import math
 from dataclasses import dataclass, field
 
@@ -75,10 +76,8 @@ def _simple(subject: Subject, stage: Stage, run: Run) -> dict[str, float]:
     if subject.apart is None or run.answer is None:
         return {}
     found = {}
-    try:
+    with contextlib.suppress(*_FAILS):  # a loss that takes no constant has no such rival
         found["the best constant"] = _best_constant(subject, run.answer)
-    except _FAILS:
-        pass  # a loss that takes no constant has no such rival
     last = last_inputs(subject, stage)
     if last is not None and run.answer.is_floating_point() and run.answer.shape[0] == len(last):
         tries = [_loss_of(subject, last[:, place], run.answer) for place in range(min(last.shape[1], _FEATURES))]
@@ -102,10 +101,10 @@ def _best_constant(subject: Subject, answer: Tensor) -> float:
     def closure() -> Tensor:
         search.zero_grad()
         loss = apart(guess.to(answer.dtype).expand(shape), targets)
-        loss.backward()
+        torch.autograd.backward(loss)
         return loss.detach()
 
-    search.step(closure)  # type: ignore[arg-type]
+    search.step(closure)  # type: ignore[no-untyped-call]
     with torch.no_grad():
         value = float(apart(guess.to(answer.dtype).expand(shape), targets))
     return value if math.isfinite(value) else math.inf
@@ -181,7 +180,7 @@ def _last_targets(subject: Subject, stage: Stage) -> Tensor | None:
 
 def _explained(values: Tensor, targets: Tensor) -> tuple[float, float]:
     """Return how much of the targets one input says, and how much would be too much."""
-    kinds = targets.unique()
+    kinds = torch.from_numpy(np.unique(targets.numpy()))
     if targets.shape[1] == 1 and (not targets.is_floating_point() or len(kinds) <= 2):
         if len(kinds) < 2:
             return 0.0, 1.0
@@ -200,11 +199,11 @@ def _neighbours(values: Tensor, classes: Tensor) -> float:
     """Return the share of rows whose class is that of all that have the same value, or of the next ones by value."""
     order = values.double().argsort(stable=True)
     sorted_values, sorted_classes = values.double()[order], classes[order]
-    distinct = len(sorted_values.unique())
-    if distinct <= max(2, len(values) // 4):  # categories: what most of a value's rows are
+    kinds = np.unique(sorted_values.numpy())
+    if len(kinds) <= max(2, len(values) // 4):  # categories: what most of a value's rows are
         right = sum(
-            int(torch.bincount(torch.unique(sorted_classes[sorted_values == value], return_inverse=True)[1]).max())
-            for value in sorted_values.unique()
+            int(np.unique(sorted_classes[sorted_values == float(value)].numpy(), return_counts=True)[1].max())
+            for value in kinds
         )
         return right / len(values)
     before, after = sorted_classes[:-1] == sorted_classes[1:], sorted_classes[1:] == sorted_classes[:-1]

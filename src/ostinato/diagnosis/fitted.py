@@ -37,7 +37,10 @@ def diagnose_fitted(
     Args:
         estimator: fitted; it is left as it is.
         data: as its `fit` takes it.
-        row, output, max_seconds, seed: as in `ostinato.diagnose`.
+        row: as in `ostinato.diagnose`, and so are the next three.
+        output: of that row.
+        max_seconds: that it may take.
+        seed: of what is drawn.
         scores: of the model beside its baselines; `None`: those of its fit.
 
     Raises:

@@ -39,9 +39,8 @@ class Flow:
 
     @property
     def factor(self) -> float:
-        """By how much the gradient is multiplied a step, on the average, as far as it reaches."""
-        seen = self.norms[: self.reach + 2]
-        seen = seen[seen > 0]
+        """By how much the gradient is multiplied a step, on the average."""
+        seen = self.norms[self.norms > 0]
         return float((seen[-1] / seen[0]) ** (1 / (len(seen) - 1))) if len(seen) > 1 else 1.0
 
 
@@ -58,7 +57,7 @@ def gradient_flow(subject: Subject, stage: Stage) -> Flow:
         found = list({id(each): each for call in calls for each in call.outputs if each.requires_grad}.values())
         loss = run.loss if run.loss.requires_grad else run.loss + 0 * read.sum()
         given = torch.autograd.grad(loss, found, retain_graph=True, allow_unused=True)
-        seeds = {id(each): seed for each, seed in zip(found, given, strict=True)}
+        seeds: dict[int, Tensor | None] = {id(each): seed for each, seed in zip(found, given, strict=True)}
         lasts = stage.last_outputs(calls)
         shares = stage.last_outputs([_replaced(call, seeds) for call in calls])
         if not any(bool((share != 0).any()) for share in shares):
@@ -146,13 +145,14 @@ def effective_memory(subject: Subject, stage: Stage, left: Any) -> Memory:
     """Change what is read at one distance after the other, by what another row read there, and see the output move.
 
     Args:
-        subject, stage: what is run, and whose input is changed.
+        subject: the model, the batch, the loss.
+        stage: whose input is changed.
         left: tells whether there is time for another distance.
     """
     longest = int(stage.lengths.max()) - 1
     places = np.unique(np.r_[np.arange(min(6, longest + 1)), np.geomspace(1, max(1, longest), _PLACES)].round())
     base, _ = answers_of(subject, stage, stage.xs)
-    moved, tried = [], []
+    moved, tried = list[float](), list[int]()
     for distance in places.astype(np.int64):
         if tried and not left():
             break

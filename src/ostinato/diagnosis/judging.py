@@ -23,7 +23,8 @@ _OFF = 0.05  # of an interval's promise
 _ANSWERS = 100
 _CUT = 0.1  # of the largest gradient, at the oldest step of a piece that goes on before
 _ORDER: tuple[Kind, ...] = (
-    "exploding", "padding", "leak", "learning rate too high", "truncation", "vanishing", "stuck", "growing", "saturated",
+    "exploding", "padding", "leak", "learning rate too high", "truncation", "vanishing", "stuck", "growing",
+    "saturated",
     "dead", "copies", "learning rate too low", "baseline", "overfitting", "coverage",
 )  # fmt: skip
 
@@ -102,7 +103,8 @@ def _vanishing(findings: Findings, each: StageFindings, say: Speaker) -> Verdict
     assert flow is not None
     text = (
         f"Beyond that, the loss's gradient by what was read is less than a thousandth of its largest: it is multiplied "
-        f"by {flow.factor:.2f} a step. The sequence has {say.steps(each.stage.steps)}; what lies farther back can hardly be "
+        f"by {flow.factor:.2f} a step. The sequence has {say.steps(each.stage.steps)}; what lies farther back "
+        f"can hardly be "
         "learned from."
     )
     if findings.far > _FAR:
@@ -118,7 +120,8 @@ def _truncated(findings: Findings, each: StageFindings, say: Speaker) -> Verdict
     assert flow is not None
     if flow.cut is not None and memory is not None and memory.moves_at(flow.cut):
         text = (
-            f"From {say.steps(flow.cut)} back on, the gradient is nothing at all, though changes of input there still move "
+            f"From {say.steps(flow.cut)} back on, the gradient is nothing at all, though changes of input there "
+            f"still move "
             f"the output (as far as {say.steps(memory.steps)}): the state is carried over, and cut from the gradient."
         )
         return Verdict(
@@ -128,7 +131,8 @@ def _truncated(findings: Findings, each: StageFindings, say: Speaker) -> Verdict
     norms = flow.norms
     if findings.context.continues and len(norms) > 1 and norms[-1] > _CUT * norms.max():
         text = (
-            f"At the oldest of {say.steps(len(norms))} the gradient still has {percent(norms[-1] / norms.max())} of its "
+            f"At the oldest of {say.steps(len(norms))} the gradient still has "
+            f"{percent(norms[-1] / norms.max())} of its "
             "largest norm, and the sequence goes on before it."
         )
         return Verdict(
@@ -156,7 +160,8 @@ def _of_layer(findings: Findings, each: StageFindings, layer: LayerFindings) -> 
         )
     if motion.grows:
         text = (
-            f"From the middle of the sequence to its end its largest numbers grow by a factor of {motion.growth:.2g}, to "
+            f"From the middle of the sequence to its end its largest numbers grow by a factor of "
+            f"{motion.growth:.2g}, to "
             f"{number(motion.size)}: of longer sequences than these nothing is known."
         )
         yield Verdict(
@@ -178,7 +183,8 @@ def _of_layer(findings: Findings, each: StageFindings, layer: LayerFindings) -> 
         title = f"{int(units.dead.sum())} of {count} units are dead"
         yield Verdict("dead", title, text, _advice(findings, "dead"), units.dead_share, where)
     if units.copies.sum() >= _LEAST and units.copied_share >= _FEW:
-        text = f"They move as another one does, up to scale and sign: of {count} units, {count - int(units.copies.sum())} differ."
+        differ = count - int(units.copies.sum())
+        text = f"They move as another one does, up to scale and sign: of {count} units, {differ} differ."
         title = f"{int(units.copies.sum())} of {count} units are copies of others"
         yield Verdict("copies", title, text, _advice(findings, "copies"), units.copied_share, where)
 
@@ -192,8 +198,10 @@ def _of_losses(findings: Findings) -> Iterator[Verdict]:
         worst = max(leak.answer, leak.loss)
         what = "the answer" if leak.answer > leak.loss else "the loss"
         text = (
-            f"Other values at {leak.padded:,} steps past the lengths of {leak.rows} rows move the answers of {leak.moved} of "
-            f"them, at most by {percent(leak.answer)} of their size, and the loss by {percent(leak.loss)}. They should move "
+            f"Other values at {leak.padded:,} steps past the lengths of {leak.rows} rows move the answers of "
+            f"{leak.moved} of "
+            f"them, at most by {percent(leak.answer)} of their size, and the loss by {percent(leak.loss)}. They "
+            f"should move "
             "nothing."
         )
         title = f"Padding leaks: a change past the length moves {what} by {percent(worst)}"
@@ -201,7 +209,8 @@ def _of_losses(findings: Findings) -> Iterator[Verdict]:
     given = findings.given
     if given is not None:
         text = (
-            f"Input {given.place} of the last step, without anything before it, gives {100 * given.share:.4g} % {given.words}: "
+            f"Input {given.place} of the last step, without anything before it, gives {100 * given.share:.4g} % "
+            f"{given.words}: "
             "it says what is to be found out, and a model that reads it learns nothing else."
         )
         title = f"Input {given.place} at the last step gives the target away"
@@ -228,7 +237,8 @@ def _of_rates(findings: Findings) -> Iterator[Verdict]:
         yield Verdict("learning rate too high", f"The learning rate {number(asked)} is too high", text, advice, asked)
     elif rates.too_low:
         text = (
-            f"In {rates.steps} steps the loss moves from {number(rates.start)} to {number(rates.runs[asked])} only; in a range "
+            f"In {rates.steps} steps the loss moves from {number(rates.start)} to {number(rates.runs[asked])} "
+            f"only; in a range "
             f"test it falls fastest at {number(rates.steepest)}."
         )
         advice = _advice(findings, "learning rate too low", rate=rates.steepest / 3)
@@ -248,7 +258,8 @@ def _of_rivals(findings: Findings) -> Iterator[Verdict]:
     rival = losses.rivals[best]
     if losses.model >= rival - (1 - _AS_GOOD) * abs(rival):
         text = (
-            f"The loss on this batch is {number(losses.model)}; {best} loses {number(rival)}: what was read so far does not "
+            f"The loss on this batch is {number(losses.model)}; {best} loses {number(rival)}: what was read so "
+            f"far does not "
             "help the model."
         )
         yield Verdict(

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from ostinato.diagnosis.flow import answer_at_end, answers_of
-from ostinato.diagnosis.stages import Run, Stage, watched
+from ostinato.diagnosis.stages import Stage, watched
 from ostinato.diagnosis.subject import Subject, tensors_in
 from ostinato.errors import UsageError
 
@@ -58,8 +58,8 @@ def lengths_given(lengths: Any) -> Tensor | None:
         ) from error
     if found.dim() != 1 or found.is_floating_point() or found.is_complex() or found.dtype is torch.bool:
         raise UsageError(
-            f"lengths has shape {tuple(found.shape)} and type {found.dtype}; expected whole numbers, one for each row of "
-            "the batch"
+            f"lengths has shape {tuple(found.shape)} and type {found.dtype}; expected whole numbers, one for each row "
+            "of the batch"
         )
     if not len(found) or int(found.min()) < 1:
         raise UsageError(f"lengths are {found.tolist()!r:.80}; expected one or more, each 1 or larger")
@@ -67,7 +67,7 @@ def lengths_given(lengths: Any) -> Tensor | None:
 
 
 def lengths_in(batch: Any) -> Tensor | None:
-    """Return what looks like the lengths of the rows of a batch: whole numbers, as many as rows, the largest all steps."""
+    """Return what looks like the lengths of a batch: whole numbers, as many as rows, the largest all steps."""
     for values in _whole_numbers(batch):
         rows, longest = len(values), int(values.max())
         if (
@@ -105,12 +105,12 @@ def _whole_numbers(value: Any) -> list[Tensor]:
     return []
 
 
-def padding_leak(subject: Subject, stage: Stage, run: Run) -> Leak | None:
+def padding_leak(subject: Subject, stage: Stage) -> Leak | None:
     """Change what stands past the lengths; return what moves, or `None` where there is no padding.
 
     Args:
-        subject, stage: what is run.
-        run: of the batch as it is.
+        subject: the model, the batch, the loss.
+        stage: the part whose lengths count.
     """
     longest = int(stage.lengths.max())
     if int(stage.lengths.min()) == longest and longest == stage.steps:
@@ -157,7 +157,7 @@ def _other(values: Tensor) -> Tensor:
     if values.is_floating_point():
         scale = float(values.double().std(correction=0)) or 1.0
         return values + 3 * scale * torch.randn_like(values) + scale
-    known = values.unique()
+    known = torch.from_numpy(np.unique(values.cpu().numpy())).to(values.device)
     return known[torch.randint(len(known), values.shape, device=values.device)]
 
 

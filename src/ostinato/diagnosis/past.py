@@ -42,8 +42,8 @@ def rows_of(history: Any) -> tuple[dict[str, float], ...]:
         except (TypeError, ValueError) as error:
             raise UsageError(f"history has a row that is no numbers ({error}); expected losses by epoch") from error
     raise UsageError(
-        f"history is of type {type(history).__name__}; expected that of a fit, rows with loss and validation_loss, or two "
-        "lists of the same length: the losses of training and of validation"
+        f"history is of type {type(history).__name__}; expected that of a fit, rows with loss and validation_loss, or "
+        "two lists of the same length: the losses of training and of validation"
     )
 
 

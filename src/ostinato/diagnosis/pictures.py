@@ -31,7 +31,8 @@ def panels_of(findings: Findings, row: int) -> Iterator[Panel]:
         yield Curve(
             "How far back a change of input moves the output", _floats(main.memory.distances),
             {"moves": _floats(main.memory.moved)}, f"{unit} before the last", "of the most", logarithmic=True,
-            note="What a row read there was exchanged for what another row read; 0.01 is taken as the end of the memory.",
+            note="What a row read there was exchanged for what another row read; "
+            "0.01 is taken as the end of the memory.",
         )  # fmt: skip
     yield from _of_the_fit(findings)
     for layer in main.layers[:_LAYERS]:
@@ -154,7 +155,8 @@ def _contributions(findings: Findings, unit: str) -> Panel:
     return Curve(
         "What each past step contributed to one output", _floats(np.arange(1 - steps, 1)),
         {"contribution": _floats(found.by_step)}, f"{unit} from the last", "contribution",
-        note=f"Output {found.output} of row {found.row}, {number(found.value)}: all steps together make the difference to "
+        note=f"Output {found.output} of row {found.row}, {number(found.value)}: all steps together make the "
+        f"difference to "
         f"{number(found.usual)}, that of the usual input (integrated gradients).",
     )  # fmt: skip
 
@@ -172,7 +174,8 @@ def _of_rates(findings: Findings) -> Iterator[Panel]:
         listed = ", ".join(f"{number(value)} at {number(rate)}" for rate, value in found.runs.items())
         note += f" After {found.steps} steps of one rate the loss is {listed}."
     yield Curve(
-        "Range test of the learning rate", _floats(x), {"loss": _floats(found.losses)}, "learning rate", "loss, smoothed",
+        "Range test of the learning rate", _floats(x), {"loss": _floats(found.losses)}, "learning rate",
+        "loss, smoothed",
         note=note.replace("drawn anew", "drawn again"), words=ticks,
     )  # fmt: skip
 

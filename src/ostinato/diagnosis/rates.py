@@ -184,7 +184,7 @@ def _trained(
             break
         lowest = min(lowest, value)
         losses.append(value)
-        loss.backward()
+        torch.autograd.backward(loss)
         if not bool(torch.isfinite(nn.utils.clip_grad_norm_(weights, clip or math.inf))):
             break
         optimizer.step()

@@ -129,7 +129,7 @@ class Diagnosis:
         """
         text = json.dumps(self.plain(), indent=1, allow_nan=False, ensure_ascii=False)
         if path is not None:
-            write_atomically(path, text.encode(errors="replace"))
+            write_atomically(Path(path), text.encode(errors="replace"))
         return text
 
     def to_html(self, path: str | Path) -> Path:

@@ -166,8 +166,7 @@ def _opened(call: Call, stage_or_module: Any, *, read: bool = False) -> tuple[Te
     """Return the sequence that a layer gave, or read, as `(time, batch, ...)`, and the lengths where it says them."""
     value = call.given if read else call.output[0]
     if isinstance(value, PackedSequence):
-        padded, lengths = pad_packed_sequence(value)
-        return padded, lengths
+        return pad_packed_sequence(value)
     module = stage_or_module.module if isinstance(stage_or_module, Stage) else stage_or_module
     if value.dim() == 2:
         value = value[:, None]

@@ -125,10 +125,19 @@ def scalar(loss: Any) -> Tensor:
 
 def _with_loss(model: nn.Module, batch: Any, loss: Any) -> Subject:
     pair = isinstance(batch, (tuple, list)) and len(batch) == 2
-    apart = Subject(model, batch, lambda own, given: loss(_output(own, given[0]), given[1]), loss)
+
+    def of_outputs(own: nn.Module, given: Any) -> Tensor:
+        found: Tensor = loss(_output(own, given[0]), given[1])
+        return found
+
+    apart = Subject(model, batch, of_outputs, loss)
     keras = type(loss).__module__.split(".")[0] == "keras" or getattr(loss, "__module__", "").startswith("keras.")
     if keras:  # Keras names the targets first
-        turned = lambda outputs, targets: loss(targets, outputs)  # noqa: E731
+
+        def turned(outputs: Any, targets: Any) -> Tensor:
+            found: Tensor = loss(targets, outputs)
+            return found
+
         apart = Subject(model, batch, lambda own, given: turned(_output(own, given[0]), given[1]), turned)
     if pair and (keras or isinstance(loss, nn.Module) or getattr(loss, "__module__", "").startswith("torch")):
         _try(apart)
@@ -192,7 +201,8 @@ def not_finite(batch: Any) -> str:
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             bad = ~torch.isfinite(tensor)
             first = tuple(int(place) for place in bad.nonzero()[0])
-            return f"{name} {tuple(tensor.shape)} has {int(bad.sum()):,} values that are NaN or infinite, the first at {first}"
+            count = f"{int(bad.sum()):,} values"
+            return f"{name} {tuple(tensor.shape)} has {count} that are NaN or infinite, the first at {first}"
     return ""
 
 

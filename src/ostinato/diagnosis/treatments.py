@@ -26,15 +26,18 @@ def _of_layers(kind: Kind, needed: int, rate: float | None) -> list[str]:
     memory = max(3, needed)
     found: dict[Kind, list[str]] = {
         "vanishing": [
-            f"Start the forget gate with the memory that the data needs: {_CELLS}.LSTMCell(..., longest_memory={memory}).",
+            f"Start the forget gate with the memory that the data needs: {_CELLS}.LSTMCell(..., "
+            f"longest_memory={memory}).",
             f"Take a gated or linear cell: {_CELLS}.LSTMCell, GRUCell, MinGRUCell or LRUCell.",
-            f"Start a plain cell so that it keeps what passes: {_CELLS}.RNNCell(..., recurrent_init='orthogonal'), or the "
+            f"Start a plain cell so that it keeps what passes: {_CELLS}.RNNCell(..., "
+            f"recurrent_init='orthogonal'), or the "
             "identity with rectified units, IRNNCell.",
             "Lead inputs around layers: ostinato.nn.Recurrent(cell, num_layers, skip='residual', norm='layer').",
         ],
         "exploding": [
             "Clip the gradient: torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0).",
-            f"Start again from orthogonal weights: {_CELLS}.RNNCell(..., recurrent_init='orthogonal'); or take a gated cell.",
+            f"Start again from orthogonal weights: {_CELLS}.RNNCell(..., recurrent_init='orthogonal'); or take "
+            f"a gated cell.",
             "Lower the learning rate, and scale inputs to about one.",
         ],
         "truncation": [
@@ -45,7 +48,8 @@ def _of_layers(kind: Kind, needed: int, rate: float | None) -> list[str]:
         "saturated": [
             "Lower the learning rate, or scale inputs to about one, so that gates are not driven to their ends.",
             f"Normalise within the step: {_CELLS}.LayerNormLSTMCell or LayerNormGRUCell.",
-            f"Start its bias again: reset_parameters(); for the forget gate {_CELLS}.LSTMCell(..., longest_memory={memory}).",
+            f"Start its bias again: reset_parameters(); for the forget gate {_CELLS}.LSTMCell(..., "
+            f"longest_memory={memory}).",
         ],
         "dead": [
             "Rectified units that died stay so: a smaller learning rate, or activation='tanh' or 'softplus'.",
@@ -71,7 +75,8 @@ def _of_layers(kind: Kind, needed: int, rate: float | None) -> list[str]:
         ],
         "overfitting": [
             "Keep the weights of the best epoch; stop when validation no longer improves.",
-            "Dropout between layers (ostinato.nn.Recurrent(..., dropout=0.2, variational=True)), weight_decay, fewer units, "
+            "Dropout between layers (ostinato.nn.Recurrent(..., dropout=0.2, variational=True)), weight_decay, "
+            "fewer units, "
             "or more data.",
         ],
         "coverage": ["Calibrate the intervals on data that was held out (conformal prediction)."],
@@ -105,14 +110,19 @@ def _of_estimators(kind: Kind, options: frozenset[str], needed: int, rate: float
             ("learning_rate", "Lower --learning-rate."),
             ("cell", "Take a gated cell, or one that normalises: --cell lstm-layernorm, gru-layernorm."),
         ],
-        "truncation": [("steps", "Read longer pieces: a larger --steps; the state is carried from one to the next already.")],
+        "truncation": [
+            ("steps", "Read longer pieces: a larger --steps; the state is carried from one to the next already."),
+        ],
         "saturated": [
             ("learning_rate", "Lower --learning-rate."),
             ("cell", "Normalise within the step: --cell lstm-layernorm or gru-layernorm."),
             ("weight_decay", "Hold the weights back: --weight-decay 0.0001."),
         ],
         "dead": [("hidden_size", "Fewer units: a smaller --hidden-size."), ("learning_rate", "Lower --learning-rate.")],
-        "copies": [("hidden_size", "Fewer units do the same: a smaller --hidden-size."), ("seed", "Another start: --seed.")],
+        "copies": [
+            ("hidden_size", "Fewer units do the same: a smaller --hidden-size."),
+            ("seed", "Another start: --seed."),
+        ],
         "stuck": [("learning_rate", "Lower --learning-rate and fit again."), ("cell", "Another --cell.")],
         "growing": [("cell", "Bound the state: --cell gru or lstm-layernorm.")],
         "padding": [],
@@ -123,10 +133,17 @@ def _of_estimators(kind: Kind, options: frozenset[str], needed: int, rate: float
             ("patience", "The weights of the best epoch are kept; a smaller --patience ends sooner."),
         ],
         "coverage": [
-            ("validation", "Intervals are fitted on the validation part: a larger --validation, or newer rows by `ostinato update`.")
+            (
+                "validation",
+                "Intervals are fitted on the validation part: a larger --validation, or newer rows (ostinato update).",
+            )
         ],
-        "learning rate too high": [("learning_rate", f"--learning-rate {rate:.1g}" if rate else "A smaller --learning-rate.")],
-        "learning rate too low": [("learning_rate", f"--learning-rate {rate:.1g}" if rate else "A larger --learning-rate.")],
+        "learning rate too high": [
+            ("learning_rate", f"--learning-rate {rate:.1g}" if rate else "A smaller --learning-rate.")
+        ],
+        "learning rate too low": [
+            ("learning_rate", f"--learning-rate {rate:.1g}" if rate else "A larger --learning-rate.")
+        ],
         "baseline": [
             ("epochs", "Train longer (--epochs, --max-seconds), or let `ostinato tune` search."),
             ("cell", "`ostinato compare` shows other cells beside it."),

@@ -137,13 +137,13 @@ def _all_steps(
     return ys.reshape(steps, rows, -1), after, gates
 
 
-class _Sigmoids(TorchDispatchMode):
+class _Sigmoids(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Keeps what sigmoids give: gates, whoever wrote the cell."""
 
     _OF = (torch.ops.aten.sigmoid, torch.ops.aten.sigmoid_, torch.ops.aten.hardsigmoid, torch.ops.aten.hardsigmoid_)
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.values: list[Tensor] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
