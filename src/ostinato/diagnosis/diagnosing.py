@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ostinato.data.frequency import SECOND, Frequency
+from ostinato.data.frequency import Frequency
 from ostinato.diagnosis.attribution import attention_of, contributions
 from ostinato.diagnosis.dynamics import jacobians, motion
 from ostinato.diagnosis.evidence import given_away, losses, said_by_far_inputs
@@ -234,9 +234,7 @@ def _title(model: Any) -> str:
 def _unit(step: str | None) -> StepUnit:
     if step is None:
         return StepUnit()
-    frequency = Frequency.parse(step)
-    sizes = {"us": 1 / SECOND, "elapsed": 1 / SECOND, "month": 30.44 * 86400, "business": 86400.0}
-    return StepUnit("steps", frequency.step * sizes[frequency.unit] if frequency.unit in sizes else None)
+    return StepUnit("steps", Frequency.parse(step).seconds)
 
 
 def _coverage(coverage: Mapping[float, float] | None) -> dict[float, float]:
