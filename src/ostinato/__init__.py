@@ -9,6 +9,7 @@ __version__ = "0.1.0.dev0"
 
 if TYPE_CHECKING:
     from ostinato import cells, data, engine, errors, nn, streaming, training
+    from ostinato.diagnosis import diagnose
     from ostinato.engine import compile, explain, scan  # noqa: A004
     from ostinato.nn import accelerate
     from ostinato.streaming import row_stepper, stepper
@@ -51,6 +52,7 @@ _HOMES = {
     "accelerate": "ostinato.nn",
     "compare": "ostinato.studies.comparing",
     "compile": "ostinato.engine",
+    "diagnose": "ostinato.diagnosis",
     "explain": "ostinato.engine",
     "scan": "ostinato.engine",
     "row_stepper": "ostinato.streaming",
@@ -80,6 +82,7 @@ __all__ = [
     "compare",
     "compile",
     "data",
+    "diagnose",
     "engine",
     "errors",
     "explain",

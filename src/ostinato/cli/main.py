@@ -9,7 +9,20 @@ import sys
 from collections.abc import Sequence
 
 from ostinato import __version__
-from ostinato.cli import compare, compose, demo, evaluate, fit, generate, predict, report, stream, tune, update
+from ostinato.cli import (
+    compare,
+    compose,
+    demo,
+    diagnose,
+    evaluate,
+    fit,
+    generate,
+    predict,
+    report,
+    stream,
+    tune,
+    update,
+)
 from ostinato.cli.by_source import by_source
 from ostinato.cli.interrupting import EXIT_CODE, interruptible
 from ostinato.cli.notes import notes_on_stderr
@@ -48,7 +61,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=cores, metavar="N", help="cores to use at most (those that are free now)")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
-    for verb in (fit, predict, evaluate, stream, generate, compose, update, report, compare, tune, demo):
+    for verb in (fit, predict, evaluate, stream, generate, compose, update, report, diagnose, compare, tune, demo):
         verb.add_parser(verbs)
     return parser
 

@@ -143,6 +143,14 @@ class Frequency:
         return np.asarray(months.astype(np.int64) // self.step)
 
     @property
+    def seconds(self) -> float | None:
+        """How long a step is, of months the mean; `None`: it is no time."""
+        if self.unit in ("us", "elapsed"):
+            return self.step / SECOND
+        days = {"month": 365.2425 / 12, "business": 1.0}.get(self.unit)
+        return None if days is None else self.step * days * DAY / SECOND
+
+    @property
     def seasons(self) -> tuple[int, ...]:
         """The usual season lengths in steps, the shortest first: a day and a week for hours, a year for months."""
         if self.unit in ("row", "integer"):

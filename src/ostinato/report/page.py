@@ -62,7 +62,7 @@ def render(summary: Summary, figure: Callable[[], Figure] | None = None, unmarke
         training=_svg(lambda: figures.training_curves(summary), "training and validation loss by epoch")
         if trained
         else None,
-        panels=[_panel(i, panel) for i, panel in enumerate(summary.panels)],
+        panels=[drawn_panel(i, panel) for i, panel in enumerate(summary.panels)],
     )
     return text
 
@@ -105,7 +105,7 @@ def _svg(draw: Callable[[], Figure], label: str) -> Markup:
     return Markup(figures.drawn(draw, label=label))
 
 
-def _panel(place: int, panel: Any) -> dict[str, Any]:
+def drawn_panel(place: int, panel: Any) -> dict[str, Any]:
     """Return a panel as the template takes it: its kind, the panel, and what is drawn of it."""
     kind = type(panel).__name__
     content: Any = None

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Protocol
 
-import numpy as np
+from ostinato.tasks.base.apart import overfitting
 
 _SEEN = {"\n": "↵", "\t": "⇥", "\r": "␍"}
 
@@ -38,11 +38,9 @@ def judge_training(record: Trained) -> str:
     done = rows[-1]["epoch"] if rows else 0  # of a long epoch there may be several rows
     epochs = f"{done:g} epoch{'' if done == 1 else 's'}"
     text = f"Training took {duration(record.seconds)} in all and ended after {epochs}: {record.stopped}."
-    validation = [row["validation_loss"] for row in rows]
-    if len(rows) < 3 or math.isnan(validation[-1]):
+    if len(rows) < 3 or math.isnan(rows[-1]["validation_loss"]):
         return text
-    best = min(validation)
-    if validation[-1] > 1.05 * best and rows[-1]["loss"] < rows[int(np.argmin(validation))]["loss"]:
+    if overfitting(rows) is not None:
         return (
             f"{text} After epoch {record.best_epoch:g} the validation loss rose while the training loss still fell, "
             "which is overfitting; the weights of that epoch are the ones kept."

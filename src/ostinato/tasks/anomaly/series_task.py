@@ -40,6 +40,7 @@ from ostinato.tasks.base.alarms import asked_words
 from ostinato.tasks.base.batches import padded
 from ostinato.tasks.base.holding_out import Held, Shares, cut, percent
 from ostinato.tasks.base.lines import columns_of, is_table
+from ostinato.tasks.base.steps import StepUnit
 from ostinato.tasks.base.suited import Suited
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Baselines, Model, Task, reading_of
@@ -309,6 +310,10 @@ class SeriesTask(Task[AnomalyParameters, SeriesRows, SeriesEncoder, SeriesExampl
         yield "labels", "known" if records.labelled else "none: what is usual is learned from all training rows"
         for name, part in parts.named().items():
             yield name, "none" if part is None else f"{len(part):,} rows"
+
+    def step_unit(self, model: Watching) -> StepUnit:
+        # without a calendar a step may be of numbers
+        return StepUnit("rows", model.encoder.frequency.seconds if model.encoder.cycles else None)
 
     def settings(self, model: Watching) -> Mapping[str, Any]:
         own = model.encoder

@@ -22,6 +22,7 @@ from ostinato.tasks.anomaly.measuring import ALARMS
 from ostinato.tasks.anomaly.parameters import AnomalyParameters
 from ostinato.tasks.anomaly.series_task import Labelled, SeriesTask
 from ostinato.tasks.base.holding_out import Held, Shares
+from ostinato.tasks.base.steps import StepUnit
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Baselines, Model, Task
 from ostinato.tasks.base.units import Units
@@ -160,6 +161,9 @@ class AnomalyTask(Task[AnomalyParameters, Any, Any, Any, Any]):
 
     def facts(self, model: Watching, parts: Held[Any], examples: Held[Any]) -> Iterable[tuple[str, str]]:
         return self._of(model.encoder).facts(model, parts, examples)
+
+    def step_unit(self, model: Watching) -> StepUnit:
+        return self._of(model.parameters).step_unit(model)
 
     def settings(self, model: Watching) -> Mapping[str, Any]:
         return self._of(model.encoder).settings(model)

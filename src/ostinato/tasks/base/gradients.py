@@ -19,7 +19,7 @@ def gradient_norms(xs: Tensor, lengths: Tensor, loss: Callable[[Tensor], Tensor]
     """Return the norm of the loss's gradient by what the stack reads, by how many steps before the end it was read.
 
     Args:
-        xs: what the stack reads, `(time, batch, features)`.
+        xs: what the stack reads, `(time, batch, features)`, or more dimensions of features.
         lengths: `(batch,)`.
         loss: of what is read, summed over the batch; it runs the network from the stack on.
 
@@ -29,8 +29,8 @@ def gradient_norms(xs: Tensor, lengths: Tensor, loss: Callable[[Tensor], Tensor]
     with torch.enable_grad():
         read = xs.detach().clone().requires_grad_()
         (gradient,) = torch.autograd.grad(loss(read), read)
-    norms = gradient.norm(dim=-1).double().numpy()
-    ago = lengths.numpy()[None] - 1 - np.arange(len(norms))[:, None]
+    norms = gradient.flatten(2).norm(dim=-1).double().cpu().numpy()
+    ago = lengths.cpu().numpy()[None] - 1 - np.arange(len(norms))[:, None]
     real = ago >= 0
     sums, counts = (np.bincount(ago[real], each, len(norms)) for each in (norms[real], np.ones(int(real.sum()))))
     kept = int((counts >= max(1.0, _SHARE * counts[0])).sum())
@@ -55,6 +55,30 @@ def gradient_panel(norms: Sequence[float] | NDArray[np.float64], *, step: str = 
         logarithmic=any(value > 0 for value in values),
         note=" ".join(filter(None, [judge_gradients(values), note])),
     )
+
+
+def gradient_reach(norms: Sequence[float] | NDArray[np.float64]) -> int:
+    """Return how many steps back gradients reach: the last place that has a thousandth of the largest norm.
+
+    >>> gradient_reach([1.0, 0.1, 0.01, 0.0001, 0.00001])
+    2
+    """
+    values = np.nan_to_num(np.asarray(norms, np.float64), nan=0.0)
+    felt = np.flatnonzero(values >= values.max(initial=0.0) / _RANGE)
+    return int(felt[-1]) if len(felt) and values.max() > 0 else 0
+
+
+def gradients_explode(norms: Sequence[float] | NDArray[np.float64]) -> bool:
+    """Tell whether norms grow with the distance, a thousandfold and more, and not at a few places only."""
+    values = np.asarray(norms, np.float64)
+    seen = values[values > 0]
+    if len(seen) < 3:
+        return False
+    if not np.isfinite(seen).all():
+        return True
+    ranks = np.argsort(np.argsort(seen))
+    rising = float(np.corrcoef(ranks, np.arange(len(seen)))[0, 1])
+    return bool(seen[-1] / seen[0] > _RANGE and rising > 0.7)
 
 
 def judge_gradients(norms: Sequence[float]) -> str:

@@ -14,6 +14,7 @@ from torch import nn
 from ostinato.errors import UsageError
 from ostinato.tasks.base.continuation import Continuation
 from ostinato.tasks.base.holding_out import Held, Shares, cut, percent
+from ostinato.tasks.base.steps import StepUnit
 from ostinato.tasks.base.suited import Suited
 from ostinato.tasks.base.summary import Better, Panel
 from ostinato.tasks.base.units import Units
@@ -247,6 +248,10 @@ class Task(Generic[P, R, C, E, D]):
     def panels(self, model: Model[P, C], records: R, examples: E, predicted: D) -> Iterable[Panel]:
         """Yield what a report shows of held-out records."""
         return ()
+
+    def step_unit(self, model: Model[P, C]) -> StepUnit:
+        """Return what one step of the recurrent layers is, and how long it takes, where that is known."""
+        return StepUnit()
 
     def answers(self, model: Model[P, C], records: R) -> Iterator[Mapping[str, Any]]:
         """Yield an answer for each record, as the command line prints it."""

@@ -19,6 +19,7 @@ from ostinato.tasks.base.class_units import class_units
 from ostinato.tasks.base.classes import class_measures
 from ostinato.tasks.base.holding_out import Held, Shares, cut, percent
 from ostinato.tasks.base.lines import columns_of, is_table
+from ostinato.tasks.base.steps import StepUnit
 from ostinato.tasks.base.suited import Suited
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Baselines, Model, Task, reading_of
@@ -154,6 +155,9 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
             "median by last activity": lambda: WaitsByActivity.fit(whole, "median"),
             "gradient boosting, same features": lambda: BoostedTrees.fit(whole, classes, counted, trees),
         }
+
+    def step_unit(self, model: Events) -> StepUnit:
+        return StepUnit("events")
 
     def settings(self, model: Events) -> Mapping[str, Any]:
         encoder = model.encoder

@@ -22,6 +22,7 @@ from ostinato.data import (
 from ostinato.errors import DataError, UsageError
 from ostinato.tasks.base.holding_out import Held, Shares
 from ostinato.tasks.base.lines import is_table
+from ostinato.tasks.base.steps import StepUnit
 from ostinato.tasks.base.summary import Panel as Shown
 from ostinato.tasks.base.task import Baselines, Model, Task, reading_of
 from ostinato.tasks.base.units import Units
@@ -301,6 +302,12 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
             "combination": combination_in_words(encoder.combination),
             "normalization": settings.normalization, "scaling": encoder.scaler.kind,
         }  # fmt: skip
+
+    def step_unit(self, model: Forecasting) -> StepUnit:
+        encoder, segment = model.encoder, model.encoder.settings.segment
+        seconds = encoder.frequency.seconds
+        name = "steps" if segment == 1 else f"steps of {segment} rows"
+        return StepUnit(name, None if seconds is None else segment * seconds)
 
     def panels(self, model: Forecasting, records: Rows, examples: Examples, predicted: Forecasts) -> Iterable[Shown]:
         fitted = Fitted.of(model)

@@ -14,6 +14,7 @@ from ostinato.errors import DataError, UsageError
 from ostinato.nn.by_name import TRANSFORMER
 from ostinato.tasks.base.holding_out import Held, Shares
 from ostinato.tasks.base.lines import is_path
+from ostinato.tasks.base.steps import StepUnit
 from ostinato.tasks.base.suited import Suited
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Baselines, Model, Task
@@ -173,6 +174,9 @@ class LanguageTask(Task[LanguageParameters, Texts, LanguageEncoder, Tokens, Loss
         """Say how many tokens are unknown: predicting "unknown" counts as right, so that a loss means little alone."""
         of = f"{model.encoder.level}s"
         return f"{100 * unknown_share(model, examples):.3g} % of the {of} unknown in training"
+
+    def step_unit(self, model: Language) -> StepUnit:
+        return StepUnit("tokens")
 
     def settings(self, model: Language) -> Mapping[str, Any]:
         parameters, encoder = model.parameters, model.encoder

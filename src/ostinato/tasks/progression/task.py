@@ -24,6 +24,7 @@ from ostinato.tasks.base.embeddings import embedding_panel
 from ostinato.tasks.base.holding_out import Held, Shares, percent
 from ostinato.tasks.base.patients import drawn_by_outcome
 from ostinato.tasks.base.resampling import intervals
+from ostinato.tasks.base.steps import StepUnit
 from ostinato.tasks.base.suited import Suited
 from ostinato.tasks.base.summary import Better, Panel
 from ostinato.tasks.base.task import Baselines, Model, Task, reading_of
@@ -257,6 +258,9 @@ class ProgressionTask(Task[ProgressionParameters, Patients, ProgressionEncoder, 
 
     def remarks(self, values: Mapping[str, Mapping[str, float]]) -> Sequence[str]:
         return (NOTICE,)
+
+    def step_unit(self, model: Progression) -> StepUnit:
+        return StepUnit("visits")
 
     def settings(self, model: Progression) -> Mapping[str, Any]:
         own = model.encoder

@@ -14,6 +14,7 @@ from torch import nn
 from ostinato.data.audio import Utterances, read_utterances
 from ostinato.errors import DataError, UsageError
 from ostinato.tasks.base.holding_out import Held, Shares, drawn_groups, percent
+from ostinato.tasks.base.steps import StepUnit
 from ostinato.tasks.base.suited import Suited
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Baselines, Task
@@ -196,6 +197,9 @@ class SpeechTask(Task[SpeechParameters, Utterances, SpeechEncoder, Spoken, Writt
             return None
         # a frame is there once its samples are; the last frame of a step is not waited for, but the next step is
         return float(settings.frame_length + (model.network.reduction - 1) * settings.frame_shift)
+
+    def step_unit(self, model: SpeechModel) -> StepUnit:
+        return StepUnit("frames", model.encoder.step * model.encoder.choices.subsampling)
 
     def settings(self, model: SpeechModel) -> Mapping[str, Any]:
         choices, found = model.encoder.choices, model.encoder.settings

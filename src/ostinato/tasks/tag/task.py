@@ -18,6 +18,7 @@ from ostinato.tasks.base.batches import RowBatches, read_in_batches
 from ostinato.tasks.base.classes import class_measures
 from ostinato.tasks.base.holding_out import Held, Shares, cut, percent
 from ostinato.tasks.base.lines import is_path
+from ostinato.tasks.base.steps import StepUnit
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Baselines, Model, Task
 from ostinato.tasks.base.units import Units
@@ -202,6 +203,9 @@ class TagTask(Task[TagParameters, Corpus, TagEncoder, Examples, list[Tags]]):
         yield "output", f"{output} under the constraints of {encoder.scheme}" if encoder.scheme else output
         if encoder.vectors is not None:
             yield "vectors", encoder.vectors.said
+
+    def step_unit(self, model: Tagger) -> StepUnit:
+        return StepUnit("tokens")
 
     def panels(self, model: Tagger, records: Corpus, examples: Examples, predicted: list[Tags]) -> Iterable[Panel]:
         return tag_panels(model, examples, predicted)

@@ -17,6 +17,7 @@ from ostinato.tasks.base.corpus_scores import corpus_parts, corpus_scores, metri
 from ostinato.tasks.base.holding_out import Held, Shares
 from ostinato.tasks.base.lines import is_path
 from ostinato.tasks.base.searching.search import Search
+from ostinato.tasks.base.steps import StepUnit
 from ostinato.tasks.base.suited import Suited
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Baselines, Model, Task
@@ -227,6 +228,9 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
             sizes = f"{len(encoder.source):,} source and {len(encoder.target):,} target {parameters.level}s"
         yield "vocabulary", sizes
         yield "tokens in training", f"{sum(map(len, train.sources)):,} source, {train.tokens:,} target"
+
+    def step_unit(self, model: Translation) -> StepUnit:
+        return StepUnit("tokens")
 
     def panels(self, model: Translation, records: Corpus, examples: Encoded, predicted: Translated) -> Iterable[Panel]:
         return translation_panels(languages_of(model), examples, predicted.texts, model.parameters.level)

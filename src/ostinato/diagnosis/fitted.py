@@ -1,0 +1,112 @@
+"""A fitted estimator and data, of any task, as what is diagnosed: its network, a batch, its loss, its history."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from torch import Tensor, nn
+
+from ostinato.diagnosis.diagnosing import measured
+from ostinato.diagnosis.findings import Clock, Context
+from ostinato.diagnosis.rates import optimizer_of
+from ostinato.diagnosis.result import Diagnosis
+from ostinato.diagnosis.subject import Subject, copied_batch, copied_model, undisturbed
+from ostinato.errors import DataError, UsageError
+from ostinato.options import parameters_of
+from ostinato.tasks.base.judging import MODEL, Scores, decisive
+from ostinato.tasks.base.task import reading_of
+
+_BATCHES = 4  # of which the one with most rows is taken: the last may be a small rest
+
+
+def diagnose_fitted(
+    estimator: Any,
+    data: Any,
+    *,
+    row: int = 0,
+    output: int | None = None,
+    max_seconds: float = 60.0,
+    seed: int = 0,
+    scores: Scores | None = None,
+) -> Diagnosis:
+    """Find out why a fitted model of any task learns or does not.
+
+    Args:
+        estimator: fitted; it is left as it is.
+        data: as its `fit` takes it.
+        row: as in `ostinato.diagnose`, and so are the next three.
+        output: of that row.
+        max_seconds: that it may take.
+        seed: of what is drawn.
+        scores: of the model beside its baselines; `None`: those of its fit.
+
+    Raises:
+        UsageError: there is no data, or the network has no recurrent layer.
+        DataError: the data cannot be read, or gives no batch.
+    """
+    if data is None:
+        raise UsageError("there is no data; give what the model is to be run on: diagnose(model, data)")
+    clock = Clock(max_seconds)
+    task, model = estimator.task, estimator._model()
+    records = task.read(model.parameters, data, reading_of(model))
+    examples = task.encode(model, records)
+    with undisturbed(seed):
+        source = task.batches(model, examples, training=False)
+        if source is None or len(source) == 0:
+            source = task.batches(model, examples, training=True)
+        if source is None or len(source) == 0:
+            raise DataError(f"{task.origin(records)} gives no batch to run the model on; give more data")
+        batch, continues = _a_batch(source)
+        objective = task.objective(model, examples)
+
+        def loss(network: nn.Module, given: Any) -> Tensor:
+            found: Tensor = objective(network, given, None).loss
+            return found
+
+        subject = Subject(copied_model(model.network).eval(), copied_batch(batch), loss)
+        parameters = model.parameters
+        context = Context(
+            title=f"{parameters.about.kind} on {task.origin(records)}",
+            unit=task.step_unit(model),
+            options=frozenset(parameter.name for parameter in parameters_of(type(parameters))),
+            history=tuple(asdict(each) for each in estimator.history_.rows),
+            rivals=dict(_rivals(scores or estimator.scores_, task)),
+            continues=continues,
+            **_coverage(scores or estimator.scores_),
+        )
+        make, rate = optimizer_of(parameters.optimizer, parameters.learning_rate)
+        return measured(subject, context, clock, None, row, output, make, rate, parameters.gradient_clip)
+
+
+def _a_batch(source: Any) -> tuple[Any, bool]:
+    """Return the largest of the first batches, and whether batches go on where the one before ended."""
+    first = [batch for _, batch in zip(range(_BATCHES), source.batches(0), strict=False)]
+    return first[0].data, any(batch.continues for batch in first)
+
+
+def _rivals(scores: Scores | None, task: Any) -> Iterator[tuple[str, str]]:
+    """Yield the baselines that are as good as the model, or better, by the measure that decides."""
+    if scores is None or len(scores.values) < 2:
+        return
+    measure = decisive(scores.values, task.decides)
+    mine, higher = scores.model.get(measure, math.nan), scores.better.get(measure) == "higher"
+    for name, row in scores.values.items():
+        other = row.get(measure, math.nan)
+        if name == MODEL or not math.isfinite(other) or not math.isfinite(mine):
+            continue
+        if (other >= mine) if higher else (other <= mine):
+            yield name, f"By {measure} it comes to {other:.4g}, the model to {mine:.4g}, on {scores.protocol}."
+
+
+def _coverage(scores: Scores | None) -> dict[str, Any]:
+    if scores is None:
+        return {}
+    found = {
+        float(name.removeprefix("coverage ").removesuffix(" %")) / 100: value / 100
+        for name, value in scores.model.items()
+        if name.startswith("coverage ") and math.isfinite(value)
+    }
+    return {"coverage": found, "answers": scores.count}

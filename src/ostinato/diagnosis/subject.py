@@ -1,0 +1,230 @@
+"""What is diagnosed: a copy of a model, a batch, and its loss, run as often as is needed with nothing left behind."""
+
+from __future__ import annotations
+
+import copy
+import random
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ostinato.errors import EngineWarning, UsageError
+
+LossOfModel: TypeAlias = Callable[[nn.Module, Any], Tensor]
+_WRONG_CALL = (TypeError, AttributeError)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A copy of the model in evaluation mode, the batch, and the loss as a function of both.
+
+    Args:
+        model: the copy.
+        batch: what it is run on, a copy too.
+        whole: the loss of a model and a batch.
+        apart: the loss of outputs and targets, where it was given so; the batch is then a pair.
+    """
+
+    model: nn.Module
+    batch: Any
+    whole: LossOfModel
+    apart: Callable[[Any, Any], Tensor] | None = None
+
+    def loss(self, model: nn.Module | None = None, batch: Any = None) -> Tensor:
+        """Run the model and return the loss, a tensor without dimensions.
+
+        Raises:
+            UsageError: the loss is no scalar tensor.
+        """
+        return scalar(self.whole(self.model if model is None else model, self.batch if batch is None else batch))
+
+    @property
+    def inputs(self) -> Any:
+        """What the model reads, as far as it can be told from targets."""
+        if self.apart is not None or (isinstance(self.batch, (tuple, list)) and len(self.batch) == 2):
+            return self.batch[0]
+        return self.batch
+
+    @property
+    def targets(self) -> Any:
+        """What the outputs are compared with; `None`: it cannot be told."""
+        return self.batch[1] if self.apart is not None else None
+
+
+def subject_of(model: Any, batch: Any, loss: Any) -> Subject:
+    """Return what is diagnosed, checked.
+
+    Raises:
+        UsageError: the model is no module, has no parameters or cannot be copied; the loss is no function, or runs on
+            neither `(model, batch)` nor `(outputs, targets)`.
+    """
+    if not isinstance(model, nn.Module):
+        raise UsageError(
+            f"model is of type {type(model).__name__}; expected a torch.nn.Module, or a fitted estimator of ostinato "
+            "with its data: diagnose(estimator, data)"
+        )
+    if next(model.parameters(), None) is None:
+        raise UsageError(f"{type(model).__name__} has no parameters, so there is nothing that it could learn")
+    if not callable(loss):
+        raise UsageError(
+            f"loss is {loss!r:.80}; expected a function of (model, batch), or of (outputs, targets) with "
+            "batch=(inputs, targets)"
+        )
+    copied = copied_model(model)
+    return _with_loss(copied.eval(), copied_batch(batch), loss)
+
+
+def copied_model(model: nn.Module) -> nn.Module:
+    """Return a copy that shares nothing with the model.
+
+    Raises:
+        UsageError: it cannot be copied.
+    """
+    try:
+        return copy.deepcopy(model)
+    except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:
+        raise UsageError(
+            f"{type(model).__name__} cannot be copied ({' '.join(str(error).split()):.120}), and a diagnosis runs on a "
+            "copy only; keep tensors that were computed with gradients out of its attributes, or detach them"
+        ) from error
+
+
+def copied_batch(batch: Any) -> Any:
+    """Return a copy of a batch; tensors that were computed with gradients lose them."""
+    if isinstance(batch, Tensor):
+        return batch.detach().clone()
+    if isinstance(batch, tuple) and hasattr(batch, "_fields"):
+        return type(batch)(*(copied_batch(each) for each in batch))
+    if isinstance(batch, (tuple, list)):
+        return type(batch)(copied_batch(each) for each in batch)
+    if isinstance(batch, dict):
+        return {name: copied_batch(each) for name, each in batch.items()}
+    return copy.deepcopy(batch)
+
+
+def scalar(loss: Any) -> Tensor:
+    """Return a loss without dimensions.
+
+    Raises:
+        UsageError: it is no tensor, or has more than one number.
+    """
+    if not isinstance(loss, Tensor):
+        raise UsageError(
+            f"the loss gave a {type(loss).__name__}; expected a tensor of one number (leave out .item() and .numpy())"
+        )
+    if loss.numel() != 1:
+        raise UsageError(f"the loss gave a tensor {tuple(loss.shape)}; expected one number: take its mean")
+    return loss.reshape(())
+
+
+def _with_loss(model: nn.Module, batch: Any, loss: Any) -> Subject:
+    pair = isinstance(batch, (tuple, list)) and len(batch) == 2
+
+    def of_outputs(own: nn.Module, given: Any) -> Tensor:
+        found: Tensor = loss(_output(own, given[0]), given[1])
+        return found
+
+    apart = Subject(model, batch, of_outputs, loss)
+    keras = type(loss).__module__.split(".")[0] == "keras" or getattr(loss, "__module__", "").startswith("keras.")
+    if keras:  # Keras names the targets first
+
+        def turned(outputs: Any, targets: Any) -> Tensor:
+            found: Tensor = loss(targets, outputs)
+            return found
+
+        apart = Subject(model, batch, lambda own, given: turned(_output(own, given[0]), given[1]), turned)
+    if pair and (keras or isinstance(loss, nn.Module) or getattr(loss, "__module__", "").startswith("torch")):
+        _try(apart)
+        return apart
+    whole = Subject(model, batch, loss)
+    try:
+        _try(whole)
+    except _WRONG_CALL as first:
+        if not pair:
+            raise _unfit(first, None) from first
+        try:
+            _try(apart)
+        except _WRONG_CALL as second:
+            raise _unfit(first, second) from second
+        return apart
+    return whole
+
+
+def _output(model: nn.Module, inputs: Any) -> Any:
+    """Return a model's output for inputs that stand for one argument or, in a tuple, for several."""
+    if isinstance(inputs, tuple) and not hasattr(inputs, "_fields"):
+        return model(*inputs)
+    return model(**inputs) if isinstance(inputs, dict) else model(inputs)
+
+
+def _try(subject: Subject) -> None:
+    with torch.no_grad():
+        subject.loss()
+
+
+def _unfit(first: Exception, second: Exception | None) -> UsageError:
+    said = f"loss(model, batch) raised {type(first).__name__}: {' '.join(str(first).split()):.120}"
+    if second is not None:
+        said += f"; loss(model(inputs), targets) raised {type(second).__name__}: {' '.join(str(second).split()):.120}"
+    return UsageError(
+        f"{said}; expected a loss of (model, batch), or of (outputs, targets) with batch=(inputs, targets)"
+    )
+
+
+# --- what a batch holds ----------------------------------------------------------------------------------------------
+
+
+def tensors_in(value: Any, name: str = "batch") -> Iterator[tuple[str, Tensor]]:
+    """Yield all tensors of a batch with where they stand."""
+    if isinstance(value, Tensor):
+        yield name, value
+    elif isinstance(value, Mapping):
+        for key, each in value.items():
+            yield from tensors_in(each, f"{name}[{key!r}]")
+    elif isinstance(value, (tuple, list)):
+        for place, each in enumerate(value):
+            yield from tensors_in(each, f"{name}[{place}]")
+    elif is_dataclass(value) and not isinstance(value, type):
+        for one in fields(value):
+            yield from tensors_in(getattr(value, one.name, None), f"{name}.{one.name}")
+
+
+def not_finite(batch: Any) -> str:
+    """Return where a batch has numbers that are none, or infinite, in words; empty: nowhere."""
+    for name, tensor in tensors_in(batch):
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            bad = ~torch.isfinite(tensor)
+            first = tuple(int(place) for place in bad.nonzero()[0])
+            count = f"{int(bad.sum()):,} values"
+            return f"{name} {tuple(tensor.shape)} has {count} that are NaN or infinite, the first at {first}"
+    return ""
+
+
+# --- nothing is left behind ------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def undisturbed(seed: int) -> Iterator[None]:
+    """Draw random numbers from a seed within, and go on as if none had been drawn; keep the engine's notes quiet."""
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - the caller's, to be put back
+    try:
+        with (
+            torch.random.fork_rng(),
+            warnings.catch_warnings(),
+            torch.enable_grad(),
+            torch.backends.cudnn.flags(enabled=False),  # its layers have no gradient in evaluation mode
+        ):
+            warnings.simplefilter("ignore", EngineWarning)
+            torch.manual_seed(seed)
+            random.seed(seed)
+            np.random.seed(seed % 2**32)  # noqa: NPY002 - a model may draw from it
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
