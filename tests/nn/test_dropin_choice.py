@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import ostinato
-from ostinato.nn.dropin import layers
+from ostinato.nn.dropin import layers, quick
 
 
 @pytest.fixture
@@ -19,7 +19,15 @@ def scans(monkeypatch) -> Counter[str]:
         counted[type(cell).__name__] += 1
         return run(cell, *args, **kwargs)
 
+    quickly = quick.scan_quickly
+
+    def counting_quickly(*args, **kwargs):
+        done = quickly(*args, **kwargs)
+        counted["quickly"] += done is not None
+        return done
+
     monkeypatch.setattr(layers, "scan_checked", counting)
+    monkeypatch.setattr(quick, "scan_quickly", counting_quickly)
     return counted
 
 

@@ -194,7 +194,7 @@ def contract(known: Products, a: Tensor, b: Tensor) -> Tensor:
 
 def run_threads(address: int, run: Any, block: Any, threads: int) -> None:
     """Enter a compiled function from several threads; each takes on shares of the work until none is left."""
-    team = None if _forked else openmp_team()
+    team = openmp_team() if teams() else None
     if team is not None:
         team(address, ctypes.addressof(block), threads, 0)
         return
@@ -202,6 +202,11 @@ def run_threads(address: int, run: Any, block: Any, threads: int) -> None:
     run(block)
     for future in futures:
         future.result()
+
+
+def teams() -> bool:
+    """Tell whether OpenMP's threads can be used."""
+    return not _forked and openmp_team() is not None
 
 
 @cache
