@@ -31,6 +31,7 @@ import ostinato
 from common import keep, machine, table
 from engine_cells import SLSTM, LayerNormLSTM, Size, walk
 from engine_timing import difference
+from ostinato.nn.dropin import choice
 
 TURN_SECONDS = 0.004
 FEWEST_TURNS = 3
@@ -41,7 +42,7 @@ Step = Callable[[], list[Tensor]]
 
 
 class MinimalGatedCell(nn.Module):
-    """One gate for all (G.-B. Zhou et al., "Minimal gated unit for recurrent neural networks", 2016, equations 6 to 8)."""
+    """One gate for all (G.-B. Zhou et al., "Minimal gated unit for recurrent neural networks", 2016, section 3)."""
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__()
@@ -79,7 +80,7 @@ def layers(kind: str, size: Size, backward: bool) -> tuple[Step, Step]:
     ours = getattr(ostinato.nn, kind)(size.inputs, size.hidden)
     ours.load_state_dict(theirs.state_dict())
     xs = torch.randn(size.steps, size.batch, size.inputs)
-    return step(ours, xs, lambda: ours(xs)[0], backward), step(theirs, xs, lambda: theirs(xs)[0], backward)
+    return step(ours, lambda: ours(xs)[0], backward), step(theirs, lambda: theirs(xs)[0], backward)
 
 
 def packed(kind: str, size: Size, backward: bool) -> tuple[Step, Step]:
@@ -96,7 +97,7 @@ def packed(kind: str, size: Size, backward: bool) -> tuple[Step, Step]:
         found: Tensor = layer(given)[0].data
         return found
 
-    return step(ours, xs, partial(run, ours), backward), step(theirs, xs, partial(run, theirs), backward)
+    return step(ours, partial(run, ours), backward), step(theirs, partial(run, theirs), backward)
 
 
 def cells(kind: type[nn.Module], size: Size, backward: bool) -> tuple[Step, Step]:
@@ -104,12 +105,12 @@ def cells(kind: type[nn.Module], size: Size, backward: bool) -> tuple[Step, Step
     cell = kind(size.inputs, size.hidden)
     xs = torch.randn(size.steps, size.batch, size.inputs)
     return (
-        step(cell, xs, lambda: ostinato.scan(cell, xs)[0], backward),
-        step(cell, xs, lambda: walk(cell, xs), backward),
+        step(cell, lambda: ostinato.scan(cell, xs)[0], backward),
+        step(cell, lambda: walk(cell, xs), backward),
     )
 
 
-def step(module: nn.Module, xs: Tensor, run: Callable[[], Tensor], backward: bool) -> Step:
+def step(module: nn.Module, run: Callable[[], Tensor], backward: bool) -> Step:
     """Return a step that gives outputs and gradients; the gradient of the outputs is made once."""
     parameters = list(module.parameters())
     cotangents: list[Tensor] = []
@@ -256,6 +257,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--gflop", type=float, default=20.0, help="of a training step of an LSTM, at most")
     parser.add_argument("--seconds", type=float, default=600.0, help="for all measurements together")
     parser.add_argument("--forward", action="store_true", help="without gradients")
+    parser.add_argument(
+        "--engine", action="store_true", help="every call through the engine, also where `choice` would not"
+    )
     parser.add_argument("--keep", action="store_true", help="keep the tables in benchmarks/results/sizes.md")
     return parser.parse_args()
 
@@ -266,6 +270,8 @@ def main() -> None:
     unknown = [name for name in given.kinds.split(",") if name not in KINDS]
     if unknown:
         sys.exit(f"--kinds has {', '.join(unknown)}; expected some of {', '.join(KINDS)}")
+    if given.engine:
+        choice.pays = lambda *_: True  # type: ignore[assignment]
     sizes = given.only or list(drawn(given.seed, given.sizes, given.gflop))
     cases = [
         (KINDS[name], size, int(threads))
@@ -278,7 +284,8 @@ def main() -> None:
         lines.append(measure(*case, max(0.0, left * 0.8), not given.forward))
         print(" | ".join(lines[-1].row()), file=sys.stderr, flush=True)
     processor = next(
-        (line.split(":")[1].strip() for line in _text("/proc/cpuinfo").splitlines() if line.startswith("model name")), ""
+        (line.split(":")[1].strip() for line in _text("/proc/cpuinfo").splitlines() if line.startswith("model name")),
+        "",
     )
     what = "forward" if given.forward else "forward and backward"
     head = ["what", "threads", "batch x steps x input x hidden", "GFLOP (LSTM)", "ours, ms", "theirs, ms", "ratio"]

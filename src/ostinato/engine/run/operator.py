@@ -174,6 +174,7 @@ class _Scan(torch.autograd.Function):
 
 
 def version(tensor: Tensor) -> int:
+    """Return how often a tensor was changed in place, as autograd counts it."""
     return 0 if tensor.is_inference() else tensor._version
 
 
@@ -193,6 +194,7 @@ def joined(saved: Sequence[Any], unread: Sequence[Any], *, unchanged: bool) -> l
 
 
 def renamed(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Return tensors under other names, as far as gradients pass through them."""
     return [tensor.view_as(tensor) if tensor.requires_grad else tensor for tensor in tensors]
 
 

@@ -1,6 +1,7 @@
 """Regular calls with little around them: no lengths, no resets, nothing that watches, memory as it is read.
 
-It is the same plan and the same kernels as in `operator`; what is left out is arranging a call that was arranged before.
+It is the same plan and the same kernels as in `operator`; what is left out is arranging a call that was arranged
+before.
 """
 
 from __future__ import annotations
@@ -15,8 +16,6 @@ from ostinato.engine.backends.calls import ScanCall, dense
 from ostinato.engine.backends.executable import Executable
 from ostinato.engine.run.batches import is_batched, over_batch
 from ostinato.engine.run.operator import joined, references, renamed, version
-
-_hooks_on_saved = torch._C._autograd._top_saved_tensors_default_hooks
 
 
 def scan_quickly(
@@ -46,13 +45,13 @@ def scan_quickly(
         y, lasts, _ = forward(parameters, dense(x), starts, seed)
         return (y, *lasts)
     backward = executable.quick_backward(steps, batch, reverse, stacked=stacked)
-    if backward is None or _hooks_on_saved(True) is not None:
+    if backward is None:
         return None
     if executable.reads_x and not x.is_contiguous():
         # as torch.nn does: what it transposes it copies, and the user's own may be changed afterwards
         x = x.contiguous()
     options = _Options(executable, number, forward, backward, len(parameters), reverse, stacked, seed)
-    results: tuple[Tensor, ...] = _Quick.apply(options, dense(x), *parameters, *starts)  # type: ignore[no-untyped-call]
+    results: tuple[Tensor, ...] = _apply(options, dense(x), *parameters, *starts)
     return results
 
 
@@ -101,15 +100,16 @@ class _Quick(torch.autograd.Function):
         *saved, chunk = ctx.saved_tensors  # asked for once: gradient checkpointing gives them once
         twice = torch.is_grad_enabled()
         x, *tensors = joined(saved, ctx.unread, unchanged=twice)
-        if twice:
-            found = _differentiable(options, x, tensors, grads)
-        else:
-            found = _gradients(options, chunk, x, tensors, grads)
+        found = _differentiable(options, x, tensors, grads) if twice else _gradients(options, chunk, x, tensors, grads)
         wanted = options.executable.plan.signature.gradients
         spread = iter(found)
-        every = [next(spread) if needed else None for needed in wanted]
+        every = [next(spread, None) if needed else None for needed in wanted]
         count = options.count
         return (None, every[count], *every[:count], *every[count + 1 : len(tensors) + 1])
+
+
+# what `_Quick.apply` comes to where no transform of functions is active, which is known here; it takes longer
+_apply = super(torch.autograd.Function, _Quick).apply
 
 
 def _gradients(
@@ -123,9 +123,10 @@ def _gradients(
     dtype, count = chunk.dtype, options.count
     dy = None if grads[0] is None else dense(grads[0].to(dtype))
     dlast = [None if grad is None else grad.to(dtype).contiguous() for grad in grads[1:]]
-    weights, dx, dstates = options.backward(tensors[:count], x, chunk, dy, dlast, options.seed)
+    states = len(tensors) > count
+    weights, dx, dstates = options.backward(tensors[:count], x, chunk, dy, dlast, options.seed, states=states)
     wanted = options.executable.plan.signature.gradients
-    return [grad for grad, needed in zip((*weights, dx, *dstates), wanted, strict=True) if needed]
+    return [grad for grad, needed in zip((*weights, dx, *dstates), wanted, strict=False) if needed]
 
 
 def _as_call(options: _Options, x: Tensor, tensors: Sequence[Tensor]) -> ScanCall:

@@ -1,9 +1,9 @@
 """Calls of a layer that is as it was: its plans are known, and what they depend on is compared object by object.
 
 What is looked at each time: the layer's class, settings, mode and parameters (the objects themselves, their shapes,
-types, places in memory and whether they want gradients), the sequences and the state, and whatever of PyTorch's watches,
-traces or transforms a call. Weights are read where they lie at every call, so changing them in place needs no watching.
-Anything else than before takes the longer way, which tells what is new.
+types, places in memory and whether they want gradients), the sequences and the state, and whatever of PyTorch's
+watches, traces or transforms a call. Weights are read where they lie at every call, so changing them in place needs no
+watching. Anything else than before takes the longer way, which tells what is new.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Sequence
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -59,6 +59,14 @@ class _Weight:
         self.name, self.parameter, self.shape = name, parameter, parameter.shape
 
 
+class _Plan(NamedTuple):
+    """Of one layer in one direction."""
+
+    ready: Ready
+    order: list[int]
+    """Which of all parameters the plan takes, in its own order."""
+
+
 class Known:
     """What is known of a layer: how it was, and its plans."""
 
@@ -70,7 +78,7 @@ class Known:
         self.dtype = self.weights[0].parameter.dtype
         self.each = len(layer._all_weights[0])
         self.ways = 2 if layer.bidirectional else 1
-        self.plans: dict[Any, list[Ready] | None] = {}
+        self.plans: dict[Any, list[_Plan]] = {}
         self.judge: Any = None
         self.pays: dict[Any, bool] = {}
 
@@ -92,34 +100,30 @@ class Known:
         grad = torch.is_grad_enabled()
         if not self._gains(layer, xs, grad):
             return LEFT_TO_TORCH
-        key = (grad and given.requires_grad, grad and [p.requires_grad for p in parameters], is_wanted())
-        found = self.plans.get(_hashed(key))
+        found = self.plans.get(_wishes(grad, given, parameters, starts))
         if found is None:
             return None
         return self._walk(layer, found, parameters, xs, starts, grad, batched)
 
-    def learn(self, layer: nn.RNNBase, walks: Sequence[Walk], xs: Tensor) -> None:
-        """Keep the plans of a call that went the longer way, `(time, batch, features)`."""
-        grad = torch.is_grad_enabled()
-        key = _hashed((
-            grad and xs.requires_grad, grad and [weight.parameter.requires_grad for weight in self.weights], is_wanted()
-        ))  # fmt: skip
+    def learn(self, layer: nn.RNNBase, walks: Sequence[Walk], xs: Tensor, starts: Sequence[Tensor]) -> None:
+        """Keep the plans of a call that went the longer way, `(time, batch, features)`, from a state if it had one."""
+        key = _wishes(torch.is_grad_enabled(), xs, [weight.parameter for weight in self.weights], starts)
         if key in self.plans or len(self.plans) >= _MOST_PLANS:
             return
         batch, plans = xs.shape[1], []
         widths = (layer.proj_size or layer.hidden_size, layer.hidden_size)[: 2 if layer.mode == "LSTM" else 1]
-        wanted = grad and any(key[1]) if key[1] else False
         for place, walk in enumerate(walks):
             sequences = xs
             if place >= self.ways:  # of a layer above the first: the outputs of the one below
-                width = self.ways * widths[0]
-                sequences = xs.new_zeros((1, batch, width)).requires_grad_(bool(wanted or key[0]))
-            state = tuple(xs.new_zeros((batch, width)) for width in widths)
+                sequences = xs.new_zeros((1, batch, self.ways * widths[0])).requires_grad_(any(key[:-1]))
+            state = tuple(xs.new_zeros((batch, width)).requires_grad_(key[1]) for width in widths)
             step = walk.ready()
             ready = find(step, step, sequences, state)
             if not isinstance(ready, Ready):
                 return
-            plans.append(ready)
+            names = [name.partition("_l")[0] for name in layer._all_weights[place]]
+            order = [place * self.each + names.index(name) for name in ready.executable.plan.signature.parameters]
+            plans.append(_Plan(ready, order))
         self.plans[key] = plans
 
     def _parameters(self, kept: dict[str, Any]) -> list[Tensor] | None:
@@ -193,13 +197,13 @@ class Known:
         return known
 
     def _walk(
-        self, layer: nn.RNNBase, plans: list[Ready], parameters: list[Tensor], xs: Tensor, starts: Sequence[Tensor],
+        self, layer: nn.RNNBase, plans: list[_Plan], parameters: list[Tensor], xs: Tensor, starts: Sequence[Tensor],
         grad: bool, batched: bool,
     ) -> Any:  # fmt: skip
         lasts: list[Sequence[Tensor]] = []
         only = len(plans) == 1
         given: list[Tensor] = []
-        for place, ready in enumerate(plans):
+        for place, (ready, order) in enumerate(plans):
             way = place % self.ways
             if not way:
                 if place:
@@ -208,7 +212,7 @@ class Known:
                         xs = functional.dropout(xs, layer.dropout)
                 given = []
             done = scan_quickly(
-                ready.executable, ready.number, parameters[place * self.each : (place + 1) * self.each], xs,
+                ready.executable, ready.number, [parameters[index] for index in order], xs,
                 starts if only else [start[place : place + 1] for start in starts], reverse=way == 1,
                 save=grad and ready.executable.plan.backward is not None, stacked=True,
             )  # fmt: skip
@@ -225,8 +229,12 @@ class Known:
         return ys, (tuple(state) if len(state) == 2 else state[0])
 
 
-def _hashed(key: Any) -> Any:
-    return key[0], tuple(key[1]) if key[1] else (), key[2], torch.is_grad_enabled()
+def _wishes(grad: bool, xs: Tensor, parameters: Sequence[Tensor], starts: Sequence[Tensor]) -> tuple[bool, ...]:
+    """Return what a plan depends on beside the layer: of which tensors gradients are wanted; pieces."""
+    if not grad:
+        return (False, False, is_wanted())
+    state = any(start.requires_grad for start in starts)
+    return (xs.requires_grad, state, *[parameter.requires_grad for parameter in parameters], is_wanted())
 
 
 _known: dict[int, tuple[Any, Known]] = {}
@@ -239,13 +247,14 @@ def known_of(layer: nn.RNNBase) -> Known | None:
     return found[1] if found is not None and found[0]() is layer else None
 
 
-def learn(layer: nn.RNNBase, walks: Sequence[Walk], xs: Tensor) -> None:
+def learn(layer: nn.RNNBase, walks: Sequence[Walk], xs: Tensor, starts: Sequence[Tensor]) -> None:
     """Keep what a call by the longer way has found, if the layer is plain."""
     known = known_of(layer)
     if known is None or _settings(layer.__dict__) != known.settings or known._parameters(layer.__dict__) is None:
         table = layer._parameters
         names = [name for walk in layer._all_weights for name in walk]
-        plain = all(type(table.get(name)) is nn.Parameter for name in names) and len(names) == len(table)
+        tied = len({id(table.get(name)) for name in names}) < len(names)
+        plain = not tied and all(type(table.get(name)) is nn.Parameter for name in names) and len(names) == len(table)
         if not plain or layer._modules or not plain_now():
             _known.pop(id(layer), None)
             return
@@ -253,4 +262,4 @@ def learn(layer: nn.RNNBase, walks: Sequence[Walk], xs: Tensor) -> None:
         known = Known(layer)
         _known[number] = (weakref.ref(layer, lambda _: _known.pop(number, None)), known)
     if plain_now():
-        known.learn(layer, walks, xs)
+        known.learn(layer, walks, xs, starts)

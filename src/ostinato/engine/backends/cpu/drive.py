@@ -1,8 +1,8 @@
 """All that a call does, worked off by one compiled function: weights laid out, loops entered, gradients summed.
 
 A program is an array of 64-bit words: `[relocations, jobs, word of the first job]`, then for each relocation `(word,
-base, offset)`, then the jobs, each of `JOB` words, then the argument blocks that jobs point to. A relocation sets a word
-to `bases[base] + offset`: whatever differs from call to call is a base, so that a program is written once.
+base, offset)`, then the jobs, each of `JOB` words, then the argument blocks that jobs point to. A relocation sets a
+word to `bases[base] + offset`: whatever differs from call to call is a base, so that a program is written once.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ JOB = 8
 """Words of a job: its kind, then its arguments."""
 PACK, CALL, TEAM, SUM, COPY = range(5)
 """`PACK`: the arguments of `define_pack`. `CALL`: a function, its block. `TEAM`: OpenMP's entry, a function, its block,
-threads. `SUM`: rows that lie one after the other, how many, numbers in each, where their sum goes. `COPY`: from, to, how
-many numbers."""
+threads. `SUM`: rows that lie one after the other, how many, numbers in each, where their sum goes. `COPY`: from, to,
+how many numbers."""
 
 
 def define_drive(module: ir.Module, name: str, dtype: DType, width: int, pack: Any) -> Any:
@@ -74,7 +74,9 @@ class _Driver:
     def _enter(self, word: Value, arguments: list[Value]) -> None:
         self.code.builder.call(_Entry(self._address(word), [argument.type for argument in arguments]), arguments)
 
-    def _pack(self, depth: Value, cols: Value, weights: Value, down: Value, along: Value, panels: Value, _: Value) -> None:
+    def _pack(
+        self, depth: Value, cols: Value, weights: Value, down: Value, along: Value, panels: Value, _: Value
+    ) -> None:
         arguments = [depth, cols, self._address(weights), down, along, self._address(panels)]
         self.code.builder.call(self.pack, arguments)
 

@@ -17,7 +17,7 @@ from ostinato.engine.backends.cpu.kernels import Kernel, Products, compile_progr
 from ostinato.engine.backends.cpu.launch import Arguments, Rows, launch, teams
 from ostinato.engine.backends.cpu.memory import empty
 from ostinato.engine.backends.cpu.pieces import Pieces, count_of, run_in_pieces
-from ostinato.engine.backends.cpu.quick import Backward, Forward, Shape
+from ostinato.engine.backends.cpu.quick import BLOCK, Backward, Forward, Shape
 from ostinato.engine.backends.cpu.stepping import StepKernel
 from ostinato.engine.backends.cpu.sums import contractions
 from ostinato.engine.backends.executable import Executable
@@ -38,8 +38,6 @@ A minGRU of 256 units over 10,000 steps of one row takes 26 ms rather than 49 so
 """
 _MOST_QUICK = 128
 """Programs of shapes that are kept for one plan."""
-_BLOCK = 256
-"""Rows of such work that go through the products together."""
 
 
 @dataclass(frozen=True)
@@ -149,15 +147,16 @@ class CpuExecutable(Executable):
         worth = kernel.work * steps * batch >= _WORTH or self.parallel
         return batch <= _FEW_ROWS and worth and not self.half
 
-    def leaves_the_loop(self, kernel: Kernel, steps: int, batch: int) -> bool:
-        """Tell whether a part of a program is done outside the loop for so many steps and rows."""
-        program = {id(self.__dict__.get(name)): of for name, of in self._programs}[id(kernel)]
-        return self._is_few(kernel, steps, batch) and self._split(kernel, program) is not None
-
-    @lazy
-    def _programs(self) -> list[tuple[str, Program]]:
-        found = [("infer", self.plan.infer), ("forward_kernel", self.plan.forward)]
-        return found if self.plan.backward is None else [*found, ("backward_kernel", self.plan.backward)]
+    def parts_of(self, kernel: Kernel, steps: int, batch: int) -> Parts | None:
+        """Return the parts in which a program is run for so many steps and rows, if it is not run in one loop."""
+        programs = (
+            ("infer", self.plan.infer),
+            ("forward_kernel", self.plan.forward),
+            ("backward_kernel", self.plan.backward),
+        )
+        program = next(program for name, program in programs if self.__dict__.get(name) is kernel)
+        assert program is not None
+        return self._split(kernel, program) if self._is_few(kernel, steps, batch) else None
 
     @lazy
     def _quick(self) -> OrderedDict[Any, Forward | Backward | None]:
@@ -365,11 +364,11 @@ class CpuExecutable(Executable):
 
 def _all_steps_at_once(kernel: Kernel, arguments: Arguments, rows: Rows) -> None:
     """Run a program that no state passes through over all rows and steps, in blocks that fill the product's tiles."""
-    whole = rows.total // _BLOCK * _BLOCK
+    whole = rows.total // BLOCK * BLOCK
     for start, stop in ((0, whole), (whole, rows.total)):
         if start == stop:
             continue
-        batch = min(_BLOCK, stop - start)
+        batch = min(BLOCK, stop - start)
         shape = ((stop - start) // batch, batch)
         views = {
             key: view.reshape(rows.total, *view.shape[2:])[start:stop].reshape(*shape, *view.shape[2:])

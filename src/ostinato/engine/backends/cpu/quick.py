@@ -23,8 +23,10 @@ from ostinato.engine.plan.plan import Factor
 from ostinato.engine.plan.views import contiguous, locate
 
 if TYPE_CHECKING:
-    from ostinato.engine.backends.cpu.executable import CpuExecutable
+    from ostinato.engine.backends.cpu.executable import CpuExecutable, Parts
 
+BLOCK = 256
+"""Rows that go through products together where no state passes through."""
 _LINE = 64
 _NOTHING, _SELF, _SPACE, _FIRST = 0, 1, 2, 3
 """Bases that every program has: zero, its own address, its scratch memory; then those of its tensors."""
@@ -62,6 +64,8 @@ class Program:
         self._blocks: list[list[int | Ref]] = []
         self._kept: list[Any] = []
         self._space = 0
+        self.packed: dict[int, dict[int, Ref]] = {}
+        """For each kernel, by its `id`, where the weights of its products lie."""
         self._copies: list[tuple[Any, int]] = []
 
     def base(self, name: Any) -> int:
@@ -125,54 +129,111 @@ class Program:
         self._copies.append((words, address))
 
 
-def enter_kernel(
-    program: Program, kernel: Kernel, views: Mapping[Any, Any], streams: Mapping[Any, Any],
-    carries: Sequence[tuple[int | Ref, int | Ref]], totals: Mapping[int, Ref], seed: Ref,
-) -> None:  # fmt: skip
-    """Add what lays out a kernel's weights, and the call of the kernel.
+class Places(NamedTuple):
+    """Where everything lies that a kernel reads and writes."""
 
-    Args:
-        program: that is added to.
-        kernel: what runs over all rows and steps.
-        views: address, time stride and batch stride of each.
-        streams: the address of each.
-        carries: where each starts, and where its end goes.
-        totals: the address of each.
-        seed: of random numbers.
-    """
-    layout, (steps, batch, reverse, threads) = kernel.layout, program.shape
-    size = layout.element_bytes
-    if threads > 1 and kernel.work * steps * batch <= launch._SMALL:
-        threads = 1
-    threads = min(threads, batch)
+    views: Mapping[Any, Any]
+    """Address, time stride and batch stride of each."""
+    streams: Mapping[Any, Ref]
+    carries: Sequence[tuple[int | Ref, int | Ref]]
+    """Where each starts, and where its end goes."""
+    totals: Mapping[int, Ref]
+    seed: Ref
+    """Of random numbers."""
+
+    def part(self, kernel: Kernel, start: int, batch: int) -> Places:
+        """Return the same from a position on, for rows of which there are so many at a time and no state."""
+        program, size = kernel.schedule.program, kernel.layout.element_bytes
+
+        def width(kind: str, index: int) -> int:
+            if kind == "out":
+                return next(sink.node.size for sink in program.of("stream") if sink.index == index)
+            return program.inputs(kind)[index].size
+
+        def moved(place: Ref, width: int) -> Ref:
+            return Ref(place.base, place.offset + start * width * size)
+
+        views = {
+            key: (moved(self.views[key][0], width(*key)), batch * width(*key), width(*key))
+            for key in kernel.layout.views
+        }
+        streams = {key: moved(self.streams[key], width(*key)) for key in kernel.layout.streams}
+        return Places(views, streams, (), self.totals, self.seed)
+
+
+def enter_program(program: Program, kernel: Kernel, parts: Parts | None, places: Places) -> None:
+    """Add a kernel over all rows and steps, or the parts of one: before the loop, in it and after it."""
+    steps, batch = program.shape.steps, program.shape.batch
+    if parts is None:
+        enter_kernel(program, kernel, places, steps, batch)
+        return
+    before, core, after = parts.kernels
+    assert core is not None
+    size, total, split = kernel.layout.element_bytes, steps * batch, parts.split
+    early = [program.room(total * node.size * size) for node in split.early]
+    streams = dict(places.streams)
+    streams |= {("early", index): place for index, place in enumerate(early)}
+    streams |= {("out", index): program.room(total * node.size * size) for index, node in split.late}
+    if before is not None:
+        made = {("out", index + 1): place for index, place in enumerate(early)}
+        _enter_at_once(program, before, places._replace(streams=streams | made), total)
+    enter_kernel(program, core, places._replace(streams=streams), steps, batch)
+    if after is not None:
+        read = {("late", index): stream for (kind, index), stream in streams.items() if kind == "out"}
+        _enter_at_once(program, after, places._replace(streams=streams | read), total)
+
+
+def _enter_at_once(program: Program, kernel: Kernel, places: Places, total: int) -> None:
+    """Add a kernel that no state passes through, over all rows and steps, in blocks that fill the product's tiles."""
+    whole = total // BLOCK * BLOCK
+    for start, stop in ((0, whole), (whole, total)):
+        if start < stop:
+            batch = min(BLOCK, stop - start)
+            enter_kernel(program, kernel, places.part(kernel, start, batch), (stop - start) // batch, batch)
+
+
+def enter_kernel(program: Program, kernel: Kernel, places: Places, steps: int, batch: int) -> None:
+    """Add what lays out a kernel's weights, and the call of the kernel over so many steps of so many rows."""
+    layout, reverse, threads = kernel.layout, program.shape.reverse, program.shape.threads
+    threads = min(threads, batch) if kernel.work * steps * batch > launch.SMALL else 1
     shares = max(threads, -(-batch // launch.SHARE))
     per_share = round_up(layout.scratch_bytes(-(-batch // shares)), _LINE)
     block: list[int | Ref] = [0] * layout.words
     block[: len(HEADER)] = [
-        steps, batch, int(reverse), 0, 0, 0, batch, program.room(shares * per_share), per_share, seed, 0,
+        steps, batch, int(reverse), 0, 0, 0, batch, program.room(shares * per_share), per_share, places.seed, 0,
         -(-batch // shares), shares, Ref(_NOTHING),
     ]  # fmt: skip
     for key, word in layout.views.items():
-        block[word : word + 3] = views[key]
+        block[word : word + 3] = places.views[key]
     for key, word in layout.streams.items():
-        block[word] = streams[key]
-    for word, (start, end) in zip(layout.carries, carries, strict=True):
+        block[word] = places.streams[key]
+    for word, (start, end) in zip(layout.carries, places.carries, strict=True):
         block[word : word + 3] = [start, end, 0]
     for index, word in layout.totals.items():
-        block[word] = totals[index]
+        block[word] = places.totals[index]
     for index, word in layout.constants.items():
         block[word] = _constant(program, index, in_order=True)[0]
+    for word, panel in _packed(program, kernel).items():
+        block[word] = panel
+    program.enter(kernel, kernel.address, block, threads)
+
+
+def _packed(program: Program, kernel: Kernel) -> dict[int, Ref]:
+    """Return where the weights of a kernel's products lie, packed; the first time, add what packs them."""
+    if id(kernel) in program.packed:
+        return program.packed[id(kernel)]
+    found = program.packed[id(kernel)] = {}
+    layout, size = kernel.layout, kernel.layout.element_bytes
     panels = program.room(kernel.packed_elements * size)
     for job in kernel.packing:
         weights, strides = _weights(program, job.weights)
-        target = Ref(panels.base, panels.offset + job.offset * size)
-        block[job.word] = target
+        target = found[job.word] = Ref(panels.base, panels.offset + job.offset * size)
         step = job.depth * round_up(job.cols, layout.width) * size
         for head in range(job.heads):
             source = Ref(weights.base, weights.offset + (head * strides[0] * size if job.heads > 1 else 0))
             goal = Ref(target.base, target.offset + head * step)
             program.job(PACK, job.depth, job.cols, source, strides[-2], strides[-1], goal)
-    program.enter(kernel, kernel.address, block, threads)
+    return found
 
 
 def _weights(program: Program, weights: Node) -> tuple[Ref, Sequence[int]]:
@@ -208,8 +269,8 @@ class Forward:
         self.save, self.dtype = save, executable.dtype
         steps, batch, *_ = shape
         kernel = executable.forward_kernel if save else executable.infer
-        if executable.leaves_the_loop(kernel, steps, batch):
-            raise Unsupported("a program of which a part is done outside the loop")
+        parts = executable.parts_of(kernel, steps, batch)
+        self.dense = parts is not None
         size = size_of(executable._name)
         self._output = (steps, batch, *plan.outputs[0])
         self._lasts = [((1,) if stacked else ()) + (batch, *leaf) for leaf in plan.outputs[1:]]
@@ -230,7 +291,7 @@ class Forward:
             chunk = program.base("chunk")
             self.saved, self.places = _places(executable, shape)
             streams = {("out", index + 1): Ref(chunk, size * place) for index, place in enumerate(self.places)}
-        enter_kernel(program, kernel, views, streams, carries, {}, Ref(seed))
+        enter_program(program, kernel, parts, Places(views, streams, carries, {}, Ref(seed)))
         program.finish()
 
     def __call__(
@@ -244,6 +305,8 @@ class Forward:
             starts: dense states; none for zeros.
             seed: of random numbers.
         """
+        if self.dense:  # what is done outside the loop takes positions one after the other
+            x = x.contiguous()
         y = empty(self._output, self.dtype)
         lasts = [torch.empty(shape, dtype=self.dtype) for shape in self._lasts]
         stride = x.stride()
@@ -276,8 +339,8 @@ class Backward:
         program_of = plan.backward
         assert program_of is not None
         steps, batch, reverse, threads = shape
-        if executable.leaves_the_loop(kernel, steps, batch):
-            raise Unsupported("a program of which a part is done outside the loop")
+        parts = executable.parts_of(kernel, steps, batch)
+        self.dense = parts is not None
         size, total = size_of(executable._name), steps * batch
         self.dtype = executable.dtype
         self.states = [((1,) if stacked else ()) + (batch, *leaf) for leaf in plan.outputs[1:]]
@@ -285,7 +348,11 @@ class Backward:
             max([_count(plan.outputs[0]), *(batch * _count(leaf) for leaf in plan.outputs[1:])]), dtype=self.dtype
         )
         self._zero = self.zeros.data_ptr()
+        # nobody reads what is written there
+        self._waste = torch.empty_like(self.zeros)
+        self._unwanted = self._waste.data_ptr()
         self.dx = (steps, batch, *plan.signature.features) if plan.has_dx else None
+        self._output = (steps, batch, *plan.outputs[0])
         self.program = program = Program(executable, Shape(steps, batch, not reverse, threads))
         x, x_time, x_batch, chunk, dy, dy_time, dy_batch, dx, seed = (
             program.base(name)
@@ -322,7 +389,7 @@ class Backward:
             zeros = program.base("zeros")
             program.job(COPY, Ref(zeros), place, bytes_wanted)
         self._cleared = max((batch * width for width in widths.values()), default=0)
-        enter_kernel(program, kernel, views, streams, carries, totals, Ref(seed))
+        enter_program(program, kernel, parts, Places(views, streams, carries, totals, Ref(seed)))
         self._sums(executable, total, {"x": {0: Ref(x)}, "saved": saved, "stream": made}, totals, widths)
         program.finish()
         self._blank = torch.zeros(self._cleared, dtype=self.dtype)
@@ -341,7 +408,7 @@ class Backward:
             (a, n, a_stride), (b, m, b_stride) = (
                 _factor(executable, factor, sources[factor.kind][factor.index], size) for factor in contraction.factors
             )
-            count = min(threads, n) if total * n * m > launch._SMALL else 1
+            count = min(threads, n) if total * n * m > launch.SMALL else 1
             share = -(-n // count)
             block: list[int | Ref] = [Ref(_NOTHING), count, total, n, m, a, a_stride, b, b_stride, goal, m, share]
             known = executable._products
@@ -349,9 +416,9 @@ class Backward:
 
     def __call__(
         self, parameters: Sequence[Tensor], x: Tensor | None, chunk: Tensor, dy: Tensor | None,
-        dlast: Sequence[Tensor | None], seed: int,
+        dlast: Sequence[Tensor | None], seed: int, *, states: bool,
     ) -> tuple[list[Tensor | None], Tensor | None, list[Tensor]]:  # fmt: skip
-        """Run: gradients of the parameters, of x, of the first states.
+        """Run: gradients of the parameters, of x, and of the first states if they are asked for.
 
         Args:
             parameters: of the cell, dense.
@@ -360,10 +427,15 @@ class Backward:
             dy: the gradient of the outputs, features dense.
             dlast: those of the last states, dense.
             seed: as in the forward call.
+            states: whether gradients of the first states are wanted.
         """
         dtype = self.dtype
+        if self.dense and dy is not None:
+            dy = dy.contiguous()
+        elif self.dense:
+            dy = torch.zeros(self._output, dtype=dtype)
         dx = None if self.dx is None else empty(self.dx, dtype)
-        dstates = [torch.empty(shape, dtype=dtype) for shape in self.states]
+        dstates = [torch.empty(shape, dtype=dtype) for shape in self.states] if states else []
         if dy is None:
             cotangent = [self._zero, 0, 0]
         else:
@@ -372,8 +444,9 @@ class Backward:
         stride = x.stride() if x is not None else (0, 0)
         values = [0 if x is None else x.data_ptr(), stride[0], stride[1], chunk.data_ptr(), *cotangent]
         values += (0 if dx is None else dx.data_ptr(), seed)
-        for given, made in zip(dlast, dstates, strict=True):
-            values += (self._zero if given is None else given.data_ptr(), made.data_ptr())
+        for index, given in enumerate(dlast):
+            goal = dstates[index].data_ptr() if states else self._unwanted
+            values += (self._zero if given is None else given.data_ptr(), goal)
         values += [parameter.data_ptr() for parameter in parameters]
         gradients: list[Tensor | None] = [None] * len(parameters)
         for index, _ in self.gradients:
@@ -414,7 +487,12 @@ def _places(executable: CpuExecutable, shape: Shape) -> tuple[int, list[int]]:
     steps, batch, reverse, _ = shape
     line, total = _LINE // size_of(executable._name), 0
     saved = executable.plan.saved
-    followed = {start: end for start, (end, _) in executable._followed.items() if end is not None}
+    pairs = [(start, end) for start, (end, _) in executable._followed.items() if end is not None]
+    ends = [end for _, end in pairs]
+    # states that are handed from one to the next have streams of their own
+    followed = {
+        start: end for start, end in pairs if start not in ends and end not in dict(pairs) and ends.count(end) == 1
+    }
     places: list[int | None] = [None] * len(saved)
     for index, node in enumerate(saved):
         if places[index] is not None or index in followed.values():
