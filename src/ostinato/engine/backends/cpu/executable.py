@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ostinato.engine.backends.calls import dense
+from ostinato.engine.backends.cpu import launch as launching
 from ostinato.engine.backends.cpu.calls import Call, make_call
 from ostinato.engine.backends.cpu.kernels import Kernel, Products, compile_program, products
 from ostinato.engine.backends.cpu.launch import Arguments, Rows, launch, teams
@@ -178,6 +179,7 @@ class CpuExecutable(Executable):
         if key[0].threads > 1 and not teams():
             return None  # in a forked process OpenMP has no threads
         known = self._quick
+        key = key, _FEW_ROWS, _WORTH, launching.SMALL
         try:
             return known[key]
         except KeyError:
