@@ -243,7 +243,7 @@ def test_second_derivatives_go_through_the_eager_loop_and_are_right(name) -> Non
 
 @pytest.mark.parametrize("name", sorted(MAKERS))
 def test_a_row_has_the_same_bits_alone_in_a_batch_in_chunks_and_on_two_threads(monkeypatch, name) -> None:
-    monkeypatch.setattr(launch, "_SMALL", 0)
+    monkeypatch.setattr(launch, "SMALL", 0)
     cell = MAKERS[name]()
     x = torch.randn(50, 37, 5)
     state = tuple(leaf.detach() for leaf in start(cell, x)) if name not in ("gru", "relu") else start(cell, x).detach()
@@ -391,7 +391,7 @@ def test_a_setting_that_changes_at_every_call_ends_in_the_eager_loop(monkeypatch
 
 @pytest.mark.parametrize("lengths", [False, True])
 def test_many_rows_are_shared_out(monkeypatch, lengths) -> None:
-    monkeypatch.setattr(launch, "_SMALL", 0)
+    monkeypatch.setattr(launch, "SMALL", 0)
     cell, x = LayerNormLSTM(5, 20), torch.randn(4, 300, 5)
     limits = torch.randint(0, 5, (300,)) if lengths else None
     ys, last = ostinato.scan(cell, x, lengths=limits)

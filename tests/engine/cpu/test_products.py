@@ -98,7 +98,7 @@ def test_a_contraction_is_right_with_any_sizes(depth, n, m, double, wide) -> Non
 
 
 def test_a_contraction_has_the_same_bits_on_any_number_of_threads(monkeypatch) -> None:
-    monkeypatch.setattr(launch, "_SMALL", 0)
+    monkeypatch.setattr(launch, "SMALL", 0)
     a, b = torch.randn(2000, 96), torch.randn(2000, 33)
     before = torch.get_num_threads()
     try:

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from ostinato.nn.dropin import choice, layers
+from ostinato.nn.dropin import choice, layers, quick
 
 
 @pytest.fixture(autouse=True)
@@ -16,6 +16,14 @@ def scans(monkeypatch) -> Counter[str]:
         counted[type(cell).__name__] += 1
         return run(cell, *args, **kwargs)
 
+    quickly = quick.scan_quickly
+
+    def counting_quickly(*args, **kwargs):
+        done = quickly(*args, **kwargs)
+        counted["quickly"] += done is not None
+        return done
+
     monkeypatch.setattr(layers, "scan_checked", counting)
+    monkeypatch.setattr(quick, "scan_quickly", counting_quickly)
     monkeypatch.setattr(choice, "pays", lambda *_: True)
     return counted

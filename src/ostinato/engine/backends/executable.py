@@ -65,6 +65,22 @@ class Executable(Backend, ABC):
         del parameters, x, state
         raise Unsupported(f"single steps on a device of the kind {self.target.kind}")
 
+    def quick_forward(self, steps: int, batch: int, reverse: bool, *, save: bool, stacked: bool = False) -> Any:
+        """Return what runs calls of one shape, without lengths and resets, with little around it; none if it has none.
+
+        Args:
+            steps: of the sequences.
+            batch: rows.
+            reverse: whether they are walked backwards.
+            save: whether what the backward pass reads is kept.
+            stacked: whether states are `(1, batch, ...)` rather than `(batch, ...)`.
+        """
+        del steps, batch, reverse, save, stacked
+
+    def quick_backward(self, steps: int, batch: int, reverse: bool, *, stacked: bool = False) -> Any:
+        """Return the same for the backward pass."""
+        del steps, batch, reverse, stacked
+
     def allocate(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
         """Return memory of the machine, whose numbers are not set."""
         return torch.empty(tuple(shape), dtype=dtype, device=self.target.kind)

@@ -32,6 +32,7 @@ from ostinato.engine.plan.plan import Plan
 from ostinato.engine.run.agreement import check_agreement
 from ostinato.engine.run.operator import register
 from ostinato.engine.run.operator import scan as run_scan
+from ostinato.engine.run.quick import scan_quickly
 from ostinato.engine.run.reference import scan_eagerly
 from ostinato.errors import EngineWarning
 
@@ -135,7 +136,11 @@ def _scan_compiled(
     flat = leaves(state)
     save = torch.is_grad_enabled() and ready.executable.plan.backward is not None
     seed = int(torch.randint(2**62, ())) if ready.executable.is_random else 0
-    results = run_scan(ScanCall(values, xs, flat, lengths, resets, reverse, seed, ready.number), save, apart)
+    results: Sequence[Tensor] | None = None
+    if lengths is None and resets is None and not torch._C._len_torch_dispatch_stack():
+        results = scan_quickly(ready.executable, ready.number, values, xs, flat, reverse=reverse, save=save, seed=seed)
+    if results is None:
+        results = run_scan(ScanCall(values, xs, flat, lengths, resets, reverse, seed, ready.number), save, apart)
     last = iter(results[1 : 1 + len(flat)])
     return results[0], map_state(lambda _: next(last), state)
 

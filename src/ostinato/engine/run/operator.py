@@ -18,7 +18,7 @@ from ostinato.engine.run.batches import is_batched, one_by_one, over_batch
 
 _numbers = count()
 _executables: weakref.WeakValueDictionary[int, Executable] = weakref.WeakValueDictionary()
-_references: dict[int, Callable[..., list[Tensor]]] = {}
+references: dict[int, Callable[..., list[Tensor]]] = {}
 
 _ARGUMENTS = (
     "Tensor[] parameters, Tensor x, Tensor[] state, Tensor? lengths, Tensor? resets, bool reverse, int seed, int plan"
@@ -38,8 +38,8 @@ def register(executable: Executable, reference: Callable[..., list[Tensor]]) -> 
     """
     number = next(_numbers)
     _executables[number] = executable
-    _references[number] = reference
-    weakref.finalize(executable, _references.pop, number, None)
+    references[number] = reference
+    weakref.finalize(executable, references.pop, number, None)
     return number
 
 
@@ -146,7 +146,7 @@ class _Scan(torch.autograd.Function):
         # what the backward program does not read may be changed too, the biases for instance
         read = ctx.executable.read_backward
         inputs = list(zip([*parameters, x, *state], read, strict=True))
-        ctx.unread = [None if needed else (tensor, _version(tensor)) for tensor, needed in inputs]
+        ctx.unread = [None if needed else (tensor, version(tensor)) for tensor, needed in inputs]
         ctx.save_for_backward(*(tensor if needed else None for tensor, needed in inputs), *marks, *saved)
         return tuple(results)
 
@@ -157,15 +157,15 @@ class _Scan(torch.autograd.Function):
         size = len(ctx.unread)
         everything = ctx.saved_tensors  # asked for once: gradient checkpointing gives them once
         twice = torch.is_grad_enabled()
-        tensors = _joined(everything[:size], ctx.unread, unchanged=twice)
+        tensors = joined(everything[:size], ctx.unread, unchanged=twice)
         call = _unflatten(ctx.counts, [*tensors, *everything[size : size + 2]], ctx.options)
         saved = everything[size + 2 :]
         dy, dlast = grads[0], list(grads[1 : 1 + len(call.state)])
         if twice:
             # other names of the same tensors: one may have been computed from another, and its gradient goes that way
-            (x,) = _renamed([call.x])
-            named = call._replace(parameters=_renamed(call.parameters), x=x, state=_renamed(call.state))
-            found = _references[call.plan](named, dy, dlast)
+            (x,) = renamed([call.x])
+            named = call._replace(parameters=renamed(call.parameters), x=x, state=renamed(call.state))
+            found = references[call.plan](named, dy, dlast)
         else:
             found = _run_backward(call, list(saved), [dy, *dlast])
         spread = iter(found)
@@ -173,18 +173,19 @@ class _Scan(torch.autograd.Function):
         return (None, None, None, *(next(spread) if needed else None for needed in wanted), None, None)
 
 
-def _version(tensor: Tensor) -> int:
+def version(tensor: Tensor) -> int:
+    """Return how often a tensor was changed in place, as autograd counts it."""
     return 0 if tensor.is_inference() else tensor._version
 
 
-def _joined(saved: Sequence[Any], unread: Sequence[Any], *, unchanged: bool) -> list[Tensor]:
+def joined(saved: Sequence[Any], unread: Sequence[Any], *, unchanged: bool) -> list[Tensor]:
     """Return all tensors of a call: those that autograd has saved, and those that the backward program does not read.
 
     Raises:
         RuntimeError: one has to be `unchanged`, because the eager loop will read it, and is not.
     """
     for kept in unread if unchanged else ():
-        if kept is not None and _version(kept[0]) != kept[1]:
+        if kept is not None and version(kept[0]) != kept[1]:
             raise RuntimeError(
                 f"gradients of gradients need a tensor {tuple(kept[0].shape)} that was given to a scan as it was then, "
                 "but it has been modified by an inplace operation; change a copy of it"
@@ -192,7 +193,8 @@ def _joined(saved: Sequence[Any], unread: Sequence[Any], *, unchanged: bool) -> 
     return [tensor if kept is None else kept[0] for tensor, kept in zip(saved, unread, strict=True)]
 
 
-def _renamed(tensors: Sequence[Tensor]) -> list[Tensor]:
+def renamed(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Return tensors under other names, as far as gradients pass through them."""
     return [tensor.view_as(tensor) if tensor.requires_grad else tensor for tensor in tensors]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import Any, Literal, TypeAlias, overload
 
 import torch
@@ -15,6 +16,7 @@ from ostinato.engine.front.shell import probe_of
 from ostinato.engine.front.state import State, call_cell, check_cell, initial_state, leaves, map_state
 from ostinato.engine.front.watch import Look, look_now, watched_by_all_modules
 from ostinato.engine.plan.graph import Unsupported
+from ostinato.engine.run.checkpoint import Checkpoint, piece_length, scan_pieces
 from ostinato.engine.run.compiled import Request, scan_compiled, suits, warn_once
 from ostinato.engine.run.drawn import Drawn
 from ostinato.engine.run.reference import scan_eagerly
@@ -34,6 +36,7 @@ def scan(
     batch_first: bool = False,
     resets: Tensor | None = None,
     return_states: Literal[False] = False,
+    checkpoint: Checkpoint = None,
 ) -> tuple[Tensor, State]: ...
 
 
@@ -48,6 +51,7 @@ def scan(
     batch_first: bool = False,
     resets: Tensor | None = None,
     return_states: Literal[True],
+    checkpoint: Checkpoint = None,
 ) -> tuple[Tensor, State, State]: ...
 
 
@@ -61,6 +65,7 @@ def scan(
     batch_first: bool = False,
     resets: Tensor | None = None,
     return_states: bool = False,
+    checkpoint: Checkpoint = None,
 ) -> tuple[Tensor, State] | tuple[Tensor, State, State]:
     """Run a cell over time: in one compiled loop on the CPU where the engine takes the cell, else step by step.
 
@@ -79,6 +84,10 @@ def scan(
         resets: boolean `(time, batch)`: before a marked step the row goes back to `state`. It is how several sequences
             are put one after the other in a row.
         return_states: whether the states after every step are returned as well.
+        checkpoint: how many steps are run together and their inner values forgotten until the backward pass, which runs
+            them again: a third more time, and memory for so many steps rather than all (T. Chen et al., "Training deep
+            nets with sublinear memory cost", 2016). `"auto"` for the square root of the steps. The cell's tensors must
+            stay as they are until then.
 
     Returns:
         The outputs, `(time, batch, output features)`, and the last state; with `return_states` also all states, each
@@ -87,7 +96,8 @@ def scan(
 
     Raises:
         ShapeError: `xs`, `state`, `lengths` or `resets` have shapes that do not fit.
-        UsageError: the cell is none, or breaks the contract, or its initial state cannot be found.
+        UsageError: the cell is none, or breaks the contract, or its initial state cannot be found; `checkpoint` is no
+            number of steps, or stands with `resets`.
 
     >>> import torch, ostinato
     >>> cell = torch.nn.GRUCell(3, 5)
@@ -113,7 +123,12 @@ def scan(
     _check_state(state, xs)
     given = xs.resolve_neg() if xs.is_neg() else xs
     request = Request(given, state, lengths, resets, reverse)
-    ys, last = _dispatch(cell, _WithStates(cell) if return_states else cell, request, seen)
+    stepped = _WithStates(cell) if return_states else cell
+    length = piece_length(checkpoint, xs.shape[0], resets=resets is not None)
+    if length and torch.is_grad_enabled():
+        ys, last = scan_pieces(partial(_dispatch, cell, stepped, seen=seen), request, length, draws=seen.draws)
+    else:
+        ys, last = _dispatch(cell, stepped, request, seen)
     if not return_states:
         return (ys.transpose(0, 1) if batch_first else ys), last
     ys, states = _unpacked(cell, ys, xs, state)

@@ -1,9 +1,9 @@
 """Whether a call is faster through the engine than through PyTorch: a count of what each has to do.
 
-The engine lays the weights out and starts once a call; PyTorch starts several operations a step. So short runs, single
-steps above all, are left to PyTorch, and so is what oneDNN runs for it: padded LSTMs in float32, unless they train on
-much work. The constants are microseconds on one thread of an AVX-512 core, from `benchmarks/dropins.py choice`; what
-they decide is only who computes the same numbers.
+The engine lays the weights out once a call; PyTorch starts several operations a step, and oneDNN, which runs padded
+LSTMs in float32 for it, sets itself up and lays the weights out at every call too. So what is left to PyTorch are a few
+steps of few rows by large weights, which are laid out for nothing. The constants are microseconds on one thread of an
+AVX-512 core, from `benchmarks/sizes.py --engine`; what they decide is only who computes the same numbers.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ class Costs:
     """For each weight, step and row."""
 
 
-INFERENCE = Costs(110, 2.0e-3, {"LSTM": 12, "GRU": 10, "RNN_TANH": 4, "RNN_RELU": 4}, 25e-6, 6e-6)
-TRAINING = Costs(300, 2.7e-3, {"LSTM": 80, "GRU": 75, "RNN_TANH": 25, "RNN_RELU": 25}, 140e-6, 9e-6)
+INFERENCE = Costs(20, 0.6e-3, {"LSTM": 12, "GRU": 10, "RNN_TANH": 4, "RNN_RELU": 4}, 25e-6, 6e-6)
+TRAINING = Costs(60, 1.5e-3, {"LSTM": 80, "GRU": 75, "RNN_TANH": 25, "RNN_RELU": 25}, 140e-6, 9e-6)
+LONGER_WAY = 200.0
+"""What a call costs more that is not arranged before: ragged ones."""
 PACKED = 60.0
 """Packed sequences are padded first and packed again."""
-ONEDNN_MULTIPLIES = 25e6
-"""From so many multiply-adds a training call, the engine's padded LSTM is ahead of oneDNN's."""
 
 
 def pays(layer: nn.RNNBase, dtype: torch.dtype, steps: int, rows: float, ragged: bool) -> bool:
@@ -51,10 +51,10 @@ def pays(layer: nn.RNNBase, dtype: torch.dtype, steps: int, rows: float, ragged:
     gates = {"LSTM": 4, "GRU": 3}.get(layer.mode, 1)
     weights = gates * layer.hidden_size * (layer.input_size + output)
     if _onednn_runs(layer, dtype, ragged):
-        return training and steps * rows * weights > ONEDNN_MULTIPLIES
+        return True
     costs = TRAINING if training else INFERENCE
     gain = steps * (costs.step[layer.mode] + weights * (costs.step_weight + rows * costs.step_multiply))
-    return gain > costs.call + weights * costs.call_weight + (PACKED if ragged else 0)
+    return gain > costs.call + weights * costs.call_weight + (PACKED + LONGER_WAY if ragged else 0)
 
 
 def _onednn_runs(layer: nn.RNNBase, dtype: torch.dtype, ragged: bool) -> bool:

@@ -17,7 +17,7 @@ from torch import Tensor, fx, nn
 from ostinato.engine import State, leaves
 from ostinato.engine.run.compiled import suits
 from ostinato.engine.run.scan import scan_checked
-from ostinato.nn.dropin import choice
+from ostinato.nn.dropin import choice, quick
 from ostinato.nn.dropin.restored import Restored
 from ostinato.nn.dropin.sequences import Batch, Given, extent_of, open_batch, values_of
 from ostinato.nn.dropin.steps import Walk, walks_of
@@ -33,6 +33,13 @@ class _EngineLoop(Restored, nn.RNNBase):
         if torch.compiler.is_compiling():
             # where PyTorch's tracers enter a recurrent layer at all, they are to find its operations
             return super().forward(input, hx)
+        known = quick.known_of(self)
+        if known is not None:
+            result = known.run(self, input, hx)
+            if result is quick.LEFT_TO_TORCH:
+                return super().forward(input, hx)
+            if result is not None:
+                return result
         if isinstance(input, fx.Proxy):
             return self._stay_whole(input, hx)
         if not self._takes(input, hx):
@@ -42,7 +49,11 @@ class _EngineLoop(Restored, nn.RNNBase):
         walks = walks_of(self, input if isinstance(input, Tensor) else input.data)
         if walks is None:
             return super().forward(input, hx)
-        return self._run(walks, open_batch(input, self.batch_first), hx)
+        batch = open_batch(input, self.batch_first)
+        result = self._run(walks, batch, hx)
+        if batch.lengths is None:
+            quick.learn(self, walks, batch.xs, self._state(hx) or ())
+        return result
 
     def _takes(self, given: Given, hx: Any) -> bool:
         """Tell whether a call is well formed, and one that the engine takes and gains by."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -10,11 +12,13 @@ import torch
 from torch import Tensor
 
 from ostinato.engine.backends.calls import dense
+from ostinato.engine.backends.cpu import launch as launching
 from ostinato.engine.backends.cpu.calls import Call, make_call
 from ostinato.engine.backends.cpu.kernels import Kernel, Products, compile_program, products
-from ostinato.engine.backends.cpu.launch import Arguments, Rows, launch
+from ostinato.engine.backends.cpu.launch import Arguments, Rows, launch, teams
 from ostinato.engine.backends.cpu.memory import empty
 from ostinato.engine.backends.cpu.pieces import Pieces, count_of, run_in_pieces
+from ostinato.engine.backends.cpu.quick import BLOCK, Backward, Forward, Shape
 from ostinato.engine.backends.cpu.stepping import StepKernel
 from ostinato.engine.backends.cpu.sums import contractions
 from ostinato.engine.backends.executable import Executable
@@ -22,6 +26,7 @@ from ostinato.engine.backends.target import Target
 from ostinato.engine.forks import lazy
 from ostinato.engine.plan import words
 from ostinato.engine.plan.formulas import run_graph
+from ostinato.engine.plan.graph import Unsupported
 from ostinato.engine.plan.linear import ends_of, factors_of, is_linear
 from ostinato.engine.plan.plan import Plan, Program
 from ostinato.engine.plan.split import Split, split
@@ -32,8 +37,8 @@ _FEW_ROWS, _WORTH = 1, 4_000_000
 A minGRU of 256 units over 10,000 steps of one row takes 26 ms rather than 49 so (one thread); an LSTM of 32 units over
 100 steps would take .22 rather than .16. From two rows on there is nothing to gain on one thread.
 """
-_BLOCK = 256
-"""Rows of such work that go through the products together."""
+_MOST_QUICK = 128
+"""Programs of shapes that are kept for one plan."""
 
 
 @dataclass(frozen=True)
@@ -108,12 +113,7 @@ class CpuExecutable(Executable):
         """Run a program over a batch, in one loop or, with few rows, with less in the loop."""
         rows = call.rows
         options: Any = {"reverse": reverse, "seed": call.seed, "resets": call.resets}
-        few = (
-            rows.lengths is None
-            and rows.batch <= _FEW_ROWS
-            and (kernel.work * rows.total >= _WORTH or self.parallel)
-            and not self.half  # what passes between the parts would be rounded
-        )
+        few = rows.lengths is None and self._is_few(kernel, rows.steps, rows.batch)
         parts = self._split(kernel, program) if few else None
         if parts is None:
             launch(kernel, replace(arguments, constants=self.constants(parameters, [kernel])), rows, **options)
@@ -141,6 +141,58 @@ class CpuExecutable(Executable):
         if after is not None:
             read = {("late", index): stream for (kind, index), stream in streams.items() if kind == "out"}
             _all_steps_at_once(after, replace(everything, streams=streams | read), rows)
+
+    def _is_few(self, kernel: Kernel, steps: int, batch: int) -> bool:
+        """Tell whether a call has so few rows that work is better done outside the loop where it can be."""
+        # of halves, what passes between the parts would be rounded
+        worth = kernel.work * steps * batch >= _WORTH or self.parallel
+        return batch <= _FEW_ROWS and worth and not self.half
+
+    def parts_of(self, kernel: Kernel, steps: int, batch: int) -> Parts | None:
+        """Return the parts in which a program is run for so many steps and rows, if it is not run in one loop."""
+        programs = (
+            ("infer", self.plan.infer),
+            ("forward_kernel", self.plan.forward),
+            ("backward_kernel", self.plan.backward),
+        )
+        program = next(program for name, program in programs if self.__dict__.get(name) is kernel)
+        assert program is not None
+        return self._split(kernel, program) if self._is_few(kernel, steps, batch) else None
+
+    @lazy
+    def _quick(self) -> OrderedDict[Any, Forward | Backward | None]:
+        return OrderedDict()
+
+    def quick_forward(
+        self, steps: int, batch: int, reverse: bool, *, save: bool, stacked: bool = False
+    ) -> Forward | None:
+        """Return what runs regular calls of one shape forward with little around it, or none."""
+        shape = Shape(steps, batch, reverse, torch.get_num_threads())
+        return self._quickly((shape, save, stacked), lambda: Forward(self, shape, save=save, stacked=stacked))  # type: ignore[return-value]
+
+    def quick_backward(self, steps: int, batch: int, reverse: bool, *, stacked: bool = False) -> Backward | None:
+        """Return the same for the backward pass."""
+        shape = Shape(steps, batch, reverse, torch.get_num_threads())
+        return self._quickly((shape, "backward", stacked), lambda: Backward(self, shape, stacked=stacked))  # type: ignore[return-value]
+
+    def _quickly(self, key: Any, make: Callable[[], Forward | Backward]) -> Forward | Backward | None:
+        if key[0].threads > 1 and not teams():
+            return None  # in a forked process OpenMP has no threads
+        known = self._quick
+        key = key, _FEW_ROWS, _WORTH, launching.SMALL
+        try:
+            return known[key]
+        except KeyError:
+            pass
+        try:
+            found: Forward | Backward | None = make()
+        except Unsupported:
+            found = None
+        known[key] = found
+        if len(known) > _MOST_QUICK:
+            with suppress(KeyError):  # another thread may have been quicker
+                known.popitem(last=False)
+        return found
 
     def compile(self, *, training: bool) -> None:
         """Compile what a call needs."""
@@ -314,11 +366,11 @@ class CpuExecutable(Executable):
 
 def _all_steps_at_once(kernel: Kernel, arguments: Arguments, rows: Rows) -> None:
     """Run a program that no state passes through over all rows and steps, in blocks that fill the product's tiles."""
-    whole = rows.total // _BLOCK * _BLOCK
+    whole = rows.total // BLOCK * BLOCK
     for start, stop in ((0, whole), (whole, rows.total)):
         if start == stop:
             continue
-        batch = min(_BLOCK, stop - start)
+        batch = min(BLOCK, stop - start)
         shape = ((stop - start) // batch, batch)
         views = {
             key: view.reshape(rows.total, *view.shape[2:])[start:stop].reshape(*shape, *view.shape[2:])

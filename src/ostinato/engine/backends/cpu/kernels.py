@@ -13,6 +13,7 @@ import llvmlite.binding as llvm
 
 from ostinato.engine.backends.cpu.compiler import compile_cached, new_module
 from ostinato.engine.backends.cpu.contract import define_contract
+from ostinato.engine.backends.cpu.drive import define_drive
 from ostinato.engine.backends.cpu.emit import emit_kernel
 from ostinato.engine.backends.cpu.gemm import define_gemm
 from ostinato.engine.backends.cpu.lanes import DType
@@ -52,6 +53,8 @@ class Products:
     pack: Any
     contract_address: int
     contract: Any
+    drive: Any
+    """Works off a program, see `drive`, of its address and that of its bases."""
 
 
 @dataclass(frozen=True)
@@ -112,21 +115,23 @@ def products(dtype: DType, target: Target) -> Products:
     """Return the functions that do not depend on a cell."""
     # kernels find the product by its name, and one process may have code for several targets
     mark = hashlib.sha256(describe(target).encode()).hexdigest()[:12]
-    names = [f"ostinato_{name}_{dtype}_{mark}" for name in ("gemm", "pack", "contract")]
+    names = [f"ostinato_{name}_{dtype}_{mark}" for name in ("gemm", "pack", "contract", "drive")]
     width, registers = target.width(size_of(dtype)), target.registers
 
     def build() -> Any:
         module = new_module("products", target)
         define_gemm(module, names[0], dtype, width, registers, fused=target.fused)
-        define_pack(module, names[1], dtype, width)
+        pack = define_pack(module, names[1], dtype, width)
         define_contract(module, names[2], dtype, width, registers, fused=target.fused)
+        define_drive(module, names[3], dtype, width, pack)
         return module
 
     # these are never freed: this function's own cache holds them
     code = compile_cached(f"products {dtype} {width} {registers}", build, names, target)
     llvm.add_symbol(names[0], code.addresses[names[0]])
     pack = code.function(names[1], _word, _word, _address, _word, _word, _address)
-    return Products(names[0], pack, code.addresses[names[2]], code.function(names[2], _address))
+    contract, drive = code.function(names[2], _address), code.function(names[3], _address, _address)
+    return Products(names[0], pack, code.addresses[names[2]], contract, drive)
 
 
 _kernels: weakref.WeakValueDictionary[tuple[Target, str], Kernel] = weakref.WeakValueDictionary()

@@ -21,7 +21,7 @@ from ostinato.engine.plan.views import locate
 
 SHARE = 128
 """Rows that go through all steps together at most: their scratch memory should stay in the second-level cache."""
-_SMALL = 8_000_000
+SMALL = 8_000_000
 """Multiply-adds below which one thread does all, about 0.1 milliseconds. A second one would save half of that, and lose
 many times as much where another program has its core: both must be awake for the work to end."""
 
@@ -167,7 +167,7 @@ def _pointer(tensor: Tensor | None) -> int:
 def threads_for(kernel: Kernel, rows: Rows) -> int:
     """Return how many threads the work of a batch is worth."""
     wanted = min(torch.get_num_threads(), rows.batch)
-    return wanted if wanted > 1 and kernel.work * rows.total > _SMALL else 1
+    return wanted if wanted > 1 and kernel.work * rows.total > SMALL else 1
 
 
 def contract(known: Products, a: Tensor, b: Tensor) -> Tensor:
@@ -176,7 +176,7 @@ def contract(known: Products, a: Tensor, b: Tensor) -> Tensor:
     out = torch.empty((n, m), dtype=a.dtype) if depth else torch.zeros((n, m), dtype=a.dtype)
     if not depth:
         return out
-    threads = min(torch.get_num_threads(), n) if depth * n * m > _SMALL else 1
+    threads = min(torch.get_num_threads(), n) if depth * n * m > SMALL else 1
     share = -(-n // threads)
     # in the order of contract.WORDS
     block = (ctypes.c_int64 * 12)(
@@ -194,7 +194,7 @@ def contract(known: Products, a: Tensor, b: Tensor) -> Tensor:
 
 def run_threads(address: int, run: Any, block: Any, threads: int) -> None:
     """Enter a compiled function from several threads; each takes on shares of the work until none is left."""
-    team = None if _forked else openmp_team()
+    team = openmp_team() if teams() else None
     if team is not None:
         team(address, ctypes.addressof(block), threads, 0)
         return
@@ -202,6 +202,11 @@ def run_threads(address: int, run: Any, block: Any, threads: int) -> None:
     run(block)
     for future in futures:
         future.result()
+
+
+def teams() -> bool:
+    """Tell whether OpenMP's threads can be used."""
+    return not _forked and openmp_team() is not None
 
 
 @cache

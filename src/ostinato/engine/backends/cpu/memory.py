@@ -50,6 +50,7 @@ def empty(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
 def release() -> None:
     """Give all memory that is kept for later back to the system."""
     global _kept
+    _spaces.clear()
     for blocks in list(_free.values()):
         blocks.clear()
     _kept = 0
@@ -105,3 +106,37 @@ def _forget() -> None:
             except IndexError:  # another thread was quicker
                 break
             _kept -= size
+
+
+_spaces: list[tuple[int, int, Any]] = []
+"""Scratch memory that no call uses now: address, size, and what holds it."""
+_LARGEST_SPACE = 1 << 24
+"""Bytes above which scratch memory comes from the blocks that are kept by size."""
+
+
+class Space:
+    """Scratch memory for the time of a `with`; gives its address, a multiple of 64.
+
+    One block serves calls of all sizes one after the other, so that it stays in the caches.
+    """
+
+    __slots__ = ("_block", "_size")
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+
+    def __enter__(self) -> int:
+        """Take memory."""
+        try:
+            self._block = _spaces.pop()
+        except IndexError:  # all in use, by other threads or a call further up
+            self._block = (0, 0, None)
+        if self._block[1] < self._size:
+            tensor = empty((max(self._size, _SMALLEST) + 64,), torch.uint8)
+            self._block = (tensor.data_ptr() + 63) // 64 * 64, tensor.numel() - 64, tensor
+        return self._block[0]
+
+    def __exit__(self, *_: object) -> None:
+        """Give it back."""
+        if self._block[1] <= _LARGEST_SPACE:
+            _spaces.append(self._block)
