@@ -99,7 +99,8 @@ def unread_times(table: Table) -> tuple[str, str] | None:
     """Return a column of texts that is called as times are and of which none was made, with its first cell."""
     import polars as pl
 
-    for name in table.columns if table.frame is not None else ():
+    # of a single column, what it is not divided by is the fault
+    for name in table.columns if table.frame is not None and len(table.columns) > 1 else ():
         if not is_text(table, name) or _CALLED.search(name) is None:
             continue
         assert table.frame is not None
