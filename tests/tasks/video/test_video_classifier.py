@@ -302,3 +302,12 @@ def test_a_network_with_its_weights_in_a_file_may_read_the_frames(tmp_path, monk
     for frame in clips[0]:
         answer = stream.push(frame)
     assert list(answer["probabilities"].values()) == pytest.approx(model.predict_proba(clips[:1])[0], abs=1e-5)
+
+
+def test_every_layout_of_landmarks_may_be_said() -> None:
+    from typing import get_args
+
+    from ostinato.data.video.layouts import NAMES
+    from ostinato.tasks.video.parameters import Layout
+
+    assert get_args(Layout) == NAMES

@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from ostinato.data.video.layouts import NAMES
 from ostinato.options import Cell, data, model, training
 from ostinato.tasks.base.about import About, Demonstration, Extra, Parameters
 from ostinato.training.config import Averaged, Optimizer, Schedule
 
+Layout = Literal[
+    "auto", "mediapipe", "mediapipe-hands", "mediapipe-pose", "yolo", "openpose", "openpose-coco", "joints", "plain"
+]
+"""Of landmarks, as `ostinato.data.video.layouts` has them, which is not imported for a help page."""
 CONVOLUTIONAL = frozenset({"conv-gru", "conv-lstm"})
 """Cells that read maps rather than features."""
 
@@ -60,7 +63,7 @@ class VideoParameters(Parameters):
         None, "column of what belongs together in a split: a subject, a camera, a recording", absent="each clip alone"
     )
     input: Literal["auto", "pixels", "landmarks"] = data("auto", "what clips are")
-    layout: Literal[NAMES] = data("auto", "of landmarks")  # type: ignore[valid-type]
+    layout: Layout = data("auto", "of landmarks")
     rate: float = data(8.0, "frames a second that videos are brought to", above=0, high=240)
     height: int = data(48, "pixels that frames are brought to", low=8, high=512)
     width: int = data(64, "likewise", low=8, high=512)
