@@ -226,3 +226,11 @@ def test_padding_with_nan_reaches_neither_outputs_nor_gradients():
     x[~mask] = torch.nan
     layer(x, mask=mask).sum().backward()
     assert all(bool(variable.value.grad.isfinite().all()) for variable in layer.trainable_variables)
+
+
+@pytest.mark.slow
+def test_a_compiled_model_gives_the_numbers_of_keras():
+    theirs, mine = both(lambda library: library.GRU(UNITS))
+    x = torch.ones(BATCH, STEPS, FEATURES)
+    compiled = torch.compile(lambda given: mine(given) * 2, backend="eager")
+    torch.testing.assert_close(compiled(x), theirs(x) * 2)
