@@ -80,7 +80,7 @@ def options(draw):
     return kind, layer, mask
 
 
-@settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(options())
 @example(("LSTM", {"go_backwards": True, "return_sequences": True, "stateful": True, "use_cudnn": False}, "holes"))
 @example(("GRU", {"zero_output_for_mask": True}, "holes"))
