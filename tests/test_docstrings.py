@@ -23,6 +23,8 @@ SUBWORDS = "ostinato.data.text.subwords"
 def test_examples_run(name) -> None:
     if name == SUBWORDS and importlib.util.find_spec("tokenizers") is None:
         pytest.skip("needs the extra text")
+    if name.startswith("ostinato.keras") and importlib.util.find_spec("keras") is None:
+        pytest.skip("needs the extra keras")
     torch.manual_seed(0)
     result = doctest.testmod(importlib.import_module(name))
     assert result.attempted

@@ -80,7 +80,7 @@ def options(draw):
     return kind, layer, mask
 
 
-@settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(options())
 @example(("LSTM", {"go_backwards": True, "return_sequences": True, "stateful": True, "use_cudnn": False}, "holes"))
 @example(("GRU", {"zero_output_for_mask": True}, "holes"))
@@ -226,3 +226,11 @@ def test_padding_with_nan_reaches_neither_outputs_nor_gradients():
     x[~mask] = torch.nan
     layer(x, mask=mask).sum().backward()
     assert all(bool(variable.value.grad.isfinite().all()) for variable in layer.trainable_variables)
+
+
+@pytest.mark.slow
+def test_a_compiled_model_gives_the_numbers_of_keras():
+    theirs, mine = both(lambda library: library.GRU(UNITS))
+    x = torch.ones(BATCH, STEPS, FEATURES)
+    compiled = torch.compile(lambda given: mine(given) * 2, backend="eager")
+    torch.testing.assert_close(compiled(x), theirs(x) * 2)

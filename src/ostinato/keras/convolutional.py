@@ -125,7 +125,7 @@ class _Recurrent:
             h, groups = h.repeat(1, 4, *[1] * (h.dim() - 2)) * self.masks, 4
         if self.around is not None:
             h = functional.pad(h, self.around)
-        found: Tensor = self.convolve(h, self.kernel, padding=self.padding, groups=groups)  # type: ignore[operator]
+        found: Tensor = self.convolve(h, self.kernel, padding=self.padding, groups=groups)
         return found
 
 

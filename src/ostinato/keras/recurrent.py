@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+from torch._compile import _disable_dynamo
+
 from ostinato.keras.loop import walk
 from ostinato.keras.naming import keras, stands_in_for
+
+_walk_untraced = _disable_dynamo(walk)
+"""As `torch.compiler.disable`: a compiled model breaks its graph around a loop of the engine."""
 
 
 class EngineLoop:
@@ -15,7 +21,8 @@ class EngineLoop:
         """Run the loop over time; see `keras.layers.RNN`."""
         layer: Any = self
         if not _needs_cudnn(layer, mask):
-            done = walk(layer, sequences, initial_state, mask, training)
+            run = _walk_untraced if torch.compiler.is_compiling() else walk
+            done = run(layer, sequences, initial_state, mask, training)
             if done is not None:
                 return done
         return super().inner_loop(sequences, initial_state, mask, training=training)  # type: ignore[misc]

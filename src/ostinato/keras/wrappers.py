@@ -42,9 +42,8 @@ _BY_STEP_NAMES = """
 """.split()  # noqa: SIM905 - a list of words
 _BY_STEP = frozenset(getattr(keras.layers, name) for name in _BY_STEP_NAMES if hasattr(keras.layers, name))
 """Layers that make of each row of a batch what they would make of it alone, and draw no random numbers."""
-_RECURRENT = frozenset(
-    getattr(keras.layers, name) for name in ("RNN", "SimpleRNN", "LSTM", "GRU", "ConvLSTM1D", "ConvLSTM2D")
-)
+_RECURRENT_NAMES = ("RNN", "SimpleRNN", "LSTM", "GRU", "ConvLSTM1D", "ConvLSTM2D")
+_RECURRENT: Any = tuple(getattr(keras.layers, name) for name in _RECURRENT_NAMES)
 
 
 @stands_in_for("TimeDistributed")
@@ -95,7 +94,7 @@ def _row_by_row(layer: Any) -> bool:
     kind = type(layer)
     if kind in (keras.Sequential, keras.Model) or kind.__name__ == "Functional":
         return kind.__module__.startswith("keras.") and all(_row_by_row(each) for each in layer.layers)
-    if isinstance(layer, tuple(_RECURRENT)):
+    if isinstance(layer, _RECURRENT):
         cells = getattr(layer.cell, "cells", [layer.cell])
         still = all(not getattr(cell, "dropout", 0) and not getattr(cell, "recurrent_dropout", 0) for cell in cells)
         return kind.__module__.startswith(("keras.", "ostinato.keras.")) and not layer.stateful and still
