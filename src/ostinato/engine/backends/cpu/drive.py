@@ -63,7 +63,8 @@ class _Driver:
         with code.loop(jobs, "job") as index:
             job = code.at(self.program, builder.add(first, builder.mul(index, i64(JOB))), i64)
             kind, *arguments = (code.load(job, i64(part), i64) for part in range(JOB))
-            for number, emit in enumerate((self._pack, self._call, self._team, self._sum, self._copy)):
+            kinds: tuple[Any, ...] = (self._pack, self._call, self._team, self._sum, self._copy)
+            for number, emit in enumerate(kinds):
                 with builder.if_then(builder.icmp_signed("==", kind, i64(number))):
                     emit(*arguments)
         builder.ret_void()

@@ -286,7 +286,7 @@ class Forward:
         views = {("x", 0): (Ref(x), Ref(x_time), Ref(x_batch)), ("out", 0): (Ref(y), batch * width, width)}
         streams: dict[Any, Ref] = {}
         self.saved = 0
-        self.places = []
+        self.places: list[int] = []
         if save:
             chunk = program.base("chunk")
             self.saved, self.places = _places(executable, shape)
