@@ -17,8 +17,9 @@ from ostinato.engine.backends.cpu.lanes import DType, Lanes, Value
 JOB = 8
 """Words of a job: its kind, then its arguments."""
 PACK, CALL, TEAM, SUM, COPY = range(5)
-"""`PACK`: the arguments of `define_pack`. `CALL`: a function, its block. `TEAM`: the same, threads, OpenMP's entry. `SUM`:
-rows that lie one after the other, how many, numbers in each, where their sum goes. `COPY`: from, to, how many numbers."""
+"""`PACK`: the arguments of `define_pack`. `CALL`: a function, its block. `TEAM`: the same, threads, OpenMP's entry.
+`SUM`: rows that lie one after the other, how many, numbers in each, where their sum goes. `COPY`: from, to, how many
+numbers."""
 
 
 def define_drive(module: ir.Module, name: str, dtype: DType, width: int, pack: Any) -> Any:
