@@ -51,6 +51,21 @@ def _in_child(check: Callable[[], bool], seconds: float = 60) -> bool:
     return False
 
 
+def test_a_program_that_was_written_for_threads_runs_in_a_child_without() -> None:
+    cell, xs, start = nn.GRUCell(64, 64), torch.randn(60, 32, 64), torch.zeros(32, 64)
+    torch.set_num_threads(2)
+    with torch.no_grad():
+        ready = compiled.find(cell, cell, xs, start)
+        forward = ready.executable.quick_forward(60, 32, False, save=False)
+        assert forward.program._teams
+
+        def run():
+            return forward(list(cell.parameters()), xs, [start], 0)[0]
+
+        expected = run().numpy()
+        assert _in_child(lambda: bool((run().numpy() == expected).all()), 20)
+
+
 def test_a_child_and_its_parent_write_into_memory_of_their_own() -> None:
     layer, xs = ostinato.nn.GRU(16, 64), torch.randn(40, 32, 16)
     with torch.no_grad():

@@ -109,7 +109,7 @@ class _Quick(torch.autograd.Function):
 
 
 # what `_Quick.apply` comes to where no transform of functions is active, which is known here; it takes longer
-_apply = super(torch.autograd.Function, _Quick).apply
+_apply: Any = super(torch.autograd.Function, _Quick).apply
 
 
 def _gradients(

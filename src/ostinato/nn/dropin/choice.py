@@ -21,15 +21,25 @@ class Costs:
     call: float
     call_weight: float
     """For each weight: it is copied into the order that the loop reads."""
+    far_weight: float
+    """The same where there are more of them than the second-level cache holds."""
     step: dict[str, float]
     step_weight: float
     """For each weight and step: products with few rows wait for memory."""
+    sum_weight: float
+    """For each weight and step but the first: PyTorch adds its gradient to that of the steps before."""
     step_multiply: float
     """For each weight, step and row."""
 
 
-INFERENCE = Costs(20, 0.6e-3, {"LSTM": 12, "GRU": 10, "RNN_TANH": 4, "RNN_RELU": 4}, 25e-6, 6e-6)
-TRAINING = Costs(60, 1.5e-3, {"LSTM": 80, "GRU": 75, "RNN_TANH": 25, "RNN_RELU": 25}, 140e-6, 9e-6)
+INFERENCE = Costs(
+    2, 0.25e-3, 0.6e-3, {"LSTM": 12, "GRU": 10, "RNN_TANH": 4, "RNN_RELU": 4}, 25e-6, 0.0, 6e-6
+)  # fmt: skip
+TRAINING = Costs(
+    15, 0.8e-3, 0.8e-3, {"LSTM": 80, "GRU": 75, "RNN_TANH": 25, "RNN_RELU": 25}, 140e-6, 0.45e-3, 9e-6
+)  # fmt: skip
+FAR = 500_000
+"""Weights."""
 LONGER_WAY = 200.0
 """What a call costs more that is not arranged before: ragged ones."""
 PACKED = 60.0
@@ -54,7 +64,9 @@ def pays(layer: nn.RNNBase, dtype: torch.dtype, steps: int, rows: float, ragged:
         return True
     costs = TRAINING if training else INFERENCE
     gain = steps * (costs.step[layer.mode] + weights * (costs.step_weight + rows * costs.step_multiply))
-    return gain > costs.call + weights * costs.call_weight + (PACKED + LONGER_WAY if ragged else 0)
+    gain += (steps - 1) * weights * costs.sum_weight
+    packing = weights * (costs.call_weight if weights < FAR else costs.far_weight)
+    return gain > costs.call + packing + (PACKED + LONGER_WAY if ragged else 0)
 
 
 def _onednn_runs(layer: nn.RNNBase, dtype: torch.dtype, ragged: bool) -> bool:

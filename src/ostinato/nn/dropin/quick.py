@@ -82,7 +82,7 @@ class Known:
         self.judge: Any = None
         self.pays: dict[Any, bool] = {}
 
-    def run(self, layer: nn.RNNBase, given: Tensor, hx: Any) -> Any:
+    def run(self, layer: nn.RNNBase, given: Any, hx: Any) -> Any:
         """Run a call; none if anything is not as it was, `LEFT_TO_TORCH` if PyTorch is faster."""
         kept = layer.__dict__
         if type(layer) is not self.kind or _settings(kept) != self.settings or not plain_now():

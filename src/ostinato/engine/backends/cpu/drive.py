@@ -17,9 +17,9 @@ from ostinato.engine.backends.cpu.lanes import DType, Lanes, Value
 JOB = 8
 """Words of a job: its kind, then its arguments."""
 PACK, CALL, TEAM, SUM, COPY = range(5)
-"""`PACK`: the arguments of `define_pack`. `CALL`: a function, its block. `TEAM`: OpenMP's entry, a function, its block,
-threads. `SUM`: rows that lie one after the other, how many, numbers in each, where their sum goes. `COPY`: from, to,
-how many numbers."""
+"""`PACK`: the arguments of `define_pack`. `CALL`: a function, its block. `TEAM`: the same, threads, OpenMP's entry.
+`SUM`: rows that lie one after the other, how many, numbers in each, where their sum goes. `COPY`: from, to, how many
+numbers."""
 
 
 def define_drive(module: ir.Module, name: str, dtype: DType, width: int, pack: Any) -> Any:
@@ -63,7 +63,8 @@ class _Driver:
         with code.loop(jobs, "job") as index:
             job = code.at(self.program, builder.add(first, builder.mul(index, i64(JOB))), i64)
             kind, *arguments = (code.load(job, i64(part), i64) for part in range(JOB))
-            for number, emit in enumerate((self._pack, self._call, self._team, self._sum, self._copy)):
+            kinds: tuple[Any, ...] = (self._pack, self._call, self._team, self._sum, self._copy)
+            for number, emit in enumerate(kinds):
                 with builder.if_then(builder.icmp_signed("==", kind, i64(number))):
                     emit(*arguments)
         builder.ret_void()
@@ -83,7 +84,7 @@ class _Driver:
     def _call(self, function: Value, block: Value, *_: Value) -> None:
         self._enter(function, [self._address(block)])
 
-    def _team(self, team: Value, function: Value, block: Value, threads: Value, *_: Value) -> None:
+    def _team(self, function: Value, block: Value, threads: Value, team: Value, *_: Value) -> None:
         count = self.code.builder.trunc(threads, i32)
         self._enter(team, [self._address(function), self._address(block), count, i32(0)])
 

@@ -64,6 +64,7 @@ class Program:
         self._blocks: list[list[int | Ref]] = []
         self._kept: list[Any] = []
         self._space = 0
+        self._teams: list[int] = []
         self.packed: dict[int, dict[int, Ref]] = {}
         """For each kernel, by its `id`, where the weights of its products lie."""
         self._copies: list[tuple[Any, int]] = []
@@ -94,7 +95,8 @@ class Program:
             return
         team = launch.openmp_team()
         assert team is not None
-        self.job(TEAM, ctypes.cast(team, ctypes.c_void_p).value or 0, address, number, threads)  # type: ignore[arg-type]
+        self._teams.append(len(self._jobs))
+        self.job(TEAM, address, number, threads, ctypes.cast(team, ctypes.c_void_p).value or 0)  # type: ignore[arg-type]
 
     def finish(self) -> None:
         """Write everything down."""
@@ -111,6 +113,7 @@ class Program:
                 relocations += [lead + index, *word]
             elif word < 0:
                 relocations += [lead + index, _SELF, 8 * (lead + starts[-word - 1])]
+        self._teams = [lead + JOB * job for job in self._teams]
         words = [len(relocations) // 3, len(self._jobs), lead, *relocations]
         words += [0 if isinstance(word, Ref) or word < 0 else word for word in body]
         self._words = (ctypes.c_int64 * len(words))(*words)
@@ -124,6 +127,10 @@ class Program:
         except IndexError:
             words = type(self._words).from_buffer_copy(self._words)
             address = ctypes.addressof(words)
+        if self._teams and not launch.teams():
+            # a graph made before a fork is walked back in the child, which has one thread: it takes on all shares
+            for place in self._teams:
+                words[place] = CALL
         with Space(self._space) as space:
             self.drive(address, self._bases(0, address, space, *values))
         self._copies.append((words, address))
@@ -286,7 +293,7 @@ class Forward:
         views = {("x", 0): (Ref(x), Ref(x_time), Ref(x_batch)), ("out", 0): (Ref(y), batch * width, width)}
         streams: dict[Any, Ref] = {}
         self.saved = 0
-        self.places = []
+        self.places: list[int] = []
         if save:
             chunk = program.base("chunk")
             self.saved, self.places = _places(executable, shape)
