@@ -12,7 +12,7 @@ def moving(count: int = 20, height: int = 32, width: int = 48, seed: int = 0) ->
     frames = rng.integers(0, 40, (count, height, width, 3), dtype=np.uint8)
     for time, frame in enumerate(frames):
         at = int(time * (width - 10) / max(count - 1, 1))
-        frame[height // 3 : height // 3 + 10, at : at + 10] = 255 - 5 * time
+        frame[height // 3 : height // 3 + 10, at : at + 10] = 255 - 5 * (time % 30)
     return frames
 
 

@@ -25,7 +25,7 @@ from ostinato.data.video.store import ClipStore
 from ostinato.errors import DataError
 
 Kind = Literal["pixels", "landmarks"]
-_VERSION = 1  # of what is kept on disk
+_VERSION = 2  # of what is kept on disk: one more whenever the same clip is read as other numbers
 _HELD = 512 << 20  # bytes of clips in memory
 _THREADS = 4
 FLOW_STEP = 8.0  # levels of a pixel's way from one frame to the next

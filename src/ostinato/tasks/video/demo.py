@@ -9,6 +9,7 @@ from typing import Any
 from ostinato.data.made_clips import MadeClip, stick_figures, write_clips
 
 _CLIPS, _WATCHED = 144, 8
+_LETTERS = {"walk": "w", "sit down": "s", "wave": "v", "fall": "F"}
 
 
 def run(out: Path) -> None:
@@ -23,7 +24,7 @@ def run(out: Path) -> None:
     model = VideoClassifier(epochs=24, height=48, width=48).fit(table, directory=out)
     print(model.scores_)
     new = list(stick_figures(_WATCHED, seed=1))
-    print("\nNew clips, frame by frame; * marks the frame from which on the figure does what it does:\n")
+    print("\nNew clips, frame by frame (w walk, s sit down, v wave, F fall); * marks where the figure begins:\n")
     right = sum(_watch(model, clip) for clip in new)
     model.report(out / "report.html")
     shown = _reel(out, new, model)
@@ -38,7 +39,7 @@ def run(out: Path) -> None:
 def _watch(model: Any, clip: MadeClip) -> bool:
     """Print what the model makes of a clip as it goes on, and return whether it is right at the end."""
     answers = list(model.watch(clip_of(clip)))
-    letters = "".join(answer["label"][0].upper() for answer in answers)
+    letters = "".join(_LETTERS[answer["label"]] for answer in answers)
     onset = min(round(clip.onset / clip.rate * len(answers) / (len(clip) / clip.rate)), len(letters))
     last = answers[-1]
     print(f"  {clip.label:9} {letters[:onset]}*{letters[onset:]}   {last['label']} ({100 * last['probability']:.0f} %)")

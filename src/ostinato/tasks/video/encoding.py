@@ -26,6 +26,7 @@ Floats = NDArray[np.float64]
 CHANNELS = ("grey", "colour", "difference", "flow")
 _LOOKED_AT = 64  # clips by which scales are found
 _FRAMES = 32  # of each
+_JITTER = 0.15  # sizes of a body
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,10 +83,10 @@ class VideoEncoder:
             )
         values, changes = np.concatenate(parts), np.concatenate([np.diff(part, axis=0) for part in parts])
         axes = tuple(range(values.ndim - 1))
-        scale = np.maximum(values.std(axes), 1e-3 if reader.kind == "landmarks" else 1.0)
+        layout = "" if reader.kind == "pixels" else Landmarks(train.sources[0], reader.layout).layout.name
+        scale = np.maximum(values.std(axes), 1.0 if reader.kind == "pixels" else _least(layout, values.shape[1]))
         change = np.sqrt((changes**2).mean(axes)) if len(changes) else scale
         if reader.kind == "landmarks":
-            layout = Landmarks(train.sources[0], reader.layout).layout.name
             reader = replace(reader, features=values.shape[1], layout=layout)
         return cls(
             classes=Classes.of(train),
@@ -93,7 +94,7 @@ class VideoEncoder:
             difference="difference" in split_channels(parameters.channels),
             mean=values.mean(axes).astype(np.float32),
             scale=scale.astype(np.float32),
-            change=np.maximum(change, scale / 50).astype(np.float32),
+            change=np.maximum(change, scale / (50 if reader.kind == "pixels" else 10)).astype(np.float32),
             frame_rate=usual_rate(train, reader),
         )
 
@@ -105,6 +106,16 @@ class VideoEncoder:
     def encode(self, clips: Clips) -> LoadedClips:
         """Return clips as they are to be read."""
         return LoadedClips(clips, self.reader)
+
+
+def _least(layout: str, width: int) -> NDArray[np.float32]:
+    """Return the least scale of each landmark: of a body that hardly moves a joint, noise must not become as large.
+
+    Coordinates of bodies are in sizes of the body; the last three numbers are changes from frame to frame.
+    """
+    if layout == "plain":
+        return np.full(width, 1e-3, np.float32)
+    return np.array([_JITTER] * (width - 3) + [_JITTER / 15] * 3, np.float32)
 
 
 def _some(clip: NDArray[Any]) -> NDArray[np.float32]:

@@ -41,7 +41,7 @@ class VideoClassifier(Estimator[VideoTask], VideoParameters):
     ...         frames[time, 6:10, at : at + 4] = 255
     ...     return frames
     >>> clips, labels = [clip(i % 2 == 0) for i in range(16)], ["right", "left"] * 8
-    >>> model = VideoClassifier(height=16, width=24, epochs=12, rate=25, test=0.0, validation=0.0, progress=False)
+    >>> model = VideoClassifier(height=16, width=24, epochs=30, rate=25, test=0.0, validation=0.0, progress=False)
     >>> model.fit(clips, labels).predict([clip(True)]).tolist()
     ['right']
     """
