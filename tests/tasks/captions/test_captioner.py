@@ -180,14 +180,14 @@ def test_attention_over_frames_sums_to_one_for_each_word(colours):
 
 
 def test_a_growing_clip_is_captioned_as_a_clip_of_its_frames(colours):
-    clip, stream = _clip(False, 5, 9), colours.stream(every=0.1, rate=10.0)
+    clip, stream = _clip(False, 5, 9), colours.stream(every=0.1, frame_rate=10.0)
     answers = [stream.push(frame) for frame in clip]
     assert [each["seconds"] for each in answers] == pytest.approx(np.arange(9) / 10)
     for number, answer in enumerate(answers):
         window = clip[max(0, number + 1 - stream.window) : number + 1]
         assert answer["caption"] == colours.predict([window])[0]
     state = stream.state()
-    other = colours.stream(every=0.1, rate=10.0)
+    other = colours.stream(every=0.1, frame_rate=10.0)
     other.restore(state)
     assert other.push(clip[0]) == stream.push(clip[0])
     assert abs(len(stream.state()) - len(state)) < 50

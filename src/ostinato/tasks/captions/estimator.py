@@ -87,8 +87,8 @@ class Captioner(Estimator[CaptionTask], CaptionParameters):
         """Return what takes frames one at a time and says every second what the last ones show.
 
         Args:
-            options: `seconds` of the clip that a caption is about, `every` so many seconds a caption, `rate` of the
-                frames that come.
+            options: `seconds` of the clip that a caption is about, `every` so many seconds a caption, `frame_rate`:
+                frames a second that come.
 
         Raises:
             UsageError: an option is out of range.

@@ -13,7 +13,7 @@ from ostinato.training.config import Optimizer, Schedule
 _STREAM = (
     Extra("seconds", float, "of the clip that a caption is about: the last ones (as long as training clips are)"),
     Extra("every", float, "seconds from one caption to the next (1)"),
-    Extra("rate", float, "of the frames that come, a second (the model's)"),
+    Extra("frame_rate", float, "frames a second that come (the model's)"),
 )
 _PREDICT = (Extra("alternatives", int, "captions of each clip, the best first, of those that the beam holds (1)"),)
 

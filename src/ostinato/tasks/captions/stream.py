@@ -27,7 +27,7 @@ class CaptionStream(Stream):
         model: a captioner's.
         seconds: of the window; `None`: as long as training clips are.
         every: seconds from one caption to the next.
-        rate: frames a second that come; `None`: the model's, or 25 where it takes frames as they are.
+        frame_rate: frames a second that come; `None`: the model's, or 25 where it takes frames as they are.
 
     Raises:
         UsageError: an option is out of range.
@@ -36,12 +36,16 @@ class CaptionStream(Stream):
     kind = "caption"
 
     def __init__(
-        self, model: CaptionModel, seconds: float | None = None, every: float = 1.0, rate: float | None = None
+        self, model: CaptionModel, seconds: float | None = None, every: float = 1.0, frame_rate: float | None = None
     ) -> None:
         settings = model.encoder.frames
         seconds = (settings.usual or _SECONDS) if seconds is None else seconds
-        rate = (settings.rate or USUAL_RATE) if rate is None else rate
-        for name, value, most in (("seconds", seconds, _LONGEST), ("every", every, _LONGEST), ("rate", rate, 1000.0)):
+        rate = (settings.rate or USUAL_RATE) if frame_rate is None else frame_rate
+        for name, value, most in (
+            ("seconds", seconds, _LONGEST),
+            ("every", every, _LONGEST),
+            ("frame_rate", rate, 1000.0),
+        ):
             if not isinstance(value, (int, float)) or not 0 < value <= most:
                 raise UsageError(f"{name} is {value!r}; expected more than 0, up to {most:g}")
         self._model, self._settings = model, settings
