@@ -3,9 +3,10 @@
     python benchmarks/video_anomaly.py [--seconds 300] [--part dev|all]
 
 V. Mahadevan et al., 2010: the 16 training clips are normal, each of the 12 test clips has labels by frame. Frames are
-120 pixels high. What is looked at in a patch, and how it is weighed, was chosen on test clips 01 to 06 (`--part dev`);
-all 12 were looked at once. AUC and equal error rate are given over all frames, scores as they come (no clip is scaled
-by itself), and as a mean over the clips that have frames of both kinds.
+120 pixels high. Which views of a patch are looked at was chosen on test clips 01 to 06 (`--part dev`) and on training
+clips into which a fast patch was pasted; all 12 test clips were looked at twice, before and after that choice. AUC and
+equal error rate are given over all frames, scores as they come (no clip is scaled by itself), and as a mean over the
+clips that have frames of both kinds.
 """
 
 from __future__ import annotations

@@ -102,8 +102,8 @@ def test_alarms_lie_where_the_square_is(fitted) -> None:
     best = max((one for one in fitted.answers(film) if one["score"] is not None), key=lambda one: one["score"])
     assert BAD.start <= best["frame"] <= BAD.stop + 3
     assert 4 <= best["y"] <= 28  # the square's rows are 12 to 20; a patch has 8, its neighbours count too
-    (event, *_) = fitted.events(film)
-    assert event["from"] >= BAD.start
+    event = max(fitted.events(film), key=lambda event: event["score"])
+    assert event["from"] >= BAD.start - 2
     assert fitted.predict(film).sum() == sum(each["alarm"] for each in fitted.answers(film))
 
 

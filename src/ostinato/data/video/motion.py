@@ -15,6 +15,7 @@ Motion = Literal["flow", "change"]
 UNIT = 16
 """Of a pixel a frame: motion is kept in steps of a sixteenth, up to almost eight pixels."""
 _MOST = 127
+_LEAST = 48
 
 
 def found_motion() -> Motion:
@@ -37,9 +38,11 @@ def motion_between(before: NDArray[np.uint8], after: NDArray[np.uint8], by: Moti
     if by == "change":
         change = (after.astype(np.int16) - before.astype(np.int16)) // 2
         return np.stack([np.maximum(change, 0), np.maximum(-change, 0)], -1).astype(np.int8)
-    if min(before.shape) < 16:  # the search has windows of 8 pixels, at half the size
-        return np.zeros((*before.shape, 2), np.int8)
-    flow = _search().calc(np.ascontiguousarray(before), np.ascontiguousarray(after), None)
+    high, wide = before.shape
+    # the search begins on frames four times smaller, with windows of 8 pixels
+    room = ((0, max(0, _LEAST - high)), (0, max(0, _LEAST - wide)))
+    pair = [np.ascontiguousarray(np.pad(frame, room, mode="edge")) for frame in (before, after)]
+    flow = _search().calc(*pair, None)[:high, :wide]
     found: NDArray[np.int8] = np.clip(np.rint(flow * UNIT), -_MOST, _MOST).astype(np.int8)
     return found
 

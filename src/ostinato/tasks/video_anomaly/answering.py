@@ -20,9 +20,9 @@ _HEAT_HEIGHT = 240
 _REASONS = {
     "next frame": "it looks other than was expected of the frames before",
     "next motion": "it moves other than was expected of the frames before",
-    "picture": "it looks like nothing in the training video",
     "motion as seen": "it moves like nothing in the training video",
     "speed": "it is faster than is usual there",
+    "change": "it changes more than is usual there",
 }
 
 

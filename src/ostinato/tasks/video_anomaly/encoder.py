@@ -14,10 +14,10 @@ from ostinato.tasks.video_anomaly.footage import UNIT, Clipped, Footage, Reading
 
 Floats = NDArray[np.float32]
 CHANNELS = 3
-VIEWS = ("next frame", "next motion", "picture", "motion as seen", "speed")
-"""What is looked at in a patch: errors in telling the next frame and its motion, in telling what is seen, and how fast
-it is."""
-WEIGHTS = np.array([0.5, 1.0, 0.5, 1.0, 1.0], np.float32)
+VIEWS = ("next frame", "next motion", "motion as seen", "speed", "change")
+"""What is looked at in a patch: errors in telling the next frame and its motion, in telling the motion that is seen;
+how fast it moves as a whole, and how much it changed from the frame before."""
+WEIGHTS = np.array([1.0, 1.0, 1.0, 1.0, 1.0], np.float32)
 """How much each view counts."""
 _FLOOR = 1e-4
 _BELIEF = 1000.0  # frames' worth of belief that a place is as all places are
@@ -47,6 +47,7 @@ class Usual:
     @classmethod
     def of(cls, views: NDArray[np.float32]) -> Usual:
         """Find what is usual, of views `(frames, views, rows, columns)`, NaN where there is none."""
+        views = np.log(views + _FLOOR)
         known = np.isfinite(views)
         count = np.maximum(known.sum(0), 1)
         flat = np.where(known, views, 0.0)
@@ -58,7 +59,7 @@ class Usual:
 
     def spreads(self, views: Floats) -> Floats:
         """Return by how many spreads each view is above what is usual, `(views, rows, columns)`; weighted."""
-        away = np.clip((views - self.mean) / self.spread[:, None, None], 0.0, _MOST)
+        away = np.clip((np.log(views + _FLOOR) - self.mean) / self.spread[:, None, None], 0.0, _MOST)
         found: Floats = np.where(np.isfinite(away), away, 0.0).astype(np.float32) * WEIGHTS[:, None, None]
         return found
 
@@ -131,22 +132,29 @@ class VideoEncoder:
         found /= self.scales[:, None, None]
         return np.clip(found, -20.0, 20.0, out=found)
 
-    def views(self, seen: Floats, told: Floats | None, now: Floats) -> Floats:
-        """Return the views of each patch, `(views, rows, columns)`.
+    def views(self, seen: Floats, told: Floats | None, now: Floats, before: Floats | None, drift: Floats) -> Floats:
+        """Return the views of each patch, `(views, rows, columns)`, NaN where there is none.
 
         Args:
             seen: the frame, `(channels, height, width)`.
             told: what the frame before had told of it; `None`: there was none.
             now: what is told of it once it is seen.
+            before: the frame before; likewise.
+            drift: the mean motion of each patch over the last frames, `(2, rows, columns)`.
         """
         found = np.full((len(VIEWS), *self.grid), np.nan, np.float32)
-        for place, other in ((0, told), (2, now)):
-            if other is not None:
-                error = (seen - other) ** 2
-                found[place], found[place + 1] = patch_means(error[0]), patch_means(error[1] + error[2])
-        found[4] = patch_means(seen[1] ** 2 + seen[2] ** 2)
-        logs: Floats = np.log(found + _FLOOR)
-        return logs
+        moved = (seen[1:] - now[1:]) ** 2
+        found[2], found[3] = patch_means(moved[0] + moved[1]), drift[0] ** 2 + drift[1] ** 2
+        if told is not None and before is not None:
+            error = (seen - told) ** 2
+            found[0], found[1] = patch_means(error[0]), patch_means(error[1] + error[2])
+            found[4] = patch_means((seen[0] - before[0]) ** 2)
+        return found
+
+    def moved(self, seen: Floats) -> Floats:
+        """Return the mean motion of each patch of a frame, `(2, rows, columns)`."""
+        found: Floats = np.stack([patch_means(seen[1]), patch_means(seen[2])])
+        return found
 
     def regularity(self, score: float) -> float:
         """Return how usual a frame is: 1 for the most usual frames of normal video, 0 where alarms begin, or less."""

@@ -16,6 +16,8 @@ from ostinato.nn.frame_prediction import FramePredictor
 from ostinato.tasks.video_anomaly.encoder import CHANNELS, VideoEncoder
 
 Floats = NDArray[np.float32]
+_DRIFT = np.float32(0.6)  # how much of a patch's motion stays in its mean over the last frames
+_KEPT = ("last", "told", "seen", "drift", "smooth")
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,12 @@ class Watcher:
 
     def reset(self) -> None:
         """Begin a new clip."""
+        self.count = 0
         self.last: NDArray[np.uint8] | None = None
         self.state: Any = None
         self.told: Floats | None = None
+        self.seen: Floats | None = None
+        self.drift: Floats | None = None
         self.smooth: Floats | None = None
 
     def push(self, frame: NDArray[np.uint8], motion: NDArray[np.int8] | None = None) -> Frame:
@@ -65,14 +70,18 @@ class Watcher:
         with torch.no_grad():
             told, self.state = self.network(torch.from_numpy(seen)[None], self.state)
         following, now = told[0, 0].numpy()
-        views = encoder.views(seen[0], self.told, now)
+        moved = encoder.moved(seen[0])
+        self.drift = moved if self.drift is None else _DRIFT * self.drift + (1 - _DRIFT) * moved
+        views = encoder.views(seen[0], self.told, now, self.seen, self.drift)
         error = float("nan") if self.told is None else float(((seen[0, 1:] - self.told[1:]) ** 2).mean())
         begins = self.told is None
-        self.told, self.last = following, frame
+        self.told, self.last, self.seen = following, frame, seen[0]
         patches = smoothed(encoder.usual.scores(views))
         kept = encoder.memory
-        # what the first frame says is of half of the views
-        self.smooth = patches if begins or self.smooth is None else kept * self.smooth + (1 - kept) * patches
+        # the mean begins with the second frame: of the first one half of the views are not there
+        fresh = self.smooth is None or self.count < 2
+        self.smooth = patches if fresh else kept * self.smooth + (1 - kept) * patches
+        self.count = min(self.count + 1, 2)
         return Frame(float("nan") if begins else float(self.smooth.max()), self.smooth, views, error)
 
     def kept(self) -> dict[str, Any]:
@@ -80,9 +89,12 @@ class Watcher:
         if self.last is None:
             return {}
         assert self.told is not None
+        assert self.seen is not None
+        assert self.drift is not None
         assert self.smooth is not None
         states = {f"state{place}": leaf.numpy().copy() for place, leaf in enumerate(leaves(self.state))}
-        return {"last": self.last.copy(), "told": self.told.copy(), "smooth": self.smooth.copy(), **states}
+        own = {name: getattr(self, name).copy() for name in _KEPT}
+        return {"count": np.array([self.count]), **own, **states}
 
     def shapes(self) -> dict[str, tuple[tuple[int, ...], Any]]:
         """Return the shape and type of each array that is held after a frame."""
@@ -91,8 +103,13 @@ class Watcher:
         with torch.no_grad():
             _, state = self.network(torch.zeros(1, 1, CHANNELS, *size))
         found: dict[str, tuple[tuple[int, ...], Any]] = {
-            "last": (size, np.uint8), "told": ((CHANNELS, *size), np.float32), "smooth": (encoder.grid, np.float32),
-        }  # fmt: skip
+            "count": ((1,), np.int64),
+            "last": (size, np.uint8),
+            "told": ((CHANNELS, *size), np.float32),
+            "seen": ((CHANNELS, *size), np.float32),
+            "drift": ((2, *encoder.grid), np.float32),
+            "smooth": (encoder.grid, np.float32),
+        }
         return found | {f"state{place}": (tuple(leaf.shape), np.float32) for place, leaf in enumerate(leaves(state))}
 
     def accept(self, kept: Mapping[str, Any]) -> None:
@@ -105,7 +122,9 @@ class Watcher:
             _, state = self.network(torch.zeros(1, 1, CHANNELS, *size))
         arrays = iter([torch.from_numpy(np.array(kept[f"state{place}"])) for place in range(len(leaves(state)))])
         self.state = map_state(lambda _: next(arrays), state)
-        self.last, self.told, self.smooth = (np.array(kept[name]) for name in ("last", "told", "smooth"))
+        self.count = int(kept["count"][0])
+        for name in _KEPT:
+            setattr(self, name, np.array(kept[name]))
 
 
 def watched(network: FramePredictor, encoder: VideoEncoder, frames: Iterable[Any]) -> Iterator[Frame]:
