@@ -353,3 +353,40 @@ def test_what_a_page_says_is_escaped(tmp_path) -> None:
     pair = signs(16, 12, torch.Generator().manual_seed(0))
     page = ostinato.diagnose(Odd(), pair, nn.CrossEntropyLoss(), **QUICK).to_html(tmp_path / "odd.html").read_text()
     assert "<script" not in page
+
+
+def test_what_is_recommended_in_python_exists_with_its_arguments() -> None:
+    import inspect
+    from typing import get_args
+
+    from ostinato.diagnosis import Kind
+    from ostinato.diagnosis.treatments import treatments
+
+    for kind in get_args(Kind):
+        said = " ".join(treatments(kind, None, needed=50, rate=1e-3))
+        assert said
+        for room, name, given in re.findall(r"ostinato\.(cells|nn)\.(\w+)(?:\(([^()]*)\))?", said):
+            made = getattr(getattr(ostinato, room), name)
+            for argument in re.findall(r"(\w+)=", given):
+                assert argument in inspect.signature(made).parameters or argument == "lengths", (name, argument)
+
+
+def test_a_layer_that_is_handed_a_state_is_looked_into_from_there() -> None:
+    class Decoder(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.read, self.write = nn.LSTM(2, 5, batch_first=True), nn.LSTM(1, 5, batch_first=True)
+            self.head = nn.Linear(5, 1)
+
+        def forward(self, xs):
+            _, state = self.read(xs)
+            return self.head(self.write(xs[:, :8, :1], state)[0])
+
+    torch.manual_seed(0)
+    model = Decoder()
+    xs, _ = batch()
+    found = ostinato.diagnose(model, (xs, torch.randn(24, 8, 1)), nn.MSELoss(), **QUICK)
+    assert not found.skipped
+    assert {part["name"] for part in found.numbers["parts"]} == {"read", "write"}
+    # what the first read comes through the state that it hands over
+    assert found.numbers["parts"][0]["gradient norms"][3] > 0
