@@ -390,3 +390,28 @@ def test_a_layer_that_is_handed_a_state_is_looked_into_from_there() -> None:
     assert {part["name"] for part in found.numbers["parts"]} == {"read", "write"}
     # what the first read comes through the state that it hands over
     assert found.numbers["parts"][0]["gradient norms"][3] > 0
+
+
+def test_a_model_that_keeps_its_state_is_run_from_the_same_state_each_time() -> None:
+    class Stateful(Last):
+        def forward(self, xs):
+            ys, self.state = self.layer(xs, self.state)
+            self.state = self.state.detach()
+            return self.head(ys[:, -1])
+
+    plain = gru()
+    model = Stateful(nn.GRU(2, 8, batch_first=True), 8)
+    model.load_state_dict(plain.state_dict())
+    model.state = None
+    same_figures(*(ostinato.diagnose(each, batch(), nn.MSELoss(), **QUICK) for each in (plain, model)))
+    assert model.state is None
+
+
+def test_a_target_that_is_given_away_is_seen_whatever_the_form_of_the_loss() -> None:
+    xs, ys = batch(rows=64)
+    xs[:, -1, 1] = 3 * ys[:, 0]
+
+    def loss(model, given):
+        return functional.mse_loss(model(given["xs"]), given["targets"])
+
+    assert "leak" in ostinato.diagnose(gru(), {"xs": xs, "targets": ys}, loss, **QUICK).kinds

@@ -15,8 +15,8 @@ from ostinato.diagnosis.words import Speaker, number, percent
 _LEAST_STEPS = 8  # of a sequence in which gradients may vanish
 _FAR = 0.2  # of what is wrong, that inputs beyond the reach explain
 _CHAOS = math.log(1e3)  # growth along the sequence
-_SATURATED, _FEW = 0.5, 0.15  # shares of units: at their ends; dead or copies
-_LEAST = 3  # units that must be dead or copies
+_SATURATED, _FEW = 0.5, 0.1  # shares of units: at their ends; dead or copies
+_LEAST = 2  # units that must be dead or copies
 _AS_GOOD = 0.98  # of a simple loss
 _ROWS = 8  # of a batch: fewer say little of a loss
 _OFF = 0.05  # of an interval's promise
@@ -154,7 +154,7 @@ def _of_layers(findings: Findings) -> Iterator[Verdict]:
 def _of_layer(findings: Findings, each: StageFindings, layer: LayerFindings) -> Iterator[Verdict]:
     where, units, motion = layer.walk.name, layer.units, layer.motion
     if motion.stuck:
-        text = "Inputs go on, but it stands at the same place in all rows: it holds nothing of what was read."
+        text = "Inputs go on, but its place is the same in all rows: it holds nothing of what was read."
         yield Verdict(
             "stuck", "The state is stuck", text, _advice(findings, "stuck"), float(np.nanmax(motion.speed)), where
         )
@@ -170,7 +170,8 @@ def _of_layer(findings: Findings, each: StageFindings, layer: LayerFindings) -> 
     for name, share in sorted(units.saturated.items(), key=lambda item: -item[1]):
         if share >= _SATURATED and not (name == "units" and motion.stuck and share < 1):
             text = (
-                f"{percent(share)} of its units are at the same end at nearly every step, where the gradient through "
+                f"{percent(share)} of its units are at an end of their range at nearly every step, where the gradient "
+                "through "
                 "them is next to nothing."
             )
             title = f"The {name} {'are' if name == 'units' else 'is'} saturated: {percent(share)} of units"

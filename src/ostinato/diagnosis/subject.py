@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ostinato.errors import EngineWarning, UsageError
 
 LossOfModel: TypeAlias = Callable[[nn.Module, Any], Tensor]
+_TARGETS = ("targets", "target", "labels", "label", "y")
 _WRONG_CALL = (TypeError, AttributeError)
 
 
@@ -36,13 +37,15 @@ class Subject:
     whole: LossOfModel
     apart: Callable[[Any, Any], Tensor] | None = None
 
-    def loss(self, model: nn.Module | None = None, batch: Any = None) -> Tensor:
-        """Run the model and return the loss, a tensor without dimensions.
+    def loss(self, model: nn.Module | None = None) -> Tensor:
+        """Run the model, or another copy of it, and return the loss, a tensor without dimensions.
 
         Raises:
             UsageError: the loss is no scalar tensor.
         """
-        return scalar(self.whole(self.model if model is None else model, self.batch if batch is None else batch))
+        run = self.model if model is None else model
+        with _as_it_was(run):
+            return scalar(self.whole(run, self.batch))
 
     @property
     def inputs(self) -> Any:
@@ -54,7 +57,13 @@ class Subject:
     @property
     def targets(self) -> Any:
         """What the outputs are compared with; `None`: it cannot be told."""
-        return self.batch[1] if self.apart is not None else None
+        if self.apart is not None:
+            return self.batch[1]
+        if isinstance(self.batch, dict):
+            return next((self.batch[name] for name in _TARGETS if name in self.batch), None)
+        if isinstance(self.batch, (tuple, list)) and len(self.batch) > 1 and isinstance(self.batch[-1], Tensor):
+            return self.batch[-1]
+        return None
 
 
 def subject_of(model: Any, batch: Any, loss: Any) -> Subject:
@@ -204,6 +213,39 @@ def not_finite(batch: Any) -> str:
             count = f"{int(bad.sum()):,} values"
             return f"{name} {tuple(tensor.shape)} has {count} that are NaN or infinite, the first at {first}"
     return ""
+
+
+@contextmanager
+def _as_it_was(model: nn.Module) -> Iterator[None]:
+    """Take back what a run leaves in a model: states that are kept from call to call, running means."""
+    if hasattr(model, "_flatten_layers"):  # Keras keeps its variables elsewhere
+        yield
+        return
+    kept = [(module, dict(module.__dict__), dict(module._buffers)) for module in model.modules()]
+    values = [(tensor, tensor.detach().clone()) for tensor in _changeable(kept)]
+    try:
+        yield
+    finally:
+        for module, attributes, buffers in kept:
+            module.__dict__.clear()
+            module.__dict__.update(attributes)
+            module._buffers.clear()
+            module._buffers.update(buffers)
+        with torch.no_grad():
+            for tensor, value in values:
+                if tensor.is_leaf and not torch.equal(tensor, value):
+                    tensor.copy_(value)
+
+
+def _changeable(kept: list[tuple[nn.Module, dict[str, Any], dict[str, Any]]]) -> Iterator[Tensor]:
+    """Yield buffers, and tensors among the attributes of modules, each once."""
+    seen: set[int] = set()
+    for _, attributes, buffers in kept:
+        for value in (*buffers.values(), *attributes.values()):
+            for leaf in value if isinstance(value, tuple) else (value,):
+                if isinstance(leaf, Tensor) and not isinstance(leaf, nn.Parameter) and id(leaf) not in seen:
+                    seen.add(id(leaf))
+                    yield leaf
 
 
 # --- nothing is left behind ------------------------------------------------------------------------------------------
