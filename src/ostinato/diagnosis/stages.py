@@ -234,10 +234,18 @@ def _watch(hooks: ExitStack, module: nn.Module, kept: list[Call], put: tuple[Sta
             return None
         return put[0].with_read(number - first, args, kwargs, put[1])
 
-    def after(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        kept.append(Call(args, kwargs, output, len(kept)))
+    def after(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
+        # a cell computes one output from another: copies have gradients of their own
+        apart = _copied(output) if put is not None and not put[0].is_layer and torch.is_grad_enabled() else None
+        kept.append(Call(args, kwargs, output if apart is None else apart, len(kept)))
+        return apart
 
     _observe(hooks, module, before, after)
+
+
+def _copied(output: Any) -> Any:
+    copies: dict[int, Tensor] = {}
+    return _pytree.tree_map_only(Tensor, lambda each: copies.setdefault(id(each), each.clone()), output)
 
 
 def _observe(hooks: ExitStack, module: nn.Module, before: Any, after: Any) -> None:
@@ -253,8 +261,8 @@ def _observe(hooks: ExitStack, module: nn.Module, before: Any, after: Any) -> No
     def call(*args: Any, **kwargs: Any) -> Any:
         args, kwargs = (None if before is None else before(module, args, kwargs)) or (args, kwargs)
         output = usual(*args, **kwargs)
-        after(module, args, kwargs, output)
-        return output
+        other = after(module, args, kwargs, output)
+        return output if other is None else other
 
     object.__setattr__(module, "call", call)
     hooks.callback(object.__delattr__, module, "call")
