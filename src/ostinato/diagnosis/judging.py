@@ -24,8 +24,7 @@ _ANSWERS = 100
 _CUT = 0.1  # of the largest gradient, at the oldest step of a piece that goes on before
 _ORDER: tuple[Kind, ...] = (
     "exploding", "padding", "leak", "learning rate too high", "truncation", "vanishing", "stuck", "growing",
-    "saturated",
-    "dead", "copies", "learning rate too low", "baseline", "overfitting", "coverage",
+    "saturated", "dead", "copies", "learning rate too low", "baseline", "overfitting", "coverage",
 )  # fmt: skip
 
 
@@ -155,9 +154,9 @@ def _of_layer(findings: Findings, each: StageFindings, layer: LayerFindings) -> 
     where, units, motion = layer.walk.name, layer.units, layer.motion
     if motion.stuck:
         text = "Inputs go on, but its place is the same in all rows: it holds nothing of what was read."
-        yield Verdict(
-            "stuck", "The state is stuck", text, _advice(findings, "stuck"), float(np.nanmax(motion.speed)), where
-        )
+        speed = float(np.nanmax(motion.speed[len(motion.speed) // 2 :], initial=0.0))
+        title = f"The state is stuck: in a step it moves by {percent(speed)} of its size at most"
+        yield Verdict("stuck", title, text, _advice(findings, "stuck"), speed, where)
     if motion.grows:
         text = (
             f"From the middle of the sequence to its end its largest numbers grow by a factor of "
