@@ -46,7 +46,7 @@ class Losses:
     @property
     def rivals(self) -> dict[str, float]:
         """All that it stands beside, by name."""
-        found = {"inputs of another row": self.exchanged, **self.simple}
+        found = {"another row's inputs": self.exchanged, **self.simple}
         return {name: value for name, value in found.items() if math.isfinite(value)}
 
 

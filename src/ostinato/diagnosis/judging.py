@@ -257,14 +257,13 @@ def _of_rivals(findings: Findings) -> Iterator[Verdict]:
         return
     rival = losses.rivals[best]
     if losses.model >= rival - (1 - _AS_GOOD) * abs(rival):
+        title = f"{best[0].upper()}{best[1:]} {'do' if best.endswith('s') else 'does'} as well"
         text = (
-            f"The loss on this batch is {number(losses.model)}; {best} loses {number(rival)}: what was read so "
+            f"The loss on this batch is {number(losses.model)}; with {best} it is {number(rival)}: what was read so "
             f"far does not "
             "help the model."
         )
-        yield Verdict(
-            "baseline", f"{best[0].upper()}{best[1:]} does as well", text, _advice(findings, "baseline"), rival
-        )
+        yield Verdict("baseline", title, text, _advice(findings, "baseline"), rival)
 
 
 # --- the fit ---------------------------------------------------------------------------------------------------------

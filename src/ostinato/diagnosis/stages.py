@@ -264,8 +264,12 @@ def _observe(hooks: ExitStack, module: nn.Module, before: Any, after: Any) -> No
         other = after(module, args, kwargs, output)
         return output if other is None else other
 
+    watched_already = "call" in vars(module)
     object.__setattr__(module, "call", call)
-    hooks.callback(object.__delattr__, module, "call")
+    if watched_already:
+        hooks.callback(object.__setattr__, module, "call", usual)
+    else:
+        hooks.callback(object.__delattr__, module, "call")
 
 
 # --- finding ---------------------------------------------------------------------------------------------------------
