@@ -43,9 +43,10 @@ class Subject:
         Raises:
             UsageError: the loss is no scalar tensor.
         """
-        run = self.model if model is None else model
-        with _as_it_was(run):
-            return scalar(self.whole(run, self.batch))
+        if model is not None:  # it is trained: what it keeps from step to step is part of that
+            return scalar(self.whole(model, self.batch))
+        with _as_it_was(self.model):
+            return scalar(self.whole(self.model, self.batch))
 
     @property
     def inputs(self) -> Any:
