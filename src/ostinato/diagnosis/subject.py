@@ -30,12 +30,14 @@ class Subject:
         batch: what it is run on, a copy too.
         whole: the loss of a model and a batch.
         apart: the loss of outputs and targets, where it was given so; the batch is then a pair.
+        lesson: a batch for copies that are trained, where that is another one; `None`: it is the same.
     """
 
     model: nn.Module
     batch: Any
     whole: LossOfModel
     apart: Callable[[Any, Any], Tensor] | None = None
+    lesson: Any = None
 
     def loss(self, model: nn.Module | None = None) -> Tensor:
         """Run the model, or another copy of it, and return the loss, a tensor without dimensions.
@@ -44,7 +46,7 @@ class Subject:
             UsageError: the loss is no scalar tensor.
         """
         if model is not None:  # it is trained: what it keeps from step to step is part of that
-            return scalar(self.whole(model, self.batch))
+            return scalar(self.whole(model, self.batch if self.lesson is None else self.lesson))
         with _as_it_was(self.model):
             return scalar(self.whole(self.model, self.batch))
 
@@ -97,12 +99,17 @@ def copied_model(model: nn.Module) -> nn.Module:
         UsageError: it cannot be copied.
     """
     try:
-        return copy.deepcopy(model)
+        copied = copy.deepcopy(model)
     except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:
         raise UsageError(
             f"{type(model).__name__} cannot be copied ({' '.join(str(error).split()):.120}), and a diagnosis runs on a "
             "copy only; keep tensors that were computed with gradients out of its attributes, or detach them"
         ) from error
+    flatten = getattr(copied, "_flatten_layers", None)
+    for layer in flatten() if callable(flatten) else ():
+        if hasattr(layer, "use_cudnn"):  # of Keras: its cells are then called step by step, where they can be seen
+            layer.use_cudnn = False
+    return copied
 
 
 def copied_batch(batch: Any) -> Any:
