@@ -5,8 +5,12 @@ import pytest
 import ostinato
 from planted_faults import FAULTS, HEALTHY, Case, healthy_loop, healthy_ragged, healthy_signs
 
+_QUICK = ("a leak past lengths", "a label leak", "a saturated gate", "copies")
+"""Which stand for the others in the quick tests; CI runs all."""
+NAMES = [name if name in _QUICK else pytest.param(name, marks=[pytest.mark.slow, pytest.mark.ci]) for name in FAULTS]
 
-@pytest.mark.parametrize("name", FAULTS)
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_planted_fault_is_named_with_its_figure_and_what_to_do(name: str) -> None:
     kind, make = FAULTS[name]
     found = make(1).diagnose(max_seconds=30.0)
@@ -17,7 +21,11 @@ def test_a_planted_fault_is_named_with_its_figure_and_what_to_do(name: str) -> N
     assert not found.skipped
 
 
-@pytest.mark.parametrize("make", [healthy_signs, healthy_ragged, healthy_loop], ids=lambda make: make.__name__)
+@pytest.mark.parametrize(
+    "make",
+    [healthy_signs, *(pytest.param(each, marks=pytest.mark.slow) for each in (healthy_ragged, healthy_loop))],
+    ids=lambda make: make.__name__,
+)
 def test_a_healthy_trained_model_gets_no_verdict(make) -> None:
     found = make(7).diagnose()
     assert found.kinds == (), found.text()

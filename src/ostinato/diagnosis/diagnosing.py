@@ -94,11 +94,11 @@ def diagnose(
     >>> "vanishing" in found.kinds
     True
     """
+    _check(max_seconds, row, seed)
     if not isinstance(model, nn.Module) and hasattr(model, "fitted_") and loss is None:
         from ostinato.diagnosis.fitted import diagnose_fitted
 
         return diagnose_fitted(model, batch, row=row, output=output, max_seconds=max_seconds, seed=seed)
-    _check(max_seconds, row, seed)
     context = Context(
         title=_title(model),
         unit=_unit(step),

@@ -41,7 +41,7 @@ class Motion:
 
     Args:
         speed: `(time,)`, how far it moves in a step over its size, the median of rows.
-        stuck: whether it stands still though inputs go on, at the same place in all rows.
+        stuck: whether it stands still though inputs go on, at the same place in all rows, or moves alike in all.
         growth: its size at the end over that in the middle.
         size: of its largest numbers at the end, on the average.
     """
@@ -113,10 +113,21 @@ def motion(walk: Walk) -> Motion:
         dim=-1
     )
     alike = bool((apart <= _ALIKE * after[late].norm(dim=-1).mean(1).clamp_min(1e-12)).all())
+    ignores = _ignores(after[late], inputs)
     still = bool(np.nanmax(speed[late], initial=0.0) < _STILL) or float(after[late].abs().max()) < 1e-9
     heights = torch.where(real, after.abs(), 0.0).amax(-1).sum(1) / walk.real.sum(1).clamp_min(1)
     quarter = max(1, len(heights) // 16)
     end, middle = float(heights[-quarter:].mean()), float(heights[len(heights) // 2 :][:quarter].mean())
     growth = end / middle if middle > 0 else 1.0
     whole = bool((walk.real.sum(0) == len(after)).all())
-    return Motion(speed, inputs_move and alike and still, growth if whole and len(after) >= 16 else 1.0, end)
+    return Motion(
+        speed, inputs_move and ((alike and still) or ignores), growth if whole and len(after) >= 16 else 1.0, end
+    )
+
+
+def _ignores(after: Tensor, inputs: Tensor) -> bool:
+    """Tell whether the state is the same in all rows, though their inputs are not."""
+    if after.shape[1] < 2 or float(inputs.std(1, correction=0).sum()) == 0:
+        return False
+    apart = (after - after[:, :1]).norm(dim=-1).amax()
+    return bool(apart <= 1e-6 * after.norm(dim=-1).amax().clamp_min(1e-12))

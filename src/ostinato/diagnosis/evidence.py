@@ -46,7 +46,7 @@ class Losses:
     @property
     def rivals(self) -> dict[str, float]:
         """All that it stands beside, by name."""
-        found = {"inputs of another row": self.exchanged, **self.simple}
+        found = {"another row's inputs": self.exchanged, **self.simple}
         return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
@@ -169,6 +169,8 @@ def _last_targets(subject: Subject, stage: Stage) -> Tensor | None:
         return None
     rows, steps = len(stage.lengths), stage.steps
     index, last = torch.arange(rows, device=targets.device), stage.lengths.to(targets.device) - 1
+    if targets.shape == stage.lengths.shape and bool((targets == last + 1).all()):
+        return None  # these are the lengths
     if targets.dim() >= 2 and targets.shape[:2] == (rows, steps) and steps > 1:
         targets = targets[index, last]
     elif targets.dim() >= 2 and targets.shape[:2] == (steps, rows):

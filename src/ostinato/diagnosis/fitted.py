@@ -66,7 +66,9 @@ def diagnose_fitted(
             found: Tensor = objective(network, given, None).loss
             return found
 
-        subject = Subject(copied_model(model.network).eval(), copied_batch(batch), loss)
+        subject = Subject(
+            copied_model(model.network).eval(), copied_batch(batch), loss, lesson=_lesson(task, model, examples)
+        )
         parameters = model.parameters
         context = Context(
             title=f"{parameters.about.kind} on {task.origin(records)}",
@@ -79,6 +81,12 @@ def diagnose_fitted(
         )
         make, rate = optimizer_of(parameters.optimizer, parameters.learning_rate)
         return measured(subject, context, clock, None, row, output, make, rate, parameters.gradient_clip)
+
+
+def _lesson(task: Any, model: Any, examples: Any) -> Any:
+    """Return a batch as training has it; `None`: there is none."""
+    source = task.batches(model, examples, training=True)
+    return None if source is None or len(source) == 0 else copied_batch(next(iter(source.batches(0))).data)
 
 
 def _a_batch(source: Any) -> tuple[Any, bool]:

@@ -15,8 +15,8 @@ from ostinato.diagnosis.words import Speaker, number, percent
 _LEAST_STEPS = 8  # of a sequence in which gradients may vanish
 _FAR = 0.2  # of what is wrong, that inputs beyond the reach explain
 _CHAOS = math.log(1e3)  # growth along the sequence
-_SATURATED, _FEW = 0.5, 0.15  # shares of units: at their ends; dead or copies
-_LEAST = 3  # units that must be dead or copies
+_SATURATED, _FEW = 0.5, 0.1  # shares of units: at their ends; dead or copies
+_LEAST = 2  # units that must be dead or copies
 _AS_GOOD = 0.98  # of a simple loss
 _ROWS = 8  # of a batch: fewer say little of a loss
 _OFF = 0.05  # of an interval's promise
@@ -24,8 +24,7 @@ _ANSWERS = 100
 _CUT = 0.1  # of the largest gradient, at the oldest step of a piece that goes on before
 _ORDER: tuple[Kind, ...] = (
     "exploding", "padding", "leak", "learning rate too high", "truncation", "vanishing", "stuck", "growing",
-    "saturated",
-    "dead", "copies", "learning rate too low", "baseline", "overfitting", "coverage",
+    "saturated", "dead", "copies", "learning rate too low", "baseline", "overfitting", "coverage",
 )  # fmt: skip
 
 
@@ -154,10 +153,10 @@ def _of_layers(findings: Findings) -> Iterator[Verdict]:
 def _of_layer(findings: Findings, each: StageFindings, layer: LayerFindings) -> Iterator[Verdict]:
     where, units, motion = layer.walk.name, layer.units, layer.motion
     if motion.stuck:
-        text = "Inputs go on, but it stands at the same place in all rows: it holds nothing of what was read."
-        yield Verdict(
-            "stuck", "The state is stuck", text, _advice(findings, "stuck"), float(np.nanmax(motion.speed)), where
-        )
+        text = "Inputs go on, but its place is the same in all rows: it holds nothing of what was read."
+        speed = float(np.nanmax(motion.speed[len(motion.speed) // 2 :], initial=0.0))
+        title = f"The state is stuck: in a step it moves by {percent(speed)} of its size at most"
+        yield Verdict("stuck", title, text, _advice(findings, "stuck"), speed, where)
     if motion.grows:
         text = (
             f"From the middle of the sequence to its end its largest numbers grow by a factor of "
@@ -170,7 +169,8 @@ def _of_layer(findings: Findings, each: StageFindings, layer: LayerFindings) -> 
     for name, share in sorted(units.saturated.items(), key=lambda item: -item[1]):
         if share >= _SATURATED and not (name == "units" and motion.stuck and share < 1):
             text = (
-                f"{percent(share)} of its units are at the same end at nearly every step, where the gradient through "
+                f"{percent(share)} of its units are at an end of their range at nearly every step, where the gradient "
+                "through "
                 "them is next to nothing."
             )
             title = f"The {name} {'are' if name == 'units' else 'is'} saturated: {percent(share)} of units"
@@ -257,14 +257,13 @@ def _of_rivals(findings: Findings) -> Iterator[Verdict]:
         return
     rival = losses.rivals[best]
     if losses.model >= rival - (1 - _AS_GOOD) * abs(rival):
+        title = f"{best[0].upper()}{best[1:]} {'do' if best.endswith('s') else 'does'} as well"
         text = (
-            f"The loss on this batch is {number(losses.model)}; {best} loses {number(rival)}: what was read so "
+            f"The loss on this batch is {number(losses.model)}; with {best} it is {number(rival)}: what was read so "
             f"far does not "
             "help the model."
         )
-        yield Verdict(
-            "baseline", f"{best[0].upper()}{best[1:]} does as well", text, _advice(findings, "baseline"), rival
-        )
+        yield Verdict("baseline", title, text, _advice(findings, "baseline"), rival)
 
 
 # --- the fit ---------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ called in a loop counts, and so does one that `ostinato.scan` runs: with hooks i
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -209,23 +209,18 @@ def watched(
     with ExitStack() as hooks:
         for name, module in names.items():
             _watch(hooks, module, calls[name], (stages or {}).get(name))
-        hooks.enter_context(_answers(subject.model, answers))
+        _keep_answers(hooks, subject.model, answers)
         loss = subject.loss()
     return Run(loss, answers[-1] if answers else None, calls)
 
 
-@contextmanager
-def _answers(model: nn.Module, kept: list[Tensor]) -> Iterator[None]:
-    def after(_module: nn.Module, _args: Any, output: Any) -> None:
+def _keep_answers(hooks: ExitStack, model: nn.Module, kept: list[Tensor]) -> None:
+    def after(_module: nn.Module, _args: Any, _kwargs: Any, output: Any) -> None:
         leaf = next((each for each in _pytree.tree_leaves(output) if isinstance(each, Tensor)), None)
         if leaf is not None and leaf.is_floating_point():
             kept.append(leaf)
 
-    handle = model.register_forward_hook(after)
-    try:
-        yield
-    finally:
-        handle.remove()
+    _observe(hooks, model, None, after)
 
 
 def _watch(hooks: ExitStack, module: nn.Module, kept: list[Call], put: tuple[Stage, Tensor] | None) -> None:
@@ -239,15 +234,42 @@ def _watch(hooks: ExitStack, module: nn.Module, kept: list[Call], put: tuple[Sta
             return None
         return put[0].with_read(number - first, args, kwargs, put[1])
 
-    def after(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        kept.append(Call(args, kwargs, output, len(kept)))
+    def after(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
+        # a cell computes one output from another: copies have gradients of their own
+        apart = _copied(output) if put is not None and not put[0].is_layer and torch.is_grad_enabled() else None
+        kept.append(Call(args, kwargs, output if apart is None else apart, len(kept)))
+        return apart
 
-    handles = (
-        module.register_forward_pre_hook(before, with_kwargs=True),
-        module.register_forward_hook(after, with_kwargs=True),
-    )
-    for handle in handles:
-        hooks.callback(handle.remove)
+    _observe(hooks, module, before, after)
+
+
+def _copied(output: Any) -> Any:
+    copies: dict[int, Tensor] = {}
+    return _pytree.tree_map_only(Tensor, lambda each: copies.setdefault(id(each), each.clone()), output)
+
+
+def _observe(hooks: ExitStack, module: nn.Module, before: Any, after: Any) -> None:
+    """Run functions before and after each call of a module, until the hooks are taken away."""
+    if type(module).__call__ is nn.Module.__call__ or not callable(getattr(module, "call", None)):
+        if before is not None:
+            hooks.callback(module.register_forward_pre_hook(before, with_kwargs=True).remove)
+        hooks.callback(module.register_forward_hook(after, with_kwargs=True).remove)
+        return
+    # a layer of Keras: it never comes to PyTorch's hooks
+    usual = module.call
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        args, kwargs = (None if before is None else before(module, args, kwargs)) or (args, kwargs)
+        output = usual(*args, **kwargs)
+        other = after(module, args, kwargs, output)
+        return output if other is None else other
+
+    watched_already = "call" in vars(module)
+    object.__setattr__(module, "call", call)
+    if watched_already:
+        hooks.callback(object.__setattr__, module, "call", usual)
+    else:
+        hooks.callback(object.__delattr__, module, "call")
 
 
 # --- finding ---------------------------------------------------------------------------------------------------------
@@ -284,10 +306,21 @@ def _is_within(name: str, outer: str) -> bool:
 
 def _candidates(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """Yield layers, and all modules that are in none of them."""
-    layers = [name for name, module in model.named_modules() if isinstance(module, Layers)]
-    for name, module in model.named_modules():
+    modules = _modules_of(model)
+    layers = [name for name, module in modules.items() if isinstance(module, Layers)]
+    for name, module in modules.items():
         if not any(name != layer and _is_within(name, layer) for layer in layers):
             yield name, module
+
+
+def _modules_of(model: nn.Module) -> dict[str, nn.Module]:
+    """Return all modules by name; Keras keeps its layers in lists that PyTorch does not look into."""
+    flatten = getattr(model, "_flatten_layers", None)
+    if not callable(flatten):
+        return dict(model.named_modules())
+    layers: list[nn.Module] = [each for each in flatten() if each is not model]
+    named = {str(getattr(each, "path", each.name)).replace("/", "."): each for each in layers}
+    return {"": model, **named}
 
 
 def _chains(module: nn.Module, calls: list[Call]) -> Iterator[list[Call]]:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ostinato.errors import EngineWarning, UsageError
 
 LossOfModel: TypeAlias = Callable[[nn.Module, Any], Tensor]
+_TARGETS = ("targets", "target", "labels", "label", "y")
 _WRONG_CALL = (TypeError, AttributeError)
 
 
@@ -29,20 +30,25 @@ class Subject:
         batch: what it is run on, a copy too.
         whole: the loss of a model and a batch.
         apart: the loss of outputs and targets, where it was given so; the batch is then a pair.
+        lesson: a batch for copies that are trained, where that is another one; `None`: it is the same.
     """
 
     model: nn.Module
     batch: Any
     whole: LossOfModel
     apart: Callable[[Any, Any], Tensor] | None = None
+    lesson: Any = None
 
-    def loss(self, model: nn.Module | None = None, batch: Any = None) -> Tensor:
-        """Run the model and return the loss, a tensor without dimensions.
+    def loss(self, model: nn.Module | None = None) -> Tensor:
+        """Run the model, or another copy of it, and return the loss, a tensor without dimensions.
 
         Raises:
             UsageError: the loss is no scalar tensor.
         """
-        return scalar(self.whole(self.model if model is None else model, self.batch if batch is None else batch))
+        if model is not None:  # it is trained: what it keeps from step to step is part of that
+            return scalar(self.whole(model, self.batch if self.lesson is None else self.lesson))
+        with _as_it_was(self.model):
+            return scalar(self.whole(self.model, self.batch))
 
     @property
     def inputs(self) -> Any:
@@ -54,7 +60,13 @@ class Subject:
     @property
     def targets(self) -> Any:
         """What the outputs are compared with; `None`: it cannot be told."""
-        return self.batch[1] if self.apart is not None else None
+        if self.apart is not None:
+            return self.batch[1]
+        if isinstance(self.batch, dict):
+            return next((self.batch[name] for name in _TARGETS if name in self.batch), None)
+        if isinstance(self.batch, (tuple, list)) and len(self.batch) > 1 and isinstance(self.batch[-1], Tensor):
+            return self.batch[-1]
+        return None
 
 
 def subject_of(model: Any, batch: Any, loss: Any) -> Subject:
@@ -87,12 +99,17 @@ def copied_model(model: nn.Module) -> nn.Module:
         UsageError: it cannot be copied.
     """
     try:
-        return copy.deepcopy(model)
+        copied = copy.deepcopy(model)
     except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:
         raise UsageError(
             f"{type(model).__name__} cannot be copied ({' '.join(str(error).split()):.120}), and a diagnosis runs on a "
             "copy only; keep tensors that were computed with gradients out of its attributes, or detach them"
         ) from error
+    flatten = getattr(copied, "_flatten_layers", None)
+    for layer in flatten() if callable(flatten) else ():
+        if hasattr(layer, "use_cudnn"):  # of Keras: its cells are then called step by step, where they can be seen
+            layer.use_cudnn = False
+    return copied
 
 
 def copied_batch(batch: Any) -> Any:
@@ -204,6 +221,39 @@ def not_finite(batch: Any) -> str:
             count = f"{int(bad.sum()):,} values"
             return f"{name} {tuple(tensor.shape)} has {count} that are NaN or infinite, the first at {first}"
     return ""
+
+
+@contextmanager
+def _as_it_was(model: nn.Module) -> Iterator[None]:
+    """Take back what a run leaves in a model: states that are kept from call to call, running means."""
+    if hasattr(model, "_flatten_layers"):  # Keras keeps its variables elsewhere
+        yield
+        return
+    kept = [(module, dict(module.__dict__), dict(module._buffers)) for module in model.modules()]
+    values = [(tensor, tensor.detach().clone()) for tensor in _changeable(kept)]
+    try:
+        yield
+    finally:
+        for module, attributes, buffers in kept:
+            module.__dict__.clear()
+            module.__dict__.update(attributes)
+            module._buffers.clear()
+            module._buffers.update(buffers)
+        with torch.no_grad():
+            for tensor, value in values:
+                if tensor.is_leaf and not torch.equal(tensor, value):
+                    tensor.copy_(value)
+
+
+def _changeable(kept: list[tuple[nn.Module, dict[str, Any], dict[str, Any]]]) -> Iterator[Tensor]:
+    """Yield buffers, and tensors among the attributes of modules, each once."""
+    seen: set[int] = set()
+    for _, attributes, buffers in kept:
+        for value in (*buffers.values(), *attributes.values()):
+            for leaf in value if isinstance(value, tuple) else (value,):
+                if isinstance(leaf, Tensor) and not isinstance(leaf, nn.Parameter) and id(leaf) not in seen:
+                    seen.add(id(leaf))
+                    yield leaf
 
 
 # --- nothing is left behind ------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from torch import Tensor
 from ostinato.diagnosis.walks import Walk
 
 _SHUT = 0.002  # of a gate's way: what is nearer to an end than that is at it
+_BY_STEPS = 0.1  # or nearer, over the steps: a gate that forgets a part in 1,000 has work in 1,000 steps
 _TANH = 0.998  # of a unit that cannot give more than one
 _ALWAYS = 0.95  # of the steps
 _DEAD = 1e-3  # of the median unit: what varies less says nothing
@@ -24,7 +25,7 @@ class Units:
     """The units of one layer.
 
     Args:
-        saturated: the share of units of each gate, by its name, that are at one end all the time; `"units"` for those
+        saturated: the share of units of each gate, by its name, that are at an end all the time; `"units"` for those
             of a layer without gates that are at an end of their range.
         opened: the share of steps at which each gate is above a half, by name.
         dead: which units do not vary; copies: which do as an earlier one does.
@@ -51,7 +52,8 @@ class Units:
 def look_at_units(walk: Walk) -> Units:
     """Return what the units and gates of a layer do over all real steps."""
     ys = walk.ys[walk.real].double()  # (samples, units)
-    saturated = {name: _at_an_end(gate[walk.real], _SHUT) for name, gate in walk.gates.items()}
+    margin = min(_SHUT, _BY_STEPS / len(walk.xs))
+    saturated = {name: _at_an_end(gate[walk.real], margin) for name, gate in walk.gates.items()}
     opened = {name: float((gate[walk.real] > 0.5).double().mean()) for name, gate in walk.gates.items()}
     if not walk.gates and float(ys.abs().max()) <= 1.0:
         saturated["units"] = _at_an_end((ys + 1) / 2, (1 - _TANH) / 2)
@@ -63,9 +65,9 @@ def look_at_units(walk: Walk) -> Units:
 
 
 def _at_an_end(values: Tensor, margin: float) -> float:
-    """Return the share of units that are at the same end of 0 to 1 nearly all the time."""
-    low, high = (values < margin).double().mean(0), (values > 1 - margin).double().mean(0)
-    return float((torch.maximum(low, high) >= _ALWAYS).double().mean())
+    """Return the share of units that are at one end of 0 to 1, or the other, nearly all the time."""
+    at_end = ((values < margin) | (values > 1 - margin)).double().mean(0)
+    return float((at_end >= _ALWAYS).double().mean())
 
 
 def _copies(ys: Tensor, dead: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -76,7 +76,7 @@ def _of_stack(stage: Stage, stack: Recurrent) -> Iterator[Walk]:
         handles.append(cell.register_forward_hook(_keep(kept), with_kwargs=True))
     try:
         with torch.random.fork_rng(devices=[]):
-            stack(xs.transpose(0, 1) if stack.batch_first else xs, lengths=lengths)
+            stack(xs.transpose(0, 1) if stack.batch_first else xs, _start(stage), lengths=lengths)
     finally:
         for handle in handles:
             handle.remove()
@@ -93,6 +93,19 @@ def _of_stack(stage: Stage, stack: Recurrent) -> Iterator[Walk]:
         name += f", layer {layer + 1}" if len(stack.cells) > ways else ""
         name += ", backward" if way else ", forward" if ways == 2 else ""
         yield _walk(name, cell, mine[start : start + len(xs)], lengths, reverse=way == 1)
+
+
+def _start(stage: Stage) -> Any:
+    """Return the state that a layer was given first, as a stack takes it; `None`: none was given."""
+    given = _state_of(stage.calls[0])
+    if given is None:
+        return None
+    if not isinstance(stage.module, nn.RNNBase):
+        return _pytree.tree_map_only(Tensor, lambda leaf: leaf[:_ROWS], given)
+    parts = given if isinstance(given, (tuple, list)) else (given,)
+    rows = [each if each.dim() == 3 else each[:, None] for each in parts]
+    layers = zip(*(each[:, :_ROWS].unbind(0) for each in rows), strict=True)
+    return tuple(layer if len(layer) > 1 else layer[0] for layer in layers)
 
 
 def _keep(kept: list[Call]) -> Any:
