@@ -300,8 +300,8 @@ class RowStepper:
         flat = kernel.numbers[: x.shape[1]]
         if not flat.dot(flat) < math.inf:
             check_finite(kernel.x[:1], [y[0], *(each[0] for each in after)])
-        for memory, value in zip(self._arrays, after, strict=True):
-            memory[row] = value[0]
+        for memory, array in zip(self._arrays, after, strict=True):
+            memory[row] = array[0]
         self._begun[row] = True
         return y
 

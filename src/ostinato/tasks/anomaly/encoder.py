@@ -48,11 +48,14 @@ class Scales:
             low, high = np.quantile(rest, [0.005, 0.995])
             spread = float(np.sqrt(np.mean(np.clip(rest, low, high) ** 2)))
             size = float(np.abs(known).max())
-            # a constant channel is measured by its size, so that rounding is no anomaly
-            scale[channel] = spread if spread > _TINY + 1e-9 * size else max(size, 1.0) * 1e-2
+            # a constant channel is measured by its size, and its change too, so that rounding is no anomaly
+            constant = spread <= _TINY + 1e-9 * size
+            scale[channel] = max(size, 1.0) * 1e-2 if constant else spread
             steps = np.abs(np.diff(known)) / scale[channel]
             bound = np.quantile(steps, 0.99) if len(steps) else 1.0
-            change[channel] = max(float(np.minimum(steps, bound).mean()) if len(steps) else 1.0, _LEAST_CHANGE)
+            change[channel] = (
+                1.0 if constant else max(float(np.minimum(steps, bound).mean()) if len(steps) else 1.0, _LEAST_CHANGE)
+            )
         return cls(center, scale, change)
 
 

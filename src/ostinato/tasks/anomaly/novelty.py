@@ -76,7 +76,7 @@ class Novelty:
         if self.since.get(cell) == _KNOWN:
             return 0.0, 1
         near = _nearest(self.cells, cell)
-        far = abs(near - cell)
+        far = float(abs(near - cell))
         if self.known:
             far += _ONCE * (abs(_nearest(self.known, cell) - cell) - far)
         if far <= 0:

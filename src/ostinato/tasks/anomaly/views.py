@@ -25,6 +25,7 @@ VIEWS = ("step", "shift", "noise", "long shift", "long noise")
 _SIDED = np.array([False, True, True, True, True])  # whether a view has two sides; the first has none
 _BOUND = 3.0  # deviations that one step may move what is usual by
 _LOUD = 4.0  # deviations up to which one step counts in a run of them
+_LEAST_RATIO = 0.1  # of what a network says of its errors, to what they are
 _LEAST = 0.05  # of a deviation: views are of about 1, and what never moved may move a little
 _MEAN, _KEPT = 0.7979, 0.973  # of |z|, and of z^2 within the bound, of a normal z
 
@@ -120,8 +121,9 @@ class Views:
         pace = seen / self.pace.memory
         bounded = np.minimum(np.maximum(z, -_BOUND), _BOUND)
         self.mean = self.mean + pace * bounded * self.deviation
-        self.deviation = self.deviation * (1 + 0.5 * pace * (bounded * bounded / _KEPT - 1))
-        self.ratio = self.ratio * (1 + pace * (np.minimum(size, _BOUND) / _MEAN - 1))
+        # what hardly moves for long, as a constant, must not make a very small change a large one
+        self.deviation = np.maximum(self.deviation * (1 + 0.5 * pace * (bounded * bounded / _KEPT - 1)), _LEAST)
+        self.ratio = np.maximum(self.ratio * (1 + pace * (np.minimum(size, _BOUND) / _MEAN - 1)), _LEAST_RATIO)
 
     def usual(self) -> Usual:
         """Return what is usual now."""
