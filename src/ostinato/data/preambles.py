@@ -23,7 +23,7 @@ def lines_above_header(rows: Sequence[Sequence[str]]) -> int:
         rows: the cells of each line, none of a blank one.
 
     >>> lines_above_header([["Station 12"], [], ["time", "load"], ["1", "2.5"], ["2", "3"], ["3", "1"]])
-    3
+    2
     """
     widths = [_width(row) for row in rows]
     below = Counter(width for width in widths if width)

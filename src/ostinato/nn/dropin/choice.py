@@ -3,7 +3,7 @@
 The engine lays the weights out once a call; PyTorch starts several operations a step, and oneDNN, which runs padded
 LSTMs in float32 for it, sets itself up and lays the weights out at every call too. So what is left to PyTorch are a few
 steps of few rows by large weights, which are laid out for nothing. The constants are microseconds on one thread of an
-AVX-512 core, from `benchmarks/sizes.py --engine`; what they decide is only who computes the same numbers.
+AVX-512 core, from `benchmarks/sizes.py`, with the engine said; what they decide is only who computes the same numbers.
 """
 
 from __future__ import annotations
