@@ -165,7 +165,7 @@ def openpose_people(content: Mapping[str, Any], name: str) -> tuple[list[Person]
     """
     people = content.get("people") if isinstance(content, Mapping) else None
     if not isinstance(people, list):
-        raise DataError(f'{name} has no list "people"; expected a file that OpenPose wrote as JSON')
+        raise DataError(f'{name} has no list "people"; expected a JSON file of OpenPose')
     found, layout = list[Person](), LAYOUTS["openpose"]
     for number, one in enumerate(people, 1):
         body = _flat(one, "pose_keypoints_2d", name, number)
