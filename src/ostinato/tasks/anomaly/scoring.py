@@ -24,7 +24,6 @@ _COMPARED, _MOST, _TINY = 50, 3.0, 1e-12
 _BELIEVED = np.array([0.25, 0.1, 0.1, 0.02, 0.02])[:, None, None]  # of each view, beyond what is known
 _BEGUN = 2  # a part of a series, as one in so many, in which values that never came say nothing of what is usual
 _PRIOR = 200.0  # peaks' worth of belief that a score in nats has the tail of one
-_FEW = 5.0  # peaks' worth of belief that it is at its height
 NOVELTY = len(VIEWS)  # the place of values that never came, behind the views
 
 
@@ -163,9 +162,8 @@ def calibrated(
 def _as_nats(tail: Tail, count: int) -> Tail:
     """Return a tail that is drawn to that of a score which is in nats already, the more the fewer peaks there were."""
     peaks = tail.share * count
-    weight, place = peaks / (peaks + _PRIOR), peaks / (peaks + _FEW)
-    begin = place * tail.begin + (1 - place) * min(tail.begin, -math.log(_SHARE))
-    return replace(tail, begin=begin, scale=weight * tail.scale + 1 - weight, shape=weight * tail.shape)
+    weight = peaks / (peaks + _PRIOR)
+    return replace(tail, scale=weight * tail.scale + 1 - weight, shape=weight * tail.shape)
 
 
 def novelty_of(
