@@ -85,7 +85,9 @@ def _replaced(call: Call, seeds: dict[int, Tensor | None]) -> Call:
         if not isinstance(value, Tensor):
             return value
         seed = seeds.get(id(value))
-        return torch.zeros_like(value) if seed is None else seed
+        if seed is None:  # the same zeros wherever the same tensor stands
+            seed = seeds[id(value)] = torch.zeros_like(value)
+        return seed
 
     output = _pytree.tree_map(other, call.output, is_leaf=lambda each: isinstance(each, PackedSequence))
     if len(_tensors(output)) == len(_tensors(call.output)):

@@ -224,12 +224,10 @@ def _keep_answers(hooks: ExitStack, model: nn.Module, kept: list[Tensor]) -> Non
 
 
 def _watch(hooks: ExitStack, module: nn.Module, kept: list[Call], put: tuple[Stage, Tensor] | None) -> None:
-    begun: list[int] = []
     first = put[0].calls[0].number if put else 0
 
     def before(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments | None:
-        number = len(begun)
-        begun.append(number)
+        number = len(kept)  # calls that failed, as those that look for a cell's state do, are none
         if put is None or not 0 <= number - first < len(put[0].spans):
             return None
         return put[0].with_read(number - first, args, kwargs, put[1])
@@ -256,7 +254,7 @@ def _observe(hooks: ExitStack, module: nn.Module, before: Any, after: Any) -> No
         hooks.callback(module.register_forward_hook(after, with_kwargs=True).remove)
         return
     # a layer of Keras: it never comes to PyTorch's hooks
-    usual = module.call
+    usual: Any = module.call
 
     def call(*args: Any, **kwargs: Any) -> Any:
         args, kwargs = (None if before is None else before(module, args, kwargs)) or (args, kwargs)
