@@ -20,7 +20,7 @@ class TwoPathReader(nn.Module):
     The first path sees frames in grey, in full; in training each clip is lighter or darker, with more or less contrast,
     so that it cannot tell colours by how light they are. The second sees colours, but so coarsely that no form is left.
     Neither can learn that a form has a certain colour: what is told of both, by attention that looks into one path at a
-    time, holds for combinations that were never seen.
+    time, can hold for combinations that were never seen.
 
     Args:
         widths: channels of the convolutions of the first path.
