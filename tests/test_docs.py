@@ -24,7 +24,7 @@ NOTEBOOKS = sorted((DOCS / "gallery").glob("[0-9]*.md"))
 README = ROOT / "README.md"
 SITE = [page for page in sorted(DOCS.rglob("*.md")) if page.relative_to(DOCS).parts[0] not in MADE]
 BLOCK = re.compile(
-    r"^(?:<!-- needs: (.*) -->\n)?```(?:python|\{code-cell\} ipython3)\n(.*?)^```", re.DOTALL | re.MULTILINE
+    r"^(?:<!-- needs: ([^\n]*) -->\n)?```(?:python|\{code-cell\} ipython3)\n(.*?)^```", re.DOTALL | re.MULTILINE
 )
 
 
