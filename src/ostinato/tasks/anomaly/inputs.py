@@ -77,7 +77,7 @@ def _together(
     seen: NDArray[np.bool_],
     clock: NDArray[np.float32],
 ) -> NDArray[np.float32]:
-    bounded = [np.minimum(np.maximum(own, -_BOUND), _BOUND) for own in (last, change, ahead)]
+    bounded = [np.minimum(np.maximum(each, -_BOUND), _BOUND) for each in (last, change, ahead)]
     parts = [*bounded, known.astype(np.float64), (~seen).astype(np.float64), clock]
     return np.concatenate(parts, -1).astype(np.float32)
 

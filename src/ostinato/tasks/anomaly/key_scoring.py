@@ -140,7 +140,7 @@ def judged(encoder: KeyEncoder, said: NDArray[np.float32], key: int) -> tuple[fl
 def scored(network: Any, encoder: KeyEncoder, sequences: Sequence[Ints]) -> list[SequenceScores]:
     """Return the scores of sequences; those that are alike are read once."""
     distinct: dict[bytes, int] = {}
-    owners = [distinct.setdefault(own.tobytes(), len(distinct)) for own in sequences]
+    owners = [distinct.setdefault(sequence.tobytes(), len(distinct)) for sequence in sequences]
     first = {owner: place for place, owner in reversed(list(enumerate(owners)))}
     order = sorted(distinct.values(), key=lambda owner: len(sequences[first[owner]]))
     found: dict[int, SequenceScores] = {}
@@ -149,8 +149,8 @@ def scored(network: Any, encoder: KeyEncoder, sequences: Sequence[Ints]) -> list
         for begin in range(0, len(order), _TOGETHER):
             places = order[begin : begin + _TOGETHER]
             said = _said(network, cell, [sequences[first[owner]] for owner in places], len(encoder.keys))
-            for owner, own in zip(places, said, strict=True):
-                found[owner] = _one(encoder, own, sequences[first[owner]])
+            for owner, value in zip(places, said, strict=True):
+                found[owner] = _one(encoder, value, sequences[first[owner]])
     return [found[owner] for owner in owners]
 
 
@@ -158,11 +158,11 @@ def _said(network: Any, cell: Any, sequences: Sequence[Ints], keys: int) -> list
     longest = max(map(len, sequences)) + 1
     read = np.zeros((longest, len(sequences)), np.int64)
     read[0] = keys + 1
-    for column, own in enumerate(sequences):
-        read[1 : len(own) + 1, column] = own
-    lengths = torch.tensor([len(own) + 1 for own in sequences])
+    for column, sequence in enumerate(sequences):
+        read[1 : len(sequence) + 1, column] = sequence
+    lengths = torch.tensor([len(sequence) + 1 for sequence in sequences])
     ys, _ = scan(cell, network.embedding(torch.from_numpy(read)), lengths=lengths)
-    return [ys[: len(own) + 1, column].numpy() for column, own in enumerate(sequences)]
+    return [ys[: len(sequence) + 1, column].numpy() for column, sequence in enumerate(sequences)]
 
 
 def _one(encoder: KeyEncoder, said: NDArray[np.float32], keys: Ints) -> SequenceScores:

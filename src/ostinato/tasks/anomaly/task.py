@@ -54,23 +54,23 @@ class AnomalyTask(Task[AnomalyParameters, Any, Any, Any, Any]):
         return self._keys if isinstance(data, (EventLog, KeyEncoder)) else self._series
 
     def check(self, parameters: AnomalyParameters, *, tested: bool) -> None:
-        own = parameters
-        if own.cell == TRANSFORMER:
+        given = parameters
+        if given.cell == TRANSFORMER:
             raise UsageError(
                 "the state of a transformer grows, and that of an anomaly detector must not; choose a recurrent cell"
             )
-        if own.event is not None and own.method in ("forecast", "reconstruct"):
+        if given.event is not None and given.method in ("forecast", "reconstruct"):
             raise UsageError(
-                f'method "{own.method}" is for series, but a column of events is named; leave one of them out'
+                f'method "{given.method}" is for series, but a column of events is named; leave one of them out'
             )
-        if own.top is not None and not own.of_events:
+        if given.top is not None and not given.of_events:
             raise UsageError(
                 "top counts expected events; name the column of events (--event), say what the file is (--method "
                 "events or logs), or leave it out"
             )
-        if own.method == "logs" and (own.event is not None or own.labels is not None):
+        if given.method == "logs" and (given.event is not None or given.labels is not None):
             raise UsageError("a raw log has no columns; leave event and labels out, or give a table with method events")
-        if own.threshold == "labels" and own.labels is None:
+        if given.threshold == "labels" and given.labels is None:
             raise UsageError('threshold "labels" needs labels; name their column, or a file of windows (--labels)')
 
     def joined(self, data: Any, labels: Any) -> Any:

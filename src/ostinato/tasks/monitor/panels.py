@@ -26,11 +26,11 @@ _BACK = 6.0  # hours before the last step, of a change of risk
 
 def monitor_panels(model: Model[Any, Any], patients: Patients, stays: Stays, risks: Floats) -> Iterator[Panel]:
     """Yield the panels of held-out patients."""
-    own, tick = model.parameters, model.encoder.tick
+    parameters, tick = model.parameters, model.encoder.tick
     units = units_of(stays, risks)
     rows = tuple(
         (name, float(units.measures[name].total), low, high)
-        for name, (low, high) in intervals(units, seed=own.seed).items()
+        for name, (low, high) in intervals(units, seed=parameters.seed).items()
     )
     if rows:
         yield Table(
@@ -39,7 +39,7 @@ def monitor_panels(model: Model[Any, Any], patients: Patients, stays: Stays, ris
         )  # fmt: skip
     if (stays.outcomes == 1).any():
         yield _hourly(stays, risks, tick, model.encoder.longest)
-        yield _alarms(stays, risks, tick, own.silence, model.encoder.threshold)
+        yield _alarms(stays, risks, tick, parameters.silence, model.encoder.threshold)
     yield _reliability(stays, risks)
     yield from _courses(model, stays, risks)
     yield from _embeddings(model, stays)
@@ -61,8 +61,8 @@ def _alarms(stays: Stays, risks: Floats, tick: float, silence: float, threshold:
     ward = Ward(stays, risks, tick, silence)
     found = [ward.alarms(ward.threshold(rate)) for rate in RATES] + [ward.alarms(threshold)]
     rows = tuple(
-        (name, own.threshold, own.rate, own.sensitivity, own.precision, own.lead, own.share)
-        for name, own in zip([*(f"{rate:g} a day" for rate in RATES), "the model's threshold"], found, strict=True)
+        (name, value.threshold, value.rate, value.sensitivity, value.precision, value.lead, value.share)
+        for name, value in zip([*(f"{rate:g} a day" for rate in RATES), "the model's threshold"], found, strict=True)
     )
     return Table(
         "Alarms as a ward sees them",
@@ -115,7 +115,7 @@ def _courses(model: Model[Any, Any], stays: Stays, risks: Floats) -> Iterator[Pa
     task = MonitorTask()
     table = []
     for row, (before, now, shares) in zip(
-        rows, changes(stays, risks, lambda own: task.predict(model, own), rows, back), strict=True
+        rows, changes(stays, risks, lambda each: task.predict(model, each), rows, back), strict=True
     ):
         strongest = sorted(shares, key=lambda code: -abs(shares[code]))[:_VARIABLES]
         said = ", ".join(f"{model.encoder.variables[code]} {shares[code]:+.3f}" for code in strongest)
@@ -136,7 +136,7 @@ def _embeddings(model: Model[Any, Any], stays: Stays) -> Iterator[Panel]:
     if len(stays) < _FEWEST:
         return
     names = {1.0: "outcome", 0.0: "no outcome"}
-    groups = [names.get(float(own), "not known") for own in stays.outcomes[:_DRAWN]]
+    groups = [names.get(float(outcome), "not known") for outcome in stays.outcomes[:_DRAWN]]
     yield embedding_panel(MonitorTask().embed(model, stays)[:_DRAWN], groups)
 
 

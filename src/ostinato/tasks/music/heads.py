@@ -127,10 +127,10 @@ class NADEHead(nn.Module):
             must, may = rule.must[:, note], rule.may[:, note]
             left = rule.most - drawn.sum(1) - rule.must[:, note:].sum(1)
             may = may & ((left > 0) | must)
-            own = (draw_bits(score, sampling, generator) | must) & may
+            found = (draw_bits(score, sampling, generator) | must) & may
             weight = weight + functional.logsigmoid(score) * must + functional.logsigmoid(-score) * ~may
-            drawn[:, note] = own
-            hidden = hidden + own[:, None] * self.read[note]
+            drawn[:, note] = found
+            hidden = hidden + found[:, None] * self.read[note]
         return drawn, weight
 
 

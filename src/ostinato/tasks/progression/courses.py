@@ -141,7 +141,7 @@ class Courses(PatientSteps):
             at = self.at(hour)
             there = np.flatnonzero((at >= 0) & (self.until > hour) & (self.events >= 0))
             found.append([np.full(len(there), place, np.int64), there, at[there]])
-        return Marks(*(np.concatenate([own[part] for own in found]) for part in range(3)))
+        return Marks(*(np.concatenate([each[part] for each in found]) for part in range(3)))
 
     @cached_property
     def pairs(self) -> Pairs:
@@ -193,15 +193,15 @@ def collate(courses: Courses, rows: Sequence[int]) -> CourseBatch:
     """Return patients as one batch."""
     from ostinato.nn.losses import discretise
 
-    own = courses.encoder
-    values, mask, hours, lengths = courses.dense(rows, len(own.variables))
-    x = of_batch(values, mask, hours, own.scale)
-    picked, targets = np.asarray(rows), list(own.targets)
+    encoder = courses.encoder
+    values, mask, hours, lengths = courses.dense(rows, len(encoder.variables))
+    x = of_batch(values, mask, hours, encoder.scale)
+    picked, targets = np.asarray(rows), list(encoder.targets)
     until, events = courses.until[picked], courses.events[picked]
     remaining = np.where(np.isfinite(until), np.maximum(until - hours, 0.0), 0.0)
     coded = np.broadcast_to(events, hours.shape)
     watched, came = discretise(
-        torch.from_numpy(remaining.ravel()), torch.from_numpy((coded > 0).ravel()), torch.from_numpy(own.ends)
+        torch.from_numpy(remaining.ravel()), torch.from_numpy((coded > 0).ravel()), torch.from_numpy(encoder.ends)
     )
     cause = torch.from_numpy(coded.ravel().copy())
     kind = torch.where(came, cause, torch.where(cause < 0, -1, 0))

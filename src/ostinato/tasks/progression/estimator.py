@@ -78,10 +78,10 @@ class ProgressionModel(Estimator[ProgressionTask], ProgressionParameters):
 
     def one_answer(self) -> tuple[str, Any] | None:
         """Return what one answer is: a visit pushed into a stream of one patient."""
-        stream, own = self.stream(), self._checked().model.encoder
-        clock = own.reading.clock
+        stream, encoder = self.stream(), self._checked().model.encoder
+        clock = encoder.reading.clock
         moment: Any = {"numbers": 1.0, "elapsed": "1:00"}.get(clock.kind, "2024-01-01 01:00")
-        row = {"id": "one", "time": moment, "variable": own.variables[0], "value": float(own.scales.low[0])}
-        row |= {own.variables[0]: row["value"]}
-        assert own.unit in UNITS
+        row = {"id": "one", "time": moment, "variable": encoder.variables[0], "value": float(encoder.scales.low[0])}
+        row |= {encoder.variables[0]: row["value"]}
+        assert encoder.unit in UNITS
         return "a visit of one patient", lambda: stream.push(row)

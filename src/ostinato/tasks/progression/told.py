@@ -33,7 +33,7 @@ def values_ahead(
         newest: `(..., targets)`, the last values.
         ahead: `(...)` hours.
     """
-    tensors = (torch.from_numpy(np.asarray(own, np.float64)) for own in (said, newest, ahead))
+    tensors = (torch.from_numpy(np.asarray(each, np.float64)) for each in (said, newest, ahead))
     found = network.quantiles(*tensors).mean(0).numpy()
     if len(encoder.stretch):
         middle = found[..., 1:2]
@@ -62,7 +62,7 @@ def answer(
         ahead: hours to what is told of next values.
     """
     curves = incidences(network, said)
-    names = [f"{own / encoder.hours:g}" for own in encoder.horizons.tolist()]
+    names = [f"{each / encoder.hours:g}" for each in encoder.horizons.tolist()]
     risks = np.array([between(encoder, curve, encoder.horizons) for curve in curves])
     found: dict[str, Any] = {
         "id": patient,

@@ -116,8 +116,8 @@ class Decoder:
         found = self.search.hypotheses() or self.search.hypotheses(ended=False) or [self.search.best()]
         texts: dict[str, Transcript] = {}
         for hypothesis in found:
-            own = transcribed(hypothesis, self.units, self.frame_seconds)
-            texts.setdefault(own.text, own)
+            transcript = transcribed(hypothesis, self.units, self.frame_seconds)
+            texts.setdefault(transcript.text, transcript)
             if len(texts) == n_best:
                 break
         return list(texts.values())
