@@ -1,4 +1,4 @@
-"""Which variables changed a risk: each one's measurements of the last hours are hidden, and the risk told again."""
+"""Which variables changed a risk: each one's last measurements are hidden, and the risk is predicted again."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ class PatientMonitor(Estimator[MonitorTask], MonitorParameters):
         model = self._changed(changes)
         for records in self.task.pieces(model, source):
             why = self._why(model, records, explain) if explain is not None else {}
-            for answer in self.task.told(model, records, hourly=bool(hourly)):
+            for answer in self.task.answers_of(model, records, hourly=bool(hourly)):
                 yield {**answer, "because": why[answer["id"]]} if why else answer
 
     def explain(self, source: Any, *, hours: float = 6.0) -> dict[str, dict[str, Any]]:
@@ -125,9 +125,9 @@ class PatientMonitor(Estimator[MonitorTask], MonitorParameters):
             raise UsageError(f"explain is {hours}; expected hours, more than 0")
         stays = self.task.encode(model, records)
         risks = self.task.predict(model, stays)
-        told = changes(stays, risks, lambda each: self.task.predict(model, each), range(len(stays)), hours)
+        predicted = changes(stays, risks, lambda each: self.task.predict(model, each), range(len(stays)), hours)
         names, found = model.encoder.variables, {}
-        for patient, (before, after, shares) in zip(stays.ids, told, strict=True):
+        for patient, (before, after, shares) in zip(stays.ids, predicted, strict=True):
             strongest = sorted(shares, key=lambda code: -abs(shares[code]))[:top]
             found[patient] = {
                 "before": before, "after": after, "variables": {names[code]: shares[code] for code in strongest}

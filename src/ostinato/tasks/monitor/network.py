@@ -107,7 +107,7 @@ class MonitorObjective:
     """Cross-entropy of the outcome over the steps of a patient, each patient weighed alike.
 
     In training each member has a loss of its own, as if alone, and a few steps of each patient are drawn, beside
-    the last one where the outcome at any time is told; what is held out is judged at all steps by all together.
+    the last one where the outcome at any time is predicted; what is held out is judged at all steps by all together.
 
     Args:
         last: whether the last step counts as much as all others.

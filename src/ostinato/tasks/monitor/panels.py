@@ -51,7 +51,7 @@ def _hourly(stays: Stays, risks: Floats, tick: float, longest: float) -> Curve:
     hours = hours[(hours <= longest + tick) & (hours >= min(6 * tick, longest))]
     found = hourly_auroc(stays, risks, hours.astype(np.float64))
     return Curve(
-        "How early the outcome is told", tuple(hours.tolist()), {"AUROC": tuple(found.tolist())},
+        "How early the outcome is predicted", tuple(hours.tolist()), {"AUROC": tuple(found.tolist())},
         "hours after admission", "AUROC",
         note=f"by what was known at each hour, of patients whose outcome had not come. {NOTICE}",
     )  # fmt: skip
@@ -93,8 +93,8 @@ def _reliability(stays: Stays, risks: Floats) -> Curve:
     x = np.bincount(place, given, len(count))[there] / count[there]
     y = np.bincount(place, truth, len(count))[there] / count[there]
     return Curve(
-        "How often it came when told so", tuple(x.tolist()), {"share with the outcome": tuple(y.tolist())},
-        "risk told", "share", diagonal=True, note=f"patients by tenths of the risk. {NOTICE}",
+        "How often it came, by its predicted risk", tuple(x.tolist()), {"share with the outcome": tuple(y.tolist())},
+        "predicted risk", "share", diagonal=True, note=f"patients by tenths of the risk. {NOTICE}",
     )  # fmt: skip
 
 
@@ -125,7 +125,7 @@ def _courses(model: Model[Any, Any], stays: Stays, risks: Floats) -> Iterator[Pa
         f"What raised the risk in the last {back:g} hours",
         ("patient", "risk before", "risk after", "by how much less without the variable", "outcome"),
         tuple(table),
-        f"occlusion: the variable's measurements of these hours are hidden, and the risk is told again. {NOTICE}",
+        f"occlusion: the variable's measurements of these hours are hidden, and the risk is predicted again. {NOTICE}",
     )
 
 

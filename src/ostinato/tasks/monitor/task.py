@@ -70,7 +70,7 @@ class MonitorTask(Task[MonitorParameters, Patients, MonitorEncoder, Stays, Risks
             )
         if parameters.window is not None and parameters.outcome_time is None:
             raise UsageError(
-                "window says how far ahead the outcome is told, but no outcome_time (--outcome-time) says when it "
+                "window says how far ahead the outcome is predicted, but no outcome_time (--outcome-time) says when it "
                 "came; name its column, or leave window out"
             )
         read_limits(parameters.limits)
@@ -249,7 +249,7 @@ class MonitorTask(Task[MonitorParameters, Patients, MonitorEncoder, Stays, Risks
         parameters = model.parameters
         until = "" if parameters.until is None else f" of the first {parameters.until:g} hours"
         if parameters.window is None:
-            said = f'"{parameters.outcome}" told after the last measurement{until} of each patient'
+            said = f'"{parameters.outcome}" predicted after the last measurement{until} of each patient'
         else:
             said = (
                 f'"{parameters.outcome}" within {parameters.window:g} hours, predicted at every '
@@ -311,9 +311,9 @@ class MonitorTask(Task[MonitorParameters, Patients, MonitorEncoder, Stays, Risks
         return monitor_panels(model, records, examples, predicted)
 
     def answers(self, model: Monitor, records: Patients) -> Iterator[Mapping[str, Any]]:
-        yield from self.told(model, records)
+        yield from self.answers_of(model, records)
 
-    def told(self, model: Monitor, records: Patients, *, hourly: bool = False) -> Iterator[dict[str, Any]]:
+    def answers_of(self, model: Monitor, records: Patients, *, hourly: bool = False) -> Iterator[dict[str, Any]]:
         """Yield the risk of each patient after the last measurement, and at every hour if that is asked for."""
         stays = self.encode(model, records)
         risks = self.predict(model, stays)

@@ -11,7 +11,7 @@ import numpy as np
 from ostinato.data.health.summaries import READ
 from ostinato.errors import DataError, MissingExtra
 from ostinato.tasks.progression.courses import LEVELS, Courses, Floats, elapsed, linear_parts
-from ostinato.tasks.progression.judged import Told, landmarks_of
+from ostinato.tasks.progression.judged import Prediction, landmarks_of
 from ostinato.tasks.progression.starts import Start
 
 _ALPHAS = (1.0, 3.0, 10.0, 30.0, 100.0)
@@ -70,13 +70,13 @@ class LandmarkCox:
                 weights[place], hazards[place] = weights[near], hazards[near]
         return cls(weights, hazards)
 
-    def predict(self, courses: Courses) -> Told:
+    def predict(self, courses: Courses) -> Prediction:
         """Return the incidence of each event behind each landmark."""
         marks = courses.marks
         x = last_values(courses, marks.step)
         score = np.einsum("mv,mcv->mc", x, self.weights[marks.landmark])
         added = self.hazards[marks.landmark] * np.exp(np.clip(score, -30, 30))[..., None]
-        return Told(_incidence(added))
+        return Prediction(_incidence(added))
 
 
 def _incidence(added: Floats) -> Floats:
@@ -157,9 +157,9 @@ class KaplanMeier:
             found[place] = np.array(at)[np.searchsorted(times, encoder.ends, side="right")].T
         return cls(found)
 
-    def predict(self, courses: Courses) -> Told:
+    def predict(self, courses: Courses) -> Prediction:
         """Return the same of each patient at a landmark."""
-        return Told(self.incidence[courses.marks.landmark])
+        return Prediction(self.incidence[courses.marks.landmark])
 
 
 @dataclass(frozen=True)
@@ -180,10 +180,10 @@ class CarriedForward:
         off[:, 1] = 0.0
         return cls(off)
 
-    def predict(self, courses: Courses) -> Told:
+    def predict(self, courses: Courses) -> Prediction:
         """Return the last values, with intervals."""
         pairs = courses.pairs
-        return Told(values=courses.newest[pairs.step, pairs.target][:, None] + self.off[pairs.target])
+        return Prediction(values=courses.newest[pairs.step, pairs.target][:, None] + self.off[pairs.target])
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ class Linear:
 
     start: Start
 
-    def predict(self, courses: Courses) -> Told:
+    def predict(self, courses: Courses) -> Prediction:
         """Return next values, with intervals of one width for each variable."""
         encoder, pairs = courses.encoder, courses.pairs
         targets, size = len(encoder.targets), len(encoder.variables)
@@ -203,4 +203,4 @@ class Linear:
         middle = courses.newest[pairs.step, pairs.target] + level + by * slope
         spread = np.logaddexp(0, self.start.spreads)
         low, high = spread[pairs.target], spread[2 * targets + pairs.target]
-        return Told(values=np.stack([middle - low, middle, middle + high], -1))
+        return Prediction(values=np.stack([middle - low, middle, middle + high], -1))

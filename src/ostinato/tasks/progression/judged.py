@@ -1,4 +1,4 @@
-"""How well events and next values were told, by patients; censoring is weighed by its own probability (IPCW)."""
+"""How well events and next values were predicted, by patients; censoring is weighed by its own probability (IPCW)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LEAST = 0.02  # probability not to be censored, at least
 
 
 @dataclass(frozen=True)
-class Told:
+class Prediction:
     """What is predicted of courses.
 
     Args:
@@ -190,29 +190,29 @@ def reliability(courses: Courses, incidence: Floats) -> tuple[Floats, Floats, Fl
     return given, shares, total[there]
 
 
-def units_of(courses: Courses, told: Told) -> Units:
+def units_of(courses: Courses, predicted: Prediction) -> Units:
     """Return the measures by patients."""
     found: dict[str, Parts] = {}
-    if told.incidence is not None and len(courses.marks.step):
+    if predicted.incidence is not None and len(courses.marks.step):
         if len(courses) <= _MOST:
-            found |= concordances(courses, told.incidence)
-        found["Brier"] = _brier_parts(courses, told.incidence)
-    if told.values is not None and len(courses.pairs.step):
+            found |= concordances(courses, predicted.incidence)
+        found["Brier"] = _brier_parts(courses, predicted.incidence)
+    if predicted.values is not None and len(courses.pairs.step):
         owners, count = courses.owners[courses.pairs.step], len(courses)
         value = courses.pairs.value
-        found["MAE next (SD)"] = mean_of(np.abs(told.values[:, 1] - value), owners, count)
-        inside = (told.values[:, 0] <= value) & (value <= told.values[:, 2])
+        found["MAE next (SD)"] = mean_of(np.abs(predicted.values[:, 1] - value), owners, count)
+        inside = (predicted.values[:, 0] <= value) & (value <= predicted.values[:, 2])
         found["coverage 80 %"] = mean_of(100.0 * inside, owners, count)
     return Units(len(courses), "patients", found)
 
 
-def measures_of(courses: Courses, told: Told) -> dict[str, float]:
+def measures_of(courses: Courses, predicted: Prediction) -> dict[str, float]:
     """Return the measures; those of events are missing where no pair of patients can be compared."""
-    found = {name: float(measure.total) for name, measure in units_of(courses, told).measures.items()}
-    if told.incidence is not None and len(courses.marks.step):
+    found = {name: float(measure.total) for name, measure in units_of(courses, predicted).measures.items()}
+    if predicted.incidence is not None and len(courses.marks.step):
         if "C-index" not in found:
-            found |= _without_units(courses, told.incidence)
-        given, shares, total = reliability(courses, told.incidence)
+            found |= _without_units(courses, predicted.incidence)
+        given, shares, total = reliability(courses, predicted.incidence)
         if len(total):
             found["calibration error"] = float((np.abs(given - shares) * total).sum() / total.sum())
     return {name: value for name, value in found.items() if np.isfinite(value)}

@@ -12,25 +12,27 @@ from ostinato.tasks.base.resampling import intervals
 from ostinato.tasks.base.summary import Curve, Fan, Panel, Table
 from ostinato.tasks.base.task import Model
 from ostinato.tasks.progression.courses import LEVELS, Codes, Courses, Floats
-from ostinato.tasks.progression.judged import Told, brier, reliability, units_of
+from ostinato.tasks.progression.judged import Prediction, brier, reliability, units_of
 from ostinato.tasks.progression.network import incidence
 from ostinato.tasks.progression.parameters import NOTICE
-from ostinato.tasks.progression.told import values_ahead
+from ostinato.tasks.progression.predictions import values_ahead
 
 _SHOWN, _UPDATES, _VARIABLES = 3, 4, 3
 
 
-def progression_panels(model: Model[Any, Any], said: NDArray[Any], courses: Courses, told: Told) -> Iterator[Panel]:
+def progression_panels(
+    model: Model[Any, Any], said: NDArray[Any], courses: Courses, predicted: Prediction
+) -> Iterator[Panel]:
     """Yield the panels of held-out patients.
 
     Args:
         model: fitted.
         said: `(members, steps, numbers)`, of the network.
         courses: of the patients.
-        told: what was predicted of them.
+        predicted: what was predicted of them.
     """
     encoder = model.encoder
-    units = units_of(courses, told)
+    units = units_of(courses, predicted)
     rows = tuple(
         (name, float(units.measures[name].total), low, high)
         for name, (low, high) in intervals(units, seed=model.parameters.seed).items()
@@ -40,14 +42,14 @@ def progression_panels(model: Model[Any, Any], said: NDArray[Any], courses: Cour
             "How sure the measures are", ("measure", "value", "from", "to"), rows,
             f"95 % intervals: {len(courses):,} patients drawn again 1,000 times. {NOTICE}",
         )  # fmt: skip
-    if told.incidence is not None and len(courses.marks.step):
-        yield from _events(courses, told.incidence)
+    if predicted.incidence is not None and len(courses.marks.step):
+        yield from _events(courses, predicted.incidence)
     for row in _typical(courses):
         yield _survival(model, said, courses, row)
     if encoder.targets:
         for row in _typical(courses):
             yield from _trajectories(model, said, courses, row)
-        yield _values(courses, told)
+        yield _values(courses, predicted)
 
 
 def _events(courses: Courses, given: Floats) -> Iterator[Panel]:
@@ -55,8 +57,8 @@ def _events(courses: Courses, given: Floats) -> Iterator[Panel]:
     risks, shares, _ = reliability(courses, given)
     if len(risks):
         yield Curve(
-            "How often the event came when told so", tuple(risks.tolist()),
-            {"share with the event": tuple(shares.tolist())}, "risk told", "share", diagonal=True,
+            "How often the event came, by its predicted risk", tuple(risks.tolist()),
+            {"share with the event": tuple(shares.tolist())}, "predicted risk", "share", diagonal=True,
             note=f"within {encoder.horizon / encoder.hours:.4g} {encoder.unit} from a landmark, by fifths of the risk; "
             f"the censored are weighed. {NOTICE}",
         )  # fmt: skip
@@ -101,13 +103,13 @@ def _survival(model: Model[Any, Any], said: NDArray[Any], courses: Courses, row:
         came = f"{kind} {(end - courses.hours[steps[-1]]) / encoder.hours:.4g} {encoder.unit} after the last visit"
     times = (0.0, *(encoder.ends / encoder.hours).tolist())
     return Curve(
-        f"Patient {courses.ids[row]}: without an event, as told after some visits", times, lines,
+        f"Patient {courses.ids[row]}: without an event, as predicted after some visits", times, lines,
         f"{encoder.unit} after the visit", "probability", note=f"{came}. {NOTICE}",
     )  # fmt: skip
 
 
 def _trajectories(model: Model[Any, Any], said: NDArray[Any], courses: Courses, row: int) -> Iterator[Fan]:
-    """Yield the courses of some variables behind the middle visit of a patient, as they were told there."""
+    """Yield the courses of some variables behind the middle visit of a patient, as they were predicted there."""
     encoder = model.encoder
     first, last = int(courses.bounds[row]), int(courses.bounds[row + 1]) - 1
     middle = (first + last) // 2
@@ -146,15 +148,15 @@ def _values_at(courses: Courses, code: int, first: int, last: int) -> Floats:
     return found
 
 
-def _values(courses: Courses, told: Told) -> Table:
+def _values(courses: Courses, predicted: Prediction) -> Table:
     encoder, pairs = courses.encoder, courses.pairs
     rows = []
     for target, code in enumerate(encoder.targets):
         mine = pairs.target == target
-        if told.values is None or not mine.any():
+        if predicted.values is None or not mine.any():
             continue
         codes = np.full(int(mine.sum()), code, np.int64)
-        low, middle, high = (encoder.scales.back(codes, told.values[mine, level]) for level in range(3))
+        low, middle, high = (encoder.scales.back(codes, predicted.values[mine, level]) for level in range(3))
         truth = encoder.scales.back(codes, pairs.value[mine])
         carried = encoder.scales.back(codes, courses.newest[pairs.step[mine], target].astype(np.float64))
         inside = 100 * float(((low <= truth + 1e-9) & (truth - 1e-9 <= high)).mean())

@@ -1,4 +1,4 @@
-"""Visits one at a time, of many patients at once: what is told after each, as it would be in a batch."""
+"""Visits one at a time, of many patients at once: what is predicted after each, as it would be in a batch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ostinato.errors import StreamRowError
 from ostinato.streaming import Row, Steps, refused
 from ostinato.tasks.base.patients import PatientRows, number_of, plain_measured
 from ostinato.tasks.base.task import Model
-from ostinato.tasks.progression.told import answer
+from ostinato.tasks.progression.predictions import answer
 
 
 @dataclass
@@ -41,7 +41,7 @@ class VisitStream(PatientRows):
 
     Args:
         model: fitted.
-        ahead: hours to what is told of next values.
+        ahead: hours to what is predicted of next values.
         most: patients held at a time; of more, the one that has been still for longest is forgotten.
 
     Raises:
@@ -55,7 +55,7 @@ class VisitStream(PatientRows):
         self.ahead = ahead
 
     def steps(self, row: Mapping[str, Any] | str) -> Steps:
-        """Take a visit; return what is told of its patient.
+        """Take a visit; return what is predicted of its patient.
 
         Args:
             row: `{"id": 7, "day": 350, "bili": 2.1, "albumin": 3.4}` by the columns of the training data; of a long

@@ -31,13 +31,13 @@ from ostinato.tasks.base.task import Baselines, Model, Task, reading_of
 from ostinato.tasks.base.units import Units
 from ostinato.tasks.progression.baselines import CarriedForward, KaplanMeier, LandmarkCox, Linear
 from ostinato.tasks.progression.courses import CourseBatch, Courses, ProgressionEncoder, collate, encode, fit_encoder
-from ostinato.tasks.progression.judged import Told, brier, measures_of, units_of
+from ostinato.tasks.progression.judged import Prediction, brier, measures_of, units_of
 from ostinato.tasks.progression.network import ProgressionNetwork, ProgressionObjective
 from ostinato.tasks.progression.panels import progression_panels
 from ostinato.tasks.progression.parameters import NOTICE, ProgressionParameters
+from ostinato.tasks.progression.predictions import answer, between, incidences, values_ahead
 from ostinato.tasks.progression.starts import Start, fit_courses, fit_start
 from ostinato.tasks.progression.stream import VisitStream
-from ostinato.tasks.progression.told import answer, between, incidences, values_ahead
 
 Progression: TypeAlias = "Model[ProgressionParameters, ProgressionEncoder]"
 _ROWS, _STEPS = 256, 20_000
@@ -45,7 +45,7 @@ _FEWEST_DRAWN = 8  # patients in a picture
 _FEWEST = 20  # next values that the width of intervals is set by
 
 
-class ProgressionTask(Task[ProgressionParameters, Patients, ProgressionEncoder, Courses, Told]):
+class ProgressionTask(Task[ProgressionParameters, Patients, ProgressionEncoder, Courses, Prediction]):
     """Patients over visits: the risk of events by any time ahead, and what is measured next."""
 
     records = "patients"
@@ -166,12 +166,14 @@ class ProgressionTask(Task[ProgressionParameters, Patients, ProgressionEncoder, 
         changed = replace(model.encoder, stretch=np.ones(0))
         if validation is None or not changed.targets:
             return changed
-        told = self.predict(replace(model, encoder=changed), validation).values
+        predicted = self.predict(replace(model, encoder=changed), validation).values
         pairs, stretch = validation.pairs, np.ones(len(changed.targets))
-        if told is None:
+        if predicted is None:
             return changed
-        side = np.where(pairs.value < told[:, 1], told[:, 1] - told[:, 0], told[:, 2] - told[:, 1])
-        off = np.abs(pairs.value - told[:, 1]) / np.maximum(side, 1e-6)
+        side = np.where(
+            pairs.value < predicted[:, 1], predicted[:, 1] - predicted[:, 0], predicted[:, 2] - predicted[:, 1]
+        )
+        off = np.abs(pairs.value - predicted[:, 1]) / np.maximum(side, 1e-6)
         for target in range(len(stretch)):
             mine = off[pairs.target == target]
             if len(mine) >= _FEWEST:
@@ -193,7 +195,7 @@ class ProgressionTask(Task[ProgressionParameters, Patients, ProgressionEncoder, 
 
         return np.concatenate(read_in_batches(examples.lengths, read, rows=_ROWS, steps=_STEPS), 1)
 
-    def predict(self, model: Progression, examples: Courses) -> Told:
+    def predict(self, model: Progression, examples: Courses) -> Prediction:
         encoder, marks, pairs = model.encoder, examples.marks, examples.pairs
         said = self.said(model, examples)
         curves = incidences(model.network, said[:, marks.step])
@@ -207,7 +209,7 @@ class ProgressionTask(Task[ProgressionParameters, Patients, ProgressionEncoder, 
         if encoder.targets:
             every = values_ahead(model.network, encoder, said[:, pairs.step], examples.newest[pairs.step], pairs.gap)
             values = every[np.arange(len(every)), pairs.target]
-        return Told(np.clip(found, 0.0, 1.0), values)
+        return Prediction(np.clip(found, 0.0, 1.0), values)
 
     def embed(self, model: Progression, examples: Courses) -> NDArray[np.float32]:
         """Return what the members know of each patient at the end, `(patients, features)`."""
@@ -229,10 +231,10 @@ class ProgressionTask(Task[ProgressionParameters, Patients, ProgressionEncoder, 
             found["linear model of next values"] = lambda: Linear(Start(nothing, nothing, *fit_courses(train)))
         return found
 
-    def measures(self, model: Progression, examples: Courses, predicted: Told) -> dict[str, float]:
+    def measures(self, model: Progression, examples: Courses, predicted: Prediction) -> dict[str, float]:
         return measures_of(examples, predicted)
 
-    def units(self, model: Progression, examples: Courses, predicted: Told) -> Units:
+    def units(self, model: Progression, examples: Courses, predicted: Prediction) -> Units:
         return units_of(examples, predicted)
 
     def better(self, measure: str) -> Better:
@@ -248,7 +250,7 @@ class ProgressionTask(Task[ProgressionParameters, Patients, ProgressionEncoder, 
             f"was known then; censoring weighed by its probability{others}. {NOTICE}"
         )
 
-    def details(self, model: Progression, examples: Courses, predicted: Mapping[str, Told]) -> Mapping[str, Any]:
+    def details(self, model: Progression, examples: Courses, predicted: Mapping[str, Prediction]) -> Mapping[str, Any]:
         found = intervals(units_of(examples, predicted["model"]), seed=model.parameters.seed)
         return {
             "95 % intervals, patients drawn again": {name: list(value) for name, value in found.items()},
@@ -289,19 +291,21 @@ class ProgressionTask(Task[ProgressionParameters, Patients, ProgressionEncoder, 
         names = model.encoder.variables
         yield "variables", f"{len(names)}: {', '.join(names[:40])}{', ...' * (len(names) > 40)}"
 
-    def panels(self, model: Progression, records: Patients, examples: Courses, predicted: Told) -> Iterable[Panel]:
+    def panels(
+        self, model: Progression, records: Patients, examples: Courses, predicted: Prediction
+    ) -> Iterable[Panel]:
         yield from progression_panels(model, self.said(model, examples), examples, predicted)
         if len(examples) >= _FEWEST_DRAWN:
             names = {0: "censored", -1: "not known", **dict(enumerate(map(str, model.encoder.causes), 1))}
             yield embedding_panel(self.embed(model, examples), [names[each] for each in examples.events.tolist()])
 
     def answers(self, model: Progression, records: Patients) -> Iterator[Mapping[str, Any]]:
-        yield from self.told(model, records)
+        yield from self.answers_of(model, records)
 
-    def told(
+    def answers_of(
         self, model: Progression, records: Patients, *, visits: bool = False, ahead: float | None = None
     ) -> Iterator[dict[str, Any]]:
-        """Yield what is told of each patient after the last visit, and after each if that is asked for."""
+        """Yield what is predicted of each patient after the last visit, and after each if that is asked for."""
         encoder = model.encoder
         hours = hours_ahead(encoder, ahead)
         courses = self.encode(model, records)
@@ -335,7 +339,7 @@ class ProgressionTask(Task[ProgressionParameters, Patients, ProgressionEncoder, 
 
 
 def hours_ahead(encoder: ProgressionEncoder, ahead: float | None) -> float:
-    """Return how far ahead next values are told, in hours.
+    """Return how far ahead next values are predicted, in hours.
 
     Raises:
         UsageError: it is negative or no number.

@@ -1,4 +1,4 @@
-"""What is told of a patient after a visit: the risk by times ahead, and next values with intervals."""
+"""What is predicted of a patient after a visit: the risk by times ahead, and next values with intervals."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def answer(
         hour: of the visit, since the beginning.
         said: `(members, numbers)`.
         newest: `(targets,)`, the last values on their scales.
-        ahead: hours to what is told of next values.
+        ahead: hours to what is predicted of next values.
     """
     curves = incidences(network, said)
     names = [f"{each / encoder.hours:g}" for each in encoder.horizons.tolist()]
@@ -78,11 +78,11 @@ def answer(
         }
     if encoder.targets:
         codes = np.array(encoder.targets)
-        told = values_ahead(network, encoder, said, newest, np.array(ahead))
-        told = np.stack([encoder.scales.back(codes, column) for column in told.T], -1)
+        predicted = values_ahead(network, encoder, said, newest, np.array(ahead))
+        predicted = np.stack([encoder.scales.back(codes, column) for column in predicted.T], -1)
         found["ahead"] = ahead / encoder.hours
         found["next"] = {
             encoder.variables[code]: dict(zip(("low", "median", "high"), row, strict=True))
-            for code, row in zip(codes.tolist(), told.tolist(), strict=True)
+            for code, row in zip(codes.tolist(), predicted.tolist(), strict=True)
         }
     return {**found, "notice": NOTICE}
