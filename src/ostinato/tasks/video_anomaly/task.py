@@ -71,7 +71,7 @@ class VideoAnomalyTask(Task[VideoAnomalyParameters, Any, VideoEncoder, Clipped, 
     matters: ClassVar[Mapping[str, str]] = {ERROR: "in telling how things move next"}
     encoder_type = VideoEncoder
     baseline_types = (FrameDifference, PatchDistance)
-    suited = Suited(steps=400, least=3, most=40)
+    suited = Suited(steps=160, least=3, most=40)
     kept = "size of frames, mean frame, scales"
 
     def check(self, parameters: VideoAnomalyParameters, *, tested: bool) -> None:
