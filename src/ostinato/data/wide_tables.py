@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ostinato.data.guessing import guess_time_column
 from ostinato.data.month_names import NUMBERS
 from ostinato.data.notes import note
 from ostinato.data.schema import MISSING, Schema
@@ -97,6 +98,14 @@ def _by_count(table: Table, schema: Schema) -> _Wide | None:
     if len(found) < max(_FEWEST, _SHARE * len(table.columns)) or len({match[1] for match in found.values()}) > 1:
         return None
     counts = {name: int(match[2]) for name, match in found.items()}
+    # beside times or numbers, columns that count are as many sensors
+    time = guess_time_column(table)
+    others = [name for name in table.columns if name not in counts]
+    named = schema.series_id in others or any(
+        is_text(table, name) and not is_numeric(table, name, ()) for name in others
+    )
+    if not named or (time is not None and time not in counts):
+        return None
     return _by_series(table, schema, counts) if (np.diff(list(counts.values())) == 1).all() else None
 
 
