@@ -362,4 +362,6 @@ def grouped_parts(labels: Sequence[Any], groups: Sequence[str], shares: Sequence
 
 def _lengths(part: VideoPart) -> str:
     sizes = sorted(part.arrays.lengths)
+    if sizes[0] == sizes[-1]:
+        return f"{sizes[0]} frames each"
     return f"{sizes[0]} to {sizes[-1]} frames, median {sizes[len(sizes) // 2]}"
