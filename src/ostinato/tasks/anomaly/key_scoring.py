@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ostinato.data import EventLog, EventReading
 from ostinato.data.logs import LogReading
+from ostinato.data.notes import note
 from ostinato.engine import scan
 from ostinato.streaming import Headed
 from ostinato.streaming.cells import cell_of
@@ -177,6 +178,29 @@ def _one(encoder: KeyEncoder, said: NDArray[np.float32], keys: Ints) -> Sequence
 def sequence_score(found: SequenceScores) -> float:
     """Return the score of a sequence: that of its strangest key, or of its end."""
     return float(found.scores.max())
+
+
+def say_if_unheard(encoder: KeyEncoder, rate: float) -> None:
+    """Say that not even an event that never came is an alarm, where there are too few events for the rate."""
+    if encoder.threshold <= encoder.loudest:
+        return
+    wanted = next_rate(encoder.tail.probability(encoder.loudest))
+    way = f"accept {wanted:g} (--false-alarm-rate {wanted:g}), or " if rate < wanted < 1 else ""
+    count = "1 event" if encoder.events == 1 else f"{encoder.events:,} events"
+    note(
+        f"of {count} it cannot be told that one which never came is rarer than {rate:g} false alarms a "
+        f"sequence, so that it is no alarm by itself; {way}fit on a longer log"
+    )
+
+
+def next_rate(rate: float) -> float:
+    """Return the next larger number of one digit.
+
+    >>> next_rate(0.0469), next_rate(0.95)
+    (0.05, 1.0)
+    """
+    size = 10.0 ** math.floor(math.log10(rate))
+    return float(f"{math.ceil(rate / size) * size:.1g}")
 
 
 def answers_of(encoder: KeyEncoder, case: str, names: Sequence[str], found: SequenceScores) -> Iterator[dict[str, Any]]:

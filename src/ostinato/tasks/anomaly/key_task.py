@@ -24,6 +24,7 @@ from ostinato.tasks.anomaly.key_scoring import (
     KeyExamples,
     answers_of,
     indices,
+    say_if_unheard,
     scored,
     sequence_score,
 )
@@ -37,6 +38,7 @@ from ostinato.tasks.base.areas import auprc, auroc
 from ostinato.tasks.base.batches import RowBatches, padded, read_in_batches
 from ostinato.tasks.base.holding_out import Held, Shares, cut, percent
 from ostinato.tasks.base.lines import columns_of, is_table
+from ostinato.tasks.base.steps import StepUnit
 from ostinato.tasks.base.suited import Suited
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.tail import Tail
@@ -159,7 +161,10 @@ class KeyTask(Task[AnomalyParameters, EventLog, KeyEncoder, KeyExamples, Found])
         return model.encoder if validation is None else self._calibrated(model, validation)
 
     def finished(self, model: Watching, examples: Held[KeyExamples]) -> KeyEncoder:
-        return self._calibrated(model, examples.validation or examples.train)
+        encoder = self._calibrated(model, examples.validation or examples.train)
+        if model.parameters.threshold == "rate" and model.parameters.top is None:
+            say_if_unheard(encoder, model.parameters.false_alarm_rate)
+        return encoder
 
     def _calibrated(self, model: Watching, examples: KeyExamples) -> KeyEncoder:
         parameters, encoder = model.parameters, model.encoder
@@ -244,6 +249,9 @@ class KeyTask(Task[AnomalyParameters, EventLog, KeyEncoder, KeyExamples, Found])
         if isinstance(model.encoder.reading, LogReading):
             yield "templates", f"{len(model.encoder.reading.templates):,}, found in all lines that were given"
         yield "labels", "known" if examples.train.labels is not None else "none: what is usual is learned from all"
+
+    def step_unit(self, model: Watching) -> StepUnit:
+        return StepUnit("lines" if isinstance(model.encoder.reading, LogReading) else "events")
 
     def settings(self, model: Watching) -> Mapping[str, Any]:
         encoder = model.encoder

@@ -377,4 +377,6 @@ def _a_group_each(groups: Sequence[str], shares: Sequence[float], seed: int) -> 
 
 def _lengths(part: VideoPart) -> str:
     sizes = sorted(part.arrays.lengths)
+    if sizes[0] == sizes[-1]:
+        return f"{sizes[0]} frames each"
     return f"{sizes[0]} to {sizes[-1]} frames, median {sizes[len(sizes) // 2]}"
