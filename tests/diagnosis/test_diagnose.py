@@ -8,12 +8,13 @@ import re
 import numpy as np
 import pytest
 import torch
+from healthy_models import HEALTHY
 from torch import nn
 from torch.nn import functional
 
 import ostinato
 from ostinato.errors import OutputError, UsageError
-from planted_faults import EachStep, Last, Loop, adding, healthy_attention, ragged, signs
+from planted_faults import EachStep, Last, Loop, adding, ragged, signs
 
 
 def batch(rows: int = 24, steps: int = 12) -> tuple[torch.Tensor, torch.Tensor]:
@@ -229,7 +230,7 @@ def test_every_cell_of_the_catalogue_is_looked_into() -> None:
 @pytest.mark.slow
 @pytest.mark.ci
 def test_attention_is_shown_with_the_weights_that_it_has() -> None:
-    case = healthy_attention(3)
+    case = HEALTHY["attention over a bidirectional GRU"](3)
     found = case.diagnose()
     xs = case.batch[0]
     with torch.no_grad():
