@@ -173,7 +173,7 @@ def _of_layer(findings: Findings, each: StageFindings, layer: LayerFindings) -> 
         speed = float(np.nanmax(motion.speed[len(motion.speed) // 2 :], initial=0.0))
         title = f"The state is stuck: in a step it moves by {percent(speed)} of its size at most"
         yield Verdict("stuck", title, text, _advice(findings, "stuck"), speed, where)
-    if motion.grows:
+    if motion.grows and not findings.losses.learned:  # a model that has learned may well count
         text = (
             f"From the middle of the sequence to its end its largest numbers grow by a factor of "
             f"{motion.growth:.2g}, to "
