@@ -15,7 +15,9 @@ from collections import Counter
 from common import ROOT, keep, machine, table
 
 sys.path.insert(0, str(ROOT / "tests" / "diagnosis"))
-from planted_faults import FAULTS, HEALTHY
+from healthy_models import HEALTHY
+
+from planted_faults import FAULTS
 
 
 def main(seeds: int = 5, first: int = 0, only: str = "") -> None:

@@ -42,7 +42,23 @@ def test_a_forecaster_is_diagnosed_in_hours_with_a_page_and_its_numbers(forecast
 
 def test_json_goes_to_the_console_and_out_says_where_the_page_goes(forecaster, capsys, tmp_path) -> None:
     model, data = forecaster
-    assert main(["diagnose", str(model), str(data), "--json", "--out", str(tmp_path / "why.html"), "--row", "2"]) == 0
+    assert (
+        main(
+            [
+                "diagnose",
+                str(model),
+                str(data),
+                "--json",
+                "--out",
+                str(tmp_path / "why.html"),
+                "--row",
+                "2",
+                "--max-seconds",
+                "3",
+            ]
+        )
+        == 0
+    )
     assert json.loads(capsys.readouterr().out)["title"].startswith("forecaster")
     assert {each.name for each in tmp_path.iterdir()} == {"why.html", "why.json"}
 

@@ -1,4 +1,4 @@
-"""Small models with one fault planted in each, and healthy ones trained on several tasks; the benchmark counts them.
+"""Small models with one fault planted in each, beside the healthy ones of `healthy_models`; the benchmark counts both.
 
 Everything is drawn from a seed.
 """
@@ -166,7 +166,7 @@ def trained(
 
 
 def exploding(seed: int) -> Case:
-    draw = _draw(seed)
+    draw = drawn(seed)
     model = Last(nn.RNN(2, 16, batch_first=True, nonlinearity=("relu", "tanh")[seed % 2]), 16)
     with torch.no_grad():
         if seed % 2:  # chaos: orthogonal weights, a few times as large, and small inputs
@@ -181,7 +181,7 @@ def exploding_lstm(seed: int) -> Case:
     model = Last(nn.LSTM(2, 16, batch_first=True), 16)
     with torch.no_grad():
         model.layer.weight_hh_l0.mul_(12)
-    return Case(model, adding(64, 60, _draw(seed)), F.mse_loss)
+    return Case(model, adding(64, 60, drawn(seed)), F.mse_loss)
 
 
 def vanishing(seed: int) -> Case:
@@ -189,14 +189,14 @@ def vanishing(seed: int) -> Case:
     if seed % 2:
         with torch.no_grad():
             cell.weight_hh_l0.mul_(0.3)
-    return Case(Last(cell, 16), adding(64, 60, _draw(seed)), F.mse_loss)
+    return Case(Last(cell, 16), adding(64, 60, drawn(seed)), F.mse_loss)
 
 
 def dead(seed: int) -> Case:
     layer = nn.RNN(2, 20, batch_first=True, nonlinearity="relu")
     with torch.no_grad():
         layer.bias_ih_l0[:8] = -30.0
-    return Case(Last(layer, 20), adding(64, 20, _draw(seed)), F.mse_loss)
+    return Case(Last(layer, 20), adding(64, 20, drawn(seed)), F.mse_loss)
 
 
 def copies(seed: int) -> Case:
@@ -209,7 +209,7 @@ def copies(seed: int) -> Case:
             for weight in (layer.weight_ih_l0, layer.bias_ih_l0, layer.bias_hh_l0, layer.weight_hh_l0):
                 for gate in weight.chunk(len(weight) // 16):
                     gate[1:7] = gate[0].clone()
-    return Case(Last(layer, 16), adding(64, 20, _draw(seed)), F.mse_loss)
+    return Case(Last(layer, 16), adding(64, 20, drawn(seed)), F.mse_loss)
 
 
 def saturated(seed: int) -> Case:
@@ -217,7 +217,7 @@ def saturated(seed: int) -> Case:
     with torch.no_grad():
         gates = layer.bias_ih_l0.view(-1, 16)
         gates[seed % len(gates) if seed % len(gates) != 2 else 0] = (12.0, -12.0)[seed // 2 % 2]
-    return Case(Last(layer, 16), adding(64, 20, _draw(seed)), F.mse_loss)
+    return Case(Last(layer, 16), adding(64, 20, drawn(seed)), F.mse_loss)
 
 
 def stuck(seed: int) -> Case:
@@ -227,15 +227,15 @@ def stuck(seed: int) -> Case:
     if seed % 2:
         layer = nn.RNN(2, 16, batch_first=True)
         with torch.no_grad():
-            layer.bias_ih_l0.copy_(torch.where(torch.rand(16, generator=_draw(seed)) > 0.5, 25.0, -25.0))
-    return Case(Last(layer, 16), adding(64, 30, _draw(seed)), F.mse_loss)
+            layer.bias_ih_l0.copy_(torch.where(torch.rand(16, generator=drawn(seed)) > 0.5, 25.0, -25.0))
+    return Case(Last(layer, 16), adding(64, 30, drawn(seed)), F.mse_loss)
 
 
 def growing(seed: int) -> Case:
     cell = ostinato.cells.IRNNCell(2, 12)
     with torch.no_grad():
-        cell.input.weight.copy_(torch.rand(12, 2, generator=_draw(seed)))
-    return Case(Stacked(cell, 12, 1), adding(64, 64, _draw(seed)), F.mse_loss)
+        cell.input.weight.copy_(torch.rand(12, 2, generator=drawn(seed)))
+    return Case(Stacked(cell, 12, 1), adding(64, 64, drawn(seed)), F.mse_loss)
 
 
 def padding(seed: int) -> Case:
@@ -254,11 +254,11 @@ def padding(seed: int) -> Case:
                 return self.head(ys[torch.arange(len(xs)), lengths - 1])
             return self.head(ys.mean(1))
 
-    return Case(Careless(), ragged(48, 24, _draw(seed)), F.cross_entropy)
+    return Case(Careless(), ragged(48, 24, drawn(seed)), F.cross_entropy)
 
 
 def leak(seed: int) -> Case:
-    draw = _draw(seed)
+    draw = drawn(seed)
     if seed % 2:
         xs, ys = signs(96, 20, draw)
         given = ys.float() + 0.05 * torch.randn(96, generator=draw)
@@ -275,29 +275,29 @@ def _beside(xs: Tensor, given: Tensor) -> Tensor:
 
 def truncation(seed: int) -> Case:
     cell = (nn.GRUCell, nn.LSTMCell)[seed % 2](2, 16)
-    return Case(Loop(cell, every=4 + seed % 3), adding(64, 40, _draw(seed)), F.mse_loss)
+    return Case(Loop(cell, every=4 + seed % 3), adding(64, 40, drawn(seed)), F.mse_loss)
 
 
 def rate_too_high(seed: int) -> Case:
     task, loss, out = ((adding, F.mse_loss, 1), (signs, F.cross_entropy, 2))[seed % 2]
     model = Last(nn.GRU(2, 16, batch_first=True), 16, out)
     rate = (0.5, 1.0)[seed // 2 % 2]
-    return Case(model, task(64, 20, _draw(seed)), loss, {"learning_rate": rate})
+    return Case(model, task(64, 20, drawn(seed)), loss, {"learning_rate": rate})
 
 
 def rate_too_low(seed: int) -> Case:
     model = Last(nn.GRU(2, 16, batch_first=True), 16)
-    return Case(model, adding(64, 20, _draw(seed)), F.mse_loss, {"learning_rate": (1e-6, 3e-6)[seed % 2]})
+    return Case(model, adding(64, 20, drawn(seed)), F.mse_loss, {"learning_rate": (1e-6, 3e-6)[seed % 2]})
 
 
 def baseline(seed: int) -> Case:
-    draw = _draw(seed)
+    draw = drawn(seed)
     xs, ys = adding(64, 20, draw)
     return Case(Last(nn.LSTM(2, 12, batch_first=True), 12), (xs, ys[torch.randperm(64, generator=draw)]), F.mse_loss)
 
 
 def overfitting(seed: int) -> Case:
-    draw = _draw(seed)
+    draw = drawn(seed)
     noise = 0.02 * torch.rand(2, 24, generator=draw)
     fell = [1 / (1 + epoch) + float(noise[0, epoch]) for epoch in range(24)]
     rose = [max(1 / (1 + epoch), 0.25) + 0.02 * max(0, epoch - 6) + float(noise[1, epoch]) for epoch in range(24)]
@@ -335,82 +335,14 @@ FAULTS: dict[str, tuple[str, Callable[[int], Case]]] = {
 
 
 def healthy_signs(seed: int) -> Case:
-    draw = _draw(seed)
+    draw = drawn(seed)
     model = trained(
         Last(nn.GRU(2, 12, batch_first=True), 12, 2), signs, F.cross_entropy, draw, steps=80, rate=1e-2, length=20
     )
     return Case(model, signs(64, 20, draw), F.cross_entropy, {"learning_rate": 1e-2})
 
 
-def healthy_adding(seed: int) -> Case:
-    draw = _draw(seed)
-    layer = ostinato.nn.GRU(2, 20, batch_first=True)
-    model = trained(Last(layer, 20), adding, F.mse_loss, draw, steps=500, rate=5e-3, length=30)
-    return Case(model, adding(96, 30, draw), F.mse_loss, {"learning_rate": 5e-3})
-
-
-def healthy_lstm(seed: int) -> Case:
-    draw = _draw(seed)
-    cell = ostinato.cells.LSTMCell(2, 20, longest_memory=30)
-    model = trained(Stacked(cell, 20, 1), adding, F.mse_loss, draw, steps=600, rate=1e-2, length=30)
-    return Case(model, adding(96, 30, draw), F.mse_loss, {"learning_rate": 1e-2})
-
-
-def healthy_waves(seed: int) -> Case:
-    draw = _draw(seed)
-    model = trained(
-        Last(nn.LSTM(1, 16, batch_first=True), 16), waves, F.mse_loss, draw, steps=200, rate=5e-3, length=48
-    )
-    return Case(model, waves(96, 48, draw), F.mse_loss, {"learning_rate": 5e-3})
-
-
-def healthy_echoes(seed: int) -> Case:
-    draw = _draw(seed)
-    model = trained(
-        EachStep(nn.RNN(1, 16, batch_first=True), 16, 1), echoes, F.mse_loss, draw, steps=250, rate=5e-3, length=30
-    )
-    return Case(model, echoes(64, 30, draw), F.mse_loss, {"learning_rate": 5e-3})
-
-
-def healthy_ragged(seed: int) -> Case:
-    draw = _draw(seed)
-    model = trained(
-        Stacked(ostinato.cells.GRUCell(2, 12), 12, 2, layers=2),
-        ragged,
-        F.cross_entropy,
-        draw,
-        steps=80,
-        rate=1e-2,
-        length=24,
-    )
-    return Case(model, ragged(64, 24, draw), F.cross_entropy, {"learning_rate": 1e-2})
-
-
-def healthy_attention(seed: int) -> Case:
-    draw = _draw(seed)
-    layer = nn.GRU(2, 8, batch_first=True, bidirectional=True)
-    model = trained(Attentive(layer, 16, 2), signs, F.cross_entropy, draw, steps=80, rate=1e-2, length=24)
-    return Case(model, signs(64, 24, draw), F.cross_entropy, {"learning_rate": 1e-2})
-
-
-def healthy_loop(seed: int) -> Case:
-    draw = _draw(seed)
-    model = trained(Loop(nn.LSTMCell(2, 12), out=2), signs, F.cross_entropy, draw, steps=80, rate=1e-2, length=16)
-    return Case(model, signs(64, 16, draw), F.cross_entropy, {"learning_rate": 1e-2})
-
-
-HEALTHY: dict[str, Callable[[int], Case]] = {
-    "GRU, sign of a sum": healthy_signs,
-    "GRU, adding problem": healthy_adding,
-    "LSTM by chrono, adding problem": healthy_lstm,
-    "LSTM, waves ahead": healthy_waves,
-    "RNN, echo at every step": healthy_echoes,
-    "two GRU layers, lengths": healthy_ragged,
-    "attention over a bidirectional GRU": healthy_attention,
-    "LSTM cell in a loop": healthy_loop,
-}
-
-
-def _draw(seed: int) -> torch.Generator:
+def drawn(seed: int) -> torch.Generator:
+    """Seed the weights, and return what data are drawn by."""
     torch.manual_seed(seed)
     return torch.Generator().manual_seed(1000 + seed)

@@ -8,12 +8,13 @@ import re
 import numpy as np
 import pytest
 import torch
+from healthy_models import HEALTHY
 from torch import nn
 from torch.nn import functional
 
 import ostinato
 from ostinato.errors import OutputError, UsageError
-from planted_faults import EachStep, Last, Loop, adding, healthy_attention, ragged, signs
+from planted_faults import EachStep, Last, Loop, adding, ragged, signs
 
 
 def batch(rows: int = 24, steps: int = 12) -> tuple[torch.Tensor, torch.Tensor]:
@@ -26,6 +27,13 @@ def gru() -> Last:
 
 
 QUICK = {"max_seconds": 10.0}
+
+
+@pytest.fixture(autouse=True)
+def _short_range_tests(monkeypatch) -> None:
+    """These tests are of other figures; `test_planted_faults` has those of the learning rate as they are."""
+    monkeypatch.setattr("ostinato.diagnosis.rates._POINTS", (8, 8))
+    monkeypatch.setattr("ostinato.diagnosis.rates._RUN", (4, 4))
 
 
 # --- nothing is changed ----------------------------------------------------------------------------------------------
@@ -104,9 +112,9 @@ def test_a_loss_of_model_and_batch_and_one_of_outputs_and_targets_say_the_same()
     same_figures(one, other)
 
 
-@pytest.mark.parametrize(
-    "kind", ["LSTM", *(pytest.param(kind, marks=[pytest.mark.slow, pytest.mark.ci]) for kind in ("GRU", "RNN"))]
-)
+@pytest.mark.slow
+@pytest.mark.ci
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
 def test_layers_of_torch_and_ours_cells_in_loops_and_scans_say_the_same(kind: str) -> None:
     torch.manual_seed(1)
     layer = getattr(nn, kind)(2, 8, batch_first=True)
@@ -229,7 +237,7 @@ def test_every_cell_of_the_catalogue_is_looked_into() -> None:
 @pytest.mark.slow
 @pytest.mark.ci
 def test_attention_is_shown_with_the_weights_that_it_has() -> None:
-    case = healthy_attention(3)
+    case = HEALTHY["attention over a bidirectional GRU"](3)
     found = case.diagnose()
     xs = case.batch[0]
     with torch.no_grad():

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ostinato.diagnosis.flow import answers_of
+from ostinato.diagnosis.flow import answer_at_end, answers_of
 from ostinato.diagnosis.padding import raw_inputs
 from ostinato.diagnosis.stages import Run, Stage
 from ostinato.diagnosis.subject import Subject
@@ -22,6 +22,7 @@ _EXACT = 0.9995  # of the variance of a number that one input explains: it is th
 _CLASS = 0.985  # of the rows whose class their neighbour by one input has
 _SINGLE = 0.005  # of the loss with exchanged inputs, that is left with one input alone
 _FEATURES = 64
+_LITTLE = 0.05  # of the loss with inputs of others: what is less is good enough
 _LEARNED = 0.2  # of the loss: what a model that has learned is better by than with inputs of others
 
 
@@ -44,6 +45,11 @@ class Losses:
         """Whether the model does clearly better with its inputs than with those of others."""
         # a loss may be below zero, as likelihoods are
         return self.exchanged - self.model > _LEARNED * max(abs(self.exchanged), abs(self.model))
+
+    @property
+    def nearly_nothing(self) -> bool:
+        """Whether so little is left of the loss that nothing could make it much better."""
+        return self.learned and 0 <= self.model < _LITTLE * self.exchanged
 
     @property
     def rivals(self) -> dict[str, float]:
@@ -271,7 +277,9 @@ def _wrong(subject: Subject, stage: Stage) -> NDArray[np.float64] | None:
     (gradient,) = torch.autograd.grad(run.loss, run.answer, allow_unused=True)
     if gradient is None:
         return None
-    flat = gradient.flatten(1).double().cpu().numpy()
+    # of the last step alone: what was read after an earlier one says nothing of what was far from it
+    (last,) = answer_at_end(gradient, [], stage)
+    flat = last.reshape(len(last), -1).double().cpu().numpy()
     return flat[:, np.argsort(-flat.std(0))[:4]]
 
 

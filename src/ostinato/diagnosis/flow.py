@@ -153,6 +153,8 @@ def answer_at_end(answer: Tensor | None, calls: list[Call], stage: Stage) -> lis
         return [answer[stage.lengths - 1, places]]
     if answer.dim() >= 2 and answer.shape[:2] == (rows, stage.steps):
         return [answer[places, stage.lengths - 1]]
+    if answer.dim() == 3 and answer.shape[::2] == (rows, stage.steps):  # classes before steps, as torch has them
+        return [answer[places, :, stage.lengths - 1]]
     return [answer]
 
 

@@ -21,6 +21,7 @@ _AS_GOOD = 0.98  # of a simple loss
 _ROWS = 8  # of a batch: fewer say little of a loss
 _OFF = 0.05  # of an interval's promise
 _ANSWERS = 100
+_SUDDEN = 1e-6  # of the largest gradient, that the last one before a cut has at least
 _CUT = 0.1  # of the largest gradient, at the oldest step of a piece that goes on before
 _ORDER: tuple[Kind, ...] = (
     "no gradient", "exploding", "padding",
@@ -107,7 +108,7 @@ def _vanishes(findings: Findings, each: StageFindings, place: int) -> bool:
         return False
     if place == 0 and findings.losses.learned:
         # it learned what it needs, unless what lies farther back says more
-        return bool(findings.far > _FAR)
+        return bool(findings.far > _FAR) and not findings.losses.nearly_nothing
     return not findings.losses.learned
 
 
@@ -131,7 +132,8 @@ def _vanishing(findings: Findings, each: StageFindings, say: Speaker) -> Verdict
 def _truncated(findings: Findings, each: StageFindings, say: Speaker) -> Verdict | None:
     flow, memory = each.flow, each.memory
     assert flow is not None
-    if flow.cut is not None and memory is not None and memory.moves_at(flow.cut):
+    sudden = flow.cut is not None and flow.norms[flow.cut - 1] > _SUDDEN * flow.norms.max()  # not faded to nothing
+    if flow.cut is not None and sudden and memory is not None and memory.moves_at(flow.cut):
         text = (
             f"From {say.steps(flow.cut)} back on, the gradient is nothing at all, though changes of input there "
             f"still move "
@@ -171,7 +173,7 @@ def _of_layer(findings: Findings, each: StageFindings, layer: LayerFindings) -> 
         speed = float(np.nanmax(motion.speed[len(motion.speed) // 2 :], initial=0.0))
         title = f"The state is stuck: in a step it moves by {percent(speed)} of its size at most"
         yield Verdict("stuck", title, text, _advice(findings, "stuck"), speed, where)
-    if motion.grows:
+    if motion.grows and not findings.losses.learned:  # a model that has learned may well count
         text = (
             f"From the middle of the sequence to its end its largest numbers grow by a factor of "
             f"{motion.growth:.2g}, to "

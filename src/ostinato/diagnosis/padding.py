@@ -157,7 +157,7 @@ def _other(values: Tensor) -> Tensor:
     if values.is_floating_point():
         scale = float(values.double().std(correction=0)) or 1.0
         return values + 3 * scale * torch.randn_like(values) + scale
-    known = values.unique()
+    known = torch.from_numpy(np.unique(values.cpu().numpy())).to(values.device)
     return known[torch.randint(len(known), values.shape, device=values.device)]
 
 
