@@ -311,8 +311,14 @@ def test_inference_keeps_nothing_and_training_may_outlive_the_cell() -> None:
 
 @pytest.mark.parametrize("reverse", [False, True])
 def test_outputs_that_are_kept_for_gradients_are_guarded_against_changes_in_place(reverse) -> None:
-    cell = ostinato.cells.GRUCell(3, 5)
+    cell = nn.GRUCell(3, 5)
     xs = torch.randn(7, 2, 3)
+    ys, _ = ostinato.scan(cell, xs, reverse=reverse)
+    expected = torch.autograd.grad((ys * 2).square().sum(), cell.weight_hh)
+    ys, _ = ostinato.scan(cell, xs, reverse=reverse)
+    ys.mul_(2)  # a quick call keeps its outputs apart
+    torch.testing.assert_close(torch.autograd.grad(ys.square().sum(), cell.weight_hh), expected)
+    cell.weight_hh.data = cell.weight_hh.data.t().contiguous().t()  # and so the longer way
     storages = set()
 
     def pack(tensor: torch.Tensor) -> torch.Tensor:
