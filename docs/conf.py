@@ -116,15 +116,16 @@ def _write_pages(_app: Any) -> None:
         shutil.copyfile(path, results / path.name)
     titles = []
     for path in sorted(source.glob("*.md")):
-        _write(results / path.name, _one_title(path.read_text(encoding="utf-8")))
+        _write(results / path.name, _one_title(path.read_text(encoding="utf-8"), path.stem))
         titles.append(path.stem)
     listed = "\n".join(titles)
     _write(results / "index.md", f"# Tables of the benchmarks\n\nAs `python3 dev.py bench NAME` wrote them.\n\n"
            f"```{{toctree}}\n:maxdepth: 1\n\n{listed}\n```\n")  # fmt: skip
 
 
-def _one_title(text: str) -> str:
-    """Return a page of results whose headings go down one level at a time."""
+def _one_title(text: str, name: str) -> str:
+    """Return a page of results whose headings go down one level at a time, under its name if it has no title."""
+    text = text if text.startswith("#") else f"# {name.replace('-', ' ').capitalize()}\n\n{text}"
     level, lines = 1, []
     for line in text.splitlines():
         found = re.match(r"(#+) (.*)", line)

@@ -148,3 +148,13 @@ def test_newest_first_in_every_series_or_in_none(tmp_path):
 def test_half_precision_is_read_without_a_warning(recwarn):
     assert len(load_panel(np.sin(np.arange(30)).astype(np.float16)).series[0]) == 30
     assert not [each for each in recwarn if issubclass(each.category, RuntimeWarning)]
+
+
+def test_times_with_decimals_are_rows_where_they_are_even_and_that_is_said(tmp_path):
+    even = [f"{place * 0.02:.2f}" for place in range(40)]
+    with pytest.warns(DataWarning, match="numbers with decimals, 0.02 apart; the rows count as equally spaced"):
+        panel = load_panel(write(tmp_path / "a.csv", even, name="time"))
+    assert (panel.frequency.describe(), panel.columns, len(panel.series[0])) == ("1 row", ("y",), 40)
+    uneven = even[:20] + [f"{0.5 + place * 0.02:.2f}" for place in range(20)]
+    with pytest.raises(DataError, match="numbers with decimals, which are no grid; pass frequency=.rows."):
+        load_panel(write(tmp_path / "b.csv", uneven, name="time"))

@@ -211,7 +211,7 @@ def test_whole_numbers_are_the_same_however_they_are_kept(cells) -> None:
 
 
 def test_numbers_with_decimals_are_refused_as_a_grid_and_taken_as_rows() -> None:
-    data = {"t": np.arange(20) / 4, "y": np.arange(20.0)}
+    data = {"t": np.arange(20) ** 2 / 4, "y": np.arange(20.0)}
     with pytest.raises(DataError, match='numbers with decimals, which are no grid; pass frequency="rows"'):
         load_panel(data, Schema(time="t"))
     assert load_panel(data, Schema(time="t", frequency="rows")).frequency.unit == "row"

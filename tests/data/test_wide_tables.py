@@ -130,3 +130,81 @@ def test_a_later_table_of_a_model_is_read_alike(tmp_path):
         )
     assert [each.id for each in again.series] == ["p0", "p1", "p2"]
     assert again.series[0].start == first.series[0].start
+
+
+def test_years_may_stand_with_the_newest_first_and_series_between_each_other(tmp_path):
+    head, *rows = by_year(MONTHS, before=("A", "B")).split("\n")
+    mixed = [row for pair in zip(rows[:6][::-1], rows[6:][::-1], strict=True) for row in pair]
+    panel = read(tmp_path / "a.csv", "\n".join([head, *mixed]))
+    assert [each.id for each in panel.series] == ["A", "B"]
+    assert panel.series[0].values[:, 0].tolist() == list(range(72))
+    assert panel.series[1].values[:, 0].tolist() == list(range(100, 172))
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_a_row_a_month_and_a_column_a_year_is_one_series(tmp_path, back):
+    years = list(range(2019, 2024))[:: -1 if back else 1]
+    rows = [f"{name}.,{','.join(str(12 * year + month) for year in years)},9" for month, name in enumerate(MONTHS)]
+    panel = read(tmp_path / "a.csv", "\n".join([f"Month,{','.join(map(str, years))},Mean", *rows]))
+    assert panel.frequency.describe() == "1 month"
+    assert len(panel.series) == 1
+    assert panel.series[0].values[:, 0].tolist() == list(range(12 * 2019, 12 * 2024))
+
+
+def test_numbers_name_the_rows_where_texts_are_of_several(tmp_path):
+    rows = [f"00{row}7,{'EU' if row % 2 else 'US'}," + ",".join(str(row) for _ in range(28)) for row in range(4)]
+    panel = read(tmp_path / "a.csv", "\n".join(["SKU,Region," + ",".join(DATES["iso"]), *rows]))
+    assert [each.id for each in panel.series] == ["0007", "0017", "0027", "0037"]
+
+
+def test_that_nothing_names_the_rows_of_a_column_for_each_date_is_said(tmp_path):
+    rows = ["EU," + ",".join(str(place * place) for place in range(row, row + 28)) for row in range(4)]
+    (tmp_path / "a.csv").write_text("\n".join(["Region," + ",".join(DATES["iso"]), *rows]))
+    with pytest.warns(DataWarning, match="none that names each row"):
+        load_panel(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        ("date", [f"2024-01-{day:02d}" for day in range(1, 29)]),
+        ("sec", [str(3 * row) for row in range(28)]),
+        ("Date", [f"{day}. Mai 2024" for day in range(1, 29)]),
+    ],
+    ids=lambda first: first[1][0],
+)
+@pytest.mark.parametrize("names", [[f"s{place}" for place in range(1, 9)], [str(place) for place in range(12)]])
+def test_sensors_that_are_numbered_are_columns_where_each_row_is_a_time(tmp_path, first, names):
+    name, times = first
+    rows = [
+        f"{time}," + ",".join(str((row * 7 + place) % 13) for place in range(len(names)))
+        for row, time in enumerate(times)
+    ]
+    (tmp_path / "a.csv").write_text("\n".join([f"{name}," + ",".join(names), *rows]))
+    panel = load_panel(tmp_path / "a.csv")
+    assert set(names) <= set(panel.columns)
+    assert len(panel.series) == 1
+    assert len(panel.series[0]) == 28
+
+
+def test_the_header_below_a_title_may_be_wider_than_its_rows_or_have_years_in_it(tmp_path):
+    days = [f"2024-01-{day:02d}" for day in range(1, 29)]
+    rows = [f"{day},{place},{'holiday' if place == 3 else ''}" for place, day in enumerate(days)]
+    (tmp_path / "a.csv").write_text("\n".join(["Acme Corp", "made 2025-01-05", "", "Day,Net,Remark", *rows]))
+    with pytest.warns(DataWarning, match="title above"):
+        panel = load_panel(tmp_path / "a.csv")
+    assert panel.series[0].values[:, 0].tolist() == list(range(28))
+    countries = [
+        f'"{name}","{name[0]}",' + ",".join(f'"{year / 7}"' for year in range(1990, 2021))
+        for name in ("France", "Japan")
+    ]
+    years = ",".join(f'"{year}"' for year in range(1990, 2021))
+    bank = [
+        '"Data Source","World Bank",',
+        "",
+        '"Country","Code",' + years + ",",
+        *[row + "," for row in [*countries, '"Peru","P",' + years]],
+    ]
+    panel = read(tmp_path / "b.csv", "\n".join(bank))
+    assert [each.id for each in panel.series] == ["France", "Japan", "Peru"]
+    assert panel.series[2].values[:, 0].tolist() == list(range(1990, 2021))

@@ -45,16 +45,16 @@ def labelled(records: RecordingSet, file: str) -> RecordingSet:
         if name not in known:
             raise DataError(
                 f'window {number} of {file} is of series "{name[:80]}", which is not in {records.origin}; it has '
-                f"{', '.join(repr(own) for own in sorted(known)[:8])}"
+                f"{', '.join(repr(each) for each in sorted(known)[:8])}"
             )
-        one = next(own for own in records.series if own.id == name)
+        one = next(series for series in records.series if series.id == name)
         first, last = (_time(cell, one.times, records.reading.time_format, file, number) for cell in (start, end))
         if last < first:
             raise DataError(
                 f"window {number} of {file} ends at {end}, before it starts at {start}; put the start first"
             )
         marks[name] |= (one.times >= first) & (one.times <= last)
-    if windows and not any(own.any() for own in marks.values()):
+    if windows and not any(mark.any() for mark in marks.values()):
         note(f"no row of {records.origin} lies in any of the {len(windows)} windows of {file}; all count as normal")
     return records.with_labels(tuple(marks[one.id] for one in records.series))
 
@@ -74,15 +74,15 @@ def _from_json(path: Path, records: RecordingSet) -> Sequence[Window]:
         ) from error
     names = [one.id for one in records.series]
     if isinstance(found, Mapping):
-        own = {str(key): value for key, value in found.items()}
-        if set(own) & set(names) and len(names) > 1:
-            return [pair for name in own if name in names for pair in _pairs(name, own[name], path)]
-        fitting = [key for key in own if Path(key).name == Path(records.origin).name or key in names]
+        held = {str(key): value for key, value in found.items()}
+        if set(held) & set(names) and len(names) > 1:
+            return [pair for name in held if name in names for pair in _pairs(name, held[name], path)]
+        fitting = [key for key in held if Path(key).name == Path(records.origin).name or key in names]
         if len(fitting) != 1:
             raise DataError(
-                f"{path} has windows of {len(own)} files, {len(fitting)} of them called {records.origin}; expected one"
+                f"{path} has windows of {len(held)} files, {len(fitting)} of them called {records.origin}; expected one"
             )
-        found = own[fitting[0]]
+        found = held[fitting[0]]
     if len(names) > 1:
         raise DataError(f"{path} does not say of which series its windows are; give lists by the names of the series")
     return _pairs(names[0], found, path)

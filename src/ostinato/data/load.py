@@ -42,6 +42,7 @@ from ostinato.data.times import TimeFormat, decide_times
 from ostinato.data.wide_tables import lengthened
 from ostinato.errors import ColumnError, DataError, UsageError
 
+_UNEVEN = 0.05  # of a step: times with decimals are rounded
 _SPARSE = 20  # a grid with this many times more rows than the input is not believed
 
 
@@ -293,6 +294,12 @@ def _frequency(table: Table, schema: Schema, groups: list[_Group], zone: str | N
                 "name it with time=... (--time)"
             )
         return Frequency("row")
+    if wanted is None and (step := _even_step(times)) is not None:
+        note(
+            f'{table.origin}: the times in column "{schema.time}" are numbers with decimals, {step:.6g} apart; the '
+            'rows count as equally spaced, as by frequency="rows" (--frequency rows)'
+        )
+        return Frequency("row")
     try:
         found = settled(wanted, times, zone) if wanted is not None else infer_frequency(times, zone)
     except DataError as error:
@@ -300,6 +307,16 @@ def _frequency(table: Table, schema: Schema, groups: list[_Group], zone: str | N
     for each in times:
         check_anchor(found, each[0])
     return found
+
+
+def _even_step(series_times: list[Times]) -> float | None:
+    """Return how far apart times are that are numbers with decimals, if all are as far; else `None`."""
+    steps = [np.diff(times) for times in series_times if len(times) > 1]
+    if not steps or steps[0].dtype.kind != "f":
+        return None
+    every = np.concatenate(steps)
+    usual = float(np.median(every))
+    return usual if (np.abs(every - usual) <= _UNEVEN * usual).all() else None
 
 
 def _check_targets(table: Table, schema: Schema) -> None:

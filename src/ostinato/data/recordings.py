@@ -91,7 +91,7 @@ class RecordingSet:
     def with_labels(self, labels: tuple[NDArray[np.bool_], ...]) -> RecordingSet:
         """Return the same series with labels."""
         return replace(
-            self, series=tuple(replace(one, labels=own) for one, own in zip(self.series, labels, strict=True))
+            self, series=tuple(replace(one, labels=label) for one, label in zip(self.series, labels, strict=True))
         )
 
 
@@ -159,7 +159,7 @@ def _groups(table: Table, series_id: str | None) -> list[tuple[str, NDArray[np.i
     rows: dict[str, list[int]] = {}
     for row, name in enumerate(names(table, series_id, "must name its series")):
         rows.setdefault(name, []).append(row)
-    return [(name, np.asarray(own)) for name, own in rows.items()]
+    return [(name, np.asarray(value)) for name, value in rows.items()]
 
 
 def _channel(table: Table, name: str, missing: tuple[str, ...], fitting: bool) -> NDArray[np.float64]:
@@ -226,8 +226,8 @@ def places_of(one: Recording, step: float) -> NDArray[np.int64]:
     """Return the place of each row of a series, `(rows,)`, strictly rising from 0."""
     if step <= 0 or not len(one):
         return np.arange(len(one))
-    own = ticks(one.times)
-    nearest = np.minimum(np.rint((own - own[0]) / step), _FAR).astype(np.int64)
+    held = ticks(one.times)
+    nearest = np.minimum(np.rint((held - held[0]) / step), _FAR).astype(np.int64)
     # max(the place before + 1, the nearest): a running maximum of nearest - row, and the row back on
     rows = np.arange(len(one))
     found: NDArray[np.int64] = np.maximum.accumulate(nearest - rows) + rows

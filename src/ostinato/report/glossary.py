@@ -15,8 +15,11 @@ _LINES: tuple[tuple[str, str], ...] = (
         "mean absolute error over that of the seasonal naive forecast within the training part; 1 is as good",
     ),
     ("OWA", "mean of sMAPE and MASE, each over that of Naive 2; below 1 is better than it"),
-    ("wQL", "weighted quantile loss: how far quantiles are off, over the sum of what came"),
-    ("CRPS", "how far the forecast distribution is from what came, in the units of the data; MAE for a point forecast"),
+    ("wQL", "weighted quantile loss: how far quantiles are off, over the sum of what was observed"),
+    (
+        "CRPS",
+        "how far the forecast distribution is from what was observed, in units of the data; MAE for a point forecast",
+    ),
     (r"coverage (?P<width>[\d.]+) %", "share of values in the central interval, which promises {width} %"),
     # classes
     ("accuracy", "share of answers that are right"),
@@ -29,7 +32,7 @@ _LINES: tuple[tuple[str, str], ...] = (
     ("calibration error", "how far the probabilities given are from how often such answers were right"),
     ("AUROC", "how often an example of the second class is given more of it than one of the first; chance is 0.5"),
     ("AUPRC", "area under precision by recall of the second class; chance is its share of the examples"),
-    ("Brier", "mean squared difference of the risk told and what came, 1 or 0"),
+    ("Brier", "mean squared difference of the predicted risk and the outcome, 1 or 0"),
     (
         r"sensitivity at (?P<rate>[\d.e+-]+) alarms a day",
         "share of the patients with the outcome who had an alarm before it, at {rate} alarms a patient-day",

@@ -156,7 +156,7 @@ def fan_figure(panel: Fan, height: float = 3.4) -> Drawing:
     axes.plot(before, panel.history, color=TRUTH, linewidth=1.2)
     if panel.truth:
         came = np.r_[panel.history[-1:], panel.truth]
-        axes.plot(np.r_[before[-1:], ahead], came, color=TRUTH, linewidth=1.6, label="came")
+        axes.plot(np.r_[before[-1:], ahead], came, color=TRUTH, linewidth=1.6, label="observed")
     quantiles = np.asarray(panel.quantiles)
     bands = _bands(panel.levels)
     widths = ", ".join(f"{100 * (panel.levels[high] - panel.levels[low]):.0f}" for low, high in bands)

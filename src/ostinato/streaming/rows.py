@@ -164,8 +164,8 @@ class RowStepper:
             if self._memory is None:
                 self._states[row] = self._states[other]
                 return
-            for own in self._arrays:
-                own[row] = own[other]
+            for array in self._arrays:
+                array[row] = array[other]
 
     def reset(self, row: int) -> None:
         """Let a row begin again."""
@@ -201,7 +201,7 @@ class RowStepper:
                 mine[: len(value)] = value
 
     def _hold(self, memory: list[Tensor]) -> None:
-        self._memory, self._arrays = memory, [own.numpy() for own in memory]
+        self._memory, self._arrays = memory, [each.numpy() for each in memory]
 
     def _begin(self, row: int) -> None:
         self._begun[row] = False

@@ -11,7 +11,7 @@ import ostinato
 from ostinato import AnomalyDetector
 from ostinato.cli.main import main
 from ostinato.data.logs import LogReading, masked, read_raw_log
-from ostinato.errors import DataError, StreamRowError, UsageError
+from ostinato.errors import ColumnError, DataError, DataWarning, StreamRowError, UsageError
 
 pytest.importorskip("drain3", reason="drain3 is not installed (the extra anomaly)")
 FEW = {"hidden_size": 12, "epochs": 4, "learning_rate": 1e-2, "progress": False, "false_alarm_rate": 0.05, "seed": 0}
@@ -163,3 +163,24 @@ def test_templates_come_back_as_they_were() -> None:
     assert reading.template_of("a 7 c") == "a <*> c"
     assert reading.template_of("never seen") == "never seen"
     assert reading.case_of("x", 7) == "line 6"
+
+
+def test_that_a_line_which_never_came_is_no_alarm_by_itself_is_said_with_the_rate_at_which_it_is(file) -> None:
+    with pytest.warns(DataWarning, match="so that it is no alarm by itself; accept") as said:
+        AnomalyDetector(log_run=10, **FEW | {"false_alarm_rate": 1e-4, "epochs": 1}).fit(file)
+    rate = float(next(str(one.message) for one in said if "--false" in str(one.message)).split("accept ")[1].split()[0])
+    again = AnomalyDetector(log_run=10, **FEW | {"false_alarm_rate": rate, "epochs": 1}).fit(file)
+    assert any(row["alarm"] for row in again.answers(["2024-05-01 10:00:00,1 FATAL disk: broken"] * 3))
+
+
+def test_what_is_of_series_is_refused_for_a_log_and_a_log_in_a_text_file_is_told_how_it_is_read(file, tmp_path) -> None:
+    with pytest.raises(UsageError, match="target is for series"):
+        AnomalyDetector(target="load", **FEW).fit(file)
+    (tmp_path / "app.txt").write_text(file.read_text())
+    with pytest.warns(DataWarning), pytest.raises(ColumnError, match="--method logs"):
+        AnomalyDetector(**FEW).fit(tmp_path / "app.txt")
+
+
+def test_a_model_of_logs_is_diagnosed(model, file) -> None:
+    found = ostinato.diagnose(model, file, max_seconds=5)
+    assert " lines" in found.text()

@@ -57,7 +57,7 @@ def last_risks(stream, rows):
     return found
 
 
-def test_what_is_told_live_is_what_is_told_of_whole_stays(model, few) -> None:
+def test_what_is_predicted_live_is_what_is_predicted_of_whole_stays(model, few) -> None:
     batch = {own["id"]: own for own in model.answers(few, hourly=True)}
     live = last_risks(model.stream(), sorted(few, key=lambda row: row["time"]))
     assert live.keys() == batch.keys()
@@ -192,7 +192,7 @@ def test_a_variable_that_drives_the_risk_is_named(model) -> None:
         model.explain(rows, hours=0)
 
 
-def test_an_outcome_within_a_window_is_told_hour_by_hour() -> None:
+def test_an_outcome_within_a_window_is_predicted_hour_by_hour() -> None:
     rows, outcomes = ward()
     model = PatientMonitor(epochs=6, outcome_time="at", window=6.0, cell="gru", **FEW).fit(rows, outcomes)
     assert model.scores_.of == "hours of patients"
@@ -230,7 +230,7 @@ def test_every_kind_of_cell_tells_live_what_it_tells_of_whole_stays(cell, few) -
         assert live[answer["id"]] == pytest.approx(answer["risk"], abs=1e-6)
 
 
-def test_a_wide_table_with_texts_is_told_live_as_in_a_batch() -> None:
+def test_a_wide_table_with_texts_is_predicted_live_as_in_a_batch() -> None:
     rng, rows = np.random.default_rng(0), []
     for patient in range(40):
         for hour in range(4):

@@ -46,7 +46,7 @@ def same(one, other):
     return one == pytest.approx(other, abs=1e-5) if isinstance(one, float) else one == other
 
 
-def test_what_is_told_live_is_what_is_told_of_whole_courses(model, few) -> None:
+def test_what_is_predicted_live_is_what_is_predicted_of_whole_courses(model, few) -> None:
     batch = {own["id"]: own for own in model.answers(few, visits=True)}
     stream, live = model.stream(), {}
     for row in sorted(few, key=lambda row: row["day"]):
@@ -65,9 +65,9 @@ def test_risks_rise_ahead_and_tell_those_who_worsen(model, few) -> None:
     ill = np.array([patient % 2 for patient in range(8)], bool)
     assert risks[ill].min() > risks[~ill].max()
     for answer in model.answers(few):
-        told = list(answer["risk"].values())
-        assert told == sorted(told)
-        assert 0 <= told[0] <= told[-1] <= 1
+        predicted = list(answer["risk"].values())
+        assert predicted == sorted(predicted)
+        assert 0 <= predicted[0] <= predicted[-1] <= 1
         low, median, high = answer["next"]["bili"].values()
         assert low <= median <= high
     assert "drug: b" not in next(iter(model.answers(few)))["next"]
@@ -106,7 +106,7 @@ def test_it_is_saved_and_reported(model, few, tmp_path) -> None:
     assert list(again.answers(few)) == list(model.answers(few))
     page = again.report(tmp_path / "r.html").read_text()
     assert NOTICE in page
-    assert "as told after some visits" in page
+    assert "as predicted after some visits" in page
 
 
 def test_events_compete() -> None:

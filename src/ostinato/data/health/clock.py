@@ -55,8 +55,8 @@ class Clock:
         """
         if name in table.columns and is_text(table, name):
             cells = texts(table, name, ())
-            filled = [own for own in cells if own is not None]
-            if filled and all(_GONE_BY.fullmatch(own) for own in filled):
+            filled = [cell for cell in cells if cell is not None]
+            if filled and all(_GONE_BY.fullmatch(each) for each in filled):
                 return self._gone_by(table, name, cells)
         if name in table.columns and _is_number(table, name):
             values = numbers(table, name, ())
@@ -108,8 +108,8 @@ class Clock:
         if None in cells:
             row = cells.index(None)
             raise DataError(f'{table.place(row)}: column "{name}" is empty; every measurement needs its time')
-        matched = [_GONE_BY.fullmatch(str(own)) for own in cells]
-        return rounded(np.array([_hours(*own.groups()) for own in matched if own])), Clock("elapsed")
+        matched = [_GONE_BY.fullmatch(str(cell)) for cell in cells]
+        return rounded(np.array([_hours(*each.groups()) for each in matched if each])), Clock("elapsed")
 
     def _same(self, kind: str, table: Table, name: str) -> None:
         if self.kind and self.kind != kind:
@@ -157,7 +157,7 @@ def _is_number(table: Table, name: str) -> bool:
     if not is_text(table, name):
         return False
     cells = texts(table, name, ())
-    return all(own is None or _parses(own) for own in cells) and any(own is not None for own in cells)
+    return all(cell is None or _parses(cell) for cell in cells) and any(cell is not None for cell in cells)
 
 
 def _parses(text: str) -> bool:

@@ -77,9 +77,9 @@ def table_of_edf(source: str | Path) -> tuple[str, Any]:
                 note(f"{file.name}: {len(rates) - len(slow)} of {len(rates)} signals are waveforms, and are left out")
             parts: dict[float, dict[str, Any]] = {}
             for signal in _signals(reader, slow):
-                own = parts.setdefault(signal.rate, {"time": np.arange(len(signal.values)) / signal.rate / 3600})
-                own[signal.name] = signal.values
-        frame = pl.concat([pl.DataFrame(own) for own in parts.values()], how="diagonal")
+                found = parts.setdefault(signal.rate, {"time": np.arange(len(signal.values)) / signal.rate / 3600})
+                found[signal.name] = signal.values
+        frame = pl.concat([pl.DataFrame(part) for part in parts.values()], how="diagonal")
         names = [name for name in frame.columns if name != "time"]
         frame = frame.group_by("time").agg(pl.col(names).drop_nulls().first()).sort("time")
         frames.append(frame.with_columns(pl.lit(file.stem).alias("id")))
@@ -87,7 +87,7 @@ def table_of_edf(source: str | Path) -> tuple[str, Any]:
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(own for own in folder.iterdir() if own.suffix.lower() in SUFFIXES and own.is_file())
+    return sorted(each for each in folder.iterdir() if each.suffix.lower() in SUFFIXES and each.is_file())
 
 
 def _signals(reader: Any, places: list[int] | None = None) -> Iterator[Signal]:

@@ -40,9 +40,9 @@ def outcomes_beside(source: Any) -> Path | None:
         return None
     return next(
         (
-            own
-            for own in sorted(path.parent.glob("Outcomes-*.txt"))
-            if own.stem.lower() == f"outcomes-{stem[4:]}" and own.is_file()
+            each
+            for each in sorted(path.parent.glob("Outcomes-*.txt"))
+            if each.stem.lower() == f"outcomes-{stem[4:]}" and each.is_file()
         ),
         None,
     )
@@ -60,7 +60,7 @@ def table_of_folder(source: str | Path) -> tuple[str, Any]:
     import polars as pl
 
     path = Path(source)
-    files = sorted(_read(path), key=lambda own: own[0])
+    files = sorted(_read(path), key=lambda each: each[0])
     if not files:
         raise DataError(
             f"{path.name} holds no file of a patient; expected one for each, {', '.join(_FILES)}, named by the patient"
@@ -72,12 +72,12 @@ def table_of_folder(source: str | Path) -> tuple[str, Any]:
     frames = []
     for name, content in files:
         try:
-            own = pl.read_csv(
+            found = pl.read_csv(
                 io.BytesIO(content), separator=mark, infer_schema_length=None, null_values=["NaN", "NA", ""]
             )
         except (pl.exceptions.PolarsError, OSError) as error:
             raise DataError(f"{name} of {path.name} is no table ({str(error).splitlines()[0][:120]})") from error
-        frames.append(own.with_columns(pl.lit(name).alias("id")))
+        frames.append(found.with_columns(pl.lit(name).alias("id")))
     try:
         return path.name, pl.concat(frames, how="diagonal_relaxed")
     except pl.exceptions.PolarsError as error:
@@ -117,9 +117,9 @@ def _long(origin: str, files: list[tuple[str, bytes]]) -> Any:
 def _read(path: Path) -> Iterator[tuple[str, bytes]]:
     """Yield the name of each patient and the file's bytes."""
     if path.is_dir():
-        for own in path.iterdir():
-            if own.suffix.lower() in _FILES and not _is_other(own.name) and own.is_file():
-                yield own.stem, own.read_bytes()
+        for each in path.iterdir():
+            if each.suffix.lower() in _FILES and not _is_other(each.name) and each.is_file():
+                yield each.stem, each.read_bytes()
         return
     if not path.exists():
         raise DataError(f"{path} does not exist; expected a folder or archive with a file for each patient")
@@ -131,29 +131,29 @@ def _read(path: Path) -> Iterator[tuple[str, bytes]]:
 
 def _zipped(path: Path) -> Iterator[tuple[str, bytes]]:
     with zipfile.ZipFile(path) as archive:
-        if sum(own.file_size for own in archive.infolist()) > _LARGEST:
+        if sum(each.file_size for each in archive.infolist()) > _LARGEST:
             raise DataError(
                 f"{path.name} unpacks to more than {_LARGEST / 2**30:.0f} GiB; unpack it and give the folder"
             )
-        for own in archive.infolist():
-            name = PurePosixPath(own.filename)
-            if not own.is_dir() and name.suffix.lower() in _FILES and not _is_other(name.name):
-                yield name.stem, archive.read(own)
+        for each in archive.infolist():
+            name = PurePosixPath(each.filename)
+            if not each.is_dir() and name.suffix.lower() in _FILES and not _is_other(name.name):
+                yield name.stem, archive.read(each)
 
 
 def _tarred(path: Path) -> Iterator[tuple[str, bytes]]:
     total = 0
     with tarfile.open(path) as archive:
-        for own in archive:
-            name = PurePosixPath(own.name)
-            if not own.isfile() or name.suffix.lower() not in _FILES or _is_other(name.name):
+        for each in archive:
+            name = PurePosixPath(each.name)
+            if not each.isfile() or name.suffix.lower() not in _FILES or _is_other(name.name):
                 continue
-            total += own.size
+            total += each.size
             if total > _LARGEST:
                 raise DataError(
                     f"{path.name} unpacks to more than {_LARGEST / 2**30:.0f} GiB; unpack it and give the folder"
                 )
-            file = archive.extractfile(own)
+            file = archive.extractfile(each)
             if file is not None:
                 yield name.stem, file.read()
 

@@ -31,7 +31,7 @@ def follow_up_column(table: Table, asked: str | None) -> str | None:
     if asked is not None:
         table.require([asked])
         return asked
-    by_name = {own.lower(): own for own in reversed(table.columns)}
+    by_name = {column.lower(): column for column in reversed(table.columns)}
     return next((by_name[name] for name in FOLLOW_UP_NAMES if name in by_name), None)
 
 

@@ -58,20 +58,20 @@ def with_outcomes(
     found = _outcomes(table, outcome, missing)
     times = None if outcome_time is None else hours_of_column(table, outcome_time, patients.reading.clock, missing)
     by_id: dict[str, int] = {}
-    for row, (own, value) in enumerate(zip(ids, found.tolist(), strict=True)):
-        first = by_id.setdefault(own, row)
+    for row, (item, value) in enumerate(zip(ids, found.tolist(), strict=True)):
+        first = by_id.setdefault(item, row)
         if first == row or (found[first] == value or np.isnan(value)):
             continue
         if np.isnan(found[first]):
-            by_id[own] = row
+            by_id[item] = row
             continue
         raise DataError(
-            f'{table.place(row)}: patient "{own}" has "{outcome}" {value:g}, but {found[first]:g} in row '
+            f'{table.place(row)}: patient "{item}" has "{outcome}" {value:g}, but {found[first]:g} in row '
             f"{table.number(first)}; expected one outcome for each patient"
         )
     _say_unknown(patients, table, by_id)
-    rows = [by_id.get(own) for own in patients.ids]
-    absent = [own for own, row in zip(patients.ids, rows, strict=True) if row is None or np.isnan(found[row])]
+    rows = [by_id.get(each) for each in patients.ids]
+    absent = [item for item, row in zip(patients.ids, rows, strict=True) if row is None or np.isnan(found[row])]
     if absent and len(absent) == len(patients) and needed:
         raise DataError(
             f'no patient of {patients.origin} has an outcome in column "{outcome}" of {table.origin}, whose ids are '
@@ -80,9 +80,9 @@ def with_outcomes(
     outcomes = np.array([np.nan if row is None else found[row] for row in rows])
     hours = np.full(len(patients), np.nan)
     if times is not None and outcome_time is not None:
-        came = {own for own, row in by_id.items() if found[row] == 1}
+        came = {item for item, row in by_id.items() if found[row] == 1}
         known = _one_time(table, outcome_time, ids, times, came)
-        hours = np.array([known.get(own, np.nan) for own in patients.ids])
+        hours = np.array([known.get(each, np.nan) for each in patients.ids])
         if patients.reading.clock.kind == "dates":
             assert patients.admissions is not None
             hours = rounded(hours - patients.admissions)
@@ -109,16 +109,16 @@ def with_outcomes_inside(
     """
     reading = patients.reading
     found, ids = _outcomes(table, outcome, missing), names(table, reading.id, "must name its patient")
-    place = {own: row for row, own in enumerate(patients.ids)}
-    owners = np.array([place[own] for own in ids])
+    place = {value: row for row, value in enumerate(patients.ids)}
+    owners = np.array([place[each] for each in ids])
     came, not_came = np.zeros(len(patients), bool), np.zeros(len(patients), bool)
     came[owners[found == 1]], not_came[owners[found == 0]] = True, True
     hours = np.full(len(patients), np.nan)
     base = patients.admissions if patients.admissions is not None else np.zeros(len(patients))
     if outcome_time is not None:
         table.require([outcome_time])
-        own = hours_of_column(table, outcome_time, reading.clock, missing)
-        known = _one_time(table, outcome_time, ids, own, {ids[row] for row in np.flatnonzero(found == 1)})
+        held = hours_of_column(table, outcome_time, reading.clock, missing)
+        known = _one_time(table, outcome_time, ids, held, {ids[row] for row in np.flatnonzero(found == 1)})
         hours = rounded(np.array([known.get(name, np.nan) for name in patients.ids]) - base)
     elif reading.time and (came & not_came).any():
         clock = reading.clock.read(table, reading.time)[0] - base[owners]
@@ -134,7 +134,7 @@ def with_outcomes_inside(
         hours = np.where(came & not_came, first, np.nan)
     outcomes = np.where(came, 1.0, np.where(not_came, 0.0, np.nan))
     whole = replace(patients, outcomes=outcomes, outcome_hours=np.where(came, hours, np.nan))
-    absent = [own for own, value in zip(patients.ids, outcomes, strict=True) if np.isnan(value)]
+    absent = [item for item, value in zip(patients.ids, outcomes, strict=True) if np.isnan(value)]
     if absent:
         note(f'{len(absent):,} patients have no outcome in column "{outcome}" and are left out: {_listed(absent)}')
     return _without_early(whole.take(np.flatnonzero(np.isfinite(outcomes))), table, outcome_time)
@@ -152,7 +152,7 @@ def _one_time(table: Table, column: str, ids: Sequence[str], hours: Floats, came
                 f'{table.place(row)}: patient "{ids[row]}" has another "{column}" than in row {table.number(before)}; '
                 "expected one time of the outcome for each patient"
             )
-    return {own: float(hours[row]) for own, row in first.items()}
+    return {value: float(hours[row]) for value, row in first.items()}
 
 
 def _without_early(patients: Patients, table: Table, column: str | None) -> Patients:
@@ -204,14 +204,14 @@ def with_statics(
     name = _id_column(table, patients.reading.id)
     ids = names(table, name, "must name its patient")
     if len(set(ids)) < len(ids):
-        doubled = next(row for row, own in enumerate(ids) if own in ids[:row])
+        doubled = next(row for row, value in enumerate(ids) if value in ids[:row])
         raise DataError(
             f'{table.place(doubled)}: patient "{ids[doubled]}" has a second row; expected one for each patient'
         )
     table.require(list(columns or ()))
-    wanted = columns if columns is not None else [own for own in table.columns if own not in (name, *left)]
-    known = {own: place for place, own in enumerate(patients.ids)}
-    owners = np.array([known.get(own, -1) for own in ids])
+    wanted = columns if columns is not None else [each for each in table.columns if each not in (name, *left)]
+    known = {value: place for place, value in enumerate(patients.ids)}
+    owners = np.array([known.get(each, -1) for each in ids])
     start = np.array([min(0.0, _first(patients, row)) for row in range(len(patients))])
     levels = dict(reading.levels if reading else patients.reading.levels)
     parts: list[tuple[str, Floats]] = []
@@ -220,11 +220,11 @@ def with_statics(
     reading = replace(patients.reading, levels=levels)
     if not parts:
         return replace(patients, reading=reading)
-    flat, place = np.concatenate([own for _, own in parts]), np.tile(owners, len(parts))
+    flat, place = np.concatenate([value for _, value in parts]), np.tile(owners, len(parts))
     there = np.isfinite(flat) & (place >= 0)
     codes = np.repeat(np.arange(len(parts)), len(owners))[there]
     added = patients_of(
-        patients.origin, patients.ids, place[there], start[place[there]], tuple(own for own, _ in parts), codes,
+        patients.origin, patients.ids, place[there], start[place[there]], tuple(value for value, _ in parts), codes,
         flat[there], patients.reading,
     )  # fmt: skip
     return replace(_merged(patients, added), reading=reading)
@@ -247,9 +247,9 @@ def as_variables(
     if table.frame is None or table.frame[column].dtype.is_temporal() or (column not in levels and not fitting):
         return []
     cells = np.array(texts(table, column, missing), object)
-    there = np.array([own is not None for own in cells], bool)
+    there = np.array([cell is not None for cell in cells], bool)
     if column not in levels:
-        kinds = sorted({str(own) for own in cells[there]})
+        kinds = sorted({str(cell) for cell in cells[there]})
         if len(kinds) > _LEVELS or len(kinds) < 2:
             note(
                 f'column "{column}" of {table.origin} is not used: its texts are '
@@ -268,7 +268,7 @@ def _merged(first: Patients, second: Patients) -> Patients:
     """Return the measurements of the same patients together; those of the second come first at one time."""
     variables = tuple(dict.fromkeys((*first.variables, *second.variables)))
     place = np.array([variables.index(name) for name in second.variables], np.int64)
-    owners = [np.repeat(np.arange(len(first)), np.diff(own.bounds)) for own in (second, first)]
+    owners = [np.repeat(np.arange(len(first)), np.diff(each.bounds)) for each in (second, first)]
     found = patients_of(
         first.origin, first.ids, np.concatenate(owners), np.concatenate([second.hours, first.hours]), variables,
         np.concatenate([place[second.codes], first.codes]), np.concatenate([second.values, first.values]),
@@ -281,14 +281,14 @@ def _merged(first: Patients, second: Patients) -> Patients:
 
 
 def _first(patients: Patients, row: int) -> float:
-    own = patients.hours[patients.of(row)]
-    return float(own[0]) if len(own) else 0.0
+    hours = patients.hours[patients.of(row)]
+    return float(hours[0]) if len(hours) else 0.0
 
 
 def _outcome_column(table: Table, outcome: str, taken: Sequence[str | None], or_only: bool) -> str:
     if outcome in table.columns:
         return outcome
-    others = [own for own in table.columns if own not in taken]
+    others = [column for column in table.columns if column not in taken]
     if or_only and len(others) == 1:
         note(
             f'the outcome is column "{others[0]}" of {table.origin}, which has no other; outcome (--outcome) names one'
@@ -303,7 +303,7 @@ def _outcome_column(table: Table, outcome: str, taken: Sequence[str | None], or_
 def _id_column(table: Table, name: str) -> str:
     if name in table.columns:
         return name
-    found = [own for own in table.columns if own.lower() in ID_NAMES]
+    found = [column for column in table.columns if column.lower() in ID_NAMES]
     if len(found) == 1:
         return found[0]
     raise ColumnError(
@@ -367,7 +367,7 @@ def hours_of_column(table: Table, column: str, clock: Clock, missing: tuple[str,
     assert table.frame is not None
     if is_numeric(table, column, missing) and clock.kind == "numbers":
         return rounded(numbers(table, column, missing) * UNITS[clock.unit])
-    there = np.array([own is not None for own in texts(table, column, missing)])
+    there = np.array([text is not None for text in texts(table, column, missing)])
     if clock.kind == "elapsed" and is_numeric(table, column, missing):
         raise DataError(
             f'column "{column}" of {table.origin} holds numbers, but the times of measurements are written as hours '
@@ -382,7 +382,7 @@ def hours_of_column(table: Table, column: str, clock: Clock, missing: tuple[str,
 
 def _say_unknown(patients: Patients, table: Table, by_id: Mapping[str, int]) -> None:
     known = set(patients.ids)
-    unknown = [own for own in by_id if own not in known]
+    unknown = [each for each in by_id if each not in known]
     if unknown and len(unknown) < len(by_id):
         many = len(unknown)
         note(
@@ -392,4 +392,4 @@ def _say_unknown(patients: Patients, table: Table, by_id: Mapping[str, int]) -> 
 
 
 def _listed(found: Sequence[str]) -> str:
-    return ", ".join(f'"{own[:40]}"' for own in found[:_SHOWN]) + (", ..." if len(found) > _SHOWN else "")
+    return ", ".join(f'"{each[:40]}"' for each in found[:_SHOWN]) + (", ..." if len(found) > _SHOWN else "")

@@ -80,7 +80,7 @@ class Patients:
 
     def fingerprint(self) -> tuple[Any, ...]:
         """Return what tells them from others."""
-        known = [own for own in (self.outcomes, self.outcome_hours) if own is not None]
+        known = [each for each in (self.outcomes, self.outcome_hours) if each is not None]
         return (self.ids, self.variables, self.bounds, self.hours, self.codes, self.values, *known)
 
     def of(self, row: int) -> slice:

@@ -83,7 +83,7 @@ def read_patients(
     if recorded:
         origin, frame = table_of_edf(source)
         table = replace(read_table(frame, missing=missing), origin=origin)
-    elif folder and Path(source).is_dir() and any(own.is_file() for own in Path(source).glob("*.hea")):
+    elif folder and Path(source).is_dir() and any(each.is_file() for each in Path(source).glob("*.hea")):
         from ostinato.data.health.waveforms import table_of_records
 
         origin, frame = table_of_records(source)
@@ -104,7 +104,7 @@ def _found(
     table: Table, id_: str | None, time: str | None, variable: str | None, value: str | None, clock: Clock,
     missing: tuple[str, ...],
 ) -> HealthReading:  # fmt: skip
-    asked = [own for own in (id_, variable, value) if own is not None]
+    asked = [each for each in (id_, variable, value) if each is not None]
     table.require(asked)
     if time is not None:
         table.require([time] if time in table.columns else time.split("+"))
@@ -133,7 +133,7 @@ def _named(table: Table, known: Sequence[str], what: str, option: str) -> str:
 
 
 def _maybe(table: Table, known: Sequence[str]) -> str | None:
-    by_name = {own.lower(): own for own in reversed(table.columns)}
+    by_name = {column.lower(): column for column in reversed(table.columns)}
     return next((by_name[name] for name in known if name in by_name), None)
 
 
@@ -142,7 +142,7 @@ def _patients(
     fitting: bool, unit_given: bool, physionet: bool,
 ) -> Patients:  # fmt: skip
     clock_columns = [known.time] if known.time in table.columns else known.time.split("+") if known.time else []
-    table.require([known.id, *clock_columns, *(own for own in (known.variable, known.value) if own)])
+    table.require([known.id, *clock_columns, *(each for each in (known.variable, known.value) if each)])
     ids = names(table, known.id, "must name its patient")
     order, owners = _numbered(ids)
     hours, clock = _hours(table, known, owners, unit_given and fitting)
@@ -196,14 +196,14 @@ def _in_order(owners: Codes) -> Hours:
 def _numbered(ids: Sequence[str]) -> tuple[list[str], Codes]:
     """Return different names in the order in which they first come, and the number of each."""
     place: dict[str, int] = {}
-    owners = np.array([place.setdefault(own, len(place)) for own in ids], np.int64)
+    owners = np.array([place.setdefault(each, len(place)) for each in ids], np.int64)
     return list(place), owners
 
 
 def _coded(kinds: Sequence[str]) -> tuple[tuple[str, ...], Codes]:
     different = sorted(set(kinds))
     place = {name: number for number, name in enumerate(different)}
-    return tuple(different), np.array([place[own] for own in kinds], np.int64)
+    return tuple(different), np.array([place[kind] for kind in kinds], np.int64)
 
 
 def _since_admission(
@@ -257,7 +257,7 @@ def _wide(
             f"{table.origin} has no column of numbers beside {', '.join(taken)}; expected a column for each variable, "
             "or a long table with a column for its name (variable) and one for its value"
         )
-    matrix = np.stack([own for _, own in parts], 1)
+    matrix = np.stack([value for _, value in parts], 1)
     rows, codes = np.nonzero(np.isfinite(matrix))
     return tuple(name for name, _ in parts), codes, matrix[rows, codes], rows
 
@@ -299,11 +299,11 @@ def _without_impossible(patients: Patients, limits: Mapping[str, tuple[float, fl
     order = np.argsort(patients.codes, kind="stable")
     ends = np.cumsum(np.bincount(patients.codes, minlength=len(patients.variables)))
     for place, name in enumerate(patients.variables):
-        own = order[ends[place - 1] if place else 0 : ends[place]]
-        found = impossible(name, patients.values[own], limits)
+        held = order[ends[place - 1] if place else 0 : ends[place]]
+        found = impossible(name, patients.values[held], limits)
         if found.any():
             counts[name] = int(found.sum())
-            wrong[own[found]] = True
+            wrong[held[found]] = True
     return replace(patients.kept(~wrong), impossible=counts) if counts else patients
 
 
@@ -324,4 +324,4 @@ def _people(count: int) -> str:
 
 
 def _listed(found: Sequence[str]) -> str:
-    return ", ".join(f'"{own[:40]}"' for own in found[:_SHOWN]) + (", ..." if len(found) > _SHOWN else "")
+    return ", ".join(f'"{each[:40]}"' for each in found[:_SHOWN]) + (", ..." if len(found) > _SHOWN else "")

@@ -45,8 +45,8 @@ class RowReader:
     @property
     def bare(self) -> tuple[str, ...]:
         """Patient, time, variable and value, where a row names nothing."""
-        own = self.reading
-        return tuple(name for name in (own.id, own.time, own.variable, own.value) if name)
+        reading = self.reading
+        return tuple(name for name in (reading.id, reading.time, reading.variable, reading.value) if name)
 
     @property
     def header(self) -> tuple[str, ...]:
@@ -68,25 +68,25 @@ class RowReader:
             row = self._cells(row)
         if not isinstance(row, Mapping):
             raise StreamRowError(f"it is a {type(row).__name__}; expected a mapping with {', '.join(self.bare)}")
-        own = self.reading
-        patient = _cell(row, own.id, "id")
+        reading = self.reading
+        patient = _cell(row, reading.id, "id")
         if isinstance(patient, float) and abs(patient) >= 2.0**53:  # as `names` refuses them in a table
             raise StreamRowError(
-                f'its "{own.id}" is {patient:g}, a float that cannot tell whole numbers of that size apart; expected a '
-                "whole number or a text"
+                f'its "{reading.id}" is {patient:g}, a float that cannot tell whole numbers of that size apart; '
+                "expected a whole number or a text"
             )
         if patient is None or is_many(patient) or str(patient).strip() in ("", *NO_NAMES):
-            raise StreamRowError(f'it has no "{own.id}"; expected {", ".join(self.bare)}')
-        moment = _cell(row, own.time or "time", "time", plain=_not_decoded)
+            raise StreamRowError(f'it has no "{reading.id}"; expected {", ".join(self.bare)}')
+        moment = _cell(row, reading.time or "time", "time", plain=_not_decoded)
         if moment is None or moment == "":
-            raise StreamRowError(f'it has no "{own.time or "time"}"; expected {", ".join(self.bare)}')
-        return str(patient).strip(), own.clock.cell(moment), self._measured(row)
+            raise StreamRowError(f'it has no "{reading.time or "time"}"; expected {", ".join(self.bare)}')
+        return str(patient).strip(), reading.clock.cell(moment), self._measured(row)
 
     def _measured(self, row: Mapping[str, Any]) -> Measured:
-        own, index = self.reading, self.index
-        name = _cell(row, own.variable or "variable", "variable")
+        reading, index = self.reading, self.index
+        name = _cell(row, reading.variable or "variable", "variable")
         if name is not None and name != "":
-            value = _cell(row, own.value or "value", "value", plain=_not_decoded)
+            value = _cell(row, reading.value or "value", "value", plain=_not_decoded)
             if isinstance(value, bool):
                 raise self._refused(str(name).strip(), value)
             return self._value(str(name).strip(), value)
@@ -100,8 +100,8 @@ class RowReader:
                 ):
                     raise self._refused(key, value)  # yes and no are values only of a column of them
                 found |= self._value(key, value)
-            elif key in own.levels and value is not None and str(value).strip():
-                for level in own.levels[key]:
+            elif key in reading.levels and value is not None and str(value).strip():
+                for level in reading.levels[key]:
                     code = index.get(f"{key}: {level}")
                     if code is not None:
                         found[code] = self.scales.one(code, float(str(value).strip() == level))

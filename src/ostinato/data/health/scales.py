@@ -74,11 +74,11 @@ class Scales:
 
 def _scale(values: Floats) -> tuple[float, float, float, float, float]:
     low, high = np.quantile(values, (_CLIP, 1 - _CLIP))
-    own = np.clip(values, low, high)
-    spread = own.std()
-    skew = float(((own - own.mean()) ** 3).mean() / spread**3) if spread > 0 else 0.0
+    found = np.clip(values, low, high)
+    spread = found.std()
+    skew = float(((found - found.mean()) ** 3).mean() / spread**3) if spread > 0 else 0.0
     logs = low >= 0 and skew > _SKEWED
     if logs:
-        own = np.log1p(own)
-    spread = float(own.std())
-    return float(low), float(high), float(logs), float(own.mean()), spread if spread > 1e-9 else 1.0
+        found = np.log1p(found)
+    spread = float(found.std())
+    return float(low), float(high), float(logs), float(found.mean()), spread if spread > 1e-9 else 1.0

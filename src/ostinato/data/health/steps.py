@@ -78,11 +78,11 @@ class PatientSteps:
         values = np.zeros((longest, len(picked), variables))
         mask = np.zeros((longest, len(picked), variables), bool)
         first, count = self.measured[picked], np.diff(self.measured)[picked]
-        own = spread(first, count)
+        found = spread(first, count)
         batch = np.repeat(np.arange(len(picked)), count)
-        step = self.places[own] - self.bounds[picked][batch]
-        values[step, batch, self.codes[own]] = self.values[own]
-        mask[step, batch, self.codes[own]] = True
+        step = self.places[found] - self.bounds[picked][batch]
+        values[step, batch, self.codes[found]] = self.values[found]
+        mask[step, batch, self.codes[found]] = True
         steps = np.minimum(np.arange(longest)[:, None], lengths - 1) + self.bounds[picked]
         return values, mask, self.hours[steps], lengths
 
@@ -111,7 +111,7 @@ def steps_of(
     owners, codes, hours, values = owners[kept], codes[kept], patients.hours[kept], patients.values[kept]
     ticks = [between(patients.hours[patients.of(row)]) for row in range(len(patients))]
     # one without a measurement that is known has a step at admission, so that there is a risk
-    counts = np.array([len(own) for own in ticks], np.int64)
+    counts = np.array([len(tick) for tick in ticks], np.int64)
     empty = np.flatnonzero((np.bincount(owners, minlength=len(patients)) == 0) & (counts == 0))
     all_owners = np.concatenate([owners, np.repeat(np.arange(len(patients)), counts), empty])
     all_hours = np.concatenate([hours, *ticks, np.zeros(len(empty))])

@@ -53,7 +53,7 @@ def of_batch(values: Floats, mask: NDArray[np.bool_], hours: Floats, scale: floa
     begun = np.take_along_axis(filled, np.maximum(first, 0)[None], 0)
     count = np.cumsum(mask, 0)
     known = np.maximum(count, 1)
-    own = [
+    held = [
         filled,
         mask,
         np.minimum((now - before) / scale, _LONGEST_GAP),
@@ -66,7 +66,7 @@ def of_batch(values: Floats, mask: NDArray[np.bool_], hours: Floats, scale: floa
         seen,
         np.where(seen, np.exp(-(now - at) / scale), 0.0),
     ]
-    for place, part in enumerate(own):
+    for place, part in enumerate(held):
         found[..., place * variables : (place + 1) * variables] = part
     waits = np.diff(hours, axis=0, prepend=np.zeros((1, batch)))
     found[..., -TIMES] = np.log1p(hours) / 4
@@ -102,7 +102,7 @@ class Running:
         return found
 
     def restore(self, kept: Floats, hour: float) -> None:
-        """Go on from what was kept, `(7, variables)`, at an hour."""
+        """Resume from what was kept, `(7, variables)`, at an hour."""
         self.kept, self.hour = kept.copy(), hour
         for code in np.flatnonzero(kept[_COUNT]).tolist():
             self._sum_up(code)

@@ -59,12 +59,12 @@ def read_beats(
     labels: list[str] = []
     paths = _records(records, annotator)
     opened = [_opened(path) for path in paths]
-    wanted = list(leads) if leads is not None else _shared([own.sig_name for own in opened])
+    wanted = list(leads) if leads is not None else _shared([each.sig_name for each in opened])
     for path, record in zip(paths, opened, strict=True):
         signal = _signal(record, wanted, path.name)
         places, symbols = _annotations(path, annotator)
-        kept = np.array([own in BEATS for own in symbols], bool)
-        places, symbols = places[kept], [own for own in symbols if own in BEATS]
+        kept = np.array([each in BEATS for each in symbols], bool)
+        places, symbols = places[kept], [each for each in symbols if each in BEATS]
         rhythm = _rhythm(places / record.fs)
         grid = np.arange(-round(before * rate), round(after * rate)) / rate
         clock = np.arange(len(signal)) / record.fs
@@ -77,10 +77,10 @@ def read_beats(
             ids.append(f"{path.name}/{place}")
             labels.append(BEATS[symbol])
     if not found:
-        raise DataError(f"{', '.join(own.name for own in paths)}: no beat lies between the times asked for")
+        raise DataError(f"{', '.join(each.name for each in paths)}: no beat lies between the times asked for")
     channels = (*(wanted or ["first lead"]), "since the beat before", "until the next")
     return SequenceSet(
-        f"the beats of {', '.join(own.name for own in paths)}", channels, tuple(found), tuple(ids), tuple(labels),
+        f"the beats of {', '.join(each.name for each in paths)}", channels, tuple(found), tuple(ids), tuple(labels),
         tuple(sorted(set(labels))),
     )  # fmt: skip
 
@@ -105,8 +105,8 @@ def table_of_records(folder: str | Path) -> tuple[str, Any]:
             name: np.asarray(record.p_signal[:, place], np.float64) for place, name in enumerate(record.sig_name)
         }
         hours = np.arange(len(record.p_signal)) / record.fs / 3600
-        own = pl.DataFrame({"time": hours, **columns}).with_columns(pl.lit(path.name).alias("id"))
-        frames.append(own)
+        found = pl.DataFrame({"time": hours, **columns}).with_columns(pl.lit(path.name).alias("id"))
+        frames.append(found)
     return Path(folder).name, pl.concat(frames, how="diagonal")
 
 
@@ -121,15 +121,16 @@ def _wfdb() -> Any:
 def _records(given: str | Path | Sequence[str | Path], annotator: str | None) -> list[Path]:
     """Return the paths of records, without ending."""
     if isinstance(given, (str, Path)) and Path(given).is_dir():
-        found = [own.with_suffix("") for own in sorted(Path(given).glob("*.hea")) if own.is_file()]
+        found = [each.with_suffix("") for each in sorted(Path(given).glob("*.hea")) if each.is_file()]
         if annotator is not None:
-            found = [own for own in found if own.with_suffix(f".{annotator}").exists()]
+            found = [each for each in found if each.with_suffix(f".{annotator}").exists()]
     else:
         paths = [given] if isinstance(given, (str, Path)) else list(given)
         found = [
-            Path(own).with_suffix("") if Path(own).suffix in (".hea", ".dat", ".atr") else Path(own) for own in paths
+            Path(path).with_suffix("") if Path(path).suffix in (".hea", ".dat", ".atr") else Path(path)
+            for path in paths
         ]
-        absent = next((own for own in found if not own.with_name(own.name + ".hea").exists()), None)
+        absent = next((each for each in found if not each.with_name(each.name + ".hea").exists()), None)
         if absent is not None:
             raise DataError(f"{absent}.hea does not exist; expected the path of a WFDB record, without ending")
     if not found:
@@ -166,19 +167,19 @@ def _shared(named: Sequence[Sequence[str]]) -> list[str]:
 
 def _signal(record: Any, leads: Sequence[str], name: str) -> NDArray[np.float64]:
     """Return the leads of a record around their middle, in units of their spread; gaps are bridged."""
-    absent = [own for own in leads if own not in record.sig_name]
+    absent = [each for each in leads if each not in record.sig_name]
     if absent:
         raise DataError(f'{name} has no lead "{absent[0]}"; it has {", ".join(record.sig_name)}')
-    places = [record.sig_name.index(own) for own in leads] or [0]
+    places = [record.sig_name.index(each) for each in leads] or [0]
     signal = np.array(record.p_signal[:, places], np.float64)
     for lead in range(signal.shape[1]):
-        own = signal[:, lead]
-        known = np.isfinite(own)
+        found = signal[:, lead]
+        known = np.isfinite(found)
         if not known.any():
             raise DataError(f"a lead of {name} holds no samples")
-        own[~known] = np.interp(np.flatnonzero(~known), np.flatnonzero(known), own[known])
-        low, middle, high = np.quantile(own, (0.05, 0.5, 0.95))
-        signal[:, lead] = (own - middle) / max(high - low, 1e-6)
+        found[~known] = np.interp(np.flatnonzero(~known), np.flatnonzero(known), found[known])
+        low, middle, high = np.quantile(found, (0.05, 0.5, 0.95))
+        signal[:, lead] = (found - middle) / max(high - low, 1e-6)
     return signal
 
 

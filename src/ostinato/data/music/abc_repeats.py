@@ -52,16 +52,16 @@ def in_order(items: Sequence[Item]) -> Iterator[Sound]:
 
 def _passes(items: Sequence[Item], start: int, end: int) -> int:
     """Return how often what stands before a closing repeat is played: twice, or as often as its endings say."""
-    return max([2, *(n for own in items[start:end] if isinstance(own, Bar) for n in own.endings)])
+    return max([2, *(n for item in items[start:end] if isinstance(item, Bar) for n in item.endings)])
 
 
 def _ending(items: Sequence[Item], at: int, passed: int) -> int:
     """Return the place where the ending of a pass begins, when that of another one is passed over."""
     for place in range(at, len(items)):
-        own = items[place]
-        if isinstance(own, Bar) and passed in own.endings:
+        found = items[place]
+        if isinstance(found, Bar) and passed in found.endings:
             return place + 1
-        if isinstance(own, Bar) and own.mark.endswith(":") and not own.endings:
+        if isinstance(found, Bar) and found.mark.endswith(":") and not found.endings:
             return place
     return len(items)
 

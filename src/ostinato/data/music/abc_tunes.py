@@ -159,7 +159,7 @@ class _Tune:
         found = re.match(r"\(?(\d+(?:\s*\+\s*\d+)*)\)?\s*/\s*(\d+)", text)
         if not found:
             raise DataError(f'{self._where()}: the metre "{text[:20]}" is none; expected one such as M:3/4')
-        above, below = sum(self._whole(own) for own in found[1].split("+")), self._whole(found[2])
+        above, below = sum(self._whole(each) for each in found[1].split("+")), self._whole(found[2])
         if not is_metre((above, below)):
             raise DataError(f'{self._where()}: the metre "{text[:20]}" is none; expected one such as M:3/4')
         return above, below
@@ -189,8 +189,8 @@ class _Tune:
         beat, sign, number = text.rpartition("=")
         words = [] if beat.strip() in ("", "C") else beat.split()
         known = re.fullmatch(r"\d{1,9}(?:\.\d{1,9})?", number.strip()) and (beat.strip() or not sign)
-        known = known and all(re.fullmatch(r"\d+/\d+", own) for own in words)
-        beats = [self._fraction(own) for own in words] if known else []
+        known = known and all(re.fullmatch(r"\d+/\d+", word) for word in words)
+        beats = [self._fraction(word) for word in words] if known else []
         tempo = float(number) * float(4 * sum(beats, Fraction(0)) if beats else 1) if known else 0.0
         if not SLOWEST <= tempo <= FASTEST:
             raise DataError(
@@ -284,7 +284,7 @@ class _Tune:
             raise DataError(f'{self._where()}: "{found[0][:20]}" is no chord; expected one such as [CEG]2')
         length = self._length(notes[0]["length"]) * self._length(found["clength"]) * self._unit()
         pitches = [pitch for note in notes for pitch in self._pitches(voice, note)]
-        tied = frozenset(own for note in notes if note["tie"] for own in self._pitches(voice, note))
+        tied = frozenset(pitche for note in notes if note["tie"] for pitche in self._pitches(voice, note))
         return Sound(length, tuple(dict.fromkeys(pitches)), tied)
 
     def _pitches(self, voice: _Voice, note: re.Match[str]) -> tuple[int, ...]:
@@ -337,10 +337,10 @@ class _Tune:
                 "notes: A>>B"
             )
         small = Fraction(1, 2 ** len(mark))
-        own, other = (2 - small, small) if mark[0] == ">" else (small, 2 - small)
+        found, other = (2 - small, small) if mark[0] == ">" else (small, 2 - small)
         sound = voice.items[before]
         assert isinstance(sound, Sound)
-        voice.items[before] = Sound(self._lasting(sound.length * own), sound.pitches, sound.tied)
+        voice.items[before] = Sound(self._lasting(sound.length * found), sound.pitches, sound.tied)
         voice.broken = other
 
     def _passes(self, found: re.Match[str]) -> frozenset[int]:
@@ -348,7 +348,7 @@ class _Tune:
         text = found["numbers"] or (found["ending"] or "")[1:]
         numbers: set[int] = set()
         for part in filter(None, text.split(",")):
-            first, last = (own.strip("-") for own in part.partition("-")[::2])
+            first, last = (each.strip("-") for each in part.partition("-")[::2])
             least = self._whole(first or "1")
             numbers |= set(range(least, min(self._whole(last or first or "1"), 99) + 1))
         return frozenset(numbers)

@@ -82,15 +82,15 @@ def _lines(piece: Piece, sharps: int) -> list[str]:
             if now % bar == 0:
                 bars.append([])
                 spelled.clear()
-    written = [" ".join(own) for own in bars if own]
+    written = [" ".join(each) for each in bars if each]
     lines = [" | ".join(written[i : i + 4]) + " |" for i in range(0, len(written), 4)]
     return [*lines[:-1], lines[-1] + "]"] if lines else ["|]"]
 
 
 def _spans(piece: Piece) -> list[tuple[Fraction, Fraction, int | None]]:
     """Return notes and rests, `(start, end, pitch)`, without gaps."""
-    times = [Fraction(round(float(own) * _GRID), _GRID) for own in piece.start]
-    ends = [Fraction(round(float(own) * _GRID), _GRID) for own in piece.start + piece.duration]
+    times = [Fraction(round(float(each) * _GRID), _GRID) for each in piece.start]
+    ends = [Fraction(round(float(each) * _GRID), _GRID) for each in piece.start + piece.duration]
     last = Fraction(round(piece.length * _GRID), _GRID)
     found: list[tuple[Fraction, Fraction, int | None]] = []
     before = Fraction(0)
@@ -102,7 +102,7 @@ def _spans(piece: Piece) -> list[tuple[Fraction, Fraction, int | None]]:
             before = end
     if last > before:
         found.append((before, last, None))
-    assert all(own[1] == other[0] for own, other in pairwise(found))
+    assert all(value[1] == other[0] for value, other in pairwise(found))
     return found
 
 
@@ -111,8 +111,8 @@ def _spelled(pitch: int, sharps: int, spelled: dict[tuple[str, int], int]) -> st
     names = _SHARPS[:sharps] if sharps > 0 else _FLATS[:-sharps]
     sign = 1 if sharps >= 0 else -1
     in_key = {name: sign if name in names else 0 for name in "CDEFGAB"}
-    shifts = [own for own in (0, sign, -sign) if (pitch - own) % 12 in _NATURAL]
-    fits = [own for own in shifts if in_key[_NATURAL[(pitch - own) % 12]] == own]
+    shifts = [each for each in (0, sign, -sign) if (pitch - each) % 12 in _NATURAL]
+    fits = [each for each in shifts if in_key[_NATURAL[(pitch - each) % 12]] == each]
     shift = fits[0] if fits else shifts[0]
     name, octave = _NATURAL[(pitch - shift) % 12], (pitch - shift) // 12 - 1
     known = spelled.get((name, octave), in_key[name])

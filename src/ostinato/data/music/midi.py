@@ -61,19 +61,24 @@ def _parsed(data: bytes, name: str) -> Any:
 def _piece(score: Any, tracks: list[Any], name: str) -> Piece:
     columns = [track.notes.numpy() for track in tracks]
     start, duration, pitch, velocity = (
-        np.concatenate([np.asarray(own[key], np.float64) for own in columns])
+        np.concatenate([np.asarray(column[key], np.float64) for column in columns])
         for key in ("time", "duration", "pitch", "velocity")
     )
     ticks = float(score.ticks_per_quarter)
-    metre = next(((int(own.numerator), int(own.denominator)) for own in score.time_signatures), (4, 4))
+    metre = next(
+        ((int(time_signature.numerator), int(time_signature.denominator)) for time_signature in score.time_signatures),
+        (4, 4),
+    )
     if not is_metre(metre):
         warnings.warn(
             f"{name} has the metre {metre[0]}/{metre[1]}; 4/4 is taken: expected 1 to 64 beats, of a power of two up "
             "to 64", DataWarning, stacklevel=3,
         )  # fmt: skip
         metre = (4, 4)
-    sharps = next((int(own.key) for own in score.key_signatures if -7 <= int(own.key) <= 7), None)
-    tempo = next((max(SLOWEST, round(float(own.qpm), 3)) for own in score.tempos if 0 < own.qpm <= FASTEST), TEMPO)
+    sharps = next(
+        (int(key_signature.key) for key_signature in score.key_signatures if -7 <= int(key_signature.key) <= 7), None
+    )
+    tempo = next((max(SLOWEST, round(float(each.qpm), 3)) for each in score.tempos if 0 < each.qpm <= FASTEST), TEMPO)
     return Piece.sorted_by_time(
         name, start / ticks, np.maximum(duration, 1) / ticks, pitch, velocity, tempo=tempo, metre=metre, sharps=sharps
     )

@@ -97,7 +97,7 @@ class Piece:
             DataError: a note is none, or the piece lasts too long.
         """
         try:
-            rows = [(*own, VELOCITY)[:4] for own in notes]
+            rows = [(*note, VELOCITY)[:4] for note in notes]
             start, duration, pitch, velocity = (np.array([row[i] for row in rows], np.float64) for i in range(4))
         except (TypeError, ValueError, IndexError, OverflowError) as error:
             raise DataError(
@@ -117,7 +117,7 @@ class Piece:
         Raises:
             DataError: a note is none, or the piece lasts too long.
         """
-        start, duration, pitch, velocity = (np.asarray(own, np.float64) for own in (start, duration, pitch, velocity))
+        start, duration, pitch, velocity = (np.asarray(each, np.float64) for each in (start, duration, pitch, velocity))
         if not (np.isfinite(start).all() and np.isfinite(duration).all()):
             raise DataError(f"{name} has a note at no finite time; write the file again")
         _check_pitches(name, pitch)
@@ -214,7 +214,7 @@ class Pieces:
 
 def is_metre(metre: Any) -> bool:
     """Tell whether it is one: beats of a bar, and the note that has one, a power of two."""
-    if not isinstance(metre, (tuple, list)) or len(metre) != 2 or not all(_is_number(own) for own in metre):
+    if not isinstance(metre, (tuple, list)) or len(metre) != 2 or not all(_is_number(each) for each in metre):
         return False
     return metre[0] in range(1, MOST_BEATS + 1) and metre[1] in METRES
 

@@ -42,19 +42,19 @@ def read_music(source: Any, *, steps_per_quarter: int = 4, drums: bool = False) 
             raise DataError(f"{path} does not exist; give a MIDI file, ABC tunes, piano rolls, or a folder of them")
         return _folder(path, steps_per_quarter, drums) if path.is_dir() else _file(path, steps_per_quarter, drums)
     if isinstance(source, (list, tuple)):
-        found = [_given(own, f"piece {i}", steps_per_quarter, drums) for i, own in enumerate(source, 1)]
-        return Pieces("the pieces", tuple(piece for own in found for piece in own.pieces))
+        found = [_given(value, f"piece {i}", steps_per_quarter, drums) for i, value in enumerate(source, 1)]
+        return Pieces("the pieces", tuple(piece for each in found for piece in each.pieces))
     raise UsageError(f"music is a {type(source).__name__}; expected a path, pieces, or a list of piano rolls")
 
 
-def _given(own: Any, name: str, steps: int, drums: bool) -> Pieces:
-    if isinstance(own, (Piece, Pieces, str, os.PathLike)):
-        return read_music(own, steps_per_quarter=steps, drums=drums)
-    if isinstance(own, np.ndarray):
-        return Pieces(name, (from_frames(rolls.frames_of(own, name), steps, name),))
-    if isinstance(own, Sequence) and all(isinstance(chord, (list, tuple)) for chord in own):
-        return Pieces(name, (from_frames(of_chords(own, name), steps, name),))
-    raise UsageError(f"{name} is a {type(own).__name__}; expected a path, a Piece, or a piano roll")
+def _given(given: Any, name: str, steps: int, drums: bool) -> Pieces:
+    if isinstance(given, (Piece, Pieces, str, os.PathLike)):
+        return read_music(given, steps_per_quarter=steps, drums=drums)
+    if isinstance(given, np.ndarray):
+        return Pieces(name, (from_frames(rolls.frames_of(given, name), steps, name),))
+    if isinstance(given, Sequence) and all(isinstance(chord, (list, tuple)) for chord in given):
+        return Pieces(name, (from_frames(of_chords(given, name), steps, name),))
+    raise UsageError(f"{name} is a {type(given).__name__}; expected a path, a Piece, or a piano roll")
 
 
 def _file(path: Path, steps: int, drums: bool) -> Pieces:
@@ -76,7 +76,7 @@ def _file(path: Path, steps: int, drums: bool) -> Pieces:
 
 
 def _folder(path: Path, steps: int, drums: bool) -> Pieces:
-    files = sorted(own for own in path.rglob("*") if own.is_file() and own.name.lower().endswith(ENDINGS))
+    files = sorted(each for each in path.rglob("*") if each.is_file() and each.name.lower().endswith(ENDINGS))
     if not files:
         raise DataError(f"{path} has no music; expected files that end in {', '.join(ENDINGS)}")
     pieces: list[Piece] = []
@@ -88,10 +88,10 @@ def _folder(path: Path, steps: int, drums: bool) -> Pieces:
         except DataError as error:
             bad.append(str(error))
             continue
-        within = [rolls.part_of(own) for own in file.relative_to(path).parts]
+        within = [rolls.part_of(each) for each in file.relative_to(path).parts]
         part = next(filter(None, within), "")
         pieces += found.pieces
-        parts += [own or part for own in found.parts]
+        parts += [each or part for each in found.parts]
     if not pieces:
         raise DataError(f"none of the {len(files):,} files of {path} can be read: {bad[0]}")
     if bad:

@@ -47,7 +47,7 @@ def read_rolls(path: str | Path, steps_per_quarter: int) -> Pieces:
         DataError: it cannot be read, or a roll is not one.
     """
     path = Path(path)
-    read = next((own for ending, own in _READERS.items() if path.name.lower().endswith(ending)), None)
+    read = next((item for ending, item in _READERS.items() if path.name.lower().endswith(ending)), None)
     if read is None:
         raise DataError(f"{path} is no file of piano rolls; expected one of {', '.join(ENDINGS)}")
     pieces, parts = [], []
@@ -76,7 +76,7 @@ def _mat(path: Path) -> Iterator[tuple[str, Any]]:
         raise
     except Exception as error:  # of a reader that trusts its files
         raise DataError(f"{path} cannot be read as a file of MATLAB, version 5 ({_short(error)})") from error
-    yield from ((name, own) for name, own in found.items() if not name.startswith("__"))
+    yield from ((name, value) for name, value in found.items() if not name.startswith("__"))
 
 
 def _npz(path: Path) -> Iterator[tuple[str, Any]]:
@@ -161,7 +161,7 @@ def _rolls(value: Any, name: str) -> Iterator[Any]:
 def _depth(value: Any) -> int:
     if not isinstance(value, list):
         return 0
-    return 1 + max((_depth(own) for own in value[:64]), default=0)
+    return 1 + max((_depth(each) for each in value[:64]), default=0)
 
 
 def frames_of(roll: Any, name: str) -> Frames:
@@ -171,7 +171,7 @@ def frames_of(roll: Any, name: str) -> Frames:
         DataError: it is none.
     """
     if isinstance(roll, list):
-        if not all(isinstance(chord, list) and all(isinstance(own, (int, float)) for own in chord) for chord in roll):
+        if not all(isinstance(chord, list) and all(isinstance(each, (int, float)) for each in chord) for chord in roll):
             raise DataError(f"{name} is no piano roll; expected lists of the notes of each step")
         return of_chords(roll, name)
     values = np.asarray(roll)

@@ -47,11 +47,11 @@ class SimpleDetector:
             scales, stop, start = examples.scales[place], int(examples.stop[place]), int(examples.start[place])
             values = (one.values[:stop] - scales.center) / scales.scale
             places = places_of(one, examples.encoder.reading.step)[:stop]
-            own, said = self._scored(values, places, examples, scales.change)
-            scores.append(own[start:])
+            found, said = self._scored(values, places, examples, scales.change)
+            scores.append(found[start:])
             expected.append(None if said is None else (said * scales.scale + scales.center)[start:])
         every = np.concatenate(scores)
-        known = [own for own in expected if own is not None]
+        known = [each for each in expected if each is not None]
         return Scored(every, every >= self.threshold, np.concatenate(known) if len(known) == len(scores) else None)
 
     def _scored(
@@ -66,7 +66,7 @@ class SimpleDetector:
             return np.fmax.reduce(np.abs(values - said) / change, 1), said
         if self.name == "matrix profile":
             filled = [_filled(values[:, channel]) for channel in range(values.shape[1])]
-            return np.fmax.reduce([left_profile(own, self.span) for own in filled]), None
+            return np.fmax.reduce([left_profile(each, self.span) for each in filled]), None
         if self.name == "isolation forest":
             return self._forest(values), None
         return np.random.default_rng(len(values)).random(len(values)), None
@@ -89,10 +89,11 @@ def fit_baseline(name: str, model: Model[Any, Any], base: SeriesExamples) -> Sim
     Raises:
         MissingExtra: scikit-learn is not installed.
     """
-    encoder, own = model.encoder, model.parameters
-    span = {"moving z-score": max(60, own.long_run), "matrix profile": int(np.clip(encoder.season, 16, 288))}.get(
-        name, 1
-    )
+    encoder, parameters = model.encoder, model.parameters
+    span = {
+        "moving z-score": max(60, parameters.long_run),
+        "matrix profile": int(np.clip(encoder.season, 16, 288)),
+    }.get(name, 1)
     sample = np.zeros((0, 0), np.float32)
     if name == "isolation forest":
         _isolation_forest()
@@ -101,7 +102,7 @@ def fit_baseline(name: str, model: Model[Any, Any], base: SeriesExamples) -> Sim
             for one, stop, scales in zip(base.records.series, base.stop.tolist(), base.scales, strict=True)
         ]
         every = np.concatenate(rows)
-        rng = np.random.default_rng(own.seed)
+        rng = np.random.default_rng(parameters.seed)
         sample = (
             every[np.sort(rng.choice(len(every), min(_FOREST, len(every)), replace=False))] if len(every) else every
         )
@@ -110,8 +111,8 @@ def fit_baseline(name: str, model: Model[Any, Any], base: SeriesExamples) -> Sim
     scores = first.predict(whole).scores
     normal = np.concatenate([base.normal(place) for place in range(len(base.records.series))])
     # in logarithms of a normal tail, in which tails are about exponential
-    tail = Tail.fit(np.where(normal, scores, np.nan), gap=own.merge)
-    return SimpleDetector(name, tail.threshold(own.false_alarm_rate), span, sample)
+    tail = Tail.fit(np.where(normal, scores, np.nan), gap=parameters.merge)
+    return SimpleDetector(name, tail.threshold(parameters.false_alarm_rate), span, sample)
 
 
 def moving_z(values: Floats, span: int) -> tuple[Floats, Floats]:

@@ -28,7 +28,7 @@ def made_series(seed: int = 0) -> tuple[NDArray[np.datetime64], NDArray[np.float
     for step in range(1, _ROWS):
         noise[step] = 0.6 * noise[step - 1] + 0.12 * rng.standard_t(6)
     values = 20 + 3 * day * np.where(weekend, 0.6, 1.0) + noise
-    spike, shift, period, flat = (slice(*own) for own in FAULTS.values())
+    spike, shift, period, flat = (slice(*each) for each in FAULTS.values())
     values[spike] += 2.5
     values[shift] += 1.5
     values[period] = 20 + 3 * np.sin(2 * np.pi * steps[period] / 30) + noise[period]

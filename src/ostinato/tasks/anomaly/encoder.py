@@ -99,17 +99,17 @@ class SeriesEncoder:
     def __post_init__(self) -> None:
         """Refuse sizes that do not go together, which a file may hold."""
         shape = (len(self.names), len(self.reading.channels))
-        own = self.calibration
-        sides = (len(own.usual.mean), 2, 1)
+        calibration = self.calibration
+        sides = (len(calibration.usual.mean), 2, 1)
         good = (
             self.centers.shape == self.scales.shape == self.changes.shape == shape
-            and own.usual.mean.shape == own.usual.deviation.shape == (len(VIEWS), shape[1])
-            and own.usual.ratio.shape == own.freedom.shape == (shape[1],)
-            and own.begins.shape == own.shares.shape == own.scales.shape == sides
+            and calibration.usual.mean.shape == calibration.usual.deviation.shape == (len(VIEWS), shape[1])
+            and calibration.usual.ratio.shape == calibration.freedom.shape == (shape[1],)
+            and calibration.begins.shape == calibration.shares.shape == calibration.scales.shape == sides
             and 1 <= self.season <= 1 << 20
             and 0 <= self.window <= 1 << 16
             and 0 <= self.cycles <= len(_CYCLES)
-            and min(own.pace.short, own.pace.long, own.pace.memory) >= 1
+            and min(calibration.pace.short, calibration.pace.long, calibration.pace.memory) >= 1
             and len(self.tails) == len(self.tail_times) == len(self.trained) == shape[0]
             and self.seen.shape == (*shape, 2 + 2 * MOST)
             and all(map(is_state, self.seen.reshape(-1, 2 + 2 * MOST)))
@@ -152,10 +152,10 @@ class SeriesEncoder:
 
     def inputs(self, one: Recording, scales: Scales, stop: int | None = None) -> Inputs:
         """Return a series, up to a row, as the network reads it."""
-        own = one if stop is None else replace(one, values=one.values[:stop], times=one.times[:stop], labels=None)
-        values = (own.values - scales.center) / scales.scale
-        places = places_of(own, self.reading.step)
-        return series_inputs(values, places, scales.change, self.season, self.clock(own.times))
+        found = one if stop is None else replace(one, values=one.values[:stop], times=one.times[:stop], labels=None)
+        values = (found.values - scales.center) / scales.scale
+        places = places_of(found, self.reading.step)
+        return series_inputs(values, places, scales.change, self.season, self.clock(found.times))
 
     def clock(self, times: Times) -> NDArray[np.float32]:
         """Return the calendar of the step after each row, `(rows, features)`."""
@@ -166,7 +166,7 @@ class SeriesEncoder:
         count = found.shape[1] // 2
         names = calendar_cycles(self.frequency)
         chosen = [names.index(name) for name, _ in _CYCLES[: self.cycles]]
-        return np.ascontiguousarray(found[:, [*chosen, *(count + own for own in chosen)]])
+        return np.ascontiguousarray(found[:, [*chosen, *(count + each for each in chosen)]])
 
 
 def cycles_of(records: RecordingSet, rows: Ints) -> int:

@@ -77,7 +77,7 @@ def _together(
     seen: NDArray[np.bool_],
     clock: NDArray[np.float32],
 ) -> NDArray[np.float32]:
-    bounded = [np.minimum(np.maximum(own, -_BOUND), _BOUND) for own in (last, change, ahead)]
+    bounded = [np.minimum(np.maximum(each, -_BOUND), _BOUND) for each in (last, change, ahead)]
     parts = [*bounded, known.astype(np.float64), (~seen).astype(np.float64), clock]
     return np.concatenate(parts, -1).astype(np.float32)
 
@@ -128,6 +128,6 @@ class RowInputs:
         return numbers, np.append(np.int64(self.place), self.at)
 
     def accept(self, numbers: Floats, places: Ints) -> None:
-        """Go on from a state."""
+        """Resume from a state."""
         self.last, self.begun, self.ring = numbers[0].copy(), numbers[1] > 0, numbers[2:].copy()
         self.place, self.at = int(places[0]), places[1:].copy()

@@ -31,9 +31,9 @@ class LastKey:
         """Count what follows what in normal sequences; the threshold is of others."""
         size = len(encoder.keys) + 2
         counts = np.full((size, size), _BELIEF)
-        for own, bad in zip(train.keys, _bad(train), strict=True):
+        for key, bad in zip(train.keys, _bad(train), strict=True):
             if not bad:
-                np.add.at(counts, (np.append(size - 1, own), np.append(own, size - 1)), 1)
+                np.add.at(counts, (np.append(size - 1, key), np.append(key, size - 1)), 1)
         first = cls(-np.log(counts / counts.sum(1, keepdims=True)), np.inf)
         scores = first.predict(held).scores[~_bad(held)]
         tail = Tail.fit(scores, share=max(0.05, min(0.5, 20 / max(len(scores), 1))))
@@ -42,8 +42,8 @@ class LastKey:
     def predict(self, examples: KeyExamples) -> Found:
         """Score sequences."""
         end = len(self.nats) - 1
-        nats = tuple(self.nats[np.append(end, own), np.append(own, end)] for own in examples.keys)
-        scores = np.array([own.max() for own in nats])
+        nats = tuple(self.nats[np.append(end, key), np.append(key, end)] for key in examples.keys)
+        scores = np.array([nat.max() for nat in nats])
         return Found(scores, scores >= self.threshold, nats)
 
 
@@ -60,12 +60,12 @@ class KnownSequences:
     @classmethod
     def fit(cls, train: KeyExamples) -> KnownSequences:
         """Take the normal sequences in."""
-        return cls(tuple(sorted({_text(own) for own, bad in zip(train.keys, _bad(train), strict=True) if not bad})))
+        return cls(tuple(sorted({_text(key) for key, bad in zip(train.keys, _bad(train), strict=True) if not bad})))
 
     def predict(self, examples: KeyExamples) -> Found:
         """Say which are new."""
         known = set(self.seen)
-        new = np.array([_text(own) not in known for own in examples.keys])
+        new = np.array([_text(key) not in known for key in examples.keys])
         return Found(new.astype(np.float64), new)
 
 

@@ -32,12 +32,12 @@ def key_panels(encoder: KeyEncoder, log: EventLog, examples: KeyExamples, predic
     few = examples.labels is None and 0 < predicted.alarms.sum() < _FEWEST  # they may be real, and no broken promise
     if encoder.top is None and len(scores) and not few:
         heights = np.linspace(0, max(float(scores.max()), encoder.threshold), 40)
-        counted = [float((scores >= own).mean()) for own in heights]
+        counted = [float((scores >= height).mean()) for height in heights]
         yield Curve(
             "False alarms a sequence, by the height of the threshold", tuple(heights.tolist()),
             {
-                "promised": tuple(encoder.tail.probability(float(own)) for own in heights),
-                "counted on held-out sequences": tuple(own if own else float("nan") for own in counted),
+                "promised": tuple(encoder.tail.probability(float(height)) for height in heights),
+                "counted on held-out sequences": tuple(each if each else float("nan") for each in counted),
             },
             "threshold, nats", "alarms a sequence", logarithmic=True,
         )  # fmt: skip

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ostinato.data import EventLog, EventReading
 from ostinato.data.logs import LogReading
+from ostinato.data.notes import note
 from ostinato.engine import scan
 from ostinato.streaming import Headed
 from ostinato.streaming.cells import cell_of
@@ -140,7 +141,7 @@ def judged(encoder: KeyEncoder, said: NDArray[np.float32], key: int) -> tuple[fl
 def scored(network: Any, encoder: KeyEncoder, sequences: Sequence[Ints]) -> list[SequenceScores]:
     """Return the scores of sequences; those that are alike are read once."""
     distinct: dict[bytes, int] = {}
-    owners = [distinct.setdefault(own.tobytes(), len(distinct)) for own in sequences]
+    owners = [distinct.setdefault(sequence.tobytes(), len(distinct)) for sequence in sequences]
     first = {owner: place for place, owner in reversed(list(enumerate(owners)))}
     order = sorted(distinct.values(), key=lambda owner: len(sequences[first[owner]]))
     found: dict[int, SequenceScores] = {}
@@ -149,8 +150,8 @@ def scored(network: Any, encoder: KeyEncoder, sequences: Sequence[Ints]) -> list
         for begin in range(0, len(order), _TOGETHER):
             places = order[begin : begin + _TOGETHER]
             said = _said(network, cell, [sequences[first[owner]] for owner in places], len(encoder.keys))
-            for owner, own in zip(places, said, strict=True):
-                found[owner] = _one(encoder, own, sequences[first[owner]])
+            for owner, value in zip(places, said, strict=True):
+                found[owner] = _one(encoder, value, sequences[first[owner]])
     return [found[owner] for owner in owners]
 
 
@@ -158,11 +159,11 @@ def _said(network: Any, cell: Any, sequences: Sequence[Ints], keys: int) -> list
     longest = max(map(len, sequences)) + 1
     read = np.zeros((longest, len(sequences)), np.int64)
     read[0] = keys + 1
-    for column, own in enumerate(sequences):
-        read[1 : len(own) + 1, column] = own
-    lengths = torch.tensor([len(own) + 1 for own in sequences])
+    for column, sequence in enumerate(sequences):
+        read[1 : len(sequence) + 1, column] = sequence
+    lengths = torch.tensor([len(sequence) + 1 for sequence in sequences])
     ys, _ = scan(cell, network.embedding(torch.from_numpy(read)), lengths=lengths)
-    return [ys[: len(own) + 1, column].numpy() for column, own in enumerate(sequences)]
+    return [ys[: len(sequence) + 1, column].numpy() for column, sequence in enumerate(sequences)]
 
 
 def _one(encoder: KeyEncoder, said: NDArray[np.float32], keys: Ints) -> SequenceScores:
@@ -177,6 +178,29 @@ def _one(encoder: KeyEncoder, said: NDArray[np.float32], keys: Ints) -> Sequence
 def sequence_score(found: SequenceScores) -> float:
     """Return the score of a sequence: that of its strangest key, or of its end."""
     return float(found.scores.max())
+
+
+def say_if_unheard(encoder: KeyEncoder, rate: float) -> None:
+    """Say that not even an event that never came is an alarm, where there are too few events for the rate."""
+    if encoder.threshold <= encoder.loudest:
+        return
+    wanted = next_rate(encoder.tail.probability(encoder.loudest))
+    way = f"accept {wanted:g} (--false-alarm-rate {wanted:g}), or " if rate < wanted < 1 else ""
+    count = "1 event" if encoder.events == 1 else f"{encoder.events:,} events"
+    note(
+        f"of {count} it cannot be told that one which never came is rarer than {rate:g} false alarms a "
+        f"sequence, so that it is no alarm by itself; {way}fit on a longer log"
+    )
+
+
+def next_rate(rate: float) -> float:
+    """Return the next larger number of one digit.
+
+    >>> next_rate(0.0469), next_rate(0.95)
+    (0.05, 1.0)
+    """
+    size = 10.0 ** math.floor(math.log10(rate))
+    return float(f"{math.ceil(rate / size) * size:.1g}")
 
 
 def answers_of(encoder: KeyEncoder, case: str, names: Sequence[str], found: SequenceScores) -> Iterator[dict[str, Any]]:

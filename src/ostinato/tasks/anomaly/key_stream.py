@@ -45,9 +45,9 @@ class KeyStream(Stream):
     def __init__(self, model: Model[Any, KeyEncoder], most: int) -> None:
         if most < 1:
             raise UsageError(f"max_cases is {most}; expected one or more")
-        own = model.parameters
+        parameters = model.parameters
         self.encoder, self.most = model.encoder, most
-        self.columns: tuple[str, str] = (own.id or "id", own.event or "event")
+        self.columns: tuple[str, str] = (parameters.id or "id", parameters.event or "event")
         self._taken = 0  # rows so far
         self._rows = RowReader(self.columns, None, self.encoder.reading.times, numbers=True)
         self._known = {name: number for number, name in enumerate(self.encoder.keys, 1)}
@@ -82,19 +82,19 @@ class KeyStream(Stream):
             StreamRowError: one of them is missing.
         """
         case, event = self._read_row(row)
-        own = self._cases.get(case)
-        if own is None:
+        held = self._cases.get(case)
+        if held is None:
             begun = Row(self._shared)
-            own = _Open(begun, np.asarray((yield begun.ask(self._read[len(self.encoder.keys) + 1]))), 0)
+            held = _Open(begun, np.asarray((yield begun.ask(self._read[len(self.encoder.keys) + 1]))), 0)
         key = self._known.get(event, 0)
-        score, _, best, probability = judged(self.encoder, own.said, key)
-        said = yield own.row.ask(self._read[key])
-        self._cases[case] = _Open(own.row, np.array(said), own.events + 1)
+        score, _, best, probability = judged(self.encoder, held.said, key)
+        said = yield held.row.ask(self._read[key])
+        self._cases[case] = _Open(held.row, np.array(said), held.events + 1)
         self._cases.move_to_end(case)
         self._taken += 1
         if len(self._cases) > self.most:
             self._cases.popitem(last=False)
-        return answer_of(self.encoder, case, own.events + 1, event, score, best, probability)
+        return answer_of(self.encoder, case, held.events + 1, event, score, best, probability)
 
     def close(self, case: Any) -> dict[str, Any]:
         """End a sequence: return how strange it is that it ends there, and forget it.
@@ -102,11 +102,11 @@ class KeyStream(Stream):
         Raises:
             UsageError: there is no such sequence.
         """
-        own = self._cases.pop(str(case), None)
-        if own is None:
+        held = self._cases.pop(str(case), None)
+        if held is None:
             raise UsageError(f'there is no sequence "{str(case)[:80]}"; expected one that has begun')
-        score, _, best, probability = judged(self.encoder, own.said, len(self.encoder.keys) + 1)
-        return answer_of(self.encoder, str(case), own.events + 1, END, score, best, probability)
+        score, _, best, probability = judged(self.encoder, held.said, len(self.encoder.keys) + 1)
+        return answer_of(self.encoder, str(case), held.events + 1, END, score, best, probability)
 
     def slot(self, row: Any) -> str:
         """Return the sequence of an event."""
@@ -127,8 +127,8 @@ class KeyStream(Stream):
 
     def mark(self) -> str:
         """Return what tells the model from others."""
-        own = [self.encoder.keys, self.encoder.threshold, self.encoder.top, self.encoder.reading]
-        return self._shared.mark + hashlib.sha256(repr(own).encode()).hexdigest()[:16]
+        found = [self.encoder.keys, self.encoder.threshold, self.encoder.top, self.encoder.reading]
+        return self._shared.mark + hashlib.sha256(repr(found).encode()).hexdigest()[:16]
 
     def kept(self) -> dict[str, Any]:
         """Return all sequences, the one that has not gone on for longest first."""
@@ -137,13 +137,13 @@ class KeyStream(Stream):
         return {
             "taken": self._taken,
             "cases": list(self._cases),
-            "said": np.array([own.said for own in cases], np.float32).reshape(len(cases), width),
-            "events": np.array([own.events for own in cases], np.int64),
-            "states": [own.row.state() for own in cases],
+            "said": np.array([case.said for case in cases], np.float32).reshape(len(cases), width),
+            "events": np.array([case.events for case in cases], np.int64),
+            "states": [case.row.state() for case in cases],
         }
 
     def accept(self, kept: Mapping[str, Any]) -> None:
-        """Go on with the sequences of a state."""
+        """Resume with the sequences of a state."""
         names, said, events, states = (kept.get(name) for name in ("cases", "said", "events", "states"))
         if (
             not isinstance(names, list)
@@ -155,7 +155,7 @@ class KeyStream(Stream):
             or said.shape != (len(names), len(self.encoder.keys) + 2)
             or (said.dtype, events.dtype, events.shape) != (np.float32, np.int64, (len(names),))
             or len(states) != len(names)
-            or any(own is None for own in states)
+            or any(state is None for state in states)
             or not np.isfinite(said).all()
             or (events < 1).any()
             or not isinstance(kept.get("taken"), int)
@@ -164,9 +164,9 @@ class KeyStream(Stream):
             raise refused("holds no sequences of events")
         found = OrderedDict[str, _Open]()
         for place, name in enumerate(names):
-            own = Row(self._shared)
-            own.restore(states[place])
-            found[name] = _Open(own, said[place].copy(), int(events[place]))
+            row = Row(self._shared)
+            row.restore(states[place])
+            found[name] = _Open(row, said[place].copy(), int(events[place]))
         while len(found) > self.most:
             found.popitem(last=False)
         self._cases, self._taken = found, int(kept["taken"])
@@ -204,8 +204,8 @@ class LogStream(KeyStream):
             StreamRowError: it is no text, or nothing in it names a sequence.
         """
         answer = yield from super().steps(row)
-        own = self._cases.get(answer["id"])
-        if not self._log.pattern and own is not None and own.events == self._log.run:
+        held = self._cases.get(answer["id"])
+        if not self._log.pattern and held is not None and held.events == self._log.run:
             del self._cases[answer["id"]]
         return answer
 

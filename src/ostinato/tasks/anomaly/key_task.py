@@ -24,6 +24,7 @@ from ostinato.tasks.anomaly.key_scoring import (
     KeyExamples,
     answers_of,
     indices,
+    say_if_unheard,
     scored,
     sequence_score,
 )
@@ -37,6 +38,7 @@ from ostinato.tasks.base.areas import auprc, auroc
 from ostinato.tasks.base.batches import RowBatches, padded, read_in_batches
 from ostinato.tasks.base.holding_out import Held, Shares, cut, percent
 from ostinato.tasks.base.lines import columns_of, is_table
+from ostinato.tasks.base.steps import StepUnit
 from ostinato.tasks.base.suited import Suited
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.tail import Tail
@@ -58,27 +60,31 @@ class KeyTask(Task[AnomalyParameters, EventLog, KeyEncoder, KeyExamples, Found])
     def read(
         self, parameters: AnomalyParameters, source: Any, reading: EventReading | None = None, *, labelled: bool = True
     ) -> EventLog:
-        own = parameters
+        given = parameters
         if isinstance(source, EventLog):
             return source
-        if isinstance(reading, LogReading) or own.method == "logs" or (own.method == "auto" and own.event is None):
+        if (
+            isinstance(reading, LogReading)
+            or given.method == "logs"
+            or (given.method == "auto" and given.event is None)
+        ):
             known = reading if isinstance(reading, LogReading) else None
-            return read_raw_log(source, pattern=own.id, run=own.log_run, reading=known)
-        if own.event is None:
+            return read_raw_log(source, pattern=given.id, run=given.log_run, reading=known)
+        if given.event is None:
             return sessions_of(source)
-        if own.id is None:
+        if given.id is None:
             raise UsageError("events need the column that says to which sequence each belongs; name it with id (--id)")
-        wanted = TimeFormat.wanted(day_first=own.day_first, time_format=own.time_format, time_zone=own.time_zone)
+        wanted = TimeFormat.wanted(day_first=given.day_first, time_format=given.time_format, time_zone=given.time_zone)
         common: dict[str, Any] = {
-            "case": own.id, "activity": own.event, "time": own.time, "decimal": own.decimal,
-            "missing": own.all_missing, "time_format": wanted,
+            "case": given.id, "activity": given.event, "time": given.time, "decimal": given.decimal,
+            "missing": given.all_missing, "time_format": wanted,
         }  # fmt: skip
         if reading is not None:  # labels are read where they are there
             reading = EventReading(reading.times, {})
-        if own.labels is None or not labelled:
+        if given.labels is None or not labelled:
             return read_event_log(source, columns=(), reading=reading, **common)
         try:
-            return read_event_log(source, columns=(own.labels,), **common)
+            return read_event_log(source, columns=(given.labels,), **common)
         except DataError:
             if reading is None:
                 raise
@@ -89,7 +95,7 @@ class KeyTask(Task[AnomalyParameters, EventLog, KeyEncoder, KeyExamples, Found])
 
     def hold_out(self, parameters: AnomalyParameters, records: EventLog, shares: Shares) -> Held[EventLog]:
         rows = np.argsort(records.starts, kind="stable") if parameters.time else np.arange(len(records))
-        train, validation, test = (records.take(rows[own]) for own in cut(len(rows), shares))
+        train, validation, test = (records.take(rows[each]) for each in cut(len(rows), shares))
         if not len(train):
             raise DataError(f"{records.origin} leaves no sequence to train on; give more, or hold fewer out")
         return Held(train, validation, test, f"the last {percent(shares.test)} of sequences")
@@ -105,21 +111,23 @@ class KeyTask(Task[AnomalyParameters, EventLog, KeyEncoder, KeyExamples, Found])
 
     def encoder(self, parameters: AnomalyParameters, train: EventLog) -> KeyEncoder:
         labels = labels_of(parameters, train)
-        normal = [own for own, bad in zip(train.activities, labels or [False] * len(train), strict=True) if not bad]
-        keys = tuple(sorted({key for own in normal for key in own}))
+        normal = [each for each, bad in zip(train.activities, labels or [False] * len(train), strict=True) if not bad]
+        keys = tuple(sorted({key for each in normal for key in each}))
         if not keys:
             raise DataError(f"{train.origin} has no normal event to learn from; give some")
         events = sum(map(len, normal))
         return KeyEncoder(train.reading, keys, events, parameters.top, Tail(1.0, 1.0, 1.0, 0.0), math.inf, "")
 
     def network(self, parameters: AnomalyParameters, encoder: KeyEncoder, train: EventLog | None) -> nn.Module:
-        own = parameters
-        return KeyNetwork(len(encoder.keys), own.embedding_size, own.cell, own.hidden_size, own.num_layers, own.dropout)
+        given = parameters
+        return KeyNetwork(
+            len(encoder.keys), given.embedding_size, given.cell, given.hidden_size, given.num_layers, given.dropout
+        )
 
     def encode(self, model: Watching, records: EventLog) -> KeyExamples:
         labels = labels_of(model.parameters, records)
         return KeyExamples(
-            records, tuple(indices(model.encoder, own) for own in records.activities),
+            records, tuple(indices(model.encoder, each) for each in records.activities),
             None if labels is None else np.array(labels, np.bool_),
         )  # fmt: skip
 
@@ -131,8 +139,8 @@ class KeyTask(Task[AnomalyParameters, EventLog, KeyEncoder, KeyExamples, Found])
         rng = np.random.default_rng(model.parameters.seed)
 
         def collate(places: list[int]) -> tuple[torch.Tensor, ...]:
-            own = [examples.keys[rows[place]] for place in places]
-            return collated(own, keys, rng if training else None)
+            found = [examples.keys[rows[place]] for place in places]
+            return collated(found, keys, rng if training else None)
 
         return RowBatches(
             [len(examples.keys[row]) + 1 for row in rows], collate,
@@ -153,21 +161,27 @@ class KeyTask(Task[AnomalyParameters, EventLog, KeyEncoder, KeyExamples, Found])
         return model.encoder if validation is None else self._calibrated(model, validation)
 
     def finished(self, model: Watching, examples: Held[KeyExamples]) -> KeyEncoder:
-        return self._calibrated(model, examples.validation or examples.train)
+        encoder = self._calibrated(model, examples.validation or examples.train)
+        if model.parameters.threshold == "rate" and model.parameters.top is None:
+            say_if_unheard(encoder, model.parameters.false_alarm_rate)
+        return encoder
 
     def _calibrated(self, model: Watching, examples: KeyExamples) -> KeyEncoder:
-        own, encoder = model.parameters, model.encoder
+        parameters, encoder = model.parameters, model.encoder
         found = scored(model.network, encoder, examples.keys)
         scores = np.array([sequence_score(one) for one in found])
         normal = scores if examples.labels is None else scores[~examples.labels]
         tail = Tail.fit(normal, share=max(0.05, min(0.5, 20 / max(len(normal), 1))))
-        threshold, words = tail.threshold(own.false_alarm_rate), f"{own.false_alarm_rate:g} false alarms a sequence"
+        threshold, words = (
+            tail.threshold(parameters.false_alarm_rate),
+            f"{parameters.false_alarm_rate:g} false alarms a sequence",
+        )
         # what is likelier than not is never strange
         threshold = max(threshold, math.log(2))
-        if own.threshold == "labels" and examples.labels is not None and examples.labels.any():
+        if parameters.threshold == "labels" and examples.labels is not None and examples.labels.any():
             threshold, words = best_split(scores, examples.labels), "by labels"
-        if own.top is not None:
-            threshold, words = float(own.top), f"an event that is not among the {own.top} expected most"
+        if parameters.top is not None:
+            threshold, words = float(parameters.top), f"an event that is not among the {parameters.top} expected most"
         return replace(encoder, tail=tail, threshold=float(threshold), chosen=words)
 
     def predict(self, model: Watching, examples: KeyExamples) -> Found:
@@ -180,11 +194,11 @@ class KeyTask(Task[AnomalyParameters, EventLog, KeyEncoder, KeyExamples, Found])
         begin = len(model.encoder.keys) + 1
 
         def read(rows: list[int]) -> Iterator[NDArray[np.float32]]:
-            own = [np.concatenate([[begin], examples.keys[row]]) for row in rows]
-            lengths = torch.tensor([len(one) for one in own])
-            yield from model.network.encoded(padded(own), lengths).numpy()
+            found = [np.concatenate([[begin], examples.keys[row]]) for row in rows]
+            lengths = torch.tensor([len(one) for one in found])
+            yield from model.network.encoded(padded(found), lengths).numpy()
 
-        return np.stack(read_in_batches([len(own) for own in examples.keys], read, rows=256))
+        return np.stack(read_in_batches([len(key) for key in examples.keys], read, rows=256))
 
     def baselines(self, model: Watching, train: KeyExamples, validation: KeyExamples | None) -> Baselines:
         held = validation or train
@@ -195,7 +209,7 @@ class KeyTask(Task[AnomalyParameters, EventLog, KeyEncoder, KeyExamples, Found])
         }
 
     def measures(self, model: Watching, examples: KeyExamples, predicted: Found) -> dict[str, float]:
-        found = {name: own.total for name, own in self.units(model, examples, predicted).measures.items()}
+        found = {name: measure.total for name, measure in self.units(model, examples, predicted).measures.items()}
         labels = examples.labels
         if labels is not None and labels.any() and not labels.all():
             found |= {"AUROC": auroc(labels, predicted.scores), "AUPRC": auprc(labels, predicted.scores)}
@@ -205,7 +219,7 @@ class KeyTask(Task[AnomalyParameters, EventLog, KeyEncoder, KeyExamples, Found])
         count = len(examples)
         measures: dict[str, Any] = {}
         if predicted.nats is not None:
-            owners = np.repeat(np.arange(count), [len(own) for own in predicted.nats])
+            owners = np.repeat(np.arange(count), [len(nat) for nat in predicted.nats])
             measures["cross-entropy"] = mean_of(np.concatenate(predicted.nats), owners, count)
         measures[ALARMS] = mean_of(1e4 * predicted.alarms, np.arange(count), count)
         labels = examples.labels
@@ -236,24 +250,32 @@ class KeyTask(Task[AnomalyParameters, EventLog, KeyEncoder, KeyExamples, Found])
             yield "templates", f"{len(model.encoder.reading.templates):,}, found in all lines that were given"
         yield "labels", "known" if examples.train.labels is not None else "none: what is usual is learned from all"
 
+    def step_unit(self, model: Watching) -> StepUnit:
+        return StepUnit("lines" if isinstance(model.encoder.reading, LogReading) else "events")
+
     def settings(self, model: Watching) -> Mapping[str, Any]:
-        own = model.encoder
+        encoder = model.encoder
         return {
-            "method": "logs" if isinstance(own.reading, LogReading) else "events",
-            "alarm from": f"{own.threshold:.4g} ({own.chosen})",
+            "method": "logs" if isinstance(encoder.reading, LogReading) else "events",
+            "alarm from": f"{encoder.threshold:.4g} ({encoder.chosen})",
         }
 
     def panels(self, model: Watching, records: EventLog, examples: KeyExamples, predicted: Found) -> Iterable[Panel]:
         return key_panels(model.encoder, records, examples, predicted)
 
     def pieces(self, model: Watching, source: Any) -> Iterator[EventLog]:
-        own = model.parameters
+        parameters = model.parameters
         if source is None:
             raise UsageError("there is nothing to score; give a file, or sequences")
-        if own.event is not None and own.id is not None and not is_table(source) and not isinstance(source, EventLog):
-            names = [name for name in (own.id, own.event, own.time) if name]
+        if (
+            parameters.event is not None
+            and parameters.id is not None
+            and not is_table(source)
+            and not isinstance(source, EventLog)
+        ):
+            names = [name for name in (parameters.id, parameters.event, parameters.time) if name]
             source = columns_of(source, names, "events")
-        yield self.read(own, source, reading_of(model), labelled=False)
+        yield self.read(parameters, source, reading_of(model), labelled=False)
 
     def answers(self, model: Watching, records: EventLog) -> Iterator[Mapping[str, Any]]:
         examples = self.encode(model, records)
@@ -283,7 +305,7 @@ def sessions_of(source: Any) -> EventLog:
         rows: list[tuple[str, ...]] = [tuple(line.split()) for line in text.splitlines()]
         rows = [row for row in rows if row]
     elif isinstance(source, Sequence):
-        rows = [tuple(own.split()) if isinstance(own, str) else tuple(map(str, own)) for own in source]
+        rows = [tuple(each.split()) if isinstance(each, str) else tuple(map(str, each)) for each in source]
         if wrong := next((number for number, row in enumerate(rows, 1) if not row), None):
             raise DataError(f"sequence {wrong} is empty; expected one key or more")
     else:
@@ -301,7 +323,7 @@ def labels_of(parameters: AnomalyParameters, log: EventLog) -> list[bool] | None
     cells = log.columns.get(parameters.labels or "")
     if cells is None:
         return None
-    return [any(_is_marked(cell) for cell in own) for own in cells]
+    return [any(_is_marked(cell) for cell in each) for each in cells]
 
 
 def _is_marked(cell: Any) -> bool:
@@ -310,13 +332,15 @@ def _is_marked(cell: Any) -> bool:
     return str(cell if cell is not None else "").strip().lower() not in _NORMAL
 
 
-def collated(own: Sequence[NDArray[np.int64]], keys: int, rng: np.random.Generator | None) -> tuple[torch.Tensor, ...]:
+def collated(
+    given: Sequence[NDArray[np.int64]], keys: int, rng: np.random.Generator | None
+) -> tuple[torch.Tensor, ...]:
     """Return keys as they are read, what follows each, and lengths; with a generator, some are taken for unknown."""
-    longest = max(map(len, own)) + 1
-    read = np.full((longest, len(own)), 0, np.int64)
-    following = np.full((longest, len(own)), -1, np.int64)
+    longest = max(map(len, given)) + 1
+    read = np.full((longest, len(given)), 0, np.int64)
+    following = np.full((longest, len(given)), -1, np.int64)
     read[0] = keys + 1
-    for column, one in enumerate(own):
+    for column, one in enumerate(given):
         read[1 : len(one) + 1, column] = one
         following[: len(one), column] = one
         following[len(one), column] = keys + 1
@@ -324,7 +348,7 @@ def collated(own: Sequence[NDArray[np.int64]], keys: int, rng: np.random.Generat
         lost = rng.random(read[1:].shape) < _UNKNOWN
         read[1:][lost] = 0
         following[:-1][lost & (following[:-1] >= 0) & (following[:-1] <= keys)] = 0
-    lengths = np.array([len(one) + 1 for one in own], np.int64)
+    lengths = np.array([len(one) + 1 for one in given], np.int64)
     return torch.from_numpy(read), torch.from_numpy(following), torch.from_numpy(lengths)
 
 

@@ -66,11 +66,11 @@ def label_measures(examples: SeriesExamples, predicted: Scored, merge: int) -> d
     real, said, raw, windows, offset = [], [], 0.0, 0, 0
     for first, stop in zip(examples.start.tolist(), examples.stop.tolist(), strict=True):
         rows = slice(offset, offset + stop - first)
-        own, marks = ranges_of(labels[rows]), predicted.alarms[rows]
-        real += [(a + offset, b + offset) for a, b in own]
+        held, marks = ranges_of(labels[rows]), predicted.alarms[rows]
+        real += [(a + offset, b + offset) for a, b in held]
         said += [(a + offset, b + offset) for a, b in merged(marks, merge)]
         judged = nab.Judged.of(
-            stop - first, [(a, b - 1) for a, b in own], judged_from=max(0, nab.probation(stop) - first)
+            stop - first, [(a, b - 1) for a, b in held], judged_from=max(0, nab.probation(stop) - first)
         )
         raw, windows = raw + nab.raw_score(judged, marks), windows + judged.count
         offset += stop - first

@@ -89,13 +89,13 @@ class Judged:
 
 def raw_score(judged: Judged, marks: NDArray[np.bool_], profile: Profile = STANDARD) -> float:
     """Return the score of detections, `(rows,)`, in one file: the best in each window, and every false one."""
-    own = np.zeros(len(judged.worth), np.bool_)
-    own[judged.rows] = marks[judged.rows]
+    array = np.zeros(len(judged.worth), np.bool_)
+    array[judged.rows] = marks[judged.rows]
     found = 0.0
     for number in range(judged.count):
-        inside = own & (judged.window == number)
+        inside = array & (judged.window == number)
         found += profile.true_positive * float(judged.worth[inside].max()) if inside.any() else -profile.false_negative
-    return found + profile.false_positive * float(judged.worth[own & (judged.window < 0)].sum())
+    return found + profile.false_positive * float(judged.worth[array & (judged.window < 0)].sum())
 
 
 def normalised(raw: float, windows: int, profile: Profile = STANDARD) -> float:
@@ -113,11 +113,11 @@ def onsets(scores: Floats, quiet: int) -> Floats:
     >>> onsets(np.array([1.0, 3.0, 2.0, 3.0, 4.0]), 2).tolist()
     [1.0, 3.0, 0.0, 0.0, 4.0]
     """
-    own = np.where(scores == scores, scores, 0.0)
-    before = np.full(len(own), -np.inf)
+    found = np.where(scores == scores, scores, 0.0)
+    before = np.full(len(found), -np.inf)
     for lag in range(1, quiet + 1):
-        before[lag:] = np.maximum(before[lag:], own[:-lag])
-    return np.where(own > before, own, 0.0)
+        before[lag:] = np.maximum(before[lag:], found[:-lag])
+    return np.where(found > before, found, 0.0)
 
 
 def best_score(files: Sequence[Judged], scores: Sequence[Floats], profile: Profile = STANDARD) -> tuple[float, float]:
@@ -129,9 +129,9 @@ def best_score(files: Sequence[Judged], scores: Sequence[Floats], profile: Profi
         profile: what a detection is worth.
     """
     rows: list[tuple[float, int, int]] = []
-    for place, (file, own) in enumerate(zip(files, scores, strict=True)):
-        indices = range(*file.rows.indices(len(own)))
-        rows += [(-float(own[row]), place, row) for row in indices if own[row] == own[row]]
+    for place, (file, score) in enumerate(zip(files, scores, strict=True)):
+        indices = range(*file.rows.indices(len(score)))
+        rows += [(-float(score[row]), place, row) for row in indices if score[row] == score[row]]
     rows.sort()
     windows = sum(file.count for file in files)
     total = -profile.false_negative * windows

@@ -115,25 +115,25 @@ class Novelty:
         return found
 
     def accept(self, kept: Ints) -> None:
-        """Go on from a state."""
+        """Resume from a state."""
         self.count, self.grain = int(kept[0]), GRAIN * 2.0 ** int(kept[1])
         cells, since = kept[2 : 2 + MOST], kept[2 + MOST :]
-        own = cells != _EMPTY
-        self.cells = cells[own].tolist()
-        self.since = dict(zip(self.cells, since[own].tolist(), strict=True))
+        found = cells != _EMPTY
+        self.cells = cells[found].tolist()
+        self.since = dict(zip(self.cells, since[found].tolist(), strict=True))
         self.known = [cell for cell in self.cells if self.since[cell] == _KNOWN]
 
 
 def is_state(kept: Ints) -> bool:
     """Tell whether numbers can be the state of a channel."""
     cells, since = kept[2 : 2 + MOST], kept[2 + MOST :]
-    own = cells != _EMPTY
-    used = int(own.sum())
+    found = cells != _EMPTY
+    used = int(found.sum())
     return bool(
         kept.shape == (2 + 2 * MOST,)
         and kept[0] >= used
         and 0 <= kept[1] <= 64
-        and not own[used:].any()
+        and not found[used:].any()
         and (np.diff(cells[:used]) > 0).all()
         and ((since[:used] == _KNOWN) | ((since[:used] >= 1) & (since[:used] <= kept[0]))).all()
     )

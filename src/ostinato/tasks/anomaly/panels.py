@@ -85,7 +85,7 @@ def _shaded(
     marks = {"alarm": merged(predicted.alarms[rows], model.parameters.merge)}
     if examples.labels is not None:
         marks["labelled anomalous"] = merged(examples.labels[rows], 0)
-    return {name: tuple((a - 0.5, b - 0.5) for a, b in own) for name, own in marks.items() if own}
+    return {name: tuple((a - 0.5, b - 0.5) for a, b in mark) for name, mark in marks.items() if mark}
 
 
 def _events(model: Model[Any, Any], examples: SeriesExamples, predicted: Scored) -> Panel:
@@ -107,10 +107,10 @@ def _events(model: Model[Any, Any], examples: SeriesExamples, predicted: Scored)
             highest = float(np.nanmax(predicted.scores[at : offset + b]))
             found.append((*([one.id] if several else []), when, b - a, round(highest, 2), why))
         offset += stop - first
-    count, own = len(found) + more, model.parameters
+    count, parameters = len(found) + more, model.parameters
     said = [f"{count:,} alarm{'s' * (count != 1)} in {offset:,} steps{', of which some are shown' if more else ''}."]
-    if own.threshold == "rate":
-        said.append(f"{asked_words(own.false_alarm_rate, 'steps').capitalize()}.")
+    if parameters.threshold == "rate":
+        said.append(f"{asked_words(parameters.false_alarm_rate, 'steps').capitalize()}.")
     pace = model.encoder.calibration.pace
     said.append(
         f"Views of {pace.short} and {pace.long} steps find shifts and changed noise, so that an alarm begins up to "
@@ -134,11 +134,11 @@ def _spread(model: Model[Any, Any], examples: SeriesExamples, predicted: Scored)
     if examples.labels is None and 0 < len(merged(predicted.alarms, gap)) < _FEWEST:
         return
     heights = np.linspace(0, top, 40)
-    counted = [len(merged(scores >= own, gap)) / max(len(scores), 1) for own in heights]
+    counted = [len(merged(scores >= height, gap)) / max(len(scores), 1) for height in heights]
     asked = np.exp(-heights).tolist()
     yield Curve(
         "False alarms a step, by the height of the threshold", _floats(heights),
-        {"promised": tuple(asked), "counted on held-out steps": tuple(own if own else float("nan") for own in counted)},
+        {"promised": tuple(asked), "counted on held-out steps": tuple(each or float("nan") for each in counted)},
         "threshold, nats", "alarms a step", logarithmic=True,
         note="Where steps are not labelled, every alarm counts as a false one.",
     )  # fmt: skip
@@ -156,4 +156,4 @@ def _thinned(predicted: Scored, rows: slice) -> NDArray[np.int64]:
 
 
 def _floats(values: NDArray[Any]) -> tuple[float, ...]:
-    return tuple(float(own) for own in values)
+    return tuple(float(value) for value in values)

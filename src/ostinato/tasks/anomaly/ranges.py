@@ -104,7 +104,7 @@ def vus_pr(labels: Marks, scores: Floats, buffer: int | None = None) -> float:
     lengths = [stop - first for first, stop in ranges_of(labels)]
     most = buffer if buffer is not None else int(np.clip(np.mean(lengths), 2, 100))
     buffers = np.unique(np.linspace(0, most, _BUFFERS).astype(np.int64))
-    return float(np.mean([range_auc_pr(labels, scores, int(own)) for own in buffers]))
+    return float(np.mean([range_auc_pr(labels, scores, int(each)) for each in buffers]))
 
 
 def best_point_adjusted_f1(labels: Marks, scores: Floats) -> float:

@@ -31,7 +31,7 @@ def reason_of(
         expected: `(channels,)`, in the units of the data.
         spread: of that, likewise.
     """
-    view, side, channel = (int(own) for own in why)
+    view, side, channel = (int(each) for each in why)
     name, came = encoder.reading.channels[channel], float(values[channel])
     place, width = float(expected[channel]), float(spread[channel])
     seen = f"{place:.4g} ({place - _RANGE * width:.4g} to {place + _RANGE * width:.4g}) was expected, {came:.4g} came"
@@ -64,7 +64,7 @@ def answer_of(
         "alarm": alarm,
         "reason": reason_of(encoder, values, why, expected, spread) if alarm else "",
         **{
-            f"expected {name}": float(f"{own:.6g}") if own == own else None
-            for name, own in zip(encoder.reading.channels, expected.tolist(), strict=True)
+            f"expected {name}": float(f"{value:.6g}") if value == value else None
+            for name, value in zip(encoder.reading.channels, expected.tolist(), strict=True)
         },
     }

@@ -44,12 +44,12 @@ def said_of(network: Any, features: Sequence[NDArray[np.float32]]) -> list[NDArr
         cell = _cells[network] = cell_of(stepped(network))
     found = []
     with torch.no_grad():
-        for own in features:
-            if not len(own):
+        for feature in features:
+            if not len(feature):
                 outputs = FORECAST * network.sizes.channels
                 found.append(np.zeros((0, outputs), np.float32))
                 continue
-            ys, _ = scan(cell, torch.from_numpy(np.ascontiguousarray(own))[:, None])
+            ys, _ = scan(cell, torch.from_numpy(np.ascontiguousarray(feature))[:, None])
             found.append(ys[:, 0].numpy())
     return found
 
@@ -85,7 +85,9 @@ class Expecting:
             row: which one of these; `None`: it is the only one.
             said: what the network says after it.
         """
-        values, last, season = (own if row is None else own[row] for own in (inputs.values, inputs.last, inputs.season))
+        values, last, season = (
+            each if row is None else each[row] for each in (inputs.values, inputs.last, inputs.season)
+        )
         gap = int(inputs.gap if row is None else inputs.gap[row])
         if self.window:
             place, scale = said[-self.channels :].astype(np.float64), self.scale
@@ -132,11 +134,11 @@ class SeriesScorer:
 
     def kept(self) -> tuple[Floats, Floats, Ints]:
         """Return the state: `(rows, channels)`, that of the tail, `(5,)`, and of values, `(channels, numbers)`."""
-        own = np.concatenate([self.expecting.place[None], self.expecting.scale[None], self.views.kept()])
-        return own, self.tail.kept(), np.stack([state.kept() for state in self.values])
+        found = np.concatenate([self.expecting.place[None], self.expecting.scale[None], self.views.kept()])
+        return found, self.tail.kept(), np.stack([state.kept() for state in self.values])
 
     def accept(self, kept: Floats, tail: Floats, values: Ints) -> None:
-        """Go on from a state."""
+        """Resume from a state."""
         for state, numbers in zip(self.values, values, strict=True):
             state.accept(numbers)
         self.tail.accept(tail)
@@ -168,5 +170,5 @@ def errors_of(
     begin = max(0, len(said) - rows)
     found = [expecting.push(inputs, row, said[row])[:2] for row in range(begin, len(said))]
     shape = (len(found), encoder.channels)
-    error, scale = (np.array([own[i] for own in found]).reshape(shape) for i in (0, 1))
+    error, scale = (np.array([each[i] for each in found]).reshape(shape) for i in (0, 1))
     return Errors(error, scale, *novelty_of(inputs.values, normal, values, begin))

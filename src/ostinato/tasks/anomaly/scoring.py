@@ -137,23 +137,23 @@ def calibrated(
     parts = as_if_unseen(parts, kept, learned)
     first = _begin(parts, kept, channels)
     raw = []
-    for own, normal in zip(parts, kept, strict=True):
+    for part, normal in zip(parts, kept, strict=True):
         views = Views(first, pace)
-        found = np.full((len(own.error), len(VIEWS), channels), np.nan)
-        for step in range(len(own.error)):
-            views.push(own.error[step], own.scale[step], freedom)
+        found = np.full((len(part.error), len(VIEWS), channels), np.nan)
+        for step in range(len(part.error)):
+            views.push(part.error[step], part.scale[step], freedom)
             found[step] = views.raw
         found[~normal] = np.nan
         raw.append(found)
     usual = measured(np.concatenate(raw), first.ratio)
-    z = [z_of(own, usual, freedom, pace) for own in parts]
+    z = [z_of(part, usual, freedom, pace) for part in parts]
     for deviations, normal in zip(z, kept, strict=True):
         deviations[~normal] = np.nan
     tails = _with_tails(Calibration.unknown(channels, freedom, pace), usual, np.concatenate(z))
     # series lie apart from each other, so that no peak is of two; at the beginning of each almost all values are new
     scores = np.concatenate([
-        np.append(scores_of(tails, own, one)[0][len(one) // _BEGUN :], np.full(gap + 1, np.nan))
-        for own, one in zip(parts, z, strict=True)
+        np.append(scores_of(tails, part, one)[0][len(one) // _BEGUN :], np.full(gap + 1, np.nan))
+        for part, one in zip(parts, z, strict=True)
     ])  # fmt: skip
     count = int(np.isfinite(scores).sum())
     return replace(tails, tail=_as_nats(Tail.fit(scores, gap=gap), count), count=count, gap=gap)
@@ -195,20 +195,20 @@ def as_if_unseen(parts: Sequence[Errors], kept: Sequence[NDArray[np.bool_]], lea
 
     A network knows its training steps; that it is better there is no promise for what comes.
     """
-    sizes = [np.abs(own.error / own.scale) for own in parts]
-    there = [np.arange(len(own.error)) < count for own, count in zip(parts, learned, strict=True)]
+    sizes = [np.abs(part.error / part.scale) for part in parts]
+    there = [np.arange(len(part.error)) < count for part, count in zip(parts, learned, strict=True)]
     found = []
-    seen = np.concatenate([size[normal & own] for size, normal, own in zip(sizes, kept, there, strict=True)])
-    new = np.concatenate([size[normal & ~own] for size, normal, own in zip(sizes, kept, there, strict=True)])
+    seen = np.concatenate([size[normal & value] for size, normal, value in zip(sizes, kept, there, strict=True)])
+    new = np.concatenate([size[normal & ~value] for size, normal, value in zip(sizes, kept, there, strict=True)])
     factor = np.ones(seen.shape[1])
     for channel in range(len(factor)):
-        one, other = (own[:, channel][np.isfinite(own[:, channel])] for own in (seen, new))
+        one, other = (each[:, channel][np.isfinite(each[:, channel])] for each in (seen, new))
         if min(len(one), len(other)) >= _COMPARED and np.mean(one) > 0:
             # by many small errors and by few large ones
             ratio = max(float(np.median(other) / max(np.median(one), _TINY)), _large(other) / max(_large(one), _TINY))
             factor[channel] = min(max(ratio, 1.0), _MOST)
-    for own, marks in zip(parts, there, strict=True):
-        found.append(replace(own, error=np.where(marks[:, None], own.error * factor, own.error)))
+    for part, marks in zip(parts, there, strict=True):
+        found.append(replace(part, error=np.where(marks[:, None], part.error * factor, part.error)))
     return found
 
 
@@ -216,19 +216,19 @@ def _large(sizes: Floats) -> float:
     return float(np.quantile(sizes, 0.9))
 
 
-def z_of(own: Errors, usual: Usual, freedom: Floats, pace: Pace) -> Floats:
+def z_of(errors: Errors, usual: Usual, freedom: Floats, pace: Pace) -> Floats:
     """Return the deviations of all views over a series, `(steps, views, channels)`."""
     views = Views(usual, pace)
     return (
-        np.stack([views.push(own.error[i], own.scale[i], freedom) for i in range(len(own.error))])
-        if len(own.error)
+        np.stack([views.push(errors.error[i], errors.scale[i], freedom) for i in range(len(errors.error))])
+        if len(errors.error)
         else np.zeros((0, len(VIEWS), len(freedom)))
     )
 
 
-def scores_of(calibration: Calibration, own: Errors, z: Floats) -> tuple[Floats, NDArray[np.int64]]:
+def scores_of(calibration: Calibration, errors: Errors, z: Floats) -> tuple[Floats, NDArray[np.int64]]:
     """Return the score of each step, `(steps,)`, and its view, side and channel, `(steps, 3)`."""
-    nats = calibration.nats(z, own.novelty, own.counts)
+    nats = calibration.nats(z, errors.novelty, errors.counts)
     found = [score_of(one) for one in nats]
     return np.array([one[0] for one in found]), np.array([one[1:] for one in found], np.int64).reshape(-1, 3)
 
@@ -236,11 +236,11 @@ def scores_of(calibration: Calibration, own: Errors, z: Floats) -> tuple[Floats,
 def live_scores(calibration: Calibration, scores: Floats) -> Floats:
     """Return scores of one series, in their order, in nats of a tail that follows them."""
     tail = calibration.live()
-    return np.array([tail.push(float(own)) for own in scores])
+    return np.array([tail.push(float(score)) for score in scores])
 
 
 def _begin(parts: Sequence[Errors], kept: Sequence[NDArray[np.bool_]], channels: int) -> Usual:
-    sizes = np.concatenate([np.abs(own.error / own.scale)[normal] for own, normal in zip(parts, kept, strict=True)])
+    sizes = np.concatenate([np.abs(part.error / part.scale)[normal] for part, normal in zip(parts, kept, strict=True)])
     ratio = np.ones(channels)
     for channel in range(channels):
         known = sizes[:, channel][np.isfinite(sizes[:, channel])]
@@ -255,8 +255,8 @@ def _with_tails(found: Calibration, usual: Usual, z: Floats) -> Calibration:
     begins, shares, scales = found.begins.copy(), found.shares.copy(), found.scales.copy()
     for view in range(len(VIEWS)):
         for side in range(2):
-            own = Tail.fit(height[:, view, side].ravel(), share=_SHARE)
-            begins[view, side] = max(own.begin, 0.5)
-            scales[view, side] = min(max(own.scale, 0.3), 10.0)
+            held = Tail.fit(height[:, view, side].ravel(), share=_SHARE)
+            begins[view, side] = max(held.begin, 0.5)
+            scales[view, side] = min(max(held.scale, 0.3), 10.0)
             shares[view, side] = -math.log(_SHARE)
     return Calibration(usual, begins, shares, scales, found.tail, found.freedom, found.pace)

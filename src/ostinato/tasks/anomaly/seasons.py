@@ -26,16 +26,16 @@ def find_season(parts: Sequence[Floats], usual: Sequence[int]) -> int:
     found: dict[int, float] = {}
     longest = max(parts, key=len, default=np.zeros((0, 1)))
     for channel in range(longest.shape[1]):
-        own = longest[:, channel]
-        correlations = _correlations(own)
+        held = longest[:, channel]
+        correlations = _correlations(held)
         for lag in _candidates(correlations, usual):
             found[lag] = found.get(lag, 0.0) + float(correlations[lag]) / longest.shape[1]
-    known = {lag: own for lag, own in found.items() if own >= _STRONG}
+    known = {lag: value for lag, value in found.items() if value >= _STRONG}
     if not known:
         return 1
     best = max(known.values())
     # the shortest of those that are about as good: twice a season is one too; a usual one before others
-    close = [lag for lag, own in known.items() if own >= 0.9 * best]
+    close = [lag for lag, value in known.items() if value >= 0.9 * best]
     return min([lag for lag in close if lag in usual] or close)
 
 

@@ -126,7 +126,7 @@ class SeriesTask(Task[AnomalyParameters, SeriesRows, SeriesEncoder, SeriesExampl
     def hold_out(self, parameters: AnomalyParameters, records: SeriesRows, shares: Shares) -> Held[SeriesRows]:
         first, last = records.bounds
         parts = [cut(int(stop - start), shares) for start, stop in zip(first, last, strict=True)]
-        cuts = np.array([[own[0].stop, own[1].stop] for own in parts], np.int64).reshape(-1, 2) + first[:, None]
+        cuts = np.array([[part[0].stop, part[1].stop] for part in parts], np.int64).reshape(-1, 2) + first[:, None]
         if not len(parts) or (cuts[:, 0] - first).max() < FEWEST:
             longest = int((last - first).max()) if len(parts) else 0
             raise DataError(
@@ -153,36 +153,37 @@ class SeriesTask(Task[AnomalyParameters, SeriesRows, SeriesEncoder, SeriesExampl
 
     def encoder(self, parameters: AnomalyParameters, train: SeriesRows) -> SeriesEncoder:
         records, (first, last) = train.records, train.bounds
-        own = parameters
+        given = parameters
         scales = [Scales.of(one.values[a:b]) for one, a, b in zip(records.series, first, last, strict=True)]
-        window = min(own.window, max(2, int((last - first).max()) // 2)) if own.method == "reconstruct" else 0
-        season = own.season or _season_of(records, first, last)
+        window = min(given.window, max(2, int((last - first).max()) // 2)) if given.method == "reconstruct" else 0
+        season = given.season or _season_of(records, first, last)
         channels, rows = len(records.reading.channels), int((last - first).sum())
-        memory = own.adaptation or int(np.clip(rows, *_MEMORY))
-        pace = Pace(own.short_run, max(own.long_run, own.short_run + 1), memory)
+        memory = given.adaptation or int(np.clip(rows, *_MEMORY))
+        pace = Pace(given.short_run, max(given.long_run, given.short_run + 1), memory)
         return SeriesEncoder(
             records.reading, tuple(one.id for one in records.series),
             np.stack([one.center for one in scales]), np.stack([one.scale for one in scales]),
             np.stack([one.change for one in scales]), season, cycles_of(records, last - first), window,
             Calibration.unknown(channels, np.full(channels, 5.0), pace), np.inf, last, fingerprint_of(records),
-            *tails_of(records, max(_TAIL, season + 2 * own.long_run)),
+            *tails_of(records, max(_TAIL, season + 2 * given.long_run)),
             np.stack([np.stack([Novelty().kept()] * channels)] * len(records.series)),
         )  # fmt: skip
 
     def network(self, parameters: AnomalyParameters, encoder: SeriesEncoder, train: SeriesRows | None) -> nn.Module:
-        own = parameters
+        given = parameters
         return SeriesNetwork(
-            encoder.network_sizes, own.cell, own.hidden_size, own.num_layers, own.dropout, own.code_size
+            encoder.network_sizes, given.cell, given.hidden_size, given.num_layers, given.dropout, given.code_size
         )
 
     def encode(self, model: Watching, records: SeriesRows) -> SeriesExamples:
         return SeriesExamples(model.encoder, records.records, *records.bounds)
 
     def batches(self, model: Watching, examples: SeriesExamples, *, training: bool) -> SeriesBatches | None:
-        own = model.parameters
+        parameters = model.parameters
         found = SeriesBatches(
-            examples, steps=own.steps, batch_size=own.batch_size if training else 4 * own.batch_size,
-            training=training, seed=own.seed,
+            examples, steps=parameters.steps,
+            batch_size=parameters.batch_size if training else 4 * parameters.batch_size, training=training,
+            seed=parameters.seed,
         )  # fmt: skip
         return found if len(found) else None
 
@@ -204,7 +205,7 @@ class SeriesTask(Task[AnomalyParameters, SeriesRows, SeriesEncoder, SeriesExampl
         return self._calibrated(model, [examples.train, validation])
 
     def _calibrated(self, model: Watching, parts: list[SeriesExamples]) -> SeriesEncoder:
-        own, encoder = model.parameters, model.encoder
+        parameters, encoder = model.parameters, model.encoder
         freedom = encoder.calibration.freedom
         if not encoder.window:
             freedom = model.network.degrees().detach().double().numpy()
@@ -220,12 +221,15 @@ class SeriesTask(Task[AnomalyParameters, SeriesRows, SeriesEncoder, SeriesExampl
                 kept.append(normal[-rows:])
                 learned[-len(part.inputs) + place] -= max(0, len(inputs.values) - rows)
                 marks.append(None if part.records.series[place].labels is None else ~kept[-1])
-        found = calibrated(errors, kept, freedom, encoder.calibration.pace, own.merge, learned)
-        threshold, words = -math.log(own.false_alarm_rate), f"{own.false_alarm_rate:g} false alarms a step"
-        if own.threshold == "labels":
+        found = calibrated(errors, kept, freedom, encoder.calibration.pace, parameters.merge, learned)
+        threshold, words = (
+            -math.log(parameters.false_alarm_rate),
+            f"{parameters.false_alarm_rate:g} false alarms a step",
+        )
+        if parameters.threshold == "labels":
             raw = [scores_of(found, one, z_of(one, found.usual, freedom, found.pace))[0] for one in errors]
             scores = [live_scores(found, one) for one in raw]
-            threshold, words = best_threshold(scores, marks, threshold, words, own.merge)
+            threshold, words = best_threshold(scores, marks, threshold, words, parameters.merge)
         seen = [np.stack([state.kept() for state in states.get(name, _nothing(encoder))]) for name in encoder.names]
         return replace(encoder, calibration=found, threshold=float(threshold), chosen=words, seen=np.stack(seen))
 
@@ -257,14 +261,14 @@ class SeriesTask(Task[AnomalyParameters, SeriesRows, SeriesEncoder, SeriesExampl
 
     def embed(self, model: Watching, examples: SeriesExamples) -> NDArray[np.float32]:
         """Return what the network knows at the end of each series; see `SeriesNetwork.encoded`."""
-        own = [inputs.features for inputs in examples.inputs]
+        held = [inputs.features for inputs in examples.inputs]
         if empty := next(
-            (one.id for one, rows in zip(examples.records.series, own, strict=True) if not len(rows)), None
+            (one.id for one, rows in zip(examples.records.series, held, strict=True) if not len(rows)), None
         ):
             raise DataError(f'series "{empty}" of {examples.records.origin} has no rows; leave it out')
-        lengths = torch.tensor([len(one) for one in own])
+        lengths = torch.tensor([len(one) for one in held])
         with torch.no_grad():
-            found: NDArray[np.float32] = model.network.encoded(padded(own), lengths).numpy()
+            found: NDArray[np.float32] = model.network.encoded(padded(held), lengths).numpy()
         return found
 
     def baselines(self, model: Watching, train: SeriesExamples, validation: SeriesExamples | None) -> Baselines:
@@ -316,11 +320,12 @@ class SeriesTask(Task[AnomalyParameters, SeriesRows, SeriesEncoder, SeriesExampl
         return StepUnit("rows", model.encoder.frequency.seconds if model.encoder.cycles else None)
 
     def settings(self, model: Watching) -> Mapping[str, Any]:
-        own = model.encoder
+        encoder = model.encoder
         return {
-            "method": "reconstruct" if own.window else "forecast", "target": own.reading.schema.target,
-            "time": own.reading.schema.time, "series_id": own.reading.schema.series_id, "season": own.season,
-            "adaptation": own.calibration.pace.memory, "alarm from": f"{own.threshold:.4g} nats ({own.chosen})",
+            "method": "reconstruct" if encoder.window else "forecast", "target": encoder.reading.schema.target,
+            "time": encoder.reading.schema.time, "series_id": encoder.reading.schema.series_id,
+            "season": encoder.season, "adaptation": encoder.calibration.pace.memory,
+            "alarm from": f"{encoder.threshold:.4g} nats ({encoder.chosen})",
         }  # fmt: skip
 
     def panels(
@@ -366,11 +371,11 @@ class Labelled:
 
 def schema_of(parameters: AnomalyParameters) -> Schema:
     """Return the roles of columns that parameters say."""
-    own = parameters
-    target = () if own.target is None else (own.target,) if isinstance(own.target, str) else tuple(own.target)
+    given = parameters
+    target = () if given.target is None else (given.target,) if isinstance(given.target, str) else tuple(given.target)
     return Schema(
-        target=target, time=own.time, series_id=own.series_id, missing=(*MISSING, *own.all_missing),
-        decimal=own.decimal, day_first=own.day_first, time_format=own.time_format, time_zone=own.time_zone,
+        target=target, time=given.time, series_id=given.series_id, missing=(*MISSING, *given.all_missing),
+        decimal=given.decimal, day_first=given.day_first, time_format=given.time_format, time_zone=given.time_zone,
     )  # fmt: skip
 
 
@@ -385,12 +390,12 @@ def with_marks(records: RecordingSet, marks: Any) -> RecordingSet:
     Raises:
         DataError: there are several series, or not as many labels as rows.
     """
-    own = np.asarray(marks).ravel()
+    found = np.asarray(marks).ravel()
     if len(records.series) != 1:
         raise DataError("labels that are given apart are of one series; for several give them as a column, labels=...")
-    if len(own) != len(records):
-        raise DataError(f"there are {len(own)} labels for {len(records)} rows; expected one for each")
-    return records.with_labels((own.astype(np.float64) != 0,))
+    if len(found) != len(records):
+        raise DataError(f"there are {len(found)} labels for {len(records)} rows; expected one for each")
+    return records.with_labels((found.astype(np.float64) != 0,))
 
 
 def tails_of(records: RecordingSet, rows: int) -> tuple[tuple[NDArray[np.float64], ...], tuple[NDArray[Any], ...]]:
@@ -446,13 +451,13 @@ def _season_of(records: RecordingSet, first: Ints, last: Ints) -> int:
     """Return the season that the training rows show, on the grid of usual steps."""
     step, parts = records.reading.step, []
     for one, a, b in zip(records.series, first, last, strict=True):
-        own = replace(one, values=one.values[a:b], times=one.times[a:b], labels=None)
-        places = places_of(own, step)
+        changed = replace(one, values=one.values[a:b], times=one.times[a:b], labels=None)
+        places = places_of(changed, step)
         if not len(places) or places[-1] > 20 * len(places) + 1000:
-            parts.append(own.values)
+            parts.append(changed.values)
             continue
-        grid = np.full((int(places[-1]) + 1, own.values.shape[1]), np.nan)
-        grid[places] = own.values
+        grid = np.full((int(places[-1]) + 1, changed.values.shape[1]), np.nan)
+        grid[places] = changed.values
         parts.append(grid)
     usual: tuple[int, ...] = ()
     if step and all(one.times.dtype.kind == "M" for one in records.series):

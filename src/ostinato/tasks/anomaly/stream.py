@@ -89,8 +89,8 @@ class SeriesStream(Stream):
         values, times = self.encoder.tails[self._series], self.encoder.tail_times[self._series]
         timed = self.encoder.reading.step > 0
         kind = self.encoder.reading.time_format.kind
-        own = times.astype("datetime64[us]") if kind in ("stamps", "") and timed else times
-        for row, time in zip(values, own, strict=True):
+        found = times.astype("datetime64[us]") if kind in ("stamps", "") and timed else times
+        for row, time in zip(values, found, strict=True):
             walk = self._taken(np.asarray(row, np.float64), time if timed else None, trusted=True)
             request = next(walk)
             try:
@@ -215,11 +215,11 @@ class SeriesStream(Stream):
     def _check_series(self, row: Mapping[str, Any]) -> None:
         column = self.encoder.reading.schema.series_id
         cell = plain_value(row.get(column)) if column else None
-        own = self.encoder.names[self._series]
-        if cell is not None and str(cell).strip() not in ("", own):
+        names = self.encoder.names[self._series]
+        if cell is not None and str(cell).strip() not in ("", names):
             raise StreamRowError(
-                f'the row is of "{str(cell)[:80]}" (column "{column}"), but the stream is of series "{own}"; push each '
-                "series into a stream of its own, with series_id (--series-id)"
+                f'the row is of "{str(cell)[:80]}" (column "{column}"), but the stream is of series "{names}"; push '
+                "each series into a stream of its own, with series_id (--series-id)"
             )
 
     def _time(self, row: Mapping[str, Any]) -> Any:
@@ -242,8 +242,8 @@ class SeriesStream(Stream):
 
     def mark(self) -> str:
         """Return what tells the model from others."""
-        own = [self.encoder.fingerprint, self.encoder.threshold, self.encoder.names[self._series]]
-        return self._shared.mark + hashlib.sha256(repr(own).encode()).hexdigest()[:16]
+        found = [self.encoder.fingerprint, self.encoder.threshold, self.encoder.names[self._series]]
+        return self._shared.mark + hashlib.sha256(repr(found).encode()).hexdigest()[:16]
 
     def kept(self) -> dict[str, Any]:
         """Return a copy of all that the stream holds."""
@@ -260,15 +260,15 @@ class SeriesStream(Stream):
         }
 
     def accept(self, kept: Mapping[str, Any]) -> None:
-        """Go on from what `kept` returned, all of it checked first."""
+        """Resume from what `kept` returned, all of it checked first."""
         now = self.kept()
         arrays = {name: kept.get(name) for name in ("numbers", "places", "scorer", "tail", "values", "times")}
-        for name, own in arrays.items():
+        for name, array in arrays.items():
             like = now[name]
-            if not isinstance(own, np.ndarray) or own.shape != like.shape or own.dtype != like.dtype:
+            if not isinstance(array, np.ndarray) or array.shape != like.shape or array.dtype != like.dtype:
                 raise refused(f'has no "{name}" of the shape {like.shape}')
-        floats = [own for own in arrays.values() if own is not None and own.dtype.kind == "f"]
-        if any(np.isinf(own).any() for own in floats) or "network" not in kept:
+        floats = [array for array in arrays.values() if array is not None and array.dtype.kind == "f"]
+        if any(np.isinf(each).any() for each in floats) or "network" not in kept:
             raise refused("holds infinite numbers, or nothing of the network")
         places, values = arrays["places"], arrays["values"]
         assert places is not None
@@ -281,7 +281,7 @@ class SeriesStream(Stream):
         self._inputs.accept(arrays["numbers"], places)  # type: ignore[arg-type]
         self._scorer.accept(arrays["scorer"], arrays["tail"], arrays["values"])  # type: ignore[arg-type]
         self._place = int(places[0])
-        self._first, self._last = (float(own) for own in kept["times"])
+        self._first, self._last = (float(each) for each in kept["times"])
 
 
 def _find(encoder: SeriesEncoder, series_id: str | None) -> int:

@@ -11,7 +11,7 @@ from torch import nn
 
 from ostinato.data import EventLog, EventReading
 from ostinato.data.logs import is_raw_log
-from ostinato.errors import UsageError
+from ostinato.errors import ColumnError, UsageError
 from ostinato.nn.by_name import TRANSFORMER
 from ostinato.tasks.anomaly.baselines import SimpleDetector
 from ostinato.tasks.anomaly.encoder import SeriesEncoder
@@ -22,6 +22,7 @@ from ostinato.tasks.anomaly.measuring import ALARMS
 from ostinato.tasks.anomaly.parameters import AnomalyParameters
 from ostinato.tasks.anomaly.series_task import Labelled, SeriesTask
 from ostinato.tasks.base.holding_out import Held, Shares
+from ostinato.tasks.base.lines import is_path
 from ostinato.tasks.base.steps import StepUnit
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Baselines, Model, Task
@@ -54,23 +55,23 @@ class AnomalyTask(Task[AnomalyParameters, Any, Any, Any, Any]):
         return self._keys if isinstance(data, (EventLog, KeyEncoder)) else self._series
 
     def check(self, parameters: AnomalyParameters, *, tested: bool) -> None:
-        own = parameters
-        if own.cell == TRANSFORMER:
+        given = parameters
+        if given.cell == TRANSFORMER:
             raise UsageError(
                 "the state of a transformer grows, and that of an anomaly detector must not; choose a recurrent cell"
             )
-        if own.event is not None and own.method in ("forecast", "reconstruct"):
+        if given.event is not None and given.method in ("forecast", "reconstruct"):
             raise UsageError(
-                f'method "{own.method}" is for series, but a column of events is named; leave one of them out'
+                f'method "{given.method}" is for series, but a column of events is named; leave one of them out'
             )
-        if own.top is not None and not own.of_events:
+        if given.top is not None and not given.of_events:
             raise UsageError(
                 "top counts expected events; name the column of events (--event), say what the file is (--method "
                 "events or logs), or leave it out"
             )
-        if own.method == "logs" and (own.event is not None or own.labels is not None):
+        if given.method == "logs" and (given.event is not None or given.labels is not None):
             raise UsageError("a raw log has no columns; leave event and labels out, or give a table with method events")
-        if own.threshold == "labels" and own.labels is None:
+        if given.threshold == "labels" and given.labels is None:
             raise UsageError('threshold "labels" needs labels; name their column, or a file of windows (--labels)')
 
     def joined(self, data: Any, labels: Any) -> Any:
@@ -83,8 +84,16 @@ class AnomalyTask(Task[AnomalyParameters, Any, Any, Any, Any]):
             events = True
         if isinstance(source, Labelled) and events:
             raise UsageError("labels of sequences are a column of the log; name it with labels (--labels)")
-        task: Task[AnomalyParameters, Any, Any, Any, Any] = self._keys if events else self._series
-        return task.read(parameters, source, reading, labelled=labelled)
+        if events and reading is None and parameters.target:
+            raise UsageError("target is for series, and this is a log of events; leave target out (--target)")
+        if events:
+            return self._keys.read(parameters, source, reading, labelled=labelled)
+        try:
+            return self._series.read(parameters, source, reading, labelled=labelled)
+        except ColumnError as error:
+            if reading is None and is_path(bare) and str(bare).lower().endswith(".txt"):
+                raise ColumnError(f'{error}; if it is a log, say so with method="logs" (--method logs)') from error
+            raise
 
     def reading(self, records: Any) -> Any:
         return records.reading if hasattr(records, "reading") else self._series.reading(records)
@@ -163,7 +172,7 @@ class AnomalyTask(Task[AnomalyParameters, Any, Any, Any, Any]):
         return self._of(model.encoder).facts(model, parts, examples)
 
     def step_unit(self, model: Watching) -> StepUnit:
-        return self._of(model.parameters).step_unit(model)
+        return self._of(model.encoder).step_unit(model)
 
     def settings(self, model: Watching) -> Mapping[str, Any]:
         return self._of(model.encoder).settings(model)

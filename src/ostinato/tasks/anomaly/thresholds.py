@@ -30,23 +30,23 @@ def best_threshold(
         words: how that one was found.
         gap: steps between two alarms that are one.
     """
-    known = [(own, marks) for own, marks in zip(scores, labels, strict=True) if marks is not None]
+    known = [(score, marks) for score, marks in zip(scores, labels, strict=True) if marks is not None]
     if not any(marks.any() for _, marks in known):
         note("no known anomaly lies in the rows that calibrate; the threshold is that of the accepted rate")
         return otherwise, words
-    every = np.concatenate([own for own, _ in known])
+    every = np.concatenate([value for value, _ in known])
     every = np.unique(every[np.isfinite(every)])
     tried = np.append(every[np.unique(np.linspace(len(every) // 2, len(every) - 1, _TRIED).astype(int))], otherwise)
-    best = max(tried.tolist(), key=lambda own: (_agreement(known, own, gap), own))
+    best = max(tried.tolist(), key=lambda each: (_agreement(known, each, gap), each))
     return float(best), "by labels"
 
 
 def _agreement(known: Sequence[tuple[NDArray[np.float64], NDArray[np.bool_]]], threshold: float, gap: int) -> float:
     real, said, offset = [], [], 0
-    for own, marks in known:
+    for value, marks in known:
         real += [(a + offset, b + offset) for a, b in ranges_of(marks)]
-        said += [(a + offset, b + offset) for a, b in merged(own >= threshold, gap)]
-        offset += len(own)
+        said += [(a + offset, b + offset) for a, b in merged(value >= threshold, gap)]
+        offset += len(value)
     # that a range is found matters more than how much of it
     return f_measure(range_precision(real, said), range_recall(real, said, existence=0.9))
 

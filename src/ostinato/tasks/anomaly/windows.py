@@ -84,21 +84,21 @@ class SeriesBatches:
 
         The weight of a step is 0 where its value is missing, not judged, or known to be anomalous.
         """
-        longest = max(own.stop - own.first for own in pieces)
+        longest = max(piece.stop - piece.first for piece in pieces)
         channels = self.examples.encoder.channels
         parts: list[list[NDArray[Any]]] = [[], [], [], [], [], []]
-        for own in pieces:
-            inputs = self.examples.inputs[own.series]
-            rows = slice(own.first, own.stop)
-            normal = self.examples.normal(own.series)[rows, None]
+        for piece in pieces:
+            inputs = self.examples.inputs[piece.series]
+            rows = slice(piece.first, piece.stop)
+            normal = self.examples.normal(piece.series)[rows, None]
             weight = (normal & ~np.isnan(inputs.values[rows])).astype(np.float32)
-            weight[: own.judged] = 0
-            change = np.broadcast_to(self.examples.scales[own.series].change, (own.stop - own.first, channels))
+            weight[: piece.judged] = 0
+            change = np.broadcast_to(self.examples.scales[piece.series].change, (piece.stop - piece.first, channels))
             arrays: tuple[NDArray[Any], ...] = (inputs.features[rows], inputs.last[rows], inputs.season[rows], change,
                       np.nan_to_num(inputs.values[rows]), weight)  # fmt: skip
             for part, array in zip(parts, arrays, strict=True):
                 part.append(_padded(array, longest))
-            parts[3][-1][own.stop - own.first :] = 1  # what is divided by
+            parts[3][-1][piece.stop - piece.first :] = 1  # what is divided by
         return tuple(torch.from_numpy(np.stack(part, 1)) for part in parts)
 
 

@@ -32,7 +32,7 @@ def nearest(embeddings: ArrayLike, queries: ArrayLike, count: int = 5) -> tuple[
     >>> places.tolist()
     [[0, 2]]
     """
-    known, asked = (np.atleast_2d(np.asarray(own, np.float64)) for own in (embeddings, queries))
+    known, asked = (np.atleast_2d(np.asarray(each, np.float64)) for each in (embeddings, queries))
     if known.shape[1] != asked.shape[1]:
         raise ShapeError(f"embeddings have {known.shape[1]} features and queries {asked.shape[1]}; expected as many")
     if count < 1:
@@ -73,7 +73,7 @@ def embedding_panel(embeddings: ArrayLike, groups: Sequence[str]) -> Curve:
     points = plane(embeddings)
     order = np.argsort(points[:, 0], kind="stable")
     names = list(dict.fromkeys(groups))
-    x = tuple(float(own) for own in points[order, 0])
+    x = tuple(float(point) for point in points[order, 0])
     lines = {
         name: tuple(float(points[at, 1]) if groups[at] == name else float("nan") for at in order.tolist())
         for name in names

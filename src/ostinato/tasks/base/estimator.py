@@ -207,7 +207,7 @@ class Estimator(Generic[T]):
             UsageError: the task has no encoder of whole records.
         """
         model = self._changed({})
-        parts = [self.task.embed(model, self.task.encode(model, own)) for own in self.task.pieces(model, source)]
+        parts = [self.task.embed(model, self.task.encode(model, piece)) for piece in self.task.pieces(model, source)]
         return np.concatenate(parts).astype(np.float32)
 
     def stream(self, **options: Any) -> Any:

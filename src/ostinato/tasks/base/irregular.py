@@ -67,7 +67,7 @@ class StepCell(nn.Module):
         parts = iter(torch.split(state, self.sizes, -1))
         shapes = iter(self.shapes)
         states = map_state(lambda _: next(parts).reshape(-1, *next(shapes)), self.like)
-        found = [member.step(x, own) for member, own in zip(self.members, states, strict=True)]
+        found = [member.step(x, value) for member, value in zip(self.members, states, strict=True)]
         flat = [leaf.flatten(1) for leaf in leaves(tuple(new for _, new in found))]
         return torch.cat([y for y, _ in found], -1), torch.cat(flat, -1)
 
@@ -76,7 +76,7 @@ class StepCell(nn.Module):
         return torch.cat([leaf.flatten(1) for leaf in leaves(self._starts(x))], -1)
 
     def _starts(self, x: Tensor) -> State:
-        return tuple(own.stack.initial_state(own.reader(x)) for own in self.members)
+        return tuple(member.stack.initial_state(member.reader(x)) for member in self.members)
 
 
 def stack_of_measurements(parameters: Any, width: int) -> Any:

@@ -81,13 +81,13 @@ def fit_linear(
     truth[rows, targets] = 1.0
 
     def loss(flat: Floats) -> tuple[float, Floats]:
-        own = flat.reshape(size + 1, columns)
-        logs = _log_probabilities(numbers @ own[:-1] + own[-1])
+        held = flat.reshape(size + 1, columns)
+        logs = _log_probabilities(numbers @ held[:-1] + held[-1])
         error = ((np.exp(logs) - truth) * weights[:, None])[:, -columns:]
-        gradient = np.empty_like(own)
-        gradient[:-1] = turned @ error + own[:-1] / strength
+        gradient = np.empty_like(held)
+        gradient[:-1] = turned @ error + held[:-1] / strength
         gradient[-1] = error.sum(0)
-        total = -(logs[rows, targets] * weights).sum() + (own[:-1] ** 2).sum() / (2 * strength)
+        total = -(logs[rows, targets] * weights).sum() + (held[:-1] ** 2).sum() / (2 * strength)
         return float(total) / len(rows), gradient.ravel() / len(rows)
 
     begin = np.zeros((size + 1, columns))
@@ -121,11 +121,11 @@ def choose_strength(numbers: Any, targets: Integers, classes: int, weights: Floa
         total = 0.0
         for fold in used:
             inside, outside = part != fold, np.flatnonzero(part == fold)
-            own = begun[fold] = fit_linear(
+            found = begun[fold] = fit_linear(
                 numbers[inside], targets[inside], classes, strength, weights[inside],
                 start=begun[fold], iterations=_WHILE_CHOOSING,
             )  # fmt: skip
-            logs = own.log_probabilities(numbers[outside])
+            logs = found.log_probabilities(numbers[outside])
             total -= float((logs[np.arange(len(outside)), targets[outside]] * weights[outside]).sum())
         losses.append(total)
         if total > min(losses):
@@ -138,8 +138,8 @@ def _folds(targets: Integers, folds: int, seed: int) -> Integers:
     rng = np.random.default_rng(seed)
     part = np.empty(len(targets), np.int64)
     next_one = 0
-    for own in np.unique(targets):
-        rows = rng.permutation(np.flatnonzero(targets == own))
+    for each in np.unique(targets):
+        rows = rng.permutation(np.flatnonzero(targets == each))
         part[rows] = (next_one + np.arange(len(rows))) % folds
         next_one += len(rows)
     return part

@@ -23,12 +23,14 @@ def intervals(units: Units, *, draws: int = _DRAWS, seed: int = 0) -> dict[str, 
         return {}
     weights = rng.multinomial(count, np.full(count, 1 / count), size=draws).astype(np.float64)
     found = {}
-    for name, own in units.measures.items():
-        if isinstance(own, Mean):
-            total = weights @ own.weights
-            drawn = np.divide(weights @ (own.values * own.weights), total, out=np.full(draws, np.nan), where=total > 0)
+    for name, measure in units.measures.items():
+        if isinstance(measure, Mean):
+            total = weights @ measure.weights
+            drawn = np.divide(
+                weights @ (measure.values * measure.weights), total, out=np.full(draws, np.nan), where=total > 0
+            )
         else:
-            drawn = own.of(weights @ own.sums)
+            drawn = measure.of(weights @ measure.sums)
         known = drawn[np.isfinite(drawn)]
         if len(known):
             low, high = np.quantile(known, (0.025, 0.975))

@@ -139,8 +139,8 @@ class LiveTail:
         return np.array([self.begin, self.scale, self.top, self.since, self.steps])
 
     def accept(self, kept: Floats) -> None:
-        """Go on from a state."""
-        self.begin, self.scale, self.top, self.since, self.steps = (float(own) for own in kept)
+        """Resume from a state."""
+        self.begin, self.scale, self.top, self.since, self.steps = (float(each) for each in kept)
 
 
 def _peaks(scores: Floats, begin: float, gap: int) -> Floats:

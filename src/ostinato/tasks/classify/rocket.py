@@ -55,7 +55,7 @@ class MiniRocket:
             MissingExtra: sktime or numba is not installed.
         """
         transformer = _transformer(seed)
-        longest = max(_SHORTEST, *(len(own.values) for own in part.examples.items))
+        longest = max(_SHORTEST, *(len(item.values) for item in part.examples.items))
         rng = np.random.default_rng(seed)
         rows = np.sort(rng.permutation(len(part))[: max(int(_CELLS / longest), 50)])
         block = _block([part.examples.items[row].values for row in rows.tolist()], longest, center)
@@ -63,7 +63,7 @@ class MiniRocket:
         mean, spread = features.mean(0), features.std(0)
         scale = np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > 1e-9)
         found = fit_ridge((features - mean) * scale, part.targets[rows], classes)
-        kernels = tuple(np.asarray(own) for own in transformer.parameters)
+        kernels = tuple(np.asarray(parameter) for parameter in transformer.parameters)
         return cls(kernels, longest, center, mean, scale, found.weights, found.offsets, transformer)
 
     def predict(self, part: Part) -> Prediction:
@@ -73,7 +73,7 @@ class MiniRocket:
             MissingExtra: sktime or numba is not installed.
         """
         transformer = self.live or self._restored()
-        block = _block([own.values for own in part.examples.items], self.longest, self.center)
+        block = _block([item.values for item in part.examples.items], self.longest, self.center)
         features = np.asarray(transformer.transform(block), np.float64)
         scores = (features - self.mean) * self.scale @ self.weights + self.offsets
         classes: Integers = scores.argmax(1).astype(np.int64)
@@ -99,7 +99,7 @@ def _transformer(seed: int) -> Any:
 def _block(items: Sequence[NDArray[np.floating]], longest: int, center: Floats) -> NDArray[np.float32]:
     """Return sequences as `(sequences, channels, longest)`, zeros behind them."""
     block = np.zeros((len(items), len(center), longest), np.float32)
-    for row, own in enumerate(items):
-        seen = np.where(np.isnan(own), center, own)[:longest]
+    for row, item in enumerate(items):
+        seen = np.where(np.isnan(item), center, item)[:longest]
         block[row, :, : len(seen)] = seen.T
     return block

@@ -62,7 +62,7 @@ class WideBranch(nn.Module):
         self.longest = min(longest, _LONGER * usual)
         names = ["levels", "changes", *(["ends"] if shortest < longest else [])]
         self.kernels = nn.ModuleDict({name: RandomKernels(channels, usual, kernels) for name in names})
-        sizes = {name: own.size for name, own in self.kernels.items()}
+        sizes = {name: kernel.size for name, kernel in self.kernels.items()}
         self.sizes: dict[str, int] = {**sizes, "statistics": statistics_size(values, masked)}  # type: ignore[dict-item]
         total = sum(self.sizes.values())
         self.register_buffer("mean", torch.zeros(total))
@@ -85,9 +85,9 @@ class WideBranch(nn.Module):
         rng = np.random.default_rng(seed)
         rows = np.sort(rng.permutation(len(arrays))[:_SOLVED_FOR])
         sequences = self._sequences([arrays[row] for row in rows])
-        for number, (name, own) in enumerate(self.kernels.items()):
-            assert isinstance(own, RandomKernels)
-            own.fit(self._as(name, sequences), seed + number)
+        for number, (name, kernel) in enumerate(self.kernels.items()):
+            assert isinstance(kernel, RandomKernels)
+            kernel.fit(self._as(name, sequences), seed + number)
         features = self._features(sequences, tuple(self.sizes)).numpy()
         mean, spread = features.mean(0), features.std(0)
         scale = np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > 1e-6)
@@ -122,9 +122,9 @@ class WideBranch(nn.Module):
         wanted = np.where(np.arange(self.classes) == targets[:, None], 1.0, -1.0)
         size = parts["levels"].shape[1]
         best: tuple[float, dict[str, float]] | None = None
-        products = {name: own.astype(np.float64) @ own.T / max(own.shape[1], 1) for name, own in parts.items()}
+        products = {name: part.astype(np.float64) @ part.T / max(part.shape[1], 1) for name, part in parts.items()}
         for trial in product(*(_SHARES[name] for name in self.sizes)):
-            summed: Floats = sum(share * own for share, own in zip(trial, products.values(), strict=True))
+            summed: Floats = sum(share * value for share, value in zip(trial, products.values(), strict=True))
             values, vectors = np.linalg.eigh(summed * size)
             roots = vectors * np.sqrt(np.maximum(values, 0.0))  # features of the same products
             found = fit_ridge(roots, targets, self.classes, counts)
@@ -147,31 +147,31 @@ class WideBranch(nn.Module):
         return (features - self.mean[keep]) * self.scale[keep] @ self.weights[keep] + self.offsets
 
     def _sequences(self, arrays: Sequence[NDArray[np.float32]]) -> list[Tensor]:
-        return self._coarse([torch.from_numpy(own) for own in arrays])
+        return self._coarse([torch.from_numpy(array) for array in arrays])
 
     def _coarse(self, sequences: Sequence[Tensor]) -> list[Tensor]:
         """Return means of neighbouring steps, where sequences are long."""
         if self.coarser == 1:
             return list(sequences)
         return [
-            functional.avg_pool1d(own.T[None], self.coarser, ceil_mode=True, count_include_pad=False)[0].T
-            for own in sequences
+            functional.avg_pool1d(sequence.T[None], self.coarser, ceil_mode=True, count_include_pad=False)[0].T
+            for sequence in sequences
         ]
 
     def _as(self, name: str, sequences: Sequence[Tensor]) -> list[Tensor]:
         """Return sequences as one kind of kernels reads them."""
         if name == "changes":
-            return [torch.diff(own, dim=0, prepend=own[:1]) for own in sequences]
+            return [torch.diff(sequence, dim=0, prepend=sequence[:1]) for sequence in sequences]
         if name == "ends":
             most = self.longest
-            return [functional.pad(own[:most], (0, 0, 0, max(0, most - len(own)))) for own in sequences]
+            return [functional.pad(sequence[:most], (0, 0, 0, max(0, most - len(sequence)))) for sequence in sequences]
         return list(sequences)
 
     def _features(self, sequences: Sequence[Tensor], names: Sequence[str]) -> Tensor:
         parts = []
         for name in names:
             if name == "statistics":
-                parts.append(torch.stack([statistics_of(own, self.values, self.masked) for own in sequences]))
+                parts.append(torch.stack([statistics_of(sequence, self.values, self.masked) for sequence in sequences]))
             else:
                 parts.append(self.kernels[name](self._as(name, sequences)))
         return torch.cat(parts, 1)

@@ -55,7 +55,7 @@ class LanguageContinuation:
         if places is None:
             unknown = self.vocabulary.specials.unk
             numbers = [self.vocabulary.encode(token) for token in tokens]
-            places = np.array([own[0] if len(own) == 1 else unknown for own in numbers], np.int64)
+            places = np.array([value[0] if len(value) == 1 else unknown for value in numbers], np.int64)
             self._places[tokens] = places
         found: NDArray[np.float64] = state.logs[places]
         return found

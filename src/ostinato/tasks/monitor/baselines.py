@@ -126,10 +126,10 @@ def summaries(
         column = np.empty(len(stays), np.int64)
         column[picked] = np.arange(len(picked))
         steps = places[mine] - stays.bounds[owners[mine]]
-        own = x[steps, column[owners[mine]]]
+        held = x[steps, column[owners[mine]]]
         for place, part in enumerate(parts):
             begin = (READ + part) * variables
-            found[mine, place * variables : (place + 1) * variables] = own[:, begin : begin + variables]
+            found[mine, place * variables : (place + 1) * variables] = held[:, begin : begin + variables]
     assert max(parts) < KEPT
     return found
 

@@ -1,4 +1,4 @@
-"""Which variables changed a risk: each one's measurements of the last hours are hidden, and the risk told again."""
+"""Which variables changed a risk: each one's last measurements are hidden, and the risk is predicted again."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def changes(
         hours: before the last step.
     """
     without = [_hidden(stays, row, hours) for row in rows]
-    joined = _together([own for _, many in without for own in many])
+    joined = _together([each for _, many in without for each in many])
     again = predict(joined)[joined.last] if joined is not None else np.zeros(0)
     found, place = [], 0
     for row, (codes, many) in zip(rows, without, strict=True):
@@ -47,8 +47,8 @@ def changes(
 def _hidden(stays: Stays, row: int, hours: float) -> tuple[list[int], list[Stays]]:
     """Return the variables of a patient that were measured in the last hours, and the stay without each of them."""
     begin, end = int(stays.bounds[row]), int(stays.bounds[row + 1])
-    own = slice(int(stays.measured[row]), int(stays.measured[row + 1]))
-    places, codes = stays.places[own] - begin, stays.codes[own]
+    found = slice(int(stays.measured[row]), int(stays.measured[row + 1]))
+    places, codes = stays.places[found] - begin, stays.codes[found]
     recent = stays.hours[begin + places] > stays.hours[end - 1] - hours
     different = sorted(set(codes[recent].tolist()))
     many = []
@@ -57,7 +57,7 @@ def _hidden(stays: Stays, row: int, hours: float) -> tuple[list[int], list[Stays
         many.append(
             replace(
                 stays, ids=(stays.ids[row],), bounds=np.array([0, end - begin]), hours=stays.hours[begin:end],
-                places=places[kept], codes=codes[kept], values=stays.values[own][kept],
+                places=places[kept], codes=codes[kept], values=stays.values[found][kept],
                 labels=stays.labels[begin:end], judged=stays.judged[begin:end],
                 outcomes=stays.outcomes[row : row + 1], outcome_hours=stays.outcome_hours[row : row + 1],
             )
@@ -68,17 +68,17 @@ def _hidden(stays: Stays, row: int, hours: float) -> tuple[list[int], list[Stays
 def _together(many: Sequence[Stays]) -> Stays | None:
     if not many:
         return None
-    counts = [len(own.hours) for own in many]
+    counts = [len(each.hours) for each in many]
     firsts = np.append(0, np.cumsum(counts))
 
     def joined(name: str) -> NDArray[np.float64]:
-        return np.concatenate([getattr(own, name) for own in many])
+        return np.concatenate([getattr(each, name) for each in many])
 
     return replace(
         many[0],
-        ids=tuple(own.ids[0] for own in many),
+        ids=tuple(each.ids[0] for each in many),
         bounds=firsts.astype(np.int64),
-        places=np.concatenate([own.places + first for own, first in zip(many, firsts, strict=False)]),
+        places=np.concatenate([value.places + first for value, first in zip(many, firsts, strict=False)]),
         **{
             name: joined(name)  # type: ignore[arg-type]
             for name in ("hours", "codes", "values", "labels", "judged", "outcomes", "outcome_hours")

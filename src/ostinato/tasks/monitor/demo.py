@@ -100,22 +100,22 @@ def _lines(out: Path) -> Iterator[str]:
 def _streamed(model: Any) -> Iterator[str]:
     """Yield the course of a patient who was never seen, measurement by measurement."""
     rows, outcomes = ward(60, seed=1)
-    place = next(at for at, own in enumerate(outcomes["event"]) if own and outcomes["event_time"][at] > 20)
+    place = next(at for at, outcome in enumerate(outcomes["event"]) if outcome and outcomes["event_time"][at] > 20)
     name, event = outcomes["patient"][place], outcomes["event_time"][place]
-    own = [at for at, patient in enumerate(rows["patient"]) if patient == name]
-    own.sort(key=lambda at: rows["time"][at])
+    found = [at for at, patient in enumerate(rows["patient"]) if patient == name]
+    found.sort(key=lambda at: rows["time"][at])
     stream, elapsed, shown = model.stream(), 0.0, []
-    stream.push({column: cells[own[0]] for column, cells in rows.items()})  # the step is compiled once
+    stream.push({column: cells[found[0]] for column, cells in rows.items()})  # the step is compiled once
     stream.reset()
-    for at in own:
+    for at in found:
         row = {column: cells[at] for column, cells in rows.items()}
         began = time.perf_counter()
         answer = stream.push(row)
         elapsed += time.perf_counter() - began
         shown.append((row, answer))
-    yield f"\nA patient never seen, whose event comes at hour {event:.1f}, live; {_SHOWN} of {len(own)} measurements:"
+    yield f"\nA patient never seen, whose event comes at hour {event:.1f}, live; {_SHOWN} of {len(found)} measurements:"
     yield f"{'hour':>8}  {'variable':12}{'value':>8}  {'risk':>6}"
     for row, answer in shown[:: max(len(shown) // _SHOWN, 1)][-_SHOWN:]:
         alarm = "  alarm" if answer["alarm"] else ""
         yield f"{row['time']:8.2f}  {row['variable']:12}{row['value']:8.2f}  {answer['risk']:6.3f}{alarm}"
-    yield f"{1e6 * elapsed / len(own):.0f} microseconds a measurement. {NOTICE}"
+    yield f"{1e6 * elapsed / len(found):.0f} microseconds a measurement. {NOTICE}"

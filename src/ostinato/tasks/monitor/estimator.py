@@ -84,7 +84,7 @@ class PatientMonitor(Estimator[MonitorTask], MonitorParameters):
         model = self._changed(changes)
         for records in self.task.pieces(model, source):
             why = self._why(model, records, explain) if explain is not None else {}
-            for answer in self.task.told(model, records, hourly=bool(hourly)):
+            for answer in self.task.answers_of(model, records, hourly=bool(hourly)):
                 yield {**answer, "because": why[answer["id"]]} if why else answer
 
     def explain(self, source: Any, *, hours: float = 6.0) -> dict[str, dict[str, Any]]:
@@ -114,10 +114,10 @@ class PatientMonitor(Estimator[MonitorTask], MonitorParameters):
 
     def one_answer(self) -> tuple[str, Any] | None:
         """Return what one answer is: a measurement pushed into a stream of one patient."""
-        stream, own = self.stream(), self._checked().model.encoder
-        clock = {"numbers": 1.0, "elapsed": "1:00"}.get(own.reading.clock.kind, "2024-01-01 01:00")
-        row = {"id": "one", "time": clock, "variable": own.variables[0], "value": float(own.scales.low[0])}
-        row |= {own.variables[0]: row["value"]}
+        stream, encoder = self.stream(), self._checked().model.encoder
+        clock = {"numbers": 1.0, "elapsed": "1:00"}.get(encoder.reading.clock.kind, "2024-01-01 01:00")
+        row = {"id": "one", "time": clock, "variable": encoder.variables[0], "value": float(encoder.scales.low[0])}
+        row |= {encoder.variables[0]: row["value"]}
         return "a measurement of one patient", lambda: stream.push(row)
 
     def _why(self, model: Any, records: Any, hours: float, top: int | None = _TOP) -> dict[str, dict[str, Any]]:
@@ -125,9 +125,9 @@ class PatientMonitor(Estimator[MonitorTask], MonitorParameters):
             raise UsageError(f"explain is {hours}; expected hours, more than 0")
         stays = self.task.encode(model, records)
         risks = self.task.predict(model, stays)
-        told = changes(stays, risks, lambda own: self.task.predict(model, own), range(len(stays)), hours)
+        predicted = changes(stays, risks, lambda each: self.task.predict(model, each), range(len(stays)), hours)
         names, found = model.encoder.variables, {}
-        for patient, (before, after, shares) in zip(stays.ids, told, strict=True):
+        for patient, (before, after, shares) in zip(stays.ids, predicted, strict=True):
             strongest = sorted(shares, key=lambda code: -abs(shares[code]))[:top]
             found[patient] = {
                 "before": before, "after": after, "variables": {names[code]: shares[code] for code in strongest}

@@ -51,7 +51,7 @@ def measures_of(stays: Stays, risks: Floats) -> dict[str, float]:
 
 
 def hourly_auroc(stays: Stays, risks: Floats, hours: Floats) -> Floats:
-    """Return the AUROC of the outcome as it was told by each hour, NaN where it is not defined, `(hours,)`.
+    """Return the AUROC of the outcome as it was predicted by each hour, NaN where it is not defined, `(hours,)`.
 
     Judged are patients of whom something was known by then and whose outcome had not come.
     """

@@ -55,7 +55,7 @@ class Member(nn.Module):
         read = self.reader(x)
         ys, _ = self.stack(read if hidden is None else read * self.reader.of(hidden), lengths=lengths)
         if steps is not None:
-            ys, x = (own.gather(0, steps[..., None].expand(-1, -1, own.shape[-1])) for own in (ys, x))
+            ys, x = (each.gather(0, steps[..., None].expand(-1, -1, each.shape[-1])) for each in (ys, x))
         if hidden is not None:
             x = x * hidden
         return self.head(ys, x)[..., 0]
@@ -107,7 +107,7 @@ class MonitorObjective:
     """Cross-entropy of the outcome over the steps of a patient, each patient weighed alike.
 
     In training each member has a loss of its own, as if alone, and a few steps of each patient are drawn, beside
-    the last one where the outcome at any time is told; what is held out is judged at all steps by all together.
+    the last one where the outcome at any time is predicted; what is held out is judged at all steps by all together.
 
     Args:
         last: whether the last step counts as much as all others.
@@ -118,18 +118,18 @@ class MonitorObjective:
 
     def __call__(self, module: nn.Module, batch: Any, carry: Carry | None) -> Step:  # noqa: ARG002
         """Read a batch of stays."""
-        own = StayBatch(*batch)
-        known = own.weights.sum(0) > 0
+        found = StayBatch(*batch)
+        known = found.weights.sum(0) > 0
         count = max(float(known.sum()), 1e-6)
         if not module.training:
-            given = module(own.x, own.lengths).sigmoid().mean(0).clamp(1e-6, 1 - 1e-6)
-            each = functional.binary_cross_entropy(given, own.labels, reduction="none")
-            return Step((each * own.weights).sum() / count, count)
-        steps = (torch.rand(_DRAWN, len(own.lengths), device=own.x.device) * own.lengths).long()
+            given = module(found.x, found.lengths).sigmoid().mean(0).clamp(1e-6, 1 - 1e-6)
+            each = functional.binary_cross_entropy(given, found.labels, reduction="none")
+            return Step((each * found.weights).sum() / count, count)
+        steps = (torch.rand(_DRAWN, len(found.lengths), device=found.x.device) * found.lengths).long()
         if self.last:
-            steps = torch.cat([steps, (own.lengths - 1)[None]])
-        logits = module(own.x, own.lengths, steps)
-        labels, there = own.labels.gather(0, steps), (own.weights.gather(0, steps) > 0).to(logits.dtype)
+            steps = torch.cat([steps, (found.lengths - 1)[None]])
+        logits = module(found.x, found.lengths, steps)
+        labels, there = found.labels.gather(0, steps), (found.weights.gather(0, steps) > 0).to(logits.dtype)
         weights = there / there.sum(0).clamp(min=1)
         if self.last:
             drawn = there[:-1] / there[:-1].sum(0).clamp(min=1)

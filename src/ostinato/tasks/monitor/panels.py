@@ -26,11 +26,11 @@ _BACK = 6.0  # hours before the last step, of a change of risk
 
 def monitor_panels(model: Model[Any, Any], patients: Patients, stays: Stays, risks: Floats) -> Iterator[Panel]:
     """Yield the panels of held-out patients."""
-    own, tick = model.parameters, model.encoder.tick
+    parameters, tick = model.parameters, model.encoder.tick
     units = units_of(stays, risks)
     rows = tuple(
         (name, float(units.measures[name].total), low, high)
-        for name, (low, high) in intervals(units, seed=own.seed).items()
+        for name, (low, high) in intervals(units, seed=parameters.seed).items()
     )
     if rows:
         yield Table(
@@ -39,7 +39,7 @@ def monitor_panels(model: Model[Any, Any], patients: Patients, stays: Stays, ris
         )  # fmt: skip
     if (stays.outcomes == 1).any():
         yield _hourly(stays, risks, tick, model.encoder.longest)
-        yield _alarms(stays, risks, tick, own.silence, model.encoder.threshold)
+        yield _alarms(stays, risks, tick, parameters.silence, model.encoder.threshold)
     yield _reliability(stays, risks)
     yield from _courses(model, stays, risks)
     yield from _embeddings(model, stays)
@@ -51,7 +51,7 @@ def _hourly(stays: Stays, risks: Floats, tick: float, longest: float) -> Curve:
     hours = hours[(hours <= longest + tick) & (hours >= min(6 * tick, longest))]
     found = hourly_auroc(stays, risks, hours.astype(np.float64))
     return Curve(
-        "How early the outcome is told", tuple(hours.tolist()), {"AUROC": tuple(found.tolist())},
+        "How early the outcome is predicted", tuple(hours.tolist()), {"AUROC": tuple(found.tolist())},
         "hours after admission", "AUROC",
         note=f"by what was known at each hour, of patients whose outcome had not come. {NOTICE}",
     )  # fmt: skip
@@ -61,8 +61,8 @@ def _alarms(stays: Stays, risks: Floats, tick: float, silence: float, threshold:
     ward = Ward(stays, risks, tick, silence)
     found = [ward.alarms(ward.threshold(rate)) for rate in RATES] + [ward.alarms(threshold)]
     rows = tuple(
-        (name, own.threshold, own.rate, own.sensitivity, own.precision, own.lead, own.share)
-        for name, own in zip([*(f"{rate:g} a day" for rate in RATES), "the model's threshold"], found, strict=True)
+        (name, value.threshold, value.rate, value.sensitivity, value.precision, value.lead, value.share)
+        for name, value in zip([*(f"{rate:g} a day" for rate in RATES), "the model's threshold"], found, strict=True)
     )
     return Table(
         "Alarms as a ward sees them",
@@ -93,8 +93,8 @@ def _reliability(stays: Stays, risks: Floats) -> Curve:
     x = np.bincount(place, given, len(count))[there] / count[there]
     y = np.bincount(place, truth, len(count))[there] / count[there]
     return Curve(
-        "How often it came when told so", tuple(x.tolist()), {"share with the outcome": tuple(y.tolist())},
-        "risk told", "share", diagonal=True, note=f"patients by tenths of the risk. {NOTICE}",
+        "How often it came, by its predicted risk", tuple(x.tolist()), {"share with the outcome": tuple(y.tolist())},
+        "predicted risk", "share", diagonal=True, note=f"patients by tenths of the risk. {NOTICE}",
     )  # fmt: skip
 
 
@@ -115,7 +115,7 @@ def _courses(model: Model[Any, Any], stays: Stays, risks: Floats) -> Iterator[Pa
     task = MonitorTask()
     table = []
     for row, (before, now, shares) in zip(
-        rows, changes(stays, risks, lambda own: task.predict(model, own), rows, back), strict=True
+        rows, changes(stays, risks, lambda each: task.predict(model, each), rows, back), strict=True
     ):
         strongest = sorted(shares, key=lambda code: -abs(shares[code]))[:_VARIABLES]
         said = ", ".join(f"{model.encoder.variables[code]} {shares[code]:+.3f}" for code in strongest)
@@ -125,7 +125,7 @@ def _courses(model: Model[Any, Any], stays: Stays, risks: Floats) -> Iterator[Pa
         f"What raised the risk in the last {back:g} hours",
         ("patient", "risk before", "risk after", "by how much less without the variable", "outcome"),
         tuple(table),
-        f"occlusion: the variable's measurements of these hours are hidden, and the risk is told again. {NOTICE}",
+        f"occlusion: the variable's measurements of these hours are hidden, and the risk is predicted again. {NOTICE}",
     )
 
 
@@ -136,7 +136,7 @@ def _embeddings(model: Model[Any, Any], stays: Stays) -> Iterator[Panel]:
     if len(stays) < _FEWEST:
         return
     names = {1.0: "outcome", 0.0: "no outcome"}
-    groups = [names.get(float(own), "not known") for own in stays.outcomes[:_DRAWN]]
+    groups = [names.get(float(outcome), "not known") for outcome in stays.outcomes[:_DRAWN]]
     yield embedding_panel(MonitorTask().embed(model, stays)[:_DRAWN], groups)
 
 

@@ -68,7 +68,9 @@ class MonitorParameters(TimedTables):
     outcomes: str | None = data(None, "table of outcomes, a row a patient", absent="a second file, or in the data")
     outcome: str = data("outcome", "column of the outcome: 1 or 0, yes or no")
     outcome_time: str | None = data(None, "column of when it came", absent="it is not known")
-    window: float | None = data(None, "hours ahead within which the outcome is told", above=0, absent="at any time")
+    window: float | None = data(
+        None, "hours ahead within which the outcome is predicted", above=0, absent="at any time"
+    )
     until: float | None = data(None, "hours after admission, later measurements are not read", above=0, absent="all")
     statics: str | None = data(None, "table of what is known at admission, a row a patient", absent="none")
     leave_out: str | Sequence[str] = data((), "variables that are not read")

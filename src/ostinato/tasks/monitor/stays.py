@@ -135,7 +135,7 @@ def fit_encoder(patients: Patients, tick: float | None, outcome: str, window: fl
     variables = tuple(name for name, count in counts.items() if count)
     scales = Scales.fit(patients, variables)
     longest = max(float(np.quantile(patients.stays(), 0.95)), 1e-3)
-    own = tick or next((one for one in _TICKS if longest / one <= _MOST_TICKS), longest / _MOST_TICKS)
+    found = tick or next((one for one in _TICKS if longest / one <= _MOST_TICKS), longest / _MOST_TICKS)
     outcomes = patients.outcomes if patients.outcomes is not None else np.zeros(0)
     known = outcomes[np.isfinite(outcomes)]
     say_leaks(patients, outcome)
@@ -143,8 +143,8 @@ def fit_encoder(patients: Patients, tick: float | None, outcome: str, window: fl
     return MonitorEncoder(
         variables=variables,
         scales=scales,
-        tick=own,
-        scale=max(longest / _SCALE, own / 4),
+        tick=found,
+        scale=max(longest / _SCALE, found / 4),
         longest=longest,
         prevalence=share if window is None else share * min(window / longest, 1.0),
         reading=patients.reading,
@@ -157,20 +157,20 @@ def encode(encoder: MonitorEncoder, patients: Patients, window: float | None) ->
     def ticks(hours: Floats) -> Floats:
         return _ticks(encoder.tick, hours)
 
-    own = steps_of(patients, encoder.index, encoder.scales, ticks)
+    found = steps_of(patients, encoder.index, encoder.scales, ticks)
     unknown_outcomes = np.full(len(patients), np.nan)
     outcomes = unknown_outcomes if patients.outcomes is None else patients.outcomes
     outcome_hours = unknown_outcomes if patients.outcome_hours is None else patients.outcome_hours
-    labels = _labels(own.hours, own.owners, outcomes, outcome_hours, window)
+    labels = _labels(found.hours, found.owners, outcomes, outcome_hours, window)
     judged = np.isfinite(labels)
     if window is None:
-        judged &= np.isin(np.arange(len(labels)), own.last)
+        judged &= np.isin(np.arange(len(labels)), found.last)
     else:
         # once a tick, so that a patient who is measured often does not count for more
-        judged &= on_ticks(own.hours, encoder.tick) | np.isin(np.arange(len(labels)), own.last)
+        judged &= on_ticks(found.hours, encoder.tick) | np.isin(np.arange(len(labels)), found.last)
     return Stays(
-        own.ids, own.bounds, own.hours, own.places, own.codes, own.values, labels, judged, outcomes, outcome_hours,
-        float("nan") if window is None else window,
+        found.ids, found.bounds, found.hours, found.places, found.codes, found.values, labels, judged, outcomes,
+        outcome_hours, float("nan") if window is None else window,
     )  # fmt: skip
 
 

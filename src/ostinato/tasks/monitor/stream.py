@@ -92,65 +92,67 @@ class PatientStream(PatientRows):
                 The patient stays as they were.
         """
         patient, moment, measured = self._rows.read(row)
-        own = self._patients.get(patient)
-        if own is None:
-            own = _Patient(Row(self._shared), self._new_running(), self._admitted(moment), risk=self.encoder.prevalence)
-        hour = round(moment - own.admitted, 7)
-        self._check(patient, own, hour)
-        if not own.steps and not measured:  # nothing is known of them yet
-            return self._answer(patient, hour, own.risk, self.encoder.threshold)
-        if hour > own.hour:
-            taken = [*((tick, {}) for tick in self._ticks(own.hour, hour)), (hour, measured)]
+        held = self._patients.get(patient)
+        if held is None:
+            held = _Patient(
+                Row(self._shared), self._new_running(), self._admitted(moment), risk=self.encoder.prevalence
+            )
+        hour = round(moment - held.admitted, 7)
+        self._check(patient, held, hour)
+        if not held.steps and not measured:  # nothing is known of them yet
+            return self._answer(patient, hour, held.risk, self.encoder.threshold)
+        if hour > held.hour:
+            taken = [*((tick, {}) for tick in self._ticks(held.hour, hour)), (hour, measured)]
             if not measured and not on_ticks(np.array(hour), self.encoder.tick):
                 taken.pop()  # that time passes is known by its ticks
-            yield from self._take(own, taken)
+            yield from self._take(held, taken)
         else:
-            yield from self._put(own, hour, measured)
-        self._hold(patient, own)
-        return self._answer(patient, max(hour, own.hour), own.risk, self.encoder.threshold)
+            yield from self._put(held, hour, measured)
+        self._hold(patient, held)
+        return self._answer(patient, max(hour, held.hour), held.risk, self.encoder.threshold)
 
     # --- steps -----------------------------------------------------------------------------------------------------
 
-    def _take(self, own: _Patient, taken: Sequence[tuple[float, Measured]]) -> Steps:
+    def _take(self, patient: _Patient, taken: Sequence[tuple[float, Measured]]) -> Steps:
         """Take steps behind the last one."""
         for place, (hour, measured) in enumerate(taken):
             is_last = place == len(taken) - 1
             if self.late or is_last:
-                before = self._spare(own, hour)
-                before.row.assign(own.row)
-                before.running, before.hour, before.measured = own.running.copy(), hour, measured
+                before = self._spare(patient, hour)
+                before.row.assign(patient.row)
+                before.running, before.hour, before.measured = patient.running.copy(), hour, measured
                 before.x = None
-                own.steps.append(before)
-            x = own.running.step(hour, measured)
-            logits = yield own.row.ask(x)
+                patient.steps.append(before)
+            x = patient.running.step(hour, measured)
+            logits = yield patient.row.ask(x)
             if is_last:
-                own.steps[-1].x, own.risk = x, self._risk(logits)
+                patient.steps[-1].x, patient.risk = x, self._risk(logits)
 
-    def _spare(self, own: _Patient, hour: float) -> _Step:
+    def _spare(self, patient: _Patient, hour: float) -> _Step:
         """Return what can hold a step: that of one which may no longer change, or a new one."""
         found = None
-        while own.steps and (own.steps[0].hour < hour - self.late or not self.late):
-            found = own.steps.pop(0)
-        return found or _Step(hour, {}, Row(self._shared), own.running)
+        while patient.steps and (patient.steps[0].hour < hour - self.late or not self.late):
+            found = patient.steps.pop(0)
+        return found or _Step(hour, {}, Row(self._shared), patient.running)
 
-    def _put(self, own: _Patient, hour: float, measured: Measured) -> Steps:
+    def _put(self, patient: _Patient, hour: float, measured: Measured) -> Steps:
         """Put a measurement into a step that is there, or between two, and take what follows once more."""
-        place = next(at for at, step in enumerate(own.steps) if step.hour >= hour)
-        following = own.steps[place:]
+        place = next(at for at, step in enumerate(patient.steps) if step.hour >= hour)
+        following = patient.steps[place:]
         if len(following) == 1 and following[0].hour == hour:  # as most are: of the time that is now
             step = following[0]
-            own.row.assign(step.row)
+            patient.row.assign(step.row)
             if step.x is None or measured.keys() & step.measured.keys():
-                own.running = step.running.copy()
-                step.x = own.running.step(hour, {**step.measured, **measured})
+                patient.running = step.running.copy()
+                step.x = patient.running.step(hour, {**step.measured, **measured})
             else:
-                own.running.add(step.x, hour, measured)
+                patient.running.add(step.x, hour, measured)
             step.measured = {**step.measured, **measured}
-            logits = yield own.row.ask(step.x)
-            own.risk = self._risk(logits)
+            logits = yield patient.row.ask(step.x)
+            patient.risk = self._risk(logits)
             return
-        own.row.assign(following[0].row)
-        own.running = following[0].running.copy()
+        patient.row.assign(following[0].row)
+        patient.running = following[0].running.copy()
         again = [(step.hour, dict(step.measured)) for step in following]
         if again[0][0] == hour:
             again[0][1].update(measured)
@@ -161,8 +163,8 @@ class PatientStream(PatientRows):
                 [(tick, {}) for tick in self._ticks(hour, again[0][0])] if first else []
             )
             again = [(hour, measured), *between, *again]
-        del own.steps[place:]
-        yield from self._take(own, again)
+        del patient.steps[place:]
+        yield from self._take(patient, again)
 
     def _ticks(self, last: float, hour: float) -> list[float]:
         """Return the whole ticks after the last step and before an hour; before the first step there are none."""
@@ -172,13 +174,13 @@ class PatientStream(PatientRows):
         if math.floor(last / tick) + 1 >= math.ceil(hour / tick):  # as most are, without work
             return []
         found: list[float] = ticks_between(last, hour, tick).tolist()
-        return [own for own in found if own < hour]
+        return [each for each in found if each < hour]
 
     def _risk(self, logits: NDArray[Any]) -> float:
         given = [_sigmoid(logit) for logit in logits.tolist()]
         mean = min(max(sum(given) / len(given), 1e-7), 1 - 1e-7)
-        own = self.encoder.calibration
-        return _sigmoid(own.slope * math.log(mean / (1 - mean)) + own.shift)
+        calibration = self.encoder.calibration
+        return _sigmoid(calibration.slope * math.log(mean / (1 - mean)) + calibration.shift)
 
     # --- rows ------------------------------------------------------------------------------------------------------
 
@@ -201,14 +203,14 @@ class PatientStream(PatientRows):
 
     # --- states ----------------------------------------------------------------------------------------------------
 
-    def _plain(self, name: str, own: _Patient) -> dict[str, Any]:
+    def _plain(self, name: str, patient: _Patient) -> dict[str, Any]:
         return {
             "id": name,
-            "admitted": own.admitted,
-            "risk": own.risk,
-            "state": own.row.state(),
-            "summaries": own.running.kept,
-            "hour": own.running.hour,
+            "admitted": patient.admitted,
+            "risk": patient.risk,
+            "state": patient.row.state(),
+            "summaries": patient.running.kept,
+            "hour": patient.running.hour,
             "steps": [
                 {
                     "hour": step.hour,
@@ -217,7 +219,7 @@ class PatientStream(PatientRows):
                     "summaries": step.running.kept,
                     "before": step.running.hour,
                 }
-                for step in own.steps
+                for step in patient.steps
             ],
         }
 

@@ -21,6 +21,7 @@ from ostinato.tasks.base.batches import RowBatches, read_in_batches
 from ostinato.tasks.base.holding_out import Held, Shares, percent
 from ostinato.tasks.base.patients import drawn_by_outcome
 from ostinato.tasks.base.resampling import intervals
+from ostinato.tasks.base.steps import StepUnit
 from ostinato.tasks.base.suited import Suited
 from ostinato.tasks.base.summary import Better, Panel
 from ostinato.tasks.base.task import Baselines, Model, Task, reading_of
@@ -70,7 +71,7 @@ class MonitorTask(Task[MonitorParameters, Patients, MonitorEncoder, Stays, Risks
             )
         if parameters.window is not None and parameters.outcome_time is None:
             raise UsageError(
-                "window says how far ahead the outcome is told, but no outcome_time (--outcome-time) says when it "
+                "window says how far ahead the outcome is predicted, but no outcome_time (--outcome-time) says when it "
                 "came; name its column, or leave window out"
             )
         read_limits(parameters.limits)
@@ -94,20 +95,20 @@ class MonitorTask(Task[MonitorParameters, Patients, MonitorEncoder, Stays, Risks
         times = TimeFormat.wanted(
             day_first=parameters.day_first, time_format=parameters.time_format, time_zone=parameters.time_zone
         )
-        own = parameters
-        beside = [column for column in (own.outcome, own.outcome_time) if column]
+        given = parameters
+        beside = [column for column in (given.outcome, given.outcome_time) if column]
         patients = read_patients(
-            source, id=own.id, time=own.time, variable=own.variable, value=own.value,
-            clock=Clock(unit=own.time_unit or "hours", times=times), admission=own.admission,
-            left=beside, outcome=own.outcome, outcome_time=own.outcome_time, limits=read_limits(own.limits),
-            missing=own.all_missing, decimal=own.decimal, reading=reading, unit_given=own.time_unit is not None,
+            source, id=given.id, time=given.time, variable=given.variable, value=given.value,
+            clock=Clock(unit=given.time_unit or "hours", times=times), admission=given.admission,
+            left=beside, outcome=given.outcome, outcome_time=given.outcome_time, limits=read_limits(given.limits),
+            missing=given.all_missing, decimal=given.decimal, reading=reading, unit_given=given.time_unit is not None,
         )  # fmt: skip
-        if own.statics is not None:
+        if given.statics is not None:
             patients = with_statics(
-                patients, own.statics, left=beside, missing=own.all_missing, reading=reading
+                patients, given.statics, left=beside, missing=given.all_missing, reading=reading
             )  # fmt: skip
-        unread = [patients.variables.index(name) for name in own.left_out if name in patients.variables]
-        absent = [name for name in own.left_out if name not in patients.variables]
+        unread = [patients.variables.index(name) for name in given.left_out if name in patients.variables]
+        absent = [name for name in given.left_out if name not in patients.variables]
         if absent and reading is None:
             raise UsageError(
                 f'leave_out names "{absent[0]}", which is no variable of {patients.origin}; it has '
@@ -115,7 +116,7 @@ class MonitorTask(Task[MonitorParameters, Patients, MonitorEncoder, Stays, Risks
             )
         if unread:
             patients = patients.kept(~np.isin(patients.codes, unread))
-        return patients if own.until is None else patients.until(own.until)
+        return patients if given.until is None else patients.until(given.until)
 
     def _with_outcomes(self, parameters: MonitorParameters, patients: Patients, source: Any, outcomes: Any) -> Patients:
         if outcomes is None:
@@ -170,10 +171,10 @@ class MonitorTask(Task[MonitorParameters, Patients, MonitorEncoder, Stays, Risks
         return MonitorObjective(last=model.parameters.window is None)
 
     def calibrate(self, model: Monitor, validation: Stays | None) -> MonitorEncoder:
-        own = model.encoder
+        encoder = model.encoder
         if validation is None:
-            return own
-        found = replace(own, calibration=Calibration())
+            return encoder
+        found = replace(encoder, calibration=Calibration())
         raw = self._probabilities(model, validation)
         kept = validation.judged
         truth, owners = validation.labels[kept], validation.owners[kept]
@@ -182,12 +183,12 @@ class MonitorTask(Task[MonitorParameters, Patients, MonitorEncoder, Stays, Risks
             given = np.clip(raw[kept], 1e-7, 1 - 1e-7)
             slope, shift = logistic(np.log(given / (1 - given)), truth, prior=20.0)
             found = replace(found, calibration=Calibration(max(slope, 0.05), shift))
-        ward = Ward(validation, found.calibration(raw), own.tick, model.parameters.silence)
+        ward = Ward(validation, found.calibration(raw), encoder.tick, model.parameters.silence)
         return replace(found, threshold=ward.threshold(model.parameters.alarm_rate))
 
     def carried(self, first: Monitor, renewed: Monitor) -> MonitorEncoder:
-        own = first.encoder
-        return replace(renewed.encoder, calibration=own.calibration, threshold=own.threshold)
+        encoder = first.encoder
+        return replace(renewed.encoder, calibration=encoder.calibration, threshold=encoder.threshold)
 
     def predict(self, model: Monitor, examples: Stays) -> Risks:
         return model.encoder.calibration(self._probabilities(model, examples))
@@ -223,7 +224,7 @@ class MonitorTask(Task[MonitorParameters, Patients, MonitorEncoder, Stays, Risks
 
     def measures(self, model: Monitor, examples: Stays, predicted: Risks) -> dict[str, float]:
         alarms = self._alarms(model, examples, predicted)
-        return measures_of(examples, predicted) | {name: own.total for name, own in alarms.items()}
+        return measures_of(examples, predicted) | {name: alarm.total for name, alarm in alarms.items()}
 
     def units(self, model: Monitor, examples: Stays, predicted: Risks) -> Units:
         found = units_of(examples, predicted)
@@ -233,8 +234,8 @@ class MonitorTask(Task[MonitorParameters, Patients, MonitorEncoder, Stays, Risks
         """Return the measures of alarms, if there is an outcome that they could come before."""
         if not (examples.outcomes == 1).any():
             return {}
-        own = model.parameters
-        return alarm_parts(Ward(examples, predicted, model.encoder.tick, own.silence), own.alarm_rate)
+        parameters = model.parameters
+        return alarm_parts(Ward(examples, predicted, model.encoder.tick, parameters.silence), parameters.alarm_rate)
 
     def better(self, measure: str) -> Better:
         if measure.startswith("sensitivity"):
@@ -246,47 +247,53 @@ class MonitorTask(Task[MonitorParameters, Patients, MonitorEncoder, Stays, Risks
         return int(examples.judged.sum()), of
 
     def protocol(self, model: Monitor, examples: Stays) -> str:
-        own = model.parameters
-        until = "" if own.until is None else f" of the first {own.until:g} hours"
-        if own.window is None:
-            said = f'"{own.outcome}" told after the last measurement{until} of each patient'
+        parameters = model.parameters
+        until = "" if parameters.until is None else f" of the first {parameters.until:g} hours"
+        if parameters.window is None:
+            said = f'"{parameters.outcome}" predicted after the last measurement{until} of each patient'
         else:
-            said = f'"{own.outcome}" within {own.window:g} hours told at every {model.encoder.tick:g} hours{until}'
-        return f"{said}; alarms counted with {own.silence:g} hours of silence after each"
+            said = (
+                f'"{parameters.outcome}" within {parameters.window:g} hours, predicted at every '
+                f"{model.encoder.tick:g} hours{until}"
+            )
+        return f"{said}; alarms counted with {parameters.silence:g} hours of silence after each"
 
     def details(self, model: Monitor, examples: Stays, predicted: Mapping[str, Risks]) -> Mapping[str, Any]:
         hours = np.arange(1, 49) * max(model.encoder.tick, 1.0)
         hours = hours[hours <= max(model.encoder.longest, hours[0]) + 1]
         found = intervals(units_of(examples, predicted["model"]), seed=model.parameters.seed)
         return {
-            "95 % intervals, patients drawn again": {name: list(own) for name, own in found.items()},
+            "95 % intervals, patients drawn again": {name: list(value) for name, value in found.items()},
             "AUROC by hour": {
                 name: {
                     f"{hour:g}": round(value, 4)
-                    for hour, value in zip(hours.tolist(), hourly_auroc(examples, own, hours).tolist(), strict=True)
+                    for hour, value in zip(hours.tolist(), hourly_auroc(examples, item, hours).tolist(), strict=True)
                     if np.isfinite(value)
                 }
-                for name, own in predicted.items()
+                for name, item in predicted.items()
             },
         }
 
     def remarks(self, values: Mapping[str, Mapping[str, float]]) -> Sequence[str]:
         return (NOTICE,)
 
+    def step_unit(self, model: Monitor) -> StepUnit:
+        return StepUnit("times of measurement")
+
     def settings(self, model: Monitor) -> Mapping[str, Any]:
-        own = model.encoder
+        encoder = model.encoder
         return {
-            "hours between steps": own.tick,
-            "times are": own.reading.clock.words or "rows",
-            "threshold of alarms": f"{own.threshold:.4g}",
-            "calibration": f"slope {own.calibration.slope:.3g}, shift {own.calibration.shift:.3g}",
+            "hours between steps": encoder.tick,
+            "times are": encoder.reading.clock.words or "rows",
+            "threshold of alarms": f"{encoder.threshold:.4g}",
+            "calibration": f"slope {encoder.calibration.slope:.3g}, shift {encoder.calibration.shift:.3g}",
         }
 
     def facts(self, model: Monitor, parts: Held[Patients], examples: Held[Stays]) -> Iterable[tuple[str, str]]:
-        for name, own in parts.named().items():
-            if own is not None:
-                came = int((own.outcomes == 1).sum()) if own.outcomes is not None else 0
-                yield name, f"{len(own):,} patients, {came:,} with the outcome, {len(own.hours):,} measurements"
+        for name, value in parts.named().items():
+            if value is not None:
+                came = int((value.outcomes == 1).sum()) if value.outcomes is not None else 0
+                yield name, f"{len(value):,} patients, {came:,} with the outcome, {len(value.hours):,} measurements"
         names = model.encoder.variables
         yield "variables", f"{len(names)}: {', '.join(names[:40])}{', ...' * (len(names) > 40)}"
         counts = parts.train.impossible
@@ -295,8 +302,8 @@ class MonitorTask(Task[MonitorParameters, Patients, MonitorEncoder, Stays, Risks
         units = [
             f"{name} in {unit}"
             for place, name in enumerate(parts.train.variables)
-            if (own := parts.train.values[parts.train.codes == place]).size
-            and (unit := unit_of(name, float(np.median(own))))
+            if (values := parts.train.values[parts.train.codes == place]).size
+            and (unit := unit_of(name, float(np.median(values))))
         ]
         if units:
             yield "units, as the values look", ", ".join(units)
@@ -308,21 +315,21 @@ class MonitorTask(Task[MonitorParameters, Patients, MonitorEncoder, Stays, Risks
         return monitor_panels(model, records, examples, predicted)
 
     def answers(self, model: Monitor, records: Patients) -> Iterator[Mapping[str, Any]]:
-        yield from self.told(model, records)
+        yield from self.answers_of(model, records)
 
-    def told(self, model: Monitor, records: Patients, *, hourly: bool = False) -> Iterator[dict[str, Any]]:
+    def answers_of(self, model: Monitor, records: Patients, *, hourly: bool = False) -> Iterator[dict[str, Any]]:
         """Yield the risk of each patient after the last measurement, and at every hour if that is asked for."""
         stays = self.encode(model, records)
         risks = self.predict(model, stays)
         threshold = model.encoder.threshold
         for row, name in enumerate(records.ids):
-            own = slice(int(stays.bounds[row]), int(stays.bounds[row + 1]))
-            found = answer(name, float(stays.hours[own][-1]), float(risks[own][-1]), threshold)
+            held = slice(int(stays.bounds[row]), int(stays.bounds[row + 1]))
+            found = answer(name, float(stays.hours[held][-1]), float(risks[held][-1]), threshold)
             if hourly:
-                ticks = on_ticks(stays.hours[own], model.encoder.tick)
+                ticks = on_ticks(stays.hours[held], model.encoder.tick)
                 found["by_hour"] = [
                     [float(hour), float(risk)]
-                    for hour, risk in zip(stays.hours[own][ticks], risks[own][ticks], strict=True)
+                    for hour, risk in zip(stays.hours[held][ticks], risks[held][ticks], strict=True)
                 ]
             yield found
 
@@ -330,10 +337,13 @@ class MonitorTask(Task[MonitorParameters, Patients, MonitorEncoder, Stays, Risks
         from ostinato.tasks.base.lines import columns_of, is_table
 
         if not is_table(source) and not isinstance(source, (Patients, tuple)):
-            own = model.encoder.reading
-            names = [name for name in (own.id, own.time, own.variable, own.value) if name]
+            reading = model.encoder.reading
+            names = [name for name in (reading.id, reading.time, reading.variable, reading.value) if name]
             source = columns_of(
-                source, names, "measurements", also=[] if own.variable else [*model.encoder.variables, *own.levels]
+                source,
+                names,
+                "measurements",
+                also=[] if reading.variable else [*model.encoder.variables, *reading.levels],
             )
         yield self.read(model.parameters, source, reading_of(model), labelled=False)
 

@@ -29,17 +29,17 @@ class NoteShares:
         """Count."""
         sums, steps = np.zeros(train.notes), 0
         for place in range(len(train)):
-            own = train.frames(place)
-            sums, steps = sums + own.sum(0), steps + len(own)
+            found = train.frames(place)
+            sums, steps = sums + found.sum(0), steps + len(found)
         return cls((sums + 0.01) / (steps + 1.0))
 
     def predict(self, examples: Examples) -> Judged:
         """Return what it says of each step."""
         rows = []
         for place in range(len(examples)):
-            own = examples.frames(place)
+            found = examples.frames(place)
             rows.append(
-                (_bits(own, np.broadcast_to(self.shares, own.shape)), note_counts(_most(self.shares, own), own))
+                (_bits(found, np.broadcast_to(self.shares, found.shape)), note_counts(_most(self.shares, found), found))
             )
         return joined(rows)
 
@@ -60,26 +60,26 @@ class LastAgain:
         """Count."""
         repeats, steps = 0, 0
         for place in range(len(train)):
-            own = train.frames(place)
-            repeats, steps = repeats + int((own[1:] == own[:-1]).all(1).sum()), steps + max(len(own) - 1, 0)
+            found = train.frames(place)
+            repeats, steps = repeats + int((found[1:] == found[:-1]).all(1).sum()), steps + max(len(found) - 1, 0)
         return cls((repeats + 1.0) / (steps + 2.0), NoteShares.fit(train))
 
     def predict(self, examples: Examples) -> Judged:
         """Return what it says of each step."""
         rows = []
         for place in range(len(examples)):
-            own = examples.frames(place)
-            best = np.concatenate([np.zeros_like(own[:1]), own[:-1]])
-            chances = np.exp(-_bits(own, np.broadcast_to(self.shares.shares, own.shape)))
-            mixed = (1.0 - self.repeated) * chances + self.repeated * (own == best).all(1)
-            mixed[:1] = chances[:1]
-            rows.append((-np.log(np.maximum(mixed, 1e-300)), note_counts(best, own)))
+            found = examples.frames(place)
+            best = np.concatenate([np.zeros_like(found[:1]), found[:-1]])
+            probabilities = np.exp(-_bits(found, np.broadcast_to(self.shares.shares, found.shape)))
+            mixed = (1.0 - self.repeated) * probabilities + self.repeated * (found == best).all(1)
+            mixed[:1] = probabilities[:1]
+            rows.append((-np.log(np.maximum(mixed, 1e-300)), note_counts(best, found)))
         return joined(rows)
 
 
 @dataclass(frozen=True)
 class NoteChains:
-    """Each note by itself, by whether it sounded in the step before: chances `(notes,)` at first, after, without."""
+    """Each note by itself, by whether it sounded before: probabilities `(notes,)` at first, after, without."""
 
     first: Floats
     after: Floats
@@ -90,9 +90,9 @@ class NoteChains:
         """Count."""
         counts = np.zeros((3, 2, train.notes))
         for place in range(len(train)):
-            own = train.frames(place)
-            counts[0] += [own[:1].sum(0), np.full(train.notes, len(own[:1]))]
-            before, now = own[:-1], own[1:]
+            held = train.frames(place)
+            counts[0] += [held[:1].sum(0), np.full(train.notes, len(held[:1]))]
+            before, now = held[:-1], held[1:]
             counts[1] += [(before & now).sum(0), before.sum(0)]
             counts[2] += [(~before & now).sum(0), (~before).sum(0)]
         # a note that was never heard is as the others are in the mean
@@ -100,7 +100,7 @@ class NoteChains:
         found = (counts[:, 0] + usual[:, None]) / (counts[:, 1] + 1.0)
         return cls(found[0], found[1], found[2])
 
-    def chances(self, frames: NDArray[np.bool_]) -> Floats:
+    def probabilities(self, frames: NDArray[np.bool_]) -> Floats:
         """Return the chance of each note in each step of a piece, `(steps, notes)`."""
         found = np.empty(frames.shape)
         found[:1] = self.first
@@ -111,9 +111,9 @@ class NoteChains:
         """Return what it says of each step."""
         rows = []
         for place in range(len(examples)):
-            own = examples.frames(place)
-            chances = self.chances(own)
-            rows.append((_bits(own, chances), note_counts(chances > 0.5, own)))
+            found = examples.frames(place)
+            probabilities = self.probabilities(found)
+            rows.append((_bits(found, probabilities), note_counts(probabilities > 0.5, found)))
         return joined(rows)
 
 
@@ -139,19 +139,19 @@ class ChordGrams:
     def predict(self, examples: Examples) -> Judged:
         """Return what it says of each step."""
         parts = np.split(self.steps, np.cumsum(self.lengths)[:-1])
-        grams = Grams([_chords(own) for own in parts], _CHORDS)
+        grams = Grams([_chords(part) for part in parts], _CHORDS)
         rows = []
         for place in range(len(examples)):
             deadline().check()
-            own, chords = examples.frames(place), _chords(examples.steps[place])
-            base = np.exp(-_bits(own, self.chains.chances(own)))
-            losses, best = np.empty(len(own)), np.zeros_like(own)
+            found, chords = examples.frames(place), _chords(examples.steps[place])
+            base = np.exp(-_bits(found, self.chains.probabilities(found)))
+            losses, best = np.empty(len(found)), np.zeros_like(found)
             for step, chord in enumerate(chords):
                 before = chords[max(0, step - _CHORDS + 1) : step]
                 losses[step] = -np.log(max(grams.chance(before, chord, base[step]), 1e-300))
                 follows = grams.best(before) or b""
                 best[step] = np.unpackbits(np.frombuffer(follows, np.uint8), count=examples.notes) if follows else 0
-            rows.append((losses, note_counts(best, own)))
+            rows.append((losses, note_counts(best, found)))
         return joined(rows)
 
 
@@ -183,11 +183,11 @@ class EventGrams:
     def predict(self, examples: Examples) -> Judged:
         """Return what it says of each event."""
         parts = np.split(self.steps, np.cumsum(self.lengths)[:-1])
-        grams = Grams([own.tolist() for own in parts], self.order)
+        grams = Grams([part.tolist() for part in parts], self.order)
         rows = []
-        for own in examples.steps:
+        for each in examples.steps:
             deadline().check()
-            tokens = own.tolist()
+            tokens = each.tolist()
             losses, right = np.empty(len(tokens)), np.zeros(len(tokens))
             for step, token in enumerate(tokens):
                 before = tokens[max(0, step - self.order + 1) : step]
@@ -216,12 +216,12 @@ TYPES: tuple[type[Any], ...] = (NoteShares, LastAgain, NoteChains, ChordGrams, E
 
 
 def _chords(steps: NDArray[Any]) -> list[bytes]:
-    return [own.tobytes() for own in steps]
+    return [step.tobytes() for step in steps]
 
 
-def _bits(frames: NDArray[np.bool_], chances: Floats) -> Floats:
+def _bits(frames: NDArray[np.bool_], probabilities: Floats) -> Floats:
     """Return the loss of frames whose notes are drawn each by itself, `(steps,)`."""
-    found: Floats = -np.log(np.where(frames, chances, 1.0 - chances)).sum(1)
+    found: Floats = -np.log(np.where(frames, probabilities, 1.0 - probabilities)).sum(1)
     return found
 
 

@@ -65,7 +65,7 @@ class MusicBatches:
         self.long = [long[i : i + batch_size] for i in range(0, len(long), batch_size)]
 
     def __len__(self) -> int:
-        return math.ceil(len(self.short) / self.size) + sum(self._pieces(own) for own in self.long)
+        return math.ceil(len(self.short) / self.size) + sum(self._pieces(each) for each in self.long)
 
     def _pieces(self, group: list[int]) -> int:
         return math.ceil(max(self.examples.lengths[i] for i in group) / self.steps)
@@ -98,12 +98,12 @@ class MusicBatches:
         return int(rng.integers(-down, up + 1))
 
     def _frames(self, group: list[int], shifts: list[int]) -> Iterator[Batch]:
-        own = [np.roll(self.examples.frames(i), shift, 1) for i, shift in zip(group, shifts, strict=True)]
+        found = [np.roll(self.examples.frames(i), shift, 1) for i, shift in zip(group, shifts, strict=True)]
         told = [
             condition_rows(self.encoder, 0, len(frames), int(self.examples.bars[i]), self._key(i, shift))
-            for i, shift, frames in zip(group, shifts, own, strict=True)
+            for i, shift, frames in zip(group, shifts, found, strict=True)
         ]
-        inputs, frames, real = padded_frames(own, told)
+        inputs, frames, real = padded_frames(found, told)
         for start in range(0, len(frames), self.steps):
             part = slice(start, start + self.steps)
             yield Batch(FrameBatch(inputs[part], frames[part], real[part]), continues=start > 0)
@@ -113,9 +113,9 @@ class MusicBatches:
 
     def _events(self, group: list[int], shifts: list[int]) -> Iterator[Batch]:
         code = self.encoder.code
-        own = [code.transposed(self.examples.steps[i], shift) for i, shift in zip(group, shifts, strict=True)]  # type: ignore[arg-type]
-        targets = torch.full((max(map(len, own)), len(own)), -100)
-        for row, piece in enumerate(own):
+        found = [code.transposed(self.examples.steps[i], shift) for i, shift in zip(group, shifts, strict=True)]  # type: ignore[arg-type]
+        targets = torch.full((max(map(len, found)), len(found)), -100)
+        for row, piece in enumerate(found):
             targets[: len(piece), row] = torch.from_numpy(piece.astype(np.int64))
         tokens = torch.full_like(targets, code.begin)
         tokens[1:] = targets[:-1].clamp(min=0)
@@ -124,13 +124,13 @@ class MusicBatches:
             yield Batch(EventBatch(tokens[part], targets[part]), continues=start > 0)
 
 
-def padded_frames(own: list[NDArray[np.bool_]], told: list[NDArray[np.float32]]) -> tuple[Tensor, Tensor, Tensor]:
+def padded_frames(given: list[NDArray[np.bool_]], told: list[NDArray[np.float32]]) -> tuple[Tensor, Tensor, Tensor]:
     """Return pieces of frames as one batch: inputs, frames and where there are steps; see `FrameBatch`."""
-    steps, notes = max(map(len, own)), own[0].shape[1]
-    frames = torch.zeros(steps, len(own), notes)
-    inputs = torch.zeros(steps, len(own), notes + 1 + told[0].shape[1])
-    real = torch.zeros(steps, len(own), dtype=torch.bool)
-    for row, (piece, conditions) in enumerate(zip(own, told, strict=True)):
+    steps, notes = max(map(len, given)), given[0].shape[1]
+    frames = torch.zeros(steps, len(given), notes)
+    inputs = torch.zeros(steps, len(given), notes + 1 + told[0].shape[1])
+    real = torch.zeros(steps, len(given), dtype=torch.bool)
+    for row, (piece, conditions) in enumerate(zip(given, told, strict=True)):
         frames[: len(piece), row] = torch.from_numpy(piece.astype(np.float32))
         inputs[: len(piece), row, notes + 1 :] = torch.from_numpy(conditions)
         real[: len(piece), row] = True

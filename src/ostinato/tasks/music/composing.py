@@ -112,7 +112,7 @@ class _Writing:
             self.losses += self.network.head.losses(features[0], frames.float()).double()
             rows = self._continued()
             if rows is not None:
-                frames, state = frames[rows], map_state(lambda own, rows=rows: own[rows], state)
+                frames, state = frames[rows], map_state(lambda each, rows=rows: each[rows], state)
                 self.losses = self.losses[rows]
             self.drawn.append(frames)
             self.from_.append(torch.arange(self.rows) if rows is None else rows)
@@ -126,7 +126,7 @@ class _Writing:
             return torch.from_numpy(opening[step]).expand(self.rows, -1).clone()
         rule = Rule.none(self.rows, self.network.notes, self.plan.most)
         if voice is not None and step < len(voice.notes) and allowed is not None:
-            must, may = (torch.from_numpy(own[step]).expand(self.rows, -1) for own in (voice.notes, allowed))
+            must, may = (torch.from_numpy(each[step]).expand(self.rows, -1) for each in (voice.notes, allowed))
             rule = Rule(must, may, self.plan.most)
         frames, weight = self.network.head.draw(features, self.sampling, rule, self.generator)
         if voice is not None:
@@ -155,8 +155,8 @@ class _Writing:
     def _chosen(self) -> tuple[Frames, NDArray[np.float64]]:
         """Return one draft of each piece, drawn by its weight, from its end back to its beginning."""
         shares = self.weights.softmax(-1)
-        own = torch.multinomial(shares, 1, generator=self.generator)[:, 0]
-        rows = own + torch.arange(self.plan.count) * self.plan.drafts
+        multinomial = torch.multinomial(shares, 1, generator=self.generator)[:, 0]
+        rows = multinomial + torch.arange(self.plan.count) * self.plan.drafts
         nats = self.losses[rows] / max(self.plan.steps, 1)
         found = []
         for frames, before in zip(reversed(self.drawn), reversed(self.from_), strict=True):

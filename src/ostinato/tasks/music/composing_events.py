@@ -80,7 +80,7 @@ class _Writing:
         self._take(token)
         (self.held.add if token < 128 else self.held.discard)(pitch)
         if token < 128:
-            for other in [own for own in self.sounding if not self._fits(own, pitch)]:
+            for other in [each for each in self.sounding if not self._fits(each, pitch)]:
                 self._take(128 + other)
 
     def _fits(self, note: int, given: int) -> bool:
@@ -96,7 +96,7 @@ class _Writing:
         if self.here < _AT_A_TIME:
             allowed[256 + code.shifts :] = True
             for pitch in range(self.range[0], self.range[1] + 1):
-                allowed[pitch] = pitch not in self.held and all(self._fits(pitch, own) for own in self.held)
+                allowed[pitch] = pitch not in self.held and all(self._fits(pitch, each) for each in self.held)
             for pitch in self.sounding - self.held:
                 allowed[128 + pitch] = True
         return int(draw_choice(scores.masked_fill(~allowed, _NEVER)[None], self.sampling, self.generator)[0])

@@ -45,11 +45,12 @@ class Composition:
     @property
     def piece(self) -> Piece:
         """All tracks as one."""
-        first, own = self.tracks[0], self.tracks
+        first, tracks = self.tracks[0], self.tracks
         start, duration, pitch, velocity = (
-            np.concatenate([getattr(one, name) for one in own]) for name in ("start", "duration", "pitch", "velocity")
+            np.concatenate([getattr(one, name) for one in tracks])
+            for name in ("start", "duration", "pitch", "velocity")
         )
-        length = max(one.length for one in own)
+        length = max(one.length for one in tracks)
         merged = Piece.sorted_by_time(first.name, start, duration, pitch, velocity, length)
         return replace(merged, tempo=first.tempo, metre=first.metre, sharps=first.sharps)
 
@@ -78,10 +79,10 @@ class Composition:
     @property
     def still(self) -> tuple[float, float]:
         """The longest time of what was written in which no note begins, from and until, in quarters."""
-        own = self.piece
-        times = np.unique(np.concatenate([own.start[own.start >= self.opening], [self.opening, own.length]]))
+        piece = self.piece
+        times = np.unique(np.concatenate([piece.start[piece.start >= self.opening], [self.opening, piece.length]]))
         if len(times) < 2:
-            return self.opening, own.length
+            return self.opening, piece.length
         longest = int(np.diff(times).argmax())
         return float(times[longest]), float(times[longest + 1])
 
@@ -96,21 +97,21 @@ class Composition:
 
     def __str__(self) -> str:
         """Return what there is to say of it as a sentence."""
-        own = self.piece
-        bars = own.length / own.bar
-        notes, counted = (f"{n:g} {word}{'' if n == 1 else 's'}" for n, word in ((len(own), "note"), (bars, "bar")))
+        piece = self.piece
+        bars = piece.length / piece.bar
+        notes, counted = (f"{n:g} {word}{'' if n == 1 else 's'}" for n, word in ((len(piece), "note"), (bars, "bar")))
         return (
-            f"{notes}, {counted}, {own.seconds:.3g} s, {self.nats:.2f} nats {_a(self.unit)}; longest run "
+            f"{notes}, {counted}, {piece.seconds:.3g} s, {self.nats:.2f} nats {_a(self.unit)}; longest run "
             f"as in training: {self.copied:g} quarters"
         )
 
     def plain(self) -> Mapping[str, Any]:
         """Return what there is to say of it as plain data."""
-        own = self.piece
+        piece = self.piece
         return {
-            "notes": len(own),
-            "quarters": round(own.length, 4),
-            "seconds": round(own.seconds, 2),
+            "notes": len(piece),
+            "quarters": round(piece.length, 4),
+            "seconds": round(piece.seconds, 2),
             "nats": round(self.nats, 4),
             "copied_quarters": self.copied,
             "repeated": round(self.repeated, 4),

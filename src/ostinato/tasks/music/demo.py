@@ -67,11 +67,11 @@ def _chord(rng: np.random.Generator, degree: int, tonic: int, before: Sequence[i
     for _ in range(40):
         bass = _near(rng, classes[0], _VOICES[3], before[3] if before else None)
         upper = [_near(rng, int(rng.choice(classes)), _VOICES[i], before[i] if before else None) for i in range(3)]
-        own = [*upper, bass]
-        wrong = 8.0 * (len({pitch % 12 for pitch in own}) < 3) + 20.0 * (sorted(own, reverse=True) != own)
-        moved = sum(abs(a - b) for a, b in zip(own, before, strict=True)) if before else 0
-        if (found := moved + wrong + _parallels(before, own)) < cost:
-            best, cost = own, found
+        held = [*upper, bass]
+        wrong = 8.0 * (len({pitch % 12 for pitch in held}) < 3) + 20.0 * (sorted(held, reverse=True) != held)
+        moved = sum(abs(a - b) for a, b in zip(held, before, strict=True)) if before else 0
+        if (found := moved + wrong + _parallels(before, held)) < cost:
+            best, cost = held, found
     return best
 
 
@@ -122,10 +122,10 @@ def run(out: Path) -> None:
         "harmony": ("Ode to Joy, harmonized", model.compose(harmonize=tune, temperature=0.7, strike=1.0)),
     }
     print()
-    for name, (words, own) in made.items():
-        own.save(out / f"{name}.mid")
-        draw(own, out / f"{name}.png", words)
-        print(f"{out / name}.mid, .png: {words}; longest run copied from the examples: {own.copied:g} quarters")
+    for name, (words, value) in made.items():
+        value.save(out / f"{name}.mid")
+        draw(value, out / f"{name}.png", words)
+        print(f"{out / name}.mid, .png: {words}; longest run copied from the examples: {value.copied:g} quarters")
     model.report(out / "report.html")
     remove_checkpoint(out)
     seconds = time.monotonic() - began

@@ -40,11 +40,11 @@ class Corpus:
         """Return the first pieces, as many as fit."""
         kept: list[Packed] = []
         for piece in pieces.pieces:
-            own = np.packbits(to_frames(piece, steps_per_quarter), axis=1)
-            if kept and sum(map(len, kept)) + len(own) > _KEPT:
+            found = np.packbits(to_frames(piece, steps_per_quarter), axis=1)
+            if kept and sum(map(len, kept)) + len(found) > _KEPT:
                 break
-            kept.append(own)
-        return cls(np.concatenate(kept), np.array([len(own) for own in kept], np.int64), steps_per_quarter)
+            kept.append(found)
+        return cls(np.concatenate(kept), np.array([len(each) for each in kept], np.int64), steps_per_quarter)
 
     def __post_init__(self) -> None:
         """Refuse parts that do not belong together, as in a file that was changed."""
@@ -61,7 +61,7 @@ class Corpus:
     def pieces(self) -> list[NDArray[np.bool_]]:
         """Return the frames of each piece, `(steps, 128)`."""
         ends = np.cumsum(self.lengths)[:-1]
-        return [np.unpackbits(own, axis=1).astype(bool) for own in np.split(self.frames, ends)]
+        return [np.unpackbits(each, axis=1).astype(bool) for each in np.split(self.frames, ends)]
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class MusicEncoder:
     def fit(cls, parameters: MusicParameters, train: Pieces) -> MusicEncoder:
         """Find out the range, the tempo and the metre of the training pieces."""
         steps = parameters.steps_per_quarter or STEPS[parameters.representation]
-        pitches = np.concatenate([own.pitch for own in train.pieces])
+        pitches = np.concatenate([piece.pitch for piece in train.pieces])
         if not len(pitches):
             raise DataError(f"{train.origin} has no note in its training part; give pieces with some")
         found = (int(pitches.min()), int(pitches.max()))
@@ -117,16 +117,16 @@ class MusicEncoder:
             raise DataError(
                 f'{train.origin} has no note of a piano, {low} to {high}; choose notes="found" (--notes found)'
             )
-        metres = [own.metre for own in train.pieces]
-        bars = min(max(_bar_steps(own, steps) for own in train.pieces), _LONGEST_BAR)
+        metres = [piece.metre for piece in train.pieces]
+        bars = min(max(_bar_steps(piece, steps) for piece in train.pieces), _LONGEST_BAR)
         frames = parameters.representation == "frames"
-        keys = [key_of(own) for own in train.pieces] if parameters.key else [0]
+        keys = [key_of(piece) for piece in train.pieces] if parameters.key else [0]
         corpus = Corpus.of(train, steps if frames else STEPS["frames"])
         most = int(np.unpackbits(corpus.frames, axis=1)[:, low : high + 1].sum(1).max(initial=1))
         return cls(
             parameters.representation, steps, low, high, max(found[0], low), min(found[1], high),
             bars if parameters.metre and frames else 0, parameters.key and frames,
-            float(np.median([own.tempo for own in train.pieces])), max(metres, key=metres.count),
+            float(np.median([piece.tempo for piece in train.pieces])), max(metres, key=metres.count),
             max(keys, key=keys.count), max(most, 1), corpus, _shares(train, steps, low, high) if frames else None,
         )  # fmt: skip
 
@@ -181,7 +181,7 @@ class Examples:
     @property
     def lengths(self) -> list[int]:
         """How many steps each piece has."""
-        return [len(own) for own in self.steps]
+        return [len(step) for step in self.steps]
 
     def frames(self, place: int) -> NDArray[np.bool_]:
         """Return the frames of a piece, `(steps, notes)`."""
@@ -190,7 +190,7 @@ class Examples:
 
 def say_left_out(encoder: MusicEncoder, records: Pieces) -> int:
     """Return how many notes of pieces are out of the model's range, with a warning if there are any."""
-    pitches = np.concatenate([np.zeros(0, np.int16), *(own.pitch for own in records.pieces)])
+    pitches = np.concatenate([np.zeros(0, np.int16), *(piece.pitch for piece in records.pieces)])
     count = int(((pitches < encoder.low) | (pitches > encoder.high)).sum())
     if not count:
         return 0
@@ -220,12 +220,12 @@ def encode(encoder: MusicEncoder, records: Pieces, *, said: bool = False) -> Exa
     ranges, bars, keys = [], [], []
     for piece in records.pieces:
         if encoder.kind == "frames":
-            own: NDArray[np.uint8] | NDArray[np.int32] = np.packbits(encoder.frames(piece), axis=1)
+            found: NDArray[np.uint8] | NDArray[np.int32] = np.packbits(encoder.frames(piece), axis=1)
         else:
-            own = encoder.code.encode(piece)
-        if not len(own):
+            found = encoder.code.encode(piece)
+        if not len(found):
             continue
-        steps.append(own)
+        steps.append(found)
         inside = piece.pitch[(piece.pitch >= encoder.low) & (piece.pitch <= encoder.high)]
         ranges.append((inside.min(), inside.max()) if len(inside) else (encoder.found_low, encoder.found_high))
         bars.append(_bar_steps(piece, encoder.steps_per_quarter))
@@ -255,6 +255,6 @@ def _bar_steps(piece: Piece, steps_per_quarter: int) -> int:
 def _shares(train: Pieces, steps: int, low: int, high: int) -> NDArray[np.float64]:
     sums, count = np.zeros(high - low + 1), 0
     for piece in train.pieces:
-        own = to_frames(piece, steps)[:, low : high + 1]
-        sums, count = sums + own.sum(0), count + len(own)
+        found = to_frames(piece, steps)[:, low : high + 1]
+        sums, count = sums + found.sum(0), count + len(found)
     return (sums + 0.01) / (count + 1.0)

@@ -88,7 +88,7 @@ class Composer(Estimator[MusicTask], MusicParameters):
             UsageError: what is asked for cannot be.
             DataError: a given piece cannot be read, or is out of the model's range.
         """
-        known = {own.name for own in fields(Request)}
+        known = {field.name for field in fields(Request)}
         for name in request:
             if name not in known:
                 raise UsageError(f"compose takes {', '.join(sorted(known))}, not {name}")

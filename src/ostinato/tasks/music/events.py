@@ -73,11 +73,11 @@ class EventCode:
     ) -> tuple[list[int], list[int]]:
         """Return when notes end and which: one that is struck again ends then."""
         order = np.lexsort((start, pitch))
-        ends, own = end[order].copy(), pitch[order]
-        same = own[:-1] == own[1:]
+        ends, found = end[order].copy(), pitch[order]
+        same = found[:-1] == found[1:]
         ends[:-1] = np.where(same, np.minimum(ends[:-1], start[order][1:]), ends[:-1])
         kept = ends > start[order]  # of two that begin at once, one is heard
-        return ends[kept].tolist(), own[kept].tolist()
+        return ends[kept].tolist(), found[kept].tolist()
 
     def _shifted(self, steps: int) -> list[int]:
         whole, rest = divmod(max(steps, 0), self.shifts)
@@ -114,8 +114,8 @@ class EventCode:
 
     def steps_of(self, tokens: Tokens) -> NDArray[np.int64]:
         """Return how many steps each event takes: those of shifts, none of others."""
-        own = np.asarray(tokens, np.int64)
-        return np.where((own >= 256) & (own < 256 + self.shifts), own - 255, 0)
+        array = np.asarray(tokens, np.int64)
+        return np.where((array >= 256) & (array < 256 + self.shifts), array - 255, 0)
 
     def transposed(self, tokens: Tokens, semitones: int) -> Tokens:
         """Return events whose notes are so many semitones higher."""

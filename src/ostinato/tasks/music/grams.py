@@ -32,25 +32,25 @@ class Grams:
                 for back in range(min(order - 1, place) + 1):
                     context = tuple(sequence[place - back : place])
                     self.counts[back].setdefault(context, Counter())[symbol] += 1
-        self.sums = [{context: own.total() for context, own in level.items()} for level in self.counts]
+        self.sums = [{context: value.total() for context, value in level.items()} for level in self.counts]
 
     def chance(self, before: Sequence[Hashable], symbol: Hashable, base: float) -> float:
         """Return the chance of a symbol after others; `base` is that by the distribution behind all of them."""
         found = base
         for back in range(min(self.order - 1, len(before)) + 1):
             context = tuple(before[len(before) - back :])
-            own = self.counts[back].get(context)
-            if own is None:
+            held = self.counts[back].get(context)
+            if held is None:
                 break
-            found = (own[symbol] + len(own) * found) / (self.sums[back][context] + len(own))
+            found = (held[symbol] + len(held) * found) / (self.sums[back][context] + len(held))
         return found
 
     def best(self, before: Sequence[Hashable]) -> Any:
         """Return what followed most often after the longest context that is known; `None` if nothing was counted."""
         found = None
         for back in range(min(self.order - 1, len(before)) + 1):
-            own = self.counts[back].get(tuple(before[len(before) - back :]))
-            if own is None:
+            held = self.counts[back].get(tuple(before[len(before) - back :]))
+            if held is None:
                 break
-            found = own.most_common(1)[0][0]
+            found = held.most_common(1)[0][0]
         return found

@@ -127,18 +127,19 @@ class NADEHead(nn.Module):
             must, may = rule.must[:, note], rule.may[:, note]
             left = rule.most - drawn.sum(1) - rule.must[:, note:].sum(1)
             may = may & ((left > 0) | must)
-            own = (draw_bits(score, sampling, generator) | must) & may
+            found = (draw_bits(score, sampling, generator) | must) & may
             weight = weight + functional.logsigmoid(score) * must + functional.logsigmoid(-score) * ~may
-            drawn[:, note] = own
-            hidden = hidden + own[:, None] * self.read[note]
+            drawn[:, note] = found
+            hidden = hidden + found[:, None] * self.read[note]
         return drawn, weight
 
 
 class VoicesHead(nn.Module):
     """The notes that sound, one after the other from the highest down, and then the end of the step.
 
-    A frame of k notes is k + 1 choices among the notes below the last one and the end; the product of their chances is
-    that of the frame. What was chosen is read by a sum of its embeddings, as NADE reads it, beside the last choice:
+    A frame of k notes is k + 1 choices among the notes below the last one and the end; the product of their
+    probabilities is that of the frame. What was chosen is read by a sum of its embeddings, as NADE reads it, beside the
+    last choice:
 
         a = relu(C features + sum of W_j over notes j chosen + L_last),  a' = a + relu(M a)
         p(next) = softmax(V a' + b), over notes below the last and the end

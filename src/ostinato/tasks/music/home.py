@@ -35,9 +35,9 @@ class Home:
     @classmethod
     def of(cls, corpus: Corpus) -> Home:
         """Return the key of most training pieces; a minor key and its relative major count as one."""
-        weights = np.stack([_weights(own) for own in corpus.pieces()])
-        keys = [key_of_weights(own) for own in weights]
-        signatures = np.array([sharps_of(own) for own in keys])
+        weights = np.stack([_weights(piece) for piece in corpus.pieces()])
+        keys = [key_of_weights(weight) for weight in weights]
+        signatures = np.array([sharps_of(key) for key in keys])
         found, counts = np.unique(signatures, return_counts=True)
         usual = weights[signatures == found[counts.argmax()]].sum(0)
         return cls(key_of_weights(usual), usual)
@@ -48,7 +48,7 @@ class Home:
             return 0
         shifts = sorted(range(-6, 6), key=abs)
         # a product, and not a correlation: the length of a rolled vector stays the same
-        fits = np.array([np.roll(weights, own) @ self.weights for own in shifts])
+        fits = np.array([np.roll(weights, shift) @ self.weights for shift in shifts])
         return shifts[int(np.argmax(fits >= fits.max() * (1 - _CLOSE)))]
 
 
@@ -69,7 +69,7 @@ def brought_home(piece: Piece, home: Home, key: int, encoder: MusicEncoder) -> P
     shift = (away + major_of(key) - major_of(home.key) + 6) % 12 - 6
     low, high = int(piece.pitch.min()), int(piece.pitch.max())
     for bounds in ((encoder.found_low, encoder.found_high), (encoder.low, encoder.high)):
-        for own in sorted((shift - 12, shift, shift + 12), key=abs):
-            if bounds[0] <= low + own and high + own <= bounds[1]:
-                return replace(piece.transposed(own), sharps=sharps_of(key))
+        for each in sorted((shift - 12, shift, shift + 12), key=abs):
+            if bounds[0] <= low + each and high + each <= bounds[1]:
+                return replace(piece.transposed(each), sharps=sharps_of(key))
     return None

@@ -35,9 +35,9 @@ def key_of_weights(weights: NDArray[np.float64]) -> int:
     """Return the key by how long each of the twelve notes of an octave sounds, `(12,)`, from C on."""
     if not weights.any():
         return 0
-    profiles = [np.roll(own, tonic) for own in (_MAJOR, _MINOR) for tonic in range(12)]
+    profiles = [np.roll(each, tonic) for each in (_MAJOR, _MINOR) for tonic in range(12)]
     with np.errstate(invalid="ignore"):
-        found = np.nan_to_num([np.corrcoef(weights, own)[0, 1] for own in profiles], nan=-1.0)
+        found = np.nan_to_num([np.corrcoef(weights, profile)[0, 1] for profile in profiles], nan=-1.0)
     return int(np.argmax(found))
 
 

@@ -39,8 +39,8 @@ def music_panels(model: Model[Any, Any], records: Pieces, predicted: Judged) -> 
     encoder = model.encoder
     steps = encoder.corpus.steps_per_quarter
     made = written(model, Request(quarters=_QUARTERS, count=_PIECES, seed=model.parameters.seed))
-    own = [to_frames(one.piece, steps) for one in made]
-    yield roll_panel("What it wrote", own[0], steps, note=f"from nothing; seed {model.parameters.seed}")
+    found = [to_frames(one.piece, steps) for one in made]
+    yield roll_panel("What it wrote", found[0], steps, note=f"from nothing; seed {model.parameters.seed}")
     if len(records):
         heard = to_frames(records.pieces[0], steps)
         yield roll_panel("What it was held to", heard, steps, note=f"the beginning of {records.pieces[0].name}")
@@ -49,9 +49,9 @@ def music_panels(model: Model[Any, Any], records: Pieces, predicted: Judged) -> 
         if len(opening):
             yield _continued(model, opening, steps)
     corpus = encoder.corpus.pieces()[:_COMPARED]
-    yield _classes(own, corpus)
-    yield _intervals(own, corpus)
-    yield _numbers(own, corpus, encoder, made)
+    yield _classes(found, corpus)
+    yield _intervals(found, corpus)
+    yield _numbers(found, corpus, encoder, made)
     yield Sample("How this was written", _how(made), "each piece by itself; ostinato compose writes more of them")
 
 
@@ -65,7 +65,7 @@ def roll_panel(title: str, frames: Frames, steps: int, *, given: Frames | None =
     values = np.where(other, -1.0, shown.astype(np.float64))[:, list(pitches)].T
     columns = tuple(str(step // steps + 1) if step % steps == 0 else "" for step in range(len(shown)))
     return Matrix(
-        title, tuple(note_name(own) for own in pitches), columns, tuple(map(tuple, values.tolist())), "note",
+        title, tuple(note_name(pitche) for pitche in pitches), columns, tuple(map(tuple, values.tolist())), "note",
         "quarter", note,
     )  # fmt: skip
 
@@ -92,8 +92,8 @@ def _surprise(predicted: Judged, unit: str) -> Table:
     return Table(f"Nats {unit}, by pieces", ("pieces", f"nats {unit}"), rows, f"{count:,} pieces that were held out")
 
 
-def _classes(own: list[Frames], corpus: list[Frames]) -> Table:
-    ours, theirs = _degrees(own), _degrees(corpus)
+def _classes(frames: list[Frames], corpus: list[Frames]) -> Table:
+    ours, theirs = _degrees(frames), _degrees(corpus)
     rows = tuple((name, 100 * float(a), 100 * float(b)) for name, a, b in zip(_DEGREES, ours, theirs, strict=True))
     return Table(
         "Notes of the scale", ("degree", "% of what it wrote", "% of training"), rows,
@@ -104,13 +104,13 @@ def _classes(own: list[Frames], corpus: list[Frames]) -> Table:
 
 def _degrees(pieces: list[Frames]) -> NDArray[np.float64]:
     """Return the share of each note of the octave from the tonic on, `(12,)`."""
-    shares = [(pitch_classes([own]), float(own.sum())) for own in pieces]
-    turned = [notes * np.roll(own, -major_of(key_of_weights(own))) for own, notes in shares]
+    shares = [(pitch_classes([piece]), float(piece.sum())) for piece in pieces]
+    turned = [notes * np.roll(value, -major_of(key_of_weights(value))) for value, notes in shares]
     return np.asarray(np.sum(turned, axis=0) / max(sum(notes for _, notes in shares), 1.0))
 
 
-def _intervals(own: list[Frames], corpus: list[Frames]) -> Table:
-    ours, theirs = intervals(own), intervals(corpus)
+def _intervals(frames: list[Frames], corpus: list[Frames]) -> Table:
+    ours, theirs = intervals(frames), intervals(corpus)
     rows = tuple((name, 100 * float(a), 100 * float(b)) for name, a, b in zip(INTERVALS, ours, theirs, strict=True))
     return Table(
         "Intervals of notes that sound together", ("interval", "% of what it wrote", "% of training"), rows,
@@ -118,7 +118,7 @@ def _intervals(own: list[Frames], corpus: list[Frames]) -> Table:
     )  # fmt: skip
 
 
-def _numbers(own: list[Frames], corpus: list[Frames], encoder: Any, made: list[Composition]) -> Table:
+def _numbers(frames: list[Frames], corpus: list[Frames], encoder: Any, made: list[Composition]) -> Table:
     """Return numbers of what was written, and where those of nine of ten training pieces lie."""
     run = max(1, _AGAIN * encoder.corpus.steps_per_quarter)
     measured: dict[str, Callable[[Frames], float]] = {
@@ -130,7 +130,7 @@ def _numbers(own: list[Frames], corpus: list[Frames], encoder: Any, made: list[C
     }  # fmt: skip
     rows: list[tuple[str | float, ...]] = []
     for name, measure in measured.items():
-        ours = float(np.mean([measure(piece) for piece in own]))
+        ours = float(np.mean([measure(piece) for piece in frames]))
         theirs = [measure(piece) for piece in corpus if len(piece)]
         rows.append((name, ours, *(float(np.quantile(theirs, share)) for share in (0.05, 0.5, 0.95))))
     copied = max(one.copied for one in made)
@@ -138,7 +138,7 @@ def _numbers(own: list[Frames], corpus: list[Frames], encoder: Any, made: list[C
     columns = ("", "what it wrote", "training, 5 %", "half", "95 %")
     return Table(
         "Beside the training pieces", columns, tuple(rows),
-        f"a mean over {len(own)} pieces that it wrote from nothing; a run in another key is a copy too",
+        f"a mean over {len(frames)} pieces that it wrote from nothing; a run in another key is a copy too",
     )  # fmt: skip
 
 

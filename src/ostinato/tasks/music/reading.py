@@ -48,10 +48,10 @@ class Judged:
 
 def joined(rows: list[tuple[Losses, NDArray[np.float64]]]) -> Judged:
     """Return what is known of each piece, losses `(steps,)` and counts `(steps, 4)`, as one."""
-    owners = np.repeat(np.arange(len(rows)), [len(own) for own, _ in rows])
-    counts = np.concatenate([own for _, own in rows])
-    first = np.concatenate([np.arange(len(own)) == 0 for own, _ in rows])
-    losses = np.concatenate([own for own, _ in rows])
+    owners = np.repeat(np.arange(len(rows)), [len(value) for value, _ in rows])
+    counts = np.concatenate([value for _, value in rows])
+    first = np.concatenate([np.arange(len(value)) == 0 for value, _ in rows])
+    losses = np.concatenate([value for value, _ in rows])
     return Judged(losses, counts[:, 0], counts[:, 1], counts[:, 2], owners, first, counts[:, 3] > 0)
 
 
@@ -68,12 +68,12 @@ def read_frames(network: FrameNetwork, encoder: MusicEncoder, examples: Examples
     generator = torch.Generator()
 
     def read(places: list[int]) -> list[tuple[Losses, NDArray[np.float64]]]:
-        own = [examples.frames(i) for i in places]
+        found = [examples.frames(i) for i in places]
         told = [
             condition_rows(encoder, 0, len(frames), int(examples.bars[i]), int(examples.keys[i]))
-            for i, frames in zip(places, own, strict=True)
+            for i, frames in zip(places, found, strict=True)
         ]
-        inputs, frames, _ = padded_frames(own, told)
+        inputs, frames, _ = padded_frames(found, told)
         losses, best, state = [], [], None
         for start in range(0, len(frames), _PIECE):
             part = slice(start, start + _PIECE)
@@ -84,7 +84,8 @@ def read_frames(network: FrameNetwork, encoder: MusicEncoder, examples: Examples
             best.append(drawn.view(*features.shape[:2], -1))
         every, answers = torch.cat(losses).double().numpy(), torch.cat(best).numpy()
         return [
-            (every[: len(piece), row], note_counts(answers[: len(piece), row], piece)) for row, piece in enumerate(own)
+            (every[: len(piece), row], note_counts(answers[: len(piece), row], piece))
+            for row, piece in enumerate(found)
         ]
 
     return joined(read_in_batches(examples.lengths, read, steps=_STEPS))
@@ -95,10 +96,10 @@ def read_events(network: EventNetwork, encoder: MusicEncoder, examples: Examples
     begin = encoder.code.begin
 
     def read(places: list[int]) -> list[tuple[Losses, NDArray[np.float64]]]:
-        own = [np.asarray(examples.steps[i], np.int64) for i in places]
-        tokens = torch.full((max(map(len, own)), len(own)), begin)
+        found = [np.asarray(examples.steps[i], np.int64) for i in places]
+        tokens = torch.full((max(map(len, found)), len(found)), begin)
         targets = torch.zeros_like(tokens)
-        for row, piece in enumerate(own):
+        for row, piece in enumerate(found):
             targets[: len(piece), row] = torch.from_numpy(piece)
         tokens[1:] = targets[:-1]
         losses, right, state = [], [], None
@@ -108,7 +109,7 @@ def read_events(network: EventNetwork, encoder: MusicEncoder, examples: Examples
             losses.append(-scores.double().log_softmax(-1).gather(-1, wanted[..., None])[..., 0])
             right.append(scores.argmax(-1) == wanted)
         every, hits = torch.cat(losses).numpy(), torch.cat(right).double().numpy()
-        return [(every[: len(piece), row], event_counts(hits[: len(piece), row])) for row, piece in enumerate(own)]
+        return [(every[: len(piece), row], event_counts(hits[: len(piece), row])) for row, piece in enumerate(found)]
 
     return joined(read_in_batches(examples.lengths, read, steps=_STEPS))
 
@@ -129,7 +130,7 @@ def measures(judged: Judged, kind: str) -> dict[str, float]:
     if kind == "frames":
         sums = _sums(judged)
         both = {FRAME_ACCURACY: sums, AT_CHANGES: sums[judged.changes]}
-        return {NATS: loss, **{name: float(_accuracy(own.sum(0, keepdims=True))[0]) for name, own in both.items()}}
+        return {NATS: loss, **{name: float(_accuracy(value.sum(0, keepdims=True))[0]) for name, value in both.items()}}
     return {"nats": loss, "perplexity": perplexity(loss), "accuracy": float(judged.hits.mean())}
 
 
@@ -143,7 +144,7 @@ def piece_units(judged: Judged, kind: str) -> Units:
         changed = Sums(sums_of(counts * judged.changes[:, None], judged.owners, count), _accuracy)
         return Units(count, "pieces", {NATS: nats, FRAME_ACCURACY: sums, AT_CHANGES: changed})
     both = sums_of(np.stack([judged.losses, np.ones_like(judged.losses)], -1), judged.owners, count)
-    perplexities = Sums(both, lambda own: np.exp(own[:, 0] / own[:, 1]))
+    perplexities = Sums(both, lambda each: np.exp(each[:, 0] / each[:, 1]))
     accuracy = _weighed(judged.hits, judged.owners, count)
     return Units(count, "pieces", {"nats": nats, "perplexity": perplexities, "accuracy": accuracy})
 

@@ -22,7 +22,7 @@ _TRANSPOSED = range(-6, 6)
 
 def pitch_classes(pieces: Iterable[Frames]) -> Floats:
     """Return the share of each of the twelve notes of an octave, `(12,)`, by how long they sound."""
-    counts = sum((own.sum(0) for own in pieces), np.zeros(128))
+    counts = sum((piece.sum(0) for piece in pieces), np.zeros(128))
     found = np.bincount(np.arange(128) % 12, counts, 12)
     return np.asarray(found / max(found.sum(), 1.0))
 
@@ -30,8 +30,8 @@ def pitch_classes(pieces: Iterable[Frames]) -> Floats:
 def intervals(pieces: Iterable[Frames]) -> Floats:
     """Return the share of each interval, within the octave, among pairs of notes that sound together, `(12,)`."""
     found = np.zeros(12)
-    for own in pieces:
-        found += _pairs(own)
+    for piece in pieces:
+        found += _pairs(piece)
     return np.asarray(found / max(found.sum(), 1.0))
 
 
@@ -94,8 +94,8 @@ def longest_copy(frames: Frames, corpus: Sequence[Frames], *, transposed: bool =
     if not len(frames) or not len(corpus):
         return Copied(0)
     # a step between pieces, so that no run goes on from one into the next
-    rows = np.concatenate([np.concatenate([own, np.zeros((1, 128), bool)]) for own in corpus])
-    owners = np.repeat(np.arange(len(corpus)), [len(own) + 1 for own in corpus])
+    rows = np.concatenate([np.concatenate([corpu, np.zeros((1, 128), bool)]) for corpu in corpus])
+    owners = np.repeat(np.arange(len(corpus)), [len(corpu) + 1 for corpu in corpus])
     names = _names(rows)
     order = np.argsort(names, kind="stable")
     order = order[np.asarray(rows.any(1))[order]]  # silence is not looked for
@@ -114,11 +114,11 @@ def _names(frames: Frames) -> NDArray[np.uint64]:
     return np.asarray(words[:, 0] * first ^ (words[:, 1] + first) * second, np.uint64)
 
 
-def _longest(own: NDArray[np.uint64], others: NDArray[np.uint64], order: NDArray[np.int64]) -> tuple[int, int, int]:
+def _longest(given: NDArray[np.uint64], others: NDArray[np.uint64], order: NDArray[np.int64]) -> tuple[int, int, int]:
     """Return the length of the longest common run, and where it ends in both; `order` sorts those of others."""
-    first, last = (np.searchsorted(others[order], own, side) for side in ("left", "right"))
+    first, last = (np.searchsorted(others[order], given, side) for side in ("left", "right"))
     best, before, run = (0, 0, 0), order[:0], np.zeros(len(others) + 1, np.int64)
-    for step in range(len(own)):
+    for step in range(len(given)):
         here = order[first[step] : last[step]]
         lengths = run[here] + 1  # those that ended one step before, at the place before
         run[before + 1] = 0

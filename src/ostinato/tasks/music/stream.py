@@ -230,6 +230,6 @@ def _notes(row: Any) -> list[int]:
             raise StreamRowError(f'"{given[:40]}" are no notes; expected numbers such as 60 64 67')
         return [int(word) for word in words]
     whole = isinstance(given, Sequence) or (isinstance(given, np.ndarray) and given.ndim == 1)
-    if not whole or any(isinstance(own, bool) or not isinstance(own, (int, np.integer)) for own in given):  # type: ignore[union-attr]
+    if not whole or any(isinstance(each, bool) or not isinstance(each, (int, np.integer)) for each in given):  # type: ignore[union-attr]
         raise StreamRowError('it has no notes; expected a list such as [60, 64, 67], or {"notes": [60, 64, 67]}')
-    return [int(own) for own in given]  # type: ignore[union-attr]
+    return [int(each) for each in given]  # type: ignore[union-attr]

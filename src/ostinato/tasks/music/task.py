@@ -12,6 +12,7 @@ from torch import nn
 from ostinato.data.music import Piece, Pieces, note_name, read_music
 from ostinato.errors import DataError, UsageError
 from ostinato.tasks.base.holding_out import Held, Shares, content_keys, drawn_groups, percent
+from ostinato.tasks.base.steps import StepUnit
 from ostinato.tasks.base.suited import Suited
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Baselines, Model, Task
@@ -71,14 +72,14 @@ class MusicTask(Task[MusicParameters, Pieces, MusicEncoder, Examples, Judged]):
         asked = [shares.validation, shares.test]
         known = [records.part(name) if records.divided else records[:0] for name in ("validation", "test")]
         # what the source does not have, and is asked for, is drawn
-        drawn = [0.0 if len(part) else own for part, own in zip(known, asked, strict=True)]
+        drawn = [0.0 if len(part) else value for part, value in zip(known, asked, strict=True)]
         free = [i for i, part in enumerate(records.parts) if part not in ("validation", "test")]
         rest = records[free] if records.divided else records
-        train, *parts = (rest[own] for own in _drawn(rest, drawn, parameters.seed))
+        train, *parts = (rest[each] for each in _drawn(rest, drawn, parameters.seed))
         if not len(train):
             raise DataError(f"{records.origin} leaves no piece to train on; give more, or hold less of it out")
         validation, test = (
-            (had if len(had) else own) if share else None for had, own, share in zip(known, parts, asked, strict=True)
+            (had if len(had) else part) if share else None for had, part, share in zip(known, parts, asked, strict=True)
         )
         words = f"{percent(shares.test)} of the pieces, drawn at random"
         return Held(train, validation, test, f"the test part of {records.origin}" if len(known[1]) else words)
@@ -97,9 +98,9 @@ class MusicTask(Task[MusicParameters, Pieces, MusicEncoder, Examples, Judged]):
         return super().config(parameters, train)
 
     def steps_an_epoch(self, parameters: MusicParameters, train: Pieces) -> int:
-        quarters = sum(own.length for own in train.pieces)
+        quarters = sum(piece.length for piece in train.pieces)
         if parameters.representation == "events":
-            steps = sum(3 * len(own) for own in train.pieces) + quarters * _EVENTS_A_QUARTER
+            steps = sum(3 * len(piece) for piece in train.pieces) + quarters * _EVENTS_A_QUARTER
         else:
             steps = quarters * (parameters.steps_per_quarter or STEPS["frames"])
         return max(1, math.ceil(steps / _A_STEP))
@@ -114,12 +115,12 @@ class MusicTask(Task[MusicParameters, Pieces, MusicEncoder, Examples, Judged]):
         return encode(model.encoder, records)
 
     def batches(self, model: Composing, examples: Examples, *, training: bool) -> BatchSource | None:
-        own = model.parameters
+        parameters = model.parameters
         if not len(examples):
             return None
         return MusicBatches(
-            model.encoder, examples, batch_size=own.batch_size, steps=own.steps,
-            transpose=own.transpose if training else 0, shuffle=training, seed=own.seed,
+            model.encoder, examples, batch_size=parameters.batch_size, steps=parameters.steps,
+            transpose=parameters.transpose if training else 0, shuffle=training, seed=parameters.seed,
         )  # fmt: skip
 
     def objective(self, model: Composing, train: Examples) -> Objective:
@@ -154,26 +155,33 @@ class MusicTask(Task[MusicParameters, Pieces, MusicEncoder, Examples, Judged]):
 
     def details(self, model: Composing, examples: Examples, predicted: Mapping[str, Judged]) -> Mapping[str, Any]:
         """Return the losses without each piece's first step, as some papers count them."""
-        found = {name: own.losses[~own.first] for name, own in predicted.items()}
+        found = {name: value.losses[~value.first] for name, value in predicted.items()}
         lost = {"notes left out": examples.left_out} if examples.left_out else {}
-        return {"without first steps": {name: float(own.mean()) for name, own in found.items() if len(own)}, **lost}
+        return {
+            "without first steps": {name: float(value.mean()) for name, value in found.items() if len(value)},
+            **lost,
+        }
+
+    def step_unit(self, model: Composing) -> StepUnit:
+        own = model.encoder
+        return StepUnit("events" if own.kind == "events" else f"steps of 1/{own.steps_per_quarter} quarter")
 
     def settings(self, model: Composing) -> Mapping[str, Any]:
-        own = model.encoder
-        found: dict[str, Any] = {"steps_per_quarter": own.steps_per_quarter}
-        if own.kind == "frames":
-            found["notes"] = f"{own.notes}, {note_name(own.low)} to {note_name(own.high)}"
+        encoder = model.encoder
+        found: dict[str, Any] = {"steps_per_quarter": encoder.steps_per_quarter}
+        if encoder.kind == "frames":
+            found["notes"] = f"{encoder.notes}, {note_name(encoder.low)} to {note_name(encoder.high)}"
         return found
 
     def facts(self, model: Composing, parts: Held[Pieces], examples: Held[Examples]) -> Iterable[tuple[str, str]]:
-        own = model.encoder
+        encoder = model.encoder
         named = {name: part for name, part in examples.named().items() if part is not None}
         yield "pieces", ", ".join(f"{name} {len(part):,}" for name, part in named.items())
-        yield own.kind, ", ".join(f"{name} {sum(part.lengths):,}" for name, part in named.items())
-        yield "grid", f"{own.steps_per_quarter} steps a quarter; notes begin and end at the nearest"
+        yield encoder.kind, ", ".join(f"{name} {sum(part.lengths):,}" for name, part in named.items())
+        yield "grid", f"{encoder.steps_per_quarter} steps a quarter; notes begin and end at the nearest"
         yield (
             "notes of training",
-            f"{note_name(own.found_low)} to {note_name(own.found_high)}, {own.most} at a time at most",
+            f"{note_name(encoder.found_low)} to {note_name(encoder.found_high)}, {encoder.most} at a time at most",
         )
 
     def panels(self, model: Composing, records: Pieces, examples: Examples, predicted: Judged) -> Iterable[Panel]:
@@ -209,8 +217,8 @@ def _content(piece: Piece) -> tuple[Any, ...]:
 
 def _drawn(records: Pieces, shares: list[float], seed: int) -> list[Any]:
     """Return the rows of the training part, and of the others, by their shares."""
-    asked = [_at_least_one(len(records), own) for own in shares]
-    return list(drawn_groups(content_keys(_content(own) for own in records.pieces), asked, seed))
+    asked = [_at_least_one(len(records), share) for share in shares]
+    return list(drawn_groups(content_keys(_content(piece) for piece in records.pieces), asked, seed))
 
 
 def _at_least_one(count: int, share: float) -> float:

@@ -121,33 +121,33 @@ class _Writer:
     # --- what is asked for -----------------------------------------------------------------------------------------
 
     def _check(self) -> None:
-        own = self.request
-        if own.harmonize is not None:
-            if not len(own.harmonize):
-                raise DataError(f"{own.harmonize.name} has no notes; give a melody")
-            if not is_melody(own.harmonize):
+        request = self.request
+        if request.harmonize is not None:
+            if not len(request.harmonize):
+                raise DataError(f"{request.harmonize.name} has no notes; give a melody")
+            if not is_melody(request.harmonize):
                 raise DataError(
-                    f"{own.harmonize.name} has notes that sound together; the voice that the others go with is one "
+                    f"{request.harmonize.name} has notes that sound together; the voice that the others go with is one "
                     "note at a time"
                 )
-            self._in_range(own.harmonize)
-        if own.prime is not None:
-            if not len(own.prime):
-                raise DataError(f"{own.prime.name} has no notes; give an opening with some")
-            self._in_range(own.prime)
-        if own.prime is not None and own.harmonize is not None:
+            self._in_range(request.harmonize)
+        if request.prime is not None:
+            if not len(request.prime):
+                raise DataError(f"{request.prime.name} has no notes; give an opening with some")
+            self._in_range(request.prime)
+        if request.prime is not None and request.harmonize is not None:
             raise UsageError("an opening and a voice are both given; give one of them")
         if self.steps > _MOST_STEPS:
             raise UsageError(f"the piece has {self.steps:,} steps; expected at most {_MOST_STEPS:,}")
-        if own.prime is not None and self.steps <= round(own.prime.length * self.grid):
+        if request.prime is not None and self.steps <= round(request.prime.length * self.grid):
             raise UsageError(
-                f"the opening lasts {own.prime.length:g} quarters, and the piece {self.steps / self.grid:g}; ask for "
-                "a longer one"
+                f"the opening lasts {request.prime.length:g} quarters, and the piece {self.steps / self.grid:g}; "
+                "ask for a longer one"
             )
 
     def _in_range(self, piece: Piece) -> None:
         low, high = self.encoder.low, self.encoder.high
-        outside = [int(own) for own in piece.pitch if not low <= own <= high]
+        outside = [int(each) for each in piece.pitch if not low <= each <= high]
         if outside:
             raise DataError(
                 f"{piece.name} has the note {note_name(outside[0])} ({outside[0]}), beyond the model's range, "
@@ -157,14 +157,14 @@ class _Writer:
     @property
     def steps(self) -> int:
         """How many steps of the grid the pieces have."""
-        own = self.request
-        quarters = own.quarters
-        if own.bars is not None:
-            quarters = own.bars * self.bar
-        elif own.seconds is not None:
-            quarters = own.seconds * self.tempo / 60.0
-        elif quarters is None and own.harmonize is not None:
-            return max(1, math.ceil(own.harmonize.length * self.grid - 1e-6))  # no note of the voice is cut
+        request = self.request
+        quarters = request.quarters
+        if request.bars is not None:
+            quarters = request.bars * self.bar
+        elif request.seconds is not None:
+            quarters = request.seconds * self.tempo / 60.0
+        elif quarters is None and request.harmonize is not None:
+            return max(1, math.ceil(request.harmonize.length * self.grid - 1e-6))  # no note of the voice is cut
         quarters = BARS * self.bar if quarters is None else quarters
         return max(1, round(quarters * self.grid))
 
@@ -175,24 +175,24 @@ class _Writer:
 
     def _in_key(self, piece: Piece) -> Piece:
         """Return what was written from nothing in the key asked for, else, if all were trained on, the usual one."""
-        own, parameters = self.request, self.model.parameters
+        request, parameters = self.request, self.model.parameters
         if self.encoder.keyed or parameters.drums or not len(piece):  # drums have no pitch
             return piece
         moved = None
-        if own.key is not None or parameters.transpose:
-            moved = brought_home(piece, self.home, self.home.key if own.key is None else self.key, self.encoder)
+        if request.key is not None or parameters.transpose:
+            moved = brought_home(piece, self.home, self.home.key if request.key is None else self.key, self.encoder)
         return replace(piece, sharps=sharps_of(key_of(piece))) if moved is None else moved
 
     # --- frames ----------------------------------------------------------------------------------------------------
 
     def _frames(self) -> list[Composition]:
-        own, found = self.request, list[Composition]()
-        drafts = 1 if own.harmonize is None else own.drafts
+        request, found = self.request, list[Composition]()
+        drafts = 1 if request.harmonize is None else request.drafts
         together = max(1, _MOST_ROWS // drafts)
-        for start in range(0, own.count, together):
-            plan = self._plan(min(together, own.count - start), drafts)
+        for start in range(0, request.count, together):
+            plan = self._plan(min(together, request.count - start), drafts)
             frames, nats = write_frames(
-                self.model.network, self.encoder, plan, self.sampling, own.seed + 1_000_003 * (start // together)
+                self.model.network, self.encoder, plan, self.sampling, request.seed + 1_000_003 * (start // together)
             )
             found += [
                 self._composed(one, float(value), start + i)
@@ -201,15 +201,15 @@ class _Writer:
         return found
 
     def _plan(self, count: int, drafts: int) -> Plan:
-        own, opening, voice = self.request, None, None
+        request, opening, voice = self.request, None, None
         steps = self.steps
-        if own.prime is not None:
-            opening = self.encoder.frames(own.prime)[:steps]
-        if own.harmonize is not None:
+        if request.prime is not None:
+            opening = self.encoder.frames(request.prime)[:steps]
+        if request.harmonize is not None:
             notes = np.zeros((steps, self.encoder.notes), bool)
-            given = self._one_at_a_time(self.encoder.frames(own.harmonize))[:steps]
+            given = self._one_at_a_time(self.encoder.frames(request.harmonize))[:steps]
             notes[: len(given)] = given
-            voice = Voice(notes, own.voice)
+            voice = Voice(notes, request.voice)
         told = Told(max(1, round(self.bar * self.grid)), self.key)
         return Plan(steps, count, told, opening, voice, drafts, self.encoder.most)
 
@@ -225,20 +225,20 @@ class _Writer:
         return found
 
     def _composed(self, frames: Any, nats: float, number: int) -> Composition:
-        own = self.request
+        request = self.request
         options: dict[str, Any] = {"tempo": self.tempo, "metre": self.metre, "sharps": self.sharps}
-        struck = None if own.strike is None else max(1, round(own.strike * self.grid))
+        struck = None if request.strike is None else max(1, round(request.strike * self.grid))
         name = f"piece {number + 1}"
         whole = self.encoder.whole(frames)
-        if own.harmonize is not None:
+        if request.harmonize is not None:
             plan = self._plan(1, 1)
             assert plan.voice is not None
             rest = whole & ~self.encoder.whole(plan.voice.notes)
             other = from_frames(rest, self.grid, name, struck=struck, **options)
-            melody = replace(own.harmonize.until(self.steps / self.grid), **options)
+            melody = replace(request.harmonize.until(self.steps / self.grid), **options)
             return composition((melody, other), self.encoder.corpus, nats, given=1)
-        if own.prime is not None:
-            return self._after(own.prime, whole, nats, struck, options)
+        if request.prime is not None:
+            return self._after(request.prime, whole, nats, struck, options)
         piece = self._in_key(from_frames(whole, self.grid, name, struck=struck, **options))
         return composition((piece,), self.encoder.corpus, nats)
 
@@ -263,28 +263,28 @@ class _Writer:
     # --- events ----------------------------------------------------------------------------------------------------
 
     def _events(self) -> list[Composition]:
-        own, found = self.request, list[Composition]()
-        opening = () if own.prime is None else tuple(int(t) for t in self.encoder.code.encode(own.prime))
+        request, found = self.request, list[Composition]()
+        opening = () if request.prime is None else tuple(int(t) for t in self.encoder.code.encode(request.prime))
         given = (
             ()
-            if own.harmonize is None
-            else voice_events(self.encoder.code, self.encoder.code.encode(own.harmonize).tolist())
+            if request.harmonize is None
+            else voice_events(self.encoder.code, self.encoder.code.encode(request.harmonize).tolist())
         )
-        plan = EventPlan(self.steps, opening, given, own.voice)
-        for number in range(own.count):
+        plan = EventPlan(self.steps, opening, given, request.voice)
+        for number in range(request.count):
             tokens, nats = write_events(
-                self.model.network, self.encoder, plan, self.sampling, own.seed + 1_000_003 * number
+                self.model.network, self.encoder, plan, self.sampling, request.seed + 1_000_003 * number
             )
             piece = self.encoder.code.decode(tokens, f"piece {number + 1}")
             piece = replace(piece, tempo=self.tempo, metre=self.metre, sharps=self.sharps)
-            if own.prime is None and own.harmonize is None:
+            if request.prime is None and request.harmonize is None:
                 piece = self._in_key(piece)
-            at = 0.0 if own.prime is None else own.prime.length
+            at = 0.0 if request.prime is None else request.prime.length
             tracks: Sequence[Piece] = (piece,)
-            if own.harmonize is not None:
+            if request.harmonize is not None:
                 tracks = (
-                    replace(own.harmonize.until(self.steps / self.grid), tempo=self.tempo),
-                    _without(piece, own.harmonize, self.grid),
+                    replace(request.harmonize.until(self.steps / self.grid), tempo=self.tempo),
+                    _without(piece, request.harmonize, self.grid),
                 )
             found.append(
                 composition(tuple(tracks), self.encoder.corpus, nats, given=len(tracks) - 1, opening=at, unit="event")

@@ -11,7 +11,7 @@ import numpy as np
 from ostinato.data.health.summaries import READ
 from ostinato.errors import DataError, MissingExtra
 from ostinato.tasks.progression.courses import LEVELS, Courses, Floats, elapsed, linear_parts
-from ostinato.tasks.progression.judged import Told, landmarks_of
+from ostinato.tasks.progression.judged import Prediction, landmarks_of
 from ostinato.tasks.progression.starts import Start
 
 _ALPHAS = (1.0, 3.0, 10.0, 30.0, 100.0)
@@ -48,14 +48,14 @@ class LandmarkCox:
             MissingExtra: scikit-survival is not there.
             DataError: there are too few events behind all landmarks.
         """
-        own = courses.encoder
-        size, ends = len(own.variables), own.ends
-        weights = np.zeros((len(own.landmarks), len(own.causes), size))
-        hazards = np.zeros((len(own.landmarks), len(own.causes), len(ends)))
+        encoder = courses.encoder
+        size, ends = len(encoder.variables), encoder.ends
+        weights = np.zeros((len(encoder.landmarks), len(encoder.causes), size))
+        hazards = np.zeros((len(encoder.landmarks), len(encoder.causes), len(ends)))
         fitted = []
         for place, landmark in enumerate(landmarks_of(courses)):
             x = last_values(courses, courses.marks.step[landmark.marks])
-            for cause in range(len(own.causes)):
+            for cause in range(len(encoder.causes)):
                 came = landmark.kinds == cause + 1
                 if came.sum() < _FEWEST:
                     continue
@@ -64,19 +64,19 @@ class LandmarkCox:
                 fitted.append(place)
         if not fitted:
             raise DataError(f"fewer than {_FEWEST} events lie behind each landmark; Cox's model is not fitted")
-        for place in range(len(own.landmarks)):
+        for place in range(len(encoder.landmarks)):
             if place not in fitted:  # as at the nearest landmark that has one
                 near = min(fitted, key=lambda other: abs(other - place))
                 weights[place], hazards[place] = weights[near], hazards[near]
         return cls(weights, hazards)
 
-    def predict(self, courses: Courses) -> Told:
+    def predict(self, courses: Courses) -> Prediction:
         """Return the incidence of each event behind each landmark."""
         marks = courses.marks
         x = last_values(courses, marks.step)
         score = np.einsum("mv,mcv->mc", x, self.weights[marks.landmark])
         added = self.hazards[marks.landmark] * np.exp(np.clip(score, -30, 30))[..., None]
-        return Told(_incidence(added))
+        return Prediction(_incidence(added))
 
 
 def _incidence(added: Floats) -> Floats:
@@ -142,24 +142,24 @@ class KaplanMeier:
     @classmethod
     def fit(cls, courses: Courses) -> KaplanMeier:
         """Count it in the training part."""
-        own = courses.encoder
-        found = np.zeros((len(own.landmarks), len(own.causes), len(own.ends)))
+        encoder = courses.encoder
+        found = np.zeros((len(encoder.landmarks), len(encoder.causes), len(encoder.ends)))
         for place, landmark in enumerate(landmarks_of(courses)):
             times = np.unique(landmark.durations[landmark.kinds > 0])
-            lasting, total, at = 1.0, np.zeros(len(own.causes)), [np.zeros(len(own.causes))]
+            lasting, total, at = 1.0, np.zeros(len(encoder.causes)), [np.zeros(len(encoder.causes))]
             for time in times.tolist():
                 at_risk = (landmark.durations >= time).sum()
                 here = landmark.kinds[landmark.durations == time]
-                counts = np.bincount(here[here > 0] - 1, minlength=len(own.causes))
+                counts = np.bincount(here[here > 0] - 1, minlength=len(encoder.causes))
                 total = total + lasting * counts / at_risk
                 lasting *= 1 - counts.sum() / at_risk
                 at.append(total)
-            found[place] = np.array(at)[np.searchsorted(times, own.ends, side="right")].T
+            found[place] = np.array(at)[np.searchsorted(times, encoder.ends, side="right")].T
         return cls(found)
 
-    def predict(self, courses: Courses) -> Told:
+    def predict(self, courses: Courses) -> Prediction:
         """Return the same of each patient at a landmark."""
-        return Told(self.incidence[courses.marks.landmark])
+        return Prediction(self.incidence[courses.marks.landmark])
 
 
 @dataclass(frozen=True)
@@ -180,10 +180,10 @@ class CarriedForward:
         off[:, 1] = 0.0
         return cls(off)
 
-    def predict(self, courses: Courses) -> Told:
+    def predict(self, courses: Courses) -> Prediction:
         """Return the last values, with intervals."""
         pairs = courses.pairs
-        return Told(values=courses.newest[pairs.step, pairs.target][:, None] + self.off[pairs.target])
+        return Prediction(values=courses.newest[pairs.step, pairs.target][:, None] + self.off[pairs.target])
 
 
 @dataclass(frozen=True)
@@ -192,15 +192,15 @@ class Linear:
 
     start: Start
 
-    def predict(self, courses: Courses) -> Told:
+    def predict(self, courses: Courses) -> Prediction:
         """Return next values, with intervals of one width for each variable."""
-        own, pairs = courses.encoder, courses.pairs
-        targets, size = len(own.targets), len(own.variables)
+        encoder, pairs = courses.encoder, courses.pairs
+        targets, size = len(encoder.targets), len(encoder.variables)
         x = linear_parts(courses.numbers[pairs.step], size).astype(np.float64)
-        by = elapsed(pairs.gap, own.scale)
+        by = elapsed(pairs.gap, encoder.scale)
         level = (x * self.start.courses[pairs.target]).sum(1) + self.start.shifts[pairs.target]
         slope = (x * self.start.courses[targets + pairs.target]).sum(1) + self.start.shifts[targets + pairs.target]
         middle = courses.newest[pairs.step, pairs.target] + level + by * slope
         spread = np.logaddexp(0, self.start.spreads)
         low, high = spread[pairs.target], spread[2 * targets + pairs.target]
-        return Told(values=np.stack([middle - low, middle, middle + high], -1))
+        return Prediction(values=np.stack([middle - low, middle, middle + high], -1))

@@ -22,7 +22,7 @@ from ostinato.tasks.base.batches import like_lengths
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
 LEVELS = (0.1, 0.5, 0.9)
-"""The quantiles of next values that are told."""
+"""The quantiles of next values that are predicted."""
 _PARTS = (0, 1, 4)  # last, mean and change, of which heads are linear
 _ROWS = 256
 _CHANGES = 0.02  # share of pairs of visits in which a value is another one, of what has a course
@@ -35,7 +35,7 @@ class ProgressionEncoder:
     Args:
         variables: what is read, in its order.
         scales: of their values.
-        targets: those variables whose next values are told, by place.
+        targets: those variables whose next values are predicted, by place.
         ends: `(intervals,)`, where each interval of the time ahead ends.
         causes: the codes of events.
         cause: the place of the one that measures are of.
@@ -44,7 +44,7 @@ class ProgressionEncoder:
         longest: hours from the beginning to the last visit of a long course.
         landmarks: at which risks are judged.
         horizon: how far behind a landmark.
-        horizons: times ahead of which risks are told.
+        horizons: times ahead of which risks are predicted.
         unit: of the times that are said.
         reading: how the data was read.
         stretch: `(targets,)`, by which intervals of next values are wider than the network has them.
@@ -141,7 +141,7 @@ class Courses(PatientSteps):
             at = self.at(hour)
             there = np.flatnonzero((at >= 0) & (self.until > hour) & (self.events >= 0))
             found.append([np.full(len(there), place, np.int64), there, at[there]])
-        return Marks(*(np.concatenate([own[part] for own in found]) for part in range(3)))
+        return Marks(*(np.concatenate([each[part] for each in found]) for part in range(3)))
 
     @cached_property
     def pairs(self) -> Pairs:
@@ -169,7 +169,7 @@ def linear_parts(x: Any, variables: int) -> Any:
 
 
 def elapsed(hours: Any, scale: float) -> Any:
-    """Return how times ahead enter what is told of next values: logarithms of one more unit of time."""
+    """Return how times ahead enter what is predicted of next values: logarithms of one more unit of time."""
     return torch.log1p(hours / scale) if isinstance(hours, Tensor) else np.log1p(np.asarray(hours) / scale)
 
 
@@ -193,15 +193,15 @@ def collate(courses: Courses, rows: Sequence[int]) -> CourseBatch:
     """Return patients as one batch."""
     from ostinato.nn.losses import discretise
 
-    own = courses.encoder
-    values, mask, hours, lengths = courses.dense(rows, len(own.variables))
-    x = of_batch(values, mask, hours, own.scale)
-    picked, targets = np.asarray(rows), list(own.targets)
+    encoder = courses.encoder
+    values, mask, hours, lengths = courses.dense(rows, len(encoder.variables))
+    x = of_batch(values, mask, hours, encoder.scale)
+    picked, targets = np.asarray(rows), list(encoder.targets)
     until, events = courses.until[picked], courses.events[picked]
     remaining = np.where(np.isfinite(until), np.maximum(until - hours, 0.0), 0.0)
     coded = np.broadcast_to(events, hours.shape)
     watched, came = discretise(
-        torch.from_numpy(remaining.ravel()), torch.from_numpy((coded > 0).ravel()), torch.from_numpy(own.ends)
+        torch.from_numpy(remaining.ravel()), torch.from_numpy((coded > 0).ravel()), torch.from_numpy(encoder.ends)
     )
     cause = torch.from_numpy(coded.ravel().copy())
     kind = torch.where(came, cause, torch.where(cause < 0, -1, 0))

@@ -20,9 +20,9 @@ class ProgressionModel(Estimator[ProgressionTask], ProgressionParameters):
 
     Each row of the data is a visit (a column a variable) or a measurement; a column of the event that ended follow-up
     (0 censored, 1, 2, ... which) and one of when it ended are the same in all rows of a patient. Events compete:
-    hazards of each cause in intervals of the time ahead are told at every visit. Nothing is filled in: values, masks
-    and time gaps go to the cell together. A penalised linear model is fitted first; the network adds to it. Patients
-    are in one part only, drawn by event.
+    hazards of each cause in intervals of the time ahead are predicted at every visit. Nothing is filled in: values,
+    masks and time gaps go to the cell together. A penalised linear model is fitted first; the network adds to
+    it. Patients are in one part only, drawn by event.
 
     Its parameters are those of `ProgressionParameters`.
 
@@ -55,12 +55,12 @@ class ProgressionModel(Estimator[ProgressionTask], ProgressionParameters):
     def answers(
         self, source: Any, *, visits: bool | None = None, ahead: float | None = None, **changes: Any
     ) -> Iterator[Mapping[str, Any]]:
-        """Yield what is told of each patient of a source after the last visit, in the order in which they first come.
+        """Yield what is predicted of each patient of a source after the last visit, in the order of the source.
 
         Args:
             source: visits, without events or with them.
-            visits: what is told after each visit before too, `by_visit`.
-            ahead: how far ahead next values are told, in the unit of times; `None`: as a usual next visit is.
+            visits: what is predicted after each visit before too, `by_visit`.
+            ahead: how far ahead next values are predicted, in the unit of times; `None`: as a usual next visit is.
             changes: parameters that are to be other than the model's.
 
         Raises:
@@ -69,7 +69,7 @@ class ProgressionModel(Estimator[ProgressionTask], ProgressionParameters):
         """
         model = self._changed(changes)
         for records in self.task.pieces(model, source):
-            yield from self.task.told(model, records, visits=bool(visits), ahead=ahead)
+            yield from self.task.answers_of(model, records, visits=bool(visits), ahead=ahead)
 
     def intervals(self, source: Any) -> dict[str, tuple[float, float]]:
         """Return 95 % intervals of the measures on patients, who are drawn again; see `evaluate`."""
@@ -78,10 +78,10 @@ class ProgressionModel(Estimator[ProgressionTask], ProgressionParameters):
 
     def one_answer(self) -> tuple[str, Any] | None:
         """Return what one answer is: a visit pushed into a stream of one patient."""
-        stream, own = self.stream(), self._checked().model.encoder
-        clock = own.reading.clock
+        stream, encoder = self.stream(), self._checked().model.encoder
+        clock = encoder.reading.clock
         moment: Any = {"numbers": 1.0, "elapsed": "1:00"}.get(clock.kind, "2024-01-01 01:00")
-        row = {"id": "one", "time": moment, "variable": own.variables[0], "value": float(own.scales.low[0])}
-        row |= {own.variables[0]: row["value"]}
-        assert own.unit in UNITS
+        row = {"id": "one", "time": moment, "variable": encoder.variables[0], "value": float(encoder.scales.low[0])}
+        row |= {encoder.variables[0]: row["value"]}
+        assert encoder.unit in UNITS
         return "a visit of one patient", lambda: stream.push(row)

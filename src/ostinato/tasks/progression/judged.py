@@ -1,4 +1,4 @@
-"""How well events and next values were told, by patients; censoring is weighed by its own probability (IPCW)."""
+"""How well events and next values were predicted, by patients; censoring is weighed by its own probability (IPCW)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LEAST = 0.02  # probability not to be censored, at least
 
 
 @dataclass(frozen=True)
-class Told:
+class Prediction:
     """What is predicted of courses.
 
     Args:
@@ -53,10 +53,10 @@ class Landmark:
 
 def landmarks_of(courses: Courses) -> list[Landmark]:
     """Return who is judged at each landmark."""
-    own, found = courses.marks, []
+    held, found = courses.marks, []
     for place, hour in enumerate(courses.encoder.landmarks.tolist()):
-        marks = np.flatnonzero(own.landmark == place)
-        patients = own.patient[marks]
+        marks = np.flatnonzero(held.landmark == place)
+        patients = held.patient[marks]
         found.append(Landmark(patients, courses.until[patients] - hour, courses.events[patients], marks))
     return found
 
@@ -94,18 +94,18 @@ def _index(total: Floats, pairs: list[tuple[Codes, Floats, Floats]]) -> Floats:
 
 def index_names(courses: Courses) -> list[str]:
     """Return what the C-index at each landmark is called."""
-    own = courses.encoder
-    return [f"C-index from {hour / own.hours:g} {own.unit}" for hour in own.landmarks.tolist()]
+    encoder = courses.encoder
+    return [f"C-index from {hour / encoder.hours:g} {encoder.unit}" for hour in encoder.landmarks.tolist()]
 
 
 def concordances(courses: Courses, incidence: Floats) -> dict[str, Sums]:
     """Return the C-index over all landmarks, and at each, by patients."""
-    own = courses.encoder
+    encoder = courses.encoder
     risks = at_horizon(courses, incidence)
     pairs, found = [], {}
     eye = np.eye(len(courses))
     for name, landmark in zip(index_names(courses), landmarks_of(courses), strict=True):
-        weights = comparable(landmark, own.cause, own.horizon)
+        weights = comparable(landmark, encoder.cause, encoder.horizon)
         if not weights.any():
             continue
         one = (landmark.patients, concordant(weights, risks[landmark.marks]), weights)
@@ -116,16 +116,19 @@ def concordances(courses: Courses, incidence: Floats) -> dict[str, Sums]:
 
 def at_horizon(courses: Courses, incidence: Floats) -> Floats:
     """Return the risk of the event that measures are of, within the horizon, `(marks,)`."""
-    own = courses.encoder
+    encoder = courses.encoder
     return np.array(
-        [np.interp(own.horizon, np.append(0, own.ends), np.append(0, row)) for row in incidence[:, own.cause]]
+        [
+            np.interp(encoder.horizon, np.append(0, encoder.ends), np.append(0, row))
+            for row in incidence[:, encoder.cause]
+        ]
     )
 
 
 def times_judged(courses: Courses) -> Codes:
     """Return the places of the times ahead at which the Brier score is taken: those within the horizon."""
-    own = courses.encoder
-    inside = np.flatnonzero(own.ends <= own.horizon * (1 + 1e-9))
+    encoder = courses.encoder
+    inside = np.flatnonzero(encoder.ends <= encoder.horizon * (1 + 1e-9))
     return inside if len(inside) else np.zeros(1, np.int64)
 
 
@@ -144,37 +147,37 @@ def weighed(landmark: Landmark, cause: int, time: float) -> tuple[Floats, Floats
 
 def brier(courses: Courses, incidence: Floats) -> dict[str, list[list[float]]]:
     """Return by landmark the times ahead, in their unit, and the Brier score at each."""
-    own, found = courses.encoder, {}
-    for hour, landmark in zip(own.landmarks.tolist(), landmarks_of(courses), strict=True):
+    encoder, found = courses.encoder, {}
+    for hour, landmark in zip(encoder.landmarks.tolist(), landmarks_of(courses), strict=True):
         rows = []
         for place in times_judged(courses).tolist():
-            truth, weights = weighed(landmark, own.cause, float(own.ends[place]))
+            truth, weights = weighed(landmark, encoder.cause, float(encoder.ends[place]))
             if len(truth) and weights.any():
-                error = (incidence[landmark.marks, own.cause, place] - truth) ** 2
-                rows.append([float(own.ends[place] / own.hours), float((weights * error).sum() / len(truth))])
-        found[f"{hour / own.hours:g}"] = rows
+                error = (incidence[landmark.marks, encoder.cause, place] - truth) ** 2
+                rows.append([float(encoder.ends[place] / encoder.hours), float((weights * error).sum() / len(truth))])
+        found[f"{hour / encoder.hours:g}"] = rows
     return found
 
 
 def _brier_parts(courses: Courses, incidence: Floats) -> Mean:
-    own = courses.encoder
+    encoder = courses.encoder
     values, owners = [np.zeros(0)], [np.zeros(0, np.int64)]
     for landmark in landmarks_of(courses):
         for place in times_judged(courses).tolist() if len(landmark.patients) else ():
-            truth, weights = weighed(landmark, own.cause, float(own.ends[place]))
-            values.append(weights * (incidence[landmark.marks, own.cause, place] - truth) ** 2)
+            truth, weights = weighed(landmark, encoder.cause, float(encoder.ends[place]))
+            values.append(weights * (incidence[landmark.marks, encoder.cause, place] - truth) ** 2)
             owners.append(landmark.patients)
     return mean_of(np.concatenate(values), np.concatenate(owners), len(courses))
 
 
 def reliability(courses: Courses, incidence: Floats) -> tuple[Floats, Floats, Floats]:
     """Return by fifths of the risk within the horizon: mean risk, share with the event (IPCW), and weight."""
-    own = courses.encoder
+    encoder = courses.encoder
     risks = at_horizon(courses, incidence)
     truth, weights = np.zeros(len(risks)), np.zeros(len(risks))
     for landmark in landmarks_of(courses):
         if len(landmark.marks):
-            truth[landmark.marks], weights[landmark.marks] = weighed(landmark, own.cause, own.horizon)
+            truth[landmark.marks], weights[landmark.marks] = weighed(landmark, encoder.cause, encoder.horizon)
     known = weights > 0
     risks, truth, weights = risks[known], truth[known], weights[known]
     if not len(risks):
@@ -183,33 +186,33 @@ def reliability(courses: Courses, incidence: Floats) -> tuple[Floats, Floats, Fl
     place = np.clip(np.searchsorted(edges, risks, side="right") - 1, 0, max(len(edges) - 2, 0))
     total: Floats = np.bincount(place, weights).astype(np.float64)
     there = total > 0
-    given, shares = (np.bincount(place, weights * own_)[there] / total[there] for own_ in (risks, truth))
+    given, shares = (np.bincount(place, weights * each)[there] / total[there] for each in (risks, truth))
     return given, shares, total[there]
 
 
-def units_of(courses: Courses, told: Told) -> Units:
+def units_of(courses: Courses, predicted: Prediction) -> Units:
     """Return the measures by patients."""
     found: dict[str, Parts] = {}
-    if told.incidence is not None and len(courses.marks.step):
+    if predicted.incidence is not None and len(courses.marks.step):
         if len(courses) <= _MOST:
-            found |= concordances(courses, told.incidence)
-        found["Brier"] = _brier_parts(courses, told.incidence)
-    if told.values is not None and len(courses.pairs.step):
+            found |= concordances(courses, predicted.incidence)
+        found["Brier"] = _brier_parts(courses, predicted.incidence)
+    if predicted.values is not None and len(courses.pairs.step):
         owners, count = courses.owners[courses.pairs.step], len(courses)
         value = courses.pairs.value
-        found["MAE next (SD)"] = mean_of(np.abs(told.values[:, 1] - value), owners, count)
-        inside = (told.values[:, 0] <= value) & (value <= told.values[:, 2])
+        found["MAE next (SD)"] = mean_of(np.abs(predicted.values[:, 1] - value), owners, count)
+        inside = (predicted.values[:, 0] <= value) & (value <= predicted.values[:, 2])
         found["coverage 80 %"] = mean_of(100.0 * inside, owners, count)
     return Units(len(courses), "patients", found)
 
 
-def measures_of(courses: Courses, told: Told) -> dict[str, float]:
+def measures_of(courses: Courses, predicted: Prediction) -> dict[str, float]:
     """Return the measures; those of events are missing where no pair of patients can be compared."""
-    found = {name: float(own.total) for name, own in units_of(courses, told).measures.items()}
-    if told.incidence is not None and len(courses.marks.step):
+    found = {name: float(measure.total) for name, measure in units_of(courses, predicted).measures.items()}
+    if predicted.incidence is not None and len(courses.marks.step):
         if "C-index" not in found:
-            found |= _without_units(courses, told.incidence)
-        given, shares, total = reliability(courses, told.incidence)
+            found |= _without_units(courses, predicted.incidence)
+        given, shares, total = reliability(courses, predicted.incidence)
         if len(total):
             found["calibration error"] = float((np.abs(given - shares) * total).sum() / total.sum())
     return {name: value for name, value in found.items() if np.isfinite(value)}
@@ -217,13 +220,13 @@ def measures_of(courses: Courses, told: Told) -> dict[str, float]:
 
 def _without_units(courses: Courses, incidence: Floats) -> dict[str, float]:
     """Return the C-index of many patients, pair by pair of blocks."""
-    own, risks = courses.encoder, at_horizon(courses, incidence)
+    encoder, risks = courses.encoder, at_horizon(courses, incidence)
     good, every, found = 0.0, 0.0, {}
     for name, landmark in zip(index_names(courses), landmarks_of(courses), strict=True):
-        came = landmark.kinds == own.cause + 1
+        came = landmark.kinds == encoder.cause + 1
         weight = uncensored(landmark.durations, came, landmark.durations, before=True) ** -2.0
         mine, one, all_ = risks[landmark.marks], 0.0, 0.0
-        for row in np.flatnonzero(came & (landmark.durations <= own.horizon)):
+        for row in np.flatnonzero(came & (landmark.durations <= encoder.horizon)):
             later = (landmark.durations > landmark.durations[row]) | (
                 (landmark.durations == landmark.durations[row]) & ~came
             )

@@ -140,8 +140,8 @@ class ProgressionNetwork(nn.Module):
 
     def hazards(self, said: Tensor) -> Tensor:
         """Return the logits of hazards, against no event, `(..., causes, intervals)`."""
-        own = said[..., : self.causes * self.intervals]
-        return own.reshape(*own.shape[:-1], self.causes, self.intervals)
+        found = said[..., : self.causes * self.intervals]
+        return found.reshape(*found.shape[:-1], self.causes, self.intervals)
 
     def quantiles(self, said: Tensor, newest: Tensor, ahead: Tensor) -> Tensor:
         """Return the quantiles of next values on their scales, `(..., targets, 3)`.
@@ -152,11 +152,11 @@ class ProgressionNetwork(nn.Module):
             ahead: `(...)` hours.
         """
         rest = said[..., self.causes * self.intervals :]
-        own = rest.reshape(*rest.shape[:-1], _COURSE, len(self.targets))
+        found = rest.reshape(*rest.shape[:-1], _COURSE, len(self.targets))
         by = elapsed(ahead, self.scale)[..., None]
-        middle = newest + own[..., 0, :] + by * own[..., 1, :]
-        low = functional.softplus(own[..., 2, :] + by * own[..., 3, :])
-        high = functional.softplus(own[..., 4, :] + by * own[..., 5, :])
+        middle = newest + found[..., 0, :] + by * found[..., 1, :]
+        low = functional.softplus(found[..., 2, :] + by * found[..., 3, :])
+        high = functional.softplus(found[..., 4, :] + by * found[..., 5, :])
         return torch.stack([middle - low, middle, middle + high], -1)
 
 
@@ -176,34 +176,34 @@ class ProgressionObjective:
 
     def __call__(self, module: nn.Module, batch: Any, carry: Carry | None) -> Step:  # noqa: ARG002
         """Read a batch of courses."""
-        own, net = CourseBatch(*batch), self.network
-        said = module(own.x, own.lengths)
-        real = torch.arange(len(own.x), device=own.x.device)[:, None] < own.lengths
-        known = real & (own.events >= 0)
+        found, net = CourseBatch(*batch), self.network
+        said = module(found.x, found.lengths)
+        real = torch.arange(len(found.x), device=found.x.device)[:, None] < found.lengths
+        known = real & (found.events >= 0)
         loss = said.new_zeros(())
         if bool(known.any()):
             logits = net.hazards(said[:, known]).flatten(0, 1)  # (members * steps, causes, intervals)
-            watched, events = (part[known].repeat(len(said)) for part in (own.watched, own.events))
+            watched, events = (part[known].repeat(len(said)) for part in (found.watched, found.events))
             loss = event_loss(logits.permute(2, 0, 1), events, watched).mean()
         if net.targets:
-            loss = loss + self._values(own, said, real, training=module.training)
+            loss = loss + self._values(found, said, real, training=module.training)
         return Step(loss, float(real.sum()))
 
-    def _values(self, own: CourseBatch, said: Tensor, real: Tensor, *, training: bool) -> Tensor:
+    def _values(self, batch: CourseBatch, said: Tensor, real: Tensor, *, training: bool) -> Tensor:
         net = self.network
-        steps = torch.arange(len(own.x), device=real.device)[:, None].expand(real.shape)
+        steps = torch.arange(len(batch.x), device=real.device)[:, None].expand(real.shape)
         later = steps + 1
         if training:
-            left = (own.lengths - 1 - steps).clamp(min=1)
+            left = (batch.lengths - 1 - steps).clamp(min=1)
             drawn = steps + 1 + (torch.rand(real.shape, device=real.device) * left).long()
             later = torch.where(torch.rand(real.shape, device=real.device) < 0.5, later, drawn)
-        there = later < own.lengths
-        later = torch.minimum(later, own.lengths - 1)
-        ahead = own.hours.gather(0, later) - own.hours
-        wide = later[..., None].expand(own.values.shape)
-        values, seen = own.values.gather(0, wide), own.there.gather(0, wide) & there[..., None]
+        there = later < batch.lengths
+        later = torch.minimum(later, batch.lengths - 1)
+        ahead = batch.hours.gather(0, later) - batch.hours
+        wide = later[..., None].expand(batch.values.shape)
+        values, seen = batch.values.gather(0, wide), batch.there.gather(0, wide) & there[..., None]
         first = READ * net.variables
-        newest = own.x[..., [first + target for target in net.targets]]
+        newest = batch.x[..., [first + target for target in net.targets]]
         given = net.quantiles(said, newest, ahead.clamp(min=0))
         each = quantile_loss(given.flatten(0, 1), values.repeat(len(said), 1, 1), LEVELS, reduction="none")
         weights = seen.repeat(len(said), 1, 1)

@@ -12,7 +12,9 @@ from ostinato.training.config import Optimizer, Schedule
 
 NOTICE = "This is no medical device."
 """What is said wherever a risk is shown."""
-_AHEAD = Extra("ahead", float, "how far ahead next values are told, in the unit of times (that of a usual next visit)")
+_AHEAD = Extra(
+    "ahead", float, "how far ahead next values are predicted, in the unit of times (that of a usual next visit)"
+)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -37,7 +39,7 @@ class ProgressionParameters(TimedTables):
         hint="ostinato predict {out} FILE tells the risk of other patients; ostinato report {out} shows the model. "
         + NOTICE,
         extras={
-            "predict": (Extra("visits", bool, "what is told after each visit too"), _AHEAD),
+            "predict": (Extra("visits", bool, "what is predicted after each visit too"), _AHEAD),
             "stream": (_AHEAD,),
         },
         search=("hidden_size=16,32", "dropout=0.2,0.4", "learning_rate=0.001,0.003"),
@@ -58,9 +60,9 @@ class ProgressionParameters(TimedTables):
         (), "times at which risks are judged, in the unit of times", absent="three, by follow-up"
     )
     horizon: float | None = data(
-        None, "how far behind a landmark risks are judged", above=0, absent="half of the time that is told ahead"
+        None, "how far behind a landmark risks are judged", above=0, absent="half of the time that is predicted"
     )
-    horizons: Sequence[float] = data((), "times ahead of which risks are told", absent="three, by follow-up")
+    horizons: Sequence[float] = data((), "times ahead of which risks are predicted", absent="three, by follow-up")
     leave_out: str | Sequence[str] = data((), "variables that are not read")
     limits: str | Sequence[str] = data((), "what variables can be, bili=0:60; others are no values", absent="as known")
     validation: float = data(0.15, "share of the patients that decides when to stop", low=0, below=1)

@@ -49,17 +49,17 @@ def fit_hazards(courses: Courses, seed: int) -> tuple[Floats, Floats]:
     from ostinato.nn.losses import discretise
 
     rng = np.random.default_rng(seed)
-    own = courses.encoder
+    encoder = courses.encoder
     steps = np.flatnonzero(courses.events[courses.owners] >= 0)
     if len(steps) > _MOST:
         steps = np.sort(rng.choice(steps, _MOST, replace=False))
     owners = courses.owners[steps]
     coded = torch.from_numpy(courses.events[owners])
     watched, came = discretise(
-        torch.from_numpy(courses.remaining[steps]), coded > 0, torch.from_numpy(own.ends)
+        torch.from_numpy(courses.remaining[steps]), coded > 0, torch.from_numpy(encoder.ends)
     )  # fmt: skip
     events = torch.where(came, coded, 0)
-    x = torch.from_numpy(linear_parts(courses.numbers[steps], len(own.variables)).astype(np.float64))
+    x = torch.from_numpy(linear_parts(courses.numbers[steps], len(encoder.variables)).astype(np.float64))
     fold = torch.from_numpy(rng.permutation(len(courses))[owners] % _FOLDS)
     best, least = _RIDGES[-1], np.inf
     if len(courses) >= 2 * _FOLDS:
@@ -69,11 +69,11 @@ def fit_hazards(courses: Courses, seed: int) -> tuple[Floats, Floats]:
                 inside, outside = fold != number, fold == number
                 if not bool((events[inside] > 0).any()):
                     continue
-                found = _newton(x[inside], events[inside], watched[inside], own, ridge)
+                found = _newton(x[inside], events[inside], watched[inside], encoder, ridge)
                 total += float(_negative(*found, x[outside], events[outside], watched[outside]).detach())
             if total < least:
                 best, least = ridge, total
-    base, weights = _newton(x, events, watched, own, best)
+    base, weights = _newton(x, events, watched, encoder, best)
     return base.numpy(), weights.numpy()
 
 
@@ -84,18 +84,18 @@ def _negative(base: Tensor, weights: Tensor, x: Tensor, events: Tensor, watched:
     return event_loss(logits, events, watched).sum()
 
 
-def _newton(x: Tensor, events: Tensor, watched: Tensor, own: Any, ridge: float) -> tuple[Tensor, Tensor]:
+def _newton(x: Tensor, events: Tensor, watched: Tensor, encoder: Any, ridge: float) -> tuple[Tensor, Tensor]:
     """Return base and weights that make a penalised likelihood greatest."""
-    at_risk = torch.stack([(watched > place).sum() for place in range(len(own.ends))]).double()
-    counts = torch.zeros(len(own.ends), len(own.causes), dtype=torch.float64)
-    for cause in range(len(own.causes)):
+    at_risk = torch.stack([(watched > place).sum() for place in range(len(encoder.ends))]).double()
+    counts = torch.zeros(len(encoder.ends), len(encoder.causes), dtype=torch.float64)
+    for cause in range(len(encoder.causes)):
         came = watched[events == cause + 1] - 1
-        counts[:, cause] = torch.bincount(came, minlength=len(own.ends)).double()
+        counts[:, cause] = torch.bincount(came, minlength=len(encoder.ends)).double()
     share = (counts + 0.1) / (at_risk + 1)[:, None]
     with torch.enable_grad():
         start = (share / (1 - share.sum(1, keepdim=True)).clamp(min=0.05)).log()
         base = start.clone().requires_grad_(True)
-        weights = torch.zeros(len(own.causes), x.shape[1], dtype=torch.float64, requires_grad=True)
+        weights = torch.zeros(len(encoder.causes), x.shape[1], dtype=torch.float64, requires_grad=True)
         search = torch.optim.LBFGS([base, weights], max_iter=60, history_size=20, line_search_fn="strong_wolfe")
 
         def closure() -> Tensor:
@@ -111,13 +111,13 @@ def _newton(x: Tensor, events: Tensor, watched: Tensor, own: Any, ridge: float) 
 
 def fit_courses(courses: Courses, pairs: Pairs | None = None) -> tuple[Floats, Floats, Floats]:
     """Return weights `(2 * targets, numbers)`, shifts `(2 * targets,)` and spreads `(4 * targets,)` of next values."""
-    own, found = courses.encoder, pairs or courses.pairs
-    size, targets = len(own.variables), len(own.targets)
+    encoder, found = courses.encoder, pairs or courses.pairs
+    size, targets = len(encoder.variables), len(encoder.targets)
     numbers = linear_parts(courses.numbers, size)
     width = numbers.shape[1]
     weights, shifts = np.zeros((2 * targets, width)), np.zeros(2 * targets)
     spreads = np.zeros(4 * targets)
-    for target, variable in enumerate(own.targets):
+    for target, variable in enumerate(encoder.targets):
         mine = np.flatnonzero(found.target == target)
         if len(mine) > _MOST:
             mine = mine[:: -(-len(mine) // _MOST)]
@@ -125,7 +125,7 @@ def fit_courses(courses: Courses, pairs: Pairs | None = None) -> tuple[Floats, F
             columns = np.array([variable, size + variable, 2 * size + variable, *range(width - 3, width)])
         else:
             columns = np.arange(width)
-        by = elapsed(found.gap[mine], own.scale)[:, None]
+        by = elapsed(found.gap[mine], encoder.scale)[:, None]
         x = numbers[np.ix_(found.step[mine], columns)].astype(np.float64)
         change = found.value[mine] - courses.newest[found.step[mine], target]
         both = np.concatenate([x, x * by, by, np.ones_like(by)], 1)

@@ -1,4 +1,4 @@
-"""Visits one at a time, of many patients at once: what is told after each, as it would be in a batch."""
+"""Visits one at a time, of many patients at once: what is predicted after each, as it would be in a batch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ostinato.errors import StreamRowError
 from ostinato.streaming import Row, Steps, refused
 from ostinato.tasks.base.patients import PatientRows, number_of, plain_measured
 from ostinato.tasks.base.task import Model
-from ostinato.tasks.progression.told import answer
+from ostinato.tasks.progression.predictions import answer
 
 
 @dataclass
@@ -41,7 +41,7 @@ class VisitStream(PatientRows):
 
     Args:
         model: fitted.
-        ahead: hours to what is told of next values.
+        ahead: hours to what is predicted of next values.
         most: patients held at a time; of more, the one that has been still for longest is forgotten.
 
     Raises:
@@ -55,7 +55,7 @@ class VisitStream(PatientRows):
         self.ahead = ahead
 
     def steps(self, row: Mapping[str, Any] | str) -> Steps:
-        """Take a visit; return what is told of its patient.
+        """Take a visit; return what is predicted of its patient.
 
         Args:
             row: `{"id": 7, "day": 350, "bili": 2.1, "albumin": 3.4}` by the columns of the training data; of a long
@@ -69,30 +69,30 @@ class VisitStream(PatientRows):
                 patient stays as they were.
         """
         patient, moment, measured = self._rows.read(row)
-        own = self._patients.get(patient)
-        if own is None:
+        held = self._patients.get(patient)
+        if held is None:
             before, after = self._new_running(), self._new_running()
-            own = _Patient(Row(self._shared), before, Row(self._shared), after, self._admitted(moment))
-        hour = round(moment - own.admitted, 7)
-        self._check(patient, own, hour, measured)
+            held = _Patient(Row(self._shared), before, Row(self._shared), after, self._admitted(moment))
+        hour = round(moment - held.admitted, 7)
+        self._check(patient, held, hour, measured)
         if measured:
-            yield from self._take(own, hour, measured)
-        self._hold(patient, own)
-        return self._answer(patient, own)
+            yield from self._take(held, hour, measured)
+        self._hold(patient, held)
+        return self._answer(patient, held)
 
-    def _take(self, own: _Patient, hour: float, measured: Measured) -> Steps:
-        if hour == own.hour:  # more of the same visit: it is taken once more
-            measured = {**own.measured, **measured}
+    def _take(self, patient: _Patient, hour: float, measured: Measured) -> Steps:
+        if hour == patient.hour:  # more of the same visit: it is taken once more
+            measured = {**patient.measured, **measured}
         else:
-            if own.measured:
-                own.running = own.summed
-                own.before.assign(own.after)
-            own.hour = hour
-        own.measured = measured
-        own.after.assign(own.before)
-        own.summed = own.running.copy()
-        said = yield own.after.ask(own.summed.step(hour, measured))
-        own.said = said.reshape(len(self.model.network.members), -1)
+            if patient.measured:
+                patient.running = patient.summed
+                patient.before.assign(patient.after)
+            patient.hour = hour
+        patient.measured = measured
+        patient.after.assign(patient.before)
+        patient.summed = patient.running.copy()
+        said = yield patient.after.ask(patient.summed.step(hour, measured))
+        patient.said = said.reshape(len(self.model.network.members), -1)
 
     def _answer(self, patient: str, own: _Patient) -> dict[str, Any]:
         newest = own.summed.kept[0, list(self.encoder.targets)]
@@ -121,17 +121,17 @@ class VisitStream(PatientRows):
 
     # --- states ----------------------------------------------------------------------------------------------------
 
-    def _plain(self, name: str, own: _Patient) -> dict[str, Any]:
+    def _plain(self, name: str, patient: _Patient) -> dict[str, Any]:
         return {
             "id": name,
-            "admitted": own.admitted,
-            "hour": own.hour,
-            **plain_measured(own.measured),
-            "before": own.before.state(),
-            "after": own.after.state(),
-            "summaries": own.running.kept,
-            "summed": own.running.hour,
-            "said": own.said,
+            "admitted": patient.admitted,
+            "hour": patient.hour,
+            **plain_measured(patient.measured),
+            "before": patient.before.state(),
+            "after": patient.after.state(),
+            "summaries": patient.running.kept,
+            "summed": patient.running.hour,
+            "said": patient.said,
         }
 
     def _restored(self, kept: Mapping[str, Any]) -> _Patient:

@@ -31,13 +31,13 @@ from ostinato.tasks.base.task import Baselines, Model, Task, reading_of
 from ostinato.tasks.base.units import Units
 from ostinato.tasks.progression.baselines import CarriedForward, KaplanMeier, LandmarkCox, Linear
 from ostinato.tasks.progression.courses import CourseBatch, Courses, ProgressionEncoder, collate, encode, fit_encoder
-from ostinato.tasks.progression.judged import Told, brier, measures_of, units_of
+from ostinato.tasks.progression.judged import Prediction, brier, measures_of, units_of
 from ostinato.tasks.progression.network import ProgressionNetwork, ProgressionObjective
 from ostinato.tasks.progression.panels import progression_panels
 from ostinato.tasks.progression.parameters import NOTICE, ProgressionParameters
+from ostinato.tasks.progression.predictions import answer, between, incidences, values_ahead
 from ostinato.tasks.progression.starts import Start, fit_courses, fit_start
 from ostinato.tasks.progression.stream import VisitStream
-from ostinato.tasks.progression.told import answer, between, incidences, values_ahead
 
 Progression: TypeAlias = "Model[ProgressionParameters, ProgressionEncoder]"
 _ROWS, _STEPS = 256, 20_000
@@ -45,7 +45,7 @@ _FEWEST_DRAWN = 8  # patients in a picture
 _FEWEST = 20  # next values that the width of intervals is set by
 
 
-class ProgressionTask(Task[ProgressionParameters, Patients, ProgressionEncoder, Courses, Told]):
+class ProgressionTask(Task[ProgressionParameters, Patients, ProgressionEncoder, Courses, Prediction]):
     """Patients over visits: the risk of events by any time ahead, and what is measured next."""
 
     records = "patients"
@@ -65,7 +65,7 @@ class ProgressionTask(Task[ProgressionParameters, Patients, ProgressionEncoder, 
             )
         for name in ("landmarks", "horizons"):
             given = list(getattr(parameters, name))
-            if not all(np.isfinite(own) and own >= ((name == "landmarks" and 0.0) or 1e-9) for own in given):
+            if not all(np.isfinite(each) and each >= ((name == "landmarks" and 0.0) or 1e-9) for each in given):
                 raise UsageError(f"{name} is {given}; expected times in the unit of the data, above 0")
         read_limits(parameters.limits)
 
@@ -76,32 +76,33 @@ class ProgressionTask(Task[ProgressionParameters, Patients, ProgressionEncoder, 
             if labelled and (source.outcomes is None or source.outcome_hours is None):
                 raise DataError(f"{source.origin} has no events; read them with ostinato.data.health.follow_up")
             return source
-        own = parameters
-        times = TimeFormat.wanted(day_first=own.day_first, time_format=own.time_format, time_zone=own.time_zone)
-        table = read_table(source, decimal=own.decimal, missing=own.all_missing)
-        follow_up = follow_up_column(table, own.follow_up if labelled or own.follow_up in table.columns else None)
+        given = parameters
+        times = TimeFormat.wanted(day_first=given.day_first, time_format=given.time_format, time_zone=given.time_zone)
+        table = read_table(source, decimal=given.decimal, missing=given.all_missing)
+        follow_up = follow_up_column(table, given.follow_up if labelled or given.follow_up in table.columns else None)
         if labelled:
-            table.require([own.event])
+            table.require([given.event])
             if follow_up is None:
                 raise ColumnError(
                     f"which column of {table.origin} says when follow-up ended is not known; expected one such as "
                     f"{FOLLOW_UP_NAMES[0]}, or name it with follow_up (--follow-up)"
                 )
-        beside = [name for name in (own.event, follow_up) if name is not None and name in table.columns]
+        beside = [name for name in (given.event, follow_up) if name is not None and name in table.columns]
         patients = read_patients(
-            source, id=own.id, time=own.time, variable=own.variable, value=own.value,
-            clock=Clock(unit=own.time_unit or "days", times=times), left=[*beside, *own.left_out, *_numbered(table)],
-            limits=read_limits(own.limits), missing=own.all_missing, decimal=own.decimal, reading=reading,
-            unit_given=own.time_unit is not None,
+            source, id=given.id, time=given.time, variable=given.variable, value=given.value,
+            clock=Clock(unit=given.time_unit or "days", times=times),
+            left=[*beside, *given.left_out, *_numbered(table)],
+            limits=read_limits(given.limits), missing=given.all_missing, decimal=given.decimal, reading=reading,
+            unit_given=given.time_unit is not None,
         )  # fmt: skip
         clock = patients.reading.clock
         if reading is None and clock.kind in ("dates", "elapsed"):  # what is said of times has a unit all the same
-            unit = own.time_unit or ("days" if clock.kind == "dates" else "hours")
+            unit = given.time_unit or ("days" if clock.kind == "dates" else "hours")
             patients = replace(patients, reading=replace(patients.reading, clock=replace(clock, unit=unit)))
-        unread = [place for place, name in enumerate(patients.variables) if name in own.left_out]
+        unread = [place for place, name in enumerate(patients.variables) if name in given.left_out]
         if unread:
             patients = patients.kept(~np.isin(patients.codes, unread))
-        absent = [name for name in own.left_out if name not in (*patients.variables, *table.columns)]
+        absent = [name for name in given.left_out if name not in (*patients.variables, *table.columns)]
         if absent and reading is None:
             raise UsageError(
                 f'leave_out names "{absent[0]}", which is neither a column nor a variable of {table.origin}'
@@ -109,7 +110,7 @@ class ProgressionTask(Task[ProgressionParameters, Patients, ProgressionEncoder, 
         if not labelled:
             return patients
         assert follow_up is not None
-        return with_follow_up(patients, table, event=own.event, follow_up=follow_up, missing=own.all_missing)
+        return with_follow_up(patients, table, event=given.event, follow_up=follow_up, missing=given.all_missing)
 
     def reading(self, records: Patients) -> HealthReading:
         return records.reading
@@ -130,11 +131,11 @@ class ProgressionTask(Task[ProgressionParameters, Patients, ProgressionEncoder, 
         return f"The progression of patients in {records.origin}"
 
     def encoder(self, parameters: ProgressionParameters, train: Patients) -> ProgressionEncoder:
-        own = parameters
-        _require(train, own)
+        given = parameters
+        _require(train, given)
         return fit_encoder(
-            train, intervals=own.steps_ahead, event_code=own.event_code, landmarks=list(own.landmarks),
-            horizon=own.horizon, horizons=list(own.horizons),
+            train, intervals=given.steps_ahead, event_code=given.event_code, landmarks=list(given.landmarks),
+            horizon=given.horizon, horizons=list(given.horizons),
         )  # fmt: skip
 
     def network(
@@ -162,21 +163,23 @@ class ProgressionTask(Task[ProgressionParameters, Patients, ProgressionEncoder, 
 
     def calibrate(self, model: Progression, validation: Courses | None) -> ProgressionEncoder:
         """Widen the intervals of next values so that they hold as many of the validation part as they promise."""
-        own = replace(model.encoder, stretch=np.ones(0))
-        if validation is None or not own.targets:
-            return own
-        told = self.predict(replace(model, encoder=own), validation).values
-        pairs, stretch = validation.pairs, np.ones(len(own.targets))
-        if told is None:
-            return own
-        side = np.where(pairs.value < told[:, 1], told[:, 1] - told[:, 0], told[:, 2] - told[:, 1])
-        off = np.abs(pairs.value - told[:, 1]) / np.maximum(side, 1e-6)
+        changed = replace(model.encoder, stretch=np.ones(0))
+        if validation is None or not changed.targets:
+            return changed
+        predicted = self.predict(replace(model, encoder=changed), validation).values
+        pairs, stretch = validation.pairs, np.ones(len(changed.targets))
+        if predicted is None:
+            return changed
+        side = np.where(
+            pairs.value < predicted[:, 1], predicted[:, 1] - predicted[:, 0], predicted[:, 2] - predicted[:, 1]
+        )
+        off = np.abs(pairs.value - predicted[:, 1]) / np.maximum(side, 1e-6)
         for target in range(len(stretch)):
             mine = off[pairs.target == target]
             if len(mine) >= _FEWEST:
                 level = min(0.8 * (len(mine) + 1) / len(mine), 1.0)
                 stretch[target] = float(np.clip(np.quantile(mine, level), 0.3, 3.0))
-        return replace(own, stretch=stretch)
+        return replace(changed, stretch=stretch)
 
     def carried(self, first: Progression, renewed: Progression) -> ProgressionEncoder:
         return replace(renewed.encoder, stretch=first.encoder.stretch)
@@ -192,21 +195,21 @@ class ProgressionTask(Task[ProgressionParameters, Patients, ProgressionEncoder, 
 
         return np.concatenate(read_in_batches(examples.lengths, read, rows=_ROWS, steps=_STEPS), 1)
 
-    def predict(self, model: Progression, examples: Courses) -> Told:
-        own, marks, pairs = model.encoder, examples.marks, examples.pairs
+    def predict(self, model: Progression, examples: Courses) -> Prediction:
+        encoder, marks, pairs = model.encoder, examples.marks, examples.pairs
         said = self.said(model, examples)
         curves = incidences(model.network, said[:, marks.step])
-        gone = own.landmarks[marks.landmark] - examples.hours[marks.step]
-        behind = np.array([[between(own, row, lag + own.ends) - between(own, row, lag) for row in curve]
+        gone = encoder.landmarks[marks.landmark] - examples.hours[marks.step]
+        behind = np.array([[between(encoder, row, lag + encoder.ends) - between(encoder, row, lag) for row in curve]
                            for curve, lag in zip(curves, gone, strict=True)]).reshape(curves.shape)  # fmt: skip
-        already = np.array([sum(float(between(own, row, lag)) for row in curve)
+        already = np.array([sum(float(between(encoder, row, lag)) for row in curve)
                             for curve, lag in zip(curves, gone, strict=True)])  # fmt: skip
         found = behind / np.maximum(1 - already, 1e-6)[:, None, None]
         values = None
-        if own.targets:
-            every = values_ahead(model.network, own, said[:, pairs.step], examples.newest[pairs.step], pairs.gap)
+        if encoder.targets:
+            every = values_ahead(model.network, encoder, said[:, pairs.step], examples.newest[pairs.step], pairs.gap)
             values = every[np.arange(len(every)), pairs.target]
-        return Told(np.clip(found, 0.0, 1.0), values)
+        return Prediction(np.clip(found, 0.0, 1.0), values)
 
     def embed(self, model: Progression, examples: Courses) -> NDArray[np.float32]:
         """Return what the members know of each patient at the end, `(patients, features)`."""
@@ -228,31 +231,33 @@ class ProgressionTask(Task[ProgressionParameters, Patients, ProgressionEncoder, 
             found["linear model of next values"] = lambda: Linear(Start(nothing, nothing, *fit_courses(train)))
         return found
 
-    def measures(self, model: Progression, examples: Courses, predicted: Told) -> dict[str, float]:
+    def measures(self, model: Progression, examples: Courses, predicted: Prediction) -> dict[str, float]:
         return measures_of(examples, predicted)
 
-    def units(self, model: Progression, examples: Courses, predicted: Told) -> Units:
+    def units(self, model: Progression, examples: Courses, predicted: Prediction) -> Units:
         return units_of(examples, predicted)
 
     def better(self, measure: str) -> Better:
         return "higher" if measure.startswith("C-index") else super().better(measure)
 
     def protocol(self, model: Progression, examples: Courses) -> str:
-        own = model.encoder
-        at = ", ".join(f"{hour / own.hours:g}" for hour in own.landmarks.tolist())
-        others = "; other events count as censored in the C-index" if len(own.causes) > 1 else ""
+        encoder = model.encoder
+        at = ", ".join(f"{hour / encoder.hours:g}" for hour in encoder.landmarks.tolist())
+        others = "; other events count as censored in the C-index" if len(encoder.causes) > 1 else ""
         return (
-            f'event {own.causes[own.cause]} of "{model.parameters.event}" within {own.horizon / own.hours:.4g} '
-            f"{own.unit} from {at} on, of those followed beyond, by what was known then; censoring weighed by its "
-            f"probability{others}. {NOTICE}"
+            f'event {encoder.causes[encoder.cause]} of "{model.parameters.event}" within '
+            f"{encoder.horizon / encoder.hours:.4g} {encoder.unit} from {at} on, of those followed beyond, by what "
+            f"was known then; censoring weighed by its probability{others}. {NOTICE}"
         )
 
-    def details(self, model: Progression, examples: Courses, predicted: Mapping[str, Told]) -> Mapping[str, Any]:
+    def details(self, model: Progression, examples: Courses, predicted: Mapping[str, Prediction]) -> Mapping[str, Any]:
         found = intervals(units_of(examples, predicted["model"]), seed=model.parameters.seed)
         return {
-            "95 % intervals, patients drawn again": {name: list(own) for name, own in found.items()},
+            "95 % intervals, patients drawn again": {name: list(value) for name, value in found.items()},
             "Brier by landmark and time ahead": {
-                name: brier(examples, own.incidence) for name, own in predicted.items() if own.incidence is not None
+                name: brier(examples, value.incidence)
+                for name, value in predicted.items()
+                if value.incidence is not None
             },
         }
 
@@ -263,50 +268,54 @@ class ProgressionTask(Task[ProgressionParameters, Patients, ProgressionEncoder, 
         return StepUnit("visits")
 
     def settings(self, model: Progression) -> Mapping[str, Any]:
-        own = model.encoder
+        encoder = model.encoder
 
         def times(hours: Any) -> str:
-            return ", ".join(f"{hour / own.hours:.4g}" for hour in hours.tolist())
+            return ", ".join(f"{hour / encoder.hours:.4g}" for hour in hours.tolist())
 
         return {
-            "event": own.causes[own.cause],
-            "landmarks": f"{times(own.landmarks)} {own.unit}",
-            "horizon": f"{own.horizon / own.hours:.4g} {own.unit}",
-            "intervals end at": f"{times(own.ends)} {own.unit}",
-            "next values of": ", ".join(own.variables[target] for target in own.targets) or "nothing",
+            "event": encoder.causes[encoder.cause],
+            "landmarks": f"{times(encoder.landmarks)} {encoder.unit}",
+            "horizon": f"{encoder.horizon / encoder.hours:.4g} {encoder.unit}",
+            "intervals end at": f"{times(encoder.ends)} {encoder.unit}",
+            "next values of": ", ".join(encoder.variables[target] for target in encoder.targets) or "nothing",
         }
 
     def facts(self, model: Progression, parts: Held[Patients], examples: Held[Courses]) -> Iterable[tuple[str, str]]:
-        for name, own in parts.named().items():
-            if own is not None and own.outcomes is not None:
+        for name, value in parts.named().items():
+            if value is not None and value.outcomes is not None:
                 counts = ", ".join(
-                    f"{int((own.outcomes == code).sum())} with event {code}" for code in model.encoder.causes
+                    f"{int((value.outcomes == code).sum())} with event {code}" for code in model.encoder.causes
                 )
-                yield name, f"{len(own):,} patients, {counts}, {len(own.hours):,} measurements"
+                yield name, f"{len(value):,} patients, {counts}, {len(value.hours):,} measurements"
         names = model.encoder.variables
         yield "variables", f"{len(names)}: {', '.join(names[:40])}{', ...' * (len(names) > 40)}"
 
-    def panels(self, model: Progression, records: Patients, examples: Courses, predicted: Told) -> Iterable[Panel]:
+    def panels(
+        self, model: Progression, records: Patients, examples: Courses, predicted: Prediction
+    ) -> Iterable[Panel]:
         yield from progression_panels(model, self.said(model, examples), examples, predicted)
         if len(examples) >= _FEWEST_DRAWN:
             names = {0: "censored", -1: "not known", **dict(enumerate(map(str, model.encoder.causes), 1))}
-            yield embedding_panel(self.embed(model, examples), [names[own] for own in examples.events.tolist()])
+            yield embedding_panel(self.embed(model, examples), [names[each] for each in examples.events.tolist()])
 
     def answers(self, model: Progression, records: Patients) -> Iterator[Mapping[str, Any]]:
-        yield from self.told(model, records)
+        yield from self.answers_of(model, records)
 
-    def told(
+    def answers_of(
         self, model: Progression, records: Patients, *, visits: bool = False, ahead: float | None = None
     ) -> Iterator[dict[str, Any]]:
-        """Yield what is told of each patient after the last visit, and after each if that is asked for."""
-        own = model.encoder
-        hours = hours_ahead(own, ahead)
+        """Yield what is predicted of each patient after the last visit, and after each if that is asked for."""
+        encoder = model.encoder
+        hours = hours_ahead(encoder, ahead)
         courses = self.encode(model, records)
         said = self.said(model, courses)
         for row, name in enumerate(courses.ids):
             steps = range(int(courses.bounds[row]), int(courses.bounds[row + 1]))
             each = [
-                answer(model.network, own, name, float(courses.hours[step]), said[:, step], courses.newest[step], hours)
+                answer(
+                    model.network, encoder, name, float(courses.hours[step]), said[:, step], courses.newest[step], hours
+                )
                 for step in (steps if visits else steps[-1:])
             ]
             if each:
@@ -316,10 +325,10 @@ class ProgressionTask(Task[ProgressionParameters, Patients, ProgressionEncoder, 
         from ostinato.tasks.base.lines import columns_of, is_table
 
         if not is_table(source) and not isinstance(source, Patients):
-            own = model.encoder.reading
-            names = [name for name in (own.id, own.time, own.variable, own.value) if name]
+            reading = model.encoder.reading
+            names = [name for name in (reading.id, reading.time, reading.variable, reading.value) if name]
             source = columns_of(
-                source, names, "visits", also=[] if own.variable else [*model.encoder.variables, *own.levels]
+                source, names, "visits", also=[] if reading.variable else [*model.encoder.variables, *reading.levels]
             )
         yield self.read(model.parameters, source, reading_of(model), labelled=False)
 
@@ -330,7 +339,7 @@ class ProgressionTask(Task[ProgressionParameters, Patients, ProgressionEncoder, 
 
 
 def hours_ahead(encoder: ProgressionEncoder, ahead: float | None) -> float:
-    """Return how far ahead next values are told, in hours.
+    """Return how far ahead next values are predicted, in hours.
 
     Raises:
         UsageError: it is negative or no number.

@@ -112,7 +112,7 @@ def confusions(references: Sequence[str], hypotheses: Sequence[str], most: int =
     """
     found: Counter[tuple[str, str]] = Counter()
     for steps in _aligned(references, hypotheses, characters=False):
-        found.update((own.reference, own.hypothesis) for own in steps if own.operation != "equal")
+        found.update((step.reference, step.hypothesis) for step in steps if step.operation != "equal")
     ranked = sorted(found.items(), key=lambda item: (-item[1], item[0]))
     return [(heard[0], heard[1], count) for heard, count in ranked[:most]]
 
@@ -149,7 +149,7 @@ def _rates(sums: NDArray[np.float64]) -> NDArray[np.float64]:
 def _counted(references: Sequence[str], hypotheses: Sequence[str], *, characters: bool) -> ErrorCounts:
     counts = np.zeros((len(references), 4), np.int64)
     for row, steps in enumerate(_aligned(references, hypotheses, characters=characters)):
-        found = Counter(own.operation for own in steps)
+        found = Counter(step.operation for step in steps)
         errors = [found["substitute"], found["delete"], found["insert"]]
         counts[row] = [*errors, found["equal"] + errors[0] + errors[1]]
     return ErrorCounts(*counts.T)
@@ -161,7 +161,7 @@ def _aligned(references: Sequence[str], hypotheses: Sequence[str], *, characters
         raise ShapeError(f"there are {len(references)} references and {len(hypotheses)} hypotheses; expected as many")
     clean = [(" ".join(one.split()), " ".join(two.split())) for one, two in zip(references, hypotheses, strict=True)]
     found = [
-        [Aligned("insert", "", own) for own in (list(two) if characters else two.split())] if not one else []
+        [Aligned("insert", "", each) for each in (list(two) if characters else two.split())] if not one else []
         for one, two in clean
     ]
     rows = [row for row, (one, _) in enumerate(clean) if one]

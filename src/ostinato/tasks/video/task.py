@@ -22,6 +22,7 @@ from ostinato.tasks.base.classes import class_details, class_measures, frequent_
 from ostinato.tasks.base.holding_out import Held, Shares, content_keys, drawn_groups, percent
 from ostinato.tasks.base.labels import Classes, checked_labels, counts_in_words, drawn_parts
 from ostinato.tasks.base.lines import is_path
+from ostinato.tasks.base.steps import StepUnit
 from ostinato.tasks.base.suited import Suited
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Baselines, Model, Task
@@ -275,6 +276,10 @@ class VideoTask(Task[VideoParameters, Clips, VideoEncoder, VideoPart, Prediction
             yield "landmarks", f"{reader.features} numbers a frame, by body, with their changes; layout {reader.layout}"
         yield "calibration", f"temperature {encoder.temperature:.3f}"
 
+    def step_unit(self, model: VideoModel) -> StepUnit:
+        rate = model.encoder.reader.rate
+        return StepUnit("frames", 1 / rate if rate else None)
+
     def settings(self, model: VideoModel) -> Mapping[str, Any]:
         mirror = is_mirrored(model.parameters, model.encoder)
         return {"input": model.encoder.reader.kind, "members": len(model.network.members), "mirror": mirror}
@@ -378,4 +383,6 @@ def _a_group_each(groups: Sequence[str], shares: Sequence[float], seed: int) -> 
 
 def _lengths(part: VideoPart) -> str:
     sizes = sorted(part.arrays.lengths)
+    if sizes[0] == sizes[-1]:
+        return f"{sizes[0]} frames each"
     return f"{sizes[0]} to {sizes[-1]} frames, median {sizes[len(sizes) // 2]}"

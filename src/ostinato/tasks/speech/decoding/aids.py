@@ -69,11 +69,11 @@ class Aids:
             DataError: there is no such file, or it is no language model.
             UsageError: n-grams are asked for that were not counted.
         """
-        own = parameters.language_model
-        if own is None or own == "none":
+        language_model = parameters.language_model
+        if language_model is None or language_model == "none":
             return None
-        if own != NGRAMS:
-            return _read(own, units)
+        if language_model != NGRAMS:
+            return _read(language_model, units)
         if self.ngrams is None:
             raise UsageError(
                 f'language_model is "{NGRAMS}", but this model was fitted without them; fit it with '
@@ -93,7 +93,7 @@ class Aids:
         scorer = self.language(parameters, units)
         if scorer is None or parameters.language_weight is not None or not len(frames):
             return self
-        others = [(own, 1.0) for own in _words(parameters, units)]
+        others = [(word, 1.0) for word in _words(parameters, units)]
         found = find_fusion(frames, references, make, scorer, units, others=others)
         return Aids(self.ngrams, found, parameters.language_model)
 
@@ -107,7 +107,7 @@ class Aids:
         language, weight, bonus = self.language(parameters, units), parameters.language_weight, 0.0
         if weight is None and self.fusion.errors is not None and self.language_model == parameters.language_model:
             weight, bonus = self.fusion.weight, self.fusion.bonus
-        parts: list[tuple[Scorer, float]] = [(own, 1.0) for own in _words(parameters, units)]
+        parts: list[tuple[Scorer, float]] = [(word, 1.0) for word in _words(parameters, units)]
         if language is not None:
             parts.append((language, _UNKNOWN_WEIGHT if weight is None else weight))
         return fused(units, parts, bonus)
@@ -128,29 +128,29 @@ def read_words(path: str | Path) -> list[str]:
     Raises:
         DataError: the file is missing, is no text, or has no word.
     """
-    own = Path(path)
-    if not own.is_file():
-        raise DataError(f"{own} does not exist; expected a file of words, one a line")
+    file = Path(path)
+    if not file.is_file():
+        raise DataError(f"{file} does not exist; expected a file of words, one a line")
     try:
-        lines = own.read_text(encoding="utf-8-sig").splitlines()
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
-        raise DataError(f"{own} is no text in UTF-8 ({error.reason}); expected words, one a line") from error
+        raise DataError(f"{file} is no text in UTF-8 ({error.reason}); expected words, one a line") from error
     found = [word for line in lines if (word := line.split("\t")[0].strip())]
     if not found:
-        raise DataError(f"{own} has no words; expected one a line")
+        raise DataError(f"{file} has no words; expected one a line")
     return found
 
 
 def _read(path: str, units: Spelling) -> Scorer:
-    own = Path(path)
-    if own.is_dir():
+    file = Path(path)
+    if file.is_dir():
         return ModelScorer(_estimator(path), units)
-    if not own.is_file():
+    if not file.is_file():
         raise DataError(
             f'language_model is "{path}", but there is no such folder or file; expected "{NGRAMS}", the folder of a '
             "fitted language model, or an ARPA file"
         )
-    return TokenScorer(_ngrams(path, own.stat().st_mtime_ns), units)
+    return TokenScorer(_ngrams(path, file.stat().st_mtime_ns), units)
 
 
 @lru_cache(maxsize=2)

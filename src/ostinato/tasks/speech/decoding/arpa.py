@@ -63,11 +63,11 @@ class ArpaModel:
         return self._one(state, _END) if (_END,) in self.ngrams else 0.0
 
     def _tokens(self, text: str) -> list[str]:
-        return [self._known(own) for own in (text if self.level == "character" else text.split())]
+        return [self._known(each) for each in (text if self.level == "character" else text.split())]
 
     def _known(self, token: str) -> str:
         choices = (token, *(_SPACES if token == " " else ()), *_UNKNOWN)
-        return next((own for own in choices if (own,) in self.ngrams), token)
+        return next((each for each in choices if (each,) in self.ngrams), token)
 
     def _after(self, state: tuple[str, ...], token: str) -> tuple[str, ...]:
         return (*state, token)[-(self.order - 1) :] if self.order > 1 else ()
@@ -90,14 +90,14 @@ def read_arpa(path: str | Path) -> ArpaModel:
     Raises:
         DataError: the file is missing, is no ARPA file, is cut short, or a line of it is wrong.
     """
-    own = Path(path)
-    if not own.is_file():
-        raise DataError(f"{own} does not exist; expected an ARPA file of n-grams")
+    file = Path(path)
+    if not file.is_file():
+        raise DataError(f"{file} does not exist; expected an ARPA file of n-grams")
     try:
-        with gzip.open(own, "rt", encoding="utf-8") if own.suffix == ".gz" else own.open(encoding="utf-8") as lines:
-            return _parsed(own, lines)
+        with gzip.open(file, "rt", encoding="utf-8") if file.suffix == ".gz" else file.open(encoding="utf-8") as lines:
+            return _parsed(file, lines)
     except (UnicodeDecodeError, EOFError, gzip.BadGzipFile) as error:
-        raise DataError(f"{own} is no ARPA file ({error}); expected text in UTF-8 that has a line \\data\\") from error
+        raise DataError(f"{file} is no ARPA file ({error}); expected text in UTF-8 that has a line \\data\\") from error
 
 
 def _parsed(path: Path, lines: Iterable[str]) -> ArpaModel:
@@ -116,12 +116,12 @@ def _parsed(path: Path, lines: Iterable[str]) -> ArpaModel:
             ngrams[tokens] = numbers
             found[length] += 1
     if not ended or found != counts:
-        short = next((own for own in counts if found[own] != counts[own]), max(counts))
+        short = next((count for count in counts if found[count] != counts[count]), max(counts))
         raise DataError(
             f"{path} is cut short: it says that it has {counts[short]:,} n-grams of {short}, but has {found[short]:,}; "
             "write it again"
         )
-    words = [own[0] for own in ngrams if len(own) == 1 and own[0] not in (_BEGIN, _END, *_UNKNOWN, "<space>")]
+    words = [ngram[0] for ngram in ngrams if len(ngram) == 1 and ngram[0] not in (_BEGIN, _END, *_UNKNOWN, "<space>")]
     level = "character" if words and all(len(word) == 1 for word in words) else "word"
     return ArpaModel(ngrams, max(counts), level)
 

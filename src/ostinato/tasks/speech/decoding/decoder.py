@@ -49,7 +49,7 @@ class Search(Protocol):
         """Return all that is held."""
 
     def accept(self, kept: Mapping[str, Any]) -> None:
-        """Go on from what was held."""
+        """Resume from what was held."""
 
 
 class Decoder:
@@ -116,8 +116,8 @@ class Decoder:
         found = self.search.hypotheses() or self.search.hypotheses(ended=False) or [self.search.best()]
         texts: dict[str, Transcript] = {}
         for hypothesis in found:
-            own = transcribed(hypothesis, self.units, self.frame_seconds)
-            texts.setdefault(own.text, own)
+            transcript = transcribed(hypothesis, self.units, self.frame_seconds)
+            texts.setdefault(transcript.text, transcript)
             if len(texts) == n_best:
                 break
         return list(texts.values())
@@ -133,7 +133,7 @@ class Decoder:
         return self.search.kept()
 
     def accept(self, kept: Mapping[str, Any]) -> None:
-        """Go on from what `kept` gave.
+        """Resume from what `kept` gave.
 
         Raises:
             UsageError: it is not of this model and search.

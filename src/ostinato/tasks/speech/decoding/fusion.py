@@ -95,21 +95,21 @@ def find_fusion(
     """
     if len(frames) != len(references):
         raise ShapeError(f"there are {len(frames)} utterances and {len(references)} references; expected as many")
-    used = np.cumsum([len(own) for own in frames]) <= _FRAMES
+    used = np.cumsum([len(frame) for frame in frames]) <= _FRAMES
     count = max(1, int(used.sum()))
     frames, references = frames[:count], references[:count]
-    words = sum(len(own.split()) for own in references)
+    words = sum(len(reference.split()) for reference in references)
     if not words:
         return Fusion()
 
     def errors(weight: float, bonus: float) -> float:
         decoder = make(CombinedScorer(len(units), (*others, (scorer, weight)), bonus))
-        return expected_errors([decoder.decode(own, _HEARD) for own in frames], references)
+        return expected_errors([decoder.decode(frame, _HEARD) for frame in frames], references)
 
     tried = {(weight, 0.0): errors(weight, 0.0) for weight in sorted({0.0, *weights})}
-    weight = min(tried, key=lambda own: (tried[own], own[0]))[0]
+    weight = min(tried, key=lambda each: (tried[each], each[0]))[0]
     tried |= {(weight, bonus): errors(weight, bonus) for bonus in bonuses if bonus}
-    best = min(tried, key=lambda own: (tried[own], abs(own[1]), own[0]))
+    best = min(tried, key=lambda each: (tried[each], abs(each[1]), each[0]))
     without = tried[0.0, 0.0]
     if tried[best] > without - 0.1 / words:
         return Fusion(0.0, 0.0, without, without)
@@ -125,11 +125,11 @@ def expected_errors(heard: Sequence[Sequence[Transcript]], references: Sequence[
     """
     shares, ones, twos = [], [], []
     for transcripts, reference in zip(heard, references, strict=True):
-        scores = np.array([own.score for own in transcripts])
-        chances = np.exp(scores - scores.max())
-        shares += (chances / chances.sum()).tolist()
+        scores = np.array([transcript.score for transcript in transcripts])
+        probabilities = np.exp(scores - scores.max())
+        shares += (probabilities / probabilities.sum()).tolist()
         ones += [reference] * len(transcripts)
-        twos += [own.text for own in transcripts]
+        twos += [transcript.text for transcript in transcripts]
     weights = np.array(shares)
     found = 0.0
     for counted, share in ((word_errors(ones, twos), 1.0), (character_errors(ones, twos), _CHARACTERS)):

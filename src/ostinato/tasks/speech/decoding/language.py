@@ -36,7 +36,7 @@ class TokenScorer:
         self.model, self.units = model, units
         self._by_character = model.level == "character" and units.level == "character"
         self._names = tuple(units.names)
-        self._pieces = ["", *(plain_name(own) for own in units.names[1:])]
+        self._pieces = ["", *(plain_name(name) for name in units.names[1:])]
         self._none = np.zeros(len(units))
 
     def start(self) -> _State:
@@ -54,12 +54,12 @@ class TokenScorer:
             if self.model.level == "word":
                 found = self.model.scores(inner, self._names[1:])
             else:
-                found = np.array([self.model.score(inner, before + own) for own in self._names[1:]])
+                found = np.array([self.model.score(inner, before + name) for name in self._names[1:]])
             return np.concatenate([[0.0], np.maximum(found, _LEAST)])
         if not word:
             return self._none
         whole = self._word_score(state)
-        return np.array([0.0, *(whole if own[:1] == " " else 0.0 for own in self._pieces[1:])])
+        return np.array([0.0, *(whole if piece[:1] == " " else 0.0 for piece in self._pieces[1:])])
 
     def advance(self, state: _State, label: int) -> _State:
         """Return the state after one more unit."""

@@ -58,7 +58,7 @@ class NGramScorer:
         longest = ORDERS.get(units.level, 4) if order is None else order
         if longest < 1:
             raise UsageError(f"order is {longest}; expected 1 or more units")
-        rows = [own for own in (units.encode(text) for text in texts) if own]
+        rows = [each for each in (units.encode(text) for text in texts) if each]
         if not rows:
             raise DataError("the texts hold no unit that the model knows; give texts in the language of the model")
         stream = np.concatenate([[_BOUNDARY], *([*row, _BOUNDARY] for row in rows)]).astype(np.int64)

@@ -59,7 +59,7 @@ def _row(state: Any, row: int) -> Any:
     """Return one row of a state, as arrays `(1, ...)`."""
     if isinstance(state, np.ndarray):
         return state[row : row + 1].copy()
-    return None if state is None else tuple(_row(own, row) for own in state)
+    return None if state is None else tuple(_row(each, row) for each in state)
 
 
 def _together(states: Sequence[Any]) -> Any:
@@ -67,4 +67,4 @@ def _together(states: Sequence[Any]) -> Any:
     first = states[0]
     if isinstance(first, np.ndarray):
         return np.concatenate(states)
-    return None if first is None else tuple(_together([own[i] for own in states]) for i in range(len(first)))
+    return None if first is None else tuple(_together([state[i] for state in states]) for i in range(len(first)))

@@ -46,11 +46,11 @@ def word_spans(classes: Sequence[int], units: Spelling) -> list[tuple[int, int]]
         return [(place, place + 1) for place in range(len(classes))]
     spans: list[tuple[int, int]] = []
     begun: int | None = None
-    for place, own in enumerate(classes):
-        name = plain_name(units.names[own])
-        if begun is not None and (own == units.separator or name[:1] == " "):
+    for place, each in enumerate(classes):
+        name = plain_name(units.names[each])
+        if begun is not None and (each == units.separator or name[:1] == " "):
             spans.append((begun, place))
             begun = None
-        if begun is None and own != units.separator and name.strip():
+        if begun is None and each != units.separator and name.strip():
             begun = place
     return spans if begun is None else [*spans, (begun, len(classes))]

@@ -58,7 +58,7 @@ def transcribed(hypothesis: Hypothesis, units: Spelling, frame_seconds: float) -
         text = units.decode(hypothesis.labels[begin:end]).strip()
         if not text:
             continue
-        certain = math.exp(sum(own.score for own in emissions) / len(emissions))
+        certain = math.exp(sum(emission.score for emission in emissions) / len(emissions))
         first, last = emissions[0].start * frame_seconds, (emissions[-1].end + 1) * frame_seconds
         words.append(Word(text, first, last, min(1.0, certain)))
     return Transcript(" ".join(word.text for word in words), hypothesis.score, hypothesis.labels, tuple(words))

@@ -68,7 +68,7 @@ class Lexicon:
         for word in _checked_words(words):
             if " " in word:
                 raise UsageError(f'the word "{word}" has a space; expected one word each')
-            if not any(units.decode(units.encode(own)).strip() == word for own in (word, f" {word}")):
+            if not any(units.decode(units.encode(each)).strip() == word for each in (word, f" {word}")):
                 raise UsageError(
                     f'the word "{word[:40]}" cannot be written with the units of this model; leave it out, or train '
                     "the model on transcripts that have its characters"
@@ -84,7 +84,9 @@ class Lexicon:
         """Return 0 for the classes that lead on, else -inf."""
         found = self._known.get(state)
         if found is None:
-            found = np.array([NEVER, *(NEVER if self._walk(state, own) is None else 0.0 for own in self._pieces[1:])])
+            found = np.array(
+                [NEVER, *(NEVER if self._walk(state, piece) is None else 0.0 for piece in self._pieces[1:])]
+            )
             self._known[state] = found
         return found
 
@@ -139,13 +141,13 @@ class HotWords:
 
     def __init__(self, words: Mapping[str, float] | Iterable[str], units: Spelling, bonus: float = 4.0) -> None:
         given = dict(words) if isinstance(words, Mapping) else dict.fromkeys(_checked_words(words), bonus)
-        if not given or not all(np.isfinite(own) for own in given.values()):
+        if not given or not all(np.isfinite(each) for each in given.values()):
             raise UsageError("hot words need a finite bonus each, and there must be some")
         self._pieces, self._trie = _pieces(units), _Trie()
-        for word, own in given.items():
-            self._trie.add(" ".join(word.split()), own)
-        self._bonus = {" ".join(word.split()): own for word, own in given.items()}
-        self._ended = {self._node(word): own for word, own in self._bonus.items()}
+        for word, value in given.items():
+            self._trie.add(" ".join(word.split()), value)
+        self._bonus = {" ".join(word.split()): value for word, value in given.items()}
+        self._ended = {self._node(word): bonu for word, bonu in self._bonus.items()}
         self._known: dict[_Places, Floats] = {}
 
     def start(self) -> _Places:
@@ -156,7 +158,7 @@ class HotWords:
         """Return what each class adds or takes back."""
         found = self._known.get(state)
         if found is None:
-            found = np.array([0.0, *(self._walk(state, own)[1] for own in self._pieces[1:])])
+            found = np.array([0.0, *(self._walk(state, piece)[1] for piece in self._pieces[1:])])
             self._known[state] = found
         return found
 

@@ -1,4 +1,4 @@
-"""What is told of a patient after a visit: the risk by times ahead, and next values with intervals."""
+"""What is predicted of a patient after a visit: the risk by times ahead, and next values with intervals."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def values_ahead(
         newest: `(..., targets)`, the last values.
         ahead: `(...)` hours.
     """
-    tensors = (torch.from_numpy(np.asarray(own, np.float64)) for own in (said, newest, ahead))
+    tensors = (torch.from_numpy(np.asarray(each, np.float64)) for each in (said, newest, ahead))
     found = network.quantiles(*tensors).mean(0).numpy()
     if len(encoder.stretch):
         middle = found[..., 1:2]
@@ -59,10 +59,10 @@ def answer(
         hour: of the visit, since the beginning.
         said: `(members, numbers)`.
         newest: `(targets,)`, the last values on their scales.
-        ahead: hours to what is told of next values.
+        ahead: hours to what is predicted of next values.
     """
     curves = incidences(network, said)
-    names = [f"{own / encoder.hours:g}" for own in encoder.horizons.tolist()]
+    names = [f"{each / encoder.hours:g}" for each in encoder.horizons.tolist()]
     risks = np.array([between(encoder, curve, encoder.horizons) for curve in curves])
     found: dict[str, Any] = {
         "id": patient,
@@ -78,11 +78,11 @@ def answer(
         }
     if encoder.targets:
         codes = np.array(encoder.targets)
-        told = values_ahead(network, encoder, said, newest, np.array(ahead))
-        told = np.stack([encoder.scales.back(codes, column) for column in told.T], -1)
+        predicted = values_ahead(network, encoder, said, newest, np.array(ahead))
+        predicted = np.stack([encoder.scales.back(codes, column) for column in predicted.T], -1)
         found["ahead"] = ahead / encoder.hours
         found["next"] = {
             encoder.variables[code]: dict(zip(("low", "median", "high"), row, strict=True))
-            for code, row in zip(codes.tolist(), told.tolist(), strict=True)
+            for code, row in zip(codes.tolist(), predicted.tolist(), strict=True)
         }
     return {**found, "notice": NOTICE}
