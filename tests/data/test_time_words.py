@@ -115,6 +115,13 @@ def test_numbers_that_only_look_like_days_stay_numbers(tmp_path):
     assert panel.frequency.describe() == "1 row"
 
 
+def test_a_counter_that_rises_at_no_pace_is_no_time(tmp_path):
+    values = [331_000_000 + 81_234 * place + place * place % 97 for place in range(40)]
+    panel = load_panel(write(tmp_path / "a.csv", values, name="population"), Schema(target=("population",)))
+    assert panel.frequency.describe() == "1 row"
+    assert len(load_panel(write(tmp_path / "b.csv", values, name="population")).series[0]) == 40
+
+
 def test_zones_by_their_short_names(tmp_path):
     texts = [f"{day.isoformat()} 10:00 EST" for day in DAYS]
     panel = load_panel(write(tmp_path / "a.csv", texts))

@@ -60,6 +60,12 @@ def test_a_picture_of_several_is_all_of_them(tmp_path, name) -> None:
     assert len(read_clip(tmp_path / name, native_rate=5, start=0.45)) == 2
 
 
+def test_one_bright_frame_of_many_says_what_white_is() -> None:
+    array = np.full((120, 4, 6), 200, np.uint16)
+    array[1] = 40_000
+    assert read_clip(array).frames.max((1, 2, 3))[:3].tolist() == [1, 156, 1]
+
+
 def test_a_dark_picture_of_16_bits_stays_dark(tmp_path) -> None:
     for number, value in enumerate((200, 30_000)):
         Image.fromarray(np.full((4, 6), value, np.uint16)).save(tmp_path / f"{number}.png")

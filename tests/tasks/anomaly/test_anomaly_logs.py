@@ -165,7 +165,13 @@ def test_templates_come_back_as_they_were() -> None:
     assert reading.case_of("x", 7) == "line 6"
 
 
-def test_that_a_line_which_never_came_is_no_alarm_by_itself_is_said_with_the_rate_at_which_it_is(file) -> None:
+def test_that_a_line_which_never_came_is_no_alarm_by_itself_is_said_with_the_rate_at_which_it_is(tmp_path) -> None:
+    names = str.maketrans("0123456789", "qwrtypsdfg")  # lines that come once
+    rare = [
+        f"WARN {' '.join(str(number * part).translate(names) for part in (7, 11, 13, 17))}" for number in range(99, 159)
+    ]
+    file = tmp_path / "app.log"
+    file.write_text("\n".join(line for pair in zip(lines()[: len(rare)], rare, strict=True) for line in pair))
     with pytest.warns(DataWarning, match="so that it is no alarm by itself; accept") as said:
         AnomalyDetector(log_run=10, **FEW | {"false_alarm_rate": 1e-4, "epochs": 1}).fit(file)
     rate = float(next(str(one.message) for one in said if "--false" in str(one.message)).split("accept ")[1].split()[0])

@@ -78,9 +78,7 @@ class ArrayClip:
         kind = self.array.dtype
         if kind.kind == "b":
             return 1.0
-        most = max(
-            float(np.nanmax(self.array[row])) for row in range(0, len(self.array), max(len(self.array) // 50, 1))
-        )
+        most = max(float(np.nanmax(frame)) for frame in self.array)
         if kind.kind == "f" and most <= 1.0:
             return 1.0
         return 255.0 if most <= 255 else 65535.0 if most <= 65535 else most

@@ -377,7 +377,8 @@ def _a_group_each(groups: Sequence[str], shares: Sequence[float], seed: int) -> 
     """Draw a group for each part, where groups are larger than parts should be."""
     names = [sorted(set(groups))[at] for at in np.random.default_rng(seed).permutation(len(set(groups)))]
     held = [names.pop() if share > 0 else None for share in shares]
-    return [np.flatnonzero([name in part for name in groups]) for part in (set(names), *({name} for name in held))]
+    parts: list[set[str | None]] = [set(names), *({name} for name in held)]
+    return [np.flatnonzero([name in part for name in groups]) for part in parts]
 
 
 def _lengths(part: VideoPart) -> str:
