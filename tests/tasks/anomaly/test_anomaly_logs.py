@@ -3,6 +3,8 @@
 import gzip
 import io
 import json
+import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +14,8 @@ from ostinato import AnomalyDetector
 from ostinato.cli.main import main
 from ostinato.data.logs import LogReading, masked, read_raw_log
 from ostinato.errors import ColumnError, DataError, DataWarning, StreamRowError, UsageError
+from ostinato.tasks.anomaly.key_scoring import KeyEncoder, say_if_unheard
+from ostinato.tasks.base.tail import Tail
 
 pytest.importorskip("drain3", reason="drain3 is not installed (the extra anomaly)")
 FEW = {"hidden_size": 12, "epochs": 4, "learning_rate": 1e-2, "progress": False, "false_alarm_rate": 0.05, "seed": 0}
@@ -150,12 +154,27 @@ def test_templates_come_back_as_they_were() -> None:
     assert reading.case_of("x", 7) == "line 6"
 
 
-def test_that_a_line_which_never_came_is_no_alarm_by_itself_is_said_with_the_rate_at_which_it_is(file) -> None:
-    with pytest.warns(DataWarning, match="so that it is no alarm by itself; accept") as said:
-        AnomalyDetector(log_run=10, **FEW | {"false_alarm_rate": 1e-4, "epochs": 1}).fit(file)
-    rate = float(next(str(one.message) for one in said if "--false" in str(one.message)).split("accept ")[1].split()[0])
-    again = AnomalyDetector(log_run=10, **FEW | {"false_alarm_rate": rate, "epochs": 1}).fit(file)
-    assert any(row["alarm"] for row in again.answers(["2024-05-01 10:00:00,1 FATAL disk: broken"] * 3))
+@pytest.mark.parametrize("scale", [0.5, 2.0, 6.0])
+def test_that_a_line_which_never_came_is_no_alarm_by_itself_is_said_with_the_rate_at_which_it_is(scale) -> None:
+    tail = Tail(2.0, 0.3, scale, 0.0)
+    encoder = KeyEncoder(LogReading(), ("a",), 1950, None, tail, 0.0, "")
+    unheard = replace(encoder, threshold=tail.threshold(1e-6))
+    with pytest.warns(DataWarning, match=r"of 1,950 events .* accept (\S+) \(--false-alarm-rate \1\)") as said:
+        say_if_unheard(unheard, 1e-6)
+    rate = float(str(said[0].message).split("accept ")[1].split()[0])
+    assert tail.threshold(rate) <= encoder.loudest
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        say_if_unheard(replace(encoder, threshold=tail.threshold(rate)), rate)
+
+
+def test_a_fit_on_few_lines_with_seldom_ones_says_so(tmp_path) -> None:
+    found = lines(40)
+    for place in (20, 60, 90, 110):
+        found.insert(place, "2024-05-01 10:00:00,1 INFO cron: vacuum")
+    (tmp_path / "few.log").write_text("\n".join(found))
+    with pytest.warns(DataWarning, match="no alarm by itself"):
+        AnomalyDetector(log_run=10, **FEW | {"false_alarm_rate": 1e-12, "epochs": 1}).fit(tmp_path / "few.log")
 
 
 def test_what_is_of_series_is_refused_for_a_log_and_a_log_in_a_text_file_is_told_how_it_is_read(file, tmp_path) -> None:
