@@ -1,6 +1,7 @@
 """Numbers with a currency, per cent, or in parentheses."""
 
 import re
+import warnings
 
 import numpy as np
 import polars as pl
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ostinato.data import TableFile
 from ostinato.data.amounts import bare_amount, without_signs
 from ostinato.data.cells import cell_number
 from ostinato.data.load import load_panel
@@ -61,3 +63,20 @@ def test_a_streamed_amount_is_that_of_the_column(value, sign, before):
 def test_per_cent_alone_may_be_a_share_and_is_no_number():
     with pytest.raises(ValueError, match='"5%" is no number'):
         cell_number("5%")
+
+
+@pytest.mark.parametrize("cells", [["1.234", "999"], ["1,234", "999"], ["1.234 €", "2.345 €"], ["£1,234", "£7"]])
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_the_mark_that_a_note_recommends_reads_the_column_the_other_way(tmp_path, cells, delimiter):
+    path = tmp_path / "a.csv"
+    path.write_text(
+        f"t{delimiter}y\n" + "\n".join(f"{i}{delimiter}{cells[i % 2]}" for i in range(20)), encoding="utf-8"
+    )
+    with warnings.catch_warnings(record=True) as notes:
+        warnings.simplefilter("always")
+        first = load_panel(path).series[0].values[0, -1]
+    said = [found for one in notes if (found := re.search('decimal="(.)"', str(one.message)))]
+    assert said or first == 1.234  # a point stands before decimals where nothing else is shown
+    if said:
+        other = load_panel(TableFile(path, decimal=said[0][1])).series[0].values[0, -1]
+        assert {float(first), float(other)} == {1.234, 1234.0}
