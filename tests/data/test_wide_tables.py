@@ -110,6 +110,16 @@ def test_columns_of_measures_stay_columns(tmp_path, text):
     assert len(panel.columns) >= 2
 
 
+@pytest.mark.parametrize("times", ["2023-01-{:02d}", "{:02d}.01.2023 10:00", "{}", "{}.5"])
+def test_sensors_that_count_beside_times_stay_columns(tmp_path, times):
+    rows = [[times.format(day), *(str(day * day % 7 + place * day) for place in range(8))] for day in range(1, 29)]
+    text = "\n".join(",".join(row) for row in [["time", *(f"s{place}" for place in range(8))], *rows])
+    (tmp_path / "a.csv").write_text(text)
+    panel = load_panel(tmp_path / "a.csv")
+    assert len(panel.series) == 1
+    assert [name for name in panel.columns if name != "time"] == [f"s{place}" for place in range(8)]
+
+
 def test_a_later_table_of_a_model_is_read_alike(tmp_path):
     rows = [f"p{row}," + ",".join(str(place) for place in range(28)) for row in range(3)]
     text = "\n".join(["page," + ",".join(DATES["us"]), *rows])

@@ -126,7 +126,9 @@ def test_layers_of_torch_and_ours_cells_in_loops_and_scans_say_the_same(kind: st
         def forward(self, xs):
             return self.head(ostinato.scan(self.cell, xs, batch_first=True)[0][:, -1])
 
-    found = [ostinato.diagnose(each, batch(), functional.mse_loss, **QUICK) for each in (plain, ours, loop, Scanned())]
+    found = [
+        ostinato.diagnose(each, batch(12, 6), functional.mse_loss, **QUICK) for each in (plain, ours, loop, Scanned())
+    ]
     for other in found[1:]:
         same_figures(found[0], other)
 
@@ -191,8 +193,9 @@ def test_deep_bidirectional_layers_time_first_sequences_and_answers_at_every_ste
     found = ostinato.diagnose(deep, (xs, torch.randn(20, 12, 4)), nn.MSELoss(), **QUICK)
     assert len(found.numbers["parts"][0]["layers"]) == 4
     assert not found.skipped
+    xs = xs[:4]
     projected = EachStep(nn.LSTM(3, 8, proj_size=4), 4, 4)
-    assert not ostinato.diagnose(projected, (xs, torch.randn(20, 12, 4)), nn.MSELoss(), **QUICK).skipped
+    assert not ostinato.diagnose(projected, (xs, torch.randn(4, 12, 4)), nn.MSELoss(), **QUICK).skipped
 
 
 def test_tokens_embedded_before_the_layer_are_taken() -> None:
@@ -276,6 +279,14 @@ REFUSED = {
     "a loss that is a float": (gru, {"loss": lambda m, b: 1.0}, "gave a float"),
     "a loss of many numbers": (gru, {"loss": nn.MSELoss(reduction="none")}, "take its mean"),
     "a loss that takes something else": (gru, {"loss": lambda: 1}, "loss\\(model, batch\\) raised TypeError"),
+    "two results": (
+        lambda: nn.GRU(2, 1, batch_first=True),
+        {"batch": (torch.zeros(8, 6, 2), torch.zeros(8, 6, 1))},
+        "loss\\(model\\(inputs\\), targets\\) raised AttributeError",
+    ),
+    "another precision": (lambda: gru().double(), {}, "raised ValueError"),
+    "TorchScript": (lambda: torch.jit.script(gru()), {}, "compiled by TorchScript"),
+    "no rows": (gru, {"batch": (torch.zeros(0, 12, 2), torch.zeros(0, 1))}, "no rows"),
     "NaN": (gru, {"batch": (torch.full((8, 12, 2), torch.nan), torch.zeros(8, 1))}, "first at \\(0, 0, 0\\)"),
     "too many lengths": (gru, {"lengths": [3] * 99}, "99 lengths"),
     "lengths too long": (gru, {"lengths": [99] * 24}, "none longer than the steps"),
@@ -420,3 +431,46 @@ def test_a_target_that_is_given_away_is_seen_whatever_the_form_of_the_loss() -> 
         return functional.mse_loss(model(given["xs"]), given["targets"])
 
     assert "leak" in ostinato.diagnose(gru(), {"xs": xs, "targets": ys}, loss, **QUICK).kinds
+
+
+@pytest.mark.parametrize("how", ["detach", "no_grad"])
+def test_a_layer_that_no_gradient_reaches_is_named_and_a_frozen_one_is_not(how: str) -> None:
+    class Cut(Last):
+        def forward(self, xs):
+            with torch.set_grad_enabled(how == "detach"):
+                last = self.layer(xs)[0][:, -1]
+            return self.head(last.detach())
+
+    torch.manual_seed(0)
+    model = Cut(nn.GRU(2, 8, batch_first=True), 8)
+    assert ostinato.diagnose(model, batch(), nn.MSELoss(), **QUICK).kinds[0] == "no gradient"
+    model.layer.requires_grad_(False)
+    assert "no gradient" not in ostinato.diagnose(model, batch(), nn.MSELoss(), **QUICK).kinds
+
+
+def test_nothing_is_said_of_the_rate_where_no_weight_is_trained() -> None:
+    found = ostinato.diagnose(gru().requires_grad_(False), batch(), nn.MSELoss(), learning_rate=1.0, **QUICK)
+    assert "learning rate too high" not in found.kinds
+    assert "learning rate: all weights are frozen" in found.skipped
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_a_caller_that_takes_no_gradients_gets_the_same_figures(mode) -> None:
+    usual = ostinato.diagnose(gru(), batch(), nn.MSELoss(), **QUICK)
+    model, given = gru(), batch()
+    with mode():
+        same_figures(usual, ostinato.diagnose(model, given, nn.MSELoss(), **QUICK))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_other_precisions_are_measured(dtype) -> None:
+    xs, ys = batch()
+    assert not ostinato.diagnose(gru().to(dtype), (xs.to(dtype), ys.to(dtype)), nn.MSELoss(), **QUICK).skipped
+
+
+def test_classes_from_one_to_the_number_of_steps_are_no_lengths() -> None:
+    torch.manual_seed(0)
+    model = Last(nn.GRU(2, 6, batch_first=True), 6, 13)
+    classes = torch.arange(24) % 12 + 1
+    found = ostinato.diagnose(model, (batch()[0], classes), nn.CrossEntropyLoss(), **QUICK)
+    assert "padding" not in found.kinds

@@ -157,3 +157,21 @@ def test_floating_point_operations_are_those_of_the_loop(cell: nn.Module) -> Non
     lengths = torch.tensor([7, 0, 3, 4])
     short = _flops(lambda: ostinato.scan(cell, xs, state, lengths=lengths)[0])
     assert [2 * part for part in short] == list(ours)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning", "ignore::torch.jit.TracerWarning")
+@pytest.mark.parametrize("grad", [False, True])
+def test_a_trace_of_torch_jit_has_the_steps(grad) -> None:
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cell = nn.GRUCell(3, 4)
+
+        def forward(self, xs):
+            return ostinato.scan(self.cell, xs)[0]
+
+    model, xs, other = Model(), torch.randn(5, 2, 3), torch.randn(5, 2, 3)
+    with torch.set_grad_enabled(grad):
+        model(xs)
+        traced = torch.jit.trace(model, xs, check_trace=False)
+        torch.testing.assert_close(traced(other), model(other))

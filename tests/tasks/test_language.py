@@ -163,8 +163,8 @@ def test_the_best_tokens_are_drawn_as_often_as_they_should(model) -> None:
         counts = Counter(draw(scores, sampling, recent, never, generator) for _ in range(4000))
         return [counts[token] / 4000 for token in range(4)]
 
-    chances = scores.softmax(-1).tolist()
-    assert shares(Sampling()) == pytest.approx(chances, abs=0.03)
+    probabilities = scores.softmax(-1).tolist()
+    assert shares(Sampling()) == pytest.approx(probabilities, abs=0.03)
     assert shares(Sampling(temperature=0.5)) == pytest.approx((2 * scores).softmax(-1).tolist(), abs=0.03)
     assert shares(Sampling(temperature=0)) == [1, 0, 0, 0]
     assert shares(Sampling(top_k=2))[2:] == [0, 0]

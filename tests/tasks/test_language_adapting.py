@@ -73,11 +73,11 @@ def test_the_cache_is_the_mixture_as_it_is_written(model, read) -> None:
     text = read("the dog sat on a log and sang to the bird.")
     with torch.no_grad():
         outputs = network.read(torch.from_numpy(text.astype(np.int64))[:, None])[0][:, 0]
-        chances = network.scores(outputs).softmax(-1).double()
+        probabilities = network.scores(outputs).softmax(-1).double()
     for t, found in enumerate(token_losses(network, text, cache=cache)):
         past = range(max(0, t - 7), t)
         weights = [math.exp(0.8 * float(outputs[t] @ outputs[i])) for i in past]
-        chance = float(chances[t, text[t + 1]])
+        chance = float(probabilities[t, text[t + 1]])
         if weights:
             own = sum(w for w, i in zip(weights, past, strict=True) if text[i + 1] == text[t + 1]) / sum(weights)
             chance = 0.75 * chance + 0.25 * own

@@ -88,12 +88,12 @@ def test_a_text_read_at_once_is_read_place_by_place_however_many_ngrams_are_kept
     assert model.size <= max(most, 5)
     reading = model.read(test)
     for i in range(1, len(test)):
-        chances, left = model.distributions(test[:i].tolist())
-        np.testing.assert_allclose(chances.sum(1), 1, atol=1e-9)
-        np.testing.assert_allclose(reading.chances[:, i - 1], chances[:, test[i]])
+        probabilities, left = model.distributions(test[:i].tolist())
+        np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-9)
+        np.testing.assert_allclose(reading.probabilities[:, i - 1], probabilities[:, test[i]])
         np.testing.assert_allclose(reading.left[:, i - 1], left)
     monkeypatch.setattr("ostinato.tasks.base.kneser_ney._PIECE", 7)
-    np.testing.assert_allclose(model.losses(test), -np.log(reading.chances[-1]))
+    np.testing.assert_allclose(model.losses(test), -np.log(reading.probabilities[-1]))
 
 
 def test_what_is_unknown_is_as_likely_as_what_came_once() -> None:
@@ -174,29 +174,29 @@ def test_a_model_is_not_behind_the_ngrams_that_it_is_mixed_with(model) -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"output": "adaptive"}, {"output": "sampled", "samples": 8}])
-def test_chances_add_up_to_one_and_are_those_that_a_text_is_scored_by(options) -> None:
+def test_probabilities_add_up_to_one_and_are_those_that_a_text_is_scored_by(options) -> None:
     own = LanguageModel(level="word", **QUIET, **options).fit(LINES)
     words = LINES[0].split()
-    chances = own.predict_proba([" ".join(words[:n]) for n in range(1, len(words))])
-    np.testing.assert_allclose(chances.sum(1), 1, atol=1e-6)
+    probabilities = own.predict_proba([" ".join(words[:n]) for n in range(1, len(words))])
+    np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-6)
     names = own.classes_
-    expected = [-math.log(row[names.index(word)]) for row, word in zip(chances, words[1:], strict=True)]
+    expected = [-math.log(row[names.index(word)]) for row, word in zip(probabilities, words[1:], strict=True)]
     fitted = own.fitted_.model
     tokens = np.array(fitted.encoder.vocabulary.encode(LINES[0]), np.int32)
     losses = token_losses(fitted.network, tokens, mixture=fitted.encoder.mixture)
     np.testing.assert_allclose(losses, expected, rtol=1e-4)
 
 
-def test_tokens_are_drawn_by_the_chances_of_the_mixture(model) -> None:
+def test_tokens_are_drawn_by_the_probabilities_of_the_mixture(model) -> None:
     fitted = model.fitted_.model
     prompt = fitted.encoder.vocabulary.encode("w1 w0")
-    chances = model.predict_proba(["w1 w0"])[0]
+    probabilities = model.predict_proba(["w1 w0"])[0]
     drawn = Counter(
         next(generate_tokens(fitted.network, prompt, Sampling(), never=(), seed=seed, mixture=fitted.encoder.mixture))
         for seed in range(600)
     )
-    likely = np.argsort(-chances)[:5]
-    np.testing.assert_allclose([drawn[int(token)] / 600 for token in likely], chances[likely], atol=0.06)
+    likely = np.argsort(-probabilities)[:5]
+    np.testing.assert_allclose([drawn[int(token)] / 600 for token in likely], probabilities[likely], atol=0.06)
 
 
 def test_lines_pushed_one_by_one_and_a_text_in_pieces_have_the_same_losses(model, monkeypatch) -> None:

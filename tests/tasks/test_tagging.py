@@ -208,11 +208,11 @@ def test_marginals_of_a_crf_are_those_of_all_paths(named) -> None:
         legal = [path for path in paths if _legal(crf, path)]
         rows = torch.tensor(legal).T
         losses = crf(scores.expand(3, len(legal), size), rows, reduction="none")
-    chances = np.zeros((3, size))
+    probabilities = np.zeros((3, size))
     for path, chance in zip(legal, (-losses).exp().tolist(), strict=True):
         for place, tag in enumerate(path):
-            chances[place, tag] += chance
-    np.testing.assert_allclose(named.predict_proba([text])[0], chances, atol=1e-4)
+            probabilities[place, tag] += chance
+    np.testing.assert_allclose(named.predict_proba([text])[0], probabilities, atol=1e-4)
 
 
 def _legal(crf, path) -> bool:

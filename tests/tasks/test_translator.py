@@ -306,27 +306,29 @@ def test_answers_and_streams_say_the_same(model, tmp_path) -> None:
 
 def _model_1(pairs, iterations):
     """IBM's model 1 as it is written, with dictionaries."""
-    chances = defaultdict(lambda: 1.0)
+    probabilities = defaultdict(lambda: 1.0)
     for _ in range(iterations):
         counts, totals = defaultdict(float), defaultdict(float)
         for ours, theirs in pairs:
             for f in theirs.split():
-                whole = sum(chances[e, f] for e in ["", *ours.split()])
+                whole = sum(probabilities[e, f] for e in ["", *ours.split()])
                 for e in ["", *ours.split()]:
-                    counts[e, f] += chances[e, f] / whole
-                    totals[e] += chances[e, f] / whole
-        chances = defaultdict(float, {(e, f): count / totals[e] for (e, f), count in counts.items()})
-    return chances
+                    counts[e, f] += probabilities[e, f] / whole
+                    totals[e] += probabilities[e, f] / whole
+        probabilities = defaultdict(float, {(e, f): count / totals[e] for (e, f), count in counts.items()})
+    return probabilities
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(st.text("abc ", max_size=8), st.text("xyz ", max_size=8)), min_size=1, max_size=6))
 def test_the_dictionary_has_the_likeliest_words_of_model_1(pairs) -> None:
-    found, chances = learn_dictionary(pairs, iterations=3), _model_1(pairs, 3)
-    known = {e for e, _ in chances if e}
+    found, probabilities = learn_dictionary(pairs, iterations=3), _model_1(pairs, 3)
+    known = {e for e, _ in probabilities if e}
     assert set(found) == known
     for word, best in found.items():
-        assert chances[word, best] == pytest.approx(max(value for (e, _), value in chances.items() if e == word))
+        assert probabilities[word, best] == pytest.approx(
+            max(value for (e, _), value in probabilities.items() if e == word)
+        )
 
 
 def test_translation_by_the_dictionary_keeps_unknown_words() -> None:

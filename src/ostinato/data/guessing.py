@@ -95,13 +95,18 @@ def _rises(values: np.ndarray[tuple[int], np.dtype[np.int64]]) -> bool:
     return bool((steps > 0).mean() >= _NEARLY or ((steps > 0).mean() >= 0.5 and len(np.unique(starts)) == 1))
 
 
+def is_called_a_time(name: str) -> bool:
+    """Tell whether a column is called as times are, in one of the languages of files."""
+    return _CALLED.search(name) is not None
+
+
 def unread_times(table: Table) -> tuple[str, str] | None:
     """Return a column of texts that is called as times are and of which none was made, with its first cell."""
     import polars as pl
 
     # of a single column, what it is not divided by is the fault
     for name in table.columns if table.frame is not None and len(table.columns) > 1 else ():
-        if not is_text(table, name) or _CALLED.search(name) is None:
+        if not is_text(table, name) or not is_called_a_time(name):
             continue
         assert table.frame is not None
         cells = table.frame[name].drop_nulls().cast(pl.String)

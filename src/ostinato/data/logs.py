@@ -34,11 +34,17 @@ _DEPTH, _CHILDREN, _MOST = 4, 100, 4096
 _MASKS = re.compile(
     r"""(?ix)
     \b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b        # a UUID
+    | \b(?:[0-9a-f]{2}[:-]){5}[0-9a-f]{2}\b                # the address of a network card
     | (?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?::\d+)?(?![\w.])  # an address
     | \b(?:mon|tue|wed|thu|fri|sat|sun)\b(?=[ ,]) | \b(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)\b(?=[ ]+\d)
     | \b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?)?
+    | \b\d{8}T\d{6}Z?\b
     | \b0x[0-9a-f]+\b | \b(?=[0-9a-f]*\d)(?=[0-9a-f]*[a-f])[0-9a-f]{6,}\b
-    | (?<![a-z])[+-]?\d[\d.,:]*(?=\b|_)                     # a number, a time, a count
+    | (?<![a-z\d])(?:\d+(?:\.\d+)?(?:ns|[uµμm]s|[dhms])){2,}\b  # 1h20m3.5s
+    # a number, a time, a count; its unit is left, and a hyphen behind a word is no sign
+    | (?:(?<![a-z\d])[+-])?(?<![a-z\d])\d+(?:[.,:]\d+)*(?:e[+-]?\d+)?(?=\b|_|[a-zµμ°]{1,4}\b)
+    | (?<![a-z\d])(?P<name>[a-z]{2,})\d+(?=\b|_)           # host12; of one letter, as E1042, it says what happened
+    | (?<=\bv)\d+(?:\.\d+)+                              # v1.2.3
     """
 )
 _AGAIN = re.compile(rf"(?:{re.escape(ANYTHING)}[.,:/_-]?)+{re.escape(ANYTHING)}")
@@ -54,9 +60,13 @@ def masked(line: str) -> tuple[str, ...]:
     """Return the words of a line, with what changes each time as `<*>`.
 
     >>> " ".join(masked("2024-05-01 10:00:03,120 INFO job 17 of host-4 at 10.0.0.7:80 took 3.5s"))
-    '<*> INFO job <*> of host<*> at <*> took <*>s'
+    '<*> INFO job <*> of host-<*> at <*> took <*>s'
     """
-    return tuple(_AGAIN.sub(ANYTHING, _MASKS.sub(ANYTHING, line)).split()[:WORDS])
+    return tuple(_AGAIN.sub(ANYTHING, _MASKS.sub(_instead, line)).split()[:WORDS])
+
+
+def _instead(found: re.Match[str]) -> str:
+    return (found["name"] or "") + ANYTHING
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ostinato.data.guessing import guess_time_column
+from ostinato.data.guessing import guess_time_column, is_called_a_time
 from ostinato.data.month_names import NUMBERS
 from ostinato.data.notes import note
 from ostinato.data.row_numbers import is_identity
@@ -135,6 +135,7 @@ def _rows_are_times(table: Table, schema: Schema, counts: Mapping[str, int]) -> 
         return False
     if {*(guess_time_column(table) or "").split("+")} & set(others):
         return True
+    others = [name for name in others if not is_called_a_time(name)]
     named = any(not is_numeric(table, name, ()) or is_identity(table, name) for name in others)
     return not named and len(counts) <= table.rows
 

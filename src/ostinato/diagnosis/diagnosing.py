@@ -14,7 +14,7 @@ from ostinato.diagnosis.attribution import attention_of, contributions
 from ostinato.diagnosis.dynamics import jacobians, motion
 from ostinato.diagnosis.evidence import given_away, losses, said_by_far_inputs
 from ostinato.diagnosis.findings import Clock, Context, Findings, LayerFindings, StageFindings
-from ostinato.diagnosis.flow import effective_memory, gradient_flow
+from ostinato.diagnosis.flow import effective_memory, gradient_flow, untaught
 from ostinato.diagnosis.judging import facts_of, verdicts_of
 from ostinato.diagnosis.numbers import numbers_of
 from ostinato.diagnosis.padding import lengths_given, lengths_in, padding_leak
@@ -126,7 +126,7 @@ def measured(
     clip: float | None,
 ) -> Diagnosis:
     """Measure everything and judge it."""
-    stages, run = find_stages(subject, lengths_in(subject.batch) if lengths is None else lengths)
+    stages, run = find_stages(subject, lengths_in(subject.told) if lengths is None else lengths)
     if not stages:
         raise UsageError(
             f"{type(subject.model).__name__} has no recurrent layer that the loss runs over two steps or more; "
@@ -168,6 +168,8 @@ def _findings(
         clock.attempt("losses of simple guesses", losses, subject, main, plain, share=math.inf) or _loss_alone(run),
         skipped=clock.skipped,
     )
+    for each, count in zip(findings.stages, clock.attempt("weights", untaught, subject, stages) or (), strict=False):
+        each.untaught = count
     for place, each in enumerate(findings.stages):
         named = "" if len(stages) == 1 else f" of {each.stage.title}"
         each.flow = clock.attempt(f"gradients through time{named}", gradient_flow, subject, each.stage)

@@ -22,6 +22,7 @@ _EXACT = 0.9995  # of the variance of a number that one input explains: it is th
 _CLASS = 0.985  # of the rows whose class their neighbour by one input has
 _SINGLE = 0.005  # of the loss with exchanged inputs, that is left with one input alone
 _FEATURES = 64
+_LEARNED = 0.2  # of the loss: what a model that has learned is better by than with inputs of others
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ class Losses:
     @property
     def learned(self) -> bool:
         """Whether the model does clearly better with its inputs than with those of others."""
-        return math.isfinite(self.exchanged) and self.exchanged > 0 and self.model < 0.8 * self.exchanged
+        # a loss may be below zero, as likelihoods are
+        return self.exchanged - self.model > _LEARNED * max(abs(self.exchanged), abs(self.model))
 
     @property
     def rivals(self) -> dict[str, float]:
@@ -153,6 +155,9 @@ def given_away(subject: Subject, stage: Stage, found: Losses) -> Given | None:
 
     Where targets are known, one input stands beside them; else the model is run with all but that input exchanged.
     """
+    read = raw_inputs(subject, stage)
+    if read is not None and not read[1].is_floating_point() and read[1].dim() == 2:
+        return None  # tokens: there is nothing else to read, and the last word may well decide
     last, targets = last_inputs(subject, stage), _last_targets(subject, stage)
     if last is not None and targets is not None and len(last) >= _ROWS:
         shares = [_explained(last[:, place].cpu(), targets) for place in range(min(last.shape[1], _FEATURES))]
@@ -177,7 +182,8 @@ def _last_targets(subject: Subject, stage: Stage) -> Tensor | None:
         targets = targets[last, index]
     elif targets.shape[:1] != (rows,):
         return None
-    return targets.reshape(rows, -1).cpu()
+    flat = targets.reshape(rows, -1).cpu()
+    return flat.double() if flat.is_floating_point() else flat
 
 
 def _explained(values: Tensor, targets: Tensor) -> tuple[float, float]:

@@ -17,6 +17,7 @@ from ostinato.diagnosis.flow import Flow, Memory
 from ostinato.diagnosis.padding import Leak
 from ostinato.diagnosis.rates import Rates
 from ostinato.diagnosis.stages import Stage
+from ostinato.diagnosis.subject import NotMeasured
 from ostinato.diagnosis.units import Units
 from ostinato.diagnosis.walks import Walk
 from ostinato.errors import UsageError
@@ -63,9 +64,10 @@ class LayerFindings:
 
 @dataclass
 class StageFindings:
-    """What was measured of one recurrent part."""
+    """What was measured of one recurrent part; `untaught` counts its weights if the loss has no gradient by any."""
 
     stage: Stage
+    untaught: int = 0
     flow: Flow | None = None
     memory: Memory | None = None
     layers: list[LayerFindings] = field(default_factory=list)
@@ -120,5 +122,7 @@ class Clock:
             raise
         except _FAILS as error:
             said = " ".join(str(error).split())[:160]
-            self.skipped.append(f"{what}: {type(error).__name__}: {said}")
+            self.skipped.append(
+                f"{what}: {'' if isinstance(error, NotMeasured) else f'{type(error).__name__}: '}{said}"
+            )
             return None

@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import PackedSequence
 from torch.utils import _pytree
 
 from ostinato.diagnosis.stages import Call, Stage, watched
-from ostinato.diagnosis.subject import Subject
+from ostinato.diagnosis.subject import NotMeasured, Subject
 from ostinato.tasks.base.gradients import gradient_norms, gradient_reach, gradients_explode
 
 _MOVES = 0.01  # of the largest effect: what is less is said not to move the output
@@ -55,6 +55,8 @@ def gradient_flow(subject: Subject, stage: Stage) -> Flow:
         run = watched(subject, {stage.name: stage.module}, {stage.name: (stage, read)})
         calls = _of_stage(run.calls[stage.name], stage)
         found = list({id(each): each for call in calls for each in call.outputs if each.requires_grad}.values())
+        if not found:
+            raise NotMeasured("what the layer gives is computed without gradients")
         loss = run.loss if run.loss.requires_grad else run.loss + 0 * read.sum()
         given = torch.autograd.grad(loss, found, retain_graph=True, allow_unused=True)
         seeds: dict[int, Tensor | None] = {id(each): seed for each, seed in zip(found, given, strict=True)}
@@ -69,6 +71,24 @@ def gradient_flow(subject: Subject, stage: Stage) -> Flow:
     nothing = np.flatnonzero(norms > 0)
     cut = int(nothing[-1]) + 1 if len(nothing) and nothing[-1] + 1 < len(norms) else None
     return Flow(norms, gradient_reach(norms), gradients_explode(norms), cut)
+
+
+def untaught(subject: Subject, stages: list[Stage]) -> list[int]:
+    """Return of each recurrent part how many weights it has if the loss has no gradient by any of them, else 0.
+
+    Weights that are frozen, which require no gradient, do not count.
+    """
+    loss = watched(subject, {}).loss
+    known: set[int] = set()
+    weights = [weight for weight in subject.model.parameters() if weight.requires_grad]
+    if loss.requires_grad and weights:
+        gradients = torch.autograd.grad(loss, weights, allow_unused=True)
+        known = {id(weight) for weight, gradient in zip(weights, gradients, strict=True) if gradient is not None}
+    found = []
+    for stage in stages:
+        mine = [weight for weight in stage.module.parameters() if weight.requires_grad]
+        found.append(0 if any(id(weight) in known for weight in mine) else sum(weight.numel() for weight in mine))
+    return found
 
 
 def _of_stage(calls: list[Call], stage: Stage) -> list[Call]:

@@ -23,7 +23,8 @@ _OFF = 0.05  # of an interval's promise
 _ANSWERS = 100
 _CUT = 0.1  # of the largest gradient, at the oldest step of a piece that goes on before
 _ORDER: tuple[Kind, ...] = (
-    "exploding", "padding", "leak", "learning rate too high", "truncation", "vanishing", "stuck", "growing",
+    "no gradient", "exploding", "padding",
+    "leak", "learning rate too high", "truncation", "vanishing", "stuck", "growing",
     "saturated", "dead", "copies", "learning rate too low", "baseline", "overfitting", "coverage",
 )  # fmt: skip
 
@@ -46,9 +47,17 @@ def _advice(findings: Findings, kind: Kind, *, needed: int = 0, rate: float | No
 
 def _of_flow(findings: Findings, say: Speaker) -> Iterator[Verdict]:
     for place, each in enumerate(findings.stages):
+        if each.untaught:
+            text = (
+                "The loss has no gradient by any of them, though none is frozen: what the layer gives is cut from the "
+                "graph, or not used."
+            )
+            title = f"No gradient reaches {each.stage.title}: none of its {each.untaught:,} weights is trained"
+            yield Verdict("no gradient", title, text, _advice(findings, "no gradient"), each.untaught, each.stage.title)
+            continue
         if each.flow is None:
             continue
-        if (grows := _explodes(each)) is not None:
+        if (grows := _explodes(each, findings.losses.learned)) is not None:
             yield Verdict(
                 "exploding", f"Gradients explode: a factor of {number(grows)} a step", _explosion(each, say),
                 _advice(findings, "exploding"), grows, each.stage.title,
@@ -61,8 +70,13 @@ def _of_flow(findings: Findings, say: Speaker) -> Iterator[Verdict]:
             yield _vanishing(findings, each, say)
 
 
-def _explodes(each: StageFindings) -> float | None:
-    """Return by what factor a step gradients, or differences of states, grow, if they explode."""
+def _explodes(each: StageFindings, learned: bool) -> float | None:
+    """Return by what factor a step gradients, or differences of states, grow, if they explode.
+
+    Args:
+        each: what was measured of the part.
+        learned: whether the model learned: that states go apart along one row is then no fault by itself.
+    """
     assert each.flow is not None
     exponent = max(
         (float(one.jacobians.exponents[0]) for one in each.layers if one.jacobians is not None), default=-math.inf
@@ -71,7 +85,7 @@ def _explodes(each: StageFindings) -> float | None:
     slope = (norms[-1] / norms[0]) ** (1 / max(1, len(norms) - 1)) if len(norms) > 1 else 1.0
     if each.flow.explodes:
         return float(max(slope, math.exp(min(exponent, 50.0))))
-    if exponent * each.stage.steps > _CHAOS and exponent > 0.02:
+    if exponent * each.stage.steps > _CHAOS and exponent > 0.02 and (not learned or slope > 1.0):
         return math.exp(min(exponent, 50.0))
     return None
 
@@ -272,10 +286,8 @@ def _of_rivals(findings: Findings) -> Iterator[Verdict]:
 def _of_fit(findings: Findings) -> Iterator[Verdict]:
     apart = findings.apart
     if apart is not None:
-        text = (
-            f"In the {apart.epochs} epochs after it the training loss fell on, and the validation loss rose to "
-            f"{percent(apart.rise)} of its best."
-        )
+        rose = f" to {percent(apart.rise)} of its best" if math.isfinite(apart.rise) else ""
+        text = f"In the {apart.epochs} epochs after it the training loss fell on, and the validation loss rose{rose}."
         yield Verdict(
             "overfitting",
             f"Overfitting since epoch {apart.since:g}",
@@ -304,7 +316,10 @@ def facts_of(findings: Findings) -> tuple[Fact, ...]:
 def _facts(findings: Findings, say: Speaker) -> Iterator[Fact]:
     main = findings.main
     rows = main.stage.xs.shape[1]
-    yield Fact("recurrent part", f"{main.stage.title}, {say.steps(main.stage.steps)}, {rows} rows")
+    yield Fact(
+        "recurrent part",
+        f"{main.stage.title}, {say.steps(main.stage.steps)}, {rows} sequence{'' if rows == 1 else 's'}",
+    )
     if main.flow is not None:
         reached = "all steps" if main.flow.reach >= len(main.flow.norms) - 1 else say.steps(main.flow.reach)
         yield Fact("gradients reach back", f"{reached}; a factor of {main.flow.factor:.2f} a step")
@@ -324,7 +339,7 @@ def _facts(findings: Findings, say: Speaker) -> Iterator[Fact]:
         ends = ", ".join(f"{key} {percent(share)}" for key, share in units.saturated.items())
         yield Fact(
             f"units{name}", f"{len(units.dead)}; {int(units.dead.sum())} dead, {int(units.copies.sum())} copies"
-            + (f"; at an end: {ends}" if ends else ""),
+            + (f"; saturated: {ends}" if ends else ""),
         )  # fmt: skip
     losses = findings.losses
     others = ", ".join(f"{name} {number(value)}" for name, value in losses.rivals.items())

@@ -157,7 +157,7 @@ def _other(values: Tensor) -> Tensor:
     if values.is_floating_point():
         scale = float(values.double().std(correction=0)) or 1.0
         return values + 3 * scale * torch.randn_like(values) + scale
-    known = torch.from_numpy(np.unique(values.cpu().numpy())).to(values.device)
+    known = values.unique()
     return known[torch.randint(len(known), values.shape, device=values.device)]
 
 
@@ -183,7 +183,7 @@ def _changed_batch(subject: Subject, stage: Stage) -> Any | None:
     steps = tensor.shape[1] if by_row else tensor.shape[0]
     if steps != stage.steps and int(stage.lengths.max()) != steps:
         # a front that joins steps: where a row ends is not known in what the model reads
-        known = lengths_in(subject.batch)
+        known = lengths_in(subject.told)
         if known is None or len(known) != len(stage.lengths) or int(known.max()) > steps:
             return None
         lengths = known.to(tensor.device)

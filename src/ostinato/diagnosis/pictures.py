@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from ostinato.diagnosis.findings import Findings, LayerFindings
 from ostinato.diagnosis.stages import Stage
 from ostinato.diagnosis.units import likeness_order
-from ostinato.diagnosis.words import number
+from ostinato.diagnosis.words import Speaker, number
 from ostinato.tasks.base.gradients import gradient_panel
 from ostinato.tasks.base.summary import Curve, Matrix, Panel, Table
 
@@ -22,11 +23,16 @@ _LAYERS = 4
 
 def panels_of(findings: Findings, row: int) -> Iterator[Panel]:
     """Yield the pictures of a diagnosis; `row` is the row of the batch that is looked into."""
-    unit, main = findings.context.unit.name, findings.main
+    unit, main, say = findings.context.unit.name, findings.main, Speaker(findings.context.unit)
     for each in findings.stages[:_LAYERS]:
         if each.flow is not None:
-            note = f"Of {each.stage.title}, through its last step; the mean of {each.stage.xs.shape[1]} rows."
-            yield gradient_panel(each.flow.norms, step=unit, note=note)
+            # whether that is a fault the verdicts say, which know what the model learned
+            note = (
+                f"Of {each.stage.title}, through its last step; the mean of {each.stage.xs.shape[1]} rows. It is "
+                f"multiplied by {each.flow.factor:.2f} a step, and above a thousandth of its largest as far back as "
+                f"{say.steps(each.flow.reach)}."
+            )
+            yield replace(gradient_panel(each.flow.norms, step=unit), note=note)
     if main.memory is not None and len(main.memory.distances) > 1:
         yield Curve(
             "How far back a change of input moves the output", _floats(main.memory.distances),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ostinato.diagnosis.subject import Subject
+from ostinato.diagnosis.subject import NotMeasured, Subject
 from ostinato.errors import UsageError
 
 _LOWEST, _HIGHEST = 1e-6, 10.0
@@ -58,6 +59,8 @@ class Rates:
             return True
         others = [loss for rate, loss in self.runs.items() if rate < self.asked and math.isfinite(loss)]
         best = min(others, default=math.inf)
+        if not self.fresh and mine <= max(1.5 * self.start, self.start):
+            return False  # from weights that were trained, even a rate that suits may lose a little at first
         return best < _BETTER * mine and mine - best > 0.02 * abs(self.start)
 
     @property
@@ -118,12 +121,22 @@ def range_test(
         asked: the rate that is used.
         clip: the greatest norm of a gradient; `None`: any.
         seconds: what all of it may take.
+
+    Raises:
+        NotMeasured: no weight is trained, or the time is too short.
     """
+    if not any(weight.requires_grad for weight in subject.model.parameters()):
+        raise NotMeasured("all weights are frozen")
     start, fresh = _fresh(subject.model)
     began = time.monotonic()
     first = _trained(subject, start, make, np.full(2, 1e-9), clip)
+    if not first:
+        raise NotMeasured("the loss breaks off at once")
     each = max((time.monotonic() - began) / 2, 1e-5)
     share = seconds / each
+    needed = _POINTS[0] + 3 * _RUN[0] * (asked is not None)
+    if needed > 1.5 * share:
+        raise NotMeasured(f"it would take {needed * each:.0f} seconds; give more max_seconds, or fewer rows or steps")
     points = int(np.clip(share * 0.4, *_POINTS))
     rates = np.geomspace(_LOWEST, _HIGHEST, points)
     curve = _smooth(_trained(subject, start, make, rates, clip))
@@ -139,6 +152,8 @@ def range_test(
 
 def _fresh(model: nn.Module) -> tuple[nn.Module, bool]:
     """Return a copy whose weights are drawn again, where its modules can do that, and whether they all could."""
+    if hasattr(model, "_flatten_layers"):
+        return _fresh_of_keras(model)
     copied, drawn = copy.deepcopy(model), True
     for module in copied.modules():
         mine = [parameter for parameter in module.parameters(recurse=False) if parameter.requires_grad]
@@ -150,6 +165,14 @@ def _fresh(model: nn.Module) -> tuple[nn.Module, bool]:
     if not drawn:  # drawn in part, it is neither the one nor the other
         return copy.deepcopy(model).train(), False
     return copied.train(), True
+
+
+def _fresh_of_keras(model: nn.Module) -> tuple[nn.Module, bool]:
+    try:
+        clone: nn.Module = sys.modules["keras"].models.clone_model(model)
+    except (ValueError, TypeError, AttributeError):  # it is a class of the user's, which Keras cannot make again
+        return copy.deepcopy(model), False
+    return clone, True
 
 
 def _within_resettable(model: nn.Module, module: nn.Module) -> bool:

@@ -17,7 +17,7 @@ from ostinato.tasks.base.summary import Panel
 
 Kind: TypeAlias = Literal[
     "vanishing", "exploding", "truncation", "saturated", "dead", "copies", "stuck", "growing", "padding", "overfitting",
-    "coverage", "learning rate too high", "learning rate too low", "baseline", "leak",
+    "coverage", "learning rate too high", "learning rate too low", "baseline", "leak", "no gradient",
 ]  # fmt: skip
 """What can be wrong."""
 

@@ -19,6 +19,11 @@ from ostinato.errors import EngineWarning, UsageError
 LossOfModel: TypeAlias = Callable[[nn.Module, Any], Tensor]
 _TARGETS = ("targets", "target", "labels", "label", "y")
 _WRONG_CALL = (TypeError, AttributeError)
+_WRONG_RUN = (RuntimeError, ValueError, IndexError, KeyError, *_WRONG_CALL)
+
+
+class NotMeasured(RuntimeError):
+    """Why something cannot be measured of this model, in words."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,11 @@ class Subject:
         return self.batch
 
     @property
+    def told(self) -> Any:
+        """Where lengths may stand: the batch without targets that are one tensor, whose whole numbers are classes."""
+        return self.batch[0] if self.apart is not None and isinstance(self.batch[1], Tensor) else self.batch
+
+    @property
     def targets(self) -> Any:
         """What the outputs are compared with; `None`: it cannot be told."""
         if self.apart is not None:
@@ -88,8 +98,16 @@ def subject_of(model: Any, batch: Any, loss: Any) -> Subject:
             f"loss is {loss!r:.80}; expected a function of (model, batch), or of (outputs, targets) with "
             "batch=(inputs, targets)"
         )
+    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
+        raise UsageError(
+            f"{type(model).__name__} is compiled by TorchScript, and what happens within cannot be watched; give the "
+            "module that was compiled"
+        )
+    if any(tensor.dim() and not tensor.shape[0] for _, tensor in tensors_in(batch)):
+        raise UsageError("the batch has no rows; give tens to hundreds of them")
     copied = copied_model(model)
-    return _with_loss(copied.eval(), copied_batch(batch), loss)
+    given = copied_batch(batch)
+    return _with_loss(copied.eval(), _as_tensors(given) if hasattr(copied, "_flatten_layers") else given, loss)
 
 
 def copied_model(model: nn.Module) -> nn.Module:
@@ -125,6 +143,15 @@ def copied_batch(batch: Any) -> Any:
     return copy.deepcopy(batch)
 
 
+def _as_tensors(batch: Any) -> Any:
+    """Return a batch whose arrays are tensors: Keras takes both, and only of tensors can be told what they are."""
+    if isinstance(batch, np.ndarray) and batch.dtype.kind in "fiub":
+        return torch.from_numpy(batch.astype(np.float32) if batch.dtype.kind == "f" else batch)
+    if isinstance(batch, (tuple, list)):
+        return type(batch)(_as_tensors(each) for each in batch)
+    return {name: _as_tensors(each) for name, each in batch.items()} if isinstance(batch, dict) else batch
+
+
 def scalar(loss: Any) -> Tensor:
     """Return a loss without dimensions.
 
@@ -157,7 +184,10 @@ def _with_loss(model: nn.Module, batch: Any, loss: Any) -> Subject:
 
         apart = Subject(model, batch, lambda own, given: turned(_output(own, given[0]), given[1]), turned)
     if pair and (keras or isinstance(loss, nn.Module) or getattr(loss, "__module__", "").startswith("torch")):
-        _try(apart)
+        try:
+            _try(apart)
+        except _WRONG_RUN as error:
+            raise _unfit(None, error) from error
         return apart
     whole = Subject(model, batch, loss)
     try:
@@ -167,9 +197,11 @@ def _with_loss(model: nn.Module, batch: Any, loss: Any) -> Subject:
             raise _unfit(first, None) from first
         try:
             _try(apart)
-        except _WRONG_CALL as second:
+        except _WRONG_RUN as second:
             raise _unfit(first, second) from second
         return apart
+    except _WRONG_RUN as error:
+        raise _unfit(error, None) from error
     return whole
 
 
@@ -185,12 +217,15 @@ def _try(subject: Subject) -> None:
         subject.loss()
 
 
-def _unfit(first: Exception, second: Exception | None) -> UsageError:
-    said = f"loss(model, batch) raised {type(first).__name__}: {' '.join(str(first).split()):.120}"
-    if second is not None:
-        said += f"; loss(model(inputs), targets) raised {type(second).__name__}: {' '.join(str(second).split()):.120}"
+def _unfit(whole: Exception | None, apart: Exception | None) -> UsageError:
+    tried = {"loss(model, batch)": whole, "loss(model(inputs), targets)": apart}
+    said = [
+        f"{call} raised {type(error).__name__}: {' '.join(str(error).split()).rstrip('.'):.160}"
+        for call, error in tried.items()
+        if error is not None
+    ]
     return UsageError(
-        f"{said}; expected a loss of (model, batch), or of (outputs, targets) with batch=(inputs, targets)"
+        f"{'; '.join(said)}; expected a loss of (model, batch), or of (outputs, targets) with batch=(inputs, targets)"
     )
 
 
@@ -267,6 +302,7 @@ def undisturbed(seed: int) -> Iterator[None]:
         with (
             torch.random.fork_rng(),
             warnings.catch_warnings(),
+            torch.inference_mode(False),
             torch.enable_grad(),
             torch.backends.cudnn.flags(enabled=False),  # its layers have no gradient in evaluation mode
         ):

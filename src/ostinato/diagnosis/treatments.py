@@ -91,6 +91,10 @@ def _of_layers(kind: Kind, needed: int, rate: float | None) -> list[str]:
             "Check that inputs and targets belong together: an order that was shuffled in one of them looks like this.",
         ],
         "leak": ["Leave that input out, or shift it so that it is known before the target is."],
+        "no gradient": [
+            "Look for detach(), .data, .item(), numpy() or torch.no_grad() between this layer and the loss.",
+            "If it is frozen on purpose, say so: layer.requires_grad_(False).",
+        ],
     }
     return found[kind]
 
@@ -123,6 +127,7 @@ def _of_estimators(kind: Kind, options: frozenset[str], needed: int, rate: float
             ("hidden_size", "Fewer units do the same: a smaller --hidden-size."),
             ("seed", "Another start: --seed."),
         ],
+        "no gradient": [],
         "stuck": [("learning_rate", "Lower --learning-rate and fit again."), ("cell", "Another --cell.")],
         "growing": [("cell", "Bound the state: --cell gru or lstm-layernorm.")],
         "padding": [],
@@ -147,6 +152,7 @@ def _of_estimators(kind: Kind, options: frozenset[str], needed: int, rate: float
         "baseline": [
             ("epochs", "Train longer (--epochs, --max-seconds), or let `ostinato tune` search."),
             ("cell", "`ostinato compare` shows other cells beside it."),
+            ("epochs", "Where both are as good as can be, take the simpler one."),
         ],
         "leak": [("validation", "Leave that input out, or shift it so that it is known before the target is.")],
     }  # fmt: skip

@@ -41,8 +41,11 @@ class Speaker:
 
         >>> Speaker(StepUnit("steps", 900.0)).steps(12)
         '12 steps (about 3 hours)'
+        >>> Speaker(StepUnit("steps of 6 rows")).steps(1)
+        '1 step of 6 rows'
         """
-        name = self.unit.name[:-1] if count == 1 and self.unit.name.endswith("s") else self.unit.name
+        first, *rest = self.unit.name.split(" ")
+        name = " ".join([first.removesuffix("s") if count == 1 else first, *rest])
         time = "" if self.unit.seconds is None or count <= 0 else f" ({about(count * self.unit.seconds)})"
         return f"{count:,.0f} {name}{time}"
 

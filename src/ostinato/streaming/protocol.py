@@ -91,7 +91,7 @@ class Stream:
         return pack(self.kind, self.mark(), self.kept())
 
     def restore(self, state: bytes) -> None:
-        """Go on from a state.
+        """Resume from a state.
 
         Raises:
             UsageError: it is damaged, or of another model or stream; the stream is then as it was.
@@ -133,7 +133,7 @@ class Stream:
         return {}
 
     def accept(self, kept: Mapping[str, Any]) -> None:
-        """Go on from what was kept, all of it checked first."""
+        """Resume from what was kept, all of it checked first."""
         if kept:
             raise UsageError(f"a {self.kind} stream keeps nothing from row to row, but the state holds something")
 
@@ -273,7 +273,7 @@ class Row:
         return self.shared.rows.state(self.number)
 
     def restore(self, state: Any) -> None:
-        """Go on from a state.
+        """Resume from a state.
 
         Raises:
             UsageError: it does not fit.
@@ -281,7 +281,7 @@ class Row:
         self.shared.rows.restore(self.number, state)
 
     def assign(self, other: Row) -> None:
-        """Go on from where another row of the same steps is; that one stays."""
+        """Resume from where another row of the same steps is; that one stays."""
         self.shared.rows.assign(self.number, other.number)
 
     def __del__(self) -> None:

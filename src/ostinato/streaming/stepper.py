@@ -119,7 +119,7 @@ class Stepper:
             return None if state is None else to_arrays(state)
 
     def restore(self, state: ArrayState | None) -> None:
-        """Go on from a state that `state()` gave, on this machine or another; `None` is the beginning.
+        """Resume from a state that `state()` gave, on this machine or another; `None` is the beginning.
 
         Raises:
             ShapeError: it is the state of another cell, or of another number of rows; the own state is as it was.

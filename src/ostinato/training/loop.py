@@ -334,7 +334,7 @@ class _Run:
         self.saved = monotonic()
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Resume from a checkpoint."""
         require_same(state["settings"], self._settings())
         self.module.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])

@@ -48,6 +48,24 @@ def test_pictures_come_in_the_order_that_a_person_puts_them_in(folder) -> None:
     assert clip.times[-1] == pytest.approx(11 / 5)
 
 
+@pytest.mark.parametrize("name", ["a.webp", "a.png", "a.tif"])
+def test_a_picture_of_several_is_all_of_them(tmp_path, name) -> None:
+    first, *others = (Image.fromarray(frame) for frame in FRAMES[:5])
+    options = {} if name == "a.tif" else {"duration": [100, 300, 100, 100, 100]}
+    options |= {"lossless": True} if name == "a.webp" else {}
+    first.save(tmp_path / name, save_all=True, append_images=others, **options)
+    clip = read_clip(tmp_path / name, native_rate=5)
+    assert np.array_equal(clip.frames, FRAMES[:5])
+    assert clip.times.tolist() == pytest.approx([0, 0.2, 0.4, 0.6, 0.8] if name == "a.tif" else [0, 0.1, 0.4, 0.5, 0.6])
+    assert len(read_clip(tmp_path / name, native_rate=5, start=0.45)) == 2
+
+
+def test_a_dark_picture_of_16_bits_stays_dark(tmp_path) -> None:
+    for number, value in enumerate((200, 30_000)):
+        Image.fromarray(np.full((4, 6), value, np.uint16)).save(tmp_path / f"{number}.png")
+    assert read_clip(tmp_path).frames.max((1, 2, 3)).tolist() == [0, 116]
+
+
 def test_a_variable_rate_becomes_a_fixed_one_by_time(folder) -> None:
     clip = read_clip(folder / "uneven.mkv", rate=10)
     shown = [0, 1, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 4]  # by the times above, a tenth of a second apart

@@ -293,6 +293,49 @@ def test_what_was_given_may_be_changed_before_the_backward_pass_where_it_is_not_
     del theirs
 
 
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
+def test_weights_that_another_layout_or_type_has_before_the_backward_pass_are_read_as_they_are(kind) -> None:
+    _, ours = known(kind, 3, 4)
+    xs = torch.randn(5, 2, 3)
+    expected = step(ours, xs)[-len(ours._parameters) :]
+    ours.zero_grad()
+    ys, state = ours(xs)
+    states = state if isinstance(state, tuple) else (state,)
+    ours.weight_hh_l0.data = ours.weight_hh_l0.data.t().contiguous().t()
+    (ys.square().sum() + sum(part.cos().sum() for part in states)).backward()
+    torch.testing.assert_close([parameter.grad for parameter in ours.parameters()], expected)
+
+
+@pytest.mark.parametrize("name", ["weight_hh_l0", "bias_hh_l0"])
+def test_a_tensor_that_has_another_size_before_the_backward_pass_is_refused(name) -> None:
+    _, ours = known(nn.GRU, 3, 4)
+    ys = ours(torch.randn(5, 2, 3))[0]
+    ours.get_parameter(name).data = torch.zeros(1)
+    with pytest.raises(RuntimeError, match="before the backward pass"):
+        ys.sum().backward()
+    cell = nn.GRUCell(3, 4)
+    ys, _ = ostinato.scan(cell, torch.randn(5, 2, 3), lengths=[5, 4])
+    cell.get_parameter(name.removesuffix("_l0")).data = torch.zeros(1)
+    with pytest.raises(RuntimeError, match="before the backward pass"):
+        ys.sum().backward()
+
+
+def test_gradients_that_are_kept_with_their_sign_turned_are_read_with_it() -> None:
+    theirs, ours = known(nn.GRU, 3, 4)
+    xs, turned = torch.randn(5, 2, 3), torch.randn(5, 2, 4, dtype=torch.cfloat).conj().imag
+    assert turned.is_neg()
+    found = []
+    for layer in (theirs, ours):
+        layer.zero_grad()
+        torch.autograd.backward(layer(xs), (turned, turned[:1]))
+        found.append([parameter.grad for parameter in layer.parameters()])
+    cell = nn.GRUCell(3, 4)
+    cell.load_state_dict({name.removesuffix("_l0"): value for name, value in ours.state_dict().items()})
+    torch.autograd.backward(ostinato.scan(cell, xs, lengths=[5, 5]), (turned, turned[0]))
+    found.append([parameter.grad for parameter in cell.parameters()])
+    torch.testing.assert_close(found[1:], [found[0]] * 2)
+
+
 def test_gradients_lie_apart() -> None:
     _, ours = known(nn.LSTM, 3, 4)
     ours.zero_grad()

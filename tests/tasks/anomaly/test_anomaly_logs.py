@@ -51,6 +51,21 @@ def by_job(file):
     return AnomalyDetector(id=r"job_\d+", **FEW).fit(str(file))
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("took 3.5s, 10ms, -2 or 1.5e-05 of 1,234 (5GB, 20°C)", "took <*>s, <*>ms, <*> or <*> of <*> (<*>GB, <*>°C)"),
+        ("in 1h20m3.5s to 2m10s", "in <*> to <*>"),
+        ("host-4 and host42 of rack-12_3", "host-<*> and host<*> of rack-<*>"),
+        ("E1042 of v1.2.3 at s3 by log4j, 3fa2", "E1042 of v<*> at s3 by log4j, 3fa2"),
+        ("x=-4.25 at 1-2, 3.", "x=<*> at <*>, <*>."),
+        ("card aa:bb:cc:11:22:33", "card <*>"),
+    ],
+)
+def test_numbers_are_masked_whole_with_units_signs_and_names_left(line: str, expected: str) -> None:
+    assert " ".join(masked(line)) == expected
+
+
 def test_what_changes_each_time_is_masked_and_the_rest_is_a_template(file) -> None:
     assert masked("Nov 12 09:01:02 host sshd[311]: from 10.1.2.3 port 22") == masked(
         "Dec  3 19:11:42 host sshd[9]: from 192.168.0.1 port 60022"

@@ -51,23 +51,23 @@ def test_measures_are_those_of_scikit_learn(pairs) -> None:
     found = class_scores(counts)
     for ours, score in zip((found.precision, found.recall, found.f1), theirs, strict=True):
         assert ours == pytest.approx(score(targets, told, **options))
-    chances = np.random.default_rng(0).dirichlet(np.ones(4), len(told))
-    found = class_measures(targets, told, chances, 4)
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(4), len(told))
+    found = class_measures(targets, told, probabilities, 4)
     assert found["accuracy"] == pytest.approx(peer.accuracy_score(targets, told))
     assert found["macro F1"] == pytest.approx(peer.f1_score(targets, told, average="macro"))
-    assert found["cross-entropy"] == pytest.approx(peer.log_loss(targets, chances, labels=range(4)))
+    assert found["cross-entropy"] == pytest.approx(peer.log_loss(targets, probabilities, labels=range(4)))
 
 
 def test_the_calibration_error_is_that_of_its_definition() -> None:
     rng = np.random.default_rng(1)
-    chances, targets = rng.dirichlet(np.ones(3), 200), rng.integers(0, 3, 200)
+    probabilities, targets = rng.dirichlet(np.ones(3), 200), rng.integers(0, 3, 200)
     expected = 0.0
     for low in np.arange(10) / 10:
-        inside = [i for i in range(200) if low < chances[i].max() <= low + 0.1 + 1e-12]
+        inside = [i for i in range(200) if low < probabilities[i].max() <= low + 0.1 + 1e-12]
         if inside:
-            accuracy = np.mean([chances[i].argmax() == targets[i] for i in inside])
-            expected += len(inside) / 200 * abs(accuracy - np.mean([chances[i].max() for i in inside]))
-    assert error_of(chances, targets) == pytest.approx(expected)
+            accuracy = np.mean([probabilities[i].argmax() == targets[i] for i in inside])
+            expected += len(inside) / 200 * abs(accuracy - np.mean([probabilities[i].max() for i in inside]))
+    assert error_of(probabilities, targets) == pytest.approx(expected)
     assert calibration_error([0.75] * 4, [True, True, True, False]) == 0
 
 

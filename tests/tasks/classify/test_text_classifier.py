@@ -35,9 +35,9 @@ def model() -> TextClassifier:
 def test_classes_of_new_texts_are_told(model) -> None:
     assert model.classes_.tolist() == ["bad", "good"]
     assert model.predict(["fine fun", "poor fun"]).tolist() == ["good", "bad"]
-    chances = model.predict_proba(["fine fun", "poor fun", ""])
-    assert chances.shape == (3, 2)
-    assert chances.sum(1) == pytest.approx(1)
+    probabilities = model.predict_proba(["fine fun", "poor fun", ""])
+    assert probabilities.shape == (3, 2)
+    assert probabilities.sum(1) == pytest.approx(1)
     assert (
         model.score(TEXTS, LABELS) == model.score((TEXTS, LABELS)) == model.evaluate((TEXTS, LABELS)).model["accuracy"]
     )
@@ -78,9 +78,9 @@ def test_the_words_that_decide_are_the_ones_it_looks_at() -> None:
 def test_one_answer_is_the_answer_within_many(model) -> None:
     many = list(model.answers(TEXTS[:8]))
     told = model.predict_proba(TEXTS[:8])
-    for answer, chances, text in zip(many, told, TEXTS, strict=False):
+    for answer, probabilities, text in zip(many, told, TEXTS, strict=False):
         assert list(answer) == ["label", "probability", "probabilities"]
-        assert list(answer["probabilities"].values()) == pytest.approx(chances.tolist(), abs=1e-5)
+        assert list(answer["probabilities"].values()) == pytest.approx(probabilities.tolist(), abs=1e-5)
         assert model.stream().push(text)["probability"] == pytest.approx(answer["probability"], abs=1e-5)
     assert model.stream().push({"text": TEXTS[0]})["label"] == many[0]["label"]
 
@@ -91,8 +91,8 @@ def test_weights_of_classes_are_those_of_their_examples_counted_more_often() -> 
     plain = TextClassifier(epochs=1, **kwargs).fit(few)
     weighted = TextClassifier(epochs=1, class_weights={"bad": 0.0, "good": 1.0}, **kwargs).fit(few)
     balanced = TextClassifier(epochs=1, class_weights="balanced", **kwargs).fit(few)
-    chances = [own.predict_proba(TEXTS)[:, 1].mean() for own in (plain, balanced, weighted)]
-    assert chances[0] < chances[1] < chances[2]
+    probabilities = [own.predict_proba(TEXTS)[:, 1].mean() for own in (plain, balanced, weighted)]
+    assert probabilities[0] < probabilities[1] < probabilities[2]
 
 
 def test_small_sets_are_passed_over_more_often() -> None:

@@ -115,9 +115,9 @@ def _logs(right: float, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     targets = np.arange(count) % 2
     said = np.where(rng.random(count) < right, targets, 1 - targets)
-    chances = np.full((count, 2), 1 - right)
-    chances[np.arange(count), said] = right
-    return np.log(chances), targets
+    probabilities = np.full((count, 2), 1 - right)
+    probabilities[np.arange(count), said] = right
+    return np.log(probabilities), targets
 
 
 def test_the_better_part_has_the_say_of_many_texts_and_few_change_little() -> None:
@@ -184,12 +184,12 @@ def test_what_is_saved_answers_to_the_same_bits_and_other_weights_are_refused(mo
 
 def test_classes_that_count_more_count_more_in_the_wide_part() -> None:
     drawn = np.random.default_rng(2).integers(0, 2, len(TEXTS))
-    chances = [
+    probabilities = [
         TextClassifier(test=0.0, class_weights={0: 1.0, 1: weight}, **QUIET).fit(TEXTS, drawn)
         .fitted_.model.encoder.wide.log_probabilities(TEXTS)[:, 1].mean()
         for weight in (1.0, 20.0)
     ]  # fmt: skip
-    assert chances[1] > chances[0]
+    assert probabilities[1] > probabilities[0]
 
 
 def test_an_update_keeps_the_wide_part_and_weighs_both_again(model, tmp_path) -> None:

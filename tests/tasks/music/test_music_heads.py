@@ -1,4 +1,4 @@
-"""Heads of frames: chances add up to one, frames are drawn as often as they are likely, rules are kept."""
+"""Heads of frames: probabilities add up to one, frames are drawn as often as they are likely, rules are kept."""
 
 from itertools import product
 
@@ -23,14 +23,14 @@ def head_of(name, scale=0.7):
     return head.eval()
 
 
-def chances(head, features):
+def probabilities(head, features):
     with torch.no_grad():
         return (-head.losses(features.expand(len(ALL), -1), ALL).double()).exp()
 
 
 @pytest.mark.parametrize("name", HEADS)
-def test_the_chances_of_all_frames_add_up_to_one(name) -> None:
-    assert chances(head_of(name), torch.randn(1, FEATURES)).sum().item() == pytest.approx(1.0, abs=1e-5)
+def test_the_probabilities_of_all_frames_add_up_to_one(name) -> None:
+    assert probabilities(head_of(name), torch.randn(1, FEATURES)).sum().item() == pytest.approx(1.0, abs=1e-5)
 
 
 @pytest.mark.parametrize("name", HEADS)
@@ -43,7 +43,7 @@ def test_frames_are_drawn_as_often_as_they_are_likely(name) -> None:
     assert weight.abs().max() < 1e-4
     numbers = (drawn.long() * 2 ** torch.arange(NOTES - 1, -1, -1)).sum(1)
     shares = torch.bincount(numbers, minlength=len(ALL)) / count
-    assert (shares - chances(head, features)).abs().max() < 0.01
+    assert (shares - probabilities(head, features)).abs().max() < 0.01
 
 
 @pytest.mark.parametrize("name", HEADS)
@@ -58,7 +58,9 @@ def test_weighted_draws_under_a_rule_estimate_how_likely_the_rule_is(name) -> No
     assert bool(drawn[:, 2].all())
     assert not bool(drawn[:, 3].any())
     allowed = (ALL[:, 2] == 1) & (ALL[:, 3] == 0)
-    assert weight.double().exp().mean().item() == pytest.approx(chances(head, features)[allowed].sum().item(), rel=0.05)
+    assert weight.double().exp().mean().item() == pytest.approx(
+        probabilities(head, features)[allowed].sum().item(), rel=0.05
+    )
 
 
 @pytest.mark.parametrize("name", HEADS)

@@ -15,6 +15,7 @@ from ostinato.data.video import Clip, read_clip, write_video
 from ostinato.errors import DataError, OstinatoError, StreamRowError, UsageError
 from ostinato.tasks.base.summary import Frames
 from ostinato.tasks.video.panels import key_frames
+from ostinato.tasks.video.parameters import VideoParameters
 from ostinato.tasks.video.task import grouped_parts
 
 SMALL = {"height": 16, "width": 24, "filters": 4, "features": 8, "hidden_size": 8, "progress": False}
@@ -224,6 +225,23 @@ def test_groups_are_never_on_two_sides_and_every_class_is_trained_on(seed) -> No
     assert not sides[1] & sides[2]
     assert {labels[row] for row in parts[0]} == set(labels)
     assert all(len(part) for part in parts)
+
+
+def test_groups_larger_than_a_part_should_be_are_held_out_all_the_same() -> None:
+    groups = [name for name in "abcd" for _ in range(10)]
+    parts = grouped_parts(["x", "y"] * 20, groups, (0.15, 0.15), 0)
+    assert [len(part) for part in parts] == [20, 10, 10]
+    assert [len({groups[row] for row in part}) for part in parts] == [2, 1, 1]
+
+
+def test_an_update_keeps_groups_together_where_its_table_has_them(fitted, folder) -> None:
+    task, parameters = fitted.task, VideoParameters(label="action", group="who")
+    assert task.read(parameters, folder / "clips.csv", True).groups is not None
+    rows = [line.rsplit(",", 1)[0] for line in (folder / "clips.csv").read_text().splitlines()]
+    (folder / "without.csv").write_text("\n".join(rows))
+    assert task.read(parameters, folder / "without.csv", True).groups is None
+    with pytest.raises(DataError, match="who"):
+        task.read(parameters, folder / "without.csv")
 
 
 def _clips(count=8):

@@ -10,10 +10,11 @@ import ostinato
 from ostinato import VideoAnomalyDetector
 from ostinato.cli.by_source import by_source
 from ostinato.cli.main import main
-from ostinato.errors import DataError, StreamRowError, UsageError
+from ostinato.errors import DataError, DataWarning, StreamRowError, UsageError
 from ostinato.nn.frame_prediction import FramePredictor
 from ostinato.tasks.base.areas import auroc
 from ostinato.tasks.base.holding_out import Shares
+from ostinato.tasks.video_anomaly.encoder import VIEWS, Usual
 from ostinato.tasks.video_anomaly.footage import read_footage
 from ostinato.tasks.video_anomaly.judged import equal_error_rate, placements
 from ostinato.tasks.video_anomaly.sources import is_video
@@ -141,6 +142,25 @@ def test_few_clips_are_cut_by_time_and_many_by_clip() -> None:
     assert [len(part.clips) for part in (many.train, many.validation, many.test)] == [6, 2, 2]
 
 
+def test_what_is_usual_is_the_high_of_each_place_drawn_to_that_of_all() -> None:
+    rng = np.random.default_rng(0)
+    views = rng.random((400, len(VIEWS), 4, 6)).astype(np.float32)
+    views[:, :, :, 3:] *= 0.01  # half of the scene where little happens
+    views[:, 0] *= 100
+    views[0] = np.nan  # of a first frame
+    usual = Usual.of(views)
+    np.testing.assert_allclose(usual.high[0], 100 * usual.high[1], rtol=0.1)  # a view's unit does not matter
+    busy, quiet = usual.high[1, 1, 1], usual.high[1, 1, 5]
+    assert 0.9 < busy < 1
+    assert 0.3 < quiet < 0.7  # no less than half of what all places reach
+    assert usual.shares(views[0]).max() == 0
+    few = Usual.of(views[:3])
+    assert few.high[1].max() < 1.2 * few.high[1].min()  # of few frames, all places are as one
+    still = Usual.of(np.zeros((50, len(VIEWS), 4, 6), np.float32))
+    assert np.isfinite(still.scores(views[5])).all()
+    assert (Usual.of(views[:1]).high == 1).all()
+
+
 def test_the_equal_error_rate_and_placements_are_those_of_the_roc_curve() -> None:
     rng = np.random.default_rng(0)
     labels, scores = rng.random(300) < 0.4, rng.normal(0, 1, 300).round(1)
@@ -213,7 +233,7 @@ def test_the_whole_way_on_the_command_line(folder, tmp_path, capsys) -> None:
     [
         (np.zeros((3, 32, 32), np.uint8), "3 frames; expected 16 or more"),
         (np.zeros((1, 32, 32), np.uint8), "1 frame"),
-        ("nowhere.mp4", "does not exist"),
+        ("nowhere.mp4", "is not there"),
         ([], "no clips|clips"),
     ],
 )
@@ -256,6 +276,7 @@ def test_a_cell_whose_state_grows_is_refused() -> None:
         VideoAnomalyDetector(cell="transformer", progress=False).fit(clip(0))
 
 
-def test_frames_beyond_the_most_are_left_and_it_is_said(capsys) -> None:
-    clips = read_footage([clip(0), clip(1), clip(2)], height=32, rate=None, most=60)
+def test_frames_beyond_the_most_are_left_and_it_is_said() -> None:
+    with pytest.warns(DataWarning, match="60 frames of the clips were read, as max_frames has it; 1 more clips"):
+        clips = read_footage([clip(0), clip(1), clip(2)], height=32, rate=None, most=60)
     assert [len(one) for one in clips.clips] == [48, 12]

@@ -158,7 +158,7 @@ class EndpointDetector:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state.
+        """Resume from a state.
 
         Raises:
             DataError: it is none.

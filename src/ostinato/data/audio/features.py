@@ -203,7 +203,7 @@ class OnlineFeatures:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state, to the same bits.
+        """Resume from a state, to the same bits.
 
         Raises:
             DataError: it is none of these settings; all is as it was.

@@ -92,7 +92,7 @@ class GlobalNormaliser:
         """Return nothing, which is all that is kept."""
 
     def restore(self, state: Any) -> None:
-        """Go on from nothing.
+        """Resume from nothing.
 
         Raises:
             DataError: there is something.
@@ -153,7 +153,7 @@ class RunningNormaliser:
         return {"first": self._first.copy(), "second": self._second.copy(), "weight": self._weight}
 
     def restore(self, state: Any) -> None:
-        """Go on from sums.
+        """Resume from sums.
 
         Raises:
             DataError: they are none of as many bands.

@@ -47,7 +47,7 @@ class Pcm16:
         return {"rest": list(self._rest)}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state.
+        """Resume from a state.
 
         Raises:
             DataError: it is none.

@@ -68,7 +68,7 @@ class Resampler:
         return {"held": self._held.copy(), "first": self._first, "given": self._given}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state.
+        """Resume from a state.
 
         Raises:
             DataError: it is none of a resampler of these rates.

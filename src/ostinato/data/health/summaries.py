@@ -102,7 +102,7 @@ class Running:
         return found
 
     def restore(self, kept: Floats, hour: float) -> None:
-        """Go on from what was kept, `(7, variables)`, at an hour."""
+        """Resume from what was kept, `(7, variables)`, at an hour."""
         self.kept, self.hour = kept.copy(), hour
         for code in np.flatnonzero(kept[_COUNT]).tolist():
             self._sum_up(code)

@@ -15,7 +15,7 @@ from ostinato.data.archives import ARCHIVES, archive_of, members
 from ostinato.data.video import arrays, files, pictures
 from ostinato.data.video.arrays import ArrayClip, read_arrays
 from ostinato.data.video.files import VideoFile
-from ostinato.data.video.pictures import Pictures, pictures_in
+from ostinato.data.video.pictures import Pictures, pictures_in, pictures_of
 from ostinato.data.video.raw import Look, Pixels, RawFrame, RawSource
 from ostinato.errors import DataError, NotEnoughMemory, UsageError
 
@@ -107,8 +107,9 @@ def stream_frames(
     """Return the frames of a source, decoded as they are asked for.
 
     Args:
-        source: a video file; a folder of pictures, in natural order; a picture; a `.npy` or `.npz` file, or an array,
-            `(T, H, W)` or `(T, H, W, C)`. A path may lead into a `.zip` or `.tar` that is not compressed.
+        source: a video file; a folder of pictures, in natural order; a picture, or several in a file (WebP, TIFF); a
+            `.npy` or `.npz` file, or an array, `(T, H, W)` or `(T, H, W, C)`. A path may lead into a `.zip` or `.tar`
+            that is not compressed.
         rate: frames a second; the frame at a moment is the last one shown before it, so that a variable rate becomes a
             fixed one, and a stream of frames gives the same; `None`: as they are.
         height: in pixels; where only one of height and width is given, the other follows; none: as they are.
@@ -205,7 +206,7 @@ def _of_path(path: str, native_rate: float | None) -> RawSource:
     kind = kind_of(path)
     if kind == "pictures":
         alone = PurePosixPath(path).suffix.lower() in pictures.SUFFIXES
-        return Pictures([path] if alone else pictures_in(path), path, native_rate)
+        return pictures_of(path, native_rate) if alone else Pictures(pictures_in(path), path, native_rate)
     if kind == "array":
         array, rate = read_arrays(path)
         return ArrayClip(array, path, native_rate or rate)

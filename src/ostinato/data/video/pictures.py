@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -85,19 +86,84 @@ class Pictures:
             self.damage.remark(f"its pictures have {len(sizes)} sizes; all were brought to that of the first")
 
 
+class Pages:
+    """The pictures of one file: an animated WebP or PNG, a TIFF of several pages.
+
+    Args:
+        path: of the file.
+        rate: how many are a second, where the file does not say for how long each is shown; `None`: 25.
+    """
+
+    def __init__(self, path: str, rate: float | None = None) -> None:
+        self.path = self.name = path
+        self.damage = Damage()
+        shown = [seconds for _, seconds in self._pages()]
+        self.timed = all(seconds > 0 for seconds in shown)
+        self.rate = len(shown) / sum(shown) if self.timed else rate or USUAL_RATE
+
+    def frames(self, start: float = 0.0) -> Iterator[RawFrame]:
+        """Yield pictures from the one on that is seen at a second.
+
+        Raises:
+            DataError: one cannot be read.
+        """
+        self.damage = Damage()
+        time = 0.0
+        for number, (picture, seconds) in enumerate(self._pages()):
+            then = time + seconds if self.timed else (number + 1) / self.rate
+            if then > start + 1e-6:
+                yield RawFrame(time, (picture.height, picture.width), pixels_of(picture))
+            time = then
+
+    def _pages(self) -> Iterator[tuple[Any, float]]:
+        """Yield each picture and for how many seconds it is shown, 0 where the file does not say."""
+        with _readable(self.path), _file_of(self.path) as file:
+            for number in range(file.n_frames):
+                file.seek(number)
+                file.load()
+                given = file.info.get("duration", 0)
+                seconds = given / 1000 if isinstance(given, (int, float)) and 0 <= given < 1e9 else 0.0
+                yield file.copy(), seconds
+
+
+def pictures_of(path: str, rate: float | None) -> Pictures | Pages:
+    """Return a file of one picture, or of several.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    with _readable(path), _file_of(path) as file:
+        several = getattr(file, "n_frames", 1) > 1
+    return Pages(path, rate) if several else Pictures([path], path, rate)
+
+
+def _file_of(path: str) -> Any:
+    content = content_of(path)
+    return library("PIL.Image").open(io.BytesIO(content) if isinstance(content, bytes) else content)
+
+
 def opened(path: str) -> Any:
     """Return a picture, upright and decoded.
 
     Raises:
         DataError: it cannot be read.
     """
-    image = library("PIL.Image")
+    with _readable(path), _file_of(path) as file:
+        file.load()
+        return library("PIL.ImageOps").exif_transpose(file)
+
+
+@contextmanager
+def _readable(path: str) -> Iterator[None]:
+    """Turn what Pillow raises into an error of ours.
+
+    Raises:
+        DataError: the picture cannot be read.
+    """
+    bomb = library("PIL.Image").DecompressionBombError
     try:
-        content = content_of(path)
-        with image.open(io.BytesIO(content) if isinstance(content, bytes) else content) as file:
-            file.load()
-            return library("PIL.ImageOps").exif_transpose(file)
-    except (OSError, ValueError, SyntaxError, EOFError, image.DecompressionBombError) as error:
+        yield
+    except (OSError, ValueError, SyntaxError, EOFError, bomb) as error:
         if isinstance(error, DataError):
             raise
         why = str(error).splitlines()[0][:80] if str(error) else type(error).__name__
@@ -114,7 +180,9 @@ def pixels_of(picture: Any) -> Callable[[int, int, int], Pixels]:
         if found.mode.startswith(("I", "F")):  # 16 bits and more, which Pillow cuts off rather than scales
             values = np.asarray(found, np.float64)
             top = max(float(values.max(initial=0.0)), 1.0)
-            scale = 255.0 / (65535.0 if top > 255 else 255.0 if top > 1 else 1.0)
+            # a dark picture of 16 bits is no bright one of 8
+            deep = found.mode.startswith("I;16") or top > 255
+            scale = 255.0 / (65535.0 if deep else 255.0 if top > 1 else 1.0)
             found = image.fromarray(np.clip(values * scale, 0, 255).astype(np.uint8))
         found = found.convert("L" if channels == 1 else "RGB")
         if (found.height, found.width) != (height, width):

@@ -160,10 +160,11 @@ class Executable(Backend, ABC):
         if dy is None:
             output = self.plan.outputs[0]
             dy = torch.zeros(output, dtype=self.dtype, device=x.device).expand((*x.shape[:2], *output))
+        dy = dy.resolve_neg()  # of complex numbers' imaginary parts, some gradients are kept with their sign turned
         starts = [
             torch.zeros(leaf.shape, dtype=self.computed, device=x.device)
             if given is None
-            else given.to(self.computed).contiguous()
+            else given.to(self.computed).resolve_neg().contiguous()
             for leaf, given in zip(state, dlast, strict=True)
         ]
         return dy, starts

@@ -91,6 +91,8 @@ def suits(xs: Tensor, state: State) -> bool:
         return False
     if torch._C._functorch.peek_interpreter_stack() is not None or torch.autograd.forward_ad._current_level >= 0:
         return False
+    if torch._C._is_tracing():  # a trace of `torch.jit` has a step's operations, and none that is Python's
+        return False
     if any(leaf.dtype is not xs.dtype or leaf.device != xs.device or leaf.is_neg() for leaf in leaves(state)):
         return False
     if torch._C._len_torch_function_stack() and not _only_places_on(xs.device.type):

@@ -147,6 +147,7 @@ class _Scan(torch.autograd.Function):
         read = ctx.executable.read_backward
         inputs = list(zip([*parameters, x, *state], read, strict=True))
         ctx.unread = [None if needed else (tensor, version(tensor)) for tensor, needed in inputs]
+        ctx.shapes = [tensor.shape for tensor, _ in inputs]
         ctx.save_for_backward(*(tensor if needed else None for tensor, needed in inputs), *marks, *saved)
         return tuple(results)
 
@@ -157,7 +158,7 @@ class _Scan(torch.autograd.Function):
         size = len(ctx.unread)
         everything = ctx.saved_tensors  # asked for once: gradient checkpointing gives them once
         twice = torch.is_grad_enabled()
-        tensors = joined(everything[:size], ctx.unread, unchanged=twice)
+        tensors = joined(everything[:size], ctx.unread, ctx.shapes, unchanged=twice)
         call = _unflatten(ctx.counts, [*tensors, *everything[size : size + 2]], ctx.options)
         saved = everything[size + 2 :]
         dy, dlast = grads[0], list(grads[1 : 1 + len(call.state)])
@@ -178,11 +179,14 @@ def version(tensor: Tensor) -> int:
     return 0 if tensor.is_inference() else tensor._version
 
 
-def joined(saved: Sequence[Any], unread: Sequence[Any], *, unchanged: bool) -> list[Tensor]:
+def joined(
+    saved: Sequence[Any], unread: Sequence[Any], shapes: Sequence[torch.Size], *, unchanged: bool
+) -> list[Tensor]:
     """Return all tensors of a call: those that autograd has saved, and those that the backward program does not read.
 
     Raises:
-        RuntimeError: one has to be `unchanged`, because the eager loop will read it, and is not.
+        RuntimeError: one has to be `unchanged`, because the eager loop will read it, and is not; or has not the shape
+            that it had, which swapping `.data` can do unseen by autograd.
     """
     for kept in unread if unchanged else ():
         if kept is not None and version(kept[0]) != kept[1]:
@@ -190,7 +194,14 @@ def joined(saved: Sequence[Any], unread: Sequence[Any], *, unchanged: bool) -> l
                 f"gradients of gradients need a tensor {tuple(kept[0].shape)} that was given to a scan as it was then, "
                 "but it has been modified by an inplace operation; change a copy of it"
             )
-    return [tensor if kept is None else kept[0] for tensor, kept in zip(saved, unread, strict=True)]
+    tensors = [tensor if kept is None else kept[0] for tensor, kept in zip(saved, unread, strict=True)]
+    for tensor, shape in zip(tensors, shapes, strict=True):
+        if tensor.shape != shape:
+            raise RuntimeError(
+                f"a tensor {tuple(shape)} given to a scan has become {tuple(tensor.shape)} before the backward pass; "
+                "give it its shape back until then"
+            )
+    return tensors
 
 
 def renamed(tensors: Sequence[Tensor]) -> list[Tensor]:

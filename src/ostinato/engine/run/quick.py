@@ -89,7 +89,7 @@ class _Quick(torch.autograd.Function):
             else:
                 kept.append(None)
                 unread.append((tensor, version(tensor)))
-        ctx.unread = unread
+        ctx.unread, ctx.shapes = unread, [x.shape, *[tensor.shape for tensor in tensors]]
         ctx.save_for_backward(*kept, chunk)
         return (y, *lasts)
 
@@ -99,7 +99,7 @@ class _Quick(torch.autograd.Function):
         options: _Options = ctx.options
         *saved, chunk = ctx.saved_tensors  # asked for once: gradient checkpointing gives them once
         twice = torch.is_grad_enabled()
-        x, *tensors = joined(saved, ctx.unread, unchanged=twice)
+        x, *tensors = joined(saved, ctx.unread, ctx.shapes, unchanged=twice)
         found = _differentiable(options, x, tensors, grads) if twice else _gradients(options, chunk, x, tensors, grads)
         wanted = options.executable.plan.signature.gradients
         spread = iter(found)
@@ -121,8 +121,12 @@ def _gradients(
     if torch._C._len_torch_dispatch_stack() or torch._C._functorch.peek_interpreter_stack() is not None:
         return _watched(options, chunk, x, tensors, grads)
     dtype, count = chunk.dtype, options.count
-    dy = None if grads[0] is None else dense(grads[0].to(dtype))
-    dlast = [None if grad is None else grad.to(dtype).contiguous() for grad in grads[1:]]
+    read = [*tensors[:count], x] if options.executable.reads_x else tensors[:count]
+    if not all(tensor.dtype is dtype and tensor.is_contiguous() for tensor in read):
+        # their `.data` was swapped since the forward pass, or the model converted
+        return _watched(options, chunk, x, tensors, grads)
+    dy = None if grads[0] is None else dense(grads[0].to(dtype).resolve_neg())
+    dlast = [None if grad is None else grad.to(dtype).resolve_neg().contiguous() for grad in grads[1:]]
     states = len(tensors) > count
     weights, dx, dstates = options.backward(tensors[:count], x, chunk, dy, dlast, options.seed, states=states)
     wanted = options.executable.plan.signature.gradients

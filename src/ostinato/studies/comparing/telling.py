@@ -33,8 +33,8 @@ def over_seeds(comparison: Comparison, best: str) -> str:
     if seeds < _FEWEST:
         count = "one seed" if seeds == 1 else f"{seeds} seeds"
         return f"; {count} cannot tell whether by more than chance (--seeds 5)"
-    chances = [_chance(*_paired(losses[best], losses[cell])) for cell in others]
-    near = [cell for cell, p in zip(others, holm(chances), strict=True) if p > LEVEL]
+    probabilities = [_chance(*_paired(losses[best], losses[cell])) for cell in others]
+    near = [cell for cell, p in zip(others, holm(probabilities), strict=True) if p > LEVEL]
     if near:
         return f", but {_listed(near)} cannot be told apart from it over {seeds} seeds"
     return f", by more than {seeds} seeds differ"

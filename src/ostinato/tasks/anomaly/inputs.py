@@ -128,6 +128,6 @@ class RowInputs:
         return numbers, np.append(np.int64(self.place), self.at)
 
     def accept(self, numbers: Floats, places: Ints) -> None:
-        """Go on from a state."""
+        """Resume from a state."""
         self.last, self.begun, self.ring = numbers[0].copy(), numbers[1] > 0, numbers[2:].copy()
         self.place, self.at = int(places[0]), places[1:].copy()

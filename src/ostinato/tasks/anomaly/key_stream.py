@@ -143,7 +143,7 @@ class KeyStream(Stream):
         }
 
     def accept(self, kept: Mapping[str, Any]) -> None:
-        """Go on with the sequences of a state."""
+        """Resume with the sequences of a state."""
         names, said, events, states = (kept.get(name) for name in ("cases", "said", "events", "states"))
         if (
             not isinstance(names, list)

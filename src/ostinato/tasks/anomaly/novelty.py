@@ -115,7 +115,7 @@ class Novelty:
         return found
 
     def accept(self, kept: Ints) -> None:
-        """Go on from a state."""
+        """Resume from a state."""
         self.count, self.grain = int(kept[0]), GRAIN * 2.0 ** int(kept[1])
         cells, since = kept[2 : 2 + MOST], kept[2 + MOST :]
         found = cells != _EMPTY

@@ -138,7 +138,7 @@ class SeriesScorer:
         return found, self.tail.kept(), np.stack([state.kept() for state in self.values])
 
     def accept(self, kept: Floats, tail: Floats, values: Ints) -> None:
-        """Go on from a state."""
+        """Resume from a state."""
         for state, numbers in zip(self.values, values, strict=True):
             state.accept(numbers)
         self.tail.accept(tail)

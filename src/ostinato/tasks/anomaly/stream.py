@@ -260,7 +260,7 @@ class SeriesStream(Stream):
         }
 
     def accept(self, kept: Mapping[str, Any]) -> None:
-        """Go on from what `kept` returned, all of it checked first."""
+        """Resume from what `kept` returned, all of it checked first."""
         now = self.kept()
         arrays = {name: kept.get(name) for name in ("numbers", "places", "scorer", "tail", "values", "times")}
         for name, array in arrays.items():

@@ -134,7 +134,7 @@ class Views:
         return np.concatenate([self.ratio[None], self.mean, self.deviation, self.runs, self.steps[None]])
 
     def accept(self, kept: Floats) -> None:
-        """Go on from a state."""
+        """Resume from a state."""
         count = len(VIEWS)
         self.ratio, self.mean, self.deviation = kept[0], kept[1 : 1 + count], kept[1 + count : 1 + 2 * count]
         self.runs, self.steps = kept[1 + 2 * count : -1], kept[-1]

@@ -35,7 +35,7 @@ def overfitting(rows: Sequence[Mapping[str, float]]) -> Overfitting | None:
         return None
     best = int(np.argmin([row["validation_loss"] for row in known]))
     last = known[best + 1 :][-_LAST:]
-    if not last:
+    if len(last) < 2:
         return None
     least = known[best]["validation_loss"]
     now, fitted = (float(np.median([row[name] for row in last])) for name in ("validation_loss", "loss"))

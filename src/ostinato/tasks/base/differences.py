@@ -164,7 +164,7 @@ def _draws(count: int) -> Iterator[Floats]:
         left -= rows
 
 
-def holm(chances: Sequence[float]) -> list[float]:
+def holm(p_values: Sequence[float]) -> list[float]:
     """Return p of several comparisons corrected for how many they are, in their order.
 
     Source: S. Holm, "A simple sequentially rejective multiple test procedure", 1979.
@@ -172,9 +172,9 @@ def holm(chances: Sequence[float]) -> list[float]:
     >>> [round(p, 4) for p in holm([0.01, 0.04, 0.03])]
     [0.03, 0.06, 0.06]
     """
-    found, highest = [0.0] * len(chances), 0.0
-    for rank, place in enumerate(sorted(range(len(chances)), key=chances.__getitem__)):
-        highest = max(highest, min(1.0, (len(chances) - rank) * chances[place]))
+    found, highest = [0.0] * len(p_values), 0.0
+    for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
         found[place] = highest
     return found
 
@@ -188,11 +188,11 @@ def standings(found: Mapping[str, Found], higher: bool, margins: Mapping[str, fl
         margins: for each, a difference that matters: one that lies within it, limits and all, is level.
         of: what a unit is, in the plural.
     """
-    chances = dict(zip(found, holm([each.p for each in found.values()]), strict=True))
+    p_values = dict(zip(found, holm([each.p for each in found.values()]), strict=True))
     said = {}
     for name, value in found.items():
-        standing = _standing(value, chances[name], higher, margins[name], len(found))
-        said[name] = Difference(standing, value.value, value.low, value.high, chances[name], value.units, of)
+        standing = _standing(value, p_values[name], higher, margins[name], len(found))
+        said[name] = Difference(standing, value.value, value.low, value.high, p_values[name], value.units, of)
     return said
 
 

@@ -36,17 +36,17 @@ class Reading:
     """What n-grams say at some places.
 
     Args:
-        chances: `(orders, places)`, of the symbol that came, by n-grams up to each length.
+        probabilities: `(orders, places)`, of the symbol that came, by n-grams up to each length.
         left: `(orders, places)`, what a context of each length leaves to shorter ones; 1 where it was never seen.
     """
 
-    chances: Floats
+    probabilities: Floats
     left: Floats
 
 
 @dataclass(frozen=True)
 class KneserNey:
-    """The chances of the next symbol by what followed the last few ones, contexts of all lengths interpolated.
+    """The probabilities of the next symbol by what followed the last few ones, contexts of all lengths interpolated.
 
         p(w | context) = max(count - D(count), 0) / total + left(context) * p(w | shorter context)
 
@@ -110,7 +110,7 @@ class KneserNey:
     def read(self, symbols: Sequence[int] | NDArray[np.integer], *, given: int = 1) -> Reading:
         """Return what n-grams say of the symbols of a text, but for the first `given`, which are context alone."""
         text = np.asarray(symbols, np.int64)
-        chances, left = np.empty((2, self.order, len(text)))
+        probabilities, left = np.empty((2, self.order, len(text)))
         rows = np.zeros(len(text), np.int64)  # of the context before each symbol: the empty one is row 0
         mixed = self.floor[text]
         for number, (level, rests) in enumerate(zip(self.levels, self._rests, strict=True)):
@@ -118,25 +118,25 @@ class KneserNey:
             rest = np.where(rows >= 0, rests[rows], 1.0)
             # a context that was seen but leaves all is pruned: it says nothing
             mixed = np.where(there, level.shares[at], 0.0) + rest * mixed
-            chances[number], left[number] = mixed, rest
+            probabilities[number], left[number] = mixed, rest
             rows = np.concatenate([[-1], np.where(there, at, -1)[:-1]])[: len(text)]
-        return Reading(chances[:, given:], left[:, given:])
+        return Reading(probabilities[:, given:], left[:, given:])
 
     def losses(self, text: NDArray[np.integer]) -> Floats:
         """Return the loss of each symbol of a text but the first, in nats, `(symbols - 1,)`."""
         found = [np.zeros(0)]
         for first in range(1, len(text), _PIECE):
             begin = max(0, first - self.order + 1)
-            found.append(-np.log(self.read(text[begin : first + _PIECE], given=first - begin).chances[-1]))
+            found.append(-np.log(self.read(text[begin : first + _PIECE], given=first - begin).probabilities[-1]))
         return np.concatenate(found)
 
     def distributions(self, context: Sequence[int]) -> tuple[Floats, Floats]:
-        """Return the chances of each symbol after a context, by n-grams up to each length, and what contexts leave.
+        """Return the probability of each symbol after a context by n-grams up to each length, and what contexts leave.
 
         Returns:
             `(orders, symbols)` and `(orders,)`, see `Reading`.
         """
-        chances, left = np.empty((self.order, self.symbols)), np.ones(self.order)
+        probabilities, left = np.empty((self.order, self.symbols)), np.ones(self.order)
         mixed = self.floor
         for number, (level, rests) in enumerate(zip(self.levels, self._rests, strict=True)):
             row = self._row(context[len(context) - number :]) if number <= len(context) else -1
@@ -145,11 +145,11 @@ class KneserNey:
                 left[number] = rests[row]
                 mixed = left[number] * mixed
                 mixed[level.keys[first:stop] - row * self.symbols] += level.shares[first:stop]
-            chances[number] = mixed
-        return chances, left
+            probabilities[number] = mixed
+        return probabilities, left
 
     def distribution(self, context: Sequence[int]) -> Floats:
-        """Return the chances of each symbol after a context, `(symbols,)`."""
+        """Return the probabilities of each symbol after a context, `(symbols,)`."""
         found: Floats = self.distributions(context)[0][-1]
         return found
 

@@ -133,7 +133,7 @@ class PatientRows(Stream):
         return {name: getattr(self, name), "patients": patients}
 
     def accept(self, kept: Mapping[str, Any]) -> None:
-        """Go on with the patients of a state."""
+        """Resume with the patients of a state."""
         given = kept.get("patients")
         if not isinstance(given, list) or not all(isinstance(patient, Mapping) for patient in given):
             raise refused("holds no patients")

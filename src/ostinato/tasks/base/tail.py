@@ -139,7 +139,7 @@ class LiveTail:
         return np.array([self.begin, self.scale, self.top, self.since, self.steps])
 
     def accept(self, kept: Floats) -> None:
-        """Go on from a state."""
+        """Resume from a state."""
         self.begin, self.scale, self.top, self.since, self.steps = (float(each) for each in kept)
 
 

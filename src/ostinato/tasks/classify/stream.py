@@ -158,7 +158,7 @@ class SequenceStream(Stream):
         return {"states": states if seen else None, "pooling": pooled, "window": self._window, "time": self._time}
 
     def accept(self, kept: Mapping[str, Any]) -> None:
-        """Go on from what was kept."""
+        """Resume from what was kept."""
         if not {"states", "pooling", "window", "time"} <= kept.keys():
             raise refused("lacks a part")
         states, pooled, window, time = (kept[name] for name in ("states", "pooling", "window", "time"))

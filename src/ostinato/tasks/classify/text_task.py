@@ -14,6 +14,7 @@ from torch import nn
 from ostinato.data.text import WordVocabulary
 from ostinato.errors import UsageError
 from ostinato.tasks.base.class_weights import loss_weights
+from ostinato.tasks.base.steps import StepUnit
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Baselines, Model
 from ostinato.tasks.base.temperature import with_temperature
@@ -119,6 +120,9 @@ class TextTask(ClassTask[TextParameters, TextEncoder]):
                 "wide part",
                 f"{count:,} words, pairs and parts of words, strength {strength:g}; weights {encoder.mix}",
             )
+
+    def step_unit(self, model: Model[TextParameters, TextEncoder]) -> StepUnit:
+        return StepUnit("tokens")
 
     def settings(self, model: Model[TextParameters, TextEncoder]) -> Mapping[str, Any]:
         encoder = model.encoder

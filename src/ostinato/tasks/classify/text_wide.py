@@ -64,8 +64,8 @@ class Mix:
 
         def loss(weights: Floats) -> tuple[float, Floats]:
             logs = log_softmax(weights[0] * wide + weights[1] * deep, axis=1)
-            chances = np.exp(logs)
-            expected = np.array([(chances * wide).sum(), (chances * deep).sum()])
+            probabilities = np.exp(logs)
+            expected = np.array([(probabilities * wide).sum(), (probabilities * deep).sum()])
             total = -logs[rows, targets].sum() + (8 * (weights - center) ** 2).sum()
             return float(total), expected - true + 16 * (weights - center)
 

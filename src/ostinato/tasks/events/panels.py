@@ -82,5 +82,5 @@ def _least_expected(labels: tuple[str, ...], log: EventLog, cases: Cases, probab
         rows.append(
             (log.cases[row], before, names[place + 1], labels[int(probabilities[at].argmax())], float(given[at]))
         )
-    columns = ("case", "last activities", "came", "predicted", "probability given to what came")
+    columns = ("case", "last activities", "observed", "predicted", "probability given to the observed")
     return Table("The least expected", columns, tuple(rows))

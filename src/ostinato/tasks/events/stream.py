@@ -194,7 +194,7 @@ class EventStream(Stream):
         return 1 + LAGS + len(self.encoder.counted)
 
     def accept(self, kept: Mapping[str, Any]) -> None:
-        """Go on with the cases of a state."""
+        """Resume with the cases of a state."""
         names, whole, times, states = (kept.get(name) for name in ("cases", "whole", "times", "states"))
         count, members = len(names) if isinstance(names, list) else -1, len(self._shared)
         if (

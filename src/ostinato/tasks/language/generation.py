@@ -97,7 +97,7 @@ def generate_tokens(
         never: tokens that are not drawn.
         seed: of what is drawn.
         cache: whether, and how, to mix in what came recently, the prompt included.
-        mixture: the n-grams that the network is mixed with; tokens are drawn by the chances of the mixture.
+        mixture: the n-grams that the network is mixed with; tokens are drawn by the probabilities of the mixture.
     """
     generator = torch.Generator().manual_seed(seed)
     recent: deque[int] = deque(prompt, maxlen=sampling.memory)

@@ -21,7 +21,7 @@ _TURNS = 60
 
 @dataclass(frozen=True)
 class Gate:
-    """The share of the network in the chances of the next token, by what is known before it comes.
+    """The share of the network in the probabilities of the next token, by what is known before it comes.
 
     A layer of tanh units, and a logistic one, over `seen_by` of the gate.
 
@@ -77,7 +77,7 @@ class Gate:
 
 @dataclass(frozen=True)
 class Mixture:
-    """The chances of a network and of n-grams, mixed by a gate: `share * network + (1 - share) * n-grams`.
+    """The probabilities of a network and of n-grams, mixed by a gate: `share * network + (1 - share) * n-grams`.
 
     Args:
         ngrams: of the training text.
@@ -105,23 +105,23 @@ class Mixture:
         reading = self.ngrams.read(text, given=given)
         network_logs = logs.gather(1, torch.from_numpy(text[given:])[:, None])[:, 0].numpy()
         shares = self.gate.shares(seen_by_gate(logs, reading.left), offset)
-        losses = mixed_losses(network_logs, reading.chances[-1], shares)
+        losses = mixed_losses(network_logs, reading.probabilities[-1], shares)
         # the gradient of the likelihood by the logit: what each share would have been, its token known, less the share
         pull = float((shares * (np.exp(network_logs + losses) - 1.0)).sum())
         return torch.from_numpy(losses), pull
 
     def logs(self, scores: Tensor, context: Sequence[int]) -> Tensor:
-        """Return the logarithms of all tokens' chances after a context, `(vocabulary,)`, by scores of the network."""
+        """Return the log-probabilities of all tokens after a context, `(vocabulary,)`, by the network's scores."""
         logs = scores.double().log_softmax(-1)
-        chances, left = self.ngrams.distributions(context)
+        probabilities, left = self.ngrams.distributions(context)
         share = float(self.gate.shares(seen_by_gate(logs[None], left[:, None]))[0])
-        return (share * logs.exp() + (1.0 - share) * torch.from_numpy(chances[-1])).log()
+        return (share * logs.exp() + (1.0 - share) * torch.from_numpy(probabilities[-1])).log()
 
 
-def mixed_losses(logs: Floats, chances: Floats, shares: Floats) -> Floats:
-    """Return the loss of a mixture: of a network by its log-probabilities, of n-grams by their chances."""
+def mixed_losses(logs: Floats, probabilities: Floats, shares: Floats) -> Floats:
+    """Return the loss of a mixture: of a network by its log-probabilities, of n-grams by their probabilities."""
     with np.errstate(divide="ignore"):
-        found: Floats = -np.logaddexp(np.log(shares) + logs, np.log1p(-shares) + np.log(chances))
+        found: Floats = -np.logaddexp(np.log(shares) + logs, np.log1p(-shares) + np.log(probabilities))
     return found
 
 
@@ -141,7 +141,7 @@ def seen_by_gate(logs: Tensor, left: Floats) -> Floats:
     )
 
 
-def fit_gate(logs: Floats, chances: Floats, seen: Floats) -> Gate:
+def fit_gate(logs: Floats, probabilities: Floats, seen: Floats) -> Gate:
     """Return the gate under which a held-out text is most likely.
 
     Its weights are held near zero, more so where there is little text; nothing of the text may have been counted by
@@ -149,12 +149,12 @@ def fit_gate(logs: Floats, chances: Floats, seen: Floats) -> Gate:
 
     Args:
         logs: the network's log-probabilities of the tokens that came, `(places,)`.
-        chances: of the same tokens by the n-grams, `(places,)`.
+        probabilities: of the same tokens by the n-grams, `(places,)`.
         seen: see `seen_by_gate`.
     """
     means, scales = seen.mean(0), np.maximum(seen.std(0), 1e-3)
     xs, network_logs = torch.from_numpy((seen - means) / scales), torch.from_numpy(logs)
-    other = torch.from_numpy(chances).log()
+    other = torch.from_numpy(probabilities).log()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         hidden = nn.Linear(seen.shape[1], _UNITS, dtype=torch.float64)

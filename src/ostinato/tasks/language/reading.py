@@ -129,7 +129,7 @@ def read_both(network: LanguageNetwork, ngrams: KneserNey, tokens: NDArray[Any])
     """Return what a gate is fitted on, of each token of a text but the first.
 
     Returns:
-        The network's log-probabilities and the n-grams' chances, `(tokens - 1,)`, and what a gate sees,
+        The network's log-probabilities and the n-grams' probabilities, `(tokens - 1,)`, and what a gate sees,
         `(tokens - 1, features)`.
     """
     numbers, state = torch.from_numpy(np.asarray(tokens, np.int64)), None
@@ -141,7 +141,7 @@ def read_both(network: LanguageNetwork, ngrams: KneserNey, tokens: NDArray[Any])
             logs = network.scores(features[:, 0]).double().log_softmax(-1)
             network_logs.append(logs.gather(1, numbers[first + 1 : stop + 1, None])[:, 0].numpy())
             seen.append(seen_by_gate(logs, reading.left[:, first:stop]))
-    return np.concatenate(network_logs), reading.chances[-1], np.concatenate(seen)
+    return np.concatenate(network_logs), reading.probabilities[-1], np.concatenate(seen)
 
 
 def known_losses(

@@ -21,6 +21,7 @@ from ostinato.tasks.base.batches import RowBatches, read_in_batches
 from ostinato.tasks.base.holding_out import Held, Shares, percent
 from ostinato.tasks.base.patients import drawn_by_outcome
 from ostinato.tasks.base.resampling import intervals
+from ostinato.tasks.base.steps import StepUnit
 from ostinato.tasks.base.suited import Suited
 from ostinato.tasks.base.summary import Better, Panel
 from ostinato.tasks.base.task import Baselines, Model, Task, reading_of
@@ -275,6 +276,9 @@ class MonitorTask(Task[MonitorParameters, Patients, MonitorEncoder, Stays, Risks
 
     def remarks(self, values: Mapping[str, Mapping[str, float]]) -> Sequence[str]:
         return (NOTICE,)
+
+    def step_unit(self, model: Monitor) -> StepUnit:
+        return StepUnit("times of measurement")
 
     def settings(self, model: Monitor) -> Mapping[str, Any]:
         encoder = model.encoder

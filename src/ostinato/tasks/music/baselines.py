@@ -70,16 +70,16 @@ class LastAgain:
         for place in range(len(examples)):
             found = examples.frames(place)
             best = np.concatenate([np.zeros_like(found[:1]), found[:-1]])
-            chances = np.exp(-_bits(found, np.broadcast_to(self.shares.shares, found.shape)))
-            mixed = (1.0 - self.repeated) * chances + self.repeated * (found == best).all(1)
-            mixed[:1] = chances[:1]
+            probabilities = np.exp(-_bits(found, np.broadcast_to(self.shares.shares, found.shape)))
+            mixed = (1.0 - self.repeated) * probabilities + self.repeated * (found == best).all(1)
+            mixed[:1] = probabilities[:1]
             rows.append((-np.log(np.maximum(mixed, 1e-300)), note_counts(best, found)))
         return joined(rows)
 
 
 @dataclass(frozen=True)
 class NoteChains:
-    """Each note by itself, by whether it sounded in the step before: chances `(notes,)` at first, after, without."""
+    """Each note by itself, by whether it sounded before: probabilities `(notes,)` at first, after, without."""
 
     first: Floats
     after: Floats
@@ -100,7 +100,7 @@ class NoteChains:
         found = (counts[:, 0] + usual[:, None]) / (counts[:, 1] + 1.0)
         return cls(found[0], found[1], found[2])
 
-    def chances(self, frames: NDArray[np.bool_]) -> Floats:
+    def probabilities(self, frames: NDArray[np.bool_]) -> Floats:
         """Return the chance of each note in each step of a piece, `(steps, notes)`."""
         found = np.empty(frames.shape)
         found[:1] = self.first
@@ -112,8 +112,8 @@ class NoteChains:
         rows = []
         for place in range(len(examples)):
             found = examples.frames(place)
-            chances = self.chances(found)
-            rows.append((_bits(found, chances), note_counts(chances > 0.5, found)))
+            probabilities = self.probabilities(found)
+            rows.append((_bits(found, probabilities), note_counts(probabilities > 0.5, found)))
         return joined(rows)
 
 
@@ -144,7 +144,7 @@ class ChordGrams:
         for place in range(len(examples)):
             deadline().check()
             found, chords = examples.frames(place), _chords(examples.steps[place])
-            base = np.exp(-_bits(found, self.chains.chances(found)))
+            base = np.exp(-_bits(found, self.chains.probabilities(found)))
             losses, best = np.empty(len(found)), np.zeros_like(found)
             for step, chord in enumerate(chords):
                 before = chords[max(0, step - _CHORDS + 1) : step]
@@ -219,9 +219,9 @@ def _chords(steps: NDArray[Any]) -> list[bytes]:
     return [step.tobytes() for step in steps]
 
 
-def _bits(frames: NDArray[np.bool_], chances: Floats) -> Floats:
+def _bits(frames: NDArray[np.bool_], probabilities: Floats) -> Floats:
     """Return the loss of frames whose notes are drawn each by itself, `(steps,)`."""
-    found: Floats = -np.log(np.where(frames, chances, 1.0 - chances)).sum(1)
+    found: Floats = -np.log(np.where(frames, probabilities, 1.0 - probabilities)).sum(1)
     return found
 
 

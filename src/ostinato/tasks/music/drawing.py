@@ -53,20 +53,20 @@ def draw_choice(scores: Tensor, sampling: Sampling, generator: torch.Generator) 
     if sampling.temperature == 0:
         return scores.argmax(-1)
     # the best has a score of 0, so that a temperature near 0 gives no infinities
-    chances = ((scores - scores.amax(-1, keepdim=True)) / sampling.temperature).softmax(-1)
+    probabilities = ((scores - scores.amax(-1, keepdim=True)) / sampling.temperature).softmax(-1)
     if sampling.top_p < 1:
-        ordered, places = chances.sort(descending=True, stable=True)
+        ordered, places = probabilities.sort(descending=True, stable=True)
         beyond = ordered.cumsum(-1) - ordered >= sampling.top_p  # what comes before them is enough
-        chances = chances.masked_fill(torch.zeros_like(beyond).scatter(-1, places, beyond), 0.0)
-    return torch.multinomial(chances, 1, generator=generator)[:, 0]
+        probabilities = probabilities.masked_fill(torch.zeros_like(beyond).scatter(-1, places, beyond), 0.0)
+    return torch.multinomial(probabilities, 1, generator=generator)[:, 0]
 
 
 def draw_bits(scores: Tensor, sampling: Sampling, generator: torch.Generator) -> Tensor:
     """Return which notes are drawn, of the shape of the scores, each by itself."""
     if sampling.temperature == 0:
         return scores > 0
-    chances = torch.sigmoid(scores / sampling.temperature)
+    probabilities = torch.sigmoid(scores / sampling.temperature)
     if sampling.top_p < 1:
-        chances = torch.where(chances <= 1 - sampling.top_p, torch.zeros_like(chances), chances)
-        chances = torch.where(chances >= sampling.top_p, torch.ones_like(chances), chances)
-    return torch.rand(chances.shape, generator=generator) < chances
+        probabilities = torch.where(probabilities <= 1 - sampling.top_p, torch.zeros_like(probabilities), probabilities)
+        probabilities = torch.where(probabilities >= sampling.top_p, torch.ones_like(probabilities), probabilities)
+    return torch.rand(probabilities.shape, generator=generator) < probabilities

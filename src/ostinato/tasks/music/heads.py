@@ -137,8 +137,9 @@ class NADEHead(nn.Module):
 class VoicesHead(nn.Module):
     """The notes that sound, one after the other from the highest down, and then the end of the step.
 
-    A frame of k notes is k + 1 choices among the notes below the last one and the end; the product of their chances is
-    that of the frame. What was chosen is read by a sum of its embeddings, as NADE reads it, beside the last choice:
+    A frame of k notes is k + 1 choices among the notes below the last one and the end; the product of their
+    probabilities is that of the frame. What was chosen is read by a sum of its embeddings, as NADE reads it, beside the
+    last choice:
 
         a = relu(C features + sum of W_j over notes j chosen + L_last),  a' = a + relu(M a)
         p(next) = softmax(V a' + b), over notes below the last and the end

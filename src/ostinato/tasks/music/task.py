@@ -12,6 +12,7 @@ from torch import nn
 from ostinato.data.music import Piece, Pieces, note_name, read_music
 from ostinato.errors import DataError, UsageError
 from ostinato.tasks.base.holding_out import Held, Shares, content_keys, drawn_groups, percent
+from ostinato.tasks.base.steps import StepUnit
 from ostinato.tasks.base.suited import Suited
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Baselines, Model, Task
@@ -160,6 +161,10 @@ class MusicTask(Task[MusicParameters, Pieces, MusicEncoder, Examples, Judged]):
             "without first steps": {name: float(value.mean()) for name, value in found.items() if len(value)},
             **lost,
         }
+
+    def step_unit(self, model: Composing) -> StepUnit:
+        own = model.encoder
+        return StepUnit("events" if own.kind == "events" else f"steps of 1/{own.steps_per_quarter} quarter")
 
     def settings(self, model: Composing) -> Mapping[str, Any]:
         encoder = model.encoder

@@ -239,7 +239,7 @@ class SpeechStream(SoundStream):
         }
 
     def accept(self, kept: Mapping[str, Any]) -> None:
-        """Go on from what was kept."""
+        """Resume from what was kept."""
         if kept.get("rate") != self.rate:
             raise refused(f"is of samples at another rate than {self.rate}")
         before = self.kept()

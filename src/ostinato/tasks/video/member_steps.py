@@ -105,7 +105,7 @@ class MapSteps(_Parts):
         return [part.numpy() for part in parts]
 
     def restore(self, state: Any) -> None:
-        """Go on from arrays.
+        """Resume from arrays.
 
         Raises:
             UsageError: they do not fit.

@@ -91,7 +91,7 @@ class RawVideo(SoundStream):
         return {"inner": dict(self.stream.kept()), "bytes": list(self._bytes), "frames": self._count}
 
     def accept(self, kept: Mapping[str, Any]) -> None:
-        """Go on from what was kept."""
+        """Resume from what was kept."""
         held, count = kept.get("bytes"), kept.get("frames")
         if not isinstance(held, list) or len(held) >= self._size or type(count) is not int or count < 0:
             raise refused("has no frame that was begun")

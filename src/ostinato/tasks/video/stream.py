@@ -230,7 +230,7 @@ class VideoStream(Stream):
         }
 
     def accept(self, kept: Mapping[str, Any]) -> None:
-        """Go on from what was kept."""
+        """Resume from what was kept."""
         if not {"states", "pooling", "last", "shown", "flow", "count", "moment", "time", "body"} <= kept.keys():
             raise refused("lacks a part")
         states, pooled = kept["states"], kept["pooling"]

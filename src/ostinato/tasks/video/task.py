@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ostinato.data.video import Clips, read_clips
-from ostinato.errors import DataError, UsageError
+from ostinato.errors import ColumnError, DataError, UsageError
 from ostinato.nn.pooling import split_kinds
 from ostinato.tasks.base.batches import padded, read_in_batches
 from ostinato.tasks.base.class_units import class_units
@@ -21,6 +22,7 @@ from ostinato.tasks.base.classes import class_details, class_measures, frequent_
 from ostinato.tasks.base.holding_out import Held, Shares, content_keys, drawn_groups, percent
 from ostinato.tasks.base.labels import Classes, checked_labels, counts_in_words, drawn_parts
 from ostinato.tasks.base.lines import is_path
+from ostinato.tasks.base.steps import StepUnit
 from ostinato.tasks.base.suited import Suited
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Baselines, Model, Task
@@ -115,10 +117,15 @@ class VideoTask(Task[VideoParameters, Clips, VideoEncoder, VideoPart, Prediction
     def read(self, parameters: VideoParameters, source: Any, reading: Any = None, *, labelled: bool = True) -> Clips:
         if isinstance(source, Clips):
             return source
-        clips = read_clips(
-            source, video=parameters.video, label=parameters.label if labelled else None,
-            group=parameters.group if reading is None and labelled else None, labelled=labelled,
-        )  # fmt: skip
+        read = partial(
+            read_clips, source, video=parameters.video, label=parameters.label if labelled else None, labelled=labelled
+        )
+        try:
+            clips = read(group=parameters.group if labelled else None)
+        except ColumnError:
+            if reading is None:
+                raise
+            clips = read()  # only what is divided needs groups; what is wrong with another column is said now
         return clips if clips.labels is None else replace(clips, labels=checked_labels(clips.labels, clips.origin))
 
     def reading(self, records: Clips) -> bool:
@@ -269,6 +276,10 @@ class VideoTask(Task[VideoParameters, Clips, VideoEncoder, VideoPart, Prediction
             yield "landmarks", f"{reader.features} numbers a frame, by body, with their changes; layout {reader.layout}"
         yield "calibration", f"temperature {encoder.temperature:.3f}"
 
+    def step_unit(self, model: VideoModel) -> StepUnit:
+        rate = model.encoder.reader.rate
+        return StepUnit("frames", 1 / rate if rate else None)
+
     def settings(self, model: VideoModel) -> Mapping[str, Any]:
         mirror = is_mirrored(model.parameters, model.encoder)
         return {"input": model.encoder.reader.kind, "members": len(model.network.members), "mirror": mirror}
@@ -349,6 +360,8 @@ def grouped_parts(labels: Sequence[Any], groups: Sequence[str], shares: Sequence
     best: tuple[float, list[Any]] | None = None
     for draw in range(_DRAWS):
         rows = drawn_groups(groups, shares, seed * _DRAWS + draw)
+        if any(len(part) == 0 for part, share in zip(rows[1:], shares, strict=True) if share > 0):
+            rows = _a_group_each(groups, shares, seed * _DRAWS + draw)
         counts = [np.bincount(numbers[part], minlength=len(names)) for part in rows]
         wanted = [whole * share for share in (1 - sum(shares), *shares)]
         off = sum(float(np.abs(a - b).sum()) for a, b in zip(counts, wanted, strict=True))
@@ -358,6 +371,13 @@ def grouped_parts(labels: Sequence[Any], groups: Sequence[str], shares: Sequence
             best = off, rows
     assert best is not None
     return best[1]
+
+
+def _a_group_each(groups: Sequence[str], shares: Sequence[float], seed: int) -> list[Any]:
+    """Draw a group for each part, where groups are larger than parts should be."""
+    names = [sorted(set(groups))[at] for at in np.random.default_rng(seed).permutation(len(set(groups)))]
+    held = [names.pop() if share > 0 else None for share in shares]
+    return [np.flatnonzero([name in part for name in groups]) for part in (set(names), *({name} for name in held))]
 
 
 def _lengths(part: VideoPart) -> str:

@@ -19,7 +19,6 @@ from ostinato.tasks.video_anomaly.scoring import Frame, Watcher
 _HEAT_HEIGHT = 240
 _REASONS = {
     "next frame": "it looks other than was expected of the frames before",
-    "next motion": "it moves other than was expected of the frames before",
     "motion as seen": "it moves like nothing in the training video",
     "speed": "it is faster than is usual there",
     "change": "it changes more than is usual there",
@@ -32,7 +31,7 @@ def answer_of(encoder: VideoEncoder, frame: Frame) -> dict[str, Any]:
     known = math.isfinite(score)
     alarm = bool(known and score >= encoder.threshold)
     row, column = np.unravel_index(int(np.argmax(frame.patches)), frame.patches.shape)
-    strange = encoder.usual.spreads(frame.views)[:, row, column]
+    strange = encoder.usual.shares(frame.views)[:, row, column]
     return {
         "score": round(score, 6) if known else None,
         "probability": encoder.tail.probability(score) if known else None,

@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from ostinato.tasks.base.allowance import deadline
 from ostinato.tasks.base.tail import Tail
-from ostinato.tasks.video_anomaly.encoder import VideoEncoder, patch_means
+from ostinato.tasks.video_anomaly.encoder import VideoEncoder, patch_means, smoothed
 from ostinato.tasks.video_anomaly.footage import Clipped, Footage
 from ostinato.tasks.video_anomaly.judged import Judged
-from ostinato.tasks.video_anomaly.scoring import smoothed
 
 Floats = NDArray[np.float32]
 _RIDGE = 0.05

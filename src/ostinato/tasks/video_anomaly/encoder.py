@@ -14,58 +14,53 @@ from ostinato.tasks.video_anomaly.footage import UNIT, Clipped, Footage, Reading
 
 Floats = NDArray[np.float32]
 CHANNELS = 3
-VIEWS = ("next frame", "next motion", "motion as seen", "speed", "change")
-"""What is looked at in a patch: errors in telling the next frame and its motion, in telling the motion that is seen;
-how fast it moves as a whole, and how much it changed from the frame before."""
-WEIGHTS = np.array([1.0, 1.0, 1.0, 1.0, 1.0], np.float32)
-"""How much each view counts."""
-_FLOOR = 1e-4
-_BELIEF = 1000.0  # frames' worth of belief that a place is as all places are
-_MOST = 60.0  # spreads
+VIEWS = ("next frame", "motion as seen", "speed", "change")
+"""What is looked at in a patch: errors in telling the next frame, and in telling the motion that is seen; how fast it
+moves as a whole, and how much it changed from the frame before."""
+_HIGH = 0.98  # the share of normal frames in which a view stays below what it is measured in
+_PLACE = 0.5  # how much the place itself counts in that, beside all places
+_BELIEF = 50.0  # frames' worth of belief that a place is as all places are
+_LEAST = 1e-3
 
 
 @dataclass(frozen=True)
 class Usual:
-    """What is usual at each place: logarithms of views of a patch on normal video.
+    """What is usual at each place: how high each view of a patch goes there on normal video.
 
-    Places differ in what they expect, but how far a view strays is taken to be alike at all of them: a place where
-    little ever happened would else find everything strange.
+    That is the 98th percentile, drawn half way to that of all places: a place where little ever happened would else
+    find everything strange. Views are divided by it, so that those of which normal video itself has a long tail count
+    for less.
 
     Args:
-        mean: `(views, rows, columns)`.
-        spread: `(views,)`.
+        high: `(views, rows, columns)`.
     """
 
-    mean: Floats
-    spread: Floats
+    high: Floats
 
     @classmethod
     def nothing(cls, grid: tuple[int, int]) -> Usual:
         """Return what stands for it before it is known."""
-        return cls(np.zeros((len(VIEWS), *grid), np.float32), np.ones(len(VIEWS), np.float32))
+        return cls(np.ones((len(VIEWS), *grid), np.float32))
 
     @classmethod
-    def of(cls, views: NDArray[np.float32]) -> Usual:
-        """Find what is usual, of views `(frames, views, rows, columns)`, NaN where there is none."""
-        views = np.log(views + _FLOOR)
-        known = np.isfinite(views)
-        count = np.maximum(known.sum(0), 1)
-        flat = np.where(known, views, 0.0)
-        common = flat.sum((0, 2, 3), dtype=np.float64) / np.maximum(known.sum((0, 2, 3)), 1)
-        mean = (flat.sum(0, dtype=np.float64) + _BELIEF * common[:, None, None]) / (count + _BELIEF)
-        square = np.where(known, (views - mean.astype(np.float32)) ** 2, 0.0)
-        spread = np.sqrt(square.sum((0, 2, 3), dtype=np.float64) / np.maximum(known.sum((0, 2, 3)), 1))
-        return cls(mean.astype(np.float32), np.maximum(spread, 1e-3).astype(np.float32))
+    def of(cls, views: Floats) -> Usual:
+        """Find what is usual, of views `(frames, views, rows, columns)`; frames that lack a view do not count."""
+        whole = views[np.isfinite(views).all((1, 2, 3))]
+        if not len(whole):
+            return cls.nothing((views.shape[2], views.shape[3]))
+        place = np.stack([smoothed(high) for high in np.quantile(whole, _HIGH, axis=0).astype(np.float32)])
+        common = np.quantile(whole, _HIGH, axis=(0, 2, 3))[:, None, None]
+        share = _PLACE * len(whole) / (len(whole) + _BELIEF)
+        return cls(np.maximum(share * place + (1 - share) * common, _LEAST).astype(np.float32))
 
-    def spreads(self, views: Floats) -> Floats:
-        """Return by how many spreads each view is above what is usual, `(views, rows, columns)`; weighted."""
-        away = np.clip((np.log(views + _FLOOR) - self.mean) / self.spread[:, None, None], 0.0, _MOST)
-        found: Floats = np.where(np.isfinite(away), away, 0.0).astype(np.float32) * WEIGHTS[:, None, None]
+    def shares(self, views: Floats) -> Floats:
+        """Return how high each view is beside what is usual, `(views, rows, columns)`; 0 for one that is not there."""
+        found: Floats = np.where(np.isfinite(views), views, 0.0).astype(np.float32) / self.high
         return found
 
     def scores(self, views: Floats) -> Floats:
         """Return how strange each patch is, `(rows, columns)`, from its views `(views, rows, columns)`."""
-        found: Floats = self.spreads(views).sum(0)
+        found: Floats = self.shares(views).sum(0)
         return found
 
 
@@ -105,11 +100,11 @@ class VideoEncoder:
         if min(size) < 2 * UNIT or any(each % UNIT for each in size):
             raise ValueError(f"frames of {size[0]} x {size[1]} pixels have no whole patches of {UNIT}")
         shapes = {"mean frame": (self.mean, size), "scales": (self.scales, (CHANNELS,)),
-                  "usual": (self.usual.mean, (views, *self.grid)), "spread": (self.usual.spread, (views,))}  # fmt: skip
+                  "usual": (self.usual.high, (views, *self.grid))}  # fmt: skip
         for name, (array, shape) in shapes.items():
             if array.shape != shape or array.dtype != np.float32 or not np.isfinite(array).all():
                 raise ValueError(f"its {name} is no array of numbers of the shape {shape}")
-        if (self.scales <= 0).any() or (self.usual.spread <= 0).any() or math.isnan(self.threshold):
+        if (self.scales <= 0).any() or (self.usual.high <= 0).any() or math.isnan(self.threshold):
             raise ValueError("a scale is not more than zero, or the threshold is no number")
         if not 0 <= self.memory < 1 or not math.isfinite(self.low):
             raise ValueError(f"its memory is {self.memory}; expected a share from 0 to 1")
@@ -144,11 +139,10 @@ class VideoEncoder:
         """
         found = np.full((len(VIEWS), *self.grid), np.nan, np.float32)
         moved = (seen[1:] - now[1:]) ** 2
-        found[2], found[3] = patch_means(moved[0] + moved[1]), drift[0] ** 2 + drift[1] ** 2
+        found[1], found[2] = patch_means(moved[0] + moved[1]), drift[0] ** 2 + drift[1] ** 2
         if told is not None and before is not None:
-            error = (seen - told) ** 2
-            found[0], found[1] = patch_means(error[0]), patch_means(error[1] + error[2])
-            found[4] = patch_means((seen[0] - before[0]) ** 2)
+            found[0] = patch_means((seen[0] - told[0]) ** 2)
+            found[3] = patch_means((seen[0] - before[0]) ** 2)
         return found
 
     def moved(self, seen: Floats) -> Floats:
@@ -187,4 +181,12 @@ def patch_means(values: Floats) -> Floats:
     """Return the mean of each patch of a frame, `(rows, columns)`."""
     high, wide = values.shape
     found: Floats = values.reshape(high // UNIT, UNIT, wide // UNIT, UNIT).mean((1, 3))
+    return found
+
+
+def smoothed(patches: Floats) -> Floats:
+    """Return the mean of each patch and its neighbours, those of the frame's edge counted again."""
+    padded = np.pad(patches, 1, mode="edge")
+    rows = padded[:-2] + padded[1:-1] + padded[2:]
+    found: Floats = (rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]) / np.float32(9)
     return found

@@ -52,10 +52,10 @@ class VideoAnomalyParameters(Parameters):
         1e-3, "false alarms a frame that are accepted, a run of frames with one counted once", above=0, below=1
     )
     merge: int = data(10, "frames without an alarm, up to which two alarms are one", low=0)
-    memory: float = data(0.8, "how much of a patch's score stays in that of the next frame", low=0, below=1)
+    memory: float = data(0.6, "how much of a patch's score stays in that of the next frame", low=0, below=1)
     steps: int = training(12, "frames of a training sequence", low=2)
     batch_size: int = training(4, "sequences in a batch", low=1)
-    epochs: int | None = training(None, "passes, at most", low=1, absent="as many as make 400 steps, 3 to 40")
+    epochs: int | None = training(None, "passes, at most", low=1, absent="as many as make 160 steps, 3 to 40")
     optimizer: Optimizer = training("adamw", "what moves the weights; sgd with momentum")
     learning_rate: float = training(3e-3, "the highest step size, which the schedule moves below", above=0)
     schedule: Schedule = training("one_cycle", "how the learning rate falls from the first step to the last")

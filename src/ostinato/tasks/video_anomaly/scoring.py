@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ostinato.data.video.motion import motion_between
 from ostinato.engine import leaves, map_state
 from ostinato.nn.frame_prediction import FramePredictor
-from ostinato.tasks.video_anomaly.encoder import CHANNELS, VideoEncoder
+from ostinato.tasks.video_anomaly.encoder import CHANNELS, VideoEncoder, smoothed
 
 Floats = NDArray[np.float32]
 _DRIFT = np.float32(0.6)  # how much of a patch's motion stays in its mean over the last frames
@@ -26,7 +26,8 @@ class Frame:
 
     Args:
         score: the highest of its patches', NaN for the first one, of which nothing was told.
-        patches: how strange each patch is, `(rows, columns)`.
+        patches: how strange each patch is, `(rows, columns)`: the logarithm of one more than the running mean of how
+            high its views are beside what is usual there.
         views: of each patch, `(views, rows, columns)`; see `VIEWS`.
         error: of what was told of its motion, the mean square, in the scale of the network; NaN for the first.
     """
@@ -79,10 +80,13 @@ class Watcher:
         patches = smoothed(encoder.usual.scores(views))
         kept = encoder.memory
         # the mean begins with the second frame: of the first one half of the views are not there
-        fresh = self.smooth is None or self.count < 2
-        self.smooth = patches if fresh else kept * self.smooth + (1 - kept) * patches
+        if self.smooth is None or self.count < 2:
+            self.smooth = patches
+        else:
+            self.smooth = kept * self.smooth + (1 - kept) * patches
         self.count = min(self.count + 1, 2)
-        return Frame(float("nan") if begins else float(self.smooth.max()), self.smooth, views, error)
+        strange = np.log1p(self.smooth)
+        return Frame(float("nan") if begins else float(strange.max()), strange, views, error)
 
     def kept(self) -> dict[str, Any]:
         """Return all that is held, as arrays; nothing before the first frame."""
@@ -132,11 +136,3 @@ def watched(network: FramePredictor, encoder: VideoEncoder, frames: Iterable[Any
     watcher = Watcher(network, encoder)
     for one in frames:
         yield watcher.push(*one) if isinstance(one, tuple) else watcher.push(one)
-
-
-def smoothed(patches: Floats) -> Floats:
-    """Return the mean of each patch and its neighbours, those of the frame's edge counted again."""
-    padded = np.pad(patches, 1, mode="edge")
-    rows = padded[:-2] + padded[1:-1] + padded[2:]
-    found: Floats = (rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]) / np.float32(9)
-    return found

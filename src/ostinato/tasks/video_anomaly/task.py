@@ -18,6 +18,7 @@ from ostinato.nn.by_name import TRANSFORMER
 from ostinato.nn.frame_prediction import FramePredictor
 from ostinato.tasks.base.alarms import asked_words
 from ostinato.tasks.base.holding_out import Held, Shares, fingerprint, percent
+from ostinato.tasks.base.steps import StepUnit
 from ostinato.tasks.base.suited import Suited
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.tail import Tail
@@ -71,7 +72,7 @@ class VideoAnomalyTask(Task[VideoAnomalyParameters, Any, VideoEncoder, Clipped, 
     matters: ClassVar[Mapping[str, str]] = {ERROR: "in telling how things move next"}
     encoder_type = VideoEncoder
     baseline_types = (FrameDifference, PatchDistance)
-    suited = Suited(steps=400, least=3, most=40)
+    suited = Suited(steps=160, least=3, most=40)
     kept = "size of frames, mean frame, scales"
 
     def check(self, parameters: VideoAnomalyParameters, *, tested: bool) -> None:
@@ -229,6 +230,10 @@ class VideoAnomalyTask(Task[VideoAnomalyParameters, Any, VideoEncoder, Clipped, 
         reading = model.encoder.reading
         yield "frames", f"{reading.height} x {reading.width} pixels, grey, with their motion by {reading.motion}"
         yield "labels", "known" if parts.train.labels is not None else "none: what is usual is learned from all"
+
+    def step_unit(self, model: Watching) -> StepUnit:
+        rate = model.encoder.reading.rate
+        return StepUnit("frames", 1 / rate if rate else None)
 
     def settings(self, model: Watching) -> Mapping[str, Any]:
         own = model.encoder

@@ -49,7 +49,7 @@ class Search(Protocol):
         """Return all that is held."""
 
     def accept(self, kept: Mapping[str, Any]) -> None:
-        """Go on from what was held."""
+        """Resume from what was held."""
 
 
 class Decoder:
@@ -133,7 +133,7 @@ class Decoder:
         return self.search.kept()
 
     def accept(self, kept: Mapping[str, Any]) -> None:
-        """Go on from what `kept` gave.
+        """Resume from what `kept` gave.
 
         Raises:
             UsageError: it is not of this model and search.

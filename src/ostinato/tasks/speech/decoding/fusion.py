@@ -126,8 +126,8 @@ def expected_errors(heard: Sequence[Sequence[Transcript]], references: Sequence[
     shares, ones, twos = [], [], []
     for transcripts, reference in zip(heard, references, strict=True):
         scores = np.array([transcript.score for transcript in transcripts])
-        chances = np.exp(scores - scores.max())
-        shares += (chances / chances.sum()).tolist()
+        probabilities = np.exp(scores - scores.max())
+        shares += (probabilities / probabilities.sum()).tolist()
         ones += [reference] * len(transcripts)
         twos += [transcript.text for transcript in transcripts]
     weights = np.array(shares)
