@@ -183,13 +183,15 @@ def test_that_a_line_which_never_came_is_no_alarm_by_itself_is_said_with_the_rat
         say_if_unheard(replace(encoder, threshold=tail.threshold(rate)), rate)
 
 
-def test_a_fit_on_few_lines_with_seldom_ones_says_so(tmp_path) -> None:
-    found = lines(40)
-    for place in (20, 60, 90, 110):
-        found.insert(place, "2024-05-01 10:00:00,1 INFO cron: vacuum")
-    (tmp_path / "few.log").write_text("\n".join(found))
-    with pytest.warns(DataWarning, match="no alarm by itself"):
-        AnomalyDetector(log_run=10, **FEW | {"false_alarm_rate": 1e-12, "epochs": 1}).fit(tmp_path / "few.log")
+def test_a_fit_asks_whether_a_line_that_never_came_is_heard_where_a_rate_decides(file, monkeypatch) -> None:
+    asked = []
+    monkeypatch.setattr(
+        "ostinato.tasks.anomaly.key_task.say_if_unheard", lambda encoder, rate: asked.append((encoder.events > 0, rate))
+    )
+    AnomalyDetector(log_run=10, **FEW | {"epochs": 1}).fit(file)
+    assert asked == [(True, 0.05)]
+    AnomalyDetector(log_run=10, top=3, method="logs", **FEW | {"epochs": 1}).fit(file)
+    assert len(asked) == 1
 
 
 def test_what_is_of_series_is_refused_for_a_log_and_a_log_in_a_text_file_is_told_how_it_is_read(file, tmp_path) -> None:
