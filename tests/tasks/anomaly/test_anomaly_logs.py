@@ -189,9 +189,10 @@ def test_a_fit_asks_whether_a_line_that_never_came_is_heard_where_a_rate_decides
         "ostinato.tasks.anomaly.key_task.say_if_unheard", lambda encoder, rate: asked.append((encoder.events > 0, rate))
     )
     AnomalyDetector(log_run=10, **FEW | {"epochs": 1}).fit(file)
-    assert asked == [(True, 0.05)]
+    assert set(asked) == {(True, 0.05)}
+    asked.clear()
     AnomalyDetector(log_run=10, top=3, method="logs", **FEW | {"epochs": 1}).fit(file)
-    assert len(asked) == 1
+    assert not asked
 
 
 def test_what_is_of_series_is_refused_for_a_log_and_a_log_in_a_text_file_is_told_how_it_is_read(file, tmp_path) -> None:
