@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import polars as pl
 
-_CURRENCIES = "$€£¥₹₩₽₺"
+_CODES = "AUD BRL CAD CHF CNY CZK DKK EUR GBP HUF INR JPY KRW MXN NOK NZD PLN SEK USD ZAR"
+_CURRENCY = rf"(?:[$€£¥₹₩₽₺]|R\$|{'|'.join(_CODES.split())})"
 _SHARES = "%‰"
 _DIGIT = r"[.,]?\d"
-_IN_PARENTHESES = rf"^\(\s*([{_CURRENCIES}]?\s*{_DIGIT}[^()]*)\)$"
-_BEFORE = rf"^([+-]?)\s*([{_CURRENCIES}])\s*([+-]?{_DIGIT})"
-_AFTER = rf"^([+-]?{_DIGIT}.*?)\s*([{_CURRENCIES}{_SHARES}])$"
+_MINUS = r"[+\-−]"
+_IN_PARENTHESES = rf"^\(\s*({_CURRENCY}?\s*{_DIGIT}[^()]*)\)$"
+_BEFORE = rf"^({_MINUS}?)\s*({_CURRENCY})\s*({_MINUS}?{_DIGIT})"
+_AFTER = rf"^({_MINUS}?{_DIGIT}.*?)\s*({_CURRENCY}|[{_SHARES}])$"
 
 
 def without_signs(texts: pl.Series) -> tuple[pl.Series, str]:
@@ -47,7 +49,7 @@ def bare_amount(cell: str) -> str:
     ('-1,234.50', '5%')
     """
     text = cell.strip()
-    if not text or (text[0] not in "(+-" + _CURRENCIES and text[-1] not in _CURRENCIES):
+    if not text or (text[0].isdigit() and text[-1].isdigit()):  # most are plain numbers
         return cell
     text = re.sub(_IN_PARENTHESES, r"-\1", text)
     text = re.sub(_BEFORE, r"\1\3", text)

@@ -221,7 +221,8 @@ def _say_how_read(table: Table, name: str, cells: pl.Series, read: pl.Series) ->
         return
     table.said.add(name)
     row = int(cells.str.contains(rf"^\s*[+-]?[1-9]\d{{0,2}}\{mark}\d{{3}}\s*$").fill_null(False).arg_max() or 0)
-    said = f'say which mark stands before decimals: TableFile(path, decimal="{mark}") (--decimal "{mark}")'
+    other = "," if table.mark(cells) == "." else "."  # than the one by which it was read
+    said = f'say which mark stands before decimals: TableFile(path, decimal="{other}") (--decimal "{other}")'
     note(
         f'{table.place(row)}: "{cells[row]}" in column "{name}" is read as {read[row]:.10g}{why}; if it is not, '
         + (said if table.of_file else "give numbers, not texts")

@@ -3,6 +3,8 @@
 import gzip
 import io
 import json
+import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +14,8 @@ from ostinato import AnomalyDetector
 from ostinato.cli.main import main
 from ostinato.data.logs import LogReading, masked, read_raw_log
 from ostinato.errors import ColumnError, DataError, DataWarning, StreamRowError, UsageError
+from ostinato.tasks.anomaly.key_scoring import KeyEncoder, say_if_unheard
+from ostinato.tasks.base.tail import Tail
 
 pytest.importorskip("drain3", reason="drain3 is not installed (the extra anomaly)")
 FEW = {"hidden_size": 12, "epochs": 4, "learning_rate": 1e-2, "progress": False, "false_alarm_rate": 0.05, "seed": 0}
@@ -165,18 +169,30 @@ def test_templates_come_back_as_they_were() -> None:
     assert reading.case_of("x", 7) == "line 6"
 
 
-def test_that_a_line_which_never_came_is_no_alarm_by_itself_is_said_with_the_rate_at_which_it_is(tmp_path) -> None:
-    names = str.maketrans("0123456789", "qwrtypsdfg")  # lines that come once
-    rare = [
-        f"WARN {' '.join(str(number * part).translate(names) for part in (7, 11, 13, 17))}" for number in range(99, 159)
-    ]
-    file = tmp_path / "app.log"
-    file.write_text("\n".join(line for pair in zip(lines()[: len(rare)], rare, strict=True) for line in pair))
-    with pytest.warns(DataWarning, match="so that it is no alarm by itself; accept") as said:
-        AnomalyDetector(log_run=10, **FEW | {"false_alarm_rate": 1e-4, "epochs": 1}).fit(file)
-    rate = float(next(str(one.message) for one in said if "--false" in str(one.message)).split("accept ")[1].split()[0])
-    again = AnomalyDetector(log_run=10, **FEW | {"false_alarm_rate": rate, "epochs": 1}).fit(file)
-    assert any(row["alarm"] for row in again.answers(["2024-05-01 10:00:00,1 FATAL disk: broken"] * 3))
+@pytest.mark.parametrize("scale", [0.5, 2.0, 6.0])
+def test_that_a_line_which_never_came_is_no_alarm_by_itself_is_said_with_the_rate_at_which_it_is(scale) -> None:
+    tail = Tail(2.0, 0.3, scale, 0.0)
+    encoder = KeyEncoder(LogReading(), ("a",), 1950, None, tail, 0.0, "")
+    unheard = replace(encoder, threshold=tail.threshold(1e-6))
+    with pytest.warns(DataWarning, match=r"of 1,950 events .* accept (\S+) \(--false-alarm-rate \1\)") as said:
+        say_if_unheard(unheard, 1e-6)
+    rate = float(str(said[0].message).split("accept ")[1].split()[0])
+    assert tail.threshold(rate) <= encoder.loudest
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        say_if_unheard(replace(encoder, threshold=tail.threshold(rate)), rate)
+
+
+def test_a_fit_asks_whether_a_line_that_never_came_is_heard_where_a_rate_decides(file, monkeypatch) -> None:
+    asked = []
+    monkeypatch.setattr(
+        "ostinato.tasks.anomaly.key_task.say_if_unheard", lambda encoder, rate: asked.append((encoder.events > 0, rate))
+    )
+    AnomalyDetector(log_run=10, **FEW | {"epochs": 1}).fit(file)
+    assert set(asked) == {(True, 0.05)}
+    asked.clear()
+    AnomalyDetector(log_run=10, top=3, method="logs", **FEW | {"epochs": 1}).fit(file)
+    assert not asked
 
 
 def test_what_is_of_series_is_refused_for_a_log_and_a_log_in_a_text_file_is_told_how_it_is_read(file, tmp_path) -> None:
