@@ -90,32 +90,32 @@ class PlaceReader(nn.Module):
         time, batch = frames.shape[:2]
         if not time:
             return frames.new_zeros(0, batch, self.features)
-        found: Tensor = self.mixed(self._looked(self._maps(frames, before))).unflatten(0, (time, batch))
+        found: Tensor = self.mixed(self.looked(self.maps(frames, before))).unflatten(0, (time, batch))
         return found
 
     def weights(self, frames: Tensor, before: Tensor | None = None) -> Tensor:
         """Return where each head looks, `(time, batch, heads, height, width)` of the last maps; see `forward`."""
-        looks = self.look(self._maps(frames, before))
+        looks = self.look(self.maps(frames, before))
         found: Tensor = looks.flatten(2).softmax(-1).view(*frames.shape[:2], *looks.shape[1:])
         return found
 
-    def _maps(self, frames: Tensor, before: Tensor | None) -> Tensor:
+    def maps(self, frames: Tensor, before: Tensor | None) -> Tensor:
         """Return the last maps of all frames, `(time * batch, channels, height, width)`."""
         earlier = torch.cat([(frames[0] if before is None else before)[None], frames[:-1]])
         read = torch.cat([frames, frames - earlier], 2).flatten(0, 1)
-        maps: Tensor = self.convolutions(torch.cat([read, self._places(read)], 1))
+        maps: Tensor = self.convolutions(torch.cat([read, places(read)], 1))
         return maps
 
-    @staticmethod
-    def _places(maps: Tensor) -> Tensor:
-        """Return two channels that say of each place how far down and right it is, from -1 to 1."""
-        count, _, height, width = maps.shape
-        down = torch.linspace(-1, 1, height, device=maps.device, dtype=maps.dtype)[:, None].expand(height, width)
-        right = torch.linspace(-1, 1, width, device=maps.device, dtype=maps.dtype)[None].expand(height, width)
-        return torch.stack([down, right]).expand(count, 2, height, width)
-
-    def _looked(self, maps: Tensor) -> Tensor:
+    def looked(self, maps: Tensor) -> Tensor:
         """Return what each head sees, and where, of maps `(frames, channels, height, width)`."""
         weights = self.look(maps).flatten(2).softmax(-1)
-        values = torch.cat([maps, self._places(maps)], 1).flatten(2)
+        values = torch.cat([maps, places(maps)], 1).flatten(2)
         return torch.bmm(weights, values.transpose(1, 2)).flatten(1)
+
+
+def places(maps: Tensor) -> Tensor:
+    """Return two channels `(count, 2, height, width)` that say how far down and right a place is, from -1 to 1."""
+    count, _, height, width = maps.shape
+    down = torch.linspace(-1, 1, height, device=maps.device, dtype=maps.dtype)[:, None].expand(height, width)
+    right = torch.linspace(-1, 1, width, device=maps.device, dtype=maps.dtype)[None].expand(height, width)
+    return torch.stack([down, right]).expand(count, 2, height, width)

@@ -8,19 +8,19 @@ import torch
 from torch import Tensor, nn
 
 from ostinato.errors import ShapeError
-from ostinato.nn.vision.place_reader import PlaceReader
+from ostinato.nn.vision.place_reader import PlaceReader, places
 
-_COARSE = 12  # pixels of the shorter side, along the path of colours
-_COLOUR_WIDTHS = (16, 24)
+_CODES = (12, 16)  # of a pixel's colour
 
 
 class TwoPathReader(nn.Module):
     """Frames as two rows of features each: of their form and movement, and of their colours.
 
-    The first path sees frames in grey, in full; in training each clip is lighter or darker, with more or less contrast,
-    so that it cannot tell colours by how light they are. The second sees colours, but so coarsely that no form is left.
-    Neither can learn that a form has a certain colour: what is told of both, by attention that looks into one path at a
-    time, can hold for combinations that were never seen.
+    The first path sees frames in grey; in training each clip is lighter or darker, with more or less contrast, so that
+    it cannot tell colours by how light they are. The second sees the colour of single pixels and
+    never of two beside each other, so that it cannot tell forms; where it looks is found by the first. Neither can
+    learn that a form has a certain colour: what is told of both, by attention that looks into one path at a time, can
+    hold for combinations that were never seen.
 
     Args:
         widths: channels of the convolutions of the first path.
@@ -45,7 +45,12 @@ class TwoPathReader(nn.Module):
         super().__init__()
         self.light = light
         self.form = PlaceReader(1, widths, heads=heads, features=features, dropout=dropout)
-        self.colour = PlaceReader(3, _COLOUR_WIDTHS, heads=heads, features=features, dropout=dropout, first_stride=1)
+        self.codes = nn.Sequential(nn.Conv2d(3, _CODES[0], 1), nn.SiLU(), nn.Conv2d(*_CODES, 1), nn.SiLU())
+        self.look = nn.Conv2d(widths[-1], heads, 1)
+        self.chosen = nn.Conv2d(_CODES[-1], heads, 1)
+        self.colour = nn.Sequential(
+            nn.Dropout(dropout), nn.Linear(heads * (_CODES[-1] + 2), features), nn.LayerNorm(features), nn.SiLU()
+        )
         self.path = nn.Parameter(0.3 * torch.randn(self.paths, features))
 
     def forward(self, frames: Tensor, before: Tensor | None = None) -> Tensor:
@@ -60,24 +65,28 @@ class TwoPathReader(nn.Module):
         """
         if frames.dim() != 5 or frames.shape[2] != 3:
             raise ShapeError(f"frames have shape {tuple(frames.shape)}; expected (time, batch, 3, height, width)")
-        grey, coarse = self._grey(frames), self._coarse(frames)
-        earlier = (None, None) if before is None else (self._grey(before[None])[0], self._coarse(before[None])[0])
-        found = torch.stack([self.form(grey, earlier[0]), self.colour(coarse, earlier[1])], 2)
-        return found + self.path
-
-    def _grey(self, frames: Tensor) -> Tensor:
+        if not len(frames):
+            return frames.new_zeros(0, frames.shape[1], self.paths, self.path.shape[-1])
         grey = frames.mean(2, keepdim=True)
+        earlier = None if before is None else before.mean(1, keepdim=True)
+        maps = self.form.maps(self._lit(grey), earlier)
+        found = torch.stack([self.form.mixed(self.form.looked(maps)), self._colours(frames.flatten(0, 1), maps)], 1)
+        return found.unflatten(0, frames.shape[:2]) + self.path
+
+    def _lit(self, grey: Tensor) -> Tensor:
+        """Return grey frames `(time, batch, 1, height, width)`, in training those of each clip in another light."""
         if not self.training or not self.light:
             return grey
-        contrast = 1 + self.light * (torch.rand(frames.shape[1], device=frames.device) - 0.5)
-        lighter = self.light * torch.randn(frames.shape[1], device=frames.device)
+        contrast = 1 + self.light * (torch.rand(grey.shape[1], device=grey.device) - 0.5)
+        lighter = self.light * torch.randn(grey.shape[1], device=grey.device)
         shape = (1, -1, 1, 1, 1)
         return grey * contrast.view(shape) + lighter.view(shape)
 
-    @staticmethod
-    def _coarse(frames: Tensor) -> Tensor:
-        height, width = frames.shape[-2:]
-        scale = max(1.0, min(height, width) / _COARSE)
-        size = (max(1, round(height / scale)), max(1, round(width / scale)))
-        pooled = nn.functional.adaptive_avg_pool2d(frames.flatten(0, 1), size)
-        return pooled.view(*frames.shape[:2], *pooled.shape[1:])
+    def _colours(self, frames: Tensor, maps: Tensor) -> Tensor:
+        """Return what each head sees of the colours of pixels, `(frames, features)`."""
+        codes = self.codes(frames)
+        look = nn.functional.interpolate(self.look(maps), codes.shape[-2:], mode="bilinear", align_corners=False)
+        weights = (look + self.chosen(codes)).flatten(2).softmax(-1)
+        values = torch.cat([codes, places(codes)], 1).flatten(2)
+        seen: Tensor = self.colour(torch.bmm(weights, values.transpose(1, 2)).flatten(1))
+        return seen

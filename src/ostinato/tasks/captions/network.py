@@ -85,7 +85,8 @@ class CaptionNetwork(nn.Module):
         if self.vectors:
             return self.reader(frames)[:, :, None]  # type: ignore[no-any-return]
         earlier = None if before is None else _standardised(before[None])[0]
-        features: Tensor = self.reader(self.augmentation(_standardised(frames)), earlier)
+        moved = self.augmentation.moved(frames)  # while a pixel is three bytes
+        features: Tensor = self.reader(self.augmentation(_standardised(moved)), earlier)
         return self._one_path(features)
 
     def _one_path(self, features: Tensor) -> Tensor:
@@ -201,26 +202,28 @@ class ClipAugmentation(nn.Module):
         self.strength = strength
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Return changed frames, `(time, clips, channels, height, width)`."""
+        """Return standardised frames in another light, `(time, clips, channels, height, width)`."""
         if not self.training or not self.strength:
             return frames
         clips = frames.shape[1]
         contrast = 1 + 0.2 * self.strength * torch.randn(clips).clamp(-2, 2)
         light = 0.2 * self.strength * torch.randn(clips)
         shape = (1, clips, 1, 1, 1)
-        return self._moved(frames * contrast.view(shape) + light.view(shape))
+        return frames * contrast.view(shape) + light.view(shape)
 
-    def _moved(self, frames: Tensor) -> Tensor:
-        clips, height, width = frames.shape[1], *frames.shape[3:]
+    def moved(self, frames: Tensor) -> Tensor:
+        """Return frames `(time, clips, height, width, channels)` moved within their borders, all of a clip alike."""
+        clips, height, width = frames.shape[1:4]
         reach = [int(self.strength * size / 8) for size in (height, width)]
-        if not any(reach):
+        if not self.training or not any(reach):
             return frames
-        down, right = (torch.randint(-most, most + 1, (clips, 1)) for most in reach)
-        rows = (torch.arange(height) + down).clamp(0, height - 1)
-        columns = (torch.arange(width) + right).clamp(0, width - 1)
-        number = torch.arange(clips)[:, None, None]
-        moved = frames.permute(1, 3, 4, 0, 2)[number, rows[:, :, None], columns[:, None, :]]
-        return moved.permute(3, 0, 4, 1, 2)
+        found = torch.empty_like(frames)
+        for clip in range(clips):
+            down, right = (int(torch.randint(-most, most + 1, ())) for most in reach)
+            rows = (torch.arange(height) + down).clamp(0, height - 1)
+            columns = (torch.arange(width) + right).clamp(0, width - 1)
+            found[:, clip] = frames[:, clip].index_select(1, rows).index_select(2, columns)
+        return found
 
 
 def _with_hidden(tokens: Tensor, share: float) -> Tensor:
