@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -163,7 +164,18 @@ def _readable(path: str) -> Iterator[None]:
     bomb = library("PIL.Image").DecompressionBombError
     try:
         yield
-    except (OSError, ValueError, SyntaxError, EOFError, bomb) as error:
+    # of a damaged TIFF, all kinds come
+    except (
+        OSError,
+        ValueError,
+        SyntaxError,
+        EOFError,
+        TypeError,
+        LookupError,
+        ArithmeticError,
+        struct.error,
+        bomb,
+    ) as error:
         if isinstance(error, DataError):
             raise
         why = str(error).splitlines()[0][:80] if str(error) else type(error).__name__
