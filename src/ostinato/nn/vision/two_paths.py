@@ -71,7 +71,7 @@ class TwoPathReader(nn.Module):
         earlier = None if before is None else before.mean(1, keepdim=True)
         maps = self.form.maps(self._lit(grey), earlier)
         found = torch.stack([self.form.mixed(self.form.looked(maps)), self._colours(frames.flatten(0, 1), maps)], 1)
-        return found.unflatten(0, frames.shape[:2]) + self.path
+        return found.view(*frames.shape[:2], *found.shape[1:]) + self.path
 
     def _lit(self, grey: Tensor) -> Tensor:
         """Return grey frames `(time, batch, 1, height, width)`, in training those of each clip in another light."""
