@@ -85,7 +85,7 @@ class TwoPathReader(nn.Module):
     def _colours(self, frames: Tensor, maps: Tensor) -> Tensor:
         """Return what each head sees of the colours of pixels, `(frames, features)`."""
         codes = self.codes(frames)
-        look = nn.functional.interpolate(self.look(maps), codes.shape[-2:], mode="bilinear", align_corners=False)
+        look = nn.functional.interpolate(self.look(maps), list(codes.shape[-2:]), mode="bilinear", align_corners=False)
         weights = (look + self.chosen(codes)).flatten(2).softmax(-1)
         values = torch.cat([codes, places(codes)], 1).flatten(2)
         seen: Tensor = self.colour(torch.bmm(weights, values.transpose(1, 2)).flatten(1))
