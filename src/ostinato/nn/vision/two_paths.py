@@ -71,7 +71,7 @@ class TwoPathReader(nn.Module):
         earlier = None if before is None else before.mean(1, keepdim=True)
         maps = self.form.maps(self._lit(grey), earlier)
         found = torch.stack([self.form.mixed(self.form.looked(maps)), self._colours(frames.flatten(0, 1), maps)], 1)
-        return found.unflatten(0, frames.shape[:2]) + self.path  # type: ignore[no-any-return, no-untyped-call]
+        return found.view(*frames.shape[:2], *found.shape[1:]) + self.path
 
     def _lit(self, grey: Tensor) -> Tensor:
         """Return grey frames `(time, batch, 1, height, width)`, in training those of each clip in another light."""
@@ -85,7 +85,7 @@ class TwoPathReader(nn.Module):
     def _colours(self, frames: Tensor, maps: Tensor) -> Tensor:
         """Return what each head sees of the colours of pixels, `(frames, features)`."""
         codes = self.codes(frames)
-        look = nn.functional.interpolate(self.look(maps), codes.shape[-2:], mode="bilinear", align_corners=False)
+        look = nn.functional.interpolate(self.look(maps), list(codes.shape[-2:]), mode="bilinear", align_corners=False)
         weights = (look + self.chosen(codes)).flatten(2).softmax(-1)
         values = torch.cat([codes, places(codes)], 1).flatten(2)
         seen: Tensor = self.colour(torch.bmm(weights, values.transpose(1, 2)).flatten(1))
