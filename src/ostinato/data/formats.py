@@ -7,6 +7,7 @@ and a year stand for their first day.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -140,6 +141,12 @@ def match(texts: pl.Series, form: Form) -> Parts:
 _COMPILED = lru_cache(maxsize=64)(re.compile)
 
 
+def count_fitting(texts: Sequence[str], form: Form) -> int:
+    """Return how many texts a form fits, as `match` tells it of a column; of a few much quicker than that."""
+    pattern = _COMPILED(rf"\s*(?:{form.pattern})\s*", re.ASCII)
+    return sum(pattern.fullmatch(text) is not None for text in texts)
+
+
 def match_one(text: str, form: Form) -> Parts | None:
     """Return what a form finds in one text, as `match` does; `None` where it does not fit, or names its zone."""
     found = _COMPILED(rf"\s*(?:{form.pattern})\s*", re.ASCII).fullmatch(text)
@@ -189,6 +196,8 @@ def _code(texts: pl.Series, numbers: dict[str, int]) -> NDArray[np.int64]:
 def _minutes(offsets: pl.Series) -> NDArray[np.float64]:
     import polars as pl
 
+    if offsets.null_count() == len(offsets):  # as nearly always
+        return np.full(len(offsets), np.nan)
     digits = offsets.str.replace_all(r"[^0-9+-]", "")
     sign = digits.str.starts_with("-").replace_strict({True: -1, False: 1}, return_dtype=pl.Int64)
     hours = digits.str.slice(1, 2).cast(pl.Int64, strict=False).fill_null(0)

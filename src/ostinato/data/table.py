@@ -22,6 +22,7 @@ from ostinato.errors import ColumnError, DataError
 if TYPE_CHECKING:
     import polars as pl
 
+_FEW = 1_000_000  # rows of which what was read is kept, as it is asked for several times
 # the largest number of float32, in which models compute
 LARGEST = float(np.finfo(np.float32).max)
 
@@ -81,6 +82,11 @@ class Table:
     def said(self) -> set[str]:
         """The columns of which it was said already how they are read."""
         return set()
+
+    @cached_property
+    def known(self) -> dict[tuple[str, str, tuple[str, ...]], Any]:
+        """What was found out about its columns already, which stay as they are."""
+        return {}
 
     @cached_property
     def said_signs(self) -> set[tuple[str, str]]:
@@ -153,8 +159,11 @@ def is_numeric(table: Table, name: str, missing: tuple[str, ...]) -> bool:
     column = table.frame[name]
     if not is_text(table, name):
         return column.dtype.is_numeric() or column.dtype == pl.Boolean
-    cells, _ = without_signs(_without_missing(table, column, missing))
-    return cells.count() > 0 and _parsed(table, cells).null_count() == cells.null_count()
+    key = ("is numeric", name, missing)
+    if key not in table.known:  # asked for several times of each column
+        cells, _ = without_signs(_without_missing(table, column, missing))
+        table.known[key] = cells.count() > 0 and _parsed(table, cells).null_count() == cells.null_count()
+    return bool(table.known[key])
 
 
 def numbers(table: Table, name: str, missing: tuple[str, ...]) -> NDArray[np.float64]:
@@ -163,6 +172,16 @@ def numbers(table: Table, name: str, missing: tuple[str, ...]) -> NDArray[np.flo
     Raises:
         DataError: a value is not a number, or is infinite; the message names its row.
     """
+    key = ("numbers", name, missing)
+    if key in table.known:
+        return np.array(table.known[key])
+    values = _read_numbers(table, name, missing)
+    if table.frame is not None and len(values) <= _FEW:
+        table.known[key] = values.copy()
+    return values
+
+
+def _read_numbers(table: Table, name: str, missing: tuple[str, ...]) -> NDArray[np.float64]:
     import polars as pl
 
     if table.frame is None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.data.directives import form_of
-from ostinato.data.formats import FORMS, PIVOT, Form, Order, Parts, assemble, match
+from ostinato.data.formats import FORMS, PIVOT, Form, Order, Parts, assemble, count_fitting, match
 from ostinato.data.frequency import Times
 from ostinato.data.inference import irregularity
 from ostinato.data.notes import note
@@ -121,10 +121,10 @@ def share_of_times(texts: pl.Series) -> float:
     Args:
         texts: without missing ones.
     """
-    head = texts.head(_HEAD)
+    head = texts.head(_HEAD).to_list()
     best = 0.0
     for form in FORMS:
-        if form.weak or 2 * match(head, form).matched.sum() < len(head):
+        if form.weak or 2 * count_fitting(head, form) < len(head):
             continue
         readings = _readings(form, match(texts, form), texts, TimeFormat())
         best = max([best, *(float(good.mean()) for _, _, good in readings)])
@@ -132,10 +132,10 @@ def share_of_times(texts: pl.Series) -> float:
 
 
 def _form_of(texts: pl.Series, wanted: TimeFormat, *, weak: bool = True) -> Form | None:
-    head = texts.head(_HEAD)
+    head = texts.head(_HEAD).to_list()
     # the form of the training data first, since a single row may be of several
     for form in sorted(FORMS, key=lambda form: form.name != wanted.form):
-        if (weak or not form.weak) and match(head, form).matched.all() and match(texts, form).matched.all():
+        if (weak or not form.weak) and count_fitting(head, form) == len(head) and match(texts, form).matched.all():
             return form
     return None
 
