@@ -34,6 +34,8 @@ def fit(tmp_path):
     return ["fit", "forecast", str(tmp_path / "load.csv"), "--horizon", "6", "--out", str(tmp_path / "out"), *options]
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_fit_that_is_killed_while_its_baselines_are_fitted_leaves_a_model_that_says_so(
     fit, tmp_path, monkeypatch, capsys
 ) -> None:

@@ -122,6 +122,8 @@ def test_stream_answers_each_row_in_json_or_csv(stream) -> None:
         assert json.loads(other.stdout)["forecast"] == answers[0]["forecast"]
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_stream_answers_at_once(fitted) -> None:
     command = [sys.executable, "-m", "ostinato", "stream", str(fitted)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
@@ -270,8 +272,7 @@ def test_a_fit_killed_at_any_moment_leaves_a_resumable_checkpoint_or_none(tmp_pa
 
 
 @pytest.mark.slow
-@pytest.mark.ci
-@pytest.mark.parametrize("name", ["humidity", "stocks"])
+@pytest.mark.parametrize("name", ["humidity", pytest.param("stocks", marks=pytest.mark.ci)])
 def test_the_demo_runs_from_data_to_stream(tmp_path, name) -> None:
     command = [sys.executable, "-m", "ostinato", "demo", name, "--out", str(tmp_path / "m")]
     done = subprocess.run(

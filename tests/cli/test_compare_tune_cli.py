@@ -63,6 +63,8 @@ def test_compare_refuses_what_cannot_be_meant(data, tmp_path, capsys, options, c
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_tune_searches_fits_and_goes_on(data, tmp_path, capsys) -> None:
     pytest.importorskip("optuna")
     out = tmp_path / "tuned"

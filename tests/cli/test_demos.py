@@ -14,6 +14,8 @@ def _shown(name, folder, capsys) -> str:
     return capsys.readouterr().out
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_the_demo_of_anomalies_finds_what_was_planted(tmp_path, capsys) -> None:
     said = _shown("anomaly", tmp_path / "out", capsys)
     assert "4 of 4 faults found" in said

@@ -194,6 +194,8 @@ def test_a_full_disk_behind_stdout_is_one_sentence(folder, capsys, monkeypatch) 
     assert capsys.readouterr().err == "ostinato: error: the output cannot be written: no space left on device\n"
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_reader_that_goes_away_ends_a_command_without_a_word(folder, capsys, monkeypatch) -> None:
     with _without_a_reader() as pipe:
         monkeypatch.setattr(sys, "stdout", pipe)
@@ -259,6 +261,8 @@ def test_resume_leaves_a_finished_model_and_a_diverged_fit_does_too(folder, caps
     assert not (folder / "model/checkpoint").exists()
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_update_replaces_the_model_only_by_a_better_one(folder, capsys) -> None:
     rows = (folder / "load.csv").read_text().splitlines()
     later = np.datetime64("2022-01-01T00") + np.arange(300, 500)

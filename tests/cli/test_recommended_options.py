@@ -38,6 +38,8 @@ def said() -> dict[str, str]:
     return found
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_every_option_that_is_named_in_a_text_exists():
     known, named = options(make_parser()), said()
     assert len(named) > 40

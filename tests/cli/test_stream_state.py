@@ -79,6 +79,8 @@ def test_a_state_that_is_none_is_refused_and_stays_as_it_was(models, tmp_path, m
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_signal_ends_the_run_and_the_state_is_that_of_the_last_answer(
     models, tmp_path, monkeypatch, capsys, number
 ) -> None:

@@ -22,6 +22,8 @@ def _threads(wanted, **environment) -> int:
     return int(done.stdout)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_what_is_said_is_taken_and_else_what_the_environment_says() -> None:
     assert _threads(2) == 2
     assert _threads(1, OMP_NUM_THREADS="2") == 1

@@ -107,6 +107,8 @@ def test_sentences_are_no_columns(tmp_path):
     width=st.integers(2, 6),
     title=st.text(alphabet="abcdefgh XYZ:-", min_size=1, max_size=30).filter(str.strip),
 )
+@pytest.mark.slow
+@pytest.mark.ci
 def test_any_title_leaves_the_table_as_it_is(tmp_path_factory, lines, width, title):
     path = tmp_path_factory.mktemp("t") / "a.csv"
     names = [f"c_{chr(97 + place)}" for place in range(width)]

@@ -210,6 +210,8 @@ def _try_all(name: str, folder, count: int) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_damaged_file_is_read_or_refused(tmp_path, name) -> None:
     # a process of its own reads each .xls and .xlsb, which takes its time; below are more
     _try_all(name, tmp_path, 12 if name in ("a.xls", "a.xlsb") else 50)

@@ -105,6 +105,8 @@ def test_windows_of_numbers_are_numbers_and_those_that_hold_no_row_are_told(tmp_
         assert not labelled(found, str(file)).series[0].labels.any()
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_the_files_of_the_numenta_benchmark_are_read_as_they_are(shared_data) -> None:
     files = sorted((shared_data / "nab/data").glob("*/*.csv"))
     if not files:

@@ -115,6 +115,8 @@ ROLES = Schema(target=("y",), past_covariates=("temp", "wind"), known_covariates
 
 @settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(count=st.integers(5, 12), seed=st.integers(0, 2**31), large=st.booleans())
+@pytest.mark.slow
+@pytest.mark.ci
 def test_the_same_data_gives_the_same_panel(tmp_path, count, seed, large) -> None:
     pytest.importorskip("fastexcel")
     columns = columns_of(count, seed, large)
@@ -133,6 +135,8 @@ def test_the_same_data_gives_the_same_panel(tmp_path, count, seed, large) -> Non
 
 @settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(count=st.integers(4, 9), seed=st.integers(0, 2**31), kind=st.sampled_from(["int", "bool", "text"]))
+@pytest.mark.slow
+@pytest.mark.ci
 def test_the_same_data_gives_the_same_sequences_labels_and_cases(tmp_path, count, seed, kind) -> None:
     pytest.importorskip("fastexcel")
     columns = columns_of(count, seed, large=False)
@@ -333,6 +337,8 @@ def test_pickles_are_refused(tmp_path) -> None:
         load_panel(tmp_path / "a.npy")
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_warnings_of_the_reader_are_for_what_is_not_plain_only(tmp_path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", DataWarning)

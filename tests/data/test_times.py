@@ -243,6 +243,8 @@ def frame_of(index):
     rows=st.integers(30, 90),
     drop=st.sets(st.integers(3, 25), max_size=4),
 )  # fmt: skip
+@pytest.mark.slow
+@pytest.mark.ci
 def test_frames_files_and_texts_give_one_grid_that_goes_on_as_pandas_does(zone, alias, start, rows, drop) -> None:
     start = datetime.combine(start, clock(12 if alias not in ("h", "15min", "6h") else 0))
     walls = pd.date_range(start, periods=rows + 5, freq=alias)

@@ -76,6 +76,8 @@ DATES = {
 
 
 @pytest.mark.parametrize("times", DATES.values(), ids=DATES.keys())
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_row_a_series_is_as_many_series(tmp_path, times):
     rows = [f"p{row},same,1.5," + ",".join(str(10 * row + place) for place in range(len(times))) for row in range(3)]
     panel = read(tmp_path / "a.csv", "\n".join(["page,kind,Lat," + ",".join(times), *rows]))

@@ -18,7 +18,7 @@ import keras  # isort: skip - after ours, which selects the backend
 _LAYERS = [
     (keras, "LSTM"),
     *(
-        pytest.param(library, kind, marks=[pytest.mark.slow, pytest.mark.ci])
+        pytest.param(library, kind, marks=pytest.mark.slow)
         for library, kind in ((keras, "GRU"), (keras, "SimpleRNN"), (ours, "LSTM"), (ours, "GRU"), (ours, "SimpleRNN"))
     ),
 ]

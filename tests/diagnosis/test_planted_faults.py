@@ -8,7 +8,7 @@ from planted_faults import FAULTS, Case
 
 _QUICK = ("a leak past lengths", "a label leak", "a saturated gate", "copies")
 """Which stand for the others in the quick tests; CI runs all."""
-NAMES = [name if name in _QUICK else pytest.param(name, marks=[pytest.mark.slow, pytest.mark.ci]) for name in FAULTS]
+NAMES = [name if name in _QUICK else pytest.param(name, marks=pytest.mark.slow) for name in FAULTS]
 
 
 @pytest.mark.parametrize("name", NAMES)

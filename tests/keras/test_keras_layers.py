@@ -84,6 +84,8 @@ def options(draw):
 @given(options())
 @example(("LSTM", {"go_backwards": True, "return_sequences": True, "stateful": True, "use_cudnn": False}, "holes"))
 @example(("GRU", {"zero_output_for_mask": True}, "holes"))
+@pytest.mark.slow
+@pytest.mark.ci
 def test_any_options_give_the_numbers_and_gradients_of_keras(drawn):
     kind, layer, mask = drawn
     theirs, mine = both(lambda library: getattr(library, kind)(UNITS, **layer))

@@ -95,6 +95,8 @@ def test_given_vectors_are_kept_and_tokens_checked() -> None:
         TokenEmbedding(5, 3, vectors=vectors[:, :2])
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_dropped_weights_are_the_same_at_all_steps_and_others_in_the_next_call() -> None:
     torch.manual_seed(0)
     stack = Recurrent(LSTMCell(3, 16), 2)

@@ -130,6 +130,8 @@ def test_a_report_without_a_part_is_still_a_report(change) -> None:
     assert "The model beats every baseline." in page.words
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_long_and_short_runs_are_drawn() -> None:
     for record in (make_summary(epochs=10_000, horizon=720, examples=40), make_summary(epochs=1, horizon=1)):
         text = render(record)

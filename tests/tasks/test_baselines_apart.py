@@ -37,6 +37,8 @@ def beside(monkeypatch, model, **makers):
 
 
 @ALL
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_kill_while_baselines_are_fitted_leaves_a_model_and_one_that_fails_takes_nothing_with_it(
     kind, monkeypatch, tmp_path
 ) -> None:

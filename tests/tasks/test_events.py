@@ -85,6 +85,8 @@ def test_an_end_that_depends_on_the_beginning_and_waits_are_learned_better_than_
     ],
     ids=["gru", "transformer", "lstm"],
 )
+@pytest.mark.slow
+@pytest.mark.ci
 def test_every_option_is_trained_saved_and_answers_the_same_after(options, tmp_path) -> None:
     log = make_log(60)
     own = EventPredictor(epochs=2, **{**SMALL, **options}).fit(log)
@@ -120,6 +122,8 @@ def test_a_stopped_run_goes_on_to_the_numbers_of_one_that_was_not(tmp_path, monk
     assert rest.scores_ == whole.scores_
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_newest_cases_are_learned_from_too_when_it_is_trained_again() -> None:
     log = make_log(60)
     newest = [int(case[1:]) >= 40 for case in log["case"]]
@@ -138,6 +142,8 @@ def test_newest_cases_are_learned_from_too_when_it_is_trained_again() -> None:
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "transformer"])
 @pytest.mark.parametrize("times", ["dates", "numbers", "none"])
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_stream_of_many_cases_says_what_the_batch_says(cell, times) -> None:
     log = make_log(40, seed=3)
     if times == "numbers":
@@ -403,6 +409,8 @@ def test_a_stream_with_other_columns_says_what_the_batch_says_and_one_that_lacks
         stream.push({"case": 1, "activity": "open", "time": "2024-01-01", "amount": "much"})
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_columns_are_read_as_asked() -> None:
     log = make_desk(9)
     options = {**SMALL, "epochs": 1, "test": 0.0}
@@ -431,6 +439,8 @@ def test_a_column_that_tells_nothing_is_left_out_and_why_is_said(cells, why) -> 
     assert useless(cases, np.array(["open", "close"] * 3, object)) == why
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_trees_say_what_the_library_says_that_grew_them(desk) -> None:
     model = desk.fitted_.model
     cases = encode_log(model.encoder, desk.task.read(desk, make_desk(60, seed=4)))

@@ -208,6 +208,8 @@ def test_what_one_row_of_a_stream_shows_decides_nothing_for_the_next(form) -> No
         stream.push({"t": f"{pd.Timestamp('2024-05-01'):{form}}", "y": 1.0})
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_events_are_read_as_in_training_with_their_zone(tmp_path) -> None:
     rows = []
     for case in range(40):

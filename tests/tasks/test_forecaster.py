@@ -193,6 +193,8 @@ def test_counts_are_forecast_as_counts() -> None:
         Forecaster(4, output="negative_binomial", normalization="last", **QUIET).fit(counts)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_known_covariate_that_decides_the_target_is_used() -> None:
     rng = np.random.default_rng(2)
     plan = rng.integers(0, 2, 900).astype(float)
@@ -221,6 +223,8 @@ def test_a_known_covariate_that_decides_the_target_is_used() -> None:
     np.testing.assert_allclose(streamed.point, batch.point, rtol=1e-5)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_many_series_of_different_size_and_length_share_one_model_with_static_covariates() -> None:
     parts = []
     for i, (size, rows) in enumerate([(1, 300), (1000, 260), (0.01, 280), (5, 40)]):
@@ -354,6 +358,8 @@ def test_what_happens_inside_is_measured(model) -> None:
 
 
 @pytest.mark.parametrize("cell", [*PLAIN, "transformer"])
+@pytest.mark.slow
+@pytest.mark.ci
 def test_every_plain_cell_and_the_transformer_forecast_and_are_saved(cell, tmp_path) -> None:
     model = Forecaster(6, context=24, segment=6, epochs=1, windows_per_epoch=64, cell=cell, **QUIET).fit(waves())
     expected = model.predict().point

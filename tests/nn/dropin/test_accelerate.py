@@ -130,6 +130,8 @@ def test_what_is_left_is_said_with_the_reason() -> None:
 @settings(max_examples=20, deadline=None)
 @given(data=st.data(), kind=st.sampled_from(list(LAYERS)), layers=st.integers(1, 2), both=st.booleans())
 @torch.no_grad()
+@pytest.mark.slow
+@pytest.mark.ci
 def test_from_torch_gives_the_outputs_and_last_states_of_the_layer(data, kind, layers, both) -> None:
     options = {"bias": data.draw(st.booleans()), "batch_first": data.draw(st.booleans()), "bidirectional": both}
     if kind is nn.LSTM:

@@ -42,6 +42,8 @@ def test_pytorchs_own_sample_inputs_give_equal_results_and_gradients(kind, dtype
 # the counter may continue counting from one example to the next
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), kind=st.sampled_from(list(LAYERS)))
+@pytest.mark.slow
+@pytest.mark.ci
 def test_every_combination_of_settings_gives_what_torch_gives(data, kind, scans) -> None:
     layers, both, hidden = data.draw(st.integers(1, 3)), data.draw(st.booleans()), data.draw(st.sampled_from([2, 5]))
     options = {"bias": data.draw(st.booleans()), "batch_first": data.draw(st.booleans()), "bidirectional": both}

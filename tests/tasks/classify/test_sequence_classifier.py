@@ -262,6 +262,8 @@ def test_a_model_that_needs_the_end_does_not_stream(options) -> None:
     ],
     ids=["lstm", "convolutions", "transformer"],
 )
+@pytest.mark.slow
+@pytest.mark.ci
 def test_every_option_is_trained_saved_and_tells_the_same_after(options, tmp_path) -> None:
     own = SequenceClassifier(epochs=2, **QUIET, **options).fit(DATA)
     other = ostinato.load(own.save(tmp_path / "m"))

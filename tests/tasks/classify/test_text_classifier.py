@@ -129,6 +129,8 @@ def test_whole_numbers_stay_labels_as_scikit_learn_has_them(tmp_path) -> None:
     ],
     ids=["lstm", "transformer", "subwords", "sru"],
 )
+@pytest.mark.slow
+@pytest.mark.ci
 def test_every_option_is_trained_saved_and_tells_the_same_after(options, tmp_path) -> None:
     if options.get("level") == "subword":
         pytest.importorskip("tokenizers")

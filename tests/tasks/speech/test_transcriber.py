@@ -107,6 +107,8 @@ def test_words_have_times_in_their_order_within_the_recording_and_confidences(li
     seed=st.integers(0, 20),
     sizes=st.lists(st.integers(150, 3000), min_size=1, max_size=4),
 )
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_stream_writes_the_words_and_scores_of_the_whole_whatever_the_packets(kinds, name, seed, sizes) -> None:
     model = kinds[name]
     rng = np.random.default_rng(seed)
