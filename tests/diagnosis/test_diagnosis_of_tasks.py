@@ -27,7 +27,6 @@ KINDS = sorted({home.kind for home in homes().values()})
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_fitted_model_of_any_task_is_diagnosed_in_the_unit_of_its_steps(kind: str, tmp_path) -> None:
     case = CASES[kind]

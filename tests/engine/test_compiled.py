@@ -164,6 +164,8 @@ def take_work_out(patch) -> None:
 
 
 @pytest.mark.parametrize("seed", range(30))
+@pytest.mark.slow
+@pytest.mark.ci
 def test_random_cells_give_what_the_eager_loop_gives_with_work_in_and_out_of_the_loop(seed) -> None:
     compare_random_cell(seed)
 

@@ -83,6 +83,7 @@ def named(request):
 
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("steps", [56, 61, 13])
+@pytest.mark.slow
 def test_pieces_give_what_one_walk_gives(pieces, monkeypatch, named, reverse, steps) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     name, cell, drawn = named

@@ -71,6 +71,8 @@ def test_torch_cells_unchanged_give_what_torch_layers_give(cell, layer) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(data=st.data(), make=st.sampled_from(MAKERS), reverse=st.booleans(), batch_first=st.booleans())
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_padded_batch_gives_what_its_sequences_give_one_by_one(data, make, reverse, batch_first) -> None:
     time, batch = data.draw(st.integers(1, 7)), data.draw(st.integers(1, 4))
     lengths = torch.tensor(data.draw(st.lists(st.integers(0, time), min_size=batch, max_size=batch)))

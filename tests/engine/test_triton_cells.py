@@ -21,6 +21,7 @@ LATER = (pytest.mark.slow, pytest.mark.ci)
 
 @pytest.mark.parametrize("programs", [1, 2])
 @pytest.mark.parametrize("name", [pytest.param(own, marks=() if own in QUICK else LATER) for own in NAMES])
+@pytest.mark.slow
 def test_every_cell_gives_the_numbers_of_the_cpu(name, programs, monkeypatch):
     share_columns(monkeypatch, programs)
     variant = list(VARIANTS)[(NAMES.index(name) + programs) % len(VARIANTS)]

@@ -17,7 +17,6 @@ def model(**options):
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_a_cell_of_ones_own_is_compared_with_one_of_the_catalogue(tmp_path) -> None:
     found = ostinato.compare(model(), WAVE, ["gru", wide_gru, plain_rnn], parameters=600, directory=tmp_path)
     runs = {run.cell: run for run in found.runs}

@@ -291,6 +291,7 @@ def test_an_estimator_that_is_not_fitted_says_so(kind, tmp_path) -> None:
 
 
 @ALL
+@pytest.mark.slow
 def test_a_cell_of_ones_own_goes_wherever_the_name_of_one_goes(kind, tmp_path) -> None:
     data = CASES[kind].data(False, 0)
     model = made(kind, cell=plain_gru).fit(data)

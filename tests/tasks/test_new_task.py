@@ -71,6 +71,8 @@ def verbs(folder, *commands):
     return json.loads(python(folder, "-c", _VERBS, json.dumps(commands)))
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_it_has_every_verb_of_the_command_line(place) -> None:
     few = ["--epochs", "15", "--learning-rate", "0.01", "--no-progress"]
     found = json.loads(ostinato(place, "fit", "walks", "walks.tsv", "--out", "model", "--json", *few))
@@ -96,7 +98,6 @@ def test_it_has_every_verb_of_the_command_line(place) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.ci
 def test_it_is_compared_and_tuned(place) -> None:
     pytest.importorskip("optuna")
     few = ["--epochs", "2", "--no-progress"]

@@ -141,6 +141,8 @@ def test_a_weighted_loss_finds_more_of_a_rare_tag() -> None:
     assert found == {"none": ["X", "X"], "balanced": ["X", "Y"]}
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_vectors_tell_a_word_that_training_has_not(tmp_path) -> None:
     rng = np.random.default_rng(0)
     kinds = {"DET": ["the", "a"], "NOUN": ["dog", "cat", "yak"], "VERB": ["sees", "eats", "naps"]}
@@ -367,6 +369,8 @@ def test_files_of_both_kinds_are_read_by_their_columns(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("output", ["softmax", "crf"])
+@pytest.mark.slow
+@pytest.mark.ci
 def test_tags_that_training_has_not_count_as_wrong_and_do_no_harm(output) -> None:
     odd = [(("we", "end"), ("PRON", "NEW")), (("we", "walk"), ("PRON", "VERB"))]
     own = SequenceTagger(output=output, **SMALL).fit(sentences(40), validation=odd, test=odd)

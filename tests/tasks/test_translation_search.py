@@ -103,6 +103,8 @@ def test_a_beam_that_holds_everything_finds_what_trying_everything_finds(kind, o
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 1000), st.sampled_from(sorted(KINDS)), st.integers(2, 4))
 @torch.no_grad()
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_small_beam_never_gives_more_than_there_is(seed, kind, width) -> None:
     network, source = tiny(kind, seed=seed), [4, 8]
     search = Search(beam_size=width)
@@ -151,6 +153,8 @@ def test_a_beam_of_one_is_greedy_and_greedy_takes_the_best_token_each_time(kind)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("width", [1, 3])
 @torch.no_grad()
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_batch_gives_what_its_sentences_give_alone(kind, width) -> None:
     network = tiny(kind, size=9)
     search = Search(beam_size=width, coverage_penalty=0.2 if network.looks else 0.0, block_ngrams=3)

@@ -268,6 +268,8 @@ def _processes(count):
     return [process.communicate()[0].split() for process in started], [process.returncode for process in started]
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_second_process_compiles_nothing(folder) -> None:
     assert [_processes(1)[0][0][0] for _ in range(2)] == ["3", "0"]
 

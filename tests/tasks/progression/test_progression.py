@@ -196,6 +196,8 @@ def test_the_c_index_is_that_of_scikit_survival() -> None:
     assert uncensored(durations, came, np.array([0.0]), before=False)[0] == 1.0
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_on_the_command_line(tmp_path, capsys) -> None:
     import csv
 
