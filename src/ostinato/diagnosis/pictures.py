@@ -175,14 +175,14 @@ def _of_rates(findings: Findings) -> Iterator[Panel]:
     ticks = tuple(
         (float(power), f"1e{power:+d}".replace("+", "")) for power in range(math.ceil(x[0]), math.floor(x[-1]) + 1)
     )
-    note = "Each step at a higher rate, from " + ("weights drawn anew" if found.fresh else "the model's weights") + "."
+    note = "Each step at a higher rate, from " + ("weights drawn again" if found.fresh else "the model's weights") + "."
     if found.runs:
         listed = ", ".join(f"{number(value)} at {number(rate)}" for rate, value in found.runs.items())
         note += f" After {found.steps} steps of one rate the loss is {listed}."
     yield Curve(
         "Range test of the learning rate", _floats(x), {"loss": _floats(found.losses)}, "learning rate",
         "loss, smoothed",
-        note=note.replace("drawn anew", "drawn again"), words=ticks,
+        note=note, words=ticks,
     )  # fmt: skip
 
 

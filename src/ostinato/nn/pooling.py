@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -214,3 +215,23 @@ def split_kinds(kinds: str) -> list[str]:
     if not names or len(set(names)) < len(names) or not set(names) <= set(POOLINGS):
         raise UsageError(f'pooling is {kinds!r}; expected {", ".join(POOLINGS)}, or several with + between: "mean+max"')
     return names
+
+
+def is_like(pooled: list[Any], start: list[Any]) -> bool:
+    """Tell whether arrays are laid out as what a pooling keeps, and are numbers."""
+    return (
+        isinstance(pooled, list)
+        and len(pooled) == len(start)
+        and all(
+            isinstance(pool, list)
+            and len(pool) == len(value)
+            and all(
+                isinstance(one, np.ndarray)
+                and one.dtype == np.float32
+                and one.shape == tuple(like.shape)
+                and bool(np.isfinite(one).all())
+                for one, like in zip(pool, value, strict=True)
+            )
+            for pool, value in zip(pooled, start, strict=True)
+        )
+    )

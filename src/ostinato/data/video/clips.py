@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ostinato.data.archives import ARCHIVES, archive_of, digest_of, members
 from ostinato.data.frames import plain_value
+from ostinato.data.locating import Sought, locate
 from ostinato.data.readers import read_table
 from ostinato.data.table import Table, texts
 from ostinato.data.video import files, pictures
@@ -218,46 +219,19 @@ def read_clips(
 
 
 def located(paths: Sequence[str], folder: Path, origin: str) -> list[str]:
-    """Return the clips that paths mean: files, folders, or what lies in an archive.
-
-    A path is taken relative to its table's folder, then to a folder beside it that is called as such folders are, then
-    to the working folder; one without an ending may have any of a clip.
+    """Return the clips that paths mean: files, folders, or what lies in an archive; any may lack its ending.
 
     Raises:
         DataError: some are not there: how many, and the first of them.
     """
-    places = [folder / name for name in _BESIDE] + [Path()]
-    inside: dict[Path, frozenset[str]] = {}
-    found, absent = list[str](), list[str]()
-    for path in paths:
-        one = next((there for base in places if (there := _there(base / path, inside)) is not None), None)
-        (absent if one is None else found).append(path if one is None else one)
-    if absent:
-        raise DataError(
-            f"{origin}: {len(absent):,} of its {len(paths):,} clips {'is' if len(absent) == 1 else 'are'} not there, "
-            f'the first "{absent[0][:200]}"; looked for relative to {folder} and to the working folder: mend the '
-            "paths, or put the files there"
-        )
-    return found
+    return locate(paths, folder, origin, _CLIPS)
 
 
-def _there(path: Path, inside: dict[Path, frozenset[str]]) -> str | None:
-    for candidate in (path, *(path.with_name(path.name + ending) for ending in _ENDINGS if path.name)):
-        try:
-            if candidate.exists():
-                return str(candidate)
-            found = archive_of(candidate)
-        except (OSError, ValueError):  # a name that no file can have
-            continue
-        if found is not None:
-            archive, member = found
-            if archive not in inside:
-                names = members(archive)
-                homes = {str(home) for name in names for home in PurePosixPath(name).parents}
-                inside[archive] = frozenset(names) | homes
-            if member in inside[archive]:
-                return str(candidate)
-    return None
+def _endings(path: Path) -> Iterable[Path]:
+    return (path, *(path.with_name(path.name + ending) for ending in _ENDINGS if path.name))
+
+
+_CLIPS = Sought("clips", _BESIDE, _endings, folders=True)
 
 
 def _found(table: Table, role: str) -> str:

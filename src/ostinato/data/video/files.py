@@ -61,7 +61,7 @@ _RATES = (0.01, 1000.0)
 
 
 class VideoFile:
-    """A video file; it is opened anew for each pass.
+    """A video file; it is opened again for each pass.
 
     Args:
         path: of the file, or into an archive: `clips.zip/a.mp4`.

@@ -17,6 +17,7 @@ from ostinato.errors import DataError
 from ostinato.tasks.base.holding_out import groups_of, take_groups
 
 Integers: TypeAlias = "NDArray[np.int64]"
+Floats: TypeAlias = "NDArray[np.float64]"
 _SHOWN = 12
 
 
@@ -32,6 +33,22 @@ class Labelled(Protocol):
         """The label of each; `None`: there are none."""
 
     def __len__(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The class predicted for each example, `(examples,)`, and, if there are any, the probabilities of all.
+
+    Shape: `probabilities (examples, classes)`.
+    """
+
+    classes: Integers
+    probabilities: Floats | None = None
+
+    @classmethod
+    def of(cls, probabilities: Floats) -> Prediction:
+        """Return the most probable classes."""
+        return cls(probabilities.argmax(1).astype(np.int64), probabilities)
 
 
 @dataclass(frozen=True)
@@ -52,6 +69,16 @@ class Classes:
             only = f'all {len(examples)} have the label "{next(iter(names))}"' if names else "there are none"
             raise DataError(f"{examples.origin}: {only}; expected examples of two classes or more to learn from")
         return cls(tuple(sorted(names, key=lambda name: (isinstance(name, str), name))))
+
+    def answer(self, probabilities: Floats) -> dict[str, Any]:
+        """Return the most probable label, its probability and those of all classes, `(classes,)`."""
+        best = int(probabilities.argmax())
+        names = [str(name) for name in self.names]
+        return {
+            "label": self.names[best],
+            "probability": float(probabilities[best]),
+            "probabilities": dict(zip(names, probabilities.tolist(), strict=True)),
+        }
 
     def __len__(self) -> int:
         return len(self.names)

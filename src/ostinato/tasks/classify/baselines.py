@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ostinato.tasks.classify.encoding import Floats, Part, Prediction
+from ostinato.tasks.base.labels import Prediction
+from ostinato.tasks.classify.encoding import Floats, Part
 
 MOST_FREQUENT = "most frequent class"
 

@@ -51,22 +51,6 @@ class Part:
         return list(self.arrays), self.targets
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """The class predicted for each example, `(examples,)`, and, if there are any, the probabilities of all.
-
-    Shape: `probabilities (examples, classes)`.
-    """
-
-    classes: Integers
-    probabilities: Floats | None = None
-
-    @classmethod
-    def of(cls, probabilities: Floats) -> Prediction:
-        """Return the most probable classes."""
-        return cls(probabilities.argmax(1).astype(np.int64), probabilities)
-
-
 class ClassBatch(NamedTuple):
     """Padded examples: `inputs (time, batch, ...)`, `lengths (batch,)`, `targets (batch,)`."""
 

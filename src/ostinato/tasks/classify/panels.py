@@ -13,9 +13,10 @@ from torch.nn import functional
 
 from ostinato.tasks.base.classes import class_table, confusion_panel, mistakes_table, reliability_curve
 from ostinato.tasks.base.gradients import gradient_norms, gradient_panel
+from ostinato.tasks.base.labels import Prediction
 from ostinato.tasks.base.summary import Curve, Panel, WeightedText
 from ostinato.tasks.base.task import Model
-from ostinato.tasks.classify.encoding import Part, Prediction, padded
+from ostinato.tasks.classify.encoding import Part, padded
 from ostinato.tasks.classify.network import ClassifierNetwork
 
 _LOOKED_AT, _LONGEST = 64, 240

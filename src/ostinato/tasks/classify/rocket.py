@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.errors import MissingExtra
-from ostinato.tasks.classify.encoding import Floats, Part, Prediction
+from ostinato.tasks.base.labels import Prediction
+from ostinato.tasks.classify.encoding import Floats, Part
 from ostinato.tasks.classify.examples import Integers
 from ostinato.tasks.classify.ridge import fit_ridge
 

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
+from ostinato.tasks.base.labels import Prediction
 from ostinato.tasks.base.linear import fit_linear
 from ostinato.tasks.base.warping import WarpedNeighbours
 from ostinato.tasks.classify.channels import ChannelEncoder
-from ostinato.tasks.classify.encoding import Floats, Part, Prediction
+from ostinato.tasks.classify.encoding import Floats, Part
 from ostinato.tasks.classify.examples import Integers
 
 STATISTICS = "statistics, logistic regression"

@@ -14,12 +14,13 @@ from ostinato.errors import DataError
 from ostinato.tasks.base.class_weights import loss_weights
 from ostinato.tasks.base.classes import calibration_error
 from ostinato.tasks.base.holding_out import Held
+from ostinato.tasks.base.labels import Prediction
 from ostinato.tasks.base.lines import is_path
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Baseline, Baselines, Model
 from ostinato.tasks.classify.baselines import MOST_FREQUENT, MostFrequent, joined
 from ostinato.tasks.classify.channels import ChannelEncoder, read_examples
-from ostinato.tasks.classify.encoding import ExampleBatches, Part, Prediction
+from ostinato.tasks.classify.encoding import ExampleBatches, Part
 from ostinato.tasks.classify.examples import Examples
 from ostinato.tasks.classify.folds import FoldedBatches, FoldedObjective
 from ostinato.tasks.classify.panels import sequence_panels
@@ -30,7 +31,7 @@ from ostinato.tasks.classify.sequence_baselines import NEIGHBOURS, STATISTICS, N
 from ostinato.tasks.classify.sequence_network import SequenceNetwork
 from ostinato.tasks.classify.steps import SequenceReading
 from ostinato.tasks.classify.stream import SequenceStream
-from ostinato.tasks.classify.task import ClassTask, answer_of
+from ostinato.tasks.classify.task import ClassTask
 from ostinato.tasks.classify.weighing import drawn_folds, left_out_scores, set_shares, starts, unseen_scores
 from ostinato.training import TrainingConfig
 
@@ -173,4 +174,4 @@ class SequenceTask(ClassTask[SequenceParameters, ChannelEncoder]):
             ) from error
 
     def stream(self, model: Model[SequenceParameters, ChannelEncoder], **options: Any) -> SequenceStream:
-        return SequenceStream(model, lambda each: answer_of(model.encoder.classes, each))
+        return SequenceStream(model, lambda each: model.encoder.classes.answer(each))

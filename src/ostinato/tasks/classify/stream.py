@@ -14,6 +14,7 @@ from ostinato.data.cells import cell_number
 from ostinato.data.table import LARGEST
 from ostinato.data.times import ANY, FARTHEST
 from ostinato.errors import DataError, StreamRowError, UsageError
+from ostinato.nn.pooling import is_like
 from ostinato.streaming import Steps, Stream, refused
 from ostinato.tasks.base.members import mean_probability
 from ostinato.tasks.base.rows import RowReader
@@ -170,7 +171,7 @@ class SequenceStream(Stream):
         if pooled is not None:
             if not all(isinstance(each, list) and len(each) == len(start) for each in (states, pooled)):
                 raise refused("has other networks than the model")
-            if not all(_is_like(value, like) for value, like in zip(pooled, start, strict=True)):
+            if not all(is_like(value, like) for value, like in zip(pooled, start, strict=True)):
                 raise refused("has another pooling than the model")
             start = [[tuple(torch.from_numpy(each) for each in pool) for pool in kept] for kept in pooled]
         self._check_window(window, seen=states is not None)
@@ -255,22 +256,6 @@ class _Timed:
 
     row: Any
     time: Any
-
-
-def _is_like(pooled: list[Any], start: list[Any]) -> bool:
-    """Tell whether arrays are laid out as what a pooling keeps, and are numbers."""
-    return len(pooled) == len(start) and all(
-        isinstance(pool, list)
-        and len(pool) == len(value)
-        and all(
-            isinstance(one, np.ndarray)
-            and one.dtype == np.float32
-            and one.shape == tuple(like.shape)
-            and bool(np.isfinite(one).all())
-            for one, like in zip(pool, value, strict=True)
-        )
-        for pool, value in zip(pooled, start, strict=True)
-    )
 
 
 def _seconds(time: Any) -> float | None:

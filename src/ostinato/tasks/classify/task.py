@@ -15,21 +15,14 @@ from ostinato.tasks.base.class_units import class_units
 from ostinato.tasks.base.class_weights import loss_weights
 from ostinato.tasks.base.classes import calibration_error, class_details, class_measures, frequent_class_remarks
 from ostinato.tasks.base.holding_out import Held, Shares, content_keys, percent
+from ostinato.tasks.base.labels import Prediction
 from ostinato.tasks.base.lines import is_path
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Model, Task, reading_of
 from ostinato.tasks.base.temperature import find_temperature, with_temperature
 from ostinato.tasks.base.units import Units
 from ostinato.tasks.classify.baselines import MOST_FREQUENT
-from ostinato.tasks.classify.encoding import (
-    ClassEncoder,
-    ClassObjective,
-    ExampleBatches,
-    Floats,
-    Part,
-    Prediction,
-    scores_of,
-)
+from ostinato.tasks.classify.encoding import ClassEncoder, ClassObjective, ExampleBatches, Floats, Part, scores_of
 from ostinato.tasks.classify.examples import Classes, Examples, counts_in_words, drawn_parts
 from ostinato.tasks.classify.panels import class_panels
 from ostinato.tasks.classify.parameters import SequenceParameters, TextParameters
@@ -173,7 +166,7 @@ class ClassTask(Task[P, Examples, C, Part, Prediction], Generic[P, C]):
             assert found is not None
             for row, each in enumerate(found):
                 named = {"file": part.names[row]} if part.names else {}
-                yield {**named, **answer_of(model.encoder.classes, each)}
+                yield {**named, **model.encoder.classes.answer(each)}
 
 
 def calibrated(model: Model[Any, Any], validation: Part | None) -> Any:
@@ -182,17 +175,6 @@ def calibrated(model: Model[Any, Any], validation: Part | None) -> Any:
         return model.encoder
     temperature = find_temperature(scores_of(model.network, validation.arrays), validation.targets)
     return replace(model.encoder, temperature=temperature)
-
-
-def answer_of(classes: Classes, probabilities: Floats) -> dict[str, Any]:
-    """Return the most probable label, its probability and those of all classes."""
-    best = int(probabilities.argmax())
-    names = [str(name) for name in classes.names]
-    return {
-        "label": classes.names[best],
-        "probability": float(probabilities[best]),
-        "probabilities": dict(zip(names, probabilities.tolist(), strict=True)),
-    }
 
 
 def _lengths(part: Part) -> str:

@@ -13,7 +13,8 @@ from ostinato.data.text import WordVocabulary, split_words
 from ostinato.errors import MissingExtra
 from ostinato.tasks.base.allowance import deadline
 from ostinato.tasks.base.classes import cross_entropy
-from ostinato.tasks.classify.encoding import Floats, Part, Prediction
+from ostinato.tasks.base.labels import Prediction
+from ostinato.tasks.classify.encoding import Floats, Part
 from ostinato.tasks.classify.examples import Integers
 
 BAG_OF_WORDS = "bag of words, logistic regression"

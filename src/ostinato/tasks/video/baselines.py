@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from ostinato.tasks.base.allowance import deadline
-from ostinato.tasks.base.labels import Integers
+from ostinato.tasks.base.labels import Integers, Prediction
 from ostinato.tasks.base.linear import fit_linear
 from ostinato.tasks.base.warping import WarpedNeighbours
-from ostinato.tasks.video.encoding import Floats, Prediction, VideoPart
+from ostinato.tasks.video.encoding import Floats, VideoPart
 
 MOST_FREQUENT = "most frequent class"
 _ROWS, _COLUMNS = 9, 12  # of the small pictures that baselines look at

@@ -203,19 +203,6 @@ class VideoPart:
         return self.clips.fingerprint, repr(self.arrays.reader), self.targets
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """The class predicted for each clip, `(clips,)`, and, if there are any, the probabilities `(clips, classes)`."""
-
-    classes: Integers
-    probabilities: Floats | None = None
-
-    @classmethod
-    def of(cls, probabilities: Floats) -> Prediction:
-        """Return the most probable classes."""
-        return cls(probabilities.argmax(1).astype(np.int64), probabilities)
-
-
 class ClipBatch(NamedTuple):
     """Padded clips: `frames (time, batch, H, W, C)` or `(time, batch, features)`, `lengths`, `targets (batch,)`."""
 

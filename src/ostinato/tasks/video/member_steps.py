@@ -137,23 +137,3 @@ class MapSteps(_Parts):
 
 def _packed(part: Tensor) -> Tensor:
     return part.clone(memory_format=torch.contiguous_format)
-
-
-def is_like(pooled: list[Any], start: list[Any]) -> bool:
-    """Tell whether arrays are laid out as what a pooling keeps, and are numbers."""
-    return (
-        isinstance(pooled, list)
-        and len(pooled) == len(start)
-        and all(
-            isinstance(pool, list)
-            and len(pool) == len(value)
-            and all(
-                isinstance(one, np.ndarray)
-                and one.dtype == np.float32
-                and one.shape == tuple(like.shape)
-                and bool(np.isfinite(one).all())
-                for one, like in zip(pool, value, strict=True)
-            )
-            for pool, value in zip(pooled, start, strict=True)
-        )
-    )

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from ostinato.data.video import frame_text, read_clip
 from ostinato.errors import OstinatoError
 from ostinato.tasks.base.classes import class_table, confusion_panel, mistakes_table, reliability_curve
+from ostinato.tasks.base.labels import Prediction
 from ostinato.tasks.base.summary import Curve, Frames, Panel
 from ostinato.tasks.base.task import Model
 from ostinato.tasks.base.temperature import with_temperature
-from ostinato.tasks.video.encoding import Prediction, VideoPart
+from ostinato.tasks.video.encoding import VideoPart
 
 _CLIPS, _FRAMES, _HEIGHT = 4, 8, 96
 _LONGEST = 512  # frames of a clip that is shown

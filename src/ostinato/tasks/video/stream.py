@@ -19,12 +19,13 @@ from ostinato.data.video.loading import Flow, Moments
 from ostinato.data.video.pictures import SUFFIXES, opened, pixels_of
 from ostinato.data.video.raw import Pixels
 from ostinato.errors import DataError, StreamRowError, UsageError
+from ostinato.nn.pooling import is_like
 from ostinato.streaming import NOTHING, Steps, Stream, refused
 from ostinato.tasks.base.members import mean_probability
 from ostinato.tasks.base.task import Model
 from ostinato.tasks.base.temperature import with_temperature
 from ostinato.tasks.video.encoding import Floats
-from ostinato.tasks.video.member_steps import is_like, member_steps
+from ostinato.tasks.video.member_steps import member_steps
 
 _LONGEST = 1e9  # seconds of a stream
 _MISSED = 10_000  # moments that a frame may come late; more is a broken clock

@@ -20,7 +20,7 @@ from ostinato.tasks.base.class_units import class_units
 from ostinato.tasks.base.class_weights import loss_weights
 from ostinato.tasks.base.classes import class_details, class_measures, frequent_class_remarks
 from ostinato.tasks.base.holding_out import Held, Shares, content_keys, drawn_groups, percent
-from ostinato.tasks.base.labels import Classes, checked_labels, counts_in_words, drawn_parts
+from ostinato.tasks.base.labels import Classes, Prediction, checked_labels, counts_in_words, drawn_parts
 from ostinato.tasks.base.lines import is_path
 from ostinato.tasks.base.steps import StepUnit
 from ostinato.tasks.base.suited import Suited
@@ -33,7 +33,6 @@ from ostinato.tasks.video.encoding import (
     ClipBatch,
     ClipBatches,
     Floats,
-    Prediction,
     VideoEncoder,
     VideoPart,
     is_convolutional,
@@ -305,11 +304,11 @@ class VideoTask(Task[VideoParameters, Clips, VideoEncoder, VideoPart, Prediction
             found = self.predict(model, self.encode(model, part)).probabilities
             assert found is not None
             for name, each in zip(part.names, found, strict=True):
-                yield {"clip": name, **answer_of(model.encoder.classes, each)}
+                yield {"clip": name, **model.encoder.classes.answer(each)}
 
     def stream(self, model: VideoModel, **options: Any) -> VideoStream | RawVideo:
         raw = options.pop("raw", None)
-        found = VideoStream(model, lambda each: answer_of(model.encoder.classes, each), **options)
+        found = VideoStream(model, lambda each: model.encoder.classes.answer(each), **options)
         return found if raw is None else RawVideo(found, raw)
 
     def embed(self, model: VideoModel, examples: VideoPart) -> Any:
@@ -322,17 +321,6 @@ class VideoTask(Task[VideoParameters, Clips, VideoEncoder, VideoPart, Prediction
             return torch.cat(pooled, -1).numpy()
 
         return np.stack(read_in_batches(examples.arrays.lengths, read, rows=64, steps=_FRAMES)).astype(np.float32)
-
-
-def answer_of(classes: Classes, probabilities: Floats) -> dict[str, Any]:
-    """Return the most probable label, its probability and those of all classes."""
-    best = int(probabilities.argmax())
-    names = [str(name) for name in classes.names]
-    return {
-        "label": classes.names[best],
-        "probability": float(probabilities[best]),
-        "probabilities": dict(zip(names, probabilities.tolist(), strict=True)),
-    }
 
 
 def grouped_parts(labels: Sequence[Any], groups: Sequence[str], shares: Sequence[float], seed: int) -> list[Any]:
