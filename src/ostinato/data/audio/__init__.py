@@ -4,8 +4,6 @@ Everything is read by `soundfile`, resampled by `soxr` and turned into features 
 `pip install 'ostinato[speech]'`.
 """
 
-from ostinato.data.audio.activity import EndpointDetector, EndpointSettings
-from ostinato.data.audio.augmenting import Augmentation, masked, perturbed, rng_of
 from ostinato.data.audio.features import FeatureSettings, OnlineFeatures, features
 from ostinato.data.audio.files import SoundFile, read_sound, sound_blocks, sound_bytes, sound_info
 from ostinato.data.audio.normalising import Normaliser, normalised
@@ -16,9 +14,6 @@ from ostinato.data.audio.resampling import Resampler, resampled
 from ostinato.data.audio.utterances import Utterances
 
 __all__ = [
-    "Augmentation",
-    "EndpointDetector",
-    "EndpointSettings",
     "FeatureSettings",
     "Normaliser",
     "OnlineFeatures",
@@ -28,13 +23,10 @@ __all__ = [
     "SoundNotes",
     "Utterances",
     "features",
-    "masked",
     "normalised",
-    "perturbed",
     "read_sound",
     "read_utterances",
     "resampled",
-    "rng_of",
     "sound_blocks",
     "sound_bytes",
     "sound_info",
