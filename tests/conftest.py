@@ -1,6 +1,7 @@
 """Fixtures that all rooms share."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,10 @@ import torch
 if not torch.cuda.is_available():
     # before anyone imports Triton: its kernels are then interpreted, on tensors of the CPU
     os.environ.setdefault("TRITON_INTERPRET", "1")
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    # a shell ignores interrupts for what it starts in the background, and tests of interrupts ask for them
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 
