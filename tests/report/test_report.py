@@ -2,14 +2,16 @@
 
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from ostinato import files
 from ostinato.errors import OutputError, UsageError
-from ostinato.report import summary_plot, training_plot, write_report
+from ostinato.report import summary_figure, summary_plot, training_plot, write_report
 from ostinato.report.page import render
+from ostinato.report.panels import fan_figure
 from ostinato.report.words import judge_training, number
 from ostinato.tasks.base.summary import Curve, Fan, Matrix, Summary, Table, summary_from
 
@@ -196,3 +198,35 @@ def test_a_baseline_that_lacks_a_measure_leaves_the_best_of_it_to_the_others() -
     scores = {"model": {"accuracy": 0.7, "days": 3.0}, "mean": {"days": 2.0}, "none": {"days": NAN}}
     better = {"accuracy": "higher", "days": "lower"}
     assert (best_of(scores, "accuracy", better), best_of(scores, "days", better)) == ("model", "mean")
+
+
+@pytest.mark.parametrize(
+    ("offset", "axis"), [("", ""), ("+00:00", "time in UTC"), ("Z", "time in UTC"), ("+05:30", "time in UTC+05:30")]
+)
+def test_labels_of_times_do_not_overlap_and_an_offset_is_said_once(offset, axis) -> None:
+    times = tuple(f"2020-01-{1 + i // 24:02d} {i % 24:02d}:00{offset}" for i in range(200))
+    fan = replace(make_fan(), history_times=times[:188], history=(0.0,) * 188, times=times[188:])
+    figure = fan_figure(fan)
+    figure.canvas.draw()
+    (axes,) = figure.axes
+    boxes = [label.get_window_extent() for label in axes.get_xticklabels()]
+    assert len(boxes) >= 4
+    assert all(one.x1 < two.x0 for one, two in pairwise(boxes))
+    assert axes.get_xlabel() == axis
+    assert not any(offset and label.get_text().endswith(offset) for label in axes.get_xticklabels())
+
+
+def test_offsets_that_change_stay_with_their_times() -> None:
+    times = ("2020-03-29 00:00+01:00", "2020-03-29 01:00+01:00", "2020-03-29 03:00+02:00")
+    figure = fan_figure(replace(make_fan(3), history_times=times[:2], history=(1.0, 2.0), times=times[2:] * 3))
+    (axes,) = figure.axes
+    assert axes.get_xticklabels()[0].get_text() == times[0]
+    assert axes.get_xlabel() == ""
+
+
+def test_a_plot_shows_the_forecast_of_median_error(monkeypatch) -> None:
+    fans = [replace(make_fan(), title=str(shift), point=(float(shift),) * 12) for shift in (9, 1, 40)]
+    shown = []
+    monkeypatch.setattr("ostinato.report.plots.panel_figure", shown.append)
+    summary_figure(replace(make_summary(), panels=tuple(fans)))
+    assert [fan.title for fan in shown] == ["9"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -21,10 +22,13 @@ if TYPE_CHECKING:
 _INK, _PAPER = "#000001", "#ffffff"
 _LABEL = 28  # letters of a label, at most
 _TICKS = 64  # labels of an axis, at most
+_ACROSS = 100  # characters that fit side by side below a figure of the page's width
 _PRINTED = 14  # rows and columns of a matrix whose numbers are printed, at most
 _SHADES = (WARM, GREEN, "#56B4E9")  # of stretches of an axis
 _LINES = 12  # of a curve, at most
 _RIVALS = {"naive": "#999999", "seasonal naive": RIVAL, "drift": "#CC79A7", "linear autoregression": GREEN}
+_OFFSET = re.compile(r"(?<=\d)(Z|[+-]\d{2}:\d{2})$")  # from UTC, at the end of a time
+_BEFORE, _FEWEST_BEFORE = 5, 48  # rows drawn before a forecast: times its length, and at least
 _CELL = (0.3, 0.24)  # inches of a cell, across and up
 
 
@@ -150,12 +154,14 @@ def curve_figure(panel: Curve) -> Drawing:
 
 
 def fan_figure(panel: Fan, height: float = 3.4) -> Drawing:
-    """Draw one forecast with its intervals against what came."""
+    """Draw one forecast with its intervals beside what was observed, and the newest of what came before."""
     figure, (axes,) = new_figure(FULL_WIDTH, height)
-    before, ahead = np.arange(-len(panel.history), 0), np.arange(len(panel.times))
-    axes.plot(before, panel.history, color=TRUTH, linewidth=1.2)
+    kept = min(len(panel.history), max(_BEFORE * len(panel.times), _FEWEST_BEFORE))
+    history, history_times = panel.history[-kept:], panel.history_times[-kept:]
+    before, ahead = np.arange(-len(history), 0), np.arange(len(panel.times))
+    axes.plot(before, history, color=TRUTH, linewidth=1.2)
     if panel.truth:
-        came = np.r_[panel.history[-1:], panel.truth]
+        came = np.r_[history[-1:], panel.truth]
         axes.plot(np.r_[before[-1:], ahead], came, color=TRUTH, linewidth=1.6, label="observed")
     quantiles = np.asarray(panel.quantiles)
     bands = _bands(panel.levels)
@@ -169,8 +175,8 @@ def fan_figure(panel: Fan, height: float = 3.4) -> Drawing:
         axes.plot(ahead, values, color=_RIVALS.get(name, RIVAL), linewidth=1, linestyle="--", label=name)
     axes.plot(ahead, panel.point, color=MODEL, linewidth=1.8, label="forecast")
     axes.axvline(-0.5, color="#808081", linewidth=0.8, linestyle=":")
-    _time_ticks(axes, [*panel.history_times, *panel.times], -len(panel.history))
-    finish(axes, "", panel.target)
+    zone = _time_ticks(axes, [*history_times, *panel.times], -len(history))
+    finish(axes, zone, panel.target)
     return figure
 
 
@@ -180,9 +186,18 @@ def _bands(levels: Sequence[float]) -> list[tuple[int, int]]:
     return [(i, j) for i, j in pairs if abs(levels[i] + levels[j] - 1) < 1e-6][:4]
 
 
-def _time_ticks(axes: Axes, times: Sequence[str], first: int) -> None:
-    places = np.unique(np.linspace(0, len(times) - 1, 6).round().astype(int))
-    axes.set_xticks([first + int(place) for place in places], [times[place] for place in places])
+def _time_ticks(axes: Axes, times: Sequence[str], first: int) -> str:
+    """Mark as many times as fit; return the offset from UTC that all of them have, which the axis then names."""
+    offsets = {found[0] if (found := _OFFSET.search(time)) else "" for time in times}
+    offset = offsets.pop() if len(offsets) == 1 else ""
+    shown = [time.removesuffix(offset) for time in times]
+    widest = max(map(len, shown), default=1)
+    count = min(6, max(2, _ACROSS // (widest + 3)), len(shown))
+    places = np.unique(np.linspace(0, len(shown) - 1, count).round().astype(int))
+    axes.set_xticks([first + int(place) for place in places], [shown[place] for place in places])
+    if not offset:
+        return ""
+    return "time in UTC" if offset in {"Z", "+00:00", "-00:00"} else f"time in UTC{offset}"
 
 
 def _legend(name: str) -> str:

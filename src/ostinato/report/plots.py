@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
 
 from ostinato.errors import UsageError
 from ostinato.files import write_atomically
@@ -23,18 +26,35 @@ DrawnPanel: TypeAlias = "Matrix | Curve | Fan | TimedImage"
 def summary_figure(summary: Summary) -> Drawing:
     """Draw the first figure among a summary's panels, or its scores, or its training curves.
 
+    Where that is a forecast, and there are several beside what came, it is the one whose error is the median.
+
     Raises:
         UsageError: there is nothing to plot.
         MissingExtra: matplotlib is not installed.
     """
     for panel in summary.panels:
         if isinstance(panel, (Matrix, Curve, Fan, TimedImage)) and _has_content(panel):
-            return panel_figure(panel)
+            return panel_figure(_usual_one(summary) if isinstance(panel, Fan) else panel)
     if any(summary.scores.values()):
         return on_white(lambda: scores_figure(summary.scores, summary.better), summary.title)
     if summary.history:
         return on_white(lambda: training_curves(summary))
     raise UsageError("the model's summary has no panel, score or epoch to plot; its report has all there is")
+
+
+def _usual_one(summary: Summary) -> Fan:
+    """Return the forecast of median error, each beside how far its series went; of an even number, the better one."""
+    fans = [panel for panel in summary.panels if isinstance(panel, Fan) and _has_content(panel)]
+    known = [fan for fan in fans if fan.truth and np.isfinite(_error(fan))]
+    return sorted(known, key=_error)[(len(known) - 1) // 2] if known else fans[0]
+
+
+def _error(fan: Fan) -> float:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # nothing was observed
+        error = np.nanmean(np.abs(np.subtract(fan.truth, fan.point)))
+        spread = np.nanstd(fan.history) if fan.history else 1.0
+    return float(error / spread if spread > 0 else error)
 
 
 def panel_figure(panel: DrawnPanel) -> Drawing:
