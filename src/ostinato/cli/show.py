@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ostinato.errors import DataError
 
-_TOLD = ("columns", "rows", "times", "frequency", "season")
+_FACTS = ("columns", "rows", "times", "frequency", "season")
 """Facts of data that the console shows where a task has them: what was found, and may have been found wrong."""
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ def score_table(
     cells = [[_number(scores[name].get(measure, math.nan)) for measure in measures] for name in names]
     for column, measure in enumerate(measures):
         side = better.get(measure, "" if better else "lower")
-        told = side or measure not in better  # coverage has no side, and a best nonetheless
-        best = best_of(scores, measure, {measure: side} if side else {}) if told else None
+        ranked = side or measure not in better  # coverage has no side, and a best nonetheless
+        best = best_of(scores, measure, {measure: side} if side else {}) if ranked else None
         if best is not None:
             cells[names.index(best)][column] += " *"
     signs = marks(against)
@@ -104,10 +104,10 @@ def _signs(against: Mapping[str, Mapping[str, Difference]]) -> str:
 
 def print_summary(summary: Summary) -> None:
     """Print what the data were taken for, the scores of a fit, how they were made, and the verdict."""
-    told = dict(summary.data)
-    for name in _TOLD:
-        if name in told:
-            print(f"{name}: {told[name]}")
+    facts = dict(summary.data)
+    for name in _FACTS:
+        if name in facts:
+            print(f"{name}: {facts[name]}")
     if summary.scores:
         print(score_table(summary.scores, summary.better, summary.against, _terminal()))
         print(f"* best{_signs(summary.against)}. {summary.protocol}.")

@@ -60,9 +60,9 @@ class Arff:
             DataError: there is no class, or a value is no number; the line is named.
         """
         kinds = [kind for _, kind in self.attributes]
-        told = next((at for at in range(len(kinds) - 1, -1, -1) if kinds[at] not in (*_NUMBERS, "relational")), None)
-        values = [at for at in range(len(kinds)) if at != told]
-        if told is None or not values:
+        label = next((at for at in range(len(kinds) - 1, -1, -1) if kinds[at] not in (*_NUMBERS, "relational")), None)
+        values = [at for at in range(len(kinds)) if at != label]
+        if label is None or not values:
             raise DataError(
                 f"{self.name} has no attribute of classes beside its numbers; expected one such as {{up,down}}"
             )
@@ -76,7 +76,7 @@ class Arff:
             if len({len(channel) for channel in channels}) > 1:
                 raise DataError(f"{where}: its channels have different numbers of steps; expected equally many")
             sequences.append(trimmed(np.stack(channels, 1)))
-            labels.append(row[told] or "")
+            labels.append(row[label] or "")
         known = all(labels)
         return SequenceSet(
             origin=self.name,

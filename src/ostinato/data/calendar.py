@@ -21,13 +21,13 @@ def calendar_cycles(frequency: Frequency, rows: int | None = None) -> tuple[str,
         rows: steps that there are to learn from: a cycle that they do not hold twice is left away, since what comes at
             one phase of it came only once (from one year, a network learns dates by heart); `None`: as many as needed.
     """
-    told = _told_apart(frequency)
+    features = _distinct(frequency)
     if rows is None:
-        return told
-    return tuple(name for name in told if rows * _time_of_step(frequency) >= _WHOLE * _FEATURES[name])
+        return features
+    return tuple(name for name in features if rows * _time_of_step(frequency) >= _WHOLE * _FEATURES[name])
 
 
-def _told_apart(frequency: Frequency) -> tuple[str, ...]:
+def _distinct(frequency: Frequency) -> tuple[str, ...]:
     if not frequency.has_calendar:
         return ()
     if frequency.unit == "month":

@@ -97,7 +97,7 @@ def read_sequences(
     values = np.stack([_column(table, name, missing) for name in channels], 1)
     groups = group_rows(table, series_id)
     stamps, time_format = (None, ANY) if time is None else _stamps(table, time, time_format or TimeFormat())
-    told = None if label is None else _labels(table, label, groups)
+    labels = None if label is None else _labels(table, label, groups)
     if stamps is not None:
         for name, rows in groups.items():
             _check_rising(table, name, rows, stamps)
@@ -106,8 +106,8 @@ def read_sequences(
         channels=channels,
         sequences=tuple(values[rows] for rows in groups.values()),
         ids=tuple(groups),
-        labels=told,
-        classes=() if told is None else tuple(sorted(set(told))),
+        labels=labels,
+        classes=() if labels is None else tuple(sorted(set(labels))),
         times=None if stamps is None else tuple(elapsed(stamps[rows]) for rows in groups.values()),
         time_format=time_format,
         decimal=decimal or table.decimal or table.evidence,

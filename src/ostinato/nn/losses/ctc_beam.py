@@ -171,8 +171,8 @@ class CtcBeam:
             "frames": self.frames,
             "labels": [list(node.labels()) for node in self._nodes],
             "scores": np.where(scores == NEVER, np.nan, scores),
-            "blank": [[list(own) for own in emissions_of(link)] for link in self._blank_links],
-            "label": [[list(own) for own in emissions_of(link)] for link in self._label_links],
+            "blank": [[list(emission) for emission in emissions_of(link)] for link in self._blank_links],
+            "label": [[list(emission) for emission in emissions_of(link)] for link in self._label_links],
         }
 
     def accept(self, kept: Mapping[str, Any]) -> None:
@@ -182,20 +182,20 @@ class CtcBeam:
             UsageError: it does not fit.
         """
         labels, scores = kept["labels"], np.asarray(kept["scores"], np.float64)
-        known = all(0 <= own < self.classes and own != self.blank for row in labels for own in row)
+        known = all(0 <= label < self.classes and label != self.blank for row in labels for label in row)
         fits = 0 < len(labels) <= self.beam_size and len(kept["blank"]) == len(kept["label"]) == len(labels)
-        fits = fits and scores.shape == (4, len(labels)) and len({tuple(own) for own in labels}) == len(labels)
+        fits = fits and scores.shape == (4, len(labels)) and len({tuple(row) for row in labels}) == len(labels)
         if not known or not fits:
             raise UsageError("the state of the search does not fit this model and beam; begin a new sequence")
         self.frames = int(kept["frames"])
         self._tree = PrefixTree(self.scorer, self.blank)
-        self._enter([self._tree.walk(own) for own in labels])
+        self._enter([self._tree.walk(row) for row in labels])
         copied = np.where(np.isnan(scores), NEVER, scores)
         self._all, self._one = (
             _Paths(copied[row], copied[row + 1], plus) for row, plus in zip((0, 2), _SUMS, strict=True)
         )
-        self._blank_links = [linked(own) for own in kept["blank"]]
-        self._label_links = [linked(own) for own in kept["label"]]
+        self._blank_links = [linked(emissions) for emissions in kept["blank"]]
+        self._label_links = [linked(emissions) for emissions in kept["label"]]
 
     # --- one frame -------------------------------------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ class CtcGreedy:
 
     >>> path = CtcGreedy(3)
     >>> path.advance(np.log(np.eye(3)[[1, 1, 0, 1, 2]] + 1e-9))
-    >>> path.best().labels, [own.start for own in path.best().emissions]
+    >>> path.best().labels, [one.start for one in path.best().emissions]
     ((1, 1, 2), [0, 3, 4])
     """
 
@@ -74,7 +74,7 @@ class CtcGreedy:
 
     def kept(self) -> dict[str, Any]:
         """Return all that is held, as plain data."""
-        emissions = [list(own) for own in self._emissions]
+        emissions = [list(emission) for emission in self._emissions]
         return {
             "frames": self.frames,
             "labels": list(self._labels),
@@ -89,8 +89,8 @@ class CtcGreedy:
         Raises:
             UsageError: it does not fit.
         """
-        labels, last = [int(own) for own in kept["labels"]], int(kept["last"])
-        known = all(0 <= own < self.classes and own != self.blank for own in labels) and 0 <= last < self.classes
+        labels, last = [int(label) for label in kept["labels"]], int(kept["last"])
+        known = all(0 <= label < self.classes and label != self.blank for label in labels) and 0 <= last < self.classes
         if not known or len(kept["emissions"]) != len(labels) or (last != self.blank and labels[-1:] != [last]):
             raise UsageError("the state of the search does not fit this model; begin a new sequence")
         self.frames, self._last, self._score, self._labels = int(kept["frames"]), last, float(kept["score"]), labels

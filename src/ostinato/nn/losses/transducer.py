@@ -127,7 +127,7 @@ def _by_diagonals(by_blank: Tensor, by_label: Tensor, lengths: Tensor, target_le
     is summed over the lattice: a path of hundreds of moves would leave float32 four digits for the gradient.
     """
     real = _real_places(by_blank, lengths, target_lengths)
-    parts = [_skewed(own.double().masked_fill(~real, _NEVER)) for own in (by_blank, by_label)]
+    parts = [_skewed(scores.double().masked_fill(~real, _NEVER)) for scores in (by_blank, by_label)]
     return torch.stack(parts)
 
 

@@ -77,8 +77,8 @@ class _Joint:
 
     def __init__(self, joint: TransducerJoint) -> None:
         def array(tensor: torch.Tensor) -> NDArray[Any]:
-            own = tensor.detach().cpu()
-            return (own.float() if own.dtype in (torch.float16, torch.bfloat16) else own).numpy().copy()
+            found = tensor.detach().cpu()
+            return (found.float() if found.dtype in (torch.float16, torch.bfloat16) else found).numpy().copy()
 
         self.hears, self.hears_bias = array(joint.encoder.weight), array(joint.encoder.bias)
         self.says = array(joint.predictor.weight)
@@ -200,7 +200,7 @@ class TransducerBeam:
             "frames": self.frames,
             "labels": [list(node.labels()) for node in self._nodes],
             "scores": np.array(self._totals),
-            "links": [[list(own) for own in emissions_of(link)] for link in self._links],
+            "links": [[list(emission) for emission in emissions_of(link)] for link in self._links],
         }
 
     def accept(self, kept: Mapping[str, Any]) -> None:
@@ -210,10 +210,10 @@ class TransducerBeam:
             UsageError: it does not fit.
         """
         labels, scores = kept["labels"], np.asarray(kept["scores"], np.float64)
-        known = all(0 <= own < self.classes and own != self.blank for row in labels for own in row)
+        known = all(0 <= label < self.classes and label != self.blank for row in labels for label in row)
         fits = 0 < len(labels) <= max(1, self.beam_size) and len(kept["links"]) == len(labels)
         fits = fits and scores.shape == (len(labels),)
-        if not known or not fits or len({tuple(own) for own in labels}) < len(labels):
+        if not known or not fits or len({tuple(row) for row in labels}) < len(labels):
             raise UsageError("the state of the search does not fit this model and beam; begin a new sequence")
         self.frames, self._tree = int(kept["frames"]), self._planted()
         nodes = []
@@ -224,7 +224,7 @@ class TransducerBeam:
                 self._hear([node])
             nodes.append(node)
         self._nodes, self._totals = nodes, scores.tolist()
-        self._links = [linked(own) for own in kept["links"]]
+        self._links = [linked(emissions) for emissions in kept["links"]]
 
     # --- one frame -------------------------------------------------------------------------------------------------
 

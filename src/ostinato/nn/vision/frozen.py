@@ -112,12 +112,12 @@ def load_weights(network: nn.Module, path: Path) -> None:
     inner: Any = given.get("state_dict", given.get("model", given)) if isinstance(given, dict) else {}
     inner = inner if isinstance(inner, dict) else {}
     found = {name.removeprefix("module."): value for name, value in inner.items() if isinstance(value, Tensor)}
-    own = network.state_dict()
-    fits = {name: value for name, value in found.items() if name in own and own[name].shape == value.shape}
-    if set(own) - set(fits):
-        lacking = sorted(set(own) - set(fits))
+    expected = network.state_dict()
+    fits = {name: value for name, value in found.items() if name in expected and expected[name].shape == value.shape}
+    if set(expected) - set(fits):
+        lacking = sorted(set(expected) - set(fits))
         raise DataError(
-            f"{path} has {len(fits):,} of the {len(own):,} tensors of the backbone; it lacks {lacking[0]}: it is of "
-            "another network"
+            f"{path} has {len(fits):,} of the {len(expected):,} tensors of the backbone; it lacks {lacking[0]}: it is "
+            "of another network"
         )
     network.load_state_dict(fits)

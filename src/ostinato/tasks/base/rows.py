@@ -104,8 +104,8 @@ def time_of_row(row: Mapping[str, Any], name: str, wanted: TimeFormat, unread: C
     try:
         return read_cell(row, name, wanted)
     except (DataError, ValueError, TypeError, OverflowError) as error:
-        told = any(words in str(error) for words in ("not a time that exists", OPEN_ORDER))
-        raise StreamRowError(str(error) if told else unread()) from error
+        meant = any(words in str(error) for words in ("not a time that exists", OPEN_ORDER))
+        raise StreamRowError(str(error) if meant else unread()) from error
 
 
 def _number(time: Any) -> float:

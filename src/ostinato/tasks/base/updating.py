@@ -124,11 +124,11 @@ def update(
     improved = after < before
     names = (MODEL, "before the update") if improved else ("the update", MODEL)
     models = dict(zip(names, (new, base), strict=True))
-    told = {name: task.predict(model, examples.test) for name, model in models.items()}
-    values = {name: task.measures(models[name], examples.test, value) for name, value in told.items()}
+    predicted = {name: task.predict(model, examples.test) for name, model in models.items()}
+    values = {name: task.measures(models[name], examples.test, value) for name, value in predicted.items()}
     units = {
         name: judged
-        for name, one in told.items()
+        for name, one in predicted.items()
         if (judged := task.units(models[name], examples.test, one)) is not None
     }
     ordered = {name: values[name] for name in sorted(values, key=lambda name: name != MODEL)}
@@ -180,9 +180,9 @@ def _renewed(
 ) -> Fitted:
     count, of = task.counted(new, test)
     allowance = Allowance(fitted.seconds_beside, len(fitted.baselines))
-    told, baselines, left_out = judged_apart(task, new, fitted.baselines, test, allowance)
+    predicted, baselines, left_out = judged_apart(task, new, fitted.baselines, test, allowance)
     values = {**found.scores, **baselines}
-    more = {name: judged for name, one in told.items() if (judged := task.units(new, test, one)) is not None}
+    more = {name: judged for name, one in predicted.items() if (judged := task.units(new, test, one)) is not None}
     better, parts = better_of(task, values), {**units, **more}
     against = stand(values, better, parts)
     said = " ".join([found.verdict, *sentences(left_out)])

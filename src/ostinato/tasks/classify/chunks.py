@@ -27,8 +27,8 @@ class Chunks:
     def of(cls, lengths: Tensor, longest: int) -> Chunks:
         """Return chunks of so many steps at most.
 
-        >>> own = Chunks.of(torch.tensor([7, 3]), 4)
-        >>> own.starts.tolist(), own.lengths.tolist(), own.rows.tolist()
+        >>> chunks = Chunks.of(torch.tensor([7, 3]), 4)
+        >>> chunks.starts.tolist(), chunks.lengths.tolist(), chunks.rows.tolist()
         ([0, 4, 0], [4, 3, 3], [0, 0, 1])
         """
         counts = (lengths + longest - 1) // longest

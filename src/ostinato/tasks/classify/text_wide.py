@@ -53,8 +53,8 @@ class Mix:
         need not add up to one, they are a temperature of the probabilities too.
 
         >>> right, wrong = np.log([[0.9, 0.1]] * 40), np.log([[0.1, 0.9]] * 40)
-        >>> own = Mix.found(right, wrong, np.zeros(40, int), Mix())
-        >>> own.wide > 1, own.deep
+        >>> mix = Mix.found(right, wrong, np.zeros(40, int), Mix())
+        >>> mix.wide > 1, mix.deep
         (True, 0.0)
         """
         from scipy.optimize import minimize

@@ -99,11 +99,11 @@ class MusicBatches:
 
     def _frames(self, group: list[int], shifts: list[int]) -> Iterator[Batch]:
         found = [np.roll(self.examples.frames(i), shift, 1) for i, shift in zip(group, shifts, strict=True)]
-        told = [
+        conditions = [
             condition_rows(self.encoder, 0, len(frames), int(self.examples.bars[i]), self._key(i, shift))
             for i, shift, frames in zip(group, shifts, found, strict=True)
         ]
-        inputs, frames, real = padded_frames(found, told)
+        inputs, frames, real = padded_frames(found, conditions)
         for start in range(0, len(frames), self.steps):
             part = slice(start, start + self.steps)
             yield Batch(FrameBatch(inputs[part], frames[part], real[part]), continues=start > 0)
@@ -124,15 +124,17 @@ class MusicBatches:
             yield Batch(EventBatch(tokens[part], targets[part]), continues=start > 0)
 
 
-def padded_frames(given: list[NDArray[np.bool_]], told: list[NDArray[np.float32]]) -> tuple[Tensor, Tensor, Tensor]:
+def padded_frames(
+    given: list[NDArray[np.bool_]], conditions: list[NDArray[np.float32]]
+) -> tuple[Tensor, Tensor, Tensor]:
     """Return pieces of frames as one batch: inputs, frames and where there are steps; see `FrameBatch`."""
     steps, notes = max(map(len, given)), given[0].shape[1]
     frames = torch.zeros(steps, len(given), notes)
-    inputs = torch.zeros(steps, len(given), notes + 1 + told[0].shape[1])
+    inputs = torch.zeros(steps, len(given), notes + 1 + conditions[0].shape[1])
     real = torch.zeros(steps, len(given), dtype=torch.bool)
-    for row, (piece, conditions) in enumerate(zip(given, told, strict=True)):
+    for row, (piece, beside) in enumerate(zip(given, conditions, strict=True)):
         frames[: len(piece), row] = torch.from_numpy(piece.astype(np.float32))
-        inputs[: len(piece), row, notes + 1 :] = torch.from_numpy(conditions)
+        inputs[: len(piece), row, notes + 1 :] = torch.from_numpy(beside)
         real[: len(piece), row] = True
     inputs[1:, :, :notes] = frames[:-1]
     inputs[0, :, notes] = 1.0

@@ -26,7 +26,7 @@ _ALIVE = 0.5  # share of drafts that must count for something, else the better o
 
 
 @dataclass(frozen=True)
-class Told:
+class Conditions:
     """What is told of the steps: steps of a bar, and the key."""
 
     bar: int
@@ -62,7 +62,7 @@ class Plan:
     """What is to be written.
 
     Args:
-        steps: how many, the opening included; count: how many pieces; told: conditions.
+        steps: how many, the opening included; count: how many pieces; conditions: metre and key.
         opening: what comes first, `(steps, notes)`, or nothing.
         voice: that the other notes go with; drafts: that are written side by side for each piece.
         most: notes at a time, at most.
@@ -70,7 +70,7 @@ class Plan:
 
     steps: int
     count: int
-    told: Told
+    conditions: Conditions
     opening: Frames | None = None
     voice: Voice | None = None
     drafts: int = 1
@@ -90,7 +90,9 @@ class _Writing:
         self.network, self.encoder, self.plan, self.sampling = network, encoder, plan, sampling
         self.generator = torch.Generator().manual_seed(seed)
         self.rows = plan.count * plan.drafts
-        self.told = torch.from_numpy(condition_rows(encoder, 0, plan.steps, plan.told.bar, plan.told.key))
+        self.conditions = torch.from_numpy(
+            condition_rows(encoder, 0, plan.steps, plan.conditions.bar, plan.conditions.key)
+        )
         self.drawn: list[Tensor] = []  # frames of each step, and which rows they were continued from
         self.from_: list[Tensor] = []
         self.losses = torch.zeros(self.rows, dtype=torch.float64)
@@ -101,8 +103,8 @@ class _Writing:
         before: Tensor | None = None
         allowed = None if self.plan.voice is None else self.plan.voice.allowed()
         for step in range(self.plan.steps):
-            inputs = torch.zeros(1, self.rows, notes + 1 + self.told.shape[1])
-            inputs[0, :, notes + 1 :] = self.told[step]
+            inputs = torch.zeros(1, self.rows, notes + 1 + self.conditions.shape[1])
+            inputs[0, :, notes + 1 :] = self.conditions[step]
             if before is None:
                 inputs[0, :, notes] = 1.0
             else:

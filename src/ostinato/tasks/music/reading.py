@@ -69,11 +69,11 @@ def read_frames(network: FrameNetwork, encoder: MusicEncoder, examples: Examples
 
     def read(places: list[int]) -> list[tuple[Losses, NDArray[np.float64]]]:
         found = [examples.frames(i) for i in places]
-        told = [
+        conditions = [
             condition_rows(encoder, 0, len(frames), int(examples.bars[i]), int(examples.keys[i]))
             for i, frames in zip(places, found, strict=True)
         ]
-        inputs, frames, _ = padded_frames(found, told)
+        inputs, frames, _ = padded_frames(found, conditions)
         losses, best, state = [], [], None
         for start in range(0, len(frames), _PIECE):
             part = slice(start, start + _PIECE)

@@ -95,7 +95,7 @@ class FrameStream(_MusicStream):
         self._key = encoder.key if key is None else key_number(key)
 
     def mark(self) -> str:
-        """Return what tells the model, and what it was told, from others."""
+        """Return what tells the model, and its conditions, from others."""
         return f"{super().mark()} {self._bar} {self._key}"
 
     def steps(self, row: Any) -> Steps:
@@ -131,13 +131,13 @@ class FrameStream(_MusicStream):
         return [int(note) + self.encoder.low for note in drawn[0].nonzero()[:, 0].tolist()]
 
     def _inputs(self, frame: Floats | None, step: int) -> Floats:
-        told = condition_rows(self.encoder, step, 1, self._bar, self._key)[0]
+        conditions = condition_rows(self.encoder, step, 1, self._bar, self._key)[0]
         found = np.zeros(self.network.notes + 1, np.float32)
         if frame is None:
             found[-1] = 1.0
         else:
             found[:-1] = frame
-        return np.concatenate([found, told])
+        return np.concatenate([found, conditions])
 
     def _frame(self, row: Any) -> Floats:
         notes = _notes(row)

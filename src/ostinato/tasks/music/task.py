@@ -163,8 +163,9 @@ class MusicTask(Task[MusicParameters, Pieces, MusicEncoder, Examples, Judged]):
         }
 
     def step_unit(self, model: Composing) -> StepUnit:
-        own = model.encoder
-        return StepUnit("events" if own.kind == "events" else f"steps of 1/{own.steps_per_quarter} quarter")
+        encoder = model.encoder
+        grid = f"steps of 1/{encoder.steps_per_quarter} quarter"
+        return StepUnit("events" if encoder.kind == "events" else grid)
 
     def settings(self, model: Composing) -> Mapping[str, Any]:
         encoder = model.encoder

@@ -15,7 +15,7 @@ from ostinato.data.music.abc_writing import is_melody
 from ostinato.data.music.pieces import FASTEST, SLOWEST, is_metre
 from ostinato.errors import DataError, UsageError
 from ostinato.tasks.base.task import Model
-from ostinato.tasks.music.composing import Plan, Told, Voice, write_frames
+from ostinato.tasks.music.composing import Conditions, Plan, Voice, write_frames
 from ostinato.tasks.music.composing_events import EventPlan, voice_events, write_events
 from ostinato.tasks.music.composition import Composition, composition
 from ostinato.tasks.music.drawing import Sampling
@@ -210,8 +210,8 @@ class _Writer:
             given = self._one_at_a_time(self.encoder.frames(request.harmonize))[:steps]
             notes[: len(given)] = given
             voice = Voice(notes, request.voice)
-        told = Told(max(1, round(self.bar * self.grid)), self.key)
-        return Plan(steps, count, told, opening, voice, drafts, self.encoder.most)
+        conditions = Conditions(max(1, round(self.bar * self.grid)), self.key)
+        return Plan(steps, count, conditions, opening, voice, drafts, self.encoder.most)
 
     def _one_at_a_time(self, frames: Any) -> Any:
         """Return a voice with one note in a step: of two that the grid brings together, the later one."""

@@ -78,7 +78,7 @@ def normalised(text: str, *, lower: bool = True, punctuation: bool = False) -> s
 def alignment(reference: str, hypothesis: str) -> list[Aligned]:
     """Return how the words of a hypothesis stand to those of its reference, from left to right.
 
-    >>> [own.operation for own in alignment("one two three", "one too three four")]
+    >>> [pair.operation for pair in alignment("one two three", "one too three four")]
     ['equal', 'substitute', 'equal', 'insert']
     """
     return _aligned([reference], [hypothesis], characters=False)[0]
