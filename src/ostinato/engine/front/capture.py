@@ -133,6 +133,17 @@ def capture(
     return Captured(graph, signature)
 
 
+def without_unused(captured: Captured) -> Captured:
+    """Return a step without the operations that nothing comes of; what changes a tensor in place stays."""
+    graph = captured.graph.graph
+    for node in reversed(list(graph.nodes)):
+        mutable = getattr(getattr(node.target, "_schema", None), "is_mutable", False)
+        if node.op == "call_function" and not node.users and not mutable:
+            graph.erase_node(node)
+    captured.graph.recompile()
+    return captured
+
+
 def _with_gradients(
     results: Sequence[Tensor], primals: Sequence[Tensor], tangents: Sequence[Tensor], gradients: Sequence[bool]
 ) -> list[Tensor | None]:

@@ -20,7 +20,7 @@ from ostinato.engine.backends import executable_for
 from ostinato.engine.backends.calls import ScanCall
 from ostinato.engine.backends.executable import Executable
 from ostinato.engine.forks import making
-from ostinato.engine.front.capture import capture
+from ostinato.engine.front.capture import capture, without_unused
 from ostinato.engine.front.convert import convert
 from ostinato.engine.front.scope import Scope
 from ostinato.engine.front.shell import shell_of
@@ -141,9 +141,9 @@ class Again:
         ]
         carried = any(wanted) or (grad and any(leaf.requires_grad for leaf in state))
         ready = self._plan(tuple(way is not None for way in (*of_parameters, of_x)), (*wanted, *[carried] * len(state)))
+        half = len(call.state)
         call = call._replace(parameters=given, x=x, state=state, plan=ready.number)
         results = scan_transformed(call) if transformed() else scan(call, grad and carried, apart=False)
-        half = len(call.state)
         return [results[0], *results[1 + half : 1 + 2 * half]]
 
     def _plan(self, moved: tuple[bool, ...], gradients: tuple[bool, ...]) -> _Ready:
@@ -167,7 +167,7 @@ class Again:
                 source.cell, x, state, dict(zip(source.signature.parameters, source.places, strict=True)), gradients,
                 backward=training, scope=source.scope, rows=source.signature.rows,
             )  # fmt: skip
-            plan = make_plan(convert(captured))
+            plan = make_plan(convert(without_unused(captured)))
             executable = executable_for(self.device)(plan, self.dtype, parallel=False)
             if self.device.type != "cpu":
                 executable.compile(training=training)
