@@ -81,7 +81,7 @@ def test_memory_grows_with_the_pieces_and_not_with_the_steps(monkeypatch) -> Non
     assert most[1] - outputs < (most[0] - outputs) / 4
 
 
-@pytest.mark.parametrize("wrong", [0, -1, 1.5, True, "sqrt"])
+@pytest.mark.parametrize("wrong", [0, -1, 1.5, True, "root"])
 def test_what_is_no_number_of_steps_is_refused(wrong) -> None:
     with pytest.raises(UsageError, match="checkpoint is"):
         ostinato.scan(nn.GRUCell(2, 2), torch.randn(3, 1, 2), checkpoint=wrong)

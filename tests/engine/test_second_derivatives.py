@@ -88,3 +88,96 @@ def test_of_cells_made_at_random(seed: int) -> None:
     torch.manual_seed(seed)
     cell = RandomCell(seed).double()
     _assert_second(cell, torch.randn(4, 3, cell.input_size).double())
+
+
+class _Noisy(nn.Module):
+    hidden_size = 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 4).double()
+
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        h = torch.tanh(self.linear(nn.functional.dropout(h, 0.4)) + x)
+        return h, h
+
+
+@pytest.mark.usefixtures("_compiled_only")
+def test_random_numbers_are_those_of_the_forward_pass() -> None:
+    cell, xs = _Noisy(), torch.randn(6, 3, 4, dtype=torch.double, requires_grad=True)
+
+    def run(xs: Tensor, weight: Tensor) -> Tensor:
+        torch.manual_seed(3)
+        return torch.func.functional_call(_Scanned(cell), {"cell.linear.weight": weight}, (xs,))
+
+    given = xs, cell.linear.weight.detach().requires_grad_()
+    assert torch.autograd.gradgradcheck(run, given, fast_mode=True)
+
+
+class _Scanned(nn.Module):
+    """A cell as a layer."""
+
+    def __init__(self, cell: nn.Module) -> None:
+        super().__init__()
+        self.cell = cell
+
+    def forward(self, xs: Tensor) -> Tensor:
+        return ostinato.scan(self.cell, xs)[0]
+
+
+class _Doubled(torch.autograd.Function):
+    """What its gradient is, is said by hand, and is another one than that of what it computes."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x.sign()
+
+    @staticmethod
+    def backward(ctx, grad):
+        (x,) = ctx.saved_tensors
+        return grad * x * x
+
+
+class _ByHand(nn.Module):
+    """Gradients that are cut, and gradients that a user defines."""
+
+    hidden_size = 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        y = self.linear(h) * x.detach() + _Doubled.apply(x * h) * h
+        return y * y.detach().cos(), torch.tanh(y)
+
+
+@pytest.mark.usefixtures("_compiled_only")
+def test_of_gradients_that_are_cut_or_defined_by_hand() -> None:
+    _assert_second(_ByHand().double(), torch.randn(4, 3, 4).double())
+
+
+@pytest.mark.usefixtures("_compiled_only")
+def test_third_derivatives_are_compiled_too() -> None:
+    cell, xs = nn.RNNCell(2, 3).double(), torch.randn(3, 2, 2, dtype=torch.double, requires_grad=True)
+
+    def third(run) -> Tensor:
+        (first,) = torch.autograd.grad(run(cell, xs, xs.new_zeros(2, 3))[0].sum(), xs, create_graph=True)
+        (second,) = torch.autograd.grad(first.square().sum(), xs, create_graph=True)
+        return torch.autograd.grad(second.square().sum(), xs)[0]
+
+    torch.testing.assert_close(third(ostinato.scan), third(_eagerly))
+
+
+def test_what_the_derivative_cell_cannot_be_is_computed_eagerly_with_one_warning(monkeypatch) -> None:
+    def refuse(*_: object) -> None:
+        raise twice.Unsupported("this")
+
+    monkeypatch.setattr(twice, "convert", refuse)
+    cell, xs = nn.GRUCell(5, 7).double(), torch.randn(4, 3, 5).double()
+    with pytest.warns(EngineWarning, match="second derivatives of GRUCell"):
+        _assert_second(cell, xs)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _assert_second(cell, xs)
