@@ -7,7 +7,6 @@ in `schedule`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
@@ -19,7 +18,7 @@ from torch.utils.checkpoint import checkpoint as run_again
 from ostinato.engine.front.state import State, built, leaves, structure
 from ostinato.engine.run.compiled import Request
 from ostinato.engine.run.schedule import Pieces
-from ostinato.engine.run.shelf import Shelf, mapped
+from ostinato.engine.run.shelf import Shelf, back_over, drawn_again, mapped
 
 Run: TypeAlias = Callable[[Request], tuple[Tensor, State]]
 
@@ -150,7 +149,7 @@ class _Walk:
 
     def _again(self, number: int) -> Any:
         """Draw the random numbers that a piece drew."""
-        return _random_numbers(self.random[number]) if self.random else _nothing()
+        return drawn_again(self.random[number] if self.random else None)
 
     def backward(
         self, xs: Tensor, state: Sequence[Tensor], dy: Tensor | None, dlast: Sequence[Tensor | None],
@@ -198,23 +197,11 @@ class _Walk:
     def _back(self, xs: Tensor, state: Sequence[Tensor]) -> Iterator[tuple[int, list[Tensor]]]:
         """Return the pieces, the last first, each with the state before it."""
         if self.graphs:
-            for number in reversed(range(self.pieces.count)):
-                yield number, []
-            return
-        stack = [(0, self.pieces.count, self.pieces.kept, [leaf.detach() for leaf in state])]
-        while stack:
-            first, last, kept, start = stack.pop()
-            if last - first == 1:
-                yield first, start
-                continue
-            middle = self.pieces.middle(first, last, kept)
-            found = self.shelf.take(middle)
-            if found is None:
-                found = self._advanced(first, middle, xs, start)
-            stack.append((first, middle, kept, start))
-            stack.append((middle, last, kept - 1, found))
+            return ((number, []) for number in reversed(range(self.pieces.count)))
+        start = [leaf.detach() for leaf in state]
+        return back_over(self.pieces, self.shelf, start, partial(self._advanced, xs))
 
-    def _advanced(self, first: int, last: int, xs: Tensor, state: list[Tensor]) -> list[Tensor]:
+    def _advanced(self, xs: Tensor, first: int, last: int, state: list[Tensor]) -> list[Tensor]:
         for number in range(first, last):
             with self._again(number):
                 _, state = self._run(number, xs.detach(), state)
@@ -262,18 +249,6 @@ def _differentiable(
     )
     known = {id(name): grad for name, grad in zip(moving, found, strict=True)}
     return [known.get(id(name)) for name in names]
-
-
-@contextmanager
-def _random_numbers(state: Tensor) -> Iterator[None]:
-    with torch.random.fork_rng(devices=[]):
-        torch.set_rng_state(state)
-        yield
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield
 
 
 def scan_pieces_eagerly(scene: Scene) -> tuple[Tensor, State]:

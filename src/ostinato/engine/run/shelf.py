@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ostinato.engine.run.schedule import Pieces
 from ostinato.errors import OutputError
 
 _NUMPY = {torch.bfloat16: np.int16, torch.float16: np.float16, torch.float32: np.float32, torch.float64: np.float64,
@@ -67,3 +69,39 @@ class Shelf:
         if found is None or found:
             return found
         return [file[self._places[number]].clone() for file in self._files]
+
+
+def back_over(
+    pieces: Pieces, shelf: Shelf, start: list[Tensor], advance: Callable[[int, int, list[Tensor]], list[Tensor]]
+) -> Iterator[tuple[int, list[Tensor]]]:
+    """Return the pieces, the last first, each with the state before it.
+
+    Args:
+        pieces: how many there are, and how many states may be kept.
+        shelf: the states that the first pass kept.
+        start: the state before the first piece.
+        advance: runs the pieces from one to before another from a state, and returns the state there.
+    """
+    stack = [(0, pieces.count, pieces.kept, start)]
+    while stack:
+        first, last, kept, state = stack.pop()
+        if last - first == 1:
+            yield first, state
+            continue
+        middle = pieces.middle(first, last, kept)
+        found = shelf.take(middle)
+        if found is None:
+            found = advance(first, middle, state)
+        stack.append((first, middle, kept, state))
+        stack.append((middle, last, kept - 1, found))
+
+
+@contextmanager
+def drawn_again(numbers: Tensor | None) -> Iterator[None]:
+    """Draw random numbers within as from a state of the generator; as they come if there is none."""
+    if numbers is None:
+        yield
+        return
+    with torch.random.fork_rng(devices=[]):
+        torch.set_rng_state(numbers)
+        yield
