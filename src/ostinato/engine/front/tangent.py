@@ -9,11 +9,13 @@ cell gives the third ones.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from ostinato.engine.front.shell import shell_of
 from ostinato.engine.front.state import State, built, call_cell, leaves
@@ -68,7 +70,8 @@ class Tangent(nn.Module):
                 names.append(step)
                 directions.append(x[:, size:].reshape(-1, *self.features))
             starts = [_renamed(leaf) for leaf in flat[: self.states]]
-            output, new_state = call_cell(cell, step, built(self.shape, iter(starts)))
+            with _Elementary():
+                output, new_state = call_cell(cell, step, built(self.shape, iter(starts)))
             results = [output, *leaves(new_state)]
             tangents = _along(results, [*names, *starts], [*directions, *flat[self.states :]], recording=recording)
         found = [*results[1:], *tangents]
@@ -101,3 +104,62 @@ def _along(
         )
     known = {place: tangent for place, tangent in zip(moving, tangents, strict=True) if tangent is not None}
     return [known[place] if place in known else torch.zeros_like(result) for place, result in enumerate(results)]
+
+
+def _normalised(x: Tensor, axes: Sequence[int], eps: float | None, *, centred: bool) -> Tensor:
+    eps = torch.finfo(x.dtype).eps if eps is None else eps
+    if centred:
+        x = x - x.mean(list(axes), keepdim=True)
+    return x * torch.rsqrt((x * x).mean(list(axes), keepdim=True) + eps)
+
+
+def _layer_norm(
+    x: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, bias: Tensor | None = None,
+    eps: float = 1e-5, cudnn_enable: bool = True,
+) -> Tensor:  # fmt: skip
+    del cudnn_enable
+    x = _normalised(x, range(-len(normalized_shape), 0), eps, centred=True)
+    x = x if weight is None else x * weight
+    return x if bias is None else x + bias
+
+
+def _rms_norm(
+    x: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None
+) -> Tensor:
+    x = _normalised(x, range(-len(normalized_shape), 0), eps, centred=False)
+    return x if weight is None else x * weight
+
+
+def _group_norm(
+    x: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5,
+    cudnn_enabled: bool = True,
+) -> Tensor:  # fmt: skip
+    del cudnn_enabled
+    groups = x.unflatten(1, (num_groups, -1))
+    y = _normalised(groups, range(2, groups.dim()), eps, centred=True).flatten(1, 2)
+    wide = (1, -1, *[1] * (x.dim() - 2))
+    y = y if weight is None else y * weight.reshape(wide)
+    return y if bias is None else y + bias.reshape(wide)
+
+
+_ELEMENTARY: dict[Any, Callable[..., Tensor]] = {
+    functional.layer_norm: _layer_norm,
+    torch.layer_norm: _layer_norm,
+    functional.rms_norm: _rms_norm,
+    torch.rms_norm: _rms_norm,
+    functional.group_norm: _group_norm,
+    torch.group_norm: _group_norm,
+}
+
+
+class _Elementary(TorchFunctionMode):  # type: ignore[no-untyped-call]
+    """Runs normalisations as the arithmetic that they are.
+
+    PyTorch's formula for the second derivative of a normalisation takes the mean and the scale that the forward pass
+    kept for constants: it is right, but what it is differentiated to is not.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ARG002
+        """Run one function."""
+        rule = _ELEMENTARY.get(func)
+        return (rule or func)(*args, **(kwargs or {}))

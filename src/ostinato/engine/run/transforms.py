@@ -44,14 +44,18 @@ def outside_of_transforms() -> Iterator[None]:
     """Run what is no part of the function that is transformed."""
     from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 
-    level = torch.autograd.forward_ad._current_level
+    level, hooks = torch.autograd.forward_ad._current_level, torch._C._autograd
+    refusal = hooks._saved_tensors_hooks_get_disabled_error_message()
     with temporarily_clear_interpreter_stack():
         torch.autograd.forward_ad._current_level = -1
+        hooks._saved_tensors_hooks_enable()
         try:
             with torch.autograd.forward_ad._set_fwd_grad_enabled(False):
                 yield
         finally:
             torch.autograd.forward_ad._current_level = level
+            if refusal is not None:
+                hooks._saved_tensors_hooks_disable(refusal)
 
 
 def scan_transformed(call: ScanCall) -> Sequence[Tensor]:

@@ -188,7 +188,8 @@ class Again:
         widths = (2 * int(torch.Size(signature.features).numel()),) if moved[-1] else signature.features
         sizes = signature.outputs[1:]
         x, *state = (torch.empty((1, *size), dtype=self.dtype, device="meta") for size in (widths, *sizes, *sizes))
-        names = [*signature.parameters, *(f"the direction of {name}" for name in names)]
+        first = len(places)
+        names = [*signature.parameters, *(f"direction {first + index} of {name}" for index, name in enumerate(names))]
         known = replace(signature, parameters=tuple(names))
         shape = (None,) * len(state)
         source = replace(old, cell=cell, places=(*places, *directions), shape=shape, signature=known)
