@@ -171,6 +171,7 @@ class _Walk:
             if dx is not None:
                 first, last = self.scene.bounds(number)
                 dx[first:last] = 0 if part is None else part
+            del graph, part, found  # before the next piece has its own
         return dx, [grad if needs else None for grad, needs in zip(dstate, needed[1:], strict=False)], totals
 
     def _piece(

@@ -20,7 +20,7 @@ from ostinato.engine.backends import executable_for
 from ostinato.engine.backends.calls import ScanCall
 from ostinato.engine.backends.executable import Executable
 from ostinato.engine.forks import making
-from ostinato.engine.front.capture import capture, without_unused
+from ostinato.engine.front.capture import MOST_OPERATIONS, capture, without_unused
 from ostinato.engine.front.convert import convert
 from ostinato.engine.front.scope import Scope
 from ostinato.engine.front.shell import shell_of
@@ -33,6 +33,9 @@ from ostinato.engine.run.batches import is_batched, over_batch
 from ostinato.engine.run.reference import scan_eagerly
 from ostinato.engine.run.transforms import outside_of_transforms, scan_transformed, transformed
 from ostinato.errors import EngineWarning, UsageError
+
+_TIMES = 6
+"""How many times the operations of a cell's trace one of its derivatives may take."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +168,7 @@ class Again:
             training = any(gradients)
             captured = capture(
                 source.cell, x, state, dict(zip(source.signature.parameters, source.places, strict=True)), gradients,
-                backward=training, scope=source.scope, rows=source.signature.rows,
+                backward=training, scope=source.scope, rows=source.signature.rows, most=_TIMES * MOST_OPERATIONS,
             )  # fmt: skip
             plan = make_plan(convert(without_unused(captured)))
             executable = executable_for(self.device)(plan, self.dtype, parallel=False)
