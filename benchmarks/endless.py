@@ -51,9 +51,7 @@ def main() -> None:
         print(json.dumps(measured(arguments.one[0], int(arguments.one[1]), arguments.hidden)))
         return
     lengths = [10**power for power in range(3, 7) if 10**power <= arguments.longest]
-    found = {
-        (way, steps): in_a_process(way, steps, arguments.hidden) for steps in lengths for way in WAYS
-    }
+    found = {(way, steps): in_a_process(way, steps, arguments.hidden) for steps in lengths for way in WAYS}
     write(found, lengths, arguments.hidden)
 
 
@@ -109,13 +107,13 @@ def write(found: dict[tuple[str, int], dict[str, float]], lengths: list[int], hi
     """Write the tables and the plot."""
     rows, norms = [], []
     for way in WAYS:
-        cells = [f"{found[way, steps]['seconds']:.3g} s, {found[way, steps]['bytes'] / 2**20:,.0f} MiB" for steps in lengths]
+        cells = [
+            f"{found[way, steps]['seconds']:.3g} s, {found[way, steps]['bytes'] / 2**20:,.0f} MiB" for steps in lengths
+        ]
         rows.append([way, *cells])
         norms.append([way, *(f"{found[way, steps]['norm']:.6g}" for steps in lengths)])
     head = [f"{steps:,}" for steps in lengths]
-    of_step = [
-        [way, *(f"{found[way, steps]['seconds'] / steps * 1e6:.2f}" for steps in lengths)] for way in WAYS
-    ]
+    of_step = [[way, *(f"{found[way, steps]['seconds'] / steps * 1e6:.2f}" for steps in lengths)] for way in WAYS]
     keep("endless.md", "\n\n".join([
         "# Long sequences: one gradient over all steps",
         f"{datetime.date.today()}, {machine()}; `python3 dev.py bench endless`",

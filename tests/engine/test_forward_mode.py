@@ -65,17 +65,32 @@ WANTED = {
     "reverse over forward": lambda loss: func.grad(
         lambda xs: func.jvp(lambda weights: loss(weights, xs), (WEIGHTS,), (WAYS,))[1]
     )(XS),
-    "reverse over reverse": lambda loss: func.grad(
-        lambda weights: func.grad(loss, 1)(weights, XS).square().sum()
-    )(WEIGHTS),
+    "reverse over reverse": lambda loss: func.grad(lambda weights: func.grad(loss, 1)(weights, XS).square().sum())(
+        WEIGHTS
+    ),
     "Hessian": lambda loss: func.hessian(loss, 1)(WEIGHTS, XS),
     "per sample": lambda loss: func.vmap(func.grad(loss), (None, 0))(WEIGHTS, torch.stack([XS, WAY])),
 }
 
 
-@pytest.mark.parametrize("options", [{}, {"lengths": LENGTHS, "reverse": True}], ids=["plain", "ragged"])
-@pytest.mark.parametrize("name", WANTED)
-def test_derivatives_are_those_of_the_eager_loop(name: str, options: dict) -> None:
+OPTIONS = pytest.mark.parametrize("options", [{}, {"lengths": LENGTHS, "reverse": True}], ids=["plain", "ragged"])
+
+
+@OPTIONS
+@pytest.mark.parametrize("name", ["jvp", "gradient", pytest.param("Hessian", marks=pytest.mark.slow)])
+def test_derivatives(name: str, options: dict) -> None:
+    _assert_derivatives(name, options)
+
+
+@pytest.mark.slow
+@OPTIONS
+@pytest.mark.parametrize("name", [name for name in WANTED if name not in ("jvp", "gradient", "Hessian")])
+def test_more_derivatives(name: str, options: dict) -> None:
+    _assert_derivatives(name, options)
+
+
+def _assert_derivatives(name: str, options: dict) -> None:
+    """Assert that they are those of the eager loop."""
     if options and name in ("Hessian", "per sample"):
         options = {"reverse": True}
     found = WANTED[name](_loss(ostinato.scan, **options))
@@ -94,7 +109,7 @@ def test_the_tangent_has_gradients_for_what_is_not_transformed() -> None:
     torch.testing.assert_close(*found)
 
 
-@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+@pytest.mark.parametrize("kind", ["RNN", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("LSTM", "GRU"))])
 def test_layers_in_the_place_of_torchs(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choice, "pays", lambda *_: True)
     theirs, ours = (getattr(module, kind)(2, 3, num_layers=2).double() for module in (torch.nn, ostinato.nn))

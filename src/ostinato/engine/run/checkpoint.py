@@ -187,9 +187,7 @@ class _Walk:
         found: list[Tensor | None] = [None] * len(inputs)
         if pairs:
             found = list(
-                torch.autograd.grad(
-                    [out for out, _ in pairs], inputs, [grad for _, grad in pairs], allow_unused=True
-                )
+                torch.autograd.grad([out for out, _ in pairs], inputs, [grad for _, grad in pairs], allow_unused=True)
             )
         dx = found.pop(0) if read[0].requires_grad else None
         rest = iter(found[len(starts) :])

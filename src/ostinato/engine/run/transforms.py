@@ -247,6 +247,8 @@ def _pulled(
         return tuple(again.tangents(named, directions))
 
     found, pull = torch.func.vjp(tangents, *(inputs[place] for place in places))
-    grads = [torch.zeros_like(tangent) if grad is None else grad for tangent, grad in zip(found, [dy, *dlast], strict=True)]
+    grads = [
+        torch.zeros_like(tangent) if grad is None else grad for tangent, grad in zip(found, [dy, *dlast], strict=True)
+    ]
     pulled = dict(zip(places, pull(tuple(grads)), strict=True))
     return [*(pulled.get(place) for place in range(len(inputs))), *(found if ends else [])]

@@ -139,9 +139,7 @@ class Again:
         grad = torch.is_grad_enabled()
         # below a transform of functions, tensors do not tell what is wanted of them
         hidden = torch._C._functorch.peek_interpreter_stack() is not None
-        wanted = [
-            grad and (tensor.requires_grad or (hidden and tensor.is_floating_point())) for tensor in (*given, x)
-        ]
+        wanted = [grad and (tensor.requires_grad or (hidden and tensor.is_floating_point())) for tensor in (*given, x)]
         carried = any(wanted) or (grad and any(leaf.requires_grad for leaf in state))
         ready = self._plan(tuple(way is not None for way in (*of_parameters, of_x)), (*wanted, *[carried] * len(state)))
         half = len(call.state)
