@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import RESULTS, keep, machine, table
 
 import ostinato
+from common import RESULTS, keep, machine, table
 from ostinato.engine import Checkpointing
 from ostinato.training import SeriesChunks, backpropagate
 
@@ -117,9 +117,9 @@ def write(found: dict[tuple[str, int], dict[str, float]], lengths: list[int], hi
     keep("endless.md", "\n\n".join([
         "# Long sequences: one gradient over all steps",
         f"{datetime.date.today()}, {machine()}; `python3 dev.py bench endless`",
-        f"A GRU of {hidden} units that reads {FEATURES} numbers a step, one row, float32. All but the last way have the "
-        f"sequence, the outputs and their gradient in memory: {(2 * hidden + FEATURES) * 4} bytes a step. The last reads "
-        "from a file and keeps no outputs.",
+        f"A GRU of {hidden} units that reads {FEATURES} numbers a step, one row, float32. All but the last way have "
+        f"the sequence, the outputs and their gradient in memory: {(2 * hidden + FEATURES) * 4} bytes a step. The last "
+        "reads from a file and keeps no outputs.",
         "\n".join(f"- {way}: {text}" for way, text in WAYS.items()),
         "Seconds of a forward and backward pass, and by how much the process grew for it:",
         table(["way", *head], rows),

@@ -155,7 +155,8 @@ class _Backpropagation:
     def run(self, state: State | None) -> tuple[float, State]:
         """Go over all chunks, and back."""
         last = self._forward(state)
-        total, grads = 0.0, [None] * len(leaves(last))  # type: list[Any]
+        total = 0.0
+        grads: list[Any] = [None] * len(leaves(last))
         start = [] if state is None else [leaf.detach() for leaf in leaves(state)]
         for number, before in back_over(self.pieces, self.shelf, start, self._advanced):
             with drawn_again(self.random[number] if self.random else None):

@@ -135,7 +135,7 @@ def _group_norm(
     cudnn_enabled: bool = True,
 ) -> Tensor:  # fmt: skip
     del cudnn_enabled
-    groups = x.unflatten(1, (num_groups, -1))
+    groups = x.reshape(x.shape[0], num_groups, x.shape[1] // num_groups, *x.shape[2:])
     y = _normalised(groups, range(2, groups.dim()), eps, centred=True).flatten(1, 2)
     wide = (1, -1, *[1] * (x.dim() - 2))
     y = y if weight is None else y * weight.reshape(wide)
@@ -152,14 +152,14 @@ _ELEMENTARY: dict[Any, Callable[..., Tensor]] = {
 }
 
 
-class _Elementary(TorchFunctionMode):  # type: ignore[no-untyped-call]
+class _Elementary(TorchFunctionMode):
     """Runs normalisations as the arithmetic that they are.
 
     PyTorch's formula for the second derivative of a normalisation takes the mean and the scale that the forward pass
     kept for constants: it is right, but what it is differentiated to is not.
     """
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: ARG002
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run one function."""
         rule = _ELEMENTARY.get(func)
         return (rule or func)(*args, **(kwargs or {}))

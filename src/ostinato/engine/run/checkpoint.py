@@ -156,7 +156,7 @@ class _Walk:
         needed: Sequence[bool],
     ) -> tuple[Tensor | None, list[Tensor | None], list[Tensor | None]]:  # fmt: skip
         """Go back over all pieces; returns the gradients of sequences, states and tensors of the cell."""
-        asked = [needs for needs in needed[1 + len(state) :]]
+        asked = list(needed[1 + len(state) :])
         totals: list[Tensor | None] = [None] * len(asked)
         dx = self._allocate(xs.shape, xs) if needed[0] else None
         dstate = list(dlast)

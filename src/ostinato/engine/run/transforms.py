@@ -113,7 +113,7 @@ class _Scan(torch.autograd.Function):
     @staticmethod
     def jvp(ctx: Any, *directions: Any) -> tuple[Any, ...]:
         """Return the tangents."""
-        ends, states = sum(ctx.widths) + 1, ctx.widths[1]
+        ends = sum(ctx.widths) + 1
         call = _as_call(ctx.widths, ctx.options, ctx.saved_tensors)
         found = ctx.again.tangents(call, directions[2 : 2 + ends])
         return (*found, *[None] * ctx.kept)
