@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint as run_again
 
 from ostinato.engine.front.state import State, built, leaves, structure
+from ostinato.engine.run.batches import is_batched
 from ostinato.engine.run.compiled import Request
 from ostinato.engine.run.schedule import Pieces
 from ostinato.engine.run.shelf import Shelf, back_over, drawn_again, mapped
@@ -75,9 +76,9 @@ class _InPieces(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor | None, *dlast: Tensor | None) -> tuple[Tensor | None, ...]:
-        """Go back piece by piece; all at once if the gradients are to be differentiated."""
+        """Go back piece by piece; all at once if the gradients are to be differentiated, or are a batch of them."""
         xs, *tensors = ctx.saved_tensors
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or any(grad is not None and is_batched(grad) for grad in (dy, *dlast)):
             return (None, *_differentiable(ctx.walk.scene, xs, tensors, ctx.states, [dy, *dlast], ctx.needs_input_grad))
         dx, dstate, dtensors = ctx.walk.backward(xs, tensors[: ctx.states], dy, dlast, ctx.needs_input_grad[1:])
         return (None, dx, *dstate, *dtensors)
@@ -235,17 +236,20 @@ def _differentiable(
     scene: Scene, xs: Tensor, tensors: Sequence[Tensor], states: int, grads: Sequence[Tensor | None],
     needed: Sequence[bool],
 ) -> list[Tensor | None]:  # fmt: skip
-    """Return the gradients so that they can be differentiated; everything is kept for that."""
+    """Return the gradients so that they can be differentiated, or for a batch of them; everything is kept for that."""
     # other names: one may have been computed from another, and its gradient goes that way
-    names = [tensor.view_as(tensor) if tensor.requires_grad else tensor for tensor in (xs, *tensors)]
+    with torch.enable_grad():
+        names = [tensor.view_as(tensor) if tensor.requires_grad else tensor for tensor in (xs, *tensors)]
     state = built(structure(scene.request.state), iter(names[1 : 1 + states]))
-    ys, last = scene.run_with(scene.request._replace(xs=names[0], state=state), names[1 + states :])
+    with torch.enable_grad():
+        ys, last = scene.run_with(scene.request._replace(xs=names[0], state=state), names[1 + states :])
     pairs = [(out, grad) for out, grad in zip([ys, *leaves(last)], grads, strict=True) if grad is not None]
     pairs = [(out, grad) for out, grad in pairs if out.requires_grad]
     moving = [name for name, needs in zip(names, needed[1:], strict=True) if needs]
     found = torch.autograd.grad(
-        [out for out, _ in pairs], moving, [grad for _, grad in pairs], create_graph=True, allow_unused=True
-    )
+        [out for out, _ in pairs], moving, [grad for _, grad in pairs], create_graph=torch.is_grad_enabled(),
+        allow_unused=True,
+    )  # fmt: skip
     known = {id(name): grad for name, grad in zip(moving, found, strict=True)}
     return [known.get(id(name)) for name in names]
 

@@ -21,6 +21,7 @@ from ostinato.engine.run.compiled import Ready, Request, find, scan_compiled, su
 from ostinato.engine.run.drawn import Drawn
 from ostinato.engine.run.reference import scan_eagerly
 from ostinato.engine.run.schedule import Checkpoint, Costs, pieces_for
+from ostinato.engine.run.transforms import transformed
 from ostinato.errors import ShapeError, UsageError
 
 Lengths: TypeAlias = "Tensor | Sequence[int] | NDArray[Any]"
@@ -186,8 +187,13 @@ def _in_pieces(
     if request.resets is not None:
         # a marked row returns to where the whole scan started, not to where its piece did
         raise UsageError("checkpoint and resets were given together; leave one of them out")
-    if pieces is None or not torch.is_grad_enabled():
+    if pieces is None or not torch.is_grad_enabled() or transformed():
         return _dispatch(owner, cell, request, seen)
+    if request.xs.device.type != "cpu" and (pieces.disk or pieces.folder is not None):
+        raise UsageError(
+            f"checkpoint keeps values in files and the sequences are on {request.xs.device}; files are for tensors in "
+            "memory: leave folder and disk out"
+        )
     if seen.draws:
         raise UsageError(
             "checkpoint was given for a cell whose weights are drawn at random for each call; leave it out"
