@@ -2,6 +2,7 @@
 
 import tempfile
 import weakref
+from functools import partial
 
 import pytest
 import torch
@@ -190,3 +191,13 @@ def test_a_folder_that_cannot_be_written_is_said(monkeypatch) -> None:
     monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
     with pytest.raises(OutputError, match="name another folder"):
         ostinato.scan(nn.GRUCell(2, 2), torch.randn(3, 1, 2), checkpoint="disk")[0].sum().backward()
+
+
+def test_a_batch_of_gradients_and_transforms_of_functions_of_pieces() -> None:
+    cell, xs = nn.RNNCell(2, 2).double(), torch.randn(5, 1, 2, dtype=torch.double, requires_grad=True)
+    run = partial(ostinato.scan, cell, checkpoint=2)
+    dys = torch.randn(3, 5, 1, 2, dtype=torch.double)
+    (batched,) = torch.autograd.grad(run(xs)[0], xs, dys, is_grads_batched=True)
+    torch.testing.assert_close(batched, torch.stack([torch.autograd.grad(run(xs)[0], xs, dy)[0] for dy in dys]))
+    found = torch.func.grad(lambda xs: run(xs)[0].sum())(xs.detach())
+    torch.testing.assert_close(found, torch.autograd.grad(run(xs)[0].sum(), xs)[0])
