@@ -89,7 +89,9 @@ class Costs:
             return Costs(10 * (of_state + read), of_state)
         numbers = sum(node.size for node in plan.saved) + math.prod(plan.outputs[0])
         numbers += sum(sink.node.size for sink in plan.backward.of("stream"))
-        return Costs(max(1, numbers * xs.element_size() * xs.shape[1]), max(1, of_state))
+        # as much again for memory that is laid out for a while, or kept for the next call: a GRU of 32 units takes
+        # 1,900 bytes a step (benchmarks/endless.py)
+        return Costs(max(1, 2 * numbers * xs.element_size() * xs.shape[1]), max(1, of_state))
 
 
 @dataclass(frozen=True)
