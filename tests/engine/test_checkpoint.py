@@ -26,8 +26,8 @@ def gradients(cell, xs, **options):
 
 
 SETTINGS = [
-    Checkpointing(memory=3_000),
-    Checkpointing(memory=1_500, folder=tempfile.gettempdir()),
+    Checkpointing(memory=9_000),
+    Checkpointing(memory=4_000, folder=tempfile.gettempdir()),
     Checkpointing(steps=6, schedule="disk"),
     Checkpointing(steps=2, schedule="log"),
 ]

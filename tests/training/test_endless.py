@@ -45,7 +45,7 @@ def test_gradients_over_chunks_are_those_of_the_whole(series, kept, filed, tmp_p
         lambda xs, state: ostinato.scan(cell, xs, state), chunks, _loss, start, kept=kept,
         folder=tmp_path if filed else None,
     )  # fmt: skip
-    assert total == pytest.approx(float(loss))
+    assert total == pytest.approx(float(loss.detach()))
     torch.testing.assert_close(end, last.detach())
     torch.testing.assert_close([start.grad, *(weight.grad for weight in cell.parameters())], list(expected))
 
