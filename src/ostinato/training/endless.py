@@ -164,7 +164,7 @@ class _Backpropagation:
             total += loss
         for leaf, grad in zip([] if state is None else leaves(state), grads, strict=False):
             if leaf.requires_grad and grad is not None:
-                leaf.backward(grad)
+                torch.autograd.backward([leaf], [grad])
         return total, last
 
     def _forward(self, state: State | None) -> State:

@@ -246,7 +246,8 @@ def _pulled(
         named = call._replace(parameters=given[:count], x=given[count], state=given[count + 1 :])
         return tuple(again.tangents(named, directions))
 
-    found, pull = torch.func.vjp(tangents, *(inputs[place] for place in places))
+    transposed: tuple[Any, ...] = torch.func.vjp(tangents, *(inputs[place] for place in places))
+    found, pull = transposed
     grads = [
         torch.zeros_like(tangent) if grad is None else grad for tangent, grad in zip(found, [dy, *dlast], strict=True)
     ]

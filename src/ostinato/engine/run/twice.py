@@ -304,7 +304,7 @@ class _Gradients(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         # the cell, and with it the plan, may be gone when the next pass comes
         ctx.again, ctx.executable = again, executable
-        ctx.options = call._replace(parameters=(), x=None, state=(), lengths=None, resets=None)
+        ctx.options = ScanCall((), torch.empty(0), (), None, None, *call[5:])
         ctx.counts = len(call.parameters), len(call.state)
         ctx.save_for_backward(*given, call.lengths, call.resets)
         return tuple(found)
