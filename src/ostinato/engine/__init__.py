@@ -9,8 +9,10 @@ from ostinato.engine.run.compiled import release_memory
 from ostinato.engine.run.explain import Explanation, explain
 from ostinato.engine.run.explain import compile_cell as compile  # noqa: A004 - as `torch.compile`
 from ostinato.engine.run.scan import scan
+from ostinato.engine.run.schedule import Checkpointing
 
 __all__ = [
+    "Checkpointing",
     "Explanation",
     "State",
     "call_cell",

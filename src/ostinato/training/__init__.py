@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from ostinato.training.budget import Expected
     from ostinato.training.checkpoint import remove_checkpoint
     from ostinato.training.config import AVERAGINGS, OPTIMIZERS, SCHEDULES, TrainingConfig, TrainingOptions
+    from ostinato.training.endless import SeriesChunk, SeriesChunks, backpropagate
     from ostinato.training.history import EpochRow, History
     from ostinato.training.listeners import Listener, listening
     from ostinato.training.loop import train
@@ -22,6 +23,7 @@ _HOMES = {
     "budget": ("Expected",),
     "checkpoint": ("checkpoint_path", "remove_checkpoint"),
     "config": ("AVERAGINGS", "OPTIMIZERS", "SCHEDULES", "TrainingConfig", "TrainingOptions"),
+    "endless": ("SeriesChunk", "SeriesChunks", "backpropagate"),
     "history": ("EpochRow", "History"),
     "listeners": ("Listener", "listening"),
     "loop": ("train",),
@@ -41,9 +43,12 @@ __all__ = [
     "History",
     "Listener",
     "Objective",
+    "SeriesChunk",
+    "SeriesChunks",
     "Step",
     "TrainingConfig",
     "TrainingOptions",
+    "backpropagate",
     "checkpoint_path",
     "enough_memory",
     "is_memory_error",

@@ -33,7 +33,7 @@ from ostinato.engine.plan.signature import Signature
 
 # prime, and larger than any feature dimension: no product of feature sizes is a multiple of it
 BATCH = 1000003
-_MOST_OPERATIONS = 5_000
+MOST_OPERATIONS = 5_000
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ def capture(
     rows: Sequence[str] = (),
     locate: bool = False,
     batch: int = BATCH,
+    most: int = MOST_OPERATIONS,
     unchanged: Callable[[], bool] = lambda: True,
 ) -> Captured:
     """Trace one step of a cell. It is copies of the cell that run, on tensors without data; the cell stays untouched.
@@ -71,6 +72,7 @@ def capture(
         rows: the tensors that have the batch first.
         locate: whether the line of the cell is kept for each operation; it costs time.
         batch: how many rows are traced; a plan is made of a trace with `BATCH` rows.
+        most: operations that a trace may take.
         unchanged: tells whether all that the cell reads outside of itself still is as it was.
 
     Raises:
@@ -78,7 +80,7 @@ def capture(
             the cell.
     """
     tracer = _Tracer(cell, tensors, scope or look(cell).scope, torch.utils._pytree.tree_flatten(state)[1])
-    mode = _Mode(batch)
+    mode = _Mode(batch, most)
     fakes = [
         _fake(mode, tensor, (batch, *tensor.shape[1:]) if name in rows else tensor.shape)
         for name, tensor in tensors.items()
@@ -133,6 +135,17 @@ def capture(
     return Captured(graph, signature)
 
 
+def without_unused(captured: Captured) -> Captured:
+    """Return a step without the operations that nothing comes of; what changes a tensor in place stays."""
+    graph = captured.graph.graph
+    for node in reversed(list(graph.nodes)):
+        mutable = getattr(getattr(node.target, "_schema", None), "is_mutable", False)
+        if node.op == "call_function" and not node.users and not mutable:
+            graph.erase_node(node)
+    captured.graph.recompile()
+    return captured
+
+
 def _with_gradients(
     results: Sequence[Tensor], primals: Sequence[Tensor], tangents: Sequence[Tensor], gradients: Sequence[bool]
 ) -> list[Tensor | None]:
@@ -173,16 +186,16 @@ class _Tracer:
 class _Mode(FakeTensorMode):  # type: ignore[no-untyped-call]
     """Tensors without data, for a step of moderate size that does not walk over the rows of its batch."""
 
-    def __init__(self, batch: int) -> None:
+    def __init__(self, batch: int, most: int) -> None:
         super().__init__(allow_non_fake_inputs=False)
-        self._batch, self._operations = batch, 0
+        self._batch, self._most, self._operations = batch, most, 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run one operation on shapes alone."""
         self._operations += 1
         # from within a question such as where a tensor is, PyTorch lets no exception out: the process would end
-        if self._operations > _MOST_OPERATIONS and func.namespace == "aten":
-            raise Unsupported(f"a step of more than {_MOST_OPERATIONS:,} operations")
+        if self._operations > self._most and func.namespace == "aten":
+            raise Unsupported(f"a step of more than {self._most:,} operations")
         if func is torch.ops.aten.unbind.int and self._batch == BATCH:
             axis = args[1] if len(args) > 1 else 0
             if args[0].shape[axis] % BATCH == 0:

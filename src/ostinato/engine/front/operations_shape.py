@@ -215,7 +215,11 @@ def _squeeze(converter: Converter, node: FxNode) -> Value:
 
 @handles("expand")
 def _expand(converter: Converter, node: FxNode) -> Value:
-    row, shape, axis = row_of(converter, node.args[0]), shape_of(node), batch_axis(node)
+    shape, axis = shape_of(node), batch_axis(node)
+    if isinstance(converter.values.get(node.args[0]), Constant):  # the same for every row, as a bias may be
+        same = constant_operand(converter, node.args[0], axis - len(shape))
+        return Row(g.expand(same, without(shape, axis)), axis)
+    row = row_of(converter, node.args[0])
     missing = len(shape) - len(shape_of(node.args[0]))
     if row.axis + missing != axis:
         raise Unsupported(describe(node))

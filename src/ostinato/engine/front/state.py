@@ -42,6 +42,11 @@ def structure(state: Any) -> Any:
     raise UsageError(f"a state must be a tensor or a tuple of tensors, but it is {type(state).__name__}")
 
 
+def built(shape: Any, parts: Iterator[Tensor]) -> State:
+    """Return a state of a structure, its leaves taken one after the other."""
+    return next(parts) if shape is None else tuple(built(part, parts) for part in shape)
+
+
 def check_cell(cell: Any) -> None:
     """Refuse what is no cell.
 

@@ -33,7 +33,8 @@ from ostinato.engine.run.agreement import check_agreement
 from ostinato.engine.run.operator import register
 from ostinato.engine.run.operator import scan as run_scan
 from ostinato.engine.run.quick import scan_quickly
-from ostinato.engine.run.reference import scan_eagerly
+from ostinato.engine.run.transforms import has_rules, outside_of_transforms, over_rows, scan_transformed, transformed
+from ostinato.engine.run.twice import Again, Source
 from ostinato.errors import EngineWarning
 
 _DTYPES = {
@@ -89,7 +90,7 @@ def suits(xs: Tensor, state: State) -> bool:
     """Tell whether a call is one that the engine may try: plain tensors, with nothing else watching each step."""
     if not engine_is_on() or xs.dtype not in _DTYPES.get(xs.device.type, ()) or 0 in xs.shape:
         return False
-    if torch._C._functorch.peek_interpreter_stack() is not None or torch.autograd.forward_ad._current_level >= 0:
+    if not has_rules():
         return False
     if torch._C._is_tracing():  # a trace of `torch.jit` has a step's operations, and none that is Python's
         return False
@@ -137,9 +138,13 @@ def _scan_compiled(
     values = list(seen.tensors.values())
     flat = leaves(state)
     save = torch.is_grad_enabled() and ready.executable.plan.backward is not None
+    if ready.executable.is_random and over_rows():
+        return NotNow("random numbers in a batch of calls")
     seed = int(torch.randint(2**62, ())) if ready.executable.is_random else 0
     results: Sequence[Tensor] | None = None
-    if lengths is None and resets is None and not torch._C._len_torch_dispatch_stack():
+    if transformed():
+        results = scan_transformed(ScanCall(values, xs, flat, lengths, resets, reverse, seed, ready.number))
+    elif lengths is None and resets is None and not torch._C._len_torch_dispatch_stack():
         results = scan_quickly(ready.executable, ready.number, values, xs, flat, reverse=reverse, save=save, seed=seed)
     if results is None:
         results = run_scan(ScanCall(values, xs, flat, lengths, resets, reverse, seed, ready.number), save, apart)
@@ -161,7 +166,12 @@ def _find(owner: nn.Module, cell: nn.Module, xs: Tensor, state: State, seen: Loo
         return Unsupported(seen.refusal)
     flat = leaves(state)
     grad = torch.is_grad_enabled()
-    wanted = [grad and tensor.requires_grad for tensor in (*seen.tensors.values(), xs)]
+    # below a transform of functions, tensors do not tell what is wanted of them
+    hidden = torch._C._functorch.peek_interpreter_stack() is not None
+    wanted = [
+        grad and (tensor.requires_grad or (hidden and tensor.is_floating_point()))
+        for tensor in (*seen.tensors.values(), xs)
+    ]
     # gradients run through the states whoever wants them
     gradients = (*wanted, *[any(wanted) or (grad and any(leaf.requires_grad for leaf in flat))] * len(flat))
     key = (
@@ -170,7 +180,19 @@ def _find(owner: nn.Module, cell: nn.Module, xs: Tensor, state: State, seen: Loo
     )  # fmt: skip
     plans = _plans.get(owner) or _plans.setdefault(owner, {})
     ready = plans.get(key) or plans.get((key, xs.shape[1])) or _batches.get(owner, {}).get((key, xs.shape[1]))
-    return _made(plans, key, _Wanted(owner, cell, xs, state, seen, gradients)) if ready is None else ready
+    if ready is not None:
+        return ready
+    if not transformed():
+        return _made(plans, key, _Wanted(owner, cell, xs, state, seen, gradients))
+    if seen.scope.sizes or seen.opaque:
+        return NotNow("a cell that may compute with the size of its batch, below a transform of functions")
+    with outside_of_transforms():
+        plain, starts = _like(xs), map_state(_like, state)
+        return _made(plans, key, _Wanted(owner, cell, plain, starts, seen, gradients))
+
+
+def _like(tensor: Tensor) -> Tensor:
+    return torch.empty(tensor.shape, dtype=tensor.dtype, device=tensor.device)
 
 
 @dataclass(frozen=True)
@@ -289,10 +311,12 @@ def _make(call: _Wanted) -> Ready | Unsupported:
             snapshot.restore()
         return error if isinstance(error, Unsupported) else Unsupported(f"a step without a plan ({error!r:.200})")
     tensors = call.seen.tensors
-    fakes = {id(tensor): torch.empty_like(tensor, device="meta") for tensor in tensors.values()}
-    blank = shell_of(call.cell, fakes, call.seen.scope.names)
-    reference = _eager_gradients(blank, list(fakes.values()), structure(call.state), call.gradients)
-    return Ready(executable, captured, register(executable, reference))
+    fakes = {id(tensor): torch.empty(tensor.shape, dtype=tensor.dtype, device="meta") for tensor in tensors.values()}
+    source = Source(
+        type(call.owner).__name__, shell_of(call.cell, fakes, call.seen.scope.names), tuple(fakes.values()),
+        structure(call.state), captured.signature, call.seen.scope, executable.is_random,
+    )  # fmt: skip
+    return Ready(executable, captured, register(executable, Again(source, call.xs.dtype, call.xs.device)))
 
 
 def _planned(call: _Wanted) -> tuple[Captured, Plan]:
@@ -322,33 +346,6 @@ def _check_tensors(tensors: dict[str, Tensor], xs: Tensor) -> None:
             raise Unsupported(f"{name}, which is {tensor.layout} or is kept with its sign turned")
         if tensor.is_floating_point() and tensor.dtype is not dtype:
             raise Unsupported(f"{name} is {tensor.dtype} and the sequences are {dtype}")
-
-
-def _eager_gradients(blank: nn.Module, places: Sequence[Tensor], shape: Any, wanted: tuple[bool, ...]) -> Any:
-    """Return a function that computes a scan's gradients eagerly, so that they can be differentiated again.
-
-    `blank` is a copy of the cell on tensors without data, `places`, where each call puts its own.
-    """
-
-    def gradients(call: ScanCall, dy: Tensor | None, dlast: Sequence[Tensor | None]) -> list[Tensor]:
-        parameters, x, state, lengths, resets, reverse, *_ = call
-        bound = shell_of(blank, dict(zip(map(id, places), parameters, strict=True)), None)
-        ys, last = scan_eagerly(bound, x, _built(shape, iter(state)), lengths, reverse, resets)
-        pairs = [(out, grad) for out, grad in zip([ys, *leaves(last)], [dy, *dlast], strict=True) if grad is not None]
-        pairs = [(out, grad) for out, grad in pairs if out.requires_grad]
-        asked = [tensor for tensor, needed in zip([*parameters, x, *state], wanted, strict=True) if needed]
-        inputs = [tensor for tensor in asked if tensor.requires_grad]
-        found = torch.autograd.grad(
-            [out for out, _ in pairs], inputs, [grad for _, grad in pairs], create_graph=True, allow_unused=True
-        )
-        known = {id(tensor): grad for tensor, grad in zip(inputs, found, strict=True) if grad is not None}
-        return [known.get(id(tensor), torch.zeros_like(tensor)) for tensor in asked]
-
-    return gradients
-
-
-def _built(shape: Any, parts: Any) -> State:
-    return next(parts) if shape is None else tuple(_built(part, parts) for part in shape)
 
 
 def _look_at_wrapper(owner: nn.Module, cell: nn.Module) -> Look:

@@ -15,10 +15,11 @@ from torch.utils.flop_counter import register_flop_formula
 from ostinato.engine.backends.calls import ScanCall
 from ostinato.engine.backends.executable import Executable
 from ostinato.engine.run.batches import is_batched, one_by_one, over_batch
+from ostinato.engine.run.twice import Again
 
 _numbers = count()
 _executables: weakref.WeakValueDictionary[int, Executable] = weakref.WeakValueDictionary()
-references: dict[int, Callable[..., list[Tensor]]] = {}
+references: dict[int, Again] = {}
 
 _ARGUMENTS = (
     "Tensor[] parameters, Tensor x, Tensor[] state, Tensor? lengths, Tensor? resets, bool reverse, int seed, int plan"
@@ -31,16 +32,21 @@ _library.define(
 )
 
 
-def register(executable: Executable, reference: Callable[..., list[Tensor]]) -> int:
+def register(executable: Executable, reference: Again) -> int:
     """Return the number by which the operators find an executable as long as it lives.
 
-    `reference` is the eager way to its gradients, for gradients of gradients.
+    `reference` differentiates its gradients.
     """
     number = next(_numbers)
     _executables[number] = executable
     references[number] = reference
     weakref.finalize(executable, references.pop, number, None)
     return number
+
+
+def executable_of(number: int) -> Executable:
+    """Return the executable that was registered under a number."""
+    return _executables[number]
 
 
 def scan(call: ScanCall, save: bool, apart: bool) -> Sequence[Tensor]:
@@ -153,7 +159,7 @@ class _Scan(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-        """Run the plan's backward program; through the eager loop if the gradients are to be differentiated."""
+        """Run the plan's backward program, so that the gradients can be differentiated if they are to be."""
         executable = ctx.executable
         size = len(ctx.unread)
         everything = ctx.saved_tensors  # asked for once: gradient checkpointing gives them once
@@ -166,9 +172,9 @@ class _Scan(torch.autograd.Function):
             # other names of the same tensors: one may have been computed from another, and its gradient goes that way
             (x,) = renamed([call.x])
             named = call._replace(parameters=renamed(call.parameters), x=x, state=renamed(call.state))
-            found = references[call.plan](named, dy, dlast)
+            found = references[call.plan](named, dy, dlast, list(saved))
         else:
-            found = _run_backward(call, list(saved), [dy, *dlast])
+            found = run_backward(call, list(saved), [dy, *dlast])
         spread = iter(found)
         wanted = executable.plan.signature.gradients
         return (None, None, None, *(next(spread) if needed else None for needed in wanted), None, None)
@@ -185,7 +191,7 @@ def joined(
     """Return all tensors of a call: those that autograd has saved, and those that the backward program does not read.
 
     Raises:
-        RuntimeError: one has to be `unchanged`, because the eager loop will read it, and is not; or has not the shape
+        RuntimeError: one has to be `unchanged`, because it will be read again, and is not; or has not the shape
             that it had, which swapping `.data` can do unseen by autograd.
     """
     for kept in unread if unchanged else ():
@@ -209,10 +215,10 @@ def renamed(tensors: Sequence[Tensor]) -> list[Tensor]:
     return [tensor.view_as(tensor) if tensor.requires_grad else tensor for tensor in tensors]
 
 
-def _run_backward(call: ScanCall, saved: list[Tensor], grads: Sequence[Tensor | None]) -> list[Tensor]:
+def run_backward(call: ScanCall, saved: list[Tensor], grads: Sequence[Tensor | None]) -> list[Tensor]:
     """Run the plan's backward program once, or, for a batch of gradients under `vmap`, once for each."""
     if any(grad is not None and is_batched(grad) for grad in grads):
-        return over_batch(partial(_run_backward, call, saved), grads)
+        return over_batch(partial(run_backward, call, saved), grads)
     watched = torch._C._len_torch_dispatch_stack() or torch._C._functorch.peek_interpreter_stack() is not None
     dy, dlast = grads[0], list(grads[1:])
     if not watched:

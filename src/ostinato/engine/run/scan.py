@@ -12,14 +12,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ostinato.engine.front.shell import probe_of
+from ostinato.engine.front.shell import probe_of, shell_of
 from ostinato.engine.front.state import State, call_cell, check_cell, initial_state, leaves, map_state
 from ostinato.engine.front.watch import Look, look_now, watched_by_all_modules
 from ostinato.engine.plan.graph import Unsupported
-from ostinato.engine.run.checkpoint import Checkpoint, piece_length, scan_pieces
-from ostinato.engine.run.compiled import Request, scan_compiled, suits, warn_once
+from ostinato.engine.run.checkpoint import Scene, scan_pieces, scan_pieces_eagerly
+from ostinato.engine.run.compiled import Ready, Request, find, scan_compiled, suits, warn_once
 from ostinato.engine.run.drawn import Drawn
 from ostinato.engine.run.reference import scan_eagerly
+from ostinato.engine.run.schedule import Checkpoint, Costs, pieces_for
+from ostinato.engine.run.transforms import transformed
 from ostinato.errors import ShapeError, UsageError
 
 Lengths: TypeAlias = "Tensor | Sequence[int] | NDArray[Any]"
@@ -84,10 +86,11 @@ def scan(
         resets: boolean `(time, batch)`: before a marked step the row goes back to `state`. It is how several sequences
             are put one after the other in a row.
         return_states: whether the states after every step are returned as well.
-        checkpoint: how many steps are run together and their inner values forgotten until the backward pass, which runs
-            them again: a third more time, and memory for so many steps rather than all (T. Chen et al., "Training deep
-            nets with sublinear memory cost", 2016). `"auto"` for the square root of the steps. The cell's tensors must
-            stay as they are until then.
+        checkpoint: for long sequences: how many steps are run together and their inner values forgotten until the
+            backward pass, which runs them again: about a third more time, and memory for so many steps and a state for
+            each piece. `"auto"` or `"sqrt"` for the square root of the steps, `"log"` for memory that grows with their
+            logarithm, `"disk"` for inner values in a file, or `ostinato.engine.Checkpointing` for a limit in bytes or a
+            folder for what is kept. The cell's tensors must stay as they are until then.
 
     Returns:
         The outputs, `(time, batch, output features)`, and the last state; with `return_states` also all states, each
@@ -96,8 +99,8 @@ def scan(
 
     Raises:
         ShapeError: `xs`, `state`, `lengths` or `resets` have shapes that do not fit.
-        UsageError: the cell is none, or breaks the contract, or its initial state cannot be found; `checkpoint` is no
-            number of steps, or stands with `resets`.
+        UsageError: the cell is none, or breaks the contract, or its initial state cannot be found; `checkpoint` is none
+            of these, stands with `resets`, or its limit is too small.
 
     >>> import torch, ostinato
     >>> cell = torch.nn.GRUCell(3, 5)
@@ -124,11 +127,10 @@ def scan(
     given = xs.resolve_neg() if xs.is_neg() else xs
     request = Request(given, state, lengths, resets, reverse)
     stepped = _WithStates(cell) if return_states else cell
-    length = piece_length(checkpoint, xs.shape[0], resets=resets is not None)
-    if length and torch.is_grad_enabled():
-        ys, last = scan_pieces(partial(_dispatch, cell, stepped, seen=seen), request, length, draws=seen.draws)
-    else:
+    if checkpoint is None:
         ys, last = _dispatch(cell, stepped, request, seen)
+    else:
+        ys, last = _in_pieces(cell, stepped, request, seen, checkpoint)
     if not return_states:
         return (ys.transpose(0, 1) if batch_first else ys), last
     ys, states = _unpacked(cell, ys, xs, state)
@@ -173,6 +175,37 @@ def _dispatch(
             warn_once(owner, done)
             return result
         return done
+
+
+def _in_pieces(
+    owner: nn.Module, cell: nn.Module, request: Request, seen: Look, checkpoint: Checkpoint
+) -> tuple[Tensor, State]:
+    """Run a scan whose inner values are forgotten, or kept elsewhere, until the backward pass."""
+    ready = find(owner, cell, request.xs, request.state) if suits(request.xs, request.state) else None
+    plan = ready.executable.plan if isinstance(ready, Ready) else None
+    pieces = pieces_for(checkpoint, request.xs.shape[0], lambda: Costs.of(plan, request.xs, leaves(request.state)))
+    if request.resets is not None:
+        # a marked row returns to where the whole scan started, not to where its piece did
+        raise UsageError("checkpoint and resets were given together; leave one of them out")
+    if pieces is None or not torch.is_grad_enabled() or transformed():
+        return _dispatch(owner, cell, request, seen)
+    if request.xs.device.type != "cpu" and (pieces.disk or pieces.folder is not None):
+        raise UsageError(
+            f"checkpoint keeps values in files and the sequences are on {request.xs.device}; files are for tensors in "
+            "memory: leave folder and disk out"
+        )
+    if seen.draws:
+        raise UsageError(
+            "checkpoint was given for a cell whose weights are drawn at random for each call; leave it out"
+        )
+    tensors = tuple(tensor for tensor in seen.tensors.values() if tensor.requires_grad)
+
+    def run_with(part: Request, others: Sequence[Tensor]) -> tuple[Tensor, State]:
+        bound = shell_of(cell, {id(old): new for old, new in zip(tensors, others, strict=True)}, None)
+        return _dispatch(bound, bound, part, look_now(bound))
+
+    scene = Scene(partial(_dispatch, owner, cell, seen=seen), run_with, tensors, request, pieces)
+    return scan_pieces(scene) if plan is not None else scan_pieces_eagerly(scene)
 
 
 class _WithStates(nn.Module):
