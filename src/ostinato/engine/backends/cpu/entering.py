@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ostinato.engine.backends.cpu import launch
 from ostinato.engine.backends.cpu.drive import PACK
 from ostinato.engine.backends.cpu.jobs import LINE, NOTHING, Program, Ref, Walk
+from ostinato.engine.backends.cpu.kept import constants_of
 from ostinato.engine.backends.cpu.kernels import Kernel, size_of
 from ostinato.engine.backends.cpu.layout import HEADER, round_up
 from ostinato.engine.plan.graph import Node, Unsupported
-from ostinato.engine.plan.views import contiguous, locate
+from ostinato.engine.plan.views import locate
 
 if TYPE_CHECKING:
     from ostinato.engine.backends.cpu.executable import Parts
@@ -144,11 +145,11 @@ class Entry(NamedTuple):
 
     def _constant(self, index: int, *, in_order: bool) -> tuple[Ref, Sequence[int]]:
         """Return where a constant lies, in the memory of a parameter, and its strides."""
-        executable = self.walk.executable
-        assert executable._simple_constants is not None
-        source, turned = executable._simple_constants[index]
-        if turned and in_order:
-            raise Unsupported("a transposed matrix that is read in order")
-        strides = contiguous(executable.plan.signature.sizes[source])
-        place = self.program.ref(("parameter", self.walk.first + source))
-        return place, tuple(reversed(strides)) if turned else strides
+        walk = self.walk
+        if walk.first not in self.program.constants:
+            self.program.constants[walk.first] = constants_of(walk.executable)
+        found = self.program.constants[walk.first][index]
+        if in_order and not found.in_order:
+            raise Unsupported("a matrix that lies otherwise than it is read")
+        offset = found.offset * size_of(walk.executable._name)
+        return self.program.ref(("parameter", walk.first + found.parameter), offset), found.strides

@@ -74,6 +74,8 @@ class Program:
         self._teams: list[int] = []
         self.packed: dict[tuple[int, int], dict[int, Ref]] = {}
         """By the first parameter and the kernel's `id`, where the weights of its products lie."""
+        self.constants: dict[int, Any] = {}
+        """By the first parameter of a walk, where the constants of its plan lie."""
         self._idle: list[tuple[Any, int, Any, int]] = []
         """Copies that no call uses now: words, their address, bases, their address."""
 

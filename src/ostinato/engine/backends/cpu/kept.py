@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
@@ -12,8 +12,10 @@ from ostinato.engine.backends.cpu import launch
 from ostinato.engine.backends.cpu.jobs import LINE, Ref, Shape, Walk
 from ostinato.engine.backends.cpu.kernels import size_of
 from ostinato.engine.backends.cpu.layout import round_up
+from ostinato.engine.plan.formulas import Formulas, run_graph
 from ostinato.engine.plan.graph import Unsupported
 from ostinato.engine.plan.plan import Factor
+from ostinato.engine.plan.views import contiguous
 
 if TYPE_CHECKING:
     from ostinato.engine.backends.cpu.executable import CpuExecutable
@@ -29,12 +31,51 @@ def check(executable: CpuExecutable, shape: Shape) -> None:
         Unsupported: that is so.
     """
     plan = executable.plan
-    if executable.half or executable.parallel or plan.signature.rows or executable._simple_constants is None:
-        raise Unsupported("a plan whose constants are computed, or that has rows, halves or pieces")
+    if executable.half or executable.parallel:
+        raise Unsupported("a plan of halves or in pieces")
     if any(kind != executable._name for kind in plan.signature.types):
         raise Unsupported("parameters of another type")
     if shape.threads > 1 and not launch.teams():
         raise Unsupported("threads that are Python's")
+
+
+class Constant(NamedTuple):
+    """A constant of a plan: where in the memory of which parameter, in numbers."""
+
+    parameter: int
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    @property
+    def in_order(self) -> bool:
+        """Tell whether its numbers lie one after the other."""
+        return self.strides == tuple(contiguous(self.shape))
+
+
+def constants_of(executable: CpuExecutable) -> list[Constant]:
+    """Return where the constants of a plan lie: views of parameters, found on tensors without data.
+
+    Raises:
+        Unsupported: one is computed.
+    """
+    plan = executable.plan
+    parameters = [torch.empty(size, device="meta", dtype=executable.dtype) for size in plan.signature.sizes]
+    numbers = {tensor.untyped_storage()._cdata: index for index, tensor in enumerate(parameters)}
+    found = []
+    for value in run_graph(plan.constants, parameters):
+        number = None if value is None else numbers.get(value.untyped_storage()._cdata)
+        if value is None or number is None or value.dtype is not executable.dtype:
+            raise Unsupported("a plan whose constants are computed")
+        found.append(Constant(number, value.storage_offset(), tuple(value.shape), value.stride()))
+    return found
+
+
+def rows_of_sequences(walk: Walk) -> list[tuple[int, int]]:
+    """Return the parameters that have a row for each sequence: the number of each, and how many numbers a row has."""
+    signature = walk.executable.plan.signature
+    found = [signature.parameters.index(name) for name in signature.rows]
+    return [(walk.first + index, math.prod(signature.sizes[index])) for index in found]
 
 
 def width_of(layer: Sequence[Walk]) -> int:
@@ -94,37 +135,86 @@ def _places(walk: Walk, shape: Shape) -> tuple[int, list[int]]:
     return total, [place if place is not None else 0 for place in places]
 
 
-def gradients_of(executable: CpuExecutable) -> list[tuple[int, int]]:
-    """Return for each parameter whose gradient is wanted the number of the sum that it is.
+class Sum(NamedTuple):
+    """A sum over rows and steps that is a gradient, or a part of one; counts are of numbers."""
+
+    parameter: int
+    number: int
+    """Of the contraction."""
+    offset: int
+    """Where it starts in the gradient."""
+    stride: int
+    """How far its rows lie apart there."""
+
+
+def gradients_of(executable: CpuExecutable) -> list[list[Sum]]:
+    """Return for each parameter whose gradient is wanted the sums that it is made of.
 
     Raises:
-        Unsupported: a gradient is computed from sums.
+        Unsupported: a gradient is computed from sums otherwise than by putting them side by side.
     """
     plan, formulas = executable.plan, executable.plan.weights
     assert formulas is not None
-    count = len(plan.signature.parameters)
-    first = formulas.given + len(formulas.tensors)
     found = []
     for index, (number, wanted) in enumerate(zip(formulas.wanted, plan.signature.gradients, strict=False)):
         if not wanted:
             continue
-        while number is not None and number >= first:
-            operation = formulas.operations[number - first]
-            if operation.target not in (torch.ops.aten.view.default, torch.ops.aten.reshape.default):
-                raise Unsupported("a gradient that is computed")
-            number = operation.arguments[0].index
-        if number is None or not count <= number < formulas.given:
-            raise Unsupported("a gradient that is no sum")
-        if math.prod(plan.contractions[number - count].shape) != math.prod(plan.signature.sizes[index]):
+        if plan.signature.parameters[index] in plan.signature.rows:
+            raise Unsupported("a gradient with a row for each sequence")
+        parts = _side_by_side(executable, number)
+        sizes = [math.prod(plan.contractions[number].shape) for number, _, _ in parts]
+        if sum(sizes) != math.prod(plan.signature.sizes[index]):
             raise Unsupported("a gradient that is spread")
-        found.append((index, number - count))
+        found.append([Sum(index, *part) for part in parts])
     return found
 
 
-def reads_sequences(executable: CpuExecutable, gradients: Sequence[tuple[int, int]]) -> bool:
+def _side_by_side(executable: CpuExecutable, number: int | None) -> list[tuple[int, int, int]]:
+    """Return the sums that a value of the formulas is: number, offset, and how far rows lie apart."""
+    plan, formulas = executable.plan, executable.plan.weights
+    assert formulas is not None
+    count = len(plan.signature.parameters)
+    number, operation = _behind_views(formulas, number)
+    if operation is None:
+        if number is None or not count <= number < formulas.given:
+            raise Unsupported("a gradient that is no sum")
+        return [(number - count, 0, _matrix(plan.contractions[number - count].shape)[1])]
+    if operation.target is not torch.ops.aten.cat.default:
+        raise Unsupported(f"a gradient that is computed ({operation.target})")
+    numbers = [_behind_views(formulas, value.index) for value in operation.arguments[0]]
+    if any(part is not None or at is None or not count <= at < formulas.given for at, part in numbers):
+        raise Unsupported("a gradient of parts that are computed")
+    parts = [at - count for at, _ in numbers if at is not None]
+    shapes = [_matrix(plan.contractions[part].shape) for part in parts]
+    axis = operation.arguments[1] if len(operation.arguments) > 1 else 0
+    flat = len(plan.contractions[parts[0]].shape) == 1
+    if not flat and axis in (1, -1):
+        width = sum(cols for _, cols in shapes)
+        return [(part, sum(cols for _, cols in shapes[:at]), width) for at, part in enumerate(parts)]
+    sizes = [rows * cols for rows, cols in shapes]
+    return [(part, sum(sizes[:at]), shapes[at][1]) for at, part in enumerate(parts)]
+
+
+def _behind_views(formulas: Formulas, number: int | None) -> tuple[int | None, Any]:
+    """Return a value of the formulas behind views of it, and the operation that gives it, if one does."""
+    first = formulas.given + len(formulas.tensors)
+    while number is not None and number >= first:
+        operation = formulas.operations[number - first]
+        if operation.target not in (torch.ops.aten.view.default, torch.ops.aten.reshape.default):
+            return number, operation
+        number = operation.arguments[0].index
+    return number, None
+
+
+def _matrix(shape: Sequence[int]) -> tuple[int, int]:
+    """Return a shape as rows of numbers."""
+    return (math.prod(shape[:-1]), shape[-1]) if shape else (1, 1)
+
+
+def reads_sequences(executable: CpuExecutable, gradients: Sequence[Sequence[Sum]]) -> bool:
     """Tell whether a gradient is a sum over the sequences themselves."""
-    sums = [executable.plan.contractions[number].factors for _, number in gradients]
-    return any(factor.kind == "x" for factors in sums if factors is not None for factor in factors)
+    factors = [executable.plan.contractions[part.number].factors for parts in gradients for part in parts]
+    return any(factor.kind == "x" for pair in factors if pair is not None for factor in pair)
 
 
 def factor_of(executable: CpuExecutable, factor: Factor, source: Ref, size: int) -> tuple[Ref, int, int]:

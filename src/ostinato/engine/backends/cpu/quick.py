@@ -20,11 +20,13 @@ from ostinato.engine.backends.cpu.entering import Entry, Places
 from ostinato.engine.backends.cpu.jobs import NOTHING, Program, Ref, Shape, Walk
 from ostinato.engine.backends.cpu.kept import (
     Layers,
+    Sum,
     check,
     factor_of,
     gradients_of,
     kept_of,
     reads_sequences,
+    rows_of_sequences,
     width_of,
 )
 from ostinato.engine.backends.cpu.kernels import Kernel, size_of
@@ -95,10 +97,16 @@ class _Pass:
         shape = self.shape
         parts = None if shape.ragged else walk.executable.parts_of(kernel, shape.steps, shape.batch)
         if parts is not None:
-            if ways > 1:
-                raise Unsupported("outputs that lie beside others, of which rows are read one after the other")
+            if ways > 1 or walk.executable.plan.signature.rows:
+                raise Unsupported("outputs beside others, or rows for sequences, that are read one after the other")
             self.dense = True
         return parts
+
+    def sequences(self, walk: Walk, x: View) -> dict[Any, View]:
+        """Return the views of what is read at each step: x, and tensors with one row for each sequence."""
+        rows = enumerate(rows_of_sequences(walk), 1)
+        spread = {("x", place): (self.program.ref(("parameter", index)), 0, width) for place, (index, width) in rows}
+        return {("x", 0): x, **spread}
 
     def carries(self, number: int, start: str, end: str) -> list[tuple[int | Ref, int | Ref]]:
         """Return where the states of a walk start, and where their ends go."""
@@ -172,7 +180,7 @@ class Forward(_Pass):
         if self.save:
             starts = self.kept.streams[number]
             streams = {("out", index + 1): program.ref("chunk", self.size * start) for index, start in enumerate(starts)}
-        views = {("x", 0): source, ("out", 0): goal}
+        views = {**self.sequences(walk, source), ("out", 0): goal}
         places = Places(views, streams, self.carries(number, "start", "last"), {}, program.ref("seed"))
         Entry(program, walk, walk.reverse).whole(kernel, self.parts(walk, kernel, ways), places)
 
@@ -243,7 +251,9 @@ class Backward(_Pass):
         for number in range(self.walks[-1].parameters.stop):
             program.base(("parameter", number))
         sums = [gradients_of(walk.executable) for walk in self.walks]
-        self.gradients = [walk.first + index for walk, of in zip(self.walks, sums, strict=True) for index, _ in of]
+        self.gradients = [
+            walk.first + parts[0].parameter for walk, of in zip(self.walks, sums, strict=True) for parts in of
+        ]
         """Numbers of the parameters whose gradients are wanted."""
         for number in self.gradients:
             program.base(("gradient", number))
@@ -254,7 +264,7 @@ class Backward(_Pass):
         self._dx = None if self.dx is None else Blank(self.dx, self.dtype)
         self._no_ends = (self.zero, self._unwanted) * len(self.states)
 
-    def _enter_layers(self, sums: Sequence[Sequence[tuple[int, int]]]) -> None:
+    def _enter_layers(self, sums: Sequence[Sequence[Sequence[Sum]]]) -> None:
         """Enter the layers, the last one first."""
         program, number = self.program, len(self.walks)
         dy = program.ref("dy")
@@ -279,7 +289,7 @@ class Backward(_Pass):
             self.cut((program.ref("dx"), self.shape.batch * width, width), width)
 
     def _walk(
-        self, number: int, walk: Walk, place: int, given: _Cotangents, sums: Sequence[tuple[int, int]]
+        self, number: int, walk: Walk, place: int, given: _Cotangents, sums: Sequence[Sequence[Sum]]
     ) -> None:
         program, executable = self.program, walk.executable
         plan, kernel, program_of = executable.plan, executable.backward_kernel, executable.plan.backward
@@ -307,7 +317,7 @@ class Backward(_Pass):
         }
         for at, width in totals.values():  # from zero
             program.job(CLEAR, at, batch * width)
-        views = {("x", 0): x, ("dy", 0): given.dy, ("out", 0): (given.dx, batch * features, features)}
+        views = {**self.sequences(walk, x), ("dy", 0): given.dy, ("out", 0): (given.dx, batch * features, features)}
         places = Places(
             views, streams, self.carries(number, "dlast", "dstate"), {index: at for index, (at, _) in totals.items()},
             program.ref("seed"),
@@ -316,7 +326,7 @@ class Backward(_Pass):
         sources = {"x": {0: self._in_order(x, features, executable, sums)}, "saved": saved, "stream": made}
         self._sums(walk, sums, sources, totals)
 
-    def _in_order(self, x: View, width: int, executable: Any, sums: Sequence[tuple[int, int]]) -> Ref:
+    def _in_order(self, x: View, width: int, executable: Any, sums: Sequence[Sequence[Sum]]) -> Ref:
         """Return where the sequences lie in the order of streams: all real steps of a row, then those of the next."""
         if not self.shape.ragged or not reads_sequences(executable, sums):
             return x[0]
@@ -324,13 +334,14 @@ class Backward(_Pass):
         self.program.job(GATHER, self.table(), *x, width, room)
         return room
 
-    def _sums(self, walk: Walk, sums: Sequence[tuple[int, int]], sources: Any, totals: Any) -> None:
+    def _sums(self, walk: Walk, sums: Sequence[Sequence[Sum]], sources: Any, totals: Any) -> None:
         """Add the sums over rows and steps, each straight into a gradient."""
         program, executable, size = self.program, walk.executable, self.size
         most = self.shape.steps * self.shape.batch
         total: int | Ref = program.ref("total") if self.shape.ragged else most
-        for index, number in sums:
-            contraction, goal = executable.plan.contractions[number], program.ref(("gradient", walk.first + index))
+        for part in (part for parts in sums for part in parts):
+            contraction = executable.plan.contractions[part.number]
+            goal = program.ref(("gradient", walk.first + part.parameter), part.offset * size)
             if contraction.factors is None:
                 place, width = totals[contraction.total]
                 program.job(SUM, place, self.shape.batch, width, goal)
@@ -341,7 +352,9 @@ class Backward(_Pass):
             )
             count = min(self.shape.threads, n) if most * n * m > launch.SMALL else 1
             share = -(-n // count)
-            block: list[int | Ref] = [Ref(NOTHING), count, total, n, m, a, a_stride, b, b_stride, goal, m, share]
+            block: list[int | Ref] = [
+                Ref(NOTHING), count, total, n, m, a, a_stride, b, b_stride, goal, part.stride, share,
+            ]  # fmt: skip
             known = executable._products
             program.enter(known.contract, known.contract_address, block, count)
 
