@@ -65,9 +65,7 @@ class Executable(Backend, ABC):
         del parameters, x, state
         raise Unsupported(f"single steps on a device of the kind {self.target.kind}")
 
-    def quick_forward(
-        self, steps: int, batch: int, reverse: bool, *, save: bool, ragged: bool = False
-    ) -> Any:
+    def quick_forward(self, steps: int, batch: int, reverse: bool, *, save: bool, ragged: bool = False) -> Any:
         """Return what runs calls of one shape, without resets, with little around it; none if it has none.
 
         Args:
@@ -79,9 +77,7 @@ class Executable(Backend, ABC):
         """
         del steps, batch, reverse, save, ragged
 
-    def quick_backward(
-        self, steps: int, batch: int, reverse: bool, *, ragged: bool = False
-    ) -> Any:
+    def quick_backward(self, steps: int, batch: int, reverse: bool, *, ragged: bool = False) -> Any:
         """Return the same for the backward pass."""
         del steps, batch, reverse, ragged
 

@@ -148,7 +148,9 @@ def scan_quickly(
     return run_calls(calls, x, parameters, starts, seed, ragged)
 
 
-def calls_of(layers: Sequence[Sequence[Walk]], steps: int, batch: int, *, save: bool) -> Calls | None:
+def calls_of(
+    layers: Sequence[Sequence[Walk]], steps: int, batch: int, *, save: bool, ragged: bool = False
+) -> Calls | None:
     """Return what calls of several layers need, states being `(walks, batch, ...)`; none if they do not go together.
 
     Args:
@@ -156,9 +158,10 @@ def calls_of(layers: Sequence[Sequence[Walk]], steps: int, batch: int, *, save: 
         steps: of the sequences.
         batch: rows.
         save: whether gradients may be asked for.
+        ragged: whether rows have lengths.
     """
     plans = [[(walk.executable, walk.reverse) for walk in layer] for layer in layers]
-    found = layers[0][0].executable.quick_layers(plans, steps, batch, save=save)
+    found = layers[0][0].executable.quick_layers(plans, steps, batch, save=save, ragged=ragged)
     return None if found is None else Calls(layers, *found, stacked=True)
 
 

@@ -13,7 +13,9 @@ except ImportError:  # pragma: no cover - a PyTorch that has moved it
     _Guards: Any = None  # type: ignore[no-redef]
 
 
-def checker(tensors: Sequence[Tensor], before: Sequence[Tensor], after: Sequence[Tensor]) -> Callable[..., bool]:
+def checker(
+    tensors: Sequence[Tensor], before: Sequence[Tensor], after: Sequence[Tensor], *, free: bool = False
+) -> Callable[..., bool]:
     """Return a function of as many tensors, true only if all are as these: a guard of `torch.compile`, in C++.
 
     It compares classes, types, devices, shapes, whether gradients are wanted, and what PyTorch's dispatcher would do
@@ -23,11 +25,14 @@ def checker(tensors: Sequence[Tensor], before: Sequence[Tensor], after: Sequence
         tensors: whose strides are compared too.
         before: others, which come before them in a call.
         after: others, which come after them.
+        free: whether those before may have any sizes.
     """
     if _Guards is None:
         return lambda *_: False
     every = [*before, *tensors, *after]
-    sizes = [list(tensor.shape) for tensor in every]
+    sizes: list[Any] = [list(tensor.shape) for tensor in every]
+    if free:
+        sizes[: len(before)] = [[None] * tensor.dim() for tensor in before]
     strides: list[Any] = [
         *([None] * tensor.dim() for tensor in before),
         *(list(tensor.stride()) for tensor in tensors),

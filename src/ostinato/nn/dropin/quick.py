@@ -17,13 +17,15 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.nn import functional
+from torch.nn.utils.rnn import PackedSequence
 
 from ostinato.engine.plan.linear import is_wanted
 from ostinato.engine.run.compiled import Ready, engine_is_on, find
-from ostinato.engine.run.quick import Calls, calls_of, run_calls
+from ostinato.engine.run.quick import Calls, Ragged, calls_of, run_calls
 from ostinato.engine.run.quick import Walk as Direction
 from ostinato.engine.run.unchanged import checker
 from ostinato.nn.dropin import choice
+from ostinato.nn.dropin.sequences import Batch, open_batch
 from ostinato.nn.dropin.steps import Walk
 
 _SETTINGS = (
@@ -99,27 +101,69 @@ class Known:
         if not self.still_has(kept):
             return None
         starts: Any = () if hx is None else hx if self.parts > 1 else (hx,)
-        if type(given) not in _PLAIN or (hx is not None and not _is_state(starts, self.parts)):
+        if hx is not None and not _is_state(starts, self.parts):
             return None
+        if type(given) is PackedSequence:
+            return self._run_packed(layer, given, starts)
+        if type(given) not in _PLAIN:
+            return None
+        found = self._looked_up(layer, given, starts, given.shape, None)
+        if found is None:
+            return None
+        if not found.steps:
+            return LEFT_TO_TORCH
+        return self._walk(layer, found, given, starts)
+
+    def _looked_up(
+        self, layer: nn.RNNBase, given: Tensor, starts: Sequence[Tensor], shape: Any, extent: tuple[int, int] | None
+    ) -> _Arranged | None:
+        """Return what calls of a shape need, arranged now if they never were or if a tensor is not as it was."""
         if self.judge is not choice.pays:
             self.judge = choice.pays
             self.arranged.clear()
         grad = torch.is_grad_enabled()
         key = (
-            given.shape, given.requires_grad, len(starts), grad, is_wanted(), torch.get_num_threads(),
+            shape, given.requires_grad, len(starts), grad, is_wanted(), torch.get_num_threads(),
             torch._C._get_mkldnn_enabled(),
         )  # fmt: skip
         found = self.arranged.get(key)
         if found is None or not found.check(given, *self.parameters, *starts):
-            found = self._arrange(layer, given, starts, grad)
-            if found is None:
-                return None
-            if len(self.arranged) >= _MOST_SHAPES:
-                self.arranged.clear()
-            self.arranged[key] = found
-        if not found.steps:
+            found = self._arrange(layer, given, starts, grad, extent)
+            if found is not None:
+                if len(self.arranged) >= _MOST_SHAPES:
+                    self.arranged.clear()
+                self.arranged[key] = found
+        return found
+
+    def _run_packed(self, layer: nn.RNNBase, given: PackedSequence, starts: Sequence[Tensor]) -> Any:
+        data, sizes = given.data, given.batch_sizes
+        steps, batch = len(sizes), int(sizes[0])
+        if type(data) not in _PLAIN or data.dim() != 2 or batch == 1 or len(data) == steps * batch:
+            return None
+        if not choice.pays(layer, data.dtype, steps, len(data) / steps, True):
             return LEFT_TO_TORCH
-        return self._walk(layer, found, given, starts)
+        found = self._looked_up(layer, data, starts, (steps, batch, "packed"), (steps, batch))
+        if found is None:
+            return None
+        opened = open_batch(given, False)
+        lengths = opened.lengths
+        assert lengths is not None
+        rows = self.plans_rows(lengths, steps)
+        if rows is None:
+            return None
+        ragged = Ragged(lengths, rows)
+        xs, begin = opened.xs, [opened.start(start).contiguous() for start in starts]
+        if len(found.steps) == 1:
+            ys, *state = run_calls(found.steps[0], xs, found.picks[0](self.parameters), begin, ragged=ragged)
+        else:
+            ys, state = self._one_by_one(layer, found, xs, begin, ragged, opened)
+        parts = [opened.last(part) for part in state]
+        return opened.outputs(ys), (parts[0] if self.parts == 1 else tuple(parts))
+
+    def plans_rows(self, lengths: Tensor, steps: int) -> Any:
+        """Return lengths as the plans read them; none if they cannot."""
+        plans = next(iter(self.plans.values()))
+        return plans[0].ready.executable.quick_rows(lengths, steps)
 
     def still_has(self, kept: dict[str, Any]) -> bool:
         """Tell whether the parameters of a layer, given its attributes, are those that were known."""
@@ -172,19 +216,19 @@ class Known:
         return (xs.requires_grad, state, *[parameter.requires_grad for parameter in self.parameters], is_wanted())
 
     def _arrange(
-        self, layer: nn.RNNBase, given: Tensor, starts: Sequence[Tensor], grad: bool
+        self, layer: nn.RNNBase, given: Tensor, starts: Sequence[Tensor], grad: bool, extent: tuple[int, int] | None
     ) -> _Arranged | None:
-        """Look up a call's plans, if it fits the layer and they are known."""
+        """Look up a call's plans, if it fits the layer and they are known; packed rows have an `extent`."""
         if not self.readable() or not self._reads(given):
             return None
-        batched = given.dim() == 3
-        batch, steps = (1, given.shape[0]) if not batched else given.shape[1::-1]
-        if batched and layer.batch_first:
+        ragged, batched = extent is not None, extent is not None or given.dim() == 3
+        steps, batch = extent or (given.shape[:2] if batched else (given.shape[0], 1))
+        if batched and layer.batch_first and not ragged:
             batch, steps = steps, batch
         if not self._fits(layer, starts, batch, batched):
             return None
-        check = checker(self.parameters, [given], starts)
-        if not choice.pays(layer, given.dtype, steps, batch, False):
+        check = checker(self.parameters, [given], starts, free=ragged)
+        if not ragged and not choice.pays(layer, given.dtype, steps, batch, False):
             return _Arranged(check, (), ())
         plans = self.plans.get(self._wishes(grad, given, starts))
         if plans is None:
@@ -195,11 +239,12 @@ class Known:
         layers = [walks[place : place + self.ways] for place in range(0, len(walks), self.ways)]
         save = grad and any(walk.executable.plan.backward is not None for walk in walks)
         dropped = layer.training and layer.dropout and len(layers) > 1
-        whole = None if dropped else calls_of(layers, steps, batch, save=save)
+        whole = None if dropped else calls_of(layers, steps, batch, save=save, ragged=ragged)
         if whole is not None:
             return _Arranged(check, [whole], [itemgetter(*[index for plan in plans for index in plan.order])])
         each = [
-            calls_of([[walk]], steps, batch, save=grad and walk.executable.plan.backward is not None) for walk in walks
+            calls_of([[walk]], steps, batch, save=grad and walk.executable.plan.backward is not None, ragged=ragged)
+            for walk in walks
         ]
         return _Arranged(check, each, [itemgetter(*plan.order) for plan in plans]) if all(each) else None  # type: ignore[arg-type]
 
@@ -239,7 +284,7 @@ class Known:
         if len(found.steps) == 1:
             ys, *state = run_calls(found.steps[0], xs, found.picks[0](self.parameters), starts)
         else:
-            ys, state = self._one_by_one(layer, found, xs, starts)
+            ys, state = self._one_by_one(layer, found, xs, starts, None, None)
         if not batched:
             ys, state = ys.squeeze(1), [part.squeeze(1) for part in state]
         elif turned:
@@ -247,8 +292,9 @@ class Known:
         return ys, (state[0] if self.parts == 1 else tuple(state))
 
     def _one_by_one(
-        self, layer: nn.RNNBase, found: _Arranged, xs: Tensor, starts: Sequence[Tensor]
-    ) -> tuple[Tensor, list[Tensor]]:
+        self, layer: nn.RNNBase, found: _Arranged, xs: Tensor, starts: Sequence[Tensor], ragged: Ragged | None,
+        opened: Batch | None,
+    ) -> tuple[Tensor, list[Tensor]]:  # fmt: skip
         """Run a call walk by walk: outputs between layers are dropped, or the walks do not go together."""
         lasts: list[Sequence[Tensor]] = []
         outputs: list[Tensor] = []
@@ -256,9 +302,10 @@ class Known:
             if place and not place % self.ways:
                 xs, outputs = torch.cat(outputs, -1), []
                 if layer.training and layer.dropout:
-                    xs = functional.dropout(xs, layer.dropout)
+                    drop = functional.dropout if opened is None else opened.dropout
+                    xs = drop(xs, layer.dropout)
             begin = [start[place : place + 1] for start in starts]
-            y, *last = run_calls(calls, xs, pick(self.parameters), begin)
+            y, *last = run_calls(calls, xs, pick(self.parameters), begin, ragged=ragged)
             outputs.append(y)
             lasts.append(last)
         return torch.cat(outputs, -1), [torch.cat(parts) for parts in zip(*lasts, strict=True)]

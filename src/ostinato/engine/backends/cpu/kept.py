@@ -62,8 +62,12 @@ def constants_of(executable: CpuExecutable) -> list[Constant]:
     plan = executable.plan
     parameters = [torch.empty(size, device="meta", dtype=executable.dtype) for size in plan.signature.sizes]
     numbers = {tensor.untyped_storage()._cdata: index for index, tensor in enumerate(parameters)}
+    try:
+        values = run_graph(plan.constants, parameters)
+    except (RuntimeError, TypeError, ValueError) as error:  # it computes with numbers, which these do not have
+        raise Unsupported("a plan whose constants are computed") from error
     found = []
-    for value in run_graph(plan.constants, parameters):
+    for value in values:
         number = None if value is None else numbers.get(value.untyped_storage()._cdata)
         if value is None or number is None or value.dtype is not executable.dtype:
             raise Unsupported("a plan whose constants are computed")

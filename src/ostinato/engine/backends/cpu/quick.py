@@ -179,7 +179,9 @@ class Forward(_Pass):
         streams: dict[Any, Ref] = {}
         if self.save:
             starts = self.kept.streams[number]
-            streams = {("out", index + 1): program.ref("chunk", self.size * start) for index, start in enumerate(starts)}
+            streams = {
+                ("out", index + 1): program.ref("chunk", self.size * start) for index, start in enumerate(starts)
+            }
         views = {**self.sequences(walk, source), ("out", 0): goal}
         places = Places(views, streams, self.carries(number, "start", "last"), {}, program.ref("seed"))
         Entry(program, walk, walk.reverse).whole(kernel, self.parts(walk, kernel, ways), places)
@@ -288,9 +290,7 @@ class Backward(_Pass):
             width = math.prod(self.features)
             self.cut((program.ref("dx"), self.shape.batch * width, width), width)
 
-    def _walk(
-        self, number: int, walk: Walk, place: int, given: _Cotangents, sums: Sequence[Sequence[Sum]]
-    ) -> None:
+    def _walk(self, number: int, walk: Walk, place: int, given: _Cotangents, sums: Sequence[Sequence[Sum]]) -> None:
         program, executable = self.program, walk.executable
         plan, kernel, program_of = executable.plan, executable.backward_kernel, executable.plan.backward
         assert program_of is not None
