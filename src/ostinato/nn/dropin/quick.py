@@ -30,7 +30,6 @@ from ostinato.nn.dropin.steps import Walk
 
 _SETTINGS = (
     "mode", "input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout", "bidirectional", "proj_size",
-    "training",
 )  # fmt: skip
 _settings = itemgetter(*_SETTINGS)
 _PLAIN = (Tensor, nn.Parameter)
@@ -123,7 +122,7 @@ class Known:
             self.arranged.clear()
         grad = torch.is_grad_enabled()
         key = (
-            shape, given.requires_grad, len(starts), grad, is_wanted(), torch.get_num_threads(),
+            shape, given.requires_grad, len(starts), grad, layer.training, is_wanted(), torch.get_num_threads(),
             torch._C._get_mkldnn_enabled(),
         )  # fmt: skip
         found = self.arranged.get(key)
