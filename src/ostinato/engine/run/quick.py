@@ -33,8 +33,8 @@ class Walk(NamedTuple):
     reverse: bool
 
     @property
-    def count(self) -> int:
-        """Return how many parameters it has."""
+    def taken(self) -> int:
+        """Return how many parameters it takes."""
         return len(self.executable.plan.signature.parameters)
 
 
@@ -53,13 +53,13 @@ class Calls:
     def __init__(self, layers: Sequence[Sequence[Walk]], forward: Any, backward: Any, *, stacked: bool) -> None:
         self.layers, self.forward, self.backward, self.stacked = layers, forward, backward, stacked
         walks = [walk for layer in layers for walk in layer]
-        self.count = sum(walk.count for walk in walks)
+        self.count = sum(walk.taken for walk in walks)
         flags = [walk.executable.read_backward for walk in walks]
-        parameters = [flag for walk, read in zip(walks, flags, strict=True) for flag in read[: walk.count]]
+        parameters = [flag for walk, read in zip(walks, flags, strict=True) for flag in read[: walk.taken]]
         self.reads_x = any(walk.executable.reads_x for walk in layers[0])
         states = [
             any(found)
-            for found in zip(*(read[walk.count + 1 :] for walk, read in zip(walks, flags, strict=True)), strict=True)
+            for found in zip(*(read[walk.taken + 1 :] for walk, read in zip(walks, flags, strict=True)), strict=True)
         ]
         whole = [self.reads_x, *parameters]
         self.sides = (_Sides(whole), _Sides([*whole, *states]))
@@ -297,8 +297,8 @@ class _Call(NamedTuple):
     def of(self, walk: int, x: Tensor, starts: Sequence[Tensor]) -> ScanCall:
         """Return the call of one walk over sequences from states, as operators know it."""
         walks = self.calls.walks
-        first = sum(each.count for each in walks[:walk])
-        parameters = list(self.parameters[first : first + walks[walk].count])
+        first = sum(each.taken for each in walks[:walk])
+        parameters = list(self.parameters[first : first + walks[walk].taken])
         states = [_of_walk(self.calls, start, walk) for start in starts]
         lengths = None if self.ragged is None else self.ragged.lengths
         return ScanCall(parameters, x, states, lengths, None, walks[walk].reverse, self.seed, walks[walk].number)
@@ -410,9 +410,9 @@ def _part(dy: Tensor | None, layer: Sequence[Walk], way: int) -> Tensor | None:
 def _apart(walk: Walk, found: Sequence[Tensor]) -> tuple[list[Tensor], Tensor | None, list[Tensor]]:
     """Return the gradients that an operator gives: of parameters, of x, of states."""
     wanted = walk.executable.plan.signature.gradients
-    parameters = sum(wanted[: walk.count])
+    parameters = sum(wanted[: walk.taken])
     rest = list(found[parameters:])
-    return list(found[:parameters]), rest.pop(0) if wanted[walk.count] else None, rest
+    return list(found[:parameters]), rest.pop(0) if wanted[walk.taken] else None, rest
 
 
 def _differentiable(call: _Call, grads: Sequence[Tensor | None]) -> list[Tensor]:
@@ -429,13 +429,13 @@ def _differentiable(call: _Call, grads: Sequence[Tensor | None]) -> list[Tensor]
     outputs = [pair for pair in zip(_run_again(call), grads, strict=True) if pair[1] is not None]
     wanted = [call.given[goal - _AHEAD] for goal in _goals(calls, len(call.given))]
     asked = [tensor for tensor in wanted if tensor.requires_grad]
-    found = iter(
+    spread = iter(
         torch.autograd.grad(
             [pair[0] for pair in outputs], asked, [pair[1] for pair in outputs], create_graph=True,
             materialize_grads=True,
         )
     )  # fmt: skip
-    return [next(found) if tensor.requires_grad else torch.zeros_like(tensor) for tensor in wanted]
+    return [next(spread) if tensor.requires_grad else torch.zeros_like(tensor) for tensor in wanted]
 
 
 def _run_again(call: _Call) -> list[Tensor]:

@@ -171,13 +171,17 @@ class CpuExecutable(Executable):
         """Return what runs calls of one shape forward with little around it, or none."""
         shape = Shape(steps, batch, torch.get_num_threads(), ragged)
         layers = [[Walk(self, reverse, 0)]]
-        return self._quickly((shape, reverse, save), lambda: Forward(layers, shape, save=save, stacked=False))
+        found: Forward | None = self._quickly(
+            (shape, reverse, save), lambda: Forward(layers, shape, save=save, stacked=False)
+        )
+        return found
 
     def quick_backward(self, steps: int, batch: int, reverse: bool, *, ragged: bool = False) -> Backward | None:
         """Return the same for the backward pass."""
         shape = Shape(steps, batch, torch.get_num_threads(), ragged)
         layers = [[Walk(self, reverse, 0)]]
-        return self._quickly((shape, reverse), lambda: Backward(layers, shape, stacked=False))
+        found: Backward | None = self._quickly((shape, reverse), lambda: Backward(layers, shape, stacked=False))
+        return found
 
     def _quickly(self, key: Any, make: Callable[[], Any]) -> Any:
         if key[0].threads > 1 and not teams():
