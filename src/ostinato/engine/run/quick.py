@@ -13,15 +13,21 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ostinato.engine.backends.calls import ScanCall, dense
+from ostinato.engine.backends.calls import dense
 from ostinato.engine.backends.executable import Executable
-from ostinato.engine.run.batches import is_batched, over_batch
-from ostinato.engine.run.operator import references, renamed, version
-from ostinato.engine.run.operator import scan as run_scan
+from ostinato.engine.run.operator import version
+from ostinato.engine.run.quick_gradients import (
+    AHEAD,
+    Call,
+    check_unchanged,
+    cotangents,
+    differentiable,
+    goals,
+    gradients,
+    is_plain,
+    refuse_shapes,
+)
 from ostinato.engine.run.unchanged import checker
-
-_AHEAD = 3
-"""Arguments before the tensors."""
 
 
 class Walk(NamedTuple):
@@ -64,7 +70,7 @@ class Calls:
         whole = [self.reads_x, *parameters]
         self.sides = (_Sides(whole), _Sides([*whole, *states]))
         """Without states, and with."""
-        self.goals = [] if backward is None else [_AHEAD + 1 + number for number in backward.gradients]
+        self.goals = [] if backward is None else [AHEAD + 1 + number for number in backward.gradients]
 
     @property
     def walks(self) -> list[Walk]:
@@ -214,27 +220,27 @@ class _Quick(torch.autograd.Function):
         calls, seed, ragged, sides, unread, versions = ctx.call
         chunk, *saved = ctx.saved_tensors  # asked for once: gradient checkpointing gives them once
         given = sides.join((*saved, *unread))
-        results: list[Tensor | None] = [None] * (_AHEAD + len(given))
-        if sides.check(*given) and _plain_now() and all(map(_is_plain, grads)):
+        results: list[Tensor | None] = [None] * (AHEAD + len(given))
+        if sides.check(*given) and _plain_now() and all(map(is_plain, grads)):
             end = calls.count + 1
             weights, dx, dstates = calls.backward(
-                given[1:end], given[0], chunk, *_cotangents(grads, chunk.dtype), seed,
+                given[1:end], given[0], chunk, *cotangents(grads, chunk.dtype), seed,
                 states=len(given) > end, rows=None if ragged is None else ragged.rows,
             )  # fmt: skip
             for place, gradient in zip(calls.goals, weights, strict=True):
                 results[place] = gradient
-            results[_AHEAD] = dx
+            results[AHEAD] = dx
             if dstates:
-                results[_AHEAD + end :] = dstates
+                results[AHEAD + end :] = dstates
             return tuple(results)
         twice = torch.is_grad_enabled()
         if twice:
-            _check_unchanged(unread, versions)
+            check_unchanged(unread, versions)
         if [tensor.shape for tensor in given] != sides.shapes:
-            _refuse_shapes(given, sides.shapes)
-        call = _Call(calls, seed, ragged, given)
-        found = _differentiable(call, grads) if twice else _gradients(call, chunk, grads)
-        for place, gradient in zip(_goals(calls, len(given)), found, strict=True):
+            refuse_shapes(given, sides.shapes)
+        call = Call(calls, seed, ragged, given)
+        found = differentiable(call, grads) if twice else gradients(call, chunk, grads)
+        for place, gradient in zip(goals(calls, len(given)), found, strict=True):
             results[place] = gradient
         return tuple(results)
 
@@ -250,205 +256,3 @@ def _plain_now() -> bool:
         or torch._C._len_torch_dispatch_stack()
         or torch._C._functorch.peek_interpreter_stack() is not None
     )
-
-
-def _is_plain(grad: Tensor | None) -> bool:
-    return grad is None or not is_batched(grad)
-
-
-def _cotangents(grads: Sequence[Tensor | None], dtype: torch.dtype) -> tuple[Tensor | None, Sequence[Tensor | None]]:
-    """Return the gradients of outputs and of last states as programs read them."""
-    dy, *dlast = [
-        grad
-        if grad is None or (grad.dtype is dtype and grad.is_contiguous() and not grad.is_neg())
-        else grad.to(dtype).resolve_neg()
-        for grad in grads
-    ]
-    return (
-        dy if dy is None or dy.is_contiguous() else dense(dy),
-        [grad if grad is None or grad.is_contiguous() else grad.contiguous() for grad in dlast],
-    )
-
-
-class _Call(NamedTuple):
-    """A call whose gradients are wanted."""
-
-    calls: Calls
-    seed: int
-    ragged: Ragged | None
-    given: Sequence[Tensor]
-    """x, parameters and states."""
-
-    @property
-    def x(self) -> Tensor:
-        """Return the sequences."""
-        return self.given[0]
-
-    @property
-    def parameters(self) -> Sequence[Tensor]:
-        """Return the parameters of all walks."""
-        return self.given[1 : self.calls.count + 1]
-
-    @property
-    def starts(self) -> Sequence[Tensor]:
-        """Return the first states; none for zeros."""
-        return self.given[self.calls.count + 1 :]
-
-    def of(self, walk: int, x: Tensor, starts: Sequence[Tensor]) -> ScanCall:
-        """Return the call of one walk over sequences from states, as operators know it."""
-        walks = self.calls.walks
-        first = sum(each.taken for each in walks[:walk])
-        parameters = list(self.parameters[first : first + walks[walk].taken])
-        states = [_of_walk(self.calls, start, walk) for start in starts]
-        lengths = None if self.ragged is None else self.ragged.lengths
-        return ScanCall(parameters, x, states, lengths, None, walks[walk].reverse, self.seed, walks[walk].number)
-
-
-def _of_walk(calls: Calls, state: Any, walk: int) -> Any:
-    """Return what of a stacked state, or of its gradient, belongs to one walk."""
-    return state if state is None or not calls.stacked else state[walk]
-
-
-def _goals(calls: Calls, given: int) -> list[int]:
-    """Return where gradients go: of parameters, of x if it has one, of states."""
-    dx = [] if calls.backward.dx is None else [_AHEAD]
-    return [*calls.goals, *dx, *range(_AHEAD + calls.count + 1, _AHEAD + given)]
-
-
-def _check_unchanged(unread: Sequence[Tensor], versions: Sequence[int]) -> None:
-    """Refuse tensors that the eager loop will read and that have been changed.
-
-    Raises:
-        RuntimeError: that is so.
-    """
-    for tensor, before in zip(unread, versions, strict=True):
-        if version(tensor) != before:
-            raise RuntimeError(
-                f"gradients of gradients need a tensor {tuple(tensor.shape)} that was given to a scan as it was then, "
-                "but it has been modified by an inplace operation; change a copy of it"
-            )
-
-
-def _refuse_shapes(tensors: Sequence[Tensor], shapes: Sequence[torch.Size]) -> None:
-    """Say which tensor has not the shape that it had, which swapping `.data` can do unseen by autograd.
-
-    Raises:
-        RuntimeError: always.
-    """
-    tensor, shape = next(pair for pair in zip(tensors, shapes, strict=True) if pair[0].shape != pair[1])
-    raise RuntimeError(
-        f"a tensor {tuple(shape)} given to a scan has become {tuple(tensor.shape)} before the backward pass; "
-        "give it its shape back until then"
-    )
-
-
-def _gradients(call: _Call, chunk: Tensor, grads: Sequence[Tensor | None]) -> list[Tensor]:
-    """Return the gradients that are wanted: of parameters, x and states."""
-    calls, seed, ragged, given = call
-    if not all(map(_is_plain, grads)):
-        return over_batch(lambda row: _gradients(call, chunk, row), grads)
-    if torch._C._len_torch_dispatch_stack() or torch._C._functorch.peek_interpreter_stack() is not None:
-        return _watched(call, chunk, grads)
-    dtype, end = chunk.dtype, calls.count + 1
-    for tensor in given[not calls.reads_x : end]:
-        if tensor.dtype is not dtype or not tensor.is_contiguous():
-            # their `.data` was swapped since the forward pass, or the model converted
-            return _watched(call, chunk, grads)
-    weights, dx, dstates = calls.backward(
-        given[1:end], given[0], chunk, *_cotangents(grads, dtype), seed,
-        states=len(given) > end, rows=None if ragged is None else ragged.rows,
-    )  # fmt: skip
-    return [*weights, *([] if dx is None else [dx]), *dstates]
-
-
-def _watched(call: _Call, chunk: Tensor, grads: Sequence[Tensor | None]) -> list[Tensor]:
-    """Go through PyTorch's dispatcher, walk by walk, where something counts or traces operations."""
-    calls, kept = call.calls, call.calls.forward.kept
-    dy, ends, number = grads[0], grads[1:], len(calls.walks)
-    weights: list[Tensor] = []
-    states: list[list[Tensor]] = []
-    dx: Tensor | None = None
-    for place in reversed(range(len(calls.layers))):
-        layer = calls.layers[place]
-        number -= len(layer)
-        total = call.x.shape[:2]
-        x = call.x if not place else _kept(chunk, kept.between[place - 1], (*total, _width(calls.layers[place - 1])))
-        found = []
-        for way, walk in enumerate(layer):
-            starts = call.starts or [x.new_zeros(shape) for shape in calls.backward.states]
-            saved = [
-                _kept(chunk, at, (total.numel(), *node.shape))
-                for at, node in zip(kept.streams[number + way], walk.executable.plan.saved, strict=True)
-            ]
-            given = _part(dy, layer, way)
-            arguments = call.of(number + way, x, starts), saved, given, [_of_walk(calls, g, number + way) for g in ends]
-            found.append(_apart(walk, torch.ops.ostinato.scan_backward.default(*arguments[0], *arguments[1:])))
-        weights = [gradient for part in found for gradient in part[0]] + weights
-        states = [part[2] for part in found] + states
-        sums = [part[1] for part in found if part[1] is not None]
-        dx = dy = sum(sums[1:], sums[0]) if sums else None
-    leaves = list(zip(*states, strict=True)) if call.starts else []
-    stacked = [torch.stack(leaf) if calls.stacked else leaf[0] for leaf in leaves]
-    return [*weights, *([] if calls.backward.dx is None or dx is None else [dx]), *stacked]
-
-
-def _kept(chunk: Tensor, place: int, shape: Sequence[int]) -> Tensor:
-    return chunk[place : place + torch.Size(shape).numel()].view(shape)
-
-
-def _width(layer: Sequence[Walk]) -> int:
-    return sum(walk.executable.plan.outputs[0][0] for walk in layer)
-
-
-def _part(dy: Tensor | None, layer: Sequence[Walk], way: int) -> Tensor | None:
-    """Return the gradient of one direction's outputs."""
-    if dy is None or len(layer) == 1:
-        return dy
-    return dy.narrow(-1, _width(layer[:way]), _width(layer[way : way + 1]))
-
-
-def _apart(walk: Walk, found: Sequence[Tensor]) -> tuple[list[Tensor], Tensor | None, list[Tensor]]:
-    """Return the gradients that an operator gives: of parameters, of x, of states."""
-    wanted = walk.executable.plan.signature.gradients
-    parameters = sum(wanted[: walk.taken])
-    rest = list(found[parameters:])
-    return list(found[:parameters]), rest.pop(0) if wanted[walk.taken] else None, rest
-
-
-def _differentiable(call: _Call, grads: Sequence[Tensor | None]) -> list[Tensor]:
-    # other names of the same tensors: one may have been computed from another, and its gradient goes that way
-    calls = call.calls
-    call = call._replace(given=renamed(call.given))
-    if len(calls.walks) == 1:
-        states = call.starts or [call.x.new_zeros(shape) for shape in calls.backward.states]
-        dlast = [_of_walk(calls, grad, 0) for grad in grads[1:]]
-        found = references[calls.walks[0].number](call.of(0, call.x, states), grads[0], dlast)
-        weights, dx, dstates = _apart(calls.walks[0], found)
-        dstates = [grad[None] if calls.stacked else grad for grad in dstates] if call.starts else []
-        return [*weights, *([] if dx is None else [dx]), *dstates]
-    outputs = [pair for pair in zip(_run_again(call), grads, strict=True) if pair[1] is not None]
-    wanted = [call.given[goal - _AHEAD] for goal in _goals(calls, len(call.given))]
-    asked = [tensor for tensor in wanted if tensor.requires_grad]
-    spread = iter(
-        torch.autograd.grad(
-            [pair[0] for pair in outputs], asked, [pair[1] for pair in outputs], create_graph=True,
-            materialize_grads=True,
-        )
-    )  # fmt: skip
-    return [next(spread) if tensor.requires_grad else torch.zeros_like(tensor) for tensor in wanted]
-
-
-def _run_again(call: _Call) -> list[Tensor]:
-    """Run all walks one by one, so that what they give can be differentiated twice."""
-    calls, number, x = call.calls, 0, call.x
-    starts = call.starts or [x.new_zeros(shape) for shape in calls.backward.states]
-    lasts: list[Sequence[Tensor]] = []
-    for layer in calls.layers:
-        outputs = []
-        for _ in layer:
-            y, *rest = run_scan(call.of(number, x, starts), True, False)
-            outputs.append(y)
-            lasts.append(rest[: len(starts)])
-            number += 1
-        x = torch.cat(outputs, -1)
-    return [x, *(torch.stack(parts) for parts in zip(*lasts, strict=True))]
