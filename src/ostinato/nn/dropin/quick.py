@@ -137,20 +137,22 @@ class Known:
     def _run_packed(self, layer: nn.RNNBase, given: PackedSequence, starts: Sequence[Tensor]) -> Any:
         data, sizes = given.data, given.batch_sizes
         steps, batch = len(sizes), int(sizes[0])
-        if type(data) not in _PLAIN or data.dim() != 2 or batch == 1 or len(data) == steps * batch:
+        level = len(data) == steps * batch
+        if type(data) not in _PLAIN or data.dim() != 2 or (batch == 1 and not level):
             return None
-        if not choice.pays(layer, data.dtype, steps, len(data) / steps, True):
+        if not choice.pays(layer, data.dtype, steps, len(data) / steps, not level):
             return LEFT_TO_TORCH
-        found = self._looked_up(layer, data, starts, (steps, batch, "packed"), (steps, batch))
-        if found is None:
-            return None
         opened = open_batch(given, False)
-        lengths = opened.lengths
-        assert lengths is not None
-        rows = self.plans_rows(lengths, steps)
-        if rows is None:
+        read = opened.xs if level else data
+        found = self._looked_up(layer, read, starts, (steps, batch, "packed", level), (steps, batch))
+        if found is None or not found.steps:
             return None
-        ragged = Ragged(lengths, rows)
+        ragged = None
+        if opened.lengths is not None:
+            rows = self.plans_rows(opened.lengths, steps)
+            if rows is None:
+                return None
+            ragged = Ragged(opened.lengths, rows)
         xs, begin = opened.xs, [opened.start(start).contiguous() for start in starts]
         if len(found.steps) == 1:
             ys, *state = run_calls(found.steps[0], xs, found.picks[0](self.parameters), begin, ragged=ragged)
@@ -220,9 +222,9 @@ class Known:
         """Look up a call's plans, if it fits the layer and they are known; packed rows have an `extent`."""
         if not self.readable() or not self._reads(given):
             return None
-        ragged, batched = extent is not None, extent is not None or given.dim() == 3
+        ragged, batched = extent is not None and given.dim() == 2, extent is not None or given.dim() == 3
         steps, batch = extent or (given.shape[:2] if batched else (given.shape[0], 1))
-        if batched and layer.batch_first and not ragged:
+        if batched and layer.batch_first and extent is None:
             batch, steps = steps, batch
         if not self._fits(layer, starts, batch, batched):
             return None
