@@ -185,14 +185,18 @@ def _side_by_side(executable: CpuExecutable, number: int | None) -> list[tuple[i
         return [(number - count, 0, _matrix(plan.contractions[number - count].shape)[1])]
     if operation.target is not torch.ops.aten.cat.default:
         raise Unsupported(f"a gradient that is computed ({operation.target})")
-    numbers = [_behind_views(formulas, value.index) for value in operation.arguments[0]]
-    if any(part is not None or at is None or not count <= at < formulas.given for at, part in numbers):
+    # no views of sums: what is put side by side would have other rows than the sums
+    parts = [value.index - count for value in operation.arguments[0]]
+    if any(not 0 <= part < formulas.given - count for part in parts):
         raise Unsupported("a gradient of parts that are computed")
-    parts = [at - count for at, _ in numbers if at is not None]
-    shapes = [_matrix(plan.contractions[part].shape) for part in parts]
-    axis = operation.arguments[1] if len(operation.arguments) > 1 else 0
-    flat = len(plan.contractions[parts[0]].shape) == 1
-    if not flat and axis in (1, -1):
+    sums = [plan.contractions[part] for part in parts]
+    ranks, axis = {len(part.shape) for part in sums}, operation.arguments[1] if len(operation.arguments) > 1 else 0
+    if len(ranks) > 1 or max(ranks) > 2:
+        raise Unsupported("a gradient of parts with several axes")
+    shapes = [_matrix(part.shape) for part in sums]
+    if ranks == {2} and axis in (1, -1):
+        if any(part.factors is None for part in sums):
+            raise Unsupported("a gradient of plain sums beside one another")
         width = sum(cols for _, cols in shapes)
         return [(part, sum(cols for _, cols in shapes[:at]), width) for at, part in enumerate(parts)]
     sizes = [rows * cols for rows, cols in shapes]

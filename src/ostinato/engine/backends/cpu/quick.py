@@ -229,7 +229,7 @@ class Backward(Pass):
         program, executable, size = self.program, walk.executable, self.size
         most = self.shape.steps * self.shape.batch
         total: int | Ref = program.ref("total") if self.shape.ragged else most
-        for part in (part for parts in sums for part in parts):
+        for part, alone in ((part, len(parts) == 1) for parts in sums for part in parts):
             contraction = executable.plan.contractions[part.number]
             goal = program.ref(("gradient", walk.first + part.parameter), part.offset * size)
             if contraction.factors is None:
@@ -243,7 +243,7 @@ class Backward(Pass):
             count = min(self.shape.threads, n) if most * n * m > launch.SMALL else 1
             share = -(-n // count)
             block: list[int | Ref] = [
-                Ref(NOTHING), count, total, n, m, a, a_stride, b, b_stride, goal, part.stride, share,
+                Ref(NOTHING), count, total, n, m, a, a_stride, b, b_stride, goal, m if alone else part.stride, share,
             ]  # fmt: skip
             known = executable._products
             program.enter(known.contract, known.contract_address, block, count)
