@@ -2,7 +2,7 @@
 
     python3 dev.py bench call_cost [--match lstm] [--against PATH] [--processes 2] [--json costs.json]
 
-One row; 100 steps of 128 units for the layers, 10 steps of 16 for every cell of the catalogue; forward without
+One row; 100 steps of 128 units and 5 of 8 for the layers, 10 of 16 for every cell of the catalogue; forward without
 gradients, and forward with backward. One thread; the time is that of the thread, so that other processes count for
 little. `torch.nn` stands beside where it has the same.
 

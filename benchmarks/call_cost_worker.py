@@ -55,10 +55,10 @@ def training(run: Callable[[], Any], module: nn.Module) -> Call:
 WAYS = {"forward": forward, "training": training}
 
 
-def layer_calls(kind: str, way: str) -> tuple[Call, Call]:
+def layer_calls(kind: str, way: str, steps: int = STEPS, units: int = UNITS, **options: Any) -> tuple[Call, Call]:
     """Return the calls of a drop-in and its namesake."""
-    xs = torch.randn(STEPS, 1, UNITS)
-    ours, theirs = (getattr(library.nn, kind)(UNITS, UNITS) for library in (ostinato, torch))
+    xs = torch.randn(steps, 1, units)
+    ours, theirs = (getattr(library.nn, kind)(units, units, **options) for library in (ostinato, torch))
     return WAYS[way](partial(ours, xs), ours), WAYS[way](partial(theirs, xs), theirs)
 
 
@@ -107,6 +107,12 @@ def rows() -> dict[str, Callable[[], tuple[Call, Call | None]]]:
     for way in WAYS:
         for kind in ("LSTM", "GRU"):
             found[f"nn.{kind}, 100 steps of 128, {way}"] = partial(layer_calls, kind, way)
+        for kind in ("RNN", "LSTM", "GRU"):
+            found[f"nn.{kind}, 5 steps of 8, {way}"] = partial(layer_calls, kind, way, 5, 8)
+        both: Any = {"num_layers": 2, "bidirectional": True}
+        found[f"nn.LSTM, 2 layers in both directions, 5 steps of 8, {way}"] = partial(
+            layer_calls, "LSTM", way, 5, 8, **both
+        )
         found[f"scan of cells.LSTMCell, 100 steps of 128, {way}"] = partial(scanned_calls, way)
     found["a step of a stepper, LSTM of 128"] = step_calls
     for name in CATALOGUE:

@@ -65,7 +65,7 @@ def difference(ours: Sequence[Tensor], theirs: Sequence[Tensor], kinks: float = 
     for index, (own, their) in enumerate(zip(ours, theirs, strict=False)):
         if own.shape != their.shape:
             return f"tensor {index} has shape {tuple(own.shape)} instead of {tuple(their.shape)}"
-        unit = float(their.square().mean().sqrt())
+        unit = float(their.detach().square().mean().sqrt())
         error = (own - their).abs()
         # a NaN is on neither side of a comparison, so it is counted by what is not close
         wrong = int((~(error <= 1e-3 * their.abs() + 1e-3 * unit)).sum())

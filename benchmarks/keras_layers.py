@@ -4,8 +4,9 @@
     python benchmarks/keras_layers.py quick      two sizes
     python benchmarks/keras_layers.py profile    where the time of a step of ours goes
 
-One thread. Both are in one process, have the same weights, and take turns step by step; times are medians. A step is
-forward, backward and, in a model, the loss and the update by Adam.
+One thread. Both are in one process, have the same weights, and take turns step by step; times are medians,
+of the thread, so that other programs count for little. A step is forward, backward and, in a model, the loss and the
+update by Adam.
 """
 
 from __future__ import annotations
@@ -93,9 +94,9 @@ def compared(make: Any, kind: str, size: tuple[int, ...], hard: bool) -> tuple[f
         step(), step()
     for _ in range(REPEATS):
         for step, taken in seconds.items():
-            began = time.perf_counter()
+            began = time.thread_time()
             step()
-            taken.append(time.perf_counter() - began)
+            taken.append(time.thread_time() - began)
     return 1000 * statistics.median(seconds[their_step]), 1000 * statistics.median(seconds[my_step])
 
 

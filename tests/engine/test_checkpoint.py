@@ -10,7 +10,7 @@ from torch import nn
 
 import ostinato
 from ostinato.engine import Checkpointing
-from ostinato.engine.backends.cpu import quick
+from ostinato.engine.backends.cpu import passes
 from ostinato.engine.front.state import leaves
 from ostinato.engine.run.schedule import Costs, Pieces, pieces_for
 from ostinato.engine.run.shelf import Shelf, back_over
@@ -73,7 +73,7 @@ def test_random_numbers_are_drawn_again() -> None:
 
 def test_memory_grows_with_the_pieces_and_not_with_the_steps(monkeypatch) -> None:
     alive = {"now": 0, "most": 0}
-    allocate = quick.empty
+    allocate = passes.empty
 
     def counting(shape, dtype):
         tensor = allocate(shape, dtype)
@@ -83,7 +83,8 @@ def test_memory_grows_with_the_pieces_and_not_with_the_steps(monkeypatch) -> Non
         weakref.finalize(tensor, lambda: alive.update(now=alive["now"] - size))
         return tensor
 
-    monkeypatch.setattr(quick, "empty", counting)
+    monkeypatch.setattr(passes, "empty", counting)
+    monkeypatch.setattr(passes, "SMALLEST", 0)
     cell, xs = ostinato.cells.GRUCell(2, 8), torch.randn(1600, 1, 2)
     most = []
     for checkpoint in (None, "auto"):

@@ -5,7 +5,7 @@ import torch
 
 from ostinato.engine.backends.cpu import memory
 
-PAGE = memory._SMALLEST
+PAGE = memory.SMALLEST
 
 
 @pytest.fixture

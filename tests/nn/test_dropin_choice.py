@@ -19,7 +19,7 @@ def scans(monkeypatch) -> Counter[str]:
         counted[type(cell).__name__] += 1
         return run(cell, *args, **kwargs)
 
-    quickly = quick.scan_quickly
+    quickly = quick.run_calls
 
     def counting_quickly(*args, **kwargs):
         done = quickly(*args, **kwargs)
@@ -27,7 +27,7 @@ def scans(monkeypatch) -> Counter[str]:
         return done
 
     monkeypatch.setattr(layers, "scan_checked", counting)
-    monkeypatch.setattr(quick, "scan_quickly", counting_quickly)
+    monkeypatch.setattr(quick, "run_calls", counting_quickly)
     return counted
 
 

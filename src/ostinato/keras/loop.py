@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ostinato.engine.run.compiled import engine_is_on, suits
 from ostinato.engine.run.scan import scan_checked
+from ostinato.keras import quick
 from ostinato.keras.masks import Steps, steps_of
 from ostinato.keras.naming import keras
 from ostinato.keras.steps import FUNCTIONS, STEPS, Form, step_of
@@ -149,8 +150,13 @@ def _through(
         return None
     if inputs and not form.input_masks:
         xs, inputs = xs * inputs[0], []
-    step = step_of(cell, _KINDS[type(cell)], form, [*weights, *inputs, *states])
+    loop = quick.Loop(_KINDS[type(cell)], form, [*weights, *inputs, *states], xs, state)
+    done = quick.run(loop, lengths, reverse=reverse)
+    if done is not None:
+        return done[0], list(done[1:])
+    step = step_of(cell, loop.kind, form, loop.tensors)
     ys, ended = scan_checked(step, xs, state, lengths=lengths, reverse=reverse, apart=True)
+    quick.learn(loop, step)
     return ys, list(ended)
 
 

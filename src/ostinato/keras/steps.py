@@ -140,9 +140,10 @@ class GRUStep(KerasStep):
         (h,) = state
         gate, activation, bias = self.form.gate, self.form.activation, self._bias()
         if self.form.reset_after:
-            x_z, x_r, x_h = self._inputs(x, None if bias is None else bias[0]).chunk(3, -1)
+            before, after = (None, None) if bias is None else bias.flatten().chunk(2)
+            x_z, x_r, x_h = self._inputs(x, before).chunk(3, -1)
             carried = self._recurrent(h, 3)
-            h_z, h_r, h_h = (carried if bias is None else carried + bias[1]).chunk(3, -1)
+            h_z, h_r, h_h = (carried if after is None else carried + after).chunk(3, -1)
             z, r = gate(x_z + h_z), gate(x_r + h_r)
             candidate = activation(x_h + r * h_h)
         else:

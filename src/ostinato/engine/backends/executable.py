@@ -65,21 +65,37 @@ class Executable(Backend, ABC):
         del parameters, x, state
         raise Unsupported(f"single steps on a device of the kind {self.target.kind}")
 
-    def quick_forward(self, steps: int, batch: int, reverse: bool, *, save: bool, stacked: bool = False) -> Any:
-        """Return what runs calls of one shape, without lengths and resets, with little around it; none if it has none.
+    def quick_forward(self, steps: int, batch: int, reverse: bool, *, save: bool, ragged: bool = False) -> Any:
+        """Return what runs calls of one shape, without resets, with little around it; none if it has none.
 
         Args:
             steps: of the sequences.
             batch: rows.
             reverse: whether they are walked backwards.
             save: whether what the backward pass reads is kept.
-            stacked: whether states are `(1, batch, ...)` rather than `(batch, ...)`.
+            ragged: whether rows have lengths.
         """
-        del steps, batch, reverse, save, stacked
+        del steps, batch, reverse, save, ragged
 
-    def quick_backward(self, steps: int, batch: int, reverse: bool, *, stacked: bool = False) -> Any:
+    def quick_backward(self, steps: int, batch: int, reverse: bool, *, ragged: bool = False) -> Any:
         """Return the same for the backward pass."""
-        del steps, batch, reverse, stacked
+        del steps, batch, reverse, ragged
+
+    def quick_rows(self, lengths: Tensor, steps: int) -> Any:
+        """Return lengths as the quick way reads them; none if it cannot."""
+        del lengths, steps
+
+    def quick_layers(self, layers: Any, steps: int, batch: int, *, save: bool, ragged: bool = False) -> Any:
+        """Return what runs several layers in one program, forward and, with `save`, backward; none if it has none.
+
+        Args:
+            layers: for each, the first one first, its directions: an executable, and whether it is walked backwards.
+            steps: of the sequences.
+            batch: rows.
+            save: whether gradients may be asked for.
+            ragged: whether rows have lengths.
+        """
+        del layers, steps, batch, save, ragged
 
     def allocate(self, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
         """Return memory of the machine, whose numbers are not set."""

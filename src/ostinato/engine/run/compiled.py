@@ -144,8 +144,9 @@ def _scan_compiled(
     results: Sequence[Tensor] | None = None
     if transformed():
         results = scan_transformed(ScanCall(values, xs, flat, lengths, resets, reverse, seed, ready.number))
-    elif lengths is None and resets is None and not torch._C._len_torch_dispatch_stack():
-        results = scan_quickly(ready.executable, ready.number, values, xs, flat, reverse=reverse, save=save, seed=seed)
+    elif resets is None and not torch._C._len_torch_dispatch_stack():
+        options: Any = {"reverse": reverse, "save": save, "seed": seed, "lengths": lengths}
+        results = scan_quickly(ready.executable, ready.number, values, xs, flat, **options)
     if results is None:
         results = run_scan(ScanCall(values, xs, flat, lengths, resets, reverse, seed, ready.number), save, apart)
     last = iter(results[1 : 1 + len(flat)])

@@ -1,26 +1,123 @@
-"""Regular calls with little around them: no lengths, no resets, nothing that watches, memory as it is read.
+"""Regular calls with little around them: no resets, nothing that watches, memory as it is read.
 
-It is the same plan and the same kernels as in `operator`; what is left out is arranging a call that was arranged
-before.
+It is the same plans and the same kernels as in `operator`; what is left out is arranging a call that was arranged
+before. Several layers, and both directions of each, are one call here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from ostinato.engine.backends.calls import ScanCall, dense
+from ostinato.engine.backends.calls import dense
 from ostinato.engine.backends.executable import Executable
-from ostinato.engine.run.batches import is_batched, over_batch
-from ostinato.engine.run.operator import joined, references, renamed, version
+from ostinato.engine.run.operator import version
+from ostinato.engine.run.quick_gradients import (
+    AHEAD,
+    Call,
+    check_unchanged,
+    cotangents,
+    differentiable,
+    goals,
+    gradients,
+    is_plain,
+    refuse_shapes,
+)
+from ostinato.engine.run.unchanged import checker
+
+
+class Walk(NamedTuple):
+    """One layer in one direction."""
+
+    executable: Executable
+    number: int
+    """By which the operators know its plan."""
+    reverse: bool
+
+    @property
+    def taken(self) -> int:
+        """Return how many parameters it takes."""
+        return len(self.executable.plan.signature.parameters)
+
+
+class Calls:
+    """What calls of one shape need, looked up once.
+
+    Args:
+        layers: the directions of each layer, the first one first.
+        forward: what runs them.
+        backward: the same for gradients; none if nobody asks for them.
+        stacked: whether states are `(walks, batch, ...)` rather than `(batch, ...)`, which only one walk can have.
+    """
+
+    __slots__ = ("backward", "count", "forward", "goals", "layers", "reads_x", "sides", "stacked")
+
+    def __init__(self, layers: Sequence[Sequence[Walk]], forward: Any, backward: Any, *, stacked: bool) -> None:
+        self.layers, self.forward, self.backward, self.stacked = layers, forward, backward, stacked
+        walks = [walk for layer in layers for walk in layer]
+        self.count = sum(walk.taken for walk in walks)
+        flags = [walk.executable.read_backward for walk in walks]
+        parameters = [flag for walk, read in zip(walks, flags, strict=True) for flag in read[: walk.taken]]
+        self.reads_x = any(walk.executable.reads_x for walk in layers[0])
+        states = [
+            any(found)
+            for found in zip(*(read[walk.taken + 1 :] for walk, read in zip(walks, flags, strict=True)), strict=True)
+        ]
+        whole = [self.reads_x, *parameters]
+        self.sides = (_Sides(whole), _Sides([*whole, *states]))
+        """Without states, and with."""
+        self.goals = [] if backward is None else [AHEAD + 1 + number for number in backward.gradients]
+
+    @property
+    def walks(self) -> list[Walk]:
+        """Return all walks in order."""
+        return [walk for layer in self.layers for walk in layer]
+
+
+class _Sides:
+    """Which tensors of a call the backward pass reads, and which not."""
+
+    __slots__ = ("check", "join", "pick", "rest", "shapes")
+
+    def __init__(self, read: Sequence[bool]) -> None:
+        places = [place for place, flag in enumerate(read) if flag]
+        others = [place for place, flag in enumerate(read) if not flag]
+        self.pick, self.rest = _picker(places), _picker(others)
+        order = places + others
+        self.join = _picker([order.index(place) for place in range(len(read))])
+        """Brings tensors that are read and those that are not back into order."""
+        self.check: Callable[..., bool] | None = None
+        self.shapes: list[torch.Size] = []
+
+    def look(self, calls: Calls, given: Sequence[Tensor]) -> None:
+        """Remember what tensors are given: all calls of this kind have tensors of this kind."""
+        end = calls.count + 1
+        self.shapes = [tensor.shape for tensor in given]
+        self.check = checker(given[1:end], given[:1], given[end:])
+
+
+def _picker(places: Sequence[int]) -> Callable[[Any], tuple[Any, ...]]:
+    """Return a function that gives the items of a tuple at these places."""
+    if len(places) > 1:
+        return itemgetter(*places)
+    return (lambda items: (items[places[0]],)) if places else (lambda _: ())
+
+
+class Ragged(NamedTuple):
+    """The lengths of a call."""
+
+    lengths: Tensor
+    rows: Any
+    """As the backend reads them."""
 
 
 def scan_quickly(
     executable: Executable, number: int, parameters: Sequence[Tensor], x: Tensor, starts: Sequence[Tensor], *,
-    reverse: bool, save: bool, stacked: bool = False, seed: int = 0,
+    reverse: bool, save: bool, seed: int = 0, lengths: Tensor | None = None,
 ) -> tuple[Tensor, ...] | None:  # fmt: skip
     """Run a scan; returns the outputs and the last states, or none where only the longer way can.
 
@@ -34,141 +131,128 @@ def scan_quickly(
         starts: the first states; none for zeros that nobody wants gradients of.
         reverse: whether rows are walked backwards.
         save: whether gradients may be asked for.
-        stacked: whether states are `(1, batch, ...)`.
         seed: of random numbers.
+        lengths: of the rows, `(batch,)`.
     """
     steps, batch = x.shape[:2]
-    forward = executable.quick_forward(steps, batch, reverse, save=save, stacked=stacked)
+    ragged = None
+    if lengths is not None:
+        rows = executable.quick_rows(lengths, steps)
+        if rows is None:
+            return None
+        ragged = Ragged(lengths.clone(), rows)
+    options = {"ragged": ragged is not None}
+    forward = executable.quick_forward(steps, batch, reverse, save=save, **options)
     if forward is None or not all(tensor.is_contiguous() for tensor in (*parameters, *starts)):
         return None
-    if not save:
-        y, lasts, _ = forward(parameters, dense(x), starts, seed)
-        return (y, *lasts)
-    backward = executable.quick_backward(steps, batch, reverse, stacked=stacked)
-    if backward is None:
+    backward = executable.quick_backward(steps, batch, reverse, **options) if save else None
+    if save and backward is None:
         return None
-    if executable.reads_x and not x.is_contiguous():
+    calls = forward.calls
+    if calls is None or calls.backward is not backward:
+        calls = forward.calls = Calls([[Walk(executable, number, reverse)]], forward, backward, stacked=False)
+    return run_calls(calls, x, parameters, starts, seed, ragged)
+
+
+def calls_of(
+    layers: Sequence[Sequence[Walk]], steps: int, batch: int, *, save: bool, ragged: bool = False
+) -> Calls | None:
+    """Return what calls of several layers need, states being `(walks, batch, ...)`; none if they do not go together.
+
+    Args:
+        layers: the directions of each, the first one first.
+        steps: of the sequences.
+        batch: rows.
+        save: whether gradients may be asked for.
+        ragged: whether rows have lengths.
+    """
+    plans = [[(walk.executable, walk.reverse) for walk in layer] for layer in layers]
+    found = layers[0][0].executable.quick_layers(plans, steps, batch, save=save, ragged=ragged)
+    return None if found is None else Calls(layers, *found, stacked=True)
+
+
+def run_calls(
+    calls: Calls, x: Tensor, parameters: Sequence[Tensor], starts: Sequence[Tensor], seed: int = 0,
+    ragged: Ragged | None = None,
+) -> tuple[Tensor, ...]:  # fmt: skip
+    """Run what was arranged: the outputs and the last states.
+
+    Nothing of PyTorch's may be tracing or transforming this call; parameters and states are dense.
+    """
+    if calls.backward is None:
+        x = x if x.is_contiguous() else dense(x)
+        y, lasts, _ = calls.forward(parameters, x, starts, seed, None if ragged is None else ragged.rows)
+        return (y, *lasts)
+    if not x.is_contiguous():
         # as torch.nn does: what it transposes it copies, and the user's own may be changed afterwards
-        x = x.contiguous()
-    options = _Options(executable, number, forward, backward, len(parameters), reverse, stacked, seed)
-    results: tuple[Tensor, ...] = _apply(options, dense(x), *parameters, *starts)
+        x = x.contiguous() if calls.reads_x else dense(x)
+    results: tuple[Tensor, ...] = _apply(calls, seed, ragged, x, *parameters, *starts)
     return results
-
-
-class _Options:
-    """What a call has beside tensors."""
-
-    __slots__ = ("backward", "count", "executable", "forward", "number", "reverse", "seed", "stacked")
-
-    def __init__(
-        self, executable: Executable, number: int, forward: Any, backward: Any, count: int, reverse: bool,
-        stacked: bool, seed: int,
-    ) -> None:  # fmt: skip
-        self.executable, self.number, self.forward, self.backward = executable, number, forward, backward
-        self.count, self.reverse, self.stacked, self.seed = count, reverse, stacked, seed
 
 
 class _Quick(torch.autograd.Function):
     """A scan with its gradient."""
 
     @staticmethod
-    def forward(ctx: Any, options: _Options, x: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
-        """Run the plan and keep what the backward pass needs."""
-        count = options.count
-        y, lasts, chunk = options.forward(tensors[:count], x, tensors[count:], options.seed)
+    def forward(ctx: Any, calls: Calls, seed: int, ragged: Ragged | None, *given: Tensor) -> tuple[Tensor, ...]:
+        """Run the plans and keep what the backward pass needs; given are x, parameters and states."""
+        end = calls.count + 1
+        y, lasts, chunk = calls.forward(
+            given[1:end], given[0], given[end:], seed, None if ragged is None else ragged.rows
+        )
         ctx.set_materialize_grads(False)
-        ctx.options = options
+        sides = calls.sides[len(given) > end]
+        if sides.check is None:
+            sides.look(calls, given)
         # what the backward program does not read may be changed afterwards, the biases for instance
-        read = options.executable.read_backward
-        kept: list[Tensor | None] = [x if read[count] else None]
-        unread: list[Any] = [None if read[count] else (x, version(x))]
-        for index, tensor in enumerate(tensors):
-            if read[index if index < count else index + 1]:
-                kept.append(tensor)
-                unread.append(None)
-            else:
-                kept.append(None)
-                unread.append((tensor, version(tensor)))
-        ctx.unread, ctx.shapes = unread, [x.shape, *[tensor.shape for tensor in tensors]]
-        ctx.save_for_backward(*kept, chunk)
+        unread = sides.rest(given)
+        try:
+            versions = [tensor._version for tensor in unread]
+        except RuntimeError:  # tensors of inference mode have none
+            versions = [version(tensor) for tensor in unread]
+        ctx.call = calls, seed, ragged, sides, unread, versions
+        ctx.save_for_backward(chunk, *sides.pick(given))
         return (y, *lasts)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-        """Run the plan's backward program; through the eager loop if the gradients are to be differentiated."""
-        options: _Options = ctx.options
-        *saved, chunk = ctx.saved_tensors  # asked for once: gradient checkpointing gives them once
+        """Run the plans' backward programs; through the eager loop if the gradients are to be differentiated."""
+        calls, seed, ragged, sides, unread, versions = ctx.call
+        chunk, *saved = ctx.saved_tensors  # asked for once: gradient checkpointing gives them once
+        given = sides.join((*saved, *unread))
+        results: list[Tensor | None] = [None] * (AHEAD + len(given))
+        if sides.check(*given) and _plain_now() and all(map(is_plain, grads)):
+            end = calls.count + 1
+            weights, dx, dstates = calls.backward(
+                given[1:end], given[0], chunk, *cotangents(grads, chunk.dtype), seed,
+                states=len(given) > end, rows=None if ragged is None else ragged.rows,
+            )  # fmt: skip
+            for place, gradient in zip(calls.goals, weights, strict=True):
+                results[place] = gradient
+            results[AHEAD] = dx
+            if dstates:
+                results[AHEAD + end :] = dstates
+            return tuple(results)
         twice = torch.is_grad_enabled()
-        x, *tensors = joined(saved, ctx.unread, ctx.shapes, unchanged=twice)
-        found = _differentiable(options, x, tensors, grads) if twice else _gradients(options, chunk, x, tensors, grads)
-        wanted = options.executable.plan.signature.gradients
-        spread = iter(found)
-        every = [next(spread, None) if needed else None for needed in wanted]
-        count = options.count
-        return (None, every[count], *every[:count], *every[count + 1 : len(tensors) + 1])
+        if twice:
+            check_unchanged(unread, versions)
+        if [tensor.shape for tensor in given] != sides.shapes:
+            refuse_shapes(given, sides.shapes)
+        call = Call(calls, seed, ragged, given)
+        found = differentiable(call, grads) if twice else gradients(call, chunk, grads)
+        for place, gradient in zip(goals(calls, len(given)), found, strict=True):
+            results[place] = gradient
+        return tuple(results)
 
 
 # what `_Quick.apply` comes to where no transform of functions is active, which is known here; it takes longer
 _apply: Any = super(torch.autograd.Function, _Quick).apply
 
 
-def _gradients(
-    options: _Options, chunk: Tensor, x: Tensor, tensors: Sequence[Tensor], grads: Sequence[Tensor | None]
-) -> list[Tensor]:
-    """Return the gradients that are wanted: of parameters, x and states."""
-    if any(grad is not None and is_batched(grad) for grad in grads):
-        return over_batch(lambda row: _gradients(options, chunk, x, tensors, row), grads)
-    if torch._C._len_torch_dispatch_stack() or torch._C._functorch.peek_interpreter_stack() is not None:
-        return _watched(options, chunk, x, tensors, grads)
-    dtype, count = chunk.dtype, options.count
-    read = [*tensors[:count], x] if options.executable.reads_x else tensors[:count]
-    if not all(tensor.dtype is dtype and tensor.is_contiguous() for tensor in read):
-        # their `.data` was swapped since the forward pass, or the model converted
-        return _watched(options, chunk, x, tensors, grads)
-    dy = None if grads[0] is None else dense(grads[0].to(dtype).resolve_neg())
-    dlast = [None if grad is None else grad.to(dtype).resolve_neg().contiguous() for grad in grads[1:]]
-    states = len(tensors) > count
-    weights, dx, dstates = options.backward(tensors[:count], x, chunk, dy, dlast, options.seed, states=states)
-    wanted = options.executable.plan.signature.gradients
-    return [grad for grad, needed in zip((*weights, dx, *dstates), wanted, strict=False) if needed]
-
-
-def _as_call(options: _Options, x: Tensor, tensors: Sequence[Tensor]) -> ScanCall:
-    count = options.count
-    shapes = options.backward.states
-    states = list(tensors[count:]) or [x.new_zeros(shape) for shape in shapes]
-    if options.stacked:
-        states = [state[0] for state in states]
-    return ScanCall(tensors[:count], x, states, None, None, options.reverse, options.seed, options.number)
-
-
-def _unstacked(options: _Options, grads: Sequence[Tensor | None]) -> list[Tensor | None]:
-    return [grad if grad is None or not options.stacked else grad[0] for grad in grads]
-
-
-def _stacked(options: _Options, found: Sequence[Tensor]) -> list[Tensor]:
-    states = options.executable.plan.signature.states if options.stacked else 0
-    first = len(found) - states
-    return [*found[:first], *(grad[None] for grad in found[first:])]
-
-
-def _watched(
-    options: _Options, chunk: Tensor, x: Tensor, tensors: Sequence[Tensor], grads: Sequence[Tensor | None]
-) -> list[Tensor]:
-    """Go through PyTorch's dispatcher, where something counts or traces operations."""
-    call, total = _as_call(options, x, tensors), x.shape[0] * x.shape[1]
-    saved = [
-        chunk[place : place + total * node.size].view(total, *node.shape)
-        for place, node in zip(options.forward.places, options.executable.plan.saved, strict=True)
-    ]
-    dlast = _unstacked(options, grads[1:])
-    return _stacked(options, torch.ops.ostinato.scan_backward.default(*call, saved, grads[0], dlast))
-
-
-def _differentiable(
-    options: _Options, x: Tensor, tensors: Sequence[Tensor], grads: Sequence[Tensor | None]
-) -> list[Tensor]:
-    # other names of the same tensors: one may have been computed from another, and its gradient goes that way
-    (x,), tensors = renamed([x]), renamed(tensors)
-    found = references[options.number](_as_call(options, x, tensors), grads[0], _unstacked(options, grads[1:]))
-    return _stacked(options, found)
+def _plain_now() -> bool:
+    """Tell whether gradients are asked for once, with nothing that counts, traces or transforms."""
+    return not (
+        torch.is_grad_enabled()
+        or torch._C._len_torch_dispatch_stack()
+        or torch._C._functorch.peek_interpreter_stack() is not None
+    )

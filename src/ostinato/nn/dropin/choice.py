@@ -40,8 +40,6 @@ TRAINING = Costs(
 )  # fmt: skip
 FAR = 500_000
 """Weights."""
-LONGER_WAY = 200.0
-"""What a call costs more that is not arranged before: ragged ones."""
 PACKED = 60.0
 """Packed sequences are padded first and packed again."""
 
@@ -66,7 +64,7 @@ def pays(layer: nn.RNNBase, dtype: torch.dtype, steps: int, rows: float, ragged:
     gain = steps * (costs.step[layer.mode] + weights * (costs.step_weight + rows * costs.step_multiply))
     gain += (steps - 1) * weights * costs.sum_weight
     packing = weights * (costs.call_weight if weights < FAR else costs.far_weight)
-    return gain > costs.call + packing + (PACKED + LONGER_WAY if ragged else 0)
+    return gain > costs.call + packing + (PACKED if ragged else 0)
 
 
 def _onednn_runs(layer: nn.RNNBase, dtype: torch.dtype, ragged: bool) -> bool:

@@ -51,8 +51,7 @@ class _EngineLoop(Restored, nn.RNNBase):
             return super().forward(input, hx)
         batch = open_batch(input, self.batch_first)
         result = self._run(walks, batch, hx)
-        if batch.lengths is None:
-            quick.learn(self, walks, batch.xs, self._state(hx) or ())
+        quick.learn(self, walks, batch.xs, self._state(hx) or ())
         return result
 
     def _takes(self, given: Given, hx: Any) -> bool:

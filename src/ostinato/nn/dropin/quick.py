@@ -9,26 +9,30 @@ watching. Anything else than before takes the longer way, which tells what is ne
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
-from operator import itemgetter
+from collections.abc import Callable, Sequence
+from operator import is_, itemgetter
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.nn import functional
+from torch.nn.utils.rnn import PackedSequence
 
 from ostinato.engine.plan.linear import is_wanted
 from ostinato.engine.run.compiled import Ready, engine_is_on, find
-from ostinato.engine.run.quick import scan_quickly
+from ostinato.engine.run.quick import Calls, Ragged, calls_of, run_calls
+from ostinato.engine.run.quick import Walk as Direction
+from ostinato.engine.run.unchanged import checker
 from ostinato.nn.dropin import choice
+from ostinato.nn.dropin.sequences import Batch, open_batch
 from ostinato.nn.dropin.steps import Walk
 
 _SETTINGS = (
     "mode", "input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout", "bidirectional", "proj_size",
-    "training",
 )  # fmt: skip
 _settings = itemgetter(*_SETTINGS)
+_PLAIN = (Tensor, nn.Parameter)
 _MOST_PLANS = 16
 _MOST_SHAPES = 256
 
@@ -50,15 +54,6 @@ def plain_now() -> bool:
     )
 
 
-class _Weight:
-    """One parameter as it was."""
-
-    __slots__ = ("name", "parameter", "shape")
-
-    def __init__(self, name: str, parameter: Tensor) -> None:
-        self.name, self.parameter, self.shape = name, parameter, parameter.shape
-
-
 class _Plan(NamedTuple):
     """Of one layer in one direction."""
 
@@ -67,51 +62,139 @@ class _Plan(NamedTuple):
     """Which of all parameters the plan takes, in its own order."""
 
 
+class _Arranged(NamedTuple):
+    """A call of one shape, looked up once."""
+
+    check: Callable[..., bool]
+    """Tells whether sequences, parameters and states are of the kind, shape, layout and type that they were."""
+    steps: Sequence[Calls]
+    """One for all walks, or one for each walk; none where PyTorch is faster."""
+    picks: Sequence[Callable[[Any], Sequence[Tensor]]]
+    """Which parameters each takes."""
+
+
 class Known:
     """What is known of a layer: how it was, and its plans."""
 
     def __init__(self, layer: nn.RNNBase) -> None:
         self.kind = type(layer)
         self.settings = _settings(layer.__dict__)
-        names = [name for walk in layer._all_weights for name in walk]
-        self.weights = [_Weight(name, layer._parameters[name]) for name in names]  # type: ignore[arg-type]
-        self.dtype = self.weights[0].parameter.dtype
+        self.names = [name for walk in layer._all_weights for name in walk]
+        self._pick = itemgetter(*self.names)
+        self.parameters: tuple[Tensor, ...] = self._pick(layer._parameters)
+        self.shapes = [parameter.shape for parameter in self.parameters]
+        self.dtype = self.parameters[0].dtype
         self.each = len(layer._all_weights[0])
         self.ways = 2 if layer.bidirectional else 1
+        self.parts = 2 if layer.mode == "LSTM" else 1
+        """Tensors of a state."""
         self.plans: dict[Any, list[_Plan]] = {}
+        self.arranged: dict[Any, _Arranged] = {}
         self.judge: Any = None
-        self.pays: dict[Any, bool] = {}
 
     def run(self, layer: nn.RNNBase, given: Any, hx: Any) -> Any:
         """Run a call; none if anything is not as it was, `LEFT_TO_TORCH` if PyTorch is faster."""
         kept = layer.__dict__
         if type(layer) is not self.kind or _settings(kept) != self.settings or not plain_now():
             return None
-        parameters = self._parameters(kept)
-        if parameters is None or not self._reads(given):
+        if not self.still_has(kept):
             return None
-        batched = given.dim() == 3
-        xs = given if batched else given.unsqueeze(1)
-        if batched and kept["batch_first"]:
-            xs = xs.transpose(0, 1)
-        starts = self._starts(kept, hx, xs.shape[1], batched)
-        if starts is None:
+        starts: Any = () if hx is None else hx if self.parts > 1 else (hx,)
+        if hx is not None and not _is_state(starts, self.parts):
             return None
-        grad = torch.is_grad_enabled()
-        if not self._gains(layer, xs, grad):
-            return LEFT_TO_TORCH
-        found = self.plans.get(_wishes(grad, given, parameters, starts))
+        if type(given) is PackedSequence:
+            return self._run_packed(layer, given, starts)
+        if type(given) not in _PLAIN:
+            return None
+        found = self._looked_up(layer, given, starts, given.shape, None)
         if found is None:
             return None
-        return self._walk(layer, found, parameters, xs, starts, grad, batched)
+        if not found.steps:
+            return LEFT_TO_TORCH
+        return self._walk(layer, found, given, starts)
+
+    def _looked_up(
+        self, layer: nn.RNNBase, given: Tensor, starts: Sequence[Tensor], shape: Any, extent: tuple[int, int] | None
+    ) -> _Arranged | None:
+        """Return what calls of a shape need, arranged now if they never were or if a tensor is not as it was."""
+        if self.judge is not choice.pays:
+            self.judge = choice.pays
+            self.arranged.clear()
+        grad = torch.is_grad_enabled()
+        key = (
+            shape, given.requires_grad, len(starts), grad, layer.training, is_wanted(), torch.get_num_threads(),
+            torch._C._get_mkldnn_enabled(),
+        )  # fmt: skip
+        found = self.arranged.get(key)
+        if found is None or not found.check(given, *self.parameters, *starts):
+            found = self._arrange(layer, given, starts, grad, extent)
+            if found is not None:
+                if len(self.arranged) >= _MOST_SHAPES:
+                    self.arranged.clear()
+                self.arranged[key] = found
+        return found
+
+    def _run_packed(self, layer: nn.RNNBase, given: PackedSequence, starts: Sequence[Tensor]) -> Any:
+        data, sizes = given.data, given.batch_sizes
+        steps, batch = len(sizes), int(sizes[0])
+        level = len(data) == steps * batch
+        if type(data) not in _PLAIN or data.dim() != 2 or (batch == 1 and not level):
+            return None
+        if not choice.pays(layer, data.dtype, steps, len(data) / steps, not level):
+            return LEFT_TO_TORCH
+        opened = open_batch(given, False)
+        read = opened.xs if level else data
+        found = self._looked_up(layer, read, starts, (steps, batch, "packed", level), (steps, batch))
+        if found is None or not found.steps:
+            return None
+        ragged = None
+        if opened.lengths is not None:
+            rows = self.plans_rows(opened.lengths, steps)
+            if rows is None:
+                return None
+            ragged = Ragged(opened.lengths, rows)
+        xs, begin = opened.xs, [opened.start(start).contiguous() for start in starts]
+        if len(found.steps) == 1:
+            ys, *state = run_calls(found.steps[0], xs, found.picks[0](self.parameters), begin, ragged=ragged)
+        else:
+            ys, state = self._one_by_one(layer, found, xs, begin, ragged, opened)
+        parts = [opened.last(part) for part in state]
+        return opened.outputs(ys), (parts[0] if self.parts == 1 else tuple(parts))
+
+    def plans_rows(self, lengths: Tensor, steps: int) -> Any:
+        """Return lengths as the plans read them; none if they cannot."""
+        plans = next(iter(self.plans.values()))
+        return plans[0].ready.executable.quick_rows(lengths, steps)
+
+    def still_has(self, kept: dict[str, Any]) -> bool:
+        """Tell whether the parameters of a layer, given its attributes, are those that were known."""
+        table = kept["_parameters"]
+        if len(table) != len(self.names) or kept["_modules"]:
+            return False
+        try:
+            return all(map(is_, self._pick(table), self.parameters))
+        except KeyError:
+            return False
+
+    def readable(self) -> bool:
+        """Tell whether the parameters can be read where they lie."""
+        return all(
+            parameter.shape == shape
+            and parameter.dtype is self.dtype
+            and parameter.is_cpu
+            and parameter.layout is torch.strided
+            and parameter.is_contiguous()
+            and not parameter.is_neg()
+            for parameter, shape in zip(self.parameters, self.shapes, strict=True)
+        )
 
     def learn(self, layer: nn.RNNBase, walks: Sequence[Walk], xs: Tensor, starts: Sequence[Tensor]) -> None:
         """Keep the plans of a call that went the longer way, `(time, batch, features)`, from a state if it had one."""
-        key = _wishes(torch.is_grad_enabled(), xs, [weight.parameter for weight in self.weights], starts)
+        key = self._wishes(torch.is_grad_enabled(), xs, starts)
         if key in self.plans or len(self.plans) >= _MOST_PLANS:
             return
         batch, plans = xs.shape[1], []
-        widths = (layer.proj_size or layer.hidden_size, layer.hidden_size)[: 2 if layer.mode == "LSTM" else 1]
+        widths = (layer.proj_size or layer.hidden_size, layer.hidden_size)[: self.parts]
         for place, walk in enumerate(walks):
             sequences = xs
             if place >= self.ways:  # of a layer above the first: the outputs of the one below
@@ -126,31 +209,48 @@ class Known:
             plans.append(_Plan(ready, order))
         self.plans[key] = plans
 
-    def _parameters(self, kept: dict[str, Any]) -> list[Tensor] | None:
-        """Return the parameters, if they are those that were known."""
-        table, dtype = kept["_parameters"], self.dtype
-        if len(table) != len(self.weights) or kept["_modules"]:
-            return None
-        found = []
-        for weight in self.weights:
-            parameter = weight.parameter
-            if (
-                table.get(weight.name) is not parameter
-                or parameter.shape != weight.shape
-                or parameter.dtype is not dtype
-                or not parameter.is_cpu
-                or parameter.layout is not torch.strided
-                or not parameter.is_contiguous()
-                or parameter.is_neg()
-            ):
-                return None
-            found.append(parameter)
-        return found
+    def _wishes(self, grad: bool, xs: Tensor, starts: Sequence[Tensor]) -> tuple[bool, ...]:
+        """Return what a plan depends on beside the layer: of which tensors gradients are wanted; pieces."""
+        if not grad:
+            return (False, False, is_wanted())
+        state = any(start.requires_grad for start in starts)
+        return (xs.requires_grad, state, *[parameter.requires_grad for parameter in self.parameters], is_wanted())
 
-    def _reads(self, given: Any) -> bool:
+    def _arrange(
+        self, layer: nn.RNNBase, given: Tensor, starts: Sequence[Tensor], grad: bool, extent: tuple[int, int] | None
+    ) -> _Arranged | None:
+        """Look up a call's plans, if it fits the layer and they are known; packed rows have an `extent`."""
+        if not self.readable() or not self._reads(given):
+            return None
+        ragged, batched = extent is not None and given.dim() == 2, extent is not None or given.dim() == 3
+        steps, batch = extent or (given.shape[:2] if batched else (given.shape[0], 1))
+        if batched and layer.batch_first and extent is None:
+            batch, steps = steps, batch
+        if not self._fits(layer, starts, batch, batched):
+            return None
+        check = checker(self.parameters, [given], starts, free=ragged)
+        if not ragged and not choice.pays(layer, given.dtype, steps, batch, False):
+            return _Arranged(check, (), ())
+        plans = self.plans.get(self._wishes(grad, given, starts))
+        if plans is None:
+            return None
+        walks = [
+            Direction(ready.executable, ready.number, place % self.ways == 1) for place, (ready, _) in enumerate(plans)
+        ]
+        layers = [walks[place : place + self.ways] for place in range(0, len(walks), self.ways)]
+        save = grad and any(walk.executable.plan.backward is not None for walk in walks)
+        dropped = layer.training and layer.dropout and len(layers) > 1
+        whole = None if dropped else calls_of(layers, steps, batch, save=save, ragged=ragged)
+        if whole is not None:
+            return _Arranged(check, [whole], [itemgetter(*[index for plan in plans for index in plan.order])])
+        each = [
+            calls_of([[walk]], steps, batch, save=grad and walk.executable.plan.backward is not None, ragged=ragged)
+            for walk in walks
+        ]
+        return _Arranged(check, each, [itemgetter(*plan.order) for plan in plans]) if all(each) else None  # type: ignore[arg-type]
+
+    def _reads(self, given: Tensor) -> bool:
         """Tell whether sequences are plain, and of the layer's width."""
-        if type(given) is not Tensor and type(given) is not nn.Parameter:
-            return False
         shape = given.shape
         return (
             2 <= len(shape) <= 3
@@ -162,79 +262,58 @@ class Known:
             and not given.is_neg()
         )
 
-    def _starts(self, kept: dict[str, Any], hx: Any, batch: int, batched: bool) -> Sequence[Tensor] | None:
-        """Return the tensors of a state, `(walks, batch, width)` each, none for zeros; `None` if it does not fit."""
-        if hx is None:
-            return ()
-        lstm = kept["mode"] == "LSTM"
-        parts = hx if lstm else (hx,)
-        if type(parts) not in (tuple, list) or len(parts) != 1 + lstm:
-            return None
-        walks = len(self.weights) // self.each
-        widths = (kept["proj_size"] or kept["hidden_size"], kept["hidden_size"])
-        for part, width in zip(parts, widths, strict=False):
-            if (
-                type(part) is not Tensor
-                or part.shape != ((walks, batch, width) if batched else (walks, width))
-                or part.dtype is not self.dtype
-                or not part.is_cpu
-                or part.layout is not torch.strided
-                or part.is_neg()
-            ):
-                return None
-        return parts if batched else [part.unsqueeze(1) for part in parts]
+    def _fits(self, layer: nn.RNNBase, starts: Sequence[Tensor], batch: int, batched: bool) -> bool:
+        """Tell whether the tensors of a state, `(walks, batch, width)` each, are plain and fit."""
+        walks = len(self.names) // self.each
+        widths = (layer.proj_size or layer.hidden_size, layer.hidden_size)
+        return all(
+            start.shape == ((walks, batch, width) if batched else (walks, width))
+            and start.dtype is self.dtype
+            and start.is_cpu
+            and start.layout is torch.strided
+            and not start.is_neg()
+            for start, width in zip(starts, widths, strict=False)
+        )
 
-    def _gains(self, layer: nn.RNNBase, xs: Tensor, grad: bool) -> bool:
-        """Tell what `choice` says of calls of this shape."""
-        if self.judge is not choice.pays:
-            self.judge, self.pays = choice.pays, {}
-        key = (*xs.shape[:2], grad, torch._C._get_mkldnn_enabled())
-        known = self.pays.get(key)
-        if known is None:
-            if len(self.pays) >= _MOST_SHAPES:
-                self.pays.clear()
-            known = self.pays[key] = choice.pays(layer, xs.dtype, xs.shape[0], xs.shape[1], False)
-        return known
-
-    def _walk(
-        self, layer: nn.RNNBase, plans: list[_Plan], parameters: list[Tensor], xs: Tensor, starts: Sequence[Tensor],
-        grad: bool, batched: bool,
-    ) -> Any:  # fmt: skip
-        lasts: list[Sequence[Tensor]] = []
-        only = len(plans) == 1
-        given: list[Tensor] = []
-        for place, (ready, order) in enumerate(plans):
-            way = place % self.ways
-            if not way:
-                if place:
-                    xs = given[0] if self.ways == 1 else torch.cat(given, -1)
-                    if layer.training and layer.dropout:
-                        xs = functional.dropout(xs, layer.dropout)
-                given = []
-            done = scan_quickly(
-                ready.executable, ready.number, [parameters[index] for index in order], xs,
-                starts if only else [start[place : place + 1] for start in starts], reverse=way == 1,
-                save=grad and ready.executable.plan.backward is not None, stacked=True,
-            )  # fmt: skip
-            if done is None:
-                return None
-            given.append(done[0])
-            lasts.append(done[1:])
-        ys = given[0] if self.ways == 1 else torch.cat(given, -1)
-        state = lasts[0] if only else [torch.cat(parts) for parts in zip(*lasts, strict=True)]
+    def _walk(self, layer: nn.RNNBase, found: _Arranged, given: Tensor, starts: Sequence[Tensor]) -> Any:
+        batched, turned, xs = given.dim() == 3, False, given
+        if not batched:
+            xs, starts = given.unsqueeze(1), [start.unsqueeze(1) for start in starts]
+        elif layer.batch_first:
+            xs, turned = given.transpose(0, 1), True
+        starts = [start if start.is_contiguous() else start.contiguous() for start in starts]
+        if len(found.steps) == 1:
+            ys, *state = run_calls(found.steps[0], xs, found.picks[0](self.parameters), starts)
+        else:
+            ys, state = self._one_by_one(layer, found, xs, starts, None, None)
         if not batched:
             ys, state = ys.squeeze(1), [part.squeeze(1) for part in state]
-        elif layer.batch_first:
+        elif turned:
             ys = ys.transpose(0, 1)
-        return ys, (tuple(state) if len(state) == 2 else state[0])
+        return ys, (state[0] if self.parts == 1 else tuple(state))
+
+    def _one_by_one(
+        self, layer: nn.RNNBase, found: _Arranged, xs: Tensor, starts: Sequence[Tensor], ragged: Ragged | None,
+        opened: Batch | None,
+    ) -> tuple[Tensor, list[Tensor]]:  # fmt: skip
+        """Run a call walk by walk: outputs between layers are dropped, or the walks do not go together."""
+        lasts: list[Sequence[Tensor]] = []
+        outputs: list[Tensor] = []
+        for place, (calls, pick) in enumerate(zip(found.steps, found.picks, strict=True)):
+            if place and not place % self.ways:
+                xs, outputs = torch.cat(outputs, -1), []
+                if layer.training and layer.dropout:
+                    drop = functional.dropout if opened is None else opened.dropout
+                    xs = drop(xs, layer.dropout)
+            begin = [start[place : place + 1] for start in starts]
+            y, *last = run_calls(calls, xs, pick(self.parameters), begin, ragged=ragged)
+            outputs.append(y)
+            lasts.append(last)
+        return torch.cat(outputs, -1), [torch.cat(parts) for parts in zip(*lasts, strict=True)]
 
 
-def _wishes(grad: bool, xs: Tensor, parameters: Sequence[Tensor], starts: Sequence[Tensor]) -> tuple[bool, ...]:
-    """Return what a plan depends on beside the layer: of which tensors gradients are wanted; pieces."""
-    if not grad:
-        return (False, False, is_wanted())
-    state = any(start.requires_grad for start in starts)
-    return (xs.requires_grad, state, *[parameter.requires_grad for parameter in parameters], is_wanted())
+def _is_state(parts: Any, count: int) -> bool:
+    return type(parts) in (tuple, list) and len(parts) == count and all(type(part) is Tensor for part in parts)
 
 
 _known: dict[int, tuple[Any, Known]] = {}
@@ -247,10 +326,15 @@ def known_of(layer: nn.RNNBase) -> Known | None:
     return found[1] if found is not None and found[0]() is layer else None
 
 
+def _is_as(known: Known, layer: nn.RNNBase) -> bool:
+    kept = layer.__dict__
+    return _settings(kept) == known.settings and known.still_has(kept) and known.readable()
+
+
 def learn(layer: nn.RNNBase, walks: Sequence[Walk], xs: Tensor, starts: Sequence[Tensor]) -> None:
     """Keep what a call by the longer way has found, if the layer is plain."""
     known = known_of(layer)
-    if known is None or _settings(layer.__dict__) != known.settings or known._parameters(layer.__dict__) is None:
+    if known is None or not _is_as(known, layer):
         table = layer._parameters
         names = [name for walk in layer._all_weights for name in walk]
         tied = len({id(table.get(name)) for name in names}) < len(names)

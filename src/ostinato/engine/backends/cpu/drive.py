@@ -7,6 +7,8 @@ word to `bases[base] + offset`: whatever differs from call to call is a base, so
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from llvmlite import ir
@@ -16,10 +18,14 @@ from ostinato.engine.backends.cpu.lanes import DType, Lanes, Value
 
 JOB = 8
 """Words of a job: its kind, then its arguments."""
-PACK, CALL, TEAM, SUM, COPY = range(5)
+PACK, CALL, TEAM, SUM, CLEAR, ADD, GATHER, CUT = range(8)
 """`PACK`: the arguments of `define_pack`. `CALL`: a function, its block. `TEAM`: the same, threads, OpenMP's entry.
-`SUM`: rows that lie one after the other, how many, numbers in each, where their sum goes. `COPY`: from, to, how many
-numbers."""
+`SUM`: rows that lie one after the other, how many, numbers in each, where their sum goes. `CLEAR`: where, how many
+numbers. `ADD`: from, to what, how many numbers. `GATHER` and `CUT`: a table (see `ROWS`), a tensor, how far its steps
+and its rows lie apart, numbers of a row; the first copies all real steps, row after row, to where, the second clears
+all others."""
+ROWS = ("batch", "steps", "order", "lengths", "starts")
+"""Of rows that have lengths: how many, of how many steps at most, and what the header of `layout` has."""
 
 
 def define_drive(module: ir.Module, name: str, dtype: DType, width: int, pack: Any) -> Any:
@@ -63,7 +69,9 @@ class _Driver:
         with code.loop(jobs, "job") as index:
             job = code.at(self.program, builder.add(first, builder.mul(index, i64(JOB))), i64)
             kind, *arguments = (code.load(job, i64(part), i64) for part in range(JOB))
-            kinds: tuple[Any, ...] = (self._pack, self._call, self._team, self._sum, self._copy)
+            kinds: tuple[Any, ...] = (
+                self._pack, self._call, self._team, self._sum, self._clear, self._add, self._gather, self._cut,
+            )  # fmt: skip
             for number, emit in enumerate(kinds):
                 with builder.if_then(builder.icmp_signed("==", kind, i64(number))):
                     emit(*arguments)
@@ -108,8 +116,76 @@ class _Driver:
                 builder.store(builder.fadd(builder.load(total, typ=lanes.element), number), total)
             code.store(builder.load(total, typ=lanes.element), goal, column)
 
-    def _copy(self, source: Value, target: Value, count: Value, *_: Value) -> None:
-        code = self.code
+    def _clear(self, target: Value, count: Value, *_: Value) -> None:
+        self._fill(self._address(target), count)
+
+    def _fill(self, goal: Value, count: Value) -> None:
+        """Set numbers to zero."""
+        lanes = self.lanes
+        for place, vector in self._pieces(count):
+            zero = lanes.const(0.0) if vector else ir.Constant(lanes.element, 0.0)
+            self._put(zero, goal, place)
+
+    def _add(self, source: Value, target: Value, count: Value, *_: Value) -> None:
         start, goal = self._address(source), self._address(target)
-        with code.loop(count, "number") as index:
-            code.store(code.load(start, index, self.lanes.element), goal, index)
+        for place, vector in self._pieces(count):
+            one, other = (self._number(base, place, vector) for base in (start, goal))
+            self._put(self.lanes.add(one, other) if vector else self.code.builder.fadd(one, other), goal, place)
+
+    def _gather(self, table: Value, x: Value, time: Value, row: Value, width: Value, target: Value, *_: Value) -> None:
+        builder, bytes_ = self.code.builder, i64(self._bytes)
+        goal = builder.mul(width, bytes_)
+        with self._rows(table) as (batch, length, _, start), self.code.loop(length, "step") as step:
+            source = self._address(self._step(x, time, row, batch, step))
+            into = self._address(builder.add(target, builder.mul(builder.add(start, step), goal)))
+            for place, vector in self._pieces(width):
+                self._put(self._number(source, place, vector), into, place)
+
+    def _cut(self, table: Value, x: Value, time: Value, row: Value, width: Value, *_: Value) -> None:
+        builder = self.code.builder
+        with (
+            self._rows(table) as (batch, length, steps, _),
+            self.code.loop(builder.sub(steps, length), "step") as step,
+        ):
+            self._fill(self._address(self._step(x, time, row, batch, builder.add(length, step))), width)
+
+    @property
+    def _bytes(self) -> int:
+        return 4 if self.lanes.element == ir.FloatType() else 8
+
+    def _step(self, x: Value, time: Value, row: Value, batch: Value, step: Value) -> Value:
+        """Return the address of a row's step in a tensor."""
+        builder = self.code.builder
+        numbers = builder.add(builder.mul(step, time), builder.mul(batch, row))
+        return builder.add(x, builder.mul(numbers, i64(self._bytes)))
+
+    @contextmanager
+    def _rows(self, table: Value) -> Iterator[tuple[Value, Value, Value, Value]]:
+        """Go over rows that have lengths; gives the row, its length, the steps there are, its place in streams."""
+        code, place = self.code, self._address(table)
+        count, steps, *tables = (code.load(place, i64(word), i64) for word in range(len(ROWS)))
+        order, lengths, starts = map(self._address, tables)
+        with code.loop(count, "row") as index:
+            batch = code.load(order, index, i64)
+            yield batch, code.load(lengths, index, i64), steps, code.load(starts, batch, i64)
+
+    def _pieces(self, count: Value) -> Iterator[tuple[Value, bool]]:
+        """Emit a loop over whole vectors and one over the numbers that are left; gives where, and whether a vector."""
+        builder, width = self.code.builder, i64(self.lanes.width)
+        whole = builder.udiv(count, width)
+        with self.code.loop(whole, "vector") as index:
+            yield builder.mul(index, width), True
+        done = builder.mul(whole, width)
+        with self.code.loop(builder.sub(count, done), "rest") as index:
+            yield builder.add(done, index), False
+
+    def _number(self, base: Value, place: Value, vector: bool) -> Value:
+        """Return a vector or a number from memory."""
+        if vector:
+            return self.code.load_vector(self.lanes, self.code.at(base, place, self.lanes.element))
+        return self.code.load(base, place, self.lanes.element)
+
+    def _put(self, value: Value, base: Value, place: Value) -> None:
+        """Write a vector or a number to memory."""
+        address = self.code.at(base, place, self.lanes.element)
+        self.code.builder.store(value, address, align=self._bytes)

@@ -14,11 +14,13 @@ from torch import Tensor
 from ostinato.engine.backends.calls import dense
 from ostinato.engine.backends.cpu import launch as launching
 from ostinato.engine.backends.cpu.calls import Call, make_call
+from ostinato.engine.backends.cpu.entering import BLOCK
+from ostinato.engine.backends.cpu.jobs import Shape, Walk
 from ostinato.engine.backends.cpu.kernels import Kernel, Products, compile_program, products
-from ostinato.engine.backends.cpu.launch import Arguments, Rows, launch, teams
+from ostinato.engine.backends.cpu.launch import Arguments, Rows, launch, rows_of, teams
 from ostinato.engine.backends.cpu.memory import empty
 from ostinato.engine.backends.cpu.pieces import Pieces, count_of, run_in_pieces
-from ostinato.engine.backends.cpu.quick import BLOCK, Backward, Forward, Shape
+from ostinato.engine.backends.cpu.quick import Backward, Forward, layers_of
 from ostinato.engine.backends.cpu.stepping import StepKernel
 from ostinato.engine.backends.cpu.sums import contractions
 from ostinato.engine.backends.executable import Executable
@@ -160,22 +162,28 @@ class CpuExecutable(Executable):
         return self._split(kernel, program) if self._is_few(kernel, steps, batch) else None
 
     @lazy
-    def _quick(self) -> OrderedDict[Any, Forward | Backward | None]:
+    def _quick(self) -> OrderedDict[Any, Any]:
         return OrderedDict()
 
     def quick_forward(
-        self, steps: int, batch: int, reverse: bool, *, save: bool, stacked: bool = False
+        self, steps: int, batch: int, reverse: bool, *, save: bool, ragged: bool = False
     ) -> Forward | None:
-        """Return what runs regular calls of one shape forward with little around it, or none."""
-        shape = Shape(steps, batch, reverse, torch.get_num_threads())
-        return self._quickly((shape, save, stacked), lambda: Forward(self, shape, save=save, stacked=stacked))  # type: ignore[return-value]
+        """Return what runs calls of one shape forward with little around it, or none."""
+        shape = Shape(steps, batch, torch.get_num_threads(), ragged)
+        layers = [[Walk(self, reverse, 0)]]
+        found: Forward | None = self._quickly(
+            (shape, reverse, save), lambda: Forward(layers, shape, save=save, stacked=False)
+        )
+        return found
 
-    def quick_backward(self, steps: int, batch: int, reverse: bool, *, stacked: bool = False) -> Backward | None:
+    def quick_backward(self, steps: int, batch: int, reverse: bool, *, ragged: bool = False) -> Backward | None:
         """Return the same for the backward pass."""
-        shape = Shape(steps, batch, reverse, torch.get_num_threads())
-        return self._quickly((shape, "backward", stacked), lambda: Backward(self, shape, stacked=stacked))  # type: ignore[return-value]
+        shape = Shape(steps, batch, torch.get_num_threads(), ragged)
+        layers = [[Walk(self, reverse, 0)]]
+        found: Backward | None = self._quickly((shape, reverse), lambda: Backward(layers, shape, stacked=False))
+        return found
 
-    def _quickly(self, key: Any, make: Callable[[], Forward | Backward]) -> Forward | Backward | None:
+    def _quickly(self, key: Any, make: Callable[[], Any]) -> Any:
         if key[0].threads > 1 and not teams():
             return None  # in a forked process OpenMP has no threads
         known = self._quick
@@ -185,13 +193,34 @@ class CpuExecutable(Executable):
         except KeyError:
             pass
         try:
-            found: Forward | Backward | None = make()
+            found = make()
         except Unsupported:
             found = None
         known[key] = found
         if len(known) > _MOST_QUICK:
             with suppress(KeyError):  # another thread may have been quicker
                 known.popitem(last=False)
+        return found
+
+    def quick_rows(self, lengths: Tensor, steps: int) -> Rows | None:
+        """Return lengths as the quick way reads them."""
+        return None if len(lengths) == 1 else rows_of(steps, len(lengths), lengths)
+
+    def quick_layers(
+        self, layers: Sequence[Sequence[tuple[CpuExecutable, bool]]], steps: int, batch: int, *, save: bool,
+        ragged: bool = False,
+    ) -> tuple[Forward, Backward | None] | None:  # fmt: skip
+        """Return what runs several layers, this one's the first, in one program; see `Executable`."""
+        shape = Shape(steps, batch, torch.get_num_threads(), ragged)
+        walks = layers_of(layers)
+        # what is made holds the executables, so that no other one has their numbers meanwhile
+        key = shape, save, tuple(tuple((id(one), reverse) for one, reverse in layer) for layer in layers)
+
+        def make() -> tuple[Forward, Backward | None]:
+            forward = Forward(walks, shape, save=save, stacked=True)
+            return forward, Backward(walks, shape, stacked=True) if save else None
+
+        found: tuple[Forward, Backward | None] | None = self._quickly(key, make)
         return found
 
     def compile(self, *, training: bool) -> None:

@@ -13,13 +13,13 @@ import mmap
 import weakref
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
-_SMALLEST = 1 << 16
+SMALLEST = 1 << 16
 """Bytes below which PyTorch's own allocator is as good."""
 _HUGE = 1 << 22
 _limit = 1 << 29
@@ -36,7 +36,7 @@ def empty(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     """Return a dense tensor whose numbers are not set, on memory that was used before if there is any."""
     count = math.prod(shape)
     wanted = count * dtype.itemsize
-    if wanted < _SMALLEST:
+    if wanted < SMALLEST:
         return torch.empty(tuple(shape), dtype=dtype)
     size = _rounded(wanted)
     block = _take(size)
@@ -108,35 +108,30 @@ def _forget() -> None:
             _kept -= size
 
 
-_spaces: list[tuple[int, int, Any]] = []
-"""Scratch memory that no call uses now: address, size, and what holds it."""
+Block: TypeAlias = "tuple[int, int, Any]"
+"""Scratch memory: address, size, and what holds it."""
+_spaces: list[Block] = []
+"""Scratch memory that no call uses now."""
 _LARGEST_SPACE = 1 << 24
 """Bytes above which scratch memory comes from the blocks that are kept by size."""
 
 
-class Space:
-    """Scratch memory for the time of a `with`; gives its address, a multiple of 64.
+def take_space(size: int) -> Block:
+    """Return scratch memory, to be given back; its address is a multiple of 64.
 
     One block serves calls of all sizes one after the other, so that it stays in the caches.
     """
+    try:
+        block = _spaces.pop()
+    except IndexError:  # all in use, by other threads or a call further up
+        block = (0, 0, None)
+    if block[1] < size or not block[1]:
+        tensor = empty((max(size, SMALLEST) + 64,), torch.uint8)
+        block = (tensor.data_ptr() + 63) // 64 * 64, tensor.numel() - 64, tensor
+    return block
 
-    __slots__ = ("_block", "_size")
 
-    def __init__(self, size: int) -> None:
-        self._size = size
-
-    def __enter__(self) -> int:
-        """Take memory."""
-        try:
-            self._block = _spaces.pop()
-        except IndexError:  # all in use, by other threads or a call further up
-            self._block = (0, 0, None)
-        if self._block[1] < self._size:
-            tensor = empty((max(self._size, _SMALLEST) + 64,), torch.uint8)
-            self._block = (tensor.data_ptr() + 63) // 64 * 64, tensor.numel() - 64, tensor
-        return self._block[0]
-
-    def __exit__(self, *_: object) -> None:
-        """Give it back."""
-        if self._block[1] <= _LARGEST_SPACE:
-            _spaces.append(self._block)
+def give_space(block: Block) -> None:
+    """Give scratch memory back for the next call."""
+    if block[1] <= _LARGEST_SPACE:
+        _spaces.append(block)
