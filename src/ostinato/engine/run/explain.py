@@ -177,8 +177,10 @@ def _prepared(
     xs = torch.zeros((1, 1, *shape[2:]), dtype=like.dtype, device=like.device)
     if state is None:
         state = initial_state(cell, xs[0])
-    with torch.set_grad_enabled(training):
-        return find(cell, cell, xs, state, mixed=mixed_now(xs))
+    mixed = mixed_now(xs)
+    # as in a scan: a step is traced in the precision of its parameters
+    with torch.set_grad_enabled(training), torch.autocast(xs.device.type, enabled=False):
+        return find(cell, cell, xs, state, mixed=mixed)
 
 
 def _shape_of_input(cell: nn.Module) -> tuple[int, ...]:
