@@ -1,4 +1,4 @@
-"""Calls of a drop-in under autocast to bfloat16, as the engine takes them: float32 in, bfloat16 out."""
+"""Calls of a drop-in under autocast to bfloat16, as the engine takes them: float32 in, the types of torch.nn out."""
 
 from __future__ import annotations
 
@@ -28,19 +28,30 @@ def wanted(layer: nn.RNNBase, given: Any) -> bool:
     )
 
 
+def type_of_results(layer: nn.RNNBase, given: Any, hx: Any) -> torch.dtype:
+    """Return the type that the outputs and states of torch.nn have under autocast to bfloat16.
+
+    Those of an RNN, and of a padded LSTM, which oneDNN runs, are bfloat16. Others are made with the state, and so have
+    its type, which is that of the sequences where none is given.
+    """
+    by_onednn = layer.mode == "LSTM" and not layer.proj_size and isinstance(given, Tensor)
+    if layer.mode.startswith("RNN") or (by_onednn and torch._C._get_mkldnn_enabled() and torch._C._has_mkldnn):
+        return torch.bfloat16
+    start = hx[0] if isinstance(hx, (tuple, list)) else hx
+    found = start if isinstance(start, Tensor) else values_of(given)
+    assert found is not None
+    return found.dtype
+
+
 def widened(value: T) -> T:
     """Return tensors in float32."""
-    return _as(value, torch.float32)
+    return as_type(value, torch.float32)
 
 
-def narrowed(value: T) -> T:
-    """Return tensors in bfloat16."""
-    return _as(value, torch.bfloat16)
-
-
-def _as(value: Any, dtype: torch.dtype) -> Any:
+def as_type(value: Any, dtype: torch.dtype) -> Any:
+    """Return tensors, packed sequences, or tuples of such in a type."""
     if isinstance(value, PackedSequence):
         return value._replace(data=value.data.to(dtype))
     if isinstance(value, Tensor):
         return value.to(dtype) if value.is_floating_point() else value
-    return tuple(_as(part, dtype) for part in value) if type(value) in (tuple, list) else value
+    return tuple(as_type(part, dtype) for part in value) if type(value) in (tuple, list) else value

@@ -60,7 +60,7 @@ class _EngineLoop(Restored, nn.RNNBase):
     def _in_halves(self, given: Given, hx: Any) -> Any:
         """Run the layer under autocast to bfloat16: products of that, all else in float32, as the weights are.
 
-        Outputs and states come out as bfloat16, as those of torch.nn do there.
+        Outputs and states have the types that those of torch.nn have there.
         """
         wide, start = half.widened(given), half.widened(hx)
         if not self._takes(wide, start, half=True):
@@ -69,7 +69,8 @@ class _EngineLoop(Restored, nn.RNNBase):
         walks = walks_of(self, wide if isinstance(wide, Tensor) else wide.data)
         if walks is None:
             return super().forward(given, hx)
-        return half.narrowed(self._run(walks, open_batch(wide, self.batch_first), start))
+        results = self._run(walks, open_batch(wide, self.batch_first), start)
+        return half.as_type(results, half.type_of_results(self, given, hx))
 
     def _takes(self, given: Given, hx: Any, *, half: bool = False) -> bool:
         """Tell whether a call is well formed, and one that the engine takes and gains by; by products of a `half`."""

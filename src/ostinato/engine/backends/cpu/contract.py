@@ -20,8 +20,8 @@ WORDS = ("ticket", "shares", "depth", "n", "m", "a", "a_stride", "b", "b_stride"
 _BLOCK = 256
 _PANEL_VECTORS = 4
 _LARGEST_TILE = 8
-_PAIR_BLOCK = 128
-_CHUNK = 512
+_PAIR_BLOCK = 256
+_CHUNK = 384
 _CHUNK_STRIDE = _CHUNK + 16
 """Some more than a chunk: lines whole pages apart would have one place in the first-level cache."""
 
