@@ -26,10 +26,8 @@ def _rounded(module: nn.Module) -> nn.Module:
 
 LAYERS = {
     "lstm": lambda: ostinato.nn.Recurrent(ostinato.cells.LSTMCell(7, 37), 2),
-    "gru": lambda: ostinato.nn.Recurrent(ostinato.cells.GRUCell(7, 37)),
     "layer-norm": lambda: ostinato.nn.Recurrent(ostinato.cells.CATALOGUE["lstm-layernorm"](7, 37)),
     "one feature": lambda: nn.LSTM(1, 1),
-    "torch": lambda: nn.GRU(5, 80),
 }
 
 

@@ -45,7 +45,7 @@ def _rounded(x):
     return x.bfloat16().double()
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     rows=st.integers(0, 40),
     depth=st.integers(0, 150),
@@ -88,7 +88,7 @@ def test_a_product_rounds_its_operands_and_nothing_else(kernels, rows, depth, co
     assert torch.equal(results[0], results[-1])
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(depth=st.integers(0, 600), n=st.integers(1, 70), m=st.integers(1, 150), wide=st.booleans())
 def test_a_contraction_rounds_its_operands_and_nothing_else(depth, n, m, wide) -> None:
     a, b = (torch.randn(depth, size + 4 * wide)[:, :size] for size in (n, m))
