@@ -179,7 +179,7 @@ def _prepared(
         state = initial_state(cell, xs[0])
     mixed = mixed_now(xs)
     # as in a scan: a step is traced in the precision of its parameters
-    with torch.set_grad_enabled(training), torch.autocast(xs.device.type, enabled=False):
+    with torch.set_grad_enabled(training), torch.autocast("cpu", enabled=False):
         return find(cell, cell, xs, state, mixed=mixed)
 
 

@@ -29,7 +29,7 @@ def step_kernel(cell: nn.Module, x: Tensor, state: State, *, weights: str = "flo
     # steps go in and out as NumPy arrays, which lie on the CPU and have no bfloat16
     if x.device.type != "cpu" or x.dtype is torch.bfloat16 or not suits(x[None], state):
         return None
-    with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
+    with torch.no_grad(), torch.autocast("cpu", enabled=False):
         ready = find(cell, cell, x[None], state)
     if not isinstance(ready, Ready) or ready.executable.is_random:
         return None
