@@ -80,7 +80,7 @@ def _assert_nothing_is_left(cell, xs, state) -> None:
     assert _distance(after, exact) < 1e-4 < _distance(half, exact)
 
 
-_QUICK = ("lstm", "gru", "lstm-layernorm")
+_QUICK = ("lstm-layernorm",)
 """Making a plan takes a second; the others are gone over where there is time."""
 
 
@@ -111,18 +111,22 @@ def test_with_lengths_resets_and_both_directions(kind, reverse) -> None:
     _assert_nothing_is_left(cell, xs, state)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_at_sizes_that_fill_tiles_panels_and_chunks() -> None:
     torch.manual_seed(0)
     cell, xs = nn.LSTMCell(100, 150), torch.randn(7, 40, 100, requires_grad=True)
     _assert_rounded(cell, xs, (torch.zeros(40, 150), torch.zeros(40, 150)))
 
 
+@pytest.mark.slow
 def test_a_single_long_row_whose_input_products_are_made_before_the_loop() -> None:
     torch.manual_seed(0)
     cell, xs = nn.GRUCell(64, 64), torch.randn(300, 1, 64, requires_grad=True)
     _assert_rounded(cell, xs, torch.zeros(1, 64))
 
 
+@torch.no_grad()
 def test_autocast_to_anything_else_and_cells_in_double_are_as_before() -> None:
     cell, xs = nn.GRUCell(5, 8), torch.randn(6, 3, 5)
     plain = ostinato.scan(cell, xs)[0]
@@ -137,11 +141,11 @@ def test_autocast_to_anything_else_and_cells_in_double_are_as_before() -> None:
     assert torch.equal(inside, ostinato.scan(wide, sequences)[0])
 
 
+@torch.no_grad()
 def test_a_machine_without_the_instructions_stays_in_float32(monkeypatch) -> None:
     cell, xs = nn.LSTMCell(5, 8), torch.randn(6, 3, 5)
     monkeypatch.setenv("OSTINATO_BF16", "off")
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(ostinato.scan(cell, xs)[0], ostinato.scan(cell, xs)[0])
         inside = ostinato.scan(cell, xs)[0]
     assert torch.equal(inside, ostinato.scan(cell, xs)[0])
 
