@@ -45,7 +45,8 @@ def type_of_results(layer: nn.RNNBase, given: Any, hx: Any) -> torch.dtype:
 
 def widened(value: T) -> T:
     """Return tensors in float32."""
-    return as_type(value, torch.float32)
+    found: T = as_type(value, torch.float32)
+    return found
 
 
 def as_type(value: Any, dtype: torch.dtype) -> Any:
