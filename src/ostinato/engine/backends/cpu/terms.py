@@ -18,7 +18,7 @@ from ostinato.engine.backends.cpu.lanes import Lanes, Value
 i8, i32 = ir.IntType(8), ir.IntType(32)
 
 
-class _BFloat(ir.Type):  # type: ignore[misc] - llvmlite carries no types
+class _BFloat(ir.Type):  # type: ignore[misc]  # llvmlite carries no types
     """LLVM's type, which llvmlite does not name."""
 
     def _to_string(self) -> str:
