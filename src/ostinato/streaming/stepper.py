@@ -347,7 +347,7 @@ def stepper(layer_or_cell: nn.Module, batch_size: int = 1, *, weights: Weights =
         batch_size: how many independent streams advance together.
         weights: `"int8"` for weights of products as whole numbers of 8 bits, each output with its own scale, its
             largest weight over 127: a quarter of the memory, which is what a step of one row of many units waits for.
-            Sums, state and all else stay in float32; outputs differ by about a hundredth.
+            Sums, state and all else stay in float32; outputs of an LSTM differ by six thousandths of their norm.
 
     Raises:
         UsageError: the layer is bidirectional, the batch size is not positive, or there are no such weights; with 8
