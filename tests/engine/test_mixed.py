@@ -185,3 +185,18 @@ def test_steppers_stay_in_float32() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         step = ostinato.stepper(layer)
         assert (step(x) == expected).all()
+
+
+@torch.no_grad()
+def test_a_stack_takes_what_layers_before_it_give_under_autocast() -> None:
+    """Sequences, and starts made of them, come as bfloat16 there."""
+    torch.manual_seed(0)
+    layer, xs = ostinato.nn.Recurrent(nn.GRUCell(5, 8), 2, learn_initial_state=False), torch.randn(6, 3, 5)
+    expected = layer(xs.bfloat16().float())[0]
+    with torch.autocast("cpu", torch.bfloat16):
+        found, last = layer(xs.bfloat16())
+        again, _ = layer(xs.bfloat16(), last)
+        started, _ = layer(xs.bfloat16(), layer.initial_state(xs[0].bfloat16()))
+    assert found.dtype is again.dtype is torch.float32
+    assert torch.equal(found, started)
+    torch.testing.assert_close(found, expected, atol=0.02, rtol=0.02)

@@ -122,6 +122,8 @@ def scan(
     if state is None:
         state = initial_state(cell, xs[0] if xs.shape[0] else xs.new_zeros(xs.shape[1:]), seen.fingerprint)
     _check_state(state, xs)
+    if _autocast(xs):  # a start that was made there, by a step or from sequences of halves
+        state = map_state(lambda leaf: leaf.to(xs.dtype) if leaf.is_floating_point() else leaf, state)
     given = xs.resolve_neg() if xs.is_neg() else xs
     request = Request(given, state, lengths, resets, reverse, mixed=mixed_now(given))
     stepped = _WithStates(cell) if return_states else cell
