@@ -7,7 +7,7 @@ import operator
 import os
 import threading
 import weakref
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ from ostinato.engine.run.stepping import StepKernel, step_kernel
 from ostinato.errors import OstinatoError, ShapeError, UsageError
 from ostinato.streaming.cells import cell_of, check_module, grows, inner, is_layer, width_of
 
+Weights = Literal["float32", "int8"]
 _OF_CELLS = (RuntimeError, ValueError, TypeError, IndexError, AttributeError)
 """What a cell raises where sizes do not fit."""
 
@@ -37,15 +38,21 @@ _OF_CELLS = (RuntimeError, ValueError, TypeError, IndexError, AttributeError)
 class Stepper:
     """A copy of a cell or a stack of layers that advances one step a call; see `stepper`."""
 
-    def __init__(self, module: nn.Module, batch_size: int) -> None:
+    def __init__(self, module: nn.Module, batch_size: int, weights: Weights = "float32") -> None:
         self.module = module
         """The one that was copied, and that `refresh` copies again."""
         self.batch_size = _checked_batch(batch_size)
+        if weights not in get_args(Weights):
+            raise UsageError(f"weights is {weights!r}; expected one of {', '.join(map(repr, get_args(Weights)))}")
+        self.weights = weights
+        """What products take the weights as."""
         check_module(module)
         self._start(snapshot(module), None)
 
     def _start(self, copied: nn.Module, state: State | None) -> None:
         """Run on a copy from here on, from a state."""
+        if self.weights == "int8":
+            _check_weights(copied)
         self._copy = copied
         self._runner = cell_of(copied)
         self._reference = next(
@@ -227,8 +234,13 @@ class Stepper:
         if self._kernel is not None and [leaf.shape for leaf in leaves(state)] != self._kernel.shapes:
             self._kernel, self._compiling = None, True
         if self._compiling:
-            self._kernel = step_kernel(self._runner, x, state)
+            self._kernel = step_kernel(self._runner, x, state, weights=self.weights)
             self._compiling = False
+        if self._kernel is None and self.weights != "float32":
+            raise UsageError(
+                f'weights is "{self.weights}", which needs a compiled step, and the engine has none for '
+                f"{type(self._copy).__name__} here; leave it out"
+            )
         if self._kernel is None:
             return self._stepped_eagerly(x, state)
         if not self._running:
@@ -263,11 +275,15 @@ class Stepper:
         with self._lock:
             state = self._current()
             kept = None if state is None else map_state(lambda leaf: leaf.detach().clone(), state)
-            return {"module": self.module, "batch_size": self.batch_size, "copy": self._copy, "state": kept}
+            return {
+                "module": self.module, "batch_size": self.batch_size, "weights": self.weights, "copy": self._copy,
+                "state": kept,
+            }  # fmt: skip
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
         """Go on where the other was."""
         self.module, self.batch_size = kept["module"], kept["batch_size"]
+        self.weights = kept.get("weights", "float32")
         self._start(kept["copy"], kept["state"])
 
 
@@ -294,6 +310,17 @@ def _checked_batch(batch_size: Any) -> int:
     return count
 
 
+def _check_weights(module: nn.Module) -> None:
+    """Refuse weights that have no scale of 8 bits."""
+    for name, parameter in module.named_parameters():
+        if parameter.dtype is not torch.float32 or parameter.device.type != "cpu":
+            raise UsageError(
+                f'weights is "int8", and {name} is {parameter.dtype} on {parameter.device}; expected float32 on the CPU'
+            )
+        if not parameter.isfinite().all():
+            raise UsageError(f'weights is "int8", and {name} holds NaN or an infinite number; expected finite ones')
+
+
 def _first_state(module: nn.Module, x: Tensor | None) -> State | None:
     """Return the state that a module starts from, or none where that cannot be told yet."""
     if x is None:
@@ -305,7 +332,7 @@ def _first_state(module: nn.Module, x: Tensor | None) -> State | None:
         return None
 
 
-def stepper(layer_or_cell: nn.Module, batch_size: int = 1) -> Stepper:
+def stepper(layer_or_cell: nn.Module, batch_size: int = 1, *, weights: Weights = "float32") -> Stepper:
     """Return a function of NumPy arrays that advances a recurrent layer or cell one step a call.
 
     It gives the numbers that the layer gives on the whole sequence, in evaluation mode, and keeps only the state. It
@@ -318,9 +345,13 @@ def stepper(layer_or_cell: nn.Module, batch_size: int = 1) -> Stepper:
         layer_or_cell: an `ostinato.nn.Recurrent`, `LSTM`, `GRU` or `RNN`, or one of `torch.nn` (not bidirectional), a
             causal `ostinato.nn.TransformerStack`, or any cell that `ostinato.scan` takes.
         batch_size: how many independent streams advance together.
+        weights: `"int8"` for weights of products as whole numbers of 8 bits, each output with its own scale, its
+            largest weight over 127: a quarter of the memory, which is what a step of one row of many units waits for.
+            Sums, state and all else stay in float32; outputs of an LSTM differ by six thousandths of their norm.
 
     Raises:
-        UsageError: the layer is bidirectional, or the batch size is not positive.
+        UsageError: the layer is bidirectional, the batch size is not positive, or there are no such weights; with 8
+            bits also, at the first step, the engine does not take the layer.
 
     >>> import numpy as np, ostinato
     >>> step = stepper(ostinato.cells.GRUCell(3, 5))
@@ -329,7 +360,7 @@ def stepper(layer_or_cell: nn.Module, batch_size: int = 1) -> Stepper:
     >>> y.shape
     (1, 5)
     """
-    return Stepper(layer_or_cell, batch_size)
+    return Stepper(layer_or_cell, batch_size, weights)
 
 
 __all__ = ["ArrayState", "Stepper", "stepper"]

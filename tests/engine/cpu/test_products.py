@@ -32,7 +32,7 @@ def kernels():
             assert isinstance(define(module, name, dtype, width, *extra), ir.Function)
             names.append(name)
     found = load_object(emit_object(module, TARGET), names, TARGET)
-    gemm_words = (_word, _word, _word, _address, _word, _address, _address, _address, _word, _word)
+    gemm_words = (_word, _word, _word, _address, _word, _address, _address, _address, _word, _word, _address)
     pack_words = (_word, _word, _address, _word, _word, _address)
     return {name: found.function(name, *(gemm_words if name.startswith("gemm") else pack_words)) for name in names}
 
@@ -67,7 +67,7 @@ def test_a_product_is_right_and_each_row_has_the_bits_it_has_alone(
     def run(part, out):
         kernels[f"gemm_{dtype}_{width}"](
             part.shape[0], depth, cols, part.data_ptr(), a.stride(0), panels.data_ptr(), init.data_ptr(),
-            out.data_ptr(), out.stride(0), mode,
+            out.data_ptr(), out.stride(0), mode, None,
         )  # fmt: skip
         return out
 

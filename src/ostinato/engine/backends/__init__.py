@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ostinato.engine.plan.graph import Unsupported
-from ostinato.errors import MissingExtra
+from ostinato.errors import MissingExtra, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,6 +61,23 @@ def default_target(device: torch.device) -> Target:
     from ostinato.engine.backends.cpu.target import host_target
 
     return host_target(os.environ.get("OSTINATO_TARGET", ""))
+
+
+def half_target(device: torch.device) -> Target | None:
+    """Return the machine that code with products of bfloat16 is made for, or none where they would not pay.
+
+    They do where the processor has instructions for them. `OSTINATO_BF16=on` in the environment has them done by others
+    where it has not, slower, so that tests see the same rounding on every machine; `off` leaves all to float32.
+    """
+    wanted = os.environ.get("OSTINATO_BF16", "auto").lower()
+    if wanted not in ("auto", "on", "off"):
+        raise UsageError(f'OSTINATO_BF16 is "{wanted}"; expected auto, on or off')
+    if device.type != "cpu" or wanted == "off":
+        return None
+    from ostinato.engine.backends.cpu.target import half_target as made
+
+    target = made(default_target(device))
+    return target if target.products == "bfloat16" or wanted == "on" else None
 
 
 def compiled_loop(name: str, key: str, numbers: int, arrays: int, emit: Emit) -> Callable[..., None]:

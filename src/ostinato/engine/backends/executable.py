@@ -149,6 +149,13 @@ class Executable(Backend, ABC):
         signature = self.plan.signature
         return [parameters[signature.parameters.index(name)] for name in signature.rows]
 
+    @property
+    def products(self) -> str:
+        """What products of matrices multiply and what they sum, in words."""
+        if self.target.products == "full" or self.computed is not torch.float32:
+            return str(self.computed).removeprefix("torch.")
+        return f"{self.target.products}, sums of float32"
+
     @lazy
     def read_backward(self) -> tuple[bool, ...]:
         """For each of parameters, x and states: whether the backward pass reads its numbers."""

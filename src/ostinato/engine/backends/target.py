@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,9 @@ class Target:
     """How many vectors they hold."""
     fused: bool = True
     """Whether products of matrices fuse each product with its sum, rounded once; if not, both are rounded."""
+    products: Literal["full", "bfloat16", "bfloat16 emulated", "int8 weights"] = "full"
+    """What products of matrices are made of where the rest is float32: float32 too; bfloat16 with sums of float32, by
+    the processor's instructions for that or by others; weights of 8 bits, a scale for each output."""
 
     def width(self, itemsize: int) -> int:
         """Return how many numbers of so many bytes a vector holds."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch._compile import _disable_dynamo
 
 from ostinato.engine import backends
-from ostinato.engine.backends import executable_for
+from ostinato.engine.backends import executable_for, half_target
 from ostinato.engine.backends.calls import ScanCall
 from ostinato.engine.backends.executable import Executable
 from ostinato.engine.forks import making
@@ -56,6 +56,8 @@ class Request(NamedTuple):
     reverse: bool
     apart: bool = False
     """Whether the outputs may be changed in place, and so must not lie in the memory of anything else."""
+    mixed: bool = False
+    """Whether products of matrices are made in bfloat16, see `mixed_now`."""
 
 
 @dataclass(frozen=True)
@@ -131,8 +133,8 @@ def _scan_compiled(
 ) -> tuple[Tensor, State] | Unsupported:
     if cell is not owner:
         seen = _look_at_wrapper(owner, cell)
-    xs, state, lengths, resets, reverse, apart = request
-    ready = _find(owner, cell, xs, state, seen)
+    xs, state, lengths, resets, reverse, apart, mixed = request
+    ready = _find(owner, cell, xs, state, seen, mixed)
     if isinstance(ready, Unsupported):
         return ready
     values = list(seen.tensors.values())
@@ -157,12 +159,23 @@ def _scan_compiled(
 _scan_untraced = _disable_dynamo(_scan_compiled)
 
 
-def find(owner: nn.Module, cell: nn.Module, xs: Tensor, state: State) -> Ready | Unsupported:
+def mixed_now(xs: Tensor) -> bool:
+    """Tell whether a call multiplies matrices in bfloat16: under autocast to it, where the processor gains by it."""
+    return (
+        xs.dtype is torch.float32
+        and xs.device.type == "cpu"
+        and torch.is_autocast_enabled("cpu")
+        and torch.get_autocast_dtype("cpu") is torch.bfloat16
+        and half_target(xs.device) is not None
+    )
+
+
+def find(owner: nn.Module, cell: nn.Module, xs: Tensor, state: State, *, mixed: bool = False) -> Ready | Unsupported:
     """Return the plan for a call, made now if there is none yet, or why there can be none."""
-    return _find(owner, cell, xs, state, look(cell) if cell is owner else _look_at_wrapper(owner, cell))
+    return _find(owner, cell, xs, state, look(cell) if cell is owner else _look_at_wrapper(owner, cell), mixed)
 
 
-def _find(owner: nn.Module, cell: nn.Module, xs: Tensor, state: State, seen: Look) -> Ready | Unsupported:
+def _find(owner: nn.Module, cell: nn.Module, xs: Tensor, state: State, seen: Look, mixed: bool) -> Ready | Unsupported:
     if seen.fingerprint is None:
         return Unsupported(seen.refusal)
     flat = leaves(state)
@@ -178,18 +191,19 @@ def _find(owner: nn.Module, cell: nn.Module, xs: Tensor, state: State, seen: Loo
     key = (
         seen.fingerprint, is_wanted(), gradients, xs.dtype, xs.device, xs.shape[2:], structure(state),
         tuple(leaf.shape[1:] for leaf in flat), torch.get_default_dtype(), grad and seen.scope.grad_mode,
+        half_target(xs.device) if mixed else None,
     )  # fmt: skip
     plans = _plans.get(owner) or _plans.setdefault(owner, {})
     ready = plans.get(key) or plans.get((key, xs.shape[1])) or _batches.get(owner, {}).get((key, xs.shape[1]))
     if ready is not None:
         return ready
     if not transformed():
-        return _made(plans, key, _Wanted(owner, cell, xs, state, seen, gradients))
+        return _made(plans, key, _Wanted(owner, cell, xs, state, seen, gradients, mixed))
     if seen.scope.sizes or seen.opaque:
         return NotNow("a cell that may compute with the size of its batch, below a transform of functions")
     with outside_of_transforms():
         plain, starts = _like(xs), map_state(_like, state)
-        return _made(plans, key, _Wanted(owner, cell, plain, starts, seen, gradients))
+        return _made(plans, key, _Wanted(owner, cell, plain, starts, seen, gradients, mixed))
 
 
 def _like(tensor: Tensor) -> Tensor:
@@ -206,6 +220,7 @@ class _Wanted:
     state: State
     seen: Look
     gradients: tuple[bool, ...]
+    mixed: bool
 
     @property
     def batch(self) -> int:
@@ -292,7 +307,7 @@ def _agreed(plans: dict[Any, Ready | Unsupported], key: Any, call: _Wanted) -> R
 def _check_agreement(ready: Ready, true: Captured, call: _Wanted) -> None:
     """Compare a plan with a trace of the true batch; on the CPU, whichever device it is for."""
     tensors, executable = [tensor.detach().cpu() for tensor in call.seen.tensors.values()], ready.executable
-    if call.xs.device.type != "cpu":
+    if call.xs.device.type != "cpu" or call.mixed:
         dtype = torch.float64 if call.xs.dtype is torch.float64 else torch.float32
         executable = executable_for(torch.device("cpu"))(executable.plan, dtype)
     check_agreement(executable, ready.captured, true, tensors, call.batch)
@@ -301,7 +316,7 @@ def _check_agreement(ready: Ready, true: Captured, call: _Wanted) -> None:
 def _make(call: _Wanted) -> Ready | Unsupported:
     snapshot = Snapshot(call.seen)
     try:
-        make = executable_for(call.xs.device)
+        make = executable_for(call.xs.device, half_target(call.xs.device) if call.mixed else None)
         _check_tensors(call.seen.tensors, call.xs)
         captured, plan = _planned(call)
         executable = make(plan, call.xs.dtype, parallel=is_wanted())

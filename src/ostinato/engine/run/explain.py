@@ -16,7 +16,7 @@ from ostinato.engine.plan.graph import Unsupported
 from ostinato.engine.plan.linear import is_linear
 from ostinato.engine.plan.plan import Plan
 from ostinato.engine.plan.words import named
-from ostinato.engine.run.compiled import Ready, find
+from ostinato.engine.run.compiled import Ready, find, mixed_now
 from ostinato.errors import UsageError
 
 
@@ -43,6 +43,8 @@ class Explanation:
     backward_flops: int = 0
     outside_flops: int = 0
     compile_seconds: float = 0.0
+    products: str = ""
+    """What products of matrices multiply, and what they sum: `float32`, or `bfloat16, sums of float32`."""
     plan: Plan | None = field(default=None, repr=False, compare=False)
     """The plan itself; `plan.to_json()` writes it down."""
 
@@ -52,6 +54,7 @@ class Explanation:
         lines = [f"{self.cell}: compiled in {self.compile_seconds:.2f} s"]
         if self.linear:
             lines.append("the recurrence is linear and elementwise in the state")
+        lines.append(f"products of {self.products}")
         lines += ["", "forward, each step:", *(f"  {line}" for line in self.step)]
         if self.backward:
             lines += ["", f"kept for the backward pass, {self.saved_bytes:,} bytes a row and step:"]
@@ -132,6 +135,7 @@ def _explained(cell: nn.Module, executable: Executable, began: float) -> Explana
         backward_flops=executable.flops(backward=True) if backward else 0,
         outside_flops=sum(2 * _count(part.shape) for part in plan.contractions if part.factors),
         compile_seconds=time.perf_counter() - began,
+        products=executable.products,
         plan=plan,
     )
 
@@ -173,8 +177,10 @@ def _prepared(
     xs = torch.zeros((1, 1, *shape[2:]), dtype=like.dtype, device=like.device)
     if state is None:
         state = initial_state(cell, xs[0])
-    with torch.set_grad_enabled(training):
-        return find(cell, cell, xs, state)
+    mixed = mixed_now(xs)
+    # as in a scan: a step is traced in the precision of its parameters
+    with torch.set_grad_enabled(training), torch.autocast("cpu", enabled=False):
+        return find(cell, cell, xs, state, mixed=mixed)
 
 
 def _shape_of_input(cell: nn.Module) -> tuple[int, ...]:

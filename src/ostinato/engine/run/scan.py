@@ -17,7 +17,7 @@ from ostinato.engine.front.state import State, call_cell, check_cell, initial_st
 from ostinato.engine.front.watch import Look, look_now, watched_by_all_modules
 from ostinato.engine.plan.graph import Unsupported
 from ostinato.engine.run.checkpoint import Scene, scan_pieces, scan_pieces_eagerly
-from ostinato.engine.run.compiled import Ready, Request, find, scan_compiled, suits, warn_once
+from ostinato.engine.run.compiled import Ready, Request, find, mixed_now, scan_compiled, suits, warn_once
 from ostinato.engine.run.drawn import Drawn
 from ostinato.engine.run.reference import scan_eagerly
 from ostinato.engine.run.schedule import Checkpoint, Costs, pieces_for
@@ -72,7 +72,8 @@ def scan(
     """Run a cell over time: in one compiled loop on the CPU where the engine takes the cell, else step by step.
 
     Gradients flow to `xs`, `state` and the parameters of the cell; gradients of gradients go through the eager loop.
-    Under autocast a scan runs in the precision of the cell's parameters.
+    Under autocast a scan runs in the precision of the cell's parameters; to bfloat16, on a processor with instructions
+    for it, its products of matrices round their operands to that and sum in float32, forward and backward.
 
     Args:
         cell: a module whose `forward(x, state)` returns `(output, new_state)`, the state being a tensor or a tuple of
@@ -124,8 +125,10 @@ def scan(
     if state is None:
         state = initial_state(cell, xs[0] if xs.shape[0] else xs.new_zeros(xs.shape[1:]), seen.fingerprint)
     _check_state(state, xs)
+    if _autocast(xs):  # a start that was made there, by a step or from sequences of halves
+        state = map_state(lambda leaf: leaf.to(xs.dtype) if leaf.is_floating_point() else leaf, state)
     given = xs.resolve_neg() if xs.is_neg() else xs
-    request = Request(given, state, lengths, resets, reverse)
+    request = Request(given, state, lengths, resets, reverse, mixed=mixed_now(given))
     stepped = _WithStates(cell) if return_states else cell
     if checkpoint is None:
         ys, last = _dispatch(cell, stepped, request, seen)
@@ -146,7 +149,8 @@ def scan_checked(
 
     The outputs may be changed in place if they are kept `apart`. Hooks on all modules see the layer, not its steps.
     """
-    return _dispatch(cell, cell, Request(xs, state, lengths, None, reverse, apart), look_now(cell), inner=True)
+    request = Request(xs, state, lengths, None, reverse, apart, mixed_now(xs))
+    return _dispatch(cell, cell, request, look_now(cell), inner=True)
 
 
 def _dispatch(
@@ -156,7 +160,7 @@ def _dispatch(
 
     Steps that are `inner`, a layer's own, are not for hooks on all modules to see.
     """
-    xs, state, lengths, resets, reverse, _ = request
+    xs, state, lengths, resets, reverse, *_ = request
     with torch.autocast(xs.device.type, enabled=False) if _autocast(xs) else nullcontext():
         if seen.draws:
             if cell is not owner:
@@ -181,7 +185,7 @@ def _in_pieces(
     owner: nn.Module, cell: nn.Module, request: Request, seen: Look, checkpoint: Checkpoint
 ) -> tuple[Tensor, State]:
     """Run a scan whose inner values are forgotten, or kept elsewhere, until the backward pass."""
-    ready = find(owner, cell, request.xs, request.state) if suits(request.xs, request.state) else None
+    ready = find(owner, cell, request.xs, request.state, mixed=request.mixed) if suits(request.xs, request.state) else None
     plan = ready.executable.plan if isinstance(ready, Ready) else None
     pieces = pieces_for(checkpoint, request.xs.shape[0], lambda: Costs.of(plan, request.xs, leaves(request.state)))
     if request.resets is not None:

@@ -17,7 +17,7 @@ from torch import Tensor, fx, nn
 from ostinato.engine import State, leaves
 from ostinato.engine.run.compiled import suits
 from ostinato.engine.run.scan import scan_checked
-from ostinato.nn.dropin import choice, quick
+from ostinato.nn.dropin import choice, half, quick
 from ostinato.nn.dropin.restored import Restored
 from ostinato.nn.dropin.sequences import Batch, Given, extent_of, open_batch, values_of
 from ostinato.nn.dropin.steps import Walk, walks_of
@@ -42,6 +42,8 @@ class _EngineLoop(Restored, nn.RNNBase):
                 return result
         if isinstance(input, fx.Proxy):
             return self._stay_whole(input, hx)
+        if half.wanted(self, input):
+            return self._in_halves(input, hx)
         if not self._takes(input, hx):
             return super().forward(input, hx)
         # as in torch.nn, and as often: a parametrisation may count how many times it is computed
@@ -54,8 +56,23 @@ class _EngineLoop(Restored, nn.RNNBase):
         quick.learn(self, walks, batch.xs, self._state(hx) or ())
         return result
 
-    def _takes(self, given: Given, hx: Any) -> bool:
-        """Tell whether a call is well formed, and one that the engine takes and gains by."""
+    def _in_halves(self, given: Given, hx: Any) -> Any:
+        """Run the layer under autocast to bfloat16: products of that, all else in float32, as the weights are.
+
+        Outputs and states have the types that those of torch.nn have there.
+        """
+        wide, start = half.widened(given), half.widened(hx)
+        if not self._takes(wide, start, half=True):
+            return super().forward(given, hx)
+        self._update_flat_weights()
+        walks = walks_of(self, wide if isinstance(wide, Tensor) else wide.data)
+        if walks is None:
+            return super().forward(given, hx)
+        results = self._run(walks, open_batch(wide, self.batch_first), start)
+        return half.as_type(results, half.type_of_results(self, given, hx))
+
+    def _takes(self, given: Given, hx: Any, *, half: bool = False) -> bool:
+        """Tell whether a call is well formed, and one that the engine takes and gains by; by products of a `half`."""
         xs, state = values_of(given), self._state(hx)
         if xs is None or state is None or torch._C._is_tracing():
             return False
@@ -63,7 +80,9 @@ class _EngineLoop(Restored, nn.RNNBase):
             return self._fits(given, state)  # in the eager loop: torch.nn has no rule for `vmap`
         if xs.device.type != "cpu":
             return False  # cuDNN has these layers
-        if not suits(xs, state) or torch.is_autocast_enabled(xs.device.type) or xs.dtype is torch.bfloat16:
+        if not suits(xs, state) or xs.dtype is torch.bfloat16:
+            return False
+        if torch.is_autocast_enabled(xs.device.type) and not half:
             return False  # PyTorch multiplies in bfloat16, the engine widens first
         extent = extent_of(given, self.batch_first)
         return (

@@ -30,6 +30,13 @@ class Code:
         self.builder.store(start, place)
         return place
 
+    def array(self, element: Any, count: int) -> Value:
+        """Return the address of so many elements on the stack, whose values are not set; a multiple of 64."""
+        with self.builder.goto_entry_block():
+            place = self.builder.alloca(element, count)
+        place.align, place.type = 64, pointer
+        return place
+
     @contextmanager
     def loop(self, count: Value, name: str = "loop") -> Iterator[Value]:
         """Run what follows `count` times; gives the index, from 0."""
@@ -68,6 +75,14 @@ class Code:
         address = self.at(base, i64(offset), lanes.element) if offset else base
         self._store(value, address, mask)
 
+    def load_whole(self, kind: Any, base: Value, offset: int = 0) -> Value:
+        """Return a vector of any type from memory."""
+        return self.builder.load(self.at(base, i64(offset), kind.element), typ=kind, align=_bytes(kind))
+
+    def store_whole(self, value: Value, base: Value, offset: int = 0) -> None:
+        """Write a vector of any type to memory."""
+        self.builder.store(value, self.at(base, i64(offset), value.type.element), align=_bytes(value.type))
+
     def load_halves(self, lanes: Lanes, address: Value, mask: Value | None = None) -> Value:
         """Return a vector of what lies in memory as bfloat16; where the mask is false, zeros."""
         return widen(self.builder, self._load(ir.VectorType(i16, lanes.width), address, mask))
@@ -99,6 +114,6 @@ class Code:
 
 def _bytes(kind: Any) -> int:
     """Return how large an element of a vector is."""
-    if kind.element == i16:
-        return 2
+    if isinstance(kind.element, ir.IntType):
+        return int(kind.element.width) // 8
     return 4 if kind.element == ir.FloatType() else 8

@@ -10,7 +10,7 @@ from ostinato.engine.backends.cpu.code import Code, i64, pointer
 from ostinato.engine.backends.cpu.gemm import ACCUMULATE, START_FROM_INIT, START_FROM_ZERO, gemm_type
 from ostinato.engine.backends.cpu.halves import i16
 from ostinato.engine.backends.cpu.lanes import DType, Lanes, Value
-from ostinato.engine.backends.cpu.layout import HEADER, ROW_TABLES, Layout
+from ostinato.engine.backends.cpu.layout import HEADER, PAIRS, ROW_TABLES, Layout
 from ostinato.engine.backends.cpu.nest import NestEmitter, Row, tail_mask
 from ostinato.engine.backends.cpu.schedule import Product, Schedule
 from ostinato.engine.plan.graph import Node
@@ -312,15 +312,15 @@ class Kernel:
                 base, row_stride = self._resident(view.base, odd)
                 offset = view.offset + (head * view.strides[0] if product.heads > 1 else 0)
                 rows = self.code.at(base, i64(offset), self.element)
-                packed = depth * -(-cols // self.layout.width) * self.layout.width
+                packed = self.layout.packed_size(depth, cols)
                 panels = self.code.at(self.argument(self.layout.panels[node, pair]), i64(head * packed), self.element)
                 mode, init = (ACCUMULATE if pair or node.op == "accumulate" else START_FROM_ZERO), 0
                 if not pair and bias is not None:
                     mode, init = START_FROM_INIT, bias + head * cols
                 start = self.code.at(self.fixed, i64(init), self.element)
+                counts, room = [active, i64(depth), i64(cols)], self.buffers.get(PAIRS, self.fixed)
                 self.code.builder.call(
-                    self.gemm,
-                    [active, i64(depth), i64(cols), rows, i64(row_stride), panels, start, out, i64(stride), i64(mode)],
+                    self.gemm, [*counts, rows, i64(row_stride), panels, start, out, i64(stride), i64(mode), room]
                 )
 
     def _resident(self, base: Node, odd: Value) -> tuple[Value, int]:

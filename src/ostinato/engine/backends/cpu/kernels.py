@@ -86,21 +86,21 @@ class Kernel:
     def packing(self) -> tuple[Packing, ...]:
         """What is packed for a call."""
         jobs, total = [], 0
-        width, line = self.layout.width, 64 // self.layout.element_bytes
+        line = 64 // self.layout.element_bytes
         for product in all_products(self.schedule):
             for pair in range(len(product.operands)):
                 weights = product.node.inputs[2 * pair + 1]
                 depth, cols = weights.shape[-2:]
                 heads = weights.shape[0] if len(weights.shape) == 3 else 1
                 jobs.append(Packing(self.layout.panels[product.node, pair], weights, heads, depth, cols, total))
-                total += round_up(heads * depth * round_up(cols, width), line)
+                total += round_up(heads * self.layout.packed_size(depth, cols), line)
         return tuple(jobs)
 
     @lazy
     def packed_elements(self) -> int:
         """How much memory the packed weights take."""
         return sum(
-            round_up(job.heads * job.depth * round_up(job.cols, self.layout.width), 64 // self.layout.element_bytes)
+            round_up(job.heads * self.layout.packed_size(job.depth, job.cols), 64 // self.layout.element_bytes)
             for job in self.packing
         )
 
@@ -120,9 +120,9 @@ def products(dtype: DType, target: Target) -> Products:
 
     def build() -> Any:
         module = new_module("products", target)
-        define_gemm(module, names[0], dtype, width, registers, fused=target.fused)
-        pack = define_pack(module, names[1], dtype, width)
-        define_contract(module, names[2], dtype, width, registers, fused=target.fused)
+        define_gemm(module, names[0], dtype, width, registers, fused=target.fused, products=target.products)
+        pack = define_pack(module, names[1], dtype, width, products=target.products)
+        define_contract(module, names[2], dtype, width, registers, fused=target.fused, products=target.products)
         define_drive(module, names[3], dtype, width, pack)
         return module
 
@@ -145,7 +145,7 @@ def compile_program(
     shared = products(dtype, target)
     planned = schedule(program)
     width = target.width(size_of(dtype))
-    layout = make_layout(planned, width, size_of(dtype))
+    layout = make_layout(planned, width, size_of(dtype), target.products if dtype == "float32" else "full")
 
     def build() -> Any:
         module = new_module("kernel", target)

@@ -162,6 +162,11 @@ class Lanes:
         signature = ir.FunctionType(ir.IntType(1), [self.mask_type])
         return self.builder.call(self._declared(f"llvm.vector.reduce.or.v{self.width}i1", signature), [mask])
 
+    def first(self, count: Value) -> Value:
+        """The mask of the first lanes, `count` of them, a whole number of 64 bits."""
+        kind = ir.VectorType(ir.IntType(64), self.width)
+        return self.builder.icmp_signed("<", ir.Constant(kind, list(range(self.width))), self.splat(count))
+
     # Whole numbers and bits
 
     def to_int(self, x: Value) -> Value:

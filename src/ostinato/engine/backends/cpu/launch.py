@@ -77,7 +77,7 @@ def pack_weights(kernel: Kernel, constants: Sequence[Tensor]) -> tuple[Tensor | 
     if not kernel.packing:
         return None, []
     pack = kernel.shared.pack
-    width, size = kernel.layout.width, kernel.layout.element_bytes
+    size = kernel.layout.element_bytes
     memory = torch.empty(kernel.packed_elements + 64 // size, dtype=getattr(torch, kernel.dtype))
     base = (memory.data_ptr() + 63) // 64 * 64
     words = []
@@ -85,7 +85,7 @@ def pack_weights(kernel: Kernel, constants: Sequence[Tensor]) -> tuple[Tensor | 
         pointer, strides = _weight_memory(job.weights, constants)
         target = base + job.offset * size
         words.append((job.word, target))
-        step = job.depth * round_up(job.cols, width) * size
+        step = kernel.layout.packed_size(job.depth, job.cols) * size
         for head in range(job.heads):
             source = pointer + head * strides[0] * size if job.heads > 1 else pointer
             pack(job.depth, job.cols, source, strides[-2], strides[-1], target + head * step)

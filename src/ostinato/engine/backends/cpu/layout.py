@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ostinato.engine.backends.cpu.gemm import packed_size, room_for
 from ostinato.engine.backends.cpu.schedule import Product, Schedule
 from ostinato.engine.plan import graph as g
 from ostinato.engine.plan.graph import Node
@@ -60,6 +61,12 @@ class Layout:
     fixed_elements: int
     strides: dict[Node | tuple[str, int], int]
     """How many elements two rows of a buffer lie apart."""
+    products: str
+    """What products of matrices are made of, see `Target.products`."""
+
+    def packed_size(self, depth: int, cols: int) -> int:
+        """Return how many numbers of memory packed weights `(depth, cols)` take."""
+        return packed_size(depth, cols, self.width, self.products)
 
     def scratch_bytes(self, rows: int) -> int:
         """Return how much scratch memory a thread needs for its rows."""
@@ -78,8 +85,12 @@ def round_up(count: int, width: int) -> int:
     return -(-count // width) * width
 
 
-def make_layout(schedule: Schedule, width: int, element_bytes: int) -> Layout:
-    """Lay out a schedule's arguments and scratch memory."""
+PAIRS = ("pairs", 0)
+"""The buffer of rows that are rounded for a product."""
+
+
+def make_layout(schedule: Schedule, width: int, element_bytes: int, products: str = "full") -> Layout:
+    """Lay out a schedule's arguments and scratch memory, with a buffer for `PAIRS` if products are made of such."""
     program = schedule.program
     word = len(HEADER)
     views, streams, totals, constants = {}, {}, {}, {}
@@ -125,6 +136,10 @@ def make_layout(schedule: Schedule, width: int, element_bytes: int) -> Layout:
         for extent in shape:
             size *= extent
         buffers += [(("carry", 2 * index), size), (("carry", 2 * index + 1), size)]
+    if products.startswith("bfloat16") and (
+        depths := [depth for product in all_products(schedule) for depth in product.depths]
+    ):
+        buffers.append((PAIRS, max(room_for(depth, width) for depth in depths)))
     for key, size in buffers:
         rows[key], strides[key] = row_elements, max(width, round_up(size, width))
         row_elements += strides[key]
@@ -136,7 +151,7 @@ def make_layout(schedule: Schedule, width: int, element_bytes: int) -> Layout:
     fixed = round_up(fixed, max(1, 64 // element_bytes))
     return Layout(
         width, element_bytes, views, streams, tuple(carries), totals, constants, panels, word, rows, row_elements,
-        biases, fixed, strides,
+        biases, fixed, strides, products,
     )  # fmt: skip
 
 

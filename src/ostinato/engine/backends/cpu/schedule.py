@@ -58,6 +58,11 @@ class Product:
         """How many independent blocks the weights have."""
         return self.node.shape[0] if len(self.node.shape) == 2 else 1
 
+    @property
+    def depths(self) -> tuple[int, ...]:
+        """How many numbers of a row each pair sums over."""
+        return tuple(self.node.inputs[2 * pair].shape[-1] for pair in range(len(self.operands)))
+
 
 @dataclass
 class Schedule:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -40,6 +41,13 @@ def host_target(older: str = "") -> Target:
     return Target("cpu", triple, processor, text, 16, 32 if triple.startswith(("aarch64", "arm64")) else 16)
 
 
+@cache
+def half_target(target: Target) -> Target:
+    """Return the same processor, multiplying matrices in bfloat16: by AVX-512's dot products where it has them."""
+    known = "+avx512bf16" in target.features.split(",") and target.vector_bytes == 64
+    return replace(target, products="bfloat16" if known else "bfloat16 emulated")
+
+
 def _features(wanted: tuple[str, ...], host: Any) -> Any:
     """Return a processor's features: those wanted, and none of the host's larger vectors."""
     missing = [name for name in wanted if not host.get(name)]
@@ -71,4 +79,5 @@ def describe(target: Target) -> str:
     """Return what a compiled object depends on besides its program and the code that emits it."""
     version = ".".join(map(str, llvm.llvm_version_info))
     machine = f"{target.triple} {target.processor} {target.features} {target.vector_bytes} {target.registers}"
-    return f"{machine}{'' if target.fused else ' not fused'} llvmlite {llvmlite.__version__} {version}"
+    products = "" if target.products == "full" else f" products of {target.products}"
+    return f"{machine}{'' if target.fused else ' not fused'}{products} llvmlite {llvmlite.__version__} {version}"
