@@ -11,14 +11,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ostinato.data.aligned import MARK, is_aligned, with_marks
 from ostinato.data.cells import looks_like_number
 from ostinato.data.csv_rows import csv_rows
 from ostinato.data.encodings import codec_of
+from ostinato.data.footers import rows_of_footer, say_below
 from ostinato.data.headers import has_header, is_number, names_of_columns
 from ostinato.data.preambles import lines_above_header, say_above
 from ostinato.data.table import Table
-from ostinato.data.text_rows import TextRows, parse_rows
+from ostinato.data.text_rows import TextRows, parse_rows, say_short
 from ostinato.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -68,10 +71,22 @@ def parse_delimited(
     if layout.delimiter == MARK:
         text = with_marks(text, list(itertools.islice(_lines_from(text, layout.skipped), _SAMPLE)), layout.skipped)
     body = text.split("\n", layout.skipped)[layout.skipped] if layout.skipped else text
-    rows = _parsed(name, body, layout)
     first = layout.skipped + (2 if layout.has_header else 1)
+    rows = _without_footer(name, _parsed(name, body, layout), first)
     semicolons = layout.delimiter == ";"
     return Table(name, rows.frame, first_row=first, lines=rows.lines, semicolons=semicolons, untyped=True)
+
+
+def _without_footer(name: str, rows: TextRows, first: int) -> TextRows:
+    """Return the rows without notes and sums below them, and say so; say which of the others are short of cells."""
+    count = rows_of_footer(rows.frame)
+    kept = rows.frame.height - count
+    if count:
+        lines = (rows.lines if rows.lines is not None else np.arange(first, first + rows.frame.height))[kept:].tolist()
+        say_below(name, lines, rows.frame.to_series(0).tail(count).to_list())
+        rows = replace(rows.without_last(count), short=tuple(each for each in rows.short if each[0] not in lines))
+    say_short(name, rows.short)
+    return rows
 
 
 def decode(name: str, content: bytes, encoding: str | None = None) -> str:

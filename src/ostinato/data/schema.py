@@ -8,7 +8,7 @@ from typing import Any
 
 from ostinato.errors import UsageError
 
-MISSING = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None", "none", "?", "-", "#N/A")
+MISSING = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None", "none", "?", "-", "–", "—", "#N/A")
 
 
 @dataclass(frozen=True)
