@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import itertools
-import re
 
 import numpy as np
 
 from ostinato.data.dates_and_clocks import date_and_time, is_clock
 from ostinato.data.decimal_years import NAMES as DECIMAL_NAMES
 from ostinato.data.decimal_years import are_decimal_years
+from ostinato.data.excel_days import counts_from_1899
 from ostinato.data.row_numbers import counts_rows
 from ostinato.data.table import Table, is_numeric, is_text, numbers
-from ostinato.data.time_format import FARTHEST, PARTS, ROLES
+from ostinato.data.time_format import FARTHEST, PARTS, ROLES, is_called_a_time
 from ostinato.data.time_texts import read_elapsed, reads_as_time, share_of_times
 from ostinato.data.unix_times import may_be_unix
 
@@ -29,10 +29,6 @@ _YEAR_IN = r"(?:^|[^\d.,])(?:1[89]|20)\d\d(?:$|[^\d.,])"  # a year among other s
 _NEARLY = 0.8  # a column of times is one with this share of them: the others are mistakes in it
 _FEW = 5  # rows that show what numbers are
 _LEAST = 150_000  # as months (150001) and days are written in digits, and times since 1970; smaller ones are measures
-_CALLED = re.compile(
-    r"(?i)date|datum|fecha|\bdata\b|time|zeit|heure|hora|stamp|_at$|_dt$|_ts$|period|month|monat|mois|\bmes\b|week|woche"
-    r"|semaine|year|jahr|ann[ée]e|\bday\b|\btag\b|\bdag\b|\bjour\b|\bd[ií]a\b|\bgiorno\b"
-)
 
 
 def guess_time_column(table: Table) -> str | None:
@@ -56,6 +52,7 @@ def guess_time_column(table: Table) -> str | None:
     years += [
         name for name in table.columns if name.strip().lower() in DECIMAL_NAMES and are_decimal_years(table.frame[name])
     ]
+    years += [name for name in table.columns if counts_from_1899(name, table.frame[name])]
     # a column that is called a time but does not read as one is taken all the same: reading it then says what is wrong
     named = [name for name in texts if name.lower() in _NAMES and not _whole_numbers(table, name)]
     nearly = [name for name in texts if name not in named and _nearly_times(table, name)]
@@ -89,7 +86,7 @@ def _are_days_or_unix(table: Table, name: str) -> bool:
         return not 1_000_000 <= int(values.max()) < 10_000_000 or is_called_a_time(name)
     # a counter of bytes or people rises too, but at no pace
     steps = np.unique(np.diff(values), return_counts=True)[1]
-    return may_be_unix(values) and (_CALLED.search(name) is not None or bool(steps.max() >= 0.5 * steps.sum()))
+    return may_be_unix(values) and (is_called_a_time(name) or bool(steps.max() >= 0.5 * steps.sum()))
 
 
 def _rises(values: np.ndarray[tuple[int], np.dtype[np.int64]]) -> bool:
@@ -97,11 +94,6 @@ def _rises(values: np.ndarray[tuple[int], np.dtype[np.int64]]) -> bool:
     steps = np.diff(values)
     starts = values[np.r_[True, steps <= 0]]
     return bool((steps > 0).mean() >= _NEARLY or ((steps > 0).mean() >= 0.5 and len(np.unique(starts)) == 1))
-
-
-def is_called_a_time(name: str) -> bool:
-    """Tell whether a column is called as times are, in one of the languages of files."""
-    return _CALLED.search(name) is not None
 
 
 def unread_times(table: Table) -> tuple[str, str] | None:

@@ -28,6 +28,7 @@ from ostinato.data.panel import Panel, Series, format_time
 from ostinato.data.readers import read_table
 from ostinato.data.row_numbers import counts_rows, is_identity
 from ostinato.data.schema import Schema
+from ostinato.data.sentinels import say_sentinel
 from ostinato.data.table import (
     Table,
     check_finite,
@@ -326,6 +327,7 @@ def _check_targets(table: Table, schema: Schema) -> None:
         if table.matrix is not None and table.matrix.nbytes > 1 << 28:
             continue  # an array this large is not read whole only to be checked
         values = numbers(table, name, schema.missing)
+        say_sentinel(table, name, values)
         if np.isnan(values).all():
             raise DataError(f'column "{name}" of {table.origin} has no value at all; choose another target')
         if np.nanmin(values) == np.nanmax(values):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from ostinato.data.footers import rows_of_footer, say_below
+from ostinato.data.header_rows import has_units, joined_names, rows_of_header, say_joined, say_units
 from ostinato.data.headers import has_header, is_number, names_of_columns
 from ostinato.data.notes import note
 from ostinato.data.preambles import lines_above_header, say_above
@@ -165,11 +166,18 @@ def _as_table(name: str, found: Cells, header: bool | None) -> Table:
     if not has_header(name, cells[0], cells[1:], header):
         frame.columns = names_of_columns(frame.width)
         return Table(name, _without_false_days(frame), lines=lines, untyped=True)
-    names = [_named(place, cell) for place, cell in enumerate(frame.row(0))]
+    top, units = (1, False) if header is not None else (rows_of_header(cells), False)
+    joined = joined_names(cells[:top]) if top > 1 else cells[0]
+    if top > 1:
+        say_joined(name, top, joined)
+    names = [_named(place, cell) for place, cell in enumerate(joined)]
+    if header is None and (units := has_units(names, cells[top:])):
+        say_units(name, int(lines[top]), cells[top])
     doubled = next((each for each in names if names.count(each) > 1), None)
     if doubled is not None:
         raise DataError(f'{name} has two columns named "{doubled}"; give each column its own name')
-    frame, first, lines = frame.rename(dict(zip(frame.columns, names, strict=True))).slice(1), int(lines[0]), lines[1:]
+    first, top = int(lines[0]), top + int(units)
+    frame, lines = frame.rename(dict(zip(frame.columns, names, strict=True))).slice(top), lines[top:]
     if count := rows_of_footer(frame):
         kept = frame.height - count
         say_below(name, lines[kept:].tolist(), frame.to_series(0).tail(count).to_list())

@@ -366,11 +366,11 @@ def _as_categories(table: Table, name: str) -> str:
 def _mend(cells: list[str]) -> str:
     marks = list(dict.fromkeys(cells))[:4]
     given = ", ".join(json.dumps(mark, ensure_ascii=False) for mark in marks)
-    options = " ".join(_as_option(mark) for mark in marks)
+    options = " ".join(as_option(mark) for mark in marks)
     return f"mend the file, or take such cells as missing: missing=[{given}] ({options})"
 
 
-def _as_option(mark: str) -> str:
+def as_option(mark: str) -> str:
     """Return how a text that means a missing value is typed on the command line, where a comma parts two of them."""
     quoted = re.search(r"^\"|(?<!\d),|,(?!\d)|^--$", mark)
     text = shlex.quote('"' + mark.replace('"', '""') + '"' if quoted else mark)

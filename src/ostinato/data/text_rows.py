@@ -36,6 +36,11 @@ class TextRows:
     lines: NDArray[np.int64] | None
     short: tuple[tuple[int, int, int], ...] = ()
 
+    def without_first(self) -> TextRows:
+        """Return them without the first one."""
+        lines = None if self.lines is None else self.lines[1:]
+        return replace(self, frame=self.frame.slice(1), lines=lines, short=self.short)
+
     def without_last(self, count: int) -> TextRows:
         """Return them without so many of the last ones."""
         return replace(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ostinato.data.directives import digits_of, form_of
+from ostinato.data.excel_days import PATTERN as EXCEL
 from ostinato.data.formats import FORMS, assemble, match_one
 from ostinato.data.frequency import Times
 from ostinato.data.time_columns import decide_times
@@ -80,7 +81,7 @@ def _quickly(cell: Any, wanted: TimeFormat) -> Any:
 
 def _by_form(text: str, wanted: TimeFormat) -> Any:
     """Return the time of a text in the form of the training data; `None` where a column has to be made of it."""
-    if wanted.pattern == UNIX:
+    if wanted.pattern in (UNIX, EXCEL):
         return None
     if wanted.pattern and len(text.strip()) != (digits_of(wanted.pattern) or len(text.strip())):
         return None

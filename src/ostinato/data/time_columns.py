@@ -11,6 +11,8 @@ from ostinato.data.decimal_years import FORM as DECIMAL
 from ostinato.data.decimal_years import NAMES as DECIMAL_NAMES
 from ostinato.data.decimal_years import are_decimal_years, months_of, years_of
 from ostinato.data.directives import with_zeros
+from ostinato.data.excel_days import PATTERN as EXCEL
+from ostinato.data.excel_days import counts_from_1899, read_excel_days
 from ostinato.data.frequency import Times
 from ostinato.data.joined_times import read_joined, whole_numbers
 from ostinato.data.notes import note
@@ -87,6 +89,8 @@ def _by_type(
         return _typed(table, name, column, wanted, groups)
     if wanted.pattern == UNIX:
         return read_unix(table, name, column), replace(wanted, kind="stamps", zone=wanted.zone or "UTC")
+    if wanted.pattern == EXCEL or (not wanted.kind and wanted.pattern is None and counts_from_1899(name, column)):
+        return _days_of_sheet(table, name, column, wanted, groups)
     whole = whole_numbers(column)
     if wanted.form == DECIMAL or (not wanted.kind and whole is None and wanted.pattern is None):
         months = _decimal(table, name, column, wanted, groups)
@@ -111,6 +115,23 @@ def _by_type(
     if elapsed is not None:
         return elapsed, TimeFormat("elapsed")
     return read_texts(table, name, texts, wanted, groups)
+
+
+def _days_of_sheet(
+    table: Table, name: str, column: pl.Series, wanted: TimeFormat, groups: Groups
+) -> tuple[Times, TimeFormat]:
+    """Return the times of days since 1899; say so where they were not asked for."""
+    walls = read_excel_days(table, name, column)
+    if wanted.pattern is None:
+        first = str(walls[0])[:16].replace("T", " ")
+        note(
+            f'{table.place(0)}: {column[0]} in column "{name}" is read as {first}, in days '
+            'since 1899-12-30 as spreadsheets count them; pass frequency="rows" (--frequency rows) to take the rows as '
+            "equally spaced"
+        )
+    if wanted.zone is not None:
+        walls = localised(table, name, walls, wanted.zone, groups)
+    return walls, replace(wanted, kind="stamps", pattern=EXCEL)
 
 
 def _decimal(table: Table, name: str, column: pl.Series, wanted: TimeFormat, groups: Groups) -> Times | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
@@ -24,6 +25,10 @@ ROLES = {
     "day of year": "ordinal",
 }  # fmt: skip
 """Other names of columns that are parts of a time."""
+_CALLED = re.compile(
+    r"(?i)date|datum|fecha|\bdata\b|time|zeit|heure|hora|stamp|_at$|_dt$|_ts$|period|month|monat|mois|\bmes\b|week|woche"
+    r"|semaine|year|jahr|ann[ée]e|\bday\b|\btag\b|\bdag\b|\bjour\b|\bd[ií]a\b|\bgiorno\b"
+)
 # what a column of numbers is called that only counts, so that 1999 in it is no year
 COUNTERS = (
     "t", "step", "time_step", "timestep", "time_idx", "index", "idx", "row", "tick", "n", "elapsed", "seconds",
@@ -43,7 +48,7 @@ class TimeFormat:
         kind: dates, whole numbers, numbers with decimals or times gone by; empty: not known yet.
         order: of day, month and year, where all are numbers.
         form: the name of the form; see `ostinato.data.formats.FORMS`.
-        pattern: a format of `strptime` that was given, or `"unix"`.
+        pattern: a format of `strptime` that was given, `"unix"` or `"excel"`.
         zone: the zone of the times; without one they are as a clock shows them.
         pivot: the least year of two digits that is of the last century.
     """
@@ -85,3 +90,8 @@ class AloneRow(Table):
     def place(self, row: int) -> str:  # noqa: ARG002
         """Return how to name it."""
         return "the row"
+
+
+def is_called_a_time(name: str) -> bool:
+    """Tell whether a column is called as times are, in one of the languages of files."""
+    return _CALLED.search(name) is not None
