@@ -91,8 +91,8 @@ def _say_left(layer: Any) -> None:
         _said.add(new)
         warnings.warn(
             f"{layer.name} runs in Keras's own loop, right but slower: the engine takes SimpleRNNCell, LSTMCell and "
-            f"GRUCell of Keras's, and stacks of them, and {new.__name__} is another; written as a torch.nn.Module it is "
-            "fast in ostinato.scan",
+            f"GRUCell of Keras's, and stacks of them, and {new.__name__} is another; a torch.nn.Module is fast in "
+            "ostinato.scan",
             EngineWarning,
             stacklevel=2,
         )
