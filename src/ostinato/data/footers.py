@@ -48,7 +48,7 @@ def rows_of_footer(frame: pl.DataFrame) -> int:
     above = first.head(frame.height - count).drop_nulls()
     digits = above.str.contains(r"\d") & (above.str.len_chars() < 40)
     same = {_shape(cell) for cell in above.tail(200).to_list()}
-    if not len(above) or digits.mean() < _DIGITS:  # type: ignore[operator]
+    if not len(above) or int(digits.sum()) < _DIGITS * len(above):
         return 0
     below = [cell for cell in first.tail(count).to_list() if cell]
     return 0 if any(_shape(cell) in same for cell in below) else count

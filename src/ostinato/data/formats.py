@@ -182,7 +182,7 @@ def match(texts: pl.Series, form: Form) -> Parts:
 def _follows(numbers: dict[str, NDArray[np.int64]]) -> NDArray[np.bool_]:
     """Tell where the second of two years, 2019/20, is the one after the first; where there is one."""
     if "next" not in numbers:
-        return np.bool_(True)  # type: ignore[return-value]  # of any number of rows
+        return np.ones(len(next(iter(numbers.values()))), np.bool_)
     year, after = numbers["year"], numbers["next"]
     return np.asarray(np.where(after < 100, after == (year + 1) % 100, after == year + 1))
 

@@ -135,7 +135,8 @@ def _before(node: Any, passed: frozenset[str]) -> Any:
 
 def _nodes(loss: Tensor) -> Iterator[Any]:
     """Yield the nodes of the graph, those next to the loss first."""
-    found, seen = [loss.grad_fn], {loss.grad_fn}
+    start: Any = loss.grad_fn
+    found, seen = [start], {start}
     for node in found:
         if node is None or len(seen) > _NODES:
             return
@@ -163,9 +164,9 @@ def _outputs(loss: Tensor) -> str:
 
 def _is_turned(loss: Tensor) -> bool:
     """Tell whether a loss of the library has a minus before it."""
-    node = loss.grad_fn
+    node: Any = loss.grad_fn
     while node is not None and _name(node) in _SUMMED:
-        node = node.next_functions[0][0]  # type: ignore[assignment]
+        node = node.next_functions[0][0]
     if node is None or _name(node) != "Neg":
         return False
     inner = _before(node, _SUMMED)

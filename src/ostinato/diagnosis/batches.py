@@ -38,15 +38,18 @@ def drawn_batch(batch: Any) -> Any:
     Raises:
         UsageError: it has none.
     """
-    from torch.utils.data import DataLoader, Dataset, IterableDataset, default_collate
+    from torch.utils import data
+    from torch.utils.data import DataLoader, Dataset, IterableDataset
 
+    collate: Any = data.default_collate
     if isinstance(batch, DataLoader):
         first = next(iter(batch), None)
     elif isinstance(batch, IterableDataset):
         rows = list(itertools.islice(iter(batch), _ROWS))
-        first = default_collate(rows) if rows else None
+        first = collate(rows) if rows else None
     elif isinstance(batch, Dataset) and hasattr(batch, "__len__"):
-        first = default_collate([batch[row] for row in range(min(_ROWS, len(batch)))]) if len(batch) else None
+        count = len(batch)
+        first = collate([batch[row] for row in range(min(_ROWS, count))]) if count else None
     else:
         return batch
     if first is None:
