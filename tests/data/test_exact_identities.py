@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from ostinato.cli.reading import add_reading
 from ostinato.data import Schema, load_panel, read_table
-from ostinato.data.table import _as_option
+from ostinato.data.table import as_option
 from ostinato.errors import ColumnError, DataError, DataWarning
 
 
@@ -58,7 +58,7 @@ _MARKS = st.text(st.sampled_from("a1,5\" k-;'"), min_size=1, max_size=6).map(str
 def test_the_option_that_a_message_names_means_that_text(marks: list[str]) -> None:
     parser = argparse.ArgumentParser()
     add_reading(parser)
-    given_options = shlex.split(" ".join(_as_option(mark) for mark in marks))
+    given_options = shlex.split(" ".join(as_option(mark) for mark in marks))
     assert parser.parse_args(given_options).missing == tuple(marks)
 
 

@@ -304,7 +304,7 @@ REFUSED = {
     "fractions as lengths": (gru, {"lengths": [1.5] * 24}, "whole numbers"),
     "a step that is none": (gru, {"step": "a while"}, "a while"),
     "an unknown optimiser": (gru, {"optimizer": "magic"}, "expected adam"),
-    "a rate below zero": (gru, {"learning_rate": -1.0}, "above 0"),
+    "a rate below zero": (gru, {"learning_rate": -1.0}, "0 or more"),
     "no time": (gru, {"max_seconds": 0}, "max_seconds"),
     "a row that is not there": (gru, {"row": -1}, "row is -1"),
     "an output that is not there": (gru, {"output": 9}, "output is 9"),

@@ -42,6 +42,12 @@ def without_signs(texts: pl.Series) -> tuple[pl.Series, str]:
     return bare.cast(pl.String), str(kinds[0])
 
 
+def currency_behind(texts: pl.Series) -> str:
+    """Return the sign of a currency that stands behind the numbers of a column, as in `12,50 €`; `""` without one."""
+    found = texts.str.extract(_AFTER, 2).drop_nulls()
+    return str(found[0]) if len(found) and found[0] not in _SHARES else ""
+
+
 def bare_amount(cell: str) -> str:
     """Return one cell without the sign of a currency or parentheses; one of per cent, which may be meant as .05, stays.
 

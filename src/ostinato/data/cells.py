@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ostinato.data.amounts import bare_amount
+from ostinato.data.digits import western, western_text
 from ostinato.data.frames import plain_value
 from ostinato.data.notes import note
 
@@ -28,12 +29,15 @@ _OTHER = rf"(?:[{_SPACE}]\d{{3}})+|(?:[{_QUOTES}]\d{{3}})+"
 
 def _grouped(mark: str) -> str:
     """Return a pattern of digits in groups of thousands, by this mark, spaces or apostrophes."""
-    return rf"[1-9]\d{{0,2}}(?:(?:{mark}\d{{3}})+|{_OTHER})"
+    indian = rf"|[1-9]\d?(?:{mark}\d{{2}})+{mark}\d{{3}}"
+    return rf"(?:[1-9]\d{{0,2}}(?:(?:{mark}\d{{3}})+|{_OTHER}){indian})"
 
 
 def _written(decimal: str, thousands: str) -> str:
     """Return the pattern of a number with these marks."""
-    return rf"^[+-]?(?:(?:{_grouped(thousands)}|\d+)(?:{decimal}\d*)?|{decimal}\d+){_EXPONENT}$"
+    # one that is written with an exponent has no thousands
+    plain_ = rf"(?:\d+(?:{decimal}\d*)?|{decimal}\d+){_EXPONENT}"
+    return rf"^[+-]?(?:{_grouped(thousands)}(?:{decimal}\d*)?|{plain_})$"
 
 
 _NUMBER = {".": _written(r"\.", ","), ",": _written(",", r"\.")}
@@ -46,8 +50,9 @@ _COMPILED = {mark: re.compile(pattern) for mark, pattern in _NUMBER.items()}
 
 
 def plain(texts: pl.Series) -> pl.Series:
-    """Return texts without the white space around them, a minus sign as a hyphen."""
-    return texts.str.strip_chars().str.replace("^−", "-")
+    """Return texts without the white space around them, a minus sign as a hyphen and before it, digits as Latin."""
+    found = western(texts.str.strip_chars()).str.replace("^[−－]", "-")
+    return found.str.replace(r"^(\d[\d.,]*)[-−]$", "-${1}") if found.str.ends_with("-").any() else found
 
 
 def decimal_evidence(texts: pl.Series) -> str | None:
@@ -67,6 +72,24 @@ def _shows(marked: pl.Series, mark: str) -> bool:
 def is_ambiguous(texts: pl.Series, mark: str) -> bool:
     """Tell whether a column has cells such as `1,234`, which may be 1234 or 1.234."""
     return bool(plain(texts).str.contains(_EITHER[mark]).fill_null(False).any())
+
+
+def only_groups(texts: pl.Series) -> bool:
+    """Tell whether every dot in a column of numbers has three digits behind it, as one that parts thousands has."""
+    dotted = plain(texts.drop_nulls()).unique()
+    dotted = dotted.filter(dotted.str.contains(".", literal=True))
+    return len(dotted) > 0 and bool(dotted.str.contains(_EITHER["."]).all())
+
+
+def has_small_without_dots(texts: pl.Series) -> bool:
+    """Tell whether a column beside `1.234` has numbers below a thousand, without a dot, and no other ones.
+
+    Decimals do not look like that: all of them have as many digits, or some have fewer than three.
+    """
+    cells = plain(texts.drop_nulls()).unique()
+    bare = cells.filter(~cells.str.contains(".", literal=True))
+    small = bare.str.contains(r"^[+-]?\d{1,3}$")
+    return len(cells) - len(bare) > 1 and bool(small.all()) and bool((small & ~bare.str.contains(r"^[+-]?0+$")).any())
 
 
 def as_numbers(texts: pl.Series, decimal: str) -> pl.Series:
@@ -133,7 +156,7 @@ def number_of(cell: str, decimal: str | None = None, name: str = "") -> float:
     flag = flag_of(cell)
     if flag is not None:
         return float(flag)
-    cell = bare_amount(cell)
+    cell = bare_amount(cell if cell.isascii() else western_text(cell))
     usual = _usual_number(cell, decimal)
     if usual is not None:
         return usual

@@ -11,20 +11,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ostinato.data.aligned import MARK, is_aligned, with_marks
 from ostinato.data.cells import looks_like_number
 from ostinato.data.csv_rows import csv_rows
 from ostinato.data.encodings import codec_of
+from ostinato.data.footers import rows_of_footer, say_below
+from ostinato.data.header_rows import has_units, joined_names, rows_of_header, say_joined, say_units
 from ostinato.data.headers import has_header, is_number, names_of_columns
 from ostinato.data.preambles import lines_above_header, say_above
 from ostinato.data.table import Table
-from ostinato.data.text_rows import TextRows, parse_rows
+from ostinato.data.text_rows import TextRows, parse_rows, say_short
 from ostinato.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     import polars as pl
 
 _DELIMITERS = ",;\t|"
+_TOP = 60  # rows that decide about those of the header
 _SAMPLE = 2000  # rows that decide about the delimiter
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -43,6 +48,7 @@ class _Layout:
     delimiter: str
     header: tuple[str, ...]
     has_header: bool
+    has_units: bool = False  # in the row below it
 
 
 def parse_delimited(
@@ -68,10 +74,25 @@ def parse_delimited(
     if layout.delimiter == MARK:
         text = with_marks(text, list(itertools.islice(_lines_from(text, layout.skipped), _SAMPLE)), layout.skipped)
     body = text.split("\n", layout.skipped)[layout.skipped] if layout.skipped else text
-    rows = _parsed(name, body, layout)
     first = layout.skipped + (2 if layout.has_header else 1)
+    rows = _parsed(name, body, layout)
+    if layout.has_units:
+        rows, first = rows.without_first(), first + 1
+    rows = _without_footer(name, rows, first)
     semicolons = layout.delimiter == ";"
     return Table(name, rows.frame, first_row=first, lines=rows.lines, semicolons=semicolons, untyped=True)
+
+
+def _without_footer(name: str, rows: TextRows, first: int) -> TextRows:
+    """Return the rows without notes and sums below them, and say so; say which of the others are short of cells."""
+    count = rows_of_footer(rows.frame)
+    kept = rows.frame.height - count
+    if count:
+        lines = (rows.lines if rows.lines is not None else np.arange(first, first + rows.frame.height))[kept:].tolist()
+        say_below(name, lines, rows.frame.to_series(0).tail(count).to_list())
+        rows = replace(rows.without_last(count), short=tuple(each for each in rows.short if each[0] not in lines))
+    say_short(name, rows.short)
+    return rows
 
 
 def decode(name: str, content: bytes, encoding: str | None = None) -> str:
@@ -172,7 +193,16 @@ def _layout(name: str, text: str, delimiter: str | None, said_header: bool | Non
     if commented is not None and _is_header(_cells(commented[1].lstrip("# \t"), mark), header):
         skipped, header = commented[0], _cells(commented[1], mark)
     named = has_header(name, header, _rows(sample[1:], mark), said_header)
-    return _Layout(skipped, mark, tuple(header), named)
+    if not named or said_header is not None:
+        return _Layout(skipped, mark, tuple(header), named)
+    rows = [_cells(line, mark) for line in sample[:_TOP]]
+    if (count := rows_of_header(rows)) > 1:
+        header, rows, skipped = joined_names(rows[:count]), rows[count - 1 :], skipped + count - 1
+        say_joined(name, count, header)
+    units = has_units(header, rows[1:])
+    if units:
+        say_units(name, skipped + 2, rows[1])
+    return _Layout(skipped, mark, tuple(header), named, units)
 
 
 def _aligned_layout(name: str, skipped: int, sample: list[str], said_header: bool | None) -> _Layout:

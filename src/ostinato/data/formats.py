@@ -34,10 +34,14 @@ _ABBREVIATED = {
     "CET": 1, "CEST": 2, "EET": 2, "EEST": 3, "JST": 9,
 }  # fmt: skip
 OFFSET = rf"(?P<offset>Z|z|UTC|GMT|{'|'.join(_ABBREVIATED)}|[+-]\d{{2}}(?::?\d{{2}})?)"
-_TIME = rf"(?:(?:[Tt]|,?\s+){_CLOCK}\s*(?:{OFFSET})?(?:\[(?P<zone>[A-Za-z_/+-]+)\])?)?"
+_TIME = rf"(?:(?:[Tt_]|:|,?\s+){_CLOCK}\s*(?:\(?{OFFSET}\)?)?(?:\[(?P<zone>[A-Za-z_/+-]+)\])?)?"
+# the other end of a time that is written as an interval
+_UNTIL = r"(?:\s+[-–]\s+|\s*/\s*|\s+(?:to|bis)\s+)"
+_END = r"(?:(?:[Tt]|\s+)\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?\s*(?:Z|UTC|[+-]\d{2}:?\d{2})?)?(?:\s*\([A-Z/]{3,9}\))?"
 NAME = rf"(?P<name>{LETTER}{{3,10}})\.?"
 _OF = r"(?:[-/. ]*(?:de|di)\s+)?"  # as in 3 de mayo de 2024
 _YEAR = r"(?P<year>\d{4}|\d{2})"
+_FISCAL = r"(?:[Ff][Yy]\s?)?"  # which stands for its first quarter, or January, as written
 _DAY = r"(?P<day>\d{1,2})(?:st|nd|rd|th|er|º)?"
 
 
@@ -60,11 +64,34 @@ class Form:
 
 FORMS = (
     Form("date", rf"(?P<year>\d{{4}})[-/.](?P<month>\d{{1,2}})[-/.](?P<day>\d{{1,2}}){_TIME}"),
+    Form(
+        "characters",
+        rf"(?P<year>\d{{4}})\s?[年년]\s?(?P<month>\d{{1,2}})\s?[月월](?:\s?(?P<day>\d{{1,2}})\s?[日일]{_TIME})?",
+    ),
+    Form("date with spaces", rf"(?P<year>\d{{4}})\. ?(?P<month>\d{{1,2}})\. ?(?P<day>\d{{1,2}})\.?{_TIME}"),
+    Form(
+        "span of dates",
+        rf"(?P<year>\d{{4}})[-/.](?P<month>\d{{1,2}})[-/.](?P<day>\d{{1,2}}){_TIME}{_UNTIL}"
+        rf"\d{{4}}[-/.]\d{{1,2}}[-/.]\d{{1,2}}{_END}",
+    ),
+    Form(
+        "span of numbers",
+        rf"(?P<a>\d{{1,2}})[-/.](?P<b>\d{{1,2}})[-/.](?P<year>\d{{4}}){_TIME}{_UNTIL}"
+        rf"\d{{1,2}}[-/.]\d{{1,2}}[-/.]\d{{4}}{_END}",
+        ("mdy", "dmy"),
+    ),
+    Form("two years", rf"{_FISCAL}(?P<year>\d{{4}})[-/–](?P<next>\d{{4}}|\d{{2}})"),
+    Form("fiscal year", r"[Ff][Yy]\s?(?P<year>\d{4})"),
     Form("numbers", rf"(?P<a>\d{{1,2}})[-/. ](?P<b>\d{{1,2}})[-/. ](?P<year>\d{{4}}){_TIME}", ("mdy", "dmy")),
     Form(
         "short numbers",
         rf"(?P<a>\d{{1,2}})[-/. ](?P<b>\d{{1,2}})[-/. ](?P<c>\d{{2}}){_TIME}",
         ("mdy", "dmy", "ymd"),
+    ),
+    Form(
+        "number quarter year",
+        rf"(?P<quarter>\d)\.?\s?(?:[Qq]|(?:st|nd|rd|th|er|e|º)?\s?(?i:quartal|quarter|trimestre|trim\.?|kwartał))"
+        rf"[-/:.' ]*{_YEAR}",
     ),
     Form("day name year", rf"{WEEKDAY}{_DAY}{_OF}[-/. ]*{NAME}{_OF}[-/., ]*{_YEAR}{_TIME}"),
     Form("name day year", rf"{WEEKDAY}{NAME}[-/ ]{_DAY},?[-/ ]+{_YEAR}{_TIME}"),
@@ -75,18 +102,20 @@ FORMS = (
     Form("month year", r"(?P<month>\d{1,2})[-/](?P<year>\d{4})"),
     Form("name year", rf"{NAME}{_OF}[-/ ,']*{_YEAR}"),
     Form("year name", rf"(?P<year>\d{{4}})[-/ ]?{NAME}"),
-    Form("year quarter", r"(?P<year>\d{4})[-/:. ]*[Qq](?P<quarter>\d)"),
-    Form("quarter year", rf"[Qq](?P<quarter>\d)[-/:.' ]*{_YEAR}"),
-    Form("number quarter year", rf"(?P<quarter>\d)\.?\s?[Qq][-/:.' ]*{_YEAR}"),
+    Form("year quarter", rf"{_FISCAL}(?P<year>\d{{4}})[-/:. ]*[QqTt](?P<quarter>\d)"),
+    Form("quarter year", rf"[QqTt](?P<quarter>\d)[-/:.' ]*{_FISCAL}{_YEAR}"),
+    Form("year roman quarter", r"(?P<year>\d{4})[-/ ](?P<roman>I|II|III|IV)"),
     Form("half year", r"(?P<year>\d{4})[-/ ]?[HhSs](?P<halfyear>\d)"),
-    Form("year week", r"(?P<year>\d{4})[-/ ]?[Ww](?P<week>\d{1,2})(?:-?(?P<weekday>\d))?"),
-    Form("week year", r"[Ww](?:eek)?\s?(?P<week>\d{1,2})[-/, ]+(?P<year>\d{4})"),
-    Form(
-        "period",
-        r"(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})(?: \d{2}:\d{2}:\d{2})?"
-        r"/\d{4}-\d{2}-\d{2}(?: \d{2}:\d{2}:\d{2})?",
-    ),
+    Form("half of year", r"[HhSs](?P<halfyear>\d)[-/:.' ]*(?P<year>\d{4})"),
+    Form("year week", r"(?P<year>\d{4})[-/ ]*(?:[Ww]|[Kk][Ww])\s?(?P<week>\d{1,2})(?:-?(?P<weekday>\d))?"),
+    Form("week year", r"(?:[Ww](?:eek)?|[Kk][Ww])\s?(?P<week>\d{1,2})[-/, ]+(?P<year>\d{4})"),
     Form("year day", r"(?P<year>\d{4})-(?P<ordinal>\d{3})"),
+    Form(
+        "digits and time",
+        r"(?P<year>(?:1[5-9]|2[01])\d{2})(?P<month>\d{2})(?P<day>\d{2})"
+        r"[Tt](?P<hour>\d{2}):?(?P<minute>\d{2})(?::?(?P<second>\d{2})(?:\.(?P<fraction>\d{1,9}))?)?"
+        rf"{OFFSET}?",
+    ),
     Form(
         "digits",
         r"(?P<year>(?:1[5-9]|2[01])\d{2})(?P<month>\d{2})(?P<day>\d{2})"
@@ -94,10 +123,20 @@ FORMS = (
         rf"{OFFSET}?)?",
         weak=True,
     ),
+    Form(
+        "digits hour",
+        r"(?P<year>(?:19|20)\d{2})(?P<month>\d{2})(?P<day>\d{2})(?P<hour>\d{2})",
+        weak=True,
+    ),
+    Form("digits of day", r"(?P<year>(?:19|20)\d{2})(?P<ordinal>\d{3})", weak=True),
     Form("digits month", r"(?P<year>(?:1[5-9]|2[01])\d{2})(?P<month>\d{2})", weak=True),
     Form("year", r"(?P<year>(?:1[5-9]|2[01])\d{2})", weak=True),
     Form("month index", r"(?P<a>\d{1,4})[-/](?P<b>\d{1,2})", ("index", "ym", "my"), weak=True),
 )
+
+
+_WORDS = ("name", "half", "offset", "zone", "fraction", "roman")  # groups that are no numbers
+_ROMAN = {"I": 1, "II": 2, "III": 3, "IV": 4}
 
 
 @dataclass(frozen=True)
@@ -123,7 +162,7 @@ def match(texts: pl.Series, form: Form) -> Parts:
     year = groups["year"] if "year" in groups.columns else groups["c"] if "c" in groups.columns else groups["a"]
     numbers: dict[str, NDArray[np.int64]] = {}
     for name in groups.columns:
-        if name not in ("name", "half", "offset", "zone", "fraction"):
+        if name not in _WORDS:
             numbers[name] = groups[name].cast(pl.Int64).fill_null(-1).to_numpy()
     if "fraction" in groups.columns:
         micro = groups["fraction"].str.pad_end(6, "0").str.slice(0, 6).cast(pl.Int64)
@@ -132,10 +171,20 @@ def match(texts: pl.Series, form: Form) -> Parts:
         numbers["month"] = month_numbers(groups["name"])
     if "half" in groups.columns:
         numbers["half"] = _code(groups["half"].str.to_lowercase().str.slice(0, 1), {"a": 0, "p": 1})
+    if "roman" in groups.columns:
+        numbers["quarter"] = _code(groups["roman"], _ROMAN)
     zones = groups["zone"].drop_nulls().unique().sort().to_list() if "zone" in groups.columns else []
     digits = year.str.len_chars().fill_null(0).cast(pl.Int64).to_numpy()
     offset = _minutes(groups["offset"]) if "offset" in groups.columns else np.full(len(texts), np.nan)
-    return Parts(numbers, digits, offset, tuple(zones), year.is_not_null().to_numpy())
+    return Parts(numbers, digits, offset, tuple(zones), year.is_not_null().to_numpy() & _follows(numbers))
+
+
+def _follows(numbers: dict[str, NDArray[np.int64]]) -> NDArray[np.bool_]:
+    """Tell where the second of two years, 2019/20, is the one after the first; where there is one."""
+    if "next" not in numbers:
+        return np.ones(len(next(iter(numbers.values()))), np.bool_)
+    year, after = numbers["year"], numbers["next"]
+    return np.asarray(np.where(after < 100, after == (year + 1) % 100, after == year + 1))
 
 
 _COMPILED = lru_cache(maxsize=64)(re.compile)
@@ -156,9 +205,7 @@ def match_one(text: str, form: Form) -> Parts | None:
     if groups.get("zone"):
         return None
     numbers = {
-        name: np.array([-1 if cell is None else int(cell)])
-        for name, cell in groups.items()
-        if name not in ("name", "half", "offset", "zone", "fraction")
+        name: np.array([-1 if cell is None else int(cell)]) for name, cell in groups.items() if name not in _WORDS
     }
     if "fraction" in groups:
         numbers["fraction"] = np.array([int((groups["fraction"] or "0").ljust(6, "0")[:6])])
@@ -166,6 +213,10 @@ def match_one(text: str, form: Form) -> Parts | None:
         numbers["month"] = np.array([MONTH_NUMBERS.get(groups["name"].lower(), -2)])
     if "half" in groups:
         numbers["half"] = np.array([-1 if groups["half"] is None else "ap".index(groups["half"][0].lower())])
+    if "roman" in groups:
+        numbers["quarter"] = np.array([_ROMAN[groups["roman"]]])
+    if not np.all(_follows(numbers)):
+        return None
     year = next(groups[name] for name in ("year", "c", "a") if name in groups)
     return Parts(numbers, np.array([len(year)]), np.array([_offset(groups.get("offset"))]), (), np.array([True]))
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import itertools
-import re
 
 import numpy as np
 
+from ostinato.data.dates_and_clocks import date_and_time, is_clock
 from ostinato.data.decimal_years import NAMES as DECIMAL_NAMES
 from ostinato.data.decimal_years import are_decimal_years
+from ostinato.data.excel_days import counts_from_1899
 from ostinato.data.row_numbers import counts_rows
 from ostinato.data.table import Table, is_numeric, is_text, numbers
+from ostinato.data.time_format import FARTHEST, PARTS, ROLES, is_called_a_time
 from ostinato.data.time_texts import read_elapsed, reads_as_time, share_of_times
-from ostinato.data.times import FARTHEST, PARTS
 from ostinato.data.unix_times import may_be_unix
 
 _GUESSES = (
@@ -23,17 +24,11 @@ _COUNTS = ("ds", "time", "timestamp", "t", "time_step", "timestep", "time_idx")
 _ROW_NUMBERS = ("", "rownames", "row_names", "rowname", "unnamed: 0", "unnamed:_0", "_duplicated_0", "index", "row",
                 "row_number", "rowid", "row_id", "column_1", "no", "nr", "#", "id", "idx", "instant", "record",
                 "sno", "s.no", "serial", "obs", "observation")  # fmt: skip
-_HOURS = ("hour", "hr", "hours", "hh", "hour_of_day", "time")
-_SHORT = {"yr": "year", "yyyy": "year", "mo": "month", "mon": "month", "mm": "month", "mnth": "month", "dy": "day",
-          "dd": "day", "hr": "hour", "hh": "hour", "qtr": "quarter", "wk": "week", "min": "minute"}  # fmt: skip
 _HEAD = 50
+_YEAR_IN = r"(?:^|[^\d.,])(?:1[89]|20)\d\d(?:$|[^\d.,])"  # a year among other signs
 _NEARLY = 0.8  # a column of times is one with this share of them: the others are mistakes in it
 _FEW = 5  # rows that show what numbers are
 _LEAST = 150_000  # as months (150001) and days are written in digits, and times since 1970; smaller ones are measures
-_CALLED = re.compile(
-    r"(?i)date|datum|fecha|\bdata\b|time|zeit|heure|hora|stamp|_at$|_dt$|_ts$|period|month|monat|mois|\bmes\b|week|woche"
-    r"|semaine|year|jahr|ann[ée]e|\bday\b|\btag\b|\bdag\b|\bjour\b|\bd[ií]a\b|\bgiorno\b"
-)
 
 
 def guess_time_column(table: Table) -> str | None:
@@ -50,13 +45,14 @@ def guess_time_column(table: Table) -> str | None:
     texts = [name for name in table.columns if is_text(table, name)]
     texts.sort(key=lambda name: _GUESSES.index(name.lower()) if name.lower() in _GUESSES else len(_GUESSES))
     plain = [name for name in texts if _reads(table, name, weak=_is_guess(name)) and not _whole_numbers(table, name)]
-    dates = [*(name for name in typed if not _is_clock(table, name)), *plain]
-    found = [*_date_and_time(table), *_date_and_hour(table, dates), *_finest(table, dates)]
+    dates = [*(name for name in typed if not is_clock(table, name)), *plain]
+    found = [*date_and_time(table, [*dates, *_whole_days(table)]), *_finest(table, dates)]
     lowered = {name.lower(): name for name in table.columns}
     years = [name for name in table.columns if _is_guess(name) and _are_years(table, name)]
     years += [
         name for name in table.columns if name.strip().lower() in DECIMAL_NAMES and are_decimal_years(table.frame[name])
     ]
+    years += [name for name in table.columns if counts_from_1899(name, table.frame[name])]
     # a column that is called a time but does not read as one is taken all the same: reading it then says what is wrong
     named = [name for name in texts if name.lower() in _NAMES and not _whole_numbers(table, name)]
     nearly = [name for name in texts if name not in named and _nearly_times(table, name)]
@@ -86,10 +82,11 @@ def _are_days_or_unix(table: Table, name: str) -> bool:
     if values is None or len(values) < _FEW or int(values.min()) < _LEAST or not _rises(values):
         return False
     if reads_as_time(pl.Series(values).cast(pl.String), weak=True):
-        return True
+        # seven digits are more often the number of an order than the days of a year
+        return not 1_000_000 <= int(values.max()) < 10_000_000 or is_called_a_time(name)
     # a counter of bytes or people rises too, but at no pace
     steps = np.unique(np.diff(values), return_counts=True)[1]
-    return may_be_unix(values) and (_CALLED.search(name) is not None or bool(steps.max() >= 0.5 * steps.sum()))
+    return may_be_unix(values) and (is_called_a_time(name) or bool(steps.max() >= 0.5 * steps.sum()))
 
 
 def _rises(values: np.ndarray[tuple[int], np.dtype[np.int64]]) -> bool:
@@ -99,21 +96,18 @@ def _rises(values: np.ndarray[tuple[int], np.dtype[np.int64]]) -> bool:
     return bool((steps > 0).mean() >= _NEARLY or ((steps > 0).mean() >= 0.5 and len(np.unique(starts)) == 1))
 
 
-def is_called_a_time(name: str) -> bool:
-    """Tell whether a column is called as times are, in one of the languages of files."""
-    return _CALLED.search(name) is not None
-
-
 def unread_times(table: Table) -> tuple[str, str] | None:
     """Return a column of texts that is called as times are and of which none was made, with its first cell."""
     import polars as pl
 
     # of a single column, what it is not divided by is the fault
     for name in table.columns if table.frame is not None and len(table.columns) > 1 else ():
-        if not is_text(table, name) or not is_called_a_time(name):
+        if not is_text(table, name):
             continue
         assert table.frame is not None
         cells = table.frame[name].drop_nulls().cast(pl.String)
+        if not is_called_a_time(name) and not cells.head(_HEAD).str.contains(_YEAR_IN).all():
+            continue
         if len(cells) > 2 and cells.n_unique() > _NEARLY * len(cells) and bool(cells.str.contains(r"\d").all()):
             return name, str(cells[0])
     return None
@@ -137,40 +131,23 @@ def _is_guess(name: str) -> bool:
 
 def _parts(lowered: dict[str, str]) -> list[str]:
     """Return the columns of a year and what divides it, joined."""
-    lowered = {**{part: lowered[value] for value, part in _SHORT.items() if value in lowered}, **lowered}
+    lowered = {**{part: lowered[value] for value, part in ROLES.items() if value in lowered}, **lowered}
     names = [part for part in PARTS if part in lowered]
     if names[:2] != ["year", "month"]:
-        other = next((part for part in ("quarter", "week") if {"year", part} <= set(lowered)), None)
+        other = next((part for part in ("quarter", "week", "ordinal") if {"year", part} <= set(lowered)), None)
         return [] if other is None else [f"{lowered['year']}+{lowered[other]}"]
     kept = names[: next((at for at, part in enumerate(PARTS) if part not in names), len(PARTS))]
     return ["+".join(lowered[part] for part in kept)]
 
 
-def _date_and_time(table: Table) -> list[str]:
-    """Return a column of dates and one of times of day, joined."""
-    lowered = {name.strip().lower(): name for name in table.columns}
-    for first, second in (("date", "time"), ("date", "hour"), ("day", "time")):
-        if first in lowered and second in lowered and _is_clock(table, lowered[second]):
-            return [f"{lowered[first]}+{lowered[second]}"]
-    return []
-
-
-def _date_and_hour(table: Table, dates: list[str]) -> list[str]:
-    """Return a column of dates that come again and one of the hours of a day, 0 to 23 or 1 to 24, joined."""
-    import polars as pl
-
-    assert table.frame is not None
-    hour = next((name for name in table.columns if name.strip().lower() in _HOURS), None)
-    values = None if hour is None or not is_numeric(table, hour, ()) else numbers(table, hour, ())
-    if values is None or not ((values >= 0) & (values <= 24) & (values == np.floor(values))).all():
-        return []
-    for name in dates:
-        column = table.frame[name]
-        texts = column.cast(pl.String)
-        plain = not texts.str.contains(r"\d:\d|\d[Tt]\d").any() or column.dtype == pl.Date
-        if plain and column.n_unique() < table.rows and len(np.unique(values)) > 1:
-            return [f"{name}+{hour}"]
-    return []
+def _whole_days(table: Table) -> list[str]:
+    """Return the columns of whole numbers that are days, as 20240131, and are called as times are."""
+    return [
+        name
+        for name in table.columns
+        if is_called_a_time(name) and (values := _integers(table, name)) is not None and len(values)
+        and int(values.min()) > 15_000_000 and int(values.max()) < 22_000_000 and _reads(table, name, weak=True)
+    ]  # fmt: skip
 
 
 def _finest(table: Table, dates: list[str]) -> list[str]:
@@ -181,17 +158,6 @@ def _finest(table: Table, dates: list[str]) -> list[str]:
     called = [name for name in dates if _is_guess(name)]
     best = max(called, key=lambda name: kinds[name], default=dates[0])
     return [best, *dates] if kinds[best] > kinds[dates[0]] else dates
-
-
-def _is_clock(table: Table, name: str) -> bool:
-    import polars as pl
-
-    assert table.frame is not None
-    if table.frame[name].dtype == pl.Time:
-        return True
-    head = table.frame[name].head(_HEAD).drop_nulls()
-    pattern = r"^\s*\d{1,2}(?::\d{2}(?::\d{2}(?:\.\d+)?)?|\.\d{2}\.\d{2})\s*([AaPp]\.?[Mm]\.?)?\s*$"
-    return is_text(table, name) and len(head) > 0 and bool(head.cast(pl.String).str.contains(pattern).all())
 
 
 def _reads(table: Table, name: str, *, weak: bool) -> bool:
@@ -223,7 +189,7 @@ def measures(table: Table, name: str) -> bool:
     if not is_text(table, name):
         return column.dtype in (pl.Time, pl.Duration)
     head = column.head(_HEAD).cast(pl.String)
-    numbers = head.str.contains(r"^\s*[+-]?(?:[$€£¥]\s*)?\d[\d.,' ]*(?:\s*(?:%|‰|°|[^\W\d_]{1,4}))?[\s\w/%°²³]{0,6}$")
+    numbers = head.str.contains(r"^\s*[+-]?(?:[$€£¥]\s*)?\d[\d.,': ]*(?:\s*(?:%|‰|°|[^\W\d_]{1,4}))?[\s\w/%°²³]{0,6}$")
     return bool(numbers.all()) and not are_times(table, name)
 
 

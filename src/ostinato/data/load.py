@@ -20,6 +20,7 @@ from ostinato.data.guessing import (
     numbers_rows,
     unread_times,
 )
+from ostinato.data.hour_columns import hours_as_rows
 from ostinato.data.identities import names
 from ostinato.data.inference import check_anchor, infer_frequency, settled
 from ostinato.data.notes import note
@@ -27,6 +28,7 @@ from ostinato.data.panel import Panel, Series, format_time
 from ostinato.data.readers import read_table
 from ostinato.data.row_numbers import counts_rows, is_identity
 from ostinato.data.schema import Schema
+from ostinato.data.sentinels import say_sentinel
 from ostinato.data.table import (
     Table,
     check_finite,
@@ -85,7 +87,8 @@ def load_panel(
     schema = schema or Schema()
     # what training decided about the decimal mark is only custom for a later table, which may show another
     asked, custom = (schema.decimal, None) if fitting else (None, schema.decimal)
-    table = lengthened(read_table(source, delimiter=delimiter, decimal=asked, custom=custom), schema)
+    table = read_table(source, delimiter=delimiter, decimal=asked, custom=custom)
+    table, schema = hours_as_rows(table, schema) or (lengthened(table, schema), schema)
     schema = resolve_schema(table, schema)
     if table.rows < 2 and fitting:
         raise DataError(f"{table.origin} has one row of data; a series needs at least two, and training many more")
@@ -127,7 +130,7 @@ def _decided(table: Table, schema: Schema, fitting: bool) -> dict[str, Any]:
     if not fitting:
         return {}
     return {
-        "decimal": schema.decimal or table.decimal or table.evidence,
+        "decimal": schema.decimal or table.decimal or table.evidence or ("," if table.thousands else None),
         "missing": (*schema.missing, *(each for each in table.missing if each not in schema.missing)),
     }
 
@@ -324,6 +327,7 @@ def _check_targets(table: Table, schema: Schema) -> None:
         if table.matrix is not None and table.matrix.nbytes > 1 << 28:
             continue  # an array this large is not read whole only to be checked
         values = numbers(table, name, schema.missing)
+        say_sentinel(table, name, values)
         if np.isnan(values).all():
             raise DataError(f'column "{name}" of {table.origin} has no value at all; choose another target')
         if np.nanmin(values) == np.nanmax(values):

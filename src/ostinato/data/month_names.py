@@ -18,14 +18,21 @@ _NAMES = (
     "januari februari maart april mei juni juli augustus september oktober november december",
     "januari februari mrt april maj juni juli augusti september oktober november december",
     "januar februar marts april maj juni juli august september oktober november december",
-)  # English, German and Austrian, French, Spanish, Italian, Portuguese, Dutch, Swedish, Danish and Norwegian
+    "stycznia lutego marca kwietnia maja czerwca lipca sierpnia września października listopada grudnia",
+    "styczeń luty marzec kwiecień maj czerwiec lipiec sierpień wrzesień październik listopad grudzień",
+    "января февраля марта апреля мая июня июля августа сентября октября ноября декабря",
+    "январь февраль март апрель май июнь июль август сентябрь октябрь ноябрь декабрь",
+    "ocak şubat mart nisan mayıs haziran temmuz ağustos eylül ekim kasım aralık",
+)
+# English, German and Austrian, French, Spanish, Italian, Portuguese, Dutch, Swedish, Danish and Norwegian, Polish,
+# Russian, Turkish
 _AMBIGUOUS = "jui"
 _WEEKDAYS = (
     "mon tue wed thu fri sat sun mo di mi do fr sa so lun mar mer jeu ven sam dim mié mie jue vie sáb sab dom gio "
     "seg ter qua qui sex dinsdag woensdag donderdag vrijdag zaterdag zondag"
 )
 
-LETTER = "[A-Za-zÀ-ž]"
+LETTER = "[A-Za-zÀ-žА-яё]"
 """A letter of a name, as Rust's and Python's patterns know it alike."""
 WEEKDAY = rf"(?:(?i:{'|'.join(_WEEKDAYS.split())}){LETTER}*(?:-feira)?\.?,?\s+)?"
 """The pattern of a weekday before a date, which says nothing that the date does not."""

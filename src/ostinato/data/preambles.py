@@ -11,6 +11,7 @@ from ostinato.data.notes import note
 
 _LONGEST = 60  # lines of a preamble
 _SHARE = 0.6  # of the lines that have the table's number of columns
+_FEW = 3  # lines that are no header that lacks a name
 _FEWEST = 6  # numbers in a row of names that are no accident
 
 
@@ -37,7 +38,8 @@ def lines_above_header(rows: Sequence[Sequence[str]]) -> int:
     if width < 2 or not 0 < first <= _LONGEST or count < _SHARE * sum(below.values()) or len(rows) - first < 3:
         return 0
     # what is shorter by a cell may be the header that lacks a name; a title has one or two cells of many
-    if max(widths[:first]) >= width - 1 and width > 2:
+    above = [each for each in widths[:first] if each]
+    if max(above, default=0) >= width - 1 and width > 2 and len(above) < _FEW:
         return 0
     header = rows[first][:width]
     named = all(cell.strip() for cell in header) and len(set(header)) == width and _are_names(header)

@@ -8,7 +8,7 @@ from typing import Any
 
 from ostinato.errors import UsageError
 
-MISSING = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None", "none", "?", "-", "#N/A")
+MISSING = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None", "none", "?", "-", "–", "—", "#N/A")
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Schema:
         missing: the texts that mean a missing value.
         decimal: the mark before decimals, `"."` or `","`, in cells that can be read two ways; `None`: found.
         day_first: whether `01/02/2024` is 1 February; `None`: found from all rows, and said where that is a guess.
-        time_format: how times are written, as `strptime` has it (`"%d.%m.%y %H:%M"`; `%q` is a quarter), or `"unix"`
-            of seconds, or milliseconds and the like, since 1970 in UTC; `None`: found.
+        time_format: how times are written, as `strptime` has it (`"%d.%m.%y %H:%M"`; `%q` is a quarter), `"unix"`
+            of seconds, or milliseconds and the like, since 1970 in UTC, or `"excel"` of days since 1899; `None`: found.
         time_zone: the zone of the times, `"Europe/Berlin"`, `"UTC"` or `"+01:00"`: times without one are as clocks
             there show them, others are brought to it; `None`: that of the times, if they have one.
     """

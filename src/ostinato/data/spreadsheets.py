@@ -10,11 +10,14 @@ import zipfile
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from ostinato.data.headers import has_header, names_of_columns
+from ostinato.data.footers import rows_of_footer, say_below
+from ostinato.data.header_rows import has_units, joined_names, rows_of_header, say_joined, say_units
+from ostinato.data.headers import has_header, is_number, names_of_columns
+from ostinato.data.notes import note
 from ostinato.data.preambles import lines_above_header, say_above
 from ostinato.data.sheet_process import Cells, broken, read_apart
 from ostinato.data.table import Table
@@ -31,6 +34,9 @@ _MOST = 50_000_000  # cells of a sheet, from its first to its last
 _LEAST = 256 << 20
 _RATIO = 200
 _HEAD = 200
+_SHEETS = 8  # that are looked at for a table
+_LEAST_ROWS, _TEXTS, _FULL = 3, 12, 0.9
+Reader: TypeAlias = Callable[[str, bytes, Callable[[Sequence[str]], int]], "Cells"]
 _ERRORS = {
     "Div0": "#DIV/0!",
     "NA": "#N/A",
@@ -65,7 +71,57 @@ def read_spreadsheet(name: str, content: bytes, sheet: str | int | None, header:
         ) from error
     _refuse_bomb(name, content)
     read = read_apart if Path(name).suffix.lower() in _BINARY else _read_here
-    return _as_table(name, read(name, content, lambda names: choose(name, names, sheet, "sheet")), header)
+    if sheet is not None:
+        return _as_table(name, read(name, content, lambda names: choose(name, names, sheet, "sheet")), header)
+    return _as_table(name, _first_table(name, content, read), header)
+
+
+def _first_table(name: str, content: bytes, read: Reader) -> Cells:
+    """Return the first sheet that holds a table, and say which it is where there are several."""
+    there: list[str] = []
+
+    def at(place: int) -> Cells:
+        def chosen(names: Sequence[str]) -> int:
+            there[:] = names
+            return choose(name, names, place + 1 if names else None, "sheet")
+
+        return read(name, content, chosen)
+
+    first = at(0)
+    if len(there) < 2:
+        return first
+    place, found = 0, first
+    if not _is_table(first, rows=_TEXTS):
+        for other in range(1, min(len(there), _SHEETS)):
+            cells = at(other)
+            if _is_table(cells):
+                place, found = other, cells
+                break
+    listed = ", ".join(f'"{each}"' for each in there[:12])
+    which = f'the first, "{there[0]}", is read'
+    if place:
+        which = f'"{there[place]}" is read, since "{there[0]}" holds no table'
+    note(f"{name} has {len(there)} sheets ({listed}); {which}: name another with TableFile(path, sheet=...) (--sheet)")
+    return found
+
+
+def _is_table(found: Cells, rows: int | None = None) -> bool:
+    """Tell whether a sheet holds a table: a column of numbers, or so many full rows of texts."""
+    import polars as pl
+
+    frame = pl.DataFrame(pl.from_arrow(found.table))
+    if not frame.height:
+        return False
+    frame, _ = _without_empty(frame, np.arange(frame.height))
+    if frame.width < 1 or frame.height < _LEAST_ROWS:
+        return False
+    for column in frame:
+        cells = [cell for cell in column.head(_HEAD).to_list() if cell and cell.strip()]
+        numbers = sum(map(is_number, cells))
+        if numbers >= max(_LEAST_ROWS - 1, 0.5 * len(cells)) and len(cells) >= 0.5 * min(frame.height, _HEAD):
+            return True
+    filled = 1 - sum(column.null_count() for column in frame) / (frame.width * frame.height)
+    return rows is not None and frame.width > 1 and frame.height >= rows and filled > _FULL
 
 
 def _read_here(name: str, content: bytes, chosen: Callable[[Sequence[str]], int]) -> Cells:
@@ -110,12 +166,23 @@ def _as_table(name: str, found: Cells, header: bool | None) -> Table:
     if not has_header(name, cells[0], cells[1:], header):
         frame.columns = names_of_columns(frame.width)
         return Table(name, _without_false_days(frame), lines=lines, untyped=True)
-    names = [_named(place, cell) for place, cell in enumerate(frame.row(0))]
+    top, units = (1, False) if header is not None else (rows_of_header(cells), False)
+    joined = joined_names(cells[:top]) if top > 1 else cells[0]
+    if top > 1:
+        say_joined(name, top, joined)
+    names = [_named(place, cell) for place, cell in enumerate(joined)]
+    if header is None and (units := has_units(names, cells[top:])):
+        say_units(name, int(lines[top]), cells[top])
     doubled = next((each for each in names if names.count(each) > 1), None)
     if doubled is not None:
         raise DataError(f'{name} has two columns named "{doubled}"; give each column its own name')
-    frame = frame.rename(dict(zip(frame.columns, names, strict=True))).slice(1)
-    return Table(name, _without_false_days(frame), first_row=int(lines[0]) + 1, lines=lines[1:], untyped=True)
+    first, top = int(lines[0]), top + int(units)
+    frame, lines = frame.rename(dict(zip(frame.columns, names, strict=True))).slice(top), lines[top:]
+    if count := rows_of_footer(frame):
+        kept = frame.height - count
+        say_below(name, lines[kept:].tolist(), frame.to_series(0).tail(count).to_list())
+        frame, lines = frame.head(kept), lines[:kept]
+    return Table(name, _without_false_days(frame), first_row=first + 1, lines=lines, untyped=True)
 
 
 def _without_empty(frame: pl.DataFrame, lines: NDArray[np.int64]) -> tuple[pl.DataFrame, NDArray[np.int64]]:

@@ -14,14 +14,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ostinato.data.amounts import without_signs
-from ostinato.data.cells import as_flags, as_numbers, decimal_evidence, is_ambiguous, listed, plain
+from ostinato.data.amounts import currency_behind, without_signs
+from ostinato.data.cells import (
+    as_flags,
+    as_numbers,
+    decimal_evidence,
+    has_small_without_dots,
+    is_ambiguous,
+    listed,
+    only_groups,
+    plain,
+)
 from ostinato.data.notes import note
 from ostinato.errors import ColumnError, DataError
 
 if TYPE_CHECKING:
     import polars as pl
 
+_HEAD = 50
 _FEW = 1_000_000  # rows of which what was read is kept, as it is asked for several times
 # the largest number of float32, in which models compute
 LARGEST = float(np.finfo(np.float32).max)
@@ -73,10 +83,54 @@ class Table:
         shown = {decimal_evidence(without_signs(plain(column))[0]) for column in columns} - {None}
         return shown.pop() if len(shown) == 1 else None
 
-    def mark(self, cells: pl.Series) -> str:
-        """Return the decimal mark of a column's text cells, itself deciding first."""
+    def mark(self, cells: pl.Series, written: pl.Series | None = None) -> str:
+        """Return the decimal mark of a column's text cells, itself deciding first.
+
+        Args:
+            cells: without signs of currencies.
+            written: as they are in the file.
+        """
         known = decimal_evidence(cells) or self.decimal or self.evidence or self.custom
-        return known or ("," if self.semicolons and is_ambiguous(cells, ",") else ".")
+        if known or (self.semicolons and is_ambiguous(cells, ",")):
+            return known or ","
+        return "," if self.why_thousands(cells, written) else "."
+
+    def why_thousands(self, cells: pl.Series, written: pl.Series | None = None) -> str:
+        """Return why cells such as `1.234` are whole thousands, though nothing says so for sure; `""`: they are not."""
+        if not cells.str.contains(".", literal=True).any() or not only_groups(cells):
+            return ""
+        if has_small_without_dots(cells):
+            return "numbers below a thousand have no mark there"
+        if self._dotted_day:
+            return f"dates are written as {self._dotted_day}"
+        sign = "" if written is None else currency_behind(plain(written))
+        if sign:
+            return f"{sign} stands behind the numbers"
+        return f'those in column "{self._grouped}" do' if self._grouped else ""
+
+    @cached_property
+    def _dotted_day(self) -> str:
+        """The first date of a column in which all are as 31.01.2024; empty without one."""
+        for column in (self.frame[name] for name in self.columns if self.frame is not None and is_text(self, name)):
+            head = plain(column.drop_nulls().head(_HEAD))
+            if len(head) and head.str.contains(r"^\d{1,2}\.\d{1,2}\.(?:\d{4}|\d{2})(?:\s|$)").all():
+                return str(head[0])[:10].strip()
+        return ""
+
+    @cached_property
+    def _grouped(self) -> str:
+        """The first column whose dots part thousands by the look of its cells; empty without one."""
+        for name in self.columns if self.frame is not None else ():
+            if is_text(self, name):
+                cells = without_signs(plain(self.frame[name]))[0] if self.frame is not None else None
+                if cells is not None and only_groups(cells) and has_small_without_dots(cells):
+                    return name
+        return ""
+
+    @cached_property
+    def thousands(self) -> set[str]:
+        """The columns whose dots were taken to part thousands."""
+        return set()
 
     @cached_property
     def said(self) -> set[str]:
@@ -161,8 +215,9 @@ def is_numeric(table: Table, name: str, missing: tuple[str, ...]) -> bool:
         return column.dtype.is_numeric() or column.dtype == pl.Boolean
     key = ("is numeric", name, missing)
     if key not in table.known:  # asked for several times of each column
-        cells, _ = without_signs(_without_missing(table, column, missing))
-        table.known[key] = cells.count() > 0 and _parsed(table, cells).null_count() == cells.null_count()
+        written = _without_missing(table, column, missing)
+        cells, _ = without_signs(written)
+        table.known[key] = cells.count() > 0 and _parsed(table, cells, written).null_count() == cells.null_count()
     return bool(table.known[key])
 
 
@@ -192,9 +247,10 @@ def _read_numbers(table: Table, name: str, missing: tuple[str, ...]) -> NDArray[
         if column.dtype.is_temporal():
             raise DataError(refused_times(table, name))
         if is_text(table, name):
-            column, sign = without_signs(_without_missing(table, column, missing))
-            cast = _parsed(table, column)
-            _say_how_read(table, name, column, cast)
+            written = _without_missing(table, column, missing)
+            column, sign = without_signs(written)
+            cast = _parsed(table, column, written)
+            _say_how_read(table, name, column, cast, written)
             _say_sign(table, name, sign)
         else:
             cast = column.cast(pl.Float64, strict=False)
@@ -218,19 +274,24 @@ def refused_times(table: Table, name: str) -> str:
     )
 
 
-def _parsed(table: Table, cells: pl.Series) -> pl.Series:
+def _parsed(table: Table, cells: pl.Series, written: pl.Series) -> pl.Series:
     """Return text cells as floats, null where they are none."""
     flags = as_flags(cells)
-    return flags if flags is not None else as_numbers(cells, table.mark(cells))
+    return flags if flags is not None else as_numbers(cells, table.mark(cells, written))
 
 
-def _say_how_read(table: Table, name: str, cells: pl.Series, read: pl.Series) -> None:
+def _say_how_read(table: Table, name: str, cells: pl.Series, read: pl.Series, written: pl.Series) -> None:
     """Warn of a column whose cells can be read two ways, if nothing but custom decided."""
     if name in table.said or decimal_evidence(cells) or table.decimal or table.evidence:
         return
-    if table.custom:
+    reason = "" if table.custom else table.why_thousands(cells, written)
+    if reason and table.mark(cells, written) == ",":
+        marks: tuple[str, ...] = (".",)
+        why = f": dots part thousands, since {reason}"
+        table.thousands.add(name)
+    elif table.custom:
         # a model's own decimal mark before three digits is what it was in training; the other one parts thousands
-        marks: tuple[str, ...] = ("," if table.custom == "." else ".",)
+        marks = ("," if table.custom == "." else ".",)
         why = f', since "{table.custom}" stands before decimals in the data that the model was trained on'
     else:
         # a point stands before decimals, unless a file shows that its writer has commas there
@@ -240,7 +301,7 @@ def _say_how_read(table: Table, name: str, cells: pl.Series, read: pl.Series) ->
         return
     table.said.add(name)
     row = int(cells.str.contains(rf"^\s*[+-]?[1-9]\d{{0,2}}\{mark}\d{{3}}\s*$").fill_null(False).arg_max() or 0)
-    other = "," if table.mark(cells) == "." else "."  # than the one by which it was read
+    other = "," if table.mark(cells, written) == "." else "."  # than the one by which it was read
     said = f'say which mark stands before decimals: TableFile(path, decimal="{other}") (--decimal "{other}")'
     note(
         f'{table.place(row)}: "{cells[row]}" in column "{name}" is read as {read[row]:.10g}{why}; if it is not, '
@@ -272,8 +333,9 @@ def stray_cells(table: Table, name: str, missing: tuple[str, ...]) -> list[tuple
     if not is_text(table, name) or name in table.categorical:
         return []
     assert table.frame is not None
-    cells, _ = without_signs(_without_missing(table, table.frame[name], missing))
-    wrong = cells.is_not_null() & as_numbers(cells, table.mark(cells)).is_null()
+    written = _without_missing(table, table.frame[name], missing)
+    cells, _ = without_signs(written)
+    wrong = cells.is_not_null() & as_numbers(cells, table.mark(cells, written)).is_null()
     if 2 * wrong.sum() >= cells.count() or as_flags(cells) is not None:
         return []
     return [(table.number(row), str(cells[row])) for row in wrong.arg_true().to_list()]
@@ -304,11 +366,11 @@ def _as_categories(table: Table, name: str) -> str:
 def _mend(cells: list[str]) -> str:
     marks = list(dict.fromkeys(cells))[:4]
     given = ", ".join(json.dumps(mark, ensure_ascii=False) for mark in marks)
-    options = " ".join(_as_option(mark) for mark in marks)
+    options = " ".join(as_option(mark) for mark in marks)
     return f"mend the file, or take such cells as missing: missing=[{given}] ({options})"
 
 
-def _as_option(mark: str) -> str:
+def as_option(mark: str) -> str:
     """Return how a text that means a missing value is typed on the command line, where a comma parts two of them."""
     quoted = re.search(r"^\"|(?<!\d),|,(?!\d)|^--$", mark)
     text = shlex.quote('"' + mark.replace('"', '""') + '"' if quoted else mark)

@@ -6,7 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,14 +29,29 @@ class TextRows:
     Args:
         frame: every cell a text, null where it is empty; its columns have no names yet.
         lines: the line, from 1, that each row begins in, `(rows,)`; `None`: they are one after the other.
+        short: the rows that are short of cells, each its line, how many it has, and how many it should have.
     """
 
     frame: pl.DataFrame
     lines: NDArray[np.int64] | None
+    short: tuple[tuple[int, int, int], ...] = ()
+
+    def without_first(self) -> TextRows:
+        """Return them without the first one."""
+        lines = None if self.lines is None else self.lines[1:]
+        return replace(self, frame=self.frame.slice(1), lines=lines, short=self.short)
+
+    def without_last(self, count: int) -> TextRows:
+        """Return them without so many of the last ones."""
+        return replace(
+            self,
+            frame=self.frame.head(self.frame.height - count),
+            lines=None if self.lines is None else self.lines[: len(self.lines) - count],
+        )
 
 
 def parse_rows(name: str, body: str, delimiter: str, width: int, *, least: int, header: bool, skipped: int) -> TextRows:
-    r"""Return the rows of a text; blank lines are left out, and rows short of cells are said.
+    r"""Return the rows of a text; blank lines are left out.
 
     Args:
         name: of the file, for a message.
@@ -52,9 +67,9 @@ def parse_rows(name: str, body: str, delimiter: str, width: int, *, least: int, 
     """
     rows = _quickly(name, body, delimiter, width, least=least, header=header, skipped=skipped)
     if rows is None:
-        records = list(_records(name, body, delimiter, skipped))
-        _check_widths(name, records, width, least)
-        rows = _framed(records[1:] if header else records, width)
+        records = [(line, _without_extra(cells, width)) for line, cells in _records(name, body, delimiter, skipped)]
+        short = _check_widths(name, records, width, least)
+        rows = replace(_framed(records[1:] if header else records, width), short=short)
     return rows
 
 
@@ -84,8 +99,15 @@ def _quickly(
     lines = below.split("\n") if empty else []
     first = skipped + 1 + int(header)
     found = [(row, _cells_of(lines[row], delimiter)) for row in empty]
-    _say_short(name, [(first + row, cells, least) for row, cells in found if 0 < cells < least])
-    return _without_blank(name, frame, [row for row, cells in found if not cells], count, first)
+    short = tuple((first + row, cells, least) for row, cells in found if 0 < cells < least)
+    return replace(_without_blank(name, frame, [row for row, cells in found if not cells], count, first), short=short)
+
+
+def _without_extra(cells: list[str], width: int) -> list[str]:
+    """Return a row without empty cells beyond the width of the first one, as a delimiter at each line's end makes."""
+    while len(cells) > width and not cells[-1].strip():
+        cells = cells[:-1]
+    return cells
 
 
 def _without_blank(name: str, frame: pl.DataFrame, blank: list[int], count: int, first: int) -> TextRows:
@@ -119,7 +141,7 @@ def _cells_of(line: str, delimiter: str) -> int:
     return re.sub('"[^"]*"', "", line).count(delimiter) + 1
 
 
-def _say_short(name: str, short: Sequence[tuple[int, int, int]]) -> None:
+def say_short(name: str, short: Sequence[tuple[int, int, int]]) -> None:
     """Say which rows, each a line with the cells it has and should have, are short of cells."""
     if not short:
         return
@@ -159,14 +181,17 @@ def _bad_quote(name: str, body: str, first: int, skipped: int, last: int) -> str
     )
 
 
-def _check_widths(name: str, records: Sequence[tuple[int, list[str]]], width: int, least: int) -> None:
+def _check_widths(
+    name: str, records: Sequence[tuple[int, list[str]]], width: int, least: int
+) -> tuple[tuple[int, int, int], ...]:
+    """Refuse rows with too many cells; return those that are short of them."""
     for line, cells in records:
         if len(cells) > width:
             raise DataError(
                 f"row {line} of {name} has {len(cells)} cells; expected {width} as in its first row; mend that row, or "
                 "say what parts the columns: TableFile(path, delimiter=...) (--delimiter)"
             )
-    _say_short(name, [(line, len(cells), least) for line, cells in records if len(cells) < least])
+    return tuple((line, len(cells), least) for line, cells in records if len(cells) < least)
 
 
 def _framed(records: Sequence[tuple[int, list[str]]], width: int) -> TextRows:

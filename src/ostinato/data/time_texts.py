@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ostinato.data.digits import western
 from ostinato.data.directives import form_of
 from ostinato.data.formats import FORMS, PIVOT, Form, Order, Parts, assemble, count_fitting, match
 from ostinato.data.frequency import Times
@@ -18,7 +19,8 @@ from ostinato.data.inference import irregularity
 from ostinato.data.notes import note
 from ostinato.data.short_years import check_year
 from ostinato.data.table import Table
-from ostinato.data.times import OPEN_ORDER, AloneRow, Groups, TimeFormat, localised, refuse_missing, takes_utc
+from ostinato.data.time_format import OPEN_ORDER, AloneRow, Groups, TimeFormat
+from ostinato.data.zoned_times import localised, refuse_missing, takes_utc
 from ostinato.data.zones import checked_zone, offset_name
 from ostinato.errors import DataError
 
@@ -49,6 +51,7 @@ def read_texts(
         DataError: a text is not a time; the row is named.
     """
     refuse_missing(table, name, texts)
+    texts = western(texts)
     form = form_of(wanted.pattern) if wanted.pattern else _form_of(texts, wanted)
     parts = None if form is None else match(texts, form)
     decimals = None if form or wanted.kind == "stamps" else _decimals(texts)
@@ -73,8 +76,22 @@ def read_texts(
             f'{table.place(0)}: "{texts[0]}" in column "{name}" is read as {str(walls[0])[:10]}, a century before '
             f"20{_short_year(parts)[0]:02d}, which is long to come; write years of four digits if that is wrong"
         )
+    if not wanted.kind and wanted.pattern is None:
+        _say_calendar(table, name, texts, walls)
     decided = replace(wanted, kind="stamps", order=order or wanted.order, form=form.name, pivot=pivot)
     return finish(table, name, walls, parts, wanted, decided, groups)
+
+
+def _say_calendar(table: Table, name: str, texts: pl.Series, walls: Times) -> None:
+    """Say of years that are hardly of the Gregorian calendar that they are read by it all the same."""
+    years = walls.astype("datetime64[Y]").astype(int) + 1970
+    for calendar, least, most in (("Persian", 1290, 1460), ("Islamic", 1340, 1500), ("Buddhist", 2440, 2620)):
+        if ((years >= least) & (years <= most)).all():
+            note(
+                f'{table.place(0)}: "{texts[0]}" in column "{name}" is read as the year {years[0]}; if it is of the '
+                f"{calendar} calendar, whose months or years are others, convert the dates first"
+            )
+            return
 
 
 def past_pivot(parts: Parts, walls: Times, form: Form) -> int | None:
@@ -108,6 +125,7 @@ def reads_as_time(texts: pl.Series, *, weak: bool) -> bool:
         texts: without missing ones.
         weak: whether numbers and scores that may be times are taken for them.
     """
+    texts = western(texts)
     form = _form_of(texts, TimeFormat(), weak=weak)
     if form is None:
         return False
@@ -121,6 +139,7 @@ def share_of_times(texts: pl.Series) -> float:
     Args:
         texts: without missing ones.
     """
+    texts = western(texts)
     head = texts.head(_HEAD).to_list()
     best = 0.0
     for form in FORMS:

@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ostinato.data.guessing import guess_time_column, is_called_a_time
+from ostinato.data.guessing import guess_time_column
 from ostinato.data.month_names import NUMBERS
 from ostinato.data.notes import note
 from ostinato.data.row_numbers import is_identity
 from ostinato.data.schema import MISSING, Schema
 from ostinato.data.table import Table, is_numeric, is_text
+from ostinato.data.time_format import is_called_a_time
 from ostinato.data.time_texts import reads_as_time
 
 _YEARS = ("year", "yr", "jahr", "año", "ano", "année", "annee", "anno", "jaar", "år")

@@ -10,12 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from ostinato.data.frequency import Frequency
+from ostinato.diagnosis.answers import look_at_answers
 from ostinato.diagnosis.attribution import attention_of, contributions
+from ostinato.diagnosis.batches import not_finite
 from ostinato.diagnosis.dynamics import jacobians, motion
 from ostinato.diagnosis.evidence import given_away, losses, said_by_far_inputs
+from ostinato.diagnosis.facts import facts_of
 from ostinato.diagnosis.findings import Clock, Context, Findings, LayerFindings, StageFindings
 from ostinato.diagnosis.flow import effective_memory, gradient_flow, untaught
-from ostinato.diagnosis.judging import facts_of, verdicts_of
+from ostinato.diagnosis.judging import verdicts_of
 from ostinato.diagnosis.numbers import numbers_of
 from ostinato.diagnosis.padding import lengths_given, lengths_in, padding_leak
 from ostinato.diagnosis.past import rows_of, went_apart
@@ -23,7 +26,7 @@ from ostinato.diagnosis.pictures import panels_of
 from ostinato.diagnosis.rates import Rates, optimizer_of, range_test
 from ostinato.diagnosis.result import Diagnosis, Fact, Verdict
 from ostinato.diagnosis.stages import Run, Stage, find_stages, watched
-from ostinato.diagnosis.subject import Subject, not_finite, subject_of, undisturbed
+from ostinato.diagnosis.subject import Subject, subject_of, undisturbed
 from ostinato.diagnosis.treatments import treatments
 from ostinato.diagnosis.units import look_at_units
 from ostinato.diagnosis.walks import walks_of
@@ -168,6 +171,7 @@ def _findings(
         clock.attempt("losses of simple guesses", losses, subject, main, plain, share=math.inf) or _loss_alone(run),
         skipped=clock.skipped,
     )
+    findings.answers = clock.attempt("answers", look_at_answers, subject, plain)
     for each, count in zip(findings.stages, clock.attempt("weights", untaught, subject, stages) or (), strict=False):
         each.untaught = count
     for place, each in enumerate(findings.stages):

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ostinato.diagnosis.answers import Answers
 from ostinato.diagnosis.attribution import Contributions
 from ostinato.diagnosis.dynamics import Jacobians, Motion
 from ostinato.diagnosis.evidence import Given, Losses
@@ -39,6 +40,7 @@ class Context:
         history: rows of a fit.
         coverage: of intervals, by what they promise, both shares from 0 to 1; answers: how many were counted.
         rivals: baselines that are as good or better, by name, with a sentence on how they stand.
+        undecided: baselines that look as good, where there are too few answers to tell.
         continues: whether the next batch goes on where this one ends, so that gradients are cut between them.
     """
 
@@ -49,6 +51,7 @@ class Context:
     coverage: Mapping[float, float] = field(default_factory=dict)
     answers: int = 0
     rivals: Mapping[str, str] = field(default_factory=dict)
+    undecided: tuple[str, ...] = ()
     continues: bool = False
 
 
@@ -80,6 +83,7 @@ class Findings:
     context: Context
     stages: list[StageFindings]
     losses: Losses
+    answers: Answers | None = None
     leak: Leak | None = None
     given: Given | None = None
     far: float = float("nan")

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
 from torch import Tensor, nn
 
+from ostinato.diagnosis.batches import copied_batch
 from ostinato.diagnosis.diagnosing import measured
 from ostinato.diagnosis.findings import Clock, Context
 from ostinato.diagnosis.rates import optimizer_of
 from ostinato.diagnosis.result import Diagnosis
-from ostinato.diagnosis.subject import Subject, copied_batch, copied_model, undisturbed
+from ostinato.diagnosis.subject import Subject, copied_model, undisturbed
 from ostinato.errors import DataError, UsageError
 from ostinato.options import parameters_of
 from ostinato.tasks.base.judging import MODEL, Scores, decisive
@@ -75,7 +75,7 @@ def diagnose_fitted(
             unit=task.step_unit(model),
             options=frozenset(parameter.name for parameter in parameters_of(type(parameters))),
             history=tuple(asdict(each) for each in estimator.history_.rows),
-            rivals=dict(_rivals(scores or estimator.scores_, task)),
+            **_rivals(scores or estimator.scores_, task),
             continues=continues,
             **_coverage(scores or estimator.scores_),
         )
@@ -95,18 +95,33 @@ def _a_batch(source: Any) -> tuple[Any, bool]:
     return first[0].data, any(batch.continues for batch in first)
 
 
-def _rivals(scores: Scores | None, task: Any) -> Iterator[tuple[str, str]]:
-    """Yield the baselines that are as good as the model, or better, by the measure that decides."""
+def _rivals(scores: Scores | None, task: Any) -> dict[str, Any]:
+    """Return the baselines that are as good as the model by the measure that decides, or better, and those that may be.
+
+    Where a paired test was made, what it cannot tell is no fault; nor is it one to be as good as can be.
+    """
     if scores is None or len(scores.values) < 2:
-        return
+        return {}
     measure = decisive(scores.values, task.decides)
     mine, higher = scores.model.get(measure, math.nan), scores.better.get(measure) == "higher"
+    found: dict[str, str] = {}
+    undecided = []
     for name, row in scores.values.items():
         other = row.get(measure, math.nan)
         if name == MODEL or not math.isfinite(other) or not math.isfinite(mine):
             continue
-        if (other >= mine) if higher else (other <= mine):
-            yield name, f"By {measure} it comes to {other:.4g}, the model to {mine:.4g}, on {scores.protocol}."
+        if ((other >= mine) if higher else (other <= mine)) and not _is_perfect(mine, higher=higher):
+            test = scores.against.get(name, {}).get(measure)
+            if test is not None and test.standing in ("unclear", "better"):
+                undecided.append(name)
+                continue
+            found[name] = f"By {measure} it comes to {other:.4g}, the model to {mine:.4g}, on {scores.protocol}."
+    return {"rivals": found, "undecided": tuple(undecided)}
+
+
+def _is_perfect(value: float, *, higher: bool) -> bool:
+    """Tell whether a measure is as good as can be: no error, or a share of all, be it of 1 or of 100 per cent."""
+    return value in (1.0, 100.0) if higher else value == 0.0
 
 
 def _coverage(scores: Scores | None) -> dict[str, Any]:

@@ -18,7 +18,7 @@ def _numbers(findings: Findings) -> Iterator[tuple[str, Any]]:
     yield "step", asdict(findings.context.unit)
     yield "parts", [_part(each) for each in findings.stages]
     yield "losses", {"model": findings.losses.model, **findings.losses.rivals}
-    for name in ("leak", "given", "apart"):
+    for name in ("answers", "leak", "given", "apart"):
         value = getattr(findings, name)
         if value is not None:
             yield name, asdict(value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
+from ostinato.diagnosis.batches import tensors_in
 from ostinato.diagnosis.flow import answer_at_end, answers_of
 from ostinato.diagnosis.stages import Stage, watched
-from ostinato.diagnosis.subject import Subject, tensors_in
+from ostinato.diagnosis.subject import Subject
 from ostinato.errors import UsageError
 
 _LEAK = 1e-4  # of the size of the output, or of the loss: what moves less is rounding
@@ -145,7 +146,7 @@ def _moved(base: list[Tensor], moved: list[Tensor], rows: Tensor) -> tuple[float
 
 
 def _with_batch(subject: Subject, batch: Any) -> Subject:
-    return Subject(subject.model, batch, subject.whole, subject.apart)
+    return replace(subject, batch=batch)
 
 
 def _changed_read(stage: Stage) -> Tensor:
@@ -194,10 +195,11 @@ def _changed_batch(subject: Subject, stage: Stage) -> Any | None:
     with torch.no_grad():
         other = torch.where(mask, tensor, _other(tensor))
     batch = copy.deepcopy(subject.batch)
-    place = [name for name, _ in tensors_in(subject.batch)][_place_of(subject.batch, tensor)]
+    place = [name for name, _ in tensors_in(subject.batch)][place_of(subject.batch, tensor)]
     dict(tensors_in(batch))[place].copy_(other)
     return batch
 
 
-def _place_of(batch: Any, tensor: Tensor) -> int:
+def place_of(batch: Any, tensor: Tensor) -> int:
+    """Return which of the tensors of a batch one is."""
     return next(place for place, (_, each) in enumerate(tensors_in(batch)) if each is tensor)

@@ -66,6 +66,8 @@ class Rates:
     @property
     def too_low(self) -> bool:
         """Whether it is far below where the loss falls, and the loss hardly moves."""
+        if self.asked == 0:
+            return True
         if self.asked is None or self.asked not in self.runs or not math.isfinite(self.steepest):
             return False
         mine = self.runs[self.asked]
@@ -101,8 +103,8 @@ def optimizer_of(
         made = lambda weights, at: names[given](list(weights), lr=at)  # noqa: E731
     else:
         raise UsageError(f"optimizer is {given!r:.60}; expected adam, adamw, sgd, or an optimiser of torch.optim")
-    if rate is not None and (isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 < rate < math.inf):
-        raise UsageError(f"learning_rate is {rate!r:.40}; expected a number above 0")
+    if rate is not None and (isinstance(rate, bool) or not isinstance(rate, (int, float)) or not 0 <= rate < math.inf):
+        raise UsageError(f"learning_rate is {rate!r:.40}; expected a number of 0 or more")
     return made, None if rate is None else float(rate)
 
 
@@ -134,7 +136,7 @@ def range_test(
         raise NotMeasured("the loss breaks off at once")
     each = max((time.monotonic() - began) / 2, 1e-5)
     share = seconds / each
-    needed = _POINTS[0] + 3 * _RUN[0] * (asked is not None)
+    needed = _POINTS[0] + 3 * _RUN[0] * bool(asked)
     if needed > 1.5 * share:
         raise NotMeasured(f"it would take {needed * each:.0f} seconds; give more max_seconds, or fewer rows or steps")
     points = int(np.clip(share * 0.4, *_POINTS))
@@ -142,7 +144,7 @@ def range_test(
     curve = _smooth(_trained(subject, start, make, rates, clip))
     steps = int(np.clip(share * 0.15, *_RUN))
     runs = {}
-    if asked is not None:
+    if asked:
         for rate in (asked, asked / 10, asked / 100):
             losses = _trained(subject, start, make, np.full(steps, rate), clip)
             runs[rate] = float(np.mean(losses[-4:])) if len(losses) == steps else math.inf

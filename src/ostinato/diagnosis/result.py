@@ -17,7 +17,8 @@ from ostinato.tasks.base.summary import Panel
 
 Kind: TypeAlias = Literal[
     "vanishing", "exploding", "truncation", "saturated", "dead", "copies", "stuck", "growing", "padding", "overfitting",
-    "coverage", "learning rate too high", "learning rate too low", "baseline", "leak", "no gradient",
+    "coverage", "learning rate too high", "learning rate too low", "baseline", "leak", "no gradient", "frozen",
+    "random", "rows meet", "outputs", "sign",
 ]  # fmt: skip
 """What can be wrong."""
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import copy
 import random
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ostinato.diagnosis.batches import as_tensors, copied_batch, drawn_batch, leaves_of, tensors_in
 from ostinato.errors import EngineWarning, UsageError
 
 LossOfModel: TypeAlias = Callable[[nn.Module, Any], Tensor]
@@ -36,6 +37,8 @@ class Subject:
         whole: the loss of a model and a batch.
         apart: the loss of outputs and targets, where it was given so; the batch is then a pair.
         lesson: a batch for copies that are trained, where that is another one; `None`: it is the same.
+        seed: of random numbers that the model draws in evaluation mode: the same in every run, so that what moves is
+            moved by what was changed.
     """
 
     model: nn.Module
@@ -43,6 +46,7 @@ class Subject:
     whole: LossOfModel
     apart: Callable[[Any, Any], Tensor] | None = None
     lesson: Any = None
+    seed: int = 0
 
     def loss(self, model: nn.Module | None = None) -> Tensor:
         """Run the model, or another copy of it, and return the loss, a tensor without dimensions.
@@ -52,6 +56,7 @@ class Subject:
         """
         if model is not None:  # it is trained: what it keeps from step to step is part of that
             return scalar(self.whole(model, self.batch if self.lesson is None else self.lesson))
+        _seed(self.seed)
         with _as_it_was(self.model):
             return scalar(self.whole(self.model, self.batch))
 
@@ -103,11 +108,20 @@ def subject_of(model: Any, batch: Any, loss: Any) -> Subject:
             f"{type(model).__name__} is compiled by TorchScript, and what happens within cannot be watched; give the "
             "module that was compiled"
         )
+    batch = drawn_batch(batch)
     if any(tensor.dim() and not tensor.shape[0] for _, tensor in tensors_in(batch)):
         raise UsageError("the batch has no rows; give tens to hundreds of them")
-    copied = copied_model(model)
+    copied = copied_model(model).eval()
     given = copied_batch(batch)
-    return _with_loss(copied.eval(), _as_tensors(given) if hasattr(copied, "_flatten_layers") else given, loss)
+    if hasattr(copied, "_flatten_layers"):
+        return _with_loss(copied, as_tensors(given), loss)
+    try:
+        return _with_loss(copied, given, loss)
+    except UsageError:
+        put = as_tensors(given, like=next(model.parameters()))
+        if [type(each) for each in leaves_of(put)] == [type(each) for each in leaves_of(given)]:
+            raise
+    return _with_loss(copied, put, loss)
 
 
 def copied_model(model: nn.Module) -> nn.Module:
@@ -128,28 +142,6 @@ def copied_model(model: nn.Module) -> nn.Module:
         if hasattr(layer, "use_cudnn"):  # of Keras: its cells are then called step by step, where they can be seen
             layer.use_cudnn = False
     return copied
-
-
-def copied_batch(batch: Any) -> Any:
-    """Return a copy of a batch; tensors that were computed with gradients lose them."""
-    if isinstance(batch, Tensor):
-        return batch.detach().clone()
-    if isinstance(batch, tuple) and hasattr(batch, "_fields"):
-        return type(batch)(*(copied_batch(each) for each in batch))
-    if isinstance(batch, (tuple, list)):
-        return type(batch)(copied_batch(each) for each in batch)
-    if isinstance(batch, dict):
-        return {name: copied_batch(each) for name, each in batch.items()}
-    return copy.deepcopy(batch)
-
-
-def _as_tensors(batch: Any) -> Any:
-    """Return a batch whose arrays are tensors: Keras takes both, and only of tensors can be told what they are."""
-    if isinstance(batch, np.ndarray) and batch.dtype.kind in "fiub":
-        return torch.from_numpy(batch.astype(np.float32) if batch.dtype.kind == "f" else batch)
-    if isinstance(batch, (tuple, list)):
-        return type(batch)(_as_tensors(each) for each in batch)
-    return {name: _as_tensors(each) for name, each in batch.items()} if isinstance(batch, dict) else batch
 
 
 def scalar(loss: Any) -> Tensor:
@@ -229,35 +221,6 @@ def _unfit(whole: Exception | None, apart: Exception | None) -> UsageError:
     )
 
 
-# --- what a batch holds ----------------------------------------------------------------------------------------------
-
-
-def tensors_in(value: Any, name: str = "batch") -> Iterator[tuple[str, Tensor]]:
-    """Yield all tensors of a batch with where they stand."""
-    if isinstance(value, Tensor):
-        yield name, value
-    elif isinstance(value, Mapping):
-        for key, each in value.items():
-            yield from tensors_in(each, f"{name}[{key!r}]")
-    elif isinstance(value, (tuple, list)):
-        for place, each in enumerate(value):
-            yield from tensors_in(each, f"{name}[{place}]")
-    elif is_dataclass(value) and not isinstance(value, type):
-        for one in fields(value):
-            yield from tensors_in(getattr(value, one.name, None), f"{name}.{one.name}")
-
-
-def not_finite(batch: Any) -> str:
-    """Return where a batch has numbers that are none, or infinite, in words; empty: nowhere."""
-    for name, tensor in tensors_in(batch):
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            bad = ~torch.isfinite(tensor)
-            first = tuple(int(place) for place in bad.nonzero()[0])
-            count = f"{int(bad.sum()):,} values"
-            return f"{name} {tuple(tensor.shape)} has {count} that are NaN or infinite, the first at {first}"
-    return ""
-
-
 @contextmanager
 def _as_it_was(model: nn.Module) -> Iterator[None]:
     """Take back what a run leaves in a model: states that are kept from call to call, running means."""
@@ -294,6 +257,12 @@ def _changeable(kept: list[tuple[nn.Module, dict[str, Any], dict[str, Any]]]) ->
 # --- nothing is left behind ------------------------------------------------------------------------------------------
 
 
+def _seed(seed: int) -> None:
+    torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - a model may draw from it
+
+
 @contextmanager
 def undisturbed(seed: int) -> Iterator[None]:
     """Draw random numbers from a seed within, and go on as if none had been drawn; keep the engine's notes quiet."""
@@ -307,9 +276,7 @@ def undisturbed(seed: int) -> Iterator[None]:
             torch.backends.cudnn.flags(enabled=False),  # its layers have no gradient in evaluation mode
         ):
             warnings.simplefilter("ignore", EngineWarning)
-            torch.manual_seed(seed)
-            random.seed(seed)
-            np.random.seed(seed % 2**32)  # noqa: NPY002 - a model may draw from it
+            _seed(seed)
             yield
     finally:
         random.setstate(python)

@@ -95,6 +95,20 @@ def _of_layers(kind: Kind, needed: int, rate: float | None) -> list[str]:
             "Look for detach(), .data, .item(), numpy() or torch.no_grad() between this layer and the loss.",
             "If it is frozen on purpose, say so: layer.requires_grad_(False).",
         ],
+        "frozen": ["Let them be trained: model.requires_grad_(True), before the optimiser is made."],
+        "random": [
+            "Draw dropout in training only: torch.nn.Dropout, or functional.dropout(x, p, training=self.training).",
+            "If answers are meant to be drawn, judge the mean of several.",
+        ],
+        "rows meet": [
+            "Give a layer what it reads: batch_first=True for (rows, steps, features), else (steps, rows, features).",
+            "Look for a view, a reshape, a softmax or a mean over the dimension of rows.",
+        ],
+        "outputs": [
+            "Give the loss what it expects: scores without a softmax or sigmoid to cross_entropy and "
+            "binary_cross_entropy_with_logits, log_softmax to nll_loss.",
+        ],
+        "sign": ["Take the minus away before the loss: an optimiser makes it smaller."],
     }
     return found[kind]
 
@@ -128,6 +142,11 @@ def _of_estimators(kind: Kind, options: frozenset[str], needed: int, rate: float
             ("seed", "Another start: --seed."),
         ],
         "no gradient": [],
+        "frozen": [],
+        "random": [],
+        "rows meet": [],
+        "outputs": [],
+        "sign": [],
         "stuck": [("learning_rate", "Lower --learning-rate and fit again."), ("cell", "Another --cell.")],
         "growing": [("cell", "Bound the state: --cell gru or lstm-layernorm.")],
         "padding": [],

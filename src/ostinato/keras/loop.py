@@ -7,6 +7,7 @@ own loop, which gives the same numbers.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from ostinato.engine.run.compiled import engine_is_on, suits
 from ostinato.engine.run.scan import scan_checked
+from ostinato.errors import EngineWarning
 from ostinato.keras import quick
 from ostinato.keras.masks import Steps, steps_of
 from ostinato.keras.naming import keras
@@ -45,6 +47,8 @@ def walk(layer: Any, sequences: Any, initial_state: Any, mask: Any, training: An
         does not return sequences) and the last state, nested as it was; `None` if Keras has to run the loop.
     """
     cells = _cells_of(layer.cell)
+    if cells is None:
+        _say_left(layer)
     if cells is None or not _open(sequences):
         return None
     mask = _mask_of(mask, sequences)
@@ -74,6 +78,25 @@ def _cells_of(cell: Any) -> list[Any] | None:
     cells = list(cell.cells) if type(cell) is keras.layers.StackedRNNCells else [cell]
     known = all(type(each) in _KINDS and "call" not in each.__dict__ for each in cells)
     return cells if known and cells else None
+
+
+_said: set[type] = set()
+"""The classes of cells of which it was said that Keras runs them."""
+
+
+def _say_left(layer: Any) -> None:
+    """Say once of each class of cells that the engine does not know that Keras's own loop runs it."""
+    cells = list(getattr(layer.cell, "cells", [layer.cell]))
+    new = next((type(cell) for cell in cells if type(cell) not in _KINDS and type(cell) not in _said), None)
+    if new is not None:
+        _said.add(new)
+        warnings.warn(
+            f"{layer.name} runs in Keras's own loop, right but slower: the engine takes SimpleRNNCell, LSTMCell and "
+            f"GRUCell of Keras's, and stacks of them, and {new.__name__} is another; a torch.nn.Module is fast in "
+            "ostinato.scan",
+            EngineWarning,
+            stacklevel=2,
+        )
 
 
 def _mask_of(mask: Any, sequences: Tensor) -> Any:

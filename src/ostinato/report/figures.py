@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's colours, which people with any colour vision tell apart; ink and paper are put in by the page
 MODEL, TRUTH, RIVAL, WARM, GREEN = "#0072B2", "#000001", "#E69F00", "#D55E00", "#009E73"
+_SHORT, _SHORTER = 100.0, 5.0  # the highest number of a logarithmic axis over its lowest, where numbers are added
 _INK = {"#000001": "var(--ink)", "#808081": "var(--faint)", "#fffffe": "var(--paper)"}
 LINES = (MODEL, RIVAL, GREEN, WARM, "#CC79A7", "#56B4E9", "#999999")
 # fonts of other scripts, tried in this order where the first has no glyph
@@ -123,9 +124,15 @@ def training_curves(record: Trained) -> Drawing:
 
 
 def logarithmic(axes: Axes) -> None:
-    """Make the vertical axis logarithmic, its numbers written without formulas."""
+    """Make the vertical axis logarithmic, its numbers written without formulas; two or more of them, however short."""
+    from matplotlib.ticker import AutoLocator, LogLocator, NullLocator
+
     axes.set_yscale("log")
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    low, high = axes.get_ylim()
+    if high < _SHORT * low:  # less than two powers of ten may lie within: the numbers between are written too
+        axes.yaxis.set_major_locator(AutoLocator() if high < _SHORTER * low else LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:.6g}")
     axes.yaxis.set_minor_formatter(lambda _value, _place: "")
 
 

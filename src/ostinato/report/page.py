@@ -85,7 +85,15 @@ def template(name: str) -> Any:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["number"] = number
+    environment.filters["code"] = with_code
     return environment.get_template(name)
+
+
+def with_code(text: str) -> Markup:
+    """Return a sentence as HTML: what stands between backticks as code."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"`([^`\n]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def _tiles(summary: Summary) -> list[Tile]:
