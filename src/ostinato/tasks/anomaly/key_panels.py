@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ostinato.data import EventLog
 from ostinato.tasks.anomaly.key_scoring import END, Found, KeyEncoder, KeyExamples
 from ostinato.tasks.base.summary import Curve, Panel, Table
 
 _SHOWN, _FEWEST = 12, 5
+
+
+def groups_of(alarms: NDArray[np.bool_], labels: NDArray[np.bool_] | None) -> list[str]:
+    """Return what each record is called in a picture: by its label where there is one, else by its alarm."""
+    if labels is None:
+        return [("no alarm", "alarm")[int(each)] for each in alarms]
+    return [("normal", "anomalous")[int(each)] for each in labels]
 
 
 def key_panels(encoder: KeyEncoder, log: EventLog, examples: KeyExamples, predicted: Found) -> Iterator[Panel]:

@@ -17,7 +17,7 @@ from ostinato.data import EventLog, EventReading, TimeFormat, read_event_log
 from ostinato.data.logs import LogReading, read_raw_log
 from ostinato.errors import DataError, UsageError
 from ostinato.tasks.anomaly.key_baselines import KnownSequences, LastKey
-from ostinato.tasks.anomaly.key_panels import key_panels
+from ostinato.tasks.anomaly.key_panels import groups_of, key_panels
 from ostinato.tasks.anomaly.key_scoring import (
     Found,
     KeyEncoder,
@@ -36,6 +36,7 @@ from ostinato.tasks.anomaly.thresholds import best_split
 from ostinato.tasks.base.alarms import asked_words
 from ostinato.tasks.base.areas import auprc, auroc
 from ostinato.tasks.base.batches import RowBatches, padded, read_in_batches
+from ostinato.tasks.base.embeddings import drawn, embedding_panel
 from ostinato.tasks.base.holding_out import Held, Shares, cut, percent
 from ostinato.tasks.base.lines import columns_of, is_table
 from ostinato.tasks.base.steps import StepUnit
@@ -261,7 +262,10 @@ class KeyTask(Task[AnomalyParameters, EventLog, KeyEncoder, KeyExamples, Found])
         }
 
     def panels(self, model: Watching, records: EventLog, examples: KeyExamples, predicted: Found) -> Iterable[Panel]:
-        return key_panels(model.encoder, records, examples, predicted)
+        yield from key_panels(model.encoder, records, examples, predicted)
+        if len(places := drawn(len(examples))):
+            some = replace(examples, keys=tuple(examples.keys[place] for place in places.tolist()))
+            yield embedding_panel(self.embed(model, some), groups_of(predicted.alarms[places], None if examples.labels is None else examples.labels[places]))
 
     def pieces(self, model: Watching, source: Any) -> Iterator[EventLog]:
         parameters = model.parameters

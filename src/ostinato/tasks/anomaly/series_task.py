@@ -23,6 +23,7 @@ from ostinato.errors import DataError, UsageError
 from ostinato.tasks.anomaly.baselines import BASELINES, fit_baseline
 from ostinato.tasks.anomaly.encoder import Scales, SeriesEncoder, SeriesExamples, cycles_of, fingerprint_of
 from ostinato.tasks.anomaly.judged import Scored
+from ostinato.tasks.anomaly.key_panels import groups_of
 from ostinato.tasks.anomaly.measuring import label_measures, step_measures, step_units
 from ostinato.tasks.anomaly.network import SeriesNetwork
 from ostinato.tasks.anomaly.novelty import Novelty
@@ -38,6 +39,7 @@ from ostinato.tasks.anomaly.views import Pace
 from ostinato.tasks.anomaly.windows import SeriesBatches, SeriesObjective, sequences_an_epoch
 from ostinato.tasks.base.alarms import asked_words
 from ostinato.tasks.base.batches import padded
+from ostinato.tasks.base.embeddings import FEWEST_DRAWN, drawn, embedding_panel
 from ostinato.tasks.base.holding_out import Held, Shares, cut, percent
 from ostinato.tasks.base.lines import columns_of, is_table
 from ostinato.tasks.base.steps import StepUnit
@@ -266,9 +268,12 @@ class SeriesTask(Task[AnomalyParameters, SeriesRows, SeriesEncoder, SeriesExampl
             (one.id for one, rows in zip(examples.records.series, held, strict=True) if not len(rows)), None
         ):
             raise DataError(f'series "{empty}" of {examples.records.origin} has no rows; leave it out')
-        lengths = torch.tensor([len(one) for one in held])
+        return self._embedded(model, held)
+
+    def _embedded(self, model: Watching, features: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+        lengths = torch.tensor([len(one) for one in features])
         with torch.no_grad():
-            found: NDArray[np.float32] = model.network.encoded(padded(held), lengths).numpy()
+            found: NDArray[np.float32] = model.network.encoded(padded(features), lengths).numpy()
         return found
 
     def baselines(self, model: Watching, train: SeriesExamples, validation: SeriesExamples | None) -> Baselines:
@@ -331,7 +336,13 @@ class SeriesTask(Task[AnomalyParameters, SeriesRows, SeriesEncoder, SeriesExampl
     def panels(
         self, model: Watching, records: SeriesRows, examples: SeriesExamples, predicted: Scored
     ) -> Iterable[Panel]:
-        return series_panels(model, examples, predicted)
+        yield from series_panels(model, examples, predicted)
+        there = [place for place in drawn(len(examples.inputs)).tolist() if len(examples.inputs[place].features)]
+        if len(there) >= FEWEST_DRAWN:
+            edges = np.append(0, np.cumsum(examples.stop - examples.start))
+            alarms = np.array([predicted.alarms[edges[place] : edges[place + 1]].any() for place in there])
+            features = [examples.inputs[place].features for place in there]
+            yield embedding_panel(self._embedded(model, features), groups_of(alarms, None))
 
     def pieces(self, model: Watching, source: Any) -> Iterator[SeriesRows]:
         reading = model.encoder.reading

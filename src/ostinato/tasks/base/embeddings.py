@@ -63,6 +63,21 @@ def plane(embeddings: ArrayLike) -> Floats:
     return found * np.where(signs == 0, 1, signs)
 
 
+FEWEST_DRAWN = 8
+"""Records in a picture, at least."""
+
+
+def drawn(count: int, most: int = 300) -> NDArray[np.int64]:
+    """Return the places of the records that a picture shows: all, or some that are spread evenly; none of too few.
+
+    >>> drawn(9, 5).tolist(), drawn(7).tolist()
+    ([0, 2, 4, 6, 8], [])
+    """
+    if count < FEWEST_DRAWN:
+        return np.zeros(0, np.int64)
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
+
+
 def embedding_panel(embeddings: ArrayLike, groups: Sequence[str]) -> Curve:
     """Return a picture of records in a plane, those of a group as one line of points.
 

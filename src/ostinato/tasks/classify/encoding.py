@@ -133,3 +133,13 @@ def scores_of(network: nn.Module, arrays: Sequence[NDArray[Any]]) -> Floats:
         return found
 
     return np.stack(read_in_batches([len(array) for array in arrays], read, steps=_STEPS))
+
+
+def embedded(network: Any, arrays: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
+    """Return what a network knows of whole sequences, before the scores of classes, `(examples, features)`."""
+
+    def read(rows: list[int]) -> NDArray[np.float32]:
+        found: NDArray[np.float32] = network.pooled(*network.front(*padded([arrays[row] for row in rows]))).numpy()
+        return found
+
+    return np.stack(read_in_batches([len(array) for array in arrays], read, steps=_STEPS))

@@ -46,8 +46,13 @@ class ClassifierNetwork(nn.Module):
 
     def scores(self, xs: Tensor, lengths: Tensor) -> Tensor:
         """Return scores `(batch, classes)` of what the front gives."""
-        scores: Tensor = self.head(self.dropout(self.pooling(self.outputs(xs, lengths), lengths)))
+        scores: Tensor = self.head(self.dropout(self.pooled(xs, lengths)))
         return scores
+
+    def pooled(self, xs: Tensor, lengths: Tensor) -> Tensor:
+        """Return what is known of each whole sequence, `(batch, features)`, of what the front gives."""
+        found: Tensor = self.pooling(self.outputs(xs, lengths), lengths)
+        return found
 
     def attended(self, xs: Tensor, lengths: Tensor) -> Tensor | None:
         """Return the weight that attention pooling gives each step, `(time, batch)`; `None`: there is none."""

@@ -49,12 +49,15 @@ class SequenceMember(nn.Module):
 
     def forward(self, xs: Tensor, lengths: Tensor) -> Tensor:
         """Return scores `(batch, classes)` of features `(time, batch, features)`."""
+        scores: Tensor = self.head(self.dropout(self.pooled(xs, lengths)))
+        return scores
+
+    def pooled(self, xs: Tensor, lengths: Tensor) -> Tensor:
+        """Return what is known of each whole sequence, `(batch, width)`."""
         read, counts, convolved = self.front(xs, lengths)
         ys, _ = self.stack(read, lengths=counts)
-        pooled = self.pooling(ys, counts)
-        whole = pooled if convolved is None else torch.cat([pooled, convolved], -1)
-        scores: Tensor = self.head(self.dropout(whole))
-        return scores
+        pooled: Tensor = self.pooling(ys, counts)
+        return pooled if convolved is None else torch.cat([pooled, convolved], -1)
 
     def front(self, xs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """Return what the stack reads, its lengths, and the mean of the convolutions over time, if there are any."""
@@ -132,6 +135,10 @@ class SequenceNetwork(nn.Module):
     def member_scores(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         """Return the scores of each member, `(members, batch, classes)`."""
         return torch.stack([member(self._changed(inputs, lengths), lengths) for member in self.members])
+
+    def pooled(self, xs: Tensor, lengths: Tensor) -> Tensor:
+        """Return what the members know of each whole sequence, side by side, `(batch, members * width)`."""
+        return torch.cat([member.pooled(xs, lengths) for member in self.members], -1)  # type: ignore[operator]
 
     def deep_scores(self, inputs: Tensor, lengths: Tensor) -> Tensor:
         """Return the logarithm of the members' mean probabilities, `(batch, classes)`."""

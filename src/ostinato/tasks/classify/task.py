@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ostinato.errors import DataError, UsageError
 from ostinato.nn.by_name import TRANSFORMER
@@ -14,6 +15,7 @@ from ostinato.nn.pooling import split_kinds
 from ostinato.tasks.base.class_units import class_units
 from ostinato.tasks.base.class_weights import loss_weights
 from ostinato.tasks.base.classes import calibration_error, class_details, class_measures, frequent_class_remarks
+from ostinato.tasks.base.embeddings import drawn, embedding_panel
 from ostinato.tasks.base.holding_out import Held, Shares, content_keys, percent
 from ostinato.tasks.base.labels import Prediction
 from ostinato.tasks.base.lines import is_path
@@ -22,7 +24,7 @@ from ostinato.tasks.base.task import Model, Task, reading_of
 from ostinato.tasks.base.temperature import find_temperature, with_temperature
 from ostinato.tasks.base.units import Units
 from ostinato.tasks.classify.baselines import MOST_FREQUENT
-from ostinato.tasks.classify.encoding import ClassEncoder, ClassObjective, ExampleBatches, Floats, Part, scores_of
+from ostinato.tasks.classify.encoding import ClassEncoder, ClassObjective, ExampleBatches, Floats, Part, embedded, scores_of
 from ostinato.tasks.classify.examples import Classes, Examples, counts_in_words, drawn_parts
 from ostinato.tasks.classify.panels import class_panels
 from ostinato.tasks.classify.parameters import SequenceParameters, TextParameters
@@ -94,6 +96,9 @@ class ClassTask(Task[P, Examples, C, Part, Prediction], Generic[P, C]):
         """Return the probabilities of examples, `(examples, classes)`."""
         return with_temperature(scores_of(model.network, examples.arrays), temperature)
 
+    def embed(self, model: Model[P, C], examples: Part) -> NDArray[np.float32]:
+        return embedded(model.network, examples.arrays)
+
     def measures(self, model: Model[P, C], examples: Part, predicted: Prediction) -> dict[str, float]:
         return class_measures(examples.targets, predicted.classes, predicted.probabilities, len(model.encoder.classes))
 
@@ -147,6 +152,9 @@ class ClassTask(Task[P, Examples, C, Part, Prediction], Generic[P, C]):
 
     def panels(self, model: Model[P, C], records: Examples, examples: Part, predicted: Prediction) -> Iterable[Panel]:
         yield from class_panels(model, examples, predicted, lambda row: self.show(examples, row))
+        if len(places := drawn(len(examples))):
+            points = embedded(model.network, [examples.arrays[place] for place in places.tolist()])
+            yield embedding_panel(points, [str(model.encoder.classes.names[each]) for each in examples.targets[places]])
 
     def pieces(self, model: Model[P, C], source: Any) -> Iterator[Examples]:
         if is_path(source) or hasattr(source, "columns"):

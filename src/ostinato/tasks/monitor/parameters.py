@@ -46,7 +46,7 @@ class MonitorParameters(TimedTables):
             ),
             "stream": (Extra("late", float, "hours that a measurement may be late (0); later ones are refused"),),
         },
-        search=("hidden_size=16,32,64", "dropout=0.2,0.4", "learning_rate=0.001,0.003"),
+        search=("cell=gru-d,gru", "hidden_size=16,32,64", "dropout=0.2,0.4", "learning_rate=0.001,0.003"),
         demos=(
             Demonstration(
                 "health",

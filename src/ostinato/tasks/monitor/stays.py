@@ -17,7 +17,7 @@ from ostinato.data.health.clock import rounded
 from ostinato.data.health.scales import Scales
 from ostinato.data.health.steps import PatientSteps, steps_of
 from ostinato.data.health.summaries import of_batch
-from ostinato.data.notes import note
+from ostinato.tasks.base.leaks import say_leaks
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -138,7 +138,7 @@ def fit_encoder(patients: Patients, tick: float | None, outcome: str, window: fl
     found = tick or next((one for one in _TICKS if longest / one <= _MOST_TICKS), longest / _MOST_TICKS)
     outcomes = patients.outcomes if patients.outcomes is not None else np.zeros(0)
     known = outcomes[np.isfinite(outcomes)]
-    say_leaks(patients, outcome)
+    say_leaks(patients, outcomes, outcome)
     share = float(known.mean()) if len(known) else 0.0
     return MonitorEncoder(
         variables=variables,
@@ -197,29 +197,3 @@ def _labels(hours: Floats, owners: Codes, outcomes: Floats, outcome_hours: Float
     ahead = when - hours
     within = np.where(came == 1, (ahead > 0) & (ahead <= window), 0.0)
     return np.where(np.isfinite(came) & ~((came == 1) & ~np.isfinite(when)), within, np.nan)
-
-
-def say_leaks(patients: Patients, outcome: str) -> None:
-    """Warn of variables whose being measured tells the outcome: they may be recorded because of it."""
-    outcomes = patients.outcomes
-    if outcomes is None:
-        return
-    came, not_came = outcomes == 1, outcomes == 0
-    if min(came.sum(), not_came.sum()) < _FEWEST:
-        return
-    owners = np.repeat(np.arange(len(patients)), np.diff(patients.bounds))
-    for place, name in enumerate(patients.variables):
-        there = np.zeros(len(patients), bool)
-        there[owners[patients.codes == place]] = True
-        with_it, without = float(there[came].mean()), float(there[not_came].mean())
-        apart = abs(with_it - without)
-        alone = min(with_it, without) == 0 and there.sum() >= max(_FEWEST, 0.1 * min(came.sum(), not_came.sum()))
-        if apart > _APART or (alone and apart > _ALONE):
-            note(
-                f'"{name}" is recorded for {100 * with_it:.3g} % of the patients with the outcome "{outcome}" and '
-                f"{100 * without:.3g} % of the others: it may be recorded because of the outcome, so that the scores "
-                f'say too much; leave it out if it is not known before: leave_out="{name}" (--leave-out)'
-            )
-
-
-_FEWEST, _APART, _ALONE = 8, 0.7, 0.1

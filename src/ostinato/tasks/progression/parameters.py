@@ -42,7 +42,7 @@ class ProgressionParameters(TimedTables):
             "predict": (Extra("visits", bool, "what is predicted after each visit too"), _AHEAD),
             "stream": (_AHEAD,),
         },
-        search=("hidden_size=16,32", "dropout=0.2,0.4", "learning_rate=0.001,0.003"),
+        search=("cell=gru,gru-d", "hidden_size=16,32", "dropout=0.2,0.4", "learning_rate=0.001,0.003"),
     )
     cells_beside: ClassVar[frozenset[str]] = frozenset({"gru-d", "cfc", "t-lstm"})
 

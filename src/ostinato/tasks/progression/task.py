@@ -22,6 +22,7 @@ from ostinato.nn.by_name import TRANSFORMER
 from ostinato.tasks.base.batches import RowBatches, read_in_batches
 from ostinato.tasks.base.embeddings import embedding_panel
 from ostinato.tasks.base.holding_out import Held, Shares, percent
+from ostinato.tasks.base.leaks import say_leaks
 from ostinato.tasks.base.patients import drawn_by_outcome
 from ostinato.tasks.base.resampling import intervals
 from ostinato.tasks.base.steps import StepUnit
@@ -133,6 +134,8 @@ class ProgressionTask(Task[ProgressionParameters, Patients, ProgressionEncoder, 
     def encoder(self, parameters: ProgressionParameters, train: Patients) -> ProgressionEncoder:
         given = parameters
         _require(train, given)
+        assert train.outcomes is not None
+        say_leaks(train, (train.outcomes > 0).astype(np.float64), given.event)
         return fit_encoder(
             train, intervals=given.steps_ahead, event_code=given.event_code, landmarks=list(given.landmarks),
             horizon=given.horizon, horizons=list(given.horizons),
