@@ -222,3 +222,14 @@ def test_patients_are_points_and_a_report_draws_them(model, few) -> None:
     assert points.shape[0] == 8
     assert np.isfinite(points).all()
     assert any(panel.title == "Embeddings" for panel in model.summary_.panels)
+
+
+def test_a_variable_that_is_the_event_or_recorded_because_of_it_is_warned_of() -> None:
+    rows = [{**row, "autopsy": 1.0 if row["status"] else None, "code": 3.0 + 2 * row["status"]} for row in visits(60)]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        ProgressionModel(event="status", **{**FEW, "epochs": 1, "test": 0}).fit(rows)
+    said = " ".join(str(each.message) for each in caught)
+    assert '"autopsy" is recorded for 100 % of the patients with the outcome "status" and 0 % of the others' in said
+    assert '"code" ends at 5 in every patient with the outcome "status" and at 3 in every other' in said
+    assert '"bili"' not in said

@@ -265,7 +265,10 @@ class KeyTask(Task[AnomalyParameters, EventLog, KeyEncoder, KeyExamples, Found])
         yield from key_panels(model.encoder, records, examples, predicted)
         if len(places := drawn(len(examples))):
             some = replace(examples, keys=tuple(examples.keys[place] for place in places.tolist()))
-            yield embedding_panel(self.embed(model, some), groups_of(predicted.alarms[places], None if examples.labels is None else examples.labels[places]))
+            yield embedding_panel(
+                self.embed(model, some),
+                groups_of(predicted.alarms[places], None if examples.labels is None else examples.labels[places]),
+            )
 
     def pieces(self, model: Watching, source: Any) -> Iterator[EventLog]:
         parameters = model.parameters

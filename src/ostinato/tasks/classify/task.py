@@ -24,7 +24,15 @@ from ostinato.tasks.base.task import Model, Task, reading_of
 from ostinato.tasks.base.temperature import find_temperature, with_temperature
 from ostinato.tasks.base.units import Units
 from ostinato.tasks.classify.baselines import MOST_FREQUENT
-from ostinato.tasks.classify.encoding import ClassEncoder, ClassObjective, ExampleBatches, Floats, Part, embedded, scores_of
+from ostinato.tasks.classify.encoding import (
+    ClassEncoder,
+    ClassObjective,
+    ExampleBatches,
+    Floats,
+    Part,
+    embedded,
+    scores_of,
+)
 from ostinato.tasks.classify.examples import Classes, Examples, counts_in_words, drawn_parts
 from ostinato.tasks.classify.panels import class_panels
 from ostinato.tasks.classify.parameters import SequenceParameters, TextParameters
