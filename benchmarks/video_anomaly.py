@@ -56,7 +56,7 @@ def main() -> None:
     clips = [f"{home}/testing/frames/{name}" for name in names]
     scores = model.evaluate(clips, [known[name] for name in names])
     measures = list(scores.values["model"])
-    rows = [[name, *(own.get(each, float("nan")) for each in measures)] for name, own in scores.values.items()]
+    rows = [[name, *(row.get(each, float("nan")) for each in measures)] for name, row in scores.values.items()]
     if arguments.part == "all":
         absent = [float("nan")] * (len(measures) - 1)
         rows += [[f"published: {name}", value, *absent] for name, value in PUBLISHED.items()]

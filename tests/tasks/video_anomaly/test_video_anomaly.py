@@ -165,7 +165,10 @@ def test_the_equal_error_rate_and_placements_are_those_of_the_roc_curve() -> Non
     rng = np.random.default_rng(0)
     labels, scores = rng.random(300) < 0.4, rng.normal(0, 1, 300).round(1)
     scores[labels] += 1
-    assert np.nanmean(placements(labels, scores)) == pytest.approx(auroc(labels, scores))
+    placed, weights = placements(labels, scores)
+    for kind in (labels, ~labels):
+        assert placed[kind].mean() == pytest.approx(auroc(labels, scores))
+        assert weights[kind].sum() == pytest.approx(0.5)
     rates = [((scores[~labels] >= t).mean(), (scores[labels] < t).mean()) for t in np.unique(scores)]
     nearest = min(rates, key=lambda pair: abs(pair[0] - pair[1]))
     assert equal_error_rate(labels, scores) == pytest.approx(np.mean(nearest), abs=0.03)
@@ -174,14 +177,14 @@ def test_the_equal_error_rate_and_placements_are_those_of_the_roc_curve() -> Non
 
 
 @pytest.mark.parametrize("cell", ["conv-lstm", "conv-gru", "lstm"])
-def test_the_network_tells_the_same_step_by_step_as_at_once(cell) -> None:
+def test_the_network_predicts_the_same_step_by_step_as_at_once(cell) -> None:
     network = FramePredictor(3, 6, cell).double()
     xs = torch.randn(5, 2, 3, 16, 24, dtype=torch.float64)
     whole, last = network(xs)
     state, steps = None, []
     for x in xs:
-        told, state = network(x[None], state)
-        steps.append(told[0])
+        predicted, state = network(x[None], state)
+        steps.append(predicted[0])
     torch.testing.assert_close(torch.stack(steps), whole)
     for one, other in zip(ostinato.engine.leaves(state), ostinato.engine.leaves(last), strict=True):
         torch.testing.assert_close(one, other)

@@ -1,4 +1,4 @@
-"""What is a video classifier's own; all else is of `ostinato.tasks.base`."""
+"""What only a classifier of clips does; all else is of `ostinato.tasks.base`."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from ostinato.tasks.video_anomaly.footage import UNIT, Clipped, Footage, Reading
 Floats = NDArray[np.float32]
 CHANNELS = 3
 VIEWS = ("next frame", "motion as seen", "speed", "change")
-"""What is looked at in a patch: errors in telling the next frame, and in telling the motion that is seen; how fast it
+"""What is looked at in a patch: errors in predicting the next frame, and in reconstructing the motion that is seen; how fast it
 moves as a whole, and how much it changed from the frame before."""
 _HIGH = 0.98  # the share of normal frames in which a view stays below what it is measured in
 _PLACE = 0.5  # how much the place itself counts in that, beside all places
@@ -127,21 +127,23 @@ class VideoEncoder:
         found /= self.scales[:, None, None]
         return np.clip(found, -20.0, 20.0, out=found)
 
-    def views(self, seen: Floats, told: Floats | None, now: Floats, before: Floats | None, drift: Floats) -> Floats:
+    def views(
+        self, seen: Floats, predicted: Floats | None, now: Floats, before: Floats | None, drift: Floats
+    ) -> Floats:
         """Return the views of each patch, `(views, rows, columns)`, NaN where there is none.
 
         Args:
             seen: the frame, `(channels, height, width)`.
-            told: what the frame before had told of it; `None`: there was none.
-            now: what is told of it once it is seen.
+            predicted: what was predicted of it from the frame before; `None`: there was none.
+            now: what is reconstructed of it once it is seen.
             before: the frame before; likewise.
             drift: the mean motion of each patch over the last frames, `(2, rows, columns)`.
         """
         found = np.full((len(VIEWS), *self.grid), np.nan, np.float32)
         moved = (seen[1:] - now[1:]) ** 2
         found[1], found[2] = patch_means(moved[0] + moved[1]), drift[0] ** 2 + drift[1] ** 2
-        if told is not None and before is not None:
-            found[0] = patch_means((seen[0] - told[0]) ** 2)
+        if predicted is not None and before is not None:
+            found[0] = patch_means((seen[0] - predicted[0]) ** 2)
             found[3] = patch_means((seen[0] - before[0]) ** 2)
         return found
 

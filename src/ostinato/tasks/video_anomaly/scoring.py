@@ -17,7 +17,7 @@ from ostinato.tasks.video_anomaly.encoder import CHANNELS, VideoEncoder, smoothe
 
 Floats = NDArray[np.float32]
 _DRIFT = np.float32(0.6)  # how much of a patch's motion stays in its mean over the last frames
-_KEPT = ("last", "told", "seen", "drift", "smooth")
+_KEPT = ("last", "predicted", "seen", "drift", "smooth")
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class Frame:
     """What is said of a frame.
 
     Args:
-        score: the highest of its patches', NaN for the first one, of which nothing was told.
+        score: the highest of its patches', NaN for the first one, of which nothing was predicted.
         patches: how strange each patch is, `(rows, columns)`: the logarithm of one more than the running mean of how
             high its views are beside what is usual there.
         views: of each patch, `(views, rows, columns)`; see `VIEWS`.
-        error: of what was told of its motion, the mean square, in the scale of the network; NaN for the first.
+        error: mean square of its predicted motion, in the scale of the network; NaN for the first.
     """
 
     score: float
@@ -55,7 +55,7 @@ class Watcher:
         self.count = 0
         self.last: NDArray[np.uint8] | None = None
         self.state: Any = None
-        self.told: Floats | None = None
+        self.predicted: Floats | None = None
         self.seen: Floats | None = None
         self.drift: Floats | None = None
         self.smooth: Floats | None = None
@@ -69,14 +69,14 @@ class Watcher:
             motion = np.zeros((*frame.shape, 2), np.int8)
         seen = encoder.inputs(frame[None], motion[None])
         with torch.no_grad():
-            told, self.state = self.network(torch.from_numpy(seen)[None], self.state)
-        following, now = told[0, 0].numpy()
+            predicted, self.state = self.network(torch.from_numpy(seen)[None], self.state)
+        following, now = predicted[0, 0].numpy()
         moved = encoder.moved(seen[0])
         self.drift = moved if self.drift is None else _DRIFT * self.drift + (1 - _DRIFT) * moved
-        views = encoder.views(seen[0], self.told, now, self.seen, self.drift)
-        error = float("nan") if self.told is None else float(((seen[0, 1:] - self.told[1:]) ** 2).mean())
-        begins = self.told is None
-        self.told, self.last, self.seen = following, frame, seen[0]
+        views = encoder.views(seen[0], self.predicted, now, self.seen, self.drift)
+        error = float("nan") if self.predicted is None else float(((seen[0, 1:] - self.predicted[1:]) ** 2).mean())
+        begins = self.predicted is None
+        self.predicted, self.last, self.seen = following, frame, seen[0]
         patches = smoothed(encoder.usual.scores(views))
         kept = encoder.memory
         # the mean begins with the second frame: of the first one half of the views are not there
@@ -92,13 +92,13 @@ class Watcher:
         """Return all that is held, as arrays; nothing before the first frame."""
         if self.last is None:
             return {}
-        assert self.told is not None
+        assert self.predicted is not None
         assert self.seen is not None
         assert self.drift is not None
         assert self.smooth is not None
         states = {f"state{place}": leaf.numpy().copy() for place, leaf in enumerate(leaves(self.state))}
-        own = {name: getattr(self, name).copy() for name in _KEPT}
-        return {"count": np.array([self.count]), **own, **states}
+        arrays = {name: getattr(self, name).copy() for name in _KEPT}
+        return {"count": np.array([self.count]), **arrays, **states}
 
     def shapes(self) -> dict[str, tuple[tuple[int, ...], Any]]:
         """Return the shape and type of each array that is held after a frame."""
@@ -109,7 +109,7 @@ class Watcher:
         found: dict[str, tuple[tuple[int, ...], Any]] = {
             "count": ((1,), np.int64),
             "last": (size, np.uint8),
-            "told": ((CHANNELS, *size), np.float32),
+            "predicted": ((CHANNELS, *size), np.float32),
             "seen": ((CHANNELS, *size), np.float32),
             "drift": ((2, *encoder.grid), np.float32),
             "smooth": (encoder.grid, np.float32),
