@@ -1,4 +1,4 @@
-"""A recurrent network that predicts the next frame of a video and reconstructs what it sees now, through a narrow middle."""
+"""A recurrent network that predicts the next frame of a video, and reconstructs this one, through a narrow middle."""
 
 from __future__ import annotations
 

@@ -15,8 +15,8 @@ from ostinato.tasks.video_anomaly.footage import UNIT, Clipped, Footage, Reading
 Floats = NDArray[np.float32]
 CHANNELS = 3
 VIEWS = ("next frame", "motion as seen", "speed", "change")
-"""What is looked at in a patch: errors in predicting the next frame, and in reconstructing the motion that is seen; how fast it
-moves as a whole, and how much it changed from the frame before."""
+"""What is looked at in a patch: errors in predicting the next frame, and in reconstructing the motion that is
+seen; how fast it moves as a whole, and how much it changed from the frame before."""
 _HIGH = 0.98  # the share of normal frames in which a view stays below what it is measured in
 _PLACE = 0.5  # how much the place itself counts in that, beside all places
 _BELIEF = 50.0  # frames' worth of belief that a place is as all places are

@@ -67,8 +67,8 @@ def placements(labels: NDArray[np.bool_], scores: Floats) -> tuple[Floats, Float
 
     The placement of an anomalous frame is the share of normal ones with a lower score, that of a normal frame the share
     of anomalous ones with a higher score; equal scores count half. The mean over either kind is the area under the ROC
-    curve, and so is the weighed mean, in which both kinds count alike: so normal frames, of which there may be few, have
-    their part in what a verdict is tested on.
+    curve, and so is the weighed mean, in which both kinds count alike: normal frames, of which there may be few, are so
+    a part of what a verdict is tested on.
 
     Source: E. DeLong, D. DeLong and D. Clarke-Pearson, "Comparing the areas under two or more correlated receiver
     operating characteristic curves", Biometrics 44, 1988.
