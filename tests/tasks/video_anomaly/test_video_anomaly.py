@@ -251,12 +251,20 @@ def test_labels_that_do_not_fit_are_refused(fitted, folder, tmp_path) -> None:
     for labels, said in (([0, 1], "48 frames and 2 labels"), ([marks(), marks()], "labels of 2 clips")):
         with pytest.raises(DataError, match=said):
             fitted.evaluate(film, labels)
-    (tmp_path / "bad.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(DataError, match="expected clip and anomalous"):
-        fitted.evaluate(folder / "clips", labels=str(tmp_path / "bad.csv"))
-    (tmp_path / "bad.csv").write_text("clip,start,end\n01,x,2\n")
-    with pytest.raises(DataError, match="is no number of a frame"):
-        fitted.evaluate(folder / "clips", labels=str(tmp_path / "bad.csv"))
+    for text, said in (
+        ("a,b\n1,2\n", "columns a, b; expected clip and anomalous"),
+        ("frame,anomalous\n0,1\n", "no column clip, and there are 2 clips; expected clip and anomalous"),
+        ("clip,start,end\n01,x,2\n", "is no number of a frame"),
+        ("clip,start,end\n01,5,2\n", "from frame 5 to 2"),
+        ("clip,start,end\n01,5,900\n", "from frame 5 to 900 of 01, which has 48 frames"),
+    ):
+        (tmp_path / "bad.csv").write_text(text)
+        with pytest.raises(DataError, match=said) as caught:
+            fitted.evaluate(folder / "clips", labels=str(tmp_path / "bad.csv"))
+        assert "\n" not in str(caught.value)
+    (tmp_path / "bad.csv").write_text("clip,start,end\nother,5,9\n")
+    with pytest.warns(DataWarning, match="names none of the clips"):
+        assert "frame AUC" not in fitted.evaluate(folder / "clips", labels=str(tmp_path / "bad.csv")).values["model"]
 
 
 @pytest.mark.parametrize(

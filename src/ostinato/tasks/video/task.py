@@ -52,6 +52,7 @@ from ostinato.training.config import TrainingConfig
 from ostinato.training.objective import Carry, Step
 
 VideoModel: TypeAlias = "Model[VideoParameters, VideoEncoder]"
+_VALIDATION = 0.15  # of clips of pixels
 _ENOUGH = 50  # clips by which a temperature below one is believed
 
 
@@ -147,8 +148,15 @@ class VideoTask(Task[VideoParameters, Clips, VideoEncoder, VideoPart, Prediction
     def extended(self, model: VideoModel, records: Clips, shares: Shares) -> tuple[VideoModel, Held[Clips]]:
         return model, self._drawn(model.parameters, records, shares)
 
+    def _validation(self, parameters: VideoParameters, records: Clips, shares: Shares) -> float:
+        """Return the share that is asked for; where nothing is said, none of landmarks, which are judged by folds."""
+        given: float | None = shares.validation
+        if given is None:
+            return 0.0 if reader_of(parameters, records).kind == "landmarks" else _VALIDATION
+        return given
+
     def _drawn(self, parameters: VideoParameters, records: Clips, shares: Shares) -> Held[Clips]:
-        wanted = (shares.validation, shares.test)
+        wanted = (self._validation(parameters, records, shares), shares.test)
         if records.groups is not None and any(wanted):
             rows = grouped_parts(records.labels or (), records.groups, wanted, parameters.seed)
             words = (
