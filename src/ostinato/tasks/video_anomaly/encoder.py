@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.data.video.motion import UNIT as MOTION_UNIT
+from ostinato.data.video.motion import measured_motion
 from ostinato.tasks.base.tail import Tail
 from ostinato.tasks.video_anomaly.footage import UNIT, Clipped, Footage, Reading
 
@@ -17,6 +18,8 @@ CHANNELS = 3
 VIEWS = ("next frame", "motion as seen", "speed", "change")
 """What is looked at in a patch: errors in predicting the next frame, and in reconstructing the motion that is
 seen; how fast it moves as a whole, and how much it changed from the frame before."""
+SPAN = 3
+"""Frames over which the motion of a patch as a whole is measured: limbs swing within it, and what is slow has moved."""
 _HIGH = 0.98  # the share of normal frames in which a view stays below what it is measured in
 _PLACE = 0.5  # how much the place itself counts in that, beside all places
 _BELIEF = 50.0  # frames' worth of belief that a place is as all places are
@@ -127,9 +130,7 @@ class VideoEncoder:
         found /= self.scales[:, None, None]
         return np.clip(found, -20.0, 20.0, out=found)
 
-    def views(
-        self, seen: Floats, predicted: Floats | None, now: Floats, before: Floats | None, drift: Floats
-    ) -> Floats:
+    def views(self, seen: Floats, predicted: Floats | None, now: Floats, before: Floats | None, pace: Floats) -> Floats:
         """Return the views of each patch, `(views, rows, columns)`, NaN where there is none.
 
         Args:
@@ -137,19 +138,27 @@ class VideoEncoder:
             predicted: what was predicted of it from the frame before; `None`: there was none.
             now: what is reconstructed of it once it is seen.
             before: the frame before; likewise.
-            drift: the mean motion of each patch over the last frames, `(2, rows, columns)`.
+            pace: the mean motion of each patch over the last frames, `(2, rows, columns)`, see `pace`.
         """
         found = np.full((len(VIEWS), *self.grid), np.nan, np.float32)
         moved = (seen[1:] - now[1:]) ** 2
-        found[1], found[2] = patch_means(moved[0] + moved[1]), drift[0] ** 2 + drift[1] ** 2
+        found[1], found[2] = patch_means(moved[0] + moved[1]), pace[0] ** 2 + pace[1] ** 2
         if predicted is not None and before is not None:
             found[0] = patch_means((seen[0] - predicted[0]) ** 2)
             found[3] = patch_means((seen[0] - before[0]) ** 2)
         return found
 
-    def moved(self, seen: Floats) -> Floats:
-        """Return the mean motion of each patch of a frame, `(2, rows, columns)`."""
-        found: Floats = np.stack([patch_means(seen[1]), patch_means(seen[2])])
+    def pace(self, recent: NDArray[np.uint8], frame: NDArray[np.uint8]) -> Floats:
+        """Return the mean motion of each patch a frame, `(2, rows, columns)`, over the last `SPAN` frames at most.
+
+        Args:
+            recent: the frames before, `(frames, height, width)`, the oldest first; none: nothing has moved.
+            frame: the frame, `(height, width)`.
+        """
+        if not len(recent):
+            return np.zeros((2, *self.grid), np.float32)
+        moved = measured_motion(recent[0], frame, self.reading.motion) / (len(recent) * self.scales[1:])
+        found: Floats = np.stack([patch_means(moved[..., side]) for side in (0, 1)]).astype(np.float32)
         return found
 
     def regularity(self, score: float) -> float:
