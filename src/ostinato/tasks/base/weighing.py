@@ -49,16 +49,17 @@ def _whole_groups(groups: Sequence[Any], folds: int, rng: np.random.Generator) -
     return found
 
 
-def weigh(scores: list[Floats], starts: list[float], targets: Integers) -> list[float]:
+def weigh(scores: list[Floats], starts: list[float], targets: Integers, spread: float = SPREAD) -> list[float]:
     """Return the weight of each branch with the least cross-entropy of their sum, pulled towards where it starts.
 
-    The pull is that of a normal prior of the weights' logarithms with the standard deviation `SPREAD`: so a dozen
+    The pull is that of a normal prior of the weights' logarithms with the standard deviation `spread`: so a dozen
     examples move the weights, and with them how confident the probabilities are, only a little.
 
     Args:
         scores: of each branch, `(examples, classes)`, of examples that it was not trained on.
         starts: where each weight starts.
         targets: classes, `(examples,)`.
+        spread: see above.
     """
     from scipy.optimize import minimize
 
@@ -67,7 +68,7 @@ def weigh(scores: list[Floats], starts: list[float], targets: Integers) -> list[
     def loss(logs: Floats) -> float:
         summed: Floats = sum(np.exp(each) * score for each, score in zip(logs, scores, strict=True))
         missed = (logsumexp(summed, 1) - summed[rows, targets]).sum() if len(targets) else 0.0
-        return float(missed + 0.5 * (((logs - begin) / SPREAD) ** 2).sum())
+        return float(missed + 0.5 * (((logs - begin) / spread) ** 2).sum())
 
     found = minimize(loss, begin, method="Nelder-Mead", options={"xatol": 1e-3, "fatol": 1e-4, "maxiter": 400}).x
     return [float(each) for each in np.exp(np.clip(found, -6.0, 4.0))]

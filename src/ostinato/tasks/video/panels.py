@@ -102,19 +102,18 @@ def looked_at(model: Model[Any, Any], clip: NDArray[Any]) -> tuple[NDArray[np.fl
         mean = (torch.stack(logs).logsumexp(0) - float(np.log(len(logs)))).double().numpy()
     experts = model.encoder.experts
     if experts is not None:
-        mean = experts.mixed(mean, *_along(experts, clip))
+        mean = experts.mixed(mean, _along(experts, clip))
     scores = with_temperature(mean, model.encoder.temperature)
     return (torch.stack(weights).mean(0).double().numpy() if weights else None), scores
 
 
-def _along(experts: Experts, clip: NDArray[Any]) -> tuple[Floats, Floats]:
-    """Return what each expert says of the frames up to each one, `(T, classes)` both."""
+def _along(experts: Experts, clip: NDArray[Any]) -> Floats:
+    """Return what the nearest clip says of the frames up to each one, `(T, classes)`."""
     steps, found = ExpertSteps(experts), []
     for frame in clip:
         steps.push(frame)
         found.append(steps.logs())
-    linear, nearest = zip(*found, strict=True)
-    return np.stack(linear), np.stack(nearest)
+    return np.stack(found)
 
 
 def _strip(

@@ -136,7 +136,7 @@ class VideoStream(Stream):
         with torch.inference_mode():
             scores = mean_probability(torch.stack(logs)).double().numpy()
         if self._seen.experts is not None:
-            scores = self._seen.experts.experts.mixed(scores, *(each[None] for each in self._seen.experts.logs()))
+            scores = self._seen.experts.experts.mixed(scores, self._seen.experts.logs()[None])
         return self._answer(with_temperature(scores, self.model.encoder.temperature)[0])
 
     def _due(self, given: Any, time: float | None, seen: _Seen) -> list[NDArray[Any]]:

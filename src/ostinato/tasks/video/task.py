@@ -234,8 +234,7 @@ class VideoTask(Task[VideoParameters, Clips, VideoEncoder, VideoPart, Prediction
         experts = model.encoder.experts
         if experts is None:
             return networks
-        linear, nearest = zip(*map(experts.of, examples.landmarks()), strict=True)
-        return experts.mixed(networks, np.stack(linear), np.stack(nearest))
+        return experts.mixed(networks, np.stack([experts.nearest.of(clip) for clip in examples.landmarks()]))
 
     def predict(self, model: VideoModel, examples: VideoPart) -> Prediction:
         return Prediction.of(with_temperature(self.scores(model, examples), model.encoder.temperature))
@@ -290,7 +289,10 @@ class VideoTask(Task[VideoParameters, Clips, VideoEncoder, VideoPart, Prediction
         if encoder.experts is None:
             yield "calibration", f"temperature {encoder.temperature:.3f}"
         else:
-            yield "calibration", f"experts weighed on {encoder.experts.judged:,} clips that they have not seen"
+            yield (
+                "calibration",
+                f"networks and nearest clip weighed on {encoder.experts.judged:,} clips that they had not seen",
+            )
 
     def step_unit(self, model: VideoModel) -> StepUnit:
         rate = model.encoder.reader.rate

@@ -1,4 +1,4 @@
-"""How much the networks and the experts of a classifier of landmarks count: by clips that none of them has seen."""
+"""How much the networks of a classifier of landmarks and the nearest clip count: by clips that neither has seen."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def folds_of(model: Model[Any, VideoEncoder], part: VideoPart) -> Integers | Non
 
 
 def with_experts(model: Model[Any, VideoEncoder], examples: Held[VideoPart]) -> VideoEncoder:
-    """Return the encoder of a fitted model with experts beside its networks, and how much each counts.
+    """Return the encoder of a fitted model with the nearest clip beside its networks, and how much each counts.
 
-    Experts learn from the validation part too; until they do, that part and the training clips that each network left
-    out are what all are judged on.
+    Clips of the validation part are known in the end too; before that, they and the training clips that a network left
+    out are what both are judged on.
     """
     alone = replace(model, encoder=replace(model.encoder, experts=None, temperature=1.0))
     train, validation = examples.train, examples.validation
@@ -60,7 +60,7 @@ def _of_training(model: Model[Any, VideoEncoder], train: VideoPart) -> Unseen:
         return [np.zeros((0, classes)) for _ in BRANCHES], np.zeros(0, np.int64)
     rows = np.flatnonzero(folds >= 0)
     beside = left_out(train.landmarks(), train.targets, folds, classes, model.parameters.seed)
-    return [network_logs(model, train, folds)[rows], *(each[rows] for each in beside)], train.targets[rows]
+    return [network_logs(model, train, folds)[rows], beside[rows]], train.targets[rows]
 
 
 def _of_validation(model: Model[Any, VideoEncoder], train: VideoPart, validation: VideoPart) -> Unseen:
@@ -68,7 +68,7 @@ def _of_validation(model: Model[Any, VideoEncoder], train: VideoPart, validation
     folds = np.repeat([-1, 0], [len(train), len(validation)])
     beside = left_out(whole.landmarks(), whole.targets, folds, len(model.encoder.classes), model.parameters.seed)
     logs = network_logs(model, validation)
-    return [logs, *(each[len(train) :] for each in beside)], validation.targets
+    return [logs, beside[len(train) :]], validation.targets
 
 
 def network_logs(model: Model[Any, VideoEncoder], part: VideoPart, folds: Integers | None = None) -> Floats:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ostinato.data.video.motion import motion_between
 from ostinato.engine import leaves, map_state
 from ostinato.nn.frame_prediction import FramePredictor
-from ostinato.tasks.video_anomaly.encoder import CHANNELS, SPAN, VideoEncoder, smoothed
+from ostinato.tasks.video_anomaly.encoder import CHANNELS, SPAN, VideoEncoder
 
 Floats = NDArray[np.float32]
 _KEPT = ("recent", "predicted", "seen", "smooth")
@@ -25,8 +25,8 @@ class Frame:
 
     Args:
         score: the highest of its patches', NaN for the first one, of which nothing was predicted.
-        patches: how strange each patch is, `(rows, columns)`: the logarithm of one more than the running mean of how
-            high its views are beside what is usual there.
+        patches: how strange each patch is, `(rows, columns)`: the running mean of the logarithm of one more than how
+            high the views around it are beside what is usual there.
         views: of each patch, `(views, rows, columns)`; see `VIEWS`.
         error: mean square of its predicted motion, in the scale of the network; NaN for the first.
     """
@@ -73,7 +73,7 @@ class Watcher:
         pace = encoder.pace(self.recent[SPAN - self.count :], frame)
         views = encoder.views(seen[0], self.predicted, now, self.seen, pace)
         error = float("nan") if self.predicted is None else float(((seen[0, 1:] - self.predicted[1:]) ** 2).mean())
-        patches = smoothed(encoder.usual.scores(views))
+        patches = np.log1p(encoder.usual.scores(views))
         kept = encoder.memory
         # the mean begins with the second frame: of the first one half of the views are not there
         if self.smooth is None or self.count < 2:
@@ -83,8 +83,7 @@ class Watcher:
         self.predicted, self.seen = following, seen[0]
         self.recent = np.concatenate([self.recent[1:], frame[None]])
         self.count = min(self.count + 1, SPAN)
-        strange = np.log1p(self.smooth)
-        return Frame(float("nan") if begins else float(strange.max()), strange, views, error)
+        return Frame(float("nan") if begins else float(self.smooth.max()), self.smooth, views, error)
 
     def kept(self) -> dict[str, Any]:
         """Return all that is held, as arrays; nothing before the first frame."""
