@@ -1,4 +1,4 @@
-"""The nearest clip beside the networks of a classifier of landmarks: live as of a whole clip, weighed on unseen ones."""
+"""The nearest clip beside the networks of a classifier of landmarks: live as of a whole clip, weighed on unseen."""
 
 import numpy as np
 import pytest
@@ -79,8 +79,8 @@ def test_a_state_of_other_experts_is_refused() -> None:
     live.push(known[0][0])
     good = live.kept()
     for name, value in (
-        ("table", None), ("table", good["table"][:, :3]), ("table", good["table"] * np.nan), ("frames", -1), ("steps", 5),
-        ("group", "x"),
+        ("table", None), ("table", good["table"][:, :3]), ("table", good["table"] * np.nan), ("frames", -1),
+        ("steps", 5), ("group", "x"),
     ):  # fmt: skip
         with pytest.raises(OstinatoError):
             ExpertSteps(live.experts).accept({**good, name: value})
