@@ -224,6 +224,10 @@ def smoothed(patches: Floats, reach: int = 1) -> Floats:
     """Return the mean of each patch and those around it, as far as `reach`; those of the frame's edge count again."""
     padded, size = np.pad(patches, reach, mode="edge"), 2 * reach + 1
     high, wide = patches.shape
-    rows = sum(padded[first : first + high] for first in range(size))
-    found: Floats = sum(rows[:, first : first + wide] for first in range(size)) / np.float32(size**2)
+    rows, found = np.zeros((high, wide + 2 * reach), np.float32), np.zeros((high, wide), np.float32)
+    for first in range(size):
+        rows += padded[first : first + high]
+    for first in range(size):
+        found += rows[:, first : first + wide]
+    found /= np.float32(size**2)
     return found
