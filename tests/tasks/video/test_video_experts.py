@@ -109,3 +109,13 @@ def test_landmarks_are_classified_by_networks_and_the_nearest_clip_together(tmp_
     for frame in new[0][9:]:
         answer = moved.push(frame)
     assert list(answer["probabilities"].values()) == pytest.approx(model.predict_proba(new[:1])[0], abs=1e-5)
+
+
+def test_a_validation_part_that_is_asked_for_judges_too_and_its_clips_are_known_in_the_end() -> None:
+    known, targets = clips(30)
+    model = VideoClassifier(
+        epochs=1, hidden_size=4, features=4, members=1, validation=0.2, test=0.0, progress=False
+    ).fit(known, targets.tolist())
+    experts = model.fitted_.model.encoder.experts
+    assert experts.judged == 6  # a single network leaves none out
+    assert len(experts.nearest.known) == 30

@@ -63,6 +63,9 @@ class VideoEncoder:
             raise ValueError(f"scales of {self.mean.shape} do not fit {width} channels")
         if not 1 <= self.reader.height <= 4096 or not 1 <= self.reader.width <= 4096 or not 0 < self.reader.rate <= 1e4:
             raise ValueError("the size or rate of frames is none")
+        experts = self.experts
+        if experts is not None and not experts.fits(width, len(self.classes)):
+            raise ValueError(f"the known clips do not fit {width} numbers a frame and {len(self.classes)} classes")
         if not 0 < self.frame_rate <= 1e5 or not 0 < self.temperature <= 1e3:
             raise ValueError("the rate of clips or the temperature is none")
 

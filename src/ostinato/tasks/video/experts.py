@@ -146,6 +146,10 @@ class Experts:
         arrays = (self.nearest.known, self.nearest.targets, self.shares)
         return hashlib.sha256(b"".join(np.ascontiguousarray(each).tobytes() for each in arrays)).hexdigest()[:16]
 
+    def fits(self, features: int, classes: int) -> bool:
+        """Tell whether they are of so many numbers a frame, and so many classes."""
+        return len(self.nearest.mean) == features and self.nearest.classes == classes
+
     @classmethod
     def fit(cls, clips: list[NDArray[np.float32]], targets: Integers, classes: int, seed: int) -> Experts:
         """Fit on clips, with shares as before any is judged."""

@@ -92,7 +92,7 @@ class VideoTask(Task[VideoParameters, Clips, VideoEncoder, VideoPart, Prediction
     estimator_type = "classifier"
     encoder_type = VideoEncoder
     baseline_types = (MeanFrame, NearestClip, MostFrequent)
-    kept = "the classes, the size and rate of frames, and their scales"
+    kept = "the classes, the size and rate of frames, their scales, and the known clips"
     suited = Suited(steps=400, least=8, most=100)
     suited_landmarks = Suited(steps=900, least=10, most=100)
 
