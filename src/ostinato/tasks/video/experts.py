@@ -89,7 +89,7 @@ class NearestExpert:
         """
         read = (step - self.mean) / self.scale
         costs = ((self.known - read.astype(np.float32)) ** 2).sum(-1).astype(np.float64)
-        summed = costs.cumsum(1)
+        summed: Floats = costs.cumsum(1)
         if table is None:
             return summed
         before = table.copy()
@@ -179,12 +179,12 @@ def left_out(
         seed: of the draw of known clips.
     """
     found = np.zeros((len(clips), classes))
-    for fold in np.unique(folds[folds >= 0]):
+    for fold in np.unique(folds[folds >= 0]).tolist():
         inside = np.flatnonzero(folds != fold)
         if not len(inside):
             continue
-        nearest = NearestExpert.fit([clips[row] for row in inside], targets[inside], classes, seed)
-        for row in np.flatnonzero(folds == fold):
+        nearest = NearestExpert.fit([clips[row] for row in inside.tolist()], targets[inside], classes, seed)
+        for row in np.flatnonzero(folds == fold).tolist():
             found[row] = nearest.of(clips[row])
     return found
 

@@ -73,17 +73,16 @@ class Watcher:
         pace = encoder.pace(self.recent[SPAN - self.count :], frame)
         views = encoder.views(seen[0], self.predicted, now, self.seen, pace)
         error = float("nan") if self.predicted is None else float(((seen[0, 1:] - self.predicted[1:]) ** 2).mean())
-        patches = np.log1p(encoder.usual.scores(views))
+        patches = np.log1p(encoder.usual.scores(views)).astype(np.float32)
         kept = encoder.memory
         # the mean begins with the second frame: of the first one half of the views are not there
-        if self.smooth is None or self.count < 2:
-            self.smooth = patches
-        else:
-            self.smooth = kept * self.smooth + (1 - kept) * patches
+        if self.smooth is not None and self.count >= 2:
+            patches = np.float32(kept) * self.smooth + np.float32(1 - kept) * patches
+        self.smooth = patches
         self.predicted, self.seen = following, seen[0]
         self.recent = np.concatenate([self.recent[1:], frame[None]])
         self.count = min(self.count + 1, SPAN)
-        return Frame(float("nan") if begins else float(self.smooth.max()), self.smooth, views, error)
+        return Frame(float("nan") if begins else float(patches.max()), patches, views, error)
 
     def kept(self) -> dict[str, Any]:
         """Return all that is held, as arrays; nothing before the first frame."""
