@@ -1,4 +1,4 @@
-"""A recurrent network that tells the next frame of a video, and what it sees now, through a narrow middle."""
+"""A recurrent network that predicts the next frame of a video, and reconstructs this one, through a narrow middle."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class FramePredictor(nn.Module):
         channels: of a frame.
         hidden_size: channels of the state.
         cell: a cell by name, or what makes one of an input and a hidden size.
-        targets: how many frames it tells: the next one, the one it sees.
+        targets: how many frames it gives: the next one, the one it sees.
 
     Raises:
         UsageError: the cell does not exist.
@@ -58,7 +58,7 @@ class FramePredictor(nn.Module):
         self.last = nn.Conv2d(half, 4 * targets * channels, 3, 1, 1)
 
     def forward(self, xs: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Return what it tells after each frame, `(time, batch, targets, channels, height, width)`, and its state.
+        """Return what it predicts after each frame, `(time, batch, targets, channels, height, width)`, and its state.
 
         Args:
             xs: `(time, batch, channels, height, width)`, height and width multiples of four.
@@ -77,8 +77,8 @@ class FramePredictor(nn.Module):
         code = flat.view(steps, batch, *flat.shape[1:])
         ys, state = self._over_time(code, state)
         wide = torch.relu(nn.functional.pixel_shuffle(self.third(ys.flatten(0, 1)), 2))
-        told = nn.functional.pixel_shuffle(self.last(wide), 2)
-        return told.view(steps, batch, self.targets, self.channels, *xs.shape[3:]), state
+        predicted = nn.functional.pixel_shuffle(self.last(wide), 2)
+        return predicted.view(steps, batch, self.targets, self.channels, *xs.shape[3:]), state
 
     def _over_time(self, code: Tensor, state: State | None) -> tuple[Tensor, State]:
         if self.pictures:

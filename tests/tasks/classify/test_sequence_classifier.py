@@ -14,12 +14,13 @@ from ostinato import SequenceClassifier
 from ostinato.errors import ColumnError, DataError, StreamRowError, UsageError
 from ostinato.tasks.base import running
 from ostinato.tasks.base.summary import Curve, Matrix, Table
+from ostinato.tasks.base.weighing import drawn_folds
 from ostinato.tasks.classify.baselines import MOST_FREQUENT
 from ostinato.tasks.classify.channels import ChannelEncoder, Steps, read_examples
 from ostinato.tasks.classify.encoding import padded
 from ostinato.tasks.classify.examples import Examples
 from ostinato.tasks.classify.sequence_baselines import STATISTICS
-from ostinato.tasks.classify.weighing import drawn_folds, left_out_scores
+from ostinato.tasks.classify.weighing import left_out_scores
 
 QUIET = {"progress": False, "hidden_size": 12, "batch_size": 8, "learning_rate": 1e-2, "kernels": 84, "members": 2}
 FORWARD = {**QUIET, "bidirectional": False, "kernels": None}

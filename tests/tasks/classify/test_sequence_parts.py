@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from ostinato.nn.multi_scale import MultiScaleConvolutions
 from ostinato.nn.random_kernels import RandomKernels, spread_dilations
+from ostinato.tasks.base.weighing import drawn_folds, weigh
 from ostinato.tasks.classify.augmenting import Augmentation
 from ostinato.tasks.classify.ridge import PENALTIES, fit_ridge
 from ostinato.tasks.classify.statistics import statistics_of, statistics_size
-from ostinato.tasks.classify.weighing import drawn_folds, weigh
 
 RNG = np.random.default_rng(0)
 

@@ -14,9 +14,9 @@ from ostinato.cli.main import main
 from ostinato.data.video import Clip, read_clip, write_video
 from ostinato.errors import DataError, OstinatoError, StreamRowError, UsageError
 from ostinato.tasks.base.summary import Frames
+from ostinato.tasks.video.grouping import grouped_parts
 from ostinato.tasks.video.panels import key_frames
 from ostinato.tasks.video.parameters import VideoParameters
-from ostinato.tasks.video.task import grouped_parts
 
 SMALL = {"height": 16, "width": 24, "filters": 4, "features": 8, "hidden_size": 8, "progress": False}
 

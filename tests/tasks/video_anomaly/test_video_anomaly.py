@@ -165,7 +165,10 @@ def test_the_equal_error_rate_and_placements_are_those_of_the_roc_curve() -> Non
     rng = np.random.default_rng(0)
     labels, scores = rng.random(300) < 0.4, rng.normal(0, 1, 300).round(1)
     scores[labels] += 1
-    assert np.nanmean(placements(labels, scores)) == pytest.approx(auroc(labels, scores))
+    placed, weights = placements(labels, scores)
+    for kind in (labels, ~labels):
+        assert placed[kind].mean() == pytest.approx(auroc(labels, scores))
+        assert weights[kind].sum() == pytest.approx(0.5)
     rates = [((scores[~labels] >= t).mean(), (scores[labels] < t).mean()) for t in np.unique(scores)]
     nearest = min(rates, key=lambda pair: abs(pair[0] - pair[1]))
     assert equal_error_rate(labels, scores) == pytest.approx(np.mean(nearest), abs=0.03)
@@ -174,14 +177,14 @@ def test_the_equal_error_rate_and_placements_are_those_of_the_roc_curve() -> Non
 
 
 @pytest.mark.parametrize("cell", ["conv-lstm", "conv-gru", "lstm"])
-def test_the_network_tells_the_same_step_by_step_as_at_once(cell) -> None:
+def test_the_network_predicts_the_same_step_by_step_as_at_once(cell) -> None:
     network = FramePredictor(3, 6, cell).double()
     xs = torch.randn(5, 2, 3, 16, 24, dtype=torch.float64)
     whole, last = network(xs)
     state, steps = None, []
     for x in xs:
-        told, state = network(x[None], state)
-        steps.append(told[0])
+        predicted, state = network(x[None], state)
+        steps.append(predicted[0])
     torch.testing.assert_close(torch.stack(steps), whole)
     for one, other in zip(ostinato.engine.leaves(state), ostinato.engine.leaves(last), strict=True):
         torch.testing.assert_close(one, other)
@@ -248,12 +251,20 @@ def test_labels_that_do_not_fit_are_refused(fitted, folder, tmp_path) -> None:
     for labels, said in (([0, 1], "48 frames and 2 labels"), ([marks(), marks()], "labels of 2 clips")):
         with pytest.raises(DataError, match=said):
             fitted.evaluate(film, labels)
-    (tmp_path / "bad.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(DataError, match="expected clip and anomalous"):
-        fitted.evaluate(folder / "clips", labels=str(tmp_path / "bad.csv"))
-    (tmp_path / "bad.csv").write_text("clip,start,end\n01,x,2\n")
-    with pytest.raises(DataError, match="is no number of a frame"):
-        fitted.evaluate(folder / "clips", labels=str(tmp_path / "bad.csv"))
+    for text, said in (
+        ("a,b\n1,2\n", "columns a, b; expected clip and anomalous"),
+        ("frame,anomalous\n0,1\n", "no column clip, and there are 2 clips; expected clip and anomalous"),
+        ("clip,start,end\n01,x,2\n", "is no number of a frame"),
+        ("clip,start,end\n01,5,2\n", "from frame 5 to 2"),
+        ("clip,start,end\n01,5,900\n", "from frame 5 to 900 of 01, which has 48 frames"),
+    ):
+        (tmp_path / "bad.csv").write_text(text)
+        with pytest.raises(DataError, match=said) as caught:
+            fitted.evaluate(folder / "clips", labels=str(tmp_path / "bad.csv"))
+        assert "\n" not in str(caught.value)
+    (tmp_path / "bad.csv").write_text("clip,start,end\nother,5,9\n")
+    with pytest.warns(DataWarning, match="names none of the clips"):
+        assert "frame AUC" not in fitted.evaluate(folder / "clips", labels=str(tmp_path / "bad.csv")).values["model"]
 
 
 @pytest.mark.parametrize(

@@ -35,15 +35,20 @@ def motion_between(before: NDArray[np.uint8], after: NDArray[np.uint8], by: Moti
     Raises:
         MissingExtra: flow is wanted, and OpenCV is not installed.
     """
+    found: NDArray[np.int8] = np.clip(np.rint(measured_motion(before, after, by)), -_MOST, _MOST).astype(np.int8)
+    return found
+
+
+def measured_motion(before: NDArray[np.uint8], after: NDArray[np.uint8], by: Motion) -> NDArray[np.float32]:
+    """Return the same as it is measured, `(H, W, 2)`, of any size; see `motion_between`."""
     if by == "change":
         change = (after.astype(np.int16) - before.astype(np.int16)) // 2
-        return np.stack([np.maximum(change, 0), np.maximum(-change, 0)], -1).astype(np.int8)
+        return np.stack([np.maximum(change, 0), np.maximum(-change, 0)], -1).astype(np.float32)
     high, wide = before.shape
     # the search begins on frames four times smaller, with windows of 8 pixels
     room = ((0, max(0, _LEAST - high)), (0, max(0, _LEAST - wide)))
     pair = [np.ascontiguousarray(np.pad(frame, room, mode="edge")) for frame in (before, after)]
-    flow = _search().calc(*pair, None)[:high, :wide]
-    found: NDArray[np.int8] = np.clip(np.rint(flow * UNIT), -_MOST, _MOST).astype(np.int8)
+    found: NDArray[np.float32] = _search().calc(*pair, None)[:high, :wide] * np.float32(UNIT)
     return found
 
 

@@ -18,6 +18,7 @@ from ostinato.tasks.base.labels import Prediction
 from ostinato.tasks.base.lines import is_path
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Baseline, Baselines, Model
+from ostinato.tasks.base.weighing import drawn_folds
 from ostinato.tasks.classify.baselines import MOST_FREQUENT, MostFrequent, joined
 from ostinato.tasks.classify.channels import ChannelEncoder, read_examples
 from ostinato.tasks.classify.encoding import ExampleBatches, Part
@@ -32,7 +33,7 @@ from ostinato.tasks.classify.sequence_network import SequenceNetwork
 from ostinato.tasks.classify.steps import SequenceReading
 from ostinato.tasks.classify.stream import SequenceStream
 from ostinato.tasks.classify.task import ClassTask
-from ostinato.tasks.classify.weighing import drawn_folds, left_out_scores, set_shares, starts, unseen_scores
+from ostinato.tasks.classify.weighing import left_out_scores, set_shares, starts, unseen_scores
 from ostinato.training import TrainingConfig
 
 

@@ -7,33 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.special import logsumexp
 from torch import Tensor
 
 from ostinato.tasks.base.batches import read_in_batches
+from ostinato.tasks.base.weighing import drawn_folds, weigh
 from ostinato.tasks.classify.encoding import Floats, Part, padded
 from ostinato.tasks.classify.examples import Integers
 from ostinato.tasks.classify.plan import FOLDS
 from ostinato.tasks.classify.sequence_network import SequenceNetwork
 
-SPREAD = 0.5
-"""Of the normal prior of a weight's logarithm around where it starts: a dozen examples move it little."""
 _STARTS = (0.7, 2.0)  # of the deep networks' log-probabilities, and of a ridge's scores, which aim at -1 and 1
-
-
-def drawn_folds(targets: Integers, folds: int, seed: int) -> Integers:
-    """Return the fold of each example, `(examples,)`: each class in equal shares, -1 for the only one of its class.
-
-    >>> np.bincount(drawn_folds(np.repeat([0, 1], 10), 5, 0)).tolist()
-    [4, 4, 4, 4, 4]
-    """
-    rng = np.random.default_rng(seed)
-    found = np.full(len(targets), -1, np.int64)
-    for target in np.unique(targets):
-        rows = rng.permutation(np.flatnonzero(targets == target))
-        if len(rows) > 1:
-            found[rows] = (np.arange(len(rows)) + rng.integers(folds)) % folds
-    return found
 
 
 @dataclass(frozen=True)
@@ -83,30 +66,6 @@ def set_shares(network: SequenceNetwork, unseen: Sequence[Unseen], began: list[f
     scores = [np.concatenate(each) for each in zip(*(one.scores for one in unseen), strict=True)]
     found = weigh(scores, began, np.concatenate([one.targets for one in unseen]))
     network.shares[: len(found)] = torch.tensor(found)
-
-
-def weigh(scores: list[Floats], starts: list[float], targets: Integers) -> list[float]:
-    """Return the weight of each branch with the least cross-entropy of their sum, pulled towards where it starts.
-
-    The pull is that of a normal prior of the weights' logarithms with the standard deviation `SPREAD`: so a dozen
-    examples move the weights, and with them how confident the probabilities are, only a little.
-
-    Args:
-        scores: of each branch, `(examples, classes)`, of examples that it was not trained on.
-        starts: where each weight starts.
-        targets: classes, `(examples,)`.
-    """
-    from scipy.optimize import minimize
-
-    rows, begin = np.arange(len(targets)), np.log(starts)
-
-    def loss(logs: Floats) -> float:
-        summed: Floats = sum(np.exp(each) * score for each, score in zip(logs, scores, strict=True))
-        missed = (logsumexp(summed, 1) - summed[rows, targets]).sum() if len(targets) else 0.0
-        return float(missed + 0.5 * (((logs - begin) / SPREAD) ** 2).sum())
-
-    found = minimize(loss, begin, method="Nelder-Mead", options={"xatol": 1e-3, "fatol": 1e-4, "maxiter": 400}).x
-    return [float(each) for each in np.exp(np.clip(found, -6.0, 4.0))]
 
 
 def starts(branches: int) -> list[float]:

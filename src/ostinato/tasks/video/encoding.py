@@ -19,6 +19,7 @@ from ostinato.data.video.loading import LoadedClips, Reader, kind_of_clip
 from ostinato.errors import DataError, UsageError
 from ostinato.tasks.base.batches import padded
 from ostinato.tasks.base.labels import Classes, Integers
+from ostinato.tasks.video.experts import Experts
 from ostinato.tasks.video.parameters import CONVOLUTIONAL, VideoParameters
 from ostinato.training import Batch
 
@@ -41,6 +42,7 @@ class VideoEncoder:
             its difference.
         frame_rate: frames a second that training clips usually have.
         temperature: of probabilities.
+        experts: of landmarks, what stands beside the networks; `None`: the networks alone.
     """
 
     classes: Classes
@@ -51,6 +53,7 @@ class VideoEncoder:
     change: NDArray[np.float32]
     frame_rate: float
     temperature: float = 1.0
+    experts: Experts | None = None
 
     def __post_init__(self) -> None:
         """Raise `ValueError` where numbers do not fit each other, so that a damaged model is refused."""
@@ -60,6 +63,9 @@ class VideoEncoder:
             raise ValueError(f"scales of {self.mean.shape} do not fit {width} channels")
         if not 1 <= self.reader.height <= 4096 or not 1 <= self.reader.width <= 4096 or not 0 < self.reader.rate <= 1e4:
             raise ValueError("the size or rate of frames is none")
+        experts = self.experts
+        if experts is not None and not experts.fits(width, len(self.classes)):
+            raise ValueError(f"the known clips do not fit {width} numbers a frame and {len(self.classes)} classes")
         if not 0 < self.frame_rate <= 1e5 or not 0 < self.temperature <= 1e3:
             raise ValueError("the rate of clips or the temperature is none")
 
@@ -197,6 +203,10 @@ class VideoPart:
     def __len__(self) -> int:
         return len(self.clips)
 
+    def landmarks(self) -> list[NDArray[np.float32]]:
+        """Return the clips as arrays, each `(frames, features)`."""
+        return [np.asarray(self.arrays[row], np.float32) for row in range(len(self))]
+
     @property
     def fingerprint(self) -> tuple[Any, ...]:
         """What tells it from another in a checkpoint."""
@@ -204,11 +214,15 @@ class VideoPart:
 
 
 class ClipBatch(NamedTuple):
-    """Padded clips: `frames (time, batch, H, W, C)` or `(time, batch, features)`, `lengths`, `targets (batch,)`."""
+    """Padded clips: `frames (time, batch, H, W, C)` or `(time, batch, features)`, `lengths`, `targets (batch,)`.
+
+    And the number of the network that does not learn from each, `folds (batch,)`; -1: all do.
+    """
 
     frames: Tensor
     lengths: Tensor
     targets: Tensor
+    folds: Tensor
 
 
 class ClipBatches:
@@ -220,10 +234,15 @@ class ClipBatches:
         window: frames of each at most.
         shuffle: without, clips come sorted by length, with their first frames.
         seed: of both draws.
+        folds: see `ClipBatch`, `(clips,)`; `None`: all networks learn from all.
     """
 
-    def __init__(self, part: VideoPart, *, batch_size: int, window: int, shuffle: bool, seed: int = 0) -> None:
+    def __init__(
+        self, part: VideoPart, *, batch_size: int, window: int, shuffle: bool, seed: int = 0,
+        folds: Integers | None = None,
+    ) -> None:  # fmt: skip
         self.part, self.batch_size, self.window, self.shuffle, self.seed = part, batch_size, window, shuffle, seed
+        self.folds = np.full(len(part), -1, np.int64) if folds is None else folds
 
     def __len__(self) -> int:
         return -(-len(self.part) // self.batch_size)
@@ -247,7 +266,8 @@ class ClipBatches:
             for row, first in zip(rows, starts, strict=True)
         ]
         lengths = torch.tensor([len(array) for array in arrays])
-        return Batch(ClipBatch(padded(arrays), lengths, torch.from_numpy(self.part.targets[rows])))
+        targets, folds = (torch.from_numpy(each[rows]) for each in (self.part.targets, self.folds))
+        return Batch(ClipBatch(padded(arrays), lengths, targets, folds))
 
 
 def ahead(make: Any, count: int) -> Iterator[Any]:

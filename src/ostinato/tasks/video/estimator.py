@@ -22,7 +22,8 @@ class VideoClassifier(Estimator[VideoTask], VideoParameters):
     Each frame, with its difference from the one before, goes through a small convolutional network that is trained
     here, or, of landmarks, through a linear layer; any recurrent cell reads what comes of it, and its outputs are
     pooled over time. With `cell="conv-gru"` the recurrence is over maps. Probabilities are calibrated on the validation
-    part.
+    part. Of landmarks each network leaves a fifth of the clips out instead, and by what is said of these the nearest
+    known clip counts beside them.
 
     `fit` takes a table of paths and classes, a folder or `.zip` of a folder a class, or clips and labels apart: paths,
     arrays `(T, H, W)` or `(T, H, W, C)`, landmarks `(T, features)` or `(T, joints, 3)`. Its parameters are those of

@@ -39,6 +39,10 @@ class VideoNetwork(nn.Module):
         """The members."""
         return [member for member in self.members if isinstance(member, VideoMember)]
 
+    def member_logs(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """Return the logarithms of each member's probabilities, `(members, batch, classes)`."""
+        return torch.stack([member(frames, lengths) for member in self.members]).log_softmax(-1)
+
     def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
         """Return scores `(members, batch, classes)` in training, else logarithms of probabilities `(batch, classes)`.
 

@@ -16,7 +16,8 @@ from ostinato.tasks.base.labels import Prediction
 from ostinato.tasks.base.summary import Curve, Frames, Panel
 from ostinato.tasks.base.task import Model
 from ostinato.tasks.base.temperature import with_temperature
-from ostinato.tasks.video.encoding import VideoPart
+from ostinato.tasks.video.encoding import Floats, VideoPart
+from ostinato.tasks.video.experts import Experts, ExpertSteps
 
 _CLIPS, _FRAMES, _HEIGHT = 4, 8, 96
 _LONGEST = 512  # frames of a clip that is shown
@@ -98,9 +99,21 @@ def looked_at(model: Model[Any, Any], clip: NDArray[Any]) -> tuple[NDArray[np.fl
                 kept = member.pooling.advance(kept, y)
                 found.append(member.head(member.pooling.finish(kept)).log_softmax(-1)[0])
             logs.append(torch.stack(found))
-        mean = torch.stack(logs).logsumexp(0) - float(np.log(len(logs)))
-    scores = with_temperature(mean.double().numpy(), model.encoder.temperature)
+        mean = (torch.stack(logs).logsumexp(0) - float(np.log(len(logs)))).double().numpy()
+    experts = model.encoder.experts
+    if experts is not None:
+        mean = experts.mixed(mean, _along(experts, clip))
+    scores = with_temperature(mean, model.encoder.temperature)
     return (torch.stack(weights).mean(0).double().numpy() if weights else None), scores
+
+
+def _along(experts: Experts, clip: NDArray[Any]) -> Floats:
+    """Return what the nearest clip says of the frames up to each one, `(T, classes)`."""
+    steps, found = ExpertSteps(experts), []
+    for frame in clip:
+        steps.push(frame)
+        found.append(steps.logs())
+    return np.stack(found)
 
 
 def _strip(

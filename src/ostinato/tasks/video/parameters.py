@@ -75,7 +75,10 @@ class VideoParameters(Parameters):
         None, "frames of a clip that a training step reads, at most; of longer ones a part is drawn", low=4,
         absent="128 of pixels, 512 of landmarks",
     )  # fmt: skip
-    validation: float = data(0.15, "share of every class that finds the temperature, or stops", low=0, below=0.5)
+    validation: float | None = data(  # type: ignore[assignment]
+        None, "share of every class that finds the temperature, or stops", low=0, below=0.5,
+        absent="0.15 of pixels; of landmarks none, as each network leaves a fifth out",
+    )  # fmt: skip
     test: float = data(0.15, "share of every class that is held out to be judged on", low=0, below=0.5)
     cell: Cell = model("gru", "recurrent cell, any of docs/cells.md, transformer, or of maps: conv-gru, conv-lstm")
     hidden_size: int = model(64, "units of a layer and direction", low=1)

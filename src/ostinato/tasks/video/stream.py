@@ -25,6 +25,7 @@ from ostinato.tasks.base.members import mean_probability
 from ostinato.tasks.base.task import Model
 from ostinato.tasks.base.temperature import with_temperature
 from ostinato.tasks.video.encoding import Floats
+from ostinato.tasks.video.experts import ExpertSteps
 from ostinato.tasks.video.member_steps import member_steps
 
 _LONGEST = 1e9  # seconds of a stream
@@ -77,7 +78,16 @@ class VideoStream(Stream):
         for member in self._members:
             member.restore(None)
         self._kept = [member.start() for member in self._members]
-        self._seen = _Seen(Moments(self.reader.rate), None if self._layout is None else Body(self._layout))
+        self._seen = self._begun()
+
+    def _begun(self) -> _Seen:
+        """Return what is remembered before the first frame."""
+        experts = self.model.encoder.experts
+        return _Seen(
+            Moments(self.reader.rate),
+            None if self._layout is None else Body(self._layout),
+            None if experts is None else ExpertSteps(experts),
+        )
 
     def push_read(self, frame: NDArray[Any]) -> dict[str, Any]:
         """Take in a frame as the reader of the model gives it: of its size, or landmarks by body; see `push`."""
@@ -91,8 +101,7 @@ class VideoStream(Stream):
             StreamRowError: it is no frame; all is as it was.
         """
         given, time, begins = _parts(row)
-        seen = _Seen(Moments(self.reader.rate), None if self._layout is None else Body(self._layout))
-        seen = seen if begins else self._seen.copy()
+        seen = self._begun() if begins else self._seen.copy()
         frames = self._due(given, time, seen)
         yield NOTHING
         before = [member.state() for member in self._members]
@@ -108,6 +117,8 @@ class VideoStream(Stream):
                     stepped: Any = yield from member.step(read)
                     after.append(member.advance(value, stepped))
                 kept, seen.last = after, frame
+                if seen.experts is not None:
+                    seen.experts.push(frame)
         except BaseException as error:  # a frame that is refused leaves the clip before as it is
             for member, state in zip(self._members, before, strict=True):
                 member.restore(state)
@@ -124,6 +135,8 @@ class VideoStream(Stream):
         logs = [member.finish(value) for member, value in zip(self._members, self._kept, strict=True)]
         with torch.inference_mode():
             scores = mean_probability(torch.stack(logs)).double().numpy()
+        if self._seen.experts is not None:
+            scores = self._seen.experts.experts.mixed(scores, self._seen.experts.logs()[None])
         return self._answer(with_temperature(scores, self.model.encoder.temperature)[0])
 
     def _due(self, given: Any, time: float | None, seen: _Seen) -> list[NDArray[Any]]:
@@ -212,7 +225,8 @@ class VideoStream(Stream):
 
     def mark(self) -> str:
         """Return what tells the model from others."""
-        return "-".join(member.mark for member in self._members)
+        experts = self.model.encoder.experts
+        return "-".join([*(member.mark for member in self._members), *([] if experts is None else [experts.mark])])
 
     def kept(self) -> dict[str, Any]:
         """Return the states of layers and pooling, the last frames, and how many there were."""
@@ -228,11 +242,15 @@ class VideoStream(Stream):
             "moment": seen.moments.number,
             "time": seen.time,
             "body": None if seen.body is None else seen.body.state(),
+            "experts": None if seen.experts is None else seen.experts.kept(),
         }
 
     def accept(self, kept: Mapping[str, Any]) -> None:
         """Resume from what was kept."""
-        if not {"states", "pooling", "last", "shown", "flow", "count", "moment", "time", "body"} <= kept.keys():
+        if (
+            not {"states", "pooling", "last", "shown", "flow", "count", "moment", "time", "body", "experts"}
+            <= kept.keys()
+        ):
             raise refused("lacks a part")
         states, pooled = kept["states"], kept["pooling"]
         there = kept["last"] is not None
@@ -274,7 +292,7 @@ class VideoStream(Stream):
         numbers = type(count) is int and type(moment) is int and 0 <= count < 2**53 and 0 <= moment < 2**53
         if not numbers or not (time is None or (isinstance(time, float) and 0 <= time < _LONGEST)):
             raise refused("has a time that is none")
-        seen = _Seen(Moments(reader.rate), None if self._layout is None else Body(self._layout))
+        seen = self._begun()
         seen.moments.number = moment
         seen.last, seen.shown, seen.flow = kept["last"], kept["shown"], kept["flow"]
         seen.count, seen.time = count, time
@@ -285,14 +303,18 @@ class VideoStream(Stream):
                 seen.body.restore(kept["body"])
             except (KeyError, TypeError, ValueError) as error:
                 raise refused("has a body of another form than the model's") from error
+        if seen.experts is not None:
+            seen.experts.accept(kept["experts"])
+            if (seen.experts.frames > 0) != (seen.last is not None):
+                raise refused("has a last frame that its experts have not seen")
         return seen
 
 
 class _Seen:
     """What of the frames that came is remembered."""
 
-    def __init__(self, moments: Moments, body: Body | None) -> None:
-        self.moments, self.body = moments, body
+    def __init__(self, moments: Moments, body: Body | None, experts: ExpertSteps | None) -> None:
+        self.moments, self.body, self.experts = moments, body, experts
         self.last: NDArray[Any] | None = None  # that the network read
         self.shown: Pixels | None = None  # that came
         self.flow: NDArray[np.uint8] | None = None
@@ -304,6 +326,7 @@ class _Seen:
         found = copy.copy(self)
         found.moments = copy.copy(self.moments)
         found.body = None if self.body is None else self.body.copy()
+        found.experts = None if self.experts is None else self.experts.copy()
         return found
 
 

@@ -1,4 +1,4 @@
-"""What is a video classifier's own; all else is of `ostinato.tasks.base`."""
+"""What only a classifier of clips does; all else is of `ostinato.tasks.base`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ostinato.tasks.base.batches import padded, read_in_batches
 from ostinato.tasks.base.class_units import class_units
 from ostinato.tasks.base.class_weights import loss_weights
 from ostinato.tasks.base.classes import class_details, class_measures, frequent_class_remarks
-from ostinato.tasks.base.holding_out import Held, Shares, content_keys, drawn_groups, percent
+from ostinato.tasks.base.holding_out import Held, Shares, content_keys, percent
 from ostinato.tasks.base.labels import Classes, Prediction, checked_labels, counts_in_words, drawn_parts
 from ostinato.tasks.base.lines import is_path
 from ostinato.tasks.base.steps import StepUnit
@@ -40,18 +40,20 @@ from ostinato.tasks.video.encoding import (
     reader_of,
     split_channels,
 )
+from ostinato.tasks.video.experts import BRANCHES
+from ostinato.tasks.video.grouping import grouped_parts
 from ostinato.tasks.video.network import VideoNetwork
 from ostinato.tasks.video.panels import video_panels
 from ostinato.tasks.video.parameters import VideoParameters
 from ostinato.tasks.video.raw import RawVideo
 from ostinato.tasks.video.stream import VideoStream
+from ostinato.tasks.video.weighing import AT_ONCE, folds_of, network_logs, with_experts
 from ostinato.training.config import TrainingConfig
 from ostinato.training.objective import Carry, Step
 
 VideoModel: TypeAlias = "Model[VideoParameters, VideoEncoder]"
-_FRAMES = 2048  # of clips that are read together where nothing is learned, padding counted
+_VALIDATION = 0.15  # of clips of pixels
 _ENOUGH = 50  # clips by which a temperature below one is believed
-_DRAWS = 60  # of groups, of which the one that is most like the whole is taken
 
 
 class VideoObjective:
@@ -72,10 +74,13 @@ class VideoObjective:
             return Step(functional.cross_entropy(scores, batch.targets), len(batch.targets))
         weight = None if self.weights is None else self.weights.to(scores)
         members = len(scores)
-        loss = functional.cross_entropy(
-            scores.flatten(0, 1), batch.targets.repeat(members), weight=weight, label_smoothing=self.smoothing
+        targets = batch.targets.expand(members, -1)
+        losses = functional.cross_entropy(
+            scores.transpose(1, 2), targets, weight=weight, label_smoothing=self.smoothing, reduction="none"
         )
-        return Step(loss, len(batch.targets))
+        taken = (batch.folds != torch.arange(members)[:, None]).to(scores)
+        counts = taken if weight is None else taken * weight[targets]
+        return Step((losses * taken).sum() / counts.sum().clamp_min(1e-9), len(batch.targets))
 
 
 class VideoTask(Task[VideoParameters, Clips, VideoEncoder, VideoPart, Prediction]):
@@ -87,7 +92,7 @@ class VideoTask(Task[VideoParameters, Clips, VideoEncoder, VideoPart, Prediction
     estimator_type = "classifier"
     encoder_type = VideoEncoder
     baseline_types = (MeanFrame, NearestClip, MostFrequent)
-    kept = "the classes, the size and rate of frames, and their scales"
+    kept = "the classes, the size and rate of frames, their scales, and the known clips"
     suited = Suited(steps=400, least=8, most=100)
     suited_landmarks = Suited(steps=900, least=10, most=100)
 
@@ -143,8 +148,15 @@ class VideoTask(Task[VideoParameters, Clips, VideoEncoder, VideoPart, Prediction
     def extended(self, model: VideoModel, records: Clips, shares: Shares) -> tuple[VideoModel, Held[Clips]]:
         return model, self._drawn(model.parameters, records, shares)
 
+    def _validation(self, parameters: VideoParameters, records: Clips, shares: Shares) -> float:
+        """Return the share that is asked for; where nothing is said, none of landmarks, which are judged by folds."""
+        given: float | None = shares.validation
+        if given is None:
+            return 0.0 if reader_of(parameters, records).kind == "landmarks" else _VALIDATION
+        return given
+
     def _drawn(self, parameters: VideoParameters, records: Clips, shares: Shares) -> Held[Clips]:
-        wanted = (shares.validation, shares.test)
+        wanted = (self._validation(parameters, records, shares), shares.test)
         if records.groups is not None and any(wanted):
             rows = grouped_parts(records.labels or (), records.groups, wanted, parameters.seed)
             words = (
@@ -193,6 +205,7 @@ class VideoTask(Task[VideoParameters, Clips, VideoEncoder, VideoPart, Prediction
             window=given.window or (128 if examples.arrays.reader.kind == "pixels" else 512),
             shuffle=training,
             seed=given.seed,
+            folds=folds_of(model, examples) if training else None,
         )
 
     def objective(self, model: VideoModel, train: VideoPart) -> VideoObjective:
@@ -207,21 +220,21 @@ class VideoTask(Task[VideoParameters, Clips, VideoEncoder, VideoPart, Prediction
         least = 1.0 if len(validation) < _ENOUGH else 0.5
         return replace(model.encoder, temperature=float(np.clip(temperature, least, 5.0)))
 
+    def finished(self, model: VideoModel, examples: Held[VideoPart]) -> VideoEncoder:
+        if model.encoder.reader.kind == "pixels":
+            return self.calibrate(model, examples.validation)
+        return with_experts(model, examples)
+
     def carried(self, first: VideoModel, renewed: VideoModel) -> VideoEncoder:
         return replace(renewed.encoder, temperature=first.encoder.temperature)
 
     def scores(self, model: VideoModel, examples: VideoPart) -> Floats:
         """Return the logarithms of probabilities before they are calibrated, `(clips, classes)`."""
-        network: VideoNetwork = model.network
-        network.eval()
-
-        def read(rows: list[int]) -> Floats:
-            arrays = [np.array(examples.arrays[row]) for row in rows]
-            lengths = torch.tensor([len(array) for array in arrays])
-            found: Floats = network(padded(arrays), lengths).double().numpy()
-            return found
-
-        return np.stack(read_in_batches(examples.arrays.lengths, read, rows=64, steps=_FRAMES))
+        networks = network_logs(model, examples)
+        experts = model.encoder.experts
+        if experts is None:
+            return networks
+        return experts.mixed(networks, np.stack([experts.nearest.of(clip) for clip in examples.landmarks()]))
 
     def predict(self, model: VideoModel, examples: VideoPart) -> Prediction:
         return Prediction.of(with_temperature(self.scores(model, examples), model.encoder.temperature))
@@ -273,7 +286,13 @@ class VideoTask(Task[VideoParameters, Clips, VideoEncoder, VideoPart, Prediction
             )
         else:
             yield "landmarks", f"{reader.features} numbers a frame, by body, with their changes; layout {reader.layout}"
-        yield "calibration", f"temperature {encoder.temperature:.3f}"
+        if encoder.experts is None:
+            yield "calibration", f"temperature {encoder.temperature:.3f}"
+        else:
+            yield (
+                "calibration",
+                f"networks and nearest clip weighed on {encoder.experts.judged:,} clips that they had not seen",
+            )
 
     def step_unit(self, model: VideoModel) -> StepUnit:
         rate = model.encoder.reader.rate
@@ -281,7 +300,12 @@ class VideoTask(Task[VideoParameters, Clips, VideoEncoder, VideoPart, Prediction
 
     def settings(self, model: VideoModel) -> Mapping[str, Any]:
         mirror = is_mirrored(model.parameters, model.encoder)
-        return {"input": model.encoder.reader.kind, "members": len(model.network.members), "mirror": mirror}
+        found = {"input": model.encoder.reader.kind, "members": len(model.network.members), "mirror": mirror}
+        experts = model.encoder.experts
+        if experts is None:
+            return found
+        weights = zip(BRANCHES, experts.shares.tolist(), strict=True)
+        return found | {f"weight of {name}": round(share, 3) for name, share in weights}
 
     def panels(self, model: VideoModel, records: Clips, examples: VideoPart, predicted: Prediction) -> Iterable[Panel]:
         yield from video_panels(model, examples, predicted)
@@ -320,53 +344,7 @@ class VideoTask(Task[VideoParameters, Clips, VideoEncoder, VideoPart, Prediction
             pooled = [member.pooling(*member.outputs(padded(arrays), lengths)) for member in network.each]
             return torch.cat(pooled, -1).numpy()
 
-        return np.stack(read_in_batches(examples.arrays.lengths, read, rows=64, steps=_FRAMES)).astype(np.float32)
-
-
-def grouped_parts(labels: Sequence[Any], groups: Sequence[str], shares: Sequence[float], seed: int) -> list[Any]:
-    """Draw parts of whole groups; of several draws, the one whose parts are most like the whole in classes and size.
-
-    Args:
-        labels: of all clips.
-        groups: what each belongs to.
-        shares: of each part, 0 for none.
-        seed: of the draws.
-
-    Returns:
-        Rows of the training part and of each part.
-
-    Raises:
-        DataError: there are too few groups.
-    """
-    if len(set(groups)) <= sum(share > 0 for share in shares):
-        raise DataError(
-            f"there are {len(set(groups))} groups, too few to hold some out and to train on others; give files for "
-            "validation and test, or leave the group out"
-        )
-    names, numbers = np.unique([str(label) for label in labels], return_inverse=True)
-    whole = np.bincount(numbers, minlength=len(names))
-    best: tuple[float, list[Any]] | None = None
-    for draw in range(_DRAWS):
-        rows = drawn_groups(groups, shares, seed * _DRAWS + draw)
-        if any(len(part) == 0 for part, share in zip(rows[1:], shares, strict=True) if share > 0):
-            rows = _a_group_each(groups, shares, seed * _DRAWS + draw)
-        counts = [np.bincount(numbers[part], minlength=len(names)) for part in rows]
-        wanted = [whole * share for share in (1 - sum(shares), *shares)]
-        off = sum(float(np.abs(a - b).sum()) for a, b in zip(counts, wanted, strict=True))
-        off += 1e3 * float((counts[0] == 0).sum())
-        off += 1e6 * sum(len(part) == 0 for part, share in zip(rows[1:], shares, strict=True) if share > 0)
-        if best is None or off < best[0]:
-            best = off, rows
-    assert best is not None
-    return best[1]
-
-
-def _a_group_each(groups: Sequence[str], shares: Sequence[float], seed: int) -> list[Any]:
-    """Draw a group for each part, where groups are larger than parts should be."""
-    names = [sorted(set(groups))[at] for at in np.random.default_rng(seed).permutation(len(set(groups)))]
-    held = [names.pop() if share > 0 else None for share in shares]
-    parts: list[set[str | None]] = [set(names), *({name} for name in held)]
-    return [np.flatnonzero([name in part for name in groups]) for part in parts]
+        return np.stack(read_in_batches(examples.arrays.lengths, read, rows=64, steps=AT_ONCE)).astype(np.float32)
 
 
 def _lengths(part: VideoPart) -> str:

@@ -20,7 +20,7 @@ _RIDGE = 0.05
 
 @dataclass(frozen=True)
 class FrameDifference:
-    """The patch that changed most from the frame before; what moves is told to move on as it did.
+    """The patch that changed most from the frame before; it predicts that what moves moves on as it did.
 
     Args:
         scale, motion: of brightness and of motion both ways, as the network has them.
@@ -47,7 +47,7 @@ class FrameDifference:
             change = (np.diff(clip.frames.astype(np.float32), axis=0) / self.scale) ** 2
             moved = np.diff(clip.motion.astype(np.float32), axis=0) / self.motion
             errors += [np.nan, *(moved**2).mean((1, 2, 3)).tolist()]
-            scores += [np.nan, *_highest((patch_means(own) for own in change), self.memory)]
+            scores += [np.nan, *_highest((patch_means(frame) for frame in change), self.memory)]
         return _judged(scores, errors, self.threshold)
 
 
@@ -55,7 +55,7 @@ class FrameDifference:
 class PatchDistance:
     """How far speed, change and texture of a patch are from the usual ones at its place, after Mahalanobis.
 
-    It tells that nothing will move.
+    It predicts that nothing will move.
 
     Args:
         mean: `(rows, columns, features)`; factor: `(rows, columns, features, features)`, a square root of the inverse
@@ -107,7 +107,7 @@ def _features(clip: Footage, mean: Floats, scale: float, motion: Floats) -> Floa
         away = (frame - mean) / scale
         edges = np.abs(np.diff(frame.astype(np.float32), axis=1, prepend=frame[:, :1].astype(np.float32))) / scale
         speed = ((moved.astype(np.float32) / motion) ** 2).sum(-1)
-        found.append(np.stack([patch_means(own) for own in (speed, away**2, edges**2)], -1))
+        found.append(np.stack([patch_means(values) for values in (speed, away**2, edges**2)], -1))
     logs: Floats = np.log(np.stack(found) + 1e-2)
     return logs
 
@@ -116,8 +116,8 @@ def _highest(patches: Iterable[Floats], memory: float) -> list[float]:
     """Return the highest running mean of each frame's patches."""
     running: Floats | None = None
     found = []
-    for own in patches:
-        now = smoothed(own)
+    for frame in patches:
+        now = smoothed(frame)
         running = now if running is None else memory * running + (1 - memory) * now
         found.append(float(running.max()))
     return found

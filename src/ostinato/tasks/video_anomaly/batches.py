@@ -23,7 +23,7 @@ class Sequences:
     Args:
         encoder: makes of frames what the network reads.
         clips: where they are from.
-        steps: frames of a sequence; one more is told.
+        steps: frames of a sequence; one more is predicted.
         batch_size: sequences in a batch.
         training: whether sequences begin at random places, another one each epoch.
         seed: of the places.
@@ -70,9 +70,9 @@ class Sequences:
         return self.encoder.inputs(clip.frames[part], clip.motion[part])
 
 
-def told_and_seen(module: nn.Module, batch: Tensor, carry: Any) -> Step:  # noqa: ARG001
+def predicted_and_seen(module: nn.Module, batch: Tensor, carry: Any) -> Step:  # noqa: ARG001
     """Return the loss: mean squares of the next frame and of the frame that is seen, in all channels alike."""
-    told, _ = module(batch[:-1])
-    following = (told[:, :, 0] - batch[1:]).square().mean()
-    now = (told[:, :, 1] - batch[:-1]).square().mean()
+    predicted, _ = module(batch[:-1])
+    following = (predicted[:, :, 0] - batch[1:]).square().mean()
+    now = (predicted[:, :, 1] - batch[:-1]).square().mean()
     return Step(following + now, batch.shape[0] * batch.shape[1])

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.data.video.motion import UNIT as MOTION_UNIT
+from ostinato.data.video.motion import measured_motion
 from ostinato.tasks.base.tail import Tail
 from ostinato.tasks.video_anomaly.footage import UNIT, Clipped, Footage, Reading
 
 Floats = NDArray[np.float32]
 CHANNELS = 3
 VIEWS = ("next frame", "motion as seen", "speed", "change")
-"""What is looked at in a patch: errors in telling the next frame, and in telling the motion that is seen; how fast it
-moves as a whole, and how much it changed from the frame before."""
+"""What is looked at in a patch: errors in predicting the next frame, and in reconstructing the motion that is
+seen; how fast it moves as a whole, and how much it changed from the frame before."""
+SPAN = 3
+"""Frames over which the motion of a patch as a whole is measured: limbs swing within it, and what is slow has moved."""
+WINDOWS = (1, 2)
+"""How far the windows reach, in patches, in which the views are looked at together: 3 x 3, and 5 x 5."""
 _HIGH = 0.98  # the share of normal frames in which a view stays below what it is measured in
 _PLACE = 0.5  # how much the place itself counts in that, beside all places
 _BELIEF = 50.0  # frames' worth of belief that a place is as all places are
@@ -25,22 +30,24 @@ _LEAST = 1e-3
 
 @dataclass(frozen=True)
 class Usual:
-    """What is usual at each place: how high each view of a patch goes there on normal video.
+    """What is usual at each place: how high each view of a patch goes there on normal video, and all of them around it.
 
     That is the 98th percentile, drawn half way to that of all places: a place where little ever happened would else
     find everything strange. Views are divided by it, so that those of which normal video itself has a long tail count
-    for less.
+    for less. Their sum is looked at in windows of two sizes, so that what is larger than all else is seen as a whole.
 
     Args:
-        high: `(views, rows, columns)`.
+        high: of each view, `(views, rows, columns)`.
+        around: of the mean sum of views in each window, `(windows, rows, columns)`.
     """
 
     high: Floats
+    around: Floats
 
     @classmethod
     def nothing(cls, grid: tuple[int, int]) -> Usual:
         """Return what stands for it before it is known."""
-        return cls(np.ones((len(VIEWS), *grid), np.float32))
+        return cls(np.ones((len(VIEWS), *grid), np.float32), np.ones((len(WINDOWS), *grid), np.float32))
 
     @classmethod
     def of(cls, views: Floats) -> Usual:
@@ -48,20 +55,31 @@ class Usual:
         whole = views[np.isfinite(views).all((1, 2, 3))]
         if not len(whole):
             return cls.nothing((views.shape[2], views.shape[3]))
-        place = np.stack([smoothed(high) for high in np.quantile(whole, _HIGH, axis=0).astype(np.float32)])
-        common = np.quantile(whole, _HIGH, axis=(0, 2, 3))[:, None, None]
-        share = _PLACE * len(whole) / (len(whole) + _BELIEF)
-        return cls(np.maximum(share * place + (1 - share) * common, _LEAST).astype(np.float32))
+        first = replace(cls.nothing((views.shape[2], views.shape[3])), high=_high(whole))
+        return replace(first, around=_high(np.stack([first.sums(each) for each in whole])))
 
     def shares(self, views: Floats) -> Floats:
         """Return how high each view is beside what is usual, `(views, rows, columns)`; 0 for one that is not there."""
         found: Floats = np.where(np.isfinite(views), views, 0.0).astype(np.float32) / self.high
         return found
 
+    def sums(self, views: Floats) -> Floats:
+        """Return the mean sum of views around each patch, `(windows, rows, columns)`."""
+        total = self.shares(views).sum(0)
+        return np.stack([smoothed(total, reach) for reach in WINDOWS])
+
     def scores(self, views: Floats) -> Floats:
         """Return how strange each patch is, `(rows, columns)`, from its views `(views, rows, columns)`."""
-        found: Floats = self.shares(views).sum(0)
+        found: Floats = (self.sums(views) / self.around).sum(0)
         return found
+
+
+def _high(values: Floats) -> Floats:
+    """Return what values `(frames, kinds, rows, columns)` reach, `(kinds, rows, columns)`; see `Usual`."""
+    place = np.stack([smoothed(high) for high in np.quantile(values, _HIGH, axis=0).astype(np.float32)])
+    common = np.quantile(values, _HIGH, axis=(0, 2, 3))[:, None, None]
+    share = _PLACE * len(values) / (len(values) + _BELIEF)
+    return np.maximum(share * place + (1 - share) * common, _LEAST).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -100,11 +118,17 @@ class VideoEncoder:
         if min(size) < 2 * UNIT or any(each % UNIT for each in size):
             raise ValueError(f"frames of {size[0]} x {size[1]} pixels have no whole patches of {UNIT}")
         shapes = {"mean frame": (self.mean, size), "scales": (self.scales, (CHANNELS,)),
-                  "usual": (self.usual.high, (views, *self.grid))}  # fmt: skip
+                  "usual": (self.usual.high, (views, *self.grid)),
+                  "usual around": (self.usual.around, (len(WINDOWS), *self.grid))}  # fmt: skip
         for name, (array, shape) in shapes.items():
             if array.shape != shape or array.dtype != np.float32 or not np.isfinite(array).all():
                 raise ValueError(f"its {name} is no array of numbers of the shape {shape}")
-        if (self.scales <= 0).any() or (self.usual.high <= 0).any() or math.isnan(self.threshold):
+        if (
+            (self.scales <= 0).any()
+            or (self.usual.high <= 0).any()
+            or (self.usual.around <= 0).any()
+            or math.isnan(self.threshold)
+        ):
             raise ValueError("a scale is not more than zero, or the threshold is no number")
         if not 0 <= self.memory < 1 or not math.isfinite(self.low):
             raise ValueError(f"its memory is {self.memory}; expected a share from 0 to 1")
@@ -127,27 +151,39 @@ class VideoEncoder:
         found /= self.scales[:, None, None]
         return np.clip(found, -20.0, 20.0, out=found)
 
-    def views(self, seen: Floats, told: Floats | None, now: Floats, before: Floats | None, drift: Floats) -> Floats:
+    def views(
+        self, seen: Floats, predicted: Floats | None, now: Floats, before: Floats | None, pace: Floats | None
+    ) -> Floats:
         """Return the views of each patch, `(views, rows, columns)`, NaN where there is none.
 
         Args:
             seen: the frame, `(channels, height, width)`.
-            told: what the frame before had told of it; `None`: there was none.
-            now: what is told of it once it is seen.
+            predicted: what was predicted of it from the frame before; `None`: there was none.
+            now: what is reconstructed of it once it is seen.
             before: the frame before; likewise.
-            drift: the mean motion of each patch over the last frames, `(2, rows, columns)`.
+            pace: the mean motion of each patch over the last frames, see `pace`; likewise.
         """
         found = np.full((len(VIEWS), *self.grid), np.nan, np.float32)
         moved = (seen[1:] - now[1:]) ** 2
-        found[1], found[2] = patch_means(moved[0] + moved[1]), drift[0] ** 2 + drift[1] ** 2
-        if told is not None and before is not None:
-            found[0] = patch_means((seen[0] - told[0]) ** 2)
+        found[1] = patch_means(moved[0] + moved[1])
+        if pace is not None:
+            found[2] = pace[0] ** 2 + pace[1] ** 2
+        if predicted is not None and before is not None:
+            found[0] = patch_means((seen[0] - predicted[0]) ** 2)
             found[3] = patch_means((seen[0] - before[0]) ** 2)
         return found
 
-    def moved(self, seen: Floats) -> Floats:
-        """Return the mean motion of each patch of a frame, `(2, rows, columns)`."""
-        found: Floats = np.stack([patch_means(seen[1]), patch_means(seen[2])])
+    def pace(self, recent: NDArray[np.uint8], frame: NDArray[np.uint8]) -> Floats | None:
+        """Return the mean motion a frame of each patch, `(2, rows, columns)`, over the last `SPAN` frames.
+
+        Args:
+            recent: the frames before, `(frames, height, width)`, the oldest first; fewer of them: `None` is returned.
+            frame: the frame, `(height, width)`.
+        """
+        if len(recent) < SPAN:
+            return None
+        moved = measured_motion(recent[0], frame, self.reading.motion) / (SPAN * self.scales[1:])
+        found: Floats = np.stack([patch_means(moved[..., side]) for side in (0, 1)]).astype(np.float32)
         return found
 
     def regularity(self, score: float) -> float:
@@ -184,9 +220,14 @@ def patch_means(values: Floats) -> Floats:
     return found
 
 
-def smoothed(patches: Floats) -> Floats:
-    """Return the mean of each patch and its neighbours, those of the frame's edge counted again."""
-    padded = np.pad(patches, 1, mode="edge")
-    rows = padded[:-2] + padded[1:-1] + padded[2:]
-    found: Floats = (rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]) / np.float32(9)
+def smoothed(patches: Floats, reach: int = 1) -> Floats:
+    """Return the mean of each patch and those around it, as far as `reach`; those of the frame's edge count again."""
+    padded, size = np.pad(patches, reach, mode="edge"), 2 * reach + 1
+    high, wide = patches.shape
+    rows, found = np.zeros((high, wide + 2 * reach), np.float32), np.zeros((high, wide), np.float32)
+    for first in range(size):
+        rows += padded[first : first + high]
+    for first in range(size):
+        found += rows[:, first : first + wide]
+    found /= np.float32(size**2)
     return found

@@ -17,10 +17,10 @@ class VideoAnomalyDetector(Estimator[VideoAnomalyTask], VideoAnomalyParameters):
     """What is strange in the video of a camera that does not move, learned from video of what is usual.
 
     `fit` takes a video file, a folder of pictures, an array `(frames, height, width)` or `(frames, height, width,
-    channels)`, or a folder or list of such clips. A recurrent network tells the next frame and its motion, and what it
-    sees, through a narrow middle; how wrong it is, how fast a patch is and how much it changed are divided by what
-    they reach in normal video at that place. Labels, where there are any, are for judging: known anomalies are not
-    learned from. Its parameters are those of `VideoAnomalyParameters`.
+    channels)`, or a folder or list of such clips. A recurrent network predicts the next frame and its motion, and
+    reconstructs what it sees, through a narrow middle; how wrong it is, how fast a patch is and how much it changed are
+    divided by what they reach in normal video at that place. Labels, where there are any, are for judging: known
+    anomalies are not learned from. Its parameters are those of `VideoAnomalyParameters`.
 
     Sources: W. Luo, W. Liu and S. Gao, "Remembering history with convolutional LSTM for anomaly detection", ICME 2017;
     M. Hasan et al., "Learning temporal regularity in video sequences", CVPR 2016; W. Liu et al., "Future frame

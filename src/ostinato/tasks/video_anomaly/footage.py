@@ -110,7 +110,9 @@ class Clipped:
         """
         if len(marks) != len(self.clips):
             raise DataError(f"there are labels of {len(marks)} clips for {len(self.clips)}; expected some for each")
-        return replace(self, clips=tuple(_labelled(clip, own) for clip, own in zip(self.clips, marks, strict=True)))
+        return replace(
+            self, clips=tuple(_labelled(clip, labels) for clip, labels in zip(self.clips, marks, strict=True))
+        )
 
     def part(self, clips: Iterable[Footage]) -> Clipped:
         """Return the same of other clips."""

@@ -1,4 +1,4 @@
-"""What is found of frames, and how well that is: against labels, and in telling how things move next."""
+"""What is found of frames, and how well that is: against labels, and in predicting how things move next."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Judged:
     Args:
         scores: `(frames,)`, higher is stranger; NaN for the first of a clip.
         alarms: `(frames,)`.
-        errors: `(frames,)`, the mean square of what was told of a frame's motion; NaN likewise.
+        errors: `(frames,)`, the mean square of the error of a frame's predicted motion; NaN likewise.
     """
 
     scores: Floats
@@ -62,17 +62,24 @@ def bounds_of(clips: Clipped) -> list[slice]:
     return [slice(a, b) for a, b in pairwise(ends)]
 
 
-def placements(labels: NDArray[np.bool_], scores: Floats) -> Floats:
-    """Return for each anomalous frame the share of normal ones with a lower score, NaN for normal ones, `(frames,)`.
+def placements(labels: NDArray[np.bool_], scores: Floats) -> tuple[Floats, Floats]:
+    """Return the placement of each frame among those of the other kind, and its weight, both `(frames,)`.
 
-    Equal scores count half: the mean is the area under the ROC curve.
+    The placement of an anomalous frame is the share of normal ones with a lower score, that of a normal frame the share
+    of anomalous ones with a higher score; equal scores count half. The mean over either kind is the area under the ROC
+    curve, and so is the weighed mean, in which both kinds count alike: normal frames, of which there may be few, are so
+    a part of what a verdict is tested on.
 
     Source: E. DeLong, D. DeLong and D. Clarke-Pearson, "Comparing the areas under two or more correlated receiver
     operating characteristic curves", Biometrics 44, 1988.
     """
-    normal = np.sort(scores[~labels])
-    below, upto = (np.searchsorted(normal, scores, side) for side in ("left", "right"))
-    return np.where(labels, (below + upto) / (2 * max(len(normal), 1)), np.nan)
+    found, weights = np.zeros(len(labels)), np.zeros(len(labels))
+    for kind, sign in ((labels, 1.0), (~labels, -1.0)):
+        others = np.sort(sign * scores[~kind])
+        below, upto = (np.searchsorted(others, sign * scores[kind], side) for side in ("left", "right"))
+        found[kind] = (below + upto) / (2 * max(len(others), 1))
+        weights[kind] = 0.5 / max(int(kind.sum()), 1)
+    return found, weights
 
 
 def measures_of(clips: Clipped, found: Judged, merge: int) -> dict[str, float]:
@@ -83,9 +90,9 @@ def measures_of(clips: Clipped, found: Judged, merge: int) -> dict[str, float]:
         return values
     scores = _known(found.scores)
     rates = {"equal error rate": equal_error_rate(labels, scores)}
-    own = [equal_error_rate(labels[part], scores[part]) for part in bounds_of(clips) if _both(labels[part])]
-    if own:
-        rates["clip equal error rate"] = float(np.mean(own))
+    by_clip = [equal_error_rate(labels[part], scores[part]) for part in bounds_of(clips) if _both(labels[part])]
+    if by_clip:
+        rates["clip equal error rate"] = float(np.mean(by_clip))
     first: dict[str, float] = {name: values.pop(name) for name in ("frame AUC", "clip AUC") if name in values}
     return {**first, **rates, **values}
 
@@ -100,13 +107,14 @@ def units_of(clips: Clipped, found: Judged, merge: int) -> Units:
     measures: dict[str, Parts] = {}
     if labels is not None and _both(labels):
         scores = _known(found.scores)
-        measures["frame AUC"] = mean_of(placements(labels, scores), owners, count)
-        own, weights = np.full(frames, np.nan), np.zeros(frames)
+        placed, weights = placements(labels, scores)
+        measures["frame AUC"] = mean_of(placed, owners, count, weights)
+        by_clip, weights = np.zeros(frames), np.zeros(frames)
         for part in parts:
             if _both(labels[part]):
-                own[part], weights[part] = placements(labels[part], scores[part]), 1 / labels[part].sum()
+                by_clip[part], weights[part] = placements(labels[part], scores[part])
         if weights.any():
-            measures["clip AUC"] = mean_of(own, owners, count, weights)
+            measures["clip AUC"] = mean_of(by_clip, owners, count, weights)
         measures["frames found"] = mean_of(np.where(labels, found.alarms, np.nan), owners, count)
         measures["false alarms in 10,000"] = mean_of(np.where(labels, np.nan, 1e4 * starts), owners, count)
     else:

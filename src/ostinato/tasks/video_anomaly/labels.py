@@ -15,6 +15,7 @@ from ostinato.errors import DataError
 from ostinato.tasks.video_anomaly.footage import Clipped, Footage
 
 Marks = NDArray[np.bool_]
+_EXPECTED = "clip and anomalous, a row for each frame, or clip, start and end, a row for each stretch"
 _NORMAL = frozenset({"", "0", "0.0", "false", "no", "normal", "none", "nan"})
 
 
@@ -33,9 +34,11 @@ def with_labels(clips: Clipped, file: str) -> Clipped:
     columns = {name.strip().lower(): name for name in table.columns}
     kind = next((name for name in ("anomalous", "anomaly", "label", "labels") if name in columns), None)
     if kind is None and not {"start", "end"} <= columns.keys():
+        raise DataError(f"{file} has the columns {', '.join(table.columns[:8])}; expected {_EXPECTED}")
+    if "clip" not in columns and len(clips.clips) > 1:
         raise DataError(
-            f"{file} has the columns {', '.join(table.columns[:8])}; expected clip and anomalous, a row for each "
-            "frame, or clip, start and end"
+            f"{file} has no column clip, and there are {len(clips.clips):,} clips; expected {_EXPECTED}, with the name "
+            f"of a clip in each row, such as {clips.clips[0].name}"
         )
     names = texts(table, columns["clip"], ()) if "clip" in columns else [""] * table.rows
     owners = [_stem(name or "") for name in names]
@@ -46,7 +49,10 @@ def with_labels(clips: Clipped, file: str) -> Clipped:
     else:
         bounds = [_numbers(texts(table, columns[name], ()), file, name) for name in ("start", "end")]
         stretches = _by_owner(owners, list(zip(*bounds, strict=True)))
-        found = [_marked(stretches.get(_stem(clip.name), stretches.get("", [])), len(clip)) for clip in clips.clips]
+        if not stretches.keys() & {"", *(_stem(clip.name) for clip in clips.clips)}:
+            note(f"{file} names none of the clips of {clips.origin}, which count as not labelled")
+            return clips
+        found = [_marked(stretches.get(_stem(clip.name), stretches.get("", [])), clip, file) for clip in clips.clips]
     if any(marks is None for marks in found):
         lacking = next(clip.name for clip, marks in zip(clips.clips, found, strict=True) if marks is None)
         note(f"{file} has no label for each frame of {lacking}; the clips of {clips.origin} count as not labelled")
@@ -72,9 +78,14 @@ def _whole(known: dict[str, list[bool]], clip: Footage) -> Marks | None:
     return np.array(marks[: len(clip)], np.bool_) if marks is not None and fits else None
 
 
-def _marked(stretches: list[tuple[int, int]], frames: int) -> Marks:
-    marks = np.zeros(frames, np.bool_)
+def _marked(stretches: list[tuple[int, int]], clip: Footage, file: str) -> Marks:
+    marks = np.zeros(len(clip), np.bool_)
     for start, end in stretches:
+        if end < start or (clip.whole and end >= len(clip)):
+            raise DataError(
+                f"{file} has a stretch from frame {start} to {end} of {clip.name}, which has {len(clip):,} frames; "
+                f"expected numbers from 0 to {len(clip) - 1}, the first one first"
+            )
         marks[start : end + 1] = True
     return marks
 

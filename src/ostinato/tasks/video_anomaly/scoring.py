@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 from ostinato.data.video.motion import motion_between
 from ostinato.engine import leaves, map_state
 from ostinato.nn.frame_prediction import FramePredictor
-from ostinato.tasks.video_anomaly.encoder import CHANNELS, VideoEncoder, smoothed
+from ostinato.tasks.video_anomaly.encoder import CHANNELS, SPAN, VideoEncoder
 
 Floats = NDArray[np.float32]
-_DRIFT = np.float32(0.6)  # how much of a patch's motion stays in its mean over the last frames
-_KEPT = ("last", "told", "seen", "drift", "smooth")
+_KEPT = ("recent", "predicted", "seen", "smooth")
 
 
 @dataclass(frozen=True)
@@ -25,11 +24,11 @@ class Frame:
     """What is said of a frame.
 
     Args:
-        score: the highest of its patches', NaN for the first one, of which nothing was told.
-        patches: how strange each patch is, `(rows, columns)`: the logarithm of one more than the running mean of how
-            high its views are beside what is usual there.
+        score: the highest of its patches', NaN for the first one, of which nothing was predicted.
+        patches: how strange each patch is, `(rows, columns)`: the running mean of the logarithm of one more than how
+            high the views around it are beside what is usual there.
         views: of each patch, `(views, rows, columns)`; see `VIEWS`.
-        error: of what was told of its motion, the mean square, in the scale of the network; NaN for the first.
+        error: mean square of its predicted motion, in the scale of the network; NaN for the first.
     """
 
     score: float
@@ -52,53 +51,49 @@ class Watcher:
 
     def reset(self) -> None:
         """Begin a new clip."""
-        self.count = 0
-        self.last: NDArray[np.uint8] | None = None
+        self.count = 0  # of frames that were seen, up to as many as are kept
+        size = (self.encoder.reading.height, self.encoder.reading.width)
+        self.recent: NDArray[np.uint8] = np.zeros((SPAN, *size), np.uint8)
         self.state: Any = None
-        self.told: Floats | None = None
+        self.predicted: Floats | None = None
         self.seen: Floats | None = None
-        self.drift: Floats | None = None
         self.smooth: Floats | None = None
 
     def push(self, frame: NDArray[np.uint8], motion: NDArray[np.int8] | None = None) -> Frame:
         """Take in a frame `(height, width)`, and its motion where it is known already."""
-        encoder = self.encoder
-        if motion is None and self.last is not None:
-            motion = motion_between(self.last, frame, encoder.reading.motion)
-        if motion is None or self.last is None:
+        encoder, begins = self.encoder, self.count == 0
+        if begins:
             motion = np.zeros((*frame.shape, 2), np.int8)
+        elif motion is None:
+            motion = motion_between(self.recent[-1], frame, encoder.reading.motion)
         seen = encoder.inputs(frame[None], motion[None])
         with torch.no_grad():
-            told, self.state = self.network(torch.from_numpy(seen)[None], self.state)
-        following, now = told[0, 0].numpy()
-        moved = encoder.moved(seen[0])
-        self.drift = moved if self.drift is None else _DRIFT * self.drift + (1 - _DRIFT) * moved
-        views = encoder.views(seen[0], self.told, now, self.seen, self.drift)
-        error = float("nan") if self.told is None else float(((seen[0, 1:] - self.told[1:]) ** 2).mean())
-        begins = self.told is None
-        self.told, self.last, self.seen = following, frame, seen[0]
-        patches = smoothed(encoder.usual.scores(views))
+            predicted, self.state = self.network(torch.from_numpy(seen)[None], self.state)
+        following, now = predicted[0, 0].numpy()
+        pace = encoder.pace(self.recent[SPAN - self.count :], frame)
+        views = encoder.views(seen[0], self.predicted, now, self.seen, pace)
+        error = float("nan") if self.predicted is None else float(((seen[0, 1:] - self.predicted[1:]) ** 2).mean())
+        patches = np.log1p(encoder.usual.scores(views)).astype(np.float32)
         kept = encoder.memory
         # the mean begins with the second frame: of the first one half of the views are not there
-        if self.smooth is None or self.count < 2:
-            self.smooth = patches
-        else:
-            self.smooth = kept * self.smooth + (1 - kept) * patches
-        self.count = min(self.count + 1, 2)
-        strange = np.log1p(self.smooth)
-        return Frame(float("nan") if begins else float(strange.max()), strange, views, error)
+        if self.smooth is not None and self.count >= 2:
+            patches = np.float32(kept) * self.smooth + np.float32(1 - kept) * patches
+        self.smooth = patches
+        self.predicted, self.seen = following, seen[0]
+        self.recent = np.concatenate([self.recent[1:], frame[None]])
+        self.count = min(self.count + 1, SPAN)
+        return Frame(float("nan") if begins else float(patches.max()), patches, views, error)
 
     def kept(self) -> dict[str, Any]:
         """Return all that is held, as arrays; nothing before the first frame."""
-        if self.last is None:
+        if self.count == 0:
             return {}
-        assert self.told is not None
+        assert self.predicted is not None
         assert self.seen is not None
-        assert self.drift is not None
         assert self.smooth is not None
         states = {f"state{place}": leaf.numpy().copy() for place, leaf in enumerate(leaves(self.state))}
-        own = {name: getattr(self, name).copy() for name in _KEPT}
-        return {"count": np.array([self.count]), **own, **states}
+        arrays = {name: getattr(self, name).copy() for name in _KEPT}
+        return {"count": np.array([self.count]), **arrays, **states}
 
     def shapes(self) -> dict[str, tuple[tuple[int, ...], Any]]:
         """Return the shape and type of each array that is held after a frame."""
@@ -108,10 +103,9 @@ class Watcher:
             _, state = self.network(torch.zeros(1, 1, CHANNELS, *size))
         found: dict[str, tuple[tuple[int, ...], Any]] = {
             "count": ((1,), np.int64),
-            "last": (size, np.uint8),
-            "told": ((CHANNELS, *size), np.float32),
+            "recent": ((SPAN, *size), np.uint8),
+            "predicted": ((CHANNELS, *size), np.float32),
             "seen": ((CHANNELS, *size), np.float32),
-            "drift": ((2, *encoder.grid), np.float32),
             "smooth": (encoder.grid, np.float32),
         }
         return found | {f"state{place}": (tuple(leaf.shape), np.float32) for place, leaf in enumerate(leaves(state))}

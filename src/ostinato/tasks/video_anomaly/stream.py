@@ -15,7 +15,7 @@ from ostinato.streaming import NOTHING, Steps, Stream, refused
 from ostinato.streaming.protocol import weights_mark
 from ostinato.tasks.base.task import Model
 from ostinato.tasks.video_anomaly.answering import answer_of
-from ostinato.tasks.video_anomaly.encoder import VideoEncoder
+from ostinato.tasks.video_anomaly.encoder import SPAN, VideoEncoder
 from ostinato.tasks.video_anomaly.scoring import Watcher
 
 
@@ -50,7 +50,7 @@ class VideoAnomalyStream(Stream):
         Returns:
             `score`, `probability` (how many normal frames in one begin so high a peak), `alarm`, `regularity`, where
             the strangest patch is (`x`, `y`, in pixels as the model reads frames), `reason`; of the first frame, of
-            which nothing was told, no score.
+            which nothing was predicted, no score.
 
         Raises:
             StreamRowError: the row is no frame; the stream is then as it was.
@@ -94,8 +94,8 @@ class VideoAnomalyStream(Stream):
     def mark(self) -> str:
         """Return what tells the model from others."""
         if not self._mark:
-            own = [self.encoder.fingerprint, self.encoder.threshold]
-            digest = hashlib.sha256(repr(own).encode()).hexdigest()[:16]
+            fitted = [self.encoder.fingerprint, self.encoder.threshold]
+            digest = hashlib.sha256(repr(fitted).encode()).hexdigest()[:16]
             self._mark = weights_mark(self._watcher.network) + digest
         return self._mark
 
@@ -117,5 +117,7 @@ class VideoAnomalyStream(Stream):
                 raise refused(f'has no "{name}" of the shape {shape}')
             if not np.isfinite(one).all():
                 raise refused("holds numbers that are not finite")
+        if arrays and not 1 <= int(arrays["count"][0]) <= SPAN:
+            raise refused("has a number of frames that it cannot have kept")
         self._watcher.accept(arrays)
         self._number = number

@@ -1,4 +1,4 @@
-"""Anomalies in video: a network that tells the next frame, and how strange it is where the telling fails."""
+"""Anomalies in video: a network that predicts the next frame, and how strange it is where that fails."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ostinato.tasks.base.task import Baselines, Model, Task
 from ostinato.tasks.base.units import Units
 from ostinato.tasks.video_anomaly.answering import answers_of
 from ostinato.tasks.video_anomaly.baselines import FrameDifference, PatchDistance
-from ostinato.tasks.video_anomaly.batches import Sequences, told_and_seen
+from ostinato.tasks.video_anomaly.batches import Sequences, predicted_and_seen
 from ostinato.tasks.video_anomaly.encoder import CHANNELS, Usual, VideoEncoder, fitted_scales
 from ostinato.tasks.video_anomaly.footage import UNIT, Clipped, Footage, read_footage
 from ostinato.tasks.video_anomaly.judged import ALARMS, ERROR, Judged, measures_of, units_of
@@ -69,7 +69,7 @@ class VideoAnomalyTask(Task[VideoAnomalyParameters, Any, VideoEncoder, Clipped, 
     descriptive = Task.descriptive | {ALARMS, "false alarms in 10,000"}  # one that raises no alarm has the fewest
     higher = frozenset({"frame AUC", "clip AUC", "frames found"})
     decides = ("frame AUC", ERROR)
-    matters: ClassVar[Mapping[str, str]] = {ERROR: "in telling how things move next"}
+    matters: ClassVar[Mapping[str, str]] = {ERROR: "in predicting how things move next"}
     encoder_type = VideoEncoder
     baseline_types = (FrameDifference, PatchDistance)
     suited = Suited(steps=160, least=3, most=40)
@@ -88,15 +88,14 @@ class VideoAnomalyTask(Task[VideoAnomalyParameters, Any, VideoEncoder, Clipped, 
         self, parameters: VideoAnomalyParameters, source: Any, reading: Any = None, *, labelled: bool = True
     ) -> Clipped:
         given = source.data if isinstance(source, Labelled) else source
-        own = parameters
-        most = own.max_frames if reading is None else sys.maxsize  # what is judged is judged whole
-        found = read_footage(given, height=own.height, rate=own.rate, most=most, reading=reading)
+        most = parameters.max_frames if reading is None else sys.maxsize  # what is judged is judged whole
+        found = read_footage(given, height=parameters.height, rate=parameters.rate, most=most, reading=reading)
         if isinstance(source, Labelled) and isinstance(source.labels, (str, Path)):
             return with_labels(found, str(source.labels))
         if isinstance(source, Labelled):
             return found.labelled(_by_clip(source.labels, len(found.clips)))
-        if labelled and own.labels is not None:
-            return with_labels(found, own.labels)
+        if labelled and parameters.labels is not None:
+            return with_labels(found, parameters.labels)
         return found
 
     def reading(self, records: Clipped) -> Any:
@@ -125,9 +124,8 @@ class VideoAnomalyTask(Task[VideoAnomalyParameters, Any, VideoEncoder, Clipped, 
         return first.part((*first.clips, *second.clips))
 
     def steps_an_epoch(self, parameters: VideoAnomalyParameters, train: Clipped) -> int:
-        own = parameters
-        sequences = sum(max(len(clip) // own.steps, 1) for clip in train.clips)
-        return -(-sequences // own.batch_size)
+        sequences = sum(max(len(clip) // parameters.steps, 1) for clip in train.clips)
+        return -(-sequences // parameters.batch_size)
 
     def encoder(self, parameters: VideoAnomalyParameters, train: Clipped) -> VideoEncoder:
         mean, scales = fitted_scales(train)
@@ -142,14 +140,14 @@ class VideoAnomalyTask(Task[VideoAnomalyParameters, Any, VideoEncoder, Clipped, 
         return FramePredictor(CHANNELS, parameters.hidden_size, parameters.cell)
 
     def batches(self, model: Watching, examples: Clipped, *, training: bool) -> Sequences | None:
-        own = model.parameters
+        given = model.parameters
         found = Sequences(
-            model.encoder, examples, steps=own.steps, batch_size=own.batch_size, training=training, seed=own.seed
+            model.encoder, examples, steps=given.steps, batch_size=given.batch_size, training=training, seed=given.seed
         )
         return found if len(found) else None
 
     def objective(self, model: Watching, train: Clipped) -> Objective:
-        return told_and_seen
+        return predicted_and_seen
 
     def calibrate(self, model: Watching, validation: Clipped | None) -> VideoEncoder:
         return model.encoder if validation is None else self._alarmed(model, model.encoder, validation)
@@ -160,8 +158,8 @@ class VideoAnomalyTask(Task[VideoAnomalyParameters, Any, VideoEncoder, Clipped, 
         return self._alarmed(model, encoder, parts[0])
 
     def updated(self, model: Watching, parts: Held[Clipped]) -> VideoEncoder:
-        own = [part for part in (parts.validation, parts.train) if part is not None]
-        return self._usual(model, [clip for part in own for clip in _normal(part)])
+        there = [part for part in (parts.validation, parts.train) if part is not None]
+        return self._usual(model, [clip for part in there for clip in _normal(part)])
 
     def _usual(self, model: Watching, clips: Sequence[Footage]) -> VideoEncoder:
         """Return the encoder with what is usual at each place, found on normal clips."""
@@ -177,19 +175,19 @@ class VideoAnomalyTask(Task[VideoAnomalyParameters, Any, VideoEncoder, Clipped, 
 
     def _alarmed(self, model: Watching, encoder: VideoEncoder, part: Clipped) -> VideoEncoder:
         """Return the encoder with the threshold that the accepted rate of false alarms asks for."""
-        own = model.parameters
+        given = model.parameters
         scores = []
         for clip in _normal(part):
             found = watched(model.network, encoder, zip(clip.frames, clip.motion, strict=True))
             scores.append(np.array([frame.score for frame in found]))
         if not scores:
             return encoder
-        gaps = np.full(own.merge + 1, -np.inf)  # runs of two clips are not one
+        gaps = np.full(given.merge + 1, -np.inf)  # runs of two clips are not one
         every = np.concatenate([each for one in scores for each in (one, gaps)])[: -len(gaps)]
         known = every[np.isfinite(every)]
-        tail = Tail.fit(np.where(np.isneginf(every), np.nan, every), gap=own.merge)
-        threshold = tail.threshold(own.false_alarm_rate)
-        words = f"{own.false_alarm_rate:g} false alarms a frame"
+        tail = Tail.fit(np.where(np.isneginf(every), np.nan, every), gap=given.merge)
+        threshold = tail.threshold(given.false_alarm_rate)
+        words = f"{given.false_alarm_rate:g} false alarms a frame"
         low = float(known.min()) if len(known) else 0.0
         return replace(encoder, tail=tail, threshold=float(threshold), chosen=words, low=low)
 
@@ -203,8 +201,8 @@ class VideoAnomalyTask(Task[VideoAnomalyParameters, Any, VideoEncoder, Clipped, 
         return Judged(every, np.greater_equal(every, model.encoder.threshold), np.array(errors, np.float64))
 
     def baselines(self, model: Watching, train: Clipped, validation: Clipped | None) -> Baselines:
-        own, normal = model.parameters, validation or train
-        rest = (own.false_alarm_rate, own.merge)
+        given, normal = model.parameters, validation or train
+        rest = (given.false_alarm_rate, given.merge)
         return {
             "frame difference": partial(FrameDifference.fit, model.encoder, normal, *rest),
             "Mahalanobis by patch": partial(PatchDistance.fit, model.encoder, train, normal, *rest),
@@ -236,8 +234,8 @@ class VideoAnomalyTask(Task[VideoAnomalyParameters, Any, VideoEncoder, Clipped, 
         return StepUnit("frames", 1 / rate if rate else None)
 
     def settings(self, model: Watching) -> Mapping[str, Any]:
-        own = model.encoder
-        return {"motion": own.reading.motion, "alarm from": f"{own.threshold:.4g} ({own.chosen})"}
+        encoder = model.encoder
+        return {"motion": encoder.reading.motion, "alarm from": f"{encoder.threshold:.4g} ({encoder.chosen})"}
 
     def panels(self, model: Watching, records: Clipped, examples: Clipped, predicted: Judged) -> Iterable[Panel]:
         return video_panels(model, records, predicted)
