@@ -7,15 +7,7 @@ import pytest
 import torch
 
 from ostinato import Forecaster
-from ostinato.tasks.forecast.combining import (
-    Combination,
-    Moves,
-    error_scale,
-    find_moves,
-    find_spread,
-    find_weights,
-    roughness,
-)
+from ostinato.tasks.forecast.combining import Combination, find_spread, find_weights, roughness
 from ostinato.tasks.forecast.decomposition import is_seasonal, prepared, with_indices
 from ostinato.tasks.forecast.experts import Experts, names_of
 from ostinato.tasks.forecast.naive2 import is_seasonal as is_seasonal_once
@@ -168,48 +160,6 @@ def test_intervals_of_prices_hold_what_they_promise_whenever_they_are_asked(make
         held.append(((scaled[200:] >= spread[None, :, None, 0]) & (scaled[200:] <= spread[None, :, None, 1])).mean())
     assert 0.76 < np.mean(held) < 0.84
     assert np.std(held) < 0.08
-
-
-def days(rng: np.random.Generator) -> np.ndarray:
-    """Hours that differ as much all year, of days that differ more in some weeks, and most in the last ones."""
-    size = np.where(np.arange(200) < 140, np.repeat(rng.choice([0.6, 1.0, 1.6], 10), 20), 3.0)
-    level = np.zeros(200)
-    for day in range(1, 200):
-        level[day] = 0.6 * level[day - 1] + size[day] * rng.normal()
-    season = 10 * np.sin(2 * np.pi * np.arange(24) / 24)
-    return (np.repeat(level, 24) + np.tile(season, 200) + rng.normal(0, 0.5, 4800))[:, None]
-
-
-def test_intervals_widen_where_days_become_rough_though_hours_do_not() -> None:
-    held = {"usual": [], "found": []}
-    choices = [Moves(), Moves(24), Moves(24, 0.5)]
-    for seed in range(6):
-        y = days(np.random.default_rng(seed))
-        origins = np.arange(800, 4776, 12)
-        past = np.stack([y[i - 768 : i] for i in origins])
-        errors = np.stack([y[i : i + 24] for i in origins]) - past[:, -24:]
-        scales = np.stack([error_scale(past, (24,), np.ones((len(past), 1)), moves) for moves in choices])
-        calm, rough = origins < 3000, origins > 3600
-        place = find_moves(errors[calm], scales[:, calm], 90)
-        for name, number in (("usual", 0), ("found", place)):
-            spread = find_spread(errors[calm] / scales[number][calm][:, None], (0.1, 0.9), 200.0)
-            units = scales[number][rough][:, None, :, None] * spread[None, :, None]
-            held[name].append(((errors[rough] >= units[..., 0]) & (errors[rough] <= units[..., 1])).mean())
-    assert np.mean(held["usual"]) < 0.7
-    assert np.mean(held["found"]) > np.mean(held["usual"]) + 0.02
-
-
-def test_of_few_stretches_errors_are_told_as_usual_and_a_file_with_other_movements_is_refused() -> None:
-    rng = np.random.default_rng(0)
-    size = np.exp(rng.normal(size=(40, 1)))
-    errors = rng.normal(size=(40, 3, 1)) * size[:, None]
-    scales = np.stack([np.ones_like(size), size])
-    assert find_moves(errors, scales, 400) == 1
-    noise = np.stack([np.ones_like(size), np.exp(0.05 * rng.normal(size=(40, 1)))])
-    assert find_moves(rng.normal(size=(40, 3, 1)), noise, 3) == 0
-    assert find_moves(np.full((40, 3, 1), np.nan), scales, 400) == 0
-    with pytest.raises(ValueError, match="movements"):
-        Moves(-1)
 
 
 def test_experts_are_finite_whatever_a_window_holds() -> None:

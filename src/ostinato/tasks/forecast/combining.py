@@ -25,29 +25,9 @@ _PRIOR = 3.0  # relative error by which one of two forecasts must be better on o
 _LEAST = 0.03  # what counts less is left away
 _VALUES = 50_000  # errors that are looked at, at most
 _HALF_LIFE = 30  # steps after which a movement counts half, or two seasons
-_HORIZONS = 5  # or so many times the steps that are compared
-_CLEARLY, _BY_CHANCE = 0.01, 0.3  # nats by which one choice must be better than the usual one: by so much, and a share
 _CALMEST = 0.5  # of the mean movement, that recent ones may come to
 _FEWEST = 3.0  # degrees of freedom of errors, at least
 _DEGREES = 20.0  # windows from which on errors are believed rather than what is usual of them
-
-
-@dataclass(frozen=True)
-class Moves:
-    """By what movement of a window the size of its errors is told.
-
-    Args:
-        lag: steps between the values that are compared; 0: `roughness`, which takes the calmest of several.
-        power: how far errors follow it, 1, or 0.5: half, by logarithms, the rest being the size of the series.
-    """
-
-    lag: int = 0
-    power: float = 1.0
-
-    def __post_init__(self) -> None:
-        """Refuse what is none, which a file may hold."""
-        if not 0 <= self.lag <= 1_000_000 or not 0 <= self.power <= 1:
-            raise ValueError(f"its errors follow movements over {self.lag} steps by the power {self.power}")
 
 
 @dataclass(frozen=True)
@@ -62,7 +42,6 @@ class Combination:
             `(horizon, levels)`.
         found: whether the weights were found, and are not to be found again by an update.
         believed: how far the spread of the network, which was seen on its validation part alone, is believed, 0 to 1.
-        moves: what `spread` is in units of: see `error_scale`.
     """
 
     experts: tuple[str, ...]
@@ -71,7 +50,6 @@ class Combination:
     spread: Floats
     found: bool = False
     believed: float = 1.0
-    moves: Moves = Moves()
 
     def __post_init__(self) -> None:
         """Refuse weights that are none, which a file may hold."""
@@ -105,7 +83,7 @@ class Combination:
             network: its quantiles, `(windows, horizon, targets, levels)`.
             point: its point forecast, `(windows, horizon, targets)`.
             experts: `(experts, windows, horizon, targets)`.
-            rough: `error_scale` of the windows, `(windows, targets)`.
+            rough: `roughness` of the windows, `(windows, targets)`.
         """
         share = self.spread_share
         centre = self.join(point, experts)[..., None]
@@ -126,51 +104,6 @@ def roughness(history: Floats, seasons: Sequence[int]) -> Floats:
         np.min([np.where(np.isnan(moves), np.inf, moves) for moves in found], axis=0) if found else _sizes(history)
     )
     return np.where(np.isfinite(least) & (least > 0), least, np.maximum(_sizes(history), 1e-12))
-
-
-def error_scale(history: Floats, seasons: Sequence[int], size: Floats, moves: Moves) -> Floats:
-    """Return what the errors of windows `(windows, steps, targets)` are in units of, `(windows, targets)`.
-
-    Args:
-        history: the windows.
-        seasons: of the series, in steps.
-        size: of the series, `(windows, targets)`.
-        moves: by what the errors are told.
-    """
-    plain = roughness(history, seasons)
-    if not moves.lag or history.shape[1] <= moves.lag:
-        found = plain
-    else:
-        found = _moves(history, moves.lag, max(_HALF_LIFE, _HORIZONS * moves.lag))
-        found = np.where(np.isfinite(found) & (found > 0), found, plain)
-    if moves.power == 1:
-        return found
-    usual = np.where(np.isfinite(size) & (size > 0), size, found)
-    return np.asarray(found**moves.power * usual ** (1 - moves.power))
-
-
-def find_moves(errors: Floats, scales: Floats, stretches: int) -> int:
-    """Return by which movements the size of errors is told best; the first one where no other is clearly better.
-
-    It is the one with the greatest likelihood of Laplace's distribution: whether a winter errs more than the autumn
-    before it is told by days that differ from one another more, and not by hours that do.
-
-    Args:
-        errors: `(windows, horizon, targets)`, NaN where missing.
-        scales: `error_scale` of each choice, `(choices, windows, targets)`.
-        stretches: how many stretches of time the windows are of: of few, there is no telling.
-    """
-    size = np.abs(errors)
-    typical = np.array([_mean(size[:, step]) for step in range(size.shape[1])])
-    shaped = size / np.where(typical > 0, typical, np.nan)[None, :, None]
-    seen = np.isfinite(shaped)
-    mean = np.where(seen, shaped, 0.0).sum(1) / np.where(seen.any(1), seen.sum(1), np.nan)
-    known = np.isfinite(mean)
-    if not known.any():
-        return 0
-    losses = [float(np.log(scale[known]).mean() + np.log((mean / scale)[known].mean())) for scale in scales]
-    best = int(np.argmin(losses))
-    return best if losses[best] < losses[0] - _CLEARLY - _BY_CHANCE / max(stretches, 1) else 0
 
 
 def _moves(history: Floats, lag: int, half: int) -> Floats:

@@ -15,7 +15,7 @@ from ostinato.data.notes import note
 from ostinato.errors import DataError
 from ostinato.tasks.base.task import Model
 from ostinato.tasks.forecast.calibration import calibrate
-from ostinato.tasks.forecast.combining import error_scale
+from ostinato.tasks.forecast.combining import roughness
 from ostinato.tasks.forecast.experts import Experts
 from ostinato.tasks.forecast.inputs import InputMaker, Inputs
 from ostinato.tasks.forecast.network import DirectNetwork, RecursiveNetwork
@@ -179,14 +179,13 @@ class Fitted:
     def _combined(self, network: Forecasts, windows: WindowArrays, make: InputMaker) -> Forecasts:
         """Return the network's forecasts together with those of the experts."""
         encoder, combination = self.encoder, self.encoder.combination
-        size = make.targets.scale[windows.series]
         experts = Experts(encoder.seasons, self.settings.horizon, combination.linear).forecast(
-            windows.history, size, combination.experts
+            windows.history, make.targets.scale[windows.series], combination.experts
         )
         point = combination.join(network.point, experts)
         if network.quantiles is None:
             return Forecasts(point)
-        rough = error_scale(windows.history, encoder.seasons, size, combination.moves)
+        rough = roughness(windows.history, encoder.seasons)
         return Forecasts(point, combination.join_quantiles(network.quantiles, network.point, experts, rough))
 
     def _direct(self, inputs: Inputs) -> tuple[torch.Tensor, torch.Tensor | None]:

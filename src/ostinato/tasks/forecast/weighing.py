@@ -12,17 +12,7 @@ from numpy.typing import NDArray
 
 from ostinato.data import Panel, Part, Windows, window_origins
 from ostinato.tasks.base.task import Model
-from ostinato.tasks.forecast.combining import (
-    Combination,
-    Moves,
-    belief,
-    error_scale,
-    find_moves,
-    find_spread,
-    find_weights,
-    roughness,
-    without_small,
-)
+from ostinato.tasks.forecast.combining import Combination, belief, find_spread, find_weights, roughness, without_small
 from ostinato.tasks.forecast.evidence import Places, held_out_weights, reference, trust
 from ostinato.tasks.forecast.experts import LINEAR, Experts, names_of, reach_of
 from ostinato.tasks.forecast.fitted import Fitted
@@ -99,24 +89,21 @@ def newest_linear(encoder: ForecastEncoder, validation: Examples) -> Combination
 
 @dataclass(frozen=True)
 class _Windows:
-    """Windows of a part with the experts' forecasts `(experts, windows, horizon, targets)`.
-
-    `scales (windows, targets, choices)` is what errors may be in units of.
-    """
+    """Windows of a part with the experts' forecasts `(experts, windows, horizon, targets)`."""
 
     truth: Floats
     unit: Floats
-    scales: Floats
+    rough: Floats
     forecasts: Floats
     places: Places
-    _ARRAYS: ClassVar = ("truth", "unit", "scales")
+    _ARRAYS: ClassVar = ("truth", "unit", "rough")
 
     @classmethod
     def of(cls, parts: Sequence[_Windows]) -> _Windows:
         """Return the windows of some parts."""
-        truth, unit, scales = (np.concatenate([getattr(part, name) for part in parts]) for name in cls._ARRAYS)
+        truth, unit, rough = (np.concatenate([getattr(part, name) for part in parts]) for name in cls._ARRAYS)
         forecasts = np.concatenate([part.forecasts for part in parts], 1)
-        return cls(truth, unit, scales, forecasts, Places.joined([part.places for part in parts]))
+        return cls(truth, unit, rough, forecasts, Places.joined([part.places for part in parts]))
 
     def __len__(self) -> int:
         return len(self.truth)
@@ -158,10 +145,7 @@ class _Judge:
         sure, held = self._sure(judged, names, count)
         weights = without_small(sure)
         kept = weights > 0
-        errors = judged.truth - held
-        chosen = find_moves(errors, np.moveaxis(judged.scales, -1, 0), judged.places.stretches)
-        self.moves = self._choices[chosen]
-        self.spread = find_spread(errors / judged.scales[:, None, :, chosen], self.encoder.levels, count)
+        self.spread = find_spread((judged.truth - held) / judged.rough[:, None], self.encoder.levels, count)
         return tuple(np.array(names)[kept].tolist()), weights[kept]
 
     def _sure(self, judged: _Windows, names: Sequence[str], count: float) -> tuple[Floats, Floats]:
@@ -192,11 +176,10 @@ class _Judge:
         found = without_small(np.append((1 - share) * weights, share))
         kept = found[:-1] > 0
         if not kept.any():
-            return Combination((), np.ones(1), np.zeros((0, 0)), self.spread, True, moves=self.moves)
+            return Combination((), np.ones(1), np.zeros((0, 0)), self.spread, True)
         chosen = tuple(np.array(names)[kept].tolist())
         believed = belief(self._count(part))
-        kept_weights = np.append(found[:-1][kept], found[-1])
-        return Combination(chosen, kept_weights, linear, self.spread, True, believed, self.moves)
+        return Combination(chosen, np.append(found[:-1][kept], found[-1]), linear, self.spread, True, believed)
 
     def _share(self, windows: _Windows, experts: Floats) -> float:
         """Return how much the network counts: between the usual share and the best one, as far as that is better."""
@@ -246,19 +229,12 @@ class _Judge:
         """Return the windows of a part, which is one of some, with the forecasts of experts."""
         origins, settings = self._origins(part, parts), self.settings
         history, truth, size = self._windows(origins)
-        seasons = self.encoder.seasons
-        scales = np.stack([error_scale(history, seasons, size, moves) for moves in self._choices], -1)
+        rough = roughness(history, self.encoder.seasons)
         places = Places.of(origins, self.validation.part.stop, settings.horizon)
         if not len(history):
-            return _Windows(truth, size, scales, np.zeros((len(names), *truth.shape)), places)
-        forecasts = Experts(seasons, settings.horizon, linear).forecast(history, size, names)
-        return _Windows(truth, self._unit(origins, roughness(history, seasons)), scales, forecasts, places)
-
-    @property
-    def _choices(self) -> list[Moves]:
-        """Return by what errors may be told, the usual first: also by a season's movements, or by a horizon's."""
-        lags = sorted({self.settings.horizon, *self.encoder.seasons})
-        return [Moves(lag, power) for power in (1.0, 0.5) for lag in (0, *lags) if lag < self.reach]
+            return _Windows(truth, size, rough, np.zeros((len(names), *truth.shape)), places)
+        forecasts = Experts(self.encoder.seasons, settings.horizon, linear).forecast(history, size, names)
+        return _Windows(truth, self._unit(origins, rough), rough, forecasts, places)
 
     def _count(self, part: Part) -> float:
         return _independent(window_origins(self.panel, part, horizon=self.settings.horizon), self.settings.horizon)
