@@ -24,7 +24,7 @@ _FOLDS = 4
 _UNKNOWN = 0.5  # what a gain is trusted where nothing tells its error
 _ALONE = 0.6  # of a loss: the error of a gain on one stretch of one series, by which training was also stopped, about
 _MANY = 20.0  # stretches of time, from which on a choice among forecasts is the data's rather than usage's
-_SHOCK = 0.06  # of a loss: what all series of one stretch have in common, about, which their number does not average
+_SHOCK = 0.04  # of a loss: what all series of one stretch have in common, about, which their number does not average
 
 
 @dataclass(frozen=True)

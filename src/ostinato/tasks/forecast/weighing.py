@@ -33,7 +33,7 @@ _SEASONAL = 1
 _SHARES = 21  # of the network that are tried
 # of the network before anything is known: beside several simple forecasts it is one more, but for what it alone sees
 _NETWORK, _WITH_COVARIATES = 0.25, 0.5
-_OF_FEW = 0.4  # of that, where the validation part is a stretch or two: a network learns little from short series
+_OF_FEW, _FEW_ROWS = 0.4, 200.0  # of that, where series have few rows: a network learns little from short ones
 
 
 def fit_linear(
@@ -191,7 +191,8 @@ class _Judge:
         moved = np.where(np.isnan(point), 0.0, point - experts)
         shares = np.linspace(0, 1, _SHARES)
         losses = np.stack([windows.losses(experts + share * moved) for share in shares])
-        prior = self._prior * (_OF_FEW + (1 - _OF_FEW) * windows.places.settled)
+        rows = float(np.median(self.validation.part.stop))
+        prior = self._prior * (_OF_FEW + (1 - _OF_FEW) * rows**2 / (rows**2 + _FEW_ROWS**2))
         best, usual = int(losses.mean(1).argmin()), int(np.abs(shares - prior).argmin())
         level = float(losses[usual].mean())
         believed = trust(losses[usual] - losses[best], windows.places, soft=True, level=level)
