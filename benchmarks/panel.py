@@ -105,6 +105,10 @@ def page(kept: dict[str, dict[str, dict[str, object]]]) -> str:
             head = ["set", "ours", "best beside it", "its", "", "more", "budget, s", "fit, s", "judged on"]
             sections.append(f"## {kind}: {measure}\n\n{table(head, rows)}\n\n{_sum(kind, kept)}")
     sections.append("Sets with a star were looked at while defaults were chosen, the others once.")
+    left = [name for name in SETS if name not in kept]
+    if left:
+        listed = "; ".join(left)
+        sections.append(f"Not run, {len(left)} of {len(SETS)}: {listed}. `panel_forecast` judges series by itself.")
     return "\n\n".join(sections)
 
 

@@ -59,11 +59,19 @@ def _accuracy(found: Sequence[Any], wanted: Sequence[Any]) -> float:
 def _classes(make: Any, data: Labelled, seconds: float | None, seed: int, name: str, peer: Any) -> Result:
     model = make(seed=seed, max_seconds=seconds, progress=False)
     began = time.perf_counter()
-    model.fit(*data.train, validation=data.validation, test=data.test)
+    # a class that training lacks counts as missed where all are judged; a fit would refuse it as a mistake in the data
+    known = set(data.train[1])
+    parts = [None if own is None else _of_classes(own, known) for own in (data.validation, data.test)]
+    model.fit(*data.train, validation=parts[0], test=parts[1])
     spent = time.perf_counter() - began
     found = _accuracy(model.predict(data.test[0]), data.test[1])
     others = {} if peer is None else {name: _accuracy(peer(data, seed), data.test[1])}
     return Result(found, others, spent, f"{len(data.test[1])} of {len(set(data.train[1]))} classes")
+
+
+def _of_classes(part: tuple[list[Any], list[Any]], known: set[Any]) -> tuple[list[Any], list[Any]]:
+    kept = [number for number, label in enumerate(part[1]) if label in known]
+    return [part[0][number] for number in kept], [part[1][number] for number in kept]
 
 
 def _sequences(data: Labelled, seconds: float | None, seed: int, with_peers: bool) -> Result:

@@ -78,7 +78,7 @@ SETS: dict[str, Entry] = {
 DEVELOPMENT = frozenset({
     "GunPoint", "ItalyPowerDemand", "ECG200", "Trace", "Lightning7", "NATOPS", "indoor movement", "sst2", "reviews",
     "intents", "treebank, words", "shakespeare, characters", "captions, 5,000 pairs", "airline", "temperatures",
-    "demand", "bikes", "M4 weekly", "S&P 500", "shares",
+    "demand", "bikes", "M4 weekly", "M4 hourly", "S&P 500", "shares",
 })  # fmt: skip
 
 

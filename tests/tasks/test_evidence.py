@@ -60,6 +60,25 @@ def test_gains_are_trusted_as_they_rise_above_their_error() -> None:
     np.testing.assert_allclose(softly, [0, 0.5, 0.9], atol=1e-9)
 
 
+def test_a_small_gain_in_one_stretch_of_time_is_chance_however_many_series_it_is_of() -> None:
+    alike = places(series=300, spans=1)
+    gains = 0.02 + 0.01 * np.random.default_rng(0).normal(size=len(alike.series))
+    assert trust(gains, alike, soft=True) > 0.95
+    assert trust(gains, alike, soft=True, level=1.0) < 0.2
+    assert trust(10 * gains, alike, soft=True, level=1.0) > 0.8
+    many = places(series=3, spans=100)
+    gains = 0.02 + 0.01 * np.random.default_rng(0).normal(size=len(many.series))
+    assert trust(gains, many, soft=True, level=1.0) > 0.8
+
+
+def test_what_one_series_shows_once_is_hardly_believed_and_chooses_no_single_forecast() -> None:
+    once = places(series=1, spans=1)
+    assert trust(np.full(4, 0.1), once, soft=True, level=1.0) < 0.05
+    assert trust(np.full(4, 0.1), once, soft=True) == 0.5
+    settled = [places(spans=spans).settled for spans in (1, 5, 20, 200)]
+    np.testing.assert_allclose(settled, [1 / 401, 1 / 17, 0.5, 100 / 101])
+
+
 def test_weights_are_found_on_other_windows_than_those_they_are_for() -> None:
     own = places()
     seen = []

@@ -192,6 +192,20 @@ def test_classes_that_count_more_count_more_in_the_wide_part() -> None:
     assert probabilities[1] > probabilities[0]
 
 
+def test_the_wide_part_learns_from_the_validation_texts_once_weights_are_chosen_on_them() -> None:
+    held = ["a zebra", "zebra stripes", "one zebra more", "no stripes"], [1, 1, 1, 0]
+    given = {**QUIET, "test": 0.0}
+    fitted = TextClassifier(**given).fit(TEXTS, NEGATED, validation=held)
+    encoder = fitted.fitted_.model.encoder
+    assert encoder.wide.whole
+    assert "zebra" in encoder.wide.terms.names(range(len(encoder.wide.terms)))
+    assert encoder.wide.log_probabilities(["zebra"])[0, 1] > np.log(0.5)
+    # what has been learned from says nothing of how well it is calibrated
+    assert "validation part" not in dict(fitted.summary_.data)["calibration"]
+    apart = TextClassifier(**{**given, "validation": 0.0}).fit(TEXTS, NEGATED)
+    assert not apart.fitted_.model.encoder.wide.whole
+
+
 def test_an_update_keeps_the_wide_part_and_weighs_both_again(model, tmp_path) -> None:
     own = ostinato.load(model.save(tmp_path / "m"))
     before = own.fitted_.model.encoder

@@ -134,13 +134,18 @@ class ClassTask(Task[P, Examples, C, Part, Prediction], Generic[P, C]):
         if examples.validation is None:
             return "none: no examples are held out to find a temperature on"
         before, said = replace(model, encoder=self.uncalibrated(model.encoder)), []
-        for name in ("validation", "test"):
+        for name in self.judged_by(model.encoder):
             part = examples.named()[name]
             if part is not None:
                 found = [self.predict(each, part) for each in (before, model)]
                 errors = [calibration_error(each.probabilities.max(1), each.classes == part.targets) for each in found]  # type: ignore[union-attr]
                 said.append(f"on the {name} part {errors[0]:.4f} before and {errors[1]:.4f} after")
-        return f"{self.calibrated_by(model.encoder)}; expected calibration error {', '.join(said)}"
+        errors_in_words = f"; expected calibration error {', '.join(said)}" if said else ""
+        return self.calibrated_by(model.encoder) + errors_in_words
+
+    def judged_by(self, encoder: C) -> tuple[str, ...]:
+        """Return the names of the parts that the error of calibration is measured on."""
+        return "validation", "test"
 
     def uncalibrated(self, encoder: C) -> C:
         """Return an encoder as it was before it was calibrated."""

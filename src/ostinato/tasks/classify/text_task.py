@@ -14,14 +14,15 @@ from torch import nn
 from ostinato.data.text import WordVocabulary
 from ostinato.errors import UsageError
 from ostinato.tasks.base.class_weights import loss_weights
+from ostinato.tasks.base.holding_out import Held
 from ostinato.tasks.base.labels import Prediction
 from ostinato.tasks.base.steps import StepUnit
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Baselines, Model
 from ostinato.tasks.base.temperature import with_temperature
-from ostinato.tasks.classify.baselines import MOST_FREQUENT, MostFrequent
+from ostinato.tasks.classify.baselines import MOST_FREQUENT, MostFrequent, joined
 from ostinato.tasks.classify.encoding import Floats, Part, scores_of
-from ostinato.tasks.classify.examples import Examples
+from ostinato.tasks.classify.examples import Examples, Integers
 from ostinato.tasks.classify.network import ClassifierNetwork, text_front
 from ostinato.tasks.classify.panels import text_panels
 from ostinato.tasks.classify.parameters import TextParameters
@@ -68,9 +69,8 @@ class TextTask(ClassTask[TextParameters, TextEncoder]):
         found = TextEncoder.fit(train, parameters)
         if not parameters.wide:
             return found
-        targets, classes = found.classes.numbers(train), len(found.classes)
-        given = loss_weights(parameters.class_weights, found.classes, targets)
-        weights = np.ones(classes) if given is None else given.double().numpy()
+        targets = found.classes.numbers(train)
+        weights = _weights(parameters, found, targets)
         splitter = splitter_of(found.vocabulary, lower=parameters.lower)
         wide = Wide.fit(train.items, targets, weights, splitter, parameters.seed, parameters.max_seconds)
         return replace(found, wide=wide, mix=Mix())
@@ -90,6 +90,19 @@ class TextTask(ClassTask[TextParameters, TextEncoder]):
         if validation is None:
             return encoder
         return replace(encoder, mix=Mix.found(*_both(model, validation), validation.targets, encoder.mix))
+
+    def finished(self, model: Model[TextParameters, TextEncoder], examples: Held[Part]) -> TextEncoder:
+        """Weigh both parts on the validation texts, and then let the wide part learn from them too."""
+        encoder, held = self.calibrate(model, examples.validation), examples.validation
+        if encoder.wide is None or held is None:
+            return encoder
+        both = joined([examples.train, held])
+        weights = _weights(model.parameters, encoder, both.targets)
+        return replace(encoder, wide=encoder.wide.fitted_on_all(both.examples.items, both.targets, weights))
+
+    def judged_by(self, encoder: TextEncoder) -> tuple[str, ...]:
+        """Return the parts that the model has not learned from: the wide part may have, from the validation texts."""
+        return ("test",) if encoder.wide is not None and encoder.wide.whole else super().judged_by(encoder)
 
     def uncalibrated(self, encoder: TextEncoder) -> TextEncoder:
         return super().uncalibrated(encoder) if encoder.mix is None else replace(encoder, mix=Mix())
@@ -153,6 +166,12 @@ def _mean_tokens(parameters: TextParameters, texts: Examples) -> float:
         counts = np.array([max(text.count(" ") + 1, len(text) // 8) for text in texts.items])
     most = None if parameters.chunk is None else parameters.chunk * parameters.train_chunks
     return float((counts if most is None else np.minimum(counts, most)).mean())
+
+
+def _weights(parameters: TextParameters, encoder: TextEncoder, targets: Integers) -> Floats:
+    """Return how much each class counts in the wide part, `(classes,)`."""
+    given = loss_weights(parameters.class_weights, encoder.classes, targets)
+    return np.ones(len(encoder.classes)) if given is None else given.double().numpy()
 
 
 def _both(model: Model[TextParameters, TextEncoder], examples: Part) -> tuple[Floats, Floats]:

@@ -27,6 +27,9 @@ Integers = NDArray[np.int64]
 _WORDS = 6_000_000  # of the texts that it is fitted on, at most
 _WORDS_A_SECOND = 120_000  # that it can be fitted on, of two classes, on one core
 _WEIGHTS, _FEWEST, _MOST = 1 << 20, 1 << 12, 1 << 18  # weights of each kind of term, and terms of a kind
+_WORDS_AGAIN = 2_500_000  # times classes, of texts that it is fitted on once more, at most
+_FREE_CLASSES = 4  # that cost hardly more than reading the words does
+_LARGE, _ITERATIONS, _OF_LARGE = 3_000_000, 60, 30  # words times classes, from which on fewer steps are enough
 _TOGETHER = 4096
 
 
@@ -84,11 +87,13 @@ class Wide:
         terms: what is counted.
         linear: the layer.
         strength: how little its large weights cost, as it was chosen.
+        whole: whether it was fitted on the validation texts too, once all was chosen on them.
     """
 
     terms: Terms
     linear: Linear
     strength: float
+    whole: bool = False
 
     def __post_init__(self) -> None:
         """Raise `ValueError` where the parts do not fit each other, as in a file that was changed."""
@@ -115,14 +120,31 @@ class Wide:
             seed: of what is drawn.
             seconds: those of the training; fewer words are read where a half of them would not be enough.
         """
-        most = _WORDS if seconds is None else min(_WORDS, int(_WORDS_A_SECOND * seconds / 2))
-        rows, classes = _drawn(texts, most, seed), len(weights)
+        classes = len(weights)
+        most = _WORDS if seconds is None else min(_WORDS, _WORDS_A_SECOND * seconds / 2)
+        rows = _drawn(texts, int(most / max(1.0, _columns(classes) / _FREE_CLASSES)), seed)
         chosen, labels = [texts[row] for row in rows], targets[rows]
-        columns = 1 if classes == 2 else classes
-        terms = Terms.of(splitter, chosen, min(max(_WEIGHTS // columns, _FEWEST), _MOST))
+        terms = _terms(splitter, chosen, classes)
         numbers, each = terms.weighted(chosen), weights[labels]
         strength = choose_strength(numbers, labels, classes, each, seed)
-        return cls(terms, fit_linear(numbers, labels, classes, strength, each), strength)
+        return cls(
+            terms, fit_linear(numbers, labels, classes, strength, each, iterations=_steps(chosen, classes)), strength
+        )
+
+    def fitted_on_all(self, texts: Sequence[str], targets: Integers, weights: Floats) -> Wide:
+        """Return it with the terms and weights of more texts, those of the validation part among them.
+
+        What was chosen stays: where there are a few hundred texts, a tenth more of them is worth a percent of accuracy.
+        Of very many texts, which tell the less the more they are, it is returned as it is.
+        """
+        classes = len(weights)
+        if _sizes(texts).sum() * _columns(classes) > _WORDS_AGAIN:
+            return self
+        terms, each = _terms(self.terms.splitter, texts, classes), weights[targets]
+        linear = fit_linear(
+            terms.weighted(texts), targets, classes, self.strength, each, iterations=_steps(texts, classes)
+        )
+        return Wide(terms, linear, self.strength, True)
 
     def log_probabilities(self, texts: Sequence[str]) -> Floats:
         """Return what it says of texts, `(texts, classes)`."""
@@ -151,6 +173,20 @@ class Wide:
         return self.terms.names([int(row.indices[place]) for place in best])
 
 
+def _terms(splitter: WordVocabulary, texts: Sequence[str], classes: int) -> Terms:
+    return Terms.of(splitter, texts, min(max(_WEIGHTS // _columns(classes), _FEWEST), _MOST))
+
+
+def _columns(classes: int) -> int:
+    """Return how many columns of weights there are."""
+    return 1 if classes == 2 else classes
+
+
+def _steps(texts: Sequence[str], classes: int) -> int:
+    """Return how many steps the fit of the linear layer takes at most."""
+    return _ITERATIONS if _sizes(texts).sum() * _columns(classes) <= _LARGE else _OF_LARGE
+
+
 def splitter_of(vocabulary: Vocabulary, *, lower: bool) -> WordVocabulary:
     """Return what splits texts into the words that are counted: that of a vocabulary of words, else at punctuation."""
     if isinstance(vocabulary, WordVocabulary):
@@ -158,9 +194,14 @@ def splitter_of(vocabulary: Vocabulary, *, lower: bool) -> WordVocabulary:
     return WordVocabulary((), "words", lower)
 
 
+def _sizes(texts: Sequence[str]) -> Integers:
+    """Return about how many words texts have, by their spaces, or by eight characters each."""
+    return np.array([max(text.count(" ") + 1, len(text) // 8) for text in texts], np.int64)
+
+
 def _drawn(texts: Sequence[str], most: int, seed: int) -> Integers:
-    """Return the rows of texts whose words are not too many together, by their spaces, or by eight characters each."""
-    sizes = np.array([max(text.count(" ") + 1, len(text) // 8) for text in texts])
+    """Return the rows of texts whose words are not too many together."""
+    sizes = _sizes(texts)
     if sizes.sum() <= most:
         return np.arange(len(texts))
     order = np.random.default_rng(seed).permutation(len(texts))

@@ -21,7 +21,7 @@ from ostinato.tasks.forecast.calibration import level_of_few
 Floats = NDArray[np.float64]
 _STEPS = 400
 _RATE = 0.5
-_PRIOR = 1.5  # relative error by which one of two forecasts must be better on one window to count e times as much
+_PRIOR = 3.0  # relative error by which one of two forecasts must be better on one window to count e times as much
 _LEAST = 0.03  # what counts less is left away
 _VALUES = 50_000  # errors that are looked at, at most
 _HALF_LIFE = 30  # steps after which a movement counts half, or two seasons

@@ -22,6 +22,9 @@ Ints = NDArray[np.int64]
 _FEWEST = 6  # independent windows that a standard error needs
 _FOLDS = 4
 _UNKNOWN = 0.5  # what a gain is trusted where nothing tells its error
+_ALONE = 0.6  # of a loss: the error of a gain on one stretch of one series, by which training was also stopped, about
+_MANY = 20.0  # stretches of time, from which on a choice among forecasts is the data's rather than usage's
+_SHOCK = 0.04  # of a loss: what all series of one stretch have in common, about, which their number does not average
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,20 @@ class Places:
         return cls(
             np.concatenate([places.series for places in parts]), np.concatenate([places.spans for places in parts])
         )
+
+    @property
+    def stretches(self) -> int:
+        """How many stretches of time there are; series at one time are one."""
+        return len(np.unique(self.spans))
+
+    @property
+    def settled(self) -> float:
+        """How far a single forecast may be chosen by these windows, from 0, of few stretches, to 1.
+
+        Of a handful of stretches the one that was best is seldom the one that will be; an average of all that are
+        usually good errs less (S. Makridakis and M. Hibon, "The M3-Competition", 2000).
+        """
+        return self.stretches**2 / (self.stretches**2 + _MANY**2)
 
     def folds(self) -> list[NDArray[np.bool_]]:
         """Return which windows each of some folds holds: whole stretches of time, of all series."""
@@ -92,7 +109,7 @@ def reference(losses: Floats, order: Sequence[float], places: Places) -> int:
     return min(near, key=lambda place: (order[place], means[place]))
 
 
-def trust(gains: Floats, places: Places, *, soft: bool = False) -> float:
+def trust(gains: Floats, places: Places, *, soft: bool = False, level: float = 0.0) -> float:
     """Return how far a gain `(windows,)` is believed, from 0 to 1.
 
     Args:
@@ -100,12 +117,16 @@ def trust(gains: Floats, places: Places, *, soft: bool = False) -> float:
         places: of the windows.
         soft: believe `gain² / (gain² + error²)` of it, that is a half of a gain as large as its standard error; else
             `1 - (error / gain)²`, nothing of such a gain or a smaller one.
+        level: the loss itself. However many series there are, what one or two stretches of time are like is chance: the
+            error of a gain is at least a small share of this, the less the more stretches there are.
     """
     error, gain = places.standard_error(gains), float(gains.mean())
     if gain <= 0:
         return 0.0
-    if not np.isfinite(error):
+    if not np.isfinite(error) and not level:
         return _UNKNOWN
+    usual = (_SHOCK if np.isfinite(error) else _ALONE) * level / np.sqrt(max(places.stretches, 1))
+    error = float(np.hypot(error, usual)) if np.isfinite(error) else float(usual)
     return gain**2 / (gain**2 + error**2) if soft else max(0.0, 1 - (error / gain) ** 2)
 
 

@@ -24,15 +24,16 @@ Floats = NDArray[np.float64]
 _FIT_VALUES = 20_000_000  # numbers that a linear autoregression is fitted on, at most
 _ROWS = 400_000  # rows that experts look at to be judged, at most
 _PARTS = 4  # of the rows that they are judged on
-# before anything is known: near twins share a weight, and what is seldom best has less
-_PRIORS = {"exponential smoothing": 1.0, LINEAR: 1.0}
-_ELSE = 0.5
+# before anything is known: methods that are good on most series are alike, and what is seldom best has little
+_PRIORS = {"exponential smoothing": 1.0, "simple exponential smoothing": 1.0, "theta": 1.0, LINEAR: 1.0}
+_ELSE = 0.1
 # the simplest first; those that are not here repeat a season
 _ORDER = {"naive": 0, "drift": 2, "simple exponential smoothing": 3, "theta": 4, "exponential smoothing": 5, LINEAR: 6}
 _SEASONAL = 1
 _SHARES = 21  # of the network that are tried
 # of the network before anything is known: beside several simple forecasts it is one more, but for what it alone sees
 _NETWORK, _WITH_COVARIATES = 0.25, 0.5
+_OF_FEW, _FEW_ROWS = 0.4, 200.0  # of that, where series have few rows: a network learns little from short ones
 
 
 def fit_linear(
@@ -148,7 +149,7 @@ class _Judge:
         return tuple(np.array(names)[kept].tolist()), weights[kept]
 
     def _sure(self, judged: _Windows, names: Sequence[str], count: float) -> tuple[Floats, Floats]:
-        """Return the weights that suit windows best, as far as they are better than the simplest good expert.
+        """Return the weights that suit windows best; of many, as far as they are better than the simplest good expert.
 
         Beside them the forecasts `(windows, horizon, targets)` by weights that were found without the windows that they
         are of: weights err less on those that they suit, and an interval from such errors is too narrow.
@@ -160,8 +161,10 @@ class _Judge:
         found = held_out_weights(lambda chosen: judged.weights(count, prior, chosen), judged.places)
         held = np.einsum("we,ewht->wht", found, judged.forecasts)
         share = trust(losses[simple] - judged.losses(held), judged.places)
+        # of few stretches of time no single one is chosen: the weights stand, which are then near the usual ones
+        share = 1 - judged.places.settled * (1 - share)
         alone = np.eye(len(names))[simple]
-        weights = share * judged.weights(count, prior) + (1 - share) * alone if share else alone
+        weights = share * judged.weights(count, prior) + (1 - share) * alone
         return np.asarray(weights), share * held + (1 - share) * judged.forecasts[simple]
 
     def with_network(self, names: tuple[str, ...], weights: Floats) -> Combination:
@@ -188,9 +191,12 @@ class _Judge:
         moved = np.where(np.isnan(point), 0.0, point - experts)
         shares = np.linspace(0, 1, _SHARES)
         losses = np.stack([windows.losses(experts + share * moved) for share in shares])
-        best, usual = int(losses.mean(1).argmin()), int(np.abs(shares - self._prior).argmin())
-        believed = trust(losses[usual] - losses[best], windows.places, soft=True)
-        return float(believed * shares[best] + (1 - believed) * self._prior)
+        rows = float(np.median(self.validation.part.stop))
+        prior = self._prior * (_OF_FEW + (1 - _OF_FEW) * rows**2 / (rows**2 + _FEW_ROWS**2))
+        best, usual = int(losses.mean(1).argmin()), int(np.abs(shares - prior).argmin())
+        level = float(losses[usual].mean())
+        believed = trust(losses[usual] - losses[best], windows.places, soft=True, level=level)
+        return float(believed * shares[best] + (1 - believed) * prior)
 
     @property
     def _prior(self) -> float:
