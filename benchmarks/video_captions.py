@@ -134,7 +134,7 @@ def main() -> None:
         rows += more
     title, _, text = (__doc__ or "").split("\n", 2)
     head = ["data", "model", *MEASURES]
-    keep("video_captions.md", f"# {title}\n\n{machine()}\n\n{text}\n{table(head, rows)}\n\n" + "\n\n".join(told) + "\n")
+    keep("video-captions.md", f"# {title}\n\n{machine()}\n\n{text}\n{table(head, rows)}\n\n" + "\n\n".join(told) + "\n")
 
 
 if __name__ == "__main__":

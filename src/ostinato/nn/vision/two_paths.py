@@ -89,7 +89,7 @@ class TwoPathReader(nn.Module):
         drawn = self.drawn[:, None, None] * moving(frames, order, maps.shape[-2:])
         look = self.look(maps) + drawn
         found = torch.stack([self._forms(maps, look, order), self._colours(frames.flatten(0, 1), look.detach())], 1)
-        return found.unflatten(0, frames.shape[:2]) + self.path
+        return found.view(*frames.shape[:2], *found.shape[1:]) + self.path
 
     def _with_changes(self, frames: Tensor, order: tuple[Tensor, Tensor]) -> Tensor:
         """Return frames in grey beside their change from the last and to the next, `(frames, 3, height, width)`."""
@@ -104,12 +104,14 @@ class TwoPathReader(nn.Module):
             shares = shares + self.mixed * torch.randn_like(shares)
         flat = (frames * shares[None, :, :, None, None]).sum(2, keepdim=True).flatten(0, 1)
         flat = flat - _around(flat)
-        return (flat / (_around(flat * flat) + _FLOOR**2).sqrt()).unflatten(0, frames.shape[:2])
+        even: Tensor = flat / (_around(flat * flat) + _FLOOR**2).sqrt()
+        return even.view(*frames.shape[:2], *even.shape[1:])
 
     def _forms(self, maps: Tensor, look: Tensor, order: tuple[Tensor, Tensor]) -> Tensor:
         """Return what each head sees of the forms, where, and how that moves, `(frames, features)`."""
         values = torch.cat([maps, places(maps)], 1).flatten(2)
-        seen = torch.bmm(look.flatten(2).softmax(-1), values.transpose(1, 2)).unflatten(0, order[0].shape)
+        seen = torch.bmm(look.flatten(2).softmax(-1), values.transpose(1, 2))
+        seen = seen.view(*order[0].shape, *seen.shape[1:])
         where = seen[..., -2:]
         moved = _QUICK * torch.cat([where - _taken(where, order[0]), _taken(where, order[1]) - where], -1)
         found: Tensor = self.form(torch.cat([seen, moved], -1).flatten(2).flatten(0, 1))
@@ -152,7 +154,7 @@ def _taken(frames: Tensor, steps: Tensor) -> Tensor:
 
 
 def _spread(changes: Tensor, size: Sequence[int]) -> Tensor:
-    return nn.functional.adaptive_avg_pool2d(changes, list(size))
+    return nn.functional.adaptive_avg_pool2d(changes, (size[0], size[1]))
 
 
 def _around(maps: Tensor) -> Tensor:

@@ -39,7 +39,7 @@ _MEASURED = 500  # clips of rows of numbers, whose mean and spread are taken
 
 
 class CaptionObjective:
-    """Cross-entropy of a caption's tokens, in training with smoothed labels and with words before that are not the truth.
+    """Cross-entropy of a caption's tokens, in training with smoothed labels and words before that are not all true.
 
     At first all of them are hidden, `look_first` of the training, so that the network has to look; then, over half as
     long again, fewer, down to `word_dropout`. Of those that are shown, `word_swap` are exchanged for others of their
