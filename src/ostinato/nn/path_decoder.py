@@ -87,7 +87,7 @@ class PathDecoder(RecurrentDecoder):
     def _logits(self, readouts: Tensor) -> tuple[Tensor, Tensor]:
         """Return scores `(..., paths, vocabulary)`, and the logarithm of how much each path counts `(..., paths)`."""
         rows, gates = readouts[..., : -self.paths], readouts[..., -self.paths :]
-        rows = rows.unflatten(-1, (self.paths, self.readout_size))
+        rows = rows.reshape(*rows.shape[:-1], self.paths, self.readout_size)
         return self.scores(self.dropout(rows)), gates
 
     def _looked(self, outputs: Tensor, state: DecoderState) -> tuple[Tensor, Tensor]:
