@@ -57,6 +57,27 @@ def test_the_loss_is_that_of_the_probabilities(smoothing):
     torch.testing.assert_close(found, nn.functional.cross_entropy(scores, targets.flatten(), label_smoothing=smoothing))
 
 
+def test_a_path_that_is_shut_out_learns_and_is_let_in_again():
+    decoder = _decoder(2).train()
+    with torch.no_grad():
+        decoder.gate.bias.copy_(torch.tensor([-20.0, 20.0]))
+    optimizer = torch.optim.Adam(decoder.parameters(), 0.03)
+    tokens = torch.zeros(1, 64, dtype=torch.long)
+    for _ in range(150):
+        targets = torch.randint(0, 2, (1, 64))
+        memory = torch.randn(1, 64, 12)
+        memory[0, :, 0] = 4.0 * (targets[0] - 0.5)  # only the first path can tell
+        readouts, _, _ = decoder.read(tokens, _started(decoder, memory, None))
+        loss = decoder.loss(readouts, targets)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert float(loss.detach()) < 0.3
+    torch.testing.assert_close(
+        loss, nn.functional.cross_entropy(decoder.score(readouts).flatten(0, 1), targets.flatten())
+    )
+
+
 def test_of_one_path_it_is_a_recurrent_decoder():
     decoder, memory, lengths = _decoder(1), torch.randn(5, 3, 6), torch.tensor([5, 2, 4])
     plain = RecurrentDecoder(decoder.embedding, decoder.stack, 9, attention=decoder.attention).eval()

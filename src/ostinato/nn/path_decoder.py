@@ -11,6 +11,8 @@ from ostinato.nn.attention.memory import Attention, Memory
 from ostinato.nn.decoder import DecoderState, RecurrentDecoder
 from ostinato.nn.recurrent import LayerStates, Recurrent
 
+_SHARP = 2.0  # how much more a gate favours the better path than the ratio of what they told
+
 
 class PathDecoder(RecurrentDecoder):
     """A decoder over memories of several paths; a token's probability is a mixture over paths.
@@ -74,15 +76,24 @@ class PathDecoder(RecurrentDecoder):
         return mixed
 
     def loss(self, readouts: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
-        """Return the mean cross-entropy of tokens `(...)` by what `read` gives."""
-        if label_smoothing:
-            found = self.score(readouts)
-            chosen = found.gather(-1, targets[..., None])[..., 0]
-            return -((1 - label_smoothing) * chosen.mean() + label_smoothing * found.mean())
+        """Return the mean cross-entropy of tokens `(...)` by what `read` gives.
+
+        Its value is that of the mixture. Its gradient is also that of each path alone, and gates learn from how well
+        each path told the tokens, whatever they are themselves: left to the mixture, the path that is a little ahead at
+        first takes all of a kind of word, and the one that could tell it never learns to.
+        """
         logits, gates = self._logits(readouts)
+        logs = logits.log_softmax(-1)
         places = targets[..., None, None].expand(*logits.shape[:-1], 1)
-        chosen = logits.gather(-1, places)[..., 0] - logits.logsumexp(-1)
-        return -(chosen + gates).logsumexp(-1).mean()
+        told = logs.gather(-1, places)[..., 0]
+        mixed = (told + gates.detach()).logsumexp(-1)
+        judged = (_SHARP * told.detach()).softmax(-1)
+        more = -told.mean(-1).mean() - (judged * gates).sum(-1).mean() if self.training and self.paths > 1 else None
+        loss = -mixed.mean()
+        if label_smoothing:
+            every = (logs + gates.detach()[..., None]).logsumexp(-2)
+            loss = (1 - label_smoothing) * loss - label_smoothing * every.mean()
+        return loss if more is None else loss + more - more.detach()
 
     def _logits(self, readouts: Tensor) -> tuple[Tensor, Tensor]:
         """Return scores `(..., paths, vocabulary)`, and the logarithm of how much each path counts `(..., paths)`."""
