@@ -82,7 +82,7 @@ class CaptionParameters(Parameters):
         0.3, "share of the tokens before that the decoder is not shown, so that it has to look", low=0, high=1
     )
     look_first: float = training(
-        0.6, "share of the training, at first, in which it is shown none of them", low=0, high=1
+        0.3, "share of the training, at first, in which it is shown none of them", low=0, high=1
     )
     word_swap: float = training(
         0.5, "share of the tokens before that are exchanged for others that stand between the same words", low=0, high=1

@@ -44,8 +44,8 @@ class Caption:
 
 
 def search_of(parameters: CaptionParameters) -> Search:
-    """Return how captions are searched for."""
-    return Search(beam_size=parameters.beam_size, length_penalty=parameters.length_penalty)
+    """Return how captions are searched for; one says something."""
+    return Search(beam_size=parameters.beam_size, length_penalty=parameters.length_penalty, min_length=1)
 
 
 def captions_of(model: CaptionModel, shown: Shown, search: Search, *, attention: bool = False) -> list[list[Caption]]:
