@@ -131,7 +131,7 @@ def main() -> None:
             parts["MSVD"] = _part(*msvd(min(60.0, given.seconds), Path(folder)))
     title, _, text = (__doc__ or "").split("\n", 2)
     body = "".join(f"## {name}\n\n{part.strip()}\n\n" for name, part in sorted(parts.items(), reverse=True))
-    keep(_RESULT, f"# {title}\n{text}\n{body}".rstrip())
+    keep(_RESULT, f"# {title}\n\n{text}\n{body}".rstrip())
 
 
 def _part(told: str, rows: list[list[Any]]) -> str:
