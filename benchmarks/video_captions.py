@@ -21,12 +21,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from common import data_file, keep, machine, table
+from common import RESULTS, data_file, keep, machine, table
 from ostinato import Captioner
 from ostinato.data.made_clips import moving_shapes
 from ostinato.tasks.captions.consensus import words
 
 MEASURES = ("exact sentences", "CIDEr-D", "ROUGE-L", "BLEU", "chrF")
+_RESULT = "video-captions.md"
 KINDS = ("colour", "form", "direction", "number of movements")
 
 
@@ -122,19 +123,26 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", choices=("shapes", "msvd"))
     given = parser.parse_args()
-    told, rows = [], []
+    parts = _kept()
     if given.only != "msvd":
-        one, more = shapes(given.clips, given.seconds, given.tests, given.seed)
-        told.append(one)
-        rows += more
+        parts["Shapes"] = _part(*shapes(given.clips, given.seconds, given.tests, given.seed))
     if given.only != "shapes":
         with tempfile.TemporaryDirectory() as folder:
-            one, more = msvd(min(60.0, given.seconds), Path(folder))
-        told.append(one)
-        rows += more
+            parts["MSVD"] = _part(*msvd(min(60.0, given.seconds), Path(folder)))
     title, _, text = (__doc__ or "").split("\n", 2)
-    head = ["data", "model", *MEASURES]
-    keep("video_captions.md", f"# {title}\n\n{machine()}\n\n{text}\n{table(head, rows)}\n\n" + "\n\n".join(told) + "\n")
+    body = "".join(f"## {name}\n\n{part.strip()}\n\n" for name, part in sorted(parts.items(), reverse=True))
+    keep(_RESULT, f"# {title}\n\n{text}\n{body}".rstrip())
+
+
+def _part(told: str, rows: list[list[Any]]) -> str:
+    return f"{machine()}\n\n{table(['data', 'model', *MEASURES], rows)}\n\n{told}"
+
+
+def _kept() -> dict[str, str]:
+    """Return the parts of the last result, of which one may be run by itself."""
+    path = RESULTS / _RESULT
+    written = path.read_text(encoding="utf-8") if path.exists() else ""
+    return dict(part.split("\n", 1) for part in written.split("\n## ")[1:])
 
 
 if __name__ == "__main__":

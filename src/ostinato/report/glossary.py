@@ -93,6 +93,7 @@ _LINES: tuple[tuple[str, str], ...] = (
     ("CIDEr-D", "n-grams shared with what people said, the more telling the fewer clips they are said of, 0 to 10"),
     ("ROUGE-L", "words shared with a reference in their order, 0 to 100: recall counts more than precision"),
     ("exact sentences", "share of captions that are a reference, word for word"),
+    ("different captions", "how many there are among those of the held-out clips"),
     # music
     ("nats a frame", "mean of -log of the probability given to all notes of a step of the grid together"),
     ("frame accuracy", "right notes over all that sound in the likeliest answer or in truth"),

@@ -54,19 +54,8 @@ class PlaceReader(nn.Module):
         if min(channels, heads, features, *widths) < 1 or not widths:
             raise UsageError("channels, widths, heads and features are sizes; expected one or more of each")
         self.channels, self.features = channels, features
-        layers: list[nn.Module] = []
-        before = 2 * channels + 2
-        for number, width in enumerate(widths):
-            size = 5 if number == 0 else 3
-            stride = first_stride if number == 0 else 2 - number % 2
-            groups = max(1, width // _GROUP)
-            layers += [
-                nn.Conv2d(before, width, size, stride=stride, padding=size // 2, bias=False),
-                nn.GroupNorm(groups if width % groups == 0 else 1, width),
-                nn.SiLU(),
-            ]
-            before = width
-        self.convolutions = nn.Sequential(*layers)
+        self.convolutions = convolutions_of(2 * channels + 2, widths, first_stride)
+        before = widths[-1]
         self.look = nn.Conv2d(before, heads, 1)
         self.mixed = nn.Sequential(
             nn.Dropout(dropout), nn.Linear(heads * (before + 2), features), nn.LayerNorm(features), nn.SiLU()
@@ -111,6 +100,23 @@ class PlaceReader(nn.Module):
         weights = self.look(maps).flatten(2).softmax(-1)
         values = torch.cat([maps, places(maps)], 1).flatten(2)
         return torch.bmm(weights, values.transpose(1, 2)).flatten(1)
+
+
+def convolutions_of(channels: int, widths: Sequence[int], first_stride: int = 2) -> nn.Sequential:
+    """Return convolutions, each with a group norm and a SiLU; see `PlaceReader` for their strides."""
+    layers: list[nn.Module] = []
+    before = channels
+    for number, width in enumerate(widths):
+        size = 5 if number == 0 else 3
+        stride = first_stride if number == 0 else 2 - number % 2
+        groups = max(1, width // _GROUP)
+        layers += [
+            nn.Conv2d(before, width, size, stride=stride, padding=size // 2, bias=False),
+            nn.GroupNorm(groups if width % groups == 0 else 1, width),
+            nn.SiLU(),
+        ]
+        before = width
+    return nn.Sequential(*layers)
 
 
 def places(maps: Tensor) -> Tensor:

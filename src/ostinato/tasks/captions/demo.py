@@ -12,8 +12,8 @@ from ostinato.errors import MissingExtra
 if TYPE_CHECKING:
     from ostinato.tasks.captions.estimator import Captioner
 
-_TRAIN, _TEST, _SHOWN = 600, 40, 6
-_SECONDS, _SIZE = 60.0, 32
+_TRAIN, _TEST, _SHOWN = 500, 40, 6
+_SECONDS, _SIZE, _FRAMES = 55.0, 32, 8
 
 
 def run(out: Path) -> None:
@@ -37,7 +37,7 @@ def run(out: Path) -> None:
         "the shape that it has there in any training clip.\n"
     )
     _say(f"Training a captioner, {_SECONDS:.0f} s ...")
-    model = Captioner(max_seconds=_SECONDS, hidden_size=96, progress=False)
+    model = Captioner(max_seconds=_SECONDS, hidden_size=96, max_frames=_FRAMES, progress=False)
     model.fit(train, test=test)
     model.save(out)
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -103,6 +103,10 @@ class Shown:
     def frames(self, row: int) -> Frames:
         """Return the frames of one."""
         return self.store[self.rows[row]]
+
+    def source(self, row: int) -> Any:
+        """Return where one is read from: a path, or an array."""
+        return self.store.sources[self.rows[row]]
 
     def seconds(self, row: int) -> float:
         """Return the seconds between the first frame of one and its last."""

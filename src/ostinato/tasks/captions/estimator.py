@@ -59,7 +59,7 @@ class Captioner(Estimator[CaptionTask], CaptionParameters):
         ]
 
     def answers(self, source: Any, *, alternatives: int = 1, **changes: Any) -> Any:
-        """Yield the caption of each clip, with others beside it where several are asked for.
+        """Yield the caption of each clip, with its score; where several are asked for, a row for each, by their rank.
 
         Args:
             source: as in `predict`, or lines that are paths, each answered as it comes.

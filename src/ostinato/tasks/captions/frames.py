@@ -81,7 +81,7 @@ class FrameSettings:
         shapes, rates, failed = list[tuple[int, ...]](), list[float](), ""
         for row in rows:
             try:
-                shape, rate = _looked_at(clips.sources[row])
+                shape, rate = looked_at(clips.sources[row])
             except DataError as error:
                 failed = failed or str(error)
                 continue
@@ -111,7 +111,7 @@ def _small(shape: tuple[int, ...], size: int | None) -> tuple[int, int]:
     return max(1, min(round(height * scale), most)), max(1, min(round(width * scale), most))
 
 
-def _looked_at(source: Any) -> tuple[tuple[int, ...], float]:
+def looked_at(source: Any) -> tuple[tuple[int, ...], float]:
     """Return the shape of a frame, and how many come a second; 0 where an array does not say."""
     if (rows := vectors_of(source)) is not None:
         return rows.shape[1:], 0.0
@@ -229,6 +229,11 @@ class FrameStore:
     def __getitem__(self, row: int) -> Frames:
         found = self._kept.get(row)
         return self._read(row)[0] if found is None else found
+
+    @property
+    def sources(self) -> Sequence[Any]:
+        """Paths or arrays of the clips."""
+        return self._clips.sources
 
     def _read(self, row: int) -> tuple[Frames, float]:
         return read_steps(self._clips.sources[row], self.settings, self._clips.names[row])

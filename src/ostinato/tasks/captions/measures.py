@@ -15,6 +15,7 @@ from ostinato.tasks.base.units import Parts, Units, mean_of
 from ostinato.tasks.captions.consensus import cider_d, rouge_l, words
 
 Counters = tuple[Any, Any] | None
+DIFFERENT = "different captions"
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ def caption_parts(captions: Sequence[str], references: Sequence[Sequence[str]], 
 def caption_measures(said: Said, references: Sequence[Sequence[str]], counters: Counters) -> dict[str, float]:
     """Return the measures of captions; see `caption_parts`."""
     found = {name: part.total for name, part in caption_parts(said.texts, references, counters).items()}
+    if len(said.texts) > 1:
+        found[DIFFERENT] = float(len({" ".join(words(text)) for text in said.texts}))
     return found if said.loss is None else found | {"loss": said.loss, "perplexity": perplexity(said.loss)}
 
 

@@ -7,11 +7,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ostinato.data.text import Specials
-from ostinato.nn import RecurrentDecoder
 from ostinato.nn.attention import AdditiveAttention, Attention, DotAttention, GeneralAttention, MultiHeadAttention
 from ostinato.nn.by_name import stack_of
 from ostinato.nn.decoder import DecoderState
+from ostinato.nn.path_decoder import PathDecoder
 from ostinato.nn.vision import TwoPathReader
 from ostinato.tasks.captions.frames import FrameSettings
 from ostinato.tasks.captions.parameters import CaptionParameters
@@ -34,13 +33,10 @@ class CaptionBatch(NamedTuple):
 
 
 class CaptionNetwork(nn.Module):
-    """Scores for each token of a caption; `start` and `step` as a search asks for them.
+    """Log-probabilities of each token of a caption; `start` and `step` as a search asks for them.
 
     Frames are read along the paths of `TwoPathReader`; the encoder, the same for both, walks each over time, and the
-    decoder's attention looks at any step of either. Nothing else of the clip reaches the decoder.
-
-    In the first steps of a training the decoder is shown none of the tokens before, so that it has to look: one that
-    learns at once that no red thing is ever round will not see the first that is. Later it is shown most of them.
+    decoder looks into each and says of each alone what it sees (`PathDecoder`). Nothing else of the clip reaches it.
 
     Args:
         parameters: of the captioner.
@@ -55,7 +51,6 @@ class CaptionNetwork(nn.Module):
         given = parameters
         size, width = given.hidden_size, given.embedding_size or max(2, given.hidden_size // 2)
         self.hidden_size, self.vectors = size, frames.vectors
-        self.path_dropout = given.path_dropout
         self.register_buffer("learned", torch.zeros((), dtype=torch.long))  # training steps so far
         self.augmentation = ClipAugmentation(given.augmentation)
         self.reader: Any = _reader(given, frames)
@@ -68,69 +63,51 @@ class CaptionNetwork(nn.Module):
             self.memory_size = encoder.eval()(torch.zeros(1, 1, size))[0].shape[-1]
         self.encoder = encoder.train()
         stack: Any = stack_of(given.cell, width, size, **options)
-        self.decoder = RecurrentDecoder(
+        self.decoder = PathDecoder(
             _embedding(tokens, width), stack, tokens, attention=_attention(given.attention, size, self.memory_size),
-            dropout=given.dropout,
+            paths=self.paths, dropout=given.dropout,
         )  # fmt: skip
         nn.init.zeros_(self.decoder.scores.bias)
         self.dropout = nn.Dropout(given.dropout)
 
-    def features(self, frames: Tensor, before: Tensor | None = None) -> Tensor:
+    def features(self, frames: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Return features `(time, clips, paths, features)` of frames as a batch has them.
 
         Args:
             frames: `(time, clips, height, width, 3)` uint8, or `(time, clips, features)`.
-            before: the frame before the first one, `(clips, height, width, 3)`.
+            lengths: real frames of each clip, `(clips,)`.
         """
         if self.vectors:
             return self.reader(frames)[:, :, None]  # type: ignore[no-any-return]
-        earlier = None if before is None else _standardised(before[None])[0]
         moved = self.augmentation.moved(frames)  # while a pixel is three bytes
-        features: Tensor = self.reader(self.augmentation(_standardised(moved)), earlier)
-        return self._one_path(features)
-
-    def _one_path(self, features: Tensor) -> Tensor:
-        """Return features of which some clips have only one path, in training: what is seen along it must suffice.
-
-        Source: N. Neverova, C. Wolf, G. Taylor and F. Nebout, "ModDrop", TPAMI 2016.
-        """
-        if not self.training or not self.path_dropout:
-            return features
-        drawn = torch.rand(features.shape[1], device=features.device)
-        places = torch.arange(self.paths, device=features.device).repeat(features.shape[1], 1)
-        alone = (drawn / self.path_dropout * self.paths).long()[:, None].expand(-1, self.paths)
-        places = torch.where(alone < self.paths, alone, places)
-        rows = torch.arange(features.shape[1], device=features.device)[:, None]
-        return features[:, rows, places]
+        features: Tensor = self.reader(self.augmentation(_standardised(moved)), lengths)
+        return features
 
     def encode(self, frames: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what attention looks at, `(steps, clips, memory features)`, and the steps of each clip, `(clips,)`.
-
-        There is a step for each frame and path, the paths of a frame side by side.
-        """
-        return self.encode_features(self.features(frames), lengths)
+        """Return what attention looks at, `(time, clips, paths * memory features)`, and the steps of each clip."""
+        return self.encode_features(self.features(frames, lengths), lengths)
 
     def encode_features(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Return the same of features `(time, clips, paths, features)`."""
         time, clips, paths = features.shape[:3]
         read = self.dropout(features.flatten(1, 2))
         ys, _ = self.encoder(read, lengths=lengths.repeat_interleave(paths))
-        steps = ys.view(time, clips, paths, -1).transpose(1, 2).reshape(time * paths, clips, -1)
-        return steps, lengths * paths
+        return ys.reshape(time, clips, -1), lengths
 
-    def forward(self, batch: CaptionBatch, label_smoothing: float = 0.0, hidden: float = 0.0) -> tuple[Tensor, int]:
+    def forward(
+        self, batch: CaptionBatch, label_smoothing: float = 0.0, before: Tensor | None = None
+    ) -> tuple[Tensor, int]:
         """Return the mean cross-entropy of all real tokens of a batch, in nats, and how many they are.
 
         Args:
             batch: clips and captions.
             label_smoothing: the share of each target that goes to all tokens alike.
-            hidden: the share of the tokens before that the decoder is not shown, drawn: what was written says less than
-                what is seen (S. Bowman et al., "Generating sentences from a continuous space", CoNLL 2016).
+            before: what the decoder is shown of the tokens before, if it is not the truth, `(tokens - 1, captions)`.
         """
         if self.training:
             self.learned += 1
         memory, lengths = self.encode(batch.frames, batch.lengths)
-        return self.loss_of(memory, lengths, batch, label_smoothing, hidden)
+        return self.loss_of(memory, lengths, batch, label_smoothing, before)
 
     def loss_of(
         self,
@@ -138,13 +115,12 @@ class CaptionNetwork(nn.Module):
         lengths: Tensor,
         batch: CaptionBatch,
         label_smoothing: float = 0.0,
-        hidden: float = 0.0,
+        before: Tensor | None = None,
     ) -> tuple[Tensor, int]:
         """Return the same of clips that are encoded; see `encode`."""
         state = self.start(memory.index_select(1, batch.owners), lengths[batch.owners])
-        readouts, _, _ = self.decoder.read(
-            _with_hidden(batch.targets[:-1], hidden), state, lengths=batch.target_lengths - 1
-        )
+        shown = batch.targets[:-1] if before is None else before
+        readouts, _, _ = self.decoder.read(shown, state, lengths=batch.target_lengths - 1)
         places = torch.arange(len(batch.targets) - 1, device=batch.targets.device)[:, None]
         real = places < batch.target_lengths - 1
         targets = batch.targets[1:][real]
@@ -224,15 +200,6 @@ class ClipAugmentation(nn.Module):
             columns = (torch.arange(width) + right).clamp(0, width - 1)
             found[:, clip] = frames[:, clip].index_select(1, rows).index_select(2, columns)
         return found
-
-
-def _with_hidden(tokens: Tensor, share: float) -> Tensor:
-    """Return tokens `(time, captions)` of which a share is hidden, but for the marks of the beginning."""
-    if not share:
-        return tokens
-    drawn = torch.rand(tokens.shape, device=tokens.device) < share
-    drawn[0] = False
-    return tokens.masked_fill(drawn, Specials().unk)
 
 
 def _standardised(frames: Tensor) -> Tensor:

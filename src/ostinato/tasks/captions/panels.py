@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ostinato.data.video.writing import frame_text
+from ostinato.errors import MissingExtra, OstinatoError
 from ostinato.tasks.base.gradients import gradient_norms, gradient_panel
 from ostinato.tasks.base.searching.search import Search
-from ostinato.tasks.base.summary import Curve, Matrix, Panel, Table, TimedImage
+from ostinato.tasks.base.summary import Curve, Matrix, Panel, Table
+from ostinato.tasks.base.summary import Frames as Strip
 from ostinato.tasks.captions.batches import batch_of
 from ostinato.tasks.captions.encoding import Shown
-from ostinato.tasks.captions.frames import Frames
+from ostinato.tasks.captions.frames import Frames, looked_at, read_steps
 from ostinato.tasks.captions.writing import (
     CaptionModel,
     captions_from,
@@ -23,7 +29,7 @@ from ostinato.tasks.captions.writing import (
 )
 
 _SAMPLES, _MATRICES, _CLIPS, _REFERENCES = 8, 3, 16, 2
-_TALL = 64  # rows of a strip of frames
+_KEYS, _TALL = 8, 96  # frames of a strip, and their height
 
 
 def caption_panels(model: CaptionModel, shown: Shown, texts: Sequence[str]) -> Iterator[Panel]:
@@ -33,7 +39,8 @@ def caption_panels(model: CaptionModel, shown: Shown, texts: Sequence[str]) -> I
     yield Table("Held-out clips", ("clip", "caption", "references"), rows[:_SAMPLES], "as they come, not chosen")
     for row in range(min(_MATRICES, len(shown))):
         if not model.encoder.frames.vectors:
-            yield strip(model, shown, row)
+            with suppress(MissingExtra):  # without Pillow there are no pictures
+                yield strip(model, shown, row)
         yield attention_matrix(model, shown, row)
     yield _gradients(model, shown)
 
@@ -48,7 +55,7 @@ def attention_matrix(model: CaptionModel, shown: Shown, row: int) -> Matrix:
     frames = shown.frames(row)
     memory, lengths = encoded_frames(model.network, frames)
     found = captions_from(model, memory, lengths, Search(beam_size=1), attention=True)[0][0].hypothesis
-    weights = looked(model.network, found)
+    weights = looked(found)
     times = np.linspace(0.0, shown.seconds(row), len(frames))
     return Matrix(
         title=f"Attention over time: {shown.names[row]}",
@@ -61,25 +68,40 @@ def attention_matrix(model: CaptionModel, shown: Shown, row: int) -> Matrix:
     )
 
 
-def strip(model: CaptionModel, shown: Shown, row: int) -> TimedImage:
-    """Return the frames of a clip side by side, in grey, with the words above those that they looked at most."""
-    frames = shown.frames(row)
-    grey = np.concatenate([_small(each) for each in frames], 1)
-    seconds = max(shown.seconds(row), 1e-3) * len(frames) / max(1, len(frames) - 1)
-    memory, lengths = encoded_frames(model.network, frames)
+def strip(model: CaptionModel, shown: Shown, row: int) -> Strip:
+    """Return the key frames of a clip, each with the words for which the model looked at its stretch of time most.
+
+    Raises:
+        MissingExtra: Pillow is not installed.
+    """
+    memory, lengths = encoded_frames(model.network, shown.frames(row))
     found = captions_from(model, memory, lengths, Search(beam_size=1), attention=True)[0][0]
-    return TimedImage(
+    weights = looked(found.hypothesis)
+    edges = np.unique(np.linspace(0, weights.shape[1], min(_KEYS, weights.shape[1]) + 1).astype(int))
+    stretches = list(pairwise(edges.tolist()))
+    best = np.stack([weights[:, first:last].sum(1) for first, last in stretches], 1).argmax(1)
+    words = [*token_names(found.hypothesis.tokens, model), ""]
+    keys = [first + int(weights[:, first:last].sum(0).argmax()) for first, last in stretches]
+    times = np.linspace(0.0, shown.seconds(row), weights.shape[1])
+    said = [" ".join(words[token] for token in np.flatnonzero(best == place)).strip() for place in range(len(keys))]
+    return Strip(
         title=f"Frames: {shown.names[row]}",
-        values=tuple(tuple(line) for line in grey[::-1].round(1).tolist()),
-        seconds=seconds / grey.shape[1],
-        note=f'"{found.text}"',
+        pictures=tuple(frame_text(each, _TALL) for each in pictures(shown, row, keys)),
+        captions=tuple(f"{times[at]:.1f} s {words}".strip() for at, words in zip(keys, said, strict=True)),
+        note=f'"{found.text}"; under a frame the words for which the model looked at its stretch of time most.',
     )
 
 
-def _small(frame: Frames) -> Frames:
-    every = max(1, -(-frame.shape[0] // _TALL))
-    grey: Frames = frame[::every, ::every].astype(np.float64).mean(-1)
-    return grey
+def pictures(shown: Shown, row: int, places: Sequence[int]) -> list[Frames]:
+    """Return some frames of a clip in their shape, large; where the file is gone, as the network reads them."""
+    source, settings = shown.source(row), shown.store.settings
+    try:
+        height, width = looked_at(source)[0][:2]
+        large = replace(settings, height=2 * _TALL, width=min(max(1, round(2 * _TALL * width / height)), 1024))
+        found, _ = read_steps(source, large, shown.names[row])
+        return [found[min(at, len(found) - 1)] for at in places]
+    except OstinatoError:
+        return [shown.frames(row)[at] for at in places]
 
 
 def _gradients(model: CaptionModel, shown: Shown) -> Curve:
@@ -88,7 +110,7 @@ def _gradients(model: CaptionModel, shown: Shown) -> Curve:
     batch = batch_of(shown, rows, [[0] for _ in rows])
     network = model.network
     with torch.no_grad():
-        features = network.features(batch.frames)
+        features = network.features(batch.frames, batch.lengths)
     paths = features.shape[2]
 
     def loss(read: Tensor) -> Tensor:

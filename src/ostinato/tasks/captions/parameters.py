@@ -82,10 +82,10 @@ class CaptionParameters(Parameters):
         0.3, "share of the tokens before that the decoder is not shown, so that it has to look", low=0, high=1
     )
     look_first: float = training(
-        0.6, "share of the training, at first, in which it is shown none of them", low=0, high=1
+        0.3, "share of the training, at first, in which it is shown none of them", low=0, high=1
     )
-    path_dropout: float = training(
-        0.0, "how often only the form, or only the colours, of a clip are shown", low=0, below=1
+    word_swap: float = training(
+        0.5, "share of the tokens before that are exchanged for others that stand between the same words", low=0, high=1
     )
     label_smoothing: float = training(0.0, "share of each target token that goes to all others", low=0, below=1)
     augmentation: float = training(0.5, "how much training clips are moved and lit otherwise; 0: not", low=0, high=2)

@@ -23,8 +23,9 @@ from ostinato.tasks.base.units import Units
 from ostinato.tasks.captions.baselines import MostFrequentCaption, NearestClip
 from ostinato.tasks.captions.batches import CaptionBatches, suited_batch
 from ostinato.tasks.captions.encoding import CaptionEncoder, Shown
-from ostinato.tasks.captions.measures import Counters, Said, caption_measures, caption_units
+from ostinato.tasks.captions.measures import DIFFERENT, Counters, Said, caption_measures, caption_units
 from ostinato.tasks.captions.network import CaptionNetwork
+from ostinato.tasks.captions.noise import WordSwaps, hidden
 from ostinato.tasks.captions.panels import caption_panels
 from ostinato.tasks.captions.parameters import CaptionParameters
 from ostinato.tasks.captions.reading import Captioned, caption_pairs, given_clips, read_captioned
@@ -38,25 +39,30 @@ _MEASURED = 500  # clips of rows of numbers, whose mean and spread are taken
 
 
 class CaptionObjective:
-    """Cross-entropy of a caption's tokens, in training with smoothed labels and with tokens before that are hidden.
+    """Cross-entropy of a caption's tokens, in training with smoothed labels and words before that are not all true.
 
-    At first all of them are hidden, `look_first` of the training; then, over half as long again, fewer, down to
-    `word_dropout`.
+    At first all of them are hidden, `look_first` of the training, so that the network has to look; then, over half as
+    long again, fewer, down to `word_dropout`. Of those that are shown, `word_swap` are exchanged for others of their
+    kind.
 
     Args:
         parameters: of the captioner.
         steps: of the whole training, as far as is known.
+        captions: tokens of the training captions.
     """
 
-    def __init__(self, parameters: CaptionParameters, steps: int) -> None:
+    def __init__(self, parameters: CaptionParameters, steps: int, captions: Iterable[Sequence[int]] = ()) -> None:
         self.parameters, self.steps, self.began = parameters, max(1, steps), time.monotonic()
+        self.swaps = WordSwaps(captions)
 
     def __call__(self, module: nn.Module, batch: Any, carry: Carry | None) -> Step:
         """Read a batch."""
         if not module.training:
             return Step(*module(batch))
-        hidden = self.hidden(self.done(int(module.learned)))  # type: ignore[arg-type]
-        return Step(*module(batch, label_smoothing=self.parameters.label_smoothing, hidden=hidden))
+        given = self.parameters
+        share = self.hidden(self.done(int(module.learned)))  # type: ignore[arg-type]
+        before = hidden(self.swaps(batch.targets[:-1], given.word_swap), share)
+        return Step(*module(batch, label_smoothing=given.label_smoothing, before=before))
 
     def done(self, learned: int) -> float:
         """Return how much of the training is done, after so many steps: of them or, where it is said, of the time."""
@@ -77,6 +83,7 @@ class CaptionTask(Task[CaptionParameters, Captioned, CaptionEncoder, Shown, Said
     content_name = "clips"
     higher = frozenset({"CIDEr-D", "ROUGE-L", "BLEU", "chrF", "exact sentences"})
     decides = ("CIDEr-D", "ROUGE-L")
+    descriptive = Task.descriptive | {DIFFERENT}
     encoder_type = CaptionEncoder
     baseline_types = (MostFrequentCaption, NearestClip)
     suited = Suited(steps=1200, least=8, most=150)
@@ -149,7 +156,8 @@ class CaptionTask(Task[CaptionParameters, Captioned, CaptionEncoder, Shown, Said
     def objective(self, model: CaptionModel, train: Shown) -> CaptionObjective:
         given = model.parameters
         steps = math.ceil(len(train) / suited_batch(given, len(train))) * (given.epochs or 1)
-        return CaptionObjective(given, steps)
+        captions = (tokens for group in train.targets for tokens in group)
+        return CaptionObjective(given, steps, captions)
 
     def predict(self, model: CaptionModel, examples: Shown) -> Said:
         if not len(examples):
@@ -182,9 +190,15 @@ class CaptionTask(Task[CaptionParameters, Captioned, CaptionEncoder, Shown, Said
         return signatures(counters, predicted["model"].texts[0], examples.references[0])
 
     def remarks(self, values: Mapping[str, Mapping[str, float]]) -> Sequence[str]:
-        if "BLEU" in values["model"]:
-            return ()
-        return ("BLEU was not counted: it needs pip install 'ostinato[translate]'.",)
+        found = []
+        if values["model"].get(DIFFERENT) == 1:
+            found.append(
+                "The model says the same of every clip, whatever it shows: it has learned how such captions go and "
+                "nothing of clips; give it more clips, or more time (--max-seconds)."
+            )
+        if "BLEU" not in values["model"]:
+            found.append("BLEU was not counted: it needs pip install 'ostinato[translate]'.")
+        return found
 
     def facts(self, model: CaptionModel, parts: Held[Captioned], examples: Held[Shown]) -> Iterable[tuple[str, str]]:
         named = {name: part for name, part in examples.named().items() if part is not None}
@@ -215,10 +229,11 @@ class CaptionTask(Task[CaptionParameters, Captioned, CaptionEncoder, Shown, Said
             yield self.read(model.parameters, piece, True, labelled=False)
 
     def answers(self, model: CaptionModel, records: Captioned, alternatives: int = 1) -> Iterator[Mapping[str, Any]]:
+        """Yield the caption of each clip, or a row for each of several, the best first."""
         for name, found in zip(records.clips.names, self.captions(model, records, alternatives), strict=True):
-            others = [{"caption": each.text, "score": each.score} for each in found[:alternatives]]
-            answer: dict[str, Any] = {"clip": name, "caption": found[0].text, "score": found[0].score}
-            yield answer if alternatives == 1 else answer | {"alternatives": others}
+            for rank, each in enumerate(found[:alternatives], 1):
+                place = {} if alternatives == 1 else {"rank": rank}
+                yield {"clip": name, **place, "caption": each.text, "score": each.score}
 
     def captions(self, model: CaptionModel, records: Captioned, alternatives: int = 1) -> list[Any]:
         """Return the captions of each clip, the best first.

@@ -44,8 +44,8 @@ class Caption:
 
 
 def search_of(parameters: CaptionParameters) -> Search:
-    """Return how captions are searched for."""
-    return Search(beam_size=parameters.beam_size, length_penalty=parameters.length_penalty)
+    """Return how captions are searched for; one says something."""
+    return Search(beam_size=parameters.beam_size, length_penalty=parameters.length_penalty, min_length=1)
 
 
 def captions_of(model: CaptionModel, shown: Shown, search: Search, *, attention: bool = False) -> list[list[Caption]]:
@@ -101,12 +101,11 @@ def encoded_frames(network: CaptionNetwork, frames: Frames) -> tuple[Tensor, Ten
         return network.encode(torch.from_numpy(frames[:, None]), torch.tensor([len(frames)]))
 
 
-def looked(network: CaptionNetwork, hypothesis: Hypothesis) -> NDArray[np.float64]:
+def looked(hypothesis: Hypothesis) -> NDArray[np.float64]:
     """Return where each token of a caption, and its end, looked: `(tokens, frames)`, rows that sum to one."""
-    weights = hypothesis.attention
-    assert weights is not None
-    by_frame: NDArray[np.float64] = weights.double().view(len(weights), -1, network.paths).sum(-1).numpy()
-    return by_frame
+    assert hypothesis.attention is not None
+    found: NDArray[np.float64] = hypothesis.attention.double().numpy()
+    return found
 
 
 def _spelled(model: CaptionModel, found: Hypothesis) -> Caption:
