@@ -185,7 +185,9 @@ def _in_pieces(
     owner: nn.Module, cell: nn.Module, request: Request, seen: Look, checkpoint: Checkpoint
 ) -> tuple[Tensor, State]:
     """Run a scan whose inner values are forgotten, or kept elsewhere, until the backward pass."""
-    ready = find(owner, cell, request.xs, request.state, mixed=request.mixed) if suits(request.xs, request.state) else None
+    ready = (
+        find(owner, cell, request.xs, request.state, mixed=request.mixed) if suits(request.xs, request.state) else None
+    )
     plan = ready.executable.plan if isinstance(ready, Ready) else None
     pieces = pieces_for(checkpoint, request.xs.shape[0], lambda: Costs.of(plan, request.xs, leaves(request.state)))
     if request.resets is not None:
