@@ -91,7 +91,8 @@ def _run(scores: Tensor, shares: Tensor, moves: Tensor, lengths: Tensor) -> tupl
     cell = _cell(moves)
     cell.moves = moves
     try:
-        led, last = scan(cell, scores, shares, lengths=lengths)
+        with torch.autocast(scores.device.type, enabled=False):  # likelihoods are summed as they are
+            led, last = scan(cell, scores, shares, lengths=lengths)
     finally:
         del cell.moves
     assert isinstance(last, Tensor)
