@@ -34,7 +34,7 @@ H100 = Limits(132, 232_448)
 @pytest.fixture
 def on_triton(monkeypatch):
     """Run scans of the CPU by Triton's kernels."""
-    monkeypatch.setattr(compiled, "executable_for", lambda _: TritonExecutable)
+    monkeypatch.setattr(compiled, "executable_for", lambda *_: TritonExecutable)
     compiled.release_memory()
     with warnings.catch_warnings():
         warnings.simplefilter("error", EngineWarning)

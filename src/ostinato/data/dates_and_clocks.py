@@ -39,8 +39,8 @@ def _are_days(table: Table, name: str) -> bool:
 
     assert table.frame is not None
     column = table.frame[name]
-    if column.dtype == pl.Date:
-        return True
+    if column.dtype in (pl.Date, pl.Duration):
+        return bool(column.dtype == pl.Date)
     texts = column.cast(pl.String)
     whole = column.dtype.is_temporal() and bool(texts.str.contains(r" 00:00:00(?:\.0+)?$").all())
     return whole or not texts.str.contains(r"\d:\d|\d[Tt]\d").any()

@@ -63,8 +63,8 @@ def test_the_summary_has_scores_beside_baselines_and_panels(model) -> None:
     near = {"1-NN DTW", "1-NN DTW, not standardised"}
     assert set(summary.scores) == {"model", *near, STATISTICS, MOST_FREQUENT}
     assert set(summary.scores["1-NN DTW"]) == {"accuracy", "macro F1"}
-    assert [type(panel) for panel in summary.panels] == [Matrix, Table, Curve, Table, Curve, Curve]
-    assert len(summary.panels[-1].lines) == 2
+    assert [type(panel) for panel in summary.panels] == [Matrix, Table, Curve, Table, Curve, Curve, Curve]
+    assert len(summary.panels[-2].lines) == 2
     assert dict(summary.data)["channels"] == "2: channel_1, channel_2"
 
 

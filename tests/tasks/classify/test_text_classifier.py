@@ -57,10 +57,10 @@ def test_the_summary_has_scores_beside_baselines_and_all_panels(model) -> None:
     assert "before" in said["calibration"]
     assert said["repeated"].endswith("test texts are in the training part too")  # as this toy data has it
     kinds = [type(panel) for panel in summary.panels]
-    assert kinds[:5] == [Matrix, Table, Curve, Table, Curve]
-    assert kinds[5:-1].count(WeightedText) == len(kinds) - 6 > 0
+    assert kinds[:6] == [Matrix, Table, Curve, Table, Curve, Curve]
+    assert kinds[6:-1].count(WeightedText) == len(kinds) - 7 > 0
     assert kinds[-1] is Table
-    shown = summary.panels[5]
+    shown = summary.panels[6]
     assert len(shown.tokens) == len(shown.weights)
     assert max(shown.weights) == 1
     tested = int(np.sum(summary.panels[0].values))
