@@ -31,8 +31,8 @@ def wanted(layer: nn.RNNBase, given: Any) -> bool:
 def in_types_of_torch(results: Any, layer: nn.RNNBase, given: Any, hx: Any) -> Any:
     """Return outputs and states in the types that those of torch.nn have under autocast to bfloat16.
 
-    Those of an RNN, and of an LSTM whose rows are equally long, which oneDNN runs, are bfloat16, and so are projected outputs. Others are
-    made with the state, and so have its type, which is that of the sequences where none is given.
+    Those of an RNN, and of an LSTM whose rows are equally long, which oneDNN runs, are bfloat16, and so are projected
+    outputs. Others are made with the state, and so have its type, which is that of the sequences where none is given.
     """
     dtype = _type_made_with_state(layer, given, hx)
     if not layer.proj_size:
