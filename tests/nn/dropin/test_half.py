@@ -106,4 +106,4 @@ def test_projected_outputs_have_the_types_of_torch(form, scans) -> None:
     assert scans.total() == 2
     expected, _ = _trained(theirs, xs, hx)
     assert [part.dtype for part in found] == [part.dtype for part in expected]
-    torch.testing.assert_close(found, expected, rtol=0.05, atol=0.02)
+    torch.testing.assert_close(found, expected, rtol=0.05, atol=0.05)
