@@ -202,3 +202,61 @@ def test_a_batch_of_gradients_and_transforms_of_functions_of_pieces() -> None:
     torch.testing.assert_close(batched, torch.stack([torch.autograd.grad(run(xs)[0], xs, dy)[0] for dy in dys]))
     found = torch.func.grad(lambda xs: run(xs)[0].sum())(xs.detach())
     torch.testing.assert_close(found, torch.autograd.grad(run(xs)[0].sum(), xs)[0])
+
+
+@pytest.mark.parametrize("checkpoint", [None, 2, "sqrt", "log", "disk"])
+@pytest.mark.parametrize("kind", [nn.GRUCell, nn.LSTMCell], ids=lambda kind: kind.__name__)
+def test_pieces_in_which_no_row_has_a_step(kind, checkpoint) -> None:
+    cell, xs = kind(3, 4).double(), torch.randn(11, 3, 3, dtype=torch.float64)
+    lengths = [5, 0, 2]
+    expected = gradients(cell, xs[:5], lengths=lengths)
+    for _ in range(3):
+        found = gradients(cell, xs, lengths=lengths, checkpoint=checkpoint)
+        found[0] = found[0][:5]
+        place = next(index for index, part in enumerate(found) if part.shape == xs.shape)
+        assert not found[place][5:].any()
+        found[place] = found[place][:5]
+        torch.testing.assert_close(found, expected)
+
+
+class Scaled(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight, self.frozen = nn.Parameter(torch.randn(3, 3)), nn.Parameter(torch.randn(3, 3), requires_grad=False)
+        self.register_buffer("scale", torch.tensor(0.7))
+
+    def forward(self, x, state):
+        new = torch.tanh(x @ self.weight + state @ self.frozen * self.scale)
+        return new, new
+
+    def initial_state(self, x):
+        return torch.zeros_like(x)
+
+
+@pytest.mark.parametrize("changed", ["frozen", "scale", "weight", "lengths", "wanted"])
+@pytest.mark.parametrize("checkpoint", [None, 2, "disk"])
+def test_what_is_changed_before_the_backward_pass_is_refused_or_has_no_effect(changed, checkpoint) -> None:
+    torch.manual_seed(0)
+    cell, xs = Scaled(), torch.randn(8, 3, 3)
+    expected = gradients(cell, xs, lengths=torch.tensor([8, 5, 3]))
+    cell.zero_grad()
+    given, lengths = xs.clone().requires_grad_(), torch.tensor([8, 5, 3])
+    ys, last = ostinato.scan(cell, given, lengths=lengths, checkpoint=checkpoint)
+    if changed == "lengths":
+        lengths.fill_(8)
+    elif changed == "wanted":
+        cell.weight.requires_grad_(False)
+    else:
+        with torch.no_grad():
+            getattr(cell, changed).mul_(0.1)
+    loss = ys.square().sum() + last.cos().sum()
+    if changed == "weight" or (changed in ("frozen", "scale") and checkpoint != "disk"):
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            loss.backward()
+        return
+    loss.backward()  # what is in files is there as it was
+    torch.testing.assert_close(given.grad, expected[2])
+    if changed == "wanted":
+        assert cell.weight.grad is None
+    else:
+        torch.testing.assert_close(cell.weight.grad, expected[3])

@@ -29,7 +29,7 @@ def _trained(layer, given, hx=None):
     return _flat(results), [parameter.grad for parameter in layer.parameters()]
 
 
-@pytest.mark.parametrize("form", ["padded", "packed", "half", "state"])
+@pytest.mark.parametrize("form", ["padded", "packed", "level", "half", "state"])
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_results_have_the_types_of_torch_and_are_nearer_to_float32(kind, form, scans) -> None:
     torch.manual_seed(0)
@@ -39,6 +39,8 @@ def test_results_have_the_types_of_torch_and_are_nearer_to_float32(kind, form, s
     xs, hx = torch.randn(12, 5, 9), None
     if form == "packed":
         xs = pack_padded_sequence(xs, torch.tensor([12, 9, 9, 3, 1]))
+    elif form == "level":
+        xs = pack_padded_sequence(xs, torch.tensor([12] * 5))
     elif form == "half":
         xs = xs.bfloat16()
     elif form == "state":
@@ -50,7 +52,7 @@ def test_results_have_the_types_of_torch_and_are_nearer_to_float32(kind, form, s
     assert [part.dtype for part in found] == [part.dtype for part in expected]
     assert [part.shape for part in found] == [part.shape for part in expected]
     assert all(gradient.dtype is torch.float32 for gradient in gradients)
-    wide = xs._replace(data=xs.data.float()) if form == "packed" else xs.float()
+    wide = xs._replace(data=xs.data.float()) if form in ("packed", "level") else xs.float()
     exact = _flat(theirs(wide, hx) if hx is not None else theirs(wide))
     theirs.zero_grad()
     sum(part.square().sum() for part in exact).backward()
@@ -86,3 +88,22 @@ def test_errors_are_those_of_torch() -> None:
             with pytest.raises(type(expected.value)) as found:
                 ours(given)
             assert str(found.value) == str(expected.value)
+
+
+@pytest.mark.parametrize("form", ["padded", "half", "packed", "state"])
+def test_projected_outputs_have_the_types_of_torch(form, scans) -> None:
+    torch.manual_seed(0)
+    theirs, ours = nn.LSTM(9, 21, 2, proj_size=7), ostinato.nn.LSTM(9, 21, 2, proj_size=7)
+    ours.load_state_dict(theirs.state_dict())
+    xs, hx = torch.randn(12, 5, 9), None
+    if form == "packed":
+        xs = pack_padded_sequence(xs, torch.tensor([12, 9, 9, 3, 1]))
+    elif form == "half":
+        xs = xs.bfloat16()
+    elif form == "state":
+        hx = (torch.randn(2, 5, 7), torch.randn(2, 5, 21))
+    found, _ = _trained(ours, xs, hx)
+    assert scans.total() == 2
+    expected, _ = _trained(theirs, xs, hx)
+    assert [part.dtype for part in found] == [part.dtype for part in expected]
+    torch.testing.assert_close(found, expected, rtol=0.05, atol=0.05)

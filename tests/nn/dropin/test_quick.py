@@ -372,3 +372,29 @@ def test_threads_make_no_difference(threads) -> None:
                 assert torch.equal(one, other)
     finally:
         torch.set_num_threads(number)
+
+
+@KINDS
+def test_checkpointing_finds_in_the_second_run_what_the_first_call_of_a_layer_kept(kind) -> None:
+    theirs, ours = pair(kind, 4, 4, num_layers=2, bidirectional=True)
+    xs = torch.randn(5, 3, 4)
+    found = []
+    for layer in (ours, theirs):
+        for _ in range(3):
+            layer.zero_grad()
+            ys, state = torch.utils.checkpoint.checkpoint(layer, xs, use_reentrant=False)
+            (ys.square().sum() + sum(part.cos().sum() for part in state)).backward()
+        found.append([ys, *(parameter.grad for parameter in layer.parameters())])
+    torch.testing.assert_close(*found, rtol=2e-4, atol=2e-5)
+
+
+@KINDS
+def test_sequences_and_states_kept_with_their_sign_turned_are_read_as_they_are(kind) -> None:
+    theirs, ours = pair(kind, 3, 4)
+    plain = torch.randn(5, 2, 3)
+    turned = torch._neg_view(plain)
+    for xs in (turned, plain, turned, turned[:, 0]):
+        assert_equal(theirs, ours, xs)
+    hx = torch._neg_view(torch.randn(1, 2, 4))
+    for _ in range(2):
+        assert_equal(theirs, ours, turned, (hx, hx) if kind is nn.LSTM else hx)

@@ -147,3 +147,15 @@ def test_rows_with_lengths_end_where_they_end(reverse) -> None:
                 alone, (h, _) = ostinato.scan(cell, xs[:length, row : row + 1], reverse=reverse)
                 torch.testing.assert_close(found[0][0][:length, row], alone[:, 0], rtol=0, atol=0)
                 torch.testing.assert_close(found[0][1][row], h[0], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("kind", [ostinato.cells.LSTMCell, torch.nn.GRUCell, torch.nn.RNNCell])
+def test_gradients_of_no_steps_at_all_are_zero(kind) -> None:
+    cell = kind(3, 4)
+    dirty = [torch.full((size,), torch.nan) for size in range(1, 200)]  # the memory that is free next
+    del dirty
+    for reverse in (False, True, False):
+        xs = torch.randn(5, 2, 3, requires_grad=True)
+        ys, last = ostinato.scan(cell, xs, lengths=[0, 0], reverse=reverse)
+        found = torch.autograd.grad(ys.sum() + sum(part.sum() for part in leaves(last)), [xs, *cell.parameters()])
+        assert not any(part.any() for part in found)

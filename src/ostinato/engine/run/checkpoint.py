@@ -18,6 +18,7 @@ from torch.utils.checkpoint import checkpoint as run_again
 from ostinato.engine.front.state import State, built, leaves, structure
 from ostinato.engine.run.batches import is_batched
 from ostinato.engine.run.compiled import Request
+from ostinato.engine.run.operator import version
 from ostinato.engine.run.schedule import Pieces
 from ostinato.engine.run.shelf import Shelf, back_over, drawn_again, mapped
 
@@ -36,6 +37,22 @@ class Scene:
     """Those of the cell that gradients may be asked for."""
     request: Request
     pieces: Pieces
+    others: tuple[tuple[Tensor, int], ...] = ()
+    """Those of which none are wanted, each with how often it had been changed in place."""
+
+    def check_unchanged(self) -> None:
+        """Refuse tensors of the cell that pieces are to be run again with and that autograd does not watch.
+
+        Raises:
+            RuntimeError: one has been changed.
+        """
+        for tensor, before in self.others:
+            if version(tensor) != before:
+                raise RuntimeError(
+                    f"a scan with checkpoint runs its steps again for gradients, and a tensor {tuple(tensor.shape)} of "
+                    "its cell has been modified by an inplace operation since; change it after the backward pass, or a "
+                    "copy of it"
+                )
 
     def part(self, number: int, xs: Tensor, state: State) -> Request:
         """Return the request of one piece, counted in the order in which they are walked."""
@@ -78,6 +95,8 @@ class _InPieces(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor | None, *dlast: Tensor | None) -> tuple[Tensor | None, ...]:
         """Go back piece by piece; all at once if the gradients are to be differentiated, or are a batch of them."""
         xs, *tensors = ctx.saved_tensors
+        if not ctx.walk.graphs:
+            ctx.walk.scene.check_unchanged()
         if torch.is_grad_enabled() or any(grad is not None and is_batched(grad) for grad in (dy, *dlast)):
             return (None, *_differentiable(ctx.walk.scene, xs, tensors, ctx.states, [dy, *dlast], ctx.needs_input_grad))
         dx, dstate, dtensors = ctx.walk.backward(xs, tensors[: ctx.states], dy, dlast, ctx.needs_input_grad[1:])
@@ -183,6 +202,8 @@ class _Walk:
         first, stop = self.scene.bounds(number)
         pairs = list(zip([ys, *last], [None if dy is None else dy[first:stop], *dstate], strict=True))
         pairs = [(out, grad) for out, grad in pairs if grad is not None and out.requires_grad]
+        # one may have been frozen since: it was then not wanted after all
+        asked = [needs and tensor.requires_grad for tensor, needs in zip(self.scene.tensors, asked, strict=True)]
         tensors = [tensor for tensor, needs in zip(self.scene.tensors, asked, strict=True) if needs]
         inputs = [*(each for each in read if each.requires_grad), *starts, *tensors]
         found: list[Tensor | None] = [None] * len(inputs)

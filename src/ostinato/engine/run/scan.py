@@ -19,6 +19,7 @@ from ostinato.engine.plan.graph import Unsupported
 from ostinato.engine.run.checkpoint import Scene, scan_pieces, scan_pieces_eagerly
 from ostinato.engine.run.compiled import Ready, Request, find, mixed_now, scan_compiled, suits, warn_once
 from ostinato.engine.run.drawn import Drawn
+from ostinato.engine.run.operator import version
 from ostinato.engine.run.reference import scan_eagerly
 from ostinato.engine.run.schedule import Checkpoint, Costs, pieces_for
 from ostinato.engine.run.transforms import transformed
@@ -149,7 +150,8 @@ def scan_checked(
 
     The outputs may be changed in place if they are kept `apart`. Hooks on all modules see the layer, not its steps.
     """
-    request = Request(xs, state, lengths, None, reverse, apart, mixed_now(xs))
+    given = xs.resolve_neg() if xs.is_neg() else xs
+    request = Request(given, state, lengths, None, reverse, apart, mixed_now(given))
     return _dispatch(cell, cell, request, look_now(cell), inner=True)
 
 
@@ -210,7 +212,10 @@ def _in_pieces(
         bound = shell_of(cell, {id(old): new for old, new in zip(tensors, others, strict=True)}, None)
         return _dispatch(bound, bound, part, look_now(bound))
 
-    scene = Scene(partial(_dispatch, owner, cell, seen=seen), run_with, tensors, request, pieces)
+    if request.lengths is not None:  # they may be changed until the backward pass
+        request = request._replace(lengths=request.lengths.clone())
+    others = tuple((tensor, version(tensor)) for tensor in seen.tensors.values() if not tensor.requires_grad)
+    scene = Scene(partial(_dispatch, owner, cell, seen=seen), run_with, tensors, request, pieces, others)
     return scan_pieces(scene) if plan is not None else scan_pieces_eagerly(scene)
 
 

@@ -131,10 +131,11 @@ class Again:
         of_parameters, of_x, of_state = directions[:count], directions[count], directions[count + 1 :]
         ways = [way for way in of_parameters if way is not None]
         starts = [
-            torch.zeros_like(leaf) if way is None else way for leaf, way in zip(call.state, of_state, strict=True)
+            torch.zeros_like(leaf) if way is None else way.resolve_neg()
+            for leaf, way in zip(call.state, of_state, strict=True)
         ]
         x = call.x if of_x is None else torch.cat([call.x.flatten(2), of_x.to(call.x.dtype).flatten(2)], 2)
-        given = [*call.parameters, *(way.contiguous() for way in ways)]
+        given = [*call.parameters, *(way.resolve_neg().contiguous() for way in ways)]
         state = [*call.state, *(way.contiguous() for way in starts)]
         grad = torch.is_grad_enabled()
         # below a transform of functions, tensors do not tell what is wanted of them

@@ -28,19 +28,32 @@ def wanted(layer: nn.RNNBase, given: Any) -> bool:
     )
 
 
-def type_of_results(layer: nn.RNNBase, given: Any, hx: Any) -> torch.dtype:
-    """Return the type that the outputs and states of torch.nn have under autocast to bfloat16.
+def in_types_of_torch(results: Any, layer: nn.RNNBase, given: Any, hx: Any) -> Any:
+    """Return outputs and states in the types that those of torch.nn have under autocast to bfloat16.
 
-    Those of an RNN, and of a padded LSTM, which oneDNN runs, are bfloat16. Others are made with the state, and so have
-    its type, which is that of the sequences where none is given.
+    Those of an RNN, and of an LSTM whose rows are equally long, which oneDNN runs, are bfloat16, and so are projected
+    outputs. Others are made with the state, and so have its type, which is that of the sequences where none is given.
     """
-    by_onednn = layer.mode == "LSTM" and not layer.proj_size and isinstance(given, Tensor)
+    dtype = _type_made_with_state(layer, given, hx)
+    if not layer.proj_size:
+        return as_type(results, dtype)
+    outputs, (h, c) = results
+    return as_type(outputs, torch.bfloat16), (h.to(torch.bfloat16), c.to(dtype))
+
+
+def _type_made_with_state(layer: nn.RNNBase, given: Any, hx: Any) -> torch.dtype:
+    by_onednn = layer.mode == "LSTM" and not layer.proj_size and _is_level(given)
     if layer.mode.startswith("RNN") or (by_onednn and torch._C._get_mkldnn_enabled() and torch._C._has_mkldnn):
         return torch.bfloat16
     start = hx[0] if isinstance(hx, (tuple, list)) else hx
     found = start if isinstance(start, Tensor) else values_of(given)
     assert found is not None
     return found.dtype
+
+
+def _is_level(given: Any) -> bool:
+    """Tell whether all rows are equally long."""
+    return isinstance(given, Tensor) or bool(given.batch_sizes[-1] == given.batch_sizes[0])
 
 
 def widened(value: T) -> T:

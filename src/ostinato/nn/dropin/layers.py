@@ -69,7 +69,7 @@ class _EngineLoop(Restored, nn.RNNBase):
         if walks is None:
             return super().forward(given, hx)
         results = self._run(walks, open_batch(wide, self.batch_first), start)
-        return half.as_type(results, half.type_of_results(self, given, hx))
+        return half.in_types_of_torch(results, self, given, hx)
 
     def _takes(self, given: Given, hx: Any, *, half: bool = False) -> bool:
         """Tell whether a call is well formed, and one that the engine takes and gains by; by products of a `half`."""

@@ -33,6 +33,7 @@ _SETTINGS = (
 )  # fmt: skip
 _settings = itemgetter(*_SETTINGS)
 _PLAIN = (Tensor, nn.Parameter)
+_hooks_of_saving: Any = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", lambda _: None)
 _MOST_PLANS = 16
 _MOST_SHAPES = 256
 
@@ -52,6 +53,14 @@ def plain_now() -> bool:
         or torch.is_autocast_enabled("cpu")
         or not engine_is_on()
     )
+
+
+def _saving_is_watched() -> bool:
+    """Tell whether hooks see what is kept for the backward pass.
+
+    Gradient checkpointing counts it in both of its runs, and the first call of a layer, the longer one, keeps more.
+    """
+    return _hooks_of_saving(True) is not None
 
 
 class _Plan(NamedTuple):
@@ -95,7 +104,7 @@ class Known:
     def run(self, layer: nn.RNNBase, given: Any, hx: Any) -> Any:
         """Run a call; none if anything is not as it was, `LEFT_TO_TORCH` if PyTorch is faster."""
         kept = layer.__dict__
-        if type(layer) is not self.kind or _settings(kept) != self.settings or not plain_now():
+        if type(layer) is not self.kind or _settings(kept) != self.settings or not plain_now() or _saving_is_watched():
             return None
         if not self.still_has(kept):
             return None

@@ -279,7 +279,9 @@ class Backward(Pass):
         else:
             values += self._no_ends
         values += map(_place, parameters)
-        gradients = [torch.empty_like(parameters[index]) for index in self.gradients]
+        # a sum over no steps at all writes nothing
+        new = torch.zeros_like if rows is not None and not rows.total else torch.empty_like
+        gradients = [new(parameters[index]) for index in self.gradients]
         values += map(_place, gradients)
         if rows is not None:
             values += (*_addresses(rows), rows.total)
