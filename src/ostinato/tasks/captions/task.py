@@ -162,7 +162,7 @@ class CaptionTask(Task[CaptionParameters, Captioned, CaptionEncoder, Shown, Said
     def predict(self, model: CaptionModel, examples: Shown) -> Said:
         if not len(examples):
             raise DataError("there are no clips to evaluate on; expected one or more with a caption")
-        found = captions_of(model, examples, search_of(model.parameters))
+        found = captions_of(model, examples, search_of(model))
         return Said([each[0].text for each in found], reference_loss(model, examples))
 
     def baselines(self, model: CaptionModel, train: Shown, validation: Shown | None) -> Baselines:
@@ -247,7 +247,7 @@ class CaptionTask(Task[CaptionParameters, Captioned, CaptionEncoder, Shown, Said
         shown = model.encoder.encode(records, model.parameters.max_length)
         if shown.left_out:
             raise DataError(next(iter(shown.store.failed.values())))
-        search = search_of(model.parameters)
+        search = search_of(model)
         search = search.changed({"beam_size": max(search.beam_size, alternatives)})
         return captions_of(model, shown, search)
 

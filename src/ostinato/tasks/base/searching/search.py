@@ -112,12 +112,15 @@ def forbid(scores: Tensor, written: Tensor, limits: Tensor, marks: tuple[int, ..
         search: see `Search`.
     """
     length = written.shape[1]
+    may_end = scores[:, eos].clone()
     for mark in marks:
         scores[:, mark] = float("-inf")
     if length < search.min_length:
         scores[:, eos] = float("-inf")
     if 0 < search.block_ngrams <= length:
         _block(scores, written, search.block_ngrams)
+        if length < search.min_length:  # where nothing else is left, a text ends before it is long enough
+            scores[:, eos] = torch.where((scores > float("-inf")).any(-1), scores[:, eos], may_end)
     if length >= int(limits.min()):
         full = limits <= length
         ends = scores[:, eos].clone()
