@@ -14,9 +14,9 @@ _CAMEL = re.compile(r"[a-z](?:ID|Id)$")
 
 
 def counts_rows(table: Table, name: str) -> bool:
-    """Tell whether a column counts the rows, from 0 or 1, whatever it is called."""
+    """Tell whether a column counts the rows, from whatever it begins with, whatever it is called."""
     values = _whole(table, name)
-    return values is not None and len(values) >= _FEWEST and values[0] in (0, 1) and bool((np.diff(values) == 1).all())
+    return values is not None and len(values) >= _FEWEST and bool((np.diff(values) == 1).all())
 
 
 def is_identity(table: Table, name: str) -> bool:

@@ -129,7 +129,7 @@ def difference_in_words(found: Difference, other: float, better: Better) -> str:
     '4 % lower (1 to 7 %), over 36 windows'
     """
     size = f"{amount(found.value, other, better)} {interval(found, other, better)}".strip()
-    return f"{size}, over {found.units:,} {found.of if found.units != 1 else _single(found.of)}"
+    return f"{size}, over {counted(found.units, found.of)}"
 
 
 def stands(found: Difference, name: str, other: float, better: Better) -> str:
@@ -183,6 +183,15 @@ def scale_of(other: float, better: Better) -> tuple[float, str]:
 def _digits(value: float) -> str:
     """Return a size with two digits that say something, whole ones from ten on."""
     return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
+
+
+def counted(number: int, of: str) -> str:
+    """Return so many of what is named in the plural.
+
+    >>> counted(1, "windows of 14 steps"), counted(1200, "clips")
+    ('1 window of 14 steps', '1,200 clips')
+    """
+    return f"{number:,} {of if number != 1 else _single(of)}"
 
 
 def _single(plural: str) -> str:

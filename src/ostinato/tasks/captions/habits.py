@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 _SHORT, _RARE = 0.05, 0.01  # shares of the captions
+_BEYOND, _SMOOTHED = 4, np.array([0.25, 0.5, 0.25])
 _MOST = 6  # tokens: longer sequences are not looked for
 
 
@@ -21,6 +23,8 @@ class Habits:
 
     Args:
         shortest: tokens, which all but one in twenty captions have.
+        spaced: within how many tokens hardly a caption has one of them again.
+        usual: logarithm of the share of captions of 0, 1, ... tokens, smoothed; longer ones are as the last.
         apart: the least number of tokens of which hardly a caption has the same sequence twice; 0: there is none.
 
     Source of what is never repeated: R. Paulus, C. Xiong and R. Socher, "A deep reinforced model for abstractive
@@ -29,20 +33,39 @@ class Habits:
 
     shortest: int = 1
     apart: int = 0
+    spaced: int = 0
+    usual: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, captions: Sequence[Sequence[int]]) -> Habits:
         """Count those of captions, their tokens without marks.
 
-        >>> Habits.of([[5, 6, 7], [5, 6, 7, 5, 8]])
-        Habits(shortest=3, apart=2)
+        >>> found = Habits.of([[5, 6, 7], [5, 6, 7, 5, 8]])
+        >>> found.shortest, found.apart, found.spaced
+        (3, 2, 2)
         """
-        shortest = int(np.quantile([len(each) for each in captions], _SHORT, method="lower"))
+        lengths = np.array([len(each) for each in captions])
         few = _RARE * len(captions)
         fits = (size for size in range(1, _MOST + 1) if sum(_repeats(each, size) for each in captions) <= few)
-        return cls(max(1, shortest), next(fits, 0))
+        gaps = (gap for gap in range(1, _MOST + 1) if sum(_comes_within(each, gap) for each in captions) > few)
+        return cls(
+            max(1, int(np.quantile(lengths, _SHORT, method="lower"))), next(fits, 0), next(gaps, _MOST + 1) - 1,
+            _usual(lengths),
+        )  # fmt: skip
+
+
+def _usual(lengths: NDArray[np.int64]) -> tuple[float, ...]:
+    """Return logarithms of how frequent lengths 0, 1, ... are, smoothed: a caption counts for neighbours too."""
+    counts = np.bincount(lengths, minlength=int(lengths.max()) + _BEYOND).astype(float)
+    smooth = np.convolve(counts, _SMOOTHED, "same") + 0.5 / len(counts)
+    found: list[float] = np.log(smooth / smooth.sum()).round(4).tolist()
+    return tuple(found)
 
 
 def _repeats(tokens: Sequence[int], size: int) -> bool:
     grams = [tuple(tokens[place : place + size]) for place in range(len(tokens) - size + 1)]
     return len(set(grams)) < len(grams)
+
+
+def _comes_within(tokens: Sequence[int], gap: int) -> bool:
+    return any(one == other for one, other in zip(tokens, tokens[gap:], strict=False))

@@ -50,6 +50,8 @@ def search_of(model: CaptionModel) -> Search:
         beam_size=given.beam_size,
         length_penalty=given.length_penalty,
         min_length=habits.shortest if given.min_length is None else max(1, given.min_length),
+        usual=habits.usual,
+        spaced=habits.spaced if given.block_ngrams is None else 0,
         block_ngrams=habits.apart if given.block_ngrams is None else given.block_ngrams,
     )
 
