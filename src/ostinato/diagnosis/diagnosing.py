@@ -240,7 +240,11 @@ def _title(model: Any) -> str:
 def _unit(step: str | None) -> StepUnit:
     if step is None:
         return StepUnit()
-    return StepUnit("steps", Frequency.parse(step).seconds)
+    try:
+        seconds = Frequency.parse(step).seconds
+    except UsageError as error:
+        raise UsageError(f'step is {step!r}; expected how much time a step is, such as "15min", "h" or "D"') from error
+    return StepUnit("steps", seconds)
 
 
 def _coverage(coverage: Mapping[float, float] | None) -> dict[float, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 
 _SHORT, _RARE = 0.05, 0.01  # shares of the captions
 _BEYOND, _SMOOTHED = 4, np.array([0.25, 0.5, 0.25])
+_AGAIN, _NEARLY = 5, 0.8  # times that a token comes; the share of tokens
+_KNOWN, _LAST = 20, 0.005  # times that a token comes; the share of them at an end
 _MOST = 6  # tokens: longer sequences are not looked for
 
 
@@ -24,6 +27,8 @@ class Habits:
     Args:
         shortest: tokens, which all but one in twenty captions have.
         spaced: within how many tokens hardly a caption has one of them again.
+        closed: whether they are of few words, nearly all of which come again and again.
+        open_tokens: after which hardly a caption ends, such as articles.
         usual: logarithm of the share of captions of 0, 1, ... tokens, smoothed; longer ones are as the last.
         apart: the least number of tokens of which hardly a caption has the same sequence twice; 0: there is none.
 
@@ -34,6 +39,8 @@ class Habits:
     shortest: int = 1
     apart: int = 0
     spaced: int = 0
+    closed: bool = True
+    open_tokens: tuple[int, ...] = ()
     usual: tuple[float, ...] = ()
 
     @classmethod
@@ -50,8 +57,20 @@ class Habits:
         gaps = (gap for gap in range(1, _MOST + 1) if sum(_comes_within(each, gap) for each in captions) > few)
         return cls(
             max(1, int(np.quantile(lengths, _SHORT, method="lower"))), next(fits, 0), next(gaps, _MOST + 1) - 1,
-            _usual(lengths),
+            _closed(captions), _open(captions), _usual(lengths),
         )  # fmt: skip
+
+
+def _closed(captions: Sequence[Sequence[int]]) -> bool:
+    counts = Counter(token for each in captions for token in each)
+    return sum(count >= _AGAIN for count in counts.values()) >= _NEARLY * len(counts)
+
+
+def _open(captions: Sequence[Sequence[int]]) -> tuple[int, ...]:
+    """Return tokens that are frequent, and hardly ever the last of a caption."""
+    counts = Counter(token for each in captions for token in each)
+    ends = Counter(each[-1] for each in captions if each)
+    return tuple(sorted(token for token, count in counts.items() if count >= _KNOWN and ends[token] <= _LAST * count))
 
 
 def _usual(lengths: NDArray[np.int64]) -> tuple[float, ...]:

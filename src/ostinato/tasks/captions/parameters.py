@@ -90,11 +90,19 @@ class CaptionParameters(Parameters):
     word_dropout: float = training(
         0.3, "share of the tokens before that the decoder is not shown, so that it has to look", low=0, high=1
     )
-    look_first: float = training(
-        0.3, "share of the training, at first, in which it is shown none of them", low=0, high=1
+    look_first: float | None = training(
+        None,
+        "share of the training, at first, in which it is shown none of them",
+        low=0,
+        high=1,
+        absent="0.3 where the same few words are said again and again, else 0.1",
     )
-    word_swap: float = training(
-        0.5, "share of the tokens before that are exchanged for others that stand between the same words", low=0, high=1
+    word_swap: float | None = training(
+        None,
+        "share of the tokens before that are exchanged for others that stand between the same words",
+        low=0,
+        high=1,
+        absent="0.5 where the same few words are said again and again, else 0.2",
     )
     label_smoothing: float = training(0.0, "share of each target token that goes to all others", low=0, below=1)
     augmentation: float = training(0.5, "how much training clips are moved and lit otherwise; 0: not", low=0, high=2)

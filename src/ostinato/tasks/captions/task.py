@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from ostinato.tasks.captions.batches import CaptionBatches, suited_batch
 from ostinato.tasks.captions.encoding import CaptionEncoder, Shown
 from ostinato.tasks.captions.measures import DIFFERENT, Counters, Said, caption_measures, caption_units
 from ostinato.tasks.captions.network import CaptionNetwork
-from ostinato.tasks.captions.noise import WordSwaps, hidden
+from ostinato.tasks.captions.noise import Noise, WordSwaps, hidden
 from ostinato.tasks.captions.panels import caption_panels
 from ostinato.tasks.captions.parameters import CaptionParameters
 from ostinato.tasks.captions.reading import Captioned, caption_pairs, given_clips, read_captioned
@@ -47,13 +48,16 @@ class CaptionObjective:
 
     Args:
         parameters: of the captioner.
+        noise: how much of it there is.
         steps: of the whole training, as far as is known.
         captions: tokens of the training captions.
     """
 
-    def __init__(self, parameters: CaptionParameters, steps: int, captions: Iterable[Sequence[int]] = ()) -> None:
-        self.parameters, self.steps, self.began = parameters, max(1, steps), time.monotonic()
-        self.swaps = WordSwaps(captions)
+    def __init__(
+        self, parameters: CaptionParameters, noise: Noise, steps: int, captions: Iterable[Sequence[int]] = ()
+    ) -> None:
+        self.parameters, self.noise, self.steps = parameters, noise, max(1, steps)
+        self.swaps, self.began = WordSwaps(captions), time.monotonic()
 
     def __call__(self, module: nn.Module, batch: Any, carry: Carry | None) -> Step:
         """Read a batch."""
@@ -61,7 +65,7 @@ class CaptionObjective:
             return Step(*module(batch))
         given = self.parameters
         share = self.hidden(self.done(int(module.learned)))  # type: ignore[arg-type]
-        before = hidden(self.swaps(batch.targets[:-1], given.word_swap), share)
+        before = hidden(self.swaps(batch.targets[:-1], self.noise.word_swap), share)
         return Step(*module(batch, label_smoothing=given.label_smoothing, before=before))
 
     def done(self, learned: int) -> float:
@@ -72,7 +76,7 @@ class CaptionObjective:
 
     def hidden(self, done: float) -> float:
         """Return the share of the tokens that are hidden."""
-        first, least = self.parameters.look_first, self.parameters.word_dropout
+        first, least = self.noise.look_first, self.parameters.word_dropout
         return max(least, 1.0 - max(0.0, done - first) / (first / 2)) if first else least
 
 
@@ -157,7 +161,7 @@ class CaptionTask(Task[CaptionParameters, Captioned, CaptionEncoder, Shown, Said
         given = model.parameters
         steps = math.ceil(len(train) / suited_batch(given, len(train))) * (given.epochs or 1)
         captions = (tokens for group in train.targets for tokens in group)
-        return CaptionObjective(given, steps, captions)
+        return CaptionObjective(given, Noise.of(given, model.encoder.habits), steps, captions)
 
     def predict(self, model: CaptionModel, examples: Shown) -> Said:
         if not len(examples):
@@ -214,7 +218,9 @@ class CaptionTask(Task[CaptionParameters, Captioned, CaptionEncoder, Shown, Said
 
     def settings(self, model: CaptionModel) -> Mapping[str, Any]:
         frames = model.encoder.frames
-        found: dict[str, Any] = {"rate": frames.rate or None}
+        noise, search = Noise.of(model.parameters, model.encoder.habits), search_of(model)
+        found: dict[str, Any] = {"rate": frames.rate or None} | asdict(noise)
+        found |= {"min_length": search.min_length, "block_ngrams": search.block_ngrams}
         return found if frames.vectors else found | {"size": min(frames.height, frames.width)}
 
     def panels(self, model: CaptionModel, records: Captioned, examples: Shown, predicted: Said) -> Iterable[Panel]:
@@ -267,9 +273,13 @@ def _counters(model: CaptionModel) -> Counters:
     return metrics(model.parameters.tokenize, model.parameters.lower)
 
 
+def _judging(model: CaptionModel) -> CaptionObjective:
+    return CaptionObjective(model.parameters, Noise.of(model.parameters, model.encoder.habits), 1)
+
+
 def reference_loss(model: CaptionModel, shown: Shown) -> float:
     """Return the mean negative log-likelihood of a reference's token, its end counted, in nats."""
-    total, count, objective = 0.0, 0.0, CaptionObjective(model.parameters, 1)
+    total, count, objective = 0.0, 0.0, _judging(model)
     with torch.inference_mode():
         for batch in CaptionBatches(shown, model.parameters, training=False).batches(0):
             step = objective(model.network, batch.data, None)

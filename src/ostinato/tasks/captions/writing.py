@@ -51,6 +51,7 @@ def search_of(model: CaptionModel) -> Search:
         length_penalty=given.length_penalty,
         min_length=habits.shortest if given.min_length is None else max(1, given.min_length),
         usual=habits.usual,
+        open_tokens=habits.open_tokens,
         spaced=habits.spaced if given.block_ngrams is None else 0,
         block_ngrams=habits.apart if given.block_ngrams is None else given.block_ngrams,
     )

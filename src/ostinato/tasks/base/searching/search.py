@@ -25,6 +25,7 @@ class Search:
             has cause to, see `longest`.
         block_ngrams: no sequence of so many tokens is written twice; 0 for no such limit.
         spaced: no token is written again within so many; 0 for no such limit.
+        open_tokens: after which no text ends, as after an article.
         usual: logarithm of how frequent texts of 0, 1, ... tokens are, longer ones as the last; it is added to the
             score of a text that has ended. Empty: any length is as good.
         thorough: search until nothing that follows could come out better; else, until as many hypotheses as `beam_size`
@@ -43,6 +44,7 @@ class Search:
     max_length: int | None = None
     block_ngrams: int = 0
     spaced: int = 0
+    open_tokens: tuple[int, ...] = ()
     usual: tuple[float, ...] = ()
     thorough: bool = False
 
@@ -130,18 +132,19 @@ def forbid(scores: Tensor, written: Tensor, limits: Tensor, marks: tuple[int, ..
         scores[:, mark] = float("-inf")
     if length < search.min_length:
         scores[:, eos] = float("-inf")
+    if search.open_tokens and length:
+        scores[torch.isin(written[:, -1], torch.tensor(search.open_tokens)), eos] = float("-inf")
     if 0 < search.block_ngrams <= length:
         _block(scores, written, search.block_ngrams)
     if search.spaced and length:
         scores.scatter_(1, written[:, -search.spaced :], float("-inf"))
-    if (search.block_ngrams or search.spaced) and length < search.min_length:
-        # where nothing else is left, a text ends before it is long enough
+    if search.block_ngrams or search.spaced:
+        # where nothing else is left, a text ends
         scores[:, eos] = torch.where((scores > float("-inf")).any(-1), scores[:, eos], may_end)
     if length >= int(limits.min()):
         full = limits <= length
-        ends = scores[:, eos].clone()
         scores[full] = float("-inf")
-        scores[:, eos] = ends
+        scores[full, eos] = may_end[full]
 
 
 def _block(scores: Tensor, written: Tensor, size: int) -> None:
