@@ -13,6 +13,7 @@ _SHORT, _RARE = 0.05, 0.01  # shares of the captions
 _BEYOND, _SMOOTHED = 4, np.array([0.25, 0.5, 0.25])
 _AGAIN, _NEARLY = 5, 0.8  # times that a token comes; the share of tokens
 _KNOWN, _LAST = 20, 0.005  # times that a token comes; the share of them at an end
+_NEAR = 2  # tokens, within which what comes again is a stutter
 _MOST = 6  # tokens: longer sequences are not looked for
 
 
@@ -54,9 +55,9 @@ class Habits:
         lengths = np.array([len(each) for each in captions])
         few = _RARE * len(captions)
         fits = (size for size in range(1, _MOST + 1) if sum(_repeats(each, size) for each in captions) <= few)
-        gaps = (gap for gap in range(1, _MOST + 1) if sum(_comes_within(each, gap) for each in captions) > few)
+        gaps = (gap for gap in range(1, _NEAR + 1) if sum(_comes_within(each, gap) for each in captions) > few)
         return cls(
-            max(1, int(np.quantile(lengths, _SHORT, method="lower"))), next(fits, 0), next(gaps, _MOST + 1) - 1,
+            max(1, int(np.quantile(lengths, _SHORT, method="lower"))), next(fits, 0), next(gaps, _NEAR + 1) - 1,
             _closed(captions), _open(captions), _usual(lengths),
         )  # fmt: skip
 
