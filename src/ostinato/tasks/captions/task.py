@@ -184,7 +184,9 @@ class CaptionTask(Task[CaptionParameters, Captioned, CaptionEncoder, Shown, Said
     def protocol(self, model: CaptionModel, examples: Shown) -> str:
         size = model.parameters.beam_size
         counts = [len(group) for group in examples.references]
-        several = f"{min(counts)} to {max(counts)} references" if max(counts) > 1 else "one reference"
+        few, most = min(counts), max(counts)
+        span = f"{most}" if few == most else f"{few} to {most}"
+        several = "one reference" if most == 1 else f"{span} references"
         return f"{f'beam of {size}' if size > 1 else 'greedy'}; {several} a clip"
 
     def details(self, model: CaptionModel, examples: Shown, predicted: Mapping[str, Said]) -> Mapping[str, Any]:
@@ -206,9 +208,9 @@ class CaptionTask(Task[CaptionParameters, Captioned, CaptionEncoder, Shown, Said
 
     def facts(self, model: CaptionModel, parts: Held[Captioned], examples: Held[Shown]) -> Iterable[tuple[str, str]]:
         named = {name: part for name, part in examples.named().items() if part is not None}
-        yield "clips", " / ".join(f"{len(part):,} {name}" for name, part in named.items())
+        yield "clips", " / ".join(f"{len(part):,} {name}" for name, part in named.items()) + " clips"
         captions = ((sum(map(len, part.references)), name) for name, part in named.items())
-        yield "captions", " / ".join(f"{count:,} {name}" for count, name in captions)
+        yield "captions", " / ".join(f"{count:,} {name}" for count, name in captions) + " captions"
         lost = [name for part in named.values() for name in part.left_out]
         if lost:
             yield "cannot be read", f"{len(lost):,} left out: {', '.join(lost[:10])}"
