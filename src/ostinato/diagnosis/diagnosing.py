@@ -233,7 +233,8 @@ def _check(max_seconds: float, row: int, seed: int) -> None:
 def _title(model: Any) -> str:
     if not isinstance(model, nn.Module):
         return type(model).__name__
-    count = sum(parameter.numel() for parameter in model.parameters() if not torch.nn.parameter.is_lazy(parameter))
+    known = (each for each in model.parameters() if not torch.nn.parameter.is_lazy(each))
+    count = sum(each.numel() for each in known if each.is_floating_point() or each.is_complex())
     return f"{type(model).__name__}, {count:,} weights"
 
 
