@@ -145,7 +145,9 @@ def copied_model(model: nn.Module) -> nn.Module:
         UsageError: it cannot be copied.
     """
     try:
-        copied = copy.deepcopy(model)
+        with warnings.catch_warnings():  # the optimiser that Keras copies along is not used
+            warnings.filterwarnings("ignore", message="Skipping variable loading for optimizer")
+            copied = copy.deepcopy(model)
     except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:
         raise UsageError(
             f"{type(model).__name__} cannot be copied ({' '.join(str(error).split()):.120}), and a diagnosis runs on a "
