@@ -10,8 +10,8 @@ from ostinato.data.directives import form_of, with_zeros
 from ostinato.data.excel_days import PATTERN as EXCEL
 from ostinato.data.excel_days import values_of
 from ostinato.data.formats import match
+from ostinato.data.joined_times import whole_numbers
 from ostinato.data.table import Table, is_text
-from ostinato.data.time_columns import whole_numbers
 from ostinato.data.unix_times import PATTERN as UNIX
 from ostinato.data.unix_times import may_be_unix
 from ostinato.errors import ColumnError
