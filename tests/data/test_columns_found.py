@@ -151,7 +151,7 @@ def test_a_format_that_no_column_has_is_an_error_and_not_rows_that_are_numbered(
 
 
 @pytest.mark.filterwarnings("ignore::ostinato.errors.DataWarning")
-def test_what_counts_the_rows_from_any_number_is_no_target(tmp_path):
+def test_what_counts_the_rows_from_a_large_number_is_no_target(tmp_path):
     panel = load_panel(written(tmp_path, {"when": SERIAL, "load": VALUES}))
     assert panel.target_columns == ("load",)
 
