@@ -1,13 +1,14 @@
 """Columns are taken for what they are: times in every usual form, and neither row numbers nor identities as targets."""
 
+import dataclasses
 import re
 
 import numpy as np
 import pytest
 
-from ostinato.data import TimeFormat, load_panel
+from ostinato.data import Schema, TimeFormat, load_panel
 from ostinato.data.times import read_cell
-from ostinato.errors import DataWarning
+from ostinato.errors import ColumnError, DataWarning
 
 ROWS = 40
 DAYS = [str(np.datetime64("2024-01-01") + i) for i in range(ROWS)]
@@ -120,3 +121,45 @@ def test_years_of_two_digits_that_are_long_to_come_are_of_the_last_century_and_l
     soon = [f"{NAMES[i % 12]}-{22 + i // 12}" for i in range(ROWS)]
     near = load_panel(written(tmp_path, {"month": soon, "value": VALUES}))
     assert near.series[0].start == np.datetime64("2022-01-01")
+
+
+SERIAL = [45292 + i for i in range(ROWS)]
+MICROSECONDS = [(1_704_067_200 + i * 86_400) * 1000 for i in range(ROWS)]
+
+
+@pytest.mark.parametrize(
+    ("wish", "cells"),
+    [
+        ("excel", SERIAL),
+        ("excel", [f"{each}.5" for each in SERIAL]),
+        ("unix", MICROSECONDS),
+        ("%d%m%y", [f"{day:%d%m%y}".lstrip("0") for day in np.array(DAYS, "datetime64[D]").tolist()]),
+        ("%Y|%d|%m", [f"{day:%Y|%d|%m}" for day in np.array(DAYS, "datetime64[D]").tolist()]),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::ostinato.errors.DataWarning")
+def test_a_format_that_was_asked_for_finds_its_column_whatever_that_is_called(tmp_path, wish, cells):
+    panel = load_panel(written(tmp_path, {"whatever": cells, "load": VALUES}), Schema(time_format=wish))
+    assert (panel.schema.time, panel.target_columns, panel.frequency.alias()) == ("whatever", ("load",), "D")
+
+
+def test_a_format_that_no_column_has_is_an_error_and_not_rows_that_are_numbered(tmp_path):
+    path = written(tmp_path, {"load": VALUES, "other": VALUES[::-1]})
+    for wish in ("excel", "unix", "%d.%m.%Y"):
+        with pytest.raises(ColumnError, match=r"no column of .* holds times as time_format .*--time-format.*--time"):
+            load_panel(path, Schema(time_format=wish))
+
+
+@pytest.mark.filterwarnings("ignore::ostinato.errors.DataWarning")
+def test_what_counts_the_rows_from_a_large_number_is_no_target(tmp_path):
+    panel = load_panel(written(tmp_path, {"when": SERIAL, "load": VALUES}))
+    assert panel.target_columns == ("load",)
+
+
+def test_the_help_of_time_format_names_every_word_that_it_takes():
+    from ostinato.data.excel_days import PATTERN as EXCEL
+    from ostinato.data.unix_times import PATTERN as UNIX
+    from ostinato.tasks.base.about import TimedTables
+
+    said = {each.name: each.metadata for each in dataclasses.fields(TimedTables)}["time_format"]
+    assert all(f'"{word}"' in str(said) for word in (EXCEL, UNIX))

@@ -56,3 +56,14 @@ def test_a_saturated_gate_of_keras_is_named() -> None:
     bias[6:12] = -12.0  # the forget gate is shut
     model.layers[0].set_weights([kernel, recurrent, bias])
     assert "saturated" in ostinato.diagnose(model, batch, keras.losses.MeanSquaredError(), max_seconds=20.0).kinds
+
+
+def test_the_loss_that_a_model_was_compiled_with_is_taken_where_none_is_given() -> None:
+    model, (xs, ys) = made(keras, "GRU")
+    found, same = (
+        ostinato.diagnose(model, (xs, ys), loss, max_seconds=5.0) for loss in (None, keras.losses.MeanSquaredError())
+    )
+    assert dict(found.numbers)["losses"] == dict(same.numbers)["losses"]
+    assert not any(fact.name == "frozen weights" for fact in found.facts)  # states of generators are none
+    assert f"{sum(value.size for value in model.get_weights()):,} weights" in found.text()
+    assert not any("Take a gated" in text for verdict in found.verdicts for text in verdict.advice)

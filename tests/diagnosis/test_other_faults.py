@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import ostinato
 from ostinato.diagnosis.fitted import _rivals
+from ostinato.errors import UsageError
 from ostinato.tasks.base.differences import Difference
 from ostinato.tasks.base.judging import Scores
 from planted_faults import Last, adding, drawn, signs, trained
@@ -168,3 +169,22 @@ def test_a_logarithmic_axis_has_numbers_on_two_ticks_or_more(low, high):
         if bottom <= place <= top and label.get_text()
     ]
     assert len(set(shown)) >= 2
+
+
+def test_what_a_batch_or_a_step_cannot_be_is_said_of_it() -> None:
+    model, loss = nn.LSTM(2, 3), nn.MSELoss()
+    for wrong in (None, "data.csv"):
+        with pytest.raises(UsageError, match=r"batch is .*; expected tensors, arrays or lists"):
+            ostinato.diagnose(model, wrong, loss)
+    with pytest.raises(UsageError, match=r"step is 'fortnight'; expected how much time"):
+        ostinato.diagnose(model, torch.zeros(3, 2, 2), loss, step="fortnight")
+
+
+def test_what_a_cell_is_already_is_no_advice() -> None:
+    from ostinato.diagnosis.treatments import treatments
+
+    for options in (None, frozenset({"cell"})):
+        gated, plain = (" ".join(treatments("vanishing", options, gated=each)) for each in (True, False))
+        assert "gated" in plain
+        assert "gated" not in gated
+        assert "plain" not in gated.lower()

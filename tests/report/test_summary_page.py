@@ -299,3 +299,23 @@ def test_a_measure_that_a_baseline_lacks_is_left_open() -> None:
     page = render(summary)
     assert "neighbours" in page
     assert page.count("n/a") == 2
+
+
+def test_a_column_of_differences_has_one_unit_though_one_baseline_is_below_one():
+    from ostinato.report.standing import standing_figure
+    from ostinato.tasks.base.differences import Difference
+    from ostinato.tasks.base.wording import amount
+
+    scores = {"model": {"CIDEr-D": 6.4}, "rare": {"CIDEr-D": 0.8}, "near": {"CIDEr-D": 1.7}}
+    against = {
+        name: {"CIDEr-D": Difference("better", 6.4 - row["CIDEr-D"], 4.0, 6.0, 0.01, 40, "clips")}
+        for name, row in scores.items()
+        if name != "model"
+    }
+    summary = replace(summary_of(), scores=scores, better={"CIDEr-D": "higher"}, against=against)
+    (axes,) = standing_figure(summary).axes
+    dots = [float(line.get_xdata()[0]) for line in axes.lines if line.get_marker() == "o"]
+    assert dots == pytest.approx([5.6, 4.7])
+    assert "points" not in axes.get_title(loc="left")
+    assert amount(5.6, 0.8, "higher") == "5.6 higher"
+    assert amount(0.2, 0.8, "higher") == "20 points higher"

@@ -44,8 +44,8 @@ def form_of(time_format: str) -> Form:
         pattern += _DIRECTIVES[letter]
     if pattern.count("?P<year>") != 1:
         raise UsageError(
-            f'time_format "{time_format}" has no year, or two; expected one such as %d/%m/%Y %H:%M, or "unix" of '
-            "numbers that count since 1970"
+            f'time_format "{time_format}" has no year, or two; expected one such as %d/%m/%Y %H:%M, "unix" of '
+            'numbers that count since 1970, or "excel" of days of a spreadsheet'
         )
     return Form("format", pattern)
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ostinato.data.asked_times import column_as_asked
 from ostinato.data.categories import category_codes
 from ostinato.data.frequency import Frequency, Times
 from ostinato.data.guessing import (
@@ -137,7 +138,7 @@ def _decided(table: Table, schema: Schema, fitting: bool) -> dict[str, Any]:
 
 def resolve_schema(table: Table, schema: Schema) -> Schema:
     """Return the schema with every role that was left open found in the table."""
-    time = schema.time if schema.time is not None else guess_time_column(table)
+    time = schema.time if schema.time is not None else guess_time_column(table) or column_as_asked(table, schema)
     if time is None and (passed := numbers_named_as_times(table)) is not None and passed not in schema.used:
         note(
             f'column "{passed}" of {table.origin} holds numbers that are no dates, and is not taken as times, so that '

@@ -8,15 +8,18 @@ import numpy as np
 
 from ostinato.data.table import Table, is_numeric, numbers
 
+_LARGE = 10_000  # from which on a number that rises by one is a day, an order or the like
 _FEWEST = 12  # rows that count before a column without a name that says so is taken for their number
 _IDENTITY = re.compile(r"(?:^|[_\s.\-])(?:id|uuid|guid)$", re.IGNORECASE)
 _CAMEL = re.compile(r"[a-z](?:ID|Id)$")
 
 
 def counts_rows(table: Table, name: str) -> bool:
-    """Tell whether a column counts the rows, from 0 or 1, whatever it is called."""
+    """Tell whether a column counts the rows, from 0, 1 or a large number such as a day's, whatever it is called."""
     values = _whole(table, name)
-    return values is not None and len(values) >= _FEWEST and values[0] in (0, 1) and bool((np.diff(values) == 1).all())
+    if values is None or len(values) < _FEWEST or not (values[0] in (0, 1) or values[0] >= _LARGE):
+        return False
+    return bool((np.diff(values) == 1).all())
 
 
 def is_identity(table: Table, name: str) -> bool:

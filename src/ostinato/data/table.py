@@ -192,7 +192,9 @@ class Table:
         near = difflib.get_close_matches(name, self.columns, n=2)
         shown = near or self.columns[:12]
         words = "did you mean " if near else "it has "
-        return words + ", ".join(f'"{column}"' for column in shown) + ("?" if near else "")
+        more = len(self.columns) - len(shown)
+        end = "?" if near else f" and {more} more" if more else ""
+        return words + ", ".join(f'"{column}"' for column in shown) + end
 
 
 def is_text(table: Table, name: str) -> bool:

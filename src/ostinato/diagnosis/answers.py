@@ -57,7 +57,9 @@ class Answers:
 
 def look_at_answers(subject: Subject, run: Run) -> Answers:
     """Return what the answers and the loss show."""
-    counts = [(weight.requires_grad, weight.numel()) for weight in subject.model.parameters()]
+    # whole numbers are no weights: Keras keeps the states of its generators so
+    weights = [each for each in subject.model.parameters() if each.is_floating_point() or each.is_complex()]
+    counts = [(weight.requires_grad, weight.numel()) for weight in weights]
     loss = watched(subject, {}).loss
     outputs = _outputs(loss)
     return Answers(

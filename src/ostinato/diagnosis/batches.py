@@ -6,6 +6,7 @@ import copy
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,10 @@ def drawn_batch(batch: Any) -> Any:
     elif isinstance(batch, Dataset) and hasattr(batch, "__len__"):
         count = len(batch)
         first = collate([batch[row] for row in range(min(_ROWS, count))]) if count else None
+    elif batch is None or isinstance(batch, (str, bytes, PathLike)):
+        raise UsageError(
+            f"batch is {batch!r}; expected tensors, arrays or lists, (inputs, targets) of them, or a DataLoader"
+        )
     else:
         return batch
     if first is None:

@@ -233,14 +233,19 @@ def _check(max_seconds: float, row: int, seed: int) -> None:
 def _title(model: Any) -> str:
     if not isinstance(model, nn.Module):
         return type(model).__name__
-    count = sum(parameter.numel() for parameter in model.parameters() if not torch.nn.parameter.is_lazy(parameter))
+    known = (each for each in model.parameters() if not torch.nn.parameter.is_lazy(each))
+    count = sum(each.numel() for each in known if each.is_floating_point() or each.is_complex())
     return f"{type(model).__name__}, {count:,} weights"
 
 
 def _unit(step: str | None) -> StepUnit:
     if step is None:
         return StepUnit()
-    return StepUnit("steps", Frequency.parse(step).seconds)
+    try:
+        seconds = Frequency.parse(step).seconds
+    except UsageError as error:
+        raise UsageError(f'step is {step!r}; expected how much time a step is, such as "15min", "h" or "D"') from error
+    return StepUnit("steps", seconds)
 
 
 def _coverage(coverage: Mapping[float, float] | None) -> dict[float, float]:

@@ -134,10 +134,15 @@ def _vanishing(findings: Findings, each: StageFindings, say: Speaker) -> Verdict
     )
     if findings.far > _FAR:
         text += f" Inputs there explain {percent(findings.far)} of what the model still gets wrong."
-    return Verdict(
-        "vanishing", f"Gradients vanish beyond {say.steps(flow.reach)}", text,
-        advice_of(findings, "vanishing", needed=each.stage.steps), float(flow.reach), each.stage.title,
-    )  # fmt: skip
+    advice = advice_of(findings, "vanishing", needed=each.stage.steps, gated=_gated(each))
+    title = f"Gradients vanish beyond {say.steps(flow.reach)}"
+    return Verdict("vanishing", title, text, advice, float(flow.reach), each.stage.title)
+
+
+def _gated(each: StageFindings) -> bool | None:
+    """Tell whether the layers have gates; `None`: it is not known, or some have."""
+    kinds = {bool(layer.walk.gates) for layer in each.layers}
+    return kinds.pop() if len(kinds) == 1 else None
 
 
 def _truncated(findings: Findings, each: StageFindings, say: Speaker) -> Verdict | None:

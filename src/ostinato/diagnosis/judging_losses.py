@@ -21,9 +21,11 @@ _OUTPUTS = {
 }
 
 
-def advice_of(findings: Findings, kind: Kind, *, needed: int = 0, rate: float | None = None) -> tuple[str, ...]:
-    """Return what to do about a fault."""
-    return treatments(kind, findings.context.options, needed=needed, rate=rate)
+def advice_of(
+    findings: Findings, kind: Kind, *, needed: int = 0, rate: float | None = None, gated: bool | None = None
+) -> tuple[str, ...]:
+    """Return what to do about a fault; see `treatments`."""
+    return treatments(kind, findings.context.options, needed=needed, rate=rate, gated=gated)
 
 
 # --- the answers -----------------------------------------------------------------------------------------------------

@@ -84,6 +84,18 @@ class Subject:
         return None
 
 
+@dataclass(frozen=True)
+class CompiledLoss:
+    """The loss that a model of Keras's was compiled with, of outputs and targets."""
+
+    model: Any
+
+    def __call__(self, outputs: Any, targets: Any) -> Tensor:
+        """Return it, a scalar."""
+        found: Tensor = self.model.compute_loss(y=targets, y_pred=outputs)
+        return found
+
+
 def subject_of(model: Any, batch: Any, loss: Any) -> Subject:
     """Return what is diagnosed, checked.
 
@@ -98,6 +110,8 @@ def subject_of(model: Any, batch: Any, loss: Any) -> Subject:
         )
     if next(model.parameters(), None) is None:
         raise UsageError(f"{type(model).__name__} has no parameters, so there is nothing that it could learn")
+    if loss is None and getattr(model, "compiled", False) is True and hasattr(model, "compute_loss"):
+        loss = CompiledLoss(model)
     if not callable(loss):
         raise UsageError(
             f"loss is {loss!r:.80}; expected a function of (model, batch), or of (outputs, targets) with "
@@ -131,7 +145,9 @@ def copied_model(model: nn.Module) -> nn.Module:
         UsageError: it cannot be copied.
     """
     try:
-        copied = copy.deepcopy(model)
+        with warnings.catch_warnings():  # the optimiser that Keras copies along is not used
+            warnings.filterwarnings("ignore", message="Skipping variable loading for optimizer")
+            copied = copy.deepcopy(model)
     except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:
         raise UsageError(
             f"{type(model).__name__} cannot be copied ({' '.join(str(error).split()):.120}), and a diagnosis runs on a "
@@ -175,7 +191,8 @@ def _with_loss(model: nn.Module, batch: Any, loss: Any) -> Subject:
             return found
 
         apart = Subject(model, batch, lambda own, given: turned(_output(own, given[0]), given[1]), turned)
-    if pair and (keras or isinstance(loss, nn.Module) or getattr(loss, "__module__", "").startswith("torch")):
+    of_torch = isinstance(loss, nn.Module) or getattr(loss, "__module__", "").startswith("torch")
+    if pair and (keras or of_torch or isinstance(loss, CompiledLoss)):
         try:
             _try(apart)
         except _WRONG_RUN as error:

@@ -8,7 +8,12 @@ _CELLS = "ostinato.cells"
 
 
 def treatments(
-    kind: Kind, options: frozenset[str] | None, *, needed: int = 0, rate: float | None = None
+    kind: Kind,
+    options: frozenset[str] | None,
+    *,
+    needed: int = 0,
+    rate: float | None = None,
+    gated: bool | None = None,
 ) -> tuple[str, ...]:
     """Return what to do.
 
@@ -17,21 +22,30 @@ def treatments(
         options: the parameters of the estimator; `None`: the model is not one of our estimators.
         needed: how many steps the memory should reach.
         rate: a learning rate that suits.
+        gated: whether the recurrent part has gates; what it is already is not advised. `None`: it is not known.
     """
-    of = _of_layers(kind, needed, rate) if options is None else _of_estimators(kind, options, needed, rate)
-    return tuple(of)
+    if options is None:
+        return tuple(_of_layers(kind, needed, rate, gated))
+    return tuple(_of_estimators(kind, options, needed, rate, gated))
 
 
-def _of_layers(kind: Kind, needed: int, rate: float | None) -> list[str]:
+def _of_layers(kind: Kind, needed: int, rate: float | None, gated: bool | None) -> list[str]:
     memory = max(3, needed)
+    plain = (
+        f"Start a plain cell so that it keeps what passes: {_CELLS}.RNNCell(..., recurrent_init='orthogonal'), or the "
+        "identity with rectified units, IRNNCell."
+    )
+    better = (
+        f"Take a linear cell, {_CELLS}.LRUCell, or shorten the way: several steps read as one."
+        if gated
+        else f"Take a gated or linear cell: {_CELLS}.LSTMCell, GRUCell, MinGRUCell or LRUCell."
+    )
     found: dict[Kind, list[str]] = {
         "vanishing": [
             f"Start the forget gate with the memory that the data needs: {_CELLS}.LSTMCell(..., "
             f"longest_memory={memory}).",
-            f"Take a gated or linear cell: {_CELLS}.LSTMCell, GRUCell, MinGRUCell or LRUCell.",
-            f"Start a plain cell so that it keeps what passes: {_CELLS}.RNNCell(..., "
-            f"recurrent_init='orthogonal'), or the "
-            "identity with rectified units, IRNNCell.",
+            better,
+            *([] if gated else [plain]),
             "Lead inputs around layers: ostinato.nn.Recurrent(cell, num_layers, skip='residual', norm='layer').",
         ],
         "exploding": [
@@ -113,14 +127,17 @@ def _of_layers(kind: Kind, needed: int, rate: float | None) -> list[str]:
     return found[kind]
 
 
-def _of_estimators(kind: Kind, options: frozenset[str], needed: int, rate: float | None) -> list[str]:
+def _of_estimators(
+    kind: Kind, options: frozenset[str], needed: int, rate: float | None, gated: bool | None
+) -> list[str]:
     memory = max(3, needed)
+    kinds = "linear cell: --cell lru" if gated else "gated or linear cell: --cell lstm, gru, mingru or lru"
     chrono = f"cell=functools.partial(ostinato.cells.LSTMCell, longest_memory={memory})"
     found: dict[Kind, list[tuple[str, str]]] = {
         "vanishing": [
-            ("cell", "Take a gated or linear cell: --cell lstm, gru, mingru or lru."),
+            ("cell", f"Take a {kinds}."),
             ("cell", f"Start the forget gate with the memory that the data needs, in Python: {chrono}."),
-            ("cell", "A plain cell keeps more from the identity: --cell irnn."),
+            *([] if gated else [("cell", "A plain cell keeps more from the identity: --cell irnn.")]),
             ("segment", "Read several rows as one step: --segment N makes the way shorter."),
         ],
         "exploding": [
@@ -175,4 +192,4 @@ def _of_estimators(kind: Kind, options: frozenset[str], needed: int, rate: float
         ],
         "leak": [("validation", "Leave that input out, or shift it so that it is known before the target is.")],
     }  # fmt: skip
-    return [text for option, text in found[kind] if option in options] or _of_layers(kind, needed, rate)
+    return [text for option, text in found[kind] if option in options] or _of_layers(kind, needed, rate, gated)

@@ -31,10 +31,10 @@ def standing_figure(summary: Summary) -> Figure:
     figure, panels = new_figure(FULL_WIDTH, 1.0 + 0.34 * len(names), max(1, len(measures)))
     for place, (axes, measure) in enumerate(zip(panels, measures, strict=True)):
         side: Better = "higher" if better.get(measure) == "higher" else "lower"
-        unit = ""
+        unit, every = "", [row[measure] for row in summary.scores.values() if math.isfinite(row.get(measure, math.nan))]
         for row, name in enumerate(names):
             if (difference := against[name].get(measure)) is not None:
-                unit = _draw(axes, row, difference, summary.scores[name][measure], side)
+                unit = _draw(axes, row, difference, scale_of(summary.scores[name][measure], side, every))
         axes.axvline(0, color=_PLAIN, linewidth=1)
         axes.set_yticks(range(len(names)), [_short(name) for name in names] if place == 0 else [""] * len(names))
         axes.set_ylim(len(names) - 0.5, -0.5)
@@ -48,9 +48,9 @@ def standing_figure(summary: Summary) -> Figure:
     return figure
 
 
-def _draw(axes: Axes, row: int, difference: Difference, other: float, side: Better) -> str:
+def _draw(axes: Axes, row: int, difference: Difference, scaled: tuple[float, str]) -> str:
     """Draw one difference; return its unit."""
-    scale, unit = scale_of(other, side)
+    scale, unit = scaled
     if math.isfinite(difference.low) and math.isfinite(difference.high):
         axes.plot(
             [difference.low * scale, difference.high * scale],

@@ -15,6 +15,7 @@ from ostinato.errors import ColumnError, DataError, DataWarning, UsageError
 from ostinato.tasks.captions.batches import CaptionBatches
 from ostinato.tasks.captions.frames import FrameSettings, read_steps
 from ostinato.tasks.captions.measures import exact
+from ostinato.tasks.captions.noise import Noise
 from ostinato.tasks.captions.parameters import CaptionParameters
 from ostinato.tasks.captions.reading import read_captioned
 from ostinato.tasks.captions.writing import captions_of, looked
@@ -128,10 +129,10 @@ def test_captions_are_drawn_for_each_epoch_and_the_same_for_the_same_one(colours
 def test_at_first_the_decoder_is_shown_none_of_the_tokens_before_and_later_most():
     from ostinato.tasks.captions.task import CaptionObjective
 
-    objective = CaptionObjective(Captioner(look_first=0.4, word_dropout=0.1), 100)
+    objective = CaptionObjective(Captioner(word_dropout=0.1), Noise(0.5, 0.4), 100)
     shares = [objective.hidden(objective.done(step)) for step in (0, 40, 50, 60, 99)]
     assert shares == pytest.approx([1.0, 1.0, 0.5, 0.1, 0.1])
-    assert CaptionObjective(Captioner(look_first=0, word_dropout=0.2), 100).hidden(0.0) == 0.2
+    assert CaptionObjective(Captioner(word_dropout=0.2), Noise(0.5, 0.0), 100).hidden(0.0) == 0.2
 
 
 def test_a_model_that_says_the_same_of_every_clip_is_told_so():

@@ -120,6 +120,9 @@ class TimedTables(Tables):
 
     day_first: bool | None = data(None, "01/02/2024 is 1 February, or is not", absent="found")
     time_format: str | None = data(
-        None, 'how times are written, as strptime has it: "%d.%m.%y %H:%M"; or "unix": since 1970', absent="found"
+        None,
+        'how times are written, as strptime has it: "%d.%m.%y %H:%M"; or "unix": since 1970, "excel": days of a '
+        "spreadsheet, since 1899",
+        absent="found",
     )
     time_zone: str | None = data(None, "of the times: Europe/Berlin, UTC, +01:00", absent="that of the times, if any")

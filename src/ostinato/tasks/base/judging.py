@@ -10,7 +10,7 @@ from typing import Any
 from ostinato.tasks.base.differences import Difference, compare, differences_from, plain_differences, standings
 from ostinato.tasks.base.summary import Better, best_of
 from ostinato.tasks.base.units import Units
-from ostinato.tasks.base.wording import also, verdict
+from ostinato.tasks.base.wording import also, counted, verdict
 
 MODEL = "model"
 MARKS = {"better": "+", "level": "=", "worse": "-", "unclear": "?"}
@@ -114,7 +114,7 @@ def legend(against: Against) -> str:
     seen = {MARKS[each.standing] for each in every}
     signs = ", ".join(f"{sign} {words}" for sign, words in _LEGEND.items() if sign in seen)
     most = max(every, key=lambda each: each.units)
-    return f"{signs}; paired tests over {most.units:,} {most.of}, at 5 %, corrected for the number of baselines"
+    return f"{signs}; paired tests over {counted(most.units, most.of)}, at 5 %, corrected for the number of baselines"
 
 
 def decisive(values: Mapping[str, Mapping[str, float]], wanted: Sequence[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 from ostinato.tasks.base.differences import Difference, fewest
@@ -129,7 +129,7 @@ def difference_in_words(found: Difference, other: float, better: Better) -> str:
     '4 % lower (1 to 7 %), over 36 windows'
     """
     size = f"{amount(found.value, other, better)} {interval(found, other, better)}".strip()
-    return f"{size}, over {found.units:,} {found.of if found.units != 1 else _single(found.of)}"
+    return f"{size}, over {counted(found.units, found.of)}"
 
 
 def stands(found: Difference, name: str, other: float, better: Better) -> str:
@@ -150,7 +150,7 @@ def amount(difference: float, other: float, better: Better) -> str:
     """
     if difference == 0:
         return "no difference"
-    scale, unit = scale_of(other, better)
+    scale, unit = scale_of(other, better, [_within(other + difference)])
     side = "higher" if difference > 0 else "lower"
     return f"{_digits(abs(difference) * scale)}{unit} {side}"
 
@@ -165,7 +165,7 @@ def interval(found: Difference, other: float, better: Better) -> str:
     """
     if not (math.isfinite(found.low) and math.isfinite(found.high)):
         return ""
-    scale, unit = scale_of(other, better)
+    scale, unit = scale_of(other, better, [_within(other + found.value)])
     low, high = found.low * scale, found.high * scale
     if found.value == 0 or low < 0 < high:
         return f"({_digits(max(0.0, -low))}{unit} lower to {_digits(max(0.0, high))} higher)"
@@ -173,16 +173,39 @@ def interval(found: Difference, other: float, better: Better) -> str:
     return f"({_digits(near)} to {_digits(far)}{unit})"
 
 
-def scale_of(other: float, better: Better) -> tuple[float, str]:
-    """Return what a difference is multiplied by to be read, and the unit it then has, given the other's measure."""
+def scale_of(other: float, better: Better, beside: Sequence[float] = ()) -> tuple[float, str]:
+    """Return what a difference is multiplied by to be read, and the unit it then has, given the other's measure.
+
+    Args:
+        other: that measure.
+        better: which side is.
+        beside: the same measure of others. A share is what all of them may be: a BLEU of 0.8 beside one of 40 is none.
+
+    >>> scale_of(0.79, "higher", [6.45]), scale_of(0.79, "higher", [0.9])
+    ((1.0, ''), (100.0, ' points'))
+    """
     if better == "lower":
         return (100 / other, " %") if other > 0 else (1.0, "")
-    return (100.0, " points") if 0 <= other <= 1 else (1.0, "")
+    return (100.0, " points") if all(0 <= each <= 1 for each in (other, *beside)) else (1.0, "")
+
+
+def _within(value: float) -> float:
+    """Return a measure without what rounding put beyond the ends of a share."""
+    return round(value, 9)
 
 
 def _digits(value: float) -> str:
     """Return a size with two digits that say something, whole ones from ten on."""
     return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
+
+
+def counted(number: int, of: str) -> str:
+    """Return so many of what is named in the plural.
+
+    >>> counted(1, "windows of 14 steps"), counted(1200, "clips")
+    ('1 window of 14 steps', '1,200 clips')
+    """
+    return f"{number:,} {of if number != 1 else _single(of)}"
 
 
 def _single(plural: str) -> str:

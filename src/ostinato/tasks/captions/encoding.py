@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -12,6 +12,7 @@ import numpy as np
 from ostinato.data.text import CharacterVocabulary, Specials, SubwordVocabulary, Vocabulary, WordVocabulary
 from ostinato.tasks.base.holding_out import fingerprint
 from ostinato.tasks.captions.frames import Frames, FrameSettings, FrameStore
+from ostinato.tasks.captions.habits import Habits
 from ostinato.tasks.captions.parameters import CaptionParameters
 from ostinato.tasks.captions.reading import Captioned, References
 
@@ -26,6 +27,7 @@ class CaptionEncoder:
         vocabulary: of captions.
         frames: how clips are read.
         longest: the most tokens that are written, unless said otherwise.
+        habits: how short captions are, and what they do not repeat.
     """
 
     reading: ClassVar[bool] = True
@@ -33,6 +35,7 @@ class CaptionEncoder:
     vocabulary: Vocabulary
     frames: FrameSettings
     longest: int
+    habits: Habits = field(default_factory=Habits)
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -51,8 +54,9 @@ class CaptionEncoder:
         settings = FrameSettings.fit(parameters, train.clips)
         store = FrameStore.of(train, settings)
         usual = float(np.quantile(store.seconds[store.lengths > 0], 0.9))
-        lengths = [min(len(vocabulary.encode(text)), parameters.max_length) for text in texts]
-        return cls(vocabulary, replace(settings, usual=usual), max(lengths) + 5)
+        tokens = [vocabulary.encode(text)[: parameters.max_length] for text in texts]
+        longest = max(map(len, tokens)) + 5
+        return cls(vocabulary, replace(settings, usual=usual), longest, Habits.of(tokens))
 
     def tokens(self, text: str, longest: int) -> list[int]:
         """Return a caption between the marks of its beginning and its end; a longer one is cut, and has no end."""

@@ -3,12 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ostinato.data.text import Specials
+from ostinato.tasks.captions.habits import Habits
+from ostinato.tasks.captions.parameters import CaptionParameters
+
+
+@dataclass(frozen=True)
+class Noise:
+    """How much of it there is: see `CaptionParameters`."""
+
+    word_swap: float
+    look_first: float
+
+    @classmethod
+    def of(cls, parameters: CaptionParameters, habits: Habits) -> Noise:
+        """Return what was asked for; else much where captions are of few words, of which a network learns the order.
+
+        Where most words are seen a few times, as in what people say of films, an order that is hidden and disturbed as
+        much is not learned in the time that there is, its end least of all.
+        """
+        usual = cls(0.5, 0.3) if habits.closed else cls(0.2, 0.1)
+        swap, first = parameters.word_swap, parameters.look_first
+        return cls(usual.word_swap if swap is None else swap, usual.look_first if first is None else first)
 
 
 class WordSwaps:

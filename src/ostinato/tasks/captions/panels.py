@@ -14,7 +14,6 @@ from torch import Tensor
 from ostinato.data.video.writing import frame_text
 from ostinato.errors import MissingExtra, OstinatoError
 from ostinato.tasks.base.gradients import gradient_norms, gradient_panel
-from ostinato.tasks.base.searching.search import Search
 from ostinato.tasks.base.summary import Curve, Matrix, Panel, Table
 from ostinato.tasks.base.summary import Frames as Strip
 from ostinato.tasks.captions.batches import batch_of
@@ -25,6 +24,7 @@ from ostinato.tasks.captions.writing import (
     captions_from,
     encoded_frames,
     looked,
+    search_of,
     token_names,
 )
 
@@ -54,7 +54,8 @@ def attention_matrix(model: CaptionModel, shown: Shown, row: int) -> Matrix:
     """Return at which moments of a clip each token of its greedy caption looked, as a figure has it."""
     frames = shown.frames(row)
     memory, lengths = encoded_frames(model.network, frames)
-    found = captions_from(model, memory, lengths, Search(beam_size=1), attention=True)[0][0].hypothesis
+    greedy = replace(search_of(model), beam_size=1)
+    found = captions_from(model, memory, lengths, greedy, attention=True)[0][0].hypothesis
     weights = looked(found)
     times = np.linspace(0.0, shown.seconds(row), len(frames))
     return Matrix(
@@ -75,7 +76,7 @@ def strip(model: CaptionModel, shown: Shown, row: int) -> Strip:
         MissingExtra: Pillow is not installed.
     """
     memory, lengths = encoded_frames(model.network, shown.frames(row))
-    found = captions_from(model, memory, lengths, Search(beam_size=1), attention=True)[0][0]
+    found = captions_from(model, memory, lengths, replace(search_of(model), beam_size=1), attention=True)[0][0]
     weights = looked(found.hypothesis)
     edges = np.unique(np.linspace(0, weights.shape[1], min(_KEYS, weights.shape[1]) + 1).astype(int))
     stretches = list(pairwise(edges.tolist()))

@@ -78,14 +78,31 @@ class CaptionParameters(Parameters):
     dropout: float = model(0.1, "of features, embeddings, between layers, of what scores are made of", low=0, below=1)
     beam_size: int = model(5, "hypotheses followed side by side", low=1)
     length_penalty: float = model(0.6, "towards 1, longer captions are preferred", low=0)
+    min_length: int | None = model(
+        None, "tokens that a caption has at least", low=0, absent="as all but one in twenty training captions have"
+    )
+    block_ngrams: int | None = model(
+        None,
+        "no sequence of so many tokens is written twice; 0: no such limit",
+        low=0,
+        absent="the least that hardly a training caption has twice",
+    )
     word_dropout: float = training(
         0.3, "share of the tokens before that the decoder is not shown, so that it has to look", low=0, high=1
     )
-    look_first: float = training(
-        0.3, "share of the training, at first, in which it is shown none of them", low=0, high=1
+    look_first: float | None = training(
+        None,
+        "share of the training, at first, in which it is shown none of them",
+        low=0,
+        high=1,
+        absent="0.3 where the same few words are said again and again, else 0.1",
     )
-    word_swap: float = training(
-        0.5, "share of the tokens before that are exchanged for others that stand between the same words", low=0, high=1
+    word_swap: float | None = training(
+        None,
+        "share of the tokens before that are exchanged for others that stand between the same words",
+        low=0,
+        high=1,
+        absent="0.5 where the same few words are said again and again, else 0.2",
     )
     label_smoothing: float = training(0.0, "share of each target token that goes to all others", low=0, below=1)
     augmentation: float = training(0.5, "how much training clips are moved and lit otherwise; 0: not", low=0, high=2)

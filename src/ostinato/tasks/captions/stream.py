@@ -128,7 +128,7 @@ class CaptionStream(Stream):
         found = []
         for frames in windows:
             memory, lengths = encoded_frames(model.network, np.stack(frames))
-            found.append(captions_from(model, memory, lengths, search_of(model.parameters))[0][0].text)
+            found.append(captions_from(model, memory, lengths, search_of(model))[0][0].text)
         return found
 
     def _read(self, row: Any) -> Frames:

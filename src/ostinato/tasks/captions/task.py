@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from ostinato.tasks.captions.batches import CaptionBatches, suited_batch
 from ostinato.tasks.captions.encoding import CaptionEncoder, Shown
 from ostinato.tasks.captions.measures import DIFFERENT, Counters, Said, caption_measures, caption_units
 from ostinato.tasks.captions.network import CaptionNetwork
-from ostinato.tasks.captions.noise import WordSwaps, hidden
+from ostinato.tasks.captions.noise import Noise, WordSwaps, hidden
 from ostinato.tasks.captions.panels import caption_panels
 from ostinato.tasks.captions.parameters import CaptionParameters
 from ostinato.tasks.captions.reading import Captioned, caption_pairs, given_clips, read_captioned
@@ -47,13 +48,16 @@ class CaptionObjective:
 
     Args:
         parameters: of the captioner.
+        noise: how much of it there is.
         steps: of the whole training, as far as is known.
         captions: tokens of the training captions.
     """
 
-    def __init__(self, parameters: CaptionParameters, steps: int, captions: Iterable[Sequence[int]] = ()) -> None:
-        self.parameters, self.steps, self.began = parameters, max(1, steps), time.monotonic()
-        self.swaps = WordSwaps(captions)
+    def __init__(
+        self, parameters: CaptionParameters, noise: Noise, steps: int, captions: Iterable[Sequence[int]] = ()
+    ) -> None:
+        self.parameters, self.noise, self.steps = parameters, noise, max(1, steps)
+        self.swaps, self.began = WordSwaps(captions), time.monotonic()
 
     def __call__(self, module: nn.Module, batch: Any, carry: Carry | None) -> Step:
         """Read a batch."""
@@ -61,7 +65,7 @@ class CaptionObjective:
             return Step(*module(batch))
         given = self.parameters
         share = self.hidden(self.done(int(module.learned)))  # type: ignore[arg-type]
-        before = hidden(self.swaps(batch.targets[:-1], given.word_swap), share)
+        before = hidden(self.swaps(batch.targets[:-1], self.noise.word_swap), share)
         return Step(*module(batch, label_smoothing=given.label_smoothing, before=before))
 
     def done(self, learned: int) -> float:
@@ -72,7 +76,7 @@ class CaptionObjective:
 
     def hidden(self, done: float) -> float:
         """Return the share of the tokens that are hidden."""
-        first, least = self.parameters.look_first, self.parameters.word_dropout
+        first, least = self.noise.look_first, self.parameters.word_dropout
         return max(least, 1.0 - max(0.0, done - first) / (first / 2)) if first else least
 
 
@@ -157,12 +161,12 @@ class CaptionTask(Task[CaptionParameters, Captioned, CaptionEncoder, Shown, Said
         given = model.parameters
         steps = math.ceil(len(train) / suited_batch(given, len(train))) * (given.epochs or 1)
         captions = (tokens for group in train.targets for tokens in group)
-        return CaptionObjective(given, steps, captions)
+        return CaptionObjective(given, Noise.of(given, model.encoder.habits), steps, captions)
 
     def predict(self, model: CaptionModel, examples: Shown) -> Said:
         if not len(examples):
             raise DataError("there are no clips to evaluate on; expected one or more with a caption")
-        found = captions_of(model, examples, search_of(model.parameters))
+        found = captions_of(model, examples, search_of(model))
         return Said([each[0].text for each in found], reference_loss(model, examples))
 
     def baselines(self, model: CaptionModel, train: Shown, validation: Shown | None) -> Baselines:
@@ -180,7 +184,9 @@ class CaptionTask(Task[CaptionParameters, Captioned, CaptionEncoder, Shown, Said
     def protocol(self, model: CaptionModel, examples: Shown) -> str:
         size = model.parameters.beam_size
         counts = [len(group) for group in examples.references]
-        several = f"{min(counts)} to {max(counts)} references" if max(counts) > 1 else "one reference"
+        few, most = min(counts), max(counts)
+        span = f"{most}" if few == most else f"{few} to {most}"
+        several = "one reference" if most == 1 else f"{span} references"
         return f"{f'beam of {size}' if size > 1 else 'greedy'}; {several} a clip"
 
     def details(self, model: CaptionModel, examples: Shown, predicted: Mapping[str, Said]) -> Mapping[str, Any]:
@@ -202,9 +208,9 @@ class CaptionTask(Task[CaptionParameters, Captioned, CaptionEncoder, Shown, Said
 
     def facts(self, model: CaptionModel, parts: Held[Captioned], examples: Held[Shown]) -> Iterable[tuple[str, str]]:
         named = {name: part for name, part in examples.named().items() if part is not None}
-        yield "clips", " / ".join(f"{len(part):,} {name}" for name, part in named.items())
+        yield "clips", " / ".join(f"{len(part):,} {name}" for name, part in named.items()) + " clips"
         captions = ((sum(map(len, part.references)), name) for name, part in named.items())
-        yield "captions", " / ".join(f"{count:,} {name}" for count, name in captions)
+        yield "captions", " / ".join(f"{count:,} {name}" for count, name in captions) + " captions"
         lost = [name for part in named.values() for name in part.left_out]
         if lost:
             yield "cannot be read", f"{len(lost):,} left out: {', '.join(lost[:10])}"
@@ -214,7 +220,9 @@ class CaptionTask(Task[CaptionParameters, Captioned, CaptionEncoder, Shown, Said
 
     def settings(self, model: CaptionModel) -> Mapping[str, Any]:
         frames = model.encoder.frames
-        found: dict[str, Any] = {"rate": frames.rate or None}
+        noise, search = Noise.of(model.parameters, model.encoder.habits), search_of(model)
+        found: dict[str, Any] = {"rate": frames.rate or None} | asdict(noise)
+        found |= {"min_length": search.min_length, "block_ngrams": search.block_ngrams}
         return found if frames.vectors else found | {"size": min(frames.height, frames.width)}
 
     def panels(self, model: CaptionModel, records: Captioned, examples: Shown, predicted: Said) -> Iterable[Panel]:
@@ -247,7 +255,7 @@ class CaptionTask(Task[CaptionParameters, Captioned, CaptionEncoder, Shown, Said
         shown = model.encoder.encode(records, model.parameters.max_length)
         if shown.left_out:
             raise DataError(next(iter(shown.store.failed.values())))
-        search = search_of(model.parameters)
+        search = search_of(model)
         search = search.changed({"beam_size": max(search.beam_size, alternatives)})
         return captions_of(model, shown, search)
 
@@ -267,9 +275,13 @@ def _counters(model: CaptionModel) -> Counters:
     return metrics(model.parameters.tokenize, model.parameters.lower)
 
 
+def _judging(model: CaptionModel) -> CaptionObjective:
+    return CaptionObjective(model.parameters, Noise.of(model.parameters, model.encoder.habits), 1)
+
+
 def reference_loss(model: CaptionModel, shown: Shown) -> float:
     """Return the mean negative log-likelihood of a reference's token, its end counted, in nats."""
-    total, count, objective = 0.0, 0.0, CaptionObjective(model.parameters, 1)
+    total, count, objective = 0.0, 0.0, _judging(model)
     with torch.inference_mode():
         for batch in CaptionBatches(shown, model.parameters, training=False).batches(0):
             step = objective(model.network, batch.data, None)

@@ -43,9 +43,18 @@ class Caption:
     hypothesis: Hypothesis
 
 
-def search_of(parameters: CaptionParameters) -> Search:
-    """Return how captions are searched for; one says something."""
-    return Search(beam_size=parameters.beam_size, length_penalty=parameters.length_penalty, min_length=1)
+def search_of(model: CaptionModel) -> Search:
+    """Return how captions are searched for: none is shorter, or repeats more, than those of the training part do."""
+    given, habits = model.parameters, model.encoder.habits
+    return Search(
+        beam_size=given.beam_size,
+        length_penalty=given.length_penalty,
+        min_length=habits.shortest if given.min_length is None else max(1, given.min_length),
+        usual=habits.usual,
+        open_tokens=habits.open_tokens,
+        spaced=habits.spaced if given.block_ngrams is None else 0,
+        block_ngrams=habits.apart if given.block_ngrams is None else given.block_ngrams,
+    )
 
 
 def captions_of(model: CaptionModel, shown: Shown, search: Search, *, attention: bool = False) -> list[list[Caption]]:

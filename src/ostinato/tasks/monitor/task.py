@@ -253,8 +253,8 @@ class MonitorTask(Task[MonitorParameters, Patients, MonitorEncoder, Stays, Risks
             said = f'"{parameters.outcome}" predicted after the last measurement{until} of each patient'
         else:
             said = (
-                f'"{parameters.outcome}" within {parameters.window:g} hours, predicted at every '
-                f"{model.encoder.tick:g} hours{until}"
+                f'"{parameters.outcome}" within {parameters.window:g} hours, predicted every '
+                f"{'hour' if model.encoder.tick == 1 else f'{model.encoder.tick:g} hours'}{until}"
             )
         return f"{said}; alarms counted with {parameters.silence:g} hours of silence after each"
 

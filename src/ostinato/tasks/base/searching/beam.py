@@ -138,7 +138,7 @@ class _Beam:
         for place, rank in within.nonzero().tolist():
             parent, total = int(parents[place, rank]), float(totals[place, rank])
             row = place * width + parent
-            score = total / scale + float(penalties[place, parent])
+            score = total / scale + float(penalties[place, parent]) + self.search.of_length(step)
             ended = self.ended[self.sentences[place]]
             ended.append(_Ended(score, total, tuple(self.written[row].tolist()), step, row))
             ended.sort(key=lambda one: -one.score)
@@ -152,9 +152,10 @@ class _Beam:
         ended = self.ended[sentence]
         if len(ended) < self.search.beam_size:
             return False
+        longer = self.search.of_longer(self.written.shape[1] + 1)
         if self.search.thorough:  # probabilities only fall, and penalties are none at best
-            return best / float(self.search.scale(int(self.limits[sentence]) + 1)) <= ended[-1].score
-        as_it_stands = best / float(self.search.scale(self.written.shape[1] + 1))
+            return best / float(self.search.scale(int(self.limits[sentence]) + 1)) + longer <= ended[-1].score
+        as_it_stands = best / float(self.search.scale(self.written.shape[1] + 1)) + longer
         return as_it_stands + float(penalties[place, int(parents[place, 0])]) <= ended[-1].score
 
     def _move(self, going: Tensor, parents: Tensor, tokens: Tensor, kept: list[int]) -> None:

@@ -50,7 +50,7 @@ def greedy_search(
 
 
 def _ended(written: Tensor, total: float, looks: Tensor, search: Search, attention: bool) -> Hypothesis:
-    score = total / search.scale(len(written) + 1)
+    score = total / search.scale(len(written) + 1) + search.of_length(len(written))
     if not len(looks):
         return Hypothesis(tuple(written.tolist()), total, score)
     places = looks.argmax(-1) if attention else looks[:, 0].long()

@@ -24,6 +24,10 @@ class Search:
         max_length: tokens that are written at most; `None`: twice the source and 10 more, but no more than the model
             has cause to, see `longest`.
         block_ngrams: no sequence of so many tokens is written twice; 0 for no such limit.
+        spaced: no token is written again within so many; 0 for no such limit.
+        open_tokens: after which no text ends, as after an article.
+        usual: logarithm of how frequent texts of 0, 1, ... tokens are, longer ones as the last; it is added to the
+            score of a text that has ended. Empty: any length is as good.
         thorough: search until nothing that follows could come out better; else, until as many hypotheses as `beam_size`
             have ended and none that continues is better than the worst of them.
 
@@ -39,13 +43,16 @@ class Search:
     min_length: int = 0
     max_length: int | None = None
     block_ngrams: int = 0
+    spaced: int = 0
+    open_tokens: tuple[int, ...] = ()
+    usual: tuple[float, ...] = ()
     thorough: bool = False
 
     def __post_init__(self) -> None:
         """Refuse invalid values."""
         if self.beam_size < 1:
             raise UsageError(f"beam_size is {self.beam_size}; expected one or more")
-        for name in ("length_penalty", "coverage_penalty", "min_length", "block_ngrams"):
+        for name in ("length_penalty", "coverage_penalty", "min_length", "block_ngrams", "spaced"):
             if not getattr(self, name) >= 0:
                 raise UsageError(f"{name} is {getattr(self, name)}; expected 0 or more")
         if self.max_length is not None and self.max_length < max(1, self.min_length):
@@ -78,6 +85,14 @@ class Search:
     def scale(self, length: int | Tensor) -> Any:
         """Return what the log-probability of a hypothesis of that length, its end counted, is divided by."""
         return ((5.0 + length) / 6.0) ** self.length_penalty
+
+    def of_length(self, length: int) -> float:
+        """Return what is added to the score of a text of so many tokens, its end not counted."""
+        return self.usual[min(length, len(self.usual) - 1)] if self.usual else 0.0
+
+    def of_longer(self, length: int) -> float:
+        """Return the most that is added to the score of a text of so many tokens or more."""
+        return max(self.usual[min(length, len(self.usual) - 1) :]) if self.usual else 0.0
 
     def coverage(self, covered: Tensor, real: Tensor) -> Tensor:
         """Return the coverage penalty `(rows,)` for attention summed over time; both `(rows, source)`."""
@@ -112,17 +127,24 @@ def forbid(scores: Tensor, written: Tensor, limits: Tensor, marks: tuple[int, ..
         search: see `Search`.
     """
     length = written.shape[1]
+    may_end = scores[:, eos].clone()
     for mark in marks:
         scores[:, mark] = float("-inf")
     if length < search.min_length:
         scores[:, eos] = float("-inf")
+    if search.open_tokens and length:
+        scores[torch.isin(written[:, -1], torch.tensor(search.open_tokens)), eos] = float("-inf")
     if 0 < search.block_ngrams <= length:
         _block(scores, written, search.block_ngrams)
+    if search.spaced and length:
+        scores.scatter_(1, written[:, -search.spaced :], float("-inf"))
+    if search.block_ngrams or search.spaced:
+        # where nothing else is left, a text ends
+        scores[:, eos] = torch.where((scores > float("-inf")).any(-1), scores[:, eos], may_end)
     if length >= int(limits.min()):
         full = limits <= length
-        ends = scores[:, eos].clone()
         scores[full] = float("-inf")
-        scores[:, eos] = ends
+        scores[full, eos] = may_end[full]
 
 
 def _block(scores: Tensor, written: Tensor, size: int) -> None:
