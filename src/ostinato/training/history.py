@@ -12,6 +12,9 @@ from typing import Any
 from ostinato.errors import MissingExtra, OutputError
 from ostinato.files import reason, write_atomically
 
+TIME_LIMIT = "the time limit"
+"""How the reason begins where training stopped because its time was over."""
+
 
 @dataclass(frozen=True)
 class EpochRow:
@@ -37,6 +40,12 @@ class History:
     rows: tuple[EpochRow, ...]
     best_epoch: int | float
     stopped: str
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether the time limit ended it while its validation loss was still falling."""
+        best = bool(self.rows) and self.rows[-1].epoch == self.best_epoch
+        return self.stopped.startswith(TIME_LIMIT) and best
 
 
 class Log:

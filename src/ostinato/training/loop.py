@@ -20,7 +20,7 @@ from ostinato.training.config import TrainingConfig
 from ostinato.training.device import make_fabric
 from ostinato.training.diverging import has_diverged
 from ostinato.training.failing import diverged, non_finite
-from ostinato.training.history import EpochRow, History, Log
+from ostinato.training.history import TIME_LIMIT, EpochRow, History, Log
 from ostinato.training.interrupts import HeldBack
 from ostinato.training.listeners import tell_begin, tell_end, tell_epoch, tell_expected
 from ostinato.training.memory import enough_memory
@@ -287,7 +287,7 @@ class _Run:
         if at.epoch >= self.epochs:
             return f"all {self.epochs} epochs done"
         if at.rows and self.pace.is_over():
-            return f"the time limit of {self.config.max_seconds:g} s was reached"
+            return f"{TIME_LIMIT} of {self.config.max_seconds:g} s was reached"
         return None
 
     def _steps_done(self) -> int:

@@ -23,6 +23,7 @@ from ostinato.tasks.base.task import Baseline, Model, Task
 from ostinato.training import TrainingConfig, checkpoint_path
 
 AnyTask = Task[Any, Any, Any, Any, Any]
+Facts = tuple[tuple[str, str], ...]
 _READING, _TRAINING, _CALIBRATION, _BASELINES, _JUDGING = "reading", "training", "calibration", "baselines", "judging"
 _BEFORE_REFIT = 0.45  # of the time, to find out how many epochs are best; those are then done with more data
 _NOT_COMPARED = (
@@ -126,11 +127,12 @@ def fit(task: AnyTask, parameters: Any, given: Given) -> Fitted:
     examples = encoded(task, model, parts)
     model = replace(model, encoder=task.finished(model, examples))
     laps.end(_CALIBRATION)
-    summary = summarise(task, model, run, None, parts, examples, [], laps.whole(), laps.seconds)
+    facts = tuple(task.facts(model, parts, examples))  # once: some of them take predictions
+    summary = summarise(task, model, run, None, parts, facts, [], laps.whole(), laps.seconds)
     alone = Fitted(model, run, {}, None, replace(summary, verdict=_NOT_COMPARED), {}, False, laps.seconds)
     if given.keep is not None:
         given.keep(alone)
-    return _compared(task, alone, parts, examples, laps)
+    return _compared(task, alone, parts, examples, facts, laps)
 
 
 def read_parts(task: AnyTask, parameters: Any, given: Given) -> Held[Any]:
@@ -301,9 +303,11 @@ def better_of(task: AnyTask, values: Mapping[str, Mapping[str, float]]) -> dict[
     return {measure: task.better(measure) for measure in measures if not measure.startswith("coverage ")}
 
 
-def _compared(task: AnyTask, fitted: Fitted, parts: Held[Any], examples: Held[Any], laps: _Laps) -> Fitted:
+def _compared(
+    task: AnyTask, fitted: Fitted, parts: Held[Any], examples: Held[Any], facts: Facts, laps: _Laps
+) -> Fitted:
     """Fit baselines, judge on what was held out, and put together what there is to see."""
-    model, scores, panels = fitted.model, None, list[Panel]()
+    model, run, scores, panels = fitted.model, fitted.run, None, list[Panel]()
     # kept with the model, whatever is held out now: each later evaluation stands beside them
     baselines, left_out, allowance = fitted_apart(
         task, model, examples.train, examples.validation, fitted.seconds_beside, judged=examples.test is not None
@@ -323,11 +327,12 @@ def _compared(task: AnyTask, fitted: Fitted, parts: Held[Any], examples: Held[An
             allowance=allowance,
             left_out=left_out,
         )
+        scores = replace(scores, verdict=" ".join(filter(None, (scores.verdict, _too_short(task, scores, run)))))
     else:
         predicted = task.predict(model, shown_examples)
     panels += task.panels(model, records, shown_examples, predicted)
     laps.end(_JUDGING)
-    summary = summarise(task, model, fitted.run, scores, parts, examples, panels, laps.whole(), laps.seconds, repeats)
+    summary = summarise(task, model, run, scores, parts, facts, panels, laps.whole(), laps.seconds, repeats)
     if scores is None and left_out:
         summary = replace(summary, verdict=" ".join([summary.verdict, *sentences(left_out)]))
     return replace(
@@ -336,13 +341,24 @@ def _compared(task: AnyTask, fitted: Fitted, parts: Held[Any], examples: Held[An
     )  # fmt: skip
 
 
+def _too_short(task: AnyTask, scores: Scores, run: Run) -> str:
+    """Return a sentence, if a model that loses to a baseline could have learned more in more time."""
+    measure = decisive(scores.values, task.decides)
+    loses = any(row[measure].standing == "worse" for row in scores.against.values() if measure in row)
+    if not (loses and run.history.cut_short):
+        return ""
+    falling = ", while its loss was still falling" if len(run.history.rows) > 1 else ""
+    after = f"after {run.history.rows[-1].epoch:.3g} epochs {run.history.stopped}{falling}"
+    return f"Its training was cut short: {after}; give it more time (max_seconds)."
+
+
 def summarise(
     task: AnyTask,
     model: Model[Any, Any],
     run: Run,
     scores: Scores | None,
     parts: Held[Any],
-    examples: Held[Any],
+    facts: Facts,
     panels: list[Panel],
     seconds: float,
     laps: Mapping[str, float],
@@ -359,7 +375,7 @@ def summarise(
         seconds=trained_for(run, seconds),
         data=(
             ("source", task.origin(parts.train)),
-            *task.facts(model, parts, examples),
+            *facts,
             *_repeated(repeats),
             ("time", _in_seconds(laps)),
         ),
