@@ -52,6 +52,8 @@ def is_there(module: str) -> bool:
 
 
 @pytest.mark.parametrize("page", [*GUIDES, *OTHERS, *PEERS], ids=lambda page: page.stem)
+@pytest.mark.slow
+@pytest.mark.ci
 def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     run_code(page)

@@ -97,6 +97,8 @@ def test_a_cell_of_torch_is_wrapped_as_it_is(peer, wrap) -> None:
     torch.testing.assert_close(ostinato.scan(wrapped, xs)[0], xs + expected if wrap is Residual else expected)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_wrappers_nest() -> None:
     cell = Residual(Zoneout(RecurrentDropout(CATALOGUE["slstm"](5, 5)), 0.0))
     xs = torch.randn(4, 2, 5)

@@ -123,6 +123,8 @@ def test_evaluation_may_adapt_to_the_text(folder, capsys) -> None:
     ],
     ids=["empty", "one line", "tiny subwords", "one character", "binary", "blank"],
 )
+@pytest.mark.slow
+@pytest.mark.ci
 def test_odd_files_are_fitted_or_refused_in_one_sentence(content, options, said, tmp_path, capsys) -> None:
     (tmp_path / "text.txt").write_bytes(content)
     small = ["--hidden-size", "8", "--epochs", "1", "--no-progress", "--no-report"]

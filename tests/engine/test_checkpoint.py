@@ -45,6 +45,8 @@ SETTINGS = [
     ],
     ids=str,
 )
+@pytest.mark.slow
+@pytest.mark.ci
 def test_pieces_give_the_same_outputs_and_gradients(checkpoint, options) -> None:
     torch.manual_seed(0)
     cell, xs = ostinato.cells.LSTMCell(4, 5).double(), torch.randn(20, 3, 4, dtype=torch.double)
@@ -146,6 +148,8 @@ def test_a_limit_is_kept_to_or_refused(memory, costs) -> None:
         assert pieces.steps * pieces.count >= 10_000
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_gradients_of_gradients_of_pieces() -> None:
     cell, xs = nn.RNNCell(2, 2).double(), torch.randn(5, 1, 2, dtype=torch.double, requires_grad=True)
     assert torch.autograd.gradgradcheck(lambda xs: ostinato.scan(cell, xs, checkpoint=2)[0], [xs], fast_mode=True)

@@ -134,6 +134,8 @@ def assert_equal_to_eager(cell, x, state, **options):
 
 @settings(max_examples=40, deadline=None)
 @given(data=st.data(), name=st.sampled_from(sorted(MAKERS)), reverse=st.booleans(), double=st.booleans())
+@pytest.mark.slow
+@pytest.mark.ci
 def test_every_cell_gives_what_the_eager_loop_gives(data, name, reverse, double) -> None:
     time, batch = data.draw(st.integers(1, 7)), data.draw(st.integers(1, 9))
     lengths = data.draw(st.none() | st.lists(st.integers(0, time), min_size=batch, max_size=batch).map(torch.tensor))
@@ -171,6 +173,8 @@ def test_random_cells_give_what_the_eager_loop_gives_with_work_in_and_out_of_the
 
 
 @pytest.mark.parametrize("name", [*sorted(MAKERS), "mingru", "lru"])
+@pytest.mark.slow
+@pytest.mark.ci
 def test_work_taken_out_of_the_loop_gives_the_same_bits(monkeypatch, name) -> None:
     cell = MAKERS[name]() if name in MAKERS else ostinato.cells.CATALOGUE[name](5, 20)
     x = torch.randn(300, 3, 5, requires_grad=True)
@@ -184,6 +188,8 @@ def test_work_taken_out_of_the_loop_gives_the_same_bits(monkeypatch, name) -> No
         assert (a is None and b is None) or torch.equal(a, b)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_single_row_may_end_before_its_tensor_does(monkeypatch) -> None:
     monkeypatch.setattr(executable, "_WORTH", 0)
     cell = ostinato.cells.MinGRUCell(5, 8).double()
@@ -244,6 +250,8 @@ def test_second_derivatives_go_through_the_eager_loop_and_are_right(name) -> Non
 
 
 @pytest.mark.parametrize("name", sorted(MAKERS))
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_row_has_the_same_bits_alone_in_a_batch_in_chunks_and_on_two_threads(monkeypatch, name) -> None:
     monkeypatch.setattr(launch, "SMALL", 0)
     cell = MAKERS[name]()
@@ -369,6 +377,8 @@ def test_shared_modules_and_weights_stay_as_they_are_and_add_up_their_gradients(
     torch.testing.assert_close(*found)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_cell_is_captured_again_when_its_settings_change() -> None:
     cell, x = Dropped(5, 20).eval(), torch.randn(4, 3, 5)
     kept, _ = ostinato.scan(cell, x)
@@ -378,6 +388,8 @@ def test_a_cell_is_captured_again_when_its_settings_change() -> None:
     torch.testing.assert_close(changed, scan_eagerly(cell, x, torch.zeros(3, 20), None, False)[0])
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_setting_that_changes_at_every_call_ends_in_the_eager_loop(monkeypatch) -> None:
     monkeypatch.setattr(compiled, "_MOST_PLANS", 12)
 
@@ -408,6 +420,8 @@ def test_many_rows_are_shared_out(monkeypatch, lengths) -> None:
     torch.testing.assert_close(leaves(last), leaves(end))
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_mask_with_one_row_for_each_sequence_is_followed() -> None:
     cell = Masked(5, 20).double()
     for batch in (3, 20, 6):
@@ -416,6 +430,8 @@ def test_a_mask_with_one_row_for_each_sequence_is_followed() -> None:
         assert_equal_to_eager(cell, x, torch.randn(batch, 20, dtype=torch.double, requires_grad=True))
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_random_numbers_are_drawn_again_in_the_backward_pass() -> None:
     cell = Dropped(5, 20).double()
     x = torch.randn(3, 4, 5, dtype=torch.double, requires_grad=True)
@@ -542,6 +558,8 @@ def test_a_forked_process_goes_on_computing() -> None:
         torch.set_num_threads(before)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_the_operators_keep_pytorchs_rules() -> None:
     cell, x = nn.GRUCell(5, 8), torch.randn(4, 3, 5)
     tensors = watch.tensors_of(cell)
@@ -590,6 +608,8 @@ def test_infinities_and_nan_go_where_pytorch_lets_them_go() -> None:
     torch.testing.assert_close(ys, expected, equal_nan=True)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_hundreds_of_calls_leave_nothing_behind() -> None:
     cell = LayerNormLSTM(5, 20)
     for round_ in range(3):

@@ -123,6 +123,8 @@ def test_layers_in_the_place_of_torchs(kind: str, monkeypatch: pytest.MonkeyPatc
     torch.testing.assert_close(found, expected)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_step_of_an_inner_optimisation_is_differentiated() -> None:
     """Meta-learning as in C. Finn et al., "Model-agnostic meta-learning", 2017."""
 

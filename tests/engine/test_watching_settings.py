@@ -161,6 +161,8 @@ class Tree(Base):
 
 @settings(max_examples=10, deadline=None)
 @given(before=TREES, after=TREES)
+@pytest.mark.slow
+@pytest.mark.ci
 def test_any_tree_of_settings_is_watched_in_place(before, after) -> None:
     cell = Tree(settings=[before])
 

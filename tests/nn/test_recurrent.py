@@ -30,6 +30,8 @@ def _stack(layer: nn.RNNBase, cell: type[nn.Module]) -> Recurrent:
     lstm=st.booleans(),
     lengths=st.lists(st.integers(1, 6), min_size=1, max_size=4),
 )
+@pytest.mark.slow
+@pytest.mark.ci
 def test_stacks_give_what_torch_gives_on_packed_sequences(layers, both, lstm, lengths) -> None:
     peer = (nn.LSTM if lstm else nn.GRU)(3, 4, layers, bidirectional=both)
     ours = _stack(peer, nn.LSTMCell if lstm else nn.GRUCell)
@@ -58,6 +60,8 @@ def test_a_cell_given_as_a_function_is_made_for_each_layer() -> None:
 
 @pytest.mark.parametrize("name", ["rnn", "lstm", "gru"])
 @pytest.mark.parametrize("layers", [1, 3])
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_stepper_gives_the_numbers_of_the_whole_sequence(name, layers) -> None:
     layer = Recurrent(ostinato.cells.CATALOGUE[name](3, 5), layers, dropout=0.3)
     xs = torch.randn(12, 2, 3)

@@ -60,6 +60,8 @@ def _stepped(model, sources, targets, lengths):
 
 
 @pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.slow
+@pytest.mark.ci
 def test_stepping_gives_what_the_whole_gives(kind) -> None:
     model = _make(kind).eval()
     sources, targets = torch.randint(9, (6, 3)), torch.randint(11, (5, 3))
@@ -125,6 +127,8 @@ def test_without_teacher_forcing_a_step_reads_what_the_model_chose(kind) -> None
 
 
 @pytest.mark.parametrize("cell", ["lstm", "lstm-projected", "mingru", "slstm", "lru", "rnn"])
+@pytest.mark.slow
+@pytest.mark.ci
 def test_any_cells_encode_and_decode(cell) -> None:
     torch.manual_seed(0)
     if cell == "lstm-projected":
@@ -144,6 +148,8 @@ def test_any_cells_encode_and_decode(cell) -> None:
 
 
 @pytest.mark.parametrize("kind", ["luong", "bahdanau", "transformer"])
+@pytest.mark.slow
+@pytest.mark.ci
 def test_reversing_a_sequence_is_learned(kind) -> None:
     torch.manual_seed(0)
     if kind == "transformer":

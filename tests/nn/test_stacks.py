@@ -43,6 +43,8 @@ def _stack(name, cell=GRUCell, layers=3) -> Recurrent:
 
 @settings(max_examples=20, deadline=None)
 @given(st.sampled_from(list(OPTIONS)), st.lists(st.integers(0, 7), min_size=1, max_size=4), st.booleans())
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_padded_batch_gives_what_its_sequences_give_one_by_one(name, lengths, lstm) -> None:
     stack = _stack(name, LSTMCell if lstm else GRUCell).eval()
     xs = torch.randn(7, len(lengths), 5, dtype=torch.double)
@@ -153,6 +155,8 @@ def test_learned_starts_begin_at_the_cells_own_and_get_gradients() -> None:
     torch.testing.assert_close(again(xs), stack(xs))
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_layers_may_be_different_cells() -> None:
     stack = Recurrent(
         [LSTMCell(3, 6), lambda size: ostinato.cells.MinGRUCell(size, 4), nn.GRUCell(8, 7)], bidirectional=True
@@ -168,6 +172,8 @@ def test_layers_may_be_different_cells() -> None:
 
 
 @pytest.mark.parametrize("wrap", [Zoneout, RecurrentDropout, Residual, lambda cell: Zoneout(Residual(cell), 0.2)])
+@pytest.mark.slow
+@pytest.mark.ci
 def test_wrapped_cells_are_made_again_for_further_layers(wrap) -> None:
     stack = Recurrent(wrap(LSTMCell(5, 5)), 3)
     assert [type(cell) for cell in stack.cells] == [type(stack.cells[0])] * 3
@@ -259,6 +265,8 @@ def test_recurrent_batch_norm_by_running_statistics_is_that_of_one_large_batch()
     torch.testing.assert_close(layer(long[5:], middle)[0], layer(long)[0][5:])
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_recurrent_batch_norm_learns() -> None:
     torch.manual_seed(0)
     layer = BatchNormLSTM(1, 16)

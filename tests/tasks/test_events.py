@@ -101,6 +101,8 @@ def test_every_option_is_trained_saved_and_answers_the_same_after(options, tmp_p
 
 
 @pytest.mark.parametrize("epochs", [1, 4], ids=["in training", "in training again"])
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_stopped_run_goes_on_to_the_numbers_of_one_that_was_not(tmp_path, monkeypatch, epochs) -> None:
     log, options = make_log(60), {**SMALL, "epochs": 3, "dropout": 0.3}
     whole = EventPredictor(**options).fit(log)
@@ -618,6 +620,8 @@ def test_logs_that_are_missing_wrong_or_too_short_are_refused(tmp_path, model) -
         model.stream(max_cases=0)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_log_of_one_kind_of_case_of_one_event_is_learned() -> None:
     log = EventLog("cases", ("a", "b", "c"), (("x",),) * 3, (np.zeros(1),) * 3, np.arange(3))
     own = EventPredictor(epochs=2, **SMALL).fit(log)

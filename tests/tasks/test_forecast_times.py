@@ -56,6 +56,8 @@ CLOCKS = {
 
 
 @pytest.mark.parametrize("name", CLOCKS)
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_stream_a_file_and_a_saved_model_agree_in_times_and_forecasts(name, tmp_path) -> None:
     clock, options = CLOCKS[name]
     data = pd.DataFrame({**clock, "y": values(180)})

@@ -34,6 +34,8 @@ def model():
     return Forecaster(6, target="y", context=24, segment=6, season=12, epochs=12, **QUIET).fit(hourly(waves()))
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_no_baseline_is_better_on_a_noisy_wave_by_more_than_chance(model) -> None:
     scores = model.scores_.values
     noisy = Forecaster(6, context=24, segment=6, season=12, epochs=12, **QUIET).fit(waves(noise=2.0))

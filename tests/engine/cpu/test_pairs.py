@@ -90,6 +90,8 @@ def test_a_product_rounds_its_operands_and_nothing_else(kernels, rows, depth, co
 
 @settings(max_examples=40, deadline=None)
 @given(depth=st.integers(0, 600), n=st.integers(1, 70), m=st.integers(1, 150), wide=st.booleans())
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_contraction_rounds_its_operands_and_nothing_else(depth, n, m, wide) -> None:
     a, b = (torch.randn(depth, size + 4 * wide)[:, :size] for size in (n, m))
     found = [contract(products("float32", target), a, b) for target in _targets()]

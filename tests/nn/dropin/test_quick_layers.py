@@ -52,6 +52,8 @@ def walks(monkeypatch):
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 @pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+@pytest.mark.slow
+@pytest.mark.ci
 def test_all_layers_are_one_program(kind, options, walks) -> None:
     theirs, ours = pair(kind, 3, 5, **options)
     count = len(ours._all_weights)
@@ -86,6 +88,8 @@ def test_some_of_the_layers_may_be_frozen(frozen) -> None:
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.slow
+@pytest.mark.ci
 def test_gradients_of_gradients_and_what_counts_operations(options) -> None:
     theirs, ours = (layer.double() for layer in pair(nn.LSTM, 3, 4, **options))
     xs = torch.randn(5, 2, 3, dtype=torch.float64, requires_grad=True)
@@ -125,6 +129,8 @@ def test_packed_sequences_are_quick_too(kind, walks) -> None:
 
 
 @pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.slow
+@pytest.mark.ci
 def test_rows_with_lengths_end_where_they_end(reverse) -> None:
     rng = random.Random(1)
     cell = ostinato.cells.LSTMCell(3, 20).double()

@@ -117,6 +117,8 @@ def compare(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_layer_gives_what_torch_gives_whatever_was_changed(seed) -> None:
     compare(seed)
 

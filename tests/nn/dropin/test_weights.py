@@ -41,6 +41,8 @@ def _old_weight_norm(layer):
 @pytest.mark.filterwarnings("ignore:The .*weight_norm.* is deprecated:FutureWarning")
 @pytest.mark.parametrize("change", [_weight_norm, _spectral_norm, _orthogonal, _pruned, _old_weight_norm])
 @pytest.mark.parametrize("kind", LAYERS, ids=lambda kind: kind.__name__)
+@pytest.mark.slow
+@pytest.mark.ci
 def test_parametrised_weights_give_equal_results_and_reach_their_originals(kind, change, scans) -> None:
     theirs, ours = pair(kind, 3, 4, 2, bidirectional=True)
     theirs, ours = change(theirs), change(ours)

@@ -136,6 +136,8 @@ def test_padding_changes_nothing(way) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @settings(deadline=None, max_examples=25)
 @given(seed=seeds, spread=st.sampled_from([1.0, 10.0, 60.0, 300.0, 3000.0]))
+@pytest.mark.slow
+@pytest.mark.ci
 def test_scores_of_any_size_give_what_logarithms_give(dtype, seed, spread) -> None:
     crf = _crf(seed, tags=4, spread=spread).to(dtype)
     with torch.no_grad():  # numbers that float32 holds, so that both see the same

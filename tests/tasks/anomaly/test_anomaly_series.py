@@ -148,6 +148,8 @@ def test_no_single_step_teaches_much() -> None:
     assert np.abs(wild.deviation - one.deviation).max() < 0.1
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_labels_keep_what_is_known_out_of_training_and_are_what_it_is_judged_by(tmp_path) -> None:
     values = made()
     marks = np.zeros(ROWS, int)

@@ -20,6 +20,8 @@ def waves(count=40):
 
 
 @pytest.mark.parametrize("kind", ["texts", "sequences"])
+@pytest.mark.slow
+@pytest.mark.ci
 def test_records_of_a_class_are_near_and_a_report_draws_them(kind) -> None:
     data = texts() if kind == "texts" else waves()
     labels = [("b", "a")[row % 2] for row in range(40)]

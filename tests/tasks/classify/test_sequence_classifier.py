@@ -276,6 +276,8 @@ def test_every_option_is_trained_saved_and_tells_the_same_after(options, tmp_pat
     assert next(other.answers([line]))["label"] == own.predict(DATA[0][:1])[0]
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_stopped_run_goes_on_to_the_numbers_of_one_that_was_not(tmp_path, monkeypatch) -> None:
     options, data = {**QUIET, "value_dropout": 0.1, "cell": "lstm", "epochs": 3}, waves(30)
     whole = SequenceClassifier(**options).fit(data)

@@ -165,6 +165,8 @@ def test_a_stopped_run_goes_on_to_the_numbers_of_one_that_was_not(tmp_path, monk
     assert (rest.predict_proba(TEXTS) == whole.predict_proba(TEXTS)).all()
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_word_vectors_are_started_from_and_kept_if_they_are_frozen(tmp_path) -> None:
     words = ["fine", "good", "dull", "poor", "film", "story"]
     vectors = np.random.default_rng(0).normal(size=(6, 7)).round(3)

@@ -192,6 +192,8 @@ def test_a_variable_that_drives_the_risk_is_named(model) -> None:
         model.explain(rows, hours=0)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_an_outcome_within_a_window_is_predicted_hour_by_hour() -> None:
     rows, outcomes = ward()
     model = PatientMonitor(epochs=6, outcome_time="at", window=6.0, cell="gru", **FEW).fit(rows, outcomes)
@@ -222,6 +224,8 @@ def test_every_tick_has_its_risk_whatever_fraction_of_an_hour_it_is(tick) -> Non
 
 
 @pytest.mark.parametrize("cell", ["cfc", "t-lstm", "lstm", own_cell])
+@pytest.mark.slow
+@pytest.mark.ci
 def test_every_kind_of_cell_tells_live_what_it_tells_of_whole_stays(cell, few) -> None:
     rows, outcomes = ward(40)
     own = PatientMonitor(epochs=1, cell=cell, test=0, **FEW).fit(rows, outcomes)
@@ -230,6 +234,8 @@ def test_every_kind_of_cell_tells_live_what_it_tells_of_whole_stays(cell, few) -
         assert live[answer["id"]] == pytest.approx(answer["risk"], abs=1e-6)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_wide_table_with_texts_is_predicted_live_as_in_a_batch() -> None:
     rng, rows = np.random.default_rng(0), []
     for patient in range(40):

@@ -52,6 +52,8 @@ ALL = ["plain", "nade", "independent", "told", "events", "transformer"]
 
 
 @pytest.mark.parametrize("name", ALL)
+@pytest.mark.slow
+@pytest.mark.ci
 def test_streamed_scores_are_those_of_whole_pieces_and_padding_changes_none(models, name) -> None:
     model = models(name)
     rows = DATA[0]
@@ -179,6 +181,8 @@ def test_long_pieces_are_read_through_with_their_state(models) -> None:
     assert set(np.flatnonzero(sounding)) <= set(range(low, high + 1))
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_notes_beyond_a_piano_are_left_out_with_a_word_or_kept_if_asked() -> None:
     data = [[[5, 60], [62], [64]] for _ in range(8)]
     with pytest.warns(UserWarning, match=r"8 of 32 notes are not among the 88"):

@@ -224,6 +224,8 @@ def test_patients_are_points_and_a_report_draws_them(model, few) -> None:
     assert any(panel.title == "Embeddings" for panel in model.summary_.panels)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_variable_that_is_the_event_or_recorded_because_of_it_is_warned_of() -> None:
     rows = [{**row, "autopsy": 1.0 if row["status"] else None, "code": 3.0 + 2 * row["status"]} for row in visits(60)]
     with warnings.catch_warnings(record=True) as caught:
