@@ -1,6 +1,7 @@
 """The cache of compiled code: found again, rebuilt when damaged, bounded, trusted only if private, never in the way."""
 
 import ctypes
+import hashlib
 import os
 import subprocess
 import sys
@@ -104,11 +105,20 @@ def test_a_key_has_the_processor_the_compiler_and_all_code_of_the_engine(folder,
 
 def test_the_cache_is_bounded_and_drops_what_was_unused_for_longest(folder, monkeypatch) -> None:
     monkeypatch.setattr(disk, "_CACHE_LIMIT_BYTES", 3000)
+    monkeypatch.setattr(disk, "_SHRUNK_AT", 1)
     for number in range(8):
         answer(str(number), number)
         for place, entry in enumerate(sorted(folder.glob("*.o"), key=lambda path: path.stat().st_mtime_ns)):
             os.utime(entry, (place, place))
     assert 0 < sum(entry.stat().st_size for entry in folder.glob("*.o")) <= 3000
+
+
+def test_the_cache_is_looked_through_now_and_then_and_not_at_every_object(folder, monkeypatch) -> None:
+    looked = []
+    monkeypatch.setattr(disk, "_shrink", looked.append)
+    for number in range(2000):
+        disk.write_object(hashlib.sha256(str(number).encode()).hexdigest(), b"")
+    assert 10 <= len(looked) <= 80
 
 
 @posix
