@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ostinato.tasks.captions.estimator import Captioner
 
 _TRAIN, _TEST, _SHOWN = 500, 40, 6
-_SECONDS, _SIZE, _FRAMES = 55.0, 32, 8
+_SECONDS, _SIZE, _FRAMES = 45.0, 32, 8
 
 
 def run(out: Path) -> None:
