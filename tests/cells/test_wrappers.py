@@ -36,6 +36,8 @@ def test_a_wrapped_cell_is_a_cell(name: str, wrap) -> None:
 
 @CELLS
 @torch.no_grad()
+@pytest.mark.slow
+@pytest.mark.ci
 def test_no_rate_is_no_change(name: str) -> None:
     cell, xs = CATALOGUE[name](SIZE, SIZE), steps(name, 5, 2, SIZE)
     expected, _ = ostinato.scan(cell, xs)
@@ -79,6 +81,8 @@ def test_recurrent_dropout_holds_one_mask_for_a_sequence() -> None:
 
 
 @torch.no_grad()
+@pytest.mark.slow
+@pytest.mark.ci
 def test_recurrent_dropout_draws_anew_for_each_sequence_and_rests_in_evaluation() -> None:
     cell, xs = RecurrentDropout(LSTMCell(3, 50)), torch.randn(4, 2, 3)
     assert not torch.equal(ostinato.scan(cell, xs)[0], ostinato.scan(cell, xs)[0])

@@ -77,6 +77,8 @@ class Held(nn.Module):
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("name", CATALOGUE)
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_plan_that_was_written_down_gives_the_same_bits(name, training) -> None:
     cell, xs = random_cell(name).float(), steps(name, 6, 3)
     with torch.set_grad_enabled(training):
@@ -87,6 +89,8 @@ def test_a_plan_that_was_written_down_gives_the_same_bits(name, training) -> Non
 
 
 @pytest.mark.parametrize("cell", [Held(), torch.nn.LSTMCell(4, 6), ostinato.cells.Zoneout(CATALOGUE["gru"](4, 6), 0.3)])
+@pytest.mark.slow
+@pytest.mark.ci
 def test_so_do_tensors_that_code_holds_computed_weights_and_random_numbers(cell) -> None:
     _check(cell, torch.rand(6, 3, 4))
 

@@ -24,6 +24,8 @@ def forecaster(tmp_path_factory) -> tuple[Path, Path]:
     return folder / "model", data
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_forecaster_is_diagnosed_in_hours_with_a_page_and_its_numbers(forecaster, capsys) -> None:
     model, data = forecaster
     before = (model / "model.json").read_bytes()

@@ -46,6 +46,8 @@ def test_a_model_is_fitted_writes_and_is_evaluated(folder, capsys) -> None:
     assert found["count"] == len(TEXT) - 1
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_the_report_is_written_again_from_the_model_alone(folder, tmp_path, capsys) -> None:
     assert main(["report", str(folder), "--out", str(tmp_path / "again.html")]) == 0
     assert "again.html" in capsys.readouterr().out

@@ -63,6 +63,8 @@ def test_the_effective_memory_is_how_far_back_the_loss_was_taught_to_look() -> N
     )
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_lyapunov_exponents_of_a_linear_map_are_the_logarithms_of_its_eigenvalues() -> None:
     import math
 

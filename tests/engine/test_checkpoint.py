@@ -56,6 +56,8 @@ def test_pieces_give_the_same_outputs_and_gradients(checkpoint, options) -> None
     assert torch.equal(found[0], expected[0])
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_random_numbers_are_drawn_again() -> None:
     class Dropped(nn.Module):
         hidden_size = 4
@@ -189,6 +191,8 @@ def test_settings_out_of_range_are_refused(options, message) -> None:
         Checkpointing(**options)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_folder_that_cannot_be_written_is_said(monkeypatch) -> None:
     def refuse(*_, **__):
         raise PermissionError("no")

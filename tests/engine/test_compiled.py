@@ -204,6 +204,8 @@ def test_a_single_row_may_end_before_its_tensor_does(monkeypatch) -> None:
     torch.testing.assert_close(found, expected)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_hundred_thousand_steps_in_one_call() -> None:
     torch.manual_seed(0)
     cell = ostinato.cells.CATALOGUE["mingru"](3, 8).double()
@@ -243,6 +245,8 @@ def test_gradients_are_right_to_finite_differences(name) -> None:
 
 
 @pytest.mark.parametrize("name", ["gru", "lstm"])
+@pytest.mark.slow
+@pytest.mark.ci
 def test_second_derivatives_go_through_the_eager_loop_and_are_right(name) -> None:
     cell = MAKERS[name]().double()
     x = torch.randn(3, 2, 5, dtype=torch.double, requires_grad=True)
@@ -282,6 +286,8 @@ def test_a_row_has_the_same_bits_alone_in_a_batch_in_chunks_and_on_two_threads(m
     assert torch.equal(streamed, whole[:, :1])
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_all_states_are_returned_on_request() -> None:
     cell, x = nn.LSTMCell(5, 20), torch.randn(6, 3, 5)
     lengths = torch.tensor([6, 2, 0])
@@ -537,6 +543,8 @@ def test_several_python_threads_may_scan_at_once() -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_forked_process_goes_on_computing() -> None:
     cell, x = nn.GRUCell(64, 64), torch.randn(60, 32, 64)
     before = torch.get_num_threads()
@@ -585,6 +593,8 @@ def test_a_scan_works_inside_torch_compile() -> None:
     torch.testing.assert_close(torch.compile(model, backend="aot_eager")(x), expected)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_function_transforms_and_autocast_are_right() -> None:
     cell, x = nn.GRUCell(5, 8), torch.randn(6, 4, 3, 5)
     mapped = torch.vmap(lambda one: ostinato.scan(cell, one, torch.zeros(3, 8))[0])(x)

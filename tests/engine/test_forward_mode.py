@@ -97,6 +97,8 @@ def _assert_derivatives(name: str, options: dict) -> None:
     torch.testing.assert_close(found, WANTED[name](_loss(_eagerly, **options)))
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_the_tangent_has_gradients_for_what_is_not_transformed() -> None:
     """As a loss on a derivative by time needs them, of a network whose weights are trained by `backward`."""
     found = []

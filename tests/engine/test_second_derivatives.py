@@ -163,6 +163,8 @@ class _Noisy(nn.Module):
 
 
 @pytest.mark.usefixtures("_compiled_only")
+@pytest.mark.slow
+@pytest.mark.ci
 def test_random_numbers_are_those_of_the_forward_pass() -> None:
     cell, xs = _Noisy(), torch.randn(6, 3, 4, dtype=torch.double, requires_grad=True)
 

@@ -59,6 +59,8 @@ class ByName(Base):
         return getattr(self, "factor" + self.suffix)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_global_a_class_a_property_or_a_default_that_changes_is_seen(monkeypatch) -> None:
     assert_follows(FromGlobal(), lambda: monkeypatch.setitem(globals(), "GAIN", 0.5))
     assert_follows(FromGlobalList(), lambda: SETTINGS.update(gain=[0.5]))

@@ -48,6 +48,8 @@ def test_rows_can_be_chosen_as_a_beam_does():
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.slow
+@pytest.mark.ci
 def test_the_loss_is_that_of_the_probabilities(smoothing):
     decoder, memory, lengths = _decoder(2), torch.randn(5, 3, 12), torch.tensor([5, 2, 4])
     tokens, targets = torch.randint(0, 9, (4, 3)), torch.randint(0, 9, (4, 3))

@@ -166,6 +166,8 @@ def test_baselines_have_twenty_seconds_or_a_quarter_of_the_training() -> None:
 
 
 @ALL
+@pytest.mark.slow
+@pytest.mark.ci
 def test_epochs_that_nobody_says_suit_the_size_of_the_data(kind, monkeypatch) -> None:
     if kind == "sequence classifier":
         pytest.skip("its passes follow from the plan of its networks: from lengths too")

@@ -104,6 +104,8 @@ def test_the_command_line_streams_what_python_does(tmp_path, capsys, monkeypatch
     np.testing.assert_allclose(last["forecast"]["y"], wanted.point[0, :, 0])
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_the_command_line_says_what_was_open_and_takes_the_option_that_changes_it(tmp_path, capsys) -> None:
     months = pd.date_range("2019-01-01", periods=60, freq="MS")
     (tmp_path / "a.csv").write_text(

@@ -61,6 +61,8 @@ def test_equal_cells_run_one_kernel_and_others_another() -> None:
 
 
 @pytest.mark.skipif(not _MAPS.exists(), reason="the system does not list memory maps")
+@pytest.mark.slow
+@pytest.mark.ci
 def test_code_of_cells_that_are_gone_is_freed() -> None:
     def make(rates):
         for rate in rates:
@@ -77,6 +79,8 @@ def test_code_of_cells_that_are_gone_is_freed() -> None:
     assert maps_after <= maps_before + 3
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_plans_of_cells_that_are_gone_are_few(monkeypatch) -> None:
     monkeypatch.setattr(compiled, "_MOST_RECENT", 5)
     ostinato.engine.release_memory()

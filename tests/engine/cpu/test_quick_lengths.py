@@ -46,6 +46,8 @@ def test_a_cell_of_pieces(lengths, reverse) -> None:
 
 @pytest.mark.parametrize("name", ["lstm", "gru", "mgu", "slstm", "indrnn", "mingru"])
 @pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.slow
+@pytest.mark.ci
 def test_cells_of_the_catalogue(name, reverse) -> None:
     if name not in ostinato.cells.CATALOGUE:
         pytest.skip(f"no cell {name}")

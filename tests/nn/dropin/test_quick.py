@@ -244,6 +244,8 @@ def test_gradients_are_off_where_they_are_off() -> None:
 
 
 @KINDS
+@pytest.mark.slow
+@pytest.mark.ci
 def test_gradients_of_gradients_and_batches_of_gradients(kind) -> None:
     theirs, ours = known(kind, 3, 4)
     ours, theirs = ours.double(), theirs.double()

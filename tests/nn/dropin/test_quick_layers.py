@@ -114,6 +114,8 @@ def test_gradients_of_gradients_and_what_counts_operations(options) -> None:
 
 
 @pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+@pytest.mark.slow
+@pytest.mark.ci
 def test_packed_sequences_are_quick_too(kind, walks) -> None:
     theirs, ours = pair(kind, 3, 20)
     for lengths in ([4, 6, 1], [6, 6, 2], [1, 1, 1], [3, 2, 5], [1, 1, 1], [4], [4]):

@@ -167,6 +167,8 @@ def test_lengths_and_resets_changed_after_a_scan_do_not_matter() -> None:
     torch.testing.assert_close(found[1], found[0])
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_a_frozen_cell_lets_its_input_change() -> None:
     """As PyTorch's own products: the input is read for the gradients of weights alone."""
     cell = nn.GRUCell(3, 5).requires_grad_(False)

@@ -100,6 +100,8 @@ def test_a_parameter_put_in_the_place_of_another_is_seen() -> None:
     assert_same_call(theirs, ours, torch.randn(5, 2, 3))
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_tied_layers_share_their_gradient() -> None:
     theirs, ours = pair(nn.GRU, 4, 4, 2)
     for module in (theirs, ours):

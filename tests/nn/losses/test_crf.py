@@ -72,6 +72,8 @@ CONSTRAINTS = {
 @pytest.mark.parametrize("constraints", CONSTRAINTS)
 @settings(deadline=None, max_examples=15)
 @given(seed=seeds, lengths=st.lists(st.integers(1, 5), min_size=1, max_size=3))
+@pytest.mark.slow
+@pytest.mark.ci
 def test_everything_is_as_over_all_sequences_whatever_stands_in_padding(way, constraints, seed, lengths) -> None:
     crf = _crf(seed, constraints=CONSTRAINTS[constraints])
     scores = _scores(seed, 7, len(lengths), 3)
@@ -190,6 +192,8 @@ def test_reductions_and_16_bit_scores() -> None:
     torch.testing.assert_close(crf(scores, tags, reduction="sum"), none.sum())
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_autocast_changes_nothing() -> None:
     crf = losses.LinearChainCRF(5)
     scores, tags = torch.randn(6, 3, 5), torch.randint(5, (6, 3))

@@ -124,6 +124,8 @@ def _model(classes=4):
     return predictor, joint
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_padding_changes_nothing_for_the_whole_model() -> None:
     predictor, joint = _model()
     encoded, targets = _random(1, 6, 2, 3), torch.tensor([[1, 2, 3], [2, 77, 77]])
@@ -199,6 +201,8 @@ def test_a_beam_keeps_its_size_and_is_no_worse_than_greedy() -> None:
         assert found[row][0].score >= -loss.item() - 1e-3  # the loss also has paths with more labels at a frame
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_training_learns_a_small_transduction() -> None:
     torch.manual_seed(0)
     predictor, joint = (part.float() for part in _model())

@@ -184,6 +184,8 @@ def test_several_series_are_scored_apart_and_a_new_one_by_its_own_scale() -> Non
     assert found.embed(data).shape == (2, 8)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_constant_irregular_and_gappy_series_are_learned() -> None:
     flat = AnomalyDetector(**FEW).fit({"y": [4.0] * 300})
     changed = np.full(200, 4.0)

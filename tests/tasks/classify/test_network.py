@@ -49,6 +49,8 @@ def sequence_network(channels=1, missing=False, lengths=(9, 4, 12), **own) -> tu
 
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("cell", ["gru", "slstm", "mingru", "transformer"])
+@pytest.mark.slow
+@pytest.mark.ci
 def test_padding_changes_nothing(cell, bidirectional) -> None:
     own = network(cell, bidirectional)
     texts = [RNG.integers(0, 20, length) for length in (1, 7, 4)]
@@ -131,6 +133,8 @@ def test_each_step_has_a_weight_and_the_largest_is_one(pooling) -> None:
     assert weights.max() == 1
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_gradients_through_time_are_those_of_numerical_differences() -> None:
     own = sequence_network(pooling="mean", kernels=0, bidirectional=False, convolutions=(4,), width=3)[0].double()
     array = RNG.normal(size=(4, 1))

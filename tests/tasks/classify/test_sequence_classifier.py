@@ -180,6 +180,8 @@ def test_times_are_told_by_the_gaps_between_them(tmp_path) -> None:
 
 @pytest.mark.parametrize("pooling", ["last", "mean", "max", "attention", "last+mean+max+attention"])
 @pytest.mark.parametrize("cell", ["gru", "slstm", "transformer"])
+@pytest.mark.slow
+@pytest.mark.ci
 def test_the_last_answer_of_a_stream_is_that_of_the_whole_sequence(cell, pooling) -> None:
     sequences, labels = waves(20, missing=0.1)
     own = SequenceClassifier(

@@ -127,6 +127,8 @@ def test_a_model_is_loaded_with_all_that_it_needs_to_compose(models, tmp_path) -
     assert one.plain() == two.plain()
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_it_learns_what_follows_what_and_beats_counting(models) -> None:
     model = Composer(epochs=25, **FEW).fit(DATA)
     scores = model.scores_
@@ -195,6 +197,8 @@ def test_notes_beyond_a_piano_are_left_out_with_a_word_or_kept_if_asked() -> Non
         assert np.isfinite(kept.predict([[[127], [0]]])[0]).all()
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_notes_beyond_the_range_are_said_wherever_pieces_are_read(models) -> None:
     model, high = models("found"), [[[60], [127], [126, 60]]]
     with pytest.warns(UserWarning, match="2 of 4 notes are out of the model's range") as said:
@@ -318,6 +322,8 @@ def tunes(rng, tonic: int = 60) -> list[list[list[int]]]:
 
 
 @pytest.mark.parametrize("representation", ["frames", "events"])
+@pytest.mark.slow
+@pytest.mark.ci
 def test_what_is_written_from_nothing_is_in_the_usual_key_or_in_that_asked_for(representation) -> None:
     from ostinato.tasks.music.home import Home
     from ostinato.tasks.music.keys import major_of, note_weights

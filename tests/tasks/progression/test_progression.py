@@ -100,6 +100,8 @@ def test_a_visit_in_two_rows_is_one_and_an_earlier_one_is_refused(model) -> None
             stream.push(row)
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_it_is_saved_and_reported(model, few, tmp_path) -> None:
     model.save(tmp_path / "m")
     again = load(tmp_path / "m")
@@ -109,6 +111,8 @@ def test_it_is_saved_and_reported(model, few, tmp_path) -> None:
     assert "as predicted after some visits" in page
 
 
+@pytest.mark.slow
+@pytest.mark.ci
 def test_events_compete() -> None:
     model = ProgressionModel(event="status", event_code=2, **FEW).fit(visits(90, kinds=2))
     for answer in model.answers(visits(6, seed=2, kinds=2)):
