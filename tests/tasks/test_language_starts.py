@@ -5,6 +5,7 @@ import torch
 from ostinato import LanguageModel
 from ostinato.engine import leaves, map_state
 from ostinato.tasks.language.network import LanguageObjective
+from ostinato.tasks.language.texts import count_ngrams, read_texts
 
 ROWS = 2000
 
@@ -26,3 +27,17 @@ def test_some_rows_begin_again_in_training_and_none_in_evaluation(tmp_path) -> N
         assert least <= float(begins[0].float().mean()) <= most
         kept = leaves(seen[-1])[0][~begins[0]]
         assert torch.equal(kept, torch.ones_like(kept))
+
+
+def test_ngrams_count_the_validation_text_too_once_all_is_chosen_on_it(tmp_path) -> None:
+    text = "".join(chr(97 + number * number % 23) for number in range(3000)) + "xyzzy zyx " * 30
+    path, judged = tmp_path / "text.txt", tmp_path / "test.txt"
+    path.write_text(text)
+    judged.write_text("xyzzy")
+    model = LanguageModel(hidden_size=4, epochs=1, validation=0.1, progress=False).fit(path, test=judged)
+    encoder = model.fitted_.model.encoder
+    numbers = encoder.encode(read_texts(path, "character")).numbers
+    whole = count_ngrams(encoder.vocabulary, "character", numbers).of_order(encoder.ngrams.order)
+    first = numbers[: len(numbers) * 9 // 10]
+    less = count_ngrams(encoder.vocabulary, "character", first).of_order(encoder.ngrams.order)
+    assert less.size < encoder.ngrams.size <= whole.size

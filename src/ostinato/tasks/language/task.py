@@ -143,6 +143,15 @@ class LanguageTask(Task[LanguageParameters, Texts, LanguageEncoder, Tokens, Loss
             gate = fit_gate(*read_both(model.network, ngrams, held_out[-_GATE:]))
         return replace(encoder, ngrams=ngrams, gate=gate, counted=None)
 
+    def finished(self, model: Language, examples: Held[Tokens]) -> LanguageEncoder:
+        """Choose order and gate on the validation text, and then count its n-grams too: often it is what comes last."""
+        encoder, held = self.calibrate(model, examples.validation), examples.validation
+        if encoder.ngrams is None or held is None or not len(held.numbers):
+            return encoder
+        whole = np.concatenate([examples.train.numbers, held.numbers])
+        counted = count_ngrams(encoder.vocabulary, encoder.level, whole)
+        return replace(encoder, ngrams=counted.of_order(encoder.ngrams.order))
+
     def predict(self, model: Language, examples: Tokens) -> Losses:
         return token_losses(model.network, examples.numbers, mixture=model.encoder.mixture)
 
