@@ -18,6 +18,7 @@ from torch.utils.checkpoint import checkpoint as run_again
 from ostinato.engine.front.state import State, built, leaves, structure
 from ostinato.engine.run.batches import is_batched
 from ostinato.engine.run.compiled import Request
+from ostinato.engine.run.gradients import gradients_of
 from ostinato.engine.run.operator import version
 from ostinato.engine.run.schedule import Pieces
 from ostinato.engine.run.shelf import Shelf, back_over, drawn_again, mapped
@@ -200,17 +201,12 @@ class _Walk:
         """Go back over one piece; returns the gradients of its states, its sequences and the cell's tensors."""
         ys, last, read, starts = graph
         first, stop = self.scene.bounds(number)
-        pairs = list(zip([ys, *last], [None if dy is None else dy[first:stop], *dstate], strict=True))
-        pairs = [(out, grad) for out, grad in pairs if grad is not None and out.requires_grad]
+        grads = [None if dy is None else dy[first:stop], *dstate]
         # one may have been frozen since: it was then not wanted after all
         asked = [needs and tensor.requires_grad for tensor, needs in zip(self.scene.tensors, asked, strict=True)]
         tensors = [tensor for tensor, needs in zip(self.scene.tensors, asked, strict=True) if needs]
         inputs = [*(each for each in read if each.requires_grad), *starts, *tensors]
-        found: list[Tensor | None] = [None] * len(inputs)
-        if pairs:
-            found = list(
-                torch.autograd.grad([out for out, _ in pairs], inputs, [grad for _, grad in pairs], allow_unused=True)
-            )
+        found = gradients_of([ys, *last], grads, inputs, recorded=False)
         dx = found.pop(0) if read[0].requires_grad else None
         rest = iter(found[len(starts) :])
         return found[: len(starts)], dx, [next(rest) if needs else None for needs in asked]
@@ -264,13 +260,8 @@ def _differentiable(
     state = built(structure(scene.request.state), iter(names[1 : 1 + states]))
     with torch.enable_grad():
         ys, last = scene.run_with(scene.request._replace(xs=names[0], state=state), names[1 + states :])
-    pairs = [(out, grad) for out, grad in zip([ys, *leaves(last)], grads, strict=True) if grad is not None]
-    pairs = [(out, grad) for out, grad in pairs if out.requires_grad]
     moving = [name for name, needs in zip(names, needed[1:], strict=True) if needs]
-    found = torch.autograd.grad(
-        [out for out, _ in pairs], moving, [grad for _, grad in pairs], create_graph=torch.is_grad_enabled(),
-        allow_unused=True,
-    )  # fmt: skip
+    found = gradients_of([ys, *leaves(last)], grads, moving, recorded=torch.is_grad_enabled())
     known = {id(name): grad for name, grad in zip(moving, found, strict=True)}
     return [known.get(id(name)) for name in names]
 

@@ -30,6 +30,7 @@ from ostinato.engine.plan.divide import make_plan
 from ostinato.engine.plan.graph import Unsupported
 from ostinato.engine.plan.signature import Signature
 from ostinato.engine.run.batches import is_batched, over_batch
+from ostinato.engine.run.gradients import gradients_of
 from ostinato.engine.run.reference import scan_eagerly
 from ostinato.engine.run.transforms import outside_of_transforms, scan_transformed, transformed
 from ostinato.errors import EngineWarning, UsageError
@@ -104,14 +105,10 @@ class Again:
         cell = shell_of(source.cell, stand_ins, None)
         state = built(source.shape, iter(call.state))
         ys, last = scan_eagerly(cell, call.x, state, call.lengths, call.reverse, call.resets)
-        pairs = [(out, grad) for out, grad in zip([ys, *leaves(last)], [dy, *dlast], strict=True) if grad is not None]
-        pairs = [(out, grad) for out, grad in pairs if out.requires_grad]
         inputs = [*call.parameters, call.x, *call.state]
         asked = [tensor for tensor, needed in zip(inputs, source.signature.gradients, strict=True) if needed]
         moving = [tensor for tensor in asked if tensor.requires_grad]
-        found = torch.autograd.grad(
-            [out for out, _ in pairs], moving, [grad for _, grad in pairs], create_graph=True, allow_unused=True
-        )
+        found = gradients_of([ys, *leaves(last)], [dy, *dlast], moving, recorded=True)
         known = {id(tensor): grad for tensor, grad in zip(moving, found, strict=True) if grad is not None}
         return [known.get(id(tensor), torch.zeros_like(tensor)) for tensor in asked]
 
@@ -223,15 +220,8 @@ class Again:
         named = call._replace(parameters=names[:count], x=names[count], state=names[count + 1 :])
         with torch.set_grad_enabled(any(wanted[: len(inputs)]) or twice):
             tangents = self.tangents(named, directions)
-            pairs = [(out, grad) for out, grad in zip(tangents, [dy, *dlast], strict=True) if grad is not None]
-            pairs = [(out, grad) for out, grad in pairs if out.requires_grad]
             moving = [name for name, needed in zip(names, wanted, strict=False) if needed and name.requires_grad]
-            found: Sequence[Tensor | None] = [None] * len(moving)
-            if pairs and moving:
-                found = torch.autograd.grad(
-                    [out for out, _ in pairs], moving, [grad for _, grad in pairs], create_graph=twice,
-                    allow_unused=True,
-                )  # fmt: skip
+            found = gradients_of(tangents, [dy, *dlast], moving, recorded=twice)
         known = {id(name): grad for name, grad in zip(moving, found, strict=True)}
         ends = [tangent if needed else None for tangent, needed in zip(tangents, wanted[len(inputs) :], strict=True)]
         if not twice:
@@ -256,15 +246,8 @@ class Again:
             named = call._replace(parameters=names[:count], x=names[count], state=names[count + 1 : size])
             first = self.eagerly(named, names[size], names[size + 1 :])
             ways = [way for way, had in zip(directions, self.source.signature.gradients, strict=True) if had]
-            pairs = [(grad, way) for grad, way in zip(first, ways, strict=True) if way is not None]
-            pairs = [(grad, way) for grad, way in pairs if grad.requires_grad]
             moving = [name for name, needed in zip(names, wanted, strict=True) if needed and name.requires_grad]
-            found: Sequence[Tensor | None] = [None] * len(moving)
-            if pairs and moving:
-                found = torch.autograd.grad(
-                    [grad for grad, _ in pairs], moving, [way for _, way in pairs], create_graph=twice,
-                    allow_unused=True,
-                )  # fmt: skip
+            found = gradients_of(first, ways, moving, recorded=twice)
         known = {id(name): grad for name, grad in zip(moving, found, strict=True)}
         return [known.get(id(name)) for name in names]
 
