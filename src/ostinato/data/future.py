@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ostinato.data.columns import encode
 from ostinato.data.frequency import Times
 from ostinato.data.identities import names as names_of
-from ostinato.data.load import encode
 from ostinato.data.panel import Panel, Series, format_time
 from ostinato.data.readers import read_table
 from ostinato.data.table import Table

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from ostinato.data.frequency import Times
 from ostinato.data.identities import names
-from ostinato.data.load import resolve_schema
 from ostinato.data.notes import note
 from ostinato.data.readers import read_table
+from ostinato.data.roles import resolve_schema
 from ostinato.data.schema import Schema
 from ostinato.data.table import Table, is_numeric, numbers, refuse_stray_cells, texts
 from ostinato.data.times import ANY, TimeFormat, decide_times
