@@ -21,6 +21,7 @@ from ostinato.data.readers import read_table
 from ostinato.data.roles import resolve_schema
 from ostinato.data.schema import Schema
 from ostinato.data.sentinels import say_sentinel
+from ostinato.data.series_names import series_hint, with_series
 from ostinato.data.table import Table, numbers
 from ostinato.data.times import TimeFormat, decide_times
 from ostinato.data.wide_tables import lengthened
@@ -62,6 +63,7 @@ def load_panel(
     table = read_table(source, delimiter=delimiter, decimal=asked, custom=custom)
     table, schema = hours_as_rows(table, schema) or (lengthened(table, schema), schema)
     schema = resolve_schema(table, schema)
+    schema = with_series(table, schema) if fitting else schema
     if table.rows < 2 and fitting:
         raise DataError(f"{table.origin} has one row of data; a series needs at least two, and training many more")
     time_format = time_format or TimeFormat.wanted(
@@ -152,12 +154,7 @@ def _check_order(
     when = format_time(times[place], zone)
     twin = np.flatnonzero(times[:place] == times[place])
     if twin.size:
-        hint = (
-            "keep one row a time"
-            if schema.series_id
-            else "keep one row a time, or name the column that tells series apart"
-        )
-        first = table.number(int(rows[twin[0]]))
+        first, hint = table.number(int(rows[twin[0]])), series_hint(table, schema)
         raise DataError(f"{here}: the time {when}{of_series} is already in row {first}; {hint}")
     raise DataError(
         f"{here}: the time {when}{of_series} comes before that of row {before}, {format_time(times[place - 1], zone)}; "

@@ -1,0 +1,98 @@
+"""The column that tells the series of a table apart, where nobody named it and the same times come again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ostinato.data.notes import note
+from ostinato.data.schema import Schema
+from ostinato.data.table import Table, is_numeric, is_text, numbers
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_FEWEST = 3
+"""Rows of a series in the mean: names that come twice may tell rows apart by chance."""
+_MOST = 0.8
+
+
+def with_series(table: Table, schema: Schema) -> Schema:
+    """Return the schema with the column of series, if times come again and text in one column tells the rows apart.
+
+    Columns that part the rows alike, such as a shop and its town, count as one; where they part them unlike each
+    other, none is taken.
+    """
+    frame = _where_times_come_again(table, schema)
+    if frame is None or schema.series_id is not None:
+        return schema
+    found = [name for name in _free(table, schema) if _is_words(table, name) and _tells_apart(frame, schema, (name,))]
+    together = frame.select(found).n_unique() if found else 0
+    if not found or any(frame[name].n_unique() != together for name in found):
+        return schema
+    note(
+        f'{table.origin} has several rows for one time, and column "{found[0]}" tells them apart: {together:,} series; '
+        "pass series_id=... (--series-id) if another does"
+    )
+    return replace(schema, series_id=found[0])
+
+
+def series_hint(table: Table, schema: Schema) -> str:
+    """Return what to do about a table with several rows for one time, by the columns that could tell them apart."""
+    frame = _where_times_come_again(table, schema)
+    if schema.series_id is not None or frame is None:
+        return "keep one row a time"
+    numbered = partial(_numbers_series, table, frame.select(_stamps(schema, table.columns)).n_unique())
+    free = [name for name in _free(table, replace(schema, target=())) if _is_words(table, name) or numbered(name)]
+    told = [name for name in free if _tells_apart(frame, schema, (name,))]
+    if told:
+        return f'if column "{told[0]}" tells series apart, pass series_id="{told[0]}" (--series-id)'
+    words = [name for name in free if _is_words(table, name)]
+    if len(words) > 1 and _tells_apart(frame, schema, tuple(words)):
+        listed = " and ".join(f'"{name}"' for name in words[:3])
+        return (
+            f"columns {listed} together tell series apart: join them into one, and name it with series_id (--series-id)"
+        )
+    return "keep one row a time, or name the column that tells series apart with series_id=... (--series-id)"
+
+
+def _stamps(schema: Schema, columns: tuple[str, ...]) -> list[str]:
+    time = schema.time or ""
+    return [time] if time in columns else [name for name in time.split("+") if name in columns]
+
+
+def _where_times_come_again(table: Table, schema: Schema) -> pl.DataFrame | None:
+    stamps = _stamps(schema, table.columns)
+    if table.frame is None or not stamps or not table.frame.select(stamps).is_duplicated().any():
+        return None
+    return table.frame
+
+
+def _free(table: Table, schema: Schema) -> list[str]:
+    """Return the columns that have no role."""
+    taken = {*schema.used, *schema.static_covariates, *_stamps(schema, table.columns), *table.categorical}
+    return [name for name in table.columns if name not in taken]
+
+
+def _tells_apart(frame: pl.DataFrame, schema: Schema, names: tuple[str, ...]) -> bool:
+    part = frame.select(names)
+    if any(part[name].null_count() for name in names) or part.n_unique() * _FEWEST > frame.height:
+        return False
+    return not frame.select([*names, *_stamps(schema, tuple(frame.columns))]).is_duplicated().any()
+
+
+def _is_words(table: Table, name: str) -> bool:
+    return is_text(table, name) and not is_numeric(table, name, ())
+
+
+def _numbers_series(table: Table, times: int, name: str) -> bool:
+    """Tell whether a column holds whole numbers, each at most of the times: amounts come as they like."""
+    if not is_numeric(table, name, ()):
+        return False
+    values = numbers(table, name, ())
+    if not (values == np.round(values)).all():
+        return False
+    return bool(np.unique(values, return_counts=True)[1].min() >= _MOST * times)
