@@ -319,3 +319,8 @@ def test_a_column_of_differences_has_one_unit_though_one_baseline_is_below_one()
     assert "points" not in axes.get_title(loc="left")
     assert amount(5.6, 0.8, "higher") == "5.6 higher"
     assert amount(0.2, 0.8, "higher") == "20 points higher"
+
+
+def test_a_bare_number_above_the_report_says_what_it_counts() -> None:
+    data = (("columns", "target sold"), ("series", "1,200"), ("rows", "9"))
+    assert '<p class="sub">target sold · 1,200 series · 9 rows</p>' in render(replace(summary_of(), data=data))
