@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ostinato.cli.opened import add_extras, add_model, extras_of, open_model, path_or_paths, with_article
 from ostinato.cli.parsing import file, path
@@ -14,6 +14,9 @@ from ostinato.cli.reading import add_reading
 from ostinato.cli.show import as_line, stdin_lines
 from ostinato.errors import UsageError
 from ostinato.tasks.base.about import About
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _EPILOG = """examples:
   ostinato predict model                              the steps after the end of the training data
@@ -109,6 +112,8 @@ def _as_table(answers: Iterable[Mapping[str, Any]], suffix: str) -> bytes:
     if suffix != ".parquet":  # the cells of text have no lists
         columns = {name: [_text(cell, json.dumps) for cell in column] for name, column in columns.items()}
     frame = pl.DataFrame({name: _column(column) for name, column in columns.items()}, strict=False)
+    if suffix != ".parquet":
+        frame = frame.with_columns(_written(column) for column in frame if isinstance(column.dtype, pl.Datetime))
     content = io.BytesIO()
     if suffix in (".csv", ".tsv"):
         frame.write_csv(content, separator="\t" if suffix == ".tsv" else ",")
@@ -117,6 +122,17 @@ def _as_table(answers: Iterable[Mapping[str, Any]], suffix: str) -> bytes:
     else:
         frame.write_parquet(content)
     return content.getvalue()
+
+
+def _written(times: pl.Series) -> pl.Series:
+    """Return a column of times as texts that have no more than they need: dates, or clock times to the second."""
+    import polars as pl
+
+    zone = times.dtype.time_zone if isinstance(times.dtype, pl.Datetime) else None
+    if zone is None and (times.dt.truncate("1d") == times).all():
+        return times.dt.to_string("%Y-%m-%d")
+    seconds = "%S" if (times.dt.truncate("1s") == times).all() else "%S%.6f"
+    return times.dt.to_string(f"%Y-%m-%dT%H:%M:{seconds}" + ("" if zone is None else "%:z"))
 
 
 def _column(cells: list[Any]) -> Any:
