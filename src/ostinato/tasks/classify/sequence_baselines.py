@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
+from ostinato.tasks.base.allowance import deadline
 from ostinato.tasks.base.labels import Prediction
 from ostinato.tasks.base.linear import fit_linear
 from ostinato.tasks.base.warping import WarpedNeighbours
@@ -20,6 +21,7 @@ STATISTICS = "statistics, logistic regression"
 NEIGHBOURS = "1-NN DTW"
 _ITERATIONS = 500
 _CELLS = 3e9  # of all warping tables together: about half a minute
+_RATE = 4e7  # of their cells a second, with some to spare
 _LEAST_NEIGHBOURS, _LONGEST = 20, 200
 _KEPT = 1 << 24  # numbers of training sequences that are kept in a model, at most
 
@@ -126,7 +128,8 @@ class Neighbours:
         known, test = ([_coarser((each - self.center) / self.scale, every) for each in part] for part in (known, test))
         mean_steps = [float(np.mean([len(each) for each in part])) for part in (known, test)]
         cells = len(known) * len(test) * mean_steps[0] * mean_steps[1]
-        kept = max(_LEAST_NEIGHBOURS, int(len(known) * _CELLS / cells)) if cells > _CELLS else len(known)
+        most = min(_CELLS, _RATE * max(deadline().left(), 0.0))
+        kept = max(_LEAST_NEIGHBOURS, int(len(known) * most / cells)) if cells > most else len(known)
         rows = _drawn(self.targets, kept, self.seed)
         near = WarpedNeighbours([known[row] for row in rows], self.window)
         return Prediction(np.array([self.targets[rows[near.distances(each).argmin()]] for each in test], np.int64))
