@@ -13,6 +13,7 @@ from torch import Tensor, nn
 _TAPS, _HEAVY = 9, 3  # a kernel has nine weights: three are 2, the others -1
 _DILATIONS = 32  # of a kernel, at most
 _CELLS = 1 << 18  # outputs of convolutions that are held at once: about what a cache holds
+_NOTHING = 1e-5  # of standardised values
 _FEW = 8  # channels, up to which their sum is a part of the convolution
 
 
@@ -119,13 +120,14 @@ class RandomKernels(nn.Module):
         outputs = torch.zeros_like(summed)
         for weight, shifted in zip(taps.T, _shifted(summed, self.dilations[place]), strict=True):
             outputs.addcmul_(shifted, weight[:, None, None])
-        return outputs
+        return nn.functional.hardshrink(outputs, _NOTHING)
 
 
 def convolved(block: Tensor, weights: Tensor, dilation: int) -> Tensor:
     """Return the outputs of kernels of an odd size with zeros past both ends, `(kernels, sequences, time)`.
 
-    As one matrix product over shifted copies, which takes a tenth of the time of a dilated convolution.
+    As one matrix product over shifted copies, which takes a tenth of the time of a dilated convolution. What rounding
+    makes of steps that are all alike is zero, so that no threshold or comparison is decided by it.
 
     Args:
         block: `(sequences, channels, time)`.
@@ -134,7 +136,8 @@ def convolved(block: Tensor, weights: Tensor, dilation: int) -> Tensor:
     """
     count, channels, time = block.shape
     rows = torch.stack(_shifted(block.transpose(0, 1), dilation, weights.shape[2]), 1)
-    return (weights.flatten(1) @ rows.reshape(channels * weights.shape[2], count * time)).view(-1, count, time)
+    outputs = weights.flatten(1) @ rows.reshape(channels * weights.shape[2], count * time)
+    return nn.functional.hardshrink(outputs, _NOTHING).view(-1, count, time)
 
 
 def _shifted(rows: Tensor, dilation: int, taps: int = _TAPS) -> list[Tensor]:

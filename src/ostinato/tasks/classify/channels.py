@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import numpy as np
 from numpy.typing import NDArray
@@ -217,12 +218,15 @@ class ChannelEncoder(ClassEncoder):
         Raises:
             DataError: a value is missing, and the model has never seen that; or times are missing, and it has.
         """
-        found = []
+        if (known := _ENCODED.of(examples, self)) is not None:
+            return known
+        found: list[NDArray[np.float32]] = []
         for row, (values, times) in enumerate(examples.items, 1):
             if self.gap is not None and times is None:
                 raise DataError(f"sequence {row} of {examples.origin} has no times, but those in training had")
             gaps = None if times is None else np.diff(times, prepend=times[0])
             found.append(self.features(values, gaps, f"sequence {row} of {examples.origin}"))
+        _ENCODED.keep(examples, self, found)
         return found
 
     def features(self, values: NDArray[Any], gaps: NDArray[Any] | None, where: str) -> NDArray[np.float32]:
@@ -239,3 +243,26 @@ class ChannelEncoder(ClassEncoder):
         if self.gap is not None and gaps is not None:
             parts.append(np.log1p(gaps / max(self.gap, 1e-12))[:, None])
         return np.concatenate(parts, 1).astype(np.float32)
+
+
+class _Encoded:
+    """What examples were encoded to, as long as they are there: a fit asks for it three times."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[Any, ChannelEncoder, list[NDArray[np.float32]]]] = {}
+
+    def of(self, examples: Examples, encoder: ChannelEncoder) -> list[NDArray[np.float32]] | None:
+        """Return what the same examples were encoded to by one of the same scales; `None`: they were not."""
+        there, by, found = self._known.get(id(examples), (None, None, None))
+        if there is None or there() is not examples or by is None or found is None:
+            return None
+        same = by.center is encoder.center and by.scale is encoder.scale
+        return found if same and (by.masked, by.gap) == (encoder.masked, encoder.gap) else None
+
+    def keep(self, examples: Examples, encoder: ChannelEncoder, found: list[NDArray[np.float32]]) -> None:
+        """Keep what examples were encoded to."""
+        number = id(examples)
+        self._known[number] = (ref(examples, lambda _: self._known.pop(number, None)), encoder, found)
+
+
+_ENCODED = _Encoded()

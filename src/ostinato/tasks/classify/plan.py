@@ -12,8 +12,8 @@ from ostinato.tasks.classify.wide_plan import WidePlan
 
 FOLDS = 5
 _STEPS, _READ = 128, 32  # steps that convolutions give, and that the recurrence reads of them, about
-_WIDE_SECONDS, _WIDE_SHARE = 15.0, 0.3  # for random convolutions, at most; of a time limit
-_ANSWERS = 0.04  # seconds that the random convolutions of one answer take, at most
+_WIDE_SECONDS, _WIDE_LIMITED, _WIDE_SHARE = 25.0, 45.0, 0.3  # for random convolutions, at most; of a time limit
+_ANSWERS = 0.1  # seconds that the random convolutions of one answer take, at most
 _ANSWERED_MEANWHILE = 1000  # answers that take no longer than the fit
 _TRAINING_LEAST = 0.35  # of a time limit
 _RATE = 2e10  # floating-point operations a second
@@ -36,7 +36,6 @@ class Plan:
         members: networks.
         wide: the random convolutions.
         training_seconds: the time limit of the training: what the fit's leaves of it; `None`: there is none.
-        seconds: how long all that counts within the fit's limit takes, about: training, random convolutions, weights.
         smaller: what was made smaller to keep the time limit, in words.
     """
 
@@ -93,7 +92,7 @@ class Plan:
         steps = min(max(steps, _LEAST), most)
         if encoder.reading.sound is not None and parameters.max_seconds is not None:
             steps = _SOUND_LIMITED
-        return max(4, math.ceil(steps / batches))
+        return max(4 if budget / self._step_operations(parameters, encoder) > _LEAST else 2, math.ceil(steps / batches))
 
     def _step_operations(self, parameters: SequenceParameters, encoder: ChannelEncoder) -> float:
         size = min(parameters.batch_size, encoder.count)
@@ -130,7 +129,7 @@ def _wide(parameters: SequenceParameters, encoder: ChannelEncoder, causal: bool)
     """Return the random convolutions, and what of them was made smaller for a time limit."""
     limit = parameters.max_seconds
     kernels = 0 if causal and parameters.kernels is None else parameters.kernels
-    seconds = _WIDE_SECONDS if limit is None else min(_WIDE_SECONDS, _WIDE_SHARE * limit)
+    seconds = _WIDE_SECONDS if limit is None else min(_WIDE_LIMITED, _WIDE_SHARE * limit)
     answer = _ANSWERS if limit is None else min(_ANSWERS, limit / _ANSWERED_MEANWHILE)
     sizes = (encoder.count, encoder.lengths, encoder.width, len(encoder.classes))
     found = WidePlan.within(*sizes, kernels=kernels, seconds=seconds, answer=answer)

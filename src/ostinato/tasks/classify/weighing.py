@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ostinato.tasks.base.batches import read_in_batches
-from ostinato.tasks.base.weighing import drawn_folds, weigh
+from ostinato.tasks.base.weighing import SPREAD, drawn_folds, weigh
 from ostinato.tasks.classify.encoding import Floats, Part, padded
 from ostinato.tasks.classify.examples import Integers
 from ostinato.tasks.classify.plan import FOLDS
@@ -21,6 +21,7 @@ from ostinato.tasks.classify.sequence_network import SequenceNetwork
 _DEEP = 0.6  # where the weight of the networks' log-probabilities starts, beside another branch
 _WIDE = 0.6  # likewise of a ridge's, of the weight that its scores have alone
 _ALONE, _ALONE_SPREAD = 4.0, 1.5  # where that one starts, and how far examples that are left out may take it
+_WEIGHED = 2e5  # probabilities, at most, by which branches are weighed
 _TOGETHER = 128  # examples that are read before the clock is looked at
 
 
@@ -92,7 +93,7 @@ def unseen_scores(network: SequenceNetwork, part: Part) -> Unseen:
 def set_shares(network: SequenceNetwork, unseen: Sequence[Unseen], began: list[float]) -> None:
     """Weigh the branches of a network by examples that they have not seen; see `weigh`."""
     scores = [np.concatenate(each) for each in zip(*(one.scores for one in unseen), strict=True)]
-    found = weigh(scores, began, np.concatenate([one.targets for one in unseen]))
+    found = _weighed(scores, began, np.concatenate([one.targets for one in unseen]))
     network.shares[: len(found)] = torch.tensor(found)
 
 
@@ -112,5 +113,12 @@ def starts(network: SequenceNetwork, targets: Integers) -> list[float]:
     alone = _ALONE
     if network.left_out is not None:
         rows = np.flatnonzero(~np.isnan(network.left_out).any(1))
-        (alone,) = weigh([network.left_out[rows]], [_ALONE], targets[rows], _ALONE_SPREAD)
+        (alone,) = _weighed([network.left_out[rows]], [_ALONE], targets[rows], _ALONE_SPREAD)
     return [_DEEP, _WIDE * alone]
+
+
+def _weighed(scores: list[Floats], began: list[float], targets: Integers, spread: float = SPREAD) -> list[float]:
+    """Return `weigh` of so many examples that it takes no more than a second or so."""
+    most = max(int(_WEIGHED / max(scores[0].shape[1], 1)), 1)
+    rows = np.random.default_rng(0).permutation(len(targets))[:most]
+    return weigh([each[rows] for each in scores], began, targets[rows], spread)

@@ -18,9 +18,8 @@ from ostinato.tasks.classify.encoding import Floats
 from ostinato.tasks.classify.examples import Integers
 from ostinato.tasks.classify.ridge import Ridge, fit_ridge
 from ostinato.tasks.classify.statistics import statistics_of, statistics_size
-from ostinato.tasks.classify.wide_plan import LONGER, WidePlan
+from ostinato.tasks.classify.wide_plan import CHOSEN_ON, LONGER, WidePlan
 
-_CHOSEN_ON = 400  # examples, at most, on which kinds of features are chosen
 _TOGETHER = 64  # examples whose features are made before the clock is looked at
 _LATE = 1.6  # times what was planned: so late no more features are made
 _CHOICES: dict[str, tuple[str, ...]] = {
@@ -106,9 +105,10 @@ class WideBranch(nn.Module):
         scale = np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > 1e-6)
         for name in ("patterns", "turns"):  # what hardly ever wins says little
             part = self._columns(name)
-            scale[part] = 1 / (spread[part] + (features[:, part] == 0).mean(0) ** 4 + 1e-8)
+            seldom = spread[part] + (features[:, part] == 0).mean(0) ** 4
+            scale[part] = np.where(scale[part] > 0, 1 / np.maximum(seldom, 1e-6), 0.0)
         features = (features - mean) * scale
-        shares = self._chosen(features[:_CHOSEN_ON], targets[rows][:_CHOSEN_ON], counts[rows][:_CHOSEN_ON])
+        shares = self._chosen(features[:CHOSEN_ON], targets[rows][:CHOSEN_ON], counts[rows][:CHOSEN_ON])
         factors = np.concatenate([np.full(size, shares[name], np.float32) for name, size in self.sizes.items()])
         used = factors > 0
         found = fit_ridge(

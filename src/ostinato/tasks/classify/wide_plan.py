@@ -16,7 +16,8 @@ LONGER = 8  # than the usual sequence, that one with zeros behind it is, at most
 _LESS = 0.7  # at a time
 # seconds, of one core: of a feature of a step; of a cubed number of directions; of a product
 _FEATURE, _COMPETING, _CUBE, _PRODUCT = 1.5e-9, 1.5e-9, 2.5e-10, 1e-10
-_PENALTIES = 17  # that are tried
+_PENALTIES, _TRIALS = 17, 12  # that are tried, and of how much kinds of features count, if no lengths differ
+CHOSEN_ON = 400  # examples, at most, on which that is tried
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,8 @@ class WidePlan:
         directions = min(self.solved, self.features)
         solved = _CUBE * directions**3 + _PRODUCT * self.solved * directions * self.features
         tried = 2 * _PRODUCT * _PENALTIES * self.solved * directions * self.classes
-        return self.solved * self.answer_seconds + solved + tried
+        chosen = 2 * _TRIALS * (self.kinds - 1) * _CUBE * min(self.solved, CHOSEN_ON) ** 3
+        return self.solved * self.answer_seconds + solved + tried + chosen
 
     @property
     def smaller(self) -> list[str]:
