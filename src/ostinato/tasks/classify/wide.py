@@ -30,7 +30,7 @@ _SHARES = {
     "levels": (1.0,),
     "changes": (1.0, 0.0),
     "ends": (0.0, 1.0),
-    "patterns": (1.0, 0.0),
+    "patterns": (1.0, 0.3, 0.0),
     "statistics": (0.0, 0.1, 0.5),
 }
 

@@ -16,7 +16,8 @@ LONGER = 8  # than the usual sequence, that one with zeros behind it is, at most
 _LESS = 0.7  # at a time
 # seconds, of one core: of a feature of a step; of a cubed number of directions; of a product
 _FEATURE, _COMPETING, _CUBE, _PRODUCT = 1.5e-9, 1.5e-9, 2.5e-10, 1e-10
-_PENALTIES, _TRIALS = 17, 12  # that are tried, and of how much kinds of features count, if no lengths differ
+_CALL, _STATISTICS = 2e-5, 3e-4  # of an operation on a short sequence; of the statistics of one
+_PENALTIES, _TRIALS = 17, 18  # that are tried, and of how much kinds of features count, if no lengths differ
 CHOSEN_ON = 400  # examples, at most, on which that is tried
 
 
@@ -115,7 +116,10 @@ class WidePlan:
         ends = min(self.lengths[2] / self.coarser, LONGER * usual) if self.kinds > 2 else 0.0
         read = self.kernels * _FEATURE * (2 * usual + ends)
         wide = 1 + 0.05 * min(self.channels, 8)
-        return wide * (read + 2 * 16 * self.groups * self._dilations() * _COMPETING * usual) + 1e-4
+        competing = 2 * 16 * self.groups * self._dilations() * _COMPETING * usual
+        # sequences of one length are read together; else each takes the calls of all thresholds and dilations
+        calls = 2 * (self.kernels / 84 + 8 * self._dilations()) if self.kinds > 2 else 0.0
+        return wide * (read + competing) + _CALL * calls + _STATISTICS
 
     @property
     def seconds(self) -> float:
