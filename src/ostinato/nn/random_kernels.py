@@ -13,6 +13,7 @@ from torch import Tensor, nn
 _TAPS, _HEAVY = 9, 3  # a kernel has nine weights: three are 2, the others -1
 _DILATIONS = 32  # of a kernel, at most
 _CELLS = 1 << 18  # outputs of convolutions that are held at once: about what a cache holds
+_SORTED = 1024  # outputs, at most, that thresholds are quantiles of
 _NOTHING = 1e-5  # of standardised values
 _FEW = 8  # channels, up to which their sum is a part of the convolution
 
@@ -67,9 +68,8 @@ class RandomKernels(nn.Module):
         for place, count in enumerate(self.counts):
             sequence = sequences[int(rng.integers(len(sequences)))]
             outputs = self._convolved(sequence.T[None], place)[:, 0]
-            for kernel in range(len(_PLACES)):
-                wanted = levels[kernel, first : first + count]
-                self.thresholds[kernel, first : first + count] = torch.quantile(outputs[kernel], wanted)
+            part = slice(first, first + count)
+            self.thresholds[:, part] = _quantiles(outputs, levels[:, part])
             first += count
 
     def forward(self, sequences: Sequence[Tensor]) -> Tensor:
@@ -121,6 +121,15 @@ class RandomKernels(nn.Module):
         for weight, shifted in zip(taps.T, _shifted(summed, self.dilations[place]), strict=True):
             outputs.addcmul_(shifted, weight[:, None, None])
         return nn.functional.hardshrink(outputs, _NOTHING)
+
+
+def _quantiles(rows: Tensor, levels: Tensor) -> Tensor:
+    """Return quantiles of each row, `(rows, levels of a row)`, of steps evenly over it if there are very many."""
+    ordered = rows[:, :: -(-rows.shape[1] // _SORTED)].sort(1).values
+    place = levels.to(ordered) * (ordered.shape[1] - 1)
+    below = place.long()
+    low, high = (ordered.gather(1, each) for each in (below, (below + 1).clamp_max(ordered.shape[1] - 1)))
+    return torch.lerp(low, high, place - below)
 
 
 def convolved(block: Tensor, weights: Tensor, dilation: int) -> Tensor:

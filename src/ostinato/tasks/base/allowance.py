@@ -18,7 +18,7 @@ from ostinato.errors import OutOfTime
 
 LEAST_SECONDS, SHARE = 20.0, 0.25
 """All baselines together take, to be fitted and judged, at most these seconds, or this share of the training's."""
-FEW_SECONDS = 4.0
+FEW_SECONDS = 6.0
 """With half of a time limit, the least that they may take together, if that is less."""
 
 _MOMENT = 0.5  # seconds
@@ -112,7 +112,7 @@ def seconds_beside(training: float, limit: float | None = None) -> float:
         limit: the time limit of its fit; after a short one they may take half as long and a few seconds.
 
     >>> seconds_beside(10.0), seconds_beside(200.0), seconds_beside(8.0, limit=8.0)
-    (20.0, 50.0, 8.0)
+    (20.0, 50.0, 10.0)
     """
     least = LEAST_SECONDS if limit is None else min(LEAST_SECONDS, FEW_SECONDS + limit / 2)
     return max(least, SHARE * training)

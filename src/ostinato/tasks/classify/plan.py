@@ -15,6 +15,7 @@ _STEPS, _READ = 128, 32  # steps that convolutions give, and that the recurrence
 _WIDE_SECONDS, _WIDE_LIMITED, _WIDE_SHARE = 25.0, 45.0, 0.3  # for random convolutions, at most; of a time limit
 _ANSWERS = 0.1  # seconds that the random convolutions of one answer take, at most
 _ANSWERED_MEANWHILE = 1000  # answers that take no longer than the fit
+_TESTED_SHARE = 0.15  # of a time limit, for the random convolutions of the test part
 _TRAINING_LEAST = 0.35  # of a time limit
 _RATE = 2e10  # floating-point operations a second
 _BUDGET = 60 * _RATE  # of a training: about a minute of one core
@@ -130,7 +131,10 @@ def _wide(parameters: SequenceParameters, encoder: ChannelEncoder, causal: bool)
     limit = parameters.max_seconds
     kernels = 0 if causal and parameters.kernels is None else parameters.kernels
     seconds = _WIDE_SECONDS if limit is None else min(_WIDE_LIMITED, _WIDE_SHARE * limit)
-    answer = _ANSWERS if limit is None else min(_ANSWERS, limit / _ANSWERED_MEANWHILE)
+    answer = _ANSWERS
+    if limit is not None:
+        tested = encoder.count * parameters.test / (1 - parameters.test)
+        answer = min(answer, limit / _ANSWERED_MEANWHILE, _TESTED_SHARE * limit / max(tested, 1.0))
     sizes = (encoder.count, encoder.lengths, encoder.width, len(encoder.classes))
     found = WidePlan.within(*sizes, kernels=kernels, seconds=seconds, answer=answer)
     return found, found.smaller if limit is not None else []

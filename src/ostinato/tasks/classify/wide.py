@@ -21,7 +21,7 @@ from ostinato.tasks.classify.statistics import statistics_of, statistics_size
 from ostinato.tasks.classify.wide_plan import CHOSEN_ON, LONGER, WidePlan
 
 _TOGETHER = 64  # examples whose features are made before the clock is looked at
-_LATE = 1.6  # times what was planned: so late no more features are made
+_LATE = 2.0  # times what was planned: so late no more features are made
 _CHOICES: dict[str, tuple[str, ...]] = {
     "levels": ("levels",), "changes": ("changes",), "ends": ("ends",), "patterns": ("patterns", "turns"),
     "statistics": ("statistics",),
@@ -170,7 +170,9 @@ class WideBranch(nn.Module):
         size = sizes["levels"]
         best: tuple[float, dict[str, float]] | None = None
         for trial in product(*(_SHARES[name] for name in groups)):
-            summed: Floats = sum(share * value for share, value in zip(trial, products.values(), strict=True))
+            summed = np.zeros((len(targets), len(targets)))
+            for share, value in zip(trial, products.values(), strict=True):
+                summed += share * value
             values, vectors = np.linalg.eigh(summed * size)
             roots = vectors * np.sqrt(np.maximum(values, 0.0))  # features of the same products
             found = fit_ridge(roots, targets, self.classes, counts)

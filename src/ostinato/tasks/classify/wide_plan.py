@@ -6,17 +6,17 @@ import math
 from dataclasses import dataclass, replace
 
 KERNELS = 4998
-_LEAST_KERNELS = (1260, 420)  # before longer sequences are read more coarsely, and at last
+_LEAST = ((1260, 500), (420, 250), (84, 60))  # kernels, and then steps, before there are fewer of either
 _GROUPS = 32  # of kernels that compete, of values and of changes each, beside so many kernels
-_LEAST_GROUPS = 4
-_STEPS, _LEAST_STEPS = 2000, 500  # of a sequence, that kernels read
+_LEAST_GROUPS = 1
+_STEPS = 2000  # of a sequence, that kernels read
 _EXAMPLES, _LEAST_EXAMPLES = 20_000, 100  # that are solved for
 _HELD = 3e7  # numbers that are held at once: a quarter of a gigabyte in double precision
 LONGER = 8  # than the usual sequence, that one with zeros behind it is, at most
 _LESS = 0.7  # at a time
 # seconds, of one core: of a feature of a step; of a cubed number of directions; of a product
-_FEATURE, _COMPETING, _CUBE, _PRODUCT = 1.5e-9, 1.5e-9, 2.5e-10, 1e-10
-_CALL, _STATISTICS = 2e-5, 3e-4  # of an operation on a short sequence; of the statistics of one
+_FEATURE, _COMPETING, _CUBE, _PRODUCT = 2e-9, 1.5e-9, 2.5e-10, 1e-10
+_CALL, _STATISTICS, _DRAWN = 2e-5, 3e-4, 1.5e-4  # of a call; of the statistics of a sequence; of a step's thresholds
 _PENALTIES, _TRIALS = 17, 18  # that are tried, and of how much kinds of features count, if no lengths differ
 CHOSEN_ON = 400  # examples, at most, on which that is tried
 
@@ -69,11 +69,11 @@ class WidePlan:
         found = cls(count, lengths, channels, classes, coarser=max(1, math.ceil(lengths[1] / _STEPS)))
         if kernels is not None:
             return replace(found, kernels=kernels, groups=_groups(kernels) if kernels else 0)._held()
-        for least in _LEAST_KERNELS:
+        for least, steps in _LEAST:
             while found._is_long(seconds, answer) and found.kernels > least:
                 fewer = max(int(found.kernels * _LESS) // 84 * 84, least)
                 found = replace(found, kernels=fewer, groups=_groups(fewer))
-            while found._is_long(seconds, answer) and lengths[1] / found.coarser > _LEAST_STEPS:
+            while found._is_long(seconds, answer) and lengths[1] / found.coarser > steps:
                 found = replace(found, coarser=found.coarser + 1)
         found = found._held()
         while found._is_long(seconds, math.inf) and found.solved > max(_LEAST_EXAMPLES, 3 * classes):
@@ -130,7 +130,8 @@ class WidePlan:
         solved = _CUBE * directions**3 + _PRODUCT * self.solved * directions * self.features
         tried = 2 * _PRODUCT * _PENALTIES * self.solved * directions * self.classes
         chosen = 2 * _TRIALS * (self.kinds - 1) * _CUBE * min(self.solved, CHOSEN_ON) ** 3
-        return self.solved * self.answer_seconds + solved + tried + chosen
+        drawn = self.kinds * _DRAWN * min(self.lengths[1] / self.coarser, 1024)
+        return self.solved * self.answer_seconds + drawn + solved + tried + chosen
 
     @property
     def smaller(self) -> list[str]:
