@@ -75,7 +75,9 @@ def _deep(
 
             taken.append(those)
             found.append(np.stack(read_in_batches([len(array) for array in arrays], read, steps=1 << 16)))
-    return np.concatenate(taken), np.concatenate(found)
+    every = np.concatenate(taken)
+    order = np.argsort(every)
+    return every[order], np.concatenate(found)[order]
 
 
 def unseen_scores(network: SequenceNetwork, part: Part) -> Unseen:

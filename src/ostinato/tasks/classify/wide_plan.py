@@ -6,11 +6,12 @@ import math
 from dataclasses import dataclass, replace
 
 KERNELS = 4998
-_LEAST = ((1260, 500), (420, 250), (84, 60))  # kernels, and then steps, before there are fewer of either
+# kernels, then steps, then examples that are kept before there are fewer of any
+_LEAST = ((1260, 500, 2000), (420, 250, 700), (84, 60, 100))
 _GROUPS = 32  # of kernels that compete, of values and of changes each, beside so many kernels
 _LEAST_GROUPS = 1
 _STEPS = 2000  # of a sequence, that kernels read
-_EXAMPLES, _LEAST_EXAMPLES = 20_000, 100  # that are solved for
+_EXAMPLES = 20_000  # that are solved for, at most
 _HELD = 3e7  # numbers that are held at once: a quarter of a gigabyte in double precision
 LONGER = 8  # than the usual sequence, that one with zeros behind it is, at most
 _LESS = 0.7  # at a time
@@ -69,16 +70,15 @@ class WidePlan:
         found = cls(count, lengths, channels, classes, coarser=max(1, math.ceil(lengths[1] / _STEPS)))
         if kernels is not None:
             return replace(found, kernels=kernels, groups=_groups(kernels) if kernels else 0)._held()
-        for least, steps in _LEAST:
+        for least, steps, examples in _LEAST:
             while found._is_long(seconds, answer) and found.kernels > least:
                 fewer = max(int(found.kernels * _LESS) // 84 * 84, least)
                 found = replace(found, kernels=fewer, groups=_groups(fewer))
             while found._is_long(seconds, answer) and lengths[1] / found.coarser > steps:
                 found = replace(found, coarser=found.coarser + 1)
-        found = found._held()
-        while found._is_long(seconds, math.inf) and found.solved > max(_LEAST_EXAMPLES, 3 * classes):
-            found = replace(found, examples=int(found.solved * _LESS))
-        return found
+            while found._is_long(seconds, math.inf) and found.solved > max(examples, 3 * classes):
+                found = replace(found, examples=max(int(found.solved * _LESS), examples, 3 * classes))
+        return found._held()
 
     def _held(self) -> WidePlan:
         """Return it with as many examples as memory is meant to hold the features of."""
