@@ -22,7 +22,7 @@ from ostinato.tasks.classify.wide import in_turn
 MINIROCKET = "MiniRocket, ridge regression"
 _SHORTEST = 9  # steps, which its kernels have
 _CELLS = 1e7  # steps of training sequences, at most: some 20 s
-_TOGETHER = 1 << 21  # numbers of sequences that are read before the clock is looked at
+_TOGETHER = 1 << 22  # numbers of sequences that are read before the clock is looked at, and that kernels are fitted to
 _TRIED, _LEAST = 8, 50  # sequences that tell how long others take; that it learns from, however long it takes
 _FITTING = 0.5  # of the time that is left, for features of training sequences
 _MOST_SOLVED = 3000  # sequences: of more the regression takes minutes
@@ -69,7 +69,8 @@ class MiniRocket:
         longest = max(_SHORTEST, *(len(item.values) for item in part.examples.items))
         items = part.examples.items
         rows = in_turn(part.targets, np.random.default_rng(seed))[: max(int(_CELLS / longest), _LEAST)][:_MOST_SOLVED]
-        known = _block([items[row].values for row in rows[: max(_LEAST, 2 * classes)].tolist()], longest, center)
+        drawn_from = rows[: max(_LEAST, _TOGETHER // (longest * len(center)))]
+        known = _block([items[row].values for row in drawn_from.tolist()], longest, center)
         transformer.fit(known)
         deadline().check()
         rows = rows[: _within(transformer, known, len(rows))]
