@@ -21,6 +21,8 @@ from ostinato.tasks.classify.statistics import statistics_of, statistics_size
 from ostinato.tasks.classify.wide_plan import CHOSEN_ON, LONGER, WidePlan
 
 _TOGETHER = 64  # examples whose features are made before the clock is looked at
+_EVIDENCE = 0.5  # of an example, for the logarithm of the ratio of two errors
+_LEAST_SHARE = 0.02  # of a kind of features: with less it is left out
 _LATE = 2.0  # times what was planned: so late no more features are made
 _CHOICES: dict[str, tuple[str, ...]] = {
     "levels": ("levels",), "changes": ("changes",), "ends": ("ends",), "patterns": ("patterns", "turns"),
@@ -41,7 +43,7 @@ class WideBranch(nn.Module):
     The features are random kernels over the values, over their changes from step to step, over sequences with zeros
     behind them up to the longest (where lengths differ, so that where a sequence ends tells something); kernels that
     compete, over values (`patterns`) and changes (`turns`); and statistics of each channel. How much each kind counts,
-    and the penalty, is what errs least on examples left out.
+    and the penalty, follow from errors on examples left out.
 
     Args:
         plan: how many kernels there are, and over what.
@@ -154,10 +156,11 @@ class WideBranch(nn.Module):
         self.offsets.copy_(torch.from_numpy((found.offsets - found.mean @ found.weights).astype(np.float32)))
 
     def _chosen(self, features: NDArray[np.floating], targets: Integers, counts: Floats) -> dict[str, float]:
-        """Return the factor of each kind of features whose squared error on examples left out is least.
+        """Return the factor of each kind of features.
 
-        Products of examples are formed once for each kind, and added up for each trial. The first trial has values,
-        changes and competing kernels; another one must be better by one per cent.
+        Products of examples are formed once for each kind, and added up for each trial. How much a kind counts is the
+        mean over trials, each as likely as a normal distribution of its errors on examples left out makes it: a few
+        examples choose hardly any, many the best.
         """
         wanted = np.where(np.arange(self.classes) == targets[:, None], 1.0, -1.0)
         groups = {name: [each for each in parts if each in self.sizes] for name, parts in _CHOICES.items()}
@@ -168,26 +171,23 @@ class WideBranch(nn.Module):
             columns = np.concatenate([features[:, self._columns(each)] for each in parts], 1).astype(np.float64)
             products[name] = columns @ columns.T / max(sizes[name], 1)
         size = sizes["levels"]
-        best: tuple[float, dict[str, float]] | None = None
-        for trial in product(*(_SHARES[name] for name in groups)):
+        trials = list(product(*(_SHARES[name] for name in groups)))
+        errors = []
+        for trial in trials:
             summed = np.zeros((len(targets), len(targets)))
             for share, value in zip(trial, products.values(), strict=True):
                 summed += share * value
             values, vectors = np.linalg.eigh(summed * size)
             roots = vectors * np.sqrt(np.maximum(values, 0.0))  # features of the same products
             found = fit_ridge(roots, targets, self.classes, counts)
-            error = float((counts[:, None] * (found.left_out - wanted) ** 2).mean())
-            if best is None or error < best[0] * 0.99:
-                best = (
-                    error,
-                    {
-                        each: float(np.sqrt(share * size / max(sizes[name], 1)))
-                        for (name, parts), share in zip(groups.items(), trial, strict=True)
-                        for each in parts
-                    },
-                )
-        assert best is not None
-        return best[1]
+            errors.append(float((counts[:, None] * (found.left_out - wanted) ** 2).mean()))
+        likely = (min(errors) / np.maximum(errors, 1e-12)) ** (_EVIDENCE * len(targets))
+        shares = likely @ np.array(trials) / likely.sum()
+        return {
+            each: float(np.sqrt(share * size / max(sizes[name], 1))) if share > _LEAST_SHARE else 0.0
+            for (name, parts), share in zip(groups.items(), shares.tolist(), strict=True)
+            for each in parts
+        }
 
     def forward(self, arrays: Sequence[Tensor]) -> Tensor:
         """Return scores `(sequences, classes)` of sequences `(time, channels)` each, without padding."""
