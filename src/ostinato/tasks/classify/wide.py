@@ -181,7 +181,8 @@ class WideBranch(nn.Module):
             roots = vectors * np.sqrt(np.maximum(values, 0.0))  # features of the same products
             found = fit_ridge(roots, targets, self.classes, counts)
             errors.append(float((counts[:, None] * (found.left_out - wanted) ** 2).mean()))
-        likely = (min(errors) / np.maximum(errors, 1e-12)) ** (_EVIDENCE * len(targets))
+        missed = np.maximum(errors, 1e-12)
+        likely = (missed.min() / missed) ** (_EVIDENCE * len(targets))
         shares = likely @ np.array(trials) / likely.sum()
         return {
             each: float(np.sqrt(share * size / max(sizes[name], 1))) if share > _LEAST_SHARE else 0.0
