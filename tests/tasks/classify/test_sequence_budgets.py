@@ -10,11 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ostinato import SequenceClassifier
+from ostinato.errors import OutOfTime
 from ostinato.nn.competing_kernels import CompetingKernels
+from ostinato.tasks.base.allowance import Allowance
 from ostinato.tasks.classify import channels, wide
 from ostinato.tasks.classify.channels import ChannelEncoder
+from ostinato.tasks.classify.encoding import Part
 from ostinato.tasks.classify.examples import Examples
 from ostinato.tasks.classify.plan import Plan
+from ostinato.tasks.classify.sequence_baselines import Neighbours, _coarser
 from ostinato.tasks.classify.steps import SequenceReading, Steps
 from ostinato.tasks.classify.weighing import left_out_scores, starts
 from ostinato.tasks.classify.wide import WideBranch, in_turn
@@ -215,3 +219,31 @@ def test_rounding_decides_nothing_where_all_steps_are_alike() -> None:
     inside = kernels([torch.full((64, 1), 0.0)]).view(len(kernels.dilations), 4, 16)
     assert inside[..., :8].eq(0).all()
     assert inside[..., 8:].eq(1).all()
+
+
+# --- what stands beside ----------------------------------------------------------------------------------------------
+
+
+def test_coarser_steps_are_means_of_those_that_are_there() -> None:
+    rng = np.random.default_rng(0)
+    sequence = rng.normal(size=(11, 2))
+    sequence[[0, 4, 5, 6, 7], [0, 1, 1, 1, 1]] = np.nan
+    found = _coarser(sequence, 4)
+    with np.errstate(invalid="ignore"):
+        wanted = np.stack([np.nanmean(sequence[first : first + 4], 0) for first in (0, 8)])
+    np.testing.assert_allclose(found[[0, 2]], wanted)
+    assert np.isnan(found[1, 1])
+    assert found[1, 0] == pytest.approx(sequence[4:8, 0].mean())
+    assert _coarser(sequence, 1) is sequence
+
+
+def test_neighbours_are_as_many_as_there_is_time_for() -> None:
+    arrays, targets = _waves(300, length=100)
+    examples = Examples("data", tuple(map(Steps, arrays)), tuple(targets.tolist()), ("x",))
+    part = Part(examples, arrays, targets)
+    neighbours = Neighbours.fit(part, np.zeros(1), np.ones(1), 1.0, 0)
+    assert neighbours._kept([100] * 300, 1) == 300
+    with Allowance(1.0, 1).piece():
+        assert 20 <= neighbours._kept([100] * 300, 1) < 100
+    with Allowance(0.01, 1).piece(), pytest.raises(OutOfTime):
+        neighbours.predict(part)
