@@ -18,6 +18,8 @@ from ostinato.errors import OutOfTime
 
 LEAST_SECONDS, SHARE = 20.0, 0.25
 """All baselines together take, to be fitted and judged, at most these seconds, or this share of the training's."""
+FEW_SECONDS = 6.0
+"""With half of a time limit, the least that they may take together, if that is less."""
 
 _MOMENT = 0.5  # seconds
 
@@ -102,10 +104,15 @@ class Allowance:
             _DEADLINE.reset(token)
 
 
-def seconds_beside(training: float) -> float:
-    """Return how many seconds all baselines of a model together may take, after a training of so many.
+def seconds_beside(training: float, limit: float | None = None) -> float:
+    """Return how many seconds all baselines of a model together may take.
 
-    >>> seconds_beside(10.0), seconds_beside(200.0)
-    (20.0, 50.0)
+    Args:
+        training: how long its training took.
+        limit: the time limit of its fit; after a short one they may take half as long and a few seconds.
+
+    >>> seconds_beside(10.0), seconds_beside(200.0), seconds_beside(8.0, limit=8.0)
+    (20.0, 50.0, 10.0)
     """
-    return max(LEAST_SECONDS, SHARE * training)
+    least = LEAST_SECONDS if limit is None else min(LEAST_SECONDS, FEW_SECONDS + limit / 2)
+    return max(least, SHARE * training)

@@ -58,7 +58,8 @@ class Fitted:
     @property
     def seconds_beside(self) -> float:
         """How long all baselines together may take."""
-        return seconds_beside(trained_for(self.run, self.seconds.get(_TRAINING, 0.0)))
+        limit = getattr(self.model.parameters, "max_seconds", None)
+        return seconds_beside(trained_for(self.run, self.seconds.get(_TRAINING, 0.0)), limit)
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ from ostinato.tasks.classify.examples import Classes, Examples, checked_labels
 from ostinato.tasks.classify.parameters import SequenceParameters
 from ostinato.tasks.classify.sounds import holds_sounds, read_sounds
 from ostinato.tasks.classify.steps import SequenceReading, Steps
+
+_HELD = 1 << 22  # numbers of sequences that are measured at once
 
 
 def read_examples(
@@ -124,6 +127,24 @@ def _check(examples: Examples, channels: tuple[str, ...]) -> None:
             )
 
 
+def _steps_of(item: Steps) -> int:
+    return len(item.values)
+
+
+def _blocks(examples: Examples) -> Iterator[NDArray[np.float64]]:
+    """Yield steps `(steps, channels)` of sequences one after another, so many as memory is meant to hold."""
+    held: list[NDArray[np.float32]] = []
+    count = 0
+    for item in examples.items:
+        held.append(item.values)
+        count += item.values.size
+        if count > _HELD:
+            yield np.concatenate(held).astype(np.float64)
+            held, count = [], 0
+    if held:
+        yield np.concatenate(held).astype(np.float64)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ChannelEncoder(ClassEncoder):
     """From sequences to features of steps: standardised values, marks of what is missing, time gaps.
@@ -168,14 +189,18 @@ class ChannelEncoder(ClassEncoder):
         Raises:
             DataError: a channel has no value at all.
         """
-        rows = np.concatenate([item.values for item in examples.items]).astype(np.float64)
-        seen = ~np.isnan(rows)
-        count = seen.sum(0)
+        width = len(examples.channels)
+        count, total, spread = np.zeros(width, np.int64), np.zeros(width), np.zeros(width)
+        for rows in _blocks(examples):
+            count += (~np.isnan(rows)).sum(0)
+            total += np.nansum(rows, 0)
         if not count.all():
             empty = examples.channels[int(count.argmin())]
             raise DataError(f'{examples.origin}: channel "{empty}" has no value in training; leave it out')
-        center = np.where(seen, rows, 0).sum(0) / count
-        scale = np.sqrt(np.where(seen, (rows - center) ** 2, 0).sum(0) / count)
+        center = total / count
+        for rows in _blocks(examples):
+            spread += np.nansum((rows - center) ** 2, 0)
+        scale = np.sqrt(spread / count)
         scale[scale <= 1e-7 * np.maximum(np.abs(center), 1e-20)] = 1.0
         gaps = [np.diff(item.times) for item in examples.items if item.times is not None]
         gap = float(np.median(np.concatenate(gaps))) if gaps and sum(map(len, gaps)) else None
@@ -183,7 +208,7 @@ class ChannelEncoder(ClassEncoder):
         return cls(
             lengths=(sizes[0], sizes[len(sizes) // 2], sizes[-1]), count=len(sizes),
             classes=Classes.of(examples), channels=examples.channels, center=center, scale=scale,
-            masked=hidden or not bool(seen.all()), gap=gap,
+            masked=hidden or bool((count < sum(map(_steps_of, examples.items))).any()), gap=gap,
             reading=examples.reading or SequenceReading(examples.channels),
         )  # fmt: skip
 
@@ -193,12 +218,15 @@ class ChannelEncoder(ClassEncoder):
         Raises:
             DataError: a value is missing, and the model has never seen that; or times are missing, and it has.
         """
-        found = []
+        if (known := _ENCODED.of(examples, self)) is not None:
+            return known
+        found: list[NDArray[np.float32]] = []
         for row, (values, times) in enumerate(examples.items, 1):
             if self.gap is not None and times is None:
                 raise DataError(f"sequence {row} of {examples.origin} has no times, but those in training had")
             gaps = None if times is None else np.diff(times, prepend=times[0])
             found.append(self.features(values, gaps, f"sequence {row} of {examples.origin}"))
+        _ENCODED.keep(examples, self, found)
         return found
 
     def features(self, values: NDArray[Any], gaps: NDArray[Any] | None, where: str) -> NDArray[np.float32]:
@@ -215,3 +243,26 @@ class ChannelEncoder(ClassEncoder):
         if self.gap is not None and gaps is not None:
             parts.append(np.log1p(gaps / max(self.gap, 1e-12))[:, None])
         return np.concatenate(parts, 1).astype(np.float32)
+
+
+class _Encoded:
+    """What examples were encoded to, as long as they are there: a fit asks for it three times."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[Any, ChannelEncoder, list[NDArray[np.float32]]]] = {}
+
+    def of(self, examples: Examples, encoder: ChannelEncoder) -> list[NDArray[np.float32]] | None:
+        """Return what the same examples were encoded to by one of the same scales; `None`: they were not."""
+        there, by, found = self._known.get(id(examples), (None, None, None))
+        if there is None or there() is not examples or by is None or found is None:
+            return None
+        same = by.center is encoder.center and by.scale is encoder.scale
+        return found if same and (by.masked, by.gap) == (encoder.masked, encoder.gap) else None
+
+    def keep(self, examples: Examples, encoder: ChannelEncoder, found: list[NDArray[np.float32]]) -> None:
+        """Keep what examples were encoded to."""
+        number = id(examples)
+        self._known[number] = (ref(examples, lambda _: self._known.pop(number, None)), encoder, found)
+
+
+_ENCODED = _Encoded()

@@ -1,24 +1,30 @@
-"""What the data decides for parameters of a sequence classifier that are left open."""
+"""What the data and the time decide for parameters of a sequence classifier that are left open."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ostinato.tasks.classify.channels import ChannelEncoder
 from ostinato.tasks.classify.parameters import SequenceParameters
+from ostinato.tasks.classify.wide_plan import WidePlan
 
 FOLDS = 5
 _STEPS, _READ = 128, 32  # steps that convolutions give, and that the recurrence reads of them, about
-_KERNELS = 4998
-_CELLS = 1.5e10  # outputs of random kernels held against thresholds: some 15 s
-_BUDGET = 1.2e12  # floating-point operations of a training: about a minute of one core
+_WIDE_SECONDS, _WIDE_LIMITED, _WIDE_SHARE = 25.0, 45.0, 0.3  # for random convolutions, at most; of a time limit
+_ANSWERS = 0.1  # seconds that the random convolutions of one answer take, at most
+_ANSWERED_MEANWHILE = 500  # answers that take no longer than the fit
+_TESTED_SHARE = 0.15  # of a time limit, for the random convolutions of the test part
+_TRAINING_LEAST = 0.35  # of a time limit
+_RATE = 2e10  # floating-point operations a second
+_BUDGET = 60 * _RATE  # of a training: about a minute of one core
 _LEAST, _MOST = 250, 700  # steps of training
 _LONG = 300
 # of sounds, of which the more passes tell more: in some two minutes, and where a time limit ends the training anyway
 _SOUND_BUDGET, _SOUND_MOST, _SOUND_LIMITED = 4e12, 1750, 6000
 _MANY = 2000  # examples, from which on there are fewer networks
+_FEW_STEPS = 100  # of training: with no more there is one network fewer
 
 
 @dataclass(frozen=True)
@@ -28,16 +34,19 @@ class Plan:
     Args:
         convolutions: channels after each block of convolutions.
         stride: steps from one of their outputs to the next; every: of these, steps that the recurrence reads as one.
-        members: networks; kernels: random convolutions of each kind.
-        coarser: steps that the random convolutions read as one.
+        members: networks.
+        wide: the random convolutions.
+        training_seconds: the time limit of the training: what the fit's leaves of it; `None`: there is none.
+        smaller: what was made smaller to keep the time limit, in words.
     """
 
     convolutions: tuple[int, ...]
     stride: int
     every: int
     members: int
-    kernels: int
-    coarser: int
+    wide: WidePlan
+    training_seconds: float | None = None
+    smaller: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, parameters: SequenceParameters, encoder: ChannelEncoder) -> Plan:
@@ -51,23 +60,44 @@ class Plan:
         least = 1 if encoder.reading.sound is None else 2  # frames of 10 ms overlap by more than a half
         stride = parameters.stride or (1 if causal else max(least, math.ceil(usual / _STEPS)))
         every = 1 if causal else max(1, round(min(usual / stride, _STEPS) / _READ))
-        members = parameters.members or (3 if count <= _MANY else 2)
-        coarser = max(1, math.ceil(usual / 2000))
-        kernels = parameters.kernels
-        if kernels is None:
-            most = int(_CELLS / (2 * count * max(usual / coarser, 1)))
-            kernels = 0 if causal else max(840, min(_KERNELS, most, 1260 if count > 1500 else _KERNELS))
-        return cls(convolutions, stride, every, members, kernels, coarser)
+        wide, smaller = _wide(parameters, encoder, causal)
+        plan = cls(convolutions, stride, every, parameters.members or (3 if count <= _MANY else 2), wide)
+        limited = plan._limited(parameters, encoder)
+        if parameters.members is None and limited._steps_within(parameters, encoder) < _FEW_STEPS and plan.members > 2:
+            limited = replace(plan, members=2)._limited(parameters, encoder)
+            smaller.append("2 networks in place of 3")
+        return replace(limited, smaller=tuple(smaller))
+
+    def _limited(self, parameters: SequenceParameters, encoder: ChannelEncoder) -> Plan:
+        """Return it with the time limit of the training: that of the fit without what else takes time in it."""
+        limit = parameters.max_seconds
+        if limit is None:
+            return self
+        left_out = 1 / FOLDS  # of each network's; with the test part as many examples more, read by all of them
+        tested = encoder.count * parameters.test / (1 - parameters.test)
+        answers = (left_out * encoder.count + tested) * encoder.lengths[1] * self._operations(parameters, encoder) / 3
+        other = self.wide.seconds + tested * self.wide.answer_seconds + answers / _RATE
+        return replace(self, training_seconds=max(limit - other, _TRAINING_LEAST * limit))
+
+    def _steps_within(self, parameters: SequenceParameters, encoder: ChannelEncoder) -> float:
+        """Return about how many steps of training there is time for."""
+        if self.training_seconds is None:
+            return math.inf
+        return self.training_seconds * _RATE / self._step_operations(parameters, encoder)
 
     def epochs(self, parameters: SequenceParameters, encoder: ChannelEncoder, count: int) -> int:
         """Return the passes that a training of so many examples takes by default."""
         batches = math.ceil(count / parameters.batch_size)
         budget, most = (_BUDGET, _MOST) if encoder.reading.sound is None else (_SOUND_BUDGET, _SOUND_MOST)
-        steps = budget / (parameters.batch_size * encoder.lengths[1] * self._operations(parameters, encoder))
+        steps = budget / self._step_operations(parameters, encoder)
         steps = min(max(steps, _LEAST), most)
         if encoder.reading.sound is not None and parameters.max_seconds is not None:
             steps = _SOUND_LIMITED
-        return max(4, math.ceil(steps / batches))
+        return max(4 if budget / self._step_operations(parameters, encoder) > _LEAST else 2, math.ceil(steps / batches))
+
+    def _step_operations(self, parameters: SequenceParameters, encoder: ChannelEncoder) -> float:
+        size = min(parameters.batch_size, encoder.count)
+        return size * encoder.lengths[1] * self._operations(parameters, encoder)
 
     def _operations(self, parameters: SequenceParameters, encoder: ChannelEncoder) -> float:
         """Return about how many floating-point operations a step of a sequence takes in training, of all members."""
@@ -83,10 +113,28 @@ class Plan:
 
     def settings(self) -> dict[str, Any]:
         """Return it in the words of the parameters."""
+        limit = {} if self.training_seconds is None else {"seconds of training": round(self.training_seconds, 1)}
         return {
             "convolutions": self.convolutions,
             "stride": self.stride,
             "steps read as one by the recurrence": self.every,
             "members": self.members,
-            "kernels": self.kernels,
+            "kernels": self.wide.kernels,
+            "kernels that compete": self.wide.competing,
+            "steps read as one by the kernels": self.wide.coarser,
+            **limit,
         }
+
+
+def _wide(parameters: SequenceParameters, encoder: ChannelEncoder, causal: bool) -> tuple[WidePlan, list[str]]:
+    """Return the random convolutions, and what of them was made smaller for a time limit."""
+    limit = parameters.max_seconds
+    kernels = 0 if causal and parameters.kernels is None else parameters.kernels
+    seconds = _WIDE_SECONDS if limit is None else min(_WIDE_LIMITED, _WIDE_SHARE * limit)
+    answer = _ANSWERS
+    if limit is not None:
+        tested = encoder.count * parameters.test / (1 - parameters.test)
+        answer = min(answer, limit / _ANSWERED_MEANWHILE, _TESTED_SHARE * limit / max(tested, 1.0))
+    sizes = (encoder.count, encoder.lengths, encoder.width, len(encoder.classes))
+    found = WidePlan.within(*sizes, kernels=kernels, seconds=seconds, answer=answer)
+    return found, found.smaller if limit is not None else []

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
+from ostinato.tasks.base.allowance import deadline
 from ostinato.tasks.base.labels import Prediction
 from ostinato.tasks.base.linear import fit_linear
 from ostinato.tasks.base.warping import WarpedNeighbours
@@ -20,6 +21,7 @@ STATISTICS = "statistics, logistic regression"
 NEIGHBOURS = "1-NN DTW"
 _ITERATIONS = 500
 _CELLS = 3e9  # of all warping tables together: about half a minute
+_RATE = 4e7  # of their cells a second, with some to spare
 _LEAST_NEIGHBOURS, _LONGEST = 20, 200
 _KEPT = 1 << 24  # numbers of training sequences that are kept in a model, at most
 
@@ -120,27 +122,38 @@ class Neighbours:
 
     def predict(self, part: Part) -> Prediction:
         """Return the classes of the nearest."""
-        known = np.split(self.values, np.cumsum(self.lengths)[:-1])
         test = [item.values for item in part.examples.items]
-        every = -(-max(map(len, [*known, *test])) // _LONGEST)
-        known, test = ([_coarser((each - self.center) / self.scale, every) for each in part] for part in (known, test))
-        mean_steps = [float(np.mean([len(each) for each in part])) for part in (known, test)]
-        cells = len(known) * len(test) * mean_steps[0] * mean_steps[1]
-        kept = max(_LEAST_NEIGHBOURS, int(len(known) * _CELLS / cells)) if cells > _CELLS else len(known)
-        rows = _drawn(self.targets, kept, self.seed)
-        near = WarpedNeighbours([known[row] for row in rows], self.window)
-        return Prediction(np.array([self.targets[rows[near.distances(each).argmin()]] for each in test], np.int64))
+        every = -(-max(int(self.lengths.max()), *map(len, test)) // _LONGEST)
+        rows = _drawn(self.targets, self._kept([len(each) for each in test], every), self.seed)
+        ends = np.cumsum(self.lengths)
+        near = WarpedNeighbours(
+            [self._read(self.values[ends[row] - self.lengths[row] : ends[row]], every) for row in rows], self.window
+        )
+        found = []
+        for each in test:
+            deadline().check()
+            found.append(self.targets[rows[near.distances(self._read(each, every)).argmin()]])
+        return Prediction(np.array(found, np.int64))
+
+    def _read(self, sequence: NDArray[np.floating], every: int) -> NDArray[np.floating]:
+        return _coarser((sequence - self.center) / self.scale, every)
+
+    def _kept(self, test: list[int], every: int) -> int:
+        """Return with how many training sequences there is time to compare sequences of some lengths."""
+        steps = float(np.mean(-(-self.lengths // every))), float(np.mean(test)) / every
+        cells = len(self.lengths) * len(test) * max(steps[0] * steps[1], 1.0)
+        most = min(_CELLS, _RATE * max(deadline().left(), 0.0))
+        return max(_LEAST_NEIGHBOURS, int(len(self.lengths) * most / cells)) if cells > most else len(self.lengths)
 
 
 def _coarser(sequence: NDArray[np.floating], every: int) -> NDArray[np.floating]:
     """Return means of so many neighbouring steps; the last may have fewer."""
     if every == 1:
         return sequence
-    groups = [sequence[first : first + every] for first in range(0, len(sequence), every)]
-    seen = [np.maximum((~np.isnan(group)).sum(0), 1) for group in groups]
-    means = np.stack([np.nansum(group, 0) / count for group, count in zip(groups, seen, strict=True)])
-    gone = np.stack([np.isnan(group).all(0) for group in groups])
-    return np.where(gone, np.nan, means)
+    firsts, missing = np.arange(0, len(sequence), every), np.isnan(sequence)
+    counts = np.add.reduceat((~missing).astype(np.float64), firsts)
+    sums = np.add.reduceat(np.where(missing, 0.0, sequence), firsts)
+    return np.where(counts > 0, sums / np.maximum(counts, 1.0), np.nan)
 
 
 def _drawn(targets: Integers, count: int, seed: int) -> Integers:

@@ -102,11 +102,8 @@ class SequenceNetwork(nn.Module):
         self.bands = None if encoder.reading.sound is None else BandAugmentation(self.channels, parameters.augmentation)
         self.members = nn.ModuleList(SequenceMember(parameters, plan, encoder) for _ in range(plan.members))
         self.wide: WideBranch | None = None
-        if plan.kernels:
-            self.wide = WideBranch(
-                encoder.width, encoder.lengths, values=self.channels, masked=self.masked, kernels=plan.kernels,
-                coarser=plan.coarser, classes=len(encoder.classes),
-            )  # fmt: skip
+        if plan.wide.kernels:
+            self.wide = WideBranch(plan.wide, values=self.channels, masked=self.masked)
         # until both are weighed by what they say of examples that they have not seen
         self.register_buffer("shares", torch.tensor([1.0, 0.0]))
         self.left_out: Any = None

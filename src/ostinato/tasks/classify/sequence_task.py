@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -12,7 +13,6 @@ from torch import nn
 
 from ostinato.errors import DataError
 from ostinato.tasks.base.class_weights import loss_weights
-from ostinato.tasks.base.classes import calibration_error
 from ostinato.tasks.base.holding_out import Held
 from ostinato.tasks.base.labels import Prediction
 from ostinato.tasks.base.lines import is_path
@@ -36,6 +36,9 @@ from ostinato.tasks.classify.task import ClassTask
 from ostinato.tasks.classify.weighing import left_out_scores, set_shares, starts, unseen_scores
 from ostinato.training import TrainingConfig
 
+_WEIGHING = 0.1  # of a time limit, to weigh the branches in
+_LEAST_SHARE = 0.01  # that a branch of a model which is updated begins with
+
 
 class SequenceTask(ClassTask[SequenceParameters, ChannelEncoder]):
     """Numeric sequences, each of a class."""
@@ -55,11 +58,10 @@ class SequenceTask(ClassTask[SequenceParameters, ChannelEncoder]):
         return ChannelEncoder.fit(train, hidden=parameters.value_dropout > 0)
 
     def config(self, parameters: SequenceParameters, train: Examples) -> TrainingConfig:
-        epochs = parameters.epochs
-        if epochs is None:
-            encoder = self.encoder(parameters, train)
-            epochs = Plan.of(parameters, encoder).epochs(parameters, encoder, len(train))
-        return TrainingConfig.of(parameters, epochs=epochs)
+        encoder = self.encoder(parameters, train)
+        plan = Plan.of(parameters, encoder)
+        epochs = parameters.epochs or plan.epochs(parameters, encoder, len(train))
+        return TrainingConfig.of(parameters, epochs=epochs, max_seconds=plan.training_seconds)
 
     def network(self, parameters: SequenceParameters, encoder: ChannelEncoder, train: Examples | None) -> nn.Module:
         """Return a network whose wide branch is solved for the training part, if it is given."""
@@ -68,7 +70,9 @@ class SequenceTask(ClassTask[SequenceParameters, ChannelEncoder]):
             targets = encoder.classes.numbers(train)
             weights = loss_weights(parameters.class_weights, encoder.classes, targets)
             counts = np.ones(len(targets)) if weights is None else weights.double().numpy()[targets]
-            network.left_out = network.wide.fit(encoder.encode(train), targets, parameters.seed, counts)
+            network.left_out = network.wide.fit(
+                encoder.encode(train), targets, parameters.seed, counts, limited=parameters.max_seconds is not None
+            )
         return network
 
     def batches(
@@ -86,37 +90,45 @@ class SequenceTask(ClassTask[SequenceParameters, ChannelEncoder]):
 
     def finished(self, model: Model[SequenceParameters, ChannelEncoder], examples: Held[Part]) -> ChannelEncoder:
         """Weigh the branches by the examples that they have not seen: those left out, and the validation part."""
-        unseen = [left_out_scores(model.network, examples.train, model.parameters.seed)]
+        given, train = model.parameters, examples.train
+        seconds = math.inf if given.max_seconds is None else _WEIGHING * given.max_seconds
+        unseen = [left_out_scores(model.network, train, given.seed, seconds)]
         if examples.validation is not None:
             unseen.append(unseen_scores(model.network, examples.validation))
-        set_shares(model.network, unseen, starts(1 if model.network.wide is None else 2))
+        set_shares(model.network, unseen, starts(model.network, train.targets))
         return replace(model.encoder, judged=sum(len(each.targets) for each in unseen))
 
     def calibrate(self, model: Model[SequenceParameters, ChannelEncoder], validation: Part | None) -> ChannelEncoder:
-        """Weigh the branches by a validation part, as after an update."""
+        """Weigh the branches by a validation part, as after an update; both start from what they were."""
         if validation is not None:
-            began = starts(1 if model.network.wide is None else 2)
+            wide = model.network.wide is not None
+            began = [max(share, _LEAST_SHARE) for share in model.network.shares.tolist()[: 1 + wide]]
             set_shares(model.network, [unseen_scores(model.network, validation)], began)
         return model.encoder
 
     def calibration(self, model: Model[SequenceParameters, ChannelEncoder], examples: Held[Part]) -> str:
         if not model.encoder.judged:
             return "none: there are no examples that the networks have not seen"
-        said = f"branches weighed on {model.encoder.judged:,} examples that they have not seen"
-        part = examples.test
-        if part is None:
-            return said
-        found = self.predict(model, part)
-        assert found.probabilities is not None
-        error = calibration_error(found.probabilities.max(1), found.classes == part.targets)
-        return f"{said}; expected calibration error on the test part {error:.4f}"
+        return f"branches weighed on {model.encoder.judged:,} examples that they have not seen"
 
     def settings(self, model: Model[SequenceParameters, ChannelEncoder]) -> Mapping[str, Any]:
-        deep, wide = model.network.shares.tolist()
+        network = model.network
+        deep, wide = network.shares.tolist()
         weights = {"weight of the networks": round(deep, 3), "weight of the random convolutions": round(wide, 3)}
         sound = model.encoder.reading.sound
         read = {} if sound is None else {"sample rate": sound.rate, "bands of pitch": sound.bins}
         return {**read, **Plan.of(model.parameters, model.encoder).settings(), **weights}
+
+    def facts(
+        self, model: Model[SequenceParameters, ChannelEncoder], parts: Held[Examples], examples: Held[Part]
+    ) -> Iterable[tuple[str, str]]:
+        yield from super().facts(model, parts, examples)
+        limit, wide = model.parameters.max_seconds, model.network.wide
+        smaller = list(Plan.of(model.parameters, model.encoder).smaller)
+        if wide is not None and 0 < wide.solved < wide.plan.solved:
+            smaller.append(f"the random convolutions fitted to {wide.solved:,} of {wide.plan.count:,} examples")
+        if limit is not None and smaller:
+            yield f"smaller, to keep {limit:g} s", "; ".join(smaller)
 
     def baselines(
         self, model: Model[SequenceParameters, ChannelEncoder], train: Part, validation: Part | None

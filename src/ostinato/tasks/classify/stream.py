@@ -48,7 +48,7 @@ class SequenceStream(Stream):
     def __init__(self, model: Model[Any, Any], answer: Answer) -> None:
         parameters = model.parameters
         plan = Plan.of(parameters, model.encoder)
-        if parameters.bidirectional or plan.stride > 1 or plan.kernels:
+        if parameters.bidirectional or plan.stride > 1 or plan.wide.kernels:
             reason = (
                 "reads sequences from their end too" if parameters.bidirectional
                 else "reads several steps as one" if plan.stride > 1 else "has random convolutions"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -10,13 +12,17 @@ import torch
 from torch import Tensor
 
 from ostinato.tasks.base.batches import read_in_batches
-from ostinato.tasks.base.weighing import drawn_folds, weigh
+from ostinato.tasks.base.weighing import SPREAD, drawn_folds, weigh
 from ostinato.tasks.classify.encoding import Floats, Part, padded
 from ostinato.tasks.classify.examples import Integers
 from ostinato.tasks.classify.plan import FOLDS
 from ostinato.tasks.classify.sequence_network import SequenceNetwork
 
-_STARTS = (0.7, 2.0)  # of the deep networks' log-probabilities, and of a ridge's scores, which aim at -1 and 1
+_DEEP = 0.6  # where the weight of the networks' log-probabilities starts, beside another branch
+_WIDE = 0.6  # likewise of a ridge's, of the weight that its scores have alone
+_ALONE, _ALONE_SPREAD = 4.0, 1.5  # where that one starts, and how far examples that are left out may take it
+_WEIGHED = 2e5  # probabilities, at most, by which branches are weighed
+_TOGETHER = 128  # examples that are read before the clock is looked at
 
 
 @dataclass(frozen=True)
@@ -27,26 +33,51 @@ class Unseen:
     targets: Integers
 
 
-def left_out_scores(network: SequenceNetwork, train: Part, seed: int) -> Unseen:
-    """Return what is said of training examples by the network that left each out, and by the wide branch without it."""
+def left_out_scores(network: SequenceNetwork, train: Part, seed: int, seconds: float = math.inf) -> Unseen:
+    """Return what is said of training examples by the network that left each out, and by the wide branch without it.
+
+    Args:
+        network: whose branches are asked.
+        train: what it was trained on.
+        seed: of the folds.
+        seconds: after which no more examples are read.
+    """
     folds = drawn_folds(train.targets, FOLDS, seed)
     members = len(network.members)
     rows = np.flatnonzero((folds >= 0) & (folds < members)) if members > 1 else np.zeros(0, np.int64)
     if network.wide is not None:
         known = network.left_out is not None
         rows = rows[~np.isnan(network.left_out[rows]).any(1)] if known else rows[:0]
-    arrays, row_folds = [train.arrays[row] for row in rows.tolist()], folds[rows]
-
-    def read(places: list[int]) -> Floats:
-        found = network.member_scores(*padded([arrays[place] for place in places])).log_softmax(-1).double().numpy()
-        return np.stack([found[row_folds[place], column] for column, place in enumerate(places)])
-
-    classes = network.classes
-    deep = read_in_batches([len(array) for array in arrays], read, steps=1 << 16)
-    scores = [np.stack(deep) if deep else np.zeros((0, classes))]
+    rows, deep = _deep(network, train, np.random.default_rng(seed).permutation(rows), folds, seconds)
+    scores = [deep]
     if network.wide is not None:
-        scores.append(network.left_out[rows] if len(rows) else np.zeros((0, classes)))
+        scores.append(network.left_out[rows] if len(rows) else np.zeros((0, network.classes)))
     return Unseen(tuple(scores), train.targets[rows])
+
+
+def _deep(
+    network: SequenceNetwork, train: Part, rows: Integers, folds: Integers, seconds: float
+) -> tuple[Integers, Floats]:
+    """Return those rows that there was time for, and what the network that left each out says of it."""
+    until, taken, found = time.monotonic() + seconds, [rows[:0]], [np.zeros((0, network.classes))]
+    for first in range(0, len(rows), _TOGETHER):
+        if first and time.monotonic() > until:
+            break
+        some = rows[first : first + _TOGETHER]
+        for fold in np.unique(folds[some]).tolist():
+            those = some[folds[some] == fold]
+            arrays = [train.arrays[row] for row in those.tolist()]
+
+            def read(places: list[int], arrays: list[Floats] = arrays, fold: int = fold) -> Floats:
+                scores = network.members[fold](*padded([arrays[place] for place in places]))
+                said: Floats = scores.log_softmax(-1).double().numpy()
+                return said
+
+            taken.append(those)
+            found.append(np.stack(read_in_batches([len(array) for array in arrays], read, steps=1 << 16)))
+    every = np.concatenate(taken)
+    order = np.argsort(every)
+    return every[order], np.concatenate(found)[order]
 
 
 def unseen_scores(network: SequenceNetwork, part: Part) -> Unseen:
@@ -64,10 +95,32 @@ def unseen_scores(network: SequenceNetwork, part: Part) -> Unseen:
 def set_shares(network: SequenceNetwork, unseen: Sequence[Unseen], began: list[float]) -> None:
     """Weigh the branches of a network by examples that they have not seen; see `weigh`."""
     scores = [np.concatenate(each) for each in zip(*(one.scores for one in unseen), strict=True)]
-    found = weigh(scores, began, np.concatenate([one.targets for one in unseen]))
+    found = _weighed(scores, began, np.concatenate([one.targets for one in unseen]))
     network.shares[: len(found)] = torch.tensor(found)
 
 
-def starts(branches: int) -> list[float]:
-    """Return where the weights start, of the deep networks alone or of both."""
-    return [1.0] if branches == 1 else list(_STARTS)
+def starts(network: SequenceNetwork, targets: Integers) -> list[float]:
+    """Return where the weights start: of the networks alone, or of both.
+
+    A ridge's scores aim at -1 and 1 and fall short of that the more, the more classes there are: what weight makes
+    probabilities of them is found on all examples that it was solved for, each left out, which are many more than those
+    on which both branches are weighed.
+
+    Args:
+        network: whose branches are to be weighed.
+        targets: the classes of the training examples.
+    """
+    if network.wide is None:
+        return [1.0]
+    alone = _ALONE
+    if network.left_out is not None:
+        rows = np.flatnonzero(~np.isnan(network.left_out).any(1))
+        (alone,) = _weighed([network.left_out[rows]], [_ALONE], targets[rows], _ALONE_SPREAD)
+    return [_DEEP, _WIDE * alone]
+
+
+def _weighed(scores: list[Floats], began: list[float], targets: Integers, spread: float = SPREAD) -> list[float]:
+    """Return `weigh` of so many examples that it takes no more than a second or so."""
+    most = max(int(_WEIGHED / max(scores[0].shape[1], 1)), 1)
+    rows = np.random.default_rng(0).permutation(len(targets))[:most]
+    return weigh([each[rows] for each in scores], began, targets[rows], spread)

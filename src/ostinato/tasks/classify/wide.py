@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from itertools import pairwise, product
 
@@ -11,32 +12,42 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ostinato.nn.competing_kernels import CompetingKernels
 from ostinato.nn.random_kernels import RandomKernels
 from ostinato.tasks.classify.encoding import Floats
 from ostinato.tasks.classify.examples import Integers
 from ostinato.tasks.classify.ridge import Ridge, fit_ridge
 from ostinato.tasks.classify.statistics import statistics_of, statistics_size
+from ostinato.tasks.classify.wide_plan import CHOSEN_ON, LONGER, WidePlan
 
-_CHOSEN_ON = 600  # examples, at most, on which kinds of features are chosen
-_SOLVED_FOR = 20_000  # examples, at most, whose features are held at once
-_LONGER = 8  # than the usual sequence, that one with zeros behind it is, at most
-_SHARES = {"levels": (1.0,), "changes": (0.0, 1.0), "ends": (0.0, 1.0), "statistics": (0.0, 0.1, 0.5)}
+_TOGETHER = 64  # examples whose features are made before the clock is looked at
+_EVIDENCE = 0.5  # of an example, for the logarithm of the ratio of two errors
+_LEAST_SHARE = 0.02  # of a kind of features: with less it is left out
+_LATE = 2.0  # times what was planned: so late no more features are made
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "levels": ("levels",), "changes": ("changes",), "ends": ("ends",), "patterns": ("patterns", "turns"),
+    "statistics": ("statistics",),
+}  # fmt: skip
+_SHARES = {
+    "levels": (1.0,),
+    "changes": (1.0, 0.0),
+    "ends": (0.0, 1.0),
+    "patterns": (1.0, 0.3, 0.0),
+    "statistics": (0.0, 0.1, 0.5),
+}
 
 
 class WideBranch(nn.Module):
     """Scores of classes that are linear in features which need no training.
 
-    The features are of four kinds: random kernels over the values, over their changes from step to step, over sequences
-    with zeros behind them up to the longest (where lengths differ, so that where a sequence ends tells something), and
-    statistics of each channel. How much each kind counts, and the penalty, is what errs least on examples left out.
+    The features are random kernels over the values, over their changes from step to step, over sequences with zeros
+    behind them up to the longest (where lengths differ, so that where a sequence ends tells something); kernels that
+    compete, over values (`patterns`) and changes (`turns`); and statistics of each channel. How much each kind counts,
+    and the penalty, follow from errors on examples left out.
 
     Args:
-        channels: features of a step, of which the first `values` are values; masked: and the next as many mark which of
-            them are missing.
-        lengths: the shortest, the usual and the longest of training.
-        kernels: features of each kind of kernels, about.
-        coarser: steps that are read as one.
-        classes: how many there are.
+        plan: how many kernels there are, and over what.
+        values: how many features of a step are values; masked: and the next as many mark which of them are missing.
     """
 
     weights: Tensor
@@ -44,33 +55,35 @@ class WideBranch(nn.Module):
     mean: Tensor
     scale: Tensor
 
-    def __init__(
-        self,
-        channels: int,
-        lengths: tuple[int, int, int],
-        *,
-        values: int,
-        masked: bool,
-        kernels: int,
-        coarser: int,
-        classes: int,
-    ) -> None:
+    def __init__(self, plan: WidePlan, *, values: int, masked: bool) -> None:
         super().__init__()
-        self.coarser, self.classes = coarser, classes
+        self.plan, self.coarser, self.classes = plan, plan.coarser, plan.classes
         self.values, self.masked = values, masked
-        shortest, usual, longest = (-(-length // coarser) for length in lengths)
-        self.longest = min(longest, _LONGER * usual)
+        self.solved = 0
+        """How many training sequences the weights were solved for."""
+        shortest, usual, longest = (-(-length // plan.coarser) for length in plan.lengths)
+        self.longest = min(longest, LONGER * usual)
         names = ["levels", "changes", *(["ends"] if shortest < longest else [])]
-        self.kernels = nn.ModuleDict({name: RandomKernels(channels, usual, kernels) for name in names})
+        kernels: dict[str, nn.Module] = {name: RandomKernels(plan.channels, usual, plan.kernels) for name in names}
+        kernels |= {name: CompetingKernels(plan.channels, usual, plan.groups) for name in ("patterns", "turns")}
+        self.kernels = nn.ModuleDict(kernels)
         sizes = {name: kernel.size for name, kernel in self.kernels.items()}
         self.sizes: dict[str, int] = {**sizes, "statistics": statistics_size(values, masked)}  # type: ignore[dict-item]
         total = sum(self.sizes.values())
         self.register_buffer("mean", torch.zeros(total))
         self.register_buffer("scale", torch.zeros(total))
-        self.register_buffer("weights", torch.zeros(total, classes))
-        self.register_buffer("offsets", torch.zeros(classes))
+        self.register_buffer("weights", torch.zeros(total, plan.classes))
+        self.register_buffer("offsets", torch.zeros(plan.classes))
 
-    def fit(self, arrays: Sequence[NDArray[np.float32]], targets: Integers, seed: int, counts: Floats) -> Floats:
+    def fit(
+        self,
+        arrays: Sequence[NDArray[np.float32]],
+        targets: Integers,
+        seed: int,
+        counts: Floats,
+        *,
+        limited: bool = False,
+    ) -> Floats:
         """Solve for the weights; return the scores of each example by weights found without it.
 
         Args:
@@ -78,23 +91,27 @@ class WideBranch(nn.Module):
             targets: their classes.
             seed: of what is drawn.
             counts: how much each example counts.
+            limited: whether fewer sequences are solved for if features take much longer than planned.
 
         Returns:
             `(examples, classes)`, NaN for those that were not solved for.
         """
+        began = time.monotonic()
         rng = np.random.default_rng(seed)
-        rows = np.sort(rng.permutation(len(arrays))[:_SOLVED_FOR])
-        sequences = self._sequences([arrays[row] for row in rows])
-        for number, (name, kernel) in enumerate(self.kernels.items()):
-            assert isinstance(kernel, RandomKernels)
-            kernel.fit(self._as(name, sequences), seed + number)
-        features = self._features(sequences, tuple(self.sizes)).numpy()
+        rows = in_turn(targets, rng)[: self.plan.solved]
+        self._draw(_Views(self, arrays, rows), seed)
+        features = self._made(arrays, rows, began + _LATE * self.plan.seconds if limited else np.inf)
+        rows = rows[: len(features)]
+        self.solved = len(rows)
         mean, spread = features.mean(0), features.std(0)
         scale = np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > 1e-6)
+        for name in ("patterns", "turns"):  # what hardly ever wins says little
+            part = self._columns(name)
+            seldom = spread[part] + (features[:, part] == 0).mean(0) ** 4
+            scale[part] = np.where(scale[part] > 0, 1 / np.maximum(seldom, 1e-6), 0.0)
         features = (features - mean) * scale
-        some = rng.permutation(len(rows))[:_CHOSEN_ON]
-        shares = self._chosen(features[some], targets[rows][some], counts[rows][some])
-        factors = np.concatenate([np.full(size, shares[name]) for name, size in self.sizes.items()])
+        shares = self._chosen(features[:CHOSEN_ON], targets[rows][:CHOSEN_ON], counts[rows][:CHOSEN_ON])
+        factors = np.concatenate([np.full(size, shares[name], np.float32) for name, size in self.sizes.items()])
         used = factors > 0
         found = fit_ridge(
             (features[:, used] * factors[used]).astype(np.float64), targets[rows], self.classes, counts[rows]
@@ -103,6 +120,32 @@ class WideBranch(nn.Module):
         left_out = np.full((len(arrays), self.classes), np.nan)
         left_out[rows] = found.left_out
         return left_out
+
+    def _draw(self, views: _Views, seed: int) -> None:
+        for number, (name, kernel) in enumerate(self.kernels.items()):
+            if isinstance(kernel, RandomKernels):
+                kernel.fit(views.of(name), seed + number)
+            else:
+                assert isinstance(kernel, CompetingKernels)
+                kernel.fit(seed + number)
+
+    def _made(self, arrays: Sequence[NDArray[np.float32]], rows: Integers, until: float) -> NDArray[np.float32]:
+        """Return the features of rows, in their order, or of the first of them that there is time for."""
+        parts: list[NDArray[np.float32]] = []
+        for first in range(0, len(rows), _TOGETHER):
+            if parts and time.monotonic() > until:
+                break
+            sequences = self._coarse([torch.from_numpy(arrays[row]) for row in rows[first : first + _TOGETHER]])
+            parts.append(self._features(sequences, tuple(self.sizes)).numpy())
+        return np.concatenate(parts)
+
+    def _columns(self, name: str) -> slice:
+        first = 0
+        for other, size in self.sizes.items():
+            if other == name:
+                return slice(first, first + size)
+            first += size
+        raise KeyError(name)
 
     def _keep(
         self, found: Ridge, mean: NDArray[np.floating], scale: NDArray[np.floating], used: NDArray[np.bool_]
@@ -113,30 +156,39 @@ class WideBranch(nn.Module):
         self.offsets.copy_(torch.from_numpy((found.offsets - found.mean @ found.weights).astype(np.float32)))
 
     def _chosen(self, features: NDArray[np.floating], targets: Integers, counts: Floats) -> dict[str, float]:
-        """Return the factor of each kind of features whose squared error on examples left out is least.
+        """Return the factor of each kind of features.
 
-        Products of examples are formed once for each kind, and added up for each trial.
+        Products of examples are formed once for each kind, and added up for each trial. How much a kind counts is the
+        mean over trials, each as likely as a normal distribution of its errors on examples left out makes it: a few
+        examples choose hardly any, many the best.
         """
-        cuts = np.cumsum([0, *self.sizes.values()])
-        parts = {name: features[:, a:b] for name, (a, b) in zip(self.sizes, pairwise(cuts), strict=True)}
         wanted = np.where(np.arange(self.classes) == targets[:, None], 1.0, -1.0)
-        size = parts["levels"].shape[1]
-        best: tuple[float, dict[str, float]] | None = None
-        products = {name: part.astype(np.float64) @ part.T / max(part.shape[1], 1) for name, part in parts.items()}
-        for trial in product(*(_SHARES[name] for name in self.sizes)):
-            summed: Floats = sum(share * value for share, value in zip(trial, products.values(), strict=True))
+        groups = {name: [each for each in parts if each in self.sizes] for name, parts in _CHOICES.items()}
+        groups = {name: parts for name, parts in groups.items() if parts}
+        sizes = {name: sum(self.sizes[each] for each in parts) for name, parts in groups.items()}
+        products: dict[str, Floats] = {}
+        for name, parts in groups.items():
+            columns = np.concatenate([features[:, self._columns(each)] for each in parts], 1).astype(np.float64)
+            products[name] = columns @ columns.T / max(sizes[name], 1)
+        size = sizes["levels"]
+        trials = list(product(*(_SHARES[name] for name in groups)))
+        errors = []
+        for trial in trials:
+            summed = np.zeros((len(targets), len(targets)))
+            for share, value in zip(trial, products.values(), strict=True):
+                summed += share * value
             values, vectors = np.linalg.eigh(summed * size)
             roots = vectors * np.sqrt(np.maximum(values, 0.0))  # features of the same products
             found = fit_ridge(roots, targets, self.classes, counts)
-            error = float((counts[:, None] * (found.left_out - wanted) ** 2).mean())
-            if best is None or error < best[0] * 0.99:
-                factors = [
-                    np.sqrt(share * size / max(self.sizes[name], 1))
-                    for name, share in zip(self.sizes, trial, strict=True)
-                ]
-                best = error, dict(zip(self.sizes, factors, strict=True))
-        assert best is not None
-        return best[1]
+            errors.append(float((counts[:, None] * (found.left_out - wanted) ** 2).mean()))
+        missed = np.maximum(errors, 1e-12)
+        likely = (missed.min() / missed) ** (_EVIDENCE * len(targets))
+        shares = likely @ np.array(trials) / likely.sum()
+        return {
+            each: float(np.sqrt(share * size / max(sizes[name], 1))) if share > _LEAST_SHARE else 0.0
+            for (name, parts), share in zip(groups.items(), shares.tolist(), strict=True)
+            for each in parts
+        }
 
     def forward(self, arrays: Sequence[Tensor]) -> Tensor:
         """Return scores `(sequences, classes)` of sequences `(time, channels)` each, without padding."""
@@ -145,9 +197,6 @@ class WideBranch(nn.Module):
         keep = torch.cat([torch.full((size,), name in used) for name, size in self.sizes.items()]).to(self.scale.device)
         features = self._features(self._coarse(arrays), used)
         return (features - self.mean[keep]) * self.scale[keep] @ self.weights[keep] + self.offsets
-
-    def _sequences(self, arrays: Sequence[NDArray[np.float32]]) -> list[Tensor]:
-        return self._coarse([torch.from_numpy(array) for array in arrays])
 
     def _coarse(self, sequences: Sequence[Tensor]) -> list[Tensor]:
         """Return means of neighbouring steps, where sequences are long."""
@@ -158,14 +207,14 @@ class WideBranch(nn.Module):
             for sequence in sequences
         ]
 
-    def _as(self, name: str, sequences: Sequence[Tensor]) -> list[Tensor]:
-        """Return sequences as one kind of kernels reads them."""
-        if name == "changes":
-            return [torch.diff(sequence, dim=0, prepend=sequence[:1]) for sequence in sequences]
+    def _as(self, name: str, sequence: Tensor) -> Tensor:
+        """Return a sequence as one kind of kernels reads it."""
+        if name in ("changes", "turns"):
+            return torch.diff(sequence, dim=0, prepend=sequence[:1])
         if name == "ends":
             most = self.longest
-            return [functional.pad(sequence[:most], (0, 0, 0, max(0, most - len(sequence)))) for sequence in sequences]
-        return list(sequences)
+            return functional.pad(sequence[:most], (0, 0, 0, max(0, most - len(sequence))))
+        return sequence
 
     def _features(self, sequences: Sequence[Tensor], names: Sequence[str]) -> Tensor:
         parts = []
@@ -173,5 +222,41 @@ class WideBranch(nn.Module):
             if name == "statistics":
                 parts.append(torch.stack([statistics_of(sequence, self.values, self.masked) for sequence in sequences]))
             else:
-                parts.append(self.kernels[name](self._as(name, sequences)))
+                parts.append(self.kernels[name]([self._as(name, sequence) for sequence in sequences]))
         return torch.cat(parts, 1)
+
+
+class _Views:
+    """Training sequences as kinds of kernels read them, each made when it is asked for."""
+
+    def __init__(self, branch: WideBranch, arrays: Sequence[NDArray[np.float32]], rows: Integers) -> None:
+        self.branch, self.arrays, self.rows = branch, arrays, rows
+
+    def of(self, name: str) -> _View:
+        return _View(self, name)
+
+
+class _View(Sequence[Tensor]):
+    def __init__(self, views: _Views, name: str) -> None:
+        self.views, self.name = views, name
+
+    def __len__(self) -> int:
+        return len(self.views.rows)
+
+    def __getitem__(self, place: int) -> Tensor:  # type: ignore[override]
+        branch, array = self.views.branch, self.views.arrays[self.views.rows[place]]
+        return branch._as(self.name, branch._coarse([torch.from_numpy(array)])[0])
+
+
+def in_turn(targets: Integers, rng: np.random.Generator) -> Integers:
+    """Return the rows in an order in which each class has its share, and one example early, wherever it is cut.
+
+    >>> targets = np.array([0, 0, 0, 0, 1, 1])
+    >>> sorted(targets[in_turn(targets, np.random.default_rng(0))][:3].tolist())
+    [0, 0, 1]
+    """
+    place = np.empty(len(targets))
+    for target in np.unique(targets):
+        rows = rng.permutation(np.flatnonzero(targets == target))
+        place[rows] = (np.arange(len(rows)) + 0.5 * (np.arange(len(rows)) > 0)) / len(rows)
+    return np.argsort(place, kind="stable").astype(np.int64)
