@@ -39,7 +39,6 @@ from ostinato.tasks.forecast.choices import (
 from ostinato.tasks.forecast.classical import NAME as CLASSICAL
 from ostinato.tasks.forecast.classical import ClassicalForecast
 from ostinato.tasks.forecast.combining import Combination
-from ostinato.tasks.forecast.experts import reach_of
 from ostinato.tasks.forecast.fitted import Fitted, Forecasts
 from ostinato.tasks.forecast.metrics import mae_by_step, score_all
 from ostinato.tasks.forecast.network import make_network
@@ -57,6 +56,7 @@ from ostinato.tasks.forecast.stream import ForecastStream
 from ostinato.tasks.forecast.training_part import check_counts, has_missing, mase_scales
 from ostinato.tasks.forecast.units import owners_of, score_parts
 from ostinato.tasks.forecast.updating import grown, grown_encoder, tested_given
+from ostinato.tasks.forecast.volatility import Volatility, find_volatility
 from ostinato.tasks.forecast.weighing import fit_linear, newest_linear, weigh
 from ostinato.tasks.forecast.windows import Examples, ForecastEncoder, Reading, Rows, tail_of, whole
 
@@ -170,12 +170,12 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         )  # fmt: skip
         scaler = Scaler.fit(panel, part, scaling)
         linear = fit_linear(settings, panel, scaler.targets.scale, part.stop)
-        return ForecastEncoder(
+        encoder = ForecastEncoder(
             settings, self.reading(train), scaler, season, mase_scales(panel, part, season),
             None if train.split is None else train.split.test, panel.fingerprint(),
-            tail_of(panel, max(reach_of(context, seasons), 2 * season)), np.zeros(len(settings.quantiles)), seasons,
-            replace(Combination.none(), linear=linear),
+            tail_of(panel, 0), np.zeros(len(settings.quantiles)), seasons, replace(Combination.none(), linear=linear),
         )  # fmt: skip
+        return replace(encoder, tail=tail_of(panel, encoder.kept))
 
     def network(self, parameters: ForecastParameters, encoder: ForecastEncoder, train: Rows | None) -> nn.Module:
         network = make_network(encoder.settings, parameters.cell)
@@ -211,19 +211,27 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         if combines(model.parameters) and not encoder.combination.found:
             encoder = replace(encoder, combination=weigh(model, validation))
             renewed = replace(encoder, combination=newest_linear(encoder, validation))
-        # simple forecasts alone have their intervals from errors on more windows than these
-        if not encoder.levels or not encoder.combination.weights[-1]:
+        if not encoder.levels:
             return renewed
         origins, horizon = validation.all_origins, encoder.settings.horizon
         count = min(len(origins), _VALIDATION_WINDOWS)
         chosen = origins[np.linspace(0, len(origins) - 1, count).round().astype(np.int64)]
-        plain = replace(model, encoder=replace(encoder, calibration=np.zeros_like(encoder.calibration)))
-        truth, forecasts = Fitted.of(plain).forecast_windows(validation.panel, chosen)
+        plain = replace(encoder, calibration=np.zeros_like(encoder.calibration), volatility=Volatility())
+        fitted = Fitted.of(replace(model, encoder=plain))
+        truth, forecasts = fitted.forecast_windows(validation.panel, chosen)
         assert forecasts.quantiles is not None
-        # forecasts that overlap err alike: of each series, one in a horizon counts, as much as the root of its steps
-        apart = round(float((-(-np.bincount(origins[:, 0]) // horizon)).sum()) * math.sqrt(horizon))
+        # forecasts that overlap err alike: of each series, one in a horizon counts
+        separate = float((-(-np.bincount(origins[:, 0]) // horizon)).sum())
+        quantiles = forecasts.quantiles
+        if model.parameters.output != "negative_binomial":  # whose quantiles are whole numbers
+            moved, sizes = fitted.movements(validation.panel, chosen), encoder.scaler.for_panel(validation.panel).scale
+            following = find_volatility(truth, quantiles, encoder.levels, moved, sizes[chosen[:, 0]], separate)
+            quantiles, renewed = following.follow(quantiles, encoder.levels, *moved), replace(renewed, volatility=following)
+        # simple forecasts alone have their intervals from errors on more windows than these
+        if not encoder.combination.weights[-1]:
+            return renewed
         found = measure_calibration(
-            truth, forecasts.quantiles, encoder.levels, apart, 1 - encoder.combination.spread_share,
+            truth, quantiles, encoder.levels, round(separate * math.sqrt(horizon)), 1 - encoder.combination.spread_share,
             chosen[:, 1] - validation.part.stop[chosen[:, 0]],
         )  # fmt: skip
         return replace(renewed, calibration=found) if found.any() else renewed
@@ -232,7 +240,7 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         found = first.encoder
         return replace(
             renewed.encoder, calibration=found.calibration, combination=found.combination, calibrated=found.calibrated,
-            mase_scales=found.mase_scales,
+            mase_scales=found.mase_scales, volatility=found.volatility,
         )  # fmt: skip
 
     def predict(self, model: Forecasting, examples: Examples) -> Forecasts:
