@@ -133,7 +133,7 @@ def test_no_interval_holds_what_the_measure_cannot_be(seed) -> None:
         _, scores = said(measure, **values)
         other, row = scores.values["naive"][measure], scores.against["naive"][measure]
         most = 1.0 if measure == "accuracy" else np.inf
-        assert -1e-9 <= other + row.low or not np.isfinite(row.low)
+        assert other + row.low >= -1e-9 or not np.isfinite(row.low)
         assert other + row.high <= most + 1e-9 or not np.isfinite(row.high)
         assert row.low <= row.value <= row.high
 

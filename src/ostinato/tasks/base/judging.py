@@ -178,7 +178,7 @@ def within_range(found: Difference, better: Better, other: float) -> Difference:
     low, high = found.low, found.high
     if better == "lower" and min(ours, other) >= 0:
         low = max(low, -other)
-    if better == "higher" and 0 <= min(ours, other) and max(ours, other) <= 1:
+    if better == "higher" and min(ours, other) >= 0 and max(ours, other) <= 1:
         low, high = max(low, -other), min(high, 1 - other)
     # rounding may put the difference itself outside
     return replace(found, low=min(low, found.value), high=max(high, found.value))

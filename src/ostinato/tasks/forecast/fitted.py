@@ -16,6 +16,7 @@ from ostinato.errors import DataError
 from ostinato.tasks.base.task import Model
 from ostinato.tasks.forecast.calibration import calibrate
 from ostinato.tasks.forecast.combining import roughness
+from ostinato.tasks.forecast.ending import going_on, with_ending
 from ostinato.tasks.forecast.experts import Experts
 from ostinato.tasks.forecast.inputs import InputMaker, Inputs
 from ostinato.tasks.forecast.network import DirectNetwork, RecursiveNetwork
@@ -154,6 +155,10 @@ class Fitted:
         # a network that does not count is not asked
         network = self._networks(read, make) if self.encoder.combination.weights[-1] else self._nothing(read)
         joined = self._combined(network, windows, make) if self.encoder.combination.experts else network
+        return self._ended(self._widened(joined, windows), windows)
+
+    def _widened(self, joined: Forecasts, windows: WindowArrays) -> Forecasts:
+        """Return forecasts with intervals that follow the window, and hold what they promise."""
         if joined.quantiles is None:
             return joined
         quantiles = joined.quantiles
@@ -161,6 +166,13 @@ class Fitted:
             moved = movements(windows.history, self.settings.horizon, self.encoder.seasons)
             quantiles = self.encoder.volatility.follow(quantiles, self.levels, *moved)
         return replace(joined, quantiles=calibrate(quantiles, self.encoder.calibration, self.levels))
+
+    def _ended(self, found: Forecasts, windows: WindowArrays) -> Forecasts:
+        """Return forecasts that are zero where a series has ended in zeros; counts have heads that know zeros."""
+        if self.settings.output == "negative_binomial":
+            return found
+        alive = going_on(windows.history, self.settings.horizon)
+        return Forecasts(*with_ending(found.point, found.quantiles, self.levels, alive))
 
     def movements(self, panel: Panel, origins: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the volatility of windows and how far it is believed, each `(windows, targets)`."""

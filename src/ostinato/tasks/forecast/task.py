@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -27,7 +26,6 @@ from ostinato.tasks.base.summary import Panel as Shown
 from ostinato.tasks.base.task import Baselines, Model, Task, reading_of
 from ostinato.tasks.base.units import Units
 from ostinato.tasks.forecast.backtest import SimpleForecast, methods_of
-from ostinato.tasks.forecast.calibration import measure_calibration
 from ostinato.tasks.forecast.choices import (
     columns_in_words,
     combination_in_words,
@@ -40,6 +38,7 @@ from ostinato.tasks.forecast.classical import NAME as CLASSICAL
 from ostinato.tasks.forecast.classical import ClassicalForecast
 from ostinato.tasks.forecast.combining import Combination
 from ostinato.tasks.forecast.fitted import Fitted, Forecasts
+from ostinato.tasks.forecast.intervals import with_intervals
 from ostinato.tasks.forecast.metrics import mae_by_step, score_all
 from ostinato.tasks.forecast.network import make_network
 from ostinato.tasks.forecast.objective import ForecastObjective, WindowBatches
@@ -56,7 +55,6 @@ from ostinato.tasks.forecast.stream import ForecastStream
 from ostinato.tasks.forecast.training_part import check_counts, has_missing, mase_scales
 from ostinato.tasks.forecast.units import owners_of, score_parts
 from ostinato.tasks.forecast.updating import grown, grown_encoder, tested_given
-from ostinato.tasks.forecast.volatility import Volatility, find_volatility
 from ostinato.tasks.forecast.weighing import fit_linear, newest_linear, weigh
 from ostinato.tasks.forecast.windows import Examples, ForecastEncoder, Reading, Rows, tail_of, whole
 
@@ -211,30 +209,7 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         if combines(model.parameters) and not encoder.combination.found:
             encoder = replace(encoder, combination=weigh(model, validation))
             renewed = replace(encoder, combination=newest_linear(encoder, validation))
-        if not encoder.levels:
-            return renewed
-        origins, horizon = validation.all_origins, encoder.settings.horizon
-        count = min(len(origins), _VALIDATION_WINDOWS)
-        chosen = origins[np.linspace(0, len(origins) - 1, count).round().astype(np.int64)]
-        plain = replace(encoder, calibration=np.zeros_like(encoder.calibration), volatility=Volatility())
-        fitted = Fitted.of(replace(model, encoder=plain))
-        truth, forecasts = fitted.forecast_windows(validation.panel, chosen)
-        assert forecasts.quantiles is not None
-        # forecasts that overlap err alike: of each series, one in a horizon counts
-        separate = float((-(-np.bincount(origins[:, 0]) // horizon)).sum())
-        quantiles = forecasts.quantiles
-        if model.parameters.output != "negative_binomial":  # whose quantiles are whole numbers
-            moved, sizes = fitted.movements(validation.panel, chosen), encoder.scaler.for_panel(validation.panel).scale
-            following = find_volatility(truth, quantiles, encoder.levels, moved, sizes[chosen[:, 0]], separate)
-            quantiles, renewed = following.follow(quantiles, encoder.levels, *moved), replace(renewed, volatility=following)
-        # simple forecasts alone have their intervals from errors on more windows than these
-        if not encoder.combination.weights[-1]:
-            return renewed
-        found = measure_calibration(
-            truth, quantiles, encoder.levels, round(separate * math.sqrt(horizon)), 1 - encoder.combination.spread_share,
-            chosen[:, 1] - validation.part.stop[chosen[:, 0]],
-        )  # fmt: skip
-        return replace(renewed, calibration=found) if found.any() else renewed
+        return with_intervals(model, encoder, renewed, validation)
 
     def carried(self, first: Forecasting, renewed: Forecasting) -> ForecastEncoder:
         found = first.encoder
