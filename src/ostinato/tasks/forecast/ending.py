@@ -2,7 +2,8 @@
 
 Smoothing forgets slowly, so that years of zeros still leave a forecast above them. How likely it is that a series goes
 on is told by its zeros: the more often it was above zero, the less likely is so long a run of them by chance. The
-forecast is then a mixture of what it would be and of zero.
+forecast is then a mixture of what it would be and of zero. But a closed shop opens and a meter is mended: as long as
+the zeros are few beside the horizon, the upper quantiles stay above them.
 
 Sources: P. Fader, B. Hardie and K. Lee, "Counting your customers the easy way", Marketing Science 24, 2005 (the
 probability that a customer is still one, from the time since the last purchase); R. Teunter, A. Syntetos and M. Babai,
@@ -54,7 +55,9 @@ def _of_one(values: Floats, horizon: int) -> float:
     share = (len(positive) + 0.5) / (len(before) + 1)
     alive = beyond * np.log1p(-min(share, 1 - 1e-9))
     ended = np.log(beyond / (len(before) + 1))
-    return float(1 / (1 + np.exp(min(ended - alive, 700.0))))
+    found = float(1 / (1 + np.exp(min(ended - alive, 700.0))))
+    # what has lasted so long may last as long again: a meter that failed comes back
+    return max(found, horizon / (last + horizon) / 2)
 
 
 def with_ending(

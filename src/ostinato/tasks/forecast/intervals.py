@@ -16,7 +16,8 @@ from ostinato.tasks.forecast.volatility import Volatility, find_volatility
 from ostinato.tasks.forecast.windows import Examples, ForecastEncoder, Ints
 
 Floats = NDArray[np.float64]
-_WINDOWS = 2048
+_WINDOWS, _LEAST = 2048, 64
+_VALUES = 20_000_000  # numbers of their quantiles, about
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,10 @@ def with_intervals(
 
 def _seen(model: Model[Any, ForecastEncoder], encoder: ForecastEncoder, validation: Examples) -> _Seen:
     origins = validation.all_origins
-    chosen = origins[np.linspace(0, len(origins) - 1, min(len(origins), _WINDOWS)).round().astype(np.int64)]
+    settings = encoder.settings
+    most = _VALUES // (settings.horizon * settings.targets * len(encoder.levels))
+    count = min(len(origins), _WINDOWS, max(_LEAST, most))
+    chosen = origins[np.linspace(0, len(origins) - 1, count).round().astype(np.int64)]
     plain = replace(encoder, calibration=np.zeros_like(encoder.calibration), volatility=Volatility())
     fitted = Fitted.of(replace(model, encoder=plain))
     truth, forecasts = fitted.forecast_windows(validation.panel, chosen)
