@@ -121,3 +121,25 @@ def test_scores_come_back_from_plain_data() -> None:
         assert scores_from(scores.plain()) == scores
     _, scores = said(model=[1.0], naive=[2.0])
     assert scores_from(scores.plain()) == scores
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_no_interval_holds_what_the_measure_cannot_be(seed) -> None:
+    rng = np.random.default_rng(seed)
+    count = int(rng.integers(6, 14))
+    losses = {"model": rng.lognormal(0, 1.5, count), "naive": rng.lognormal(1.5, 1.5, count)}
+    answers = {"model": rng.random(count) < 0.97, "naive": rng.random(count) < 0.9}
+    for measure, values in (("MAE", losses), ("accuracy", answers)):
+        _, scores = said(measure, **values)
+        other, row = scores.values["naive"][measure], scores.against["naive"][measure]
+        most = 1.0 if measure == "accuracy" else np.inf
+        assert other + row.low >= -1e-9 or not np.isfinite(row.low)
+        assert other + row.high <= most + 1e-9 or not np.isfinite(row.high)
+        assert row.low <= row.value <= row.high
+
+
+def test_a_loss_is_never_lower_by_more_than_all_of_it() -> None:
+    text, _ = said(model=[0.1, 0.2, 0.1, 0.3, 0.2, 0.1, 0.2, 0.1], naive=[0.2, 9.0, 0.3, 0.5, 0.4, 0.2, 0.3, 0.2])
+    found = re.search(r"(\d+) % lower \(([.\d]+) to ([.\d]+) %\)", text)
+    assert found is not None
+    assert float(found[3]) <= 100

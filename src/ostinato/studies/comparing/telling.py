@@ -10,7 +10,7 @@ from scipy import stats
 
 from ostinato.studies.comparing.result import CellRun, Comparison
 from ostinato.tasks.base.differences import LEVEL, compare, holm, standings
-from ostinato.tasks.base.judging import margin
+from ostinato.tasks.base.judging import margin, within_range
 from ostinato.tasks.base.summary import Better
 from ostinato.tasks.base.units import Mean
 from ostinato.tasks.base.wording import stands
@@ -63,7 +63,8 @@ def on_test(comparison: Comparison, run: CellRun) -> str:
     side: Better = "higher" if comparison.better.get(measure) == "higher" else "lower"
     margins = {cell: margin(side, ours.total, one.total) for cell, one in theirs.items()}
     found = standings({cell: compare(ours, one) for cell, one in theirs.items()}, side == "higher", margins, of)
-    words = [stands(one, cell, theirs[cell].total, side) for cell, one in found.items()]
+    totals = {cell: one.total for cell, one in theirs.items()}
+    words = [stands(within_range(one, side, totals[cell]), cell, totals[cell], side) for cell, one in found.items()]
     return f"On the test part, by {measure} and seed {run.seed}, it is {_listed(words)}."
 
 

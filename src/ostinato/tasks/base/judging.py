@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ostinato.tasks.base.differences import Difference, compare, differences_from, plain_differences, standings
@@ -149,7 +149,7 @@ def stand(
         tested = {name: compare(ours, one) for name, one in theirs.items()}
         margins = {name: margin(better[measure], values[MODEL][measure], values[name][measure]) for name in theirs}
         for name, one in standings(tested, better[measure] == "higher", margins, model_units.of).items():
-            found[name][measure] = one
+            found[name][measure] = within_range(one, better[measure], values[name][measure])
     return {name: row for name, row in found.items() if row}
 
 
@@ -158,6 +158,30 @@ def margin(better: Better, ours: float, other: float) -> float:
     if better == "higher" and 0 <= ours <= 1 and 0 <= other <= 1:
         return _POINTS
     return _SHARE * (max(abs(ours), abs(other)) if better == "higher" else abs(other))
+
+
+def within_range(found: Difference, better: Better, other: float) -> Difference:
+    """Return a difference without what its interval holds beyond the ends of the measure's range.
+
+    A test knows nothing of a range: of few units its interval may say that a loss is lower by 118 %, or a share of
+    answers higher than all of them. What cannot be is not among what is likely.
+
+    Args:
+        found: how a model stands to another.
+        better: which side of the measure is better; a loss is never below 0, a share of answers not above 1.
+        other: the other's measure.
+
+    >>> within_range(Difference("better", -1.54, -2.36, -0.76, 0.01, 8, "windows"), "lower", 2.0).low
+    -2.0
+    """
+    ours = other + found.value
+    low, high = found.low, found.high
+    if better == "lower" and min(ours, other) >= 0:
+        low = max(low, -other)
+    if better == "higher" and min(ours, other) >= 0 and max(ours, other) <= 1:
+        low, high = max(low, -other), min(high, 1 - other)
+    # rounding may put the difference itself outside
+    return replace(found, low=min(low, found.value), high=max(high, found.value))
 
 
 def _known(row: Mapping[str, float], measure: str) -> bool:

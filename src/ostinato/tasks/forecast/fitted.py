@@ -10,18 +10,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ostinato.data import Panel, Schema, WindowArrays, load_future
+from ostinato.data import Panel, Schema, WindowArrays, Windows, load_future
 from ostinato.data.notes import note
 from ostinato.errors import DataError
 from ostinato.tasks.base.task import Model
 from ostinato.tasks.forecast.calibration import calibrate
 from ostinato.tasks.forecast.combining import roughness
+from ostinato.tasks.forecast.ending import going_on, with_ending
 from ostinato.tasks.forecast.experts import Experts
 from ostinato.tasks.forecast.inputs import InputMaker, Inputs
 from ostinato.tasks.forecast.network import DirectNetwork, RecursiveNetwork
 from ostinato.tasks.forecast.result import Forecast
 from ostinato.tasks.forecast.settings import NetworkSettings
 from ostinato.tasks.forecast.stepped import SteppedNetwork
+from ostinato.tasks.forecast.volatility import movements, rows_of
 from ostinato.tasks.forecast.windows import ForecastEncoder, newest
 
 PATHS = 200  # sampled futures of a recursive forecast
@@ -153,9 +155,32 @@ class Fitted:
         # a network that does not count is not asked
         network = self._networks(read, make) if self.encoder.combination.weights[-1] else self._nothing(read)
         joined = self._combined(network, windows, make) if self.encoder.combination.experts else network
+        return self._ended(self._widened(joined, windows), windows)
+
+    def _widened(self, joined: Forecasts, windows: WindowArrays) -> Forecasts:
+        """Return forecasts with intervals that follow the window, and hold what they promise."""
         if joined.quantiles is None:
             return joined
-        return replace(joined, quantiles=calibrate(joined.quantiles, self.encoder.calibration, self.levels))
+        quantiles = joined.quantiles
+        if self.encoder.volatility.power:
+            moved = movements(windows.history, self.settings.horizon, self.encoder.seasons)
+            quantiles = self.encoder.volatility.follow(quantiles, self.levels, *moved)
+        return replace(joined, quantiles=calibrate(quantiles, self.encoder.calibration, self.levels))
+
+    def _ended(self, found: Forecasts, windows: WindowArrays) -> Forecasts:
+        """Return forecasts that are zero where a series has ended in zeros; counts have heads that know zeros."""
+        if self.settings.output == "negative_binomial":
+            return found
+        alive = going_on(windows.history, self.settings.horizon)
+        return Forecasts(*with_ending(found.point, found.quantiles, self.levels, alive))
+
+    def movements(self, panel: Panel, origins: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the volatility of windows and how far it is believed, each `(windows, targets)`."""
+        horizon, seasons = self.settings.horizon, self.encoder.seasons
+        windows = Windows(panel, origins, context=rows_of(horizon, seasons), horizon=horizon, cycles=0)
+        found = [movements(windows.gather(index).history, horizon, seasons) for index in self._batches(len(origins))]
+        moved, trust = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        return moved, trust
 
     def _networks(self, read: WindowArrays, make: InputMaker) -> Forecasts:
         """Return the network's forecasts; NaN where there is nothing to forecast from."""
@@ -179,13 +204,14 @@ class Fitted:
     def _combined(self, network: Forecasts, windows: WindowArrays, make: InputMaker) -> Forecasts:
         """Return the network's forecasts together with those of the experts."""
         encoder, combination = self.encoder, self.encoder.combination
+        history = windows.history[:, -encoder.read :]
         experts = Experts(encoder.seasons, self.settings.horizon, combination.linear).forecast(
-            windows.history, make.targets.scale[windows.series], combination.experts
+            history, make.targets.scale[windows.series], combination.experts
         )
         point = combination.join(network.point, experts)
         if network.quantiles is None:
             return Forecasts(point)
-        rough = roughness(windows.history, encoder.seasons)
+        rough = roughness(history, encoder.seasons)
         return Forecasts(point, combination.join_quantiles(network.quantiles, network.point, experts, rough))
 
     def _direct(self, inputs: Inputs) -> tuple[torch.Tensor, torch.Tensor | None]:

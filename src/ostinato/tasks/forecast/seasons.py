@@ -217,7 +217,9 @@ def _first_peak(series: Sequence[Floats], found: Sequence[int]) -> int | None:
     curve = np.median([one[: most + 1] for one in curves], axis=0)
     peaks = [lag for lag in _peaks(curve) if not any(_repeats(lag, season) for season in found)]
     limits = _CRITICAL * np.sqrt((1 + 2 * np.cumsum(curve[1:] ** 2)) / rows)
-    peaks = [lag for lag in peaks if curve[lag] > max(2 * _LIKE, limits[lag - 2])][:_PEAKS]
+    # of one series a peak may be chance; the median of many is not
+    alike = _LIKE * (1 + 1 / np.sqrt(min(len(curves), 10)))
+    peaks = [lag for lag in peaks if curve[lag] > max(alike, limits[lag - 2])][:_PEAKS]
     peaks = [lag for lag in peaks if _is_season(series, lag, [season for season in found if season < lag])]
     high = max((curve[lag] for lag in peaks), default=0.0)
     found_now = next((lag for lag in peaks if curve[lag] >= 0.8 * high and _tells(series, lag)), None)

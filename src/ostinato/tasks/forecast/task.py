@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -27,7 +26,6 @@ from ostinato.tasks.base.summary import Panel as Shown
 from ostinato.tasks.base.task import Baselines, Model, Task, reading_of
 from ostinato.tasks.base.units import Units
 from ostinato.tasks.forecast.backtest import SimpleForecast, methods_of
-from ostinato.tasks.forecast.calibration import measure_calibration
 from ostinato.tasks.forecast.choices import (
     columns_in_words,
     combination_in_words,
@@ -39,8 +37,8 @@ from ostinato.tasks.forecast.choices import (
 from ostinato.tasks.forecast.classical import NAME as CLASSICAL
 from ostinato.tasks.forecast.classical import ClassicalForecast
 from ostinato.tasks.forecast.combining import Combination
-from ostinato.tasks.forecast.experts import reach_of
 from ostinato.tasks.forecast.fitted import Fitted, Forecasts
+from ostinato.tasks.forecast.intervals import with_intervals
 from ostinato.tasks.forecast.metrics import mae_by_step, score_all
 from ostinato.tasks.forecast.network import make_network
 from ostinato.tasks.forecast.objective import ForecastObjective, WindowBatches
@@ -170,12 +168,12 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         )  # fmt: skip
         scaler = Scaler.fit(panel, part, scaling)
         linear = fit_linear(settings, panel, scaler.targets.scale, part.stop)
-        return ForecastEncoder(
+        encoder = ForecastEncoder(
             settings, self.reading(train), scaler, season, mase_scales(panel, part, season),
             None if train.split is None else train.split.test, panel.fingerprint(),
-            tail_of(panel, max(reach_of(context, seasons), 2 * season)), np.zeros(len(settings.quantiles)), seasons,
-            replace(Combination.none(), linear=linear),
+            tail_of(panel, 0), np.zeros(len(settings.quantiles)), seasons, replace(Combination.none(), linear=linear),
         )  # fmt: skip
+        return replace(encoder, tail=tail_of(panel, encoder.kept))
 
     def network(self, parameters: ForecastParameters, encoder: ForecastEncoder, train: Rows | None) -> nn.Module:
         network = make_network(encoder.settings, parameters.cell)
@@ -211,28 +209,13 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         if combines(model.parameters) and not encoder.combination.found:
             encoder = replace(encoder, combination=weigh(model, validation))
             renewed = replace(encoder, combination=newest_linear(encoder, validation))
-        # simple forecasts alone have their intervals from errors on more windows than these
-        if not encoder.levels or not encoder.combination.weights[-1]:
-            return renewed
-        origins, horizon = validation.all_origins, encoder.settings.horizon
-        count = min(len(origins), _VALIDATION_WINDOWS)
-        chosen = origins[np.linspace(0, len(origins) - 1, count).round().astype(np.int64)]
-        plain = replace(model, encoder=replace(encoder, calibration=np.zeros_like(encoder.calibration)))
-        truth, forecasts = Fitted.of(plain).forecast_windows(validation.panel, chosen)
-        assert forecasts.quantiles is not None
-        # forecasts that overlap err alike: of each series, one in a horizon counts, as much as the root of its steps
-        apart = round(float((-(-np.bincount(origins[:, 0]) // horizon)).sum()) * math.sqrt(horizon))
-        found = measure_calibration(
-            truth, forecasts.quantiles, encoder.levels, apart, 1 - encoder.combination.spread_share,
-            chosen[:, 1] - validation.part.stop[chosen[:, 0]],
-        )  # fmt: skip
-        return replace(renewed, calibration=found) if found.any() else renewed
+        return with_intervals(model, encoder, renewed, validation)
 
     def carried(self, first: Forecasting, renewed: Forecasting) -> ForecastEncoder:
         found = first.encoder
         return replace(
             renewed.encoder, calibration=found.calibration, combination=found.combination, calibrated=found.calibrated,
-            mase_scales=found.mase_scales,
+            mase_scales=found.mase_scales, volatility=found.volatility,
         )  # fmt: skip
 
     def predict(self, model: Forecasting, examples: Examples) -> Forecasts:

@@ -10,7 +10,6 @@ import numpy as np
 from ostinato.data import Panel, Part, Series, Split, format_time
 from ostinato.errors import DataError
 from ostinato.tasks.base.holding_out import Shares
-from ostinato.tasks.forecast.experts import reach_of
 from ostinato.tasks.forecast.windows import ForecastEncoder, Ints, Rows, tail_of
 
 
@@ -40,8 +39,8 @@ def grown_encoder(encoder: ForecastEncoder, panel: Panel) -> ForecastEncoder:
     """Return an encoder with the scales of all series: those that are known keep theirs."""
     names = tuple(one.id for one in panel.series)
     scaler = replace(encoder.scaler, series_ids=names, targets=encoder.scaler.for_panel(panel))
-    rows = max(reach_of(encoder.settings.context, encoder.seasons), 2 * encoder.season)
-    return replace(encoder, scaler=scaler, mase_scales=encoder.mase_scales_of(panel), tail=tail_of(panel, rows))
+    tail = tail_of(panel, encoder.kept)
+    return replace(encoder, scaler=scaler, mase_scales=encoder.mase_scales_of(panel), tail=tail)
 
 
 def tested_given(rows: Rows) -> Part:

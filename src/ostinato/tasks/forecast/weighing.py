@@ -31,9 +31,11 @@ _ELSE = 0.1
 _ORDER = {"naive": 0, "drift": 2, "simple exponential smoothing": 3, "theta": 4, "exponential smoothing": 5, LINEAR: 6}
 _SEASONAL = 1
 _SHARES = 21  # of the network that are tried
-# of the network before anything is known: beside several simple forecasts it is one more, but for what it alone sees
-_NETWORK, _WITH_COVARIATES = 0.25, 0.5
-_OF_FEW, _FEW_ROWS = 0.4, 200.0  # of that, where series have few rows: a network learns little from short ones
+# Of the network before anything is known, where series are short and where they are long: of short ones it learns less
+# than simple forecasts know beforehand, but for covariates, which it alone sees. On 14 sets of a thousand rows and more
+# a quarter, whatever the length, was 1 % worse, and on 119 short series half of a percent.
+_NETWORK, _WITH_COVARIATES = (0.1, 0.6), (0.2, 0.75)
+_FEW_ROWS = 500.0  # of a series that is between
 
 
 def fit_linear(
@@ -191,8 +193,7 @@ class _Judge:
         moved = np.where(np.isnan(point), 0.0, point - experts)
         shares = np.linspace(0, 1, _SHARES)
         losses = np.stack([windows.losses(experts + share * moved) for share in shares])
-        rows = float(np.median(self.validation.part.stop))
-        prior = self._prior * (_OF_FEW + (1 - _OF_FEW) * rows**2 / (rows**2 + _FEW_ROWS**2))
+        prior = self._prior
         best, usual = int(losses.mean(1).argmin()), int(np.abs(shares - prior).argmin())
         level = float(losses[usual].mean())
         believed = trust(losses[usual] - losses[best], windows.places, soft=True, level=level)
@@ -201,8 +202,9 @@ class _Judge:
     @property
     def _prior(self) -> float:
         """What the network counts before anything is known."""
-        settings = self.settings
-        return _WITH_COVARIATES if settings.past or settings.known or settings.static else _NETWORK
+        settings, rows = self.settings, float(np.median(self.validation.part.stop))
+        few, many = _WITH_COVARIATES if settings.past or settings.known or settings.static else _NETWORK
+        return few + (many - few) * rows**2 / (rows**2 + _FEW_ROWS**2)
 
     def _parts(self) -> list[Part]:
         """Return where experts are judged: parts of the newer half of the rows, or the validation part alone."""

@@ -27,6 +27,7 @@ from ostinato.tasks.forecast.combining import Combination
 from ostinato.tasks.forecast.experts import names_of, reach_of
 from ostinato.tasks.forecast.metrics import mase_scale
 from ostinato.tasks.forecast.settings import NetworkSettings
+from ostinato.tasks.forecast.volatility import Volatility, rows_of
 
 Ints = NDArray[np.int64]
 
@@ -89,6 +90,7 @@ class ForecastEncoder:
         seasons: all that the series have, in steps, the shortest first.
         calibrated: whether calibration and combination were found on rows that the first network had not seen.
         combination: the simple forecasts that stand beside the network, and how much each counts.
+        volatility: how intervals follow it.
     """
 
     settings: NetworkSettings
@@ -103,6 +105,7 @@ class ForecastEncoder:
     seasons: tuple[int, ...] = ()
     combination: Combination = field(default_factory=Combination.none)
     calibrated: bool = False
+    volatility: Volatility = field(default_factory=Volatility)
 
     def __post_init__(self) -> None:
         """Refuse sizes that no weights speak of, which a file may hold: of the context, the scaler and the rows."""
@@ -142,8 +145,21 @@ class ForecastEncoder:
 
     @property
     def reach(self) -> int:
-        """How many rows before a forecast are looked at, by the network or the simple forecasts."""
+        """How many rows before a forecast are looked at, by the network, the simple forecasts or the intervals."""
+        moved = rows_of(self.settings.horizon, self.seasons) if self.volatility.power and self.levels else 0
+        return max(self.read, moved)
+
+    @property
+    def read(self) -> int:
+        """How many rows before a forecast its point depends on."""
         return reach_of(self.settings.context, self.seasons) if self.combination.experts else self.settings.context
+
+    @property
+    def kept(self) -> int:
+        """How many rows of a series are kept, whatever is found later of what is combined."""
+        settings = self.settings
+        moved = rows_of(settings.horizon, self.seasons)
+        return max(reach_of(settings.context, self.seasons), 2 * self.season, moved)
 
     @property
     def sizes(self) -> dict[str, int]:
