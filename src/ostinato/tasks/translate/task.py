@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any, TypeAlias
 
@@ -13,6 +14,7 @@ from ostinato.data.text import read_lines
 from ostinato.errors import DataError, UsageError
 from ostinato.nn.by_name import TRANSFORMER
 from ostinato.nn.losses import perplexity
+from ostinato.options import values_of
 from ostinato.tasks.base.corpus_scores import corpus_parts, corpus_scores, metrics, signatures
 from ostinato.tasks.base.holding_out import Held, Shares
 from ostinato.tasks.base.lines import is_path
@@ -35,8 +37,11 @@ from ostinato.tasks.translate.network import TranslationNetwork
 from ostinato.tasks.translate.pairs import name_of, read_pairs
 from ostinato.tasks.translate.panels import translation_panels
 from ostinato.tasks.translate.parameters import TranslationParameters
+from ostinato.tasks.translate.phrases.tuning import some_of, tuned_weights
 from ostinato.tasks.translate.stream import TranslationStream
-from ostinato.tasks.translate.translating import Languages, say_strange, translate_texts
+from ostinato.tasks.translate.suiting import judged_pairs
+from ostinato.tasks.translate.together import Together
+from ostinato.tasks.translate.translating import Languages, say_strange
 from ostinato.training.config import TrainingConfig
 from ostinato.training.objective import Carry, Step
 
@@ -72,18 +77,18 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
     encoder_type = TranslationEncoder
     baseline_types = (WordForWord, Untranslated)
     suited = Suited(steps=3000, least=3, most=30)
-    kept = "the vocabularies and the dictionary"
+    kept = "the vocabularies, the phrases and the dictionary"
 
     def check(self, parameters: TranslationParameters, *, tested: bool) -> None:
         given = parameters
         if given.cell == TRANSFORMER:
-            if given.embedding_size not in (None, given.hidden_size):
+            if given.embedding_size is not None and given.embedding_size != given.hidden_size:
                 raise UsageError("a transformer's embedding_size is its hidden_size; leave embedding_size out")
             if given.input_feeding or given.reading != "after":
                 raise UsageError(
                     "input_feeding and reading are of recurrent decoders; leave them out for a transformer"
                 )
-        elif given.hidden_size % 2:
+        elif given.hidden_size is not None and given.hidden_size % 2:
             raise UsageError(f"hidden_size is {given.hidden_size}; expected an even number, half for each direction")
 
     def joined(self, data: Any, labels: Any) -> Any:
@@ -143,7 +148,9 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
         encoder: TranslationEncoder,
         train: Corpus | None,
     ) -> nn.Module:
-        return TranslationNetwork(parameters, len(encoder.source), len(encoder.written))
+        decided = {"hidden_size": encoder.hidden_size, "dropout": encoder.dropout}
+        sized = type(parameters)(**{**values_of(parameters), **decided})
+        return TranslationNetwork(sized, len(encoder.source), len(encoder.written))
 
     def encode(self, model: Translation, records: Corpus) -> Encoded:
         return model.encoder.encode(records)
@@ -165,11 +172,21 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
     def objective(self, model: Translation, train: Encoded) -> TranslationObjective:
         return TranslationObjective(model.parameters.label_smoothing)
 
+    def calibrate(self, model: Translation, validation: Encoded | None) -> TranslationEncoder:
+        """Choose the weights of phrases, and how they are mixed with the network, on pairs that neither has seen."""
+        encoder, parameters = model.encoder, model.parameters
+        if encoder.phrases is None or validation is None:
+            return encoder
+        pairs = some_of(validation.pairs, judged_pairs(parameters.max_seconds))
+        weights = tuned_weights(encoder.phrases, pairs)
+        both = Together(languages_of(model), encoder.phrases, weights)
+        return replace(encoder, weights=weights, mix=both.fitted(pairs, search_of(parameters)))
+
     def predict(self, model: Translation, examples: Encoded) -> Translated:
         if not len(examples):
             raise DataError("there are no pairs to evaluate on; expected one or more with a translation")
-        languages, search = languages_of(model), search_of(model.parameters)
-        found = translate_texts(languages, [source for source, _ in examples.pairs], search)
+        search = search_of(model.parameters)
+        found = together_of(model).translate([source for source, _ in examples.pairs], search)
         return Translated([each[0].text for each in found], reference_loss(model.network, examples))
 
     def baselines(self, model: Translation, train: Encoded, validation: Encoded | None) -> Baselines:
@@ -212,6 +229,15 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
         lower = bool(getattr(model.encoder.written, "lower", False))
         return metrics(model.parameters.tokenize, lower)
 
+    def settings(self, model: Translation) -> Mapping[str, Any]:
+        encoder = model.encoder
+        found: dict[str, Any] = {"hidden_size": encoder.hidden_size, "dropout": encoder.dropout}
+        if encoder.phrases is None:
+            return found
+        return found | {
+            "phrases": f"{encoder.phrases.size:,} translations of phrases; what is said is chosen by {encoder.mix}"
+        }
+
     def facts(self, model: Translation, parts: Held[Corpus], examples: Held[Encoded]) -> Iterable[tuple[str, str]]:
         parameters, encoder = model.parameters, model.encoder
         yield (
@@ -245,12 +271,12 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
     def answers(self, model: Translation, records: Corpus, search: Search | None = None) -> Iterator[Mapping[str, Any]]:
         texts = [source for source, _ in records.pairs]
         say_strange(languages_of(model), texts)
-        for found in translate_texts(languages_of(model), texts, search or search_of(model.parameters)):
+        for found in together_of(model).translate(texts, search or search_of(model.parameters)):
             others = [{"translation": each.text, "score": each.score} for each in found]
             yield {"translation": found[0].text, "alternatives": others}
 
     def stream(self, model: Translation, **options: Any) -> TranslationStream:
-        return TranslationStream(languages_of(model), search_of(model.parameters).changed(options))
+        return TranslationStream(together_of(model), search_of(model.parameters).changed(options))
 
 
 def _references(pairs: Encoded) -> list[list[str]]:
@@ -268,6 +294,13 @@ def languages_of(model: Translation) -> Languages:
     return Languages(
         model.network, encoder.source, encoder.written, encoder.longest, parameters.copy_unknown, encoder.characters
     )
+
+
+def together_of(model: Translation) -> Together:
+    """Return the network with the phrases beside it."""
+    encoder = model.encoder
+    wanted = encoder.phrases if model.parameters.phrases else None
+    return Together(languages_of(model), wanted, encoder.weights, encoder.mix)
 
 
 def search_of(parameters: TranslationParameters) -> Search:
