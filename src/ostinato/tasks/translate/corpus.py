@@ -42,6 +42,11 @@ class Corpus:
     def __len__(self) -> int:
         return len(self.pairs)
 
+    @property
+    def links(self) -> int:
+        """About how many pairs of a source and a target word there are, each in one pair."""
+        return sum((ours.count(" ") + 2) * (theirs.count(" ") + 2) for ours, theirs in self.pairs)
+
     def take(self, rows: Sequence[int]) -> Corpus:
         """Return some of the pairs, those that have a translation; an empty source is a source."""
         chosen = [self.pairs[row] for row in rows]

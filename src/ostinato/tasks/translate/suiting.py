@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-_LINKS_A_SECOND = 1_000_000
+_LINKS_A_SECOND = 600_000
 """Pairs of words that are aligned, and made phrases of, in a second, or nearly so many."""
-_LINKS, _FEWEST_LINKS = 12_000_000, 500_000
-_SHARE = 0.2
+_LINKS = 8_000_000
+_SHARE = 0.3
 _TOKENS_A_SECOND = 2_500_000
 """Target tokens that a core trains on in a second, times the units of the network, about."""
 _NARROW, _WIDE, _FEW_PAIRS, _FEW_SECONDS = 128, 256, 3_000, 150.0
@@ -17,10 +17,15 @@ _JUDGED, _FEWEST_JUDGED, _JUDGED_A_SECOND = 200, 30, 4
 
 
 def phrase_links(seconds: float | None) -> int:
-    """Return how many pairs of words are looked at for phrases: in a budget of time, a fifth of it."""
+    """Return how many pairs of words are looked at for phrases: in a budget of time, for less than a third of it."""
     if seconds is None:
         return _LINKS
-    return min(max(int(_SHARE * seconds * _LINKS_A_SECOND), _FEWEST_LINKS), _LINKS)
+    return min(max(int(_SHARE * seconds * _LINKS_A_SECOND), 1), _LINKS)
+
+
+def phrase_seconds(links: int, seconds: float) -> float:
+    """Return how much of a budget goes to phrases, where pairs have so many pairs of words."""
+    return min(links, phrase_links(seconds)) / _LINKS_A_SECOND
 
 
 def judged_pairs(seconds: float | None) -> int:

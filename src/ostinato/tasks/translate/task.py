@@ -39,7 +39,7 @@ from ostinato.tasks.translate.panels import translation_panels
 from ostinato.tasks.translate.parameters import TranslationParameters
 from ostinato.tasks.translate.phrases.tuning import some_of, tuned_weights
 from ostinato.tasks.translate.stream import TranslationStream
-from ostinato.tasks.translate.suiting import judged_pairs
+from ostinato.tasks.translate.suiting import judged_pairs, phrase_seconds
 from ostinato.tasks.translate.together import Together
 from ostinato.tasks.translate.translating import Languages, say_strange
 from ostinato.training.config import TrainingConfig
@@ -126,10 +126,13 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
         return f"Translation of {records.origin}"
 
     def config(self, parameters: TranslationParameters, train: Corpus) -> TrainingConfig:
-        """Return the settings; where the time is said, and not the passes, all of it is used."""
-        if parameters.epochs is None and parameters.max_seconds is not None:
-            return TrainingConfig.of(parameters, epochs=self.suited.most)
-        return super().config(parameters, train)
+        """Return the settings; where the time is said, and not the passes, all that phrases do not take is used."""
+        given, limit = parameters, parameters.max_seconds
+        if limit is None:
+            return super().config(given, train)
+        if given.phrases:
+            limit -= phrase_seconds(train.links, limit)
+        return TrainingConfig.of(given, epochs=given.epochs or self.suited.most, max_seconds=limit)
 
     def steps_an_epoch(self, parameters: TranslationParameters, train: Corpus) -> int:
         given = parameters

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ostinato.tasks.base.searching.search import Hypothesis, Search
 from ostinato.tasks.translate.phrases.decoder import Candidate, decode
@@ -22,6 +23,7 @@ from ostinato.tasks.translate.translating import (
     translated_pieces,
 )
 
+Floats = NDArray[np.float64]
 _BEST = 8
 _SHARES = (0.0, 0.03, 0.06, 0.12, 0.25, 0.5, 1.0, 2.0)
 _LENGTHS = (0.0, 0.3, 0.6, 1.0)
@@ -138,7 +140,7 @@ class Together:
             return Mix()
         sources, how = [source for source, _ in pairs], self.table.how
         ours, theirs = translate_texts(self.languages, sources, search), self._phrases(sources, search)
-        known: list[dict[str, object]] = [{} for _ in pairs]
+        known: list[dict[str, Floats]] = [{} for _ in pairs]
 
         def value(mix: Mix) -> float:
             total = np.zeros(10)

@@ -125,15 +125,21 @@ def log_probabilities(
             )
             real = torch.arange(len(target) - 1)[:, None] < sizes - 1
             logs = torch.zeros(real.shape)
-            logs[real] = torch.cat(
-                [
-                    -functional.cross_entropy(network.model.score(some), wanted, reduction="none")
-                    for some, wanted in zip(readouts[real].split(_SCORED), target[1:][real].split(_SCORED), strict=True)
-                ]
-            )
+            logs[real] = _token_logs(network, readouts[real], target[1:][real])
             for row, total in zip(rows, logs.double().sum(0).tolist(), strict=True):
                 found[row] = total
     return found
+
+
+def _token_logs(network: TranslationNetwork, readouts: Tensor, tokens: Tensor) -> Tensor:
+    """Return the log-probability of each token, `(tokens,)`; scores are held of some at once."""
+    parts = [
+        -functional.cross_entropy(
+            network.model.score(readouts[first : first + _SCORED]), tokens[first : first + _SCORED], reduction="none"
+        )
+        for first in range(0, len(tokens), _SCORED)
+    ]
+    return torch.cat(parts)
 
 
 def padded(rows: Sequence[Sequence[int]], pad: int) -> tuple[Tensor, Tensor]:

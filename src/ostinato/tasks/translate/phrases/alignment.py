@@ -71,7 +71,8 @@ class Grid:
         ours, theirs = self.ours, self.theirs
         ahead = (ours.places + 0.5) / np.maximum(ours.lengths, 1)[ours.sentences]
         beside = (theirs.places + 0.5) / np.maximum(theirs.lengths, 1)[theirs.sentences]
-        return np.abs(ahead[self.source] - beside[self.target])
+        found: Floats = np.abs(ahead[self.source] - beside[self.target])
+        return found
 
 
 @dataclass(frozen=True)
@@ -110,8 +111,8 @@ def learn(grid: Grid, *, turned: bool = False) -> tuple[Lexicon, NDArray[np.bool
         shares, none = shares / whole[at], none / whole
         expected = np.bincount(grid.entry, shares, minlength=len(given))
         given = expected / np.maximum(np.bincount(by_given, expected), 1e-12)[by_given]
-        nothing = np.bincount(side.words, none, minlength=side.symbols)
-        nothing /= max(float(nothing.sum()), 1e-12)
+        alone = np.bincount(side.words, none, minlength=side.symbols)
+        nothing = alone / max(float(alone.sum()), 1e-12)
     if not len(at):
         return Lexicon(given, nothing), np.zeros(0, bool)
     order = grid.by_source if turned else slice(None)
@@ -154,4 +155,5 @@ def _free(grid: Grid, links: NDArray[np.bool_], *, both: bool) -> NDArray[np.boo
     ours = np.bincount(grid.source[links], minlength=len(grid.ours.words)) == 0
     theirs = np.bincount(grid.target[links], minlength=len(grid.theirs.words)) == 0
     a, b = ours[grid.source], theirs[grid.target]
-    return a & b if both else a | b
+    found: NDArray[np.bool_] = a & b if both else a | b
+    return found

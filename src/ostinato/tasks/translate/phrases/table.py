@@ -19,7 +19,6 @@ ORDER = 3
 STRANGE, BOUND = 0, 1
 """Target words that are none: one that was never seen, and what stands between sentences."""
 _MOST_ENTRIES, _OF_EACH = 600_000, 12
-_MOST_LINKS = 12_000_000
 _LONG = 80  # words of a sentence that is not aligned: nobody knows what belongs to what
 
 
@@ -157,7 +156,7 @@ def learn_phrases(pairs: Sequence[tuple[str, str]], *, how: str, lower: bool, li
     ours, theirs = ([[known[word] for word in row] for row in rows] for known, rows in zip(numbers, made, strict=True))
     text = [number for row in theirs for number in (*row, BOUND, BOUND)]
     ngrams = count(np.array([BOUND, BOUND, *text]), len(target), ORDER, STRANGE).of_order(ORDER)
-    chosen = _chosen(ours, theirs, min(links, _MOST_LINKS))
+    chosen = _chosen(ours, theirs, links)
     if not chosen:
         return None
     grid = Grid(*(Side.of([rows[i] for i in chosen], len(names)) for rows, names in ((ours, source), (theirs, target))))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 
 GAP = "▁"
@@ -88,9 +88,9 @@ def lowered_words(rows: Sequence[Sequence[str]]) -> set[str]:
     return {word for word in firsts if word != word.lower() and inner[word.lower()] > inner[word]}
 
 
-def lowered_first(words: Sequence[str], known: Iterable[str]) -> list[str]:
+def lowered_first(words: Sequence[str], known: Container[str]) -> list[str]:
     """Return words, the first one small if it is among some."""
-    if words and words[0] in known:  # type: ignore[operator]
+    if words and words[0] in known:
         return [words[0].lower(), *words[1:]]
     return list(words)
 
