@@ -140,21 +140,55 @@ class Together:
             return Mix()
         sources, how = [source for source, _ in pairs], self.table.how
         ours, theirs = translate_texts(self.languages, sources, search), self._phrases(sources, search)
-        known: list[dict[str, Floats]] = [{} for _ in pairs]
+        pools = [
+            _Pool.of(own, other, source, reference, how)
+            for own, other, (source, reference) in zip(ours, theirs, pairs, strict=True)
+        ]
 
         def value(mix: Mix) -> float:
-            total = np.zeros(10)
-            for a, b, source, pair, parts in zip(ours, theirs, sources, pairs, known, strict=True):
-                chosen = (a if mix.alone else ordered([] if mix.is_phrases else a, b, source, mix) or a)[0].text
-                if chosen not in parts:
-                    parts[chosen] = bleu_parts(chosen, pair[1], how)
-                total += parts[chosen]
-            return bleu(total)
+            return bleu(np.sum([pool.parts[pool.best(mix)] for pool in pools], 0))
 
         tried = [Mix(*each) for each in itertools.product(_SHARES[1:], _LENGTHS, _BEHIND)]
         tried += [Mix(share, length, _NEVER) for share in _SHARES[1:] for length in _LENGTHS]
         tried += [Mix(0.0, 0.0, _NEVER), Mix(alone=True)]
         return max(tried, key=value)
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """The translations of one source that a mix chooses from, those of phrases first, and what each adds to BLEU."""
+
+    by_phrases: int
+    by_network: int  # the place of what the network says by itself
+    scores: Floats  # by phrases
+    logs: Floats
+    tokens: Floats
+    missing: Floats
+    parts: Floats
+
+    @classmethod
+    def of(
+        cls, ours: Sequence[Translation], theirs: Sequence[Translation], source: str, reference: str, how: str
+    ) -> _Pool:
+        every = list({each.text: each for each in (*ours, *theirs)}.values())  # of one text, what phrases have
+        every.sort(key=lambda each: each.text not in {one.text for one in theirs})
+        return cls(
+            len(theirs),
+            next(place for place, each in enumerate(every) if each.text == ours[0].text),
+            np.array([each.score for each in every]),
+            np.array([each.log_probability for each in every]),
+            np.array([len(each.hypothesis.tokens) + 1.0 for each in every]),
+            np.array([_missing(source, each.text) for each in every], float),
+            np.stack([bleu_parts(each.text, reference, how) for each in every]),
+        )
+
+    def best(self, mix: Mix) -> int:
+        """Return which one a mix chooses."""
+        if mix.alone or not self.by_phrases:
+            return self.by_network
+        scores = self.scores.copy()
+        scores[self.by_phrases :] = scores[: self.by_phrases].max() - mix.behind
+        return int((scores + mix.share * (self.logs + mix.length * self.tokens) - _MISSING * self.missing).argmax())
 
 
 def ordered(ours: Sequence[Translation], theirs: Sequence[Translation], source: str, mix: Mix) -> list[Translation]:
@@ -163,14 +197,18 @@ def ordered(ours: Sequence[Translation], theirs: Sequence[Translation], source: 
         return list(ours)
     by_phrases = {each.text: each.score for each in theirs}
     best = max(by_phrases.values())
-    numbers = set(_DIGITS.findall(source))
     found: dict[str, Translation] = {}
     for each in (*theirs, *ours):
         score = by_phrases.get(each.text, best - mix.behind)
         score += mix.share * (each.log_probability + mix.length * (len(each.hypothesis.tokens) + 1))
-        score -= _MISSING * len(numbers.difference(_DIGITS.findall(each.text)))
+        score -= _MISSING * _missing(source, each.text)
         found.setdefault(each.text, replace(each, score=score, hypothesis=replace(each.hypothesis, score=score)))
     return sorted(found.values(), key=lambda one: -one.score)
+
+
+def _missing(source: str, text: str) -> int:
+    """Return how many numbers of a source are not in a translation."""
+    return len(set(_DIGITS.findall(source)).difference(_DIGITS.findall(text)))
 
 
 def _may_be(tokens: tuple[int, ...], search: Search) -> bool:
