@@ -20,7 +20,7 @@ from ostinato.tasks.translate.phrases.tuning import bleu, bleu_parts, some_of, t
 from ostinato.tasks.translate.phrases.unknown import Stand
 from ostinato.tasks.translate.phrases.words import Casing, text_of, words_of
 from ostinato.tasks.translate.task import languages_of, together_of
-from ostinato.tasks.translate.together import Mix, ordered
+from ostinato.tasks.translate.together import Mix, _Pool, ordered
 from ostinato.tasks.translate.translating import Translation, log_probabilities, translate_texts
 
 NOUNS = {"Hund": "dog", "Mann": "man", "Kind": "child", "Haus": "house", "Ball": "ball"}
@@ -271,6 +271,10 @@ def test_both_are_in_one_order_and_a_lost_number_costs() -> None:
     first = ordered(ours, theirs, "x 3", Mix(share=0.1, length=0.0, behind=1.0))
     assert [one.text for one in first] == ["a 3", "b 3", "a 4"]
     assert [one.text for one in ordered(ours, [], "x 3", Mix())] == ["a 3"]
+    pool = _Pool.of(ours, theirs, "x 3", "b 3", "word")
+    for mix in (Mix(0.1, 0.0, 1.0), Mix(0.5, 0.6, 9.0), Mix(0.0, 0.0, 1e6), Mix(1.0, 0.3, -2.0)):
+        chosen = ordered([] if mix.is_phrases else ours, theirs, "x 3", mix)[0].text
+        assert ["a 4", "b 3", "a 3"][pool.best(mix)] == chosen
     for changed in ({"share": math.nan}, {"behind": math.inf}):
         with pytest.raises(ValueError, match="no numbers"):
             Mix(**changed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import re
 from collections.abc import Iterator, Sequence
@@ -25,9 +24,10 @@ from ostinato.tasks.translate.translating import (
 
 Floats = NDArray[np.float64]
 _BEST = 8
-_SHARES = (0.0, 0.03, 0.06, 0.12, 0.25, 0.5, 1.0, 2.0)
+_SHARES = (0.03, 0.06, 0.12, 0.25, 0.5, 1.0, 2.0)
 _LENGTHS = (0.0, 0.3, 0.6, 1.0)
-_BEHIND = (-4.0, -2.0, -1.0, 0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
+_BEHIND = (-4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0, 8.0)
+_NEAR = 0.75
 _NEVER = 1e6
 _MISSING = 2.0
 _DIGITS = re.compile(r"\d+")
@@ -148,10 +148,24 @@ class Together:
         def value(mix: Mix) -> float:
             return bleu(np.sum([pool.parts[pool.best(mix)] for pool in pools], 0))
 
-        tried = [Mix(*each) for each in itertools.product(_SHARES[1:], _LENGTHS, _BEHIND)]
-        tried += [Mix(share, length, _NEVER) for share in _SHARES[1:] for length in _LENGTHS]
-        tried += [Mix(0.0, 0.0, _NEVER), Mix(alone=True)]
-        return max(tried, key=value)
+        ends = [Mix(alone=True), Mix(0.0, 0.0, _NEVER)]
+        alone, by_phrases = map(value, ends)
+        # what only a much worse network says is not believed, however well it did on a few sentences
+        behind = (*_BEHIND, _NEVER) if alone >= _NEAR * by_phrases else (_NEVER,)
+        grid = np.array([[[value(Mix(x, y, z)) for z in behind] for y in _LENGTHS] for x in _SHARES])
+        even = _smoothed(grid)
+        x, y, z = np.unravel_index(even.argmax(), even.shape)
+        found = (Mix(_SHARES[x], _LENGTHS[y], behind[z]), float(even.max()))
+        return max((found, *zip(ends, (alone, by_phrases), strict=True)), key=lambda each: each[1])[0]
+
+
+def _smoothed(grid: Floats) -> Floats:
+    """Return the mean of each value and those beside it: one that stands out is chance."""
+    for axis in range(grid.ndim):
+        wide = np.pad(grid, [(int(axis == each),) * 2 for each in range(grid.ndim)], mode="edge")
+        count = grid.shape[axis]
+        grid = np.mean([wide.take(range(first, first + count), axis) for first in range(3)], 0)
+    return grid
 
 
 @dataclass(frozen=True)
