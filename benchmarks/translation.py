@@ -45,6 +45,7 @@ def files(part: str, direction: str) -> tuple[str, str]:
 def multi30k(own: argparse.Namespace) -> None:
     """Fit, and translate the test."""
     options = {**MODELS[own.model], **({"epochs": own.epochs} if own.epochs else {}), "max_seconds": own.seconds}
+    options["phrases"] = own.phrases
     model = Translator(**options)
     model.fit(
         files("train", own.direction),
@@ -97,6 +98,7 @@ def main() -> None:
     parser.add_argument("--model", default="gru", choices=tuple(MODELS))
     parser.add_argument("--seconds", type=float, default=5000.0, help="of training at most")
     parser.add_argument("--epochs", type=int, help="over which the learning rate falls (the recipe's)")
+    parser.add_argument("--phrases", action="store_true", help="with phrases beside the network, as it is by default")
     parser.add_argument("--out", help="keep the model in this folder")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     own = parser.parse_args()

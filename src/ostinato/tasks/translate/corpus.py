@@ -65,6 +65,11 @@ class Encoded:
     def __len__(self) -> int:
         return len(self.pairs)
 
+    def take(self, rows: Sequence[int]) -> Encoded:
+        """Return some of the pairs."""
+        chosen = ([side[row] for row in rows] for side in (self.sources, self.targets))
+        return Encoded(tuple(self.pairs[row] for row in rows), *chosen)
+
     @property
     def tokens(self) -> int:
         """How many target tokens are predicted, ends counted."""
@@ -175,8 +180,7 @@ def fitting(pairs: Encoded, parameters: TranslationParameters) -> tuple[Encoded,
         targets = [row if len(row) - 2 <= limit else [*row[: limit + 1], row[-1]] for row in pairs.targets]
         return Encoded(pairs.pairs, sources, targets), len(pairs) - sum(short)
     kept = [number for number, value in enumerate(short) if value]
-    chosen = ([side[row] for row in kept] for side in (pairs.sources, pairs.targets))
-    return Encoded(tuple(pairs.pairs[row] for row in kept), *chosen), len(pairs) - len(kept)
+    return pairs.take(kept), len(pairs) - len(kept)
 
 
 def _phrases(parameters: TranslationParameters, corpus: Corpus) -> PhraseTable | None:

@@ -40,7 +40,7 @@ from ostinato.tasks.translate.parameters import TranslationParameters
 from ostinato.tasks.translate.phrases.tuning import some_of, tuned_weights
 from ostinato.tasks.translate.stream import TranslationStream
 from ostinato.tasks.translate.suiting import judged_pairs, phrase_seconds
-from ostinato.tasks.translate.together import Together
+from ostinato.tasks.translate.together import Mix, Together
 from ostinato.tasks.translate.translating import Languages, say_strange
 from ostinato.training.config import TrainingConfig
 from ostinato.training.objective import Carry, Step
@@ -184,6 +184,14 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
         weights = tuned_weights(encoder.phrases, pairs)
         both = Together(languages_of(model), encoder.phrases, weights)
         return replace(encoder, weights=weights, mix=both.fitted(pairs, search_of(parameters)))
+
+    def finished(self, model: Translation, examples: Held[Encoded]) -> TranslationEncoder:
+        """Choose weights and mix on the validation part; without one, by how well the network knows the training."""
+        encoder = model.encoder
+        if encoder.phrases is None or (examples.validation is not None and len(examples.validation)):
+            return self.calibrate(model, examples.validation)
+        some = examples.train.take(range(0, len(examples.train), max(1, len(examples.train) // _TOGETHER)))
+        return replace(encoder, mix=Mix.by_loss(reference_loss(model.network, some)))
 
     def predict(self, model: Translation, examples: Encoded) -> Translated:
         if not len(examples):

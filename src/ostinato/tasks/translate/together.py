@@ -28,6 +28,7 @@ _SHARES = (0.03, 0.06, 0.12, 0.25, 0.5, 1.0, 2.0)
 _LENGTHS = (0.0, 0.3, 0.6, 1.0)
 _BEHIND = (-4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0, 8.0)
 _NEAR = 0.75
+_LEARNED = 2.0
 _NEVER = 1e6
 _MISSING = 2.0
 _DIGITS = re.compile(r"\d+")
@@ -59,6 +60,11 @@ class Mix:
         """Refuse what is no number."""
         if not all(map(math.isfinite, (self.share, self.length, self.behind))):
             raise ValueError("the shares of network and phrases are no numbers")
+
+    @classmethod
+    def by_loss(cls, loss: float) -> Mix:
+        """Return what mostly does for a network with some loss a token on its training pairs, in nats."""
+        return cls() if loss < _LEARNED else cls(0.06, 0.6, _NEVER)
 
     @property
     def is_phrases(self) -> bool:

@@ -22,7 +22,7 @@ WEIGHTS = (0.2, 0.2, 0.2, 0.2, 0.5, 0.9, -0.2, 0.3)
 """What is known to do for most languages; see `FEATURES`."""
 _PHRASE, _NGRAMS, _LENGTH, _COUNT, _DISTANCE = slice(0, 4), 4, 5, 6, 7
 _BEAM, _TRIED, _FURTHEST = 20, 50, 6
-_CHUNK, _TOGETHER = 40, 48
+_CHUNK, _TOGETHER, _WORDS = 40, 48, 800
 _ENDS, _WIDE_ENDS, _PAUSES = (*".!?", *"。！？"), (*"。！？",), (*",;:", *"、，；")
 _LEAST, _SHORT = 6, 3
 _COPIED = -1.0
@@ -52,8 +52,9 @@ def decode(table: PhraseTable, texts: Sequence[str], weights: Sequence[float], b
     order = sorted(range(len(chunks)), key=lambda place: len(known[place]))
     parts: list[list[tuple[_Chunk, _Found]]] = [[] for _ in texts]
     found: list[_Found] = [[] for _ in chunks]
-    for first in range(0, len(order), _TOGETHER):
-        rows = order[first : first + _TOGETHER]
+    while order:
+        rows = order[: max(1, min(_TOGETHER, _WORDS // len(known[order[min(_TOGETHER, len(order)) - 1]])))]
+        order = order[len(rows) :]
         search = _Search(table, [known[row] for row in rows], np.asarray(weights, float))
         for row, each in zip(rows, search.found(best), strict=True):
             found[row] = each
@@ -153,7 +154,7 @@ def _options(table: PhraseTable, sources: Sequence[Sequence[str]]) -> _Options:
         np.concatenate([table.targets[chosen], words]),
         np.concatenate([table.sizes[chosen], np.ones(len(copies), np.int64)]),
         np.concatenate([table.scores[chosen].astype(float), np.full((len(copies), 4), _COPIED)]),
-        np.concatenate([table.heads[chosen], np.tile([unseen, 0.0], (len(copies), 1))]),
+        np.concatenate([table.heads[chosen].astype(float), np.tile([unseen, 0.0], (len(copies), 1))]),
         np.zeros(0, np.int64),
         [flat[place] for place in copies],
     )

@@ -18,7 +18,7 @@ from ostinato.tasks.translate.phrases.words import Casing, lowered_first, lowere
 ORDER = 3
 STRANGE, BOUND = 0, 1
 """Target words that are none: one that was never seen, and what stands between sentences."""
-_MOST_ENTRIES, _OF_EACH = 600_000, 12
+_MOST_ENTRIES, _OF_EACH = 300_000, 12
 _LONG = 80  # words of a sentence that is not aligned: nobody knows what belongs to what
 
 
@@ -36,6 +36,8 @@ class PhraseTable:
         starts: of each of them, where its translations begin, and one more.
         targets: `(entries, WIDEST)`, words of translations, -1 behind the end.
         scores: `(entries, 4)`, see `Found`.
+        heads: `(entries, 2)`, log-probability of the first two words of a translation by n-grams, what is before them
+            unknown, and of its other words.
         ngrams: of target words.
 
     Raises:
@@ -54,11 +56,9 @@ class PhraseTable:
     starts: tuple[NDArray[np.int64], ...]
     targets: NDArray[np.int32]
     scores: NDArray[np.float32]
+    heads: NDArray[np.float32]
     ngrams: KneserNey
     sizes: NDArray[np.int64] = field(init=False, repr=False, compare=False)
-    heads: NDArray[np.float64] = field(init=False, repr=False, compare=False)
-    """`(entries, 2)`: log-probability of the first words of a translation, what is before them unknown, and of the
-    others."""
     numbers: dict[str, int] = field(init=False, repr=False, compare=False)
     stand: Stand = field(init=False, repr=False, compare=False)
 
@@ -68,17 +68,22 @@ class PhraseTable:
         object.__setattr__(self, "sizes", (self.targets >= 0).sum(1).astype(np.int64))
         object.__setattr__(self, "numbers", {word: number for number, word in enumerate(self.source)})
         object.__setattr__(self, "stand", Stand(self.source, self.often))
-        object.__setattr__(self, "heads", _heads(self.ngrams, self.targets))
 
     def _check(self) -> None:
         entries, symbols, rows = len(self.targets), len(self.source), 1
         if self.how not in ("word", "whitespace", "character") or self.ngrams.symbols != len(self.target):
             raise ValueError("the n-grams of the phrases are of other words")
-        if self.often.shape != (symbols,) or (self.often < 1).any() or list(self.source) != sorted(set(self.source)):
+        if (
+            self.often.shape != (symbols,)
+            or self.often.dtype != np.int64
+            or (self.often < 1).any()
+            or list(self.source) != sorted(set(self.source))
+        ):
             raise ValueError("the source words of the phrases are not in order")
-        if self.targets.shape != (entries, WIDEST) or self.scores.shape != (entries, 4):
+        arrays = ((self.targets, np.int32, WIDEST), (self.scores, np.float32, 4), (self.heads, np.float32, 2))
+        if any(each.shape != (entries, wide) or each.dtype != kind for each, kind, wide in arrays):
             raise ValueError("the phrases and their scores do not belong together")
-        if not np.isfinite(self.scores).all() or (self.scores > 1e-3).any():
+        if not all(np.isfinite(each).all() and (each <= 1e-3).all() for each in (self.scores, self.heads)):
             raise ValueError("a score of a phrase is no logarithm of a probability")
         known = self.targets >= 0
         if entries and (self.targets.max() >= len(self.target) or (np.diff(known.astype(int), axis=1) > 0).any()):
@@ -86,6 +91,8 @@ class PhraseTable:
         if len(self.keys) != len(self.starts) or len(self.keys) > LONGEST or not known.any(1).all():
             raise ValueError("the phrases are not all there")
         for keys, starts in zip(self.keys, self.starts, strict=True):
+            if keys.dtype != np.int64 or starts.dtype != np.int64 or keys.ndim != 1 or starts.ndim != 1:
+                raise ValueError("the phrases are not in order")
             if len(starts) != len(keys) + 1 or (np.diff(keys) <= 0).any() or (np.diff(starts) < 0).any():
                 raise ValueError("the phrases are not in order")
             if len(keys) and (keys[0] < 0 or keys[-1] >= rows * symbols):
@@ -219,11 +226,11 @@ def _table(
         begin += len(own)
     return PhraseTable(
         how, lower, casing, source, target, often, tuple(keys), tuple(starts), found.targets[order],
-        np.minimum(found.scores[order], 0.0), ngrams,
+        np.minimum(found.scores[order], 0.0), _heads(ngrams, found.targets[order]), ngrams,
     )  # fmt: skip
 
 
-def _heads(ngrams: KneserNey, targets: NDArray[np.int32]) -> NDArray[np.float64]:
+def _heads(ngrams: KneserNey, targets: NDArray[np.int32]) -> NDArray[np.float32]:
     """Return the log-probability of the first two words of phrases, as if nothing stood before, and of the others."""
     # a word that was never seen keeps what is before a phrase out of it
     text = np.concatenate([np.full((len(targets), 1), STRANGE), np.where(targets < 0, STRANGE, targets)], 1)
@@ -233,4 +240,4 @@ def _heads(ngrams: KneserNey, targets: NDArray[np.int32]) -> NDArray[np.float64]
         read = ngrams.read(piece.ravel(), given=0).probabilities[-1]
         logs[first : first + len(piece)] = np.log(read).reshape(piece.shape)
     logs = np.where(targets >= 0, logs[:, 1:], 0.0)
-    return np.stack([logs[:, : ORDER - 1].sum(1), logs[:, ORDER - 1 :].sum(1)], 1)
+    return np.stack([logs[:, : ORDER - 1].sum(1), logs[:, ORDER - 1 :].sum(1)], 1).astype(np.float32)
