@@ -75,7 +75,7 @@ def multi30k(own: argparse.Namespace) -> None:
 
 def speed(own: argparse.Namespace) -> None:
     """Time one sentence, greedy and with a beam, of a model of 256 units that has seen little."""
-    model = Translator(hidden_size=256, epochs=1, max_seconds=20, vocabulary_size=4000, patience=None)
+    model = Translator(hidden_size=256, epochs=1, max_seconds=20, vocabulary_size=4000, patience=None, phrases=False)
     model.fit(files("val", own.direction), validation=files("val", own.direction), test=files("val", own.direction))
     lines = []
     text = "Ein Mann in einem blauen Hemd steht auf einer Leiter."

@@ -28,6 +28,7 @@ from ostinato.tasks.translate.suiting import most_subwords, phrase_links, suited
 from ostinato.tasks.translate.together import Mix
 
 _FEWEST_SUBWORDS, _MOST_SUBWORDS = 500, 8000
+_SENTENCE = 2.0  # words, on average
 _LONGEST = {"subword": 250, "word": 250, "character": 1000}
 
 
@@ -188,7 +189,10 @@ def _phrases(parameters: TranslationParameters, corpus: Corpus) -> PhraseTable |
     given = parameters
     if not given.phrases:
         return None
-    how = "character" if given.level == "character" else "whitespace" if given.split == "whitespace" else "word"
+    words = sum(ours.count(" ") + 1 for ours, _ in corpus.pairs) / len(corpus)
+    how = "whitespace" if given.split == "whitespace" else "word"
+    if given.level == "character" and words < _SENTENCE:  # words by their letters, such as how they are spoken
+        how = "character"
     return learn_phrases(corpus.pairs, how=how, lower=given.lower, links=phrase_links(given.max_seconds))
 
 

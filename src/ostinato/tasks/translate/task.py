@@ -190,7 +190,8 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
         encoder = model.encoder
         if encoder.phrases is None or (examples.validation is not None and len(examples.validation)):
             return self.calibrate(model, examples.validation)
-        some = examples.train.take(range(0, len(examples.train), max(1, len(examples.train) // _TOGETHER)))
+        train, _ = fitting(examples.train, model.parameters)
+        some = train.take(range(0, len(train), max(1, len(train) // _TOGETHER)))
         return replace(encoder, mix=Mix.by_loss(reference_loss(model.network, some)))
 
     def predict(self, model: Translation, examples: Encoded) -> Translated:

@@ -150,6 +150,8 @@ def learn_phrases(pairs: Sequence[tuple[str, str]], *, how: str, lower: bool, li
         links: pairs of a source and a target word in one pair that are looked at, at most; where there are more, pairs
             at even distances are taken.
     """
+    guessed = sum((ours.count(" ") + 1) * (theirs.count(" ") + 1) for ours, theirs in pairs)
+    pairs = pairs[:: max(1, guessed // max(links, 1))]  # before they are split, which takes its time too
     made = [[_split(text, how, lower) for text in side] for side in zip(*pairs, strict=True)]
     if not made:
         return None
