@@ -25,7 +25,7 @@ from ostinato.tasks.language.network import LanguageNetwork, LanguageObjective
 from ostinato.tasks.language.panels import language_panels
 from ostinato.tasks.language.parameters import LanguageParameters
 from ostinato.tasks.language.rare import RareAsUnknown, came_once
-from ostinato.tasks.language.reading import Losses, NGrams, Unigrams, loss_units, measures, read_both, token_losses
+from ostinato.tasks.language.reading import Losses, NGrams, Unigrams, loss_units, measures, read_for_gate, token_losses
 from ostinato.tasks.language.stream import LanguageStream
 from ostinato.tasks.language.suiting import suited_rows, ties_weights
 from ostinato.tasks.language.texts import (
@@ -140,7 +140,7 @@ class LanguageTask(Task[LanguageParameters, Texts, LanguageEncoder, Tokens, Loss
             return encoder
         gate = Gate.even(ngrams.order)
         if held_out is not None and len(held_out) > 1:
-            gate = fit_gate(*read_both(model.network, ngrams, held_out[-_GATE:]))
+            gate = fit_gate(*read_for_gate(model.network, ngrams, held_out[-_GATE:]))
         return replace(encoder, ngrams=ngrams, gate=gate, counted=None)
 
     def finished(self, model: Language, examples: Held[Tokens]) -> LanguageEncoder:
