@@ -113,11 +113,9 @@ def log_probabilities(
         targets: tokens, without the marks of beginning and end.
     """
     found = [0.0] * len(sources)
-    order = sorted(range(len(sources)), key=lambda place: (len(sources[place]), len(targets[place])))
     specials = Specials()
     with torch.inference_mode():
-        for first in range(0, len(order), _SCORED):
-            rows = order[first : first + _SCORED]
+        for rows in _scored_together(sources, targets):
             source, lengths = padded([sources[row] for row in rows], specials.pad)
             target, sizes = padded([[specials.bos, *targets[row], specials.eos] for row in rows], specials.pad)
             readouts, _ = network.model.read(
@@ -129,6 +127,20 @@ def log_probabilities(
             for row, total in zip(rows, logs.double().sum(0).tolist(), strict=True):
                 found[row] = total
     return found
+
+
+def _scored_together(sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]) -> Iterator[list[int]]:
+    """Yield the places of pairs of like length in batches, whose attention is `_NUMBERS` numbers or one pair's."""
+    rows: list[int] = []
+    longest = 0
+    for place in sorted(range(len(sources)), key=lambda place: (len(sources[place]), len(targets[place]))):
+        longest = max(longest, len(targets[place]) + 1)
+        if rows and (len(rows) >= _SCORED or (len(rows) + 1) * len(sources[place]) * longest > _NUMBERS):
+            yield rows
+            rows, longest = [], len(targets[place]) + 1
+        rows.append(place)
+    if rows:
+        yield rows
 
 
 def _token_logs(network: TranslationNetwork, readouts: Tensor, tokens: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from ostinato.tasks.translate.phrases.words import GAP, words_of
 Floats = NDArray[np.float64]
 _ORDERS = 4
 _ROUNDS, _TRIES, _BEST, _STEP = 2, 400, 20, 0.35
-_PRIOR = 60.0
+_PRIOR = 100.0
 """Sentences that the weights one begins with are worth."""
 
 
