@@ -45,6 +45,7 @@ _ROWS = 10  # of a text that is only read
 _LONG = 40  # characters of a line that does not come again by chance
 _GATE = 50_000
 """Tokens of the validation text that a gate is fitted on, at most."""
+_RECOUNTED = 4_000_000  # tokens of a training text, at most
 _LETTERS = 4  # of a subword, about
 
 
@@ -144,9 +145,12 @@ class LanguageTask(Task[LanguageParameters, Texts, LanguageEncoder, Tokens, Loss
         return replace(encoder, ngrams=ngrams, gate=gate, counted=None)
 
     def finished(self, model: Language, examples: Held[Tokens]) -> LanguageEncoder:
-        """Choose order and gate on the validation text, and then count its n-grams too: often it is what comes last."""
+        """Choose order and gate on the validation text, and then count its n-grams too: often it is what comes last.
+
+        Not of a very long text, of which little is new in it, and which takes half a minute to count.
+        """
         encoder, held = self.calibrate(model, examples.validation), examples.validation
-        if encoder.ngrams is None or held is None or not len(held.numbers):
+        if encoder.ngrams is None or held is None or not len(held.numbers) or len(examples.train) > _RECOUNTED:
             return encoder
         whole = np.concatenate([examples.train.numbers, held.numbers])
         counted = count_ngrams(encoder.vocabulary, encoder.level, whole)

@@ -32,6 +32,8 @@ _SUBWORDS = 8000
 _ORDERS = {"character": 8, "word": 5, "subword": 6}
 """The longest n-grams of which the best length is chosen."""
 _LINES = 100
+_JUDGED, _WORSE = 200_000, 2
+"""Tokens that an order is chosen on, at most, and orders in a row that are no better before it is."""
 
 
 @dataclass(frozen=True)
@@ -125,14 +127,23 @@ def count_ngrams(vocabulary: Vocabulary, level: Level, numbers: NDArray[np.int32
 
 
 def best_order(counted: Counted, validation: NDArray[np.int32] | None) -> KneserNey:
-    """Return the n-grams of the order that predicts a validation text best; without one, of the order before last."""
+    """Return the n-grams of the order that predicts a validation text best; without one, of the order before last.
+
+    From the highest order down, until two in a row are no better: of a long text each takes seconds.
+    """
     if validation is None or len(validation) < 2:
         return counted.of_order(max(1, counted.most - 1))
-
-    def loss(model: KneserNey) -> float:
-        return float(model.losses(validation).mean())
-
-    return min((counted.of_order(order) for order in range(1, counted.most + 1)), key=loss)
+    text = validation[-_JUDGED:]
+    best, least, worse = counted.of_order(counted.most), np.inf, 0
+    for order in range(counted.most, 0, -1):
+        model = best if order == counted.most else counted.of_order(order)
+        loss = float(model.losses(text).mean())
+        worse = 0 if loss < least else worse + 1
+        if loss < least:
+            best, least = model, loss
+        if worse == _WORSE:
+            break
+    return best
 
 
 def read_texts(source: Any, level: Level) -> Texts:
