@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 import ostinato
 from ostinato import Translator
 from ostinato.tasks.base.searching.search import Hypothesis, Search
-from ostinato.tasks.translate.phrases import decoder
-from ostinato.tasks.translate.phrases.decoder import FEATURES, WEIGHTS, decode
+from ostinato.tasks.translate.phrases import search
+from ostinato.tasks.translate.phrases.decoder import decode
+from ostinato.tasks.translate.phrases.search import FEATURES, WEIGHTS
 from ostinato.tasks.translate.phrases.table import BOUND, learn_phrases
 from ostinato.tasks.translate.phrases.tuning import bleu, bleu_parts, some_of, tuned_weights
 from ostinato.tasks.translate.phrases.unknown import Stand
@@ -134,8 +135,8 @@ def by_trying_all(table, source, weights):
 
 def test_the_search_finds_what_trying_everything_finds(monkeypatch) -> None:
     few = learn_phrases([*PAIRS[:12], ("das Haus", "the house"), ("rot", "red")], how="word", lower=False, links=10**6)
-    monkeypatch.setattr(decoder, "_BEAM", 500)
-    monkeypatch.setattr(decoder, "_TRIED", 5000)
+    monkeypatch.setattr(search, "_BEAM", 500)
+    monkeypatch.setattr(search, "_TRIED", 5000)
     for source in ("das Haus rot", "Das Hund blau", "Haus das alt"):
         found = decode(few, [source], WEIGHTS, 1)[0][0]
         assert found.score == pytest.approx(by_trying_all(few, source, WEIGHTS), abs=1e-5)
@@ -149,6 +150,8 @@ def test_sources_are_translated_alone_as_among_others_and_long_and_empty_ones_to
     assert together[0] == []
     assert together[1][0].text.lower().count("the red dog paints the old ball") >= 10
     assert together[-1][0].text.split() == ["7", "Wxyz", "12:30"]
+    compounds = decode(table, [" ".join(["Hundballhaus"] * 45)], WEIGHTS, 1)[0][0].text.split()
+    assert len(compounds) >= 3 * 45
 
 
 def test_sequences_of_characters_are_phrases_too() -> None:

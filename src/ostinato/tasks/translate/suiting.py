@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from ostinato.tasks.translate.parameters import TranslationParameters
+
 _LINKS_A_SECOND = 600_000
 """Pairs of words that are aligned, and made phrases of, in a second, or nearly so many."""
 _LINKS = 8_000_000
@@ -11,6 +13,7 @@ _SHARE = 0.3
 _TOKENS_A_SECOND = 2_500_000
 """Target tokens that a core trains on in a second, times the units of the network, about."""
 _NARROW, _WIDE, _FEW_PAIRS, _FEW_SECONDS = 128, 256, 3_000, 150.0
+_MANY_PAIRS, _SMALL_BATCH, _LARGE_BATCH = 10_000, 512, 1024
 _PASSES, _STRONG, _WEAK = 6.0, 0.3, 0.1
 _SUBWORDS = ((60.0, 1500), (_FEW_SECONDS, 3000))
 _JUDGED, _FEWEST_JUDGED, _JUDGED_A_SECOND = 200, 30, 4
@@ -59,3 +62,8 @@ def suited_dropout(words: int, width: int, seconds: float | None) -> float:
 def most_subwords(seconds: float | None) -> int | None:
     """Return how many subwords are enough for a budget of time; `None`: any."""
     return None if seconds is None else next((most for limit, most in _SUBWORDS if seconds < limit), None)
+
+
+def batch_tokens_of(parameters: TranslationParameters, pairs: int) -> int:
+    """Return the size of a batch: small ones of a small corpus, which else had few steps."""
+    return parameters.batch_tokens or (_SMALL_BATCH if pairs <= _MANY_PAIRS else _LARGE_BATCH)

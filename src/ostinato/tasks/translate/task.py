@@ -34,37 +34,20 @@ from ostinato.tasks.translate.corpus import (
     hold_out_drawn,
 )
 from ostinato.tasks.translate.network import TranslationNetwork
+from ostinato.tasks.translate.objective import TranslationObjective
 from ostinato.tasks.translate.pairs import name_of, read_pairs
 from ostinato.tasks.translate.panels import translation_panels
 from ostinato.tasks.translate.parameters import TranslationParameters
 from ostinato.tasks.translate.phrases.tuning import some_of, tuned_weights
 from ostinato.tasks.translate.stream import TranslationStream
-from ostinato.tasks.translate.suiting import judged_pairs, phrase_seconds
+from ostinato.tasks.translate.suiting import batch_tokens_of, judged_pairs, phrase_seconds
 from ostinato.tasks.translate.together import Mix, Together
 from ostinato.tasks.translate.translating import Languages, say_strange
 from ostinato.training.config import TrainingConfig
-from ostinato.training.objective import Carry, Step
 
 Translation: TypeAlias = "Model[TranslationParameters, TranslationEncoder]"
 _PIECES = 1.5  # of a word, about
 _TOGETHER, _TOKENS = 64, 4096
-_FEW_PAIRS, _SMALL_BATCH, _LARGE_BATCH = 10_000, 512, 1024
-
-
-class TranslationObjective:
-    """Cross-entropy of a translation's tokens, in training with smoothed labels.
-
-    Args:
-        label_smoothing: the share of each target that goes to all tokens alike (C. Szegedy et al., 2016, section 7).
-    """
-
-    def __init__(self, label_smoothing: float = 0.0) -> None:
-        self.label_smoothing = label_smoothing
-
-    def __call__(self, module: nn.Module, batch: Any, carry: Carry | None) -> Step:
-        """Read a batch."""
-        loss, tokens = module(*batch, label_smoothing=self.label_smoothing if module.training else 0.0)
-        return Step(loss, tokens)
 
 
 class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, Encoded, Translated]):
@@ -293,11 +276,6 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
 
 def _references(pairs: Encoded) -> list[list[str]]:
     return [[reference] for _, reference in pairs.pairs]
-
-
-def batch_tokens_of(parameters: TranslationParameters, pairs: int) -> int:
-    """Return the size of a batch: small ones of a small corpus, which else had few steps."""
-    return parameters.batch_tokens or (_SMALL_BATCH if pairs <= _FEW_PAIRS else _LARGE_BATCH)
 
 
 def languages_of(model: Translation) -> Languages:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ostinato.tasks.translate.phrases.decoder import FEATURES, WEIGHTS, decode
+from ostinato.tasks.translate.phrases.decoder import decode
+from ostinato.tasks.translate.phrases.search import FEATURES, WEIGHTS
 from ostinato.tasks.translate.phrases.table import PhraseTable
 from ostinato.tasks.translate.phrases.words import GAP, words_of
 
