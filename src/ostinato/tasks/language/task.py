@@ -45,7 +45,7 @@ _ROWS = 10  # of a text that is only read
 _LONG = 40  # characters of a line that does not come again by chance
 _GATE = 50_000
 """Tokens of the validation text that a gate is fitted on, at most."""
-_RECOUNTED = 4_000_000  # tokens of a training text, at most
+_RECOUNTED = 2_000_000  # tokens of a training text, at most
 _LETTERS = 4  # of a subword, about
 
 
@@ -147,13 +147,13 @@ class LanguageTask(Task[LanguageParameters, Texts, LanguageEncoder, Tokens, Loss
     def finished(self, model: Language, examples: Held[Tokens]) -> LanguageEncoder:
         """Choose order and gate on the validation text, and then count its n-grams too: often it is what comes last.
 
-        Not of a very long text, of which little is new in it, and which takes half a minute to count.
+        Not of a very long text, of which little is new in it, and which takes its time to count.
         """
         encoder, held = self.calibrate(model, examples.validation), examples.validation
         if encoder.ngrams is None or held is None or not len(held.numbers) or len(examples.train) > _RECOUNTED:
             return encoder
         whole = np.concatenate([examples.train.numbers, held.numbers])
-        counted = count_ngrams(encoder.vocabulary, encoder.level, whole)
+        counted = count_ngrams(encoder.vocabulary, encoder.level, whole, model.parameters.max_seconds)
         return replace(encoder, ngrams=counted.of_order(encoder.ngrams.order))
 
     def predict(self, model: Language, examples: Tokens) -> Losses:
@@ -165,7 +165,7 @@ class LanguageTask(Task[LanguageParameters, Texts, LanguageEncoder, Tokens, Loss
         def n_grams() -> NGrams:
             if encoder.ngrams is not None:
                 return NGrams(encoder.ngrams)
-            counted = count_ngrams(encoder.vocabulary, encoder.level, train.numbers)
+            counted = count_ngrams(encoder.vocabulary, encoder.level, train.numbers, model.parameters.max_seconds)
             return NGrams(best_order(counted, None if validation is None else validation.numbers))
 
         size = len(encoder.vocabulary)
