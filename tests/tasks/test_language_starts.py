@@ -1,10 +1,13 @@
 """A text may begin with any token: training reads rows as beginnings again and again."""
 
+import numpy as np
 import torch
 
 from ostinato import LanguageModel
 from ostinato.engine import leaves, map_state
+from ostinato.tasks.base.kneser_ney import count
 from ostinato.tasks.language.network import LanguageObjective
+from ostinato.tasks.language.reading import read_both, read_for_gate
 from ostinato.tasks.language.texts import count_ngrams, read_texts
 
 ROWS = 2000
@@ -27,6 +30,21 @@ def test_some_rows_begin_again_in_training_and_none_in_evaluation(tmp_path) -> N
         assert least <= float(begins[0].float().mean()) <= most
         kept = leaves(seen[-1])[0][~begins[0]]
         assert torch.equal(kept, torch.ones_like(kept))
+
+
+def test_a_gate_is_fitted_on_beginnings_too_where_there_is_text_for_them(tmp_path) -> None:
+    path = tmp_path / "text.txt"
+    path.write_text("abcd efgh " * 300)
+    network = LanguageModel(hidden_size=4, epochs=1, ngrams=False, progress=False).fit(path).fitted_.model.network
+    numbers = np.arange(2600) * 7 % 5
+    ngrams = count(numbers, len(network.embedding.weight), 2).of_order(2)
+    whole, begun = read_both(network, ngrams, numbers), read_for_gate(network, ngrams, numbers)
+    assert [len(each) for each in begun] == [len(numbers) - 1 + 24 * 99] * 3
+    last = read_both(network, ngrams, numbers[-100:])
+    for own, first, end in zip(begun, whole, last, strict=True):
+        assert np.allclose(own[: len(first)], first)
+        assert np.allclose(own[-len(end) :], end)
+    assert len(read_for_gate(network, ngrams, numbers[:500])[0]) == 499
 
 
 def test_ngrams_count_the_validation_text_too_once_all_is_chosen_on_it(tmp_path) -> None:

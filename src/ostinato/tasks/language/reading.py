@@ -30,6 +30,7 @@ _PIECE = 512
 _BLOCK = 200
 _GATE_RATE, _FURTHEST = 0.1, 10.0
 _SCORES = 1 << 24
+_BEGINNINGS, _BEGINNING = 24, 100
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,20 @@ def read_both(network: LanguageNetwork, ngrams: KneserNey, tokens: NDArray[Any])
             network_logs.append(logs.gather(1, numbers[first + 1 : stop + 1, None])[:, 0].numpy())
             seen.append(seen_by_gate(logs, reading.left[:, first:stop]))
     return np.concatenate(network_logs), reading.probabilities[-1], np.concatenate(seen)
+
+
+def read_for_gate(network: LanguageNetwork, ngrams: KneserNey, tokens: NDArray[Any]) -> tuple[Losses, Losses, Losses]:
+    """Return what a gate is fitted on: a text, as `read_both` has it, and beginnings within it, each read by itself.
+
+    A text that is read as one stream begins once, but later ones begin anywhere, and how much a network knows at a
+    beginning is another matter.
+    """
+    last = len(tokens) - _BEGINNING
+    firsts = np.linspace(0, last, _BEGINNINGS).astype(int).tolist() if last >= _BEGINNINGS * _BEGINNING else []
+    parts = [read_both(network, ngrams, tokens)]
+    parts += [read_both(network, ngrams, tokens[first : first + _BEGINNING]) for first in firsts]
+    logs, probabilities, seen = (np.concatenate(each) for each in zip(*parts, strict=True))
+    return logs, probabilities, seen
 
 
 def known_losses(

@@ -25,7 +25,7 @@ from ostinato.tasks.language.network import LanguageNetwork, LanguageObjective
 from ostinato.tasks.language.panels import language_panels
 from ostinato.tasks.language.parameters import LanguageParameters
 from ostinato.tasks.language.rare import RareAsUnknown, came_once
-from ostinato.tasks.language.reading import Losses, NGrams, Unigrams, loss_units, measures, read_both, token_losses
+from ostinato.tasks.language.reading import Losses, NGrams, Unigrams, loss_units, measures, read_for_gate, token_losses
 from ostinato.tasks.language.stream import LanguageStream
 from ostinato.tasks.language.suiting import suited_rows, ties_weights
 from ostinato.tasks.language.texts import (
@@ -45,6 +45,7 @@ _ROWS = 10  # of a text that is only read
 _LONG = 40  # characters of a line that does not come again by chance
 _GATE = 50_000
 """Tokens of the validation text that a gate is fitted on, at most."""
+_RECOUNTED = 2_000_000  # tokens of a training text, at most
 _LETTERS = 4  # of a subword, about
 
 
@@ -140,16 +141,19 @@ class LanguageTask(Task[LanguageParameters, Texts, LanguageEncoder, Tokens, Loss
             return encoder
         gate = Gate.even(ngrams.order)
         if held_out is not None and len(held_out) > 1:
-            gate = fit_gate(*read_both(model.network, ngrams, held_out[-_GATE:]))
+            gate = fit_gate(*read_for_gate(model.network, ngrams, held_out[-_GATE:]))
         return replace(encoder, ngrams=ngrams, gate=gate, counted=None)
 
     def finished(self, model: Language, examples: Held[Tokens]) -> LanguageEncoder:
-        """Choose order and gate on the validation text, and then count its n-grams too: often it is what comes last."""
+        """Choose order and gate on the validation text, and then count its n-grams too: often it is what comes last.
+
+        Not of a very long text, of which little is new in it, and which takes its time to count.
+        """
         encoder, held = self.calibrate(model, examples.validation), examples.validation
-        if encoder.ngrams is None or held is None or not len(held.numbers):
+        if encoder.ngrams is None or held is None or not len(held.numbers) or len(examples.train) > _RECOUNTED:
             return encoder
         whole = np.concatenate([examples.train.numbers, held.numbers])
-        counted = count_ngrams(encoder.vocabulary, encoder.level, whole)
+        counted = count_ngrams(encoder.vocabulary, encoder.level, whole, model.parameters.max_seconds)
         return replace(encoder, ngrams=counted.of_order(encoder.ngrams.order))
 
     def predict(self, model: Language, examples: Tokens) -> Losses:
@@ -161,7 +165,7 @@ class LanguageTask(Task[LanguageParameters, Texts, LanguageEncoder, Tokens, Loss
         def n_grams() -> NGrams:
             if encoder.ngrams is not None:
                 return NGrams(encoder.ngrams)
-            counted = count_ngrams(encoder.vocabulary, encoder.level, train.numbers)
+            counted = count_ngrams(encoder.vocabulary, encoder.level, train.numbers, model.parameters.max_seconds)
             return NGrams(best_order(counted, None if validation is None else validation.numbers))
 
         size = len(encoder.vocabulary)

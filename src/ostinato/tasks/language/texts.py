@@ -31,7 +31,11 @@ Level: TypeAlias = Literal["character", "word", "subword"]
 _SUBWORDS = 8000
 _ORDERS = {"character": 8, "word": 5, "subword": 6}
 """The longest n-grams of which the best length is chosen."""
+_COUNTED_A_SECOND = 150_000
+"""Tokens that are counted for each second of a budget: in less than a third of one."""
 _LINES = 100
+_JUDGED, _WORSE = 200_000, 2
+"""Tokens that an order is chosen on, at most, and orders in a row that are no better before it is."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,7 @@ class LanguageEncoder:
         numbers = cls(made, given.level, ()).encode(texts).numbers
         counts = np.bincount(numbers, minlength=len(made))
         cutoffs = adaptive_cutoffs(counts, given.hidden_size) if given.output == "adaptive" else ()
-        ngrams = count_ngrams(made, given.level, numbers) if given.ngrams else None
+        ngrams = count_ngrams(made, given.level, numbers, given.max_seconds) if given.ngrams else None
         output, dropout = suited_output(given, len(made), len(numbers)), suited_dropout(given, len(numbers))
         return cls(made, given.level, tuple(cutoffs), output, *dropout, counts=counts, counted=ngrams)
 
@@ -119,20 +123,33 @@ class LanguageEncoder:
         return Tokens(encode_corpus(texts.pieces, self.vocabulary, eos=self.level != "character"))
 
 
-def count_ngrams(vocabulary: Vocabulary, level: Level, numbers: NDArray[np.int32]) -> Counted:
-    """Return the n-grams of a training text."""
+def count_ngrams(
+    vocabulary: Vocabulary, level: Level, numbers: NDArray[np.int32], seconds: float | None = None
+) -> Counted:
+    """Return the n-grams of a training text; with a budget of time, of as much of its end as a third of it is for."""
+    if seconds is not None:
+        numbers = numbers[-max(2, int(_COUNTED_A_SECOND * seconds)) :]
     return count(numbers, len(vocabulary), _ORDERS[level], vocabulary.specials.unk)
 
 
 def best_order(counted: Counted, validation: NDArray[np.int32] | None) -> KneserNey:
-    """Return the n-grams of the order that predicts a validation text best; without one, of the order before last."""
+    """Return the n-grams of the order that predicts a validation text best; without one, of the order before last.
+
+    From the highest order down, until two in a row are no better: of a long text each takes seconds.
+    """
     if validation is None or len(validation) < 2:
         return counted.of_order(max(1, counted.most - 1))
-
-    def loss(model: KneserNey) -> float:
-        return float(model.losses(validation).mean())
-
-    return min((counted.of_order(order) for order in range(1, counted.most + 1)), key=loss)
+    text = validation[-_JUDGED:]
+    best, least, worse = counted.of_order(counted.most), np.inf, 0
+    for order in range(counted.most, 0, -1):
+        model = best if order == counted.most else counted.of_order(order)
+        loss = float(model.losses(text).mean())
+        worse = 0 if loss < least else worse + 1
+        if loss < least:
+            best, least = model, loss
+        if worse == _WORSE:
+            break
+    return best
 
 
 def read_texts(source: Any, level: Level) -> Texts:

@@ -22,8 +22,13 @@ from ostinato.errors import DataError
 from ostinato.tasks.base.holding_out import Held, Shares, content_keys, drawn_groups, percent
 from ostinato.tasks.translate.pairs import Pair
 from ostinato.tasks.translate.parameters import TranslationParameters
+from ostinato.tasks.translate.phrases.search import FEATURES, WEIGHTS
+from ostinato.tasks.translate.phrases.table import PhraseTable, learn_phrases
+from ostinato.tasks.translate.suiting import most_subwords, phrase_links, suited_dropout, suited_width
+from ostinato.tasks.translate.together import Mix
 
 _FEWEST_SUBWORDS, _MOST_SUBWORDS = 500, 8000
+_SENTENCE = 2.0  # words, on average
 _LONGEST = {"subword": 250, "word": 250, "character": 1000}
 
 
@@ -37,6 +42,11 @@ class Corpus:
 
     def __len__(self) -> int:
         return len(self.pairs)
+
+    @property
+    def links(self) -> int:
+        """About how many pairs of a source and a target word there are, each in one pair."""
+        return sum((ours.count(" ") + 2) * (theirs.count(" ") + 2) for ours, theirs in self.pairs)
 
     def take(self, rows: Sequence[int]) -> Corpus:
         """Return some of the pairs, those that have a translation; an empty source is a source."""
@@ -56,6 +66,11 @@ class Encoded:
     def __len__(self) -> int:
         return len(self.pairs)
 
+    def take(self, rows: Sequence[int]) -> Encoded:
+        """Return some of the pairs."""
+        chosen = ([side[row] for row in rows] for side in (self.sources, self.targets))
+        return Encoded(tuple(self.pairs[row] for row in rows), *chosen)
+
     @property
     def tokens(self) -> int:
         """How many target tokens are predicted, ends counted."""
@@ -70,6 +85,13 @@ class TranslationEncoder:
         source, target: `target` is `None` if one serves both sides.
         longest: the most tokens that are written, unless said otherwise.
         characters: those of the training sources, sorted.
+        hidden_size, dropout: of the network: those that were asked for, or that suit the pairs and the time.
+        phrases: what pairs say when their words are aligned; `None`: the network stands alone.
+        weights: of what translations by phrases are judged by.
+        mix: of both.
+
+    Raises:
+        ValueError: the parts do not belong together, as in a file that was changed.
     """
 
     reading: ClassVar[bool] = True
@@ -78,6 +100,18 @@ class TranslationEncoder:
     target: Vocabulary | None
     longest: int
     characters: str = ""
+    hidden_size: int = 256
+    dropout: float = 0.3
+    phrases: PhraseTable | None = None
+    weights: tuple[float, ...] = WEIGHTS
+    mix: Mix = Mix()  # noqa: RUF009, it is frozen
+
+    def __post_init__(self) -> None:
+        """Hold the weights against what they are of."""
+        if self.hidden_size < 1 or not 0 <= self.dropout < 1:
+            raise ValueError("the network has no width, or its dropout is no share")
+        if len(self.weights) != len(FEATURES) or not all(map(math.isfinite, self.weights)):
+            raise ValueError("the weights of phrases are not as many as there are features")
 
     @property
     def written(self) -> Vocabulary:
@@ -103,7 +137,13 @@ class TranslationEncoder:
             limit = limit_of(parameters)
             raise DataError(f"all {len(corpus)} pairs are longer than max_length, {limit}; raise max_length")
         longest = max(100, 2 * (max(map(len, train.targets)) - 2))
-        return cls(made.source, made.target, longest, normalise("".join(sorted(set().union(*sources))), "NFC"))
+        characters = normalise("".join(sorted(set().union(*sources))), "NFC")
+        width = parameters.hidden_size or suited_width(len(corpus), parameters.max_seconds)
+        words = sum(text.count(" ") + 1 for text in targets)
+        dropout = parameters.dropout
+        if dropout is None:
+            dropout = suited_dropout(words, width, parameters.max_seconds)
+        return cls(made.source, made.target, longest, characters, width, dropout, _phrases(parameters, corpus))
 
     def encode(self, corpus: Corpus) -> Encoded:
         """Return pairs as token numbers."""
@@ -141,15 +181,27 @@ def fitting(pairs: Encoded, parameters: TranslationParameters) -> tuple[Encoded,
         targets = [row if len(row) - 2 <= limit else [*row[: limit + 1], row[-1]] for row in pairs.targets]
         return Encoded(pairs.pairs, sources, targets), len(pairs) - sum(short)
     kept = [number for number, value in enumerate(short) if value]
-    chosen = ([side[row] for row in kept] for side in (pairs.sources, pairs.targets))
-    return Encoded(tuple(pairs.pairs[row] for row in kept), *chosen), len(pairs) - len(kept)
+    return pairs.take(kept), len(pairs) - len(kept)
+
+
+def _phrases(parameters: TranslationParameters, corpus: Corpus) -> PhraseTable | None:
+    """Learn phrases, if they are wanted."""
+    given = parameters
+    if not given.phrases:
+        return None
+    words = sum(ours.count(" ") + 1 for ours, _ in corpus.pairs) / len(corpus)
+    how = "whitespace" if given.split == "whitespace" else "word"
+    if given.level == "character" and words < _SENTENCE:  # words by their letters, such as how they are spoken
+        how = "character"
+    return learn_phrases(corpus.pairs, how=how, lower=given.lower, links=phrase_links(given.max_seconds))
 
 
 def _vocabulary(parameters: TranslationParameters, texts: list[str]) -> Vocabulary:
     given = parameters
     size, lower, count = given.vocabulary_size, given.lower, given.min_count
     if given.level == "subword":
-        return SubwordVocabulary.build(texts, model=given.subwords, size=size or suited_subwords(texts), lower=lower)
+        size = size or min(suited_subwords(texts), most_subwords(given.max_seconds) or _MOST_SUBWORDS)
+        return SubwordVocabulary.build(texts, model=given.subwords, size=size, lower=lower)
     if given.level == "character":
         return CharacterVocabulary.build(texts, lower=lower, min_count=count, max_size=size)
     return WordVocabulary.build(texts, split=given.split, lower=lower, min_count=count, max_size=size)

@@ -12,8 +12,8 @@ from ostinato.tasks.base.summary import Matrix
 from ostinato.tasks.translate.panels import attention_matrix
 from ostinato.tasks.translate.parameters import TranslationParameters
 from ostinato.tasks.translate.stream import TranslationStream
-from ostinato.tasks.translate.task import TranslationTask, languages_of, search_of
-from ostinato.tasks.translate.translating import Translation, say_strange, translate_texts, translated_pieces
+from ostinato.tasks.translate.task import TranslationTask, languages_of, search_of, together_of
+from ostinato.tasks.translate.translating import Translation, say_strange
 
 
 class Translator(Estimator[TranslationTask], TranslationParameters):
@@ -65,9 +65,9 @@ class Translator(Estimator[TranslationTask], TranslationParameters):
         """
         if isinstance(texts, str):
             raise UsageError("texts is one text; expected several, such as a list")
-        languages, wanted = languages_of(self._model()), list(texts)
-        say_strange(languages, wanted)
-        return translate_texts(languages, wanted, self._search(search))
+        together, wanted = together_of(self._model()), list(texts)
+        say_strange(together.languages, wanted)
+        return together.translate(wanted, self._search(search))
 
     def attend(self, text: str) -> Matrix:
         """Return where each token of the greedy translation looked, `values[token][source token]`.
@@ -107,7 +107,9 @@ class Translator(Estimator[TranslationTask], TranslationParameters):
         if text is None:
             found: TranslationStream = super().stream(**search)
             return found
-        return translated_pieces(languages_of(self._model()), text, self._search(search))
+        together = together_of(self._model())
+        say_strange(together.languages, [text])
+        return together.pieces(text, self._search(search))
 
     def _search(self, options: dict[str, Any]) -> Search:
         return search_of(self).changed(options)

@@ -28,7 +28,9 @@ class TranslationNetwork(nn.Module):
 
     def __init__(self, parameters: TranslationParameters, source: int, target: int) -> None:
         super().__init__()
-        self.hidden_size = parameters.hidden_size
+        assert parameters.hidden_size is not None, "the task decides what nobody said"
+        assert parameters.dropout is not None
+        self.hidden_size: int = parameters.hidden_size
         transformer = parameters.cell == TRANSFORMER
         self.looks = transformer or parameters.attention != "none"
         """Whether there is attention to look at."""
@@ -87,11 +89,11 @@ class _Front(nn.Module):
 
 
 def _recurrent(parameters: TranslationParameters, sources: int, targets: int) -> EncoderDecoder:
-    size = parameters.hidden_size
+    size, dropout = parameters.hidden_size or 0, parameters.dropout or 0.0
     width = parameters.embedding_size or size
     target = _embedding(targets, width)
     source = target if parameters.shared_vocabulary else _embedding(sources, width)
-    options = {"num_layers": parameters.num_layers, "dropout": parameters.dropout}
+    options = {"num_layers": parameters.num_layers, "dropout": dropout}
     # half of the units in each direction: the memory is then as wide as the decoder's outputs
     encoder: Any = stack_of(parameters.cell, width, size // 2, bidirectional=True, **options)  # type: ignore[arg-type]
     with torch.no_grad():
@@ -103,11 +105,11 @@ def _recurrent(parameters: TranslationParameters, sources: int, targets: int) ->
     stack: Any = stack_of(parameters.cell, width + fed, size, **options)  # type: ignore[arg-type]
     decoder = RecurrentDecoder(
         target, stack, targets, attention=attention, reading=parameters.reading, readout_size=readout,
-        input_feeding=parameters.input_feeding, tie_weights=parameters.tie_weights, dropout=parameters.dropout,
+        input_feeding=parameters.input_feeding, tie_weights=parameters.tie_weights, dropout=dropout,
     )  # fmt: skip
     nn.init.zeros_(decoder.scores.bias)
     assert isinstance(encoder, Recurrent)
-    return EncoderDecoder(_Front(source, parameters.dropout), encoder.train(), decoder)
+    return EncoderDecoder(_Front(source, dropout), encoder.train(), decoder)
 
 
 def _attention(parameters: TranslationParameters, query: int, memory: int) -> Attention | None:
@@ -123,10 +125,10 @@ def _attention(parameters: TranslationParameters, query: int, memory: int) -> At
 
 
 def _transformer(parameters: TranslationParameters, sources: int, targets: int) -> TransformerEncoderDecoder:
-    size = parameters.hidden_size
+    size, dropout = parameters.hidden_size or 0, parameters.dropout or 0.0
     model = TransformerEncoderDecoder(
         sources, targets, size, parameters.num_layers, heads=_heads(size),
-        dropout=parameters.dropout, tie_weights=parameters.tie_weights,
+        dropout=dropout, tie_weights=parameters.tie_weights,
     )  # fmt: skip
     nn.init.zeros_(model.scores.bias)
     if parameters.shared_vocabulary:

@@ -52,15 +52,27 @@ class TranslationParameters(Parameters):
     long_pairs: Literal["leave_out", "cut"] = data("leave_out", "what is done with longer pairs")
     validation: float = data(0.05, "share of the pairs, drawn, that decides when to stop", low=0, below=0.5)
     test: float = data(0.05, "share of the pairs, drawn, that is held out to be judged on", low=0, below=0.5)
+    phrases: bool = data(True, "say beside the network what phrases of the training pairs say, and choose by both")
     tokenize: str = data("13a", "how sacrebleu splits words for BLEU: 13a, intl, zh, ja-mecab, char")
     cell: Cell = model("gru", "recurrent cell, any of docs/cells.md, or transformer")
     attention: Literal["additive", "dot", "general", "multihead", "none"] = model("general", "to the source")
     reading: Literal["after", "before"] = model("after", "the source, after or before a recurrent step")
     input_feeding: bool = model(False, "a step also reads what the step before gave out")
     embedding_size: int | None = model(None, "features of a token", low=1, absent="as hidden_size")
-    hidden_size: int = model(256, "units of the decoder; the encoder has half of them in each direction", low=1)
+    hidden_size: int | None = model(
+        None,
+        "units of the decoder; the encoder has half of them in each direction",
+        low=1,
+        absent="256; 128 of up to 3,000 pairs, or with less than 150 s",
+    )
     num_layers: int = model(1, "layers of encoder and decoder", low=1)
-    dropout: float = model(0.3, "of embeddings, between layers, of what scores are made of", low=0, below=1)
+    dropout: float | None = model(
+        None,
+        "of embeddings, between layers, of what scores are made of",
+        low=0,
+        below=1,
+        absent="0.3; 0.1 where the time is for few passes",
+    )
     tie_weights: bool = model(True, "the target's embedding is the matrix of the scores")
     beam_size: int = model(5, "hypotheses followed side by side", low=1)
     length_penalty: float = model(0.6, "towards 1, longer translations are preferred", low=0)

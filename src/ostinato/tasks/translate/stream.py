@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 from ostinato.errors import StreamRowError
 from ostinato.streaming import Steps, Stream
 from ostinato.tasks.base.searching.search import Search
-from ostinato.tasks.translate.translating import Languages, translated_pieces
+from ostinato.tasks.translate.together import Together
+from ostinato.tasks.translate.translating import say_strange
 
 
 class TranslationStream(Stream):
@@ -17,8 +18,8 @@ class TranslationStream(Stream):
     kind = "translation"
     takes_text: ClassVar[bool] = True
 
-    def __init__(self, languages: Languages, search: Search) -> None:
-        self._languages, self._search = languages, search
+    def __init__(self, together: Together, search: Search) -> None:
+        self._together, self._search = together, search
 
     def steps(self, line: str | Mapping[str, Any]) -> Steps:
         """Return the translation of a line, or of the `source` (or `text`) of a JSON row.
@@ -37,4 +38,5 @@ class TranslationStream(Stream):
         text = line.get("source", line.get("text")) if isinstance(line, Mapping) else line
         if not isinstance(text, str):
             raise StreamRowError('it has no text; expected a line, or {"source": "..."}')
-        return translated_pieces(self._languages, text, self._search)
+        say_strange(self._together.languages, [text])
+        return self._together.pieces(text, self._search)

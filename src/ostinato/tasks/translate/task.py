@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any, TypeAlias
 
@@ -13,6 +14,7 @@ from ostinato.data.text import read_lines
 from ostinato.errors import DataError, UsageError
 from ostinato.nn.by_name import TRANSFORMER
 from ostinato.nn.losses import perplexity
+from ostinato.options import values_of
 from ostinato.tasks.base.corpus_scores import corpus_parts, corpus_scores, metrics, signatures
 from ostinato.tasks.base.holding_out import Held, Shares
 from ostinato.tasks.base.lines import is_path
@@ -32,34 +34,20 @@ from ostinato.tasks.translate.corpus import (
     hold_out_drawn,
 )
 from ostinato.tasks.translate.network import TranslationNetwork
+from ostinato.tasks.translate.objective import TranslationObjective
 from ostinato.tasks.translate.pairs import name_of, read_pairs
 from ostinato.tasks.translate.panels import translation_panels
 from ostinato.tasks.translate.parameters import TranslationParameters
+from ostinato.tasks.translate.phrases.tuning import some_of, tuned_weights
 from ostinato.tasks.translate.stream import TranslationStream
-from ostinato.tasks.translate.translating import Languages, say_strange, translate_texts
+from ostinato.tasks.translate.suiting import batch_tokens_of, judged_pairs, phrase_seconds
+from ostinato.tasks.translate.together import Mix, Together
+from ostinato.tasks.translate.translating import Languages, say_strange
 from ostinato.training.config import TrainingConfig
-from ostinato.training.objective import Carry, Step
 
 Translation: TypeAlias = "Model[TranslationParameters, TranslationEncoder]"
 _PIECES = 1.5  # of a word, about
 _TOGETHER, _TOKENS = 64, 4096
-_FEW_PAIRS, _SMALL_BATCH, _LARGE_BATCH = 10_000, 512, 1024
-
-
-class TranslationObjective:
-    """Cross-entropy of a translation's tokens, in training with smoothed labels.
-
-    Args:
-        label_smoothing: the share of each target that goes to all tokens alike (C. Szegedy et al., 2016, section 7).
-    """
-
-    def __init__(self, label_smoothing: float = 0.0) -> None:
-        self.label_smoothing = label_smoothing
-
-    def __call__(self, module: nn.Module, batch: Any, carry: Carry | None) -> Step:
-        """Read a batch."""
-        loss, tokens = module(*batch, label_smoothing=self.label_smoothing if module.training else 0.0)
-        return Step(loss, tokens)
 
 
 class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, Encoded, Translated]):
@@ -72,18 +60,18 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
     encoder_type = TranslationEncoder
     baseline_types = (WordForWord, Untranslated)
     suited = Suited(steps=3000, least=3, most=30)
-    kept = "the vocabularies and the dictionary"
+    kept = "the vocabularies, the phrases and the dictionary"
 
     def check(self, parameters: TranslationParameters, *, tested: bool) -> None:
         given = parameters
         if given.cell == TRANSFORMER:
-            if given.embedding_size not in (None, given.hidden_size):
+            if given.embedding_size is not None and given.embedding_size != given.hidden_size:
                 raise UsageError("a transformer's embedding_size is its hidden_size; leave embedding_size out")
             if given.input_feeding or given.reading != "after":
                 raise UsageError(
                     "input_feeding and reading are of recurrent decoders; leave them out for a transformer"
                 )
-        elif given.hidden_size % 2:
+        elif given.hidden_size is not None and given.hidden_size % 2:
             raise UsageError(f"hidden_size is {given.hidden_size}; expected an even number, half for each direction")
 
     def joined(self, data: Any, labels: Any) -> Any:
@@ -121,10 +109,13 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
         return f"Translation of {records.origin}"
 
     def config(self, parameters: TranslationParameters, train: Corpus) -> TrainingConfig:
-        """Return the settings; where the time is said, and not the passes, all of it is used."""
-        if parameters.epochs is None and parameters.max_seconds is not None:
-            return TrainingConfig.of(parameters, epochs=self.suited.most)
-        return super().config(parameters, train)
+        """Return the settings; where the time is said, and not the passes, all that phrases do not take is used."""
+        given, limit = parameters, parameters.max_seconds
+        if limit is None:
+            return super().config(given, train)
+        if given.phrases:
+            limit -= phrase_seconds(train.links, limit)
+        return TrainingConfig.of(given, epochs=given.epochs or self.suited.most, max_seconds=limit)
 
     def steps_an_epoch(self, parameters: TranslationParameters, train: Corpus) -> int:
         given = parameters
@@ -143,7 +134,9 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
         encoder: TranslationEncoder,
         train: Corpus | None,
     ) -> nn.Module:
-        return TranslationNetwork(parameters, len(encoder.source), len(encoder.written))
+        decided = {"hidden_size": encoder.hidden_size, "dropout": encoder.dropout}
+        sized = type(parameters)(**{**values_of(parameters), **decided})
+        return TranslationNetwork(sized, len(encoder.source), len(encoder.written))
 
     def encode(self, model: Translation, records: Corpus) -> Encoded:
         return model.encoder.encode(records)
@@ -165,11 +158,30 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
     def objective(self, model: Translation, train: Encoded) -> TranslationObjective:
         return TranslationObjective(model.parameters.label_smoothing)
 
+    def calibrate(self, model: Translation, validation: Encoded | None) -> TranslationEncoder:
+        """Choose the weights of phrases, and how they are mixed with the network, on pairs that neither has seen."""
+        encoder, parameters = model.encoder, model.parameters
+        if encoder.phrases is None or validation is None:
+            return encoder
+        pairs = some_of(validation.pairs, judged_pairs(parameters.max_seconds))
+        weights = tuned_weights(encoder.phrases, pairs)
+        both = Together(languages_of(model), encoder.phrases, weights)
+        return replace(encoder, weights=weights, mix=both.fitted(pairs, search_of(parameters)))
+
+    def finished(self, model: Translation, examples: Held[Encoded]) -> TranslationEncoder:
+        """Choose weights and mix on the validation part; without one, by how well the network knows the training."""
+        encoder = model.encoder
+        if encoder.phrases is None or (examples.validation is not None and len(examples.validation)):
+            return self.calibrate(model, examples.validation)
+        train, _ = fitting(examples.train, model.parameters)
+        some = train.take(range(0, len(train), max(1, len(train) // _TOGETHER)))
+        return replace(encoder, mix=Mix.by_loss(reference_loss(model.network, some)))
+
     def predict(self, model: Translation, examples: Encoded) -> Translated:
         if not len(examples):
             raise DataError("there are no pairs to evaluate on; expected one or more with a translation")
-        languages, search = languages_of(model), search_of(model.parameters)
-        found = translate_texts(languages, [source for source, _ in examples.pairs], search)
+        search = search_of(model.parameters)
+        found = together_of(model).translate([source for source, _ in examples.pairs], search)
         return Translated([each[0].text for each in found], reference_loss(model.network, examples))
 
     def baselines(self, model: Translation, train: Encoded, validation: Encoded | None) -> Baselines:
@@ -212,6 +224,15 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
         lower = bool(getattr(model.encoder.written, "lower", False))
         return metrics(model.parameters.tokenize, lower)
 
+    def settings(self, model: Translation) -> Mapping[str, Any]:
+        encoder = model.encoder
+        found: dict[str, Any] = {"hidden_size": encoder.hidden_size, "dropout": encoder.dropout}
+        if encoder.phrases is None:
+            return found
+        return found | {
+            "phrases": f"{encoder.phrases.size:,} translations of phrases; what is said is chosen by {encoder.mix}"
+        }
+
     def facts(self, model: Translation, parts: Held[Corpus], examples: Held[Encoded]) -> Iterable[tuple[str, str]]:
         parameters, encoder = model.parameters, model.encoder
         yield (
@@ -245,21 +266,16 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
     def answers(self, model: Translation, records: Corpus, search: Search | None = None) -> Iterator[Mapping[str, Any]]:
         texts = [source for source, _ in records.pairs]
         say_strange(languages_of(model), texts)
-        for found in translate_texts(languages_of(model), texts, search or search_of(model.parameters)):
+        for found in together_of(model).translate(texts, search or search_of(model.parameters)):
             others = [{"translation": each.text, "score": each.score} for each in found]
             yield {"translation": found[0].text, "alternatives": others}
 
     def stream(self, model: Translation, **options: Any) -> TranslationStream:
-        return TranslationStream(languages_of(model), search_of(model.parameters).changed(options))
+        return TranslationStream(together_of(model), search_of(model.parameters).changed(options))
 
 
 def _references(pairs: Encoded) -> list[list[str]]:
     return [[reference] for _, reference in pairs.pairs]
-
-
-def batch_tokens_of(parameters: TranslationParameters, pairs: int) -> int:
-    """Return the size of a batch: small ones of a small corpus, which else had few steps."""
-    return parameters.batch_tokens or (_SMALL_BATCH if pairs <= _FEW_PAIRS else _LARGE_BATCH)
 
 
 def languages_of(model: Translation) -> Languages:
@@ -268,6 +284,13 @@ def languages_of(model: Translation) -> Languages:
     return Languages(
         model.network, encoder.source, encoder.written, encoder.longest, parameters.copy_unknown, encoder.characters
     )
+
+
+def together_of(model: Translation) -> Together:
+    """Return the network with the phrases beside it."""
+    encoder = model.encoder
+    wanted = encoder.phrases if model.parameters.phrases else None
+    return Together(languages_of(model), wanted, encoder.weights, encoder.mix)
 
 
 def search_of(parameters: TranslationParameters) -> Search:

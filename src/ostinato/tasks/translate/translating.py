@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from ostinato.data.lines import normalise
 from ostinato.data.notes import note
-from ostinato.data.text import Vocabulary
+from ostinato.data.text import Specials, Vocabulary
 from ostinato.tasks.base.searching.beam import beam_search
 from ostinato.tasks.base.searching.greedy import greedy_search, greedy_tokens
 from ostinato.tasks.base.searching.search import Hypothesis, Search
@@ -20,6 +21,8 @@ from ostinato.tasks.translate.network import TranslationNetwork
 _SHOWN = 10
 _ROWS = 320
 """Hypotheses of a batch."""
+_SCORED = 512
+"""Texts that are scored together, and tokens whose scores are held at once."""
 _NUMBERS = 2**22
 """Source positions times hypotheses times features of a batch's memory, at most: 16 MiB."""
 
@@ -91,13 +94,73 @@ def translate_texts(
 
 def translated_pieces(languages: Languages, text: str, search: Search) -> Iterator[str]:
     """Yield the greedy translation of a text piece by piece."""
-    say_strange(languages, [text])
     source = torch.tensor(languages.read(text))
     if len(source) == 1:
         return iter(())
     limit = int(search.limits(torch.tensor([len(source)]), languages.longest))
     words = source_words(text, languages.source) if languages.copy_unknown else []
     return pieces(greedy_tokens(languages.network, source, limit, search), languages.target, words)
+
+
+def log_probabilities(
+    network: TranslationNetwork, sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]
+) -> list[float]:
+    """Return the log-probability of each text, its end counted, as a translation of its source.
+
+    Args:
+        network: in evaluation mode.
+        sources: as the network reads them.
+        targets: tokens, without the marks of beginning and end.
+    """
+    found = [0.0] * len(sources)
+    specials = Specials()
+    with torch.inference_mode():
+        for rows in _scored_together(sources, targets):
+            source, lengths = padded([sources[row] for row in rows], specials.pad)
+            target, sizes = padded([[specials.bos, *targets[row], specials.eos] for row in rows], specials.pad)
+            readouts, _ = network.model.read(
+                source, target[:-1], source_lengths=lengths, target_lengths=sizes - 1, teacher_forcing=1.0
+            )
+            real = torch.arange(len(target) - 1)[:, None] < sizes - 1
+            logs = torch.zeros(real.shape)
+            logs[real] = _token_logs(network, readouts[real], target[1:][real])
+            for row, total in zip(rows, logs.double().sum(0).tolist(), strict=True):
+                found[row] = total
+    return found
+
+
+def _scored_together(sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]]) -> Iterator[list[int]]:
+    """Yield the places of pairs of like length in batches, whose attention is `_NUMBERS` numbers or one pair's."""
+    rows: list[int] = []
+    longest = 0
+    for place in sorted(range(len(sources)), key=lambda place: (len(sources[place]), len(targets[place]))):
+        longest = max(longest, len(targets[place]) + 1)
+        if rows and (len(rows) >= _SCORED or (len(rows) + 1) * len(sources[place]) * longest > _NUMBERS):
+            yield rows
+            rows, longest = [], len(targets[place]) + 1
+        rows.append(place)
+    if rows:
+        yield rows
+
+
+def _token_logs(network: TranslationNetwork, readouts: Tensor, tokens: Tensor) -> Tensor:
+    """Return the log-probability of each token, `(tokens,)`; scores are held of some at once."""
+    parts = [
+        -functional.cross_entropy(
+            network.model.score(readouts[first : first + _SCORED]), tokens[first : first + _SCORED], reduction="none"
+        )
+        for first in range(0, len(tokens), _SCORED)
+    ]
+    return torch.cat(parts)
+
+
+def padded(rows: Sequence[Sequence[int]], pad: int) -> tuple[Tensor, Tensor]:
+    """Return token numbers side by side, `(time, rows)`, and their lengths, `(rows,)`."""
+    lengths = torch.tensor([len(row) for row in rows])
+    tokens = torch.full((int(lengths.max()), len(rows)), pad)
+    for column, row in enumerate(rows):
+        tokens[: len(row), column] = torch.tensor(row)
+    return tokens, lengths
 
 
 def _batches(sources: list[list[int]], beam_size: int, features: int) -> Iterator[list[int]]:
@@ -117,10 +180,7 @@ def _batches(sources: list[list[int]], beam_size: int, features: int) -> Iterato
 def _searched(
     languages: Languages, sources: list[list[int]], search: Search, attention: bool
 ) -> list[list[Hypothesis]]:
-    lengths = torch.tensor([len(source) for source in sources])
-    tokens = torch.full((int(lengths.max()), len(sources)), languages.source.specials.pad)
-    for column, source in enumerate(sources):
-        tokens[: len(source), column] = torch.tensor(source)
+    tokens, lengths = padded(sources, languages.source.specials.pad)
     limits: Tensor = search.limits(lengths, languages.longest)
     with torch.inference_mode():
         if search.beam_size == 1:

@@ -1,0 +1,246 @@
+"""A network and phrases as one translator: what either would say, in the order that both give it."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ostinato.tasks.base.searching.search import Hypothesis, Search
+from ostinato.tasks.translate.phrases.decoder import Candidate, decode
+from ostinato.tasks.translate.phrases.table import PhraseTable
+from ostinato.tasks.translate.phrases.tuning import bleu, bleu_parts
+from ostinato.tasks.translate.translating import (
+    Languages,
+    Translation,
+    log_probabilities,
+    translate_texts,
+    translated_pieces,
+)
+
+Floats = NDArray[np.float64]
+_BEST = 8
+_SHARES = (0.03, 0.06, 0.12, 0.25, 0.5, 1.0, 2.0)
+_LENGTHS = (0.0, 0.3, 0.6, 1.0)
+_BEHIND = (-4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0, 8.0)
+_NEAR = 0.75
+_LEARNED = 2.0
+_NEVER = 1e6
+_MISSING = 2.0
+_DIGITS = re.compile(r"\d+")
+_PIECES = re.compile(r"\s*\S+")
+
+
+@dataclass(frozen=True)
+class Mix:
+    """How translations of a network and of phrases are put in one order.
+
+        share * (log-probability by the network + length * tokens) + score by phrases
+
+    Args:
+        share: of the network; 0 and `behind` large: phrases alone.
+        length: for each token of a translation, since a log-probability falls with each.
+        behind: how much less than the best of the phrases' a translation has that phrases did not find.
+        alone: the network alone, phrases left out.
+
+    Raises:
+        ValueError: a number is not finite.
+    """
+
+    share: float = 0.25
+    length: float = 0.6
+    behind: float = 1.0
+    alone: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what is no number."""
+        if not all(map(math.isfinite, (self.share, self.length, self.behind))):
+            raise ValueError("the shares of network and phrases are no numbers")
+
+    @classmethod
+    def by_loss(cls, loss: float) -> Mix:
+        """Return what mostly does for a network with some loss a token on its training pairs, in nats."""
+        return cls() if loss < _LEARNED else cls(0.06, 0.6, _NEVER)
+
+    @property
+    def is_phrases(self) -> bool:
+        """Whether the network has no say."""
+        return not self.alone and self.share == 0 and self.behind >= _NEVER
+
+    def __str__(self) -> str:
+        if self.alone:
+            return "the network alone: phrases beside it were no better"
+        if self.is_phrases:
+            return "phrases alone: the network beside them was no better"
+        return f"phrases and the network, whose log-probabilities count {self.share:g}"
+
+
+@dataclass(frozen=True)
+class Together:
+    """What translates: a network, and perhaps phrases.
+
+    Args:
+        languages: the network with its vocabularies.
+        table: of phrases; `None`: the network alone.
+        weights: of what phrases are judged by.
+        mix: of both.
+    """
+
+    languages: Languages
+    table: PhraseTable | None = None
+    weights: tuple[float, ...] = ()
+    mix: Mix = Mix()
+
+    def translate(self, texts: Sequence[str], search: Search) -> list[list[Translation]]:
+        """Return translations of each text, the best first, as many as the search has hypotheses."""
+        if self.table is None or self.mix.alone:
+            return translate_texts(self.languages, texts, search)
+        said = [[] for _ in texts] if self.mix.is_phrases else translate_texts(self.languages, texts, search)
+        both = [
+            ordered(ours, theirs, source, self.mix)
+            for source, ours, theirs in zip(texts, said, self._phrases(texts, search), strict=True)
+        ]
+        if self.mix.is_phrases:  # where no phrase may be said
+            for place in [place for place, each in enumerate(both) if not each]:
+                both[place] = translate_texts(self.languages, [texts[place]], search)[0]
+        return [each[: search.beam_size] for each in both]
+
+    def pieces(self, text: str, search: Search) -> Iterator[str]:
+        """Yield the translation of a text piece by piece; if phrases have a say, once it is there."""
+        if self.table is None or self.mix.alone:
+            return translated_pieces(self.languages, text, search)
+        return iter(_PIECES.findall(self.translate([text], replace(search, beam_size=1))[0][0].text))
+
+    def _phrases(self, texts: Sequence[str], search: Search) -> list[list[Translation]]:
+        """Return what phrases say, scored by them and by the network."""
+        assert self.table is not None
+        known = [bool(self.languages.source.encode(text.strip())) for text in texts]
+        found = decode(
+            self.table, [text if there else "" for text, there in zip(texts, known, strict=True)], self.weights, _BEST
+        )
+        return self._scored(texts, found, search)
+
+    def _scored(
+        self, texts: Sequence[str], found: Sequence[Sequence[Candidate]], search: Search
+    ) -> list[list[Translation]]:
+        rows = [
+            (place, each, tokens)
+            for place, candidates in enumerate(found)
+            for each in candidates
+            if _may_be(tokens := tuple(self.languages.target.encode(each.text)), search)
+        ]
+        made: list[list[Translation]] = [[] for _ in texts]
+        sources = [self.languages.read(texts[place]) for place, _, _ in rows]
+        logs = log_probabilities(self.languages.network, sources, [tokens for _, _, tokens in rows])
+        for (place, each, tokens), log in zip(rows, logs, strict=True):
+            made[place].append(Translation(each.text, each.score, log, Hypothesis(tokens, log, each.score)))
+        return made
+
+    def fitted(self, pairs: Sequence[tuple[str, str]], search: Search) -> Mix:
+        """Return how both are mixed best, by BLEU of held-out pairs; with none, as mostly does."""
+        if not pairs or self.table is None:
+            return Mix()
+        sources, how = [source for source, _ in pairs], self.table.how
+        ours, theirs = translate_texts(self.languages, sources, search), self._phrases(sources, search)
+        pools = [
+            _Pool.of(own, other, source, reference, how)
+            for own, other, (source, reference) in zip(ours, theirs, pairs, strict=True)
+        ]
+
+        def value(mix: Mix) -> float:
+            return bleu(np.sum([pool.parts[pool.best(mix)] for pool in pools], 0))
+
+        ends = [Mix(alone=True), Mix(0.0, 0.0, _NEVER)]
+        alone, by_phrases = map(value, ends)
+        # what only a much worse network says is not believed, however well it did on a few sentences
+        behind = (*_BEHIND, _NEVER) if alone >= _NEAR * by_phrases else (_NEVER,)
+        grid = np.array([[[value(Mix(x, y, z)) for z in behind] for y in _LENGTHS] for x in _SHARES])
+        even = _smoothed(grid)
+        x, y, z = np.unravel_index(even.argmax(), even.shape)
+        found = (Mix(_SHARES[x], _LENGTHS[y], behind[z]), float(even.max()))
+        return max((found, *zip(ends, (alone, by_phrases), strict=True)), key=lambda each: each[1])[0]
+
+
+def _smoothed(grid: Floats) -> Floats:
+    """Return the mean of each value and those beside it: one that stands out is chance."""
+    for axis in range(grid.ndim):
+        wide = np.pad(grid, [(int(axis == each),) * 2 for each in range(grid.ndim)], mode="edge")
+        count = grid.shape[axis]
+        grid = np.mean([wide.take(range(first, first + count), axis) for first in range(3)], 0)
+    return grid
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """The translations of one source that a mix chooses from, those of phrases first, and what each adds to BLEU."""
+
+    by_phrases: int
+    by_network: int  # the place of what the network says by itself
+    scores: Floats  # by phrases
+    logs: Floats
+    tokens: Floats
+    missing: Floats
+    parts: Floats
+
+    @classmethod
+    def of(
+        cls, ours: Sequence[Translation], theirs: Sequence[Translation], source: str, reference: str, how: str
+    ) -> _Pool:
+        every = list({each.text: each for each in (*ours, *theirs)}.values())  # of one text, what phrases have
+        every.sort(key=lambda each: each.text not in {one.text for one in theirs})
+        return cls(
+            len(theirs),
+            next(place for place, each in enumerate(every) if each.text == ours[0].text),
+            np.array([each.score for each in every]),
+            np.array([each.log_probability for each in every]),
+            np.array([len(each.hypothesis.tokens) + 1.0 for each in every]),
+            np.array([_missing(source, each.text) for each in every], float),
+            np.stack([bleu_parts(each.text, reference, how) for each in every]),
+        )
+
+    def best(self, mix: Mix) -> int:
+        """Return which one a mix chooses."""
+        if mix.alone or not self.by_phrases:
+            return self.by_network
+        scores = self.scores.copy()
+        scores[self.by_phrases :] = scores[: self.by_phrases].max() - mix.behind
+        return int((scores + mix.share * (self.logs + mix.length * self.tokens) - _MISSING * self.missing).argmax())
+
+
+def ordered(ours: Sequence[Translation], theirs: Sequence[Translation], source: str, mix: Mix) -> list[Translation]:
+    """Return the translations of a network and of phrases, the best by both first, each text once."""
+    if not theirs:
+        return list(ours)
+    by_phrases = {each.text: each.score for each in theirs}
+    best = max(by_phrases.values())
+    found: dict[str, Translation] = {}
+    for each in (*theirs, *ours):
+        score = by_phrases.get(each.text, best - mix.behind)
+        score += mix.share * (each.log_probability + mix.length * (len(each.hypothesis.tokens) + 1))
+        score -= _MISSING * _missing(source, each.text)
+        found.setdefault(each.text, replace(each, score=score, hypothesis=replace(each.hypothesis, score=score)))
+    return sorted(found.values(), key=lambda one: -one.score)
+
+
+def _missing(source: str, text: str) -> int:
+    """Return how many numbers of a source are not in a translation."""
+    return len(set(_DIGITS.findall(source)).difference(_DIGITS.findall(text)))
+
+
+def _may_be(tokens: tuple[int, ...], search: Search) -> bool:
+    """Tell whether a search would have let a text of some tokens be."""
+    if len(tokens) < search.min_length or (search.max_length is not None and len(tokens) > search.max_length):
+        return False
+    if tokens and tokens[-1] in search.open_tokens:
+        return False
+    size = search.block_ngrams
+    if size:
+        grams = [tokens[i : i + size] for i in range(len(tokens) - size + 1)]
+        if len(set(grams)) < len(grams):
+            return False
+    near = search.spaced
+    return not any(token in tokens[max(0, i - near) : i] for i, token in enumerate(tokens)) if near else True
