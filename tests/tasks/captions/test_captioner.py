@@ -265,7 +265,7 @@ def test_pictures_are_streamed_on_the_command_line(fitted, tmp_path, capsys, mon
         ("video,caption\n0000.mp4,", DataError, '"caption" is empty'),
         ("video,caption\nnowhere.mp4,a thing", DataError, "not there"),
         ("video,caption\n", DataError, "row"),
-        ("video,caption\ntext.mp4,a thing", DataError, "can be read"),
+        ("video,caption\ntext.mp4,a thing", DataError, "cannot be read"),
     ],
 )
 def test_a_table_that_is_none_is_refused_in_a_sentence(table, tmp_path, rows, error, said):
