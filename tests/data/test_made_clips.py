@@ -15,7 +15,6 @@ from ostinato.data.made_clips import (
     moving_shapes,
     stick_figures,
     write_clips,
-    write_video,
 )
 from ostinato.data.made_clips.shapes import SHAPES, combinations
 from ostinato.errors import UsageError
@@ -112,8 +111,3 @@ def test_written_clips_are_what_was_drawn(tmp_path, suffix):
         read = np.stack([frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)])
     assert read.shape == (9, 34, 40, 3)
     assert np.abs(read[:, :33].astype(float) - clips[0].frames).mean() < 6
-
-
-def test_frames_that_are_none_are_not_written(tmp_path):
-    with pytest.raises(UsageError, match="time, height, width, 3"):
-        write_video(tmp_path / "a.mp4", np.zeros((0, 8, 8, 3), np.uint8), 10)

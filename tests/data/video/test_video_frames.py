@@ -1,6 +1,7 @@
 """Frames of video files, folders of pictures and arrays: what PyAV gives, in time, whole or in parts."""
 
 import io
+import shutil
 import wave
 import zipfile
 
@@ -194,6 +195,10 @@ def test_arrays_of_any_layout_are_frames(tmp_path) -> None:
 def test_what_is_written_is_read_back(tmp_path) -> None:
     smooth = np.repeat(np.repeat(moving(8, 8, 8), 6, 1), 6, 2)
     path = write_video(tmp_path / "w.mp4", iter(smooth), 12.5)
+    odd = read_clip(write_video(tmp_path / "deep" / "odd.mp4", iter(smooth[:, :33, :41]), 12.5)).frames
+    assert odd.shape == (8, 34, 42, 3)
+    assert np.abs(odd[:, :33, :41].astype(int) - smooth[:, :33, :41]).mean() < 6
+    shutil.rmtree(tmp_path / "deep")
     clip = read_clip(path)
     assert clip.frames.shape == smooth.shape
     assert clip.rate == 12.5
@@ -202,7 +207,14 @@ def test_what_is_written_is_read_back(tmp_path) -> None:
     with pytest.raises(UsageError, match="no frames"):
         write_video(tmp_path / "none.mp4", iter(()), 10)
     with pytest.raises(OutputError, match="cannot be written"):
-        write_video(tmp_path / "x.nothing", iter(smooth), 10)
+        write_video(tmp_path / "new" / "x.nothing", iter(smooth), 10)
+    bad = [[smooth[0], smooth[1][:6]], np.zeros((2, 0, 8, 3)), np.zeros((2, 8, 8))]
+    for frames, said in zip(bad, ["frame 1 is 6 x", r"\(0, 8, 3\)", r"\(8, 8\)"], strict=True):
+        with pytest.raises(UsageError, match=said):
+            write_video(tmp_path / "w2.mp4", frames, 10)
+    for rate in (0, -1, float("nan"), 1e9):
+        with pytest.raises(UsageError, match="the rate is"):
+            write_video(tmp_path / "w2.mp4", iter(smooth), rate)
     assert [each.name for each in tmp_path.iterdir()] == ["w.mp4"]
 
 

@@ -265,7 +265,7 @@ def test_pictures_are_streamed_on_the_command_line(fitted, tmp_path, capsys, mon
         ("video,caption\n0000.mp4,", DataError, '"caption" is empty'),
         ("video,caption\nnowhere.mp4,a thing", DataError, "not there"),
         ("video,caption\n", DataError, "row"),
-        ("video,caption\ntext.mp4,a thing", DataError, "can be read"),
+        ("video,caption\ntext.mp4,a thing", DataError, "cannot be read"),
     ],
 )
 def test_a_table_that_is_none_is_refused_in_a_sentence(table, tmp_path, rows, error, said):
@@ -326,6 +326,8 @@ def test_one_clip_with_one_very_long_caption_is_enough_to_fit():
         model = Captioner(**FEW, max_length=5).fit([_clip(True)], ["word " * 2000])
     assert ("longer than max_length", "1 captions, cut off") in model.summary_.data
     assert len(model.predict([_clip(True)])[0].split()) <= 10
+    assert "<unk>" not in model.predict([_clip(True)])[0]
+    assert any(name == "too few clips" and said.startswith("1 to learn from") for name, said in model.summary_.data)
     assert "Nothing was held out" in model.summary_.verdict
 
 

@@ -15,8 +15,10 @@ from ostinato.nn.frame_prediction import FramePredictor
 from ostinato.tasks.base.areas import auroc
 from ostinato.tasks.base.holding_out import Shares
 from ostinato.tasks.video_anomaly.encoder import VIEWS, Usual
+from ostinato.tasks.video_anomaly.evidence import KINDS, Evidence
 from ostinato.tasks.video_anomaly.footage import read_footage
 from ostinato.tasks.video_anomaly.judged import equal_error_rate, placements
+from ostinato.tasks.video_anomaly.movers import Scene
 from ostinato.tasks.video_anomaly.sources import is_video
 
 BAD = slice(24, 36)
@@ -161,6 +163,56 @@ def test_what_is_usual_is_the_high_of_each_place_drawn_to_that_of_all() -> None:
     assert (Usual.of(views[:1]).high == 1).all()
 
 
+def moving_squares(speed, frames=24, seed=0):
+    """A scene of fine texture through which squares of six pixels go to the right."""
+    rng = np.random.default_rng(seed)
+    empty = rng.integers(90, 110, (48, 96)).astype(np.uint8)
+    found = np.repeat(empty[None], frames, 0)
+    for t in range(frames):
+        for row, start in ((8, 4), (26, 30)):
+            x = round(start + speed * t) % 90
+            found[t, row : row + 8, x : x + 6] = 220
+    return found
+
+
+@pytest.mark.parametrize("speed", [0.5, 1.0, 2.0])
+def test_the_speed_of_what_is_a_few_pixels_wide_is_measured_over_as_many_frames_as_it_takes(speed) -> None:
+    pytest.importorskip("cv2")
+    clips = read_footage([moving_squares(speed, seed=seed) for seed in range(3)], height=48, rate=None, most=999)
+    scene = Scene.fit(clips.clips, "flow")
+    assert scene.pace == pytest.approx(speed, rel=0.25)
+    assert 2 <= scene.span * speed <= 4 or scene.span == 1
+    twice = moving_squares(2 * speed, seed=0)
+    found = [scene.measured(twice[t - scene.span], twice[t], "flow", scene.span).speed.max() for t in range(9, 13)]
+    assert np.median(found) == pytest.approx(2 * speed, rel=0.3)
+
+
+def test_kinds_of_evidence_of_any_unit_come_to_one_scale_and_none_drowns_the_others() -> None:
+    rng = np.random.default_rng(0)
+    means = rng.exponential(1.0, (600, len(KINDS), 3, 4)).astype(np.float32)
+    units = np.array([1, 50, 0.01, 3], np.float32)[:, None, None]
+    one, other = (Evidence.nothing((3, 4)).with_tails([each]) for each in (means, means * units))
+    np.testing.assert_allclose(one.nats(means[0]), other.nats(means[0] * units), rtol=1e-4)
+    highest = one.nats(means.transpose(1, 0, 2, 3).reshape(len(KINDS), 600 * 3, 4)).reshape(len(KINDS), 600, 12).max(2)
+    for kind in highest:
+        assert (kind > np.log(10)).mean() == pytest.approx(0.1, abs=0.01)
+        assert (kind > np.log(100)).mean() == pytest.approx(0.01, abs=0.01)
+    assert one.nats(means[0] * 1e6).max() < 11
+    still = Evidence.nothing((3, 4)).with_tails([np.zeros((50, len(KINDS), 3, 4), np.float32)])
+    assert np.isfinite(still.nats(means[0])).all()
+
+
+def test_what_stands_where_nothing_stood_is_seen_and_stays_seen(fitted) -> None:
+    film = clip(34, frames=90)
+    film[20:, 24:31, 2:10] = 230
+    scores = fitted.score_samples(film)
+    before = scores[10:20].max()
+    assert np.median(scores[60:]) > before
+    last = list(fitted.answers(film))[-1]
+    assert last["y"] > 20
+    assert last["x"] < 16
+
+
 def test_the_equal_error_rate_and_placements_are_those_of_the_roc_curve() -> None:
     rng = np.random.default_rng(0)
     labels, scores = rng.random(300) < 0.4, rng.normal(0, 1, 300).round(1)
@@ -236,7 +288,7 @@ def test_the_whole_way_on_the_command_line(folder, tmp_path, capsys) -> None:
     [
         (np.zeros((3, 32, 32), np.uint8), "3 frames; expected 16 or more"),
         (np.zeros((1, 32, 32), np.uint8), "1 frame"),
-        ("nowhere.mp4", "is not there"),
+        ("nowhere.mp4", "nowhere.mp4 does not exist"),
         ([], "no clips|clips"),
     ],
 )
@@ -248,7 +300,13 @@ def test_a_source_that_cannot_be_learned_from_is_refused_in_a_sentence(source, s
 
 def test_labels_that_do_not_fit_are_refused(fitted, folder, tmp_path) -> None:
     film = clip(1)
-    for labels, said in (([0, 1], "48 frames and 2 labels"), ([marks(), marks()], "labels of 2 clips")):
+    for labels, said in (
+        ([0, 1], "48 frames and 2 labels"),
+        ([marks(), marks()], "labels of 2 clips"),
+        (["x"] * 48, "has the label 'x'; expected true or 1"),
+        ([np.nan] * 48, "has the label nan"),
+        ([2] * 48, "has the label 2"),
+    ):
         with pytest.raises(DataError, match=said):
             fitted.evaluate(film, labels)
     for text, said in (

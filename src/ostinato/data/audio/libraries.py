@@ -1,13 +1,12 @@
-"""The libraries that read and resample sound, imported where they are used."""
+"""The libraries that read and resample sound."""
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
-from ostinato.errors import MissingExtra
+from ostinato.data.libraries import optional
 
-_PACKAGES = {"soundfile": "soundfile", "soxr": "soxr", "kaldi_native_fbank": "kaldi-native-fbank"}
+_PACKAGES = {"kaldi_native_fbank": "kaldi-native-fbank"}
 
 
 def library(name: str) -> Any:
@@ -16,9 +15,4 @@ def library(name: str) -> Any:
     Raises:
         MissingExtra: it is not installed, or cannot be loaded.
     """
-    try:
-        return importlib.import_module(name)
-    except (ImportError, OSError) as error:  # soundfile raises OSError where libsndfile is not there
-        raise MissingExtra(
-            f"reading sound needs {_PACKAGES[name]}; install it: pip install 'ostinato[speech]'"
-        ) from error
+    return optional(name, package=_PACKAGES.get(name, name), doing="reading sound", extra="speech")

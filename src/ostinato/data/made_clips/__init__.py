@@ -7,7 +7,7 @@ same seed.
 from ostinato.data.made_clips.clip import MadeClip
 from ostinato.data.made_clips.figures import ACTIONS, JOINTS, stick_figures
 from ostinato.data.made_clips.shapes import COLOURS, DIRECTIONS, SHAPES, Movement, moving_shapes
-from ostinato.data.made_clips.writing import write_clips, write_video
+from ostinato.data.made_clips.writing import write_clips
 
 __all__ = [
     "ACTIONS",
@@ -20,5 +20,4 @@ __all__ = [
     "moving_shapes",
     "stick_figures",
     "write_clips",
-    "write_video",
 ]

@@ -19,6 +19,7 @@ from ostinato.errors import DataError
 SUFFIXES = frozenset([".npy", ".npz"])
 _FRAMES = ("frames", "video", "clip", "images", "x", "arr_0")
 _RATES = ("rate", "fps", "frame_rate")
+_DARKER = 0.01  # of white: what is below zero by so little is rounding
 
 
 class ArrayClip:
@@ -57,7 +58,7 @@ class ArrayClip:
         """Yield frames from the one on that is seen at a second.
 
         Raises:
-            DataError: a value is not a number.
+            DataError: a value is not a number, or below zero.
         """
         self.damage = Damage()
         height, width = self.array.shape[1:3]
@@ -70,6 +71,11 @@ class ArrayClip:
                 )
             if frame.dtype.kind != "u" or frame.dtype.itemsize > 1:
                 top = self._top() if top is None else top
+                if frame.dtype.kind in "if" and float(frame.min()) < -_DARKER * top:
+                    raise DataError(
+                        f"frame {number:,} of {self.name} has values below zero ({float(frame.min()):.3g}); expected "
+                        "brightness, from 0 to 1, 255 or 65535: add what was taken away"
+                    )
                 frame = np.clip(frame * (255.0 / top), 0, 255).round().astype(np.uint8)
             yield RawFrame(number / self.rate, (height, width), _pixels(frame))
 

@@ -196,12 +196,14 @@ def read_clips(
         return _of_list([source])
     if isinstance(source, (str, Path)):
         path = str(source)
+        if not path.strip():
+            raise DataError("the path of the clips is empty; give a file, or a folder of clips")
         if _is_folder(path) or archive_of(path) is not None:
             return _of_folder(path, labelled)
         if PurePosixPath(path).suffix.lower() in files.SUFFIXES | pictures.SUFFIXES | {".npy", ".npz"}:
             if labelled:
                 raise DataError(f"{path} is one clip without a class; expected a table, or a folder for each class")
-            return Clips(path, tuple(located([path], Path(), path)), (path,))
+            return Clips(path, (_one(path),), (path,))
         return read_clip_table(path, video=video, label=label, text=text, group=group, labelled=labelled)
     if isinstance(source, Mapping) or hasattr(source, "columns") or _is_rows(source):
         return read_clip_table(source, video=video, label=label, text=text, group=group, labelled=labelled)
@@ -225,6 +227,22 @@ def located(paths: Sequence[str], folder: Path, origin: str) -> list[str]:
         DataError: some are not there: how many, and the first of them.
     """
     return locate(paths, folder, origin, _CLIPS)
+
+
+def _one(path: str, before: str = "") -> str:
+    """Return the clip that a path means which was given by itself.
+
+    Raises:
+        DataError: it is not there.
+    """
+    if not path.strip():
+        raise DataError(f"{before}an empty path; expected a file or a folder of pictures")
+    try:
+        return located([path], Path(), path)[0]
+    except DataError as error:
+        if archive_of(path) is not None:
+            raise
+        raise DataError(f"{before}{path}{', which' if before else ''} does not exist; check the path") from error
 
 
 def _endings(path: Path) -> Iterable[Path]:
@@ -271,7 +289,7 @@ def _of_list(given: Any) -> Clips:
     sources, names = list[Any](), list[str]()
     for number, one in enumerate(given, 1):
         if isinstance(one, (str, Path)):
-            sources += located([str(one)], Path(), f"clip {number}")
+            sources.append(_one(str(one), f"clip {number} is "))
             names.append(str(one))
             continue
         if isinstance(one, Clip):

@@ -1,11 +1,10 @@
-"""The libraries that read video and pictures, imported where they are used."""
+"""The libraries that read video and pictures."""
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
-from ostinato.errors import MissingExtra
+from ostinato.data.libraries import optional
 
 _PACKAGES = {"av": "PyAV (av)", "PIL": "pillow", "cv2": "opencv-python-headless"}
 
@@ -16,8 +15,5 @@ def library(name: str) -> Any:
     Raises:
         MissingExtra: it is not installed, or cannot be loaded.
     """
-    try:
-        return importlib.import_module(name)
-    except (ImportError, OSError) as error:
-        package = _PACKAGES.get(name.partition(".")[0], name)
-        raise MissingExtra(f"reading video needs {package}; install it: pip install 'ostinato[video]'") from error
+    package = _PACKAGES.get(name.partition(".")[0], name)
+    return optional(name, package=package, doing="reading video", extra="video")

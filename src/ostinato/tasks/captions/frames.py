@@ -24,6 +24,7 @@ _SIZE, _RATE = 48, 8.0  # of frames, where nothing is said
 _LOOKED = 25  # clips that are opened to find out what they are like
 _KEPT = 1 << 30  # bytes of frames that are kept in memory; those of further clips are decoded each time
 _NAMED = 5
+_NONE = "none of the clips"
 _ROOM = 8  # times as many frames as are taken are held, so that those that are taken lie at even distances
 
 
@@ -90,9 +91,7 @@ class FrameSettings:
             if len(shapes) == _LOOKED:
                 break
         if not shapes:
-            raise DataError(
-                f"none of the clips of {clips.origin} that were opened can be read, the first because {failed}"
-            )
+            raise DataError(failed if len(clips) == 1 else f"{_NONE} in {clips.origin} can be read: {failed}")
         shape = Counter(shapes).most_common(1)[0][0]
         if len(shape) == 1:
             return cls(0, shape[0], 0.0, parameters.max_frames)
@@ -250,7 +249,7 @@ class FrameStore:
         named = ", ".join(clips.names[row] for row in list(self.failed)[:_NAMED]) + (", ..." if count > _NAMED else "")
         why = next(iter(self.failed.values()))
         if count == len(clips):
-            raise DataError(f"none of the {count:,} clips of {clips.origin} can be read, the first because {why}")
+            raise DataError(why if count == 1 else f"{_NONE} in {clips.origin} can be read, all {count:,}: {why}")
         note(
             f"{count:,} of the {len(clips):,} clips of {clips.origin} cannot be read and are left out ({named}); the "
             f"first because {why}"

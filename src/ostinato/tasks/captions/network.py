@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ostinato.data.text import Specials
 from ostinato.nn.attention import AdditiveAttention, Attention, DotAttention, GeneralAttention, MultiHeadAttention
 from ostinato.nn.by_name import stack_of
 from ostinato.nn.decoder import DecoderState
@@ -133,8 +134,14 @@ class CaptionNetwork(nn.Module):
         return self.decoder.start(self.decoder.stack.initial_state(row), sources, lengths)
 
     def step(self, tokens: Tensor, state: DecoderState) -> tuple[Tensor, DecoderState]:
-        """Read one token a row, `(batch,)`; return scores `(batch, vocabulary)` and the new state."""
-        return self.decoder.step(tokens, state)
+        """Read one token a row, `(batch,)`; return scores `(batch, vocabulary)` and the new state.
+
+        The mark of an unknown word stands for what the decoder is not shown, and is never written.
+        """
+        scores, state = self.decoder.step(tokens, state)
+        scores = scores.clone()
+        scores[:, Specials().unk] = float("-inf")
+        return scores, state
 
 
 class VectorReader(nn.Module):

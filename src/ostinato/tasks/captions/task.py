@@ -36,6 +36,7 @@ from ostinato.training.config import TrainingConfig
 from ostinato.training.objective import Carry, Step
 
 _WHERE_SECONDS = 600  # epochs, where the time is said and not the passes
+_FEW = 50  # clips, of which no network learns what a clip shows
 _MEASURED = 500  # clips of rows of numbers, whose mean and spread are taken
 
 
@@ -209,6 +210,12 @@ class CaptionTask(Task[CaptionParameters, Captioned, CaptionEncoder, Shown, Said
     def facts(self, model: CaptionModel, parts: Held[Captioned], examples: Held[Shown]) -> Iterable[tuple[str, str]]:
         named = {name: part for name, part in examples.named().items() if part is not None}
         yield "clips", " / ".join(f"{len(part):,} {name}" for name, part in named.items()) + " clips"
+        if len(examples.train) < _FEW:
+            yield (
+                "too few clips",
+                f"{len(examples.train):,} to learn from: of so few a model learns how such captions go, and next to "
+                "nothing of what clips show; expect captions that are alike, and give it hundreds of clips",
+            )
         captions = ((sum(map(len, part.references)), name) for name, part in named.items())
         yield "captions", " / ".join(f"{count:,} {name}" for count, name in captions) + " captions"
         lost = [name for part in named.values() for name in part.left_out]

@@ -150,7 +150,7 @@ def reader_of(parameters: VideoParameters, clips: Clips) -> Reader:
     kind = parameters.input if parameters.input != "auto" else min(kinds)
     if parameters.input == "auto" and len(kinds) > 1:
         raise DataError(
-            f"{clips.origin} has clips of pixels and of landmarks; expected one kind, or say which: --input"
+            f"there are pixels and landmarks among {clips.origin}; expected one kind, or say which: --input"
         )
     names = split_channels(parameters.channels)
     return Reader(

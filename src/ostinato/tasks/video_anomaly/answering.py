@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ostinato.data.video import stream_frames, write_video
 from ostinato.tasks.base.task import Model
 from ostinato.tasks.video_anomaly.encoder import VIEWS, VideoEncoder
+from ostinato.tasks.video_anomaly.evidence import KINDS
 from ostinato.tasks.video_anomaly.footage import UNIT, frames_of
 from ostinato.tasks.video_anomaly.scoring import Frame, Watcher
 
@@ -22,6 +23,9 @@ _REASONS = {
     "motion as seen": "it moves like nothing in the training video",
     "speed": "it is faster than is usual there",
     "change": "it changes more than is usual there",
+    "pace": "what moves there is faster than is usual",
+    "size": "what is there is larger than is usual",
+    "standing": "something stands where nothing stood in the training video",
 }
 
 
@@ -31,7 +35,6 @@ def answer_of(encoder: VideoEncoder, frame: Frame) -> dict[str, Any]:
     known = math.isfinite(score)
     alarm = bool(known and score >= encoder.threshold)
     row, column = np.unravel_index(int(np.argmax(frame.patches)), frame.patches.shape)
-    strange = encoder.usual.shares(frame.views)[:, row, column]
     return {
         "score": round(score, 6) if known else None,
         "probability": encoder.tail.probability(score) if known else None,
@@ -39,8 +42,16 @@ def answer_of(encoder: VideoEncoder, frame: Frame) -> dict[str, Any]:
         "regularity": round(encoder.regularity(score), 6) if known else None,
         "x": int(column) * UNIT + UNIT // 2,
         "y": int(row) * UNIT + UNIT // 2,
-        "reason": _REASONS[VIEWS[int(np.argmax(strange))]] if alarm else "",
+        "reason": _reason(encoder, frame, int(row), int(column)) if alarm else "",
     }
+
+
+def _reason(encoder: VideoEncoder, frame: Frame, row: int, column: int) -> str:
+    """Return why a patch is strange: of the kind of evidence that there is most of."""
+    kind = KINDS[int(np.argmax(encoder.evidence.nats(frame.means)[:, row, column]))]
+    if kind != "prediction":
+        return _REASONS[kind]
+    return _REASONS[VIEWS[int(np.argmax(encoder.usual.shares(frame.views)[:, row, column]))]]
 
 
 def answers_of(

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from ostinato.tasks.base.allowance import deadline
 from ostinato.tasks.base.tail import Tail
-from ostinato.tasks.video_anomaly.encoder import VideoEncoder, patch_means, smoothed
+from ostinato.tasks.video_anomaly.encoder import VideoEncoder
 from ostinato.tasks.video_anomaly.footage import Clipped, Footage
 from ostinato.tasks.video_anomaly.judged import Judged
+from ostinato.tasks.video_anomaly.patches import patch_means, smoothed
 
 Floats = NDArray[np.float32]
 _RIDGE = 0.05

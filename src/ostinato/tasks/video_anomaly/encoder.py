@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,7 +12,10 @@ from numpy.typing import NDArray
 from ostinato.data.video.motion import UNIT as MOTION_UNIT
 from ostinato.data.video.motion import measured_motion
 from ostinato.tasks.base.tail import Tail
+from ostinato.tasks.video_anomaly.evidence import KINDS, MOVERS, Evidence, running
 from ostinato.tasks.video_anomaly.footage import UNIT, Clipped, Footage, Reading
+from ostinato.tasks.video_anomaly.movers import LONGEST, Scene
+from ostinato.tasks.video_anomaly.patches import patch_means, smoothed
 
 Floats = NDArray[np.float32]
 CHANNELS = 3
@@ -91,6 +95,8 @@ class VideoEncoder:
         mean: the mean frame, `(height, width)`, 0 to 255.
         scales: the usual size of each channel, `(channels,)`: brightness beside the mean frame, motion two ways.
         usual: what is usual at each place.
+        scene: without what moves in it.
+        evidence: of several kinds, on one scale.
         memory: the share of the last frame's patches that stays in their running mean.
         tail: of frames' scores on normal video held out; threshold: of a frame's score, from which on there is an
             alarm; chosen: how it was found, in words; low: a frame's score as low as normal ones have it.
@@ -101,6 +107,8 @@ class VideoEncoder:
     mean: NDArray[np.float32]
     scales: NDArray[np.float32]
     usual: Usual
+    scene: Scene
+    evidence: Evidence
     memory: float
     tail: Tail
     threshold: float
@@ -119,7 +127,11 @@ class VideoEncoder:
             raise ValueError(f"frames of {size[0]} x {size[1]} pixels have no whole patches of {UNIT}")
         shapes = {"mean frame": (self.mean, size), "scales": (self.scales, (CHANNELS,)),
                   "usual": (self.usual.high, (views, *self.grid)),
-                  "usual around": (self.usual.around, (len(WINDOWS), *self.grid))}  # fmt: skip
+                  "usual around": (self.usual.around, (len(WINDOWS), *self.grid)),
+                  "empty scene": (self.scene.empty, size), "noise": (self.scene.noise, size),
+                  "usual movers": (self.evidence.high, (len(MOVERS), *self.grid)),
+                  "begins": (self.evidence.begins, (len(KINDS),)),
+                  "tails": (self.evidence.scales, (len(KINDS),))}  # fmt: skip
         for name, (array, shape) in shapes.items():
             if array.shape != shape or array.dtype != np.float32 or not np.isfinite(array).all():
                 raise ValueError(f"its {name} is no array of numbers of the shape {shape}")
@@ -127,9 +139,13 @@ class VideoEncoder:
             (self.scales <= 0).any()
             or (self.usual.high <= 0).any()
             or (self.usual.around <= 0).any()
+            or (self.scene.noise <= 0).any()
+            or min(self.evidence.high.min(), self.evidence.begins.min(), self.evidence.scales.min()) <= 0
             or math.isnan(self.threshold)
         ):
             raise ValueError("a scale is not more than zero, or the threshold is no number")
+        if not 1 <= self.scene.span <= LONGEST or not 0 < self.scene.pace < 1e6:
+            raise ValueError("its motion is measured over no number of frames, or what moves has no speed")
         if not 0 <= self.memory < 1 or not math.isfinite(self.low):
             raise ValueError(f"its memory is {self.memory}; expected a share from 0 to 1")
 
@@ -177,20 +193,50 @@ class VideoEncoder:
         """Return the mean motion a frame of each patch, `(2, rows, columns)`, over the last `SPAN` frames.
 
         Args:
-            recent: the frames before, `(frames, height, width)`, the oldest first; fewer of them: `None` is returned.
+            recent: the frames before, `(frames, height, width)`, the oldest first; fewer than `SPAN`: `None` is
+                returned.
             frame: the frame, `(height, width)`.
         """
         if len(recent) < SPAN:
             return None
-        moved = measured_motion(recent[0], frame, self.reading.motion) / (SPAN * self.scales[1:])
+        moved = measured_motion(recent[-SPAN], frame, self.reading.motion) / (SPAN * self.scales[1:])
         found: Floats = np.stack([patch_means(moved[..., side]) for side in (0, 1)]).astype(np.float32)
         return found
+
+    def movers(self, recent: NDArray[np.uint8], frame: NDArray[np.uint8]) -> Floats:
+        """Return what moves, `(movers, rows, columns)`, see `Movers`; zeros while there are too few frames before."""
+        if len(recent) < self.scene.span:
+            return np.zeros((len(MOVERS), *self.grid), np.float32)
+        return self.scene.measured(recent[-self.scene.span], frame, self.reading.motion, self.scene.span).by_patch()
+
+    def with_usual(self, clips: Sequence[tuple[Floats, Floats]]) -> VideoEncoder:
+        """Return it with what is usual, of the views and the movers of the frames of normal clips."""
+        usual = Usual.of(np.concatenate([views for views, _ in clips]))
+        evidence = Evidence.of(np.concatenate([movers for _, movers in clips]))
+        means = [_running_means(usual, evidence, self.memory, *clip) for clip in clips]
+        return replace(self, usual=usual, evidence=evidence.with_tails(means))
+
+    def scores_of(self, views: Floats, movers: Floats) -> NDArray[np.float64]:
+        """Return how strange the frames of a clip are, `(frames,)`, from all of their views and movers."""
+        means = _running_means(self.usual, self.evidence, self.memory, views, movers)
+        return np.array([np.nan, *(float(self.evidence.together(each).max()) for each in means)])
 
     def regularity(self, score: float) -> float:
         """Return how usual a frame is: 1 for the most usual frames of normal video, 0 where alarms begin, or less."""
         if not math.isfinite(score):
             return 1.0
         return float(np.clip((self.threshold - score) / max(self.threshold - self.low, 1e-9), -1.0, 1.0))
+
+
+def _running_means(usual: Usual, evidence: Evidence, memory: float, views: Floats, movers: Floats) -> Floats:
+    """Return the running means of a clip's frames but the first, `(frames, kinds, rows, columns)`."""
+    means: Floats | None = None
+    found = []
+    for seen, moved in zip(views[1:], movers[1:], strict=True):
+        now = np.concatenate([np.log1p(usual.scores(seen))[None], evidence.shares(moved)]).astype(np.float32)
+        means = running(means, now, memory)
+        found.append(means)
+    return np.stack(found) if found else np.zeros((0, len(KINDS), *views.shape[2:]), np.float32)
 
 
 def fitted_scales(clips: Clipped) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -211,23 +257,3 @@ def _squares(clip: Footage, mean: NDArray[np.float32]) -> NDArray[np.float64]:
     brightness = sum(float(((frame - mean) ** 2).sum(dtype=np.float64)) for frame in clip.frames)
     moved = [float((clip.motion[..., side].astype(np.float32) ** 2).sum(dtype=np.float64)) for side in (0, 1)]
     return np.array([brightness, *moved])
-
-
-def patch_means(values: Floats) -> Floats:
-    """Return the mean of each patch of a frame, `(rows, columns)`."""
-    high, wide = values.shape
-    found: Floats = values.reshape(high // UNIT, UNIT, wide // UNIT, UNIT).mean((1, 3))
-    return found
-
-
-def smoothed(patches: Floats, reach: int = 1) -> Floats:
-    """Return the mean of each patch and those around it, as far as `reach`; those of the frame's edge count again."""
-    padded, size = np.pad(patches, reach, mode="edge"), 2 * reach + 1
-    high, wide = patches.shape
-    rows, found = np.zeros((high, wide + 2 * reach), np.float32), np.zeros((high, wide), np.float32)
-    for first in range(size):
-        rows += padded[first : first + high]
-    for first in range(size):
-        found += rows[:, first : first + wide]
-    found /= np.float32(size**2)
-    return found

@@ -190,7 +190,14 @@ def _read(source: Any, name: str, reading: Reading, most: int) -> Footage:
 
 
 def _labelled(clip: Footage, marks: Any) -> Footage:
-    known = np.asarray(marks).astype(bool).ravel()
+    try:
+        given = np.asarray(marks)
+    except ValueError as error:
+        raise DataError(f"{clip.name} has labels of several lengths; expected one for each frame") from error
+    if given.dtype.kind not in "biuf" or not np.isin(given, (0, 1)).all():
+        wrong = next((each for each in given.ravel().tolist() if each not in (0, 1)), given.dtype)
+        raise DataError(f"{clip.name} has the label {wrong!r}; expected true or 1 for an anomalous frame, else 0")
+    known = given.astype(bool).ravel()
     if len(known) != len(clip) and (clip.whole or len(known) < len(clip)):
         raise DataError(f"{clip.name} has {len(clip):,} frames and {len(known):,} labels; expected one for each frame")
     return replace(clip, labels=known[: len(clip)])

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from ostinato.data.video.motion import motion_between
 from ostinato.engine import leaves, map_state
 from ostinato.nn.frame_prediction import FramePredictor
-from ostinato.tasks.video_anomaly.encoder import CHANNELS, SPAN, VideoEncoder
+from ostinato.tasks.video_anomaly.encoder import CHANNELS, VideoEncoder
+from ostinato.tasks.video_anomaly.evidence import KINDS, running
+from ostinato.tasks.video_anomaly.movers import LONGEST
 
 Floats = NDArray[np.float32]
 _KEPT = ("recent", "predicted", "seen", "smooth")
@@ -25,15 +27,19 @@ class Frame:
 
     Args:
         score: the highest of its patches', NaN for the first one, of which nothing was predicted.
-        patches: how strange each patch is, `(rows, columns)`: the running mean of the logarithm of one more than how
-            high the views around it are beside what is usual there.
+        patches: how strange each patch is, `(rows, columns)`, by all kinds of evidence together, in nats.
         views: of each patch, `(views, rows, columns)`; see `VIEWS`.
+        movers: of each patch, `(movers, rows, columns)`; see `MOVERS`.
+        means: running means of all kinds, `(kinds, rows, columns)`: of the logarithm of one more than how high the
+            views around a patch are beside what is usual there, and of movers beside what is usual.
         error: mean square of its predicted motion, in the scale of the network; NaN for the first.
     """
 
     score: float
     patches: Floats
     views: Floats
+    movers: Floats
+    means: Floats
     error: float
 
 
@@ -53,7 +59,7 @@ class Watcher:
         """Begin a new clip."""
         self.count = 0  # of frames that were seen, up to as many as are kept
         size = (self.encoder.reading.height, self.encoder.reading.width)
-        self.recent: NDArray[np.uint8] = np.zeros((SPAN, *size), np.uint8)
+        self.recent: NDArray[np.uint8] = np.zeros((LONGEST, *size), np.uint8)
         self.state: Any = None
         self.predicted: Floats | None = None
         self.seen: Floats | None = None
@@ -70,19 +76,19 @@ class Watcher:
         with torch.no_grad():
             predicted, self.state = self.network(torch.from_numpy(seen)[None], self.state)
         following, now = predicted[0, 0].numpy()
-        pace = encoder.pace(self.recent[SPAN - self.count :], frame)
-        views = encoder.views(seen[0], self.predicted, now, self.seen, pace)
+        recent = self.recent[LONGEST - self.count :]
+        views = encoder.views(seen[0], self.predicted, now, self.seen, encoder.pace(recent, frame))
+        movers = encoder.movers(recent, frame)
         error = float("nan") if self.predicted is None else float(((seen[0, 1:] - self.predicted[1:]) ** 2).mean())
-        patches = np.log1p(encoder.usual.scores(views)).astype(np.float32)
-        kept = encoder.memory
+        wrong = np.log1p(encoder.usual.scores(views)).astype(np.float32)
+        means = np.concatenate([wrong[None], encoder.evidence.shares(movers)])
         # the mean begins with the second frame: of the first one half of the views are not there
-        if self.smooth is not None and self.count >= 2:
-            patches = np.float32(kept) * self.smooth + np.float32(1 - kept) * patches
-        self.smooth = patches
+        self.smooth = running(self.smooth if self.count >= 2 else None, means, encoder.memory)
         self.predicted, self.seen = following, seen[0]
         self.recent = np.concatenate([self.recent[1:], frame[None]])
-        self.count = min(self.count + 1, SPAN)
-        return Frame(float("nan") if begins else float(patches.max()), patches, views, error)
+        self.count = min(self.count + 1, LONGEST)
+        patches = encoder.evidence.together(self.smooth)
+        return Frame(float("nan") if begins else float(patches.max()), patches, views, movers, self.smooth, error)
 
     def kept(self) -> dict[str, Any]:
         """Return all that is held, as arrays; nothing before the first frame."""
@@ -103,10 +109,10 @@ class Watcher:
             _, state = self.network(torch.zeros(1, 1, CHANNELS, *size))
         found: dict[str, tuple[tuple[int, ...], Any]] = {
             "count": ((1,), np.int64),
-            "recent": ((SPAN, *size), np.uint8),
+            "recent": ((LONGEST, *size), np.uint8),
             "predicted": ((CHANNELS, *size), np.float32),
             "seen": ((CHANNELS, *size), np.float32),
-            "smooth": (encoder.grid, np.float32),
+            "smooth": ((len(KINDS), *encoder.grid), np.float32),
         }
         return found | {f"state{place}": (tuple(leaf.shape), np.float32) for place, leaf in enumerate(leaves(state))}
 

@@ -15,7 +15,8 @@ from ostinato.streaming import NOTHING, Steps, Stream, refused
 from ostinato.streaming.protocol import weights_mark
 from ostinato.tasks.base.task import Model
 from ostinato.tasks.video_anomaly.answering import answer_of
-from ostinato.tasks.video_anomaly.encoder import SPAN, VideoEncoder
+from ostinato.tasks.video_anomaly.encoder import VideoEncoder
+from ostinato.tasks.video_anomaly.movers import LONGEST
 from ostinato.tasks.video_anomaly.scoring import Watcher
 
 
@@ -117,7 +118,7 @@ class VideoAnomalyStream(Stream):
                 raise refused(f'has no "{name}" of the shape {shape}')
             if not np.isfinite(one).all():
                 raise refused("holds numbers that are not finite")
-        if arrays and not 1 <= int(arrays["count"][0]) <= SPAN:
+        if arrays and not 1 <= int(arrays["count"][0]) <= LONGEST:
             raise refused("has a number of frames that it cannot have kept")
         self._watcher.accept(arrays)
         self._number = number

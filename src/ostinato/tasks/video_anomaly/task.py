@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar
 
 import numpy as np
 from torch import nn
@@ -22,23 +22,24 @@ from ostinato.tasks.base.steps import StepUnit
 from ostinato.tasks.base.suited import Suited
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.tail import Tail
-from ostinato.tasks.base.task import Baselines, Model, Task
+from ostinato.tasks.base.task import Baselines, Task
 from ostinato.tasks.base.units import Units
 from ostinato.tasks.video_anomaly.answering import answers_of
 from ostinato.tasks.video_anomaly.baselines import FrameDifference, PatchDistance
 from ostinato.tasks.video_anomaly.batches import Sequences, predicted_and_seen
+from ostinato.tasks.video_anomaly.calibrating import Watching, calibrated, normal, seen_of, with_alarms, with_usual
 from ostinato.tasks.video_anomaly.encoder import CHANNELS, Usual, VideoEncoder, fitted_scales
+from ostinato.tasks.video_anomaly.evidence import Evidence
 from ostinato.tasks.video_anomaly.footage import UNIT, Clipped, Footage, read_footage
 from ostinato.tasks.video_anomaly.judged import ALARMS, ERROR, Judged, measures_of, units_of
 from ostinato.tasks.video_anomaly.labels import with_labels
+from ostinato.tasks.video_anomaly.movers import Scene
 from ostinato.tasks.video_anomaly.panels import video_panels
 from ostinato.tasks.video_anomaly.parameters import VideoAnomalyParameters
 from ostinato.tasks.video_anomaly.scoring import watched
 from ostinato.tasks.video_anomaly.stream import VideoAnomalyStream
 from ostinato.training.objective import Objective
 
-Watching: TypeAlias = "Model[VideoAnomalyParameters, VideoEncoder]"
-_CALIBRATED = 3000  # frames that what is usual is found on, at most
 _FEWEST = 16
 
 
@@ -109,6 +110,8 @@ class VideoAnomalyTask(Task[VideoAnomalyParameters, Any, VideoEncoder, Clipped, 
                 f"{records.origin} has {frames} frames; expected {_FEWEST} or more, some to learn from and some to "
                 "calibrate on"
             )
+        if records.labels is not None and records.labels.all():
+            raise DataError(f"all frames of {records.origin} are labelled anomalous; expected video of what is usual")
         test = round(frames * shares.test)
         validation = round((frames - test) * shares.validation)
         whole = len(records.clips) >= 5
@@ -130,10 +133,11 @@ class VideoAnomalyTask(Task[VideoAnomalyParameters, Any, VideoEncoder, Clipped, 
     def encoder(self, parameters: VideoAnomalyParameters, train: Clipped) -> VideoEncoder:
         mean, scales = fitted_scales(train)
         reading = train.reading
-        usual = Usual.nothing((reading.height // UNIT, reading.width // UNIT))
+        grid = (reading.height // UNIT, reading.width // UNIT)
+        scene = Scene.fit(train.clips, reading.motion)
         return VideoEncoder(
-            reading, mean, scales, usual, parameters.memory, Tail(1.0, 0.05, 1.0, 0.0), np.inf, "",
-            fingerprint=fingerprint(train)[:16],
+            reading, mean, scales, Usual.nothing(grid), scene, Evidence.nothing(grid), parameters.memory,
+            Tail(1.0, 0.05, 1.0, 0.0), np.inf, "", fingerprint=fingerprint(train)[:16],
         )  # fmt: skip
 
     def network(self, parameters: VideoAnomalyParameters, encoder: VideoEncoder, train: Any) -> nn.Module:
@@ -150,46 +154,16 @@ class VideoAnomalyTask(Task[VideoAnomalyParameters, Any, VideoEncoder, Clipped, 
         return predicted_and_seen
 
     def calibrate(self, model: Watching, validation: Clipped | None) -> VideoEncoder:
-        return model.encoder if validation is None else self._alarmed(model, model.encoder, validation)
+        if validation is None:
+            return model.encoder
+        return with_alarms(model.encoder, model.parameters, seen_of(model, normal(validation)))
 
     def finished(self, model: Watching, examples: Held[Clipped]) -> VideoEncoder:
-        parts = [part for part in (examples.validation, examples.train) if part is not None]
-        encoder = self._usual(model, [clip for part in parts for clip in _normal(part)])
-        return self._alarmed(model, encoder, parts[0])
+        return calibrated(model, examples.validation, examples.train)
 
     def updated(self, model: Watching, parts: Held[Clipped]) -> VideoEncoder:
         there = [part for part in (parts.validation, parts.train) if part is not None]
-        return self._usual(model, [clip for part in there for clip in _normal(part)])
-
-    def _usual(self, model: Watching, clips: Sequence[Footage]) -> VideoEncoder:
-        """Return the encoder with what is usual at each place, found on normal clips."""
-        views, left = [], _CALIBRATED
-        share = max(2, left // max(len(clips), 1))  # of many clips, a part of each
-        for clip in clips:
-            part = clip.cut(slice(0, share)) if len(clip) > share and len(clips) > 1 else clip.cut(slice(0, left))
-            frames = zip(part.frames, part.motion, strict=True)
-            views += [frame.views for frame in watched(model.network, model.encoder, frames)]
-        if not views:
-            return model.encoder
-        return replace(model.encoder, usual=Usual.of(np.stack(views)))
-
-    def _alarmed(self, model: Watching, encoder: VideoEncoder, part: Clipped) -> VideoEncoder:
-        """Return the encoder with the threshold that the accepted rate of false alarms asks for."""
-        given = model.parameters
-        scores = []
-        for clip in _normal(part):
-            found = watched(model.network, encoder, zip(clip.frames, clip.motion, strict=True))
-            scores.append(np.array([frame.score for frame in found]))
-        if not scores:
-            return encoder
-        gaps = np.full(given.merge + 1, -np.inf)  # runs of two clips are not one
-        every = np.concatenate([each for one in scores for each in (one, gaps)])[: -len(gaps)]
-        known = every[np.isfinite(every)]
-        tail = Tail.fit(np.where(np.isneginf(every), np.nan, every), gap=given.merge)
-        threshold = tail.threshold(given.false_alarm_rate)
-        words = f"{given.false_alarm_rate:g} false alarms a frame"
-        low = float(known.min()) if len(known) else 0.0
-        return replace(encoder, tail=tail, threshold=float(threshold), chosen=words, low=low)
+        return with_usual(model.encoder, seen_of(model, [clip for part in there for clip in normal(part)]))
 
     def predict(self, model: Watching, examples: Clipped) -> Judged:
         scores, errors = [], []
@@ -263,16 +237,6 @@ def _by_clip(labels: Any, clips: int) -> list[Any]:
     """Return labels for each clip; those of one clip may be given as they are."""
     alone = clips == 1 and np.ndim(labels) == 1 and not (len(labels) and np.ndim(labels[0]))
     return [labels] if alone else list(labels)
-
-
-def _normal(part: Clipped) -> list[Footage]:
-    """Return the clips of a part up to the first frame that is known to be anomalous."""
-    found = []
-    for clip in part.clips:
-        stop = len(clip) if clip.labels is None or not clip.labels.any() else int(clip.labels.argmax())
-        if stop > 1:
-            found.append(clip.cut(slice(0, stop)))
-    return found
 
 
 def _cut(clips: Sequence[Footage], frames: int, *, whole: bool) -> tuple[list[Footage], list[Footage]]:

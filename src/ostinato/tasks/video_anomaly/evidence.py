@@ -1,0 +1,116 @@
+"""Several kinds of evidence that a frame is strange, brought to one scale: how seldom a normal frame has as much."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ostinato.tasks.video_anomaly.patches import smoothed
+
+Floats = NDArray[np.float32]
+MOVERS = ("pace", "size", "standing")
+"""Of what moves, see `Movers`: its speed, its size, and what stands that is not of the scene."""
+KINDS = ("prediction", *MOVERS)
+"""How wrong the network is and how much there is to be wrong about; and what moves."""
+MEMORIES = np.array([0.8, 0.8, 0.95], np.float32)
+"""Of the running means of `MOVERS`: what stands must have stood for a while."""
+_HIGH, _PLACE, _BELIEF, _FEWEST = 0.98, 0.5, 50.0, 20  # see `ostinato.tasks.video_anomaly.encoder.Usual`
+_LEAST = np.array([0.02, 0.02, 0.02], np.float32)  # pixels a frame, and shares of a window
+_SHARE = 0.1  # of normal frames lie beyond the begin of a tail
+_FARTHEST = 8.0  # scales beyond it that count: one kind alone does not drown the others
+_FLOOR = 1e-6
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What each kind reaches on normal video.
+
+    A kind is brought to nats: minus the logarithm of the share of normal frames of which any patch has as much, by an
+    exponential tail of the highest patch of each frame. What is rare in any frame counts, however it is measured.
+
+    Args:
+        high: of `MOVERS`, what they stay below in 98 of 100 normal frames at each place, drawn half way to all places,
+            `(movers, rows, columns)`.
+        begins: of the tail of each kind, `(kinds,)`; scales: how far it falls by one nat, likewise.
+    """
+
+    high: Floats
+    begins: Floats
+    scales: Floats
+
+    @classmethod
+    def nothing(cls, grid: tuple[int, int]) -> Evidence:
+        """Return what stands for it before it is known."""
+        ones = np.ones(len(KINDS), np.float32)
+        return cls(np.ones((len(MOVERS), *grid), np.float32), ones, ones)
+
+    @classmethod
+    def of(cls, movers: Floats) -> Evidence:
+        """Return it with what movers `(frames, movers, rows, columns)` reach at each place; 0 is nothing there."""
+        grid = (movers.shape[2], movers.shape[3])
+        found = cls.nothing(grid)
+        return cls(np.stack([_high(movers[:, kind], float(_LEAST[kind])) for kind in range(len(MOVERS))]),
+                   found.begins, found.scales) if len(movers) else found  # fmt: skip
+
+    def with_tails(self, clips: Sequence[Floats]) -> Evidence:
+        """Return it with the tails of running means, each `(frames, kinds, rows, columns)`, of normal clips."""
+        highest = np.concatenate([clip.max((2, 3)) for clip in clips])
+        begins, scales = [], []
+        for values in highest.T:
+            begin = max(float(np.quantile(values, 1 - _SHARE)), _FLOOR)
+            beyond = values[values > begin] - begin
+            begins.append(begin)
+            scales.append(max(float(beyond.mean()) if len(beyond) else 0.0, 0.02 * begin))
+        return Evidence(self.high, np.array(begins, np.float32), np.array(scales, np.float32))
+
+    def shares(self, movers: Floats) -> Floats:
+        """Return movers `(movers, rows, columns)` beside what they reach at each place."""
+        found: Floats = movers / self.high
+        return found
+
+    def nats(self, means: Floats) -> Floats:
+        """Return running means `(kinds, rows, columns)` in nats, likewise."""
+        begins, scales = self.begins[:, None, None], self.scales[:, None, None]
+        least = np.float32(-math.log(_SHARE))
+        beyond = np.clip((means - begins) / scales, 0.0, _FARTHEST)
+        found: Floats = least * np.clip(means / begins, 0.0, 1.0) + beyond
+        return found
+
+    def together(self, means: Floats) -> Floats:
+        """Return how strange each patch is by all kinds, `(rows, columns)`."""
+        found: Floats = self.nats(means).sum(0)
+        return found
+
+
+def running(before: Floats | None, now: Floats, memory: float) -> Floats:
+    """Return the running means of all kinds, `(kinds, rows, columns)`, with a frame more.
+
+    Args:
+        before: those of the frame before; `None`: there is none.
+        now: of the frame.
+        memory: of the first kind.
+    """
+    if before is None:
+        return now
+    memories = np.concatenate([[np.float32(memory)], MEMORIES])[:, None, None]
+    found: Floats = memories * before + (1 - memories) * now
+    return found
+
+
+def _high(values: Floats, least: float) -> Floats:
+    """Return what values `(frames, rows, columns)` reach, `(rows, columns)`, where they are anything."""
+    there = values > 0
+    if not there.any():
+        return np.full(values.shape[1:], least, np.float32)
+    common = max(float(np.quantile(values[there], _HIGH)), least)
+    place, counts = np.full(values.shape[1:], common, np.float32), there.sum(0)
+    for row, column in np.argwhere(counts >= _FEWEST).tolist():
+        inside = values[there[:, row, column], row, column]
+        place[row, column] = np.quantile(inside, _HIGH)
+    share = _PLACE * counts / (counts + _BELIEF)
+    found: Floats = np.maximum(share * smoothed(place) + (1 - share) * common, least).astype(np.float32)
+    return found
