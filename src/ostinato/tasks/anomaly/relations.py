@@ -9,7 +9,6 @@ adjustment: D. Hawkins, "Multivariate quality control based on regression-adjust
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np

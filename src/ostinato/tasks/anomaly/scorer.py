@@ -28,8 +28,12 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 _NORMAL = np.ones(1, np.bool_)
 _LEAST = 1e-3
-_EXPECTING = 12  # rows of the state before those of the views: what is expected, and manners
+_KNOWN = 200_000  # values before the newest rows that are known
+_MARKED = 32  # strange rows that are remembered for a season
+_STRANGE = 6.0  # scales that an error is off
+_EXPECTING = 12 + _MARKED  # rows of the state before those of the views: what is expected, and manners
 _WIDEST = 64  # places, beyond which a gap makes what is expected no vaguer
+_TAIL = 5  # numbers of a live tail
 _SHIFT = 0.5413  # softplus of it is 1
 _cells: weakref.WeakKeyDictionary[nn.Module, nn.Module] = weakref.WeakKeyDictionary()
 
@@ -68,14 +72,21 @@ def ahead(said: NDArray[np.float32], last: Floats, season: Floats, change: Float
 class Expecting:
     """What is expected of the next row, from what the network said after the last one.
 
+    What came as it did a season ago is no surprise, whatever the network has learned of it; and if a season ago came
+    something strange, what was expected then is none either: so an anomaly has no echo.
+
     Args:
         channels: of the series.
         window: steps that are reconstructed; 0: the next step is expected.
         change: the usual change, `(channels,)`.
+        length: of the season, in steps.
     """
 
-    def __init__(self, channels: int, window: int, change: Floats) -> None:
-        self.channels, self.window, self.change = channels, window, change
+    def __init__(self, channels: int, window: int, change: Floats, length: int = 1) -> None:
+        self.channels, self.window, self.change, self.length = channels, window, change, length
+        self.at = 0.0  # the place of the row
+        self.marked = np.full(_MARKED, -1.0)  # places of the newest strange rows, and what was expected there
+        self.held = np.full((_MARKED, channels), math.nan)
         self.place = np.full(channels, math.nan)
         self.scale = np.ones(channels)
         self.season = np.full(channels, math.nan)
@@ -96,13 +107,28 @@ class Expecting:
             place, scale = said[-self.channels :].astype(np.float64), self.scale
         else:
             place, scale = self.place, self.scale * math.sqrt(min(max(gap, 1), _WIDEST))
-            ago = self.season if gap == 1 else np.full(self.channels, math.nan)
+            before = self.season if gap == 1 else np.full(self.channels, math.nan)
             self.place, self.scale = ahead(said, last, season, self.change)
             self.season = np.where(season != last, season, math.nan)
-            # what came as it did a season ago is no surprise, whatever the network has learned of it
-            error, again = values - place, values - ago
-            return np.where(np.abs(again) < np.abs(error), again, error), scale, place
+            return self._least(values, place, scale, before, gap), scale, place
         return values - place, scale, place
+
+    def _least(self, values: Floats, place: Floats, scale: Floats, before: Floats, gap: int) -> Floats:
+        """Return the error against what the network says, a season ago, or what was expected then."""
+        self.at += max(gap, 1)
+        error = values - place
+        strange = np.abs(error) > _STRANGE * scale
+        if self.length > 1:
+            again = values - before
+            error = np.where(np.abs(again) < np.abs(error), again, error)
+            found = np.flatnonzero(self.marked == self.at - self.length)
+            if len(found):
+                echo = values - self.held[found[0]]
+                error = np.where(np.abs(echo) < np.abs(error), echo, error)
+            if strange.any():
+                slot = int(self.marked.argmin())  # the oldest
+                self.marked[slot], self.held[slot] = self.at, np.where(strange, place, math.nan)
+        return error
 
 
 @dataclass(frozen=True)
@@ -131,7 +157,7 @@ class SeriesScorer:
         self.manner = Manner(encoder.channels, encoder.season)
         self.quiet = math.inf  # steps since an alarm
         self.values = encoder.novelty(name)
-        self.expecting = Expecting(encoder.channels, encoder.window, change)
+        self.expecting = Expecting(encoder.channels, encoder.window, change, encoder.season)
         self.views = Views(self.calibration.usual, self.calibration.pace)
         self.tail = self.calibration.live()
 
@@ -169,10 +195,13 @@ class SeriesScorer:
         return view, side, channel
 
     def kept(self) -> tuple[Floats, Floats, Ints]:
-        """Return the state: `(rows, channels)`, that of the tail and of alarms, `(6,)`, and of values, `(channels, numbers)`."""
+        """Return the state: `(rows, channels)`, that of the tail and alarms, and that of values, `(channels, ...)`."""
         expecting = self.expecting
-        found = [expecting.place[None], expecting.scale[None], expecting.season[None], self.manner.kept()]
-        views, tail = self.views.kept(), np.append(self.tail.kept(), -1.0 if math.isinf(self.quiet) else self.quiet)
+        found = [
+            expecting.place[None], expecting.scale[None], expecting.season[None], expecting.held, self.manner.kept()
+        ]  # fmt: skip
+        quiet = -1.0 if math.isinf(self.quiet) else self.quiet
+        views, tail = self.views.kept(), np.concatenate([self.tail.kept(), [quiet, expecting.at], expecting.marked])
         held = np.concatenate([np.pad(np.concatenate(found), ((0, 0), (0, views.shape[1] - len(found[0][0])))), views])
         return held, tail, np.stack([state.kept() for state in self.values])
 
@@ -180,11 +209,14 @@ class SeriesScorer:
         """Resume from a state."""
         for state, numbers in zip(self.values, values, strict=True):
             state.accept(numbers)
-        self.tail.accept(tail[:-1])
-        self.quiet = float(tail[-1]) if tail[-1] >= 0 else math.inf
-        first = kept[:_EXPECTING, : self.expecting.channels].copy()
-        self.expecting.place, self.expecting.scale, self.expecting.season = first[:3]
-        self.manner.accept(first[3:])
+        self.tail.accept(tail[:_TAIL])
+        self.quiet = float(tail[_TAIL]) if tail[_TAIL] >= 0 else math.inf
+        expecting = self.expecting
+        expecting.at, expecting.marked = float(tail[_TAIL + 1]), tail[_TAIL + 2 :].copy()
+        first = kept[:_EXPECTING, : expecting.channels].copy()
+        expecting.place, expecting.scale, expecting.season = first[:3]
+        expecting.held = first[3 : 3 + _MARKED]
+        self.manner.accept(first[3 + _MARKED :])
         self.views.accept(kept[_EXPECTING:].copy())
 
 
@@ -208,9 +240,10 @@ def errors_of(
         normal: `(rows,)`, which rows are not known to be anomalous.
         values: what is known of each channel's values before the series; it goes on.
     """
-    expecting = Expecting(encoder.channels, encoder.window, change)
+    expecting = Expecting(encoder.channels, encoder.window, change, encoder.season)
     begin = max(0, len(said) - rows)
     found = [expecting.push(inputs, row, said[row])[:2] for row in range(begin, len(said))]
     shape = (len(found), encoder.channels)
     error, scale = (np.array([each[i] for each in found]).reshape(shape) for i in (0, 1))
-    return Errors(error, scale, *novelty_of(inputs.values, normal, values, begin))
+    first = max(0, begin - _KNOWN // encoder.channels)
+    return Errors(error, scale, *novelty_of(inputs.values[first:], normal[first:], values, begin - first))

@@ -56,6 +56,7 @@ _TAIL = 256  # rows from which a stream begins, beside a season
 _LEAD = 4  # long runs
 _CALIBRATED = 30_000  # rows, the newest, that calibrate; no fewer than _FEW of a series
 _FEW = 500
+_HELD = (100_000, 50_000)  # rows that validate, and that are tested, at most
 _MEMORY = (1000, 10_000)  # steps in which what is usual is learned again
 
 
@@ -130,6 +131,10 @@ class SeriesTask(Task[AnomalyParameters, SeriesRows, SeriesEncoder, SeriesExampl
         first, last = records.bounds
         parts = [cut(int(stop - start), shares) for start, stop in zip(first, last, strict=True)]
         cuts = np.array([[part[0].stop, part[1].stop] for part in parts], np.int64).reshape(-1, 2) + first[:, None]
+        most = [max(each // max(len(parts), 1), _FEW) for each in _HELD]  # what more would say is not worth its time
+        validated = np.minimum(cuts[:, 1] - cuts[:, 0], most[0])
+        cuts[:, 1] = np.maximum(cuts[:, 1], last - most[1])
+        cuts[:, 0] = cuts[:, 1] - validated
         if not len(parts) or (cuts[:, 0] - first).max() < FEWEST:
             longest = int((last - first).max()) if len(parts) else 0
             raise DataError(
@@ -138,7 +143,8 @@ class SeriesTask(Task[AnomalyParameters, SeriesRows, SeriesEncoder, SeriesExampl
             )
         bounds = [(first, cuts[:, 0]), (cuts[:, 0], cuts[:, 1]), (cuts[:, 1], last)]
         train, validation, test = (replace(records, start=a, stop=b) for a, b in bounds)
-        return Held(train, validation, test, f"the last {percent(shares.test)} of each series")
+        limited = f", {most[1]:,} rows at most" if len(parts) and (last - cuts[:, 1]).max() == most[1] else ""
+        return Held(train, validation, test, f"the last {percent(shares.test)} of each series{limited}")
 
     def join(self, first: SeriesRows, second: SeriesRows) -> SeriesRows | None:
         if second.records is not first.records:
@@ -225,9 +231,7 @@ class SeriesTask(Task[AnomalyParameters, SeriesRows, SeriesEncoder, SeriesExampl
                 learned[-len(part.inputs) + place] -= max(0, len(inputs.values) - rows)
                 marks.append(None if part.records.series[place].labels is None else ~kept[-1])
         found = calibrated(errors, kept, freedom, encoder.calibration.pace, parameters.merge, learned)
-        rows = [(inputs.values, inputs.last, inputs.season, part.normal(place))
-                for part in parts for place, inputs in enumerate(part.inputs)]  # fmt: skip
-        found = replace(found, manners=usual_of(encoder.channels, encoder.season, rows))
+        found = replace(found, manners=_manners(encoder, parts))
         threshold, words = (
             -math.log(parameters.false_alarm_rate),
             f"{parameters.false_alarm_rate:g} false alarms a step",
@@ -444,7 +448,12 @@ def row_answer(encoder: SeriesEncoder, one: Recording, row: int, found: Scored, 
     return {
         **answer,
         **answer_of(
-            encoder, one.values[row], float(found.scores[at]), found.why[at], found.expected[at], found.spread[at],
+            encoder,
+            one.values[row],
+            float(found.scores[at]),
+            found.why[at],
+            found.expected[at],
+            found.spread[at],
             begins=bool(found.begins[at]),
         ),
     }
@@ -455,6 +464,17 @@ def _learned(encoder: SeriesEncoder, records: RecordingSet) -> list[int]:
     if fingerprint_of(records) != encoder.fingerprint:
         return [0] * len(records.series)
     return [int(rows) for rows in encoder.trained]
+
+
+def _manners(encoder: SeriesEncoder, parts: list[SeriesExamples]) -> NDArray[np.float64]:
+    """Return how long channels stand still, and how they follow their season, on the newest normal rows."""
+    rows = []
+    for part in parts:
+        newest = slice(-max(_FEW, _CALIBRATED // len(part.inputs)), None)
+        for place, inputs in enumerate(part.inputs):
+            held = (inputs.values, inputs.last, inputs.season)
+            rows.append((*(each[newest] for each in held), part.normal(place)[newest]))
+    return usual_of(encoder.channels, encoder.season, rows)  # type: ignore[arg-type]
 
 
 def _nothing(encoder: SeriesEncoder) -> tuple[Novelty, ...]:
