@@ -1,4 +1,4 @@
-"""A linear model of hazards on the last values alone, which counts beside the network, the more the fewer patients.
+"""A linear model of hazards on the last values, by the time, beside the network: the more the fewer patients there are.
 
 A penalised network on few patients and Cox's model at landmarks err in ways of their own; their mean ranks patients
 better than either. How much the linear model counts is found on patients that neither was fitted on, and drawn to a
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ostinato.tasks.progression.courses import Courses, linear_parts
+from ostinato.tasks.progression.courses import Courses, last_parts, linear_parts
 from ostinato.tasks.progression.network import ProgressionNetwork, event_loss
 from ostinato.tasks.progression.starts import Examples, chosen_ridge, examples_of, fitted
 
@@ -35,24 +35,18 @@ def set_beside(network: ProgressionNetwork, train: Courses, validation: Courses 
         logits: of the network's hazards at each step of these, `(members, steps, causes, intervals)`.
     """
     encoder, size = train.encoder, len(train.encoder.variables)
-    inside = examples_of(train, lambda numbers: last_parts(numbers, size))
+    inside = examples_of(train, lambda numbers: last_parts(linear_parts(numbers, size), size))
     if not bool((inside.events > 0).any()):
         return
     ridge = chosen_ridge(inside, encoder, seed=0)
     events = float((train.events > 0).sum())
     share, every = _SHARE * _EVENTS / (_EVENTS + events), [inside]
     if validation is not None and logits is not None:
-        outside = examples_of(validation, lambda numbers: last_parts(numbers, size))
+        outside = examples_of(validation, lambda numbers: last_parts(linear_parts(numbers, size), size))
         share = _weighed(fitted(inside, encoder, ridge), outside, logits, share)
         every.append(outside)
     base, weights = fitted(_together(every), encoder, ridge)
     network.beside(base, weights, share)
-
-
-def last_parts(numbers: Tensor, variables: int) -> Tensor:
-    """Return what the model is linear in, `(..., variables + 3)`: the last value of each variable, and times."""
-    found = linear_parts(numbers, variables)
-    return torch.cat([found[..., :variables], found[..., 3 * variables :]], -1)
 
 
 def _weighed(linear: tuple[Tensor, Tensor], outside: Examples, logits: Tensor, share: float) -> float:

@@ -13,7 +13,15 @@ from torch.nn import functional
 from ostinato.data.health.summaries import KEPT, READ, TIMES
 from ostinato.nn.losses import hazard_loss, quantile_loss
 from ostinato.tasks.base.irregular import Reader, stack_of_measurements
-from ostinato.tasks.progression.courses import LEVELS, CourseBatch, Floats, ProgressionEncoder, elapsed, linear_parts
+from ostinato.tasks.progression.courses import (
+    LEVELS,
+    CourseBatch,
+    Floats,
+    ProgressionEncoder,
+    elapsed,
+    last_parts,
+    linear_parts,
+)
 from ostinato.tasks.progression.parameters import ProgressionParameters
 from ostinato.tasks.progression.starts import Start
 from ostinato.training.objective import Carry, Step
@@ -66,7 +74,7 @@ class Member(nn.Module):
         self.register_buffer("slope", every * position[:, None])
         # of a linear model on the last values and times, which counts beside; see `beside.set_beside`
         self.register_buffer("share", torch.zeros(()))
-        self.register_buffer("beside", torch.zeros(self.causes, self.variables + TIMES))
+        self.register_buffer("beside", torch.zeros(self.causes, 2 * self.variables + TIMES))
         self.register_buffer("beside_base", torch.zeros(self.causes * self.intervals))
 
     def begin(self, start: Start) -> None:
@@ -106,8 +114,8 @@ class Member(nn.Module):
         tilt = more[..., causes : 2 * causes]
         hazards = self.base + functional.linear(score, self.level) + functional.linear(tilt, self.slope)
         if not self.training:
-            last = torch.cat([flat[..., : self.variables], flat[..., 3 * self.variables :]], -1)
-            linear = self.beside_base + functional.linear(functional.linear(last, self.beside), self.level)
+            scored = functional.linear(last_parts(flat, self.variables), self.beside)
+            linear = self.beside_base + functional.linear(scored, self.level)
             hazards = hazards + self.share * (linear - hazards)
         parts = [hazards]
         if targets:
@@ -155,7 +163,7 @@ class ProgressionNetwork(nn.Module):
 
         Args:
             base: `(intervals, causes)`.
-            weights: `(causes, variables + 3)`.
+            weights: `(causes, 2 * variables + 3)`.
             share: of what is said of hazards, from 0 to 1.
         """
         with torch.no_grad():
