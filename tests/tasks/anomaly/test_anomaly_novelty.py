@@ -64,7 +64,7 @@ def test_memory_is_bounded_and_comes_back() -> None:
 
 
 def test_views_say_no_more_than_can_be_known_of_so_many_steps() -> None:
-    own = Calibration.unknown(1, np.full(1, 5.0), Pace())
+    own = Calibration.unknown(np.full(1, 5.0), Pace())
     z, nothing = np.full((len(VIEWS), 1), 20.0), np.zeros((2, 1))
     nats = own.nats(z, nothing, np.full(1, 1000))
     assert nats.shape == (len(VIEWS) + 1, 2, 1)

@@ -101,10 +101,18 @@ class SeriesEncoder:
         shape = (len(self.names), len(self.reading.channels))
         calibration = self.calibration
         sides = (len(calibration.usual.mean), 2, 1)
+        relations = calibration.relations
+        wide = shape[1] + len(relations)
         good = (
             self.centers.shape == self.scales.shape == self.changes.shape == shape
-            and calibration.usual.mean.shape == calibration.usual.deviation.shape == (len(VIEWS), shape[1])
-            and calibration.usual.ratio.shape == calibration.freedom.shape == (shape[1],)
+            and calibration.usual.mean.shape == calibration.usual.deviation.shape == (len(VIEWS), wide)
+            and calibration.usual.ratio.shape == (wide,)
+            and calibration.freedom.shape == (shape[1],)
+            and calibration.manners.shape == (2, shape[1])
+            and relations.weights.shape == (len(relations), shape[1])
+            and relations.scales.shape == (len(relations),)
+            and ((relations.of >= 0) & (relations.of < shape[1])).all()
+            and (relations.scales > 0).all()
             and calibration.begins.shape == calibration.shares.shape == calibration.scales.shape == sides
             and 1 <= self.season <= 1 << 20
             and 0 <= self.window <= 1 << 16

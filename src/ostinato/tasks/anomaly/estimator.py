@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -76,6 +78,7 @@ def _event(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return one alarm of its rows."""
     key = next(name for name in ("time", "row", "place") if name in rows[0])
     best = max((row for row in rows if row["alarm"]), key=lambda row: row["score"])
+    told = _told(rows)
     whose: dict[str, Any] = {name: rows[0][name] for name in ("series", "id") if name in rows[0]}
     return {
         **whose,
@@ -84,5 +87,14 @@ def _event(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "steps": len(rows),
         "score": best["score"],
         "probability": best["probability"],
-        "reason": best["reason"],
+        "reason": told["reason"],
     }
+
+
+def _told(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Return the row whose reason stands for an alarm: of the kind that most of its rows have, the strangest."""
+    kinds = [re.sub(r"[-+.\d]+(e[-+]?\d+)?", "", row["reason"].partition(";")[0]) for row in rows]
+    counts = Counter(kind for kind, row in zip(kinds, rows, strict=True) if row["alarm"])
+    most = max(counts.values())
+    chosen = [row for kind, row in zip(kinds, rows, strict=True) if row["alarm"] and counts[kind] == most]
+    return max(chosen, key=lambda row: row["score"])

@@ -21,6 +21,7 @@ class Scored:
         expected: `(rows, channels)`, in the units of the data; `None`: it expects nothing.
         why: `(rows, 3)`, the view, side and channel that the score is from; `None`: it does not say.
         spread: `(rows, channels)`, of what was expected, likewise in the units of the data.
+        begins: `(rows,)`, where an alarm begins; `None`: it does not say.
     """
 
     scores: Floats
@@ -28,3 +29,4 @@ class Scored:
     expected: Floats | None = None
     why: NDArray[np.int64] | None = None
     spread: Floats | None = None
+    begins: Marks | None = None

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 PROBATION = 0.15
+_TRIED = 400  # thresholds
 _PROBATION_ROWS = 5000  # of a file, beyond which the probationary part does not grow
 
 
@@ -118,6 +119,47 @@ def onsets(scores: Floats, quiet: int) -> Floats:
     for lag in range(1, quiet + 1):
         before[lag:] = np.maximum(before[lag:], found[:-lag])
     return np.where(found > before, found, 0.0)
+
+
+def calls(marks: NDArray[np.bool_], quiet: int) -> NDArray[np.bool_]:
+    """Return where a detector calls: where an alarm begins that comes more than `quiet` rows after the last one.
+
+    >>> calls(np.array([1, 1, 0, 1, 0, 0, 0, 1], bool), 2).astype(int).tolist()
+    [1, 0, 0, 0, 0, 0, 0, 1]
+    """
+    found = np.zeros(len(marks), np.bool_)
+    places = np.flatnonzero(marks)
+    found[places[np.diff(places, prepend=-quiet - 2) > quiet + 1]] = True
+    return found
+
+
+def best_called(
+    files: Sequence[Judged], scores: Sequence[Floats], quiet: int, profile: Profile = STANDARD
+) -> tuple[float, float]:
+    """Return the best score of one threshold for all files, and that threshold, of a detector that calls once an alarm.
+
+    It is quiet for so many rows after one, as published detectors are (KNN CAD, CAD OSE); see `best_score`.
+    """
+    every = np.concatenate([score[file.rows] for file, score in zip(files, scores, strict=True)])
+    every = np.sort(np.unique(every[np.isfinite(every)]))[::-1]
+    windows = sum(file.count for file in files)
+    best, threshold = -profile.false_negative * windows, math.inf
+    for place in np.unique(np.geomspace(1, len(every), _TRIED).astype(int)) - 1:
+        at = float(every[place])
+        # alarms in the probationary part are none
+        total = sum(
+            raw_score(file, calls(_judged(file, score) >= at, quiet), profile)
+            for file, score in zip(files, scores, strict=True)
+        )
+        if total > best:
+            best, threshold = total, at
+    return normalised(best, windows, profile), threshold
+
+
+def _judged(file: Judged, score: Floats) -> Floats:
+    found = np.full(len(score), -np.inf)
+    found[file.rows] = np.where(score[file.rows] == score[file.rows], score[file.rows], -np.inf)
+    return found
 
 
 def best_score(files: Sequence[Judged], scores: Sequence[Floats], profile: Profile = STANDARD) -> tuple[float, float]:

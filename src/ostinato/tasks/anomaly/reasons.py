@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.tasks.anomaly.encoder import SeriesEncoder
-from ostinato.tasks.anomaly.scoring import NOVELTY
+from ostinato.tasks.anomaly.scoring import ASTRAY, NOVELTY, STUCK
 from ostinato.tasks.anomaly.views import VIEWS
 
 _RANGE = 2.0  # spreads on either side of what was expected
@@ -32,15 +32,25 @@ def reason_of(
         spread: of that, likewise.
     """
     view, side, channel = (int(each) for each in why)
-    name, came = encoder.reading.channels[channel], float(values[channel])
+    names, relations = encoder.reading.channels, encoder.calibration.relations
+    if channel >= len(names):
+        relation = channel - len(names)
+        name, other = names[int(relations.of[relation])], names[relations.partner(relation)]
+        came, beside = float(values[relations.of[relation]]), float(values[relations.partner(relation)])
+        return f"{name}: no longer moves with {other}; {came:.4g} came, and {beside:.4g} of {other}"
+    name, came = names[channel], float(values[channel])
     place, width = float(expected[channel]), float(spread[channel])
     seen = f"{place:.4g} ({place - _RANGE * width:.4g} to {place + _RANGE * width:.4g}) was expected, {came:.4g} came"
     pace = encoder.calibration.pace
+    if view == STUCK:
+        return f"{name}: stuck at {came:.4g} for {side} steps; {place:.4g} was expected"
+    if view == ASTRAY:
+        return f"{name}: no longer follows its course of {encoder.season} steps; {seen}"
     if view == NOVELTY:
         return f"{name}: {'lower' if side else 'higher'} than any value near it so far; {seen}"
     kind = VIEWS[view]
     if kind == "step":
-        return f"{name}: {seen}"
+        return f"{name}: a sudden {'rise' if came >= place else 'drop'}; {seen}"
     steps = pace.long if kind.startswith("long") else pace.short
     if kind.endswith("shift"):
         return f"{name}: {'lower' if side else 'higher'} than expected for about {steps} steps; {seen}"
@@ -54,6 +64,8 @@ def answer_of(
     why: Any,
     expected: NDArray[np.float64],
     spread: NDArray[np.float64],
+    *,
+    begins: bool,
 ) -> dict[str, Any]:
     """Return what is said of a row: its score, how often normal rows have it, whether it is an alarm, and why."""
     known = score == score
@@ -63,6 +75,7 @@ def answer_of(
         "probability": float(f"{math.exp(-score):.3g}") if known else None,
         "alarm": alarm,
         "reason": reason_of(encoder, values, why, expected, spread) if alarm else "",
+        "begins": begins,
         **{
             f"expected {name}": float(f"{value:.6g}") if value == value else None
             for name, value in zip(encoder.reading.channels, expected.tolist(), strict=True)

@@ -18,16 +18,22 @@ from ostinato.streaming import Headed
 from ostinato.streaming.cells import cell_of
 from ostinato.tasks.anomaly.encoder import SeriesEncoder
 from ostinato.tasks.anomaly.inputs import Inputs
+from ostinato.tasks.anomaly.manners import Manner
 from ostinato.tasks.anomaly.network import FORECAST
 from ostinato.tasks.anomaly.novelty import Novelty
-from ostinato.tasks.anomaly.scoring import Errors, novelty_of, score_of
+from ostinato.tasks.anomaly.scoring import ASTRAY, NOVELTY, STUCK, Errors, novelty_of, score_of
 from ostinato.tasks.anomaly.views import Views
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 _NORMAL = np.ones(1, np.bool_)
 _LEAST = 1e-3
+_KNOWN = 200_000  # values before the newest rows that are known
+_MARKED = 32  # strange rows that are remembered for a season
+_STRANGE = 6.0  # scales that an error is off
+_EXPECTING = 12 + _MARKED  # rows of the state before those of the views: what is expected, and manners
 _WIDEST = 64  # places, beyond which a gap makes what is expected no vaguer
+_TAIL = 5  # numbers of a live tail
 _SHIFT = 0.5413  # softplus of it is 1
 _cells: weakref.WeakKeyDictionary[nn.Module, nn.Module] = weakref.WeakKeyDictionary()
 
@@ -66,16 +72,24 @@ def ahead(said: NDArray[np.float32], last: Floats, season: Floats, change: Float
 class Expecting:
     """What is expected of the next row, from what the network said after the last one.
 
+    What came as it did a season ago is no surprise, whatever the network has learned of it; and if a season ago came
+    something strange, what was expected then is none either: so an anomaly has no echo.
+
     Args:
         channels: of the series.
         window: steps that are reconstructed; 0: the next step is expected.
         change: the usual change, `(channels,)`.
+        length: of the season, in steps.
     """
 
-    def __init__(self, channels: int, window: int, change: Floats) -> None:
-        self.channels, self.window, self.change = channels, window, change
+    def __init__(self, channels: int, window: int, change: Floats, length: int = 1) -> None:
+        self.channels, self.window, self.change, self.length = channels, window, change, length
+        self.at = 0.0  # the place of the row
+        self.marked = np.full(_MARKED, -1.0)  # places of the newest strange rows, and what was expected there
+        self.held = np.full((_MARKED, channels), math.nan)
         self.place = np.full(channels, math.nan)
         self.scale = np.ones(channels)
+        self.season = np.full(channels, math.nan)
 
     def push(self, inputs: Inputs, row: int | None, said: NDArray[np.float32]) -> tuple[Floats, Floats, Floats]:
         """Take a row in; return its error, the scale of that, and what was expected, all `(channels,)`, scaled.
@@ -93,8 +107,28 @@ class Expecting:
             place, scale = said[-self.channels :].astype(np.float64), self.scale
         else:
             place, scale = self.place, self.scale * math.sqrt(min(max(gap, 1), _WIDEST))
+            before = self.season if gap == 1 else np.full(self.channels, math.nan)
             self.place, self.scale = ahead(said, last, season, self.change)
+            self.season = np.where(season != last, season, math.nan)
+            return self._least(values, place, scale, before, gap), scale, place
         return values - place, scale, place
+
+    def _least(self, values: Floats, place: Floats, scale: Floats, before: Floats, gap: int) -> Floats:
+        """Return the error against what the network says, a season ago, or what was expected then."""
+        self.at += max(gap, 1)
+        error = values - place
+        strange = np.abs(error) > _STRANGE * scale
+        if self.length > 1:
+            again = values - before
+            error = np.where(np.abs(again) < np.abs(error), again, error)
+            found = np.flatnonzero(self.marked == self.at - self.length)
+            if len(found):
+                echo = values - self.held[found[0]]
+                error = np.where(np.abs(echo) < np.abs(error), echo, error)
+            if strange.any():
+                slot = int(self.marked.argmin())  # the oldest
+                self.marked[slot], self.held[slot] = self.at, np.where(strange, place, math.nan)
+        return error
 
 
 @dataclass(frozen=True)
@@ -105,6 +139,7 @@ class Step:
     why: tuple[int, int, int]
     expected: Floats
     spread: Floats
+    begins: bool = False
 
 
 class SeriesScorer:
@@ -117,33 +152,72 @@ class SeriesScorer:
     """
 
     def __init__(self, encoder: SeriesEncoder, change: Floats, name: str) -> None:
-        self.calibration = encoder.calibration
+        self.calibration, self.gap = encoder.calibration, encoder.calibration.gap
+        self.freedoms, self.threshold = encoder.calibration.freedoms, encoder.threshold
+        self.manner = Manner(encoder.channels, encoder.season)
+        self.quiet = math.inf  # steps since an alarm
         self.values = encoder.novelty(name)
-        self.expecting = Expecting(encoder.channels, encoder.window, change)
+        self.expecting = Expecting(encoder.channels, encoder.window, change, encoder.season)
         self.views = Views(self.calibration.usual, self.calibration.pace)
         self.tail = self.calibration.live()
 
     def push(self, inputs: Inputs, row: int | None, said: NDArray[np.float32]) -> Step:
         """Take a row in, and score it; see `Expecting.push`."""
         error, scale, place = self.expecting.push(inputs, row, said)
-        z = self.views.push(error, scale, self.calibration.freedom)
-        values = inputs.values if row is None else inputs.values[row]
+        relations = self.calibration.relations
+        z = self.views.push(*relations.extended(error, scale), self.freedoms)
+        values, last, season = (
+            each if row is None else each[row] for each in (inputs.values, inputs.last, inputs.season)
+        )
+        self.manner.push(values, last, season)
         novelty, counts = novelty_of(values[None], _NORMAL, self.values, 0)
-        score, *why = score_of(self.calibration.nats(z, novelty[0], counts[0]))
-        return Step(self.tail.push(score), (why[0], why[1], why[2]), place, scale * self.views.ratio)
+        unseen, known = relations.widened(novelty[0], copied=False), relations.widened(counts[0], copied=True)
+        raw, *why = score_of(self.calibration.nats(z, unseen, known))
+        score = self.calibration.drawn(raw, self.tail.push(raw))
+        return Step(score, self._why(*why), place, scale * self.views.ratio[: len(values)], self._begins(score))
+
+    def _begins(self, score: float) -> bool:
+        """Tell whether an alarm begins: there is one, and there was none for as long as alarms are one."""
+        alarm = score >= self.threshold
+        begins = alarm and self.quiet > self.gap
+        self.quiet = 0.0 if alarm else self.quiet + 1
+        return begins
+
+    def _why(self, view: int, side: int, channel: int) -> tuple[int, int, int]:
+        """Return view, side and channel of a score, or what a channel has been doing that says it better."""
+        if channel >= self.expecting.channels:
+            return view, side, channel
+        longest, usual = self.calibration.manners[:, channel].tolist()
+        if still := self.manner.stuck(channel, longest):
+            return STUCK, still, channel
+        if 0 < view < NOVELTY and self.manner.astray(channel, usual):
+            return ASTRAY, side, channel
+        return view, side, channel
 
     def kept(self) -> tuple[Floats, Floats, Ints]:
-        """Return the state: `(rows, channels)`, that of the tail, `(5,)`, and of values, `(channels, numbers)`."""
-        found = np.concatenate([self.expecting.place[None], self.expecting.scale[None], self.views.kept()])
-        return found, self.tail.kept(), np.stack([state.kept() for state in self.values])
+        """Return the state: `(rows, channels)`, that of the tail and alarms, and that of values, `(channels, ...)`."""
+        expecting = self.expecting
+        found = [
+            expecting.place[None], expecting.scale[None], expecting.season[None], expecting.held, self.manner.kept()
+        ]  # fmt: skip
+        quiet = -1.0 if math.isinf(self.quiet) else self.quiet
+        views, tail = self.views.kept(), np.concatenate([self.tail.kept(), [quiet, expecting.at], expecting.marked])
+        held = np.concatenate([np.pad(np.concatenate(found), ((0, 0), (0, views.shape[1] - len(found[0][0])))), views])
+        return held, tail, np.stack([state.kept() for state in self.values])
 
     def accept(self, kept: Floats, tail: Floats, values: Ints) -> None:
         """Resume from a state."""
         for state, numbers in zip(self.values, values, strict=True):
             state.accept(numbers)
-        self.tail.accept(tail)
-        self.expecting.place, self.expecting.scale = kept[0].copy(), kept[1].copy()
-        self.views.accept(kept[2:].copy())
+        self.tail.accept(tail[:_TAIL])
+        self.quiet = float(tail[_TAIL]) if tail[_TAIL] >= 0 else math.inf
+        expecting = self.expecting
+        expecting.at, expecting.marked = float(tail[_TAIL + 1]), tail[_TAIL + 2 :].copy()
+        first = kept[:_EXPECTING, : expecting.channels].copy()
+        expecting.place, expecting.scale, expecting.season = first[:3]
+        expecting.held = first[3 : 3 + _MARKED]
+        self.manner.accept(first[3 + _MARKED :])
+        self.views.accept(kept[_EXPECTING:].copy())
 
 
 def errors_of(
@@ -166,9 +240,10 @@ def errors_of(
         normal: `(rows,)`, which rows are not known to be anomalous.
         values: what is known of each channel's values before the series; it goes on.
     """
-    expecting = Expecting(encoder.channels, encoder.window, change)
+    expecting = Expecting(encoder.channels, encoder.window, change, encoder.season)
     begin = max(0, len(said) - rows)
     found = [expecting.push(inputs, row, said[row])[:2] for row in range(begin, len(said))]
     shape = (len(found), encoder.channels)
     error, scale = (np.array([each[i] for each in found]).reshape(shape) for i in (0, 1))
-    return Errors(error, scale, *novelty_of(inputs.values, normal, values, begin))
+    first = max(0, begin - _KNOWN // encoder.channels)
+    return Errors(error, scale, *novelty_of(inputs.values[first:], normal[first:], values, begin - first))

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.tasks.anomaly.novelty import Novelty
+from ostinato.tasks.anomaly.relations import Relations
 from ostinato.tasks.anomaly.views import VIEWS, Pace, Usual, Views, heights, measured
 from ostinato.tasks.base.tail import LiveTail, Tail
 
@@ -24,7 +25,9 @@ _COMPARED, _MOST, _TINY = 50, 3.0, 1e-12
 _BELIEVED = np.array([0.25, 0.1, 0.1, 0.02, 0.02])[:, None, None]  # of each view, beyond what is known
 _BEGUN = 2  # a part of a series, as one in so many, in which values that never came say nothing of what is usual
 _PRIOR = 200.0  # peaks' worth of belief that a score in nats has the tail of one
+_DRAWN = 10.0  # peaks' worth of belief that nats of views are nats of the score
 NOVELTY = len(VIEWS)  # the place of values that never came, behind the views
+STUCK, ASTRAY = NOVELTY + 1, NOVELTY + 2  # what is only said: a channel that stands still, one that left its season
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,13 @@ class Errors:
     novelty: Floats
     counts: Floats
 
+    def related(self, relations: Relations) -> Errors:
+        """Return them with what is left of the channels that follow others."""
+        return Errors(
+            *relations.extended(self.error, self.scale), relations.widened(self.novelty, copied=False),
+            relations.widened(self.counts, copied=True),
+        )  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -57,6 +67,8 @@ class Calibration:
         pace: of the views.
         count: normal steps that this was found from.
         gap: steps between two peaks at least.
+        relations: the channels that follow others; what is left of them stands behind the channels in all views.
+        manners: `(2, channels)`, the longest stand of a channel, and how like the season before it usually is.
     """
 
     usual: Usual
@@ -68,15 +80,29 @@ class Calibration:
     pace: Pace
     count: int = 0
     gap: int = 0
+    relations: Relations = field(default_factory=lambda: Relations.none(1))
+    manners: Floats = field(default_factory=lambda: np.zeros((2, 1)))
 
     @classmethod
-    def unknown(cls, channels: int, freedom: Floats, pace: Pace) -> Calibration:
+    def unknown(cls, freedom: Floats, pace: Pace, relations: Relations | None = None) -> Calibration:
         """Return what stands before anything was measured."""
-        shape = (len(VIEWS), 2, 1)
+        shape, channels = (len(VIEWS), 2, 1), len(freedom)
+        held = Relations.none(channels) if relations is None else relations
         return cls(
-            Usual.unknown(channels), np.ones(shape), np.full(shape, -math.log(_SHARE)), np.ones(shape),
-            Tail(1.0, 1.0, 1.0, 0.0), freedom, pace,
+            Usual.unknown(channels + len(held)), np.ones(shape), np.full(shape, -math.log(_SHARE)), np.ones(shape),
+            Tail(1.0, 1.0, 1.0, 0.0), freedom, pace, relations=held, manners=np.zeros((2, channels)),
         )  # fmt: skip
+
+    @property
+    def freedoms(self) -> Floats:
+        """Degrees of freedom of the channels, and of what is left of those that follow others."""
+        return self.relations.freedoms(self.freedom)
+
+    def drawn(self, score: float, live: float) -> float:
+        """Return a score in nats: of its own tail, drawn to what the views say, the more the fewer peaks that knew."""
+        peaks = self.tail.share * self.count
+        weight = peaks / (peaks + _DRAWN)
+        return weight * live + (1 - weight) * score
 
     def live(self) -> LiveTail:
         """Return the tail that follows the scores of a series."""
@@ -133,8 +159,12 @@ def calibrated(
         gap: steps between two peaks at least.
         learned: of each series, how many of its first steps the network was trained on.
     """
-    channels = len(freedom)
     parts = as_if_unseen(parts, kept, learned)
+    sizes = [part.error / part.scale for part in parts]
+    relations = Relations.fit(np.concatenate([size[normal] for size, normal in zip(sizes, kept, strict=True)]))
+    unknown = Calibration.unknown(freedom, pace, relations)
+    parts, freedom = [part.related(relations) for part in parts], unknown.freedoms
+    channels = len(freedom)
     first = _begin(parts, kept, channels)
     raw = []
     for part, normal in zip(parts, kept, strict=True):
@@ -149,7 +179,7 @@ def calibrated(
     z = [z_of(part, usual, freedom, pace) for part in parts]
     for deviations, normal in zip(z, kept, strict=True):
         deviations[~normal] = np.nan
-    tails = _with_tails(Calibration.unknown(channels, freedom, pace), usual, np.concatenate(z))
+    tails = _with_tails(unknown, usual, np.concatenate(z))
     # series lie apart from each other, so that no peak is of two; at the beginning of each almost all values are new
     scores = np.concatenate([
         np.append(scores_of(tails, part, one)[0][len(one) // _BEGUN :], np.full(gap + 1, np.nan))
@@ -236,7 +266,7 @@ def scores_of(calibration: Calibration, errors: Errors, z: Floats) -> tuple[Floa
 def live_scores(calibration: Calibration, scores: Floats) -> Floats:
     """Return scores of one series, in their order, in nats of a tail that follows them."""
     tail = calibration.live()
-    return np.array([tail.push(float(score)) for score in scores])
+    return np.array([calibration.drawn(float(score), tail.push(float(score))) for score in scores])
 
 
 def _begin(parts: Sequence[Errors], kept: Sequence[NDArray[np.bool_]], channels: int) -> Usual:
@@ -259,4 +289,4 @@ def _with_tails(found: Calibration, usual: Usual, z: Floats) -> Calibration:
             begins[view, side] = max(held.begin, 0.5)
             scales[view, side] = min(max(held.scale, 0.3), 10.0)
             shares[view, side] = -math.log(_SHARE)
-    return Calibration(usual, begins, shares, scales, found.tail, found.freedom, found.pace)
+    return replace(found, usual=usual, begins=begins, shares=shares, scales=scales)

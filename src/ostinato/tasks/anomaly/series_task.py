@@ -24,6 +24,7 @@ from ostinato.tasks.anomaly.baselines import BASELINES, fit_baseline
 from ostinato.tasks.anomaly.encoder import Scales, SeriesEncoder, SeriesExamples, cycles_of, fingerprint_of
 from ostinato.tasks.anomaly.judged import Scored
 from ostinato.tasks.anomaly.key_panels import groups_of
+from ostinato.tasks.anomaly.manners import usual_of
 from ostinato.tasks.anomaly.measuring import label_measures, step_measures, step_units
 from ostinato.tasks.anomaly.network import SeriesNetwork
 from ostinato.tasks.anomaly.novelty import Novelty
@@ -55,6 +56,7 @@ _TAIL = 256  # rows from which a stream begins, beside a season
 _LEAD = 4  # long runs
 _CALIBRATED = 30_000  # rows, the newest, that calibrate; no fewer than _FEW of a series
 _FEW = 500
+_HELD = (100_000, 50_000)  # rows that validate, and that are tested, at most
 _MEMORY = (1000, 10_000)  # steps in which what is usual is learned again
 
 
@@ -129,6 +131,10 @@ class SeriesTask(Task[AnomalyParameters, SeriesRows, SeriesEncoder, SeriesExampl
         first, last = records.bounds
         parts = [cut(int(stop - start), shares) for start, stop in zip(first, last, strict=True)]
         cuts = np.array([[part[0].stop, part[1].stop] for part in parts], np.int64).reshape(-1, 2) + first[:, None]
+        most = [max(each // max(len(parts), 1), _FEW) for each in _HELD]  # what more would say is not worth its time
+        validated = np.minimum(cuts[:, 1] - cuts[:, 0], most[0])
+        cuts[:, 1] = np.maximum(cuts[:, 1], last - most[1])
+        cuts[:, 0] = cuts[:, 1] - validated
         if not len(parts) or (cuts[:, 0] - first).max() < FEWEST:
             longest = int((last - first).max()) if len(parts) else 0
             raise DataError(
@@ -137,7 +143,8 @@ class SeriesTask(Task[AnomalyParameters, SeriesRows, SeriesEncoder, SeriesExampl
             )
         bounds = [(first, cuts[:, 0]), (cuts[:, 0], cuts[:, 1]), (cuts[:, 1], last)]
         train, validation, test = (replace(records, start=a, stop=b) for a, b in bounds)
-        return Held(train, validation, test, f"the last {percent(shares.test)} of each series")
+        limited = f", {most[1]:,} rows at most" if len(parts) and (last - cuts[:, 1]).max() == most[1] else ""
+        return Held(train, validation, test, f"the last {percent(shares.test)} of each series{limited}")
 
     def join(self, first: SeriesRows, second: SeriesRows) -> SeriesRows | None:
         if second.records is not first.records:
@@ -166,7 +173,7 @@ class SeriesTask(Task[AnomalyParameters, SeriesRows, SeriesEncoder, SeriesExampl
             records.reading, tuple(one.id for one in records.series),
             np.stack([one.center for one in scales]), np.stack([one.scale for one in scales]),
             np.stack([one.change for one in scales]), season, cycles_of(records, last - first), window,
-            Calibration.unknown(channels, np.full(channels, 5.0), pace), np.inf, last, fingerprint_of(records),
+            Calibration.unknown(np.full(channels, 5.0), pace), np.inf, last, fingerprint_of(records),
             *tails_of(records, max(_TAIL, season + 2 * given.long_run)),
             np.stack([np.stack([Novelty().kept()] * channels)] * len(records.series)),
         )  # fmt: skip
@@ -224,12 +231,14 @@ class SeriesTask(Task[AnomalyParameters, SeriesRows, SeriesEncoder, SeriesExampl
                 learned[-len(part.inputs) + place] -= max(0, len(inputs.values) - rows)
                 marks.append(None if part.records.series[place].labels is None else ~kept[-1])
         found = calibrated(errors, kept, freedom, encoder.calibration.pace, parameters.merge, learned)
+        found = replace(found, manners=_manners(encoder, parts))
         threshold, words = (
             -math.log(parameters.false_alarm_rate),
             f"{parameters.false_alarm_rate:g} false alarms a step",
         )
         if parameters.threshold == "labels":
-            raw = [scores_of(found, one, z_of(one, found.usual, freedom, found.pace))[0] for one in errors]
+            related = [one.related(found.relations) for one in errors]
+            raw = [scores_of(found, one, z_of(one, found.usual, found.freedoms, found.pace))[0] for one in related]
             scores = [live_scores(found, one) for one in raw]
             threshold, words = best_threshold(scores, marks, threshold, words, parameters.merge)
         seen = [np.stack([state.kept() for state in states.get(name, _nothing(encoder))]) for name in encoder.names]
@@ -257,9 +266,10 @@ class SeriesTask(Task[AnomalyParameters, SeriesRows, SeriesEncoder, SeriesExampl
             parts.append(Scored(
                 scores, scores >= encoder.threshold, expected * scales.scale + scales.center,
                 np.array([one.why for one in steps], np.int64).reshape(-1, 3), spread * scales.scale,
+                np.array([one.begins for one in steps], np.bool_),
             ))  # fmt: skip
         return Scored(*(np.concatenate([getattr(one, name) for one in parts]) for name in
-                        ("scores", "alarms", "expected", "why", "spread")))  # fmt: skip
+                        ("scores", "alarms", "expected", "why", "spread", "begins")))  # fmt: skip
 
     def embed(self, model: Watching, examples: SeriesExamples) -> NDArray[np.float32]:
         """Return what the network knows at the end of each series; see `SeriesNetwork.encoded`."""
@@ -427,6 +437,7 @@ def row_answer(encoder: SeriesEncoder, one: Recording, row: int, found: Scored, 
     assert found.why is not None
     assert found.expected is not None
     assert found.spread is not None
+    assert found.begins is not None
     time = one.times[row : row + 1]
     shown = aware(time, encoder.reading.time_format.zone)[0] if time.dtype.kind == "M" else time[0]
     answer: dict[str, Any] = {} if encoder.reading.schema.time is None else {"time": time_text(shown)}
@@ -437,7 +448,13 @@ def row_answer(encoder: SeriesEncoder, one: Recording, row: int, found: Scored, 
     return {
         **answer,
         **answer_of(
-            encoder, one.values[row], float(found.scores[at]), found.why[at], found.expected[at], found.spread[at]
+            encoder,
+            one.values[row],
+            float(found.scores[at]),
+            found.why[at],
+            found.expected[at],
+            found.spread[at],
+            begins=bool(found.begins[at]),
         ),
     }
 
@@ -447,6 +464,17 @@ def _learned(encoder: SeriesEncoder, records: RecordingSet) -> list[int]:
     if fingerprint_of(records) != encoder.fingerprint:
         return [0] * len(records.series)
     return [int(rows) for rows in encoder.trained]
+
+
+def _manners(encoder: SeriesEncoder, parts: list[SeriesExamples]) -> NDArray[np.float64]:
+    """Return how long channels stand still, and how they follow their season, on the newest normal rows."""
+    rows = []
+    for part in parts:
+        newest = slice(-max(_FEW, _CALIBRATED // len(part.inputs)), None)
+        for place, inputs in enumerate(part.inputs):
+            held = (inputs.values, inputs.last, inputs.season)
+            rows.append((*(each[newest] for each in held), part.normal(place)[newest]))
+    return usual_of(encoder.channels, encoder.season, rows)  # type: ignore[arg-type]
 
 
 def _nothing(encoder: SeriesEncoder) -> tuple[Novelty, ...]:

@@ -137,7 +137,8 @@ class SeriesStream(Stream):
         said = yield self._row.ask(inputs.features)
         found = self._scorer.push(inputs, None, np.asarray(said))
         expected = found.expected * self._scales.scale + self._scales.center
-        answer = answer_of(self.encoder, values, found.score, found.why, expected, found.spread * self._scales.scale)
+        answer = answer_of(self.encoder, values, found.score, found.why, expected, found.spread * self._scales.scale,
+                           begins=found.begins)  # fmt: skip
         return answer if time is None else {"time": self._words(time), **answer}
 
     def _check_jump(self, time: Any, tick: float, place: int) -> None:

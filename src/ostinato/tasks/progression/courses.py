@@ -168,6 +168,17 @@ def linear_parts(x: Any, variables: int) -> Any:
     return torch.cat(parts, -1) if isinstance(x, Tensor) else np.concatenate(parts, -1)
 
 
+def last_parts(flat: Tensor, variables: int) -> Tensor:
+    """Return what the model beside is linear in, `(..., 2 * variables + 3)`: last values, these by the time, and times.
+
+    Args:
+        flat: `linear_parts`.
+        variables: how many.
+    """
+    last, times = flat[..., :variables], flat[..., 3 * variables :]
+    return torch.cat([last, last * times[..., 1:2], times], -1)
+
+
 def elapsed(hours: Any, scale: float) -> Any:
     """Return how times ahead enter what is predicted of next values: logarithms of one more unit of time."""
     return torch.log1p(hours / scale) if isinstance(hours, Tensor) else np.log1p(np.asarray(hours) / scale)

@@ -13,7 +13,15 @@ from torch.nn import functional
 from ostinato.data.health.summaries import KEPT, READ, TIMES
 from ostinato.nn.losses import hazard_loss, quantile_loss
 from ostinato.tasks.base.irregular import Reader, stack_of_measurements
-from ostinato.tasks.progression.courses import LEVELS, CourseBatch, Floats, ProgressionEncoder, elapsed, linear_parts
+from ostinato.tasks.progression.courses import (
+    LEVELS,
+    CourseBatch,
+    Floats,
+    ProgressionEncoder,
+    elapsed,
+    last_parts,
+    linear_parts,
+)
 from ostinato.tasks.progression.parameters import ProgressionParameters
 from ostinato.tasks.progression.starts import Start
 from ostinato.training.objective import Carry, Step
@@ -36,6 +44,9 @@ class Member(nn.Module):
 
     level: Tensor
     slope: Tensor
+    share: Tensor
+    beside: Tensor
+    beside_base: Tensor
 
     def __init__(self, parameters: ProgressionParameters, encoder: ProgressionEncoder) -> None:
         super().__init__()
@@ -61,6 +72,10 @@ class Member(nn.Module):
         position = torch.linspace(-1, 1, self.intervals).repeat(self.causes)
         self.register_buffer("level", every)
         self.register_buffer("slope", every * position[:, None])
+        # of a linear model on the last values and times, which counts beside; see `beside.set_beside`
+        self.register_buffer("share", torch.zeros(()))
+        self.register_buffer("beside", torch.zeros(self.causes, 2 * self.variables + TIMES))
+        self.register_buffer("beside_base", torch.zeros(self.causes * self.intervals))
 
     def begin(self, start: Start) -> None:
         """Take over the linear model that was fitted."""
@@ -97,7 +112,12 @@ class Member(nn.Module):
         flat = linear_parts(x, self.variables)
         score = self.hazards(flat) + more[..., :causes]
         tilt = more[..., causes : 2 * causes]
-        parts = [self.base + functional.linear(score, self.level) + functional.linear(tilt, self.slope)]
+        hazards = self.base + functional.linear(score, self.level) + functional.linear(tilt, self.slope)
+        if not self.training:
+            scored = functional.linear(last_parts(flat, self.variables), self.beside)
+            linear = self.beside_base + functional.linear(scored, self.level)
+            hazards = hazards + self.share * (linear - hazards)
+        parts = [hazards]
         if targets:
             rest = more[..., 2 * causes :]
             parts.append(self.courses(flat) + rest[..., : 2 * targets])
@@ -137,6 +157,21 @@ class ProgressionNetwork(nn.Module):
     def encoded(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Return what the members know of each patient at the end, `(batch, members * features)`."""
         return torch.cat([member.encoded(x, lengths) for member in self.members], -1)  # type: ignore[operator]
+
+    def beside(self, base: Tensor, weights: Tensor, share: float) -> None:
+        """Let a linear model count beside the members.
+
+        Args:
+            base: `(intervals, causes)`.
+            weights: `(causes, 2 * variables + 3)`.
+            share: of what is said of hazards, from 0 to 1.
+        """
+        with torch.no_grad():
+            for member in self.members:
+                held: Any = member
+                held.beside_base.copy_(base.T.flatten())
+                held.beside.copy_(weights)
+                held.share.fill_(share)
 
     def hazards(self, said: Tensor) -> Tensor:
         """Return the logits of hazards, against no event, `(..., causes, intervals)`."""

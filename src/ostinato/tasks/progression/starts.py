@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ _RIDGES = (3.0, 10.0, 30.0, 100.0, 300.0)
 _FOLDS = 4
 _TAKEN = (0.25, 0.5, 0.75, 1.0)
 _MOST = 20_000  # steps, or pairs of a target, that are fitted on
+_CHOSEN = 5000  # steps that a penalty is chosen on
 _WIDEST = 600  # numbers that next values are linear in; of more, each only in those of its own variable
 
 
@@ -44,36 +46,85 @@ def fit_start(courses: Courses, seed: int) -> Start:
     return Start(base, hazards, weights, shifts, spreads)
 
 
-def fit_hazards(courses: Courses, seed: int) -> tuple[Floats, Floats]:
-    """Return `base (intervals, causes)` and weights `(causes, numbers)` of proportional hazards, by ridge."""
+class Examples(NamedTuple):
+    """Steps as examples of time to an event: `x (steps, numbers)`, events, watched intervals, and whose they are.
+
+    `visits`: how many steps of the same patient there are; `steps`: their places among all.
+    """
+
+    x: Tensor
+    events: Tensor
+    watched: Tensor
+    owners: Tensor
+    visits: Tensor
+    steps: Tensor
+
+
+def examples_of(courses: Courses, parts: Callable[[Tensor], Tensor], rng: Any = None) -> Examples:
+    """Return the steps of patients whose outcome is known, not too many of them.
+
+    Args:
+        courses: of the patients.
+        parts: what of the numbers of a step is read.
+        rng: by which steps are drawn if there are too many; `None`: one of its own.
+    """
     from ostinato.nn.losses import discretise
 
-    rng = np.random.default_rng(seed)
-    encoder = courses.encoder
     steps = np.flatnonzero(courses.events[courses.owners] >= 0)
     if len(steps) > _MOST:
-        steps = np.sort(rng.choice(steps, _MOST, replace=False))
+        drawn = np.random.default_rng(0) if rng is None else rng
+        steps = np.sort(drawn.choice(steps, _MOST, replace=False))
     owners = courses.owners[steps]
     coded = torch.from_numpy(courses.events[owners])
     watched, came = discretise(
-        torch.from_numpy(courses.remaining[steps]), coded > 0, torch.from_numpy(encoder.ends)
+        torch.from_numpy(courses.remaining[steps]), coded > 0, torch.from_numpy(courses.encoder.ends)
+    )
+    visits = np.bincount(owners, minlength=len(courses))[owners].astype(np.float64)
+    return Examples(
+        parts(torch.from_numpy(np.asarray(courses.numbers[steps], np.float64))), torch.where(came, coded, 0), watched,
+        torch.from_numpy(owners), torch.from_numpy(visits), torch.from_numpy(steps),
     )  # fmt: skip
-    events = torch.where(came, coded, 0)
-    x = torch.from_numpy(linear_parts(courses.numbers[steps], len(encoder.variables)).astype(np.float64))
-    fold = torch.from_numpy(rng.permutation(len(courses))[owners] % _FOLDS)
-    best, least = _RIDGES[-1], np.inf
-    if len(courses) >= 2 * _FOLDS:
-        for ridge in _RIDGES:
-            total = 0.0
-            for number in range(_FOLDS):
-                inside, outside = fold != number, fold == number
-                if not bool((events[inside] > 0).any()):
-                    continue
-                found = _newton(x[inside], events[inside], watched[inside], encoder, ridge)
-                total += float(_negative(*found, x[outside], events[outside], watched[outside]).detach())
-            if total < least:
-                best, least = ridge, total
-    base, weights = _newton(x, events, watched, encoder, best)
+
+
+def chosen_ridge(examples: Examples, encoder: Any, seed: int) -> float:
+    """Return the penalty of the least loss on patients left out."""
+    whose = torch.unique(examples.owners)
+    if len(whose) < 2 * _FOLDS:
+        return _RIDGES[-1]
+    rng = np.random.default_rng(seed)
+    folds = torch.zeros(int(whose.max()) + 1, dtype=torch.int64)
+    folds[whose] = torch.from_numpy(rng.permutation(len(whose)) % _FOLDS)
+    kept = examples
+    if len(examples.x) > _CHOSEN:
+        rows = torch.from_numpy(np.sort(rng.choice(len(examples.x), _CHOSEN, replace=False)))
+        kept = Examples(*(part[rows] for part in examples))
+    fold, best, least = folds[kept.owners], _RIDGES[-1], np.inf
+    # the penalty stands to the number of steps as it will
+    share = len(kept.x) / len(examples.x)
+    for ridge in _RIDGES:
+        total = 0.0
+        for number in range(_FOLDS):
+            inside, outside = (Examples(*(part[rows] for part in kept)) for rows in (fold != number, fold == number))
+            if not bool((inside.events > 0).any()):
+                continue
+            found = fitted(inside, encoder, ridge * share)
+            total += float(_negative(*found, outside.x, outside.events, outside.watched))
+        if total < least:
+            best, least = ridge, total
+    return best
+
+
+def fitted(examples: Examples, encoder: Any, ridge: float) -> tuple[Tensor, Tensor]:
+    """Return `base (intervals, causes)` and weights `(causes, numbers)` of the greatest penalised likelihood."""
+    return _newton(examples.x, examples.events, examples.watched, encoder, ridge)
+
+
+def fit_hazards(courses: Courses, seed: int) -> tuple[Floats, Floats]:
+    """Return `base (intervals, causes)` and weights `(causes, numbers)` of proportional hazards, by ridge."""
+    encoder = courses.encoder
+    size = len(encoder.variables)
+    examples = examples_of(courses, lambda numbers: linear_parts(numbers, size), np.random.default_rng(seed))
+    base, weights = fitted(examples, encoder, chosen_ridge(examples, encoder, seed))
     return base.numpy(), weights.numpy()
 
 
@@ -147,18 +198,20 @@ def _ridge(x: Floats, y: Floats, owners: Any) -> tuple[Floats, Floats]:
     held = np.eye(x.shape[1])
     held[-1, -1] = 1e-6
     fold = owners % _FOLDS
+    whole, aims = x.T @ x, x.T @ y
+    outside = [(x[fold == number].T @ x[fold == number], x[fold == number].T @ y[fold == number])
+               for number in range(_FOLDS)]  # fmt: skip
     best: tuple[float, Floats, float, float] = (float(np.abs(y).sum()), y, _RIDGES[-1], 0.0)
     for ridge in _RIDGES[1:] if len(y) >= 2 * _FOLDS else ():
         said = np.zeros(len(y))
         for number in range(_FOLDS):
-            inside = fold != number
-            said[~inside] = x[~inside] @ np.linalg.solve(
-                x[inside].T @ x[inside] + ridge * held, x[inside].T @ y[inside]
-            )
+            square, aim = outside[number]
+            left = np.linalg.solve(whole - square + ridge * held, aims - aim)
+            said[fold == number] = x[fold == number] @ left
         for taken in _TAKEN:
             if (error := float(np.abs(y - taken * said).sum())) < best[0]:
                 best = (error, np.asarray(y - taken * said, np.float64), ridge, taken)
-    found = np.linalg.solve(x.T @ x + best[2] * held, x.T @ y)
+    found = np.linalg.solve(whole + best[2] * held, aims)
     return np.asarray(best[3] * found, np.float64), best[1]
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -31,6 +32,7 @@ from ostinato.tasks.base.summary import Better, Panel
 from ostinato.tasks.base.task import Baselines, Model, Task, reading_of
 from ostinato.tasks.base.units import Units
 from ostinato.tasks.progression.baselines import CarriedForward, KaplanMeier, LandmarkCox, Linear
+from ostinato.tasks.progression.beside import set_beside
 from ostinato.tasks.progression.courses import CourseBatch, Courses, ProgressionEncoder, collate, encode, fit_encoder
 from ostinato.tasks.progression.judged import Prediction, brier, measures_of, units_of
 from ostinato.tasks.progression.network import ProgressionNetwork, ProgressionObjective
@@ -184,6 +186,17 @@ class ProgressionTask(Task[ProgressionParameters, Patients, ProgressionEncoder, 
                 stretch[target] = float(np.clip(np.quantile(mine, level), 0.3, 3.0))
         return replace(changed, stretch=stretch)
 
+    def finished(self, model: Progression, examples: Held[Courses]) -> ProgressionEncoder:
+        """Let a linear model count beside the network, then set the intervals; see `beside`."""
+        network, validation = model.network, examples.validation
+        for member in network.members:
+            member.share.zero_()
+        logits = None
+        if validation is not None and len(validation):
+            logits = network.hazards(torch.from_numpy(self.said(model, validation)))
+        set_beside(network, examples.train, validation if logits is not None else None, logits)
+        return self.calibrate(model, validation)
+
     def carried(self, first: Progression, renewed: Progression) -> ProgressionEncoder:
         return replace(renewed.encoder, stretch=first.encoder.stretch)
 
@@ -281,6 +294,7 @@ class ProgressionTask(Task[ProgressionParameters, Patients, ProgressionEncoder, 
             "landmarks": f"{times(encoder.landmarks)} {encoder.unit}",
             "horizon": f"{encoder.horizon / encoder.hours:.4g} {encoder.unit}",
             "intervals end at": f"{times(encoder.ends)} {encoder.unit}",
+            "linear model beside": f"{float(model.network.members[0].share):.0%} of what is said of hazards",
             "next values of": ", ".join(encoder.variables[target] for target in encoder.targets) or "nothing",
         }
 
