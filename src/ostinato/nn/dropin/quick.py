@@ -55,7 +55,7 @@ def plain_now() -> bool:
     )
 
 
-def _saving_is_watched() -> bool:
+def saving_is_watched() -> bool:
     """Tell whether hooks see what is kept for the backward pass.
 
     Gradient checkpointing counts it in both of its runs, and the first call of a layer, the longer one, keeps more.
@@ -104,7 +104,7 @@ class Known:
     def run(self, layer: nn.RNNBase, given: Any, hx: Any) -> Any:
         """Run a call; none if anything is not as it was, `LEFT_TO_TORCH` if PyTorch is faster."""
         kept = layer.__dict__
-        if type(layer) is not self.kind or _settings(kept) != self.settings or not plain_now() or _saving_is_watched():
+        if type(layer) is not self.kind or _settings(kept) != self.settings or not plain_now() or saving_is_watched():
             return None
         if not self.still_has(kept):
             return None
