@@ -17,12 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from ostinato.engine.plan.linear import is_wanted
+from ostinato.engine.run.plain import plain_now, saving_is_watched
 from ostinato.engine.run.quick import Calls, Ragged, Walk, calls_alone, ragged_of, run_calls
 from ostinato.engine.run.unchanged import checker
 from ostinato.keras import quick
 from ostinato.keras.loop import KINDS, dropout_of, form_of, mask_of, outputs, weights_of
 from ostinato.keras.masks import steps_of
-from ostinato.nn.dropin.quick import plain_now, saving_is_watched
 
 _PLAIN = (Tensor, nn.Parameter)
 _MOST_SHAPES = 64

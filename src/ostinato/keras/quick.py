@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from ostinato.engine.plan.linear import is_wanted
 from ostinato.engine.run.compiled import Ready, find
+from ostinato.engine.run.plain import plain_now
 from ostinato.engine.run.quick import scan_quickly
 from ostinato.keras.steps import Form
-from ostinato.nn.dropin.quick import plain_now
 
 _MOST = 128
 

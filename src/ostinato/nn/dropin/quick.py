@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.autograd import forward_ad
 from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence
 
 from ostinato.engine.plan.linear import is_wanted
-from ostinato.engine.run.compiled import Ready, engine_is_on, find
+from ostinato.engine.run.compiled import Ready, find
+from ostinato.engine.run.plain import plain_now, saving_is_watched
 from ostinato.engine.run.quick import Calls, Ragged, calls_of, run_calls
 from ostinato.engine.run.quick import Walk as Direction
 from ostinato.engine.run.unchanged import checker
@@ -33,34 +33,11 @@ _SETTINGS = (
 )  # fmt: skip
 _settings = itemgetter(*_SETTINGS)
 _PLAIN = (Tensor, nn.Parameter)
-_hooks_of_saving: Any = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", lambda _: None)
 _MOST_PLANS = 16
 _MOST_SHAPES = 256
 
 LEFT_TO_TORCH = object()
 """Instead of a result: PyTorch runs this call faster."""
-
-
-def plain_now() -> bool:
-    """Tell whether nothing of PyTorch's watches, traces or transforms what is called now."""
-    return not (
-        torch._C._len_torch_dispatch_stack()
-        or torch._C._len_torch_function_stack()
-        or torch._C._functorch.peek_interpreter_stack() is not None
-        or forward_ad._current_level >= 0
-        or torch._C._is_tracing()
-        or torch.compiler.is_compiling()
-        or torch.is_autocast_enabled("cpu")
-        or not engine_is_on()
-    )
-
-
-def saving_is_watched() -> bool:
-    """Tell whether hooks see what is kept for the backward pass.
-
-    Gradient checkpointing counts it in both of its runs, and the first call of a layer, the longer one, keeps more.
-    """
-    return _hooks_of_saving(True) is not None
 
 
 class _Plan(NamedTuple):

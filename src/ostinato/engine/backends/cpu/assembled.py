@@ -163,8 +163,7 @@ class _Reader:
             raise Unsupported("a gradient that is computed from a number")
         return self.read(argument.index)
 
-    def _within(self, base: Any, source: Any, axis: int = 0, start: Any = None, stop: Any = None, step: int = 1,
-                ) -> _Parts:  # fmt: skip
+    def _within(self, base: Any, source: Any, axis: int = 0, start: Any = None, _: Any = None, step: int = 1) -> _Parts:
         """Return a value that is set into another, which is zero."""
         around, inner = self._value(base), self._value(source)
         shape = around.shape
