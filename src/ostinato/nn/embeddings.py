@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ostinato.errors import ShapeError, UsageError
-from ostinato.nn.rows import Rows, rows_of
+from ostinato.nn.rows import Rows
 
 
 class TokenEmbedding(nn.Embedding):
@@ -66,8 +66,7 @@ class TokenEmbedding(nn.Embedding):
             UsageError: a token is out of range.
         """
         self._check(tokens)
-        kept = self._kept()
-        vectors = rows_of(self.weight, tokens) if self._is_plain() else super().forward(tokens)
+        vectors, kept = super().forward(tokens), self._kept()
         return vectors if kept is None else vectors * kept[tokens]
 
     def rows(self, tokens: Tensor) -> Rows | None:

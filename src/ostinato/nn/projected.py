@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ostinato.engine import State, call_cell, initial_state, leaves, scan
 from ostinato.engine.run.compiled import suits, watched_by_all_modules
 from ostinato.engine.run.plain import plain_now
-from ostinato.nn.rows import Rows, rows_of
+from ostinato.nn.rows import Rows
 
 _twins: weakref.WeakKeyDictionary[nn.Module, nn.Module | None] = weakref.WeakKeyDictionary()
 """Cells, each with itself without its `input`; none where it reads a step in another way too."""
@@ -32,7 +32,8 @@ def scan_rows(
     if state is None:
         state = initial_state(cell, rows.table[:1].expand(rows.shape[1], -1))
     made: Any = cell
-    return scan(twin, rows_of(made.input(rows.table), rows.places), state, lengths=lengths, reverse=reverse)
+    read = Rows(made.input(rows.table), rows.places).dense()
+    return scan(twin, read, state, lengths=lengths, reverse=reverse)
 
 
 def _twin_of(cell: Any, rows: Rows) -> nn.Module | None:

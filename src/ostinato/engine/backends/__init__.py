@@ -98,19 +98,6 @@ def compiled_loop(name: str, key: str, numbers: int, arrays: int, emit: Emit) ->
     return found
 
 
-def add_rows(rows: torch.Tensor, places: torch.Tensor, total: torch.Tensor) -> None:
-    """Add rows to those of a table, one after the other; all on the CPU, dense and of one type.
-
-    Args:
-        rows: `(count, width)`.
-        places: whole numbers `(count,)`, to which row of the table each goes.
-        total: the table, `(any, width)`, changed in place.
-    """
-    from ostinato.engine.backends.cpu import grouped
-
-    grouped.add_rows(rows, places, total, default_target(rows.device))
-
-
 def release_memory() -> None:
     """Give back the memory that backends keep for later."""
     from ostinato.engine.backends.cpu import memory
