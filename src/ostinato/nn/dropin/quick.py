@@ -8,7 +8,6 @@ watching. Anything else than before takes the longer way, which tells what is ne
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Sequence
 from operator import is_, itemgetter
 from typing import Any, NamedTuple
@@ -162,6 +161,11 @@ class Known:
         except KeyError:
             return False
 
+    def is_as(self, layer: nn.RNNBase) -> bool:
+        """Tell whether a layer has the settings and parameters that were known."""
+        kept = layer.__dict__
+        return _settings(kept) == self.settings and self.still_has(kept) and self.readable()
+
     def readable(self) -> bool:
         """Tell whether the parameters can be read where they lie."""
         return all(
@@ -300,36 +304,3 @@ class Known:
 
 def _is_state(parts: Any, count: int) -> bool:
     return type(parts) in (tuple, list) and len(parts) == count and all(type(part) is Tensor for part in parts)
-
-
-_known: dict[int, tuple[Any, Known]] = {}
-"""By the `id` of a layer; beside it, not in it: state_dict, pickles, copies and replicas stay those of torch.nn."""
-
-
-def known_of(layer: nn.RNNBase) -> Known | None:
-    """Return what is known of a layer."""
-    found = _known.get(id(layer))
-    return found[1] if found is not None and found[0]() is layer else None
-
-
-def _is_as(known: Known, layer: nn.RNNBase) -> bool:
-    kept = layer.__dict__
-    return _settings(kept) == known.settings and known.still_has(kept) and known.readable()
-
-
-def learn(layer: nn.RNNBase, walks: Sequence[Walk], xs: Tensor, starts: Sequence[Tensor]) -> None:
-    """Keep what a call by the longer way has found, if the layer is plain."""
-    known = known_of(layer)
-    if known is None or not _is_as(known, layer):
-        table = layer._parameters
-        names = [name for walk in layer._all_weights for name in walk]
-        tied = len({id(table.get(name)) for name in names}) < len(names)
-        plain = not tied and all(type(table.get(name)) is nn.Parameter for name in names) and len(names) == len(table)
-        if not plain or layer._modules or not plain_now():
-            _known.pop(id(layer), None)
-            return
-        number = id(layer)
-        known = Known(layer)
-        _known[number] = (weakref.ref(layer, lambda _: _known.pop(number, None)), known)
-    if plain_now():
-        known.learn(layer, walks, xs, starts)
