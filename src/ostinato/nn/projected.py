@@ -1,8 +1,9 @@
 """Scans of rows of a table: what a cell makes of its input alone is done once for each row of the table.
 
 Most cells read a step through one matrix, their `input`. Of a text, whose steps are rows of an embedding, that product
-over a vocabulary of 65 is 65 rows and not those of all steps, and its gradient is a sum over equal steps and then one
-small product: two thirds of a third of all products of a character model. Numbers are equal up to rounding.
+over a vocabulary of 65 has 65 rows and not those of all steps, and its gradients are sums over equal steps and then two
+small products: three of the six products of an LSTM as wide as its input. A training step of a character model (128
+units, 32 rows of 64 steps) took 16 ms rather than 22, on a busy machine. Numbers are equal up to rounding.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ def _bring_up_to_date(twin: nn.Module, cell: nn.Module) -> None:
 
 def _agrees(cell: Any, twin: nn.Module, table: Tensor) -> bool:
     """Tell whether a step of both gives the same, of numbers drawn at random."""
-    training = cell.training
+    modes = [(module, module.training) for module in cell.modules()]
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         try:
             cell.eval()
@@ -78,4 +79,5 @@ def _agrees(cell: Any, twin: nn.Module, table: Tensor) -> bool:
         except Exception:  # noqa: BLE001 - a cell that reads a step otherwise stumbles in its own way
             return False
         finally:
-            cell.train(training)
+            for module, training in modes:
+                module.training = training
