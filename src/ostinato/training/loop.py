@@ -201,7 +201,8 @@ class _Run:
             raise self._non_finite("loss", loss)
         if at.start is None:  # without a validation part, the first batch says what an untrained model loses
             at.start = loss
-        self.optimizer.zero_grad()
+        for parameter in self.parameters:
+            parameter.grad = None
         self.fabric.backward(step.loss)
         limit = self.config.gradient_clip or math.inf
         norm = clip_gradients(self.parameters, limit)
