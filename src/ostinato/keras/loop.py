@@ -23,7 +23,7 @@ from ostinato.keras.naming import keras
 from ostinato.keras.steps import FUNCTIONS, STEPS, Form, step_of
 
 _tree: Any = keras.tree
-_KINDS: dict[type, str] = {getattr(keras.layers, name): name for name in STEPS}
+KINDS: dict[type, str] = {getattr(keras.layers, name): name for name in STEPS}
 _FUNCTIONS: dict[Any, Any] = {
     getattr(keras.activations, name): function
     for name, function in FUNCTIONS.items()
@@ -51,7 +51,7 @@ def walk(layer: Any, sequences: Any, initial_state: Any, mask: Any, training: An
         _say_left(layer)
     if cells is None or not _open(sequences):
         return None
-    mask = _mask_of(mask, sequences)
+    mask = mask_of(mask, sequences)
     if mask is False:
         return None
     states = _tree.flatten(initial_state)
@@ -81,7 +81,7 @@ def _open(sequences: Any) -> bool:
 def _cells_of(cell: Any) -> list[Any] | None:
     """Return the cells of a layer, from below, or `None` if one is not of a kind that the engine knows."""
     cells = list(cell.cells) if type(cell) is keras.layers.StackedRNNCells else [cell]
-    known = all(type(each) in _KINDS and "call" not in each.__dict__ for each in cells)
+    known = all(type(each) in KINDS and "call" not in each.__dict__ for each in cells)
     return cells if known and cells else None
 
 
@@ -92,7 +92,7 @@ _said: set[type] = set()
 def _say_left(layer: Any) -> None:
     """Say once of each class of cells that the engine does not know that Keras's own loop runs it."""
     cells = list(getattr(layer.cell, "cells", [layer.cell]))
-    new = next((type(cell) for cell in cells if type(cell) not in _KINDS and type(cell) not in _said), None)
+    new = next((type(cell) for cell in cells if type(cell) not in KINDS and type(cell) not in _said), None)
     if new is not None:
         _said.add(new)
         warnings.warn(
@@ -104,7 +104,7 @@ def _say_left(layer: Any) -> None:
         )
 
 
-def _mask_of(mask: Any, sequences: Tensor) -> Any:
+def mask_of(mask: Any, sequences: Tensor) -> Any:
     """Return a boolean mask, `(batch, time)`, or `None`; `False` if it is another than the engine can read."""
     if mask is not None and _tree.is_nested(mask):
         mask = _tree.flatten(mask)[0]
@@ -120,7 +120,7 @@ def _mask_of(mask: Any, sequences: Tensor) -> Any:
 
 def _divided(cells: Sequence[Any], states: Sequence[Any]) -> list[tuple[Tensor, ...]] | None:
     """Return the state of each cell, or `None` if there are not as many tensors as the cells have."""
-    counts = [2 if _KINDS[type(cell)] == "LSTMCell" else 1 for cell in cells]
+    counts = [2 if KINDS[type(cell)] == "LSTMCell" else 1 for cell in cells]
     if sum(counts) != len(states) or not all(type(state) in _PLAIN for state in states):
         return None
     rest = iter(states)
@@ -146,10 +146,10 @@ def _walked(
             return None
         xs, ended = done
         last += ended
-    return *_outputs(layer, xs, real, reverse, zero), _tree.pack_sequence_as(initial_state, last)
+    return *outputs(layer, xs, real, reverse, zero), _tree.pack_sequence_as(initial_state, last)
 
 
-def _outputs(layer: Any, ys: Tensor, real: Steps | None, reverse: bool, zero: bool) -> tuple[Tensor, Tensor]:
+def outputs(layer: Any, ys: Tensor, real: Steps | None, reverse: bool, zero: bool) -> tuple[Tensor, Tensor]:
     """Return the last output and all outputs, as Keras orders them: as they were walked."""
     if not layer.return_sequences:
         final = ys[0 if reverse else -1] if real is None else real.last(ys, reverse, zero)
@@ -165,20 +165,20 @@ def _through(
     cell: Any, xs: Tensor, state: tuple[Tensor, ...], lengths: Tensor | None, reverse: bool, training: bool
 ) -> tuple[Tensor, list[Tensor]] | None:
     """Walk one cell over `(time, batch, features)`."""
-    weights = list(_weights_of(cell))
+    weights = list(weights_of(cell))
     xs = _in_precision_of(weights[0], xs)
     if not _fits(cell, weights, xs, state) or not suits(xs, state):
         return None
-    masks = _dropout_of(cell, xs, state, training)
+    masks = dropout_of(cell, xs, state, training)
     if masks is None:
         return None
     inputs, states = masks
-    form = _form_of(cell, len(inputs), len(states))
+    form = form_of(cell, len(inputs), len(states))
     if form is None:
         return None
     if inputs and not form.input_masks:
         xs, inputs = xs * inputs[0], []
-    loop = quick.Loop(_KINDS[type(cell)], form, [*weights, *inputs, *states], xs, state)
+    loop = quick.Loop(KINDS[type(cell)], form, [*weights, *inputs, *states], xs, state)
     done = quick.run(loop, lengths, reverse=reverse)
     if done is not None:
         return done[0], list(done[1:])
@@ -188,7 +188,7 @@ def _through(
     return ys, list(ended)
 
 
-def _weights_of(cell: Any) -> Iterator[Tensor]:
+def weights_of(cell: Any) -> Iterator[Tensor]:
     """Yield kernel, recurrent kernel and, if there is one, bias: in the precision that Keras computes in."""
     yield cell.kernel.value
     yield cell.recurrent_kernel.value
@@ -211,7 +211,7 @@ def _fits(cell: Any, weights: Sequence[Tensor], xs: Tensor, state: Sequence[Tens
     )
 
 
-def _form_of(cell: Any, inputs: int, states: int) -> Form | None:
+def form_of(cell: Any, inputs: int, states: int) -> Form | None:
     """Return the form of a cell's step, or `None` if it has an activation that the engine does not know."""
     activation = _function(cell.activation)
     gate = _function(getattr(cell, "recurrent_activation", None))
@@ -226,7 +226,7 @@ def _function(activation: Any) -> Any:
     return FUNCTIONS["linear"] if activation is None else _FUNCTIONS.get(activation)
 
 
-def _dropout_of(
+def dropout_of(
     cell: Any, xs: Tensor, state: Sequence[Tensor], training: bool
 ) -> tuple[list[Tensor], list[Tensor]] | None:
     """Return Keras's dropout masks of this call, for inputs and for states, each `(batch, features)`.

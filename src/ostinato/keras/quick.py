@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from ostinato.engine.plan.linear import is_wanted
 from ostinato.engine.run.compiled import Ready, find
+from ostinato.engine.run.plain import plain_now
 from ostinato.engine.run.quick import scan_quickly
 from ostinato.keras.steps import Form
-from ostinato.nn.dropin.quick import plain_now
 
 _MOST = 128
 
@@ -45,21 +45,24 @@ class Loop(NamedTuple):
         )  # fmt: skip
 
 
-class _Known(NamedTuple):
+class Plan(NamedTuple):
     """A plan, and which tensors it takes in its own order."""
 
     ready: Ready
     order: list[int]
 
 
-_known: dict[Any, _Known] = {}
+_known: dict[Any, Plan] = {}
+
+
+def plan_of(loop: Loop) -> Plan | None:
+    """Return the plan of a loop, if it is known."""
+    return _known.get(loop.key())
 
 
 def run(loop: Loop, lengths: Tensor | None, *, reverse: bool) -> tuple[Tensor, ...] | None:
     """Run a loop whose plan is known: outputs and last states; none for the longer way."""
-    if not plain_now():
-        return None
-    known = _known.get(loop.key())
+    known = plan_of(loop) if plain_now() else None
     if known is None:
         return None
     executable = known.ready.executable
@@ -80,4 +83,4 @@ def learn(loop: Loop, step: nn.Module) -> None:
     if len(_known) >= _MOST:
         _known.clear()
     names = loop.form.names
-    _known[key] = _Known(ready, [names.index(name) for name in ready.executable.plan.signature.parameters])
+    _known[key] = Plan(ready, [names.index(name) for name in ready.executable.plan.signature.parameters])

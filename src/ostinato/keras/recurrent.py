@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch._compile import _disable_dynamo
 
+from ostinato.keras.known import known_of
 from ostinato.keras.loop import walk
 from ostinato.keras.naming import keras, stands_in_for
 
@@ -16,6 +17,18 @@ _walk_untraced = _disable_dynamo(walk)
 
 class EngineLoop:
     """What the layers share: the loop through the engine, or else as Keras runs it."""
+
+    def call(self, sequences: Any, initial_state: Any = None, mask: Any = None, training: Any = False) -> Any:
+        """Run the layer; see `keras.layers.RNN`."""
+        layer: Any = self
+        if initial_state is None and not torch.compiler.is_compiling() and not _needs_cudnn(layer, mask):
+            known = known_of(layer)
+            done = None if known is None else known.run(layer, sequences, mask, bool(training))
+            if done is not None:
+                return done
+        return super().call(  # type: ignore[misc]
+            sequences, initial_state=initial_state, mask=mask, training=training
+        )
 
     def inner_loop(self, sequences: Any, initial_state: Any, mask: Any, training: Any = False) -> Any:
         """Run the loop over time; see `keras.layers.RNN`."""

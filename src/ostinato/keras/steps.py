@@ -78,6 +78,8 @@ class KerasStep(Step):
     def __init__(self, form: Form) -> None:
         super().__init__(form.names)
         self.form = form
+        self.rows_of_batch = tuple(name for name in form.names if "_mask_" in name)
+        """For the engine: a weight that was cast to another precision may have as many rows as the batch too."""
 
     def _inputs(self, x: Tensor, bias: Tensor | None) -> Tensor:
         """Return `x W + b` of all gates."""

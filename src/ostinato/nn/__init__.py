@@ -10,6 +10,7 @@ from ostinato.nn.dropout import VariationalDropout
 from ostinato.nn.embeddings import TokenEmbedding
 from ostinato.nn.norms import SequenceBatchNorm
 from ostinato.nn.recurrent import LayerStates, Recurrent
+from ostinato.nn.rows import Rows
 from ostinato.nn.seq2seq import EncoderDecoder
 from ostinato.nn.softmax import AdaptiveSoftmax, FullSoftmax, SampledSoftmax
 from ostinato.nn.transformer import TransformerEncoderDecoder, TransformerStack
@@ -33,6 +34,7 @@ __all__ = [
     "Recurrent",
     "RecurrentDecoder",
     "Report",
+    "Rows",
     "SampledSoftmax",
     "SequenceBatchNorm",
     "SpectrogramFront",

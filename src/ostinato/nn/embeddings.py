@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ostinato.errors import ShapeError, UsageError
+from ostinato.nn.rows import Rows
 
 
 class TokenEmbedding(nn.Embedding):
@@ -64,11 +65,37 @@ class TokenEmbedding(nn.Embedding):
         Raises:
             UsageError: a token is out of range.
         """
+        self._check(tokens)
+        vectors, kept = super().forward(tokens), self._kept()
+        return vectors if kept is None else vectors * kept[tokens]
+
+    def rows(self, tokens: Tensor) -> Rows | None:
+        """Return the vectors of whole numbers `(time, batch)` as rows of a table, for layers that gain by it.
+
+        Where tokens repeat, a layer multiplies each once. None where vectors are few for so many tokens, or are made
+        in another way; `forward` gives them then.
+        """
+        if 2 * self.num_embeddings > tokens.numel() or not self._is_plain() or type(self).forward is not _forward:
+            return None
+        self._check(tokens)
+        kept = self._kept()
+        return Rows(self.weight if kept is None else self.weight * kept, tokens)
+
+    def _is_plain(self) -> bool:
+        """Tell whether a vector is a row of the weight and no more."""
+        return self.padding_idx is None and self.max_norm is None and not self.scale_grad_by_freq and not self.sparse
+
+    def _kept(self) -> Tensor | None:
+        """Return what vectors are multiplied with, `(num_embeddings, 1)`; none where none is dropped."""
+        if not (self.training and self.dropout):
+            return None
+        kept = torch.rand(self.num_embeddings, 1, device=self.weight.device) >= self.dropout
+        return kept.to(self.weight.dtype) / (1 - self.dropout)
+
+    def _check(self, tokens: Tensor) -> None:
         if tokens.numel() and (int(tokens.min()) < 0 or int(tokens.max()) >= self.num_embeddings):
             bad = tokens[(tokens < 0) | (tokens >= self.num_embeddings)]
             raise UsageError(f"there is a token {int(bad[0])}; expected 0 to {self.num_embeddings - 1}")
-        vectors = super().forward(tokens)
-        if self.training and self.dropout:
-            kept = torch.rand(self.num_embeddings, 1, device=vectors.device) >= self.dropout
-            vectors = vectors * (kept.to(vectors.dtype) / (1 - self.dropout))[tokens]
-        return vectors
+
+
+_forward = TokenEmbedding.forward

@@ -14,7 +14,9 @@ from ostinato.errors import UsageError
 from ostinato.nn.building import make_cells, output_size
 from ostinato.nn.dropout import VariationalDropout
 from ostinato.nn.norms import SequenceBatchNorm, steps_mask
+from ostinato.nn.projected import scan_rows
 from ostinato.nn.rebuild import CellFactory
+from ostinato.nn.rows import Rows
 from ostinato.nn.skips import HighwaySkip, ResidualSkip
 from ostinato.nn.starts import LearnedStarts
 
@@ -121,12 +123,13 @@ class Recurrent(nn.Module):
             width = given
 
     def forward(
-        self, xs: Tensor, state: LayerStates | None = None, *, lengths: Tensor | None = None
+        self, xs: Tensor | Rows, state: LayerStates | None = None, *, lengths: Tensor | None = None
     ) -> tuple[Tensor, LayerStates]:
         """Run the stack over time.
 
         Args:
-            xs: `(time, batch, features)`, or `(batch, time, features)` with `batch_first`.
+            xs: `(time, batch, features)`, or `(batch, time, features)` with `batch_first`; or `Rows` of a table, which
+                the first layer's cells multiply once for equal steps.
             state: one state for each cell, in the order that `last` has them; `None` for the initial ones.
             lengths: `(batch,)`; see `ostinato.scan`.
 
@@ -134,19 +137,30 @@ class Recurrent(nn.Module):
             The last layer's outputs, `(time, batch, output features)`, and the last states: a tuple of layer 0 forward,
             layer 0 backward, layer 1 forward, and so on.
         """
-        if self.batch_first:
+        if isinstance(xs, Rows):
+            xs = xs.transpose() if self.batch_first else xs
+            xs = xs.dense() if "0" in self.skips else xs
+        elif self.batch_first:
             xs = xs.transpose(0, 1)
         states = self._starts(state, xs)
         last: list[State] = []
         for index, directions in enumerate(self._layers()):
-            read = self._read(index, xs, lengths)
-            runs = [
-                scan(cell, read, next(states), lengths=lengths, reverse=way == 1) for way, cell in enumerate(directions)
-            ]
+            runs = self._walked(
+                directions, xs if isinstance(xs, Rows) else self._read(index, xs, lengths), states, lengths
+            )
             ys = self._merged([ys for ys, _ in runs])
-            xs = self._around(index, xs, ys, lengths)
+            xs = ys if isinstance(xs, Rows) else self._around(index, xs, ys, lengths)
             last += [final for _, final in runs]
         return (xs.transpose(0, 1) if self.batch_first else xs), tuple(last)
+
+    def _walked(
+        self, directions: list[nn.Module], read: Tensor | Rows, states: Iterator[State | None], lengths: Tensor | None
+    ) -> list[tuple[Tensor, State]]:
+        """Run the cells of a layer, one for each direction."""
+        ways = list(enumerate(directions))
+        if isinstance(read, Rows):
+            return [scan_rows(cell, read, next(states), lengths=lengths, reverse=way == 1) for way, cell in ways]
+        return [scan(cell, read, next(states), lengths=lengths, reverse=way == 1) for way, cell in ways]
 
     def step(self, x: Tensor, state: LayerStates) -> tuple[Tensor, LayerStates]:
         """Advance the stack one step: `x` is `(batch, features)`.
@@ -211,7 +225,7 @@ class Recurrent(nn.Module):
         bounds = range(0, len(self.cells) + 1, width)
         return ([self.cells[i] for i in range(a, b)] for a, b in pairwise(bounds))
 
-    def _starts(self, state: LayerStates | None, xs: Tensor) -> Iterator[State | None]:
+    def _starts(self, state: LayerStates | None, xs: Tensor | Rows) -> Iterator[State | None]:
         if state is None:
             return iter([None] * len(self.cells) if self.starts is None else self.starts(xs.shape[1]))
         if not isinstance(state, tuple) or len(state) != len(self.cells):

@@ -18,6 +18,7 @@ from ostinato.training.averaging import Averaging
 from ostinato.training.checkpoint import load_checkpoint, remove_checkpoint, require_same, save_checkpoint
 from ostinato.training.config import TrainingConfig
 from ostinato.training.device import make_fabric
+from ostinato.training.direct import clip_gradients
 from ostinato.training.diverging import has_diverged
 from ostinato.training.failing import diverged, non_finite
 from ostinato.training.history import TIME_LIMIT, EpochRow, History, Log
@@ -200,10 +201,11 @@ class _Run:
             raise self._non_finite("loss", loss)
         if at.start is None:  # without a validation part, the first batch says what an untrained model loses
             at.start = loss
-        self.optimizer.zero_grad()
+        for parameter in self.parameters:
+            parameter.grad = None
         self.fabric.backward(step.loss)
         limit = self.config.gradient_clip or math.inf
-        norm = float(nn.utils.clip_grad_norm_(self.parameters, limit))
+        norm = clip_gradients(self.parameters, limit)
         if not math.isfinite(norm):
             raise self._non_finite("gradient", norm)
         self.optimizer.step()

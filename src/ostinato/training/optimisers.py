@@ -10,6 +10,7 @@ from torch import nn
 
 from ostinato.training.budget import WARMUP_SHARE
 from ostinato.training.config import Schedule, TrainingConfig
+from ostinato.training.direct import DirectAdam, DirectAdamW
 
 
 def make_optimizer(parameters: Sequence[nn.Parameter], config: TrainingConfig) -> torch.optim.Optimizer:
@@ -21,8 +22,8 @@ def make_optimizer(parameters: Sequence[nn.Parameter], config: TrainingConfig) -
     if config.optimizer == "sgd":
         return torch.optim.SGD(parameters, lr=rate, momentum=config.momentum, weight_decay=decay, fused=True)
     if config.optimizer == "adam":
-        return torch.optim.Adam(parameters, lr=rate, weight_decay=decay, fused=True)
-    return torch.optim.AdamW(parameters, lr=rate, weight_decay=decay, fused=True)
+        return DirectAdam(parameters, lr=rate, weight_decay=decay, fused=True)
+    return DirectAdamW(parameters, lr=rate, weight_decay=decay, fused=True)
 
 
 def schedule_factor(schedule: Schedule, done: float) -> float:

@@ -44,6 +44,8 @@ _DTYPES = {
 """What is taken on each kind of device."""
 _MOST_PLANS = 64
 """Of one cell. A number that is an attribute and changes at every call would else compile at every call."""
+_MOST_SHAPES = 3
+"""Of tensors that look like rows of the batch, when it is tried which of them are."""
 
 
 class Request(NamedTuple):
@@ -229,11 +231,16 @@ class _Wanted:
 
     @property
     def rows(self) -> tuple[str, ...]:
-        """Tensors with as many rows as this batch: each may be a row for each sequence, or may only look like it."""
+        """Tensors with as many rows as this batch: each may be a row for each sequence, or may only look like it.
+
+        A cell that knows says so: `rows_of_batch` of it names those that are.
+        """
+        said = getattr(self.cell, "rows_of_batch", None)
         return tuple(
             name
             for name, tensor in self.seen.tensors.items()
-            if tensor.dim() and tensor.shape[0] == self.batch and not isinstance(tensor, nn.Parameter)
+            if tensor.dim() and tensor.shape[0] == self.batch
+            if (not isinstance(tensor, nn.Parameter) if said is None else name in said)
         )
 
     def capture(self, **options: Any) -> Captured:
@@ -337,8 +344,7 @@ def _make(call: _Wanted) -> Ready | Unsupported:
 
 def _planned(call: _Wanted) -> tuple[Captured, Plan]:
     """Capture and plan; if that fails and some tensors could be rows of the batch, try again with them as such."""
-    candidates = call.rows
-    for chosen in [(), candidates] if candidates else [()]:
+    for chosen in _choices(call):
         try:
             captured = call.capture(rows=chosen)
             return captured, make_plan(convert(captured))
@@ -349,6 +355,24 @@ def _planned(call: _Wanted) -> tuple[Captured, Plan]:
     except Unsupported as located:
         raise located from last
     raise last
+
+
+def _choices(call: _Wanted) -> list[tuple[str, ...]]:
+    """Return which tensors may be taken as rows of the batch, in the order of trial: none, all, some by their shapes.
+
+    A mask of dropout and a matrix of weights that was cast look alike if there are as many units as rows.
+    """
+    names = call.rows
+    shapes = {name: call.seen.tensors[name].shape for name in names}
+    kinds = list(dict.fromkeys(shapes.values()))
+    if getattr(call.cell, "rows_of_batch", None) is not None:
+        return [names]
+    found = [(), names] if names else [()]
+    if 1 < len(kinds) <= _MOST_SHAPES:
+        for bits in range(1, 2 ** len(kinds) - 1):
+            chosen = [kind for place, kind in enumerate(kinds) if bits >> place & 1]
+            found.append(tuple(name for name in names if shapes[name] in chosen))
+    return found
 
 
 def _check_tensors(tensors: dict[str, Tensor], xs: Tensor) -> None:

@@ -137,21 +137,45 @@ def scan_quickly(
     steps, batch = x.shape[:2]
     ragged = None
     if lengths is not None:
-        rows = executable.quick_rows(lengths, steps)
-        if rows is None:
+        ragged = ragged_of(executable, lengths, steps)
+        if ragged is None:
             return None
-        ragged = Ragged(lengths.clone(), rows)
-    options = {"ragged": ragged is not None}
-    forward = executable.quick_forward(steps, batch, reverse, save=save, **options)
-    if forward is None or not all(tensor.is_contiguous() for tensor in (*parameters, *starts)):
+    calls = calls_alone(Walk(executable, number, reverse), steps, batch, save=save, ragged=ragged is not None)
+    if calls is None:
         return None
-    backward = executable.quick_backward(steps, batch, reverse, **options) if save else None
+    if not all(tensor.is_contiguous() for tensor in (*parameters, *starts)):
+        # Keras's orthogonal matrices for instance, which are columns of a decomposition
+        parameters, starts = [each.contiguous() for each in parameters], [each.contiguous() for each in starts]
+    return run_calls(calls, x, parameters, starts, seed, ragged)
+
+
+def ragged_of(executable: Executable, lengths: Tensor, steps: int) -> Ragged | None:
+    """Return lengths, `(batch,)`, as plans read them, or none if they cannot."""
+    rows = executable.quick_rows(lengths, steps)
+    return None if rows is None else Ragged(lengths.clone(), rows)
+
+
+def calls_alone(walk: Walk, steps: int, batch: int, *, save: bool, ragged: bool = False) -> Calls | None:
+    """Return what calls of one walk need, states being `(batch, ...)`; none where only the longer way can.
+
+    Args:
+        walk: one layer in one direction.
+        steps: of the sequences.
+        batch: rows.
+        save: whether gradients may be asked for.
+        ragged: whether rows have lengths.
+    """
+    executable, reverse = walk.executable, walk.reverse
+    forward = executable.quick_forward(steps, batch, reverse, save=save, ragged=ragged)
+    if forward is None:
+        return None
+    backward = executable.quick_backward(steps, batch, reverse, ragged=ragged) if save else None
     if save and backward is None:
         return None
-    calls = forward.calls
+    calls: Calls | None = forward.calls
     if calls is None or calls.backward is not backward:
-        calls = forward.calls = Calls([[Walk(executable, number, reverse)]], forward, backward, stacked=False)
-    return run_calls(calls, x, parameters, starts, seed, ragged)
+        calls = forward.calls = Calls([[walk]], forward, backward, stacked=False)
+    return calls
 
 
 def calls_of(

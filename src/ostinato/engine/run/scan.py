@@ -187,14 +187,14 @@ def _in_pieces(
     owner: nn.Module, cell: nn.Module, request: Request, seen: Look, checkpoint: Checkpoint
 ) -> tuple[Tensor, State]:
     """Run a scan whose inner values are forgotten, or kept elsewhere, until the backward pass."""
+    if request.resets is not None:
+        # a marked row returns to where the whole scan started, not to where its piece did
+        raise UsageError("checkpoint and resets were given together; leave one of them out")
     ready = (
         find(owner, cell, request.xs, request.state, mixed=request.mixed) if suits(request.xs, request.state) else None
     )
     plan = ready.executable.plan if isinstance(ready, Ready) else None
     pieces = pieces_for(checkpoint, request.xs.shape[0], lambda: Costs.of(plan, request.xs, leaves(request.state)))
-    if request.resets is not None:
-        # a marked row returns to where the whole scan started, not to where its piece did
-        raise UsageError("checkpoint and resets were given together; leave one of them out")
     if pieces is None or not torch.is_grad_enabled() or transformed():
         return _dispatch(owner, cell, request, seen)
     if request.xs.device.type != "cpu" and (pieces.disk or pieces.folder is not None):

@@ -17,7 +17,8 @@ from torch import Tensor, fx, nn
 from ostinato.engine import State, leaves
 from ostinato.engine.run.compiled import suits
 from ostinato.engine.run.scan import scan_checked
-from ostinato.nn.dropin import choice, half, quick
+from ostinato.nn.dropin import choice, half, known
+from ostinato.nn.dropin.quick import LEFT_TO_TORCH
 from ostinato.nn.dropin.restored import Restored
 from ostinato.nn.dropin.sequences import Batch, Given, extent_of, open_batch, values_of
 from ostinato.nn.dropin.steps import Walk, walks_of
@@ -33,10 +34,10 @@ class _EngineLoop(Restored, nn.RNNBase):
         if torch.compiler.is_compiling():
             # where PyTorch's tracers enter a recurrent layer at all, they are to find its operations
             return super().forward(input, hx)
-        known = quick.known_of(self)
-        if known is not None:
-            result = known.run(self, input, hx)
-            if result is quick.LEFT_TO_TORCH:
+        before = known.known_of(self)
+        if before is not None:
+            result = before.run(self, input, hx)
+            if result is LEFT_TO_TORCH:
                 return super().forward(input, hx)
             if result is not None:
                 return result
@@ -53,7 +54,7 @@ class _EngineLoop(Restored, nn.RNNBase):
             return super().forward(input, hx)
         batch = open_batch(input, self.batch_first)
         result = self._run(walks, batch, hx)
-        quick.learn(self, walks, batch.xs, self._state(hx) or ())
+        known.learn(self, walks, batch.xs, self._state(hx) or ())
         return result
 
     def _in_halves(self, given: Given, hx: Any) -> Any:

@@ -8,19 +8,18 @@ watching. Anything else than before takes the longer way, which tells what is ne
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Sequence
 from operator import is_, itemgetter
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.autograd import forward_ad
 from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence
 
 from ostinato.engine.plan.linear import is_wanted
-from ostinato.engine.run.compiled import Ready, engine_is_on, find
+from ostinato.engine.run.compiled import Ready, find
+from ostinato.engine.run.plain import plain_now, saving_is_watched
 from ostinato.engine.run.quick import Calls, Ragged, calls_of, run_calls
 from ostinato.engine.run.quick import Walk as Direction
 from ostinato.engine.run.unchanged import checker
@@ -33,34 +32,11 @@ _SETTINGS = (
 )  # fmt: skip
 _settings = itemgetter(*_SETTINGS)
 _PLAIN = (Tensor, nn.Parameter)
-_hooks_of_saving: Any = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", lambda _: None)
 _MOST_PLANS = 16
 _MOST_SHAPES = 256
 
 LEFT_TO_TORCH = object()
 """Instead of a result: PyTorch runs this call faster."""
-
-
-def plain_now() -> bool:
-    """Tell whether nothing of PyTorch's watches, traces or transforms what is called now."""
-    return not (
-        torch._C._len_torch_dispatch_stack()
-        or torch._C._len_torch_function_stack()
-        or torch._C._functorch.peek_interpreter_stack() is not None
-        or forward_ad._current_level >= 0
-        or torch._C._is_tracing()
-        or torch.compiler.is_compiling()
-        or torch.is_autocast_enabled("cpu")
-        or not engine_is_on()
-    )
-
-
-def _saving_is_watched() -> bool:
-    """Tell whether hooks see what is kept for the backward pass.
-
-    Gradient checkpointing counts it in both of its runs, and the first call of a layer, the longer one, keeps more.
-    """
-    return _hooks_of_saving(True) is not None
 
 
 class _Plan(NamedTuple):
@@ -104,7 +80,7 @@ class Known:
     def run(self, layer: nn.RNNBase, given: Any, hx: Any) -> Any:
         """Run a call; none if anything is not as it was, `LEFT_TO_TORCH` if PyTorch is faster."""
         kept = layer.__dict__
-        if type(layer) is not self.kind or _settings(kept) != self.settings or not plain_now() or _saving_is_watched():
+        if type(layer) is not self.kind or _settings(kept) != self.settings or not plain_now() or saving_is_watched():
             return None
         if not self.still_has(kept):
             return None
@@ -184,6 +160,11 @@ class Known:
             return all(map(is_, self._pick(table), self.parameters))
         except KeyError:
             return False
+
+    def is_as(self, layer: nn.RNNBase) -> bool:
+        """Tell whether a layer has the settings and parameters that were known."""
+        kept = layer.__dict__
+        return _settings(kept) == self.settings and self.still_has(kept) and self.readable()
 
     def readable(self) -> bool:
         """Tell whether the parameters can be read where they lie."""
@@ -323,36 +304,3 @@ class Known:
 
 def _is_state(parts: Any, count: int) -> bool:
     return type(parts) in (tuple, list) and len(parts) == count and all(type(part) is Tensor for part in parts)
-
-
-_known: dict[int, tuple[Any, Known]] = {}
-"""By the `id` of a layer; beside it, not in it: state_dict, pickles, copies and replicas stay those of torch.nn."""
-
-
-def known_of(layer: nn.RNNBase) -> Known | None:
-    """Return what is known of a layer."""
-    found = _known.get(id(layer))
-    return found[1] if found is not None and found[0]() is layer else None
-
-
-def _is_as(known: Known, layer: nn.RNNBase) -> bool:
-    kept = layer.__dict__
-    return _settings(kept) == known.settings and known.still_has(kept) and known.readable()
-
-
-def learn(layer: nn.RNNBase, walks: Sequence[Walk], xs: Tensor, starts: Sequence[Tensor]) -> None:
-    """Keep what a call by the longer way has found, if the layer is plain."""
-    known = known_of(layer)
-    if known is None or not _is_as(known, layer):
-        table = layer._parameters
-        names = [name for walk in layer._all_weights for name in walk]
-        tied = len({id(table.get(name)) for name in names}) < len(names)
-        plain = not tied and all(type(table.get(name)) is nn.Parameter for name in names) and len(names) == len(table)
-        if not plain or layer._modules or not plain_now():
-            _known.pop(id(layer), None)
-            return
-        number = id(layer)
-        known = Known(layer)
-        _known[number] = (weakref.ref(layer, lambda _: _known.pop(number, None)), known)
-    if plain_now():
-        known.learn(layer, walks, xs, starts)

@@ -11,6 +11,8 @@ from ostinato.engine import leaves, map_state
 from ostinato.nn import TokenEmbedding, TransformerStack, VariationalDropout, weight_drop
 from ostinato.nn.by_name import TRANSFORMER, stack_of
 from ostinato.nn.losses import activation_regularisation, temporal_activation_regularisation
+from ostinato.nn.recurrent import Recurrent
+from ostinato.nn.rows import Rows
 from ostinato.nn.softmax import AdaptiveSoftmax, FullSoftmax, SampledSoftmax, proposal
 from ostinato.tasks.language.parameters import LanguageParameters
 from ostinato.tasks.language.suiting import ties_weights
@@ -69,10 +71,21 @@ class LanguageNetwork(nn.Module):
 
     def read(self, tokens: Tensor, state: Any = None) -> tuple[Tensor, Tensor, Any]:
         """Read tokens; as `forward`, but return what the scores are made of, `(steps, batch, features)`."""
-        read = self.input_dropout(self.embedding(tokens))
-        ys, state = self.stack(read, state)
+        rows = self._rows(tokens)
+        ys, state = self.stack(self.input_dropout(self.embedding(tokens)) if rows is None else rows, state)
         features: Tensor = self.narrow(self.output_dropout(ys))
         return features, ys, state
+
+    def _rows(self, tokens: Tensor) -> Rows | None:
+        """Return what the stack reads as rows of a table, where equal tokens are read alike and nobody looks on.
+
+        In training alone: what a model says does not depend on how many tokens it reads at once, to the last bit.
+        """
+        parts = (self.embedding, self.input_dropout, self.stack)
+        watched = any(part._forward_hooks or part._forward_pre_hooks for part in parts)
+        if not self.training or self.input_dropout.rate or watched or not isinstance(self.stack, Recurrent):
+            return None
+        return self.embedding.rows(tokens)
 
     def start(self, batch: int) -> Any:
         """Return the state at the beginning of a text."""

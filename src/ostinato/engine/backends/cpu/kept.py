@@ -1,18 +1,19 @@
-"""What a program of jobs reads of plans: what is kept for the backward pass and where, and which sums gradients are."""
+"""What a program of jobs reads of plans: what is kept for the backward pass and where, constants, factors of sums."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
 from ostinato.engine.backends.cpu import launch
+from ostinato.engine.backends.cpu.assembled import Sum
 from ostinato.engine.backends.cpu.jobs import LINE, Ref, Shape, Walk
 from ostinato.engine.backends.cpu.kernels import size_of
 from ostinato.engine.backends.cpu.layout import round_up
-from ostinato.engine.plan.formulas import Formulas, run_graph
+from ostinato.engine.plan.formulas import run_graph
 from ostinato.engine.plan.graph import Unsupported
 from ostinato.engine.plan.plan import Factor
 from ostinato.engine.plan.views import contiguous
@@ -137,86 +138,6 @@ def _places(walk: Walk, shape: Shape) -> tuple[int, list[int]]:
             places[followed[index]] = total + (0 if walk.reverse else ahead)
         total += round_up(steps * batch * node.size + ahead, line)
     return total, [place if place is not None else 0 for place in places]
-
-
-class Sum(NamedTuple):
-    """A sum over rows and steps that is a gradient, or a part of one; counts are of numbers."""
-
-    parameter: int
-    number: int
-    """Of the contraction."""
-    offset: int
-    """Where it starts in the gradient."""
-    stride: int
-    """How far its rows lie apart there."""
-
-
-def gradients_of(executable: CpuExecutable) -> list[list[Sum]]:
-    """Return for each parameter whose gradient is wanted the sums that it is made of.
-
-    Raises:
-        Unsupported: a gradient is computed from sums otherwise than by putting them side by side.
-    """
-    plan, formulas = executable.plan, executable.plan.weights
-    assert formulas is not None
-    found = []
-    for index, (number, wanted) in enumerate(zip(formulas.wanted, plan.signature.gradients, strict=False)):
-        if not wanted:
-            continue
-        if plan.signature.parameters[index] in plan.signature.rows:
-            raise Unsupported("a gradient with a row for each sequence")
-        parts = _side_by_side(executable, number)
-        sizes = [math.prod(plan.contractions[number].shape) for number, _, _ in parts]
-        if sum(sizes) != math.prod(plan.signature.sizes[index]):
-            raise Unsupported("a gradient that is spread")
-        found.append([Sum(index, *part) for part in parts])
-    return found
-
-
-def _side_by_side(executable: CpuExecutable, number: int | None) -> list[tuple[int, int, int]]:
-    """Return the sums that a value of the formulas is: number, offset, and how far rows lie apart."""
-    plan, formulas = executable.plan, executable.plan.weights
-    assert formulas is not None
-    count = len(plan.signature.parameters)
-    number, operation = _behind_views(formulas, number)
-    if operation is None:
-        if number is None or not count <= number < formulas.given:
-            raise Unsupported("a gradient that is no sum")
-        return [(number - count, 0, _matrix(plan.contractions[number - count].shape)[1])]
-    if operation.target is not torch.ops.aten.cat.default:
-        raise Unsupported(f"a gradient that is computed ({operation.target})")
-    # no views of sums: what is put side by side would have other rows than the sums
-    parts = [value.index - count for value in operation.arguments[0]]
-    if any(not 0 <= part < formulas.given - count for part in parts):
-        raise Unsupported("a gradient of parts that are computed")
-    sums = [plan.contractions[part] for part in parts]
-    ranks, axis = {len(part.shape) for part in sums}, operation.arguments[1] if len(operation.arguments) > 1 else 0
-    if len(ranks) > 1 or max(ranks) > 2:
-        raise Unsupported("a gradient of parts with several axes")
-    shapes = [_matrix(part.shape) for part in sums]
-    if ranks == {2} and axis in (1, -1):
-        if any(part.factors is None for part in sums):
-            raise Unsupported("a gradient of plain sums beside one another")
-        width = sum(cols for _, cols in shapes)
-        return [(part, sum(cols for _, cols in shapes[:at]), width) for at, part in enumerate(parts)]
-    sizes = [rows * cols for rows, cols in shapes]
-    return [(part, sum(sizes[:at]), shapes[at][1]) for at, part in enumerate(parts)]
-
-
-def _behind_views(formulas: Formulas, number: int | None) -> tuple[int | None, Any]:
-    """Return a value of the formulas behind views of it, and the operation that gives it, if one does."""
-    first = formulas.given + len(formulas.tensors)
-    while number is not None and number >= first:
-        operation = formulas.operations[number - first]
-        if operation.target not in (torch.ops.aten.view.default, torch.ops.aten.reshape.default):
-            return number, operation
-        number = operation.arguments[0].index
-    return number, None
-
-
-def _matrix(shape: Sequence[int]) -> tuple[int, int]:
-    """Return a shape as rows of numbers."""
-    return (math.prod(shape[:-1]), shape[-1]) if shape else (1, 1)
 
 
 def reads_sequences(executable: CpuExecutable, gradients: Sequence[Sequence[Sum]]) -> bool:

@@ -15,10 +15,11 @@ import torch
 from torch import Tensor
 
 from ostinato.engine.backends.cpu import launch
+from ostinato.engine.backends.cpu.assembled import Sum, gradients_of
 from ostinato.engine.backends.cpu.drive import ADD, CLEAR, GATHER, SUM
 from ostinato.engine.backends.cpu.entering import Entry, Places
 from ostinato.engine.backends.cpu.jobs import NOTHING, Ref, Shape, Walk
-from ostinato.engine.backends.cpu.kept import Layers, Sum, factor_of, gradients_of, reads_sequences, width_of
+from ostinato.engine.backends.cpu.kept import Layers, factor_of, reads_sequences, width_of
 from ostinato.engine.backends.cpu.launch import Rows
 from ostinato.engine.backends.cpu.passes import Blank, Pass, View
 from ostinato.engine.plan.graph import Unsupported
@@ -229,7 +230,7 @@ class Backward(Pass):
         program, executable, size = self.program, walk.executable, self.size
         most = self.shape.steps * self.shape.batch
         total: int | Ref = program.ref("total") if self.shape.ragged else most
-        for part, alone in ((part, len(parts) == 1) for parts in sums for part in parts):
+        for part in (part for parts in sums for part in parts):
             contraction = executable.plan.contractions[part.number]
             goal = program.ref(("gradient", walk.first + part.parameter), part.offset * size)
             if contraction.factors is None:
@@ -243,7 +244,7 @@ class Backward(Pass):
             count = min(self.shape.threads, n) if most * n * m > launch.SMALL else 1
             share = -(-n // count)
             block: list[int | Ref] = [
-                Ref(NOTHING), count, total, n, m, a, a_stride, b, b_stride, goal, m if alone else part.stride, share,
+                Ref(NOTHING), count, total, n, m, a, a_stride, b, b_stride, goal, part.stride, share,
             ]  # fmt: skip
             known = executable._products
             program.enter(known.contract, known.contract_address, block, count)

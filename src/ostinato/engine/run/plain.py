@@ -1,0 +1,35 @@
+"""Whether anything of PyTorch's looks on: then a call takes the longer way, which it can follow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.autograd import forward_ad
+
+from ostinato.engine.run.compiled import engine_is_on
+
+_hooks_of_saving: Any = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", lambda _: None)
+
+
+def plain_now() -> bool:
+    """Tell whether nothing of PyTorch's watches, traces or transforms what is called now."""
+    if torch.compiler.is_compiling():  # asked first: a compiler reads no further
+        return False
+    return not (
+        torch._C._len_torch_dispatch_stack()
+        or torch._C._len_torch_function_stack()
+        or torch._C._functorch.peek_interpreter_stack() is not None
+        or forward_ad._current_level >= 0
+        or torch._C._is_tracing()
+        or torch.is_autocast_enabled("cpu")
+        or not engine_is_on()
+    )
+
+
+def saving_is_watched() -> bool:
+    """Tell whether hooks see what is kept for the backward pass.
+
+    Gradient checkpointing counts it in both of its runs, and the first call of a layer, the longer one, keeps more.
+    """
+    return _hooks_of_saving(True) is not None

@@ -1,0 +1,52 @@
+"""Which layers are known: what their first calls by the longer way have found is kept for the next ones."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from ostinato.engine.run.plain import plain_now
+from ostinato.nn.dropin.quick import Known
+from ostinato.nn.dropin.steps import Walk
+
+_known: dict[int, tuple[Any, Known]] = {}
+"""By the `id` of a layer; beside it, not in it: state_dict, pickles, copies and replicas stay those of torch.nn."""
+
+
+def known_of(layer: nn.RNNBase) -> Known | None:
+    """Return what is known of a layer."""
+    found = _known.get(id(layer))
+    return found[1] if found is not None and found[0]() is layer else None
+
+
+def learn(layer: nn.RNNBase, walks: Sequence[Walk], xs: Tensor, starts: Sequence[Tensor]) -> None:
+    """Keep what a call by the longer way has found, if the layer is plain.
+
+    Args:
+        layer: that was called.
+        walks: its layers and directions.
+        xs: `(time, batch, features)`.
+        starts: the state that it was given; none for zeros.
+    """
+    known = known_of(layer)
+    if known is None or not known.is_as(layer):
+        if not _is_plain(layer) or not plain_now():
+            _known.pop(id(layer), None)
+            return
+        number = id(layer)
+        known = Known(layer)
+        _known[number] = (weakref.ref(layer, lambda _: _known.pop(number, None)), known)
+    if plain_now():
+        known.learn(layer, walks, xs, starts)
+
+
+def _is_plain(layer: nn.RNNBase) -> bool:
+    """Tell whether a layer has its own parameters, each once, and nothing else."""
+    table = layer._parameters
+    names = [name for walk in layer._all_weights for name in walk]
+    tied = len({id(table.get(name)) for name in names}) < len(names)
+    plain = all(type(table.get(name)) is nn.Parameter for name in names)
+    return plain and not tied and len(names) == len(table) and not layer._modules

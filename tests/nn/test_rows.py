@@ -1,0 +1,68 @@
+"""Rows of a table: cells that multiply each row once give what they give of all steps."""
+
+import pytest
+import torch
+from torch import nn
+
+import ostinato
+from ostinato.nn import Recurrent, TokenEmbedding, projected
+from ostinato.nn.rows import Rows
+
+CELLS = ("lstm", "gru", "rnn", "lstm-layernorm", "sru")
+
+
+def tokens(count, *shape):
+    return torch.randint(count, shape)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_a_stack_reads_rows_as_it_reads_their_vectors(name):
+    made = ostinato.cells.CATALOGUE[name](5, 6)
+    stack = Recurrent(made, 2, bidirectional=name in ("lstm", "gru"))
+    table, places = torch.randn(4, 5, requires_grad=True), tokens(4, 7, 3)
+    for lengths in (None, torch.tensor([7, 2, 5])):
+        for changed in (False, True):
+            if changed:
+                with torch.no_grad():
+                    for parameter in stack.parameters():
+                        parameter.mul_(0.5)
+            outcomes = []
+            for read in (Rows(table, places), table[places]):
+                ys, last = stack(read, lengths=lengths)
+                wanted = [table, *stack.parameters()]
+                loss = ys.square().sum() + sum(leaf.sum() for state in last for leaf in ostinato.engine.leaves(state))
+                outcomes.append([ys, *torch.autograd.grad(loss, wanted)])
+            for one, other in zip(*outcomes, strict=True):
+                torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+    assert (projected._twins[stack.cells[0]] is not None) == (name != "sru")
+
+
+class Around(nn.Module):
+    """A cell that reads its step beside its `input` too."""
+
+    def __init__(self):
+        super().__init__()
+        self.input, self.hidden_size = nn.Linear(4, 4), 4
+
+    def forward(self, x, h):
+        h = torch.tanh(self.input(x) + h) + x
+        return h, h
+
+
+def test_a_cell_that_reads_a_step_in_another_way_too_is_not_taken_apart():
+    stack, table, places = Recurrent(Around(), 1, input_size=4), torch.randn(3, 4), tokens(3, 6, 2)
+    torch.testing.assert_close(stack(Rows(table, places))[0], stack(table[places])[0])
+    assert projected._twins[stack.cells[0]] is None
+
+
+def test_an_embedding_gives_rows_where_tokens_repeat_and_drops_the_same_words():
+    embedding = TokenEmbedding(5, 3, dropout=0.5)
+    places = tokens(5, 6, 4)
+    torch.manual_seed(1)
+    dense = embedding(places)
+    torch.manual_seed(1)
+    rows = embedding.rows(places)
+    assert rows is not None
+    assert torch.equal(rows.dense(), dense)
+    assert embedding.rows(places[:1]) is None
+    assert TokenEmbedding(5, 3, padding_idx=0).rows(places) is None
