@@ -11,9 +11,10 @@ from ostinato import TextClassifier
 from ostinato.data.text import WordVocabulary, split_words
 from ostinato.errors import CorruptArtifact
 from ostinato.tasks.base.linear import Linear, choose_strength, fit_linear
+from ostinato.tasks.base.mixing import Mix
 from ostinato.tasks.classify.chunks import Chunks, some_chunks
 from ostinato.tasks.classify.terms import Terms
-from ostinato.tasks.classify.text_wide import Mix, Wide
+from ostinato.tasks.classify.text_wide import Wide
 
 sklearn = pytest.importorskip("sklearn")
 WORDS = WordVocabulary((), "words", lower=True)

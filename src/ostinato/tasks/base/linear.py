@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,6 +61,7 @@ def fit_linear(
     *,
     start: Linear | None = None,
     iterations: int = _ITERATIONS,
+    until: float = math.inf,
 ) -> Linear:
     """Return the regression with the least cross-entropy and penalty, `|weights|^2 / (2 strength)`.
 
@@ -70,6 +73,7 @@ def fit_linear(
         weights: how much each example counts; `None`: all alike.
         start: where to begin.
         iterations: at most.
+        until: on the clock of `time.monotonic`, after which no further step is taken.
     """
     from scipy.optimize import minimize
 
@@ -94,16 +98,26 @@ def fit_linear(
     if start is not None:
         begin[:-1], begin[-1] = start.weights, start.offsets
     options: dict[str, Any] = {"maxiter": iterations, "maxcor": 8, "gtol": 1e-6, "ftol": 1e-7}
-    found = minimize(loss, begin.ravel(), jac=True, method="L-BFGS-B", options=options)  # type: ignore[call-overload]
+
+    def stop(_: Floats) -> None:
+        if time.monotonic() > until:
+            raise StopIteration
+
+    found = minimize(  # type: ignore[call-overload]
+        loss, begin.ravel(), jac=True, method="L-BFGS-B", options=options, callback=None if math.isinf(until) else stop
+    )
     flat: Floats = found.x.reshape(size + 1, columns)
     return Linear(flat[:-1].astype(np.float32), flat[-1])
 
 
-def choose_strength(numbers: Any, targets: Integers, classes: int, weights: Floats, seed: int) -> float:
+def choose_strength(
+    numbers: Any, targets: Integers, classes: int, weights: Floats, seed: int, *, until: float = math.inf
+) -> float:
     """Return the strength with the least cross-entropy of examples that were left out, the weakest penalty last tried.
 
     All examples are left out once, in three parts or, if there are fewer than 400, five; where that would take long,
-    those of one part, or of one part of some of them. Of ten examples or fewer nothing can be chosen.
+    those of one part, or of one part of some of them. Of ten examples or fewer nothing can be chosen; after `until`, on
+    the clock of `time.monotonic`, no further strength is tried.
     """
     if len(targets) <= _FEW:
         return _STRENGTHS[1]
@@ -118,19 +132,21 @@ def choose_strength(numbers: Any, targets: Integers, classes: int, weights: Floa
     begun: dict[int, Linear | None] = dict.fromkeys(used)
     losses: list[float] = []
     for strength in _STRENGTHS:
+        if time.monotonic() > until:
+            break
         total = 0.0
         for fold in used:
             inside, outside = part != fold, np.flatnonzero(part == fold)
             found = begun[fold] = fit_linear(
                 numbers[inside], targets[inside], classes, strength, weights[inside],
-                start=begun[fold], iterations=_WHILE_CHOOSING,
+                start=begun[fold], iterations=_WHILE_CHOOSING, until=until,
             )  # fmt: skip
             logs = found.log_probabilities(numbers[outside])
             total -= float((logs[np.arange(len(outside)), targets[outside]] * weights[outside]).sum())
         losses.append(total)
         if total > min(losses):
             break
-    return _STRENGTHS[int(np.argmin(losses))]
+    return _STRENGTHS[int(np.argmin(losses))] if losses else _STRENGTHS[1]
 
 
 def _folds(targets: Integers, folds: int, seed: int) -> Integers:

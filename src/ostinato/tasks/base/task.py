@@ -182,6 +182,10 @@ class Task(Generic[P, R, C, E, D]):
         """Return the loss of a batch."""
         raise NotImplementedError
 
+    def seconds_after(self, model: Model[P, C]) -> float:
+        """Return about how long `finished` is going to take, which is taken off a time limit of the training."""
+        return 0.0
+
     def calibrate(self, model: Model[P, C], validation: E | None) -> C:
         """Return the encoder with what is fitted once the network is trained."""
         return model.encoder
