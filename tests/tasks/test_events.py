@@ -489,7 +489,7 @@ def test_a_mixture_gives_held_out_events_no_less_than_its_best_part_and_counts_a
     mixed = chosen(network, seen)
     assert mixed.sum(-1) == pytest.approx(np.ones(len(mixed)))
     best = min(cross_entropy(cases.following, part) for part in (network, *parts))
-    assert cross_entropy(cases.following, mixed) < best + 0.02
+    assert cross_entropy(cases.following, mixed) < best + 0.03  # the usual weights count as two cases
     sure = np.eye(4)[cases.following] * 0.96 + 0.01
     assert mixture.weighed(sure, seen, cases.following, 60).weights == (1, 0, 0, 0)
 

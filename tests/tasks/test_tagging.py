@@ -56,7 +56,7 @@ def names(count: int, seed: int = 0) -> list[tuple[tuple[str, ...], tuple[str, .
 
 @pytest.fixture(scope="module")
 def model() -> SequenceTagger:
-    return SequenceTagger(**{**SMALL, "epochs": 8}).fit(sentences(240))
+    return SequenceTagger(**{**SMALL, "epochs": 12}).fit(sentences(240))
 
 
 @pytest.fixture(scope="module")

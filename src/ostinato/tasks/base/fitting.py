@@ -152,13 +152,20 @@ def read_parts(task: AnyTask, parameters: Any, given: Given) -> Held[Any]:
     return without_empty(held)
 
 
-def build(task: AnyTask, parameters: Any, train: Any, seed: int) -> Model[Any, Any]:
+def build(task: AnyTask, parameters: Any, train: Any, seed: int, first: Any = None) -> Model[Any, Any]:
     """Return a model whose network is not trained.
+
+    Args:
+        task: what it is.
+        parameters: of the estimator.
+        train: the records of its training part.
+        seed: of the weights that are drawn.
+        first: the encoder of the model that was trained before it, if it is trained once more.
 
     Raises:
         UsageError: the parameters do not go together, or the network is too large.
     """
-    encoder = task.encoder(parameters, train)
+    encoder = task.encoder(parameters, train) if first is None else task.encoder_again(parameters, train, first)
     network = make_network(lambda: task.network(parameters, encoder, train), seed)
     check_memory(network)
     return Model(parameters, encoder, network)
@@ -171,10 +178,16 @@ def encoded(task: AnyTask, model: Model[Any, Any], parts: Held[Any]) -> Held[Any
 
 
 def _trained(
-    task: AnyTask, parameters: Any, parts: Held[Any], config: TrainingConfig, directory: Path | None, resume: bool
+    task: AnyTask,
+    parameters: Any,
+    parts: Held[Any],
+    config: TrainingConfig,
+    directory: Path | None,
+    resume: bool,
+    first: Any = None,
 ) -> tuple[Model[Any, Any], Run]:
     began = time.monotonic()
-    model = build(task, parameters, parts.train, config.seed)
+    model = build(task, parameters, parts.train, config.seed, first)
     model = replace(model, parameters=replace_epochs(parameters, config))
     train = task.encode(model, parts.train)
     held_out = None if parts.validation is None else task.encode(model, parts.validation)
@@ -238,7 +251,7 @@ def _refitted(
     again = TrainingConfig.of(config, epochs=epochs, patience=None, max_seconds=left)
     # goes with the checkpoint
     folder = None if given.directory is None else checkpoint_path(given.directory).parent / "refit"
-    renewed, second = _trained(task, model.parameters, whole, again, folder, given.resume)
+    renewed, second = _trained(task, model.parameters, whole, again, folder, given.resume, model.encoder)
     first = replace(model, encoder=task.calibrate(model, task.encode(model, parts.validation)))
     renewed = replace(renewed, encoder=task.carried(first, renewed))
     return renewed, replace(run, failure=second.failure)

@@ -164,6 +164,16 @@ class Task(Generic[P, R, C, E, D]):
         """Return what has to be fitted, on the training part alone."""
         raise NotImplementedError
 
+    def encoder_again(self, parameters: P, train: R, first: C) -> C:
+        """Return what has to be fitted for a model that is trained once more (`refit`), on more records.
+
+        Args:
+            parameters: of the estimator.
+            train: all records that are trained on.
+            first: the encoder of the model before it; what was chosen with it may be kept.
+        """
+        return self.encoder(parameters, train)
+
     def network(self, parameters: P, encoder: C, train: R | None) -> nn.Module:
         """Return the network; `train` is there if it is to start from what is known of it, rather than be loaded."""
         raise NotImplementedError

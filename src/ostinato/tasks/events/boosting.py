@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,12 +19,24 @@ from ostinato.tasks.events.features import Floats, Seen
 from ostinato.tasks.events.trees import LEAVES, Trees
 
 _ONE_HOT = 40
-_ROUNDS, _STEP, _PATIENCE = 120, 10, 2
 _ROWS, _FEWEST = 50_000, 50
+_SLOWEST, _FASTEST, _MOVED, _MOST = (
+    0.1,
+    0.4,
+    6.0,
+    12.0,
+)  # steps of trees; rounds times steps that are usual, and at most
+_CHECKED, _PATIENCE = 1.0, 2  # rounds times steps from one check to the next; checks without a better loss
+_CHOOSING = 0.4  # of the time, to choose the number of rounds; to grow as many on all events takes a quarter more
+_WORK, _A_SECOND = 3e9, 1.2e8  # numbers that trees look at where there is no limit of time; and in about a second
 
-WORK, A_SECOND = 1e10, 4e8
-"""Numbers that the trees of all rounds look at together, to choose how many rounds there are; and in about a second."""
-_CHOOSING = 0.4  # of the seconds, to choose the number of rounds; with all events these take a quarter longer
+
+@dataclass(frozen=True)
+class Rounds:
+    """How many trees of each column there are, and how large their steps are."""
+
+    count: int
+    rate: float
 
 
 @dataclass(frozen=True)
@@ -37,12 +49,14 @@ class Boosting:
         sizes: how many values each code has.
         there: the classes that trees were grown for; classes: how many there are in all.
         trees: a column for each class, or one of two.
+        rounds: how many there are.
     """
 
     sizes: tuple[int, ...]
     there: NDArray[np.int64]
     classes: int
     trees: Trees
+    rounds: Rounds
 
     def __post_init__(self) -> None:
         """Refuse columns that are of no classes, as a damaged file may have them."""
@@ -52,7 +66,12 @@ class Boosting:
 
     @classmethod
     def fit(
-        cls, seen: Seen, following: NDArray[np.int64], classes: int, seconds: float | None = None
+        cls,
+        seen: Seen,
+        following: NDArray[np.int64],
+        classes: int,
+        seconds: float | None = None,
+        rounds: Rounds | None = None,
     ) -> Boosting | None:
         """Grow trees, as many rounds as are best on the last fifth of the events, then once more on all.
 
@@ -60,7 +79,8 @@ class Boosting:
             seen: what is known at each event.
             following: `(events,)`, the class of what came; what is none of the classes is left out.
             classes: how many there are.
-            seconds: how long that may take, about; of many events the newest and fewer rounds are taken.
+            seconds: how long that may take, about, by fewer rounds of larger steps, and of many events the newest.
+            rounds: where they are chosen already.
 
         Returns:
             `None`: there are too few events.
@@ -72,13 +92,13 @@ class Boosting:
         if len(known) < _FEWEST or len(np.unique(following[known])) < 2:
             return None
         sizes = _sizes(seen)
-        rows, targets = _newest(
-            _table(seen.at(known), sizes), following[known], len(np.unique(following[known])), seconds
-        )
+        there = len(np.unique(following[known]))
+        rows, targets = _newest(_table(seen.at(known), sizes), following[known], there, seconds)
         if len(np.unique(targets)) < 2:
             return None
-        model = _grown(rows, targets, _chosen_rounds(rows, targets, seconds))
-        return cls(sizes, np.asarray(model.classes_, np.int64), classes, Trees.of(model, rows.shape[1]))
+        rounds = rounds or _chosen_rounds(rows, targets, seconds)
+        model = _grown(rows, targets, rounds)
+        return cls(sizes, np.asarray(model.classes_, np.int64), classes, Trees.of(model, rows.shape[1]), rounds)
 
     def __call__(self, seen: Seen) -> Floats:
         """Return the distribution after each event, `(events, classes)`; a class without trees has 0."""
@@ -99,10 +119,12 @@ class TimeTrees:
     Args:
         sizes: how many values each code has.
         trees: of each time, `None` where too few are known.
+        rounds: how many there are of each.
     """
 
     sizes: tuple[int, ...]
     trees: tuple[Trees | None, ...]
+    rounds: tuple[Rounds | None, ...]
 
     def __post_init__(self) -> None:
         """Refuse trees of more than one number, as a damaged file may have them."""
@@ -110,13 +132,20 @@ class TimeTrees:
             raise ValueError("its trees are not of times")
 
     @classmethod
-    def fit(cls, seen: Seen, times: Floats, seconds: float | None = None) -> TimeTrees | None:
+    def fit(
+        cls,
+        seen: Seen,
+        times: Floats,
+        seconds: float | None = None,
+        rounds: Sequence[Rounds | None] | None = None,
+    ) -> TimeTrees | None:
         """Grow trees for the absolute error, as many rounds as are best on the last fifth of the events.
 
         Args:
             seen: what is known at each event.
             times: `(events, times)`, on the network's scale; NaN where not known.
             seconds: see `Boosting.fit`.
+            rounds: likewise, of each time.
 
         Returns:
             `None`: too few times are known.
@@ -124,17 +153,18 @@ class TimeTrees:
         Raises:
             MissingExtra: scikit-learn is not installed.
         """
-        sizes, found = _sizes(seen), list[Trees | None]()
-        for column in times.T:
+        sizes, share = _sizes(seen), None if seconds is None else seconds / times.shape[1]
+        found, chosen = list[Trees | None](), list[Rounds | None]()
+        for column, given in zip(times.T, rounds or [None] * times.shape[1], strict=True):
             known = np.flatnonzero(np.isfinite(column))[-_ROWS:]
-            if len(known) < _FEWEST:
-                found.append(None)
-                continue
-            share = None if seconds is None else seconds / times.shape[1]
-            rows, targets = _newest(_table(seen.at(known), sizes), column[known], 1, share)
-            rounds = _chosen_time_rounds(rows, targets, share)
-            found.append(Trees.of(_grown_times(rows, targets, rounds), rows.shape[1]))
-        return cls(sizes, tuple(found)) if any(found) else None
+            trees, count = None, None
+            if len(known) >= _FEWEST:
+                rows, targets = _newest(_table(seen.at(known), sizes), column[known], 1, share)
+                count = given or _chosen_time_rounds(rows, targets, share)
+                trees = Trees.of(_grown_times(rows, targets, count), rows.shape[1])
+            found.append(trees)
+            chosen.append(count)
+        return cls(sizes, tuple(found), tuple(chosen)) if any(found) else None
 
     def __call__(self, seen: Seen) -> Floats:
         """Return medians `(events, times)`, NaN where there are no trees."""
@@ -149,24 +179,26 @@ def boosting_is_there() -> bool:
 
 
 def _newest(rows: Floats, targets: NDArray[Any], columns: int, seconds: float | None) -> tuple[Floats, NDArray[Any]]:
-    """Return the newest events, as many as there is time for."""
-    fitting = int(_work(seconds) / (2 * _STEP * rows.shape[1] * columns))
+    """Return the newest events, as many as there is time for with the largest steps."""
+    fitting = int(_affordable(rows.shape[1] * columns, seconds) * _FASTEST / _MOVED)
     return rows[-max(fitting, _FEWEST) :], targets[-max(fitting, _FEWEST) :]
 
 
-def _work(seconds: float | None) -> float:
-    return WORK if seconds is None else min(WORK, A_SECOND * seconds)
+def _affordable(numbers: float, seconds: float | None) -> float:
+    """Return how often there is time to look at so many numbers, to choose rounds on four fifths of them."""
+    work = _WORK if seconds is None else min(_WORK, _A_SECOND * seconds)
+    return _CHOOSING / 0.8 * work / numbers
 
 
-def _chosen_rounds(rows: Floats, targets: NDArray[np.int64], seconds: float | None = None) -> int:
+def _chosen_rounds(rows: Floats, targets: NDArray[np.int64], seconds: float | None = None) -> Rounds:
     """Return how many rounds are best on the last fifth of the rows."""
     columns = len(np.unique(targets[: len(rows) * 4 // 5]))
     if columns < 2:
-        return _STEP
+        return Rounds(10, _SLOWEST)
     return _best_rounds(rows, targets, columns, seconds, _grown, _loss)
 
 
-def _chosen_time_rounds(rows: Floats, targets: Floats, seconds: float | None = None) -> int:
+def _chosen_time_rounds(rows: Floats, targets: Floats, seconds: float | None = None) -> Rounds:
     return _best_rounds(rows, targets, 1, seconds, _grown_times, _absolute_error)
 
 
@@ -175,17 +207,20 @@ def _best_rounds(
     targets: NDArray[Any],
     columns: int,
     seconds: float | None,
-    grown: Callable[[Floats, NDArray[Any], int], Any],
+    grown: Callable[[Floats, NDArray[Any], Rounds], Any],
     loss: Callable[[Any, Floats, NDArray[Any]], float],
-) -> int:
+) -> Rounds:
     cut, until = len(rows) * 4 // 5, math.inf if seconds is None else time.monotonic() + _CHOOSING * seconds
-    most = int(np.clip(WORK / (columns * rows.size * _STEP), 2, _ROUNDS // _STEP)) * _STEP
-    model = grown(rows[:cut], targets[:cut], _STEP)
+    rate = float(np.clip(_MOVED / max(_affordable(rows.size * columns, seconds), 1.0), _SLOWEST, _FASTEST))
+    step = max(round(_CHECKED / rate), 1)
+    model = grown(rows[:cut], targets[:cut], Rounds(step, rate))
     losses = [loss(model, rows[cut:], targets[cut:])]
-    while model.max_iter < most and int(np.argmin(losses)) >= len(losses) - _PATIENCE and time.monotonic() < until:
-        model.set_params(max_iter=model.max_iter + _STEP, warm_start=True).fit(_filled(rows[:cut]), targets[:cut])
+    while (
+        model.max_iter * rate < _MOST and int(np.argmin(losses)) >= len(losses) - _PATIENCE and time.monotonic() < until
+    ):
+        model.set_params(max_iter=model.max_iter + step, warm_start=True).fit(_filled(rows[:cut]), targets[:cut])
         losses.append(loss(model, rows[cut:], targets[cut:]))
-    return _STEP * (int(np.argmin(losses)) + 1)
+    return Rounds(step * (int(np.argmin(losses)) + 1), rate)
 
 
 def _loss(model: Any, rows: Floats, targets: NDArray[np.int64]) -> float:
@@ -198,19 +233,19 @@ def _absolute_error(model: Any, rows: Floats, targets: Floats) -> float:
     return float(np.abs(model.predict(rows) - targets).mean())
 
 
-def _grown(rows: Floats, targets: NDArray[np.int64], rounds: int) -> Any:
+def _grown(rows: Floats, targets: NDArray[np.int64], rounds: Rounds) -> Any:
     ensemble = _library()
     return ensemble.HistGradientBoostingClassifier(**_options(rounds)).fit(_filled(rows), targets)
 
 
-def _grown_times(rows: Floats, targets: Floats, rounds: int) -> Any:
+def _grown_times(rows: Floats, targets: Floats, rounds: Rounds) -> Any:
     ensemble = _library()
     return ensemble.HistGradientBoostingRegressor(loss="absolute_error", **_options(rounds)).fit(_filled(rows), targets)
 
 
-def _options(rounds: int) -> dict[str, Any]:
+def _options(rounds: Rounds) -> dict[str, Any]:
     return {
-        "max_iter": rounds, "learning_rate": 0.1, "max_leaf_nodes": LEAVES, "l2_regularization": 1.0,
+        "max_iter": rounds.count, "learning_rate": rounds.rate, "max_leaf_nodes": LEAVES, "l2_regularization": 1.0,
         "early_stopping": False, "random_state": 0,
     }  # fmt: skip
 

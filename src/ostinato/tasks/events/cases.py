@@ -161,6 +161,7 @@ def fit_encoder(
     trees: bool = False,
     time_trees: bool = True,
     seconds: float | None = None,
+    first: Mixture | None = None,
 ) -> EventEncoder:
     """Find the activities, the columns that are read, and the scales of times of a log.
 
@@ -171,6 +172,7 @@ def fit_encoder(
         trees: whether there are trees in the mixture.
         time_trees: whether there are trees of times too.
         seconds: how long these may take to grow, about; `None`: as long as they take.
+        first: of a model that was trained before it; there are as many trees as it has.
     """
     kinds = np.array([name for case in log.activities for name in case], object)
     known, counts = np.unique(kinds.astype(str), return_counts=True)
@@ -195,20 +197,24 @@ def fit_encoder(
         longest=_longest(waits[:, 0]),
         firsts=count_firsts(log),
     )
-    return replace(encoder, mixture=_mixture(encoder, log, seconds, trees=trees, times=time_trees))
+    return replace(encoder, mixture=_mixture(encoder, log, seconds, first, trees=trees, times=time_trees))
 
 
-def _mixture(encoder: EventEncoder, log: EventLog, seconds: float | None, *, trees: bool, times: bool) -> Mixture:
+def _mixture(
+    encoder: EventEncoder, log: EventLog, seconds: float | None, first: Mixture | None, *, trees: bool, times: bool
+) -> Mixture:
     """Grow trees, if there are to be any, and count what followed what."""
     cases = Cases(tuple(_encoded(encoder, log, row) for row in range(len(log))))
     classes, grown, of_times = len(encoder.known) + 1, None, None
     if trees:
         seen = cases.seen(encoder.counted)
-        grown = Boosting.fit(seen, cases.following, classes, None if seconds is None else seconds * 2 / 3)
+        known, known_times = (first.trees, first.times) if first else (None, None)
+        share = None if seconds is None else seconds / 3
         if times and encoder.unit[0]:
-            of_times = TimeTrees.fit(
-                seen, scaled_waits(encoder.scales, cases), None if seconds is None else seconds / 3
-            )
+            rounds = known_times and known_times.rounds
+            of_times = TimeTrees.fit(seen, scaled_waits(encoder.scales, cases), share, rounds)
+        share = share and (2 if of_times else 3) * share
+        grown = Boosting.fit(seen, cases.following, classes, share, known and known.rounds)
     kinds, following = [case.kinds for case in cases.cases], [case.following for case in cases.cases]
     return Mixture.fit(kinds, following, classes, grown, of_times)
 

@@ -27,6 +27,7 @@ from ostinato.tasks.events.answers import answer_of, seconds_of
 from ostinato.tasks.events.baselines import BoostedTrees, LastActivities, Predicted, WaitsByActivity
 from ostinato.tasks.events.boosting import boosting_is_there
 from ostinato.tasks.events.cases import Cases, EventBatch, EventEncoder, collate, count_firsts, encode_log, fit_encoder
+from ostinato.tasks.events.mixture import Mixture
 from ostinato.tasks.events.network import EventNetwork, EventObjective, together
 from ostinato.tasks.events.panels import event_panels
 from ostinato.tasks.events.parameters import EventParameters
@@ -34,7 +35,7 @@ from ostinato.tasks.events.stream import EventStream
 
 Events: TypeAlias = "Model[EventParameters, EventEncoder]"
 _CASES = 256
-_OF_TREES = 0.12  # of the time, to grow trees; twice, if it is trained once more
+_OF_TREES = 0.25  # of the time, to grow trees; half as much again, if it is trained once more
 
 
 class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted]):
@@ -90,11 +91,17 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
         return f"What comes next in {records.origin}"
 
     def encoder(self, parameters: EventParameters, train: EventLog) -> EventEncoder:
+        return self._fitted(parameters, train, None)
+
+    def encoder_again(self, parameters: EventParameters, train: EventLog, first: EventEncoder) -> EventEncoder:
+        return self._fitted(parameters, train, first.mixture)
+
+    def _fitted(self, parameters: EventParameters, train: EventLog, first: Mixture | None) -> EventEncoder:
         limit = parameters.max_seconds
         return fit_encoder(
             train, parameters.time_loss, chosen=parameters.wanted is not None,
             trees=parameters.trees and boosting_is_there(), time_trees=parameters.time_weight > 0,
-            seconds=None if limit is None else _OF_TREES * limit,
+            seconds=None if limit is None else _OF_TREES * limit, first=first,
         )  # fmt: skip
 
     def network(self, parameters: EventParameters, encoder: EventEncoder, train: EventLog | None) -> nn.Module:

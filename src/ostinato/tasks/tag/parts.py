@@ -31,8 +31,9 @@ def mixed_tags(model: Model[Any, TagEncoder], sentences: Sequence[Sequence[str]]
         batch = collate_words(encoder, chosen)
         scores = network(batch)
         if encoder.wide is not None and encoder.mix is not None:
-            said = torch.from_numpy(encoder.wide.log_probabilities(chosen)).split(batch.lengths.tolist())
-            scores = network.mixed(scores, pad_sequence(list(said)), encoder.mix)
+            cuts = np.cumsum([len(sentence) for sentence in chosen])[:-1]
+            said = [torch.from_numpy(each) for each in np.split(encoder.wide.log_probabilities(chosen), cuts)]
+            scores = network.mixed(scores, pad_sequence(said), encoder.mix)
         tags, probabilities = network.decode(scores, batch.lengths)
         for column, length in enumerate(batch.lengths.tolist()):
             yield probabilities[:length, column].numpy(), tags[:length, column].numpy()
