@@ -74,7 +74,7 @@ def test_a_tagger_without_its_wide_part_is_the_network_alone() -> None:
     own = SequenceTagger(test=0.0, wide=False, **SMALL).fit(sentences(30))
     encoder = own.fitted_.model.encoder
     assert encoder.wide is encoder.mix is None
-    assert "wide" not in own.summary_.settings
+    assert own.summary_.settings["wide"] == "False"
     (deep,) = deep_logs(own.fitted_.model, [["we", "set"]])
     np.testing.assert_allclose(own.predict_proba([["we", "set"]])[0], np.exp(deep), atol=1e-9)
     one = SequenceTagger(test=0.0, **SMALL).fit([(("a", "b"), ("X", "X"))] * 20)  # a layer of one tag says nothing

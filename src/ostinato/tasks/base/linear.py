@@ -104,7 +104,7 @@ def fit_linear(
             raise StopIteration
 
     found = minimize(  # type: ignore[call-overload]
-        loss, begin.ravel(), jac=True, method="L-BFGS-B", options=options, callback=None if math.isinf(until) else stop
+        loss, begin.ravel(), jac=True, method="L-BFGS-B", options=options, callback=None if until == math.inf else stop
     )
     flat: Floats = found.x.reshape(size + 1, columns)
     return Linear(flat[:-1].astype(np.float32), flat[-1])
