@@ -3,6 +3,7 @@
 import json
 import math
 from collections import Counter
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 import ostinato
 from ostinato import EventPredictor
 from ostinato.data import EventLog, read_event_log
-from ostinato.errors import ColumnError, DataError, DataWarning, StreamRowError, UsageError
+from ostinato.errors import ColumnError, CorruptArtifact, DataError, DataWarning, StreamRowError, UsageError
 from ostinato.tasks.base import running
 from ostinato.tasks.base.classes import cross_entropy
 from ostinato.tasks.base.fitting import Given, read_parts
@@ -523,6 +524,26 @@ def test_times_are_those_of_the_network_or_of_trees_by_their_errors_on_held_out_
     assert torch.equal(moved[..., 1], raw(wrong)[..., 1])  # the deviation is the network's
     with pytest.raises(ValueError, match="other weights"):
         Mixture(times=trees, time_weights=(0.5,))
+
+
+def test_trees_have_fewer_and_larger_steps_where_time_is_short_and_as_many_when_they_are_grown_again() -> None:
+    rng = np.random.default_rng(0)
+    following = rng.integers(0, 3, 300)
+    numbers = np.where(rng.random((300, 2)) < 0.2, np.nan, following[:, None] + rng.normal(size=(300, 2)))
+    seen = Seen(np.zeros((300, 4), np.int64), np.zeros((300, 1), np.int64), numbers, np.zeros((300, 0), np.int64))
+    usual = Boosting.fit(seen, following, 3)
+    short = Boosting.fit(seen, following, 3, 1e-3)
+    assert usual.rounds.rate == 0.1
+    assert short.rounds.rate == 0.4
+    assert short.rounds.count * short.rounds.rate < usual.rounds.count * usual.rounds.rate + 1
+    again = Boosting.fit(seen.at(np.arange(200)), following[:200], 3, rounds=short.rounds)
+    assert again.rounds == short.rounds
+    assert len(again.trees.roots) == 3 * short.rounds.count
+    alone = np.concatenate([usual(seen.at(np.array([row]))) for row in range(20)])
+    np.testing.assert_array_equal(alone, usual(seen)[:20])  # a row alone is the row among others
+    damaged = replace(usual.trees, lefts=np.zeros_like(usual.trees.lefts), rights=np.zeros_like(usual.trees.rights))
+    with pytest.raises(CorruptArtifact, match="damaged"):
+        damaged(np.zeros((1, damaged.width)))
 
 
 def test_trees_beside_a_network_tell_times_that_it_has_not_learned_yet(desk) -> None:
