@@ -18,6 +18,7 @@ _ITERATIONS, _WHILE_CHOOSING = 60, 30
 _WORK = 1e7  # products of one pass over all examples, above which one part alone chooses the penalty
 _MOST_WORK = 3e7  # likewise, above which some of the examples choose it
 _FEW, _ENOUGH = 10, 1000
+_DOUBT = 1.5  # nats that a strength beside the middle one has to be better by, over all examples
 
 
 @dataclass(frozen=True)
@@ -116,37 +117,67 @@ def choose_strength(
     """Return the strength with the least cross-entropy of examples that were left out, the weakest penalty last tried.
 
     All examples are left out once, in three parts or, if there are fewer than 400, five; where that would take long,
-    those of one part, or of one part of some of them. Of ten examples or fewer nothing can be chosen; after `until`, on
-    the clock of `time.monotonic`, no further strength is tried.
+    those of one part, or of one part of some of them. Of ten examples or fewer nothing can be chosen, and of few the
+    middle strength is left only for one that is better by more than chance; after `until`, on the clock of
+    `time.monotonic`, no further strength is tried.
     """
     if len(targets) <= _FEW:
         return _STRENGTHS[1]
+    numbers, targets, weights, used, part = _left_out(numbers, targets, classes, weights, seed)
+    begun: dict[int, Linear | None] = dict.fromkeys(used)
+    losses: list[float] = []
+    for strength in _STRENGTHS:
+        if time.monotonic() > until:
+            break
+        total = _loss_of_left_out(numbers, targets, classes, weights, strength, part, begun, until)
+        losses.append(total + _DOUBT * (strength != _STRENGTHS[1]))
+        if losses[-1] > min(losses):
+            break
+    return _STRENGTHS[int(np.argmin(losses))] if losses else _STRENGTHS[1]
+
+
+def loss_of_left_out(
+    numbers: Any, targets: Integers, classes: int, weights: Floats, seed: int, strength: float
+) -> float:
+    """Return the cross-entropy, summed over examples, of those that were left out; see `choose_strength`."""
+    numbers, targets, weights, used, part = _left_out(numbers, targets, classes, weights, seed)
+    begun: dict[int, Linear | None] = dict.fromkeys(used)
+    return _loss_of_left_out(numbers, targets, classes, weights, strength, part, begun, math.inf)
+
+
+def _left_out(
+    numbers: Any, targets: Integers, classes: int, weights: Floats, seed: int
+) -> tuple[Any, Integers, Floats, range, Integers]:
+    """Return the examples that choose, how many parts of them are left out in turn, and which part each is in."""
     work = numbers.nnz * (1 if classes == 2 else classes)
     if work > _MOST_WORK:
         count = min(len(targets), max(_ENOUGH, int(len(targets) * _MOST_WORK / work)))
         rows = np.sort(np.random.default_rng(seed).permutation(len(targets))[:count])
         numbers, targets, weights = numbers[rows], targets[rows], weights[rows]
     folds = 5 if len(targets) < 400 else 3
-    part = _folds(targets, folds, seed)
-    used = range(folds) if work < _WORK else range(1)
-    begun: dict[int, Linear | None] = dict.fromkeys(used)
-    losses: list[float] = []
-    for strength in _STRENGTHS:
-        if time.monotonic() > until:
-            break
-        total = 0.0
-        for fold in used:
-            inside, outside = part != fold, np.flatnonzero(part == fold)
-            found = begun[fold] = fit_linear(
-                numbers[inside], targets[inside], classes, strength, weights[inside],
-                start=begun[fold], iterations=_WHILE_CHOOSING, until=until,
-            )  # fmt: skip
-            logs = found.log_probabilities(numbers[outside])
-            total -= float((logs[np.arange(len(outside)), targets[outside]] * weights[outside]).sum())
-        losses.append(total)
-        if total > min(losses):
-            break
-    return _STRENGTHS[int(np.argmin(losses))] if losses else _STRENGTHS[1]
+    return numbers, targets, weights, range(folds if work < _WORK else 1), _folds(targets, folds, seed)
+
+
+def _loss_of_left_out(
+    numbers: Any,
+    targets: Integers,
+    classes: int,
+    weights: Floats,
+    strength: float,
+    part: Integers,
+    begun: dict[int, Linear | None],
+    until: float,
+) -> float:
+    total = 0.0
+    for fold in begun:
+        inside, outside = part != fold, np.flatnonzero(part == fold)
+        found = begun[fold] = fit_linear(
+            numbers[inside], targets[inside], classes, strength, weights[inside],
+            start=begun[fold], iterations=_WHILE_CHOOSING, until=until,
+        )  # fmt: skip
+        logs = found.log_probabilities(numbers[outside])
+        total -= float((logs[np.arange(len(outside)), targets[outside]] * weights[outside]).sum())
+    return total
 
 
 def _folds(targets: Integers, folds: int, seed: int) -> Integers:
