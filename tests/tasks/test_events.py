@@ -534,7 +534,7 @@ def test_trees_have_fewer_and_larger_steps_where_time_is_short_and_as_many_when_
     usual = Boosting.fit(seen, following, 3)
     short = Boosting.fit(seen, following, 3, 1e-3)
     assert usual.rounds.rate == 0.1
-    assert short.rounds.rate == 0.4
+    assert short.rounds.rate > 0.3
     assert short.rounds.count * short.rounds.rate < usual.rounds.count * usual.rounds.rate + 1
     again = Boosting.fit(seen.at(np.arange(200)), following[:200], 3, rounds=short.rounds)
     assert again.rounds == short.rounds
