@@ -35,4 +35,7 @@ def test_a_linear_layer_ends_when_its_time_does_and_is_the_same_without_a_limit(
     short = fit_linear(numbers, targets, 3, 10.0, until=-math.inf)
     assert (whole.weights == same.weights).all()
     assert not np.allclose(whole.weights, short.weights, atol=1e-3)
-    assert choose_strength(csr_matrix(numbers), targets, 3, np.ones(200), 0, until=-math.inf) == 16.0  # none was tried
+    assert choose_strength(csr_matrix(numbers), targets, 3, np.ones(200), 0, until=-math.inf) == (
+        16.0,
+        1.0,
+    )  # none was tried

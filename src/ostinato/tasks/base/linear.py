@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ _ITERATIONS, _WHILE_CHOOSING = 60, 30
 _WORK = 1e7  # products of one pass over all examples, above which one part alone chooses the penalty
 _MOST_WORK = 3e7  # likewise, above which some of the examples choose it
 _FEW, _ENOUGH = 10, 1000
+_SPREAD = 0.5  # of the normal prior of the logarithm of a scale around none
 _DOUBT = 1.5  # nats that a strength beside the middle one has to be better by, over all examples
 
 
@@ -40,6 +41,10 @@ class Linear:
         fit = self.weights.ndim == 2 and self.offsets.shape == self.weights.shape[1:]
         if not fit or not (np.isfinite(self.weights).all() and np.isfinite(self.offsets).all()):
             raise ValueError(f"weights {self.weights.shape} and offsets {self.offsets.shape} are of no linear layer")
+
+    def scaled(self, scale: float) -> Linear:
+        """Return it with scores multiplied."""
+        return self if scale == 1 else Linear((self.weights * scale).astype(np.float32), self.offsets * scale)
 
     def log_probabilities(self, numbers: Any) -> Floats:
         """Return `(examples, classes)` of sparse numbers `(examples, numbers)`."""
@@ -111,35 +116,47 @@ def fit_linear(
     return Linear(flat[:-1].astype(np.float32), flat[-1])
 
 
+class Strength(NamedTuple):
+    """How little large weights cost, and by what scores are multiplied afterwards, as examples left out told best."""
+
+    value: float
+    scale: float = 1.0
+
+
 def choose_strength(
     numbers: Any, targets: Integers, classes: int, weights: Floats, seed: int, *, until: float = math.inf
-) -> float:
+) -> Strength:
     """Return the strength with the least cross-entropy of examples that were left out, the weakest penalty last tried.
+
+    Strengths are compared with scores multiplied by what is best for each: how confident a layer is and what it tells
+    apart are two things, and with few examples of many classes a weak penalty tells more apart, too confidently.
 
     All examples are left out once, in three parts or, if there are fewer than 400, five; where that would take long,
     those of one part, or of one part of some of them. Of ten examples or fewer nothing can be chosen, and of few the
     middle strength is left only for one that is better by more than chance; after `until`, on the clock of
     `time.monotonic`, no further strength is tried.
     """
+    usual = Strength(_STRENGTHS[1])
     if len(targets) <= _FEW:
-        return _STRENGTHS[1]
+        return usual
     numbers, targets, weights, used, part = _left_out(numbers, targets, classes, weights, seed)
     begun: dict[int, Linear | None] = dict.fromkeys(used)
-    losses: list[float] = []
+    losses, found = list[float](), list[Strength]()
     for strength in _STRENGTHS:
         if time.monotonic() > until:
             break
-        total = _loss_of_left_out(numbers, targets, classes, weights, strength, part, begun, until)
-        losses.append(total + _DOUBT * (strength != _STRENGTHS[1]))
+        loss, scale = _loss_of_left_out(numbers, targets, classes, weights, strength, part, begun, until)
+        losses.append(loss + _DOUBT * (strength != usual.value))
+        found.append(Strength(strength, scale))
         if losses[-1] > min(losses):
             break
-    return _STRENGTHS[int(np.argmin(losses))] if losses else _STRENGTHS[1]
+    return found[int(np.argmin(losses))] if losses else usual
 
 
 def loss_of_left_out(
     numbers: Any, targets: Integers, classes: int, weights: Floats, seed: int, strength: float
-) -> float:
-    """Return the cross-entropy, summed over examples, of those that were left out; see `choose_strength`."""
+) -> tuple[float, float]:
+    """Return the cross-entropy, summed over examples, of those that were left out, and the scale; see above."""
     numbers, targets, weights, used, part = _left_out(numbers, targets, classes, weights, seed)
     begun: dict[int, Linear | None] = dict.fromkeys(used)
     return _loss_of_left_out(numbers, targets, classes, weights, strength, part, begun, math.inf)
@@ -167,17 +184,28 @@ def _loss_of_left_out(
     part: Integers,
     begun: dict[int, Linear | None],
     until: float,
-) -> float:
-    total = 0.0
+) -> tuple[float, float]:
+    """Return the cross-entropy of what is left out, and the scale of scores that it is least with."""
+    said, rows = list[Floats](), list[Integers]()
     for fold in begun:
         inside, outside = part != fold, np.flatnonzero(part == fold)
         found = begun[fold] = fit_linear(
             numbers[inside], targets[inside], classes, strength, weights[inside],
             start=begun[fold], iterations=_WHILE_CHOOSING, until=until,
         )  # fmt: skip
-        logs = found.log_probabilities(numbers[outside])
-        total -= float((logs[np.arange(len(outside)), targets[outside]] * weights[outside]).sum())
-    return total
+        said.append(found.log_probabilities(numbers[outside]))
+        rows.append(outside)
+    logs, at = np.concatenate(said), np.concatenate(rows)
+    places, truth, counts = np.arange(len(at)), targets[at], weights[at]
+
+    def loss(log_scale: float) -> float:
+        missed = -(log_softmax(math.exp(log_scale) * logs, axis=1)[places, truth] * counts).sum()
+        return float(missed) + 0.5 * (log_scale / _SPREAD) ** 2
+
+    from scipy.optimize import minimize_scalar
+
+    best = minimize_scalar(loss, bounds=(math.log(0.1), math.log(4.0)), method="bounded", options={"xatol": 0.02})
+    return float(best.fun), math.exp(float(best.x))
 
 
 def _folds(targets: Integers, folds: int, seed: int) -> Integers:

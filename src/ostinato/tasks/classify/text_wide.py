@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.data.text import Vocabulary, WordVocabulary
-from ostinato.tasks.base.linear import Linear, choose_strength, fit_linear, loss_of_left_out
+from ostinato.tasks.base.linear import Linear, Strength, choose_strength, fit_linear, loss_of_left_out
 from ostinato.tasks.base.summary import Table
 from ostinato.tasks.classify.terms import Terms
 
@@ -46,6 +46,7 @@ class Wide:
         linear: the layer.
         strength: how little its large weights cost, as it was chosen.
         whole: whether it was fitted on the validation texts too, once all was chosen on them.
+        scale: of its scores, chosen likewise.
         seconds: that the terms and the last fit took.
     """
 
@@ -53,6 +54,7 @@ class Wide:
     linear: Linear
     strength: float
     whole: bool = False
+    scale: float = 1.0
     seconds: float = field(default=0.0, compare=False, metadata={"saved": False})
 
     def __post_init__(self) -> None:
@@ -90,11 +92,12 @@ class Wide:
         read = time.monotonic() - began
         # half of what is left chooses, the other half fits
         chosen_by = _between(time.monotonic(), until)
-        strength = choose_strength(numbers, labels, classes, each, seed, until=chosen_by)
-        terms, numbers = _shared(terms, numbers, labels, weights, strength, seed, chosen_by)
+        strength, scale = choose_strength(numbers, labels, classes, each, seed, until=chosen_by)
+        terms, numbers, scale = _shared(terms, numbers, labels, weights, Strength(strength, scale), seed, chosen_by)
         began = time.monotonic()
         linear = fit_linear(numbers, labels, classes, strength, each, iterations=_steps(chosen, classes), until=until)
-        return cls(terms, linear, strength, seconds=read + time.monotonic() - began)
+        seconds_again = read + time.monotonic() - began
+        return cls(terms, linear.scaled(scale), strength, scale=scale, seconds=seconds_again)
 
     def is_fitted_again(self, texts: Sequence[str], classes: int, seconds: float | None = None) -> bool:
         """Tell whether `fitted_on_all` fits again: of very many texts, a few more tell little.
@@ -128,7 +131,7 @@ class Wide:
         linear = fit_linear(
             terms.weighted(texts), targets, classes, self.strength, each, iterations=_steps(texts, classes)
         )
-        return Wide(terms, linear, self.strength, True)
+        return Wide(terms, linear.scaled(self.scale), self.strength, True, self.scale)
 
     def log_probabilities(self, texts: Sequence[str]) -> Floats:
         """Return what it says of texts, `(texts, classes)`."""
@@ -158,25 +161,24 @@ class Wide:
 
 
 def _shared(
-    terms: Terms, numbers: Any, targets: Integers, counts: Floats, strength: float, seed: int, until: float
-) -> tuple[Terms, Any]:
-    """Return terms, and their numbers, in which parts of words count less where examples left out are told better so.
+    terms: Terms, numbers: Any, targets: Integers, counts: Floats, strength: Strength, seed: int, until: float
+) -> tuple[Terms, Any, float]:
+    """Return terms, their numbers and the scale; parts of words count less where examples left out are told better so.
 
     Parts of words are many: where what they say is chance, as in codes and names, they bury what few examples say.
     """
-    classes, began = len(counts), time.monotonic()
-    each = counts[targets]
+    classes, began, each = len(counts), time.monotonic(), counts[targets]
     if len(targets) < _FEWEST_TEXTS or numbers.nnz * _columns(classes) > _TOLD or began > until:
-        return terms, numbers
-    usual = loss_of_left_out(numbers, targets, classes, each, seed, strength)
+        return terms, numbers, strength.scale
+    usual, _ = loss_of_left_out(numbers, targets, classes, each, seed, strength.value)
     if 2 * time.monotonic() - began > until:  # it would take as long once more
-        return terms, numbers
-    fewer = terms.with_share(_SHARE)
-    first = len(terms) - terms.parts_count
+        return terms, numbers, strength.scale
     less = numbers.copy()
-    less.data = np.where(less.indices >= first, less.data * _SHARE, less.data)
-    better = loss_of_left_out(less, targets, classes, each, seed, strength) < usual - _DOUBT
-    return (fewer, less) if better else (terms, numbers)
+    less.data = np.where(less.indices >= len(terms) - terms.parts_count, less.data * _SHARE, less.data)
+    loss, scale = loss_of_left_out(less, targets, classes, each, seed, strength.value)
+    if loss < usual - _DOUBT:
+        return terms.with_share(_SHARE), less, scale
+    return terms, numbers, strength.scale
 
 
 def _after(seconds: float | None) -> float:

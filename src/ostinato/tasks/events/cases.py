@@ -211,10 +211,10 @@ def _mixture(
         known, known_times = (first.trees, first.times) if first else (None, None)
         share = None if seconds is None else seconds / 3
         if times and encoder.unit[0]:
-            rounds = known_times and known_times.rounds
+            rounds = known_times.rounds if known_times else None
             of_times = TimeTrees.fit(seen, scaled_waits(encoder.scales, cases), share, rounds)
         share = share and (2 if of_times else 3) * share
-        grown = Boosting.fit(seen, cases.following, classes, share, known and known.rounds)
+        grown = Boosting.fit(seen, cases.following, classes, share, known.rounds if known else None)
     kinds, following = [case.kinds for case in cases.cases], [case.following for case in cases.cases]
     return Mixture.fit(kinds, following, classes, grown, of_times)
 
