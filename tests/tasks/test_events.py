@@ -3,6 +3,7 @@
 import json
 import math
 from collections import Counter
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -14,15 +15,23 @@ from hypothesis import strategies as st
 import ostinato
 from ostinato import EventPredictor
 from ostinato.data import EventLog, read_event_log
-from ostinato.errors import ColumnError, DataError, DataWarning, StreamRowError, UsageError
+from ostinato.errors import ColumnError, CorruptArtifact, DataError, DataWarning, StreamRowError, UsageError
 from ostinato.tasks.base import running
 from ostinato.tasks.base.classes import cross_entropy
 from ostinato.tasks.base.fitting import Given, read_parts
 from ostinato.tasks.events.baselines import LastActivities, WaitsByActivity
-from ostinato.tasks.events.boosting import Boosting, _chosen_rounds, _grown, _table
-from ostinato.tasks.events.cases import Case, Cases, encode_log, fit_encoder
+from ostinato.tasks.events.boosting import (
+    Boosting,
+    TimeTrees,
+    _chosen_rounds,
+    _chosen_time_rounds,
+    _grown,
+    _grown_times,
+    _table,
+)
+from ostinato.tasks.events.cases import Case, Cases, encode_log, fit_encoder, scaled_waits
 from ostinato.tasks.events.covariates import useless
-from ostinato.tasks.events.features import Clock, Pieces, time_numbers, weekdays
+from ostinato.tasks.events.features import Clock, Pieces, Seen, time_numbers, weekdays
 from ostinato.tasks.events.mixture import Mixture
 from ostinato.tasks.events.network import PieceLayer
 from ostinato.tasks.events.times import TimeScale
@@ -453,6 +462,17 @@ def test_trees_say_what_the_library_says_that_grew_them(desk) -> None:
         peer = _grown(rows, following, _chosen_rounds(rows, following))
         np.testing.assert_allclose(own(seen)[:, peer.classes_], peer.predict_proba(rows), atol=1e-9)
     assert Boosting.fit(seen, np.zeros(len(cases.following), np.int64), 2) is None
+    waits = scaled_waits(model.encoder.scales, cases)
+    times = TimeTrees.fit(seen, waits)
+    known = np.flatnonzero(np.isfinite(waits[:, 1]))
+    targets = waits[known, 1]
+    peer = _grown_times(rows[known], targets, _chosen_time_rounds(rows[known], targets))
+    np.testing.assert_allclose(times(seen)[:, 1], peer.predict(rows), atol=1e-9)
+    nothing = np.full_like(waits, np.nan)
+    assert TimeTrees.fit(seen, nothing) is None
+    half = TimeTrees.fit(seen, np.stack([waits[:, 0], nothing[:, 0]], -1))
+    assert half.trees[1] is None
+    assert np.isnan(half(seen)[:, 1]).all()
 
 
 def test_a_mixture_gives_held_out_events_no_less_than_its_best_part_and_counts_are_those_of_cases() -> None:
@@ -465,14 +485,77 @@ def test_a_mixture_gives_held_out_events_no_less_than_its_best_part_and_counts_a
         np.testing.assert_allclose(part, LastActivities.fit(cases, 4, order).predict(cases).probabilities)
     network = rng.dirichlet(np.ones(4), len(cases.following))
     assert mixture(network, seen) is network  # nothing is decided yet
-    chosen = mixture.weighed(network, seen, cases.following)
+    chosen = mixture.weighed(network, seen, cases.following, 60)
     assert sum(chosen.weights) == pytest.approx(1)
     mixed = chosen(network, seen)
     assert mixed.sum(-1) == pytest.approx(np.ones(len(mixed)))
     best = min(cross_entropy(cases.following, part) for part in (network, *parts))
-    assert cross_entropy(cases.following, mixed) < best + 0.02
+    assert cross_entropy(cases.following, mixed) < best + 0.03  # the usual weights count as two cases
     sure = np.eye(4)[cases.following] * 0.96 + 0.01
-    assert mixture.weighed(sure, seen, cases.following).weights == (1, 0, 0, 0)
+    assert mixture.weighed(sure, seen, cases.following, 60).weights == (1, 0, 0, 0)
+
+
+def test_times_are_those_of_the_network_or_of_trees_by_their_errors_on_held_out_cases() -> None:
+    rng = np.random.default_rng(0)
+    waits = np.stack([np.exp(rng.normal(5, 1, 400)), np.full(400, np.nan)], -1)
+    scales = (TimeScale.fit("lognormal", waits[:, 0]), TimeScale.fit("lognormal", waits[:, 1]))
+    right, wrong = scales[0].scaled(waits[:, 0]), rng.normal(size=400)
+    seen = Seen(
+        np.zeros((400, 4), np.int64), np.zeros((400, 1), np.int64), right[:, None], np.zeros((400, 0), np.int64)
+    )
+    trees = TimeTrees.fit(seen, np.stack([right, np.full(400, np.nan)], -1))
+    mixture = Mixture(times=trees)
+
+    def raw(centre: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(np.stack([np.stack([centre, centre], -1), np.zeros((400, 2))], -1))
+
+    assert mixture.with_times(raw(wrong), seen) is not None
+    assert torch.equal(mixture.with_times(raw(wrong), seen), raw(wrong))  # nothing is decided yet
+    by_trees = mixture.weighed_times(raw(wrong), seen, waits, scales, 200)
+    assert by_trees.time_weights == (1.0, 0.0)
+    by_network = mixture.weighed_times(raw(right), seen, waits, scales, 200)
+    assert by_network.time_weights == (0.0, 0.0)
+    few = mixture.weighed_times(raw(wrong), seen, waits, scales, 2)
+    assert 0.5 < few.time_weights[0] < 0.75
+    moved = few.with_times(raw(wrong), seen)
+    share = few.time_weights[0]
+    np.testing.assert_allclose(moved[:, 0, 0], (1 - share) * wrong + share * trees(seen)[:, 0], atol=1e-9)
+    assert torch.equal(moved[:, 1], raw(wrong)[:, 1])  # there are no trees of that time
+    assert torch.equal(moved[..., 1], raw(wrong)[..., 1])  # the deviation is the network's
+    with pytest.raises(ValueError, match="other weights"):
+        Mixture(times=trees, time_weights=(0.5,))
+
+
+def test_trees_have_fewer_and_larger_steps_where_time_is_short_and_as_many_when_they_are_grown_again() -> None:
+    rng = np.random.default_rng(0)
+    following = rng.integers(0, 3, 300)
+    numbers = np.where(rng.random((300, 2)) < 0.2, np.nan, following[:, None] + rng.normal(size=(300, 2)))
+    seen = Seen(np.zeros((300, 4), np.int64), np.zeros((300, 1), np.int64), numbers, np.zeros((300, 0), np.int64))
+    usual = Boosting.fit(seen, following, 3)
+    short = Boosting.fit(seen, following, 3, 1e-3)
+    assert usual.rounds.rate == 0.1
+    assert short.rounds.rate > 0.3
+    assert short.rounds.count * short.rounds.rate < usual.rounds.count * usual.rounds.rate + 1
+    again = Boosting.fit(seen.at(np.arange(200)), following[:200], 3, rounds=short.rounds)
+    assert again.rounds == short.rounds
+    assert len(again.trees.roots) == 3 * short.rounds.count
+    alone = np.concatenate([usual(seen.at(np.array([row]))) for row in range(20)])
+    np.testing.assert_array_equal(alone, usual(seen)[:20])  # a row alone is the row among others
+    damaged = replace(usual.trees, lefts=np.zeros_like(usual.trees.lefts), rights=np.zeros_like(usual.trees.rights))
+    with pytest.raises(CorruptArtifact, match="damaged"):
+        damaged(np.zeros((1, damaged.width)))
+
+
+def test_trees_beside_a_network_tell_times_that_it_has_not_learned_yet(desk) -> None:
+    hasty = EventPredictor(**{**SMALL, "trees": True, "epochs": 1, "refit": False}).fit(make_desk(200))
+    values = hasty.scores_.values
+    assert hasty.fitted_.model.encoder.mixture.time_weights[1] > 0.5
+    assert values["model"]["MAE left, days"] < values["median by last activity"]["MAE left, days"] * 1.05
+    assert "MAE left, days" in values["gradient boosting, same features"]
+    assert "of times trees" in hasty.summary_.settings["mixed of"]
+    usual = EventPredictor(**{**SMALL, "trees": True, "epochs": 1, "validation": 0.0, "test": 0.0}).fit(make_desk(40))
+    assert usual.fitted_.model.encoder.mixture.time_weights == (0.5, 0.5)
+    assert sum(usual.fitted_.model.encoder.mixture.weights) == pytest.approx(1)
 
 
 def test_the_losses_of_times_are_those_of_their_distributions() -> None:

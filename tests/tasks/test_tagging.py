@@ -56,7 +56,7 @@ def names(count: int, seed: int = 0) -> list[tuple[tuple[str, ...], tuple[str, .
 
 @pytest.fixture(scope="module")
 def model() -> SequenceTagger:
-    return SequenceTagger(**{**SMALL, "epochs": 8}).fit(sentences(240))
+    return SequenceTagger(**{**SMALL, "epochs": 12}).fit(sentences(240))
 
 
 @pytest.fixture(scope="module")
@@ -205,7 +205,8 @@ def test_marginals_of_a_crf_are_those_of_all_paths(named) -> None:
     batch = collate_words(tagger.encoder, [text])
     crf, size = tagger.network.crf, len(tagger.encoder.tags)
     with torch.no_grad():
-        scores = tagger.network(batch)
+        said = torch.from_numpy(tagger.encoder.wide.log_probabilities([text]))[:, None]
+        scores = tagger.network.mixed(tagger.network(batch), said, tagger.encoder.mix)
         paths = list(itertools.product(range(size), repeat=3))
         legal = [path for path in paths if _legal(crf, path)]
         rows = torch.tensor(legal).T

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,12 @@ class History:
     rows: tuple[EpochRow, ...]
     best_epoch: int | float
     stopped: str
+
+    def within(self, seconds: float | None) -> History:
+        """Return it with the time limit that was asked for as its end, where training had less than all of it."""
+        if seconds is None or not self.stopped.startswith(TIME_LIMIT):
+            return self
+        return replace(self, stopped=f"{TIME_LIMIT} of {seconds:g} s was reached")
 
     @property
     def cut_short(self) -> bool:

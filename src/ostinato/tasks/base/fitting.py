@@ -26,6 +26,7 @@ AnyTask = Task[Any, Any, Any, Any, Any]
 Facts = tuple[tuple[str, str], ...]
 _READING, _TRAINING, _CALIBRATION, _BASELINES, _JUDGING = "reading", "training", "calibration", "baselines", "judging"
 _BEFORE_REFIT = 0.45  # of the time, to find out how many epochs are best; those are then done with more data
+_LEAST = 0.25  # of the time, at least, is the network's, however long what is fitted before it and after it takes
 _NOT_COMPARED = (
     "The model was written before it was compared, and the fit then broke off: no baselines stand beside it; the same "
     "fit with --resume (in Python: resume=True) fits and judges them."
@@ -152,13 +153,20 @@ def read_parts(task: AnyTask, parameters: Any, given: Given) -> Held[Any]:
     return without_empty(held)
 
 
-def build(task: AnyTask, parameters: Any, train: Any, seed: int) -> Model[Any, Any]:
+def build(task: AnyTask, parameters: Any, train: Any, seed: int, first: Any = None) -> Model[Any, Any]:
     """Return a model whose network is not trained.
+
+    Args:
+        task: what it is.
+        parameters: of the estimator.
+        train: the records of its training part.
+        seed: of the weights that are drawn.
+        first: the encoder of the model that was trained before it, if it is trained once more.
 
     Raises:
         UsageError: the parameters do not go together, or the network is too large.
     """
-    encoder = task.encoder(parameters, train)
+    encoder = task.encoder(parameters, train) if first is None else task.encoder_again(parameters, train, first)
     network = make_network(lambda: task.network(parameters, encoder, train), seed)
     check_memory(network)
     return Model(parameters, encoder, network)
@@ -171,12 +179,20 @@ def encoded(task: AnyTask, model: Model[Any, Any], parts: Held[Any]) -> Held[Any
 
 
 def _trained(
-    task: AnyTask, parameters: Any, parts: Held[Any], config: TrainingConfig, directory: Path | None, resume: bool
+    task: AnyTask,
+    parameters: Any,
+    parts: Held[Any],
+    config: TrainingConfig,
+    directory: Path | None,
+    resume: bool,
+    first: Any = None,
 ) -> tuple[Model[Any, Any], Run]:
-    model = build(task, parameters, parts.train, config.seed)
+    began = time.monotonic()
+    model = build(task, parameters, parts.train, config.seed, first)
     model = replace(model, parameters=replace_epochs(parameters, config))
     train = task.encode(model, parts.train)
     held_out = None if parts.validation is None else task.encode(model, parts.validation)
+    config = _with_time_left(config, time.monotonic() - began + task.seconds_after(model))
     batches = task.batches(model, train, training=True)
     if batches is None:
         raise UsageError("there is nothing to train on; give more data, or hold less of it out")
@@ -186,7 +202,15 @@ def _trained(
         directory=directory, resume=resume,
         fingerprint=fingerprint(train, held_out, _of_model(parameters)),
     )  # fmt: skip
-    return replace(model, parameters=parameters), run
+    history = run.history.within(getattr(parameters, "max_seconds", None))
+    return replace(model, parameters=parameters), replace(run, history=history)
+
+
+def _with_time_left(config: TrainingConfig, seconds: float) -> TrainingConfig:
+    """Return settings whose time limit is what is left of it, beside what is fitted before the network and after it."""
+    if config.max_seconds is None:
+        return config
+    return TrainingConfig.of(config, max_seconds=max(config.max_seconds - seconds, _LEAST * config.max_seconds))
 
 
 def _of_model(parameters: Any) -> dict[str, Any]:
@@ -228,7 +252,7 @@ def _refitted(
     again = TrainingConfig.of(config, epochs=epochs, patience=None, max_seconds=left)
     # goes with the checkpoint
     folder = None if given.directory is None else checkpoint_path(given.directory).parent / "refit"
-    renewed, second = _trained(task, model.parameters, whole, again, folder, given.resume)
+    renewed, second = _trained(task, model.parameters, whole, again, folder, given.resume, model.encoder)
     first = replace(model, encoder=task.calibrate(model, task.encode(model, parts.validation)))
     renewed = replace(renewed, encoder=task.carried(first, renewed))
     return renewed, replace(run, failure=second.failure)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import time
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +18,8 @@ _ITERATIONS, _WHILE_CHOOSING = 60, 30
 _WORK = 1e7  # products of one pass over all examples, above which one part alone chooses the penalty
 _MOST_WORK = 3e7  # likewise, above which some of the examples choose it
 _FEW, _ENOUGH = 10, 1000
+_SPREAD = 0.5  # of the normal prior of the logarithm of a scale around none
+_DOUBT = 1.5  # nats that a strength beside the middle one has to be better by, over all examples
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,10 @@ class Linear:
         if not fit or not (np.isfinite(self.weights).all() and np.isfinite(self.offsets).all()):
             raise ValueError(f"weights {self.weights.shape} and offsets {self.offsets.shape} are of no linear layer")
 
+    def scaled(self, scale: float) -> Linear:
+        """Return it with scores multiplied."""
+        return self if scale == 1 else Linear((self.weights * scale).astype(np.float32), self.offsets * scale)
+
     def log_probabilities(self, numbers: Any) -> Floats:
         """Return `(examples, classes)` of sparse numbers `(examples, numbers)`."""
         return _log_probabilities(np.asarray(numbers @ self.live) + self.offsets)
@@ -59,6 +67,7 @@ def fit_linear(
     *,
     start: Linear | None = None,
     iterations: int = _ITERATIONS,
+    until: float = math.inf,
 ) -> Linear:
     """Return the regression with the least cross-entropy and penalty, `|weights|^2 / (2 strength)`.
 
@@ -70,6 +79,7 @@ def fit_linear(
         weights: how much each example counts; `None`: all alike.
         start: where to begin.
         iterations: at most.
+        until: on the clock of `time.monotonic`, after which no further step is taken.
     """
     from scipy.optimize import minimize
 
@@ -94,43 +104,108 @@ def fit_linear(
     if start is not None:
         begin[:-1], begin[-1] = start.weights, start.offsets
     options: dict[str, Any] = {"maxiter": iterations, "maxcor": 8, "gtol": 1e-6, "ftol": 1e-7}
-    found = minimize(loss, begin.ravel(), jac=True, method="L-BFGS-B", options=options)  # type: ignore[call-overload]
+
+    def stop(_: Floats) -> None:
+        if time.monotonic() > until:
+            raise StopIteration
+
+    found = minimize(  # type: ignore[call-overload]
+        loss, begin.ravel(), jac=True, method="L-BFGS-B", options=options, callback=None if until == math.inf else stop
+    )
     flat: Floats = found.x.reshape(size + 1, columns)
     return Linear(flat[:-1].astype(np.float32), flat[-1])
 
 
-def choose_strength(numbers: Any, targets: Integers, classes: int, weights: Floats, seed: int) -> float:
+class Strength(NamedTuple):
+    """How little large weights cost, and by what scores are multiplied afterwards, as examples left out told best."""
+
+    value: float
+    scale: float = 1.0
+
+
+def choose_strength(
+    numbers: Any, targets: Integers, classes: int, weights: Floats, seed: int, *, until: float = math.inf
+) -> Strength:
     """Return the strength with the least cross-entropy of examples that were left out, the weakest penalty last tried.
 
+    Strengths are compared with scores multiplied by what is best for each: how confident a layer is and what it tells
+    apart are two things, and with few examples of many classes a weak penalty tells more apart, too confidently.
+
     All examples are left out once, in three parts or, if there are fewer than 400, five; where that would take long,
-    those of one part, or of one part of some of them. Of ten examples or fewer nothing can be chosen.
+    those of one part, or of one part of some of them. Of ten examples or fewer nothing can be chosen, and of few the
+    middle strength is left only for one that is better by more than chance; after `until`, on the clock of
+    `time.monotonic`, no further strength is tried.
     """
+    usual = Strength(_STRENGTHS[1])
     if len(targets) <= _FEW:
-        return _STRENGTHS[1]
+        return usual
+    numbers, targets, weights, used, part = _left_out(numbers, targets, classes, weights, seed)
+    begun: dict[int, Linear | None] = dict.fromkeys(used)
+    losses, found = list[float](), list[Strength]()
+    for strength in _STRENGTHS:
+        if time.monotonic() > until:
+            break
+        loss, scale = _loss_of_left_out(numbers, targets, classes, weights, strength, part, begun, until)
+        losses.append(loss + _DOUBT * (strength != usual.value))
+        found.append(Strength(strength, scale))
+        if losses[-1] > min(losses):
+            break
+    return found[int(np.argmin(losses))] if losses else usual
+
+
+def loss_of_left_out(
+    numbers: Any, targets: Integers, classes: int, weights: Floats, seed: int, strength: float
+) -> tuple[float, float]:
+    """Return the cross-entropy, summed over examples, of those that were left out, and the scale; see above."""
+    numbers, targets, weights, used, part = _left_out(numbers, targets, classes, weights, seed)
+    begun: dict[int, Linear | None] = dict.fromkeys(used)
+    return _loss_of_left_out(numbers, targets, classes, weights, strength, part, begun, math.inf)
+
+
+def _left_out(
+    numbers: Any, targets: Integers, classes: int, weights: Floats, seed: int
+) -> tuple[Any, Integers, Floats, range, Integers]:
+    """Return the examples that choose, how many parts of them are left out in turn, and which part each is in."""
     work = numbers.nnz * (1 if classes == 2 else classes)
     if work > _MOST_WORK:
         count = min(len(targets), max(_ENOUGH, int(len(targets) * _MOST_WORK / work)))
         rows = np.sort(np.random.default_rng(seed).permutation(len(targets))[:count])
         numbers, targets, weights = numbers[rows], targets[rows], weights[rows]
     folds = 5 if len(targets) < 400 else 3
-    part = _folds(targets, folds, seed)
-    used = range(folds) if work < _WORK else range(1)
-    begun: dict[int, Linear | None] = dict.fromkeys(used)
-    losses: list[float] = []
-    for strength in _STRENGTHS:
-        total = 0.0
-        for fold in used:
-            inside, outside = part != fold, np.flatnonzero(part == fold)
-            found = begun[fold] = fit_linear(
-                numbers[inside], targets[inside], classes, strength, weights[inside],
-                start=begun[fold], iterations=_WHILE_CHOOSING,
-            )  # fmt: skip
-            logs = found.log_probabilities(numbers[outside])
-            total -= float((logs[np.arange(len(outside)), targets[outside]] * weights[outside]).sum())
-        losses.append(total)
-        if total > min(losses):
-            break
-    return _STRENGTHS[int(np.argmin(losses))]
+    return numbers, targets, weights, range(folds if work < _WORK else 1), _folds(targets, folds, seed)
+
+
+def _loss_of_left_out(
+    numbers: Any,
+    targets: Integers,
+    classes: int,
+    weights: Floats,
+    strength: float,
+    part: Integers,
+    begun: dict[int, Linear | None],
+    until: float,
+) -> tuple[float, float]:
+    """Return the cross-entropy of what is left out, and the scale of scores that it is least with."""
+    said, rows = list[Floats](), list[Integers]()
+    for fold in begun:
+        inside, outside = part != fold, np.flatnonzero(part == fold)
+        found = begun[fold] = fit_linear(
+            numbers[inside], targets[inside], classes, strength, weights[inside],
+            start=begun[fold], iterations=_WHILE_CHOOSING, until=until,
+        )  # fmt: skip
+        said.append(found.log_probabilities(numbers[outside]))
+        rows.append(outside)
+    logs, at = np.concatenate(said), np.concatenate(rows)
+    places, truth, counts = np.arange(len(at)), targets[at], weights[at]
+
+    def loss(log_scale: float) -> float:
+        missed = -(log_softmax(math.exp(log_scale) * logs, axis=1)[places, truth] * counts).sum()
+        return float(missed) + 0.5 * (log_scale / _SPREAD) ** 2
+
+    from scipy.optimize import minimize_scalar
+
+    best = minimize_scalar(loss, bounds=(math.log(0.1), math.log(4.0)), method="bounded", options={"xatol": 0.02})
+    return float(best.fun), math.exp(float(best.x))
 
 
 def _folds(targets: Integers, folds: int, seed: int) -> Integers:

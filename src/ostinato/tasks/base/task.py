@@ -164,6 +164,16 @@ class Task(Generic[P, R, C, E, D]):
         """Return what has to be fitted, on the training part alone."""
         raise NotImplementedError
 
+    def encoder_again(self, parameters: P, train: R, first: C) -> C:
+        """Return what has to be fitted for a model that is trained once more (`refit`), on more records.
+
+        Args:
+            parameters: of the estimator.
+            train: all records that are trained on.
+            first: the encoder of the model before it; what was chosen with it may be kept.
+        """
+        return self.encoder(parameters, train)
+
     def network(self, parameters: P, encoder: C, train: R | None) -> nn.Module:
         """Return the network; `train` is there if it is to start from what is known of it, rather than be loaded."""
         raise NotImplementedError
@@ -181,6 +191,10 @@ class Task(Generic[P, R, C, E, D]):
     def objective(self, model: Model[P, C], train: E) -> Objective:
         """Return the loss of a batch."""
         raise NotImplementedError
+
+    def seconds_after(self, model: Model[P, C]) -> float:
+        """Return about how long `finished` is going to take, which is taken off a time limit of the training."""
+        return 0.0
 
     def calibrate(self, model: Model[P, C], validation: E | None) -> C:
         """Return the encoder with what is fitted once the network is trained."""

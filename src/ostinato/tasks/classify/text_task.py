@@ -16,6 +16,7 @@ from ostinato.errors import UsageError
 from ostinato.tasks.base.class_weights import loss_weights
 from ostinato.tasks.base.holding_out import Held
 from ostinato.tasks.base.labels import Prediction
+from ostinato.tasks.base.mixing import Mix
 from ostinato.tasks.base.steps import StepUnit
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Baselines, Model
@@ -29,7 +30,7 @@ from ostinato.tasks.classify.parameters import TextParameters
 from ostinato.tasks.classify.task import ClassTask, calibrated
 from ostinato.tasks.classify.text_baselines import BAG_OF_WORDS, BagOfWords, check_bag_of_words
 from ostinato.tasks.classify.text_stream import TextStream
-from ostinato.tasks.classify.text_wide import Mix, Wide, splitter_of
+from ostinato.tasks.classify.text_wide import Wide, splitter_of
 from ostinato.tasks.classify.texts import TextColumns, TextEncoder
 
 _SHORT = 128  # tokens up to which the length of a text hardly matters to the time of a step
@@ -73,6 +74,8 @@ class TextTask(ClassTask[TextParameters, TextEncoder]):
         weights = _weights(parameters, found, targets)
         splitter = splitter_of(found.vocabulary, lower=parameters.lower)
         wide = Wide.fit(train.items, targets, weights, splitter, parameters.seed, parameters.max_seconds)
+        if not wide.is_fitted_again(train.items, len(weights), parameters.max_seconds):
+            wide = replace(wide, seconds=math.inf)  # not again
         return replace(found, wide=wide, mix=Mix())
 
     def steps_an_epoch(self, parameters: TextParameters, train: Examples) -> int:
@@ -81,6 +84,10 @@ class TextTask(ClassTask[TextParameters, TextEncoder]):
 
     def network(self, parameters: TextParameters, encoder: TextEncoder, train: Examples | None) -> nn.Module:
         return ClassifierNetwork(parameters, text_front(parameters, encoder), len(encoder.classes))
+
+    def seconds_after(self, model: Model[TextParameters, TextEncoder]) -> float:
+        wide = model.encoder.wide
+        return 0.0 if wide is None or math.isinf(wide.seconds) else wide.seconds
 
     def calibrate(self, model: Model[TextParameters, TextEncoder], validation: Part | None) -> TextEncoder:
         encoder = model.encoder
@@ -98,7 +105,8 @@ class TextTask(ClassTask[TextParameters, TextEncoder]):
             return encoder
         both = joined([examples.train, held])
         weights = _weights(model.parameters, encoder, both.targets)
-        return replace(encoder, wide=encoder.wide.fitted_on_all(both.examples.items, both.targets, weights))
+        seconds = model.parameters.max_seconds
+        return replace(encoder, wide=encoder.wide.fitted_on_all(both.examples.items, both.targets, weights, seconds))
 
     def judged_by(self, encoder: TextEncoder) -> tuple[str, ...]:
         """Return the parts that the model has not learned from: the wide part may have, from the validation texts."""

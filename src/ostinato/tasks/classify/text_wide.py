@@ -10,15 +10,17 @@ Source: H.-T. Cheng et al., "Wide & deep learning for recommender systems", 2016
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax
 
 from ostinato.data.text import Vocabulary, WordVocabulary
-from ostinato.tasks.base.linear import Linear, choose_strength, fit_linear
+from ostinato.tasks.base.linear import Linear, Strength, choose_strength, fit_linear, loss_of_left_out
 from ostinato.tasks.base.summary import Table
 from ostinato.tasks.classify.terms import Terms
 
@@ -31,52 +33,8 @@ _WORDS_AGAIN = 2_500_000  # times classes, of texts that it is fitted on once mo
 _FREE_CLASSES = 4  # that cost hardly more than reading the words does
 _LARGE, _ITERATIONS, _OF_LARGE = 3_000_000, 60, 30  # words times classes, from which on fewer steps are enough
 _TOGETHER = 4096
-
-
-@dataclass(frozen=True)
-class Mix:
-    """How much each part says: scores are a weighted sum of the parts' log-probabilities.
-
-    Where nothing is held out to find the weights on, they are these, which lean on the wide part.
-    """
-
-    wide: float = 0.9
-    deep: float = 0.15
-
-    def scores(self, wide: Floats, deep: Floats) -> Floats:
-        """Return scores `(examples, classes)` of log-probabilities of this shape."""
-        return self.wide * wide + self.deep * deep
-
-    @classmethod
-    def found(cls, wide: Floats, deep: Floats, targets: Integers, before: Mix) -> Mix:
-        """Return the weights with the least cross-entropy on texts that neither part was fitted on.
-
-        Of few texts they are held near those before: as by a normal distribution about them, its standard deviation
-        one quarter: what fifty texts say of a network that has learned from a few hundred is mostly chance. As they
-        need not add up to one, they are a temperature of the probabilities too.
-
-        >>> right, wrong = np.log([[0.9, 0.1]] * 40), np.log([[0.1, 0.9]] * 40)
-        >>> mix = Mix.found(right, wrong, np.zeros(40, int), Mix())
-        >>> mix.wide > 1, mix.deep
-        (True, 0.0)
-        """
-        from scipy.optimize import minimize
-
-        rows, center = np.arange(len(targets)), np.array([before.wide, before.deep])
-        true = np.stack([wide[rows, targets], deep[rows, targets]], 1).sum(0)
-
-        def loss(weights: Floats) -> tuple[float, Floats]:
-            logs = log_softmax(weights[0] * wide + weights[1] * deep, axis=1)
-            probabilities = np.exp(logs)
-            expected = np.array([(probabilities * wide).sum(), (probabilities * deep).sum()])
-            total = -logs[rows, targets].sum() + (8 * (weights - center) ** 2).sum()
-            return float(total), expected - true + 16 * (weights - center)
-
-        best = minimize(loss, center, jac=True, method="L-BFGS-B", bounds=[(0.0, 5.0)] * 2).x
-        return cls(float(best[0]), float(best[1]))
-
-    def __str__(self) -> str:
-        return f"{self.wide:.2f} wide, {self.deep:.2f} deep"
+_TOLD = 1e7  # numbers of all texts times classes, of which it is tried out how much parts of words count, at most
+_SHARE, _DOUBT, _FEWEST_TEXTS = 0.25, 2.0, 40  # of parts of words; nats that it must be better by; texts that tell
 
 
 @dataclass(frozen=True)
@@ -88,12 +46,16 @@ class Wide:
         linear: the layer.
         strength: how little its large weights cost, as it was chosen.
         whole: whether it was fitted on the validation texts too, once all was chosen on them.
+        scale: of its scores, chosen likewise.
+        seconds: that the terms and the last fit took.
     """
 
     terms: Terms
     linear: Linear
     strength: float
     whole: bool = False
+    scale: float = 1.0
+    seconds: float = field(default=0.0, compare=False, metadata={"saved": False})
 
     def __post_init__(self) -> None:
         """Raise `ValueError` where the parts do not fit each other, as in a file that was changed."""
@@ -120,31 +82,56 @@ class Wide:
             seed: of what is drawn.
             seconds: those of the training; fewer words are read where a half of them would not be enough.
         """
-        classes = len(weights)
+        classes, until = len(weights), _after(seconds)
         most = _WORDS if seconds is None else min(_WORDS, _WORDS_A_SECOND * seconds / 2)
         rows = _drawn(texts, int(most / max(1.0, _columns(classes) / _FREE_CLASSES)), seed)
         chosen, labels = [texts[row] for row in rows], targets[rows]
+        began = time.monotonic()
         terms = _terms(splitter, chosen, classes)
         numbers, each = terms.weighted(chosen), weights[labels]
-        strength = choose_strength(numbers, labels, classes, each, seed)
-        return cls(
-            terms, fit_linear(numbers, labels, classes, strength, each, iterations=_steps(chosen, classes)), strength
-        )
+        read = time.monotonic() - began
+        # half of what is left chooses, the other half fits
+        chosen_by = _between(time.monotonic(), until)
+        strength, scale = choose_strength(numbers, labels, classes, each, seed, until=chosen_by)
+        terms, numbers, scale = _shared(terms, numbers, labels, weights, Strength(strength, scale), seed, chosen_by)
+        began = time.monotonic()
+        linear = fit_linear(numbers, labels, classes, strength, each, iterations=_steps(chosen, classes), until=until)
+        seconds_again = read + time.monotonic() - began
+        return cls(terms, linear.scaled(scale), strength, scale=scale, seconds=seconds_again)
 
-    def fitted_on_all(self, texts: Sequence[str], targets: Integers, weights: Floats) -> Wide:
+    def is_fitted_again(self, texts: Sequence[str], classes: int, seconds: float | None = None) -> bool:
+        """Tell whether `fitted_on_all` fits again: of very many texts, a few more tell little.
+
+        Args:
+            texts: of the training part, or of all.
+            classes: how many there are.
+            seconds: those of the training, a quarter of which it may take.
+        """
+        fits = seconds is None or self.seconds <= seconds / 4
+        return fits and bool(_sizes(texts).sum() * _columns(classes) <= _WORDS_AGAIN)
+
+    def fitted_on_all(
+        self, texts: Sequence[str], targets: Integers, weights: Floats, seconds: float | None = None
+    ) -> Wide:
         """Return it with the terms and weights of more texts, those of the validation part among them.
 
         What was chosen stays: where there are a few hundred texts, a tenth more of them is worth a percent of accuracy.
-        Of very many texts, which tell the less the more they are, it is returned as it is.
+        Where that would take long it is returned as it is.
+
+        Args:
+            texts: of both parts.
+            targets: the class of each.
+            weights: how much each class counts, `(classes,)`.
+            seconds: those of the training.
         """
         classes = len(weights)
-        if _sizes(texts).sum() * _columns(classes) > _WORDS_AGAIN:
+        if not self.is_fitted_again(texts, classes, seconds):
             return self
-        terms, each = _terms(self.terms.splitter, texts, classes), weights[targets]
+        terms, each = _terms(self.terms.splitter, texts, classes).with_share(self.terms.share), weights[targets]
         linear = fit_linear(
             terms.weighted(texts), targets, classes, self.strength, each, iterations=_steps(texts, classes)
         )
-        return Wide(terms, linear, self.strength, True)
+        return Wide(terms, linear.scaled(self.scale), self.strength, True, self.scale)
 
     def log_probabilities(self, texts: Sequence[str]) -> Floats:
         """Return what it says of texts, `(texts, classes)`."""
@@ -171,6 +158,36 @@ class Wide:
         said = row.data * column[row.indices]
         best = [place for place in np.argsort(-said, kind="stable")[:at_most].tolist() if said[place] > 0]
         return self.terms.names([int(row.indices[place]) for place in best])
+
+
+def _shared(
+    terms: Terms, numbers: Any, targets: Integers, counts: Floats, strength: Strength, seed: int, until: float
+) -> tuple[Terms, Any, float]:
+    """Return terms, their numbers and the scale; parts of words count less where examples left out are told better so.
+
+    Parts of words are many: where what they say is chance, as in codes and names, they bury what few examples say.
+    """
+    classes, began, each = len(counts), time.monotonic(), counts[targets]
+    if len(targets) < _FEWEST_TEXTS or numbers.nnz * _columns(classes) > _TOLD or began > until:
+        return terms, numbers, strength.scale
+    usual, _ = loss_of_left_out(numbers, targets, classes, each, seed, strength.value)
+    if 2 * time.monotonic() - began > until:  # it would take as long once more
+        return terms, numbers, strength.scale
+    less = numbers.copy()
+    less.data = np.where(less.indices >= len(terms) - terms.parts_count, less.data * _SHARE, less.data)
+    loss, scale = loss_of_left_out(less, targets, classes, each, seed, strength.value)
+    if loss < usual - _DOUBT:
+        return terms.with_share(_SHARE), less, scale
+    return terms, numbers, strength.scale
+
+
+def _after(seconds: float | None) -> float:
+    """Return when half of the time of a training has passed, on the clock of `time.monotonic`."""
+    return math.inf if seconds is None else time.monotonic() + seconds / 2
+
+
+def _between(first: float, second: float) -> float:
+    return second if math.isinf(second) else (first + second) / 2
 
 
 def _terms(splitter: WordVocabulary, texts: Sequence[str], classes: int) -> Terms:

@@ -30,10 +30,11 @@ from ostinato.data.text import (
     split_words,
 )
 from ostinato.errors import DataError, UsageError
+from ostinato.tasks.base.mixing import Mix
 from ostinato.tasks.classify.encoding import ClassEncoder
 from ostinato.tasks.classify.examples import Classes, Examples, checked_labels
 from ostinato.tasks.classify.parameters import TextParameters
-from ostinato.tasks.classify.text_wide import Mix, Wide
+from ostinato.tasks.classify.text_wide import Wide
 
 Level: TypeAlias = Literal["character", "word", "subword"]
 Column: TypeAlias = "str | int"

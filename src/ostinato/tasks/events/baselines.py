@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from ostinato.errors import DataError
 from ostinato.tasks.base.classes import cross_entropy
 from ostinato.tasks.base.counting import FollowerCounts
-from ostinato.tasks.events.boosting import Boosting
-from ostinato.tasks.events.cases import TIMES, Cases
+from ostinato.tasks.events.boosting import Boosting, TimeTrees
+from ostinato.tasks.events.cases import TIMES, Cases, EventEncoder, scaled_waits
+from ostinato.tasks.events.times import TimeScale
 
 _ORDERS = range(2, 7)
 
@@ -74,27 +75,37 @@ class LastActivities:
 
 @dataclass(frozen=True)
 class BoostedTrees:
-    """Boosted trees on all that the network reads; see `Boosting`."""
+    """Boosted trees on all that the network reads; see `Boosting` and `TimeTrees`."""
 
     trees: Boosting
     counted: NDArray[np.int64]
+    times: TimeTrees | None = None
+    scales: tuple[TimeScale, ...] = ()
 
     @classmethod
-    def fit(cls, cases: Cases, classes: int, counted: NDArray[np.int64], trees: Boosting | None) -> BoostedTrees:
+    def fit(cls, cases: Cases, encoder: EventEncoder, *, times: bool) -> BoostedTrees:
         """Grow trees, or take those that there are already.
 
         Raises:
             DataError: there are too few events.
             MissingExtra: scikit-learn is not installed.
         """
-        boosting = trees or Boosting.fit(cases.seen(counted), cases.following, classes)
+        known, counted = encoder.mixture, encoder.counted
+        boosting = known.trees or Boosting.fit(cases.seen(counted), cases.following, len(encoder.known) + 1)
         if boosting is None:
             raise DataError("there are too few events")
-        return cls(boosting, counted)
+        of_times = known.times
+        if of_times is None and times and encoder.unit[0]:
+            of_times = TimeTrees.fit(cases.seen(counted), scaled_waits(encoder.scales, cases))
+        return cls(boosting, counted, of_times, encoder.scales if of_times else ())
 
     def predict(self, cases: Cases) -> Predicted:
-        """Return the distribution after each event."""
-        return Predicted(self.trees(cases.seen(self.counted)), None)
+        """Return the distribution and the times after each event."""
+        seen = cases.seen(self.counted)
+        if self.times is None:
+            return Predicted(self.trees(seen), None)
+        found = [scale.back(column) for scale, column in zip(self.scales, self.times(seen).T, strict=True)]
+        return Predicted(self.trees(seen), np.stack(found, -1))
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import math
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,17 +13,30 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, softmax
 
-from ostinato.errors import CorruptArtifact, MissingExtra
+from ostinato.errors import MissingExtra
 from ostinato.tasks.base.classes import cross_entropy
 from ostinato.tasks.events.features import Floats, Seen
+from ostinato.tasks.events.trees import LEAVES, Trees
 
 _ONE_HOT = 40
-_ROUNDS, _STEP, _PATIENCE, _LEAVES = 120, 10, 2, 15
-_ROWS, _FEWEST, _TOGETHER = 50_000, 50, 256
+_ROWS, _FEWEST = 50_000, 50
+_SLOWEST, _FASTEST, _MOVED, _MOST = (
+    0.1,
+    0.4,
+    6.0,
+    12.0,
+)  # steps of trees; rounds times steps that are usual, and at most
+_CHECKED, _PATIENCE = 1.0, 2  # rounds times steps from one check to the next; checks without a better loss
+_CHOOSING = 0.4  # of the time, to choose the number of rounds; to grow as many on all events takes a quarter more
+_WORK, _A_SECOND = 3e9, 1.2e8  # numbers that trees look at where there is no limit of time; and in about a second
 
 
-WORK, A_SECOND = 1e10, 1e9
-"""Numbers that the trees of all rounds look at together, to choose how many rounds there are; and in about a second."""
+@dataclass(frozen=True)
+class Rounds:
+    """How many trees of each column there are, and how large their steps are."""
+
+    count: int
+    rate: float
 
 
 @dataclass(frozen=True)
@@ -30,51 +46,41 @@ class Boosting:
     Their features are the last four activities, how often each activity came so far, times and covariates.
 
     Args:
-        sizes: how many values each code has; width: how many features there are.
+        sizes: how many values each code has.
         there: the classes that trees were grown for; classes: how many there are in all.
-        start: `(columns,)`, the scores that trees are added to.
-        roots: `(trees,)`, where the nodes of each begin; tree `i` is of column `i % columns`.
-        features, thresholds, lefts, rights, values: `(nodes,)`; at a leaf there is no feature, -1.
-        missing_left: `(nodes,)`, whether a missing number goes to the left.
+        trees: a column for each class, or one of two.
+        rounds: how many there are.
     """
 
     sizes: tuple[int, ...]
-    width: int
     there: NDArray[np.int64]
     classes: int
-    start: Floats
-    roots: NDArray[np.int64]
-    features: NDArray[np.int64]
-    thresholds: Floats
-    missing_left: NDArray[np.bool_]
-    lefts: NDArray[np.int64]
-    rights: NDArray[np.int64]
-    values: Floats
+    trees: Trees
+    rounds: Rounds
 
     def __post_init__(self) -> None:
-        """Refuse nodes that make no trees, as a damaged file may have them."""
-        nodes, places = len(self.values), np.arange(len(self.values))
-        parts = (self.features, self.thresholds, self.missing_left, self.lefts, self.rights)
-        ends = np.append(self.roots[1:], nodes)
-        below = np.repeat(ends - self.roots, np.maximum(ends - self.roots, 0)) if len(self.roots) else places
-        if (
-            any(part.shape != (nodes,) for part in parts)
-            or len(below) != nodes
-            or (self.features >= self.width).any()
-            or any(((each < 0) | (each >= below)).any() for each in (self.lefts, self.rights))
-            or len(self.roots) % max(len(self.start), 1)
-        ):
-            raise ValueError("its nodes make no trees")
+        """Refuse columns that are of no classes, as a damaged file may have them."""
+        columns = len(self.there) if len(self.there) > 2 else 1
+        if len(self.trees.start) != columns or len(self.there) < 2 or (self.there >= self.classes).any():
+            raise ValueError("its trees are not of its classes")
 
     @classmethod
-    def fit(cls, seen: Seen, following: NDArray[np.int64], classes: int, work: float = WORK) -> Boosting | None:
+    def fit(
+        cls,
+        seen: Seen,
+        following: NDArray[np.int64],
+        classes: int,
+        seconds: float | None = None,
+        rounds: Rounds | None = None,
+    ) -> Boosting | None:
         """Grow trees, as many rounds as are best on the last fifth of the events, then once more on all.
 
         Args:
             seen: what is known at each event.
             following: `(events,)`, the class of what came; what is none of the classes is left out.
             classes: how many there are.
-            work: how many numbers trees may look at; of more, the newest events and fewer rounds are taken.
+            seconds: how long that may take, about, by fewer rounds of larger steps, and of many events the newest.
+            rounds: where they are chosen already.
 
         Returns:
             `None`: there are too few events.
@@ -85,45 +91,86 @@ class Boosting:
         known = np.flatnonzero((following >= 0) & (following < classes))[-_ROWS:]
         if len(known) < _FEWEST or len(np.unique(following[known])) < 2:
             return None
-        sizes = tuple((seen.codes.max(0) + 1).tolist())
-        rows, targets = _table(seen.at(known), sizes), following[known]
-        fitting = int(work / (2 * _STEP * rows.shape[1] * len(np.unique(targets))))
-        rows, targets = rows[-max(fitting, _FEWEST) :], targets[-max(fitting, _FEWEST) :]
+        sizes = _sizes(seen)
+        there = len(np.unique(following[known]))
+        rows, targets = _newest(_table(seen.at(known), sizes), following[known], there, seconds)
         if len(np.unique(targets)) < 2:
             return None
-        model = _grown(rows, targets, _chosen_rounds(rows, targets, work))
-        return cls(sizes, rows.shape[1], np.asarray(model.classes_, np.int64), classes, *_flat(model))
+        rounds = rounds or _chosen_rounds(rows, targets, seconds)
+        model = _grown(rows, targets, rounds)
+        return cls(sizes, np.asarray(model.classes_, np.int64), classes, Trees.of(model, rows.shape[1]), rounds)
 
     def __call__(self, seen: Seen) -> Floats:
         """Return the distribution after each event, `(events, classes)`; a class without trees has 0."""
-        rows = _table(seen, self.sizes)
-        if rows.shape[1] != self.width:
-            raise CorruptArtifact(
-                f"the trees of the model read {self.width} numbers, not {rows.shape[1]}; fit it again"
-            )
-        leaves = [self._leaves(rows[first : first + _TOGETHER]) for first in range(0, len(rows), _TOGETHER)]
-        scores = self.start + np.concatenate(leaves).reshape(len(rows), -1, len(self.start)).sum(1)
-        found = np.zeros((len(rows), self.classes))
-        if len(self.start) == 1:
+        scores = self.trees(_table(seen, self.sizes))
+        found = np.zeros((len(scores), self.classes))
+        if len(self.there) == 2:
             found[:, self.there[1]] = expit(scores[:, 0])
             found[:, self.there[0]] = 1 - found[:, self.there[1]]
         else:
             found[:, self.there] = softmax(scores, -1)
         return found
 
-    def _leaves(self, rows: Floats) -> Floats:
-        """Return what each tree says of each row, `(rows, trees)`: all trees are walked down side by side."""
-        at = np.tile(self.roots, (len(rows), 1))
-        for _ in range(_LEAVES):  # no way down is longer
-            inner = self.features[at] >= 0
-            if not inner.any():
-                break
-            row, tree = np.nonzero(inner)
-            nodes = at[row, tree]
-            numbers = rows[row, self.features[nodes]]
-            left = np.where(np.isnan(numbers), self.missing_left[nodes], numbers <= self.thresholds[nodes])
-            at[row, tree] = self.roots[tree] + np.where(left, self.lefts[nodes], self.rights[nodes])
-        return np.asarray(self.values[at])
+
+@dataclass(frozen=True)
+class TimeTrees:
+    """Boosted trees that tell the median of each time, on the scale that the network has it; see `TimeScale`.
+
+    Args:
+        sizes: how many values each code has.
+        trees: of each time, `None` where too few are known.
+        rounds: how many there are of each.
+    """
+
+    sizes: tuple[int, ...]
+    trees: tuple[Trees | None, ...]
+    rounds: tuple[Rounds | None, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse trees of more than one number, as a damaged file may have them."""
+        if any(each is not None and len(each.start) != 1 for each in self.trees):
+            raise ValueError("its trees are not of times")
+
+    @classmethod
+    def fit(
+        cls,
+        seen: Seen,
+        times: Floats,
+        seconds: float | None = None,
+        rounds: Sequence[Rounds | None] | None = None,
+    ) -> TimeTrees | None:
+        """Grow trees for the absolute error, as many rounds as are best on the last fifth of the events.
+
+        Args:
+            seen: what is known at each event.
+            times: `(events, times)`, on the network's scale; NaN where not known.
+            seconds: see `Boosting.fit`.
+            rounds: likewise, of each time.
+
+        Returns:
+            `None`: too few times are known.
+
+        Raises:
+            MissingExtra: scikit-learn is not installed.
+        """
+        sizes, share = _sizes(seen), None if seconds is None else seconds / times.shape[1]
+        found, chosen = list[Trees | None](), list[Rounds | None]()
+        for column, given in zip(times.T, rounds or [None] * times.shape[1], strict=True):
+            known = np.flatnonzero(np.isfinite(column))[-_ROWS:]
+            trees, count = None, None
+            if len(known) >= _FEWEST:
+                rows, targets = _newest(_table(seen.at(known), sizes), column[known], 1, share)
+                count = given or _chosen_time_rounds(rows, targets, share)
+                trees = Trees.of(_grown_times(rows, targets, count), rows.shape[1])
+            found.append(trees)
+            chosen.append(count)
+        return cls(sizes, tuple(found), tuple(chosen)) if any(found) else None
+
+    def __call__(self, seen: Seen) -> Floats:
+        """Return medians `(events, times)`, NaN where there are no trees."""
+        rows = _table(seen, self.sizes)
+        columns = [np.full(len(rows), np.nan) if each is None else each(rows)[:, 0] for each in self.trees]
+        return np.stack(columns, -1)
 
 
 def boosting_is_there() -> bool:
@@ -131,19 +178,49 @@ def boosting_is_there() -> bool:
     return importlib.util.find_spec("sklearn") is not None
 
 
-def _chosen_rounds(rows: Floats, targets: NDArray[np.int64], work: float = WORK) -> int:
+def _newest(rows: Floats, targets: NDArray[Any], columns: int, seconds: float | None) -> tuple[Floats, NDArray[Any]]:
+    """Return the newest events, as many as there is time for with the largest steps."""
+    fitting = int(_affordable(rows.shape[1] * columns, seconds) * _FASTEST / _MOVED)
+    return rows[-max(fitting, _FEWEST) :], targets[-max(fitting, _FEWEST) :]
+
+
+def _affordable(numbers: float, seconds: float | None) -> float:
+    """Return how often there is time to look at so many numbers, to choose rounds on four fifths of them."""
+    work = _WORK if seconds is None else min(_WORK, _A_SECOND * seconds)
+    return _CHOOSING / 0.8 * work / numbers
+
+
+def _chosen_rounds(rows: Floats, targets: NDArray[np.int64], seconds: float | None = None) -> Rounds:
     """Return how many rounds are best on the last fifth of the rows."""
-    cut = len(rows) * 4 // 5
-    columns = len(np.unique(targets[:cut]))
+    columns = len(np.unique(targets[: len(rows) * 4 // 5]))
     if columns < 2:
-        return _STEP
-    most = int(np.clip(work / (columns * rows.size * _STEP), 2, _ROUNDS // _STEP)) * _STEP
-    model = _grown(rows[:cut], targets[:cut], _STEP)
-    losses = [_loss(model, rows[cut:], targets[cut:])]
-    while model.max_iter < most and int(np.argmin(losses)) >= len(losses) - _PATIENCE:
-        model.set_params(max_iter=model.max_iter + _STEP, warm_start=True).fit(_filled(rows[:cut]), targets[:cut])
-        losses.append(_loss(model, rows[cut:], targets[cut:]))
-    return _STEP * (int(np.argmin(losses)) + 1)
+        return Rounds(10, _SLOWEST)
+    return _best_rounds(rows, targets, columns, seconds, _grown, _loss)
+
+
+def _chosen_time_rounds(rows: Floats, targets: Floats, seconds: float | None = None) -> Rounds:
+    return _best_rounds(rows, targets, 1, seconds, _grown_times, _absolute_error)
+
+
+def _best_rounds(
+    rows: Floats,
+    targets: NDArray[Any],
+    columns: int,
+    seconds: float | None,
+    grown: Callable[[Floats, NDArray[Any], Rounds], Any],
+    loss: Callable[[Any, Floats, NDArray[Any]], float],
+) -> Rounds:
+    cut, until = len(rows) * 4 // 5, math.inf if seconds is None else time.monotonic() + _CHOOSING * seconds
+    rate = float(np.clip(_MOVED / max(_affordable(rows.size * columns, seconds), 1.0), _SLOWEST, _FASTEST))
+    step = max(round(_CHECKED / rate), 1)
+    model = grown(rows[:cut], targets[:cut], Rounds(step, rate))
+    losses = [loss(model, rows[cut:], targets[cut:])]
+    while (
+        model.max_iter * rate < _MOST and int(np.argmin(losses)) >= len(losses) - _PATIENCE and time.monotonic() < until
+    ):
+        model.set_params(max_iter=model.max_iter + step, warm_start=True).fit(_filled(rows[:cut]), targets[:cut])
+        losses.append(loss(model, rows[cut:], targets[cut:]))
+    return Rounds(step * (int(np.argmin(losses)) + 1), rate)
 
 
 def _loss(model: Any, rows: Floats, targets: NDArray[np.int64]) -> float:
@@ -152,23 +229,45 @@ def _loss(model: Any, rows: Floats, targets: NDArray[np.int64]) -> float:
     return cross_entropy(targets, given)
 
 
-def _grown(rows: Floats, targets: NDArray[np.int64], rounds: int) -> Any:
+def _absolute_error(model: Any, rows: Floats, targets: Floats) -> float:
+    return float(np.abs(model.predict(rows) - targets).mean())
+
+
+def _grown(rows: Floats, targets: NDArray[np.int64], rounds: Rounds) -> Any:
+    ensemble = _library()
+    return ensemble.HistGradientBoostingClassifier(**_options(rounds)).fit(_filled(rows), targets)
+
+
+def _grown_times(rows: Floats, targets: Floats, rounds: Rounds) -> Any:
+    ensemble = _library()
+    return ensemble.HistGradientBoostingRegressor(loss="absolute_error", **_options(rounds)).fit(_filled(rows), targets)
+
+
+def _options(rounds: Rounds) -> dict[str, Any]:
+    return {
+        "max_iter": rounds.count, "learning_rate": rounds.rate, "max_leaf_nodes": LEAVES, "l2_regularization": 1.0,
+        "early_stopping": False, "random_state": 0,
+    }  # fmt: skip
+
+
+def _library() -> Any:
     try:
-        from sklearn.ensemble import HistGradientBoostingClassifier
+        import sklearn.ensemble
     except ImportError as error:
         raise MissingExtra(
             "boosted trees, beside the network of an event predictor and in it, need the extra text: "
             "pip install 'ostinato[text]'"
         ) from error
-    return HistGradientBoostingClassifier(
-        max_iter=rounds, learning_rate=0.1, max_leaf_nodes=_LEAVES, l2_regularization=1.0, early_stopping=False,
-        random_state=0,
-    ).fit(_filled(rows), targets)  # fmt: skip
+    return sklearn.ensemble
 
 
 def _filled(rows: Floats) -> Floats:
     """Return rows whose columns without any number are 0: the library takes none of nothing but missing ones."""
     return np.where(np.isnan(rows).all(0), 0.0, rows)
+
+
+def _sizes(seen: Seen) -> tuple[int, ...]:
+    return tuple((seen.codes.max(0) + 1).tolist())
 
 
 def _table(seen: Seen, sizes: tuple[int, ...]) -> Floats:
@@ -184,19 +283,3 @@ def _one_hot(column: NDArray[np.int64], size: int) -> Floats:
     if size > _ONE_HOT:
         return column[:, None].astype(np.float64)
     return np.asarray(column[:, None] == np.arange(size), np.float64)
-
-
-def _flat(model: Any) -> tuple[NDArray[Any], ...]:
-    """Return the start, the roots and the nodes of trees, one behind the other."""
-    trees = [tree.nodes for row in model._predictors for tree in row]
-    nodes = np.concatenate(trees)
-    return (
-        np.ravel(model._baseline_prediction).astype(np.float64),
-        np.cumsum([0, *map(len, trees)])[:-1].astype(np.int64),
-        np.where(nodes["is_leaf"] == 1, -1, nodes["feature_idx"].astype(np.int64)),
-        nodes["num_threshold"].astype(np.float64),
-        nodes["missing_go_to_left"] == 1,
-        nodes["left"].astype(np.int64),
-        nodes["right"].astype(np.int64),
-        nodes["value"].astype(np.float64),
-    )

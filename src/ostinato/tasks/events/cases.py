@@ -15,7 +15,7 @@ from ostinato.data import EventLog, EventReading
 from ostinato.data.notes import note
 from ostinato.errors import DataError
 from ostinato.tasks.base.batches import padded
-from ostinato.tasks.events.boosting import Boosting
+from ostinato.tasks.events.boosting import Boosting, TimeTrees
 from ostinato.tasks.events.covariates import Cells, Covariates, useless
 from ostinato.tasks.events.features import Clock, Codes, Floats, Pieces, Seen, lags_of, time_numbers, weekdays
 from ostinato.tasks.events.mixture import Mixture
@@ -153,14 +153,26 @@ class Cases:
         return self if other is None else Cases((*self.cases, *other.cases))
 
 
-def fit_encoder(log: EventLog, time_loss: Any, *, chosen: bool = False, trees: float = 0.0) -> EventEncoder:
+def fit_encoder(
+    log: EventLog,
+    time_loss: Any,
+    *,
+    chosen: bool = False,
+    trees: bool = False,
+    time_trees: bool = True,
+    seconds: float | None = None,
+    first: Mixture | None = None,
+) -> EventEncoder:
     """Find the activities, the columns that are read, and the scales of times of a log.
 
     Args:
         log: the training part.
         time_loss: see `TimeScale`.
         chosen: whether its columns were asked for, so that all of them are read.
-        trees: how much work the trees of the mixture may be, see `Boosting.fit`; 0: there are none.
+        trees: whether there are trees in the mixture.
+        time_trees: whether there are trees of times too.
+        seconds: how long these may take to grow, about; `None`: as long as they take.
+        first: of a model that was trained before it; there are as many trees as it has.
     """
     kinds = np.array([name for case in log.activities for name in case], object)
     known, counts = np.unique(kinds.astype(str), return_counts=True)
@@ -185,12 +197,31 @@ def fit_encoder(log: EventLog, time_loss: Any, *, chosen: bool = False, trees: f
         longest=_longest(waits[:, 0]),
         firsts=count_firsts(log),
     )
-    cases, classes = Cases(tuple(_encoded(encoder, log, row) for row in range(len(log)))), len(known) + 1
-    grown = Boosting.fit(cases.seen(encoder.counted), cases.following, classes, trees) if trees else None
-    mixture = Mixture.fit(
-        [case.kinds for case in cases.cases], [case.following for case in cases.cases], classes, grown
-    )
-    return replace(encoder, mixture=mixture)
+    return replace(encoder, mixture=_mixture(encoder, log, seconds, first, trees=trees, times=time_trees))
+
+
+def _mixture(
+    encoder: EventEncoder, log: EventLog, seconds: float | None, first: Mixture | None, *, trees: bool, times: bool
+) -> Mixture:
+    """Grow trees, if there are to be any, and count what followed what."""
+    cases = Cases(tuple(_encoded(encoder, log, row) for row in range(len(log))))
+    classes, grown, of_times = len(encoder.known) + 1, None, None
+    if trees:
+        seen = cases.seen(encoder.counted)
+        known, known_times = (first.trees, first.times) if first else (None, None)
+        share = None if seconds is None else seconds / 3
+        if times and encoder.unit[0]:
+            rounds = known_times.rounds if known_times else None
+            of_times = TimeTrees.fit(seen, scaled_waits(encoder.scales, cases), share, rounds)
+        share = share and (2 if of_times else 3) * share
+        grown = Boosting.fit(seen, cases.following, classes, share, known.rounds if known else None)
+    kinds, following = [case.kinds for case in cases.cases], [case.following for case in cases.cases]
+    return Mixture.fit(kinds, following, classes, grown, of_times)
+
+
+def scaled_waits(scales: Sequence[TimeScale], cases: Cases) -> Floats:
+    """Return the times after each event as the losses take them, flat `(events, TIMES)`."""
+    return np.stack([scale.scaled(cases.waits[:, place]) for place, scale in enumerate(scales)], -1)
 
 
 def _longest(waits: Floats) -> float:

@@ -137,7 +137,7 @@ class EventStream(Stream):
         scores, times = together(answers)
         seen = Seen(lags[None], counts[None], numbers, codes)
         mixed = self.encoder.mixture(scores.double().softmax(-1).numpy(), seen)
-        return self._answer(mixed[0], times[0], case)
+        return self._answer(mixed[0], self.encoder.mixture.with_times(times, seen)[0], case)
 
     def slot(self, row: Any) -> str:
         """Return the case of an event."""

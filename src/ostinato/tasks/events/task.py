@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, TypeAlias
@@ -24,9 +23,11 @@ from ostinato.tasks.base.suited import Suited
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Baselines, Model, Task, reading_of
 from ostinato.tasks.base.units import Parts, Units, mean_of
+from ostinato.tasks.events.answers import answer_of, seconds_of
 from ostinato.tasks.events.baselines import BoostedTrees, LastActivities, Predicted, WaitsByActivity
-from ostinato.tasks.events.boosting import A_SECOND, WORK, boosting_is_there
+from ostinato.tasks.events.boosting import boosting_is_there
 from ostinato.tasks.events.cases import Cases, EventBatch, EventEncoder, collate, count_firsts, encode_log, fit_encoder
+from ostinato.tasks.events.mixture import Mixture
 from ostinato.tasks.events.network import EventNetwork, EventObjective, together
 from ostinato.tasks.events.panels import event_panels
 from ostinato.tasks.events.parameters import EventParameters
@@ -34,7 +35,7 @@ from ostinato.tasks.events.stream import EventStream
 
 Events: TypeAlias = "Model[EventParameters, EventEncoder]"
 _CASES = 256
-_LEVELS = (0.1, 0.9)
+_OF_TREES = 0.25  # of the time, to grow trees; half as much again, if it is trained once more
 
 
 class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted]):
@@ -90,10 +91,18 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
         return f"What comes next in {records.origin}"
 
     def encoder(self, parameters: EventParameters, train: EventLog) -> EventEncoder:
-        trees = 0.0
-        if parameters.trees and boosting_is_there():  # a tenth of the time, if there is a limit
-            trees = min(WORK, A_SECOND * (parameters.max_seconds or math.inf) / 10)
-        return fit_encoder(train, parameters.time_loss, chosen=parameters.wanted is not None, trees=trees)
+        return self._fitted(parameters, train, None)
+
+    def encoder_again(self, parameters: EventParameters, train: EventLog, first: EventEncoder) -> EventEncoder:
+        return self._fitted(parameters, train, first.mixture)
+
+    def _fitted(self, parameters: EventParameters, train: EventLog, first: Mixture | None) -> EventEncoder:
+        limit = parameters.max_seconds
+        return fit_encoder(
+            train, parameters.time_loss, chosen=parameters.wanted is not None,
+            trees=parameters.trees and boosting_is_there(), time_trees=parameters.time_weight > 0,
+            seconds=None if limit is None else _OF_TREES * limit, first=first,
+        )  # fmt: skip
 
     def network(self, parameters: EventParameters, encoder: EventEncoder, train: EventLog | None) -> nn.Module:
         return EventNetwork(parameters, encoder)
@@ -116,21 +125,28 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
 
     def calibrate(self, model: Events, validation: Cases | None) -> EventEncoder:
         encoder = model.encoder
-        if validation is None or encoder.mixture.weights:
+        if encoder.mixture.weights:
             return encoder
-        network, _ = self._network(model, validation)
-        mixture = encoder.mixture.weighed(network, validation.seen(encoder.counted), validation.following)
+        if validation is None:
+            return replace(encoder, mixture=encoder.mixture.usual)
+        network, times = self._network(model, validation)
+        seen, count = validation.seen(encoder.counted), len(validation)
+        mixture = encoder.mixture.weighed(network, seen, validation.following, count)
+        mixture = mixture.weighed_times(times, seen, validation.waits, encoder.scales, count)
         return replace(encoder, mixture=mixture)
 
     def carried(self, first: Events, renewed: Events) -> EventEncoder:
-        encoder, weights = renewed.encoder, first.encoder.mixture.weights
-        same = (encoder.mixture.trees is None) == (first.encoder.mixture.trees is None)
-        return replace(encoder, mixture=replace(encoder.mixture, weights=weights)) if same else encoder
+        found, given = renewed.encoder.mixture, first.encoder.mixture
+        if (found.trees is None) == (given.trees is None):
+            found = replace(found, weights=given.weights)
+        if (found.times is None) == (given.times is None):
+            found = replace(found, time_weights=given.time_weights)
+        return replace(renewed.encoder, mixture=found)
 
     def predict(self, model: Events, examples: Cases) -> Predicted:
         network, times = self._network(model, examples)
-        mixed = model.encoder.mixture(network, examples.seen(model.encoder.counted))
-        return Predicted(mixed, seconds_of(model.encoder, times))
+        seen, mixture = examples.seen(model.encoder.counted), model.encoder.mixture
+        return Predicted(mixture(network, seen), seconds_of(model.encoder, mixture.with_times(times, seen)))
 
     def _network(self, model: Events, examples: Cases) -> tuple[NDArray[np.float64], Tensor]:
         """Return the network's probabilities after each event of all cases, and the times, flat."""
@@ -147,13 +163,14 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
 
     def baselines(self, model: Events, train: Cases, validation: Cases | None) -> Baselines:
         classes, whole = len(model.encoder.known) + 1, train.joined(validation)
-        trees, counted = model.encoder.mixture.trees, model.encoder.counted
         return {
             "last activity (Markov)": lambda: LastActivities.fit(whole, classes, 1),
             "last activities, backed off": lambda: LastActivities.chosen(train, validation, classes),
             "mean by last activity": lambda: WaitsByActivity.fit(whole, "mean"),
             "median by last activity": lambda: WaitsByActivity.fit(whole, "median"),
-            "gradient boosting, same features": lambda: BoostedTrees.fit(whole, classes, counted, trees),
+            "gradient boosting, same features": lambda: BoostedTrees.fit(
+                whole, model.encoder, times=model.parameters.time_weight > 0
+            ),
         }
 
     def step_unit(self, model: Events) -> StepUnit:
@@ -240,9 +257,10 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
             part = Cases(cases.cases[first : first + _CASES])
             network, times = self._network(model, part)
             last = np.cumsum(part.lengths) - 1
-            mixed = model.encoder.mixture(network[last], part.seen(model.encoder.counted).at(last))
-            for row, (value, at) in enumerate(zip(mixed, last.tolist(), strict=True)):
-                yield answer_of(model.encoder, value, times[at], records.cases[first + row])
+            mixture, seen = model.encoder.mixture, part.seen(model.encoder.counted).at(last)
+            mixed, moved = mixture(network[last], seen), mixture.with_times(times[torch.from_numpy(last)], seen)
+            for row, (value, said) in enumerate(zip(mixed, moved, strict=True)):
+                yield answer_of(model.encoder, value, said, records.cases[first + row])
 
     def stream(self, model: Events, *, max_cases: int = 100_000, **options: Any) -> EventStream:
         return EventStream(model, lambda *each: answer_of(model.encoder, *each), max_cases)
@@ -256,33 +274,6 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
 def said_of(left: Mapping[str, str]) -> str:
     """Return which columns are left out, and why."""
     return "; ".join(f"{name} {why}" for name, why in left.items())
-
-
-def seconds_of(encoder: EventEncoder, times: Tensor) -> NDArray[np.float64]:
-    """Return medians in seconds, `(..., TIMES)`, of what the network says."""
-    return np.stack([scale.seconds(times[..., place, :]) for place, scale in enumerate(encoder.scales)], -1)
-
-
-def answer_of(encoder: EventEncoder, probabilities: NDArray[np.float64], times: Tensor, case: str) -> dict[str, Any]:
-    """Return what is said after the last event of a case.
-
-    Args:
-        encoder: of the model.
-        probabilities: `(activities + 1,)`.
-        times: `(TIMES, 2)`, as the network says them.
-        case: its name.
-    """
-    best, labels = int(probabilities.argmax()), encoder.labels
-    answer: dict[str, Any] = {"next": labels[best], "probability": float(probabilities[best])}
-    word, seconds = encoder.unit
-    if word:
-        wait, left = seconds_of(encoder, times) / seconds
-        answer |= {f"in_{word}": float(wait), f"left_{word}": float(left)}
-        if encoder.scales[0].loss == "lognormal":
-            answer[f"range_{word}"] = (encoder.scales[0].quantiles(times[0], _LEVELS) / seconds).tolist()
-    answer["case"] = case
-    answer["probabilities"] = {labels[at]: float(probabilities[at]) for at in np.argsort(-probabilities, kind="stable")}
-    return answer
 
 
 def whole_case_scores(model: Events, task: EventTask, log: EventLog) -> Iterator[dict[str, Any]]:

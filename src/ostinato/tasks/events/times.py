@@ -65,7 +65,7 @@ class TimeScale:
 
     def seconds(self, raw: Tensor) -> NDArray[np.float64]:
         """Return the median that the network says, `(...)`, for `raw` of `(..., 2)`; never below 0."""
-        return self._back(raw[..., 0].double().numpy())
+        return self.back(raw[..., 0].double().numpy())
 
     def quantiles(self, raw: Tensor, levels: Sequence[float]) -> NDArray[np.float64]:
         """Return quantiles in seconds, `(..., levels)`.
@@ -77,9 +77,10 @@ class TimeScale:
             raise UsageError(f'time_loss is "{self.loss}", which predicts a median only; fit with "lognormal"')
         normal = Normal(raw[..., :1].double(), _bounded(raw[..., 1:]).double().exp())
         z = normal.icdf(torch.tensor(list(levels), dtype=torch.float64))  # type: ignore[no-untyped-call]
-        return self._back(z.numpy())
+        return self.back(z.numpy())
 
-    def _back(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
+    def back(self, z: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return seconds, never below 0, of numbers from `scaled`."""
         values = z * self.spread + self.centre
         return np.maximum(values if self.loss == "mae" else np.expm1(np.minimum(values, _WIDEST)), 0.0)
 

@@ -20,7 +20,8 @@ class SequenceTagger(Estimator[TagTask], TagParameters):
     """A recurrent tagger: a tag for each token of a sentence, such as parts of speech, or names by BIO tags.
 
     A token is read as a whole word and, unless switched off, by its characters; a stack reads the sentence both ways; a
-    softmax judges each tag for itself, or a linear-chain CRF the tags of a sentence together.
+    softmax judges each tag for itself, or a linear-chain CRF the tags of a sentence together. Beside this network
+    stands a linear layer on words, their spelling and their neighbours (`wide`), weighed on the validation sentences.
 
     `fit` takes a path of a tagged file (see `ostinato.data.text.read_tagged` and `read_conllu`), pairs of tokens and
     tags, or both apart. Its parameters are those of `TagParameters`; after it, `classes_` has the tags.

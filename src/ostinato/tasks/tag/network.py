@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
 
 from ostinato.data.text import Specials
 from ostinato.nn import TokenEmbedding, VariationalDropout
 from ostinato.nn.by_name import TRANSFORMER, stack_of
 from ostinato.nn.losses import LinearChainCRF, cross_entropy, tag_constraints
+from ostinato.tasks.base.mixing import Mix
 from ostinato.tasks.tag.characters import character_reader
 from ostinato.tasks.tag.parameters import TagParameters
 from ostinato.tasks.tag.sentences import NOTHING, TagEncoder
 from ostinato.training.objective import Carry, Step
+
+_LEAST_DEEP = 0.05  # of the weight of a CRF's scores, by which that of the wide part is divided
 
 
 class Sentences(NamedTuple):
@@ -48,14 +51,19 @@ def collate_words(encoder: TagEncoder, sentences: Sequence[Sequence[str]]) -> Se
     """Return sentences of one or more tokens as one batch; a word that comes several times is spelled once."""
     places: dict[str, int] = {}
     spelled = [[places.setdefault(token, len(places)) for token in tokens] for tokens in sentences]
-    letters = [torch.tensor(encoder.spelled(token)) for token in places]
-    return Sentences(
-        pad_sequence([torch.tensor(encoder.numbers(tokens)) for tokens in sentences]),
-        torch.tensor([len(tokens) for tokens in sentences]),
-        pad_sequence(letters),
-        torch.tensor([len(each) for each in letters]),
-        pad_sequence([torch.tensor(each) for each in spelled]),
-    )
+    known = [encoder.known(token) for token in places]
+    numbers = np.array([number for number, _ in known], np.int64)
+    lengths = [len(tokens) for tokens in sentences]
+    pad, spellings = Specials().pad, np.zeros((max(lengths), len(sentences)), np.int64)
+    words = np.full(spellings.shape, pad, np.int64)
+    for column, each in enumerate(spelled):
+        spellings[: len(each), column] = each
+        words[: len(each), column] = numbers[each]
+    letter_lengths = [len(letters) for _, letters in known]
+    letters = np.full((max(letter_lengths), len(known)), pad, np.int64)
+    for column, (_, each_letter) in enumerate(known):
+        letters[: len(each_letter), column] = each_letter
+    return Sentences(*map(torch.from_numpy, (words, np.array(lengths), letters, np.array(letter_lengths), spellings)))
 
 
 class TagNetwork(nn.Module):
@@ -121,6 +129,24 @@ class TagNetwork(nn.Module):
             return cross_entropy(scores, tags, lengths, weight=weight)
         summed: Tensor = self.crf(scores, tags, lengths, reduction="sum")
         return summed / lengths.sum()
+
+    def log_probabilities(self, scores: Tensor, lengths: Tensor) -> Tensor:
+        """Return the logarithm of each tag's probability at each token, `(time, batch, tags)`; of a CRF, marginal."""
+        if self.crf is None:
+            return scores.double().log_softmax(-1)
+        return self.crf.marginals(scores.double(), lengths).clamp(min=1e-12).log()
+
+    def mixed(self, scores: Tensor, wide: Tensor, mix: Mix) -> Tensor:
+        """Return scores that take into account what a wide part says.
+
+        Args:
+            scores: `(time, batch, tags)`; those of a CRF stay on the scale of its transitions.
+            wide: its log-probabilities, likewise.
+            mix: how much each counts.
+        """
+        if self.crf is None:
+            return mix.deep * scores.double().log_softmax(-1) + mix.wide * wide
+        return scores + (mix.wide / max(mix.deep, _LEAST_DEEP) * wide).to(scores.dtype)
 
     def decode(self, scores: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Return the tags, `(time, batch)`, and the probability of each at each token, `(time, batch, tags)`.

@@ -45,6 +45,7 @@ class TagParameters(Parameters):
     hidden_size: int = model(96, "units of a layer and direction", low=1)
     num_layers: int = model(1, "layers", low=1)
     context: int = model(64, "tokens that a transformer looks back on if it reads one way", low=1)
+    wide: bool = model(True, "a linear layer on words, their spelling and their neighbours beside the network")
     output: Literal["softmax", "crf"] = model("softmax", "what judges the tags: each by itself, or all together")
     constraints: bool = model(True, "hold a CRF to BIO or IOBES if the training tags keep to it")
     class_weights: Literal["none", "balanced", "square_root", "effective"] = model(

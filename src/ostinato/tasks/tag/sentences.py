@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,15 @@ from ostinato.data.lines import is_blank, normalise
 from ostinato.data.text import CharacterVocabulary, Specials, TaggedSentence, WordVocabulary, read_conllu, read_tagged
 from ostinato.data.text.vocabulary import UNKNOWN_WORD, is_unicode
 from ostinato.errors import DataError, UsageError
+from ostinato.tasks.base.mixing import Mix
 from ostinato.tasks.tag.parameters import TagParameters
 from ostinato.tasks.tag.vectors import Vectors
+from ostinato.tasks.tag.wide import Wide
 
 UNSEEN = "(not seen in training)"
 NOTHING = -100
 _HEAD = 20  # sentences that show what a file holds
+_AT_HAND = 100_000  # tokens whose numbers are kept, at most
 _CONLLU = (".conllu", ".conllu.gz")
 
 
@@ -56,6 +60,7 @@ class TagEncoder:
         tags: in the order of their classes.
         scheme: that a CRF is held to, "" for none.
         width: features of a word.
+        wide: the part beside the network, and mix: how much each says; `None`: there is none.
         vectors: to start from, while a model is fitted.
     """
 
@@ -65,12 +70,27 @@ class TagEncoder:
     tags: tuple[str, ...]
     scheme: str
     width: int
+    wide: Wide | None = None
+    mix: Mix | None = None
     vectors: Vectors | None = field(default=None, metadata={"saved": False}, compare=False)
 
     @property
     def index(self) -> dict[str, int]:
         """The class of each tag."""
         return {name: number for number, name in enumerate(self.tags)}
+
+    @cached_property
+    def _seen(self) -> dict[str, tuple[int, list[int]]]:
+        return {}
+
+    def known(self, token: str) -> tuple[int, list[int]]:
+        """Return the number of a token and those of its characters; of one that came before they are at hand."""
+        found = self._seen.get(token)
+        if found is None:
+            if len(self._seen) >= _AT_HAND:
+                self._seen.clear()
+            found = self._seen[token] = self.numbers([token])[0], self.spelled(token)
+        return found
 
     def numbers(self, tokens: Sequence[str]) -> list[int]:
         """Return the number of each token, that of the unknown word for one that is not known."""

@@ -68,8 +68,12 @@ class TokenStream(RowStream):
         encoder = self.model.encoder
         with torch.inference_mode():
             read = self._network.read(collate_words(encoder, [[token]]))[0, 0].numpy()
-        scores = yield self.row.ask(read)
-        probabilities = torch.from_numpy(scores).double().softmax(-1).numpy()
+        scores = torch.from_numpy((yield self.row.ask(read)))
+        if encoder.wide is not None and encoder.mix is not None:
+            scores = self._network.mixed(
+                scores, torch.from_numpy(encoder.wide.log_probabilities([[token]])[0]), encoder.mix
+            )
+        probabilities = scores.double().softmax(-1).numpy()
         best = int(np.argmax(probabilities))
         return {"tag": encoder.tags[best], "probability": float(probabilities[best])}
 

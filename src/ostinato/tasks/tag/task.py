@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,11 +14,11 @@ from torch.nn.utils.rnn import pad_sequence
 
 from ostinato.data.text import TaggedSentence, read_lines
 from ostinato.errors import DataError, UsageError
-from ostinato.nn.losses import class_weights
-from ostinato.tasks.base.batches import RowBatches, read_in_batches
+from ostinato.tasks.base.batches import RowBatches
 from ostinato.tasks.base.classes import class_measures
 from ostinato.tasks.base.holding_out import Held, Shares, cut, percent
 from ostinato.tasks.base.lines import is_path
+from ostinato.tasks.base.mixing import Mix
 from ostinato.tasks.base.steps import StepUnit
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Baselines, Model, Task
@@ -27,6 +28,7 @@ from ostinato.tasks.tag.constraints import possible, scheme_for
 from ostinato.tasks.tag.network import TagBatch, TagNetwork, TagObjective, collate_words
 from ostinato.tasks.tag.panels import tag_panels
 from ostinato.tasks.tag.parameters import TagParameters
+from ostinato.tasks.tag.parts import deep_logs, mixed_tags, tag_weights
 from ostinato.tasks.tag.sentences import (
     NOTHING,
     Corpus,
@@ -42,9 +44,11 @@ from ostinato.tasks.tag.spans import scheme_of, span_scores
 from ostinato.tasks.tag.stream import SentenceStream, TokenStream, tokens_of
 from ostinato.tasks.tag.units import tag_units, unknown_words
 from ostinato.tasks.tag.vectors import leading_words, vectors_for
+from ostinato.tasks.tag.wide import Wide
 
 Tagger: TypeAlias = "Model[TagParameters, TagEncoder]"
 _SENTENCES = 64
+_USUAL = Mix(wide=0.3, deep=0.8)  # the weights of both parts where no sentence was held out to find them on
 
 
 class TagTask(Task[TagParameters, Corpus, TagEncoder, Examples, list[Tags]]):
@@ -56,7 +60,7 @@ class TagTask(Task[TagParameters, Corpus, TagEncoder, Examples, list[Tags]]):
     decides = ("span F1", "accuracy")
     encoder_type = TagEncoder
     baseline_types = (HiddenMarkov, FrequentTags)
-    kept = "the words and tags that are known"
+    kept = "the words and tags that are known, and the wide part"
 
     def check(self, parameters: TagParameters, *, tested: bool) -> None:
         if parameters.freeze_vectors and parameters.vectors is None:
@@ -95,7 +99,19 @@ class TagTask(Task[TagParameters, Corpus, TagEncoder, Examples, list[Tags]]):
         vectors = vectors_for(file, words) if file else None
         width = parameters.embedding_size if vectors is None else vectors.weights.shape[1]
         longest = parameters.longest_word
-        return TagEncoder(words, known_characters(train.sentences), longest, tags, scheme, width, vectors)
+        found = TagEncoder(words, known_characters(train.sentences), longest, tags, scheme, width, vectors=vectors)
+        return self._with_wide(parameters, found, train) if parameters.wide and len(tags) > 1 else found
+
+    def _with_wide(self, parameters: TagParameters, encoder: TagEncoder, train: Corpus) -> TagEncoder:
+        targets = [numbered_tags(sentence, encoder.index) for sentence in train.sentences]
+        tokens = [sentence.tokens for sentence in train.sentences]
+        wide = Wide.fit(
+            tokens, targets, tag_weights(parameters, encoder, targets), alone=not parameters.bidirectional,
+            seed=parameters.seed, seconds=parameters.max_seconds,
+        )  # fmt: skip
+        if not wide.is_fitted_again(tokens):
+            wide = replace(wide, seconds=0.0)
+        return replace(encoder, wide=wide, mix=_USUAL)
 
     def network(self, parameters: TagParameters, encoder: TagEncoder, train: Corpus | None) -> nn.Module:
         network = TagNetwork(parameters, encoder)
@@ -128,11 +144,41 @@ class TagTask(Task[TagParameters, Corpus, TagEncoder, Examples, list[Tags]]):
         )  # fmt: skip
 
     def objective(self, model: Tagger, train: Examples) -> TagObjective:
-        scheme, tags = model.parameters.class_weights, len(model.encoder.tags)
-        if scheme == "none":
+        if model.parameters.class_weights == "none":
             return TagObjective(model.network)
-        counts = np.bincount(train.truth[train.truth < tags], minlength=tags)
-        return TagObjective(model.network, class_weights(torch.from_numpy(counts), scheme))
+        return TagObjective(
+            model.network, torch.from_numpy(tag_weights(model.parameters, model.encoder, train.classes))
+        )
+
+    def seconds_after(self, model: Tagger) -> float:
+        return 0.0 if model.encoder.wide is None else model.encoder.wide.seconds
+
+    def calibrate(self, model: Tagger, validation: Examples | None) -> TagEncoder:
+        """Weigh the wide part and the network on sentences that neither has seen."""
+        encoder = model.encoder
+        if encoder.wide is None or validation is None:
+            return encoder
+        sentences = [sentence.tokens for sentence in validation.sentences]
+        deep = np.concatenate(deep_logs(model, sentences))
+        truth = validation.truth
+        there = truth < len(encoder.tags)
+        if not there.any():
+            return encoder
+        wide = encoder.wide.log_probabilities(sentences)
+        return replace(encoder, mix=Mix.found(wide[there], deep[there], truth[there], _USUAL))
+
+    def finished(self, model: Tagger, examples: Held[Examples]) -> TagEncoder:
+        """Weigh both parts on the validation sentences, and then let the wide part learn from them too."""
+        encoder, held = self.calibrate(model, examples.validation), examples.validation
+        if encoder.wide is None or held is None:
+            return encoder
+        given = model.parameters
+        classes = [*examples.train.classes, *held.classes]
+        tokens = [sentence.tokens for sentence in (*examples.train.sentences, *held.sentences)]
+        weights = tag_weights(given, encoder, examples.train.classes)
+        return replace(
+            encoder, wide=encoder.wide.fitted_on_all(tokens, classes, weights, given.seed, given.max_seconds)
+        )
 
     def predict(self, model: Tagger, examples: Examples) -> list[Tags]:
         return self.tags(model, [sentence.tokens for sentence in examples.sentences])
@@ -140,18 +186,9 @@ class TagTask(Task[TagParameters, Corpus, TagEncoder, Examples, list[Tags]]):
     def tags(self, model: Tagger, sentences: Sequence[Sequence[str]]) -> list[Tags]:
         """Return the tags of sentences; one without tokens has none."""
         empty = Tags(np.zeros(0, np.int64), np.zeros((0, len(model.encoder.tags))))
-        rows = [row for row, sentence in enumerate(sentences) if sentence]
-
-        def read(places: list[int]) -> Iterator[Tags]:
-            batch = collate_words(model.encoder, [sentences[rows[place]] for place in places])
-            tags, probabilities = model.network.decode(model.network(batch), batch.lengths)
-            for column, length in enumerate(batch.lengths.tolist()):
-                yield Tags(tags[:length, column].numpy(), probabilities[:length, column].numpy())
-
-        found = dict(
-            zip(rows, read_in_batches([len(sentences[row]) for row in rows], read, rows=_SENTENCES), strict=True)
-        )
-        return [found.get(row, empty) for row in range(len(sentences))]
+        given = [sentence for sentence in sentences if sentence]
+        found = iter([Tags(tags, probabilities) for probabilities, tags in mixed_tags(model, given)])
+        return [next(found) if sentence else empty for sentence in sentences]
 
     def baselines(self, model: Tagger, train: Examples, validation: Examples | None) -> Baselines:
         names = model.encoder.tags
@@ -203,6 +240,9 @@ class TagTask(Task[TagParameters, Corpus, TagEncoder, Examples, list[Tags]]):
         yield "output", f"{output} under the constraints of {encoder.scheme}" if encoder.scheme else output
         if encoder.vectors is not None:
             yield "vectors", encoder.vectors.said
+
+    def settings(self, model: Tagger) -> Mapping[str, Any]:
+        return {} if model.encoder.wide is None else {"wide": f"weights {model.encoder.mix}"}
 
     def step_unit(self, model: Tagger) -> StepUnit:
         return StepUnit("tokens")

@@ -1,0 +1,58 @@
+"""A wide part and a deep one: how much what each says counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_softmax
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Mix:
+    """How much each part says: scores are a weighted sum of the parts' log-probabilities.
+
+    Where nothing is held out to find the weights on, they are these, which lean on the wide part.
+    """
+
+    wide: float = 0.9
+    deep: float = 0.15
+
+    def scores(self, wide: Floats, deep: Floats) -> Floats:
+        """Return scores `(examples, classes)` of log-probabilities of this shape."""
+        return self.wide * wide + self.deep * deep
+
+    @classmethod
+    def found(cls, wide: Floats, deep: Floats, targets: Integers, before: Mix) -> Mix:
+        """Return the weights with the least cross-entropy on texts that neither part was fitted on.
+
+        Of few texts they are held near those before: as by a normal distribution about them, its standard deviation
+        one quarter: what fifty texts say of a network that has learned from a few hundred is mostly chance. As they
+        need not add up to one, they are a temperature of the probabilities too.
+
+        >>> right, wrong = np.log([[0.9, 0.1]] * 40), np.log([[0.1, 0.9]] * 40)
+        >>> mix = Mix.found(right, wrong, np.zeros(40, int), Mix())
+        >>> mix.wide > 1, mix.deep
+        (True, 0.0)
+        """
+        from scipy.optimize import minimize
+
+        rows, center = np.arange(len(targets)), np.array([before.wide, before.deep])
+        true = np.stack([wide[rows, targets], deep[rows, targets]], 1).sum(0)
+
+        def loss(weights: Floats) -> tuple[float, Floats]:
+            logs = log_softmax(weights[0] * wide + weights[1] * deep, axis=1)
+            probabilities = np.exp(logs)
+            expected = np.array([(probabilities * wide).sum(), (probabilities * deep).sum()])
+            total = -logs[rows, targets].sum() + (8 * (weights - center) ** 2).sum()
+            return float(total), expected - true + 16 * (weights - center)
+
+        best = minimize(loss, center, jac=True, method="L-BFGS-B", bounds=[(0.0, 5.0)] * 2).x
+        return cls(float(best[0]), float(best[1]))
+
+    def __str__(self) -> str:
+        return f"{self.wide:.2f} wide, {self.deep:.2f} deep"
