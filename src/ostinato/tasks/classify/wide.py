@@ -163,8 +163,8 @@ class WideBranch(nn.Module):
         """Return the factor of each kind of features.
 
         Products of examples are formed once for each kind, and added up for each trial. How much a kind counts is the
-        mean over trials, each as likely as it was before (`_SHARES`) and a normal distribution of its errors on examples
-        left out make it: a few examples change little, many choose the best.
+        mean over trials, each as likely as it was before (`_SHARES`) and a normal distribution of its errors on
+        examples left out make it: a few examples change little, many choose the best.
         """
         wanted = np.where(np.arange(self.classes) == targets[:, None], 1.0, -1.0)
         groups = {name: [each for each in parts if each in self.sizes] for name, parts in _CHOICES.items()}
