@@ -147,6 +147,8 @@ def test_the_weight_of_a_ridge_starts_where_its_scores_are_probabilities(fitted)
     scores[np.arange(240), targets] += 0.3
     network = SimpleNamespace(wide=model.network.wide, left_out=scores)
     assert starts(network, targets)[1] > 5
+    few = starts(SimpleNamespace(wide=model.network.wide, left_out=scores[:20]), targets[:20])
+    assert few[0] < starts(network, targets)[0] < 0.6, "networks that saw little count for less"
     assert starts(SimpleNamespace(wide=None, left_out=None), targets) == [1.0]
     assert len(part) == 60
 
