@@ -21,7 +21,7 @@ from ostinato.tasks.classify.plan import Plan
 from ostinato.tasks.classify.sequence_baselines import Neighbours, _coarser
 from ostinato.tasks.classify.steps import SequenceReading, Steps
 from ostinato.tasks.classify.weighing import left_out_scores, starts
-from ostinato.tasks.classify.wide import WideBranch, in_turn
+from ostinato.tasks.classify.wide import WideBranch, _trials, in_turn
 from ostinato.tasks.classify.wide_plan import KERNELS, WidePlan
 
 
@@ -107,6 +107,15 @@ def test_features_that_take_too_long_are_made_of_fewer_examples_of_every_class(m
     assert (branch([torch.from_numpy(each) for each in arrays]).argmax(1).numpy() == targets).mean() > 0.9
 
 
+def test_what_counts_beside_values_is_tried_with_what_is_known_before() -> None:
+    for names in (("levels", "changes", "patterns", "statistics"), ("levels", "changes", "ends", "patterns")):
+        shares, before = _trials(names)
+        assert len(shares) == len(before) == len({tuple(each) for each in shares.tolist()})
+        assert (shares[:, [names.index(name) for name in ("levels", "ends") if name in names]].max(1) > 0).all()
+        assert before.sum() <= 1 + 1e-9
+        assert (shares[before.argmax()] > 0).sum() == (1 if "ends" not in names else 2)
+
+
 def test_rows_come_in_turn_so_that_every_beginning_has_every_class() -> None:
     targets = np.repeat([0, 1, 2, 3], [1000, 10, 1, 89])
     order = in_turn(targets, np.random.default_rng(0))
@@ -147,6 +156,8 @@ def test_the_weight_of_a_ridge_starts_where_its_scores_are_probabilities(fitted)
     scores[np.arange(240), targets] += 0.3
     network = SimpleNamespace(wide=model.network.wide, left_out=scores)
     assert starts(network, targets)[1] > 5
+    few = starts(SimpleNamespace(wide=model.network.wide, left_out=scores[:20]), targets[:20])
+    assert few[0] < starts(network, targets)[0] < 0.6, "networks that saw little count for less"
     assert starts(SimpleNamespace(wide=None, left_out=None), targets) == [1.0]
     assert len(part) == 60
 

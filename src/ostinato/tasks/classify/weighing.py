@@ -18,8 +18,10 @@ from ostinato.tasks.classify.examples import Integers
 from ostinato.tasks.classify.plan import FOLDS
 from ostinato.tasks.classify.sequence_network import SequenceNetwork
 
-_DEEP = 0.6  # where the weight of the networks' log-probabilities starts, beside another branch
-_WIDE = 0.6  # likewise of a ridge's, of the weight that its scores have alone
+_DEEP, _HALF = (
+    0.6,
+    40,
+)  # where the weight of networks starts beside a ridge: with very many examples; at half with these
 _ALONE, _ALONE_SPREAD = 4.0, 1.5  # where that one starts, and how far examples that are left out may take it
 _WEIGHED = 2e5  # probabilities, at most, by which branches are weighed
 _TOGETHER = 128  # examples that are read before the clock is looked at
@@ -104,7 +106,8 @@ def starts(network: SequenceNetwork, targets: Integers) -> list[float]:
 
     A ridge's scores aim at -1 and 1 and fall short of that the more, the more classes there are: what weight makes
     probabilities of them is found on all examples that it was solved for, each left out, which are many more than those
-    on which both branches are weighed.
+    on which both branches are weighed. Networks that have learned from few examples count for less beside it: a ridge
+    needs fewer, and on what a few leave out neither can be told from the other.
 
     Args:
         network: whose branches are to be weighed.
@@ -116,7 +119,8 @@ def starts(network: SequenceNetwork, targets: Integers) -> list[float]:
     if network.left_out is not None:
         rows = np.flatnonzero(~np.isnan(network.left_out).any(1))
         (alone,) = _weighed([network.left_out[rows]], [_ALONE], targets[rows], _ALONE_SPREAD)
-    return [_DEEP, _WIDE * alone]
+    deep = _DEEP * len(targets) / (len(targets) + _HALF)
+    return [deep, (1 - deep) * alone]
 
 
 def _weighed(scores: list[Floats], began: list[float], targets: Integers, spread: float = SPREAD) -> list[float]:

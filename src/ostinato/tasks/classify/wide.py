@@ -28,12 +28,13 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "levels": ("levels",), "changes": ("changes",), "ends": ("ends",), "patterns": ("patterns", "turns"),
     "statistics": ("statistics",),
 }  # fmt: skip
-_SHARES = {
-    "levels": (1.0,),
-    "changes": (1.0, 0.0),
-    "ends": (0.0, 1.0),
-    "patterns": (1.0, 0.3, 0.0),
-    "statistics": (0.0, 0.1, 0.5),
+# share of each kind that is tried, and how likely it is before the data: what MiniRocket has is the likeliest
+_SHARES: dict[str, tuple[tuple[float, float], ...]] = {
+    "levels": ((1.0, 0.7), (0.0, 0.3)),  # left out only where ends stand in for them
+    "changes": ((0.0, 0.6), (1.0, 0.4)),
+    "ends": ((0.0, 0.3), (1.0, 0.7)),
+    "patterns": ((0.0, 0.6), (1.0, 0.4)),
+    "statistics": ((0.0, 0.6), (0.1, 0.2), (0.5, 0.2)),
 }
 
 
@@ -64,7 +65,10 @@ class WideBranch(nn.Module):
         shortest, usual, longest = (-(-length // plan.coarser) for length in plan.lengths)
         self.longest = min(longest, LONGER * usual)
         names = ["levels", "changes", *(["ends"] if shortest < longest else [])]
-        kernels: dict[str, nn.Module] = {name: RandomKernels(plan.channels, usual, plan.kernels) for name in names}
+        kernels: dict[str, nn.Module] = {
+            name: RandomKernels(plan.channels, self.longest if name == "ends" else usual, plan.kernels)
+            for name in names
+        }
         kernels |= {name: CompetingKernels(plan.channels, usual, plan.groups) for name in ("patterns", "turns")}
         self.kernels = nn.ModuleDict(kernels)
         sizes = {name: kernel.size for name, kernel in self.kernels.items()}
@@ -159,8 +163,8 @@ class WideBranch(nn.Module):
         """Return the factor of each kind of features.
 
         Products of examples are formed once for each kind, and added up for each trial. How much a kind counts is the
-        mean over trials, each as likely as a normal distribution of its errors on examples left out makes it: a few
-        examples choose hardly any, many the best.
+        mean over trials, each as likely as it was before (`_SHARES`) and a normal distribution of its errors on
+        examples left out make it: a few examples change little, many choose the best.
         """
         wanted = np.where(np.arange(self.classes) == targets[:, None], 1.0, -1.0)
         groups = {name: [each for each in parts if each in self.sizes] for name, parts in _CHOICES.items()}
@@ -171,7 +175,7 @@ class WideBranch(nn.Module):
             columns = np.concatenate([features[:, self._columns(each)] for each in parts], 1).astype(np.float64)
             products[name] = columns @ columns.T / max(sizes[name], 1)
         size = sizes["levels"]
-        trials = list(product(*(_SHARES[name] for name in groups)))
+        trials, before = _trials(tuple(groups))
         errors = []
         for trial in trials:
             summed = np.zeros((len(targets), len(targets)))
@@ -182,8 +186,8 @@ class WideBranch(nn.Module):
             found = fit_ridge(roots, targets, self.classes, counts)
             errors.append(float((counts[:, None] * (found.left_out - wanted) ** 2).mean()))
         missed = np.maximum(errors, 1e-12)
-        likely = (missed.min() / missed) ** (_EVIDENCE * len(targets))
-        shares = likely @ np.array(trials) / likely.sum()
+        likely = before * (missed.min() / missed) ** (_EVIDENCE * len(targets))
+        shares = likely @ trials / likely.sum()
         return {
             each: float(np.sqrt(share * size / max(sizes[name], 1))) if share > _LEAST_SHARE else 0.0
             for (name, parts), share in zip(groups.items(), shares.tolist(), strict=True)
@@ -224,6 +228,19 @@ class WideBranch(nn.Module):
             else:
                 parts.append(self.kernels[name]([self._as(name, sequence) for sequence in sequences]))
         return torch.cat(parts, 1)
+
+
+def _trials(names: tuple[str, ...]) -> tuple[Floats, Floats]:
+    """Return the shares of kinds that are tried, `(trials, kinds)`, and how likely each trial is before the data."""
+    choices = [_SHARES[name] if name != "levels" or "ends" in names else _SHARES[name][:1] for name in names]
+    tried = [trial for trial in product(*choices) if sum(share for share, _ in _of(names, trial)) > 0]
+    shares = np.array([[share for share, _ in trial] for trial in tried])
+    return shares, np.array([float(np.prod([chance for _, chance in trial])) for trial in tried])
+
+
+def _of(names: tuple[str, ...], trial: tuple[tuple[float, float], ...]) -> list[tuple[float, float]]:
+    """Return what a trial has of values as they are: one of these kinds must count."""
+    return [one for name, one in zip(names, trial, strict=True) if name in ("levels", "ends")]
 
 
 class _Views:
