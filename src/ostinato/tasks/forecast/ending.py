@@ -57,7 +57,7 @@ def _of_one(values: Floats, horizon: int) -> float:
     ended = np.log(beyond / (len(before) + 1))
     found = float(1 / (1 + np.exp(min(ended - alive, 700.0))))
     # what has lasted so long may last as long again: a meter that failed comes back
-    return max(found, horizon / (last + horizon) / 2)
+    return float(max(found, horizon / (last + horizon) / 2))
 
 
 def with_ending(
@@ -92,7 +92,7 @@ def _mixed(quantiles: Floats, levels: Sequence[float], share: float) -> Floats:
         inner = (level - (1 - share)) / share if share > 0 else 0.0
         if inner > 0:
             found[:, place] = [np.interp(inner, levels, row) for row in quantiles]
-    return np.maximum(found, 0.0)
+    return np.asarray(np.maximum(found, 0.0))
 
 
 def _middle(point: Floats, mixed: Floats | None, levels: Sequence[float], share: float) -> Floats:
@@ -100,5 +100,5 @@ def _middle(point: Floats, mixed: Floats | None, levels: Sequence[float], share:
     if share <= 0.5:
         return np.zeros_like(point)
     if mixed is not None and 0.5 in levels:
-        return mixed[:, list(levels).index(0.5)]
-    return np.maximum(point, 0.0)
+        return np.asarray(mixed[:, list(levels).index(0.5)])
+    return np.asarray(np.maximum(point, 0.0))
