@@ -101,7 +101,7 @@ class Together:
             return translate_texts(self.languages, texts, search)
         said = [[] for _ in texts] if self.mix.is_phrases else translate_texts(self.languages, texts, search)
         both = [
-            ordered(ours, theirs, source, self.mix)
+            list(theirs) if _too_long(theirs) else ordered(ours, theirs, source, self.mix)
             for source, ours, theirs in zip(texts, said, self._phrases(texts, search), strict=True)
         ]
         if self.mix.is_phrases:  # where no phrase may be said
@@ -116,7 +116,7 @@ class Together:
         return iter(_PIECES.findall(self.translate([text], replace(search, beam_size=1))[0][0].text))
 
     def _phrases(self, texts: Sequence[str], search: Search) -> list[list[Translation]]:
-        """Return what phrases say, scored by them and by the network."""
+        """Return what phrases say, scored by them and by the network; longer than it ever writes, by them alone."""
         assert self.table is not None
         known = [bool(self.languages.source.encode(text.strip())) for text in texts]
         found = decode(
@@ -134,9 +134,12 @@ class Together:
             if _may_be(tokens := tuple(self.languages.target.encode(each.text)), search)
         ]
         made: list[list[Translation]] = [[] for _ in texts]
-        sources = [self.languages.read(texts[place]) for place, _, _ in rows]
-        logs = log_probabilities(self.languages.network, sources, [tokens for _, _, tokens in rows])
-        for (place, each, tokens), log in zip(rows, logs, strict=True):
+        long = {place for place, _, tokens in rows if len(tokens) > self.languages.longest}
+        asked = [(place, tokens) for place, _, tokens in rows if place not in long]
+        sources = [self.languages.read(texts[place]) for place, _ in asked]
+        logs = iter(log_probabilities(self.languages.network, sources, [tokens for _, tokens in asked]))
+        for place, each, tokens in rows:
+            log = math.nan if place in long else next(logs)
             made[place].append(Translation(each.text, each.score, log, Hypothesis(tokens, log, each.score)))
         return made
 
@@ -149,7 +152,10 @@ class Together:
         pools = [
             _Pool.of(own, other, source, reference, how)
             for own, other, (source, reference) in zip(ours, theirs, pairs, strict=True)
+            if not _too_long(other)
         ]
+        if not pools:
+            return Mix()
 
         def value(mix: Mix) -> float:
             return bleu(np.sum([pool.parts[pool.best(mix)] for pool in pools], 0))
@@ -209,6 +215,11 @@ class _Pool:
         scores = self.scores.copy()
         scores[self.by_phrases :] = scores[: self.by_phrases].max() - mix.behind
         return int((scores + mix.share * (self.logs + mix.length * self.tokens) - _MISSING * self.missing).argmax())
+
+
+def _too_long(theirs: Sequence[Translation]) -> bool:
+    """Tell whether what phrases say is longer than what a network ever writes, and so was not asked of it."""
+    return bool(theirs) and math.isnan(theirs[0].log_probability)
 
 
 def ordered(ours: Sequence[Translation], theirs: Sequence[Translation], source: str, mix: Mix) -> list[Translation]:
