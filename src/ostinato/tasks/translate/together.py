@@ -29,6 +29,8 @@ _LENGTHS = (0.0, 0.3, 0.6, 1.0)
 _BEHIND = (-4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0, 8.0)
 _NEAR = 0.75
 _LEARNED = 2.0
+_FEW = 10
+"""Held-out pairs by which nothing is told apart."""
 _NEVER = 1e6
 _MISSING = 2.0
 _DIGITS = re.compile(r"\d+")
@@ -144,9 +146,11 @@ class Together:
         return made
 
     def fitted(self, pairs: Sequence[tuple[str, str]], search: Search) -> Mix:
-        """Return how both are mixed best, by BLEU of held-out pairs; with none, as mostly does."""
+        """Return how both are mixed best, by BLEU of held-out pairs; with few, by how well the network knows them."""
         if not pairs or self.table is None:
             return Mix()
+        if len(pairs) < _FEW:
+            return Mix.by_loss(self._loss(pairs))
         sources, how = [source for source, _ in pairs], self.table.how
         ours, theirs = translate_texts(self.languages, sources, search), self._phrases(sources, search)
         pools = [
@@ -169,6 +173,12 @@ class Together:
         x, y, z = np.unravel_index(even.argmax(), even.shape)
         found = (Mix(_SHARES[x], _LENGTHS[y], behind[z]), float(even.max()))
         return max((found, *zip(ends, (alone, by_phrases), strict=True)), key=lambda each: each[1])[0]
+
+    def _loss(self, pairs: Sequence[tuple[str, str]]) -> float:
+        """Return the network's loss of a token of some translations, in nats."""
+        targets = [self.languages.target.encode(text) for _, text in pairs]
+        logs = log_probabilities(self.languages.network, [self.languages.read(text) for text, _ in pairs], targets)
+        return -sum(logs) / sum(len(each) + 1 for each in targets)
 
 
 def _smoothed(grid: Floats) -> Floats:
