@@ -29,6 +29,8 @@ _LENGTHS = (0.0, 0.3, 0.6, 1.0)
 _BEHIND = (-4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0, 8.0)
 _NEAR = 0.75
 _LEARNED = 2.0
+_FEW = 10
+"""Held-out pairs by which nothing is told apart."""
 _NEVER = 1e6
 _MISSING = 2.0
 _DIGITS = re.compile(r"\d+")
@@ -101,7 +103,7 @@ class Together:
             return translate_texts(self.languages, texts, search)
         said = [[] for _ in texts] if self.mix.is_phrases else translate_texts(self.languages, texts, search)
         both = [
-            ordered(ours, theirs, source, self.mix)
+            list(theirs) if _too_long(theirs) else ordered(ours, theirs, source, self.mix)
             for source, ours, theirs in zip(texts, said, self._phrases(texts, search), strict=True)
         ]
         if self.mix.is_phrases:  # where no phrase may be said
@@ -116,7 +118,7 @@ class Together:
         return iter(_PIECES.findall(self.translate([text], replace(search, beam_size=1))[0][0].text))
 
     def _phrases(self, texts: Sequence[str], search: Search) -> list[list[Translation]]:
-        """Return what phrases say, scored by them and by the network."""
+        """Return what phrases say, scored by them and by the network; longer than it ever writes, by them alone."""
         assert self.table is not None
         known = [bool(self.languages.source.encode(text.strip())) for text in texts]
         found = decode(
@@ -134,22 +136,30 @@ class Together:
             if _may_be(tokens := tuple(self.languages.target.encode(each.text)), search)
         ]
         made: list[list[Translation]] = [[] for _ in texts]
-        sources = [self.languages.read(texts[place]) for place, _, _ in rows]
-        logs = log_probabilities(self.languages.network, sources, [tokens for _, _, tokens in rows])
-        for (place, each, tokens), log in zip(rows, logs, strict=True):
+        long = {place for place, _, tokens in rows if len(tokens) > self.languages.longest}
+        asked = [(place, tokens) for place, _, tokens in rows if place not in long]
+        sources = [self.languages.read(texts[place]) for place, _ in asked]
+        logs = iter(log_probabilities(self.languages.network, sources, [tokens for _, tokens in asked]))
+        for place, each, tokens in rows:
+            log = math.nan if place in long else next(logs)
             made[place].append(Translation(each.text, each.score, log, Hypothesis(tokens, log, each.score)))
         return made
 
     def fitted(self, pairs: Sequence[tuple[str, str]], search: Search) -> Mix:
-        """Return how both are mixed best, by BLEU of held-out pairs; with none, as mostly does."""
+        """Return how both are mixed best, by BLEU of held-out pairs; with few, by how well the network knows them."""
         if not pairs or self.table is None:
             return Mix()
+        if len(pairs) < _FEW:
+            return Mix.by_loss(self._loss(pairs))
         sources, how = [source for source, _ in pairs], self.table.how
         ours, theirs = translate_texts(self.languages, sources, search), self._phrases(sources, search)
         pools = [
             _Pool.of(own, other, source, reference, how)
             for own, other, (source, reference) in zip(ours, theirs, pairs, strict=True)
+            if not _too_long(other)
         ]
+        if not pools:
+            return Mix()
 
         def value(mix: Mix) -> float:
             return bleu(np.sum([pool.parts[pool.best(mix)] for pool in pools], 0))
@@ -163,6 +173,12 @@ class Together:
         x, y, z = np.unravel_index(even.argmax(), even.shape)
         found = (Mix(_SHARES[x], _LENGTHS[y], behind[z]), float(even.max()))
         return max((found, *zip(ends, (alone, by_phrases), strict=True)), key=lambda each: each[1])[0]
+
+    def _loss(self, pairs: Sequence[tuple[str, str]]) -> float:
+        """Return the network's loss of a token of some translations, in nats."""
+        targets = [self.languages.target.encode(text) for _, text in pairs]
+        logs = log_probabilities(self.languages.network, [self.languages.read(text) for text, _ in pairs], targets)
+        return -sum(logs) / sum(len(each) + 1 for each in targets)
 
 
 def _smoothed(grid: Floats) -> Floats:
@@ -209,6 +225,11 @@ class _Pool:
         scores = self.scores.copy()
         scores[self.by_phrases :] = scores[: self.by_phrases].max() - mix.behind
         return int((scores + mix.share * (self.logs + mix.length * self.tokens) - _MISSING * self.missing).argmax())
+
+
+def _too_long(theirs: Sequence[Translation]) -> bool:
+    """Tell whether what phrases say is longer than what a network ever writes, and so was not asked of it."""
+    return bool(theirs) and math.isnan(theirs[0].log_probability)
 
 
 def ordered(ours: Sequence[Translation], theirs: Sequence[Translation], source: str, mix: Mix) -> list[Translation]:
