@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ostinato.data.video.motion import UNIT as MOTION_UNIT
 from ostinato.data.video.motion import measured_motion
 from ostinato.tasks.base.tail import Tail
-from ostinato.tasks.video_anomaly.evidence import KINDS, MOVERS, Evidence, running
+from ostinato.tasks.video_anomaly.evidence import KINDS, MOVERS, Evidence, levelled, running
 from ostinato.tasks.video_anomaly.footage import UNIT, Clipped, Footage, Reading
 from ostinato.tasks.video_anomaly.movers import LONGEST, Scene
 from ostinato.tasks.video_anomaly.patches import patch_means, smoothed
@@ -218,8 +218,12 @@ class VideoEncoder:
 
     def scores_of(self, views: Floats, movers: Floats) -> NDArray[np.float64]:
         """Return how strange the frames of a clip are, `(frames,)`, from all of their views and movers."""
-        means = _running_means(self.usual, self.evidence, self.memory, views, movers)
-        return np.array([np.nan, *(float(self.evidence.together(each).max()) for each in means)])
+        level: Floats | None = None
+        found = [np.nan]
+        for means in _running_means(self.usual, self.evidence, self.memory, views, movers):
+            level = levelled(level, self.evidence.nats(means))
+            found.append(math.sqrt(level[0]))
+        return np.array(found)
 
     def regularity(self, score: float) -> float:
         """Return how usual a frame is: 1 for the most usual frames of normal video, 0 where alarms begin, or less."""

@@ -16,8 +16,12 @@ MOVERS = ("pace", "size", "standing")
 """Of what moves, see `Movers`: its speed, its size, and what stands that is not of the scene."""
 KINDS = ("prediction", *MOVERS)
 """How wrong the network is and how much there is to be wrong about; and what moves."""
-MEMORIES = np.array([0.8, 0.8, 0.95], np.float32)
-"""Of the running means of `MOVERS`: what stands must have stood for a while."""
+MEMORIES = (0.0, 0.0, 0.95)
+"""Of the running means of `MOVERS` at a patch: what moves has gone on in the next frame, and a mean at its place would
+see the less of it the faster it is; what stands must have stood for a while."""
+LEVEL = 0.85
+"""Of the running mean over frames of what all patches come to: what moves on stays strange, wherever it has got to, and
+what is strange for a frame alone is noise."""
 _HIGH, _PLACE, _BELIEF, _FEWEST = 0.98, 0.5, 50.0, 20  # see `ostinato.tasks.video_anomaly.encoder.Usual`
 _LEAST = np.array([0.02, 0.02, 0.02], np.float32)  # pixels a frame, and shares of a window
 _SHARE = 0.1  # of normal frames lie beyond the begin of a tail
@@ -80,10 +84,19 @@ class Evidence:
         found: Floats = least * np.clip(means / begins, 0.0, 1.0) + beyond
         return found
 
-    def together(self, means: Floats) -> Floats:
-        """Return how strange each patch is by all kinds, `(rows, columns)`."""
-        found: Floats = self.nats(means).sum(0)
-        return found
+
+def levelled(before: Floats | None, nats: Floats) -> Floats:
+    """Return the level of strangeness of a frame, `(1,)`; its square root is the frame's score.
+
+    It is the running mean of the sum of squares of each kind's highest patch: between their sum, in which one kind
+    alone is drowned by what is usual of the others, and the highest of them, to which kinds that agree add nothing.
+
+    Args:
+        before: that of the frame before; `None`: there is none.
+        nats: of the frame, `(kinds, rows, columns)`.
+    """
+    now: Floats = np.square(nats.max((1, 2))).sum(keepdims=True).astype(np.float32)
+    return now if before is None else np.float32(LEVEL) * before + np.float32(1 - LEVEL) * now
 
 
 def running(before: Floats | None, now: Floats, memory: float) -> Floats:
@@ -96,8 +109,8 @@ def running(before: Floats | None, now: Floats, memory: float) -> Floats:
     """
     if before is None:
         return now
-    memories = np.concatenate([[np.float32(memory)], MEMORIES])[:, None, None]
-    found: Floats = memories * before + (1 - memories) * now
+    memories = np.array([memory, *MEMORIES], np.float32)[:, None, None]
+    found: Floats = (memories * before + (1 - memories) * now).astype(np.float32)
     return found
 
 

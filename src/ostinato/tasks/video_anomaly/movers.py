@@ -53,7 +53,7 @@ class Scene:
         noise = np.maximum(1.4826 * np.median(np.abs(away), axis=0), _NOISE).astype(np.float32)
         scene = cls(empty, noise, 1, 1.0)
         speeds = [scene.measured(before, after, by, 2).speed for before, after in _pairs(clips, 2)]
-        moving = np.concatenate([each[each > _SLOWEST] for each in speeds] or [np.zeros(0)])
+        moving = np.concatenate([np.zeros(0, np.float32), *(each[each > _SLOWEST] for each in speeds)])
         if not len(moving):
             return scene
         pace = float(np.median(moving))
