@@ -19,9 +19,10 @@ KINDS = ("prediction", *MOVERS)
 MEMORIES = (0.0, 0.0, 0.95)
 """Of the running means of `MOVERS` at a patch: what moves has gone on in the next frame, and a mean at its place would
 see the less of it the faster it is; what stands must have stood for a while."""
-LEVEL = 0.85
+LEVEL = 0.7
 """Of the running mean over frames of what all patches come to: what moves on stays strange, wherever it has got to, and
-what is strange for a frame alone is noise."""
+what is strange for a frame alone is noise. More of it finds what lasts for seconds better still, and tells the longer of
+what is over."""
 _HIGH, _PLACE, _BELIEF, _FEWEST = 0.98, 0.5, 50.0, 20  # see `ostinato.tasks.video_anomaly.encoder.Usual`
 _LEAST = np.array([0.02, 0.02, 0.02], np.float32)  # pixels a frame, and shares of a window
 _SHARE = 0.1  # of normal frames lie beyond the begin of a tail
