@@ -21,8 +21,8 @@ MEMORIES = (0.0, 0.0, 0.95)
 see the less of it the faster it is; what stands must have stood for a while."""
 LEVEL = 0.7
 """Of the running mean over frames of what all patches come to: what moves on stays strange, wherever it has got to, and
-what is strange for a frame alone is noise. More of it finds what lasts for seconds better still, and tells the longer of
-what is over."""
+what is strange for a frame alone is noise. More of it finds what lasts for seconds better still, and goes on longer
+about what is over."""
 _HIGH, _PLACE, _BELIEF, _FEWEST = 0.98, 0.5, 50.0, 20  # see `ostinato.tasks.video_anomaly.encoder.Usual`
 _LEAST = np.array([0.02, 0.02, 0.02], np.float32)  # pixels a frame, and shares of a window
 _SHARE = 0.1  # of normal frames lie beyond the begin of a tail
