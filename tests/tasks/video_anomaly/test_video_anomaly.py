@@ -43,6 +43,7 @@ def marks(frames=48):
 @pytest.fixture(scope="module")
 def fitted():
     settings = {"hidden_size": 8, "epochs": 5, "false_alarm_rate": 0.02, "test": 0.0, "progress": False}
+    settings["evidence"] = "prediction+pace+size+standing"
     return VideoAnomalyDetector(cell="gru", **settings).fit([clip(i) for i in range(7)])
 
 
@@ -338,6 +339,15 @@ def test_a_row_that_is_no_frame_is_refused_and_the_stream_stays(fitted, row) -> 
         stream.push(row)
     assert "\n" not in str(caught.value)
     assert stream.state() == before
+
+
+def test_evidence_that_is_not_taken_does_not_count() -> None:
+    means = np.full((len(KINDS), 3, 4), 5.0, np.float32)
+    nats = Evidence.nothing((3, 4), "pace+standing").nats(means)
+    assert [bool(kind.any()) for kind in nats] == [False, True, False, True]
+    for wrong in ("", "speed", "pace+"):
+        with pytest.raises(UsageError, match="expected one or more of prediction, pace, size, standing"):
+            VideoAnomalyDetector(evidence=wrong, progress=False).fit(clip(0))
 
 
 def test_a_cell_whose_state_grows_is_refused() -> None:

@@ -131,7 +131,8 @@ class VideoEncoder:
                   "empty scene": (self.scene.empty, size), "noise": (self.scene.noise, size),
                   "usual movers": (self.evidence.high, (len(MOVERS), *self.grid)),
                   "begins": (self.evidence.begins, (len(KINDS),)),
-                  "tails": (self.evidence.scales, (len(KINDS),))}  # fmt: skip
+                  "tails": (self.evidence.scales, (len(KINDS),)),
+                  "evidence": (self.evidence.taken, (len(KINDS),))}  # fmt: skip
         for name, (array, shape) in shapes.items():
             if array.shape != shape or array.dtype != np.float32 or not np.isfinite(array).all():
                 raise ValueError(f"its {name} is no array of numbers of the shape {shape}")
@@ -212,7 +213,7 @@ class VideoEncoder:
     def with_usual(self, clips: Sequence[tuple[Floats, Floats]]) -> VideoEncoder:
         """Return it with what is usual, of the views and the movers of the frames of normal clips."""
         usual = Usual.of(np.concatenate([views for views, _ in clips]))
-        evidence = Evidence.of(np.concatenate([movers for _, movers in clips]))
+        evidence = self.evidence.with_high(np.concatenate([movers for _, movers in clips]))
         means = [_running_means(usual, evidence, self.memory, *clip) for clip in clips]
         return replace(self, usual=usual, evidence=evidence.with_tails(means))
 
