@@ -67,7 +67,7 @@ def _people(frame: Picture, empty: NDArray[Any]) -> list[tuple[NDArray[np.float6
         fits = all(low <= value <= most for value, (low, most) in ((area, _AREA), (high, _HEIGHT), (wide, _WIDTH)))
         if fits and 1 < x < frame.shape[1] - wide - 1:
             inside = slice(max(y - 2, 0), y + high + 2), slice(max(x - 2, 0), x + wide + 2)
-            share = cv2.GaussianBlur(cv2.dilate((parts == part).astype(np.float32), np.ones((2, 2))), (3, 3), 0)
+            share: Any = cv2.GaussianBlur(cv2.dilate((parts == part).astype(np.float32), np.ones((2, 2))), (3, 3), 0)
             found.append((middles[part], (frame[inside], share[inside])))
     return found
 
@@ -104,7 +104,9 @@ def planted(
 def _changed(picture: Picture, share: Picture, kind: str) -> tuple[Picture, Picture]:
     picture, share = np.ascontiguousarray(picture), np.ascontiguousarray(share)
     if kind == "large":
-        larger = [cv2.resize(one, None, fx=1.6, fy=1.6, interpolation=cv2.INTER_LINEAR) for one in (picture, share)]
+        larger: list[Any] = [
+            cv2.resize(one, None, fx=1.6, fy=1.6, interpolation=cv2.INTER_LINEAR) for one in (picture, share)
+        ]
         return larger[0], larger[1]
     if kind == "cart":
         box = np.full((18, 26), 200, np.float32)
