@@ -48,7 +48,7 @@ def answer_of(encoder: VideoEncoder, frame: Frame) -> dict[str, Any]:
 
 def _reason(encoder: VideoEncoder, frame: Frame, row: int, column: int) -> str:
     """Return why a patch is strange: of the kind of evidence that there is most of."""
-    kind = KINDS[int(np.argmax(encoder.evidence.nats(frame.means)[:, row, column]))]
+    kind = KINDS[int(np.argmax(frame.nats[:, row, column]))]
     if kind != "prediction":
         return _REASONS[kind]
     return _REASONS[VIEWS[int(np.argmax(encoder.usual.shares(frame.views)[:, row, column]))]]

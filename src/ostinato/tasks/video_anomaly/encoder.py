@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ostinato.data.video.motion import UNIT as MOTION_UNIT
 from ostinato.data.video.motion import measured_motion
 from ostinato.tasks.base.tail import Tail
-from ostinato.tasks.video_anomaly.evidence import KINDS, MOVERS, Evidence, running
+from ostinato.tasks.video_anomaly.evidence import KINDS, MOVERS, Evidence, levelled, running
 from ostinato.tasks.video_anomaly.footage import UNIT, Clipped, Footage, Reading
 from ostinato.tasks.video_anomaly.movers import LONGEST, Scene
 from ostinato.tasks.video_anomaly.patches import patch_means, smoothed
@@ -131,7 +131,8 @@ class VideoEncoder:
                   "empty scene": (self.scene.empty, size), "noise": (self.scene.noise, size),
                   "usual movers": (self.evidence.high, (len(MOVERS), *self.grid)),
                   "begins": (self.evidence.begins, (len(KINDS),)),
-                  "tails": (self.evidence.scales, (len(KINDS),))}  # fmt: skip
+                  "tails": (self.evidence.scales, (len(KINDS),)),
+                  "evidence": (self.evidence.taken, (len(KINDS),))}  # fmt: skip
         for name, (array, shape) in shapes.items():
             if array.shape != shape or array.dtype != np.float32 or not np.isfinite(array).all():
                 raise ValueError(f"its {name} is no array of numbers of the shape {shape}")
@@ -212,14 +213,18 @@ class VideoEncoder:
     def with_usual(self, clips: Sequence[tuple[Floats, Floats]]) -> VideoEncoder:
         """Return it with what is usual, of the views and the movers of the frames of normal clips."""
         usual = Usual.of(np.concatenate([views for views, _ in clips]))
-        evidence = Evidence.of(np.concatenate([movers for _, movers in clips]))
+        evidence = self.evidence.with_high(np.concatenate([movers for _, movers in clips]))
         means = [_running_means(usual, evidence, self.memory, *clip) for clip in clips]
         return replace(self, usual=usual, evidence=evidence.with_tails(means))
 
     def scores_of(self, views: Floats, movers: Floats) -> NDArray[np.float64]:
         """Return how strange the frames of a clip are, `(frames,)`, from all of their views and movers."""
-        means = _running_means(self.usual, self.evidence, self.memory, views, movers)
-        return np.array([np.nan, *(float(self.evidence.together(each).max()) for each in means)])
+        level: Floats | None = None
+        found = [np.nan]
+        for means in _running_means(self.usual, self.evidence, self.memory, views, movers):
+            level = levelled(level, self.evidence.nats(means))
+            found.append(math.sqrt(level[0]))
+        return np.array(found)
 
     def regularity(self, score: float) -> float:
         """Return how usual a frame is: 1 for the most usual frames of normal video, 0 where alarms begin, or less."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ostinato.errors import UsageError
 from ostinato.tasks.video_anomaly.patches import smoothed
 
 Floats = NDArray[np.float32]
@@ -16,8 +17,13 @@ MOVERS = ("pace", "size", "standing")
 """Of what moves, see `Movers`: its speed, its size, and what stands that is not of the scene."""
 KINDS = ("prediction", *MOVERS)
 """How wrong the network is and how much there is to be wrong about; and what moves."""
-MEMORIES = np.array([0.8, 0.8, 0.95], np.float32)
-"""Of the running means of `MOVERS`: what stands must have stood for a while."""
+MEMORIES = (0.0, 0.0, 0.95)
+"""Of the running means of `MOVERS` at a patch: what moves has gone on in the next frame, and a mean at its place would
+see the less of it the faster it is; what stands must have stood for a while."""
+LEVEL = 0.7
+"""Of the running mean over frames of what all patches come to: what moves on stays strange, wherever it has got to, and
+what is strange for a frame alone is noise. More of it finds what lasts for seconds better still, and goes on longer
+about what is over."""
 _HIGH, _PLACE, _BELIEF, _FEWEST = 0.98, 0.5, 50.0, 20  # see `ostinato.tasks.video_anomaly.encoder.Usual`
 _LEAST = np.array([0.02, 0.02, 0.02], np.float32)  # pixels a frame, and shares of a window
 _SHARE = 0.1  # of normal frames lie beyond the begin of a tail
@@ -36,25 +42,27 @@ class Evidence:
         high: of `MOVERS`, what they stay below in 98 of 100 normal frames at each place, drawn half way to all places,
             `(movers, rows, columns)`.
         begins: of the tail of each kind, `(kinds,)`; scales: how far it falls by one nat, likewise.
+        taken: 1 for each kind that counts and 0 for others, likewise.
     """
 
     high: Floats
     begins: Floats
     scales: Floats
+    taken: Floats
 
     @classmethod
-    def nothing(cls, grid: tuple[int, int]) -> Evidence:
-        """Return what stands for it before it is known."""
+    def nothing(cls, grid: tuple[int, int], names: str = "+".join(KINDS)) -> Evidence:
+        """Return what stands for it before it is known; `names` of kinds that count, with + between."""
         ones = np.ones(len(KINDS), np.float32)
-        return cls(np.ones((len(MOVERS), *grid), np.float32), ones, ones)
+        taken = np.array([kind in names_of(names) for kind in KINDS], np.float32)
+        return cls(np.ones((len(MOVERS), *grid), np.float32), ones, ones, taken)
 
-    @classmethod
-    def of(cls, movers: Floats) -> Evidence:
+    def with_high(self, movers: Floats) -> Evidence:
         """Return it with what movers `(frames, movers, rows, columns)` reach at each place; 0 is nothing there."""
-        grid = (movers.shape[2], movers.shape[3])
-        found = cls.nothing(grid)
-        return cls(np.stack([_high(movers[:, kind], float(_LEAST[kind])) for kind in range(len(MOVERS))]),
-                   found.begins, found.scales) if len(movers) else found  # fmt: skip
+        if not len(movers):
+            return self
+        high = np.stack([_high(movers[:, kind], float(_LEAST[kind])) for kind in range(len(MOVERS))])
+        return replace(self, high=high)
 
     def with_tails(self, clips: Sequence[Floats]) -> Evidence:
         """Return it with the tails of running means, each `(frames, kinds, rows, columns)`, of normal clips."""
@@ -65,7 +73,7 @@ class Evidence:
             beyond = values[values > begin] - begin
             begins.append(begin)
             scales.append(max(float(beyond.mean()) if len(beyond) else 0.0, 0.02 * begin))
-        return Evidence(self.high, np.array(begins, np.float32), np.array(scales, np.float32))
+        return replace(self, begins=np.array(begins, np.float32), scales=np.array(scales, np.float32))
 
     def shares(self, movers: Floats) -> Floats:
         """Return movers `(movers, rows, columns)` beside what they reach at each place."""
@@ -77,13 +85,34 @@ class Evidence:
         begins, scales = self.begins[:, None, None], self.scales[:, None, None]
         least = np.float32(-math.log(_SHARE))
         beyond = np.clip((means - begins) / scales, 0.0, _FARTHEST)
-        found: Floats = least * np.clip(means / begins, 0.0, 1.0) + beyond
+        found: Floats = (least * np.clip(means / begins, 0.0, 1.0) + beyond) * self.taken[:, None, None]
         return found
 
-    def together(self, means: Floats) -> Floats:
-        """Return how strange each patch is by all kinds, `(rows, columns)`."""
-        found: Floats = self.nats(means).sum(0)
-        return found
+
+def names_of(evidence: str) -> list[str]:
+    """Return the kinds that a text like `"prediction+pace"` joins.
+
+    Raises:
+        UsageError: one is not known, or there is none.
+    """
+    names = [name.strip() for name in evidence.split("+")]
+    if not set(names) <= set(KINDS):
+        raise UsageError(f"evidence is {evidence!r}; expected one or more of {', '.join(KINDS)}, with + between")
+    return names
+
+
+def levelled(before: Floats | None, nats: Floats) -> Floats:
+    """Return the level of strangeness of a frame, `(1,)`; its square root is the frame's score.
+
+    It is the running mean of the sum of squares of each kind's highest patch: between their sum, in which one kind
+    alone is drowned by what is usual of the others, and the highest of them, to which kinds that agree add nothing.
+
+    Args:
+        before: that of the frame before; `None`: there is none.
+        nats: of the frame, `(kinds, rows, columns)`.
+    """
+    now: Floats = np.square(nats.max((1, 2))).sum(keepdims=True).astype(np.float32)
+    return now if before is None else np.float32(LEVEL) * before + np.float32(1 - LEVEL) * now
 
 
 def running(before: Floats | None, now: Floats, memory: float) -> Floats:
@@ -96,8 +125,8 @@ def running(before: Floats | None, now: Floats, memory: float) -> Floats:
     """
     if before is None:
         return now
-    memories = np.concatenate([[np.float32(memory)], MEMORIES])[:, None, None]
-    found: Floats = memories * before + (1 - memories) * now
+    memories = np.array([memory, *MEMORIES], np.float32)[:, None, None]
+    found: Floats = (memories * before + (1 - memories) * now).astype(np.float32)
     return found
 
 

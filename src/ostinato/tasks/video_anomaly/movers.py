@@ -19,6 +19,7 @@ LONGEST = 8
 _CELL = UNIT // 2  # pixels: what moves is looked at in windows of 3 x 3 such cells, and its size in 7 x 7
 _NEAR, _WIDE = 1, 3  # cells that these reach
 _LOOKED_AT, _PAIRS = 240, 40  # frames, and pairs of them, that the empty scene and the usual motion are found on
+_FEWEST, _PIXELS = 24, 1 << 24  # such frames at least, and pixels of them at most
 _REACH = 2.5  # pixels that what moves comes forward in the frames over which its motion is measured
 _BEGINS, _SURE = 3.0, 4.0  # scales of noise from which on a pixel is of the foreground, and that make it surely so
 _LEAST = 0.2  # share of foreground from which on a window has something in it
@@ -53,7 +54,7 @@ class Scene:
         noise = np.maximum(1.4826 * np.median(np.abs(away), axis=0), _NOISE).astype(np.float32)
         scene = cls(empty, noise, 1, 1.0)
         speeds = [scene.measured(before, after, by, 2).speed for before, after in _pairs(clips, 2)]
-        moving = np.concatenate([each[each > _SLOWEST] for each in speeds] or [np.zeros(0)])
+        moving = np.concatenate([np.zeros(0, np.float32), *(each[each > _SLOWEST] for each in speeds)])
         if not len(moving):
             return scene
         pace = float(np.median(moving))
@@ -106,9 +107,11 @@ def _means(pixels: Floats, reach: int) -> Floats:
 
 
 def _sampled(clips: tuple[Footage, ...]) -> Floats:
-    """Return frames at even distances, `(frames, height, width)`."""
-    every = max(1, sum(map(len, clips)) // _LOOKED_AT)
-    return np.concatenate([clip.frames[::every] for clip in clips])[: 2 * _LOOKED_AT].astype(np.float32)
+    """Return frames at even distances, `(frames, height, width)`, so many that they take little memory."""
+    places = [(clip, at) for clip in clips for at in range(len(clip))]
+    most = max(_FEWEST, min(_LOOKED_AT, _PIXELS // clips[0].frames[0].size))
+    chosen = places[:: max(1, -(-len(places) // most))]
+    return np.stack([clip.frames[at] for clip, at in chosen]).astype(np.float32)
 
 
 def _pairs(clips: tuple[Footage, ...], apart: int) -> list[tuple[Grey, Grey]]:

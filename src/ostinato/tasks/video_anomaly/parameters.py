@@ -48,6 +48,11 @@ class VideoAnomalyParameters(Parameters):
     test: float = data(0.1, "share at the end that is held out to be judged on", low=0, below=1)
     cell: Cell = model("conv-gru", "conv-lstm, conv-gru, or any other cell, which then runs at each place by itself")
     hidden_size: int = model(32, "channels of the recurrent state", low=1)
+    evidence: str = data(
+        "prediction+pace+size",
+        "what makes a frame strange: errors of the prediction, pace and size of what moves, and standing: what stands "
+        "where nothing stood",
+    )
     false_alarm_rate: float = data(
         1e-3, "false alarms a frame that are accepted, a run of frames with one counted once", above=0, below=1
     )

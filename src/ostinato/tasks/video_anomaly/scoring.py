@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,11 +15,11 @@ from ostinato.data.video.motion import motion_between
 from ostinato.engine import leaves, map_state
 from ostinato.nn.frame_prediction import FramePredictor
 from ostinato.tasks.video_anomaly.encoder import CHANNELS, VideoEncoder
-from ostinato.tasks.video_anomaly.evidence import KINDS, running
+from ostinato.tasks.video_anomaly.evidence import KINDS, levelled, running
 from ostinato.tasks.video_anomaly.movers import LONGEST
 
 Floats = NDArray[np.float32]
-_KEPT = ("recent", "predicted", "seen", "smooth")
+_KEPT = ("recent", "predicted", "seen", "smooth", "level")
 
 
 @dataclass(frozen=True)
@@ -26,12 +27,13 @@ class Frame:
     """What is said of a frame.
 
     Args:
-        score: the highest of its patches', NaN for the first one, of which nothing was predicted.
+        score: of all kinds of evidence at their highest patches, running on from frame to frame, see `levelled`; NaN
+            for the first one, of which nothing was predicted.
         patches: how strange each patch is, `(rows, columns)`, by all kinds of evidence together, in nats.
         views: of each patch, `(views, rows, columns)`; see `VIEWS`.
         movers: of each patch, `(movers, rows, columns)`; see `MOVERS`.
-        means: running means of all kinds, `(kinds, rows, columns)`: of the logarithm of one more than how high the
-            views around a patch are beside what is usual there, and of movers beside what is usual.
+        nats: of each kind of evidence at each patch, `(kinds, rows, columns)`: of the running means of the logarithm
+            of one more than how high the views around it are beside what is usual there, and of movers likewise.
         error: mean square of its predicted motion, in the scale of the network; NaN for the first.
     """
 
@@ -39,7 +41,7 @@ class Frame:
     patches: Floats
     views: Floats
     movers: Floats
-    means: Floats
+    nats: Floats
     error: float
 
 
@@ -64,6 +66,7 @@ class Watcher:
         self.predicted: Floats | None = None
         self.seen: Floats | None = None
         self.smooth: Floats | None = None
+        self.level: Floats | None = None
 
     def push(self, frame: NDArray[np.uint8], motion: NDArray[np.int8] | None = None) -> Frame:
         """Take in a frame `(height, width)`, and its motion where it is known already."""
@@ -87,8 +90,10 @@ class Watcher:
         self.predicted, self.seen = following, seen[0]
         self.recent = np.concatenate([self.recent[1:], frame[None]])
         self.count = min(self.count + 1, LONGEST)
-        patches = encoder.evidence.together(self.smooth)
-        return Frame(float("nan") if begins else float(patches.max()), patches, views, movers, self.smooth, error)
+        nats = encoder.evidence.nats(self.smooth)
+        self.level = levelled(None if self.count <= 2 else self.level, nats)
+        score = float("nan") if begins else math.sqrt(self.level[0])
+        return Frame(score, nats.sum(0), views, movers, nats, error)
 
     def kept(self) -> dict[str, Any]:
         """Return all that is held, as arrays; nothing before the first frame."""
@@ -97,6 +102,7 @@ class Watcher:
         assert self.predicted is not None
         assert self.seen is not None
         assert self.smooth is not None
+        assert self.level is not None
         states = {f"state{place}": leaf.numpy().copy() for place, leaf in enumerate(leaves(self.state))}
         arrays = {name: getattr(self, name).copy() for name in _KEPT}
         return {"count": np.array([self.count]), **arrays, **states}
@@ -113,6 +119,7 @@ class Watcher:
             "predicted": ((CHANNELS, *size), np.float32),
             "seen": ((CHANNELS, *size), np.float32),
             "smooth": ((len(KINDS), *encoder.grid), np.float32),
+            "level": ((1,), np.float32),
         }
         return found | {f"state{place}": (tuple(leaf.shape), np.float32) for place, leaf in enumerate(leaves(state))}
 

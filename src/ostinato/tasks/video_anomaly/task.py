@@ -29,7 +29,7 @@ from ostinato.tasks.video_anomaly.baselines import FrameDifference, PatchDistanc
 from ostinato.tasks.video_anomaly.batches import Sequences, predicted_and_seen
 from ostinato.tasks.video_anomaly.calibrating import Watching, calibrated, normal, seen_of, with_alarms, with_usual
 from ostinato.tasks.video_anomaly.encoder import CHANNELS, Usual, VideoEncoder, fitted_scales
-from ostinato.tasks.video_anomaly.evidence import Evidence
+from ostinato.tasks.video_anomaly.evidence import Evidence, names_of
 from ostinato.tasks.video_anomaly.footage import UNIT, Clipped, Footage, read_footage
 from ostinato.tasks.video_anomaly.judged import ALARMS, ERROR, Judged, measures_of, units_of
 from ostinato.tasks.video_anomaly.labels import with_labels
@@ -77,6 +77,7 @@ class VideoAnomalyTask(Task[VideoAnomalyParameters, Any, VideoEncoder, Clipped, 
     kept = "size of frames, mean frame, scales"
 
     def check(self, parameters: VideoAnomalyParameters, *, tested: bool) -> None:
+        names_of(parameters.evidence)
         if parameters.cell == TRANSFORMER:
             raise UsageError(
                 "the state of a transformer grows, and that of a detector must not; choose a recurrent cell"
@@ -134,9 +135,9 @@ class VideoAnomalyTask(Task[VideoAnomalyParameters, Any, VideoEncoder, Clipped, 
         mean, scales = fitted_scales(train)
         reading = train.reading
         grid = (reading.height // UNIT, reading.width // UNIT)
-        scene = Scene.fit(train.clips, reading.motion)
+        scene, evidence = Scene.fit(train.clips, reading.motion), Evidence.nothing(grid, parameters.evidence)
         return VideoEncoder(
-            reading, mean, scales, Usual.nothing(grid), scene, Evidence.nothing(grid), parameters.memory,
+            reading, mean, scales, Usual.nothing(grid), scene, evidence, parameters.memory,
             Tail(1.0, 0.05, 1.0, 0.0), np.inf, "", fingerprint=fingerprint(train)[:16],
         )  # fmt: skip
 
@@ -209,7 +210,11 @@ class VideoAnomalyTask(Task[VideoAnomalyParameters, Any, VideoEncoder, Clipped, 
 
     def settings(self, model: Watching) -> Mapping[str, Any]:
         encoder = model.encoder
-        return {"motion": encoder.reading.motion, "alarm from": f"{encoder.threshold:.4g} ({encoder.chosen})"}
+        return {
+            "motion": encoder.reading.motion,
+            "motion over": f"{encoder.scene.span} frames",
+            "alarm from": f"{encoder.threshold:.4g} ({encoder.chosen})",
+        }
 
     def panels(self, model: Watching, records: Clipped, examples: Clipped, predicted: Judged) -> Iterable[Panel]:
         return video_panels(model, records, predicted)
