@@ -137,8 +137,9 @@ class Recurrent(nn.Module):
             The last layer's outputs, `(time, batch, output features)`, and the last states: a tuple of layer 0 forward,
             layer 0 backward, layer 1 forward, and so on.
         """
-        read, last = self._opened(xs), list[State]()
+        read = self._opened(xs)
         states = self._starts(state, read)
+        last: list[State] = []
         for index, directions in enumerate(self._layers()):
             given = read if isinstance(read, Rows) else self._read(index, read, lengths)
             runs = self._walked(directions, given, states, lengths)
