@@ -93,7 +93,7 @@ class Known:
             first, start = given[:, 0], given.new_zeros(len(given), cell.units)
             cell.get_dropout_mask(first)
             cell.get_recurrent_dropout_mask(start)
-            masks = dropout_of(cell, [first], [start], training)
+            masks = dropout_of(cell, xs, [start], training)
         form = None if masks is None else form_of(cell, len(masks[0]), len(masks[1]))
         if masks is None or form is None:
             return None

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from ostinato.engine import State, call_cell, initial_state, leaves, scan
-from ostinato.engine.run.compiled import suits, watched_by_all_modules
+from ostinato.engine.front.watch import watched_by_all_modules
+from ostinato.engine.run.compiled import suits
 from ostinato.engine.run.plain import plain_now
 from ostinato.nn.rows import Rows
 

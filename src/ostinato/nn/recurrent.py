@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
@@ -137,21 +137,24 @@ class Recurrent(nn.Module):
             The last layer's outputs, `(time, batch, output features)`, and the last states: a tuple of layer 0 forward,
             layer 0 backward, layer 1 forward, and so on.
         """
-        if isinstance(xs, Rows):
-            xs = xs.transpose() if self.batch_first else xs
-            xs = xs.dense() if "0" in self.skips else xs
-        elif self.batch_first:
-            xs = xs.transpose(0, 1)
-        states = self._starts(state, xs)
+        read = self._opened(xs)
+        states = self._starts(state, read)
         last: list[State] = []
         for index, directions in enumerate(self._layers()):
-            runs = self._walked(
-                directions, xs if isinstance(xs, Rows) else self._read(index, xs, lengths), states, lengths
-            )
+            given = read if isinstance(read, Rows) else self._read(index, read, lengths)
+            runs = self._walked(directions, given, states, lengths)
             ys = self._merged([ys for ys, _ in runs])
-            xs = ys if isinstance(xs, Rows) else self._around(index, xs, ys, lengths)
+            read = ys if isinstance(read, Rows) else self._around(index, read, ys, lengths)
             last += [final for _, final in runs]
-        return (xs.transpose(0, 1) if self.batch_first else xs), tuple(last)
+        outputs = cast("Tensor", read)  # there is a layer at least
+        return (outputs.transpose(0, 1) if self.batch_first else outputs), tuple(last)
+
+    def _opened(self, xs: Tensor | Rows) -> Tensor | Rows:
+        """Return what the first layer reads, time first; rows of a table only if nothing else needs their vectors."""
+        if isinstance(xs, Rows):
+            rows = xs.transpose() if self.batch_first else xs
+            return rows.dense() if "0" in self.skips else rows
+        return xs.transpose(0, 1) if self.batch_first else xs
 
     def _walked(
         self, directions: list[nn.Module], read: Tensor | Rows, states: Iterator[State | None], lengths: Tensor | None

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 class _Direct:
     """What both have in common: the fused update of one group of like parameters on the CPU."""
 
-    _update: Callable[..., None]
+    _update: Any
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:

@@ -367,7 +367,7 @@ def _choices(call: _Wanted) -> list[tuple[str, ...]]:
     kinds = list(dict.fromkeys(shapes.values()))
     if getattr(call.cell, "rows_of_batch", None) is not None:
         return [names]
-    found = [(), names] if names else [()]
+    found: list[tuple[str, ...]] = [(), names] if names else [()]
     if 1 < len(kinds) <= _MOST_SHAPES:
         for bits in range(1, 2 ** len(kinds) - 1):
             chosen = [kind for place, kind in enumerate(kinds) if bits >> place & 1]

@@ -183,7 +183,8 @@ def _side_by_side(parts: Sequence[_Parts], axis: int) -> _Parts:
     shape = parts[0].shape
     axis %= len(shape)
     widths = [math.prod(part.shape[axis:]) for part in parts]
-    total, ahead, blocks = sum(widths), 0, []
+    total, ahead = sum(widths), 0
+    blocks: list[_Block] = []
     for part, width in zip(parts, widths, strict=True):
         # before the axis there is one row, or rows of which these are parts
         whole = axis == 0 or all(size == 1 for size in shape[:axis])
