@@ -37,22 +37,22 @@ def test_a_stack_reads_rows_as_it_reads_their_vectors(name):
     assert (projected._twins[stack.cells[0]] is not None) == (name != "sru")
 
 
-class Around(nn.Module):
-    """A cell that reads its step beside its `input` too."""
+class Noisy(nn.Module):
+    """A cell of somebody's own, that drops parts of its step while it trains."""
 
     def __init__(self):
         super().__init__()
         self.input, self.hidden_size = nn.Linear(4, 4), 4
 
     def forward(self, x, h):
-        h = torch.tanh(self.input(x) + h) + x
+        h = torch.tanh(self.input(x * 2 if self.training else x) + h)
         return h, h
 
 
-def test_a_cell_that_reads_a_step_in_another_way_too_is_not_taken_apart():
-    stack, table, places = Recurrent(Around(), 1, input_size=4), torch.randn(3, 4), tokens(3, 6, 2)
+def test_a_cell_that_is_not_of_the_catalogue_is_not_taken_apart():
+    stack, table, places = Recurrent(Noisy(), 1, input_size=4), torch.randn(3, 4), tokens(3, 6, 2)
     torch.testing.assert_close(stack(Rows(table, places))[0], stack(table[places])[0])
-    assert projected._twins[stack.cells[0]] is None
+    assert stack.cells[0] not in projected._twins
 
 
 def test_an_embedding_gives_rows_where_tokens_repeat_and_drops_the_same_words():

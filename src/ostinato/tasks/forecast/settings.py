@@ -80,7 +80,7 @@ def choose_seasons(season: int | None, frequency: Frequency, found: Sequence[int
 
 
 def choose_season(season: int | None, frequency: Frequency, found: Sequence[int], rows: int) -> int:
-    """Return the season that baselines repeat and MASE is scaled by: the longest usual one that training holds 3 times.
+    """Return the season that baselines repeat and MASE is scaled by: the longest usual one that training holds twice.
 
     The longest of the short ones: a week of hours is taken rather than a day, but not a year of days. Of rows without
     usual seasons it is the strongest one found.
@@ -88,7 +88,7 @@ def choose_season(season: int | None, frequency: Frequency, found: Sequence[int]
     if season is not None:
         return season
     known = frequency.seasons or tuple(found)
-    fitting = [length for length in known if 3 * length <= rows and length <= 200]
+    fitting = [length for length in known if 2 * length <= rows and length <= 200]
     return fitting[0] if fitting else 1
 
 
