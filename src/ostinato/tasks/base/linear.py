@@ -126,7 +126,7 @@ class Strength(NamedTuple):
 def choose_strength(
     numbers: Any, targets: Integers, classes: int, weights: Floats, seed: int, *, until: float = math.inf
 ) -> Strength:
-    """Return the strength with the least cross-entropy of examples that were left out, the weakest penalty last tried.
+    """Return the strength with the least cross-entropy of examples that were left out.
 
     Strengths are compared with scores multiplied by what is best for each: how confident a layer is and what it tells
     apart are two things, and with few examples of many classes a weak penalty tells more apart, too confidently.
@@ -141,16 +141,13 @@ def choose_strength(
         return usual
     numbers, targets, weights, used, part = _left_out(numbers, targets, classes, weights, seed)
     begun: dict[int, Linear | None] = dict.fromkeys(used)
-    losses, found = list[float](), list[Strength]()
-    for strength in _STRENGTHS:
-        if time.monotonic() > until:
-            break
+    found = dict[float, tuple[float, Strength]]()
+    for strength in _STRENGTHS[1:] + _STRENGTHS[:1]:  # the usual one first, should there be no time for more
+        if time.monotonic() > until or (strength < usual.value and min(found.values())[1].value > usual.value):
+            break  # no time is left, or a weaker penalty was better
         loss, scale = _loss_of_left_out(numbers, targets, classes, weights, strength, part, begun, until)
-        losses.append(loss + _DOUBT * (strength != usual.value))
-        found.append(Strength(strength, scale))
-        if losses[-1] > min(losses):
-            break
-    return found[int(np.argmin(losses))] if losses else usual
+        found[strength] = loss + _DOUBT * (strength != usual.value), Strength(strength, scale)
+    return min(found.values())[1] if found else usual
 
 
 def loss_of_left_out(
