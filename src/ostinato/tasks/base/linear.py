@@ -150,15 +150,6 @@ def choose_strength(
     return min(found.values())[1] if found else usual
 
 
-def loss_of_left_out(
-    numbers: Any, targets: Integers, classes: int, weights: Floats, seed: int, strength: float
-) -> tuple[float, float]:
-    """Return the cross-entropy, summed over examples, of those that were left out, and the scale; see above."""
-    numbers, targets, weights, used, part = _left_out(numbers, targets, classes, weights, seed)
-    begun: dict[int, Linear | None] = dict.fromkeys(used)
-    return _loss_of_left_out(numbers, targets, classes, weights, strength, part, begun, math.inf)
-
-
 def _left_out(
     numbers: Any, targets: Integers, classes: int, weights: Floats, seed: int
 ) -> tuple[Any, Integers, Floats, range, Integers]:
