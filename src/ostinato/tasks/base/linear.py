@@ -139,6 +139,7 @@ def choose_strength(
     usual = Strength(_STRENGTHS[1])
     if len(targets) <= _FEW:
         return usual
+    count = len(targets)
     numbers, targets, weights, used, part = _left_out(numbers, targets, classes, weights, seed)
     begun: dict[int, Linear | None] = dict.fromkeys(used)
     found = dict[float, tuple[float, Strength]]()
@@ -146,7 +147,13 @@ def choose_strength(
         if time.monotonic() > until or (strength < usual.value and min(found.values())[1].value > usual.value):
             break  # no time is left, or a weaker penalty was better
         loss, scale = _loss_of_left_out(numbers, targets, classes, weights, strength, part, begun, until)
-        found[strength] = loss + _DOUBT * (strength != usual.value), Strength(strength, scale)
+        if time.monotonic() > until:
+            break  # it was broken off
+        # a scale for some of the examples is none for all: with more of them the penalty counts for less
+        found[strength] = (
+            loss + _DOUBT * (strength != usual.value),
+            Strength(strength, scale if len(part) == count else 1.0),
+        )
     return min(found.values())[1] if found else usual
 
 
