@@ -118,3 +118,16 @@ def test_of_very_many_tokens_some_are_read_and_a_limit_of_time_is_kept(monkeypat
     assert np.abs(limited.linear.weights).sum() < np.abs(many.linear.weights).sum()
     assert limited.log_probabilities([["we", "set"]]).shape == (2, 2)
     assert many.log_probabilities([]).shape == (0, 2)
+
+
+def test_tags_of_spans_are_judged_together_unless_that_cannot_be() -> None:
+    named = [(("Ms", "Green", "came"), ("B-PER", "I-PER", "O")), (("then", "rain"), ("O", "O"))] * 15
+    for options, output in (
+        ({}, "crf"),
+        ({"bidirectional": False}, "softmax"),
+        ({"class_weights": "balanced"}, "softmax"),
+    ):
+        own = SequenceTagger(test=0.0, **{**SMALL, **options}).fit(named)
+        assert own.summary_.settings["output"] == output
+        assert (own.fitted_.model.network.crf is not None) == (output == "crf")
+    assert SequenceTagger(test=0.0, **SMALL).fit(sentences(20)).fitted_.model.encoder.output == "softmax"

@@ -272,24 +272,3 @@ def test_long_texts_are_passed_over_less_often() -> None:
 
     assert epochs(20) == epochs(100) > epochs(400) == epochs(511) == epochs(5000)
     assert epochs(20) > epochs(20, level="character", batch_size=16)
-
-
-def test_parts_of_words_count_less_where_they_say_nothing() -> None:
-    rng = np.random.default_rng(0)
-    syllables = [first + second for first in "bdgklmnprst" for second in "aeiou"]
-    words = ["".join(rng.choice(syllables, 2)) for _ in range(400)]
-    told = {name: words[12 * name : 12 * name + 12] for name in range(8)}  # of each class; all others are chance
-    targets = np.repeat(np.arange(8), 20)
-    texts = [" ".join([*rng.choice(told[name], 4), *rng.choice(words[96:], 15)]) for name in targets]
-    terms = Terms.of(WORDS, texts, 10**6)
-    first = len(terms) - terms.parts_count
-    assert first == len(terms.known[0]) + len(terms.pairs)
-    row = terms.with_share(0.25).weighted(texts[:1])
-    sizes = [np.sqrt((row.data[(row.indices >= first) == part] ** 2).sum()) for part in (False, True)]
-    assert sizes == pytest.approx([np.sqrt(0.5), 0.25 * np.sqrt(0.5)])
-    noisy = Wide.fit(texts, targets, np.ones(8), WORDS, 0)
-    assert noisy.terms.share == 0.25
-    assert noisy.fitted_on_all(texts, targets, np.ones(8)).terms.share == 0.25
-    stems = ["gladness", "gladly", "gladden", "madness", "madly", "madden"]
-    spelled = [f"{rng.choice(words)} {stem}{number} {rng.choice(words)}" for number, stem in enumerate(stems * 20)]
-    assert Wide.fit(spelled, np.arange(120) // 3 % 2, np.ones(2), WORDS, 0).terms.share == 1.0

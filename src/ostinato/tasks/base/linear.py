@@ -126,7 +126,7 @@ class Strength(NamedTuple):
 def choose_strength(
     numbers: Any, targets: Integers, classes: int, weights: Floats, seed: int, *, until: float = math.inf
 ) -> Strength:
-    """Return the strength with the least cross-entropy of examples that were left out, the weakest penalty last tried.
+    """Return the strength with the least cross-entropy of examples that were left out.
 
     Strengths are compared with scores multiplied by what is best for each: how confident a layer is and what it tells
     apart are two things, and with few examples of many classes a weak penalty tells more apart, too confidently.
@@ -139,27 +139,22 @@ def choose_strength(
     usual = Strength(_STRENGTHS[1])
     if len(targets) <= _FEW:
         return usual
+    count = len(targets)
     numbers, targets, weights, used, part = _left_out(numbers, targets, classes, weights, seed)
     begun: dict[int, Linear | None] = dict.fromkeys(used)
-    losses, found = list[float](), list[Strength]()
-    for strength in _STRENGTHS:
-        if time.monotonic() > until:
-            break
+    found = dict[float, tuple[float, Strength]]()
+    for strength in _STRENGTHS[1:] + _STRENGTHS[:1]:  # the usual one first, should there be no time for more
+        if time.monotonic() > until or (strength < usual.value and min(found.values())[1].value > usual.value):
+            break  # no time is left, or a weaker penalty was better
         loss, scale = _loss_of_left_out(numbers, targets, classes, weights, strength, part, begun, until)
-        losses.append(loss + _DOUBT * (strength != usual.value))
-        found.append(Strength(strength, scale))
-        if losses[-1] > min(losses):
-            break
-    return found[int(np.argmin(losses))] if losses else usual
-
-
-def loss_of_left_out(
-    numbers: Any, targets: Integers, classes: int, weights: Floats, seed: int, strength: float
-) -> tuple[float, float]:
-    """Return the cross-entropy, summed over examples, of those that were left out, and the scale; see above."""
-    numbers, targets, weights, used, part = _left_out(numbers, targets, classes, weights, seed)
-    begun: dict[int, Linear | None] = dict.fromkeys(used)
-    return _loss_of_left_out(numbers, targets, classes, weights, strength, part, begun, math.inf)
+        if time.monotonic() > until:
+            break  # it was broken off
+        # a scale for some of the examples is none for all: with more of them the penalty counts for less
+        found[strength] = (
+            loss + _DOUBT * (strength != usual.value),
+            Strength(strength, scale if len(part) == count else 1.0),
+        )
+    return min(found.values())[1] if found else usual
 
 
 def _left_out(

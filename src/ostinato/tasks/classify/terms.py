@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -40,7 +40,6 @@ class Terms:
         words, parts: as UTF-8 with a line end behind each.
         pairs: `(pairs,)`, ascending: the number of the first word times the words there are, and that of the second.
         idf: `(terms,)`, of words, pairs and parts.
-        share: how much parts of words count, beside words and pairs.
 
     Source: G. Salton and C. Buckley, "Term-weighting approaches in automatic text retrieval", 1988; P. Bojanowski et
     al., "Enriching word vectors with subword information", TACL 2017, for parts of words.
@@ -51,7 +50,6 @@ class Terms:
     pairs: Integers
     parts: NDArray[np.uint8]
     idf: NDArray[np.float64]
-    share: float = 1.0
     known: Any = field(init=False, repr=False, compare=False, metadata={"saved": False})
 
     def __post_init__(self) -> None:
@@ -63,11 +61,6 @@ class Terms:
 
     def __len__(self) -> int:
         return len(self.known[0]) + len(self.pairs) + len(self.known[1])
-
-    @property
-    def parts_count(self) -> int:
-        """How many parts of words are counted: the last of the terms."""
-        return len(self.known[1])
 
     @classmethod
     def of(cls, splitter: WordVocabulary, texts: Sequence[str], most: int) -> Terms:
@@ -107,13 +100,7 @@ class Terms:
         third = csr_matrix(_words_in(counted) @ _parts(counted.words, parts, grow=False))
         third.sort_indices()  # sums in one order, whatever words other texts have: a text alone is the text in a batch
         whole, cut = hstack([first, second], format="csr"), len(words) + len(self.pairs)
-        parts_of_words = _scaled(third, self.idf[cut:])
-        parts_of_words.data *= self.share
-        return hstack([_scaled(whole, self.idf[:cut]), parts_of_words], format="csr")
-
-    def with_share(self, share: float) -> Terms:
-        """Return these with another share of parts of words."""
-        return replace(self, share=share)
+        return hstack([_scaled(whole, self.idf[:cut]), _scaled(third, self.idf[cut:])], format="csr")
 
     def names(self, places: Sequence[int]) -> list[str]:
         """Return terms in words: `good`, `not good`, and parts as `-ing_`, where `_` is the edge of a word."""

@@ -14,13 +14,12 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.data.text import Vocabulary, WordVocabulary
-from ostinato.tasks.base.linear import Linear, Strength, choose_strength, fit_linear, loss_of_left_out
+from ostinato.tasks.base.linear import Linear, choose_strength, fit_linear
 from ostinato.tasks.base.summary import Table
 from ostinato.tasks.classify.terms import Terms
 
@@ -33,8 +32,6 @@ _WORDS_AGAIN = 2_500_000  # times classes, of texts that it is fitted on once mo
 _FREE_CLASSES = 4  # that cost hardly more than reading the words does
 _LARGE, _ITERATIONS, _OF_LARGE = 3_000_000, 60, 30  # words times classes, from which on fewer steps are enough
 _TOGETHER = 4096
-_TOLD = 1e7  # numbers of all texts times classes, of which it is tried out how much parts of words count, at most
-_SHARE, _DOUBT, _FEWEST_TEXTS = 0.25, 2.0, 40  # of parts of words; nats that it must be better by; texts that tell
 
 
 @dataclass(frozen=True)
@@ -91,9 +88,7 @@ class Wide:
         numbers, each = terms.weighted(chosen), weights[labels]
         read = time.monotonic() - began
         # half of what is left chooses, the other half fits
-        chosen_by = _between(time.monotonic(), until)
-        strength, scale = choose_strength(numbers, labels, classes, each, seed, until=chosen_by)
-        terms, numbers, scale = _shared(terms, numbers, labels, weights, Strength(strength, scale), seed, chosen_by)
+        strength, scale = choose_strength(numbers, labels, classes, each, seed, until=_between(time.monotonic(), until))
         began = time.monotonic()
         linear = fit_linear(numbers, labels, classes, strength, each, iterations=_steps(chosen, classes), until=until)
         seconds_again = read + time.monotonic() - began
@@ -127,7 +122,7 @@ class Wide:
         classes = len(weights)
         if not self.is_fitted_again(texts, classes, seconds):
             return self
-        terms, each = _terms(self.terms.splitter, texts, classes).with_share(self.terms.share), weights[targets]
+        terms, each = _terms(self.terms.splitter, texts, classes), weights[targets]
         linear = fit_linear(
             terms.weighted(texts), targets, classes, self.strength, each, iterations=_steps(texts, classes)
         )
@@ -158,27 +153,6 @@ class Wide:
         said = row.data * column[row.indices]
         best = [place for place in np.argsort(-said, kind="stable")[:at_most].tolist() if said[place] > 0]
         return self.terms.names([int(row.indices[place]) for place in best])
-
-
-def _shared(
-    terms: Terms, numbers: Any, targets: Integers, counts: Floats, strength: Strength, seed: int, until: float
-) -> tuple[Terms, Any, float]:
-    """Return terms, their numbers and the scale; parts of words count less where examples left out are told better so.
-
-    Parts of words are many: where what they say is chance, as in codes and names, they bury what few examples say.
-    """
-    classes, began, each = len(counts), time.monotonic(), counts[targets]
-    if len(targets) < _FEWEST_TEXTS or numbers.nnz * _columns(classes) > _TOLD or began > until:
-        return terms, numbers, strength.scale
-    usual, _ = loss_of_left_out(numbers, targets, classes, each, seed, strength.value)
-    if 2 * time.monotonic() - began > until:  # it would take as long once more
-        return terms, numbers, strength.scale
-    less = numbers.copy()
-    less.data = np.where(less.indices >= len(terms) - terms.parts_count, less.data * _SHARE, less.data)
-    loss, scale = loss_of_left_out(less, targets, classes, each, seed, strength.value)
-    if loss < usual - _DOUBT:
-        return terms.with_share(_SHARE), less, scale
-    return terms, numbers, strength.scale
 
 
 def _after(seconds: float | None) -> float:

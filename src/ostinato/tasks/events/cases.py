@@ -27,6 +27,7 @@ TIMES = 2
 """Times that are predicted: until the next event, and until the last one."""
 _DAY = 86400.0
 _COUNTED = 64
+_OF_TIMES = 0.45  # of the time in which trees grow, for those of times
 
 
 @dataclass(frozen=True)
@@ -209,12 +210,13 @@ def _mixture(
     if trees:
         seen = cases.seen(encoder.counted)
         known, known_times = (first.trees, first.times) if first else (None, None)
-        share = None if seconds is None else seconds / 3
+        left = seconds
         if times and encoder.unit[0]:
+            part = None if seconds is None else _OF_TIMES * seconds
             rounds = known_times.rounds if known_times else None
-            of_times = TimeTrees.fit(seen, scaled_waits(encoder.scales, cases), share, rounds)
-        share = share and (2 if of_times else 3) * share
-        grown = Boosting.fit(seen, cases.following, classes, share, known.rounds if known else None)
+            of_times = TimeTrees.fit(seen, scaled_waits(encoder.scales, cases), part, rounds)
+            left = None if seconds is None else (1 - _OF_TIMES) * seconds
+        grown = Boosting.fit(seen, cases.following, classes, left, known.rounds if known else None)
     kinds, following = [case.kinds for case in cases.cases], [case.following for case in cases.cases]
     return Mixture.fit(kinds, following, classes, grown, of_times)
 

@@ -35,7 +35,7 @@ from ostinato.tasks.events.stream import EventStream
 
 Events: TypeAlias = "Model[EventParameters, EventEncoder]"
 _CASES = 256
-_OF_TREES = 0.25  # of the time, to grow trees; half as much again, if it is trained once more
+_OF_TREES = 0.3  # of the time, to grow trees; half as much again, if it is trained once more
 
 
 class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -93,7 +94,7 @@ class TagNetwork(nn.Module):
         self.dropout = VariationalDropout(parameters.dropout)
         self.scores = nn.Linear(parameters.hidden_size * (2 if parameters.bidirectional else 1), len(encoder.tags))
         self.crf = None
-        if parameters.output == "crf":
+        if (parameters.output or encoder.output) == "crf":
             allowed = tag_constraints(encoder.tags, encoder.scheme) if encoder.scheme else None  # type: ignore[arg-type]
             self.crf = LinearChainCRF(len(encoder.tags), allowed)
 
@@ -148,14 +149,26 @@ class TagNetwork(nn.Module):
             return mix.deep * scores.double().log_softmax(-1) + mix.wide * wide
         return scores + (mix.wide / max(mix.deep, _LEAST_DEEP) * wide).to(scores.dtype)
 
-    def decode(self, scores: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def decode(self, scores: Tensor, lengths: Tensor, mix: Mix | None = None) -> tuple[Tensor, Tensor]:
         """Return the tags, `(time, batch)`, and the probability of each at each token, `(time, batch, tags)`.
 
         Of a CRF the tags are those of the best sequence, and the probabilities are marginal.
+
+        Args:
+            scores: `(time, batch, tags)`, perhaps from `mixed`.
+            lengths: `(batch,)`.
+            mix: that the scores were mixed by: a CRF is then as confident as the network's weight says.
         """
         if self.crf is None:
             return scores.argmax(-1), scores.double().softmax(-1)
-        return self.crf.decode(scores, lengths)[0], self.crf.marginals(scores.double(), lengths)
+        found = self.crf.decode(scores, lengths)[0]
+        if mix is None:
+            return found, self.crf.marginals(scores.double(), lengths)
+        weight, softer = max(mix.deep, _LEAST_DEEP), copy.deepcopy(self.crf)
+        with torch.no_grad():
+            for parameter in softer.parameters():
+                parameter.mul_(weight)
+        return found, softer.marginals(weight * scores.double(), lengths)
 
 
 class TagObjective:

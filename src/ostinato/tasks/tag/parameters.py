@@ -46,7 +46,11 @@ class TagParameters(Parameters):
     num_layers: int = model(1, "layers", low=1)
     context: int = model(64, "tokens that a transformer looks back on if it reads one way", low=1)
     wide: bool = model(True, "a linear layer on words, their spelling and their neighbours beside the network")
-    output: Literal["softmax", "crf"] = model("softmax", "what judges the tags: each by itself, or all together")
+    output: Literal["softmax", "crf"] | None = model(
+        None,
+        "what judges the tags: each by itself, or all together",
+        absent="crf where tags name spans, if sentences are read both ways and tags count alike; else softmax",
+    )
     constraints: bool = model(True, "hold a CRF to BIO or IOBES if the training tags keep to it")
     class_weights: Literal["none", "balanced", "square_root", "effective"] = model(
         "none", "how much each tag counts in the loss of the softmax"

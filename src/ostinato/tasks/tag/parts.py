@@ -29,12 +29,12 @@ def mixed_tags(model: Model[Any, TagEncoder], sentences: Sequence[Sequence[str]]
     def read(rows: list[int]) -> Iterator[tuple[Floats, Integers]]:
         chosen = [sentences[row] for row in rows]
         batch = collate_words(encoder, chosen)
-        scores = network(batch)
-        if encoder.wide is not None and encoder.mix is not None:
+        scores, mix = network(batch), encoder.mix
+        if encoder.wide is not None and mix is not None:
             cuts = np.cumsum([len(sentence) for sentence in chosen])[:-1]
             said = [torch.from_numpy(each) for each in np.split(encoder.wide.log_probabilities(chosen), cuts)]
-            scores = network.mixed(scores, pad_sequence(said), encoder.mix)
-        tags, probabilities = network.decode(scores, batch.lengths)
+            scores = network.mixed(scores, pad_sequence(said), mix)
+        tags, probabilities = network.decode(scores, batch.lengths, mix)
         for column, length in enumerate(batch.lengths.tolist()):
             yield probabilities[:length, column].numpy(), tags[:length, column].numpy()
 

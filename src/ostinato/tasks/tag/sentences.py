@@ -60,6 +60,7 @@ class TagEncoder:
         tags: in the order of their classes.
         scheme: that a CRF is held to, "" for none.
         width: features of a word.
+        output: what judges the tags, where that was left open.
         wide: the part beside the network, and mix: how much each says; `None`: there is none.
         vectors: to start from, while a model is fitted.
     """
@@ -70,6 +71,7 @@ class TagEncoder:
     tags: tuple[str, ...]
     scheme: str
     width: int
+    output: str = "softmax"
     wide: Wide | None = None
     mix: Mix | None = None
     vectors: Vectors | None = field(default=None, metadata={"saved": False}, compare=False)

@@ -91,7 +91,8 @@ class TagTask(Task[TagParameters, Corpus, TagEncoder, Examples, list[Tags]]):
     def encoder(self, parameters: TagParameters, train: Corpus) -> TagEncoder:
         tags = tuple(sorted({tag for sentence in train.sentences for tag in sentence.tags}))
         scheme = ""
-        if parameters.output == "crf" and parameters.constraints:
+        output = parameters.output or _output(parameters, tags)
+        if output == "crf" and parameters.constraints:
             scheme = scheme_for(tags, train.sentences)
         file = parameters.vectors
         more = leading_words(file, parameters.vector_words) if file else ()
@@ -99,7 +100,9 @@ class TagTask(Task[TagParameters, Corpus, TagEncoder, Examples, list[Tags]]):
         vectors = vectors_for(file, words) if file else None
         width = parameters.embedding_size if vectors is None else vectors.weights.shape[1]
         longest = parameters.longest_word
-        found = TagEncoder(words, known_characters(train.sentences), longest, tags, scheme, width, vectors=vectors)
+        found = TagEncoder(
+            words, known_characters(train.sentences), longest, tags, scheme, width, output, vectors=vectors
+        )
         return self._with_wide(parameters, found, train) if parameters.wide and len(tags) > 1 else found
 
     def _with_wide(self, parameters: TagParameters, encoder: TagEncoder, train: Corpus) -> TagEncoder:
@@ -236,13 +239,15 @@ class TagTask(Task[TagParameters, Corpus, TagEncoder, Examples, list[Tags]]):
         encoder = model.encoder
         yield "words", f"{len(encoder.words.words):,}"
         yield "tags", f"{len(encoder.tags)}: {', '.join(encoder.tags[:30])}{', ...' * (len(encoder.tags) > 30)}"
-        output = model.parameters.output
+        output = model.parameters.output or encoder.output
         yield "output", f"{output} under the constraints of {encoder.scheme}" if encoder.scheme else output
         if encoder.vectors is not None:
             yield "vectors", encoder.vectors.said
 
     def settings(self, model: Tagger) -> Mapping[str, Any]:
-        return {} if model.encoder.wide is None else {"wide": f"weights {model.encoder.mix}"}
+        encoder = model.encoder
+        found = {"output": model.parameters.output or encoder.output}
+        return found if encoder.wide is None else {**found, "wide": f"weights {encoder.mix}"}
 
     def step_unit(self, model: Tagger) -> StepUnit:
         return StepUnit("tokens")
@@ -273,6 +278,12 @@ class TagTask(Task[TagParameters, Corpus, TagEncoder, Examples, list[Tags]]):
 
     def _said(self, model: Tagger, line: Any) -> Iterator[Mapping[str, Any]]:
         return self.answers(model, next(self.pieces(model, [line])))
+
+
+def _output(parameters: TagParameters, tags: Sequence[str]) -> str:
+    """Return what judges the tags where nobody says: all together where they name spans."""
+    together = bool(scheme_of(tags)) and parameters.bidirectional and parameters.class_weights == "none"
+    return "crf" if together else "softmax"
 
 
 def _flat(predicted: Sequence[Tags]) -> tuple[NDArray[np.int64], NDArray[np.float64] | None]:
