@@ -303,7 +303,7 @@ def run_rate(seeds: int, seconds: float = 8.0, trained: int = 5000, tested: int 
     for kind in KINDS:
         counts = []
         for seed in range(seeds):
-            series = made_normal(kind, seed, trained + tested)
+            series = made_normal(kind, 100 + seed, trained + tested)
             model = AnomalyDetector(test=0, progress=False, seed=seed, max_seconds=seconds).fit(series[:trained])
             counts.append(sum(event["from"] > trained for event in model.events(series)))
         rate = 1e4 * sum(counts) / (tested * seeds)
