@@ -138,9 +138,9 @@ def run_nab(part: str, seconds_a_fit: float | None = None) -> None:
             )
     by_group = []
     for group in dict.fromkeys(name.split("/")[0] for name in names):
-        places = [i for i, name in enumerate(names) if name.startswith(group)]
-        files = [judged[i] for i in places]
-        raw = [sum(nab.raw_score(judged[i], nab.calls(_at(judged[i], ours[i], at), QUIET)) for i in places)]
+        inside = [i for i, name in enumerate(names) if name.startswith(group)]
+        files = [judged[i] for i in inside]
+        raw = [sum(nab.raw_score(judged[i], nab.calls(_at(judged[i], ours[i], at), QUIET)) for i in inside)]
         windows_there = sum(file.count for file in files)
         by_group.append([group, len(files), windows_there, f"{nab.normalised(raw[0], windows_there):.1f}"])
     sections = [
