@@ -138,9 +138,9 @@ def run_nab(part: str, seconds_a_fit: float | None = None) -> None:
             )
     by_group = []
     for group in dict.fromkeys(name.split("/")[0] for name in names):
-        places = [i for i, name in enumerate(names) if name.startswith(group)]
-        files = [judged[i] for i in places]
-        raw = [sum(nab.raw_score(judged[i], nab.calls(_at(judged[i], ours[i], at), QUIET)) for i in places)]
+        inside = [i for i, name in enumerate(names) if name.startswith(group)]
+        files = [judged[i] for i in inside]
+        raw = [sum(nab.raw_score(judged[i], nab.calls(_at(judged[i], ours[i], at), QUIET)) for i in inside)]
         windows_there = sum(file.count for file in files)
         by_group.append([group, len(files), windows_there, f"{nab.normalised(raw[0], windows_there):.1f}"])
     sections = [
@@ -303,7 +303,7 @@ def run_rate(seeds: int, seconds: float = 8.0, trained: int = 5000, tested: int 
     for kind in KINDS:
         counts = []
         for seed in range(seeds):
-            series = made_normal(kind, seed, trained + tested)
+            series = made_normal(kind, 100 + seed, trained + tested)
             model = AnomalyDetector(test=0, progress=False, seed=seed, max_seconds=seconds).fit(series[:trained])
             counts.append(sum(event["from"] > trained for event in model.events(series)))
         rate = 1e4 * sum(counts) / (tested * seeds)

@@ -1,14 +1,18 @@
 """A progression model: what it tells live and of whole courses; what it is judged by; what it refuses."""
 
+import copy
 import json
 import warnings
 
 import numpy as np
 import pytest
+import torch
 
 from ostinato import ProgressionModel, load
 from ostinato.cli.main import main
 from ostinato.errors import DataError, DataWarning, OstinatoError, StreamRowError, UsageError
+from ostinato.tasks.progression.beside import set_beside
+from ostinato.tasks.progression.courses import collate
 from ostinato.tasks.progression.judged import Landmark, comparable, concordant, uncensored
 from ostinato.tasks.progression.parameters import NOTICE
 
@@ -239,3 +243,32 @@ def test_a_variable_that_is_the_event_or_recorded_because_of_it_is_warned_of() -
     assert '"autopsy" is recorded for 100 % of the patients with the outcome "status" and 0 % of the others' in said
     assert '"code" ends at 5 in every patient with the outcome "status" and at 3 in every other' in said
     assert '"bili"' not in said
+
+
+def test_a_linear_model_of_last_values_counts_beside_the_network(model, few) -> None:
+    fitted, task = model.fitted_.model, model.task
+    shares = {float(member.share) for member in fitted.network.members}
+    assert len(shares) == 1
+    assert 0 < shares.pop() < 1
+    assert model.summary_.settings["linear model beside"].endswith("of what is said of hazards")
+    network = copy.deepcopy(fitted.network)
+    batch = collate(task.encode(fitted, task.read(fitted.parameters, few)), range(8))
+    said = {}
+    for share in (0.0, 1.0):
+        for member in network.members:
+            member.share.fill_(share)
+        with torch.no_grad():
+            said[share] = network.hazards(network(batch.x, batch.lengths))
+    one, other = said[1.0]
+    torch.testing.assert_close(one, other)  # the same model beside each member
+    assert not torch.allclose(*said[0.0])
+    assert not torch.allclose(said[0.0][0], one)
+
+
+def test_the_model_beside_counts_less_the_more_events_there_were(model) -> None:
+    fitted, task, found = model.fitted_.model, model.task, []
+    network = copy.deepcopy(fitted.network)
+    for patients in (20, 160):
+        set_beside(network, task.encode(fitted, task.read(fitted.parameters, visits(patients))), None, None)
+        found.append(float(network.members[0].share))
+    assert 0.5 > found[0] > found[1] > 0

@@ -472,9 +472,9 @@ def _manners(encoder: SeriesEncoder, parts: list[SeriesExamples]) -> NDArray[np.
     for part in parts:
         newest = slice(-max(_FEW, _CALIBRATED // len(part.inputs)), None)
         for place, inputs in enumerate(part.inputs):
-            held = (inputs.values, inputs.last, inputs.season)
-            rows.append((*(each[newest] for each in held), part.normal(place)[newest]))
-    return usual_of(encoder.channels, encoder.season, rows)  # type: ignore[arg-type]
+            held = inputs.values[newest], inputs.last[newest], inputs.season[newest]
+            rows.append((*held, part.normal(place)[newest]))
+    return usual_of(encoder.channels, encoder.season, rows)
 
 
 def _nothing(encoder: SeriesEncoder) -> tuple[Novelty, ...]:
