@@ -10,7 +10,9 @@ import pytest
 import ostinato
 from ostinato.errors import DataWarning, OutOfTime
 from ostinato.tasks.base.allowance import Allowance
+from ostinato.tasks.base.fitting import _compared_over_all, better_of
 from ostinato.tasks.forecast.classical import ClassicalForecast, _evenly
+from ostinato.tasks.forecast.fitted import Forecasts
 from ostinato.tasks.forecast.smoothing import theta
 
 has_library = importlib.util.find_spec("statsforecast") is not None
@@ -114,3 +116,30 @@ def test_a_sample_of_windows_is_spread_over_the_series():
 
 def test_it_is_data_that_a_model_file_holds():
     assert vars(ClassicalForecast(12)) == {"season": 12}
+
+
+def last_value(examples):
+    at = [(int(series), int(row)) for series, row in examples.origins]
+    last = np.stack([examples.panel.series[series].rows(row - 1, row)[0, :1] for series, row in at])
+    return Forecasts(np.repeat(last[:, None], 6, 1))
+
+
+def test_a_baseline_that_answers_some_series_is_compared_on_those_alone():
+    """Over all its scores are the model's, times how the two compare there: an easy series makes nobody the best."""
+    fit = fitted(monthly(8))
+    task, model = fit.task, fit._model()
+    examples, _ = fit._examples(model, None, None)
+    easy = examples.origins[:, 0] == 0
+    ours, naive = task.predict(model, examples), last_value(examples)
+    predicted = {"model": ours, "lazy": naive.without(~easy), "naive": naive}
+    values = {name: task.measures(model, examples, each) for name, each in predicted.items()}
+    parts = {name: task.units(model, examples, each) for name, each in predicted.items()}
+    found, against = _compared_over_all(task, model, examples, predicted, values, better_of(task, values), parts)
+    shared = task.measures(model, examples, ours.without(~easy))
+    for measure in ("MAE", "RMSE", "MASE"):
+        expected = values["model"][measure] * values["lazy"][measure] / shared[measure]
+        np.testing.assert_allclose(found["lazy"][measure], expected)
+        assert found["naive"][measure] == values["naive"][measure]
+        if measure in against["lazy"]:
+            difference = values["model"][measure] - expected
+            np.testing.assert_allclose(against["lazy"][measure].value, difference, rtol=1e-6, atol=1e-9)

@@ -16,10 +16,11 @@ from ostinato.options import Cell, check, parameters_of, values_of
 from ostinato.tasks.base.allowance import Allowance, seconds_beside
 from ostinato.tasks.base.baselines import fitted_apart, judged_apart, sentences
 from ostinato.tasks.base.holding_out import Held, Repeats, Shares, fingerprint, without_empty
-from ostinato.tasks.base.judging import MODEL, Scores, decisive, stand, verdict_sentences
+from ostinato.tasks.base.judging import MODEL, Against, Scores, decisive, over_all, stand, verdict_sentences
 from ostinato.tasks.base.running import Run, check_memory, make_network, run_training
 from ostinato.tasks.base.summary import Better, Panel, Summary, in_words
 from ostinato.tasks.base.task import Baseline, Model, Task
+from ostinato.tasks.base.units import Units
 from ostinato.training import TrainingConfig, checkpoint_path
 
 AnyTask = Task[Any, Any, Any, Any, Any]
@@ -302,13 +303,13 @@ def judge(
     """
     began = time.monotonic()
     predicted = {MODEL: task.predict(model, examples)}
-    values = {MODEL: task.measures(model, examples, predicted[MODEL])}
+    values: dict[str, Mapping[str, float]] = {MODEL: task.measures(model, examples, predicted[MODEL])}
     allowance = allowance or Allowance(max(seconds, time.monotonic() - began), len(baselines))
     answered, judged, lost = judged_apart(task, model, baselines, examples, allowance)
     predicted, values, lost = {**predicted, **answered}, {**values, **judged}, {**left_out, **lost}
     better = better_of(task, values)
     parts = {name: found for name in values if (found := task.units(model, examples, predicted[name])) is not None}
-    against = stand(values, better, parts)
+    values, against = _compared_over_all(task, model, examples, predicted, values, better, parts)
     decides = decisive(values, task.decides)
     said = verdict_sentences(values, decides, better, against, task.matters.get(decides, ""))
     said += [*task.remarks(values), repeats.remark, *sentences(lost)]
@@ -317,6 +318,25 @@ def judge(
     details = {**task.details(model, examples, predicted), **({"left out": lost} if lost else {})}
     words = " ".join(filter(None, said))
     return Scores(protocol, count, of, values, better, words, details, against, parts), predicted[MODEL]
+
+
+def _compared_over_all(
+    task: AnyTask,
+    model: Model[Any, Any],
+    examples: Any,
+    predicted: Mapping[str, Any],
+    values: Mapping[str, Mapping[str, float]],
+    better: Mapping[str, Better],
+    parts: Mapping[str, Units],
+) -> tuple[dict[str, Mapping[str, float]], Against]:
+    """Return measures, and how the model stands to each baseline; by shared answers where one does not have all."""
+    ours = predicted[MODEL]
+    shared = {name: task.answered(ours, predicted[name]) for name in predicted if name != MODEL}
+    shared = {name: each for name, each in shared.items() if each is not ours}
+    measures = {name: task.measures(model, examples, each) for name, each in shared.items()}
+    found = {name: task.units(model, examples, each) for name, each in shared.items()}
+    answered = {name: units for name, units in found.items() if units is not None}
+    return over_all(values, stand(values, better, parts, answered), measures)
 
 
 def better_of(task: AnyTask, values: Mapping[str, Mapping[str, float]]) -> dict[str, Better]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 from ostinato.tasks.base.differences import Difference, compare, differences_from, plain_differences, standings
@@ -125,7 +126,10 @@ def decisive(values: Mapping[str, Mapping[str, float]], wanted: Sequence[str]) -
 
 
 def stand(
-    values: Mapping[str, Mapping[str, float]], better: Mapping[str, Better], units: Mapping[str, Units]
+    values: Mapping[str, Mapping[str, float]],
+    better: Mapping[str, Better],
+    units: Mapping[str, Units],
+    answered: Mapping[str, Units] = MappingProxyType({}),
 ) -> dict[str, dict[str, Difference]]:
     """Return how the model stands to each baseline by each measure of which both have units.
 
@@ -133,6 +137,7 @@ def stand(
         values: `values[name][measure]`, the model's under `"model"`.
         better: which side of a measure is better; others are not compared.
         units: by name, of the same answers.
+        answered: the model's, of the answers alone that a baseline has, for baselines that do not have all.
     """
     found: dict[str, dict[str, Difference]] = {name: {} for name in values if name != MODEL}
     model_units = units.get(MODEL)
@@ -146,11 +151,45 @@ def stand(
         }
         if ours is None or not theirs or not _known(values[MODEL], measure):
             continue
-        tested = {name: compare(ours, one) for name, one in theirs.items()}
+        paired = {name: answered[name].measures[measure] if name in answered else ours for name in theirs}
+        tested = {name: compare(paired[name], one) for name, one in theirs.items()}
         margins = {name: margin(better[measure], values[MODEL][measure], values[name][measure]) for name in theirs}
         for name, one in standings(tested, better[measure] == "higher", margins, model_units.of).items():
             found[name][measure] = within_range(one, better[measure], values[name][measure])
     return {name: row for name, row in found.items() if row}
+
+
+def over_all(
+    values: Mapping[str, Mapping[str, float]],
+    against: Against,
+    answered: Mapping[str, Mapping[str, float]],
+) -> tuple[dict[str, Mapping[str, float]], Against]:
+    """Return measures and differences of baselines that have no answer to some, as if they had all.
+
+    A mean over some series says nothing beside a mean over all. So a baseline's measure is the model's over all, times
+    how the two compare where both answer; a difference is stretched likewise. Measures of which that is not known are
+    NaN.
+
+    Args:
+        values: by name; of such a baseline over what it answers.
+        against: how the model stands to each.
+        answered: by name of such a baseline, the measures of the model over what it answers.
+
+    >>> values = {"model": {"MASE": 2.0}, "slow": {"MASE": 1.5}}
+    >>> over_all(values, {}, {"slow": {"MASE": 3.0}})[0]["slow"]
+    {'MASE': 1.0}
+    """
+    found, stands = dict(values), {name: dict(row) for name, row in against.items()}
+    for name, ours in answered.items():
+        factors = {
+            measure: values[MODEL][measure] / ours[measure] if ours.get(measure, 0.0) > 0 else math.nan
+            for measure in values[name]
+        }
+        found[name] = {measure: value * factors[measure] for measure, value in values[name].items()}
+        for measure, one in stands.get(name, {}).items():
+            factor = factors[measure]
+            stands[name][measure] = replace(one, value=one.value * factor, low=one.low * factor, high=one.high * factor)
+    return found, stands
 
 
 def margin(better: Better, ours: float, other: float) -> float:

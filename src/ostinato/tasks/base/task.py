@@ -235,6 +235,10 @@ class Task(Generic[P, R, C, E, D]):
         """
         return None
 
+    def answered(self, predicted: D, other: D) -> D:
+        """Return what was predicted, without what another has no answer to; if it has all, the very same."""
+        return predicted
+
     def counted(self, model: Model[P, C], examples: E) -> tuple[int, str]:
         """Return how many answers are judged, and what one is, in the plural."""
         return len(examples), self.records  # type: ignore[arg-type]

@@ -79,7 +79,7 @@ class ClassicalForecast:
             count = len(np.unique(origins[np.isfinite(point).all((1, 2)), 0]))
             note(
                 f"{NAME} answers {answered:,} of {len(origins):,} windows, of {count:,} series, in its share of the "
-                f"time ({limit.seconds:.0f} s): its scores are of those alone"
+                f"time ({limit.seconds:.0f} s): its scores are the model's, times how the two compare on those"
             )
         return Forecasts(point)
 

@@ -37,6 +37,16 @@ class Forecasts:
     point: NDArray[np.float64]
     quantiles: NDArray[np.float64] | None = None
 
+    def without(self, windows: NDArray[np.bool_]) -> Forecasts:
+        """Return them with NaN in some windows, `(windows,)`; of none, the very same."""
+        if not windows.any():
+            return self
+        point, quantiles = self.point.copy(), None if self.quantiles is None else self.quantiles.copy()
+        for values in (point, quantiles):
+            if values is not None:
+                values[windows] = np.nan
+        return Forecasts(point, quantiles)
+
 
 @dataclass(frozen=True)
 class Fitted:

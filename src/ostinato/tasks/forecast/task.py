@@ -246,6 +246,9 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         parts = score_parts(examples.truth, predicted.point, predicted.quantiles, encoder.levels, scale, owners, count)
         return Units(count, of, parts)
 
+    def answered(self, predicted: Forecasts, other: Forecasts) -> Forecasts:
+        return predicted.without(np.asarray(np.isnan(other.point).all((1, 2))))
+
     def counted(self, model: Forecasting, examples: Examples) -> tuple[int, str]:
         return len(examples.origins), f"forecasts of {model.encoder.settings.horizon} steps"
 
