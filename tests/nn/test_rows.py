@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 import ostinato
-from ostinato.nn import Recurrent, TokenEmbedding, projected
+from ostinato.engine.run import twins
+from ostinato.nn import Recurrent, TokenEmbedding
 from ostinato.nn.rows import Rows
 
 CELLS = ("lstm", "gru", "rnn", "lstm-layernorm", "sru")
@@ -34,7 +35,7 @@ def test_a_stack_reads_rows_as_it_reads_their_vectors(name):
                 outcomes.append([ys, *torch.autograd.grad(loss, wanted)])
             for one, other in zip(*outcomes, strict=True):
                 torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
-    assert (projected._twins[stack.cells[0]] is not None) == (name != "sru")
+    assert (twins._twins[stack.cells[0]] is not None) == (name != "sru")
 
 
 class Noisy(nn.Module):
@@ -52,7 +53,7 @@ class Noisy(nn.Module):
 def test_a_cell_that_is_not_of_the_catalogue_is_not_taken_apart():
     stack, table, places = Recurrent(Noisy(), 1, input_size=4), torch.randn(3, 4), tokens(3, 6, 2)
     torch.testing.assert_close(stack(Rows(table, places))[0], stack(table[places])[0])
-    assert stack.cells[0] not in projected._twins
+    assert stack.cells[0] not in twins._twins
 
 
 def test_an_embedding_gives_rows_where_tokens_repeat_and_drops_the_same_words():
