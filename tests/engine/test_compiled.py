@@ -326,7 +326,7 @@ def test_inference_keeps_nothing_and_training_may_outlive_the_cell() -> None:
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-def test_outputs_that_are_kept_for_gradients_are_guarded_against_changes_in_place(reverse) -> None:
+def test_outputs_that_are_kept_for_gradients_are_guarded_against_changes_in_place(monkeypatch, reverse) -> None:
     cell = nn.GRUCell(3, 5)
     xs = torch.randn(7, 2, 3)
     ys, _ = ostinato.scan(cell, xs, reverse=reverse)
@@ -334,7 +334,7 @@ def test_outputs_that_are_kept_for_gradients_are_guarded_against_changes_in_plac
     ys, _ = ostinato.scan(cell, xs, reverse=reverse)
     ys.mul_(2)  # a quick call keeps its outputs apart
     torch.testing.assert_close(torch.autograd.grad(ys.square().sum(), cell.weight_hh), expected)
-    cell.weight_hh.data = cell.weight_hh.data.t().contiguous().t()  # and so the longer way
+    monkeypatch.setattr(compiled, "scan_quickly", lambda *_, **__: None)  # and so the longer way
     storages = set()
 
     def pack(tensor: torch.Tensor) -> torch.Tensor:
