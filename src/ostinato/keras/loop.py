@@ -61,11 +61,6 @@ def walk(layer: Any, sequences: Any, initial_state: Any, mask: Any, training: An
     return _walked(layer, cells, sequences, (initial_state, parts), mask, bool(training))
 
 
-def _is_exporting() -> bool:
-    """Tell whether `torch.export` traces; before PyTorch 2.7 nothing tells it from `torch.compile`."""
-    return getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)()
-
-
 def _open(sequences: Any) -> bool:
     """Tell whether the engine may try these sequences: plain tensors on the CPU, and nothing tracing."""
     return (
@@ -74,7 +69,7 @@ def _open(sequences: Any) -> bool:
         and sequences.dim() == 3
         and sequences.device.type == "cpu"
         and not torch._C._is_tracing()
-        and not _is_exporting()
+        and not torch.compiler.is_exporting()
     )
 
 

@@ -8,6 +8,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 import ostinato
 
 KINDS = [nn.LSTM, nn.GRU, nn.RNN]
+NEW = tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 13)
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +50,8 @@ def test_results_have_the_types_of_torch_and_are_nearer_to_float32(kind, form, s
     found, gradients = _trained(ours, xs, hx)
     assert scans.total() == 2
     expected, others = _trained(theirs, xs, hx)
-    assert [part.dtype for part in found] == [part.dtype for part in expected]
+    if kind is not nn.LSTM or form != "level" or NEW:  # before, of such sequences alone, PyTorch returned float32
+        assert [part.dtype for part in found] == [part.dtype for part in expected]
     assert [part.shape for part in found] == [part.shape for part in expected]
     assert all(gradient.dtype is torch.float32 for gradient in gradients)
     wide = xs._replace(data=xs.data.float()) if form in ("packed", "level") else xs.float()
