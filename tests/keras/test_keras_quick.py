@@ -85,6 +85,21 @@ def test_what_is_changed_of_a_known_layer_is_seen(runs):
 
 
 @pytest.mark.parametrize("kind", ["SimpleRNN", "LSTM", "GRU"])
+def test_settings_that_were_not_there_when_a_layer_was_made_do_what_they_do_in_keras(kind):
+    theirs, mine = (getattr(room.layers, kind)(4, seed=1, dropout=0.2) for room in (keras, ours))
+    xs = torch.randn(3, 5, 2)
+    theirs(xs), mine(xs)
+    mine.set_weights([torch.rand_like(torch.as_tensor(weight)).numpy() for weight in theirs.get_weights()])
+    theirs.set_weights(mine.get_weights())
+    for name, value in (("recurrent_dropout", 0.4), ("use_bias", False)):
+        for layer in (theirs, mine):
+            setattr(layer.cell, name, value)
+        for _ in range(2):
+            expected, found = (layer(xs, training=True).detach() for layer in (theirs, mine))
+            np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["SimpleRNN", "LSTM", "GRU"])
 def test_masks_of_dropout_are_told_from_weights_that_were_cast(kind):
     layer = getattr(ours.layers, kind)(4, dropout=0.3, recurrent_dropout=0.3, seed=1, dtype="mixed_bfloat16")
     with warnings.catch_warnings():

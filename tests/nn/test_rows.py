@@ -38,6 +38,29 @@ def test_a_stack_reads_rows_as_it_reads_their_vectors(name):
     assert (twins._twins[stack.cells[0]] is not None) == (name != "sru")
 
 
+def test_a_cell_that_multiplies_its_state_with_a_second_product_is_not_taken_apart():
+    # as wide as its gates together: the second product would take what the first gave, and from zeros nothing shows it
+    stack = Recurrent(ostinato.cells.CATALOGUE["lstm-multiplicative"](8, 2), 1)
+    table, places = torch.randn(3, 8), tokens(3, 6, 2)
+    torch.testing.assert_close(stack(Rows(table, places))[0], stack(table[places])[0])
+
+
+@pytest.mark.filterwarnings("ignore:RNNCell runs in the eager loop")
+@pytest.mark.parametrize("change", ["forward", "hook"])
+def test_a_cell_that_is_changed_or_watched_later_is_called_itself(change):
+    stack, table, places = Recurrent(ostinato.cells.CATALOGUE["rnn"](4, 4), 1), torch.randn(3, 4), tokens(3, 6, 2)
+    stack(Rows(table, places))
+    cell, seen = stack.cells[0], []
+    if change == "forward":
+        cell.forward = lambda x, h: (2 * torch.tanh(cell.input(x) + h),) * 2
+    else:
+        cell.register_full_backward_hook(lambda _, given, taken: seen.append(given[0].shape))
+    ys, expected = stack(Rows(table.requires_grad_(), places))[0], stack(table[places])[0]
+    torch.testing.assert_close(ys, expected)
+    ys.sum().backward()
+    assert len(seen) == (6 if change == "hook" else 0)
+
+
 class Noisy(nn.Module):
     """A cell of somebody's own, that drops parts of its step while it trains."""
 

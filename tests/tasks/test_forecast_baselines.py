@@ -10,9 +10,10 @@ import pytest
 import ostinato
 from ostinato.errors import DataWarning, OutOfTime
 from ostinato.tasks.base.allowance import Allowance
-from ostinato.tasks.base.fitting import _compared_over_all, better_of
+from ostinato.tasks.base.fitting import better_of, compared_over_all
 from ostinato.tasks.forecast.classical import ClassicalForecast, _evenly
 from ostinato.tasks.forecast.fitted import Forecasts
+from ostinato.tasks.forecast.metrics import mae_by_step, weighted_quantile_loss
 from ostinato.tasks.forecast.smoothing import theta
 
 has_library = importlib.util.find_spec("statsforecast") is not None
@@ -129,17 +130,32 @@ def test_a_baseline_that_answers_some_series_is_compared_on_those_alone():
     fit = fitted(monthly(8))
     task, model = fit.task, fit._model()
     examples, _ = fit._examples(model, None, None)
-    easy = examples.origins[:, 0] == 0
+    # of the first series, and the beginnings of the second's: a baseline may lack a column
+    there = np.zeros(examples.truth.shape, bool)
+    there[examples.origins[:, 0] == 0] = True
+    there[examples.origins[:, 0] == 1, :2] = True
     ours, naive = task.predict(model, examples), last_value(examples)
-    predicted = {"model": ours, "lazy": naive.without(~easy), "naive": naive}
+    naive = Forecasts(naive.point, naive.point[..., None] * np.linspace(0.9, 1.1, ours.quantiles.shape[-1]))
+    predicted = {"model": ours, "lazy": naive.where(there), "naive": naive}
     values = {name: task.measures(model, examples, each) for name, each in predicted.items()}
     parts = {name: task.units(model, examples, each) for name, each in predicted.items()}
-    found, against = _compared_over_all(task, model, examples, predicted, values, better_of(task, values), parts)
-    shared = task.measures(model, examples, ours.without(~easy))
-    for measure in ("MAE", "RMSE", "MASE"):
+    found, against = compared_over_all(task, model, examples, predicted, values, better_of(task, values), parts)
+    shared = task.measures(model, examples, ours.where(there))
+    steps = task.details(model, examples, predicted)["by_step"]
+    both = mae_by_step(examples.truth, ours.where(there).point), mae_by_step(examples.truth, naive.where(there).point)
+    np.testing.assert_allclose(steps["lazy"], np.array(steps["model"]) * both[1] / both[0])
+    assert steps["naive"] == list(mae_by_step(examples.truth, naive.point))
+    for measure in ("MAE", "RMSE", "MASE", "wQL"):
         expected = values["model"][measure] * values["lazy"][measure] / shared[measure]
         np.testing.assert_allclose(found["lazy"][measure], expected)
         assert found["naive"][measure] == values["naive"][measure]
         if measure in against["lazy"]:
             difference = values["model"][measure] - expected
             np.testing.assert_allclose(against["lazy"][measure].value, difference, rtol=1e-6, atol=1e-9)
+
+
+def test_a_truth_without_a_forecast_counts_in_neither_sum_of_the_quantile_loss():
+    truth, quantiles = np.array([[[1.0]], [[100.0]]]), np.array([[[[0.0, 2.0]]], [[[np.nan, np.nan]]]])
+    assert weighted_quantile_loss(truth, quantiles, (0.1, 0.9)) == weighted_quantile_loss(
+        truth[:1], quantiles[:1], (0.1, 0.9)
+    )

@@ -187,8 +187,13 @@ def weights_of(cell: Any) -> Iterator[Tensor]:
     """Yield kernel, recurrent kernel and, if there is one, bias: in the precision that Keras computes in."""
     yield cell.kernel.value
     yield cell.recurrent_kernel.value
-    if cell.use_bias:
+    if _has_bias(cell):
         yield cell.bias.value
+
+
+def _has_bias(cell: Any) -> bool:
+    """Tell whether there is a bias; `SimpleRNN` asks for the weight itself, the others of Keras for the setting."""
+    return cell.bias is not None if KINDS[type(cell)] == "SimpleRNNCell" else bool(cell.use_bias)
 
 
 def _in_precision_of(weight: Tensor, xs: Tensor) -> Tensor:
@@ -207,14 +212,19 @@ def _fits(cell: Any, weights: Sequence[Tensor], xs: Tensor, state: Sequence[Tens
 
 
 def form_of(cell: Any, inputs: int, states: int) -> Form | None:
-    """Return the form of a cell's step, or `None` if it has an activation that the engine does not know."""
+    """Return the form of a cell's step, or `None` if it has an activation that the engine does not know.
+
+    Also where a cell of gates has one mask for its states: it was made without recurrent dropout, and got some later.
+    """
     activation = _function(cell.activation)
     gate = _function(getattr(cell, "recurrent_activation", None))
     if activation is None or gate is None:
         return None
     by_gate = getattr(cell, "dropout_mask_count", None) is not None
+    if states and not by_gate and KINDS[type(cell)] != "SimpleRNNCell":
+        return None
     after = bool(getattr(cell, "reset_after", True))
-    return Form(activation, gate, bool(cell.use_bias), after, inputs if by_gate else 0, states)
+    return Form(activation, gate, _has_bias(cell), after, inputs if by_gate else 0, states)
 
 
 def _function(activation: Any) -> Any:

@@ -46,6 +46,11 @@ def watched_by_all_modules(*, names_alone: bool = True) -> bool:
     return names_alone or any(getattr(hook, "__module__", "") != "torch.utils.module_tracker" for hook in hooks)
 
 
+def is_watched(module: nn.Module) -> bool:
+    """Tell whether a module has hooks, of its forward or of its backward pass."""
+    return any(getattr(module, name) for name in _HOOKS)
+
+
 class Fingerprint:
     """A key with its hash kept: it is looked up at every call."""
 

@@ -309,7 +309,7 @@ def judge(
     predicted, values, lost = {**predicted, **answered}, {**values, **judged}, {**left_out, **lost}
     better = better_of(task, values)
     parts = {name: found for name in values if (found := task.units(model, examples, predicted[name])) is not None}
-    values, against = _compared_over_all(task, model, examples, predicted, values, better, parts)
+    values, against = compared_over_all(task, model, examples, predicted, values, better, parts)
     decides = decisive(values, task.decides)
     said = verdict_sentences(values, decides, better, against, task.matters.get(decides, ""))
     said += [*task.remarks(values), repeats.remark, *sentences(lost)]
@@ -320,7 +320,7 @@ def judge(
     return Scores(protocol, count, of, values, better, words, details, against, parts), predicted[MODEL]
 
 
-def _compared_over_all(
+def compared_over_all(
     task: AnyTask,
     model: Model[Any, Any],
     examples: Any,

@@ -10,7 +10,7 @@ from typing import Any
 
 from ostinato.tasks.base.allowance import Allowance
 from ostinato.tasks.base.baselines import judged_apart, sentences
-from ostinato.tasks.base.fitting import AnyTask, Fitted, better_of, encoded
+from ostinato.tasks.base.fitting import AnyTask, Fitted, better_of, compared_over_all, encoded
 from ostinato.tasks.base.holding_out import Shares, percent, require_parts, without_empty
 from ostinato.tasks.base.judging import MODEL, Scores, decisive, stand
 from ostinato.tasks.base.summary import Better, Summary
@@ -136,7 +136,7 @@ def update(
     better = better_of(task, ordered)
     tested = _tested(task, ordered, better, units)
     found = Update(improved, before, after, ordered, better, split, task.kept, history, tested)
-    return found, _renewed(task, fitted, new, found, examples.test, units)
+    return found, _renewed(task, fitted, new, found, examples.test, predicted, units)
 
 
 def _tested(
@@ -176,15 +176,21 @@ def _config(
 
 
 def _renewed(
-    task: AnyTask, fitted: Fitted, new: Model[Any, Any], found: Update, test: Any, units: Mapping[str, Units]
+    task: AnyTask,
+    fitted: Fitted,
+    new: Model[Any, Any],
+    found: Update,
+    test: Any,
+    ours: Mapping[str, Any],
+    units: Mapping[str, Units],
 ) -> Fitted:
     count, of = task.counted(new, test)
     allowance = Allowance(fitted.seconds_beside, len(fitted.baselines))
     predicted, baselines, left_out = judged_apart(task, new, fitted.baselines, test, allowance)
-    values = {**found.scores, **baselines}
+    values: dict[str, Mapping[str, float]] = {**found.scores, **baselines}
     more = {name: judged for name, one in predicted.items() if (judged := task.units(new, test, one)) is not None}
     better, parts = better_of(task, values), {**units, **more}
-    against = stand(values, better, parts)
+    values, against = compared_over_all(task, new, test, {**ours, **predicted}, values, better, parts)
     said = " ".join([found.verdict, *sentences(left_out)])
     scores = Scores(found.split, count, of, values, better, said, {}, against, parts)
     run = replace(fitted.run, history=found.history, failure=None)

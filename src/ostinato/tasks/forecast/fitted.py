@@ -37,15 +37,15 @@ class Forecasts:
     point: NDArray[np.float64]
     quantiles: NDArray[np.float64] | None = None
 
-    def without(self, windows: NDArray[np.bool_]) -> Forecasts:
-        """Return them with NaN in some windows, `(windows,)`; of none, the very same."""
-        if not windows.any():
+    def where(self, there: NDArray[np.bool_]) -> Forecasts:
+        """Return them with NaN but where there is something, `(windows, horizon, targets)`; if all is, the very same.
+
+        A series of which one column begins late has a forecast of the others alone.
+        """
+        if there.all():
             return self
-        point, quantiles = self.point.copy(), None if self.quantiles is None else self.quantiles.copy()
-        for values in (point, quantiles):
-            if values is not None:
-                values[windows] = np.nan
-        return Forecasts(point, quantiles)
+        quantiles = None if self.quantiles is None else np.where(there[..., None], self.quantiles, np.nan)
+        return Forecasts(np.where(there, self.point, np.nan), quantiles)
 
 
 @dataclass(frozen=True)

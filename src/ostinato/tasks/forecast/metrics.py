@@ -69,10 +69,11 @@ def pinball(truth: Floats, quantiles: Floats, levels: Sequence[float]) -> Floats
 def weighted_quantile_loss(truth: Floats, quantiles: Floats, levels: Sequence[float]) -> float:
     """Return the mean over levels of twice the summed quantile loss over the summed absolute truth.
 
-    This is `mean_wQuantileLoss` of GluonTS (Alexandrov et al., 2020).
+    This is `mean_wQuantileLoss` of GluonTS (Alexandrov et al., 2020). A truth without a forecast counts in neither sum.
     """
-    total = np.nansum(np.abs(truth))
-    loss = 2 * np.nansum(pinball(truth, quantiles, levels), axis=(0, 1, 2)) / (total if total > 0 else np.nan)
+    lost = pinball(truth, quantiles, levels)
+    total = np.abs(truth)[~np.isnan(lost).all(-1)].sum()
+    loss = 2 * np.nansum(lost, axis=(0, 1, 2)) / (total if total > 0 else np.nan)
     return float(loss.mean())
 
 

@@ -20,6 +20,7 @@ from ostinato.data import (
 )
 from ostinato.errors import DataError, UsageError
 from ostinato.tasks.base.holding_out import Held, Shares
+from ostinato.tasks.base.judging import MODEL
 from ostinato.tasks.base.lines import is_table
 from ostinato.tasks.base.steps import StepUnit
 from ostinato.tasks.base.summary import Panel as Shown
@@ -247,13 +248,20 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         return Units(count, of, parts)
 
     def answered(self, predicted: Forecasts, other: Forecasts) -> Forecasts:
-        return predicted.without(np.asarray(np.isnan(other.point).all((1, 2))))
+        return predicted.where(~np.isnan(other.point))
 
     def counted(self, model: Forecasting, examples: Examples) -> tuple[int, str]:
         return len(examples.origins), f"forecasts of {model.encoder.settings.horizon} steps"
 
     def details(self, model: Forecasting, examples: Examples, predicted: Mapping[str, Forecasts]) -> Mapping[str, Any]:
-        by_step = {name: list(mae_by_step(examples.truth, forecasts.point)) for name, forecasts in predicted.items()}
+        ours, truth = predicted[MODEL], examples.truth
+        whole, by_step = np.array(mae_by_step(truth, ours.point)), {}
+        for name, other in predicted.items():
+            found, shared = np.array(mae_by_step(truth, other.point)), self.answered(ours, other)
+            if shared is not ours:  # as its scores are, see `over_all`
+                with np.errstate(divide="ignore", invalid="ignore"):
+                    found = found * whole / np.array(mae_by_step(truth, shared.point))
+            by_step[name] = found.tolist()
         return {"by_step": by_step, "stride": examples.chosen_stride}
 
     def protocol(self, model: Forecasting, examples: Examples) -> str:

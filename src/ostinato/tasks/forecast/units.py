@@ -89,7 +89,7 @@ def score_parts(
     if quantiles is None or not len(levels):
         return parts
     lost = pinball(truth, quantiles, levels).mean(-1)
-    columns = np.stack([np.nan_to_num(lost).ravel(), np.nan_to_num(np.abs(truth)).ravel()], -1)
+    columns = np.stack([np.nan_to_num(lost).ravel(), np.where(np.isnan(lost), 0.0, np.abs(truth)).ravel()], -1)
     parts["wQL"] = Sums(sums_of(columns, owner.ravel(), count), lambda sums: 2 * _quotient(sums))
     parts["CRPS"] = mean_of(2 * lost, owner, count)
     return parts

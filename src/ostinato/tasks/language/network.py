@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ostinato.engine import leaves, map_state
+from ostinato.engine.front.watch import is_watched
 from ostinato.nn import TokenEmbedding, TransformerStack, VariationalDropout, weight_drop
 from ostinato.nn.by_name import TRANSFORMER, stack_of
 from ostinato.nn.losses import activation_regularisation, temporal_activation_regularisation
@@ -82,8 +83,9 @@ class LanguageNetwork(nn.Module):
         In training alone: what a model says does not depend on how many tokens it reads at once, to the last bit.
         """
         parts = (self.embedding, self.input_dropout, self.stack)
-        watched = any(part._forward_hooks or part._forward_pre_hooks for part in parts)
-        if not self.training or self.input_dropout.rate or watched or not isinstance(self.stack, Recurrent):
+        if not self.training or self.input_dropout.rate or not isinstance(self.stack, Recurrent):
+            return None
+        if any(map(is_watched, parts)):
             return None
         return self.embedding.rows(tokens)
 
