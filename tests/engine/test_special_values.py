@@ -191,7 +191,7 @@ def _differences(ours: torch.Tensor, theirs: torch.Tensor, rows: torch.Tensor, *
 
 
 UNSIGNED = {"frac", "maximum", "minimum", "amax_2", "amin_2", "softmax_2", "log_softmax_2", "logsumexp_2", "norm_2"}
-"""Where PyTorch's own zeros have one sign or the other by how the numbers lie in memory, the order of a sum, or the build."""
+"""Where PyTorch's zeros have one sign or the other by how numbers lie in memory, the order of a sum, or the build."""
 SIGMOID = "infinity, or the largest numbers, times a sigmoid that is below the normal numbers and here zero"
 EXCEPT = {
     (
