@@ -277,7 +277,7 @@ class ProgressionTask(Task[ProgressionParameters, Patients, ProgressionEncoder, 
             },
         }
 
-    def remarks(self, values: Mapping[str, Mapping[str, float]]) -> Sequence[str]:
+    def remarks(self, values: Mapping[str, Mapping[str, float]], count: int = 0) -> Sequence[str]:
         return (NOTICE,)
 
     def step_unit(self, model: Progression) -> StepUnit:
