@@ -339,3 +339,5 @@ def test_long_names_of_measures_do_not_run_into_the_next_column():
 def test_a_bare_number_above_the_report_says_what_it_counts() -> None:
     data = (("columns", "target sold"), ("series", "1,200"), ("rows", "9"))
     assert '<p class="sub">target sold · 1,200 series · 9 rows</p>' in render(replace(summary_of(), data=data))
+    parts = (("train", "177 patients"), ("validation", "31 patients"))
+    assert "training: 177 patients · validation: 31 patients</p>" in render(replace(summary_of(), data=parts))
