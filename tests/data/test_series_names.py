@@ -62,3 +62,23 @@ def test_a_later_table_is_read_as_the_training_table_was() -> None:
     trained, _ = load(one)
     with pytest.raises(DataError, match="already in row"):
         load_panel(table(shop=each("a", "b", "c", "d")), trained.schema, fitting=False)
+
+
+def test_what_is_the_same_in_all_rows_of_each_series_is_no_target_and_that_is_said() -> None:
+    frame = table(shop=each("a", "b", "c", "d"), staff=[*each(3.0, 5.0, 4.0, 9.0)[:-1], None])
+    panel, said = load(frame)
+    assert panel.target_columns == ("sold",)
+    assert '"staff" of the data frame is the same in all rows of each series and is not forecast' in said
+    assert load(frame, target=("sold", "staff"))[0].target_columns == ("sold", "staff")
+    named = load(frame.rename({"shop": "unique_id"}))[0]
+    assert named.target_columns == ("sold",)
+    one = pl.DataFrame(
+        {"day": DAYS, "unique_id": ["a"] * 10, "y1": [float(n) for n in range(10)], "y2": [2.0, 1.0] * 5}
+    )
+    assert load(one)[0].target_columns == ("y1", "y2")
+
+
+def test_numbered_shops_are_named_where_one_of_them_opened_late() -> None:
+    late = table(store=[1 + row // 10 for row in range(40)]).slice(0, 33)
+    with pytest.raises(DataError, match=r'pass series_id="store"'):
+        load(late)

@@ -5,6 +5,7 @@ import math
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -321,6 +322,22 @@ def test_a_column_of_differences_has_one_unit_though_one_baseline_is_below_one()
     assert amount(0.2, 0.8, "higher") == "20 points higher"
 
 
+def test_long_names_of_measures_do_not_run_into_the_next_column():
+    from ostinato.report.standing import standing_figure
+    from ostinato.tasks.base.differences import Difference
+
+    names = [f"C-index from {days} days" for days in (64, 260, 430, 900)]
+    scores = {"model": dict.fromkeys(names, 0.7), "Cox": dict.fromkeys(names, 0.6)}
+    against = {"Cox": {name: Difference("better", 0.1, 0.02, 0.2, 0.01, 40, "patients") for name in names}}
+    summary = replace(summary_of(), scores=scores, better=dict.fromkeys(names, "higher"), against=against)
+    figure = standing_figure(summary)
+    figure.canvas.draw()
+    titles = [axes._left_title.get_window_extent() for axes in figure.axes]
+    assert all(left.x1 < right.x0 for left, right in pairwise(titles))
+
+
 def test_a_bare_number_above_the_report_says_what_it_counts() -> None:
     data = (("columns", "target sold"), ("series", "1,200"), ("rows", "9"))
     assert '<p class="sub">target sold · 1,200 series · 9 rows</p>' in render(replace(summary_of(), data=data))
+    parts = (("train", "177 patients"), ("validation", "31 patients"))
+    assert "training: 177 patients · validation: 31 patients</p>" in render(replace(summary_of(), data=parts))

@@ -191,6 +191,20 @@ def test_the_verdict_is_plain(model, rivals, words) -> None:
         assert "80 % interval held 71.0 % of the values (too narrow)" in said
 
 
+@pytest.mark.parametrize(
+    ("held", "forecasts", "words"),
+    [
+        (95.3, 3, "(which chance may do to 3 forecasts)"),
+        (85.3, 34, "(which chance may do to 34 forecasts)"),
+        (85.3, 2000, "(too wide)"),
+        (50.0, 34, "(too narrow)"),
+        (83.8, 3, "(as it should)"),
+    ],
+)
+def test_an_interval_is_called_too_wide_only_where_that_is_beyond_chance(held, forecasts, words) -> None:
+    assert words in ForecastTask().remarks({"model": {"MASE": 1.0, "coverage 80 %": held}}, forecasts)[-1]
+
+
 @pytest.mark.parametrize("independent", [1, 2, 3, 10])
 def test_a_calibration_on_few_forecasts_moves_levels_by_finite_amounts(independent) -> None:
     levels = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)

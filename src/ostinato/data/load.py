@@ -21,7 +21,7 @@ from ostinato.data.readers import read_table
 from ostinato.data.roles import resolve_schema
 from ostinato.data.schema import Schema
 from ostinato.data.sentinels import say_sentinel
-from ostinato.data.series_names import series_hint, with_series
+from ostinato.data.series_names import series_hint, with_series, without_attributes
 from ostinato.data.table import Table, numbers
 from ostinato.data.times import TimeFormat, decide_times
 from ostinato.data.wide_tables import lengthened
@@ -62,8 +62,10 @@ def load_panel(
     asked, custom = (schema.decimal, None) if fitting else (None, schema.decimal)
     table = read_table(source, delimiter=delimiter, decimal=asked, custom=custom)
     table, schema = hours_as_rows(table, schema) or (lengthened(table, schema), schema)
-    schema = resolve_schema(table, schema)
-    schema = with_series(table, schema) if fitting else schema
+    named, schema = schema.target, resolve_schema(table, schema)
+    if fitting:
+        schema = with_series(table, schema)
+        schema = schema if named else without_attributes(table, schema)
     if table.rows < 2 and fitting:
         raise DataError(f"{table.origin} has one row of data; a series needs at least two, and training many more")
     time_format = time_format or TimeFormat.wanted(

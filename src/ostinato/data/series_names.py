@@ -7,7 +7,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ostinato.data.identities import names
 from ostinato.data.notes import note
 from ostinato.data.schema import Schema
 from ostinato.data.table import Table, is_numeric, is_text, numbers
@@ -38,6 +40,38 @@ def with_series(table: Table, schema: Schema) -> Schema:
         "pass series_id=... (--series-id) if another does"
     )
     return replace(schema, series_id=found[0])
+
+
+def without_attributes(table: Table, schema: Schema) -> Schema:
+    """Return the schema without targets that are the same in all rows of each series: they tell what it is, such as
+    the number or the size of a shop; scores over them and what is sold would mean neither.
+
+    Args:
+        table: of several series, else nothing is left out.
+        schema: complete, its targets those that were found and not named.
+    """
+    if schema.series_id is None or len(schema.target) < 2:
+        return schema
+    owners = np.unique(names(table, schema.series_id, "must name its series"), return_inverse=True)[1]
+    if owners.max(initial=0) < 1 or (owners.max() + 1) * _FEWEST > len(owners):
+        return schema
+    order = np.argsort(owners, kind="stable")
+    starts = np.flatnonzero(np.diff(owners[order], prepend=-1))
+    steady = [name for name in schema.target if _steady(numbers(table, name, schema.missing)[order], starts)]
+    if not steady or len(steady) == len(schema.target):
+        return schema
+    note(
+        f'column "{steady[0]}" of {table.origin} is the same in all rows of each series and is not forecast; name it '
+        f'with target="{steady[0]}" (--target) if it should be, or with static_covariates '
+        "(--static-covariates) to be read" + (f"; so do {len(steady) - 1} others" if len(steady) > 1 else "")
+    )
+    return replace(schema, target=tuple(name for name in schema.target if name not in steady))
+
+
+def _steady(values: NDArray[np.float64], starts: NDArray[np.intp]) -> bool:
+    """Tell whether each of the series that begin at `starts` has one value, missing ones apart."""
+    least, most = np.fmin.reduceat(values, starts), np.fmax.reduceat(values, starts)
+    return bool(((least == most) | np.isnan(least)).all() and not np.isnan(least).all())
 
 
 def series_hint(table: Table, schema: Schema) -> str:
@@ -77,11 +111,11 @@ def _free(table: Table, schema: Schema) -> list[str]:
     return [name for name in table.columns if name not in taken]
 
 
-def _tells_apart(frame: pl.DataFrame, schema: Schema, names: tuple[str, ...]) -> bool:
-    part = frame.select(names)
-    if any(part[name].null_count() for name in names) or part.n_unique() * _FEWEST > frame.height:
+def _tells_apart(frame: pl.DataFrame, schema: Schema, columns: tuple[str, ...]) -> bool:
+    part = frame.select(columns)
+    if any(part[name].null_count() for name in columns) or part.n_unique() * _FEWEST > frame.height:
         return False
-    return not frame.select([*names, *_stamps(schema, tuple(frame.columns))]).is_duplicated().any()
+    return not frame.select([*columns, *_stamps(schema, tuple(frame.columns))]).is_duplicated().any()
 
 
 def _is_words(table: Table, name: str) -> bool:
@@ -89,10 +123,12 @@ def _is_words(table: Table, name: str) -> bool:
 
 
 def _numbers_series(table: Table, times: int, name: str) -> bool:
-    """Tell whether a column holds whole numbers, each at most of the times: amounts come as they like."""
+    """Tell whether a column holds whole numbers, half of them at most of the times: amounts come as they like, and a
+    shop that opened late has fewer rows than others.
+    """
     if not is_numeric(table, name, ()):
         return False
     values = numbers(table, name, ())
     if not (values == np.round(values)).all():
         return False
-    return bool(np.unique(values, return_counts=True)[1].min() >= _MOST * times)
+    return bool(np.median(np.unique(values, return_counts=True)[1]) >= _MOST * times)

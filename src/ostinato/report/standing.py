@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from typing import TYPE_CHECKING
 
 from ostinato.report.figures import FULL_WIDTH, MODEL, WARM, new_figure
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _COLUMNS, _LABEL = 4, 32
+_TITLE = 20  # letters a line: a column of four is as wide
 _PLAIN = "#808081"
 _COLOURS = {"better": MODEL, "worse": WARM}
 
@@ -42,9 +44,8 @@ def standing_figure(summary: Summary) -> Figure:
         axes.locator_params(axis="x", nbins=4)
         axes.grid(visible=False)
         arrow = "→" if side == "higher" else "←"
-        axes.set_title(
-            f"{visible(measure)}{',' if unit else ''}{unit} {arrow}", fontsize=9.5, color="#000001", loc="left"
-        )
+        title = textwrap.fill(f"{visible(measure)}{',' if unit else ''}{unit} {arrow}", _TITLE)
+        axes.set_title(title, fontsize=9.5, color="#000001", loc="left")
     return figure
 
 

@@ -158,7 +158,7 @@ class AnomalyTask(Task[AnomalyParameters, Any, Any, Any, Any]):
     def protocol(self, model: Watching, examples: Any) -> str:
         return self._of(model.encoder).protocol(model, examples)
 
-    def remarks(self, values: Mapping[str, Mapping[str, float]]) -> list[str]:
+    def remarks(self, values: Mapping[str, Mapping[str, float]], count: int = 0) -> list[str]:
         """Say what the point-adjusted F1 is worth, where there is one."""
         random = values.get("random scores", {}).get("point-adjusted F1")
         if random is None:

@@ -312,8 +312,8 @@ def judge(
     values, against = compared_over_all(task, model, examples, predicted, values, better, parts)
     decides = decisive(values, task.decides)
     said = verdict_sentences(values, decides, better, against, task.matters.get(decides, ""))
-    said += [*task.remarks(values), repeats.remark, *sentences(lost)]
     count, of = task.counted(model, examples)
+    said += [*task.remarks(values, count), repeats.remark, *sentences(lost)]
     protocol = "; ".join(filter(None, (words, str(repeats), task.protocol(model, examples))))
     details = {**task.details(model, examples, predicted), **({"left out": lost} if lost else {})}
     words = " ".join(filter(None, said))

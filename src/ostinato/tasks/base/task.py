@@ -251,8 +251,8 @@ class Task(Generic[P, R, C, E, D]):
         """Return more of the scores as plain data; `predicted` is by name, the model's under `"model"`."""
         return {}
 
-    def remarks(self, values: Mapping[str, Mapping[str, float]]) -> Sequence[str]:
-        """Return sentences that follow the verdict."""
+    def remarks(self, values: Mapping[str, Mapping[str, float]], count: int = 0) -> Sequence[str]:
+        """Return sentences that follow the verdict on `values`, of so many answers; 0: many."""
         return ()
 
     def facts(self, model: Model[P, C], parts: Held[R], examples: Held[E]) -> Iterable[tuple[str, str]]:

@@ -196,7 +196,7 @@ class CaptionTask(Task[CaptionParameters, Captioned, CaptionEncoder, Shown, Said
             return {}
         return signatures(counters, predicted["model"].texts[0], examples.references[0])
 
-    def remarks(self, values: Mapping[str, Mapping[str, float]]) -> Sequence[str]:
+    def remarks(self, values: Mapping[str, Mapping[str, float]], count: int = 0) -> Sequence[str]:
         found = []
         if values["model"].get(DIFFERENT) == 1:
             found.append(

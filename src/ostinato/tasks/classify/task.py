@@ -115,7 +115,7 @@ class ClassTask(Task[P, Examples, C, Part, Prediction], Generic[P, C]):
         parts = class_units(examples.targets, predicted.classes, predicted.probabilities, classes)
         return Units(len(examples), self.content_name, parts)
 
-    def remarks(self, values: Mapping[str, Mapping[str, float]]) -> Sequence[str]:
+    def remarks(self, values: Mapping[str, Mapping[str, float]], count: int = 0) -> Sequence[str]:
         return frequent_class_remarks(values, values.get(MOST_FREQUENT, {}))
 
     def details(self, model: Model[P, C], examples: Part, predicted: Mapping[str, Prediction]) -> Mapping[str, Any]:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 
 _CLOSE = 0.02  # errors nearer than this to each other are not told apart
+_OFF = 5.0  # points: an interval that holds more or fewer is called too wide or too narrow
 
 
 def random_walk(values: Mapping[str, Mapping[str, float]]) -> list[str]:
@@ -22,12 +23,20 @@ def random_walk(values: Mapping[str, Mapping[str, float]]) -> list[str]:
     ]
 
 
-def interval(model: Mapping[str, float]) -> list[str]:
-    """Say how much the interval held."""
+def interval(model: Mapping[str, float], forecasts: int = 0) -> list[str]:
+    """Say how much the interval held, and whether that is more or less than it promised by more than chance.
+
+    Args:
+        model: its measures.
+        forecasts: how many were judged; 0: many. The steps of one go wrong together, and count once.
+    """
     name = next((key for key in model if key.startswith("coverage")), None)
     if name is None or math.isnan(model[name]):
         return []
     width = float(name.removeprefix("coverage ").removesuffix(" %"))
     gap = model[name] - width
-    judged = "as it should" if abs(gap) <= 5 else "too narrow" if gap < 0 else "too wide"
+    chance = 2 * math.sqrt(width * (100 - width) / forecasts) if forecasts else 0.0
+    judged = "as it should" if abs(gap) <= _OFF else "too narrow" if gap < 0 else "too wide"
+    if _OFF < abs(gap) <= chance:
+        judged = f"which chance may do to {forecasts} forecast{'s' if forecasts > 1 else ''}"
     return [f"Its {width:.0f} % interval held {model[name]:.1f} % of the values ({judged})."]

@@ -268,8 +268,8 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         every = examples.chosen_stride
         return f"rolling origin, one every {'row' if every == 1 else f'{every} rows'}, without refitting"
 
-    def remarks(self, values: Mapping[str, Mapping[str, float]]) -> Sequence[str]:
-        return [*random_walk(values), *interval(values["model"])]
+    def remarks(self, values: Mapping[str, Mapping[str, float]], count: int = 0) -> Sequence[str]:
+        return [*random_walk(values), *interval(values["model"], count)]
 
     def facts(self, model: Forecasting, parts: Held[Rows], examples: Held[Examples]) -> Iterable[tuple[str, str]]:
         panel, frequency = parts.train.panel, model.encoder.frequency

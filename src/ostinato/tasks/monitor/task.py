@@ -274,7 +274,7 @@ class MonitorTask(Task[MonitorParameters, Patients, MonitorEncoder, Stays, Risks
             },
         }
 
-    def remarks(self, values: Mapping[str, Mapping[str, float]]) -> Sequence[str]:
+    def remarks(self, values: Mapping[str, Mapping[str, float]], count: int = 0) -> Sequence[str]:
         return (NOTICE,)
 
     def step_unit(self, model: Monitor) -> StepUnit:

@@ -263,7 +263,7 @@ class ProgressionTask(Task[ProgressionParameters, Patients, ProgressionEncoder, 
         return (
             f'event {encoder.causes[encoder.cause]} of "{model.parameters.event}" within '
             f"{encoder.horizon / encoder.hours:.4g} {encoder.unit} from {at} on, of those followed beyond, by what "
-            f"was known then; censoring weighed by its probability{others}. {NOTICE}"
+            f"was known then; censoring weighed by its probability{others}"
         )
 
     def details(self, model: Progression, examples: Courses, predicted: Mapping[str, Prediction]) -> Mapping[str, Any]:
@@ -277,7 +277,7 @@ class ProgressionTask(Task[ProgressionParameters, Patients, ProgressionEncoder, 
             },
         }
 
-    def remarks(self, values: Mapping[str, Mapping[str, float]]) -> Sequence[str]:
+    def remarks(self, values: Mapping[str, Mapping[str, float]], count: int = 0) -> Sequence[str]:
         return (NOTICE,)
 
     def step_unit(self, model: Progression) -> StepUnit:

@@ -215,7 +215,7 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
             return {}
         return signatures(counters, predicted["model"].texts[0], [examples.pairs[0][1]])
 
-    def remarks(self, values: Mapping[str, Mapping[str, float]]) -> Sequence[str]:
+    def remarks(self, values: Mapping[str, Mapping[str, float]], count: int = 0) -> Sequence[str]:
         if "BLEU" in values["model"]:
             return ()
         return ("BLEU was not counted: it needs pip install 'ostinato[translate]'.",)

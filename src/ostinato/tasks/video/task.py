@@ -259,7 +259,7 @@ class VideoTask(Task[VideoParameters, Clips, VideoEncoder, VideoPart, Prediction
         parts = class_units(examples.targets, predicted.classes, predicted.probabilities, classes)
         return Units(len(examples), "clips", parts)
 
-    def remarks(self, values: Mapping[str, Mapping[str, float]]) -> Sequence[str]:
+    def remarks(self, values: Mapping[str, Mapping[str, float]], count: int = 0) -> Sequence[str]:
         return frequent_class_remarks(values, values.get(MOST_FREQUENT, {}))
 
     def details(self, model: VideoModel, examples: VideoPart, predicted: Mapping[str, Prediction]) -> Mapping[str, Any]:
