@@ -131,3 +131,9 @@ def test_tags_of_spans_are_judged_together_unless_that_cannot_be() -> None:
         assert own.summary_.settings["output"] == output
         assert (own.fitted_.model.network.crf is not None) == (output == "crf")
     assert SequenceTagger(test=0.0, **SMALL).fit(sentences(20)).fitted_.model.encoder.output == "softmax"
+
+
+@pytest.mark.parametrize("weights", [(float("nan"), 0.1), (0.9, float("inf")), (-1.0, 0.5)])
+def test_weights_that_are_none_are_refused(weights) -> None:
+    with pytest.raises(ValueError, match="no weights"):
+        Mix(*weights)

@@ -26,6 +26,12 @@ class _Table:
     pairs: Ints
     pair_counts: Ints
 
+    def __post_init__(self) -> None:
+        """Raise `ValueError` where the parts do not belong together, as in a changed file."""
+        ordered = ((self.contexts, (self.counts, self.kinds)), (self.pairs, (self.pair_counts,)))
+        if any(keys.ndim != 1 or any(each.shape != keys.shape for each in others) for keys, others in ordered):
+            raise ValueError("a context and how often it came do not belong together")
+
 
 @dataclass(frozen=True)
 class FollowerCounts:

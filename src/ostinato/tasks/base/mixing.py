@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,11 @@ class Mix:
 
     wide: float = 0.9
     deep: float = 0.15
+
+    def __post_init__(self) -> None:
+        """Raise `ValueError` where a weight is none, as in a changed file."""
+        if not (0 <= self.wide < math.inf and 0 <= self.deep < math.inf):
+            raise ValueError(f"{self.wide} and {self.deep} are no weights of two parts")
 
     def scores(self, wide: Floats, deep: Floats) -> Floats:
         """Return scores `(examples, classes)` of log-probabilities of this shape."""

@@ -43,6 +43,11 @@ class Tail:
     scale: float
     shape: float
 
+    def __post_init__(self) -> None:
+        """Raise `ValueError` where there are no peaks, as in a changed file."""
+        if not self.share > 0:
+            raise ValueError(f"{self.share} is no share of steps that are peaks")
+
     @classmethod
     def fit(cls, scores: ArrayLike, *, gap: int = 0, share: float = _SHARE) -> Tail:
         """Fit a tail to the scores of normal steps, in their order.

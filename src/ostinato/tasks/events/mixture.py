@@ -51,6 +51,8 @@ class Mixture:
         sizes |= {self.trees.classes} if self.trees else set()
         if len(sizes) > 1 or (self.weights and len(self.weights) != 1 + len(self._models)):
             raise ValueError("the parts of its mixture are not of one log")
+        if not all(0 <= weight <= 1 for weight in (*self.weights, *self.time_weights)):
+            raise ValueError("the weights of its mixture are no shares")
         if self.time_weights and (self.times is None or len(self.time_weights) != len(self.times.trees)):
             raise ValueError("its trees of times have other weights")
 

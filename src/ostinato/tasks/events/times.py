@@ -34,6 +34,11 @@ class TimeScale:
     centre: float
     spread: float
 
+    def __post_init__(self) -> None:
+        """Raise `ValueError` where a number is none, as in a changed file."""
+        if not (math.isfinite(self.centre) and 0 < self.spread < math.inf):
+            raise ValueError(f"a time has no scale of centre {self.centre} and spread {self.spread}")
+
     @classmethod
     def fit(cls, loss: TimeLoss, seconds: NDArray[np.float64]) -> TimeScale:
         """Find the scale of times; NaN is left out."""

@@ -255,7 +255,7 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
 
     def details(self, model: Forecasting, examples: Examples, predicted: Mapping[str, Forecasts]) -> Mapping[str, Any]:
         ours, truth = predicted[MODEL], examples.truth
-        whole, by_step = np.array(mae_by_step(truth, ours.point)), {}
+        whole, by_step = np.array(mae_by_step(truth, ours.point)), dict[str, list[float]]()
         for name, other in predicted.items():
             found, shared = np.array(mae_by_step(truth, other.point)), self.answered(ours, other)
             if shared is not ours:  # as its scores are, see `over_all`
