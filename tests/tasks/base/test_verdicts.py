@@ -7,8 +7,10 @@ import re
 import numpy as np
 import pytest
 
+from ostinato.tasks.base.differences import Difference
 from ostinato.tasks.base.judging import Scores, scores_from, stand, verdict_sentences
 from ostinato.tasks.base.units import Mean, Units
+from ostinato.tasks.base.wording import difference_in_words
 
 BETTER = {"MAE": "lower", "accuracy": "higher", "cross-entropy": "lower"}
 
@@ -97,6 +99,29 @@ def test_ahead_by_one_measure_and_behind_by_another_are_both_said() -> None:
     )  # fmt: skip
     assert text.startswith("The model beats every baseline: accuracy 0.")
     assert "But it is behind in cross-entropy (1.5" in text
+
+
+def test_another_measure_is_compared_with_the_baseline_that_is_best_by_it() -> None:
+    rng = np.random.default_rng(2)
+    right, other = rng.random(400) < 0.9, rng.random(400) < 0.6
+    loss = rng.lognormal(0, 0.3, 400)
+    text, _ = said(
+        "accuracy", "texts",
+        model={"accuracy": right, "cross-entropy": 1.001 * loss},
+        trees={"accuracy": other, "cross-entropy": 2 * loss},
+        counts={"accuracy": np.zeros(400), "cross-entropy": loss},
+    )  # fmt: skip
+    assert "ahead in cross-entropy" not in text  # of the trees, which are worse by it than counts
+    numbers = re.search(r"But it is behind in cross-entropy \((.*) against (.*) of counts\)", text)
+    assert numbers is not None
+    assert float(numbers[1]) > float(numbers[2])  # with as many digits as tell them apart
+
+
+def test_what_rounding_leaves_of_a_difference_is_none() -> None:
+    touching = Difference("level", 0.0047, -2e-18, 0.0096, 0.06, 300, "cases")
+    assert difference_in_words(touching, 0.8, "higher") == "0.47 points higher (0 to 0.96 points), over 300 cases"
+    equal = Difference("level", 1e-17, -0.02, 0.02, 1.0, 300, "cases")
+    assert difference_in_words(equal, 0.8, "higher").startswith("no difference (2 points lower to 2 higher)")
 
 
 def test_what_is_not_told_from_a_weaker_baseline_does_not_beat_them_all() -> None:

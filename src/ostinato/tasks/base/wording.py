@@ -86,14 +86,14 @@ def also(
 ) -> list[str]:
     """Return what other measures say that the verdict does not: where the model is ahead, and where it is behind.
 
-    Each is compared with the baseline that the verdict is about, or, where that has none, with the best that has one.
+    Each is compared with the baseline that is best by it: ahead of a weak one is not ahead.
     """
     found = against.get(best or "", {}).get(measure)
     if found is None:
         return []
     ahead, behind = list[str](), list[str]()
     for name in better:
-        rival = best if best in against and name in against[str(best)] else _best_with(others, name, better, against)
+        rival = _best_with(others, name, better, against)
         if name == measure or rival is None:
             continue
         standing = against[rival][name].standing
@@ -101,13 +101,26 @@ def also(
             continue
         whose = "" if rival == best else f" of {rival}"
         place = ahead if standing == "better" else behind
-        place.append(f"{name} ({row[name]:.3g} against {others[rival][name]:.3g}{whose})")
+        place.append(f"{name} ({_apart(row[name], others[rival][name])}{whose})")
     said = []
     for words, names in (("behind", behind), ("ahead", ahead)):
         if names:
             start = "But it" if found.standing in ("better", "worse") else "It"
             said.append(f"{start} is {words} in {_listed(names[:_SHOWN])}.")
     return said
+
+
+def _apart(value: float, other: float) -> str:
+    """Return two numbers with as many digits as tell them apart.
+
+    >>> _apart(0.1901, 0.1903), _apart(0.5, 0.25)
+    ('0.1901 against 0.1903', '0.5 against 0.25')
+    """
+    for digits in range(3, 10):
+        found = f"{value:.{digits}g}", f"{other:.{digits}g}"
+        if found[0] != found[1]:
+            break
+    return f"{found[0]} against {found[1]}"
 
 
 def _each(count: int) -> str:
@@ -148,11 +161,11 @@ def amount(difference: float, other: float, better: Better) -> str:
     >>> amount(-0.04, 2.0, "lower"), amount(0.021, 0.8, "higher"), amount(1.5, 20.0, "higher")
     ('2 % lower', '2.1 points higher', '1.5 higher')
     """
-    if difference == 0:
-        return "no difference"
     scale, unit = scale_of(other, better, [_within(other + difference)])
-    side = "higher" if difference > 0 else "lower"
-    return f"{_digits(abs(difference) * scale)}{unit} {side}"
+    size = _within(difference * scale)
+    if size == 0:
+        return "no difference"
+    return f"{_digits(abs(size))}{unit} {'higher' if size > 0 else 'lower'}"
 
 
 def interval(found: Difference, other: float, better: Better) -> str:
@@ -166,8 +179,8 @@ def interval(found: Difference, other: float, better: Better) -> str:
     if not (math.isfinite(found.low) and math.isfinite(found.high)):
         return ""
     scale, unit = scale_of(other, better, [_within(other + found.value)])
-    low, high = found.low * scale, found.high * scale
-    if found.value == 0 or low < 0 < high:
+    low, high = _within(found.low * scale), _within(found.high * scale)
+    if _within(found.value * scale) == 0 or low < 0 < high:
         return f"({_digits(max(0.0, -low))}{unit} lower to {_digits(max(0.0, high))} higher)"
     near, far = sorted((abs(low), abs(high)))
     return f"({_digits(near)} to {_digits(far)}{unit})"
@@ -190,7 +203,7 @@ def scale_of(other: float, better: Better, beside: Sequence[float] = ()) -> tupl
 
 
 def _within(value: float) -> float:
-    """Return a measure without what rounding put beyond the ends of a share."""
+    """Return a number without what rounding put beyond an end of a share, or beside no difference."""
     return round(value, 9)
 
 
