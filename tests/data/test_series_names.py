@@ -5,8 +5,8 @@ import warnings
 import polars as pl
 import pytest
 
-from ostinato.data import Schema, load_panel
-from ostinato.errors import DataError, DataWarning
+from ostinato.data import Schema, load_panel, read_sequences
+from ostinato.errors import ColumnError, DataError, DataWarning
 
 DAYS = [f"2024-03-{day:02d}" for day in range(1, 11)]
 
@@ -82,3 +82,8 @@ def test_numbered_shops_are_named_where_one_of_them_opened_late() -> None:
     late = table(store=[1 + row // 10 for row in range(40)]).slice(0, 33)
     with pytest.raises(DataError, match=r'pass series_id="store"'):
         load(late)
+
+
+def test_rows_of_sequences_without_an_id_say_which_option_names_it() -> None:
+    with pytest.raises(ColumnError, match=r'no column "id".*series_id=... \(--series-id\): it has "recording", "x"'):
+        read_sequences(pl.DataFrame({"recording": ["a", "a", "b"], "x": [1.0, 2.0, 3.0]}))

@@ -91,7 +91,8 @@ class Parser(argparse.ArgumentParser):
             self.error(f'"{given}" is not understood; did you mean {meant}{f" {value}" if value else ""}?')
         if not given.startswith("-"):
             self.error(f'"{given}" is one argument too many')
-        hint = suggestion(meant, options) or self._of_fit(meant)
+        ends = [option for option in options if option.endswith(meant[1:])]  # --id: --series-id
+        hint = suggestion(meant, options) or (f"; did you mean {ends[0]}?" if ends else self._of_fit(meant))
         self.error(f"there is no option {name}{hint}")
 
     def _of_fit(self, option: str) -> str:

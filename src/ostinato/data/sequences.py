@@ -92,6 +92,12 @@ def read_sequences(
     (('a', 'b'), ('x',), [[1.0], [nan]], [0.0, 2.0], ('on', 'off'))
     """
     table = read_table(source, delimiter=delimiter, decimal=decimal, custom=custom)
+    if series_id == "id" and "id" not in table.columns and len(table.columns) > 1:
+        shown = ", ".join(f'"{name}"' for name in table.columns[:12])
+        raise ColumnError(
+            f'{table.origin} has no column "id", which would say the sequence that a row belongs to; name the one that '
+            f"does with series_id=... (--series-id): it has {shown}"
+        )
     table.require([series_id, *filter(None, (time, label)), *channels])
     channels = tuple(channels) or _numeric(table, (series_id, time, label), missing)
     values = np.stack([_column(table, name, missing) for name in channels], 1)
