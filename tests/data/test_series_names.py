@@ -86,4 +86,4 @@ def test_numbered_shops_are_named_where_one_of_them_opened_late() -> None:
 
 def test_rows_of_sequences_without_an_id_say_which_option_names_it() -> None:
     with pytest.raises(ColumnError, match=r'no column "id".*series_id=... \(--series-id\): it has "recording", "x"'):
-        read_sequences(pl.DataFrame({"recording": ["a", "a", "b"], "x": [1.0, 2.0, 3.0]}))
+        read_sequences(pl.DataFrame({"recording": ["a", "a", "b"], "x": [1.0, 2.0, 3.0]}), series_id="id")
