@@ -104,7 +104,7 @@ def page(kept: dict[str, dict[str, dict[str, object]]]) -> str:
             measure = MEASURES[kind]
             head = ["set", "ours", "best beside it", "its", "", "more", "budget, s", "fit, s", "judged on"]
             sections.append(f"## {kind}: {measure}\n\n{table(head, rows)}\n\n{_sum(kind, kept)}")
-    sections.append("Sets with a star were looked at while defaults were chosen, the others only when all was measured.")
+    sections.append("Sets with a star were looked at while defaults were chosen, the others once all was measured.")
     left = [name for name in SETS if name not in kept]
     if left:
         listed = "; ".join(left)
