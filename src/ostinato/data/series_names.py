@@ -28,8 +28,7 @@ def with_series(table: Table, schema: Schema) -> Schema:
     Columns that part the rows alike, such as a shop and its town, count as one; where they part them unlike each
     other, none is taken.
     """
-    frame = _where_times_come_again(table, schema)
-    if frame is None or schema.series_id is not None:
+    if schema.series_id is not None or (frame := _where_times_come_again(table, schema)) is None:
         return schema
     found = [name for name in _free(table, schema) if _is_words(table, name) and _tells_apart(frame, schema, (name,))]
     together = frame.select(found).n_unique() if found else 0
@@ -76,8 +75,7 @@ def _steady(values: NDArray[np.float64], starts: NDArray[np.intp]) -> bool:
 
 def series_hint(table: Table, schema: Schema) -> str:
     """Return what to do about a table with several rows for one time, by the columns that could tell them apart."""
-    frame = _where_times_come_again(table, schema)
-    if schema.series_id is not None or frame is None:
+    if schema.series_id is not None or (frame := _where_times_come_again(table, schema)) is None:
         return "keep one row a time"
     numbered = partial(_numbers_series, table, frame.select(_stamps(schema, table.columns)).n_unique())
     free = [name for name in _free(table, replace(schema, target=())) if _is_words(table, name) or numbered(name)]
