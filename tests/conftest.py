@@ -48,6 +48,18 @@ def _rocket_where_it_is_tested(request, monkeypatch) -> None:
         monkeypatch.setattr("ostinato.tasks.classify.rocket.has_rocket", lambda: True)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _time_for_baselines() -> Iterator[None]:
+    """Let baselines take the time that they need: what a test finds must not depend on how busy a machine is.
+
+    For a module, and not for each test, as models are that tests share; tests of the time itself have a fixture of this
+    name that does nothing.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ostinato.tasks.base.allowance.LEAST_SECONDS", 300.0)
+        yield
+
+
 def write(path: Path, text: str) -> Path:
     path.write_text(text)
     return path

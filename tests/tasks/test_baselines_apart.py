@@ -14,6 +14,11 @@ from ostinato.tasks.base.suited import Suited
 ALL = pytest.mark.parametrize("kind", CASES)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _time_for_baselines() -> None:
+    """Leave the time of baselines as it is: it is what this file is about."""
+
+
 def made(kind):
     return CASES[kind].make().set_params(epochs=1)
 

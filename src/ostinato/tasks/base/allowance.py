@@ -111,8 +111,8 @@ def seconds_beside(training: float, limit: float | None = None) -> float:
         training: how long its training took.
         limit: the time limit of its fit; after a short one they may take half as long and a few seconds.
 
-    >>> seconds_beside(10.0), seconds_beside(200.0), seconds_beside(8.0, limit=8.0)
-    (20.0, 50.0, 10.0)
+    >>> seconds_beside(2000.0), seconds_beside(8.0, limit=8.0)
+    (500.0, 10.0)
     """
     least = LEAST_SECONDS if limit is None else min(LEAST_SECONDS, FEW_SECONDS + limit / 2)
     return max(least, SHARE * training)
