@@ -66,8 +66,8 @@ class Command:
         several = {} if self.about.count == 1 else {"nargs": "+"}
         parser.add_argument("file", type=file, metavar="FILE", help=self.about.files, **several)  # type: ignore[arg-type]
         groups = {name: parser.add_argument_group(name) for name in GROUPS}
-        for part, use in (("validation", "decides when to stop"), ("test", "is held out to be judged on")):
-            text = f"data that {use}, rather than a share of FILE"
+        for part, use in (("validation", "decides when to stop"), ("test", "the model is scored on")):
+            text = f"data that {use}, instead of a share of FILE"
             groups["data"].add_argument(f"--{part}-file", type=file, metavar="FILE", help=text, **several)  # type: ignore[arg-type]
         for parameter in self._parameters():
             add_parameter(groups[parameter.group], parameter)

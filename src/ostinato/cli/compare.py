@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ostinato.cli.command import Command, commands
 from ostinato.cli.parsing import path
 from ostinato.errors import MissingExtra, UsageError
+from ostinato.words import number
 
 if TYPE_CHECKING:
     from ostinato.studies.comparing import CellRun
@@ -37,7 +38,7 @@ def _add_task(tasks: Any, command: Command) -> None:
     parser = command.add_parser(
         tasks,
         "Fit a task once for each cell, with as many trained weights, on the same data, split, seeds and "
-        "budget, each fit in a process of its own; show quality, training time, memory and latency in one table.",
+        "budget, each fit in a process of its own; show scores, training time, memory and latency in one table.",
         _EPILOG.format(name=command.name, files=command.example),
     )
     parser.add_argument("--out", type=path, required=True, metavar="DIR", help="folder of the models and the table")
@@ -83,7 +84,7 @@ def run(command: Command, arguments: argparse.Namespace) -> int:
 def _tell(run: CellRun) -> None:
     """Say on stderr that a fit is done."""
     measures = run.scores.get("model", {})
-    first = next((f"{name} {value:.4g}, " for name, value in measures.items()), "")
+    first = next((f"{name} {number(value)}, " for name, value in measures.items()), "")
     said = f"failed: {run.error}" if run.error else f"{first}{run.seconds:.1f} s of training"
     print(f"{run.cell}, seed {run.seed}: {said}", file=sys.stderr, flush=True)
 

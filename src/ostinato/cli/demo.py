@@ -30,17 +30,19 @@ def add_parser(verbs: Any) -> None:
     """Add the verb."""
     parser = verbs.add_parser(
         "demo",
-        help="see it work on real data",
+        help="run a demonstration on real data",
         description="Train, evaluate, save, report and stream on data that an installed package carries, or "
         "that is made on the spot.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("name", nargs="?", default="humidity", metavar="NAME", help="which one (humidity)")
+    parser.add_argument(
+        "name", nargs="?", default="humidity", metavar="NAME", help="name of the demonstration (humidity)"
+    )
     parser.add_argument(
         "--out", type=path, default=Path("demo-model"), metavar="DIR", help="where to write (demo-model)"
     )
-    parser.add_argument("--list", action="store_true", help="say which demos there are")
+    parser.add_argument("--list", action="store_true", help="list the demonstrations")
     parser.set_defaults(run=run)
 
 

@@ -22,8 +22,9 @@ def add_parser(verbs: Any) -> None:
     """Add the verb."""
     parser = verbs.add_parser(
         "evaluate",
-        help="compare what a model predicts with what came, beside baselines",
-        description="Predict what is known already, and compare, beside the baselines that were fitted with the model.",
+        help="score a fitted model on data whose outcomes are known, beside baselines",
+        description="Predict data whose outcomes are known and score the predictions, beside the baselines that were "
+        "fitted with the model.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

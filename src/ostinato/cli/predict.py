@@ -8,12 +8,13 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from ostinato.cli.opened import add_extras, add_model, extras_of, open_model, path_or_paths, with_article
+from ostinato.cli.opened import add_extras, add_model, extras_of, open_model, path_or_paths
 from ostinato.cli.parsing import file, path
 from ostinato.cli.reading import add_reading
 from ostinato.cli.show import as_line, stdin_lines
 from ostinato.errors import UsageError
 from ostinato.tasks.base.about import About
+from ostinato.words import with_article
 
 if TYPE_CHECKING:
     import polars as pl
@@ -37,7 +38,7 @@ def add_parser(verbs: Any) -> None:
         "predict",
         help="forecast, classify, tag or translate with a fitted model",
         description="Forecast the steps after the end of a file, or of the data that the model was trained on; or "
-        "answer each line of a file, or of stdin, with what the model makes of it.",
+        "answer each line of a file, or of stdin, with the model's prediction.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ostinato.cli.command import Command, commands
 from ostinato.cli.parsing import path
 from ostinato.errors import MissingExtra, UsageError
+from ostinato.words import counted, number
 
 if TYPE_CHECKING:
     from ostinato.studies.tuning import Search, Trial
@@ -37,8 +38,8 @@ def add_parser(verbs: Any) -> None:
 def _add_task(tasks: Any, command: Command) -> None:
     parser = command.add_parser(
         tasks,
-        "Search for the parameters with the lowest validation loss, stop trials that are not worth "
-        "their time, and fit with the best of them; the test part is looked at once, at the end.",
+        "Search for the parameters with the lowest validation loss, stop trials early that fall behind, and "
+        "fit with the best parameters; the test part is used once, at the end.",
         _EPILOG.format(name=command.name, files=command.example),
     )
     parser.add_argument("--out", type=path, required=True, metavar="DIR", help="folder of the model and the search")
@@ -102,8 +103,8 @@ def _tell(trial: Trial) -> None:
     from ostinato.studies.tuning.result import in_short
 
     chosen = ", ".join(f"{name} {in_short(value)}" for name, value in trial.parameters.items())
-    how = {"complete": f"validation loss {trial.value:.4g}", "failed": f"failed: {trial.note}"}.get(
-        trial.state, f"stopped after {trial.epochs} epoch{'' if trial.epochs == 1 else 's'}"
+    how = {"complete": f"validation loss {number(trial.value)}", "failed": f"failed: {trial.note}"}.get(
+        trial.state, f"stopped after {counted(trial.epochs, 'epochs')}"
     )
     print(f"trial {trial.number}: {how} ({chosen}; {trial.seconds:.1f} s)", file=sys.stderr, flush=True)
 

@@ -17,6 +17,7 @@ from ostinato.data.notes import note
 from ostinato.data.readers import read_table
 from ostinato.data.table import Table, is_numeric, numbers, texts
 from ostinato.errors import ColumnError, DataError
+from ostinato.words import counted, quoted, verb
 
 _LEVELS = 20  # different texts that a column of categories has, at most
 _SHOWN = 3
@@ -75,7 +76,7 @@ def with_outcomes(
     if absent and len(absent) == len(patients) and needed:
         raise DataError(
             f'no patient of {patients.origin} has an outcome in column "{outcome}" of {table.origin}, whose ids are '
-            f"{_listed(list(by_id))}; expected ids such as {_listed(list(patients.ids))}"
+            f"{quoted(list(by_id), _SHOWN)}; expected ids such as {quoted(patients.ids, _SHOWN)}"
         )
     outcomes = np.array([np.nan if row is None else found[row] for row in rows])
     hours = np.full(len(patients), np.nan)
@@ -90,8 +91,8 @@ def with_outcomes(
     if absent and needed:
         many = len(absent)
         note(
-            f'{many:,} patient{"s have" if many > 1 else " has"} no outcome in column "{outcome}" of {table.origin} '
-            f"and {'are' if many > 1 else 'is'} left out: {_listed(absent)}"
+            f'{counted(many, "patients")} without an outcome in column "{outcome}" of {table.origin} '
+            f"{verb(many, 'are')} left out: {quoted(absent, _SHOWN)}"
         )
         whole = whole.take(np.flatnonzero(np.isfinite(outcomes)))
     return _without_early(whole, table, outcome_time)
@@ -136,7 +137,11 @@ def with_outcomes_inside(
     whole = replace(patients, outcomes=outcomes, outcome_hours=np.where(came, hours, np.nan))
     absent = [item for item, value in zip(patients.ids, outcomes, strict=True) if np.isnan(value)]
     if absent:
-        note(f'{len(absent):,} patients have no outcome in column "{outcome}" and are left out: {_listed(absent)}')
+        many = len(absent)
+        note(
+            f'{counted(many, "patients")} without an outcome in column "{outcome}" {verb(many, "are")} left out: '
+            f"{quoted(absent, _SHOWN)}"
+        )
     return _without_early(whole.take(np.flatnonzero(np.isfinite(outcomes))), table, outcome_time)
 
 
@@ -161,7 +166,7 @@ def _without_early(patients: Patients, table: Table, column: str | None) -> Pati
     early = patients.outcome_hours < 0
     if not early.any():
         return patients
-    gone = _listed([patients.ids[row] for row in np.flatnonzero(early)])
+    gone = quoted([patients.ids[row] for row in np.flatnonzero(early)], _SHOWN)
     if early.all():
         raise DataError(
             f'every time in column "{column}" of {table.origin} lies before the admission of its patient: {gone}; '
@@ -386,10 +391,6 @@ def _say_unknown(patients: Patients, table: Table, by_id: Mapping[str, int]) -> 
     if unknown and len(unknown) < len(by_id):
         many = len(unknown)
         note(
-            f"{many:,} patient{'s' if many > 1 else ''} of {table.origin} {'have' if many > 1 else 'has'} no "
-            f"measurement in {patients.origin} and {'are' if many > 1 else 'is'} left out: {_listed(unknown)}"
+            f"{counted(many, 'patients')} of {table.origin} {verb(many, 'have')} no measurement in {patients.origin} "
+            f"and {verb(many, 'are')} left out: {quoted(unknown, _SHOWN)}"
         )
-
-
-def _listed(found: Sequence[str]) -> str:
-    return ", ".join(f'"{each[:40]}"' for each in found[:_SHOWN]) + (", ..." if len(found) > _SHOWN else "")

@@ -22,6 +22,7 @@ from ostinato.tasks.base.summary import Better, Panel, Summary, in_words
 from ostinato.tasks.base.task import Baseline, Model, Task
 from ostinato.tasks.base.units import Units
 from ostinato.training import TrainingConfig, checkpoint_path
+from ostinato.words import counted
 
 AnyTask = Task[Any, Any, Any, Any, Any]
 Facts = tuple[tuple[str, str], ...]
@@ -393,7 +394,7 @@ def _too_short(task: AnyTask, scores: Scores, run: Run) -> str:
     if not (loses and run.history.cut_short):
         return ""
     falling = ", while its loss was still falling" if len(run.history.rows) > 1 else ""
-    after = f"after {run.history.rows[-1].epoch:.3g} epochs {run.history.stopped}{falling}"
+    after = f"after {counted(round(run.history.rows[-1].epoch, 2), 'epochs')} {run.history.stopped}{falling}"
     return f"Its training was cut short: {after}; give it more time (max_seconds)."
 
 
@@ -427,7 +428,7 @@ def summarise(
         history=tuple(asdict(row) for row in history.rows),
         best_epoch=history.best_epoch,
         stopped=history.stopped,
-        protocol="" if scores is None else f"{scores.protocol}; {scores.count:,} {scores.of}",
+        protocol="" if scores is None else f"{scores.protocol}; {counted(scores.count, scores.of)}",
         scores={} if scores is None else scores.values,
         better={} if scores is None else scores.better,
         verdict=_NOTHING if scores is None else scores.verdict,

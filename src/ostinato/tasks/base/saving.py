@@ -124,7 +124,7 @@ def _fitted(task: AnyTask, parameters: Any, artifact: Artifact) -> Fitted:
 
 
 def _sizes(parameters: Any) -> dict[str, Any]:
-    """Return the whole numbers that a network may be made of, which its weights must bear out."""
+    """Return the whole numbers that a network may be made of, which must fit its weights."""
     given = {one.name: getattr(parameters, one.name) for one in parameters_of(type(parameters)) if one.group == "model"}
     return {name: value for name, value in given.items() if not callable(value) and name not in parameters.unsized}
 
