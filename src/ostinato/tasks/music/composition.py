@@ -100,9 +100,10 @@ class Composition:
         """Return what there is to say of it as a sentence."""
         piece = self.piece
         bars = piece.length / piece.bar
-        size = f"{counted(len(piece), 'notes')}, {counted(bars, 'bars')}, {piece.seconds:.3g} s"
-        return f"{size}, {self.nats:.2f} nats {_a(self.unit)}; longest run as in training: "
-            f"{counted(self.copied, 'quarters')}"
+        return (
+            f"{counted(len(piece), 'notes')}, {counted(bars, 'bars')}, {piece.seconds:.3g} s, {self.nats:.2f} nats "
+            f"{_a(self.unit)}; longest run as in training: {counted(self.copied, 'quarters')}"
+        )
 
     def plain(self) -> Mapping[str, Any]:
         """Return what there is to say of it as plain data."""
