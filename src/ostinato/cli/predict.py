@@ -34,14 +34,18 @@ _OTHERS = (".json", ".xlsx", ".xls", ".ods", ".feather", ".arrow", ".npy", ".npz
 
 def add_parser(verbs: Any) -> None:
     """Add the verb."""
-    parser = verbs.add_parser(
+    verbs.add_parser(
         "predict",
         help="forecast, classify, tag or translate with a fitted model",
         description="Forecast the steps after the end of a file, or of the data that the model was trained on; or "
         "answer each line of a file, or of stdin, with the model's prediction.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        later=_add_arguments,
     )
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     parser.add_argument("file", type=file, nargs="*", metavar="FILE", help="what to answer; else what comes on stdin")
     add_extras(parser, "predict")

@@ -37,14 +37,18 @@ examples:
 
 def add_parser(verbs: Any) -> None:
     """Add the verb."""
-    parser = verbs.add_parser(
+    verbs.add_parser(
         "stream",
         help="answer each row that comes in on stdin",
         description="Read one row at a time from stdin and answer each at once, in constant memory: with a forecast, a "
         "class, a score or whatever else the model predicts.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        later=_add_arguments,
     )
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     add_extras(parser, "stream")
     parser.add_argument("--columns", metavar="A,B,...", help="of tables: the names of CSV columns without a header")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ostinato.cli.command import Command, commands
-from ostinato.cli.parsing import path
+from ostinato.cli.parsing import Parser, path
 from ostinato.errors import MissingExtra, UsageError
 from ostinato.words import counted, number
 
@@ -29,19 +29,21 @@ with a higher --trials it does more. Needs pip install 'ostinato[tune]'.
 
 def add_parser(verbs: Any) -> None:
     """Add the verb."""
-    parser = verbs.add_parser("tune", help="search for the parameters of a task, and fit with the best")
+    verbs.add_parser("tune", help="search for the parameters of a task, and fit with the best", later=_add_tasks)
+
+
+def _add_tasks(parser: Any) -> None:
     tasks = parser.add_subparsers(title="tasks", metavar="TASK", required=True)
     for command in commands().values():
-        _add_task(tasks, command)
+        command.add_parser(tasks, partial(_add_arguments, command))
 
 
-def _add_task(tasks: Any, command: Command) -> None:
-    parser = command.add_parser(
-        tasks,
+def _add_arguments(command: Command, parser: Parser) -> None:
+    parser.description = (
         "Search for the parameters with the lowest validation loss, stop trials early that fall behind, and "
-        "fit with the best parameters; the test part is used once, at the end.",
-        _EPILOG.format(name=command.name, files=command.example),
+        "fit with the best parameters; the test part is used once, at the end."
     )
+    parser.epilog = _EPILOG.format(name=command.name, files=command.example)
     parser.add_argument("--out", type=path, required=True, metavar="DIR", help="folder of the model and the search")
     parser.add_argument("--search", action="append", metavar="NAME=RANGE", help="what to search; may be given again")
     parser.add_argument("--trials", type=int, default=20, metavar="N", help="in all, with those already in DIR (20)")

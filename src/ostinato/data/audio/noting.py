@@ -46,6 +46,6 @@ class SoundNotes:
         for names, what in ((self.silent, "silent throughout"), (self.clipped, "clipped throughout (far too loud)")):
             if names:
                 note(
-                    f"{self.origin}: {len(names):,} of {counted(self.count, 'sounds')} "
-                    f'{verb(len(names), "are")} {what}, the first of them "{names[0]}"; listen to them, and leave out what is not as it should be'
+                    f"{self.origin}: {len(names):,} of {counted(self.count, 'sounds')} {verb(len(names), 'are')} {what}"
+                    f' (first "{names[0]}"); listen to them, and leave out what is not as it should be'
                 )
