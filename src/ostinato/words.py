@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Sequence
 
@@ -103,3 +104,13 @@ def quoted(names: Sequence[str], most: int = 4) -> str:
     '"a", "b", ...'
     """
     return ", ".join(f'"{name[:40]}"' for name in names[:most]) + (", ..." if len(names) > most else "")
+
+
+def meant(name: str, known: Sequence[str]) -> str:
+    """Return which of the known names was probably meant, or all of them.
+
+    >>> meant("hiden_size", ["hidden_size", "dropout"]), meant("x", ["hidden_size", "dropout"])
+    ('did you mean "hidden_size"?', 'it has hidden_size, dropout')
+    """
+    near = difflib.get_close_matches(name, known, 1, 0.6)
+    return f'did you mean "{near[0]}"?' if near else f"it has {', '.join(known)}"

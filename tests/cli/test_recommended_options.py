@@ -16,8 +16,8 @@ OF_OTHERS = {"--help", "--version"}
 
 
 def options(parser: argparse.ArgumentParser) -> set[str]:
-    found = set(parser._option_string_actions)
-    for action in parser.filled()._actions:
+    found = set(parser.filled()._option_string_actions)
+    for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for own in action.choices.values():
                 found |= options(own)

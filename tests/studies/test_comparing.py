@@ -288,7 +288,7 @@ def test_cells_are_compared_on_the_test_part_unit_by_unit() -> None:
     assert "over 400 texts" in verdict(found)
     assert "a beside the baselines, seed 0: The model beats every baseline." in verdict(found)
     few = [replace(run, judged=judged(np.asarray(run.judged["values"])[:20])) for run in found.runs]
-    assert "not told apart from c" in verdict(comparison_of(*few))
+    assert "not clearly different from c" in verdict(comparison_of(*few))
 
 
 def test_a_comparison_is_written_whole(tmp_path) -> None:

@@ -88,7 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
     model = open_model(arguments)
     if not hasattr(model, "compose"):
         raise UsageError(
-            f"{arguments.model} holds {with_article(model.about.kind)}, which does not write music; ostinato predict "
+            f"{arguments.model} holds {with_article(model.about.kind)}, which does not compose music; ostinato predict "
             "uses it"
         )
     names = ("prime", "harmonize", "voice", "bars", "seconds", "temperature", "top_p", "seed", "drafts", "key", "metre",

@@ -65,7 +65,8 @@ def run(arguments: argparse.Namespace) -> int:
     model = open_model(arguments)
     if not hasattr(model, "write"):
         raise UsageError(
-            f"{arguments.model} holds {with_article(model.about.kind)}, which does not write; ostinato predict uses it"
+            f"{arguments.model} holds {with_article(model.about.kind)}, which does not generate text; "
+            "ostinato predict uses it"
         )
     names = ("temperature", "top_k", "top_p", "repetition_penalty", "cache", "seed")
     pieces = model.write(

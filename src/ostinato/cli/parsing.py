@@ -126,9 +126,10 @@ class Parser(argparse.ArgumentParser):
         if action.choices is None or value in action.choices:
             return
         known = [str(choice) for choice in action.choices]
-        hint = suggestion(str(value), known) or self._task(str(value)) or f"; choose one of {', '.join(known)}"
+        listed = ", ".join(word if word[:1].isalnum() else f'"{word}"' for word in known)
+        hint = suggestion(str(value), known) or self._task(str(value)) or f"; choose one of {listed}"
         if action.option_strings:
-            self.error(f'{action.option_strings[-1]} is "{value}"{hint or ""}')
+            self.error(f'{action.option_strings[-1]} is "{value}"{hint}')
         self.error(f'there is no {str(action.metavar or action.dest).lower()} "{value}"{hint}')
 
     def _task(self, given: str) -> str:

@@ -47,7 +47,9 @@ def add_parser(verbs: Any) -> None:
 
 def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
-    parser.add_argument("file", type=file, nargs="*", metavar="FILE", help="what to answer; else what comes on stdin")
+    parser.add_argument(
+        "file", type=file, nargs="*", default=[], metavar="FILE", help="what to answer; else what comes on stdin"
+    )
     add_extras(parser, "predict")
     parser.add_argument(
         "--out", type=path, metavar="FILE", help="write here: .csv, .tsv, .jsonl or .parquet, else lines"

@@ -60,7 +60,8 @@ def verdict(
         return f"The model is no better than the baselines: {numbers} of them, {best}: {size}; chance explains that."
     if found.standing == "better":
         open_ = [name for name, one in against.items() if measure in one and one[measure].standing != "better"]
-        return f"The model beats {best}, the best baseline: {numbers}: {size}; but it is not told from {open_[0]}."
+        unclear = f"but it is not clearly better than {open_[0]}"
+        return f"The model beats {best}, the best baseline: {numbers}: {size}; {unclear}."
     need = fewest(len(rivals))
     more = f"at least {need} to tell" if found.units < need else f"more to tell{_about(found)}"
     return f"Too little to tell from chance: {numbers} baseline, {best}: {size}; it takes {more}."
@@ -148,7 +149,12 @@ def stands(found: Difference, name: str, other: float, better: Better) -> str:
     >>> stands(Difference("better", -0.08, -0.14, -0.02, 0.01, 36, "windows"), "naive", 2.0, "lower")
     'better than naive (4 % lower (1 to 7 %), over 36 windows)'
     """
-    words = {"better": "better than", "worse": "worse than", "level": "level with", "unclear": "not told apart from"}
+    words = {
+        "better": "better than",
+        "worse": "worse than",
+        "level": "level with",
+        "unclear": "not clearly different from",
+    }
     return f"{words[found.standing]} {name} ({difference_in_words(found, other, better)})"
 
 
