@@ -16,6 +16,7 @@ from ostinato.tasks.forecast.fitted import Forecasts
 from ostinato.tasks.forecast.metrics import mae_by_step, weighted_quantile_loss
 from ostinato.tasks.forecast.smoothing import theta
 
+pytestmark = pytest.mark.autoets
 has_library = importlib.util.find_spec("statsforecast") is not None
 library = pytest.mark.skipif(not has_library, reason="statsforecast is not installed")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ostinato.errors import MissingExtra
-from ostinato.files import write_atomically
+from ostinato.files import require_folder, write_atomically
 from ostinato.report import figures
 from ostinato.report.glossary import glossary
 from ostinato.report.plots import DRAWN, has_content
@@ -35,9 +35,20 @@ def write_report(summary: Summary, path: str | Path) -> Path:
         MissingExtra: matplotlib or jinja2 is not installed.
         OutputError: the file cannot be written; nothing half-written is left.
     """
+    return write_page(path, lambda: render(summary))
+
+
+def write_page(path: str | Path, render: Callable[[], str]) -> Path:
+    """Write a page of HTML, which is made once it is known that its folder is there; return its path.
+
+    Raises:
+        MissingExtra: matplotlib or jinja2 is not installed.
+        OutputError: the file cannot be written; nothing half-written is left.
+    """
     path = Path(path)
+    require_folder(path)
     # half a surrogate pair, which a token may be, has no bytes
-    write_atomically(path, render(summary).encode(errors="replace"))
+    write_atomically(path, render().encode(errors="replace"))
     return path
 
 
