@@ -10,7 +10,7 @@ import pytest
 import ostinato
 from ostinato.errors import DataWarning, OutOfTime
 from ostinato.tasks.base.allowance import Allowance
-from ostinato.tasks.base.fitting import better_of, compared_over_all
+from ostinato.tasks.base.evaluating import better_of, compared_over_all
 from ostinato.tasks.forecast.classical import ClassicalForecast, _evenly
 from ostinato.tasks.forecast.fitted import Forecasts
 from ostinato.tasks.forecast.metrics import mae_by_step, weighted_quantile_loss

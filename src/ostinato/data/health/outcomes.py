@@ -58,18 +58,7 @@ def with_outcomes(
     ids = names(table, name, "must name its patient")
     found = _outcomes(table, outcome, missing)
     times = None if outcome_time is None else hours_of_column(table, outcome_time, patients.reading.clock, missing)
-    by_id: dict[str, int] = {}
-    for row, (item, value) in enumerate(zip(ids, found.tolist(), strict=True)):
-        first = by_id.setdefault(item, row)
-        if first == row or (found[first] == value or np.isnan(value)):
-            continue
-        if np.isnan(found[first]):
-            by_id[item] = row
-            continue
-        raise DataError(
-            f'{table.place(row)}: patient "{item}" has "{outcome}" {value:g}, but {found[first]:g} in row '
-            f"{table.number(first)}; expected one outcome for each patient"
-        )
+    by_id = _row_of_each(table, ids, found, outcome)
     _say_unknown(patients, table, by_id)
     rows = [by_id.get(each) for each in patients.ids]
     absent = [item for item, row in zip(patients.ids, rows, strict=True) if row is None or np.isnan(found[row])]
@@ -79,14 +68,13 @@ def with_outcomes(
             f"{quoted(list(by_id), _SHOWN)}; expected ids such as {quoted(patients.ids, _SHOWN)}"
         )
     outcomes = np.array([np.nan if row is None else found[row] for row in rows])
-    hours = np.full(len(patients), np.nan)
+    known = {}
     if times is not None and outcome_time is not None:
         came = {item for item, row in by_id.items() if found[row] == 1}
         known = _one_time(table, outcome_time, ids, times, came)
-        hours = np.array([known.get(each, np.nan) for each in patients.ids])
-        if patients.reading.clock.kind == "dates":
-            assert patients.admissions is not None
-            hours = rounded(hours - patients.admissions)
+    hours = np.array([known.get(each, np.nan) for each in patients.ids])
+    if patients.reading.clock.kind == "dates" and patients.admissions is not None:
+        hours = rounded(hours - patients.admissions)
     whole = replace(patients, outcomes=outcomes, outcome_hours=hours)
     if absent and needed:
         many = len(absent)
@@ -96,6 +84,21 @@ def with_outcomes(
         )
         whole = whole.take(np.flatnonzero(np.isfinite(outcomes)))
     return _without_early(whole, table, outcome_time)
+
+
+def _row_of_each(table: Table, ids: Sequence[str], found: Floats, outcome: str) -> dict[str, int]:
+    """Return the row that has the outcome of each patient; a missing one gives way to one that is there."""
+    rows: dict[str, int] = {}
+    for row, (item, value) in enumerate(zip(ids, found.tolist(), strict=True)):
+        first = rows.setdefault(item, row)
+        if np.isnan(found[first]):
+            rows[item] = row
+        elif found[first] != value and not np.isnan(value):
+            raise DataError(
+                f'{table.place(row)}: patient "{item}" has "{outcome}" {value:g}, but {found[first]:g} in row '
+                f"{table.number(first)}; expected one outcome for each patient"
+            )
+    return rows
 
 
 def with_outcomes_inside(

@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ostinato.tasks.base.allowance import Allowance
-from ostinato.tasks.base.baselines import judged_apart, sentences
-from ostinato.tasks.base.fitting import AnyTask, Fitted, better_of, compared_over_all, encoded
+from ostinato.tasks.base.baselines import AnyTask, judged_apart, sentences
+from ostinato.tasks.base.evaluating import better_of, compared_over_all
+from ostinato.tasks.base.fitting import Fitted, encoded
 from ostinato.tasks.base.holding_out import Shares, percent, require_parts, without_empty
 from ostinato.tasks.base.judging import MODEL, Scores, decisive, stand
 from ostinato.tasks.base.score_text import score_text
