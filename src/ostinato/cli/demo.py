@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ostinato.cli.parsing import path
+from ostinato.words import counted
 
 if TYPE_CHECKING:
     import polars as pl
@@ -61,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     demo = find_demo(arguments.name)
     started = time.monotonic()
-    print(f"{demo.about}. Forecasting {demo.horizon} steps ahead with a GRU.\n")
+    print(f"{demo.about}. Forecasting {counted(demo.horizon, 'steps')} ahead with a GRU.\n")
     past, held_back = demo.tables()
     model = _fit(demo, past, arguments.out)
     _evaluate(model)

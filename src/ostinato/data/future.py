@@ -54,7 +54,7 @@ def load_future(source: Any, panel: Panel, horizon: int) -> NDArray[np.float64]:
             of_series = f' of series "{series.id}"' if series.id else ""
             raise DataError(
                 f"{table.origin} has no row for {when}{of_series}, step {step + 1} of the horizon; the known "
-                f"covariates ({', '.join(schema.known_covariates)}) are needed for all {horizon} steps"
+                f"covariates ({', '.join(schema.known_covariates)}) are needed for each step of the horizon"
             )
         future[i, places[wanted]] = values[rows[wanted]]
     return future
