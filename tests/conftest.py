@@ -4,7 +4,6 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 import torch
@@ -33,23 +32,23 @@ def _same_random_numbers() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _slow_baselines() -> Iterator[Callable[[], object]]:
-    """Leave MiniRocket and AutoETS out where they are not what is tested; give what finds AutoETS.
+def _slow_baselines() -> Iterator[Callable[..., dict[str, object]]]:
+    """Leave MiniRocket and AutoETS out where they are not what is tested; give the baselines with AutoETS.
 
     Their libraries take seconds to import, and AutoETS takes longer than all the rest of a small forecaster's fit. For
     the session, and not for each test: models that tests of a module share are fitted before those begin.
     """
-    from ostinato.errors import MissingExtra
-    from ostinato.tasks.forecast import classical
+    from ostinato.tasks.forecast.task import ForecastTask
 
-    def not_installed() -> NoReturn:
-        raise MissingExtra("it needs the extra baselines: pip install 'ostinato[baselines]'")
+    every = ForecastTask.baselines
 
-    found = classical._library
+    def without_autoets(*given: object) -> dict[str, object]:
+        return {name: make for name, make in every(*given).items() if name != "AutoETS"}
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ostinato.tasks.classify.rocket.has_rocket", lambda: False)
-        patch.setattr(classical, "_library", not_installed)
-        yield found
+        patch.setattr(ForecastTask, "baselines", without_autoets)
+        yield every
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +56,7 @@ def _slow_baselines_where_they_are_tested(request, monkeypatch, _slow_baselines)
     if "rocket" in request.keywords:
         monkeypatch.setattr("ostinato.tasks.classify.rocket.has_rocket", lambda: True)
     if "autoets" in request.keywords:
-        monkeypatch.setattr("ostinato.tasks.forecast.classical._library", _slow_baselines)
+        monkeypatch.setattr("ostinato.tasks.forecast.task.ForecastTask.baselines", _slow_baselines)
 
 
 @pytest.fixture(scope="module", autouse=True)
