@@ -68,7 +68,7 @@ def with_outcomes(
             f"{quoted(list(by_id), _SHOWN)}; expected ids such as {quoted(patients.ids, _SHOWN)}"
         )
     outcomes = np.array([np.nan if row is None else found[row] for row in rows])
-    known = {}
+    known: dict[str, float] = {}
     if times is not None and outcome_time is not None:
         came = {item for item, row in by_id.items() if found[row] == 1}
         known = _one_time(table, outcome_time, ids, times, came)
