@@ -324,7 +324,7 @@ def test_sentences_that_are_missing_or_wrong_are_refused(tmp_path, model) -> Non
     with pytest.raises(UsageError, match="not fitted"):
         SequenceTagger().predict([["a"]])
     (tmp_path / "bad.txt").write_text("a X\nb\n")
-    with pytest.raises(DataError, match=r"line 2 of bad.txt has 1 columns"):
+    with pytest.raises(DataError, match=r"line 2 of bad.txt has 1 column"):
         SequenceTagger(**SMALL).fit(tmp_path / "bad.txt")
 
 

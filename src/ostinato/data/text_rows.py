@@ -146,10 +146,10 @@ def say_short(name: str, short: Sequence[tuple[int, int, int]]) -> None:
     """Say which rows, each a line with the cells it has and should have, are short of cells."""
     if not short:
         return
-    shown = ", ".join(f"line {line} has {count}" for line, count, _ in short[:_SHOWN])
+    shown = ", ".join(f"line {line} has {counted(count, 'cells')}" for line, count, _ in short[:_SHOWN])
     more = f" and {counted(len(short) - _SHOWN, 'more lines')}" if len(short) > _SHOWN else ""
     note(
-        f"{name}: {shown} cells{more}, where {short[0][2]} are expected; what they lack is taken as missing: mend them "
+        f"{name}: {shown}{more}, where {short[0][2]} are expected; what they lack is taken as missing: mend them "
         "if something is lost there"
     )
 
