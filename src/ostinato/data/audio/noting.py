@@ -45,7 +45,8 @@ class SoundNotes:
         """Note what was seen, if there is something."""
         for names, what in ((self.silent, "silent throughout"), (self.clipped, "clipped throughout (far too loud)")):
             if names:
+                said = f"{len(names):,} of {counted(self.count, 'sounds')} {verb(len(names), 'are')} {what}"
                 note(
-                    f"{self.origin}: {len(names):,} of {counted(self.count, 'sounds')} {verb(len(names), 'are')} {what}"
-                    f' (first "{names[0]}"); listen to them, and leave out what is not as it should be'
+                    f'{self.origin}: {said}, the first of them "{names[0]}"; listen to them, and leave out what is not as it '
+                    "should be"
                 )
