@@ -47,6 +47,6 @@ class SoundNotes:
             if names:
                 said = f"{len(names):,} of {counted(self.count, 'sounds')} {verb(len(names), 'are')} {what}"
                 note(
-                    f'{self.origin}: {said}, the first of them "{names[0]}"; listen to them, and leave out what is not as it '
-                    "should be"
+                    f'{self.origin}: {said}, the first of them "{names[0]}"; listen to them, and leave out what is '
+                    "not as it should be"
                 )
