@@ -42,6 +42,7 @@ TARGET_TESTS = (
     "tests/engine/cpu/test_lanes.py",
     "tests/engine/cpu/test_mathlib.py",
     "tests/engine/cpu/test_products.py",
+    "tests/engine/test_calls.py",
     "tests/engine/test_compiled.py",
     "tests/engine/test_gradients_law.py",
     "tests/engine/test_halves.py",

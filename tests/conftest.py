@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -32,20 +32,31 @@ def _same_random_numbers() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _no_rocket() -> Iterator[None]:
-    """Leave MiniRocket out where it is not what is tested: its library takes seconds to import and to compile.
+def _slow_baselines() -> Iterator[Callable[..., dict[str, object]]]:
+    """Leave MiniRocket and AutoETS out where they are not what is tested; give the baselines with AutoETS.
 
-    For the session, and not for each test: models that tests of a module share are fitted before those begin.
+    Their libraries take seconds to import, and AutoETS takes longer than all the rest of a small forecaster's fit. For
+    the session, and not for each test: models that tests of a module share are fitted before those begin.
     """
+    from ostinato.tasks.forecast.task import ForecastTask
+
+    every = ForecastTask.baselines
+
+    def without_autoets(*given: object) -> dict[str, object]:
+        return {name: make for name, make in every(*given).items() if name != "AutoETS"}
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("ostinato.tasks.classify.rocket.has_rocket", lambda: False)
-        yield
+        patch.setattr(ForecastTask, "baselines", without_autoets)
+        yield every
 
 
 @pytest.fixture(autouse=True)
-def _rocket_where_it_is_tested(request, monkeypatch) -> None:
+def _slow_baselines_where_they_are_tested(request, monkeypatch, _slow_baselines) -> None:
     if "rocket" in request.keywords:
         monkeypatch.setattr("ostinato.tasks.classify.rocket.has_rocket", lambda: True)
+    if "autoets" in request.keywords:
+        monkeypatch.setattr("ostinato.tasks.forecast.task.ForecastTask.baselines", _slow_baselines)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -47,6 +47,16 @@ def write_atomically(path: Path, content: bytes) -> None:
     sweep_leftovers(path.parent, re.escape(path.name))
 
 
+def require_folder(path: Path) -> None:
+    """Refuse a file whose folder is not there, before anything is made to be written to it.
+
+    Raises:
+        OutputError: it is not.
+    """
+    if not path.parent.is_dir():
+        raise OutputError(f"{path} cannot be written (no such file or directory); make its folder, or choose another")
+
+
 def sweep_leftovers(folder: Path, name: str) -> None:
     """Delete what killed runs left of writes to the files of a folder whose name matches the pattern `name`.
 

@@ -1,7 +1,5 @@
 """Wrong commands: one sentence that comes first, an exit code, and nothing left behind."""
 
-import argparse
-import ast
 import io
 import json
 import os
@@ -16,11 +14,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-import ostinato
 from laws import CASES
 from ostinato import report
 from ostinato.cli import main
-from ostinato.cli.main import make_parser
 from ostinato.errors import MissingExtra
 
 GUIDE = Path(__file__).parents[2] / "docs/guide/15-the-command-line.md"
@@ -282,26 +278,6 @@ def test_update_replaces_the_model_only_by_a_better_one(folder, capsys) -> None:
         "weights",
         "report.html",
     }
-
-
-def _options(parser: argparse.ArgumentParser) -> set[str]:
-    found = set()
-    for action in parser._actions:
-        found.update(action.option_strings)
-        if isinstance(action, argparse._SubParsersAction):
-            found.update(*(_options(own) for own in action.choices.values()))
-    return found
-
-
-def test_every_option_that_any_text_of_ours_names_exists() -> None:
-    there, source = _options(make_parser()), Path(ostinato.__file__).parent
-    for file in source.rglob("*.py"):
-        if file.parts[-2:] == ("report", "figures.py"):  # its dashes are those of style sheets
-            continue
-        said = [node.value for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Constant)]
-        texts = [text for text in said if isinstance(text, str) and "did you mean" not in text]
-        named = {name for text in texts for name in re.findall(r"(?<![\w-])--[a-z][a-z-]+[a-z]", text)}
-        assert named <= there, f"{file}: {named - there}"
 
 
 def test_a_file_is_taken_whether_options_stand_before_or_behind_it(models, tmp_path, monkeypatch) -> None:

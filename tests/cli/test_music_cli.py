@@ -139,7 +139,7 @@ def test_other_models_do_not_compose(folder, tmp_path, capsys) -> None:
     text = ["the cat sat on the mat and looked at the dog"] * 30
     LanguageModel(hidden_size=4, epochs=1, progress=False).fit(text).save(tmp_path / "m")
     assert main(["compose", str(tmp_path / "m"), "--out", str(tmp_path / "x.mid")]) == 2
-    assert "does not write music" in capsys.readouterr().err
+    assert "does not compose music" in capsys.readouterr().err
 
 
 def test_a_person_is_told_what_was_written_and_what_was_taken(folder, tmp_path, capsys) -> None:

@@ -16,7 +16,7 @@ OF_OTHERS = {"--help", "--version"}
 
 
 def options(parser: argparse.ArgumentParser) -> set[str]:
-    found = set(parser._option_string_actions)
+    found = set(parser.filled()._option_string_actions)
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for own in action.choices.values():
@@ -38,6 +38,10 @@ def said() -> dict[str, str]:
     return found
 
 
+def choices(parser):
+    return next(own for own in parser.filled()._actions if isinstance(own, argparse._SubParsersAction)).choices
+
+
 @pytest.mark.slow
 @pytest.mark.ci
 def test_every_option_that_is_named_in_a_text_exists():
@@ -51,14 +55,10 @@ def test_every_option_that_is_named_in_a_text_exists():
     "option", ["--encoding", "--delimiter", "--decimal", "--missing", "--time-format", "--time", "--target"]
 )
 def test_what_readers_recommend_can_be_given_to_a_fit_of_a_table(option):
-    parser = make_parser()
-    fit = next(own for own in parser._actions if isinstance(own, argparse._SubParsersAction)).choices["fit"]
-    tasks = next(own for own in fit._actions if isinstance(own, argparse._SubParsersAction)).choices
-    assert option in tasks["forecast"]._option_string_actions
+    tasks = choices(choices(make_parser())["fit"])
+    assert option in tasks["forecast"].filled()._option_string_actions
 
 
 def test_every_task_that_reads_text_takes_its_encoding():
-    parser = make_parser()
-    fit = next(own for own in parser._actions if isinstance(own, argparse._SubParsersAction)).choices["fit"]
-    tasks = next(own for own in fit._actions if isinstance(own, argparse._SubParsersAction)).choices
-    assert {name for name, own in tasks.items() if "--encoding" not in own._option_string_actions} == set()
+    tasks = choices(choices(make_parser())["fit"])
+    assert {name for name, own in tasks.items() if "--encoding" not in own.filled()._option_string_actions} == set()

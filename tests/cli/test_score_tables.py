@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from ostinato.cli.show import print_scores, score_table
+from ostinato.cli.show import print_scores
 from ostinato.report.scores import score_table as table_of_report
 from ostinato.tasks.base.judging import Scores
+from ostinato.tasks.base.score_text import score_text
 
 SCORES = {
     "model": {"accuracy": 0.9, "calibration error": 0.03, "alarms": 7.0, "coverage 80 %": 79.0},
@@ -17,15 +18,15 @@ BETTER = {"accuracy": "higher"}
 
 @pytest.mark.parametrize("wide", [20, 44, 52])
 def test_columns_that_do_not_fit_go_below(wide) -> None:
-    blocks = [block.splitlines() for block in score_table(SCORES, BETTER, wide=wide).split("\n\n")]
+    blocks = [block.splitlines() for block in score_text(SCORES, BETTER, wide=wide).split("\n\n")]
     assert len(blocks) > 1
     assert all([line.split()[0] for line in rows[1:]] == ["model", "majority"] for rows in blocks)
     assert max(len(line) for rows in blocks for line in rows) <= max(wide, len("majority  calibration error"))
-    assert "  ".join(rows[0].strip() for rows in blocks).split() == score_table(SCORES, BETTER).splitlines()[0].split()
+    assert "  ".join(rows[0].strip() for rows in blocks).split() == score_text(SCORES, BETTER).splitlines()[0].split()
 
 
 def test_what_has_no_better_side_has_no_best() -> None:
-    _, model, majority = score_table(SCORES, BETTER).splitlines()
+    _, model, majority = score_text(SCORES, BETTER).splitlines()
     assert model.split() == ["model", "0.9", "*", "0.03", "7", "79", "*"]
     assert "*" not in majority
     rows = table_of_report(SCORES, BETTER).rows

@@ -74,7 +74,7 @@ def test_an_event_predictor_is_fitted_and_tells_what_comes_next(events, capsys, 
     printed = capsys.readouterr()
     answers = [json.loads(line) for line in printed.out.splitlines()]
     assert [(own["row"], own["case"]) for own in answers] == [(1, "1"), (2, "2"), (4, "1")]
-    assert "row 3 of stdin skipped: it has 1 cells" in printed.err
+    assert "row 3 of stdin skipped: it has 1 cell;" in printed.err
     monkeypatch.setattr("sys.stdin", io.StringIO((events / "running.csv").read_text()))
     assert main(["predict", str(events / "m"), "--json"]) == 0
     assert [json.loads(line)["next"] for line in capsys.readouterr().out.splitlines()] == ["check", "close"]

@@ -186,7 +186,7 @@ def test_outcomes_that_are_none_are_refused_or_said() -> None:
     assert found.outcomes.tolist() == [1.0, 0.0]
     with pytest.raises(DataError, match="no patient of"):
         with_outcomes(patients, {"id": ["x", "y"], "died": [1, 0]}, outcome="died")
-    with pytest.warns(DataWarning, match="1 patient has no outcome"):
+    with pytest.warns(DataWarning, match="1 patient without an outcome"):
         assert with_outcomes(patients, {"id": ["a"], "died": [1]}, outcome="died").ids == ("a",)
     with pytest.warns(DataWarning, match="has no measurement in"):
         with_outcomes(patients, {"id": ["a", "b", "c"], "died": [1, 0, 0]}, outcome="died")

@@ -122,10 +122,10 @@ def test_what_is_no_whole_midi_file_is_refused_in_one_sentence(name, tmp_path) -
 
 
 def test_ten_thousand_tracks_are_read_in_seconds() -> None:
-    began = time.monotonic()
+    began = time.process_time()
     piece = read_midi(file(*[note(40 + i % 40) + END for i in range(10_000)]))
     assert len(piece) == 10_000
-    assert time.monotonic() - began < 20
+    assert time.process_time() - began < 20
 
 
 def test_a_folder_is_read_with_its_parts_and_without_what_is_damaged(tmp_path) -> None:
@@ -142,7 +142,7 @@ def test_a_folder_is_read_with_its_parts_and_without_what_is_damaged(tmp_path) -
     with pytest.raises(DataError, match="does not exist"):
         read_music(tmp_path / "nowhere")
     (tmp_path / "none" / "a.mid").write_bytes(b"")
-    with pytest.raises(DataError, match=r"none of the 1 files .* is empty"):
+    with pytest.raises(DataError, match=r"has 1 file, of which none can be read: .* is empty"):
         read_music(tmp_path / "none")
 
 
@@ -209,7 +209,7 @@ def test_mutated_midi_files_raise_only_errors_of_ours() -> None:
     rng = np.random.default_rng(0)
     seeds = [midi_bytes(PIECE), GOOD, midi_bytes([PIECE, PIECE.transposed(-12)], program=40)]
     read = refused = 0
-    began = time.monotonic()
+    began = time.process_time()
     for _ in range(6000):
         data = bytearray(seeds[int(rng.integers(len(seeds)))])
         for _ in range(int(rng.integers(1, 6))):
@@ -231,4 +231,4 @@ def test_mutated_midi_files_raise_only_errors_of_ours() -> None:
             assert "\n" not in str(error)  # noqa: PT017
             refused += 1
     assert min(read, refused) > 100
-    assert time.monotonic() - began < 120
+    assert time.process_time() - began < 120

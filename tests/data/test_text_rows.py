@@ -91,8 +91,8 @@ def test_rows_short_of_cells_are_said_with_their_lines(tmp_path, quoted) -> None
     table, said = spoken(lambda: read_table(written(tmp_path, text)))
     lines = (4, 7) if quoted else (3, 6)
     assert said == [
-        f"t.csv: line {lines[0]} has 2, line {lines[1]} has 1 cells, where 3 are expected; what they lack is taken as "
-        "missing: mend them if something is lost there"
+        f"t.csv: line {lines[0]} has 2 cells, line {lines[1]} has 1 cell, where 3 are expected; what they lack is "
+        "taken as missing: mend them if something is lost there"
     ]
     assert table.frame["y"].to_list() == ["1", None, "3", None, None]
     assert [table.number(row) for row in range(5)] == ([2, 4, 6, 7, 8] if quoted else [2, 3, 5, 6, 7])

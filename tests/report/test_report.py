@@ -12,8 +12,9 @@ from ostinato.errors import OutputError, UsageError
 from ostinato.report import summary_figure, summary_plot, training_plot, write_report
 from ostinato.report.page import render
 from ostinato.report.panels import fan_figure
-from ostinato.report.words import judge_training, number
+from ostinato.report.words import judge_training
 from ostinato.tasks.base.summary import Curve, Fan, Matrix, Summary, Table, summary_from
+from ostinato.words import number
 
 NAN = float("nan")
 
@@ -184,8 +185,8 @@ def test_overfitting_is_named() -> None:
 def test_numbers_have_sensible_digits() -> None:
     assert [number(v) for v in (1234.5678, 0.0001234, 1234567.8, 0.0, NAN, 12345.6)] == [
         "1,235",
-        "0.000123",
-        "1.23e+06",
+        "0.0001234",
+        "1,234,568",
         "0",
         "n/a",
         "12,346",

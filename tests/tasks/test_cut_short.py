@@ -28,7 +28,7 @@ def scores_of(standing):
 @pytest.mark.parametrize(
     ("standing", "losses", "best", "stopped", "said"),
     [
-        ("worse", [3.0, 2.0], 1.0, LIMIT, "after 1 epochs the time limit of 5 s was reached, while its loss was still"),
+        ("worse", [3.0, 2.0], 1.0, LIMIT, "after 1 epoch the time limit of 5 s was reached, while its loss was still"),
         ("worse", [3.0], 0.5, LIMIT, "after 0.5 epochs the time limit of 5 s was reached; give it more time"),
         ("worse", [2.0, 3.0], 0.5, LIMIT, ""),
         ("worse", [3.0, 2.0], 1.0, "all 2 epochs done", ""),

@@ -10,12 +10,13 @@ import pytest
 import ostinato
 from ostinato.errors import DataWarning, OutOfTime
 from ostinato.tasks.base.allowance import Allowance
-from ostinato.tasks.base.fitting import better_of, compared_over_all
+from ostinato.tasks.base.evaluating import better_of, compared_over_all
 from ostinato.tasks.forecast.classical import ClassicalForecast, _evenly
 from ostinato.tasks.forecast.fitted import Forecasts
 from ostinato.tasks.forecast.metrics import mae_by_step, weighted_quantile_loss
 from ostinato.tasks.forecast.smoothing import theta
 
+pytestmark = pytest.mark.autoets
 has_library = importlib.util.find_spec("statsforecast") is not None
 library = pytest.mark.skipif(not has_library, reason="statsforecast is not installed")
 

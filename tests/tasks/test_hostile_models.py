@@ -122,7 +122,7 @@ def test_sizes_that_the_weights_do_not_have_are_refused_at_once(models, tmp_path
     model = ostinato.load(models[name])
     sizes = [own.name for own in parameters_of(type(model)) if own.group == "model" and own.name not in model.unsized]
     settings = {key: value for key, value in body["fitted"].items() if key in sizes}
-    before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+    before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     tried = 0
     for path in _numbers(settings):
         for number in HUGE:
@@ -141,7 +141,7 @@ def test_sizes_that_the_weights_do_not_have_are_refused_at_once(models, tmp_path
             assert "\n" not in said, (path, number)
             tried += 1
     assert tried >= 6
-    assert time.monotonic() - began < 60
+    assert time.process_time() - began < 60
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown < 500_000, f"{grown} KiB"
 

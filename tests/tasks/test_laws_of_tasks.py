@@ -98,8 +98,9 @@ def test_every_parameter_has_a_flag_a_help_and_limits(kind) -> None:
     given = {}
     verbs = next(action for action in parser._actions if action.dest == "==SUPPRESS==" or action.choices)
     fit = verbs.choices["fit"]
-    tasks = next(action for action in fit._actions if action.choices)
-    flags = {flag: action for action in tasks.choices[command.name]._actions for flag in action.option_strings}
+    tasks = next(action for action in fit.filled()._actions if action.choices)
+    actions = tasks.choices[command.name].filled()._actions
+    flags = {flag: action for action in actions for flag in action.option_strings}
     for own in parameters_of(TASKS[kind].parameters_class()):
         assert own.help
         if own.typed and own.kinds != ("mapping",):

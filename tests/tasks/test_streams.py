@@ -228,7 +228,7 @@ def test_a_row_that_is_refused_stops_none_and_changes_nothing(models, name) -> N
     answer, error = push_many([one, two], [ROWS[name][0], BAD[name]], errors="return")
     assert isinstance(error, StreamRowError)
     assert said(two, two.push(ROWS[name][0])) == said(one, answer)
-    with pytest.raises(UsageError, match="2 streams and 1 rows"):
+    with pytest.raises(UsageError, match="1 row came for 2 streams"):
         push_many([one, two], [ROWS[name][0]])
 
 

@@ -299,7 +299,7 @@ def test_what_cannot_be_is_refused(tmp_path) -> None:
         TrainingConfig(epochs=0)
     with pytest.raises(UsageError, match='optimizer is "lion"; expected one of sgd, adam, adamw'):
         TrainingConfig(optimizer="lion")
-    with pytest.raises(UsageError, match='device "cuda:7" .* cannot be had here'):
+    with pytest.raises(UsageError, match='device "cuda:7" .* is not available here'):
         train(make_module(), squared_error, Rows(), None, replace(QUIET, device="cuda:7"))
     with pytest.raises(UsageError, match="there are no training batches"):
         train(make_module(), squared_error, Rows(0), None, QUIET)

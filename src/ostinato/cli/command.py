@@ -11,7 +11,7 @@ from typing import Any
 from ostinato.cli.notes import expectation_on_stderr
 from ostinato.cli.opened import path_or_paths
 from ostinato.cli.options import Kind, Together, texts
-from ostinato.cli.parsing import file, path
+from ostinato.cli.parsing import Parser, file, path
 from ostinato.cli.reading import add_encoding, add_reading
 from ostinato.cli.saving import fit_into, resume_hint, write_or_say
 from ostinato.options import GROUPS, Parameter, parameters_of
@@ -50,24 +50,19 @@ class Command:
         """Return an estimator that is not fitted."""
         return self.home.estimator_class()(**parameters)
 
-    def add_parser(self, tasks: Any, description: str, epilog: str) -> argparse.ArgumentParser:
-        """Add the task to a verb and return its parser, which has no arguments yet."""
-        parser: argparse.ArgumentParser = tasks.add_parser(
-            self.name,
-            help=self.about.help,
-            description=description,
-            epilog=epilog,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+    def add_parser(self, tasks: Any, later: Callable[[Parser], None]) -> None:
+        """Add the task to a verb; `later` adds its arguments and their description, once it is used."""
+        tasks.add_parser(
+            self.name, help=self.about.help, later=later, formatter_class=argparse.RawDescriptionHelpFormatter
         )
-        return parser
 
     def add_data(self, parser: argparse.ArgumentParser) -> None:
         """Add the files and the estimator's parameters to a parser."""
         several = {} if self.about.count == 1 else {"nargs": "+"}
         parser.add_argument("file", type=file, metavar="FILE", help=self.about.files, **several)  # type: ignore[arg-type]
         groups = {name: parser.add_argument_group(name) for name in GROUPS}
-        for part, use in (("validation", "decides when to stop"), ("test", "is held out to be judged on")):
-            text = f"data that {use}, rather than a share of FILE"
+        for part, use in (("validation", "decides when to stop"), ("test", "the model is scored on")):
+            text = f"data that {use}, instead of a share of FILE"
             groups["data"].add_argument(f"--{part}-file", type=file, metavar="FILE", help=text, **several)  # type: ignore[arg-type]
         for parameter in self._parameters():
             add_parameter(groups[parameter.group], parameter)
@@ -94,7 +89,10 @@ class Command:
 
     def add_fit(self, tasks: Any) -> None:
         """Add the task to the verb `fit`."""
-        parser = self.add_parser(tasks, self.about.description, f"examples:{self.about.examples}\n")
+        self.add_parser(tasks, self._add_fit_arguments)
+
+    def _add_fit_arguments(self, parser: Parser) -> None:
+        parser.description, parser.epilog = self.about.description, f"examples:{self.about.examples}\n"
         parser.add_argument("--out", type=path, required=True, metavar="DIR", help="folder of the model and its report")
         parser.add_argument("--resume", action="store_true", help="resume from the checkpoint in DIR, if there is one")
         parser.add_argument("--no-report", action="store_true", help="do not write report.html")

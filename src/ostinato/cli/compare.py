@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ostinato.cli.command import Command, commands
-from ostinato.cli.parsing import path
+from ostinato.cli.parsing import Parser, path
 from ostinato.errors import MissingExtra, UsageError
+from ostinato.words import number
 
 if TYPE_CHECKING:
     from ostinato.studies.comparing import CellRun
@@ -27,19 +28,21 @@ The same command resumes where it was broken off; more cells and more seeds may 
 
 def add_parser(verbs: Any) -> None:
     """Add the verb."""
-    parser = verbs.add_parser("compare", help="fit a task with several cells of equal size, side by side")
+    verbs.add_parser("compare", help="fit a task with several cells of equal size, side by side", later=_add_tasks)
+
+
+def _add_tasks(parser: Any) -> None:
     tasks = parser.add_subparsers(title="tasks", metavar="TASK", required=True)
     for command in commands().values():
-        _add_task(tasks, command)
+        command.add_parser(tasks, partial(_add_arguments, command))
 
 
-def _add_task(tasks: Any, command: Command) -> None:
-    parser = command.add_parser(
-        tasks,
+def _add_arguments(command: Command, parser: Parser) -> None:
+    parser.description = (
         "Fit a task once for each cell, with as many trained weights, on the same data, split, seeds and "
-        "budget, each fit in a process of its own; show quality, training time, memory and latency in one table.",
-        _EPILOG.format(name=command.name, files=command.example),
+        "budget, each fit in a process of its own; show scores, training time, memory and latency in one table."
     )
+    parser.epilog = _EPILOG.format(name=command.name, files=command.example)
     parser.add_argument("--out", type=path, required=True, metavar="DIR", help="folder of the models and the table")
     parser.add_argument("--cells", default=_CELLS, metavar="A,B,...", help=f"cells to compare ({_CELLS})")
     parser.add_argument("--parameters", type=int, metavar="N", help="trained weights of each (as many as fit would)")
@@ -83,7 +86,7 @@ def run(command: Command, arguments: argparse.Namespace) -> int:
 def _tell(run: CellRun) -> None:
     """Say on stderr that a fit is done."""
     measures = run.scores.get("model", {})
-    first = next((f"{name} {value:.4g}, " for name, value in measures.items()), "")
+    first = next((f"{name} {number(value)}, " for name, value in measures.items()), "")
     said = f"failed: {run.error}" if run.error else f"{first}{run.seconds:.1f} s of training"
     print(f"{run.cell}, seed {run.seed}: {said}", file=sys.stderr, flush=True)
 

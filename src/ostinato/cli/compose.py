@@ -7,8 +7,9 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from ostinato.cli.opened import add_model, open_model, with_article
+from ostinato.cli.opened import add_model, open_model
 from ostinato.cli.parsing import file, path
+from ostinato.words import with_article
 
 _EPILOG = """examples:
   ostinato compose model --bars 16 --out piece.mid
@@ -25,7 +26,7 @@ def add_parser(verbs: Any) -> None:
     """Add the verb."""
     parser = verbs.add_parser(
         "compose",
-        help="let a composer write music",
+        help="compose music with a fitted model",
         description="Write music: from nothing, after an opening, or around a given voice, which is kept note for "
         "note; as a MIDI file, or, of a melody, in ABC notation.",
         epilog=_EPILOG,
@@ -33,23 +34,40 @@ def add_parser(verbs: Any) -> None:
     )
     add_model(parser)
     parser.add_argument("--out", type=path, required=True, metavar="FILE", help="piece.mid, or piece.abc of a melody")
-    parser.add_argument("--prime", type=file, metavar="FILE", help="an opening that is continued")
+    parser.add_argument("--prime", type=file, metavar="FILE", help="an opening to continue")
+    parser.add_argument("--harmonize", type=file, metavar="FILE", help="a voice to keep, to which others are written")
     parser.add_argument(
-        "--harmonize", type=file, metavar="FILE", help="a voice that is kept, to which others are written"
+        "--voice", choices=("melody", "bass", "any"), default="melody", help="which voice the given one is (melody)"
+    )
+    parser.add_argument("--bars", type=float, metavar="N", help="length in bars (that of the given voice, else 16)")
+    parser.add_argument("--seconds", type=float, metavar="S", help="length in seconds")
+    parser.add_argument("--count", type=int, metavar="N", help="number of pieces, each in a file of its own")
+    parser.add_argument(
+        "--temperature",
+        type=float,
+        default=1.0,
+        help="below 1 more likely notes, above 1 more varied ones, 0 always the most likely (1)",
     )
     parser.add_argument(
-        "--voice", choices=("melody", "bass", "any"), default="melody", help="where the given voice lies (melody)"
+        "--top-p",
+        type=float,
+        default=1.0,
+        metavar="P",
+        help="draw from the most likely notes that together have the probability P (1)",
     )
-    parser.add_argument("--bars", type=float, metavar="N", help="how long (as the given voice, else 16)")
-    parser.add_argument("--seconds", type=float, metavar="S", help="how long, in seconds")
-    parser.add_argument("--count", type=int, metavar="N", help="several pieces, each in a numbered file")
-    parser.add_argument("--temperature", type=float, default=1.0, help="below 1 safer, above 1 bolder, 0 the best (1)")
-    parser.add_argument("--top-p", type=float, default=1.0, metavar="P", help="draw from the best with a share P (1)")
-    parser.add_argument("--seed", type=int, default=0, help="the same seed writes the same piece (0)")
-    parser.add_argument("--drafts", type=int, default=64, metavar="N", help="written side by side around a voice (64)")
-    parser.add_argument("--key", metavar="KEY", help="of what is written: G, Bb, F#m (the usual one of training)")
-    parser.add_argument("--metre", metavar="A/B", help="beats of a bar: 3/4 (that of what is given)")
-    parser.add_argument("--tempo", type=float, metavar="Q", help="quarters a minute (that of what is given)")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the random numbers; the same seed gives the same piece (0)"
+    )
+    parser.add_argument(
+        "--drafts",
+        type=int,
+        default=64,
+        metavar="N",
+        help="drafts around a given voice, of which the most likely is kept (64)",
+    )
+    parser.add_argument("--key", metavar="KEY", help="key of the piece: G, Bb, F#m (the most frequent one in training)")
+    parser.add_argument("--metre", metavar="A/B", help="time signature: 3/4 (that of the given piece)")
+    parser.add_argument("--tempo", type=float, metavar="Q", help="quarter notes a minute (that of the given piece)")
     parser.add_argument("--strike", type=float, metavar="Q", help="strike held notes again after Q quarters (never)")
     parser.add_argument("--program", type=int, default=0, metavar="N", help="MIDI instrument, 0 to 127 (0, a piano)")
     parser.add_argument("--json", action="store_true", help="print a line of JSON for each piece")
@@ -70,7 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
     model = open_model(arguments)
     if not hasattr(model, "compose"):
         raise UsageError(
-            f"{arguments.model} holds {with_article(model.about.kind)}, which does not write music; ostinato predict "
+            f"{arguments.model} holds {with_article(model.about.kind)}, which does not compose music; ostinato predict "
             "uses it"
         )
     names = ("prime", "harmonize", "voice", "bars", "seconds", "temperature", "top_p", "seed", "drafts", "key", "metre",

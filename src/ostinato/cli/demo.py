@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ostinato.cli.parsing import path
+from ostinato.words import counted
 
 if TYPE_CHECKING:
     import polars as pl
@@ -30,17 +31,19 @@ def add_parser(verbs: Any) -> None:
     """Add the verb."""
     parser = verbs.add_parser(
         "demo",
-        help="see it work on real data",
+        help="run a demonstration on real data",
         description="Train, evaluate, save, report and stream on data that an installed package carries, or "
         "that is made on the spot.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("name", nargs="?", default="humidity", metavar="NAME", help="which one (humidity)")
+    parser.add_argument(
+        "name", nargs="?", default="humidity", metavar="NAME", help="name of the demonstration (humidity)"
+    )
     parser.add_argument(
         "--out", type=path, default=Path("demo-model"), metavar="DIR", help="where to write (demo-model)"
     )
-    parser.add_argument("--list", action="store_true", help="say which demos there are")
+    parser.add_argument("--list", action="store_true", help="list the demonstrations")
     parser.set_defaults(run=run)
 
 
@@ -59,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     demo = find_demo(arguments.name)
     started = time.monotonic()
-    print(f"{demo.about}. Forecasting {demo.horizon} steps ahead with a GRU.\n")
+    print(f"{demo.about}. Forecasting {counted(demo.horizon, 'steps')} ahead with a GRU.\n")
     past, held_back = demo.tables()
     model = _fit(demo, past, arguments.out)
     _evaluate(model)

@@ -20,13 +20,18 @@ _EPILOG = """examples:
 
 def add_parser(verbs: Any) -> None:
     """Add the verb."""
-    parser = verbs.add_parser(
+    verbs.add_parser(
         "evaluate",
-        help="compare what a model predicts with what came, beside baselines",
-        description="Predict what is known already, and compare, beside the baselines that were fitted with the model.",
+        help="score a fitted model on data whose outcomes are known, beside baselines",
+        description="Predict data whose outcomes are known and score the predictions, beside the baselines that were "
+        "fitted with the model.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        later=_add_arguments,
     )
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     parser.add_argument(
         "file", type=file, nargs="+", metavar="FILE", help="the data; for a translator also two parallel files"

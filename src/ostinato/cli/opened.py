@@ -9,6 +9,7 @@ from ostinato.cli.parsing import file, path, suggestion
 from ostinato.errors import ArtifactError, UsageError
 from ostinato.tasks.base.about import About, Extra
 from ostinato.tasks.base.registry import homes
+from ostinato.words import with_article
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -81,15 +82,6 @@ def files_of(about: About, arguments: argparse.Namespace, what: str) -> Any:
         said = "one" if about.count == 1 else f"{about.count} at most"
         raise UsageError(f"there are {len(given)} files; {with_article(about.kind)} is {what} {said}")
     return given
-
-
-def with_article(kind: str) -> str:
-    """Return a kind of model with its article.
-
-    >>> with_article("event predictor")
-    'an event predictor'
-    """
-    return f"{'an' if kind[:1] in 'aeiou' else 'a'} {kind}"
 
 
 def path_or_paths(given: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, NoReturn
@@ -20,13 +20,31 @@ class Parser(argparse.ArgumentParser):
     """A parser that takes no abbreviations, suggests the nearest word, and raises `UsageError` rather than exit.
 
     An abbreviation that is understood today means something else when an option is added tomorrow.
+
+    Args:
+        later: adds the arguments once the parser is used: those of all tasks and verbs take a third of a second, of
+            which a command needs one.
+        options: of `ArgumentParser`.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, later: Callable[[Parser], object] | None = None, **options: Any) -> None:
         super().__init__(**{**options, "allow_abbrev": False})
+        self._later = later
         if " " in self.prog:  # of a verb: the options of the whole command are taken behind it too
             self.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
             self.add_argument("--threads", type=cores, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+
+    def filled(self) -> Parser:
+        """Return the parser with all its arguments."""
+        later, self._later = self._later, None
+        if later is not None:
+            later(self)
+        return self
+
+    def format_help(self) -> str:
+        """Return the help."""
+        self.filled()
+        return super().format_help()
 
     def error(self, message: str) -> NoReturn:
         """Raise the message."""
@@ -34,6 +52,7 @@ class Parser(argparse.ArgumentParser):
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse, and refuse what is left over here, where it is known which options there are."""
+        self.filled()
         if args is not None:
             args = list(args) if self._verbs() else self._options_last(list(args))
             self._check_options(list(takewhile(lambda given: given.startswith("-"), args)) if self._verbs() else args)
@@ -107,9 +126,10 @@ class Parser(argparse.ArgumentParser):
         if action.choices is None or value in action.choices:
             return
         known = [str(choice) for choice in action.choices]
-        hint = suggestion(str(value), known) or self._task(str(value)) or f"; choose one of {', '.join(known)}"
+        listed = ", ".join(word if word[:1].isalnum() else f'"{word}"' for word in known)
+        hint = suggestion(str(value), known) or self._task(str(value)) or f"; choose one of {listed}"
         if action.option_strings:
-            self.error(f'{action.option_strings[-1]} is "{value}"{hint or ""}')
+            self.error(f'{action.option_strings[-1]} is "{value}"{hint}')
         self.error(f'there is no {str(action.metavar or action.dest).lower()} "{value}"{hint}')
 
     def _task(self, given: str) -> str:

@@ -8,12 +8,13 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from ostinato.cli.opened import add_extras, add_model, extras_of, open_model, path_or_paths, with_article
+from ostinato.cli.opened import add_extras, add_model, extras_of, open_model, path_or_paths
 from ostinato.cli.parsing import file, path
 from ostinato.cli.reading import add_reading
 from ostinato.cli.show import as_line, stdin_lines
 from ostinato.errors import UsageError
 from ostinato.tasks.base.about import About
+from ostinato.words import with_article
 
 if TYPE_CHECKING:
     import polars as pl
@@ -33,16 +34,22 @@ _OTHERS = (".json", ".xlsx", ".xls", ".ods", ".feather", ".arrow", ".npy", ".npz
 
 def add_parser(verbs: Any) -> None:
     """Add the verb."""
-    parser = verbs.add_parser(
+    verbs.add_parser(
         "predict",
         help="forecast, classify, tag or translate with a fitted model",
         description="Forecast the steps after the end of a file, or of the data that the model was trained on; or "
-        "answer each line of a file, or of stdin, with what the model makes of it.",
+        "answer each line of a file, or of stdin, with the model's prediction.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        later=_add_arguments,
     )
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
-    parser.add_argument("file", type=file, nargs="*", metavar="FILE", help="what to answer; else what comes on stdin")
+    parser.add_argument(
+        "file", type=file, nargs="*", default=[], metavar="FILE", help="what to answer; else what comes on stdin"
+    )
     add_extras(parser, "predict")
     parser.add_argument(
         "--out", type=path, metavar="FILE", help="write here: .csv, .tsv, .jsonl or .parquet, else lines"

@@ -23,16 +23,18 @@ def add_reading(parser: argparse.ArgumentParser, *, missing: bool = True, decima
             metavar="TEXT",
             help="cells that mean a missing value, joined by commas; may be given again",
         )
-    group.add_argument("--delimiter", metavar="CHAR", help="between the columns of a text file (found)")
+    group.add_argument("--delimiter", metavar="CHAR", help="what separates the columns of a text file (detected)")
     if decimal:
-        group.add_argument("--decimal", choices=(".", ","), help="the mark before decimals, where cells do not show it")
+        group.add_argument("--decimal", choices=(".", ","), help="decimal mark, where the cells do not show it")
     add_encoding(group)
-    group.add_argument("--sheet", metavar="NAME", help="of a spreadsheet or database: its name, or number from 1 (1)")
+    group.add_argument(
+        "--sheet", metavar="NAME", help="sheet of a spreadsheet, or table of a database: its name, or number from 1 (1)"
+    )
     group.add_argument(
         "--header",
         action=argparse.BooleanOptionalAction,
         default=None,
-        help="the first row of a text file or spreadsheet names its columns, or does not (found)",
+        help="the first row of a text file or spreadsheet names its columns, or does not (detected)",
     )
     group.add_argument(
         "--categorical",
@@ -46,7 +48,7 @@ def add_reading(parser: argparse.ArgumentParser, *, missing: bool = True, decima
 def add_encoding(group: Any) -> None:
     """Add the option that every reader of text has."""
     group.add_argument(
-        "--encoding", metavar="NAME", help="of the bytes of a text file, such as cp1252 (found, or UTF-8)"
+        "--encoding", metavar="NAME", help="encoding of a text file, such as cp1252 (detected, or UTF-8)"
     )
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from json import dumps
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ostinato.errors import DataError
+from ostinato.words import counted, number
 
 _FACTS = ("columns", "rows", "times", "frequency", "season")
 """Facts of data that the console shows where a task has them: what was found, and may have been found wrong."""
@@ -18,58 +19,7 @@ _FACTS = ("columns", "rows", "times", "frequency", "season")
 if TYPE_CHECKING:
     from ostinato.tasks.base.differences import Difference
     from ostinato.tasks.base.judging import Scores
-    from ostinato.tasks.base.summary import Summary
-
-
-def score_table(
-    scores: Mapping[str, Mapping[str, float]],
-    better: Mapping[str, str] = MappingProxyType({}),
-    against: Mapping[str, Mapping[str, Difference]] = MappingProxyType({}),
-    wide: int | None = None,
-) -> str:
-    """Return scores as a table, the model first, the best of each column marked.
-
-    Of a measure of which `better` says no side, no best is marked; without any `better` less is better. Where it is
-    told `against` which baseline the model is better, level or worse, a sign says so. Columns that do not fit `wide`
-    characters go below, in a table of their own.
-    """
-    from ostinato.tasks.base.judging import marks
-    from ostinato.tasks.base.summary import best_of
-
-    names = list(scores)
-    measures = list(scores[names[0]])
-    cells = [[_number(scores[name].get(measure, math.nan)) for measure in measures] for name in names]
-    for column, measure in enumerate(measures):
-        side = better.get(measure, "" if better else "lower")
-        ranked = side or measure not in better  # coverage has no side, and a best nonetheless
-        best = best_of(scores, measure, {measure: side} if side else {}) if ranked else None
-        if best is not None:
-            cells[names.index(best)][column] += " *"
-    signs = marks(against)
-    if signs:
-        cells = [
-            [f"{cell} {signs.get(name, {}).get(measure, ' ')}" for cell, measure in zip(row, measures, strict=True)]
-            for name, row in zip(names, cells, strict=True)
-        ]
-    widths = [max(len(measure), *(len(row[i]) for row in cells)) for i, measure in enumerate(measures)]
-    head = max(len(name) for name in names)
-    table = [("", measures), *zip(names, cells, strict=True)]
-    blocks = [
-        "\n".join(_line(name.ljust(head), row[first:end], widths[first:end]) for name, row in table)
-        for first, end in _blocks([2 + width for width in widths], None if wide is None else wide - head)
-    ]
-    return "\n\n".join(blocks)
-
-
-def _blocks(widths: Sequence[int], room: int | None) -> Iterator[tuple[int, int]]:
-    """Yield the first column and the one after the last of each block that fits the room, one column at least."""
-    first, used = 0, 0
-    for place, width in enumerate(widths):
-        if room is not None and place > first and used + width > room:
-            yield first, place
-            first, used = place, 0
-        used += width
-    yield first, len(widths)
+    from ostinato.tasks.base.summary import Better, Summary
 
 
 def _terminal() -> int | None:
@@ -77,22 +27,25 @@ def _terminal() -> int | None:
     return shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else None
 
 
-def _line(name: str, cells: list[str], widths: list[int]) -> str:
-    return "  ".join([name, *(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))])
-
-
 def print_scores(scores: Scores) -> None:
     """Print what an evaluation gave: the table, how it was made, and the verdict."""
-    print(score_table(scores.values, scores.better, scores.against, _terminal()))
-    print(f"* best{_signs(scores.against)}. {scores.protocol}; {scores.count:,} {scores.of}.")
+    print(_table(scores.values, scores.better, scores.against))
+    print(f"* best{_signs(scores.against)}. {scores.protocol}; {counted(scores.count, scores.of)}.")
     print(scores.verdict)
     for name, detail in scores.details.items():
         if isinstance(detail, Mapping) and detail and all(isinstance(row, Mapping) for row in detail.values()):
-            print(f"\n{name}\n{_detail(detail)}")
+            print(f"\n{name}\n{_table(detail, {})}")
 
 
-def _detail(rows: Mapping[str, Mapping[str, float]]) -> str:
-    return score_table(rows, dict.fromkeys(next(iter(rows.values())), ""), wide=_terminal())
+def _table(
+    values: Mapping[str, Mapping[str, float]],
+    better: Mapping[str, Better],
+    against: Mapping[str, Mapping[str, Difference]] = MappingProxyType({}),
+) -> str:
+    from ostinato.tasks.base.judging import marks
+    from ostinato.tasks.base.score_text import score_text
+
+    return score_text(values, better, marks(against), _terminal())
 
 
 def _signs(against: Mapping[str, Mapping[str, Difference]]) -> str:
@@ -109,7 +62,7 @@ def print_summary(summary: Summary) -> None:
         if name in facts:
             print(f"{name}: {facts[name]}")
     if summary.scores:
-        print(score_table(summary.scores, summary.better, summary.against, _terminal()))
+        print(_table(summary.scores, summary.better, summary.against))
         print(f"* best{_signs(summary.against)}. {summary.protocol}.")
     print(summary.verdict)
 
@@ -140,7 +93,9 @@ def as_line(answer: Mapping[str, Any], *, json: bool) -> str:
     plain = {name: value for name, value in answer.items() if isinstance(value, (str, int, float))}
     # a label that is a number is a name: never rounded
     rounded = {name: isinstance(value, float) and name != "label" for name, value in plain.items()}
-    return "\t".join(f"{value:.4g}" if rounded[name] else str(value) for name, value in plain.items())
+    # programs read these lines: no commas between thousands
+    cells = {name: number(float(value)).replace(",", "") for name, value in plain.items() if rounded[name]}
+    return "\t".join(cells.get(name, str(value)) for name, value in plain.items())
 
 
 def stdin_lines() -> Iterator[str]:
@@ -169,7 +124,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _number(value: float) -> str:
-    return "n/a" if math.isnan(value) else f"{value:.4g}" if abs(value) < 1e5 else f"{value:.3e}"

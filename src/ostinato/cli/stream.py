@@ -12,12 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ostinato.cli.opened import add_extras, add_model, extras_of, open_model, with_article
+from ostinato.cli.opened import add_extras, add_model, extras_of, open_model
 from ostinato.cli.parsing import path
 from ostinato.cli.show import as_line, stdin_lines
 from ostinato.errors import DataError, StreamRowError, UsageError
 from ostinato.files import write_atomically
 from ostinato.training.interrupts import HeldBack
+from ostinato.words import counted, shortened, with_article
 
 if TYPE_CHECKING:
     from ostinato.streaming import SoundStream, Stream
@@ -36,14 +37,18 @@ examples:
 
 def add_parser(verbs: Any) -> None:
     """Add the verb."""
-    parser = verbs.add_parser(
+    verbs.add_parser(
         "stream",
         help="answer each row that comes in on stdin",
-        description="Take one row at a time on stdin and answer each with a forecast, or with what the model makes of "
-        "it, at once and in constant memory.",
+        description="Read one row at a time from stdin and answer each at once, in constant memory: with a forecast, a "
+        "class, a score or whatever else the model predicts.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        later=_add_arguments,
     )
+
+
+def _add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     add_extras(parser, "stream")
     parser.add_argument("--columns", metavar="A,B,...", help="of tables: the names of CSV columns without a header")
@@ -207,7 +212,9 @@ def _named(
         number += 1
         yield number, partial(_mapping, columns, text, delimiter)
     if header and not number:
-        raise StreamRowError(f'stdin has one line, the header "{_short(header)}", and no row below it; give rows')
+        raise StreamRowError(
+            f'stdin has one line, the header "{shortened(header, 40)}", and no row below it; give rows'
+        )
 
 
 def _header_mark(line: str, wanted: Sequence[str]) -> str | None:
@@ -224,13 +231,9 @@ def _header_mark(line: str, wanted: Sequence[str]) -> str | None:
 def _check_header(line: str, columns: list[str], wanted: Sequence[str]) -> None:
     if not set(columns) & set(wanted):
         raise StreamRowError(
-            f'the first line of stdin, "{_short(line)}", is no row, and no header either: it names none of '
+            f'the first line of stdin, "{shortened(line, 40)}", is no row, and no header either: it names none of '
             f"{', '.join(wanted)}; begin with a header, say --columns {','.join(wanted)}, or give JSON objects"
         )
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 40 else text[:37] + "..."
 
 
 def _mapping(columns: list[str], text: str, delimiter: str | None) -> Mapping[str, Any]:
@@ -241,7 +244,7 @@ def _mapping(columns: list[str], text: str, delimiter: str | None) -> Mapping[st
     except DataError as error:
         raise StreamRowError(str(error)) from error
     if len(cells) != len(columns):
-        raise StreamRowError(f"it has {len(cells)} cells; expected {len(columns)}: {', '.join(columns)}")
+        raise StreamRowError(f"it has {counted(len(cells), 'cells')}; expected {len(columns)}: {', '.join(columns)}")
     return dict(zip(columns, cells, strict=True))
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ostinato.cli.command import Command, commands
-from ostinato.cli.parsing import path
+from ostinato.cli.parsing import Parser, path
 from ostinato.errors import MissingExtra, UsageError
+from ostinato.words import counted, number
 
 if TYPE_CHECKING:
     from ostinato.studies.tuning import Search, Trial
@@ -28,19 +29,21 @@ with a higher --trials it does more. Needs pip install 'ostinato[tune]'.
 
 def add_parser(verbs: Any) -> None:
     """Add the verb."""
-    parser = verbs.add_parser("tune", help="search for the parameters of a task, and fit with the best")
+    verbs.add_parser("tune", help="search for the parameters of a task, and fit with the best", later=_add_tasks)
+
+
+def _add_tasks(parser: Any) -> None:
     tasks = parser.add_subparsers(title="tasks", metavar="TASK", required=True)
     for command in commands().values():
-        _add_task(tasks, command)
+        command.add_parser(tasks, partial(_add_arguments, command))
 
 
-def _add_task(tasks: Any, command: Command) -> None:
-    parser = command.add_parser(
-        tasks,
-        "Search for the parameters with the lowest validation loss, stop trials that are not worth "
-        "their time, and fit with the best of them; the test part is looked at once, at the end.",
-        _EPILOG.format(name=command.name, files=command.example),
+def _add_arguments(command: Command, parser: Parser) -> None:
+    parser.description = (
+        "Search for the parameters with the lowest validation loss, stop trials early that fall behind, and "
+        "fit with the best parameters; the test part is used once, at the end."
     )
+    parser.epilog = _EPILOG.format(name=command.name, files=command.example)
     parser.add_argument("--out", type=path, required=True, metavar="DIR", help="folder of the model and the search")
     parser.add_argument("--search", action="append", metavar="NAME=RANGE", help="what to search; may be given again")
     parser.add_argument("--trials", type=int, default=20, metavar="N", help="in all, with those already in DIR (20)")
@@ -102,8 +105,8 @@ def _tell(trial: Trial) -> None:
     from ostinato.studies.tuning.result import in_short
 
     chosen = ", ".join(f"{name} {in_short(value)}" for name, value in trial.parameters.items())
-    how = {"complete": f"validation loss {trial.value:.4g}", "failed": f"failed: {trial.note}"}.get(
-        trial.state, f"stopped after {trial.epochs} epoch{'' if trial.epochs == 1 else 's'}"
+    how = {"complete": f"validation loss {number(trial.value)}", "failed": f"failed: {trial.note}"}.get(
+        trial.state, f"stopped after {counted(trial.epochs, 'epochs')}"
     )
     print(f"trial {trial.number}: {how} ({chosen}; {trial.seconds:.1f} s)", file=sys.stderr, flush=True)
 

@@ -23,9 +23,9 @@ def add_parser(verbs: Any) -> None:
     """Add the verb."""
     parser = verbs.add_parser(
         "update",
-        help="train a fitted model on with new rows",
-        description="Train from a model's weights with new rows, compare the model as it was with the updated one on "
-        "the last of them, and keep the better.",
+        help="continue the training of a fitted model with new rows",
+        description="Continue training from a model's weights with new rows, compare the model as it was with the "
+        "updated one on the last of them, and keep the better one.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -34,8 +34,12 @@ def add_parser(verbs: Any) -> None:
         "file", type=file, nargs="+", metavar="FILE", help="the new rows, with the columns of the training data"
     )
     parser.add_argument("--out", type=path, metavar="DIR", help="write the updated model here and leave the old one")
-    parser.add_argument("--epochs", type=int, metavar="N", help="passes, at most (10, or fewer if the fit had fewer)")
-    parser.add_argument("--learning-rate", type=float, metavar="RATE", help="(a third of that of the fit)")
+    parser.add_argument(
+        "--epochs", type=int, metavar="N", help="passes over the new rows, at most (10, or fewer if the fit had fewer)"
+    )
+    parser.add_argument(
+        "--learning-rate", type=float, metavar="RATE", help="learning rate (a third of that of the fit)"
+    )
     parser.add_argument("--max-seconds", type=float, metavar="SECONDS", help="time limit of the training")
     parser.add_argument("--no-report", action="store_true", help="do not write report.html")
     parser.add_argument("--json", action="store_true", help="print JSON")

@@ -17,6 +17,7 @@ from ostinato.data.table import texts
 from ostinato.data.times import TimeFormat, read_cell
 from ostinato.data.zones import instants_of
 from ostinato.errors import DataError
+from ostinato.words import counted
 
 _ENDINGS = (".json", ".csv", ".tsv", ".txt", ".jsonl", ".parquet")
 Window = tuple[str, Any, Any]
@@ -55,7 +56,7 @@ def labelled(records: RecordingSet, file: str) -> RecordingSet:
             )
         marks[name] |= (one.times >= first) & (one.times <= last)
     if windows and not any(mark.any() for mark in marks.values()):
-        note(f"no row of {records.origin} lies in any of the {len(windows)} windows of {file}; all count as normal")
+        note(f"no row of {records.origin} lies in any of the {len(windows):,} windows of {file}; all count as normal")
     return records.with_labels(tuple(marks[one.id] for one in records.series))
 
 
@@ -80,7 +81,8 @@ def _from_json(path: Path, records: RecordingSet) -> Sequence[Window]:
         fitting = [key for key in held if Path(key).name == Path(records.origin).name or key in names]
         if len(fitting) != 1:
             raise DataError(
-                f"{path} has windows of {len(held)} files, {len(fitting)} of them called {records.origin}; expected one"
+                f"{path} has windows of {counted(len(held), 'files')}, {len(fitting)} of them called {records.origin}; "
+                "expected one"
             )
         found = held[fitting[0]]
     if len(names) > 1:

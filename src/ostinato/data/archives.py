@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 from ostinato.data.unpacking import DAMAGED
 from ostinato.errors import DataError
+from ostinato.words import counted
 
 ARCHIVES = (".zip", ".tar")
 _MEMBER = 1 << 30  # bytes of a member of an archive, at most
@@ -72,7 +73,7 @@ class _Archive:
         """Return the content of a member."""
         found = self._members.get(member)
         if found is None:
-            raise DataError(f"{self.path.name} has no {member}; it has {len(self.names):,} files")
+            raise DataError(f"{self.path.name} has no {member}; it has {counted(len(self.names), 'files')}")
         size = found.file_size if self._zip else found.size
         if size > _MEMBER:
             raise DataError(

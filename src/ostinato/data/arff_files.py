@@ -15,6 +15,7 @@ from ostinato.data.table import Table
 from ostinato.data.unpacking import PACKED, unpack
 from ostinato.data.wide_sequences import trimmed, value_of
 from ostinato.errors import DataError
+from ostinato.words import counted
 
 _ATTRIBUTE = re.compile(r"""@attribute\s+('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[^\s{]+)\s*(.*)$""", re.IGNORECASE)
 _CELL = re.compile(r"""\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|([^,]*?))\s*(,|$)""", re.DOTALL)
@@ -151,7 +152,8 @@ def _cells(name: str, number: int, line: str, width: int) -> tuple[str | None, .
         if cell[4] == "":
             place = len(line) + 1
     if len(found) != width or place <= len(line):
-        raise DataError(f"line {number} of {name} has {len(found)} cells; expected {width}, one an attribute")
+        said = counted(len(found), "cells")
+        raise DataError(f"line {number} of {name} has {said}; expected {width}, one for each attribute")
     return tuple(found)
 
 

@@ -19,7 +19,7 @@ def calendar_cycles(frequency: Frequency, rows: int | None = None) -> tuple[str,
     Args:
         frequency: of the grid.
         rows: steps that there are to learn from: a cycle that they do not hold twice is left away, since what comes at
-            one phase of it came only once (from one year, a network learns dates by heart); `None`: as many as needed.
+            one phase of it came only once (from one year, a network memorises dates); `None`: as many as needed.
     """
     features = _distinct(frequency)
     if rows is None:

@@ -13,6 +13,7 @@ from ostinato.data.cells import NO, YES
 from ostinato.data.frames import plain_value
 from ostinato.data.table import Table, texts
 from ostinato.errors import DataWarning
+from ostinato.words import counted, quoted
 
 
 def category_codes(table: Table, name: str, missing: tuple[str, ...], categories: tuple[str, ...]) -> NDArray[np.int64]:
@@ -66,8 +67,8 @@ def _say_folded(
 def warn_unknown(name: str, origin: str, unknown: Sequence[str], categories: Sequence[str] = ()) -> None:
     """Warn of values of a column that are none of the categories known, though one may differ only in its capitals."""
     kinds = sorted(set(unknown))
-    shown = ", ".join(f'"{kind[:40]}"' for kind in kinds[:4]) + (", ..." if len(kinds) > 4 else "")
-    rows = "1 row" if len(unknown) == 1 else f"{len(unknown)} rows"
+    shown = quoted(kinds)
+    rows = counted(len(unknown), "rows")
     warnings.warn(
         f'column "{name}" of {origin} has in {rows} what was not there in training ({shown}); such rows count as none '
         f"of the categories known{_twin(kinds, categories)}",

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.data.frequency import Times
-from ostinato.data.identities import names
+from ostinato.data.identities import names, rows_by_name
 from ostinato.data.notes import note
 from ostinato.data.readers import read_table
-from ostinato.data.sequences import group_rows, in_seconds
+from ostinato.data.sequences import in_seconds
 from ostinato.data.table import Table, is_numeric, numbers, texts
 from ostinato.data.times import ANY, TimeFormat, decide_times
 from ostinato.data.zones import wall_times
@@ -173,7 +173,7 @@ def read_event_log(
     clock = [] if time is None else [time] if time in table.columns else time.split("+")
     table.require([case, activity, *clock])
     found = names(table, activity, "needs an activity")
-    groups = group_rows(table, case)
+    groups = rows_by_name(table, case, "must name its sequence")
     times, time_format = np.arange(len(found)), (reading.times if reading else time_format) or TimeFormat()
     if time is not None:
         times, time_format = decide_times(table, time, time_format, list(groups.values()))

@@ -9,17 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.data.zones import instants_of, wall_times
+from ostinato.words import counted
 
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
 _WORDS = (
-    ("week", 7 * DAY),
-    ("day", DAY),
-    ("hour", 3_600 * SECOND),
-    ("minute", 60 * SECOND),
-    ("second", SECOND),
-    ("millisecond", 1000),
-    ("microsecond", 1),
+    ("weeks", 7 * DAY),
+    ("days", DAY),
+    ("hours", 3_600 * SECOND),
+    ("minutes", 60 * SECOND),
+    ("seconds", SECOND),
+    ("milliseconds", 1000),
+    ("microseconds", 1),
 )
 _ONE_DAY = np.timedelta64(1, "D")
 
@@ -167,18 +168,14 @@ class Frequency:
     def describe(self) -> str:
         """Return the step in words: `"1 hour"`, `"15 minutes"`, `"1 business day"`, `"1 quarter"`."""
         if self.unit in ("row", "integer"):
-            return _plural(self.step, "row" if self.unit == "row" else "unit")
+            return counted(self.step, "rows" if self.unit == "row" else "units")
         if self.unit == "business":
-            return _plural(self.step, "business day")
+            return counted(self.step, "business days")
         if self.unit == "month":
             size, word = next((size, word) for size, word in _MONTH_WORDS if self.step % size == 0)
-            return _plural(self.step // size, word)
+            return counted(self.step // size, word)
         word, size = next((word, size) for word, size in _WORDS if self.step % size == 0)
-        return _plural(self.step // size, word)
+        return counted(self.step // size, word)
 
 
-_MONTH_WORDS = ((12, "year"), (3, "quarter"), (1, "month"))
-
-
-def _plural(count: int, word: str) -> str:
-    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+_MONTH_WORDS = ((12, "years"), (3, "quarters"), (1, "months"))

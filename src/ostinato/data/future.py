@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ostinato.data.columns import encode
 from ostinato.data.frequency import Times
-from ostinato.data.identities import names as names_of
+from ostinato.data.identities import rows_by_name
 from ostinato.data.panel import Panel, Series, format_time
 from ostinato.data.readers import read_table
 from ostinato.data.table import Table
@@ -38,8 +38,8 @@ def load_future(source: Any, panel: Panel, horizon: int) -> NDArray[np.float64]:
     table.require(name for name in (*clock, schema.series_id, *schema.known_covariates) if name)
     parts = [encode(table, name, schema.missing, dict(panel.categories), False)[1] for name in schema.known_covariates]
     values = np.concatenate(parts, 1) if parts else np.zeros((table.rows, 0))
-    names = names_of(table, schema.series_id, "must name its series") if schema.series_id else [""] * table.rows
-    rows_of = [np.array([row for row, name in enumerate(names) if name == series.id], int) for series in panel.series]
+    by_name = rows_by_name(table, schema.series_id)
+    rows_of = [by_name.get(series.id, np.zeros(0, np.int64)) for series in panel.series]
     times = decide_times(table, schema.time, panel.time_format, rows_of)[0] if schema.time else None
     future = np.full((len(panel.series), horizon, panel.known), np.nan)
     for i, (series, rows) in enumerate(zip(panel.series, rows_of, strict=True)):
@@ -54,7 +54,7 @@ def load_future(source: Any, panel: Panel, horizon: int) -> NDArray[np.float64]:
             of_series = f' of series "{series.id}"' if series.id else ""
             raise DataError(
                 f"{table.origin} has no row for {when}{of_series}, step {step + 1} of the horizon; the known "
-                f"covariates ({', '.join(schema.known_covariates)}) are needed for all {horizon} steps"
+                f"covariates ({', '.join(schema.known_covariates)}) are needed for each step of the horizon"
             )
         future[i, places[wanted]] = values[rows[wanted]]
     return future

@@ -13,6 +13,7 @@ from ostinato.data.frequency import Frequency, Times
 from ostinato.data.panel import Series, format_time
 from ostinato.data.table import Table
 from ostinato.errors import DataError
+from ostinato.words import counted
 
 _SPARSE = 20  # a grid with this many times more rows than the input is not believed
 
@@ -58,7 +59,7 @@ def _check_places(table: Table, group: Group, frequency: Frequency, places: NDAr
         )
     if places[-1] + 1 > _SPARSE * len(places) + 1000:
         raise DataError(
-            f"{table.origin}: at {frequency.describe()} a step, {len(places)} rows would be spread over "
+            f"{table.origin}: at {frequency.describe()} a step, {counted(len(places), 'rows')} would be spread over "
             f'{places[-1] + 1} steps; fit with a longer frequency (--frequency), or "rows"'
         )
 

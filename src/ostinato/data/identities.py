@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ostinato.data.table import Table, is_text, texts
 from ostinato.errors import DataError
@@ -33,6 +34,25 @@ def names(table: Table, name: str, what: str) -> list[str]:
         raise DataError(f'{table.place(found.index(None))}: column "{name}" is empty; every row {what}')
     _refuse_merged(table, name)
     return [str(each) for each in found]
+
+
+def rows_by_name(table: Table, column: str | None, what: str = "must name its series") -> dict[str, NDArray[np.int64]]:
+    """Return the rows of each name in a column, in the order in which the names first come; errors as `names`.
+
+    Args:
+        table: the table.
+        column: of names; `None`: all rows are of one, whose name is empty.
+        what: see `names`.
+    """
+    if column is None:
+        return {"": np.arange(table.rows)}
+    key = ("rows by name", column, (what,))
+    if key not in table.known:  # asked for when roles are found, and again when series are laid out
+        rows: dict[str, list[int]] = {}
+        for row, name in enumerate(names(table, column, what)):
+            rows.setdefault(name, []).append(row)
+        table.known[key] = {name: np.asarray(value, np.int64) for name, value in rows.items()}
+    return dict(table.known[key])
 
 
 def _refuse_merged(table: Table, name: str) -> None:

@@ -39,8 +39,8 @@ def _object(name: str, number: int, line: str) -> dict[str, Any]:
         row = json.loads(line)
     except json.JSONDecodeError as error:
         raise DataError(
-            f"{name} cannot be read as JSON: line {number} is none ({error.msg} in place {error.colno}); expected one "
-            "object a line; the file may be cut short"
+            f"{name} cannot be read as JSON: line {number} is not JSON ({error.msg}, character {error.colno}); "
+            "expected one object a line; the file may be cut short"
         ) from error
     except ValueError as error:
         raise DataError(f"line {number} of {name} holds a number of thousands of digits; mend that line") from error

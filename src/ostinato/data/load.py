@@ -13,7 +13,7 @@ from ostinato.data.columns import Columns
 from ostinato.data.frequency import Frequency, Times
 from ostinato.data.grid import Group, lay_out
 from ostinato.data.hour_columns import hours_as_rows
-from ostinato.data.identities import names
+from ostinato.data.identities import rows_by_name
 from ostinato.data.inference import check_anchor, infer_frequency, settled
 from ostinato.data.notes import note
 from ostinato.data.panel import Panel, format_time
@@ -113,7 +113,7 @@ def _decided(table: Table, schema: Schema, fitting: bool) -> dict[str, Any]:
 
 def _groups(table: Table, schema: Schema, wanted: TimeFormat) -> tuple[list[Group], TimeFormat]:
     """Return the series of a table with their times, and how those are written."""
-    rows_of = _rows_by_series(table, schema.series_id)
+    rows_of = list(rows_by_name(table, schema.series_id).items())
     if schema.time is None:
         return [Group(name, rows, np.arange(len(rows))) for name, rows in rows_of], wanted
     times, found = decide_times(table, schema.time, wanted, [rows for _, rows in rows_of])
@@ -133,15 +133,6 @@ def _oldest_first(
         return rows_of
     note(f'{table.origin} has the newest row first in column "{schema.time}"; it is read from the oldest on')
     return [(name, rows[::-1]) for name, rows in rows_of]
-
-
-def _rows_by_series(table: Table, series_id: str | None) -> list[tuple[str, NDArray[np.int64]]]:
-    if series_id is None:
-        return [("", np.arange(table.rows))]
-    rows: dict[str, list[int]] = {}
-    for row, name in enumerate(names(table, series_id, "must name its series")):
-        rows.setdefault(name, []).append(row)
-    return [(name, np.asarray(value)) for name, value in rows.items()]
 
 
 def _check_order(

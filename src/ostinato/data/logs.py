@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from ostinato.data.events import EventLog, EventReading
 from ostinato.data.notes import note
 from ostinato.errors import DataError, MissingExtra, UsageError
+from ostinato.words import counted
 
 SUFFIXES = (".log", ".log.gz")
 ANYTHING = "<*>"
@@ -201,7 +202,7 @@ def sequences(lines: Sequence[str], reading: LogReading, origin: str) -> RawLog:
             "out to take lines in runs"
         )
     if lost:
-        note(f'{origin}: {lost:,} of {len(lines):,} lines have no "{reading.pattern}"; they are left out')
+        note(f'{origin}: {lost:,} of {counted(len(lines), "lines")} without "{reading.pattern}" left out')
     activities = tuple(map(tuple, cases.values()))
     gaps = tuple(np.full(len(own), np.nan) for own in activities)
     return RawLog(origin, tuple(cases), activities, gaps, np.array(first, np.int64), read=reading)

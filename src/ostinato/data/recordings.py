@@ -7,7 +7,6 @@ between; places only rise.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.data.frequency import Times
-from ostinato.data.identities import names
+from ostinato.data.identities import rows_by_name
 from ostinato.data.notes import note
 from ostinato.data.readers import read_table
 from ostinato.data.roles import resolve_schema
@@ -23,6 +22,7 @@ from ostinato.data.schema import Schema
 from ostinato.data.table import Table, is_numeric, numbers, refuse_stray_cells, texts
 from ostinato.data.times import ANY, TimeFormat, decide_times
 from ostinato.errors import ColumnError, DataError
+from ostinato.words import counted
 
 _NORMAL = frozenset({"", "0", "0.0", "no", "n", "false", "f", "normal", "ok", "none", "benign"})
 _FALLS = 0.01  # of the rows may go back in time: clocks are set back once a year
@@ -118,7 +118,7 @@ def read_recordings(
         if reading is not None
         else TimeFormat.wanted(day_first=wanted.day_first, time_format=wanted.time_format, time_zone=wanted.time_zone)
     )
-    groups = _groups(table, found.series_id)
+    groups = list(rows_by_name(table, found.series_id).items()) if table.rows else []
     times: Times = np.concatenate([np.arange(len(rows)) for _, rows in groups]) if groups else np.zeros(0, np.int64)
     if found.time is not None:
         times, time_format = decide_times(table, found.time, time_format, [rows for _, rows in groups])
@@ -151,15 +151,6 @@ def _resolved(table: Table, wanted: Schema, labels: str | None, reading: Recordi
     except ColumnError as error:
         raise ColumnError(str(error).replace("numeric column to forecast", "column of numbers to watch")) from error
     return replace(found, past_covariates=())
-
-
-def _groups(table: Table, series_id: str | None) -> list[tuple[str, NDArray[np.int64]]]:
-    if series_id is None:
-        return [("", np.arange(table.rows))] if table.rows else []
-    rows: dict[str, list[int]] = {}
-    for row, name in enumerate(names(table, series_id, "must name its series")):
-        rows.setdefault(name, []).append(row)
-    return [(name, np.asarray(value)) for name, value in rows.items()]
 
 
 def _channel(table: Table, name: str, missing: tuple[str, ...], fitting: bool) -> NDArray[np.float64]:
@@ -205,11 +196,11 @@ def _check_order(table: Table, name: str, rows: NDArray[np.int64], times: Times,
     if len(falls) > 1 + _FALLS * len(rows):
         here, before = table.place(int(rows[falls[0] + 1])), table.number(int(rows[falls[0]]))
         raise DataError(
-            f"{here}: its time{of_series} comes before that of row {before}, as in {len(falls):,} rows; "
+            f"{here}: its time{of_series} comes before that of row {before}, as in {counted(len(falls), 'rows')}; "
             "sort the rows by time"
         )
     note(
-        f"{table.origin}: the times{of_series} go back {len(falls)} time{'s' if len(falls) > 1 else ''}, first in row "
+        f"{table.origin}: the times{of_series} go back {counted(len(falls), 'times')}, first in row "
         f"{table.number(int(rows[falls[0] + 1]))}; rows are taken in their order, as if a clock had been set back"
     )
 
@@ -232,8 +223,3 @@ def places_of(one: Recording, step: float) -> NDArray[np.int64]:
     rows = np.arange(len(one))
     found: NDArray[np.int64] = np.maximum.accumulate(nearest - rows) + rows
     return found
-
-
-def plain_cells(row: Mapping[str, Any], channels: tuple[str, ...]) -> list[Any]:
-    """Return the cells of a row's channels."""
-    return [row.get(name) for name in channels]

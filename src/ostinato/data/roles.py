@@ -12,6 +12,7 @@ from ostinato.data.row_numbers import counts_rows, is_identity
 from ostinato.data.schema import Schema
 from ostinato.data.table import Table, is_numeric, is_text, numbers, refuse_stray_cells
 from ostinato.errors import ColumnError, UsageError
+from ostinato.words import counted
 
 
 def resolve_schema(table: Table, schema: Schema) -> Schema:
@@ -64,7 +65,7 @@ def _without_names(table: Table, rest: list[str]) -> list[str]:
             note(
                 f'column "{names_[0]}" of {table.origin} {what} and is not forecast; name it with '
                 f'target="{names_[0]}" (--target) if it should be'
-                + (f"; so do {len(names_) - 1} others" if len(names_) > 1 else "")
+                + (f"; {counted(len(names_) - 1, 'others')} likewise" if len(names_) > 1 else "")
             )
     return kept
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.data.frequency import Times
-from ostinato.data.identities import Label, labels, names
+from ostinato.data.identities import Label, labels, rows_by_name
 from ostinato.data.panel import format_time
 from ostinato.data.readers import read_table
 from ostinato.data.schema import MISSING
@@ -101,7 +101,7 @@ def read_sequences(
     table.require([series_id, *filter(None, (time, label)), *channels])
     channels = tuple(channels) or _numeric(table, (series_id, time, label), missing)
     values = np.stack([_column(table, name, missing) for name in channels], 1)
-    groups = group_rows(table, series_id)
+    groups = rows_by_name(table, series_id, "must name its sequence")
     stamps, time_format = (None, ANY) if time is None else _stamps(table, time, time_format or TimeFormat())
     labels = None if label is None else _labels(table, label, groups)
     if stamps is not None:
@@ -118,18 +118,6 @@ def read_sequences(
         time_format=time_format,
         decimal=decimal or table.decimal or table.evidence,
     )
-
-
-def group_rows(table: Table, column: str) -> dict[str, NDArray[np.int64]]:
-    """Return the rows of each value of a column, in the order in which the values first come.
-
-    Raises:
-        DataError: the column is empty somewhere.
-    """
-    rows: dict[str, list[int]] = {}
-    for row, name in enumerate(names(table, column, "must name its sequence")):
-        rows.setdefault(name, []).append(row)
-    return {name: np.asarray(value, np.int64) for name, value in rows.items()}
 
 
 def elapsed(times: Times) -> NDArray[np.float64]:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ostinato.data.identities import names
+from ostinato.data.identities import rows_by_name
 from ostinato.data.notes import note
 from ostinato.data.schema import Schema
 from ostinato.data.table import Table, is_numeric, is_text, numbers
+from ostinato.words import counted
 
 if TYPE_CHECKING:
     import polars as pl
@@ -51,18 +52,19 @@ def without_attributes(table: Table, schema: Schema) -> Schema:
     """
     if schema.series_id is None or len(schema.target) < 2:
         return schema
-    owners = np.unique(names(table, schema.series_id, "must name its series"), return_inverse=True)[1]
-    if owners.max(initial=0) < 1 or (owners.max() + 1) * _FEWEST > len(owners):
+    series = list(rows_by_name(table, schema.series_id).values())
+    if len(series) < 2 or len(series) * _FEWEST > table.rows:
         return schema
-    order = np.argsort(owners, kind="stable")
-    starts = np.flatnonzero(np.diff(owners[order], prepend=-1))
+    order = np.concatenate(series)
+    starts = np.cumsum([0, *map(len, series[:-1])])
     steady = [name for name in schema.target if _steady(numbers(table, name, schema.missing)[order], starts)]
     if not steady or len(steady) == len(schema.target):
         return schema
     note(
         f'column "{steady[0]}" of {table.origin} is the same in all rows of each series and is not forecast; name it '
         f'with target="{steady[0]}" (--target) if it should be, or with static_covariates '
-        "(--static-covariates) to be read" + (f"; so do {len(steady) - 1} others" if len(steady) > 1 else "")
+        "(--static-covariates) to be read"
+        + (f"; {counted(len(steady) - 1, 'others')} likewise" if len(steady) > 1 else "")
     )
     return replace(schema, target=tuple(name for name in schema.target if name not in steady))
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ostinato.data.panel import Panel, format_time
 from ostinato.errors import DataError, UsageError
+from ostinato.words import counted
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,9 @@ def split_by_time(
     longest = int(lengths.argmax())
     if train_stop.max() < needed:
         raise DataError(
-            f"{panel.origin}: {_whose(panel, longest)} has {lengths[longest]} rows, but {needed} for training "
-            f"(context {context} + horizon {horizon}) and {int((test_rows + validation_rows)[longest])} for validation "
-            "and test are needed; give a longer series, a shorter context or horizon, or smaller parts"
+            f"{panel.origin}: {_whose(panel, longest)} has {counted(int(lengths[longest]), 'rows')}, but {needed} for "
+            f"training (context {context} + horizon {horizon}) and {int((test_rows + validation_rows)[longest])} for "
+            "validation and test are needed; give a longer series, a shorter context or horizon, or smaller parts"
         )
     train_stop = np.maximum(train_stop, 0)
     validation_stop = np.maximum(lengths - test_rows, 0)
@@ -90,7 +91,7 @@ def _whose(panel: Panel, series: int) -> str:
 
 
 def _words(panel: Panel, part: Part) -> str:
-    rows = f"{part.rows:,} rows"
+    rows = counted(part.rows, "rows")
     if len(panel.series) > 1 or part.rows == 0:
         return rows
     first, last = (format_time(panel.times(0, int(row), 1)[0]) for row in (part.start[0], part.stop[0] - 1))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ostinato.data.csv_rows import csv_rows
 from ostinato.data.notes import note
 from ostinato.errors import DataError
+from ostinato.words import counted
 
 if TYPE_CHECKING:
     import polars as pl
@@ -145,10 +146,10 @@ def say_short(name: str, short: Sequence[tuple[int, int, int]]) -> None:
     """Say which rows, each a line with the cells it has and should have, are short of cells."""
     if not short:
         return
-    shown = ", ".join(f"line {line} has {count}" for line, count, _ in short[:_SHOWN])
-    more = f" and {len(short) - _SHOWN} more lines have fewer" if len(short) > _SHOWN else ""
+    shown = ", ".join(f"line {line} has {counted(count, 'cells')}" for line, count, _ in short[:_SHOWN])
+    more = f" and {counted(len(short) - _SHOWN, 'more lines')}" if len(short) > _SHOWN else ""
     note(
-        f"{name}: {shown}{more} cells, where {short[0][2]} are expected; what they lack is taken as missing: mend them "
+        f"{name}: {shown}{more}, where {short[0][2]} are expected; what they lack is taken as missing: mend them "
         "if something is lost there"
     )
 
@@ -188,8 +189,8 @@ def _check_widths(
     for line, cells in records:
         if len(cells) > width:
             raise DataError(
-                f"row {line} of {name} has {len(cells)} cells; expected {width} as in its first row; mend that row, or "
-                "say what parts the columns: TableFile(path, delimiter=...) (--delimiter)"
+                f"row {line} of {name} has {counted(len(cells), 'cells')}; expected {width} as in its first row; mend "
+                "that row, or say what separates the columns: TableFile(path, delimiter=...) (--delimiter)"
             )
     return tuple((line, len(cells), least) for line, cells in records if len(cells) < least)
 

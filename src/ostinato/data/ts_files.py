@@ -12,6 +12,7 @@ from ostinato.data.lines import TextFile
 from ostinato.data.sequences import Floats, SequenceSet
 from ostinato.data.table import LARGEST
 from ostinato.errors import DataError
+from ostinato.words import counted
 
 
 @dataclass
@@ -125,7 +126,7 @@ def _case(where: str, header: _Header, parts: list[str]) -> Floats:
     if len(sizes) > 1:
         raise DataError(f"{where}: its channels have from {min(sizes)} to {max(sizes)} steps; expected equally many")
     if header.length and sizes != {header.length}:
-        raise DataError(f"{where} has {sizes.pop()} steps; expected {header.length}, as @seriesLength says")
+        raise DataError(f"{where} has {counted(sizes.pop(), 'steps')}; expected {header.length}, as @seriesLength says")
     return np.array(channels, np.float32).T.copy()
 
 

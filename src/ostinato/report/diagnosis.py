@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ostinato.diagnosis import Diagnosis
-from ostinato.files import write_atomically
-from ostinato.report.page import drawn_panel, template
+from ostinato.report.page import drawn_panel, template, write_page
 from ostinato.report.words import duration
 
 
@@ -17,9 +16,7 @@ def write_diagnosis(diagnosis: Diagnosis, path: str | Path) -> Path:
         MissingExtra: matplotlib or jinja2 is not installed.
         OutputError: the file cannot be written.
     """
-    path = Path(path)
-    write_atomically(path, render_diagnosis(diagnosis).encode(errors="replace"))
-    return path
+    return write_page(path, lambda: render_diagnosis(diagnosis))
 
 
 def render_diagnosis(diagnosis: Diagnosis) -> str:

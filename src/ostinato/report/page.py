@@ -5,20 +5,21 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ostinato.errors import MissingExtra
-from ostinato.files import write_atomically
+from ostinato.files import require_folder, write_atomically
 from ostinato.report import figures
 from ostinato.report.glossary import glossary
-from ostinato.report.panels import curve_figure, fan_figure, matrix_figure
+from ostinato.report.plots import DRAWN, has_content
 from ostinato.report.scores import Tile, score_table, score_tiles
 from ostinato.report.standing import standing_figure
-from ostinato.report.timed_images import timed_image_figure
-from ostinato.report.words import duration, judge_training, number, visible
+from ostinato.report.words import duration, judge_training, visible
 from ostinato.tasks.base.judging import legend
-from ostinato.tasks.base.summary import Curve, Fan, Frames, Matrix, Summary, TimedImage, WeightedText
+from ostinato.tasks.base.summary import Frames, Summary, WeightedText
+from ostinato.words import number
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 
@@ -34,9 +35,20 @@ def write_report(summary: Summary, path: str | Path) -> Path:
         MissingExtra: matplotlib or jinja2 is not installed.
         OutputError: the file cannot be written; nothing half-written is left.
     """
+    return write_page(path, lambda: render(summary))
+
+
+def write_page(path: str | Path, render: Callable[[], str]) -> Path:
+    """Write a page of HTML, which is made once it is known that its folder is there; return its path.
+
+    Raises:
+        MissingExtra: matplotlib or jinja2 is not installed.
+        OutputError: the file cannot be written; nothing half-written is left.
+    """
     path = Path(path)
+    require_folder(path)
     # half a surrogate pair, which a token may be, has no bytes
-    write_atomically(path, render(summary).encode(errors="replace"))
+    write_atomically(path, render().encode(errors="replace"))
     return path
 
 
@@ -118,14 +130,8 @@ def drawn_panel(place: int, panel: Any) -> dict[str, Any]:
     kind = type(panel).__name__
     content: Any = None
     label = f"panel {place + 1}: {panel.title}"
-    if isinstance(panel, Matrix) and panel.rows and panel.columns:
-        content = _svg(lambda: matrix_figure(panel), label)
-    elif isinstance(panel, Curve) and panel.x and panel.lines:
-        content = _svg(lambda: curve_figure(panel), label)
-    elif isinstance(panel, Fan) and panel.times:
-        content = _svg(lambda: fan_figure(panel), label)
-    elif isinstance(panel, TimedImage) and panel.values:
-        content = _svg(lambda: timed_image_figure(panel), label)
+    if type(panel) in DRAWN and has_content(panel):
+        content = _svg(partial(DRAWN[type(panel)], panel), label)
     elif isinstance(panel, WeightedText):
         content = _shaded(panel.tokens, panel.weights)
     elif isinstance(panel, Frames):

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.report.figures import FULL_WIDTH, GREEN, LINES, MODEL, RIVAL, TRUTH, WARM, finish, logarithmic, new_figure
-from ostinato.report.words import number, visible
+from ostinato.report.words import visible
 from ostinato.tasks.base.summary import Curve, Fan, Matrix, best_of
+from ostinato.words import number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -107,7 +108,7 @@ def _spread(count: int) -> list[int]:
 def _print_numbers(axes: Axes, values: NDArray[np.float64]) -> None:
     strength = _shades(values)[..., 3]
     for (i, j), text in _numbers(values).items():
-        # white upon the darkest shades, which are as dark in both of the page's lights
+        # white on the darkest shades, which are as dark in both of the page's lights
         colour = _PAPER if strength[i, j] > 0.6 else _INK
         axes.text(j, i, text, ha="center", va="center", color=colour, fontsize=9)
 
@@ -167,7 +168,7 @@ def fan_figure(panel: Fan, height: float = 3.4) -> Drawing:
     bands = _bands(panel.levels)
     widths = ", ".join(f"{100 * (panel.levels[high] - panel.levels[low]):.0f}" for low, high in bands)
     for i, (low, high) in enumerate(bands):
-        # the bands lie upon each other, so one entry of the legend stands for all
+        # the bands overlap, so one entry of the legend stands for all
         name = f"{widths} % interval" if i == 0 else "_nolegend_"
         band = quantiles[:, low], quantiles[:, high]
         axes.fill_between(ahead, *band, color=MODEL, alpha=0.16, linewidth=0, label=name)

@@ -33,7 +33,7 @@ def summary_figure(summary: Summary) -> Drawing:
         MissingExtra: matplotlib is not installed.
     """
     for panel in summary.panels:
-        if isinstance(panel, (Matrix, Curve, Fan, TimedImage)) and _has_content(panel):
+        if isinstance(panel, (Matrix, Curve, Fan, TimedImage)) and has_content(panel):
             return panel_figure(_usual_one(summary) if isinstance(panel, Fan) else panel)
     if any(summary.scores.values()):
         return on_white(lambda: scores_figure(summary.scores, summary.better), summary.title)
@@ -44,7 +44,7 @@ def summary_figure(summary: Summary) -> Drawing:
 
 def _usual_one(summary: Summary) -> Fan:
     """Return the forecast of median error, each beside how far its series went; of an even number, the better one."""
-    fans = [panel for panel in summary.panels if isinstance(panel, Fan) and _has_content(panel)]
+    fans = [panel for panel in summary.panels if isinstance(panel, Fan) and has_content(panel)]
     known = [fan for fan in fans if fan.truth and np.isfinite(_error(fan))]
     return sorted(known, key=_error)[(len(known) - 1) // 2] if known else fans[0]
 
@@ -63,7 +63,7 @@ def panel_figure(panel: DrawnPanel) -> Drawing:
     Raises:
         MissingExtra: matplotlib is not installed.
     """
-    draw: Callable[[], Drawing] = partial(_DRAWN[type(panel)], panel)
+    draw: Callable[[], Drawing] = partial(DRAWN[type(panel)], panel)
     return on_white(draw, panel.title)
 
 
@@ -101,7 +101,7 @@ def panel_plot(panel: DrawnPanel, path: str | Path) -> Path:
     return _write(panel_figure(panel), path)
 
 
-def _has_content(panel: DrawnPanel) -> bool:
+def has_content(panel: DrawnPanel) -> bool:
     """Tell whether there is anything to draw."""
     if isinstance(panel, Matrix):
         return bool(panel.rows and panel.columns)
@@ -110,7 +110,7 @@ def _has_content(panel: DrawnPanel) -> bool:
     return bool(panel.times if isinstance(panel, Fan) else panel.values)
 
 
-_DRAWN: dict[type, Callable[[Any], Drawing]] = {
+DRAWN: dict[type, Callable[[Any], Drawing]] = {
     Matrix: matrix_figure,
     Curve: curve_figure,
     Fan: fan_figure,

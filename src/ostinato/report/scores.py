@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ostinato.report.words import number
 from ostinato.tasks.base.differences import Difference
 from ostinato.tasks.base.judging import MARKS, MODEL
 from ostinato.tasks.base.summary import Better, best_of
 from ostinato.tasks.base.wording import difference_in_words
+from ostinato.words import number
 
 Scores = Mapping[str, Mapping[str, float]]
 Against = Mapping[str, Mapping[str, Difference]]

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from ostinato.tasks.base.apart import overfitting
+from ostinato.words import counted
 
 _SEEN = {"\n": "↵", "\t": "⇥", "\r": "␍"}
 
@@ -36,8 +37,9 @@ def judge_training(record: Trained) -> str:
     """Say why training stopped and whether it overfitted."""
     rows = record.history
     done = rows[-1]["epoch"] if rows else 0  # of a long epoch there may be several rows
-    epochs = f"{done:g} epoch{'' if done == 1 else 's'}"
-    text = f"Training took {duration(record.seconds)} in all and ended after {epochs}: {record.stopped}."
+    text = (
+        f"Training took {duration(record.seconds)} in all and ended after {counted(done, 'epochs')}: {record.stopped}."
+    )
     if len(rows) < 3 or math.isnan(rows[-1]["validation_loss"]):
         return text
     if overfitting(rows) is not None:
@@ -46,15 +48,6 @@ def judge_training(record: Trained) -> str:
             "which is overfitting; the weights of that epoch are the ones kept."
         )
     return f"{text} The weights of epoch {record.best_epoch:g} are kept; the validation loss shows no overfitting."
-
-
-def number(value: float) -> str:
-    """Return a number in sensible digits; `n/a` for none."""
-    if value is None or not math.isfinite(value):
-        return "n/a"
-    if value == 0 or 1e-3 <= abs(value) < 1e6:
-        return f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
-    return f"{value:.3g}"
 
 
 def duration(seconds: float) -> str:

@@ -25,6 +25,7 @@ from ostinato.errors import OstinatoError, StreamRowError, UsageError
 from ostinato.streaming.rows import RowStepper
 from ostinato.streaming.states import checked, pack, refused
 from ostinato.streaming.stepper import Stepper
+from ostinato.words import counted
 
 Run: TypeAlias = "Callable[[list[Any]], Sequence[Any]]"
 Steps: TypeAlias = "Generator[Request, Any, Any]"
@@ -162,7 +163,9 @@ def push_many(
     []
     """
     if len(streams) != len(rows):
-        raise UsageError(f"there are {len(streams)} streams and {len(rows)} rows; expected a row for each stream")
+        raise UsageError(
+            f"{counted(len(rows), 'rows')} came for {counted(len(streams), 'streams')}; expected a row for each stream"
+        )
     if errors not in ("raise", "return"):
         raise UsageError(f'errors is {errors!r}; expected "raise" or "return"')
     answers: list[Any] = [None] * len(rows)

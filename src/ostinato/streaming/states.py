@@ -60,24 +60,24 @@ def unpack(data: Any) -> Kept:
         UsageError: they are no state, are of a newer version, are cut short or changed, or hold infinite numbers.
     """
     if not isinstance(data, (bytes, bytearray, memoryview)):
-        raise _refused(f"is a {type(data).__name__}, but a state is bytes")
+        raise refused(f"is a {type(data).__name__}, but a state is bytes")
     data = bytes(data)
     if len(data) < _HEAD.size or data[: len(_MAGIC)] != _MAGIC:
-        raise _refused("is none: it does not begin as one")
+        raise refused("is none: it does not begin as one")
     _, version, checksum, length = _HEAD.unpack_from(data)
     rest = data[_HEAD.size :]
     if checksum != _checksum(version, length, rest):
-        raise _refused("is cut short or was changed: its checksum does not fit")
+        raise refused("is cut short or was changed: its checksum does not fit")
     if version != VERSION:
-        raise _refused(f"has version {version}, but this ostinato reads version {VERSION}")
+        raise refused(f"has version {version}, but this ostinato reads version {VERSION}")
     try:
         found = json.loads(rest[:length])
         arrays = _arrays(found["arrays"], rest[length:])
         kept = Kept(str(found["kind"]), str(found["model"]), _filled(found["body"], arrays))
     except (KeyError, TypeError, ValueError, IndexError, RecursionError) as error:
-        raise _refused("is not laid out as one") from error
+        raise refused("is not laid out as one") from error
     if any(np.isinf(array).any() for array in arrays if array.dtype.kind == "f"):
-        raise _refused("holds infinite numbers")
+        raise refused("holds infinite numbers")
     return kept
 
 
@@ -89,18 +89,14 @@ def checked(data: Any, kind: str, model: str) -> dict[str, Any]:
     """
     found = unpack(data)
     if found.kind != kind:
-        raise _refused(f"is that of a {found.kind[:80]}, not of a {kind}")
+        raise refused(f"is that of a {found.kind[:80]}, not of a {kind}")
     if found.model != model:
-        raise _refused("is of another model")
+        raise refused("is of another model")
     return found.body
 
 
 def refused(what: str) -> UsageError:
     """Return the error of a state that does not fit: `what` is a part of a sentence, such as "has no cases"."""
-    return _refused(what)
-
-
-def _refused(what: str) -> UsageError:
     return UsageError(_SENTENCE.format(what))
 
 

@@ -129,7 +129,7 @@ class Stepper:
         """Resume from a state that `state()` gave, on this machine or another; `None` is the beginning.
 
         Raises:
-            ShapeError: it is the state of another cell, or of another number of rows; the own state is as it was.
+            ShapeError: it is the state of another cell, or of another number of rows; its state stays as it was.
             UsageError: it holds no numbers, numbers of another type, or some that are not finite; likewise.
         """
         with self._lock:

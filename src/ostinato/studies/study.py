@@ -14,6 +14,7 @@ from typing import Any
 
 from ostinato.errors import OstinatoError, OutputError, UsageError
 from ostinato.files import make_folder, reason, write_atomically
+from ostinato.words import shortened
 
 _PLAN = "plan.json"
 _BYTES = 1 << 30  # of a file whose content is read for its fingerprint, at most
@@ -90,8 +91,7 @@ def _require_same(folder: Path, saved: Any, plan: Mapping[str, Any]) -> None:
 
 
 def _short(value: Any) -> str:
-    text = "not set" if value is None else str(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return "not set" if value is None else shortened(str(value))
 
 
 def fingerprint(data: Any) -> str:

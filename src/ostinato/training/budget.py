@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from ostinato.words import counted
+
 WARMUP_SHARE = 0.1
 """Of the progress, the most that a warm-up takes where there is a limit of time."""
 FIRST_STEPS = 3
@@ -99,7 +101,11 @@ class Expected:
         limited = self.max_seconds is not None and self.seconds >= self.max_seconds
         after = self.seconds / max(self.epoch_seconds, 1e-9)
         said = f"its time limit, which ends it after {after:.2g} of {self.epochs} {each}"
-        patience = f"; it ends before that if the loss is no better for {self.patience} epochs" if self.patience else ""
+        patience = (
+            f"; it ends before that if the loss is no better for {counted(self.patience, 'epochs')}"
+            if self.patience
+            else ""
+        )
         what = said if limited else f"{self.epochs} {each}"
         return f"training takes about {in_words(self.seconds)}: {what}{patience}"
 

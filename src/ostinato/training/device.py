@@ -25,6 +25,6 @@ def make_fabric(config: TrainingConfig) -> Fabric:
         return Fabric(accelerator=kind, devices=devices, precision=config.precision)  # type: ignore[arg-type]
     except (RuntimeError, ValueError) as error:
         raise UsageError(
-            f'device "{config.device}" with precision "{config.precision}" cannot be had here ({error}); '
+            f'device "{config.device}" with precision "{config.precision}" is not available here ({error}); '
             "use cpu and 32-true"
         ) from error

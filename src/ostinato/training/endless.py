@@ -21,6 +21,7 @@ from ostinato.engine.run.schedule import Pieces, is_count
 from ostinato.engine.run.shelf import Shelf, back_over, drawn_again
 from ostinato.errors import ShapeError, UsageError
 from ostinato.training.objective import Batch
+from ostinato.words import counted
 
 Series: TypeAlias = "NDArray[Any] | Tensor"
 Network: TypeAlias = Callable[[Any, "State | None"], "tuple[Any, State]"]
@@ -61,14 +62,15 @@ class SeriesChunks:
                 raise UsageError(f"{name} is {value!r}; expected a whole number above 0")
         if targets is not None and len(targets) != len(inputs):
             raise ShapeError(
-                f"inputs have {len(inputs):,} steps and targets {len(targets):,}; expected as many in both"
+                f"inputs have {counted(len(inputs), 'steps')} and targets {len(targets):,}; expected as many in both"
             )
         self.inputs, self.targets = (inputs, inputs[1:]) if targets is None else (inputs, targets)
         self.batch_size, self.steps = batch_size, steps
         self.stretch = min(len(self.inputs), len(self.targets)) // batch_size
         if not self.stretch:
             raise UsageError(
-                f"the series has {len(inputs):,} steps; expected more than {batch_size}, one for each column of a batch"
+                f"the series has {counted(len(inputs), 'steps')}; expected more than {batch_size}, one for "
+                "each column of a batch"
             )
 
     def __len__(self) -> int:

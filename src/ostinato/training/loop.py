@@ -31,6 +31,7 @@ from ostinato.training.pace import Pace
 from ostinato.training.position import Position
 from ostinato.training.progress import Bar
 from ostinato.training.validating import mean_loss
+from ostinato.words import counted
 
 
 def train(
@@ -285,9 +286,9 @@ class _Run:
         since = max(at.best_row, self.averaging.began or 0)
         waits, each = self.averaging.waits(), self.pace.validations_an_epoch()
         if at.rows and patience is not None and not waits and len(at.rows) - since >= patience * each:
-            return f"no better loss for {patience} epochs (the best was epoch {at.best_epoch:g})"
+            return f"no better loss for {counted(patience, 'epochs')} (the best was epoch {at.best_epoch:g})"
         if at.epoch >= self.epochs:
-            return f"all {self.epochs} epochs done"
+            return f"{'all ' if self.epochs > 1 else ''}{counted(self.epochs, 'epochs')} done"
         if at.rows and self.pace.is_over():
             return f"{TIME_LIMIT} of {self.config.max_seconds:g} s was reached"
         return None

@@ -108,8 +108,8 @@ def test_a_folder_of_kaldis_is_read_with_segments_and_speakers(folder, monkeypat
     with pytest.warns(DataWarning) as caught:
         found = read_utterances(home)
     assert [str(one.message).split(": ")[1] for one in caught] == [
-        "1 of 3 sounds have no text and are left out",
-        '1 texts have no sound and are left out, the first of them "u9"',
+        "1 of 3 sounds without a text left out",
+        '1 text without a sound left out, the first of them "u9"',
     ]
     assert (found.ids, found.texts, found.speakers) == (("u1", "u2"), ("one two", "three"), ("s1", "s2"))
     assert found.durations == pytest.approx([0.2, 0.3])

@@ -11,10 +11,11 @@ from ostinato.data.frequency import Frequency
 from ostinato.errors import UsageError
 from ostinato.studies.comparing.result import CellRun, Comparison
 from ostinato.studies.tuning.result import Search, Trial
-from ostinato.tasks.base.display import number, pairs, shown, table
+from ostinato.tasks.base.display import pairs, shown, table
 from ostinato.tasks.base.judging import Scores
 from ostinato.tasks.base.summary import Summary
 from ostinato.tasks.forecast.result import Forecast, Past
+from ostinato.words import number
 from whole_html import checked
 
 EVIL = "<script>alert('&\"')</script>"
@@ -92,7 +93,7 @@ def test_half_a_surrogate_a_missing_number_and_an_empty_table_are_shown() -> Non
 
 def test_what_is_left_out_of_a_long_table_is_said() -> None:
     text = checked(table([f"c{i}" for i in range(12)], [range(12)] * 40, limit=5))
-    assert "35 more rows, 3 more columns are not shown" in text
+    assert "not shown: 35 more rows, 3 more columns" in text
 
 
 def test_a_summary_of_nothing_is_shown_and_plot_says_that_there_is_nothing() -> None:

@@ -9,11 +9,11 @@ import pytest
 from ostinato import PatientMonitor, load
 from ostinato.cells import CATALOGUE
 from ostinato.cli.main import main
-from ostinato.cli.show import score_table
 from ostinato.data.health import read_patients
 from ostinato.data.health.summaries import Running, of_batch
 from ostinato.errors import ColumnError, DataError, DataWarning, OstinatoError, StreamRowError, UsageError
 from ostinato.streaming import push_many
+from ostinato.tasks.base.score_text import score_text
 from ostinato.tasks.monitor.judged import Ward
 from ostinato.tasks.monitor.parameters import NOTICE
 from ostinato.tasks.monitor.stays import Stays, encode
@@ -169,7 +169,7 @@ def test_what_only_describes_is_never_best_better_or_behind(model) -> None:
     assert not described & scores.better.keys()
     assert not any(described & row.keys() for row in scores.against.values())
     assert not any(f"{own} (" in scores.verdict for own in described)
-    head, *rows = score_table(scores.values, scores.better, scores.against).splitlines()
+    head, *rows = score_text(scores.values, scores.better).splitlines()
     assert all(row[head.index("time in alarm, %") :].count("*") == 0 for row in rows)
 
 

@@ -9,6 +9,7 @@ from ostinato.data.audio.sources import FileSource
 from ostinato.data.audio.utterances import Utterances
 from ostinato.data.notes import note
 from ostinato.errors import DataError
+from ostinato.words import counted
 
 
 def is_kaldi(folder: Path) -> bool:
@@ -104,6 +105,6 @@ def _segments(folder: Path, recordings: dict[str, str]) -> dict[str, tuple[str, 
 
 def _say_left(folder: Path, sounds: int, both: int, texts: list[str]) -> None:
     if both and sounds > both:
-        note(f"{folder}: {sounds - both:,} of {sounds:,} sounds have no text and are left out")
+        note(f"{folder}: {sounds - both:,} of {counted(sounds, 'sounds')} without a text left out")
     if both and texts:
-        note(f'{folder}: {len(texts):,} texts have no sound and are left out, the first of them "{texts[0][:80]}"')
+        note(f'{folder}: {counted(len(texts), "texts")} without a sound left out, the first of them "{texts[0][:80]}"')

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.data.notes import note
+from ostinato.words import counted, verb
 
 _SILENT = 1e-4  # the largest sample, -80 dB: a few bits of 16
 _FULL, _CLIPPED = 0.999, 0.2  # of the largest sample there is; the share of samples that lie there
@@ -44,8 +45,8 @@ class SoundNotes:
         """Note what was seen, if there is something."""
         for names, what in ((self.silent, "silent throughout"), (self.clipped, "clipped throughout (far too loud)")):
             if names:
-                be = "is" if len(names) == 1 else "are"
+                said = f"{len(names):,} of {counted(self.count, 'sounds')} {verb(len(names), 'are')} {what}"
                 note(
-                    f"{self.origin}: {len(names):,} of {self.count:,} sounds {be} {what}, the first of them "
-                    f'"{names[0]}"; listen to them, and leave out what is not as it should be'
+                    f'{self.origin}: {said}, the first of them "{names[0]}"; listen to them, and leave out what is '
+                    "not as it should be"
                 )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ostinato.data.sequences import in_seconds
 from ostinato.data.table import Table, is_text, numbers, texts
 from ostinato.data.times import ANY, TimeFormat, decide_times, read_cell
-from ostinato.errors import DataError, StreamRowError, UsageError
+from ostinato.errors import DataError, StreamRowError
 
 Hours = NDArray[np.float64]
 Unit: TypeAlias = Literal["hours", "minutes", "seconds", "days", "years"]
@@ -131,17 +131,6 @@ def is_many(value: Any) -> bool:
 def rounded(hours: Hours) -> Hours:
     """Return hours as they are compared: the same whether they came in a table or one at a time."""
     return np.round(hours, _DIGITS)
-
-
-def checked_unit(unit: str) -> Unit:
-    """Return the unit of numbers that stand for times.
-
-    Raises:
-        UsageError: there is no such unit.
-    """
-    if unit not in UNITS:
-        raise UsageError(f'time_unit is "{unit}"; expected one of {", ".join(UNITS)}')
-    return unit  # type: ignore[return-value]
 
 
 def _hours(hours: str, minutes: str, seconds: str | None) -> float:

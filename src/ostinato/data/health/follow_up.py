@@ -15,6 +15,7 @@ from ostinato.data.identities import names
 from ostinato.data.notes import note
 from ostinato.data.table import Table, is_numeric, numbers
 from ostinato.errors import DataError
+from ostinato.words import counted, quoted
 
 FOLLOW_UP_NAMES = (
     "follow_up", "follow-up", "followup", "futime", "follow_up_time", "time_to_event", "event_time", "survival_time",
@@ -82,7 +83,7 @@ def with_follow_up(
         raise DataError(f'no patient of {table.origin} has both "{event}" and "{follow_up}"; expected them of each')
     if not known.all():
         gone = [patients.ids[row] for row in np.flatnonzero(~known)]
-        note(f'{len(gone):,} patients without "{event}" or "{follow_up}" are left out: {", ".join(gone[:3])}')
+        note(f'{counted(len(gone), "patients")} without "{event}" or "{follow_up}" left out: {quoted(gone, 3)}')
     return replace(patients, outcomes=codes, outcome_hours=ends).take(np.flatnonzero(known))
 
 

@@ -17,6 +17,7 @@ from ostinato.data.notes import note
 from ostinato.data.readers import read_table
 from ostinato.data.table import Table, is_numeric, numbers, texts
 from ostinato.errors import ColumnError, DataError
+from ostinato.words import counted, quoted, verb
 
 _LEVELS = 20  # different texts that a column of categories has, at most
 _SHOWN = 3
@@ -57,44 +58,47 @@ def with_outcomes(
     ids = names(table, name, "must name its patient")
     found = _outcomes(table, outcome, missing)
     times = None if outcome_time is None else hours_of_column(table, outcome_time, patients.reading.clock, missing)
-    by_id: dict[str, int] = {}
-    for row, (item, value) in enumerate(zip(ids, found.tolist(), strict=True)):
-        first = by_id.setdefault(item, row)
-        if first == row or (found[first] == value or np.isnan(value)):
-            continue
-        if np.isnan(found[first]):
-            by_id[item] = row
-            continue
-        raise DataError(
-            f'{table.place(row)}: patient "{item}" has "{outcome}" {value:g}, but {found[first]:g} in row '
-            f"{table.number(first)}; expected one outcome for each patient"
-        )
+    by_id = _row_of_each(table, ids, found, outcome)
     _say_unknown(patients, table, by_id)
     rows = [by_id.get(each) for each in patients.ids]
     absent = [item for item, row in zip(patients.ids, rows, strict=True) if row is None or np.isnan(found[row])]
     if absent and len(absent) == len(patients) and needed:
         raise DataError(
             f'no patient of {patients.origin} has an outcome in column "{outcome}" of {table.origin}, whose ids are '
-            f"{_listed(list(by_id))}; expected ids such as {_listed(list(patients.ids))}"
+            f"{quoted(list(by_id), _SHOWN)}; expected ids such as {quoted(patients.ids, _SHOWN)}"
         )
     outcomes = np.array([np.nan if row is None else found[row] for row in rows])
-    hours = np.full(len(patients), np.nan)
+    known: dict[str, float] = {}
     if times is not None and outcome_time is not None:
         came = {item for item, row in by_id.items() if found[row] == 1}
         known = _one_time(table, outcome_time, ids, times, came)
-        hours = np.array([known.get(each, np.nan) for each in patients.ids])
-        if patients.reading.clock.kind == "dates":
-            assert patients.admissions is not None
-            hours = rounded(hours - patients.admissions)
+    hours = np.array([known.get(each, np.nan) for each in patients.ids])
+    if patients.reading.clock.kind == "dates" and patients.admissions is not None:
+        hours = rounded(hours - patients.admissions)
     whole = replace(patients, outcomes=outcomes, outcome_hours=hours)
     if absent and needed:
         many = len(absent)
         note(
-            f'{many:,} patient{"s have" if many > 1 else " has"} no outcome in column "{outcome}" of {table.origin} '
-            f"and {'are' if many > 1 else 'is'} left out: {_listed(absent)}"
+            f'{counted(many, "patients")} without an outcome in column "{outcome}" of {table.origin} '
+            f"{verb(many, 'are')} left out: {quoted(absent, _SHOWN)}"
         )
         whole = whole.take(np.flatnonzero(np.isfinite(outcomes)))
     return _without_early(whole, table, outcome_time)
+
+
+def _row_of_each(table: Table, ids: Sequence[str], found: Floats, outcome: str) -> dict[str, int]:
+    """Return the row that has the outcome of each patient; a missing one gives way to one that is there."""
+    rows: dict[str, int] = {}
+    for row, (item, value) in enumerate(zip(ids, found.tolist(), strict=True)):
+        first = rows.setdefault(item, row)
+        if np.isnan(found[first]):
+            rows[item] = row
+        elif found[first] != value and not np.isnan(value):
+            raise DataError(
+                f'{table.place(row)}: patient "{item}" has "{outcome}" {value:g}, but {found[first]:g} in row '
+                f"{table.number(first)}; expected one outcome for each patient"
+            )
+    return rows
 
 
 def with_outcomes_inside(
@@ -136,7 +140,11 @@ def with_outcomes_inside(
     whole = replace(patients, outcomes=outcomes, outcome_hours=np.where(came, hours, np.nan))
     absent = [item for item, value in zip(patients.ids, outcomes, strict=True) if np.isnan(value)]
     if absent:
-        note(f'{len(absent):,} patients have no outcome in column "{outcome}" and are left out: {_listed(absent)}')
+        many = len(absent)
+        note(
+            f'{counted(many, "patients")} without an outcome in column "{outcome}" {verb(many, "are")} left out: '
+            f"{quoted(absent, _SHOWN)}"
+        )
     return _without_early(whole.take(np.flatnonzero(np.isfinite(outcomes))), table, outcome_time)
 
 
@@ -161,7 +169,7 @@ def _without_early(patients: Patients, table: Table, column: str | None) -> Pati
     early = patients.outcome_hours < 0
     if not early.any():
         return patients
-    gone = _listed([patients.ids[row] for row in np.flatnonzero(early)])
+    gone = quoted([patients.ids[row] for row in np.flatnonzero(early)], _SHOWN)
     if early.all():
         raise DataError(
             f'every time in column "{column}" of {table.origin} lies before the admission of its patient: {gone}; '
@@ -386,10 +394,6 @@ def _say_unknown(patients: Patients, table: Table, by_id: Mapping[str, int]) -> 
     if unknown and len(unknown) < len(by_id):
         many = len(unknown)
         note(
-            f"{many:,} patient{'s' if many > 1 else ''} of {table.origin} {'have' if many > 1 else 'has'} no "
-            f"measurement in {patients.origin} and {'are' if many > 1 else 'is'} left out: {_listed(unknown)}"
+            f"{counted(many, 'patients')} of {table.origin} {verb(many, 'have')} no measurement in {patients.origin} "
+            f"and {verb(many, 'are')} left out: {quoted(unknown, _SHOWN)}"
         )
-
-
-def _listed(found: Sequence[str]) -> str:
-    return ", ".join(f'"{each[:40]}"' for each in found[:_SHOWN]) + (", ..." if len(found) > _SHOWN else "")

@@ -21,6 +21,7 @@ from ostinato.data.notes import note
 from ostinato.data.readers import read_table
 from ostinato.data.table import Table, is_text, numbers
 from ostinato.errors import ColumnError, DataError
+from ostinato.words import counted, quoted, verb
 
 _TIMES = ("time", "hours", "hour", "charttime", "timestamp", "datetime", "date", "iculos", "minutes", "day", "days")
 _VARIABLES = ("variable", "parameter", "item", "itemid", "measurement", "name", "label")
@@ -232,9 +233,10 @@ def _values(table: Table, name: str, missing: tuple[str, ...]) -> Floats:
         column = table.frame[name].cast(pl.String)
         bound = column.str.contains(r"^\s*[<>≤≥]=?\s*[\d.,]+\s*$").fill_null(False)
         if bound.any():
+            many = int(bound.sum())
             note(
-                f'{int(bound.sum()):,} values in column "{name}" of {table.origin} are bounds, such as '
-                f'"{column.filter(bound)[0]}", and count as the number in them'
+                f'{counted(many, "values")} in column "{name}" of {table.origin} {verb(many, "are")} given as bounds, '
+                f'such as "{column.filter(bound)[0]}", and read as the number in them'
             )
             table = replace(table, frame=table.frame.with_columns(column.str.replace(r"^\s*[<>≤≥]=?", "").alias(name)))
     try:
@@ -275,8 +277,8 @@ def _without_before(patients: Patients) -> Patients:
     owners = np.repeat(np.arange(len(patients)), np.diff(patients.bounds))
     whose = sorted(set(owners[early].tolist()))
     note(
-        f"{int(early.sum()):,} measurements of {patients.origin} lie before the admission of {_people(len(whose))} and "
-        f"are left out: {_listed([patients.ids[row] for row in whose])}"
+        f"{counted(int(early.sum()), 'measurements')} of {patients.origin} before the admission of "
+        f"{counted(len(whose), 'patients')} left out: {quoted([patients.ids[row] for row in whose], _SHOWN)}"
     )
     return _checked(patients.kept(~early))
 
@@ -315,13 +317,7 @@ def _without_nothing(patients: Patients) -> Patients:
     if not empty.any():
         return patients
     gone = [patients.ids[row] for row in np.flatnonzero(empty)]
-    note(f"{_people(len(gone))} of {patients.origin} without a measurement left out: {_listed(gone)}")
+    note(
+        f"{counted(len(gone), 'patients')} of {patients.origin} without a measurement left out: {quoted(gone, _SHOWN)}"
+    )
     return patients.take(np.flatnonzero(~empty))
-
-
-def _people(count: int) -> str:
-    return f"{count:,} patient{'' if count == 1 else 's'}"
-
-
-def _listed(found: Sequence[str]) -> str:
-    return ", ".join(f'"{each[:40]}"' for each in found[:_SHOWN]) + (", ..." if len(found) > _SHOWN else "")

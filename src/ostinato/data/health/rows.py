@@ -17,6 +17,7 @@ from ostinato.data.health.scales import Scales
 from ostinato.data.identities import NO_NAMES
 from ostinato.data.notes import note
 from ostinato.errors import StreamRowError
+from ostinato.words import counted
 
 Measured: TypeAlias = "dict[int, float]"
 
@@ -139,7 +140,7 @@ class RowReader:
         cells = [cell.strip() for cell in cells_of_line(line, len(names))]
         if len(cells) != len(names):
             raise StreamRowError(
-                f"it has {len(cells)} cells; expected {', '.join(names)}, in that order, or a JSON object"
+                f"it has {counted(len(cells), 'cells')}; expected {', '.join(names)}, in that order, or a JSON object"
             )
         return dict(zip(names, cells, strict=True))
 

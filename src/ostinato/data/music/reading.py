@@ -14,6 +14,7 @@ from ostinato.data.music import abc_tunes, midi, rolls
 from ostinato.data.music.grid import from_frames, of_chords
 from ostinato.data.music.pieces import Piece, Pieces
 from ostinato.errors import DataError, DataWarning, UsageError
+from ostinato.words import counted
 
 ENDINGS = (*midi.ENDINGS, *abc_tunes.ENDINGS, *rolls.ENDINGS)
 _SHOWN = 3  # of files that are left out
@@ -93,10 +94,10 @@ def _folder(path: Path, steps: int, drums: bool) -> Pieces:
         pieces += found.pieces
         parts += [each or part for each in found.parts]
     if not pieces:
-        raise DataError(f"none of the {len(files):,} files of {path} can be read: {bad[0]}")
+        raise DataError(f"{path} has {counted(len(files), 'files')}, of which none can be read: {bad[0]}")
     if bad:
         shown = "; ".join(bad[:_SHOWN])
         warnings.warn(
-            f"{len(bad):,} of {len(files):,} files of {path} are left out: {shown}", DataWarning, stacklevel=2
+            f"{len(bad):,} of {counted(len(files), 'files')} of {path} left out: {shown}", DataWarning, stacklevel=2
         )
     return Pieces(str(path), tuple(pieces), tuple(parts))

@@ -17,6 +17,7 @@ from typing import Any, Literal, Unpack
 from ostinato.data.csv_rows import csv_rows
 from ostinato.data.lines import Decoding, Rows, TextFile, is_blank
 from ostinato.errors import ColumnError, DataError, UsageError
+from ostinato.words import counted
 
 _TABBED = (".tsv", ".tab")
 _MARKS = (",", ";", "\t", "|")
@@ -190,9 +191,9 @@ def read_delimited(
                     continue
             if len(row) != width:
                 raise DataError(
-                    f"line {number} of {file.name} has {len(row)} cells; expected {width} as in its first row; "
-                    f"mend that row, or pass another delimiter (delimiter=, or TableFile(path, delimiter=...) to a "
-                    f"classifier), or take a double quote {'as an ordinary character' if quoted else 'as quoting'}: "
+                    f"line {number} of {file.name} has {counted(len(row), 'cells')}; expected {width} as in its first "
+                    f"row; mend that row, or pass another delimiter (delimiter=, or TableFile(path, delimiter=...) to "
+                    f"a classifier), or take a double quote {'as an ordinary character' if quoted else 'as quoting'}: "
                     f"quoted={not quoted}, in TextClassifier unquoted={quoted}"
                 )
             yield tuple(file.normalise(row[place]) for place in places)
@@ -242,7 +243,9 @@ def _place(file: TextFile, row: list[str], column: str | int, header: bool, deli
     if isinstance(column, int):
         if 0 <= column < len(row):
             return column
-        raise ColumnError(f"{file.name} has {len(row)} columns by {delimiter!r}; there is no column {column} (from 0)")
+        raise ColumnError(
+            f"{file.name} has {counted(len(row), 'columns')} by {delimiter!r}; there is no column {column} (from 0)"
+        )
     names = [file.normalise(name).strip() for name in row]
     if header and names.count(column) == 1:
         return names.index(column)
@@ -293,7 +296,7 @@ def _out_of_step(left: TextFile, right: TextFile, shorter: int, left_ended: bool
     longer = shorter + 1 + sum(1 for _ in rest)
     ours, theirs = (shorter, longer) if left_ended else (longer, shorter)
     return (
-        f"{left.name} has {ours} lines but {right.name} has {theirs}; "
+        f"{left.name} has {counted(ours, 'lines')} but {right.name} has {theirs}; "
         "expected the same number, each line the translation of the other's"
     )
 

@@ -9,6 +9,7 @@ from typing import NamedTuple, Unpack
 
 from ostinato.data.lines import Decoding, Rows, TextFile, is_blank
 from ostinato.errors import ColumnError, DataError, UsageError
+from ostinato.words import counted
 
 _CONLLU = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 _BLANKS = re.compile(r"[ \t]+")  # not str.split(): a token may hold U+00A0
@@ -109,8 +110,8 @@ def _sentences(
         width = width or _checked_width(file, number, cells, token, tag)
         if len(cells) != width:
             raise DataError(
-                f"line {number} of {file.name} has {len(cells)} columns by {delimiter!r}; expected {width}; "
-                "mend that line, or put a blank one between sentences"
+                f"line {number} of {file.name} has {counted(len(cells), 'columns')} by {delimiter!r}; expected "
+                f"{width}; mend that line, or put a blank one between sentences"
             )
         if not (words_only and not cells[0].isdecimal()):
             _check_filled(file, number, cells[token], cells[tag])
@@ -163,11 +164,11 @@ def _checked_width(file: TextFile, number: int, cells: list[str], token: int, ta
     for what, column in (("token", token), ("tag", tag)):
         if not -len(cells) <= column < len(cells):
             raise ColumnError(
-                f"line {number} of {file.name} has {len(cells)} columns; there is no {what} column {column}"
+                f"line {number} of {file.name} has {counted(len(cells), 'columns')}; there is no {what} column {column}"
             )
     if token % len(cells) == tag % len(cells):
         raise ColumnError(
-            f"line {number} of {file.name} has {len(cells)} columns, so token={token} and tag={tag} are the same one; "
-            "expected a token and a tag a line"
+            f"line {number} of {file.name} has {counted(len(cells), 'columns')}, so token={token} and tag={tag} are "
+            "the same one; expected a token and a tag a line"
         )
     return len(cells)

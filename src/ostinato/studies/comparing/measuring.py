@@ -26,6 +26,7 @@ from ostinato.studies.study import write_json
 from ostinato.tasks.base.judging import MODEL, decisive
 from ostinato.tasks.base.units import Mean
 from ostinato.training import History, Listener, listening, remove_checkpoint
+from ostinato.words import counted
 
 RESULT = "result.json"
 _UNITS = 20_000  # whose values are kept, at most
@@ -179,7 +180,7 @@ def _one_answer(model: Any, data: Any) -> Iterator[tuple[str, Callable[[], objec
             path = Path(folder) / Path(str(source)).name.removesuffix(".gz")
             path.write_bytes(lines)
             items = _answered(model, path)
-            what = "one item read from a file" if items == 1 else f"{items} items read from a file"
+            what = f"{counted(items, 'items')} read from a file"
             yield (what, lambda: list(model.answers(str(path)))) if items else ("", None)
     else:
         yield "", None

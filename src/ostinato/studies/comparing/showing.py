@@ -10,6 +10,7 @@ from ostinato.studies.comparing.result import VALIDATION, CellRun, Comparison, R
 from ostinato.studies.comparing.telling import on_test, over_seeds
 from ostinato.tasks.base import display
 from ostinato.tasks.base.summary import Curve, Panel, Summary, Table, best_of
+from ostinato.words import aligned, counted, number
 
 _POINTS = 60  # of a curve over time
 
@@ -17,9 +18,7 @@ _POINTS = 60  # of a curve over time
 def text_table(comparison: Comparison) -> str:
     """Return one table: cells, then baselines; `*` marks the best of a column."""
     head, rows = _cells(comparison, best=" *")
-    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
-    lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in (head, *rows)]
-    return "\n".join(line.rstrip() for line in lines)
+    return "\n".join(aligned([head, *rows]))
 
 
 def markdown(comparison: Comparison) -> str:
@@ -74,19 +73,13 @@ def _spread(row: Row, column: str) -> str:
     if column not in row.means:
         return ""
     mean, spread = row.means[column], row.spreads.get(column)
-    return _digits(mean) if not spread or math.isnan(spread) else f"{_digits(mean)} ± {spread:.2g}"
-
-
-def _digits(value: float) -> str:
-    if math.isnan(value):
-        return "n/a"
-    return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
+    return number(mean) if not spread or math.isnan(spread) else f"{number(mean)} ± {spread:.2g}"
 
 
 def notes(comparison: Comparison) -> str:
     """Return how the numbers were made."""
     run = comparison.done[0] if comparison.done else None
-    seeds = f"{comparison.seeds} seed{'' if comparison.seeds == 1 else 's'} a cell"
+    seeds = f"{counted(comparison.seeds, 'seeds')} a cell"
     if comparison.seeds > 1:
         seeds += ", mean ± standard deviation"
     answer = f"; latency: median of {run.latency_of}, one thread" if run and run.latency_of else ""
@@ -109,7 +102,7 @@ def verdict(comparison: Comparison) -> str:
             "figures too good; hold a validation part out (validation)."
         )
     loss = next(row.means[VALIDATION] for row in comparison.rows() if row.name == best)
-    said = [f"{best} has the lowest validation loss ({_digits(loss)}){over_seeds(comparison, best)}."]
+    said = [f"{best} has the lowest validation loss ({number(loss)}){over_seeds(comparison, best)}."]
     fastest = best_of({row.name: row.means for row in comparison.rows()}, "training s", comparison.better)
     if fastest not in (best, None):
         said.append(f"{fastest} trains fastest.")

@@ -14,6 +14,7 @@ from ostinato.tasks.base.judging import margin, within_range
 from ostinato.tasks.base.summary import Better
 from ostinato.tasks.base.units import Mean
 from ostinato.tasks.base.wording import stands
+from ostinato.words import counted, listed
 
 _FEWEST = 3  # seeds from which on anything can be said of what another seed would change
 
@@ -31,12 +32,11 @@ def over_seeds(comparison: Comparison, best: str) -> str:
         return ""
     seeds = min(len(_paired(losses[best], losses[cell])[0]) for cell in others)
     if seeds < _FEWEST:
-        count = "one seed" if seeds == 1 else f"{seeds} seeds"
-        return f"; {count} cannot tell whether by more than chance (--seeds 5)"
+        return f"; {counted(seeds, 'seeds')} cannot tell whether by more than chance (--seeds 5)"
     probabilities = [_chance(*_paired(losses[best], losses[cell])) for cell in others]
     near = [cell for cell, p in zip(others, holm(probabilities), strict=True) if p > LEVEL]
     if near:
-        return f", but {_listed(near)} cannot be told apart from it over {seeds} seeds"
+        return f", but {listed(near)} cannot be told apart from it over {seeds} seeds"
     return f", by more than {seeds} seeds differ"
 
 
@@ -65,14 +65,10 @@ def on_test(comparison: Comparison, run: CellRun) -> str:
     found = standings({cell: compare(ours, one) for cell, one in theirs.items()}, side == "higher", margins, of)
     totals = {cell: one.total for cell, one in theirs.items()}
     words = [stands(within_range(one, side, totals[cell]), cell, totals[cell], side) for cell, one in found.items()]
-    return f"On the test part, by {measure} and seed {run.seed}, it is {_listed(words)}."
+    return f"On the test part, by {measure} and seed {run.seed}, it is {listed(words)}."
 
 
 def _mean(run: CellRun) -> Mean | None:
     if not run.judged:
         return None
     return Mean(np.asarray(run.judged["values"], float), np.asarray(run.judged["weights"], float))
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ostinato.tasks.base import display
 from ostinato.tasks.base.summary import Curve, Panel, Summary, Table
+from ostinato.words import counted, number, verb
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -90,7 +91,7 @@ class Search:
             display.sentence(self.verdict),
             display.pairs(chosen),
             display.sentence(f"what mattered: {self.mattered}", faint=True),
-            display.folded(f"{len(self.trials)} trials", display.table(found.columns, found.rows, limit=40)),
+            display.folded(counted(len(self.trials), "trials"), display.table(found.columns, found.rows, limit=40)),
         )
 
     @property
@@ -110,18 +111,18 @@ class Search:
         failed = len(self.trials) - complete - pruned
         counts = f"{complete} to the end, {pruned} stopped early" + (f", {failed} failed" if failed else "")
         said = (
-            f"Of {len(self.trials)} trials ({counts}), number {self.best.number} is best: validation loss "
-            f"{self.best.value:.4g}"
+            f"Of {counted(len(self.trials), 'trials')} ({counts}), number {self.best.number} is best: validation loss "
+            f"{number(self.best.value)}"
         )
         if math.isnan(self.given):
             return f"{said}."
         gain = 100 * (1 - self.best.value / self.given) if self.given > 0 else math.nan
         if self.best.value >= self.given:
-            return f"{said}; nothing was better than the parameters as they were given ({self.given:.4g})."
+            return f"{said}; nothing was better than the parameters as they were given ({number(self.given)})."
         share = f", {gain:.1f} % lower" if math.isfinite(gain) else ""
         return (
-            f"{said}; the parameters as they were given have {self.given:.4g}{share}. Each was fitted once, and the "
-            "lowest of several is partly luck: the test part says what it is worth."
+            f"{said}; the parameters as they were given have {number(self.given)}{share}. Each was fitted once, and "
+            "the lowest of several is partly luck: the test part says what it is worth."
         )
 
     def csv(self) -> str:
@@ -177,7 +178,12 @@ class Search:
         rows = tuple(self._table_row(one) for one in ordered[:_SHOWN])
         columns = ("trial", "validation loss", *self.space, "epochs", "weights", "seconds", "end")
         left = len(ordered) - len(rows)
-        return Table("Trials, the best first", columns, rows, f"{left} more are in trials.csv." if left > 0 else "")
+        return Table(
+            "Trials, the best first",
+            columns,
+            rows,
+            f"{left:,} more {verb(left, 'are')} in trials.csv." if left > 0 else "",
+        )
 
     def _table_row(self, one: Trial) -> tuple[str | float, ...]:
         chosen = [in_short(one.parameters.get(name)) for name in self.space]

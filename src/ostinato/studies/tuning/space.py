@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from ostinato.errors import UsageError
 from ostinato.nn.by_name import cell_name
 from ostinato.tasks.base.estimator import Estimator
+from ostinato.words import meant
 
 Value: TypeAlias = "float | int | str | bool | Callable[..., Any] | None"
 _WORDS: Mapping[str, Value] = {"none": None, "true": True, "false": False}
@@ -90,7 +91,7 @@ def read_space(space: Space, estimator: Estimator[Any]) -> dict[str, Dimension]:
     for name, given in space.items():
         if name not in known:
             raise UsageError(
-                f'a {type(estimator).__name__} has no parameter "{name}" to search; it has {", ".join(known)}'
+                f'a {type(estimator).__name__} has no parameter "{name}" to search; {meant(name, list(known))}'
             )
         found[name] = _dimension(name, given, known[name])
     if not found:

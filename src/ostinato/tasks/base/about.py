@@ -95,18 +95,20 @@ class Parameters(TrainingOptions):
     cells_beside: ClassVar[frozenset[str]] = frozenset()
     """Cells that the task can use beside those that read any vector: of time gaps, of missing values."""
 
-    validation: float = data(0.1, "share that decides when to stop, where no file for it is given", low=0, below=1)
-    test: float = data(0.1, "share that is held out to be judged on, where no file for it is given", low=0, below=1)
+    validation: float = data(
+        0.1, "share of the data that decides when to stop, unless a file for it is given", low=0, below=1
+    )
+    test: float = data(
+        0.1, "share of the data that is held out for the scores, unless a file for it is given", low=0, below=1
+    )
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class Tables(Parameters):
     """The parameters of tasks that read tables; they are kept in the model and hold for all later files."""
 
-    missing: str | Sequence[str] = data((), "cells that mean a missing value, beside NA, NaN, null and the like")
-    decimal: Literal[".", ","] | None = data(
-        None, "the mark before decimals, where cells do not show it", absent="found"
-    )
+    missing: str | Sequence[str] = data((), "cells that mean a missing value, besides NA, NaN, null and the like")
+    decimal: Literal[".", ","] | None = data(None, "decimal mark, where the cells do not show it", absent="detected")
 
     @property
     def all_missing(self) -> tuple[str, ...]:
@@ -118,11 +120,13 @@ class Tables(Parameters):
 class TimedTables(Tables):
     """The parameters of tasks that read tables with times; see `ostinato.data.Schema`."""
 
-    day_first: bool | None = data(None, "01/02/2024 is 1 February, or is not", absent="found")
+    day_first: bool | None = data(None, "01/02/2024 is 1 February, or is not", absent="detected")
     time_format: str | None = data(
         None,
         'how times are written, as strptime has it: "%d.%m.%y %H:%M"; or "unix": since 1970, "excel": days of a '
         "spreadsheet, since 1899",
-        absent="found",
+        absent="detected",
     )
-    time_zone: str | None = data(None, "of the times: Europe/Berlin, UTC, +01:00", absent="that of the times, if any")
+    time_zone: str | None = data(
+        None, "time zone of the times: Europe/Berlin, UTC, +01:00", absent="that of the times, if any"
+    )

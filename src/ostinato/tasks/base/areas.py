@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
 
 from ostinato.errors import ShapeError
 
@@ -23,6 +22,8 @@ def auroc(truth: ArrayLike, scores: ArrayLike) -> float:
     >>> auroc([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
     0.75
     """
+    from scipy.stats import rankdata
+
     positive, given = _binary(truth, scores)
     count = int(positive.sum())
     pairs = count * (len(positive) - count)

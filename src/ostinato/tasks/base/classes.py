@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from ostinato.errors import ShapeError, UsageError
 from ostinato.tasks.base.areas import auprc, auroc
 from ostinato.tasks.base.summary import Curve, Matrix, Table
+from ostinato.words import counted
 
 Counts = NDArray[np.int64]
 _LEAST = 1e-12
@@ -153,7 +154,7 @@ def confusion_panel(
     if len(labels) > at_most:
         kept = np.sort(np.argsort(-counts.sum(1), kind="stable")[: at_most - 1])
         others = np.setdiff1d(np.arange(len(labels)), kept)
-        names = [labels[number] for number in kept] + [f"{len(others)} others"]
+        names = [labels[number] for number in kept] + [counted(len(others), "others")]
         counts = _gathered(_gathered(counts, kept, others).T, kept, others).T
         note = f"the {len(kept)} most frequent of {len(labels)} classes; mistakes among the others are not told apart"
     values = tuple(tuple(map(float, row)) for row in counts)
@@ -240,7 +241,7 @@ def reliability_curve(
         x_axis="probability given",
         y_axis="share that was right",
         diagonal=True,
-        note=f"{int(counts.sum()):,} answers; expected calibration error {error:.3f}",
+        note=f"{counted(int(counts.sum()), 'answers')}; expected calibration error {error:.3f}",
     )
 
 
@@ -271,7 +272,7 @@ def mistakes_table(
     """
     ordered = sorted(rows, key=lambda row: -row[0])
     shown = tuple((*row, round(given, 4)) for given, row in ordered[:at_most])
-    note = f"{len(ordered):,} mistakes in all" if ordered else "there are none"
+    note = f"{counted(len(ordered), 'mistakes')} in all" if ordered else "there are none"
     return Table("The most confident mistakes", (*columns, "probability"), shown, note)
 
 

@@ -123,7 +123,7 @@ class FollowerCounts:
         rows[place] = np.arange(len(place))  # one place of each: the longest context tells all shorter ones
         mixed = np.full((len(distinct), self.followers), 1.0 / self.followers)
         for table, keys in zip(self.tables, contexts, strict=True):
-            at, known = _find(table.contexts, keys[rows])
+            at, known = find_sorted(table.contexts, keys[rows])
             seen = np.zeros(mixed.shape)
             first = np.searchsorted(table.pairs, keys[rows] * self.followers)
             stop = np.searchsorted(table.pairs, (keys[rows] + 1) * self.followers)
@@ -139,8 +139,8 @@ class FollowerCounts:
         """Return the probability of what followed each context, `(contexts,)`."""
         mixed = np.full(len(following), 1.0 / self.followers)
         for table, keys in zip(self.tables, contexts, strict=True):
-            at, known = _find(table.contexts, keys)
-            at_pair, there = _find(table.pairs, keys * self.followers + following)
+            at, known = find_sorted(table.contexts, keys)
+            at_pair, there = find_sorted(table.pairs, keys * self.followers + following)
             if not len(table.contexts):
                 continue
             n, d = np.where(known, table.counts[at], 0), np.where(known, table.kinds[at], 0)
@@ -170,7 +170,8 @@ def _table(contexts: Ints, following: Ints, followers: int) -> _Table:
     return _Table(keys, counts.astype(np.int64), kinds.astype(np.int64), pairs, pair_counts.astype(np.int64))
 
 
-def _find(ordered: Ints, wanted: Ints) -> tuple[Ints, NDArray[np.bool_]]:
+def find_sorted(ordered: Ints, wanted: Ints) -> tuple[Ints, NDArray[np.bool_]]:
+    """Return where each wanted number would be among sorted ones, and whether it is there."""
     if not len(ordered):
         return np.zeros(len(wanted), np.int64), np.zeros(len(wanted), bool)
     at = np.minimum(np.searchsorted(ordered, wanted), len(ordered) - 1)

@@ -9,8 +9,6 @@ from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
-from scipy.stats import binomtest, norm
-from scipy.stats import t as student
 
 from ostinato.tasks.base.units import Floats, Mean, Parts, Sums
 
@@ -108,6 +106,8 @@ def _compare_means(ours: Mean, theirs: Mean) -> Found:
 
 
 def _compare_answers(differences: Floats, value: float) -> Found:
+    from scipy.stats import binomtest, norm
+
     count = len(differences)
     gained, lost = int((differences > 0).sum()), int((differences < 0).sum())
     p = float(binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
@@ -136,6 +136,8 @@ def _compare_sums(ours: Sums, theirs: Sums) -> Found:
 
 
 def _normal(value: float, error: float, count: int) -> Found:
+    from scipy.stats import t as student  # it takes half a second, which a prediction alone has no use for
+
     if not math.isfinite(error):
         return Found(value, -math.inf, math.inf, 1.0, count, 1.0)
     half = float(student.ppf(1 - LEVEL / 2, count - 1)) * error

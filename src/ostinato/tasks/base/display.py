@@ -16,6 +16,7 @@ from ostinato.options import parameters_of
 from ostinato.tasks.base.judging import Against, legend, marks
 from ostinato.tasks.base.sparklines import lines
 from ostinato.tasks.base.summary import Better, Summary, best_of, in_words
+from ostinato.words import counted, number
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -94,30 +95,17 @@ def table(
     body = []
     for i, row in enumerate(cells):
         kinds = [_classes(word=wordy[j], long=_long(cell), best=(i, j) in starred) for j, cell in enumerate(row)]
-        tags = (f"<td{kind}>{_text(number(cell))}</td>" for kind, cell in zip(kinds, row, strict=True))
+        tags = (f"<td{kind}>{_text(_shown_cell(cell))}</td>" for kind, cell in zip(kinds, row, strict=True))
         body.append(f"<tr{_classes(model=i == model)}>{''.join(tags)}</tr>")
-    left = [f"{len(every) - limit:,} more rows"] if len(every) > limit else []
-    left += [f"{len(columns) - _COLUMNS} more columns"] if len(columns) > _COLUMNS else []
-    note = sentence(", ".join(left) + " are not shown", faint=True) if left else ""
+    more = ((len(every) - limit, "more rows"), (len(columns) - _COLUMNS, "more columns"))
+    left = [counted(count, of) for count, of in more if count > 0]
+    note = sentence(f"not shown: {', '.join(left)}", faint=True) if left else ""
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>{note}'
 
 
 def pairs(facts: Iterable[tuple[str, str]]) -> str:
     """Return a table of words and what they say."""
     return table(("", ""), [(name, _words(value)) for name, value in facts], limit=100)
-
-
-def number(value: str | float) -> str:
-    """Return a number in four digits, `n/a` for none; words as they are.
-
-    >>> number(0.123456), number(float("nan")), number(1_200_000), number("gru")
-    ('0.1235', 'n/a', '1,200,000', 'gru')
-    """
-    if isinstance(value, str):
-        return value
-    if not math.isfinite(value):
-        return "n/a"
-    return f"{value:,.0f}" if abs(value) >= 1e4 or value == int(value) else f"{value:.4g}"
 
 
 def score_table(
@@ -142,6 +130,10 @@ def _score(row: Mapping[str, float], measure: str, signs: Mapping[str, str]) -> 
 def _numeric(text: Any) -> bool:
     """Tell whether a cell of text is a number, perhaps with a sign of a test or a spread behind it."""
     return not text or text == "n/a" or text.lstrip("-+.")[:1].isdigit()
+
+
+def _shown_cell(cell: str | float) -> str:
+    return cell if isinstance(cell, str) else number(cell)
 
 
 def _long(cell: str | float) -> bool:
@@ -198,7 +190,7 @@ def _pieces(summary: Summary) -> list[str]:
 
 def _training(summary: Summary) -> str:
     done = summary.history[-1]["epoch"]
-    return f"{done:g} epochs, the best {summary.best_epoch:g}; {summary.stopped}"
+    return f"{counted(done, 'epochs')}, the best {summary.best_epoch:g}; {summary.stopped}"
 
 
 def _losses(summary: Summary) -> str:

@@ -23,6 +23,7 @@ from ostinato.tasks.base.summary import Summary
 from ostinato.tasks.base.task import Model, Task, reading_of
 from ostinato.tasks.base.updating import Update, update
 from ostinato.training import History
+from ostinato.words import meant
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,7 +63,7 @@ class Estimator(Generic[T]):
         names = [parameter.name for parameter in parameters_of(type(self))]
         for name, value in parameters.items():
             if name not in names:
-                raise UsageError(f'a {type(self).__name__} has no parameter "{name}"; it has {", ".join(names)}')
+                raise UsageError(f'a {type(self).__name__} has no parameter "{name}"; {meant(name, names)}')
             setattr(self, name, value)
         return self
 

@@ -8,22 +8,21 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from ostinato.errors import UsageError
 from ostinato.options import Cell, check, parameters_of, values_of
-from ostinato.tasks.base.allowance import Allowance, seconds_beside
-from ostinato.tasks.base.baselines import fitted_apart, judged_apart, sentences
+from ostinato.tasks.base.allowance import seconds_beside
+from ostinato.tasks.base.baselines import AnyTask, fitted_apart, sentences
+from ostinato.tasks.base.evaluating import judge
 from ostinato.tasks.base.holding_out import Held, Repeats, Shares, fingerprint, without_empty
-from ostinato.tasks.base.judging import MODEL, Against, Scores, decisive, over_all, stand, verdict_sentences
+from ostinato.tasks.base.judging import Scores, decisive
 from ostinato.tasks.base.running import Run, check_memory, make_network, run_training
-from ostinato.tasks.base.summary import Better, Panel, Summary, in_words
-from ostinato.tasks.base.task import Baseline, Model, Task
-from ostinato.tasks.base.units import Units
+from ostinato.tasks.base.summary import Panel, Summary, in_words
+from ostinato.tasks.base.task import Baseline, Model
 from ostinato.training import TrainingConfig, checkpoint_path
+from ostinato.words import counted
 
-AnyTask = Task[Any, Any, Any, Any, Any]
 Facts = tuple[tuple[str, str], ...]
 _READING, _TRAINING, _CALIBRATION, _BASELINES, _JUDGING = "reading", "training", "calibration", "baselines", "judging"
 _BEFORE_REFIT = 0.45  # of the time, to find out how many epochs are best; those are then done with more data
@@ -276,78 +275,6 @@ def evaluated(task: AnyTask, fitted: Fitted, model: Model[Any, Any], examples: A
     return scores if fitted.compared else replace(scores, verdict=f"{scores.verdict} {_NOT_COMPARED}")
 
 
-def judge(
-    task: AnyTask,
-    model: Model[Any, Any],
-    baselines: Mapping[str, Baseline],
-    examples: Any,
-    words: str,
-    *,
-    repeats: Repeats = Repeats(),  # noqa: B008, it is frozen
-    seconds: float = math.inf,
-    allowance: Allowance | None = None,
-    left_out: Mapping[str, str] = MappingProxyType({}),
-) -> tuple[Scores, Any]:
-    """Judge a model and its baselines on examples; return the scores, and what the model predicted.
-
-    Args:
-        task: says by what they are judged.
-        model: what is judged.
-        baselines: what is judged beside it.
-        examples: on what.
-        words: which these are.
-        repeats: how many of them are in the training part too.
-        seconds: how long the baselines together may take, if that is longer than the model takes.
-        allowance: what is left of their time, if they were only just fitted.
-        left_out: those that could not be, and why.
-    """
-    began = time.monotonic()
-    predicted = {MODEL: task.predict(model, examples)}
-    values: dict[str, Mapping[str, float]] = {MODEL: task.measures(model, examples, predicted[MODEL])}
-    allowance = allowance or Allowance(max(seconds, time.monotonic() - began), len(baselines))
-    answered, judged, lost = judged_apart(task, model, baselines, examples, allowance)
-    predicted, values, lost = {**predicted, **answered}, {**values, **judged}, {**left_out, **lost}
-    better = better_of(task, values)
-    parts = {name: found for name in values if (found := task.units(model, examples, predicted[name])) is not None}
-    values, against = compared_over_all(task, model, examples, predicted, values, better, parts)
-    decides = decisive(values, task.decides)
-    said = verdict_sentences(values, decides, better, against, task.matters.get(decides, ""))
-    count, of = task.counted(model, examples)
-    said += [*task.remarks(values, count), repeats.remark, *sentences(lost)]
-    protocol = "; ".join(filter(None, (words, str(repeats), task.protocol(model, examples))))
-    details = {**task.details(model, examples, predicted), **({"left out": lost} if lost else {})}
-    words = " ".join(filter(None, said))
-    return Scores(protocol, count, of, values, better, words, details, against, parts), predicted[MODEL]
-
-
-def compared_over_all(
-    task: AnyTask,
-    model: Model[Any, Any],
-    examples: Any,
-    predicted: Mapping[str, Any],
-    values: Mapping[str, Mapping[str, float]],
-    better: Mapping[str, Better],
-    parts: Mapping[str, Units],
-) -> tuple[dict[str, Mapping[str, float]], Against]:
-    """Return measures, and how the model stands to each baseline; by shared answers where one does not have all."""
-    ours = predicted[MODEL]
-    shared = {name: task.answered(ours, predicted[name]) for name in predicted if name != MODEL}
-    shared = {name: each for name, each in shared.items() if each is not ours}
-    measures = {name: task.measures(model, examples, each) for name, each in shared.items()}
-    found = {name: task.units(model, examples, each) for name, each in shared.items()}
-    answered = {name: units for name, units in found.items() if units is not None}
-    return over_all(values, stand(values, better, parts, answered), measures)
-
-
-def better_of(task: AnyTask, values: Mapping[str, Mapping[str, float]]) -> dict[str, Better]:
-    """Return for each measure whether more or less of it is better.
-
-    Those that only describe are left out, and so is coverage, which keeps a promise.
-    """
-    measures = dict.fromkeys(measure for row in values.values() for measure in row if measure not in task.descriptive)
-    return {measure: task.better(measure) for measure in measures if not measure.startswith("coverage ")}
-
-
 def _compared(
     task: AnyTask, fitted: Fitted, parts: Held[Any], examples: Held[Any], facts: Facts, laps: _Laps
 ) -> Fitted:
@@ -393,7 +320,7 @@ def _too_short(task: AnyTask, scores: Scores, run: Run) -> str:
     if not (loses and run.history.cut_short):
         return ""
     falling = ", while its loss was still falling" if len(run.history.rows) > 1 else ""
-    after = f"after {run.history.rows[-1].epoch:.3g} epochs {run.history.stopped}{falling}"
+    after = f"after {counted(round(run.history.rows[-1].epoch, 2), 'epochs')} {run.history.stopped}{falling}"
     return f"Its training was cut short: {after}; give it more time (max_seconds)."
 
 
@@ -427,7 +354,7 @@ def summarise(
         history=tuple(asdict(row) for row in history.rows),
         best_epoch=history.best_epoch,
         stopped=history.stopped,
-        protocol="" if scores is None else f"{scores.protocol}; {scores.count:,} {scores.of}",
+        protocol="" if scores is None else f"{scores.protocol}; {counted(scores.count, scores.of)}",
         scores={} if scores is None else scores.values,
         better={} if scores is None else scores.better,
         verdict=_NOTHING if scores is None else scores.verdict,

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.errors import DataError
+from ostinato.words import counted, verb
 
 R = TypeVar("R")
 Rows = NDArray[np.int64]
@@ -76,8 +77,8 @@ def require_parts(held: Held[Any], origin: str, of: str) -> None:
     counts = [0 if part is None else len(part) for part in held.named().values()]
     if min(counts) < 1:
         raise DataError(
-            f"{origin} has {sum(counts)} new {of}, too few for an update, which trains on some, stops by some and "
-            "compares the old model with the new one on the rest; wait for more"
+            f"{origin} has {counted(sum(counts), 'new ' + of)}, too few for an update, which trains on some, "
+            "stops by some and compares the old model with the new one on the rest; wait for more"
         )
 
 
@@ -171,8 +172,8 @@ class Repeats:
     def __str__(self) -> str:
         if not self.count:
             return ""
-        verb = "is" if self.count == 1 else "are"
-        return f"{self.count:,} of {self.judged:,} test {self.of} {verb} in the training part too"
+        judged = counted(self.judged, f"test {self.of}")
+        return f"{self.count:,} of {judged} {verb(self.count, 'are')} in the training part too"
 
     @property
     def remark(self) -> str:

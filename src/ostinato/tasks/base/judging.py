@@ -9,9 +9,11 @@ from types import MappingProxyType
 from typing import Any
 
 from ostinato.tasks.base.differences import Difference, compare, differences_from, plain_differences, standings
+from ostinato.tasks.base.score_text import score_text
 from ostinato.tasks.base.summary import Better, best_of
 from ostinato.tasks.base.units import Units
-from ostinato.tasks.base.wording import also, counted, verdict
+from ostinato.tasks.base.wording import also, verdict
+from ostinato.words import counted
 
 MODEL = "model"
 MARKS = {"better": "+", "level": "=", "worse": "-", "unclear": "?"}
@@ -68,26 +70,14 @@ class Scores:
         return {**body, "against": plain_differences(self.against)}
 
     def __str__(self) -> str:
-        measures = list(dict.fromkeys(measure for row in self.values.values() for measure in row))
-        head = max(map(len, self.values))
-        marked = marks(self.against)
-        wide = 2 if marked else 0
-        widths = [max(len(measure), 8) + wide for measure in measures]
-        lines = [f"{self.protocol}; {self.count:,} {self.of}", ""]
-        titles = [_cell(m, "", w, wide) for m, w in zip(measures, widths, strict=True)]
-        lines.append("  ".join([" " * head, *titles]).rstrip())
-        for name, row in self.values.items():
-            cells = [f"{row[m]:.4g}" if m in row and not math.isnan(row[m]) else "n/a" for m in measures]
-            signs = [marked.get(name, {}).get(measure, "") for measure in measures]
-            shown = [_cell(*each, wide) for each in zip(cells, signs, widths, strict=True)]
-            lines.append("  ".join([name.ljust(head), *shown]).rstrip())
-        notes = [legend(self.against)] if marked else []
-        return "\n".join([*lines, *(["", *notes, self.verdict] if self.verdict else notes)])
+        table = score_text(self.values, self.better, marks(self.against))
+        said = "\n".join(filter(None, (legend(self.against), self.verdict)))
+        return "\n\n".join(filter(None, (f"{self.protocol}; {counted(self.count, self.of)}", table, said)))
 
     def _repr_html_(self) -> str:
         from ostinato.tasks.base.display import score_table, sentence, shown
 
-        judged = f"{self.protocol}; {self.count:,} {self.of}"
+        judged = f"{self.protocol}; {counted(self.count, self.of)}"
         return shown(
             "Scores", sentence(self.verdict), score_table(self.values, self.better, self.against), beside=judged
         )
@@ -96,10 +86,6 @@ class Scores:
 def scores_from(plain: Mapping[str, Any]) -> Scores:
     """Return the scores that `Scores.plain` was called on."""
     return Scores(**{**plain, "against": differences_from(plain.get("against", {}))})
-
-
-def _cell(text: str, sign: str, width: int, wide: int) -> str:
-    return text.rjust(width - wide) + (f" {sign}".ljust(wide) if wide else "")
 
 
 def marks(against: Against) -> dict[str, dict[str, str]]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ostinato.tasks.base.counting import find_sorted
+
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
@@ -114,7 +116,7 @@ class KneserNey:
         rows = np.zeros(len(text), np.int64)  # of the context before each symbol: the empty one is row 0
         mixed = self.floor[text]
         for number, (level, rests) in enumerate(zip(self.levels, self._rests, strict=True)):
-            at, there = _find(level.keys, np.where(rows >= 0, rows * self.symbols + text, -1))
+            at, there = find_sorted(level.keys, np.where(rows >= 0, rows * self.symbols + text, -1))
             rest = np.where(rows >= 0, rests[rows], 1.0)
             # a context that was seen but leaves all is pruned: it says nothing
             mixed = np.where(there, level.shares[at], 0.0) + rest * mixed
@@ -267,10 +269,3 @@ def _least_counts(often: Sequence[Ints], most: int) -> list[int]:
             least[number] = count_wanted
             sizes[number] = int((often[number] >= count_wanted).sum())
     return least
-
-
-def _find(ordered: Ints, wanted: Ints) -> tuple[Ints, NDArray[np.bool_]]:
-    if not len(ordered):
-        return np.zeros(len(wanted), np.int64), np.zeros(len(wanted), bool)
-    at = np.minimum(np.searchsorted(ordered, wanted), len(ordered) - 1)
-    return at, ordered[at] == wanted

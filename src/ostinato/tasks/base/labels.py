@@ -15,6 +15,7 @@ from ostinato.data.frames import plain_value
 from ostinato.data.identities import NO_NAMES, Label
 from ostinato.errors import DataError
 from ostinato.tasks.base.holding_out import groups_of, take_groups
+from ostinato.words import counted
 
 Integers: TypeAlias = "NDArray[np.int64]"
 Floats: TypeAlias = "NDArray[np.float64]"
@@ -229,4 +230,4 @@ def counts_in_words(classes: Classes, targets: Integers) -> str:
     """Return how many examples each class has, the largest first."""
     counts = Counter(targets.tolist()).most_common()
     listed = ", ".join(f"{classes.names[number]} {count:,}" for number, count in counts[:_SHOWN])
-    return listed + (f", and {len(counts) - _SHOWN} classes more" if len(counts) > _SHOWN else "")
+    return listed + (f" and {counted(len(counts) - _SHOWN, 'more classes')}" if len(counts) > _SHOWN else "")

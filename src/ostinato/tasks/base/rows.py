@@ -15,6 +15,7 @@ from ostinato.data.frames import plain_value
 from ostinato.data.identities import NO_NAMES
 from ostinato.data.times import FARTHEST, OPEN_ORDER, read_cell
 from ostinato.errors import DataError, StreamRowError
+from ostinato.words import counted
 
 
 class RowReader:
@@ -85,7 +86,9 @@ class RowReader:
         names = [name for name in (*self.names, self.time) if name is not None]
         cells = [cell.strip() for cell in cells_of_line(line, len(names))]
         if len(cells) != len(names):
-            raise StreamRowError(f"it has {len(cells)} cells; expected {self.wanted}, in that order, or a JSON object")
+            raise StreamRowError(
+                f"it has {counted(len(cells), 'cells')}; expected {self.wanted}, in that order, or a JSON object"
+            )
         return dict(zip(names, cells, strict=True))
 
 

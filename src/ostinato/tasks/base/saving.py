@@ -14,8 +14,9 @@ from ostinato.artifact import Artifact, load_artifact, save_artifact
 from ostinato.errors import ArtifactError, CorruptArtifact, OstinatoError, UsageError
 from ostinato.nn.by_name import cell_name
 from ostinato.options import Cell, parameters_of, values_of
+from ostinato.tasks.base.baselines import AnyTask
 from ostinato.tasks.base.codec import Arrays, from_plain, to_plain
-from ostinato.tasks.base.fitting import AnyTask, Fitted
+from ostinato.tasks.base.fitting import Fitted
 from ostinato.tasks.base.judging import scores_from
 from ostinato.tasks.base.restoring import restored
 from ostinato.tasks.base.running import Run
@@ -124,7 +125,7 @@ def _fitted(task: AnyTask, parameters: Any, artifact: Artifact) -> Fitted:
 
 
 def _sizes(parameters: Any) -> dict[str, Any]:
-    """Return the whole numbers that a network may be made of, which its weights must bear out."""
+    """Return the whole numbers that a network may be made of, which must fit its weights."""
     given = {one.name: getattr(parameters, one.name) for one in parameters_of(type(parameters)) if one.group == "model"}
     return {name: value for name, value in given.items() if not callable(value) and name not in parameters.unsized}
 

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ostinato.tasks.base.allowance import Allowance
-from ostinato.tasks.base.baselines import judged_apart, sentences
-from ostinato.tasks.base.fitting import AnyTask, Fitted, better_of, compared_over_all, encoded
+from ostinato.tasks.base.baselines import AnyTask, judged_apart, sentences
+from ostinato.tasks.base.evaluating import better_of, compared_over_all
+from ostinato.tasks.base.fitting import Fitted, encoded
 from ostinato.tasks.base.holding_out import Shares, percent, require_parts, without_empty
 from ostinato.tasks.base.judging import MODEL, Scores, decisive, stand
+from ostinato.tasks.base.score_text import score_text
 from ostinato.tasks.base.summary import Better, Summary
 from ostinato.tasks.base.task import Model, reading_of
 from ostinato.tasks.base.units import Units
 from ostinato.tasks.base.wording import stands
 from ostinato.training import BatchSource, History, Objective, TrainingConfig, mean_loss, train
+from ostinato.words import counted, number
 
 SHARES = Shares(validation=0.2, test=0.2)
 """Of the new data, what decides when to stop, and on what the two models are compared."""
@@ -53,7 +55,7 @@ class Update:
     @property
     def verdict(self) -> str:
         """Which of the two is kept, and by how much it is better."""
-        numbers = f"(loss {self.after:.4g} after the update, {self.before:.4g} before, on {self.split})"
+        numbers = f"(loss {number(self.after)} after the update, {number(self.before)} before, on {self.split})"
         said = [self._kept(numbers), self.tested]
         return " ".join(filter(None, said))
 
@@ -78,14 +80,7 @@ class Update:
         return {**body, "scores": {name: dict(row) for name, row in self.scores.items()}}
 
     def __str__(self) -> str:
-        measures = list(self.scores[MODEL])
-        head = max(map(len, self.scores))
-        widths = [max(len(measure), 9) for measure in measures]
-        lines = ["  ".join([" " * head, *(m.rjust(width) for m, width in zip(measures, widths, strict=True))])]
-        for name, row in self.scores.items():
-            cells = [f"{row.get(m, math.nan):.4g}".rjust(width) for m, width in zip(measures, widths, strict=True)]
-            lines.append("  ".join([name.ljust(head), *cells]))
-        return "\n".join([*lines, f"kept as it was: {self.kept}", self.verdict])
+        return f"{score_text(self.scores, {})}\nkept as it was: {self.kept}\n{self.verdict}"
 
 
 def update(
@@ -132,7 +127,7 @@ def update(
         if (judged := task.units(models[name], examples.test, one)) is not None
     }
     ordered = {name: values[name] for name in sorted(values, key=lambda name: name != MODEL)}
-    split = f"{percent(SHARES.test)} of {task.origin(records)}, {len(parts.test or ()):,} {task.records}"
+    split = f"{percent(SHARES.test)} of {task.origin(records)}, {counted(len(parts.test or ()), task.records)}"
     better = better_of(task, ordered)
     tested = _tested(task, ordered, better, units)
     found = Update(improved, before, after, ordered, better, split, task.kept, history, tested)

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from ostinato.tasks.base.differences import Difference, fewest
 from ostinato.tasks.base.summary import Better, best_of
+from ostinato.words import counted, listed, number, singular
 
 Row: TypeAlias = "Mapping[str, float]"
 Against: TypeAlias = "Mapping[str, Mapping[str, Difference]]"
@@ -35,10 +36,10 @@ def verdict(
     if math.isnan(value) or (best is None and others):
         return f"There is nothing to compare: no answer has a {measure or 'measure'}."
     if best is None:
-        return f"{measure} {value:.4g}."
+        return f"{measure} {number(value)}."
     other = others[best][measure]
     found = against.get(best, {}).get(measure)
-    numbers = f"{measure} {value:.4g} against {other:.4g} of the best"
+    numbers = f"{measure} {number(value)} against {number(other)} of the best"
     if found is None:
         return (
             f"{numbers} baseline, {best}: {amount(value - other, other, better)}; this task has no units by which "
@@ -59,7 +60,8 @@ def verdict(
         return f"The model is no better than the baselines: {numbers} of them, {best}: {size}; chance explains that."
     if found.standing == "better":
         open_ = [name for name, one in against.items() if measure in one and one[measure].standing != "better"]
-        return f"The model beats {best}, the best baseline: {numbers}: {size}; but it is not told from {open_[0]}."
+        unclear = f"but it is not clearly better than {open_[0]}"
+        return f"The model beats {best}, the best baseline: {numbers}: {size}; {unclear}."
     need = fewest(len(rivals))
     more = f"at least {need} to tell" if found.units < need else f"more to tell{_about(found)}"
     return f"Too little to tell from chance: {numbers} baseline, {best}: {size}; it takes {more}."
@@ -73,7 +75,7 @@ def _about(found: Difference) -> str:
     count = found.units * (near / abs(found.value)) ** 2
     if not 1.05 * found.units < count < 100 * found.units:
         return ""
-    return f", about {round(count, 1 - math.floor(math.log10(count))):,.0f} {found.of} if the difference stays so"
+    return f", about {round(count, 1 - math.floor(math.log10(count))):,.0f} {found.of} if the difference stays as it is"
 
 
 def also(
@@ -106,7 +108,7 @@ def also(
     for words, names in (("behind", behind), ("ahead", ahead)):
         if names:
             start = "But it" if found.standing in ("better", "worse") else "It"
-            said.append(f"{start} is {words} in {_listed(names[:_SHOWN])}.")
+            said.append(f"{start} is {words} in {listed(names[:_SHOWN])}.")
     return said
 
 
@@ -131,10 +133,6 @@ def _best_with(others: Mapping[str, Row], measure: str, better: Mapping[str, Bet
     return best_of({name: row for name, row in others.items() if measure in against.get(name, {})}, measure, better)
 
 
-def _listed(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
 def difference_in_words(found: Difference, other: float, better: Better) -> str:
     """Return how large a difference is, between which limits, and over how many units.
 
@@ -151,7 +149,12 @@ def stands(found: Difference, name: str, other: float, better: Better) -> str:
     >>> stands(Difference("better", -0.08, -0.14, -0.02, 0.01, 36, "windows"), "naive", 2.0, "lower")
     'better than naive (4 % lower (1 to 7 %), over 36 windows)'
     """
-    words = {"better": "better than", "worse": "worse than", "level": "level with", "unclear": "not told apart from"}
+    words = {
+        "better": "better than",
+        "worse": "worse than",
+        "level": "level with",
+        "unclear": "not clearly different from",
+    }
     return f"{words[found.standing]} {name} ({difference_in_words(found, other, better)})"
 
 
@@ -160,12 +163,14 @@ def amount(difference: float, other: float, better: Better) -> str:
 
     >>> amount(-0.04, 2.0, "lower"), amount(0.021, 0.8, "higher"), amount(1.5, 20.0, "higher")
     ('2 % lower', '2.1 points higher', '1.5 higher')
+    >>> amount(0.01, 0.8, "higher")
+    '1 point higher'
     """
     scale, unit = scale_of(other, better, [_within(other + difference)])
     size = _within(difference * scale)
     if size == 0:
         return "no difference"
-    return f"{_digits(abs(size))}{unit} {'higher' if size > 0 else 'lower'}"
+    return f"{_sized(abs(size), unit)} {'higher' if size > 0 else 'lower'}"
 
 
 def interval(found: Difference, other: float, better: Better) -> str:
@@ -181,9 +186,9 @@ def interval(found: Difference, other: float, better: Better) -> str:
     scale, unit = scale_of(other, better, [_within(other + found.value)])
     low, high = _within(found.low * scale), _within(found.high * scale)
     if _within(found.value * scale) == 0 or low < 0 < high:
-        return f"({_digits(max(0.0, -low))}{unit} lower to {_digits(max(0.0, high))} higher)"
+        return f"({_sized(max(0.0, -low), unit)} lower to {_digits(max(0.0, high))} higher)"
     near, far = sorted((abs(low), abs(high)))
-    return f"({_digits(near)} to {_digits(far)}{unit})"
+    return f"({_digits(near)} to {_sized(far, unit)})"
 
 
 def scale_of(other: float, better: Better, beside: Sequence[float] = ()) -> tuple[float, str]:
@@ -207,22 +212,12 @@ def _within(value: float) -> float:
     return round(value, 9)
 
 
+def _sized(value: float, unit: str) -> str:
+    """Return a size with its unit, of one point in the singular."""
+    shown = _digits(value)
+    return shown + (singular(unit) if shown == "1" else unit)
+
+
 def _digits(value: float) -> str:
     """Return a size with two digits that say something, whole ones from ten on."""
     return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
-
-
-def counted(number: int, of: str) -> str:
-    """Return so many of what is named in the plural.
-
-    >>> counted(1, "windows of 14 steps"), counted(1200, "clips")
-    ('1 window of 14 steps', '1,200 clips')
-    """
-    return f"{number:,} {of if number != 1 else _single(of)}"
-
-
-def _single(plural: str) -> str:
-    """Return one of what several are called."""
-    head, _, rest = plural.partition(" of ")
-    word = head[:-1] if head.endswith("s") and not head.endswith("series") else head
-    return word + (f" of {rest}" if rest else "")

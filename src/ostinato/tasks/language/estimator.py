@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ostinato.errors import UsageError
 from ostinato.tasks.base.estimator import Estimator
-from ostinato.tasks.base.fitting import better_of
+from ostinato.tasks.base.evaluating import better_of
 from ostinato.tasks.base.judging import MODEL, Scores, decisive, stand, verdict_sentences
 from ostinato.tasks.language.adapting import DynamicEvaluation
 from ostinato.tasks.language.cache import NeuralCache

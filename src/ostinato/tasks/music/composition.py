@@ -16,6 +16,7 @@ from ostinato.errors import UsageError
 from ostinato.files import write_atomically
 from ostinato.tasks.music.encoding import Corpus
 from ostinato.tasks.music.statistics import Copied, longest_copy, self_repetition
+from ostinato.words import counted
 
 _AGAIN = 2  # quarters of a run that comes again
 
@@ -99,10 +100,9 @@ class Composition:
         """Return what there is to say of it as a sentence."""
         piece = self.piece
         bars = piece.length / piece.bar
-        notes, counted = (f"{n:g} {word}{'' if n == 1 else 's'}" for n, word in ((len(piece), "note"), (bars, "bar")))
         return (
-            f"{notes}, {counted}, {piece.seconds:.3g} s, {self.nats:.2f} nats {_a(self.unit)}; longest run "
-            f"as in training: {self.copied:g} quarters"
+            f"{counted(len(piece), 'notes')}, {counted(bars, 'bars')}, {piece.seconds:.3g} s, {self.nats:.2f} nats "
+            f"{_a(self.unit)}; longest run as in training: {counted(self.copied, 'quarters')}"
         )
 
     def plain(self) -> Mapping[str, Any]:

@@ -36,6 +36,7 @@ from ostinato.tasks.music.reading import (
 from ostinato.tasks.music.stream import EventStream, FrameStream
 from ostinato.training.config import TrainingConfig
 from ostinato.training.objective import BatchSource, Objective
+from ostinato.words import counted
 
 Composing: TypeAlias = "Model[MusicParameters, MusicEncoder]"
 _A_STEP = 240  # steps of pieces that a step of the training reads, where its passes are counted
@@ -179,7 +180,7 @@ class MusicTask(Task[MusicParameters, Pieces, MusicEncoder, Examples, Judged]):
         named = {name: part for name, part in examples.named().items() if part is not None}
         yield "pieces", ", ".join(f"{name} {len(part):,}" for name, part in named.items())
         yield encoder.kind, ", ".join(f"{name} {sum(part.lengths):,}" for name, part in named.items())
-        yield "grid", f"{encoder.steps_per_quarter} steps a quarter; notes begin and end at the nearest"
+        yield "grid", f"{counted(encoder.steps_per_quarter, 'steps')} a quarter; notes begin and end at the nearest"
         yield (
             "notes of training",
             f"{note_name(encoder.found_low)} to {note_name(encoder.found_high)}, {encoder.most} at a time at most",

@@ -21,6 +21,7 @@ from ostinato.tasks.music.composition import Composition, composition
 from ostinato.tasks.music.drawing import Sampling
 from ostinato.tasks.music.home import Home, brought_home
 from ostinato.tasks.music.keys import key_number, key_of, metre_of, sharps_of
+from ostinato.words import counted
 
 Place: TypeAlias = Literal["melody", "bass", "any"]
 BARS = 16
@@ -138,7 +139,7 @@ class _Writer:
         if request.prime is not None and request.harmonize is not None:
             raise UsageError("an opening and a voice are both given; give one of them")
         if self.steps > _MOST_STEPS:
-            raise UsageError(f"the piece has {self.steps:,} steps; expected at most {_MOST_STEPS:,}")
+            raise UsageError(f"the piece has {counted(self.steps, 'steps')}; expected at most {_MOST_STEPS:,}")
         if request.prime is not None and self.steps <= round(request.prime.length * self.grid):
             raise UsageError(
                 f"the opening lasts {request.prime.length:g} quarters, and the piece {self.steps / self.grid:g}; "

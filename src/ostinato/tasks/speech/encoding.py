@@ -22,6 +22,7 @@ from ostinato.tasks.speech.decoding import Aids
 from ostinato.tasks.speech.loudness import Quiet
 from ostinato.tasks.speech.parameters import SpeechParameters
 from ostinato.tasks.speech.units import SpeechUnits
+from ostinato.words import counted
 
 Frames: TypeAlias = "NDArray[np.float32]"
 _KEPT = 1 << 30  # bytes of frames that are kept in memory; those of longer recordings are computed each time
@@ -241,8 +242,9 @@ def _say_words(texts: Sequence[str], units: str) -> None:
         return
     counts = Counter(word for text in texts for word in text.split())
     if counts and len(counts) <= _FEW_WORDS and min(counts.values()) >= _OFTEN:
+        words, times = counted(len(counts), "words"), counted(min(counts.values()), "times")
         note(
-            f"the transcripts have only {len(counts)} words, each at least {min(counts.values())} times; as units they "
+            f"the transcripts have only {words}, each at least {times}; as units they "
             'may be learned quicker than characters: units="word" (--units word), which writes no others'
         )
 
