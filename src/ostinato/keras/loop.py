@@ -223,8 +223,8 @@ def form_of(cell: Any, inputs: int, states: int) -> Form | None:
     """
     if not _bias_is_clear(cell):
         return None
-    activation = _function(cell.activation)
-    gate = _function(getattr(cell, "recurrent_activation", None))
+    activation = function_of(cell.activation)
+    gate = function_of(getattr(cell, "recurrent_activation", None))
     if activation is None or gate is None:
         return None
     by_gate = getattr(cell, "dropout_mask_count", None) is not None
@@ -234,7 +234,8 @@ def form_of(cell: Any, inputs: int, states: int) -> Form | None:
     return Form(activation, gate, _has_bias(cell), after, inputs if by_gate else 0, states)
 
 
-def _function(activation: Any) -> Any:
+def function_of(activation: Any) -> Any:
+    """Return what stands for an activation of Keras's that treats each number alone; none for another."""
     return FUNCTIONS["linear"] if activation is None else _FUNCTIONS.get(activation)
 
 

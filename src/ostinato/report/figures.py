@@ -10,7 +10,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ostinato.errors import MissingExtra
 from ostinato.report.words import Trained, visible
@@ -33,6 +33,9 @@ _SCRIPTS = (
 )  # fmt: skip
 FULL_WIDTH = 9.0  # inches of a figure that is as wide as the page
 _NARROW = 4.2  # of one as wide as a phone, on which the same letters can be read
+_MOST_TWICE = (
+    60_000  # characters of a figure that is drawn for both: a page of long forecasts stays small enough to send
+)
 _widest: ContextVar[float] = ContextVar("widest", default=FULL_WIDTH)
 
 
@@ -171,12 +174,14 @@ def drawn(draw: Callable[[], Figure], label: str) -> str:
     """Draw a figure and return its SVG, or two, of which a page shows one: a phone is too narrow for the other."""
     with plain_text():
         figure = draw()
+        wide = as_svg(figure, label)
+        if figure.get_figwidth() <= _NARROW or len(wide) > _MOST_TWICE:
+            return wide
         with _on_a_phone():
-            slim = draw() if figure.get_figwidth() > _NARROW else figure
-            if slim.get_figwidth() == figure.get_figwidth():
-                return as_svg(figure, label)
-            small = as_svg(slim, label)
-        return f'<div class="wide">{as_svg(figure, label)}</div><div class="slim">{small}</div>'
+            slim = draw()
+            if slim.get_figwidth() > _NARROW:
+                return wide
+            return f'<div class="wide">{wide}</div><div class="slim">{as_svg(slim, label)}</div>'
 
 
 @contextlib.contextmanager
