@@ -84,6 +84,8 @@ def inside(page: str, target: str) -> str:
     '../results/speech.md'
     >>> inside("architecture", "../CONTRIBUTING.md"), inside("cells", "guide/01-first-forecast.md")
     ('contributing.md', 'guide/01-first-forecast.md')
+    >>> inside("../CHANGELOG", "benchmarks/results/half.md")
+    'results/half.md'
     """
     if "://" in target or target.startswith("mailto:"):
         return target
@@ -99,11 +101,16 @@ def inside(page: str, target: str) -> str:
         there = known[whole]
     else:
         return target  # Sphinx says that it leads nowhere
-    return posixpath.relpath(there, home or ".")
+    # what lies beside `docs` is included by a page at the top of it
+    return there if home == ".." else posixpath.relpath(there, home or ".")
 
 
 def _lead_inside(_app: Any, page: str, content: list[str]) -> None:
     content[0] = _LINK.sub(lambda found: found[1] + inside(page, found[2]) + found[3], content[0])
+
+
+def _lead_included_inside(app: Any, path: Path, _page: str, content: list[str]) -> None:
+    _lead_inside(app, path.with_suffix("").as_posix(), content)
 
 
 def _write_pages(_app: Any) -> None:
@@ -156,5 +163,6 @@ def setup(app: Any) -> None:
     """Connect what this file does to the build."""
     app.connect("builder-inited", _write_pages)
     app.connect("source-read", _lead_inside)
+    app.connect("include-read", _lead_included_inside)
     app.connect("autodoc-process-docstring", docstrings.process, priority=400)
     app.connect("env-check-consistency", _every_name_is_there)

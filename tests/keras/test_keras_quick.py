@@ -74,7 +74,6 @@ def test_what_is_changed_of_a_known_layer_is_seen(runs):
         lambda layer: setattr(layer, "go_backwards", True),
         lambda layer: setattr(layer, "trainable", False),
         lambda layer: layer.set_weights([weight / 2 for weight in layer.get_weights()]),
-        lambda layer: setattr(layer.cell, "use_bias", False),
     ):
         theirs(xs), mine(xs)
         mine.set_weights(theirs.get_weights())
@@ -97,6 +96,18 @@ def test_settings_that_were_not_there_when_a_layer_was_made_do_what_they_do_in_k
         for _ in range(2):
             expected, found = (layer(xs, training=True).detach() for layer in (theirs, mine))
             np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["SimpleRNN", "LSTM", "GRU"])
+@pytest.mark.parametrize("mask", [None, MASK])
+def test_a_bias_that_a_layer_is_told_not_to_use_is_used_where_keras_uses_it(kind, mask):
+    theirs, mine = (getattr(room.layers, kind)(4, bias_initializer="ones") for room in (keras, ours))
+    xs = torch.randn(4, 6, 3)
+    theirs(xs), mine(xs)
+    mine.set_weights(theirs.get_weights())
+    theirs.cell.use_bias = mine.cell.use_bias = False
+    for _ in range(2):
+        np.testing.assert_allclose(mine(xs, mask=mask).detach(), theirs(xs, mask=mask).detach(), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["SimpleRNN", "LSTM", "GRU"])

@@ -153,7 +153,8 @@ def same_model(folder, drawn, masked, stateful):
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"padding": "same", "go_backwards": True}, {"dilation_rate": 2, "padding": "same"}]
+    "options",
+    [{}, {"padding": "same", "go_backwards": True}, {"dilation_rate": 2, "padding": "same"}, {"activation": "softmax"}],
 )
 def test_a_convolutional_layer_is_that_of_keras_across_batches(options):
     xs = np.random.default_rng(0).normal(size=(2, 3, 6, 1)).astype(np.float32)

@@ -126,7 +126,9 @@ def test_every_panel_is_drawn_and_nothing_is_fetched(tmp_path) -> None:
     assert is_safe(page)
     assert "url(http" not in text
     assert "@import" not in text
-    assert page.tags.count("svg") == 4  # training, matrix, two curves
+    assert (
+        page.tags.count("svg") == 7
+    )  # training and two curves, each for a phone too; a matrix whose numbers need their room
     for word in (
         "Recall",
         "By attention.",

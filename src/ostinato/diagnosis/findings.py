@@ -104,8 +104,11 @@ class Clock:
     """What is left of the time, and what was left out for want of it."""
 
     seconds: float
-    began: float = field(default_factory=time.monotonic)
+    began: float = field(init=False)
     skipped: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.began = time.monotonic()
 
     def left(self, share: float = 1.0) -> bool:
         """Tell whether less than a share of the time is over."""

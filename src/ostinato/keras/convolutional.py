@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ostinato.engine.run.compiled import engine_is_on
+from ostinato.keras.loop import function_of
 from ostinato.keras.naming import keras, stands_in_for
 
 _CONVOLUTIONS = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
@@ -42,9 +43,16 @@ def _takes(cell: Any, sequences: Any, states: Any, mask: Any) -> bool:
         and sequences.shape[1] > 0
         and (mask is None or isinstance(mask, Tensor))
         and all(rate < 1 for rate in rates)
+        and _axes_are_alike(cell)
         and not torch._C._is_tracing()
         and not torch.compiler.is_compiling()
     )
+
+
+def _axes_are_alike(cell: Any) -> bool:
+    """Tell whether channels, which come first here, may stand elsewhere: not where a softmax, say, is along an axis."""
+    activations = (cell.activation, cell.recurrent_activation)
+    return cell.data_format == "channels_first" or all(function_of(each) is not None for each in activations)
 
 
 def _walk(layer: Any, sequences: Tensor, initial_state: Any, mask: Any, training: bool) -> tuple[Tensor, Tensor, Any]:

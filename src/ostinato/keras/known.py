@@ -153,18 +153,16 @@ def _arrange(loop: quick.Loop, reverse: bool, ragged: bool) -> _Arranged | None:
     return _Arranged(checker(loop.tensors, [loop.xs], ()), walk, calls, pick)
 
 
-_known: dict[int, tuple[Any, Known]] = {}
-"""By the `id` of a layer; beside it, not in it: files, copies and weights stay those of Keras."""
+_known: weakref.WeakKeyDictionary[Any, Known] = weakref.WeakKeyDictionary()
+"""Beside the layers, not in them: files, copies and weights stay those of Keras."""
 
 
 def known_of(layer: Any) -> Known | None:
     """Return what is known of a layer; none if its cell is not one that the engine runs."""
-    number = id(layer)
-    found = _known.get(number)
-    if found is not None and found[0]() is layer and found[1].cell is layer.cell:
-        return found[1]
+    known = _known.get(layer)
+    if known is not None and known.cell is layer.cell:
+        return known
     if type(layer.cell) not in KINDS or not type(layer).__module__.startswith("ostinato.keras."):
         return None
-    known = Known(layer)
-    _known[number] = (weakref.ref(layer, lambda _: _known.pop(number, None)), known)
+    known = _known[layer] = Known(layer)
     return known

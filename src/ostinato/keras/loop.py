@@ -196,6 +196,10 @@ def _has_bias(cell: Any) -> bool:
     return cell.bias is not None if KINDS[type(cell)] == "SimpleRNNCell" else bool(cell.use_bias)
 
 
+def _bias_is_clear(cell: Any) -> bool:
+    return KINDS[type(cell)] == "SimpleRNNCell" or bool(cell.use_bias) == (cell.bias is not None)
+
+
 def _in_precision_of(weight: Tensor, xs: Tensor) -> Tensor:
     return xs if xs.dtype is weight.dtype or xs.is_floating_point() else xs.to(weight.dtype)
 
@@ -214,10 +218,13 @@ def _fits(cell: Any, weights: Sequence[Tensor], xs: Tensor, state: Sequence[Tens
 def form_of(cell: Any, inputs: int, states: int) -> Form | None:
     """Return the form of a cell's step, or `None` if it has an activation that the engine does not know.
 
-    Also where a cell of gates has one mask for its states: it was made without recurrent dropout, and got some later.
+    Also where a cell of gates has one mask for its states: it was made without recurrent dropout, and got some later;
+    and where it has a bias that it is said not to use: what Keras makes of that depends on the way it takes.
     """
-    activation = _function(cell.activation)
-    gate = _function(getattr(cell, "recurrent_activation", None))
+    if not _bias_is_clear(cell):
+        return None
+    activation = function_of(cell.activation)
+    gate = function_of(getattr(cell, "recurrent_activation", None))
     if activation is None or gate is None:
         return None
     by_gate = getattr(cell, "dropout_mask_count", None) is not None
@@ -227,7 +234,8 @@ def form_of(cell: Any, inputs: int, states: int) -> Form | None:
     return Form(activation, gate, _has_bias(cell), after, inputs if by_gate else 0, states)
 
 
-def _function(activation: Any) -> Any:
+def function_of(activation: Any) -> Any:
+    """Return what stands for an activation of Keras's that treats each number alone; none for another."""
     return FUNCTIONS["linear"] if activation is None else _FUNCTIONS.get(activation)
 
 

@@ -9,7 +9,8 @@ import math
 import re
 import warnings
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
 
 from ostinato.errors import MissingExtra
 from ostinato.report.words import Trained, visible
@@ -31,10 +32,20 @@ _SCRIPTS = (
     "Noto Sans Devanagari", "Noto Sans Thai", "Noto Sans", "Arial Unicode MS", "PingFang SC", "Microsoft YaHei",
 )  # fmt: skip
 FULL_WIDTH = 9.0  # inches of a figure that is as wide as the page
+_NARROW = 4.2  # of one as wide as a phone, on which the same letters can be read
+_MOST_TWICE = (
+    60_000  # characters of a figure that is drawn for both: a page of long forecasts stays small enough to send
+)
+_widest: ContextVar[float] = ContextVar("widest", default=FULL_WIDTH)
 
 
-def new_figure(width: float, height: float, columns: int = 1) -> tuple[Drawing, list[Axes]]:
-    """Return an empty figure with axes in a row, in the report's style.
+def widest() -> float:
+    """Return the inches of a figure that is as wide as the page, on the screen that is drawn for."""
+    return _widest.get()
+
+
+def new_figure(width: float, height: float, columns: int = 1, *, rows: int = 1) -> tuple[Drawing, list[Axes]]:
+    """Return an empty figure with axes in a row, or below one another, in the report's style.
 
     Raises:
         MissingExtra: matplotlib is not installed.
@@ -47,7 +58,7 @@ def new_figure(width: float, height: float, columns: int = 1) -> tuple[Drawing, 
     figure = Drawing(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     figure.patch.set_alpha(0)
-    axes = [figure.add_subplot(1, columns, i + 1) for i in range(columns)]
+    axes = [figure.add_subplot(rows, columns, i + 1) for i in range(rows * columns)]
     for one in axes:
         one.set_facecolor("none")
         for side in ("top", "right"):
@@ -107,7 +118,9 @@ def hash_text(text: str) -> int:
 
 def training_curves(record: Trained) -> Drawing:
     """Draw the losses of all epochs, the best one marked, and the learning rate."""
-    figure, (losses, rates) = new_figure(FULL_WIDTH, 3.2, 2)
+    figure, (losses, rates) = (
+        new_figure(FULL_WIDTH, 3.2, 2) if widest() == FULL_WIDTH else new_figure(widest(), 5.6, rows=2)
+    )
     epochs = [row["epoch"] for row in record.history]
     mark = "o" if len(epochs) < 2 else None
     losses.plot(epochs, [row["loss"] for row in record.history], color=RIVAL, label="training", marker=mark)
@@ -142,7 +155,8 @@ def finish(axes: Axes, across: str, up: str) -> None:
     axes.set_ylabel(visible(up), color="#000001", fontsize=9.5)
     handles, _ = axes.get_legend_handles_labels()
     if len(handles) > 1:
-        axes.legend(frameon=False, fontsize=8.5, labelcolor="#000001", ncols=min(4, len(handles)), loc="best")
+        most = 4 if widest() == FULL_WIDTH else 2
+        axes.legend(frameon=False, fontsize=8.5, labelcolor="#000001", ncols=min(most, len(handles)), loc="best")
 
 
 def on_white(draw: Callable[[], Drawing], title: str = "") -> Drawing:
@@ -156,10 +170,27 @@ def on_white(draw: Callable[[], Drawing], title: str = "") -> Drawing:
     return figure
 
 
-def drawn(draw: Callable[..., Figure], *arguments: Any, label: str) -> str:
-    """Draw a figure and return its SVG."""
+def drawn(draw: Callable[[], Figure], label: str) -> str:
+    """Draw a figure and return its SVG, or two, of which a page shows one: a phone is too narrow for the other."""
     with plain_text():
-        return as_svg(draw(*arguments), label)
+        figure = draw()
+        wide = as_svg(figure, label)
+        if figure.get_figwidth() <= _NARROW or len(wide) > _MOST_TWICE:
+            return wide
+        with _on_a_phone():
+            slim = draw()
+            if slim.get_figwidth() > _NARROW:
+                return wide
+            return f'<div class="wide">{wide}</div><div class="slim">{as_svg(slim, label)}</div>'
+
+
+@contextlib.contextmanager
+def _on_a_phone() -> Iterator[None]:
+    before = _widest.set(_NARROW)
+    try:
+        yield
+    finally:
+        _widest.reset(before)
 
 
 @contextlib.contextmanager

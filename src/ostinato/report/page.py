@@ -122,7 +122,7 @@ def _svg(draw: Callable[[], Figure], label: str) -> Markup:
     from markupsafe import Markup
 
     # the figures' own text comes from matplotlib, which escapes it
-    return Markup(figures.drawn(draw, label=label))
+    return Markup(figures.drawn(draw, label))
 
 
 def drawn_panel(place: int, panel: Any) -> dict[str, Any]:

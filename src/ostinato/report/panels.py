@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ostinato.report.figures import FULL_WIDTH, GREEN, LINES, MODEL, RIVAL, TRUTH, WARM, finish, logarithmic, new_figure
+from ostinato.report.figures import (
+    FULL_WIDTH,
+    GREEN,
+    LINES,
+    MODEL,
+    RIVAL,
+    TRUTH,
+    WARM,
+    finish,
+    logarithmic,
+    new_figure,
+    widest,
+)
 from ostinato.report.words import visible
 from ostinato.tasks.base.summary import Curve, Fan, Matrix, best_of
 from ostinato.words import number
@@ -62,13 +74,16 @@ def _rectangle(panel: Matrix) -> NDArray[np.float64]:
 
 
 def _size(rows: list[str], columns: list[str], values: NDArray[np.float64], printed: bool) -> tuple[float, float]:
-    """Return the inches of a matrix: as large as its cells and labels need, and no wider than the page."""
+    """Return the inches of a matrix: as large as its cells and labels need, and no wider than the page.
+
+    Numbers that are printed need their room on a phone too.
+    """
     texts = _numbers(values) if printed else {}
     across = max(map(len, texts.values()), default=0) * 0.085 + 0.25 if printed else _CELL[0]
     labels = 0.085 * max(map(len, rows), default=0) + 0.6
     turned = _turned(columns, across)
     above = (0.08 * max(map(len, columns), default=0) if turned else 0.2) + 0.5
-    width = min(FULL_WIDTH, max(2.6, labels + across * len(columns)))
+    width = min(FULL_WIDTH if printed else widest(), max(2.6, labels + across * len(columns)))
     height = min(14.0, max(1.2, above + (0.34 if printed else _CELL[1]) * len(rows)))
     return width, height
 
@@ -92,7 +107,7 @@ def _channels(colour: str) -> NDArray[np.float64]:
 def _name_cells(axes: Axes, rows: list[str], columns: list[str]) -> None:
     width = axes.figure.get_figwidth() - 0.085 * max(map(len, rows), default=0) - 0.6  # type: ignore[union-attr]
     turned = _turned(columns, width / max(1, len(columns)))
-    across, down = _spread(len(columns)), _spread(len(rows))
+    across, down = _spread(len(columns), int(_TICKS * widest() / FULL_WIDTH)), _spread(len(rows), _TICKS)
     axes.set_xticks(across, [columns[i] for i in across], rotation=90 if turned else 0)
     axes.set_yticks(down, [rows[i] for i in down])
     axes.tick_params(top=False, bottom=False, left=False, labeltop=True, labelbottom=False)
@@ -100,9 +115,9 @@ def _name_cells(axes: Axes, rows: list[str], columns: list[str]) -> None:
         axes.spines[side].set_visible(False)
 
 
-def _spread(count: int) -> list[int]:
+def _spread(count: int, most: int) -> list[int]:
     """Return which of so many labels are written: all of them, or every so many."""
-    return list(range(0, count, -(-count // _TICKS))) if count else []
+    return list(range(0, count, -(-count // most))) if count else []
 
 
 def _print_numbers(axes: Axes, values: NDArray[np.float64]) -> None:
@@ -125,7 +140,7 @@ def _numbers(values: NDArray[np.float64]) -> dict[tuple[int, ...], str]:
 
 def curve_figure(panel: Curve) -> Drawing:
     """Draw lines over a common axis; a gap where a number is missing, or not above zero on a logarithmic axis."""
-    figure, (axes,) = new_figure(FULL_WIDTH, 3.4)
+    figure, (axes,) = new_figure(widest(), 3.4)
     x = np.asarray(panel.x, np.float64)
     positive = False
     for name, stretches in panel.shaded.items():
@@ -156,7 +171,7 @@ def curve_figure(panel: Curve) -> Drawing:
 
 def fan_figure(panel: Fan, height: float = 3.4) -> Drawing:
     """Draw one forecast with its intervals beside what was observed, and the newest of what came before."""
-    figure, (axes,) = new_figure(FULL_WIDTH, height)
+    figure, (axes,) = new_figure(widest(), height)
     kept = min(len(panel.history), max(_BEFORE * len(panel.times), _FEWEST_BEFORE))
     history, history_times = panel.history[-kept:], panel.history_times[-kept:]
     before, ahead = np.arange(-len(history), 0), np.arange(len(panel.times))
@@ -192,8 +207,8 @@ def _time_ticks(axes: Axes, times: Sequence[str], first: int) -> str:
     offsets = {found[0] if (found := _OFFSET.search(time)) else "" for time in times}
     offset = offsets.pop() if len(offsets) == 1 else ""
     shown = [time.removesuffix(offset) for time in times]
-    widest = max(map(len, shown), default=1)
-    count = min(6, max(2, _ACROSS // (widest + 3)), len(shown))
+    longest = max(map(len, shown), default=1)
+    count = min(6, max(2, int(_ACROSS * widest() / FULL_WIDTH) // (longest + 3)), len(shown))
     places = np.unique(np.linspace(0, len(shown) - 1, count).round().astype(int))
     axes.set_xticks([first + int(place) for place in places], [shown[place] for place in places])
     if not offset:

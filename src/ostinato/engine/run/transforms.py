@@ -26,11 +26,14 @@ def transformed() -> bool:
 
 
 def has_rules() -> bool:
-    """Tell whether there are rules here for all transforms that are active."""
+    """Tell whether there are rules here for all transforms that are active.
+
+    PyTorch runs the forward-mode rule of an operation with forward mode off: a derivative along a direction of such a
+    derivative would be zero, without a word.
+    """
     kinds = torch._C._functorch.TransformType
-    return all(
-        each.key() in (kinds.Grad, kinds.Jvp, kinds.Vmap) for each in torch._C._functorch.get_interpreter_stack() or ()
-    )
+    active = [each.key() for each in torch._C._functorch.get_interpreter_stack() or ()]
+    return all(kind in (kinds.Grad, kinds.Jvp, kinds.Vmap) for kind in active) and active.count(kinds.Jvp) < 2
 
 
 def over_rows() -> bool:
@@ -180,7 +183,9 @@ class _Gradients(torch.autograd.Function):
 
         call, ends = _as_call(widths, options, flat), sum(widths) + 3
         states = widths[1]
-        return tuple(run_backward(call, list(flat[ends + 1 + states :]), flat[ends : ends + 1 + states]))
+        # what was kept of a batch of calls with one row each lies among that of the others
+        saved = [stream.contiguous() for stream in flat[ends + 1 + states :]]
+        return tuple(run_backward(call, saved, flat[ends : ends + 1 + states]))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:  # noqa: ARG004
@@ -201,7 +206,8 @@ class _Gradients(torch.autograd.Function):
         spread = iter(directions)
         ways = [next(spread) if had else None for had in ctx.again.source.signature.gradients]
         found = _pulled(ctx.again, call, dy, dlast, ways, ends=True)
-        return (None, None, *found[:size], None, None, *found[size:], *[None] * ctx.kept)
+        ends = [None if end is None else way for end, way in zip((dy, *dlast), found[size:], strict=True)]
+        return (None, None, *found[:size], None, None, *ends, *[None] * ctx.kept)
 
     @staticmethod
     def jvp(ctx: Any, *directions: Any) -> tuple[Any, ...]:

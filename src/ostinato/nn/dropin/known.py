@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
-from typing import Any
 
 from torch import Tensor, nn
 
@@ -12,14 +11,13 @@ from ostinato.engine.run.plain import plain_now
 from ostinato.nn.dropin.quick import Known
 from ostinato.nn.dropin.steps import Walk
 
-_known: dict[int, tuple[Any, Known]] = {}
-"""By the `id` of a layer; beside it, not in it: state_dict, pickles, copies and replicas stay those of torch.nn."""
+_known: weakref.WeakKeyDictionary[nn.RNNBase, Known] = weakref.WeakKeyDictionary()
+"""Beside the layers, not in them: state_dict, pickles, copies and replicas stay those of torch.nn."""
 
 
 def known_of(layer: nn.RNNBase) -> Known | None:
     """Return what is known of a layer."""
-    found = _known.get(id(layer))
-    return found[1] if found is not None and found[0]() is layer else None
+    return _known.get(layer)
 
 
 def learn(layer: nn.RNNBase, walks: Sequence[Walk], xs: Tensor, starts: Sequence[Tensor]) -> None:
@@ -34,11 +32,9 @@ def learn(layer: nn.RNNBase, walks: Sequence[Walk], xs: Tensor, starts: Sequence
     known = known_of(layer)
     if known is None or not known.is_as(layer):
         if not _is_plain(layer) or not plain_now():
-            _known.pop(id(layer), None)
+            _known.pop(layer, None)
             return
-        number = id(layer)
-        known = Known(layer)
-        _known[number] = (weakref.ref(layer, lambda _: _known.pop(number, None)), known)
+        known = _known[layer] = Known(layer)
     if plain_now():
         known.learn(layer, walks, xs, starts)
 
