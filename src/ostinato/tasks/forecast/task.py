@@ -53,7 +53,7 @@ from ostinato.tasks.forecast.settings import (
     choose_seasons,
 )
 from ostinato.tasks.forecast.stream import ForecastStream
-from ostinato.tasks.forecast.training_part import check_counts, has_missing, mase_scales
+from ostinato.tasks.forecast.training_part import check_counts, has_missing, mase_scales, never_below_zero
 from ostinato.tasks.forecast.units import owners_of, score_parts
 from ostinato.tasks.forecast.updating import grown, grown_encoder, tested_given
 from ostinato.tasks.forecast.weighing import fit_linear, newest_linear, weigh
@@ -173,6 +173,7 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
             settings, self.reading(train), scaler, season, mase_scales(panel, part, season),
             None if train.split is None else train.split.test, panel.fingerprint(),
             tail_of(panel, 0), np.zeros(len(settings.quantiles)), seasons, replace(Combination.none(), linear=linear),
+            bounded=never_below_zero(panel, part.stop, asked.nonnegative),
         )  # fmt: skip
         return replace(encoder, tail=tail_of(panel, encoder.kept))
 
@@ -205,7 +206,8 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         encoder = model.encoder
         if validation is None or not len(validation) or encoder.calibrated:
             return encoder
-        encoder = replace(encoder, calibrated=True)
+        bounded = never_below_zero(validation.panel, validation.part.stop, model.parameters.nonnegative)
+        encoder = replace(encoder, calibrated=True, bounded=bounded)
         renewed = encoder
         if combines(model.parameters) and not encoder.combination.found:
             encoder = replace(encoder, combination=weigh(model, validation))
@@ -216,7 +218,7 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         found = first.encoder
         return replace(
             renewed.encoder, calibration=found.calibration, combination=found.combination, calibrated=found.calibrated,
-            mase_scales=found.mase_scales, volatility=found.volatility,
+            mase_scales=found.mase_scales, volatility=found.volatility, bounded=found.bounded,
         )  # fmt: skip
 
     def predict(self, model: Forecasting, examples: Examples) -> Forecasts:
@@ -294,6 +296,7 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
             "frequency": encoder.frequency.alias(), "context": settings.context, "segment": settings.segment,
             "season": encoder.season, "seasons": list(encoder.seasons),
             "combination": combination_in_words(encoder.combination),
+            "nonnegative": ", ".join(np.array(encoder.schema.target)[list(encoder.bounded)]) or "none",
             "normalization": settings.normalization, "scaling": encoder.scaler.kind,
         }  # fmt: skip
 

@@ -91,6 +91,7 @@ class ForecastEncoder:
         calibrated: whether calibration and combination were found on rows that the first network had not seen.
         combination: the simple forecasts that stand beside the network, and how much each counts.
         volatility: how intervals follow it.
+        bounded: of each target, whether its forecasts stay at zero or above; `()`: of none.
     """
 
     settings: NetworkSettings
@@ -106,6 +107,7 @@ class ForecastEncoder:
     combination: Combination = field(default_factory=Combination.none)
     calibrated: bool = False
     volatility: Volatility = field(default_factory=Volatility)
+    bounded: tuple[bool, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse sizes that no weights speak of, which a file may hold: of the context, the scaler and the rows."""
@@ -115,6 +117,8 @@ class ForecastEncoder:
             raise ValueError(f"its context, horizon and seasons are {steps}, its segment {settings.segment}")
         if not 0 < self.frequency.step < 2**50 or len(self.tail.series) != count:
             raise ValueError(f"it has {len(self.tail.series)} series, {self.frequency.step} a step")
+        if self.bounded and len(self.bounded) != settings.targets:
+            raise ValueError(f"it bounds {len(self.bounded)} targets of {settings.targets}")
         self._check_combination()
         width = settings.targets + settings.past + settings.known
         wanted: dict[str, tuple[NDArray[Any], tuple[int, ...]]] = {
