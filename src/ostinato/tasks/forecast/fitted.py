@@ -223,7 +223,7 @@ class Fitted:
         """Return the network's forecasts together with those of the experts."""
         encoder, combination = self.encoder, self.encoder.combination
         history = windows.history[:, -encoder.read :]
-        experts = Experts(encoder.seasons, self.settings.horizon, combination.linear).forecast(
+        experts = Experts(encoder.seasons, self.settings.horizon, combination.linear, combination.seasonal).forecast(
             history, make.targets.scale[windows.series], combination.experts
         )
         point = combination.join(network.point, experts)

@@ -79,7 +79,8 @@ def never_below_zero(panel: Panel, stop: NDArray[np.int64], asked: bool | Litera
     if negative.any():
         name = panel.target_columns[int(negative.argmax())]
         raise DataError(
-            f'"{name}" has negative values, but nonnegative=True keeps its forecasts at zero or above; use "auto" or False'
+            f'"{name}" has negative values, but nonnegative=True keeps its forecasts at zero or above; use "auto" or '
+            "False"
         )
     return (True,) * panel.targets
 

@@ -24,8 +24,9 @@ from ostinato.data import (
 )
 from ostinato.errors import UsageError
 from ostinato.tasks.forecast.combining import Combination
-from ostinato.tasks.forecast.experts import names_of, reach_of
+from ostinato.tasks.forecast.experts import SEASONAL, names_of, reach_of
 from ostinato.tasks.forecast.metrics import mase_scale
+from ostinato.tasks.forecast.seasonal import sizes_of
 from ostinato.tasks.forecast.settings import NetworkSettings
 from ostinato.tasks.forecast.volatility import Volatility, rows_of
 
@@ -138,13 +139,15 @@ class ForecastEncoder:
     def _check_combination(self) -> None:
         """Refuse simple forecasts that there are none of, or whose numbers do not go with the network's sizes."""
         combination, settings = self.combination, self.settings
-        names = names_of(self.seasons, linear=combination.linear.size > 0)
+        names = names_of(self.seasons, linear=combination.linear.size > 0, seasonal=combination.seasonal.size > 0)
         unknown = [name for name in combination.experts if name not in names]
         if unknown:
             raise ValueError(f'there is no simple forecast "{unknown[0][:40]}" in it')
-        wanted = (settings.context + 1, settings.horizon), (settings.horizon, len(self.levels))
-        found = combination.linear.shape, combination.spread.shape
-        if (combination.linear.size and found[0] != wanted[0]) or (combination.experts and found[1] != wanted[1]):
+        horizon, lags = settings.horizon, sizes_of(self.seasons)[1]
+        wanted = (settings.context + 1, horizon), (lags + 1, horizon), (horizon, len(self.levels))
+        found = combination.linear.shape, combination.seasonal.shape, combination.spread.shape
+        needed = combination.linear.size, combination.seasonal.size, len(combination.experts)
+        if any(there and one != other for there, one, other in zip(needed, found, wanted, strict=True)):
             raise ValueError(f"its simple forecasts have the shapes {found}; expected {wanted}")
 
     @property
@@ -156,14 +159,17 @@ class ForecastEncoder:
     @property
     def read(self) -> int:
         """How many rows before a forecast its point depends on."""
-        return reach_of(self.settings.context, self.seasons) if self.combination.experts else self.settings.context
+        combination, context = self.combination, self.settings.context
+        if not combination.experts:
+            return context
+        return reach_of(context, self.settings.horizon, self.seasons, seasonal=SEASONAL in combination.experts)
 
     @property
     def kept(self) -> int:
         """How many rows of a series are kept, whatever is found later of what is combined."""
         settings = self.settings
         moved = rows_of(settings.horizon, self.seasons)
-        return max(reach_of(settings.context, self.seasons), 2 * self.season, moved)
+        return max(reach_of(settings.context, settings.horizon, self.seasons), 2 * self.season, moved)
 
     @property
     def sizes(self) -> dict[str, int]:
