@@ -42,7 +42,8 @@ class Combination:
             `(horizon, levels)`.
         found: whether the weights were found, and are not to be found again by an update.
         believed: how far the spread of the network, which was seen on its validation part alone, is believed, 0 to 1.
-        seasonal: weights of the seasonal autoregression, `(lags + 1, horizon)`; `(0, 0)`: there is none.
+        seasonal: weights of the seasonal autoregression, of all series, and then, or not, of each target of each,
+            `(1 + series * targets, lags + 1, horizon)`; `(0, 0, 0)`: there is none.
     """
 
     experts: tuple[str, ...]
@@ -51,12 +52,12 @@ class Combination:
     spread: Floats
     found: bool = False
     believed: float = 1.0
-    seasonal: Floats = field(default_factory=lambda: np.zeros((0, 0)))
+    seasonal: Floats = field(default_factory=lambda: np.zeros((0, 0, 0)))
 
     def __post_init__(self) -> None:
         """Refuse weights that are none, which a file may hold."""
-        flat = all(one.ndim == 2 for one in (self.spread, self.linear, self.seasonal))
-        right = flat and self.weights.shape == (len(self.experts) + 1,)
+        right = self.spread.ndim == self.linear.ndim == 2 and self.seasonal.ndim == 3
+        right = right and self.weights.shape == (len(self.experts) + 1,)
         if not right or not np.isfinite(self.weights).all():
             raise ValueError(
                 f"its weights have the shape {self.weights.shape} for {len(self.experts)} simple forecasts"

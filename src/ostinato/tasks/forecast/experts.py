@@ -48,29 +48,33 @@ class Experts:
         seasons: of the series, in steps, the shortest first; none: `()`.
         horizon: steps to forecast.
         linear: weights of the linear autoregression, `(context + 1, horizon)`, or none `(0, 0)`.
-        seasonal: of the seasonal one, `(lags + 1, horizon)`, or none.
+        seasonal: of the seasonal one, see `Regressions`; or none.
     """
 
     def __init__(self, seasons: Sequence[int], horizon: int, linear: Floats, seasonal: Floats | None = None) -> None:
         self.seasons, self.horizon, self.weights = tuple(seasons), horizon, linear
-        self.seasonal = np.zeros((0, 0)) if seasonal is None else seasonal
+        self.seasonal = np.zeros((0, 0, 0)) if seasonal is None else seasonal
 
-    def forecast(self, history: Floats, scale: Floats, names: Sequence[str]) -> Floats:
+    def forecast(
+        self, history: Floats, scale: Floats, names: Sequence[str], series: NDArray[np.int64] | None = None
+    ) -> Floats:
         """Forecast windows by some of them, `(experts, windows, horizon, targets)`.
 
         Args:
             history: `(windows, reach, targets)`, NaN where there is none.
             scale: of each series, `(windows, targets)`.
             names: of the experts.
+            series: which of the training data each window is of, `(windows,)`, -1: none; `None`: of all.
         """
         windows, reach, targets = history.shape
         rows = np.swapaxes(history, 1, 2).reshape(-1, reach)
         size = np.broadcast_to(scale, (windows, targets)).reshape(-1)
-        made = self._made(rows, size, names)
+        places = self._places(np.full(windows, -1) if series is None else series, targets)
+        made = self._made(rows, size, places, names)
         safe = _bounded(np.stack([made[name] for name in names]), rows)
         return np.swapaxes(safe.reshape(len(names), windows, targets, self.horizon), 2, 3)
 
-    def _made(self, rows: Floats, size: Floats, names: Sequence[str]) -> dict[str, Floats]:
+    def _made(self, rows: Floats, size: Floats, places: NDArray[np.int64], names: Sequence[str]) -> dict[str, Floats]:
         found: dict[str, Floats] = {}
         whole, rows = rows, rows[:, -smoothed_rows(self.horizon, self.seasons) :]
         wanted = set(names) & set(SMOOTHING)
@@ -83,7 +87,7 @@ class Experts:
             "naive": lambda: naive(rows[..., None], self.horizon)[..., 0],
             "drift": lambda: drift(rows[..., None], self.horizon)[..., 0],
             LINEAR: lambda: self._linear(whole, size),
-            SEASONAL: lambda: self._of_season(whole, size),
+            SEASONAL: lambda: self._of_season(whole, size, places),
             **{f"seasonal naive {season}": partial(self._seasonal, rows, season) for season in self.seasons},
         }
         return found | {name: ways[name]() for name in names if name not in found}
@@ -100,10 +104,14 @@ class Experts:
         made.weights = self.weights
         return made.predict(rows[..., None] / size[:, None, None])[..., 0] * size[:, None]
 
-    def _of_season(self, rows: Floats, size: Floats) -> Floats:
+    def _places(self, series: NDArray[np.int64], targets: int) -> NDArray[np.int64]:
+        """Return which seasonal autoregression tells each target of each window, `(windows * targets,)`."""
+        each = series[:, None] * targets + np.arange(targets) + 1
+        return np.where((series[:, None] >= 0) & (len(self.seasonal) > 1), each, 0).reshape(-1)
+
+    def _of_season(self, rows: Floats, size: Floats, places: NDArray[np.int64]) -> Floats:
         made = SeasonalAutoregression(*sizes_of(self.seasons), self.horizon)
-        made.linear.weights = self.seasonal
-        return made.predict(rows[..., None] / size[:, None, None])[..., 0] * size[:, None]
+        return made.predict(rows[..., None] / size[:, None, None], self.seasonal, places)[..., 0] * size[:, None]
 
 
 def _bounded(forecasts: Floats, rows: Floats) -> Floats:

@@ -81,7 +81,9 @@ class Fitted:
 
     def maker(self, panel: Panel) -> InputMaker:
         """Return what turns windows of a panel into inputs."""
-        return InputMaker(self.encoder.scaler, self.encoder.scaler.for_panel(panel), self.settings.normalization)
+        encoder = self.encoder
+        scales, places = encoder.scaler.for_panel(panel), encoder.places_of(panel)
+        return InputMaker(encoder.scaler, scales, self.settings.normalization, places)
 
     def ahead(self, panel: Panel, future: Any = None) -> Forecast:
         """Forecast the steps after the end of each series."""
@@ -223,9 +225,9 @@ class Fitted:
         """Return the network's forecasts together with those of the experts."""
         encoder, combination = self.encoder, self.encoder.combination
         history = windows.history[:, -encoder.read :]
-        experts = Experts(encoder.seasons, self.settings.horizon, combination.linear, combination.seasonal).forecast(
-            history, make.targets.scale[windows.series], combination.experts
-        )
+        made = Experts(encoder.seasons, self.settings.horizon, combination.linear, combination.seasonal)
+        places = None if make.places is None else make.places[windows.series]
+        experts = made.forecast(history, make.targets.scale[windows.series], combination.experts, places)
         point = combination.join(network.point, experts)
         if network.quantiles is None:
             return Forecasts(point)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ostinato.data import Panel, Part, Windows, window_origins
 from ostinato.tasks.forecast.experts import LINEAR, SEASONAL
-from ostinato.tasks.forecast.linear import LinearAutoregression
+from ostinato.tasks.forecast.linear import LinearAutoregression, each_near
 from ostinato.tasks.forecast.seasonal import SeasonalAutoregression, rows_of, sizes_of
 from ostinato.tasks.forecast.settings import NetworkSettings
 
@@ -18,19 +18,28 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 _VALUES = 20_000_000  # numbers that a regression is fitted on, at most
 _FEWEST = 8  # windows
+_OF_EACH = 256  # windows of a series that its own weights are fitted on, at most
+_MOST = 500  # series and targets with weights of their own
+NONE: Floats = np.zeros((0, 0, 0))
 
 
 @dataclass(frozen=True)
 class Regressions:
-    """Weights of the linear and of the seasonal autoregression; `(0, 0)` of one that there is not."""
+    """Weights of autoregressions.
+
+    Args:
+        linear: of the linear one, `(context + 1, horizon)`; `(0, 0)`: there is none.
+        seasonal: of the seasonal one, `(1 + series * targets, lags + 1, horizon)`: of all series, and then of each
+            target of each, as far as there are not too many; `(0, 0, 0)`: there is none.
+    """
 
     linear: Floats
     seasonal: Floats
 
     def of(self, names: Sequence[str]) -> Regressions:
         """Return those that are among the names of experts."""
-        none = np.zeros((0, 0))
-        return Regressions(self.linear if LINEAR in names else none, self.seasonal if SEASONAL in names else none)
+        linear = self.linear if LINEAR in names else np.zeros((0, 0))
+        return Regressions(linear, self.seasonal if SEASONAL in names else NONE)
 
 
 @dataclass(frozen=True)
@@ -50,11 +59,28 @@ class _Rows:
         origins = spread_out(origins, max(1, _VALUES // (self.panel.targets * (horizon + rows))))
         if len(origins) < _FEWEST:
             return np.zeros((0, 0))
+        made.fit(*self._windows(origins, rows, horizon))
+        return np.zeros((0, 0)) if made.ridge is None else np.ascontiguousarray(made.weights)
+
+    def of_each(self, made: SeasonalAutoregression, rows: int, least: int, horizon: int) -> Floats:
+        """Return the weights of a fitted regression, and then those of each target of each series."""
+        shared, targets = made.weights, self.panel.targets
+        if not 1 < len(self.panel.series) * targets <= _MOST:
+            return shared[None]
+        origins, examples = self._origins(least, horizon), []
+        for series in range(len(self.panel.series)):
+            mine = spread_out(origins[origins[:, 0] == series], _OF_EACH)
+            history, future = self._windows(mine, rows, horizon)
+            for target in range(targets):
+                only = slice(target, target + 1)
+                examples.append(made.examples(history[..., only], future[..., only]))
+        return np.concatenate([shared[None], each_near(shared, examples)])
+
+    def _windows(self, origins: Ints, rows: int, horizon: int) -> tuple[Floats, Floats]:
         windows = Windows(self.panel, origins, context=rows, horizon=horizon, cycles=0)
         arrays = windows.gather(np.arange(len(origins)))
         size = self.scale[origins[:, 0]][:, None]
-        made.fit(arrays.history / size, arrays.future / size)
-        return np.zeros((0, 0)) if made.ridge is None else np.ascontiguousarray(made.weights)
+        return arrays.history / size, arrays.future / size
 
     def _origins(self, least: int, horizon: int) -> Ints:
         before = Part(np.zeros_like(self.stop), self.stop)
@@ -87,9 +113,10 @@ def fit_regressions(
     linear = rows.fitted(LinearAutoregression(context, horizon), context, context, horizon)
     season, lags = sizes_of(seasons)
     if not season:
-        return Regressions(linear, np.zeros((0, 0)))
+        return Regressions(linear, NONE)
     made, seen = SeasonalAutoregression(season, lags, horizon), rows_of(seasons)
-    return Regressions(linear, rows.fitted(made, seen, min(season + lags, seen), horizon))
+    read = seen, min(season + lags, seen), horizon
+    return Regressions(linear, rows.of_each(made, *read) if rows.fitted(made, *read).size else NONE)
 
 
 def spread_out(origins: Ints, most: int) -> Ints:

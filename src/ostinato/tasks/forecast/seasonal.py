@@ -62,10 +62,15 @@ class SeasonalAutoregression:
         self.linear.fit(left, future - coming)
         return self
 
-    def predict(self, history: Floats) -> Floats:
-        """Forecast windows, `(windows, horizon, targets)`."""
+    def examples(self, history: Floats, future: Floats) -> tuple[Floats, Floats]:
+        """Return what is regressed on and what is told; see `LinearAutoregression`."""
         left, coming = self._divided(history)
-        return self.linear.predict(left) + coming
+        return self.linear.examples(left, future - coming)
+
+    def predict(self, history: Floats, weights: Floats | None = None, of: NDArray[np.int64] | None = None) -> Floats:
+        """Forecast windows, `(windows, horizon, targets)`; see `LinearAutoregression`."""
+        left, coming = self._divided(history)
+        return self.linear.predict(left, weights, of) + coming
 
     @property
     def weights(self) -> Floats:

@@ -221,7 +221,7 @@ class _Judge:
         if not len(history):
             return _Windows(truth, size, rough, np.zeros((len(names), *truth.shape)), places)
         experts = Experts(self.encoder.seasons, settings.horizon, made.linear, made.seasonal)
-        forecasts = experts.forecast(history, size, names)
+        forecasts = experts.forecast(history, size, names, self.encoder.places_of(self.panel)[origins[:, 0]])
         return _Windows(truth, self._unit(origins, rough), rough, forecasts, places)
 
     def _count(self, part: Part) -> float:

@@ -145,10 +145,12 @@ class ForecastEncoder:
             raise ValueError(f'there is no simple forecast "{unknown[0][:40]}" in it')
         horizon, lags = settings.horizon, sizes_of(self.seasons)[1]
         wanted = (settings.context + 1, horizon), (lags + 1, horizon), (horizon, len(self.levels))
-        found = combination.linear.shape, combination.seasonal.shape, combination.spread.shape
+        found = combination.linear.shape, combination.seasonal.shape[1:], combination.spread.shape
         needed = combination.linear.size, combination.seasonal.size, len(combination.experts)
         if any(there and one != other for there, one, other in zip(needed, found, wanted, strict=True)):
             raise ValueError(f"its simple forecasts have the shapes {found}; expected {wanted}")
+        if len(combination.seasonal) not in (0, 1, 1 + settings.targets * len(self.scaler.series_ids)):
+            raise ValueError(f"it has {len(combination.seasonal)} seasonal autoregressions")
 
     @property
     def reach(self) -> int:
@@ -213,6 +215,11 @@ class ForecastEncoder:
         settings = self.settings
         cycles = settings.calendar // 2
         return Windows(panel, origins, context=context or settings.context, horizon=settings.horizon, cycles=cycles)
+
+    def places_of(self, panel: Panel) -> Ints:
+        """Return which series of the training data those of a panel are, `(series,)`; -1: none."""
+        place = {name: i for i, name in enumerate(self.scaler.series_ids)}
+        return np.array([place.get(series.id, -1) for series in panel.series], np.int64)
 
     def mase_scales_of(self, panel: Panel) -> NDArray[np.float64]:
         """Return the MASE scale of each series of a panel: of its training part, or of all rows of a new one."""
