@@ -196,16 +196,21 @@ def find_spread(errors: Floats, levels: Sequence[float], count: float) -> Floats
 
 
 def _growth(typical: Floats, count: float) -> Floats:
-    """Return the mean absolute error of each step, between what was seen of it and a power of the step."""
-    steps = np.log(np.arange(1, len(typical) + 1))
+    """Return the mean absolute error of each step, between what was seen of it and a power of the step.
+
+    Errors of a far step overlap, so that one in so many tells something of its own: the line goes by the near ones.
+    """
+    steps = np.arange(1, len(typical) + 1)
     good = np.isfinite(typical) & (typical > 0)
     if not good.any():
         return np.ones(len(typical))
     logs = np.log(np.where(good, typical, 1.0))
-    spread = steps - steps[good].mean()
+    weight = good / steps
+    weight *= good.sum() / weight.sum()
+    spread = np.log(steps) - np.average(np.log(steps), weights=weight)
     # the slope of a random walk, 1/2, and no growth at all are as likely: 1/4 in their midst has the weight of 4 steps
-    slope = ((spread * logs)[good].sum() + 0.25 * 4.0) / ((spread**2)[good].sum() + 4.0)
-    line = logs[good].mean() + np.clip(slope, 0.0, 1.0) * spread
+    slope = ((weight * spread * logs).sum() + 0.25 * 4.0) / ((weight * spread**2).sum() + 4.0)
+    line = np.average(logs, weights=weight) + np.clip(slope, 0.0, 1.0) * spread
     share = belief(count)
     return np.asarray(np.exp(np.where(good, share * logs + (1 - share) * line, line)))
 
