@@ -97,7 +97,7 @@ def _by_row(x: Floats, weights: Floats, of: NDArray[np.int64]) -> Floats:
     return found
 
 
-_NEARNESS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # penalties of what sets a row's weights apart from those of all
+_NEARNESS = (1e-3, 1e-2, 1e-1, 1.0)  # penalties of what sets a row's weights apart from those of all
 _LATEST = 5  # one of so many examples, the latest, chooses among them
 
 
