@@ -316,14 +316,14 @@ def read_shares() -> Series:
     return Series(own, 6, 24, 12)
 
 
-def read_m4(name: str, horizon: int, season: int) -> Series:
-    """Read a part of the M4 competition; its own test part is the last horizon."""
+def read_m4(name: str, horizon: int, season: int, every: int = 1) -> Series:
+    """Read a part of the M4 competition, one of `every` series; its own test part is the last horizon."""
     rows = []
     for part in ("train.csv.gz", "test.csv"):
         reader = csv.reader(io.StringIO(_text(f"m4_{name.lower()}/{name}-{part}")))
         next(reader)
         rows.append({row[0]: [float(cell) for cell in row[1:] if cell] for row in reader})
-    names = [name for name in rows[0] if name in rows[1]]
+    names = [name for name in rows[0] if name in rows[1]][::every]
     values = [rows[0][name] + rows[1][name] for name in names]
     frame = pl.DataFrame({"id": names, "value": values}, schema={"id": pl.String, "value": pl.List(pl.Float64)})
     return Series(frame.explode("value"), horizon, horizon, season)

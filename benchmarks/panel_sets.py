@@ -71,7 +71,7 @@ SETS: dict[str, Entry] = {
     "exchange rates": _of("forecasting", read.read_exchange),
     "shares": _of("forecasting", read.read_shares),
     "M4 weekly": _of("forecasting", read.read_m4, "Weekly", 13, 1),
-    "M4 hourly": _of("forecasting", read.read_m4, "Hourly", 48, 24),
+    "M4 hourly": _of("forecasting", read.read_m4, "Hourly", 48, 24, 5),
     "help desk": _of("events", read.read_helpdesk),
     "HDFS sessions": _of("events", read.read_sessions),
 }  # fmt: skip

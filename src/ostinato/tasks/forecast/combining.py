@@ -11,7 +11,7 @@ gradient descent for linear predictors", 1997 (how they are found).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,8 @@ class Combination:
             `(horizon, levels)`.
         found: whether the weights were found, and are not to be found again by an update.
         believed: how far the spread of the network, which was seen on its validation part alone, is believed, 0 to 1.
+        seasonal: weights of the seasonal autoregression, of all series, and then, or not, of each target of each,
+            `(1 + series * targets, lags + 1, horizon)`; `(0, 0, 0)`: there is none.
     """
 
     experts: tuple[str, ...]
@@ -50,10 +52,12 @@ class Combination:
     spread: Floats
     found: bool = False
     believed: float = 1.0
+    seasonal: Floats = field(default_factory=lambda: np.zeros((0, 0, 0)))
 
     def __post_init__(self) -> None:
         """Refuse weights that are none, which a file may hold."""
-        right = self.weights.shape == (len(self.experts) + 1,) and self.spread.ndim == 2 and self.linear.ndim == 2
+        right = self.spread.ndim == self.linear.ndim == 2 and self.seasonal.ndim == 3
+        right = right and self.weights.shape == (len(self.experts) + 1,)
         if not right or not np.isfinite(self.weights).all():
             raise ValueError(
                 f"its weights have the shape {self.weights.shape} for {len(self.experts)} simple forecasts"
@@ -192,16 +196,21 @@ def find_spread(errors: Floats, levels: Sequence[float], count: float) -> Floats
 
 
 def _growth(typical: Floats, count: float) -> Floats:
-    """Return the mean absolute error of each step, between what was seen of it and a power of the step."""
-    steps = np.log(np.arange(1, len(typical) + 1))
+    """Return the mean absolute error of each step, between what was seen of it and a power of the step.
+
+    Errors of a far step overlap, so that one in so many tells something of its own: the line goes by the near ones.
+    """
+    steps = np.arange(1, len(typical) + 1)
     good = np.isfinite(typical) & (typical > 0)
     if not good.any():
         return np.ones(len(typical))
     logs = np.log(np.where(good, typical, 1.0))
-    spread = steps - steps[good].mean()
+    weight = good / steps
+    weight *= good.sum() / weight.sum()
+    spread = np.log(steps) - np.average(np.log(steps), weights=weight)
     # the slope of a random walk, 1/2, and no growth at all are as likely: 1/4 in their midst has the weight of 4 steps
-    slope = ((spread * logs)[good].sum() + 0.25 * 4.0) / ((spread**2)[good].sum() + 4.0)
-    line = logs[good].mean() + np.clip(slope, 0.0, 1.0) * spread
+    slope = ((weight * spread * logs).sum() + 0.25 * 4.0) / ((weight * spread**2).sum() + 4.0)
+    line = np.average(logs, weights=weight) + np.clip(slope, 0.0, 1.0) * spread
     share = belief(count)
     return np.asarray(np.exp(np.where(good, share * logs + (1 - share) * line, line)))
 

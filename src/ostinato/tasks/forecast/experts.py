@@ -14,24 +14,31 @@ from numpy.typing import NDArray
 
 from ostinato.tasks.forecast.baselines import drift, naive, seasonal_naive
 from ostinato.tasks.forecast.linear import LinearAutoregression
+from ostinato.tasks.forecast.seasonal import SeasonalAutoregression, rows_of, sizes_of
 from ostinato.tasks.forecast.smoothing import exponential_smoothing, theta
 
 Floats = NDArray[np.float64]
-LINEAR = "linear autoregression"
+LINEAR, SEASONAL = "linear autoregression", "seasonal autoregression"
 SMOOTHING = ("exponential smoothing", "simple exponential smoothing")
 _LONGEST = 1024  # rows that are smoothed
 _SHORTEST = 256
 
 
-def reach_of(context: int, seasons: Sequence[int]) -> int:
-    """Return how many rows experts look back on: four of the longest season, and enough for a level and a trend."""
-    return max(context, min(_LONGEST, max(_SHORTEST, *(4 * season for season in seasons), 0)))
+def smoothed_rows(horizon: int, seasons: Sequence[int]) -> int:
+    """Return how many rows are smoothed: four of the longest season, two horizons, and enough for a trend."""
+    return min(_LONGEST, max(_SHORTEST, 2 * horizon, *(4 * season for season in seasons)))
 
 
-def names_of(seasons: Sequence[int], *, linear: bool) -> tuple[str, ...]:
+def reach_of(context: int, horizon: int, seasons: Sequence[int], *, seasonal: bool = True) -> int:
+    """Return how many rows experts look back on, with the seasonal autoregression or without it."""
+    return max(context, smoothed_rows(horizon, seasons), rows_of(seasons) if seasonal else 0)
+
+
+def names_of(seasons: Sequence[int], *, linear: bool, seasonal: bool = False) -> tuple[str, ...]:
     """Return which experts there are for series of such seasons."""
     naives = [f"seasonal naive {season}" for season in seasons if season > 1]
-    return (*SMOOTHING, "theta", "naive", "drift", *naives, *([LINEAR] if linear else []))
+    fitted = [name for name, there in ((LINEAR, linear), (SEASONAL, seasonal)) if there]
+    return (*SMOOTHING, "theta", "naive", "drift", *naives, *fitted)
 
 
 class Experts:
@@ -41,28 +48,35 @@ class Experts:
         seasons: of the series, in steps, the shortest first; none: `()`.
         horizon: steps to forecast.
         linear: weights of the linear autoregression, `(context + 1, horizon)`, or none `(0, 0)`.
+        seasonal: of the seasonal one, see `Regressions`; or none.
     """
 
-    def __init__(self, seasons: Sequence[int], horizon: int, linear: Floats) -> None:
+    def __init__(self, seasons: Sequence[int], horizon: int, linear: Floats, seasonal: Floats | None = None) -> None:
         self.seasons, self.horizon, self.weights = tuple(seasons), horizon, linear
+        self.seasonal = np.zeros((0, 0, 0)) if seasonal is None else seasonal
 
-    def forecast(self, history: Floats, scale: Floats, names: Sequence[str]) -> Floats:
+    def forecast(
+        self, history: Floats, scale: Floats, names: Sequence[str], series: NDArray[np.int64] | None = None
+    ) -> Floats:
         """Forecast windows by some of them, `(experts, windows, horizon, targets)`.
 
         Args:
             history: `(windows, reach, targets)`, NaN where there is none.
             scale: of each series, `(windows, targets)`.
             names: of the experts.
+            series: which of the training data each window is of, `(windows,)`, -1: none; `None`: of all.
         """
         windows, reach, targets = history.shape
         rows = np.swapaxes(history, 1, 2).reshape(-1, reach)
         size = np.broadcast_to(scale, (windows, targets)).reshape(-1)
-        made = self._made(rows, size, names)
+        places = self._places(np.full(windows, -1) if series is None else series, targets)
+        made = self._made(rows, size, places, names)
         safe = _bounded(np.stack([made[name] for name in names]), rows)
         return np.swapaxes(safe.reshape(len(names), windows, targets, self.horizon), 2, 3)
 
-    def _made(self, rows: Floats, size: Floats, names: Sequence[str]) -> dict[str, Floats]:
+    def _made(self, rows: Floats, size: Floats, places: NDArray[np.int64], names: Sequence[str]) -> dict[str, Floats]:
         found: dict[str, Floats] = {}
+        whole, rows = rows, rows[:, -smoothed_rows(self.horizon, self.seasons) :]
         wanted = set(names) & set(SMOOTHING)
         if wanted:
             trends = wanted != {SMOOTHING[1]}
@@ -72,7 +86,8 @@ class Experts:
             "theta": lambda: theta(rows, self.horizon, self._period(rows)),
             "naive": lambda: naive(rows[..., None], self.horizon)[..., 0],
             "drift": lambda: drift(rows[..., None], self.horizon)[..., 0],
-            LINEAR: lambda: self._linear(rows, size),
+            LINEAR: lambda: self._linear(whole, size),
+            SEASONAL: lambda: self._of_season(whole, size, places),
             **{f"seasonal naive {season}": partial(self._seasonal, rows, season) for season in self.seasons},
         }
         return found | {name: ways[name]() for name in names if name not in found}
@@ -88,6 +103,15 @@ class Experts:
         made = LinearAutoregression(len(self.weights) - 1, self.horizon)
         made.weights = self.weights
         return made.predict(rows[..., None] / size[:, None, None])[..., 0] * size[:, None]
+
+    def _places(self, series: NDArray[np.int64], targets: int) -> NDArray[np.int64]:
+        """Return which seasonal autoregression tells each target of each window, `(windows * targets,)`."""
+        each = series[:, None] * targets + np.arange(targets) + 1
+        return np.where((series[:, None] >= 0) & (len(self.seasonal) > 1), each, 0).reshape(-1)
+
+    def _of_season(self, rows: Floats, size: Floats, places: NDArray[np.int64]) -> Floats:
+        made = SeasonalAutoregression(*sizes_of(self.seasons), self.horizon)
+        return made.predict(rows[..., None] / size[:, None, None], self.seasonal, places)[..., 0] * size[:, None]
 
 
 def _bounded(forecasts: Floats, rows: Floats) -> Floats:

@@ -81,7 +81,9 @@ class Fitted:
 
     def maker(self, panel: Panel) -> InputMaker:
         """Return what turns windows of a panel into inputs."""
-        return InputMaker(self.encoder.scaler, self.encoder.scaler.for_panel(panel), self.settings.normalization)
+        encoder = self.encoder
+        scales, places = encoder.scaler.for_panel(panel), encoder.places_of(panel)
+        return InputMaker(encoder.scaler, scales, self.settings.normalization, places)
 
     def ahead(self, panel: Panel, future: Any = None) -> Forecast:
         """Forecast the steps after the end of each series."""
@@ -165,7 +167,7 @@ class Fitted:
         # a network that does not count is not asked
         network = self._networks(read, make) if self.encoder.combination.weights[-1] else self._nothing(read)
         joined = self._combined(network, windows, make) if self.encoder.combination.experts else network
-        return self._ended(self._widened(joined, windows), windows)
+        return self._bounded(self._ended(self._widened(joined, windows), windows))
 
     def _widened(self, joined: Forecasts, windows: WindowArrays) -> Forecasts:
         """Return forecasts with intervals that follow the window, and hold what they promise."""
@@ -183,6 +185,14 @@ class Fitted:
             return found
         alive = going_on(windows.history, self.settings.horizon)
         return Forecasts(*with_ending(found.point, found.quantiles, self.levels, alive))
+
+    def _bounded(self, found: Forecasts) -> Forecasts:
+        """Return forecasts that are not below zero, of targets that never are."""
+        if not any(self.encoder.bounded):
+            return found
+        least = np.where(self.encoder.bounded, 0.0, -np.inf)
+        quantiles = None if found.quantiles is None else np.maximum(found.quantiles, least[:, None])
+        return Forecasts(np.maximum(found.point, least), quantiles)
 
     def movements(self, panel: Panel, origins: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the volatility of windows and how far it is believed, each `(windows, targets)`."""
@@ -215,9 +225,9 @@ class Fitted:
         """Return the network's forecasts together with those of the experts."""
         encoder, combination = self.encoder, self.encoder.combination
         history = windows.history[:, -encoder.read :]
-        experts = Experts(encoder.seasons, self.settings.horizon, combination.linear).forecast(
-            history, make.targets.scale[windows.series], combination.experts
-        )
+        made = Experts(encoder.seasons, self.settings.horizon, combination.linear, combination.seasonal)
+        places = None if make.places is None else make.places[windows.series]
+        experts = made.forecast(history, make.targets.scale[windows.series], combination.experts, places)
         point = combination.join(network.point, experts)
         if network.quantiles is None:
             return Forecasts(point)

@@ -47,10 +47,19 @@ class Inputs(NamedTuple):
 
 
 class InputMaker:
-    """Scales windows by the series' statistics and then, each by itself, by what its context shows."""
+    """Scales windows by the series' statistics and then, each by itself, by what its context shows.
 
-    def __init__(self, scaler: Scaler, targets: Affine, normalization: Normalization) -> None:
-        self.scaler, self.targets = scaler, targets
+    Args:
+        scaler: fitted on the training part.
+        targets: scales of the series of the windows' panel.
+        normalization: of a window.
+        places: which series of the training data those of the panel are, -1: none; `None`: nobody asks.
+    """
+
+    def __init__(
+        self, scaler: Scaler, targets: Affine, normalization: Normalization, places: NDArray[np.int64] | None = None
+    ) -> None:
+        self.scaler, self.targets, self.places = scaler, targets, places
         self.shift_by, self.size_by = _SHIFT_AND_SIZE[normalization]
 
     def __call__(self, windows: WindowArrays) -> Inputs:

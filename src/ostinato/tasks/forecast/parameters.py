@@ -77,6 +77,9 @@ class ForecastParameters(TimedTables):
     combine: bool | Literal["auto"] = model(
         "auto", "combine the network with simple forecasts by their errors on the validation part; auto: not of counts"
     )
+    nonnegative: bool | Literal["auto"] = model(
+        "auto", "forecasts stay at zero or above; auto: of targets that training shows near zero and never below"
+    )
     scaling: Literal["auto", "standard", "mean_abs", "none"] = model(
         "auto", "of each series by its training part: standard, or none for counts"
     )

@@ -36,6 +36,9 @@ _PEAKS = 12
 _TIMES = 5  # a season within another comes at least so many times in it
 _LINE = 4.0  # how much higher its line is than those around
 _MOST = 3
+_DAYS = (24, 48, 96, 144, 288)  # steps of a day, which may have a week: of hours, half hours, ... five minutes
+_SHARE = 1 / 3  # of many series, that a season is of
+_MANY = 10
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ def seasons_of(series: Sequence[Floats], frequency: Frequency) -> tuple[Season, 
     found = [
         Season(length, strength)
         for length, strength in zip(lengths, _strengths(usable, lengths), strict=True)
-        if known or strength > _LIKE
+        if known or strength > _LIKE or length in map(_week_of, lengths)
     ]
     return tuple(sorted(found, key=lambda season: -season.strength))
 
@@ -132,7 +135,9 @@ def _is_season(series: Sequence[Floats], length: int, shorter: Sequence[int]) ->
     if 2 * len(votes) < len(found) or not len(votes):
         return False
     chance = float(np.median(votes[:, 1])) / np.sqrt(min(len(votes), 10))
-    return bool(np.median(votes[:, 0]) > max(_LIKE, _CRITICAL * chance))
+    # of many series some may have none: offices rest on Sundays, and a hospital does not
+    with_it = float(np.mean(votes[:, 0] > np.maximum(_LIKE, _CRITICAL * votes[:, 1])))
+    return bool(np.median(votes[:, 0]) > max(_LIKE, _CRITICAL * chance) or (len(votes) >= _MANY and with_it > _SHARE))
 
 
 def _likeness(values: Floats, length: int, shorter: Sequence[int] = ()) -> tuple[float, float]:
@@ -199,7 +204,21 @@ def _searched(series: Sequence[Floats]) -> list[int]:
             break
         found.append(length)
         left = [_without(one, length) for one in left]
-    return sorted(found)
+    weeks = [_week_of(length) for length in found]
+    return sorted({*found, *(week for week in weeks if week and _has_week(left, week, found))})
+
+
+def _week_of(length: int) -> int:
+    """Return the steps of a week whose day has so many; 0 of what is no day."""
+    return 7 * length if length in _DAYS else 0
+
+
+def _has_week(series: Sequence[Floats], week: int, found: Sequence[int]) -> bool:
+    """Tell whether some of many series have a week, which the median of all does not show."""
+    if any(abs(length - week) <= week // 5 for length in found) or len(found) >= _MOST:
+        return False
+    long = [one for one in series if len(one) >= 3 * week]
+    return 2 * len(long) >= len(series) and _is_season(long, week, [length for length in found if length < week])
 
 
 def _first_peak(series: Sequence[Floats], found: Sequence[int]) -> int | None:

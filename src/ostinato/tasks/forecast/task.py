@@ -45,6 +45,7 @@ from ostinato.tasks.forecast.network import make_network
 from ostinato.tasks.forecast.objective import ForecastObjective, WindowBatches
 from ostinato.tasks.forecast.panels import forecast_panels, step_errors
 from ostinato.tasks.forecast.parameters import ForecastParameters
+from ostinato.tasks.forecast.regressions import fit_regressions
 from ostinato.tasks.forecast.remarks import interval, random_walk
 from ostinato.tasks.forecast.seasons import find_seasons
 from ostinato.tasks.forecast.settings import (
@@ -53,10 +54,10 @@ from ostinato.tasks.forecast.settings import (
     choose_seasons,
 )
 from ostinato.tasks.forecast.stream import ForecastStream
-from ostinato.tasks.forecast.training_part import check_counts, has_missing, mase_scales
+from ostinato.tasks.forecast.training_part import check_counts, has_missing, mase_scales, never_below_zero
 from ostinato.tasks.forecast.units import owners_of, score_parts
 from ostinato.tasks.forecast.updating import grown, grown_encoder, tested_given
-from ostinato.tasks.forecast.weighing import fit_linear, newest_linear, weigh
+from ostinato.tasks.forecast.weighing import newest_regressions, weigh
 from ostinato.tasks.forecast.windows import Examples, ForecastEncoder, Reading, Rows, tail_of, whole
 
 Forecasting: TypeAlias = "Model[ForecastParameters, ForecastEncoder]"
@@ -168,11 +169,13 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
             highway=asked.highway, output=asked.output, quantiles=tuple(sorted(set(asked.quantiles))), loss=asked.loss,
         )  # fmt: skip
         scaler = Scaler.fit(panel, part, scaling)
-        linear = fit_linear(settings, panel, scaler.targets.scale, part.stop)
+        made = fit_regressions(settings, seasons, panel, scaler.targets.scale, part.stop)
         encoder = ForecastEncoder(
             settings, self.reading(train), scaler, season, mase_scales(panel, part, season),
             None if train.split is None else train.split.test, panel.fingerprint(),
-            tail_of(panel, 0), np.zeros(len(settings.quantiles)), seasons, replace(Combination.none(), linear=linear),
+            tail_of(panel, 0), np.zeros(len(settings.quantiles)), seasons,
+            replace(Combination.none(), linear=made.linear, seasonal=made.seasonal),
+            bounded=never_below_zero(panel, part.stop, asked.nonnegative),
         )  # fmt: skip
         return replace(encoder, tail=tail_of(panel, encoder.kept))
 
@@ -205,18 +208,19 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         encoder = model.encoder
         if validation is None or not len(validation) or encoder.calibrated:
             return encoder
-        encoder = replace(encoder, calibrated=True)
+        bounded = never_below_zero(validation.panel, validation.part.stop, model.parameters.nonnegative)
+        encoder = replace(encoder, calibrated=True, bounded=bounded)
         renewed = encoder
         if combines(model.parameters) and not encoder.combination.found:
             encoder = replace(encoder, combination=weigh(model, validation))
-            renewed = replace(encoder, combination=newest_linear(encoder, validation))
+            renewed = replace(encoder, combination=newest_regressions(encoder, validation))
         return with_intervals(model, encoder, renewed, validation)
 
     def carried(self, first: Forecasting, renewed: Forecasting) -> ForecastEncoder:
         found = first.encoder
         return replace(
             renewed.encoder, calibration=found.calibration, combination=found.combination, calibrated=found.calibrated,
-            mase_scales=found.mase_scales, volatility=found.volatility,
+            mase_scales=found.mase_scales, volatility=found.volatility, bounded=found.bounded,
         )  # fmt: skip
 
     def predict(self, model: Forecasting, examples: Examples) -> Forecasts:
@@ -294,6 +298,7 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
             "frequency": encoder.frequency.alias(), "context": settings.context, "segment": settings.segment,
             "season": encoder.season, "seasons": list(encoder.seasons),
             "combination": combination_in_words(encoder.combination),
+            "nonnegative": ", ".join(np.array(encoder.schema.target)[list(encoder.bounded)]) or "none",
             "normalization": settings.normalization, "scaling": encoder.scaler.kind,
         }  # fmt: skip
 

@@ -1,13 +1,19 @@
-"""What is looked at of the rows that a forecaster trains on: gaps, the scale of MASE, whether counts are counts."""
+"""What is looked at of the rows that a forecaster trains on: gaps, the scale of MASE, whether counts are counts, and
+whether values are ever below zero.
+"""
 
 from __future__ import annotations
+
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ostinato.data import Panel, Part
+from ostinato.data import Panel, Part, Series
 from ostinato.errors import DataError
 from ostinato.tasks.forecast.metrics import mase_scale
+
+_NEAR_ZERO = 0.1  # of a series' highest value: what its lowest is at most, where zero is a bound of it
 
 
 def has_missing(panel: Panel, train: Part, context: int) -> bool:
@@ -45,3 +51,45 @@ def check_counts(panel: Panel, train: Part, counts: bool) -> None:
                 f"the target has the value {values[odd][0]:g}, which is no count; output negative_binomial needs whole "
                 "numbers of 0 or more: use student_t or quantiles"
             )
+
+
+def never_below_zero(panel: Panel, stop: NDArray[np.int64], asked: bool | Literal["auto"]) -> tuple[bool, ...]:
+    """Tell of each target whether its forecasts stay at zero or above.
+
+    Of sales, counts and prices, values below zero are no forecast. A target is taken for such a one where no value is
+    negative and some series comes near zero: one that stays far from it, as summer's temperatures do, may yet cross it.
+
+    Args:
+        panel: the data.
+        stop: the end of the rows that are looked at, of each series.
+        asked: `"auto"`, or what was asked for.
+
+    Raises:
+        DataError: it was asked for, and there is a negative value.
+    """
+    if asked is False:
+        return (False,) * panel.targets
+    negative, near = np.zeros(panel.targets, bool), np.zeros(panel.targets, bool)
+    for one, end in zip(panel.series, stop, strict=True):
+        low, high = _range(one, int(end), panel.targets)
+        negative |= low < 0
+        near |= low <= _NEAR_ZERO * high
+    if asked == "auto":
+        return tuple(bool(one) for one in near & ~negative)
+    if negative.any():
+        name = panel.target_columns[int(negative.argmax())]
+        raise DataError(
+            f'"{name}" has negative values, but nonnegative=True keeps its forecasts at zero or above; use "auto" or '
+            "False"
+        )
+    return (True,) * panel.targets
+
+
+def _range(series: Series, stop: int, targets: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the lowest and the highest value of each target; infinite ones where there is none."""
+    low, high = np.full(targets, np.inf), np.full(targets, -np.inf)
+    for first in range(0, stop, 65536):
+        block = series.rows(first, min(first + 65536, stop))[:, :targets]
+        low = np.minimum(low, np.where(np.isnan(block), np.inf, block).min(0))
+        high = np.maximum(high, np.where(np.isnan(block), -np.inf, block).max(0))
+    return low, high

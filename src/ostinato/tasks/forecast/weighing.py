@@ -10,25 +10,26 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ostinato.data import Panel, Part, Windows, window_origins
+from ostinato.data import Part, Windows, window_origins
 from ostinato.tasks.base.task import Model
 from ostinato.tasks.forecast.combining import Combination, belief, find_spread, find_weights, roughness, without_small
 from ostinato.tasks.forecast.evidence import Places, held_out_weights, reference, trust
-from ostinato.tasks.forecast.experts import LINEAR, Experts, names_of, reach_of
+from ostinato.tasks.forecast.experts import LINEAR, SEASONAL, SMOOTHING, Experts, names_of, reach_of
 from ostinato.tasks.forecast.fitted import Fitted
-from ostinato.tasks.forecast.linear import LinearAutoregression
-from ostinato.tasks.forecast.settings import NetworkSettings
+from ostinato.tasks.forecast.regressions import Regressions, fit_regressions, spread_out
 from ostinato.tasks.forecast.windows import Examples, ForecastEncoder, Ints
 
 Floats = NDArray[np.float64]
-_FIT_VALUES = 20_000_000  # numbers that a linear autoregression is fitted on, at most
 _ROWS = 400_000  # rows that experts look at to be judged, at most
 _PARTS = 4  # of the rows that they are judged on
 # before anything is known: methods that are good on most series are alike, and what is seldom best has little
-_PRIORS = {"exponential smoothing": 1.0, "simple exponential smoothing": 1.0, "theta": 1.0, LINEAR: 1.0}
+_PRIORS = dict.fromkeys((*SMOOTHING, "theta", LINEAR, SEASONAL), 1.0)
 _ELSE = 0.1
 # the simplest first; those that are not here repeat a season
-_ORDER = {"naive": 0, "drift": 2, "simple exponential smoothing": 3, "theta": 4, "exponential smoothing": 5, LINEAR: 6}
+_ORDER = {
+    "naive": 0, "drift": 2, "simple exponential smoothing": 3, "theta": 4, "exponential smoothing": 5,
+    LINEAR: 6, SEASONAL: 7,
+}  # fmt: skip
 _SEASONAL = 1
 _SHARES = 21  # of the network that are tried
 # Of the network before anything is known, where series are short and where they are long: of short ones it learns less
@@ -38,55 +39,32 @@ _NETWORK, _WITH_COVARIATES = (0.1, 0.6), (0.2, 0.75)
 _FEW_ROWS = 500.0  # of a series that is between
 
 
-def fit_linear(
-    settings: NetworkSettings, panel: Panel, scale: Floats, stop: Ints, without: Part | None = None
-) -> Floats:
-    """Return the linear autoregression of the rows before `stop (series,)`, or `(0, 0)` where there are too few.
-
-    Args:
-        settings: of the network.
-        panel: the data.
-        scale: what brings series to one size, `(series, targets)`.
-        stop: the end of the rows.
-        without: rows that nothing is fitted to.
-    """
-    before = Part(np.zeros_like(stop), stop)
-    origins = window_origins(panel, before, horizon=settings.horizon, min_history=settings.context)
-    if without is not None:
-        first, last = without.start[origins[:, 0]], without.stop[origins[:, 0]]
-        origins = origins[(origins[:, 1] + settings.horizon <= first) | (origins[:, 1] >= last)]
-    keep = max(1, _FIT_VALUES // (settings.targets * (settings.horizon + settings.context)))
-    origins = _spread_out(origins, keep)
-    if len(origins) < 8:
-        return np.zeros((0, 0))
-    windows = Windows(panel, origins, context=settings.context, horizon=settings.horizon, cycles=0)
-    arrays = windows.gather(np.arange(len(origins)))
-    size = scale[origins[:, 0]][:, None]
-    made = LinearAutoregression(settings.context, settings.horizon).fit(arrays.history / size, arrays.future / size)
-    return np.zeros((0, 0)) if made.ridge is None else np.ascontiguousarray(made.weights)
-
-
 def weigh(model: Model[Any, ForecastEncoder], validation: Examples) -> Combination:
     """Return the combination of a trained network with experts that errs least on its validation part.
 
-    Its linear autoregression has not seen that part; see `newest_linear`.
+    Its autoregressions have not seen that part; see `newest_regressions`.
     """
     judge = _Judge(model, validation)
     names, weights = judge.experts()
     return judge.with_network(names, weights) if names else model.encoder.combination
 
 
-def newest_linear(encoder: ForecastEncoder, validation: Examples) -> Combination:
-    """Return the combination with a linear autoregression of the newest rows too, which matter most.
+def newest_regressions(encoder: ForecastEncoder, validation: Examples) -> Combination:
+    """Return the combination with autoregressions of the newest rows too, which matter most.
 
     Intervals are calibrated before that, on errors of forecasts whose truth nothing was fitted to.
     """
     found, panel = encoder.combination, validation.panel
-    if LINEAR not in found.experts or panel.fingerprint() != encoder.fingerprint:
+    if not {LINEAR, SEASONAL} & set(found.experts) or panel.fingerprint() != encoder.fingerprint:
         return found
     scale = encoder.scaler.for_panel(panel).scale
-    linear = fit_linear(encoder.settings, panel, scale, validation.part.stop)
-    return replace(found, linear=linear) if linear.size else found
+    made = fit_regressions(encoder.settings, encoder.seasons, panel, scale, validation.part.stop)
+    return replace(found, linear=_newer(made.linear, found.linear), seasonal=_newer(made.seasonal, found.seasonal))
+
+
+def _newer(made: Floats, before: Floats) -> Floats:
+    """Return weights of all rows, of a regression that there was."""
+    return made if made.size and before.size else before
 
 
 @dataclass(frozen=True)
@@ -130,16 +108,17 @@ class _Judge:
         self.model, self.encoder, self.validation = model, model.encoder, validation
         self.settings, self.panel = model.encoder.settings, validation.panel
         self.scale = model.encoder.scaler.for_panel(self.panel).scale
-        self.reach = reach_of(self.settings.context, self.encoder.seasons)
+        self.reach = reach_of(self.settings.context, self.settings.horizon, self.encoder.seasons)
         # rows that the model was trained on are here too: experts can be judged on some of them
         self.whole = self.panel.fingerprint() == model.encoder.fingerprint
 
     def experts(self) -> tuple[tuple[str, ...], Floats]:
         """Return which experts are worth having, and their weights."""
         parts = self._parts()
-        linears = [self._linear_without(part) for part in parts]
-        names = names_of(self.encoder.seasons, linear=all(linear.size for linear in linears))
-        every = [self._judged(part, names, linear, _PARTS) for part, linear in zip(parts, linears, strict=True)]
+        fitted = [self._fitted_without(part) for part in parts]
+        linear, seasonal = (all(getattr(one, name).size for one in fitted) for name in ("linear", "seasonal"))
+        names = names_of(self.encoder.seasons, linear=linear, seasonal=seasonal)
+        every = [self._judged(part, names, made, _PARTS) for part, made in zip(parts, fitted, strict=True)]
         if not any(map(len, every)):
             return (), np.zeros(0)
         judged = _Windows.of([windows for windows in every if len(windows)])
@@ -171,17 +150,20 @@ class _Judge:
 
     def with_network(self, names: tuple[str, ...], weights: Floats) -> Combination:
         """Weigh the network against the experts on the validation part, of which neither has seen anything."""
-        part, encoder = self.validation.part, self.encoder
-        linear = encoder.combination.linear if LINEAR in names else np.zeros((0, 0))
-        windows = self._judged(part, names, linear)
+        part, before = self.validation.part, self.encoder.combination
+        made = Regressions(before.linear, before.seasonal).of(names)
+        windows = self._judged(part, names, made)
         share = self._share(windows, np.tensordot(weights, windows.forecasts, 1)) if len(windows) else self._prior
         found = without_small(np.append((1 - share) * weights, share))
         kept = found[:-1] > 0
         if not kept.any():
             return Combination((), np.ones(1), np.zeros((0, 0)), self.spread, True)
         chosen = tuple(np.array(names)[kept].tolist())
-        believed = belief(self._count(part))
-        return Combination(chosen, np.append(found[:-1][kept], found[-1]), linear, self.spread, True, believed)
+        made = made.of(chosen)
+        return Combination(
+            chosen, np.append(found[:-1][kept], found[-1]), made.linear, self.spread, found=True,
+            believed=belief(self._count(part)), seasonal=made.seasonal,
+        )  # fmt: skip
 
     def _share(self, windows: _Windows, experts: Floats) -> float:
         """Return how much the network counts: between the usual share and the best one, as far as that is better."""
@@ -217,18 +199,20 @@ class _Judge:
         edges = [start + (end - start) * i // _PARTS for i in range(_PARTS + 1)]
         return [Part(first, np.minimum(last + reach, held.stop)) for first, last in itertools.pairwise(edges)]
 
-    def _linear_without(self, part: Part) -> Floats:
-        """Return a linear autoregression for windows of a part that it has not seen, and so is of other rows.
+    def _fitted_without(self, part: Part) -> Regressions:
+        """Return autoregressions for windows of a part that they have not seen, and so are of other rows.
 
         Those after it count too (C. Bergmeir, R. Hyndman and B. Koo, "A note on the validity of cross-validation for
-        evaluating autoregressive time series prediction", 2018): it is judged on nearly as many rows as it will have.
+        evaluating autoregressive time series prediction", 2018): they are judged on nearly as many rows as they will
+        have.
         """
-        linear = self.encoder.combination.linear
-        if not linear.size or not self.whole:
-            return linear
-        return fit_linear(self.settings, self.panel, self.scale, self.validation.part.stop, part)
+        before = Regressions(self.encoder.combination.linear, self.encoder.combination.seasonal)
+        if not self.whole or not (before.linear.size or before.seasonal.size):
+            return before
+        seasons, stop = self.encoder.seasons, self.validation.part.stop
+        return fit_regressions(self.settings, seasons, self.panel, self.scale, stop, part)
 
-    def _judged(self, part: Part, names: Sequence[str], linear: Floats, parts: int = 1) -> _Windows:
+    def _judged(self, part: Part, names: Sequence[str], made: Regressions, parts: int = 1) -> _Windows:
         """Return the windows of a part, which is one of some, with the forecasts of experts."""
         origins, settings = self._origins(part, parts), self.settings
         history, truth, size = self._windows(origins)
@@ -236,7 +220,8 @@ class _Judge:
         places = Places.of(origins, self.validation.part.stop, settings.horizon)
         if not len(history):
             return _Windows(truth, size, rough, np.zeros((len(names), *truth.shape)), places)
-        forecasts = Experts(self.encoder.seasons, settings.horizon, linear).forecast(history, size, names)
+        experts = Experts(self.encoder.seasons, settings.horizon, made.linear, made.seasonal)
+        forecasts = experts.forecast(history, size, names, self.encoder.places_of(self.panel)[origins[:, 0]])
         return _Windows(truth, self._unit(origins, rough), rough, forecasts, places)
 
     def _count(self, part: Part) -> float:
@@ -248,7 +233,7 @@ class _Judge:
 
     def _origins(self, part: Part, parts: int = 1) -> Ints:
         origins = window_origins(self.panel, part, horizon=self.settings.horizon)
-        return _spread_out(origins, max(64, _ROWS // (self.reach * self.settings.targets * parts)))
+        return spread_out(origins, max(64, _ROWS // (self.reach * self.settings.targets * parts)))
 
     def _windows(self, origins: Ints) -> tuple[Floats, Floats, Floats]:
         """Return history, truth, and the size of the series, of windows."""
@@ -273,9 +258,3 @@ class _Judge:
 def _independent(origins: Ints, horizon: int) -> float:
     """Return about how many forecasts tell something of their own: the root of its steps for each whole horizon."""
     return float((-(-np.bincount(origins[:, 0]) // horizon)).sum() * np.sqrt(horizon)) if len(origins) else 0.0
-
-
-def _spread_out(origins: Ints, most: int) -> Ints:
-    if len(origins) <= most:
-        return origins
-    return origins[np.linspace(0, len(origins) - 1, most).round().astype(np.int64)]

@@ -24,8 +24,9 @@ from ostinato.data import (
 )
 from ostinato.errors import UsageError
 from ostinato.tasks.forecast.combining import Combination
-from ostinato.tasks.forecast.experts import names_of, reach_of
+from ostinato.tasks.forecast.experts import SEASONAL, names_of, reach_of
 from ostinato.tasks.forecast.metrics import mase_scale
+from ostinato.tasks.forecast.seasonal import sizes_of
 from ostinato.tasks.forecast.settings import NetworkSettings
 from ostinato.tasks.forecast.volatility import Volatility, rows_of
 
@@ -91,6 +92,7 @@ class ForecastEncoder:
         calibrated: whether calibration and combination were found on rows that the first network had not seen.
         combination: the simple forecasts that stand beside the network, and how much each counts.
         volatility: how intervals follow it.
+        bounded: of each target, whether its forecasts stay at zero or above; `()`: of none.
     """
 
     settings: NetworkSettings
@@ -106,6 +108,7 @@ class ForecastEncoder:
     combination: Combination = field(default_factory=Combination.none)
     calibrated: bool = False
     volatility: Volatility = field(default_factory=Volatility)
+    bounded: tuple[bool, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse sizes that no weights speak of, which a file may hold: of the context, the scaler and the rows."""
@@ -115,6 +118,8 @@ class ForecastEncoder:
             raise ValueError(f"its context, horizon and seasons are {steps}, its segment {settings.segment}")
         if not 0 < self.frequency.step < 2**50 or len(self.tail.series) != count:
             raise ValueError(f"it has {len(self.tail.series)} series, {self.frequency.step} a step")
+        if self.bounded and len(self.bounded) != settings.targets:
+            raise ValueError(f"it bounds {len(self.bounded)} targets of {settings.targets}")
         self._check_combination()
         width = settings.targets + settings.past + settings.known
         wanted: dict[str, tuple[NDArray[Any], tuple[int, ...]]] = {
@@ -134,14 +139,18 @@ class ForecastEncoder:
     def _check_combination(self) -> None:
         """Refuse simple forecasts that there are none of, or whose numbers do not go with the network's sizes."""
         combination, settings = self.combination, self.settings
-        names = names_of(self.seasons, linear=combination.linear.size > 0)
+        names = names_of(self.seasons, linear=combination.linear.size > 0, seasonal=combination.seasonal.size > 0)
         unknown = [name for name in combination.experts if name not in names]
         if unknown:
             raise ValueError(f'there is no simple forecast "{unknown[0][:40]}" in it')
-        wanted = (settings.context + 1, settings.horizon), (settings.horizon, len(self.levels))
-        found = combination.linear.shape, combination.spread.shape
-        if (combination.linear.size and found[0] != wanted[0]) or (combination.experts and found[1] != wanted[1]):
+        horizon, lags = settings.horizon, sizes_of(self.seasons)[1]
+        wanted = (settings.context + 1, horizon), (lags + 1, horizon), (horizon, len(self.levels))
+        found = combination.linear.shape, combination.seasonal.shape[1:], combination.spread.shape
+        needed = combination.linear.size, combination.seasonal.size, len(combination.experts)
+        if any(there and one != other for there, one, other in zip(needed, found, wanted, strict=True)):
             raise ValueError(f"its simple forecasts have the shapes {found}; expected {wanted}")
+        if len(combination.seasonal) not in (0, 1, 1 + settings.targets * len(self.scaler.series_ids)):
+            raise ValueError(f"it has {len(combination.seasonal)} seasonal autoregressions")
 
     @property
     def reach(self) -> int:
@@ -152,14 +161,17 @@ class ForecastEncoder:
     @property
     def read(self) -> int:
         """How many rows before a forecast its point depends on."""
-        return reach_of(self.settings.context, self.seasons) if self.combination.experts else self.settings.context
+        combination, context = self.combination, self.settings.context
+        if not combination.experts:
+            return context
+        return reach_of(context, self.settings.horizon, self.seasons, seasonal=SEASONAL in combination.experts)
 
     @property
     def kept(self) -> int:
         """How many rows of a series are kept, whatever is found later of what is combined."""
         settings = self.settings
         moved = rows_of(settings.horizon, self.seasons)
-        return max(reach_of(settings.context, self.seasons), 2 * self.season, moved)
+        return max(reach_of(settings.context, settings.horizon, self.seasons), 2 * self.season, moved)
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -203,6 +215,11 @@ class ForecastEncoder:
         settings = self.settings
         cycles = settings.calendar // 2
         return Windows(panel, origins, context=context or settings.context, horizon=settings.horizon, cycles=cycles)
+
+    def places_of(self, panel: Panel) -> Ints:
+        """Return which series of the training data those of a panel are, `(series,)`; -1: none."""
+        place = {name: i for i, name in enumerate(self.scaler.series_ids)}
+        return np.array([place.get(series.id, -1) for series in panel.series], np.int64)
 
     def mase_scales_of(self, panel: Panel) -> NDArray[np.float64]:
         """Return the MASE scale of each series of a panel: of its training part, or of all rows of a new one."""
