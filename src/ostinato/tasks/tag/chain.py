@@ -7,6 +7,7 @@ Proceedings of the IEEE 77, 1989, section V.A.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +22,9 @@ from ostinato.tasks.tag.adagrad import AdaGrad
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 _LEAST = 1e-30
-_EPOCHS, _BATCH, _NEAR = 6, 128, 16  # passes; tokens of a batch; batches among which sentences of like length are put
+_EPOCHS, _MOST, _STEPS = 6, 20, 1000  # passes: more of few tokens, so that there are some steps
+_BATCH, _SMALL, _FEW = 128, 64, 20_000  # tokens of a batch, and of one where there are few tokens
+_NEAR = 16  # batches among which sentences of like length are put
 _WORK = 1e10  # tokens times squared tags, above which a fit would take long
 
 
@@ -121,8 +124,9 @@ def fit_chain(
     columns, rng = 1 if tags == 2 else tags, np.random.default_rng(seed)
     layer, moves, edges = AdaGrad(numbers.shape[1] + 1, columns), AdaGrad(tags, tags), AdaGrad(2, tags)
     starts = np.cumsum(sizes) - sizes
-    for _ in range(_EPOCHS):
-        for rows in _batches(sizes, rng):
+    count = max(1, round((_SMALL if sizes.sum() < _FEW else _BATCH) / sizes.mean()))
+    for _ in range(min(max(_EPOCHS, math.ceil(_STEPS * count / len(sizes))), _MOST)):
+        for rows in _batches(sizes, count, rng):
             if time.monotonic() > until:
                 break
             lengths = sizes[rows]
@@ -149,9 +153,8 @@ def fit_chain(
     return linear, Chain(moves.values, *edges.values)
 
 
-def _batches(sizes: Integers, rng: np.random.Generator) -> Iterator[Integers]:
-    """Yield the rows of sentences of like length, in random order."""
-    count = max(1, round(_BATCH / sizes.mean()))
+def _batches(sizes: Integers, count: int, rng: np.random.Generator) -> Iterator[Integers]:
+    """Yield the rows of so many sentences of like length at a time, in random order."""
     order = rng.permutation(len(sizes))
     parts = np.split(order, range(count * _NEAR, len(order), count * _NEAR))
     order = np.concatenate([part[np.argsort(sizes[part], kind="stable")] for part in parts])
