@@ -94,7 +94,16 @@ def test_a_number_that_was_made_up_gives_way_to_one_that_was_lost(text, source, 
     assert mended(text, source, wanted) == found
 
 
-@pytest.mark.parametrize("change", [{"shares": (1.0,)}, {"shares": (2.0,) * 4}, {"often": ("x",)}, {"stands": ((),)}, {"forms": (("#.#", "{0}.{0}"),)}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"shares": (1.0,)},
+        {"shares": (2.0,) * 4},
+        {"often": ("x",)},
+        {"stands": ((),)},
+        {"forms": (("#.#", "{0}.{0}"),)},
+    ],
+)
 def test_a_changed_file_is_refused(change) -> None:
     with pytest.raises(ValueError, match="number"):
         Numbers(**change)

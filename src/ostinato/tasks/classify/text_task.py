@@ -81,7 +81,7 @@ class TextTask(ClassTask[TextParameters, TextEncoder]):
         wide = Wide.fit(train.items, targets, weights, splitter, parameters.seed, parameters.max_seconds)
         if not wide.is_fitted_again(train.items, len(weights), parameters.max_seconds):
             wide = replace(wide, seconds=math.inf)  # not again
-        return replace(found, wide=wide, mix=Mix())
+        return replace(found, wide=wide, mix=Mix.usual(len(train)))
 
     def steps_an_epoch(self, parameters: TextParameters, train: Examples) -> int:
         """Return the steps of a pass; those of long texts count as more, for the time that they take."""

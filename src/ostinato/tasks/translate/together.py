@@ -135,7 +135,9 @@ class Together:
     def _by_score(self, source: str, found: Sequence[Translation]) -> list[Translation]:
         """Return translations with what their lost numbers cost, the best first."""
         costs = [_MISSING * self.numbers.missing(source, each.text) for each in found]
-        less = [replace(each, score=each.score - cost) if cost else each for each, cost in zip(found, costs, strict=True)]
+        less = [
+            replace(each, score=each.score - cost) if cost else each for each, cost in zip(found, costs, strict=True)
+        ]
         return sorted(less, key=lambda each: -each.score)
 
     def _with_numbers(
