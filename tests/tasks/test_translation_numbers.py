@@ -10,9 +10,9 @@ import ostinato
 from ostinato import Translator
 from ostinato.errors import DataWarning
 from ostinato.tasks.base.searching.search import Search
+from ostinato.tasks.translate.mix import Mix
 from ostinato.tasks.translate.numbers import RUNS, Numbers, mended
 from ostinato.tasks.translate.task import together_of
-from ostinato.tasks.translate.together import Mix
 
 rng = random.Random(0)
 YEARS = [str(rng.randint(1000, 2100)) for _ in range(60)]
@@ -75,7 +75,7 @@ def test_rare_numbers_are_read_as_frequent_ones_each_as_another() -> None:
     numbers = Numbers.fit([(f"um {year}", f"in {year}") for year in ("1990", "2000", "2010") for _ in range(6)])
     read, back = numbers.read_as("1987 2000 1988 1987")
     first, known, second, again = read.split()
-    assert {first, second} == {"1990", "2010"} and first == again and known == "2000"
+    assert ({first, second}, again, known) == ({"1990", "2010"}, first, "2000")
     assert back == {first: "1987", second: "1988"}
     assert numbers.pair_as("1987", "year 1987") == (first, f"year {first}")
     assert Numbers().read_as("1987") == ("1987", {})  # nothing is known that could stand for it
@@ -115,7 +115,7 @@ def test_dates_and_decimals_are_written_as_translations_write_them() -> None:
     numbers = Numbers.fit([*pairs, *[(f"{d},{y} kg", f"{d}.{y} kg") for d, _, y in days]])
     assert dict(numbers.forms) == {"#.#.#": "{1}/{0}/{2}", "#,#": "{0}.{1}"}
     assert numbers.written("31.12.1987") == "12/31/1987"
-    assert numbers.written("3,50") == "3.50" and numbers.written("10:30") == "10:30" and numbers.written("17") == "17"
+    assert [numbers.written(each) for each in ("3,50", "10:30", "17")] == ["3.50", "10:30", "17"]
 
 
 def test_strange_sources_are_counted_over_all_of_a_file(model, tmp_path) -> None:

@@ -71,7 +71,7 @@ def summed(scores: Floats, lengths: Integers, chain: Chain, *, pairs: bool = Fal
         chain: how well tags follow each other.
         pairs: whether these are wanted.
     """
-    time, batch, tags = scores.shape
+    time, _, tags = scores.shape
     moves = np.exp(chain.moves - chain.moves.max()).astype(scores.dtype)
     begin, end = (np.exp(each - each.max()).astype(scores.dtype) for each in (chain.first, chain.last))
     said = np.exp(scores - scores.max(-1, keepdims=True))

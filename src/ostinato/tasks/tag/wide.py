@@ -4,8 +4,9 @@ What a linear layer of features knows of a few thousand sentences, a network has
 know, what stands further away and what words have in common, the network adds. Each is fitted by itself, and what each
 says is weighed on sentences that neither has seen.
 
-Source: A. Ratnaparkhi, "A maximum entropy model for part-of-speech tagging", EMNLP 1996, for the features. With a hundred
-tags a few passes of AdaGrad reach what a method that looks at all tokens in each step needs minutes for.
+With a hundred tags a few passes of AdaGrad reach what a method that looks at all tokens in each step needs minutes for.
+
+Source: A. Ratnaparkhi, "A maximum entropy model for part-of-speech tagging", EMNLP 1996, for the features.
 """
 
 from __future__ import annotations

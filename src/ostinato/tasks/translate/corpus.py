@@ -20,13 +20,13 @@ from ostinato.data.text import (
 )
 from ostinato.errors import DataError
 from ostinato.tasks.base.holding_out import Held, Shares, content_keys, drawn_groups, percent
+from ostinato.tasks.translate.mix import Mix
 from ostinato.tasks.translate.numbers import Numbers
 from ostinato.tasks.translate.pairs import Pair
 from ostinato.tasks.translate.parameters import TranslationParameters
 from ostinato.tasks.translate.phrases.search import FEATURES, WEIGHTS
 from ostinato.tasks.translate.phrases.table import PhraseTable, learn_phrases
 from ostinato.tasks.translate.suiting import most_subwords, phrase_links, suited_dropout, suited_width
-from ostinato.tasks.translate.together import Mix
 
 _FEWEST_SUBWORDS, _MOST_SUBWORDS = 500, 8000
 _SENTENCE = 2.0  # words, on average

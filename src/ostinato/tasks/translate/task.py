@@ -33,6 +33,7 @@ from ostinato.tasks.translate.corpus import (
     fitting,
     hold_out_drawn,
 )
+from ostinato.tasks.translate.mix import Mix
 from ostinato.tasks.translate.network import TranslationNetwork
 from ostinato.tasks.translate.objective import TranslationObjective
 from ostinato.tasks.translate.pairs import name_of, read_pairs
@@ -41,7 +42,7 @@ from ostinato.tasks.translate.parameters import TranslationParameters
 from ostinato.tasks.translate.phrases.tuning import some_of, tuned_weights
 from ostinato.tasks.translate.stream import TranslationStream
 from ostinato.tasks.translate.suiting import batch_tokens_of, judged_pairs, phrase_seconds
-from ostinato.tasks.translate.together import Mix, Together
+from ostinato.tasks.translate.together import Together
 from ostinato.tasks.translate.translating import Languages, Strange
 from ostinato.training.config import TrainingConfig
 

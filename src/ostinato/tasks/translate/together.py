@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.tasks.base.searching.search import Hypothesis, Search
+from ostinato.tasks.translate.mix import NEVER, Mix
 from ostinato.tasks.translate.numbers import Numbers, mended, replaced
 from ostinato.tasks.translate.phrases.decoder import Candidate, decode
 from ostinato.tasks.translate.phrases.table import PhraseTable
@@ -29,56 +30,10 @@ _SHARES = (0.03, 0.06, 0.12, 0.25, 0.5, 1.0, 2.0)
 _LENGTHS = (0.0, 0.3, 0.6, 1.0)
 _BEHIND = (-4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0, 8.0)
 _NEAR = 0.75
-_LEARNED = 2.0
 _FEW = 10
 """Held-out pairs by which nothing is told apart."""
-_NEVER = 1e6
 _MISSING = 100.0  # of a score, each number that is lost: more than all else tells apart
 _PIECES = re.compile(r"\s*\S+")
-
-
-@dataclass(frozen=True)
-class Mix:
-    """How translations of a network and of phrases are put in one order.
-
-        share * (log-probability by the network + length * tokens) + score by phrases
-
-    Args:
-        share: of the network; 0 and `behind` large: phrases alone.
-        length: for each token of a translation, since a log-probability falls with each.
-        behind: how much less than the best of the phrases' a translation has that phrases did not find.
-        alone: the network alone, phrases left out.
-
-    Raises:
-        ValueError: a number is not finite.
-    """
-
-    share: float = 0.25
-    length: float = 0.6
-    behind: float = 1.0
-    alone: bool = False
-
-    def __post_init__(self) -> None:
-        """Refuse what is no number."""
-        if not all(map(math.isfinite, (self.share, self.length, self.behind))):
-            raise ValueError("the shares of network and phrases are no numbers")
-
-    @classmethod
-    def by_loss(cls, loss: float) -> Mix:
-        """Return what mostly does for a network with some loss a token on its training pairs, in nats."""
-        return cls() if loss < _LEARNED else cls(0.06, 0.6, _NEVER)
-
-    @property
-    def is_phrases(self) -> bool:
-        """Whether the network has no say."""
-        return not self.alone and self.share == 0 and self.behind >= _NEVER
-
-    def __str__(self) -> str:
-        if self.alone:
-            return "the network alone: phrases beside it were no better"
-        if self.is_phrases:
-            return "phrases alone: the network beside them was no better"
-        return f"phrases and the network, whose log-probabilities count {self.share:g}"
 
 
 @dataclass(frozen=True)
@@ -96,8 +51,8 @@ class Together:
     languages: Languages
     table: PhraseTable | None = None
     weights: tuple[float, ...] = ()
-    mix: Mix = Mix()
-    numbers: Numbers = Numbers()
+    mix: Mix = Mix()  # noqa: RUF009, it is frozen
+    numbers: Numbers = Numbers()  # noqa: RUF009, it is frozen
 
     def translate(self, texts: Sequence[str], search: Search) -> list[list[Translation]]:
         """Return translations of each text, the best first, as many as the search has hypotheses.
@@ -186,7 +141,7 @@ class Together:
         return made
 
     def fitted(self, pairs: Sequence[tuple[str, str]], search: Search) -> Mix:
-        """Return how both are mixed best, by BLEU of held-out pairs, numbers read as `translate` does; with few, by loss."""
+        """Return how both are mixed best, by BLEU of held-out pairs; with few, by how well the network knows them."""
         if not pairs or self.table is None:
             return Mix()
         if len(pairs) < _FEW:
@@ -204,10 +159,10 @@ class Together:
         def value(mix: Mix) -> float:
             return bleu(np.sum([pool.parts[pool.best(mix)] for pool in pools], 0))
 
-        ends = [Mix(alone=True), Mix(0.0, 0.0, _NEVER)]
+        ends = [Mix(alone=True), Mix(0.0, 0.0, NEVER)]
         alone, by_phrases = map(value, ends)
         # what only a much worse network says is not believed, however well it did on a few sentences
-        behind = (*_BEHIND, _NEVER) if alone >= _NEAR * by_phrases else (_NEVER,)
+        behind = (*_BEHIND, NEVER) if alone >= _NEAR * by_phrases else (NEVER,)
         grid = np.array([[[value(Mix(x, y, z)) for z in behind] for y in _LENGTHS] for x in _SHARES])
         even = _smoothed(grid)
         x, y, z = np.unravel_index(even.argmax(), even.shape)
