@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ostinato import TextClassifier
-from ostinato.errors import DataWarning
+from ostinato.errors import DataError, DataWarning
 from ostinato.tasks.base.mixing import Mix
 
 rng = np.random.default_rng(0)
@@ -31,7 +31,7 @@ def test_few_texts_of_many_classes_are_told_by_their_words() -> None:
     assert model.fitted_.model.encoder.mix.deep < 0.05
 
 
-def test_texts_that_are_empty_or_have_two_labels_are_said() -> None:
+def test_texts_that_are_empty_or_have_two_labels_and_labels_of_one_text_are_said() -> None:
     options = {"epochs": 1, "hidden_size": 8, "embedding_size": 8, "test": 0, "progress": False}
     texts = ["fine", "fine", "", "poor film", "poor", " "] * 3
     with pytest.warns(DataWarning) as said:
@@ -42,6 +42,10 @@ def test_texts_that_are_empty_or_have_two_labels_are_said() -> None:
         '6 of the 18 texts of the data are there with several labels, such as "fine" as "a" and "b"' in text
         for text in messages
     )
+    with pytest.warns(DataWarning, match='1 label has one text in the data, such as "c"'):
+        TextClassifier(**options | {"test": 0.2}).fit(["fine", "poor"] * 9 + ["odd"], ["a", "b"] * 9 + ["c"])
+    with pytest.raises(DataError, match="all 4 texts of the data are empty"):
+        TextClassifier(**options).fit([" "] * 4, ["a", "b"] * 2)
     with warnings.catch_warnings():
         warnings.simplefilter("error", DataWarning)
         TextClassifier(**options).fit(["fine", "poor"] * 9, ["a", "b"] * 9)

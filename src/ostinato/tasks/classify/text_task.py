@@ -68,7 +68,7 @@ class TextTask(ClassTask[TextParameters, TextEncoder]):
         )
 
     def hold_out(self, parameters: TextParameters, records: Examples, shares: Shares) -> Held[Examples]:
-        say_doubtful(records)
+        say_doubtful(records, held=shares.test > 0)
         return super().hold_out(parameters, records, shares)
 
     def encoder(self, parameters: TextParameters, train: Examples) -> TextEncoder:
