@@ -62,7 +62,7 @@ class Summed(NamedTuple):
     pairs: Floats
 
 
-def summed(scores: Floats, lengths: Integers, chain: Chain, *, pairs: bool = False) -> Summed:
+def summed(scores: NDArray[Any], lengths: Integers, chain: Chain, *, pairs: bool = False) -> Summed:
     """Return the probabilities of tags and, if they are wanted, of pairs of them, summed over all tokens.
 
     Args:
