@@ -48,7 +48,7 @@ from ostinato.tasks.tag.wide import Wide
 
 Tagger: TypeAlias = "Model[TagParameters, TagEncoder]"
 _SENTENCES = 64
-_USUAL = Mix(wide=0.7, deep=0.4)  # the weights of both parts where no sentence was held out to find them on
+_USUAL = Mix(wide=0.5, deep=0.6)  # the weights of both parts where no sentence was held out to find them on
 
 
 class TagTask(Task[TagParameters, Corpus, TagEncoder, Examples, list[Tags]]):
