@@ -53,11 +53,11 @@ class Mix:
         return self.wide * wide + self.deep * deep
 
     @classmethod
-    def found(cls, wide: Floats, deep: Floats, targets: Integers, before: Mix) -> Mix:
+    def found(cls, wide: Floats, deep: Floats, targets: Integers, before: Mix, spread: float = 0.25) -> Mix:
         """Return the weights with the least cross-entropy on texts that neither part was fitted on.
 
         Of few texts they are held near those before: as by a normal distribution about them, its standard deviation
-        one quarter, of the network's weight times the root of `trust`: what fifty texts say of a network that has
+        `spread`, of the network's weight times the root of `trust`: what fifty texts say of a network that has
         learned from a few hundred is mostly chance. As they need not add up to one, they are a temperature of the
         probabilities too.
 
@@ -69,7 +69,7 @@ class Mix:
         from scipy.optimize import minimize
 
         rows, center = np.arange(len(targets)), np.array([before.wide, before.deep])
-        held = 8 / np.array([1.0, before.trust])
+        held = 0.5 / spread**2 / np.array([1.0, before.trust])
         true = np.stack([wide[rows, targets], deep[rows, targets]], 1).sum(0)
 
         def loss(weights: Floats) -> tuple[float, Floats]:
