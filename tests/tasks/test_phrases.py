@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import ostinato
 from ostinato import Translator
 from ostinato.tasks.base.searching.search import Hypothesis, Search
+from ostinato.tasks.translate.mix import Mix
 from ostinato.tasks.translate.phrases import search
 from ostinato.tasks.translate.phrases.decoder import decode
 from ostinato.tasks.translate.phrases.search import FEATURES, WEIGHTS
@@ -21,7 +22,7 @@ from ostinato.tasks.translate.phrases.tuning import bleu, bleu_parts, some_of, t
 from ostinato.tasks.translate.phrases.unknown import Stand
 from ostinato.tasks.translate.phrases.words import Casing, text_of, words_of
 from ostinato.tasks.translate.task import languages_of, together_of
-from ostinato.tasks.translate.together import Mix, _Pool, ordered
+from ostinato.tasks.translate.together import _Pool, ordered
 from ostinato.tasks.translate.translating import Translation, log_probabilities, translate_texts
 
 NOUNS = {"Hund": "dog", "Mann": "man", "Kind": "child", "Haus": "house", "Ball": "ball"}

@@ -103,7 +103,7 @@ def test_tags_that_validation_alone_has_do_no_harm_and_none_known_leaves_the_usu
     own = SequenceTagger(test=0.0, **SMALL).fit(sentences(30), validation=held)
     assert "ODD" not in own.classes_
     none = SequenceTagger(test=0.0, validation=0.0, **SMALL).fit(sentences(30))
-    assert none.fitted_.model.encoder.mix == Mix(wide=0.3, deep=0.8)
+    assert none.fitted_.model.encoder.mix == Mix(wide=0.5, deep=0.6)
 
 
 def test_of_very_many_tokens_some_are_read_and_a_limit_of_time_is_kept(monkeypatch) -> None:

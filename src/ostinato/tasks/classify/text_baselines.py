@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -72,7 +73,9 @@ class BagOfWords:
             if best is not None and deadline().left() < _LONGER * took:
                 break  # the best of those that were tried
             began = time.monotonic()
-            model = LogisticRegression(C=strength, max_iter=1000).fit(counts, train.targets)
+            with warnings.catch_warnings():  # it takes few texts of many classes for numbers
+                warnings.simplefilter("ignore", UserWarning)
+                model = LogisticRegression(C=strength, max_iter=1000).fit(counts, train.targets)
             took, loss = time.monotonic() - began, 0.0
             if validation is not None:
                 given = _all_classes(model, counter.transform(validation.examples.items), classes)

@@ -14,7 +14,7 @@ from torch import nn
 from ostinato.data.text import WordVocabulary
 from ostinato.errors import UsageError
 from ostinato.tasks.base.class_weights import loss_weights
-from ostinato.tasks.base.holding_out import Held
+from ostinato.tasks.base.holding_out import Held, Shares
 from ostinato.tasks.base.labels import Prediction
 from ostinato.tasks.base.mixing import Mix
 from ostinato.tasks.base.steps import StepUnit
@@ -29,6 +29,7 @@ from ostinato.tasks.classify.panels import text_panels
 from ostinato.tasks.classify.parameters import TextParameters
 from ostinato.tasks.classify.task import ClassTask, calibrated
 from ostinato.tasks.classify.text_baselines import BAG_OF_WORDS, BagOfWords, check_bag_of_words
+from ostinato.tasks.classify.text_remarks import say_doubtful
 from ostinato.tasks.classify.text_stream import TextStream
 from ostinato.tasks.classify.text_wide import Wide, splitter_of
 from ostinato.tasks.classify.texts import TextColumns, TextEncoder
@@ -66,6 +67,10 @@ class TextTask(ClassTask[TextParameters, TextEncoder]):
             source, labelled=labelled
         )
 
+    def hold_out(self, parameters: TextParameters, records: Examples, shares: Shares) -> Held[Examples]:
+        say_doubtful(records, held=shares.test > 0)
+        return super().hold_out(parameters, records, shares)
+
     def encoder(self, parameters: TextParameters, train: Examples) -> TextEncoder:
         found = TextEncoder.fit(train, parameters)
         if not parameters.wide:
@@ -76,7 +81,7 @@ class TextTask(ClassTask[TextParameters, TextEncoder]):
         wide = Wide.fit(train.items, targets, weights, splitter, parameters.seed, parameters.max_seconds)
         if not wide.is_fitted_again(train.items, len(weights), parameters.max_seconds):
             wide = replace(wide, seconds=math.inf)  # not again
-        return replace(found, wide=wide, mix=Mix())
+        return replace(found, wide=wide, mix=Mix.usual(len(train)))
 
     def steps_an_epoch(self, parameters: TextParameters, train: Examples) -> int:
         """Return the steps of a pass; those of long texts count as more, for the time that they take."""

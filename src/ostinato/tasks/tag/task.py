@@ -48,7 +48,8 @@ from ostinato.tasks.tag.wide import Wide
 
 Tagger: TypeAlias = "Model[TagParameters, TagEncoder]"
 _SENTENCES = 64
-_USUAL = Mix(wide=0.3, deep=0.8)  # the weights of both parts where no sentence was held out to find them on
+_USUAL = Mix(wide=0.5, deep=0.6)  # the weights of both parts where no sentence was held out to find them on
+_SPREAD = 0.5  # of the weights: what some hundred tokens say of both parts is no chance
 
 
 class TagTask(Task[TagParameters, Corpus, TagEncoder, Examples, list[Tags]]):
@@ -168,7 +169,7 @@ class TagTask(Task[TagParameters, Corpus, TagEncoder, Examples, list[Tags]]):
         if not there.any():
             return encoder
         wide = encoder.wide.log_probabilities(sentences)
-        return replace(encoder, mix=Mix.found(wide[there], deep[there], truth[there], _USUAL))
+        return replace(encoder, mix=Mix.found(wide[there], deep[there], truth[there], _USUAL, _SPREAD))
 
     def finished(self, model: Tagger, examples: Held[Examples]) -> TagEncoder:
         """Weigh both parts on the validation sentences, and then let the wide part learn from them too."""

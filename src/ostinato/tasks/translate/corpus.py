@@ -20,12 +20,13 @@ from ostinato.data.text import (
 )
 from ostinato.errors import DataError
 from ostinato.tasks.base.holding_out import Held, Shares, content_keys, drawn_groups, percent
+from ostinato.tasks.translate.mix import Mix
+from ostinato.tasks.translate.numbers import Numbers
 from ostinato.tasks.translate.pairs import Pair
 from ostinato.tasks.translate.parameters import TranslationParameters
 from ostinato.tasks.translate.phrases.search import FEATURES, WEIGHTS
 from ostinato.tasks.translate.phrases.table import PhraseTable, learn_phrases
 from ostinato.tasks.translate.suiting import most_subwords, phrase_links, suited_dropout, suited_width
-from ostinato.tasks.translate.together import Mix
 
 _FEWEST_SUBWORDS, _MOST_SUBWORDS = 500, 8000
 _SENTENCE = 2.0  # words, on average
@@ -89,6 +90,7 @@ class TranslationEncoder:
         phrases: what pairs say when their words are aligned; `None`: the network stands alone.
         weights: of what translations by phrases are judged by.
         mix: of both.
+        numbers: what the pairs tell of numbers in figures.
 
     Raises:
         ValueError: the parts do not belong together, as in a file that was changed.
@@ -105,6 +107,7 @@ class TranslationEncoder:
     phrases: PhraseTable | None = None
     weights: tuple[float, ...] = WEIGHTS
     mix: Mix = Mix()  # noqa: RUF009, it is frozen
+    numbers: Numbers = Numbers()  # noqa: RUF009, likewise
 
     def __post_init__(self) -> None:
         """Hold the weights against what they are of."""
@@ -143,7 +146,10 @@ class TranslationEncoder:
         dropout = parameters.dropout
         if dropout is None:
             dropout = suited_dropout(words, width, parameters.max_seconds)
-        return cls(made.source, made.target, longest, characters, width, dropout, _phrases(parameters, corpus))
+        return cls(
+            made.source, made.target, longest, characters, width, dropout, _phrases(parameters, corpus),
+            numbers=Numbers.fit(corpus.pairs),
+        )  # fmt: skip
 
     def encode(self, corpus: Corpus) -> Encoded:
         """Return pairs as token numbers."""

@@ -33,6 +33,7 @@ from ostinato.tasks.translate.corpus import (
     fitting,
     hold_out_drawn,
 )
+from ostinato.tasks.translate.mix import Mix
 from ostinato.tasks.translate.network import TranslationNetwork
 from ostinato.tasks.translate.objective import TranslationObjective
 from ostinato.tasks.translate.pairs import name_of, read_pairs
@@ -41,8 +42,8 @@ from ostinato.tasks.translate.parameters import TranslationParameters
 from ostinato.tasks.translate.phrases.tuning import some_of, tuned_weights
 from ostinato.tasks.translate.stream import TranslationStream
 from ostinato.tasks.translate.suiting import batch_tokens_of, judged_pairs, phrase_seconds
-from ostinato.tasks.translate.together import Mix, Together
-from ostinato.tasks.translate.translating import Languages, say_strange
+from ostinato.tasks.translate.together import Together
+from ostinato.tasks.translate.translating import Languages, Strange
 from ostinato.training.config import TrainingConfig
 
 Translation: TypeAlias = "Model[TranslationParameters, TranslationEncoder]"
@@ -163,9 +164,10 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
         encoder, parameters = model.encoder, model.parameters
         if encoder.phrases is None or validation is None:
             return encoder
-        pairs = some_of(validation.pairs, judged_pairs(parameters.max_seconds))
-        weights = tuned_weights(encoder.phrases, pairs)
-        both = Together(languages_of(model), encoder.phrases, weights)
+        some = some_of(validation.pairs, judged_pairs(parameters.max_seconds))
+        pairs = [encoder.numbers.pair_as(source, target) for source, target in some]
+        weights = tuned_weights(encoder.phrases, pairs, encoder.numbers)
+        both = Together(languages_of(model), encoder.phrases, weights, numbers=encoder.numbers)
         return replace(encoder, weights=weights, mix=both.fitted(pairs, search_of(parameters)))
 
     def finished(self, model: Translation, examples: Held[Encoded]) -> TranslationEncoder:
@@ -259,13 +261,17 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
     def pieces(self, model: Translation, source: Any) -> Iterator[Corpus]:
         """Yield lines, those of a file or a list several at a time, others each as it comes."""
         lines = iter(read_lines(source, keep_blank=True) if is_path(source) else source)
-        together = _TOGETHER if is_path(source) or isinstance(source, (list, tuple)) else 1
-        while chunk := list(islice(lines, together)):
+        whole = is_path(source) or isinstance(source, (list, tuple))
+        strange = Strange(languages_of(model))
+        while chunk := list(islice(lines, _TOGETHER if whole else 1)):
+            strange.look(chunk)
             yield Corpus("the lines", tuple((text, "") for text in chunk))
+            if not whole:
+                strange.say()
+        strange.say()
 
     def answers(self, model: Translation, records: Corpus, search: Search | None = None) -> Iterator[Mapping[str, Any]]:
         texts = [source for source, _ in records.pairs]
-        say_strange(languages_of(model), texts)
         for found in together_of(model).translate(texts, search or search_of(model.parameters)):
             others = [{"translation": each.text, "score": each.score} for each in found]
             yield {"translation": found[0].text, "alternatives": others}
@@ -290,7 +296,7 @@ def together_of(model: Translation) -> Together:
     """Return the network with the phrases beside it."""
     encoder = model.encoder
     wanted = encoder.phrases if model.parameters.phrases else None
-    return Together(languages_of(model), wanted, encoder.weights, encoder.mix)
+    return Together(languages_of(model), wanted, encoder.weights, encoder.mix, encoder.numbers)
 
 
 def search_of(parameters: TranslationParameters) -> Search:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.tasks.base.searching.search import Hypothesis, Search
+from ostinato.tasks.translate.mix import NEVER, Mix
+from ostinato.tasks.translate.numbers import Numbers, mended, replaced
 from ostinato.tasks.translate.phrases.decoder import Candidate, decode
 from ostinato.tasks.translate.phrases.table import PhraseTable
 from ostinato.tasks.translate.phrases.tuning import bleu, bleu_parts
@@ -28,57 +30,10 @@ _SHARES = (0.03, 0.06, 0.12, 0.25, 0.5, 1.0, 2.0)
 _LENGTHS = (0.0, 0.3, 0.6, 1.0)
 _BEHIND = (-4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0, 8.0)
 _NEAR = 0.75
-_LEARNED = 2.0
 _FEW = 10
 """Held-out pairs by which nothing is told apart."""
-_NEVER = 1e6
-_MISSING = 2.0
-_DIGITS = re.compile(r"\d+")
+_MISSING = 100.0  # of a score, each number that is lost: more than all else tells apart
 _PIECES = re.compile(r"\s*\S+")
-
-
-@dataclass(frozen=True)
-class Mix:
-    """How translations of a network and of phrases are put in one order.
-
-        share * (log-probability by the network + length * tokens) + score by phrases
-
-    Args:
-        share: of the network; 0 and `behind` large: phrases alone.
-        length: for each token of a translation, since a log-probability falls with each.
-        behind: how much less than the best of the phrases' a translation has that phrases did not find.
-        alone: the network alone, phrases left out.
-
-    Raises:
-        ValueError: a number is not finite.
-    """
-
-    share: float = 0.25
-    length: float = 0.6
-    behind: float = 1.0
-    alone: bool = False
-
-    def __post_init__(self) -> None:
-        """Refuse what is no number."""
-        if not all(map(math.isfinite, (self.share, self.length, self.behind))):
-            raise ValueError("the shares of network and phrases are no numbers")
-
-    @classmethod
-    def by_loss(cls, loss: float) -> Mix:
-        """Return what mostly does for a network with some loss a token on its training pairs, in nats."""
-        return cls() if loss < _LEARNED else cls(0.06, 0.6, _NEVER)
-
-    @property
-    def is_phrases(self) -> bool:
-        """Whether the network has no say."""
-        return not self.alone and self.share == 0 and self.behind >= _NEVER
-
-    def __str__(self) -> str:
-        if self.alone:
-            return "the network alone: phrases beside it were no better"
-        if self.is_phrases:
-            return "phrases alone: the network beside them was no better"
-        return f"phrases and the network, whose log-probabilities count {self.share:g}"
 
 
 @dataclass(frozen=True)
@@ -90,30 +45,69 @@ class Together:
         table: of phrases; `None`: the network alone.
         weights: of what phrases are judged by.
         mix: of both.
+        numbers: what is known of those in figures.
     """
 
     languages: Languages
     table: PhraseTable | None = None
     weights: tuple[float, ...] = ()
-    mix: Mix = Mix()
+    mix: Mix = Mix()  # noqa: RUF009, it is frozen
+    numbers: Numbers = Numbers()  # noqa: RUF009, it is frozen
 
     def translate(self, texts: Sequence[str], search: Search) -> list[list[Translation]]:
-        """Return translations of each text, the best first, as many as the search has hypotheses."""
-        if self.table is None or self.mix.alone:
-            return translate_texts(self.languages, texts, search)
-        said = [[] for _ in texts] if self.mix.is_phrases else translate_texts(self.languages, texts, search)
+        """Return translations of each text, the best first, as many as the search has hypotheses.
+
+        Rare numbers are read as frequent ones, and written as they were.
+        """
+        read = [self.numbers.read_as(text) for text in texts]
+        found = self._translated([text for text, _ in read], search)
+        return [_written(each, back)[: search.beam_size] for each, (_, back) in zip(found, read, strict=True)]
+
+    def _translated(self, texts: Sequence[str], search: Search) -> list[list[Translation]]:
+        if self.table is None:
+            return self._by_network(texts, search)
+        if self.mix.alone:
+            return self._with_numbers(texts, self._by_network(texts, search), search)
+        said = [[] for _ in texts] if self.mix.is_phrases else self._by_network(texts, search)
         both = [
-            list(theirs) if _too_long(theirs) else ordered(ours, theirs, source, self.mix)
+            list(theirs) if _too_long(theirs) else ordered(ours, theirs, source, self.mix, self.numbers)
             for source, ours, theirs in zip(texts, said, self._phrases(texts, search), strict=True)
         ]
         if self.mix.is_phrases:  # where no phrase may be said
             for place in [place for place, each in enumerate(both) if not each]:
-                both[place] = translate_texts(self.languages, [texts[place]], search)[0]
-        return [each[: search.beam_size] for each in both]
+                both[place] = self._by_network([texts[place]], search)[0]
+        return both
+
+    def _by_network(self, texts: Sequence[str], search: Search) -> list[list[Translation]]:
+        """Return what the network says; a number that it made up gives way to one that it lost."""
+        found = translate_texts(self.languages, texts, search)
+        for place, source in enumerate(texts):
+            if wanted := self.numbers.wanted(source):
+                said = [replace(each, text=mended(each.text, source, wanted)) for each in found[place]]
+                found[place] = self._by_score(source, said)
+        return found
+
+    def _by_score(self, source: str, found: Sequence[Translation]) -> list[Translation]:
+        """Return translations with what their lost numbers cost, the best first."""
+        costs = [_MISSING * self.numbers.missing(source, each.text) for each in found]
+        less = [
+            replace(each, score=each.score - cost) if cost else each for each, cost in zip(found, costs, strict=True)
+        ]
+        return sorted(less, key=lambda each: -each.score)
+
+    def _with_numbers(
+        self, texts: Sequence[str], said: list[list[Translation]], search: Search
+    ) -> list[list[Translation]]:
+        """Put what phrases say beside what a network says that has lost a number."""
+        lost = [place for place, source in enumerate(texts) if self.numbers.missing(source, said[place][0].text)]
+        for place, theirs in zip(lost, self._phrases([texts[place] for place in lost], search), strict=True):
+            alike = [_as_by_network(each, search) for each in theirs]
+            said[place] = self._by_score(texts[place], [*said[place], *alike])
+        return said
 
     def pieces(self, text: str, search: Search) -> Iterator[str]:
         """Yield the translation of a text piece by piece; if phrases have a say, once it is there."""
-        if self.table is None or self.mix.alone:
+        if (self.table is None or self.mix.alone) and not self.numbers.wanted(text):
             return translated_pieces(self.languages, text, search)
         return iter(_PIECES.findall(self.translate([text], replace(search, beam_size=1))[0][0].text))
 
@@ -122,8 +116,9 @@ class Together:
         assert self.table is not None
         known = [bool(self.languages.source.encode(text.strip())) for text in texts]
         found = decode(
-            self.table, [text if there else "" for text, there in zip(texts, known, strict=True)], self.weights, _BEST
-        )
+            self.table, [text if there else "" for text, there in zip(texts, known, strict=True)], self.weights, _BEST,
+            self.numbers,
+        )  # fmt: skip
         return self._scored(texts, found, search)
 
     def _scored(
@@ -152,9 +147,9 @@ class Together:
         if len(pairs) < _FEW:
             return Mix.by_loss(self._loss(pairs))
         sources, how = [source for source, _ in pairs], self.table.how
-        ours, theirs = translate_texts(self.languages, sources, search), self._phrases(sources, search)
+        ours, theirs = self._by_network(sources, search), self._phrases(sources, search)
         pools = [
-            _Pool.of(own, other, source, reference, how)
+            _Pool.of(own, other, source, reference, how, self.numbers)
             for own, other, (source, reference) in zip(ours, theirs, pairs, strict=True)
             if not _too_long(other)
         ]
@@ -164,10 +159,10 @@ class Together:
         def value(mix: Mix) -> float:
             return bleu(np.sum([pool.parts[pool.best(mix)] for pool in pools], 0))
 
-        ends = [Mix(alone=True), Mix(0.0, 0.0, _NEVER)]
+        ends = [Mix(alone=True), Mix(0.0, 0.0, NEVER)]
         alone, by_phrases = map(value, ends)
         # what only a much worse network says is not believed, however well it did on a few sentences
-        behind = (*_BEHIND, _NEVER) if alone >= _NEAR * by_phrases else (_NEVER,)
+        behind = (*_BEHIND, NEVER) if alone >= _NEAR * by_phrases else (NEVER,)
         grid = np.array([[[value(Mix(x, y, z)) for z in behind] for y in _LENGTHS] for x in _SHARES])
         even = _smoothed(grid)
         x, y, z = np.unravel_index(even.argmax(), even.shape)
@@ -204,8 +199,9 @@ class _Pool:
 
     @classmethod
     def of(
-        cls, ours: Sequence[Translation], theirs: Sequence[Translation], source: str, reference: str, how: str
-    ) -> _Pool:
+        cls, ours: Sequence[Translation], theirs: Sequence[Translation], source: str, reference: str, how: str,
+        numbers: Numbers = Numbers(),  # noqa: B008, it is frozen
+    ) -> _Pool:  # fmt: skip
         every = list({each.text: each for each in (*ours, *theirs)}.values())  # of one text, what phrases have
         every.sort(key=lambda each: each.text not in {one.text for one in theirs})
         return cls(
@@ -214,7 +210,7 @@ class _Pool:
             np.array([each.score for each in every]),
             np.array([each.log_probability for each in every]),
             np.array([len(each.hypothesis.tokens) + 1.0 for each in every]),
-            np.array([_missing(source, each.text) for each in every], float),
+            np.array([numbers.missing(source, each.text) for each in every], float),
             np.stack([bleu_parts(each.text, reference, how) for each in every]),
         )
 
@@ -232,7 +228,13 @@ def _too_long(theirs: Sequence[Translation]) -> bool:
     return bool(theirs) and math.isnan(theirs[0].log_probability)
 
 
-def ordered(ours: Sequence[Translation], theirs: Sequence[Translation], source: str, mix: Mix) -> list[Translation]:
+def ordered(
+    ours: Sequence[Translation],
+    theirs: Sequence[Translation],
+    source: str,
+    mix: Mix,
+    numbers: Numbers = Numbers(),  # noqa: B008, it is frozen
+) -> list[Translation]:
     """Return the translations of a network and of phrases, the best by both first, each text once."""
     if not theirs:
         return list(ours)
@@ -242,14 +244,25 @@ def ordered(ours: Sequence[Translation], theirs: Sequence[Translation], source: 
     for each in (*theirs, *ours):
         score = by_phrases.get(each.text, best - mix.behind)
         score += mix.share * (each.log_probability + mix.length * (len(each.hypothesis.tokens) + 1))
-        score -= _MISSING * _missing(source, each.text)
+        score -= _MISSING * numbers.missing(source, each.text)
         found.setdefault(each.text, replace(each, score=score, hypothesis=replace(each.hypothesis, score=score)))
     return sorted(found.values(), key=lambda one: -one.score)
 
 
-def _missing(source: str, text: str) -> int:
-    """Return how many numbers of a source are not in a translation."""
-    return len(set(_DIGITS.findall(source)).difference(_DIGITS.findall(text)))
+def _written(found: Sequence[Translation], back: Mapping[str, str]) -> list[Translation]:
+    """Return translations with the numbers of their source, each text once."""
+    made: dict[str, Translation] = {}
+    for each in found:
+        text = replaced(each.text, back)
+        made.setdefault(text, each if text == each.text else replace(each, text=text))
+    return list(made.values())
+
+
+def _as_by_network(each: Translation, search: Search) -> Translation:
+    """Return a translation by phrases with the score that a search gives it."""
+    if math.isnan(each.log_probability):
+        return each
+    return replace(each, score=each.log_probability / search.scale(len(each.hypothesis.tokens) + 1))
 
 
 def _may_be(tokens: tuple[int, ...], search: Search) -> bool:

@@ -63,14 +63,37 @@ class Languages:
         return "".join(letter for letter in dict.fromkeys(read) if letter not in known and not letter.isspace())
 
 
+class Strange:
+    """Counts sources that hold characters that no training source had: what is made of them is a guess.
+
+    Args:
+        languages: that translate.
+    """
+
+    def __init__(self, languages: Languages) -> None:
+        self._languages = languages
+        self._sources, self._found, self._shown = 0, 0, dict[str, None]()
+
+    def look(self, texts: Sequence[str]) -> None:
+        """Look at some more sources."""
+        found = [one for text in texts if (one := self._languages.strange(text))]
+        self._sources, self._found = self._sources + len(texts), self._found + len(found)
+        self._shown.update(dict.fromkeys("".join(found)))
+
+    def say(self) -> None:
+        """Say of all that were looked at how many there are, if there is any, and begin again."""
+        several = f"{self._found:,} of the {self._sources:,} sources have" if self._sources > 1 else "the source has"
+        shown = "".join(self._shown)[:_SHOWN]
+        if self._found:
+            note(f'{several} characters that no training source had ("{shown}"); their translations are guesses')
+        self._sources, self._found, self._shown = 0, 0, {}
+
+
 def say_strange(languages: Languages, texts: Sequence[str]) -> None:
-    """Say which sources hold characters that no training source had: what is made of them is a guess."""
-    found = [one for text in texts if (one := languages.strange(text))]
-    if not found:
-        return
-    several = f"{len(found):,} of the {len(texts):,} sources have" if len(texts) > 1 else "the source has"
-    shown = "".join(dict.fromkeys("".join(found)))[:_SHOWN]
-    note(f'{several} characters that no training source had ("{shown}"); their translations are guesses')
+    """Say how many sources hold characters that no training source had."""
+    strange = Strange(languages)
+    strange.look(texts)
+    strange.say()
 
 
 def translate_texts(

@@ -9,6 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from ostinato.tasks.translate.numbers import Numbers
 from ostinato.tasks.translate.phrases.search import FEATURES, Found, PhraseSearch
 from ostinato.tasks.translate.phrases.table import PhraseTable
 from ostinato.tasks.translate.phrases.words import GAP, text_of
@@ -29,7 +30,9 @@ class Candidate:
     score: float
 
 
-def decode(table: PhraseTable, texts: Sequence[str], weights: Sequence[float], best: int) -> list[list[Candidate]]:
+def decode(
+    table: PhraseTable, texts: Sequence[str], weights: Sequence[float], best: int, numbers: Numbers | None = None
+) -> list[list[Candidate]]:
     """Return the best translations of each text, up to so many, the best first; none of one without words.
 
     Args:
@@ -37,6 +40,7 @@ def decode(table: PhraseTable, texts: Sequence[str], weights: Sequence[float], b
         texts: sources.
         weights: of the features.
         best: how many.
+        numbers: those that translations keep; `None`: it does not matter.
     """
     chunks: list[tuple[int, _Chunk]] = []
     known: list[Sequence[str]] = []
@@ -52,7 +56,7 @@ def decode(table: PhraseTable, texts: Sequence[str], weights: Sequence[float], b
     while order:
         rows = order[: max(1, min(_TOGETHER, _WORDS // len(known[order[min(_TOGETHER, len(order)) - 1]])))]
         order = order[len(rows) :]
-        search = PhraseSearch(table, [known[row] for row in rows], np.asarray(weights, float))
+        search = PhraseSearch(table, [known[row] for row in rows], np.asarray(weights, float), numbers)
         for row, each in zip(rows, search.found(best), strict=True):
             found[row] = each
     parts: list[list[tuple[_Chunk, Found]]] = [[] for _ in texts]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ostinato.tasks.translate.numbers import Numbers
 from ostinato.tasks.translate.phrases.alignment import Ints
 from ostinato.tasks.translate.phrases.extraction import WIDEST
 from ostinato.tasks.translate.phrases.table import STRANGE, PhraseTable
@@ -42,16 +43,19 @@ class Options:
         )
 
 
-def options_of(table: PhraseTable, sources: Sequence[Sequence[str]]) -> Options:
-    """Return what words of sources may be translated by; words that nothing is known of, and numbers, as they are."""
+def options_of(table: PhraseTable, sources: Sequence[Sequence[str]], numbers: Numbers | None = None) -> Options:
+    """Return what words of sources may be translated by; words that nothing is known of, and numbers, as they are.
+
+    A phrase whose translation lost a number that translations keep, as misaligned ones do, is none.
+    """
     lengths = np.array([len(source) for source in sources])
     sentences = np.repeat(np.arange(len(sources)), lengths)
     places = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     flat = [word for source in sources for word in source]
-    numbers = np.array([table.numbers.get(word, -1) for word in flat], np.int64)
+    known = np.array([table.numbers.get(word, -1) for word in flat], np.int64)
     entries, at, spans = [], [], []
     alone = np.ones(len(flat), bool)  # words that nothing is known of
-    for length, (begins, firsts, stops) in enumerate(table.entries(numbers, sentences), 1):
+    for length, (begins, firsts, stops) in enumerate(table.entries(known, sentences), 1):
         counts = stops - firsts
         every = np.repeat(firsts - (np.cumsum(counts) - counts), counts) + np.arange(int(counts.sum()))
         entries.append(every)
@@ -60,6 +64,9 @@ def options_of(table: PhraseTable, sources: Sequence[Sequence[str]]) -> Options:
         if length == 1:
             alone[begins[counts > 0]] = False
     chosen, begins, span = (np.concatenate(each) for each in (entries, at, spans))
+    if numbers is not None:
+        kept = _with_numbers(table, flat, chosen, begins, span, numbers)
+        chosen, begins, span = chosen[kept], begins[kept], span[kept]
     copies = np.flatnonzero(alone | np.array([any(map(str.isdigit, word)) for word in flat], bool))
     words = np.full((len(copies), WIDEST), -1)
     words[:, 0] = len(table.target) + np.arange(len(copies))
@@ -75,7 +82,21 @@ def options_of(table: PhraseTable, sources: Sequence[Sequence[str]]) -> Options:
         np.concatenate([table.scores[chosen].astype(float), np.full((len(copies), 4), _COPIED)]),
         np.concatenate([table.heads[chosen].astype(float), np.tile([unseen, 0.0], (len(copies), 1))]),
         np.zeros(0, np.int64),
-        [flat[place] for place in copies],
+        [flat[place] if numbers is None else numbers.written(flat[place]) for place in copies],
     )
     order = np.argsort(sentences[begins], kind="stable")
     return made.take(order, np.searchsorted(sentences[begins][order], np.arange(len(sources) + 1)))
+
+
+def _with_numbers(
+    table: PhraseTable, flat: Sequence[str], chosen: Ints, begins: Ints, span: Ints, numbers: Numbers
+) -> NDArray[np.bool_]:
+    """Return which translations of phrases have the numbers that they are to keep, `(entries,)`."""
+    has = np.array([bool(numbers.wanted(word)) for word in flat])
+    before = np.cumsum([0, *has])
+    kept = np.ones(len(chosen), bool)
+    for row in np.flatnonzero(before[begins + span] > before[begins]).tolist():
+        source = "".join(flat[begins[row] : begins[row] + span[row]])
+        target = "".join(table.target[word] for word in table.targets[chosen[row]] if word >= 0)
+        kept[row] = not numbers.missing(source, target)
+    return kept

@@ -9,6 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from ostinato.tasks.translate.numbers import Numbers
 from ostinato.tasks.translate.phrases.alignment import Ints
 from ostinato.tasks.translate.phrases.extraction import WIDEST
 from ostinato.tasks.translate.phrases.options import options_of
@@ -59,12 +60,15 @@ class PhraseSearch:
         table: of phrases.
         sources: words as they are looked up, none of them empty, 60 words at most.
         weights: `(8,)`, of `FEATURES`.
+        numbers: those that translations keep; `None`: it does not matter.
     """
 
-    def __init__(self, table: PhraseTable, sources: Sequence[Sequence[str]], weights: Floats) -> None:
+    def __init__(
+        self, table: PhraseTable, sources: Sequence[Sequence[str]], weights: Floats, numbers: Numbers | None = None
+    ) -> None:
         self.table, self.sources, self.weights = table, sources, weights
         self.lengths = np.array([len(source) for source in sources])
-        self.options = options_of(table, sources)
+        self.options = options_of(table, sources, numbers)
         own = self.options
         self.static = own.scores @ weights[_PHRASE] + weights[_LENGTH] * own.size + weights[_COUNT]
         self.static += weights[_NGRAMS] * own.heads[:, 1]

@@ -12,7 +12,7 @@ from ostinato.data.lines import normalise
 from ostinato.tasks.base.kneser_ney import KneserNey, count
 from ostinato.tasks.translate.phrases.alignment import Grid, Ints, Side, grown, learn
 from ostinato.tasks.translate.phrases.extraction import LONGEST, WIDEST, Found, Grams, extract
-from ostinato.tasks.translate.phrases.unknown import Stand
+from ostinato.tasks.translate.phrases.unknown import Stand, names_are_copied
 from ostinato.tasks.translate.phrases.words import Casing, lowered_first, lowered_words, words_of
 
 ORDER = 3
@@ -39,6 +39,7 @@ class PhraseTable:
         heads: `(entries, 2)`, log-probability of the first two words of a translation by n-grams, what is before them
             unknown, and of its other words.
         ngrams: of target words.
+        names: whether words that are capital within a sentence are mostly names, which translations have as they are.
 
     Raises:
         ValueError: the parts do not belong together, as in a file that was changed.
@@ -58,6 +59,7 @@ class PhraseTable:
     scores: NDArray[np.float32]
     heads: NDArray[np.float32]
     ngrams: KneserNey
+    names: bool = False
     sizes: NDArray[np.int64] = field(init=False, repr=False, compare=False)
     numbers: dict[str, int] = field(init=False, repr=False, compare=False)
     stand: Stand = field(init=False, repr=False, compare=False)
@@ -67,7 +69,7 @@ class PhraseTable:
         self._check()
         object.__setattr__(self, "sizes", (self.targets >= 0).sum(1).astype(np.int64))
         object.__setattr__(self, "numbers", {word: number for number, word in enumerate(self.source)})
-        object.__setattr__(self, "stand", Stand(self.source, self.often))
+        object.__setattr__(self, "stand", Stand(self.source, self.often, names=self.names))
 
     def _check(self) -> None:
         entries, symbols, rows = len(self.targets), len(self.source), 1
@@ -175,7 +177,8 @@ def learn_phrases(pairs: Sequence[tuple[str, str]], *, how: str, lower: bool, li
     if not len(found.ours):
         return None
     often = np.bincount([number for row in ours for number in row], minlength=len(source))
-    return _table(found, grams, how, lower, casing, tuple(source), tuple(target), often, ngrams)
+    named = names_are_copied(*made)
+    return _table(found, grams, how, lower, casing, tuple(source), tuple(target), often, ngrams, named)
 
 
 def _split(text: str, how: str, lower: bool) -> list[str]:
@@ -200,6 +203,7 @@ def _table(
     target: tuple[str, ...],
     often: Ints,
     ngrams: KneserNey,
+    names: bool,
 ) -> PhraseTable:
     """Keep the best translations of each phrase, and number phrases again."""
     value = found.scores.sum(1)
@@ -228,7 +232,7 @@ def _table(
         begin += len(own)
     return PhraseTable(
         how, lower, casing, source, target, often, tuple(keys), tuple(starts), found.targets[order],
-        np.minimum(found.scores[order], 0.0), _heads(ngrams, found.targets[order]), ngrams,
+        np.minimum(found.scores[order], 0.0), _heads(ngrams, found.targets[order]), ngrams, names,
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ostinato.tasks.translate.numbers import Numbers
 from ostinato.tasks.translate.phrases.decoder import decode
 from ostinato.tasks.translate.phrases.search import FEATURES, WEIGHTS
 from ostinato.tasks.translate.phrases.table import PhraseTable
@@ -51,7 +52,9 @@ def some_of(pairs: Sequence[tuple[str, str]], most: int) -> list[tuple[str, str]
     return fine[:: max(1, -(-len(fine) // max(most, 1)))]
 
 
-def tuned_weights(table: PhraseTable, pairs: Sequence[tuple[str, str]]) -> tuple[float, ...]:
+def tuned_weights(
+    table: PhraseTable, pairs: Sequence[tuple[str, str]], numbers: Numbers | None = None
+) -> tuple[float, ...]:
     """Return the weights with which phrases translate held-out pairs best; of few pairs, near those that mostly do.
 
     Steps are drawn at random, and taken where BLEU of the best of some translations is higher. What the new weights
@@ -60,6 +63,7 @@ def tuned_weights(table: PhraseTable, pairs: Sequence[tuple[str, str]]) -> tuple
     Args:
         table: of phrases, which has not seen the pairs.
         pairs: held out.
+        numbers: those that translations keep; `None`: it does not matter.
     """
     weights = np.array(WEIGHTS)
     if not pairs:
@@ -68,7 +72,7 @@ def tuned_weights(table: PhraseTable, pairs: Sequence[tuple[str, str]]) -> tuple
     pools: list[dict[str, tuple[Floats, Floats]]] = [{} for _ in pairs]
     for number in range(_ROUNDS):
         for pool, (_, reference), candidates in zip(
-            pools, pairs, decode(table, sources, weights.tolist(), _BEST), strict=True
+            pools, pairs, decode(table, sources, weights.tolist(), _BEST, numbers), strict=True
         ):
             for each in candidates:
                 pool.setdefault(each.text, (each.features, bleu_parts(each.text, reference, table.how)))

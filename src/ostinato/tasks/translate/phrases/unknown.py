@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -12,7 +13,21 @@ from ostinato.tasks.translate.phrases.words import GAP
 
 _LINKS = ("", "s", "es", "n", "en", "e")
 """What Germanic languages put between the parts of a word."""
+_RARE, _FEW = 2, 10
 _PART, _STEM, _ALIKE, _LONGER, _NEAR = 3, 4, 0.65, 4, 12
+
+
+def names_are_copied(sources: Sequence[Sequence[str]], targets: Sequence[Sequence[str]]) -> bool:
+    """Tell whether rare words that are capital within sentences mostly stand in the translation as they are."""
+    often = Counter(word for row in sources for word in row)
+    kept = came = 0
+    for ours, theirs in zip(sources, targets, strict=True):
+        rare = [word.removeprefix(GAP) for word in ours[1:] if often[word] <= _RARE]
+        rare = [word for word in rare if word[:1].isupper() and word.isalpha()]
+        if rare:
+            there = {word.removeprefix(GAP) for word in theirs}
+            came, kept = came + len(rare), kept + sum(word in there for word in rare)
+    return came >= _FEW and kept > came / 2
 
 
 class Stand:
@@ -21,20 +36,22 @@ class Stand:
     Args:
         words: that are known, sorted.
         often: how often each came, `(words,)`.
+        names: whether a word that is capital within a sentence is mostly a name, for which nothing stands.
 
     Source of splitting: P. Koehn and K. Knight, "Empirical methods for compound splitting", EACL 2003.
     """
 
-    def __init__(self, words: Sequence[str], often: NDArray[np.int64]) -> None:
-        self._words = words
+    def __init__(self, words: Sequence[str], often: NDArray[np.int64], *, names: bool = False) -> None:
+        self._words, self._names = words, names
         self._often = dict(zip(words, often.tolist(), strict=True))
 
     def known(self, source: Sequence[str]) -> list[str]:
         """Return a source in which words that are not known are replaced, where anything stands for them."""
         found: list[str] = []
-        for word in source:
+        for place, word in enumerate(source):
             letters = word.removeprefix(GAP)
-            if word in self._often or not letters.isalpha():
+            is_name = self._names and place > 0 and letters[:1].isupper()
+            if word in self._often or is_name or not letters.isalpha():
                 found.append(word)
             else:
                 found += self._instead(word[: len(word) - len(letters)], letters) or [word]
