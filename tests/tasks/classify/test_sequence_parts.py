@@ -90,7 +90,7 @@ def test_random_kernels_are_shares_of_steps_above_thresholds(channels) -> None:
                 for kernel in (0, 1, 40, 83):
                     mask = kernels.channel_masks[place, kernel].numpy()
                     outputs = np.array([
-                        (padded[step : step + 2 * margin + 1 : dilation] @ mask) @ _WEIGHTS[kernel]
+                        (padded[step : step + 2 * margin + 1 : dilation] @ mask) @ _WEIGHTS[kernel].numpy()
                         for step in range(len(own))
                     ])  # fmt: skip
                     if (kernel + place) % 2 and len(own) > 2 * margin:

@@ -20,6 +20,7 @@ from ostinato.errors import DataError, UsageError
 from ostinato.tasks.classify.encoding import ClassEncoder
 from ostinato.tasks.classify.examples import Classes, Examples, checked_labels
 from ostinato.tasks.classify.parameters import SequenceParameters
+from ostinato.tasks.classify.shapes import differ
 from ostinato.tasks.classify.sounds import holds_sounds, read_sounds
 from ostinato.tasks.classify.steps import SequenceReading, Steps
 
@@ -158,6 +159,7 @@ class ChannelEncoder(ClassEncoder):
         lengths: of the shortest, the usual and the longest training sequence.
         count: of the training sequences.
         judged: on how many examples that were not trained on the branches of the network were weighed.
+        shaped: whether sequences differ much in level or spread; see `differ`.
     """
 
     channels: tuple[str, ...]
@@ -169,6 +171,7 @@ class ChannelEncoder(ClassEncoder):
     lengths: tuple[int, int, int]
     count: int
     judged: int = 0
+    shaped: bool = False
 
     def __post_init__(self) -> None:
         """Refuse scales of other channels, which a file may hold."""
@@ -210,6 +213,7 @@ class ChannelEncoder(ClassEncoder):
             classes=Classes.of(examples), channels=examples.channels, center=center, scale=scale,
             masked=hidden or bool((count < sum(map(_steps_of, examples.items))).any()), gap=gap,
             reading=examples.reading or SequenceReading(examples.channels),
+            shaped=differ(item.values for item in examples.items),
         )  # fmt: skip
 
     def encode(self, examples: Examples) -> list[NDArray[np.float32]]:

@@ -17,6 +17,7 @@ from ostinato.nn.random_kernels import RandomKernels
 from ostinato.tasks.classify.encoding import Floats
 from ostinato.tasks.classify.examples import Integers
 from ostinato.tasks.classify.ridge import Ridge, fit_ridge
+from ostinato.tasks.classify.shapes import shapes_of
 from ostinato.tasks.classify.statistics import statistics_of, statistics_size
 from ostinato.tasks.classify.wide_plan import CHOSEN_ON, LONGER, WidePlan
 
@@ -25,14 +26,15 @@ _EVIDENCE = 0.5  # of an example, for the logarithm of the ratio of two errors
 _LEAST_SHARE = 0.02  # of a kind of features: with less it is left out
 _LATE = 2.0  # times what was planned: so late no more features are made
 _CHOICES: dict[str, tuple[str, ...]] = {
-    "levels": ("levels",), "changes": ("changes",), "ends": ("ends",), "patterns": ("patterns", "turns"),
+    "levels": ("levels",), "changes": ("changes",), "ends": ("ends",), "shapes": ("shapes",), "patterns": ("patterns", "turns"),
     "statistics": ("statistics",),
 }  # fmt: skip
 # share of each kind that is tried, and how likely it is before the data: what MiniRocket has is the likeliest
 _SHARES: dict[str, tuple[tuple[float, float], ...]] = {
-    "levels": ((1.0, 0.7), (0.0, 0.3)),  # left out only where ends stand in for them
+    "levels": ((1.0, 0.7), (0.0, 0.3)),  # left out only where others stand in for them
     "changes": ((0.0, 0.6), (1.0, 0.4)),
     "ends": ((0.0, 0.3), (1.0, 0.7)),
+    "shapes": ((0.0, 0.6), (1.0, 0.4)),
     "patterns": ((0.0, 0.6), (1.0, 0.4)),
     "statistics": ((0.0, 0.6), (0.1, 0.2), (0.5, 0.2)),
 }
@@ -42,8 +44,8 @@ class WideBranch(nn.Module):
     """Scores of classes that are linear in features which need no training.
 
     The features are random kernels over the values, over their changes from step to step, over sequences with zeros
-    behind them up to the longest (where lengths differ, so that where a sequence ends tells something); kernels that
-    compete, over values (`patterns`) and changes (`turns`); and statistics of each channel. How much each kind counts,
+    behind them up to the longest (where lengths differ, so that where a sequence ends tells something), over sequences
+    without their level and spread (where these differ much); kernels that compete, over values (`patterns`) and changes (`turns`); and statistics of each channel. How much each kind counts,
     and the penalty, follow from errors on examples left out.
 
     Args:
@@ -64,7 +66,7 @@ class WideBranch(nn.Module):
         """How many training sequences the weights were solved for."""
         shortest, usual, longest = (-(-length // plan.coarser) for length in plan.lengths)
         self.longest = min(longest, LONGER * usual)
-        names = ["levels", "changes", *(["ends"] if shortest < longest else [])]
+        names = ["levels", "changes", *(["ends"] if shortest < longest else []), *(["shapes"] if plan.shaped else [])]
         kernels: dict[str, nn.Module] = {
             name: RandomKernels(plan.channels, self.longest if name == "ends" else usual, plan.kernels)
             for name in names
@@ -218,6 +220,9 @@ class WideBranch(nn.Module):
         if name == "ends":
             most = self.longest
             return functional.pad(sequence[:most], (0, 0, 0, max(0, most - len(sequence))))
+        if name == "shapes":
+            shapes = shapes_of(sequence[:, None], torch.tensor([len(sequence)]), self.values, self.masked)[:, 0]
+            return torch.cat([shapes, sequence[:, self.values :]], 1)
         return sequence
 
     def _features(self, sequences: Sequence[Tensor], names: Sequence[str]) -> Tensor:
@@ -232,7 +237,8 @@ class WideBranch(nn.Module):
 
 def _trials(names: tuple[str, ...]) -> tuple[Floats, Floats]:
     """Return the shares of kinds that are tried, `(trials, kinds)`, and how likely each trial is before the data."""
-    choices = [_SHARES[name] if name != "levels" or "ends" in names else _SHARES[name][:1] for name in names]
+    others = any(name in names for name in ("ends", "shapes"))
+    choices = [_SHARES[name] if name != "levels" or others else _SHARES[name][:1] for name in names]
     tried = [trial for trial in product(*choices) if sum(share for share, _ in _of(names, trial)) > 0]
     shares = np.array([[share for share, _ in trial] for trial in tried])
     return shares, np.array([float(np.prod([chance for _, chance in trial])) for trial in tried])
@@ -240,7 +246,7 @@ def _trials(names: tuple[str, ...]) -> tuple[Floats, Floats]:
 
 def _of(names: tuple[str, ...], trial: tuple[tuple[float, float], ...]) -> list[tuple[float, float]]:
     """Return what a trial has of values as they are: one of these kinds must count."""
-    return [one for name, one in zip(names, trial, strict=True) if name in ("levels", "ends")]
+    return [one for name, one in zip(names, trial, strict=True) if name in ("levels", "ends", "shapes")]
 
 
 class _Views:
