@@ -52,10 +52,10 @@ def convolved(block: Tensor, masks: Masks, taps: Tensor, dilation: int) -> Tenso
         taps: `(kernels, 9)`.
         dilation: steps from one tap to the next.
     """
-    shape = (len(taps), len(block), block.shape[2])
-    found = torch.empty(int(np.prod(shape)) + _LANES)  # vectors are written whole, past the last step too
+    time = block.shape[2]
+    found = torch.empty(len(taps), len(block), -(-time // _LANES) * _LANES)  # vectors are written whole
     _run("outputs", block, masks, taps, dilation, found)
-    return found[:-_LANES].view(shape)
+    return found[..., :time]
 
 
 def shares_above(
@@ -117,8 +117,8 @@ def _loop(name: str) -> Callable[..., None]:
 def _emit_outputs(code: Any, arguments: tuple[Any, ...]) -> None:
     loop = _Loop(code, arguments)
     with loop.kernels() as (row, kernel):
-        place = loop.builder.mul(loop.place(kernel, row), loop.time)
-        loop.convolve(kernel, loop.at(loop.others[0], place))
+        place = loop.builder.mul(loop.place(kernel, row), loop.vectors())
+        loop.convolve(kernel, loop.at(loop.others[0], loop.builder.mul(place, loop.whole(_LANES))))
 
 
 def _emit_shares(code: Any, arguments: tuple[Any, ...]) -> None:
@@ -205,7 +205,7 @@ class _Loop:
     def convolve(self, kernel: Any, outputs: Any) -> None:
         """Write the outputs of a kernel, in whole vectors."""
         taps = self._taps(self.builder.mul(kernel, self.whole(TAPS)))
-        with self.code.loop(self._vectors(), "step") as vector:
+        with self.code.loop(self.vectors(), "step") as vector:
             step = self.builder.mul(vector, self.whole(_LANES))
             self.save(self._product(self._window(step), taps), outputs, step)
 
@@ -243,7 +243,7 @@ class _Loop:
             [code.variable(self.ir.Constant(kind, [0] * _LANES)) for _ in range(EACH)]
             for kind in (self.vector, self.ints)
         )
-        with code.loop(self._vectors(), "step") as vector:
+        with code.loop(self.vectors(), "step") as vector:
             step = b.mul(vector, self.whole(_LANES))
             there, window = self._first(b.sub(self.time, step)), self._window(step)
             outputs = [self._product(window, each) for each in taps]
@@ -291,7 +291,8 @@ class _Loop:
         wide = self.ir.VectorType(self.whole, _LANES)
         return self.builder.icmp_signed("<", self.ir.Constant(wide, list(range(_LANES))), self.splat(count))
 
-    def _vectors(self) -> Any:
+    def vectors(self) -> Any:
+        """Return how many vectors hold all steps."""
         b = self.builder
         return b.sdiv(b.add(self.time, self.whole(_LANES - 1)), self.whole(_LANES))
 
