@@ -1,8 +1,8 @@
 """Random convolutions, compiled: nine taps over the steps of a sequence, and what is counted of their outputs.
 
 A convolution with its thresholds, or a group of kernels with its comparison, goes over steps that lie in the nearest
-cache, where PyTorch writes and reads every output several times. What a kernel gives at a step depends on the steps that
-it sees and on nothing else: alone, among others and in a fit, its bits are the same.
+cache, where PyTorch writes and reads every output several times. What a kernel gives at a step depends on the steps
+that it sees and on nothing else: alone, among others and in a fit, its bits are the same.
 """
 
 from __future__ import annotations
@@ -73,7 +73,9 @@ def shares_above(
     """
     found = torch.empty(len(taps), len(block), thresholds.shape[1], dtype=torch.int32)
     outputs = torch.empty(block.shape[2] + _LANES)
-    _run("shares", block, masks, taps, dilation, outputs, thresholds.contiguous(), inside, found, count=len(found[0, 0]))
+    _run(
+        "shares", block, masks, taps, dilation, outputs, thresholds.contiguous(), inside, found, count=len(found[0, 0])
+    )
     lengths = torch.from_numpy(inside[:, 1] - inside[:, 0])
     return (found / lengths[:, None, None]).permute(1, 2, 0)
 

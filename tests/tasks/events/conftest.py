@@ -1,8 +1,8 @@
 """Event predictors that several files look at, trained once."""
 
 import pytest
-from event_logs import SMALL, make_desk, make_log
 
+from event_logs import SMALL, make_desk, make_log
 from ostinato import EventPredictor
 
 

@@ -1,40 +1,17 @@
 """What an event predictor has to beat, and which prefixes are judged."""
 
-import json
-import math
 from collections import Counter
-from dataclasses import replace
-from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import ostinato
+from event_logs import case_of, make_log
 from ostinato import EventPredictor
-from ostinato.data import EventLog, read_event_log
-from ostinato.errors import ColumnError, CorruptArtifact, DataError, DataWarning, StreamRowError, UsageError
-from ostinato.tasks.base import running
-from ostinato.tasks.base.classes import cross_entropy
 from ostinato.tasks.base.fitting import Given, read_parts
 from ostinato.tasks.events.baselines import LastActivities, WaitsByActivity
-from ostinato.tasks.events.boosting import (
-    Boosting,
-    TimeTrees,
-    _chosen_rounds,
-    _chosen_time_rounds,
-    _grown,
-    _grown_times,
-    _table,
-)
-from ostinato.tasks.events.cases import Case, Cases, encode_log, fit_encoder, scaled_waits
-from ostinato.tasks.events.covariates import useless
-from ostinato.tasks.events.features import Clock, Pieces, Seen, time_numbers, weekdays
-from ostinato.tasks.events.mixture import Mixture
-from event_logs import HOURS, SMALL, case_of, make_desk, make_log, rows_of
-
+from ostinato.tasks.events.cases import Case, Cases, encode_log, fit_encoder
 
 CASES = st.lists(st.lists(st.integers(1, 3), min_size=1, max_size=6), min_size=1, max_size=6)
 

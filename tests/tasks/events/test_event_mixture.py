@@ -1,25 +1,18 @@
 """What an event predictor reads of times and columns, its trees, and how they are mixed with the network."""
 
-import json
 import math
-from collections import Counter
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-import ostinato
+from event_logs import SMALL, case_of, make_desk, rows_of
 from ostinato import EventPredictor
-from ostinato.data import EventLog, read_event_log
-from ostinato.errors import ColumnError, CorruptArtifact, DataError, DataWarning, StreamRowError, UsageError
-from ostinato.tasks.base import running
+from ostinato.errors import ColumnError, CorruptArtifact, DataWarning, StreamRowError, UsageError
 from ostinato.tasks.base.classes import cross_entropy
-from ostinato.tasks.base.fitting import Given, read_parts
-from ostinato.tasks.events.baselines import LastActivities, WaitsByActivity
+from ostinato.tasks.events.baselines import LastActivities
 from ostinato.tasks.events.boosting import (
     Boosting,
     TimeTrees,
@@ -29,12 +22,12 @@ from ostinato.tasks.events.boosting import (
     _grown_times,
     _table,
 )
-from ostinato.tasks.events.cases import Case, Cases, encode_log, fit_encoder, scaled_waits
+from ostinato.tasks.events.cases import Cases, encode_log, scaled_waits
 from ostinato.tasks.events.covariates import useless
 from ostinato.tasks.events.features import Clock, Pieces, Seen, time_numbers, weekdays
 from ostinato.tasks.events.mixture import Mixture
-from event_logs import HOURS, SMALL, case_of, make_desk, make_log, rows_of
-
+from ostinato.tasks.events.network import PieceLayer
+from ostinato.tasks.events.times import TimeScale
 
 # --- times -----------------------------------------------------------------------------------------------------------
 

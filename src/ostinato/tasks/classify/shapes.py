@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,26 +20,24 @@ def differ(sequences: Iterable[NDArray[np.floating]]) -> bool:
     That is so if, in a channel, the means of sequences differ by more than twice the usual spread within one (standard
     deviations), or the logarithms of the spreads by more than a half.
     """
-    with np.errstate(all="ignore"):
-        moments = [(each.mean(0, np.float64), each.std(0, np.float64)) if not np.isnan(each).any() else _known(each) for each in sequences]
-        means, spreads = (np.stack([pair[place] for pair in moments]) for place in (0, 1))
-        spreads[spreads <= _NOTHING * np.abs(means)] = np.nan
-        usual = _middle(spreads)
-        levels = np.array([column[~np.isnan(column)].std() for column in means.T])
-        logs = np.log(spreads)
-        apart = np.array([column[~np.isnan(column)].std() for column in logs.T])
+    moments = [_moments(each) for each in sequences]
+    means, spreads = (np.stack([pair[place] for pair in moments]) for place in (0, 1))
+    spreads[~(spreads > _NOTHING * np.abs(means))] = np.nan
+    usual, levels, apart = _of_known(spreads, np.median), _of_known(means, np.std), _of_known(np.log(spreads), np.std)
     return bool(((levels > _LEVELS * usual) | (apart > _SPREADS)).any())
 
 
-def _known(sequence: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _moments(sequence: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return mean and spread of each channel's values that are there, NaN where there are none."""
-    columns = [column[~np.isnan(column)].astype(np.float64) for column in sequence.T]
-    means = [column.mean() if len(column) else np.nan for column in columns]
-    return np.array(means), np.array([column.std() if len(column) else np.nan for column in columns])
+    if not np.isnan(sequence).any():
+        return sequence.mean(0, np.float64), sequence.std(0, np.float64)
+    return _of_known(sequence, np.mean), _of_known(sequence, np.std)
 
 
-def _middle(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.array([np.median(known) if len(known := column[~np.isnan(column)]) else np.nan for column in rows.T])
+def _of_known(rows: NDArray[np.floating], measure: Callable[..., Any]) -> NDArray[np.float64]:
+    """Return a measure of what is there in each column, NaN where nothing is."""
+    columns = [column[~np.isnan(column)].astype(np.float64) for column in rows.T]
+    return np.array([measure(column) if len(column) else np.nan for column in columns], np.float64)
 
 
 def shapes_of(xs: Tensor, lengths: Tensor, channels: int, masked: bool) -> Tensor:

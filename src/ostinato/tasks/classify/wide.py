@@ -26,8 +26,8 @@ _EVIDENCE = 0.5  # of an example, for the logarithm of the ratio of two errors
 _LEAST_SHARE = 0.02  # of a kind of features: with less it is left out
 _LATE = 2.0  # times what was planned: so late no more features are made
 _CHOICES: dict[str, tuple[str, ...]] = {
-    "levels": ("levels",), "changes": ("changes",), "ends": ("ends",), "shapes": ("shapes",), "patterns": ("patterns", "turns"),
-    "statistics": ("statistics",),
+    "levels": ("levels",), "changes": ("changes",), "ends": ("ends",), "shapes": ("shapes",),
+    "patterns": ("patterns", "turns"), "statistics": ("statistics",),
 }  # fmt: skip
 # share of each kind that is tried, and how likely it is before the data: what MiniRocket has is the likeliest
 _SHARES: dict[str, tuple[tuple[float, float], ...]] = {
@@ -36,7 +36,7 @@ _SHARES: dict[str, tuple[tuple[float, float], ...]] = {
     "ends": ((0.0, 0.3), (1.0, 0.7)),
     "shapes": ((0.0, 0.6), (1.0, 0.4)),
     "patterns": ((0.0, 0.6), (1.0, 0.4)),
-    "statistics": ((0.0, 0.6), (0.1, 0.2), (0.5, 0.2)),
+    "statistics": ((0.0, 0.5), (0.1, 0.15), (0.5, 0.2), (2.0, 0.15)),
 }
 
 
@@ -45,8 +45,10 @@ class WideBranch(nn.Module):
 
     The features are random kernels over the values, over their changes from step to step, over sequences with zeros
     behind them up to the longest (where lengths differ, so that where a sequence ends tells something), over sequences
-    without their level and spread (where these differ much); kernels that compete, over values (`patterns`) and changes (`turns`); and statistics of each channel. How much each kind counts,
-    and the penalty, follow from errors on examples left out.
+    without their level and spread (where these differ much); kernels that compete, over values (`patterns`) and changes
+    (`turns`); and statistics of each channel. Kernels read what is missing as lying on a line between its neighbours;
+    how much is missing is among the statistics. How much each kind counts, and the penalty, follow from errors on
+    examples left out.
 
     Args:
         plan: how many kernels there are, and over what.
@@ -141,7 +143,7 @@ class WideBranch(nn.Module):
         for first in range(0, len(rows), _TOGETHER):
             if parts and time.monotonic() > until:
                 break
-            sequences = self._coarse([torch.from_numpy(arrays[row]) for row in rows[first : first + _TOGETHER]])
+            sequences = [torch.from_numpy(arrays[row]) for row in rows[first : first + _TOGETHER]]
             parts.append(self._features(sequences, tuple(self.sizes)).numpy())
         return np.concatenate(parts)
 
@@ -200,38 +202,51 @@ class WideBranch(nn.Module):
         """Return scores `(sequences, classes)` of sequences `(time, channels)` each, without padding."""
         cuts = np.cumsum([0, *self.sizes.values()]).tolist()
         used = [name for name, (a, b) in zip(self.sizes, pairwise(cuts), strict=True) if bool(self.scale[a:b].any())]
+        if not used:  # all training sequences were alike
+            return self.offsets.expand(len(arrays), -1)
         keep = torch.cat([torch.full((size,), name in used) for name, size in self.sizes.items()]).to(self.scale.device)
-        features = self._features(self._coarse(arrays), used)
+        features = self._features(arrays, used)
         return (features - self.mean[keep]) * self.scale[keep] @ self.weights[keep] + self.offsets
 
-    def _coarse(self, sequences: Sequence[Tensor]) -> list[Tensor]:
+    def _filled(self, sequence: Tensor) -> Tensor:
+        """Return a sequence as kernels read it: no marks, and what is missing on a line between its neighbours."""
+        count = self.values
+        if not self.masked:
+            return sequence
+        values, missing = sequence[:, :count].cpu().numpy().copy(), sequence[:, count : 2 * count].cpu().numpy() > 0
+        steps = np.arange(len(values))
+        for channel in np.flatnonzero(missing.any(0) & ~missing.all(0)):
+            gone = missing[:, channel]
+            values[gone, channel] = np.interp(steps[gone], steps[~gone], values[~gone, channel])
+        return torch.cat([torch.from_numpy(values).to(sequence), sequence[:, 2 * count :]], 1)
+
+    def _coarse(self, sequence: Tensor) -> Tensor:
         """Return means of neighbouring steps, where sequences are long."""
         if self.coarser == 1:
-            return list(sequences)
-        return [
-            functional.avg_pool1d(sequence.T[None], self.coarser, ceil_mode=True, count_include_pad=False)[0].T
-            for sequence in sequences
-        ]
+            return sequence
+        rows = functional.avg_pool1d(sequence.T[None], self.coarser, ceil_mode=True, count_include_pad=False)
+        return rows[0].T
 
     def _as(self, name: str, sequence: Tensor) -> Tensor:
-        """Return a sequence as one kind of kernels reads it."""
+        """Return a sequence, filled and coarse, as one kind of kernels reads it."""
         if name in ("changes", "turns"):
             return torch.diff(sequence, dim=0, prepend=sequence[:1])
         if name == "ends":
             most = self.longest
             return functional.pad(sequence[:most], (0, 0, 0, max(0, most - len(sequence))))
         if name == "shapes":
-            shapes = shapes_of(sequence[:, None], torch.tensor([len(sequence)]), self.values, self.masked)[:, 0]
+            shapes = shapes_of(sequence[:, None], torch.tensor([len(sequence)]), self.values, False)[:, 0]
             return torch.cat([shapes, sequence[:, self.values :]], 1)
         return sequence
 
     def _features(self, sequences: Sequence[Tensor], names: Sequence[str]) -> Tensor:
-        parts = []
+        parts, read = [], [self._coarse(self._filled(sequence)) for sequence in sequences]
         for name in names:
             if name == "statistics":
-                parts.append(torch.stack([statistics_of(sequence, self.values, self.masked) for sequence in sequences]))
+                coarse = [self._coarse(sequence) for sequence in sequences]
+                parts.append(torch.stack([statistics_of(sequence, self.values, self.masked) for sequence in coarse]))
             else:
-                parts.append(self.kernels[name]([self._as(name, sequence) for sequence in sequences]))
+                parts.append(self.kernels[name]([self._as(name, sequence) for sequence in read]))
         return torch.cat(parts, 1)
 
 
@@ -268,7 +283,7 @@ class _View(Sequence[Tensor]):
 
     def __getitem__(self, place: int) -> Tensor:  # type: ignore[override]
         branch, array = self.views.branch, self.views.arrays[self.views.rows[place]]
-        return branch._as(self.name, branch._coarse([torch.from_numpy(array)])[0])
+        return branch._as(self.name, branch._coarse(branch._filled(torch.from_numpy(array))))
 
 
 def in_turn(targets: Integers, rng: np.random.Generator) -> Integers:
