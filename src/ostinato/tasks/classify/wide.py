@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ostinato.nn.competing_kernels import CompetingKernels
-from ostinato.nn.random_kernels import RandomKernels
+from ostinato.nn.random_kernels import RandomKernels, of_one_length
 from ostinato.tasks.classify.encoding import Floats
 from ostinato.tasks.classify.examples import Integers
 from ostinato.tasks.classify.ridge import Ridge, fit_ridge
@@ -24,6 +24,7 @@ from ostinato.tasks.classify.wide_plan import CHOSEN_ON, LONGER, WidePlan
 _TOGETHER = 64  # examples whose features are made before the clock is looked at
 _EVIDENCE = 0.5  # of an example, for the logarithm of the ratio of two errors
 _LEAST_SHARE = 0.02  # of a kind of features: with less it is left out
+_MEASURED = 1 << 16  # steps whose statistics are made together
 _LATE = 2.0  # times what was planned: so late no more features are made
 _CHOICES: dict[str, tuple[str, ...]] = {
     "levels": ("levels",), "changes": ("changes",), "ends": ("ends",), "shapes": ("shapes",),
@@ -117,7 +118,8 @@ class WideBranch(nn.Module):
             part = self._columns(name)
             seldom = spread[part] + (features[:, part] == 0).mean(0) ** 4
             scale[part] = np.where(scale[part] > 0, 1 / np.maximum(seldom, 1e-6), 0.0)
-        features = (features - mean) * scale
+        features -= mean
+        features *= scale
         shares = self._chosen(features[:CHOSEN_ON], targets[rows][:CHOSEN_ON], counts[rows][:CHOSEN_ON])
         factors = np.concatenate([np.full(size, shares[name], np.float32) for name, size in self.sizes.items()])
         used = factors > 0
@@ -208,6 +210,13 @@ class WideBranch(nn.Module):
         features = self._features(arrays, used)
         return (features - self.mean[keep]) * self.scale[keep] @ self.weights[keep] + self.offsets
 
+    def _statistics(self, sequences: Sequence[Tensor]) -> Tensor:
+        found = sequences[0].new_empty(len(sequences), self.sizes["statistics"])
+        for rows in of_one_length(sequences, _MEASURED):
+            together = torch.stack([sequences[row] for row in rows])
+            found[rows] = statistics_of(together, self.values, self.masked)
+        return found
+
     def _filled(self, sequence: Tensor) -> Tensor:
         """Return a sequence as kernels read it: no marks, and what is missing on a line between its neighbours."""
         count = self.values
@@ -243,8 +252,7 @@ class WideBranch(nn.Module):
         parts, read = [], [self._coarse(self._filled(sequence)) for sequence in sequences]
         for name in names:
             if name == "statistics":
-                coarse = [self._coarse(sequence) for sequence in sequences]
-                parts.append(torch.stack([statistics_of(sequence, self.values, self.masked) for sequence in coarse]))
+                parts.append(self._statistics([self._coarse(sequence) for sequence in sequences]))
             else:
                 parts.append(self.kernels[name]([self._as(name, sequence) for sequence in read]))
         return torch.cat(parts, 1)

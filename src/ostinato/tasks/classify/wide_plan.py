@@ -17,7 +17,7 @@ LONGER = 8  # than the usual sequence, that one with zeros behind it is, at most
 _LESS = 0.7  # at a time
 # seconds, of one core: of a feature of a step; of a cubed number of directions; of a product
 _FEATURE, _COMPETING, _CUBE, _PRODUCT = 6e-10, 5e-10, 2.5e-10, 1e-10
-_CALL, _STATISTICS, _DRAWN = 2e-5, 3e-4, 1.5e-4  # of a call; of the statistics of a sequence; of a step's thresholds
+_CALL, _STATISTICS, _DRAWN = 2e-5, 1e-4, 1.5e-5  # of a call; of the statistics of a sequence; of a step's thresholds
 _PENALTIES, _TRIALS = 17, 24  # that are tried, and of how much kinds of features count, twice as many if lengths differ
 CHOSEN_ON = 300  # examples, at most, on which that is tried
 
