@@ -19,6 +19,7 @@ from ostinato.tasks.classify.examples import Integers
 from ostinato.tasks.classify.ridge import Ridge, fit_ridge
 from ostinato.tasks.classify.shapes import shapes_of
 from ostinato.tasks.classify.statistics import statistics_of, statistics_size
+from ostinato.tasks.classify.turning import Turned, turn
 from ostinato.tasks.classify.wide_plan import CHOSEN_ON, LONGER, WidePlan
 
 _TOGETHER = 64  # examples whose features are made before the clock is looked at
@@ -126,9 +127,10 @@ class WideBranch(nn.Module):
         found = fit_ridge(
             (features[:, used] * factors[used]).astype(np.float64), targets[rows], self.classes, counts[rows]
         )
-        self._keep(found, mean, scale * factors, used)
+        turned = turn(found.left_out, targets[rows], counts[rows])
+        self._keep(found, turned, mean, scale * factors, used)
         left_out = np.full((len(arrays), self.classes), np.nan)
-        left_out[rows] = found.left_out
+        left_out[rows] = turned.scores
         return left_out
 
     def _draw(self, views: _Views, seed: int) -> None:
@@ -158,12 +160,19 @@ class WideBranch(nn.Module):
         raise KeyError(name)
 
     def _keep(
-        self, found: Ridge, mean: NDArray[np.floating], scale: NDArray[np.floating], used: NDArray[np.bool_]
+        self,
+        found: Ridge,
+        turned: Turned,
+        mean: NDArray[np.floating],
+        scale: NDArray[np.floating],
+        used: NDArray[np.bool_],
     ) -> None:
+        weights = found.weights @ turned.matrix
+        offsets = found.offsets @ turned.matrix + turned.offsets - found.mean @ weights
         self.mean.copy_(torch.from_numpy(mean.astype(np.float32)))
         self.scale.copy_(torch.from_numpy(scale.astype(np.float32)))
-        self.weights[torch.from_numpy(used)] = torch.from_numpy(found.weights.astype(np.float32))
-        self.offsets.copy_(torch.from_numpy((found.offsets - found.mean @ found.weights).astype(np.float32)))
+        self.weights[torch.from_numpy(used)] = torch.from_numpy(weights.astype(np.float32))
+        self.offsets.copy_(torch.from_numpy(offsets.astype(np.float32)))
 
     def _chosen(self, features: NDArray[np.floating], targets: Integers, counts: Floats) -> dict[str, float]:
         """Return the factor of each kind of features.
