@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -170,14 +169,9 @@ def narrowed(sequences: Sequence[NDArray[np.float64]]) -> list[NDArray[Any]]:
         known = [(wide, rounded) for wide, rounded in zip(sequences, narrow, strict=True) if wide.size]
         if len({wide.shape[1] for wide, _ in known}) != 1:  # refused elsewhere
             return list(narrow)
-        lost, least, largest = (
-            reduce(join, (join.reduce(of(*pair), 0) for pair in known))
-            for join, of in (
-                (np.fmax, lambda wide, rounded: np.abs(wide - rounded)),
-                (np.fmin, lambda wide, _: wide),
-                (np.fmax, lambda wide, _: wide),
-            )
-        )
+        lost = np.fmax.reduce([np.fmax.reduce(np.abs(wide - rounded), 0) for wide, rounded in known])
+        least = np.fmin.reduce([np.fmin.reduce(wide, 0) for wide, _ in known])
+        largest = np.fmax.reduce([np.fmax.reduce(wide, 0) for wide, _ in known])
         hidden = np.isfinite(lost) & (lost > _HIDDEN * (largest - least)) & (largest > least)
     return list(sequences if hidden.any() else narrow)
 

@@ -71,8 +71,8 @@ class RandomKernels(nn.Module):
             part, drawn = slice(first, first + count), rng.integers(len(sequences), size=_DRAWN)
             for number, row in enumerate(drawn.tolist()):
                 those = slice(number, None, _DRAWN)
-                block, masks = sequences[row].T[None].float(), self._masks(place, those)
-                outputs = convolved(block, masks, _WEIGHTS[those], self.dilations[place])[:, 0]
+                block, chosen = sequences[row].T[None].float(), self._masks(place, those)
+                outputs = convolved(block, chosen, _WEIGHTS[those], self.dilations[place])[:, 0]
                 self.thresholds[those, part] = _quantiles(outputs, levels[those, part])
             first += count
 

@@ -18,7 +18,7 @@ _LESS = 0.7  # at a time
 # seconds, of one core: of a feature of a step; of a cubed number of directions; of a product
 _FEATURE, _COMPETING, _CUBE, _PRODUCT = 6e-10, 5e-10, 2.5e-10, 1e-10
 _CALL, _STATISTICS, _DRAWN = 2e-5, 1e-4, 1.5e-5  # of a call; of the statistics of a sequence; of a step's thresholds
-_PENALTIES, _TRIALS = 17, 24  # that are tried, and of how much kinds of features count, twice as many if lengths differ
+_PENALTIES, _TRIALS = 17, 24  # that are tried; of how much two kinds of features count, twice as many for each other
 CHOSEN_ON = 300  # examples, at most, on which that is tried
 
 
@@ -138,7 +138,7 @@ class WidePlan:
         directions = min(self.solved, self.features)
         solved = _CUBE * directions**3 + _PRODUCT * self.solved * directions * self.features
         tried = 2 * _PRODUCT * _PENALTIES * self.solved * directions * self.classes
-        chosen = 2 * _TRIALS * 2 ** (self.kinds - 2) * _CUBE * min(self.solved, CHOSEN_ON) ** 3
+        chosen = 2 * (_TRIALS << (self.kinds - 2)) * _CUBE * min(self.solved, CHOSEN_ON) ** 3
         drawn = self.kinds * _DRAWN * min(self.lengths[1] / self.coarser, 1024)
         return self.solved * self.answer_seconds + drawn + solved + tried + chosen
 
