@@ -19,7 +19,7 @@ from ostinato.tasks.classify.examples import Integers
 _FOLDS = 5
 _TEMPERATURE, _SPREAD = 4.0, 1.5  # that probabilities usually need, and how far its logarithm may be from that
 _WIDTHS = (0.0, 0.1, 0.3, 1.0)  # of the normal prior of how far a map is from a multiple of the scores; 0: no map
-_BEFORE = np.array([0.7, 0.1, 0.1, 0.1])  # how likely each width is before the data
+_BEFORE = np.array([0.9, 0.04, 0.03, 0.03])  # how likely each width is before the data
 _OFFSET = 1.0  # of the normal prior of what is added
 _EXAMPLES, _WORK, _ITERATIONS = 2000, 1e6, 100  # at most; of examples times squared classes
 _Map = tuple[Floats, Floats]
