@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from ostinato.data.times import ANY, TimeFormat, decide_times
 from ostinato.errors import ColumnError, DataError
 
 Floats = NDArray[np.float32]
+_HIDDEN = 1e-4  # of how far values of a channel lie apart, that rounding may move one
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class SequenceSet:
     Args:
         origin: what to call it in a message.
         channels: the names of the channels.
-        sequences: each `(time, channels)`, float32, NaN where missing.
+        sequences: each `(time, channels)`, NaN where missing; float32, but see `narrowed`.
         ids: a name for each: the table's, or its number, from 1, in the file.
         labels: the class of each, in the type that it has in a data frame, or `None`.
         classes: the classes there are, in the order of the file's header, else sorted; empty without labels.
@@ -100,7 +102,7 @@ def read_sequences(
         )
     table.require([series_id, *filter(None, (time, label)), *channels])
     channels = tuple(channels) or _numeric(table, (series_id, time, label), missing)
-    values = np.stack([_column(table, name, missing) for name in channels], 1)
+    (values,) = narrowed([np.stack([numbers(table, name, missing) for name in channels], 1)])
     groups = rows_by_name(table, series_id, "must name its sequence")
     stamps, time_format = (None, ANY) if time is None else _stamps(table, time, time_format or TimeFormat())
     labels = None if label is None else _labels(table, label, groups)
@@ -142,8 +144,24 @@ def _numeric(table: Table, others: tuple[str | None, ...], missing: tuple[str, .
     return found
 
 
-def _column(table: Table, name: str, missing: tuple[str, ...]) -> Floats:
-    return numbers(table, name, missing).astype(np.float32)
+def narrowed(sequences: Sequence[NDArray[np.float64]]) -> list[NDArray[Any]]:
+    """Return sequences `(time, channels)` as float32, or as they are where rounding would hide how values differ.
+
+    So it would in a channel whose values lie close together and far from zero, as ten digits of a counter do.
+
+    >>> [each.dtype.name for each in narrowed([np.array([[1e9], [1e9 + 1]]), np.array([[1e9 + 2]])])]
+    ['float64', 'float64']
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        narrow = [sequence.astype(np.float32) for sequence in sequences]
+        known = [(wide, rounded) for wide, rounded in zip(sequences, narrow, strict=True) if wide.size]
+        if len({wide.shape[1] for wide, _ in known}) != 1:  # refused elsewhere
+            return list(narrow)
+        lost = np.fmax.reduce([np.fmax.reduce(np.abs(wide - rounded), 0) for wide, rounded in known])
+        least = np.fmin.reduce([np.fmin.reduce(wide, 0) for wide, _ in known])
+        largest = np.fmax.reduce([np.fmax.reduce(wide, 0) for wide, _ in known])
+        hidden = np.isfinite(lost) & (lost > _HIDDEN * (largest - least)) & (largest > least)
+    return list(sequences if hidden.any() else narrow)
 
 
 def _stamps(table: Table, name: str, wanted: TimeFormat) -> tuple[Times, TimeFormat]:

@@ -8,11 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ostinato.nn.random_kernels import convolved, of_one_length, some_channels
-
-_TAPS = 9
-_EACH = 8  # kernels of a group
-_CELLS = 1 << 18  # outputs of convolutions that are held at once
+from ostinato.nn.kernel_loops import EACH, TAPS, Masks, competed
+from ostinato.nn.random_kernels import blocks_of, some_channels
 
 
 class CompetingKernels(nn.Module):
@@ -42,14 +39,14 @@ class CompetingKernels(nn.Module):
     def __init__(self, channels: int, steps: int, groups: int) -> None:
         super().__init__()
         self.channels, self.groups = channels, groups
-        self.dilations = [2**power for power in range(int(np.log2(max(steps - 1, _TAPS - 1) / (_TAPS - 1))) + 1)]
-        self.size = 2 * _EACH * groups * len(self.dilations)
-        self.register_buffer("weights", torch.zeros(len(self.dilations), groups * _EACH, channels, _TAPS))
+        self.dilations = [2**power for power in range(int(np.log2(max(steps - 1, TAPS - 1) / (TAPS - 1))) + 1)]
+        self.size = 2 * EACH * groups * len(self.dilations)
+        self.register_buffer("weights", torch.zeros(len(self.dilations), groups * EACH, channels, TAPS))
 
     def fit(self, seed: int) -> None:
         """Draw weights and channels."""
         rng = np.random.default_rng(seed)
-        taps = rng.normal(size=(len(self.dilations), self.groups, _EACH, 1, _TAPS))
+        taps = rng.normal(size=(len(self.dilations), self.groups, EACH, 1, TAPS))
         taps -= taps.mean(-1, keepdims=True)
         taps /= np.abs(taps).sum(-1, keepdims=True)
         masks = [[some_channels(self.channels, rng) for _ in range(self.groups)] for _ in self.dilations]
@@ -58,26 +55,18 @@ class CompetingKernels(nn.Module):
 
     def forward(self, sequences: Sequence[Tensor]) -> Tensor:
         """Return features `(sequences, size)` of sequences `(time, channels)` each, of any lengths."""
-        found = sequences[0].new_empty(len(sequences), len(self.dilations), self.groups, 2 * _EACH)
+        found = torch.empty(len(sequences), len(self.dilations), self.groups, 2 * EACH)
         with torch.no_grad():
-            for rows in of_one_length(sequences, _CELLS // (self.groups * _EACH)):
-                block = torch.stack([sequences[row].T for row in rows])
-                together = max(1, _CELLS // (_EACH * len(rows) * block.shape[2]))
-                for place in range(len(self.dilations)):
-                    for first in range(0, self.groups, together):
-                        part = slice(first, min(first + together, self.groups))
-                        found[rows, place, part] = self._counted(block, place, part)
-        return found.flatten(1)
+            parts = [self._parts(place) for place in range(len(self.dilations))]
+            for rows, block in blocks_of(sequences):
+                for place, (dilation, (masks, taps)) in enumerate(zip(self.dilations, parts, strict=True)):
+                    strength, least = competed(block, masks, taps, dilation)
+                    found[rows, place] = torch.cat([strength.clamp_min(0), least], 2).sqrt()
+        return found.flatten(1).to(sequences[0])
 
-    def _counted(self, block: Tensor, place: int, part: slice) -> Tensor:
-        """Return features of some groups at one dilation, `(sequences, groups, 16)`."""
-        weights = self.weights[place, part.start * _EACH : part.stop * _EACH]
-        outputs = convolved(block, weights, self.dilations[place])
-        outputs = outputs.view(-1, _EACH, *outputs.shape[1:])
-        wins = torch.empty_like(outputs)
-        most, least = outputs.amax(1, keepdim=True), outputs.amin(1, keepdim=True)
-        torch.eq(outputs, most, out=wins)
-        strength = wins.mul_(most).mean(3)
-        torch.eq(outputs, least, out=wins)
-        both = torch.cat([strength.clamp_min(0), wins.mean(3)], 1)
-        return both.sqrt_().permute(2, 0, 1)
+    def _parts(self, place: int) -> tuple[Masks, Tensor]:
+        """Return which channels groups sum up at a dilation, and the taps of their kernels, `(groups, 8, 9)`."""
+        weights = self.weights[place].cpu().view(self.groups, EACH, self.channels, TAPS)
+        masks = Masks.of((weights != 0).any(3).any(1).numpy())
+        first = torch.from_numpy(masks.channels[:, 0])
+        return masks, weights[torch.arange(self.groups), :, first].contiguous()

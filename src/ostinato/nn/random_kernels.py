@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -10,12 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-_TAPS, _HEAVY = 9, 3  # a kernel has nine weights: three are 2, the others -1
+from ostinato.nn.kernel_loops import TAPS as _TAPS
+from ostinato.nn.kernel_loops import Masks, convolved, shares_above
+
+_HEAVY = 3  # a kernel has nine weights: three are 2, the others -1
 _DILATIONS = 32  # of a kernel, at most
-_CELLS = 1 << 18  # outputs of convolutions that are held at once: about what a cache holds
+_TOGETHER = 1 << 16  # numbers of sequences that are read in one call
+_DRAWN = 12  # sequences that the thresholds at a dilation are from
 _SORTED = 1024  # outputs, at most, that thresholds are quantiles of
-_NOTHING = 1e-5  # of standardised values
-_FEW = 8  # channels, up to which their sum is a part of the convolution
 
 
 class RandomKernels(nn.Module):
@@ -66,61 +68,50 @@ class RandomKernels(nn.Module):
         levels = torch.from_numpy(quantiles.reshape(self.thresholds.shape).astype(np.float32))
         first = 0
         for place, count in enumerate(self.counts):
-            sequence = sequences[int(rng.integers(len(sequences)))]
-            outputs = self._convolved(sequence.T[None], place)[:, 0]
-            part = slice(first, first + count)
-            self.thresholds[:, part] = _quantiles(outputs, levels[:, part])
+            part, drawn = slice(first, first + count), rng.integers(len(sequences), size=_DRAWN)
+            for number, row in enumerate(drawn.tolist()):
+                those = slice(number, None, _DRAWN)
+                block, chosen = sequences[row].T[None].float(), self._masks(place, those)
+                outputs = convolved(block, chosen, _WEIGHTS[those], self.dilations[place])[:, 0]
+                self.thresholds[those, part] = _quantiles(outputs, levels[those, part])
             first += count
 
     def forward(self, sequences: Sequence[Tensor]) -> Tensor:
         """Return features `(sequences, size)` of sequences `(time, channels)` each, of any lengths."""
-        found = sequences[0].new_zeros(len(sequences), self.size)
+        found = torch.zeros(len(sequences), self.size)
         with torch.no_grad():
-            for rows in of_one_length(sequences, _CELLS // len(_PLACES)):
-                block = torch.stack([sequences[row].T for row in rows])
-                found[rows] = self._shares(block)
-        return found
+            masks = [self._masks(place) for place in range(len(self.dilations))]
+            for rows, block in blocks_of(sequences):
+                found[rows] = self._shares(block, masks)
+        return found.to(sequences[0])
 
-    def _shares(self, block: Tensor) -> Tensor:
+    def _shares(self, block: Tensor, masks: list[Masks]) -> Tensor:
         """Return features of sequences of one length, `(sequences, channels, time)`."""
-        count, _, time = block.shape
-        found = block.new_empty(count, sum(self.counts), len(_PLACES))
-        first = 0
+        found = block.new_empty(len(block), sum(self.counts), len(_PLACES))
+        thresholds, first = self.thresholds.cpu(), 0
         for place, each in enumerate(self.counts):
-            order = self._order(place)
-            outputs = self._convolved(block, place, order)
-            above, half = torch.empty_like(outputs), len(_PLACES) // 2
-            inside = self._inside(time, place)
-            thresholds = self.thresholds[order]
-            for column in range(first, first + each):
-                # written as numbers at once: to compare and then convert takes ten times as long
-                torch.gt(outputs, thresholds[:, column, None, None], out=above)
-                shares = torch.cat([above[:half].mean(2), above[half:, :, inside].mean(2)])
-                found[:, column, order] = shares.T
+            columns, inside = slice(first, first + each), self._inside(block.shape[2], place)
+            found[:, columns] = shares_above(
+                block, masks[place], _WEIGHTS, self.dilations[place], thresholds[:, columns], inside
+            )
             first += each
         return found.flatten(1)
 
-    def _order(self, place: int) -> Tensor:
-        """Return the kernels at a dilation: first those that see zeros past both ends, then the others."""
-        number = torch.arange(len(_PLACES), device=self.thresholds.device)
-        return torch.argsort((number + place) % 2, stable=True)
+    def _inside(self, time: int, place: int) -> NDArray[np.int64]:
+        """Return the first step that counts and the one after the last, of each kernel at a dilation.
 
-    def _inside(self, time: int, place: int) -> slice:
-        """Return the steps whose whole surrounding is there; all of them, if there are none."""
+        Every other kernel sees zeros past both ends; the rest read the steps whose whole surrounding is there, or all
+        of them, if there are none.
+        """
         margin = _TAPS // 2 * self.dilations[place]
-        return slice(margin, time - margin) if time > 2 * margin else slice(0, time)
+        found = np.tile(np.array([0, time], np.int64), (len(_PLACES), 1))
+        if time > 2 * margin:
+            found[(np.arange(len(_PLACES)) + place) % 2 == 1] = margin, time - margin
+        return found
 
-    def _convolved(self, block: Tensor, place: int, order: Tensor | slice = slice(None)) -> Tensor:
-        """Return the outputs of all kernels at one dilation, in some order, `(kernels, sequences, time)`."""
-        taps = torch.from_numpy(_WEIGHTS).to(block)[order]
-        masks = self.channel_masks[place][order]
-        if self.channels <= _FEW:
-            return convolved(block, masks[:, :, None] * taps[:, None], self.dilations[place])
-        summed = torch.einsum("kc,bct->kbt", masks, block)
-        outputs = torch.zeros_like(summed)
-        for weight, shifted in zip(taps.T, _shifted(summed, self.dilations[place]), strict=True):
-            outputs.addcmul_(shifted, weight[:, None, None])
-        return nn.functional.hardshrink(outputs, _NOTHING)
+    def _masks(self, place: int, kernels: slice = slice(None)) -> Masks:
+        """Return which channels kernels sum up at a dilation."""
+        return Masks.of(self.channel_masks[place, kernels].cpu().numpy())
 
 
 def _quantiles(rows: Tensor, levels: Tensor) -> Tensor:
@@ -132,28 +123,11 @@ def _quantiles(rows: Tensor, levels: Tensor) -> Tensor:
     return torch.lerp(low, high, place - below)
 
 
-def convolved(block: Tensor, weights: Tensor, dilation: int) -> Tensor:
-    """Return the outputs of kernels of an odd size with zeros past both ends, `(kernels, sequences, time)`.
-
-    As one matrix product over shifted copies, which takes a tenth of the time of a dilated convolution. What rounding
-    makes of steps that are all alike is zero, so that no threshold or comparison is decided by it.
-
-    Args:
-        block: `(sequences, channels, time)`.
-        weights: `(kernels, channels, taps)`.
-        dilation: steps from one tap to the next.
-    """
-    count, channels, time = block.shape
-    rows = torch.stack(_shifted(block.transpose(0, 1), dilation, weights.shape[2]), 1)
-    outputs = weights.flatten(1) @ rows.reshape(channels * weights.shape[2], count * time)
-    return nn.functional.hardshrink(outputs, _NOTHING).view(-1, count, time)
-
-
-def _shifted(rows: Tensor, dilation: int, taps: int = _TAPS) -> list[Tensor]:
-    """Return what each tap reads of rows `(..., time)`, of the same shape."""
-    time, margin = rows.shape[-1], taps // 2 * dilation
-    padded = nn.functional.pad(rows, (margin, margin))
-    return [padded[..., tap * dilation : tap * dilation + time] for tap in range(taps)]
+def blocks_of(sequences: Sequence[Tensor]) -> Iterator[tuple[list[int], Tensor]]:
+    """Yield the places of sequences `(time, channels)` of one length, and these as `(sequences, channels, time)`."""
+    channels = max(sequences[0].shape[1], 1)
+    for rows in of_one_length(sequences, _TOGETHER // channels):
+        yield rows, torch.stack([sequences[row].T for row in rows]).float().cpu().contiguous()
 
 
 def of_one_length(sequences: Sequence[Tensor], steps: int) -> list[list[int]]:
@@ -196,11 +170,11 @@ def some_channels(channels: int, rng: np.random.Generator) -> NDArray[np.float32
     return mask
 
 
-def _kernels() -> NDArray[np.float32]:
+def _kernels() -> Tensor:
     weights = np.full((len(_PLACES), _TAPS), -1, np.float32)
     for kernel, heavy in enumerate(_PLACES):
         weights[kernel, list(heavy)] = 2
-    return weights
+    return torch.from_numpy(weights)
 
 
 _PLACES = list(combinations(range(_TAPS), _HEAVY))

@@ -84,6 +84,24 @@ def test_which_scale_a_channel_has_does_not_matter() -> None:
     assert found[0] == pytest.approx(found[1], abs=1e-2)
 
 
+@pytest.mark.parametrize("table", [False, True])
+def test_values_far_from_zero_keep_how_they_differ(table) -> None:
+    """Nine digits before what tells the classes apart: float32 has seven."""
+    own, read = SequenceClassifier(), []
+    for shift in (0.0, 1e9):
+        sequences = [sequence.astype(np.float64) + shift for sequence in DATA[0]]
+        data = (sequences, DATA[1])
+        if table:
+            rows = [(number, *step) for number, sequence in enumerate(sequences) for step in sequence.tolist()]
+            columns = dict(zip(["id", "x", "y"], zip(*rows, strict=True), strict=True))
+            data = {name: list(column) for name, column in columns.items()}
+            data["label"] = [DATA[1][number] for number in data["id"]]
+        examples = own.task.read(own, data)
+        read.append(own.task.encoder(own, examples).encode(examples))
+    for one, other in zip(*read, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+
+
 # --- networks that leave examples out --------------------------------------------------------------------------------
 
 

@@ -11,7 +11,10 @@ from ostinato.nn.random_kernels import RandomKernels, spread_dilations
 from ostinato.tasks.base.weighing import drawn_folds, weigh
 from ostinato.tasks.classify.augmenting import Augmentation
 from ostinato.tasks.classify.ridge import PENALTIES, fit_ridge
+from ostinato.tasks.classify.shapes import differ, shapes_of
 from ostinato.tasks.classify.statistics import statistics_of, statistics_size
+from ostinato.tasks.classify.wide import WideBranch
+from ostinato.tasks.classify.wide_plan import WidePlan
 
 RNG = np.random.default_rng(0)
 
@@ -90,7 +93,7 @@ def test_random_kernels_are_shares_of_steps_above_thresholds(channels) -> None:
                 for kernel in (0, 1, 40, 83):
                     mask = kernels.channel_masks[place, kernel].numpy()
                     outputs = np.array([
-                        (padded[step : step + 2 * margin + 1 : dilation] @ mask) @ _WEIGHTS[kernel]
+                        (padded[step : step + 2 * margin + 1 : dilation] @ mask) @ _WEIGHTS[kernel].numpy()
                         for step in range(len(own))
                     ])  # fmt: skip
                     if (kernel + place) % 2 and len(own) > 2 * margin:
@@ -215,3 +218,66 @@ def test_statistics_are_of_the_values_that_are_there() -> None:
         assert table[-1, channel].item() == pytest.approx(missing[:, channel].float().mean().item())
     assert table[:-1, 2].eq(0).all()
     assert found[-1].item() == pytest.approx(np.log(24))
+
+
+# --- shapes ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_shape_is_without_level_spread_padding_and_what_is_missing() -> None:
+    xs, lengths = torch.randn(20, 3, 2), torch.tensor([20, 13, 1])
+    missing = (torch.rand(20, 3, 2) < 0.3).float()
+    marked = torch.cat([xs * (1 - missing), missing], -1)
+    other = torch.cat([(xs * 1e4 + 3e4) * (1 - missing), missing], -1)
+    found = shapes_of(marked, lengths, 2, True)
+    torch.testing.assert_close(shapes_of(other, lengths, 2, True), found, atol=1e-3, rtol=1e-3)
+    for row, length in enumerate(lengths.tolist()):
+        alone = shapes_of(marked[:length, row : row + 1], torch.tensor([length]), 2, True)
+        torch.testing.assert_close(found[:length, row : row + 1], alone)
+        assert found[length:, row].eq(0).all()
+        for channel in range(2):
+            there = found[:length, row, channel][missing[:length, row, channel] == 0]
+            if len(there) > 1:
+                assert there.mean().item() == pytest.approx(0, abs=1e-5)
+                assert there.std(correction=0).item() == pytest.approx(1, abs=1e-5)
+    assert shapes_of(torch.full((9, 1, 1), 3.3), torch.tensor([9]), 1, False).eq(0).all()
+
+
+def test_shapes_are_read_apart_where_levels_or_spreads_differ() -> None:
+    alike = [RNG.normal(size=(30, 2)) for _ in range(20)]
+    gaps = [np.where(RNG.random((30, 2)) < 0.3, np.nan, each) for each in alike]
+    assert not differ(alike)
+    assert not differ(gaps)
+    assert not differ([np.full((5, 1), 3.0 + row) for row in range(9)])  # no shape at all
+    for each in (alike, gaps):
+        assert differ([sequence * [1, np.exp(row % 4)] for row, sequence in enumerate(each)])
+        assert differ([sequence + np.array([0, 3.0]) * (row % 4) for row, sequence in enumerate(each)])
+
+
+def test_what_is_told_by_shape_is_told_whatever_size_a_sequence_has() -> None:
+    rng, targets = np.random.default_rng(0), np.arange(60) % 3
+    waves = [np.sin(np.arange(80)[:, None] * (0.2 + 0.1 * each) + rng.uniform(0, 6)) for each in targets]
+    noisy = [wave + rng.normal(0, 0.2, wave.shape) for wave in waves]
+    sized = [(wave * 10 ** rng.uniform(-3, 3) + 100 * rng.normal()).astype(np.float32) for wave in noisy]
+    branch = WideBranch(WidePlan(36, (80, 80, 80), 1, 3, kernels=840, groups=2, shaped=True), values=1, masked=False)
+    branch.fit(sized[:36], targets[:36], 0, np.ones(36))
+    found = branch([torch.from_numpy(each) for each in sized[36:]])
+    assert (found.argmax(1).numpy() == targets[36:]).mean() > 0.9
+    factors = {name: branch.scale[branch._columns(name)].abs().median().item() for name in ("levels", "shapes")}
+    assert factors["shapes"] > factors["levels"]
+
+
+def test_where_all_sequences_are_alike_classes_are_told_by_how_many_there_are() -> None:
+    alike, targets = [np.zeros((30, 1), np.float32)] * 9, np.array([0, 1, 1] * 3)
+    branch = WideBranch(WidePlan(9, (30, 30, 30), 1, 2, kernels=84, groups=1), values=1, masked=False)
+    branch.fit(alike, targets, 0, np.ones(9))
+    assert branch([torch.zeros(30, 1)] * 2).argmax(1).tolist() == [1, 1]
+
+
+def test_kernels_read_what_is_missing_on_a_line_between_its_neighbours() -> None:
+    whole = torch.arange(12.0)[:, None].expand(12, 2)
+    gone = torch.zeros(12, 2)
+    gone[[3, 4, 7], 0] = 1
+    gone[:, 1] = 1
+    marked = torch.cat([whole * (1 - gone), gone], 1)
+    branch = WideBranch(WidePlan(9, (12, 12, 12), 2, 2, kernels=84, groups=1), values=2, masked=True)
+    assert branch._filled(marked).equal(torch.stack([whole[:, 0], torch.zeros(12)], 1))

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from ostinato.data.archived import read_archived
 from ostinato.data.frames import as_array
 from ostinato.data.schema import MISSING
-from ostinato.data.sequences import SequenceSet, read_sequences
+from ostinato.data.sequences import SequenceSet, narrowed, read_sequences
 from ostinato.data.times import ANY, TimeFormat
 from ostinato.errors import DataError, UsageError
 from ostinato.tasks.classify.encoding import ClassEncoder
 from ostinato.tasks.classify.examples import Classes, Examples, checked_labels
 from ostinato.tasks.classify.parameters import SequenceParameters
+from ostinato.tasks.classify.shapes import differ
 from ostinato.tasks.classify.sounds import holds_sounds, read_sounds
 from ostinato.tasks.classify.steps import SequenceReading, Steps
 
@@ -88,7 +89,7 @@ def _from_lists(data: Any, labelled: bool, channels: tuple[str, ...]) -> Example
         labels = checked_labels(as_array(given), origin)
     if not isinstance(data, (Sequence, np.ndarray)) or isinstance(data, str):
         raise UsageError(f"data is a {type(data).__name__}; expected sequences, each (time, channels)")
-    items = tuple(_steps(item, row) for row, item in enumerate(data))
+    items = tuple(map(Steps, narrowed([_steps(item, row) for row, item in enumerate(data)])))
     if labels is not None and len(items) != len(labels):
         raise DataError(f"there are {len(items)} sequences but {len(labels)} labels; expected one for each")
     count = items[0].values.shape[1] if items else 0
@@ -96,7 +97,7 @@ def _from_lists(data: Any, labelled: bool, channels: tuple[str, ...]) -> Example
     return Examples(origin, items, labels, names, SequenceReading(names, ANY, None))
 
 
-def _steps(given: Any, row: int) -> Steps:
+def _steps(given: Any, row: int) -> NDArray[np.float64]:
     try:
         values = np.asarray(given, np.float64)
     except (TypeError, ValueError) as error:
@@ -104,8 +105,7 @@ def _steps(given: Any, row: int) -> Steps:
     values = values[:, None] if values.ndim == 1 else values
     if values.ndim != 2:
         raise DataError(f"sequence {row + 1} has the shape {values.shape}; expected (time, channels)")
-    with np.errstate(over="ignore"):
-        return Steps(values.astype(np.float32))
+    return values
 
 
 def _check(examples: Examples, channels: tuple[str, ...]) -> None:
@@ -158,6 +158,7 @@ class ChannelEncoder(ClassEncoder):
         lengths: of the shortest, the usual and the longest training sequence.
         count: of the training sequences.
         judged: on how many examples that were not trained on the branches of the network were weighed.
+        shaped: whether sequences differ much in level or spread; see `differ`.
     """
 
     channels: tuple[str, ...]
@@ -169,6 +170,7 @@ class ChannelEncoder(ClassEncoder):
     lengths: tuple[int, int, int]
     count: int
     judged: int = 0
+    shaped: bool = False
 
     def __post_init__(self) -> None:
         """Refuse scales of other channels, which a file may hold."""
@@ -201,7 +203,8 @@ class ChannelEncoder(ClassEncoder):
         for rows in _blocks(examples):
             spread += np.nansum((rows - center) ** 2, 0)
         scale = np.sqrt(spread / count)
-        scale[scale <= 1e-7 * np.maximum(np.abs(center), 1e-20)] = 1.0
+        exact = all(item.values.dtype == np.float64 for item in examples.items)
+        scale[scale <= (1e-13 if exact else 1e-7) * np.maximum(np.abs(center), 1e-20)] = 1.0
         gaps = [np.diff(item.times) for item in examples.items if item.times is not None]
         gap = float(np.median(np.concatenate(gaps))) if gaps and sum(map(len, gaps)) else None
         sizes = sorted(len(item.values) for item in examples.items)
@@ -210,6 +213,7 @@ class ChannelEncoder(ClassEncoder):
             classes=Classes.of(examples), channels=examples.channels, center=center, scale=scale,
             masked=hidden or bool((count < sum(map(_steps_of, examples.items))).any()), gap=gap,
             reading=examples.reading or SequenceReading(examples.channels),
+            shaped=differ((item.values - center) / scale for item in examples.items),
         )  # fmt: skip
 
     def encode(self, examples: Examples) -> list[NDArray[np.float32]]:

@@ -101,7 +101,7 @@ class Plan:
 
     def _operations(self, parameters: SequenceParameters, encoder: ChannelEncoder) -> float:
         """Return about how many floating-point operations a step of a sequence takes in training, of all members."""
-        before = 2 * encoder.width
+        before = 2 * (encoder.width + len(encoder.channels) * self.wide.shaped)
         convolved = 0.0
         sizes = [before, *self.convolutions]
         for a, b in zip(sizes, self.convolutions, strict=False):
@@ -135,6 +135,9 @@ def _wide(parameters: SequenceParameters, encoder: ChannelEncoder, causal: bool)
     if limit is not None:
         tested = encoder.count * parameters.test / (1 - parameters.test)
         answer = min(answer, limit / _ANSWERED_MEANWHILE, _TESTED_SHARE * limit / max(tested, 1.0))
-    sizes = (encoder.count, encoder.lengths, encoder.width, len(encoder.classes))
-    found = WidePlan.within(*sizes, kernels=kernels, seconds=seconds, answer=answer)
+    read = encoder.width - encoder.masked * len(encoder.channels)  # marks of what is missing are not convolved
+    sizes = (encoder.count, encoder.lengths, read, len(encoder.classes))
+    found = WidePlan.within(
+        *sizes, kernels=kernels, seconds=seconds, answer=answer, shaped=encoder.shaped and not causal
+    )
     return found, found.smaller if limit is not None else []

@@ -55,7 +55,8 @@ def fit_ridge(features: Floats, targets: Integers, classes: int, counts: Floats 
     wanted = np.where(np.arange(classes) == targets[:, None], 1.0, -1.0)
     offsets = weigh @ wanted / total
     root = np.sqrt(weigh)[:, None]
-    inputs, goals = (features - mean) * root, (wanted - offsets) * root
+    inputs, goals = features - mean, (wanted - offsets) * root
+    inputs *= root
     vectors, values = _directions(inputs)
     turned = vectors.T @ goals
     beyond = 1 - weigh / total - (vectors**2).sum(1)  # what no direction of the features reaches

@@ -77,7 +77,9 @@ class MiniRocket:
         features = np.concatenate(list(_features(transformer, [items[row].values for row in rows], longest, center)))
         mean, spread = features.mean(0), features.std(0)
         scale = np.divide(1.0, spread, out=np.zeros_like(spread), where=spread > 1e-9)
-        found = fit_ridge((features - mean) * scale, part.targets[rows], classes)
+        features -= mean
+        features *= scale
+        found = fit_ridge(features, part.targets[rows], classes)
         kernels = tuple(np.asarray(parameter) for parameter in transformer.parameters)
         called = MINIROCKET + ("" if len(rows) == len(part) else f" ({len(rows):,} of {len(part):,} sequences)")
         return cls(kernels, longest, center, mean, scale, found.weights, found.offsets, called, transformer)

@@ -116,9 +116,8 @@ class Neighbours:
         sizes = sum(item.size for item in items)
         rows = _drawn(part.targets, len(items) if sizes <= _KEPT else int(len(items) * _KEPT / sizes), seed)
         lengths = np.array([len(items[row]) for row in rows], np.int64)
-        return cls(
-            np.concatenate([items[row] for row in rows]), lengths, part.targets[rows], center, scale, window, seed
-        )
+        values = np.concatenate([items[row] for row in rows], dtype=np.float32)
+        return cls(values, lengths, part.targets[rows], center, scale, window, seed)
 
     def predict(self, part: Part) -> Prediction:
         """Return the classes of the nearest."""

@@ -19,6 +19,7 @@ from ostinato.tasks.classify.channels import ChannelEncoder
 from ostinato.tasks.classify.parameters import SequenceParameters
 from ostinato.tasks.classify.plan import Plan
 from ostinato.tasks.classify.recurrence import stack_and_pooling
+from ostinato.tasks.classify.shapes import shapes_of
 from ostinato.tasks.classify.wide import WideBranch
 
 
@@ -33,7 +34,9 @@ class SequenceMember(nn.Module):
 
     def __init__(self, parameters: SequenceParameters, plan: Plan, encoder: ChannelEncoder) -> None:
         super().__init__()
-        given, size = parameters, encoder.width
+        given, self.channels, self.masked = parameters, len(encoder.channels), encoder.masked
+        self.shaped = plan.wide.shaped
+        size = encoder.width + self.channels * self.shaped
         self.every = plan.every
         self.convolutions: MultiScaleConvolutions | None = None
         if plan.convolutions:
@@ -61,6 +64,9 @@ class SequenceMember(nn.Module):
 
     def front(self, xs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """Return what the stack reads, its lengths, and the mean of the convolutions over time, if there are any."""
+        if self.shaped:  # beside values of all sizes, what each sequence is by itself
+            shapes = shapes_of(xs, lengths, self.channels, self.masked)
+            xs = torch.cat([torch.asinh(xs[..., : self.channels]), shapes, xs[..., self.channels :]], -1)
         if self.convolutions is None:
             return self.input_dropout(_every(xs, lengths, self.every)), _fewer(lengths, self.every), None
         changes = torch.diff(xs, dim=0, prepend=xs[:1])

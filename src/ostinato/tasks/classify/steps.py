@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,8 @@ from ostinato.data.times import ANY, TimeFormat
 class Steps(NamedTuple):
     """A numeric sequence: `values (time, channels)`, NaN where missing, and `times (time,)`, or `None`."""
 
-    values: NDArray[np.float32]
+    values: NDArray[Any]
+    """Float32, or float64 where values differ little from one another and lie far from zero."""
     times: NDArray[np.float64] | None = None
 
 

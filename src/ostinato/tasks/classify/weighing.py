@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ostinato.tasks.base.batches import read_in_batches
-from ostinato.tasks.base.weighing import SPREAD, drawn_folds, weigh
+from ostinato.tasks.base.weighing import drawn_folds, weigh
 from ostinato.tasks.classify.encoding import Floats, Part, padded
 from ostinato.tasks.classify.examples import Integers
 from ostinato.tasks.classify.plan import FOLDS
@@ -22,7 +22,6 @@ _DEEP, _HALF = (
     0.6,
     40,
 )  # where the weight of networks starts beside a ridge: with very many examples; at half with these
-_ALONE, _ALONE_SPREAD = 4.0, 1.5  # where that one starts, and how far examples that are left out may take it
 _WEIGHED = 2e5  # probabilities, at most, by which branches are weighed
 _TOGETHER = 128  # examples that are read before the clock is looked at
 
@@ -104,10 +103,9 @@ def set_shares(network: SequenceNetwork, unseen: Sequence[Unseen], began: list[f
 def starts(network: SequenceNetwork, targets: Integers) -> list[float]:
     """Return where the weights start: of the networks alone, or of both.
 
-    A ridge's scores aim at -1 and 1 and fall short of that the more, the more classes there are: what weight makes
-    probabilities of them is found on all examples that it was solved for, each left out, which are many more than those
-    on which both branches are weighed. Networks that have learned from few examples count for less beside it: a ridge
-    needs fewer, and on what a few leave out neither can be told from the other.
+    A ridge's scores are probabilities already, by all examples that it was solved for, each left out, which are many
+    more than those on which both branches are weighed; see `turn`. Networks that have learned from few examples count
+    for less beside it: a ridge needs fewer, and on what a few leave out neither can be told from the other.
 
     Args:
         network: whose branches are to be weighed.
@@ -115,16 +113,12 @@ def starts(network: SequenceNetwork, targets: Integers) -> list[float]:
     """
     if network.wide is None:
         return [1.0]
-    alone = _ALONE
-    if network.left_out is not None:
-        rows = np.flatnonzero(~np.isnan(network.left_out).any(1))
-        (alone,) = _weighed([network.left_out[rows]], [_ALONE], targets[rows], _ALONE_SPREAD)
     deep = _DEEP * len(targets) / (len(targets) + _HALF)
-    return [deep, (1 - deep) * alone]
+    return [deep, 1 - deep]
 
 
-def _weighed(scores: list[Floats], began: list[float], targets: Integers, spread: float = SPREAD) -> list[float]:
+def _weighed(scores: list[Floats], began: list[float], targets: Integers) -> list[float]:
     """Return `weigh` of so many examples that it takes no more than a second or so."""
     most = max(int(_WEIGHED / max(scores[0].shape[1], 1)), 1)
     rows = np.random.default_rng(0).permutation(len(targets))[:most]
-    return weigh([each[rows] for each in scores], began, targets[rows], spread)
+    return weigh([each[rows] for each in scores], began, targets[rows])

@@ -13,28 +13,32 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ostinato.nn.competing_kernels import CompetingKernels
-from ostinato.nn.random_kernels import RandomKernels
+from ostinato.nn.random_kernels import RandomKernels, of_one_length
 from ostinato.tasks.classify.encoding import Floats
 from ostinato.tasks.classify.examples import Integers
 from ostinato.tasks.classify.ridge import Ridge, fit_ridge
+from ostinato.tasks.classify.shapes import shapes_of
 from ostinato.tasks.classify.statistics import statistics_of, statistics_size
+from ostinato.tasks.classify.turning import Turned, turn
 from ostinato.tasks.classify.wide_plan import CHOSEN_ON, LONGER, WidePlan
 
 _TOGETHER = 64  # examples whose features are made before the clock is looked at
 _EVIDENCE = 0.5  # of an example, for the logarithm of the ratio of two errors
 _LEAST_SHARE = 0.02  # of a kind of features: with less it is left out
+_MEASURED = 1 << 16  # steps whose statistics are made together
 _LATE = 2.0  # times what was planned: so late no more features are made
 _CHOICES: dict[str, tuple[str, ...]] = {
-    "levels": ("levels",), "changes": ("changes",), "ends": ("ends",), "patterns": ("patterns", "turns"),
-    "statistics": ("statistics",),
+    "levels": ("levels",), "changes": ("changes",), "ends": ("ends",), "shapes": ("shapes",),
+    "patterns": ("patterns", "turns"), "statistics": ("statistics",),
 }  # fmt: skip
 # share of each kind that is tried, and how likely it is before the data: what MiniRocket has is the likeliest
 _SHARES: dict[str, tuple[tuple[float, float], ...]] = {
-    "levels": ((1.0, 0.7), (0.0, 0.3)),  # left out only where ends stand in for them
+    "levels": ((1.0, 0.7), (0.0, 0.3)),  # left out only where others stand in for them
     "changes": ((0.0, 0.6), (1.0, 0.4)),
     "ends": ((0.0, 0.3), (1.0, 0.7)),
+    "shapes": ((0.0, 0.6), (1.0, 0.4)),
     "patterns": ((0.0, 0.6), (1.0, 0.4)),
-    "statistics": ((0.0, 0.6), (0.1, 0.2), (0.5, 0.2)),
+    "statistics": ((0.0, 0.5), (0.1, 0.15), (0.5, 0.2), (2.0, 0.15)),
 }
 
 
@@ -42,9 +46,11 @@ class WideBranch(nn.Module):
     """Scores of classes that are linear in features which need no training.
 
     The features are random kernels over the values, over their changes from step to step, over sequences with zeros
-    behind them up to the longest (where lengths differ, so that where a sequence ends tells something); kernels that
-    compete, over values (`patterns`) and changes (`turns`); and statistics of each channel. How much each kind counts,
-    and the penalty, follow from errors on examples left out.
+    behind them up to the longest (where lengths differ, so that where a sequence ends tells something), over sequences
+    without their level and spread (where these differ much); kernels that compete, over values (`patterns`) and changes
+    (`turns`); and statistics of each channel. Kernels read what is missing as lying on a line between its neighbours;
+    how much is missing is among the statistics. How much each kind counts, and the penalty, follow from errors on
+    examples left out.
 
     Args:
         plan: how many kernels there are, and over what.
@@ -64,7 +70,7 @@ class WideBranch(nn.Module):
         """How many training sequences the weights were solved for."""
         shortest, usual, longest = (-(-length // plan.coarser) for length in plan.lengths)
         self.longest = min(longest, LONGER * usual)
-        names = ["levels", "changes", *(["ends"] if shortest < longest else [])]
+        names = ["levels", "changes", *(["ends"] if shortest < longest else []), *(["shapes"] if plan.shaped else [])]
         kernels: dict[str, nn.Module] = {
             name: RandomKernels(plan.channels, self.longest if name == "ends" else usual, plan.kernels)
             for name in names
@@ -113,16 +119,18 @@ class WideBranch(nn.Module):
             part = self._columns(name)
             seldom = spread[part] + (features[:, part] == 0).mean(0) ** 4
             scale[part] = np.where(scale[part] > 0, 1 / np.maximum(seldom, 1e-6), 0.0)
-        features = (features - mean) * scale
+        features -= mean
+        features *= scale
         shares = self._chosen(features[:CHOSEN_ON], targets[rows][:CHOSEN_ON], counts[rows][:CHOSEN_ON])
         factors = np.concatenate([np.full(size, shares[name], np.float32) for name, size in self.sizes.items()])
         used = factors > 0
         found = fit_ridge(
             (features[:, used] * factors[used]).astype(np.float64), targets[rows], self.classes, counts[rows]
         )
-        self._keep(found, mean, scale * factors, used)
+        turned = turn(found.left_out, targets[rows], counts[rows])
+        self._keep(found, turned, mean, scale * factors, used)
         left_out = np.full((len(arrays), self.classes), np.nan)
-        left_out[rows] = found.left_out
+        left_out[rows] = turned.scores
         return left_out
 
     def _draw(self, views: _Views, seed: int) -> None:
@@ -139,7 +147,7 @@ class WideBranch(nn.Module):
         for first in range(0, len(rows), _TOGETHER):
             if parts and time.monotonic() > until:
                 break
-            sequences = self._coarse([torch.from_numpy(arrays[row]) for row in rows[first : first + _TOGETHER]])
+            sequences = [torch.from_numpy(arrays[row]) for row in rows[first : first + _TOGETHER]]
             parts.append(self._features(sequences, tuple(self.sizes)).numpy())
         return np.concatenate(parts)
 
@@ -152,12 +160,19 @@ class WideBranch(nn.Module):
         raise KeyError(name)
 
     def _keep(
-        self, found: Ridge, mean: NDArray[np.floating], scale: NDArray[np.floating], used: NDArray[np.bool_]
+        self,
+        found: Ridge,
+        turned: Turned,
+        mean: NDArray[np.floating],
+        scale: NDArray[np.floating],
+        used: NDArray[np.bool_],
     ) -> None:
+        weights = found.weights @ turned.matrix
+        offsets = found.offsets @ turned.matrix + turned.offsets - found.mean @ weights
         self.mean.copy_(torch.from_numpy(mean.astype(np.float32)))
         self.scale.copy_(torch.from_numpy(scale.astype(np.float32)))
-        self.weights[torch.from_numpy(used)] = torch.from_numpy(found.weights.astype(np.float32))
-        self.offsets.copy_(torch.from_numpy((found.offsets - found.mean @ found.weights).astype(np.float32)))
+        self.weights[torch.from_numpy(used)] = torch.from_numpy(weights.astype(np.float32))
+        self.offsets.copy_(torch.from_numpy(offsets.astype(np.float32)))
 
     def _chosen(self, features: NDArray[np.floating], targets: Integers, counts: Floats) -> dict[str, float]:
         """Return the factor of each kind of features.
@@ -198,41 +213,64 @@ class WideBranch(nn.Module):
         """Return scores `(sequences, classes)` of sequences `(time, channels)` each, without padding."""
         cuts = np.cumsum([0, *self.sizes.values()]).tolist()
         used = [name for name, (a, b) in zip(self.sizes, pairwise(cuts), strict=True) if bool(self.scale[a:b].any())]
+        if not used:  # all training sequences were alike
+            return self.offsets.expand(len(arrays), -1)
         keep = torch.cat([torch.full((size,), name in used) for name, size in self.sizes.items()]).to(self.scale.device)
-        features = self._features(self._coarse(arrays), used)
+        features = self._features(arrays, used)
         return (features - self.mean[keep]) * self.scale[keep] @ self.weights[keep] + self.offsets
 
-    def _coarse(self, sequences: Sequence[Tensor]) -> list[Tensor]:
+    def _statistics(self, sequences: Sequence[Tensor]) -> Tensor:
+        found = sequences[0].new_empty(len(sequences), self.sizes["statistics"])
+        for rows in of_one_length(sequences, _MEASURED):
+            together = torch.stack([sequences[row] for row in rows])
+            found[rows] = statistics_of(together, self.values, self.masked)
+        return found
+
+    def _filled(self, sequence: Tensor) -> Tensor:
+        """Return a sequence as kernels read it: no marks, and what is missing on a line between its neighbours."""
+        count = self.values
+        if not self.masked:
+            return sequence
+        values, missing = sequence[:, :count].cpu().numpy().copy(), sequence[:, count : 2 * count].cpu().numpy() > 0
+        steps = np.arange(len(values))
+        for channel in np.flatnonzero(missing.any(0) & ~missing.all(0)):
+            gone = missing[:, channel]
+            values[gone, channel] = np.interp(steps[gone], steps[~gone], values[~gone, channel])
+        return torch.cat([torch.from_numpy(values).to(sequence), sequence[:, 2 * count :]], 1)
+
+    def _coarse(self, sequence: Tensor) -> Tensor:
         """Return means of neighbouring steps, where sequences are long."""
         if self.coarser == 1:
-            return list(sequences)
-        return [
-            functional.avg_pool1d(sequence.T[None], self.coarser, ceil_mode=True, count_include_pad=False)[0].T
-            for sequence in sequences
-        ]
+            return sequence
+        rows = functional.avg_pool1d(sequence.T[None], self.coarser, ceil_mode=True, count_include_pad=False)
+        return rows[0].T
 
     def _as(self, name: str, sequence: Tensor) -> Tensor:
-        """Return a sequence as one kind of kernels reads it."""
+        """Return a sequence, filled and coarse, as one kind of kernels reads it."""
         if name in ("changes", "turns"):
             return torch.diff(sequence, dim=0, prepend=sequence[:1])
         if name == "ends":
             most = self.longest
             return functional.pad(sequence[:most], (0, 0, 0, max(0, most - len(sequence))))
+        if name == "shapes":
+            shapes = shapes_of(sequence[:, None], torch.tensor([len(sequence)]), self.values, False)[:, 0]
+            return torch.cat([shapes, sequence[:, self.values :]], 1)
         return sequence
 
     def _features(self, sequences: Sequence[Tensor], names: Sequence[str]) -> Tensor:
-        parts = []
+        parts, read = [], [self._coarse(self._filled(sequence)) for sequence in sequences]
         for name in names:
             if name == "statistics":
-                parts.append(torch.stack([statistics_of(sequence, self.values, self.masked) for sequence in sequences]))
+                parts.append(self._statistics([self._coarse(sequence) for sequence in sequences]))
             else:
-                parts.append(self.kernels[name]([self._as(name, sequence) for sequence in sequences]))
+                parts.append(self.kernels[name]([self._as(name, sequence) for sequence in read]))
         return torch.cat(parts, 1)
 
 
 def _trials(names: tuple[str, ...]) -> tuple[Floats, Floats]:
     """Return the shares of kinds that are tried, `(trials, kinds)`, and how likely each trial is before the data."""
-    choices = [_SHARES[name] if name != "levels" or "ends" in names else _SHARES[name][:1] for name in names]
+    others = any(name in names for name in ("ends", "shapes"))
+    choices = [_SHARES[name] if name != "levels" or others else _SHARES[name][:1] for name in names]
     tried = [trial for trial in product(*choices) if sum(share for share, _ in _of(names, trial)) > 0]
     shares = np.array([[share for share, _ in trial] for trial in tried])
     return shares, np.array([float(np.prod([chance for _, chance in trial])) for trial in tried])
@@ -240,7 +278,7 @@ def _trials(names: tuple[str, ...]) -> tuple[Floats, Floats]:
 
 def _of(names: tuple[str, ...], trial: tuple[tuple[float, float], ...]) -> list[tuple[float, float]]:
     """Return what a trial has of values as they are: one of these kinds must count."""
-    return [one for name, one in zip(names, trial, strict=True) if name in ("levels", "ends")]
+    return [one for name, one in zip(names, trial, strict=True) if name in ("levels", "ends", "shapes")]
 
 
 class _Views:
@@ -262,7 +300,7 @@ class _View(Sequence[Tensor]):
 
     def __getitem__(self, place: int) -> Tensor:  # type: ignore[override]
         branch, array = self.views.branch, self.views.arrays[self.views.rows[place]]
-        return branch._as(self.name, branch._coarse([torch.from_numpy(array)])[0])
+        return branch._as(self.name, branch._coarse(branch._filled(torch.from_numpy(array))))
 
 
 def in_turn(targets: Integers, rng: np.random.Generator) -> Integers:

@@ -16,9 +16,9 @@ _HELD = 3e7  # numbers that are held at once: a quarter of a gigabyte in double 
 LONGER = 8  # than the usual sequence, that one with zeros behind it is, at most
 _LESS = 0.7  # at a time
 # seconds, of one core: of a feature of a step; of a cubed number of directions; of a product
-_FEATURE, _COMPETING, _CUBE, _PRODUCT = 2e-9, 1.5e-9, 2.5e-10, 1e-10
-_CALL, _STATISTICS, _DRAWN = 2e-5, 3e-4, 1.5e-4  # of a call; of the statistics of a sequence; of a step's thresholds
-_PENALTIES, _TRIALS = 17, 18  # that are tried, and of how much kinds of features count, twice as many if lengths differ
+_FEATURE, _COMPETING, _CUBE, _PRODUCT = 6e-10, 5e-10, 2.5e-10, 1e-10
+_CALL, _STATISTICS, _DRAWN = 2e-5, 1e-4, 1.5e-5  # of a call; of the statistics of a sequence; of a step's thresholds
+_PENALTIES, _TRIALS = 17, 24  # that are tried; of how much two kinds of features count, twice as many for each other
 CHOSEN_ON = 300  # examples, at most, on which that is tried
 
 
@@ -33,6 +33,7 @@ class WidePlan:
         groups: of kernels that compete, of each kind.
         coarser: steps that are read as one.
         examples: that are solved for, at most.
+        shaped: whether sequences are read without their level and spread too.
     """
 
     count: int
@@ -43,6 +44,7 @@ class WidePlan:
     groups: int = _GROUPS
     coarser: int = 1
     examples: int = _EXAMPLES
+    shaped: bool = False
 
     @classmethod
     def within(
@@ -55,6 +57,7 @@ class WidePlan:
         kernels: int | None,
         seconds: float,
         answer: float,
+        shaped: bool = False,
     ) -> WidePlan:
         """Return the largest plan that takes no longer: fewer kernels, coarser steps, at last fewer examples.
 
@@ -66,8 +69,9 @@ class WidePlan:
             kernels: asked for; `None`: by the time.
             seconds: for features of the training sequences and the solution, about.
             answer: for the features of one sequence.
+            shaped: whether sequences are read without their level and spread too.
         """
-        found = cls(count, lengths, channels, classes, coarser=max(1, math.ceil(lengths[1] / _STEPS)))
+        found = cls(count, lengths, channels, classes, coarser=max(1, math.ceil(lengths[1] / _STEPS)), shaped=shaped)
         if kernels is not None:
             return replace(found, kernels=kernels, groups=_groups(kernels) if kernels else 0)._held()
         for least, steps, examples in _LEAST:
@@ -99,8 +103,13 @@ class WidePlan:
 
     @property
     def kinds(self) -> int:
-        """Kinds of kernels: over values, over their changes, and over ends, where there are any."""
-        return 2 + (self.lengths[0] < self.lengths[2])
+        """Kinds of kernels: over values, over their changes, over ends and shapes, where there are any."""
+        return 2 + self.ended + self.shaped
+
+    @property
+    def ended(self) -> bool:
+        """Whether lengths differ."""
+        return self.lengths[0] < self.lengths[2]
 
     @property
     def features(self) -> int:
@@ -113,12 +122,12 @@ class WidePlan:
         if not self.kernels:
             return 0.0
         usual = self.lengths[1] / self.coarser
-        ends = min(self.lengths[2] / self.coarser, LONGER * usual) if self.kinds > 2 else 0.0
-        read = self.kernels * _FEATURE * (2 * usual + ends)
+        ends = min(self.lengths[2] / self.coarser, LONGER * usual) if self.ended else 0.0
+        read = self.kernels * _FEATURE * ((2 + self.shaped) * usual + ends)
         wide = 1 + 0.05 * min(self.channels, 8)
         competing = 2 * 16 * self.groups * self._dilations() * _COMPETING * usual
         # sequences of one length are read together; else each takes the calls of all thresholds and dilations
-        calls = 2 * (self.kernels / 84 + 8 * self._dilations()) if self.kinds > 2 else 0.0
+        calls = 2 * (self.kernels / 84 + 8 * self._dilations()) if self.ended else 0.0
         return wide * (read + competing) + _CALL * calls + _STATISTICS
 
     @property
@@ -129,7 +138,7 @@ class WidePlan:
         directions = min(self.solved, self.features)
         solved = _CUBE * directions**3 + _PRODUCT * self.solved * directions * self.features
         tried = 2 * _PRODUCT * _PENALTIES * self.solved * directions * self.classes
-        chosen = 2 * _TRIALS * (self.kinds - 1) * _CUBE * min(self.solved, CHOSEN_ON) ** 3
+        chosen = 2 * (_TRIALS << (self.kinds - 2)) * _CUBE * min(self.solved, CHOSEN_ON) ** 3
         drawn = self.kinds * _DRAWN * min(self.lengths[1] / self.coarser, 1024)
         return self.solved * self.answer_seconds + drawn + solved + tried + chosen
 

@@ -272,10 +272,9 @@ def _sizes(seen: Seen) -> tuple[int, ...]:
 
 def _table(seen: Seen, sizes: tuple[int, ...]) -> Floats:
     """Return the features of events, `(events, features)`."""
-    activities = seen.counts.shape[1] + 2
-    parts = [_one_hot(column, activities) for column in seen.lags.T]
-    parts += [_one_hot(column, size) for column, size in zip(seen.codes.T, sizes, strict=True)]
-    return np.concatenate([seen.counts, seen.numbers, *parts], -1, dtype=np.float64)
+    # a column for each of the last activities, not one for each that there is: a third of the numbers, no worse trees
+    codes = [_one_hot(column, size) for column, size in zip(seen.codes.T, sizes, strict=True)]
+    return np.concatenate([seen.counts, seen.numbers, seen.lags, *codes], -1, dtype=np.float64)
 
 
 def _one_hot(column: NDArray[np.int64], size: int) -> Floats:
