@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import torch
 from torch.autograd import forward_ad
 
-from ostinato.engine.run.compiled import engine_is_on
-
+_SWITCH = "OSTINATO_ENGINE"
+_OFF = ("off", "0", "eager")
 _hooks_of_saving: Any = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", lambda _: None)
+_environment: Any = os.environ
+_entries: Any = getattr(_environment, "_data", None)
+"""What `os.environ` keeps, under names as the system has them: asked at every call, a name that is missing costs there
+more than all else that is looked at."""
+_name: Any = _environment.encodekey(_SWITCH) if _entries is not None else None
+
+
+def engine_is_on() -> bool:
+    """Tell whether cells are compiled; `OSTINATO_ENGINE=off` in the environment leaves all to the eager loop."""
+    if _entries is not None and os.environ is _environment and _name not in _entries:
+        return True
+    return os.environ.get(_SWITCH, "on").lower() not in _OFF
 
 
 def plain_now() -> bool:
