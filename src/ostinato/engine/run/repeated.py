@@ -54,25 +54,33 @@ class Wanted(NamedTuple):
         )  # fmt: skip
 
 
+def found_again(seen: Look, wanted: Wanted) -> Arranged | None:
+    """Return what a scan before of the same shapes has found, if the cell and its tensors are as they were.
+
+    Whether something of PyTorch's watches is for the caller to look at.
+    """
+    found: Arranged | None = seen.arranged.get(wanted.key())
+    if found is None or not found.check(wanted.xs, *found.values, *leaves(wanted.state)):
+        return None
+    return found
+
+
 def run_again(seen: Look, wanted: Wanted) -> tuple[Tensor, State] | None:
     """Run a scan as one before of the same shapes: outputs and last state; none if anything is not as it was.
 
     `seen` is what the cell is now.
     """
-    found: Arranged | None = seen.arranged.get(wanted.key())
+    found = found_again(seen, wanted)
     if found is None or not plain_now() or watched_by_all_modules(names_alone=False):
         return None
     xs, state, lengths, resets, _ = wanted
-    flat = leaves(state)
-    if not found.check(xs, *found.values, *flat):
-        return None
     ragged = None
     if lengths is not None or resets is not None:
         ragged = ragged_of(found.calls.walks[0].executable, lengths, len(xs), resets)
         if ragged is None:
             return None
     seed = int(torch.randint(2**62, ())) if found.random else 0  # drawn as on the longer way
-    flat = [leaf if leaf.is_contiguous() else leaf.contiguous() for leaf in flat]
+    flat = [leaf if leaf.is_contiguous() else leaf.contiguous() for leaf in leaves(state)]
     ys, *last = run_calls(found.calls, xs, found.values, flat, seed, ragged)
     return ys, built(structure(state), iter(last))
 
