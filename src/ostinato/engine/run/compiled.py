@@ -33,7 +33,7 @@ from ostinato.engine.run.operator import register
 from ostinato.engine.run.operator import scan as run_scan
 from ostinato.engine.run.plain import engine_is_on as engine_is_on
 from ostinato.engine.run.quick import Walk, calls_alone, scan_quickly
-from ostinato.engine.run.repeated import Wanted, remember
+from ostinato.engine.run.repeated import remember, wanted_of
 from ostinato.engine.run.transforms import has_rules, outside_of_transforms, over_rows, scan_transformed, transformed
 from ostinato.engine.run.twice import Again, Source
 from ostinato.errors import EngineWarning
@@ -162,7 +162,7 @@ def _remember(ready: Ready, request: Request, seen: Look, *, save: bool) -> None
     ragged, marked = lengths is not None, resets is not None
     calls = calls_alone(walk, *xs.shape[:2], save=save, ragged=ragged, resets=marked)
     if calls is not None:
-        remember(seen, calls, Wanted(xs, state, lengths, resets, reverse), random=ready.executable.is_random)
+        remember(seen, calls, wanted_of(xs, state, lengths, resets, reverse), random=ready.executable.is_random)
 
 
 # as torch.compiler.disable, but importing the compiler of PyTorch, which takes a second, only when it is called

@@ -27,8 +27,11 @@ def engine_is_on() -> bool:
 
 def plain_now() -> bool:
     """Tell whether nothing of PyTorch's watches, traces or transforms what is called now."""
-    if torch.compiler.is_compiling():  # asked first: a compiler reads no further
-        return False
+    return not torch.compiler.is_compiling() and plain_uncompiled()  # asked first: a compiler reads no further
+
+
+def plain_uncompiled() -> bool:
+    """Tell the same where no compiler of PyTorch's is at work."""
     return not (
         torch._C._len_torch_dispatch_stack()
         or torch._C._len_torch_function_stack()

@@ -218,7 +218,10 @@ def run_calls(
     """
     if calls.backward is None:
         x = x if x.is_contiguous() else dense(x)
-        y, lasts, _ = calls.forward(parameters, x, starts, seed, *_marks(ragged))
+        if ragged is None:
+            y, lasts, _ = calls.forward(parameters, x, starts, seed)
+        else:
+            y, lasts, _ = calls.forward(parameters, x, starts, seed, ragged.rows, ragged.marks)
         return (y, *lasts)
     if not x.is_contiguous():
         # as torch.nn does: what it transposes it copies, and the user's own may be changed afterwards

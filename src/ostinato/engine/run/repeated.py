@@ -28,7 +28,7 @@ class Arranged(NamedTuple):
     """A call of one shape, looked up once."""
 
     check: Callable[..., bool]
-    """Tells whether sequences, tensors of the cell and states are of the kind, shape, layout and type that they were."""
+    """Tells whether sequences, the cell's tensors and states are of the kind, shape, layout and type that they were."""
     calls: Calls
     values: Sequence[Tensor]
     """The tensors of the cell."""
@@ -41,7 +41,10 @@ class Wanted(NamedTuple):
 
     xs: Tensor
     """`(time, batch, ...)`."""
-    state: State
+    form: Any
+    """Of the state, see `structure`."""
+    starts: list[Tensor]
+    """The tensors of the state."""
     lengths: Tensor | None
     resets: Tensor | None
     reverse: bool
@@ -49,20 +52,16 @@ class Wanted(NamedTuple):
     def key(self) -> tuple[Any, ...]:
         """Return what calls of a cell differ by, beside the kinds of their tensors."""
         return (
-            self.xs.shape, self.xs.requires_grad, structure(self.state), self.lengths is None, self.resets is None,
+            self.xs.shape, self.xs.requires_grad, self.form, self.lengths is None, self.resets is None,
             self.reverse, torch.is_grad_enabled(), is_wanted(), torch.get_num_threads(), torch.get_default_dtype(),
         )  # fmt: skip
 
 
-def found_again(seen: Look, wanted: Wanted) -> Arranged | None:
-    """Return what a scan before of the same shapes has found, if the cell and its tensors are as they were.
-
-    Whether something of PyTorch's watches is for the caller to look at.
-    """
-    found: Arranged | None = seen.arranged.get(wanted.key())
-    if found is None or not found.check(wanted.xs, *found.values, *leaves(wanted.state)):
-        return None
-    return found
+def wanted_of(xs: Tensor, state: State, lengths: Tensor | None, resets: Tensor | None, reverse: bool) -> Wanted:
+    """Return a scan that is asked for."""
+    if type(state) is tuple and all(type(leaf) is Tensor for leaf in state):  # as most are
+        return Wanted(xs, (None,) * len(state), list(state), lengths, resets, reverse)  # type: ignore[arg-type]
+    return Wanted(xs, structure(state), leaves(state), lengths, resets, reverse)
 
 
 def run_again(seen: Look, wanted: Wanted) -> tuple[Tensor, State] | None:
@@ -70,19 +69,21 @@ def run_again(seen: Look, wanted: Wanted) -> tuple[Tensor, State] | None:
 
     `seen` is what the cell is now.
     """
-    found = found_again(seen, wanted)
+    found: Arranged | None = seen.arranged.get(wanted.key())
     if found is None or not plain_now() or watched_by_all_modules(names_alone=False):
         return None
-    xs, state, lengths, resets, _ = wanted
+    xs, form, starts, lengths, resets, _ = wanted
+    if not found.check(xs, *found.values, *starts):
+        return None
     ragged = None
     if lengths is not None or resets is not None:
         ragged = ragged_of(found.calls.walks[0].executable, lengths, len(xs), resets)
         if ragged is None:
             return None
     seed = int(torch.randint(2**62, ())) if found.random else 0  # drawn as on the longer way
-    flat = [leaf if leaf.is_contiguous() else leaf.contiguous() for leaf in leaves(state)]
-    ys, *last = run_calls(found.calls, xs, found.values, flat, seed, ragged)
-    return ys, built(structure(state), iter(last))
+    starts = [start if start.is_contiguous() else start.contiguous() for start in starts]
+    ys, *last = run_calls(found.calls, xs, found.values, starts, seed, ragged)
+    return ys, built(form, iter(last))
 
 
 def remember(seen: Look, calls: Calls, wanted: Wanted, *, random: bool) -> None:
@@ -92,5 +93,5 @@ def remember(seen: Look, calls: Calls, wanted: Wanted, *, random: bool) -> None:
         return
     if len(seen.arranged) >= _MOST_SHAPES:
         seen.arranged.clear()
-    check = checker(values, [xs], leaves(wanted.state))
+    check = checker(values, [xs], wanted.starts)
     seen.arranged[wanted.key()] = Arranged(check, calls, values, random)

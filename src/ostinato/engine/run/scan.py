@@ -21,7 +21,7 @@ from ostinato.engine.run.compiled import Ready, Request, find, mixed_now, scan_c
 from ostinato.engine.run.drawn import Drawn
 from ostinato.engine.run.operator import version
 from ostinato.engine.run.reference import scan_eagerly
-from ostinato.engine.run.repeated import Wanted, run_again
+from ostinato.engine.run.repeated import run_again, wanted_of
 from ostinato.engine.run.schedule import Checkpoint, Costs, pieces_for
 from ostinato.engine.run.transforms import transformed
 from ostinato.errors import ShapeError, UsageError
@@ -127,7 +127,7 @@ def scan(
     if state is None:
         state = initial_state(cell, xs[0] if xs.shape[0] else xs.new_zeros(xs.shape[1:]), seen.fingerprint)
     if checkpoint is None and not return_states and not torch.compiler.is_compiling():
-        again = run_again(seen, Wanted(xs, state, lengths, resets, reverse))
+        again = run_again(seen, wanted_of(xs, state, lengths, resets, reverse))
         if again is not None:
             ys, last = again
             return (ys.transpose(0, 1) if batch_first else ys), last

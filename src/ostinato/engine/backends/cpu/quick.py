@@ -223,9 +223,7 @@ class Backward(Pass):
             program.job(CLEAR, at, size // self.size)
         if cut:
             carries = [(start, end, at) for (start, end, _), at in zip(carries, cut, strict=True)]
-        places = Places(
-            views, streams, carries, {index: at for index, (at, _) in totals.items()}, program.ref("seed")
-        )
+        places = Places(views, streams, carries, {index: at for index, (at, _) in totals.items()}, program.ref("seed"))
         Entry(program, walk, not walk.reverse).whole(kernel, parts, places)
         for at, (_, end, _), size in zip(cut, carries, self.leaf_bytes, strict=False):
             program.job(ADD, at, end, size // self.size)
@@ -279,7 +277,8 @@ class Backward(Pass):
             dlast: those of the last states, dense.
             seed: as in the forward call.
             states: whether gradients of the first states are wanted.
-            rows, resets: as in the forward call.
+            rows: as in the forward call.
+            resets: as in the forward call.
         """
         dtype = self.dtype
         if self.dense:
