@@ -70,7 +70,7 @@ class _Direct:
             or optimiser._optimizer_step_post_hooks
             or _hooks_of_all._global_optimizer_pre_hooks
             or _hooks_of_all._global_optimizer_post_hooks
-            or torch.autograd._profiler_enabled()  # type: ignore[no-untyped-call]
+            or torch._C._autograd._profiler_enabled()
             or torch.compiler.is_compiling()
         )
 

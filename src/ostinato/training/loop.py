@@ -119,7 +119,8 @@ class _Run:
         self.epochs = config.epochs
         self.parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
         optimizer = make_optimizer(self.parameters, config)
-        self.wrapped, self.optimizer = self.fabric.setup(module, optimizer)
+        prepared: Any = self.fabric.setup(module, optimizer)
+        self.wrapped, self.optimizer = prepared
         self.rate = LearningRate(self.optimizer, config)
         self.averaging = Averaging(self.parameters, config)
         self.at = Position()
