@@ -1,6 +1,6 @@
 """Loss curves with products of bfloat16 beside those of float32: whether they differ by more than seeds do.
 
-    python3 dev.py bench half_curves [--seeds 3] [--steps 300] [--keep]
+    python3 dev.py bench half_curves [--seeds 3] [--steps 300] [--match adding] [--keep]
 
 Two tasks: characters of Shakespeare (an LSTM of 256 units, 32 rows of 64 steps, the state carried on; bits a character
 of a held-out piece) and the adding problem (a GRU of 128 units over 40 steps; mean square of what it is off by). Each
@@ -146,10 +146,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=300, help="updates of the first task; the second takes four times")
+    parser.add_argument("--match", default="", help="part of the name of the tasks that run")
     parser.add_argument("--keep", action="store_true", help="keep the table in benchmarks/results/half_curves.md")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    rows = [row for run in RUNS for row in compared(run, given.seeds, given.steps)]
+    rows = [row for run in RUNS if given.match in run.name for row in compared(run, given.seeds, given.steps)]
     head = [
         "task", "updates", "loss", "float32", "bfloat16", "bfloat16 - float32", "its deviation over seeds",
         "deviation of float32 over seeds",
