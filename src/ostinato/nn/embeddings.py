@@ -93,7 +93,10 @@ class TokenEmbedding(nn.Embedding):
         return kept.to(self.weight.dtype) / (1 - self.dropout)
 
     def _check(self, tokens: Tensor) -> None:
-        if tokens.numel() and (int(tokens.min()) < 0 or int(tokens.max()) >= self.num_embeddings):
+        if not tokens.numel():
+            return
+        least, most = torch.aminmax(tokens)
+        if int(least) < 0 or int(most) >= self.num_embeddings:
             bad = tokens[(tokens < 0) | (tokens >= self.num_embeddings)]
             raise UsageError(f"there is a token {int(bad[0])}; expected 0 to {self.num_embeddings - 1}")
 

@@ -91,6 +91,15 @@ def train(
     return history
 
 
+def _detached(carry: Carry | None) -> Carry | None:
+    """Return a tree of tensors without their graphs."""
+    if type(carry) is Tensor:
+        return carry.detach()
+    if type(carry) is tuple:
+        return tuple(map(_detached, carry))
+    return _pytree.tree_map_only(Tensor, Tensor.detach, carry)
+
+
 class _Run:
     """One training run; `complete` reads as its course."""
 
@@ -111,7 +120,8 @@ class _Run:
         self.epochs = config.epochs
         self.parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
         optimizer = make_optimizer(self.parameters, config)
-        self.wrapped, self.optimizer = self.fabric.setup(module, optimizer)
+        prepared: Any = self.fabric.setup(module, optimizer)
+        self.wrapped, self.optimizer = prepared
         self.rate = LearningRate(self.optimizer, config)
         self.averaging = Averaging(self.parameters, config)
         self.at = Position()
@@ -211,7 +221,7 @@ class _Run:
             raise self._non_finite("gradient", norm)
         self.optimizer.step()
         self.averaging.after_step(at.progress)
-        self.carry = _pytree.tree_map_only(Tensor, Tensor.detach, step.carry)
+        self.carry = _detached(step.carry)
         at.batch, at.steps = at.batch + 1, at.steps + 1
         at.loss, at.weight, at.norm = at.loss + loss * step.weight, at.weight + step.weight, at.norm + norm
         self.between_steps = True

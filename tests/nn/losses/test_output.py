@@ -22,9 +22,10 @@ def two_steps(hidden, weight, target, bias, smoothing, reduction):
 @given(
     st.integers(1, 9), st.integers(1, 4), st.integers(1, 6), st.integers(2, 30),
     st.sampled_from([0.0, 0.1]), st.booleans(), st.sampled_from(["mean", "sum"]), st.integers(0, 1000),
+    st.sampled_from([0, output._FEW]),
 )  # fmt: skip
 def test_loss_and_gradients_are_those_of_the_two_steps(
-    time, batch, features, classes, smoothing, biased, reduction, seed
+    time, batch, features, classes, smoothing, biased, reduction, seed, few
 ) -> None:
     generator = torch.Generator().manual_seed(seed)
     hidden = torch.randn(time, batch, features, generator=generator).requires_grad_()
@@ -34,7 +35,9 @@ def test_loss_and_gradients_are_those_of_the_two_steps(
     target[torch.rand(time, batch, generator=generator) < 0.3] = -100
     target[0, 0] = classes - 1
     inputs = [own for own in (hidden, weight, bias) if own is not None]
-    found = linear_cross_entropy(hidden, weight, target, bias, label_smoothing=smoothing, reduction=reduction)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(output, "_FEW", few)
+        found = linear_cross_entropy(hidden, weight, target, bias, label_smoothing=smoothing, reduction=reduction)
     wanted = two_steps(hidden, weight, target, bias, smoothing, reduction)
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
     for own, other in zip(torch.autograd.grad(3 * found, inputs), torch.autograd.grad(3 * wanted, inputs), strict=True):
@@ -42,6 +45,7 @@ def test_loss_and_gradients_are_those_of_the_two_steps(
 
 
 def test_pieces_add_up_in_double_precision(monkeypatch) -> None:
+    monkeypatch.setattr(output, "_FEW", 0)
     monkeypatch.setattr(output, "_PIECE", 1)
     monkeypatch.setattr(output, "_ROWS", 2)
     torch.manual_seed(0)
@@ -53,7 +57,9 @@ def test_pieces_add_up_in_double_precision(monkeypatch) -> None:
     )
 
 
-def test_a_matrix_that_is_used_twice_gets_both_gradients() -> None:
+@pytest.mark.parametrize("few", [0, output._FEW])
+def test_a_matrix_that_is_used_twice_gets_both_gradients(monkeypatch, few) -> None:
+    monkeypatch.setattr(output, "_FEW", few)
     torch.manual_seed(0)
     table = nn.Embedding(11, 4)
     tokens, target = torch.randint(11, (6, 2)), torch.randint(11, (6, 2))

@@ -65,8 +65,10 @@ class Executable(Backend, ABC):
         del parameters, x, state
         raise Unsupported(f"single steps on a device of the kind {self.target.kind}")
 
-    def quick_forward(self, steps: int, batch: int, reverse: bool, *, save: bool, ragged: bool = False) -> Any:
-        """Return what runs calls of one shape, without resets, with little around it; none if it has none.
+    def quick_forward(
+        self, steps: int, batch: int, reverse: bool, *, save: bool, ragged: bool = False, resets: bool = False
+    ) -> Any:
+        """Return what runs calls of one shape with little around it; none if it has none.
 
         Args:
             steps: of the sequences.
@@ -74,12 +76,15 @@ class Executable(Backend, ABC):
             reverse: whether they are walked backwards.
             save: whether what the backward pass reads is kept.
             ragged: whether rows have lengths.
+            resets: whether rows return to their start before marked steps.
         """
-        del steps, batch, reverse, save, ragged
+        del steps, batch, reverse, save, ragged, resets
 
-    def quick_backward(self, steps: int, batch: int, reverse: bool, *, ragged: bool = False) -> Any:
+    def quick_backward(
+        self, steps: int, batch: int, reverse: bool, *, ragged: bool = False, resets: bool = False
+    ) -> Any:
         """Return the same for the backward pass."""
-        del steps, batch, reverse, ragged
+        del steps, batch, reverse, ragged, resets
 
     def quick_rows(self, lengths: Tensor, steps: int) -> Any:
         """Return lengths as the quick way reads them; none if it cannot."""

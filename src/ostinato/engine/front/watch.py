@@ -93,6 +93,8 @@ class Look:
     kind: type | None = None
     opaque: bool = False
     """Whether code of other libraries runs, which may keep something from step to step."""
+    arranged: dict[Any, Any] = field(default_factory=dict)
+    """For whoever runs the cell: what calls of each shape need, as long as it is as it was."""
 
     @property
     def draws(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 import weakref
 from collections import OrderedDict
@@ -32,7 +31,9 @@ from ostinato.engine.plan.plan import Plan
 from ostinato.engine.run.agreement import check_agreement
 from ostinato.engine.run.operator import register
 from ostinato.engine.run.operator import scan as run_scan
-from ostinato.engine.run.quick import scan_quickly
+from ostinato.engine.run.plain import engine_is_on as engine_is_on
+from ostinato.engine.run.quick import Walk, calls_alone, scan_quickly
+from ostinato.engine.run.repeated import remember, wanted_of
 from ostinato.engine.run.transforms import has_rules, outside_of_transforms, over_rows, scan_transformed, transformed
 from ostinato.engine.run.twice import Again, Source
 from ostinato.errors import EngineWarning
@@ -83,11 +84,6 @@ _batches: weakref.WeakKeyDictionary[nn.Module, dict[Any, Ready | Unsupported]] =
 """For cells that may compute with the size of their batch: what holds for each size."""
 _MOST_BATCHES = 512
 _warned: weakref.WeakSet[nn.Module] = weakref.WeakSet()
-
-
-def engine_is_on() -> bool:
-    """Tell whether cells are compiled; `OSTINATO_ENGINE=off` in the environment leaves all to the eager loop."""
-    return os.environ.get("OSTINATO_ENGINE", "on").lower() not in ("off", "0", "eager")
 
 
 def suits(xs: Tensor, state: State) -> bool:
@@ -148,13 +144,25 @@ def _scan_compiled(
     results: Sequence[Tensor] | None = None
     if transformed():
         results = scan_transformed(ScanCall(values, xs, flat, lengths, resets, reverse, seed, ready.number))
-    elif resets is None and not torch._C._len_torch_dispatch_stack():
-        options: Any = {"reverse": reverse, "save": save, "seed": seed, "lengths": lengths}
+    elif not torch._C._len_torch_dispatch_stack():
+        options: Any = {"reverse": reverse, "save": save, "seed": seed, "lengths": lengths, "resets": resets}
         results = scan_quickly(ready.executable, ready.number, values, xs, flat, **options)
+        if results is not None and cell is owner and not seen.drawing:
+            _remember(ready, request, seen, save=save)
     if results is None:
         results = run_scan(ScanCall(values, xs, flat, lengths, resets, reverse, seed, ready.number), save, apart)
     last = iter(results[1 : 1 + len(flat)])
     return results[0], map_state(lambda _: next(last), state)
+
+
+def _remember(ready: Ready, request: Request, seen: Look, *, save: bool) -> None:
+    """Keep what the next call of this kind needs."""
+    xs, state, lengths, resets, reverse, *_ = request
+    walk = Walk(ready.executable, ready.number, reverse)
+    ragged, marked = lengths is not None, resets is not None
+    calls = calls_alone(walk, *xs.shape[:2], save=save, ragged=ragged, resets=marked)
+    if calls is not None:
+        remember(seen, calls, wanted_of(xs, state, lengths, resets, reverse), random=ready.executable.is_random)
 
 
 # as torch.compiler.disable, but importing the compiler of PyTorch, which takes a second, only when it is called

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import torch
 from torch.autograd import forward_ad
 
-from ostinato.engine.run.compiled import engine_is_on
-
+_SWITCH = "OSTINATO_ENGINE"
+_OFF = ("off", "0", "eager")
 _hooks_of_saving: Any = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", lambda _: None)
+_environment: Any = os.environ
+_entries: Any = getattr(_environment, "_data", None)
+"""What `os.environ` keeps, under names as the system has them: asked at every call, a name that is missing costs there
+more than all else that is looked at."""
+_name: Any = _environment.encodekey(_SWITCH) if _entries is not None else None
+
+
+def engine_is_on() -> bool:
+    """Tell whether cells are compiled; `OSTINATO_ENGINE=off` in the environment leaves all to the eager loop."""
+    if _entries is not None and os.environ is _environment and _name not in _entries:
+        return True
+    return os.environ.get(_SWITCH, "on").lower() not in _OFF
 
 
 def plain_now() -> bool:
     """Tell whether nothing of PyTorch's watches, traces or transforms what is called now."""
-    if torch.compiler.is_compiling():  # asked first: a compiler reads no further
-        return False
+    return not torch.compiler.is_compiling() and plain_uncompiled()  # asked first: a compiler reads no further
+
+
+def plain_uncompiled() -> bool:
+    """Tell the same where no compiler of PyTorch's is at work."""
     return not (
         torch._C._len_torch_dispatch_stack()
         or torch._C._len_torch_function_stack()

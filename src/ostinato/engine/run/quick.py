@@ -1,4 +1,4 @@
-"""Regular calls with little around them: no resets, nothing that watches, memory as it is read.
+"""Regular calls with little around them: nothing that watches, memory as it is read.
 
 It is the same plans and the same kernels as in `operator`; what is left out is arranging a call that was arranged
 before. Several layers, and both directions of each, are one call here.
@@ -108,16 +108,18 @@ def _picker(places: Sequence[int]) -> Callable[[Any], tuple[Any, ...]]:
 
 
 class Ragged(NamedTuple):
-    """The lengths of a call."""
+    """What the rows of a call have of their own: lengths, and steps before which they return to their start."""
 
-    lengths: Tensor
+    lengths: Tensor | None
     rows: Any
     """As the backend reads them."""
+    marks: Tensor | None = None
+    """Resets, `(time, batch)`, as bytes."""
 
 
 def scan_quickly(
     executable: Executable, number: int, parameters: Sequence[Tensor], x: Tensor, starts: Sequence[Tensor], *,
-    reverse: bool, save: bool, seed: int = 0, lengths: Tensor | None = None,
+    reverse: bool, save: bool, seed: int = 0, lengths: Tensor | None = None, resets: Tensor | None = None,
 ) -> tuple[Tensor, ...] | None:  # fmt: skip
     """Run a scan; returns the outputs and the last states, or none where only the longer way can.
 
@@ -133,14 +135,16 @@ def scan_quickly(
         save: whether gradients may be asked for.
         seed: of random numbers.
         lengths: of the rows, `(batch,)`.
+        resets: before which steps rows return to their start, `(time, batch)`.
     """
     steps, batch = x.shape[:2]
     ragged = None
-    if lengths is not None:
-        ragged = ragged_of(executable, lengths, steps)
+    if lengths is not None or resets is not None:
+        ragged = ragged_of(executable, lengths, steps, resets)
         if ragged is None:
             return None
-    calls = calls_alone(Walk(executable, number, reverse), steps, batch, save=save, ragged=ragged is not None)
+    walk = Walk(executable, number, reverse)
+    calls = calls_alone(walk, steps, batch, save=save, ragged=lengths is not None, resets=resets is not None)
     if calls is None:
         return None
     if not all(tensor.is_contiguous() for tensor in (*parameters, *starts)):
@@ -149,13 +153,21 @@ def scan_quickly(
     return run_calls(calls, x, parameters, starts, seed, ragged)
 
 
-def ragged_of(executable: Executable, lengths: Tensor, steps: int) -> Ragged | None:
-    """Return lengths, `(batch,)`, as plans read them, or none if they cannot."""
-    rows = executable.quick_rows(lengths, steps)
-    return None if rows is None else Ragged(lengths.clone(), rows)
+def ragged_of(
+    executable: Executable, lengths: Tensor | None, steps: int, resets: Tensor | None = None
+) -> Ragged | None:  # fmt: skip
+    """Return lengths, `(batch,)`, and resets, `(time, batch)`, as plans read them, or none if they cannot."""
+    rows = None if lengths is None else executable.quick_rows(lengths, steps)
+    if rows is None and lengths is not None:
+        return None
+    # copies: the caller's may be changed until the backward pass
+    marks = None if resets is None else resets.to(torch.uint8).contiguous()
+    return Ragged(None if lengths is None else lengths.clone(), rows, marks)
 
 
-def calls_alone(walk: Walk, steps: int, batch: int, *, save: bool, ragged: bool = False) -> Calls | None:
+def calls_alone(
+    walk: Walk, steps: int, batch: int, *, save: bool, ragged: bool = False, resets: bool = False
+) -> Calls | None:
     """Return what calls of one walk need, states being `(batch, ...)`; none where only the longer way can.
 
     Args:
@@ -164,12 +176,13 @@ def calls_alone(walk: Walk, steps: int, batch: int, *, save: bool, ragged: bool 
         batch: rows.
         save: whether gradients may be asked for.
         ragged: whether rows have lengths.
+        resets: whether rows return to their start before marked steps.
     """
     executable, reverse = walk.executable, walk.reverse
-    forward = executable.quick_forward(steps, batch, reverse, save=save, ragged=ragged)
+    forward = executable.quick_forward(steps, batch, reverse, save=save, ragged=ragged, resets=resets)
     if forward is None:
         return None
-    backward = executable.quick_backward(steps, batch, reverse, ragged=ragged) if save else None
+    backward = executable.quick_backward(steps, batch, reverse, ragged=ragged, resets=resets) if save else None
     if save and backward is None:
         return None
     calls: Calls | None = forward.calls
@@ -205,13 +218,21 @@ def run_calls(
     """
     if calls.backward is None:
         x = x if x.is_contiguous() else dense(x)
-        y, lasts, _ = calls.forward(parameters, x, starts, seed, None if ragged is None else ragged.rows)
+        if ragged is None:
+            y, lasts, _ = calls.forward(parameters, x, starts, seed)
+        else:
+            y, lasts, _ = calls.forward(parameters, x, starts, seed, ragged.rows, ragged.marks)
         return (y, *lasts)
     if not x.is_contiguous():
         # as torch.nn does: what it transposes it copies, and the user's own may be changed afterwards
         x = x.contiguous() if calls.reads_x else dense(x)
     results: tuple[Tensor, ...] = _apply(calls, seed, ragged, x, *parameters, *starts)
     return results
+
+
+def _marks(ragged: Ragged | None) -> tuple[Any, Tensor | None]:
+    """Return lengths and resets as the backend reads them."""
+    return (None, None) if ragged is None else (ragged.rows, ragged.marks)
 
 
 class _Quick(torch.autograd.Function):
@@ -221,9 +242,7 @@ class _Quick(torch.autograd.Function):
     def forward(ctx: Any, calls: Calls, seed: int, ragged: Ragged | None, *given: Tensor) -> tuple[Tensor, ...]:
         """Run the plans and keep what the backward pass needs; given are x, parameters and states."""
         end = calls.count + 1
-        y, lasts, chunk = calls.forward(
-            given[1:end], given[0], given[end:], seed, None if ragged is None else ragged.rows
-        )
+        y, lasts, chunk = calls.forward(given[1:end], given[0], given[end:], seed, *_marks(ragged))
         ctx.set_materialize_grads(False)
         sides = calls.sides[len(given) > end]
         if sides.check is None:
@@ -247,9 +266,10 @@ class _Quick(torch.autograd.Function):
         results: list[Tensor | None] = [None] * (AHEAD + len(given))
         if sides.check(*given) and _plain_now() and all(map(is_plain, grads)):
             end = calls.count + 1
+            rows, marks = _marks(ragged)
             weights, dx, dstates = calls.backward(
-                given[1:end], given[0], chunk, *cotangents(grads, chunk.dtype), seed,
-                states=len(given) > end, rows=None if ragged is None else ragged.rows,
+                given[1:end], given[0], chunk, *cotangents(grads, chunk.dtype), seed, states=len(given) > end,
+                rows=rows, resets=marks,
             )  # fmt: skip
             for place, gradient in zip(calls.goals, weights, strict=True):
                 results[place] = gradient

@@ -69,8 +69,9 @@ class Call(NamedTuple):
         first = sum(each.taken for each in walks[:walk])
         parameters = list(self.parameters[first : first + walks[walk].taken])
         states = [_of_walk(self.calls, start, walk) for start in starts]
-        lengths = None if self.ragged is None else self.ragged.lengths
-        return ScanCall(parameters, x, states, lengths, None, walks[walk].reverse, self.seed, walks[walk].number)
+        lengths, marks = (None, None) if self.ragged is None else (self.ragged.lengths, self.ragged.marks)
+        resets = None if marks is None else marks.bool()
+        return ScanCall(parameters, x, states, lengths, resets, walks[walk].reverse, self.seed, walks[walk].number)
 
 
 def _of_walk(calls: Calls, state: Any, walk: int) -> Any:
@@ -126,6 +127,7 @@ def gradients(call: Call, chunk: Tensor, grads: Sequence[Tensor | None]) -> list
     weights, dx, dstates = calls.backward(
         given[1:end], given[0], chunk, *cotangents(grads, dtype), seed,
         states=len(given) > end, rows=None if ragged is None else ragged.rows,
+        resets=None if ragged is None else ragged.marks,
     )  # fmt: skip
     return [*weights, *([] if dx is None else [dx]), *dstates]
 

@@ -21,6 +21,7 @@ from ostinato.engine.run.compiled import Ready, Request, find, mixed_now, scan_c
 from ostinato.engine.run.drawn import Drawn
 from ostinato.engine.run.operator import version
 from ostinato.engine.run.reference import scan_eagerly
+from ostinato.engine.run.repeated import run_again, wanted_of
 from ostinato.engine.run.schedule import Checkpoint, Costs, pieces_for
 from ostinato.engine.run.transforms import transformed
 from ostinato.errors import ShapeError, UsageError
@@ -125,6 +126,11 @@ def scan(
     seen = look_now(cell)
     if state is None:
         state = initial_state(cell, xs[0] if xs.shape[0] else xs.new_zeros(xs.shape[1:]), seen.fingerprint)
+    if checkpoint is None and not return_states and not torch.compiler.is_compiling():
+        again = run_again(seen, wanted_of(xs, state, lengths, resets, reverse))
+        if again is not None:
+            ys, last = again
+            return (ys.transpose(0, 1) if batch_first else ys), last
     _check_state(state, xs)
     if _autocast(xs):  # a start that was made there, by a step or from sequences of halves
         state = map_state(lambda leaf: leaf.to(xs.dtype) if leaf.is_floating_point() else leaf, state)

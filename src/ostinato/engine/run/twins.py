@@ -6,6 +6,7 @@ The table of them is kept here, where the watch on cells does not look: it is no
 from __future__ import annotations
 
 import weakref
+from operator import is_
 from typing import Any
 
 import torch
@@ -45,7 +46,10 @@ def twin_of(cell: Any, table: Tensor) -> nn.Module | None:
 def _bring_up_to_date(twin: nn.Module, cell: nn.Module) -> None:
     """Give a twin what the cell has now, the very same mode, settings, parameters and parts, but for its `input`."""
     kept = {name: value for name, value in cell.__dict__.items() if name != "_modules"}
-    parts = {**cell._modules, "input": twin.__dict__.get("_modules", {}).get("input") or nn.Identity()}
+    before = twin.__dict__.get("_modules", {})
+    parts = {**cell._modules, "input": before.get("input") or nn.Identity()}
+    if before.keys() == parts.keys() and all(map(is_, before.values(), parts.values())):
+        parts = before  # another table of the same parts would have the twin looked at as if it were new
     if twin.__dict__.keys() - {"_modules"} != kept.keys():
         twin.__dict__.clear()
     twin.__dict__.update(kept, _modules=parts)

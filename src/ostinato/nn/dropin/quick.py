@@ -19,7 +19,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from ostinato.engine.plan.linear import is_wanted
 from ostinato.engine.run.compiled import Ready, find
-from ostinato.engine.run.plain import plain_now, saving_is_watched
+from ostinato.engine.run.plain import plain_uncompiled, saving_is_watched
 from ostinato.engine.run.quick import Calls, Ragged, calls_of, run_calls
 from ostinato.engine.run.quick import Walk as Direction
 from ostinato.engine.run.unchanged import checker
@@ -78,9 +78,14 @@ class Known:
         self.judge: Any = None
 
     def run(self, layer: nn.RNNBase, given: Any, hx: Any) -> Any:
-        """Run a call; none if anything is not as it was, `LEFT_TO_TORCH` if PyTorch is faster."""
+        """Run a call; none if anything is not as it was, `LEFT_TO_TORCH` if PyTorch is faster.
+
+        No compiler of PyTorch's may be at work.
+        """
         kept = layer.__dict__
-        if type(layer) is not self.kind or _settings(kept) != self.settings or not plain_now() or saving_is_watched():
+        if type(layer) is not self.kind or _settings(kept) != self.settings or not plain_uncompiled():
+            return None
+        if torch.is_grad_enabled() and saving_is_watched():
             return None
         if not self.still_has(kept):
             return None
@@ -271,7 +276,8 @@ class Known:
             xs, starts = given.unsqueeze(1), [start.unsqueeze(1) for start in starts]
         elif layer.batch_first:
             xs, turned = given.transpose(0, 1), True
-        starts = [start if start.is_contiguous() else start.contiguous() for start in starts]
+        if starts:
+            starts = [start if start.is_contiguous() else start.contiguous() for start in starts]
         if len(found.steps) == 1:
             ys, *state = run_calls(found.steps[0], xs, found.picks[0](self.parameters), starts)
         else:

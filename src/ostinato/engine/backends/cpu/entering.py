@@ -27,8 +27,8 @@ class Places(NamedTuple):
     views: Mapping[Any, Any]
     """Address, time stride and batch stride of each."""
     streams: Mapping[Any, Ref]
-    carries: Sequence[tuple[int | Ref, int | Ref]]
-    """Where each starts, and where its end goes."""
+    carries: Sequence[tuple[int | Ref, int | Ref, int | Ref]]
+    """Where each starts, where its end goes, and where, backward, what resets cut off is added."""
     totals: Mapping[int, Ref]
     seed: Ref
     """Of random numbers."""
@@ -65,7 +65,7 @@ class Entry(NamedTuple):
         program = self.program
         steps, batch, *_ = program.shape
         if parts is None:
-            self.kernel(kernel, places, steps, batch)
+            self.kernel(kernel, places, steps, batch, marked=program.shape.resets)
             return
         before, core, after = parts.kernels
         assert core is not None
@@ -77,7 +77,7 @@ class Entry(NamedTuple):
         if before is not None:
             made = {("out", index + 1): place for index, place in enumerate(early)}
             self._at_once(before, places._replace(streams=streams | made), total)
-        self.kernel(core, places._replace(streams=streams), steps, batch)
+        self.kernel(core, places._replace(streams=streams), steps, batch, marked=program.shape.resets)
         if after is not None:
             read = {("late", index): stream for (kind, index), stream in streams.items() if kind == "out"}
             self._at_once(after, places._replace(streams=streams | read), total)
@@ -90,8 +90,11 @@ class Entry(NamedTuple):
                 batch = min(BLOCK, stop - start)
                 self.kernel(kernel, places.part(kernel, start, batch), (stop - start) // batch, batch)
 
-    def kernel(self, kernel: Kernel, places: Places, steps: int, batch: int) -> None:
-        """Add what lays out a kernel's weights, and the call of the kernel over so many steps of so many rows."""
+    def kernel(self, kernel: Kernel, places: Places, steps: int, batch: int, *, marked: bool = False) -> None:
+        """Add what lays out a kernel's weights, and the call of the kernel over so many steps of so many rows.
+
+        Steps may be `marked` for rows to return to their start.
+        """
         layout, program = kernel.layout, self.program
         threads = min(program.shape.threads, batch) if kernel.work * steps * batch > launch.SMALL else 1
         shares = max(threads, -(-batch // launch.SHARE))
@@ -102,14 +105,15 @@ class Entry(NamedTuple):
         rows: Sequence[Any] = [program.ref(name) if ragged else 0 for name in ("order", "lengths", "starts")]
         block[: len(HEADER)] = [
             steps, batch, int(self.reverse), *rows, 1 if ragged else batch,
-            program.room(shares * per_share), per_share, places.seed, 0, 0 if ragged else share, shares, Ref(NOTHING),
+            program.room(shares * per_share), per_share, places.seed, program.ref("resets") if marked else 0,
+            0 if ragged else share, shares, Ref(NOTHING),
         ]  # fmt: skip
         for key, word in layout.views.items():
             block[word : word + 3] = places.views[key]
         for key, word in layout.streams.items():
             block[word] = places.streams[key]
-        for word, (start, end) in zip(layout.carries, places.carries, strict=True):
-            block[word : word + 3] = [start, end, 0]
+        for word, carry in zip(layout.carries, places.carries, strict=True):
+            block[word : word + 3] = carry
         for index, word in layout.totals.items():
             block[word] = places.totals[index]
         for index, word in layout.constants.items():

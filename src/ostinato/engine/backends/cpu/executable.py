@@ -33,12 +33,15 @@ from ostinato.engine.plan.linear import ends_of, factors_of, is_linear
 from ostinato.engine.plan.plan import Plan, Program
 from ostinato.engine.plan.split import Split, split
 
-_FEW_ROWS, _WORTH = 1, 4_000_000
+_FEW_ROWS, _WORTH = 1, 300_000
 """Up to so many rows, and from so many multiply-adds, what does not pass through the state is done outside the loop.
 
-A minGRU of 256 units over 10,000 steps of one row takes 26 ms rather than 49 so (one thread); an LSTM of 32 units over
-100 steps would take .22 rather than .16. From two rows on there is nothing to gain on one thread.
+A minGRU of 256 units over 10,000 steps of one row takes 26 ms rather than 49 so (one thread), forward and backward of
+an LSTM of 128 over 16 steps .28 rather than .35, of one of 32 over 16 as long as in the loop. From two rows on there is
+nothing to gain on one thread.
 """
+_WORTH_MORE = 4_000_000
+"""The same where that costs more: calls that are not arranged ahead, and walks that go together with others else."""
 _MOST_QUICK = 128
 """Programs of shapes that are kept for one plan."""
 
@@ -115,7 +118,7 @@ class CpuExecutable(Executable):
         """Run a program over a batch, in one loop or, with few rows, with less in the loop."""
         rows = call.rows
         options: Any = {"reverse": reverse, "seed": call.seed, "resets": call.resets}
-        few = rows.lengths is None and self._is_few(kernel, rows.steps, rows.batch)
+        few = rows.lengths is None and self._is_few(kernel, rows.steps, rows.batch, _WORTH_MORE)
         parts = self._split(kernel, program) if few else None
         if parts is None:
             launch(kernel, replace(arguments, constants=self.constants(parameters, [kernel])), rows, **options)
@@ -144,14 +147,17 @@ class CpuExecutable(Executable):
             read = {("late", index): stream for (kind, index), stream in streams.items() if kind == "out"}
             _all_steps_at_once(after, replace(everything, streams=streams | read), rows)
 
-    def _is_few(self, kernel: Kernel, steps: int, batch: int) -> bool:
-        """Tell whether a call has so few rows that work is better done outside the loop where it can be."""
+    def _is_few(self, kernel: Kernel, steps: int, batch: int, least: int) -> bool:
+        """Tell whether a call has so few rows that work, from so much on, is better done outside the loop."""
         # of halves, what passes between the parts would be rounded
-        worth = kernel.work * steps * batch >= _WORTH or self.parallel
+        worth = kernel.work * steps * batch >= least or self.parallel
         return batch <= _FEW_ROWS and worth and not self.half
 
-    def parts_of(self, kernel: Kernel, steps: int, batch: int) -> Parts | None:
-        """Return the parts in which a program is run for so many steps and rows, if it is not run in one loop."""
+    def parts_of(self, kernel: Kernel, steps: int, batch: int, *, alone: bool) -> Parts | None:
+        """Return the parts in which a program is run for so many steps and rows, if it is not run in one loop.
+
+        A walk is `alone` where no other one goes together with it.
+        """
         programs = (
             ("infer", self.plan.infer),
             ("forward_kernel", self.plan.forward),
@@ -159,26 +165,29 @@ class CpuExecutable(Executable):
         )
         program = next(program for name, program in programs if self.__dict__.get(name) is kernel)
         assert program is not None
-        return self._split(kernel, program) if self._is_few(kernel, steps, batch) else None
+        few = self._is_few(kernel, steps, batch, _WORTH if alone else _WORTH_MORE)
+        return self._split(kernel, program) if few else None
 
     @lazy
     def _quick(self) -> OrderedDict[Any, Any]:
         return OrderedDict()
 
     def quick_forward(
-        self, steps: int, batch: int, reverse: bool, *, save: bool, ragged: bool = False
+        self, steps: int, batch: int, reverse: bool, *, save: bool, ragged: bool = False, resets: bool = False
     ) -> Forward | None:
         """Return what runs calls of one shape forward with little around it, or none."""
-        shape = Shape(steps, batch, torch.get_num_threads(), ragged)
+        shape = Shape(steps, batch, torch.get_num_threads(), ragged, resets)
         layers = [[Walk(self, reverse, 0)]]
         found: Forward | None = self._quickly(
             (shape, reverse, save), lambda: Forward(layers, shape, save=save, stacked=False)
         )
         return found
 
-    def quick_backward(self, steps: int, batch: int, reverse: bool, *, ragged: bool = False) -> Backward | None:
+    def quick_backward(
+        self, steps: int, batch: int, reverse: bool, *, ragged: bool = False, resets: bool = False
+    ) -> Backward | None:
         """Return the same for the backward pass."""
-        shape = Shape(steps, batch, torch.get_num_threads(), ragged)
+        shape = Shape(steps, batch, torch.get_num_threads(), ragged, resets)
         layers = [[Walk(self, reverse, 0)]]
         found: Backward | None = self._quickly((shape, reverse), lambda: Backward(layers, shape, stacked=False))
         return found
@@ -187,7 +196,7 @@ class CpuExecutable(Executable):
         if key[0].threads > 1 and not teams():
             return None  # in a forked process OpenMP has no threads
         known = self._quick
-        key = key, _FEW_ROWS, _WORTH, launching.SMALL
+        key = key, _FEW_ROWS, _WORTH, _WORTH_MORE, launching.SMALL
         try:
             return known[key]
         except KeyError:

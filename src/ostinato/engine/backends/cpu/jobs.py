@@ -40,6 +40,8 @@ class Shape(NamedTuple):
     threads: int
     ragged: bool = False
     """Whether rows have lengths of their own."""
+    resets: bool = False
+    """Whether rows return to their start before marked steps."""
 
 
 class Walk(NamedTuple):

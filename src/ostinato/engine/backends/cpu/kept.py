@@ -126,7 +126,11 @@ def _places(walk: Walk, shape: Shape) -> tuple[int, list[int]]:
     followed = {
         start: end
         for start, end in pairs
-        if start not in ends and end not in dict(pairs) and ends.count(end) == 1 and not shape.ragged
+        if start not in ends
+        and end not in dict(pairs)
+        and ends.count(end) == 1
+        and not shape.ragged
+        and not shape.resets
     }
     places: list[int | None] = [None] * len(saved)
     for index, node in enumerate(saved):

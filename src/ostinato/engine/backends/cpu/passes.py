@@ -75,9 +75,10 @@ class Pass:
     def parts(self, walk: Walk, kernel: Kernel, ways: int) -> Any:
         """Return the parts in which a kernel is run, if it is not run in one loop."""
         shape = self.shape
-        parts = None if shape.ragged else walk.executable.parts_of(kernel, shape.steps, shape.batch)
+        alone = ways == 1 and not walk.executable.plan.signature.rows
+        parts = None if shape.ragged else walk.executable.parts_of(kernel, shape.steps, shape.batch, alone=alone)
         if parts is not None:
-            if ways > 1 or walk.executable.plan.signature.rows:
+            if not alone:
                 raise Unsupported("outputs beside others, or rows for sequences, that are read one after the other")
             self.dense = True
         return parts
@@ -88,10 +89,10 @@ class Pass:
         spread = {("x", place): (self.program.ref(("parameter", index)), 0, width) for place, (index, width) in rows}
         return {("x", 0): x, **spread}
 
-    def carries(self, number: int, start: str, end: str) -> list[tuple[int | Ref, int | Ref]]:
+    def carries(self, number: int, start: str, end: str) -> list[tuple[int | Ref, int | Ref, int | Ref]]:
         """Return where the states of a walk start, and where their ends go."""
         return [
-            (self.program.ref((start, leaf), number * size), self.program.ref((end, leaf), number * size))
+            (self.program.ref((start, leaf), number * size), self.program.ref((end, leaf), number * size), 0)
             for leaf, size in enumerate(self.leaf_bytes)
         ]
 

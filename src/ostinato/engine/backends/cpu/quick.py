@@ -47,6 +47,8 @@ class Forward(Pass):
             program.base("chunk")
         for name in ("order", "lengths", "starts") if shape.ragged else ():
             program.base(name)
+        if shape.resets:
+            program.base("resets")
         source: View = program.ref("x"), program.ref("x time"), program.ref("x batch")
         numbers = iter(range(len(self.walks)))
         for place, layer in enumerate(layers):
@@ -78,8 +80,9 @@ class Forward(Pass):
         Entry(program, walk, walk.reverse).whole(kernel, self.parts(walk, kernel, ways), places)
 
     def __call__(
-        self, parameters: Sequence[Tensor], x: Tensor, starts: Sequence[Tensor], seed: int, rows: Rows | None = None
-    ) -> tuple[Tensor, list[Tensor], Tensor | None]:
+        self, parameters: Sequence[Tensor], x: Tensor, starts: Sequence[Tensor], seed: int, rows: Rows | None = None,
+        resets: Tensor | None = None,
+    ) -> tuple[Tensor, list[Tensor], Tensor | None]:  # fmt: skip
         """Run: outputs `(time, batch, ...)`, last states, and what is kept in one piece.
 
         Args:
@@ -88,6 +91,7 @@ class Forward(Pass):
             starts: dense states; none for zeros.
             seed: of random numbers.
             rows: which steps are real, if rows have lengths.
+            resets: bytes `(time, batch)`, dense; not zero before which steps a row returns to its start.
         """
         if self.dense:  # what is done outside the loop takes positions one after the other
             x = x.contiguous()
@@ -109,6 +113,8 @@ class Forward(Pass):
             values.append(_place(chunk))
         if rows is not None:
             values += _addresses(rows)
+        if resets is not None:
+            values.append(_place(resets))
         self.program.run(values)
         return y, lasts, chunk
 
@@ -152,6 +158,8 @@ class Backward(Pass):
             program.base(("gradient", number))
         for name in ("order", "lengths", "starts", "total") if shape.ragged else ():
             program.base(name)
+        if shape.resets:
+            program.base("resets")
         self._enter_layers(sums)
         program.finish()
         self._dx = None if self.dx is None else Blank(self.dx, self.dtype)
@@ -209,11 +217,16 @@ class Backward(Pass):
         for at, width in totals.values():  # from zero
             program.job(CLEAR, at, batch * width)
         views = {**self.sequences(walk, x), ("dy", 0): given.dy, ("out", 0): (given.dx, batch * features, features)}
-        places = Places(
-            views, streams, self.carries(number, "dlast", "dstate"), {index: at for index, (at, _) in totals.items()},
-            program.ref("seed"),
-        )  # fmt: skip
+        carries = self.carries(number, "dlast", "dstate")
+        cut = [program.room(size) for size in self.leaf_bytes] if self.shape.resets else []
+        for at, size in zip(cut, self.leaf_bytes, strict=False):
+            program.job(CLEAR, at, size // self.size)
+        if cut:
+            carries = [(start, end, at) for (start, end, _), at in zip(carries, cut, strict=True)]
+        places = Places(views, streams, carries, {index: at for index, (at, _) in totals.items()}, program.ref("seed"))
         Entry(program, walk, not walk.reverse).whole(kernel, parts, places)
+        for at, (_, end, _), size in zip(cut, carries, self.leaf_bytes, strict=False):
+            program.job(ADD, at, end, size // self.size)
         sources = {"x": {0: self._in_order(x, features, executable, sums)}, "saved": saved, "stream": made}
         self._sums(walk, sums, sources, totals)
 
@@ -252,6 +265,7 @@ class Backward(Pass):
     def __call__(
         self, parameters: Sequence[Tensor], x: Tensor, chunk: Tensor, dy: Tensor | None,
         dlast: Sequence[Tensor | None], seed: int, *, states: bool, rows: Rows | None = None,
+        resets: Tensor | None = None,
     ) -> tuple[list[Tensor], Tensor | None, list[Tensor]]:  # fmt: skip
         """Run: gradients of the parameters that have one (see `gradients`), of x, and of the first states if asked for.
 
@@ -264,6 +278,7 @@ class Backward(Pass):
             seed: as in the forward call.
             states: whether gradients of the first states are wanted.
             rows: as in the forward call.
+            resets: as in the forward call.
         """
         dtype = self.dtype
         if self.dense:
@@ -286,6 +301,8 @@ class Backward(Pass):
         values += map(_place, gradients)
         if rows is not None:
             values += (*_addresses(rows), rows.total)
+        if resets is not None:
+            values.append(_place(resets))
         self.program.run(values)
         return gradients, dx, dstates
 

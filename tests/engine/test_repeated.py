@@ -1,0 +1,115 @@
+"""A scan of a cell that is as it was goes the short way; after any change it gives what the eager loop gives."""
+
+import pytest
+import torch
+from torch import nn
+
+import ostinato
+from ostinato.engine import leaves
+from ostinato.engine.front.watch import look
+from ostinato.engine.run import repeated, twins
+from ostinato.engine.run.reference import scan_eagerly
+
+
+def outcome(run, cell, xs, state, options):
+    """Return outputs, last states and all gradients."""
+    ys, last = run(cell, xs, state, **options)
+    wanted = [each for each in (xs, *state, *cell.parameters()) if each.requires_grad]
+    loss = ys.square().sum() + sum((place + 2) * leaf.sum() for place, leaf in enumerate(leaves(last)))
+    return [ys, *leaves(last), *torch.autograd.grad(loss, wanted, allow_unused=True)]
+
+
+def eagerly(cell, xs, state, lengths=None, resets=None, reverse=False):
+    return scan_eagerly(cell, xs, state, lengths, reverse, resets)
+
+
+def check(cell, xs, state, options):
+    found, expected = (outcome(run, cell, xs, state, options) for run in (ostinato.scan, eagerly))
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-8)
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """Count the calls that go the short way."""
+    counted, run = [], repeated.run_calls
+    monkeypatch.setattr(repeated, "run_calls", lambda *given: counted.append(1) or run(*given))
+    return counted
+
+
+@pytest.mark.parametrize("kind", ["plain", "lengths", "resets", "lengths and resets"])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_second_call_is_the_first_on_other_numbers(short, kind, reverse):
+    torch.manual_seed(0)
+    cell = ostinato.cells.LSTMCell(3, 4).double()
+    for turn in range(3):
+        xs = torch.randn(6, 3, 3, dtype=torch.double, requires_grad=True)
+        state = tuple(torch.randn(3, 4, dtype=torch.double, requires_grad=True) for _ in range(2))
+        options = {"reverse": reverse}
+        if "lengths" in kind:
+            options["lengths"] = torch.randint(0, 7, (3,))
+        if "resets" in kind:
+            options["resets"] = torch.rand(6, 3) < 0.4
+        check(cell, xs, state, options)
+        assert len(short) == turn
+        with torch.no_grad():
+            cell.recurrent.weight.mul_(0.5)
+
+
+def a_wrapped_forward(cell):
+    step = type(cell).forward
+    cell.forward = lambda x, state: step(cell, 2 * x, state)
+
+
+def another_parameter(cell):
+    cell.input.weight = nn.Parameter(cell.input.weight.detach() * 2)
+
+
+def other_data(cell):
+    cell.input.weight.data = cell.input.weight.detach().t().contiguous().t() * 2
+
+
+CHANGES = {
+    "frozen": lambda cell: cell.recurrent.weight.requires_grad_(False),
+    "another parameter": another_parameter,
+    "data of another layout": other_data,
+    "another forward": a_wrapped_forward,
+    "a hook": lambda cell: cell.register_forward_pre_hook(lambda _, given: (given[0] * 2, given[1])),
+    "a part replaced": lambda cell: setattr(cell, "input", nn.Linear(3, 16).double()),
+    "off": None,
+}
+
+
+@pytest.mark.filterwarnings("ignore:LSTMCell runs in the eager loop")
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_changes_between_calls_is_seen(monkeypatch, short, change):
+    torch.manual_seed(0)
+    cell = ostinato.cells.LSTMCell(3, 4).double()
+    xs = torch.randn(6, 2, 3, dtype=torch.double, requires_grad=True)
+    state = tuple(torch.randn(2, 4, dtype=torch.double) for _ in range(2))
+    for _ in range(2):
+        check(cell, xs, state, {})
+    if change == "off":
+        monkeypatch.setenv("OSTINATO_ENGINE", "off")
+    else:
+        CHANGES[change](cell)
+    check(cell, xs, state, {})
+    assert len(short) == 1
+
+
+def test_resets_that_are_changed_before_the_backward_pass_count_as_they_were():
+    torch.manual_seed(0)
+    cell, xs = ostinato.cells.GRUCell(3, 4), torch.randn(5, 2, 3, requires_grad=True)
+    resets = torch.rand(5, 2) < 0.5
+    expected = torch.autograd.grad(ostinato.scan(cell, xs, resets=resets)[0].sum(), xs)[0]
+    ys, _ = ostinato.scan(cell, xs, resets=resets)
+    resets.logical_not_()
+    assert torch.equal(torch.autograd.grad(ys.sum(), xs)[0], expected)
+
+
+def test_a_twin_is_looked_at_once():
+    cell, table = ostinato.cells.GRUCell(3, 4), torch.randn(2, 3)
+    seen = look(twins.twin_of(cell, table))
+    assert look(twins.twin_of(cell, table)) is seen
+    cell.recurrent = nn.Linear(4, 12)
+    assert look(twins.twin_of(cell, table)) is not seen
