@@ -18,11 +18,11 @@ from ostinato.streaming import Headed
 from ostinato.streaming.cells import cell_of
 from ostinato.tasks.anomaly.encoder import SeriesEncoder
 from ostinato.tasks.anomaly.inputs import Inputs
-from ostinato.tasks.anomaly.manners import Manner
+from ostinato.tasks.anomaly.manners import ABSENT, DRIFT, LIKENESS, ROWS, STILL, Manner
 from ostinato.tasks.anomaly.network import FORECAST
 from ostinato.tasks.anomaly.novelty import Novelty
-from ostinato.tasks.anomaly.scoring import ASTRAY, NOVELTY, STUCK, Errors, novelty_of, score_of
-from ostinato.tasks.anomaly.views import Views
+from ostinato.tasks.anomaly.scoring import ASTRAY, MISSING, NOVELTY, STUCK, Errors, novelty_of, score_of
+from ostinato.tasks.anomaly.views import VIEWS, Views, beside
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -31,7 +31,7 @@ _LEAST = 1e-3
 _KNOWN = 200_000  # values before the newest rows that are known
 _MARKED = 32  # strange rows that are remembered for a season
 _STRANGE = 6.0  # scales that an error is off
-_EXPECTING = 12 + _MARKED  # rows of the state before those of the views: what is expected, and manners
+_EXPECTING = 3 + ROWS + _MARKED  # rows of the state before those of the views: what is expected, and manners
 _WIDEST = 64  # places, beyond which a gap makes what is expected no vaguer
 _TAIL = 5  # numbers of a live tail
 _SHIFT = 0.5413  # softplus of it is 1
@@ -154,7 +154,7 @@ class SeriesScorer:
     def __init__(self, encoder: SeriesEncoder, change: Floats, name: str) -> None:
         self.calibration, self.gap = encoder.calibration, encoder.calibration.gap
         self.freedoms, self.threshold = encoder.calibration.freedoms, encoder.threshold
-        self.manner = Manner(encoder.channels, encoder.season)
+        self.manner = Manner(encoder.channels, encoder.calibration.pace)
         self.quiet = math.inf  # steps since an alarm
         self.values = encoder.novelty(name)
         self.expecting = Expecting(encoder.channels, encoder.window, change, encoder.season)
@@ -165,14 +165,16 @@ class SeriesScorer:
         """Take a row in, and score it; see `Expecting.push`."""
         error, scale, place = self.expecting.push(inputs, row, said)
         relations = self.calibration.relations
-        z = self.views.push(*relations.extended(error, scale), self.freedoms)
         values, last, season = (
             each if row is None else each[row] for each in (inputs.values, inputs.last, inputs.season)
         )
         self.manner.push(values, last, season)
+        manner = relations.widened(self.manner.found, "unknown")
+        others = beside(manner[LIKENESS], manner[DRIFT])
+        z = self.views.push(*relations.extended(error, scale), self.freedoms, others)
         novelty, counts = novelty_of(values[None], _NORMAL, self.values, 0)
-        unseen, known = relations.widened(novelty[0], copied=False), relations.widened(counts[0], copied=True)
-        raw, *why = score_of(self.calibration.nats(z, unseen, known))
+        unseen, known = relations.widened(novelty[0], "zero"), relations.widened(counts[0], "copied")
+        raw, *why = score_of(self.calibration.nats(z, unseen, known, manner))
         score = self.calibration.drawn(raw, self.tail.push(raw))
         return Step(score, self._why(*why), place, scale * self.views.ratio[: len(values)], self._begins(score))
 
@@ -187,10 +189,14 @@ class SeriesScorer:
         """Return view, side and channel of a score, or what a channel has been doing that says it better."""
         if channel >= self.expecting.channels:
             return view, side, channel
+        if view == MISSING:
+            return view, round(100 * self.manner.absent[channel]), channel
+        if view == STUCK:
+            return view, int(self.manner.run[channel]), channel
         longest, usual = self.calibration.manners[:, channel].tolist()
         if still := self.manner.stuck(channel, longest):
             return STUCK, still, channel
-        if 0 < view < NOVELTY and self.manner.astray(channel, usual):
+        if VIEWS.index("rhythm") == view or (0 < view < NOVELTY and self.manner.astray(channel, usual)):
             return ASTRAY, side, channel
         return view, side, channel
 
@@ -241,9 +247,14 @@ def errors_of(
         values: what is known of each channel's values before the series; it goes on.
     """
     expecting = Expecting(encoder.channels, encoder.window, change, encoder.season)
-    begin = max(0, len(said) - rows)
-    found = [expecting.push(inputs, row, said[row])[:2] for row in range(begin, len(said))]
+    manner = Manner(encoder.channels, encoder.calibration.pace)
+    begin, found, doing = max(0, len(said) - rows), [], []
+    for row in range(begin, len(said)):
+        found.append(expecting.push(inputs, row, said[row])[:2])
+        manner.push(inputs.values[row], inputs.last[row], inputs.season[row])
+        doing.append(manner.found)
     shape = (len(found), encoder.channels)
     error, scale = (np.array([each[i] for each in found]).reshape(shape) for i in (0, 1))
     first = max(0, begin - _KNOWN // encoder.channels)
-    return Errors(error, scale, *novelty_of(inputs.values[first:], normal[first:], values, begin - first))
+    novelty = novelty_of(inputs.values[first:], normal[first:], values, begin - first)
+    return Errors(error, scale, *novelty, np.array(doing).reshape(len(found), 4, encoder.channels))
