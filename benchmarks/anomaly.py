@@ -20,9 +20,9 @@ The scorer gives the published score of every detector of the benchmark's table,
 results; from these come the scores of the published detectors on the 25 files too, each at the threshold that is best
 there.
 
-Planted: see `planted_series.py`. Of each base and seed a detector is fitted on 3,000 normal rows and judged on series that
-go on with one anomaly each, and on 10,000 rows without one. Ours alarms at its threshold of 1 in 10,000, which knows
-nothing of these; the threshold of each peer is set on the 10,000 normal rows themselves, so that it has one alarm
+Planted: see `planted_series.py`. Of each base and seed a detector is fitted on 3,000 normal rows and judged on series
+that go on with one anomaly each, and on 10,000 rows without one. Ours alarms at its threshold of 1 in 10,000, which
+knows nothing of these; the threshold of each peer is set on the 10,000 normal rows themselves, so that it has one alarm
 there. Found is an anomaly with an alarm in its rows or in the 60 behind.
 
 HDFS: trained on the first 4,000 normal sessions of `hdfs_train`, tested on the other 855 and all of
@@ -46,9 +46,9 @@ from numpy.typing import NDArray
 
 from cell_tasks import stamp
 from common import data_file, keep, table
-from planted_series import BASES, KINDS, possible, series
 from ostinato import AnomalyDetector
 from ostinato.tasks.anomaly import nab
+from planted_series import BASES, KINDS, possible, series
 
 PUBLISHED = {  # standard profile: of the whole corpus of 58 files, as published, and of the 25 files
     "ARTime": (74.9, 74.6), "Numenta HTM": (70.1, 67.2), "CAD OSE": (69.9, 64.5), "Numenta TM": (64.6, 61.3),
@@ -415,7 +415,6 @@ def main() -> None:
         run_raw()
     if arguments.what in ("rate", "all"):
         run_rate(arguments.seeds, arguments.seconds or 8.0, tested=arguments.tested)
-
 
     if arguments.what in ("planted", "all"):
         for part in ("chosen", "rest") if arguments.part == "all" else (arguments.part,):

@@ -15,7 +15,7 @@ HEIGHT, WIDTH = 96, 144
 LAYOUTS = 3
 KINDS = ("fast", "brisk", "gliding", "large", "against", "standing", "vehicle", "loitering", "parcel", "shake", "light")
 """Twice as fast and more, half as fast again, without moving legs, larger, against the flow, where nobody stands, a
-box on wheels; somebody who stops on the way, something that is left behind, a camera that shakes, light that changes."""
+box on wheels; somebody who stops on the way, something left behind, a camera that shakes, light that changes."""
 _OF_ALL = ("shake", "light")  # kinds that are of the whole picture
 _BEGINS, _LEAVES = 35, 85  # frames at which what is strange comes, and at which what stands goes
 _SHAKEN, _LIGHTER = 2.0, 35.0  # pixels; brightness

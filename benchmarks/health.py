@@ -24,12 +24,14 @@ import numpy as np
 
 from cell_tasks import stamp
 from common import RESULTS, data_file, keep, table
-from made_courses import LAWS, optimal, patients as made_patients
+from made_courses import LAWS, optimal
+from made_courses import patients as made_patients
 from ostinato import PatientMonitor, ProgressionModel, SequenceClassifier
 from ostinato.data.health import Patients, read_beats, read_patients, with_outcomes
 from ostinato.streaming import push_many
 from ostinato.tasks.progression.judged import Prediction, measures_of
 
+PARTS = ("physionet", "live", "beats", "progression", "courses", "all")
 OUTCOME = "In-hospital_death"
 HOURS = ("6", "12", "18", "24", "30", "36", "42", "48")
 MEASURES = ("AUROC", "AUPRC", "Brier", "calibration error")
@@ -220,7 +222,9 @@ def courses(sizes: list[int], seeds: int, seconds: float, judged: int = 400) -> 
                     truth = _optimal_measures(model, law, test)
                 print(law, size, seed, {n: round(own[-1]["C-index"], 3) for n, own in found.items()}, flush=True)
             for name, every in found.items():
-                rows.append([law, size, name, *(float(np.mean([one.get(each, np.nan) for one in every])) for each in _COURSE)])
+                rows.append(
+                    [law, size, name, *(float(np.mean([one.get(each, np.nan) for one in every])) for each in _COURSE)]
+                )
         rows.append([law, "", "best of all", *(truth[each] for each in _COURSE)])
     head = ["hazard follows", "patients", "", *_COURSE]
     keep(
@@ -231,7 +235,14 @@ def courses(sizes: list[int], seeds: int, seconds: float, judged: int = 400) -> 
     )
 
 
-_COURSE = ("C-index", "C-index from 1 years", "C-index from 3 years", "C-index from 5 years", "Brier", "calibration error")
+_COURSE = (
+    "C-index",
+    "C-index from 1 years",
+    "C-index from 3 years",
+    "C-index from 5 years",
+    "Brier",
+    "calibration error",
+)
 
 
 def _optimal_measures(model: ProgressionModel, law: str, test: Any) -> dict[str, float]:
@@ -250,7 +261,8 @@ def _optimal_measures(model: ProgressionModel, law: str, test: Any) -> dict[str,
 def main() -> None:
     """Run what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", choices=("physionet", "live", "beats", "progression", "courses", "all"), default="all")
+    parser.add_argument(
+        "what", nargs="?", choices=PARTS, default="all")
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--only", type=int, nargs="+", help="folds, from 1 on; those done before are kept (all)")
     parser.add_argument("--seconds", type=float, default=130.0, help="of training, a fold")

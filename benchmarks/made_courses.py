@@ -1,4 +1,4 @@
-"""Patients whose hazards are known: markers that go up or down with each one, visits now and then, two events that compete.
+"""Patients whose hazards are known: markers that rise or fall with each one, visits at times, two events that compete.
 
 `patients` draws them; `optimal` says what the best of all predictors says of them, which knows the laws by which they
 were made and sees what was measured: a mean over many patients drawn alike, each as probable as the measurements and

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 KINDS = ("spike", "shift", "drift", "stuck", "loud", "quiet", "no rhythm", "late rhythm", "decoupled", "few values",
          "outage")  # fmt: skip
-"""One step 8 deviations off; 3 for 60 to 120 steps; 5 reached over 300 steps; one value for 40 to 120 steps; noise three
+"""One step 8 deviations off; 3 for 60 to 120 steps; 5 reached over 300 steps; one value for 40 to 120; noise three
 times as large, and a quarter, for 80 to 150; the season gone for two of it, or half a season late for as long; one
 channel that follows another by chance only, for 150 steps; 60 % of values missing for 80 steps; all, for 60."""
 
@@ -38,7 +38,7 @@ class Base:
     noise: Callable[[Floats], Floats]
     season: Callable[[Floats], Floats] | None = None
     length: int = 1
-    recorded: Callable[[Floats, np.random.Generator], Floats] = field(default=lambda values, rng: values)
+    recorded: Callable[[Floats, np.random.Generator], Floats] = field(default=lambda values, _: values)
     missing: float = 0.0
     mixed: Any = None
 
@@ -74,7 +74,7 @@ BASES: dict[str, dict[str, Base]] = {
     "rest": {
         "heavy tails, season": Base(_heavy, _wave(24, 3.0), 24),
         "memory": Base(lambda e: remembering(e, 0.9), missing=0.02),
-        "coarse": Base(lambda e: remembering(e, 0.8), None, 1, lambda v, rng: np.round(v)),
+        "coarse": Base(lambda e: remembering(e, 0.8), None, 1, lambda v, _: np.round(v)),
         "two seasons": Base(
             lambda e: remembering(e, 0.7), lambda t: 3 * np.sin(np.pi * t / 12) + 1.5 * np.sin(np.pi * t / 84), 24
         ),

@@ -100,7 +100,7 @@ def plantings(cell: str, seconds: float | None) -> None:
 
 
 def scenes(cell: str, seconds: float | None, evidence: str | None = None) -> None:
-    """Keep, for each kind of anomaly in drawn scenes, the frame AUC and how many are found at the rate that was asked."""
+    """Keep, for each kind of anomaly in drawn scenes, the frame AUC and how many are found at the rate asked for."""
     found: dict[str, dict[str, list[float]]] = {}
     hits, calls, frames = dict.fromkeys(KINDS, 0), 0, 0
     options = {} if evidence is None else {"evidence": evidence}
@@ -124,7 +124,8 @@ def scenes(cell: str, seconds: float | None, evidence: str | None = None) -> Non
             for kind, values in found.items()]  # fmt: skip
     means: list[object] = [float(np.mean([row[column] for row in rows])) for column in range(1, len(names) + 1)]
     rows.append(["mean", *means, f"{sum(hits.values())} of {tried * len(KINDS)}"])
-    text = f"Drawn scenes, {LAYOUTS} layouts, frame AUC of each kind of anomaly; cell {cell}, evidence {model.evidence}\n\n"
+    text = f"Drawn scenes, {LAYOUTS} layouts, frame AUC of each kind of anomaly; cell {cell}, "
+    text += f"evidence {model.evidence}\n\n"
     asked = 1e4 * model.false_alarm_rate
     text += f"{table(['', *names, 'found by an alarm'], rows)}\n\n{calls} alarms in {frames:,} other frames without "
     text += f"anything strange ({1e4 * calls / frames:.1f} in 10,000; {asked:g} asked)\n\n"

@@ -30,9 +30,7 @@ def scored(model: Watching, examples: SeriesExamples) -> Scored:
         scorer = SeriesScorer(encoder, scales.change, examples.records.series[place].id)
         start = int(examples.start[place])
         # of a part far into a series, the rows before it that what is usual is learned from again are enough
-        begin = max(
-            0, start - encoder.season - LEAD * encoder.calibration.pace.long - encoder.calibration.pace.memory
-        )
+        begin = max(0, start - encoder.season - LEAD * encoder.calibration.pace.long - encoder.calibration.pace.memory)
         steps = [scorer.push(inputs, row, said[place][row]) for row in range(begin, len(inputs.values))]
         steps = steps[start - begin :]
         shape = (len(steps), encoder.channels)

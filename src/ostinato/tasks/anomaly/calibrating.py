@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ostinato.data.recordings import RecordingSet
 from ostinato.tasks.anomaly.encoder import SeriesEncoder, SeriesExamples, fingerprint_of
@@ -24,7 +23,7 @@ _CALIBRATED = 30_000  # rows, the newest, that calibrate
 
 
 def calibrated_encoder(model: Watching, parts: list[SeriesExamples]) -> SeriesEncoder:
-    """Return the encoder of a model with views, tails and threshold of the normal rows of some parts, in their order."""
+    """Return the encoder of a model with views, tails and threshold of the normal rows of some parts."""
     parameters, encoder = model.parameters, model.encoder
     freedom = encoder.calibration.freedom
     if not encoder.window:

@@ -115,7 +115,8 @@ class SeriesEncoder:
             and calibration.views.shapes == {(len(VIEWS), 2, 1)}
             and calibration.still.shapes == calibration.missing.shapes == {(wide,)}
             and all(each.positive for each in (calibration.views, calibration.still, calibration.missing))
-            and calibration.absent.shape == (wide,)
+            and calibration.absent.shape == calibration.near.shape == (wide,)
+            and (calibration.near > 0).all()
             and ((calibration.absent > 0) & (calibration.absent < 1)).all()
             and 1 <= self.season <= 1 << 20
             and 0 <= self.window <= 1 << 16

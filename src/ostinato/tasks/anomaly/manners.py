@@ -40,8 +40,15 @@ class Manner:
         self.count = np.zeros(channels)
         self.absent = np.zeros(channels)  # share of the newest steps that are missing
 
-    def push(self, values: Floats, last: Floats, season: Floats) -> None:
-        """Take in a row of scaled values, and the last value and that of a season before the next step."""
+    def push(self, values: Floats, last: Floats, season: Floats, then: Floats | None = None) -> None:
+        """Take in a row of scaled values.
+
+        Args:
+            values: `(channels,)`, NaN where missing.
+            last: the last value there was.
+            season: the value a season before the next step.
+            then: what was expected a season before this one, where something strange came; NaN elsewhere.
+        """
         seen = values == values
         same = values == self.value
         self.run = np.where(seen, np.where(same, self.run + 1, 1.0), self.run)
@@ -49,8 +56,9 @@ class Manner:
         self._drift(seen)
         self.absent = self.absent + self.missed * (~seen - self.absent)
         if self.rate:
-            both = seen & (self.ago == self.ago)
-            x, y = np.where(both, values, 0.0), np.where(both, self.ago, 0.0)
+            ago = self.ago if then is None else np.where(then == then, then, self.ago)
+            both = seen & (ago == ago)
+            x, y = np.where(both, values, 0.0), np.where(both, ago, 0.0)
             new = np.stack([x, y, x * x, y * y, x * y])
             rate = np.maximum(self.rate, 1 / (self.steps + 1))
             self.sums = np.where(both, self.sums + rate * (new - self.sums), self.sums)

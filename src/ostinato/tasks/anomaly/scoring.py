@@ -2,7 +2,7 @@
 
 Each view is brought to -log of how many normal steps begin a peak as high (`rarity.py`), so that a spike, a drift of
 many steps, a channel that stands still and values that are missing can be held against each other. Of `n` steps no more
-than log(n) nats can be known of that. Beyond, the tail of a view is a belief, and counts for a quarter of what it says:
+than log(n) nats can be known of that. Beyond, the tail of a view is a belief, and counts for a half of what it says:
 otherwise the view that is calibrated worst is heard most. A value that never came is beside them as it is.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.tasks.anomaly.manners import ABSENT, DRIFT, LIKENESS, STILL, usual_of
-from ostinato.tasks.anomaly.novelty import Novelty
+from ostinato.tasks.anomaly.novelty import NEAR, Novelty, nats_of, usual_distance
 from ostinato.tasks.anomaly.rarity import Rarity
 from ostinato.tasks.anomaly.relations import Relations
 from ostinato.tasks.anomaly.views import VIEWS, Pace, Usual, Views, beside, heights, measured
@@ -25,12 +25,13 @@ from ostinato.tasks.base.tail import LiveTail, Tail
 Floats = NDArray[np.float64]
 _SHARE = 0.05
 _COMPARED, _MOST, _TINY = 50, 3.0, 1e-12
-_BELIEVED = 0.25  # of a view, beyond what is known
+_BELIEVED = 0.5  # of a view, beyond what is known
 _BEGUN = 2  # a part of a series, as one in so many, in which values that never came say nothing of what is usual
 _PRIOR = 200.0  # peaks' worth of belief that a score in nats has the tail of one
 _DRAWN = 10.0  # peaks' worth of belief that nats of views are nats of the score
 # nats, and what is not believed of those beyond where peaks are known; by false alarms of thirteen kinds of data
 _TRUSTED, _DOUBTED = 4.0, 0.3
+_MOSTLY, _ANY = 0.5, 1e12  # share of steps in stands; a scale by which no stand is long
 _FORGIVEN = 2.0  # missing values that are none
 # the places of values that never came, of channels that stand still and of missing values, behind the views; the last
 # is only said, of a channel that left its season
@@ -44,7 +45,7 @@ class Errors:
     Args:
         error: `(steps, channels)`, scaled, NaN where missing.
         scale: of the expected distribution, likewise.
-        novelty: nats of values that never came, `(steps, 2, channels)`, see `Novelty`.
+        novelty: how far values are that never came, `(steps, 2, channels)`, see `Novelty`.
         counts: how many values there were before, `(steps, channels)`.
         manner: what the channels were doing, `(steps, 4, channels)`, see `Manner.found`.
     """
@@ -77,6 +78,7 @@ class Calibration:
         views: `(views, 2, 1)`, how rare heights of each view are on either side.
         still, missing: `(channels,)`, how rare stands, and heights of missing values, are.
         absent: `(channels,)`, share of values that are usually missing.
+        near: `(channels,)`, how far new values usually lie.
         tail: of the whole score.
         freedom: `(channels,)`, degrees of freedom of errors.
         pace: of the views.
@@ -91,6 +93,7 @@ class Calibration:
     still: Rarity
     missing: Rarity
     absent: Floats
+    near: Floats
     tail: Tail
     freedom: Floats
     pace: Pace
@@ -107,7 +110,7 @@ class Calibration:
         wide = channels + len(held)
         return cls(
             Usual.unknown(wide), Rarity.unknown((len(VIEWS), 2, 1)), Rarity.unknown((wide,)), Rarity.unknown((wide,)),
-            np.full(wide, 0.5), Tail(1.0, 1.0, 1.0, 0.0), freedom, pace, relations=held,
+            np.full(wide, 0.5), np.full(wide, NEAR), Tail(1.0, 1.0, 1.0, 0.0), freedom, pace, relations=held,
             manners=np.zeros((2, channels)),
         )  # fmt: skip
 
@@ -146,7 +149,8 @@ class Calibration:
         nats = np.where(nats > known, known + _BELIEVED * (nats - known), nats)
         # nothing is said before there is a view of the newest step
         there = z[..., :1, None, :] == z[..., :1, None, :]
-        beside_views = np.stack([novelty, _one_sided(still)], -3)
+        unseen = nats_of(novelty, counts[..., None, :], self.near)
+        beside_views = np.stack([unseen, _one_sided(still)], -3)
         # of values that are missing only what is beyond their tail is said
         gone = np.where(missing > self.missing.levels, missing, np.nan)
         return np.concatenate([nats, np.where(there, beside_views, np.nan), _one_sided(gone)[..., None, :, :]], -3)
@@ -240,7 +244,7 @@ def _as_nats(tail: Tail, count: int) -> Tail:
 def novelty_of(
     values: Floats, normal: NDArray[np.bool_], states: Sequence[Novelty], begin: int
 ) -> tuple[Floats, Floats]:
-    """Return nats `(steps, 2, channels)` and counts `(steps, channels)` of values from a row on; states go on.
+    """Return distances `(steps, 2, channels)` and counts `(steps, channels)` of values from a row on; states go on.
 
     Args:
         values: scaled, `(rows, channels)`, all of the series.
@@ -254,10 +258,10 @@ def novelty_of(
     for channel, state in enumerate(states):
         for row, value in enumerate(values[:, channel].tolist()):
             counts[row, channel] = state.count
-            nats, side = state.push(value, learn=learned[row])
-            found[row, side, channel] = nats
-            if nats != nats:
-                found[row, :, channel] = nats
+            share, side = state.push(value, learn=learned[row])
+            found[row, side, channel] = share
+            if share != share:
+                found[row, :, channel] = share
     return found[begin:], counts[begin:]
 
 
@@ -340,9 +344,17 @@ def _with_tails(
     channels = range(manner.shape[2])
     # a stand is one peak, and none is a value that came once
     stands = [np.where(_over(manner[:, STILL, [one]]), manner[:, STILL, [one]] - 1, 0.0) for one in channels]
+    still = Rarity.fit(stands, [0] * len(stands), _SHARE, widest=math.inf)
+    # of channels that mostly stand still, a long stand says nothing
+    mostly = np.array([np.nanmean(manner[:, STILL, one] > 1) > _MOSTLY if rows[one] else False for one in channels])
+    still = replace(still, scales=np.where(mostly, _ANY, still.scales))
     gone = found.missed(absent)
+    # of values at the beginning almost all are new
+    far = np.concatenate([part.novelty[len(part.novelty) // _BEGUN :][normal[len(normal) // _BEGUN :]].max(1)
+                          for part, normal in zip(parts, kept, strict=True)])  # fmt: skip
+    found = replace(found, near=np.array([usual_distance(far[:, one]) for one in channels]))
     return replace(
-        found, still=Rarity.fit(stands, [0] * len(stands), _SHARE, widest=math.inf),
+        found, still=still,
         missing=Rarity.fit([gone[:, [one]] for one in channels], [found.pace.long] * len(stands), _SHARE),
     )  # fmt: skip
 
