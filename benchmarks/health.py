@@ -261,8 +261,7 @@ def _optimal_measures(model: ProgressionModel, law: str, test: Any) -> dict[str,
 def main() -> None:
     """Run what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "what", nargs="?", choices=PARTS, default="all")
+    parser.add_argument("what", nargs="?", choices=PARTS, default="all")
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--only", type=int, nargs="+", help="folds, from 1 on; those done before are kept (all)")
     parser.add_argument("--seconds", type=float, default=130.0, help="of training, a fold")

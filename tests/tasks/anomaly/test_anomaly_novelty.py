@@ -73,7 +73,7 @@ def test_memory_is_bounded_and_comes_back() -> None:
 
 
 def test_views_say_no_more_than_can_be_known_of_so_many_steps() -> None:
-    own = Calibration.unknown(np.full(1, 5.0), Pace())
+    own = replace(Calibration.unknown(np.full(1, 5.0), Pace()), count=1000)
     z, nothing, count = np.full((len(VIEWS), 1), 20.0), np.zeros((2, 1)), np.full(1, 1000)
     manner = np.array([[1.0], [0.0], [0.0], [0.0]])
     nats = own.nats(z, nothing, count, manner)

@@ -61,7 +61,7 @@ def model():
         ("missing season", f"no longer follows its course of {SEASON} steps"),
         ("other season", f"no longer follows its course of {SEASON} steps"),
         ("noise", "less steady"),
-        ("drift", "has drifted higher"),
+        ("drift", "has drifted higher|higher than expected for about 60 steps"),
         ("missing", r"\d+ % of the last 60 values or so are missing"),
         ("outage", r"\d+ % of the last 60 values or so are missing"),
     ],

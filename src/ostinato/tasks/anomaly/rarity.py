@@ -49,7 +49,15 @@ class Rarity:
         return cls(*(np.full(shape, value) for value in (_LEAST, math.log(2), 1.0, _PRIOR)))
 
     @classmethod
-    def fit(cls, things: Sequence[Floats], gaps: Sequence[int], share: float, *, widest: float = _WIDEST) -> Rarity:
+    def fit(
+        cls,
+        things: Sequence[Floats],
+        gaps: Sequence[int],
+        share: float,
+        *,
+        widest: float = _WIDEST,
+        most: float = math.inf,
+    ) -> Rarity:
         """Measure the heights of things.
 
         Args:
@@ -57,9 +65,11 @@ class Rarity:
             gaps: of each, steps below the begin that two peaks are apart at least.
             share: of the steps that lie beyond the begin.
             widest: mean excess of peaks at most.
+            most: peaks that count, at most: the fewer, the heavier the tail.
         """
         found = np.array([_tail(*thing, share, widest) for thing in zip(things, gaps, strict=True)])
-        return cls(*found.reshape(len(things), 4).T.copy())
+        begins, levels, scales, weights = found.reshape(len(things), 4).T.copy()
+        return cls(begins, levels, scales, np.minimum(weights, most))
 
     def reshaped(self, *shape: int) -> Rarity:
         """Return the same tails in another shape."""

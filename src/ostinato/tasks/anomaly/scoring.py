@@ -2,8 +2,9 @@
 
 Each view is brought to -log of how many normal steps begin a peak as high (`rarity.py`), so that a spike, a drift of
 many steps, a channel that stands still and values that are missing can be held against each other. Of `n` steps no more
-than log(n) nats can be known of that. Beyond, the tail of a view is a belief, and counts for a half of what it says:
-otherwise the view that is calibrated worst is heard most. A value that never came is beside them as it is.
+than log(n) nats can be known of that. Beyond, the tail of a view is a belief, and counts for a half of what it says, of
+few steps for less: otherwise the view that is calibrated worst is heard most. A value that never came is beside them as
+it is.
 """
 
 from __future__ import annotations
@@ -25,13 +26,14 @@ from ostinato.tasks.base.tail import LiveTail, Tail
 Floats = NDArray[np.float64]
 _SHARE = 0.05
 _COMPARED, _MOST, _TINY = 50, 3.0, 1e-12
-_BELIEVED = 0.5  # of a view, beyond what is known
+_BELIEVED, _WELL = 0.5, 3000  # of a view, beyond what is known; steps it is measured on for so much belief
 _BEGUN = 2  # a part of a series, as one in so many, in which values that never came say nothing of what is usual
 _PRIOR = 200.0  # peaks' worth of belief that a score in nats has the tail of one
 _DRAWN = 10.0  # peaks' worth of belief that nats of views are nats of the score
 # nats, and what is not believed of those beyond where peaks are known; by false alarms of thirteen kinds of data
 _TRUSTED, _DOUBTED = 4.0, 0.3
 _MOSTLY, _ANY = 0.5, 1e12  # share of steps in stands; a scale by which no stand is long
+_STANDS = 8.0  # of them that count, at most
 _FORGIVEN = 2.0  # missing values that are none
 # the places of values that never came, of channels that stand still and of missing values, behind the views; the last
 # is only said, of a channel that left its season
@@ -136,7 +138,7 @@ class Calibration:
         Args:
             z: deviations, `(..., views, channels)`.
             novelty: `(..., 2, channels)`.
-            counts: values there were before, `(..., channels)`.
+            counts: values there were before, `(..., channels)`, of which some never came.
             manner: `(..., 4, channels)`.
 
         Returns:
@@ -145,8 +147,7 @@ class Calibration:
         nats = self.views.nats(heights(z))
         still = self.still.nats(manner[..., STILL, :] - 1)
         missing = self.missing.nats(self.missed(manner[..., ABSENT, :]))
-        known = np.log1p(counts)[..., None, None, :]
-        nats = np.where(nats > known, known + _BELIEVED * (nats - known), nats)
+        nats, still = self.believed(nats), self.believed(still)
         # nothing is said before there is a view of the newest step
         there = z[..., :1, None, :] == z[..., :1, None, :]
         unseen = nats_of(novelty, counts[..., None, :], self.near)
@@ -154,6 +155,11 @@ class Calibration:
         # of values that are missing only what is beyond their tail is said
         gone = np.where(missing > self.missing.levels, missing, np.nan)
         return np.concatenate([nats, np.where(there, beside_views, np.nan), _one_sided(gone)[..., None, :, :]], -3)
+
+    def believed(self, nats: Floats) -> Floats:
+        """Return what is believed of nats: all up to what can be known of the steps that they were measured on."""
+        known, share = math.log1p(self.count), _BELIEVED * min(1.0, math.sqrt(self.count / _WELL))
+        return np.where(nats > known, known + share * (nats - known), nats)
 
     def missed(self, absent: Floats) -> Floats:
         """Return the heights of shares of missing values, in nats of as many draws: Chernoff's bound."""
@@ -224,7 +230,8 @@ def calibrated(
     z = [z_of(part, usual, freedom, pace) for part in parts]
     for deviations, normal in zip(z, kept, strict=True):
         deviations[~normal] = np.nan
-    tails = _with_tails(replace(unknown, usual=usual, gap=gap), z, parts, kept)
+    steps = sum(int(normal.sum()) for normal in kept)
+    tails = _with_tails(replace(unknown, usual=usual, gap=gap, count=steps), z, parts, kept)
     # series lie apart from each other, so that no peak is of two; at the beginning of each almost all values are new
     scores = np.concatenate([
         np.append(scores_of(tails, part, one)[0][len(one) // _BEGUN :], np.full(gap + 1, np.nan))
@@ -344,7 +351,8 @@ def _with_tails(
     channels = range(manner.shape[2])
     # a stand is one peak, and none is a value that came once
     stands = [np.where(_over(manner[:, STILL, [one]]), manner[:, STILL, [one]] - 1, 0.0) for one in channels]
-    still = Rarity.fit(stands, [0] * len(stands), _SHARE, widest=math.inf)
+    # stands of several kinds have a heavier tail than those of one
+    still = Rarity.fit(stands, [0] * len(stands), _SHARE, widest=math.inf, most=_STANDS)
     # of channels that mostly stand still, a long stand says nothing
     mostly = np.array([np.nanmean(manner[:, STILL, one] > 1) > _MOSTLY if rows[one] else False for one in channels])
     still = replace(still, scales=np.where(mostly, _ANY, still.scales))
