@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 
 HEIGHT, WIDTH = 96, 144
 LAYOUTS = 3
-KINDS = ("fast", "brisk", "gliding", "large", "against", "standing", "vehicle")
+KINDS = ("fast", "brisk", "gliding", "large", "against", "standing", "vehicle", "loitering", "parcel", "shake", "light")
 """Twice as fast and more, half as fast again, without moving legs, larger, against the flow, where nobody stands, a
-box on wheels."""
+box on wheels; somebody who stops on the way, something left behind, a camera that shakes, light that changes."""
+_OF_ALL = ("shake", "light")  # kinds that are of the whole picture
 _BEGINS, _LEAVES = 35, 85  # frames at which what is strange comes, and at which what stands goes
+_SHAKEN, _LIGHTER = 2.0, 35.0  # pixels; brightness
 _PACE, _LEAST = 1.15, 15  # pixels a frame of a walker of size one; pixels that must be seen
 Picture = NDArray[np.float64]
 
@@ -54,6 +56,8 @@ class Walker:
                 2: (rng.uniform(20, WIDTH - 20), 57.0),
             }
             (self.x, self.feet), self.across, self.down = places[layout], 0.0, 0.0
+        if kind in ("loitering", "parcel"):  # in the middle of where others walk
+            self.x, self.feet, self.across, self.down = rng.uniform(40, WIDTH - 40), rng.uniform(66, 88), 0.0, 0.0
 
     def _placed(self, rng: np.random.Generator) -> tuple[float, float, float, float]:
         """Return where the feet are, and how far they go to the right and down in a frame."""
@@ -91,6 +95,10 @@ class Walker:
         """Draw on a frame, and return where."""
         s = self.scale * self.size
         right, up = x - self.x, self.feet - y
+        if self.kind == "parcel":
+            box = (np.abs(right) < 4 * s) & (up > 0) & (up < 6 * s)
+            canvas[box] = 120 + self.shade
+            return box
         if self.kind == "vehicle":
             box = (np.abs(right) < 11 * s) & (up > 2 * s) & (up < 11 * s)
             wheels = np.minimum((right + 6 * s) ** 2, (right - 6 * s) ** 2) + (up - 2 * s) ** 2 < (2.5 * s) ** 2
@@ -98,7 +106,7 @@ class Walker:
             return box | wheels
         torso = (right / (3.2 * s)) ** 2 + ((up - 14 * s) / (6.5 * s)) ** 2 < 1
         head = right**2 + (up - 22 * s) ** 2 < (2.3 * s) ** 2
-        stride = 3 * s * np.sin(self.phase) if self.kind != "standing" else 1.5 * s
+        stride = 3 * s * np.sin(self.phase) if self.kind not in ("standing", "loitering") else 1.5 * s
         along = np.clip(1 - up / (9 * s), 0, 1) * stride
         legs = (np.minimum(np.abs(right - along), np.abs(right + along)) < 1.4 * s) & (up > 0) & (up < 9 * s)
         canvas[legs], canvas[torso], canvas[head] = 120 + self.trousers, 120 + self.shade, 165
@@ -123,16 +131,22 @@ def scene(seed: int, layout: int, kind: str | None = None, frames: int = 110) ->
     for time in range(-90, frames):
         if rng.random() < often:
             walkers.append(Walker(rng, layout))
-        if kind and time == _BEGINS:
+        if kind and kind not in _OF_ALL and time == _BEGINS:
             walkers.append(Walker(rng, layout, kind))
         for walker in walkers:
             walker.step()
-        walkers = [one for one in walkers if not one.gone and not (one.kind == "standing" and time > _LEAVES)]
+        walkers = [one for one in walkers if not one.gone and (one.across or one.down or time <= _LEAVES)]
         if time < 0:
             continue
         canvas = empty.copy()
         for walker in sorted(walkers, key=lambda one: one.feet):
             seen = walker.draw(canvas, y, x)
             labels[time] |= walker.kind is not None and seen.sum() > _LEAST
+        if kind in _OF_ALL and _BEGINS <= time <= _LEAVES:
+            labels[time] = True
+            if kind == "shake":
+                canvas = np.roll(canvas, np.rint(rng.normal(0, _SHAKEN, 2)).astype(int), (0, 1))
+            else:
+                canvas = canvas + _LIGHTER * min((time - _BEGINS) / 5, 1.0)
         found[time] = np.clip(canvas + rng.normal(0, 2.0, canvas.shape), 0, 255)
     return found, labels

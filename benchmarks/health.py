@@ -4,6 +4,7 @@
     python benchmarks/health.py live                      batch against stream, time of a measurement
     python benchmarks/health.py beats                     beats of the records that are there
     python benchmarks/health.py progression [--folds 5]   death in pbcseq by visits, beside Cox at landmarks
+    python benchmarks/health.py courses [--sizes 60 200]  made patients of known hazards, beside Cox and the truth
 
 Published: Z. Che, S. Purushotham, K. Cho, D. Sontag and Y. Liu, "Recurrent neural networks for multivariate time series
 with missing values", Scientific Reports 8, 2018: GRU-D on set A, five folds, AUROC .8424 +- .012. Folds are drawn by
@@ -23,10 +24,14 @@ import numpy as np
 
 from cell_tasks import stamp
 from common import RESULTS, data_file, keep, table
+from made_courses import LAWS, optimal
+from made_courses import patients as made_patients
 from ostinato import PatientMonitor, ProgressionModel, SequenceClassifier
 from ostinato.data.health import Patients, read_beats, read_patients, with_outcomes
 from ostinato.streaming import push_many
+from ostinato.tasks.progression.judged import Prediction, measures_of
 
+PARTS = ("physionet", "live", "beats", "progression", "courses", "all")
 OUTCOME = "In-hospital_death"
 HOURS = ("6", "12", "18", "24", "30", "36", "42", "48")
 MEASURES = ("AUROC", "AUPRC", "Brier", "calibration error")
@@ -198,14 +203,70 @@ def progression(seeds: int) -> None:
     )
 
 
+def courses(sizes: list[int], seeds: int, seconds: float, judged: int = 400) -> None:
+    """Tell events of made patients of known hazards: the model, Cox's at landmarks, and the best of all predictors."""
+    rows = []
+    for law in LAWS:
+        test = made_patients(law, judged, 1000)
+        truth: dict[str, float] = {}
+        for size in sizes:
+            found: dict[str, list[dict[str, float]]] = {}
+            for seed in range(seeds if size < 1000 else 1):
+                model = ProgressionModel(
+                    id="id", time="years", time_unit="years", event="event", follow_up="until", event_code=1,
+                    landmarks=(1, 3, 5), horizon=5, seed=seed, progress=False, max_seconds=seconds,
+                ).fit(made_patients(law, size, seed).rows, test=test.rows)  # fmt: skip
+                for name in ("model", "Cox at landmarks"):
+                    found.setdefault(name, []).append(dict(model.scores_.values[name]))
+                if not truth:
+                    truth = _optimal_measures(model, law, test)
+                print(law, size, seed, {n: round(own[-1]["C-index"], 3) for n, own in found.items()}, flush=True)
+            for name, every in found.items():
+                rows.append(
+                    [law, size, name, *(float(np.mean([one.get(each, np.nan) for one in every])) for each in _COURSE)]
+                )
+        rows.append([law, "", "best of all", *(truth[each] for each in _COURSE)])
+    head = ["hazard follows", "patients", "", *_COURSE]
+    keep(
+        "health-courses.md",
+        f"# Made patients of known hazards\n\n{stamp()}; event 1 of two that compete, within 5 years of 1, 3 and 5; "
+        f"{judged} others judge; {seeds} draws, one from 1,000 patients on; {seconds:g} s of training at most\n\n"
+        + table(head, rows),
+    )
+
+
+_COURSE = (
+    "C-index",
+    "C-index from 1 years",
+    "C-index from 3 years",
+    "C-index from 5 years",
+    "Brier",
+    "calibration error",
+)
+
+
+def _optimal_measures(model: ProgressionModel, law: str, test: Any) -> dict[str, float]:
+    own, task = model.fitted_.model, model.task
+    examples = task.encode(own, task.read(own.parameters, test.rows))
+    encoder, marks = own.encoder, examples.marks
+    ends = encoder.ends / encoder.hours
+    place = {name: row for row, name in enumerate(f"1000-{one}" for one in range(len(test.end)))}
+    found = [
+        optimal(law, test, place[str(examples.ids[patient])], float(encoder.landmarks[at] / encoder.hours), ends)
+        for at, patient in zip(marks.landmark.tolist(), marks.patient.tolist(), strict=True)
+    ]
+    return measures_of(examples, Prediction(np.stack(found)))
+
+
 def main() -> None:
     """Run what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", choices=("physionet", "live", "beats", "progression", "all"), default="all")
+    parser.add_argument("what", nargs="?", choices=PARTS, default="all")
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--only", type=int, nargs="+", help="folds, from 1 on; those done before are kept (all)")
     parser.add_argument("--seconds", type=float, default=130.0, help="of training, a fold")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[60, 200, 600, 2000], help="made patients")
     given = parser.parse_args()
     if given.what in ("physionet", "all"):
         physionet(given.folds, given.seconds, given.seed, given.only)
@@ -215,6 +276,8 @@ def main() -> None:
         beats()
     if given.what in ("progression", "all"):
         progression(given.folds)
+    if given.what in ("courses", "all"):
+        courses(given.sizes, min(given.folds, 3), min(given.seconds, 15.0))
 
 
 if __name__ == "__main__":

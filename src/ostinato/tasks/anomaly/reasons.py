@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ostinato.tasks.anomaly.encoder import SeriesEncoder
-from ostinato.tasks.anomaly.scoring import ASTRAY, NOVELTY, STUCK
+from ostinato.tasks.anomaly.scoring import ASTRAY, MISSING, NOVELTY, STUCK
 from ostinato.tasks.anomaly.views import VIEWS
 
 _RANGE = 2.0  # spreads on either side of what was expected
@@ -42,6 +42,9 @@ def reason_of(
     place, width = float(expected[channel]), float(spread[channel])
     seen = f"{place:.4g} ({place - _RANGE * width:.4g} to {place + _RANGE * width:.4g}) was expected, {came:.4g} came"
     pace = encoder.calibration.pace
+    if view == MISSING:
+        usual = 100 * float(encoder.calibration.absent[channel])
+        return f"{name}: {side} % of the last {pace.long} values or so are missing; {usual:.2g} % is usual"
     if view == STUCK:
         return f"{name}: stuck at {came:.4g} for {side} steps; {place:.4g} was expected"
     if view == ASTRAY:
@@ -51,6 +54,8 @@ def reason_of(
     kind = VIEWS[view]
     if kind == "step":
         return f"{name}: a sudden {'rise' if came >= place else 'drop'}; {seen}"
+    if kind == "drift":
+        return f"{name}: has drifted {'lower' if side else 'higher'} over the last {pace.drift} steps or more; {seen}"
     steps = pace.long if kind.startswith("long") else pace.short
     if kind.endswith("shift"):
         return f"{name}: {'lower' if side else 'higher'} than expected for about {steps} steps; {seen}"
