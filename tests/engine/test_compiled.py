@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 import ostinato
 from ostinato.engine.backends.cpu import executable, launch
+from ostinato.engine.front import watch
 from ostinato.engine.front.state import initial_state, leaves
 from ostinato.engine.run.reference import scan_eagerly
 
