@@ -54,7 +54,7 @@ class Calls:
         stacked: whether states are `(walks, batch, ...)` rather than `(batch, ...)`, which only one walk can have.
     """
 
-    __slots__ = ("backward", "count", "forward", "goals", "layers", "reads_x", "sides", "stacked")
+    __slots__ = ("__weakref__", "backward", "count", "forward", "goals", "layers", "reads_x", "sides", "stacked")
 
     def __init__(self, layers: Sequence[Sequence[Walk]], forward: Any, backward: Any, *, stacked: bool) -> None:
         self.layers, self.forward, self.backward, self.stacked = layers, forward, backward, stacked

@@ -7,6 +7,7 @@ read where they lie at every call. Anything else than before takes the longer wa
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -29,7 +30,8 @@ class Arranged(NamedTuple):
 
     check: Callable[..., bool]
     """Tells whether sequences, the cell's tensors and states are of the kind, shape, layout and type that they were."""
-    calls: Calls
+    calls: weakref.ref[Calls]
+    """Kept by the executable as long as it is among those that were used last."""
     values: Sequence[Tensor]
     """The tensors of the cell."""
     random: bool
@@ -72,17 +74,20 @@ def run_again(seen: Look, wanted: Wanted) -> tuple[Tensor, State] | None:
     found: Arranged | None = seen.arranged.get(wanted.key())
     if found is None or not plain_now() or watched_by_all_modules(names_alone=False):
         return None
+    calls = found.calls()
+    if calls is None:
+        return None
     xs, form, starts, lengths, resets, _ = wanted
     if not found.check(xs, *found.values, *starts):
         return None
     ragged = None
     if lengths is not None or resets is not None:
-        ragged = ragged_of(found.calls.walks[0].executable, lengths, len(xs), resets)
+        ragged = ragged_of(calls.walks[0].executable, lengths, len(xs), resets)
         if ragged is None:
             return None
     seed = int(torch.randint(2**62, ())) if found.random else 0  # drawn as on the longer way
     starts = [start if start.is_contiguous() else start.contiguous() for start in starts]
-    ys, *last = run_calls(found.calls, xs, found.values, starts, seed, ragged)
+    ys, *last = run_calls(calls, xs, found.values, starts, seed, ragged)
     return ys, built(form, iter(last))
 
 
@@ -94,4 +99,4 @@ def remember(seen: Look, calls: Calls, wanted: Wanted, *, random: bool) -> None:
     if len(seen.arranged) >= _MOST_SHAPES:
         seen.arranged.clear()
     check = checker(values, [xs], wanted.starts)
-    seen.arranged[wanted.key()] = Arranged(check, calls, values, random)
+    seen.arranged[wanted.key()] = Arranged(check, weakref.ref(calls), values, random)
