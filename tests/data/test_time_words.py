@@ -70,7 +70,7 @@ def test_numbers_since_1970_keep_their_step_and_what_makes_dates_of_them_is_said
     seconds = [1_700_000_000 + 3600 * place for place in range(30)]
     with pytest.warns(DataWarning, match='seems to count since 1970.*time_format="unix"'):
         panel = load_panel(write(tmp_path / "a.csv", seconds))
-    assert panel.frequency.describe() == "3600 units"
+    assert panel.frequency.describe() == "3,600 units"
     assert int(panel.series[0].start) == seconds[0]
 
 

@@ -135,7 +135,7 @@ def test_too_little_that_is_new_and_what_does_not_fit_is_refused_in_a_sentence()
     told = CASES["text classifier"].make().set_params(epochs=1).fit((texts, labels))
     with pytest.raises(DataError, match='has the label "sideways", which none of the training examples has'):
         told.update((texts, ["sideways", *labels[1:]]))
-    with pytest.raises(DataError, match="1 new examples, too few for an update"):
+    with pytest.raises(DataError, match="1 new example, too few for an update"):
         told.update((texts[:1], labels[:1]))
     with pytest.raises(UsageError, match="not fitted"):
         case.make().update(old)

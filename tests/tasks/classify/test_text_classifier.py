@@ -270,7 +270,7 @@ def test_data_that_is_wrong_is_refused_in_one_sentence(tmp_path, model) -> None:
         ((["a", "b"], ["x"]), DataError, "2 texts but 1 labels"),
         ((["a", 3], ["x", "y"]), DataError, "text 2 of the data is a int"),
         (([], []), DataError, "is empty"),
-        ((["", " "] * 4, ["x", "y"] * 4), DataError, "no token"),
+        ((["", " "] * 4, ["x", "y"] * 4), DataError, "are empty"),
         (["a", "b"], UsageError, "expected a path"),
         (7, UsageError, "data is a int"),
     ]:
