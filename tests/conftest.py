@@ -16,6 +16,8 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     # a shell ignores interrupts for what it starts in the background, and tests of interrupts ask for them
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+_COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 
 
