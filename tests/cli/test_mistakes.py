@@ -129,7 +129,7 @@ WRONG = [
     (["fit", "--horizon", "3", "forecast", "load.csv"], "no option --horizon before the task; options of tasks stand"),
     (
         ["--out", "new", "fit", "forecast", "load.csv"],
-        "no option --out before the verb; options of verbs stand behind it",
+        "no option --out before the verb; options of verbs stand",
     ),
     (["train", "forecast", "load.csv"], 'no verb "train"; did you mean ostinato fit?'),
     (["fit", "forecast", "load.csv", "--horizon"], "--horizon has no value; expected one behind it"),
