@@ -29,7 +29,7 @@ def singular(plural: str) -> str:
     ['row', 'series', 'entry', 'branch', 'business day', 'block of 7 tokens']
     """
     head, of, rest = plural.partition(" of ")
-    before, _, word = head.rpartition(" ")
+    before, space, word = head.rpartition(" ")
     if word in _SINGULAR:
         word = _SINGULAR[word]
     elif word.endswith("ies"):
@@ -38,7 +38,7 @@ def singular(plural: str) -> str:
         word = word[:-2]
     elif word.endswith("s"):
         word = word[:-1]
-    return f"{before} {word}".lstrip() + of + rest
+    return before + space + word + of + rest
 
 
 def verb(number: float, several: str) -> str:

@@ -165,8 +165,8 @@ def amount(difference: float, other: float, better: Better) -> str:
 
     >>> amount(-0.04, 2.0, "lower"), amount(0.021, 0.8, "higher"), amount(1.5, 20.0, "higher")
     ('2 % lower', '2.1 points higher', '1.5 higher')
-    >>> amount(0.01, 0.8, "higher")
-    '1 point higher'
+    >>> amount(0.01, 0.8, "higher"), amount(0.02, 2.0, "lower")
+    ('1 point higher', '1 % higher')
     """
     scale, unit = scale_of(other, better, [_within(other + difference)])
     size = _within(difference * scale)
