@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Sequence
+from numbers import Integral
 
 _SINGULAR = {"series": "series", "axes": "axis", "indices": "index", "are": "is", "have": "has"}
 
@@ -15,7 +16,9 @@ def counted(number: float, of: str) -> str:
     >>> counted(1, "windows of 14 steps"), counted(1200, "clips"), counted(1, "classes"), counted(0.5, "epochs")
     ('1 window of 14 steps', '1,200 clips', '1 class', '0.5 epochs')
     """
-    shown = f"{number:,}" if isinstance(number, int) else f"{number:,.6g}"
+    # a count of NumPy is no int, and `g` writes a million with an exponent
+    whole = isinstance(number, Integral) or float(number).is_integer()
+    shown = f"{int(number):,}" if whole else f"{number:,.6g}"
     return f"{shown} {of if number != 1 else singular(of)}"
 
 
@@ -26,7 +29,7 @@ def singular(plural: str) -> str:
     ['row', 'series', 'entry', 'branch', 'business day', 'block of 7 tokens']
     """
     head, of, rest = plural.partition(" of ")
-    before, _, word = head.rpartition(" ")
+    before, space, word = head.rpartition(" ")
     if word in _SINGULAR:
         word = _SINGULAR[word]
     elif word.endswith("ies"):
@@ -35,7 +38,7 @@ def singular(plural: str) -> str:
         word = word[:-2]
     elif word.endswith("s"):
         word = word[:-1]
-    return f"{before} {word}".lstrip() + of + rest
+    return before + space + word + of + rest
 
 
 def verb(number: float, several: str) -> str:
@@ -80,9 +83,28 @@ def number(value: float) -> str:
     >>> number(0.123456), number(12345.6), number(1_200_000), number(2.5e-7), number(float("nan"))
     ('0.1235', '12,346', '1,200,000', '2.5e-07', 'n/a')
     """
+    return rounded(value, 4)
+
+
+def rough(value: float) -> str:
+    """Return a number in two digits, whole ones in all of theirs.
+
+    >>> rough(0.0123), rough(9.96), rough(150), rough(12345.6)
+    ('0.012', '10', '150', '12,346')
+    """
+    return rounded(value, 2)
+
+
+def rounded(value: float, digits: int) -> str:
+    """Return a number in so many digits, or all those before its point, where `g` alone would write an exponent.
+
+    >>> rounded(0.5, 3), rounded(1234.4, 3), rounded(9999.6, 4)
+    ('0.5', '1,234', '10,000')
+    """
     if not math.isfinite(value):
         return "n/a"
-    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:,.4g}"
+    near = abs(float(f"{value:.{digits}g}"))  # rounding may add a digit: 9999.6 is 10,000
+    return f"{value:,.0f}" if 10**digits <= near < 1e15 else f"{value:,.{digits}g}"
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -126,6 +126,14 @@ WRONG = [
     ),
     (["fit"], "required: TASK"),
     ([], "required: VERB"),
+    (["fit", "--horizon", "3", "forecast", "load.csv"], "no option --horizon before the task; options of tasks stand"),
+    (
+        ["--out", "new", "fit", "forecast", "load.csv"],
+        "no option --out before the verb; options of verbs stand",
+    ),
+    (["train", "forecast", "load.csv"], 'no verb "train"; did you mean ostinato fit?'),
+    (["fit", "forecast", "load.csv", "--horizon"], "--horizon has no value; expected one behind it"),
+    (["fit", "forecast", "load.csv", "--horizon", "6", "--no-combine=3"], '--no-combine takes no value; "3" came'),
     (["stream", "model", "--cold", "--cold-start"], "no option --cold-start; did you mean --cold?"),
 ]
 

@@ -226,7 +226,7 @@ def test_long_pairs_and_pairs_without_translation_are_left_out_or_cut_and_counte
     own = Translator(**options).fit(data)
     facts = dict(own.summary_.data)
     assert facts["longer than max_length"] == "2 pairs, left out"
-    assert facts["without a translation"] == "1 pairs, left out"
+    assert facts["without a translation"] == "1 pair, left out"
     assert own.summary_.scores == {}
     assert "Nothing was held out" in own.summary_.verdict
     whole = Translator(**options, long_pairs="cut")

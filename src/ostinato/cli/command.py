@@ -157,7 +157,9 @@ def _expected(parameter: Parameter) -> str:
 
 
 def _metavar(parameter: Parameter) -> str:
-    return "N" if int in parameter.kinds else parameter.name.split("_")[-1].upper()
+    # of a column, its number is but one way to say it
+    whole = int in parameter.kinds and (str not in parameter.kinds or bool(parameter.choices))
+    return "N" if whole else parameter.name.split("_")[-1].upper()
 
 
 def _reader(parameter: Parameter) -> Callable[[str], Any]:

@@ -13,6 +13,16 @@ from typing import Any, NoReturn
 from ostinato.errors import UsageError
 
 _EXPECTED = {"int": "a whole number", "float": "a number"}
+_MEANT = {
+    "train": "fit", "learn": "fit", "test": "evaluate", "score": "evaluate", "help": "--help", "version": "--version",
+}  # fmt: skip
+"""Words of other programs, which are near to none of ours."""
+_SAID = (
+    (re.compile(r"argument (\S+/)?(\S+): expected one argument"), r"\2 has no value; expected one behind it"),
+    (re.compile(r"argument (\S+/)?(\S+): expected at least one argument"), r"\2 has no value; expected one or more"),
+    (re.compile(r"argument (\S+/)?(\S+): ignored explicit argument '(.*)'"), r'\2 takes no value; "\3" came'),
+)
+"""What argparse says, and how we do."""
 _LONGEST = 255  # bytes of one name, in every file system in use
 
 
@@ -48,6 +58,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise the message."""
+        for said, ours in _SAID:
+            message = said.sub(ours, message)
         raise UsageError(f"{message} (see {self.prog} --help)")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
@@ -110,6 +122,10 @@ class Parser(argparse.ArgumentParser):
             self.error(f'"{given}" is not understood; did you mean {meant}{f" {value}" if value else ""}?')
         if not given.startswith("-"):
             self.error(f'"{given}" is one argument too many')
+        if self._verbs():
+            place = "task" if " " in self.prog else "verb"
+            hint = suggestion(meant, options) or f"; options of {place}s stand behind it"
+            self.error(f"there is no option {name} before the {place}{hint}")
         ends = [option for option in options if option.endswith(meant[1:])]  # --id: --series-id
         hint = suggestion(meant, options) or (f"; did you mean {ends[0]}?" if ends else self._of_fit(meant))
         self.error(f"there is no option {name}{hint}")
@@ -136,6 +152,8 @@ class Parser(argparse.ArgumentParser):
         """Return a suggestion for a task that was typed where a verb belongs."""
         from ostinato.tasks.base.registry import homes
 
+        if " " not in self.prog and given in _MEANT:
+            return f"; did you mean {self.prog} {_MEANT[given]}?"
         known = {} if " " in self.prog else {name: f"{self.prog} fit {name}" for name in homes()}
         near = difflib.get_close_matches(given, known, 1, 0.6)
         return f"; did you mean {known[near[0]]}?" if near else ""

@@ -18,6 +18,7 @@ from ostinato.errors import DataError, UsageError
 from ostinato.options import parameters_of
 from ostinato.tasks.base.judging import MODEL, Scores, decisive
 from ostinato.tasks.base.task import reading_of
+from ostinato.words import number
 
 _BATCHES = 4  # of which the one with most rows is taken: the last may be a small rest
 
@@ -115,7 +116,8 @@ def _rivals(scores: Scores | None, task: Any) -> dict[str, Any]:
             if test is not None and test.standing in ("unclear", "better"):
                 undecided.append(name)
                 continue
-            found[name] = f"By {measure} it comes to {other:.4g}, the model to {mine:.4g}, on {scores.protocol}."
+            numbers = f"it comes to {number(other)}, the model to {number(mine)}"
+            found[name] = f"By {measure} {numbers}, on {scores.protocol}."
     return {"rivals": found, "undecided": tuple(undecided)}
 
 

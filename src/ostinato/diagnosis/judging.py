@@ -200,7 +200,7 @@ def _of_layer(findings: Findings, each: StageFindings, layer: LayerFindings) -> 
     if motion.grows and not findings.losses.learned:  # a model that has learned may well count
         text = (
             f"From the middle of the sequence to its end its largest numbers grow by a factor of "
-            f"{motion.growth:.2g}, to "
+            f"{number(motion.growth)}, to "
             f"{number(motion.size)}: of longer sequences than these nothing is known."
         )
         yield Verdict(

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from ostinato.tasks.base.steps import StepUnit
+from ostinato.words import rounded
 
 _SIZES = (
     ("year", 365.25 * 86400), ("month", 30.44 * 86400), ("week", 7 * 86400), ("day", 86400), ("hour", 3600),
@@ -66,4 +67,4 @@ def number(value: float) -> str:
     """Return a number in three digits, without an exponent where it can be read without."""
     if not math.isfinite(value):
         return str(value)
-    return f"{value:.3g}" if value == 0 or 1e-3 <= abs(value) < 1e5 else f"{value:.1e}"
+    return rounded(value, 3) if value == 0 or 1e-3 <= abs(value) < 1e5 else f"{value:.1e}"

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from ostinato.tasks.base.apart import overfitting
-from ostinato.words import counted
+from ostinato.words import counted, rounded
 
 _SEEN = {"\n": "↵", "\t": "⇥", "\r": "␍"}
 
@@ -56,10 +56,10 @@ def duration(seconds: float) -> str:
         return "n/a"
     for size, unit in ((3600.0, "h"), (60.0, "min")):
         if seconds >= 2 * size:
-            return f"{seconds / size:.3g} {unit}"
+            return f"{rounded(seconds / size, 3)} {unit}"
     for size, unit in ((1.0, "s"), (1e-3, "ms")):
         if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
+            return f"{rounded(seconds / size, 3)} {unit}"
     return f"{seconds * 1e6:.3g} µs" if seconds > 0 else "0 s"
 
 

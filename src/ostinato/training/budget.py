@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from ostinato.words import counted
+from ostinato.words import counted, rough
 
 WARMUP_SHARE = 0.1
 """Of the progress, the most that a warm-up takes where there is a limit of time."""
@@ -97,26 +97,26 @@ class Expected:
         >>> print(Expected(60.0, 30, 9.0, None, 60.0))
         training takes about 1 min: its time limit, which ends it after 6.7 of 30 epochs of 9 s
         """
-        each = f"epochs of {in_words(self.epoch_seconds)}"
+        all_of_them = counted(self.epochs, f"epochs of {in_words(self.epoch_seconds)}")
         limited = self.max_seconds is not None and self.seconds >= self.max_seconds
         after = self.seconds / max(self.epoch_seconds, 1e-9)
-        said = f"its time limit, which ends it after {after:.2g} of {self.epochs} {each}"
+        said = f"its time limit, which ends it after {rough(after)} of {all_of_them}"
         patience = (
             f"; it ends before that if the loss is no better for {counted(self.patience, 'epochs')}"
             if self.patience
             else ""
         )
-        what = said if limited else f"{self.epochs} {each}"
+        what = said if limited else all_of_them
         return f"training takes about {in_words(self.seconds)}: {what}{patience}"
 
 
 def in_words(seconds: float) -> str:
     """Return a time as one says it.
 
-    >>> in_words(0.034), in_words(14.2), in_words(200), in_words(9000)
-    ('0.034 s', '14 s', '3.3 min', '2.5 h')
+    >>> in_words(0.034), in_words(14.2), in_words(200), in_words(9000), in_words(540_000)
+    ('0.034 s', '14 s', '3.3 min', '2.5 h', '150 h')
     """
     for limit, size, unit in ((60, 1, "s"), (3600, 60, "min")):
         if seconds < limit:
-            return f"{seconds / size:.2g} {unit}"
-    return f"{seconds / 3600:.2g} h"
+            return f"{rough(seconds / size)} {unit}"
+    return f"{rough(seconds / 3600)} h"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 from ostinato.errors import Diverged, NonFiniteLoss
 from ostinato.training.config import TrainingConfig
 from ostinato.training.position import Position
-from ostinato.words import counted
+from ostinato.words import counted, number
 
 
 def non_finite(what: str, value: float, at: Position, config: TrainingConfig, *, kept: bool) -> NonFiniteLoss:
@@ -18,9 +20,10 @@ def non_finite(what: str, value: float, at: Position, config: TrainingConfig, *,
 
 def diverged(at: Position, config: TrainingConfig) -> Diverged:
     """Return the error of a run that ended far above where it began."""
+    start = math.nan if at.start is None else at.start
     return Diverged(
-        f"training diverged: the best loss of {counted(len(at.rows), 'epochs')}, {at.best_loss:.3g}, is far above that "
-        f"of the untrained model, {at.start:.3g}; no weights are kept; {_advice(config)}"
+        f"training diverged: the best loss of {counted(len(at.rows), 'epochs')}, {number(at.best_loss)}, is far above "
+        f"that of the untrained model, {number(start)}; no weights are kept; {_advice(config)}"
     )
 
 

@@ -324,7 +324,7 @@ def test_one_clip_with_one_very_long_caption_is_enough_to_fit():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = Captioner(**FEW, max_length=5).fit([_clip(True)], ["word " * 2000])
-    assert ("longer than max_length", "1 captions, cut off") in model.summary_.data
+    assert ("longer than max_length", "1 caption, cut off") in model.summary_.data
     assert len(model.predict([_clip(True)])[0].split()) <= 10
     assert "<unk>" not in model.predict([_clip(True)])[0]
     assert any(name == "too few clips" and said.startswith("1 to learn from") for name, said in model.summary_.data)

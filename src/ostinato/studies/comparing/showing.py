@@ -10,7 +10,7 @@ from ostinato.studies.comparing.result import VALIDATION, CellRun, Comparison, R
 from ostinato.studies.comparing.telling import on_test, over_seeds
 from ostinato.tasks.base import display
 from ostinato.tasks.base.summary import Curve, Panel, Summary, Table, best_of
-from ostinato.words import aligned, counted, number
+from ostinato.words import aligned, counted, number, rough
 
 _POINTS = 60  # of a curve over time
 
@@ -73,7 +73,7 @@ def _spread(row: Row, column: str) -> str:
     if column not in row.means:
         return ""
     mean, spread = row.means[column], row.spreads.get(column)
-    return number(mean) if not spread or math.isnan(spread) else f"{number(mean)} ± {spread:.2g}"
+    return number(mean) if not spread or math.isnan(spread) else f"{number(mean)} ± {rough(spread)}"
 
 
 def notes(comparison: Comparison) -> str:

@@ -40,6 +40,7 @@ from ostinato.tasks.base.suited import Suited
 from ostinato.tasks.base.summary import Panel
 from ostinato.tasks.base.task import Baselines, Model, Task, reading_of
 from ostinato.tasks.base.units import Units
+from ostinato.words import counted
 
 Watching: TypeAlias = "Model[AnomalyParameters, SeriesEncoder]"
 _TAIL = 256  # rows from which a stream begins, beside a season
@@ -195,7 +196,7 @@ class SeriesTask(Task[AnomalyParameters, SeriesRows, SeriesEncoder, SeriesExampl
             yield "usual step", encoder.frequency.describe()
         yield "labels", "known" if records.labelled else "none: what is usual is learned from all training rows"
         for name, part in parts.named().items():
-            yield name, "none" if part is None else f"{len(part):,} rows"
+            yield name, "none" if part is None else counted(len(part), "rows")
 
     def step_unit(self, model: Watching) -> StepUnit:
         # without a calendar a step may be of numbers

@@ -272,7 +272,7 @@ def mistakes_table(
     """
     ordered = sorted(rows, key=lambda row: -row[0])
     shown = tuple((*row, round(given, 4)) for given, row in ordered[:at_most])
-    note = f"{counted(len(ordered), 'mistakes')} in all" if ordered else "there are none"
+    note = f"{counted(len(ordered), 'mistakes')} in all" if ordered else ""
     return Table("The most confident mistakes", (*columns, "probability"), shown, note)
 
 

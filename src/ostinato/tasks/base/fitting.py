@@ -21,7 +21,7 @@ from ostinato.tasks.base.running import Run, check_memory, make_network, run_tra
 from ostinato.tasks.base.summary import Panel, Summary, in_words
 from ostinato.tasks.base.task import Baseline, Model
 from ostinato.training import TrainingConfig, checkpoint_path
-from ostinato.words import counted
+from ostinato.words import counted, rounded
 
 Facts = tuple[tuple[str, str], ...]
 _READING, _TRAINING, _CALIBRATION, _BASELINES, _JUDGING = "reading", "training", "calibration", "baselines", "judging"
@@ -368,7 +368,7 @@ def _repeated(repeats: Repeats) -> list[tuple[str, str]]:
 
 
 def _in_seconds(laps: Mapping[str, float]) -> str:
-    return ", ".join(f"{part} {seconds:.3g} s" for part, seconds in laps.items())
+    return ", ".join(f"{part} {rounded(seconds, 3)} s" for part, seconds in laps.items())
 
 
 def _check_cell(cell: Cell | None, also: Collection[str]) -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ostinato.tasks.base.summary import Curve
+from ostinato.words import rough
 
 _SHARE = 0.1  # of the sequences that must reach so far back: the mean of fewer would be noise
 _RANGE = 1e3  # how far a gradient may shrink or grow before it is said to vanish or explode
@@ -88,7 +89,7 @@ def judge_gradients(norms: Sequence[float]) -> str:
         return "There are too few steps to see how gradients travel."
     ratio = seen[-1] / seen[0]
     numbers = (
-        f"From the last step to the first, the gradient is multiplied by {ratio:.2g} "
+        f"From the last step to the first, the gradient is multiplied by {rough(ratio)} "
         f"({ratio ** (1 / (len(seen) - 1)):.2f} a step)."
     )
     if ratio < 1 / _RANGE:

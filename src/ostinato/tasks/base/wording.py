@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from ostinato.tasks.base.differences import Difference, fewest
 from ostinato.tasks.base.summary import Better, best_of
-from ostinato.words import counted, listed, number, singular
+from ostinato.words import counted, listed, number, rough, rounded, singular
 
 Row: TypeAlias = "Mapping[str, float]"
 Against: TypeAlias = "Mapping[str, Mapping[str, Difference]]"
@@ -117,9 +117,11 @@ def _apart(value: float, other: float) -> str:
 
     >>> _apart(0.1901, 0.1903), _apart(0.5, 0.25)
     ('0.1901 against 0.1903', '0.5 against 0.25')
+    >>> _apart(12345.6, 12380.0)
+    '12,346 against 12,380'
     """
     for digits in range(3, 10):
-        found = f"{value:.{digits}g}", f"{other:.{digits}g}"
+        found = rounded(value, digits), rounded(other, digits)
         if found[0] != found[1]:
             break
     return f"{found[0]} against {found[1]}"
@@ -163,8 +165,8 @@ def amount(difference: float, other: float, better: Better) -> str:
 
     >>> amount(-0.04, 2.0, "lower"), amount(0.021, 0.8, "higher"), amount(1.5, 20.0, "higher")
     ('2 % lower', '2.1 points higher', '1.5 higher')
-    >>> amount(0.01, 0.8, "higher")
-    '1 point higher'
+    >>> amount(0.01, 0.8, "higher"), amount(0.02, 2.0, "lower")
+    ('1 point higher', '1 % higher')
     """
     scale, unit = scale_of(other, better, [_within(other + difference)])
     size = _within(difference * scale)
@@ -186,9 +188,9 @@ def interval(found: Difference, other: float, better: Better) -> str:
     scale, unit = scale_of(other, better, [_within(other + found.value)])
     low, high = _within(found.low * scale), _within(found.high * scale)
     if _within(found.value * scale) == 0 or low < 0 < high:
-        return f"({_sized(max(0.0, -low), unit)} lower to {_digits(max(0.0, high))} higher)"
+        return f"({_sized(max(0.0, -low), unit)} lower to {rough(max(0.0, high))} higher)"
     near, far = sorted((abs(low), abs(high)))
-    return f"({_digits(near)} to {_sized(far, unit)})"
+    return f"({rough(near)} to {_sized(far, unit)})"
 
 
 def scale_of(other: float, better: Better, beside: Sequence[float] = ()) -> tuple[float, str]:
@@ -214,10 +216,5 @@ def _within(value: float) -> float:
 
 def _sized(value: float, unit: str) -> str:
     """Return a size with its unit, of one point in the singular."""
-    shown = _digits(value)
+    shown = rough(value)
     return shown + (singular(unit) if shown == "1" else unit)
-
-
-def _digits(value: float) -> str:
-    """Return a size with two digits that say something, whole ones from ten on."""
-    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"

@@ -34,6 +34,7 @@ from ostinato.tasks.captions.stream import CaptionStream
 from ostinato.tasks.captions.writing import CaptionModel, captions_of, memories, search_of
 from ostinato.training.config import TrainingConfig
 from ostinato.training.objective import Carry, Step
+from ostinato.words import counted
 
 _WHERE_SECONDS = 600  # epochs, where the time is said and not the passes
 _FEW = 50  # clips, of which no network learns what a clip shows
@@ -221,7 +222,7 @@ class CaptionTask(Task[CaptionParameters, Captioned, CaptionEncoder, Shown, Said
         lost = [name for part in named.values() for name in part.left_out]
         if lost:
             yield "cannot be read", f"{len(lost):,} left out: {', '.join(lost[:10])}"
-        yield "longer than max_length", f"{examples.train.long:,} captions, cut off"
+        yield "longer than max_length", f"{counted(examples.train.long, 'captions')}, cut off"
         yield "vocabulary", f"{len(model.encoder.vocabulary):,} {model.parameters.level}s"
         yield "frames", model.encoder.frames.words
 

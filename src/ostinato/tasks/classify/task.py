@@ -36,6 +36,7 @@ from ostinato.tasks.classify.encoding import (
 from ostinato.tasks.classify.examples import Classes, Examples, counts_in_words, drawn_parts
 from ostinato.tasks.classify.panels import class_panels
 from ostinato.tasks.classify.parameters import SequenceParameters, TextParameters
+from ostinato.words import counted
 
 P = TypeVar("P", TextParameters, SequenceParameters)
 C = TypeVar("C", bound=ClassEncoder)
@@ -125,7 +126,7 @@ class ClassTask(Task[P, Examples, C, Part, Prediction], Generic[P, C]):
     def facts(self, model: Model[P, C], parts: Held[Examples], examples: Held[Part]) -> Iterable[tuple[str, str]]:
         yield "classes", counts_in_words(model.encoder.classes, examples.train.targets)
         for name, part in examples.named().items():
-            yield name, "none" if part is None else f"{len(part):,} examples, {_lengths(part)}"
+            yield name, "none" if part is None else f"{counted(len(part), 'examples')}, {_lengths(part)}"
         yield from self.described(model.encoder)
         yield "calibration", self.calibration(model, examples)
 

@@ -32,6 +32,7 @@ from ostinato.tasks.events.network import EventNetwork, EventObjective, together
 from ostinato.tasks.events.panels import event_panels
 from ostinato.tasks.events.parameters import EventParameters
 from ostinato.tasks.events.stream import EventStream
+from ostinato.words import counted
 
 Events: TypeAlias = "Model[EventParameters, EventEncoder]"
 _CASES = 256
@@ -235,8 +236,8 @@ class EventTask(Task[EventParameters, EventLog, EventEncoder, Cases, Predicted])
         examples: Held[Cases],
     ) -> Iterable[tuple[str, str]]:
         for name, log in parts.named().items():
-            size = "none" if log is None else f"{len(log):,} cases, {sum(map(len, log.activities)):,} events"
-            yield name, size
+            events = 0 if log is None else sum(map(len, log.activities))
+            yield name, "none" if log is None else f"{counted(len(log), 'cases')}, {counted(events, 'events')}"
         known = model.encoder.known
         yield "activities", f"{len(known)}: {', '.join(known[:20])}{', ...' * (len(known) > 20)}"
         yield "times", model.encoder.unit[0] or "none"

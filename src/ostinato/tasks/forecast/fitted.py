@@ -25,6 +25,7 @@ from ostinato.tasks.forecast.settings import NetworkSettings
 from ostinato.tasks.forecast.stepped import SteppedNetwork
 from ostinato.tasks.forecast.volatility import movements, rows_of
 from ostinato.tasks.forecast.windows import ForecastEncoder, newest
+from ostinato.words import counted
 
 PATHS = 200  # sampled futures of a recursive forecast
 _VALUES_AT_ONCE = 1 << 21  # numbers a batch of forecasts may hold
@@ -120,7 +121,7 @@ class Fitted:
             names = ", ".join(self.encoder.schema.known_covariates)
             raise DataError(
                 f"the model uses covariates that are known for the coming steps ({names}); pass a table with their "
-                f"next {self.settings.horizon} rows as future=... (--future)"
+                f"next {counted(self.settings.horizon, 'rows')} as future=... (--future)"
             )
         coming = load_future(future, panel, self.settings.horizon)
         known = np.concatenate([windows.known[:, : windows.history.shape[1]], coming], 1)

@@ -25,7 +25,7 @@ class ForecastParameters(TimedTables):
   ostinato fit forecast sales.parquet --series-id shop --target sold --known-covariates holiday --horizon 14 --out model
   ostinato fit forecast counts.csv --target visits --horizon 12 --output negative_binomial --out model
   ostinato fit forecast load.csv --target load --horizon 24 --out model --resume     resume after a kill""",
-        files="CSV, TSV, Parquet, JSON lines, .npy or .npz; text also .gz .bz2 .xz",
+        files="a table: CSV, TSV, Excel, Parquet, JSON lines, SQLite, .npy or .npz; text also .gz .bz2 .xz .zst",
         tables=True,
         answers="table",
         hint="ostinato predict {out} forecasts the steps after its end; ostinato report {out} shows the model",

@@ -13,6 +13,7 @@ from ostinato.data.frequency import Frequency
 from ostinato.data.time_words import format_time
 from ostinato.data.zones import aware, time_series
 from ostinato.errors import MissingExtra, UsageError
+from ostinato.words import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -221,7 +222,7 @@ class Forecast:
         columns["ds"] = texts
         rows = zip(*columns.values(), strict=True)
         count = len(self.series_ids) * len(self.targets)
-        beside = f"{self.point.shape[1]} steps of {first if count == 1 else f'{count:,} series'}"
+        beside = f"{counted(self.point.shape[1], 'steps')} of {first if count == 1 else f'{count:,} series'}"
         return display.shown(
             "Forecast",
             fan(history, self.point[0, :, 0], bands, label=f"forecast of {first}"),

@@ -59,6 +59,7 @@ from ostinato.tasks.forecast.units import owners_of, score_parts
 from ostinato.tasks.forecast.updating import grown, grown_encoder, tested_given
 from ostinato.tasks.forecast.weighing import newest_regressions, weigh
 from ostinato.tasks.forecast.windows import Examples, ForecastEncoder, Reading, Rows, tail_of, whole
+from ostinato.words import counted
 
 Forecasting: TypeAlias = "Model[ForecastParameters, ForecastEncoder]"
 HELD_OUT = "the held-out end of each series"
@@ -226,9 +227,10 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
     def predict(self, model: Forecasting, examples: Examples) -> Forecasts:
         origins = examples.origins
         if not len(origins):
+            coming = counted(model.encoder.settings.horizon, "rows")
             raise DataError(
-                f"{examples.panel.origin}: no series has {model.encoder.settings.horizon} rows (the horizon) after at "
-                "least one of history; give more rows"
+                f"{examples.panel.origin}: no series has {coming} (the horizon) after at least one of history; give "
+                "more rows"
             )
         return Fitted.of(model).forecast_windows(examples.panel, origins)[1]
 
@@ -255,7 +257,7 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         return predicted.where(~np.isnan(other.point))
 
     def counted(self, model: Forecasting, examples: Examples) -> tuple[int, str]:
-        return len(examples.origins), f"forecasts of {model.encoder.settings.horizon} steps"
+        return len(examples.origins), f"forecasts of {counted(model.encoder.settings.horizon, 'steps')}"
 
     def details(self, model: Forecasting, examples: Examples, predicted: Mapping[str, Forecasts]) -> Mapping[str, Any]:
         ours, truth = predicted[MODEL], examples.truth
@@ -269,8 +271,10 @@ class ForecastTask(Task[ForecastParameters, Rows, ForecastEncoder, Examples, For
         return {"by_step": by_step, "stride": examples.chosen_stride}
 
     def protocol(self, model: Forecasting, examples: Examples) -> str:
-        every = examples.chosen_stride
-        return f"rolling origin, one every {'row' if every == 1 else f'{every} rows'}, without refitting"
+        every, targets = examples.chosen_stride, len(model.encoder.schema.target)
+        origins = f"rolling origin, one every {'row' if every == 1 else f'{every} rows'}, without refitting"
+        several = "" if targets == 1 else f", means over {'both' if targets == 2 else f'all {targets}'} targets"
+        return origins + several
 
     def remarks(self, values: Mapping[str, Mapping[str, float]], count: int = 0) -> Sequence[str]:
         return [*random_walk(values), *interval(values["model"], count)]

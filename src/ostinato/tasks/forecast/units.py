@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ostinato.tasks.base.units import Parts, Sums, mean_of, sums_of
 from ostinato.tasks.forecast.metrics import Floats, pinball
 from ostinato.tasks.forecast.windows import Examples
+from ostinato.words import counted
 
 Ints = NDArray[np.int64]
 _SERIES = 20
@@ -33,7 +34,7 @@ def owners_of(examples: Examples) -> tuple[Ints, int, str]:
     if len(series) >= _SERIES or len(series) > windows:
         return np.repeat(places[:, None], horizon, 1).astype(np.int64), len(series), "series"
     rows = origins[:, 1][:, None] + np.arange(horizon) - part.start[origins[:, 0]][:, None]
-    return np.clip(rows // size, 0, windows - 1), windows, f"windows of {size} steps"
+    return np.clip(rows // size, 0, windows - 1), windows, f"windows of {counted(size, 'steps')}"
 
 
 def window_steps(rows: int, horizon: int, *, overlap: bool) -> int:

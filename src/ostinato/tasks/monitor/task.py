@@ -42,6 +42,7 @@ from ostinato.tasks.monitor.stays import (
     on_ticks,
 )
 from ostinato.tasks.monitor.stream import PatientStream
+from ostinato.words import counted
 
 Monitor: TypeAlias = "Model[MonitorParameters, MonitorEncoder]"
 Risks: TypeAlias = "NDArray[np.float64]"
@@ -293,7 +294,8 @@ class MonitorTask(Task[MonitorParameters, Patients, MonitorEncoder, Stays, Risks
         for name, value in parts.named().items():
             if value is not None:
                 came = int((value.outcomes == 1).sum()) if value.outcomes is not None else 0
-                yield name, f"{len(value):,} patients, {came:,} with the outcome, {len(value.hours):,} measurements"
+                measured = counted(len(value.hours), "measurements")
+                yield name, f"{counted(len(value), 'patients')}, {came:,} with the outcome, {measured}"
         names = model.encoder.variables
         yield "variables", f"{len(names)}: {', '.join(names[:40])}{', ...' * (len(names) > 40)}"
         counts = parts.train.impossible
@@ -309,7 +311,7 @@ class MonitorTask(Task[MonitorParameters, Patients, MonitorEncoder, Stays, Risks
             yield "units, as the values look", ", ".join(units)
         place = np.array([model.encoder.index.get(name, 0) for name in parts.train.variables])
         clipped = model.encoder.scales.outliers(place[parts.train.codes], parts.train.values)
-        yield "clipped at training quantiles", f"{clipped:,} values"
+        yield "clipped at training quantiles", counted(clipped, "values")
 
     def panels(self, model: Monitor, records: Patients, examples: Stays, predicted: Risks) -> Iterable[Panel]:
         return monitor_panels(model, records, examples, predicted)

@@ -41,6 +41,7 @@ from ostinato.tasks.progression.parameters import NOTICE, ProgressionParameters
 from ostinato.tasks.progression.predictions import answer, between, incidences, values_ahead
 from ostinato.tasks.progression.starts import Start, fit_courses, fit_start
 from ostinato.tasks.progression.stream import VisitStream
+from ostinato.words import counted
 
 Progression: TypeAlias = "Model[ProgressionParameters, ProgressionEncoder]"
 _ROWS, _STEPS = 256, 20_000
@@ -304,7 +305,7 @@ class ProgressionTask(Task[ProgressionParameters, Patients, ProgressionEncoder, 
                 counts = ", ".join(
                     f"{int((value.outcomes == code).sum())} with event {code}" for code in model.encoder.causes
                 )
-                yield name, f"{len(value):,} patients, {counts}, {len(value.hours):,} measurements"
+                yield name, f"{counted(len(value), 'patients')}, {counts}, {counted(len(value.hours), 'measurements')}"
         names = model.encoder.variables
         yield "variables", f"{len(names)}: {', '.join(names[:40])}{', ...' * (len(names) > 40)}"
 

@@ -45,6 +45,7 @@ from ostinato.tasks.tag.stream import SentenceStream, TokenStream, tokens_of
 from ostinato.tasks.tag.units import tag_units, unknown_words
 from ostinato.tasks.tag.vectors import leading_words, vectors_for
 from ostinato.tasks.tag.wide import Wide
+from ostinato.words import counted
 
 Tagger: TypeAlias = "Model[TagParameters, TagEncoder]"
 _SENTENCES = 64
@@ -236,7 +237,10 @@ class TagTask(Task[TagParameters, Corpus, TagEncoder, Examples, list[Tags]]):
 
     def facts(self, model: Tagger, parts: Held[Corpus], examples: Held[Examples]) -> Iterable[tuple[str, str]]:
         for name, part in parts.named().items():
-            yield name, "none" if part is None else f"{len(part):,} sentences, {part.tokens:,} tokens"
+            yield (
+                name,
+                "none" if part is None else f"{counted(len(part), 'sentences')}, {counted(part.tokens, 'tokens')}",
+            )
         encoder = model.encoder
         yield "words", f"{len(encoder.words.words):,}"
         yield "tags", f"{len(encoder.tags)}: {', '.join(encoder.tags[:30])}{', ...' * (len(encoder.tags) > 30)}"

@@ -45,6 +45,7 @@ from ostinato.tasks.translate.suiting import batch_tokens_of, judged_pairs, phra
 from ostinato.tasks.translate.together import Together
 from ostinato.tasks.translate.translating import Languages, Strange
 from ostinato.training.config import TrainingConfig
+from ostinato.words import counted
 
 Translation: TypeAlias = "Model[TranslationParameters, TranslationEncoder]"
 _PIECES = 1.5  # of a word, about
@@ -244,8 +245,9 @@ class TranslationTask(Task[TranslationParameters, Corpus, TranslationEncoder, En
         sources = [set() if part is None else {source for source, _ in part.pairs} for part in parts.named().values()]
         yield "distinct sources", " / ".join(f"{len(found):,}" for found in sources)
         train, long = fitting(examples.train, parameters)
-        yield "longer than max_length", f"{long:,} pairs, {'cut' if parameters.long_pairs == 'cut' else 'left out'}"
-        yield "without a translation", f"{parts.train.dropped:,} pairs, left out"
+        done = "cut" if parameters.long_pairs == "cut" else "left out"
+        yield "longer than max_length", f"{counted(long, 'pairs')}, {done}"
+        yield "without a translation", f"{counted(parts.train.dropped, 'pairs')}, left out"
         sizes = f"{len(encoder.source):,} {parameters.level}s, shared"
         if encoder.target is not None:
             sizes = f"{len(encoder.source):,} source and {len(encoder.target):,} target {parameters.level}s"

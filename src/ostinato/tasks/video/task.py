@@ -50,6 +50,7 @@ from ostinato.tasks.video.stream import VideoStream
 from ostinato.tasks.video.weighing import AT_ONCE, folds_of, network_logs, with_experts
 from ostinato.training.config import TrainingConfig
 from ostinato.training.objective import Carry, Step
+from ostinato.words import counted
 
 VideoModel: TypeAlias = "Model[VideoParameters, VideoEncoder]"
 _VALIDATION = 0.15  # of clips of pixels
@@ -270,7 +271,7 @@ class VideoTask(Task[VideoParameters, Clips, VideoEncoder, VideoPart, Prediction
         encoder = model.encoder
         yield "classes", counts_in_words(encoder.classes, examples.train.targets)
         for name, part in examples.named().items():
-            yield name, "none" if part is None else f"{len(part):,} clips, {_lengths(part)}"
+            yield name, "none" if part is None else f"{counted(len(part), 'clips')}, {_lengths(part)}"
         if parts.train.groups is not None:
             known = ((len(set(part.groups or ())) if part else 0, name) for name, part in parts.named().items())
             yield "groups", " / ".join(f"{count:,} {name}" for count, name in known)

@@ -39,6 +39,7 @@ from ostinato.tasks.video_anomaly.parameters import VideoAnomalyParameters
 from ostinato.tasks.video_anomaly.scoring import watched
 from ostinato.tasks.video_anomaly.stream import VideoAnomalyStream
 from ostinato.training.objective import Objective
+from ostinato.words import counted
 
 _FEWEST = 16
 
@@ -199,7 +200,10 @@ class VideoAnomalyTask(Task[VideoAnomalyParameters, Any, VideoEncoder, Clipped, 
 
     def facts(self, model: Watching, parts: Held[Clipped], examples: Held[Clipped]) -> Iterable[tuple[str, str]]:
         for name, part in parts.named().items():
-            yield name, "none" if part is None else f"{len(part):,} frames of {len(part.clips):,} clips"
+            yield (
+                name,
+                "none" if part is None else f"{counted(len(part), 'frames')} of {counted(len(part.clips), 'clips')}",
+            )
         reading = model.encoder.reading
         yield "frames", f"{reading.height} x {reading.width} pixels, grey, with their motion by {reading.motion}"
         yield "labels", "known" if parts.train.labels is not None else "none: what is usual is learned from all"
