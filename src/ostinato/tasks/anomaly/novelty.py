@@ -1,6 +1,6 @@
 """Values that never came: how far a value is from all that were there before, and how strange that makes it.
 
-Of `n` values drawn alike the next one lies beyond all of them about once in `n`; how much farther than the nearest of
+Of `n` values drawn alike the next one lies beyond all of them, on either side, about twice in `n`; how much farther than the nearest of
 them it lies tells more, the less far those lay that were new in their time. Values are kept as the cells of a grid that
 they fell into, so that memory does not grow with time: where there are too many, the grid gets twice as coarse. A value
 that came once makes those near it less strange by no more than a part of the way; it is known once it came again later,
@@ -30,6 +30,7 @@ LATER = 50  # steps after which a value that comes again is known
 _ONCE = 0.03  # of the way to the nearest known value, that a value near one which came once is still off
 _LEAST_RANGE = 0.25  # spreads that values range over at least
 _APART = 0.1  # of the range: as far as this lies one value in as many as there were
+_SIDES = 2  # on which values may lie beyond all others
 _FALL = 5.0  # how fast tails fall: as a power
 NEAR, _NEARS = 0.03, 5.0  # of the range: how far new values usually lie; how many of those that is believed for
 _FEWEST = 16  # values before anything is said
@@ -131,7 +132,7 @@ def nats_of(share: Floats | float, count: Floats | float, near: Floats | float) 
         count: how many there were.
         near: how far new values usually lie, see `usual_distance`.
     """
-    beyond = np.log1p(count * np.minimum(np.asarray(share) / _APART, 1.0))
+    beyond = np.log1p(count / _SIDES * np.minimum(np.asarray(share) / _APART, 1.0))
     return np.asarray(beyond + _FALL * np.log1p(share / (_FALL * near)), np.float64)
 
 

@@ -207,6 +207,8 @@ class SeriesScorer:
             return STUCK, still, channel
         if 0 < view < NOVELTY and self._astray(channel):
             return ASTRAY, side, channel
+        if view < NOVELTY and not side and (shifted := self.views.shifted(view, channel)):
+            return view - 1, int(shifted < 0), channel
         return view, side, channel
 
     def _astray(self, channel: int) -> bool:
