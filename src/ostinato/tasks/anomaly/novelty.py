@@ -1,10 +1,10 @@
 """Values that never came: how far a value is from all that were there before, and how strange that makes it.
 
-Of `n` values drawn alike the next one lies beyond all of them, on either side, about twice in `n`; how much farther than the nearest of
-them it lies tells more, the less far those lay that were new in their time. Values are kept as the cells of a grid that
-they fell into, so that memory does not grow with time: where there are too many, the grid gets twice as coarse. A value
-that came once makes those near it less strange by no more than a part of the way; it is known once it came again later,
-or stayed. So an anomaly is not learned in one go, and a new normal is after `LATER` steps.
+Of `n` values drawn alike the next one lies beyond all of them, on either side, about twice in `n`; how much farther
+than the nearest of them it lies tells more, the less far those lay that were new in their time. Values are kept as the
+cells of a grid that they fell into, so that memory does not grow with time: where there are too many, the grid gets
+twice as coarse. A value that came once makes those near it less strange by no more than a part of the way; it is known
+once it came again later, or stayed. So an anomaly is not learned in one go, and a new normal is after `LATER` steps.
 
 This is about values themselves, beside the views of what was expected: a forecaster that follows a series closely is
 surprised little by a slow drift into what never was, or by a spike in noise.

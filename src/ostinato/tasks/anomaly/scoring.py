@@ -3,8 +3,8 @@
 Each view is brought to -log of how many normal steps begin a peak as high (`rarity.py`), so that a spike, a drift of
 many steps, a channel that stands still and values that are missing can be held against each other. Of `n` steps no more
 than log(n) nats can be known of that. Beyond, the tail of a view is a belief, and counts for a half of what it says,
-for less where few peaks were measured: otherwise the view that is calibrated worst is heard most. The view of the newest
-step has many peaks where that of many steps has few. A value that never came is beside them as it is.
+for less where few peaks were measured: otherwise the view that is calibrated worst is heard most. The view of the
+newest step has many peaks where that of many steps has few. A value that never came is beside them as it is.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ class Calibration:
 
     def believed(self, nats: Floats, peaks: Floats) -> Floats:
         """Return what is believed of nats: all up to what can be known of the steps that they were measured on."""
-        known, share = math.log1p(self.count), _BELIEVED * np.minimum(1.0, np.sqrt(peaks / _WELL))
+        known, share = math.log1p(self.count), _BELIEVED * np.minimum(1.0, np.sqrt((peaks + 1) / _WELL))
         return np.where(nats > known, known + share * (nats - known), nats)
 
     def missed(self, absent: Floats) -> Floats:

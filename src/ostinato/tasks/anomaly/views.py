@@ -145,7 +145,7 @@ class Views:
         self.ratio = np.maximum(self.ratio * (1 + pace[0] * (np.minimum(size, _BOUND) / _MEAN - 1)), _LEAST_RATIO)
 
     def shifted(self, view: int, channel: int) -> float:
-        """Return the mean error of a view of their sizes where these are large on one side, which is no noise; else 0."""
+        """Return the mean error, of as many steps as a view of sizes has, where it is most of these; 0 elsewhere."""
         if not VIEWS[view].endswith("noise"):
             return 0.0
         mean, size = self.runs[view - 2, channel], self.runs[view - 1, channel]
