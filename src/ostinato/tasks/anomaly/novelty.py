@@ -32,7 +32,7 @@ _LEAST_RANGE = 0.25  # spreads that values range over at least
 _APART = 0.1  # of the range: as far as this lies one value in as many as there were
 _SIDES = 2  # on which values may lie beyond all others
 _FALL = 5.0  # how fast tails fall: as a power
-NEAR, _NEARS = 0.03, 5.0  # of the range: how far new values usually lie; how many of those that is believed for
+NEAR, _NEARS = 0.05, 5.0  # of the range: how far new values usually lie; how many of those that is believed for
 _FEWEST = 16  # values before anything is said
 _FARTHEST = 1e15  # spreads: what is farther is as far
 _KNOWN = -1
@@ -48,7 +48,7 @@ class Novelty:
     >>> novelty.push(3 / 7)
     (0.0, 1)
     >>> share, side = novelty.push(5.0)
-    >>> share > 4, side, bool(nats_of(share, novelty.count, NEAR) > 20)
+    >>> share > 4, side, bool(nats_of(share, novelty.count, NEAR) > 15)
     (True, 0, True)
     """
 
@@ -138,7 +138,7 @@ def nats_of(share: Floats | float, count: Floats | float, near: Floats | float) 
 
 def usual_distance(shares: Floats) -> float:
     """Return how far values usually lie that never came, from those of them that were new in their time, `(steps,)`."""
-    new = shares[np.isfinite(shares) & (shares > 0)]
+    new = shares[np.isfinite(shares) & (shares > 0.5 / MOST)]  # what is nearer came once
     return float((np.minimum(new, 1.0).sum() + _NEARS * NEAR) / (len(new) + _NEARS))
 
 
