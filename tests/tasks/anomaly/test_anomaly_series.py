@@ -261,7 +261,7 @@ def test_the_command_line_fits_scores_and_streams(tmp_path, capsys, monkeypatch)
     import polars as pl
 
     values = made(channels=2)
-    values[900, 1] += 8
+    values[900, 1] += 5
     pl.DataFrame(table(values)).write_csv(tmp_path / "d.csv")
     options = ["--hidden-size", "8", "--epochs", "2", "--steps", "48", "--no-progress"]
     assert main(["fit", "anomaly", str(tmp_path / "d.csv"), "--out", str(tmp_path / "m"), *options]) == 0

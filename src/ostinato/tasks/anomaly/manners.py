@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from ostinato.tasks.anomaly.views import Pace
 
 Floats = NDArray[np.float64]
+Marks = NDArray[np.bool_]
 STILL, LIKENESS, DRIFT, ABSENT = range(4)  # what `Manner.found` returns
 FEWEST_STILL = 4  # steps without a change that are worth a word
 _USUAL, _LOST = 0.6, 0.35  # correlations: of what follows its season, and of what does so no longer
 _APART = 4  # times as long as a drift's span is that what it is held against
+_BRIEF, _AGAIN = 2.5, 0.9  # strange steps, near each other, that are but a spike; what is left of one at the next step
 _TINY = 1e-12
 
 
@@ -39,25 +41,35 @@ class Manner:
         self.levels = np.zeros((3, channels))  # means of the newest steps, of these means, and of many more steps
         self.count = np.zeros(channels)
         self.absent = np.zeros(channels)  # share of the newest steps that are missing
+        self.strange = np.zeros(channels)  # how many of the newest steps were
 
-    def push(self, values: Floats, last: Floats, season: Floats, then: Floats | None = None) -> None:
+    def push(
+        self, values: Floats, last: Floats, season: Floats, then: Floats | None = None, strange: Marks | None = None
+    ) -> None:
         """Take in a row of scaled values.
+
+        A spike tells nothing of a season or a drift: what is strange counts there from the third such step on.
 
         Args:
             values: `(channels,)`, NaN where missing.
             last: the last value there was.
             season: the value a season before the next step.
             then: what was expected a season before this one, where something strange came; NaN elsewhere.
+            strange: `(channels,)`, which values are far from what was expected.
         """
         seen = values == values
         same = values == self.value
         self.run = np.where(seen, np.where(same, self.run + 1, 1.0), self.run)
         self.value = np.where(seen, values, self.value)
-        self._drift(seen)
+        told = seen
+        if strange is not None:
+            self.strange = _AGAIN * self.strange + strange
+            told = seen & ~(strange & (self.strange < _BRIEF))
+        self._drift(told)
         self.absent = self.absent + self.missed * (~seen - self.absent)
         if self.rate:
             ago = self.ago if then is None else np.where(then == then, then, self.ago)
-            both = seen & (ago == ago)
+            both = told & (ago == ago)
             x, y = np.where(both, values, 0.0), np.where(both, ago, 0.0)
             new = np.stack([x, y, x * x, y * y, x * y])
             rate = np.maximum(self.rate, 1 / (self.steps + 1))
@@ -65,7 +77,7 @@ class Manner:
             self.steps = self.steps + both
             self.ago = np.where(season != last, season, np.nan)
 
-    def _drift(self, seen: NDArray[np.bool_]) -> None:
+    def _drift(self, seen: Marks) -> None:
         self.count = self.count + seen
         begun = 1 / np.maximum(self.count, 1)  # a mean begins as a plain one
         near, far = np.maximum(self.near, begun), np.maximum(self.far, begun)
@@ -108,16 +120,16 @@ class Manner:
         """Return the state, `(ROWS, channels)`."""
         return np.concatenate([
             self.value[None], self.run[None], self.ago[None], self.sums, self.steps[None], self.levels,
-            self.count[None], self.absent[None],
+            self.count[None], self.absent[None], self.strange[None],
         ])  # fmt: skip
 
     def accept(self, kept: Floats) -> None:
         """Resume from a state."""
         self.value, self.run, self.ago, self.sums, self.steps = kept[0], kept[1], kept[2], kept[3:8], kept[8]
-        self.levels, self.count, self.absent = kept[9:12], kept[12], kept[13]
+        self.levels, self.count, self.absent, self.strange = kept[9:12], kept[12], kept[13], kept[14]
 
 
-ROWS = 14  # of the state
+ROWS = 15  # of the state
 
 
 def usual_of(found: Floats) -> Floats:

@@ -1,10 +1,10 @@
 """Values that never came: how far a value is from all that were there before, and how strange that makes it.
 
-Of `n` values drawn alike the next one lies beyond all of them about once in `n`; how much farther than the nearest of
-them it lies tells more, the less far those lay that were new in their time. Values are kept as the cells of a grid that
-they fell into, so that memory does not grow with time: where there are too many, the grid gets twice as coarse. A value
-that came once makes those near it less strange by no more than a part of the way; it is known once it came again later,
-or stayed. So an anomaly is not learned in one go, and a new normal is after `LATER` steps.
+Of `n` values drawn alike the next one lies beyond all of them, on either side, about twice in `n`; how much farther
+than the nearest of them it lies tells more, the less far those lay that were new in their time. Values are kept as the
+cells of a grid that they fell into, so that memory does not grow with time: where there are too many, the grid gets
+twice as coarse. A value that came once makes those near it less strange by no more than a part of the way; it is known
+once it came again later, or stayed. So an anomaly is not learned in one go, and a new normal is after `LATER` steps.
 
 This is about values themselves, beside the views of what was expected: a forecaster that follows a series closely is
 surprised little by a slow drift into what never was, or by a spike in noise.
@@ -30,8 +30,9 @@ LATER = 50  # steps after which a value that comes again is known
 _ONCE = 0.03  # of the way to the nearest known value, that a value near one which came once is still off
 _LEAST_RANGE = 0.25  # spreads that values range over at least
 _APART = 0.1  # of the range: as far as this lies one value in as many as there were
+_SIDES = 2  # on which values may lie beyond all others
 _FALL = 5.0  # how fast tails fall: as a power
-NEAR, _NEARS = 0.03, 5.0  # of the range: how far new values usually lie; how many of those that is believed for
+NEAR, _NEARS = 0.05, 5.0  # of the range: how far new values usually lie; how many of those that is believed for
 _FEWEST = 16  # values before anything is said
 _FARTHEST = 1e15  # spreads: what is farther is as far
 _KNOWN = -1
@@ -47,7 +48,7 @@ class Novelty:
     >>> novelty.push(3 / 7)
     (0.0, 1)
     >>> share, side = novelty.push(5.0)
-    >>> share > 4, side, bool(nats_of(share, novelty.count, NEAR) > 20)
+    >>> share > 4, side, bool(nats_of(share, novelty.count, NEAR) > 15)
     (True, 0, True)
     """
 
@@ -131,13 +132,13 @@ def nats_of(share: Floats | float, count: Floats | float, near: Floats | float) 
         count: how many there were.
         near: how far new values usually lie, see `usual_distance`.
     """
-    beyond = np.log1p(count * np.minimum(np.asarray(share) / _APART, 1.0))
+    beyond = np.log1p(count / _SIDES * np.minimum(np.asarray(share) / _APART, 1.0))
     return np.asarray(beyond + _FALL * np.log1p(share / (_FALL * near)), np.float64)
 
 
 def usual_distance(shares: Floats) -> float:
     """Return how far values usually lie that never came, from those of them that were new in their time, `(steps,)`."""
-    new = shares[np.isfinite(shares) & (shares > 0)]
+    new = shares[np.isfinite(shares) & (shares > 0.5 / MOST)]  # what is nearer came once
     return float((np.minimum(new, 1.0).sum() + _NEARS * NEAR) / (len(new) + _NEARS))
 
 

@@ -85,6 +85,11 @@ class Rarity:
         """Whether they are tails at all."""
         return all(bool((each > 0).all()) for each in (self.begins, self.levels, self.scales, self.weights))
 
+    @property
+    def peaks(self) -> Floats:
+        """How many peaks they were measured on."""
+        return np.maximum(self.weights - _PRIOR, 0.0)
+
     def nats(self, heights: Floats) -> Floats:
         """Return -log of how many normal steps begin a peak of such heights; NaN where there is none."""
         beyond = np.maximum(heights - self.begins, 0.0) / (self.weights * self.scales)

@@ -92,6 +92,7 @@ class Expecting:
         self.scale = np.ones(channels)
         self.season = np.full(channels, math.nan)
         self.then = np.full(channels, math.nan)  # what was expected a season ago, where something strange came
+        self.strange = np.zeros(channels, np.bool_)  # which values were far from what was expected
 
     def push(self, inputs: Inputs, row: int | None, said: NDArray[np.float32]) -> tuple[Floats, Floats, Floats]:
         """Take a row in; return its error, the scale of that, and what was expected, all `(channels,)`, scaled.
@@ -120,7 +121,6 @@ class Expecting:
         self.at += max(gap, 1)
         error = values - place
         self.then = np.full(self.channels, math.nan)
-        strange = np.abs(error) > _STRANGE * scale
         if self.length > 1:
             again = values - before
             error = np.where(np.abs(again) < np.abs(error), again, error)
@@ -129,9 +129,11 @@ class Expecting:
                 self.then = self.held[found[0]].copy()
                 echo = values - self.then
                 error = np.where(np.abs(echo) < np.abs(error), echo, error)
-            if strange.any():
-                slot = int(self.marked.argmin())  # the oldest
-                self.marked[slot], self.held[slot] = self.at, np.where(strange, place, math.nan)
+        # not what is only far from an expectation that an echo misled
+        self.strange = strange = np.abs(error) > _STRANGE * scale
+        if self.length > 1 and strange.any():
+            slot = int(self.marked.argmin())  # the oldest
+            self.marked[slot], self.held[slot] = self.at, np.where(strange, place, math.nan)
         return error
 
 
@@ -172,18 +174,18 @@ class SeriesScorer:
         values, last, season = (
             each if row is None else each[row] for each in (inputs.values, inputs.last, inputs.season)
         )
-        self.manner.push(values, last, season, self.expecting.then)
+        self.manner.push(values, last, season, self.expecting.then, self.expecting.strange)
         manner = relations.widened(self.manner.found, "unknown")
-        others = beside(manner[LIKENESS], manner[DRIFT])
-        z = self.views.push(*relations.extended(error, scale), self.freedoms, others)
+        z = self.views.push(*relations.extended(error, scale), self.freedoms, beside(manner[LIKENESS], manner[DRIFT]))
         novelty, counts = novelty_of(values[None], _NORMAL, self.values, 0)
         unseen, known = relations.widened(novelty[0], "zero"), relations.widened(counts[0], "copied")
         nats = self.calibration.nats(z, unseen, known, manner)
         raw, *why = score_of(nats)
         if why[0] == RHYTHM and not self._astray(why[2]):  # it is less like a season ago for another reason
-            others_only = nats.copy()
-            others_only[RHYTHM] = math.nan
-            why = list(score_of(others_only)[1:])
+            others = np.full_like(nats, math.nan)
+            others[..., why[2]] = nats[..., why[2]]
+            others[RHYTHM] = math.nan
+            why = list(score_of(others)[1:])
         score = self.calibration.drawn(raw, self.tail.push(raw))
         return Step(score, self._why(*why), place, scale * self.views.ratio[: len(values)], self._begins(score))
 
@@ -207,6 +209,8 @@ class SeriesScorer:
             return STUCK, still, channel
         if 0 < view < NOVELTY and self._astray(channel):
             return ASTRAY, side, channel
+        if view < NOVELTY and not side and (shifted := self.views.shifted(view, channel)):
+            return view - 1, int(shifted < 0), channel
         return view, side, channel
 
     def _astray(self, channel: int) -> bool:
@@ -265,7 +269,7 @@ def errors_of(
     begin, found, doing = max(0, len(said) - rows), [], []
     for row in range(begin, len(said)):
         found.append(expecting.push(inputs, row, said[row])[:2])
-        manner.push(inputs.values[row], inputs.last[row], inputs.season[row], expecting.then)
+        manner.push(inputs.values[row], inputs.last[row], inputs.season[row], expecting.then, expecting.strange)
         doing.append(manner.found)
     shape = (len(found), encoder.channels)
     error, scale = (np.array([each[i] for each in found]).reshape(shape) for i in (0, 1))

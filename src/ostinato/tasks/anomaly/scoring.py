@@ -2,9 +2,9 @@
 
 Each view is brought to -log of how many normal steps begin a peak as high (`rarity.py`), so that a spike, a drift of
 many steps, a channel that stands still and values that are missing can be held against each other. Of `n` steps no more
-than log(n) nats can be known of that. Beyond, the tail of a view is a belief, and counts for a half of what it says, of
-few steps for less: otherwise the view that is calibrated worst is heard most. A value that never came is beside them as
-it is.
+than log(n) nats can be known of that. Beyond, the tail of a view is a belief, and counts for a half of what it says,
+for less where few peaks were measured: otherwise the view that is calibrated worst is heard most. The view of the
+newest step has many peaks where that of many steps has few. A value that never came is beside them as it is.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ostinato.tasks.base.tail import LiveTail, Tail
 Floats = NDArray[np.float64]
 _SHARE = 0.05
 _COMPARED, _MOST, _TINY = 50, 3.0, 1e-12
-_BELIEVED, _WELL = 0.5, 3000  # of a view, beyond what is known; steps it is measured on for so much belief
+_BELIEVED, _WELL = 0.5, 8.0  # of a view, beyond what is known; peaks it is measured on for so much belief
 _BEGUN = 2  # a part of a series, as one in so many, in which values that never came say nothing of what is usual
 _PRIOR = 200.0  # peaks' worth of belief that a score in nats has the tail of one
 _DRAWN = 10.0  # peaks' worth of belief that nats of views are nats of the score
@@ -147,7 +147,7 @@ class Calibration:
         nats = self.views.nats(heights(z))
         still = self.still.nats(manner[..., STILL, :] - 1)
         missing = self.missing.nats(self.missed(manner[..., ABSENT, :]))
-        nats, still = self.believed(nats), self.believed(still)
+        nats, still = self.believed(nats, self.views.peaks), self.believed(still, self.still.weights)
         # nothing is said before there is a view of the newest step
         there = z[..., :1, None, :] == z[..., :1, None, :]
         unseen = nats_of(novelty, counts[..., None, :], self.near)
@@ -156,9 +156,9 @@ class Calibration:
         gone = np.where(missing > self.missing.levels, missing, np.nan)
         return np.concatenate([nats, np.where(there, beside_views, np.nan), _one_sided(gone)[..., None, :, :]], -3)
 
-    def believed(self, nats: Floats) -> Floats:
+    def believed(self, nats: Floats, peaks: Floats) -> Floats:
         """Return what is believed of nats: all up to what can be known of the steps that they were measured on."""
-        known, share = math.log1p(self.count), _BELIEVED * min(1.0, math.sqrt(self.count / _WELL))
+        known, share = math.log1p(self.count), _BELIEVED * np.minimum(1.0, np.sqrt((peaks + 1) / _WELL))
         return np.where(nats > known, known + share * (nats - known), nats)
 
     def missed(self, absent: Floats) -> Floats:

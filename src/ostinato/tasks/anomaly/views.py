@@ -31,6 +31,7 @@ _LOUD = 4.0  # deviations up to which one step counts in a run of them
 _LEAST_RATIO = 0.1  # of what a network says of its errors, to what they are
 _LEAST = 0.05  # of a deviation: views are of about 1, and what never moved may move a little
 _MEAN, _KEPT = 0.7979, 0.973  # of |z|, and of z^2 within the bound, of a normal z
+_ONE_SIDE = 0.6  # of their size, that the mean of errors is at least where they lie on one side
 _CLOSEST = 0.999  # correlation
 _SHORTEST_RHYTHM = 16  # steps that likeness to a season ago is measured over, or half a season
 
@@ -142,6 +143,13 @@ class Views:
         # what hardly moves for long, as a constant, must not make a very small change a large one
         self.deviation = np.maximum(self.deviation * (1 + 0.5 * pace * (bounded * bounded / _KEPT - 1)), _LEAST)
         self.ratio = np.maximum(self.ratio * (1 + pace[0] * (np.minimum(size, _BOUND) / _MEAN - 1)), _LEAST_RATIO)
+
+    def shifted(self, view: int, channel: int) -> float:
+        """Return the mean error, of as many steps as a view of sizes has, where it is most of these; 0 elsewhere."""
+        if not VIEWS[view].endswith("noise"):
+            return 0.0
+        mean, size = self.runs[view - 2, channel], self.runs[view - 1, channel]
+        return float(mean) if abs(mean) > _ONE_SIDE * size else 0.0
 
     def usual(self) -> Usual:
         """Return what is usual now."""
