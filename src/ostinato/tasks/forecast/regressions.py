@@ -70,6 +70,9 @@ class _Rows:
         origins, examples = self._origins(least, horizon), []
         for series in range(len(self.panel.series)):
             mine = spread_out(origins[origins[:, 0] == series], _OF_EACH)
+            if not len(mine):  # it is too short, and is told by the weights of all
+                examples += [(np.zeros((0, len(shared))), np.zeros((0, horizon)))] * targets
+                continue
             history, future = self._windows(mine, rows, horizon)
             for target in range(targets):
                 only = slice(target, target + 1)
