@@ -67,7 +67,7 @@ class _Rows:
         shared, targets = made.weights, self.panel.targets
         if not 1 < len(self.panel.series) * targets <= _MOST:
             return shared[None]
-        origins, examples = self._origins(least, horizon), []
+        origins, examples = self._origins(least, horizon), list[tuple[Floats, Floats]]()
         for series in range(len(self.panel.series)):
             mine = spread_out(origins[origins[:, 0] == series], _OF_EACH)
             if not len(mine):  # it is too short, and is told by the weights of all
