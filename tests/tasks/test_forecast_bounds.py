@@ -56,3 +56,15 @@ def test_the_bound_is_asked_for_refused_saved_and_streamed(tmp_path) -> None:
     for value in (3.0, 0.0, 0.0, 0.0):
         found = stream.push([value])
     assert found.quantiles.min() >= 0
+
+
+@pytest.mark.parametrize("asked", ["auto", True])
+def test_a_window_that_shows_values_below_zero_takes_the_bound_away_unless_it_was_asked_for(asked) -> None:
+    model = few(target="sold", nonnegative=asked).fit(sales().select("sold"))
+    frost = pl.DataFrame({"sold": np.r_[SOLD, np.linspace(0, -40, 60)]})
+    found, stream = model.predict(frost), model.stream(cold=True)
+    for value in frost["sold"]:
+        streamed = stream.push([value])
+    assert (found.point.max() < -20) == (asked == "auto")
+    assert (found.quantiles.min() >= 0) == (asked is True)
+    np.testing.assert_allclose(streamed.point, found.point, rtol=1e-6)

@@ -168,3 +168,21 @@ def test_a_loss_is_never_lower_by_more_than_all_of_it() -> None:
     found = re.search(r"(\d+) % lower \(([.\d]+) to ([.\d]+) %\)", text)
     assert found is not None
     assert float(found[3]) <= 100
+
+
+def test_a_baseline_that_answered_two_series_does_not_decide_where_others_answered_all() -> None:
+    values = {"model": {"MASE": 0.65}, "slow": {"MASE": 0.64}, "naive": {"MASE": 0.8}, "drift": {"MASE": 0.9}}
+    slow = Difference("unclear", 0.01, -np.inf, np.inf, 1.0, 2, "series")
+    against = {
+        "slow": {"MASE": slow},
+        "naive": {"MASE": Difference("better", -0.15, -0.2, -0.1, 0.001, 20, "series")},
+        "drift": {"MASE": Difference("better", -0.25, -0.3, -0.2, 0.001, 20, "series")},
+    }
+    first = verdict_sentences(values, "MASE", {"MASE": "lower"}, against)[0]
+    assert first.startswith(
+        "Leaving out slow, which answered too little to tell (2 series), the model beats every baseline"
+    )
+    assert "0.8 of the best of them, naive" in first
+    alone = {name: row for name, row in values.items() if name in ("model", "slow")}
+    first = verdict_sentences(alone, "MASE", {"MASE": "lower"}, {"slow": {"MASE": slow}})[0]
+    assert first.startswith("Too little to tell from chance: MASE 0.65 against 0.64 of the best baseline, slow")

@@ -1,5 +1,7 @@
 """Scores of a ridge turned into probabilities by a linear map that is found on examples left out."""
 
+import time
+
 import numpy as np
 import pytest
 from scipy.special import log_softmax, softmax
@@ -43,3 +45,15 @@ def test_an_example_that_counts_twice_moves_the_map_as_two_do() -> None:
     usual, heavy = turn(scores, targets, np.ones(40)), turn(scores, targets, counts)
     first = (softmax(each, 1)[:, 0].mean() for each in (heavy.scores, usual.scores))
     assert next(first) > next(first) + 0.1
+
+
+def test_very_many_classes_have_a_multiple_alone_which_takes_no_time() -> None:
+    rng, targets = np.random.default_rng(3), np.repeat(np.arange(600), 2)
+    scores = rng.normal(-1.0, 0.05, (1200, 600))
+    scores[np.arange(1200), targets] += 0.5
+    began = time.process_time()
+    turned = turn(scores, targets, np.ones(1200))
+    assert time.process_time() - began < 5  # a map of 600 classes, twenty times over, takes minutes
+    assert np.ptp(np.diag(turned.matrix)) == 0
+    assert np.count_nonzero(turned.matrix) == 600
+    assert _loss(turned.scores, targets) < 0.5 * _loss(scores, targets)

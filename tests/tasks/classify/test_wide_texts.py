@@ -272,3 +272,24 @@ def test_long_texts_are_passed_over_less_often() -> None:
 
     assert epochs(20) == epochs(100) > epochs(400) == epochs(511) == epochs(5000)
     assert epochs(20) > epochs(20, level="character", batch_size=16)
+
+
+# --- very many classes -----------------------------------------------------------------------------------------------
+
+
+def test_weights_of_very_many_classes_are_no_more_than_memory_is_meant_to_hold(monkeypatch) -> None:
+    rng = np.random.default_rng(0)
+    texts = ["".join(rng.choice(list("abcdefgh"), 6)) + f" {own}" for own in range(400)]
+    monkeypatch.setattr("ostinato.tasks.classify.text_wide._HELD", 40_000)
+    wide = Wide.fit(texts, np.arange(400) // 2, np.ones(200), WORDS, 0)
+    assert wide.linear.weights.size <= 3 * 40_000
+
+
+def test_the_name_of_a_bag_of_words_says_how_many_terms_there_was_room_for(monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr("ostinato.tasks.classify.text_baselines._HELD", 0)
+    monkeypatch.setattr("ostinato.tasks.classify.text_baselines._LEAST", 5)
+    model = TextClassifier(**QUIET).fit(TEXTS, NEGATED)
+    name = "bag of words, logistic regression (5 words and pairs)"
+    assert name in model.scores_.values
+    model.save(tmp_path / "model")
+    assert name in ostinato.load(tmp_path / "model").evaluate(TEXTS, NEGATED).values

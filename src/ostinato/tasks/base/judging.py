@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
-from ostinato.tasks.base.differences import Difference, compare, differences_from, plain_differences, standings
+from ostinato.tasks.base.differences import Difference, compare, differences_from, fewest, plain_differences, standings
 from ostinato.tasks.base.score_text import score_text
 from ostinato.tasks.base.summary import Better, best_of
 from ostinato.tasks.base.units import Units
 from ostinato.tasks.base.wording import also, verdict
-from ostinato.words import counted
+from ostinato.words import counted, listed
 
 MODEL = "model"
 MARKS = {"better": "+", "level": "=", "worse": "-", "unclear": "?"}
@@ -209,6 +209,20 @@ def within_range(found: Difference, better: Better, other: float) -> Difference:
     return replace(found, low=min(low, found.value), high=max(high, found.value))
 
 
+def too_few(against: Against, measure: str) -> dict[str, Difference]:
+    """Return how the model stands to baselines that answered so little that no test could tell, where others did not.
+
+    >>> of = lambda units: Difference("unclear", 0.1, -1.0, 1.0, 0.5, units, "series")
+    >>> list(too_few({"slow": {"MASE": of(2)}, "naive": {"MASE": of(40)}}, "MASE"))
+    ['slow']
+    >>> list(too_few({"slow": {"MASE": of(2)}, "naive": {"MASE": of(2)}}, "MASE"))
+    []
+    """
+    rivals = {name: row[measure] for name, row in against.items() if measure in row}
+    found = {name: one for name, one in rivals.items() if one.units < fewest(len(rivals))}
+    return found if len(found) < len(rivals) else {}
+
+
 def _known(row: Mapping[str, float], measure: str) -> bool:
     return math.isfinite(row.get(measure, math.nan))
 
@@ -226,6 +240,14 @@ def verdict_sentences(
     """
     others = {name: row for name, row in values.items() if name != MODEL}
     best = best_of(others, measure, {measure: better.get(measure, "lower")})
+    few = too_few(against, measure)
+    if best in few:  # the best of two series says nothing where others have answered all
+        others = {name: row for name, row in others.items() if name not in few}
+        against = {name: row for name, row in against.items() if name not in few}
+        best = best_of(others, measure, {measure: better.get(measure, "lower")})
+        most = max(few.values(), key=lambda one: one.units)
+        without = f"leaving out {listed(list(few))}, which answered too little to tell ({counted(most.units, most.of)})"
+        matter = f"{matter}, {without}" if matter else without
     said = verdict(values[MODEL], others, best, measure, better.get(measure, "lower"), against)
     if matter and said.startswith(("The ", "Too ", "There ")):
         said = f"{matter[0].upper()}{matter[1:]}, {said[0].lower()}{said[1:]}"

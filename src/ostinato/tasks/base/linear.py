@@ -95,10 +95,13 @@ def fit_linear(
         logs = _log_probabilities(numbers @ held[:-1] + held[-1])
         error = ((np.exp(logs) - truth) * weights[:, None])[:, -columns:]
         gradient = np.empty_like(held)
-        gradient[:-1] = turned @ error + held[:-1] / strength
+        np.divide(held[:-1], strength, out=gradient[:-1])  # in place, as far as may be: weights are many
+        gradient[:-1] += turned @ error
         gradient[-1] = error.sum(0)
-        total = -(logs[rows, targets] * weights).sum() + (held[:-1] ** 2).sum() / (2 * strength)
-        return float(total) / len(rows), gradient.ravel() / len(rows)
+        gradient /= len(rows)
+        inner = flat[:-columns]
+        total = -(logs[rows, targets] * weights).sum() + float(inner @ inner) / (2 * strength)
+        return float(total) / len(rows), gradient.ravel()
 
     begin = np.zeros((size + 1, columns))
     if start is not None:

@@ -22,6 +22,7 @@ from ostinato.tasks.classify.examples import Integers
 BAG_OF_WORDS = "bag of words, logistic regression"
 _STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0)
 _LONGER = 1.5  # than with the strength before it takes a fit, about
+_HELD, _LEAST = 1 << 22, 256  # weights that memory is meant to hold, a fit takes thirty of each; and terms
 
 
 def check_bag_of_words() -> None:
@@ -44,6 +45,7 @@ class BagOfWords:
         terms: those counted, as UTF-8 with a line end behind each.
         weights: `(classes there, terms)`, or one row of two; offsets: `(rows of weights,)`.
         idf: `(terms,)`; there: the classes that training has; classes: how many in all.
+        called: its name, with how many terms it has if classes are so many that these are not all.
     """
 
     words: WordVocabulary | None
@@ -54,6 +56,7 @@ class BagOfWords:
     there: Integers
     classes: int
     live: Any = field(default=None, metadata={"saved": False}, compare=False)
+    called: str = BAG_OF_WORDS
 
     @classmethod
     def fit(cls, words: WordVocabulary | None, train: Part, validation: Part | None, classes: int) -> BagOfWords:
@@ -65,8 +68,10 @@ class BagOfWords:
         check_bag_of_words()
         from sklearn.linear_model import LogisticRegression
 
-        counter = _counter(words)
+        most = max(_HELD // len(np.unique(train.targets)), _LEAST)
+        counter = _counter(words, most=most)
         counts = counter.fit_transform(train.examples.items)
+        limited = f" ({most:,} words and pairs)" if counts.shape[1] == most else ""
         best: tuple[float, Any] | None = None
         took = 0.0
         for strength in _STRENGTHS if validation is not None else (1.0,):
@@ -87,7 +92,7 @@ class BagOfWords:
         regression = best[1]
         return cls(
             words, np.frombuffer(terms, np.uint8), counter.idf_, regression.coef_, regression.intercept_,
-            np.asarray(regression.classes_, np.int64), classes, (counter, regression),
+            np.asarray(regression.classes_, np.int64), classes, (counter, regression), BAG_OF_WORDS + limited,
         )  # fmt: skip
 
     def predict(self, part: Part) -> Prediction:
@@ -111,7 +116,7 @@ class BagOfWords:
         return counter, model
 
 
-def _counter(words: WordVocabulary | None, vocabulary: dict[str, int] | None = None) -> Any:
+def _counter(words: WordVocabulary | None, vocabulary: dict[str, int] | None = None, *, most: int | None = None) -> Any:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     def split(text: str) -> list[str]:
@@ -119,7 +124,7 @@ def _counter(words: WordVocabulary | None, vocabulary: dict[str, int] | None = N
         found = found or ["\0"]
         return found + [f"{a} {b}" for a, b in pairwise(found)]
 
-    return TfidfVectorizer(analyzer=split, sublinear_tf=True, vocabulary=vocabulary)
+    return TfidfVectorizer(analyzer=split, sublinear_tf=True, vocabulary=vocabulary, max_features=most)
 
 
 def _all_classes(model: Any, counts: Any, classes: int) -> Floats:

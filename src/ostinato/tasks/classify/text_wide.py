@@ -28,6 +28,7 @@ Integers = NDArray[np.int64]
 _WORDS = 6_000_000  # of the texts that it is fitted on, at most
 _WORDS_A_SECOND = 120_000  # that it can be fitted on, of two classes, on one core
 _WEIGHTS, _FEWEST, _MOST = 1 << 20, 1 << 12, 1 << 18  # weights of each kind of term, and terms of a kind
+_HELD, _LEAST = 1_400_000, 64  # weights of a kind that memory is meant to hold, a fit takes thirty of each; and terms
 _WORDS_AGAIN = 2_500_000  # times classes, of texts that it is fitted on once more, at most
 _FREE_CLASSES = 4  # that cost hardly more than reading the words does
 _LARGE, _ITERATIONS, _OF_LARGE = 3_000_000, 60, 30  # words times classes, from which on fewer steps are enough
@@ -165,7 +166,8 @@ def _between(first: float, second: float) -> float:
 
 
 def _terms(splitter: WordVocabulary, texts: Sequence[str], classes: int) -> Terms:
-    return Terms.of(splitter, texts, min(max(_WEIGHTS // _columns(classes), _FEWEST), _MOST))
+    held = max(_HELD // _columns(classes), _LEAST)
+    return Terms.of(splitter, texts, min(max(_WEIGHTS // _columns(classes), _FEWEST), _MOST, held))
 
 
 def _columns(classes: int) -> int:

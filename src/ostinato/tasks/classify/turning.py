@@ -22,6 +22,7 @@ _WIDTHS = (0.0, 0.1, 0.3, 1.0)  # of the normal prior of how far a map is from a
 _BEFORE = np.array([0.9, 0.04, 0.03, 0.03])  # how likely each width is before the data
 _OFFSET = 1.0  # of the normal prior of what is added
 _EXAMPLES, _WORK, _ITERATIONS = 2000, 1e6, 100  # at most; of examples times squared classes
+_LONG, _SCORES = 4e6, 2e5  # of the same, above which maps take long; scores that tell a multiple, at most
 _Map = tuple[Floats, Floats]
 
 
@@ -43,7 +44,7 @@ def turn(scores: Floats, targets: Integers, counts: Floats) -> Turned:
     """Return a map of scores to logarithms of probabilities.
 
     It is the mean of maps that are held more and less near to a multiple of the scores, each as likely as it was before
-    and the cross-entropy on examples left out makes it.
+    and the cross-entropy on examples left out makes it; of more than some hundred classes the multiple alone.
 
     Args:
         scores: of examples that they were found without, `(examples, classes)`, in an order in which each beginning has
@@ -52,9 +53,14 @@ def turn(scores: Floats, targets: Integers, counts: Floats) -> Turned:
         counts: how much each example counts.
     """
     classes = scores.shape[1]
-    most = min(_EXAMPLES, max(int(_WORK / classes**2), 2 * classes))
+    most = min(_EXAMPLES, max(int(_WORK / classes**2), 2 * classes), len(scores))
+    is_long = most * classes**2 > _LONG
+    most = min(most, max(int(_SCORES / classes), 1)) if is_long else most
     known, wanted, weights = scores[:most], targets[:most], counts[:most] / counts[:most].mean()
     (scale,) = weigh([known], [_TEMPERATURE], wanted, _SPREAD)
+    if is_long:
+        matrix, offsets = _multiple(scale, classes)
+        return Turned(matrix, offsets, scores * scale)
     folds = np.maximum(drawn_folds(wanted, _FOLDS, 0), 0)
     held = np.zeros((len(_WIDTHS), *known.shape))
     for fold in np.unique(folds):
@@ -78,14 +84,17 @@ def _missed(scores: Floats, targets: Integers) -> Floats:
     return missed
 
 
+def _multiple(scale: float, classes: int) -> _Map:
+    return scale * np.eye(classes), np.zeros(classes)
+
+
 def _map(scores: Floats, targets: Integers, weights: Floats, scale: float, width: float) -> _Map:
     """Return the map with the least cross-entropy that is held near to `scale` times the scores."""
     from scipy.optimize import minimize
 
     classes = scores.shape[1]
-    nothing = scale * np.eye(classes), np.zeros(classes)
     if width == 0 or len(np.unique(targets)) < 2:
-        return nothing
+        return _multiple(scale, classes)
 
     def both(flat: Floats) -> _Map:
         return scale * (np.eye(classes) + flat[:-classes].reshape(classes, classes)), flat[-classes:]

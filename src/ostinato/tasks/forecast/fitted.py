@@ -58,17 +58,21 @@ class Fitted:
         network: in evaluation mode.
         seed: of sampled paths.
         no_values: what the forecast of a series is in whose context there is no value: `"nan"`, or an `"error"`.
+        crossed: whether a window that shows values below zero has forecasts below zero, of whatever target: what was
+            found of the training part is no longer so.
     """
 
     encoder: ForecastEncoder
     network: DirectNetwork | RecursiveNetwork | SteppedNetwork
     seed: int
     no_values: str
+    crossed: bool = True
 
     @classmethod
     def of(cls, model: Model[Any, ForecastEncoder]) -> Fitted:
         """Return it of a model."""
-        return cls(model.encoder, model.network, model.parameters.seed, model.parameters.no_values)
+        given = model.parameters
+        return cls(model.encoder, model.network, given.seed, given.no_values, given.nonnegative is not True)
 
     @property
     def settings(self) -> NetworkSettings:
@@ -168,7 +172,7 @@ class Fitted:
         # a network that does not count is not asked
         network = self._networks(read, make) if self.encoder.combination.weights[-1] else self._nothing(read)
         joined = self._combined(network, windows, make) if self.encoder.combination.experts else network
-        return self._bounded(self._ended(self._widened(joined, windows), windows))
+        return self._bounded(self._ended(self._widened(joined, windows), windows), windows)
 
     def _widened(self, joined: Forecasts, windows: WindowArrays) -> Forecasts:
         """Return forecasts with intervals that follow the window, and hold what they promise."""
@@ -187,12 +191,13 @@ class Fitted:
         alive = going_on(windows.history, self.settings.horizon)
         return Forecasts(*with_ending(found.point, found.quantiles, self.levels, alive))
 
-    def _bounded(self, found: Forecasts) -> Forecasts:
+    def _bounded(self, found: Forecasts, windows: WindowArrays) -> Forecasts:
         """Return forecasts that are not below zero, of targets that never are."""
         if not any(self.encoder.bounded):
             return found
-        least = np.where(self.encoder.bounded, 0.0, -np.inf)
-        quantiles = None if found.quantiles is None else np.maximum(found.quantiles, least[:, None])
+        below = (windows.history[:, -self.encoder.read :] < 0).any(1) & self.crossed
+        least = np.where(below | ~np.array(self.encoder.bounded), -np.inf, 0.0)[:, None]
+        quantiles = None if found.quantiles is None else np.maximum(found.quantiles, least[..., None])
         return Forecasts(np.maximum(found.point, least), quantiles)
 
     def movements(self, panel: Panel, origins: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -67,9 +67,12 @@ class _Rows:
         shared, targets = made.weights, self.panel.targets
         if not 1 < len(self.panel.series) * targets <= _MOST:
             return shared[None]
-        origins, examples = self._origins(least, horizon), []
+        origins, examples = self._origins(least, horizon), list[tuple[Floats, Floats]]()
         for series in range(len(self.panel.series)):
             mine = spread_out(origins[origins[:, 0] == series], _OF_EACH)
+            if not len(mine):  # it is too short, and is told by the weights of all
+                examples += [(np.zeros((0, len(shared))), np.zeros((0, horizon)))] * targets
+                continue
             history, future = self._windows(mine, rows, horizon)
             for target in range(targets):
                 only = slice(target, target + 1)
